@@ -1,0 +1,66 @@
+# `make` lists what there is. Nothing is installed outside .venv, ~/.cache/edgefleet and the caches of pip and Maven.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-compose lint bench up down clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
+
+demo: .venv/.demo  ## a fleet, a broker, the bridge, HTTP ingest and Kafka on loopback, and a verdict
+	@$(BIN)/edgefleet demo
+
+test: .venv/.dev  ## all tests but test-compose; PYTEST_ARGS="-k bme280" chooses
+	@$(BIN)/python -m tests.services.kafka >/dev/null || echo "-> the tests on a real Kafka cannot run"
+	$(BIN)/python -m pytest -m "not compose" $(PYTEST_ARGS)
+	@echo "Not run: the tests of docker-compose.yml, which need Docker or Podman: make test-compose"
+
+test-compose: .venv/.dev  ## builds docker-compose.yml, brings it up, checks that nothing is lost
+	$(BIN)/python -m pytest -m compose $(PYTEST_ARGS)
+
+lint: .venv/.dev  ## ruff and mypy
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: .venv/.dev  ## the numbers of benchmarks/, some minutes
+	$(BIN)/python -m benchmarks
+
+# Docker where its engine answers, else podman-compose (`pip install podman-compose`).
+COMPOSE = $(shell docker info >/dev/null 2>&1 && echo docker compose || command -v podman-compose || command -v $(BIN)/podman-compose)
+
+NO_ENGINE = { echo "this needs a running Docker, or Podman with podman-compose" >&2; exit 2; }
+# Docker Compose prints the address, podman-compose the port alone.
+ADDRESS = 127.0.0.1:$$($(COMPOSE) port $(1) | sed 's/.*://')
+
+# The fleet last: what is published before the bridge's first subscription is kept for nobody, and Podman before 4.6
+# does not wait until a service is healthy.
+up:  ## docker-compose.yml, built and started in the background
+	@test -n "$(COMPOSE)" || $(NO_ENGINE)
+	$(COMPOSE) up --build --detach mosquitto kafka ingest bridge
+	@echo "waiting until the bridge is ready"
+	@$(PYTHON) docker/wait_until.py "http://$(call ADDRESS,bridge 9464)/readyz" || { $(COMPOSE) logs bridge; exit 1; }
+	$(COMPOSE) up --detach devices
+	@echo "broker mqtt://$(call ADDRESS,mosquitto 1883), Kafka $(call ADDRESS,kafka 9092)," \
+	  "ingest http://$(call ADDRESS,ingest 8000)/docs, bridge http://$(call ADDRESS,bridge 9464)/metrics"
+
+down:  ## ends it; its data stays in the volumes
+	@test -n "$(COMPOSE)" || $(NO_ENGINE)
+	$(COMPOSE) down
+
+clean:  ## removes .venv and every cache in this folder
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A stamp for each set of packages: installed once, again when what it depends on has changed.
+.venv/.demo: EXTRA := demo
+.venv/.dev: EXTRA := dev
+.venv/.demo .venv/.dev: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("edgefleet needs Python 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)")'
+	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	@echo "Installing edgefleet[$(EXTRA)] into .venv; this takes half a minute, once"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRA)]'
+	@touch $@

@@ -1,0 +1,98 @@
+"""What an operator and a monitoring system may ask a running bridge, over HTTP. Changes nothing.
+
+/healthz  200 while the process works.
+/readyz   200 when messages are received and kept safe, else 503; says why not, and which sinks wait.
+/metrics  Prometheus.
+/ledger   the books of every sink, counted from the spool.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import NamedTuple
+
+import orjson
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from bridge.config import AdminConfig
+from bridge.metrics import Metrics
+from bridge.spool import Spool, read_books, read_lag
+from edgewire.clock import Clock
+from edgewire.errors import ServiceUnavailable
+
+
+class Readiness(NamedTuple):
+    """Why the bridge is not taking messages, and what waits although they are safe; both empty when all is well."""
+
+    reasons: list[str]
+    waiting: list[str]
+
+
+class Admin:
+    """The HTTP endpoints of one bridge."""
+
+    def __init__(
+        self, config: AdminConfig, spool: Spool, metrics: Metrics, clock: Clock, readiness: Callable[[], Readiness]
+    ) -> None:
+        self._config = config
+        self._spool = spool
+        self._metrics = metrics
+        self._clock = clock
+        self._readiness = readiness
+        application = web.Application()
+        application.add_routes(
+            [
+                web.get("/healthz", self._healthz),
+                web.get("/readyz", self._readyz),
+                web.get("/metrics", self._metrics_page),
+                web.get("/ledger", self._ledger),
+            ]
+        )
+        self._runner = web.AppRunner(application, access_log=None)
+
+    async def start(self) -> None:
+        """Listen. Raises `ServiceUnavailable` where the port is taken."""
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._config.host, self._config.port)
+        try:
+            await site.start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise ServiceUnavailable(
+                f"cannot listen on {self._config.host}:{self._config.port}: {error.strerror}; set admin.port"
+            ) from None
+
+    @property
+    def url(self) -> str:
+        """Where it listens, once started."""
+        host, port = self._runner.addresses[0][:2]
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+    async def close(self) -> None:
+        """Stop listening."""
+        await self._runner.cleanup()
+
+    async def _healthz(self, _: web.Request) -> web.Response:
+        return _json({"status": "ok"})
+
+    async def _readyz(self, _: web.Request) -> web.Response:
+        reasons, waiting = self._readiness()
+        return _json({"ready": not reasons, "reasons": reasons, "waiting": waiting}, 503 if reasons else 200)
+
+    async def _ledger(self, _: web.Request) -> web.Response:
+        books = await asyncio.to_thread(read_books, self._spool.path)
+        return _json({"balanced": all(one.balanced for one in books), "sinks": [{**one._asdict()} for one in books]})
+
+    async def _metrics_page(self, _: web.Request) -> web.Response:
+        metrics, spool = self._metrics, self._spool
+        metrics.spool_bytes.set(spool.used_bytes)
+        metrics.queued.set(spool.queued)
+        now_ms = self._clock.now_ms()
+        for sink, pending, oldest_ms in await asyncio.to_thread(read_lag, spool.path):
+            metrics.pending.labels(sink).set(pending)
+            metrics.oldest_s.labels(sink).set(0 if oldest_ms is None else max(0, now_ms - oldest_ms) / 1000)
+        return web.Response(body=generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _json(document: object, status: int = 200) -> web.Response:
+    return web.Response(body=orjson.dumps(document), status=status, content_type="application/json")

@@ -1,0 +1,91 @@
+"""`bridge check`: reaches every endpoint of a configuration, changes nothing, and disturbs no bridge that runs."""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from bridge import sinks
+from bridge.config import BridgeConfig
+from bridge.routing import RouteTable
+from bridge.sinks.base import Sink
+from bridge.source import session_config, subscriptions, tls_context
+from edgewire.errors import EdgefleetError
+from edgewire.link import BrokerUrl, Link, dial
+from edgewire.mqtt import FAILURE, ConnectionLost, Event, Session, Subscribed, Version, reason_name
+
+
+class Finding(NamedTuple):
+    """What was found at one endpoint."""
+
+    part: str
+    ok: bool
+    text: str
+
+
+async def check(config: BridgeConfig) -> list[Finding]:
+    """Look at the broker, the spool and every sink. Raises `ConfigError` where the configuration contradicts itself."""
+    table = RouteTable(config.routes)
+    table.require(http=config.http is not None, kafka=config.kafka is not None)
+    built = sinks.build(config, table)
+    broker, *rest = await asyncio.gather(_broker(config), *(_sink(sink) for sink in built))
+    return [broker, _spool(config.spool.path), *rest]
+
+
+async def _broker(config: BridgeConfig) -> Finding:
+    """Connect beside the bridge's own session, and subscribe as it would."""
+    broker = BrokerUrl.parse(config.broker)
+    session = Session(
+        replace(session_config(config), client_id=f"{config.client_id}-check", clean_start=True, session_expiry_s=0)
+    )
+    answer: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
+
+    def on_events(_: Link, events: list[Event]) -> None:
+        for event in events:
+            if isinstance(event, Subscribed | ConnectionLost) and not answer.done():
+                answer.set_result(event)
+
+    timeout_s = config.mqtt.connect_timeout / 1000
+    try:
+        link = await dial(broker, session, on_events, tls=tls_context(config), timeout_s=timeout_s)
+        try:
+            link.subscribe([replace(one, retain_handling=2) for one in subscriptions(config)])
+            said = await asyncio.wait_for(answer, timeout_s)
+        finally:
+            link.close()
+    except TimeoutError:
+        return Finding("broker", False, f"{broker} does not answer a subscription")
+    except EdgefleetError as error:
+        return Finding("broker", False, str(error))
+    if not isinstance(said, Subscribed):
+        return Finding("broker", False, f"{broker} ended the connection when asked for a subscription")
+    for topic, code in zip(config.subscriptions, said.codes, strict=True):
+        if code >= FAILURE:
+            return Finding("broker", False, f"{broker} refuses the subscription '{topic}': {reason_name(code)}")
+    version = "MQTT 5" if session.version is Version.V5 else "MQTT 3.1.1: the broker limits the messages under way"
+    return Finding("broker", True, f"{broker} accepts {', '.join(config.subscriptions)} ({version})")
+
+
+async def _sink(sink: Sink) -> Finding:
+    try:
+        return Finding(sink.name, True, await sink.probe())
+    except EdgefleetError as error:
+        return Finding(sink.name, False, str(error))
+    finally:
+        await sink.close()
+
+
+def _spool(path: Path) -> Finding:
+    """Whether a file can be made there; the spool itself is not touched."""
+    folder = path.absolute().parent
+    while not folder.exists():
+        folder = folder.parent
+    probe = folder / f".{path.name}.check"
+    try:
+        probe.write_bytes(b"")
+    except OSError as error:
+        return Finding("spool", False, f"{folder} cannot be written to: {error.strerror}; set spool.path")
+    with suppress(OSError):
+        probe.unlink()
+    return Finding("spool", True, f"{path} {'is there' if path.exists() else 'will be made'}")

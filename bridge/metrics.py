@@ -1,0 +1,51 @@
+"""The metrics of one bridge, in a registry of their own; `admin` serves them.
+
+Counters are counted a batch at a time. The books come from the spool (`Spool`, `/ledger`), not from these.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_COMMIT_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
+_DELIVERY_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300, 3600)
+
+
+class Metrics:
+    """Every metric of the bridge; the text of each says what it counts."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"edgefleet_bridge_{name}", text, labels, registry=registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"edgefleet_bridge_{name}", text, labels, registry=registry)
+
+        def histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
+            return Histogram(f"edgefleet_bridge_{name}", text, labels, buckets=buckets, registry=registry)
+
+        self.received = counter(
+            "received",
+            "Messages from the broker. QoS 0 cannot be acknowledged, so it may be lost before the spool",
+            "qos",
+        )
+        self.redelivered = counter("redelivered", "Messages from the broker with the DUP flag")
+        self.retained = counter("retained", "Messages from the broker with the retain flag")
+        self.spooled = counter("spooled", "Messages committed to the spool")
+        self.connected = gauge("connected", "Whether the broker has accepted us")
+        self.reconnects = counter("reconnects", "Connections to the broker after the first")
+        self.sessions_lost = counter("sessions_lost", "Times the broker had no session: what it had queued is lost")
+        self.commit_s = histogram("commit_seconds", "Time of one commit to the spool", _COMMIT_S)
+        self.spool_bytes = gauge("spool_bytes", "What the spool holds")
+        self.spool_limit_bytes = gauge("spool_limit_bytes", "What the spool may hold")
+        self.queued = gauge("queued", "Messages received and not yet committed")
+        self.delivered = counter("delivered", "Messages a sink has taken", "sink")
+        self.dropped = counter("dropped", "Messages whose route leaves a sink out", "sink")
+        self.dead_letters = counter("dead_letters", "Messages given up for a sink", "sink")
+        self.retries = counter("retries", "Messages to be tried again, by cause", "sink", "cause")
+        self.delivery_s = histogram(
+            "delivery_seconds", "From receipt to the sink, of the oldest message of each batch", _DELIVERY_S, "sink"
+        )
+        self.paused = gauge("paused", "Whether only a change of configuration can go on here", "sink", "lane")
+        self.pending = gauge("pending", "Messages in the spool that a sink is not done with", "sink")
+        self.oldest_s = gauge("oldest_pending_seconds", "Age of the oldest message a sink is not done with", "sink")

@@ -1,0 +1,95 @@
+"""The contract of a sink. A sink delivers and says what came of it; it owns no loop, no backoff, no books.
+
+Adding a sink: one file with a class that keeps this contract, one entry in `SINKS` of `bridge.sinks`, and the contract
+suite `tests/bridge/test_sink_contract.py` run over it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from bridge.config import SinkConfig
+from bridge.routing import Routed
+from edgewire.errors import ServiceUnavailable
+
+
+class NotConnected(ServiceUnavailable):
+    """The sink cannot go on as it is: the runner calls `close`, then `connect`, and writes the batch again."""
+
+
+class Scope(StrEnum):
+    """What has to wait when a message is to be tried again."""
+
+    DEVICE = "device"
+    """The messages of its device; others go on."""
+    LANE = "lane"
+    """All messages of its lane: the trouble is the destination's."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retry:
+    """Not delivered, but it may be: try again."""
+
+    cause: str
+    """One word or status code, for metrics."""
+    reason: str
+    """One sentence, for logs and people."""
+    scope: Scope = Scope.LANE
+    after_s: float | None = None
+    """Not earlier than this, because the destination said so."""
+    configuration: bool = False
+    """Only a person can change this answer: retry slowly and raise an alarm."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The sink will never take this message."""
+
+    reason: str
+
+
+Failures = Mapping[int, Retry | Rejected]
+"""By position in the batch, what was not delivered."""
+
+NO_FAILURES: Failures = {}
+
+
+class Sink(Protocol):
+    """A destination. Several lanes may write at the same time, but never one lane twice."""
+
+    name: str
+    batch_messages: int
+    """The most messages in one `write`."""
+    linger_s: float
+    """How long the first message of a batch waits for others."""
+
+    @property
+    def config(self) -> SinkConfig:
+        """Its part of the configuration."""
+
+    def lane(self, routed: Routed) -> str | None:
+        """The lane of a message, or None if its route does not lead here.
+
+        Messages of one lane are written in order and wait for each other; lanes are independent. All messages of a
+        device with the same destination must be in one lane.
+        """
+
+    async def connect(self) -> None:
+        """Get ready to write. Raises `ServiceUnavailable` (tried again) or `ConfigError` (the bridge stops)."""
+
+    async def write(self, lane: str, batch: Sequence[Routed]) -> Failures:
+        """Deliver `batch`, and return when the fate of every message is known.
+
+        Whatever is not in the answer is safe at its destination. Where a message is to be tried again, later ones of
+        its device must not have been delivered. Raises `NotConnected`. May be cancelled.
+        """
+
+    async def close(self) -> None:
+        """Let go of everything; what was being written counts as not delivered. `connect` may follow."""
+
+    async def probe(self) -> str:
+        """For `bridge check`: reach the destination without writing, and say what answered.
+
+        Raises `ServiceUnavailable` or `ConfigError`.
+        """

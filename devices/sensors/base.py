@@ -1,0 +1,68 @@
+"""What a sensor is: columns of readings for any devices at any times, by law 1 the same in any company."""
+
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from devices.world import World
+
+Ints = NDArray[np.int64]
+Columns = dict[str, NDArray[Any] | list[Any]]
+"""Field name -> one value a row, in the order of the message, without the fields that every message has."""
+
+EPOCH_MS = 946_684_800_000
+"""2000-01-01T00:00:00Z: boots are counted from here, and devices have run since then unless told otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Population:
+    """The devices of one sensor; every array has one entry a device."""
+
+    keys: NDArray[np.uint64]
+    """Stable hash of each device's id: its randomness depends on this, the seed and the time alone."""
+    sites: Ints
+    """Position in `World.sites`."""
+    interval_ms: Ints
+    ordinals: Ints
+    """Number of the device within its kind: the gps and the telematics unit of one ordinal share a vehicle."""
+
+
+def nullable(values: NDArray[Any], known: NDArray[np.bool_]) -> list[Any]:
+    """The values as JSON has them, None where they are not known."""
+    column = values.astype(object)
+    column[~known] = None
+    found: list[Any] = column.tolist()
+    return found
+
+
+class Sensor(Protocol):
+    """A sensor that is read at intervals."""
+
+    def sample(self, world: World, ids: Ints, times: Ints) -> Columns:
+        """The readings of devices `ids` (positions in the population) at `times` (ms since 1970 UTC), a row each."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Happenings:
+    """What happened at some devices in a window of time; a row each, in the order of device and ordinal."""
+
+    owner: Ints
+    """Position of the device in the `ids` that were asked for."""
+    time_ms: Ints
+    fields: list[dict[str, Any]]
+
+
+@runtime_checkable
+class EventSensor(Sensor, Protocol):
+    """A sensor at which things also happen between two readings."""
+
+    def happenings(self, world: World, ids: Ints, start_ms: int, stop_ms: int) -> Happenings:
+        """What happens at these devices in [start_ms, stop_ms)."""
+        ...
+
+    def happened(self, world: World, ids: Ints, start_ms: int, stop_ms: int) -> Ints:
+        """How many things happen at each device in [start_ms, stop_ms), told without going through them."""
+        ...

@@ -1,0 +1,65 @@
+"""A place where devices stand, and its local time."""
+
+from datetime import UTC, datetime
+from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import numpy as np
+from pydantic import AfterValidator, Field, StringConstraints
+
+from devices.world.rng import Ints
+from edgewire.config import Config
+from edgewire.messages.topics import SITE
+
+MINUTE_MS = 60_000
+HOUR_MS = 3_600_000
+DAY_MS = 86_400_000
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ValueError("is not a time zone; write a name of the IANA database, such as Europe/Paris") from None
+    return name
+
+
+class Site(Config):
+    """A town, plant or shop: devices of one site share weather, roads and customers."""
+
+    name: Annotated[str, StringConstraints(pattern=rf"^{SITE}$")]
+    """A level of the devices' topics."""
+    latitude: float = Field(ge=-90, le=90)
+    longitude: float = Field(ge=-180, le=180)
+    altitude_m: float = Field(default=50, ge=-430, le=9000)
+    timezone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
+
+
+class LocalTime:
+    """Local wall-clock milliseconds of a zone: UTC plus the offset in force, looked up once an hour of time."""
+
+    def __init__(self, timezone: str) -> None:
+        self._zone = ZoneInfo(timezone)
+        self._offsets: dict[int, int] = {}
+
+    def of(self, times_ms: Ints) -> Ints:
+        """Local milliseconds of these instants; `// DAY_MS` is the local day, `% DAY_MS` the time of day."""
+        # Offsets change on quarter hours of UTC at the finest.
+        quarters, inverse = np.unique(times_ms // (HOUR_MS // 4), return_inverse=True)
+        offsets = np.array([self._offset_ms(int(quarter)) for quarter in quarters], dtype=np.int64)
+        return np.asarray(times_ms + offsets[inverse])
+
+    def day_starts_ms(self, days: Ints) -> Ints:
+        """Instant at which each local day begins (days since 1970-01-01)."""
+        guess = days * DAY_MS
+        start = guess - (self.of(guess) - guess)
+        return np.asarray(guess - (self.of(start) - start))
+
+    def _offset_ms(self, quarter: int) -> int:
+        known = self._offsets.get(quarter)
+        if known is None:
+            moment = datetime.fromtimestamp(quarter * 900, UTC).astimezone(self._zone)
+            offset = moment.utcoffset()
+            assert offset is not None
+            known = self._offsets[quarter] = round(offset.total_seconds() * 1000)
+        return known

@@ -1,0 +1,123 @@
+"""Writes the configuration references in this folder from the models: `python docs/generate.py` (or `make docs`)."""
+
+import inspect
+import sys
+import types
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from bridge.config import BridgeConfig
+from devices.catalog import CATALOG
+from devices.scenario import Scenario
+from edgewire.config import DurationMs, SizeBytes, duration_text
+
+HERE = Path(__file__).parent
+_VALIDATED = {get_args(DurationMs)[1]: "duration", get_args(SizeBytes)[1]: "size"}
+
+
+def scenario() -> str:
+    """The reference of the scenario file and of every kind's settings."""
+    kinds = "".join(f"\n## Settings of `{kind}`\n\n{_table(entry.settings)}" for kind, entry in CATALOG.items())
+    return _page("Scenario file", Scenario, "EDGEFLEET_") + kinds
+
+
+def bridge() -> str:
+    """The reference of the bridge's configuration file."""
+    return _page("Bridge configuration", BridgeConfig, "BRIDGE_")
+
+
+PAGES = {"scenario.md": scenario, "bridge.md": bridge}
+
+
+def _page(title: str, model: type[BaseModel], prefix: str) -> str:
+    parts = [
+        f"# {title}\n",
+        "<!-- Written by docs/generate.py from the models; do not edit. -->\n",
+        f"YAML; unknown keys are refused. Every key can also be set by an environment variable: `{prefix}` and the key",
+        "path in capitals, joined by `__`, lists and mappings as JSON. Flags win over the environment, and that over",
+        "the file. Durations are written as `250ms`, `10s`, `5m`, `1h`, `2d`, sizes as `4096`, `512MiB`, `2GB`.\n",
+        _table(model),
+    ]
+    parts += [f"## `{name}`\n\n{_doc(inner)}\n\n{_table(inner)}" for name, inner in _inner(model)]
+    return "\n".join(parts)
+
+
+def _inner(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
+    """Every model below this one, with the path of its key."""
+    for name, field in model.model_fields.items():
+        for part in _models_in(field.annotation):
+            listed = "[]" if get_origin(field.annotation) is tuple else ""
+            yield f"{path}{name}{listed}", part
+            yield from _inner(part, f"{path}{name}{listed}.")
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)
+
+
+def _table(model: type[BaseModel]) -> str:
+    rows = ["| key | type | default | meaning |", "|---|---|---|---|"]
+    for name, field in model.model_fields.items():
+        meaning = " ".join((field.description or "").split()).replace("|", "\\|")
+        rows.append(f"| `{name}` | {_type(field)} | {_default(field)} | {meaning} |")
+    return "\n".join(rows) + "\n"
+
+
+def _doc(model: type[BaseModel]) -> str:
+    return inspect.cleandoc(model.__doc__ or "")
+
+
+def _type(field: FieldInfo) -> str:
+    for item in field.metadata:
+        if item in _VALIDATED:
+            return _VALIDATED[item]
+    return _name(field.annotation).replace("|", "\\|")
+
+
+def _name(annotation: Any) -> str:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        known = [_VALIDATED[item] for item in arguments[1:] if item in _VALIDATED]
+        return known[0] if known else _name(arguments[0])
+    if origin is Literal:
+        return " or ".join(f"`{value}`" for value in arguments)
+    if origin in (Union, types.UnionType):
+        return " or ".join(_name(argument) for argument in arguments if argument is not type(None))
+    if origin in (tuple, list):
+        return f"list of {_name(arguments[0])}"
+    if origin is not None:
+        return "mapping"
+    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
+        return "mapping"
+    return {"str": "text", "int": "number", "float": "number", "bool": "true or false", "datetime": "time"}.get(
+        getattr(annotation, "__name__", ""), getattr(annotation, "__name__", str(annotation))
+    )
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    value = field.get_default(call_default_factory=True, validated_data={})
+    if value is None or value is PydanticUndefined:
+        return ""
+    if isinstance(value, BaseModel) or (isinstance(value, tuple) and value and isinstance(value[0], BaseModel)):
+        return "see below"
+    if any(_VALIDATED.get(item) == "duration" for item in field.metadata):
+        return f"`{duration_text(value)}`"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    return f"`{list(value) if isinstance(value, tuple) else value}`"
+
+
+if __name__ == "__main__":
+    for name, page in PAGES.items():
+        (HERE / name).write_text(page(), encoding="utf-8")
+        print(f"wrote docs/{name}", file=sys.stderr)

@@ -1,0 +1,1 @@
+"""The application a user runs: commands, ingest service, verification, demo. Composes devices and bridge."""

@@ -1,0 +1,36 @@
+"""The command line: one file a command, registered here; errors become one line and an exit code.
+
+Exit codes: 0 done, 1 failed or something was lost, 2 wrong usage.
+"""
+
+import sys
+
+import typer
+
+from edgefleet.cli import bridge, demo, ingest, run, schema, verify, watch
+from edgewire.errors import EdgefleetError
+
+app = typer.Typer(
+    name="edgefleet",
+    help="A fleet of emulated edge devices on MQTT, and a bridge to HTTP and Kafka that loses nothing.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(demo.command)
+app.command("run")(run.command)
+app.add_typer(bridge.app, name="bridge")
+app.command("ingest")(ingest.command)
+app.command("verify")(verify.command)
+app.command("watch")(watch.command)
+app.command("schema")(schema.command)
+
+
+def main() -> None:
+    """Entry point of the `edgefleet` script."""
+    try:
+        app()
+    except EdgefleetError as error:
+        print(f"edgefleet: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(error.exit_code)

@@ -1,0 +1,123 @@
+"""`edgefleet bridge`: from MQTT through a durable spool to HTTP and Kafka."""
+
+import asyncio
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from edgefleet.cli.common import Json, LogLevel, run_async, start_logging, until_signal
+from edgewire.clock import iso_ms
+from edgewire.config import load
+
+app = typer.Typer(help="Forward messages from MQTT to HTTP and Kafka, and lose none.", no_args_is_help=True)
+dead_letters = typer.Typer(help="Messages that a sink would never take, and why.", no_args_is_help=True)
+app.add_typer(dead_letters, name="dead-letters")
+
+ConfigFile = Annotated[
+    Path, typer.Argument(metavar="CONFIG", help="Configuration file, such as bridge.yaml.", show_default=False)
+]
+
+# Imports stand in the commands: `edgefleet --help` must not wait for Kafka's library.
+
+
+@app.command("run")
+def run(config: ConfigFile, log_level: LogLevel = "info") -> None:
+    """Run the bridge until SIGTERM or Ctrl-C; what it has begun is finished, what is pending waits in the spool.
+
+    Example: `edgefleet bridge run bridge.yaml`
+    """
+    from bridge import pipeline
+    from bridge.config import BridgeConfig
+
+    start_logging(log_level)
+    loaded = load(config, BridgeConfig)
+    # The writer thread gives up the GIL at every statement; at the default of 5 ms a busy event loop would keep it
+    # from a commit for tens of milliseconds.
+    sys.setswitchinterval(0.0005)
+    run_async(until_signal(lambda stop: pipeline.run(loaded, stop)))
+
+
+@app.command("check")
+def check(config: ConfigFile, as_json: Json = False) -> None:
+    """Check the configuration and reach every endpoint; exit code 1 if one is not as it should be.
+
+    Example: `edgefleet bridge check bridge.yaml`
+    """
+    from bridge.check import check as look
+    from bridge.config import BridgeConfig
+
+    start_logging("error")
+    findings = asyncio.run(look(load(config, BridgeConfig)))
+    if as_json:
+        _print_json({finding.part: {"ok": finding.ok, "text": finding.text} for finding in findings})
+    else:
+        table = Table(box=None, show_header=False)
+        for finding in findings:
+            table.add_row("[green]ok[/]" if finding.ok else "[red]failed[/]", finding.part, finding.text)
+        Console().print(table)
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command("status")
+def status(config: ConfigFile, as_json: Json = False) -> None:
+    """Print the books of every sink, counted from the spool; exit code 1 if they do not balance.
+
+    received = delivered + dead-lettered + dropped by rule + pending. Works beside a running bridge.
+
+    Example: `edgefleet bridge status bridge.yaml`
+    """
+    from bridge.config import BridgeConfig
+    from bridge.spool import read_books
+
+    books = read_books(load(config, BridgeConfig).spool.path)
+    if as_json:
+        _print_json({"sinks": [{**one._asdict(), "balanced": one.balanced} for one in books]})
+    else:
+        columns = ("received", "delivered", "dead_lettered", "dropped", "pending")
+        table = Table("sink", *columns, "oldest pending", "balanced", box=None)
+        for one in books:
+            oldest = "" if one.oldest_pending_ms is None else iso_ms(one.oldest_pending_ms)
+            numbers = (f"{getattr(one, column):,}" for column in columns)
+            table.add_row(one.sink, *numbers, oldest, "yes" if one.balanced else "[red]no[/]")
+        Console().print(table)
+    if not all(one.balanced for one in books):
+        raise typer.Exit(1)
+
+
+@dead_letters.command("list")
+def list_dead_letters(
+    config: ConfigFile,
+    sink: Annotated[str | None, typer.Option(help="Only of this sink: http or kafka.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 20,
+    as_json: Json = False,
+) -> None:
+    """Print the newest dead letters: which message, for which sink, and why it was given up.
+
+    Example: `edgefleet bridge dead-letters list bridge.yaml --sink http`
+    """
+    from bridge.config import BridgeConfig
+    from bridge.spool import read_dead_letters
+
+    letters = read_dead_letters(load(config, BridgeConfig).spool.path, sink=sink, limit=limit)
+    if as_json:
+        _print_json({"dead_letters": [asdict(letter) | {"payload": _text(letter.payload)} for letter in letters]})
+        return
+    table = Table("when", "sink", "topic", "attempts", "reason", box=None)
+    for letter in letters:
+        table.add_row(iso_ms(letter.dead_ms), letter.sink, letter.topic, str(letter.attempts), letter.reason)
+    Console().print(table if letters else "no dead letters")
+
+
+def _text(payload: bytes) -> str:
+    return payload.decode(errors="backslashreplace")
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    typer.echo(orjson.dumps(document))

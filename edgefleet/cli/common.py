@@ -1,0 +1,48 @@
+"""What several commands share: the event loop, signals, and the options they have in common."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+import uvloop
+
+from edgewire import logs
+
+Result = TypeVar("Result")
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on stdout.")]
+LogLevel = Annotated[
+    str,
+    typer.Option(envvar="EDGEFLEET_LOG_LEVEL", help="debug, info, warning or error; logs go to stderr."),
+]
+ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO", help="Scenario file (YAML).", show_default=False)]
+
+
+def start_logging(level: str) -> None:
+    """Logs of the level a user named; raises `typer.BadParameter` for a name that is none."""
+    if level.lower() not in ("debug", "info", "warning", "error"):
+        raise typer.BadParameter(f"'{level}' is no log level: debug, info, warning or error")
+    logs.configure(level)
+
+
+def run_async(main: Coroutine[Any, Any, Result]) -> Result:
+    """Run a coroutine to its end on uvloop."""
+    return uvloop.run(main)
+
+
+async def until_signal(work: Callable[[asyncio.Event], Awaitable[Result]]) -> Result:
+    """Run `work` with an event that SIGINT and SIGTERM set; the second such signal ends the process at once."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal(number: signal.Signals) -> None:
+        stop.set()
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, on_signal, number)
+    return await work(stop)

@@ -1,0 +1,44 @@
+"""`edgefleet demo`: the main job on loopback, with a verdict."""
+
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+
+from edgefleet.cli.common import Json, run_async, start_logging, until_signal
+from edgewire.config import duration_ms
+from edgewire.errors import ConfigError
+
+
+def command(
+    duration: Annotated[str, typer.Option(help="How long the fleet runs: 30s, 1m.")] = "45s",
+    as_json: Json = False,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "warning",
+) -> None:
+    """Run a fleet of a few hundred devices on loopback and prove that everything it sent has arrived.
+
+    Fleet, broker, bridge, HTTP ingest and Kafka all start by themselves: a mosquitto on the PATH, else amqtt;
+    the Kafka that KAFKA_BOOTSTRAP_SERVERS names, else librdkafka's built-in cluster. Exit code 1 if anything was lost.
+
+    Example: `edgefleet demo --duration 1m`
+    """
+    from edgefleet import demo
+    from edgefleet.verify import print_verdict
+
+    start_logging(log_level)
+    try:
+        seconds = duration_ms(duration) / 1000
+    except ValueError as error:
+        raise ConfigError(f"--duration: {error}") from None
+    people = Console(stderr=as_json)
+    with demo.workspace() as folder, demo.services(folder, people) as services:
+        record = run_async(until_signal(lambda stop: demo.run_fleet(services, seconds, stop, people)))
+        people.print("[dim]the fleet has stopped; waiting for the last messages to arrive[/dim]")
+        verdict = demo.judge(record, services, wait_s=30)
+    if as_json:
+        typer.echo(orjson.dumps({**verdict.to_json(), "services": services.to_json()}, option=orjson.OPT_INDENT_2))
+    else:
+        print_verdict(verdict, people)
+    if not verdict.ok:
+        raise typer.Exit(1)

@@ -1,0 +1,66 @@
+"""`edgefleet verify`: what a run sent against what arrived."""
+
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+
+from edgefleet.cli.common import Json
+from edgewire.config import duration_ms
+from edgewire.errors import ConfigError
+
+
+def command(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run record.", show_default=False)],
+    ingest: Annotated[
+        str | None, typer.Option(envvar="EDGEFLEET_VERIFY_INGEST", help="URL of the ingest service.")
+    ] = None,
+    kafka: Annotated[
+        str | None, typer.Option(envvar="EDGEFLEET_VERIFY_KAFKA", help="Bootstrap servers of Kafka: HOST:PORT,….")
+    ] = None,
+    kafka_topic: Annotated[
+        list[str] | None, typer.Option(help="Kafka topic to read, instead of those of the contract; repeatable.")
+    ] = None,
+    wait: Annotated[str, typer.Option(help="How long to wait for what has not arrived yet.")] = "30s",
+    late_after: Annotated[str, typer.Option(help="What takes longer from due to arrived is counted as late.")] = "5s",
+    as_json: Json = False,
+) -> None:
+    """Compare what a run sent with what arrived in the ingest store and in Kafka; exit code 1 if anything was lost.
+
+    Per kind: sent, stored, lost with the first missing ids, duplicates, out of order, late, and the latency.
+
+    Example: `edgefleet verify runs/latest --ingest http://127.0.0.1:8000 --kafka 127.0.0.1:9092`
+    """
+    if ingest is None and kafka is None:
+        raise ConfigError("nothing to compare with: give --ingest URL, --kafka HOST:PORT or both")
+    from edgefleet.verify import print_verdict, verify_run
+    from edgefleet.verify.kafka_source import CONTRACT_TOPICS
+    from edgewire.runrecord import RunRecord
+
+    record = RunRecord.load(run)
+    people = Console(stderr=True)
+    with people.status("reading") as status:
+        verdict = verify_run(
+            record,
+            ingest=ingest,
+            kafka=kafka,
+            kafka_topics=tuple(kafka_topic or CONTRACT_TOPICS),
+            wait_s=_milliseconds("--wait", wait) / 1000,
+            late_after_ms=_milliseconds("--late-after", late_after),
+            progress=lambda sink, stored, sent: status.update(f"{sink}: {stored:,} of {sent:,} have arrived"),
+        )
+    if as_json:
+        typer.echo(orjson.dumps(verdict.to_json(), option=orjson.OPT_INDENT_2))
+    else:
+        print_verdict(verdict, Console())
+    if not verdict.ok:
+        raise typer.Exit(1)
+
+
+def _milliseconds(option: str, text: str) -> int:
+    try:
+        return duration_ms(text)
+    except ValueError as error:
+        raise ConfigError(f"{option}: {error}") from None

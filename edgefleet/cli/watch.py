@@ -1,0 +1,138 @@
+"""`edgefleet watch`: a live tail of the broker for people."""
+
+import asyncio
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Annotated, Any
+
+import aiomqtt
+import orjson
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from edgefleet.cli.common import Json, run_async, until_signal
+from edgewire.clock import parse_ms
+from edgewire.errors import ServiceUnavailable
+from edgewire.link import BrokerUrl
+from edgewire.messages import ContractError, Topic
+from edgewire.mqtt import Unsendable, check_filter
+
+_KIND_COLOURS = {"bme280": "cyan", "traffic": "yellow", "gps": "green", "telematics": "magenta", "people": "blue"}
+
+# What a person looks for first, by kind; units follow the value. The rest is there with --json.
+_VALUES: Mapping[str, tuple[tuple[str, str], ...]] = {
+    "bme280": (("temperature_c", " °C"), ("humidity", " %"), ("pressure_hpa", " hPa")),
+    "traffic": (("vehicle_count", " vehicles"), ("avg_speed", " km/h"), ("traffic_density_score", " density")),
+    "gps": (("fix", ""), ("latitude", ""), ("longitude", ""), ("speed_kmh", " km/h"), ("hdop", " HDOP")),
+    "telematics": (("event_type", ""), ("driver_id", ""), ("speed_mph", " mph"), ("risk_label", "")),
+    "people": (("event_type", ""), ("trip_duration_minutes", " min"), ("occupancy", " inside"), ("time_slot", "")),
+}
+_CONTROL = ("state", "sent", "buffered", "dropped", "id", "action", "ok", "error")
+
+
+def command(
+    topic_filter: Annotated[str, typer.Argument(metavar="[FILTER]", help="Topic filter.")] = "edge/#",
+    broker: Annotated[str, typer.Option(envvar="EDGEFLEET_BROKER", help="Broker URL.")] = "mqtt://127.0.0.1:1883",
+    count: Annotated[int | None, typer.Option(help="Stop after this many messages.", min=1)] = None,
+    as_json: Json = False,
+) -> None:
+    """Show what passes through the broker: kind, device, age and the values that matter; R marks retained messages.
+
+    Example: `edgefleet watch 'edge/+/bme280/#'`
+    """
+    url = BrokerUrl.parse(broker)
+    try:
+        check_filter(topic_filter)
+    except Unsendable as error:
+        raise typer.BadParameter(str(error)) from None
+    with suppress(BrokenPipeError):
+        run_async(until_signal(lambda stop: _watch(url, topic_filter, count, as_json, stop)))
+
+
+async def _watch(url: BrokerUrl, topic_filter: str, count: int | None, as_json: bool, stop: asyncio.Event) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    tail = asyncio.create_task(_tail(url, topic_filter, count, as_json, console), name="tail")
+    stopped = asyncio.create_task(stop.wait(), name="stop")
+    done, pending = await asyncio.wait((tail, stopped), return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    await asyncio.gather(*pending, return_exceptions=True)
+    if tail in done:
+        tail.result()
+
+
+async def _tail(url: BrokerUrl, topic_filter: str, count: int | None, as_json: bool, console: Console) -> None:
+    try:
+        async with aiomqtt.Client(
+            url.host,
+            url.port,
+            username=url.username,
+            password=url.password,
+            tls_params=aiomqtt.TLSParameters() if url.scheme == "mqtts" else None,
+        ) as client:
+            await client.subscribe(topic_filter)
+            seen = 0
+            async for message in client.messages:
+                payload = message.payload if isinstance(message.payload, bytes) else b""
+                if as_json:
+                    typer.echo(_as_json(str(message.topic), payload, message.retain))
+                else:
+                    console.print(describe(str(message.topic), payload, retained=message.retain, now_ms=_now_ms()))
+                seen += 1
+                if seen == count:
+                    return
+    except aiomqtt.MqttError as error:
+        raise ServiceUnavailable(f"{url}: no connection to the broker: {error}; is it running there?") from None
+
+
+def describe(topic: str, payload: bytes, *, retained: bool, now_ms: int) -> Text:
+    """One line for a message; what is outside the contract is shown as it is."""
+    mark = "R" if retained else " "
+    try:
+        where = Topic.parse(topic)
+        fields = orjson.loads(payload)
+    except (ContractError, orjson.JSONDecodeError):
+        return Text.assemble((f"{mark} ", "bold"), (topic, "red"), f"  {payload[:120]!r}")
+    if not isinstance(fields, dict):
+        return Text.assemble((f"{mark} ", "bold"), (topic, "red"), f"  {payload[:120]!r}")
+    wanted = _VALUES.get(where.kind, ()) if where.channel in ("telemetry", "event") else ((key, "") for key in _CONTROL)
+    values = "  ".join(
+        f"{key} {fields[key]}" if not unit and where.channel not in ("telemetry", "event") else f"{fields[key]}{unit}"
+        for key, unit in wanted
+        if fields.get(key) is not None
+    )
+    return Text.assemble(
+        (f"{mark} ", "bold"),
+        (f"{where.kind:<11}", _KIND_COLOURS.get(where.kind, "white")),
+        f"{where.device_id:<20} {where.channel.value:<10}",
+        (f"{_age(fields, now_ms):>8}  ", "dim"),
+        (values, _state_style(fields)),
+    )
+
+
+def _age(fields: Mapping[str, Any], now_ms: int) -> str:
+    try:
+        seconds = (now_ms - parse_ms(str(fields["timestamp"]))) / 1000
+    except (KeyError, ValueError):
+        return "–"
+    if abs(seconds) < 100:
+        return f"{seconds:.2f} s"
+    return f"{seconds / 60:.0f} min" if abs(seconds) < 6000 else f"{seconds / 3600:.0f} h"
+
+
+def _state_style(fields: Mapping[str, Any]) -> str:
+    return {"online": "green", "offline": "red", "sleeping": "yellow"}.get(str(fields.get("state")), "")
+
+
+def _as_json(topic: str, payload: bytes, retained: bool) -> str:
+    try:
+        body = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        body = payload.decode(errors="replace")
+    return orjson.dumps({"topic": topic, "retained": retained, "payload": body}).decode()
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000

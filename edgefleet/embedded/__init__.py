@@ -1,0 +1,34 @@
+"""Broker and Kafka on loopback, and our own commands as processes: what the demo and the tests run on.
+
+Everything here is a context manager and listens on 127.0.0.1 alone; no process outlives the one that started it.
+"""
+
+from edgefleet.embedded.brokers import AmqttProcess, Broker, MosquittoProcess, embedded_broker, find_mosquitto
+from edgefleet.embedded.kafka import KafkaAddress, embedded_kafka, kafka_mock
+from edgefleet.embedded.process import (
+    ManagedProcess,
+    Server,
+    accepts_connections,
+    answers,
+    edgefleet_process,
+    free_port,
+    temporary_folder,
+)
+
+__all__ = [
+    "AmqttProcess",
+    "Broker",
+    "KafkaAddress",
+    "ManagedProcess",
+    "MosquittoProcess",
+    "Server",
+    "accepts_connections",
+    "answers",
+    "edgefleet_process",
+    "embedded_broker",
+    "embedded_kafka",
+    "find_mosquitto",
+    "free_port",
+    "kafka_mock",
+    "temporary_folder",
+]

@@ -1,0 +1,109 @@
+"""An MQTT broker on loopback: Mosquitto with the repository's own profile, or amqtt where there is no Mosquitto."""
+
+import importlib.util
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+from edgefleet.embedded.process import LOOPBACK, Server, free_port, temporary_folder
+from edgewire.errors import ServiceUnavailable
+
+MOSQUITTO_HINT = "install it (`apt-get install mosquitto`, `brew install mosquitto`)"
+_SBIN = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")
+
+
+def find_mosquitto() -> str | None:
+    """The Mosquitto program, also where it is installed outside a user's PATH, as on Debian."""
+    return shutil.which("mosquitto") or shutil.which("mosquitto", path=os.pathsep.join(_SBIN))
+
+
+class Broker(Server):
+    """An MQTT broker in a process of its own; `url` is where its clients connect."""
+
+    def __init__(self, name: str, command: list[str | Path], *, port: int, config: Path, settings: str) -> None:
+        """`command` reads `config`, which is written with `settings` on every start."""
+        super().__init__(name, command, port=port, folder=config.parent)
+        self._config, self._settings = config, settings
+
+    @property
+    def url(self) -> str:
+        """`mqtt://127.0.0.1:PORT`."""
+        return f"mqtt://{self.host}:{self.port}"
+
+    def start(self) -> Self:
+        """As `Server.start`."""
+        self.folder.mkdir(mode=0o700, exist_ok=True)
+        self._config.write_text(self._settings, encoding="utf-8")
+        return super().start()
+
+
+class MosquittoProcess(Broker):
+    """A Mosquitto with the development profile. Its sessions and queues survive `restart`, not `close`."""
+
+    def __init__(self, *, port: int | None = None, options: Mapping[str, str] | None = None) -> None:
+        """`options` replace settings of the profile, such as `{"max_queued_messages": "100"}`, or are added to them.
+
+        Raises `ServiceUnavailable` where there is no Mosquitto.
+        """
+        program = find_mosquitto()
+        if program is None:
+            raise ServiceUnavailable(f"there is no mosquitto on the PATH: {MOSQUITTO_HINT}")
+        port = port or free_port()
+        config = temporary_folder("mosquitto") / "mosquitto.conf"
+        settings = {"listener": f"{port} {LOOPBACK}", "persistence_location": f"{config.parent}/", **(options or {})}
+        if os.geteuid() == 0:
+            # Otherwise Mosquitto becomes the user `mosquitto`, who may not write to our folder.
+            settings["user"] = "root"
+        text = substitute(profile().read_text(encoding="utf-8"), settings)
+        super().__init__("mosquitto", [program, "-c", config], port=port, config=config, settings=text)
+
+
+class AmqttProcess(Broker):
+    """amqtt, a broker in Python: speaks MQTT 3.1.1 only, far slower than Mosquitto, forgets all when it stops."""
+
+    def __init__(self, *, port: int | None = None) -> None:
+        """Raises `ServiceUnavailable` where amqtt is not installed."""
+        if importlib.util.find_spec("amqtt") is None:
+            raise ServiceUnavailable("amqtt is not installed: `pip install 'edgefleet[demo]'`")
+        port = port or free_port()
+        config = temporary_folder("amqtt") / "amqtt.yaml"
+        command: list[str | Path] = [sys.executable, "-m", "amqtt.scripts.broker_script", "-c", config]
+        text = _AMQTT_CONFIG.format(address=f"{LOOPBACK}:{port}")
+        super().__init__("amqtt", command, port=port, config=config, settings=text)
+
+
+def embedded_broker(port: int | None = None) -> Broker:
+    """Mosquitto where it is installed, else amqtt; `name` says which. Not started yet.
+
+    Raises `ServiceUnavailable` where neither is installed.
+    """
+    if find_mosquitto():
+        return MosquittoProcess(port=port)
+    if importlib.util.find_spec("amqtt"):
+        return AmqttProcess(port=port)
+    raise ServiceUnavailable(f"there is no MQTT broker: {MOSQUITTO_HINT}, or `pip install 'edgefleet[demo]'` for amqtt")
+
+
+def profile() -> Path:
+    """mosquitto/mosquitto.conf: beside this file in an installed package, at the top of a checkout."""
+    installed = Path(__file__).with_name("mosquitto.conf")
+    return installed if installed.exists() else Path(__file__).parents[2] / "mosquitto" / "mosquitto.conf"
+
+
+def substitute(config: str, settings: Mapping[str, str]) -> str:
+    """A Mosquitto configuration in which `settings` replace the lines of the same key; new keys come last."""
+    kept = [line for line in config.splitlines() if line.split(" ", 1)[0] not in settings]
+    return "\n".join([*kept, *(f"{key} {value}" for key, value in settings.items())]) + "\n"
+
+
+# Everybody is let in by the base class of the authentication plugins. AnonymousAuthPlugin would do that too, but
+# amqtt keeps no messages for an anonymous session that is away.
+_AMQTT_CONFIG = """\
+listeners:
+  default: {{type: tcp, bind: "{address}"}}
+plugins:
+  amqtt.plugins.base.BaseAuthPlugin: {{}}
+"""

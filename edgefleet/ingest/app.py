@@ -1,0 +1,85 @@
+"""The FastAPI application: routes, and one place that turns errors into answers."""
+
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic.json_schema import models_json_schema
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from edgefleet.ingest.api import Api, json_response, router
+from edgefleet.ingest.body import BodyRefused
+from edgefleet.ingest.metrics import Metrics, RequestTimer
+from edgefleet.ingest.store import Store, StoreError
+from edgefleet.ingest.validation import NotJson
+from edgewire import logs
+from edgewire.clock import Clock, SystemClock
+from edgewire.messages import CONTRACT, ContractError
+
+MAX_BODY_BYTES = 8 << 20
+"""By default; some 30,000 messages."""
+
+_DESCRIPTION = (
+    "Validates messages of edge devices against the contract, keeps each once by its id, and says what it has."
+)
+
+
+class _App(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        """Add the models of the messages: the routes name them, but FastAPI does not see them checked."""
+        page = super().openapi()
+        models = [message.model for contract in CONTRACT.values() for message in contract.messages]
+        _, definitions = models_json_schema(
+            [(model, "validation") for model in models], ref_template="#/components/schemas/{model}"
+        )
+        page["components"]["schemas"].update(definitions["$defs"])
+        return page
+
+
+def create_app(store: Store, *, clock: Clock | None = None, max_body_bytes: int = MAX_BODY_BYTES) -> FastAPI:
+    """The service over an open store; whoever opened the store closes it after the service has stopped."""
+    metrics = Metrics()
+    app = _App(title="edgefleet ingest", version="1", description=_DESCRIPTION)
+    app.include_router(router(Api(store, clock or SystemClock(), metrics, max_body_bytes)))
+    app.add_middleware(RequestTimer, metrics=metrics)
+    _answer_errors(app, logs.get("ingest"))
+    return app
+
+
+def _answer_errors(app: FastAPI, log: structlog.typing.FilteringBoundLogger) -> None:
+    """Every error is answered with `{"error": sentence}`."""
+
+    def answer(status: int, reason: object, **headers: str) -> Response:
+        return json_response({"error": str(reason)}, status, headers)
+
+    @app.exception_handler(NotJson)
+    def not_json(_: Request, error: NotJson) -> Response:
+        return answer(400, error)
+
+    @app.exception_handler(BodyRefused)
+    def body_refused(_: Request, error: BodyRefused) -> Response:
+        return answer(error.status, error)
+
+    @app.exception_handler(ContractError)
+    def contract_broken(_: Request, error: ContractError) -> Response:
+        return answer(422, error)
+
+    @app.exception_handler(StoreError)
+    def not_stored(request: Request, error: StoreError) -> Response:
+        log.error("store failed", path=request.url.path, error=str(error))
+        return answer(503, error, **{"Retry-After": "1"})
+
+    @app.exception_handler(RequestValidationError)
+    def parameter_wrong(_: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        return answer(422, f"parameter {first['loc'][-1]}: {first['msg'].removeprefix('Value error, ')}")
+
+    @app.exception_handler(HTTPException)
+    def no_such_route(_: Request, error: HTTPException) -> Response:
+        return answer(error.status_code, error.detail, **(error.headers or {}))
+
+    @app.exception_handler(ClientDisconnect)
+    def gone(_: Request, error: ClientDisconnect) -> Response:
+        return answer(400, "the connection was closed before the end of the body")

@@ -1,0 +1,71 @@
+"""What Prometheus sees of the service since the process began; `GET /stats` counts since the store was made."""
+
+import time
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class Metrics:
+    """One registry for one application."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._messages = Counter(
+            "edgefleet_ingest_messages",
+            "Messages received, by kind and by what became of them: stored, known or rejected.",
+            ("kind", "result"),
+            registry=self._registry,
+        )
+        self._requests = Histogram(
+            "edgefleet_ingest_request_seconds",
+            "Time from the request to the end of the answer, by route and status.",
+            ("route", "status"),
+            buckets=_SECONDS,
+            registry=self._registry,
+        )
+
+    def count(self, result: str, kinds: Mapping[str, int]) -> None:
+        """Add messages of these kinds that had this result."""
+        for kind, number in kinds.items():
+            self._messages.labels(kind, result).inc(number)
+
+    def observe(self, route: str, status: int, seconds: float) -> None:
+        """Add one answered request."""
+        self._requests.labels(route, str(status)).observe(seconds)
+
+    def text(self) -> bytes:
+        """In the Prometheus text format."""
+        return generate_latest(self._registry)
+
+
+class RequestTimer:
+    """ASGI middleware that observes every request under the path template of its route."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on to the application; what is not HTTP is not observed."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        status = 500
+
+        async def watch(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watch)
+        finally:
+            # A path that no route took is anybody's invention and must not become a label.
+            route = scope["route"].path if "route" in scope else "none"
+            self._metrics.observe(route, status, time.perf_counter() - started)

@@ -1,0 +1,45 @@
+"""Where messages are kept. A new store is one file that implements `Store`, one line here, one run of its tests."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from types import MappingProxyType
+
+from edgefleet.ingest.store.base import (
+    Counts,
+    Delivery,
+    NewMessage,
+    Query,
+    Store,
+    StoreBusy,
+    StoredMessage,
+    StoreError,
+)
+from edgefleet.ingest.store.sqlite import SqliteStore
+from edgewire.errors import ConfigError
+
+STORES: Mapping[str, Callable[[str], Awaitable[Store]]] = MappingProxyType({"sqlite": SqliteStore.from_url})
+"""URL scheme -> how to open the store that a URL of it names."""
+
+
+async def open_store(url: str) -> Store:
+    """The store at `url`, ready for use; the caller closes it.
+
+    Raises `ConfigError` for a URL that names no store, `StoreError` where it cannot be opened.
+    """
+    scheme, separator, _ = url.partition("://")
+    if not separator or scheme not in STORES:
+        raise ConfigError(f"store '{url}' is of no known kind; known are {', '.join(f'{name}://' for name in STORES)}")
+    return await STORES[scheme](url)
+
+
+__all__ = [
+    "STORES",
+    "Counts",
+    "Delivery",
+    "NewMessage",
+    "Query",
+    "Store",
+    "StoreBusy",
+    "StoreError",
+    "StoredMessage",
+    "open_store",
+]

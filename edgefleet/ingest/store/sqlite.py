@@ -1,0 +1,218 @@
+"""SQLite store: one file in WAL mode, one thread that writes and one that reads.
+
+The event loop never waits for the disk: it hands work to the threads and awaits them. `synchronous=FULL` flushes each
+commit, so what was answered as stored survives a power cut.
+"""
+
+import asyncio
+import itertools
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from edgefleet.ingest.store.base import Counts, Delivery, Query, StoredMessage, StoreError
+from edgefleet.ingest.store.group_commit import GroupCommit
+from edgewire.errors import ConfigError
+
+_PRAGMAS = (
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA cache_size=-65536",  # 64 MiB: the unique index is hit at random, by every device of the fleet
+)
+
+_MIGRATIONS = (
+    (
+        """
+        CREATE TABLE messages (
+            cursor INTEGER PRIMARY KEY,
+            device_id TEXT NOT NULL,
+            boot INTEGER NOT NULL,
+            seq INTEGER NOT NULL,
+            kind TEXT NOT NULL,
+            timestamp_ms INTEGER NOT NULL,
+            received_ms INTEGER NOT NULL,
+            payload TEXT NOT NULL
+        )
+        """,
+        "CREATE UNIQUE INDEX message_id ON messages (device_id, boot, seq)",
+        """
+        CREATE TABLE counts (
+            kind TEXT PRIMARY KEY,
+            stored INTEGER NOT NULL,
+            redelivered INTEGER NOT NULL,
+            rejected INTEGER NOT NULL
+        ) WITHOUT ROWID
+        """,
+    ),
+)
+"""Step n brings a file from `user_version` n to n + 1. Steps are only ever added."""
+
+_INSERT = """
+    INSERT INTO messages (device_id, boot, seq, kind, timestamp_ms, payload, received_ms)
+    VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+"""
+_COUNT = """
+    INSERT INTO counts (kind, stored, redelivered, rejected) VALUES (?, ?, ?, ?)
+    ON CONFLICT (kind) DO UPDATE SET stored = stored + excluded.stored,
+        redelivered = redelivered + excluded.redelivered, rejected = rejected + excluded.rejected
+"""
+_SELECT = "SELECT cursor, device_id, boot, seq, kind, timestamp_ms, received_ms, {payload} FROM messages WHERE {where} "
+_PAGE = "ORDER BY cursor LIMIT :limit"
+
+Result = TypeVar("Result")
+
+
+class SqliteStore:
+    """`Store` in one SQLite file. Made by `open`."""
+
+    def __init__(self, path: Path, writer: sqlite3.Connection, reader: sqlite3.Connection) -> None:
+        self._path = path
+        self._writer, self._reader = writer, reader
+        # A connection serves one thread at a time: one thread each.
+        self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="ingest-write")
+        self._read_thread = ThreadPoolExecutor(1, thread_name_prefix="ingest-read")
+        self._group = GroupCommit(self._write, self._write_thread)
+
+    @classmethod
+    async def from_url(cls, url: str) -> "SqliteStore":
+        """Open the file of a URL: `sqlite:///relative/path` or `sqlite:////absolute/path`."""
+        path = url.removeprefix("sqlite:///")
+        if path == url or not path:
+            raise ConfigError(f"store '{url}' names no file: write sqlite:///PATH, such as sqlite:///edgefleet.db")
+        return await cls.open(Path(path))
+
+    @classmethod
+    async def open(cls, path: Path) -> "SqliteStore":
+        """Open or make the file; raises `StoreError` where it is no store of ours or cannot be written."""
+        writer, reader = await asyncio.to_thread(_open, path)
+        return cls(path, writer, reader)
+
+    async def add(self, delivery: Delivery) -> list[bool]:
+        """As `Store.add`."""
+        return await self._group.add(delivery)
+
+    async def read(self, query: Query) -> list[StoredMessage]:
+        """As `Store.read`."""
+        return await self._in_thread(self._read_thread, lambda: _read(self._reader, query))
+
+    async def counts(self) -> dict[str, Counts]:
+        """As `Store.counts`."""
+        return await self._in_thread(self._read_thread, lambda: _counts(self._reader))
+
+    async def check(self) -> None:
+        """As `Store.check`."""
+        await self._in_thread(self._write_thread, lambda: _check(self._writer))
+
+    async def close(self) -> None:
+        """As `Store.close`."""
+        await self._group.close()
+        for thread, connection in ((self._read_thread, self._reader), (self._write_thread, self._writer)):
+            await self._in_thread(thread, connection.close)
+            thread.shutdown()
+
+    async def _in_thread(self, thread: ThreadPoolExecutor, work: Callable[[], Result]) -> Result:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(thread, work)
+        except sqlite3.Error as error:
+            raise _error(self._path, error) from error
+
+    def _write(self, deliveries: Sequence[Delivery]) -> list[list[bool]]:
+        try:
+            return _write(self._writer, deliveries)
+        except sqlite3.Error as error:
+            raise _error(self._path, error) from error
+
+
+def _error(path: Path, error: sqlite3.Error) -> StoreError:
+    return StoreError(f"store {path}: {error}; check the file, its folder's permissions and the free space on its disk")
+
+
+def _open(path: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:
+    connections: list[sqlite3.Connection] = []
+    try:
+        for _ in range(2):
+            # Transactions are ours alone (isolation_level=None); each connection stays with one thread at a time.
+            connections.append(sqlite3.connect(path, isolation_level=None, check_same_thread=False))
+            for pragma in _PRAGMAS:
+                connections[-1].execute(pragma)
+        _migrate(path, connections[0])
+    except sqlite3.Error as error:
+        _close_all(connections)
+        raise _error(path, error) from error
+    except StoreError:
+        _close_all(connections)
+        raise
+    return connections[0], connections[1]
+
+
+def _close_all(connections: Sequence[sqlite3.Connection]) -> None:
+    for connection in connections:
+        connection.close()
+
+
+def _migrate(path: Path, connection: sqlite3.Connection) -> None:
+    # The lock comes before the look: two processes may open a new file at the same time.
+    connection.execute("BEGIN IMMEDIATE")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(_MIGRATIONS):
+        raise StoreError(f"store {path}: was written by a newer edgefleet (format {version}); update this one")
+    for statement in itertools.chain.from_iterable(_MIGRATIONS[version:]):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA user_version={len(_MIGRATIONS)}")
+    connection.execute("COMMIT")
+
+
+def _write(connection: sqlite3.Connection, deliveries: Sequence[Delivery]) -> list[list[bool]]:
+    stored: Counter[str] = Counter()
+    redelivered: Counter[str] = Counter()
+    rejected: Counter[str] = Counter()
+    answers = []
+    cursor = connection.cursor()
+    cursor.execute("BEGIN IMMEDIATE")
+    try:
+        for delivery in deliveries:
+            answer = []
+            for message in delivery.messages:
+                cursor.execute(_INSERT, (*message, delivery.received_ms))
+                is_new = cursor.rowcount == 1
+                (stored if is_new else redelivered)[message.kind] += 1
+                answer.append(is_new)
+            answers.append(answer)
+            rejected.update(delivery.rejected)
+        kinds = stored.keys() | redelivered.keys() | rejected.keys()
+        cursor.executemany(_COUNT, [(kind, stored[kind], redelivered[kind], rejected[kind]) for kind in kinds])
+        cursor.execute("COMMIT")
+    except BaseException:
+        # A full disk may already have rolled back.
+        if connection.in_transaction:
+            cursor.execute("ROLLBACK")
+        raise
+    return answers
+
+
+def _read(connection: sqlite3.Connection, query: Query) -> list[StoredMessage]:
+    conditions = {
+        "cursor > :after": query.after,
+        "kind = :kind": query.kind,
+        "device_id = :device_id": query.device_id,
+        "timestamp_ms >= :since_ms": query.since_ms,
+        "timestamp_ms < :until_ms": query.until_ms,
+    }
+    where = " AND ".join(condition for condition, value in conditions.items() if value is not None)
+    select = _SELECT.format(payload="payload" if query.payload else "NULL", where=where) + _PAGE
+    values = {condition.rpartition(":")[2]: value for condition, value in conditions.items()}
+    rows = connection.execute(select, values | {"limit": query.limit})
+    return [StoredMessage._make(row) for row in rows]
+
+
+def _counts(connection: sqlite3.Connection) -> dict[str, Counts]:
+    rows = connection.execute("SELECT kind, stored, redelivered, rejected FROM counts")
+    return {kind: Counts(stored, redelivered, rejected) for kind, stored, redelivered, rejected in rows}
+
+
+def _check(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("ROLLBACK")

@@ -1,0 +1,45 @@
+"""Messages as a sink has them, in columns: a run may have millions."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple, Protocol
+
+CHUNK = 50_000
+
+
+class Arrivals(NamedTuple):
+    """Some messages of one stream, in the order in which they arrived there; all columns have the same length."""
+
+    stream: str
+    """Within one, the messages of a device keep their order: the HTTP store, or one Kafka topic."""
+    device_id: Sequence[str]
+    boot: Sequence[int]
+    seq: Sequence[int]
+    timestamp_ms: Sequence[int]
+    """When each was measured, by the device's clock."""
+    arrived_ms: Sequence[int]
+    """When each arrived, by the sink's clock."""
+
+
+class Source(Protocol):
+    """A sink that can be read."""
+
+    def arrivals(self) -> Iterator[Arrivals]:
+        """What arrived since the last call; raises `ServiceUnavailable` that names the sink."""
+        ...
+
+    @property
+    def note(self) -> str:
+        """What one must know to read the numbers; may be empty."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+def from_rows(rows: Iterable[tuple[str, int, int, int, int]], stream: str = "rows") -> Iterator[Arrivals]:
+    """Columns of rows (device_id, boot, seq, timestamp_ms, arrived_ms)."""
+    remaining = iter(rows)
+    while chunk := list(islice(remaining, CHUNK)):
+        yield Arrivals(stream, *zip(*chunk, strict=True))

@@ -1,0 +1,188 @@
+"""Reads the topics of the contract in Kafka, from the start of the run to their present ends.
+
+Partitions are assigned, not subscribed: no consumer group is left behind, and nobody's offsets are touched.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, cast
+
+import orjson
+from confluent_kafka import (
+    TIMESTAMP_CREATE_TIME,
+    TIMESTAMP_LOG_APPEND_TIME,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicPartition,
+)
+
+from edgefleet.verify.arrivals import Arrivals, from_rows
+from edgewire.clock import parse_ms
+from edgewire.errors import ConfigError, ServiceUnavailable
+from edgewire.messages import CONTRACT, ContractError, MessageId
+
+CONTRACT_TOPICS = tuple(message.kafka_topic for contract in CONTRACT.values() for message in contract.messages)
+
+TIMEOUT_S = 8
+"""For one question to Kafka."""
+_SILENCE_S = 10
+"""A partition that has more but yields nothing for so long is as good as unreachable."""
+_FETCH = 10_000
+_NOTES: Mapping[int, str] = {
+    TIMESTAMP_CREATE_TIME: "Kafka times are CreateTime: when the producer took the message, before it was stored",
+    TIMESTAMP_LOG_APPEND_TIME: "Kafka times are LogAppendTime: when the broker stored the message",
+}
+
+_Partition = tuple[str, int]
+
+
+class _Row(NamedTuple):
+    device_id: str
+    boot: int
+    seq: int
+    timestamp_ms: int
+    arrived_ms: int
+
+
+class KafkaSource:
+    """A `Source` on the Kafka at these bootstrap servers. Topics that do not exist (yet) are empty."""
+
+    def __init__(
+        self,
+        bootstrap: str,
+        *,
+        since_ms: int | None = None,
+        topics: Sequence[str] = CONTRACT_TOPICS,
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
+        """Messages that Kafka dates before `since_ms` (milliseconds since 1970 UTC) may be left out."""
+        if not bootstrap:
+            raise ConfigError("Kafka's bootstrap servers are empty: write HOST:PORT")
+        self._bootstrap = bootstrap
+        self._timeout_s = timeout_s
+        self._since_ms = since_ms
+        self._topics = topics
+        self._next: dict[_Partition, int] = {}
+        self._time_types: set[int] = set()
+        self._unreadable = 0
+        self._consumer = Consumer(
+            {
+                "bootstrap.servers": bootstrap,
+                "group.id": "edgefleet-verify",  # required by the client, never joined
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "earliest",
+                "log_level": 0,  # what goes wrong is raised, not written to stderr
+            }
+        )
+
+    @property
+    def note(self) -> str:
+        """As `Source.note`."""
+        notes = [_NOTES[kind] for kind in sorted(self._time_types & _NOTES.keys())]
+        if self._unreadable:
+            notes.append(f"{self._unreadable} messages without id or time were passed over")
+        return "; ".join(notes)
+
+    def arrivals(self) -> Iterator[Arrivals]:
+        """As `Source.arrivals`."""
+        try:
+            ends = self._ends()
+            ahead = {partition: end for partition, end in ends.items() if self._next[partition] < end}
+            if ahead:
+                self._consumer.assign([TopicPartition(*partition, self._next[partition]) for partition in ahead])
+                yield from self._read(ahead)
+                self._consumer.unassign()
+        except KafkaException as error:
+            raise self._unavailable(error.args[0].str()) from None
+
+    def close(self) -> None:
+        """As `Source.close`."""
+        self._consumer.close()
+
+    def _ends(self) -> dict[_Partition, int]:
+        """The end of every partition; those seen for the first time are given a place to start at."""
+        known = self._consumer.list_topics(timeout=self._timeout_s).topics
+        partitions = [(topic, number) for topic in self._topics if topic in known for number in known[topic].partitions]
+        ends = {}
+        for partition in partitions:
+            low, ends[partition] = self._consumer.get_watermark_offsets(
+                TopicPartition(*partition), timeout=self._timeout_s
+            )
+            if partition not in self._next:
+                self._next[partition] = max(low, self._offset_at_start(partition))
+        return ends
+
+    def _offset_at_start(self, partition: _Partition) -> int:
+        if self._since_ms is None:
+            return 0
+        try:
+            query = [TopicPartition(*partition, self._since_ms)]
+            found = self._consumer.offsets_for_times(query, timeout=self._timeout_s)[0]
+        except KafkaException:
+            return 0
+        # "None so late" is also what a broker says that cannot search by time: then everything is read.
+        return max(0, found.offset) if found.error is None else 0
+
+    def _read(self, ahead: dict[_Partition, int]) -> Iterator[Arrivals]:
+        """Messages of the assigned partitions until each is past the end it has in `ahead`."""
+        heard = time.monotonic()
+        while ahead:
+            messages = self._consumer.consume(_FETCH, timeout=0.1)
+            rows: dict[str, list[_Row]] = {}
+            for message in messages:
+                partition, offset = _place(message)
+                error = message.error()
+                if error is None:
+                    self._next[partition] = offset + 1
+                    if (row := self._row(message)) is not None:
+                        rows.setdefault(partition[0], []).append(row)
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    # The last offsets before an end may hold no message (transactions, compaction).
+                    self._next[partition] = max(self._next[partition], offset)
+                else:
+                    raise self._unavailable(error.str())
+                if self._next[partition] >= ahead.get(partition, 0):
+                    ahead.pop(partition, None)
+            for topic, of_topic in rows.items():
+                yield from from_rows(of_topic, topic)
+            if messages:
+                heard = time.monotonic()
+            elif time.monotonic() - heard > _SILENCE_S:
+                raise self._unavailable(f"{len(ahead)} partitions yield nothing for {_SILENCE_S} s")
+
+    def _row(self, message: Message) -> _Row | None:
+        """The message's id from the header `ce_id`, else from the payload, and its times; None where there is none."""
+        time_type, arrived_ms = message.timestamp()
+        self._time_types.add(time_type)
+        try:
+            fields = _fields(message.value())
+            text = _header(message, "ce_id") or f"{fields['device_id']}:{fields['boot']}:{fields['seq']}"
+            message_id = MessageId.parse(text)
+            return _Row(*message_id, parse_ms(fields["timestamp"]), arrived_ms)
+        except (ContractError, KeyError, TypeError, ValueError):
+            self._unreadable += 1
+            return None
+
+    def _unavailable(self, reason: str) -> ServiceUnavailable:
+        return ServiceUnavailable(f"Kafka at {self._bootstrap} cannot be read: {reason}; is it running there?")
+
+
+def _place(message: Message) -> tuple[_Partition, int]:
+    """Partition and offset, which a consumed message always has."""
+    topic, partition, offset = cast("tuple[str, int, int]", (message.topic(), message.partition(), message.offset()))
+    return (topic, partition), offset
+
+
+def _header(message: Message, name: str) -> str | None:
+    value = dict(message.headers() or ()).get(name)
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _fields(value: bytes | None) -> Mapping[str, Any]:
+    fields = orjson.loads(value or b"")
+    if not isinstance(fields, dict):
+        raise ValueError("not an object")
+    return fields

@@ -1,0 +1,44 @@
+"""Time as an argument: who needs it takes a `Clock`, so a test can move it.
+
+Instants on the wire and in the world are whole milliseconds since 1970 UTC (`int`): they compare exactly,
+and the same reading has the same bytes wherever it is computed.
+"""
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Wall time in milliseconds since 1970 UTC, and a monotonic time in seconds for durations."""
+
+    def now_ms(self) -> int: ...
+
+    def monotonic(self) -> float: ...
+
+
+class SystemClock:
+    """The machine's own clocks."""
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+def iso_ms(instant_ms: int) -> str:
+    """ISO 8601 UTC with milliseconds, as every timestamp on the wire: `2026-03-01T12:00:00.000Z`."""
+    moment = datetime.fromtimestamp(instant_ms // 1000, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{instant_ms % 1000:03d}Z"
+
+
+def parse_ms(text: str) -> int:
+    """Milliseconds since 1970 UTC of an ISO 8601 text; a text without an offset is UTC.
+
+    Raises `ValueError` for anything else.
+    """
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return round(moment.timestamp() * 1000)

@@ -1,0 +1,191 @@
+"""How to reach a broker: connect, say CONNECT, wait for CONNACK, and fall back to MQTT 3.1.1 where 5 is not spoken."""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from time import monotonic
+
+from edgewire.errors import ConfigError, EdgefleetError, ServiceUnavailable
+from edgewire.link.protocol import Link
+from edgewire.link.url import BrokerUrl
+from edgewire.mqtt import Connected, ConnectionLost, Event, Refused, Session, Version, encode
+from edgewire.mqtt.packets import Connect, Disconnect
+from edgewire.mqtt.reasons import UNSUPPORTED_VERSION
+
+OnEvents = Callable[[Link, list[Event]], None]
+OnWritable = Callable[[Link], None]
+
+_SILENCE_S = 2.0  # how long a broker may leave CONNECT unanswered before we ask whether it knows version 5
+
+
+class BrokerRefused(EdgefleetError):
+    """The broker answered CONNECT with a refusal; names the broker, the client and the reason."""
+
+    def __init__(self, message: str, code: int, text: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.text = text
+
+
+async def dial(
+    broker: BrokerUrl,
+    session: Session,
+    on_events: OnEvents,
+    *,
+    tls: ssl.SSLContext | None = None,
+    timeout_s: float = 10,
+    on_writable: OnWritable | None = None,
+    local_addr: tuple[str, int] | None = None,
+    own_timer: bool = True,
+) -> Link:
+    """Connect `session` to `broker`; `on_events` gets `Connected` before this returns, and all that follows.
+
+    A broker that does not speak version 5 is dialled again with 3.1.1, and the session keeps to that. `timeout_s` is
+    for each of the two. `tls` replaces the default context of an `mqtts` URL. Raises `ServiceUnavailable` if the broker
+    cannot be reached or does not answer, `BrokerRefused` if it says no, `ConfigError` for `tls` without `mqtts`; then
+    `on_events` is not called.
+    """
+    attempt = _Attempt(broker, session, on_events, on_writable, _tls_context(broker, tls), local_addr, own_timer)
+    try:
+        return await attempt.run(timeout_s)
+    except _Version5Refused:
+        session.speak(Version.V311)
+        try:
+            return await attempt.run(timeout_s)
+        except ServiceUnavailable:
+            # It is not the version then: the next dial begins with 5 again.
+            session.speak(Version.V5)
+            raise
+
+
+async def probe_version(broker: BrokerUrl, *, tls: ssl.SSLContext | None = None, timeout_s: float = 10) -> Version:
+    """The version to speak with this broker: 3.1.1 only if it refuses a plain CONNECT of version 5.
+
+    Ask once before dialling a whole fleet. Raises `ServiceUnavailable` if the broker cannot be reached or is silent.
+    """
+    # Without properties and will: an amqtt 0.12 reads their lengths as those of texts and waits for ever.
+    question = encode(Connect(client_id=""), Version.V5)
+    context = _tls_context(broker, tls)
+    try:
+        async with asyncio.timeout(timeout_s):
+            reader, writer = await asyncio.open_connection(broker.host, broker.port, ssl=context)
+            try:
+                writer.write(question)
+                answer = await reader.read(4)
+                writer.write(encode(Disconnect(), Version.V5))
+            finally:
+                writer.transport.abort()
+    except ConnectionResetError:
+        return Version.V311
+    except TimeoutError:
+        raise ServiceUnavailable(
+            f"broker {broker} did not answer within {timeout_s:g} s: is it an MQTT broker?"
+        ) from None
+    except OSError as error:
+        raise _unreachable(broker, error) from None
+    refuses = len(answer) < 4 or (answer[0] == 0x20 and answer[3] in UNSUPPORTED_VERSION)
+    return Version.V311 if refuses else Version.V5
+
+
+class _Version5Refused(Exception):
+    """Dial again with 3.1.1."""
+
+
+class _Attempt:
+    """What one `dial` tries, once or twice."""
+
+    def __init__(
+        self,
+        broker: BrokerUrl,
+        session: Session,
+        on_events: OnEvents,
+        on_writable: OnWritable | None,
+        tls: ssl.SSLContext | None,
+        local_addr: tuple[str, int] | None,
+        own_timer: bool,
+    ) -> None:
+        self._broker = broker
+        self._session = session
+        self._on_events = on_events
+        self._on_writable = on_writable
+        self._tls = tls
+        self._local_addr = local_addr
+        self._own_timer = own_timer
+
+    async def run(self, timeout_s: float) -> Link:
+        """One connection and its CONNACK."""
+        loop = asyncio.get_running_loop()
+        outcome: asyncio.Future[Event] = loop.create_future()
+        link = Link(self._session, self._greeting(outcome), monotonic, self._on_writable, own_timer=self._own_timer)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await loop.create_connection(
+                    lambda: link, self._broker.host, self._broker.port, ssl=self._tls, local_addr=self._local_addr
+                )
+                if self._session.version is Version.V5:
+                    await self._doubt(outcome, timeout_s)
+                self._judge(await outcome)
+                return link
+        except BaseException as error:
+            outcome.cancel()
+            link.abort()
+            if isinstance(error, TimeoutError):
+                raise ServiceUnavailable(
+                    f"broker {self._broker} did not answer client '{self._session.config.client_id}' within "
+                    f"{timeout_s:g} s: is it an MQTT broker, and not overloaded?"
+                ) from None
+            if isinstance(error, OSError):
+                raise _unreachable(self._broker, error) from None
+            raise
+
+    def _greeting(self, outcome: asyncio.Future[Event]) -> OnEvents:
+        """What listens until CONNACK: it keeps a failed attempt from the owner, and hands a successful one over."""
+
+        def greet(link: Link, events: list[Event]) -> None:
+            if outcome.done():
+                return
+            outcome.set_result(events[0])
+            if isinstance(events[0], Connected):
+                link.on_events = self._on_events
+                self._on_events(link, events)
+
+        return greet
+
+    async def _doubt(self, outcome: asyncio.Future[Event], timeout_s: float) -> None:
+        """Raises `_Version5Refused` if CONNECT was answered with silence or hanging up, and a probe says why."""
+        await asyncio.wait({outcome}, timeout=min(_SILENCE_S, timeout_s / 3))
+        if outcome.done() and not isinstance(outcome.result(), ConnectionLost):
+            return
+        try:
+            spoken = await probe_version(self._broker, tls=self._tls, timeout_s=timeout_s)
+        except ServiceUnavailable:
+            return
+        answered = outcome.done() and not isinstance(outcome.result(), ConnectionLost)
+        if spoken is Version.V311 and not answered:
+            raise _Version5Refused
+
+    def _judge(self, event: Event) -> None:
+        if isinstance(event, Refused):
+            if event.code in UNSUPPORTED_VERSION and self._session.version is Version.V5:
+                raise _Version5Refused
+            raise BrokerRefused(
+                f"broker {self._broker} refused client '{self._session.config.client_id}': {event.reason}",
+                event.code,
+                event.reason,
+            )
+        if isinstance(event, ConnectionLost):
+            raise ServiceUnavailable(f"broker {self._broker} did not accept CONNECT: {event.reason}")
+
+
+def _tls_context(broker: BrokerUrl, tls: ssl.SSLContext | None) -> ssl.SSLContext | None:
+    if broker.scheme == "mqtts":
+        return tls or ssl.create_default_context()
+    if tls:
+        raise ConfigError(f"broker {broker} is not dialled with TLS: write mqtts:// or leave the certificates out")
+    return None
+
+
+def _unreachable(broker: BrokerUrl, error: OSError) -> ServiceUnavailable:
+    return ServiceUnavailable(
+        f"broker {broker} cannot be reached: {error.strerror or error}: start it or correct the URL"
+    )

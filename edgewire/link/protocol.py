@@ -1,0 +1,256 @@
+"""The one `asyncio.Protocol` that drives a `Session` over TCP, TLS or a test's pipe.
+
+Holds no MQTT rules: those are the session's. Flow control goes both ways: `writable` and `on_writable` tell a publisher
+when to stop, `pause_reading` lets a subscriber stop the server.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from math import inf
+from time import monotonic
+from typing import cast
+
+from edgewire.errors import EdgefleetError
+from edgewire.mqtt import (
+    Connected,
+    ConnectionLost,
+    Event,
+    Message,
+    NotConnected,
+    Properties,
+    ProtocolError,
+    Refused,
+    ServerDisconnected,
+    Session,
+    State,
+    Subscription,
+)
+
+_LINGER_S = 2.0  # how long what is queued may take to leave before a closing connection is cut
+
+
+class Link(asyncio.Protocol):
+    """One connection of a session, from CONNECT to its end.
+
+    `on_events` gets all that happens, last a `ConnectionLost`: exactly one for every connection, whoever ended it. From
+    `close` or `abort` on the link has let go of its session, which may be dialled again at once.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_corked",
+        "_on_writable",
+        "_own_timer",
+        "_reason",
+        "_timer",
+        "_transport",
+        "connected",
+        "on_events",
+        "session",
+        "writable",
+    )
+
+    def __init__(
+        self,
+        session: Session,
+        on_events: Callable[["Link", list[Event]], None],
+        clock: Callable[[], float] = monotonic,
+        on_writable: Callable[["Link"], None] | None = None,
+        *,
+        own_timer: bool = False,
+    ) -> None:
+        """`clock` gives seconds. With `own_timer` the link ticks itself, else its owner calls `tick`."""
+        self.session = session
+        self.connected = False
+        self.writable = True
+        self.on_events = on_events
+        self._on_writable = on_writable
+        self._clock = clock
+        self._own_timer = own_timer
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._corked = False
+        # Why the connection ends, once the link has let go of its session.
+        self._reason: str | None = None
+
+    # -- what the owner calls
+
+    def publish(
+        self,
+        topic: str | bytes,
+        payload: bytes,
+        *,
+        qos: int = 0,
+        retain: bool = False,
+        properties: Properties | None = None,
+        token: object = None,
+    ) -> int:
+        """`Session.publish`, sent at once."""
+        session = self._attached()
+        packet_id = session.publish(
+            topic, payload, qos=qos, retain=retain, now=self._clock(), properties=properties, token=token
+        )
+        self.flush()
+        return packet_id
+
+    def ack(self, message: Message) -> bool:
+        """`Session.ack`, sent at once; False for a message of an earlier connection."""
+        if self._reason is not None or not self.session.ack(message):
+            return False
+        self.flush()
+        return True
+
+    def subscribe(self, filters: Sequence[Subscription]) -> int:
+        """`Session.subscribe`, sent at once."""
+        packet_id = self._attached().subscribe(filters, self._clock())
+        self.flush()
+        return packet_id
+
+    def unsubscribe(self, filters: Sequence[str]) -> int:
+        """`Session.unsubscribe`, sent at once."""
+        packet_id = self._attached().unsubscribe(filters, self._clock())
+        self.flush()
+        return packet_id
+
+    def flush(self) -> None:
+        """Hand what the session has queued to the transport."""
+        if self._corked or self._reason is not None or self._transport is None:
+            return
+        data = self.session.data_to_send()
+        if data:
+            self._transport.write(data)
+
+    def pause_reading(self) -> None:
+        """Take nothing in until `resume_reading`; the server's own limits then hold it back. Pings go on."""
+        if self._reason is None and self._transport is not None:
+            self._transport.pause_reading()
+            self.session.pause()
+
+    def resume_reading(self) -> None:
+        """Take in again what comes."""
+        if self._reason is None and self._transport is not None:
+            self._transport.resume_reading()
+            self.session.resume(self._clock())
+            self._arm()
+
+    def tick(self) -> None:
+        """Ping if one is due, give up a silent server; to be called when `session.next_deadline()` is reached."""
+        if self._reason is not None:
+            return
+        lost = self.session.tick(self._clock())
+        if lost:
+            self._let_go(cast("ConnectionLost", lost[0]).reason, cut=True)
+            return
+        self.flush()
+        self._arm()
+
+    def close(self, reason: int = 0) -> None:
+        """DISCONNECT, then close: the server forgets the will, unless `reason` is not 0."""
+        if self._reason is None and self._transport is not None:
+            self.session.disconnect(reason)
+        self._let_go("closed by us")
+
+    def abort(self) -> None:
+        """Cut the connection without DISCONNECT: the will fires."""
+        self._let_go("aborted by us", cut=True)
+
+    # -- what the transport calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        if self._reason is not None:
+            self._transport.abort()
+            return
+        try:
+            self.session.connect(self._clock())
+        except EdgefleetError as error:
+            self._reason = str(error)
+            self._transport.abort()
+            return
+        self.flush()
+        self._arm()
+
+    def data_received(self, data: bytes) -> None:
+        if self._reason is not None:
+            return
+        fault: str | None = None
+        try:
+            events = self.session.receive(data, self._clock())
+        except ProtocolError as error:
+            events, fault = error.events, f"the server broke the protocol: {error}"
+        if not self.connected and events and isinstance(events[0], Connected):
+            self.connected = True
+            self._arm()
+        # What the owner says in answer leaves in one write with the acknowledgements.
+        self._corked = True
+        try:
+            if events:
+                self.on_events(self, events)
+        finally:
+            self._corked = False
+        if fault or self.session.state is State.CLOSED:
+            self._let_go(fault or f"the server ended the connection: {_last_words(events)}")
+        else:
+            self.flush()
+
+    def pause_writing(self) -> None:
+        self.writable = False
+
+    def resume_writing(self) -> None:
+        self.writable = True
+        if self._on_writable is not None and self._reason is None:
+            self._on_writable(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._let_go(f"the connection broke: {exc}" if exc else "the server closed the connection")
+        self._cancel_timer()
+        self._transport = None
+        self.on_events(self, [ConnectionLost(self._reason or "")])
+
+    # -- inside
+
+    def _attached(self) -> Session:
+        if self._reason is not None:
+            raise NotConnected(f"nothing can be sent on a link that has ended: {self._reason}")
+        return self.session
+
+    def _let_go(self, reason: str, *, cut: bool = False) -> None:
+        """Send what may still leave, detach from the session, end the transport. Once."""
+        if self._reason is not None:
+            return
+        if not cut:
+            self._corked = False
+            self.flush()
+        self._reason = reason
+        self.connected = self.writable = False
+        self._cancel_timer()
+        transport = self._transport
+        if transport is None:
+            return
+        self.session.connection_lost()
+        if cut:
+            transport.abort()
+            return
+        transport.close()
+        if transport.get_write_buffer_size():
+            # A peer that no longer reads would keep the connection, and us, for ever.
+            self._timer = asyncio.get_running_loop().call_later(_LINGER_S, transport.abort)
+
+    def _arm(self) -> None:
+        if not self._own_timer:
+            return
+        self._cancel_timer()
+        deadline = self.session.next_deadline()
+        if deadline < inf:
+            delay = max(0.0, deadline - self._clock())
+            self._timer = asyncio.get_running_loop().call_later(delay, self.tick)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+def _last_words(events: list[Event]) -> str:
+    last = events[-1] if events else None
+    return last.reason if isinstance(last, Refused | ServerDisconnected) else "without a reason"

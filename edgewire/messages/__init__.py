@@ -1,0 +1,28 @@
+"""The contract: what is on the wire, for whom, and under which id.
+
+Models validate at the edges (ingest, verification, tests). The fleet's hot path writes JSON without them;
+a contract test proves that both agree.
+"""
+
+from edgewire.messages.base import ContractError, Measurement, MessageId
+from edgewire.messages.contract import BATCH_PATH, CONTRACT, KindContract, MessageType, contract_of, kind_of
+from edgewire.messages.control import Command, Result, Status
+from edgewire.messages.topics import MEASUREMENT_FILTERS, Channel, Topic
+
+__all__ = [
+    "BATCH_PATH",
+    "CONTRACT",
+    "MEASUREMENT_FILTERS",
+    "Channel",
+    "Command",
+    "ContractError",
+    "KindContract",
+    "Measurement",
+    "MessageId",
+    "MessageType",
+    "Result",
+    "Status",
+    "Topic",
+    "contract_of",
+    "kind_of",
+]

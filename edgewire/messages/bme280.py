@@ -1,0 +1,30 @@
+"""Environmental sensor: temperature, humidity and pressure, as a BME280 measures them."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from edgewire.messages.base import Measurement, Payload
+
+
+class Bme280Metadata(Payload):
+    """Who produced the reading, and the weather it was taken in."""
+
+    generator: str
+    version: str
+    weather_event: bool = False
+    """Whether the reading was taken during a weather event."""
+    weather_type: Literal["storm", "front", "clear"] | None = None
+    """Which event; null outside of one."""
+
+
+class Bme280Reading(Measurement):
+    """One reading. The ranges are those of the chip (Bosch BST-BME280-DS001-10, table 1)."""
+
+    temperature_c: Annotated[float, Field(ge=-40, le=85)]
+    """Degrees Celsius."""
+    humidity: Annotated[float, Field(ge=0, le=100)]
+    """Relative humidity in percent."""
+    pressure_hpa: Annotated[float, Field(ge=300, le=1100)]
+    """Station pressure in hectopascals."""
+    metadata: Bme280Metadata | None = None

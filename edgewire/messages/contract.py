@@ -1,0 +1,142 @@
+"""The one table of the contract: kind -> its messages, where they travel, and where they end up."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Annotated, Any
+
+import orjson
+from pydantic import Field, TypeAdapter, ValidationError
+
+from edgewire.config import describe
+from edgewire.messages.base import ContractError, Measurement
+from edgewire.messages.bme280 import Bme280Reading
+from edgewire.messages.gps import GpsPosition
+from edgewire.messages.people import FootTrafficCount, FootTrafficCrossing, FootTrafficSession
+from edgewire.messages.telematics import TelematicsEvent
+from edgewire.messages.topics import Channel
+from edgewire.messages.traffic import TrafficEvent
+
+_NO_OBJECT = "payload is JSON, but not an object with the fields of a message"
+
+
+@dataclass(frozen=True, slots=True)
+class MessageType:
+    """One shape of message of a kind, and the Kafka topic it belongs to by default."""
+
+    model: type[Measurement]
+    channel: Channel
+    kafka_topic: str
+
+
+@dataclass(frozen=True, slots=True)
+class KindContract:
+    """All that is agreed on a kind of device."""
+
+    kind: str
+    marker: str
+    """The field by which a payload of this kind is known where no topic says so (see `kind_of`)."""
+    http_path: str
+    """Takes one JSON message a POST."""
+    messages: tuple[MessageType, ...]
+    _adapter: TypeAdapter[Any] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        models = tuple(message.model for message in self.messages)
+        # Several shapes of one kind are told apart by their `event_type`.
+        union: Any = models[0]
+        for model in models[1:]:
+            union = union | model  # a runtime union: the models are known only here
+        annotated: Any = Annotated[union, Field(discriminator="event_type")] if len(models) > 1 else union
+        adapter: TypeAdapter[Any] = TypeAdapter(annotated)
+        object.__setattr__(self, "_adapter", adapter)
+
+    def parse(self, payload: bytes | str) -> Measurement:
+        """The message in a JSON payload; raises `ContractError` that names the field and what is wrong with it."""
+        try:
+            return self.check(orjson.loads(payload))
+        except orjson.JSONDecodeError as error:
+            raise ContractError(f"payload is not JSON: {error}") from None
+
+    def check(self, fields: object) -> Measurement:
+        """As `parse`, for JSON that is already decoded."""
+        if not isinstance(fields, dict):
+            raise ContractError(_NO_OBJECT)
+        try:
+            message: Measurement = self._adapter.validate_python(fields)
+        except ValidationError as error:
+            raise ContractError(describe(error)) from None
+        return message
+
+    def json_schema(self) -> dict[str, Any]:
+        """JSON Schema (2020-12) of the payloads of this kind."""
+        return self._adapter.json_schema()
+
+
+CONTRACT: Mapping[str, KindContract] = MappingProxyType(
+    {
+        contract.kind: contract
+        for contract in (
+            KindContract(
+                "bme280",
+                "pressure_hpa",
+                "/api/v1/sensors/bme280",
+                (MessageType(Bme280Reading, Channel.TELEMETRY, "sensors.bme280"),),
+            ),
+            KindContract(
+                "traffic",
+                "vehicle_count",
+                "/ingest/traffic",
+                (MessageType(TrafficEvent, Channel.TELEMETRY, "traffic_events"),),
+            ),
+            KindContract(
+                "gps",
+                "fix",
+                "/ingest/gps",
+                (MessageType(GpsPosition, Channel.TELEMETRY, "gps_positions"),),
+            ),
+            KindContract(
+                "telematics",
+                "event_id",
+                "/telematics/ingest",
+                (MessageType(TelematicsEvent, Channel.EVENT, "telematics_events"),),
+            ),
+            KindContract(
+                "people",
+                "event_type",
+                "/ingest/people",
+                (
+                    MessageType(FootTrafficSession, Channel.EVENT, "foot_traffic"),
+                    MessageType(FootTrafficCrossing, Channel.EVENT, "foot_traffic_realistic"),
+                    MessageType(FootTrafficCount, Channel.TELEMETRY, "foot_traffic_counts"),
+                ),
+            ),
+        )
+    }
+)
+"""Every kind. A new one is a model in a file of its own and one entry here.
+
+The order matters to `kind_of`: telematics and people both have an `event_type`, so the narrower marker comes first.
+"""
+
+BATCH_PATH = "/ingest/batch"
+"""Takes `application/x-ndjson`, messages of all kinds, and answers per line."""
+
+
+def contract_of(kind: str) -> KindContract:
+    """The contract of a kind; raises `ContractError` that lists the kinds there are."""
+    try:
+        return CONTRACT[kind]
+    except KeyError:
+        raise ContractError(f"kind '{kind}' is not one of {', '.join(CONTRACT)}") from None
+
+
+def kind_of(fields: object) -> KindContract:
+    """The kind a decoded payload belongs to, told by the first marker field it has; `ContractError` if by none."""
+    if not isinstance(fields, dict):
+        raise ContractError(_NO_OBJECT)
+    for contract in CONTRACT.values():
+        if contract.marker in fields:
+            return contract
+    markers = ", ".join(f"{contract.marker} ({contract.kind})" for contract in CONTRACT.values())
+    raise ContractError(f"payload of no known kind: it has none of the fields {markers}")

@@ -1,0 +1,32 @@
+"""GPS unit of a vehicle: its position, as the receiver sees it."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from edgewire.messages.base import Measurement
+
+Latitude = Annotated[float, Field(ge=-90, le=90)]
+Longitude = Annotated[float, Field(ge=-180, le=180)]
+HeadingDeg = Annotated[float, Field(ge=0, lt=360)]
+
+
+class GpsPosition(Measurement):
+    """One fix, or the lack of one (`fix` "none": position, speed and heading are null)."""
+
+    vehicle_id: str
+    fix: Literal["none", "2d", "3d"]
+    latitude: Latitude | None
+    longitude: Longitude | None
+    altitude_m: float | None
+    speed_kmh: Annotated[float, Field(ge=0, le=400)] | None
+    heading_deg: HeadingDeg | None
+    """Course over ground; null when too slow to tell, as receivers leave it empty."""
+    hdop: Annotated[float, Field(ge=0, le=99.99)]
+    """Horizontal dilution of precision; 99.99 without a fix."""
+    satellites: Annotated[int, Field(ge=0, le=64)]
+    """Satellites used in the fix."""
+    battery_v: Annotated[float, Field(ge=0, le=60)] | None = None
+    """Supply voltage in volts."""
+    signal_dbm: Annotated[int, Field(ge=-150, le=0)] | None = None
+    """Received signal strength of the modem in dBm."""

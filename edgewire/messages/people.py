@@ -1,0 +1,46 @@
+"""People counter at a shop door: visits, single crossings, and counts per interval."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from edgewire.messages.base import Measurement, UtcTime
+
+Weekday = Literal["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+TimeSlot = Annotated[str, StringConstraints(pattern=r"^\d\d:\d\d–\d\d:\d\d$"), Field(examples=["07:00–09:59"])]
+Count = Annotated[int, Field(ge=0)]
+
+
+class FootTrafficSession(Measurement):
+    """One visit, reported when the visitor leaves; weekday and slot are those of the entry."""
+
+    event_type: Literal["foot_traffic"]
+    customer_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+    entry_time: UtcTime
+    exit_time: UtcTime
+    trip_duration_minutes: Annotated[float, Field(ge=0)]
+    weekday: Weekday
+    time_slot: TimeSlot
+
+
+class FootTrafficCrossing(Measurement):
+    """One person through the door, in either direction."""
+
+    event_type: Literal["entry", "exit"]
+    time: UtcTime
+    weekday: Weekday
+    time_slot: TimeSlot
+
+
+class FootTrafficCount(Measurement):
+    """What the counter saw in one interval and since its day began."""
+
+    event_type: Literal["count"]
+    interval_s: Annotated[float, Field(gt=0)]
+    entries: Count
+    exits: Count
+    total_entries: Count
+    """Since local midnight."""
+    total_exits: Count
+    occupancy: int
+    """Entries less exits since local midnight; counting errors let it drift, below zero too, as on real counters."""

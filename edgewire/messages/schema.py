@@ -1,0 +1,139 @@
+"""The contract for other programs: JSON Schema of every message, and one AsyncAPI 3.0 document of all.
+
+Both are generated from the models, so they cannot say anything else than what is checked.
+"""
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from edgewire.messages.base import ContractError, Payload
+from edgewire.messages.contract import CONTRACT
+from edgewire.messages.control import Command, Result, Status
+from edgewire.messages.examples import EXAMPLES
+from edgewire.messages.topics import ROOT, Channel
+
+JSON_SCHEMA = "https://json-schema.org/draft/2020-12/schema"
+CONTRACT_VERSION = "1.0.0"
+
+CONTROL: Mapping[str, type[Payload]] = MappingProxyType({"status": Status, "cmd": Command, "result": Result})
+"""Messages that every kind of device has, by the channel they travel on."""
+
+MESSAGE_SCHEMAS = (*CONTRACT, *CONTROL)
+"""Names that `message_schema` takes."""
+
+Json = dict[str, Any]
+
+
+def message_schema(name: str) -> Json:
+    """JSON Schema of the payloads of a kind, or of `status`, `cmd` or `result`; raises `ContractError` for others."""
+    if name in CONTRACT:
+        schema = CONTRACT[name].json_schema()
+    elif name in CONTROL:
+        schema = CONTROL[name].model_json_schema()
+    else:
+        raise ContractError(f"there is no message '{name}'; there are {', '.join(MESSAGE_SCHEMAS)}")
+    return {"$schema": JSON_SCHEMA, **schema}
+
+
+def asyncapi() -> Json:
+    """The AsyncAPI 3.0 document, from the point of view of a device: it sends measurements and receives commands."""
+    models = [message.model for contract in CONTRACT.values() for message in contract.messages]
+    everything = [*models, *CONTROL.values()]
+    _, schemas = models_json_schema(
+        [(model, "validation") for model in everything], ref_template="#/components/schemas/{model}"
+    )
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Edge devices on MQTT",
+            "version": CONTRACT_VERSION,
+            "description": "What devices of the fleet, emulated or real, send and receive. "
+            "A message is known everywhere by its id, `{device_id}:{boot}:{seq}`.",
+            "license": {"name": "Apache-2.0"},
+        },
+        "defaultContentType": "application/json",
+        "servers": {
+            "broker": {
+                "host": "{host}",
+                "protocol": "mqtt",
+                "protocolVersion": "5",
+                "variables": {"host": {"default": "127.0.0.1:1883", "description": "Host and port of the broker."}},
+            }
+        },
+        "channels": _channels(),
+        "operations": _operations(),
+        "components": {
+            "parameters": _PARAMETERS,
+            "messages": {model.__name__: _message(model) for model in everything},
+            "schemas": schemas["$defs"],
+        },
+    }
+
+
+_PARAMETERS: Json = {
+    "site": {"description": "Where the device is."},
+    "kind": {"description": "What kind of device it is.", "enum": list(CONTRACT)},
+    "device_id": {"description": "The name of the device, unique in the fleet; also its MQTT client id."},
+}
+
+
+def _channels() -> Json:
+    channels: Json = {}
+    for kind, contract in CONTRACT.items():
+        for channel in _measured_on(kind):
+            models = [message.model for message in contract.messages if message.channel is channel]
+            address = f"{ROOT}/{{site}}/{kind}/{{device_id}}/{channel.value}"
+            channels[f"{kind}.{channel.value}"] = _channel(address, models, ("site", "device_id"))
+    for name, model in CONTROL.items():
+        channels[name] = _channel(f"{ROOT}/{{site}}/{{kind}}/{{device_id}}/{name}", [model], tuple(_PARAMETERS))
+    return channels
+
+
+def _measured_on(kind: str) -> list[Channel]:
+    """The channels on which a kind sends its measurements."""
+    return sorted({message.channel for message in CONTRACT[kind].messages})
+
+
+def _channel(address: str, models: Iterable[type[Payload]], parameters: Iterable[str]) -> Json:
+    return {
+        "address": address,
+        "messages": {model.__name__: {"$ref": f"#/components/messages/{model.__name__}"} for model in models},
+        "parameters": {name: {"$ref": f"#/components/parameters/{name}"} for name in parameters},
+    }
+
+
+def _message(model: type[Payload]) -> Json:
+    name = model.__name__
+    message: Json = {
+        "name": name,
+        "title": name,
+        "summary": (model.__doc__ or "").partition("\n")[0],
+        "contentType": "application/json",
+        "payload": {"$ref": f"#/components/schemas/{name}"},
+        "examples": [{"payload": payload} for payload in EXAMPLES[model]],
+    }
+    if model in (Command, Result):
+        message["correlationId"] = {"location": "$message.payload#/id"}
+    return message
+
+
+def _operations() -> Json:
+    operations: Json = {}
+    for kind in CONTRACT:
+        for channel in _measured_on(kind):
+            operations[f"send.{kind}.{channel.value}"] = _operation("send", f"{kind}.{channel.value}")
+    # The status is what a newcomer must learn at once, so the broker keeps the last one.
+    operations["send.status"] = _operation("send", "status", retain=True)
+    operations["receive.cmd"] = _operation("receive", "cmd") | {"reply": {"channel": {"$ref": "#/channels/result"}}}
+    return operations
+
+
+def _operation(action: str, channel: str, *, retain: bool = False) -> Json:
+    return {
+        "action": action,
+        "channel": {"$ref": f"#/channels/{channel}"},
+        "bindings": {"mqtt": {"qos": 1, "retain": retain, "bindingVersion": "0.2.0"}},
+    }

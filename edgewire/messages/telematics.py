@@ -1,0 +1,46 @@
+"""Telematics unit of a vehicle: driving events and pings."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from edgewire.messages.base import Measurement, UtcTime
+from edgewire.messages.gps import Latitude, Longitude
+
+G = Annotated[float, Field(ge=0, le=10)]
+
+
+class TelematicsEvent(Measurement):
+    """One event of a driver's trip. `event_type` is the gravest of the `events` that hold at once.
+
+    Known types: hard_braking, aggressive_turn, speeding, tailgating, late_night_driving, ping. The set is open:
+    a new type brings its own attributes, which are kept.
+    """
+
+    event_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+    """A UUID as 32 hexadecimal digits."""
+    driver_id: str
+    trip_id: str
+    ts: UtcTime
+    """The same instant as `timestamp`, under the name that telematics consumers know."""
+    event_type: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+    events: list[str] = []
+    """Every type that holds at this instant, gravest first."""
+    latitude: Latitude | None
+    longitude: Longitude | None
+    speed_mph: Annotated[float, Field(ge=0, le=250)]
+    heading_deg: Annotated[int, Field(ge=0, le=359)]
+    period_minute: Annotated[int, Field(ge=0)]
+    """Whole minutes since the trip began."""
+    braking_g: G | None = None
+    lateral_g: G | None = None
+    over_speed_mph: Annotated[float, Field(ge=0)] | None = None
+    following_distance_m: Annotated[float, Field(ge=0)] | None = None
+    weather: Literal["sunny", "rainy", "foggy"] | None = None
+    road_type: Literal["city", "highway", "rural"] | None = None
+    traffic_density: Annotated[float, Field(ge=0, le=1)] | None = None
+    time_of_day: Literal["rush_hour", "late_night", "daytime", "evening"] | None = None
+    battery_v: Annotated[float, Field(ge=0, le=60)] | None = None
+    signal_dbm: Annotated[int, Field(ge=-150, le=0)] | None = None
+    risk_label: Literal["safe", "risky"] | None = None
+    """Ground truth: whether this record shows risky driving."""

@@ -1,0 +1,134 @@
+"""The primitive fields of MQTT: integers, variable byte integers, strings, binary data.
+
+Writers raise `Unsendable` for a value that has no form on the wire; `Reader` raises `ProtocolError` and nothing else.
+"""
+
+import struct
+
+from edgewire.mqtt.errors import MALFORMED_PACKET, ProtocolError, Unsendable
+
+VARINT_MAX = 268_435_455
+"""The largest variable byte integer, and so the longest packet without its fixed header."""
+
+U16 = struct.Struct(">H")
+_U32 = struct.Struct(">I")
+
+
+def malformed(message: str) -> ProtocolError:
+    """The error for bytes that are no MQTT packet."""
+    return ProtocolError(message, MALFORMED_PACKET)
+
+
+def write_int(value: int, size: int) -> bytes:
+    """A big-endian integer of `size` bytes."""
+    try:
+        return value.to_bytes(size, "big")
+    except OverflowError:
+        raise Unsendable(f"{value} does not fit into {size} bytes") from None
+
+
+def write_varint(value: int) -> bytes:
+    """A variable byte integer: seven bits a byte, the lowest first."""
+    if not 0 <= value <= VARINT_MAX:
+        raise Unsendable(f"{value} is outside 0 to {VARINT_MAX}")
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+def write_binary(value: bytes) -> bytes:
+    """Binary data after its two-byte length."""
+    if len(value) > 65535:
+        raise Unsendable(f"a field of {len(value)} bytes is longer than 65535")
+    return U16.pack(len(value)) + value
+
+
+def write_text(value: str) -> bytes:
+    """UTF-8 text after its two-byte length; U+0000 and lone surrogates are forbidden."""
+    try:
+        encoded = value.encode()
+    except UnicodeEncodeError:
+        raise Unsendable(f"{value!r} has no UTF-8 form") from None
+    if 0 in encoded:
+        raise Unsendable(f"{value!r} contains U+0000")
+    return write_binary(encoded)
+
+
+def decode_text(data: bytes) -> str:
+    """Strict UTF-8 without U+0000."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        raise malformed("a string is not UTF-8") from None
+    if "\0" in text:
+        raise malformed("a string contains U+0000")
+    return text
+
+
+class Reader:
+    """Reads fields from one packet body, never beyond its end."""
+
+    __slots__ = ("_data", "_pos")
+
+    def __init__(self, data: bytes, pos: int = 0) -> None:
+        self._data = data
+        self._pos = pos
+
+    def take(self, size: int) -> bytes:
+        stop = self._pos + size
+        if stop > len(self._data):
+            raise malformed("a packet ends inside a field")
+        taken = self._data[self._pos : stop]
+        self._pos = stop
+        return taken
+
+    def u8(self) -> int:
+        return self.take(1)[0]
+
+    def u16(self) -> int:
+        value: int = U16.unpack(self.take(2))[0]
+        return value
+
+    def u32(self) -> int:
+        value: int = _U32.unpack(self.take(4))[0]
+        return value
+
+    def varint(self) -> int:
+        value = 0
+        for shift in (0, 7, 14, 21):
+            byte = self.u8()
+            value |= (byte & 127) << shift
+            if byte < 128:
+                # 2.1: the shortest form is the only one, as for the remaining length.
+                if not byte and shift:
+                    raise malformed("a variable byte integer is longer than it needs to be")
+                return value
+        raise malformed("a variable byte integer has more than four bytes")
+
+    def binary(self) -> bytes:
+        return self.take(self.u16())
+
+    def text(self) -> str:
+        return decode_text(self.binary())
+
+    def packet_id(self) -> int:
+        value = self.u16()
+        if not value:
+            raise malformed("a packet identifier is 0")
+        return value
+
+    def rest(self) -> bytes:
+        return self.take(len(self._data) - self._pos)
+
+    @property
+    def more(self) -> bool:
+        """Whether any byte is left."""
+        return self._pos < len(self._data)
+
+    def end(self) -> None:
+        """Raises if anything is left over."""
+        if self.more:
+            raise malformed(f"{len(self._data) - self._pos} bytes follow the end of a packet")

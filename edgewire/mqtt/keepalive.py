@@ -1,0 +1,72 @@
+"""When to ping, and when silence means that the connection is dead. Times are seconds of the caller's clock."""
+
+from math import inf
+
+_PING_AT = 0.9  # of the keep alive: a caller that ticks a little late still keeps the promise made in CONNECT
+
+
+class KeepAlive:
+    """The two ends of a half-open connection fail apart, so both directions are watched.
+
+    What we sent keeps the server's timer from firing; what we heard shows that it is there. A publisher of QoS 0 that
+    only ever sends would otherwise never learn that nobody is listening.
+    """
+
+    __slots__ = ("_asked", "_heard", "_interval_s", "_listening", "patience_s", "sent")
+
+    def __init__(self) -> None:
+        self.sent = 0.0
+        self._heard = 0.0
+        self._asked: float | None = None
+        self._interval_s = 0
+        self.patience_s = 0.0
+        self._listening = True
+
+    def start(self, now: float, patience_s: float) -> None:
+        """CONNECT was sent: an answer is due within `patience_s`."""
+        self.sent = self._heard = self._asked = now
+        self._interval_s = 0
+        self.patience_s = patience_s
+        self._listening = True
+
+    def run(self, interval_s: int) -> None:
+        """CONNACK has come: ping from now on, unless `interval_s` is 0."""
+        self._interval_s = interval_s
+        # A second ping must not come late because we wait for the answer to the first.
+        self.patience_s = min(self.patience_s, interval_s or inf)
+
+    def hear(self, now: float) -> None:
+        """Something came. Any packet will do: the answer to a ping may stand behind a long queue of messages."""
+        self._heard = now
+        self._asked = None
+
+    def ask(self, now: float) -> None:
+        """PINGREQ was sent."""
+        self.sent = now
+        if self._asked is None:
+            self._asked = now
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the deadline is that of an answer, not that of the next ping."""
+        return self._asked is not None and self._listening
+
+    def deadline(self) -> float:
+        """When something is to be done: a ping, or giving up."""
+        if self._asked is not None and self._listening:
+            return self._asked + self.patience_s
+        if not self._interval_s:
+            return inf
+        oldest = min(self.sent, self._heard) if self._listening else self.sent
+        return oldest + _PING_AT * self._interval_s
+
+    def pause(self) -> None:
+        """We have stopped reading: pings go on, but silence proves nothing."""
+        self._listening = False
+
+    def resume(self, now: float) -> None:
+        """We read again, and the server has the full time to be heard."""
+        self._listening = True
+        self._heard = now
+        if self._asked is not None:
+            self._asked = now

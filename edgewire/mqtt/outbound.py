@@ -1,0 +1,171 @@
+"""Our publishes of QoS 1 and 2 that the server has not yet taken: packet identifiers, window, sending again.
+
+Survives connections; the window does not (MQTT 5, 4.9). A packet is kept as the bytes that were sent.
+"""
+
+from edgewire.mqtt.decode import publish_fields
+from edgewire.mqtt.encode import encode, short_acknowledgement
+from edgewire.mqtt.errors import ProtocolError, WindowFull
+from edgewire.mqtt.events import Acknowledged, Event
+from edgewire.mqtt.framing import Frames
+from edgewire.mqtt.limits import ServerLimits
+from edgewire.mqtt.packets import Publish, Pubrec, Pubrel, Version
+from edgewire.mqtt.reasons import FAILURE, PACKET_ID_NOT_FOUND
+
+_PACKET_IDS = 65535
+_DUP = 0x08
+_PUBREL = 0x62
+
+
+class Outbound:
+    """`quota` is how many more publishes this connection takes before the server must acknowledge one.
+
+    `unsent` is what waits for the window after a reconnection, None if nothing does.
+    """
+
+    __slots__ = ("_dup", "_inflight", "_last_id", "_quota_limit", "_released", "_requests", "quota", "unsent")
+
+    def __init__(self) -> None:
+        self.quota = 0
+        self._quota_limit = 0
+        self._last_id = 0
+        self._inflight: dict[int, tuple[bytes, object]] = {}
+        # Packet ids whose PUBREC came, in its order: only PUBREL may be sent for them (4.6).
+        self._released: dict[int, None] | None = None
+        # SUBSCRIBE and UNSUBSCRIBE share the packet ids; the value is what kind, and how many filters.
+        self._requests: dict[int, tuple[int, int]] | None = None
+        # After a reconnection: what the window has not let through yet, the first at the end.
+        self.unsent: dict[int, None] | None = None
+        self._dup = False
+
+    def __len__(self) -> int:
+        return len(self._inflight)
+
+    def tokens(self) -> list[object]:
+        """Of everything under way, the oldest first."""
+        return [token for _, token in self._inflight.values()]
+
+    @property
+    def window_free(self) -> int:
+        """How many new publishes may go out now; none while older ones wait to be sent again."""
+        if self.unsent:
+            return 0
+        used = len(self._inflight) + (len(self._requests) if self._requests else 0)
+        return min(self.quota, _PACKET_IDS - used)
+
+    def take_id(self) -> int:
+        """A packet identifier that nothing under way uses. Raises `WindowFull` if there is none."""
+        packet_id = self._last_id
+        inflight, requests = self._inflight, self._requests
+        for _ in range(_PACKET_IDS):
+            packet_id = packet_id + 1 if packet_id < _PACKET_IDS else 1
+            if packet_id not in inflight and not (requests and packet_id in requests):
+                self._last_id = packet_id
+                return packet_id
+        raise WindowFull("all 65535 packet identifiers are in use: wait for an acknowledgement")
+
+    def add(self, packet_id: int, packet: bytes, token: object) -> None:
+        """A PUBLISH goes out."""
+        self._inflight[packet_id] = (packet, token)
+        self.quota -= 1
+
+    def request(self, packet_id: int, kind: int, count: int) -> None:
+        """A SUBSCRIBE or UNSUBSCRIBE of `count` filters goes out, to be answered by the packet type `kind`."""
+        if self._requests is None:
+            self._requests = {}
+        self._requests[packet_id] = (kind, count)
+
+    def answer(self, packet_id: int, kind: int) -> int:
+        """SUBACK or UNSUBACK came; returns how many filters it is for."""
+        expected, count = (self._requests or {}).pop(packet_id, (0, 0))
+        if expected != kind:
+            raise ProtocolError(f"the server answers request {packet_id}, which was not made")
+        if not self._requests:
+            self._requests = None
+        return count
+
+    def acknowledge(self, packet_id: int) -> object:
+        """PUBACK came, which ends QoS 1. Returns the token."""
+        self._expect(packet_id, 1, "PUBACK")
+        return self._finish(packet_id)
+
+    def receive(self, packet: Pubrec, version: Version, events: list[Event], out: list[bytes]) -> None:
+        """PUBREC came: PUBREL answers it, unless it refuses the message."""
+        packet_id, code = packet.packet_id, packet.code
+        if packet_id not in self._inflight:
+            # Of an exchange that has ended here: the server must be able to end it too.
+            if code < FAILURE:
+                out.append(encode(Pubrel(packet_id, PACKET_ID_NOT_FOUND if version is Version.V5 else 0), version))
+            return
+        self._expect(packet_id, 2, "PUBREC")
+        if code >= FAILURE:
+            if self._released and packet_id in self._released:
+                raise ProtocolError(f"the server refuses message {packet_id} after it has accepted it")
+            events.append(Acknowledged(packet_id, code, self._finish(packet_id)))
+            return
+        if self._released is None:
+            self._released = {}
+        self._released[packet_id] = None
+        out.append(short_acknowledgement(_PUBREL, packet_id))
+
+    def complete(self, packet_id: int, events: list[Event]) -> None:
+        """PUBCOMP came, which ends QoS 2.
+
+        Its code is no matter: PUBREC has accepted the message, and `packet identifier not found` only says that an
+        earlier PUBCOMP was lost on its way. One that is not due answers a PUBREL for an exchange that had ended here.
+        """
+        if self._released and packet_id in self._released:
+            del self._released[packet_id]
+            events.append(Acknowledged(packet_id, 0, self._finish(packet_id)))
+        elif packet_id in self._inflight:
+            raise ProtocolError(f"the server completes message {packet_id} before PUBREL")
+
+    def _expect(self, packet_id: int, qos: int, answer: str) -> None:
+        entry = self._inflight.get(packet_id)
+        if entry is None or entry[0][0] >> 1 & 3 != qos or (self.unsent and packet_id in self.unsent):
+            raise ProtocolError(f"{answer} for packet {packet_id}, which was not sent with QoS {qos}")
+
+    def _finish(self, packet_id: int) -> object:
+        _, token = self._inflight.pop(packet_id)
+        # 4.9: PUBCOMP for a PUBREL that was sent again would lift the quota above where it began.
+        self.quota = min(self.quota + 1, self._quota_limit)
+        return token
+
+    def resume(self, session_present: bool, limits: ServerLimits, events: list[Event], out: list[bytes]) -> None:
+        """A new connection: what is under way goes out again, as far as the window reaches.
+
+        Without a session the server knows nothing of what went before, so all of it is new again, QoS 2 from the start.
+        What the limits of the new connection forbid ends here, refused.
+        """
+        self.quota = self._quota_limit = limits.receive_maximum
+        self._dup = session_present
+        self._requests = None
+        if not session_present:
+            self._released = None
+        released = self._released or {}
+        out.extend(short_acknowledgement(_PUBREL, packet_id) for packet_id in released)
+        unsent = [packet_id for packet_id in self._inflight if packet_id not in released]
+        for packet_id in unsent:
+            packet = self._inflight[packet_id][0]
+            code = limits.refusal(packet[0] >> 1 & 3, packet[0] & 1 == 1, len(packet))
+            if code:
+                events.append(Acknowledged(packet_id, code, self._inflight.pop(packet_id)[1]))
+        self.unsent = dict.fromkeys(packet_id for packet_id in reversed(unsent) if packet_id in self._inflight)
+        self.refill(out)
+
+    def refill(self, out: list[bytes]) -> None:
+        """Send again what waits for it, in its order, as far as the window reaches."""
+        while self.unsent and self.quota > 0:
+            packet_id, _ = self.unsent.popitem()
+            packet, _ = self._inflight[packet_id]
+            self.quota -= 1
+            out.append(bytes((packet[0] | _DUP,)) + packet[1:] if self._dup else packet)
+        self.unsent = self.unsent or None
+
+    def translate(self, before: Version, after: Version) -> None:
+        """Write what is under way in another version; properties have no form in 3.1.1 and end there."""
+        for packet_id, (packet, token) in self._inflight.items():
+            ((first, body),) = Frames(len(packet)).feed(packet)
+            topic, payload, qos, retain, _, _, _ = publish_fields(first, body, before)
+            publish = Publish(topic=topic, payload=payload, qos=qos, retain=retain, packet_id=packet_id)
+            self._inflight[packet_id] = (encode(publish, after), token)

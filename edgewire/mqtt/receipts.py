@@ -1,0 +1,127 @@
+"""Messages of QoS 1 and 2 that came in.
+
+PUBACK and PUBREC leave in the order of receipt (4.6), and a message of QoS 2 is delivered once (4.3.3).
+"""
+
+from collections import deque
+from math import inf
+
+from edgewire.mqtt.encode import encode, short_acknowledgement
+from edgewire.mqtt.errors import RECEIVE_MAXIMUM_EXCEEDED, ProtocolError
+from edgewire.mqtt.events import Event, Message
+from edgewire.mqtt.packets import Pubcomp, Version
+from edgewire.mqtt.reasons import PACKET_ID_NOT_FOUND
+
+_PUBACK, _PUBREC = 0x40, 0x50
+
+
+class Receipts:
+    """Survives connections: what QoS 2 has delivered once is not delivered again."""
+
+    __slots__ = ("_acked", "_delivered", "_limit", "_manual", "_outstanding", "_queue")
+
+    def __init__(self, manual: bool) -> None:
+        self._manual = manual
+        self._limit: float = inf
+        # What the server has sent on this connection and we have not finished.
+        self._outstanding = 0
+        # In order of receipt, and by identity whether its owner has acknowledged it.
+        self._queue: deque[Message] | None = None
+        self._acked: dict[int, bool] | None = None
+        # Packet ids of QoS 2 that were delivered and not yet released, and whether the owner has acknowledged them.
+        self._delivered: dict[int, bool] | None = None
+
+    def restart(self, limit: float) -> None:
+        """A new connection, on which the server may have `limit` messages outstanding.
+
+        What was not acknowledged on the last one will come again.
+        """
+        self._limit = limit
+        self._outstanding = 0
+        self._queue = self._acked = None
+        kept = [packet_id for packet_id, acked in (self._delivered or {}).items() if acked]
+        self._delivered = dict.fromkeys(kept, True) if kept else None
+
+    def forget(self) -> None:
+        """The server has no session, so it will release nothing of the last one."""
+        self._delivered = None
+
+    def take(self, message: Message, events: list[Event], out: list[bytes]) -> None:
+        """A message of QoS 1 or 2 came."""
+        if message.qos == 1:
+            events.append(message)
+            if self._manual:
+                self._wait(message, acked=False)
+            else:
+                out.append(short_acknowledgement(_PUBACK, message.packet_id))
+            return
+        acked = self._delivered.get(message.packet_id) if self._delivered else None
+        if acked is False:
+            return  # sent twice while its owner has the first: one answer will do for both
+        if acked is None:
+            events.append(message)
+            self._deliver(message.packet_id, acked=not self._manual)
+        if self._manual:
+            self._wait(message, acked=acked is True)
+            out.extend(self.answers())
+        else:
+            self._count()
+            out.append(short_acknowledgement(_PUBREC, message.packet_id))
+
+    def release(self, packet_id: int, version: Version, out: list[bytes]) -> None:
+        """PUBREL came: PUBCOMP answers it, and the packet identifier is free."""
+        code = 0
+        acked = self._delivered.pop(packet_id, None) if self._delivered else None
+        if acked:
+            # A release that began on an earlier connection may take this below 0: the server's count moves alike.
+            self._outstanding -= 1
+        elif acked is False:
+            raise ProtocolError(f"the server releases message {packet_id} before PUBREC")
+        elif version is Version.V5:
+            code = PACKET_ID_NOT_FOUND
+        out.append(encode(Pubcomp(packet_id, code), version))
+
+    def acknowledge(self, message: Message) -> bool:
+        """The owner has taken this message. False if it is not in line: of an earlier connection, or done already."""
+        # The identity is safe: as long as a message is in line the queue holds it, so no other object has its id.
+        acked = self._acked
+        if not acked or acked.get(id(message)) is not False:
+            return False
+        acked[id(message)] = True
+        if message.qos == 2:
+            self._deliver(message.packet_id, acked=True)
+        return True
+
+    def answers(self) -> list[bytes]:
+        """The PUBACKs and PUBRECs that may leave now."""
+        ready: list[bytes] = []
+        queue, acked = self._queue, self._acked
+        while queue and acked and acked[id(queue[0])]:
+            message = queue.popleft()
+            del acked[id(message)]
+            if message.qos == 1:
+                self._outstanding -= 1
+                ready.append(short_acknowledgement(_PUBACK, message.packet_id))
+            else:
+                ready.append(short_acknowledgement(_PUBREC, message.packet_id))
+        return ready
+
+    def _deliver(self, packet_id: int, *, acked: bool) -> None:
+        if self._delivered is None:
+            self._delivered = {}
+        self._delivered[packet_id] = acked
+
+    def _wait(self, message: Message, *, acked: bool) -> None:
+        if self._queue is None or self._acked is None:
+            self._queue, self._acked = deque(), {}
+        self._queue.append(message)
+        self._acked[id(message)] = acked
+        self._count()
+
+    def _count(self) -> None:
+        self._outstanding += 1
+        if self._outstanding > self._limit:
+            raise ProtocolError(
+                f"the server has sent more than {self._limit} messages without waiting for an acknowledgement",
+                RECEIVE_MAXIMUM_EXCEEDED,
+            )

@@ -1,0 +1,226 @@
+"""The client side of MQTT over any number of connections: bytes in, events out, bytes to send.
+
+Does no I/O and reads no clock: `now` is seconds of the caller's monotonic clock. `state` says what may follow what,
+`outbound` keeps our publishes, `receipts` the server's, `keepalive` the time; `incoming` is the other half of this.
+"""
+
+from collections.abc import Sequence
+from math import inf
+
+from edgewire.mqtt.encode import PINGREQ, encode, publish_frame
+from edgewire.mqtt.errors import IllegalStep, NotConnected, PublishRefused, SubscribeRefused, Unsendable, WindowFull
+from edgewire.mqtt.events import ConnectionLost, Event, Message
+from edgewire.mqtt.filters import check_topic, encode_topic, has_wildcard, is_shared
+from edgewire.mqtt.framing import Frames
+from edgewire.mqtt.incoming import Incoming
+from edgewire.mqtt.packets import Disconnect, PacketType, Subscribe, Subscription, Unsubscribe, Version
+from edgewire.mqtt.properties import Place, Properties, write_properties
+from edgewire.mqtt.reasons import reason_name
+from edgewire.mqtt.state import State, Step, after
+
+_CONNECTED = State.CONNECTED  # an attribute of an Enum class costs several times a global
+_V5 = Version.V5
+
+
+class Session(Incoming):
+    """One client. Publishes that the server has not acknowledged survive a lost connection and are sent again.
+
+    `clean_start` false takes up what the server kept, even of an earlier process. Such a process should not publish
+    with QoS 2: the server would take a packet identifier of before its start for a repetition.
+    """
+
+    __slots__ = ()
+
+    # -- the connection
+
+    def connect(self, now: float) -> None:
+        """A transport is there: queue CONNECT. Raises `Unsendable` for settings that this version cannot carry."""
+        state = after(self.state, Step.CONNECT)
+        config = self.config
+        client_id = config.client_id or self.limits.assigned_client_id or ""
+        self._out = [encode(config.connect(self.version, client_id), self.version)]
+        self.state = state
+        self._epoch += 1
+        self._frames = Frames(config.maximum_packet_size)
+        # 3.1.1 cannot announce a receive maximum, so none can be broken there.
+        self._receipts.restart(config.receive_maximum if self.version is _V5 else inf)
+        self._aliases = None
+        self._keepalive.start(now, config.response_timeout_s)
+
+    def speak(self, version: Version) -> None:
+        """Use another version from the next `connect` on. Publishes under way are carried over."""
+        if self.state is not State.IDLE:
+            raise IllegalStep(
+                f"a session that is {self.state.name} cannot change its version: end its connection first"
+            )
+        if version is not self.version:
+            self._outbound.translate(self.version, version)
+            self.version = version
+
+    def connection_lost(self) -> None:
+        """The transport is gone; publishes under way wait for the next `connect`."""
+        self.state = after(self.state, Step.LOSE)
+        self._out.clear()
+
+    def disconnect(self, reason: int = 0) -> None:
+        """Queue DISCONNECT: the server forgets the will, unless `reason` is not 0.
+
+        3.1.1 knows no reasons: for any but 0 nothing is said, and the end of the connection makes the will heard.
+        """
+        # It may follow CONNECT at once (3.1.4), so the will is also revoked while CONNACK is awaited.
+        if self.state in (_CONNECTED, State.CONNECTING) and (self.version is _V5 or not reason):
+            self._out.append(encode(Disconnect(reason), self.version))
+        self.state = after(self.state, Step.CLOSE)
+
+    def data_to_send(self) -> bytes:
+        """Takes what is queued, `b""` if nothing is."""
+        out = self._out
+        if not out:
+            return b""
+        data = out[0] if len(out) == 1 else b"".join(out)
+        out.clear()
+        return data
+
+    def _require_connection(self) -> None:
+        if self.state is not _CONNECTED:
+            raise NotConnected("nothing can be sent without a connection: wait for Connected")
+
+    # -- time
+
+    def tick(self, now: float) -> list[Event]:
+        """To be called when `next_deadline` is reached: queues PINGREQ, or finds that the server is silent."""
+        if now < self.next_deadline():
+            return []
+        if not self._keepalive.overdue:
+            self._keepalive.ask(now)
+            self._out.append(PINGREQ)
+            return []
+        missing = "PINGRESP" if self.state is _CONNECTED else "CONNACK"
+        self.state = after(self.state, Step.CLOSE)
+        return [ConnectionLost(f"the server is silent: no {missing} within {self._keepalive.patience_s:g} s")]
+
+    def next_deadline(self) -> float:
+        """When `tick` has something to do; infinite if never."""
+        return self._keepalive.deadline() if self.state in (_CONNECTED, State.CONNECTING) else inf
+
+    def pause(self) -> None:
+        """The owner has stopped reading: until `resume` the server's silence proves nothing. Pings go on."""
+        self._keepalive.pause()
+
+    def resume(self, now: float) -> None:
+        """The owner reads again."""
+        self._keepalive.resume(now)
+
+    # -- publishing
+
+    @property
+    def window_free(self) -> int:
+        """How many publishes of QoS 1 and 2 may be sent now."""
+        return self._outbound.window_free if self.state is _CONNECTED else 0
+
+    @property
+    def inflight(self) -> int:
+        """Publishes of QoS 1 and 2 that the server has not acknowledged."""
+        return len(self._outbound)
+
+    def unacknowledged(self) -> list[object]:
+        """The tokens of those publishes: each may have arrived or not."""
+        return self._outbound.tokens()
+
+    def publish(
+        self,
+        topic: str | bytes,
+        payload: bytes,
+        *,
+        qos: int = 0,
+        retain: bool = False,
+        now: float,
+        properties: Properties | None = None,
+        token: object = None,
+    ) -> int:
+        """Queue a message; returns its packet identifier, 0 for QoS 0. `Acknowledged` will give `token` back.
+
+        A topic as bytes is UTF-8 and saves its encoding; 3.1.1 has no `properties` and leaves them out. Raises
+        `WindowFull` (`NotConnected` without a connection) if it may be sent later, `PublishRefused` if this server will
+        never take it.
+        """
+        self._require_connection()
+        outbound = self._outbound
+        packet_id = 0
+        if qos:
+            if qos not in (1, 2):
+                raise PublishRefused(f"there is no QoS {qos}: it is 0, 1 or 2")
+            if outbound.window_free <= 0:
+                raise WindowFull(f"{len(outbound)} publishes are unacknowledged: wait for an acknowledgement")
+            packet_id = outbound.take_id()
+        try:
+            encoded = encode_topic(topic) if isinstance(topic, str) else check_topic(topic)
+            extra = self._publish_properties(properties)
+            packet = publish_frame(qos << 1 | retain, encoded, packet_id, extra, payload)
+        except Unsendable as error:
+            raise PublishRefused(str(error)) from None
+        code = self.limits.refusal(qos, retain, len(packet))
+        if code:
+            raise PublishRefused(f"the server does not take this message of {len(packet)} bytes: {reason_name(code)}")
+        if qos:
+            outbound.add(packet_id, packet, token)
+        self._out.append(packet)
+        self._keepalive.sent = now
+        return packet_id
+
+    def _publish_properties(self, properties: Properties | None) -> bytes:
+        if self.version is not _V5:
+            return b""
+        if not properties:
+            return b"\x00"
+        if "topic_alias" in properties or "subscription_identifier" in properties:
+            raise Unsendable("a client's PUBLISH takes neither topic_alias nor subscription_identifier: leave them out")
+        return write_properties(properties, Place.PUBLISH)
+
+    # -- receiving
+
+    def ack(self, message: Message) -> bool:
+        """With `manual_ack`: the owner has taken `message`. In any order; the answers leave in that of receipt.
+
+        False, and nothing happens, if no answer is due: the message is of QoS 0, of an earlier connection (then the
+        server sends it again), or acknowledged already.
+        """
+        if message.epoch != self._epoch or self.state is not _CONNECTED or not self._receipts.acknowledge(message):
+            return False
+        self._out.extend(self._receipts.answers())
+        return True
+
+    def subscribe(self, filters: Sequence[Subscription], now: float) -> int:
+        """Queue SUBSCRIBE; returns its packet identifier, which `Subscribed` gives back.
+
+        Raises `SubscribeRefused` if the server will never take it, `NotConnected` without a connection.
+        """
+        self._require_connection()
+        for one in filters:
+            if has_wildcard(one.filter) and not self.limits.wildcard_available:
+                raise SubscribeRefused(f"the server takes no wildcards, as in '{one.filter}'")
+            if is_shared(one.filter) and not self.limits.shared_available:
+                raise SubscribeRefused(f"the server takes no shared subscriptions, as '{one.filter}'")
+            if is_shared(one.filter) and one.no_local:
+                raise SubscribeRefused(f"the shared subscription '{one.filter}' cannot be no_local")
+        subscriptions = tuple(filters)
+        packet_id = self._outbound.take_id()
+        return self._request(Subscribe(packet_id, subscriptions), PacketType.SUBACK, len(subscriptions), now)
+
+    def unsubscribe(self, filters: Sequence[str], now: float) -> int:
+        """Queue UNSUBSCRIBE; otherwise as `subscribe`."""
+        self._require_connection()
+        packet_id = self._outbound.take_id()
+        return self._request(Unsubscribe(packet_id, tuple(filters)), PacketType.UNSUBACK, len(filters), now)
+
+    def _request(self, packet: Subscribe | Unsubscribe, answer: PacketType, count: int, now: float) -> int:
+        try:
+            encoded = encode(packet, self.version)
+        except Unsendable as error:
+            raise SubscribeRefused(str(error)) from None
+        if len(encoded) > self.limits.maximum_packet_size:
+            raise SubscribeRefused(f"the server takes no packet of {len(encoded)} bytes: subscribe in smaller groups")
+        self._outbound.request(packet.packet_id, answer, count)
+        self._out.append(encoded)
+        self._keepalive.sent = now
+        return packet.packet_id

@@ -1,0 +1,237 @@
+import asyncio
+from datetime import UTC, datetime
+
+import orjson
+import pytest
+from aiohttp import web
+
+from bridge.config import HttpConfig
+from bridge.sinks.base import Rejected, Retry, Scope
+from bridge.sinks.http import HttpSink
+from bridge.sinks.http_answers import Answer, BadBatch, read_answer, read_batch_answer, retry_after_s
+from edgewire.errors import ConfigError, ServiceUnavailable
+from tests.bridge.fakes import IngestStub, ingest_stub, routed
+
+URL = "http://ingest/x"
+NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+
+
+def answer(status: int, body: object = b"", after_s: float | None = None) -> Answer:
+    return Answer(URL, status, after_s, body if isinstance(body, bytes) else orjson.dumps(body))
+
+
+# -- what an answer means
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204])
+def test_success_is_delivered(status: int) -> None:
+    assert read_answer(answer(status)) is None
+    assert read_batch_answer(answer(status), 3) == {}
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_only_these_are_the_fault_of_the_message(status: int) -> None:
+    said = read_answer(answer(status, {"error": "humidity: 120"}))
+    assert said == Rejected(f"{URL} answers {status}: humidity: 120")
+    assert read_batch_answer(answer(status), 3) == BadBatch(f"{URL} answers {status}")
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599])
+def test_these_pass(status: int) -> None:
+    said = read_answer(answer(status, after_s=3))
+    assert isinstance(said, Retry)
+    assert (said.cause, said.after_s, said.configuration) == (str(status), 3, False)
+    whole = read_batch_answer(answer(status), 3)
+    assert isinstance(whole, Retry)
+    assert whole.scope is Scope.LANE
+
+
+def test_a_server_that_fails_on_one_message_holds_back_its_device_alone() -> None:
+    failed, busy = read_answer(answer(500)), read_answer(answer(503))
+    assert isinstance(failed, Retry)
+    assert isinstance(busy, Retry)
+    assert (failed.scope, busy.scope) == (Scope.DEVICE, Scope.LANE)
+
+
+@pytest.mark.parametrize("status", [301, 401, 403, 404, 405, 410, 418])
+def test_the_rest_is_for_a_person_to_look_at(status: int) -> None:
+    for said in (read_answer(answer(status)), read_batch_answer(answer(status), 3)):
+        assert isinstance(said, Retry)
+        assert said.configuration
+
+
+def test_lines_are_rejected_one_by_one() -> None:
+    body = {
+        "stored": 1,
+        "known": 1,
+        "rejected": 1,
+        "items": [{"line": 2, "status": "rejected", "error": "no seq"}, {"line": 0, "status": "stored"}],
+    }
+    assert read_batch_answer(answer(200, body), 3) == {2: Rejected("no seq")}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"stored": 1, "known": 0, "rejected": 0, "items": []},
+        {"stored": 2, "known": 0, "rejected": 1, "items": []},
+        {"stored": 2, "known": 0, "rejected": 1, "items": [{"line": 3, "status": "rejected"}]},
+        {"items": [{"line": -1, "status": "rejected"}]},
+    ],
+)
+def test_an_account_that_does_not_add_up_is_not_taken_for_success(body: object) -> None:
+    said = read_batch_answer(answer(200, body), 3)
+    assert isinstance(said, Retry)
+    assert said.cause == "account"
+
+
+@pytest.mark.parametrize("body", [b"", b"fine", b"[]", b'{"ok":true}', b'{"items":7}'])
+def test_a_server_without_an_account_has_taken_all(body: bytes) -> None:
+    assert read_batch_answer(answer(200, body), 3) == {}
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, None),
+        ("7", 7.0),
+        ("999999999", 3600.0),
+        ("Sun, 01 Mar 2026 12:00:30 GMT", 30.0),
+        ("Sun, 01 Mar 2026 11:00:00 GMT", 0.0),
+        ("soon", None),
+        ("-5", None),
+    ],
+)
+def test_retry_after(header: str | None, seconds: float | None) -> None:
+    assert retry_after_s(header, NOW) == seconds
+
+
+# -- sending
+
+
+async def connected(stub: IngestStub, **settings: object) -> HttpSink:
+    sink = HttpSink(HttpConfig(url=stub.url, **settings))  # type: ignore[arg-type]
+    await sink.connect()
+    return sink
+
+
+async def test_one_poison_message_in_a_batch_costs_that_message_alone() -> None:
+    async with ingest_stub() as stub:
+        sink = await connected(stub)
+        stub.poison = {"a:1:137": 422, "a:1:400": 400}
+        batch = [routed(number) for number in range(1, 501)]
+        failures = await sink.write("lane", batch)
+        assert {batch[position].message_id: type(why) for position, why in failures.items()} == {
+            "a:1:137": Rejected,
+            "a:1:400": Rejected,
+        }
+        assert "a:1:137 is poison" in str(failures[136])
+        assert stub.stored == [one.message_id for one in batch if one.message_id not in stub.poison]
+        assert len(stub.requests) < 60
+        await sink.close()
+
+
+async def test_a_batch_that_is_too_large_is_split() -> None:
+    async with ingest_stub() as stub:
+        sink = await connected(stub)
+        stub.answers = [web.Response(status=413), web.Response(status=413)]
+        batch = [routed(number) for number in range(1, 9)]
+        assert not await sink.write("lane", batch)
+        assert stub.stored == [one.message_id for one in batch]
+        assert [len(body.split(b"\n")) for _, _, body in stub.requests] == [8, 4, 2, 2, 4]
+        await sink.close()
+
+
+async def test_when_a_part_must_wait_the_rest_does_not_overtake() -> None:
+    async with ingest_stub() as stub:
+        sink = await connected(stub)
+        stub.answers = [web.Response(status=413), None, web.Response(status=503, headers={"Retry-After": "2"})]
+        batch = [routed(number) for number in range(1, 5)]
+        failures = await sink.write("lane", batch)
+        assert stub.stored == ["a:1:1", "a:1:2"]
+        assert sorted(failures) == [2, 3]
+        assert all(isinstance(why, Retry) and why.after_s == 2.0 for why in failures.values())
+        await sink.close()
+
+
+async def test_a_payload_of_several_lines_is_one_line_of_ndjson() -> None:
+    async with ingest_stub() as stub:
+        sink = await connected(stub)
+        one = routed(1, text="a\nb")
+        pretty = orjson.dumps(orjson.loads(one.message.payload), option=orjson.OPT_INDENT_2).replace(b"\n", b"\r\n")
+        one.message.payload = pretty
+        assert not await sink.write("lane", [one, routed(2)])
+        lines = stub.requests[0][2].split(b"\n")
+        assert orjson.loads(lines[0]) == orjson.loads(pretty)
+        assert len(lines) == 2
+        await sink.close()
+
+
+async def test_single_posts_go_to_the_path_of_their_route_under_their_id() -> None:
+    async with ingest_stub() as stub:
+        sink = await connected(stub, mode="single", token="t0k", headers={"X-Tenant": "north"})
+        one = routed(1)
+        assert sink.lane(one) == "/api/v1/sensors/bme280"
+        assert not await sink.write("/api/v1/sensors/bme280", [one])
+        path, headers, body = stub.requests[0]
+        assert path == "/api/v1/sensors/bme280"
+        assert headers["Idempotency-Key"] == "a:1:1"
+        assert headers["Authorization"] == "Bearer t0k"
+        assert headers["X-Tenant"] == "north"
+        assert headers["Content-Type"] == "application/json"
+        assert body == one.message.payload
+        await sink.close()
+
+
+async def test_a_device_that_fails_waits_alone_and_in_order() -> None:
+    async with ingest_stub() as stub:
+        sink = await connected(stub, mode="single")
+        stub.poison = {"a:1:3": 500, "b:1:2": 422}
+        batch = [routed(number, device) for number, device in enumerate("ababab", 1)]
+        failures = await sink.write("lane", batch)
+        assert {batch[position].message_id: type(why) for position, why in failures.items()} == {
+            "a:1:3": Retry,
+            "a:1:5": Retry,
+            "b:1:2": Rejected,
+        }
+        assert sorted(stub.stored) == ["a:1:1", "b:1:4", "b:1:6"]
+        await sink.close()
+
+
+async def test_network_faults_are_for_later() -> None:
+    async with ingest_stub() as stub:
+        url = stub.url
+    sink = HttpSink(HttpConfig(url=url))  # type: ignore[arg-type]
+    await sink.connect()
+    failures = await sink.write("lane", [routed(1)])
+    assert isinstance(why := failures[0], Retry)
+    assert (why.cause, why.configuration) == ("network", False)
+    with pytest.raises(ServiceUnavailable, match="cannot be reached"):
+        await sink.probe()
+    await sink.close()
+
+
+async def test_a_server_that_does_not_answer_in_time_is_for_later() -> None:
+    gone = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+        gone.set()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    sink = HttpSink(HttpConfig(url=url, timeout="50ms"))  # type: ignore[arg-type]
+    await sink.connect()
+    failures = await sink.write("lane", [routed(1)])
+    assert isinstance(why := failures[0], Retry)
+    assert why.cause == "timeout"
+    await sink.close()
+    await gone.wait()
+    server.close()
+
+
+async def test_a_missing_certificate_file_is_a_matter_of_configuration() -> None:
+    sink = HttpSink(HttpConfig(url="https://x", ca_file="/nowhere.pem"))  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"http.ca_file /nowhere.pem"):
+        await sink.connect()

@@ -1,0 +1,129 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.delivery.lane import Lane
+from bridge.routing import Routed, RouteTable
+from bridge.sinks.base import Rejected, Retry, Scope
+from edgewire.backoff import Backoff
+from tests.bridge.fakes import in_order, routed
+
+BACKOFF = Backoff(base_s=1.0, cap_s=8.0)
+DOWN = Retry(cause="down", reason="down")
+BUSY = Retry(cause="busy", reason="busy", scope=Scope.DEVICE)
+TABLE = RouteTable()
+
+
+def lane(*devices: str) -> Lane:
+    filled = Lane(BACKOFF, pause_s=30.0)
+    for number, device in enumerate(devices, 1):
+        filled.push(routed(number, device, TABLE))
+    return filled
+
+
+def ids(batch: list[Routed]) -> list[str]:
+    return [one.message_id for one in batch]
+
+
+def test_an_empty_lane_waits_for_a_push() -> None:
+    empty = lane()
+    assert empty.wait_s(0) is None
+    assert empty.take(10, 0) == []
+
+
+def test_trouble_of_the_lane_holds_all_of_it_and_the_wait_grows() -> None:
+    tried = lane("a", "b", "a")
+    for ceiling in (1.0, 2.0, 4.0, 8.0, 8.0):
+        batch = tried.take(2, 0)
+        assert ids(batch) == ["a:1:1", "b:1:2"]
+        outcome = tried.complete(batch, {0: DOWN, 1: DOWN}, 0, 0.5)
+        assert outcome.trouble == DOWN
+        assert outcome.retried == {"down": 2}
+        assert tried.wait_s(0) == ceiling / 2
+        assert tried.take(10, ceiling / 2 - 0.01) == []
+        tried._resume = 0
+    batch = tried.take(10, 0)
+    assert in_order(ids(batch))
+    assert len(tried.complete(batch, {}, 0, 0.5).delivered) == len(batch)
+
+
+def test_the_wait_is_short_again_after_a_success() -> None:
+    tried = lane("a")
+    for _ in range(4):
+        tried.complete(tried.take(1, 99), {0: DOWN}, 0, 0.99)
+        tried._resume = 0
+    tried.complete(tried.take(1, 99), {}, 0, 0.99)
+    tried.push(routed(2, "a", TABLE))
+    tried.complete(tried.take(1, 99), {0: DOWN}, 0, 0.5)
+    assert tried.wait_s(0) == 0.5
+
+
+def test_a_device_that_waits_holds_back_its_own_messages_alone() -> None:
+    tried = lane("a", "b")
+    tried.complete(tried.take(10, 0), {0: BUSY}, 0, 0.5)
+    for number, device in enumerate("abab", 3):
+        tried.push(routed(number, device, TABLE))
+    batch = tried.take(10, 0.1)
+    assert ids(batch) == ["b:1:4", "b:1:6"]
+    tried.complete(batch, {}, 0.1, 0.5)
+    assert tried.wait_s(0.1) == 0.4
+    assert ids(tried.take(10, 0.5)) == ["a:1:1", "a:1:3", "a:1:5"]
+
+
+def test_a_rejection_says_how_often_the_message_was_tried() -> None:
+    tried = lane("a", "b")
+    tried.complete(tried.take(10, 0), {0: DOWN, 1: DOWN}, 0, 0.0)
+    outcome = tried.complete(tried.take(10, 0), {0: Rejected("bad")}, 0, 0.0)
+    assert [(one.message_id, why.reason, attempts) for one, why, attempts in outcome.rejected] == [("a:1:1", "bad", 2)]
+    assert ids(outcome.delivered) == ["b:1:2"]
+
+
+def test_a_destination_that_names_a_time_is_not_asked_before() -> None:
+    tried = lane("a")
+    tried.complete(tried.take(1, 0), {0: Retry(cause="429", reason="", after_s=7.0)}, 0, 0.5)
+    wait = tried.wait_s(0)
+    assert wait is not None
+    assert 7.0 <= wait <= 8.0
+
+
+def test_what_only_a_person_can_change_is_asked_rarely() -> None:
+    tried = lane("a")
+    tried.complete(tried.take(1, 0), {0: Retry(cause="404", reason="", configuration=True)}, 0, 0.0)
+    assert tried.wait_s(0) == 30.0
+
+
+FATES = st.sampled_from(["ok", "ok", "rejected", "device", "lane"])
+
+
+@given(st.lists(st.sampled_from("abc"), min_size=1, max_size=25), st.data())
+def test_whatever_a_sink_answers_every_message_ends_once_and_in_order(devices: list[str], data: st.DataObject) -> None:
+    waiting = [routed(number, device, TABLE) for number, device in enumerate(devices, 1)]
+    tried = Lane(BACKOFF, pause_s=30.0)
+    ended: list[str] = []
+    now = 0.0
+    for turn in range(80):
+        pushed = data.draw(st.integers(0, 5)) if waiting and turn < 40 else len(waiting)
+        for one in waiting[:pushed]:
+            tried.push(one)
+        del waiting[:pushed]
+        batch = tried.take(data.draw(st.integers(1, 6)), now)
+        fates = data.draw(st.lists(FATES, min_size=len(batch), max_size=len(batch))) if turn < 40 else []
+        failures: dict[int, Retry | Rejected] = {}
+        stuck: set[str] = set()
+        for position, (one, fate) in enumerate(zip(batch, fates, strict=False)):
+            # As the contract of a sink asks: after a retry nothing of the device is delivered, after one of the lane
+            # nothing at all.
+            if "*" in stuck or one.device_id in stuck:
+                failures[position] = DOWN if "*" in stuck else BUSY
+            elif fate == "rejected":
+                failures[position] = Rejected("bad")
+            elif fate in ("device", "lane"):
+                failures[position] = BUSY if fate == "device" else DOWN
+                stuck.add(one.device_id if fate == "device" else "*")
+        outcome = tried.complete(batch, failures, now, 0.5)
+        done = {one.message_id for one in outcome.delivered} | {one.message_id for one, _, _ in outcome.rejected}
+        ended += [one.message_id for one in batch if one.message_id in done]
+        now += 5.0
+        if not waiting and tried.wait_s(now) is None:
+            break
+    assert len(ended) == len(devices)
+    assert in_order(ended)

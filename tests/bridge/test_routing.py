@@ -1,0 +1,115 @@
+import orjson
+import pytest
+
+from bridge.config import KafkaTarget, RouteConfig
+from bridge.routing import Routed, RouteTable, Unroutable
+from bridge.spool import Spooled
+from edgewire.errors import ConfigError
+from tests.bridge.fakes import payload, routed, spooled
+
+
+@pytest.mark.parametrize(
+    ("kind", "channel", "event_type", "path", "topic"),
+    [
+        ("bme280", "telemetry", None, "/api/v1/sensors/bme280", "sensors.bme280"),
+        ("traffic", "telemetry", None, "/ingest/traffic", "traffic_events"),
+        ("gps", "telemetry", None, "/ingest/gps", "gps_positions"),
+        ("telematics", "event", "harsh_accel", "/telematics/ingest", "telematics_events"),
+        ("people", "event", "foot_traffic", "/ingest/people", "foot_traffic"),
+        ("people", "event", "entry", "/ingest/people", "foot_traffic_realistic"),
+        ("people", "event", "exit", "/ingest/people", "foot_traffic_realistic"),
+        ("people", "telemetry", "count", "/ingest/people", "foot_traffic_counts"),
+    ],
+)
+def test_without_routes_the_table_is_that_of_the_contract(
+    kind: str, channel: str, event_type: str | None, path: str, topic: str
+) -> None:
+    fields = {"event_type": event_type} if event_type else {}
+    found = routed(7, "dev-1", kind=kind, channel=channel, **fields)
+    assert found.route.http == path
+    assert found.route.kafka
+    assert (found.route.kafka.topic, found.kafka_key) == (topic, "dev-1")
+    assert found.message_id == "dev-1:1:7"
+    assert found.timestamp == "2026-03-01T12:00:00.000Z"
+    assert (found.address.type, found.address.source) == (f"edge.{kind}.{channel}", f"/edge/site/{kind}/dev-1")
+
+
+@pytest.mark.parametrize(
+    ("topic", "body", "reason"),
+    [
+        ("edge/s/bme280/a/telemetry", b"{", "payload is not JSON"),
+        ("edge/s/bme280/a/telemetry", b"\xff\xfe", "payload is not JSON"),
+        ("edge/s/bme280/a/telemetry", b"", "payload is not JSON"),
+        ("edge/s/bme280/a/telemetry", b"[1]", "payload is no JSON object: [1]"),
+        ("edge/s/bme280/a/telemetry", b'{"device_id":"a"}', "no message id: boot is null"),
+        ("edge/s/bme280/a/telemetry", payload("a", -1), "seq is -1"),
+        ("edge/s/bme280/a/telemetry", payload("a", 10**15), "no message id"),
+        ("edge/s/bme280/a/telemetry", payload("a", boot=True), "boot is true"),
+        ("edge/s/bme280/a/telemetry", payload("a", timestamp=5), "no timestamp: it is 5"),
+        ("edge/s/bme280/a/telemetry", payload("b"), "payload says device_id \"b\", its topic 'a'"),
+        ("edge/s/bme280/a/telemetry", payload("x" * 500), "…"),
+        ("edge/s/people/a/event", payload("a", event_type="party"), 'takes event_type "party"'),
+        ("edge/s/people/a/event", payload("a", event_type=["entry"]), "takes event_type"),
+        ("edge/s/toaster/a/telemetry", payload("a"), "no route for topic"),
+        ("somewhere/else", payload("a"), "is not of the form edge/SITE/KIND/DEVICE/CHANNEL"),
+    ],
+)
+def test_what_is_wrong_with_a_message_comes_out_as_a_reason(topic: str, body: bytes, reason: str) -> None:
+    message = Spooled(1, 0, topic, body, 1, False, False)
+    found = RouteTable().resolve(message)
+    assert isinstance(found, Unroutable)
+    assert found.message is message
+    assert reason in found.reason
+    assert len(found.reason) < 300
+
+
+def test_the_first_row_that_fits_decides() -> None:
+    table = RouteTable(
+        [
+            RouteConfig(topic="edge/+/bme280/+/#", match={"alarm": [True, 3]}, http="/alarms"),
+            RouteConfig(topic="edge/hq/#", http="/hq"),
+            RouteConfig(topic="#", http="/rest"),
+        ]
+    )
+
+    def path(topic: str, **fields: object) -> str | None:
+        found = table.resolve(Spooled(1, 0, topic, payload("a", **fields), 1, False, False))
+        assert isinstance(found, Routed)
+        return found.route.http
+
+    assert path("edge/hq/bme280/a/telemetry", alarm=True) == "/alarms"
+    assert path("edge/hq/bme280/a/telemetry", alarm=3) == "/alarms"
+    assert path("edge/hq/bme280/a/telemetry", alarm=2) == "/hq"
+    assert path("edge/lab/bme280/a/telemetry") == "/rest"
+
+
+def test_a_key_template_knows_the_levels_of_the_topic() -> None:
+    table = RouteTable(
+        [RouteConfig(topic="#", kafka=KafkaTarget(topic="t", key="{site}/{kind}.{channel}:{device_id}"))]
+    )
+    assert routed(1, "dev", table).kafka_key == "site/bme280.telemetry:dev"
+
+
+def test_routes_and_sinks_must_fit() -> None:
+    only_http = RouteTable([RouteConfig(topic="#", http="/x")])
+    with pytest.raises(ConfigError, match="no route leads to the sink 'kafka'"):
+        only_http.require(http=True, kafka=True)
+    with pytest.raises(ConfigError, match="leads to no configured sink"):
+        only_http.require(http=False, kafka=True)
+    only_http.require(http=True, kafka=False)
+    RouteTable().require(http=False, kafka=True)
+
+
+def test_topics_beyond_what_is_remembered_are_still_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bridge.routing._KNOWN_TOPICS", 3)
+    table = RouteTable()
+    for number in range(10):
+        assert isinstance(table.resolve(spooled(number, f"dev-{number}")), Routed)
+
+
+def test_a_message_of_a_match_on_a_missing_field_is_not_taken() -> None:
+    table = RouteTable([RouteConfig(topic="#", match={"a": 1}, http="/x")])
+    found = table.resolve(spooled(1))
+    assert isinstance(found, Unroutable)
+    assert orjson.loads(b"null") is None
+    assert "takes a null" in found.reason

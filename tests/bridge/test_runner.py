@@ -1,0 +1,336 @@
+"""The runner with a sink that follows a script: order, retries, isolation, books."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from bridge.config import RouteConfig, SpoolConfig
+from bridge.delivery.retry import Runner
+from bridge.metrics import Metrics
+from bridge.routing import Routed, RouteTable
+from bridge.sinks.base import Failures, NotConnected, Rejected, Retry, Scope
+from bridge.spool import SinkBooks, Spool, Spooled, Store, read_books, read_dead_letters
+from edgewire.clock import SystemClock
+from edgewire.errors import ConfigError, ServiceUnavailable
+from tests.bridge.fakes import MemorySink, eventually, in_order, spooled
+
+BUSY = Retry(cause="busy", reason="busy")
+
+
+class Stage:
+    """A spool and one runner; `receive` is what the source would do."""
+
+    def __init__(self, tmp_path: Path, sink: MemorySink, table: RouteTable | None = None) -> None:
+        self.sink = sink
+        self.metrics = Metrics()
+        self.table = table or RouteTable()
+        store = Store(tmp_path / "spool.db", [sink.name])
+        self.spool = Spool(store, SpoolConfig(path=store.path), on_messages=self._distribute, on_commit=lambda _: None)
+        self.runner = Runner(sink, self.spool, self.table, self.metrics, SystemClock(), random.Random(1))
+
+    def receive(self, *messages: Spooled) -> None:
+        self.spool.append(list(messages), lambda: None)
+
+    def books(self) -> SinkBooks:
+        return read_books(self.spool.path)[0]
+
+    async def settled(self) -> SinkBooks:
+        """The books when nothing is pending."""
+        await self.spool.idle()
+        await eventually(lambda: not self.books().pending)
+        assert self.books().balanced
+        return self.books()
+
+    def count(self, name: str, **labels: str) -> float | None:
+        return self.metrics.registry.get_sample_value(f"edgefleet_bridge_{name}", {"sink": "memory", **labels})
+
+    def _distribute(self, messages: list[Spooled]) -> None:
+        if self.runner.takes(messages[0].id, len(messages)):
+            self.runner.take([self.table.resolve(one) for one in messages])
+        else:
+            self.runner.wake()
+
+
+@asynccontextmanager
+async def staged(tmp_path: Path, sink: MemorySink, table: RouteTable | None = None) -> AsyncIterator[Stage]:
+    stage = Stage(tmp_path, sink, table)
+    running = asyncio.create_task(stage.runner.run(finish_s=5))
+    try:
+        yield stage
+    finally:
+        stage.runner.stop()
+        await asyncio.wait([running])
+        await stage.spool.close()
+    await running
+
+
+def messages(count: int, devices: int = 3) -> list[Spooled]:
+    return [spooled(number, f"dev-{number % devices}") for number in range(1, count + 1)]
+
+
+async def test_messages_arrive_in_order_and_the_books_say_so(tmp_path: Path) -> None:
+    sink = MemorySink()
+    async with staged(tmp_path, sink) as stage:
+        for one in messages(300):
+            stage.receive(one)
+        books = await stage.settled()
+        assert (books.received, books.delivered) == (300, 300)
+        assert len(sink.got) == 300
+        assert in_order(sink.got)
+        assert stage.count("delivered_total") == 300
+    assert sink.closed
+
+
+async def test_what_was_pending_at_the_last_end_comes_first(tmp_path: Path) -> None:
+    path = tmp_path / "spool.db"
+    store = Store(path, ["memory"])
+    store.commit(messages(700))
+    store.close()
+    sink = MemorySink()
+    async with staged(tmp_path, sink) as stage:
+        stage.receive(spooled(701, "dev-0"), spooled(702, "dev-1"))
+        await stage.settled()
+    assert len(sink.got) == 702
+    assert in_order(sink.got)
+
+
+async def test_a_window_bounds_what_is_in_memory(tmp_path: Path) -> None:
+    sink = MemorySink(window=50, batch=10)
+    sink.open.clear()
+    async with staged(tmp_path, sink) as stage:
+        stage.receive(*messages(400))
+        await stage.spool.idle()
+        await asyncio.sleep(0.05)
+        assert len(stage.runner._progress) == 50
+        sink.open.set()
+        await stage.settled()
+    assert len(sink.got) == 400
+    assert in_order(sink.got)
+
+
+async def test_a_destination_that_is_down_is_asked_again_and_nothing_overtakes(tmp_path: Path) -> None:
+    left = 20
+
+    def down(_: str, batch: Sequence[Routed]) -> Failures:
+        nonlocal left
+        left -= 1
+        return {} if left < 0 else dict.fromkeys(range(len(batch)), BUSY)
+
+    sink = MemorySink(down, batch=7)
+    async with staged(tmp_path, sink) as stage:
+        for one in messages(100):
+            stage.receive(one)
+        await eventually(lambda: bool(stage.runner.troubles))
+        books = await stage.settled()
+        assert books.delivered == 100
+        assert stage.runner.troubles == []
+    assert len(sink.got) == 100
+    assert in_order(sink.got)
+
+
+async def test_a_poison_message_costs_itself_alone(tmp_path: Path) -> None:
+    def poison(_: str, batch: Sequence[Routed]) -> Failures:
+        return {position: Rejected("it is bad") for position, one in enumerate(batch) if one.message.id == 57}
+
+    sink = MemorySink(poison)
+    async with staged(tmp_path, sink) as stage:
+        stage.receive(*messages(100))
+        books = await stage.settled()
+        assert (books.delivered, books.dead_lettered) == (99, 1)
+        (letter,) = read_dead_letters(stage.spool.path)
+        assert (letter.sink, letter.message_id, letter.reason, letter.attempts) == ("memory", 57, "it is bad", 1)
+        assert stage.count("dead_letters_total") == 1
+    assert len(sink.got) == 99
+
+
+async def test_a_device_that_fails_for_ever_holds_up_no_other(tmp_path: Path) -> None:
+    cured = False
+
+    def sick(_: str, batch: Sequence[Routed]) -> Failures:
+        busy = Retry(cause="500", reason="", scope=Scope.DEVICE)
+        return {position: busy for position, one in enumerate(batch) if one.device_id == "dev-1" and not cured}
+
+    sink = MemorySink(sick, batch=10)
+    async with staged(tmp_path, sink) as stage:
+        stage.receive(*messages(90))
+        await eventually(lambda: len(sink.got) == 60)
+        assert not any(one.startswith("dev-1:") for one in sink.got)
+        assert (stage.count("retries_total", cause="500") or 0) > 0
+        cured = True
+        await stage.settled()
+    assert len(sink.got) == 90
+    assert in_order(sink.got)
+
+
+async def test_lanes_do_not_wait_for_each_other(tmp_path: Path) -> None:
+    mended = False
+
+    def half(lane: str, batch: Sequence[Routed]) -> Failures:
+        missing = Retry(cause="404", reason="not found", configuration=True)
+        return dict.fromkeys(range(len(batch)), missing) if lane == "/ingest/gps" and not mended else {}
+
+    sink = MemorySink(half)
+    async with staged(tmp_path, sink) as stage:
+        stage.receive(*(spooled(n, f"d{n % 2}", kind=("gps", "bme280")[n % 2]) for n in range(1, 41)))
+        await eventually(lambda: len(sink.got) == 20)
+        assert all(one.startswith("d1:") for one in sink.got)
+        await eventually(lambda: stage.runner.troubles == ["not found"])
+        assert stage.count("paused", lane="/ingest/gps") == 1
+        assert stage.books().pending == 40  # the cursor waits for the first
+        mended = True
+        await stage.settled()
+        assert stage.count("paused", lane="/ingest/gps") == 0
+    assert len(sink.got) == 40
+    assert in_order(sink.got)
+
+
+async def test_what_cannot_be_routed_is_a_dead_letter_and_its_neighbours_go_on(tmp_path: Path) -> None:
+    sink = MemorySink()
+    bad = spooled(2)
+    bad.payload = b"not json"
+    async with staged(tmp_path, sink) as stage:
+        stage.receive(spooled(1), bad, spooled(3))
+        books = await stage.settled()
+        assert (books.delivered, books.dead_lettered) == (2, 1)
+        (letter,) = read_dead_letters(stage.spool.path)
+        assert letter.reason.startswith("payload is not JSON")
+        assert (letter.attempts, letter.payload) == (0, b"not json")
+    assert sink.got == ["a:1:1", "a:1:3"]
+
+
+async def test_what_a_rule_leaves_out_is_counted(tmp_path: Path) -> None:
+    table = RouteTable([RouteConfig(topic="edge/+/gps/#", http="/gps"), RouteConfig(topic="#")])
+    sink = MemorySink()
+    async with staged(tmp_path, sink, table) as stage:
+        stage.receive(*(spooled(n, kind=("gps", "bme280")[n % 2]) for n in range(1, 11)))
+        books = await stage.settled()
+        assert (books.delivered, books.dropped) == (5, 5)
+        assert stage.count("dropped_total") == 5
+
+
+async def test_a_sink_that_loses_its_connection_is_connected_again(tmp_path: Path) -> None:
+    breaks = 3
+
+    def breaking(_: str, batch: Sequence[Routed]) -> Failures:
+        nonlocal breaks
+        if len(sink.batches) % 2 and breaks:
+            breaks -= 1
+            raise NotConnected("broken")
+        return {}
+
+    sink = MemorySink(breaking, batch=5)
+    async with staged(tmp_path, sink) as stage:
+        stage.receive(*messages(60))
+        await stage.settled()
+        assert sink.connects == 4
+        assert sink.closed == 3
+    assert len(sink.got) == 60
+    assert in_order(sink.got)
+
+
+async def test_a_sink_that_cannot_be_connected_is_tried_again(tmp_path: Path) -> None:
+    class Late(MemorySink):
+        async def connect(self) -> None:
+            await super().connect()
+            if self.connects < 4:
+                self.connected = False
+                raise ServiceUnavailable("it is not there")
+
+    sink = Late()
+    async with staged(tmp_path, sink) as stage:
+        stage.receive(*messages(10))
+        await eventually(lambda: stage.runner.troubles == ["it is not there"])
+        await stage.settled()
+        assert stage.runner.troubles == []
+    assert len(sink.got) == 10
+
+
+async def test_a_fault_of_the_program_costs_no_message(tmp_path: Path) -> None:
+    faults = 2
+
+    def faulty(_: str, batch: Sequence[Routed]) -> Failures:
+        nonlocal faults
+        if faults:
+            faults -= 1
+            raise KeyError("what nobody thought of")
+        return {}
+
+    sink = MemorySink(faulty)
+    async with staged(tmp_path, sink) as stage:
+        stage.receive(*messages(10))
+        await stage.settled()
+        assert stage.count("retries_total", cause="internal") == 20
+    assert in_order(sink.got)
+
+
+async def test_a_configuration_that_cannot_work_ends_the_runner(tmp_path: Path) -> None:
+    class Wrong(MemorySink):
+        async def connect(self) -> None:
+            raise ConfigError("kafka.properties: no")
+
+    stage = Stage(tmp_path, Wrong())
+    with pytest.raises(ConfigError, match=r"kafka.properties: no"):
+        await stage.runner.run(finish_s=5)
+    await stage.spool.close()
+
+
+async def test_stopping_lets_the_write_under_way_end_and_begins_no_other(tmp_path: Path) -> None:
+    sink = MemorySink(batch=10)
+    sink.open.clear()
+    stage = Stage(tmp_path, sink)
+    running = asyncio.create_task(stage.runner.run(finish_s=5))
+    stage.receive(*messages(30))
+    await stage.spool.idle()
+    await asyncio.sleep(0.02)
+    stage.runner.stop()
+    sink.open.set()
+    await running
+    await stage.spool.close()
+    assert len(sink.got) == 10
+    assert stage.books()[:6] == ("memory", 30, 10, 0, 0, 20)
+
+
+async def test_a_write_that_does_not_end_is_given_up_and_stays_pending(tmp_path: Path) -> None:
+    sink = MemorySink()
+    sink.open.clear()
+    stage = Stage(tmp_path, sink)
+    running = asyncio.create_task(stage.runner.run(finish_s=0.02))
+    stage.receive(*messages(30))
+    await stage.spool.idle()
+    await asyncio.sleep(0.02)
+    stage.runner.stop()
+    await running
+    await stage.spool.close()
+    assert stage.books().pending == 30
+
+
+async def test_a_random_sink_never_breaks_the_order_or_the_books(tmp_path: Path) -> None:
+    rng = random.Random(7)
+
+    def moody(_: str, batch: Sequence[Routed]) -> Failures:
+        failures: dict[int, Retry | Rejected] = {}
+        stuck: set[str] = set()
+        for position, one in enumerate(batch):
+            if one.device_id in stuck:
+                failures[position] = Retry(cause="wait", reason="", scope=Scope.DEVICE)
+            elif (draw := rng.random()) < 0.05:
+                failures[position] = Retry(cause="wait", reason="", scope=Scope.DEVICE)
+                stuck.add(one.device_id)
+            elif draw < 0.08:
+                failures[position] = Rejected("bad")
+        return failures if rng.random() > 0.1 else dict.fromkeys(range(len(batch)), BUSY)
+
+    sink = MemorySink(moody, window=60, batch=20)
+    async with staged(tmp_path, sink) as stage:
+        for start in range(0, 600, 25):
+            kinds = ("gps", "bme280")
+            stage.receive(*(spooled(n, f"{kinds[n % 2]}-{n % 5}", kind=kinds[n % 2]) for n in range(start, start + 25)))
+            await asyncio.sleep(0.002)
+        books = await stage.settled()
+    assert books.delivered == len(sink.got)
+    assert books.delivered + books.dead_lettered == 600
+    assert in_order(sink.got)

@@ -1,0 +1,174 @@
+"""What every sink must do, run over each of them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from aiohttp import web
+from confluent_kafka import Consumer, Producer, TopicPartition
+
+from bridge.config import HttpConfig, KafkaConfig
+from bridge.routing import Routed, RouteTable
+from bridge.sinks.base import Failures, NotConnected, Retry, Sink
+from bridge.sinks.http import HttpSink
+from bridge.sinks.kafka import KafkaSink
+from tests.bridge.fakes import FAST, MemorySink, in_order, ingest_stub, routed
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """librdkafka's mock cluster."""
+    mock = Producer({"bootstrap.servers": "mock:1", "test.mock.num.brokers": 1, "log_level": 0})
+    mock.list_topics("sensors.bme280", timeout=10)  # which creates it
+    brokers = mock.list_topics(timeout=10).brokers.values()
+    yield ",".join(f"{one.host}:{one.port}" for one in brokers)
+
+
+@dataclass
+class Destination:
+    """A sink, what has arrived behind it, and how to make it refuse the next write."""
+
+    sink: Sink
+    arrived: Callable[[], Any]
+    fail_next: Callable[[], None]
+
+
+CAN_BE_MADE_TO_REFUSE = ["memory", "http-batch", "http-single"]
+
+
+def refuse_once(memory: MemorySink) -> None:
+    def script(_: str, batch: Sequence[Routed]) -> Failures:
+        memory.script = None
+        return dict.fromkeys(range(len(batch)), Retry(cause="busy", reason="busy"))
+
+    memory.script = script
+
+
+@pytest.fixture(params=[*CAN_BE_MADE_TO_REFUSE, "kafka"])
+async def destination(request: pytest.FixtureRequest, cluster: str) -> AsyncIterator[Destination]:
+    if request.param == "memory":
+        memory = MemorySink()
+        yield Destination(memory, lambda: memory.got, lambda: refuse_once(memory))
+    elif request.param == "kafka":
+        table = RouteTable()
+        sink = KafkaSink(KafkaConfig(bootstrap_servers=cluster, retry=FAST), table.kafka_topics())
+        start = await asyncio.to_thread(ends, cluster)
+        yield Destination(sink, lambda: consumed(cluster, start), pytest.fail)
+        await sink.close()
+    else:
+        async with ingest_stub() as stub:
+            http = HttpSink(HttpConfig(url=stub.url, mode=request.param.removeprefix("http-"), retry=FAST))
+            yield Destination(
+                http,
+                lambda: stub.stored,
+                lambda: stub.answers.append(web.Response(status=503, text="busy")),
+            )
+            await http.close()
+
+
+def ends(cluster: str) -> dict[int, int]:
+    consumer = Consumer({"bootstrap.servers": cluster, "group.id": "ends", "log_level": 0})
+    try:
+        partitions = consumer.list_topics("sensors.bme280", timeout=10).topics["sensors.bme280"].partitions
+        return {
+            number: consumer.get_watermark_offsets(TopicPartition("sensors.bme280", number), timeout=10)[1]
+            for number in partitions
+        }
+    finally:
+        consumer.close()
+
+
+def consumed(cluster: str, start: dict[int, int]) -> list[str]:
+    """Ids of the messages after `start`."""
+    consumer = Consumer(
+        {"bootstrap.servers": cluster, "group.id": "test", "enable.partition.eof": True, "log_level": 0}
+    )
+    try:
+        consumer.assign([TopicPartition("sensors.bme280", number, offset) for number, offset in start.items()])
+        found: list[str] = []
+        ended = 0
+        while ended < len(start):
+            message = consumer.poll(10)
+            assert message is not None
+            if message.error():
+                ended += 1
+                continue
+            found.append(dict(message.headers())["ce_id"].decode())
+        return found
+    finally:
+        consumer.close()
+
+
+async def arrived(destination: Destination) -> list[str]:
+    return await asyncio.to_thread(destination.arrived)
+
+
+async def test_a_batch_arrives_whole_and_in_order(destination: Destination) -> None:
+    sink = destination.sink
+    await sink.connect()
+    batch = [routed(number, f"dev-{number % 7}") for number in range(1, 101)]
+    lanes: dict[str, list[Any]] = {}
+    for one in batch:
+        lane = sink.lane(one)
+        assert lane is not None
+        lanes.setdefault(lane, []).append(one)
+    answers = await asyncio.gather(*(sink.write(lane, part) for lane, part in lanes.items()))
+    assert not any(answers)
+    found = await arrived(destination)
+    assert sorted(found) == sorted(one.message_id for one in batch)
+    assert in_order(found)
+
+
+async def test_the_messages_of_a_device_share_a_lane(destination: Destination) -> None:
+    sink = destination.sink
+    for device in ("a", "b", "c"):
+        assert len({sink.lane(routed(number, device)) for number in range(20)}) == 1
+
+
+async def test_it_can_be_closed_and_connected_again(destination: Destination) -> None:
+    sink = destination.sink
+    await sink.close()
+    for number in (1, 2):
+        await sink.connect()
+        one = routed(number)
+        assert not await sink.write(str(sink.lane(one)), [one])
+        await sink.close()
+    assert await arrived(destination) == ["a:1:1", "a:1:2"]
+
+
+async def test_a_closed_sink_delivers_nothing_and_says_so(destination: Destination) -> None:
+    one = routed(1)
+    with pytest.raises(NotConnected):
+        await destination.sink.write(str(destination.sink.lane(one)), [one])
+
+
+async def test_a_write_can_be_cancelled(destination: Destination) -> None:
+    sink = destination.sink
+    await sink.connect()
+    one = routed(1)
+    writing = asyncio.create_task(sink.write(str(sink.lane(one)), [one]))
+    await asyncio.sleep(0)
+    writing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await writing
+    two = routed(2)
+    assert not await sink.write(str(sink.lane(two)), [two])
+
+
+@pytest.mark.parametrize("destination", CAN_BE_MADE_TO_REFUSE, indirect=True)
+async def test_after_a_retry_nothing_of_the_device_was_delivered(destination: Destination) -> None:
+    sink = destination.sink
+    await sink.connect()
+    batch = [routed(number, "a") for number in range(1, 6)]
+    destination.fail_next()
+    failures = await sink.write(str(sink.lane(batch[0])), batch)
+    assert sorted(failures) == [0, 1, 2, 3, 4]
+    assert await arrived(destination) == []
+    assert not await sink.write(str(sink.lane(batch[0])), batch)
+    assert await arrived(destination) == [one.message_id for one in batch]
+
+
+async def test_probing_says_what_answered(destination: Destination) -> None:
+    assert await destination.sink.probe()

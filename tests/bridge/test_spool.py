@@ -1,0 +1,143 @@
+import asyncio
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from bridge.config import SpoolConfig
+from bridge.spool import Commit, Settlement, Spool, Spooled, SpoolError, Store, read_books
+from tests.bridge.fakes import eventually, spooled
+
+
+class Watched(Store):
+    """Commits when the test lets it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, ["s"])
+        self.let = threading.Event()
+        self.let.set()
+        self.groups: list[int] = []
+
+    def commit(self, messages=(), settlements=()):  # type: ignore[no-untyped-def]
+        assert self.let.wait(10)
+        super().commit(messages, settlements)
+        self.groups.append(len(messages))
+
+
+class Opened:
+    """A spool and what it has told."""
+
+    def __init__(self, store: Watched, **settings: object) -> None:
+        config = SpoolConfig(path=store.path, **settings)  # type: ignore[arg-type]
+        self.store = store
+        self.told: list[object] = []
+        self.commits: list[Commit] = []
+        self.spool = Spool(store, config, on_messages=self._messages, on_commit=self.commits.append)
+
+    def _messages(self, messages: list[Spooled]) -> None:
+        self.told.append([one.id for one in messages])
+
+    def append(self, count: int, name: str = "done", size: int = 0) -> None:
+        messages = [spooled(0, text="x" * size) for _ in range(count)]
+        self.spool.append(messages, lambda: self.told.append(name))
+
+
+@asynccontextmanager
+async def opened(tmp_path: Path, **settings: object) -> AsyncIterator[Opened]:
+    one = Opened(Watched(tmp_path / "spool.db"), **settings)
+    try:
+        yield one
+    finally:
+        one.store.let.set()
+        await one.spool.close()
+
+
+async def test_done_is_called_after_the_commit_and_in_order(tmp_path: Path) -> None:
+    async with opened(tmp_path) as one:
+        one.store.let.clear()
+        one.append(2, "first")
+        one.append(3, "second")
+        await asyncio.sleep(0.05)
+        assert one.told == []
+        assert one.spool.queued == 5
+        assert one.spool.last_id == 0
+        one.store.let.set()
+        await one.spool.idle()
+        assert [what for what in one.told if isinstance(what, str)] == ["first", "second"]
+        assert sum((what for what in one.told if isinstance(what, list)), []) == [1, 2, 3, 4, 5]
+        assert (one.spool.queued, one.spool.last_id) == (0, 5)
+        assert [message.id for message in one.spool.read(2, 2)] == [3, 4]
+        assert sum(commit.messages for commit in one.commits) == 5
+
+
+async def test_what_waits_is_committed_in_groups(tmp_path: Path) -> None:
+    async with opened(tmp_path, commit_messages=100, commit_interval="1s") as one:
+        one.store.let.clear()
+        for number in range(20):
+            one.append(30, str(number))
+        one.store.let.set()
+        await one.spool.idle()
+        assert sum(one.store.groups) == 600
+        assert max(one.store.groups) == 120
+        assert len(one.store.groups) < 20
+
+
+async def test_progress_alone_is_written_too(tmp_path: Path) -> None:
+    async with opened(tmp_path) as one:
+        one.append(3)
+        await one.spool.idle()
+        one.spool.settle(Settlement(sink="s", cursor=2, delivered=2))
+        await eventually(lambda: read_books(one.spool.path)[0].delivered == 2)
+
+
+async def test_closing_writes_what_waits(tmp_path: Path) -> None:
+    async with opened(tmp_path, commit_interval="1s") as one:
+        one.append(1, "first")
+        await one.spool.idle()
+        one.append(4, "last")
+        one.spool.settle(Settlement(sink="s", cursor=1, delivered=1))
+    assert one.told[-2:] == ["last", [2, 3, 4, 5]]
+    assert read_books(one.spool.path)[0][:6] == ("s", 5, 1, 0, 0, 4)
+
+
+async def test_a_full_spool_takes_nothing_until_there_is_room(tmp_path: Path) -> None:
+    async with opened(tmp_path, max_bytes="200KiB", commit_messages=10) as one:
+        one.append(40, "fits", size=8000)
+        await eventually(lambda: one.spool.full)
+        one.append(1, "waits")
+        await one.spool.idle()  # returns: there is nothing to wait for
+        await asyncio.sleep(0.05)
+        assert one.told[0] == "fits"
+        assert "waits" not in one.told
+        assert one.spool.queued == 1
+        one.spool.settle(Settlement(sink="s", cursor=40, delivered=40))
+        await eventually(lambda: "waits" in one.told)
+        assert not one.spool.full
+
+
+async def test_a_spool_that_is_full_at_the_start_says_so(tmp_path: Path) -> None:
+    async with opened(tmp_path) as one:
+        one.append(40, size=8000)
+        await one.spool.idle()
+    async with opened(tmp_path, max_bytes="200KiB") as again:
+        assert again.spool.full
+        again.append(1)
+        await asyncio.sleep(0.05)
+        assert again.told == []
+
+
+async def test_after_a_failed_write_nothing_is_done(tmp_path: Path) -> None:
+    async with opened(tmp_path) as one:
+        one.append(1, "before")
+        await one.spool.idle()
+        pages = one.store._scalar("PRAGMA page_count")
+        one.store._database.execute(f"PRAGMA max_page_count = {pages + 1}")
+        one.append(10, "never", size=8000)
+        with pytest.raises(SpoolError, match="the disk is full"):
+            await asyncio.wait_for(asyncio.shield(one.spool.failure), 10)
+        one.append(1, "nor this")
+        await one.spool.idle()
+    assert one.told == ["before", [1]]
+    assert read_books(one.spool.path)[0].received == 1

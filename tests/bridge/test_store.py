@@ -1,0 +1,271 @@
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from bridge.spool import DeadLetter, Settlement, SpoolError, Store, read_books, read_dead_letters, read_lag
+from bridge.spool.reader import Reader
+from edgewire.errors import ConfigError
+from tests.bridge.fakes import spooled
+
+SINKS = ("http", "kafka")
+
+
+def settled(sink: str, cursor: int, delivered: int, dropped: int = 0, dead: tuple[int, ...] = ()) -> Settlement:
+    letters = tuple(
+        DeadLetter(
+            sink=sink,
+            message_id=number,
+            received_ms=1,
+            topic="t",
+            payload=b"\x00p",
+            reason=f"reason {number}",
+            attempts=2,
+            dead_ms=9,
+        )
+        for number in dead
+    )
+    return Settlement(sink=sink, cursor=cursor, delivered=delivered, dropped=dropped, dead_letters=letters)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "folder" / "spool.db"
+
+
+def test_what_was_committed_is_there_after_reopening(path: Path) -> None:
+    messages = [spooled(number) for number in range(1, 400)]
+    messages[3].payload = bytes(range(256))
+    messages[4].retain = messages[5].dup = True
+    messages[6].qos = 0
+    store = Store(path, SINKS)
+    store.commit(messages)
+    store.close()
+    with closing(Reader(path)) as reader:
+        read = reader.read(0, limit=1000, max_bytes=1 << 30)
+        assert [one.id for one in reader.read(100, limit=3, max_bytes=1 << 30)] == [101, 102, 103]
+        assert len(reader.read(0, limit=1000, max_bytes=1)) == 1
+
+    def fields(message: object) -> list[object]:
+        return [getattr(message, name) for name in ("id", "received_ms", "topic", "payload", "qos", "retain", "dup")]
+
+    assert [fields(one) for one in read] == [fields(one) for one in messages]
+    with closing(Store(path, SINKS)) as store:
+        assert store.last_id == 399
+
+
+def test_it_is_durable_not_only_written(path: Path) -> None:
+    with closing(Store(path, SINKS)) as store:
+        assert store._database.execute("PRAGMA synchronous").fetchone()[0] == 2
+        assert store._database.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+
+
+def test_messages_leave_when_every_sink_is_past_them(path: Path) -> None:
+    with closing(Store(path, SINKS)) as store, closing(Reader(path)) as reader:
+        store.commit([spooled(number) for number in range(1, 11)])
+        store.commit(settlements=[settled("http", 10, 8, dropped=1, dead=(4,))])
+        assert len(reader.read(0, limit=99, max_bytes=1 << 30)) == 10
+        store.commit(settlements=[settled("kafka", 6, 6)])
+        assert [one.id for one in reader.read(0, limit=99, max_bytes=1 << 30)] == [7, 8, 9, 10]
+        http, kafka = read_books(path)
+        assert http[:6] == ("http", 10, 8, 1, 1, 0)
+        assert kafka[:6] == ("kafka", 10, 6, 0, 0, 4)
+        assert kafka.oldest_pending_ms == 1007
+        assert http.balanced
+        assert kafka.balanced
+        assert read_lag(path) == [("http", 0, None), ("kafka", 4, 1007)]
+        letters = read_dead_letters(path)
+        assert [(one.sink, one.message_id, one.reason, one.payload) for one in letters] == [
+            ("http", 4, "reason 4", b"\x00p")
+        ]
+        assert read_dead_letters(path, sink="kafka") == []
+
+
+def test_books_that_do_not_balance_are_seen(path: Path) -> None:
+    with closing(Store(path, SINKS)) as store:
+        store.commit([spooled(number) for number in range(1, 6)])
+        store._database.execute("DELETE FROM messages WHERE id = 3")
+        assert not any(one.balanced for one in read_books(path))
+
+
+def test_ids_go_on_after_everything_was_delivered_and_deleted(path: Path) -> None:
+    store = Store(path, SINKS)
+    store.commit([spooled(1), spooled(2)], [settled("http", 2, 2), settled("kafka", 2, 2)])
+    store.close()
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("SELECT count(*) FROM messages").fetchone()[0] == 0
+    with closing(Store(path, SINKS)) as store:
+        assert store.last_id == 2
+
+
+def test_a_new_sink_begins_with_the_oldest_message_there_is(path: Path) -> None:
+    store = Store(path, ["http"])
+    store.commit([spooled(number) for number in range(1, 5)], [settled("http", 2, 2)])
+    store.close()
+    with closing(Store(path, SINKS)) as store:
+        assert store.cursor("kafka") == 2
+        http, kafka = read_books(path)
+        assert http[:6] == ("http", 4, 2, 0, 0, 2)
+        assert kafka[:6] == ("kafka", 2, 0, 0, 0, 2)
+
+
+def test_a_sink_with_pending_messages_cannot_be_configured_away_by_accident(path: Path) -> None:
+    store = Store(path, SINKS)
+    store.commit([spooled(1), spooled(2)], [settled("http", 2, 2)])
+    store.close()
+    with pytest.raises(ConfigError, match=r"holds 2 messages for the sink 'kafka'.*spool.abandon: \[kafka\]"):
+        Store(path, ["http"])
+    with closing(Store(path, ["http"], abandon=["kafka"])) as store:
+        assert [one.sink for one in read_books(path)] == ["http"]
+        store.commit(settlements=[settled("http", 2, 0)])
+    Store(path, ["kafka"]).close()  # http has nothing pending, so it may go
+
+
+def test_one_bridge_a_spool(path: Path) -> None:
+    with closing(Store(path, SINKS)), pytest.raises(SpoolError, match="another bridge uses this spool"):
+        Store(path, SINKS)
+    Store(path, SINKS).close()
+
+
+def test_a_full_disk_is_named_and_nothing_is_written(path: Path) -> None:
+    with closing(Store(path, SINKS)) as store:
+        pages = store._scalar("PRAGMA page_count")
+        store._database.execute(f"PRAGMA max_page_count = {pages + 2}")
+        big = [spooled(number) for number in range(1, 4)]
+        for one in big:
+            one.payload = b"x" * 50_000
+        with pytest.raises(SpoolError, match="the disk is full; make room"):
+            store.commit(big)
+        assert read_books(path)[0].received == 0
+        assert store.last_id == 0
+        store.commit([spooled(1)])
+        assert read_books(path)[0].received == 1
+
+
+def test_room_that_was_freed_does_not_count(path: Path) -> None:
+    with closing(Store(path, ["http"])) as store:
+        empty = store.used_bytes()
+        store.commit([spooled(number, text="x" * 5000) for number in range(1, 201)])
+        assert store.used_bytes() > 1_000_000
+        store.commit(settlements=[settled("http", 200, 200)])
+        assert store.used_bytes() < empty + 50_000
+
+
+@pytest.mark.parametrize("content", [b"this is no database, but long enough to be one" * 100, None])
+def test_a_file_that_is_no_spool_is_refused(path: Path, content: bytes | None) -> None:
+    path.parent.mkdir()
+    if content:
+        path.write_bytes(content)
+    else:
+        with closing(sqlite3.connect(path)) as database:
+            database.execute("CREATE TABLE something (a)")
+    with pytest.raises(SpoolError, match="no spool"):
+        Store(path, SINKS)
+    if content is None:
+        with closing(sqlite3.connect(path)) as database:
+            assert database.execute("SELECT name FROM sqlite_master").fetchall() == [("something",)]
+
+
+def test_a_damaged_spool_is_found_at_the_start(path: Path) -> None:
+    store = Store(path, SINKS)
+    store.commit([spooled(number, text="x" * 3000) for number in range(1, 50)])
+    store.close()
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(size // 2)
+        file.write(os.urandom(size // 4))
+    with pytest.raises(SpoolError, match="damaged"):
+        Store(path, SINKS)
+
+
+def test_a_missing_spool_cannot_be_read(path: Path) -> None:
+    with pytest.raises(SpoolError, match="there is no spool yet"):
+        read_books(path)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SpoolError, match="cannot be opened"):
+        Store(tmp_path / "file" / "spool.db", SINKS)
+
+
+class Crashes(RuleBasedStateMachine):
+    """Any interleaving of receiving, delivering and dying leaves balanced books and every message in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ends: dict[str, int] = dict.fromkeys(SINKS, 0)
+        self.received = 0
+
+    @initialize()
+    def open(self) -> None:
+        import tempfile
+
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = Path(self.folder.name) / "spool.db"
+        self.store = Store(self.path, SINKS)
+        self.reader = Reader(self.path)
+
+    @rule(count=st.integers(1, 20))
+    def receive(self, count: int) -> None:
+        self.store.commit([spooled(self.received + number) for number in range(1, count + 1)])
+        self.received += count
+
+    @rule(sink=st.sampled_from(SINKS), data=st.data(), count=st.integers(0, 3))
+    def deliver(self, sink: str, data: st.DataObject, count: int) -> None:
+        start = self.ends[sink]
+        end = data.draw(st.integers(start, self.received))
+        dead = tuple(range(start + 1, min(start + count, end) + 1))
+        dropped = data.draw(st.integers(0, end - start - len(dead)))
+        delivered = end - start - len(dead) - dropped
+        new = [spooled(self.received + 1)]
+        self.store.commit(new, [settled(sink, end, delivered, dropped, dead)])
+        self.received += 1
+        self.ends[sink] = end
+
+    @rule()
+    def die_in_a_transaction(self) -> None:
+        """What SIGKILL leaves: an unfinished transaction, and no lock."""
+        self.store._database.execute("BEGIN IMMEDIATE")
+        self.store._insert([spooled(self.received + 1)])
+        self.store._database.execute("UPDATE sinks SET cursor = cursor + 1")
+        self._reopen()
+
+    @precondition(lambda self: self.received > 0)
+    @rule()
+    def restart(self) -> None:
+        self._reopen()
+
+    def _reopen(self) -> None:
+        self.reader.close()
+        self.store.close()
+        self.store = Store(self.path, SINKS)
+        self.reader = Reader(self.path)
+
+    @invariant()
+    def books_balance(self) -> None:
+        assert self.store.last_id == self.received
+        for books in read_books(self.path):
+            assert books.balanced
+            assert books.received == self.received
+            assert books.pending == self.received - self.ends[books.sink]
+
+    @invariant()
+    def what_is_pending_is_there_in_order(self) -> None:
+        for sink in SINKS:
+            assert self.store.cursor(sink) == self.ends[sink]
+            pending = self.reader.read(self.ends[sink], limit=10_000, max_bytes=1 << 30)
+            assert [one.id for one in pending] == list(range(self.ends[sink] + 1, self.received + 1))
+
+    def teardown(self) -> None:
+        self.reader.close()
+        self.store.close()
+        self.folder.cleanup()
+
+
+TestCrashes = Crashes.TestCase
+TestCrashes.settings = __import__("hypothesis").settings(max_examples=25, stateful_step_count=20, deadline=None)

@@ -1,0 +1,108 @@
+"""Scenario files: what is read, and what a user is told about one that is wrong."""
+
+from pathlib import Path
+
+import pytest
+
+from devices.scenario import Scenario
+from devices.timeline import Shard, Timeline
+from edgewire import config
+from edgewire.errors import ConfigError
+
+SMALLEST = "devices: [{kind: bme280, count: 3}]"
+
+
+def parse(text: str) -> Scenario:
+    return config.parse(text, Scenario, name="fleet.yaml")
+
+
+def ids(scenario: Scenario, shard: Shard | None = None) -> list[str]:
+    return [device.device_id for device in Timeline(scenario, 0, shard).devices]
+
+
+def test_the_smallest_scenario() -> None:
+    scenario = parse(SMALLEST)
+    assert scenario.broker == "mqtt://127.0.0.1:1883"
+    assert ids(scenario) == ["bme280-0001", "bme280-0002", "bme280-0003"]
+
+
+def test_numbers_go_on_from_group_to_group_of_a_kind() -> None:
+    text = "devices: [{kind: gps, count: 2}, {kind: bme280, count: 1}, {kind: gps, count: 1}]"
+    assert ids(parse(text)) == ["gps-0001", "gps-0002", "bme280-0001", "gps-0003"]
+
+
+def test_own_ids() -> None:
+    text = "devices: [{kind: bme280, ids: [kitchen, hall]}, {kind: bme280, count: 1, id: 'bme280_fake_{n:03d}'}]"
+    assert ids(parse(text)) == ["kitchen", "hall", "bme280_fake_003"]
+
+
+def test_devices_are_spread_over_sites_and_vehicles_stay_together() -> None:
+    text = """
+    sites: [{name: a, latitude: 1, longitude: 2}, {name: b, latitude: 3, longitude: 4}]
+    devices: [{kind: gps, count: 4}, {kind: telematics, count: 4}, {kind: traffic, count: 2, site: b}]
+    """
+    devices = Timeline(parse(text), 0).devices
+    assert [device.site for device in devices] == ["a", "b", "a", "b", "a", "b", "a", "b", "b", "b"]
+    assert [device.ordinal for device in devices[:8]] == [0, 1, 2, 3, 0, 1, 2, 3]
+
+
+def test_shards_share_out_all_devices() -> None:
+    scenario = parse("devices: [{kind: bme280, count: 10}, {kind: gps, count: 5}]")
+    parts = [ids(scenario, Shard(index, 4)) for index in range(4)]
+    assert sorted(name for part in parts for name in part) == sorted(ids(scenario))
+
+
+@pytest.mark.parametrize("text", ["3/3", "0", "a/b", "-1/2", "1/0", ""])
+def test_no_shard(text: str) -> None:
+    with pytest.raises(ConfigError, match="shard"):
+        Shard.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (SMALLEST + "\nsead: 1", "unknown key 'sead', did you mean 'seed'?"),
+        (
+            "devices: [{kind: bme280, count: -1}]",
+            "devices[0].count: Input should be greater than or equal to 1, got -1",
+        ),
+        (
+            "devices: [{kind: bmp, count: 1}]",
+            "devices[0].kind: is not a kind of device; there are bme280, traffic, gps",
+        ),
+        ("devices: [{kind: gps}]", "devices[0]: needs either count or ids"),
+        ("devices: [{kind: gps, count: 1, ids: [a]}]", "devices[0]: needs either count or ids"),
+        ("devices: [{kind: gps, count: 2, id: unit}]", "devices[0]: id: needs {n} in it"),
+        ("devices: [{kind: gps, count: 2, id: 'unit-{m}'}]", "devices[0]: id: 'unit-{m}' is not a template"),
+        ("devices: [{kind: gps, count: 1, interval: often}]", "devices[0].interval: 'often' is no duration"),
+        ("devices: [{kind: gps, count: 1, colour: red}]", "unknown key 'devices[0].colour'"),
+        ("devices: [{kind: bme280, count: 1, settings: {nois: 1}}]", "devices[0]: in settings: unknown key 'nois'"),
+        ("devices: [{kind: gps, count: 1, site: mars}]", "devices[0].site: 'mars' is not one of default"),
+        ("devices: []", "devices: Tuple should have at least 1 item"),
+        ("seed: 1", "key 'devices' is missing"),
+        (SMALLEST + "\nbroker: localhost", "broker: "),
+        (SMALLEST + "\ntime_scale: 0", "time_scale: Input should be greater than 0, got 0"),
+    ],
+)
+def test_a_fault_is_one_sentence(text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse(text)
+    assert str(error.value).startswith(f"fleet.yaml: {said}")
+    assert "\n" not in str(error.value)
+
+
+def test_twins_are_refused() -> None:
+    with pytest.raises(ConfigError, match="two devices are called 'a'"):
+        Timeline(parse("devices: [{kind: gps, ids: [a]}, {kind: bme280, ids: [a]}]"), 0)
+
+
+@pytest.mark.parametrize("name", ["scenarios/mixed.yaml", "edgefleet/demo.yaml"])
+def test_shipped_scenarios_are_sound(name: str) -> None:
+    scenario = Scenario.load(Path(__file__).parents[2] / name)
+    assert {device.kind for device in Timeline(scenario, 0).devices} == {
+        "bme280",
+        "traffic",
+        "gps",
+        "telematics",
+        "people",
+    }

@@ -1,0 +1,66 @@
+"""Hashes as randomness, and the smooth noise made of them."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from devices.world.noise import fractal, smooth
+from devices.world.rng import draw, normal, poisson, uniform
+
+MANY = np.arange(50_000)
+
+
+def test_uniforms_fill_the_unit_interval_evenly() -> None:
+    counts, _ = np.histogram(uniform(draw(1, "test", MANY)), bins=20, range=(0, 1))
+    # 2,500 a bin; five standard deviations of the binomial are 244.
+    assert np.abs(counts - 2500).max() < 244
+
+
+def test_normals_are_standard() -> None:
+    values = normal(draw(1, "test", MANY))
+    assert abs(values.mean()) < 0.025
+    assert abs(values.std() - 1) < 0.025
+    assert abs((np.abs(values) < 1.96).mean() - 0.95) < 0.006
+
+
+@pytest.mark.parametrize("mean", [0.1, 3.0, 40.0, 500.0])
+def test_poisson_has_its_mean_and_variance(mean: float) -> None:
+    counts = poisson(draw(2, "test", MANY), np.full(len(MANY), mean))
+    assert counts.mean() == pytest.approx(mean, rel=0.05, abs=0.01)
+    assert counts.var() == pytest.approx(mean, rel=0.06, abs=0.01)
+
+
+def test_seeds_streams_and_counters_are_unrelated() -> None:
+    series = [
+        uniform(draw(seed, stream, MANY, counter)) for seed in (0, 1) for stream in ("a", "b") for counter in (0, 1)
+    ]
+    correlations = np.corrcoef(series) - np.eye(len(series))
+    assert np.abs(correlations).max() < 0.025
+
+
+@given(st.integers(0, 2**62), st.lists(st.integers(0, 2**40), min_size=1, max_size=20), st.integers(0, 19))
+def test_a_draw_does_not_depend_on_its_company(seed: int, counters: list[int], position: int) -> None:
+    position %= len(counters)
+    together = draw(seed, "test", np.array(counters))
+    assert together[position] == draw(seed, "test", np.array([counters[position]]))[0]
+
+
+@pytest.mark.parametrize("noise", [smooth, fractal])
+def test_noise_has_unit_variance_everywhere_and_is_smooth(noise: object) -> None:
+    assert callable(noise)
+    entities = np.arange(4000)
+    for offset_ms in (0, 13_000, 30_000, 47_000):
+        values = noise(3, "test", entities, np.full(4000, 10**12 + offset_ms), 60_000)
+        assert abs(values.mean()) < 0.08
+        assert abs(values.std() - 1) < 0.06
+    trace = noise(3, "test", 7, 10**12 + np.arange(0, 600_000, 100), 60_000)
+    assert np.abs(np.diff(trace)).max() < 0.1
+    assert trace.std() > 0.3
+
+
+def test_noise_forgets_after_its_period() -> None:
+    entities = np.arange(4000)
+    now, next_cell, soon = (smooth(3, "test", entities, np.full(4000, time), 60_000) for time in (0, 120_000, 6_000))
+    assert abs(np.corrcoef(now, next_cell)[0, 1]) < 0.06
+    assert np.corrcoef(now, soon)[0, 1] > 0.9

@@ -1,0 +1,152 @@
+"""What every store promises. A new store is one more entry in `OPENERS`."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgefleet.ingest.store import Counts, Delivery, NewMessage, Query, Store, StoredMessage, StoreError, open_store
+
+OPENERS: dict[str, Callable[[Path], Awaitable[Store]]] = {
+    "sqlite": lambda folder: open_store(f"sqlite:///{folder / 'contract.db'}"),
+}
+
+Reopen = Callable[[], Awaitable[Store]]
+
+
+@pytest.fixture(params=OPENERS)
+def opener(request: pytest.FixtureRequest) -> Callable[[Path], Awaitable[Store]]:
+    return OPENERS[request.param]
+
+
+@pytest.fixture
+async def store(opener: Callable[[Path], Awaitable[Store]], tmp_path: Path) -> AsyncIterator[Store]:
+    store = await opener(tmp_path)
+    yield store
+    await store.close()
+
+
+def message(seq: int, *, device: str = "d-1", boot: int = 1, kind: str = "gps", timestamp_ms: int = 0) -> NewMessage:
+    return NewMessage(device, boot, seq, kind, timestamp_ms or 1000 + seq, f'{{"seq":{seq}, "é":1}}')
+
+
+async def test_a_message_is_kept_as_it_came(store: Store) -> None:
+    assert await store.add(Delivery(77, [message(3)])) == [True]
+    (stored,) = await store.read(Query())
+    assert stored == StoredMessage(stored.cursor, "d-1", 1, 3, "gps", 1003, 77, '{"seq":3, "é":1}')
+
+
+async def test_an_id_is_stored_once(store: Store) -> None:
+    assert await store.add(Delivery(1, [message(1), message(2), message(1)])) == [True, True, False]
+    assert await store.add(Delivery(2, [message(2), message(3)])) == [False, True]
+    assert [row.seq for row in await store.read(Query())] == [1, 2, 3]
+    assert [row.received_ms for row in await store.read(Query())] == [1, 1, 2]
+
+
+@pytest.mark.parametrize("other", [message(1, device="d-2"), message(1, boot=2), message(2)])
+async def test_every_part_of_the_id_counts(store: Store, other: NewMessage) -> None:
+    assert await store.add(Delivery(1, [message(1)])) == [True]
+    assert await store.add(Delivery(1, [other])) == [True]
+
+
+async def test_the_largest_numbers_fit(store: Store) -> None:
+    largest = message(10**15 - 1, boot=10**15 - 1, timestamp_ms=253402300799999)
+    assert await store.add(Delivery(253402300799999, [largest])) == [True]
+    (stored,) = await store.read(Query())
+    assert (stored.boot, stored.seq, stored.timestamp_ms) == (10**15 - 1, 10**15 - 1, 253402300799999)
+
+
+async def test_counts_are_by_kind(store: Store) -> None:
+    assert await store.counts() == {}
+    await store.add(Delivery(1, [message(1), message(1), message(2, kind="people")], {"gps": 2, "unknown": 1}))
+    await store.add(Delivery(1, [message(1)]))
+    assert await store.counts() == {"gps": Counts(1, 2, 2), "people": Counts(1, 0, 0), "unknown": Counts(0, 0, 1)}
+
+
+async def test_an_empty_delivery_is_taken(store: Store) -> None:
+    assert await store.add(Delivery(1)) == []
+
+
+async def test_pages_follow_the_order_of_arrival(store: Store) -> None:
+    await store.add(Delivery(1, [message(seq) for seq in (5, 1, 4, 2, 3)]))
+    seen: list[int] = []
+    after = 0
+    while page := await store.read(Query(after=after, limit=2)):
+        seen += [row.seq for row in page]
+        assert all(row.cursor > after for row in page)
+        after = page[-1].cursor
+    assert seen == [5, 1, 4, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("query", "seqs"),
+    [
+        (Query(kind="people"), [2]),
+        (Query(device_id="d-2"), [3]),
+        (Query(since_ms=1002), [2, 3]),
+        (Query(until_ms=1002), [1]),
+        (Query(since_ms=1001, until_ms=1003, kind="gps"), [1]),
+        (Query(device_id="d-9"), []),
+        (Query(device_id="d-1' OR 1=1 --"), []),
+    ],
+)
+async def test_filters(store: Store, query: Query, seqs: list[int]) -> None:
+    await store.add(Delivery(1, [message(1), message(2, kind="people"), message(3, device="d-2")]))
+    assert [row.seq for row in await store.read(query)] == seqs
+
+
+async def test_payloads_are_left_out_on_request(store: Store) -> None:
+    await store.add(Delivery(1, [message(1)]))
+    assert [row.payload for row in await store.read(Query(payload=False))] == [None]
+
+
+async def test_senders_at_the_same_time_each_get_their_own_answer(store: Store) -> None:
+    deliveries = [Delivery(1, [message(seq), message(seq + 1)]) for seq in range(100)]
+    answers = await asyncio.gather(*(store.add(delivery) for delivery in deliveries))
+    assert sum(sum(answer) for answer in answers) == 101
+    assert sorted(row.seq for row in await store.read(Query())) == list(range(101))
+
+
+async def test_what_was_stored_is_there_after_reopening(
+    opener: Callable[[Path], Awaitable[Store]], tmp_path: Path
+) -> None:
+    for expected in ([True], [False]):
+        store = await opener(tmp_path)
+        assert await store.add(Delivery(1, [message(1)])) == expected
+        await store.close()
+
+
+async def test_closing_finishes_what_was_accepted(opener: Callable[[Path], Awaitable[Store]], tmp_path: Path) -> None:
+    store = await opener(tmp_path)
+    adding = [asyncio.create_task(store.add(Delivery(1, [message(seq)]))) for seq in range(20)]
+    await asyncio.sleep(0)
+    await store.close()
+    assert await asyncio.gather(*adding) == [[True]] * 20
+    with pytest.raises(StoreError, match="closing"):
+        await store.add(Delivery(1, [message(99)]))
+
+
+async def test_an_open_store_is_ready(store: Store) -> None:
+    await store.check()
+
+
+@given(st.lists(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 3), st.integers(0, 5)), max_size=8)))
+def test_any_deliveries_leave_the_set_of_their_ids(
+    tmp_path_factory: pytest.TempPathFactory, deliveries: list[list[tuple[str, int, int]]]
+) -> None:
+    async def run(opener: Callable[[Path], Awaitable[Store]]) -> None:
+        store = await opener(tmp_path_factory.mktemp("store"))
+        known: set[tuple[str, int, int]] = set()
+        for ids in deliveries:
+            messages = [message(seq, device=device, boot=boot) for device, boot, seq in ids]
+            for one, is_new in zip(ids, await store.add(Delivery(1, messages)), strict=True):
+                assert is_new == (one not in known)
+                known.add(one)
+        assert {row[1:4] for row in await store.read(Query())} == known
+        await store.close()
+
+    for opener in OPENERS.values():
+        asyncio.run(run(opener))

@@ -1,0 +1,123 @@
+"""`edgefleet verify` and `edgefleet schema` as a user runs them: exit codes, JSON, one sentence for what is wrong."""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import orjson
+import pytest
+
+from edgefleet.cli import main
+from edgefleet.ingest.server import IngestConfig, serve
+from edgefleet.ingest.store import Delivery, NewMessage, open_store
+from edgewire.runrecord import RunRecord
+
+Row = tuple[str, int, int, int, int]
+
+
+class Done(NamedTuple):
+    """What a command left behind."""
+
+    code: int | str | None
+    stdout: str
+    stderr: str
+
+
+Edgefleet = Callable[..., Done]
+
+
+@pytest.fixture
+def edgefleet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Edgefleet:
+    """Runs a command line to its exit."""
+
+    def run(*arguments: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["edgefleet", *map(str, arguments)])
+        with pytest.raises(SystemExit) as exited:
+            main()
+        return Done(exited.value.code, *capsys.readouterr())
+
+    return run
+
+
+async def verify_stored(edgefleet: Edgefleet, rows: list[Row], folder: Path, *options: str) -> Done:
+    """Run the command against an ingest that has these rows."""
+    store_url = f"sqlite:///{folder / 'ingest.db'}"
+    store = await open_store(store_url)
+    for device, boot, seq, timestamp_ms, arrived_ms in rows:
+        await store.add(Delivery(arrived_ms, [NewMessage(device, boot, seq, "gps", timestamp_ms, "{}")]))
+    await store.close()
+    stop = asyncio.Event()
+    ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    running = asyncio.create_task(serve(IngestConfig(port=0, store=store_url), stop, ready.set_result))
+    done = await asyncio.to_thread(edgefleet, "verify", folder, "--ingest", await ready, "--wait", "0s", *options)
+    stop.set()
+    await running
+    return done
+
+
+async def test_a_run_that_arrived_exits_0(
+    edgefleet: Edgefleet, record: RunRecord, everything: list[Row], tmp_path: Path
+) -> None:
+    record.save(tmp_path)
+    done = await verify_stored(edgefleet, everything, tmp_path)
+    assert done.code == 0, done.stderr
+    assert done.stdout.splitlines()[-1].startswith("PASS  sent 15 · http stored 15 lost 0 · duplicates 0 · p50 20 ms")
+
+
+async def test_a_loss_exits_1_also_as_json(
+    edgefleet: Edgefleet, record: RunRecord, everything: list[Row], tmp_path: Path
+) -> None:
+    record.save(tmp_path)
+    done = await verify_stored(edgefleet, everything[1:], tmp_path, "--json", "--late-after", "10ms")
+    assert done.code == 1, done.stderr
+    found = orjson.loads(done.stdout)
+    assert (found["ok"], found["http"]["missing"], found["late"]) == (False, ["g-1:7:0"], 14)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "reason"),
+    [
+        ([], 2, "give --ingest URL"),
+        (["--ingest", "localhost"], 2, "ingest 'localhost' is no URL"),
+        (["--ingest", "http://127.0.0.1:1"], 1, "http://127.0.0.1:1 cannot be read"),
+        (["--ingest", "http://127.0.0.1:1", "--wait", "soon"], 2, "--wait: 'soon' is no duration"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence(
+    edgefleet: Edgefleet, record: RunRecord, tmp_path: Path, options: list[str], code: int, reason: str
+) -> None:
+    record.save(tmp_path)
+    done = edgefleet("verify", tmp_path, *options)
+    assert done.code == code
+    assert done.stderr.startswith("edgefleet: ")
+    assert reason in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_folder_without_a_record_is_one_sentence(edgefleet: Edgefleet, tmp_path: Path) -> None:
+    done = edgefleet("verify", tmp_path, "--ingest", "http://127.0.0.1:1")
+    assert done.code == 2
+    assert "there is no run.json" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["bme280", "people", "status", "cmd", "result", "scenario", "bridge"])
+def test_a_schema_is_printed(edgefleet: Edgefleet, name: str) -> None:
+    done = edgefleet("schema", name)
+    assert done.code == 0, done.stderr
+    assert orjson.loads(done.stdout)["$schema"].endswith("2020-12/schema")
+
+
+def test_all_schemas_and_asyncapi_are_printed(edgefleet: Edgefleet) -> None:
+    done = edgefleet("schema")
+    assert done.code == 0, done.stderr
+    assert {"gps", "status", "scenario", "bridge"} <= orjson.loads(done.stdout).keys()
+    assert orjson.loads(edgefleet("schema", "--asyncapi").stdout)["asyncapi"] == "3.0.0"
+
+
+@pytest.mark.parametrize("arguments", [["sonar"], ["gps", "--asyncapi"]])
+def test_a_wrong_schema_name_lists_those_there_are(edgefleet: Edgefleet, arguments: list[str]) -> None:
+    done = edgefleet("schema", *arguments)
+    assert done.code == 2
+    assert "names are bme280, traffic" in done.stderr

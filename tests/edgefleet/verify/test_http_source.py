@@ -1,0 +1,119 @@
+"""Reading the ingest store over HTTP, from the real service."""
+
+import asyncio
+import http.server
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from edgefleet.ingest.server import IngestConfig, serve
+from edgefleet.ingest.store import Delivery, NewMessage, open_store
+from edgefleet.verify import http_source
+from edgefleet.verify.http_source import HttpSource
+from edgewire.errors import ConfigError, EdgefleetError, ServiceUnavailable
+
+
+@pytest.fixture
+def store_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'ingest.db'}"
+
+
+@pytest.fixture
+async def url(store_url: str) -> AsyncIterator[str]:
+    """Of a running ingest."""
+    stop = asyncio.Event()
+    ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    running = asyncio.create_task(serve(IngestConfig(port=0, store=store_url), stop, ready.set_result))
+    try:
+        yield await ready
+    finally:
+        stop.set()
+        await running
+
+
+async def put(store_url: str, *seqs: int) -> None:
+    store = await open_store(store_url)
+    await store.add(Delivery(50, [NewMessage("d", 2, seq, "gps", 1000 + seq, "{}") for seq in seqs]))
+    await store.close()
+
+
+def seqs(source: HttpSource) -> list[int]:
+    return [seq for arrivals in source.arrivals() for seq in arrivals.seq]
+
+
+async def test_every_page_is_read_and_only_what_is_new_the_next_time(
+    url: str, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_source, "CHUNK", 2)
+    source = HttpSource(url + "/")
+    assert await asyncio.to_thread(seqs, source) == []
+    await put(store_url, 4, 1, 2, 3)
+    assert await asyncio.to_thread(seqs, source) == [4, 1, 2, 3]
+    await put(store_url, 5)
+    assert await asyncio.to_thread(seqs, source) == [5]
+    source.close()
+
+
+async def test_the_columns_are_those_of_the_store(url: str, store_url: str) -> None:
+    await put(store_url, 7)
+    source = HttpSource(url)
+    (arrivals,) = await asyncio.to_thread(lambda: list(source.arrivals()))
+    assert arrivals == ("http", ["d"], [2], [7], [1007], [50])
+    source.close()
+
+
+@pytest.mark.parametrize("url", ["", "127.0.0.1:8000", "ftp://host", "http://", "http://host:port"])
+def test_what_is_no_url_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match=f"ingest '{url}'"):
+        HttpSource(url)
+
+
+def test_an_ingest_that_is_not_there_is_named() -> None:
+    with pytest.raises(ServiceUnavailable, match=r"http://127.0.0.1:1 cannot be read: .*refused; is it running there"):
+        list(HttpSource("http://127.0.0.1:1").arrivals())
+
+
+@contextmanager
+def answering(status: int, body: bytes) -> Iterator[str]:
+    """The URL of some other service, that answers everything with this."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            """Nothing."""
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as other:
+        thread = threading.Thread(target=other.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{other.server_port}"
+        finally:
+            other.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"messages": [1], "next": null}', b'{"messages": []}'])
+def test_another_service_is_recognised(body: bytes) -> None:
+    with answering(200, body) as url, pytest.raises(EdgefleetError, match=f"{url} is no edgefleet ingest"):
+        read(url)
+
+
+def test_an_error_answer_is_named() -> None:
+    with answering(503, b"") as url, pytest.raises(ServiceUnavailable, match="answers 503 to GET /messages"):
+        read(url)
+
+
+def read(url: str) -> None:
+    source = HttpSource(url)
+    try:
+        list(source.arrivals())
+    finally:
+        source.close()

@@ -1,0 +1,93 @@
+"""The run record: written whole, read back the same, and refused where it makes no sense."""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from edgewire.errors import ConfigError
+from edgewire.runrecord import DeviceRecord, RunRecord
+
+
+def test_what_is_saved_is_loaded(record: RunRecord, tmp_path: Path) -> None:
+    record.devices[0].dropped = [(2, 4)]
+    record.limits = {"duration_s": 60}
+    path = record.save(tmp_path / "runs" / "r-1")
+    assert path.name == "run.json"
+    assert RunRecord.load(path.parent) == record
+    assert [entry.name for entry in path.parent.iterdir()] == ["run.json"]
+
+
+def test_the_file_has_the_sums_for_other_readers(record: RunRecord, tmp_path: Path) -> None:
+    record.devices[0].acknowledged = 9
+    record.devices[0].dropped = [(2, 4), (7, 7)]
+    written = orjson.loads(record.save(tmp_path).read_bytes())
+    assert written["totals"] == {"emitted": 17, "acknowledged": 9, "dropped": 4, "unsent": 2}
+    assert [device["emitted"] for device in written["devices"]] == [10, 7, 0]
+    assert written["devices"][2]["first_seq"] is None
+
+
+def test_a_folder_that_cannot_be_written_is_named(record: RunRecord, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"file/run\.json: the run record cannot be written"):
+        record.save(tmp_path / "file")
+
+
+def test_a_folder_without_a_record_is_named(tmp_path: Path) -> None:
+    for folder in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(ConfigError, match=f"{folder}: there is no run.json; give the folder"):
+            RunRecord.load(folder)
+
+
+@pytest.mark.parametrize("text", ["", '{"run_id": "r', "[]", "{}"])
+def test_a_broken_file_is_named(tmp_path: Path, text: str) -> None:
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(ConfigError, match=r"run\.json: "):
+        RunRecord.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"time_scale": 0}, "time_scale"),
+        ({"started_ms": "noon"}, "started_ms"),
+        ({"devices": [{"device_id": "d"}]}, r"devices\[0\]\.kind' is missing"),
+    ],
+)
+def test_a_record_of_the_wrong_shape_names_the_key(
+    record: RunRecord, tmp_path: Path, change: dict[str, Any], reason: str
+) -> None:
+    path = record.save(tmp_path)
+    path.write_bytes(orjson.dumps(orjson.loads(path.read_bytes()) | change))
+    with pytest.raises(ConfigError, match=reason):
+        RunRecord.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({"first_seq": 0, "last_seq": None}, "only one of"),
+        ({"first_seq": 9, "last_seq": 5}, "first_seq 9 comes after last_seq 5"),
+        ({"dropped": [(4, 3)]}, "4..3"),
+        ({"dropped": [(0, 3)], "unsent": [(3, 5)]}, "overlaps"),
+        ({"unsent": [(8, 12)]}, "never emitted"),
+        ({"dropped": [(0, 1)], "first_seq": 1}, "never emitted"),
+        ({"dropped": [(0, 1)], "first_seq": None, "last_seq": None}, "never emitted"),
+    ],
+)
+def test_a_record_that_contradicts_itself_is_refused(
+    record: RunRecord, tmp_path: Path, fields: dict[str, Any], reason: str
+) -> None:
+    sound = {"device_id": "d", "kind": "gps", "site": "s", "boot": 1, "first_seq": 0, "last_seq": 9}
+    record.devices.append(DeviceRecord(**(sound | fields)))
+    record.save(tmp_path)
+    with pytest.raises(ConfigError, match=rf"devices\[3\] \(d, boot 1\): .*{reason}"):
+        RunRecord.load(tmp_path)
+
+
+def test_a_boot_that_is_there_twice_is_refused(record: RunRecord, tmp_path: Path) -> None:
+    record.devices.append(record.devices[0])
+    record.save(tmp_path)
+    with pytest.raises(ConfigError, match="is there twice"):
+        RunRecord.load(tmp_path)

@@ -1,0 +1,355 @@
+"""Against a real Mosquitto, judged by paho-mqtt as the other client, in both versions."""
+
+import uuid
+from collections.abc import Callable, Iterator
+from threading import Event as ThreadEvent
+from typing import TypeVar
+
+import paho.mqtt.client as paho
+import pytest
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties as PahoProperties
+
+from edgefleet.embedded import MosquittoProcess
+from edgewire.link import BrokerRefused, BrokerUrl, Link, dial
+from edgewire.mqtt import (
+    Acknowledged,
+    Connected,
+    ConnectionLost,
+    Event,
+    Message,
+    PublishRefused,
+    ServerDisconnected,
+    Session,
+    SessionConfig,
+    Subscribed,
+    Subscription,
+    Unsubscribed,
+    Version,
+    Will,
+)
+from tests.edgewire.link.broker import until
+from tests.services.fixtures import BrokerAddress
+
+E = TypeVar("E", bound=Event)
+
+pytestmark = [
+    pytest.mark.services,
+    pytest.mark.parametrize("version", list(Version), ids=lambda version: version.name),
+]
+
+
+class Paho:
+    """The independent client, subscribed to everything below `root`."""
+
+    def __init__(self, broker: BrokerAddress, root: str) -> None:
+        self.messages: list[paho.MQTTMessage] = []
+        self.client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+        ready = ThreadEvent()
+        self.client.on_message = lambda client, userdata, message: self.messages.append(message)
+        self.client.on_subscribe = lambda *arguments: ready.set()
+        self.client.on_connect = lambda *arguments: self.client.subscribe(f"{root}/#", qos=2)
+        self.client.connect(broker.host, broker.port)
+        self.client.loop_start()
+        assert ready.wait(10)
+
+    def publish(self, topic: str, payload: bytes, qos: int, *, retain: bool = False, **properties: object) -> None:
+        extra = PahoProperties(PacketTypes.PUBLISH)
+        for name, value in properties.items():
+            setattr(extra, name, value)
+        self.client.publish(topic, payload, qos, retain, properties=extra).wait_for_publish(10)
+
+    @property
+    def payloads(self) -> list[bytes]:
+        return [message.payload for message in self.messages]
+
+    def stop(self) -> None:
+        self.client.disconnect()
+        self.client.loop_stop()
+
+
+class Ours:
+    """A session of ours, its link, and what it was told."""
+
+    def __init__(self, broker: BrokerAddress, version: Version, **config: object) -> None:
+        self.url = BrokerUrl.parse(broker.url)
+        settings = {"client_id": f"test-{uuid.uuid4().hex}", **config}
+        self.session = Session(SessionConfig(**settings), version)  # type: ignore[arg-type]
+        self.events: list[Event] = []
+        self.link: Link
+
+    async def dial(self) -> Connected:
+        self.events.clear()
+        self.link = await dial(self.url, self.session, lambda _, events: self.events.extend(events))
+        assert isinstance(self.events[0], Connected)
+        return self.events[0]
+
+    async def subscribe(self, *subscriptions: Subscription) -> tuple[int, ...]:
+        packet_id = self.link.subscribe(subscriptions)
+        await until(lambda: self.of(Subscribed))
+        answer = self.of(Subscribed)[-1]
+        assert answer.packet_id == packet_id
+        return answer.codes
+
+    def of(self, kind: type[E]) -> list[E]:
+        return [event for event in self.events if isinstance(event, kind)]
+
+    @property
+    def messages(self) -> list[Message]:
+        return self.of(Message)
+
+    async def stop(self) -> None:
+        self.link.close()
+        await until(lambda: self.of(ConnectionLost))
+
+
+@pytest.fixture
+def root() -> str:
+    """Topics of this test alone: the broker is shared."""
+    return f"test/{uuid.uuid4().hex}"
+
+
+@pytest.fixture
+def other(mosquitto: BrokerAddress, root: str) -> Iterator[Paho]:
+    client = Paho(mosquitto, root)
+    yield client
+    client.stop()
+
+
+@pytest.mark.parametrize("qos", [0, 1, 2])
+async def test_what_we_publish_arrives(
+    mosquitto: BrokerAddress, version: Version, root: str, other: Paho, qos: int
+) -> None:
+    ours = Ours(mosquitto, version)
+    await ours.dial()
+    payloads = [b"", b"x", bytes(range(256)) * 400]
+    for payload in payloads:
+        ours.link.publish(f"{root}/é", payload, qos=qos, token=payload, properties={"user_property": (("k", "v"),)})
+    await until(lambda: len(other.messages) == 3)
+    assert other.payloads == payloads
+    assert {(message.topic, message.qos) for message in other.messages} == {(f"{root}/é", qos)}
+    if version is Version.V5:
+        assert other.messages[0].properties.UserProperty == [("k", "v")]
+    if qos:
+        await until(lambda: len(ours.of(Acknowledged)) == 3)
+        assert [event.token for event in ours.of(Acknowledged)] == payloads
+        assert ours.session.inflight == 0
+    await ours.stop()
+
+
+@pytest.mark.parametrize("qos", [0, 1, 2])
+@pytest.mark.parametrize("manual_ack", [False, True])
+async def test_what_others_publish_arrives(
+    mosquitto: BrokerAddress, version: Version, root: str, other: Paho, qos: int, manual_ack: bool
+) -> None:
+    ours = Ours(mosquitto, version, manual_ack=manual_ack)
+    await ours.dial()
+    assert await ours.subscribe(Subscription(f"{root}/+/x", qos), Subscription(f"{root}/no", 0)) == (qos, 0)
+    payloads = [b"", b"x", bytes(range(256)) * 400]
+    for payload in payloads:
+        other.publish(f"{root}/a/x", payload, 2, ContentType="j", ResponseTopic="r", CorrelationData=b"c")
+    await until(lambda: len(ours.messages) == 3)
+    assert [(one.topic, one.payload, one.qos, one.retain) for one in ours.messages] == [
+        (f"{root}/a/x", payload, qos, False) for payload in payloads
+    ]
+    if version is Version.V5:
+        assert ours.messages[0].properties == {"content_type": "j", "response_topic": "r", "correlation_data": b"c"}
+    assert [ours.link.ack(one) for one in ours.messages] == [manual_ack and qos > 0] * 3
+    ours.link.unsubscribe([f"{root}/+/x"])
+    await until(lambda: ours.of(Unsubscribed))
+    other.publish(f"{root}/a/x", b"after", 1)
+    other.publish(f"{root}/no", b"last", 1)
+    await until(lambda: len(ours.messages) == 4)
+    assert ours.messages[-1].payload == b"last"
+    await ours.stop()
+
+
+async def test_retained_messages_go_both_ways(
+    mosquitto: BrokerAddress, version: Version, root: str, other: Paho
+) -> None:
+    ours = Ours(mosquitto, version)
+    await ours.dial()
+    ours.link.publish(f"{root}/ours", b"1", qos=1, retain=True)
+    await until(lambda: ours.of(Acknowledged))
+    late = Paho(mosquitto, root)
+    await until(lambda: late.messages)
+    assert (late.messages[0].payload, late.messages[0].retain) == (b"1", True)
+    late.stop()
+    other.publish(f"{root}/theirs", b"2", 1, retain=True)
+    await ours.subscribe(Subscription(f"{root}/theirs", 1))
+    await until(lambda: ours.messages)
+    assert [(one.payload, one.retain) for one in ours.messages] == [(b"2", True)]
+    if version is Version.V5:
+        await ours.subscribe(Subscription(f"{root}/+", 1, retain_handling=2))
+        other.publish(f"{root}/end", b"3", 1)
+        await until(lambda: ours.messages[-1].payload == b"3")
+        assert len(ours.messages) == 2
+    await ours.stop()
+
+
+@pytest.mark.parametrize(
+    ("end", "fires"),
+    [(Link.abort, True), (Link.close, False), (lambda link: link.close(4), True)],
+    ids=["abort", "close", "close with will"],
+)
+async def test_the_will_fires_unless_we_say_goodbye(
+    mosquitto: BrokerAddress, version: Version, root: str, other: Paho, end: Callable[[Link], None], fires: bool
+) -> None:
+    ours = Ours(mosquitto, version, will=Will(topic=f"{root}/will", payload=b"gone", qos=1, retain=True))
+    await ours.dial()
+    end(ours.link)
+    await until(lambda: ours.of(ConnectionLost))
+    if fires:
+        await until(lambda: other.messages)
+    other.publish(f"{root}/end", b"end", 1)
+    await until(lambda: b"end" in other.payloads)
+    assert (b"gone" in other.payloads) is fires
+
+
+async def test_a_resumed_session_brings_what_came_meanwhile_and_what_was_not_acknowledged(
+    mosquitto: BrokerAddress, version: Version, root: str, other: Paho
+) -> None:
+    ours = Ours(mosquitto, version, clean_start=False, session_expiry_s=60, manual_ack=True)
+    assert not (await ours.dial()).session_present
+    await ours.subscribe(Subscription(f"{root}/#", 2))
+    for qos in (1, 2):
+        other.publish(f"{root}/t", b"acked %d" % qos, qos)
+        other.publish(f"{root}/t", b"unacked %d" % qos, qos)
+    await until(lambda: len(ours.messages) == 4)
+    first, _, third, _ = ours.messages
+    assert ours.link.ack(first)
+    other.publish(f"{root}/t", b"after the acknowledgement", 0)
+    await until(lambda: len(ours.messages) == 5)
+    old = ours.messages
+    ours.link.abort()
+    await until(lambda: ours.of(ConnectionLost))
+    other.publish(f"{root}/t", b"meanwhile", 1)
+    assert (await ours.dial()).session_present
+    await until(lambda: len(ours.messages) == 4)
+    assert [one.payload for one in ours.messages] == [b"unacked 1", b"acked 2", b"unacked 2", b"meanwhile"]
+    assert [one.dup for one in ours.messages] == [True, True, True, False]
+    assert not ours.link.ack(third)
+    assert not any(map(ours.link.ack, old))
+    assert all(map(ours.link.ack, ours.messages))
+    await ours.stop()
+    # End the session at the broker too.
+    last = Ours(mosquitto, version, client_id=ours.session.config.client_id)
+    assert not (await last.dial()).session_present
+    await last.stop()
+
+
+async def test_connections_that_are_cut_lose_no_qos_1_and_double_no_qos_2(
+    mosquitto: BrokerAddress, version: Version, root: str, other: Paho
+) -> None:
+    ours = Ours(mosquitto, version, clean_start=False, session_expiry_s=60)
+    published: list[bytes] = []
+    await ours.dial()
+    for round_ in range(15):
+        for number in range(4):
+            payload = b"%d %d.%d" % (1 + number % 2, round_, number)
+            ours.link.publish(f"{root}/t", payload, qos=1 + number % 2)
+            published.append(payload)
+        if round_ % 3:
+            await until(lambda: len(ours.of(Acknowledged)) > 0)
+        ours.link.abort()
+        await ours.dial()
+    await until(lambda: ours.session.inflight == 0)
+    await until(lambda: set(other.payloads) == set(published))
+    for payload in published:
+        assert other.payloads.count(payload) == 1 or payload.startswith(b"1")
+    await ours.stop()
+
+
+async def test_a_taken_over_session_is_told_why(mosquitto: BrokerAddress, version: Version, root: str) -> None:
+    first = Ours(mosquitto, version)
+    await first.dial()
+    second = Ours(mosquitto, version, client_id=first.session.config.client_id)
+    await second.dial()
+    await until(lambda: first.of(ConnectionLost))
+    if version is Version.V5:
+        assert first.of(ServerDisconnected) == [ServerDisconnected(0x8E, "session taken over")]
+    await second.stop()
+
+
+async def test_keep_alive_keeps_the_connection_for_longer_than_the_broker_waits(
+    mosquitto: BrokerAddress, version: Version, root: str
+) -> None:
+    ours = Ours(mosquitto, version, keep_alive_s=1)
+    await ours.dial()
+    deadlines = set()
+    # Mosquitto cuts at one and a half times the keep alive.
+    while len(deadlines) < 4 and not ours.of(ConnectionLost):
+        deadlines.add(ours.session.next_deadline())
+        await until(lambda: ours.session.next_deadline() not in deadlines or ours.of(ConnectionLost))
+    assert ours.of(ConnectionLost) == []
+    await ours.stop()
+
+
+async def test_the_receive_maximum_opens_the_window_of_the_broker(
+    mosquitto: BrokerAddress, version: Version, root: str, other: Paho
+) -> None:
+    if version is Version.V311:
+        pytest.skip("3.1.1 cannot state a receive maximum")
+    ours = Ours(mosquitto, version, manual_ack=True, receive_maximum=50)
+    await ours.dial()
+    await ours.subscribe(Subscription(f"{root}/t", 1))
+    for number in range(60):
+        other.publish(f"{root}/t", b"%d" % number, 1)
+    await until(lambda: len(ours.messages) == 50)
+    for message in reversed(ours.messages[:]):
+        assert ours.link.ack(message)
+    await until(lambda: len(ours.messages) == 60)
+    assert [one.payload for one in ours.messages] == [b"%d" % number for number in range(60)]
+    await ours.stop()
+
+
+async def test_the_limits_of_the_broker_are_known_and_obeyed(
+    mosquitto_factory: Callable[..., MosquittoProcess], version: Version
+) -> None:
+    options = {"max_keepalive": "20", "max_qos": "1", "retain_available": "false", "max_packet_size": "1000"}
+    broker = mosquitto_factory(options=options)
+    address = BrokerAddress(broker.url, broker.host, broker.port)
+    if version is Version.V311:
+        with pytest.raises(BrokerRefused):
+            await Ours(address, version).dial()
+        return
+    ours = Ours(address, version)
+    limits = (await ours.dial()).limits
+    assert (limits.keep_alive_s, limits.maximum_qos, limits.retain_available) == (20, 1, False)
+    assert limits.maximum_packet_size == 1000
+    for refused in ({"qos": 2}, {"retain": True}):
+        with pytest.raises(PublishRefused):
+            ours.link.publish("t", b"", **refused)  # type: ignore[arg-type]
+    with pytest.raises(PublishRefused):
+        ours.link.publish("t", bytes(1000))
+    ours.link.publish("t", bytes(990), qos=1)
+    await until(lambda: ours.of(Acknowledged))
+    await ours.stop()
+
+
+async def test_a_client_without_credentials_is_refused(
+    mosquitto_factory: Callable[..., MosquittoProcess], version: Version
+) -> None:
+    broker = mosquitto_factory(options={"allow_anonymous": "false"})
+    with pytest.raises(BrokerRefused, match="not authorized") as caught:
+        await Ours(BrokerAddress(broker.url, broker.host, broker.port), version).dial()
+    assert caught.value.code == (0x87 if version is Version.V5 else 5)
+
+
+async def test_publishes_survive_a_restart_of_the_broker(
+    mosquitto_factory: Callable[..., MosquittoProcess], version: Version, root: str
+) -> None:
+    broker = mosquitto_factory()
+    address = BrokerAddress(broker.url, broker.host, broker.port)
+    ours = Ours(address, version, clean_start=False, session_expiry_s=60)
+    await ours.dial()
+    await ours.subscribe(Subscription(f"{root}/#", 1))
+    broker.kill()
+    await until(lambda: ours.of(ConnectionLost))
+    broker.restart()
+    await ours.dial()
+    await ours.subscribe(Subscription(f"{root}/#", 1))
+    ours.link.publish(f"{root}/t", b"alive", qos=2)
+    await until(lambda: ours.messages and ours.of(Acknowledged))
+    await ours.stop()

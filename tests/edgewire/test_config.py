@@ -1,0 +1,84 @@
+"""Configuration: what is read, what wins, and what a user is told."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic_settings import SettingsConfigDict
+
+from edgewire import config
+from edgewire.config import Config, DurationMs, FileConfig, SizeBytes
+from edgewire.errors import ConfigError
+
+
+class Inner(Config):
+    size: SizeBytes = 1024
+    wait: DurationMs = 1000
+
+
+class Outer(FileConfig):
+    model_config = SettingsConfigDict(env_prefix="TESTFLEET_")
+
+    name: str = "x"
+    count: int = 1
+    inner: Inner = Inner()
+
+
+def parse(text: str) -> Outer:
+    return config.parse(text, Outer, name="file.yaml")
+
+
+def test_units_are_read() -> None:
+    outer = parse("inner: {size: 2MiB, wait: 1.5m}")
+    assert (outer.inner.size, outer.inner.wait) == (2 << 20, 90_000)
+
+
+@given(st.integers(0, 10**10))
+def test_a_duration_reads_back_as_it_was_written(milliseconds: int) -> None:
+    assert config.duration_ms(config.duration_text(milliseconds)) == milliseconds
+
+
+@pytest.mark.parametrize("text", ["ten", "10 parsecs", "", "-1s", True])
+def test_no_duration(text: object) -> None:
+    with pytest.raises(ValueError, match="duration"):
+        config.duration_ms(text)
+
+
+def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TESTFLEET_COUNT", "7")
+    monkeypatch.setenv("TESTFLEET_INNER__WAIT", "3s")
+    outer = parse("count: 2\ninner: {size: 5KB}")
+    assert (outer.count, outer.inner.wait, outer.inner.size) == (7, 3000, 5000)
+
+
+def test_dotenv_lies_between_file_and_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("TESTFLEET_COUNT=5\nTESTFLEET_NAME=dotenv\nTESTFLEET_UNKNOWN=1\nOTHER=2\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TESTFLEET_COUNT", "7")
+    outer = parse("count: 2\nname: file")
+    assert (outer.count, outer.name) == (7, "dotenv")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("cuont: 2", "file.yaml: unknown key 'cuont', did you mean 'count'?"),
+        ("inner: {sise: 2}", "file.yaml: unknown key 'inner.sise'"),
+        ("count: many", "file.yaml: count: Input should be a valid integer"),
+        ("inner: {wait: soon}", "file.yaml: inner.wait: 'soon' is no duration"),
+        ("- a list", "file.yaml: must be a mapping of keys to values, not a list"),
+        ("a: b: c", "file.yaml: is not YAML"),
+        ("1: x", "file.yaml: key 1 must be a text"),
+    ],
+)
+def test_a_fault_is_one_sentence_that_names_file_and_key(text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as error:
+        parse(text)
+    assert str(error.value).startswith(said)
+    assert "\n" not in str(error.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml: there is no such file"):
+        config.load(tmp_path / "nowhere.yaml", Outer)

@@ -1,0 +1,91 @@
+"""Real Mosquitto and Kafka for the tests: what the environment names, else processes on free ports.
+
+`MQTT_URL` and `KAFKA_BOOTSTRAP_SERVERS` name running ones. Where a service cannot be had, its tests are skipped with
+a sentence that says how to get it; with EDGEFLEET_REQUIRE_SERVICES=1, as in CI, they fail.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import NoReturn
+from urllib.parse import urlsplit
+
+import pytest
+
+from edgefleet.embedded import MosquittoProcess
+from edgewire.errors import ServiceUnavailable
+from tests.services.kafka import KafkaProcess
+
+
+def unavailable(why: str) -> NoReturn:
+    """Skip the running test, saying why; fail it where services are required."""
+    if os.environ.get("EDGEFLEET_REQUIRE_SERVICES") == "1":
+        pytest.fail(f"EDGEFLEET_REQUIRE_SERVICES=1, but {why}", pytrace=False)
+    pytest.skip(why)
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerAddress:
+    """Where the session's broker listens; it is shared, so tests use client ids and topics of their own."""
+
+    url: str
+    host: str
+    port: int
+
+
+@pytest.fixture(scope="session")
+def mosquitto() -> Iterator[BrokerAddress]:
+    """One Mosquitto for the whole session: the one at MQTT_URL, else a process."""
+    if url := os.environ.get("MQTT_URL"):
+        parts = urlsplit(url)
+        yield BrokerAddress(url, parts.hostname or "127.0.0.1", parts.port or 1883)
+        return
+    with _mosquitto() as broker:
+        yield BrokerAddress(broker.url, broker.host, broker.port)
+
+
+@pytest.fixture
+def mosquitto_factory() -> Iterator[Callable[..., MosquittoProcess]]:
+    """`mosquitto_factory(options={...})` starts a Mosquitto of the test's own, to be stopped, killed, restarted."""
+    with ExitStack() as stack:
+
+        def start(options: Mapping[str, str] | None = None) -> MosquittoProcess:
+            return stack.enter_context(_mosquitto(options))
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def kafka() -> Iterator[str]:
+    """Bootstrap servers of one Kafka for the whole session: KAFKA_BOOTSTRAP_SERVERS, else a process."""
+    if servers := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
+        yield servers
+        return
+    with _kafka() as process:
+        yield process.bootstrap_servers
+
+
+@pytest.fixture
+def kafka_factory() -> Iterator[Callable[[], KafkaProcess]]:
+    """`kafka_factory()` starts a Kafka of the test's own, to be stopped, killed, restarted; takes some seconds."""
+    with ExitStack() as stack:
+
+        def start() -> KafkaProcess:
+            return stack.enter_context(_kafka())
+
+        yield start
+
+
+def _mosquitto(options: Mapping[str, str] | None = None) -> MosquittoProcess:
+    try:
+        return MosquittoProcess(options=options)
+    except ServiceUnavailable as error:
+        unavailable(str(error))
+
+
+def _kafka() -> KafkaProcess:
+    try:
+        return KafkaProcess()
+    except ServiceUnavailable as error:
+        unavailable(str(error))

@@ -1,0 +1,138 @@
+"""A real Kafka broker as a process: KRaft, one node, from the jars that Maven copies to a cache folder.
+
+`python -m tests.services.kafka` fills that folder and prints its name.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Self
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from edgefleet.embedded import Server, accepts_connections, free_port, temporary_folder
+from edgewire.errors import EdgefleetError, ServiceUnavailable
+
+_POM = Path(__file__).with_name("pom.xml")
+_COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
+_CLUSTER_ID = "5L6g3nShT-eMCtK--X86sw"
+# A test broker is started often and lives for a minute: quick to start matters more than quick at its peak.
+_JVM = ["-Xmx512m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]
+_PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+log.dirs={folder}/logs
+num.partitions=4
+group.initial.rebalance.delay.ms=0
+controlled.shutdown.enable=false
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=1
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=1
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+log.cleaner.dedupe.buffer.size=4194304
+"""
+
+
+def kafka_jars() -> Path:
+    """The folder of the broker's jars; Maven fills it on first use (about 45 MB).
+
+    Raises `ServiceUnavailable` where Maven or Java is missing or Maven fails.
+    """
+    version = re.search(r"kafka_2\.13</artifactId>\s*<version>([^<]+)<", _POM.read_text(encoding="utf-8"))
+    assert version, f"{_POM} names no version of kafka_2.13"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgefleet"
+    jars = cache / f"kafka-{version[1]}"
+    for program in ("java", *(() if jars.is_dir() else ("mvn",))):
+        if shutil.which(program) is None:
+            raise ServiceUnavailable(
+                f"a Kafka for the tests needs `{program}`: `apt-get install openjdk-17-jre-headless maven`, "
+                "or name a running Kafka in KAFKA_BOOTSTRAP_SERVERS"
+            )
+    if not jars.is_dir():
+        _copy_jars(jars)
+    return jars
+
+
+def _copy_jars(jars: Path) -> None:
+    jars.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=jars.parent) as folder:
+        # Maven reads a project only from where it may write beside it; the checkout stays clean.
+        pom = shutil.copy(_POM, folder)
+        target = Path(folder) / "jars"
+        result = subprocess.run(
+            ["mvn", "-B", "-q", "-f", pom, _COPY, "-DincludeScope=runtime", f"-DoutputDirectory={target}"],
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        if result.returncode != 0:
+            raise ServiceUnavailable(f"Maven could not fetch Kafka's jars: {result.stdout.strip()[-2000:]}")
+        # All or nothing: another run may be filling the same cache.
+        if not jars.is_dir():
+            target.rename(jars)
+
+
+class KafkaProcess(Server):
+    """One Kafka node on loopback. Its topics survive `restart` and `kill`, not `close`."""
+
+    def __init__(self) -> None:
+        """Raises `ServiceUnavailable` where Kafka cannot be had (see `kafka_jars`)."""
+        self._java = ["java", *_JVM, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", f"{kafka_jars()}/*"]
+        folder = temporary_folder("kafka")
+        self._properties = folder / "server.properties"
+        command: list[str | Path] = [*self._java, "kafka.Kafka", self._properties]
+        port = free_port()
+        super().__init__("kafka", command, port=port, ready=self._serves, folder=folder, start_timeout_s=60)
+        self._settings = _PROPERTIES.format(port=port, controller=free_port(), folder=folder)
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """`127.0.0.1:PORT`."""
+        return f"{self.host}:{self.port}"
+
+    def start(self) -> Self:
+        """As `Server.start`; formats the storage before the first one."""
+        if not self._properties.exists():
+            self.folder.mkdir(mode=0o700)
+            self._properties.write_text(self._settings, encoding="utf-8")
+            self._format()
+        return super().start()
+
+    def _format(self) -> None:
+        arguments = ["format", "-t", _CLUSTER_ID, "-c", str(self._properties)]
+        result = subprocess.run(
+            [*self._java, "kafka.tools.StorageTool", *arguments], capture_output=True, text=True, timeout=60
+        )
+        if result.returncode != 0:
+            raise ServiceUnavailable(f"Kafka could not format its storage: {result.stderr.strip()[-2000:]}")
+
+    def _serves(self) -> bool:
+        if not accepts_connections(self.host, self.port):
+            return False
+        try:
+            metadata = AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 0}).list_topics(timeout=2)
+        except KafkaException:
+            return False
+        return bool(metadata.brokers)
+
+
+if __name__ == "__main__":
+    try:
+        print(kafka_jars())
+    except EdgefleetError as error:
+        sys.exit(str(error))

@@ -1,0 +1,290 @@
+"""The services that demo and tests run on: that they start, keep what they promise, and never outlive their owner."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import aiomqtt
+import pytest
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
+
+from edgefleet.embedded import (
+    AmqttProcess,
+    Broker,
+    ManagedProcess,
+    MosquittoProcess,
+    accepts_connections,
+    answers,
+    embedded_broker,
+    embedded_kafka,
+    find_mosquitto,
+    free_port,
+    kafka_mock,
+)
+from edgefleet.embedded.brokers import profile, substitute
+from edgewire.errors import ServiceUnavailable
+from tests.services.fixtures import BrokerAddress
+from tests.services.kafka import KafkaProcess
+
+PYTHON = sys.executable
+
+
+def program(text: str, **arguments: object) -> ManagedProcess:
+    return ManagedProcess("the program", [PYTHON, "-c", text], **{"ready": lambda: True, **arguments})
+
+
+def until(condition: Callable[[], bool], timeout_s: float = 10) -> bool:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def alive(pid: int) -> bool:
+    """Whether the process runs; a zombie that nobody has reaped yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+class TestProcess:
+    def test_free_ports_are_below_the_range_of_outgoing_connections(self) -> None:
+        assert all(20_000 <= free_port() < 32_000 for _ in range(50))
+
+    def test_waits_until_ready(self, tmp_path: Path) -> None:
+        mark = tmp_path / "ready"
+        text = f"import pathlib, time; time.sleep(0.2); pathlib.Path({str(mark)!r}).touch(); time.sleep(60)"
+        with program(text, ready=mark.exists) as process:
+            assert mark.exists()
+            assert process.running
+        assert not process.running
+
+    def test_a_program_that_ends_while_starting_is_an_error_with_its_last_words(self) -> None:
+        process = program("import sys; print('no such key: colour'); sys.exit(3)", ready=lambda: False)
+        with pytest.raises(ServiceUnavailable, match="exit code 3 while starting; it printed:\nno such key: colour"):
+            process.start()
+        process.close()
+
+    def test_a_program_that_is_never_ready_is_ended(self) -> None:
+        process = program("import time; time.sleep(60)", ready=lambda: False, start_timeout_s=0.2)
+        with pytest.raises(ServiceUnavailable, match=r"was not ready 0\.2 s after its start and printed nothing"):
+            process.start()
+        assert not process.running
+        process.close()
+
+    def test_a_missing_program_is_an_error_that_names_it(self) -> None:
+        process = ManagedProcess("the broker", ["/no/such/broker"], ready=lambda: False)
+        with pytest.raises(ServiceUnavailable, match="/no/such/broker: No such file or directory"):
+            process.start()
+        process.close()
+
+    def test_terminate_returns_the_exit_code_of_the_program(self, tmp_path: Path) -> None:
+        mark = tmp_path / "ready"
+        text = (
+            "import pathlib, signal, sys, time\n"
+            "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n"
+            f"pathlib.Path({str(mark)!r}).touch()\n"
+            "time.sleep(60)"
+        )
+        with program(text, ready=mark.exists) as process:
+            assert process.terminate() == 7
+
+    def test_terminate_kills_what_does_not_listen(self, tmp_path: Path) -> None:
+        mark = tmp_path / "ready"
+        text = (
+            "import pathlib, signal, time\n"
+            "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+            f"pathlib.Path({str(mark)!r}).touch()\n"
+            "time.sleep(60)"
+        )
+        with program(text, ready=mark.exists) as process:
+            process.terminate(timeout_s=0.2)
+            assert not process.running
+
+    def test_wait_returns_the_exit_code_of_a_program_that_ends_by_itself(self) -> None:
+        with program("import time; time.sleep(0.2); raise SystemExit(5)") as process:
+            assert process.wait(10) == 5
+
+    def test_kill_ends_a_frozen_program_and_its_children(self, tmp_path: Path) -> None:
+        pids = tmp_path / "pids"
+        text = (
+            "import os, pathlib, subprocess, time\n"
+            "child = subprocess.Popen(['sleep', '60'])\n"
+            f"pathlib.Path({str(pids)!r}).write_text(f'{{os.getpid()}} {{child.pid}}')\n"
+            "time.sleep(60)"
+        )
+        with program(text, ready=lambda: pids.exists() and len(pids.read_text().split()) == 2) as process:
+            process.signal(signal.SIGSTOP)
+            process.kill()
+            assert not any(alive(int(pid)) for pid in pids.read_text().split())
+
+    def test_nothing_outlives_a_killed_parent(self, tmp_path: Path) -> None:
+        pids = tmp_path / "pid"
+        child = f"import os, pathlib, time; pathlib.Path({str(pids)!r}).write_text(str(os.getpid())); time.sleep(60)"
+        parent = (
+            "import os, signal, sys, time\n"
+            "from pathlib import Path\n"
+            "from edgefleet.embedded import ManagedProcess\n"
+            f"ready = lambda: bool(Path({str(pids)!r}).exists() and Path({str(pids)!r}).read_text())\n"
+            f"ManagedProcess('child', [sys.executable, '-c', {child!r}], ready=ready).start()\n"
+            "os.kill(os.getpid(), signal.SIGKILL)"
+        )
+        root = Path(__file__).parents[1]
+        result = subprocess.run(
+            [PYTHON, "-c", parent], cwd=root, timeout=30, env={**os.environ, "TMPDIR": str(tmp_path)}
+        )
+        assert result.returncode == -signal.SIGKILL
+        assert until(lambda: not alive(int(pids.read_text())))
+
+    def test_answers_only_to_a_server_that_answers(self) -> None:
+        port = free_port()
+        with program(
+            f"import http.server as h; h.HTTPServer(('127.0.0.1', {port}), h.SimpleHTTPRequestHandler).serve_forever()",
+            ready=lambda: answers(f"http://127.0.0.1:{port}/"),
+        ):
+            assert not answers(f"http://127.0.0.1:{port}/no-such-page")
+        assert not answers(f"http://127.0.0.1:{port}/")
+
+
+class TestProfile:
+    def test_settings_replace_lines_of_the_same_key_and_add_new_ones(self) -> None:
+        text = substitute("# a comment\nlistener 1883\npersistence true\n", {"listener": "1 127.0.0.1", "max_qos": "1"})
+        assert text.splitlines() == ["# a comment", "persistence true", "listener 1 127.0.0.1", "max_qos 1"]
+
+    def test_the_profile_queues_by_bytes_and_keeps_sessions(self) -> None:
+        settings = dict(
+            line.split(" ", 1) for line in profile().read_text().splitlines() if line and not line.startswith("#")
+        )
+        assert settings["persistence"] == "true"
+        assert int(settings["max_queued_messages"]) * 100 > int(settings["max_queued_bytes"])
+        assert int(settings["max_packet_size"]) == 1 << 20
+
+
+async def keeps_messages_for_a_session_that_is_away(
+    broker: Broker | BrokerAddress, restart: Callable[[], object] | None = None
+) -> None:
+    def session() -> aiomqtt.Client:
+        return aiomqtt.Client(
+            broker.host,
+            broker.port,
+            identifier="embedded-away",
+            protocol=aiomqtt.ProtocolVersion.V311,
+            clean_session=False,
+        )
+
+    async with session() as subscriber:
+        await subscriber.subscribe("embedded/#", qos=1)
+    async with aiomqtt.Client(broker.host, broker.port) as publisher:
+        for number in range(50):
+            await publisher.publish("embedded/away", str(number), qos=1)
+    if restart:
+        await asyncio.to_thread(restart)
+    received: list[int] = []
+    async with asyncio.timeout(20), session() as subscriber:
+        async for message in subscriber.messages:
+            received.append(int(message.payload))
+            if len(received) == 50:
+                break
+    assert received == list(range(50))
+
+
+@pytest.mark.services
+class TestMosquitto:
+    async def test_keeps_messages_for_a_session_that_is_away(self, mosquitto: BrokerAddress) -> None:
+        await keeps_messages_for_a_session_that_is_away(mosquitto)
+
+    async def test_restarts_on_the_same_port_with_its_queues(
+        self, mosquitto_factory: Callable[..., MosquittoProcess]
+    ) -> None:
+        broker = mosquitto_factory()
+        await keeps_messages_for_a_session_that_is_away(broker, restart=broker.restart)
+
+    def test_options_reach_the_broker(self, mosquitto_factory: Callable[..., MosquittoProcess]) -> None:
+        with pytest.raises(ServiceUnavailable, match='Unknown configuration variable "max_queue"'):
+            mosquitto_factory({"max_queue": "1"})
+
+    def test_a_port_in_use_is_an_error_that_names_it(self, mosquitto_factory: Callable[..., MosquittoProcess]) -> None:
+        port = mosquitto_factory().port
+        with pytest.raises(
+            ServiceUnavailable, match=f"mosquitto cannot use port {port}: another program listens there"
+        ):
+            MosquittoProcess(port=port).start()
+
+    def test_a_closed_broker_leaves_its_port(self, mosquitto_factory: Callable[..., MosquittoProcess]) -> None:
+        broker = mosquitto_factory()
+        assert accepts_connections(broker.host, broker.port)
+        broker.kill()
+        assert not accepts_connections(broker.host, broker.port)
+
+    def test_is_the_first_choice_and_is_found_outside_the_path(
+        self, mosquitto: BrokerAddress, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        if find_mosquitto() is None:
+            pytest.skip("the broker at MQTT_URL is no Mosquitto of this machine")
+        monkeypatch.setenv("PATH", "/nowhere")
+        assert embedded_broker().name == "mosquitto"
+
+
+class TestAmqtt:
+    async def test_keeps_messages_for_a_session_that_is_away(self) -> None:
+        with await asyncio.to_thread(AmqttProcess().start) as broker:
+            await keeps_messages_for_a_session_that_is_away(broker)
+
+    def test_stands_in_where_there_is_no_mosquitto(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("edgefleet.embedded.brokers.find_mosquitto", lambda: None)
+        assert embedded_broker().name == "amqtt"
+        with pytest.raises(ServiceUnavailable, match="apt-get install mosquitto"):
+            MosquittoProcess()
+
+
+def write_and_read(servers: str, topic: str, count: int = 20) -> list[int]:
+    """Numbers read back from Kafka after writing them."""
+    producer = Producer({"bootstrap.servers": servers, "enable.idempotence": True, "log_level": 0})
+    for number in range(count):
+        producer.produce(topic, value=str(number), key="one device")
+    assert producer.flush(20) == 0
+    return read(servers, topic, count)
+
+
+def read(servers: str, topic: str, count: int) -> list[int]:
+    consumer = Consumer({"bootstrap.servers": servers, "group.id": "unused", "log_level": 0})
+    partitions = consumer.list_topics(topic, timeout=20).topics[topic].partitions
+    consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
+    values: list[int] = []
+    deadline = time.monotonic() + 30
+    while len(values) < count and time.monotonic() < deadline:
+        values += [int(message.value()) for message in consumer.consume(count, timeout=0.2) if not message.error()]
+    consumer.close()
+    return values
+
+
+class TestKafka:
+    def test_the_mock_speaks_kafka_and_is_gone_afterwards(self) -> None:
+        with kafka_mock() as kafka:
+            host, port = kafka.bootstrap_servers.split(":")
+            assert write_and_read(kafka.bootstrap_servers, "mock") == list(range(20))
+        assert not accepts_connections(host, int(port))
+
+    def test_the_environment_wins_over_the_mock(self) -> None:
+        with embedded_kafka({"KAFKA_BOOTSTRAP_SERVERS": "kafka.example:9092"}) as kafka:
+            assert kafka.bootstrap_servers == "kafka.example:9092"
+        with embedded_kafka({}) as kafka:
+            assert kafka.bootstrap_servers.startswith("127.0.0.1:")
+
+    @pytest.mark.services
+    def test_a_real_kafka_keeps_what_it_acknowledged_when_it_is_killed(
+        self, kafka_factory: Callable[[], KafkaProcess]
+    ) -> None:
+        kafka = kafka_factory()
+        assert write_and_read(kafka.bootstrap_servers, "kept") == list(range(20))
+        kafka.kill()
+        kafka.start()
+        assert read(kafka.bootstrap_servers, "kept", 20) == list(range(20))
