@@ -9,8 +9,8 @@ from typing import NamedTuple
 from bridge import sinks
 from bridge.config import BridgeConfig
 from bridge.routing import RouteTable
+from bridge.session import session_config, subscriptions, tls_context
 from bridge.sinks.base import Sink
-from bridge.source import session_config, subscriptions, tls_context
 from edgewire.errors import EdgefleetError
 from edgewire.link import BrokerUrl, Link, dial
 from edgewire.mqtt import FAILURE, ConnectionLost, Event, Session, Subscribed, Version, reason_name

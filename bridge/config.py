@@ -11,6 +11,8 @@ from pydantic import AnyHttpUrl, Field, SecretStr, field_validator, model_valida
 from pydantic_settings import SettingsConfigDict
 
 from edgewire.config import Config, DurationMs, FileConfig, SizeBytes
+from edgewire.errors import ConfigError
+from edgewire.link import BrokerUrl
 from edgewire.messages import BATCH_PATH, MEASUREMENT_FILTERS
 from edgewire.mqtt.errors import Unsendable
 from edgewire.mqtt.filters import check_filter
@@ -60,7 +62,7 @@ class RetryConfig(Config):
     """Waiting times between attempts: exponential backoff with full jitter."""
 
     base: Annotated[DurationMs, Field(ge=1)] = 500
-    cap: Annotated[DurationMs, Field(ge=1)] = 60_000
+    cap: Annotated[DurationMs, Field(ge=1)] = 30_000
     pause: Annotated[DurationMs, Field(ge=1)] = 30_000
     """The wait after an answer that only a change of configuration can turn, such as 401 or 404."""
 
@@ -202,8 +204,17 @@ class BridgeConfig(FileConfig):
     routes: tuple[RouteConfig, ...] = ()
     """Empty: the routes of the message contract."""
     admin: AdminConfig = AdminConfig()
-    shutdown_timeout: Annotated[DurationMs, Field(ge=0)] = 10_000
+    shutdown_timeout: Annotated[DurationMs, Field(ge=0)] = 5_000
     """How long the sinks may take to finish what they have begun."""
+
+    @field_validator("broker")
+    @classmethod
+    def _broker_url(cls, broker: str) -> str:
+        try:
+            BrokerUrl.parse(broker)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+        return broker
 
     @field_validator("subscriptions")
     @classmethod

@@ -60,7 +60,7 @@ class Bridge:
         self._spool = Spool(store, config.spool, on_messages=self._distribute, on_commit=self._note)
         self._source = Source(config, self._spool, self._metrics, clock, rng)
         self._runners = [Runner(sink, self._spool, table, self._metrics, clock, rng) for sink in built]
-        self.admin = Admin(config.admin, self._spool, self._metrics, clock, self._readiness)
+        self.admin = Admin(config.admin, self._spool, self._metrics, clock, self.readiness)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until `stop` or until a part fails, and raise what it failed with."""
@@ -112,7 +112,8 @@ class Bridge:
         self._metrics.commit_s.observe(commit.seconds)
         self._source.committed()
 
-    def _readiness(self) -> Readiness:
+    def readiness(self) -> Readiness:
+        """Whether messages are received and kept safe, and what waits."""
         reasons = [self._source.trouble] if self._source.trouble else []
         if self._spool.full:
             reasons.append(f"the spool holds {self._spool.used_bytes:,} bytes and is full: nothing is acknowledged")

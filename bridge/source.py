@@ -6,18 +6,18 @@ the source stops reading, and the broker queues what is published.
 
 import asyncio
 import random
-import ssl
 from collections import deque
 from contextlib import suppress
 from functools import partial
 
 from bridge.config import BridgeConfig
 from bridge.metrics import Metrics
+from bridge.session import session_config, subscriptions, tls_context
 from bridge.spool import Spool, Spooled
 from edgewire import logs
 from edgewire.backoff import Backoff
 from edgewire.clock import Clock
-from edgewire.errors import ConfigError, EdgefleetError, ServiceUnavailable
+from edgewire.errors import EdgefleetError, ServiceUnavailable
 from edgewire.link import BrokerRefused, BrokerUrl, Link, dial
 from edgewire.mqtt import (
     FAILURE,
@@ -27,9 +27,7 @@ from edgewire.mqtt import (
     Message,
     ServerDisconnected,
     Session,
-    SessionConfig,
     Subscribed,
-    Subscription,
     Version,
     reason_name,
 )
@@ -37,49 +35,18 @@ from edgewire.mqtt import (
 _SESSION_TAKEN_OVER = 0x8E
 _STEADY_S = 10.0
 """A connection that lasted this long was a good one: the next dial does not wait longer than the first."""
+_SHORT_LIVED = 3
+"""So many connections in a row that do not last are a sign of another client with our name."""
 _CLOSE_S = 2.0
 _WATCH_EVERY_S = 1.0
 _QUEUE_BEYOND_WINDOW = 10_000
 """Messages of QoS 0 that may wait for the spool; those of QoS 1 are bounded by the receive maximum."""
-_RETAIN_HANDLING = {"always": 0, "new": 1, "never": 2}
 
 log = logs.get("source")
 
 
 class TakenOver(EdgefleetError):
     """Another client has our session."""
-
-
-def session_config(config: BridgeConfig) -> SessionConfig:
-    """The session the bridge asks the broker for."""
-    broker = BrokerUrl.parse(config.broker)
-    return SessionConfig(
-        client_id=config.client_id,
-        clean_start=False,
-        keep_alive_s=config.mqtt.keep_alive // 1000,
-        session_expiry_s=config.mqtt.session_expiry // 1000,
-        receive_maximum=config.mqtt.receive_maximum,
-        maximum_packet_size=config.mqtt.maximum_packet_size,
-        username=broker.username,
-        password=broker.password.encode() if broker.password is not None else None,
-        manual_ack=True,
-    )
-
-
-def subscriptions(config: BridgeConfig) -> list[Subscription]:
-    """What the bridge subscribes to. Retained messages come as `mqtt.retained` says, and go the way of all others."""
-    handling = _RETAIN_HANDLING[config.mqtt.retained]
-    return [Subscription(topic, qos=1, retain_handling=handling) for topic in config.subscriptions]
-
-
-def tls_context(config: BridgeConfig) -> ssl.SSLContext | None:
-    """The certificates to trust, if the configuration names any. Raises `ConfigError`."""
-    if config.mqtt.ca_file is None:
-        return None
-    try:
-        return ssl.create_default_context(cafile=config.mqtt.ca_file)
-    except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"mqtt.ca_file {config.mqtt.ca_file} cannot be read: {error}") from None
 
 
 class Source:
@@ -102,6 +69,7 @@ class Source:
         self._fault: EdgefleetError | None = None
         self._paused = False
         self._stopping = False
+        self._short_lived = 0
         self._connections = 0  # that got as far as a subscription
         self._uncommitted: deque[float] = deque()  # when each group that is not yet in the spool was received
 
@@ -123,11 +91,14 @@ class Source:
                 self._complain(str(error))
             else:
                 await self._attend(link)
+                self._suspect(self._clock.monotonic() - started)
             if self._fault:
                 raise self._fault
-            attempt = 0 if self._clock.monotonic() - started > _STEADY_S else attempt + 1
+            if self._clock.monotonic() - started > _STEADY_S:
+                attempt = 0
             if not self._stopping:
                 await asyncio.sleep(self._backoff.delay(attempt, self._rng.random()))
+            attempt += 1
 
     def stop(self) -> None:
         """Take nothing in any more; what was received may still be acknowledged."""
@@ -148,11 +119,12 @@ class Source:
 
     async def _attend(self, link: Link) -> None:
         """Watch over a connection until it is lost."""
+        since = self._clock.monotonic()
         while not self._lost.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._lost.wait(), _WATCH_EVERY_S)
-            oldest = self._uncommitted[0] if self._uncommitted else self._clock.monotonic()
-            stuck_s = self._clock.monotonic() - oldest
+            now = self._clock.monotonic()
+            stuck_s = now - max(since, self._uncommitted[0] if self._uncommitted else now)
             if stuck_s > self._config.mqtt.stuck_after / 1000 and not self._spool.full and not self._lost.is_set():
                 log.error(
                     "a message has been waiting for its acknowledgement, renewing the connection", seconds=stuck_s
@@ -252,6 +224,15 @@ class Source:
         self._steer()
 
     # -- inside
+
+    def _suspect(self, lasted_s: float) -> None:
+        """Mosquitto 2.0 ends a connection without a word when another client takes its session over."""
+        self._short_lived = self._short_lived + 1 if lasted_s < _STEADY_S and not self._stopping else 0
+        if self._short_lived >= _SHORT_LIVED and not self._fault:
+            self._complain(
+                f"broker {self._broker} ended {self._short_lived} connections in a row soon after they were made:"
+                f" if another client is called '{self._config.client_id}' too, give every bridge a client_id of its own"
+            )
 
     def _steer(self) -> None:
         """Pause or resume reading, by how much waits for the spool."""

@@ -138,7 +138,7 @@ def validate(data: dict[str, Any], model: type[Model], *, name: str) -> Model:
 
 
 def check(data: dict[str, Any], model: type[Model], *, at: str) -> Model:
-    """Check a part of a file inside a validator: the first fault becomes a `ValueError` that names the key below `at`."""
+    """Check a part of a file inside a validator: the first fault becomes a `ValueError` that names its key."""
     try:
         return model(**data)
     except ValidationError as error:

@@ -52,6 +52,10 @@ class Lane:
         """The next message of this lane."""
         self._ready.append(routed)
 
+    def hurry(self) -> None:
+        """The destination is known to work again: the lane need not wait for it any longer."""
+        self._resume = 0.0
+
     def wait_s(self, now: float) -> float | None:
         """How long until `take` may have something; None for not before the next `push`."""
         if self._ready:

@@ -61,8 +61,8 @@ class Runner:
     @property
     def troubles(self) -> list[str]:
         """What keeps this sink from delivering, one sentence each; empty when all is well."""
-        connecting = [self._connection.trouble] if self._connection.trouble else []
-        return connecting + list(self._troubles.values())
+        whole = self._connection.trouble or self._sink.trouble
+        return list(dict.fromkeys([*([whole] if whole else []), *self._troubles.values()]))
 
     def takes(self, first_id: int, count: int) -> bool:
         """Whether the runner would have these messages now, rather than read them from the file later."""
@@ -168,9 +168,14 @@ class Runner:
                 say("delivery waits, trying again", lane=lane, reason=trouble.reason)
             self._troubles[lane] = trouble.reason
             self._metrics.paused.labels(self.name, lane).set(trouble.configuration)
-        elif self._troubles.pop(lane, None):
+        elif lane in self._troubles:
+            del self._troubles[lane]
             self._log.info("delivery goes on", lane=lane)
             self._metrics.paused.labels(self.name, lane).set(0)
+            destination = lane.partition("#")[0]
+            for other in self._troubles:
+                if other.partition("#")[0] == destination:
+                    self._workers[other].hurry()
 
     def _bury(self, letters: Sequence[DeadLetter]) -> None:
         if not letters:

@@ -38,6 +38,11 @@ class Worker:
         self._lane.push(routed)
         self._wake.set()
 
+    def hurry(self) -> None:
+        """See `Lane.hurry`."""
+        self._lane.hurry()
+        self._wake.set()
+
     def stop(self) -> None:
         """Begin no further write."""
         self._stopping = True

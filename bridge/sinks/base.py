@@ -1,6 +1,6 @@
 """The contract of a sink. A sink delivers and says what came of it; it owns no loop, no backoff, no books.
 
-Adding a sink: one file with a class that keeps this contract, one entry in `SINKS` of `bridge.sinks`, and the contract
+Adding a sink: one file with a class that keeps this contract, a line in `build` of `bridge.sinks`, and the contract
 suite `tests/bridge/test_sink_contract.py` run over it.
 """
 
@@ -63,6 +63,8 @@ class Sink(Protocol):
     """The most messages in one `write`."""
     linger_s: float
     """How long the first message of a batch waits for others."""
+    trouble: str | None
+    """What the sink itself knows to be wrong while a write is waiting; None when all is well."""
 
     @property
     def config(self) -> SinkConfig:
@@ -72,7 +74,8 @@ class Sink(Protocol):
         """The lane of a message, or None if its route does not lead here.
 
         Messages of one lane are written in order and wait for each other; lanes are independent. All messages of a
-        device with the same destination must be in one lane.
+        device with the same destination must be in one lane. A lane is named DESTINATION, or DESTINATION#PART where
+        several lead to one destination: when one of these gets through, the others try again at once.
         """
 
     async def connect(self) -> None:

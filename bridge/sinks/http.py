@@ -26,6 +26,7 @@ class HttpSink:
     """POSTs to `url` + path. Lanes: in batch mode `parallel` lanes by device, in single mode one for each path."""
 
     name = "http"
+    trouble: str | None = None  # every fault comes out of `write`
 
     def __init__(self, config: HttpConfig) -> None:
         self.config = config
@@ -161,4 +162,4 @@ def _line(payload: bytes) -> bytes:
 
 
 def _said(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

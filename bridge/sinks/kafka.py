@@ -57,6 +57,7 @@ class KafkaSink:
         """`topics` are created where the cluster does not have them."""
         self.config = config
         self._topics = tuple(topics)
+        self.trouble: str | None = None
         self._producer: Producer | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._reports: set[_Report] = set()
@@ -132,6 +133,9 @@ class KafkaSink:
             await self._complete(report)
         for position, reported in report.errors.items():
             refused[position] = self._verdict(reported, topic)
+        if self.trouble and not refused:
+            log.info("Kafka takes messages again")
+            self.trouble = None
         return refused
 
     async def _complete(self, report: _Report) -> None:
@@ -162,6 +166,12 @@ class KafkaSink:
             headers.append(("mqtt_retain", b"1"))
         return headers
 
+    def _on_error(self, error: KafkaError) -> None:
+        """librdkafka tries again by itself; this is only to be seen. Called by `Producer.poll`."""
+        if self.trouble is None:
+            log.warning("Kafka is in trouble, trying again", fault=error.str())
+        self.trouble = f"Kafka: {error.str()}"
+
     def _poll(self) -> None:
         if self._producer is not None:
             self._producer.poll(0)
@@ -183,7 +193,7 @@ class KafkaSink:
             "message.timeout.ms": 0,
             "linger.ms": config.linger,
             "compression.type": config.compression,
-            "error_cb": _log_error,
+            "error_cb": self._on_error,
             "logger": _LOGGER,
         }
         try:
@@ -200,10 +210,6 @@ def _prefix(address: Address) -> Headers:
         ("ce_type", address.type.encode()),
         ("ce_source", address.source.encode()),
     ]
-
-
-def _log_error(error: KafkaError) -> None:
-    log.warning("Kafka reports a fault", fault=error.str(), code=error.name())
 
 
 class _Forward(logging.Handler):

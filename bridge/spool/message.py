@@ -1,6 +1,6 @@
 """What goes into the spool and what comes out of it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(slots=True, eq=False)
@@ -41,4 +41,4 @@ class Settlement:
     delivered: int
     dropped: int = 0
     """Left out by rule: the route of the message does not name this sink."""
-    dead_letters: tuple[DeadLetter, ...] = field(default=())
+    dead_letters: tuple[DeadLetter, ...] = ()

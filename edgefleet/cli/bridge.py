@@ -81,7 +81,18 @@ def status(config: ConfigFile, as_json: Json = False) -> None:
         _print_json({"sinks": [{**one._asdict(), "balanced": one.balanced} for one in books]})
     else:
         columns = ("received", "delivered", "dead_lettered", "dropped", "pending")
-        table = Table("sink", *columns, "oldest pending", "balanced", box=None)
+        table = Table(
+            "sink",
+            "received",
+            "delivered",
+            "dead",
+            "dropped",
+            "pending",
+            "oldest pending",
+            "ok",
+            box=None,
+            padding=(0, 1, 0, 0),
+        )
         for one in books:
             oldest = "" if one.oldest_pending_ms is None else iso_ms(one.oldest_pending_ms)
             numbers = (f"{getattr(one, column):,}" for column in columns)

@@ -1,6 +1,5 @@
 """A verdict for people."""
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -28,7 +27,7 @@ def print_verdict(verdict: Verdict, console: Console) -> None:
 def _table(verdict: Verdict) -> Table:
     """Narrow enough for 80 columns, and never a number cut short."""
     caption = "p50, p95, p99: latency from due to arrived, in milliseconds"
-    table = Table(title=f"run {verdict.run_id}", caption=caption, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(title=f"run {verdict.run_id}", caption=caption, box=None, header_style="dim")
     table.add_column("kind", no_wrap=True)
     table.add_column("sink", no_wrap=True)
     for name in _COLUMNS:

@@ -40,10 +40,12 @@ async def dial(
 ) -> Link:
     """Connect `session` to `broker`; `on_events` gets `Connected` before this returns, and all that follows.
 
-    A broker that does not speak version 5 is dialled again with 3.1.1, and the session keeps to that. `timeout_s` is
-    for each of the two. `tls` replaces the default context of an `mqtts` URL. Raises `ServiceUnavailable` if the broker
-    cannot be reached or does not answer, `BrokerRefused` if it says no, `ConfigError` for `tls` without `mqtts`; then
-    `on_events` is not called.
+    A broker that does not speak version 5 is dialled again with 3.1.1, and the session keeps to that; `timeout_s` is
+    for each of the two. Only a session that no server has accepted yet wonders so about a broker that says nothing.
+    `tls` replaces the default context of an `mqtts` URL.
+
+    Raises `ServiceUnavailable` if the broker cannot be reached or does not answer, `BrokerRefused` if it says no,
+    `ConfigError` for `tls` without `mqtts`; then `on_events` is not called.
     """
     attempt = _Attempt(broker, session, on_events, on_writable, _tls_context(broker, tls), local_addr, own_timer)
     try:
@@ -71,11 +73,11 @@ async def probe_version(broker: BrokerUrl, *, tls: ssl.SSLContext | None = None,
             reader, writer = await asyncio.open_connection(broker.host, broker.port, ssl=context)
             try:
                 writer.write(question)
-                answer = await reader.read(4)
+                answer = await reader.readexactly(4)
                 writer.write(encode(Disconnect(), Version.V5))
             finally:
                 writer.transport.abort()
-    except ConnectionResetError:
+    except (ConnectionResetError, asyncio.IncompleteReadError):
         return Version.V311
     except TimeoutError:
         raise ServiceUnavailable(
@@ -83,8 +85,7 @@ async def probe_version(broker: BrokerUrl, *, tls: ssl.SSLContext | None = None,
         ) from None
     except OSError as error:
         raise _unreachable(broker, error) from None
-    refuses = len(answer) < 4 or (answer[0] == 0x20 and answer[3] in UNSUPPORTED_VERSION)
-    return Version.V311 if refuses else Version.V5
+    return Version.V311 if answer[0] == 0x20 and answer[3] in UNSUPPORTED_VERSION else Version.V5
 
 
 class _Version5Refused(Exception):
@@ -122,7 +123,7 @@ class _Attempt:
                 await loop.create_connection(
                     lambda: link, self._broker.host, self._broker.port, ssl=self._tls, local_addr=self._local_addr
                 )
-                if self._session.version is Version.V5:
+                if self._session.version is Version.V5 and not self._session.accepted:
                     await self._doubt(outcome, timeout_s)
                 self._judge(await outcome)
                 return link

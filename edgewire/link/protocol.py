@@ -122,13 +122,13 @@ class Link(asyncio.Protocol):
 
     def pause_reading(self) -> None:
         """Take nothing in until `resume_reading`; the server's own limits then hold it back. Pings go on."""
-        if self._reason is None and self._transport is not None:
+        if self._reason is None and self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
             self.session.pause()
 
     def resume_reading(self) -> None:
         """Take in again what comes."""
-        if self._reason is None and self._transport is not None:
+        if self._reason is None and self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
             self.session.resume(self._clock())
             self._arm()
@@ -232,9 +232,8 @@ class Link(asyncio.Protocol):
             transport.abort()
             return
         transport.close()
-        if transport.get_write_buffer_size():
-            # A peer that no longer reads would keep the connection, and us, for ever.
-            self._timer = asyncio.get_running_loop().call_later(_LINGER_S, transport.abort)
+        # A peer that no longer reads, or does not end TLS, would keep the connection and us for ever.
+        self._timer = asyncio.get_running_loop().call_later(_LINGER_S, transport.abort)
 
     def _arm(self) -> None:
         if not self._own_timer:

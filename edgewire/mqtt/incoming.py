@@ -57,6 +57,7 @@ class Incoming:
         "_out",
         "_outbound",
         "_receipts",
+        "accepted",
         "config",
         "limits",
         "state",
@@ -68,6 +69,8 @@ class Incoming:
         self.version = version
         self.state = State.IDLE
         self.limits = _UNKNOWN_LIMITS
+        # Whether a server has ever accepted this version from us.
+        self.accepted = False
         # Counts connections, so that a message of an earlier one is recognised.
         self._epoch = 0
         self._out: list[bytes] = []
@@ -183,6 +186,7 @@ class Incoming:
                 raise ProtocolError("the server has not assigned the client identifier that we left to it")
             limits = replace(limits, assigned_client_id=self.limits.assigned_client_id)
         self.limits = limits
+        self.accepted = True
         self.state = after(self.state, Step.ACCEPT)
         self._keepalive.run(limits.keep_alive_s)
         if not packet.session_present:

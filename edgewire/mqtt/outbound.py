@@ -47,9 +47,7 @@ class Outbound:
 
     @property
     def window_free(self) -> int:
-        """How many new publishes may go out now; none while older ones wait to be sent again."""
-        if self.unsent:
-            return 0
+        """How many new publishes may go out now: none while older ones wait, since `refill` leaves no quota then."""
         used = len(self._inflight) + (len(self._requests) if self._requests else 0)
         return min(self.quota, _PACKET_IDS - used)
 

@@ -43,7 +43,7 @@ class Session(Incoming):
         self._epoch += 1
         self._frames = Frames(config.maximum_packet_size)
         # 3.1.1 cannot announce a receive maximum, so none can be broken there.
-        self._receipts.restart(config.receive_maximum if self.version is _V5 else inf)
+        self._receipts.restart()
         self._aliases = None
         self._keepalive.start(now, config.response_timeout_s)
 
@@ -56,6 +56,7 @@ class Session(Incoming):
         if version is not self.version:
             self._outbound.translate(self.version, version)
             self.version = version
+            self.accepted = False
 
     def connection_lost(self) -> None:
         """The transport is gone; publishes under way wait for the next `connect`."""

@@ -58,6 +58,7 @@ class MemorySink:
 
     name = "memory"
     linger_s = 0.0
+    trouble = None
 
     def __init__(
         self, script: Callable[[str, Sequence[Routed]], Failures] | None = None, *, window: int = 1000, batch: int = 100

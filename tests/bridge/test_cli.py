@@ -1,5 +1,6 @@
 """`edgefleet bridge`: exit codes, tables and JSON."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -78,11 +79,10 @@ def test_a_spool_that_was_never_made_is_named(config: Path) -> None:
         invoke("status", config)
 
 
-async def test_check_reaches_every_endpoint(config: Path) -> None:
-    import asyncio
-
+async def test_check_reaches_every_endpoint(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with scripted_broker() as broker, ingest_stub() as ingest:
-        config.write_text(f"broker: {broker.url}\nhttp: {{url: '{ingest.url}'}}\nspool: {{path: {config.parent}/s.db}}")
+        monkeypatch.setenv("BRIDGE_BROKER", broker.url)
+        monkeypatch.setenv("BRIDGE_HTTP__URL", ingest.url)
         result = await asyncio.to_thread(invoke, "check", config, "--json")
         assert result.exit_code == 0
         found = orjson.loads(result.stdout)

@@ -39,6 +39,7 @@ def test_one_sink_is_enough_and_everything_else_has_a_default() -> None:
         ("kafka: {properties: {acks: 0}}", "'acks' cannot be set here"),
         ("kafka: {properties: {bootstrap.servers: x}}", "write bootstrap_servers"),
         ("http: {}\nclient_id: a b", "client_id"),
+        ("http: {}\nbroker: http://x", "is not of the form mqtt://"),
         ("http: {}\nsubscriptions: ['a/#/b']", "filter 'a/#/b' has '#' before its last level"),
         ("http: {}\nroutes: [{topic: 'a+', http: /x}]", "wildcard that is not a whole level"),
         ("http: {}\nroutes: [{topic: a, kafka: {topic: t, key: '{device}'}}]", "'{device}' is no field of a key"),

@@ -154,6 +154,17 @@ async def test_when_a_part_must_wait_the_rest_does_not_overtake() -> None:
         await sink.close()
 
 
+async def test_what_follows_a_part_that_must_wait_is_not_sent() -> None:
+    async with ingest_stub() as stub:
+        sink = await connected(stub)
+        stub.answers = [web.Response(status=413), web.Response(status=503)]
+        failures = await sink.write("lane", [routed(number) for number in range(1, 5)])
+        assert stub.stored == []
+        assert len(stub.requests) == 2
+        assert sorted(failures) == [0, 1, 2, 3]
+        await sink.close()
+
+
 async def test_a_payload_of_several_lines_is_one_line_of_ndjson() -> None:
     async with ingest_stub() as stub:
         sink = await connected(stub)

@@ -1,8 +1,7 @@
 import asyncio
-from collections.abc import Iterator
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 
 from bridge.config import KafkaConfig, KafkaTarget, RouteConfig
 from bridge.routing import Routed, RouteTable
@@ -14,13 +13,6 @@ from tests.bridge.fakes import eventually, routed, spooled
 
 TABLE = RouteTable([RouteConfig(topic="#", kafka=KafkaTarget(topic="test.kafka.sink"))])
 TOPIC = "test.kafka.sink"
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[str]:
-    mock = Producer({"bootstrap.servers": "mock:1", "test.mock.num.brokers": 1, "log_level": 0})
-    brokers = mock.list_topics(timeout=10).brokers.values()
-    yield ",".join(f"{one.host}:{one.port}" for one in brokers)
 
 
 def sink(cluster: str, **settings: object) -> KafkaSink:
@@ -77,6 +69,7 @@ async def test_closing_ends_what_was_being_written(cluster: str) -> None:
     tried._producer = tried._new_producer()
     writing = asyncio.create_task(tried.write(TOPIC, [routed(1, table=TABLE)]))
     await eventually(lambda: bool(tried._reports))
+    await eventually(lambda: "Kafka: " in (tried.trouble or ""))
     await tried.close()
     with pytest.raises(NotConnected):
         await writing

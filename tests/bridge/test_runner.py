@@ -188,6 +188,27 @@ async def test_lanes_do_not_wait_for_each_other(tmp_path: Path) -> None:
     assert in_order(sink.got)
 
 
+async def test_when_one_lane_of_a_destination_gets_through_the_others_try_again(tmp_path: Path) -> None:
+    mended = False
+
+    class Parted(MemorySink):
+        def lane(self, routed: Routed) -> str | None:
+            return f"here#{routed.device_id}"
+
+    def down(lane: str, batch: Sequence[Routed]) -> Failures:
+        # One part is told to wait for an hour.
+        after_s = 3600.0 if lane == "here#dev-1" else 0.0
+        return {} if mended else dict.fromkeys(range(len(batch)), Retry(cause="503", reason="", after_s=after_s))
+
+    sink = Parted(down)
+    async with staged(tmp_path, sink) as stage:
+        stage.receive(*messages(30))
+        await eventually(lambda: len(sink.batches) > 10)
+        mended = True
+        await stage.settled()
+    assert len(sink.got) == 30
+
+
 async def test_what_cannot_be_routed_is_a_dead_letter_and_its_neighbours_go_on(tmp_path: Path) -> None:
     sink = MemorySink()
     bad = spooled(2)

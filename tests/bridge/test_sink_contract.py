@@ -1,13 +1,13 @@
 """What every sink must do, run over each of them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from aiohttp import web
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, TopicPartition
 
 from bridge.config import HttpConfig, KafkaConfig
 from bridge.routing import Routed, RouteTable
@@ -15,15 +15,6 @@ from bridge.sinks.base import Failures, NotConnected, Retry, Sink
 from bridge.sinks.http import HttpSink
 from bridge.sinks.kafka import KafkaSink
 from tests.bridge.fakes import FAST, MemorySink, in_order, ingest_stub, routed
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[str]:
-    """librdkafka's mock cluster."""
-    mock = Producer({"bootstrap.servers": "mock:1", "test.mock.num.brokers": 1, "log_level": 0})
-    mock.list_topics("sensors.bme280", timeout=10)  # which creates it
-    brokers = mock.list_topics(timeout=10).brokers.values()
-    yield ",".join(f"{one.host}:{one.port}" for one in brokers)
 
 
 @dataclass

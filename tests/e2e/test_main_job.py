@@ -4,6 +4,7 @@ The verdict compares the fleet's own record with the ingest store and a Kafka co
 """
 
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -138,11 +139,9 @@ def test_garbage_on_a_bridge_topic_costs_no_neighbour(stack: Stack) -> None:
 
 
 def dead_letters(stack: Stack) -> dict[str, int]:
-    import urllib.request
-
     with urllib.request.urlopen(f"{stack.bridge_url}/ledger", timeout=5) as answer:
         ledger = orjson.loads(answer.read())
-    return {name: sink["dead_lettered"] for name, sink in ledger["sinks"].items()}
+    return {sink["sink"]: sink["dead_lettered"] for sink in ledger["sinks"]}
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float = 20) -> None:

@@ -173,6 +173,18 @@ async def test_a_broker_that_hangs_up_on_everyone_does_not_end_version_5() -> No
         serving.cancel()
 
 
+async def test_a_session_that_was_accepted_once_does_not_wonder_about_the_version() -> None:
+    async with broker() as server, asyncio.TaskGroup() as tasks:
+        serving = tasks.create_task(serve(server, accept, only_311_hangs_up))
+        session = Session(CONFIG)
+        (await dial(server.url, session, ignored)).abort()
+        with pytest.raises(ServiceUnavailable, match="the server closed the connection"):
+            await dial(server.url, session, silent)
+        assert session.version is Version.V5
+        assert len(server.all) == 2
+        serving.cancel()
+
+
 async def test_a_slow_broker_of_version_5_is_waited_for() -> None:
     async def slow(connection: Connection) -> None:
         await connection.packet()

@@ -221,7 +221,7 @@ async def test_a_session_may_be_dialled_again_at_once_and_its_old_link_is_done(e
         old, connection = await connect(server, owner, session)
         connection.say(Publish(topic="t", qos=1, packet_id=1))
         await until(lambda: owner.messages)
-        end(old)  # type: ignore[operator]
+        end(old)
         new, again = await connect(server, second, session)
         assert owner.losses
         for attempt in (lambda: old.publish("t", b""), lambda: old.subscribe([]), lambda: old.unsubscribe([])):

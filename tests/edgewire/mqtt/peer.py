@@ -34,7 +34,7 @@ class Peer:
 
     def accept(self, *, session_present: bool = False, **properties: int | str) -> list[Event]:
         """CONNACK, with these properties in version 5."""
-        return self.say(Connack(session_present, 0, Properties(**properties)))  # type: ignore[typeddict-item]
+        return self.say(Connack(session_present, 0, Properties(**properties)))
 
     def open(self, *, session_present: bool = False, **properties: int | str) -> Connected:
         """A new transport up to CONNACK; what is sent again stays to be seen by `sent`."""
@@ -57,7 +57,7 @@ class Peer:
 def opened(version: Version = Version.V5, *, session_present: bool = False, **config: object) -> Peer:
     """A peer whose session is connected."""
     settings = {"client_id": "c", "clean_start": False, **config}
-    peer = Peer(SessionConfig(**settings), version)  # type: ignore[arg-type]
+    peer = Peer(SessionConfig(**settings), version)
     peer.open(session_present=session_present)
     return peer
 

@@ -288,7 +288,7 @@ def test_settings_that_a_version_cannot_carry_leave_the_session_as_it_was() -> N
 )
 def test_a_setting_that_mqtt_cannot_carry_is_named(settings: dict[str, object], why: str) -> None:
     with pytest.raises(ConfigError, match=why):
-        SessionConfig(**{"client_id": "c", **settings})  # type: ignore[arg-type]
+        SessionConfig(**{"client_id": "c", **settings})
 
 
 def test_the_limits_of_the_server_are_obeyed() -> None:

@@ -53,7 +53,7 @@ def test_there_are_three_qualities_of_service(qos: int) -> None:
 def test_a_property_that_is_not_the_owners_is_refused(properties: dict[str, int]) -> None:
     peer = opened()
     with pytest.raises(PublishRefused):
-        peer.session.publish("t", b"", now=peer.now, properties=properties)  # type: ignore[arg-type]
+        peer.session.publish("t", b"", now=peer.now, properties=properties)
 
 
 @pytest.mark.parametrize("version", BOTH)
@@ -63,6 +63,15 @@ def test_puback_ends_qos_1_and_gives_the_token_back(version: Version) -> None:
     assert peer.session.inflight == 2
     assert peer.say(Puback(second), Puback(first)) == [Acknowledged(second, 0, "b"), Acknowledged(first, 0, "a")]
     assert peer.session.inflight == 0
+
+
+def test_the_tokens_of_what_is_under_way_are_known_even_without_a_connection() -> None:
+    peer = opened()
+    first, *_ = [peer.publish(qos, token=token) for qos, token in ((1, "a"), (2, "b"), (0, "c"), (1, "d"))]
+    peer.say(Puback(first))
+    assert peer.session.unacknowledged() == ["b", "d"]
+    peer.session.connection_lost()
+    assert peer.session.unacknowledged() == ["b", "d"]
 
 
 def test_puback_tells_why_the_server_refuses() -> None:
@@ -233,16 +242,16 @@ def test_a_release_whose_answer_was_lost_is_complete() -> None:
 def test_a_smaller_window_lets_the_old_publishes_through_one_by_one_before_new_ones() -> None:
     peer = opened()
     a, b, c = peer.publish(1, b"a"), peer.publish(1, b"b"), peer.publish(1, b"c")
-    assert [p.packet_id for p in peer.reopen(session_present=True, receive_maximum=1)] == [a]  # type: ignore[union-attr]
+    assert [p.packet_id for p in peer.reopen(session_present=True, receive_maximum=1)] == [a]
     assert peer.session.window_free == 0
     peer.say(Puback(a))
-    assert [p.packet_id for p in peer.sent()] == [b]  # type: ignore[union-attr]
+    assert [p.packet_id for p in peer.sent()] == [b]
     with pytest.raises(WindowFull):
         peer.publish(1)
     with pytest.raises(ProtocolError):
         peer.say(Puback(c))
     assert peer.sent() == [Disconnect(0x82)]
-    assert [p.packet_id for p in peer.reopen(session_present=True, receive_maximum=2)] == [b, c]  # type: ignore[union-attr]
+    assert [p.packet_id for p in peer.reopen(session_present=True, receive_maximum=2)] == [b, c]
 
 
 def test_releases_take_no_window_and_give_none() -> None:
@@ -264,7 +273,7 @@ def test_what_the_new_server_cannot_take_is_refused_and_the_rest_goes_on() -> No
     peer.session.connection_lost()
     peer.connect()
     limits = {"maximum_packet_size": 50, "maximum_qos": 1, "retain_available": 0}
-    events = peer.say(Connack(True, 0, limits))  # type: ignore[arg-type]
+    events = peer.say(Connack(True, 0, limits))
     assert events[1:] == [
         Acknowledged(large, 0x95, "l"),
         Acknowledged(exact, 0x9B, "e"),

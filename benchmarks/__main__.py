@@ -1,0 +1,44 @@
+"""`python -m benchmarks [PART …]`: runs the parts (all of them by default) and writes benchmarks/RESULTS.md."""
+
+import importlib
+import os
+import platform
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
+PARTS = ("client", "end_to_end")
+
+
+def machine() -> str:
+    """The machine the figures are of."""
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        platform.processor(),
+    )
+    memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    system = f"{platform.platform()}, Python {platform.python_version()}"
+    return f"{os.cpu_count()} cores of {model}, {memory_gib:.0f} GiB, {system}"
+
+
+def main(names: list[str]) -> None:
+    """Run the named parts; a part that was not run keeps no figures from an earlier time."""
+    lines = ["# Results", "", f"`make bench` on {datetime.now(UTC):%Y-%m-%d}: {machine()}.", ""]
+    lines += ["Figures of one run on a shared machine: compare within a table, not between machines.", ""]
+    for name in names or PARTS:
+        if name not in PARTS:
+            sys.exit(f"benchmarks: there is no part '{name}'; there are {', '.join(PARTS)}")
+        print(f"-- {name}", file=sys.stderr)
+        lines += [*importlib.import_module(f"benchmarks.{name}").run(), ""]
+    text = "\n".join(lines)
+    print(text)
+    RESULTS.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

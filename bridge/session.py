@@ -1,0 +1,42 @@
+"""What the bridge asks of the broker: its session and its subscriptions, as the configuration says."""
+
+import ssl
+
+from bridge.config import BridgeConfig
+from edgewire.errors import ConfigError
+from edgewire.link import BrokerUrl
+from edgewire.mqtt import SessionConfig, Subscription
+
+_RETAIN_HANDLING = {"always": 0, "new": 1, "never": 2}
+
+
+def session_config(config: BridgeConfig) -> SessionConfig:
+    """The session the bridge asks the broker for."""
+    broker = BrokerUrl.parse(config.broker)
+    return SessionConfig(
+        client_id=config.client_id,
+        clean_start=False,
+        keep_alive_s=config.mqtt.keep_alive // 1000,
+        session_expiry_s=config.mqtt.session_expiry // 1000,
+        receive_maximum=config.mqtt.receive_maximum,
+        maximum_packet_size=config.mqtt.maximum_packet_size,
+        username=broker.username,
+        password=broker.password.encode() if broker.password is not None else None,
+        manual_ack=True,
+    )
+
+
+def subscriptions(config: BridgeConfig) -> list[Subscription]:
+    """What the bridge subscribes to. Retained messages come as `mqtt.retained` says, and go the way of all others."""
+    handling = _RETAIN_HANDLING[config.mqtt.retained]
+    return [Subscription(topic, qos=1, retain_handling=handling) for topic in config.subscriptions]
+
+
+def tls_context(config: BridgeConfig) -> ssl.SSLContext | None:
+    """The certificates to trust, if the configuration names any. Raises `ConfigError`."""
+    if config.mqtt.ca_file is None:
+        return None
+    try:
+        return ssl.create_default_context(cafile=config.mqtt.ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"mqtt.ca_file {config.mqtt.ca_file} cannot be read: {error}") from None
