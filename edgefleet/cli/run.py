@@ -49,8 +49,9 @@ def command(
     loaded = Scenario.load(scenario).model_copy(
         update={key: value for key, value in changes.items() if value is not None}
     )
-    folder = record or record_folder()
-    work = _run(loaded, str(scenario), _seconds(duration), _instant(from_), Shard.parse(shard), Console(stderr=True))
+    part = Shard.parse(shard)
+    folder = record or record_folder(part)
+    work = _run(loaded, str(scenario), _seconds(duration), _instant(from_), part, Console(stderr=True))
     result = run_async(work)
     path = result.save(folder)
     _report(result, path, as_json=as_json)
@@ -78,9 +79,10 @@ def power_on_ms(scenario: Scenario, from_ms: int | None) -> int | None:
     return None if from_ms is None else EPOCH_MS
 
 
-def record_folder() -> Path:
-    """Where a run's record goes unless the user names a folder: `runs/20260301-120000`."""
-    return Path("runs") / datetime.fromtimestamp(time.time(), UTC).strftime("%Y%m%d-%H%M%S")
+def record_folder(shard: Shard) -> Path:
+    """Where a run's record goes unless the user names a folder: `runs/20260301-120000`, of one shard with its number."""
+    name = datetime.fromtimestamp(time.time(), UTC).strftime("%Y%m%d-%H%M%S")
+    return Path("runs") / (name if shard.count == 1 else f"{name}-{shard.index}of{shard.count}")
 
 
 def _seconds(duration: str | None) -> float:

@@ -36,7 +36,9 @@ def docker_compose_command() -> str:
     beside = Path(sys.executable).with_name("podman-compose")
     podman_compose = str(beside) if beside.exists() else shutil.which("podman-compose")
     if podman_compose is None or shutil.which("podman") is None:
-        unavailable("these tests need a running Docker, or Podman with podman-compose: `apt-get install podman`")
+        unavailable(
+            "these tests need a running Docker, or Podman: `apt-get install podman` and `pip install podman-compose`"
+        )
     return podman_compose
 
 

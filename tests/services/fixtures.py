@@ -1,6 +1,6 @@
-"""Real Mosquitto and Kafka for the tests: what the environment names, else processes on free ports.
+"""Real Mosquitto, Kafka and PostgreSQL for the tests: what the environment names, else processes on free ports.
 
-`MQTT_URL` and `KAFKA_BOOTSTRAP_SERVERS` name running ones. Where a service cannot be had, its tests are skipped with
+`MQTT_URL`, `KAFKA_BOOTSTRAP_SERVERS` and `POSTGRES_URL` name running ones. Where a service cannot be had, its tests are skipped with
 a sentence that says how to get it; with EDGEFLEET_REQUIRE_SERVICES=1, as in CI, they fail.
 """
 
@@ -16,6 +16,7 @@ import pytest
 from edgefleet.embedded import MosquittoProcess
 from edgewire.errors import ServiceUnavailable
 from tests.services.kafka import KafkaProcess
+from tests.services.postgres import PostgresProcess
 
 
 def unavailable(why: str) -> NoReturn:
@@ -75,6 +76,20 @@ def kafka_factory() -> Iterator[Callable[[], KafkaProcess]]:
             return stack.enter_context(_kafka())
 
         yield start
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """URL of one PostgreSQL database for the whole session: POSTGRES_URL, else a process."""
+    if url := os.environ.get("POSTGRES_URL"):
+        yield url
+        return
+    try:
+        process = PostgresProcess()
+    except ServiceUnavailable as error:
+        unavailable(str(error))
+    with process:
+        yield process.url
 
 
 def _mosquitto(options: Mapping[str, str] | None = None) -> MosquittoProcess:

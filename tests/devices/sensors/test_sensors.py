@@ -241,7 +241,8 @@ class TestTelematics:
     def test_gps_and_telematics_of_one_number_ride_together(self) -> None:
         rows = readings(
             MONDAY_MS, MONDAY_MS + 60_000,
-            {"kind": "gps", "ids": ["here"], "interval": "1s"}, {"kind": "telematics", "ids": ["there"], "interval": "1s"},
+            {"kind": "gps", "ids": ["here"], "interval": "1s"},
+            {"kind": "telematics", "ids": ["there"], "interval": "1s"},
         )  # fmt: skip
         gps = next(row for row in rows if row["device_id"] == "here" and row["fix"] == "3d")
         unit = min(

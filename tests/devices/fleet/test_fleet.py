@@ -1,0 +1,153 @@
+"""The fleet on a real Mosquitto, judged by a paho subscriber."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import orjson
+import paho.mqtt.client as mqtt
+import pytest
+
+from devices.fleet import Fleet, probe
+from devices.scenario import Scenario
+from devices.sensors.base import EPOCH_MS
+from devices.timeline import Timeline
+from edgefleet.embedded import MosquittoProcess, free_port
+from edgewire.clock import parse_ms
+from edgewire.errors import ServiceUnavailable
+from edgewire.link import BrokerUrl
+from edgewire.messages import Status
+from edgewire.runrecord import RunRecord
+
+pytestmark = pytest.mark.services
+
+GROUPS = [
+    {"kind": "bme280", "count": 10, "interval": "300ms"},
+    {"kind": "gps", "count": 5, "interval": "200ms", "qos": 2},
+    {"kind": "telematics", "count": 5, "interval": "500ms", "qos": 0},
+]
+
+
+@contextmanager
+def listening(broker: MosquittoProcess, topic: str) -> Iterator[list[tuple[str, bytes, bool]]]:
+    """Everything published to a topic filter while the block runs."""
+    heard: list[tuple[str, bytes, bool]] = []
+    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="judge", clean_session=False)
+    client.on_message = lambda _client, _data, message: heard.append((message.topic, message.payload, message.retain))
+    client.on_connect = lambda *_: client.subscribe(topic, qos=2)
+    client.reconnect_delay_set(1, 1)
+    client.connect(broker.host, broker.port)
+    client.loop_start()
+    try:
+        yield heard
+    finally:
+        client.loop_stop()
+        client.disconnect()
+
+
+async def run(scenario: Scenario, duration_s: float, **options: int) -> RunRecord:
+    version = await probe(BrokerUrl.parse(scenario.broker))
+    return await Fleet(scenario, name="test", version=version, **options).run(duration_s, asyncio.Event())
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    for _ in range(400):
+        if condition():
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("did not happen within 20 s")
+
+
+async def test_a_live_run_publishes_the_bytes_of_the_timeline(
+    mosquitto_factory: Callable[[], MosquittoProcess],
+) -> None:
+    broker = mosquitto_factory()
+    begin = parse_ms("2026-03-04T12:00:00Z")
+    scenario = Scenario(seed=3, broker=broker.url, time_scale=5, devices=GROUPS)
+    with listening(broker, "edge/+/+/+/+") as heard:
+        record = await run(scenario, 2.0, from_ms=begin, power_on_ms=EPOCH_MS)
+        expected = sorted(Timeline(scenario, EPOCH_MS).batch(begin, begin + 10_000).payload)
+        await until(lambda: len([1 for topic, _, _ in heard if not topic.endswith("status")]) >= len(expected))
+    assert sorted(payload for topic, payload, _ in heard if not topic.endswith("status")) == expected
+    assert record.totals == {"emitted": len(expected), "acknowledged": len(expected), "dropped": 0, "unsent": 0}
+
+
+async def test_each_device_says_hello_and_goodbye_on_its_retained_status(
+    mosquitto_factory: Callable[[], MosquittoProcess],
+) -> None:
+    broker = mosquitto_factory()
+    with listening(broker, "edge/+/+/+/status") as heard:
+        record = await run(Scenario(broker=broker.url, devices=GROUPS), 1.5)
+        await until(lambda: len(heard) >= 40)
+    states: dict[str, list[Status]] = {}
+    for topic, payload, _ in heard:
+        states.setdefault(topic, []).append(Status.model_validate(orjson.loads(payload)))
+    assert len(states) == len(record.devices) == 20
+    assert all([status.state for status in said] == ["online", "offline"] for said in states.values())
+    assert sum(said[-1].sent for said in states.values()) == record.totals["emitted"]
+    with listening(broker, "edge/+/+/+/status") as later:
+        await until(lambda: len(later) >= 20)
+    assert all(retained for _, _, retained in later)
+
+
+async def test_readings_of_an_outage_arrive_afterwards_with_their_own_times(
+    mosquitto_factory: Callable[[], MosquittoProcess],
+) -> None:
+    broker = mosquitto_factory()
+    scenario = Scenario(
+        broker=broker.url,
+        devices=[{"kind": "bme280", "count": 10, "interval": "200ms"}],
+        reconnect={"base": "100ms", "cap": "500ms"},
+    )
+    with listening(broker, "edge/+/+/+/telemetry") as heard:
+        running = asyncio.create_task(run(scenario, 8.0))
+        await asyncio.sleep(2)
+        await asyncio.to_thread(broker.terminate)
+        await asyncio.sleep(2)
+        await asyncio.to_thread(broker.start)
+        record = await running
+        ids = {(row["device_id"], row["seq"]) for row in (orjson.loads(payload) for _, payload, _ in heard)}
+        await until(
+            lambda: (
+                len({(row["device_id"], row["seq"]) for row in (orjson.loads(p) for _, p, _ in heard)})
+                >= record.totals["emitted"]
+            )
+        )
+    assert len(ids) <= record.totals["emitted"]
+    assert record.totals["dropped"] == record.totals["unsent"] == 0
+    assert record.totals["acknowledged"] == record.totals["emitted"]
+    expected = Timeline(scenario, record.sim_started_ms).batch(record.sim_started_ms, record.sim_started_ms + 8000)
+    assert {payload for _, payload, _ in heard} == set(expected.payload)
+
+
+async def test_an_outbox_that_overflows_names_what_it_dropped(
+    mosquitto_factory: Callable[[], MosquittoProcess],
+) -> None:
+    broker = mosquitto_factory()
+    scenario = Scenario(
+        broker=broker.url,
+        devices=[{"kind": "bme280", "count": 5, "interval": "100ms"}],
+        outbox={"max_messages": 5},
+        reconnect={"base": "100ms", "cap": "500ms"},
+    )
+    with listening(broker, "edge/+/+/+/telemetry") as heard:
+        running = asyncio.create_task(run(scenario, 6.0))
+        await asyncio.sleep(1.5)
+        await asyncio.to_thread(broker.terminate)
+        await asyncio.sleep(2)
+        await asyncio.to_thread(broker.start)
+        record = await running
+        await asyncio.sleep(1)
+    arrived = {(row["device_id"], row["seq"]) for row in (orjson.loads(payload) for _, payload, _ in heard)}
+    for device in record.devices:
+        dropped = {seq for first, last in device.dropped for seq in range(first, last + 1)}
+        assert len(dropped) >= 5
+        assert device.last_seq is not None
+        assert {seq for name, seq in arrived if name == device.device_id} == set(range(device.last_seq + 1)) - dropped
+        assert device.acknowledged == device.emitted - len(dropped)
+
+
+async def test_no_broker_is_one_sentence() -> None:
+    url = f"mqtt://127.0.0.1:{free_port()}"
+    with pytest.raises(ServiceUnavailable, match=f"{url} cannot be reached"):
+        await probe(BrokerUrl.parse(url))

@@ -1,0 +1,55 @@
+"""The pacer emits what the timeline says, in its order, when it is due and not before."""
+
+import asyncio
+import math
+
+from devices.fleet.pacer import Pacer
+from devices.scenario import Scenario
+from devices.timeline import Timeline
+from edgewire.clock import parse_ms
+from edgewire.messages import Channel
+
+NOON_MS = parse_ms("2026-03-04T12:00:00Z")
+
+
+def timeline(**group: object) -> Timeline:
+    return Timeline(Scenario(seed=1, devices=[{"kind": "bme280", "count": 20, "interval": "200ms", **group}]), NOON_MS)
+
+
+async def test_everything_due_is_emitted_once_in_order_and_not_early() -> None:
+    line = timeline()
+    loop = asyncio.get_running_loop()
+    emitted: list[tuple[int, int, bytes]] = []
+    moments: list[float] = []
+
+    def emit(position: int, seq: int, channel: Channel, payload: bytes) -> None:
+        assert channel is Channel.TELEMETRY
+        emitted.append((position, seq, payload))
+        moments.append(loop.time())
+
+    started = loop.time() + 0.05
+    pacer = Pacer(line, NOON_MS, 1.0, emit)
+    await pacer.run(started, 1.0, asyncio.Event())
+    expected = line.batch(NOON_MS, NOON_MS + 1000)
+    assert emitted == list(zip(expected.device, expected.seq, expected.payload, strict=True))
+    assert all(moment >= started + (due - NOON_MS) / 1000 for moment, due in zip(moments, expected.due_ms, strict=True))
+    assert pacer.lag.total == len(emitted) == 100
+
+
+async def test_time_can_be_scaled_without_changing_what_is_said() -> None:
+    line = timeline(interval="10s")
+    payloads: list[bytes] = []
+    pacer = Pacer(line, NOON_MS, 600.0, lambda _position, _seq, _channel, payload: payloads.append(payload))
+    await pacer.run(asyncio.get_running_loop().time(), 0.2, asyncio.Event())
+    assert payloads == line.batch(NOON_MS, NOON_MS + 120_000).payload
+
+
+async def test_a_stop_is_heeded_between_two_readings() -> None:
+    line = timeline(interval="1h")
+    stop = asyncio.Event()
+    pacer = Pacer(line, NOON_MS, 1.0, lambda *_: None)
+    task = asyncio.create_task(pacer.run(asyncio.get_running_loop().time(), math.inf, stop))
+    await asyncio.sleep(0.1)
+    stop.set()
+    async with asyncio.timeout(5):
+        await task

@@ -1,0 +1,111 @@
+"""The command line as a person meets it: what is printed, and the exit code."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import orjson
+import pytest
+
+from edgefleet.cli.watch import describe
+from edgefleet.embedded import free_port
+from edgewire.clock import parse_ms
+
+NOW_MS = parse_ms("2026-03-01T12:00:10Z")
+
+
+def edgefleet(*arguments: str | Path, timeout_s: float = 60) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "edgefleet", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
+
+
+def scenario(folder: Path, text: str) -> Path:
+    path = folder / "fleet.yaml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("sead: 1\ndevices: [{kind: bme280, count: 1}]", "unknown key 'sead', did you mean 'seed'?"),
+        (
+            "devices: [{kind: bme280, count: -1}]",
+            "devices[0].count: Input should be greater than or equal to 1, got -1",
+        ),
+        ("devices: [", "is not YAML"),
+    ],
+)
+def test_a_wrong_scenario_is_one_sentence_and_exit_code_2(tmp_path: Path, text: str, said: str) -> None:
+    done = edgefleet("run", scenario(tmp_path, text))
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+
+
+def test_a_broker_that_is_not_there_is_one_sentence_and_exit_code_1(tmp_path: Path) -> None:
+    port = free_port()
+    done = edgefleet("run", scenario(tmp_path, f"devices: [{{kind: gps, count: 1}}]\nbroker: mqtt://127.0.0.1:{port}"))
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"edgefleet: broker mqtt://127.0.0.1:{port} cannot be reached")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "x.yaml", "--shard", "2/2"),
+        ("run", "x.yaml", "--duration", "soon"),
+        ("watch", "a+b"),
+        ("demo", "--duration", "x"),
+        ("nonsense",),
+    ],
+)
+def test_wrong_usage_has_exit_code_2(arguments: tuple[str, ...]) -> None:
+    done = edgefleet(*arguments)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["demo", "run", "watch", "verify", "ingest", "schema"])
+def test_every_command_has_an_example_in_its_help(command: str) -> None:
+    done = edgefleet(command, "--help")
+    assert done.returncode == 0
+    assert f"edgefleet {command}" in done.stdout.split("Usage:")[1].partition("\n")[2]
+
+
+@pytest.mark.services
+@pytest.mark.e2e
+def test_the_demo_ends_with_a_verdict_that_balances() -> None:
+    done = edgefleet("demo", "--duration", "8s", "--json", timeout_s=100)
+    assert done.returncode == 0, done.stderr
+    verdict = orjson.loads(done.stdout)
+    assert verdict["sent"] == verdict["http"]["stored"] == verdict["kafka"]["stored"] > 500
+    assert verdict["http"]["lost"] == verdict["kafka"]["lost"] == verdict["duplicates"] == 0
+    assert set(verdict["latency_ms"]) == {"p50", "p95", "p99"}
+    assert set(verdict["services"]) == {"broker", "ingest", "kafka", "bridge"}
+    assert all(counts["sent"] for counts in verdict["per_kind"].values())
+
+
+class TestWatch:
+    def line(self, topic: str, payload: bytes, *, retained: bool = False) -> str:
+        return describe(topic, payload, retained=retained, now_ms=NOW_MS).plain
+
+    def test_a_reading_shows_kind_device_age_and_the_values_that_matter(self) -> None:
+        payload = orjson.dumps(
+            {"timestamp": "2026-03-01T12:00:07.750Z", "temperature_c": 21.4, "humidity": 40.2, "pressure_hpa": 1013.2}
+        )
+        line = self.line("edge/riverside/bme280/b1/telemetry", payload)
+        assert line.split() == ["bme280", "b1", "telemetry", "2.25", "s", "21.4", "°C", "40.2", "%", "1013.2", "hPa"]
+
+    def test_a_retained_state_is_marked(self) -> None:
+        line = self.line("edge/a/gps/g1/status", b'{"state": "offline", "timestamp": null, "sent": 3}', retained=True)
+        assert line.split() == ["R", "gps", "g1", "status", "–", "state", "offline", "sent", "3"]
+
+    @pytest.mark.parametrize("payload", [b"\xff\x00", b"[1]", b"{", b""])
+    def test_garbage_is_shown_as_it_is(self, payload: bytes) -> None:
+        assert repr(payload) in self.line("edge/a/gps/g1/telemetry", payload)
+
+    def test_topics_outside_the_contract_are_shown(self) -> None:
+        assert "home/kitchen" in self.line("home/kitchen", b"{}")
