@@ -20,10 +20,12 @@ from devices.scenario import Scenario
 from edgefleet.embedded import edgefleet_process, embedded_broker, embedded_kafka, free_port
 from edgefleet.live import watching
 from edgefleet.verify import Verdict, verify_run
-from edgewire.errors import ServiceUnavailable
+from edgewire.errors import ConfigError, ServiceUnavailable
 from edgewire.link import BrokerUrl
 from edgewire.runrecord import RunRecord
 
+# 70 positions of 350 bytes a half-second over four partitions, the busiest of which gets half as much again.
+BUILT_IN_KAFKA_S = 300
 SCENARIO = Path(__file__).with_name("demo.yaml")
 
 
@@ -46,6 +48,15 @@ class Services:
             "kafka": f"{self.kafka_name} at {self.kafka}",
             "bridge": self.bridge,
         }
+
+
+def require_kafka_for(seconds: float) -> None:
+    """Raise `ConfigError` for a demo that is too long for the built-in Kafka."""
+    if seconds > BUILT_IN_KAFKA_S and not os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
+        raise ConfigError(
+            f"--duration: the built-in Kafka keeps the newest 5 MiB of a partition, which the demo fills in "
+            f"{BUILT_IN_KAFKA_S // 60} minutes; run it no longer, or name a real Kafka in KAFKA_BOOTSTRAP_SERVERS"
+        )
 
 
 @contextmanager

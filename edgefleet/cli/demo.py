@@ -31,6 +31,7 @@ def command(
         seconds = duration_ms(duration) / 1000
     except ValueError as error:
         raise ConfigError(f"--duration: {error}") from None
+    demo.require_kafka_for(seconds)
     people = Console(stderr=as_json)
     with demo.workspace() as folder, demo.services(folder, people) as services:
         record = run_async(until_signal(lambda stop: demo.run_fleet(services, seconds, stop, people)))

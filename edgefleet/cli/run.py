@@ -11,6 +11,8 @@ import orjson
 import typer
 from rich.console import Console
 
+from devices.faults.labels import FILE_NAME as LABELS_FILE
+from devices.faults.labels import Label, write_labels
 from devices.fleet import Fleet, probe
 from devices.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
@@ -52,22 +54,25 @@ def command(
     part = Shard.parse(shard)
     folder = record or record_folder(part)
     work = _run(loaded, str(scenario), _seconds(duration), _instant(from_), part, Console(stderr=True))
-    result = run_async(work)
+    result, labels = run_async(work)
     path = result.save(folder)
-    _report(result, path, as_json=as_json)
+    if loaded.faults:
+        write_labels(folder / LABELS_FILE, labels)
+    _report(result, path, labels=len(labels), as_json=as_json)
 
 
 async def _run(
     scenario: Scenario, name: str, duration_s: float, from_ms: int | None, shard: Shard, console: Console
-) -> RunRecord:
+) -> tuple[RunRecord, list[Label]]:
     version = await probe(BrokerUrl.parse(scenario.broker))
     fleet = Fleet(
         scenario, name=name, version=version, shard=shard, from_ms=from_ms, power_on_ms=power_on_ms(scenario, from_ms)
     )
 
-    async def work(stop: asyncio.Event) -> RunRecord:
+    async def work(stop: asyncio.Event) -> tuple[RunRecord, list[Label]]:
         async with watching(fleet, console, f"{name} on {scenario.broker}"):
-            return await fleet.run(duration_s, stop)
+            record = await fleet.run(duration_s, stop)
+        return record, fleet.labels()
 
     return await until_signal(work)
 
@@ -80,7 +85,7 @@ def power_on_ms(scenario: Scenario, from_ms: int | None) -> int | None:
 
 
 def record_folder(shard: Shard) -> Path:
-    """Where a run's record goes unless the user names a folder: `runs/20260301-120000`, of one shard with its number."""
+    """Where a run's record goes unless the user names a folder: `runs/20260301-120000`, with the shard."""
     name = datetime.fromtimestamp(time.time(), UTC).strftime("%Y%m%d-%H%M%S")
     return Path("runs") / (name if shard.count == 1 else f"{name}-{shard.index}of{shard.count}")
 
@@ -101,14 +106,15 @@ def _instant(text: str | None) -> int | None:
         raise ConfigError(f"--from: '{text}' is no ISO 8601 time, such as 2026-03-01T12:00:00Z") from None
 
 
-def _report(record: RunRecord, path: Path, *, as_json: bool) -> None:
+def _report(record: RunRecord, path: Path, *, labels: int, as_json: bool) -> None:
     totals = record.totals
     if as_json:
-        typer.echo(orjson.dumps({"run": str(path.parent), **totals, **record.limits}))
+        typer.echo(orjson.dumps({"run": str(path.parent), **totals, **record.limits, "labels": labels}))
         return
     unsent = f", {totals['unsent']:,} unsent or unconfirmed" if totals["unsent"] else ""
-    dropped = f", {totals['dropped']:,} dropped by full outboxes" if totals["dropped"] else ""
+    dropped = f", {totals['dropped']:,} dropped by full outboxes or faults" if totals["dropped"] else ""
+    faults = f"; {labels:,} faults in {LABELS_FILE}" if labels else ""
     typer.echo(
         f"{len(record.devices):,} devices emitted {totals['emitted']:,} messages, "
-        f"{totals['acknowledged']:,} acknowledged{dropped}{unsent}; record in {path.parent}"
+        f"{totals['acknowledged']:,} acknowledged{dropped}{unsent}; record in {path.parent}{faults}"
     )

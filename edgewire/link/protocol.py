@@ -197,8 +197,10 @@ class Link(asyncio.Protocol):
         self.writable = False
 
     def resume_writing(self) -> None:
+        if self._reason is not None:
+            return
         self.writable = True
-        if self._on_writable is not None and self._reason is None:
+        if self._on_writable is not None:
             self._on_writable(self)
 
     def connection_lost(self, exc: Exception | None) -> None:

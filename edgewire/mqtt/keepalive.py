@@ -42,9 +42,7 @@ class KeepAlive:
 
     def ask(self, now: float) -> None:
         """PINGREQ was sent."""
-        self.sent = now
-        if self._asked is None:
-            self._asked = now
+        self.sent = self._asked = now
 
     @property
     def overdue(self) -> bool:

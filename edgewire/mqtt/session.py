@@ -186,7 +186,7 @@ class Session(Incoming):
         False, and nothing happens, if no answer is due: the message is of QoS 0, of an earlier connection (then the
         server sends it again), or acknowledged already.
         """
-        if message.epoch != self._epoch or self.state is not _CONNECTED or not self._receipts.acknowledge(message):
+        if self.state is not _CONNECTED or not self._receipts.acknowledge(message):
             return False
         self._out.extend(self._receipts.answers())
         return True

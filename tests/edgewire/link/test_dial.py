@@ -185,18 +185,24 @@ async def test_a_session_that_was_accepted_once_does_not_wonder_about_the_versio
         serving.cancel()
 
 
-async def test_a_slow_broker_of_version_5_is_waited_for() -> None:
+@pytest.mark.parametrize("welcome", [True, False], ids=["probe accepted", "probe hung up on"])
+async def test_a_slow_broker_of_version_5_is_waited_for(welcome: bool) -> None:
     async def slow(connection: Connection) -> None:
         await connection.packet()
         probe = await server.connection()
         connection.say(Connack())
-        await probe.accept()
+        await connected.wait()
+        if welcome:
+            await probe.accept()
+        else:
+            await hang_up(probe)
 
+    connected = asyncio.Event()
     async with broker() as server, asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(serve(server, slow))
         session = Session(CONFIG)
-        link = await dial(server.url, session, ignored, timeout_s=3)
-        assert session.version is Version.V5
+        link = await dial(server.url, session, lambda *_: connected.set(), timeout_s=3)
+        assert (session.version, link.connected) == (Version.V5, True)
         link.abort()
         serving.cancel()
 

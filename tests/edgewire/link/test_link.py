@@ -228,13 +228,17 @@ async def test_a_session_may_be_dialled_again_at_once_and_its_old_link_is_done(e
             with pytest.raises(NotConnected, match="by us"):
                 attempt()
         assert not old.ack(owner.messages[0])
+        again.say(Publish(topic="t", qos=1, packet_id=1))
+        await until(lambda: second.messages)
+        assert not old.ack(second.messages[0])
+        session.publish("t", b"for the new link", now=0.0)
         old.flush()
         old.tick()
         old.pause_reading()
         old.resume_reading()
         old.close()
-        new.publish("t", b"alive")
-        assert await again.packet() == Publish(topic="t", payload=b"alive")
+        new.flush()
+        assert await again.packet() == Publish(topic="t", payload=b"for the new link")
         assert (second.losses, new.connected) == ([], True)
         new.abort()
 
@@ -304,14 +308,37 @@ async def test_a_silent_server_is_given_up_by_the_owners_ticks() -> None:
         assert owner.losses == ["the server is silent: no PINGRESP within 5 s"]
 
 
+async def test_while_reading_is_paused_a_server_is_not_given_up() -> None:
+    owner, clock = Owner(), ManualClock()
+    async with broker() as server:
+        session = Session(SessionConfig(client_id="c", keep_alive_s=60, response_timeout_s=5))
+        link = Link(session, owner, clock)
+        loop = asyncio.get_running_loop()
+        await loop.create_connection(lambda: link, server.url.host, server.url.port)
+        connection = await server.connection()
+        await connection.accept()
+        await until(lambda: link.connected)
+        link.pause_reading()
+        for _ in range(3):
+            clock.now = session.next_deadline()
+            link.tick()
+            assert await connection.packet() == Pingreq()
+        link.resume_reading()
+        assert session.next_deadline() == clock.now + 5
+        clock.now += 5
+        link.tick()
+        await until(lambda: owner.losses)
+
+
 async def test_a_link_with_its_own_timer_pings_and_gives_up_by_itself() -> None:
     owner = Owner()
     async with broker() as server:
-        session = Session(SessionConfig(client_id="c", keep_alive_s=1, response_timeout_s=0.05))
+        # The wait for CONNACK is long, so the timer must have been set anew for the ping.
+        session = Session(SessionConfig(client_id="c", keep_alive_s=1, response_timeout_s=600))
         _, connection = await connect(server, owner, session)
         assert await connection.packet() == Pingreq()
         await until(lambda: owner.losses)
-        assert owner.losses == ["the server is silent: no PINGRESP within 0.05 s"]
+        assert owner.losses == ["the server is silent: no PINGRESP within 1 s"]
 
 
 class RecordingTransport(asyncio.Transport):
@@ -350,6 +377,24 @@ def test_the_answers_to_one_chunk_leave_in_one_write() -> None:
     link.data_received(b"".join(encode(packet, Version.V311) for packet in chunk))
     answers = [Puback(1), Publish(topic="t", payload=b"1"), Puback(2), Publish(topic="t", payload=b"2")]
     assert transport.writes == [b"".join(encode(packet, Version.V311) for packet in answers)]
+
+
+async def test_a_link_that_is_still_closing_does_not_take_what_is_meant_for_the_next() -> None:
+    closing, transport = RecordingTransport(), RecordingTransport()
+    session = Session(SessionConfig(client_id="c"), Version.V311)
+    old, new = Link(session, Owner()), Link(session, Owner())
+    old.connection_made(closing)
+    old.close()
+    new.connection_made(transport)
+    new.data_received(encode(Connack(), Version.V311))
+    closing.writes.clear()
+    transport.writes.clear()
+    session.publish("t", b"x", now=0.0)
+    old.flush()
+    new.flush()
+    assert (closing.writes, transport.writes) == ([], [encode(Publish(topic="t", payload=b"x"), Version.V311)])
+    old.connection_lost(None)
+    new.abort()
 
 
 def test_an_error_of_the_owner_does_not_stop_later_writes() -> None:

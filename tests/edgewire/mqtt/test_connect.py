@@ -247,6 +247,18 @@ def test_a_version_is_changed_between_connections_only() -> None:
         peer.session.speak(Version.V311)
 
 
+def test_a_session_knows_whether_its_version_was_ever_accepted() -> None:
+    peer = Peer(SessionConfig(client_id="c"))
+    peer.connect()
+    assert not peer.session.accepted
+    peer.accept()
+    assert peer.session.accepted
+    peer.session.connection_lost()
+    assert peer.session.accepted
+    peer.session.speak(Version.V311)
+    assert not peer.session.accepted
+
+
 def test_without_a_connection_nothing_is_sent() -> None:
     peer = Peer(SessionConfig(client_id="c"))
     for attempt in (

@@ -98,6 +98,7 @@ def test_all_that_is_sent_counts_as_a_sign_of_life() -> None:
     for send in sends:
         peer.now += 40
         send()
+        peer.sent()
         peer.hear(b"\xd0\x00")
         assert peer.session.next_deadline() == pytest.approx(peer.now + 54)
 
@@ -143,6 +144,16 @@ def test_a_pause_ends_with_its_connection() -> None:
     peer.session.tick(peer.now)
     peer.now += 5
     assert len(peer.session.tick(peer.now)) == 1
+
+
+def test_a_pause_before_connack_waits_for_it_without_pings() -> None:
+    peer = opened(keep_alive_s=10)
+    peer.session.connection_lost()
+    peer.connect()
+    peer.session.pause()
+    assert peer.session.next_deadline() == inf
+    peer.session.resume(peer.now)
+    assert peer.session.next_deadline() == peer.now + 20
 
 
 def test_a_ping_does_not_come_late_because_of_a_long_patience() -> None:

@@ -315,4 +315,6 @@ def test_what_was_queued_for_a_lost_connection_does_not_leak_into_the_next() -> 
     peer = opened()
     peer.publish(0, b"lost")
     peer.session.subscribe([Subscription("a")], peer.now)
+    peer.session.connection_lost()
+    assert peer.session.data_to_send() == b""
     assert not [one for one in peer.reopen(session_present=True) if isinstance(one, Publish | Subscribe)]

@@ -162,11 +162,6 @@ def test_a_server_that_exceeds_our_receive_maximum_is_not_cut_off(qos: int) -> N
     assert [answer.packet_id for answer in peer.sent()] == [1, 2, 3, 4, 5]
 
 
-def test_311_knows_no_receive_maximum() -> None:
-    peer = opened(Version.V311, manual_ack=True, receive_maximum=1)
-    assert len(peer.say(*(message(1, packet_id) for packet_id in range(1, 10)))) == 9
-
-
 def test_a_topic_alias_stands_for_its_topic_on_this_connection() -> None:
     peer = opened(topic_alias_maximum=2)
 
