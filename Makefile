@@ -5,7 +5,7 @@ BIN := .venv/bin
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-compose lint bench up down clean
+.PHONY: help demo test test-compose lint docs bench up down clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
@@ -25,6 +25,9 @@ lint: .venv/.dev  ## ruff and mypy
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+docs: .venv/.dev  ## docs/scenario.md and docs/bridge.md, written from the models
+	$(BIN)/python docs/generate.py
 
 bench: .venv/.dev  ## the numbers of benchmarks/, some minutes
 	$(BIN)/python -m benchmarks

@@ -1,17 +1,17 @@
 """The scenario file: which devices there are, where, how often they speak, and to which broker."""
 
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from devices.catalog import CATALOG
+from devices.faults.model import AnyFault
+from devices.faults.units import Instant
 from devices.firmware.outbox import OutboxConfig
 from devices.world import Site
 from edgewire import config
-from edgewire.clock import parse_ms
 from edgewire.config import Config, DurationMs, FileConfig
 from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl
@@ -22,13 +22,6 @@ def _known_kind(kind: str) -> str:
     if kind not in CATALOG:
         raise ValueError(f"is not a kind of device; there are {', '.join(CATALOG)}")
     return kind
-
-
-def _utc(value: object) -> object:
-    """A time without an offset is UTC, as on the command line."""
-    if isinstance(value, datetime) and value.tzinfo is None:
-        value = value.isoformat()
-    return parse_ms(value) / 1000 if isinstance(value, str) else value
 
 
 def _broker_url(text: str) -> str:
@@ -102,13 +95,13 @@ class Scenario(FileConfig):
     """mqtt://HOST:PORT or mqtts://HOST:PORT, with user:password@ where the broker asks for it."""
     time_scale: float = Field(default=1.0, gt=0, le=100_000)
     """How fast the devices' time passes: 60 is an hour in a minute."""
-    start: Annotated[AwareDatetime, BeforeValidator(_utc)] | None = None
+    start: Instant | None = None
     """When the devices were powered on. Without it a live run powers them on as it begins, and exports take
     them to have run since 2000."""
     sites: tuple[Site, ...] = Field(default=(Site(name="default", latitude=48.8566, longitude=2.3522),), min_length=1)
     devices: tuple[DeviceGroup, ...] = Field(min_length=1)
-    faults: tuple[Any, ...] = Field(default=(), max_length=0)
-    """The fault calendar; this version has no faults to schedule yet, so it must be empty."""
+    faults: tuple[AnyFault, ...] = ()
+    """The fault calendar: what goes wrong with which devices and when; see faults.md. Applied in this order."""
     keep_alive: DurationMs = Field(default=60_000, ge=1000, le=65_535_000)
     session_expiry: DurationMs = Field(default=3_600_000, ge=0)
     """How long the broker keeps a device's session after the connection is lost."""
@@ -125,6 +118,10 @@ class Scenario(FileConfig):
         for position, group in enumerate(self.devices):
             if group.site is not None and group.site not in names:
                 raise ValueError(f"devices[{position}].site: '{group.site}' is not one of {', '.join(names)}")
+        kinds = {group.kind for group in self.devices}
+        for position, fault in enumerate(self.faults):
+            if fault.kind not in kinds:
+                raise ValueError(f"faults[{position}].kind: there is no {fault.kind} among the devices")
         return self
 
     @classmethod

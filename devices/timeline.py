@@ -7,20 +7,29 @@ happens. `seq` numbers both together, so it can be told for any window without w
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from devices.catalog import CATALOG, CatalogEntry
-from devices.encode import encode, encode_fields
+from devices.catalog import CATALOG
+from devices.encode import encode, encode_fields, timestamps
+from devices.faults.labels import Label
+from devices.faults.plan import FaultPlan, Readings, check_devices
+from devices.faults.truth import find_labels
+from devices.group import Group, Table
 from devices.scenario import DeviceGroup, Scenario
-from devices.sensors.base import EPOCH_MS, EventSensor, Population
+from devices.sensors.base import EPOCH_MS
 from devices.world import World
 from edgewire.errors import ConfigError
 from edgewire.messages import Channel, Topic
 
 Ints = NDArray[np.int64]
+
+__all__ = ["Batch", "Device", "Shard", "Table", "Timeline"]
+
+# Rows of readings that are compared at once to find the labels.
+_LABELLED_ROWS = 200_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,24 +95,44 @@ class Timeline:
         mine = everyone[shard.index :: shard.count]
         self.devices = tuple(device for device, _ in mine)
         self._order = np.argsort(np.argsort([device.device_id for device in self.devices], kind="stable"))
-        self._groups = [
-            _Group(self, group, [position for position, (_, owner) in enumerate(mine) if owner is group])
-            for group in scenario.devices
-        ]
+        self._groups: list[Group] = []
+        for group in scenario.devices:
+            positions = [position for position, (_, owner) in enumerate(mine) if owner is group]
+            members = [self.devices[position] for position in positions]
+            self._groups.append(Group(self.world, start_ms, group, positions, members))
         self.rate_per_s = sum(1000 / device.interval_ms for device in self.devices)
+        self._faults = _fault_plan(scenario, everyone, self.devices) if scenario.faults else None
 
-    def batch(self, from_ms: int, to_ms: int) -> Batch:
-        """All messages due in [from_ms, to_ms)."""
-        from_ms = max(from_ms, self.start_ms)
-        parts = [part for group in self._groups for part in group.messages(from_ms, to_ms) if part.payloads]
-        if not parts:
+    def tables(self, from_ms: int, to_ms: int, *, clean: bool = False) -> list[Table]:
+        """All messages that are sent, due in [from_ms, to_ms), as columns, one table a group of devices and channel.
+
+        With `clean`, the tables of a kind that faults are scheduled for have, behind their own columns, `clean_<field>`
+        for every field that a fault can change: what the message would say in good order. `clean_timestamp` is the
+        true time, `clean_` columns are there in every window and have the type of their field.
+        """
+        return [table for table, _ in self._tables(from_ms, to_ms, clean) if len(table.times)]
+
+    def batch(self, from_ms: int, to_ms: int, *, clean: bool = False, lost: bool = False) -> Batch:
+        """All messages due in [from_ms, to_ms), as the bytes that go on the wire.
+
+        `clean` is as in `tables`; with `lost`, messages that a fault keeps from being sent are there too, their
+        payload empty.
+        """
+        tables: list[Table] = []
+        payloads: list[bytes] = []
+        for table, gone in self._tables(from_ms, to_ms, clean):
+            tables.append(table)
+            payloads += self.encode(table)
+            if lost and gone is not None:
+                tables.append(gone)
+                payloads += [b""] * len(gone.times)
+        if not payloads:
             return Batch([], [], [], [], [])
-        times = np.concatenate([part.times for part in parts])
-        positions = np.concatenate([part.positions for part in parts])
-        seqs = np.concatenate([part.seqs for part in parts])
-        order = np.lexsort((seqs, self._order[positions], times))
-        channels = [part.channel for part in parts for _ in part.payloads]
-        payloads = [payload for part in parts for payload in part.payloads]
+        times = np.concatenate([table.times for table in tables])
+        positions = np.concatenate([table.positions for table in tables])
+        seqs = np.concatenate([table.seqs for table in tables])
+        order = self.order(times, positions, seqs)
+        channels = [table.channel for table in tables for _ in range(len(table.times))]
         rows = order.tolist()
         return Batch(
             times[order].tolist(),
@@ -113,6 +142,47 @@ class Timeline:
             [payloads[row] for row in rows],
         )
 
+    def encode(self, table: Table) -> list[bytes]:
+        """The payloads of a table, row by row."""
+        names = [self.devices[position].device_id for position in table.positions.tolist()]
+        if isinstance(table.columns, list):
+            return encode_fields(names, self.stamps(table), self.boot, table.seqs, table.columns)
+        return encode(names, self.stamps(table), self.boot, table.seqs, table.columns)
+
+    def stamps(self, table: Table) -> Ints:
+        """The `timestamp` of each row (ms since 1970 UTC): when it is due, unless a fault sets the clock wrong."""
+        if self._faults is None:
+            return table.times
+        return self._faults.stamps(table.kind, table.positions, table.times)
+
+    def labels(self, from_ms: int, to_ms: int) -> list[Label]:
+        """The ground truth of the messages due in [from_ms, to_ms): every fault that shows in some of them.
+
+        `first_seq`, `last_seq` and `messages` tell of these messages; start and end are those of the fault itself.
+        """
+        if self._faults is None:
+            return []
+        step = max(1000, round(_LABELLED_ROWS / self.rate_per_s * 1000))
+        begins = range(max(from_ms, self.start_ms), to_ms, step)
+        windows = [(begin, min(begin + step, to_ms)) for begin in begins]
+        return find_labels(
+            self._faults, self._groups, [device.device_id for device in self.devices], self.boot, windows
+        )
+
+    def _tables(self, from_ms: int, to_ms: int, clean: bool) -> Iterator[tuple[Table, Table | None]]:
+        """Of every group and channel what is sent, and what a fault keeps from being sent."""
+        from_ms = max(from_ms, self.start_ms)
+        for group in self._groups:
+            for table in group.tables(from_ms, to_ms):
+                if self._faults is None or not self._faults.of(group.kind):
+                    yield table, None
+                else:
+                    yield _disturbed(self._faults, group, table, clean)
+
+    def order(self, times: Ints, positions: Ints, seqs: Ints) -> Ints:
+        """The rows in the order of all output: by due time, device id, seq."""
+        return np.lexsort((seqs, self._order[positions], times))
+
     def windows(self, from_ms: int, to_ms: int, rows: int) -> Iterator[Batch]:
         """[from_ms, to_ms) in successive batches of about `rows` messages each."""
         step = max(1, round(rows / self.rate_per_s * 1000))
@@ -120,93 +190,32 @@ class Timeline:
             yield self.batch(window, min(window + step, to_ms))
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """Messages of one group on one channel."""
+def _disturbed(plan: FaultPlan, group: Group, table: Table, clean: bool) -> tuple[Table, Table | None]:
+    """A table as the devices send it, and its rows that they do not send."""
+    gone = plan.lost(table.kind, table.positions, table.times)
+    missing = None
+    if gone.any():
+        missing, table = table.rows(np.flatnonzero(gone)), table.rows(np.flatnonzero(~gone))
+    kind, positions, times, columns = table.kind, table.positions, table.times, table.columns
+    if isinstance(columns, list):
+        rows, _ = plan.disturb_happenings(kind, positions, times, columns)
+        if clean and "timestamp" in plan.fields(kind):
+            rows = [row | {"clean_timestamp": text} for row, text in zip(rows, timestamps(times), strict=True)]
+        return replace(table, columns=rows), missing
+    disturbed, _ = plan.disturb(Readings(kind, positions, times, columns), group.last_before)
+    if clean and len(times):
+        true = columns | {"timestamp": timestamps(times)}
+        disturbed |= {f"clean_{name}": true[name] for name in plan.fields(kind) if name in true}
+    return replace(table, columns=disturbed), missing
 
-    channel: Channel
-    times: Ints
-    positions: Ints
-    seqs: Ints
-    payloads: list[bytes]
 
-
-class _Group:
-    """The devices of one entry of the scenario that belong to this shard."""
-
-    def __init__(self, timeline: Timeline, group: DeviceGroup, positions: list[int]) -> None:
-        entry: CatalogEntry = CATALOG[group.kind]
-        self._timeline = timeline
-        self._positions = np.array(positions, dtype=np.int64)
-        devices = [timeline.devices[position] for position in positions]
-        self._ids = [device.device_id for device in devices]
-        self._everyone = np.arange(len(devices), dtype=np.int64)
-        self._interval = np.array([device.interval_ms for device in devices], dtype=np.int64)
-        self._first_due = timeline.start_ms + np.array([device.phase_ms for device in devices], dtype=np.int64)
-        self._channel = entry.channel
-        site_index = {site.name: index for index, site in enumerate(timeline.world.sites)}
-        population = Population(
-            keys=np.array([device.key for device in devices], dtype=np.uint64),
-            sites=np.array([site_index[device.site] for device in devices], dtype=np.int64),
-            interval_ms=self._interval,
-            ordinals=np.array([device.ordinal for device in devices], dtype=np.int64),
-        )
-        self._sensor = entry.sensor(entry.settings(**group.settings), population)
-
-    def messages(self, from_ms: int, to_ms: int) -> Iterator[_Part]:
-        """What these devices have to say in [from_ms, to_ms)."""
-        if not self._ids or to_ms <= from_ms:
-            return
-        first, owners, times = self._due(from_ms, to_ms)
-        if isinstance(self._sensor, EventSensor):
-            yield from self._with_happenings(self._sensor, from_ms, to_ms, first, owners, times)
-            return
-        seqs = (times - self._first_due[owners]) // self._interval[owners]
-        yield self._readings(owners, times, seqs)
-
-    def _due(self, from_ms: int, to_ms: int) -> tuple[Ints, Ints, Ints]:
-        """Readings due in the window: each device's first reading number, then owner and time of every reading."""
-        first = np.maximum(-((self._first_due - from_ms) // self._interval), 0)
-        stop = np.maximum(-((self._first_due - to_ms) // self._interval), 0)
-        counts = np.maximum(stop - first, 0)
-        owners = np.repeat(self._everyone, counts)
-        within = np.arange(len(owners)) - np.repeat(np.cumsum(counts) - counts, counts)
-        return first, owners, self._first_due[owners] + (first[owners] + within) * self._interval[owners]
-
-    def _readings(self, owners: Ints, times: Ints, seqs: Ints) -> _Part:
-        columns = self._sensor.sample(self._timeline.world, owners, times) if len(owners) else {}
-        payloads = encode(self._names(owners), times, self._timeline.boot, seqs, columns) if len(owners) else []
-        return _Part(self._channel, times, self._positions[owners], seqs, payloads)
-
-    def _with_happenings(
-        self, sensor: EventSensor, from_ms: int, to_ms: int, first: Ints, owners: Ints, times: Ints
-    ) -> Iterator[_Part]:
-        world = self._timeline.world
-        before = sensor.happened(world, self._everyone, self._timeline.start_ms, from_ms)
-        happened = sensor.happenings(world, self._everyone, from_ms, to_ms)
-        # Within one device: by time, what happened before the reading of the same millisecond.
-        all_owners = np.concatenate([happened.owner, owners])
-        all_times = np.concatenate([happened.time_ms, times])
-        is_reading = np.arange(len(all_owners)) >= len(happened.owner)
-        order = np.lexsort((is_reading, all_times, all_owners))
-        begins = np.searchsorted(all_owners[order], self._everyone)
-        seqs = np.empty(len(order), dtype=np.int64)
-        seqs[order] = np.arange(len(order)) + (first + before - begins)[all_owners[order]]
-        split = len(happened.owner)
-        yield self._readings(owners, times, seqs[split:])
-        yield _Part(
-            Channel.EVENT,
-            happened.time_ms,
-            self._positions[happened.owner],
-            seqs[:split],
-            encode_fields(
-                self._names(happened.owner), happened.time_ms, self._timeline.boot, seqs[:split], happened.fields
-            ),
-        )
-
-    def _names(self, owners: Ints) -> list[str]:
-        ids = self._ids
-        return [ids[owner] for owner in owners.tolist()]
+def _fault_plan(
+    scenario: Scenario, everyone: Sequence[tuple[Device, DeviceGroup]], mine: Sequence[Device]
+) -> FaultPlan:
+    check_devices(scenario.faults, {device.device_id: device.kind for device, _ in everyone})
+    keys = np.array([device.key for device in mine], dtype=np.uint64)
+    ids, kinds = [device.device_id for device in mine], [device.kind for device in mine]
+    return FaultPlan(scenario.faults, scenario.seed, ids, kinds, keys)
 
 
 def _devices(scenario: Scenario) -> list[tuple[Device, DeviceGroup]]:

@@ -13,11 +13,17 @@ from pydantic_core import PydanticUndefined
 
 from bridge.config import BridgeConfig
 from devices.catalog import CATALOG
+from devices.faults.units import Durations, PerDay
 from devices.scenario import Scenario
 from edgewire.config import DurationMs, SizeBytes, duration_text
 
 HERE = Path(__file__).parent
-_VALIDATED = {get_args(DurationMs)[1]: "duration", get_args(SizeBytes)[1]: "size"}
+_VALIDATED = {
+    get_args(DurationMs)[1]: "duration",
+    get_args(SizeBytes)[1]: "size",
+    get_args(Durations)[1]: "duration, or `5m..1h`",
+    get_args(PerDay)[1]: "rate, such as `2/day`",
+}
 
 
 def scenario() -> str:
@@ -51,9 +57,15 @@ def _inner(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, type[B
     """Every model below this one, with the path of its key."""
     for name, field in model.model_fields.items():
         for part in _models_in(field.annotation):
-            listed = "[]" if get_origin(field.annotation) is tuple else ""
-            yield f"{path}{name}{listed}", part
-            yield from _inner(part, f"{path}{name}{listed}.")
+            where = f"{path}{name}" + ("[]" if get_origin(field.annotation) is tuple else "")
+            yield where + _variant(part), part
+            yield from _inner(part, f"{where}.")
+
+
+def _variant(model: type[BaseModel]) -> str:
+    """Of models that are told apart by their `type`: which one."""
+    kind = model.model_fields.get("type")
+    return f" of type {get_args(kind.annotation)[0]}" if kind and get_origin(kind.annotation) is Literal else ""
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
@@ -67,7 +79,7 @@ def _table(model: type[BaseModel]) -> str:
     rows = ["| key | type | default | meaning |", "|---|---|---|---|"]
     for name, field in model.model_fields.items():
         meaning = " ".join((field.description or "").split()).replace("|", "\\|")
-        rows.append(f"| `{name}` | {_type(field)} | {_default(field)} | {meaning} |")
+        rows.append(f"| `{field.alias or name}` | {_type(field)} | {_default(field)} | {meaning} |")
     return "\n".join(rows) + "\n"
 
 
@@ -90,16 +102,21 @@ def _name(annotation: Any) -> str:
     if origin is Literal:
         return " or ".join(f"`{value}`" for value in arguments)
     if origin in (Union, types.UnionType):
-        return " or ".join(_name(argument) for argument in arguments if argument is not type(None))
+        return " or ".join(dict.fromkeys(_name(argument) for argument in arguments if argument is not type(None)))
     if origin in (tuple, list):
         return f"list of {_name(arguments[0])}"
     if origin is not None:
         return "mapping"
     if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
         return "mapping"
-    return {"str": "text", "int": "number", "float": "number", "bool": "true or false", "datetime": "time"}.get(
-        getattr(annotation, "__name__", ""), getattr(annotation, "__name__", str(annotation))
-    )
+    return {
+        "str": "text",
+        "int": "number",
+        "float": "number",
+        "bool": "true or false",
+        "AwareDatetime": "time",
+        "Path": "path",
+    }.get(getattr(annotation, "__name__", ""), getattr(annotation, "__name__", str(annotation)))
 
 
 def _default(field: FieldInfo) -> str:

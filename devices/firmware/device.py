@@ -40,14 +40,17 @@ class Firmware:
 
     def on_reading(self, reading: Reading, room: int) -> bool:
         """A reading was taken: whether to publish it at once; otherwise it is in the outbox."""
-        if self.first_seq is None:
-            self.first_seq = reading.seq
-        self.last_seq = reading.seq
+        self._count(reading.seq)
         if room > 0 and not self.outbox:
             self.sent += 1
             return True
         self.outbox.push(reading)
         return False
+
+    def on_lost_reading(self, seq: int) -> None:
+        """A reading was taken and lost inside the device, by a fault: it has its number, and counts as dropped."""
+        self._count(seq)
+        self.outbox.dropped.add(seq)
 
     def on_room(self, room: int) -> list[Reading]:
         """The connection takes more: the readings to publish now, oldest first."""
@@ -69,6 +72,11 @@ class Firmware:
         delay = self._backoff.delay(self._failures, uniform)
         self._failures += 1
         return delay
+
+    def _count(self, seq: int) -> None:
+        if self.first_seq is None:
+            self.first_seq = seq
+        self.last_seq = seq
 
     def status(self, state: str, now_ms: int | None) -> bytes:
         """The payload of the `status` channel; `now_ms` is None in a will, which is written in advance."""

@@ -75,6 +75,10 @@ class DeviceConnection:
         if self.firmware.on_reading(reading, self._room(reading.qos)):
             self._publish(reading)
 
+    def lose(self, seq: int) -> None:
+        """A reading was taken, and a fault keeps it from being sent."""
+        self.firmware.on_lost_reading(seq)
+
     def on_events(self, link: Link, events: list[Event]) -> None:
         """What happened on the wire."""
         confirmed = 0

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from devices.faults.labels import Label
 from devices.firmware.device import Firmware
 from devices.firmware.outbox import Reading
 from devices.fleet.connection import DeviceConnection, session_config
@@ -116,6 +117,10 @@ class Fleet:
             lag_p99_ms=self.pacer.lag.percentile_ms(99),
         )
 
+    def labels(self) -> list[Label]:
+        """The ground truth of what was emitted so far: the faults that show in it."""
+        return self.timeline.labels(self._sim_started_ms, self.pacer.reached_ms)
+
     async def run(self, duration_s: float, stop: asyncio.Event) -> RunRecord:
         """Run until `duration_s` is over or `stop` is set, and account for every message."""
         lead_s = (self._started_ms - self._clock.now_ms()) / 1000
@@ -156,6 +161,9 @@ class Fleet:
         connection = self.connections[position]
         topic = connection.event_topic if channel is Channel.EVENT else connection.telemetry_topic
         self._emitted += 1
+        if not payload:
+            connection.lose(seq)
+            return
         connection.emit(Reading(seq, topic, payload, connection.device.qos))
 
     async def _dial(self, connection: DeviceConnection) -> None:

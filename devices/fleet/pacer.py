@@ -20,7 +20,7 @@ TICK_S = 0.002
 FOREVER_S = 10**9
 
 Emit = Callable[[int, int, Channel, bytes], None]
-"""Device position, seq, channel, payload."""
+"""Device position, seq, channel, payload; the payload is empty where a fault keeps the message from being sent."""
 
 
 class Pacer:
@@ -33,6 +33,8 @@ class Pacer:
         self._emit = emit
         self._started = 0.0
         self.lag = LagHistogram()
+        self.reached_ms = sim_started_ms
+        """All messages due before this device time are emitted, and no others."""
 
     async def run(self, started: float, duration_s: float, stop: asyncio.Event) -> None:
         """Emit from the event loop's time `started`, for `duration_s` seconds or until `stop` is set."""
@@ -51,7 +53,7 @@ class Pacer:
         begin = self._sim_started_ms
         while begin < end_ms:
             window_end = min(begin + step, end_ms)
-            yield window_end, self._timeline.batch(begin, window_end)
+            yield window_end, self._timeline.batch(begin, window_end, lost=True)
             begin = window_end
 
     async def _release(
@@ -72,6 +74,8 @@ class Pacer:
                 self._emit(device, seq, channel, payload)
             if done < len(batch):
                 self.lag.add([1000 * (now - due) for due in due_wall[done : min(ready, len(batch))]])
+            if done < ready:
+                self.reached_ms = batch.due_ms[ready - 1] + 1 if ready <= len(batch) else window_end_ms
             done = ready
             if not computed:
                 following, computed = next(windows, None), True

@@ -5,6 +5,7 @@ There is no generator and no state. Arguments broadcast as numpy arrays do; the 
 """
 
 import zlib
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,10 +28,15 @@ def _mix(value: Hashes) -> Hashes:
 def draw(seed: int, stream: str, *counters: Hashes | Ints | int) -> Hashes:
     """64 random bits for each combination of counters; `stream` names what they are for."""
     value = np.asarray([(seed ^ (zlib.crc32(stream.encode()) << 32)) & 0xFFFFFFFFFFFFFFFF], dtype=np.uint64)
+    return further(value, *counters)
+
+
+def further(bits: Hashes, *counters: Hashes | Ints | int) -> Hashes:
+    """A draw continued: `further(draw(seed, stream, a), b)` is `draw(seed, stream, a, b)`."""
     for counter in counters:
         step = np.asarray(counter)
-        value = _mix((value ^ step.astype(np.uint64)) * _GOLDEN + _GOLDEN)
-    return value
+        bits = _mix((bits ^ step.astype(np.uint64)) * _GOLDEN + _GOLDEN)
+    return bits
 
 
 def uniform(bits: Hashes) -> Floats:
@@ -43,6 +49,29 @@ def normal(bits: Hashes) -> Floats:
     first = 1.0 - uniform(bits)
     second = uniform(_mix(bits ^ _GOLDEN))
     return np.asarray(np.sqrt(-2.0 * np.log(first)) * np.cos(2.0 * np.pi * second))
+
+
+_TABLE_BITS = 14
+
+
+def _normal_table() -> Floats:
+    half = 2 ** (_TABLE_BITS - 1)
+    upper = np.array([NormalDist().inv_cdf(0.5 + (index + 0.5) / (2 * half)) for index in range(half)])
+    table = np.concatenate([-upper[::-1], upper])
+    return np.asarray(table / table.std())
+
+
+_NORMAL = _normal_table()
+"""The quantiles of the standard normal in the middle of 2^14 equal shares; the outermost are at 4 deviations."""
+
+
+def coarse_normals(bits: Hashes, place: int = 0) -> Floats:
+    """Standard normal out of 14 bits of a draw, from a table: a tenth of the cost of `normal`, no tail beyond 4.
+
+    Places 0 to 3 of one draw are independent of each other.
+    """
+    index = (bits >> np.uint64(64 - _TABLE_BITS * (place + 1))) & np.uint64(2**_TABLE_BITS - 1)
+    return np.asarray(_NORMAL[index.astype(np.int64)])
 
 
 def poisson(bits: Hashes, mean: Floats) -> Ints:

@@ -1,4 +1,7 @@
-"""Shops and the people who visit them: every visit of a day is drawn at once, so any moment of it can be had."""
+"""Shops and the people who visit them: every visit of a day is drawn at once, so any moment of it can be had.
+
+Visits are over-dispersed as real ones: profile x day effect x correlated hour effect, and Poisson only on top.
+"""
 
 from dataclasses import dataclass
 
@@ -6,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devices.world.noise import smooth
-from devices.world.rng import Ints, draw, normal, poisson, uniform
-from devices.world.site import DAY_MS, HOUR_MS, LocalTime
+from devices.world.rng import Floats, Ints, draw, normal, poisson, uniform
+from devices.world.site import DAY_MS, HOUR_MS
 from devices.world.weather import weather
 from devices.world.world import World
 
@@ -19,62 +22,97 @@ _MON_THU = [*_EARLY, 3.2, 4.7, 6.7, 10.7, 12.0, 9.7, 9.3, 9.2, 10.1, 8.0, 4.8, 3
 _SATURDAY = [*_EARLY, 2.4, 4.7, 7.1, 8.9, 10.2, 10.8, 11.0, 10.5, 9.2, 7.2, 5.3, 3.2, *_LATE]
 _SUNDAY = [*_EARLY, 2.2, 4.7, 7.5, 9.6, 11.1, 12.0, 11.9, 11.0, 8.9, 6.5, 4.2, 2.3, *_LATE]
 _BY_HOUR = np.array([_MON_THU] * 5 + [_SATURDAY, _SUNDAY])
-_CUMULATIVE = np.concatenate([np.zeros((7, 1)), np.cumsum(_BY_HOUR, axis=1) / _BY_HOUR.sum(axis=1)[:, None]], axis=1)
 # Week share Monday to Sunday, same source, relative to the mean day.
 _WEEK = np.array([13.1, 13.1, 13.9, 14.9, 16.9, 15.5, 12.6]) * 7 / 100
+# Residual CV of the hours, same source: 0.06.
+_HOUR_EFFECT = 0.06
+# Day effects are independent 2.5 days apart: a correlation of about 0.69 with the next day's, as the source has it.
+_DAY_EFFECT_MS = 5 * DAY_MS // 2
 # Dwell: lognormal, median 15 min, sigma 0.89 (Euclid: 14.8 to 17.1 min, 0.89 to 0.92).
 _DWELL_MEDIAN_MS, _DWELL_SIGMA = 15 * 60_000, 0.89
-_DAY_EFFECT_CV = 0.15
+_RAIN_KEEPS_AWAY = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class Visits:
-    """The visits of one local day at one shop; instants in ms since 1970 UTC, in the order of the entries."""
+    """The visits of one local day at some shops, shop by shop in the order of the entries; one entry a visit."""
 
+    shops: Ints
+    """Position of the shop."""
     entries_ms: Ints
+    """Instants in ms since 1970 UTC."""
     exits_ms: Ints
-    customers: tuple[NDArray[np.uint64], NDArray[np.uint64]]
-    """Two halves of each customer's 128-bit id."""
+    numbers: Ints
+    """What the visit's further randomness is drawn by, with the shop's key and the day."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shop:
-    """One door that is counted."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Shops:
+    """Doors that are counted; arrays have one entry a door."""
 
-    key: int
-    """Stable hash of the counter at its door."""
-    site: int
+    keys: NDArray[np.uint64]
+    """Stable hash of the counter at the door."""
+    sites: Ints
     daily_customers: float
     """On an average day."""
     variation: float
-    """Relative spread of the day's total, by which the usual day effect is scaled; 0 for none."""
+    """Relative spread of the day's total; 0 for none."""
     fixed_total: bool = False
     """Exactly `daily_customers` every day."""
+    holidays: tuple[tuple[int, int], ...] = ()
+    """Month and day."""
+    holiday_level: float = 1.0
+    """Share of the usual visitors who come on a holiday."""
 
     def totals(self, world: World, days: Ints) -> Ints:
-        """Visits of each local day (days since 1970-01-01)."""
+        """Visits of each shop (rows) on each local day (columns; days since 1970-01-01)."""
         if self.fixed_total:
-            return np.full(len(days), round(self.daily_customers), dtype=np.int64)
+            return np.full((len(self.keys), len(days)), round(self.daily_customers), dtype=np.int64)
         noon = days * DAY_MS + DAY_MS // 2
-        effect = np.exp(self.variation * smooth(world.seed, "shop/day", self.key, noon, 3 * DAY_MS))
-        sites = np.full(len(days), self.site, dtype=np.int64)
-        rain = 1 - 0.2 * weather(world, sites, noon).rain
-        mean = self.daily_customers * _WEEK[(days + 3) % 7] * effect * rain
-        return poisson(draw(world.seed, "shop/total", self.key, days), mean)
+        places = np.arange(len(world.sites))
+        rain = weather(world, np.repeat(places, len(days)), np.tile(noon, len(places))).rain
+        at_site = _WEEK[(days + 3) % 7] * self._holiday(days) * (1 - _RAIN_KEEPS_AWAY * rain.reshape(-1, len(days)))
+        effect = np.exp(self.variation * smooth(world.seed, "shop/day", self.keys[:, None], noon, _DAY_EFFECT_MS))
+        mean = self.daily_customers * at_site[self.sites] * effect
+        return poisson(draw(world.seed, "shop/total", self.keys[:, None], days), mean)
 
     def visits(self, world: World, day: int) -> Visits:
         """Every visit of a local day; all end before midnight."""
-        count = int(self.totals(world, np.array([day]))[0])
-        number = np.arange(count)
-        weekday = (day + 3) % 7
-        quantile = uniform(draw(world.seed, "shop/entry", self.key, day, number))
-        moment = np.interp(quantile, _CUMULATIVE[weekday], np.arange(25)) * HOUR_MS
-        dwell = _DWELL_MEDIAN_MS * np.exp(_DWELL_SIGMA * normal(draw(world.seed, "shop/dwell", self.key, day, number)))
-        entry = np.minimum(moment.astype(np.int64), DAY_MS - 120_000)
-        leave = np.minimum(entry + dwell.astype(np.int64), DAY_MS - 1000)
-        order = np.argsort(entry, kind="stable")
-        local: LocalTime = world.local[self.site]
-        start = int(local.day_starts_ms(np.array([day]))[0])
-        ids = (draw(world.seed, "shop/customer/a", self.key, day, number)[order],
-               draw(world.seed, "shop/customer/b", self.key, day, number)[order])  # fmt: skip
-        return Visits(start + entry[order], start + leave[order], ids)
+        counts = self.totals(world, np.array([day]))[:, 0]
+        shops = np.repeat(np.arange(len(counts)), counts)
+        numbers = np.arange(len(shops)) - np.repeat(np.cumsum(counts) - counts, counts)
+        keys = self.keys[shops]
+        moment = self._quantile(world, day, shops, uniform(draw(world.seed, "shop/entry", keys, day, numbers)))
+        dwell = _DWELL_MEDIAN_MS * np.exp(_DWELL_SIGMA * normal(draw(world.seed, "shop/dwell", keys, day, numbers)))
+        starts, ends = np.array([zone.day_starts_ms(np.array([day, day + 1])) for zone in world.local]).T
+        # A day on which clocks change is an hour shorter or longer, and its visits are spread over what it has.
+        length = (ends - starts)[self.sites[shops]]
+        entry = np.minimum((moment * (length / 24)).astype(np.int64), length - 120_000)
+        leave = np.minimum(entry + dwell.astype(np.int64), length - 1000)
+        order = np.argsort(shops * 2 * DAY_MS + entry, kind="stable")
+        start = starts[self.sites[shops]]  # shops are ascending, so their order is not touched
+        return Visits(shops, start + entry[order], start + leave[order], numbers[order])
+
+    def _quantile(self, world: World, day: int, shops: Ints, quantile: Floats) -> Floats:
+        """Hour of the day before which this share of a shop's visitors comes."""
+        middle = day * DAY_MS + np.arange(24) * HOUR_MS + HOUR_MS // 2
+        effect = np.exp(_HOUR_EFFECT * smooth(world.seed, "shop/hour", self.keys[:, None], middle, HOUR_MS))
+        by_hour = _BY_HOUR[(day + 3) % 7] * effect
+        cumulative = np.zeros((len(by_hour), 25))
+        for edge in range(24):
+            cumulative[:, edge + 1] = cumulative[:, edge] + by_hour[:, edge]
+        cumulative /= cumulative[:, -1:].copy()
+        hour = np.zeros(len(shops), dtype=np.int64)
+        for edge in range(1, 24):
+            hour += quantile >= cumulative[shops, edge]
+        low, high = cumulative[shops, hour], cumulative[shops, hour + 1]
+        return np.asarray(hour + (quantile - low) / (high - low))
+
+    def _holiday(self, days: Ints) -> Floats:
+        dates = days.astype("datetime64[D]")
+        months = dates.astype("datetime64[M]")
+        month, of_month = months.astype(np.int64) % 12 + 1, (dates - months).astype(np.int64) + 1
+        is_holiday = np.zeros(len(days), dtype=np.bool_)
+        for when in self.holidays:
+            is_holiday |= (month == when[0]) & (of_month == when[1])
+        return np.where(is_holiday, self.holiday_level, 1.0)

@@ -1,7 +1,7 @@
 """A place where devices stand, and its local time."""
 
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
@@ -33,6 +33,8 @@ class Site(Config):
     longitude: float = Field(ge=-180, le=180)
     altitude_m: float = Field(default=50, ge=-430, le=9000)
     timezone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
+    climate: Literal["temperate", "mediterranean", "desert", "tropical", "subarctic"] = "temperate"
+    """What the weather outdoors is like; by the latitude, the seasons are the south's in the south."""
 
 
 class LocalTime:

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from edgefleet.cli import bridge, demo, ingest, run, schema, verify, watch
+from edgefleet.cli import bridge, demo, generate, ingest, plot, run, schema, verify, watch
 from edgewire.errors import EdgefleetError
 
 app = typer.Typer(
@@ -20,6 +20,8 @@ app = typer.Typer(
 )
 app.command("demo")(demo.command)
 app.command("run")(run.command)
+app.command("generate")(generate.command)
+app.command("plot")(plot.command)
 app.add_typer(bridge.app, name="bridge")
 app.command("ingest")(ingest.command)
 app.command("verify")(verify.command)
@@ -32,5 +34,5 @@ def main() -> None:
     try:
         app()
     except EdgefleetError as error:
-        print(f"edgefleet: {error}", file=sys.stderr)  # noqa: T201
+        typer.echo(f"edgefleet: {error}", err=True)
         sys.exit(error.exit_code)

@@ -2,7 +2,9 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Coroutine
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -46,3 +48,41 @@ async def until_signal(work: Callable[[asyncio.Event], Awaitable[Result]]) -> Re
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal, number)
     return await work(stop)
+
+
+class StopFlag:
+    """Set by SIGINT and SIGTERM, for work that is not on an event loop; calling it says whether it is set."""
+
+    def __init__(self) -> None:
+        self._stopped = False
+
+    def __call__(self) -> bool:
+        return self._stopped
+
+    def set(self) -> None:
+        """Ask the work to end."""
+        self._stopped = True
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep; returns at once, and True, when the work is to end."""
+        deadline = time.monotonic() + seconds
+        while not self._stopped and (left := deadline - time.monotonic()) > 0:
+            time.sleep(min(left, 0.05))
+        return self._stopped
+
+    @classmethod
+    @contextmanager
+    def on_signals(cls) -> "Iterator[StopFlag]":
+        """A flag for the length of the block; the second signal ends the process at once."""
+        flag = cls()
+
+        def on_signal(number: int, _frame: object) -> None:
+            flag.set()
+            signal.signal(number, before[signal.Signals(number)])
+
+        before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield flag
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

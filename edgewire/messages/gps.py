@@ -30,3 +30,5 @@ class GpsPosition(Measurement):
     """Supply voltage in volts."""
     signal_dbm: Annotated[int, Field(ge=-150, le=0)] | None = None
     """Received signal strength of the modem in dBm."""
+    nmea: list[str] | None = None
+    """The epoch as NMEA 0183 sentences, where the unit passes them on."""

@@ -37,3 +37,5 @@ class TrafficEvent(Measurement):
     inter_arrival_stats: InterArrivalStats
     traffic_density_score: Annotated[float, Field(ge=0, le=1)]
     """0 = empty road, 1 = jam density."""
+    confidence: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Average score of the detections; null when there were none."""

@@ -1,7 +1,7 @@
 """Real Mosquitto, Kafka and PostgreSQL for the tests: what the environment names, else processes on free ports.
 
-`MQTT_URL`, `KAFKA_BOOTSTRAP_SERVERS` and `POSTGRES_URL` name running ones. Where a service cannot be had, its tests are skipped with
-a sentence that says how to get it; with EDGEFLEET_REQUIRE_SERVICES=1, as in CI, they fail.
+`MQTT_URL`, `KAFKA_BOOTSTRAP_SERVERS` and `POSTGRES_URL` name running ones. Where a service cannot be had, its tests are
+skipped with a sentence that says how to get it; with EDGEFLEET_REQUIRE_SERVICES=1, as in CI, they fail.
 """
 
 import os

@@ -55,7 +55,17 @@ class PostgresProcess(Server):
             self.folder.mkdir(mode=0o700)
             if self._as_account:
                 shutil.chown(self.folder, _ACCOUNT)
-            command = [*self._as_account, self._initdb, "-D", self._data, "-U", "edgefleet", "-A", "trust", "-N"]
+            command: list[str | Path] = [
+                *self._as_account,
+                self._initdb,
+                "-D",
+                self._data,
+                "-U",
+                "edgefleet",
+                "-A",
+                "trust",
+                "-N",
+            ]
             made = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd="/")
             if made.returncode != 0:
                 raise ServiceUnavailable(f"PostgreSQL could not make its database: {made.stderr.strip()[-1000:]}")
@@ -75,7 +85,8 @@ def _programs() -> Path:
     found = str(versions[-1]) if versions else shutil.which("initdb")
     if not found:
         raise ServiceUnavailable(
-            "a PostgreSQL for the tests needs `initdb`: `apt-get install postgresql`, or name a running one in POSTGRES_URL"
+            "a PostgreSQL for the tests needs `initdb`: `apt-get install postgresql`, "
+            "or name a running one in POSTGRES_URL"
         )
     return Path(found).parent
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.world.noise import fractal, smooth
-from devices.world.rng import draw, normal, poisson, uniform
+from devices.world.noise import fields, fractal, smooth
+from devices.world.rng import coarse_normals, draw, further, normal, poisson, uniform
 
 MANY = np.arange(50_000)
 
@@ -22,6 +22,18 @@ def test_normals_are_standard() -> None:
     assert abs(values.mean()) < 0.025
     assert abs(values.std() - 1) < 0.025
     assert abs((np.abs(values) < 1.96).mean() - 0.95) < 0.006
+
+
+def test_coarse_normals_are_standard_and_four_of_a_draw_are_independent() -> None:
+    four = np.array([coarse_normals(draw(1, "test", MANY), place) for place in range(4)])
+    assert np.abs(four.mean(axis=1)).max() < 0.025
+    assert four.std(axis=1) == pytest.approx(1, abs=0.025)
+    assert (np.abs(four) > 3).mean() == pytest.approx(0.0027, abs=0.0006)
+    assert np.abs(np.corrcoef(four) - np.eye(4)).max() < 0.025
+
+
+def test_a_draw_can_be_continued() -> None:
+    assert (further(draw(1, "test", MANY), 7, MANY) == draw(1, "test", MANY, 7, MANY)).all()
 
 
 @pytest.mark.parametrize("mean", [0.1, 3.0, 40.0, 500.0])
@@ -64,3 +76,21 @@ def test_noise_forgets_after_its_period() -> None:
     now, next_cell, soon = (smooth(3, "test", entities, np.full(4000, time), 60_000) for time in (0, 120_000, 6_000))
     assert abs(np.corrcoef(now, next_cell)[0, 1]) < 0.06
     assert np.corrcoef(now, soon)[0, 1] > 0.9
+
+
+def test_fields_have_unit_variance_wherever_they_are_looked_at() -> None:
+    spread = np.arange(4000) * 7.0
+    for offset in (0.0, 0.3, 0.5):
+        values = fields(3, "test", spread + offset, spread - offset, np.full(4000, 10**12), np.array([60_000, 900_000]))
+        assert values.shape == (2, 4000)
+        assert values.std(axis=1) == pytest.approx(1, abs=0.06)
+        assert abs(np.corrcoef(values)[0, 1]) < 0.06
+
+
+def test_fields_change_smoothly_over_place_and_time() -> None:
+    near = np.arange(1000) / 500
+    for x, y, when in ((near, 0 * near, 0), (0 * near, near, 0), (0 * near, 0 * near, 1)):
+        times = 10**12 + when * (near * 60_000).astype(np.int64)
+        walks = np.concatenate([fields(seed, "test", x, y, times, np.array([60_000])) for seed in range(20)])
+        assert np.abs(np.diff(walks)).max() < 0.2
+        assert walks.std(axis=1).mean() > 0.3

@@ -1,0 +1,19 @@
+"""The timeline without a broker: into files, a database, an HTTP service or Kafka."""
+
+from devices.export.base import BatchTarget, ExportError, Target, Window
+from devices.export.checkpoint import Checkpoint, fingerprint
+from devices.export.job import Progress, Span, export
+from devices.export.live import stream
+
+__all__ = [
+    "BatchTarget",
+    "Checkpoint",
+    "ExportError",
+    "Progress",
+    "Span",
+    "Target",
+    "Window",
+    "export",
+    "fingerprint",
+    "stream",
+]

@@ -1,0 +1,97 @@
+"""What a target of an export is, and the windows of messages it is given."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+
+from devices.timeline import Batch, Table, Timeline
+from edgewire.errors import EdgefleetError
+
+State = Mapping[str, Any]
+"""What a target needs to go on from a window's end, as JSON has it."""
+
+
+class ExportError(EdgefleetError):
+    """An export cannot begin, or cannot go on; says what to do."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """The messages due in [from_ms, to_ms), at most `limit` of them, in the form a target asks for."""
+
+    timeline: Timeline
+    from_ms: int
+    to_ms: int
+    limit: int | None = None
+    clean: bool = False
+    """Whether messages say, beside what a fault made of a field, what it would be without."""
+
+    @cached_property
+    def batch(self) -> Batch:
+        """As payloads, in the order of due time, device id and seq."""
+        batch = self.timeline.batch(self.from_ms, self.to_ms, clean=self.clean)
+        return batch if self.limit is None or len(batch) <= self.limit else rows_of(batch, slice(self.limit))
+
+    @cached_property
+    def tables(self) -> list[Table]:
+        """As columns, each table in the order of due time, device id and seq."""
+        tables = self.timeline.tables(self.from_ms, self.to_ms, clean=self.clean)
+        ordered = [table.rows(self.timeline.order(table.times, table.positions, table.seqs)) for table in tables]
+        total = sum(len(table.times) for table in tables)
+        return ordered if self.limit is None or total <= self.limit else self._first(ordered, self.limit)
+
+    @property
+    def last_ms(self) -> int:
+        """When the last of its messages is due; `from_ms` where it has none."""
+        if "batch" in self.__dict__:
+            return max(self.batch.due_ms, default=self.from_ms)
+        return max((int(table.times[-1]) for table in self.tables), default=self.from_ms)
+
+    def _first(self, tables: list[Table], limit: int) -> list[Table]:
+        """The first rows of all tables together."""
+        owner = np.repeat(np.arange(len(tables)), [len(table.times) for table in tables])
+        times, positions, seqs = (
+            np.concatenate([getattr(table, name) for table in tables]) for name in ("times", "positions", "seqs")
+        )
+        counts = np.bincount(owner[self.timeline.order(times, positions, seqs)[:limit]], minlength=len(tables))
+        return [table.rows(np.arange(count)) for table, count in zip(tables, counts, strict=True) if count]
+
+
+def rows_of(batch: Batch, rows: slice) -> Batch:
+    """Some messages of a batch."""
+    return Batch(*(getattr(batch, field.name)[rows] for field in fields(Batch)))
+
+
+class Target(Protocol):
+    """Where an export goes. The job calls `open` once, `write` window by window, and `finish` or `abandon`."""
+
+    def open(self, state: State | None) -> None:
+        """Get ready; with the `state` of an earlier export, go on behind it, dropping whatever came later."""
+        ...
+
+    def write(self, window: Window) -> int:
+        """Write a window's messages; returns how many."""
+        ...
+
+    def save(self) -> State:
+        """Make durable what was written; the state to go on from."""
+        ...
+
+    def finish(self) -> None:
+        """All is written: make it durable and visible."""
+        ...
+
+    def abandon(self) -> None:
+        """Let go after an interruption; what was saved stays, and can be gone on from."""
+        ...
+
+
+class BatchTarget(Target, Protocol):
+    """A target that takes messages as payloads, so also one by one."""
+
+    def put(self, timeline: Timeline, batch: Batch) -> None:
+        """Write these messages; they have arrived, or are flushed, when this returns."""
+        ...

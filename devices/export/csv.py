@@ -1,0 +1,100 @@
+"""CSV (RFC 4180, UTF-8, LF): the fields of a message as columns, empty where they are null.
+
+Numbers and times have the text that they have in the JSON payload; lists and mappings are JSON in a quoted cell.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from devices.encode import join_rows, json_texts
+from devices.export.base import State
+from devices.export.files import PartialFile
+from devices.export.shapes import HEAD, Column, Shape, Type, Values, head_of, values_of
+from devices.timeline import Table, Timeline
+
+_SPECIAL = (b",", b'"', b"\n", b"\r")
+_TEXTS = (Type.TEXT, Type.TIME)
+
+
+class CsvWriter:
+    """The file of one shape; its header is written with the first messages."""
+
+    def __init__(self, path: Path, shape: Shape) -> None:
+        self._file = PartialFile(path)
+        self._shape = shape
+        self._columns: tuple[Column, ...] | None = None
+
+    def open(self, state: State | None) -> None:
+        self._file.open(state["size"] if state else None)
+        if state and state["columns"]:
+            self._columns = tuple(Column(name, Type(kind), tuple(path)) for name, kind, path in state["columns"])
+
+    def write(self, timeline: Timeline, table: Table) -> None:
+        if self._columns is None:
+            self._begin(self._shape.widened(table).columns)
+        self._file.write(csv_rows(timeline, table, self._columns or ()))
+
+    def save(self) -> dict[str, Any]:
+        columns = [(column.name, column.type.value, column.path) for column in self._columns or ()]
+        return {"size": self._file.sync(), "columns": columns}
+
+    def finish(self) -> None:
+        if self._columns is None:
+            self._begin(self._shape.columns)
+        self._file.complete()
+
+    def abandon(self) -> None:
+        self._file.close()
+
+    def _begin(self, columns: tuple[Column, ...]) -> None:
+        self._columns = columns
+        self._file.write(",".join(column.name for column in columns).encode() + b"\n")
+
+
+def csv_rows(timeline: Timeline, table: Table, columns: Sequence[Column]) -> bytes:
+    """The rows of a table, which begin with `HEAD` as `columns` do."""
+    names, times, boot, seqs = head_of(timeline, table)
+    rows = len(names)
+    parts: list[Sequence[bytes] | bytes] = [
+        [name.encode() for name in names],
+        b",",
+        [time.encode() for time in times],
+        b",%d," % boot,
+        json_texts(seqs).values,
+    ]
+    for column in columns[len(HEAD) :]:
+        values = values_of(column, table)
+        parts.append(b",")
+        parts.append(b"" if values is None else csv_cells(column.type, values))
+    return join_rows([*parts, b"\n"], rows)
+
+
+def csv_cells(kind: Type, values: Values) -> Sequence[bytes]:
+    """The cell of every value of a column."""
+    if kind in _TEXTS:
+        return _text_cells(values.tolist() if isinstance(values, np.ndarray) else values)
+    if kind in (Type.FLOAT, Type.INT, Type.BOOL):
+        texts = json_texts(values).values
+        return texts if isinstance(values, np.ndarray) else [b"" if text == b"null" else text for text in texts]
+    return [b"" if value is None else _quoted(orjson.dumps(value)) for value in values]
+
+
+def _text_cells(values: Sequence[str | None]) -> list[bytes]:
+    known = {value: _text_cell(value) for value in set(values)}
+    return [known[value] for value in values]
+
+
+def _text_cell(value: str | None) -> bytes:
+    if value is None:
+        return b""
+    text = value.encode()
+    # Quoted, an empty text is not the same as null to a database.
+    return _quoted(text) if not text or any(sign in text for sign in _SPECIAL) else text
+
+
+def _quoted(text: bytes) -> bytes:
+    return b'"' + text.replace(b'"', b'""') + b'"'

@@ -1,0 +1,108 @@
+"""The export itself: window after window from the timeline to a target, resumable between any two of them."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from devices.export.base import Target, Window
+from devices.export.checkpoint import Checkpoint
+from devices.timeline import Timeline
+
+WINDOW_ROWS = 50_000
+"""About how many messages are held in memory at once."""
+_MAX_STEP_MS = 366 * 86_400_000
+_SAVE_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Which messages: those due in [from_ms, to_ms), and no more than `records`."""
+
+    from_ms: int
+    to_ms: int
+    records: int | None = None
+    clean: bool = False
+    """See `Window.clean`."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far an export is; `report` is called after every window."""
+
+    records: int = 0
+    resumed: int = 0
+    """How many of them an earlier export had written."""
+    next_ms: int = 0
+    """All messages due before are written."""
+    finished: bool = False
+    report: Callable[["Progress"], None] = field(default=lambda _: None, repr=False)
+
+
+def export(
+    timeline: Timeline,
+    span: Span,
+    target: Target,
+    *,
+    checkpoint: tuple[Path, str] | None,
+    resume: bool = False,
+    window_rows: int = WINDOW_ROWS,
+    stop: Callable[[], bool] = lambda: False,
+    progress: Progress | None = None,
+) -> Progress:
+    """Write all messages of a span; returns how far it came, which is not the end only if `stop` said so.
+
+    `checkpoint` is the sidecar file and the fingerprint of this export, None where a target cannot be gone on with.
+    """
+    progress = progress or Progress()
+    path, mark = checkpoint or (None, "")
+    saved = Checkpoint.load(path, mark) if resume and path else None
+    at, step = (saved.next_ms, saved.step_ms) if saved else (span.from_ms, _first_step(timeline, window_rows))
+    progress.records = progress.resumed = saved.records if saved else 0
+
+    def save() -> None:
+        if path:
+            Checkpoint(mark, at, step, progress.records, dict(target.save())).save(path)
+
+    try:
+        target.open(saved.target if saved else None)
+        # From the first moment on, so that also an export that fails in its first second can be gone on with.
+        save()
+        saved_at = time.monotonic()
+        while at < span.to_ms and progress.records != span.records and not stop():
+            limit = None if span.records is None else span.records - progress.records
+            window = Window(timeline, at, min(at + step, span.to_ms), limit, span.clean)
+            rows = target.write(window)
+            at, step = window.to_ms, next_step(step, rows, window_rows)
+            progress.records += rows
+            is_cut = progress.records == span.records
+            progress.next_ms = window.last_ms + 1 if is_cut else at
+            progress.report(progress)
+            if time.monotonic() - saved_at >= _SAVE_EVERY_S:
+                save()
+                saved_at = time.monotonic()
+        progress.finished = at >= span.to_ms or progress.records == span.records
+        if progress.finished:
+            target.finish()
+            if path:
+                path.unlink(missing_ok=True)
+        else:
+            save()
+    finally:
+        if not progress.finished:
+            target.abandon()
+    return progress
+
+
+def next_step(step_ms: int, rows: int, wanted: int) -> int:
+    """How long the next window should be, after one of `step_ms` had so many rows.
+
+    It depends on the messages alone, so that an export that is gone on with has the same windows.
+    """
+    grown = step_ms * wanted / rows if rows else step_ms * 4
+    return round(min(max(grown, step_ms / 4, 1), step_ms * 4, _MAX_STEP_MS))
+
+
+def _first_step(timeline: Timeline, window_rows: int) -> int:
+    rate = max(timeline.rate_per_s, 1e-6)
+    return max(1, min(round(window_rows / rate * 1000), _MAX_STEP_MS))

@@ -1,0 +1,67 @@
+"""JSON Lines: one payload a line, the bytes that a live run publishes."""
+
+from pathlib import Path
+from typing import BinaryIO
+
+from devices.export.base import State, Window
+from devices.export.files import PartialFile
+from devices.timeline import Batch, Timeline
+
+
+class JsonlFile:
+    """All kinds in one file, in the order of due time, device id and seq."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = PartialFile(path)
+
+    def open(self, state: State | None) -> None:
+        self._file.open(state["size"] if state else None)
+
+    def write(self, window: Window) -> int:
+        self.put(window.timeline, window.batch)
+        return len(window.batch)
+
+    def put(self, timeline: Timeline, batch: Batch) -> None:
+        self._file.write(lines(batch))
+
+    def save(self) -> State:
+        return {"size": self._file.sync()}
+
+    def finish(self) -> None:
+        self._file.complete()
+
+    def abandon(self) -> None:
+        self._file.close()
+
+
+class JsonlPipe:
+    """To an open pipe or terminal; what is written is gone, so it cannot be gone on with."""
+
+    def __init__(self, pipe: BinaryIO) -> None:
+        self._pipe = pipe
+
+    def open(self, state: State | None) -> None:
+        assert state is None, "a pipe has no state to go on from"
+
+    def write(self, window: Window) -> int:
+        self.put(window.timeline, window.batch)
+        return len(window.batch)
+
+    def put(self, timeline: Timeline, batch: Batch) -> None:
+        self._pipe.write(lines(batch))
+        self._pipe.flush()
+
+    def save(self) -> State:
+        self._pipe.flush()
+        return {}
+
+    def finish(self) -> None:
+        self._pipe.flush()
+
+    def abandon(self) -> None:
+        """Nothing is held."""
+
+
+def lines(batch: Batch) -> bytes:
+    """The payloads as NDJSON."""
+    return b"".join([payload + b"\n" for payload in batch.payload])

@@ -1,0 +1,148 @@
+"""Kafka: each message to its topic of the contract, with the key and the headers that the bridge gives it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from devices.export.base import ExportError, State, Window
+from devices.export.shapes import Shape, event_types, shapes_of
+from devices.timeline import Batch, Device, Timeline
+from edgewire.messages import Channel
+
+Headers = list[tuple[str, str | bytes | None]]
+
+_TIMEOUT_S = 10.0
+_DELIVERY_TIMEOUT_MS = 120_000
+_QUEUED = 200_000
+
+
+class KafkaTopics:
+    """Produces with acknowledgement by all replicas; what is saved has arrived."""
+
+    def __init__(self, timeline: Timeline, bootstrap_servers: str) -> None:
+        self._servers = bootstrap_servers
+        self._shapes = shapes_of(timeline)
+        self._producer: Producer | None = None
+        self._fault: KafkaError | None = None
+        self._routes = {(shape.kind, shape.message.channel): self._route(shape) for shape in self._shapes}
+        self._heads: dict[tuple[int, Channel], Headers] = {}
+
+    def open(self, state: State | None) -> None:
+        """Makes the topics that are missing; raises `ExportError` where no broker answers."""
+        properties: dict[str, Any] = {"bootstrap.servers": self._servers, "log_level": 0}
+        try:
+            self._make_topics(AdminClient(properties))
+        except KafkaException as error:
+            raise self._failure(error.args[0]) from None
+        self._producer = Producer(
+            properties
+            | {
+                "partitioner": "murmur2_random",  # as Java's, so that a key is in the same partition whoever wrote it
+                "enable.idempotence": True,
+                "message.timeout.ms": _DELIVERY_TIMEOUT_MS,
+                "linger.ms": 5,
+                "compression.type": "lz4",
+                "queue.buffering.max.messages": _QUEUED,
+            }
+        )
+
+    def write(self, window: Window) -> int:
+        self._produce(window.timeline, window.batch)
+        return len(window.batch)
+
+    def put(self, timeline: Timeline, batch: Batch) -> None:
+        self._produce(timeline, batch)
+        self._flush()
+
+    def save(self) -> State:
+        self._flush()
+        return {}
+
+    def finish(self) -> None:
+        self._flush()
+        self._producer = None
+
+    def abandon(self) -> None:
+        if self._producer:
+            self._producer.purge()
+            self._producer.flush(1.0)
+            self._producer = None
+
+    def _make_topics(self, admin: AdminClient) -> None:
+        """Make those that are missing, with as many partitions and replicas as the cluster gives by default."""
+        found = admin.list_topics(timeout=_TIMEOUT_S)
+        missing = sorted({shape.message.kafka_topic for shape in self._shapes} - found.topics.keys())
+        # librdkafka's mock cluster has no controller; it makes a topic when it is asked for it, as some real ones do.
+        if missing and found.controller_id in found.brokers:
+            for made in admin.create_topics([NewTopic(topic, -1, -1) for topic in missing]).values():
+                try:
+                    made.result(_TIMEOUT_S)
+                except KafkaException as error:
+                    if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                        raise
+        else:
+            for topic in missing:
+                admin.list_topics(topic, timeout=_TIMEOUT_S)
+
+    def _produce(self, timeline: Timeline, batch: Batch) -> None:
+        producer = self._producer
+        assert producer is not None, "the target is not open"
+        rows = zip(batch.device, batch.seq, batch.channel, batch.payload, strict=True)
+        for position, seq, channel, payload in rows:
+            device = timeline.devices[position]
+            topic = self._routes[device.kind, channel](payload)
+            message_id = f"{device.device_id}:{timeline.boot}:{seq}"
+            headers = self._headers(position, device, channel, message_id, payload)
+            while True:
+                try:
+                    producer.produce(topic, payload, device.device_id, headers=headers, on_delivery=self._delivered)
+                    break
+                except BufferError:
+                    producer.poll(0.1)
+                    self._check()
+        producer.poll(0)
+        self._check()
+
+    def _flush(self) -> None:
+        assert self._producer is not None, "the target is not open"
+        while self._producer.flush(1.0):
+            self._check()
+        self._check()
+
+    def _delivered(self, error: KafkaError | None, _message: object) -> None:
+        self._fault = self._fault or error
+
+    def _check(self) -> None:
+        if self._fault:
+            raise self._failure(self._fault)
+
+    def _failure(self, error: KafkaError) -> ExportError:
+        return ExportError(f"Kafka at {self._servers}: {error.str()}")
+
+    def _headers(self, position: int, device: Device, channel: Channel, message_id: str, payload: bytes) -> Headers:
+        head = self._heads.get((position, channel))
+        if head is None:
+            head = self._heads[position, channel] = [
+                ("content-type", b"application/json"),
+                ("ce_specversion", b"1.0"),
+                ("ce_type", f"edge.{device.kind}.{channel.value}".encode()),
+                ("ce_source", f"/edge/{device.site}/{device.kind}/{device.device_id}".encode()),
+            ]
+        measured = payload.partition(b'"timestamp":"')[2].partition(b'"')[0]
+        return [*head, ("ce_id", message_id.encode()), ("ce_time", measured)]
+
+    def _route(self, shape: Shape) -> Callable[[bytes], str]:
+        """Topic of a payload of this kind and channel."""
+        same = [
+            other
+            for other in self._shapes
+            if other.kind == shape.kind and other.message.channel is shape.message.channel
+        ]
+        if len(same) == 1:
+            return lambda _: shape.message.kafka_topic
+        topics = {name: other.message.kafka_topic for other in same for name in event_types(other.message)}
+        return lambda payload: topics[orjson.loads(payload)["event_type"]]

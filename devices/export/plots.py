@@ -1,0 +1,247 @@
+"""Pictures of a recording: series a device with the times of faults shaded, daily profiles, a map of tracks."""
+
+import base64
+import html
+import io
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import matplotlib.dates
+import numpy as np
+import orjson
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import Formatter, Locator
+
+from devices.export.base import ExportError
+from devices.export.recording import Recording, Series
+
+_MOST_LINES = 8
+_MOST_TRACKS = 40
+_FIELDS = {
+    "temperature_c": "temperature (°C)",
+    "humidity": "relative humidity (%)",
+    "pressure_hpa": "pressure (hPa)",
+    "vehicle_count": "vehicles an interval",
+    "avg_speed": "mean speed (km/h)",
+    "speed_kmh": "speed (km/h)",
+    "speed_mph": "speed (mph)",
+    "occupancy": "people inside",
+}
+_PROFILES = {
+    "traffic": ("vehicle_count", "vehicles an hour and camera"),
+    "people": ("entries", "entries an hour and door"),
+}
+_DATE_FORMATTER: Callable[[Locator], Formatter] = matplotlib.dates.ConciseDateFormatter
+_FAULT = "#d62728"
+_LONG_GAP = 3.0
+"""In usual intervals: a longer silence is a gap in the line."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaultWindow:
+    """When a fault was there, from the labels of a run or an export."""
+
+    device_id: str
+    type: str
+    fields: tuple[str, ...]
+    start_ms: int
+    end_ms: int | None
+
+
+Panel = Callable[[Axes], None]
+
+
+def read_labels(path: Path) -> list[FaultWindow]:
+    """The windows in a labels file; raises `ExportError` where it is none."""
+    try:
+        rows = [orjson.loads(line) for line in path.read_bytes().splitlines()]
+        return [
+            FaultWindow(row["device_id"], row["type"], tuple(row["fields"]), row["start_ms"], row["end_ms"])
+            for row in rows
+        ]
+    except OSError as error:
+        raise ExportError(f"{path}: cannot be read: {error.strerror}") from None
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise ExportError(f"{path}: is no labels file: {error!r}") from None
+
+
+def draw(recording: Recording, title: str, faults: Sequence[FaultWindow] = ()) -> Figure:
+    """All panels that a recording has data for, one below the other; raises `ExportError` where it has none."""
+    panels = [*_series_panels(recording, faults), *_profile_panels(recording), *_map_panels(recording)]
+    if not panels:
+        raise ExportError(f"{title}: has no readings to draw")
+    heights = [height for height, _ in panels]
+    figure = Figure(figsize=(11, sum(heights)), layout="constrained")
+    figure.suptitle(title, x=0.01, ha="left", fontsize="large")
+    axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for axis, (_, panel) in zip(axes, panels, strict=True):
+        panel(axis)
+    return figure
+
+
+def save(figure: Figure, path: Path, title: str) -> None:
+    """Write a .png, or an .html page with the picture in it; raises `ExportError` where the file cannot be written."""
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=110)
+    content = picture.getvalue()
+    if path.suffix == ".html":
+        said = html.escape(title)
+        image = base64.b64encode(content).decode()
+        content = (
+            f'<!doctype html>\n<html lang="en"><meta charset="utf-8"><title>{said}</title>\n'
+            f'<body><img alt="{said}" style="max-width:100%" src="data:image/png;base64,{image}"></body></html>\n'
+        ).encode()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except OSError as error:
+        raise ExportError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def _series_panels(recording: Recording, faults: Sequence[FaultWindow]) -> list[tuple[float, Panel]]:
+    panels: list[tuple[float, Panel]] = []
+    for kind, devices in recording.kinds.items():
+        # Devices with a fault first: they are what one looks for.
+        faulty = {fault.device_id for fault in faults}
+        chosen = sorted(devices, key=lambda name: (name not in faulty, name))[:_MOST_LINES]
+        for name in (name for name in _FIELDS if any(name in series.values for series in devices.values())):
+            shown = {device: devices[device] for device in sorted(chosen)}
+            heading = f"{kind}: {len(shown)} of {len(devices)} devices" if len(shown) < len(devices) else kind
+            windows = [
+                fault for fault in faults if fault.device_id in shown and (not fault.fields or name in fault.fields)
+            ]
+            panels.append((2.4, _series_panel(heading, name, shown, windows)))
+    return panels
+
+
+def _series_panel(heading: str, name: str, devices: dict[str, Series], faults: Sequence[FaultWindow]) -> Panel:
+    def panel(axis: Axes) -> None:
+        first = min(series.times[0] for series in devices.values())
+        last = max(series.times[-1] for series in devices.values())
+        for device, series in devices.items():
+            times, values = _with_gaps(series, name)
+            axis.plot(times, values, linewidth=0.9, label=device, marker="." if len(series.times) < 50 else None)
+        for fault in faults:
+            begin, end = max(fault.start_ms, first), min(last if fault.end_ms is None else fault.end_ms, last)
+            if begin < end:
+                axis.axvspan(_date(begin), _date(end), color=_FAULT, alpha=0.15, linewidth=0)
+                axis.annotate(
+                    f"{fault.type} {fault.device_id}",
+                    (_date(begin), 0.97),
+                    xycoords=("data", "axes fraction"),
+                    fontsize="x-small",
+                    color=_FAULT,
+                    va="top",
+                )
+        axis.set_title(heading, loc="left", fontsize="small")
+        axis.set_ylabel(_FIELDS[name], fontsize="small")
+        axis.grid(alpha=0.25)
+        axis.xaxis_date()
+        locator = axis.xaxis.get_major_locator()
+        axis.xaxis.set_major_formatter(_DATE_FORMATTER(locator))
+        axis.legend(loc="center left", bbox_to_anchor=(1.005, 0.5), fontsize="x-small", frameon=False)
+
+    return panel
+
+
+def _with_gaps(series: Series, name: str) -> tuple[list[float], list[float]]:
+    """The points of a line, with a break at every null and where the device was silent."""
+    steps = np.diff(series.times)
+    usual = float(np.median(steps)) if len(steps) else math.inf
+    times: list[float] = []
+    values: list[float] = []
+    for number, (time_ms, value) in enumerate(zip(series.times, series.values[name], strict=True)):
+        if number and steps[number - 1] > _LONG_GAP * usual:
+            times.append(_date(time_ms - 1))
+            values.append(math.nan)
+        times.append(_date(time_ms))
+        values.append(math.nan if value is None else value)
+    return times, values
+
+
+def _profile_panels(recording: Recording) -> list[tuple[float, Panel]]:
+    return [
+        (2.6, _profile_panel(kind, name, label, list(recording.kinds[kind].values())))
+        for kind, (name, label) in _PROFILES.items()
+        if kind in recording.kinds
+    ]
+
+
+def _profile_panel(kind: str, name: str, label: str, devices: Sequence[Series]) -> Panel:
+    """Means by hour of day, of working days and of weekends; hours that were seen in part do not count."""
+    sums: dict[tuple[bool, int], list[float]] = {}
+    for series in devices:
+        hours: dict[int, float] = {}
+        for time_ms, value in zip(series.times, series.values[name], strict=True):
+            # A reading counts what came before it.
+            hour = (time_ms - 1) // 3_600_000
+            hours[hour] = hours.get(hour, 0.0) + (value or 0.0)
+        seen = [
+            hour
+            for hour in hours
+            if series.times[0] <= hour * 3_600_000 + 60_000 and (hour + 1) * 3_600_000 <= series.times[-1] + 60_000
+        ]
+        for hour in seen or hours:
+            is_weekend = datetime.fromtimestamp(hour * 3600, UTC).weekday() >= 5
+            sums.setdefault((is_weekend, hour % 24), []).append(hours[hour])
+
+    def panel(axis: Axes) -> None:
+        for is_weekend, text, shift in ((False, "Monday to Friday", -0.2), (True, "Saturday and Sunday", 0.2)):
+            found = {hour: float(np.mean(values)) for (weekend, hour), values in sums.items() if weekend is is_weekend}
+            if found:
+                axis.bar([hour + shift for hour in found], list(found.values()), width=0.4, label=text)
+        axis.set_title(f"{kind}: by hour of day (UTC)", loc="left", fontsize="small")
+        axis.set_ylabel(label, fontsize="small")
+        axis.set_xlim(-0.6, 23.6)
+        axis.set_xticks(range(0, 24, 3), [f"{hour:02d}:00" for hour in range(0, 24, 3)])
+        axis.grid(alpha=0.25, axis="y")
+        axis.legend(fontsize="x-small", frameon=False)
+
+    return panel
+
+
+def _map_panels(recording: Recording) -> list[tuple[float, Panel]]:
+    """A map a region: vehicles of sites that are far from each other would be dots on one map."""
+    regions: dict[tuple[int, int], dict[str, tuple[list[float], list[float]]]] = {}
+    for kind in ("gps", "telematics"):
+        if kind == "telematics" and "gps" in recording.kinds:
+            continue  # the same vehicles
+        for device, series in recording.kinds.get(kind, {}).items():
+            points = [
+                (longitude, latitude)
+                for latitude, longitude in zip(series.values["latitude"], series.values["longitude"], strict=True)
+                if latitude is not None and longitude is not None
+            ]
+            if points:
+                longitudes, latitudes = (list(side) for side in zip(*points, strict=True))
+                region = (round(float(np.median(latitudes))), round(float(np.median(longitudes))))
+                regions.setdefault(region, {})[device] = (longitudes, latitudes)
+    return [(6.0, _map_panel(region, tracks)) for region, tracks in sorted(regions.items())]
+
+
+def _map_panel(region: tuple[int, int], tracks: dict[str, tuple[list[float], list[float]]]) -> Panel:
+    def panel(axis: Axes) -> None:
+        for longitudes, latitudes in list(tracks.values())[:_MOST_TRACKS]:
+            axis.plot(longitudes, latitudes, linewidth=0.7, alpha=0.7)
+            axis.plot(longitudes[-1], latitudes[-1], "k.", markersize=3)
+        axis.set_title(
+            f"tracks of {min(len(tracks), _MOST_TRACKS)} of {len(tracks)} vehicles; a dot is where one was last",
+            loc="left",
+            fontsize="small",
+        )
+        axis.set_xlabel("longitude (°)", fontsize="small")
+        axis.set_ylabel("latitude (°)", fontsize="small")
+        axis.set_aspect(1 / math.cos(math.radians(region[0])), adjustable="datalim")
+        axis.ticklabel_format(useOffset=False)
+        axis.grid(alpha=0.25)
+
+    return panel
+
+
+def _date(time_ms: int) -> float:
+    """A time as matplotlib counts it: days since 1970."""
+    return time_ms / 86_400_000

@@ -1,0 +1,154 @@
+"""PostgreSQL: a table a shape of message, filled by COPY; exporting the same messages again changes nothing."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from devices.export.base import ExportError, State, Window
+from devices.export.csv import csv_rows
+from devices.export.places import place_of
+from devices.export.shapes import Column, Shape, Type, by_shape, shapes_of
+from devices.faults.labels import Label
+from devices.timeline import Table, Timeline
+
+_SQL = {
+    Type.TEXT: "text",
+    Type.FLOAT: "double precision",
+    Type.INT: "bigint",
+    Type.BOOL: "boolean",
+    Type.TIME: "timestamptz",
+    Type.TEXTS: "jsonb",
+    Type.COUNTS: "jsonb",
+    Type.JSON: "jsonb",
+}
+_LABELS_TABLE = """
+    CREATE TABLE IF NOT EXISTS labels (
+        device_id text, kind text, boot bigint, type text, fields text[], parameters jsonb, layer text,
+        start_time timestamptz, end_time timestamptz, first_seq bigint, last_seq bigint, messages bigint,
+        PRIMARY KEY (device_id, boot, type, fields, start_time)
+    )"""
+_ADD_LABEL = """
+    INSERT INTO labels VALUES (
+        %s, %s, %s, %s, %s, %s, %s, to_timestamp(%s / 1000.0), to_timestamp(%s / 1000.0), %s, %s, %s)
+    ON CONFLICT (device_id, boot, type, fields, start_time) DO UPDATE SET
+        first_seq = least(labels.first_seq, excluded.first_seq),
+        last_seq = greatest(labels.last_seq, excluded.last_seq),
+        messages = greatest(labels.messages, excluded.messages)"""
+_KEY = ("device_id", "boot", "seq")
+
+
+class PostgresTables:
+    """Each window is one transaction: a reader never sees half of one."""
+
+    def __init__(self, timeline: Timeline, url: str) -> None:
+        """`url` is postgresql://USER:PASSWORD@HOST:PORT/DATABASE."""
+        self._url = url
+        self._place = f"PostgreSQL at {place_of(url)}"
+        self._shapes = {shape.name: shape for shape in shapes_of(timeline)}
+        self._ready: set[str] = set()
+        self._connection: psycopg.Connection | None = None
+
+    def open(self, state: State | None) -> None:
+        """Makes the tables and columns that are missing; raises `ExportError` where the server cannot be reached."""
+        try:
+            self._connection = psycopg.connect(self._url, connect_timeout=10)
+            with self._connection.transaction():
+                for shape in self._shapes.values():
+                    self._make_table(shape.name, shape.columns)
+        except psycopg.Error as error:
+            raise self._failure(error) from None
+
+    def write(self, window: Window) -> int:
+        try:
+            with self._open.transaction():
+                for shape, table in by_shape(list(self._shapes.values()), window.tables):
+                    self._copy(window.timeline, shape, table)
+        except psycopg.Error as error:
+            raise self._failure(error) from None
+        return sum(len(table.times) for table in window.tables)
+
+    def save(self) -> State:
+        return {}
+
+    def finish(self) -> None:
+        self.abandon()
+
+    def abandon(self) -> None:
+        if self._connection:
+            self._connection.close()
+            self._connection = None
+
+    @property
+    def _open(self) -> psycopg.Connection:
+        assert self._connection is not None, "the target is not open"
+        return self._connection
+
+    def _make_table(self, name: str, columns: Sequence[Column]) -> None:
+        table = sql.Identifier(name)
+        listed = sql.SQL(", ").join(
+            sql.SQL("{} " + _SQL[column.type]).format(sql.Identifier(column.name)) for column in columns
+        )
+        key = sql.SQL(", ").join(map(sql.Identifier, _KEY))
+        self._open.execute(sql.SQL("CREATE TABLE IF NOT EXISTS {} ({}, PRIMARY KEY ({}))").format(table, listed, key))
+        for column in columns:
+            self._open.execute(
+                sql.SQL("ALTER TABLE {} ADD COLUMN IF NOT EXISTS {} " + _SQL[column.type]).format(
+                    table, sql.Identifier(column.name)
+                )
+            )
+
+    def _copy(self, timeline: Timeline, shape: Shape, table: Table) -> None:
+        wide = shape.widened(table)
+        if wide is not shape:
+            self._make_table(wide.name, wide.columns)
+            self._shapes[shape.name] = wide
+        target, staging = sql.Identifier(shape.name), sql.Identifier(f"edgefleet_{shape.name}")
+        if shape.name not in self._ready or wide is not shape:
+            self._open.execute(sql.SQL("DROP TABLE IF EXISTS pg_temp.{}").format(staging))
+            self._open.execute(sql.SQL("CREATE TEMP TABLE {} (LIKE {}) ON COMMIT DELETE ROWS").format(staging, target))
+            self._ready.add(shape.name)
+        names = sql.SQL(", ").join(sql.Identifier(column.name) for column in wide.columns)
+        with (
+            self._open.cursor() as cursor,
+            cursor.copy(sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(staging, names)) as copy,
+        ):
+            copy.write(csv_rows(timeline, table, wide.columns))
+        self._open.execute(
+            sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {} ON CONFLICT DO NOTHING").format(
+                target, names, names, staging
+            )
+        )
+        self._open.execute(sql.SQL("TRUNCATE {}").format(staging))
+
+    def add_labels(self, labels: Iterable[Label]) -> None:
+        """Write the ground truth of what was exported; a label that is there grows where this one reaches further."""
+        try:
+            with psycopg.connect(self._url, connect_timeout=10) as connection, connection.cursor() as cursor:
+                cursor.execute(_LABELS_TABLE)
+                cursor.executemany(_ADD_LABEL, [_label_row(label) for label in labels])
+        except psycopg.Error as error:
+            raise self._failure(error) from None
+
+    def _failure(self, error: psycopg.Error) -> ExportError:
+        said = " ".join(str(error).split())
+        return ExportError(f"{self._place}: {said}")
+
+
+def _label_row(label: Label) -> tuple[Any, ...]:
+    return (
+        label.device_id,
+        label.kind,
+        label.boot,
+        label.type,
+        list(label.fields),
+        Jsonb(label.parameters),
+        label.layer,
+        label.start_ms,
+        label.end_ms,
+        label.first_seq,
+        label.last_seq,
+        label.messages,
+    )

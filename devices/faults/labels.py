@@ -1,0 +1,52 @@
+"""Ground truth: which fault befell which device when, and which of its messages show it."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from edgewire.errors import ConfigError
+
+FILE_NAME = "labels.jsonl"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Label:
+    """One fault at one device, from its true beginning to its true end."""
+
+    device_id: str
+    kind: str
+    boot: int
+    type: str
+    fields: tuple[str, ...]
+    """Of the messages that it changes; empty where whole messages are lost."""
+    parameters: dict[str, Any]
+    """Of the fault, as in the calendar."""
+    layer: str
+    """Where it is: sensor, firmware or transport."""
+    start_ms: int
+    """True time (ms since 1970 UTC), whatever the device's clock says."""
+    end_ms: int | None
+    """Exclusive; None where the fault has no end."""
+    first_seq: int
+    """First message that differs from what it would be without this fault, or is lost by it."""
+    last_seq: int
+    """Last such message; in between there may be messages that do not show the fault."""
+    messages: int
+    """How many there are."""
+
+
+def write_labels(path: Path, labels: Iterable[Label]) -> int:
+    """Write labels as JSON lines; returns how many. Raises `ConfigError` where the file cannot be written."""
+    count = 0
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("wb") as file:
+            for label in labels:
+                file.write(orjson.dumps(asdict(label), option=orjson.OPT_APPEND_NEWLINE))
+                count += 1
+    except OSError as error:
+        raise ConfigError(f"{path}: the labels cannot be written: {error.strerror}") from None
+    return count

@@ -1,0 +1,253 @@
+"""The fault calendar of a scenario: one model a type of fault.
+
+What a fault does is in its model; when it does it, is in `schedule`. A fault with `from` is there once, until `to` or
+for good; one with `rate` and `duration` comes at random, to each device at times of its own.
+
+Sources of the taxonomy: Ni et al., "Sensor network data fault types", ACM TOSN 5(3), 2009; Sharma, Golubchik and
+Govindan, "Sensor faults: detection methods and prevalence in real-world datasets", ACM TOSN 6(3), 2010.
+"""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import ConfigDict, Field, model_validator
+
+from devices.faults.fields import numeric_fields
+from devices.faults.schedule import FOREVER_MS, Once, Randomly, Schedule
+from devices.faults.units import Durations, Instant, PerDay, SignedMs
+from devices.sensors.bme280_chip import Signature
+from edgewire.config import Config
+from edgewire.messages import CONTRACT
+
+Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e9, le=1e9)]
+Positive = Annotated[float, Field(allow_inf_nan=False, gt=0, le=1e9)]
+Share = Annotated[float, Field(gt=0, le=1)]
+Layer = Literal["sensor", "firmware", "transport"]
+
+
+class Fault(Config):
+    """What all faults have: whom they befall and when."""
+
+    model_config = ConfigDict(populate_by_name=True)
+    layer: ClassVar[Layer] = "sensor"
+    """Where in a device the fault is."""
+
+    kind: str
+    """Kind of the devices."""
+    devices: tuple[str, ...] = ()
+    """Ids of the devices. Without it and without `share`: all of the kind."""
+    share: Share | None = None
+    """Part of the devices of the kind that have this fault, drawn by their ids."""
+    from_: Instant | None = Field(default=None, alias="from")
+    """When the fault begins."""
+    to: Instant | None = None
+    """When it ends; without it, never."""
+    rate: PerDay | None = None
+    """How often it comes to each device, instead of `from` and `to`: `2/day`, `0.5/h`."""
+    duration: Durations | None = None
+    """How long it stays each time, with `rate`: `10m`, or from and to: `5m..1h`."""
+
+    @model_validator(mode="after")
+    def _check_schedule(self) -> "Fault":
+        if self.kind not in CONTRACT:
+            raise ValueError(f"kind: '{self.kind}' is not a kind of device; there are {', '.join(CONTRACT)}")
+        if self.devices and self.share is not None:
+            raise ValueError("names devices and a share of them; leave one out")
+        if (self.from_ is None) == (self.rate is None):
+            raise ValueError("needs either from (and to), or rate and duration")
+        if (self.rate is None) != (self.duration is None):
+            raise ValueError("needs rate and duration together")
+        if self.to is not None and (self.from_ is None or self.to <= self.from_):
+            raise ValueError("to: must come after from")
+        if self.rate is not None and self.duration is not None and self.rate * self.duration[1] > 86_400_000:
+            raise ValueError("rate: the fault would last longer than from one time to the next; lower it or duration")
+        return self
+
+    @property
+    def schedule(self) -> Schedule:
+        """When it is there."""
+        if self.rate is not None and self.duration is not None:
+            return Randomly(self.rate, *self.duration)
+        assert self.from_ is not None  # the validator said so
+        to_ms = FOREVER_MS if self.to is None else round(self.to.timestamp() * 1000)
+        return Once(round(self.from_.timestamp() * 1000), to_ms)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields of a reading that it changes; empty where it takes the whole message."""
+        return ()
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Its own keys, as a label shows them."""
+        common = {*Fault.model_fields, "type", "field"}
+        return {name: getattr(self, name) for name in type(self).model_fields if name not in common}
+
+
+class ValueFault(Fault):
+    """A fault of one number of a reading."""
+
+    field: str
+    """The number in the message that is wrong."""
+
+    @model_validator(mode="after")
+    def _check_field(self) -> "ValueFault":
+        known = numeric_fields(self.kind)
+        if self.field not in known:
+            raise ValueError(f"field: '{self.field}' is no number in a reading of {self.kind}; "
+                             f"there are {', '.join(known)}")  # fmt: skip
+        return self
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The one field."""
+        return (self.field,)
+
+
+class Bias(ValueFault):
+    """Reads too much or too little by a fixed amount."""
+
+    type: Literal["bias"]
+    offset: Number
+    """Added to the value, in its unit."""
+
+
+class Gain(ValueFault):
+    """Reads too much or too little by a fixed factor."""
+
+    type: Literal["gain"]
+    factor: Number
+
+
+class Drift(ValueFault):
+    """Goes off more and more from the moment the fault begins."""
+
+    type: Literal["drift"]
+    per_hour: Number
+    """Added to the value for every hour since then."""
+
+
+class Spike(ValueFault):
+    """Single readings are far off, by heavy-tailed (Pareto) amounts of either sign."""
+
+    type: Literal["spike"]
+    size: Positive
+    """The least spike, in the unit of the value."""
+    chance: Share = 0.05
+    """That a reading is one."""
+    tail: Annotated[float, Field(ge=0.5, le=20)] = 1.5
+    """Exponent of the tail: the smaller, the further off the worst ones. No spike is above 1000 x `size`."""
+
+
+class Noise(ValueFault):
+    """Every reading is off by a normal error of its own, on top of the sensor's noise."""
+
+    type: Literal["noise"]
+    sigma: Positive
+    """Standard deviation, in the unit of the value."""
+
+
+class StuckAt(ValueFault):
+    """Repeats the value of the last reading before the fault began."""
+
+    type: Literal["stuck_at"]
+
+
+class Quantise(ValueFault):
+    """Has a coarse resolution."""
+
+    type: Literal["quantise"]
+    step: Positive
+    """Values are multiples of it."""
+
+
+class Clip(ValueFault):
+    """Does not get beyond a limit."""
+
+    type: Literal["clip"]
+    low: Number | None = None
+    high: Number | None = None
+
+    @model_validator(mode="after")
+    def _check_limits(self) -> "Clip":
+        if self.low is None and self.high is None:
+            raise ValueError("needs low or high")
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"low must not be above high, got {self.low} and {self.high}")
+        return self
+
+
+class Dropout(Fault):
+    """Readings are taken and numbered, and never sent. Counted as dropped in the run record."""
+
+    layer: ClassVar[Layer] = "transport"
+
+    type: Literal["dropout"]
+    chance: Share = 1.0
+    """That a message is lost; below 1, the losses are scattered."""
+
+
+class CodeFault(Fault):
+    """The register file of a BME280 reads wrong, which its driver turns into a reading all the same."""
+
+    type: Literal["code_fault"]
+    kind: Literal["bme280"] = "bme280"
+    code: Signature = "temperature_zero"
+    """What the registers hold: temperature 0 (about -140.9 °C), all bits 0 or 1, or pressure as after a reset (about
+    814 hPa)."""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The three measured values."""
+        return ("temperature_c", "humidity", "pressure_hpa")
+
+
+class ClockStep(Fault):
+    """The device's clock is wrong by a fixed amount: `timestamp` is off, the message is sent when it is due."""
+
+    layer: ClassVar[Layer] = "firmware"
+
+    type: Literal["clock_step"]
+    offset: SignedMs
+    """Added to the time; `-1h` is an hour slow."""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The time of the message."""
+        return ("timestamp",)
+
+
+class ClockDrift(Fault):
+    """The device's clock runs too fast or too slow from the moment the fault begins, and is set right as it ends."""
+
+    layer: ClassVar[Layer] = "firmware"
+
+    type: Literal["clock_drift"]
+    per_hour: SignedMs = 12_000
+    """Gained an hour, or lost with a minus. An ESP32 in light sleep gains 12 s (espressif/esp-idf#6030)."""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The time of the message."""
+        return ("timestamp",)
+
+
+class GpsLoss(Fault):
+    """The receiver sees no satellites: no fix, no position."""
+
+    type: Literal["gps_loss"]
+    kind: Literal["gps", "telematics"] = "gps"
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """What the receiver tells."""
+        position = ("latitude", "longitude")
+        rest = ("altitude_m", "speed_kmh", "heading_deg", "hdop", "satellites")
+        return ("fix", *position, *rest) if self.kind == "gps" else position
+
+
+AnyFault = Annotated[
+    Bias | Gain | Drift | Spike | Noise | StuckAt | Quantise | Clip
+    | Dropout | CodeFault | ClockStep | ClockDrift | GpsLoss,
+    Field(discriminator="type"),
+]  # fmt: skip
+"""One entry of the calendar; `type` tells which."""

@@ -1,0 +1,93 @@
+"""When a fault is there: windows of true time, a pure function of seed, stream and device, seekable from anywhere."""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from devices.world.rng import Hashes, Ints, draw, uniform
+
+DAY_MS = 86_400_000
+FOREVER_MS = 2**62
+"""End of a window that has none."""
+
+
+class Windows(NamedTuple):
+    """One window a row, [start, end); start = end where there is none."""
+
+    start: Ints
+    end: Ints
+
+    def holds(self, times: Ints) -> NDArray[np.bool_]:
+        """Whether each time lies in its row's window."""
+        return (self.start <= times) & (times < self.end)
+
+
+class Schedule(Protocol):
+    """When a fault is there."""
+
+    def at(self, seed: int, stream: str, keys: Hashes, times: Ints) -> Windows:
+        """The window that each device is in at each time, if it is in one."""
+        ...
+
+    def between(self, seed: int, stream: str, keys: Hashes, from_ms: int, to_ms: int) -> tuple[Ints, Windows]:
+        """All windows of these devices that touch [from_ms, to_ms): position in `keys`, and the window."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """One window, the same for all devices."""
+
+    start_ms: int
+    end_ms: int
+
+    def at(self, seed: int, stream: str, keys: Hashes, times: Ints) -> Windows:
+        """As `Schedule.at`."""
+        return Windows(np.full(len(times), self.start_ms), np.full(len(times), self.end_ms))
+
+    def between(self, seed: int, stream: str, keys: Hashes, from_ms: int, to_ms: int) -> tuple[Ints, Windows]:
+        """As `Schedule.between`."""
+        touches = self.start_ms < to_ms and self.end_ms > from_ms
+        owners = np.arange(len(keys) if touches else 0)
+        return owners, self.at(seed, stream, keys, owners)
+
+
+@dataclass(frozen=True, slots=True)
+class Randomly:
+    """Windows of random length at random moments, `per_day` on average.
+
+    Time is cut into slots at least as long as the longest window; a slot has at most one, wholly inside, so that
+    windows of one device do not overlap and each can be told without its neighbours.
+    """
+
+    per_day: float
+    shortest_ms: int
+    longest_ms: int
+
+    @property
+    def _slot_ms(self) -> int:
+        # Where there is room, every other slot is free, which makes the gaps irregular.
+        return max(round(0.5 * DAY_MS / self.per_day), self.longest_ms)
+
+    def at(self, seed: int, stream: str, keys: Hashes, times: Ints) -> Windows:
+        """As `Schedule.at`."""
+        return self._of_slots(seed, stream, keys, times // self._slot_ms)
+
+    def between(self, seed: int, stream: str, keys: Hashes, from_ms: int, to_ms: int) -> tuple[Ints, Windows]:
+        """As `Schedule.between`."""
+        slots = np.arange(from_ms // self._slot_ms, -(-to_ms // self._slot_ms))
+        owners = np.repeat(np.arange(len(keys)), len(slots))
+        windows = self._of_slots(seed, stream, keys[owners], np.tile(slots, len(keys)))
+        touches = (windows.start < windows.end) & (windows.start < to_ms) & (windows.end > from_ms)
+        return owners[touches], Windows(windows.start[touches], windows.end[touches])
+
+    def _of_slots(self, seed: int, stream: str, keys: Hashes, slots: Ints) -> Windows:
+        slot_ms = self._slot_ms
+        happens = uniform(draw(seed, stream, keys, slots)) < self.per_day * slot_ms / DAY_MS
+        spread = self.longest_ms - self.shortest_ms + 1
+        length = self.shortest_ms + (spread * uniform(draw(seed, f"{stream}/length", keys, slots))).astype(np.int64)
+        room = slot_ms - length + 1
+        start = slots * slot_ms + (room * uniform(draw(seed, f"{stream}/start", keys, slots))).astype(np.int64)
+        return Windows(start, np.where(happens, start + length, start))

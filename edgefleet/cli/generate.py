@@ -1,0 +1,220 @@
+"""`edgefleet generate`: the messages of a scenario without a broker, into files, a database, HTTP ingest or Kafka."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+
+from devices import export
+from devices.faults.labels import write_labels
+from devices.scenario import Scenario
+from devices.sensors.base import EPOCH_MS
+from devices.timeline import Shard, Timeline
+from edgefleet.cli.common import Json, ScenarioFile, StopFlag
+from edgefleet.cli.progress import closed_pipe_is_the_end, progress_bar
+from edgefleet.cli.run import power_on_ms
+from edgefleet.cli.targets import Destination, batch_target, checkpoint_file, target_of
+from edgewire.clock import SystemClock, iso_ms, parse_ms
+from edgewire.config import duration_ms
+from edgewire.errors import ConfigError
+
+_NO_END_MS = 2**53
+
+
+def command(
+    scenario: ScenarioFile,
+    from_: Annotated[str | None, typer.Option("--from", help="First time (ISO 8601, UTC without an offset).")] = None,
+    to: Annotated[str | None, typer.Option(help="Time before which it ends.")] = None,
+    out: Annotated[
+        str, typer.Option(help="FILE.jsonl, FILE.csv, FILE.parquet, FOLDER/, postgresql://…, or - for stdout.")
+    ] = "-",
+    format_: Annotated[
+        str | None, typer.Option("--format", help="jsonl, csv or parquet, where the name does not say it.")
+    ] = None,
+    upload: Annotated[str | None, typer.Option(help="Post to the HTTP ingest at this URL, in batches.")] = None,
+    kafka: Annotated[str | None, typer.Option(help="Produce to Kafka at these bootstrap servers.")] = None,
+    stream: Annotated[bool, typer.Option("--stream", help="Endless, from now on, as messages fall due.")] = False,
+    interval: Annotated[
+        str | None, typer.Option(help="With --stream: a message every so often (0.25, 250ms, 2s).")
+    ] = None,
+    records: Annotated[int | None, typer.Option(help="Stop after this many messages.", min=1)] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed, instead of the scenario's.", min=0)] = None,
+    shard: Annotated[str, typer.Option(envvar="FLEET_SHARD", help="Only part i of n of the devices: i/n.")] = "0/1",
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="Also write the ground truth of the faults: FILE.jsonl.", dir_okay=False),
+    ] = None,
+    clean: Annotated[
+        bool, typer.Option("--clean", help="Add clean_… fields: what a faulty field would say in good order.")
+    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted export stopped.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write the messages that the devices of SCENARIO send between two times, the same bytes as a live run.
+
+    Example: `edgefleet generate scenarios/mixed.yaml --from 2026-03-01 --to 2026-03-02 --out march.jsonl`
+    """
+    loaded = Scenario.load(scenario)
+    loaded = loaded if seed is None else loaded.model_copy(update={"seed": seed})
+    destination = Destination.parse(out, format_, upload, kafka)
+    with StopFlag.on_signals() as stop:
+        if stream:
+            if from_ or to or resume:
+                raise ConfigError("--stream is live and endless: leave out --from, --to and --resume")
+            if labels or clean:
+                raise ConfigError("--labels and --clean are for exports: leave out --stream")
+            outcome = _stream(loaded, Shard.parse(shard), destination, _interval_s(interval), records, stop)
+        else:
+            if interval is not None:
+                raise ConfigError("--interval is the pace of --stream; the devices' own interval is in the scenario")
+            span = _span(from_, to, records, clean=clean)
+            outcome = _export(loaded, shard, destination, span, stop, labels=labels, resume=resume)
+    outcome.report(as_json=as_json)
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    progress: export.Progress
+    destination: Destination
+    seconds: float
+    rejected: int
+    reason: str
+
+    def report(self, *, as_json: bool) -> None:
+        """Say what was written; ends with code 1 where not everything was."""
+        progress = self.progress
+        written = progress.records - progress.resumed
+        to_stdout = self.destination.is_stdout
+        if as_json:
+            summary = {
+                "records": progress.records,
+                "resumed": progress.resumed,
+                "rejected": self.rejected,
+                "finished": progress.finished,
+                "seconds": round(self.seconds, 3),
+                "records_per_s": round(written / max(self.seconds, 1e-9)),
+                "out": str(self.destination),
+            }
+            typer.echo(orjson.dumps(summary), err=to_stdout)
+        elif not to_stdout or not progress.finished:
+            rate = written / max(self.seconds, 1e-9)
+            state = "" if progress.finished else "interrupted: "
+            more = "" if progress.finished or to_stdout else "; the same command with --resume goes on"
+            typer.echo(
+                f"{state}{progress.records:,} records to {self.destination} in {self.seconds:.1f} s "
+                f"({rate:,.0f}/s){more}",
+                err=to_stdout,
+            )
+        if self.rejected:
+            typer.echo(
+                f"edgefleet: {self.rejected:,} records were rejected, the first because: {self.reason}", err=True
+            )
+        if self.rejected or not progress.finished:
+            raise typer.Exit(1)
+
+
+def _export(
+    scenario: Scenario,
+    shard: str,
+    destination: Destination,
+    span: export.Span,
+    stop: StopFlag,
+    *,
+    labels: Path | None,
+    resume: bool,
+) -> _Outcome:
+    powered_on = power_on_ms(scenario, span.from_ms)
+    timeline = Timeline(scenario, EPOCH_MS if powered_on is None else powered_on, Shard.parse(shard))
+    target = target_of(destination, timeline, stop)
+    mark = export.fingerprint(
+        scenario,
+        span=[span.from_ms, span.to_ms, span.records, span.clean],
+        shard=shard,
+        out=str(destination),
+        format=destination.format,
+    )
+    sidecar = checkpoint_file(destination, mark)
+    if resume and sidecar is None:
+        raise ConfigError("--resume: what went to stdout is gone; give --out a file")
+    began = time.monotonic()
+    with closed_pipe_is_the_end(), progress_bar(span, str(destination)) as progress:
+        export.export(
+            timeline,
+            span,
+            target,
+            checkpoint=None if sidecar is None else (sidecar, mark),
+            resume=resume,
+            stop=stop,
+            progress=progress,
+        )
+    if progress.finished and (labels or hasattr(target, "add_labels")):
+        found = timeline.labels(span.from_ms, progress.next_ms)
+        if labels:
+            write_labels(labels, found)
+        if found and hasattr(target, "add_labels"):
+            target.add_labels(found)
+    return _outcome(progress, destination, began, target)
+
+
+def _stream(
+    scenario: Scenario,
+    shard: Shard,
+    destination: Destination,
+    interval_s: float | None,
+    records: int | None,
+    stop: StopFlag,
+) -> _Outcome:
+    powered_on = power_on_ms(scenario, None)
+    timeline = Timeline(scenario, SystemClock().now_ms() if powered_on is None else powered_on, shard)
+    target = batch_target(destination, timeline, stop)
+    progress = export.Progress()
+    began = time.monotonic()
+    with closed_pipe_is_the_end():
+        export.stream(
+            timeline,
+            target,
+            interval_s=interval_s,
+            records=records,
+            now_s=time.monotonic,
+            wait=stop.wait,
+            progress=progress,
+        )
+    return _outcome(progress, destination, began, target)
+
+
+def _outcome(progress: export.Progress, destination: Destination, began: float, target: export.Target) -> _Outcome:
+    rejected, reason = getattr(target, "rejected", 0), getattr(target, "reason", "")
+    return _Outcome(progress, destination, time.monotonic() - began, rejected, reason)
+
+
+def _span(from_: str | None, to: str | None, records: int | None, *, clean: bool) -> export.Span:
+    if from_ is None or (to is None and records is None):
+        raise ConfigError(
+            "give --from and --to, such as --from 2026-03-01 --to 2026-03-02 (or --records N; or --stream)"
+        )
+    begin, end = _instant("--from", from_), _NO_END_MS if to is None else _instant("--to", to)
+    if end <= begin:
+        raise ConfigError(f"--to {to} is not after --from {iso_ms(begin)}")
+    return export.Span(begin, end, records, clean)
+
+
+def _instant(option: str, text: str) -> int:
+    try:
+        return parse_ms(text)
+    except ValueError:
+        raise ConfigError(f"{option}: '{text}' is no ISO 8601 time, such as 2026-03-01T12:00:00Z") from None
+
+
+def _interval_s(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        milliseconds = duration_ms(float(text) if text.replace(".", "", 1).isdecimal() else text)
+    except ValueError as error:
+        raise ConfigError(f"--interval: {error}") from None
+    if milliseconds <= 0:
+        raise ConfigError("--interval: must be more than nothing")
+    return milliseconds / 1000

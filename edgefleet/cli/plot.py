@@ -1,0 +1,61 @@
+"""`edgefleet plot`: pictures of an export, or of what a scenario would give."""
+
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+
+from devices.scenario import Scenario
+from devices.sensors.base import EPOCH_MS
+from devices.timeline import Timeline
+from edgefleet.cli.common import Json
+from edgefleet.cli.run import power_on_ms
+from edgewire.clock import parse_ms
+from edgewire.errors import ConfigError
+
+_DAY_MS = 86_400_000
+
+
+def command(
+    source: Annotated[
+        Path, typer.Argument(metavar="FILE|SCENARIO", help="An export (.jsonl, .csv, .parquet) or a scenario (.yaml).")
+    ],
+    out: Annotated[Path, typer.Option(help="FILE.png or FILE.html.", dir_okay=False)],
+    from_: Annotated[str, typer.Option("--from", help="Of a scenario: first time.")] = "2026-03-02",
+    to: Annotated[str | None, typer.Option(help="Of a scenario: time before which it ends. Default: a day.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="Labels of faults (.jsonl), whose times are shaded.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Draw series a device, hourly profiles of traffic and footfall, and a map of the tracks.
+
+    Example: `edgefleet plot scenarios/mixed.yaml --to 2026-03-02T06:00 --out night.png`
+    """
+    try:
+        from devices.export import plots, recording
+    except ImportError:
+        raise ConfigError("plots need the package matplotlib: pip install 'edgefleet[export]'") from None
+    if out.suffix not in (".png", ".html"):
+        raise ConfigError(f"--out {out}: write FILE.png or FILE.html")
+    if source.suffix in (".yaml", ".yml"):
+        begin = _instant("--from", from_)
+        end = begin + _DAY_MS if to is None else _instant("--to", to)
+        scenario = Scenario.load(source)
+        powered_on = power_on_ms(scenario, begin)
+        timeline = Timeline(scenario, EPOCH_MS if powered_on is None else powered_on)
+        found = recording.of_timeline(timeline, begin, end)
+    else:
+        found = recording.of_file(source)
+    figure = plots.draw(found, source.name, plots.read_labels(labels) if labels else ())
+    plots.save(figure, out, source.name)
+    if as_json:
+        typer.echo(orjson.dumps({"records": found.records, "kinds": list(found.kinds), "out": str(out)}))
+    else:
+        typer.echo(f"{found.records:,} records drawn in {out}")
+
+
+def _instant(option: str, text: str) -> int:
+    try:
+        return parse_ms(text)
+    except ValueError:
+        raise ConfigError(f"{option}: '{text}' is no ISO 8601 time, such as 2026-03-01T12:00:00Z") from None

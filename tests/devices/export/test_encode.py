@@ -1,0 +1,55 @@
+"""The column-wise encoder writes, byte for byte, what `json` of each row would be."""
+
+import numpy as np
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
+
+from devices.encode import encode, json_texts, timestamps
+from edgewire.clock import iso_ms
+
+texts = st.text(alphabet=st.characters(codec="utf-8"), max_size=8) | st.sampled_from(
+    ['",', '","', ",", "", '"', "\\", "\n"]
+)
+scalars = st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.floats(allow_nan=False, allow_infinity=False)
+shared = {"generator": "x", "weather_type": None}
+columns = st.one_of(
+    st.lists(texts, min_size=5, max_size=5),
+    st.lists(scalars, min_size=5, max_size=5),
+    st.lists(texts | st.none(), min_size=5, max_size=5),
+    st.lists(st.sampled_from([shared, {"a": [1, 2]}, ["b", "c"]]), min_size=5, max_size=5),
+    st.lists(st.floats(allow_nan=False, width=64), min_size=5, max_size=5).map(np.array),
+    st.lists(st.integers(-(2**60), 2**60), min_size=5, max_size=5).map(lambda values: np.array(values, dtype=np.int64)),
+    st.lists(st.booleans(), min_size=5, max_size=5).map(np.array),
+)
+instants = st.lists(st.integers(0, 4_000_000_000_000), min_size=5, max_size=5)
+
+
+@given(
+    times=instants,
+    boot=st.integers(0, 10**15 - 1),
+    fields=st.dictionaries(st.text(min_size=1, max_size=4), columns, max_size=5),
+)
+def test_a_row_is_the_json_of_its_fields(times: list[int], boot: int, fields: dict[str, object]) -> None:
+    fields = {f"field_{name}": column for name, column in fields.items()}
+    ids = ["a", "b", "a", "é-1", "b"]
+    seqs = np.arange(5, dtype=np.int64) * 10**9
+    got = encode(ids, np.array(times, dtype=np.int64), boot, seqs, fields)  # type: ignore[arg-type]
+    for row in range(5):
+        head = {"device_id": ids[row], "timestamp": iso_ms(times[row]), "boot": boot, "seq": int(seqs[row])}
+        rest = {
+            name: column.tolist()[row] if isinstance(column, np.ndarray) else column[row]  # type: ignore[index]
+            for name, column in fields.items()
+        }
+        assert got[row] == orjson.dumps(head | rest)
+
+
+@given(instants)
+def test_timestamps_have_milliseconds(times: list[int]) -> None:
+    assert timestamps(np.array(times, dtype=np.int64)) == [iso_ms(time) for time in times]
+
+
+def test_no_rows_make_no_lines() -> None:
+    nothing = np.array([], dtype=np.int64)
+    assert encode([], nothing, 1, nothing, {"a": nothing, "b": []}) == []
+    assert list(json_texts([]).values) == list(json_texts(nothing).values) == []

@@ -1,0 +1,285 @@
+"""The BME280 within a scenario: gradual, plausible, in the weather of its site, and as noisy as the data sheet says."""
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from devices.scenario import Scenario
+from devices.sensors.base import Population
+from devices.sensors.bme280 import Bme280Sensor, Settings
+from devices.timeline import Timeline
+from devices.world import Site, World
+from edgewire.clock import parse_ms
+
+MONDAY_MS = parse_ms("2026-03-02T00:00:00Z")
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+CALM = {"weather_events": False, "daily_pattern": False, "decimals": 5, "ageing": 0}
+
+
+def readings(from_ms: int, to_ms: int, *groups: dict[str, Any], seed: int = 5, **rest: Any) -> list[dict[str, Any]]:
+    timeline = Timeline(Scenario(seed=seed, devices=groups, **rest), from_ms)
+    return [orjson.loads(payload) for payload in timeline.batch(from_ms, to_ms).payload]
+
+
+def series(rows: list[dict[str, Any]], device: str, field: str) -> np.ndarray:
+    return np.array([row[field] for row in rows if row["device_id"] == device], dtype=float)
+
+
+def course(count: int, interval: str, **chip: Any) -> dict[str, np.ndarray]:
+    """The values of one calm unit."""
+    group = {"kind": "bme280", "count": 1, "interval": interval, "settings": {**CALM, **chip}}
+    span = count * {"1s": 1000, "10s": 10_000}[interval]
+    rows = readings(MONDAY_MS, MONDAY_MS + span, group)
+    return {name: series(rows, "bme280-0001", name) for name in ("temperature_c", "humidity", "pressure_hpa")}
+
+
+class TestBme280:
+    def test_values_move_gradually_and_stay_plausible(self) -> None:
+        rows = readings(MONDAY_MS, MONDAY_MS + DAY_MS, {"kind": "bme280", "count": 5, "interval": "10s"})
+        for number in range(1, 6):
+            name = f"bme280-{number:04d}"
+            # Limits of the producer that is replaced: 5 °C, 10 %, 5 hPa between two readings.
+            for field, step, low, high in (
+                ("temperature_c", 5, 12, 34), ("humidity", 10, 5, 95), ("pressure_hpa", 5, 980, 1040)
+            ):  # fmt: skip
+                values = series(rows, name, field)
+                assert np.abs(np.diff(values)).max() < step
+                assert low < values.min() < values.max() < high
+                assert values.std() > 0
+
+    def test_the_daily_pattern_can_be_had_without(self) -> None:
+        quiet = {"noise": False, "weather_events": False}
+        group = {"kind": "bme280", "count": 1, "interval": "15m"}
+        days = (MONDAY_MS, MONDAY_MS + 20 * DAY_MS)
+        plain = readings(*days, {**group, "settings": {**quiet, "daily_pattern": False}})
+        daily = readings(*days, {**group, "settings": quiet})
+        course = series(daily, "bme280-0001", "temperature_c") - series(plain, "bme280-0001", "temperature_c")
+        assert (course.min(), course.max()) == pytest.approx((-3, 3), abs=0.05)
+        inverse = series(daily, "bme280-0001", "humidity") - series(plain, "bme280-0001", "humidity")
+        assert np.corrcoef(course, inverse)[0, 1] < -0.99
+
+    def test_noise_has_the_datasheets_deviation_times_its_factor(self) -> None:
+        for factor, expected in ((0.1, 0.033), (1.0, 0.33)):
+            group = {"kind": "bme280", "count": 1, "interval": "1s"}
+            calm = {"weather_events": False, "daily_pattern": False, "noise_factor": factor}
+            values = series(
+                readings(MONDAY_MS, MONDAY_MS + HOUR_MS, {**group, "settings": calm}), "bme280-0001", "pressure_hpa"
+            )
+            assert np.diff(values).std() / np.sqrt(2) == pytest.approx(expected, rel=0.06)
+        still = {"weather_events": False, "daily_pattern": False, "noise": False}
+        values = series(
+            readings(MONDAY_MS, MONDAY_MS + HOUR_MS, {**group, "settings": still}), "bme280-0001", "pressure_hpa"
+        )
+        # One step of the 16-bit count, 2.6 to 2.8 Pa from unit to unit, at two decimals.
+        assert np.abs(np.diff(values)).max() <= 0.031
+
+    def test_weather_events_are_named_and_felt(self) -> None:
+        rows = readings(MONDAY_MS, MONDAY_MS + DAY_MS, {"kind": "bme280", "count": 1, "interval": "10s"})
+        types = Counter(row["metadata"]["weather_type"] for row in rows)
+        assert set(types) == {None, "storm", "front", "clear"}
+        assert all(row["metadata"]["weather_event"] == (row["metadata"]["weather_type"] is not None) for row in rows)
+        pressure = {
+            kind: np.mean([r["pressure_hpa"] for r in rows if r["metadata"]["weather_type"] == kind]) for kind in types
+        }
+        assert pressure["storm"] < pressure[None] < pressure["clear"]
+        none = readings(
+            MONDAY_MS, MONDAY_MS + DAY_MS, {"kind": "bme280", "count": 1, "settings": {"weather_events": False}}
+        )
+        assert not any(row["metadata"]["weather_event"] for row in none)
+
+    def test_ranges_are_kept_to(self) -> None:
+        cold = {
+            "temperature_c": {"low": -20, "high": -10, "drift": 0.5},
+            "daily_pattern": False,
+            "weather_events": False,
+        }
+        rows = readings(
+            MONDAY_MS, MONDAY_MS + 30 * DAY_MS, {"kind": "bme280", "count": 3, "interval": "1h", "settings": cold}
+        )
+        values = np.array([row["temperature_c"] for row in rows])
+        assert -21 < values.min() < values.max() < -9
+        assert max(np.abs(np.diff(series(rows, f"bme280-{n:04d}", "temperature_c"))).max() for n in (1, 2, 3)) <= 0.52
+
+    def test_neighbours_feel_the_same_weather(self) -> None:
+        rows = readings(MONDAY_MS, MONDAY_MS + 10 * DAY_MS, {"kind": "bme280", "count": 2, "interval": "10m"})
+        first, second = series(rows, "bme280-0001", "pressure_hpa"), series(rows, "bme280-0002", "pressure_hpa")
+        assert np.corrcoef(first, second)[0, 1] > 0.95
+
+    def test_metadata_can_be_left_out(self) -> None:
+        rows = readings(MONDAY_MS, MONDAY_MS + 60_000, {"kind": "bme280", "count": 1, "settings": {"metadata": False}})
+        assert "metadata" not in rows[0]
+
+    def test_outdoors_no_two_readings_are_far_apart(self) -> None:
+        group = {"kind": "bme280", "count": 4, "interval": "10s"}
+        for profile in ("outdoor", "winter", "summer"):
+            rows = readings(MONDAY_MS, MONDAY_MS + DAY_MS, {**group, "settings": {"profile": profile}})
+            for number in range(1, 5):
+                for field, step in (("temperature_c", 5), ("humidity", 10), ("pressure_hpa", 5)):
+                    assert np.abs(np.diff(series(rows, f"bme280-{number:04d}", field))).max() < step
+
+    def test_profiles_are_winter_and_summer(self) -> None:
+        group = {"kind": "bme280", "count": 2, "interval": "1h"}
+        mean = {
+            profile: np.mean(
+                [
+                    row["temperature_c"]
+                    for row in readings(MONDAY_MS, MONDAY_MS + 40 * DAY_MS, {**group, "settings": {"profile": profile}})
+                ]
+            )
+            for profile in ("winter", "outdoor", "summer")
+        }
+        assert mean["winter"] + 2 < mean["outdoor"] < mean["summer"] - 2
+        # Twice the seasonal range of the temperate climate.
+        assert mean["summer"] - mean["winter"] == pytest.approx(16, abs=0.5)
+
+    def test_the_worlds_weather_is_named_outdoors(self) -> None:
+        group = {"kind": "bme280", "count": 1, "interval": "30m", "settings": {"profile": "outdoor"}}
+        rows = readings(MONDAY_MS, MONDAY_MS + 100 * DAY_MS, group)
+        shares = Counter(row["metadata"]["weather_type"] for row in rows)
+        assert all(0.01 < shares[name] / len(rows) < 0.25 for name in ("storm", "front", "clear"))
+
+
+class TestChip:
+    @pytest.mark.parametrize(
+        ("times", "t", "h", "p"),
+        # BST-BME280-DS001-10, tables 2 to 4: RMS noise in °C, % and hPa by oversampling, filter off.
+        [(1, 0.005, 0.07, 0.033), (4, 0.003, 0.04, 0.021), (16, 0.002, 0.02, 0.013)],
+    )
+    def test_noise_is_that_of_the_oversampling(self, times: int, t: float, h: float, p: float) -> None:
+        chip = dict.fromkeys(("oversampling_t", "oversampling_h", "oversampling_p"), times)
+        noisy, still = course(3000, "1s", **chip), course(3000, "1s", **chip, noise=False)
+        for name, sigma in (("temperature_c", t), ("humidity", h), ("pressure_hpa", p)):
+            # 3,000 readings: 3 % at two deviations; the rounding to counts of both adds up to 8 % at x1.
+            assert (noisy[name] - still[name]).std() == pytest.approx(sigma, rel=0.12)
+
+    @pytest.mark.parametrize(("filter_", "sigma"), [(2, 0.019), (4, 0.012), (8, 0.009)])
+    def test_the_filter_leaves_the_noise_of_the_data_sheet(self, filter_: int, sigma: float) -> None:
+        noisy, still = course(4000, "1s", filter=filter_), course(4000, "1s", filter=filter_, noise=False)
+        # Same data sheet, table 4: 1.9, 1.2, 0.9 Pa at x1; the readings' noise is correlated, so 4,000 are few.
+        residue = noisy["pressure_hpa"] - still["pressure_hpa"]
+        assert residue.std() == pytest.approx(sigma, rel=0.15)
+        assert np.corrcoef(residue[1:], residue[:-1])[0, 1] == pytest.approx(1 - 1 / filter_, abs=0.06)
+
+    def test_values_come_in_steps_of_the_count(self) -> None:
+        steps = {}
+        for times in (1, 16):
+            chip = dict.fromkeys(("oversampling_t", "oversampling_p"), times)
+            values = np.unique(course(3000, "1s", **chip)["temperature_c"])
+            steps[times] = np.diff(values).min()
+        # 16 bits over about 330 °C are 0.0050 °C, 20 bits 0.0003 °C (at five decimals).
+        assert steps[1] == pytest.approx(0.0050, abs=0.0003)
+        assert steps[16] == pytest.approx(0.0003, abs=0.00006)
+
+    def test_continuous_conversion_warms_the_chip_and_dries_the_air_in_it(self) -> None:
+        quiet = {"noise": False, "tolerance": 0}
+        forced = course(50, "10s", **quiet)
+        normal = course(50, "10s", **quiet, mode="normal", standby_ms=0.5)
+        warmer = normal["temperature_c"] - forced["temperature_c"]
+        # 1 to 1.5 °C in continuous mode (ESPEasy issue 164).
+        assert 0.9 < warmer.min() <= warmer.max() < 1.6
+        # 6 % less relative humidity a K, relative, near 20 °C (Magnus).
+        drier = normal["humidity"] / forced["humidity"]
+        assert drier == pytest.approx(1 - 0.06 * warmer, abs=0.01)
+
+    def test_board_heat_is_on_top(self) -> None:
+        quiet = {"noise": False, "tolerance": 0}
+        plain, packed = course(20, "10s", **quiet), course(20, "10s", **quiet, board_heat_c=5)
+        assert packed["temperature_c"] - plain["temperature_c"] == pytest.approx(5, abs=0.01)
+
+    def test_units_differ_and_age(self) -> None:
+        group = {"kind": "bme280", "count": 60, "interval": "1h"}
+
+        def pressures(**chip: Any) -> np.ndarray:
+            rows = readings(MONDAY_MS, MONDAY_MS + HOUR_MS, {**group, "settings": {**CALM, "noise": False, **chip}})
+            return np.array([row["pressure_hpa"] for row in sorted(rows, key=lambda row: row["device_id"])])
+
+        assert np.ptp(pressures(tolerance=0) - pressures(tolerance=0, oversampling_p=16)) < 0.06
+        offsets = pressures(tolerance=1) - pressures(tolerance=0)
+        # A third of ±1 hPa; 60 units, three deviations of their standard deviation.
+        assert offsets.std() == pytest.approx(0.33, rel=0.3)
+        aged = pressures(ageing=1) - pressures()
+        assert 0.1 < np.abs(aged).max() < 1.05
+
+    def test_drift_is_within_the_data_sheets_year(self) -> None:
+        group = {"kind": "bme280", "count": 8, "interval": "7d"}
+
+        def years(**chip: Any) -> list[dict[str, Any]]:
+            chip = {**CALM, "noise": False, "tolerance": 0, "oversampling_p": 16, **chip}
+            return readings(MONDAY_MS, MONDAY_MS + 400 * DAY_MS, {**group, "settings": chip})
+
+        aged, young = years(ageing=1), years()
+        for number in range(1, 9):
+            name = f"bme280-{number:04d}"
+            drift = series(aged, name, "pressure_hpa") - series(young, name, "pressure_hpa")
+            # At most 1 hPa a year is 0.019 hPa a week; counts of 0.2 Pa.
+            assert np.abs(np.diff(drift)).max() < 0.025
+            assert np.ptp(drift) > 0.01
+
+    def test_a_housing_delays_what_changes(self) -> None:
+        daily = {**CALM, "daily_pattern": True, "noise": False, "tolerance": 0}
+        group = {"kind": "bme280", "count": 1, "interval": "10m"}
+        fast, slow = (
+            series(
+                readings(MONDAY_MS, MONDAY_MS + 20 * DAY_MS, {**group, "settings": {**daily, "response_s": lag}}),
+                "bme280-0001", "temperature_c",
+            )
+            for lag in (0, 3600)
+        )  # fmt: skip
+        by = range(13)
+        alike = [np.corrcoef(fast[: len(fast) - 12], slow[shift : len(slow) - 12 + shift])[0, 1] for shift in by]
+        # One time constant, an hour, is six readings.
+        assert 4 <= int(np.argmax(alike)) <= 7
+
+
+def test_settings_that_would_do_nothing_are_refused() -> None:
+    with pytest.raises(ValidationError, match="temperature_c is for profile indoor"):
+        Settings(profile="outdoor", temperature_c={"low": 0, "high": 1, "drift": 1})
+    with pytest.raises(ValidationError, match="standby_ms is for mode normal"):
+        Settings(standby_ms=500)
+    with pytest.raises(ValidationError, match="the chip knows"):
+        Settings(mode="normal", standby_ms=7)
+
+
+def test_neighbours_correlation_falls_with_distance() -> None:
+    places = {"a": (48.0, 2.0), "near": (48.2, 2.2), "mid": (50.0, 4.5), "far": (-20.0, 120.0)}
+    sites = [{"name": name, "latitude": place[0], "longitude": place[1]} for name, place in places.items()]
+    groups = [
+        {"kind": "bme280", "count": 1, "id": f"at-{name}", "site": name, "interval": "1h",
+         "settings": {"profile": "summer"}}
+        for name in places
+    ]  # fmt: skip
+    rows = readings(MONDAY_MS, MONDAY_MS + 250 * DAY_MS, *groups, sites=sites)
+    pressure = {name: series(rows, f"at-{name}", "pressure_hpa") for name in places}
+    near, mid, far = (np.corrcoef(pressure["a"], pressure[name])[0, 1] for name in ("near", "mid", "far"))
+    # 27 km, 280 km, half the world; cells of the weather are 4 degrees wide.
+    assert near > 0.95
+    assert 0.2 < mid < near - 0.1
+    assert abs(far) < 0.2
+
+
+CHIPS = (
+    {}, {"filter": 4, "response_s": 30}, {"mode": "normal", "standby_ms": 62.5, "filter": 16}, {"profile": "outdoor"}
+)  # fmt: skip
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data(), st.sampled_from(CHIPS), st.integers(0, 2**40))
+def test_a_row_is_the_same_in_any_company(data: st.DataObject, chip: dict[str, Any], seed: int) -> None:
+    rows = data.draw(st.lists(st.tuples(st.integers(0, 19), st.integers(0, 10 * DAY_MS)), min_size=2, max_size=60))
+    ids, times = np.array([row[0] for row in rows]), MONDAY_MS + np.array([row[1] for row in rows])
+    world = World.of(seed, [Site(name=f"s{n}", latitude=40 + n, longitude=n) for n in range(3)])
+    population = Population(
+        np.arange(20).astype(np.uint64), np.arange(20) % 3, np.where(np.arange(20) < 9, 10_000, 60_000), np.arange(20)
+    )
+    together = Bme280Sensor(Settings(**chip), population).sample(world, ids, times)
+    picked = data.draw(st.integers(0, len(rows) - 1))
+    alone = Bme280Sensor(Settings(**chip), population).sample(world, ids[[picked]], times[[picked]])
+    for name, column in together.items():
+        assert column[picked] == alone[name][0]

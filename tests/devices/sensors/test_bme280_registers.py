@@ -1,0 +1,167 @@
+"""The emulated register file, judged by the unmodified RPi.bme280 driver."""
+
+import bme280
+import numpy as np
+import pytest
+
+from devices.sensors.base import Population
+from devices.sensors.bme280 import Bme280Sensor, Settings
+from devices.sensors.bme280_chip import Calibration, Sampling
+from devices.sensors.bme280_registers import Bme280Registers, EmulatedBus
+from devices.world import Site, World
+from edgewire.clock import parse_ms
+
+START_MS = parse_ms("2026-03-02T12:00:00Z")
+ADDRESS = 0x76
+CTRL_HUM, STATUS, CTRL_MEAS, CONFIG, DATA = 0xF2, 0xF3, 0xF4, 0xF5, 0xF7
+RESET_DATA = [0x80, 0, 0, 0x80, 0, 0, 0x80, 0]
+
+# The driver makes its timestamps with `datetime.utcnow`.
+pytestmark = pytest.mark.filterwarnings("ignore:datetime.datetime.utcnow:DeprecationWarning")
+
+
+class Bench:
+    """One chip on a bus, and a clock that only the test and the driver's sleeps move."""
+
+    def __init__(self, **chip: object) -> None:
+        self.now_ms = float(START_MS)
+        self.world = World.of(7, [Site(name="a", latitude=48, longitude=2)])
+        keys = np.arange(3).astype(np.uint64)
+        here = Population(keys, np.zeros(3, dtype=np.int64), np.full(3, 10_000), np.arange(3))
+        self.sensor = Bme280Sensor(Settings(decimals=6, **chip), here)
+        self.chip = Bme280Registers.of(self.sensor, self.world, 1, lambda: self.now_ms)
+        self.bus = EmulatedBus({ADDRESS: self.chip})
+
+    def sleep(self, seconds: float) -> None:
+        self.now_ms += seconds * 1000
+
+    def write(self, register: int, value: int) -> None:
+        self.bus.write_byte_data(ADDRESS, register, value)
+
+    def data(self) -> list[int]:
+        return self.bus.read_i2c_block_data(ADDRESS, DATA, 8)
+
+    def status(self) -> int:
+        return self.bus.read_byte_data(ADDRESS, STATUS)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+@pytest.mark.parametrize(("code", "times"), [(1, 1), (3, 4), (5, 16)])
+def test_the_real_driver_reads_what_the_sensor_publishes(
+    code: int, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(oversampling_t=times, oversampling_p=times, oversampling_h=times, profile="outdoor")
+    monkeypatch.setattr(bme280.time, "sleep", bench.sleep)
+    params = bme280.load_calibration_params(bench.bus, ADDRESS)
+    for _ in range(30):
+        bench.now_ms += 600_000.0
+        measured_ms = int(bench.now_ms + Sampling(times, times, times).conversion_ms)
+        reading = bme280.sample(bench.bus, ADDRESS, params, code)
+        row = bench.sensor.sample(bench.world, np.array([1]), np.array([measured_ms]))
+        # The same counts; only the last of six decimals may differ.
+        assert reading.temperature == pytest.approx(row["temperature_c"][0], abs=1e-6)
+        assert reading.humidity == pytest.approx(row["humidity"][0], abs=1e-6)
+        assert reading.pressure == pytest.approx(row["pressure_hpa"][0], abs=1e-6)
+
+
+def test_the_driver_reads_the_units_own_constants(bench: Bench) -> None:
+    params = bme280.load_calibration_params(bench.bus, ADDRESS)
+    own = Calibration.of(np.array([1], dtype=np.uint64))
+    assert {name: params[f"dig_{name.upper()}"] for name in own.__dataclass_fields__} == {
+        name: getattr(own, name)[0] for name in own.__dataclass_fields__
+    }
+
+
+def test_ctrl_hum_counts_from_the_next_write_to_ctrl_meas(bench: Bench) -> None:
+    bench.write(CTRL_MEAS, 0b001_001_01)
+    bench.write(CTRL_HUM, 1)
+    bench.now_ms += 100
+    assert bench.data()[6:] == RESET_DATA[6:]
+    bench.write(CTRL_MEAS, 0b001_001_01)
+    bench.now_ms += 100
+    assert bench.data()[6:] != RESET_DATA[6:]
+
+
+def test_a_forced_conversion_takes_its_time_and_goes_to_sleep(bench: Bench) -> None:
+    bench.write(CTRL_HUM, 1)
+    bench.write(CTRL_MEAS, 0b001_001_10)
+    bench.now_ms += 7.9
+    assert bench.status() & 0x08
+    assert bench.data() == RESET_DATA
+    # 8.0 ms typically, all at x1 (section 9.1).
+    bench.now_ms += 0.2
+    first = bench.data()
+    assert not bench.status() & 0x08
+    assert first != RESET_DATA
+    assert bench.bus.read_byte_data(ADDRESS, CTRL_MEAS) & 0x03 == 0
+    bench.now_ms += 3_600_000
+    assert bench.data() == first
+
+
+def test_normal_mode_converts_again_after_the_standby(bench: Bench) -> None:
+    bench.write(CTRL_HUM, 1)
+    bench.write(CONFIG, 5 << 5)
+    bench.write(CTRL_MEAS, 0b001_001_11)
+    bench.now_ms += 9
+    first = bench.data()
+    bench.now_ms += 990
+    assert bench.data() == first
+    assert not bench.status() & 0x08
+    bench.now_ms += 20
+    assert bench.data() != first
+    bench.write(CONFIG, 0)
+    assert bench.bus.read_byte_data(ADDRESS, CONFIG) == 5 << 5
+
+
+def test_a_soft_reset_forgets_settings_and_data(bench: Bench) -> None:
+    bench.write(CTRL_HUM, 1)
+    bench.write(CTRL_MEAS, 0b001_001_01)
+    bench.now_ms += 20
+    assert bench.data() != RESET_DATA
+    bench.write(0xE0, 0xB5)
+    assert bench.data() != RESET_DATA
+    bench.write(0xE0, 0xB6)
+    assert bench.data() == RESET_DATA
+    assert bench.status() == 0x01
+    assert bench.bus.read_byte_data(ADDRESS, 0xE0) == 0
+    bench.now_ms += 2
+    assert bench.status() == 0
+    assert bench.bus.read_byte_data(ADDRESS, CTRL_HUM) == 0
+    assert bench.bus.read_byte_data(ADDRESS, 0xD0) == 0x60
+
+
+def test_the_filter_register_quiets_the_pressure(monkeypatch: pytest.MonkeyPatch) -> None:
+    spread = []
+    for config in (0, 3 << 2):
+        bench = Bench(weather_events=False)
+        monkeypatch.setattr(bme280.time, "sleep", bench.sleep)
+        params = bme280.load_calibration_params(bench.bus, ADDRESS)
+        bench.write(CONFIG, config)
+        readings = []
+        for _ in range(150):
+            bench.now_ms += 200
+            readings.append(bme280.sample(bench.bus, ADDRESS, params).pressure)
+        spread.append(np.std(np.diff(readings)))
+    assert spread[0] > 1.1 * spread[1]
+
+
+def test_a_silent_chip_answers_after_a_power_cycle(bench: Bench) -> None:
+    bench.chip.fall_silent()
+    with pytest.raises(OSError, match="Remote I/O") as caught:
+        bme280.load_calibration_params(bench.bus, ADDRESS)
+    assert caught.value.errno == 121
+    with pytest.raises(OSError, match="Remote I/O"):
+        bench.write(0xE0, 0xB6)
+    bench.chip.power_cycle()
+    assert bench.data() == RESET_DATA
+
+
+def test_nobody_answers_at_another_address(bench: Bench) -> None:
+    with pytest.raises(OSError, match="Remote I/O"):
+        bench.bus.read_byte_data(0x77, 0xD0)
+    with pytest.raises(ValueError, match="32"):
+        bench.bus.read_i2c_block_data(ADDRESS, 0x88, 33)

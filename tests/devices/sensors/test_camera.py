@@ -1,0 +1,237 @@
+"""Traffic camera: counts, headways and what it misses, with the statistics of real ones."""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import orjson
+import pytest
+
+from devices.scenario import Scenario
+from devices.timeline import Timeline
+from devices.world import Site, World
+from devices.world.headways import LEAST_HEADWAY_S, arrivals, free_share
+from devices.world.light import sun_elevation_deg
+from devices.world.rng import draw
+from devices.world.roads import ROADS, flow
+from edgewire.clock import parse_ms
+
+MONDAY_MS = parse_ms("2026-03-02T00:00:00Z")
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+
+
+def readings(from_ms: int, to_ms: int, *groups: dict[str, Any], seed: int = 5) -> list[dict[str, Any]]:
+    timeline = Timeline(Scenario(seed=seed, devices=groups), from_ms)
+    return [orjson.loads(payload) for payload in timeline.batch(from_ms, to_ms).payload]
+
+
+class TestCamera:
+    def test_the_parts_of_a_count_agree_with_it(self) -> None:
+        rows = readings(MONDAY_MS, MONDAY_MS + DAY_MS, {"kind": "traffic", "count": 8, "interval": "5m"})
+        assert any(row["vehicle_count"] == 0 for row in rows)
+        for row in rows:
+            count, gaps = row["vehicle_count"], row["inter_arrival_stats"]
+            for tally in ("color_counts", "class_counts", "direction_counts"):
+                assert sum(row[tally].values()) == count
+            if count == 0:
+                assert row["avg_speed"] is row["min_speed"] is row["max_speed"] is None
+            else:
+                assert 0 < row["min_speed"] <= row["avg_speed"] <= row["max_speed"]
+            if count < 2:
+                assert gaps["mean"] is None
+            else:
+                assert gaps["min"] <= gaps["mean"] <= gaps["max"]
+                assert gaps["mean"] * (count - 1) <= row["interval_s"] + 0.001 * count
+
+    def test_colours_and_classes_have_the_published_shares(self) -> None:
+        rows = readings(MONDAY_MS, MONDAY_MS + 3 * DAY_MS, {"kind": "traffic", "count": 6, "interval": "30m"})
+        total = sum(row["vehicle_count"] for row in rows)
+        assert total > 50_000
+        # Axalta 2025 and DfT 2007.
+        for tally, name, share in (
+            ("color_counts", "white", 0.29), ("color_counts", "black", 0.23), ("color_counts", "gray", 0.22),
+            ("class_counts", "car", 0.78), ("class_counts", "van", 0.14), ("class_counts", "truck", 0.06),
+        ):  # fmt: skip
+            assert sum(row[tally].get(name, 0) for row in rows) / total == pytest.approx(share, abs=0.01)
+
+    def test_rush_hours_are_busier_and_slower_than_nights(self) -> None:
+        rows = readings(MONDAY_MS, MONDAY_MS + 5 * DAY_MS, {"kind": "traffic", "count": 12, "interval": "1h"})
+
+        def mean(field: str, hours: tuple[int, ...]) -> float:
+            return float(
+                np.mean([r[field] for r in rows if int(r["timestamp"][11:13]) in hours and r["vehicle_count"]])
+            )
+
+        assert mean("vehicle_count", (17, 18)) > 5 * mean("vehicle_count", (2, 3))
+        assert mean("avg_speed", (18,)) < 0.95 * mean("avg_speed", (3, 4))
+        assert mean("traffic_density_score", (18,)) > mean("traffic_density_score", (3,))
+
+    def test_vehicles_of_the_fleet_are_in_the_counts(self) -> None:
+        cameras = {"kind": "traffic", "count": 12, "interval": "5m"}
+        day = (MONDAY_MS, MONDAY_MS + DAY_MS // 4)
+        alone = readings(*day, cameras)
+        shared = readings(*day, cameras, {"kind": "gps", "count": 200, "interval": "6h"})
+        more = [
+            with_fleet["vehicle_count"] - without["vehicle_count"]
+            for with_fleet, without in zip([r for r in shared if "vehicle_count" in r], alone, strict=True)
+        ]
+        assert min(more) >= 0
+        assert sum(more) > 100
+
+    def test_flow_factor_scales_the_traffic(self) -> None:
+        group = {"kind": "traffic", "count": 6, "interval": "1h"}
+        plain = readings(MONDAY_MS, MONDAY_MS + DAY_MS, group)
+        double = readings(MONDAY_MS, MONDAY_MS + DAY_MS, {**group, "settings": {"flow_factor": 2}})
+        ratio = sum(r["vehicle_count"] for r in double) / sum(r["vehicle_count"] for r in plain)
+        assert ratio == pytest.approx(2, abs=0.1)
+
+    def test_vehicles_are_missed_by_light_rain_and_chance(self) -> None:
+        group = {"kind": "traffic", "count": 6, "interval": "1h"}
+        days = (MONDAY_MS, MONDAY_MS + 2 * DAY_MS)
+        ideal = readings(*days, {**group, "settings": {"detection": 1, "outage_chance": 0}})
+        weak = readings(*days, {**group, "settings": {"detection": 0.8, "outage_chance": 0}})
+        pairs = [
+            (a["vehicle_count"], b["vehicle_count"], a["timestamp"][11:13]) for a, b in zip(weak, ideal, strict=True)
+        ]
+        assert all(seen <= there for seen, there, _ in pairs)
+
+        def share(hours: tuple[str, ...]) -> float:
+            rows = [pair for pair in pairs if pair[2] in hours]
+            return sum(pair[0] for pair in rows) / sum(pair[1] for pair in rows)
+
+        assert 0.70 < share(("00", "01", "02", "03", "22", "23")) < share(("10", "11", "12")) < 0.81
+        assert all((row["confidence"] is None) == (row["vehicle_count"] == 0) for row in weak)
+        assert all(0.5 < row["confidence"] < 1 for row in weak if row["vehicle_count"])
+
+    def test_a_blind_camera_says_so(self) -> None:
+        settings = {"night": "blind", "outage_chance": 0}
+        rows = readings(
+            MONDAY_MS, MONDAY_MS + DAY_MS, {"kind": "traffic", "count": 8, "interval": "1h", "settings": settings}
+        )
+        blind = [row for row in rows if row["uptime"] == 0]
+        # Telraam, over a year: 44 % of hours; in early March the night is a little longer than that.
+        assert 0.38 < len(blind) / len(rows) < 0.55
+        assert all(row["vehicle_count"] == 0 and row["avg_speed"] is None for row in blind)
+        noon = [row for row in rows if row["timestamp"][11:13] == "12"]
+        assert all(row["uptime"] == 1 and row["vehicle_count"] for row in noon)
+        assert any(0 < row["uptime"] < 1 for row in rows)
+
+    def test_outages_lower_the_uptime_and_the_count_for_some_minutes(self) -> None:
+        group = {"kind": "traffic", "count": 4, "interval": "5m", "settings": {"outage_chance": 1}}
+        rows = readings(MONDAY_MS, MONDAY_MS + DAY_MS, group)
+        down = sum(1 - row["uptime"] for row in rows) * 5 / 4
+        assert 10 < down < 90  # two of 2 to 45 minutes
+        assert all(row["vehicle_count"] == 0 for row in rows if row["uptime"] == 0)
+
+    def test_the_tide_turns_between_morning_and_evening(self) -> None:
+        rows = readings(MONDAY_MS, MONDAY_MS + 5 * DAY_MS, {"kind": "traffic", "count": 8, "interval": "1h"})
+
+        def inbound(hour: str) -> float:
+            there = [row for row in rows if row["timestamp"][11:13] == hour]
+            return sum(row["direction_counts"].get("inbound", 0) for row in there) / sum(
+                row["vehicle_count"] for row in there
+            )
+
+        # Telraam: .59 at 8 h to .41 at 17 h on one street, .27 to .55 (seen from the other side) on the other.
+        assert 0.55 < inbound("08") < 0.75
+        assert 0.25 < inbound("17") < 0.45
+
+    def test_trucks_are_slower_and_more_alike_than_cars_on_highways(self) -> None:
+        rows = readings(MONDAY_MS, MONDAY_MS + DAY_MS, {"kind": "traffic", "count": 12, "interval": "10s"})
+        alone = [row for row in rows if sum(row["class_counts"].values()) == 1 and row["traffic_density_score"] < 0.1]
+        speeds = {
+            name: np.array([row["avg_speed"] for row in alone if name in row["class_counts"] and row["avg_speed"] > 72])
+            for name in ("car", "truck")
+        }
+        assert len(speeds["truck"]) > 20
+        assert speeds["truck"].mean() < speeds["car"].mean() - 5
+        assert speeds["truck"].std() < speeds["car"].std()
+
+
+class TestHeadways:
+    def lane(self, flow_vph: int) -> np.ndarray:
+        counts = np.full(400, flow_vph)
+        groups = np.repeat(np.arange(400), counts)
+        number = np.arange(len(groups))
+        moments = arrivals(draw(3, "t", number), draw(3, "e", np.arange(400)), groups, counts, np.full(400, 3600.0))
+        gaps = np.diff(moments.reshape(400, -1), axis=1)
+        assert (gaps >= LEAST_HEADWAY_S - 1e-6).all()
+        assert moments.reshape(400, -1)[:, -1].max() <= 3600
+        return np.asarray(gaps.reshape(-1))
+
+    # Cowan M3, least headway 2 s, k = 0.2: share of free vehicles by flow.
+    @pytest.mark.parametrize(("flow_vph", "free"), [(300, 0.96), (600, 0.91), (900, 0.83), (1200, 0.71)])
+    def test_shares_of_free_vehicles(self, flow_vph: int, free: float) -> None:
+        gaps = self.lane(flow_vph)
+        assert gaps.mean() == pytest.approx(3600 / flow_vph, rel=0.02)
+        assert (gaps > LEAST_HEADWAY_S + 1e-5).mean() == pytest.approx(free, abs=0.012)
+        assert float(free_share(np.array([flow_vph / 3600]))[0]) == pytest.approx(free, abs=0.006)
+
+    def test_free_gaps_are_exponential(self) -> None:
+        beyond = self.lane(600) - LEAST_HEADWAY_S
+        beyond = beyond[beyond > 1e-5]
+        assert beyond.std() / beyond.mean() == pytest.approx(1, abs=0.03)
+
+
+@lru_cache
+def a_year() -> dict[str, np.ndarray]:
+    world = World.of(5, [Site(name="a", latitude=48.1, longitude=-1.4)])
+    days = np.arange(364)
+    start = parse_ms("2026-01-05T00:00:00Z")
+    times = (start + days[:, None] * DAY_MS + np.arange(24) * HOUR_MS + HOUR_MS // 2).reshape(-1)
+    traffic = flow(world, np.zeros(len(times), dtype=np.int64), np.full(len(times), 2), times)
+    counts = np.random.default_rng(1).poisson(traffic.vehicles_per_hour).reshape(364, 24).astype(float)
+    return {"counts": counts, "speed": traffic.speed_kmh.reshape(364, 24), "weekday": days % 7}
+
+
+class TestOverDispersion:
+    """Telraam, two streets of Chateaubourg, 2022: figures of 7 to 20 h on weekdays, a year of hours, seed 5."""
+
+    def test_hourly_fano_factor(self) -> None:
+        year = a_year()
+        hours = year["counts"][year["weekday"] < 5][:, 7:20]
+        assert 200 < hours.mean() < 400  # the volume of such streets
+        assert 11 < (hours.var(axis=0) / hours.mean(axis=0)).mean() < 20
+
+    def test_effects_of_day_and_hour(self) -> None:
+        year = a_year()
+        hours = year["counts"][year["weekday"] < 5][:, 7:20]
+        relative = hours / hours.mean(axis=0)
+        day = relative.mean(axis=1)
+        assert 0.08 < day.std() < 0.18
+        residual = relative / day[:, None] - 1
+        beyond_poisson = np.sqrt(residual.var() - (1 / hours.mean(axis=0)).mean())
+        assert 0.10 < beyond_poisson < 0.25
+        lag = np.corrcoef(residual[:, :-1].ravel(), residual[:, 1:].ravel())[0, 1]
+        assert 0.07 < lag < 0.26
+
+    def test_share_of_the_weekend_and_of_the_hours(self) -> None:
+        year = a_year()
+        counts, weekday = year["counts"], year["weekday"]
+        work = counts[weekday < 5].mean(axis=0)
+        assert counts[weekday == 5].mean() / work.mean() == pytest.approx(0.85, abs=0.06)
+        assert counts[weekday == 6].mean() / work.mean() == pytest.approx(0.57, abs=0.06)
+        shares = 100 * work / work[6:22].sum()
+        for hour, share in ((8, 7.0), (12, 6.9), (17, 10.2), (20, 3.5)):
+            assert shares[hour] == pytest.approx(share, abs=0.7)
+
+    def test_busier_hours_are_a_little_slower(self) -> None:
+        year = a_year()
+        work = year["weekday"] < 5
+        found = np.corrcoef(year["counts"][work][:, 7:20].ravel(), year["speed"][work][:, 7:20].ravel())[0, 1]
+        # -0.25 with the v85 of an hour; the mean speed here is without the sampling error of a v85.
+        assert -0.50 < found < -0.15
+
+
+def test_the_sun_is_highest_at_noon_and_low_in_winter() -> None:
+    world = World.of(1, [Site(name="a", latitude=48.0, longitude=0.0)])
+    for day, expected in (("2026-06-21", 65.4), ("2026-12-21", 18.6), ("2026-03-21", 42.0)):
+        times = parse_ms(f"{day}T00:00:00Z") + np.arange(0, DAY_MS, 600_000)
+        height = sun_elevation_deg(world, np.zeros(len(times), dtype=np.int64), times)
+        assert height.max() == pytest.approx(expected, abs=1.0)
+        assert times[height.argmax()] % DAY_MS == pytest.approx(12 * HOUR_MS, abs=600_000)
+
+
+def test_roads_are_of_every_type() -> None:
+    assert {road.name for road in ROADS} == {"city", "highway", "rural"}

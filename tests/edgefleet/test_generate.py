@@ -1,0 +1,329 @@
+"""`edgefleet generate` as users meet it: killed, interrupted, piped, sharded, uploaded, produced, streamed."""
+
+import hashlib
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from confluent_kafka import Consumer
+from typer.testing import CliRunner
+
+from devices.export import ExportError
+from edgefleet.cli import app
+from edgefleet.embedded import kafka_mock
+from edgewire.errors import ConfigError, EdgefleetError
+
+SPAN = ("--from", "2026-03-04T12:00", "--to", "2026-03-04T12:01")
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checkpoints of uploads are in the current folder."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> Path:
+    path = tmp_path / "scenario.yaml"
+    kinds = ("bme280", "traffic", "gps", "telematics", "people")
+    groups = "".join(f"  - {{kind: {kind}, count: 3, interval: 2s}}\n" for kind in kinds)
+    path.write_text(f"seed: 3\ndevices:\n{groups}")
+    return path
+
+
+@pytest.fixture
+def sensors(tmp_path: Path) -> Path:
+    """Of one kind, and enough of them that a day takes some seconds."""
+    path = tmp_path / "sensors.yaml"
+    path.write_text("devices: [{kind: bme280, count: 300, interval: 10s}]\n")
+    return path
+
+
+def invoke(*arguments: object) -> Any:
+    return CliRunner().invoke(app, ["generate", *map(str, arguments)])
+
+
+def command(*arguments: object) -> list[str]:
+    return [sys.executable, "-m", "edgefleet", "generate", *map(str, arguments)]
+
+
+def test_the_command_has_an_example() -> None:
+    assert "Example: edgefleet generate" in " ".join(invoke("--help").output.split())
+
+
+def test_the_union_of_shards_is_the_whole(scenario: Path, tmp_path: Path) -> None:
+    assert invoke(scenario, *SPAN, "--out", tmp_path / "all.jsonl").exit_code == 0
+    parts: list[bytes] = []
+    for index in range(3):
+        path = tmp_path / f"{index}.jsonl"
+        assert invoke(scenario, *SPAN, "--shard", f"{index}/3", "--out", path).exit_code == 0
+        parts += path.read_bytes().splitlines()
+    whole = (tmp_path / "all.jsonl").read_bytes().splitlines()
+    assert len(whole) > 400
+    assert sorted(parts) == sorted(whole)
+    result = invoke(scenario, *SPAN)
+    assert result.stdout_bytes.splitlines() == whole
+
+
+def test_a_killed_export_resumes_to_the_same_bytes(sensors: Path, tmp_path: Path) -> None:
+    arguments = (sensors, "--from", "2026-03-04", "--to", "2026-03-04T18:00", "--out")
+    killed, checkpoint = tmp_path / "killed.jsonl", tmp_path / "killed.jsonl.checkpoint"
+    process = subprocess.Popen(command(*arguments, killed))
+    try:
+        deadline = time.monotonic() + 60
+        while not (checkpoint.exists() and orjson.loads(checkpoint.read_bytes())["records"]):
+            assert process.poll() is None, "ended before it could be killed"
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+    finally:
+        process.kill()
+        process.wait()
+    assert not killed.exists()
+    result = invoke(*arguments, killed, "--resume", "--json")
+    summary = orjson.loads(result.stdout)
+    assert summary["resumed"] > 0
+    assert summary["records"] == 300 * 18 * 360
+    assert invoke(*arguments, tmp_path / "whole.jsonl").exit_code == 0
+    digests = {hashlib.sha256((tmp_path / f"{name}.jsonl").read_bytes()).digest() for name in ("killed", "whole")}
+    assert len(digests) == 1
+    assert not checkpoint.exists()
+
+
+def test_an_interrupt_ends_between_two_records(sensors: Path, tmp_path: Path) -> None:
+    path = tmp_path / "year.jsonl"
+    process = subprocess.Popen(
+        command(sensors, "--from", "2025-01-01", "--to", "2026-01-01", "--out", path), stdout=subprocess.PIPE
+    )
+    partial = tmp_path / "year.jsonl.partial"
+    while not (partial.exists() and partial.stat().st_size):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert b"interrupted: " in said
+    assert b"the same command with --resume goes on" in said
+    for line in partial.read_bytes().splitlines():
+        orjson.loads(line)
+    assert partial.read_bytes().endswith(b"}\n")
+
+
+def test_a_reader_that_leaves_is_the_end(sensors: Path) -> None:
+    process = subprocess.Popen(
+        command(sensors, "--from", "2025-01-01", "--to", "2026-01-01"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    assert orjson.loads(process.stdout.readline())["seq"] > 0
+    process.stdout.close()
+    assert process.wait(60) == 0
+    assert process.stderr.read() == b""
+    process.stderr.close()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "give --from and --to"),
+        (("--from", "2026-03-04"), "give --from and --to"),
+        (("--from", "yesterday", "--to", "2026-03-04"), "--from: 'yesterday' is no ISO 8601 time"),
+        (("--from", "2026-03-04", "--to", "2026-03-03"), "is not after"),
+        ((*SPAN, "--out", "x.txt"), "does not say the format"),
+        ((*SPAN, "--out", "x.csv"), "one file has one schema"),
+        ((*SPAN, "--out", "x", "--format", "xml"), "there are jsonl, csv, parquet"),
+        ((*SPAN, "--format", "csv"), "stdout takes jsonl"),
+        ((*SPAN, "--out", "x.jsonl", "--kafka", "k"), "choose one"),
+        ((*SPAN, "--kafka", "k", "--format", "csv"), "--format is for files"),
+        ((*SPAN, "--resume"), "what went to stdout is gone"),
+        ((*SPAN, "--interval", "1s"), "the pace of --stream"),
+        ((*SPAN, "--upload", "ftp://x"), "write http://HOST:PORT"),
+        ((*SPAN, "--shard", "3/3"), "write i/n"),
+        (("--stream", "--from", "2026-03-04"), "leave out --from"),
+        (("--stream", "--interval", "soon"), "--interval: 'soon' is no duration"),
+        (("--stream", "--out", "x.csv"), "--stream goes to stdout"),
+    ],
+)
+def test_wrong_usage_is_one_sentence(scenario: Path, arguments: tuple[str, ...], said: str) -> None:
+    result = invoke(scenario, *arguments)
+    assert isinstance(result.exception, EdgefleetError)
+    assert said in str(result.exception)
+
+
+def test_a_library_that_is_missing_is_named(scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("devices.export.parquet", "devices.export.postgres"):
+        monkeypatch.setitem(sys.modules, module, None)
+    for out, package in ((f"{tmp_path}/p/", "pyarrow"), ("postgresql://127.0.0.1/x", "psycopg")):
+        arguments = ("--format", "parquet") if package == "pyarrow" else ()
+        result = invoke(scenario, *SPAN, "--out", out, *arguments)
+        assert isinstance(result.exception, ConfigError)
+        assert f"needs the package {package}: pip install 'edgefleet[export]'" in str(result.exception)
+
+
+def test_a_stream_is_live_and_ends_after_its_records(scenario: Path) -> None:
+    before_s = time.time()
+    result = invoke(scenario, "--stream", "--interval", "0.01", "--records", "12")
+    messages = [orjson.loads(line) for line in result.stdout_bytes.splitlines()]
+    assert result.exit_code == 0
+    assert len(messages) == 12
+    assert min(message["boot"] for message in messages) >= int(before_s) - 946_684_800
+    assert invoke(scenario, "--stream", "--records", "5").stdout_bytes.count(b"\n") == 5
+
+
+class IngestStub(BaseHTTPRequestHandler):
+    """Keeps what is posted; answers what it is told to, then 200."""
+
+    protocol_version = "HTTP/1.1"
+    lines: list[bytes] = []
+    answers: list[int] = []
+    refuse_below = -1
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        status = self.answers.pop(0) if self.answers else 200
+        assert (self.path, self.headers["Content-Type"]) == ("/ingest/batch", "application/x-ndjson")
+        answer = b"busy"
+        if status == 200:
+            lines = body.split(b"\n")
+            refused = [number for number in range(len(lines)) if len(self.lines) + number <= self.refuse_below]
+            self.lines.extend(lines)
+            items = [{"line": line, "status": "rejected", "error": "too hot"} for line in refused]
+            answer = orjson.dumps({"stored": len(lines) - len(items), "rejected": len(items), "items": items})
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def ingest() -> Iterator[tuple[str, type[IngestStub]]]:
+    handler = type("Stub", (IngestStub,), {"lines": [], "answers": []})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}", handler
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def whole(scenario: Path) -> list[bytes]:
+    lines: list[bytes] = invoke(scenario, *SPAN).stdout_bytes.splitlines()
+    return lines
+
+
+def test_an_upload_is_tried_again_until_it_is_taken(
+    scenario: Path, ingest: tuple[str, type[IngestStub]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("devices.export.upload.random.random", lambda: 0.0)
+    url, stub = ingest
+    stub.answers = [503, 429, 500]
+    result = invoke(scenario, *SPAN, "--upload", url)
+    assert result.exit_code == 0
+    assert stub.lines == whole(scenario)
+
+
+def test_an_upload_that_fails_can_be_gone_on_with(
+    scenario: Path, ingest: tuple[str, type[IngestStub]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("devices.export.upload.random.random", lambda: 0.0)
+    url, stub = ingest
+    stub.answers = [503] * 8
+    result = invoke(scenario, *SPAN, "--upload", url)
+    assert isinstance(result.exception, ExportError)
+    assert f"{url}/ingest/batch answers 503, 8 times in a row" in str(result.exception)
+    assert len(list(tmp_path.glob("edgefleet-upload-*.checkpoint"))) == 1
+    assert invoke(scenario, *SPAN, "--upload", url, "--resume").exit_code == 0
+    assert stub.lines == whole(scenario)
+    assert not list(tmp_path.glob("*.checkpoint"))
+
+
+def test_refused_records_are_counted_and_fail_the_command(scenario: Path, ingest: tuple[str, type[IngestStub]]) -> None:
+    url, stub = ingest
+    stub.refuse_below = 2
+    result = invoke(scenario, *SPAN, "--upload", url, "--json")
+    assert result.exit_code == 1
+    assert orjson.loads(result.stdout)["rejected"] == 3
+    assert "3 records were rejected, the first because: too hot" in result.stderr
+    stub.answers = [401]
+    assert "answers 401" in str(invoke(scenario, *SPAN, "--upload", url).exception)
+
+
+def test_kafka_gets_every_message_in_its_topic(scenario: Path) -> None:
+    expected = whole(scenario)
+    with kafka_mock() as cluster:
+        assert invoke(scenario, *SPAN, "--kafka", cluster.bootstrap_servers).exit_code == 0
+        consumer = Consumer(
+            {
+                "bootstrap.servers": cluster.bootstrap_servers,
+                "group.id": "test",
+                "auto.offset.reset": "earliest",
+                "log_level": 0,
+            }
+        )
+        topics = [
+            "sensors.bme280", "traffic_events", "gps_positions", "telematics_events",
+            "foot_traffic", "foot_traffic_realistic", "foot_traffic_counts",
+        ]  # fmt: skip
+        consumer.subscribe(topics)
+        found: list[tuple[str, bytes]] = []
+        deadline = time.monotonic() + 30
+        while len(found) < len(expected) and time.monotonic() < deadline:
+            for message in consumer.consume(500, timeout=0.2):
+                assert message.error() is None
+                value, key, topic = message.value(), message.key(), message.topic()
+                assert value is not None
+                assert topic is not None
+                fields = orjson.loads(value)
+                headers = dict(message.headers() or [])
+                assert headers["ce_id"] == f"{fields['device_id']}:{fields['boot']}:{fields['seq']}".encode()
+                assert headers["ce_time"] == fields["timestamp"].encode()
+                assert key == fields["device_id"].encode()
+                found.append((topic, value))
+        consumer.close()
+    assert sorted(value for _, value in found) == sorted(expected)
+    by_topic = Counter(topic for topic, _ in found)
+    assert set(by_topic) == set(topics)
+    assert all(b'"event_type":"foot_traffic"' in value for topic, value in found if topic == "foot_traffic")
+
+
+def test_a_kafka_that_is_not_there_is_named(scenario: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("devices.export.kafka._TIMEOUT_S", 0.5)
+    result = invoke(scenario, *SPAN, "--kafka", "127.0.0.1:1")
+    assert isinstance(result.exception, ExportError)
+    assert "Kafka at 127.0.0.1:1: " in str(result.exception)
+
+
+def test_labels_and_clean_values_tell_the_truth(scenario: Path, tmp_path: Path) -> None:
+    fault = "{type: bias, kind: bme280, field: temperature_c, offset: 5, from: 2026-03-04T12:00:30, to: 2026-03-05}"
+    with scenario.open("a") as file:
+        file.write(f"faults:\n  - {fault}\n")
+    labels = tmp_path / "labels.jsonl"
+    result = invoke(scenario, *SPAN, "--labels", labels, "--clean")
+    found = [orjson.loads(line) for line in labels.read_bytes().splitlines()]
+    readings = [fields for fields in map(orjson.loads, result.stdout_bytes.splitlines()) if "pressure_hpa" in fields]
+    assert len(found) == 3
+    for label in found:
+        mine = [reading for reading in readings if reading["device_id"] == label["device_id"]]
+        wrong = [reading["seq"] for reading in mine if reading["temperature_c"] != reading["clean_temperature_c"]]
+        assert (wrong[0], wrong[-1], len(wrong)) == (label["first_seq"], label["last_seq"], label["messages"])
+    folder = tmp_path / "csv"
+    assert invoke(scenario, *SPAN, "--out", f"{folder}/", "--format", "csv", "--clean").exit_code == 0
+    header, first = (folder / "bme280.csv").read_text().splitlines()[:2]
+    assert header.endswith(",clean_temperature_c")
+    assert float(first.rpartition(",")[2]) == readings[0]["clean_temperature_c"]
+    cut = tmp_path / "cut.jsonl"
+    assert invoke(scenario, *SPAN, "--records", "10", "--labels", cut).exit_code == 0
+    assert cut.read_bytes() == b""

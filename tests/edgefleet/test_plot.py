@@ -1,0 +1,132 @@
+"""`edgefleet plot`: a picture of a scenario or an export; what cannot be drawn is one sentence."""
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from matplotlib.axes import Axes
+from typer.testing import CliRunner
+
+from devices.export import ExportError
+from devices.export.plots import FaultWindow, draw
+from devices.export.recording import Recording, of_file
+from edgefleet.cli import app
+from edgewire.clock import iso_ms, parse_ms
+from edgewire.errors import EdgefleetError
+
+MONDAY_MS = parse_ms("2026-03-02")
+LABEL = {
+    "device_id": "bme280-0001",
+    "type": "drift",
+    "fields": ["temperature_c"],
+    "start_ms": MONDAY_MS,
+    "end_ms": None,
+}
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> Path:
+    path = tmp_path / "scenario.yaml"
+    kinds = ("bme280", "traffic", "gps", "telematics", "people")
+    path.write_text("devices:\n" + "".join(f"  - {{kind: {kind}, count: 2, interval: 60s}}\n" for kind in kinds))
+    return path
+
+
+def invoke(*arguments: object) -> Any:
+    return CliRunner().invoke(app, list(map(str, arguments)))
+
+
+def titles(axes: list[Axes]) -> list[str]:
+    return [axis.get_title(loc="left") for axis in axes]
+
+
+def test_a_scenario_and_its_exports_give_the_same_picture(scenario: Path, tmp_path: Path) -> None:
+    arguments = ("--from", "2026-03-02T08:00", "--to", "2026-03-02T09:00")
+    exported = tmp_path / "scenario.jsonl"
+    assert invoke("generate", scenario, *arguments, "--out", exported).exit_code == 0
+    assert invoke("plot", scenario, *arguments, "--out", tmp_path / "a.png").exit_code == 0
+    result = invoke("plot", exported, "--out", tmp_path / "b.png", "--json")
+    assert orjson.loads(result.stdout)["records"] == len(exported.read_bytes().splitlines())
+    assert (tmp_path / "a.png").read_bytes()[:4] == b"\x89PNG"
+    for kind, format_ in (("bme280", "csv"), ("gps", "parquet")):
+        folder = f"{tmp_path}/{format_}/"
+        assert invoke("generate", scenario, *arguments, "--out", folder, "--format", format_).exit_code == 0
+        assert of_file(Path(folder) / f"{kind}.{format_}").kinds[kind] == of_file(exported).kinds[kind]
+
+
+def test_a_page_has_the_picture_in_it(scenario: Path, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    result = invoke("plot", scenario, "--from", "2026-03-02", "--to", "2026-03-02T00:30", "--out", page)
+    assert result.exit_code == 0
+    assert '<img alt="scenario.yaml"' in page.read_text()
+    assert "data:image/png;base64,iVBOR" in page.read_text()
+
+
+def reading(minute: int, **fields: object) -> dict[str, object]:
+    return {"device_id": "bme280-0001", "timestamp": iso_ms(MONDAY_MS + minute * 60_000)} | fields
+
+
+def test_the_time_of_a_fault_is_shaded_where_it_shows() -> None:
+    recording = Recording()
+    for minute in range(60):
+        recording.add(reading(minute, temperature_c=20.0, humidity=50.0, pressure_hpa=1000.0))
+    fault = FaultWindow("bme280-0001", "drift", ("temperature_c",), MONDAY_MS + 600_000, MONDAY_MS + 1_200_000)
+    axes = draw(recording, "test", [fault]).axes
+    assert [axis.get_ylabel() for axis in axes] == ["temperature (°C)", "relative humidity (%)", "pressure (hPa)"]
+    assert [[patch.get_label() for patch in axis.patches] != [] for axis in axes] == [True, False, False]
+    assert [text.get_text() for text in axes[0].texts] == ["drift bme280-0001"]
+
+
+def test_a_line_breaks_at_a_null_and_at_a_silence() -> None:
+    recording = Recording()
+    for minute in (*range(10), *range(30, 40)):
+        recording.add(reading(minute, temperature_c=None if minute == 5 else 20.0, humidity=50.0, pressure_hpa=1000.0))
+    temperature, humidity, _ = (axis.lines[0].get_ydata() for axis in draw(recording, "test").axes)
+    assert [number for number, value in enumerate(temperature) if value != value] == [5, 10]
+    assert [number for number, value in enumerate(humidity) if value != value] == [10]
+
+
+def test_a_profile_is_the_mean_of_whole_hours() -> None:
+    recording = Recording()
+    for minute in range(1, 5 * 60 + 31):
+        recording.add(reading(minute, vehicle_count=minute // 60 + 1, avg_speed=30.0))
+    axes = draw(recording, "test").axes
+    profile = axes[titles(axes).index("traffic: by hour of day (UTC)")]
+    assert [round(bar.get_height()) for bar in profile.patches] == [61, 121, 181, 241, 301]
+
+
+@pytest.mark.parametrize(
+    ("source", "out", "said"),
+    [
+        ("missing.jsonl", "a.png", "there is no such file"),
+        ("garbage.jsonl", "a.png", "line 1 is not JSON"),
+        ("other.jsonl", "a.png", "record 1: is no message of ours"),
+        ("empty.jsonl", "a.png", "has no readings to draw"),
+        ("garbage.parquet", "a.png", "is no Parquet file"),
+        ("empty.jsonl", "a.pdf", "write FILE.png or FILE.html"),
+    ],
+)
+def test_what_cannot_be_drawn_is_one_sentence(tmp_path: Path, source: str, out: str, said: str) -> None:
+    (tmp_path / "garbage.jsonl").write_text("garbage\n")
+    (tmp_path / "garbage.parquet").write_text("garbage\n")
+    (tmp_path / "other.jsonl").write_text('{"a": 1}\n')
+    (tmp_path / "empty.jsonl").write_text("")
+    result = invoke("plot", tmp_path / source, "--out", tmp_path / out)
+    assert isinstance(result.exception, EdgefleetError)
+    assert said in str(result.exception)
+
+
+def test_a_recording_too_large_to_draw_is_refused(scenario: Path, tmp_path: Path) -> None:
+    result = invoke("plot", scenario, "--from", "2001-01-01", "--to", "2026-01-01", "--out", tmp_path / "a.png")
+    assert isinstance(result.exception, ExportError)
+    assert "choose a shorter --from and --to" in str(result.exception)
+
+
+def test_labels_come_from_a_file(scenario: Path, tmp_path: Path) -> None:
+    labels = tmp_path / "labels.jsonl"
+    arguments = ("plot", scenario, "--to", "2026-03-02T00:30", "--labels", labels, "--out", tmp_path / "a.png")
+    labels.write_bytes(orjson.dumps(LABEL) + b"\n")
+    assert invoke(*arguments).exit_code == 0
+    labels.write_text('{"a": 1}\n')
+    assert "is no labels file" in str(invoke(*arguments).exception)
