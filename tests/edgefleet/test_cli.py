@@ -1,15 +1,20 @@
 """The command line as a person meets it: what is printed, and the exit code."""
 
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import orjson
+import paho.mqtt.client as mqtt
 import pytest
 
 from edgefleet.cli.watch import describe
-from edgefleet.embedded import free_port
+from edgefleet.embedded import MosquittoProcess, free_port
 from edgewire.clock import parse_ms
+from edgewire.runrecord import RunRecord
 
 NOW_MS = parse_ms("2026-03-01T12:00:10Z")
 
@@ -86,6 +91,38 @@ def test_the_demo_ends_with_a_verdict_that_balances() -> None:
     assert set(verdict["latency_ms"]) == {"p50", "p95", "p99"}
     assert set(verdict["services"]) == {"broker", "ingest", "kafka", "bridge"}
     assert all(counts["sent"] for counts in verdict["per_kind"].values())
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_run_in_order(
+    number: signal.Signals, tmp_path: Path, mosquitto_factory: Callable[[], MosquittoProcess]
+) -> None:
+    broker = mosquitto_factory()
+    path = scenario(tmp_path, f"devices: [{{kind: bme280, count: 5, interval: 200ms}}]\nbroker: {broker.url}")
+    heard: list[str] = []
+    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+    client.on_message = lambda _client, _data, message: heard.append(orjson.loads(message.payload)["state"])
+    client.connect(broker.host, broker.port)
+    client.subscribe("edge/+/+/+/status", qos=1)
+    client.loop_start()
+    command = [sys.executable, "-m", "edgefleet", "run", str(path), "--record", str(tmp_path / "run"), "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+        while heard.count("online") < 5:
+            assert run.poll() is None
+            time.sleep(0.05)
+        time.sleep(1)
+        run.send_signal(number)
+        stdout, stderr = run.communicate(timeout=30)
+    assert run.returncode == 0, stderr.decode()
+    client.loop_stop()
+    client.disconnect()
+    record = RunRecord.load(tmp_path / "run")
+    assert record.totals == {
+        "emitted": record.totals["emitted"], "acknowledged": record.totals["emitted"], "dropped": 0, "unsent": 0
+    }  # fmt: skip
+    assert orjson.loads(stdout)["emitted"] == record.totals["emitted"] > 0
+    assert heard == ["online"] * 5 + ["offline"] * 5
 
 
 class TestWatch:
