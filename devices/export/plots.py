@@ -20,6 +20,8 @@ from devices.export.base import ExportError
 from devices.export.recording import Recording, Series
 
 _MOST_LINES = 8
+# Vehicles whose tracks have their middles this close are of one region.
+_REGION_DEG = 0.5
 _MOST_TRACKS = 40
 _FIELDS = {
     "temperature_c": "temperature (°C)",
@@ -206,7 +208,7 @@ def _profile_panel(kind: str, name: str, label: str, devices: Sequence[Series]) 
 
 def _map_panels(recording: Recording) -> list[tuple[float, Panel]]:
     """A map a region: vehicles of sites that are far from each other would be dots on one map."""
-    regions: dict[tuple[int, int], dict[str, tuple[list[float], list[float]]]] = {}
+    regions: dict[tuple[float, float], dict[str, tuple[list[float], list[float]]]] = {}
     for kind in ("gps", "telematics"):
         if kind == "telematics" and "gps" in recording.kinds:
             continue  # the same vehicles
@@ -218,12 +220,13 @@ def _map_panels(recording: Recording) -> list[tuple[float, Panel]]:
             ]
             if points:
                 longitudes, latitudes = (list(side) for side in zip(*points, strict=True))
-                region = (round(float(np.median(latitudes))), round(float(np.median(longitudes))))
+                middle = (float(np.median(latitudes)), float(np.median(longitudes)))
+                region = next((known for known in regions if math.dist(known, middle) < _REGION_DEG), middle)
                 regions.setdefault(region, {})[device] = (longitudes, latitudes)
     return [(6.0, _map_panel(region, tracks)) for region, tracks in sorted(regions.items())]
 
 
-def _map_panel(region: tuple[int, int], tracks: dict[str, tuple[list[float], list[float]]]) -> Panel:
+def _map_panel(region: tuple[float, float], tracks: dict[str, tuple[list[float], list[float]]]) -> Panel:
     def panel(axis: Axes) -> None:
         for longitudes, latitudes in list(tracks.values())[:_MOST_TRACKS]:
             axis.plot(longitudes, latitudes, linewidth=0.7, alpha=0.7)

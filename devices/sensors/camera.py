@@ -11,12 +11,16 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from devices.sensors.base import Columns, Ints, Population, nullable
+from devices.sensors.camera_view import fleet_passed, views
 from devices.sensors.vehicles_seen import VehiclesSeen
 from devices.world import World
+from devices.world.demand import inbound_share
 from devices.world.light import DUSK_DEG, sun_elevation_deg
+from devices.world.network import KMH
+from devices.world.parts import parts
 from devices.world.rng import Floats, draw, normal, poisson, uniform
-from devices.world.roads import ROADS, Flow, flow, inbound_share, passages
 from devices.world.site import HOUR_MS
+from devices.world.traffic import Flow
 from devices.world.weather import weather
 from edgewire.config import Config
 
@@ -53,27 +57,28 @@ class CameraSensor:
         """Counts, speeds (km/h), colours, classes, headways (s) and density of each camera's last interval."""
         population = self._population
         keys, sites, interval = population.keys[ids], population.sites[ids], population.interval_ms[ids]
-        places = draw(world.seed, "camera/place", keys)
-        roads = (places % np.uint64(len(ROADS))).astype(np.int64)
+        view = views(world, keys, sites)
         middle = times - interval // 2
-        traffic = flow(world, sites, roads, middle)
+        traffic = parts(world).traffic.at(sites, view.roads, middle)
         expected = traffic.vehicles_per_hour * interval / HOUR_MS * self._settings.flow_factor
         counts = poisson(draw(world.seed, "camera/count", keys, times), expected)
-        counts = counts + self._fleet_vehicles(world, sites, roads, uniform(places), times, interval)
+        fleet = fleet_passed(world, sites, view, times, interval)
         sight = self._sight(world, keys, sites, times, interval)
         chance = self._detection(world, sites, middle, traffic)
         inbound = inbound_share(world.local_ms(sites, middle), uniform(draw(world.seed, "camera/tide", keys)))
-        seen = VehiclesSeen(world.seed, keys, times, roads, counts, interval / 1000, inbound, sight, chance)
+        seen = VehiclesSeen(
+            world.seed, keys, times, view.road_class, counts, interval / 1000, inbound, fleet, sight, chance
+        )
         return {
             "interval_s": np.round(interval / 1000, 3),
             "uptime": np.round(sight.mean(axis=1), 3),
             "vehicle_count": seen.counts,
-            **seen.speeds(traffic.speed_kmh),
+            **seen.speeds(traffic.speed_ms / KMH),
             "color_counts": seen.colours(),
             "class_counts": seen.classes(),
             "direction_counts": seen.directions(),
             "inter_arrival_stats": seen.headways(),
-            "traffic_density_score": np.round(np.clip(traffic.density * 2, 0, 1), 3),
+            "traffic_density_score": np.round(traffic.density, 3),
             "confidence": self._confidence(world, keys, times, chance, seen.counts),
         }
 
@@ -95,8 +100,8 @@ class CameraSensor:
         self, world: World, keys: NDArray[np.uint64], sites: Ints, times: Ints, interval: Ints
     ) -> NDArray[np.bool_]:
         """Whether the camera sees in each part of the interval: one row a reading."""
-        parts = times[:, None] - interval[:, None] + (2 * np.arange(_PARTS) + 1) * interval[:, None] // (2 * _PARTS)
-        slot, within = np.divmod(parts, _OUTAGE_SLOT_MS)
+        moments = times[:, None] - interval[:, None] + (2 * np.arange(_PARTS) + 1) * interval[:, None] // (2 * _PARTS)
+        slot, within = np.divmod(moments, _OUTAGE_SLOT_MS)
         bits = draw(world.seed, "camera/outage", keys[:, None], slot)
         shortest, longest = _OUTAGE_MS
         length = shortest + (longest - shortest) * uniform(
@@ -105,8 +110,8 @@ class CameraSensor:
         begin = uniform(draw(world.seed, "camera/outage/when", keys[:, None], slot)) * (_OUTAGE_SLOT_MS - longest)
         out = (uniform(bits) < self._settings.outage_chance) & (within >= begin) & (within < begin + length)
         if self._settings.night == "blind":
-            elevation = sun_elevation_deg(world, np.repeat(sites, _PARTS), parts.reshape(-1))
-            out |= elevation.reshape(parts.shape) < DUSK_DEG
+            elevation = sun_elevation_deg(world, np.repeat(sites, _PARTS), moments.reshape(-1))
+            out |= elevation.reshape(moments.shape) < DUSK_DEG
         return ~out
 
     def _confidence(
@@ -116,16 +121,3 @@ class CameraSensor:
         spread = _CONFIDENCE_DEVIATION * normal(draw(world.seed, "camera/confidence", keys, times))
         score = _CONFIDENCE * (chance / self._settings.detection) + spread / np.sqrt(np.maximum(counts, 1))
         return nullable(np.round(np.clip(score, 0.3, 0.99), 3), counts > 0)
-
-    def _fleet_vehicles(
-        self, world: World, sites: Ints, roads: Ints, around: Floats, times: Ints, interval: Ints
-    ) -> Ints:
-        """Vehicles of the GPS fleet that drove past: they are on the road like all others."""
-        passed = np.zeros(len(times), dtype=np.int64)
-        points, inverse = np.unique(np.stack([sites, roads, around]), axis=1, return_inverse=True)
-        for number, (site, road, place) in enumerate(points.T):
-            rows = inverse.reshape(-1) == number
-            passed[rows] = passages(
-                world, int(site), int(road), float(place), times[rows] - interval[rows], times[rows]
-            )
-        return passed

@@ -1,23 +1,27 @@
-"""GPS unit of a vehicle."""
+"""GPS unit of a vehicle: its position as the receiver sees it."""
 
 import numpy as np
 from pydantic import Field
 
 from devices.sensors.base import Columns, Ints, Population, nullable
 from devices.sensors.nmea import sentences
-from devices.sensors.vehicle import battery_v, drive, receive, signal_dbm
+from devices.sensors.receiver import CEP_M, battery_v, receive, signal_dbm
 from devices.world import World
+from devices.world.network import KMH
+from devices.world.parts import parts
 from devices.world.rng import draw
 from edgewire.config import Config
 
-# Receivers leave the course empty below walking pace.
-_COURSE_FROM_KMH = 4.0
 _SKY_MS = 1_800_000
 
 
 class Settings(Config):
     """What an operator of a GPS unit may choose."""
 
+    cep_m: float = Field(default=2.5, ge=0, le=100)
+    """Circular error: half of the fixes under an open sky are nearer than this."""
+    signal_loss: bool = True
+    """Whether there is no fix in tunnels."""
     decimals: int = Field(default=6, ge=3, le=8)
     """Of latitude and longitude: 6 is about 0.1 m."""
     nmea: bool = False
@@ -25,35 +29,32 @@ class Settings(Config):
 
 
 class GpsSensor:
-    """Many GPS units with the same settings; unit n rides in vehicle n."""
+    """Many GPS units with the same settings; unit n rides in vehicle n of its site."""
 
     def __init__(self, settings: Settings, population: Population) -> None:
-        self._decimals = settings.decimals
-        self._nmea = settings.nmea
+        self._settings = settings
         self._population = population
 
     def sample(self, world: World, ids: Ints, times: Ints) -> Columns:
-        """Fixes; without one, position, speed and heading are None."""
-        sites, vehicles = self._population.sites[ids], self._population.ordinals[ids]
-        moving = drive(world, sites, vehicles, times)
-        fix = receive(world, moving, sites, vehicles, times)
-        speed = np.round(moving.speed_ms * 3.6, 1)
-        heading = np.round(moving.heading_deg, 1) % 360
-        known = fix.has_fix
+        """Fixes in degrees, m and km/h; without one, position, speed and heading are None."""
+        settings, population = self._settings, self._population
+        keys, sites, vehicles = population.keys[ids], population.sites[ids], population.ordinals[ids]
+        moving = parts(world).fleet.motion(sites, vehicles, times)
+        fix = receive(world, keys, sites, times, moving, scale=settings.cep_m / CEP_M, losses=settings.signal_loss)
         columns: Columns = {
             "vehicle_id": [f"V{number:04d}" for number in vehicles.tolist()],
-            "fix": np.select([~known, ~fix.is_3d], ["none", "2d"], "3d").tolist(),
-            "latitude": nullable(np.round(fix.latitude, self._decimals), known),
-            "longitude": nullable(np.round(fix.longitude, self._decimals), known),
-            "altitude_m": nullable(np.round(fix.altitude_m, 1), known & fix.is_3d),
-            "speed_kmh": nullable(speed, known),
-            "heading_deg": nullable(heading, known & (speed >= _COURSE_FROM_KMH)),
-            "hdop": fix.hdop,
+            "fix": np.where(fix.is_3d, "3d", np.where(fix.known, "2d", "none")),
+            "latitude": nullable(np.round(fix.latitude, settings.decimals), fix.known),
+            "longitude": nullable(np.round(fix.longitude, settings.decimals), fix.known),
+            "altitude_m": nullable(np.round(fix.altitude_m, 1), fix.is_3d),
+            "speed_kmh": nullable(np.round(fix.speed_ms / KMH, 1), fix.known),
+            "heading_deg": nullable(np.round(fix.heading_deg, 1) % 360, fix.has_heading),
+            "hdop": np.round(fix.hdop, 2),
             "satellites": fix.satellites,
-            "battery_v": battery_v(world, sites, vehicles, times),
-            "signal_dbm": signal_dbm(world, sites, vehicles, times),
+            "battery_v": battery_v(world, keys, times, moving),
+            "signal_dbm": signal_dbm(world, keys, sites, times, moving),
         }
-        if self._nmea:
+        if settings.nmea:
             columns["nmea"] = self._sentences(world, ids, times, columns)
         return columns
 

@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from devices.sensors.camera_view import Passed
 from devices.world.headways import arrivals
+from devices.world.network import CLASSES
 from devices.world.rng import Floats, Ints, draw, normal, uniform
-from devices.world.roads import ROADS
 
 # New cars by colour, Axalta Global Automotive Color Popularity Report 2025; the rest of 13 % is divided evenly.
 _COLOURS = {
@@ -20,8 +21,9 @@ _CLASSES = {"car": 0.78, "van": 0.14, "truck": 0.06, "other": 0.02}
 _CLASS_PACE = np.array([1.0, 0.98, 0.94, 0.92])
 _CLASS_SPREAD = np.array([1.0, 0.9, 0.45, 1.2])
 _TRUCK, _TRUCK_MAX_KMH = 2, 88.0
-_DEVIATION = np.array([road.speed_deviation for road in ROADS])
-_LANES = np.array([road.lanes for road in ROADS])
+_DEVIATION = np.array([kind.deviation_kmh / kind.free_kmh for kind in CLASSES])
+_LANES = np.array([kind.lanes for kind in CLASSES])
+_FLEET_CLASS = list(_CLASSES).index("van")
 _DIRECTIONS = ("inbound", "outbound")
 
 
@@ -33,33 +35,42 @@ class VehiclesSeen:
         seed: int,
         keys: NDArray[np.uint64],
         times: Ints,
-        roads: Ints,
+        road_class: Ints,
         counts: Ints,
         interval_s: Floats,
         inbound: Floats,
+        fleet: Passed,
         sight: NDArray[np.bool_],
         chance: Floats,
     ) -> None:
-        """`counts` vehicles were there; `sight` tells which parts of the interval are seen, `chance` to detect one."""
+        """`counts` vehicles were there besides those of the `fleet`.
+
+        `inbound` is the share of them that drive into town; `sight` tells which parts of the interval are seen, and
+        `chance` how likely a vehicle is detected.
+        """
         self._seed, self._rows = seed, len(counts)
-        reading = np.repeat(np.arange(len(counts)), counts)
-        number = np.arange(len(reading)) - (np.cumsum(counts) - counts)[reading]
+        others = np.repeat(np.arange(len(counts)), counts)
+        reading = np.concatenate([others, fleet.row])
+        number = np.arange(len(others)) - (np.cumsum(counts) - counts)[others]
+        after = np.arange(len(fleet.row)) - np.searchsorted(fleet.row, fleet.row)
+        number = np.concatenate([number, counts[fleet.row] + after])
         counters = (keys[reading], times[reading], number)
         way = (uniform(draw(seed, "camera/direction", *counters)) >= inbound[reading]).astype(np.int64)
-        lanes = _LANES[roads][reading]
-        lane = way * lanes + (uniform(draw(seed, "camera/lane", *counters)) * lanes).astype(np.int64)
-        order = np.lexsort((number, lane, reading))
-        moments = self._moments(keys, times, interval_s, reading[order], lane[order], counters, order)
-        detected = uniform(draw(seed, "camera/detect", *counters))[order] < chance[reading[order]]
-        part = np.minimum((moments / interval_s[reading[order]] * sight.shape[1]).astype(np.int64), sight.shape[1] - 1)
-        keep = detected & sight[reading[order], part]
-        kept = np.flatnonzero(keep)
-        kept = kept[np.lexsort((moments[kept], reading[order][kept]))]
-        self._moment = moments[kept]
-        rows = order[kept]
-        self._reading, self._way, self._roads = reading[rows], way[rows], roads[reading[rows]]
+        way[len(others) :] = ~fleet.inbound
+        lanes = _LANES[road_class]
+        moments = np.concatenate([self._moments(others, way, lanes, interval_s, counters), fleet.moment_s])
+        detected = uniform(draw(seed, "camera/detect", *counters)) < chance[reading]
+        part = np.minimum((moments / interval_s[reading] * sight.shape[1]).astype(np.int64), sight.shape[1] - 1)
+        rows = np.flatnonzero(detected & sight[reading, part])
+        rows = rows[np.lexsort((number[rows], moments[rows], reading[rows]))]
+        self._moment, self._reading, self._way = moments[rows], reading[rows], way[rows]
+        self._road_class = road_class[self._reading]
         self._counters = tuple(counter[rows] for counter in counters)
+        self._of_fleet = rows >= len(others)
+        its = rows[self._of_fleet] - len(others)
+        self._fleet_speed, self._fleet_colour = fleet.speed_kmh[its], fleet.colour[its]
         self._class = _sorts(uniform(self._draw("class")), _CLASSES)
+        self._class[self._of_fleet] = _FLEET_CLASS
         self.counts = np.bincount(self._reading, minlength=self._rows).astype(np.int64)
 
     def speeds(self, mean_kmh: Floats) -> dict[str, list[Any]]:
@@ -67,13 +78,16 @@ class VehiclesSeen:
         z = np.clip(normal(self._draw("speed")), -2.8, 3.5)
         mean = mean_kmh[self._reading] * _CLASS_PACE[self._class]
         mean = np.where(self._class == _TRUCK, np.minimum(mean, _TRUCK_MAX_KMH), mean)
-        speed = mean * (1 + _DEVIATION[self._roads] * _CLASS_SPREAD[self._class] * z)
+        speed = mean * (1 + _DEVIATION[self._road_class] * _CLASS_SPREAD[self._class] * z)
+        speed[self._of_fleet] = self._fleet_speed
         found = self._stats(speed, self._reading, self.counts)
         return {f"{name}_speed": _rounded(found[name], 1, self.counts > 0) for name in ("avg", "min", "max")}
 
     def colours(self) -> list[dict[str, int]]:
         """Vehicles by colour; colours that did not occur are left out, as below."""
-        return self._tally(_sorts(uniform(self._draw("colour")), _COLOURS), tuple(_COLOURS))
+        bits = self._draw("colour")
+        bits[self._of_fleet] = self._fleet_colour
+        return self._tally(_sorts(uniform(bits), _COLOURS), tuple(_COLOURS))
 
     def classes(self) -> list[dict[str, int]]:
         """Vehicles by class."""
@@ -95,28 +109,25 @@ class VehiclesSeen:
             for mean, least, most, std in zip(*columns, strict=True)
         ]
 
-    def _moments(
-        self,
-        keys: NDArray[np.uint64],
-        times: Ints,
-        interval_s: Floats,
-        reading: Ints,
-        lane: Ints,
-        counters: tuple[Any, ...],
-        order: Ints,
-    ) -> Floats:
-        """Seconds into the interval at which each vehicle passes, lane by lane."""
+    def _moments(self, others: Ints, way: Ints, lanes: Ints, interval_s: Floats, counters: tuple[Any, ...]) -> Floats:
+        """Seconds into the interval at which each vehicle that is not of the fleet passes; lanes fill independently."""
+        keys, times, number = (counter[: len(others)] for counter in counters)
+        chance = uniform(draw(self._seed, "camera/lane", keys, times, number))
+        lane = way[: len(others)] * lanes[others] + (chance * lanes[others]).astype(np.int64)
+        order = np.lexsort((number, lane, others))
+        reading, lane = others[order], lane[order]
+        keys, times = keys[order], times[order]
         starts = np.flatnonzero((np.diff(reading, prepend=-1) != 0) | (np.diff(lane, prepend=-1) != 0))
         counts = np.diff(starts, append=len(reading))
-        group = np.repeat(np.arange(len(starts)), counts)
-        of = reading[starts]
-        return arrivals(
-            draw(self._seed, "camera/headway", *counters)[order],
-            draw(self._seed, "camera/headway/last", keys[of], times[of], lane[starts]),
-            group,
+        moments = np.empty(len(others))
+        moments[order] = arrivals(
+            draw(self._seed, "camera/headway", keys, times, number[order]),
+            draw(self._seed, "camera/headway/last", keys[starts], times[starts], lane[starts]),
+            np.repeat(np.arange(len(starts)), counts),
             counts,
-            interval_s[of],
+            interval_s[reading[starts]],
         )
+        return moments
 
     def _draw(self, stream: str) -> NDArray[np.uint64]:
         return draw(self._seed, f"camera/{stream}", *self._counters)

@@ -21,6 +21,13 @@ def smooth(seed: int, stream: str, entity: Hashes | Ints | int, times_ms: Ints, 
     return np.asarray(left * np.cos(angle) + right * np.sin(angle))
 
 
+def smooth_of(bits: Hashes, times_ms: Ints, period_ms: Ints | int) -> Floats:
+    """As `smooth`, for entities and a stream that are already hashed to `bits`."""
+    cell, within = np.divmod(times_ms, period_ms)
+    angle = _angle(within / period_ms)
+    return np.asarray(normal(further(bits, cell)) * np.cos(angle) + normal(further(bits, cell + 1)) * np.sin(angle))
+
+
 def fractal(seed: int, stream: str, entity: Hashes | Ints | int, times_ms: Ints, period_ms: Ints | int) -> Floats:
     """Unit-variance noise with detail at a period, a quarter and a sixteenth of it."""
     total = sum(

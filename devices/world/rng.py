@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 Hashes = NDArray[np.uint64]
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Flags = NDArray[np.bool_]
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _M1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -49,6 +50,13 @@ def normal(bits: Hashes) -> Floats:
     first = 1.0 - uniform(bits)
     second = uniform(_mix(bits ^ _GOLDEN))
     return np.asarray(np.sqrt(-2.0 * np.log(first)) * np.cos(2.0 * np.pi * second))
+
+
+def normals(bits: Hashes) -> tuple[Floats, Floats]:
+    """Two independent standard normals, from the two halves of the bits; they end at 6.7 deviations."""
+    radius = np.sqrt(-2.0 * np.log(((bits >> np.uint64(32)).astype(np.float64) + 0.5) * 2.0**-32))
+    angle = (bits & np.uint64(0xFFFFFFFF)).astype(np.float64) * (2.0 * np.pi * 2.0**-32)
+    return radius * np.cos(angle), radius * np.sin(angle)
 
 
 _TABLE_BITS = 14

@@ -37,6 +37,11 @@ class Site(Config):
     """What the weather outdoors is like; by the latitude, the seasons are the south's in the south."""
 
 
+def weekday(days: Ints) -> Ints:
+    """0 for Monday to 6 for Sunday, of days since 1970-01-01, which was a Thursday."""
+    return np.asarray((days + 3) % 7)
+
+
 class LocalTime:
     """Local wall-clock milliseconds of a zone: UTC plus the offset in force, looked up once an hour of time."""
 

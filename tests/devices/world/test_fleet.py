@@ -1,0 +1,257 @@
+"""The fleet's vehicles: real motion, had for any moment, and the same whoever else drives."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from devices.world import Site, World
+from devices.world.fleet import Motion
+from devices.world.kinematics import Ride
+from devices.world.parts import parts
+from devices.world.site import DAY_MS, HOUR_MS
+from edgewire.clock import parse_ms
+
+MONDAY_MS = parse_ms("2026-03-02T00:00:00Z")
+SITES = (Site(name="a", latitude=48, longitude=2), Site(name="b", latitude=53, longitude=10))
+FLEET = dict.fromkeys(range(40), "a")
+
+
+def drive(world: World, vehicle: int, times: np.ndarray, site: int = 0) -> Motion:
+    return parts(world).fleet.motion(np.full(len(times), site), np.full(len(times), vehicle), times)
+
+
+def busy(world: World, count: int) -> list[int]:
+    """Vehicles that are on the road in the morning of that Monday."""
+    vehicles = np.arange(40)
+    zeros = np.zeros_like(vehicles)
+    often = sum(
+        parts(world).fleet.motion(zeros, vehicles, np.full(40, MONDAY_MS + hour * HOUR_MS)).on_trip * 1
+        for hour in range(8, 12)
+    )
+    return np.argsort(-often, kind="stable")[:count].tolist()
+
+
+def metres(moving: Motion) -> tuple[np.ndarray, np.ndarray]:
+    """East and north of the first point."""
+    north = (moving.latitude - moving.latitude[0]) * 111_320
+    east = (moving.longitude - moving.longitude[0]) * 111_320 * np.cos(np.radians(48))
+    return east, north
+
+
+speeds = st.floats(0, 30)
+rides = st.builds(
+    lambda length, enter, wished, leave, up, down: Ride.fitted(
+        *(np.array([value]) for value in (length, enter, max(wished, enter, leave, 3), leave, up, down))
+    ),
+    st.floats(1200, 5000), speeds, speeds, speeds, st.floats(0.8, 2), st.floats(1, 6),
+)  # fmt: skip
+
+
+@given(rides)
+def test_a_ride_covers_its_link_with_speed_as_the_derivative_of_distance(ride: Ride) -> None:
+    duration = float(ride.duration_s[0])
+    times = np.linspace(0, duration, 4001)
+    step = times[1]
+    distance, speed, acceleration = Ride(*(np.repeat(column, len(times)) for column in ride.columns())).at(times)
+    assert distance[0] == 0
+    assert distance[-1] == pytest.approx(ride.length_m[0], rel=1e-6)
+    assert speed[0] == pytest.approx(ride.enter_ms[0])
+    assert speed[-2] == pytest.approx(ride.leave_ms[0], abs=6 * step + 0.01)
+    assert np.abs(np.diff(distance) / step - (speed[1:] + speed[:-1]) / 2)[:-1].max() < 0.1 + 7 * step
+    assert np.abs(np.diff(speed))[:-1].max() <= (7 * step) + 1e-6
+    assert np.abs(acceleration).max() <= max(ride.slow_down_ms2[0], ride.speed_up_ms2[0]) + 0.5
+
+
+@given(rides, st.floats(0.01, 0.99))
+def test_a_point_of_a_link_is_passed_when_the_ride_is_there(ride: Ride, share: float) -> None:
+    point = ride.length_m * share
+    assert ride.at(ride.arrival_s(point))[0] == pytest.approx(point, abs=0.01)
+
+
+def test_position_speed_and_acceleration_agree_from_trip_to_trip() -> None:
+    world = World.of(9, SITES, FLEET)
+    times = MONDAY_MS + 7 * HOUR_MS + np.arange(0, 4 * HOUR_MS, 200)
+    for vehicle in busy(world, 4):
+        moving = drive(world, vehicle, times)
+        east, north = metres(moving)
+        step = np.hypot(np.diff(east), np.diff(north))
+        mean = (moving.speed_ms[1:] + moving.speed_ms[:-1]) / 2
+        # It never jumps, not between trips either; corners are cut, where the way is up to a third shorter.
+        assert (step <= 0.2 * mean * 1.02 + 0.15).all()
+        straight = np.abs(np.diff(moving.heading_deg)) < 0.01
+        assert np.abs(step / 0.2 - mean)[straight].max() < 1.0
+        within = (moving.link[1:] == moving.link[:-1]) & moving.on_trip[1:] & moving.on_trip[:-1]
+        change = np.diff(moving.speed_ms) / 0.2
+        middle = (moving.acceleration_ms2[1:] + moving.acceleration_ms2[:-1]) / 2
+        assert np.median(np.abs(change - middle)[within]) < 0.001
+        assert np.percentile(np.abs(change - middle)[within], 99) < 1.5
+        assert -7 < moving.acceleration_ms2.min() < -1 < 1 < moving.acceleration_ms2.max() < 2.5
+        assert moving.lateral_ms2.max() < 9.81
+        assert moving.speed_ms.max() * 3.6 < 170
+
+
+def test_heading_is_that_of_the_way_driven() -> None:
+    world = World.of(9, SITES, FLEET)
+    times = MONDAY_MS + 8 * HOUR_MS + np.arange(0, 2 * HOUR_MS, 500)
+    moving = drive(world, busy(world, 1)[0], times)
+    east, north = metres(moving)
+    course = np.degrees(np.arctan2(np.diff(east), np.diff(north)))
+    fast = (moving.speed_ms[1:] > 3) & (moving.speed_ms[:-1] > 3)
+    off = np.abs((course - moving.heading_deg[1:] + 180) % 360 - 180)[fast]
+    assert np.median(off) < 0.01
+    assert np.percentile(off, 99) < 25
+
+
+def test_a_trip_is_within_its_hour_and_hours_follow_each_other_in_place() -> None:
+    world = World.of(9, SITES, FLEET)
+    vehicles = np.arange(300)
+    begins = parts(world).drivers.hour_begins_ms(np.zeros_like(vehicles), vehicles)
+    for hour in range(8, 12):
+        edge = MONDAY_MS + hour * HOUR_MS + begins
+        before, after = (
+            parts(world).fleet.motion(np.zeros_like(vehicles), vehicles, edge + shift) for shift in (-1, 0)
+        )
+        assert not before.on_trip.any()
+        assert (before.speed_ms == 0).all()
+        assert np.abs(before.latitude - after.latitude).max() < 1e-9
+        assert np.abs(before.longitude - after.longitude).max() < 1e-9
+
+
+def test_the_fleet_is_never_all_at_rest_or_all_on_the_road() -> None:
+    world = World.of(9, SITES, FLEET)
+    vehicles = np.arange(400)
+    shares = []
+    for minute in range(0, 24 * 60, 30):
+        moving = parts(world).fleet.motion(np.zeros_like(vehicles), vehicles, np.full(400, MONDAY_MS + minute * 60_000))
+        shares.append(moving.on_trip.mean())
+    assert 0.04 < min(shares) < 0.3
+    assert 0.4 < max(shares) < 0.8
+    assert 8 <= np.argmax(shares) / 2 <= 19
+
+
+moments = st.lists(
+    st.tuples(st.integers(0, 1), st.integers(0, 5), st.integers(MONDAY_MS, MONDAY_MS + DAY_MS)), min_size=1, max_size=12
+)
+
+
+@given(moments, moments)
+def test_motion_does_not_depend_on_company_or_on_what_was_asked_before(
+    first: list[tuple[int, int, int]], second: list[tuple[int, int, int]]
+) -> None:
+    used, fresh = World.of(9, SITES, FLEET), World.of(9, SITES)
+    parts(used).fleet.motion(*np.array(first).T)
+    sites, vehicles, times = np.array(second).T
+    together = parts(used).fleet.motion(sites, vehicles, times)
+    row = len(times) - 1
+    alone = parts(fresh).fleet.motion(sites[row:], vehicles[row:], times[row:])
+    for field in (
+        "latitude",
+        "longitude",
+        "speed_ms",
+        "heading_deg",
+        "acceleration_ms2",
+        "lateral_ms2",
+        "road",
+        "trip",
+    ):
+        assert getattr(together, field)[row] == getattr(alone, field)[0]
+
+
+def test_what_is_kept_is_bounded_and_dropping_it_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = MONDAY_MS + 9 * HOUR_MS + np.arange(0, 5 * HOUR_MS, 97_000)
+    vehicles = np.arange(len(times)) % 30
+    sites = np.zeros_like(vehicles)
+    expected = parts(World.of(9, SITES)).fleet.motion(sites, vehicles, times)
+    monkeypatch.setattr("devices.world.tripbook._KEPT", 7)
+    forgetful = World.of(9, SITES)
+    for row in range(len(times)):
+        found = parts(forgetful).fleet.motion(sites[row : row + 1], vehicles[row : row + 1], times[row : row + 1])
+        assert found.latitude[0] == expected.latitude[row]
+        assert len(parts(forgetful).fleet._book._rows) <= 7
+
+
+def test_every_vehicle_that_passes_a_point_is_counted_there_once() -> None:
+    world = World.of(9, SITES, FLEET)
+    times = MONDAY_MS + 8 * HOUR_MS + np.arange(0, 2 * HOUR_MS, 250)
+    counted = driven = 0
+    for road in range(0, 64, 3):
+        point = float(parts(world).roads.length_m[0, road]) * 0.4
+        hours = [parts(world).fleet.passages(0, road, point, MONDAY_MS // HOUR_MS + 8 + hour) for hour in (0, 1)]
+        for passages in hours:
+            assert (np.diff(passages.time_ms) >= 0).all()
+        counted += sum(len(passages.time_ms) for passages in hours)
+        for vehicle in {int(v) for passages in hours for v in passages.vehicle}:
+            moving = drive(world, vehicle, times)
+            before, after = moving.along_m[:-1] - point, moving.along_m[1:] - point
+            same = (moving.road[1:] == road) & (moving.road[:-1] == road) & (moving.link[1:] == moving.link[:-1])
+            crossed = np.flatnonzero(same & (np.sign(before) != np.sign(after)))
+            driven += len(crossed)
+            told = [
+                (time, forward)
+                for passages in hours
+                for time, who, forward in zip(passages.time_ms, passages.vehicle, passages.forward, strict=True)
+                if who == vehicle
+            ]
+            assert [forward for _, forward in told] == moving.forward[crossed].tolist()
+            for at, (time, _) in zip(crossed, told, strict=True):
+                assert times[at] <= time <= times[at + 1] + 1
+    assert counted == driven > 50
+
+
+def test_exertion_is_the_harshest_of_the_speed_trace() -> None:
+    world = World.of(9, SITES, FLEET)
+    window, checked = 30_000, 0
+    for vehicle in busy(world, 12):
+        times = MONDAY_MS + 9 * HOUR_MS + np.arange(0, 3 * HOUR_MS, 250)
+        moving = drive(world, vehicle, times)
+        ticks = times[:: window // 250][1:]
+        exertion = parts(world).fleet.exertion(
+            np.zeros_like(ticks), np.full_like(ticks, vehicle), ticks, np.full_like(ticks, window)
+        )
+        braking = np.maximum(-moving.acceleration_ms2, 0)[1:].reshape(-1)
+        for row in range(len(ticks)):
+            seen = braking[row * 120 : (row + 1) * 120].max()
+            if exertion.braking_ms2[row] > 2.5:
+                assert seen == pytest.approx(exertion.braking_ms2[row], abs=0.05)
+                checked += 1
+            elif seen > 2.5:
+                # Shorter than half a second, or cut off by the end of the window.
+                assert (braking[row * 120 : (row + 1) * 120] > 2.5).sum() <= 3
+    assert checked > 10
+
+
+def test_departures_are_when_the_vehicle_set_out() -> None:
+    world = World.of(9, SITES, FLEET)
+    times = MONDAY_MS + 10 * HOUR_MS + np.arange(0, 3 * HOUR_MS, 1000)
+    for vehicle in busy(world, 3):
+        moving = drive(world, vehicle, times)
+        _, departures = parts(world).fleet.last_trips(np.zeros_like(times), np.full_like(times, vehicle), times)
+        assert (departures <= times).all()
+        set_out = np.flatnonzero(moving.on_trip[1:] & ~moving.on_trip[:-1]) + 1
+        assert len(set_out) >= 1
+        for row in set_out:
+            assert times[row] - 1000 < departures[row] <= times[row]
+        assert set(np.flatnonzero(np.diff(departures)) + 1) == set(set_out.tolist())
+
+
+def test_who_has_stood_for_days_is_still_told_by_the_last_trip() -> None:
+    world = World.of(9, SITES, FLEET)
+    vehicles = np.arange(40)
+    zeros = np.zeros_like(vehicles)
+    sunday = np.full(40, MONDAY_MS + 6 * DAY_MS + 20 * HOUR_MS)
+    _, departures = parts(world).fleet.last_trips(zeros, vehicles, sunday)
+    stood = sunday - departures > 30 * HOUR_MS
+    assert stood.any()
+    assert parts(world).fleet.motion(zeros, vehicles, departures).on_trip.all()
+    assert (parts(world).fleet.last_trips(zeros, vehicles, sunday - HOUR_MS)[1][stood] == departures[stood]).all()
+
+
+def test_rash_drivers_are_few_and_some_trips_are_hurried() -> None:
+    world = World.of(9, SITES)
+    vehicles = np.arange(4000)
+    temper = parts(world).drivers.temper(np.zeros_like(vehicles), vehicles)
+    assert temper.mean() == pytest.approx(1, abs=0.05)
+    assert temper.var() == pytest.approx(0.5, abs=0.06)
+    hurried = parts(world).drivers.hurried(np.zeros_like(vehicles), vehicles, np.full_like(vehicles, 490_000))
+    assert hurried.mean() == pytest.approx(0.1, abs=0.02)
