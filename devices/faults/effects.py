@@ -140,7 +140,7 @@ def _number(fault: ValueFault, true: Floats, at: Rows, known: NDArray[np.bool_])
         case Clip():
             return np.clip(true, fault.low, fault.high)
         case _:
-            raise NotImplementedError(f"{type(fault).__name__} is no fault of a number")
+            raise AssertionError(f"{type(fault).__name__} is no fault of a number")
 
 
 def _disturb_number(fault: ValueFault, columns: Columns, at: Rows) -> Columns:
