@@ -23,9 +23,6 @@ from edgewire.messages.base import Payload
 HEAD = ("device_id", "timestamp", "boot", "seq")
 """Columns that every shape begins with; together, without the timestamp, they are the message id."""
 
-CLEAN = "clean_"
-"""Begins the name of a field that says what another would be without its fault; it has that one's type."""
-
 Values = NDArray[Any] | Sequence[Any]
 
 

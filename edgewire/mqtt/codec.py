@@ -11,7 +11,6 @@ VARINT_MAX = 268_435_455
 """The largest variable byte integer, and so the longest packet without its fixed header."""
 
 U16 = struct.Struct(">H")
-_U32 = struct.Struct(">I")
 
 
 def malformed(message: str) -> ProtocolError:
@@ -90,10 +89,6 @@ class Reader:
 
     def u16(self) -> int:
         value: int = U16.unpack(self.take(2))[0]
-        return value
-
-    def u32(self) -> int:
-        value: int = _U32.unpack(self.take(4))[0]
         return value
 
     def varint(self) -> int:
