@@ -8,6 +8,7 @@ made.
 
 import asyncio
 import random
+import ssl
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -79,6 +80,8 @@ class Fleet:
         self._version = version
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not secrets
         self._broker = BrokerUrl.parse(scenario.broker)
+        # One for all: each `dial` would otherwise read the system's certificates again.
+        self._tls = ssl.create_default_context() if self._broker.scheme == "mqtts" else None
         # Power-on lies as far ahead as building the devices may take, so the run does not begin with a backlog.
         size = sum(group.size for group in scenario.devices)
         self._started_ms = self._clock.now_ms() + LEAD_MS + round(size * LEAD_PER_DEVICE_MS)
@@ -169,7 +172,12 @@ class Fleet:
     async def _dial(self, connection: DeviceConnection) -> None:
         try:
             await dial(
-                self._broker, connection.session, connection.on_events, on_writable=connection.flush, own_timer=False
+                self._broker,
+                connection.session,
+                connection.on_events,
+                tls=self._tls,
+                on_writable=connection.flush,
+                own_timer=False,
             )
         except EdgefleetError as error:
             log.debug("dial failed", device=connection.device.device_id, reason=str(error))
