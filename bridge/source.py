@@ -12,6 +12,7 @@ from functools import partial
 
 from bridge.config import BridgeConfig
 from bridge.metrics import Metrics
+from bridge.properties import pack
 from bridge.session import session_config, subscriptions, tls_context
 from bridge.spool import Spool, Spooled
 from edgewire import logs
@@ -170,11 +171,12 @@ class Source:
         unsafe = redelivered = retained = 0
         group: list[Spooled] = []
         for message in messages:
-            topic, payload, qos, retain, dup = message[:5]
+            topic, payload, qos, retain, dup, _, properties, _ = message
             unsafe += not qos
             redelivered += dup
             retained += retain
-            group.append(Spooled(0, now_ms, topic, payload, qos, retain, dup))
+            carried = pack(properties) if properties else None
+            group.append(Spooled(0, now_ms, topic, payload, qos, retain, dup, carried))
         self._uncommitted.append(self._clock.monotonic())
         self._spool.append(group, partial(self._acknowledge, link, messages))
         self._metrics.received.labels("1").inc(len(messages) - unsafe)

@@ -25,4 +25,5 @@ def _dead(sink: str, message: Spooled, reason: str, attempts: int, now_ms: int) 
         reason=reason,
         attempts=attempts,
         dead_ms=now_ms,
+        properties=message.properties,
     )

@@ -15,13 +15,13 @@ class SpoolError(EdgefleetError):
     """The spool cannot be opened, read or written; nothing more is acknowledged."""
 
 
-VERSION = 1
+VERSION = 2
 
 _SCHEMA = f"""
 BEGIN;
 CREATE TABLE messages (
   id INTEGER PRIMARY KEY, received_ms INTEGER NOT NULL, topic TEXT NOT NULL, payload BLOB NOT NULL,
-  qos INTEGER NOT NULL, retain INTEGER NOT NULL, dup INTEGER NOT NULL
+  qos INTEGER NOT NULL, retain INTEGER NOT NULL, dup INTEGER NOT NULL, properties BLOB
 ) STRICT;
 CREATE TABLE sinks (
   name TEXT PRIMARY KEY, start INTEGER NOT NULL, cursor INTEGER NOT NULL,
@@ -29,11 +29,22 @@ CREATE TABLE sinks (
 ) STRICT;
 CREATE TABLE dead_letters (
   number INTEGER PRIMARY KEY, sink TEXT NOT NULL, message_id INTEGER NOT NULL, received_ms INTEGER NOT NULL,
-  topic TEXT NOT NULL, payload BLOB NOT NULL, reason TEXT NOT NULL, attempts INTEGER NOT NULL, dead_ms INTEGER NOT NULL
+  topic TEXT NOT NULL, payload BLOB NOT NULL, reason TEXT NOT NULL, attempts INTEGER NOT NULL, dead_ms INTEGER NOT NULL,
+  properties BLOB
 ) STRICT;
+CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 PRAGMA user_version = {VERSION};
 COMMIT;
 """
+
+_MIGRATIONS = {
+    1: """
+ALTER TABLE messages ADD COLUMN properties BLOB;
+ALTER TABLE dead_letters ADD COLUMN properties BLOB;
+CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+""",
+}
+"""Version of a file -> what makes it one of the next version."""
 
 # A message is deleted only when every cursor is past it, so ids outlive deletion without a counter of their own.
 LAST_ID = "SELECT max(coalesce((SELECT max(id) FROM messages), 0), coalesce((SELECT max(cursor) FROM sinks), 0))"
@@ -55,7 +66,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         version = database.execute("PRAGMA user_version").fetchone()[0]
         if version == 0 and not database.execute("SELECT 1 FROM sqlite_master").fetchone():
             database.executescript(_SCHEMA)
-        elif version != VERSION:
+        elif version not in (VERSION, *_MIGRATIONS):
             raise SpoolError(f"{path}: is no spool of this version of the bridge; set another spool.path")
         damage = database.execute("PRAGMA quick_check(1)").fetchone()[0]
         if damage != "ok":
@@ -63,6 +74,8 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
                 f"{path}: the spool is damaged ({damage}); save what is left with 'sqlite3 {path} .recover'"
                 " and move the file away"
             )
+        for older in range(version or VERSION, VERSION):
+            database.executescript(f"BEGIN;{_MIGRATIONS[older]}PRAGMA user_version = {older + 1};COMMIT;")
     except BaseException:
         database.close()
         raise

@@ -14,6 +14,8 @@ class Spooled:
     qos: int
     retain: bool
     dup: bool
+    properties: bytes | None = None
+    """Content type and user properties of MQTT 5, see `bridge.properties`; None where there are none, as mostly."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +32,7 @@ class DeadLetter:
     """How often it was offered to the sink; 0 where the bridge itself could not route it."""
     dead_ms: int
     """When it was given up, milliseconds since 1970 UTC."""
+    properties: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

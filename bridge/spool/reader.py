@@ -40,8 +40,8 @@ class Reader:
         size = 0
         with explained(self._path):
             rows = self._database.execute("SELECT * FROM messages WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
-            for number, received_ms, topic, payload, qos, retain, dup in rows:
-                messages.append(Spooled(number, received_ms, topic, payload, qos, bool(retain), bool(dup)))
+            for number, received_ms, topic, payload, qos, retain, dup, properties in rows:
+                messages.append(Spooled(number, received_ms, topic, payload, qos, bool(retain), bool(dup), properties))
                 size += len(payload)
                 if size >= max_bytes:
                     break
@@ -76,7 +76,7 @@ def read_lag(path: Path) -> list[tuple[str, int, int | None]]:
 
 def read_dead_letters(path: Path, *, sink: str | None = None, limit: int = 100) -> list[DeadLetter]:
     """The newest dead letters, newest first. Raises `SpoolError`."""
-    fields = ("sink", "message_id", "received_ms", "topic", "payload", "reason", "attempts", "dead_ms")
+    fields = ("sink", "message_id", "received_ms", "topic", "payload", "reason", "attempts", "dead_ms", "properties")
     statement = (
         f"SELECT {', '.join(fields)} FROM dead_letters"  # noqa: S608
         " WHERE sink = coalesce(?, sink) ORDER BY number DESC LIMIT ?"

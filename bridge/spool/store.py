@@ -17,7 +17,7 @@ from edgewire.errors import ConfigError
 
 # Many rows a statement, in powers of two. `executemany` gives up the GIL once a row and then waits for a busy event
 # loop to hand it back each time: measured ten times slower than this.
-_ROW = "(?, ?, ?, ?, ?, ?, ?)"
+_ROW = "(?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERTS = [f"INSERT INTO messages VALUES {', '.join([_ROW] * 2**power)}" for power in range(9)]  # noqa: S608
 
 _PRUNE_AT_ONCE = 5_000
@@ -43,13 +43,12 @@ class Store:
                 self._lock.close()
                 raise
             try:
-                self._adopt(sinks, abandon)
+                self.adopt(sinks, abandon)
             except BaseException:
                 self.close()
                 raise
             self.last_id = self._scalar(LAST_ID)
             """Of the newest message ever committed; 0 for none."""
-            self._cursors: dict[str, int] = dict(self._database.execute("SELECT name, cursor FROM sinks").fetchall())
             self._pruned = self._scalar("SELECT coalesce(min(id) - 1, ?) FROM messages", self.last_id)
             self._page_size = self._scalar("PRAGMA page_size")
 
@@ -84,7 +83,7 @@ class Store:
         while start < len(messages):
             power = min((len(messages) - start).bit_length(), len(_INSERTS)) - 1
             part = messages[start : start + 2**power]
-            rows = ((m.id, m.received_ms, m.topic, m.payload, m.qos, m.retain, m.dup) for m in part)
+            rows = ((m.id, m.received_ms, m.topic, m.payload, m.qos, m.retain, m.dup, m.properties) for m in part)
             self._database.execute(_INSERTS[power], tuple(chain.from_iterable(rows)))
             start += len(part)
 
@@ -97,10 +96,20 @@ class Store:
         )
         if dead:
             self._database.executemany(
-                "INSERT INTO dead_letters (sink, message_id, received_ms, topic, payload, reason, attempts, dead_ms)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO dead_letters (sink, message_id, received_ms, topic, payload, reason, attempts, dead_ms,"
+                " properties) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
-                    (d.sink, d.message_id, d.received_ms, d.topic, d.payload, d.reason, d.attempts, d.dead_ms)
+                    (
+                        d.sink,
+                        d.message_id,
+                        d.received_ms,
+                        d.topic,
+                        d.payload,
+                        d.reason,
+                        d.attempts,
+                        d.dead_ms,
+                        d.properties,
+                    )
                     for d in dead
                 ],
             )
@@ -112,8 +121,24 @@ class Store:
             self._database.execute("DELETE FROM messages WHERE id <= ?", (upto,))
             self._pruned = upto
 
+    def note(self, name: str) -> str | None:
+        """What `take_note` kept under this name."""
+        with explained(self.path):
+            row = self._database.execute("SELECT value FROM notes WHERE name = ?", (name,)).fetchone()
+        return row[0] if row else None
+
+    def take_note(self, name: str, value: str) -> None:
+        """Keep a text from run to run."""
+        with explained(self.path), self._transaction():
+            self._database.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, value))
+
+    def adopt(self, sinks: Sequence[str], abandon: Collection[str] = ()) -> None:
+        """Make the sinks of the file those of the configuration. Raises `ConfigError` as the constructor does."""
+        with explained(self.path):
+            self._adopt(sinks, abandon)
+            self._cursors: dict[str, int] = dict(self._database.execute("SELECT name, cursor FROM sinks").fetchall())
+
     def _adopt(self, sinks: Sequence[str], abandon: Collection[str]) -> None:
-        """Make the sinks of the file those of the configuration."""
         last_id = self._scalar(LAST_ID)
         # A new sink begins with the oldest message that is still here.
         oldest = self._scalar("SELECT coalesce(min(id) - 1, ?) FROM messages", last_id)

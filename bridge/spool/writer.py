@@ -14,7 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from bridge.config import SpoolConfig
 from bridge.spool.file import SpoolError
@@ -37,6 +37,9 @@ class Commit(NamedTuple):
     messages: int
     seconds: float
     used_bytes: int
+
+
+Result = TypeVar("Result")
 
 
 @dataclass(slots=True)
@@ -76,6 +79,7 @@ class Spool:
         self._wake = threading.Condition()
         self._groups: deque[_Group] = deque()
         self._settlements: list[Settlement] = []
+        self._jobs: deque[tuple[Callable[[Store], Any], asyncio.Future[Any]]] = deque()
         self._closing = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -113,6 +117,22 @@ class Spool:
             self._idle.clear()
             await self._idle.wait()
 
+    async def perform(self, job: Callable[[Store], Result]) -> Result:
+        """Run `job` on the writer's thread, after the progress that was given to `settle` before; its answer.
+
+        Raises what it raises. A job must be short: nothing is committed meanwhile.
+        """
+        done: asyncio.Future[Result] = self._loop.create_future()
+        with self._wake:
+            self._jobs.append((job, done))
+            self._wake.notify()
+        # After a failed write nobody answers any more; then this raises what `failure` does.
+        waiting: list[asyncio.Future[Any]] = [done, self.failure]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if not done.done():
+            self.failure.result()
+        return await done
+
     async def close(self) -> None:
         """Commit what is queued (unless the spool is full) and all progress, and close the file."""
         with self._wake:
@@ -132,12 +152,16 @@ class Spool:
                     self._wake.wait(wait)
                 groups = [] if full else self._take_groups()
                 settlements, self._settlements = self._settlements, []
-                if self._closing and not groups and not settlements:
+                jobs = list(self._jobs)
+                self._jobs.clear()
+                if self._closing and not groups and not settlements and not jobs:
                     return
             started = time.monotonic()
             messages = groups[0].messages if len(groups) == 1 else [m for group in groups for m in group.messages]
             try:
                 self._store.commit(messages, settlements)
+                for job, done in jobs:
+                    self._do(job, done)
                 used = self._store.used_bytes()
             except SpoolError as error:
                 self._loop.call_soon_threadsafe(self._failed, error)
@@ -150,13 +174,21 @@ class Spool:
 
     def _due(self, committed_at: float, full: bool) -> float | None:
         """Seconds until the next commit is due; None for not before something arrives. Called with the lock held."""
-        if self._closing:
+        if self._closing or self._jobs:
             return 0
         elapsed = time.monotonic() - committed_at
         if self._groups and not full:
             waiting = sum(len(group.messages) for group in self._groups)
             return 0 if waiting >= self._config.commit_messages else self._config.commit_interval / 1000 - elapsed
         return SETTLE_EVERY_S - elapsed if self._settlements else None
+
+    def _do(self, job: Callable[[Store], Any], done: asyncio.Future[Any]) -> None:
+        try:
+            answer = job(self._store)
+        except Exception as error:
+            self._loop.call_soon_threadsafe(_end, done.set_exception, done, error)
+        else:
+            self._loop.call_soon_threadsafe(_end, done.set_result, done, answer)
 
     def _take_groups(self) -> list[_Group]:
         groups: list[_Group] = []
@@ -184,3 +216,9 @@ class Spool:
         self._idle.set()
         if not self.failure.done():
             self.failure.set_exception(error)
+
+
+def _end(set_outcome: Callable[[Any], None], done: asyncio.Future[Any], outcome: object) -> None:
+    """Answer a job, unless whoever asked has gone."""
+    if not done.done():
+        set_outcome(outcome)

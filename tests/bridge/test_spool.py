@@ -145,3 +145,20 @@ async def test_after_a_failed_write_nothing_is_done(tmp_path: Path) -> None:
         await one.spool.idle()
     assert one.told == ["before", [1]]
     assert read_books(one.spool.path)[0].received == 1
+
+
+async def test_a_job_runs_after_the_progress_before_it_and_its_answer_comes_back(tmp_path: Path) -> None:
+    async with opened(tmp_path) as one:
+        one.append(3)
+        await one.spool.idle()
+        one.spool.settle(Settlement(sink="s", cursor=2, delivered=2))
+        assert await one.spool.perform(lambda store: store.cursor("s")) == 2
+
+        def fail(_: Store) -> None:
+            raise SpoolError("no")
+
+        with pytest.raises(SpoolError, match="no"):
+            await one.spool.perform(fail)
+        one.append(1)
+        await one.spool.idle()
+        assert one.spool.last_id == 4

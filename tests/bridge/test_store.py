@@ -37,11 +37,70 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "folder" / "spool.db"
 
 
+VERSION_1 = """
+CREATE TABLE messages (
+  id INTEGER PRIMARY KEY, received_ms INTEGER NOT NULL, topic TEXT NOT NULL, payload BLOB NOT NULL,
+  qos INTEGER NOT NULL, retain INTEGER NOT NULL, dup INTEGER NOT NULL
+) STRICT;
+CREATE TABLE sinks (
+  name TEXT PRIMARY KEY, start INTEGER NOT NULL, cursor INTEGER NOT NULL,
+  delivered INTEGER NOT NULL DEFAULT 0, dropped INTEGER NOT NULL DEFAULT 0, dead_lettered INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE dead_letters (
+  number INTEGER PRIMARY KEY, sink TEXT NOT NULL, message_id INTEGER NOT NULL, received_ms INTEGER NOT NULL,
+  topic TEXT NOT NULL, payload BLOB NOT NULL, reason TEXT NOT NULL, attempts INTEGER NOT NULL, dead_ms INTEGER NOT NULL
+) STRICT;
+INSERT INTO messages VALUES (1, 5, 't', x'00', 1, 0, 0);
+INSERT INTO sinks VALUES ('http', 0, 0, 0, 0, 0), ('kafka', 0, 0, 0, 0, 0);
+INSERT INTO dead_letters VALUES (1, 'http', 1, 5, 't', x'00', 'why', 2, 9);
+PRAGMA user_version = 1;
+"""
+
+
+def test_a_spool_of_an_earlier_version_is_taken_over_with_all_it_holds(path: Path) -> None:
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as old:
+        old.executescript(VERSION_1)
+    for _ in range(2):  # the second opening finds it as it should be
+        with closing(Store(path, SINKS)) as store:
+            assert store.last_id == 1
+    with closing(Store(path, SINKS)) as store, closing(Reader(path)) as reader:
+        two = spooled(2)
+        two.properties = b"{}"
+        store.commit([two])
+        assert [one.properties for one in reader.read(0, limit=9, max_bytes=1 << 20)] == [None, b"{}"]
+    (letter,) = read_dead_letters(path)
+    assert (letter.reason, letter.properties) == ("why", None)
+
+
+def test_notes_are_kept(path: Path) -> None:
+    with closing(Store(path, SINKS)) as store:
+        assert store.note("a") is None
+        store.take_note("a", "1")
+        store.take_note("a", "2")
+    with closing(Store(path, SINKS)) as store:
+        assert store.note("a") == "2"
+
+
+def test_sinks_come_and_go_while_the_file_is_open(path: Path) -> None:
+    with closing(Store(path, SINKS)) as store:
+        store.commit([spooled(1), spooled(2)], [settled("http", 2, 2), settled("kafka", 1, 1)])
+        with pytest.raises(ConfigError, match="1 messages for the sink 'kafka'"):
+            store.adopt(["http", "file"])
+        assert [one.sink for one in read_books(path)] == ["http", "kafka"]
+        store.adopt(["http", "file"], ["kafka"])
+        assert [one.sink for one in read_books(path)] == ["file", "http"]
+        assert (store.cursor("http"), store.cursor("file")) == (2, 1)
+        store.commit([spooled(3)], [settled("file", 3, 2)])
+        assert all(one.balanced for one in read_books(path))
+
+
 def test_what_was_committed_is_there_after_reopening(path: Path) -> None:
     messages = [spooled(number) for number in range(1, 400)]
     messages[3].payload = bytes(range(256))
     messages[4].retain = messages[5].dup = True
     messages[6].qos = 0
+    messages[7].properties = b'{"user":[]}'
     store = Store(path, SINKS)
     store.commit(messages)
     store.close()
@@ -51,7 +110,8 @@ def test_what_was_committed_is_there_after_reopening(path: Path) -> None:
         assert len(reader.read(0, limit=1000, max_bytes=1)) == 1
 
     def fields(message: object) -> list[object]:
-        return [getattr(message, name) for name in ("id", "received_ms", "topic", "payload", "qos", "retain", "dup")]
+        names = ("id", "received_ms", "topic", "payload", "qos", "retain", "dup", "properties")
+        return [getattr(message, name) for name in names]
 
     assert [fields(one) for one in read] == [fields(one) for one in messages]
     with closing(Store(path, SINKS)) as store:

@@ -1,0 +1,46 @@
+"""The properties of MQTT 5 that go with a message through the spool: its content type and its user properties.
+
+As JSON, `{"content_type": …, "user": [[name, value], …]}`; most messages have none and cost nothing.
+"""
+
+from typing import NamedTuple
+
+import orjson
+
+from edgewire.mqtt import Properties
+
+Pairs = tuple[tuple[str, str], ...]
+
+
+class Carried(NamedTuple):
+    """What a message brings besides its payload."""
+
+    content_type: str | None
+    user: Pairs
+
+    def user_property(self, name: str) -> str | None:
+        """The first user property of this name, in any case, as header names are compared."""
+        wanted = name.lower()
+        return next((value for key, value in self.user if key.lower() == wanted), None)
+
+
+NOTHING = Carried(None, ())
+
+
+def pack(properties: Properties) -> bytes | None:
+    """The properties of a PUBLISH as they are spooled; None where there is nothing to keep."""
+    content_type, user = properties.get("content_type"), properties.get("user_property")
+    if content_type is None and not user:
+        return None
+    kept: dict[str, object] = {"user": user or ()}
+    if content_type is not None:
+        kept["content_type"] = content_type
+    return orjson.dumps(kept)
+
+
+def unpack(packed: bytes | None) -> Carried:
+    """What `pack` made."""
+    if not packed:
+        return NOTHING
+    kept = orjson.loads(packed)
+    return Carried(kept.get("content_type"), tuple((name, value) for name, value in kept["user"]))
