@@ -14,6 +14,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+from bridge import failpoints
 from bridge.admin import Admin, Readiness
 from bridge.config import BridgeConfig
 from bridge.delivery.retry import Runner
@@ -36,11 +37,12 @@ async def run(config: BridgeConfig, stop: asyncio.Event, *, clock: Clock | None 
     `TakenOver` when another client has the session, `ServiceUnavailable` where the admin port is taken. Brokers and
     sinks that cannot be reached are waited for.
     """
+    failpoints.announce()
     table = RouteTable(config.routes)
     table.require(http=config.http is not None, kafka=config.kafka is not None)
     built = build(config, table)
     store = Store(config.spool.path, [sink.name for sink in built], abandon=config.spool.abandon)
-    await Bridge(config, table, built, store, clock or SystemClock()).run(stop)
+    await Bridge(config, table, built, store, clock or failpoints.clock_of(SystemClock())).run(stop)
 
 
 class Bridge:

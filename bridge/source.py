@@ -10,6 +10,7 @@ from collections import deque
 from contextlib import suppress
 from functools import partial
 
+from bridge import failpoints
 from bridge.config import BridgeConfig
 from bridge.metrics import Metrics
 from bridge.properties import pack
@@ -194,6 +195,7 @@ class Source:
             if message.qos:
                 acknowledge(message)
         link.flush()
+        failpoints.acknowledged()
 
     def _on_connected(self, link: Link, event: Connected) -> None:
         self._link = link

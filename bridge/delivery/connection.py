@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 
+from bridge import failpoints
 from bridge.routing import Routed
 from bridge.sinks.base import Failures, NotConnected, Retry, Sink
 from edgewire import logs
@@ -38,7 +39,7 @@ class Connection:
         """`Sink.write` once the sink is connected."""
         await self._connected.wait()
         try:
-            return await self.sink.write(lane, batch)
+            failures = await self.sink.write(lane, batch)
         except NotConnected as error:
             retry = Retry(cause="not_connected", reason=str(error))
             if self._connected.is_set():  # else `run` has closed the sink and it is this that we see
@@ -47,6 +48,10 @@ class Connection:
             # A fault of the program. The batch is not lost and the other sinks go on.
             self._log.exception("the sink failed", lane=lane)
             retry = Retry(cause="internal", reason=f"the sink failed: {type(error).__name__}: {error}")
+        else:
+            if len(failures) < len(batch):
+                failpoints.accepted(self.sink.name)
+            return failures
         return dict.fromkeys(range(len(batch)), retry)
 
     async def _connect(self) -> None:

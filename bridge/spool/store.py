@@ -6,11 +6,12 @@ sink move in the same transaction as its cursor, so the books can be recomputed 
 Synchronous, no threads, no asyncio: see `writer` for those.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 
+from bridge import failpoints
 from bridge.spool.file import LAST_ID, explained, lock, open_for_writing
 from bridge.spool.message import Settlement, Spooled
 from edgewire.errors import ConfigError
@@ -60,7 +61,7 @@ class Store:
         """Bytes of the file that hold something; pages freed by deletion are used again and do not count."""
         return (self._scalar("PRAGMA page_count") - self._scalar("PRAGMA freelist_count")) * self._page_size
 
-    def commit(self, messages: Sequence[Spooled] = (), settlements: Iterable[Settlement] = ()) -> None:
+    def commit(self, messages: Sequence[Spooled] = (), settlements: Sequence[Settlement] = ()) -> None:
         """Write messages (ids following `last_id`) and progress in one transaction; on return both are on disk.
 
         Deletes some of what every sink is past. On `SpoolError` nothing was written.
@@ -70,6 +71,8 @@ class Store:
             for settlement in settlements:
                 self._settle(settlement)
             self._prune()
+            failpoints.committing(len(messages), len(settlements))
+        failpoints.committed(len(messages), len(settlements))
         if messages:
             self.last_id = messages[-1].id
 
