@@ -36,12 +36,13 @@ class Outbox:
 
     def __init__(self, config: OutboxConfig) -> None:
         self._config = config
-        self._queue: deque[Reading] = deque()
+        # An empty deque alone takes 600 bytes, and of most devices the outbox stays empty.
+        self._queue: deque[Reading] | None = None
         self._bytes = 0
         self.dropped = SeqRanges()
 
     def __len__(self) -> int:
-        return len(self._queue)
+        return len(self._queue) if self._queue else 0
 
     @property
     def size_bytes(self) -> int:
@@ -51,7 +52,7 @@ class Outbox:
     def seqs(self) -> "SeqRanges":
         """The seqs that still wait."""
         waiting = SeqRanges()
-        for reading in self._queue:
+        for reading in self._queue or ():
             waiting.add(reading.seq)
         return waiting
 
@@ -63,22 +64,30 @@ class Outbox:
         if self._is_full(size):
             self.dropped.add(reading.seq)
             return
+        if self._queue is None:
+            self._queue = deque()
         self._queue.append(reading)
         self._bytes += size
 
     def peek(self) -> Reading:
         """The oldest reading; raises `IndexError` when there is none."""
+        if self._queue is None:
+            raise IndexError("the outbox is empty")
         return self._queue[0]
 
     def pop(self) -> Reading:
         """Take the oldest reading; raises `IndexError` when there is none."""
+        if self._queue is None:
+            raise IndexError("the outbox is empty")
         reading = self._queue.popleft()
         self._bytes -= len(reading.payload)
+        if not self._queue:
+            self._queue = None
         return reading
 
     def _is_full(self, size: int) -> bool:
         config = self._config
-        return len(self._queue) >= config.max_messages or self._bytes + size > config.max_bytes
+        return len(self) >= config.max_messages or self._bytes + size > config.max_bytes
 
 
 class SeqRanges:
