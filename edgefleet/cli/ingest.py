@@ -1,5 +1,6 @@
 """`edgefleet ingest`: the reference HTTP ingest service."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 import orjson
@@ -7,7 +8,7 @@ import typer
 from rich.console import Console
 
 from edgefleet.cli.common import Json, LogLevel, run_async, start_logging, until_signal
-from edgewire.config import size_bytes
+from edgewire.config import duration_ms, size_bytes
 from edgewire.errors import ConfigError
 
 
@@ -19,11 +20,25 @@ def command(
         int, typer.Option(envvar="EDGEFLEET_INGEST_PORT", min=0, max=65535, help="Port; 0 takes a free one.")
     ] = 8000,
     store: Annotated[
-        str, typer.Option(envvar="EDGEFLEET_INGEST_STORE", help="Where to keep the messages: sqlite:///PATH.")
+        str,
+        typer.Option(
+            envvar="EDGEFLEET_INGEST_STORE",
+            help="Where to keep the messages: sqlite:///PATH or postgresql://USER@HOST/DATABASE.",
+        ),
     ] = "sqlite:///edgefleet.db",
     max_body: Annotated[
         str, typer.Option(envvar="EDGEFLEET_INGEST_MAX_BODY", help="Largest request body that is taken.")
     ] = "8MiB",
+    body_timeout: Annotated[
+        str, typer.Option(envvar="EDGEFLEET_INGEST_BODY_TIMEOUT", help="Time a sender has for the body of a request.")
+    ] = "30s",
+    token: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="EDGEFLEET_INGEST_TOKEN",
+            help="Bearer token needed to post and to read; repeatable (in the variable: spaces between).",
+        ),
+    ] = None,
     as_json: Json = False,
     log_level: LogLevel = "info",
 ) -> None:
@@ -33,19 +48,36 @@ def command(
 
     Example: `edgefleet ingest --port 8000 --store sqlite:///edgefleet.db`
     """
+    from edgefleet.ingest.body import BodyLimits
     from edgefleet.ingest.server import IngestConfig, serve
 
     start_logging(log_level)
-    try:
-        max_body_bytes = size_bytes(max_body)
-    except ValueError as error:
-        raise ConfigError(f"--max-body: {error}") from None
-    config = IngestConfig(host=host, port=port, store=store, max_body_bytes=max_body_bytes)
+    limits = BodyLimits(
+        bytes=_parsed("--max-body", size_bytes, max_body),
+        seconds=_parsed("--body-timeout", duration_ms, body_timeout) / 1000,
+    )
+    if any(not one for one in token or ()):
+        raise ConfigError("--token is empty; leave it out to let everybody in")
+    config = IngestConfig(host=host, port=port, store=store, limits=limits, tokens=tuple(token or ()))
+
+    place = _without_password(store)
 
     def announce(url: str) -> None:
         if as_json:
-            typer.echo(orjson.dumps({"url": url, "store": store}))
+            typer.echo(orjson.dumps({"url": url, "store": place}))
         else:
-            Console(highlight=False).print(f"ingest listens on {url}, stores in {store}; API: {url}/docs")
+            Console(highlight=False).print(f"ingest listens on {url}, stores in {place}; API: {url}/docs")
 
     run_async(until_signal(lambda stop: serve(config, stop, announce)))
+
+
+def _parsed(option: str, parse: Callable[[str], int], text: str) -> int:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise ConfigError(f"{option}: {error}") from None
+
+
+def _without_password(url: str) -> str:
+    scheme, separator, rest = url.partition("://")
+    return scheme + separator + rest.rpartition("@")[2]

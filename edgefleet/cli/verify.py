@@ -17,6 +17,9 @@ def command(
     ingest: Annotated[
         str | None, typer.Option(envvar="EDGEFLEET_VERIFY_INGEST", help="URL of the ingest service.")
     ] = None,
+    ingest_token: Annotated[
+        str | None, typer.Option(envvar="EDGEFLEET_INGEST_TOKEN", help="Bearer token, where the service asks for one.")
+    ] = None,
     kafka: Annotated[
         str | None, typer.Option(envvar="EDGEFLEET_VERIFY_KAFKA", help="Bootstrap servers of Kafka: HOST:PORT,….")
     ] = None,
@@ -45,6 +48,7 @@ def command(
         verdict = verify_run(
             record,
             ingest=ingest,
+            ingest_token=ingest_token,
             kafka=kafka,
             kafka_topics=tuple(kafka_topic or CONTRACT_TOPICS),
             wait_s=_milliseconds("--wait", wait) / 1000,

@@ -6,20 +6,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any, Literal
 
 import orjson
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response, params
 from pydantic import BeforeValidator, WithJsonSchema
 
 from edgefleet.ingest import answers, validation
-from edgefleet.ingest.body import read_body
+from edgefleet.ingest.body import BodyLimits, content_type, read_body
 from edgefleet.ingest.metrics import Metrics
 from edgefleet.ingest.store import Delivery, Store, StoredMessage
 from edgefleet.ingest.store import Query as StoreQuery
-from edgefleet.ingest.validation import NotJson
+from edgefleet.ingest.validation import BATCH_FORMS, CLOUDEVENT, NotJson
 from edgewire.clock import Clock, parse_ms
 from edgewire.messages import BATCH_PATH, CONTRACT, ContractError, KindContract
 from edgewire.messages.examples import EXAMPLES
 
-NDJSON = "application/x-ndjson"
 MAX_PAGE = 50_000
 
 
@@ -43,20 +42,20 @@ def json_response(content: object, status: int = 200, headers: dict[str, str] | 
 class Api:
     """The handlers over one store."""
 
-    def __init__(self, store: Store, clock: Clock, metrics: Metrics, max_body_bytes: int) -> None:
+    def __init__(self, store: Store, clock: Clock, metrics: Metrics, limits: BodyLimits) -> None:
         self._store = store
         self._clock = clock
         self._metrics = metrics
-        self._max_body_bytes = max_body_bytes
+        self._limits = limits
 
     def post_of(self, contract: KindContract) -> Callable[[Request], Awaitable[Response]]:
         """The handler that takes one message of this kind."""
 
         async def post(request: Request) -> Response:
-            body = await read_body(request, self._max_body_bytes)
+            body = await read_body(request, self._limits)
+            key = request.headers.get("idempotency-key")
             try:
-                fields = validation.decode(body)
-                message = validation.check(contract, fields, body, request.headers.get("idempotency-key"))
+                message = validation.read_single(contract, body, content_type(request), key)
             except (NotJson, ContractError):
                 await self._add(Delivery(self._clock.now_ms(), rejected={contract.kind: 1}))
                 raise
@@ -74,12 +73,12 @@ class Api:
     ) -> Response:
         """Store messages of any kinds in one transaction; answered per line, 200 also where lines are rejected.
 
-        A line's kind is told by the field that only that kind has.
+        A line's kind is told by the field that only that kind has. In an array, an entry is what a line is in NDJSON.
         """
         received_ms = self._clock.now_ms()
-        body = await read_body(request, self._max_body_bytes, content_type=NDJSON)
+        body = await read_body(request, self._limits, types=BATCH_FORMS)
         # In a thread, so that a large batch does not hold up everybody else.
-        batch = await asyncio.to_thread(validation.read_batch, body)
+        batch = await asyncio.to_thread(validation.read_batch, body, content_type(request))
         news = await self._add(Delivery(received_ms, batch.messages, batch.rejected))
         listed: list[dict[str, Any]] = [
             {"line": line, "status": "rejected", "id": message_id, "error": error}
@@ -169,17 +168,21 @@ def _row(row: StoredMessage) -> dict[str, Any]:
     return fields if payload is None else fields | {"payload": orjson.Fragment(payload)}
 
 
-def router(api: Api) -> APIRouter:
-    """All routes, described for the OpenAPI page."""
+def router(api: Api, guards: Sequence[params.Depends] = ()) -> APIRouter:
+    """All routes, described for the OpenAPI page; those that post or read messages are behind `guards`."""
     refused: dict[int | str, dict[str, Any]] = {
         413: {"model": answers.Error, "description": "Too large"},
         422: {"model": answers.Error, "description": "Breaks the contract; names the field"},
         503: {"model": answers.Error, "description": "Not stored; try again later"},
+        400: {"model": answers.Error, "description": "Not JSON, or damaged"},
+        408: {"model": answers.Error, "description": "The body came too slowly"},
     }
-    not_json: dict[int | str, dict[str, Any]] = {400: {"model": answers.Error, "description": "Not JSON"}}
+    if guards:
+        refused[401] = {"model": answers.Error, "description": "No bearer token, or not one of this service"}
     routes = APIRouter()
+    guarded = APIRouter(dependencies=guards)
     for contract in CONTRACT.values():
-        routes.add_api_route(
+        guarded.add_api_route(
             contract.http_path,
             api.post_of(contract),
             methods=["POST"],
@@ -189,24 +192,31 @@ def router(api: Api) -> APIRouter:
             description="Idempotent by the message id; a header `Idempotency-Key` must be that id.",
             status_code=201,
             response_model=answers.Posted,
-            responses={200: {"model": answers.Posted, "description": "Already known"}} | not_json | refused,
+            responses=refused | {200: {"model": answers.Posted, "description": "Already known"}},
             openapi_extra={"requestBody": _json_body(contract)},
         )
-    routes.add_api_route(
+    guarded.add_api_route(
         BATCH_PATH,
         api.post_batch,
         methods=["POST"],
         tags=["ingest"],
         response_model=answers.BatchPosted,
-        responses=refused | {415: {"model": answers.Error, "description": f"Not {NDJSON}"}},
-        openapi_extra={"requestBody": {"required": True, "content": {NDJSON: {"schema": {"type": "string"}}}}},
+        responses=refused | {415: {"model": answers.Error, "description": f"None of {', '.join(BATCH_FORMS)}"}},
+        openapi_extra={"requestBody": {"required": True, "content": _batch_body()}},
     )
-    routes.add_api_route("/stats", api.stats, tags=["read"])
-    routes.add_api_route("/messages", api.messages, tags=["read"], response_model=answers.Page)
+    guarded.add_api_route("/stats", api.stats, tags=["read"])
+    guarded.add_api_route("/messages", api.messages, tags=["read"], response_model=answers.Page)
+    routes.include_router(guarded)
     routes.add_api_route("/healthz", api.live, tags=["operation"])
     routes.add_api_route("/readyz", api.ready, tags=["operation"], responses={503: {"model": answers.Error}})
     routes.add_api_route("/metrics", api.prometheus, tags=["operation"], response_class=Response)
     return routes
+
+
+def _batch_body() -> dict[str, Any]:
+    lines, *arrays = BATCH_FORMS
+    array = {"schema": {"type": "array", "items": {"type": "object"}}}
+    return {lines: {"schema": {"type": "string"}}} | dict.fromkeys(arrays, array)
 
 
 def _json_body(contract: KindContract) -> dict[str, Any]:
@@ -216,4 +226,5 @@ def _json_body(contract: KindContract) -> dict[str, Any]:
         "schema": {"oneOf": schemas},
         "examples": {model.__name__: {"value": EXAMPLES[model][0]} for model in models},
     }
-    return {"required": True, "content": {"application/json": content}}
+    event = {"schema": {"type": "object", "required": ["id", "data"]}}
+    return {"required": True, "content": {"application/json": content, CLOUDEVENT: event}}

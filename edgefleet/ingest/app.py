@@ -1,16 +1,18 @@
 """The FastAPI application: routes, and one place that turns errors into answers."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic.json_schema import models_json_schema
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from edgefleet.ingest.api import Api, json_response, router
-from edgefleet.ingest.body import BodyRefused
+from edgefleet.ingest.auth import guard
+from edgefleet.ingest.body import BodyLimits, BodyRefused
 from edgefleet.ingest.metrics import Metrics, RequestTimer
 from edgefleet.ingest.store import Store, StoreError
 from edgefleet.ingest.validation import NotJson
@@ -18,8 +20,8 @@ from edgewire import logs
 from edgewire.clock import Clock, SystemClock
 from edgewire.messages import CONTRACT, ContractError
 
-MAX_BODY_BYTES = 8 << 20
-"""By default; some 30,000 messages."""
+LIMITS = BodyLimits(bytes=8 << 20, seconds=30)
+"""By default; the bytes are some 30,000 messages."""
 
 _DESCRIPTION = (
     "Validates messages of edge devices against the contract, keeps each once by its id, and says what it has."
@@ -38,11 +40,17 @@ class _App(FastAPI):
         return page
 
 
-def create_app(store: Store, *, clock: Clock | None = None, max_body_bytes: int = MAX_BODY_BYTES) -> FastAPI:
-    """The service over an open store; whoever opened the store closes it after the service has stopped."""
+def create_app(
+    store: Store, *, clock: Clock | None = None, limits: BodyLimits = LIMITS, tokens: Sequence[str] = ()
+) -> FastAPI:
+    """The service over an open store; whoever opened the store closes it after the service has stopped.
+
+    With `tokens`, one of them is needed to post or read messages.
+    """
     metrics = Metrics()
     app = _App(title="edgefleet ingest", version="1", description=_DESCRIPTION)
-    app.include_router(router(Api(store, clock or SystemClock(), metrics, max_body_bytes)))
+    guards = [Depends(guard(tokens))] if tokens else []
+    app.include_router(router(Api(store, clock or SystemClock(), metrics, limits), guards))
     app.add_middleware(RequestTimer, metrics=metrics)
     _answer_errors(app, logs.get("ingest"))
     return app
@@ -60,7 +68,8 @@ def _answer_errors(app: FastAPI, log: structlog.typing.FilteringBoundLogger) -> 
 
     @app.exception_handler(BodyRefused)
     def body_refused(_: Request, error: BodyRefused) -> Response:
-        return answer(error.status, error)
+        # What is left of a body that was not read to its end would be taken for the next request.
+        return answer(error.status, error, **({"Connection": "close"} if error.status == 408 else {}))
 
     @app.exception_handler(ContractError)
     def contract_broken(_: Request, error: ContractError) -> Response:

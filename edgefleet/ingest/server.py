@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
 
 import uvicorn
 
-from edgefleet.ingest.app import MAX_BODY_BYTES, create_app
+from edgefleet.ingest.app import LIMITS, create_app
+from edgefleet.ingest.body import BodyLimits
+from edgefleet.ingest.connections import WatchedProtocol
 from edgefleet.ingest.store import open_store
 from edgewire.errors import EdgefleetError
 
@@ -24,7 +26,9 @@ class IngestConfig:
     port: int = 8000
     """0 takes a free one."""
     store: str = "sqlite:///edgefleet.db"
-    max_body_bytes: int = MAX_BODY_BYTES
+    limits: BodyLimits = LIMITS
+    tokens: Sequence[str] = field(default=(), repr=False)
+    """Bearer tokens, one of which is needed to post or read; none: everybody may."""
 
 
 async def serve(config: IngestConfig, stop: asyncio.Event, on_ready: Callable[[str], None] | None = None) -> None:
@@ -36,10 +40,15 @@ async def serve(config: IngestConfig, stop: asyncio.Event, on_ready: Callable[[s
     with _listen(config.host, config.port) as listener:
         store = await open_store(config.store)
         try:
-            app = create_app(store, max_body_bytes=config.max_body_bytes)
+            app = create_app(store, limits=config.limits, tokens=config.tokens)
             server = _Server(
                 uvicorn.Config(
-                    app, log_config=None, access_log=False, timeout_graceful_shutdown=_GRACE_S, lifespan="off"
+                    app,
+                    http=WatchedProtocol,
+                    log_config=None,
+                    access_log=False,
+                    timeout_graceful_shutdown=_GRACE_S,
+                    lifespan="off",
                 )
             )
             await _run(server, listener, stop, on_ready)

@@ -1,14 +1,21 @@
 """Turns request bodies into messages, or into the reason why not. Pure: no HTTP, no store, no clock."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
 
 from edgefleet.ingest.store import NewMessage
 from edgewire.errors import EdgefleetError
 from edgewire.messages import ContractError, KindContract, MessageId, kind_of
+
+NDJSON = "application/x-ndjson"
+CLOUDEVENT = "application/cloudevents+json"
+CLOUDEVENTS_BATCH = "application/cloudevents-batch+json"
+BATCH_FORMS = (NDJSON, "application/json", CLOUDEVENTS_BATCH)
+"""Content types of a batch: one message a line, an array of messages, an array of events with the messages as data."""
 
 UNKNOWN_KIND = "unknown"
 """Under which messages are counted whose kind cannot be told."""
@@ -22,7 +29,7 @@ class NotJson(EdgefleetError):
 
 
 class Rejection(NamedTuple):
-    """A line of a batch that is not stored, and why."""
+    """A line, or entry, of a batch that is not stored, and why."""
 
     line: int
     """From 0, as sent."""
@@ -62,32 +69,73 @@ def check(contract: KindContract, fields: object, payload: bytes, idempotency_ke
         raise ContractError(_shorten(str(error))) from None
     if idempotency_key is not None and idempotency_key != str(message.message_id):
         raise ContractError(
-            f"header Idempotency-Key is {_shorten(idempotency_key)!r}, but the message id is '{message.message_id}'"
+            f"Idempotency-Key or event id is {_shorten(idempotency_key)!r},"
+            f" but the message id is '{message.message_id}'"
         )
     return NewMessage(
         message.device_id, message.boot, message.seq, contract.kind, message.timestamp_ms, payload.decode()
     )
 
 
-def read_batch(body: bytes) -> Batch:
-    """Messages of any kind, one a line; empty lines are skipped. Takes a few microseconds a line."""
+def read_single(contract: KindContract, body: bytes, form: str, idempotency_key: str | None = None) -> NewMessage:
+    """The one message of a body: as it is, or with `form` CLOUDEVENT as the data of an event."""
+    if form == CLOUDEVENT:
+        fields, payload, key = _opened(decode(body))
+        return check(contract, fields, payload, key if idempotency_key is None else idempotency_key)
+    return check(contract, decode(body), body, idempotency_key)
+
+
+def read_batch(body: bytes, form: str = NDJSON) -> Batch:
+    """Messages of any kind, in one of `BATCH_FORMS`. Takes a few microseconds a message.
+
+    Raises `NotJson` where a body that should be one array is none; a line of NDJSON that is no JSON costs itself only.
+    """
     batch = Batch()
-    for number, line in enumerate(body.split(b"\n")):
-        payload = line.strip()
-        if not payload:
-            continue
-        fields: object = None
-        kind = UNKNOWN_KIND
-        try:
-            fields = decode(payload)
-            contract = kind_of(fields)
-            kind = contract.kind
-            batch.messages.append(check(contract, fields, payload))
-            batch.lines.append(number)
-        except (NotJson, ContractError) as error:
-            batch.rejections.append(Rejection(number, _id_in(fields), str(error)))
-            batch.rejected[kind] += 1
+    if form == NDJSON:
+        for number, line in enumerate(body.split(b"\n")):
+            if payload := line.strip():
+                _add(batch, number, payload, _parsed)
+        return batch
+    entries = decode(body)
+    if not isinstance(entries, list):
+        raise NotJson(f"not a JSON array, as {form} should be")
+    open_entry = _opened if form == CLOUDEVENTS_BATCH else _as_it_is
+    for number, entry in enumerate(entries):
+        _add(batch, number, entry, open_entry)
     return batch
+
+
+_Opened = tuple[object, bytes, str | None]
+"""Decoded payload, its text, and the message id that its envelope gives."""
+
+
+def _add(batch: Batch, number: int, entry: Any, open_entry: Callable[[Any], _Opened]) -> None:
+    fields: object = None
+    kind = UNKNOWN_KIND
+    try:
+        fields, payload, key = open_entry(entry)
+        contract = kind_of(fields)
+        kind = contract.kind
+        batch.messages.append(check(contract, fields, payload, key))
+        batch.lines.append(number)
+    except (NotJson, ContractError) as error:
+        batch.rejections.append(Rejection(number, _id_in(fields), str(error)))
+        batch.rejected[kind] += 1
+
+
+def _parsed(line: bytes) -> _Opened:
+    return decode(line), line, None
+
+
+def _as_it_is(entry: object) -> _Opened:
+    return entry, orjson.dumps(entry), None
+
+
+def _opened(event: object) -> _Opened:
+    """What a structured CloudEvent holds; its `id` is the message id."""
+    if not isinstance(event, dict) or "data" not in event or not isinstance(event.get("id"), str):
+        raise ContractError("not a CloudEvent with `id` and JSON `data`")
+    return event["data"], orjson.dumps(event["data"]), event["id"]
 
 
 def _id_in(fields: object) -> str | None:

@@ -17,13 +17,15 @@ class HttpSource:
 
     note = ""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, token: str | None = None) -> None:
+        """`token` is sent as a bearer token where the service asks for one."""
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigError(f"ingest '{url}' is no URL of a service: write http://HOST:PORT")
         self._url = url
         self._prefix = parts.path.rstrip("/")
         self._after = 0
+        self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         try:
             self._connection = connect(parts.hostname, parts.port, timeout=_TIMEOUT_S)
@@ -57,13 +59,15 @@ class HttpSource:
 
     def _get(self, path: str) -> bytes:
         try:
-            self._connection.request("GET", path)
+            self._connection.request("GET", path, headers=self._headers)
             answer = self._connection.getresponse()
             body = answer.read()
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
             reason = str(error) or type(error).__name__
             raise ServiceUnavailable(f"ingest {self._url} cannot be read: {reason}; is it running there?") from None
+        if answer.status == 401:
+            raise ServiceUnavailable(f"ingest {self._url} asks for another bearer token; give --ingest-token")
         if answer.status != 200:
             raise ServiceUnavailable(
                 f"ingest {self._url} answers {answer.status} to GET {path}; is it edgefleet ingest?"

@@ -25,6 +25,7 @@ def verify_run(
     record: RunRecord,
     *,
     ingest: str | None = None,
+    ingest_token: str | None = None,
     kafka: str | None = None,
     kafka_topics: Sequence[str] = CONTRACT_TOPICS,
     wait_s: float = 0,
@@ -39,7 +40,7 @@ def verify_run(
     with ExitStack() as stack:
         sources: dict[str, Source] = {}
         if ingest is not None:
-            sources["http"] = stack.enter_context(closing(HttpSource(ingest)))
+            sources["http"] = stack.enter_context(closing(HttpSource(ingest, ingest_token)))
         if kafka is not None:
             since_ms = record.started_ms - CLOCK_SKEW_MS
             source = KafkaSource(kafka, since_ms=since_ms, topics=kafka_topics)

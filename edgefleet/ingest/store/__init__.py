@@ -16,7 +16,19 @@ from edgefleet.ingest.store.base import (
 from edgefleet.ingest.store.sqlite import SqliteStore
 from edgewire.errors import ConfigError
 
-STORES: Mapping[str, Callable[[str], Awaitable[Store]]] = MappingProxyType({"sqlite": SqliteStore.from_url})
+
+async def _postgres(url: str) -> Store:
+    try:
+        # Not everybody who stores in a file has the driver.
+        from edgefleet.ingest.store.postgres import PostgresStore
+    except ImportError:
+        raise ConfigError("a store in PostgreSQL needs its driver: pip install 'edgefleet[postgres]'") from None
+    return await PostgresStore.from_url(url)
+
+
+STORES: Mapping[str, Callable[[str], Awaitable[Store]]] = MappingProxyType(
+    {"sqlite": SqliteStore.from_url, "postgresql": _postgres, "postgres": _postgres}
+)
 """URL scheme -> how to open the store that a URL of it names."""
 
 

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
+from edgefleet.ingest.body import BodyLimits
 from edgefleet.ingest.server import IngestConfig, serve
 from edgewire.messages.bme280 import Bme280Reading
 from edgewire.messages.examples import EXAMPLES
@@ -28,12 +30,11 @@ def gps() -> Callable[..., dict[str, Any]]:
     return lambda seq=0, **fields: EXAMPLES[GpsPosition][0] | {"seq": seq} | fields
 
 
-@pytest.fixture
-async def service(tmp_path: Path) -> AsyncIterator[aiohttp.ClientSession]:
-    """A client of a service with a new store."""
+@asynccontextmanager
+async def serving(config: IngestConfig) -> AsyncIterator[aiohttp.ClientSession]:
+    """A client of a service that runs as long as the block."""
     stop = asyncio.Event()
     url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    config = IngestConfig(port=0, store=f"sqlite:///{tmp_path / 'ingest.db'}", max_body_bytes=MAX_BODY_BYTES)
     server = asyncio.create_task(serve(config, stop, url.set_result))
     try:
         async with aiohttp.ClientSession(await url) as session:
@@ -41,3 +42,18 @@ async def service(tmp_path: Path) -> AsyncIterator[aiohttp.ClientSession]:
     finally:
         stop.set()
         await server
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> IngestConfig:
+    """A new store, a free port, small limits."""
+    return IngestConfig(
+        port=0, store=f"sqlite:///{tmp_path / 'ingest.db'}", limits=BodyLimits(bytes=MAX_BODY_BYTES, seconds=5)
+    )
+
+
+@pytest.fixture
+async def service(config: IngestConfig) -> AsyncIterator[aiohttp.ClientSession]:
+    """A client of a service with a new store."""
+    async with serving(config) as session:
+        yield session

@@ -1,6 +1,7 @@
 """The HTTP API, over a real socket."""
 
 import asyncio
+import gzip
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -56,7 +57,7 @@ async def test_every_message_of_every_kind_has_its_path(service: Client, kind: s
     [
         ({"humidity": 101}, {}, 422, "humidity: Input should be less than or equal to 100, got 101"),
         ({}, {"Idempotency-Key": "other:1:2"}, 422, "Idempotency-Key"),
-        ({}, {"Content-Encoding": "gzip"}, 415, "'gzip' is not taken"),
+        ({}, {"Content-Encoding": "br"}, 415, "'br' is not taken"),
         ({"note": "x" * 30_000}, {}, 413, "larger than 20000 bytes"),
     ],
 )
@@ -128,11 +129,57 @@ async def test_a_batch_is_answered_per_line(service: Client, bme280: Make, gps: 
 
 
 async def test_a_batch_of_another_type_is_415(service: Client, bme280: Make) -> None:
-    status, body = await post(service, BATCH_PATH, bme280(), **{"Content-Type": "application/json"})
+    status, body = await post(service, BATCH_PATH, bme280(), **{"Content-Type": "text/plain"})
     assert status == 415
-    assert "takes application/x-ndjson" in body["error"]
+    assert "takes application/x-ndjson, application/json, application/cloudevents-batch+json" in body["error"]
     status, _ = await post(service, BATCH_PATH, bme280(), **{"Content-Type": "application/x-ndjson; charset=utf-8"})
     assert status == 200
+
+
+async def test_a_batch_may_be_an_array(service: Client, bme280: Make, gps: Make) -> None:
+    entries = [bme280(0), gps(0, fix="4d"), 7, bme280(1)]
+    status, body = await post(service, BATCH_PATH, entries, **{"Content-Type": "application/json"})
+    assert (status, body["stored"], [item["line"] for item in body["items"]]) == (200, 2, [1, 2])
+    _, page = await get(service, "/messages")
+    assert [row["payload"] for row in page["messages"]] == [bme280(0), bme280(1)]
+
+
+@pytest.mark.parametrize("body", [b"{}", b"[", b""])
+async def test_an_array_that_is_none_is_400(service: Client, body: bytes) -> None:
+    status, answer = await post(service, BATCH_PATH, body, **{"Content-Type": "application/json"})
+    assert status == 400
+    assert "not " in answer["error"]
+
+
+def event(payload: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    key = f"{payload['device_id']}:{payload['boot']}:{payload['seq']}"
+    return {"specversion": "1.0", "id": key, "source": "/test", "type": "t", "data": payload} | changes
+
+
+async def test_cloudevents_are_taken_alone_and_in_batches(service: Client, bme280: Make) -> None:
+    single = {"Content-Type": "application/cloudevents+json"}
+    assert (await post(service, "/api/v1/sensors/bme280", event(bme280(0)), **single))[0] == 201
+    status, body = await post(service, "/api/v1/sensors/bme280", event(bme280(1), id="other:1:1"), **single)
+    assert (status, "event id is 'other:1:1'" in body["error"]) == (422, True)
+    entries = [event(bme280(0)), event(bme280(1)), event(bme280(2), id="x:1:1"), {"id": "no data"}]
+    batch = {"Content-Type": "application/cloudevents-batch+json"}
+    status, body = await post(service, BATCH_PATH, entries, **batch)
+    assert (status, body["stored"], body["known"], body["rejected"]) == (200, 1, 1, 2)
+    assert "not a CloudEvent" in body["items"][1]["error"]
+
+
+async def test_gzip_bodies_are_taken_and_bounded(service: Client, bme280: Make) -> None:
+    async def send(body: bytes) -> tuple[int, Any]:
+        return await post(service, BATCH_PATH, body, **NDJSON, **{"Content-Encoding": "gzip"})
+
+    lines = [gzip.compress(orjson.dumps(bme280(seq)) + b"\n") for seq in range(3)]
+    status, body = await send(b"".join(lines))
+    assert (status, body["stored"]) == (200, 3)
+    assert await send(lines[0][:-12]) == (400, {"error": "body is cut short: its gzip stream has no end"})
+    assert (await send(b"not gzip"))[0] == 400
+    status, body = await send(gzip.compress(b" " * (1 << 24)))
+    assert status == 413
+    assert "when decompressed" in body["error"]
 
 
 async def test_stats_count_what_came(service: Client, bme280: Make, gps: Make) -> None:

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ import aiohttp
 import orjson
 import pytest
 
-from edgefleet.ingest import server
+from edgefleet.ingest import connections, server
+from edgefleet.ingest.body import BodyLimits
 from edgefleet.ingest.server import IngestConfig, serve
 from edgefleet.ingest.store import Delivery, NewMessage, Store, StoreBusy, StoreError
 from edgefleet.ingest.store.sqlite import SqliteStore
 from edgewire.errors import ConfigError, EdgefleetError
+from tests.edgefleet.ingest.conftest import serving
 
 Make = Callable[..., dict[str, Any]]
 
@@ -86,6 +89,59 @@ async def test_a_sender_that_hangs_up_disturbs_nobody(service: aiohttp.ClientSes
     await writer.wait_closed()
     async with service.post("/api/v1/sensors/bme280", json=bme280()) as answer:
         assert answer.status == 201
+
+
+async def test_a_body_that_stalls_is_408_and_disturbs_nobody(config: IngestConfig, bme280: Make) -> None:
+    async with serving(replace(config, limits=BodyLimits(bytes=1000, seconds=0.2))) as client:
+        base = client._base_url
+        assert base is not None
+        reader, writer = await asyncio.open_connection(base.host, base.port)
+        writer.write(b"POST /ingest/gps HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\n{")
+        async with client.post("/api/v1/sensors/bme280", json=bme280()) as answer:
+            assert answer.status == 201
+        assert (await reader.readline()).startswith(b"HTTP/1.1 408")
+        assert b"not complete after 0.2 s" in await reader.read()  # and then the connection is closed
+        writer.close()
+
+
+@pytest.mark.parametrize("head", [b"", b"GET /hea", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /hea"])
+async def test_a_head_that_never_ends_is_not_awaited_for_ever(
+    config: IngestConfig, monkeypatch: pytest.MonkeyPatch, head: bytes
+) -> None:
+    monkeypatch.setattr(connections, "HEAD_S", 0.05)
+    async with serving(config) as client:
+        base = client._base_url
+        assert base is not None
+        reader, writer = await asyncio.open_connection(base.host, base.port)
+        writer.write(head)
+        answer = await asyncio.wait_for(reader.read(), 10)
+        assert answer.count(b"HTTP/1.1 200") == (b"healthz" in head)
+        writer.close()
+
+
+async def test_without_a_token_nobody_posts_or_reads(config: IngestConfig, bme280: Make) -> None:
+    async with serving(replace(config, tokens=("old-secret", "new-secret"))) as client:
+
+        async def status(method: str, path: str, token: str | None) -> int:
+            headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+            body = bme280() if method == "POST" else None
+            async with client.request(method, path, json=body, headers=headers) as answer:
+                if answer.status == 401:
+                    assert answer.headers["WWW-Authenticate"] == "Bearer"
+                    assert "send Authorization: Bearer TOKEN" in (await answer.json())["error"]
+                return answer.status
+
+        for method, path in (("POST", "/api/v1/sensors/bme280"), ("GET", "/messages"), ("GET", "/stats")):
+            assert [await status(method, path, token) for token in (None, "wrong", "x" * 99)] == [401] * 3
+        assert await status("POST", "/ingest/batch", None) == 401
+        assert [await status("GET", path, None) for path in ("/healthz", "/readyz", "/metrics")] == [200] * 3
+        assert await status("POST", "/api/v1/sensors/bme280", "old-secret") == 201
+        assert await status("POST", "/api/v1/sensors/bme280", "new-secret") == 200
+        assert await status("GET", "/messages", "new-secret") == 200
+        async with client.get("/openapi.json") as answer:
+            page = await answer.json()
+        assert page["paths"]["/messages"]["get"]["security"] == [{"HTTPBearer": []}]
+        assert "security" not in page["paths"]["/healthz"]["get"]
 
 
 async def test_stopping_finishes_what_is_under_way(tmp_path: Path, bme280: Make) -> None:

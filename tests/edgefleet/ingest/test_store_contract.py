@@ -1,29 +1,38 @@
-"""What every store promises. A new store is one more entry in `OPENERS`."""
+"""What every store promises. A new store is one more parameter of `opener`."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
+import psycopg
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgefleet.ingest.store import Counts, Delivery, NewMessage, Query, Store, StoredMessage, StoreError, open_store
 
-OPENERS: dict[str, Callable[[Path], Awaitable[Store]]] = {
-    "sqlite": lambda folder: open_store(f"sqlite:///{folder / 'contract.db'}"),
-}
-
-Reopen = Callable[[], Awaitable[Store]]
+Opener = Callable[[Path], Awaitable[Store]]
+"""Opens the store that belongs to a folder: the same one for the same folder."""
 
 
-@pytest.fixture(params=OPENERS)
-def opener(request: pytest.FixtureRequest) -> Callable[[Path], Awaitable[Store]]:
-    return OPENERS[request.param]
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.services)])
+def opener(request: pytest.FixtureRequest) -> Opener:
+    if request.param == "sqlite":
+        return lambda folder: open_store(f"sqlite:///{folder / 'contract.db'}")
+    server = request.getfixturevalue("postgres")
+
+    async def open_schema(folder: Path) -> Store:
+        schema = f"s{hashlib.md5(str(folder).encode()).hexdigest()}"
+        async with await psycopg.AsyncConnection.connect(server) as connection:
+            await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}".encode())
+        return await open_store(f"{server}?options=-csearch_path%3D{schema}")
+
+    return open_schema
 
 
 @pytest.fixture
-async def store(opener: Callable[[Path], Awaitable[Store]], tmp_path: Path) -> AsyncIterator[Store]:
+async def store(opener: Opener, tmp_path: Path) -> AsyncIterator[Store]:
     store = await opener(tmp_path)
     yield store
     await store.close()
@@ -110,16 +119,14 @@ async def test_senders_at_the_same_time_each_get_their_own_answer(store: Store) 
     assert sorted(row.seq for row in await store.read(Query())) == list(range(101))
 
 
-async def test_what_was_stored_is_there_after_reopening(
-    opener: Callable[[Path], Awaitable[Store]], tmp_path: Path
-) -> None:
+async def test_what_was_stored_is_there_after_reopening(opener: Opener, tmp_path: Path) -> None:
     for expected in ([True], [False]):
         store = await opener(tmp_path)
         assert await store.add(Delivery(1, [message(1)])) == expected
         await store.close()
 
 
-async def test_closing_finishes_what_was_accepted(opener: Callable[[Path], Awaitable[Store]], tmp_path: Path) -> None:
+async def test_closing_finishes_what_was_accepted(opener: Opener, tmp_path: Path) -> None:
     store = await opener(tmp_path)
     adding = [asyncio.create_task(store.add(Delivery(1, [message(seq)]))) for seq in range(20)]
     await asyncio.sleep(0)
@@ -133,11 +140,12 @@ async def test_an_open_store_is_ready(store: Store) -> None:
     await store.check()
 
 
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 3), st.integers(0, 5)), max_size=8)))
 def test_any_deliveries_leave_the_set_of_their_ids(
-    tmp_path_factory: pytest.TempPathFactory, deliveries: list[list[tuple[str, int, int]]]
+    opener: Opener, tmp_path_factory: pytest.TempPathFactory, deliveries: list[list[tuple[str, int, int]]]
 ) -> None:
-    async def run(opener: Callable[[Path], Awaitable[Store]]) -> None:
+    async def run() -> None:
         store = await opener(tmp_path_factory.mktemp("store"))
         known: set[tuple[str, int, int]] = set()
         for ids in deliveries:
@@ -148,5 +156,4 @@ def test_any_deliveries_leave_the_set_of_their_ids(
         assert {row[1:4] for row in await store.read(Query())} == known
         await store.close()
 
-    for opener in OPENERS.values():
-        asyncio.run(run(opener))
+    asyncio.run(run())

@@ -32,7 +32,7 @@ def test_a_key_that_is_the_id_is_taken_and_another_is_refused(bme280: Make) -> N
     payload = orjson.dumps(bme280())
     message = validation.check(CONTRACT["bme280"], bme280(), payload, "bme280_fake_001:825667200:0")
     assert message.seq == 0
-    with pytest.raises(ContractError, match="Idempotency-Key is 'bme280_fake_001:825667200:1'"):
+    with pytest.raises(ContractError, match="Idempotency-Key or event id is 'bme280_fake_001:825667200:1'"):
         validation.check(CONTRACT["bme280"], bme280(), payload, "bme280_fake_001:825667200:1")
 
 

@@ -106,6 +106,11 @@ def test_another_service_is_recognised(body: bytes) -> None:
         read(url)
 
 
+def test_a_token_that_is_not_known_is_named() -> None:
+    with answering(401, b"") as url, pytest.raises(ServiceUnavailable, match="another bearer token; give --ingest-tok"):
+        read(url)
+
+
 def test_an_error_answer_is_named() -> None:
     with answering(503, b"") as url, pytest.raises(ServiceUnavailable, match="answers 503 to GET /messages"):
         read(url)

@@ -1,0 +1,273 @@
+"""PostgreSQL store: one connection that writes and one that reads, each in a thread of its own.
+
+A group of deliveries is one COPY into a staging table and one INSERT from there, in one transaction. A connection that
+was lost is made anew by the next call, so the service outlives a restart of its database.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from edgefleet.ingest.store.base import Counts, Delivery, Query, StoredMessage, StoreError
+from edgefleet.ingest.store.group_commit import GroupCommit
+from edgewire.errors import ConfigError
+
+Result = TypeVar("Result")
+Connection = psycopg.Connection[tuple[object, ...]]
+
+_MIGRATIONS = (
+    (
+        """
+        CREATE TABLE ingest_messages (
+            cursor bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+            device_id text NOT NULL,
+            boot bigint NOT NULL,
+            seq bigint NOT NULL,
+            kind text NOT NULL,
+            timestamp_ms bigint NOT NULL,
+            received_ms bigint NOT NULL,
+            payload text NOT NULL,
+            CONSTRAINT message_id UNIQUE (device_id, boot, seq)
+        )
+        """,
+        """
+        CREATE TABLE ingest_counts (
+            kind text PRIMARY KEY,
+            stored bigint NOT NULL,
+            redelivered bigint NOT NULL,
+            rejected bigint NOT NULL
+        )
+        """,
+    ),
+)
+"""Step n brings a database from format n to n + 1. Steps are only ever added."""
+
+_LOCK = 0x6564_6765
+"""Advisory lock of the store's writers: cursors must grow in the order of commits, with several services too."""
+
+_STAGING = """
+    CREATE TEMPORARY TABLE ingest_staging (
+        position int, device_id text, boot bigint, seq bigint, kind text, timestamp_ms bigint, payload text,
+        received_ms bigint
+    ) ON COMMIT DELETE ROWS
+"""
+_COPY = "COPY ingest_staging FROM STDIN"
+_INSERT = """
+    INSERT INTO ingest_messages (device_id, boot, seq, kind, timestamp_ms, payload, received_ms)
+    SELECT device_id, boot, seq, kind, timestamp_ms, payload, received_ms FROM ingest_staging ORDER BY position
+    ON CONFLICT DO NOTHING RETURNING device_id, boot, seq
+"""
+_COUNT = """
+    INSERT INTO ingest_counts AS c (kind, stored, redelivered, rejected) VALUES (%s, %s, %s, %s)
+    ON CONFLICT (kind) DO UPDATE SET stored = c.stored + excluded.stored,
+        redelivered = c.redelivered + excluded.redelivered, rejected = c.rejected + excluded.rejected
+"""
+_PAGE = """
+    SELECT cursor, device_id, boot, seq, kind, timestamp_ms, received_ms, CASE WHEN %(payload)s THEN payload END
+    FROM ingest_messages WHERE {where} ORDER BY cursor LIMIT %(limit)s
+"""
+_READ_ONLY = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean"
+
+
+class PostgresStore:
+    """`Store` in one PostgreSQL database. Made by `from_url`."""
+
+    def __init__(self, writer: "_Session", reader: "_Session") -> None:
+        self._writer, self._reader = writer, reader
+        self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="ingest-write")
+        self._read_thread = ThreadPoolExecutor(1, thread_name_prefix="ingest-read")
+        self._group = GroupCommit(lambda deliveries: writer.run(lambda c: _write(c, deliveries)), self._write_thread)
+
+    @classmethod
+    async def from_url(cls, url: str) -> "PostgresStore":
+        """Open the database of a URL: `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`, and make its tables."""
+        try:
+            conninfo_to_dict(url)
+        except psycopg.Error as error:
+            raise ConfigError(f"--store is no PostgreSQL URL: {str(error).strip()}") from None
+        writer, reader = _Session(url, writes=True), _Session(url, writes=False)
+        try:
+            await asyncio.to_thread(writer.run, lambda connection: _migrate(writer.place, connection))
+        except BaseException:
+            writer.close()
+            raise
+        return cls(writer, reader)
+
+    async def add(self, delivery: Delivery) -> list[bool]:
+        """As `Store.add`."""
+        return await self._group.add(delivery)
+
+    async def read(self, query: Query) -> list[StoredMessage]:
+        """As `Store.read`."""
+        return await self._run(self._read_thread, self._reader, lambda connection: _read(connection, query))
+
+    async def counts(self) -> dict[str, Counts]:
+        """As `Store.counts`."""
+        return await self._run(self._read_thread, self._reader, _counts)
+
+    async def check(self) -> None:
+        """As `Store.check`."""
+        read_only = await self._run(self._write_thread, self._writer, lambda c: c.execute(_READ_ONLY).fetchone())
+        if read_only == (True,):
+            raise StoreError(f"store {self._writer.place}: is read-only; name the primary server")
+
+    async def close(self) -> None:
+        """As `Store.close`."""
+        await self._group.close()
+        for thread, session in ((self._read_thread, self._reader), (self._write_thread, self._writer)):
+            await asyncio.get_running_loop().run_in_executor(thread, session.close)
+            thread.shutdown()
+
+    async def _run(
+        self, thread: ThreadPoolExecutor, session: "_Session", work: Callable[[Connection], Result]
+    ) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(thread, lambda: session.run(work))
+
+
+class _Session:
+    """A connection of one thread, made when it is needed and made again after it was lost."""
+
+    def __init__(self, url: str, *, writes: bool) -> None:
+        self._url = url
+        self._writes = writes
+        self._connection: Connection | None = None
+        given = conninfo_to_dict(url)
+        self.place = (
+            f"postgresql://{given.get('host', 'localhost')}:{given.get('port', 5432)}/{given.get('dbname', '')}"
+        )
+        """The database, without who uses it."""
+
+    def run(self, work: Callable[[Connection], Result]) -> Result:
+        """The result of `work`; raises `StoreError` in place of what the database raises."""
+        try:
+            if self._connection is None or self._connection.closed:
+                self._connection = self._open()
+            return work(self._connection)
+        except psycopg.Error as error:
+            if self._connection is not None and self._connection.broken:
+                self.close()
+            reason = (error.diag.message_primary or str(error)).strip().splitlines()[0]
+            raise StoreError(
+                f"store {self.place}: {reason}; check that the server runs and what it has logged"
+            ) from error
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _open(self) -> Connection:
+        # Without the last two a server that vanished from the network would be waited for until TCP gives up.
+        connection: Connection = psycopg.connect(
+            self._url, autocommit=True, connect_timeout=10, tcp_user_timeout=20_000, keepalives_idle=10
+        )
+        try:
+            if self._writes:
+                # What was answered as stored survives a power cut, whatever the server's default is.
+                connection.execute(
+                    "SELECT set_config('synchronous_commit', 'on', false)"
+                    " WHERE current_setting('synchronous_commit') = 'off'"
+                )
+                connection.execute(_STAGING)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def _migrate(place: str, connection: Connection) -> None:
+    with connection.transaction():
+        # The lock comes before the look: two services may open a new database at the same time.
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        connection.execute("CREATE TABLE IF NOT EXISTS ingest_format (version int NOT NULL)")
+        row = connection.execute("SELECT version FROM ingest_format").fetchone()
+        version = int(str(row[0])) if row else 0
+        if version > len(_MIGRATIONS):
+            raise StoreError(f"store {place}: was written by a newer edgefleet (format {version}); update this one")
+        for step in _MIGRATIONS[version:]:
+            for statement in step:
+                connection.execute(statement)
+        if row is None:
+            connection.execute("INSERT INTO ingest_format VALUES (%s)", (len(_MIGRATIONS),))
+        elif version < len(_MIGRATIONS):
+            connection.execute("UPDATE ingest_format SET version = %s", (len(_MIGRATIONS),))
+
+
+def _write(connection: Connection, deliveries: Sequence[Delivery]) -> list[list[bool]]:
+    with connection.transaction():
+        connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
+        new = _insert(connection, deliveries)
+        answers, counts = _account(deliveries, new)
+        if counts:
+            with connection.cursor() as cursor:
+                cursor.executemany(_COUNT, [(kind, *numbers) for kind, numbers in sorted(counts.items())])
+    return answers
+
+
+def _insert(connection: Connection, deliveries: Sequence[Delivery]) -> set[tuple[object, ...]]:
+    """The ids that were not there before."""
+    if not any(delivery.messages for delivery in deliveries):
+        return set()
+    with connection.cursor() as cursor:
+        position = 0
+        with cursor.copy(_COPY) as copy:
+            for delivery in deliveries:
+                for message in delivery.messages:
+                    copy.write_row((position, *message, delivery.received_ms))
+                    position += 1
+        return set(cursor.execute(_INSERT).fetchall())
+
+
+def _account(
+    deliveries: Sequence[Delivery], new: set[tuple[object, ...]]
+) -> tuple[list[list[bool]], dict[str, tuple[int, int, int]]]:
+    """The answers, and by kind how many were stored, came again and were rejected. Empties `new`."""
+    stored: Counter[str] = Counter()
+    redelivered: Counter[str] = Counter()
+    rejected: Counter[str] = Counter()
+    answers = []
+    for delivery in deliveries:
+        answer = []
+        for message in delivery.messages:
+            key = (message.device_id, message.boot, message.seq)
+            # Of an id that comes twice the first is the new one.
+            is_new = key in new
+            new.discard(key)
+            (stored if is_new else redelivered)[message.kind] += 1
+            answer.append(is_new)
+        answers.append(answer)
+        rejected.update(delivery.rejected)
+    kinds = stored.keys() | redelivered.keys() | rejected.keys()
+    return answers, {kind: (stored[kind], redelivered[kind], rejected[kind]) for kind in kinds}
+
+
+def _read(connection: Connection, query: Query) -> list[StoredMessage]:
+    conditions = {
+        "cursor > %(after)s": query.after,
+        "kind = %(kind)s": query.kind,
+        "device_id = %(device_id)s": query.device_id,
+        "timestamp_ms >= %(since_ms)s": query.since_ms,
+        "timestamp_ms < %(until_ms)s": query.until_ms,
+    }
+    where = " AND ".join(condition for condition, value in conditions.items() if value is not None)
+    values = {
+        "after": query.after,
+        "kind": query.kind,
+        "device_id": query.device_id,
+        "since_ms": query.since_ms,
+        "until_ms": query.until_ms,
+        "payload": query.payload,
+        "limit": query.limit,
+    }
+    return [StoredMessage._make(row) for row in connection.execute(_PAGE.format(where=where).encode(), values)]
+
+
+def _counts(connection: Connection) -> dict[str, Counts]:
+    with connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
+        rows = cursor.execute("SELECT kind, stored, redelivered, rejected FROM ingest_counts").fetchall()
+    return {kind: Counts(stored, redelivered, rejected) for kind, stored, redelivered, rejected in rows}
