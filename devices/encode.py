@@ -5,8 +5,9 @@ A table is encoded column by column: the texts of all its values are laid out be
 and joined once, which costs a fraction of one JSON document a row.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -73,11 +74,10 @@ def encode_fields(
 ) -> list[bytes]:
     """As `encode`, for rows whose fields differ from one another."""
     heads = zip(device_ids, timestamps(times_ms), seqs.tolist(), fields, strict=True)
-    dumps = orjson.dumps
-    return [
-        dumps({"device_id": device_id, "timestamp": timestamp, "boot": boot, "seq": seq, **rest})
+    return _dumped(
+        {"device_id": device_id, "timestamp": timestamp, "boot": boot, "seq": seq, **rest}
         for device_id, timestamp, seq, rest in heads
-    ]
+    )
 
 
 def json_texts(column: NDArray[Any] | Sequence[Any]) -> Texts:
@@ -114,13 +114,25 @@ def join_rows(parts: Sequence[Sequence[bytes] | bytes], rows: int) -> bytes:
 
 def _shared_texts(column: Sequence[Any]) -> list[bytes]:
     """As `json_texts`; an object that stands in many rows is encoded once."""
-    dumps = orjson.dumps
     keys = list(map(id, column))
     distinct = dict(zip(keys, column, strict=True))
     if 2 * len(distinct) > len(keys):
-        return [dumps(value) for value in column]
-    known = {key: dumps(value) for key, value in distinct.items()}
+        return _dumped(column)
+    known = dict(zip(distinct, _dumped(distinct.values()), strict=True))
     return [known[key] for key in keys]
+
+
+def _dumped(values: Iterable[Any]) -> list[bytes]:
+    """The JSON of each value.
+
+    orjson begins every text in a kilobyte and gives back the rest, in pieces too small for the next one. Kept by the
+    ten thousand that costs ten times their length, so the texts are copied (none has a line break in it).
+    """
+    texts: list[bytes] = []
+    remaining = iter(values)
+    while some := list(islice(remaining, _ROWS_JOINED)):
+        texts += b"\n".join(map(orjson.dumps, some)).split(b"\n")
+    return texts
 
 
 def _instants(times_ms: NDArray[np.int64]) -> tuple[list[str], list[int]]:

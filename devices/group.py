@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from devices.catalog import CATALOG, CatalogEntry
 from devices.scenario import DeviceGroup
-from devices.sensors.base import Columns, EventSensor, Population
+from devices.sensors.base import Columns, EventSensor, Population, Sensor
 from devices.world import World
 from edgewire.messages import Channel
 
@@ -80,6 +80,11 @@ class Due(NamedTuple):
     times: Ints
 
 
+_ROWS_SAMPLED = 5_000
+"""Readings that a sensor is asked for at once: what it needs besides (every vehicle that a camera saw) is many times
+what it answers."""
+
+
 class Group:
     """The devices of one entry of the scenario that belong to this shard."""
 
@@ -145,7 +150,7 @@ class Group:
         return Due(first, window, first_due[window] + (first[window] + within) * interval[window])
 
     def _readings(self, owners: Ints, times: Ints, seqs: Ints | None = None) -> Table:
-        columns = self._sensor.sample(self._world, owners, times) if len(owners) else {}
+        columns = _sampled(self._sensor, self._world, owners, times)
         if seqs is None:
             seqs = (times - self._first_due[owners]) // self._interval[owners]
         return Table(self.kind, self._channel, times, self.positions[owners], seqs, columns)
@@ -173,3 +178,21 @@ class Group:
             seqs[:split],
             happened.fields,
         )
+
+
+def _sampled(sensor: Sensor, world: World, owners: Ints, times: Ints) -> Columns:
+    """The readings of each of these devices at each of these times."""
+    parts = [
+        sensor.sample(world, owners[start : start + _ROWS_SAMPLED], times[start : start + _ROWS_SAMPLED])
+        for start in range(0, len(owners), _ROWS_SAMPLED)
+    ]
+    if len(parts) < 2:
+        return parts[0] if parts else {}
+    return {name: _joined([part[name] for part in parts]) for name in parts[0]}
+
+
+def _joined(parts: list[Any]) -> Any:
+    """One column of its parts, in order."""
+    if all(isinstance(part, np.ndarray) for part in parts):
+        return np.concatenate(parts)
+    return [value for part in parts for value in part]

@@ -2,10 +2,12 @@
 
 from devices.export.base import BatchTarget, ExportError, Target, Window
 from devices.export.checkpoint import Checkpoint, fingerprint
-from devices.export.job import Progress, Span, export
+from devices.export.job import ROW_GROUP_ROWS, WINDOW_ROWS, Progress, Span, export
 from devices.export.live import stream
 
 __all__ = [
+    "ROW_GROUP_ROWS",
+    "WINDOW_ROWS",
     "BatchTarget",
     "Checkpoint",
     "ExportError",

@@ -13,7 +13,7 @@ import orjson
 from devices.encode import join_rows, json_texts
 from devices.export.base import State
 from devices.export.files import PartialFile
-from devices.export.shapes import HEAD, Column, Shape, Type, Values, head_of, values_of
+from devices.export.shapes import HEAD, Column, Shape, Type, Values, columns_of, head_of, saved_columns, values_of
 from devices.timeline import Table, Timeline
 
 _SPECIAL = (b",", b'"', b"\n", b"\r")
@@ -31,7 +31,7 @@ class CsvWriter:
     def open(self, state: State | None) -> None:
         self._file.open(state["size"] if state else None)
         if state and state["columns"]:
-            self._columns = tuple(Column(name, Type(kind), tuple(path)) for name, kind, path in state["columns"])
+            self._columns = columns_of(state["columns"])
 
     def write(self, timeline: Timeline, table: Table) -> None:
         if self._columns is None:
@@ -39,8 +39,7 @@ class CsvWriter:
         self._file.write(csv_rows(timeline, table, self._columns or ()))
 
     def save(self) -> dict[str, Any]:
-        columns = [(column.name, column.type.value, column.path) for column in self._columns or ()]
-        return {"size": self._file.sync(), "columns": columns}
+        return {"size": self._file.sync(), "columns": saved_columns(self._columns or ())}
 
     def finish(self) -> None:
         if self._columns is None:

@@ -22,6 +22,8 @@ class PartialFile:
         """
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            if size is not None and not self.partial.exists():
+                raise ExportError(f"{self.partial} is gone, so it cannot be gone on with: leave out --resume")
             if size is not None and self.partial.stat().st_size < size:
                 raise ExportError(f"{self.partial} is shorter than its checkpoint says: leave out --resume")
             self._file = self.partial.open("wb" if size is None else "r+b")
@@ -53,6 +55,11 @@ class PartialFile:
         self.sync()
         self.close()
         self.partial.replace(self.path)
+
+    def discard(self) -> None:
+        """Remove it."""
+        self.close()
+        self.partial.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Let go; the partial file stays."""

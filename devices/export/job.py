@@ -9,8 +9,10 @@ from devices.export.base import Target, Window
 from devices.export.checkpoint import Checkpoint
 from devices.timeline import Timeline
 
-WINDOW_ROWS = 50_000
-"""About how many messages are held in memory at once."""
+WINDOW_ROWS = 20_000
+"""About how many messages are held in memory at once; more would be slower too, for the processor's caches."""
+ROW_GROUP_ROWS = 50_000
+"""The same for Parquet, where a window is a row group: smaller ones compress less and are slower to read."""
 _MAX_STEP_MS = 366 * 86_400_000
 _SAVE_EVERY_S = 1.0
 

@@ -1,9 +1,11 @@
 """Parquet: a row group a window, columns straight from the sensors' arrays to Arrow.
 
-A Parquet file has its index at its end. An interrupted export writes the index of what it has, and is gone on with by
-taking over those row groups; one that was killed has no index and begins anew.
+A Parquet file has its index at its end. While an export is under way, the row groups are in `NAME.partial` and what the
+index will say of them in `NAME.index.partial`, so it can be gone on with wherever it was cut off.
 """
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,15 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import parquet
 
-from devices.export.base import ExportError, State
-from devices.export.shapes import Column, Shape, Type, Values, shared, values_of
+from devices.export.base import State
+from devices.export.files import PartialFile
+from devices.export.parquet_footer import MAGIC, joined, moved, split
+from devices.export.shapes import Column, Shape, Type, Values, columns_of, saved_columns, shared, values_of
 from devices.timeline import Table, Timeline
 
 _LABEL = pa.dictionary(pa.int32(), pa.string())
+_FRAME_BYTES = 4
+"""Length of a footer, before it in the index."""
 _TIME = pa.timestamp("ms", tz="UTC")
 _ARROW = {
     Type.TEXT: _LABEL,
@@ -34,81 +40,64 @@ class ParquetWriter:
     """The file of one shape."""
 
     def __init__(self, path: Path, shape: Shape) -> None:
-        self._path = path
-        self._partial = path.with_name(path.name + ".partial")
+        self._file = PartialFile(path)
+        self._index = PartialFile(path.with_name(path.name + ".index"))
         self._shape = shape
         self._schema: pa.Schema | None = None
-        self._writer: parquet.ParquetWriter | None = None
-        self._row_groups = 0
+        self._size = 0
         self._names: tuple[Timeline, pa.Array] | None = None
 
     def open(self, state: State | None) -> None:
-        """Raises `ExportError` where the file cannot be written, or has no index to go on from."""
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            if state and state["row_groups"]:
-                self._take_over(state["row_groups"])
-            else:
-                self._partial.unlink(missing_ok=True)
-        except pa.ArrowInvalid:
-            raise ExportError(
-                f"{self._partial} was cut off and has no index, so it cannot be gone on with: leave out --resume"
-            ) from None
-        except OSError as error:
-            raise ExportError(f"{self._partial} cannot be written: {error.strerror or error}") from None
+        self._file.open(state["size"] if state else None)
+        self._index.open(state["index"] if state else None)
+        if state and state["columns"]:
+            self._begin(replace(self._shape, columns=columns_of(state["columns"])))
+            self._size = state["size"]
+        else:
+            self._append(MAGIC)
 
     def write(self, timeline: Timeline, table: Table) -> None:
-        if self._writer is None:
+        if self._schema is None:
             self._begin(self._shape.widened(table))
-        self._append(pa.Table.from_arrays(self._arrays(timeline, table), schema=self._schema))
+        self._append_group(pa.Table.from_arrays(self._arrays(timeline, table), schema=self._schema))
 
     def save(self) -> dict[str, Any]:
-        return {"row_groups": self._row_groups}
+        columns = saved_columns(self._shape.columns) if self._schema else []
+        return {"size": self._file.sync(), "index": self._index.sync(), "columns": columns}
 
     def finish(self) -> None:
-        if self._writer is None:
-            self._begin(self._shape)
-        self.abandon()
-        self._partial.replace(self._path)
+        if self._schema is None:
+            self._append_group(self._begin(self._shape).empty_table())
+        self._index.sync()
+        self._append(joined(list(_framed(self._index.partial.read_bytes()))))
+        self._file.complete()
+        self._index.discard()
 
     def abandon(self) -> None:
-        if self._writer:
-            self._writer.close()
-            self._writer = None
+        self._file.close()
+        self._index.close()
 
-    def _begin(self, shape: Shape) -> None:
+    def _begin(self, shape: Shape) -> pa.Schema:
         self._shape = shape
         self._schema = pa.schema([pa.field(column.name, _ARROW[column.type]) for column in shape.columns])
-        labels = [column.name for column in shape.columns if column.type is Type.TEXT]
-        self._writer = parquet.ParquetWriter(
-            self._partial, self._schema, compression="zstd", compression_level=1, use_dictionary=labels
-        )
+        return self._schema
 
-    def _append(self, table: pa.Table) -> None:
-        assert self._writer is not None
-        try:
-            self._writer.write_table(table, row_group_size=len(table))
-        except OSError as error:
-            raise ExportError(f"{self._partial} cannot be written: {error}") from None
-        self._row_groups += 1
+    def _append_group(self, table: pa.Table) -> None:
+        """Write a row group, and where it is to the index."""
+        buffer = pa.BufferOutputStream()
+        labels = [column.name for column in self._shape.columns if column.type is Type.TEXT]
+        with parquet.ParquetWriter(
+            buffer, table.schema, compression="zstd", compression_level=1, use_dictionary=labels
+        ) as writer:
+            writer.write_table(table, row_group_size=max(1, len(table)))
+        pages, footer = split(buffer.getvalue().to_pybytes())
+        footer = moved(footer, self._size - len(MAGIC))
+        self._append(pages)
+        self._index.write(len(footer).to_bytes(_FRAME_BYTES, "little") + footer)
 
-    def _take_over(self, row_groups: int) -> None:
-        """Begin anew with the first row groups of the file that is there."""
-        before = self._partial.with_name(self._partial.name + ".before")
-        # An earlier attempt to go on may have been killed right here.
-        if not before.exists():
-            self._partial.replace(before)
-        with parquet.ParquetFile(before) as file:
-            known = {column.name: column for column in self._shape.columns}
-            extra = [
-                Column(field.name, next(kind for kind, arrow in _ARROW.items() if arrow == field.type), (field.name,))
-                for field in file.schema_arrow
-                if field.name not in known
-            ]
-            self._begin(Shape(self._shape.name, self._shape.kind, self._shape.message, (*known.values(), *extra)))
-            for group in range(row_groups):
-                self._append(file.read_row_group(group))
-        before.unlink()
+    def _append(self, data: bytes) -> None:
+        self._file.write(data)
+        self._size += len(data)
 
     def _arrays(self, timeline: Timeline, table: Table) -> list[pa.Array]:
         if self._names is None or self._names[0] is not timeline:
@@ -125,6 +114,15 @@ class ParquetWriter:
             _array(column, table, rows) if len(column.path) == 1 else opened.array(column)
             for column in self._shape.columns[len(head) :]
         ]
+
+
+def _framed(index: bytes) -> Iterator[bytes]:
+    """The footers in an index."""
+    at = 0
+    while at < len(index):
+        begin = at + _FRAME_BYTES
+        at = begin + int.from_bytes(index[at:begin], "little")
+        yield index[begin:at]
 
 
 class _Opened:

@@ -69,6 +69,16 @@ class Shape:
         return replace(self, columns=(*self.columns, *extra)) if extra else self
 
 
+def saved_columns(columns: Sequence[Column]) -> list[list[Any]]:
+    """Columns as JSON has them."""
+    return [[column.name, column.type.value, list(column.path)] for column in columns]
+
+
+def columns_of(saved: Sequence[Sequence[Any]]) -> tuple[Column, ...]:
+    """The columns that were saved."""
+    return tuple(Column(name, Type(kind), tuple(path)) for name, kind, path in saved)
+
+
 def shapes_of(timeline: Timeline) -> list[Shape]:
     """The shapes of all messages that the devices of a timeline can send."""
     kinds = {device.kind for device in timeline.devices}

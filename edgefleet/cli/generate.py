@@ -147,6 +147,7 @@ def _export(
             target,
             checkpoint=None if sidecar is None else (sidecar, mark),
             resume=resume,
+            window_rows=export.ROW_GROUP_ROWS if destination.format == "parquet" else export.WINDOW_ROWS,
             stop=stop,
             progress=progress,
         )

@@ -74,9 +74,11 @@ def test_the_union_of_shards_is_the_whole(scenario: Path, tmp_path: Path) -> Non
     assert result.stdout_bytes.splitlines() == whole
 
 
-def test_a_killed_export_resumes_to_the_same_bytes(sensors: Path, tmp_path: Path) -> None:
-    arguments = (sensors, "--from", "2026-03-04", "--to", "2026-03-04T18:00", "--out")
-    killed, checkpoint = tmp_path / "killed.jsonl", tmp_path / "killed.jsonl.checkpoint"
+@pytest.mark.parametrize(("suffix", "hours"), [("jsonl", 18), ("parquet", 48)])
+def test_a_killed_export_resumes_to_the_same_bytes(sensors: Path, tmp_path: Path, suffix: str, hours: int) -> None:
+    end = "2026-03-04T18:00" if hours == 18 else "2026-03-06"
+    arguments = (sensors, "--from", "2026-03-04", "--to", end, "--out")
+    killed, checkpoint = tmp_path / f"killed.{suffix}", tmp_path / f"killed.{suffix}.checkpoint"
     process = subprocess.Popen(command(*arguments, killed))
     try:
         deadline = time.monotonic() + 60
@@ -91,11 +93,11 @@ def test_a_killed_export_resumes_to_the_same_bytes(sensors: Path, tmp_path: Path
     result = invoke(*arguments, killed, "--resume", "--json")
     summary = orjson.loads(result.stdout)
     assert summary["resumed"] > 0
-    assert summary["records"] == 300 * 18 * 360
-    assert invoke(*arguments, tmp_path / "whole.jsonl").exit_code == 0
-    digests = {hashlib.sha256((tmp_path / f"{name}.jsonl").read_bytes()).digest() for name in ("killed", "whole")}
+    assert summary["records"] == 300 * hours * 360
+    assert invoke(*arguments, tmp_path / f"whole.{suffix}").exit_code == 0
+    digests = {hashlib.sha256((tmp_path / f"{name}.{suffix}").read_bytes()).digest() for name in ("killed", "whole")}
     assert len(digests) == 1
-    assert not checkpoint.exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"sensors.yaml", f"killed.{suffix}", f"whole.{suffix}"}
 
 
 def test_an_interrupt_ends_between_two_records(sensors: Path, tmp_path: Path) -> None:

@@ -2,10 +2,10 @@
 
 import csv
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
 
 import orjson
+import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
@@ -13,6 +13,7 @@ from devices.export import Checkpoint, ExportError, Span, Target, export
 from devices.export.csv import CsvWriter
 from devices.export.jsonl import JsonlFile
 from devices.export.parquet import ParquetWriter
+from devices.export.parquet_footer import MAGIC, joined, moved, split
 from devices.export.tables import TableFiles
 from devices.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
@@ -147,7 +148,7 @@ def test_an_interrupted_export_goes_on_to_the_same_bytes(
     assert not checkpoint[0].exists()
 
 
-@pytest.mark.parametrize("format_", ["jsonl", "csv"])
+@pytest.mark.parametrize("format_", ["jsonl", "csv", "parquet"])
 def test_what_was_written_behind_the_checkpoint_is_dropped(timeline: Timeline, tmp_path: Path, format_: str) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     export(timeline, SPAN, target_for(format_, timeline, whole), checkpoint=None, window_rows=60)
@@ -168,15 +169,36 @@ def test_what_was_written_behind_the_checkpoint_is_dropped(timeline: Timeline, t
     assert digests(parts) == digests(whole)
 
 
-def test_a_parquet_file_without_its_index_is_refused(timeline: Timeline, tmp_path: Path) -> None:
+def test_a_parquet_export_is_one_file_with_its_statistics(timeline: Timeline, tmp_path: Path) -> None:
+    export(timeline, SPAN, target_for("parquet", timeline, tmp_path), checkpoint=None, window_rows=60)
+    assert {path.name for path in tmp_path.iterdir()} == {f"{name}.parquet" for name in SHAPES}
+    with parquet.ParquetFile(tmp_path / "bme280.parquet") as file:
+        metadata = file.metadata
+        assert metadata.num_row_groups > 5
+        starts = [metadata.row_group(number).column(0).dictionary_page_offset for number in range(5)]
+        assert starts == sorted(set(starts))
+        position = file.schema_arrow.names.index("temperature_c")
+        for number in range(metadata.num_row_groups):
+            values = file.read_row_group(number, ["temperature_c"])["temperature_c"].to_pylist()
+            told = metadata.row_group(number).column(position).statistics
+            assert (told.min, told.max) == (min(values), max(values))
+
+
+def test_a_footer_is_moved_to_where_its_pages_are() -> None:
+    table = pa.table({"name": ["a", "b", "b"], "number": [1, 2, 3], "listed": [[1.5], [], None]})
+    buffer = pa.BufferOutputStream()
+    parquet.write_table(table, buffer, write_page_index=True)
+    pages, footer = split(buffer.getvalue().to_pybytes())
+    assert moved(footer, 0) == footer
+    gap = b"-" * 300_000
+    assert parquet.read_table(pa.BufferReader(MAGIC + gap + pages + joined([moved(footer, len(gap))]))) == table
+
+
+def test_a_partial_file_that_is_gone_is_one_sentence(timeline: Timeline, tmp_path: Path) -> None:
     checkpoint = (tmp_path / "checkpoint", "an export")
-    windows = iter(range(100))
-    target: Callable[[], Target] = lambda: target_for("parquet", timeline, tmp_path / "parts")  # noqa: E731
-    export(timeline, SPAN, target(), checkpoint=checkpoint, window_rows=60, stop=lambda: next(windows) >= 2)
-    for path in (tmp_path / "parts").iterdir():
-        path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(ExportError, match="cut off and has no index"):
-        export(timeline, SPAN, target(), checkpoint=checkpoint, resume=True)
+    Checkpoint("an export", FROM_MS, 1000, 5, {"size": 5}).save(checkpoint[0])
+    with pytest.raises(ExportError, match="is gone, so it cannot be gone on with: leave out --resume"):
+        export(timeline, SPAN, JsonlFile(tmp_path / "a.jsonl"), checkpoint=checkpoint, resume=True)
 
 
 @pytest.mark.parametrize("format_", ["jsonl", "csv", "parquet"])
