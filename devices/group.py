@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from devices.catalog import CATALOG, CatalogEntry
 from devices.scenario import DeviceGroup
-from devices.sensors.base import Columns, EventSensor, Population, Sensor
+from devices.sensors.base import Columns, EventSensor, LookingBack, Population, Sensor
 from devices.world import World
 from edgewire.messages import Channel
 
@@ -110,6 +110,11 @@ class Group:
         )
         self._sensor = entry.sensor(entry.settings(**group.settings), population)
 
+    @property
+    def looks_back_ms(self) -> int:
+        """How much of the past the readings tell of at the most."""
+        return self._sensor.looks_back_ms if isinstance(self._sensor, LookingBack) else 0
+
     def tables(self, from_ms: int, to_ms: int) -> Iterator[Table]:
         """What these devices have to say in [from_ms, to_ms)."""
         if len(self._everyone) and to_ms > from_ms:
@@ -131,6 +136,10 @@ class Group:
         owners = np.searchsorted(self.positions, positions)
         number = -((self._first_due[owners] - instants) // self._interval[owners]) - 1
         return self._sensor.sample(self._world, owners, self._first_due[owners] + number * self._interval[owners])
+
+    def sample(self, world: World, positions: Ints, times: Ints) -> Columns:
+        """What these devices would read at these times in another world."""
+        return _sampled(self._sensor, world, np.searchsorted(self.positions, positions), times)
 
     def _tables(self, owners: Ints, from_ms: int, to_ms: int) -> Iterator[Table]:
         due = self._due(owners, from_ms, to_ms)

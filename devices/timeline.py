@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from devices.catalog import CATALOG
 from devices.encode import encode, encode_fields, timestamps
+from devices.faults.bursts import Bursts
 from devices.faults.labels import Label
 from devices.faults.plan import FaultPlan, Readings, check_devices
 from devices.faults.truth import find_labels
@@ -90,7 +91,9 @@ class Timeline:
         self.start_ms = start_ms
         self.boot = (start_ms - EPOCH_MS) // 1000 + 1
         everyone = _devices(scenario)
-        self.world = World.of(scenario.seed, scenario.sites, vehicles=_vehicles(everyone))
+        self._calm = World.of(scenario.seed, scenario.sites, vehicles=_vehicles(everyone))
+        bursts = Bursts(scenario, self._calm, [device for device, _ in everyone])
+        self.world = bursts.world
         shard = shard or Shard()
         mine = everyone[shard.index :: shard.count]
         self.devices = tuple(device for device, _ in mine)
@@ -101,7 +104,7 @@ class Timeline:
             members = [self.devices[position] for position in positions]
             self._groups.append(Group(self.world, start_ms, group, positions, members))
         self.rate_per_s = sum(1000 / device.interval_ms for device in self.devices)
-        self._faults = _fault_plan(scenario, everyone, self.devices) if scenario.faults else None
+        self._faults = _fault_plan(scenario, everyone, self.devices, bursts) if scenario.faults else None
 
     def tables(self, from_ms: int, to_ms: int, *, clean: bool = False) -> list[Table]:
         """All messages that are sent, due in [from_ms, to_ms), as columns, one table a group of devices and channel.
@@ -177,7 +180,7 @@ class Timeline:
                 if self._faults is None or not self._faults.of(group.kind):
                     yield table, None
                 else:
-                    yield _disturbed(self._faults, group, table, clean)
+                    yield _disturbed(self._faults, group, table, self._calm if clean else None)
 
     def order(self, times: Ints, positions: Ints, seqs: Ints) -> Ints:
         """The rows in the order of all output: by due time, device id, seq."""
@@ -190,8 +193,8 @@ class Timeline:
             yield self.batch(window, min(window + step, to_ms))
 
 
-def _disturbed(plan: FaultPlan, group: Group, table: Table, clean: bool) -> tuple[Table, Table | None]:
-    """A table as the devices send it, and its rows that they do not send."""
+def _disturbed(plan: FaultPlan, group: Group, table: Table, clean: World | None) -> tuple[Table, Table | None]:
+    """A table as the devices send it, and its rows that they do not send; `clean` is the world without faults."""
     gone = plan.lost(table.kind, table.positions, table.times)
     missing = None
     if gone.any():
@@ -199,23 +202,24 @@ def _disturbed(plan: FaultPlan, group: Group, table: Table, clean: bool) -> tupl
     kind, positions, times, columns = table.kind, table.positions, table.times, table.columns
     if isinstance(columns, list):
         rows, _ = plan.disturb_happenings(kind, positions, times, columns)
-        if clean and "timestamp" in plan.fields(kind):
+        if clean is not None and "timestamp" in plan.fields(kind):
             rows = [row | {"clean_timestamp": text} for row, text in zip(rows, timestamps(times), strict=True)]
         return replace(table, columns=rows), missing
     disturbed, _ = plan.disturb(Readings(kind, positions, times, columns), group.last_before)
-    if clean and len(times):
-        true = columns | {"timestamp": timestamps(times)}
+    if clean is not None and len(times):
+        true = columns if not plan.in_world(kind) else group.sample(clean, positions, times)
+        true = true | {"timestamp": timestamps(times)}
         disturbed |= {f"clean_{name}": true[name] for name in plan.fields(kind) if name in true}
     return replace(table, columns=disturbed), missing
 
 
 def _fault_plan(
-    scenario: Scenario, everyone: Sequence[tuple[Device, DeviceGroup]], mine: Sequence[Device]
+    scenario: Scenario, everyone: Sequence[tuple[Device, DeviceGroup]], mine: Sequence[Device], bursts: Bursts
 ) -> FaultPlan:
     check_devices(scenario.faults, {device.device_id: device.kind for device, _ in everyone})
     keys = np.array([device.key for device in mine], dtype=np.uint64)
     ids, kinds = [device.device_id for device in mine], [device.kind for device in mine]
-    return FaultPlan(scenario.faults, scenario.seed, ids, kinds, keys)
+    return FaultPlan(scenario.faults, scenario.seed, ids, kinds, keys, bursts.placed(mine))
 
 
 def _devices(scenario: Scenario) -> list[tuple[Device, DeviceGroup]]:

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devices.faults.effects import Rows, clock_error, disturb, lost, shift_fields, shift_times
-from devices.faults.model import Dropout, Fault
+from devices.faults.model import Burst, Dropout, Fault
 from devices.faults.schedule import Schedule, Windows
 from devices.sensors.base import Columns
+from devices.world import World
 from devices.world.rng import Hashes, Ints, draw, uniform
 from edgewire.errors import ConfigError
 
@@ -36,6 +37,10 @@ class Placed:
     schedule: Schedule
     has: Bools
     """By position in the timeline."""
+    keys: Hashes
+    """What its random windows are drawn by, likewise."""
+    worlds: tuple[World, World] | None = None
+    """Of a burst: the world without it, and with it."""
 
 
 class Readings(NamedTuple):
@@ -52,14 +57,24 @@ class FaultPlan:
     """The faults of a scenario for devices with these ids, kinds and keys."""
 
     def __init__(
-        self, faults: Sequence[Fault], seed: int, ids: Sequence[str], kinds: Sequence[str], keys: Hashes
+        self,
+        faults: Sequence[Fault],
+        seed: int,
+        ids: Sequence[str],
+        kinds: Sequence[str],
+        keys: Hashes,
+        bursts: Iterable[Placed] = (),
     ) -> None:
         self._seed = seed
         self._keys = keys
         kind_of = np.array(kinds, dtype=object)
         seen: Counter[str] = Counter()
         self._placed: dict[str, list[Placed]] = {}
+        for burst in bursts:
+            self._placed.setdefault(burst.fault.kind, []).append(burst)
         for fault in faults:
+            if isinstance(fault, Burst):
+                continue
             fault_type = str(getattr(fault, "type"))  # noqa: B009 - every member of the union has it
             name = "/".join(["fault", fault_type, fault.kind, *fault.fields])
             # Another entry elsewhere in the calendar does not move this one's random windows.
@@ -70,7 +85,7 @@ class FaultPlan:
                 has = has & np.isin(ids, fault.devices)
             if fault.share is not None:
                 has = has & (uniform(draw(seed, f"{stream}/share", keys)) < fault.share)
-            placed = Placed(fault, fault_type, stream, fault.schedule, has)
+            placed = Placed(fault, fault_type, stream, fault.schedule, has, keys)
             self._placed.setdefault(fault.kind, []).append(placed)
 
     def of(self, kind: str) -> Sequence[Placed]:
@@ -81,10 +96,18 @@ class FaultPlan:
         """The fields of this kind's messages that some fault can change."""
         return list(dict.fromkeys(name for placed in self.of(kind) for name in placed.fault.fields))
 
-    def windows(self, placed: Placed, positions: Ints, from_ms: int, to_ms: int) -> tuple[Ints, Windows]:
-        """When a fault befalls which of these devices, as far as it touches [from_ms, to_ms)."""
+    def in_world(self, kind: str) -> bool:
+        """Whether some fault of a kind is in what its devices measure."""
+        return any(placed.worlds is not None for placed in self.of(kind))
+
+    def windows(
+        self, placed: Placed, positions: Ints, from_ms: int, to_ms: int, trail_ms: int = 0
+    ) -> tuple[Ints, Windows]:
+        """When a fault befalls which of these devices, as far as it, or its `trail_ms`, touches [from_ms, to_ms)."""
         positions = positions[placed.has[positions]]
-        owners, windows = placed.schedule.between(self._seed, placed.stream, self._keys[positions], from_ms, to_ms)
+        owners, windows = placed.schedule.between(
+            self._seed, placed.stream, placed.keys[positions], from_ms - trail_ms, to_ms
+        )
         return positions[owners], windows
 
     def lost(self, kind: str, positions: Ints, times: Ints, only: Placed | None = None) -> Bools:
@@ -112,6 +135,8 @@ class FaultPlan:
         columns = dict(readings.columns)
         seen: list[Ints] = [_NO_ROWS]
         for placed in self.of(readings.kind):
+            if isinstance(placed.fault, Burst):
+                continue
             at = self._rows(placed, readings.positions, readings.times, held)
             if not len(at.rows):
                 continue
@@ -148,7 +173,7 @@ class FaultPlan:
         candidates = np.flatnonzero(placed.has[positions])
         times, positions = times[candidates], positions[candidates]
         keys = self._keys[positions]
-        windows = placed.schedule.at(self._seed, placed.stream, keys, times)
+        windows = placed.schedule.at(self._seed, placed.stream, placed.keys[positions], times)
         inside = windows.holds(times)
         starts, positions = windows.start[inside], positions[inside]
         before = partial(_once_each, held, positions, starts) if held else dict
@@ -164,6 +189,12 @@ def check_devices(faults: Sequence[Fault], kinds: Mapping[str, str]) -> None:
             if kinds.get(device_id) != fault.kind:
                 what = f"is a {kinds[device_id]}, not a" if device_id in kinds else "is not the id of a"
                 raise ConfigError(f"scenario: faults[{number}].devices: '{device_id}' {what} {fault.kind}")
+
+
+def differing(before: Columns, after: Columns) -> Ints:
+    """The rows in which some column differs."""
+    everywhere = np.arange(len(next(iter(after.values()), [])))
+    return np.unique(np.concatenate([_NO_ROWS, *(_differing(before[name], after[name], everywhere) for name in after)]))
 
 
 def _differing(before: Iterable[Any], after: Iterable[Any], rows: Ints) -> Ints:

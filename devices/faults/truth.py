@@ -11,8 +11,8 @@ import numpy as np
 
 from devices.faults.labels import Label
 from devices.faults.model import Dropout
-from devices.faults.plan import FaultPlan, Placed, Readings
-from devices.faults.schedule import FOREVER_MS
+from devices.faults.plan import FaultPlan, Placed, Readings, differing
+from devices.faults.schedule import FOREVER_MS, Windows
 from devices.group import Group, Table
 from devices.world.rng import Ints
 
@@ -60,8 +60,11 @@ def _showing(
     plan: FaultPlan, group: Group, placed: Placed, from_ms: int, to_ms: int
 ) -> Iterator[tuple[int, int, int, Ints]]:
     """Device, start and end of each time the fault is there in [from_ms, to_ms), and the seqs that show it."""
-    positions, windows = plan.windows(placed, group.positions, from_ms, to_ms)
-    begins, ends = np.maximum(windows.start, from_ms), np.minimum(windows.end, to_ms)
+    # How a vehicle was driven is told by the reading after it too.
+    trail_ms = group.looks_back_ms if placed.worlds is not None else 0
+    positions, windows = plan.windows(placed, group.positions, from_ms, to_ms, trail_ms)
+    begins = np.maximum(windows.start, from_ms)
+    ends = np.minimum(_shown_until(positions, windows, trail_ms), to_ms)
     for window, table in group.tables_of(positions, begins, ends):
         rows = _shown_by(plan, group, placed, table)
         rows = rows[np.argsort(window[rows], kind="stable")]
@@ -70,12 +73,23 @@ def _showing(
             yield int(positions[number]), int(windows.start[number]), int(windows.end[number]), seqs
 
 
+def _shown_until(positions: Ints, windows: Windows, trail_ms: int) -> Ints:
+    """Until when readings can show these windows, device by device: at the longest until the next one begins."""
+    end = np.minimum(windows.end, FOREVER_MS - trail_ms) + trail_ms
+    before_another = np.flatnonzero(positions[1:] == positions[:-1])
+    end[before_another] = np.minimum(end[before_another], windows.start[before_another + 1])
+    return np.asarray(end)
+
+
 def _shown_by(plan: FaultPlan, group: Group, placed: Placed, table: Table) -> Ints:
     """The rows of a table that show the fault."""
     if isinstance(placed.fault, Dropout):
         return np.flatnonzero(plan.lost(table.kind, table.positions, table.times, only=placed))
     sent = np.flatnonzero(~plan.lost(table.kind, table.positions, table.times))
     table = table.rows(sent)
+    if placed.worlds is not None:
+        without, with_it = (group.sample(world, table.positions, table.times) for world in placed.worlds)
+        return np.asarray(sent[differing(without, with_it)])
     if isinstance(table.columns, list):
         _, rows = plan.disturb_happenings(table.kind, table.positions, table.times, table.columns, placed)
     else:

@@ -45,6 +45,16 @@ class Sensor(Protocol):
         ...
 
 
+@runtime_checkable
+class LookingBack(Sensor, Protocol):
+    """A sensor whose readings tell of the time before them."""
+
+    @property
+    def looks_back_ms(self) -> int:
+        """Of how much of it at the most."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Happenings:
     """What happened at some devices in a window of time; a row each, in the order of device and ordinal."""

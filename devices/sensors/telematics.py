@@ -45,6 +45,11 @@ class TelematicsSensor:
         self._population = population
         self._types = sorted(event_types, key=lambda kind: -kind.weight)
 
+    @property
+    def looks_back_ms(self) -> int:
+        """Since the last reading, and as long as speeding has to last."""
+        return max(int(self._population.interval_ms.max(initial=0)), self._settings.speeding_for)
+
     def sample(self, world: World, ids: Ints, times: Ints) -> Columns:
         """One row a reading; attributes of events that do not hold are None."""
         population = self._population

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from devices.world.rng import Flags, Floats
+from devices.world.rng import Flags, Floats, Ints
 
 # Nobody keeps a speed exactly: it swings by some 3 % while cruising, over about 17 seconds.
 _RIPPLE_SHARE, _RIPPLE_S = 0.03, 17.0
@@ -31,9 +31,16 @@ class Ride:
         cruise = np.minimum(wished_ms, np.sqrt(reach / (up_ms2 + down_ms2)))
         return cls(length_m, enter_ms, cruise, leave_ms, up_ms2, down_ms2)
 
-    def take(self, rows: Flags) -> "Ride":
+    def take(self, rows: Flags | Ints) -> "Ride":
         """Some of the rides."""
         return Ride(*(column[rows] for column in self.columns()))
+
+    def replaced(self, rows: Ints, others: "Ride") -> "Ride":
+        """The rides with some of them exchanged."""
+        columns = [column.copy() for column in self.columns()]
+        for column, other in zip(columns, others.columns(), strict=True):
+            column[rows] = other
+        return Ride(*columns)
 
     def columns(self) -> tuple[Floats, ...]:
         """The fields in their order."""

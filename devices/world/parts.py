@@ -31,5 +31,5 @@ def parts(world: World) -> Parts:
     roads, drivers = Roads(world.seed, places), Drivers(world.seed, places)
     air = partial(weather, world)
     traffic = Traffic(world.seed, places, roads, air)
-    planner = TripPlanner(world.seed, places, roads, traffic, air, drivers)
+    planner = TripPlanner(world.seed, places, roads, traffic, air, drivers, world.haste)
     return Parts(places, roads, traffic, drivers, Fleet(roads, planner, world.vehicles))

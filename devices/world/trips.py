@@ -6,31 +6,33 @@ site, vehicle, hour), so any moment of it can be had without the hours before.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from devices.world.drivers import Drivers
 from devices.world.kinematics import Ride
-from devices.world.network import CLASSES, STOPS, TOWN_NODES
+from devices.world.network import CLASSES, TOWN_NODES
 from devices.world.places import Places
 from devices.world.rng import Flags, Floats, Hashes, Ints, draw, further, normal, uniform
 from devices.world.roads import CORNER_M, Roads
+from devices.world.routes import Routes
 from devices.world.site import HOUR_MS
 from devices.world.traffic import Traffic
 from devices.world.weather import Weather
+from devices.world.world import Haste
 
 NEVER_S = 1e4
 """After the end of any hour: when a vehicle departs that does not drive."""
 
-# Departure after the hour's beginning, and what a trip takes on free roads (s); traffic and stops may double it.
-_DEPART_S, _TRIP_S = (15.0, 240.0), (1300.0, 2200.0)
+# Departure after the hour's beginning (s).
+_DEPART_S = (15.0, 240.0)
 _LATEST_S = 3590.0
-_STOPS_BETWEEN = 9
 _STOP_S = (30.0, 120.0)
 _RED_CHANCE, _RED_S = 0.32, (4.0, 45.0)
 # Relative spread of free speeds by class of road.
 _SPREAD = np.array([kind.deviation_kmh / kind.free_kmh for kind in CLASSES])
+# How much faster a hurried trip is wished to be, in standard deviations of the road's speeds; by judgement.
 _HURRY = 2.0
 _SPEED_UP_MS2, _SLOW_DOWN_MS2, _TURN_MS2 = (1.0, 1.5), (1.3, 2.1), (1.4, 2.5)
 # Thresholds of harsh events are 2.7 to 4.4 m/s2 for braking and 3.4 to 5.5 for corners (Teltonika, Digital Matter).
@@ -55,6 +57,23 @@ class TripBatch:
     ride: Ride
 
 
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """Where trips lead; one a row, as in `TripBatch`."""
+
+    sites: Ints
+    vehicles: Ints
+    hours: Ints
+    bits: Hashes
+    links: Ints
+    halts: Flags
+    """Where the vehicle stops for a while at the end of a link."""
+    valid: Flags
+
+    def take(self, rows: Ints) -> "_Way":
+        return _Way(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+
 class TripPlanner:
     """Plans trips, any number at once."""
 
@@ -66,6 +85,7 @@ class TripPlanner:
         traffic: Traffic,
         weather: Callable[[Ints, Ints], Weather],
         drivers: Drivers,
+        haste: Haste | None = None,
     ) -> None:
         self._seed = seed
         self._places = places
@@ -73,107 +93,96 @@ class TripPlanner:
         self._traffic = traffic
         self._weather = weather
         self.drivers = drivers
+        self._haste = haste
+        self._routes = Routes(seed, places, roads.plan, drivers)
 
     def plan(self, sites: Ints, vehicles: Ints, hours: Ints) -> TripBatch:
         """The trips that these vehicles begin in these hours of theirs (`Drivers.hour_begins_ms`)."""
         bits = self._draw("trip", sites, vehicles, hours)
         drives = self.drivers.drives(sites, vehicles, hours)
-        links, stops = self._route(sites, vehicles, hours, bits)
+        links, stops = self._routes.find(sites, vehicles, hours, bits)
         valid = links >= 0
         # A parked vehicle stands at the beginning of the link it would take.
         valid &= drives[:, None]
         links = np.where(valid, links, np.where(links[:, :1] >= 0, links[:, :1], 0))
         last = valid & ~np.pad(valid[:, 1:], ((0, 0), (0, 1)))
         halts = (stops & valid) | last
-        temper = self.drivers.temper(sites, vehicles)
-        ride, wait_s, turn = self._ride(sites, vehicles, hours, bits, temper, links, halts, valid)
+        way = _Way(sites, vehicles, hours, bits, links, halts, valid)
+        hurry = np.where(self.drivers.hurried(sites, vehicles, hours), _HURRY, 0.0)
+        ride, wait_s, turn = self._ride(way, hurry[:, None])
         depart = _between(_DEPART_S, further(bits, 1))
-        ride, wait_s = _in_time(ride, wait_s, valid, _LATEST_S - depart)
+        wait_s, pace = _in_time(ride, wait_s, valid, _LATEST_S - depart)
+        ride = ride.hastened(pace)
         depart = np.where(drives, depart, NEVER_S)
         spent = np.where(valid, ride.duration_s + wait_s, 0.0)
         begin = np.concatenate([np.zeros((len(sites), 1)), np.cumsum(spent, axis=1)], axis=1)
+        if self._haste is not None:
+            ride, begin = self._in_burst(self._haste, way, hurry, pace, depart, begin, ride)
         return TripBatch(depart, valid.sum(axis=1), links, begin, turn, ride)
 
-    def stop_at(self, sites: Ints, vehicles: Ints, hours: Ints) -> Ints:
-        """The node at which a vehicle stands as an hour begins: anywhere between two trips, else its home."""
-        between = self.drivers.drives(sites, vehicles, hours - 1) & self.drivers.drives(sites, vehicles, hours)
-        on_tour = self._draw("trip/stop", sites, vehicles, hours)
-        home = self._draw("vehicle/home", sites, vehicles)
-        return STOPS[(np.where(between, on_tour, home) % np.uint64(len(STOPS))).astype(np.int64)]
-
-    def _route(self, sites: Ints, vehicles: Ints, hours: Ints, bits: Hashes) -> tuple[Ints, Flags]:
-        """Links in order, -1 after the last, and where the vehicle stops at the end of one.
-
-        As many stops are visited on the way as the time wished for the trip allows, one at least.
-        """
-        plan = self._roads.plan
-        start, goal = self.stop_at(sites, vehicles, hours), self.stop_at(sites, vehicles, hours + 1)
-        number = (further(bits[:, None], np.arange(2, 2 + _STOPS_BETWEEN)) % np.uint64(len(STOPS))).astype(np.int64)
-        stops = STOPS[number]
-        stops[:, 0] = np.where(stops[:, 0] == start, STOPS[(number[:, 0] + 1) % len(STOPS)], stops[:, 0])
-        points = np.concatenate([start[:, None], stops], axis=1)
-        reached_s = np.cumsum(plan.seconds[points[:, :-1], points[:, 1:]], axis=1)
-        total_s = reached_s + plan.seconds[stops, goal[:, None]]
-        fits = total_s <= _between(_TRIP_S, further(bits, 0))[:, None]
-        visited = np.maximum(np.where(fits.any(axis=1), _STOPS_BETWEEN - fits[:, ::-1].argmax(axis=1), 1), 1)
-        leg = np.arange(_STOPS_BETWEEN + 1)
-        towards = np.concatenate([stops, goal[:, None]], axis=1)
-        towards = np.where(leg == visited[:, None], goal[:, None], towards)
-        return self._expand(points, np.where(leg <= visited[:, None], towards, points))
-
-    def _expand(self, node: Ints, towards: Ints) -> tuple[Ints, Flags]:
-        """The links of legs [trip, leg] joined to one sequence a trip, and a flag at the last link of each leg."""
-        plan = self._roads.plan
-        steps: list[Ints] = []
-        while True:
-            link = plan.next_link[node, towards]
-            if not (link >= 0).any():
-                break
-            steps.append(link)
-            node = np.where(link >= 0, plan.link_to(link), node)
-        trips = len(node)
-        shape = (trips, node.shape[1], len(steps))
-        taken = np.stack(steps, axis=2) if steps else np.full((*shape[:2], 1), -1)
-        ends_leg = (taken >= 0) & ~np.pad(taken[..., 1:] >= 0, ((0, 0), (0, 0), (0, 1)))
-        taken, ends_leg = taken.reshape(trips, -1), ends_leg.reshape(trips, -1)
-        rows, columns = np.nonzero(taken >= 0)
-        place = (np.cumsum(taken >= 0, axis=1) - 1)[rows, columns]
-        links = np.full((trips, place.max(initial=0) + 1), -1, dtype=np.int64)
-        stops = np.zeros(links.shape, dtype=np.bool_)
-        links[rows, place] = taken[rows, columns]
-        stops[rows, place] = ends_leg[rows, columns]
-        return links, stops
-
-    def _ride(
+    def _in_burst(
         self,
-        sites: Ints,
-        vehicles: Ints,
-        hours: Ints,
-        bits: Hashes,
-        temper: Floats,
-        links: Ints,
-        halts: Flags,
-        valid: Flags,
-    ) -> tuple[Ride, Floats, Floats]:
-        """How each link is driven, how long is waited at its end, and by how much the vehicle turns there."""
+        haste: Haste,
+        way: _Way,
+        hurry: Floats,
+        pace: Floats,
+        depart: Floats,
+        begin: Floats,
+        ride: Ride,
+    ) -> tuple[Ride, Floats]:
+        """The trips with those links hastened that lie, with the stop they lead to, in a burst of speeding.
+
+        A driver who is early at a stop leaves it as planned: before and after a burst, and at its stops, the vehicle is
+        where it would be without, so that its effect begins and ends with it.
+        """
+        number = np.arange(way.links.shape[1])
+        stop = np.minimum.accumulate(np.where(way.halts, number, number[-1])[:, ::-1], axis=1)[:, ::-1]
+        row, link = np.nonzero(way.valid)
+        zero_ms = way.hours * HOUR_MS + self.drivers.hour_begins_ms(way.sites, way.vehicles)
+        at_ms = zero_ms[:, None] + np.ceil((depart[:, None] + begin) * 1000).astype(np.int64)
+        level = np.broadcast_to(hurry[:, None], way.links.shape).copy()
+        burst = haste(way.sites[row], way.vehicles[row], at_ms[row, link], at_ms[row, stop[row, link] + 1])
+        level[row, link] = np.maximum(level[row, link], burst)
+        rows = np.flatnonzero((level != hurry[:, None]).any(axis=1))
+        if not len(rows):
+            return ride, begin
+        hasty = self._ride(way.take(rows), level[rows])[0].hastened(pace[rows])
+        hastened = way.valid[rows] & (level != hurry[:, None])[rows]
+        gain = np.where(hastened, ride.take(rows).duration_s - hasty.duration_s, 0.0)
+        lead = np.cumsum(gain, axis=1)
+        # Of the lead, what there was at the last stop is lost there.
+        left = np.maximum.accumulate(np.where(way.halts[rows], lead, 0.0), axis=1)
+        begin = begin.copy()
+        begin[rows, 1:] -= np.where(way.valid[rows], lead - left, 0.0)
+        return ride.replaced(rows, hasty), begin
+
+    def _ride(self, way: _Way, hurry: Floats) -> tuple[Ride, Floats, Floats]:
+        """How each link is driven, how long is waited at its end, and by how much the vehicle turns there.
+
+        `hurry` [trip, link or all of them] is in standard deviations of the road's speeds.
+        """
+        sites, vehicles, hours, links = way.sites, way.vehicles, way.hours, way.links
+        temper, bits, halts = self.drivers.temper(sites, vehicles), way.bits, way.halts
         roads, plan = self._roads, self._roads.plan
         road, kind = links >> 1, plan.road_class[links >> 1]
         length = roads.length_m[sites[:, None], road]
         luck = further(bits[:, None], np.arange(100, 100 + links.shape[1]))
         speed, density, wet = self._surroundings(sites, hours, road)
-        hurry = self.drivers.hurried(sites, vehicles, hours)
-        mood = temper - 0.9 + _HURRY * hurry
-        wished = speed * (1 + _SPREAD[kind] * (1 - density) * (mood[:, None] + 0.5 * normal(further(luck, 1))))
-        wished = np.maximum(wished, 3.0)
+        usual = temper[:, None] - 0.9 + 0.5 * normal(further(luck, 1))
+        spread = _SPREAD[kind] * (1 - density)
+        wished = np.maximum(speed * (1 + spread * (usual + hurry)), 3.0)
         turn = self._turns(sites, links) * ~halts
-        following = np.concatenate([wished[:, 1:], wished[:, -1:]], axis=1)
-        rash = np.minimum(_HARSH_CHANCE * temper[:, None] * (1 + hurry[:, None]), 0.5)
+        # Who is not in a hurry yet enters the next link no faster for that he will be.
+        shy = np.minimum(hurry, np.concatenate([hurry[:, :1], hurry[:, :-1]], axis=1))
+        following = np.maximum(speed * (1 + spread * (usual + shy)), 3.0)
+        following = np.concatenate([following[:, 1:], following[:, -1:]], axis=1)
+        rash = np.minimum(_HARSH_CHANCE * temper[:, None] * (1 + hurry / _HURRY), 0.5)
         leave = np.minimum(np.minimum(wished, following), self._turn_speed(luck, kind, turn, rash))
         town = np.isin(plan.link_to(links), TOWN_NODES)
         red = town & (uniform(further(luck, 2)) < _RED_CHANCE * (0.8 + density))
         leave = np.where(halts | red, 0.0, leave)
         wait = np.where(red, _between(_RED_S, further(luck, 3)), 0.0)
-        wait = np.where(halts, _between(_STOP_S, further(luck, 4)), wait) * valid
+        wait = np.where(halts, _between(_STOP_S, further(luck, 4)), wait) * way.valid
         down = _between(_SLOW_DOWN_MS2, further(luck, 5))
         hard = uniform(further(luck, 6)) < rash * (1 + density + wet[:, None])
         down = np.where(hard, _between(_HARD_MS2, further(luck, 7)), down)
@@ -211,13 +220,15 @@ class TripPlanner:
         return draw(self._seed, stream, self._places.keys[sites], *counters)
 
 
-def _in_time(ride: Ride, wait_s: Floats, valid: Flags, available_s: Floats) -> tuple[Ride, Floats]:
-    """Trips that end before the next may begin: who would be late waits less, and if need be drives faster."""
+def _in_time(ride: Ride, wait_s: Floats, valid: Flags, available_s: Floats) -> tuple[Floats, Floats]:
+    """Waits and factors of speed with which trips end before the next may begin.
+
+    Who would be late waits less, and if need be drives faster.
+    """
     driving = np.where(valid, ride.duration_s, 0.0).sum(axis=1)
     waiting = np.maximum(wait_s.sum(axis=1), 1e-9)
     wait_s = wait_s * np.clip((available_s - driving) / waiting, 0, 1)[:, None]
-    haste = np.maximum(driving / available_s, 1.0)[:, None]
-    return ride.hastened(haste), wait_s
+    return wait_s, np.maximum(driving / available_s, 1.0)[:, None]
 
 
 def corner_m(kind: Ints) -> Floats:

@@ -1,12 +1,16 @@
 """The one world all devices of a scenario share: its seed, its places, and who drives through them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from devices.world.rng import Ints
+from devices.world.rng import Floats, Ints
 from devices.world.site import LocalTime, Site
+
+Haste = Callable[[Ints, Ints, Ints, Ints], Floats]
+"""How much faster than usual vehicles (site, ordinal) are driven on the whole stretch from one instant to another, in
+standard deviations of the road's speeds; a row each, 0 for as usual."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,6 +23,8 @@ class World:
     """Local time of each site."""
     vehicles: Mapping[int, Ints]
     """Ordinals of the fleet's vehicles at each site, by the site's position in `sites`."""
+    haste: Haste | None = None
+    """Who is in a burst of speeding when; None where nobody ever is."""
 
     @classmethod
     def of(cls, seed: int, sites: Sequence[Site], vehicles: Mapping[int, str] | None = None) -> "World":

@@ -1,0 +1,136 @@
+"""Bursts: vehicles that are driven faster for a while. The one fault that is in the world, not in a device.
+
+When a vehicle is in one depends on the vehicle alone, so all that see it agree: its units, and cameras on its way.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from devices.faults.model import Burst, Fault
+from devices.faults.plan import Placed
+from devices.world import Site, World
+from devices.world.places import Places
+from devices.world.rng import Floats, Hashes, Ints, draw, uniform
+
+_UNITS = ("gps", "telematics")
+_VEHICLE_BITS = 32
+
+
+class _Unit(Protocol):
+    """What is needed of a device."""
+
+    @property
+    def device_id(self) -> str: ...
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def site(self) -> str: ...
+
+    @property
+    def ordinal(self) -> int: ...
+
+
+class _Plan(Protocol):
+    """What is needed of a scenario."""
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def sites(self) -> tuple[Site, ...]: ...
+
+    @property
+    def faults(self) -> Sequence[Fault]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """One entry of the calendar."""
+
+    fault: Burst
+    stream: str
+    vehicles: Ints
+    """Codes of the vehicles that have it, ascending."""
+
+
+class Bursts:
+    """The bursts of a scenario's calendar, and the world in which they happen."""
+
+    def __init__(self, scenario: _Plan, calm: World, everyone: Sequence[_Unit]) -> None:
+        """`calm` is the world without; `everyone` are all devices, as a camera sees vehicles of other shards too."""
+        self._seed = scenario.seed
+        self._site = {site.name: index for index, site in enumerate(scenario.sites)}
+        self._site_keys = Places(calm).keys
+        self._sessions: list[_Session] = []
+        self._worlds = [calm]
+        seen: Counter[str] = Counter()
+        for fault in scenario.faults:
+            if isinstance(fault, Burst):
+                name = f"fault/burst/{fault.kind}"
+                stream = f"{name}/{seen[name]}"
+                seen[name] += 1
+                self._sessions.append(_Session(fault, stream, self._befallen(fault, stream, everyone)))
+                self._worlds.append(replace(calm, haste=_Haste(self, len(self._sessions))))
+
+    @property
+    def world(self) -> World:
+        """The world with all of them; the calm one itself where there are none."""
+        return self._worlds[-1]
+
+    def placed(self, mine: Sequence[_Unit]) -> Iterator[Placed]:
+        """The bursts as faults of these devices, for both kinds of unit."""
+        if not self._sessions:
+            return
+        codes = self._codes(mine)
+        keys = self._keys(codes)
+        kinds = np.array([unit.kind for unit in mine], dtype=object)
+        for number, session in enumerate(self._sessions):
+            worlds = self._worlds[number], self._worlds[number + 1]
+            for kind in _UNITS:
+                fault = session.fault.model_copy(update={"kind": kind})
+                has = np.asarray(kinds == kind, dtype=np.bool_) & np.isin(codes, session.vehicles)
+                yield Placed(fault, "burst", session.stream, fault.schedule, has, keys, worlds)
+
+    def excess(self, count: int, vehicles: Ints, from_ms: Ints, to_ms: Ints) -> Floats:
+        """The greatest excess of the first `count` bursts in which vehicles (codes) are from one instant to another."""
+        level = np.zeros(len(vehicles))
+        for session in self._sessions[:count]:
+            rows = np.flatnonzero(np.isin(vehicles, session.vehicles))
+            schedule = session.fault.schedule
+            windows = schedule.at(self._seed, session.stream, self._keys(vehicles[rows]), from_ms[rows])
+            rows = rows[windows.holds(from_ms[rows]) & (to_ms[rows] <= windows.end)]
+            level[rows] = np.maximum(level[rows], session.fault.excess)
+        return level
+
+    def _befallen(self, fault: Burst, stream: str, everyone: Sequence[_Unit]) -> Ints:
+        units = [unit for unit in everyone if unit.kind == fault.kind]
+        if fault.devices:
+            units = [unit for unit in units if unit.device_id in fault.devices]
+        codes = self._codes(units)
+        if fault.share is not None:
+            codes = codes[uniform(draw(self._seed, f"{stream}/share", self._keys(codes))) < fault.share]
+        return np.unique(codes)
+
+    def _codes(self, units: Sequence[_Unit]) -> Ints:
+        return np.array([(self._site[unit.site] << _VEHICLE_BITS) + unit.ordinal for unit in units], dtype=np.int64)
+
+    def _keys(self, codes: Ints) -> Hashes:
+        """Keys of vehicles, by the site's name and the number of the vehicle."""
+        return draw(0, "vehicle", self._site_keys[codes >> _VEHICLE_BITS], codes & ((1 << _VEHICLE_BITS) - 1))
+
+
+@dataclass(frozen=True, slots=True)
+class _Haste:
+    """The first bursts of the calendar as the world knows them (`devices.world.world.Haste`)."""
+
+    bursts: Bursts
+    count: int
+
+    def __call__(self, sites: Ints, vehicles: Ints, from_ms: Ints, to_ms: Ints) -> Floats:
+        return self.bursts.excess(self.count, (sites << _VEHICLE_BITS) + vehicles, from_ms, to_ms)
