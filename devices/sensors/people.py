@@ -12,14 +12,14 @@ from pydantic import Field, StringConstraints
 
 from devices.encode import timestamps
 from devices.sensors.base import Columns, Happenings, Ints, Population
-from devices.sensors.shop_day import ENTRY, SESSION, ShopDay
+from devices.sensors.shop_day import ENTRY, SESSION, Messages, ShopDay
 from devices.world import World
 from devices.world.shops import Shops
 from devices.world.site import DAY_MS, HOUR_MS
 from edgewire.config import Config
 
 _WEEKDAYS = ("Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday")  # from 1970-01-01
-_DAYS_KEPT = 4
+_DAYS_KEPT = 3
 _TOTALS_AT_ONCE = 200_000
 
 
@@ -94,10 +94,10 @@ class PeopleSensor:
             int(self._days(world, ids, start_ms).min()), int(self._days(world, ids, stop_ms - 1).max()) + 1
         ):
             plan = self._day(world, day)
-            owner, rows = plan.rows(ids, start_ms, stop_ms)
-            owners.append(owner)
-            times.append(plan.times(rows))
-            fields += _fields(plan, rows)
+            messages = plan.messages(ids, start_ms, stop_ms)
+            owners.append(messages.owner)
+            times.append(messages.times)
+            fields += _fields(plan, messages)
         owner = np.concatenate(owners)
         order = np.argsort(owner, kind="stable")
         return Happenings(owner[order], np.concatenate(times)[order], [fields[row] for row in order.tolist()])
@@ -168,14 +168,14 @@ class PeopleSensor:
 _SLOTS = [f"{start:02d}:00–{(start + 2) % 24:02d}:59" for start in (1, 4, 7, 10, 13, 16, 19, 22)]
 
 
-def _fields(plan: ShopDay, rows: Ints) -> list[dict[str, Any]]:
-    """The messages of these rows; weekday and time slot are in UTC, as all times of these messages."""
-    sorts, entries, exits = plan.details(rows)
+def _fields(plan: ShopDay, messages: Messages) -> list[dict[str, Any]]:
+    """What these messages say; weekday and time slot are in UTC, as all their times."""
+    sorts, entries, exits = messages.sorts, messages.entries_ms, messages.exits_ms
     moments = np.where(sorts == ENTRY, entries, np.where(sorts == SESSION, entries, exits))
     session = sorts == SESSION
     visits = iter(
         zip(
-            plan.customers(rows[session]),
+            plan.customers(messages.visitors[session]),
             timestamps(exits[session]),
             np.round((exits[session] - entries[session]) / 60_000, 2).tolist(),
             strict=True,
