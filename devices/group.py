@@ -107,6 +107,7 @@ class Group:
             sites=np.array([site_index[device.site] for device in devices], dtype=np.int64),
             interval_ms=self._interval,
             ordinals=np.array([device.ordinal for device in devices], dtype=np.int64),
+            powered_on_ms=start_ms,
         )
         self._sensor = entry.sensor(entry.settings(**group.settings), population)
 

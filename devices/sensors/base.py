@@ -27,6 +27,8 @@ class Population:
     interval_ms: Ints
     ordinals: Ints
     """Number of the device within its kind: the gps and the telematics unit of one ordinal share a vehicle."""
+    powered_on_ms: int = EPOCH_MS
+    """When the devices were powered on: what a sensor needs a while for begins then."""
 
 
 def nullable(values: NDArray[Any], known: NDArray[np.bool_]) -> list[Any]:

@@ -5,7 +5,7 @@ from pydantic import Field
 
 from devices.sensors.base import Columns, Ints, Population, nullable
 from devices.sensors.nmea import sentences
-from devices.sensors.receiver import CEP_M, battery_v, receive, signal_dbm
+from devices.sensors.receiver import CEP_M, PowerOn, Start, battery_v, receive, signal_dbm
 from devices.world import World
 from devices.world.network import KMH
 from devices.world.parts import parts
@@ -22,6 +22,9 @@ class Settings(Config):
     """Circular error: half of the fixes under an open sky are nearer than this."""
     signal_loss: bool = True
     """Whether there is no fix in tunnels."""
+    start: Start = "hot"
+    """What the receiver still knows of the sky when it is powered on: after a short pause it is hot and has a fix
+    within a second, after some hours warm (15 to 25 s), the first time cold (26 to 35 s)."""
     decimals: int = Field(default=6, ge=3, le=8)
     """Of latitude and longitude: 6 is about 0.1 m."""
     nmea: bool = False
@@ -40,7 +43,9 @@ class GpsSensor:
         settings, population = self._settings, self._population
         keys, sites, vehicles = population.keys[ids], population.sites[ids], population.ordinals[ids]
         moving = parts(world).fleet.motion(sites, vehicles, times)
-        fix = receive(world, keys, sites, times, moving, scale=settings.cep_m / CEP_M, losses=settings.signal_loss)
+        power_on = PowerOn(population.powered_on_ms, settings.start)
+        scale = settings.cep_m / CEP_M
+        fix = receive(world, keys, sites, times, moving, power_on, scale=scale, losses=settings.signal_loss)
         columns: Columns = {
             "vehicle_id": [f"V{number:04d}" for number in vehicles.tolist()],
             "fix": np.where(fix.is_3d, "3d", np.where(fix.known, "2d", "none")),

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from devices.encode import timestamps
 from devices.sensors.base import EPOCH_MS, Columns, Ints, Population, nullable
 from devices.sensors.driving_events import EVENT_TYPES, MPH, PING, EventType, Moment, Thresholds
-from devices.sensors.receiver import battery_v, receive, signal_dbm
+from devices.sensors.receiver import PowerOn, Start, battery_v, receive, signal_dbm
 from devices.world import World
 from devices.world.demand import times_of_day
 from devices.world.fleet import Motion
@@ -33,6 +33,8 @@ class Settings(Thresholds):
 
     signal_loss: bool = True
     """Whether there is no position in tunnels."""
+    start: Start = "hot"
+    """How long there is no position after power-on: hot within a second, warm 15 to 25 s, cold 26 to 35 s."""
 
 
 class TelematicsSensor:
@@ -57,7 +59,8 @@ class TelematicsSensor:
         moving = parts(world).fleet.motion(sites, vehicles, times)
         moment = self._moment(world, ids, times, moving)
         holds, attributes = self._events(moment)
-        fix = receive(world, keys, sites, times, moving, scale=1.0, losses=self._settings.signal_loss)
+        power_on = PowerOn(population.powered_on_ms, self._settings.start)
+        fix = receive(world, keys, sites, times, moving, power_on, scale=1.0, losses=self._settings.signal_loss)
         trips, departures = parts(world).fleet.last_trips(sites, vehicles, times)
         local = world.local_ms(sites, times)
         time_of_day = times_of_day(local)

@@ -1,17 +1,23 @@
 """GPS: an error as receivers have it, and a sky that streets and tunnels close."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from devices.scenario import Scenario
 from devices.sensors.base import Columns, Population
 from devices.sensors.gps import GpsSensor, Settings
+from devices.timeline import Timeline
 from devices.world import Site, World
 from devices.world.parts import parts
 from devices.world.site import DAY_MS, HOUR_MS
 from edgewire.clock import parse_ms
+from edgewire.messages import CONTRACT
+from edgewire.messages.gps import GpsPosition
+from edgewire.messages.telematics import TelematicsEvent
 
 PopulationOf = Callable[..., Population]
 Table = Callable[[Columns], list[dict[str, Any]]]
@@ -93,16 +99,39 @@ def test_no_fix_within_a_tunnel_and_for_a_moment_after_it(population: Population
     times = MORNING_MS + np.arange(0, 4 * HOUR_MS, 1000)
     sensor = GpsSensor(Settings(), population(40, 1000))
     after = inside = 0
+    held: list[float] = []
+    jumps: list[float] = []
+    settled: list[float] = []
+    dilution: list[float] = []
     for vehicle in range(40):
         moving = parts(WORLD).fleet.motion(np.zeros_like(times), np.full_like(times, vehicle), times)
         begin, end = parts(WORLD).roads.tunnel_m[0, moving.road].T
         within = (moving.along_m > begin) & (moving.along_m < end) & (end > 0)
-        none = np.array(sensor.sample(WORLD, np.full_like(times, vehicle), times)["fix"]) == "none"
-        assert none[within].all()
-        inside += within.sum()
+        found = sensor.sample(WORLD, np.full_like(times, vehicle), times)
+        none = np.array(found["fix"]) == "none"
+        driven = np.where(moving.forward, moving.along_m - begin, end - moving.along_m)
+        deep = within & (driven > 2.1 * np.maximum(moving.speed_ms, 1))
+        assert none[deep].all()
+        inside += deep.sum()
         after += (none & ~within).sum()
+        north, east = errors_m(found, vehicle, times)
+        # The last position is held: the vehicle leaves it behind by as much as it has driven into the tunnel.
+        for row in np.flatnonzero(within & ~none):
+            assert abs(np.hypot(north[row], east[row]) - driven[row]) < 12
+            held.append(driven[row])
+        back = np.flatnonzero(none[:-1] & ~none[1:] & ~within[1:]) + 1
+        jumps += [np.hypot(north[row], east[row]) for row in back]
+        settled += [np.hypot(north[row], east[row]) for row in back + 25 if row < len(times) and not none[row]]
+        dilution += [found["hdop"][row] for row in back]
     assert inside > 30
     assert after > 0
+    # About two seconds at the speed of a motorway.
+    assert len(held) > 10
+    assert 25 < max(held) < 2.2 * 45
+    # It comes back with few satellites and a jump, and is as good as ever half a minute later.
+    assert len(jumps) > 10
+    assert np.mean(jumps) > 1.5 * np.mean(settled)
+    assert min(dilution) > 1.3
 
 
 def test_dilution_error_and_satellites_go_together(population: PopulationOf) -> None:
@@ -155,3 +184,74 @@ def test_the_number_of_decimals_is_that_of_the_setting(population: PopulationOf)
     times = NIGHT_MS + np.arange(50) * DAY_MS
     found = GpsSensor(Settings(decimals=3), population(1, 1000)).sample(WORLD, np.zeros(50, dtype=np.int64), times)
     assert all(value is None or round(value, 3) == value for value in found["latitude"])
+
+
+# u-blox MAX-M8Q: cold 26 s, hot 1 s; Teltonika: cold below 35 s, warm below 25 s, hot below 1 s (realism.md section 2).
+@pytest.mark.parametrize(("start", "least_s", "most_s"), [("cold", 26, 35), ("warm", 2, 25), ("hot", 0, 1)])
+def test_time_to_the_first_fix(start: Any, least_s: float, most_s: float, population: PopulationOf) -> None:
+    units = replace(population(40, 100), powered_on_ms=NIGHT_MS)
+    times = NIGHT_MS + np.arange(0, 60_000, 100)
+    first = []
+    for vehicle in range(40):
+        found = GpsSensor(Settings(start=start), units).sample(WORLD, np.full_like(times, vehicle), times)
+        usual = GpsSensor(Settings(), population(40, 100)).sample(WORLD, np.full_like(times, vehicle), times)
+        fixes = np.array(found["fix"]) != "none"
+        at = int(fixes.argmax())
+        assert not fixes[:at].any()
+        assert [value is None for value in found["latitude"][:at]] == [True] * at
+        assert (found["satellites"][:at] < 3).all()
+        assert (found["hdop"][:at] == 99.99).all()
+        # The first fixes are poor.
+        assert found["hdop"][at] > usual["hdop"][at] + 0.8
+        first.append(at / 10)
+    assert least_s <= min(first)
+    assert max(first) <= most_s
+    assert len(set(first)) > 3
+
+
+def test_readings_without_a_fix_keep_the_contract_and_are_the_same_from_any_moment() -> None:
+    groups = [
+        {"kind": kind, "count": 4, "interval": "1s", "settings": {"start": "cold", "signal_loss": False}}
+        for kind in ("gps", "telematics")
+    ]
+    scenario = Scenario(seed=3, devices=groups, start="2026-03-02T08:00:00Z")
+    whole = Timeline(scenario, MORNING_MS).batch(MORNING_MS, MORNING_MS + 60_000).payload
+    later = Timeline(scenario, MORNING_MS).batch(MORNING_MS + 20_000, MORNING_MS + 60_000).payload
+    assert whole[-len(later) :] == later
+    found = [CONTRACT["gps" if b'"fix"' in payload else "telematics"].parse(payload) for payload in whole]
+    located = [message for message in found if isinstance(message, GpsPosition | TelematicsEvent)]
+    assert len(located) == len(found) == 480
+    waiting = [message for message in located if message.timestamp_ms < MORNING_MS + 26_000]
+    assert all(message.latitude is None for message in waiting)
+    assert {message.fix for message in waiting if isinstance(message, GpsPosition)} == {"none"}
+    assert all(message.latitude is not None for message in located if message.timestamp_ms > MORNING_MS + 36_000)
+
+
+def test_a_parked_vehicle_wanders(population: PopulationOf) -> None:
+    sensor = GpsSensor(Settings(), population(60, 1000))
+    times = NIGHT_MS + np.arange(600) * 1000
+    spreads, speeds = [], []
+    for vehicle in parked(times):
+        found = sensor.sample(WORLD, np.full_like(times, vehicle), times)
+        # Stretches as long as the real logs of near-static receivers: standard deviations of 0.15 to 1.33 m.
+        for axis in errors_m(found, vehicle, times):
+            spreads += [float(part.std()) for part in np.split(axis, 3)]
+        speeds.append(found["speed_kmh"])
+    assert 0.15 < np.median(spreads) < 1.33
+    assert max(spreads) < 6
+    # u-blox: 0.05 m/s of velocity.
+    assert 0 < np.mean(speeds) < 0.2
+
+
+def test_street_canyons_differ_from_block_to_block(population: PopulationOf) -> None:
+    times = np.full(6000, MORNING_MS)
+    numbers = np.arange(6000)
+    found = GpsSensor(Settings(), population(6000, 1000)).sample(WORLD, numbers, times)
+    moving = parts(WORLD).fleet.motion(np.zeros_like(times), numbers, times)
+    canyon = parts(WORLD).roads.canyon[0, moving.road]
+    blocks: dict[tuple[int, int], list[float]] = {}
+    for row in np.flatnonzero(canyon).tolist():
+        blocks.setdefault((int(moving.road[row]), int(moving.along_m[row] // 100)), []).append(found["hdop"][row])
+    means = [np.mean(hdops) for hdops in blocks.values() if len(hdops) > 15]
+    assert len(means) > 15
+    assert max(means) > min(means) + 0.6
