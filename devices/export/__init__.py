@@ -1,6 +1,6 @@
 """The timeline without a broker: into files, a database, an HTTP service or Kafka."""
 
-from devices.export.base import BatchTarget, ExportError, Target, Window
+from devices.export.base import BatchTarget, ExportError, State, Target, Window
 from devices.export.checkpoint import Checkpoint, fingerprint
 from devices.export.job import ROW_GROUP_ROWS, WINDOW_ROWS, Progress, Span, export
 from devices.export.live import stream
@@ -13,6 +13,7 @@ __all__ = [
     "ExportError",
     "Progress",
     "Span",
+    "State",
     "Target",
     "Window",
     "export",

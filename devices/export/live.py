@@ -1,4 +1,4 @@
-"""The endless form of an export: messages one by one as time passes."""
+"""The endless form of an export: messages as time passes."""
 
 import math
 from collections.abc import Callable
@@ -9,6 +9,7 @@ from devices.timeline import Timeline
 
 _AHEAD_ROWS = 500
 _FIRST_AHEAD_MS = 1000
+_MOST_AT_ONCE = 1000
 
 
 def stream(
@@ -19,34 +20,44 @@ def stream(
     records: int | None,
     now_s: Callable[[], float],
     wait: Callable[[float], bool],
+    linger_s: float = 0.0,
     progress: Progress | None = None,
 ) -> Progress:
     """Messages from the power-on of the devices on: as they fall due, or one every `interval_s` seconds.
 
-    Ends after `records` messages, or when `wait(seconds)` returns True. Measured times are those of the schedule in
-    either case; `interval_s` only sets the pace.
+    All that are due are put together, and with `linger_s` those that fall due so soon after the first of them: a target
+    that was away is given what fell due meanwhile in large pieces. Ends after `records` messages, or when
+    `wait(seconds)` returns True. Measured times are those of the schedule; `interval_s` only sets the pace.
     """
     progress = progress or Progress()
     limit = math.inf if records is None else records
     began_s, at, step = now_s(), timeline.start_ms, _FIRST_AHEAD_MS
+    linger_s = 0.0 if interval_s else linger_s
+
+    def due_s(row: int) -> float:
+        """When a row of the batch is due, on the clock of `now_s`."""
+        number = progress.records + row - done
+        return began_s + (number * interval_s if interval_s else (batch.due_ms[row] - timeline.start_ms) / 1000)
+
     stopped = limit <= 0
     target.open(None)
     try:
         while not stopped:
-            batch = timeline.batch(at, at + step)
-            for row, due_ms in enumerate(batch.due_ms):
-                due_s = (due_ms - timeline.start_ms) / 1000 if interval_s is None else progress.records * interval_s
-                stopped = wait(max(0.0, began_s + due_s - now_s()))
+            batch, done = timeline.batch(at, at + step), 0
+            stopped = wait(0)
+            while done < len(batch) and not stopped:
+                stopped = wait(max(0.0, due_s(done) + linger_s - now_s()))
                 if stopped:
                     break
-                target.put(timeline, rows_of(batch, slice(row, row + 1)))
-                progress.records += 1
+                most = min(len(batch), done + _MOST_AT_ONCE, done + limit - progress.records)
+                stop, now = done + 1, now_s()
+                while stop < most and due_s(stop) <= now:
+                    stop += 1
+                target.put(timeline, rows_of(batch, slice(done, stop)))
+                progress.records += stop - done
+                done = stop
                 progress.report(progress)
                 stopped = progress.records >= limit
-                if stopped:
-                    break
-            else:
-                stopped = wait(0)
             at, step = at + step, next_step(step, len(batch), _AHEAD_ROWS)
         progress.finished = True
         target.finish()

@@ -2,11 +2,15 @@
 
 A batch whose answer was lost is sent again; the server knows its messages by their ids. What an answer means is as in
 the bridge: only 400, 413 and 422 are about the data.
+
+An export gives up after some attempts, and can be gone on with. A stream cannot, so once the server has taken something
+it waits for it for ever: what falls due meanwhile is made and sent afterwards.
 """
 
 import http.client
 import random
 from collections.abc import Callable
+from itertools import count
 from urllib.parse import urlsplit
 
 import orjson
@@ -29,8 +33,18 @@ class Interrupted(ExportError):
 class Upload:
     """POSTs to `url` + `/ingest/batch` over one connection."""
 
-    def __init__(self, url: str, wait: Callable[[float], bool], backoff: Backoff | None = None) -> None:
-        """`wait(seconds)` returns True when the user ends the export. Raises `ExportError` for what is no URL."""
+    def __init__(
+        self,
+        url: str,
+        wait: Callable[[float], bool],
+        backoff: Backoff | None = None,
+        *,
+        endless: Callable[[str], None] | None = None,
+    ) -> None:
+        """`wait(seconds)` returns True when the user ends the export; `endless` is told of an outage in a stream.
+
+        Raises `ExportError` for what is no URL.
+        """
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ExportError(f"--upload {url}: write http://HOST:PORT or https://HOST:PORT")
@@ -40,6 +54,8 @@ class Upload:
         self._url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{self._path}"
         self._wait = wait
         self._backoff = backoff or Backoff(base_s=0.5, cap_s=30.0)
+        self._endless = endless
+        self._is_known = False
         self.rejected = 0
         """Messages that the server refused."""
         self.reason = ""
@@ -69,14 +85,24 @@ class Upload:
         self._connection.close()
 
     def _send(self, body: bytes) -> None:
-        for attempt in range(_ATTEMPTS):
+        for attempt in count():
             fault = self._post(body)
             if fault is None:
+                self._taken(attempt)
                 return
+            if attempt + 1 >= _ATTEMPTS and not (self._endless and self._is_known):
+                next_step = "start again" if self._endless else "go on with --resume"
+                raise ExportError(f"{self._url} {fault}, {_ATTEMPTS} times in a row: {next_step} when it is back")
+            if self._endless and not attempt:
+                self._endless(f"{self._url} {fault}: trying again")
             # A spread in time needs no secrecy.
             if self._wait(self._backoff.delay(attempt, random.random())):  # noqa: S311
-                raise Interrupted(f"{self._url}: ended while {fault}")
-        raise ExportError(f"{self._url} {fault}, {_ATTEMPTS} times in a row: go on with --resume when it is back")
+                raise Interrupted(f"{self._url}: ended while it {fault}")
+
+    def _taken(self, attempts: int) -> None:
+        self._is_known = True
+        if self._endless and attempts:
+            self._endless(f"{self._url} takes messages again")
 
     def _post(self, body: bytes) -> str | None:
         """Send once: None when it is delivered, else what is wrong for now."""

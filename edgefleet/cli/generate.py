@@ -16,12 +16,14 @@ from devices.timeline import Shard, Timeline
 from edgefleet.cli.common import Json, ScenarioFile, StopFlag
 from edgefleet.cli.progress import closed_pipe_is_the_end, progress_bar
 from edgefleet.cli.run import power_on_ms
-from edgefleet.cli.targets import Destination, batch_target, checkpoint_file, target_of
+from edgefleet.cli.targets import Destination, checkpoint_file, stream_target, target_of
 from edgewire.clock import SystemClock, iso_ms, parse_ms
 from edgewire.config import duration_ms
 from edgewire.errors import ConfigError
 
 _NO_END_MS = 2**53
+_LINGER_S = 0.2
+"""Messages of a stream that fall due within this time go to a server in one request."""
 
 
 def command(
@@ -170,19 +172,23 @@ def _stream(
 ) -> _Outcome:
     powered_on = power_on_ms(scenario, None)
     timeline = Timeline(scenario, SystemClock().now_ms() if powered_on is None else powered_on, shard)
-    target = batch_target(destination, timeline, stop)
+    target = stream_target(destination, timeline, stop)
     progress = export.Progress()
     began = time.monotonic()
-    with closed_pipe_is_the_end():
-        export.stream(
-            timeline,
-            target,
-            interval_s=interval_s,
-            records=records,
-            now_s=time.monotonic,
-            wait=stop.wait,
-            progress=progress,
-        )
+    try:
+        with closed_pipe_is_the_end():
+            export.stream(
+                timeline,
+                target,
+                interval_s=interval_s,
+                records=records,
+                now_s=time.monotonic,
+                wait=stop.wait,
+                linger_s=_LINGER_S if destination.kind in ("upload", "kafka") else 0.0,
+                progress=progress,
+            )
+    except export.ExportError as error:
+        raise export.ExportError(f"{error}; {progress.records:,} records had arrived") from None
     return _outcome(progress, destination, began, target)
 
 

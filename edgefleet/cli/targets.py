@@ -4,6 +4,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import typer
+
 from devices.export import BatchTarget, Target
 from devices.export.csv import CsvWriter
 from devices.export.jsonl import JsonlFile, JsonlPipe
@@ -78,8 +80,17 @@ def target_of(destination: Destination, timeline: Timeline, stop: StopFlag) -> T
     return batch_target(destination, timeline, stop)
 
 
-def batch_target(destination: Destination, timeline: Timeline, stop: StopFlag) -> BatchTarget:
+def stream_target(destination: Destination, timeline: Timeline, stop: StopFlag) -> BatchTarget:
     """The target of a stream; raises `ConfigError` for one that takes whole tables only."""
+    if destination.kind == "upload":
+        from devices.export.upload import Upload
+
+        return Upload(destination.place, stop.wait, endless=lambda said: typer.echo(f"edgefleet: {said}", err=True))
+    return batch_target(destination, timeline, stop)
+
+
+def batch_target(destination: Destination, timeline: Timeline, stop: StopFlag) -> BatchTarget:
+    """The target of an export that takes payloads; raises `ConfigError` for one that takes whole tables only."""
     if destination.kind == "upload":
         from devices.export.upload import Upload
 

@@ -186,6 +186,7 @@ class IngestStub(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     lines: list[bytes] = []
     answers: list[int] = []
+    posts: list[int] = []
     refuse_below = -1
 
     def do_POST(self) -> None:
@@ -195,6 +196,7 @@ class IngestStub(BaseHTTPRequestHandler):
         answer = b"busy"
         if status == 200:
             lines = body.split(b"\n")
+            self.posts.append(len(lines))
             refused = [number for number in range(len(lines)) if len(self.lines) + number <= self.refuse_below]
             self.lines.extend(lines)
             items = [{"line": line, "status": "rejected", "error": "too hot"} for line in refused]
@@ -210,7 +212,7 @@ class IngestStub(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def ingest() -> Iterator[tuple[str, type[IngestStub]]]:
-    handler = type("Stub", (IngestStub,), {"lines": [], "answers": []})
+    handler = type("Stub", (IngestStub,), {"lines": [], "answers": [], "posts": []})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -261,6 +263,34 @@ def test_refused_records_are_counted_and_fail_the_command(scenario: Path, ingest
     assert "3 records were rejected, the first because: too hot" in result.stderr
     stub.answers = [401]
     assert "answers 401" in str(invoke(scenario, *SPAN, "--upload", url).exception)
+
+
+def test_a_streamed_upload_posts_what_is_due_together_and_waits_for_its_server(
+    ingest: tuple[str, type[IngestStub]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("devices.export.upload.random.random", lambda: 0.0)
+    url, stub = ingest
+    many = tmp_path / "many.yaml"
+    many.write_text("devices: [{kind: bme280, count: 300, interval: 1s}]\n")
+    stub.answers = [200, *[503] * 12]
+    result = invoke(many, "--stream", "--records", "200", "--upload", url, "--json")
+    assert (result.exit_code, orjson.loads(result.stdout)["records"]) == (0, 200)
+    assert result.stderr.splitlines() == [
+        f"edgefleet: {url}/ingest/batch answers 503: trying again",
+        f"edgefleet: {url}/ingest/batch takes messages again",
+    ]
+    assert len({(row["device_id"], row["seq"]) for row in map(orjson.loads, stub.lines)}) == sum(stub.posts) == 200
+    assert len(stub.posts) < 20
+
+
+def test_a_stream_whose_server_never_answers_ends(
+    scenario: Path, ingest: tuple[str, type[IngestStub]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("devices.export.upload.random.random", lambda: 0.0)
+    url, stub = ingest
+    stub.answers = [503] * 8
+    said = str(invoke(scenario, "--stream", "--records", "3", "--upload", url).exception)
+    assert said.endswith("answers 503, 8 times in a row: start again when it is back; 0 records had arrived")
 
 
 def test_kafka_gets_every_message_in_its_topic(scenario: Path) -> None:
