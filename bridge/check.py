@@ -6,10 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from bridge import sinks
 from bridge.config import BridgeConfig
 from bridge.routing import RouteTable
 from bridge.session import session_config, subscriptions, tls_context
+from bridge.sinks import build
 from bridge.sinks.base import Sink
 from edgewire.errors import EdgefleetError
 from edgewire.link import BrokerUrl, Link, dial
@@ -27,8 +27,8 @@ class Finding(NamedTuple):
 async def check(config: BridgeConfig) -> list[Finding]:
     """Look at the broker, the spool and every sink. Raises `ConfigError` where the configuration contradicts itself."""
     table = RouteTable(config.routes)
-    table.require(http=config.http is not None, kafka=config.kafka is not None)
-    built = sinks.build(config, table)
+    table.require(config.sinks)
+    built = build(config, table)
     broker, *rest = await asyncio.gather(_broker(config), *(_sink(sink) for sink in built))
     return [broker, _spool(config.spool.path), *rest]
 

@@ -4,25 +4,36 @@ Environment variables named `BRIDGE_…` win over the file: `BRIDGE_HTTP__URL` s
 """
 
 from pathlib import Path
-from string import Formatter
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AnyHttpUrl, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, PrivateAttr, create_model, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from bridge.contract_fields import require_known
+from bridge.routing_rules import Sample
+from bridge.schemas import Schema
+from bridge.sinks import SINKS
+from bridge.sinks.settings import Count, SinkConfig, Target
 from edgewire.config import Config, DurationMs, FileConfig, SizeBytes
 from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl
-from edgewire.messages import BATCH_PATH, MEASUREMENT_FILTERS
+from edgewire.messages import MEASUREMENT_FILTERS
 from edgewire.mqtt.errors import Unsendable
 from edgewire.mqtt.filters import check_filter
 
-Count = Annotated[int, Field(ge=1)]
 Port = Annotated[int, Field(ge=0, le=65535)]
-UrlPath = Annotated[str, Field(pattern=r"^/[^\s]*$")]
 
-KEY_FIELDS = ("device_id", "site", "kind", "channel")
-"""What a key template may name."""
+# The keys of the sinks come from their table, so that a new sink needs no line here.
+_target_keys: dict[str, Any] = {
+    name: (kind.target | None, Field(None, description=f"Without it the message does not go to {name}."))
+    for name, kind in SINKS.items()
+}
+_sink_keys: dict[str, Any] = {
+    name: (kind.config | None, Field(None, description=f"Absent: nothing goes to {name}."))
+    for name, kind in SINKS.items()
+}
+_Targets = create_model("_Targets", __base__=Config, **_target_keys)
+_Sinks = create_model("_Sinks", __base__=FileConfig, **_sink_keys)
 
 
 class MqttConfig(Config):
@@ -58,124 +69,52 @@ class SpoolConfig(Config):
     """Sinks that are configured no longer and whose pending messages may be forgotten."""
 
 
-class RetryConfig(Config):
-    """Waiting times between attempts: exponential backoff with full jitter."""
-
-    base: Annotated[DurationMs, Field(ge=1)] = 500
-    cap: Annotated[DurationMs, Field(ge=1)] = 30_000
-    pause: Annotated[DurationMs, Field(ge=1)] = 30_000
-    """The wait after an answer that only a change of configuration can turn, such as 401 or 404."""
-
-
-class SinkConfig(Config):
-    """What every sink has."""
-
-    retry: RetryConfig = RetryConfig()
-    window: Count = 20_000
-    """Messages in memory that are not yet delivered; what is behind them waits in the spool."""
-
-
-class HttpConfig(SinkConfig):
-    """The HTTP sink."""
-
-    url: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:8000")
-    """Base of all paths."""
-    mode: Literal["batch", "single"] = "batch"
-    """NDJSON to `batch_path`, answered per line; or one POST a message to the path of its route."""
-    batch_path: UrlPath = BATCH_PATH
-    batch_messages: Count = 500
-    linger: Annotated[DurationMs, Field(ge=0, le=10_000)] = 10
-    """How long the first message of a batch waits for others."""
-    parallel: Count | None = None
-    """Requests at the same time, messages of one device always one after the other; 2 batches or 32 single posts."""
-    timeout: Annotated[DurationMs, Field(ge=1)] = 10_000
-    headers: dict[str, str] = {}
-    token: SecretStr | None = None
-    """Sent as `Authorization: Bearer`."""
-    ca_file: Path | None = None
-    """Certificates to trust for https:// instead of the system's."""
-
-    @property
-    def requests_at_once(self) -> int:
-        """`parallel`, or its default for the mode."""
-        return self.parallel or (2 if self.mode == "batch" else 32)
-
-
-class KafkaConfig(SinkConfig):
-    """The Kafka sink."""
-
-    bootstrap_servers: Annotated[str, Field(min_length=1)] = "127.0.0.1:9092"
-    partitions: Count = 6
-    """Of a topic that the bridge has to create."""
-    replication_factor: Count | None = None
-    """Of a topic that the bridge has to create; the cluster's default where it is not given."""
-    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "lz4"
-    linger: Annotated[DurationMs, Field(ge=0, le=10_000)] = 5
-    batch_messages: Count = 2000
-    timeout: Annotated[DurationMs, Field(ge=1)] = 10_000
-    """For reaching the cluster and creating topics. Delivery itself is tried for ever."""
-    properties: dict[str, str | int | float | bool] = {}
-    """Further properties of librdkafka, such as `security.protocol`."""
-
-    @field_validator("properties")
-    @classmethod
-    def _keep_the_guarantees(cls, properties: dict[str, Any]) -> dict[str, Any]:
-        """Nothing is lost and order is kept only with these as they are."""
-        ours = {
-            "acks": "the bridge needs acknowledgements of all replicas",
-            "request.required.acks": "the bridge needs acknowledgements of all replicas",
-            "enable.idempotence": "the bridge keeps the order of a device with it",
-            "message.timeout.ms": "the bridge never gives a message up",
-            "delivery.timeout.ms": "the bridge never gives a message up",
-            "bootstrap.servers": "write bootstrap_servers",
-            "compression.type": "write compression",
-            "compression.codec": "write compression",
-            "linger.ms": "write linger",
-            "queue.buffering.max.ms": "write linger",
-        }
-        for name in properties:
-            if name in ours:
-                raise ValueError(f"'{name}' cannot be set here: {ours[name]}")
-        return properties
-
-
-class KafkaTarget(Config):
-    """Where a route leads in Kafka."""
-
-    topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")]
-    key: str = "{device_id}"
-    """Template; messages with the same key stay in order. Knows {device_id}, {site}, {kind} and {channel}."""
-
-    @field_validator("key")
-    @classmethod
-    def _known_fields(cls, key: str) -> str:
-        for _, name, spec, conversion in Formatter().parse(key):
-            if name is not None and (name not in KEY_FIELDS or spec or conversion):
-                raise ValueError(f"'{{{name}}}' is no field of a key: it knows {', '.join(KEY_FIELDS)}")
-        return key
-
-
-class RouteConfig(Config):
+class RouteConfig(_Targets):
     """One row of the routing table; the first that matches a message decides where it goes."""
 
     topic: Annotated[str, Field(min_length=1)]
     """Topic filter, with the wildcards of MQTT."""
     match: dict[str, str | int | bool | list[str | int | bool]] = {}
     """Fields of the payload and the value, or values, they must have."""
-    http: UrlPath | None = None
-    """Path for single posts; without it the message does not go to HTTP."""
-    kafka: KafkaTarget | None = None
-    """Without it the message does not go to Kafka."""
+    drop: bool = False
+    """Leave these messages out of every sink; they are counted as dropped by rule."""
+    sample: Sample | None = None
+    """Take only this share, `0.1` or `1/10`, `by message` or `by device`; the rest is counted as dropped by rule."""
+    validation: Annotated[Literal["off", "warn", "reject"], Field(alias="validate")] = "off"
+    """Payloads that are not as agreed: not looked at, counted, or made dead letters."""
+    schema_file: Annotated[Path | None, Field(alias="schema")] = None
+    """A JSON Schema to validate against instead of the contract."""
+    _schema: Schema | None = PrivateAttr(None)
+
+    @property
+    def targets(self) -> dict[str, Target]:
+        """Where it leads, by sink."""
+        return {name: target for name in SINKS if (target := getattr(self, name)) is not None}
+
+    @property
+    def loaded_schema(self) -> Schema | None:
+        """What `schema` names."""
+        return self._schema
 
     @field_validator("topic")
     @classmethod
     def _filter(cls, topic: str) -> str:
         return _checked_filter(topic)
 
-    @field_validator("kafka", mode="before")
-    @classmethod
-    def _topic_alone(cls, value: object) -> object:
-        return {"topic": value} if isinstance(value, str) else value
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if self.drop and (self.targets or self.sample or self.validation != "off"):
+            raise ValueError("drop leaves a message out of every sink: it goes with topic and match alone")
+        if self.schema_file and self.validation == "off":
+            raise ValueError("schema is set, but validate is off: write validate: warn or validate: reject")
+        self._schema = Schema.load(self.schema_file) if self.schema_file else None
+        known = self._schema.properties if self._schema else ()
+        for name, target in self.targets.items():
+            try:
+                require_known(target.templates(), self.topic, self.match, known)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from None
+        return self
 
 
 class AdminConfig(Config):
@@ -185,7 +124,7 @@ class AdminConfig(Config):
     port: Port = 9464
 
 
-class BridgeConfig(FileConfig):
+class BridgeConfig(_Sinks):
     """The whole file."""
 
     model_config = SettingsConfigDict(env_prefix="BRIDGE_")
@@ -197,15 +136,16 @@ class BridgeConfig(FileConfig):
     subscriptions: Annotated[tuple[str, ...], Field(min_length=1)] = MEASUREMENT_FILTERS
     mqtt: MqttConfig = MqttConfig()
     spool: SpoolConfig = SpoolConfig()
-    http: HttpConfig | None = None
-    """Absent: nothing goes to HTTP."""
-    kafka: KafkaConfig | None = None
-    """Absent: nothing goes to Kafka."""
     routes: tuple[RouteConfig, ...] = ()
     """Empty: the routes of the message contract."""
     admin: AdminConfig = AdminConfig()
     shutdown_timeout: Annotated[DurationMs, Field(ge=0)] = 5_000
     """How long the sinks may take to finish what they have begun."""
+
+    @property
+    def sinks(self) -> dict[str, SinkConfig]:
+        """The settings of the sinks that are configured, by name."""
+        return {name: config for name in SINKS if (config := getattr(self, name)) is not None}
 
     @field_validator("broker")
     @classmethod
@@ -223,8 +163,8 @@ class BridgeConfig(FileConfig):
 
     @model_validator(mode="after")
     def _somewhere_to_go(self) -> Self:
-        if self.http is None and self.kafka is None:
-            raise ValueError("neither http nor kafka is configured: name at least one, so that messages have a sink")
+        if not self.sinks:
+            raise ValueError(f"no sink is configured: name at least one of {', '.join(SINKS)}")
         return self
 
 

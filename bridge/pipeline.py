@@ -39,7 +39,7 @@ async def run(config: BridgeConfig, stop: asyncio.Event, *, clock: Clock | None 
     """
     failpoints.announce()
     table = RouteTable(config.routes)
-    table.require(http=config.http is not None, kafka=config.kafka is not None)
+    table.require(config.sinks)
     built = build(config, table)
     store = Store(config.spool.path, [sink.name for sink in built], abandon=config.spool.abandon)
     await Bridge(config, table, built, store, clock or failpoints.clock_of(SystemClock())).run(stop)

@@ -4,17 +4,23 @@ This is the first place that looks into a message. Whatever is wrong with its to
 with the reason, which becomes a dead letter; it is never an error and never touches another message.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_origin
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 import orjson
 
-from bridge.config import KafkaTarget, RouteConfig
+from bridge.config import RouteConfig
+from bridge.contract_fields import event_types
+from bridge.routed import Address, Dropped, Route, Routed, Unroutable
+from bridge.schemas import Check
+from bridge.sinks import SINKS
+from bridge.sinks.settings import Target
 from bridge.spool import Spooled
 from edgewire.errors import ConfigError
-from edgewire.messages import CONTRACT, ContractError, MessageType, Topic
+from edgewire.messages import CONTRACT, ContractError, Topic
 from edgewire.mqtt.filters import filter_matches
+
+__all__ = ["Address", "Dropped", "RouteTable", "Routed", "Unroutable", "contract_routes"]
 
 _KNOWN_TOPICS = 100_000
 """Topics remembered with their routes; a fleet has two or three a device."""
@@ -26,100 +32,40 @@ _MAX_COUNT = 10**15
 """Boot and seq stay below it, see `MessageId`."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Address:
-    """What a topic alone says; made once a topic."""
-
-    topic: Topic
-    source: str
-    """CloudEvents source: the device."""
-    type: str
-    """CloudEvents type: kind and channel."""
-    candidates: "tuple[Route, ...]"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Route:
-    """One row of the table."""
-
-    filter: str
-    match: tuple[tuple[str, frozenset[str | int | bool]], ...]
-    http: str | None
-    kafka: KafkaTarget | None
-    plain_key: bool
-    """The key is the device id: by far the most common, and needs no template."""
-
-    def matches(self, fields: Mapping[str, Any]) -> bool:
-        """Whether the payload has the values this route asks for."""
-        for name, values in self.match:
-            value = fields.get(name)
-            if not isinstance(value, str | int) or (value not in values):
-                return False
-        return True
-
-
-@dataclass(slots=True, eq=False)
-class Routed:
-    """A message with its way, shared by all sinks."""
-
-    message: Spooled
-    address: Address
-    route: Route
-    device_id: str
-    message_id: str
-    """`{device_id}:{boot}:{seq}`."""
-    timestamp: str
-    """When it was measured, as in the payload."""
-
-    @property
-    def kafka_key(self) -> str:
-        """The key of this message; ask only where the route leads to Kafka."""
-        target = self.route.kafka
-        if self.route.plain_key or target is None:
-            return self.device_id
-        topic = self.address.topic
-        return target.key.format(
-            device_id=self.device_id, site=topic.site, kind=topic.kind, channel=topic.channel.value
-        )
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Unroutable:
-    """A message that can go nowhere, and why."""
-
-    message: Spooled
-    reason: str
+OnInvalid = Callable[[str, str], None]
+"""Called with the filter of a route and "warn" or "reject", once for each message that its check finds fault with."""
 
 
 class RouteTable:
     """Finds the route of a message. The first row whose filter and match fit decides."""
 
-    def __init__(self, routes: Sequence[RouteConfig] = ()) -> None:
+    def __init__(self, routes: Sequence[RouteConfig] = (), on_invalid: OnInvalid | None = None) -> None:
         """Without `routes` the table is that of the message contract."""
         self._routes = tuple(_route(row) for row in routes or contract_routes())
-        self._addresses: dict[str, Address | str] = {}
+        self._addresses: dict[str, Address | str | _Everything] = {}
+        self._on_invalid = on_invalid
+        self._judged = 0  # the newest message whose fault was counted: each sink that is behind asks again
 
-    def kafka_topics(self) -> tuple[str, ...]:
-        """Every Kafka topic of the table, each once."""
-        return tuple(dict.fromkeys(route.kafka.topic for route in self._routes if route.kafka))
+    def targets(self, sink: str) -> list[Target]:
+        """Where the routes lead in one sink."""
+        return [route.targets[sink] for route in self._routes if sink in route.targets]
 
-    def require(self, *, http: bool, kafka: bool) -> None:
-        """Raise `ConfigError` for a route that leads to no sink there is, or a sink that no route leads to."""
+    def require(self, sinks: Collection[str]) -> None:
+        """Raise `ConfigError` for a route that leads to none of `sinks`, or one of them that no route leads to."""
         for route in self._routes:
-            if not (http and route.http) and not (kafka and route.kafka):
-                raise ConfigError(f"route '{route.filter}' leads to no configured sink: give it http or kafka")
-        for name, there, targets in (
-            ("http", http, [route.http for route in self._routes]),
-            ("kafka", kafka, [route.kafka for route in self._routes]),
-        ):
-            if there and not any(targets):
-                raise ConfigError(f"no route leads to the sink '{name}': add a target to a route or remove the sink")
+            if not route.drop and not route.targets.keys() & set(sinks):
+                raise ConfigError(
+                    f"route '{route.filter}' leads to no configured sink: give it {' or '.join(SINKS)}, or drop: true"
+                )
+        for sink in sinks:
+            if not self.targets(sink):
+                raise ConfigError(f"no route leads to the sink '{sink}': add a target to a route or remove the sink")
 
-    def resolve(self, message: Spooled) -> Routed | Unroutable:
+    def resolve(self, message: Spooled) -> Routed | Unroutable | Dropped:
         """The way of a message, or why it has none."""
         address = self._addresses.get(message.topic) or self._learn(message.topic)
-        if isinstance(address, str):
-            return Unroutable(message, address)
+        if type(address) is not Address:
+            return Unroutable(message, address) if isinstance(address, str) else Dropped(message)
         try:
             fields = orjson.loads(message.payload)
         except orjson.JSONDecodeError as error:
@@ -131,61 +77,85 @@ class RouteTable:
         # `type() is`: JSON's true is no number, and isinstance would take it for one.
         if type(boot) is not int or type(seq) is not int or not (0 <= boot < _MAX_COUNT and 0 <= seq < _MAX_COUNT):
             return Unroutable(message, f"payload has no message id: boot is {_shown(boot)}, seq is {_shown(seq)}")
-        if type(timestamp) is not str:
+        # Sinks write it into headers, where a line break would begin another one.
+        if type(timestamp) is not str or not (timestamp.isascii() and timestamp.isprintable()):
             return Unroutable(message, f"payload has no timestamp: it is {_shown(timestamp)}")
         if fields.get("device_id") != device_id:
             said = _shown(fields.get("device_id"))
             return Unroutable(message, f"payload says device_id {said}, its topic '{device_id}'")
         for route in address.candidates:
             if not route.match or route.matches(fields):
-                return Routed(message, address, route, device_id, f"{device_id}:{boot}:{seq}", timestamp)
+                routed = Routed(message, address, route, device_id, f"{device_id}:{boot}:{seq}", timestamp)
+                return self._ruled(routed, fields) if route.has_rules else routed
         return Unroutable(message, _mismatch(address, fields))
 
-    def _learn(self, topic: str) -> Address | str:
+    def _ruled(self, routed: Routed, fields: dict[str, Any]) -> Routed | Unroutable | Dropped:
+        """What the rules of its route make of a message."""
+        route = routed.route
+        if route.drop or (route.sample and not route.sample.keeps(routed.device_id, routed.message_id)):
+            return Dropped(routed.message)
+        if route.reads_payload:
+            routed._fields = fields
+        if route.check and (fault := route.check.fault(routed.address.topic.kind, fields)):
+            self._count(routed, route.check.level)
+            if route.check.level == "reject":
+                return Unroutable(routed.message, f"schema: {fault}", frozenset(route.targets))
+        return routed
+
+    def _count(self, routed: Routed, level: str) -> None:
+        if routed.message.id > self._judged:
+            self._judged = routed.message.id
+            if self._on_invalid:
+                self._on_invalid(routed.route.filter, level)
+
+    def _learn(self, topic: str) -> "Address | str | _Everything":
         if len(self._addresses) >= _KNOWN_TOPICS:
             self._addresses.clear()
         self._addresses[topic] = address = self._address(topic)
         return address
 
-    def _address(self, text: str) -> Address | str:
+    def _address(self, text: str) -> "Address | str | _Everything":
         """What is known of a topic, or why a message on it can go nowhere."""
+        candidates = tuple(route for route in self._routes if filter_matches(route.filter, text))
+        if candidates and candidates[0].drop and not candidates[0].match:
+            return _Everything()
         try:
             topic = Topic.parse(text)
         except ContractError as error:
             return str(error)
-        candidates = tuple(route for route in self._routes if filter_matches(route.filter, text))
         if not candidates:
             return f"no route for topic '{text}'"
         source = f"/edge/{topic.site}/{topic.kind}/{topic.device_id}"
         return Address(topic, source, f"edge.{topic.kind}.{topic.channel.value}", candidates)
 
 
+class _Everything:
+    """Whatever comes on a topic is dropped by rule, unread."""
+
+
 def contract_routes() -> tuple[RouteConfig, ...]:
-    """The routes of `edgewire.messages.CONTRACT`, one a shape of message."""
+    """The routes of `edgewire.messages.CONTRACT`, one a shape of message, to every sink there is."""
     return tuple(
         RouteConfig(
             topic=f"edge/+/{contract.kind}/+/{message.channel.value}",
-            match={"event_type": event_types} if (event_types := _event_types(message)) else {},
-            http=contract.http_path,
-            kafka=KafkaTarget(topic=message.kafka_topic),
+            match={"event_type": events} if (events := event_types(message)) else {},
+            **{name: kind.target.of_contract(contract, message) for name, kind in SINKS.items()},
         )
         for contract in CONTRACT.values()
         for message in contract.messages
     )
 
 
-def _event_types(message: MessageType) -> list[str | int | bool]:
-    """The event types that a shape of message is limited to; none where it takes any."""
-    field = message.model.model_fields.get("event_type")
-    return list(get_args(field.annotation)) if field and get_origin(field.annotation) is Literal else []
-
-
 def _route(row: RouteConfig) -> Route:
     match = tuple(
         (name, frozenset(values if isinstance(values, list) else [values])) for name, values in row.match.items()
     )
-    plain_key = row.kafka is not None and row.kafka.key == "{device_id}"
-    return Route(row.topic, match, row.http, row.kafka, plain_key)
+    targets = row.targets
+    reads = any(template.of_payload for target in targets.values() for template in target.templates())
+    check = None if row.validation == "off" else Check(row.validation, row.loaded_schema)
+    return Route(
+        row.topic, match, targets, row.drop, row.sample, check, reads, bool(row.drop or row.sample or check or reads)
+    )
 
 
 def _mismatch(address: Address, fields: Mapping[str, Any]) -> str:

@@ -116,6 +116,10 @@ def _name(annotation: Any) -> str:
         "bool": "true or false",
         "AwareDatetime": "time",
         "Path": "path",
+        "SecretStr": "text",
+        "Template": "template",
+        "Body": "template or JSON of templates",
+        "Sample": "share",
     }.get(getattr(annotation, "__name__", ""), getattr(annotation, "__name__", str(annotation)))
 
 

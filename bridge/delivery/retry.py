@@ -14,7 +14,7 @@ from bridge.delivery.lane import Lane, Outcome
 from bridge.delivery.progress import Progress
 from bridge.delivery.worker import Worker
 from bridge.metrics import Metrics
-from bridge.routing import Routed, RouteTable, Unroutable
+from bridge.routing import Dropped, Routed, RouteTable, Unroutable
 from bridge.sinks.base import Sink
 from bridge.spool import DeadLetter, Spool
 from edgewire import logs
@@ -68,7 +68,7 @@ class Runner:
         """Whether the runner would have these messages now, rather than read them from the file later."""
         return not self._stopping and first_id == self._progress.position + 1 and count <= self._room()
 
-    def take(self, messages: Sequence[Routed | Unroutable]) -> None:
+    def take(self, messages: Sequence[Routed | Unroutable | Dropped]) -> None:
         """The next messages of the spool."""
         progress, lane_of, workers = self._progress, self._sink.lane, self._workers
         dead: list[DeadLetter] = []
@@ -76,15 +76,13 @@ class Runner:
         for routed in messages:
             message = routed.message
             progress.take(message.id, len(message.payload))
-            if isinstance(routed, Unroutable):
+            if isinstance(routed, Unroutable) and routed.concerns(self.name):
                 dead.append(dead_letters.unroutable(self.name, routed, self._clock.now_ms()))
-                continue
-            lane = lane_of(routed)
-            if lane is None:
+            elif isinstance(routed, Routed) and (lane := lane_of(routed)) is not None:
+                (workers.get(lane) or self._employ(lane)).push(routed)
+            else:
                 progress.dropped(message.id)
                 dropped += 1
-            else:
-                (workers.get(lane) or self._employ(lane)).push(routed)
         if dropped:
             self._metrics.dropped.labels(self.name).inc(dropped)
         self._bury(dead)

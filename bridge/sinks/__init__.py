@@ -1,17 +1,31 @@
-"""The one table of sinks. A new sink is a file here, a part of the configuration, and a line in `build`."""
+"""The one table of sinks. A new sink is a file here and a line in `SINKS`."""
 
-from bridge.config import BridgeConfig
-from bridge.routing import RouteTable
-from bridge.sinks.base import Sink
-from bridge.sinks.http import HttpSink
-from bridge.sinks.kafka import KafkaSink
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from bridge.sinks.base import Sink, SinkKind
+from bridge.sinks.http import HTTP
+from bridge.sinks.kafka import KAFKA
+
+if TYPE_CHECKING:  # both are made from the table
+    from bridge.config import BridgeConfig
+    from bridge.routing import RouteTable
+
+SINKS: Mapping[str, SinkKind] = MappingProxyType(
+    {
+        kind.name: kind
+        for kind in (
+            HTTP,
+            KAFKA,
+        )
+    }
+)
+"""Name -> sink. The name is the key of its settings and of its target in a route."""
 
 
-def build(config: BridgeConfig, table: RouteTable) -> list[Sink]:
-    """The sinks that are configured. No I/O."""
-    sinks: list[Sink] = []
-    if config.http:
-        sinks.append(HttpSink(config.http))
-    if config.kafka:
-        sinks.append(KafkaSink(config.kafka, table.kafka_topics()))
-    return sinks
+def build(config: "BridgeConfig", table: "RouteTable") -> list[Sink]:
+    """The sinks that are configured. No I/O. Raises `ConfigError` for a target that does not fit its sink."""
+    return [
+        SINKS[name].build(settings, table.targets(name), config.client_id) for name, settings in config.sinks.items()
+    ]

@@ -1,16 +1,17 @@
 """The contract of a sink. A sink delivers and says what came of it; it owns no loop, no backoff, no books.
 
-Adding a sink: one file with a class that keeps this contract, a line in `build` of `bridge.sinks`, and the contract
-suite `tests/bridge/test_sink_contract.py` run over it.
+Adding a sink: one file with its settings, its target in a route, a class that keeps this contract, and a `SinkKind`
+that names the three; a line in the table of `bridge.sinks`; and the contract suite `tests/bridge/test_sink_contract.py`
+run over it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
-from bridge.config import SinkConfig
-from bridge.routing import Routed
+from bridge.routed import Routed
+from bridge.sinks.settings import SinkConfig, Target
 from edgewire.errors import ServiceUnavailable
 
 
@@ -75,7 +76,8 @@ class Sink(Protocol):
 
         Messages of one lane are written in order and wait for each other; lanes are independent. All messages of a
         device with the same destination must be in one lane. A lane is named DESTINATION, or DESTINATION#PART where
-        several lead to one destination: when one of these gets through, the others try again at once.
+        several lead to one destination: when one of these gets through, the others try again at once. There must be
+        few: a lane has a task, so none is named for a device.
         """
 
     async def connect(self) -> None:
@@ -85,7 +87,8 @@ class Sink(Protocol):
         """Deliver `batch`, and return when the fate of every message is known.
 
         Whatever is not in the answer is safe at its destination. Where a message is to be tried again, later ones of
-        its device must not have been delivered. Raises `NotConnected`. May be cancelled.
+        its device must not have been delivered. A message that a template cannot be filled in for is `Rejected`.
+        Raises `NotConnected`. May be cancelled.
         """
 
     async def close(self) -> None:
@@ -96,3 +99,20 @@ class Sink(Protocol):
 
         Raises `ServiceUnavailable` or `ConfigError`.
         """
+
+    def preview(self, routed: Routed) -> dict[str, Any]:
+        """For `bridge route`: what `write` would send where, as JSON and without secrets. No I/O.
+
+        Has at least `lane` and `destination`; only for a message that has a lane. Raises `Unrenderable`.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class SinkKind:
+    """One line of the table: a name, which is also the key in the configuration and in a route."""
+
+    name: str
+    config: type[SinkConfig]
+    target: type[Target]
+    build: Callable[[Any, Sequence[Any], str], Sink]
+    """Of its settings, the targets of all routes and the name of the bridge. No I/O. Raises `ConfigError`."""

@@ -11,9 +11,9 @@ import orjson
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from bridge.config import RetryConfig, SinkConfig
 from bridge.routing import Routed, RouteTable
 from bridge.sinks.base import NO_FAILURES, Failures, NotConnected
+from bridge.sinks.settings import RetryConfig, SinkConfig
 from bridge.spool import Spooled
 from edgewire.mqtt import Decoder, Version, encode
 from edgewire.mqtt.packets import (
@@ -33,6 +33,9 @@ FAST = RetryConfig.model_validate({"base": "1ms", "cap": "5ms", "pause": "5ms"})
 """Waits that a test does not notice."""
 
 
+TABLE = RouteTable()
+
+
 def payload(device: str = "a", seq: int = 0, **fields: object) -> bytes:
     """A message that the bridge can route."""
     return orjson.dumps({"device_id": device, "timestamp": "2026-03-01T12:00:00.000Z", "boot": 1, "seq": seq, **fields})
@@ -48,7 +51,7 @@ def spooled(
 
 def routed(number: int, device: str = "a", table: RouteTable | None = None, **fields: object) -> Routed:
     """A message with its way."""
-    found = (table or RouteTable()).resolve(spooled(number, device, **fields))  # type: ignore[arg-type]
+    found = (table or TABLE).resolve(spooled(number, device, **fields))  # type: ignore[arg-type]
     assert isinstance(found, Routed), found
     return found
 
@@ -75,7 +78,8 @@ class MemorySink:
         self.open.set()
 
     def lane(self, routed: Routed) -> str | None:
-        return routed.route.http
+        target: Any = routed.route.targets.get("http")
+        return target and target.path.text
 
     async def connect(self) -> None:
         self.connects += 1
@@ -97,6 +101,9 @@ class MemorySink:
 
     async def probe(self) -> str:
         return "memory is there"
+
+    def preview(self, routed: Routed) -> dict[str, Any]:
+        return {"lane": self.lane(routed), "destination": "memory"}
 
 
 def in_order(message_ids: Sequence[str]) -> bool:

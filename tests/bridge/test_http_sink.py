@@ -5,12 +5,13 @@ import orjson
 import pytest
 from aiohttp import web
 
-from bridge.config import HttpConfig
+from bridge.routing import Routed, RouteTable
 from bridge.sinks.base import Rejected, Retry, Scope
-from bridge.sinks.http import HttpSink
-from bridge.sinks.http_answers import Answer, BadBatch, read_answer, read_batch_answer, retry_after_s
+from bridge.sinks.http import HttpConfig, HttpSink
+from bridge.sinks.http.answers import Answer, BadBatch, read_answer, read_batch_answer, retry_after_s
 from edgewire.errors import ConfigError, ServiceUnavailable
-from tests.bridge.fakes import IngestStub, ingest_stub, routed
+from tests.bridge.fakes import IngestStub, ingest_stub
+from tests.bridge.fakes import routed as make
 
 URL = "http://ingest/x"
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -109,8 +110,19 @@ def test_retry_after(header: str | None, seconds: float | None) -> None:
 # -- sending
 
 
+TABLE = RouteTable()
+
+
+def routed(number: int, device: str = "a", table: RouteTable = TABLE, **fields: object) -> Routed:
+    return make(number, device, table, **fields)
+
+
+def http_sink(table: RouteTable = TABLE, **settings: object) -> HttpSink:
+    return HttpSink(HttpConfig(**settings), table.targets("http"), "bridge-1")  # type: ignore[arg-type]
+
+
 async def connected(stub: IngestStub, **settings: object) -> HttpSink:
-    sink = HttpSink(HttpConfig(url=stub.url, **settings))  # type: ignore[arg-type]
+    sink = http_sink(url=stub.url, **settings)
     await sink.connect()
     return sink
 
@@ -212,7 +224,7 @@ async def test_a_device_that_fails_waits_alone_and_in_order() -> None:
 async def test_network_faults_are_for_later() -> None:
     async with ingest_stub() as stub:
         url = stub.url
-    sink = HttpSink(HttpConfig(url=url))  # type: ignore[arg-type]
+    sink = http_sink(url=url)
     await sink.connect()
     failures = await sink.write("lane", [routed(1)])
     assert isinstance(why := failures[0], Retry)
@@ -232,7 +244,7 @@ async def test_a_server_that_does_not_answer_in_time_is_for_later() -> None:
 
     server = await asyncio.start_server(silent, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    sink = HttpSink(HttpConfig(url=url, timeout="50ms"))  # type: ignore[arg-type]
+    sink = http_sink(url=url, timeout="50ms")
     await sink.connect()
     failures = await sink.write("lane", [routed(1)])
     assert isinstance(why := failures[0], Retry)
@@ -243,6 +255,6 @@ async def test_a_server_that_does_not_answer_in_time_is_for_later() -> None:
 
 
 async def test_a_missing_certificate_file_is_a_matter_of_configuration() -> None:
-    sink = HttpSink(HttpConfig(url="https://x", ca_file="/nowhere.pem"))  # type: ignore[arg-type]
+    sink = http_sink(url="https://x", ca_file="/nowhere.pem")
     with pytest.raises(ConfigError, match=r"http.ca_file /nowhere.pem"):
         await sink.connect()

@@ -3,20 +3,21 @@ import asyncio
 import pytest
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from bridge.config import KafkaConfig, KafkaTarget, RouteConfig
+from bridge.config import RouteConfig
 from bridge.routing import Routed, RouteTable
 from bridge.sinks.base import NotConnected, Rejected, Retry
-from bridge.sinks.kafka import KafkaSink
-from bridge.sinks.kafka_cluster import Verdict, classify
+from bridge.sinks.kafka import KafkaConfig, KafkaSink, KafkaTarget
+from bridge.sinks.kafka.cluster import Verdict, classify
 from edgewire.errors import ConfigError, ServiceUnavailable
 from tests.bridge.fakes import eventually, routed, spooled
 
-TABLE = RouteTable([RouteConfig(topic="#", kafka=KafkaTarget(topic="test.kafka.sink"))])
+TARGET = KafkaTarget(topic="test.kafka.sink")
+TABLE = RouteTable([RouteConfig(topic="#", kafka=TARGET)])
 TOPIC = "test.kafka.sink"
 
 
 def sink(cluster: str, **settings: object) -> KafkaSink:
-    return KafkaSink(KafkaConfig(bootstrap_servers=cluster, **settings), [TOPIC])  # type: ignore[arg-type]
+    return KafkaSink(KafkaConfig(bootstrap_servers=cluster, **settings), [TARGET], "bridge-1")  # type: ignore[arg-type]
 
 
 async def test_a_message_carries_its_cloud_event_and_its_key(cluster: str) -> None:
@@ -66,6 +67,7 @@ async def test_a_message_that_is_too_large_costs_itself_alone(cluster: str) -> N
 
 async def test_closing_ends_what_was_being_written(cluster: str) -> None:
     tried = sink("127.0.0.1:1")  # nobody is there, so nothing is ever reported
+    tried._seen = {TOPIC}
     tried._producer = tried._new_producer()
     writing = asyncio.create_task(tried.write(TOPIC, [routed(1, table=TABLE)]))
     await eventually(lambda: bool(tried._reports))
@@ -119,7 +121,7 @@ async def test_a_fatal_error_asks_for_a_new_producer(cluster: str) -> None:
     tried = sink(cluster)
     await tried.connect()
     with pytest.raises(NotConnected, match="cannot go on"):
-        tried._verdict(KafkaError(KafkaError._FATAL, "fenced"), TOPIC)
+        tried._verdict(KafkaError(KafkaError._FATAL, "fenced"), TOPIC, -1)
     await tried.close()
 
 
@@ -129,7 +131,7 @@ async def test_a_record_batch_refused_for_its_size_is_tried_one_by_one(
     tried = sink(cluster)
     produced: list[list[str]] = []
 
-    async def produce(topic: str, batch: list[Routed]) -> dict[int, Verdict]:
+    async def produce(batch: list[Routed]) -> dict[int, Verdict]:
         produced.append([one.message_id for one in batch])
         large = len(batch) > 1 or batch[0].message.id == 2
         return dict.fromkeys(range(len(batch)), Verdict.TOO_LARGE) if large else {}

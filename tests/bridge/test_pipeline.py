@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from bridge.config import BridgeConfig, HttpConfig
+from bridge.config import BridgeConfig
 from bridge.pipeline import Bridge, run
 from bridge.routing import RouteTable
 from bridge.source import TakenOver
@@ -59,7 +59,7 @@ class Stage:
         self.store = Gate(tmp_path / "spool.db")
         self.sink = MemorySink()
         spool = {"path": self.store.path, **settings.pop("spool", {})}
-        config = BridgeConfig(broker=broker.url, http=HttpConfig(), spool=spool, admin={"port": 0}, **settings)
+        config = BridgeConfig(broker=broker.url, http={}, spool=spool, admin={"port": 0}, **settings)
         self.bridge = Bridge(config, RouteTable(), [self.sink], self.store, SystemClock())
         self.stop = asyncio.Event()
         self.running = asyncio.create_task(self.bridge.run(self.stop))
@@ -326,16 +326,14 @@ async def test_a_slow_sink_does_not_hold_up_the_last_acknowledgements(tmp_path: 
 async def test_an_admin_port_that_is_taken_is_named(tmp_path: Path) -> None:
     async with ingest_stub() as other, scripted_broker() as broker:
         port = int(other.url.rpartition(":")[2])
-        config = BridgeConfig(
-            broker=broker.url, http=HttpConfig(), spool={"path": tmp_path / "s.db"}, admin={"port": port}
-        )
+        config = BridgeConfig(broker=broker.url, http={}, spool={"path": tmp_path / "s.db"}, admin={"port": port})
         with pytest.raises(ServiceUnavailable, match=rf"cannot listen on 127.0.0.1:{port}.*admin.port"):
             await run(config, asyncio.Event())
 
 
 async def test_a_configuration_that_contradicts_itself_does_not_start(tmp_path: Path) -> None:
     routes = [{"topic": "#", "kafka": "t"}]
-    config = BridgeConfig(http=HttpConfig(), routes=routes, spool={"path": tmp_path / "s.db"})
+    config = BridgeConfig(http={}, routes=routes, spool={"path": tmp_path / "s.db"})
     with pytest.raises(ConfigError, match="leads to no configured sink"):
         await run(config, asyncio.Event())
     assert not (tmp_path / "s.db").exists()

@@ -9,12 +9,11 @@ import pytest
 from aiohttp import web
 from confluent_kafka import Consumer, TopicPartition
 
-from bridge.config import HttpConfig, KafkaConfig
-from bridge.routing import Routed, RouteTable
+from bridge.routing import Routed
 from bridge.sinks.base import Failures, NotConnected, Retry, Sink
-from bridge.sinks.http import HttpSink
-from bridge.sinks.kafka import KafkaSink
-from tests.bridge.fakes import FAST, MemorySink, in_order, ingest_stub, routed
+from bridge.sinks.http import HttpConfig, HttpSink
+from bridge.sinks.kafka import KafkaConfig, KafkaSink
+from tests.bridge.fakes import FAST, TABLE, MemorySink, in_order, ingest_stub, routed
 
 
 @dataclass
@@ -43,14 +42,14 @@ async def destination(request: pytest.FixtureRequest, cluster: str) -> AsyncIter
         memory = MemorySink()
         yield Destination(memory, lambda: memory.got, lambda: refuse_once(memory))
     elif request.param == "kafka":
-        table = RouteTable()
-        sink = KafkaSink(KafkaConfig(bootstrap_servers=cluster, retry=FAST), table.kafka_topics())
+        sink = KafkaSink(KafkaConfig(bootstrap_servers=cluster, retry=FAST), TABLE.targets("kafka"), "bridge-1")
         start = await asyncio.to_thread(ends, cluster)
         yield Destination(sink, lambda: consumed(cluster, start), pytest.fail)
         await sink.close()
     else:
         async with ingest_stub() as stub:
-            http = HttpSink(HttpConfig(url=stub.url, mode=request.param.removeprefix("http-"), retry=FAST))
+            settings = HttpConfig(url=stub.url, mode=request.param.removeprefix("http-"), retry=FAST)
+            http = HttpSink(settings, TABLE.targets("http"), "bridge-1")
             yield Destination(
                 http,
                 lambda: stub.stored,

@@ -4,7 +4,6 @@ What is not known to be about the data is not held against it: only 400, 413 and
 is retried.
 """
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
@@ -44,8 +43,8 @@ def read_answer(answer: Answer) -> Rejected | Retry | None:
     return _retry(answer, Scope.DEVICE if answer.status in (408, 425, 500) else Scope.LANE)
 
 
-def read_batch_answer(answer: Answer, lines: int) -> Mapping[int, Rejected] | BadBatch | Retry:
-    """What became of a batch of `lines` messages: those rejected, by line; the others are delivered.
+def read_batch_answer(answer: Answer, lines: int) -> dict[int, Rejected] | BadBatch | Retry:
+    """What became of a batch of `lines` messages: those rejected, by line or index; the others are delivered.
 
     A server that answers 2xx without an account of the lines has taken them all.
     """
@@ -62,7 +61,7 @@ def read_batch_answer(answer: Answer, lines: int) -> Mapping[int, Rejected] | Ba
         return {}
     rejected: dict[int, Rejected] = {}
     for item in items:
-        if isinstance(item, dict) and item.get("status") == "rejected" and type(line := item.get("line")) is int:
+        if isinstance(item, dict) and item.get("status") == "rejected" and type(line := _position(item)) is int:
             rejected[line] = Rejected(_cut(str(item.get("error") or f"{answer.url} gives no reason")))
     counts = [said.get(name) for name in ("stored", "known", "rejected")]
     numbers = [count for count in counts if type(count) is int]
@@ -71,6 +70,10 @@ def read_batch_answer(answer: Answer, lines: int) -> Mapping[int, Rejected] | Ba
     ):
         return Retry(cause="account", reason=f"{answer.url} gave an account that does not fit the {lines} lines sent")
     return rejected
+
+
+def _position(item: dict[str, object]) -> object:
+    return item.get("line", item.get("index"))
 
 
 def retry_after_s(header: str | None, now: datetime) -> float | None:

@@ -9,8 +9,8 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._metadata import ClusterMetadata
 from confluent_kafka.cimpl import NewTopic
 
-from bridge.config import KafkaConfig
 from bridge.sinks.base import Rejected, Retry
+from bridge.sinks.kafka.config import KafkaConfig
 from edgewire import logs
 from edgewire.errors import ConfigError, ServiceUnavailable
 
@@ -58,28 +58,28 @@ def classify(error: KafkaError, topic: str) -> Retry | Rejected | Verdict:
     return Retry(cause=error.name().lower().lstrip("_"), reason=reason, configuration=code in _CONFIGURATION)
 
 
-def connection_properties(config: KafkaConfig) -> dict[str, Any]:
+def connection_properties(config: KafkaConfig, client_id: str) -> dict[str, Any]:
     """Properties by which a client reaches the cluster."""
-    return {"client.id": "edgefleet-bridge", **config.properties, "bootstrap.servers": config.bootstrap_servers}
+    return {"client.id": client_id, **config.properties, "bootstrap.servers": config.bootstrap_servers}
 
 
-def reach(config: KafkaConfig, topics: Sequence[str]) -> str:
+def reach(config: KafkaConfig, topics: Sequence[str], client_id: str) -> str:
     """Ask the cluster for its topics, and say what it answered.
 
     Raises `ServiceUnavailable`, or `ConfigError` for properties that librdkafka does not take.
     """
-    found = _metadata(_admin(config), config)
+    found = _metadata(_admin(config, client_id), config)
     missing = [topic for topic in topics if topic not in found.topics]
     note = f"; will be created: {', '.join(missing)}" if missing else ""
     return f"{config.bootstrap_servers} has {len(found.brokers)} brokers and {len(found.topics)} topics{note}"
 
 
-def create_topics(config: KafkaConfig, topics: Sequence[str]) -> None:
+def create_topics(config: KafkaConfig, topics: Sequence[str], client_id: str) -> None:
     """Create those of `topics` that are missing. Raises as `reach`.
 
     A topic that cannot be created is logged and no error: its messages will wait, and those of others go on.
     """
-    admin = _admin(config)
+    admin = _admin(config, client_id)
     found = _metadata(admin, config)
     missing = [topic for topic in topics if topic not in found.topics]
     # librdkafka's mock cluster has no controller; it creates a topic when it is asked for it, as some real ones do.
@@ -108,9 +108,9 @@ def _create(admin: AdminClient, config: KafkaConfig, topics: Sequence[str]) -> l
     return refused
 
 
-def _admin(config: KafkaConfig) -> AdminClient:
+def _admin(config: KafkaConfig, client_id: str) -> AdminClient:
     try:
-        return AdminClient(connection_properties(config))
+        return AdminClient(connection_properties(config, client_id))
     except KafkaException as error:
         raise ConfigError(f"kafka.properties: {error.args[0].str()}") from None
 

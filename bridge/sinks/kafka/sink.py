@@ -1,30 +1,31 @@
 """The Kafka sink: idempotent, acknowledged by all replicas, keyed by device, CloudEvents in binary form.
 
-The lane of a message is its Kafka topic. `message.timeout.ms=0` leaves retrying to librdkafka, which keeps the order of
+The lane of a message is its Kafka topic, or where that is made of the message what all topics of a site, kind and
+channel have in common. `message.timeout.ms=0` leaves retrying to librdkafka, which keeps the order of
 a partition through its retries; what comes back from it is either for good or for a new producer. Topics and what its
 errors mean are in `kafka_cluster`.
 """
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer
 
-from bridge.config import KafkaConfig
-from bridge.routing import Address, Routed
+from bridge.routed import Routed
 from bridge.sinks.base import NO_FAILURES, Failures, NotConnected, Rejected, Retry
-from bridge.sinks.kafka_cluster import Verdict, classify, connection_properties, create_topics, reach
+from bridge.sinks.kafka.cluster import Verdict, classify, connection_properties, create_topics, reach
+from bridge.sinks.kafka.config import KafkaConfig, KafkaTarget
+from bridge.sinks.kafka.records import BY_KEY, Record, Records, target_of
+from bridge.templates import Unrenderable
 from edgewire import logs
-from edgewire.errors import ConfigError
-
-Headers = list[tuple[str, str | bytes | None]]
+from edgewire.errors import ConfigError, ServiceUnavailable
 
 _POLL_BUSY_S = 0.003
 _POLL_IDLE_S = 0.1
-_KNOWN_ADDRESSES = 100_000
+_KNOWN_TOPICS = 10_000
 
 log = logs.get("kafka")
 
@@ -53,36 +54,39 @@ class KafkaSink:
 
     name = "kafka"
 
-    def __init__(self, config: KafkaConfig, topics: Sequence[str]) -> None:
-        """`topics` are created where the cluster does not have them."""
+    def __init__(self, config: KafkaConfig, targets: Sequence[KafkaTarget], bridge: str) -> None:
+        """The topics of `targets` are created where the cluster does not have them."""
         self.config = config
-        self._topics = tuple(topics)
+        self._bridge = bridge
+        self._topics = tuple(dict.fromkeys(target.topic.fixed for target in targets if target.topic.fixed))
+        self._seen: set[str] = set()
         self.trouble: str | None = None
         self._producer: Producer | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._reports: set[_Report] = set()
-        self._prefixes: dict[Address, Headers] = {}
+        self._records = Records()
         self.batch_messages = config.batch_messages
         self.linger_s = 0.0  # librdkafka has its own
 
     def lane(self, routed: Routed) -> str | None:
-        target = routed.route.kafka
-        return target.topic if target else None
+        target = target_of(routed)
+        return None if target is None else target.topic.of_lane(routed.address)
 
     async def connect(self) -> None:
-        await asyncio.to_thread(create_topics, self.config, self._topics)
+        await asyncio.to_thread(create_topics, self.config, self._topics, self._bridge)
+        self._seen = set(self._topics)
         self._producer = self._new_producer()
         self._poll()
 
     async def write(self, lane: str, batch: Sequence[Routed]) -> Failures:
-        verdicts = await self._produce(lane, batch)
+        verdicts = await self._produce(batch)
         if not verdicts:
             return NO_FAILURES
         failures: dict[int, Retry | Rejected] = {}
         for position, verdict in verdicts.items():
             if verdict is Verdict.TOO_LARGE:
                 # The broker refuses a whole record batch for its size: find out whose fault it is, one by one.
-                alone = await self._produce(lane, [batch[position]]) if len(batch) > 1 else {0: verdict}
+                alone = await self._produce([batch[position]]) if len(batch) > 1 else {0: verdict}
                 verdict = alone.get(0, Verdict.DELIVERED)
             if verdict is Verdict.TOO_LARGE:
                 size = len(batch[position].message.payload)
@@ -103,40 +107,71 @@ class KafkaSink:
             await asyncio.to_thread(producer.flush, 1.0)
 
     async def probe(self) -> str:
-        return await asyncio.to_thread(reach, self.config, self._topics)
+        return await asyncio.to_thread(reach, self.config, self._topics, self._bridge)
 
-    async def _produce(self, topic: str, batch: Sequence[Routed]) -> dict[int, Retry | Rejected | Verdict]:
+    def preview(self, routed: Routed) -> dict[str, Any]:
+        topic, key, partition, headers = self._records.record(routed)
+        return {
+            "lane": self.lane(routed),
+            "destination": topic,
+            "key": key,
+            "partition": None if partition == BY_KEY else partition,
+            "headers": {name: value.decode() if isinstance(value, bytes) else value for name, value in headers},
+            "body": routed.message.payload.decode(errors="backslashreplace"),
+        }
+
+    async def _produce(self, batch: Sequence[Routed]) -> dict[int, Retry | Rejected | Verdict]:
         """Produce a batch and wait for its reports: what was not delivered, by position."""
+        report = _Report()
+        refused: dict[int, Retry | Rejected | Verdict] = {}
+        records = self._made(batch, refused)
+        missing = {record.topic for record in records.values()} - self._seen
+        if missing and (trouble := await self._create(missing)):
+            return refused | dict.fromkeys(records, trouble)
         producer = self._producer
         if producer is None:
             raise NotConnected("the Kafka producer is closed")
-        report = _Report()
-        refused: dict[int, Retry | Rejected | Verdict] = {}
-        for position, routed in enumerate(batch):
+        for position, (topic, key, partition, headers) in records.items():
+            payload, delivered = batch[position].message.payload, partial(report.delivered, position)
             try:
-                producer.produce(
-                    topic,
-                    routed.message.payload,
-                    routed.kafka_key,
-                    on_delivery=partial(report.delivered, position),
-                    headers=self._headers(routed),
-                )
+                producer.produce(topic, payload, key, partition, delivered, headers=headers)
             except BufferError:
                 full = Retry(cause="queue_full", reason="librdkafka's queue is full", after_s=_POLL_IDLE_S)
-                refused.update(dict.fromkeys(range(position, len(batch)), full))
+                refused.update({later: full for later in records if later >= position})
                 break
             except KafkaException as error:
-                refused[position] = self._verdict(error.args[0], topic)
+                refused[position] = self._verdict(error.args[0], topic, partition)
             else:
                 report.waiting += 1
         if report.waiting:
             await self._complete(report)
         for position, reported in report.errors.items():
-            refused[position] = self._verdict(reported, topic)
+            refused[position] = self._verdict(reported, records[position].topic, records[position].partition)
         if self.trouble and not refused:
             log.info("Kafka takes messages again")
             self.trouble = None
         return refused
+
+    def _made(self, batch: Sequence[Routed], refused: dict[int, Retry | Rejected | Verdict]) -> dict[int, Record]:
+        """The records of a batch by position, without those that cannot be made."""
+        records: dict[int, Record] = {}
+        for position, routed in enumerate(batch):
+            try:
+                records[position] = self._records.record(routed)
+            except Unrenderable as error:
+                refused[position] = Rejected(str(error))
+        return records
+
+    async def _create(self, topics: Collection[str]) -> Retry | None:
+        """Create topics that are first heard of now, because their names are made of messages."""
+        try:
+            await asyncio.to_thread(create_topics, self.config, sorted(topics), self._bridge)
+        except ServiceUnavailable as error:
+            return Retry(cause="unreachable", reason=str(error))
+        if len(self._seen) > _KNOWN_TOPICS:
+            self._seen.clear()
+        self._seen |= set(topics)
+        return None
 
     async def _complete(self, report: _Report) -> None:
         self._schedule(_POLL_BUSY_S)
@@ -146,25 +181,13 @@ class KafkaSink:
         finally:
             self._reports.discard(report)
 
-    def _verdict(self, error: KafkaError, topic: str) -> Retry | Rejected | Verdict:
+    def _verdict(self, error: KafkaError, topic: str, partition: int) -> Retry | Rejected | Verdict:
         verdict = classify(error, topic)
         if verdict is Verdict.FATAL:
             raise NotConnected(f"the Kafka producer cannot go on: {error.str()}")
+        if error.code() == KafkaError._UNKNOWN_PARTITION and partition != BY_KEY:
+            return Rejected(f"Kafka topic '{topic}' has no partition {partition}")
         return verdict
-
-    def _headers(self, routed: Routed) -> Headers:
-        prefix = self._prefixes.get(routed.address)
-        if prefix is None:
-            if len(self._prefixes) >= _KNOWN_ADDRESSES:
-                self._prefixes.clear()
-            prefix = self._prefixes[routed.address] = _prefix(routed.address)
-        headers = [*prefix, ("ce_id", routed.message_id.encode()), ("ce_time", routed.timestamp.encode())]
-        message = routed.message
-        if message.qos == 0:
-            headers.append(("mqtt_qos", b"0"))
-        if message.retain:
-            headers.append(("mqtt_retain", b"1"))
-        return headers
 
     def _on_error(self, error: KafkaError) -> None:
         """librdkafka tries again by itself; this is only to be seen. Called by `Producer.poll`."""
@@ -187,7 +210,7 @@ class KafkaSink:
         properties: dict[str, Any] = {
             # As Java's default, so that a key is in the same partition whoever produced it.
             "partitioner": "murmur2_random",
-            **connection_properties(config),
+            **connection_properties(config, self._bridge),
             "enable.idempotence": True,
             "acks": "all",
             "message.timeout.ms": 0,
@@ -200,16 +223,6 @@ class KafkaSink:
             return Producer(properties)
         except KafkaException as error:
             raise ConfigError(f"kafka.properties: {error.args[0].str()}") from None
-
-
-def _prefix(address: Address) -> Headers:
-    """The headers that are the same for every message of a topic."""
-    return [
-        ("content-type", b"application/json"),
-        ("ce_specversion", b"1.0"),
-        ("ce_type", address.type.encode()),
-        ("ce_source", address.source.encode()),
-    ]
 
 
 class _Forward(logging.Handler):

@@ -1,0 +1,30 @@
+"""CloudEvents 1.0 (https://github.com/cloudevents/spec): the attributes of a message, and its structured JSON form.
+
+The id is the id of the message, the same through every retry and restart; with the source it is unique.
+"""
+
+import orjson
+
+from bridge.routed import Address, Routed
+
+CONTENT_TYPE = "application/cloudevents+json"
+BATCH_CONTENT_TYPE = "application/cloudevents-batch+json"
+
+
+def binary_attributes(address: Address) -> list[tuple[str, str]]:
+    """The attributes that are the same for every message of a topic; `id` and `time` are the message's own."""
+    return [("specversion", "1.0"), ("type", address.type), ("source", address.source)]
+
+
+def structured(routed: Routed, data: bytes) -> bytes:
+    """The event in JSON with `data`, which is JSON, inside."""
+    address = routed.address
+    head = {
+        "specversion": "1.0",
+        "type": address.type,
+        "source": address.source,
+        "id": routed.message_id,
+        "time": routed.timestamp,
+        "datacontenttype": "application/json",
+    }
+    return orjson.dumps(head)[:-1] + b',"data":' + data + b"}"

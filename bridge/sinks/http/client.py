@@ -1,0 +1,122 @@
+"""One HTTP client for all requests of the sink: credentials, TLS, timeouts, compression and limits."""
+
+import asyncio
+import gzip
+import ssl
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import aiohttp
+
+from bridge.sinks.base import NotConnected, Retry
+from bridge.sinks.http.answers import Answer, retry_after_s
+from bridge.sinks.http.config import HttpConfig
+from edgewire.errors import ConfigError, ServiceUnavailable
+
+_BODY_SHOWN = 64 << 10
+"""Bytes of an answer to a single post that are read; a batch answer is read whole."""
+
+_IN_THREAD_BYTES = 16 << 10
+"""A larger body is compressed beside the event loop."""
+
+
+class Client:
+    """Sends requests between `open` and `close`."""
+
+    def __init__(self, config: HttpConfig) -> None:
+        self._config = config
+        self._session: aiohttp.ClientSession | None = None
+        self._free = asyncio.Semaphore(config.connections)
+
+    async def open(self) -> None:
+        """Nothing is sent. Raises `ConfigError` for certificates that cannot be read."""
+        config = self._config
+        if self._session is not None:
+            return
+        headers = {"Authorization": f"Bearer {config.token.get_secret_value()}"} if config.token else {}
+        if config.username is not None and config.password:
+            headers["Authorization"] = aiohttp.BasicAuth(
+                config.username, config.password.get_secret_value(), "utf-8"
+            ).encode()
+        self._session = aiohttp.ClientSession(
+            headers=headers,
+            timeout=aiohttp.ClientTimeout(total=config.timeout / 1000, sock_connect=config.connect_timeout / 1000),
+            # The limits are our own: one of the connector would be waited for within the timeout of a request.
+            connector=aiohttp.TCPConnector(ssl=_tls(config) or True, limit=0),
+        )
+
+    async def close(self) -> None:
+        """Drop all connections."""
+        session, self._session = self._session, None
+        if session:
+            await session.close()
+
+    def require_open(self) -> aiohttp.ClientSession:
+        """Raises `NotConnected` where it is closed."""
+        if self._session is None:
+            raise NotConnected(f"{self._config.url} is not connected: it is being closed")
+        return self._session
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes, *, whole: bool) -> Answer | Retry:
+        """POST, and read the `whole` answer or its beginning. Raises `NotConnected`."""
+        if self._config.compression == "gzip":
+            headers = {**headers, "Content-Encoding": "gzip"}
+            body = await _compressed(body)
+        try:
+            async with (
+                self._free,
+                # A redirected POST may arrive as a GET; a moved endpoint is for a person to look at.
+                self.require_open().post(url, data=body, headers=headers, allow_redirects=False) as response,
+            ):
+                said = await (response.read() if whole else response.content.read(_BODY_SHOWN))
+                wait_s = retry_after_s(response.headers.get("Retry-After"), datetime.now(UTC))
+                return Answer(url, response.status, wait_s, said)
+        except aiohttp.ConnectionTimeoutError:
+            limit_s = self._config.connect_timeout / 1000
+            return Retry(cause="connect_timeout", reason=f"{url} was not connected within {limit_s:g} s")
+        except TimeoutError:
+            return Retry(cause="timeout", reason=f"{url} did not answer within {self._config.timeout / 1000:g} s")
+        except aiohttp.ClientSSLError as error:
+            return Retry(cause="tls", reason=f"{url} cannot be reached: {_said(error)}", configuration=True)
+        except aiohttp.ClientError as error:
+            return Retry(cause="network", reason=f"{url} cannot be reached: {_said(error)}")
+
+    async def look(self, url: str) -> int:
+        """The status of a GET, for `bridge check`. Raises `ServiceUnavailable`."""
+        try:
+            async with self.require_open().get(url, allow_redirects=False) as response:
+                return response.status
+        except TimeoutError:
+            raise ServiceUnavailable(f"{url} does not answer: look at http.url and whether it runs") from None
+        except aiohttp.ClientError as error:
+            raise ServiceUnavailable(f"{url} cannot be reached: {_said(error)}; look at http.url") from None
+
+
+def _tls(config: HttpConfig) -> ssl.SSLContext | None:
+    if not config.ca_file and not config.client_certificate:
+        return None
+    try:
+        context = ssl.create_default_context(cafile=config.ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"http.ca_file {config.ca_file} cannot be read: {error}") from None
+    if config.client_certificate:
+        try:
+            # An encrypted key is refused rather than asked for on a terminal.
+            context.load_cert_chain(config.client_certificate, config.client_key, password="")
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(
+                f"http.client_certificate {config.client_certificate} with its key"
+                f" {config.client_key or config.client_certificate} cannot be used: {error}"
+            ) from None
+    return context
+
+
+async def _compressed(body: bytes) -> bytes:
+    # Level 1 and no time in it: quick, and the same bytes at every attempt.
+    if len(body) < _IN_THREAD_BYTES:
+        return gzip.compress(body, 1, mtime=0)
+    return await asyncio.to_thread(gzip.compress, body, 1, mtime=0)
+
+
+def _said(error: BaseException) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -1,0 +1,160 @@
+"""The settings of the HTTP sink, and its target in a route."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
+
+from bridge.bodies import Body
+from bridge.sinks.settings import Count, SinkConfig, Target
+from bridge.templates import Template
+from edgewire.config import DurationMs
+from edgewire.messages import BATCH_PATH, KindContract, MessageType
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_OURS = ("idempotency-key", "content-length", "content-encoding", "transfer-encoding")
+_CHOOSES_HOST = ("site", "kind", "channel")
+
+
+def _url(template: Template) -> Template:
+    text = template.text
+    scheme, _, rest = text.partition("://")
+    authority = re.split(r"[/?#]", rest)[0]
+    for field in Template(authority).fields:
+        if field.name not in _CHOOSES_HOST:
+            raise ValueError(f"'{{{field.name}}}' cannot choose the host: only {', '.join(_CHOOSES_HOST)} can")
+    if scheme not in ("http", "https") or not authority or any(character.isspace() for character in text):
+        raise ValueError(f"'{text}' is no URL of the form http://HOST[:PORT][/PATH]")
+    if "@" in authority:
+        raise ValueError("a URL holds no password: write username and password")
+    try:
+        _ = urlsplit(Template(text).fixed or re.sub(r"\{[^}]*\}", "x", text)).port
+    except ValueError as error:
+        raise ValueError(f"'{text}' is no URL: {error}") from None
+    return template
+
+
+def _path(template: Template) -> Template:
+    if not re.fullmatch(r"/[^\s]*", template.text):
+        raise ValueError(f"'{template.text}' is no path: it begins with / and has no spaces")
+    return template
+
+
+def _headers(headers: dict[str, Template]) -> dict[str, Template]:
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name):
+            raise ValueError(f"'{name}' is no name of a header")
+        if name.lower() in _OURS:
+            raise ValueError(f"'{name}' is written by the bridge itself")
+        if not value.text.isprintable():
+            raise ValueError(f"the value of header '{name}' has a line break or another control character")
+    return headers
+
+
+Url = Annotated[Template, AfterValidator(_url)]
+UrlPath = Annotated[Template, AfterValidator(_path)]
+Headers = Annotated[dict[str, Template], AfterValidator(_headers)]
+
+
+class HttpTarget(Target):
+    """Where a route leads over HTTP. A path alone is written as text."""
+
+    path: UrlPath | None = None
+    """Template; below `http.url`, of single posts. Batches go to `batch_path`."""
+    url: Url | None = None
+    """Template; a whole URL for the messages of this route, single or in batches."""
+    headers: Headers = {}
+    """Templates; besides those of `http.headers`."""
+    body: Body | None = None
+    """Template of a text, or of JSON; without it the body is the payload."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _text_alone(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"url": value} if "://" in value else {"path": value}
+        return value
+
+    @model_validator(mode="after")
+    def _one_address(self) -> Self:
+        if self.path and self.url:
+            raise ValueError("write path or url, not both")
+        return self
+
+    @classmethod
+    def of_contract(cls, kind: KindContract, message: MessageType) -> Self:
+        return cls(path=Template(kind.http_path))
+
+
+class HttpConfig(SinkConfig):
+    """The HTTP sink."""
+
+    url: Url = Template("http://127.0.0.1:8000")
+    """Base of all paths; a template."""
+    mode: Literal["batch", "single"] = "batch"
+    """Many messages a POST to `batch_path`; or one POST a message to the path of its route."""
+    format: Literal["ndjson", "json", "cloudevents"] | None = None
+    """Of a batch: ndjson (the default), a JSON array, or a CloudEvents batch. Of a single post: the payload, with the
+    attributes of CloudEvents as headers (json, the default), or one CloudEvent."""
+    batch_path: UrlPath = Template(BATCH_PATH)
+    """Template; below `url`."""
+    batch_messages: Count = 500
+    linger: Annotated[DurationMs, Field(ge=0, le=10_000)] = 10
+    """How long the first message of a batch waits for others."""
+    parallel: Count | None = None
+    """Requests at the same time to one destination, messages of one device always one after the other; 2 batches or 32
+    single posts."""
+    connections: Count = 100
+    """Requests at the same time to all destinations together."""
+    timeout: Annotated[DurationMs, Field(ge=1)] = 10_000
+    """Until the whole answer is there."""
+    connect_timeout: Annotated[DurationMs, Field(ge=1)] = 5_000
+    """Until the connection is there, TLS included."""
+    compression: Literal["none", "gzip"] = "none"
+    """Of bodies; the server must take `Content-Encoding: gzip`."""
+    headers: Headers = {}
+    """Templates."""
+    token: SecretStr | None = None
+    """Sent as `Authorization: Bearer`."""
+    username: Annotated[str, Field(pattern=r"^[^:]*$")] | None = None
+    """With `password`, sent as `Authorization: Basic`."""
+    password: SecretStr | None = None
+    ca_file: Path | None = None
+    """Certificates to trust for https:// instead of the system's."""
+    client_certificate: Path | None = None
+    """PEM file of the certificate, and its chain, by which the bridge says who it is (mTLS)."""
+    client_key: Path | None = None
+    """PEM file of its key, where that is not in the same file."""
+
+    @field_validator("url")
+    @classmethod
+    def _base(cls, url: Template) -> Template:
+        if "?" in url.text or "#" in url.text:
+            raise ValueError("the base of all paths has no query")
+        return url
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.mode == "single" and self.format == "ndjson":
+            raise ValueError("format ndjson is of batches: write mode: batch, or format: json or cloudevents")
+        if (self.username is None) != (self.password is None):
+            raise ValueError("username and password belong together: write both or none")
+        if self.token and self.username is not None:
+            raise ValueError("token and username are both set: a request can have only one of them")
+        if self.authorized and any(name.lower() == "authorization" for name in self.headers):
+            raise ValueError("headers has Authorization, but token or username is set too")
+        if self.client_key and not self.client_certificate:
+            raise ValueError("client_key is set, but not its client_certificate")
+        return self
+
+    @property
+    def authorized(self) -> bool:
+        """Whether requests carry a token or a password."""
+        return self.token is not None or self.username is not None
+
+    @property
+    def requests_at_once(self) -> int:
+        """`parallel`, or its default for the mode."""
+        return self.parallel or (2 if self.mode == "batch" else 32)

@@ -1,0 +1,94 @@
+"""The settings of the Kafka sink, and its target in a route."""
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from bridge.sinks.settings import Count, SinkConfig, Target
+from bridge.templates import Template
+from edgewire.config import DurationMs
+from edgewire.messages import KindContract, MessageType
+
+_OURS = {
+    "acks": "the bridge needs acknowledgements of all replicas",
+    "request.required.acks": "the bridge needs acknowledgements of all replicas",
+    "enable.idempotence": "the bridge keeps the order of a device with it",
+    "message.timeout.ms": "the bridge never gives a message up",
+    "delivery.timeout.ms": "the bridge never gives a message up",
+    "bootstrap.servers": "write bootstrap_servers",
+    "compression.type": "write compression",
+    "compression.codec": "write compression",
+    "linger.ms": "write linger",
+    "queue.buffering.max.ms": "write linger",
+}
+TOPIC_NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
+
+
+def _topic(template: Template) -> Template:
+    example = "".join([part if isinstance(part, str) else "x" for part in template.parts])
+    if not TOPIC_NAME.fullmatch(example):
+        raise ValueError(f"'{template.text}' is no name of a topic: letters, digits, '.', '_' and '-', at most 249")
+    return template
+
+
+def _partition(template: Template) -> Template:
+    if template.fixed is not None and not template.fixed.isdecimal():
+        raise ValueError(f"'{template.text}' is no number of a partition")
+    return template
+
+
+class KafkaTarget(Target):
+    """Where a route leads in Kafka. A topic alone is written as text."""
+
+    topic: Annotated[Template, AfterValidator(_topic)]
+    """Template."""
+    key: Template = Template("{device_id}")
+    """Template; messages with the same key stay in order."""
+    partition: Annotated[Template, AfterValidator(_partition)] | None = None
+    """Template of a number; without it the key decides."""
+    headers: dict[str, Template] = {}
+    """Templates; besides the attributes of CloudEvents."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _topic_alone(cls, value: Any) -> Any:
+        return {"topic": value} if isinstance(value, str) else value
+
+    @field_validator("headers")
+    @classmethod
+    def _not_ours(cls, headers: dict[str, Template]) -> dict[str, Template]:
+        for name in headers:
+            if name.startswith("ce_") or not name:
+                raise ValueError(f"header '{name}' is written by the bridge itself")
+        return headers
+
+    @classmethod
+    def of_contract(cls, kind: KindContract, message: MessageType) -> Self:
+        return cls(topic=Template(message.kafka_topic))
+
+
+class KafkaConfig(SinkConfig):
+    """The Kafka sink."""
+
+    bootstrap_servers: Annotated[str, Field(min_length=1)] = "127.0.0.1:9092"
+    partitions: Count = 6
+    """Of a topic that the bridge has to create."""
+    replication_factor: Count | None = None
+    """Of a topic that the bridge has to create; the cluster's default where it is not given."""
+    compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "lz4"
+    linger: Annotated[DurationMs, Field(ge=0, le=10_000)] = 5
+    batch_messages: Count = 2000
+    timeout: Annotated[DurationMs, Field(ge=1)] = 10_000
+    """For reaching the cluster and creating topics. Delivery itself is tried for ever."""
+    properties: dict[str, str | int | float | bool] = {}
+    """Further properties of librdkafka, such as `security.protocol`."""
+
+    @field_validator("properties")
+    @classmethod
+    def _keep_the_guarantees(cls, properties: dict[str, Any]) -> dict[str, Any]:
+        """Nothing is lost and order is kept only with these as they are."""
+        for name in properties:
+            if name in _OURS:
+                raise ValueError(f"'{name}' cannot be set here: {_OURS[name]}")
+        return properties
