@@ -85,6 +85,11 @@ _ROWS_SAMPLED = 5_000
 what it answers."""
 
 
+_ROWS_AHEAD, _LONGEST_AHEAD_MS = 64, 600_000
+"""Where small windows follow one another, as in a live run, so many readings are computed at once: one alone costs as
+much as these together. At the most those of ten minutes."""
+
+
 class Group:
     """The devices of one entry of the scenario that belong to this shard."""
 
@@ -109,6 +114,10 @@ class Group:
             ordinals=np.array([device.ordinal for device in devices], dtype=np.int64),
             powered_on_ms=start_ms,
         )
+        rate_per_ms = float((1 / self._interval).sum()) if len(devices) else 1.0
+        self._ahead_ms = min(round(_ROWS_AHEAD / rate_per_ms), _LONGEST_AHEAD_MS)
+        self._answered_to_ms: int | None = None
+        self._known: tuple[int, int, Table] | None = None
         self._sensor = entry.sensor(entry.settings(**group.settings), population)
 
     @property
@@ -118,8 +127,13 @@ class Group:
 
     def tables(self, from_ms: int, to_ms: int) -> Iterator[Table]:
         """What these devices have to say in [from_ms, to_ms)."""
-        if len(self._everyone) and to_ms > from_ms:
+        if not len(self._everyone) or to_ms <= from_ms:
+            return
+        follows, self._answered_to_ms = from_ms == self._answered_to_ms, to_ms
+        if isinstance(self._sensor, EventSensor) or not follows or to_ms - from_ms >= self._ahead_ms:
             yield from self._tables(self._everyone, from_ms, to_ms)
+        else:
+            yield self._ahead(from_ms, to_ms)
 
     def tables_of(self, positions: Ints, from_ms: Ints, to_ms: Ints) -> Iterator[tuple[Ints, Table]]:
         """As `tables`, for one device and window of time each; beside each table, which window its rows are from."""
@@ -141,6 +155,15 @@ class Group:
     def sample(self, world: World, positions: Ints, times: Ints) -> Columns:
         """What these devices would read at these times in another world."""
         return _sampled(self._sensor, world, np.searchsorted(self.positions, positions), times)
+
+    def _ahead(self, from_ms: int, to_ms: int) -> Table:
+        """As `tables`, of readings alone, out of a longer window that is computed once for many of this size."""
+        if self._known is None or not self._known[0] <= from_ms <= to_ms <= self._known[1]:
+            end_ms = from_ms + self._ahead_ms
+            due = self._due(self._everyone, from_ms, end_ms)
+            self._known = from_ms, end_ms, self._readings(due.window, due.times)
+        table = self._known[2]
+        return table.rows(np.flatnonzero((table.times >= from_ms) & (table.times < to_ms)))
 
     def _tables(self, owners: Ints, from_ms: int, to_ms: int) -> Iterator[Table]:
         due = self._due(owners, from_ms, to_ms)

@@ -5,6 +5,7 @@ empty when slow; GGA counts twelve satellites at most.
 """
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 _MOST_IN_GGA = 12
 _PER_GSV = 4
@@ -14,10 +15,11 @@ _PDOP_OF_HDOP, _VDOP_OF_HDOP = 1.8, 1.5
 
 def sentence(body: str) -> str:
     """`$body*checksum`: the exclusive or of the characters in between."""
-    checksum = 0
-    for character in body.encode("ascii"):
-        checksum ^= character
-    return f"${body}*{checksum:02X}"
+    # Halves of one number laid over each other (a sentence has 82 characters at most): a loop takes thrice as long.
+    checksum = int.from_bytes(body.encode("ascii"))
+    for shift in (512, 256, 128, 64, 32, 16, 8):
+        checksum ^= checksum >> shift
+    return f"${body}*{checksum & 0xFF:02X}"
 
 
 def sentences(
@@ -35,8 +37,9 @@ def sentences(
 
     Satellites used are numbered from `first_satellite` (1 to 32) on, so that the sky stays the same for a while.
     """
-    moment = datetime.fromtimestamp(time_ms // 1000, UTC)
-    clock, date = f"{moment:%H%M%S}.{time_ms % 1000 // 10:02d}", f"{moment:%d%m%y}"
+    day, within = divmod(time_ms, 86_400_000)
+    date = _date(day)
+    clock = f"{within // 3_600_000:02d}{within // 60_000 % 60:02d}{within // 1000 % 60:02d}.{within % 1000 // 10:02d}"
     if latitude is None or longitude is None:
         return [
             sentence(f"GNRMC,{clock},V,,,,,,,{date},,,N"),
@@ -53,17 +56,31 @@ def sentences(
     knots = f"{kmh / _KMH_PER_KNOT:.3f}"
     course = "" if course_deg is None else f"{course_deg:.2f}"
     height = "" if altitude_m is None else f"{altitude_m:.1f}"
-    used = [f"{(first_satellite - 1 + number) % 32 + 1:02d}" for number in range(min(satellites, _MOST_IN_GGA))]
+    number = min(satellites, _MOST_IN_GGA)
+    used, in_view = _sky(first_satellite, number)
     mode = 2 if altitude_m is None else 3
     dops = f"{min(hdop * _PDOP_OF_HDOP, 99.99):.2f},{hdop:.2f},{min(hdop * _VDOP_OF_HDOP, 99.99):.2f}"
     return [
         sentence(f"GNRMC,{clock},A,{place},{knots},{course},{date},,,A"),
         sentence(f"GNVTG,{course},T,,M,{knots},N,{kmh:.3f},K,A"),
-        sentence(f"GNGGA,{clock},{place},1,{len(used):02d},{hdop:.2f},{height},M,0.0,M,,"),
-        sentence(f"GNGSA,A,{mode},{','.join(used + [''] * (_MOST_IN_GGA - len(used)))},{dops}"),
-        *_in_view(used),
+        sentence(f"GNGGA,{clock},{place},1,{number:02d},{hdop:.2f},{height},M,0.0,M,,"),
+        sentence(f"GNGSA,A,{mode},{used},{dops}"),
+        *in_view,
         sentence(f"GNGLL,{place},{clock},A,A"),
     ]
+
+
+@lru_cache(8)
+def _date(day: int) -> str:
+    """Day, month and year of a day since 1970-01-01."""
+    return f"{datetime.fromtimestamp(day * 86_400, UTC):%d%m%y}"
+
+
+@lru_cache(32 * (_MOST_IN_GGA + 1))
+def _sky(first: int, number: int) -> tuple[str, list[str]]:
+    """The satellites used, as GSA has them, and the GSV sentences; the same for all epochs with these satellites."""
+    used = [f"{(first - 1 + offset) % 32 + 1:02d}" for offset in range(number)]
+    return ",".join(used + [""] * (_MOST_IN_GGA - number)), _in_view(used)
 
 
 def _in_view(used: list[str]) -> list[str]:

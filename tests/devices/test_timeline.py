@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 
 from devices.catalog import CATALOG
 from devices.scenario import Scenario
-from devices.sensors.base import EPOCH_MS
+from devices.sensors.base import EPOCH_MS, Columns
 from devices.timeline import Batch, Shard, Timeline
+from devices.world import World
+from devices.world.rng import Ints
 from edgewire.clock import iso_ms, parse_ms
 from edgewire.messages import CONTRACT
 
@@ -101,3 +103,20 @@ def test_boot_grows_with_power_on() -> None:
     scenario = Scenario(devices=[{"kind": "gps", "count": 1}])
     assert Timeline(scenario, EPOCH_MS).boot == 1
     assert Timeline(scenario, NOON_MS + 1000).boot == Timeline(scenario, NOON_MS).boot + 1
+
+
+def test_a_live_run_of_few_devices_does_not_ask_the_sensor_for_every_reading_alone() -> None:
+    scenario = Scenario(seed=3, devices=[{"kind": "telematics", "count": 2, "interval": "1s"}])
+    timeline, asked = Timeline(scenario, NOON_MS), []
+    sensor = timeline._groups[0]._sensor
+    sample = sensor.sample
+
+    def counting(world: World, ids: Ints, times: Ints) -> Columns:
+        asked.append(len(ids))
+        return sample(world, ids, times)
+
+    sensor.sample = counting  # type: ignore[method-assign]
+    end_ms = NOON_MS + 2 * MINUTE_MS
+    steps = [message for begin in range(NOON_MS, end_ms, 250) for message in between(timeline, begin, begin + 250)]
+    assert len(asked) < 10
+    assert steps == between(Timeline(scenario, NOON_MS), NOON_MS, end_ms)
