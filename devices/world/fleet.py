@@ -13,8 +13,9 @@ from devices.world.tripbook import TripBook
 from devices.world.trips import NEVER_S, TripPlanner, curvature
 
 _LOOKED_BACK_H = 240
-_KEPT = 8192
-"""Answers that are kept of each kind of question that is asked again and again."""
+_KEPT, _MOST_KEPT = 8192, 200_000
+"""Answers that are kept of each kind of question that is asked again and again; of those about single vehicles two for
+each, up to 40 MB of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +85,10 @@ class Fleet:
         self._roads = roads
         self._planner = planner
         self._vehicles = vehicles
-        self._book = TripBook(planner)
-        self._last_driven = lru_cache(_KEPT)(self._find_last_driven)
+        count = sum(map(len, vehicles.values()))
+        self._book = TripBook(planner, count)
+        # A vehicle that stands is asked after with every reading.
+        self._last_driven = lru_cache(max(_KEPT, min(2 * count, _MOST_KEPT)))(self._find_last_driven)
         self._hourly_passages = lru_cache(_KEPT)(self._find_passages)
 
     def motion(self, sites: Ints, vehicles: Ints, times_ms: Ints) -> Motion:

@@ -13,7 +13,11 @@ from devices.world.trips import TripPlanner
 _HOUR_BITS, _VEHICLE_BITS = 23, 22
 # Room for one trip on the common time axis, and where it ends for looking up; no trip is longer than an hour.
 _SPAN_S, _END_S = 1e4, 5e3
-_KEPT = 32_768
+# Trips that are kept: three a vehicle, as readings ask for the trip of the hour and of the one before, and forgetting
+# comes in between. A trip has 13 links on average and takes 1.2 KB, twice that after the room was doubled: from 40 MB
+# for up to 11,000 vehicles to 500 MB from 70,000 on. Beyond 100,000 vehicles in one process each trip is planned more
+# than once; divide them into shards.
+_FEWEST_KEPT, _KEPT_BY_VEHICLE, _MOST_KEPT = 32_768, 3, 200_000
 
 
 class TripBook:
@@ -22,7 +26,9 @@ class TripBook:
     Rows and indices are valid until the next call of `rows`.
     """
 
-    def __init__(self, planner: TripPlanner) -> None:
+    def __init__(self, planner: TripPlanner, vehicles: int) -> None:
+        """`vehicles` is how many there are."""
+        self._kept = min(max(_FEWEST_KEPT, _KEPT_BY_VEHICLE * vehicles), _MOST_KEPT)
         self._planner = planner
         self._rows: dict[int, int] = {}
         self._times = _Growing(2, np.float64)
@@ -37,7 +43,7 @@ class TripBook:
         known = self._rows
         missing = [key for key in wanted.tolist() if key not in known]
         if missing:
-            if len(known) + len(missing) > _KEPT:
+            if len(known) + len(missing) > self._kept:
                 self._clear()
                 missing = wanted.tolist()
             self._add(missing)

@@ -163,12 +163,28 @@ def test_what_is_kept_is_bounded_and_dropping_it_changes_nothing(monkeypatch: py
     vehicles = np.arange(len(times)) % 30
     sites = np.zeros_like(vehicles)
     expected = parts(World.of(9, SITES)).fleet.motion(sites, vehicles, times)
-    monkeypatch.setattr("devices.world.tripbook._KEPT", 7)
+    monkeypatch.setattr("devices.world.tripbook._FEWEST_KEPT", 7)
     forgetful = World.of(9, SITES)
     for row in range(len(times)):
         found = parts(forgetful).fleet.motion(sites[row : row + 1], vehicles[row : row + 1], times[row : row + 1])
         assert found.latitude[0] == expected.latitude[row]
         assert len(parts(forgetful).fleet._book._rows) <= 7
+
+
+def test_the_trips_of_a_large_fleet_are_planned_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("devices.world.tripbook._FEWEST_KEPT", 100)
+    world = World.of(9, SITES, dict.fromkeys(range(500), "a"))
+    book = parts(world).fleet._book
+    vehicles = np.arange(500)
+    zeros = np.zeros_like(vehicles)
+    planned = []
+    plan = book._planner.plan
+    monkeypatch.setattr(book._planner, "plan", lambda *trips: planned.append(len(trips[0])) or plan(*trips))
+    for minute in range(0, 120, 10):
+        parts(world).fleet.motion(zeros, vehicles, np.full(500, MONDAY_MS + 9 * HOUR_MS + minute * 60_000))
+    # Two hours touch three of each vehicle's own at the most.
+    assert sum(planned) <= 3 * 500
+    assert len(book._rows) <= 1500
 
 
 def test_every_vehicle_that_passes_a_point_is_counted_there_once() -> None:
