@@ -30,7 +30,10 @@ _HOUR_EFFECT = 0.06
 _DAY_EFFECT_MS = 5 * DAY_MS // 2
 # Dwell: lognormal, median 15 min, sigma 0.89 (Euclid: 14.8 to 17.1 min, 0.89 to 0.92).
 _DWELL_MEDIAN_MS, _DWELL_SIGMA = 15 * 60_000, 0.89
+# Of those who would come in an hour of heavy rain a fifth stays away; by judgement. The day's total follows from the
+# rain at these hours, the hours' shares from the rain in each.
 _RAIN_KEEPS_AWAY = 0.2
+_TOLD_BY_H = np.array([11, 14, 17])
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +72,8 @@ class Shops:
         if self.fixed_total:
             return np.full((len(self.keys), len(days)), round(self.daily_customers), dtype=np.int64)
         noon = days * DAY_MS + DAY_MS // 2
-        places = np.arange(len(world.sites))
-        rain = weather(world, np.repeat(places, len(days)), np.tile(noon, len(places))).rain
-        at_site = _WEEK[(days + 3) % 7] * self._holiday(days) * (1 - _RAIN_KEEPS_AWAY * rain.reshape(-1, len(days)))
+        come = _who_come(world, days[:, None] * DAY_MS + _TOLD_BY_H * HOUR_MS).mean(axis=2)
+        at_site = _WEEK[(days + 3) % 7] * self._holiday(days) * come
         effect = np.exp(self.variation * smooth(world.seed, "shop/day", self.keys[:, None], noon, _DAY_EFFECT_MS))
         mean = self.daily_customers * at_site[self.sites] * effect
         return poisson(draw(world.seed, "shop/total", self.keys[:, None], days), mean)
@@ -97,7 +99,8 @@ class Shops:
         """Hour of the day before which this share of a shop's visitors comes."""
         middle = day * DAY_MS + np.arange(24) * HOUR_MS + HOUR_MS // 2
         effect = np.exp(_HOUR_EFFECT * smooth(world.seed, "shop/hour", self.keys[:, None], middle, HOUR_MS))
-        by_hour = _BY_HOUR[(day + 3) % 7] * effect
+        come = _who_come(world, middle[None, :])[:, 0]
+        by_hour = _BY_HOUR[(day + 3) % 7] * effect * come[self.sites]
         cumulative = np.zeros((len(by_hour), 25))
         for edge in range(24):
             cumulative[:, edge + 1] = cumulative[:, edge] + by_hour[:, edge]
@@ -116,3 +119,13 @@ class Shops:
         for when in self.holidays:
             is_holiday |= (month == when[0]) & (of_month == when[1])
         return np.where(is_holiday, self.holiday_level, 1.0)
+
+
+def _who_come(world: World, local_ms: Ints) -> Floats:
+    """Share of the usual customers who come in spite of the weather, [site, then as `local_ms`]."""
+    # Local time by the sun: within an hour or two of the clock's, which for rain is near enough, and quick.
+    behind = np.array([round(site.longitude / 15) * HOUR_MS for site in world.sites])
+    times = local_ms - behind[:, None, None]
+    sites = np.broadcast_to(np.arange(len(behind))[:, None, None], times.shape)
+    rain = weather(world, sites.ravel(), times.ravel()).rain
+    return 1 - _RAIN_KEEPS_AWAY * rain.reshape(times.shape)

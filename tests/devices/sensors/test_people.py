@@ -13,6 +13,7 @@ from devices.timeline import Timeline
 from devices.world import Site, World
 from devices.world.rng import draw
 from devices.world.shops import Shops
+from devices.world.weather import weather
 from edgewire.clock import iso_ms, parse_ms
 
 MONDAY_MS = parse_ms("2026-03-02T00:00:00Z")
@@ -146,7 +147,7 @@ def test_seq_has_no_gaps_over_days_on_which_clocks_change(date: str) -> None:
 
 
 class TestOverDispersion:
-    """Bourke St Mall, Melbourne, 2015-16, and a mall's hourly Fano factor of about 58; seed 5."""
+    """Bourke St Mall, Melbourne, 2015-16 (realism.md section 4); seed 5."""
 
     def test_days_are_as_uneven_and_as_alike_as_real_ones(self) -> None:
         world = World.of(5, [Site(name="a", latitude=48.1, longitude=-1.4)])
@@ -162,18 +163,39 @@ class TestOverDispersion:
 
     def test_hourly_fano_factor_and_shares(self) -> None:
         world = World.of(5, [Site(name="a", latitude=48.1, longitude=-1.4)])
-        shops = Shops(draw(1, "shop", np.arange(20)), np.zeros(20, dtype=np.int64), 2000, 0.15)
-        hours = []
-        for week in range(30):
-            day = MONDAY_MS // DAY_MS + 7 * week
-            visits = shops.visits(world, day)
-            hour = (visits.entries_ms - day * DAY_MS) // HOUR_MS
-            hours.append(np.bincount(visits.shops * 24 + hour, minlength=480).reshape(20, 24))
-        counts = np.concatenate(hours).astype(float)
-        busy = counts[:, 11:18]
-        # What is beyond Poisson goes with the volume: told for the 2000 an hour of a mall, where the source has 58.
-        excess = (busy.var(axis=0) - busy.mean(axis=0)) / busy.mean(axis=0) ** 2
-        assert 40 < 1 + 2000 * excess.mean() < 76
-        shares = 100 * counts.sum(axis=0) / counts.sum()
+        # The source's effects of day and hour (CV 0.15 and 0.06) make a Fano factor of 58 at 2184 visitors an hour.
+        shops = Shops(draw(1, "shop", np.arange(6)), np.zeros(6, dtype=np.int64), 24_600, 0.15)
+        counts = hourly_entries(shops, world, MONDAY_MS // DAY_MS + 7 * np.arange(52)).astype(float)
+        busy = counts[:, :, 11:18]
+        assert busy.mean() == pytest.approx(2184, rel=0.05)
+        # About 58, from some 420 Mondays to Thursdays. With 0.69 between successive days they tell of a variance what
+        # 420 (1 - 0.69**2) / (1 + 0.69**2) = 149 independent ones do: 12 % of standard error, twice that either way.
+        assert 44 < (busy.var(axis=0) / busy.mean(axis=0)).mean() < 72
+        shares = 100 * counts.sum(axis=(0, 1)) / counts.sum()
         for hour, share in ((9, 3.2), (13, 12.0), (17, 10.1), (20, 3.0)):
             assert shares[hour] == pytest.approx(share, abs=0.7)
+
+    def test_rain_empties_the_hours_in_which_it_falls(self) -> None:
+        world = World.of(5, [Site(name="a", latitude=48.1, longitude=0.0)])
+        shops = Shops(draw(1, "shop", np.arange(20)), np.zeros(20, dtype=np.int64), 3000, 0.05)
+        days = MONDAY_MS // DAY_MS + 7 * np.arange(40)
+        counts = hourly_entries(shops, world, days)[:, :, 9:21].sum(axis=1).astype(float)
+        hours = (days[:, None] * DAY_MS + np.arange(9, 21) * HOUR_MS + HOUR_MS // 2).ravel()
+        rain = weather(world, np.zeros(len(hours), dtype=np.int64), hours).rain.reshape(40, 12)
+        relative = counts / counts.mean(axis=0)
+        # Within a day, an hour of heavy rain (1) has a fifth less than a dry one; and rainy days have fewer visits.
+        within = relative / relative.mean(axis=1, keepdims=True)
+        wetter = rain - rain.mean(axis=1, keepdims=True)
+        assert wetter.std() > 0.05
+        assert np.polyfit(wetter.ravel(), within.ravel(), 1)[0] == pytest.approx(-0.2, abs=0.06)
+        assert np.polyfit(rain.mean(axis=1), relative.mean(axis=1), 1)[0] < -0.08
+
+
+def hourly_entries(shops: Shops, world: World, days: np.ndarray) -> np.ndarray:
+    """Entries by day, shop and hour of the day (UTC)."""
+    found = []
+    for day in days.tolist():
+        visits = shops.visits(world, day)
+        hour = (visits.entries_ms - day * DAY_MS) // HOUR_MS
+        found.append(np.bincount(visits.shops * 24 + hour, minlength=24 * len(shops.keys)).reshape(-1, 24))
+    return np.array(found)
