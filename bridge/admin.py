@@ -22,10 +22,14 @@ from edgewire.errors import ServiceUnavailable
 
 
 class Readiness(NamedTuple):
-    """Why the bridge is not taking messages, and what waits although they are safe; both empty when all is well."""
+    """Why the bridge is not taking messages, what waits although they are safe, and what else an operator should know.
+
+    All empty when all is well.
+    """
 
     reasons: list[str]
     waiting: list[str]
+    warnings: list[str]
 
 
 class Admin:
@@ -76,8 +80,8 @@ class Admin:
         return _json({"status": "ok"})
 
     async def _readyz(self, _: web.Request) -> web.Response:
-        reasons, waiting = self._readiness()
-        return _json({"ready": not reasons, "reasons": reasons, "waiting": waiting}, 503 if reasons else 200)
+        readiness = self._readiness()
+        return _json({"ready": not readiness.reasons, **readiness._asdict()}, 503 if readiness.reasons else 200)
 
     async def _ledger(self, _: web.Request) -> web.Response:
         books = await asyncio.to_thread(read_books, self._spool.path)
@@ -85,6 +89,7 @@ class Admin:
 
     async def _metrics_page(self, _: web.Request) -> web.Response:
         metrics, spool = self._metrics, self._spool
+        self._readiness()  # sets what is only known now
         metrics.spool_bytes.set(spool.used_bytes)
         metrics.queued.set(spool.queued)
         now_ms = self._clock.now_ms()

@@ -3,6 +3,9 @@
 Environment variables named `BRIDGE_…` win over the file: `BRIDGE_HTTP__URL` sets `http.url`.
 """
 
+import os
+import re
+import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -19,7 +22,7 @@ from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl
 from edgewire.messages import MEASUREMENT_FILTERS
 from edgewire.mqtt.errors import Unsendable
-from edgewire.mqtt.filters import check_filter
+from edgewire.mqtt.filters import check_filter, is_shared
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 
@@ -39,6 +42,8 @@ _Sinks = create_model("_Sinks", __base__=FileConfig, **_sink_keys)
 class MqttConfig(Config):
     """The session with the broker."""
 
+    qos: Literal[1, 2] = 1
+    """Of the subscriptions. 2 lets a publisher's QoS 2 reach the bridge, which still promises at least once."""
     session_expiry: Annotated[DurationMs, Field(ge=1000, le=0xFFFF_FFFE * 1000)] = 7 * 24 * 3_600_000
     """How long the broker keeps queueing for a bridge that is away."""
     receive_maximum: Annotated[int, Field(ge=1, le=65535)] = 2000
@@ -48,11 +53,24 @@ class MqttConfig(Config):
     keep_alive: Annotated[DurationMs, Field(ge=1000, le=65535_000)] = 30_000
     connect_timeout: Annotated[DurationMs, Field(ge=1)] = 10_000
     retained: Literal["new", "always", "never"] = "new"
-    """When the broker sends messages it has retained: for a new subscription, at every connection, or never."""
+    """When the broker sends messages it has retained: for a new subscription, at every connection, or never.
+
+    To a shared subscription it never does."""
     stuck_after: Annotated[DurationMs, Field(ge=1000)] = 60_000
     """The connection is renewed when a message has been waiting for its acknowledgement this long."""
     ca_file: Path | None = None
     """Certificates to trust for mqtts:// instead of the system's."""
+
+
+class WatchConfig(Config):
+    """What is lost before it reaches the bridge is looked for here."""
+
+    broker_statistics: bool = True
+    """Read the broker's own count of dropped messages, over a connection named `{client_id}-watch`."""
+    sequences: bool = True
+    """Look for gaps in the numbers of devices. Of a shared subscription we get only a part, so it is not done there."""
+    grace: Annotated[DurationMs, Field(ge=1000)] = 60_000
+    """A number that is left out is missing when it has not come within this time."""
 
 
 class SpoolConfig(Config):
@@ -132,15 +150,24 @@ class BridgeConfig(_Sinks):
     broker: str = "mqtt://127.0.0.1:1883"
     """mqtt://[user:password@]host[:port], or mqtts:// for TLS."""
     client_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = "edgefleet-bridge"
-    """The name of the session: stable, and of one bridge alone."""
+    """The name of the session: stable, and of one bridge alone. Knows {hostname}, and {ordinal}: the number at the end
+    of the host's name, as of a StatefulSet's pod, or the environment variable BRIDGE_ORDINAL."""
     subscriptions: Annotated[tuple[str, ...], Field(min_length=1)] = MEASUREMENT_FILTERS
     mqtt: MqttConfig = MqttConfig()
+    watch: WatchConfig = WatchConfig()
     spool: SpoolConfig = SpoolConfig()
     routes: tuple[RouteConfig, ...] = ()
     """Empty: the routes of the message contract."""
     admin: AdminConfig = AdminConfig()
     shutdown_timeout: Annotated[DurationMs, Field(ge=0)] = 5_000
     """How long the sinks may take to finish what they have begun."""
+    drain_timeout: Annotated[DurationMs, Field(ge=0)] = 300_000
+    """How long a drain may take until nothing is pending."""
+
+    @field_validator("client_id", mode="before")
+    @classmethod
+    def _member(cls, client_id: object) -> object:
+        return fill_in(client_id) if isinstance(client_id, str) else client_id
 
     @property
     def sinks(self) -> dict[str, SinkConfig]:
@@ -161,11 +188,39 @@ class BridgeConfig(_Sinks):
     def _filters(cls, subscriptions: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(map(_checked_filter, subscriptions))
 
+    @property
+    def shared(self) -> bool:
+        """Whether other bridges share a subscription with this one, so that each gets a part of its messages."""
+        return any(map(is_shared, self.subscriptions))
+
+    @model_validator(mode="after")
+    def _retained_come(self) -> Self:
+        if self.mqtt.retained == "always" and all(map(is_shared, self.subscriptions)):
+            raise ValueError("mqtt.retained is 'always', but a shared subscription gets none of them")
+        return self
+
     @model_validator(mode="after")
     def _somewhere_to_go(self) -> Self:
         if not self.sinks:
             raise ValueError(f"no sink is configured: name at least one of {', '.join(SINKS)}")
         return self
+
+
+def fill_in(client_id: str) -> str:
+    """The name of this member: `{hostname}` and `{ordinal}` put in. Raises `ValueError`."""
+    hostname = socket.gethostname()
+    values = {"hostname": hostname, "ordinal": os.environ.get("BRIDGE_ORDINAL", "")}
+    if "{ordinal}" in client_id and not values["ordinal"]:
+        found = re.search(r"-(\d+)$", hostname)
+        if not found:
+            raise ValueError(
+                f"'{client_id}' asks for an ordinal, but the host is called '{hostname}' without a number at its end:"
+                " set BRIDGE_ORDINAL"
+            )
+        values["ordinal"] = found[1]
+    for name, value in values.items():
+        client_id = client_id.replace(f"{{{name}}}", value)
+    return client_id
 
 
 def _checked_filter(topic_filter: str) -> str:

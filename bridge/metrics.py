@@ -3,6 +3,8 @@
 Counters are counted a batch at a time. The books come from the spool (`Spool`, `/ledger`), not from these.
 """
 
+from contextlib import suppress
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _COMMIT_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
@@ -26,7 +28,8 @@ class Metrics:
 
         self.received = counter(
             "received",
-            "Messages from the broker. QoS 0 cannot be acknowledged, so it may be lost before the spool",
+            "Messages from the broker by QoS: 0 cannot be acknowledged and may be lost before the spool; 1 and 2 are"
+            " acknowledged once they are in it, and come at least once",
             "qos",
         )
         self.redelivered = counter("redelivered", "Messages from the broker with the DUP flag")
@@ -35,6 +38,19 @@ class Metrics:
         self.connected = gauge("connected", "Whether the broker has accepted us")
         self.reconnects = counter("reconnects", "Connections to the broker after the first")
         self.sessions_lost = counter("sessions_lost", "Times the broker had no session: what it had queued is lost")
+        self.mqtt_version = gauge("mqtt_version", "Protocol level of the connection: 5, or 4 for MQTT 3.1.1")
+        self.receive_window = gauge(
+            "receive_window", "Messages the broker may send before the first is acknowledged; 20, mostly, in 3.1.1"
+        )
+        self.unacknowledged_s = gauge("oldest_unacknowledged_seconds", "Age of the oldest message not yet committed")
+        self.renewals = counter("renewals", "Connections renewed because a message waited too long for its commit")
+        self.broker_statistics = gauge("broker_statistics", "Whether the broker shows its count of dropped messages")
+        self.broker_dropped = counter("broker_dropped", "Messages that the broker says it has dropped, of all clients")
+        self.broker_stored = gauge("broker_stored", "Messages that the broker says it holds, of all clients")
+        self.broker_stored_bytes = gauge("broker_stored_bytes", "Bytes that the broker says it holds, of all clients")
+        self.missing = counter("missing", "Messages of devices that are missing by their numbers")
+        self.found_late = counter("found_late", "Messages counted as missing that have come after all")
+        self.reloads = counter("reloads", "Reloads of the configuration", "outcome")
         self.commit_s = histogram("commit_seconds", "Time of one commit to the spool", _COMMIT_S)
         self.spool_bytes = gauge("spool_bytes", "What the spool holds")
         self.spool_limit_bytes = gauge("spool_limit_bytes", "What the spool may hold")
@@ -49,3 +65,9 @@ class Metrics:
         self.paused = gauge("paused", "Whether only a change of configuration can go on here", "sink", "lane")
         self.pending = gauge("pending", "Messages in the spool that a sink is not done with", "sink")
         self.oldest_s = gauge("oldest_pending_seconds", "Age of the oldest message a sink is not done with", "sink")
+
+    def forget(self, sink: str) -> None:
+        """A sink is there no more: what was measured of it now is no longer told. Totals stay."""
+        for of_sink in (self.pending, self.oldest_s):
+            with suppress(KeyError):
+                of_sink.remove(sink)

@@ -16,33 +16,51 @@ from typing import Any
 
 from bridge import failpoints
 from bridge.admin import Admin, Readiness
+from bridge.broker_watch import BrokerWatch
 from bridge.config import BridgeConfig
-from bridge.delivery.retry import Runner
+from bridge.crew import Crew
+from bridge.drain import NotDrained, pending_text
+from bridge.losses import Losses
 from bridge.metrics import Metrics
+from bridge.orders import Orders
+from bridge.reload import Changes, compare
 from bridge.routing import RouteTable
+from bridge.sequence_watch import SequenceWatch
 from bridge.sinks import build
 from bridge.sinks.base import Sink
 from bridge.source import Source
-from bridge.spool import Commit, Spool, Spooled, Store
+from bridge.spool import Commit, Spool, Spooled, Store, read_lag
 from edgewire import logs
 from edgewire.clock import Clock, SystemClock
+from edgewire.config import duration_text
+from edgewire.errors import ConfigError, EdgefleetError, ServiceUnavailable
+
+_ASK_EVERY_S = 0.2
 
 log = logs.get("bridge")
 
 
-async def run(config: BridgeConfig, stop: asyncio.Event, *, clock: Clock | None = None) -> None:
-    """Run a bridge until `stop`.
+async def run(
+    config: BridgeConfig, stop: asyncio.Event, *, orders: Orders | None = None, clock: Clock | None = None
+) -> None:
+    """Run a bridge until `stop`, and do what `orders` say meanwhile.
 
     Raises `ConfigError` for what only a person can put right, `SpoolError` when messages can no longer be kept safe,
-    `TakenOver` when another client has the session, `ServiceUnavailable` where the admin port is taken. Brokers and
-    sinks that cannot be reached are waited for.
+    `TakenOver` when another client has the session, `ServiceUnavailable` where the admin port is taken, `NotDrained`
+    when it was to be drained and something is left. Brokers and sinks that cannot be reached are waited for.
     """
     failpoints.announce()
+    table, sinks = assemble(config)
+    store = Store(config.spool.path, [sink.name for sink in sinks], abandon=config.spool.abandon)
+    bridge = Bridge(config, table, sinks, store, clock or failpoints.clock_of(SystemClock()))
+    await bridge.run(stop, orders)
+
+
+def assemble(config: BridgeConfig) -> tuple[RouteTable, list[Sink]]:
+    """The routes and sinks of a configuration. No I/O; raises `ConfigError` where they contradict each other."""
     table = RouteTable(config.routes)
     table.require(config.sinks)
-    built = build(config, table)
-    store = Store(config.spool.path, [sink.name for sink in built], abandon=config.spool.abandon)
-    await Bridge(config, table, built, store, clock or failpoints.clock_of(SystemClock())).run(stop)
+    return table, build(config, table)
 
 
 class Bridge:
@@ -56,40 +74,48 @@ class Bridge:
         self.started = asyncio.Event()
         """Set when the endpoints are there."""
         self._config = config
-        self._table = table
-        self._metrics = Metrics()
-        self._metrics.spool_limit_bytes.set(config.spool.max_bytes)
+        self._sinks = built
+        self._metrics = metrics = Metrics()
+        metrics.spool_limit_bytes.set(config.spool.max_bytes)
+        self._losses = Losses(metrics, clock)
+        self._crew = Crew(table, metrics, clock, rng)
+        self._sequences = SequenceWatch(config, self._losses, clock)
         self._spool = Spool(store, config.spool, on_messages=self._distribute, on_commit=self._note)
-        self._source = Source(config, self._spool, self._metrics, clock, rng)
-        self._runners = [Runner(sink, self._spool, table, self._metrics, clock, rng) for sink in built]
-        self.admin = Admin(config.admin, self._spool, self._metrics, clock, self.readiness)
+        self._source = Source(config, self._spool, metrics, self._losses, clock, rng)
+        self._watch = BrokerWatch(lambda: self._config, metrics, self._losses, rng)
+        self.admin = Admin(config.admin, self._spool, metrics, clock, self.readiness)
+        self._refused: str | None = None
+        self._draining = False
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Run until `stop` or until a part fails, and raise what it failed with."""
-        finish_s = self._config.shutdown_timeout / 1000
+    async def run(self, stop: asyncio.Event, orders: Orders | None = None) -> None:
+        """Run until `stop` or a drain, or until a part fails, and raise what it failed with."""
         receiving = asyncio.create_task(self._source.run(), name="source")
-        delivering = [asyncio.create_task(runner.run(finish_s), name=runner.name) for runner in self._runners]
-        stopping = asyncio.create_task(stop.wait(), name="stop")
-        parts: list[asyncio.Future[Any]] = [self._spool.failure, receiving, *delivering]
+        self._crew.begin(self._sinks, self._spool, self._config.shutdown_timeout / 1000)
+        beside = [
+            asyncio.create_task(stop.wait(), name="stop"),
+            asyncio.create_task(self._obey(orders or Orders(stop)), name="orders"),
+            asyncio.create_task(self._watch.run(), name="broker watch"),
+            asyncio.create_task(self._sequences.run(), name="sequence watch"),
+        ]
+        parts: list[asyncio.Future[Any]] = [self._spool.failure, self._crew.failure, receiving, *beside[1:]]
         try:
             await self.admin.start()
             self.started.set()
-            sinks = [runner.name for runner in self._runners]
-            log.info("bridge started", sinks=sinks, spool=str(self._spool.path), admin=self.admin.url)
-            await asyncio.wait([stopping, *parts], return_when=asyncio.FIRST_COMPLETED)
+            log.info("bridge started", sinks=self._crew.names, spool=str(self._spool.path), admin=self.admin.url)
+            await asyncio.wait([beside[0], *parts], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            stopping.cancel()
-            await self._shut_down(receiving, delivering)
+            for task in beside:
+                task.cancel()
+            await asyncio.wait(beside)
+            await self._shut_down(receiving)
         for part in parts:
             if part.done() and not part.cancelled():
                 part.result()
 
-    async def _shut_down(self, receiving: asyncio.Task[None], delivering: Sequence[asyncio.Task[None]]) -> None:
+    async def _shut_down(self, receiving: asyncio.Task[None]) -> None:
         self._source.stop()
         await self._spool.idle()
-        for runner in self._runners:
-            runner.stop()
-        await asyncio.wait(delivering)
+        await self._crew.end(self._crew.names)
         await self._spool.close()
         await self._source.close()
         receiving.cancel()
@@ -98,16 +124,8 @@ class Bridge:
         log.info("bridge stopped")
 
     def _distribute(self, messages: list[Spooled]) -> None:
-        """Newly committed messages: resolved once for all the runners that keep up; the others read them later."""
-        first = messages[0].id
-        takers = [runner for runner in self._runners if runner.takes(first, len(messages))]
-        if takers:
-            resolved = [self._table.resolve(message) for message in messages]
-            for runner in takers:
-                runner.take(resolved)
-        for runner in self._runners:
-            if runner not in takers:
-                runner.wake()
+        self._sequences.see(messages)
+        self._crew.distribute(messages)
 
     def _note(self, commit: Commit) -> None:
         self._metrics.spooled.inc(commit.messages)
@@ -115,11 +133,104 @@ class Bridge:
         self._source.committed()
 
     def readiness(self) -> Readiness:
-        """Whether messages are received and kept safe, and what waits."""
+        """Whether messages are received and kept safe, what waits, and what else an operator should know."""
         reasons = [self._source.trouble] if self._source.trouble else []
+        if self._draining:
+            reasons.append("the bridge is being drained: it takes no new messages")
         if self._spool.full:
             reasons.append(f"the spool holds {self._spool.used_bytes:,} bytes and is full: nothing is acknowledged")
         if self._spool.failure.done():
             reasons.append("the spool has failed: nothing is acknowledged")
-        waiting = [f"{runner.name}: {trouble}" for runner in self._runners for trouble in runner.troubles]
-        return Readiness(reasons, waiting)
+        warnings = [*self._source.warnings, *self._losses.warnings, *([self._refused] if self._refused else [])]
+        self._metrics.unacknowledged_s.set(self._source.unacknowledged_s)
+        return Readiness(reasons, self._crew.troubles, warnings)
+
+    # -- orders
+
+    async def _obey(self, orders: Orders) -> None:
+        """Reload as often as asked; a drain is the last order."""
+        while await orders.next() == "reload":
+            try:
+                if orders.reread is None:
+                    raise ConfigError("there is no file to read again")
+                keys = await self.reload(orders.reread())
+            except ConfigError as error:
+                self._refused = f"the configuration was not reloaded, the old one stays in force: {error}"
+                self._metrics.reloads.labels("refused").inc()
+                log.error("configuration not reloaded, the old one stays in force", reason=str(error))
+            else:
+                self._refused = None
+                self._metrics.reloads.labels("done").inc()
+                log.info("configuration reloaded", changed=keys)
+        await self._drain()
+
+    async def reload(self, config: BridgeConfig) -> list[str]:
+        """Go on with another configuration; the keys that differ. After a `ConfigError` all is as before."""
+        old = self._config
+        table, sinks = assemble(config)
+        changes = compare(old, config, frozenset({*self._crew.names, *(sink.name for sink in sinks)}))
+        await self._source.change(config)
+        try:
+            if changes.sinks or changes.everything:
+                await self._exchange(changes, config, table, sinks)
+        except ConfigError:
+            await self._source.change(old)
+            raise
+        await self._spool.configure(config.spool)
+        self._metrics.spool_limit_bytes.set(config.spool.max_bytes)
+        self._sequences.configure(config)
+        self._config = config
+        return list(changes.keys)
+
+    async def _exchange(self, changes: Changes, config: BridgeConfig, table: RouteTable, sinks: list[Sink]) -> None:
+        """Put other sinks in the place of those that differ. Messages wait in the spool meanwhile."""
+        crew = self._crew
+        leaving = crew.names if changes.everything else [name for name in crew.names if name in changes.sinks]
+        coming = [sink for sink in sinks if changes.everything or sink.name in changes.sinks]
+        await crew.end(leaving)
+        try:
+            await asyncio.gather(*map(_try_out, coming))
+            names = [sink.name for sink in sinks]
+            await self._spool.perform(lambda store: store.adopt(names, config.spool.abandon))
+        except ConfigError:
+            _, old = assemble(self._config)
+            coming, config = [sink for sink in old if sink.name in leaving], self._config
+            raise
+        else:
+            if changes.everything:
+                crew.table = table
+            for name in set(leaving) - {sink.name for sink in coming}:
+                self._metrics.forget(name)
+        finally:
+            crew.begin(coming, self._spool, config.shutdown_timeout / 1000)
+
+    async def _drain(self) -> None:
+        """Take no more, deliver everything, end the session. Raises `NotDrained` when that takes too long."""
+        limit_s = self._config.drain_timeout / 1000
+        self._draining = True
+        log.info("draining", timeout_s=limit_s)
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._source.drain()
+                await self._spool.idle()
+                while any(pending for _, pending, _ in read_lag(self._spool.path)):  # noqa: ASYNC110 - it is in the file
+                    await asyncio.sleep(_ASK_EVERY_S)
+                await self._source.end_session()
+        except TimeoutError:
+            raise NotDrained(
+                f"not drained within {duration_text(self._config.drain_timeout)}: {pending_text(self._spool.path)};"
+                f" it stays in {self._spool.path} and in the broker's session '{self._config.client_id}'"
+            ) from None
+        except (ServiceUnavailable, EdgefleetError) as error:
+            raise NotDrained(f"everything is delivered, but the session could not be ended: {error}") from None
+        log.info("drained: everything is delivered and the session is ended")
+
+
+async def _try_out(sink: Sink) -> None:
+    """Raises `ConfigError` where only a person can connect it. One that cannot be reached is waited for later."""
+    try:
+        await sink.connect()
+    except ServiceUnavailable:
+        pass
+    finally:
+        await sink.close()

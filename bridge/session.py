@@ -1,6 +1,7 @@
 """What the bridge asks of the broker: its session and its subscriptions, as the configuration says."""
 
 import ssl
+from dataclasses import replace
 
 from bridge.config import BridgeConfig
 from edgewire.errors import ConfigError
@@ -26,10 +27,30 @@ def session_config(config: BridgeConfig) -> SessionConfig:
     )
 
 
+def watch_config(config: BridgeConfig) -> SessionConfig:
+    """Of the connection that listens to what the broker says of itself: the broker keeps nothing for it."""
+    return replace(
+        session_config(config),
+        client_id=f"{config.client_id}-watch",
+        clean_start=True,
+        session_expiry_s=0,
+        receive_maximum=65535,
+        manual_ack=False,
+    )
+
+
+def ending_config(config: BridgeConfig) -> SessionConfig:
+    """The session of the bridge, to be forgotten by the broker with all that it holds."""
+    return replace(session_config(config), clean_start=True, session_expiry_s=0)
+
+
 def subscriptions(config: BridgeConfig) -> list[Subscription]:
-    """What the bridge subscribes to. Retained messages come as `mqtt.retained` says, and go the way of all others."""
+    """What the bridge subscribes to. Retained messages come as `mqtt.retained` says, and go the way of all others.
+
+    A shared subscription gets none of them, whatever it asks for (4.8.2), and may not be `no_local`.
+    """
     handling = _RETAIN_HANDLING[config.mqtt.retained]
-    return [Subscription(topic, qos=1, retain_handling=handling) for topic in config.subscriptions]
+    return [Subscription(topic, qos=config.mqtt.qos, retain_handling=handling) for topic in config.subscriptions]
 
 
 def tls_context(config: BridgeConfig) -> ssl.SSLContext | None:

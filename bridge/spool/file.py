@@ -1,6 +1,7 @@
 """The spool file as SQLite sees it: its tables, how it is opened, locked and checked, and what its errors mean."""
 
 import fcntl
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -91,13 +92,33 @@ def open_read_only(path: Path) -> sqlite3.Connection:
 
 def lock(path: Path) -> IO[bytes]:
     """Keep other bridges off the file until the answer is closed or the process ends, however it ends."""
-    held = path.with_name(f"{path.name}.lock").open("wb")
+    held = _lock_file(path).open("a+b")
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         held.close()
         raise SpoolError(f"{path}: another bridge uses this spool; stop it or set another spool.path") from None
+    held.truncate(0)
+    held.write(str(os.getpid()).encode())
+    held.flush()
     return held
+
+
+def holder(path: Path) -> int | None:
+    """The process that has the file open for writing, if one has."""
+    try:
+        with _lock_file(path).open("rb") as held:
+            try:
+                fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return int(held.read() or 0) or None
+    except OSError:
+        pass
+    return None
+
+
+def _lock_file(path: Path) -> Path:
+    return path.with_name(f"{path.name}.lock")
 
 
 @contextmanager

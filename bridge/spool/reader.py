@@ -74,6 +74,13 @@ def read_lag(path: Path) -> list[tuple[str, int, int | None]]:
         return database.execute(statement).fetchall()
 
 
+def read_note(path: Path, name: str) -> str | None:
+    """What `Store.take_note` kept. Raises `SpoolError`."""
+    with explained(path), closing(open_read_only(path)) as database:
+        row = database.execute("SELECT value FROM notes WHERE name = ?", (name,)).fetchone()
+    return row[0] if row else None
+
+
 def read_dead_letters(path: Path, *, sink: str | None = None, limit: int = 100) -> list[DeadLetter]:
     """The newest dead letters, newest first. Raises `SpoolError`."""
     fields = ("sink", "message_id", "received_ms", "topic", "payload", "reason", "attempts", "dead_ms", "properties")

@@ -97,6 +97,11 @@ class Spool:
             self._groups.append(_Group(messages, done))
             self._wake.notify()
 
+    async def configure(self, config: SpoolConfig) -> None:
+        """Go on with other limits; the file stays where it is."""
+        self._config = config
+        await self.perform(lambda _: None)  # whether it is full is looked at with a commit
+
     def settle(self, settlement: Settlement) -> None:
         """Write progress with one of the next commits."""
         with self._wake:

@@ -1,19 +1,23 @@
 """`edgefleet bridge`: from MQTT through a durable spool to HTTP and Kafka."""
 
 import asyncio
+import signal
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from edgefleet.cli.common import Json, LogLevel, run_async, start_logging, until_signal
+from edgefleet.cli.common import Json, LogFormat, LogLevel, run_async, start_logging, until_signal
 from edgewire.clock import iso_ms
 from edgewire.config import load
+
+if TYPE_CHECKING:
+    from bridge.config import BridgeConfig
 
 app = typer.Typer(help="Forward messages from MQTT to HTTP and Kafka, and lose none.", no_args_is_help=True)
 dead_letters = typer.Typer(help="Messages that a sink would never take, and why.", no_args_is_help=True)
@@ -27,20 +31,60 @@ ConfigFile = Annotated[
 
 
 @app.command("run")
-def run(config: ConfigFile, log_level: LogLevel = "info") -> None:
+def run(config: ConfigFile, log_level: LogLevel = "info", log_format: LogFormat = "auto") -> None:
     """Run the bridge until SIGTERM or Ctrl-C; what it has begun is finished, what is pending waits in the spool.
+
+    SIGHUP reads the configuration again, SIGUSR1 drains.
 
     Example: `edgefleet bridge run bridge.yaml`
     """
-    from bridge import pipeline
     from bridge.config import BridgeConfig
 
-    start_logging(log_level)
+    start_logging(log_level, log_format)
+    _serve(config, load(config, BridgeConfig))
+
+
+@app.command("drain")
+def drain(config: ConfigFile, log_level: LogLevel = "info", log_format: LogFormat = "auto") -> None:
+    """Take no new messages, deliver every one that is pending, and end the session with the broker.
+
+    For a member that is to go for good. Tells the bridge that runs on this configuration's spool to do so and waits for
+    it, or does it itself where none runs. Exit code 1 if something is left after drain_timeout.
+
+    Example: `edgefleet bridge drain bridge.yaml`
+    """
+    from bridge.config import BridgeConfig
+    from bridge.drain import drain_running
+    from bridge.spool import holder
+
+    start_logging(log_level, log_format)
     loaded = load(config, BridgeConfig)
+    if pid := holder(loaded.spool.path):
+        drain_running(loaded, pid)
+    else:
+        _serve(config, loaded, drain=True)
+    typer.echo("drained: everything is delivered, and the broker keeps nothing for this bridge")
+
+
+def _serve(config: Path, loaded: "BridgeConfig", *, drain: bool = False) -> None:
+    """Run a bridge, and do what signals ask of it."""
+    from bridge import pipeline
+    from bridge.config import BridgeConfig
+    from bridge.orders import Orders
+
+    async def serve(stop: asyncio.Event) -> None:
+        orders = Orders(stop, lambda: load(config, BridgeConfig))
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, orders.reload.set)
+        loop.add_signal_handler(signal.SIGUSR1, orders.drain.set)
+        if drain:
+            orders.drain.set()
+        await pipeline.run(loaded, stop, orders=orders)
+
     # The writer thread gives up the GIL at every statement; at the default of 5 ms a busy event loop would keep it
     # from a commit for tens of milliseconds.
     sys.setswitchinterval(0.0005)
-    run_async(until_signal(lambda stop: pipeline.run(loaded, stop)))
+    run_async(until_signal(serve))
 
 
 @app.command("check")

@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast, get_args
 
 import typer
 import uvloop
@@ -20,14 +20,22 @@ LogLevel = Annotated[
     str,
     typer.Option(envvar="EDGEFLEET_LOG_LEVEL", help="debug, info, warning or error; logs go to stderr."),
 ]
+LogFormat = Annotated[
+    str,
+    typer.Option(
+        envvar="EDGEFLEET_LOG_FORMAT", help="text, json (one object a line), or auto: text on a terminal, else json."
+    ),
+]
 ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO", help="Scenario file (YAML).", show_default=False)]
 
 
-def start_logging(level: str) -> None:
-    """Logs of the level a user named; raises `typer.BadParameter` for a name that is none."""
+def start_logging(level: str, fmt: str = "auto") -> None:
+    """Logs of the level and form a user named; raises `typer.BadParameter` for a name that is none."""
     if level.lower() not in ("debug", "info", "warning", "error"):
         raise typer.BadParameter(f"'{level}' is no log level: debug, info, warning or error")
-    logs.configure(level)
+    if fmt not in get_args(logs.LogFormat):
+        raise typer.BadParameter(f"'{fmt}' is no log format: {', '.join(get_args(logs.LogFormat))}")
+    logs.configure(level, cast("logs.LogFormat", fmt))
 
 
 def run_async(main: Coroutine[Any, Any, Result]) -> Result:

@@ -59,7 +59,8 @@ class Stage:
         self.store = Gate(tmp_path / "spool.db")
         self.sink = MemorySink()
         spool = {"path": self.store.path, **settings.pop("spool", {})}
-        config = BridgeConfig(broker=broker.url, http={}, spool=spool, admin={"port": 0}, **settings)
+        settings = {"watch": {"broker_statistics": False}, "admin": {"port": 0}, **settings}
+        config = BridgeConfig(broker=broker.url, http={}, spool=spool, **settings)
         self.bridge = Bridge(config, RouteTable(), [self.sink], self.store, SystemClock())
         self.stop = asyncio.Event()
         self.running = asyncio.create_task(self.bridge.run(self.stop))
@@ -214,7 +215,7 @@ async def test_the_endpoints(tmp_path: Path) -> None:
     async with staged(tmp_path) as stage:
         await stage.ready()
         assert await stage.get("/healthz") == (200, {"status": "ok"})
-        assert await stage.get("/readyz") == (200, {"ready": True, "reasons": [], "waiting": []})
+        assert await stage.get("/readyz") == (200, {"ready": True, "reasons": [], "waiting": [], "warnings": []})
         stage.sink.open.clear()
         stage.publish(1, 2)
         await stage.broker.until(lambda: len(stage.broker.acked) == 2)
@@ -369,6 +370,7 @@ async def test_sigkill_loses_nothing_that_was_acknowledged(tmp_path: Path) -> No
     async with scripted_broker() as broker, ingest_stub() as ingest:
         config.write_text(
             f"broker: {broker.url}\nspool: {{path: {tmp_path / 'spool.db'}}}\nadmin: {{port: 0}}\n"
+            "watch: {broker_statistics: false}\n"
             f"http: {{url: '{ingest.url}', batch_messages: 7}}\n"
         )
         number = 0

@@ -12,6 +12,7 @@ import pytest
 
 from bridge.check import check
 from bridge.config import BridgeConfig
+from bridge.losses import Losses
 from bridge.metrics import Metrics
 from bridge.source import Source
 from bridge.spool import Spool, Spooled, Store
@@ -80,8 +81,11 @@ class Opened:
     """A source and a spool whose messages are noted."""
 
     def __init__(self, config: BridgeConfig, path: Path) -> None:
+        self.metrics = Metrics()
         self.spool = Spool(Store(path, ["http"]), config.spool, on_messages=self._note, on_commit=lambda _: None)
-        self.source = Source(config, self.spool, Metrics(), SystemClock(), Impatient())
+        clock = SystemClock()
+        self.losses = Losses(self.metrics, clock)
+        self.source = Source(config, self.spool, self.metrics, self.losses, clock, Impatient())
         self.got: list[Spooled] = []
         self.running = asyncio.create_task(self.source.run())
 

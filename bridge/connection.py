@@ -1,0 +1,249 @@
+"""The session with the broker over any number of connections: dialled, subscribed, watched, dialled again."""
+
+import asyncio
+import random
+from contextlib import suppress
+
+from bridge.config import BridgeConfig
+from bridge.intake import Intake
+from bridge.losses import Losses
+from bridge.metrics import Metrics
+from bridge.session import session_config, subscriptions, tls_context
+from bridge.spool import Spool
+from bridge.subscriptions import Held
+from edgewire import logs
+from edgewire.backoff import Backoff
+from edgewire.clock import Clock
+from edgewire.errors import EdgefleetError, ServiceUnavailable
+from edgewire.link import BrokerRefused, BrokerUrl, Link, dial
+from edgewire.mqtt import (
+    FAILURE,
+    Connected,
+    ConnectionLost,
+    Event,
+    Message,
+    ServerDisconnected,
+    Session,
+    Subscribed,
+    Subscription,
+    Unsubscribed,
+    Version,
+    reason_name,
+)
+
+_SESSION_TAKEN_OVER = 0x8E
+_STEADY_S = 10.0
+"""A connection that lasted this long was a good one: the next dial does not wait longer than the first."""
+_SHORT_LIVED = 3
+"""So many connections in a row that do not last are a sign of another client with our name."""
+_WATCH_EVERY_S = 1.0
+_WINDOW_311 = 20
+"""What brokers have under way for a client that cannot ask for more: Mosquitto's max_inflight_messages."""
+
+OLD_VERSION = (
+    "the broker speaks MQTT 3.1.1, where it alone decides how many messages are under way,"
+    f" {_WINDOW_311} mostly: that limits the throughput"
+)
+
+log = logs.get("source")
+
+
+class TakenOver(EdgefleetError):
+    """Another client has our session."""
+
+
+class Connection:
+    """Keeps the session connected and subscribed. `Source` is the half of it that others command."""
+
+    def __init__(
+        self, config: BridgeConfig, spool: Spool, metrics: Metrics, losses: Losses, clock: Clock, rng: random.Random
+    ) -> None:
+        self.trouble: str | None = "not yet connected to the broker"
+        """Why nothing can be received; None when subscribed."""
+        self._spool = spool
+        self._metrics = metrics
+        self._losses = losses
+        self._clock = clock
+        self._rng = rng
+        self._backoff = Backoff(cap_s=30)
+        self._intake = Intake(spool, metrics, clock)
+        self._held = Held(spool)
+        self._link: Link | None = None
+        self._lost = asyncio.Event()
+        self._fault: EdgefleetError | None = None
+        self._stopping = self._draining = self._renewing = self._emptied = False
+        self._short_lived = 0
+        self._connections = 0  # that got as far as a subscription
+        self._asked: list[Subscription] = []
+        self._answers: dict[int, asyncio.Future[tuple[int, ...] | None]] = {}
+        self._adopt(config)
+
+    def _adopt(self, config: BridgeConfig) -> None:
+        """Connect with these settings from the next time on."""
+        self._config = config
+        self._broker = BrokerUrl.parse(config.broker)
+        self._tls = tls_context(config)
+        self._session = Session(session_config(config))
+        self._intake.window = config.mqtt.receive_maximum
+
+    async def run(self) -> None:
+        """Dial, and dial again, until `stop`. Raises `TakenOver` when another client has our session."""
+        attempt = 0
+        while not self._stopping:
+            started = self._clock.monotonic()
+            self._lost.clear()
+            self._renewing = self._intake.halted = False
+            if not self._draining:
+                await self._held.expect(self._config.subscriptions)
+            timeout_s = self._config.mqtt.connect_timeout / 1000
+            try:
+                link = await dial(self._broker, self._session, self._on_events, tls=self._tls, timeout_s=timeout_s)
+            except (ServiceUnavailable, BrokerRefused) as error:
+                self._complain(str(error))
+            else:
+                await self._attend(link)
+                self._suspect(self._clock.monotonic() - started)
+            if self._fault:
+                raise self._fault
+            if self._clock.monotonic() - started > _STEADY_S:
+                attempt = 0
+            if not self._stopping and not self._renewing:
+                await asyncio.sleep(self._backoff.delay(attempt, self._rng.random()))
+            attempt += 1
+
+    async def _attend(self, link: Link) -> None:
+        """Watch over a connection until it is lost."""
+        since = self._clock.monotonic()
+        while not self._lost.is_set():
+            if self.trouble is None and not self._draining:
+                await self._unsubscribe(link)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._lost.wait(), _WATCH_EVERY_S)
+            stuck_s = self._intake.waiting_s(since)
+            if stuck_s > self._config.mqtt.stuck_after / 1000 and not self._spool.full and not self._lost.is_set():
+                log.error(
+                    "a message has been waiting for its acknowledgement, renewing the connection", seconds=stuck_s
+                )
+                self._metrics.renewals.inc()
+                link.abort()
+                await self._lost.wait()
+
+    async def _unsubscribe(self, link: Link) -> None:
+        """What the session holds besides the configuration."""
+        stale = self._held.besides(self._config.subscriptions)
+        if stale and link is self._link and await self._answered(link.unsubscribe(stale)) is not None:
+            await self._held.only(self._config.subscriptions)
+            log.info("unsubscribed", topics=stale)
+
+    async def _answered(self, packet_id: int) -> tuple[int, ...] | None:
+        """The codes of SUBACK or UNSUBACK; None when the connection ends first, or stays silent."""
+        answer = self._answers[packet_id] = asyncio.get_running_loop().create_future()
+        try:
+            return await asyncio.wait_for(answer, self._config.mqtt.connect_timeout / 1000)
+        except TimeoutError:
+            return None
+        finally:
+            self._answers.pop(packet_id, None)
+
+    # -- what the link tells us; called on the loop, between two of its reads
+
+    def _on_events(self, link: Link, events: list[Event]) -> None:
+        messages = [event for event in events if type(event) is Message]
+        if messages:
+            self._intake.take(link, messages)
+        if len(messages) < len(events):
+            for event in events:
+                self._on_event(link, event)
+
+    def _on_event(self, link: Link, event: Event) -> None:
+        match event:
+            case Connected():
+                self._on_connected(link, event)
+            case Subscribed(packet_id=packet_id, codes=codes) | Unsubscribed(packet_id=packet_id, codes=codes):
+                answer = self._answers.get(packet_id)
+                if answer is None:
+                    self._on_subscribed(link, codes)
+                elif not answer.done():
+                    answer.set_result(codes)
+            case ServerDisconnected(code=code, reason=reason):
+                log.warning("the broker disconnects us", reason=reason)
+                if code == _SESSION_TAKEN_OVER:
+                    self._fault = TakenOver(
+                        f"another client connected to {self._broker} as '{self._config.client_id}' and took the session"
+                        " over: give every bridge a client_id of its own"
+                    )
+            case ConnectionLost(reason=reason):
+                self._on_lost(link, reason)
+            case _:
+                pass
+
+    def _on_connected(self, link: Link, event: Connected) -> None:
+        if link.session is not self._session:
+            link.close()  # other settings came while it was being dialled
+            return
+        self._link = link
+        self._intake.begin()
+        self._metrics.connected.set(1)
+        if not event.session_present and not self._draining and (self._connections or self._spool.last_id):
+            self._losses.session_lost(str(self._broker))
+        old = self._session.version is Version.V311
+        self._metrics.mqtt_version.set(self._session.version)
+        self._metrics.receive_window.set(_WINDOW_311 if old else self._config.mqtt.receive_maximum)
+        if old:
+            log.warning(OLD_VERSION)
+        if self._draining:
+            self._emptied = not event.session_present
+            return
+        self._asked = subscriptions(self._config)
+        link.subscribe(self._asked)
+
+    def _on_subscribed(self, link: Link, codes: tuple[int, ...]) -> None:
+        if link is not self._link:
+            return
+        for one, code in zip(self._asked, codes, strict=True):
+            if code >= FAILURE:
+                self._complain(self._refusal(one.filter, code))
+                self._link = None  # it has said why; its end is no news
+                link.close()
+                return
+            if code == 0:
+                log.warning("the broker grants QoS 0 alone: messages may be lost", topic=one.filter)
+        self.trouble = None
+        if self._connections:
+            self._metrics.reconnects.inc()
+        self._connections += 1
+        log.info("subscribed", broker=str(self._broker), topics=[one.filter for one in self._asked])
+        self._intake.steer(link)
+
+    def _on_lost(self, link: Link, reason: str) -> None:
+        self._metrics.connected.set(0)
+        if link is self._link and not self._stopping:
+            self._complain(f"the connection to broker {self._broker} is lost: {reason}")
+        self._link = None
+        for answer in self._answers.values():
+            if not answer.done():
+                answer.set_result(None)
+        self._lost.set()
+
+    # -- inside
+
+    def _refusal(self, topic: str, code: int) -> str:
+        return (
+            f"broker {self._broker} refuses the subscription '{topic}': {reason_name(code)};"
+            f" let '{self._config.client_id}' read it in the broker's access list"
+        )
+
+    def _suspect(self, lasted_s: float) -> None:
+        """Mosquitto 2.0 ends a connection without a word when another client takes its session over."""
+        on_purpose = self._stopping or self._renewing
+        self._short_lived = self._short_lived + 1 if lasted_s < _STEADY_S and not on_purpose else 0
+        if self._short_lived >= _SHORT_LIVED and not self._fault:
+            self._complain(
+                f"broker {self._broker} ended {self._short_lived} connections in a row soon after they were made:"
+                f" if another client is called '{self._config.client_id}' too, give every bridge a client_id of its own"
+            )
+
+    def _complain(self, trouble: str) -> None:
+        if trouble != self.trouble:
+            log.warning("not receiving, trying again", reason=trouble)
+        self.trouble = trouble

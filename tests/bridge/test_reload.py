@@ -1,0 +1,249 @@
+"""Another configuration while messages flow: nothing is lost, and what cannot be is refused by name."""
+
+import asyncio
+import itertools
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from bridge.config import BridgeConfig
+from bridge.metrics import Metrics
+from bridge.orders import Orders
+from bridge.pipeline import Bridge, assemble
+from bridge.spool import Store, read_books, read_note
+from edgewire.clock import SystemClock
+from edgewire.errors import ConfigError
+from edgewire.link import BrokerUrl, dial
+from edgewire.mqtt import Session, SessionConfig
+from tests.bridge.fakes import IngestStub, eventually, in_order, ingest_stub, payload
+
+pytestmark = pytest.mark.services
+
+
+class Publisher:
+    """Publishes for three devices as fast as the broker takes it, until it is stopped."""
+
+    def __init__(self, url: str, site: str) -> None:
+        self.url = url
+        self.site = site
+        self.sent: list[str] = []
+        self._stop = asyncio.Event()
+        self._task = asyncio.create_task(self._run())
+
+    async def _run(self) -> None:
+        session = Session(SessionConfig(client_id=f"pub-{self.site}"))
+        link = await dial(BrokerUrl.parse(self.url), session, lambda *_: None)
+        for number in itertools.count(1):
+            while not self._stop.is_set() and session.inflight > 50:  # noqa: ASYNC110 - the session has no event
+                await asyncio.sleep(0.001)
+            if self._stop.is_set():
+                break
+            device = f"d{number % 3}"
+            link.publish(f"edge/{self.site}/bme280/{device}/telemetry", payload(device, number), qos=1)
+            self.sent.append(f"{device}:1:{number}")
+            if number % 5 == 0:
+                await asyncio.sleep(0.001)
+        await eventually(lambda: session.inflight == 0)
+        link.close()
+
+    async def more(self, count: int = 300) -> None:
+        goal = len(self.sent) + count
+        await eventually(lambda: len(self.sent) >= goal)
+
+    async def finish(self) -> None:
+        self._stop.set()
+        await self._task
+
+
+class Stage:
+    """A bridge on a real broker, whose configuration the test changes."""
+
+    def __init__(self, url: str, path: Path, ingest: IngestStub) -> None:
+        self.site = f"s{secrets.token_hex(4)}"
+        self.settings: dict[str, Any] = {
+            "broker": url,
+            "client_id": f"bridge-{self.site}",
+            "subscriptions": [f"edge/{self.site}/+/+/telemetry"],
+            "http": {"url": ingest.url, "batch_messages": 50},
+            "spool": {"path": path / "spool.db"},
+            "admin": {"port": 0},
+            "watch": {"broker_statistics": False},
+        }
+        config = self.config()
+        self.path = config.spool.path
+        table, sinks = assemble(config)
+        store = Store(self.path, [sink.name for sink in sinks])
+        self.bridge = Bridge(config, table, sinks, store, SystemClock())
+        self.orders = Orders(asyncio.Event(), self.config)
+        self.running = asyncio.create_task(self.bridge.run(self.orders.stop, self.orders))
+
+    def config(self, **settings: Any) -> BridgeConfig:
+        self.settings.update(settings)
+        return BridgeConfig(**self.settings)
+
+    @property
+    def metrics(self) -> Metrics:
+        return self.bridge._metrics
+
+    def reloads(self, outcome: str) -> float:
+        return self.metrics.registry.get_sample_value("edgefleet_bridge_reloads_total", {"outcome": outcome}) or 0
+
+    async def ready(self) -> None:
+        await eventually(lambda: self.bridge.readiness().reasons == [])
+
+    async def signal(self, outcome: str = "done", **settings: Any) -> None:
+        """What SIGHUP does, with these settings in the file."""
+        before = self.reloads(outcome)
+        self.settings.update(settings)
+        self.orders.reload.set()
+        await eventually(lambda: self.reloads(outcome) > before or self.running.done())
+        assert not self.running.done()
+
+    async def settled(self) -> None:
+        await eventually(lambda: all(not one.pending for one in read_books(self.path)), 20)
+
+
+@asynccontextmanager
+async def staged(url: str, path: Path, ingest: IngestStub) -> AsyncIterator[Stage]:
+    stage = Stage(url, path, ingest)
+    try:
+        await stage.ready()
+        yield stage
+    finally:
+        stage.orders.stop.set()
+        await asyncio.wait([stage.running])
+    await stage.running
+
+
+async def test_under_load_nothing_is_lost_whatever_changes(mosquitto: Any, tmp_path: Path) -> None:
+    async with ingest_stub() as one, ingest_stub() as two, staged(mosquitto.url, tmp_path, one) as stage:
+        publisher = Publisher(mosquitto.url, stage.site)
+        everything = f"edge/{stage.site}/+/+/telemetry"
+        await publisher.more()
+        await stage.signal(http={"url": two.url})
+        await publisher.more()
+        await stage.signal(mqtt={"receive_maximum": 100, "keep_alive": "20s"})
+        await stage.ready()
+        await publisher.more()
+        await stage.signal(subscriptions=[f"edge/{stage.site}/#"])
+        await publisher.more()
+        await stage.signal(subscriptions=[everything], routes=[{"topic": "edge/#", "http": "/other"}])
+        await publisher.more()
+        await stage.signal(http={"url": one.url, "mode": "single"}, spool={"path": stage.path, "commit_messages": 7})
+        await publisher.more()
+        await publisher.finish()
+        await eventually(lambda: set(publisher.sent) <= {*one.stored, *two.stored}, 20)
+        await stage.settled()
+        assert stage.reloads("done") == 5
+        assert stage.reloads("refused") == 0
+        (books,) = read_books(stage.path)
+        assert books.balanced
+        assert books.delivered >= len(publisher.sent)
+        assert (books.dead_lettered, books.dropped) == (0, 0)
+        for stored in (one.stored, two.stored):
+            assert in_order(list(dict.fromkeys(stored)))
+        assert any(path == "/other" for path, _, _ in one.requests)
+
+
+async def test_a_file_that_is_wrong_is_refused_and_the_old_one_stays(mosquitto: Any, tmp_path: Path) -> None:
+    async with ingest_stub() as ingest, staged(mosquitto.url, tmp_path, ingest) as stage:
+        url = {"url": ingest.url}
+
+        async def refused(text: str, **settings: Any) -> None:
+            before = dict(stage.settings)
+            await stage.signal("refused", **settings)
+            stage.settings = before
+            (warning,) = stage.bridge.readiness().warnings
+            assert "the old one stays in force" in warning
+            assert text in warning
+
+        await refused("leads to no configured sink", routes=[{"topic": "#", "kafka": "t"}])
+        await refused("ca_file", http=url | {"ca_file": tmp_path / "missing.pem"})
+        await refused("mqtt.ca_file", mqtt={"ca_file": tmp_path / "missing.pem"})
+        await refused("client_id cannot change while the bridge runs", client_id="other")
+        await refused("spool.path, admin cannot change", spool={"path": tmp_path / "b.db"}, admin={"port": 1})
+        await refused("broker (its address) cannot change", broker="mqtt://127.0.0.1:1")
+        publisher = Publisher(mosquitto.url, stage.site)
+        await publisher.more(50)
+        await publisher.finish()
+        await eventually(lambda: set(publisher.sent) <= set(ingest.stored))
+        await stage.signal(shutdown_timeout="4s")
+        assert stage.bridge.readiness().warnings == []
+
+
+async def test_without_a_file_to_read_again_it_says_so(mosquitto: Any, tmp_path: Path) -> None:
+    async with ingest_stub() as ingest, staged(mosquitto.url, tmp_path, ingest) as stage:
+        stage.orders.reread = None
+        await stage.signal("refused")
+        assert "no file to read again" in stage.bridge.readiness().warnings[0]
+
+
+async def test_a_sink_that_still_has_messages_is_not_taken_away(mosquitto: Any, cluster: str, tmp_path: Path) -> None:
+    async with ingest_stub() as ingest, staged(mosquitto.url, tmp_path, ingest) as stage:
+        kafka = {"bootstrap_servers": cluster}
+        await stage.signal(kafka=kafka, http={"url": ingest.url, "retry": {"cap": "50ms"}})
+        ingest.answers = [aiohttp.web.Response(status=503, text="busy") for _ in range(1000)]
+        publisher = Publisher(mosquitto.url, stage.site)
+        await publisher.more(20)
+        await publisher.finish()
+        http = stage.settings["http"]
+        await stage.signal("refused", http=None)
+        assert "messages for the sink 'http'" in stage.bridge.readiness().warnings[0]
+        assert set(stage.bridge._crew.names) == {"kafka", "http"}
+        ingest.answers = []
+        await stage.signal(http=http)
+        await stage.settled()
+        assert set(publisher.sent) <= set(ingest.stored)
+        await stage.signal(http=None)
+        assert [one.sink for one in read_books(stage.path)] == ["kafka"]
+
+
+async def test_a_removed_subscription_is_unsubscribed_now_and_after_a_restart(mosquitto: Any, tmp_path: Path) -> None:
+    async with ingest_stub() as ingest, staged(mosquitto.url, tmp_path, ingest) as stage:
+        other = f"other/{stage.site}/#"
+        own = stage.settings["subscriptions"]
+        await stage.signal(subscriptions=[*own, other])
+        assert other in (read_note(stage.path, "subscriptions") or "")
+        await stage.signal(subscriptions=own)
+        assert other not in (read_note(stage.path, "subscriptions") or "")
+        await stage.signal(subscriptions=[*own, other])
+        settings, site = stage.settings, stage.site
+    async with ingest_stub() as ingest:
+        again = Stage(mosquitto.url, tmp_path, ingest)
+        again.orders.stop.set()  # this one only lends its shape
+        await again.running
+        again.settings = settings | {"http": {"url": ingest.url}, "subscriptions": own}
+        config = again.config()
+        table, sinks = assemble(config)
+        bridge = Bridge(config, table, sinks, Store(again.path, ["http"]), SystemClock())
+        stop = asyncio.Event()
+        running = asyncio.create_task(bridge.run(stop))
+        await eventually(lambda: other not in (read_note(again.path, "subscriptions") or ""))
+        session = Session(SessionConfig(client_id=f"pub-{site}"))
+        link = await dial(BrokerUrl.parse(mosquitto.url), session, lambda *_: None)
+        link.publish(f"other/{site}/x", b"{}", qos=1)
+        link.publish(f"edge/{site}/bme280/a/telemetry", payload("a", 1), qos=1)
+        await eventually(lambda: ingest.stored == ["a:1:1"])
+        link.close()
+        (books,) = read_books(again.path)
+        assert books.dead_lettered == 0
+        stop.set()
+        await running
+
+
+async def test_settings_are_compared_without_a_bridge() -> None:
+    from bridge.reload import compare
+
+    old = BridgeConfig(http={})
+    names = frozenset({"http", "kafka"})
+    assert compare(old, BridgeConfig(http={}), names) == ((), frozenset(), False)
+    assert compare(old, BridgeConfig(http={}, kafka={}), names).sinks == {"kafka"}
+    assert compare(old, BridgeConfig(http={}, routes=[{"topic": "#", "http": "/"}]), names).everything
+    assert not compare(old, BridgeConfig(http={}, mqtt={"retained": "never"}), names).everything
+    with pytest.raises(ConfigError, match=r"spool\.path cannot change"):
+        compare(old, BridgeConfig(http={}, spool={"path": "x.db"}), names)
