@@ -167,12 +167,12 @@ class Bridge:
     async def reload(self, config: BridgeConfig) -> list[str]:
         """Go on with another configuration; the keys that differ. After a `ConfigError` all is as before."""
         old = self._config
-        table, sinks = assemble(config)
-        changes = compare(old, config, frozenset({*self._crew.names, *(sink.name for sink in sinks)}))
+        table, _ = assemble(config)
+        changes = compare(old, config, frozenset({*self._crew.names, *config.sinks}))
         await self._source.change(config)
         try:
             if changes.sinks or changes.everything:
-                await self._exchange(changes, config, table, sinks)
+                await self._exchange(changes, config, table if changes.everything else self._crew.table)
         except ConfigError:
             await self._source.change(old)
             raise
@@ -182,23 +182,22 @@ class Bridge:
         self._config = config
         return list(changes.keys)
 
-    async def _exchange(self, changes: Changes, config: BridgeConfig, table: RouteTable, sinks: list[Sink]) -> None:
+    async def _exchange(self, changes: Changes, config: BridgeConfig, table: RouteTable) -> None:
         """Put other sinks in the place of those that differ. Messages wait in the spool meanwhile."""
         crew = self._crew
         leaving = crew.names if changes.everything else [name for name in crew.names if name in changes.sinks]
-        coming = [sink for sink in sinks if changes.everything or sink.name in changes.sinks]
+        coming = [sink for sink in build(config, table) if changes.everything or sink.name in changes.sinks]
         await crew.end(leaving)
         try:
             await asyncio.gather(*map(_try_out, coming))
-            names = [sink.name for sink in sinks]
-            await self._spool.perform(lambda store: store.adopt(names, config.spool.abandon))
+            names, abandon = list(config.sinks), config.spool.abandon
+            await self._spool.perform(lambda store: store.adopt(names, abandon))
         except ConfigError:
-            _, old = assemble(self._config)
-            coming, config = [sink for sink in old if sink.name in leaving], self._config
+            config = self._config
+            coming = [sink for sink in build(config, crew.table) if sink.name in leaving]
             raise
         else:
-            if changes.everything:
-                crew.table = table
+            crew.table = table
             for name in set(leaving) - {sink.name for sink in coming}:
                 self._metrics.forget(name)
         finally:
