@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, IPvAnyAddress, StringConstraints, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from devices.catalog import CATALOG
@@ -24,12 +24,15 @@ def _known_kind(kind: str) -> str:
     return kind
 
 
-def _broker_url(text: str) -> str:
-    try:
-        BrokerUrl.parse(text)
-    except ConfigError as error:
-        raise ValueError(str(error)) from None
-    return text
+def _broker_urls(urls: str | tuple[str, ...]) -> str | tuple[str, ...]:
+    if not urls:
+        raise ValueError("needs a broker URL, or a list of them")
+    for text in (urls,) if isinstance(urls, str) else urls:
+        try:
+            BrokerUrl.parse(text)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+    return urls
 
 
 DeviceIdTemplate = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.{}:-]*$", max_length=64)]
@@ -91,8 +94,12 @@ class Scenario(FileConfig):
     model_config = SettingsConfigDict(env_prefix="EDGEFLEET_")
 
     seed: int = Field(default=0, ge=0, lt=2**63)
-    broker: Annotated[str, AfterValidator(_broker_url)] = "mqtt://127.0.0.1:1883"
-    """mqtt://HOST:PORT or mqtts://HOST:PORT, with user:password@ where the broker asks for it."""
+    broker: Annotated[str | tuple[str, ...], AfterValidator(_broker_urls)] = "mqtt://127.0.0.1:1883"
+    """mqtt://HOST:PORT or mqtts://HOST:PORT, with user:password@ where the broker asks for it. A list of them: the
+    devices are spread over all, always in the same way."""
+    source_addresses: tuple[IPvAnyAddress, ...] = ()
+    """Addresses of this machine to dial from, one after the other as their ports run out: each is good for about 28,000
+    connections to one broker. A broker on loopback is dialled from 127.0.0.1 to 127.0.0.17 anyway."""
     time_scale: float = Field(default=1.0, gt=0, le=100_000)
     """How fast the devices' time passes: 60 is an hour in a minute."""
     start: Instant | None = None
@@ -123,6 +130,16 @@ class Scenario(FileConfig):
             if fault.kind not in kinds:
                 raise ValueError(f"faults[{position}].kind: there is no {fault.kind} among the devices")
         return self
+
+    @property
+    def brokers(self) -> tuple[str, ...]:
+        """The URLs of `broker`, one or several."""
+        return (self.broker,) if isinstance(self.broker, str) else self.broker
+
+    @property
+    def broker_urls(self) -> tuple[BrokerUrl, ...]:
+        """As `brokers`, taken apart."""
+        return tuple(map(BrokerUrl.parse, self.brokers))
 
     @classmethod
     def load(cls, path: Path) -> "Scenario":

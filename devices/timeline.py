@@ -68,6 +68,17 @@ class Shard:
             raise ConfigError(f"shard '{text}': write i/n with i from 0 to n-1, such as 0/3")
         return cls(int(index), int(count))
 
+    def number(self, position: int) -> int:
+        """The number in the whole scenario of the device at this position of the shard."""
+        return self.index + position * self.count
+
+    def part(self, index: int, count: int) -> "Shard":
+        """One of `count` parts of this shard."""
+        return Shard(self.number(index), self.count * count)
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:

@@ -15,13 +15,12 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
-from devices.fleet import Fleet, probe
+from devices.fleet import Fleet, probe_all
 from devices.scenario import Scenario
 from edgefleet.embedded import edgefleet_process, embedded_broker, embedded_kafka, free_port
 from edgefleet.live import watching
 from edgefleet.verify import Verdict, verify_run
 from edgewire.errors import ConfigError, ServiceUnavailable
-from edgewire.link import BrokerUrl
 from edgewire.runrecord import RunRecord
 
 # 70 positions of 350 bytes a half-second over four partitions, the busiest of which gets half as much again.
@@ -88,9 +87,9 @@ def services(folder: Path, say: Console) -> Iterator[Services]:
 async def run_fleet(services: Services, duration_s: float, stop: asyncio.Event, console: Console) -> RunRecord:
     """The demo's fleet, live on the demo's broker."""
     scenario = Scenario.load(SCENARIO).model_copy(update={"broker": services.broker})
-    version = await probe(BrokerUrl.parse(services.broker))
+    version = await probe_all(scenario.broker_urls)
     fleet = Fleet(scenario, name="demo", version=version)
-    async with watching(fleet, console, "edgefleet demo"):
+    async with watching(lambda: [("running", fleet.snapshot())], console, "edgefleet demo"):
         return await fleet.run(duration_s, stop)
 
 

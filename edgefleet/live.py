@@ -2,26 +2,30 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from devices.fleet import Fleet, Snapshot
+from devices.fleet import Snapshot
 from edgewire import logs
 
 REFRESH_S = 0.5
 LOG_EVERY_S = 10.0
 
+Parts = Callable[[], Sequence[tuple[str, Snapshot]]]
+"""State and numbers of each process of the fleet; one for a fleet of one process."""
+
 log = logs.get("fleet")
 
 
 @asynccontextmanager
-async def watching(fleet: Fleet, console: Console, title: str) -> AsyncIterator[None]:
+async def watching(parts: Parts, console: Console, title: str) -> AsyncIterator[None]:
     """Show the fleet for as long as the block runs."""
-    show = _show_table(fleet, console, title) if console.is_terminal else _show_lines(fleet)
+    show = _show_table(parts, console, title) if console.is_terminal else _show_lines(parts)
     task = asyncio.create_task(show, name="live view")
     try:
         yield
@@ -30,48 +34,91 @@ async def watching(fleet: Fleet, console: Console, title: str) -> AsyncIterator[
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def _show_table(fleet: Fleet, console: Console, title: str) -> None:
-    began, before = time.monotonic(), fleet.snapshot()
+class Look(NamedTuple):
+    """The processes of the fleet at a moment."""
+
+    moment_s: float
+    parts: Sequence[tuple[str, Snapshot]]
+
+    @classmethod
+    def at(cls, parts: Parts) -> "Look":
+        """Now."""
+        return cls(time.monotonic(), parts())
+
+    @property
+    def total(self) -> Snapshot:
+        """All processes together."""
+        return Snapshot.total(snapshot for _, snapshot in self.parts)
+
+
+async def _show_table(parts: Parts, console: Console, title: str) -> None:
+    began, before = time.monotonic(), Look.at(parts)
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while True:
             await asyncio.sleep(REFRESH_S)
-            now = fleet.snapshot()
-            live.update(_table(title, now, (now.emitted - before.emitted) / REFRESH_S, began), refresh=True)
+            now = Look.at(parts)
+            live.update(table(f"{title} · {now.moment_s - began:.0f} s", before, now), refresh=True)
             before = now
 
 
-async def _show_lines(fleet: Fleet) -> None:
-    before = fleet.snapshot()
+async def _show_lines(parts: Parts) -> None:
+    before = Look.at(parts)
     while True:
         await asyncio.sleep(LOG_EVERY_S)
-        now = fleet.snapshot()
+        now = Look.at(parts)
+        total, earlier = now.total, before.total
+        lag = total.lag.since(earlier.lag)
         log.info(
             "running",
-            connected=f"{now.connected}/{now.devices}",
-            emitted=now.emitted,
-            per_second=round((now.emitted - before.emitted) / LOG_EVERY_S),
-            acknowledged=now.acknowledged,
-            buffered=now.buffered,
-            dropped=now.dropped,
-            reconnects=now.reconnects,
-            lag_p99_ms=now.lag_p99_ms,
+            connected=f"{total.connected}/{total.devices}",
+            emitted=total.emitted,
+            per_second=round((total.emitted - earlier.emitted) / (now.moment_s - before.moment_s)),
+            acknowledged=total.acknowledged,
+            in_flight=total.inflight,
+            buffered=total.buffered,
+            dropped=total.dropped,
+            reconnects=total.reconnects,
+            lag_p50_ms=lag.percentile_ms(50),
+            lag_p99_ms=lag.percentile_ms(99),
+            puback_p99_ms=total.puback.since(earlier.puback).percentile_ms(99),
         )
         before = now
 
 
-def _table(title: str, now: Snapshot, per_second: float, began: float) -> Table:
-    table = Table(title=f"{title} · {time.monotonic() - began:.0f} s", title_justify="left")
-    cells = {
+def table(title: str, before: Look, now: Look) -> Table:
+    """A row for the fleet, and one a process where there are several; rates and lags are those since `before`."""
+    rows = [("all", now.total, before.total)]
+    if len(now.parts) > 1:
+        earlier = [snapshot for _, snapshot in before.parts] + [Snapshot()] * len(now.parts)
+        rows += [(f"{number} {state}", snapshot, earlier[number]) for number, (state, snapshot) in enumerate(now.parts)]
+    shown = Table(title=title, title_justify="left")
+    if len(rows) > 1:
+        shown.add_column("worker")
+    seconds = max(now.moment_s - before.moment_s, 0.001)
+    for name in _cells(rows[0][1], rows[0][2], seconds):
+        shown.add_column(name, justify="right")
+    for name, snapshot, previous in rows:
+        cells = _cells(snapshot, previous, seconds).values()
+        shown.add_row(*([name] if len(rows) > 1 else []), *cells)
+    return shown
+
+
+def _cells(now: Snapshot, before: Snapshot, seconds: float) -> dict[str, str]:
+    lag = now.lag.since(before.lag)
+    return {
         "connected": f"{now.connected:,}/{now.devices:,}",
+        "sent/s": f"{(now.acknowledged - before.acknowledged) / seconds:,.0f}",
         "emitted": f"{now.emitted:,}",
-        "msg/s": f"{per_second:,.0f}",
         "acknowledged": f"{now.acknowledged:,}",
+        "in flight": f"{now.inflight:,}",
         "buffered": f"{now.buffered:,}",
         "dropped": f"{now.dropped:,}",
         "reconnects": f"{now.reconnects:,}",
-        "lag p99": "–" if now.lag_p99_ms is None else f"{now.lag_p99_ms:.1f} ms",
+        "lag p50": _ms(lag.percentile_ms(50)),
+        "lag p99": _ms(lag.percentile_ms(99)),
+        "PUBACK p99": _ms(now.puback.since(before.puback).percentile_ms(99)),
     }
-    for name in cells:
-        table.add_column(name, justify="right", min_width=9)
-    table.add_row(*cells.values())
-    return table
+
+
+def _ms(milliseconds: float | None) -> str:
+    return "–" if milliseconds is None else f"{milliseconds:.1f} ms"

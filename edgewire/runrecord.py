@@ -5,8 +5,9 @@ may have 100,000 devices; they are validated only when a file is read.
 """
 
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +18,8 @@ from edgewire.config import describe
 from edgewire.errors import ConfigError
 
 FILE_NAME = "run.json"
+# Shards start at their own moment; messages are dated to the millisecond.
+JOINABLE_MS = 50
 
 SeqRange = tuple[int, int]
 """First and last seq of a run of messages, both included."""
@@ -43,6 +46,7 @@ class DeviceRecord:
     """Emitted, then given up by the device: its outbox was full."""
     unsent: list[SeqRange] = field(default_factory=list)
     """Still in the outbox when the run stopped."""
+    reconnects: int = 0
 
     @property
     def emitted(self) -> int:
@@ -74,7 +78,7 @@ class RunRecord:
     scenario: str
     seed: int
     broker: str
-    """Without its password."""
+    """Without its password; several are parted by a comma."""
     started_ms: int
     stopped_ms: int
     sim_started_ms: int
@@ -82,6 +86,20 @@ class RunRecord:
     time_scale: Annotated[float, Field(gt=0)] = 1.0
     limits: dict[str, Any] = field(default_factory=dict)
     """What bounded the run, such as its duration."""
+    lag_ms: dict[str, Any] = field(default_factory=dict)
+    """Handed to the connection - due: count, percentiles, and `buckets` of (upper edge, count)."""
+    puback_ms: dict[str, Any] = field(default_factory=dict)
+    """Acknowledged by the broker - published, of a sample."""
+    connected_after_s: float | None = None
+    """From the first dial until every device had been connected once; None where one never was."""
+    limited_by: str = ""
+    """broker, generator, network or none."""
+    verdict: str = ""
+    """What the limit of the run was, in one sentence with its evidence."""
+    faults: dict[str, int] = field(default_factory=dict)
+    """Faults that show in the messages, by type; the label file beside the record has each."""
+    failures: list[str] = field(default_factory=list)
+    """What ended before its time, such as a worker; its devices are missing here."""
     devices: list[DeviceRecord] = field(default_factory=list)
 
     @property
@@ -107,6 +125,55 @@ class RunRecord:
         except OSError as error:
             raise ConfigError(f"{path}: the run record cannot be written: {error.strerror}") from None
         return path
+
+    @classmethod
+    def join(cls, records: "Sequence[RunRecord]") -> "RunRecord":
+        """The records of the shards of one run as one; what is measured of a process is left out.
+
+        Raises `ConfigError` where they are not of one run.
+        """
+        first = records[0]
+        if len(records) == 1:
+            return first
+        for other in records[1:]:
+            for name in ("scenario", "seed", "time_scale"):
+                if getattr(other, name) != getattr(first, name):
+                    raise ConfigError(
+                        f"the records are not of one run: {name} is {getattr(first, name)!r} and "
+                        f"{getattr(other, name)!r}"
+                    )
+            if abs(other._zero_ms - first._zero_ms) > JOINABLE_MS:
+                raise ConfigError(
+                    "the records are not of one run: their devices' clocks differ; verify them one by one"
+                )
+        joined = replace(
+            first,
+            broker=", ".join(dict.fromkeys(url for record in records for url in record.broker.split(", "))),
+            started_ms=min(record.started_ms for record in records),
+            stopped_ms=max(record.stopped_ms for record in records),
+            sim_started_ms=min(record.sim_started_ms for record in records),
+            lag_ms={},
+            puback_ms={},
+            connected_after_s=None,
+            limited_by="",
+            verdict="",
+            faults=dict(sum((Counter(record.faults) for record in records), Counter())),
+            failures=[failure for record in records for failure in record.failures],
+            devices=sorted(
+                (device for record in records for device in record.devices),
+                key=lambda device: (device.kind, device.device_id, device.boot),
+            ),
+        )
+        try:
+            joined.check()
+        except ValueError as error:
+            raise ConfigError(f"the records are not of different shards: {error}") from None
+        return joined
+
+    @property
+    def _zero_ms(self) -> float:
+        """The wall time at which the devices' time was 0."""
+        return self.started_ms - self.sim_started_ms / self.time_scale
 
     @classmethod
     def load(cls, folder: Path) -> "RunRecord":

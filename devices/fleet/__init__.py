@@ -1,5 +1,9 @@
 """The timeline live: scheduler, connections, ramp, and the record of what was emitted."""
 
-from devices.fleet.fleet import Fleet, Snapshot, probe
+from devices.fleet.fleet import Fleet, start_lead_ms
+from devices.fleet.histogram import Histogram
+from devices.fleet.limit import Limit, find_limit
+from devices.fleet.probe import probe, probe_all
+from devices.fleet.snapshot import Snapshot
 
-__all__ = ["Fleet", "Snapshot", "probe"]
+__all__ = ["Fleet", "Histogram", "Limit", "Snapshot", "find_limit", "probe", "probe_all", "start_lead_ms"]

@@ -6,7 +6,7 @@ from typing import Protocol
 from devices.firmware.device import Firmware
 from devices.firmware.outbox import Reading
 from devices.timeline import Device
-from edgewire.link import Link
+from edgewire.link import BrokerUrl, Link
 from edgewire.messages import Channel
 from edgewire.mqtt import (
     FAILURE,
@@ -38,13 +38,20 @@ class Owner(Protocol):
 class DeviceConnection:
     """The link half of a device. It holds no task of its own: the fleet dials it and paces it."""
 
-    __slots__ = ("_owner", "_uniform", "acknowledged", "device", "event_topic", "firmware", "link", "reconnects",
-                 "session", "telemetry_topic")  # fmt: skip
+    __slots__ = ("_owner", "_uniform", "acknowledged", "broker", "device", "event_topic", "firmware", "link",
+                 "reconnects", "session", "telemetry_topic")  # fmt: skip
 
     def __init__(
-        self, device: Device, firmware: Firmware, session: Session, owner: Owner, uniform: Callable[[], float]
+        self,
+        device: Device,
+        firmware: Firmware,
+        session: Session,
+        owner: Owner,
+        uniform: Callable[[], float],
+        broker: BrokerUrl,
     ) -> None:
         self.device = device
+        self.broker = broker
         self.firmware = firmware
         self.session = session
         self.link: Link | None = None

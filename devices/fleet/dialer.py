@@ -1,4 +1,8 @@
-"""Dials devices when their turn comes: no more per second than the ramp allows, no more at once than is sensible."""
+"""Dials devices when their turn comes.
+
+Devices that connect for the first time keep to the ramp. One that has lost its connection comes back when its own
+firmware says so, as it does in the field, where nobody spreads reconnections but the devices themselves.
+"""
 
 import asyncio
 import heapq
@@ -8,50 +12,62 @@ from contextlib import suppress
 from typing import Any
 
 from devices.fleet.connection import DeviceConnection
+from devices.fleet.ramp import Ramp
 
-# Handshakes under way. More would only queue up in the broker's accept backlog and time out there.
+# Handshakes under way with one broker. More would only queue up in its accept backlog and time out there.
 CONCURRENT_DIALS = 200
+
+_Turn = tuple[float, int, DeviceConnection]
 
 
 class Dialer:
-    """A queue of devices that want a connection, ordered by when they may ask for one."""
+    """Two queues of devices that want a connection, ordered by when they may ask for one."""
 
-    def __init__(self, per_second: float, dial: Callable[[DeviceConnection], Coroutine[Any, Any, None]]) -> None:
-        self._interval_s = 1 / per_second
+    def __init__(
+        self, ramp: Ramp, dial: Callable[[DeviceConnection], Coroutine[Any, Any, None]], *, brokers: int = 1
+    ) -> None:
+        self._ramp = ramp
         self._dial = dial
-        self._waiting: list[tuple[float, int, DeviceConnection]] = []
+        self._first: list[_Turn] = []
+        self._again: list[_Turn] = []
         self._tie = itertools.count()
         self._changed = asyncio.Event()
-        self._slots = asyncio.Semaphore(CONCURRENT_DIALS)
+        self._slots = asyncio.Semaphore(CONCURRENT_DIALS * brokers)
+        self._next_turn = 0.0
 
-    def add(self, connection: DeviceConnection, delay_s: float = 0) -> None:
-        """Dial this device after `delay_s` at the earliest."""
+    def add(self, connection: DeviceConnection, delay_s: float = 0, *, again: bool = False) -> None:
+        """Dial this device after `delay_s` at the earliest; with `again`, not held back by the ramp."""
         due = asyncio.get_running_loop().time() + delay_s
-        heapq.heappush(self._waiting, (due, next(self._tie), connection))
+        heapq.heappush(self._again if again else self._first, (due, next(self._tie), connection))
         self._changed.set()
 
     async def run(self) -> None:
         """Dial until cancelled."""
         loop = asyncio.get_running_loop()
-        next_turn = loop.time()
+        self._next_turn = loop.time()
         async with asyncio.TaskGroup() as dials:
             while True:
-                wait_s = max(next_turn, await self._next_due()) - loop.time()
+                self._changed.clear()
+                queue, moment = self._next()
+                wait_s = moment - loop.time()
                 if wait_s > 0:
-                    self._changed.clear()
+                    # Someone with an earlier turn may come meanwhile.
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(self._changed.wait(), wait_s)
-                    # Someone with an earlier turn may have come meanwhile.
+                        await asyncio.wait_for(self._changed.wait(), None if queue is None else wait_s)
                     continue
+                assert queue is not None
                 await self._slots.acquire()
-                _, _, connection = heapq.heappop(self._waiting)
+                _, _, connection = heapq.heappop(queue)
                 task = dials.create_task(self._dial(connection), name=f"dial {connection.device.device_id}")
                 task.add_done_callback(lambda _: self._slots.release())
-                # Falling behind is not made up for: a burst of dials is what the ramp is there to prevent.
-                next_turn = max(next_turn + self._interval_s, loop.time() - 0.05)
+                if queue is self._first:
+                    # Falling behind is not made up for: a burst of dials is what the ramp is there to prevent.
+                    self._next_turn = max(self._next_turn + 1 / self._ramp.per_second, loop.time() - 0.05)
 
-    async def _next_due(self) -> float:
-        while not self._waiting:
-            self._changed.clear()
-            await self._changed.wait()
-        return self._waiting[0][0]
+    def _next(self) -> tuple[list[_Turn] | None, float]:
+        """The queue whose turn comes first, and when."""
+        first = max(self._next_turn, self._first[0][0]) if self._first else float("inf")
+        again = self._again[0][0] if self._again else float("inf")
+        if first == again == float("inf"):
+            return None, first
+        return (self._first, first) if first < again else (self._again, again)

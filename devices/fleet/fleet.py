@@ -1,6 +1,6 @@
 """The timeline live: every device of a scenario on its own connection, until the run is over, and what came of it.
 
-Order of a run: a probe finds the broker and its version, then the ramp connects the fleet while the timeline already
+Order of a run: a probe finds the brokers and their version, then the ramp connects the fleet while the timeline already
 runs (a device measures from power-on and keeps what it cannot send yet). Order of a stop: no more readings, outboxes
 drain, outstanding PUBACKs arrive or the grace period ends, each device says goodbye, connections close, the record is
 made.
@@ -8,58 +8,60 @@ made.
 
 import asyncio
 import random
-import ssl
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict
 
 from devices.faults.labels import Label
 from devices.firmware.device import Firmware
 from devices.firmware.outbox import Reading
+from devices.fleet.account import account
+from devices.fleet.ack_probe import AckProbe
 from devices.fleet.connection import DeviceConnection, session_config
 from devices.fleet.dialer import Dialer
+from devices.fleet.histogram import Histogram
+from devices.fleet.limit import find_limit
 from devices.fleet.pacer import Pacer
+from devices.fleet.ramp import Ramp
+from devices.fleet.routes import Routes
+from devices.fleet.snapshot import Snapshot, process_usage
+from devices.fleet.sweep import Sweep
 from devices.scenario import Scenario
 from devices.timeline import Shard, Timeline
 from edgewire import logs
 from edgewire.backoff import Backoff
 from edgewire.clock import Clock, SystemClock
-from edgewire.errors import EdgefleetError
-from edgewire.link import BrokerUrl, dial
+from edgewire.errors import EdgefleetError, ServiceUnavailable
+from edgewire.link import BrokerRefused
 from edgewire.messages import Channel
-from edgewire.mqtt import Session, SessionConfig, Version
-from edgewire.runrecord import DeviceRecord, RunRecord
+from edgewire.mqtt import Session, Version
+from edgewire.runrecord import RunRecord
 
 # How long a stopping fleet waits for its outboxes to drain and for the last PUBACKs.
 GRACE_S = 10.0
 POLL_S = 0.05
-# Every link's keep alive is looked at this often; the shortest keep alive is a second.
-SWEEP_S = 0.5
+# Every link's keep alive is looked at so often, of its length, and at least so often and so seldom (s).
+SWEEP_OF_KEEP_ALIVE = 0.02
+SWEEP_S = (0.25, 1.0)
 LEAD_MS = 200
 LEAD_PER_DEVICE_MS = 0.1
+# MQTT 3.1.1 and 5: the server is unavailable or busy, or has no room for one more.
+TRY_LATER = frozenset({0x03, 0x88, 0x89, 0x97, 0x9F})
 
 log = logs.get("fleet")
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """The fleet at a moment, for live views."""
-
-    devices: int
-    connected: int
-    emitted: int
-    acknowledged: int
-    buffered: int
-    dropped: int
-    reconnects: int
-    lag_p99_ms: float | None
+def start_lead_ms(scenario: Scenario) -> int:
+    """How far ahead of now a run begins: as long as building its devices may take, so it begins without a backlog."""
+    return LEAD_MS + round(sum(group.size for group in scenario.devices) * LEAD_PER_DEVICE_MS)
 
 
 class Fleet:
     """All devices of one process.
 
     `from_ms` is the devices' time at which the run begins (None: now), `power_on_ms` when they were powered on
-    (None: as the run begins); both in ms since 1970 UTC.
+    (None: as the run begins), `started_ms` the wall time at which it begins (None: as soon as the devices are built);
+    all in ms since 1970 UTC. With `messages`, each device emits so many and no more.
     """
 
     def __init__(
@@ -71,6 +73,8 @@ class Fleet:
         shard: Shard | None = None,
         from_ms: int | None = None,
         power_on_ms: int | None = None,
+        started_ms: int | None = None,
+        messages: int | None = None,
         clock: Clock | None = None,
         rng: random.Random | None = None,
     ) -> None:
@@ -78,46 +82,69 @@ class Fleet:
         self._scenario = scenario
         self._name = name
         self._version = version
+        self._shard = shard or Shard()
+        self._messages = messages
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not secrets
-        self._broker = BrokerUrl.parse(scenario.broker)
-        # One for all: each `dial` would otherwise read the system's certificates again.
-        self._tls = ssl.create_default_context() if self._broker.scheme == "mqtts" else None
-        # Power-on lies as far ahead as building the devices may take, so the run does not begin with a backlog.
-        size = sum(group.size for group in scenario.devices)
-        self._started_ms = self._clock.now_ms() + LEAD_MS + round(size * LEAD_PER_DEVICE_MS)
+        self._routes = Routes(scenario.broker_urls, [str(address) for address in scenario.source_addresses])
+        self._started_ms = started_ms or self._clock.now_ms() + start_lead_ms(scenario)
         self._sim_started_ms = self._started_ms if from_ms is None else from_ms
         self.timeline = Timeline(scenario, self._sim_started_ms if power_on_ms is None else power_on_ms, shard)
-        self.pacer = Pacer(self.timeline, self._sim_started_ms, scenario.time_scale, self._emit)
+        self.pacer = Pacer(self.timeline, self._sim_started_ms, scenario.time_scale, self._emit, messages=messages)
         self._acknowledged = 0
         self._emitted = 0
+        self._failed_dials = 0
+        self._refused_dials = 0
         self._stopping = False
-        self._dialer = Dialer(scenario.connects_per_second, self._dial)
+        self._acks = AckProbe()
+        self._connack = Histogram()
+        # The ramp is that of the whole fleet.
+        self._ramp = Ramp(scenario.connects_per_second / self._shard.count)
+        self._dialer = Dialer(self._ramp, self._dial, brokers=len(set(self._routes.brokers)))
+        self._unconnected = len(self.timeline.devices)
+        self._began = self._clock.monotonic()
+        self._cpu_before_s = 0.0
+        self.connected_after_s: float | None = None
+        """From the first dial until every device had been connected once; None until then."""
+        self.final = Snapshot()
+        """The fleet when its outboxes had drained, before the devices said goodbye."""
         self.connections = [self._connection(position) for position in range(len(self.timeline.devices))]
+        shortest, longest = SWEEP_S
+        period_s = min(max(scenario.keep_alive / 1000 * SWEEP_OF_KEEP_ALIVE, shortest), longest)
+        self._sweep = Sweep(self.connections, period_s)
 
     def device_time_ms(self) -> int:
         """The devices' time now."""
         return self._sim_started_ms + round((self._clock.now_ms() - self._started_ms) * self._scenario.time_scale)
 
     def redial(self, connection: DeviceConnection, delay_s: float) -> None:
-        """A device has lost its connection and wants another one after a while."""
+        """A device has lost its connection, or got none, and wants another one after a while."""
+        self._acks.lost(connection)
         if not self._stopping:
-            self._dialer.add(connection, delay_s)
+            self._dialer.add(connection, delay_s, again=connection.reconnects >= 0)
 
     def acknowledged(self, connection: DeviceConnection, count: int) -> None:
         """The broker took responsibility for this many more messages."""
         self._acknowledged += count
+        if connection in self._acks:
+            self._acks.acknowledged(connection, count, self._clock.monotonic())
 
     def snapshot(self) -> Snapshot:
-        """The fleet as it is now."""
+        """The fleet as it is now; what is counted device by device, as it was a moment ago."""
+        cpu_s, rss_bytes = process_usage()
         return Snapshot(
             devices=len(self.connections),
-            connected=sum(connection.is_online for connection in self.connections),
             emitted=self._emitted,
             acknowledged=self._acknowledged,
-            buffered=sum(len(connection.firmware.outbox) for connection in self.connections),
-            dropped=sum(len(connection.firmware.outbox.dropped) for connection in self.connections),
-            reconnects=sum(max(0, connection.reconnects) for connection in self.connections),
-            lag_p99_ms=self.pacer.lag.percentile_ms(99),
+            failed_dials=self._failed_dials,
+            refused_dials=self._refused_dials,
+            slowed_s=self._ramp.slowed_s(self._clock.monotonic()),
+            lag=self.pacer.lag.copy(),
+            puback=self._acks.latency.copy(),
+            connack=self._connack.copy(),
+            cpu_s=cpu_s - self._cpu_before_s,
+            elapsed_s=self._clock.monotonic() - self._began,
+            rss_bytes=rss_bytes,
+            **asdict(self._sweep.gauges),
         )
 
     def labels(self) -> list[Label]:
@@ -127,11 +154,13 @@ class Fleet:
     async def run(self, duration_s: float, stop: asyncio.Event) -> RunRecord:
         """Run until `duration_s` is over or `stop` is set, and account for every message."""
         lead_s = (self._started_ms - self._clock.now_ms()) / 1000
+        self._began = self._clock.monotonic()
+        self._cpu_before_s = process_usage()[0]
         try:
             async with asyncio.TaskGroup() as background:
                 helpers = [
                     background.create_task(self._dialer.run(), name="dialer"),
-                    background.create_task(self._keep_alive(), name="keep alive"),
+                    background.create_task(self._sweep.run(), name="sweep"),
                 ]
                 for connection in self.connections:
                     self._dialer.add(connection)
@@ -140,25 +169,29 @@ class Fleet:
                 self._stopping = True
                 for helper in helpers:
                     helper.cancel()
+            self._sweep.count()
         finally:
             self._stopping = True
+            self.final = self.snapshot()
             await self._retire()
-        return self._record(duration_s)
+        return self._record(duration_s, self.final)
 
     def _connection(self, position: int) -> DeviceConnection:
         device = self.timeline.devices[position]
         scenario = self._scenario
         backoff = Backoff(base_s=scenario.reconnect.base / 1000, cap_s=scenario.reconnect.cap / 1000)
         firmware = Firmware(device.device_id, self.timeline.boot, scenario.outbox, backoff)
+        broker = self._routes.broker(self._shard.number(position))
         config = session_config(
             device,
             firmware,
             keep_alive_s=scenario.keep_alive // 1000,
             session_expiry_s=scenario.session_expiry // 1000,
-            username=self._broker.username,
-            password=self._broker.password,
+            username=broker.username,
+            password=broker.password,
         )
-        return DeviceConnection(device, firmware, Session(config, self._version), self, self._rng.random)
+        session = Session(config, self._version)
+        return DeviceConnection(device, firmware, session, self, self._rng.random, broker)
 
     def _emit(self, position: int, seq: int, channel: Channel, payload: bytes) -> None:
         connection = self.connections[position]
@@ -168,29 +201,30 @@ class Fleet:
             connection.lose(seq)
             return
         connection.emit(Reading(seq, topic, payload, connection.device.qos))
+        if self._acks.is_due() and connection.is_online and connection not in self._acks:
+            self._acks.published(connection, len(connection.unacknowledged()), self._clock.monotonic())
 
     async def _dial(self, connection: DeviceConnection) -> None:
+        began = self._clock.monotonic()
         try:
-            await dial(
-                self._broker,
-                connection.session,
-                connection.on_events,
-                tls=self._tls,
-                on_writable=connection.flush,
-                own_timer=False,
-            )
+            await self._routes.dial(connection.broker, connection.session, connection.on_events, connection.flush)
         except EdgefleetError as error:
             log.debug("dial failed", device=connection.device.device_id, reason=str(error))
+            self._failed_dials += 1
+            refused = isinstance(error, BrokerRefused)
+            self._refused_dials += refused
+            if isinstance(error, ServiceUnavailable) or (isinstance(error, BrokerRefused) and error.code in TRY_LATER):
+                self._ramp.failed(self._clock.monotonic())
             connection.failed()
-
-    async def _keep_alive(self) -> None:
-        while True:
-            await asyncio.sleep(SWEEP_S)
-            for position, connection in enumerate(self.connections):
-                if connection.link is not None:
-                    connection.link.tick()
-                if position % 1000 == 999:
-                    await asyncio.sleep(0)
+            return
+        now = self._clock.monotonic()
+        self._connack.add([1000 * (now - began)])
+        if connection.reconnects <= 0:
+            self._ramp.answered(now - began, now)
+            self._unconnected -= 1
+            if not self._unconnected:
+                self.connected_after_s = now - self._began
+                log.info("all connected", devices=len(self.connections), after_s=round(self.connected_after_s, 2))
 
     async def _drain(self) -> None:
         """Wait until everything is acknowledged, or the grace period is over."""
@@ -204,18 +238,26 @@ class Fleet:
         # The last bytes leave with the event loop's next turns.
         await _within_grace(lambda: all(connection.is_gone for connection in self.connections))
 
-    def _record(self, duration_s: float) -> RunRecord:
+    def _record(self, duration_s: float, final: Snapshot) -> RunRecord:
+        stopped_ms = self._clock.now_ms()
+        limit = find_limit(final)
+        connected_s = self.connected_after_s
         return RunRecord(
             run_id=uuid.uuid4().hex,
             scenario=self._name,
             seed=self._scenario.seed,
-            broker=str(self._broker),
+            broker=str(self._routes),
             started_ms=self._started_ms,
-            stopped_ms=self._clock.now_ms(),
+            stopped_ms=stopped_ms,
             sim_started_ms=self._sim_started_ms,
             time_scale=self._scenario.time_scale,
-            limits={"duration_s": duration_s, "lag_ms": self.pacer.lag.summary()},
-            devices=[_account(connection, self.timeline.boot) for connection in self.connections],
+            limits={"duration_s": duration_s, "messages": self._messages, "lag_ms": final.lag.summary()},
+            lag_ms=final.lag.to_json(),
+            puback_ms=final.puback.to_json(),
+            connected_after_s=None if connected_s is None else round(connected_s, 3),
+            limited_by=limit.culprit,
+            verdict=limit.sentence,
+            devices=[account(connection, self.timeline.boot) for connection in self.connections],
         )
 
 
@@ -224,37 +266,3 @@ async def _within_grace(condition: Callable[[], bool]) -> None:
         if condition():
             return
         await asyncio.sleep(POLL_S)
-
-
-def _account(connection: DeviceConnection, boot: int) -> DeviceRecord:
-    firmware = connection.firmware
-    unsent = firmware.outbox.seqs()
-    for seq in connection.unacknowledged():
-        unsent.add(seq)
-    return DeviceRecord(
-        device_id=firmware.device_id,
-        kind=connection.device.kind,
-        site=connection.device.site,
-        boot=boot,
-        first_seq=firmware.first_seq,
-        last_seq=firmware.last_seq,
-        acknowledged=connection.acknowledged,
-        dropped=firmware.outbox.dropped.as_list(),
-        unsent=unsent.as_list(),
-    )
-
-
-async def probe(broker: BrokerUrl) -> Version:
-    """The MQTT version this broker speaks, asked before thousands of devices do.
-
-    Raises `ServiceUnavailable` or `BrokerRefused` where there is none, or it turns us away.
-    """
-    password = None if broker.password is None else broker.password.encode()
-    config = SessionConfig(
-        client_id=f"edgefleet-probe-{uuid.uuid4().hex[:8]}", username=broker.username, password=password
-    )
-    link = await dial(broker, Session(config), lambda _link, _events: None)
-    version = link.session.version
-    link.close()
-    log.info("broker answers", broker=str(broker), mqtt="5" if version == Version.V5 else "3.1.1")
-    return version

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from edgefleet.cli import bridge, demo, generate, ingest, plot, run, schema, verify, watch
+from edgefleet.cli import bridge, demo, doctor, generate, ingest, plot, run, schema, verify, watch
 from edgewire.errors import EdgefleetError
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo.command)
 app.command("run")(run.command)
+app.command("doctor")(doctor.command)
 app.command("generate")(generate.command)
 app.command("plot")(plot.command)
 app.add_typer(bridge.app, name="bridge")

@@ -3,6 +3,7 @@
 import asyncio
 import math
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -12,67 +13,107 @@ import typer
 from rich.console import Console
 
 from devices.faults.labels import FILE_NAME as LABELS_FILE
-from devices.faults.labels import Label, write_labels
-from devices.fleet import Fleet, probe
+from devices.faults.labels import write_labels
+from devices.fleet import Snapshot
 from devices.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
 from devices.timeline import Shard
 from edgefleet.cli.common import Json, LogLevel, ScenarioFile, run_async, start_logging, until_signal
-from edgefleet.live import watching
+from edgefleet.device_table import save_device_table
+from edgefleet.doctor import Machine, Needs, examine_all, judge, require_healthy
+from edgefleet.fleet_metrics import serving_metrics
+from edgefleet.live import Parts, watching
+from edgefleet.shard import ShardJob, ShardResult, combine, raise_open_files, run_shard
+from edgefleet.workers import Workers
 from edgewire.clock import parse_ms
 from edgewire.config import duration_ms
 from edgewire.errors import ConfigError
-from edgewire.link import BrokerUrl
-from edgewire.runrecord import RunRecord
 
 
 def command(
     scenario: ScenarioFile,
-    broker: Annotated[str | None, typer.Option(help="Broker URL, instead of the scenario's.")] = None,
+    broker: Annotated[list[str] | None, typer.Option(help="Broker URL, instead of the scenario's; repeatable.")] = None,
     duration: Annotated[str | None, typer.Option(help="Stop after this long: 30s, 5m, 1h. Default: at Ctrl-C.")] = None,
+    messages: Annotated[
+        int | None, typer.Option(help="Stop when each device has sent so many messages.", min=1)
+    ] = None,
     time_scale: Annotated[float | None, typer.Option(help="Speed of the devices' time.", min=0.001)] = None,
     from_: Annotated[
         str | None, typer.Option("--from", help="Devices' time at which the run begins (ISO 8601). Default: now.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed, instead of the scenario's.", min=0)] = None,
+    workers: Annotated[int, typer.Option(help="Processes that share the devices.", min=1, max=256)] = 1,
     shard: Annotated[str, typer.Option(envvar="FLEET_SHARD", help="Run only part i of n of the devices: i/n.")] = "0/1",
     record: Annotated[
         Path | None, typer.Option(help="Folder for the run record. Default: runs/ and the time.", file_okay=False)
     ] = None,
+    metrics: Annotated[
+        str | None, typer.Option(help="Serve /metrics for Prometheus on this port, or HOST:PORT.", show_default=False)
+    ] = None,
+    check: Annotated[bool, typer.Option(help="Begin by comparing needs and limits, as `edgefleet doctor`.")] = True,
     as_json: Json = False,
     log_level: LogLevel = "info",
 ) -> None:
     """Run the devices of SCENARIO on its broker until Ctrl-C, and write down what each of them emitted.
 
-    Example: `edgefleet run scenarios/mixed.yaml --duration 1m`
+    Exit code 1 if a worker died. Example: `edgefleet run scenarios/mixed.yaml --duration 1m`
     """
     start_logging(log_level)
-    changes = {"broker": broker, "time_scale": time_scale, "seed": seed}
+    changes = {"broker": tuple(broker) if broker else None, "time_scale": time_scale, "seed": seed}
     loaded = Scenario.load(scenario).model_copy(
         update={key: value for key, value in changes.items() if value is not None}
     )
     part = Shard.parse(shard)
     folder = record or record_folder(part)
-    work = _run(loaded, str(scenario), _seconds(duration), _instant(from_), part, Console(stderr=True))
-    result, labels = run_async(work)
-    path = result.save(folder)
-    if loaded.faults:
-        write_labels(folder / LABELS_FILE, labels)
-    _report(result, path, labels=len(labels), as_json=as_json)
-
-
-async def _run(
-    scenario: Scenario, name: str, duration_s: float, from_ms: int | None, shard: Shard, console: Console
-) -> tuple[RunRecord, list[Label]]:
-    version = await probe(BrokerUrl.parse(scenario.broker))
-    fleet = Fleet(
-        scenario, name=name, version=version, shard=shard, from_ms=from_ms, power_on_ms=power_on_ms(scenario, from_ms)
+    raise_open_files()
+    from_ms = _instant(from_)
+    job = run_async(_prepared(loaded, str(scenario), part, workers if check else None))
+    job = replace(
+        job,
+        duration_s=_seconds(duration),
+        messages=messages,
+        from_ms=from_ms,
+        power_on_ms=power_on_ms(loaded, from_ms),
     )
+    result = run_async(_run(job, workers, metrics, log_level))
+    path = result.record.save(folder)
+    save_device_table(result.record, folder)
+    if loaded.faults:
+        write_labels(folder / LABELS_FILE, result.labels)
+    _report(result, path, as_json=as_json)
+    if result.record.failures:
+        raise typer.Exit(1)
 
-    async def work(stop: asyncio.Event) -> tuple[RunRecord, list[Label]]:
-        async with watching(fleet, console, f"{name} on {scenario.broker}"):
-            record = await fleet.run(duration_s, stop)
-        return record, fleet.labels()
+
+async def _prepared(scenario: Scenario, name: str, shard: Shard, workers: int | None) -> ShardJob:
+    """The job, once the brokers have answered, and `workers` processes can do it; None does not look at that."""
+    sources = [str(address) for address in scenario.source_addresses]
+    brokers = await examine_all(scenario.broker_urls, sources, session_expiry_s=scenario.session_expiry // 1000)
+    if workers:
+        require_healthy(judge(Needs.of(scenario, shard=shard, workers=workers), Machine.read(), brokers))
+    version = min(broker.version for broker in brokers)
+    return ShardJob(scenario=scenario, name=name, version=version, shard=shard)
+
+
+async def _run(job: ShardJob, workers: int, metrics: str | None, log_level: str) -> ShardResult:
+    console = Console(stderr=True)
+    title = f"{job.name} on {', '.join(map(str, job.scenario.broker_urls))}"
+    latest = Snapshot()
+
+    def keep(snapshot: Snapshot) -> None:
+        nonlocal latest
+        latest = snapshot
+
+    async def work(stop: asyncio.Event) -> ShardResult:
+        if workers == 1:
+            parts: Parts = lambda: [("running", latest)]  # noqa: E731 - a function of one line, and its type
+            async with watching(parts, console, title):
+                with serving_metrics(parts, metrics):
+                    return combine([await run_shard(job, stop, keep)])
+        processes = Workers(job, workers, log_level=log_level)
+        async with watching(processes.parts, console, title):
+            with serving_metrics(processes.parts, metrics):
+                return await processes.run(stop)
 
     return await until_signal(work)
 
@@ -106,15 +147,21 @@ def _instant(text: str | None) -> int | None:
         raise ConfigError(f"--from: '{text}' is no ISO 8601 time, such as 2026-03-01T12:00:00Z") from None
 
 
-def _report(record: RunRecord, path: Path, *, labels: int, as_json: bool) -> None:
-    totals = record.totals
+def _report(result: ShardResult, path: Path, *, as_json: bool) -> None:
+    record, totals = result.record, result.record.totals
     if as_json:
-        typer.echo(orjson.dumps({"run": str(path.parent), **totals, **record.limits, "labels": labels}))
+        measured = {"connected_after_s": record.connected_after_s, "reconnects": result.final.reconnects}
+        measured |= {"rss_bytes": result.final.rss_bytes, "cpu_s": round(result.final.cpu_s, 3)}
+        judged = {"limited_by": record.limited_by, "verdict": record.verdict, "failures": record.failures}
+        report = {"run": str(path.parent), "devices": len(record.devices), **totals, **record.limits}
+        report["puback_ms"] = result.final.puback.summary()
+        typer.echo(orjson.dumps(report | measured | judged | {"labels": len(result.labels)}))
         return
     unsent = f", {totals['unsent']:,} unsent or unconfirmed" if totals["unsent"] else ""
     dropped = f", {totals['dropped']:,} dropped by full outboxes or faults" if totals["dropped"] else ""
-    faults = f"; {labels:,} faults in {LABELS_FILE}" if labels else ""
+    faults = f"; {len(result.labels):,} faults in {LABELS_FILE}" if result.labels else ""
     typer.echo(
         f"{len(record.devices):,} devices emitted {totals['emitted']:,} messages, "
         f"{totals['acknowledged']:,} acknowledged{dropped}{unsent}; record in {path.parent}{faults}"
     )
+    typer.echo(record.verdict)

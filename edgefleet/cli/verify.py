@@ -13,7 +13,10 @@ from edgewire.errors import ConfigError
 
 
 def command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of the run record.", show_default=False)],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN…", help="Folder of the run record; those of all shards.", show_default=False),
+    ],
     ingest: Annotated[
         str | None, typer.Option(envvar="EDGEFLEET_VERIFY_INGEST", help="URL of the ingest service.")
     ] = None,
@@ -34,6 +37,8 @@ def command(
 
     Per kind: sent, stored, lost with the first missing ids, duplicates, out of order, late, and the latency.
 
+    Several records are those of the shards of one run.
+
     Example: `edgefleet verify runs/latest --ingest http://127.0.0.1:8000 --kafka 127.0.0.1:9092`
     """
     if ingest is None and kafka is None:
@@ -42,7 +47,7 @@ def command(
     from edgefleet.verify.kafka_source import CONTRACT_TOPICS
     from edgewire.runrecord import RunRecord
 
-    record = RunRecord.load(run)
+    record = RunRecord.join([RunRecord.load(run) for run in runs])
     people = Console(stderr=True)
     with people.status("reading") as status:
         verdict = verify_run(

@@ -1,6 +1,7 @@
 """How to reach a broker: connect, say CONNECT, wait for CONNACK, and fall back to MQTT 3.1.1 where 5 is not spoken."""
 
 import asyncio
+import errno
 import ssl
 from collections.abc import Callable
 from time import monotonic
@@ -16,6 +17,10 @@ OnEvents = Callable[[Link, list[Event]], None]
 OnWritable = Callable[[Link], None]
 
 _SILENCE_S = 2.0  # how long a broker may leave CONNECT unanswered before we ask whether it knows version 5
+
+
+class NoLocalPort(ServiceUnavailable):
+    """The local address has no port left for another connection: the next one needs another local address."""
 
 
 class BrokerRefused(EdgefleetError):
@@ -44,8 +49,8 @@ async def dial(
     for each of the two. Only a session that no server has accepted yet wonders so about a broker that says nothing.
     `tls` replaces the default context of an `mqtts` URL.
 
-    Raises `ServiceUnavailable` if the broker cannot be reached or does not answer, `BrokerRefused` if it says no,
-    `ConfigError` for `tls` without `mqtts`; then `on_events` is not called.
+    Raises `ServiceUnavailable` if the broker cannot be reached or does not answer (`NoLocalPort` if it was not even
+    asked), `BrokerRefused` if it says no, `ConfigError` for `tls` without `mqtts`; then `on_events` is not called.
     """
     attempt = _Attempt(broker, session, on_events, on_writable, _tls_context(broker, tls), local_addr, own_timer)
     try:
@@ -187,6 +192,12 @@ def _tls_context(broker: BrokerUrl, tls: ssl.SSLContext | None) -> ssl.SSLContex
 
 
 def _unreachable(broker: BrokerUrl, error: OSError) -> ServiceUnavailable:
+    # Without a local address `connect` finds no free port, with one `bind` does not; or the address is not ours.
+    if error.errno in (errno.EADDRNOTAVAIL, errno.EADDRINUSE):
+        return NoLocalPort(
+            f"broker {broker} cannot be dialled, as no local port is free: give more source addresses, or widen "
+            f"net.ipv4.ip_local_port_range"
+        )
     return ServiceUnavailable(
         f"broker {broker} cannot be reached: {error.strerror or error}: start it or correct the URL"
     )

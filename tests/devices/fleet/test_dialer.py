@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from devices.fleet.dialer import Dialer
+from devices.fleet.ramp import Ramp
 
 
 def device(name: str) -> Any:
@@ -20,7 +21,7 @@ async def test_devices_are_dialled_in_the_order_of_their_due_time() -> None:
         if len(dialled) == 3:
             finished.set()
 
-    dialer = Dialer(1000, dial)
+    dialer = Dialer(Ramp(1000), dial)
     dialer.add(device("late"), 0.2)
     dialer.add(device("middle"), 0.1)
     task = asyncio.create_task(dialer.run())
@@ -42,7 +43,7 @@ async def test_the_ramp_spaces_dials() -> None:
         if len(times) == 11:
             finished.set()
 
-    dialer = Dialer(50, dial)
+    dialer = Dialer(Ramp(50), dial)
     for number in range(11):
         dialer.add(device(f"d{number}"))
     task = asyncio.create_task(dialer.run())

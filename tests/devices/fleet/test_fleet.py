@@ -8,7 +8,7 @@ import orjson
 import paho.mqtt.client as mqtt
 import pytest
 
-from devices.fleet import Fleet, probe
+from devices.fleet import Fleet, probe, probe_all
 from devices.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
 from devices.timeline import Timeline
@@ -46,7 +46,7 @@ def listening(broker: MosquittoProcess, topic: str) -> Iterator[list[tuple[str, 
 
 
 async def run(scenario: Scenario, duration_s: float, **options: int) -> RunRecord:
-    version = await probe(BrokerUrl.parse(scenario.broker))
+    version = await probe_all(scenario.broker_urls)
     return await Fleet(scenario, name="test", version=version, **options).run(duration_s, asyncio.Event())
 
 

@@ -53,3 +53,15 @@ async def test_a_stop_is_heeded_between_two_readings() -> None:
     stop.set()
     async with asyncio.timeout(5):
         await task
+
+
+async def test_with_messages_each_device_emits_so_many_and_the_run_ends() -> None:
+    line = timeline()
+    emitted: list[tuple[int, int]] = []
+    pacer = Pacer(
+        line, NOON_MS, 1.0, lambda position, seq, _channel, _payload: emitted.append((position, seq)), messages=3
+    )
+    async with asyncio.timeout(10):
+        await pacer.run(asyncio.get_running_loop().time(), math.inf, asyncio.Event())
+    assert sorted(emitted) == [(position, seq) for position in range(20) for seq in range(3)]
+    assert pacer.lag.total == 60

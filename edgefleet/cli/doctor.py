@@ -1,0 +1,42 @@
+"""`edgefleet doctor`: what a scenario needs, and whether this machine and its broker have it."""
+
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+
+from devices.scenario import Scenario
+from devices.timeline import Shard
+from edgefleet.cli.common import Json, ScenarioFile, run_async, start_logging
+
+
+def command(
+    scenario: ScenarioFile,
+    broker: Annotated[list[str] | None, typer.Option(help="Broker URL, instead of the scenario's; repeatable.")] = None,
+    workers: Annotated[int, typer.Option(help="Processes that share the devices.", min=1, max=256)] = 1,
+    shard: Annotated[str, typer.Option(envvar="FLEET_SHARD", help="Only part i of n of the devices: i/n.")] = "0/1",
+    as_json: Json = False,
+) -> None:
+    """Compare what SCENARIO needs with this machine and its broker, and name what to change; exit code 1 if it must.
+
+    Example: `edgefleet doctor scenarios/mixed.yaml --workers 2`
+    """
+    from edgefleet.doctor import Machine, Needs, examine_all, judge, print_checks
+
+    start_logging("warning")
+    loaded = Scenario.load(scenario)
+    if broker:
+        loaded = loaded.model_copy(update={"broker": tuple(broker)})
+    sources = [str(address) for address in loaded.source_addresses]
+    expiry_s = loaded.session_expiry // 1000
+    brokers = run_async(examine_all(loaded.broker_urls, sources, session_expiry_s=expiry_s, ask_sys=True))
+    checks = judge(Needs.of(loaded, shard=Shard.parse(shard), workers=workers), Machine.read(), brokers)
+    if as_json:
+        facts = [{"broker": str(one.url), "sys": one.sys} for one in brokers]
+        ok = all(check.verdict != "failure" for check in checks)
+        typer.echo(orjson.dumps({"ok": ok, "checks": [check.to_json() for check in checks], "brokers": facts}))
+    else:
+        print_checks(checks, Console())
+    if any(check.verdict == "failure" for check in checks):
+        raise typer.Exit(1)

@@ -1,0 +1,37 @@
+"""`devices.parquet` beside a run record: a row a device, for whoever asks questions with SQL or pandas."""
+
+import importlib.util
+from pathlib import Path
+
+from edgewire import logs
+from edgewire.errors import ConfigError
+from edgewire.runrecord import RunRecord, count
+
+FILE_NAME = "devices.parquet"
+
+log = logs.get("record")
+
+
+def save_device_table(record: RunRecord, folder: Path) -> Path | None:
+    """Write it; None, and a word in the log, where pyarrow is not installed. Raises `ConfigError` where it cannot."""
+    if importlib.util.find_spec("pyarrow") is None:
+        log.info("no devices.parquet beside run.json: pip install 'edgefleet[export]' for it", folder=str(folder))
+        return None
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    devices = record.devices
+    columns = {
+        name: [getattr(device, name) for device in devices]
+        for name in ("device_id", "kind", "site", "boot", "first_seq", "last_seq", "emitted", "acknowledged")
+    }
+    columns |= {name: [count(getattr(device, name)) for device in devices] for name in ("dropped", "unsent")}
+    columns["reconnects"] = [device.reconnects for device in devices]
+    texts = {"device_id", "kind", "site"}
+    schema = pa.schema([(name, pa.string() if name in texts else pa.int64()) for name in columns])
+    path = folder / FILE_NAME
+    try:
+        pq.write_table(pa.table(columns, schema=schema), path)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written: {error}") from None
+    return path

@@ -1,0 +1,113 @@
+"""What a scenario asks for: files, ports, memory, processor time and packet sizes. Pure arithmetic."""
+
+from collections import Counter
+from dataclasses import dataclass
+from math import ceil
+
+from devices.fleet.routes import LOOPBACK_ADDRESSES, is_loopback
+from devices.scenario import DeviceGroup, Scenario
+from devices.timeline import Shard, Timeline
+from edgewire.link import BrokerUrl
+from edgewire.messages import Channel
+
+# Beside its connections a process has its event loop, logs, pipes, and dials under way that will fail.
+SPARE_FILES = 300
+# Measured with 15,000 bme280 (benchmarks/scale.py), rounded up.
+PROCESS_BYTES = 90 * 2**20
+DEVICE_BYTES = 8 * 2**10
+# Shoppers of the day, of every shop that is counted.
+KIND_BYTES = {"people": 180 * 2**10}
+# Processor time of one message: on the wire, acknowledgement included, and to compute it; of a process: its rounds
+# over all devices, for each of them and second.
+WIRE_S = 30e-6
+READING_S = {"bme280": 5e-6, "gps": 40e-6, "telematics": 120e-6, "traffic": 70e-6, "people": 60e-6}
+WATCH_S = 2e-6
+# A packet has the topic and some bytes of frame around the payload.
+FRAME_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """Of one shard, run by `workers` processes of one machine; what brokers need is for the whole scenario."""
+
+    devices: int
+    workers: int
+    messages_per_s: float
+    cpu_cores: float
+    memory_bytes: int
+    connections_by_broker: dict[BrokerUrl, int]
+    """From this machine."""
+    all_connections_by_broker: dict[BrokerUrl, int]
+    messages_per_s_by_broker: float
+    sources_by_broker: dict[BrokerUrl, int]
+    """Local addresses to dial from."""
+    largest_packet_bytes: int
+    highest_qos: int
+    keep_alive_s: int
+    session_expiry_s: int
+
+    @property
+    def files_a_worker(self) -> int:
+        """Open files of the fullest process."""
+        return self.files_of(self.workers)
+
+    def files_of(self, workers: int) -> int:
+        """Open files of the fullest process if there were so many."""
+        return ceil(self.devices / workers) + SPARE_FILES
+
+    @classmethod
+    def of(cls, scenario: Scenario, *, shard: Shard | None = None, workers: int = 1) -> "Needs":
+        """What this scenario needs."""
+        shard = shard or Shard()
+        urls = scenario.broker_urls
+        total = sum(group.size for group in scenario.devices)
+        mine = len(range(shard.index, total, shard.count))
+        share = mine / total
+        rates = [(group, group.size * 1000 / group.interval * scenario.time_scale) for group in scenario.devices]
+        rate = sum(per_s for _, per_s in rates)
+        cpu = sum(per_s * (WIRE_S + READING_S.get(group.kind, 100e-6)) for group, per_s in rates) * share
+        return cls(
+            devices=mine,
+            workers=workers,
+            messages_per_s=rate * share,
+            cpu_cores=cpu + mine * WATCH_S,
+            memory_bytes=workers * PROCESS_BYTES + mine * DEVICE_BYTES + round(_sensor_bytes(scenario) * share),
+            connections_by_broker=_spread(urls, range(shard.index, total, shard.count)),
+            all_connections_by_broker=_spread(urls, range(total)),
+            messages_per_s_by_broker=rate / len(set(urls)),
+            sources_by_broker={url: _sources(scenario, url) for url in urls},
+            largest_packet_bytes=_largest_packet(scenario),
+            highest_qos=max(1, *(group.qos for group in scenario.devices)),
+            keep_alive_s=scenario.keep_alive // 1000,
+            session_expiry_s=scenario.session_expiry // 1000,
+        )
+
+
+def _spread(urls: tuple[BrokerUrl, ...], numbers: range) -> dict[BrokerUrl, int]:
+    """How many of the devices with these numbers each broker gets."""
+    return dict(Counter(urls[number % len(urls)] for number in numbers))
+
+
+def _sources(scenario: Scenario, url: BrokerUrl) -> int:
+    return len(scenario.source_addresses) or (LOOPBACK_ADDRESSES if is_loopback(url.host) else 1)
+
+
+def _sensor_bytes(scenario: Scenario) -> int:
+    return sum(group.size * KIND_BYTES.get(group.kind, 0) for group in scenario.devices)
+
+
+def _largest_packet(scenario: Scenario) -> int:
+    """Of the readings that one device of each group takes in a day or so."""
+    groups = [_one_of(group) for group in scenario.devices]
+    start_ms = round(scenario.start.timestamp() * 1000) if scenario.start else 0
+    timeline = Timeline(scenario.model_copy(update={"devices": tuple(groups), "faults": ()}), start_ms)
+    batch = timeline.batch(start_ms, start_ms + 24 * 3_600_000)
+    topics = [len(device.topic(Channel.TELEMETRY)) for device in timeline.devices]
+    sizes = (topics[device] + len(payload) for device, payload in zip(batch.device, batch.payload, strict=True))
+    return max(sizes, default=0) + FRAME_BYTES
+
+
+def _one_of(group: DeviceGroup) -> DeviceGroup:
+    # So seldom that a day is quickly computed.
+    changes = {"interval": max(group.interval, 600_000)}
+    return group.model_copy(update=changes | ({"ids": group.ids[:1]} if group.ids else {"count": 1}))

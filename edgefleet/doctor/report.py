@@ -1,0 +1,42 @@
+"""What the doctor found, for people, and as the reason why a run does not begin."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from edgefleet.doctor.checks import Check
+from edgewire import logs
+from edgewire.errors import EdgefleetError
+
+_MARKS = {"ok": "[green]ok[/green]", "warning": "[yellow]warning[/yellow]", "failure": "[red]not enough[/red]"}
+
+log = logs.get("doctor")
+
+
+class NotEnough(EdgefleetError):
+    """This machine or a broker has less than the scenario needs; names what to change."""
+
+
+def print_checks(checks: Sequence[Check], console: Console) -> None:
+    """A line for each check, then what to change."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("what", "needed", "there is", ""):
+        table.add_column(name, overflow="fold")
+    for check in checks:
+        table.add_row(check.name, check.need, check.have, _MARKS[check.verdict])
+    console.print(table)
+    for check in checks:
+        if check.fix:
+            console.print(f"-> {check.name}: {check.fix}", highlight=False, markup=False, soft_wrap=True)
+
+
+def require_healthy(checks: Sequence[Check]) -> None:
+    """Raise `NotEnough` where something is not enough; warnings are logged."""
+    failures = [check for check in checks if check.verdict == "failure"]
+    if failures:
+        said = "; ".join(f"{one.name}: {one.need} needed, {one.have} there (change: {one.fix})" for one in failures)
+        raise NotEnough(f"this run would not come up: {said}. --no-check starts it all the same")
+    for check in checks:
+        if check.verdict == "warning":
+            log.warning("may not be enough", what=check.name, need=check.need, have=check.have, change=check.fix)

@@ -1,0 +1,91 @@
+"""`/metrics` of a running fleet, in Prometheus' format: the sums over its processes."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+from devices.fleet import Histogram, Snapshot
+from edgefleet.live import Parts
+from edgewire.errors import ConfigError, ServiceUnavailable
+
+_GAUGES = {
+    "devices": "Devices of this run.",
+    "connected": "Devices whose connection the broker has accepted.",
+    "inflight": "Messages published and not yet acknowledged.",
+    "buffered": "Messages in the outboxes of the devices.",
+}
+_COUNTERS = {
+    "emitted": "Readings taken.",
+    "acknowledged": "Messages that the broker has acknowledged.",
+    "dropped": "Messages given up by their device.",
+    "reconnects": "Connections made again after a loss.",
+    "failed_dials": "Dials that led to no connection.",
+}
+_HISTOGRAMS = {
+    "lag": ("schedule_lag_seconds", "From when a message was due until it was handed to its connection."),
+    "puback": ("puback_latency_seconds", "From a publish to its acknowledgement, of a sample."),
+    "connack": ("connack_latency_seconds", "From a dial to its CONNACK."),
+}
+
+
+class FleetCollector(Collector):
+    """Reads the fleet when it is asked."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily | HistogramMetricFamily]:
+        """The metrics of this moment."""
+        parts = self._parts()
+        total = Snapshot.total(snapshot for _, snapshot in parts)
+        for name, text in _GAUGES.items():
+            yield GaugeMetricFamily(f"edgefleet_{name}", text, value=getattr(total, name))
+        for name, text in _COUNTERS.items():
+            yield CounterMetricFamily(f"edgefleet_{name}", text, value=getattr(total, name))
+        for name, (metric, text) in _HISTOGRAMS.items():
+            histogram: Histogram = getattr(total, name)
+            yield HistogramMetricFamily(
+                f"edgefleet_{metric}", text, buckets=_cumulative(histogram), sum_value=histogram.sum_ms / 1000
+            )
+        memory = GaugeMetricFamily("edgefleet_worker_memory_bytes", "Memory of a process.", labels=["worker"])
+        cpu = CounterMetricFamily("edgefleet_worker_cpu_seconds", "Processor time of a process.", labels=["worker"])
+        for number, (_, snapshot) in enumerate(parts):
+            memory.add_metric([str(number)], snapshot.rss_bytes)
+            cpu.add_metric([str(number)], snapshot.cpu_s)
+        yield memory
+        yield cpu
+
+
+def _cumulative(histogram: Histogram) -> list[tuple[str, float]]:
+    """Prometheus' buckets: how many took no longer than each edge (s)."""
+    buckets = [(edge / 1000, float(count)) for edge, count in histogram.cumulative()]
+    return [(f"{edge:g}", count) for edge, count in buckets] + [("+Inf", float(histogram.total))]
+
+
+@contextmanager
+def serving_metrics(parts: Parts, address: str | None) -> Iterator[None]:
+    """Serve them on `PORT` or `HOST:PORT` for as long as the block runs; None serves nothing.
+
+    Raises `ConfigError` for an address that is none, `ServiceUnavailable` where the port is taken.
+    """
+    if address is None:
+        yield
+        return
+    host, _, port = address.rpartition(":")
+    if not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ConfigError(f"--metrics: '{address}' is neither a port nor HOST:PORT")
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(FleetCollector(parts))
+    try:
+        server, thread = start_http_server(int(port), host or "127.0.0.1", registry)
+    except OSError as error:
+        raise ServiceUnavailable(f"--metrics: cannot listen on {address}: {error.strerror or error}") from None
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

@@ -1,0 +1,41 @@
+"""The histogram's percentiles are right to within a bucket."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from devices.fleet.histogram import Histogram
+
+
+@given(lags=st.lists(st.floats(0.2, 900_000), min_size=1, max_size=200), percent=st.sampled_from([50, 95, 99]))
+def test_a_percentile_lies_within_a_bucket_of_the_exact_one(lags: list[float], percent: int) -> None:
+    histogram = Histogram()
+    histogram.add(lags)
+    exact = sorted(lags)[max(0, -(-len(lags) * percent // 100) - 1)]
+    found = histogram.percentile_ms(percent)
+    assert found is not None
+    assert exact * 0.99 <= found <= exact * 1.11 + 0.01
+
+
+def test_nothing_counted_has_no_percentile() -> None:
+    assert Histogram().summary() == {"p50": None, "p95": None, "p99": None}
+
+
+def test_early_and_absurd_lags_are_counted() -> None:
+    histogram = Histogram()
+    histogram.add([-1.0, 10_000_000.0])
+    assert histogram.total == 2
+
+
+@given(first=st.lists(st.floats(0.2, 900_000)), second=st.lists(st.floats(0.2, 900_000)))
+def test_histograms_add_up_and_subtract(first: list[float], second: list[float]) -> None:
+    one, other, both = Histogram(), Histogram(), Histogram()
+    one.add(first)
+    other.add(second)
+    both.add(first + second)
+    before = one.copy()
+    one.merge(other)
+    assert one.buckets() == both.buckets()
+    assert one.since(before).buckets() == other.buckets()
+    assert sum(count for _, count in both.buckets()) == both.total == len(first) + len(second)
+    cumulative = [count for _, count in both.cumulative()]
+    assert cumulative == sorted(cumulative)

@@ -1,0 +1,79 @@
+"""Which broker and which local address: by arithmetic, and the next address when one is used up."""
+
+import asyncio
+import socket
+from collections import Counter
+
+import pytest
+
+from devices.fleet.routes import Routes
+from devices.timeline import Shard
+from edgewire.link import BrokerUrl, NoLocalPort
+from edgewire.mqtt import Session, SessionConfig, Version, encode
+from edgewire.mqtt.packets import Connack
+
+URLS = [BrokerUrl.parse(f"mqtt://10.0.0.{number}") for number in range(1, 4)]
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 5])
+def test_a_device_has_the_same_broker_however_the_fleet_is_split(workers: int) -> None:
+    routes = Routes(URLS)
+    whole = {number: routes.broker(number) for number in range(30)}
+    split = {}
+    for worker in range(workers):
+        shard = Shard().part(worker, workers)
+        for position in range(len(range(shard.index, 30, shard.count))):
+            split[shard.number(position)] = routes.broker(shard.number(position))
+    assert split == whole
+    assert set(Counter(whole.values()).values()) == {10}
+
+
+def test_a_part_of_a_shard_is_a_shard() -> None:
+    everyone = list(range(100))
+    shard = Shard(1, 3)
+    parts = [shard.part(worker, 4) for worker in range(4)]
+    mine = everyone[1::3]
+    for worker, part in enumerate(parts):
+        assert everyone[part.index :: part.count] == mine[worker::4]
+
+
+async def test_an_address_without_ports_gives_way_to_the_next() -> None:
+    """203.0.113.77 is for documentation and not on this machine: `bind` fails as it does without a free port."""
+    peers = []
+
+    async def broker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peers.append(writer.get_extra_info("peername")[0])
+        await reader.read(1000)
+        writer.write(encode(Connack(), Version.V5))
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(broker, "127.0.0.1", 0)
+    url = BrokerUrl("mqtt", "127.0.0.1", server.sockets[0].getsockname()[1])
+    routes = Routes([url], ["203.0.113.77", "127.0.0.3"])
+    for number in range(2):
+        link = await routes.dial(url, Session(SessionConfig(client_id=f"d{number}")), lambda _link, _events: None)
+        link.close()
+    assert peers == ["127.0.0.3", "127.0.0.3"]
+    assert routes.source(url) == "127.0.0.3"
+    with pytest.raises(NoLocalPort, match="no local port is free: give more source addresses"):
+        await Routes([url], ["203.0.113.77", "203.0.113.78"]).dial(
+            url, Session(SessionConfig(client_id="d")), lambda _link, _events: None
+        )
+    server.close()
+    await server.wait_closed()
+
+
+async def test_on_loopback_there_are_addresses_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = BrokerUrl.parse("mqtt://127.0.0.1:1883")
+    asked: list[tuple[str, int] | None] = []
+
+    async def no_port(*_args: object, local_addr: tuple[str, int] | None, **_options: object) -> None:
+        asked.append(local_addr)
+        raise NoLocalPort("none")
+
+    monkeypatch.setattr("devices.fleet.routes.dial", no_port)
+    with pytest.raises(NoLocalPort):
+        await Routes([url]).dial(url, Session(SessionConfig(client_id="d")), lambda _link, _events: None)
+    assert asked == [None] + [(f"127.0.0.{number}", 0) for number in range(2, 18)]
+    assert socket.inet_aton("127.0.0.17")
