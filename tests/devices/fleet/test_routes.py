@@ -39,7 +39,7 @@ def test_a_part_of_a_shard_is_a_shard() -> None:
 
 async def test_an_address_without_ports_gives_way_to_the_next() -> None:
     """203.0.113.77 is for documentation and not on this machine: `bind` fails as it does without a free port."""
-    peers = []
+    peers, ended = [], asyncio.Semaphore(0)
 
     async def broker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peers.append(writer.get_extra_info("peername")[0])
@@ -47,6 +47,8 @@ async def test_an_address_without_ports_gives_way_to_the_next() -> None:
         writer.write(encode(Connack(), Version.V5))
         await reader.read()
         writer.close()
+        await writer.wait_closed()
+        ended.release()
 
     server = await asyncio.start_server(broker, "127.0.0.1", 0)
     url = BrokerUrl("mqtt", "127.0.0.1", server.sockets[0].getsockname()[1])
@@ -54,6 +56,7 @@ async def test_an_address_without_ports_gives_way_to_the_next() -> None:
     for number in range(2):
         link = await routes.dial(url, Session(SessionConfig(client_id=f"d{number}")), lambda _link, _events: None)
         link.close()
+        await ended.acquire()
     assert peers == ["127.0.0.3", "127.0.0.3"]
     assert routes.source(url) == "127.0.0.3"
     with pytest.raises(NoLocalPort, match="no local port is free: give more source addresses"):
