@@ -41,6 +41,7 @@ class Crew:
 
     def begin(self, sinks: Sequence[Sink], spool: Spool, finish_s: float) -> None:
         """Let these sinks work from where the spool says they are."""
+        self.table.on_invalid = lambda route, level: self._metrics.invalid.labels(route, level).inc()
         for sink in sinks:
             runner = Runner(sink, spool, self.table, self._metrics, self._clock, self._rng)
             self._runners[runner.name] = runner

@@ -57,6 +57,9 @@ class Metrics:
         self.queued = gauge("queued", "Messages received and not yet committed")
         self.delivered = counter("delivered", "Messages a sink has taken", "sink")
         self.dropped = counter("dropped", "Messages whose route leaves a sink out", "sink")
+        self.invalid = counter(
+            "invalid", "Messages that the check of their route finds fault with, by what it does then", "route", "level"
+        )
         self.dead_letters = counter("dead_letters", "Messages given up for a sink", "sink")
         self.retries = counter("retries", "Messages to be tried again, by cause", "sink", "cause")
         self.delivery_s = histogram(

@@ -39,11 +39,11 @@ OnInvalid = Callable[[str, str], None]
 class RouteTable:
     """Finds the route of a message. The first row whose filter and match fit decides."""
 
-    def __init__(self, routes: Sequence[RouteConfig] = (), on_invalid: OnInvalid | None = None) -> None:
+    def __init__(self, routes: Sequence[RouteConfig] = ()) -> None:
         """Without `routes` the table is that of the message contract."""
+        self.on_invalid: OnInvalid | None = None
         self._routes = tuple(_route(row) for row in routes or contract_routes())
         self._addresses: dict[str, Address | str | _Everything] = {}
-        self._on_invalid = on_invalid
         self._judged = 0  # the newest message whose fault was counted: each sink that is behind asks again
 
     def targets(self, sink: str) -> list[Target]:
@@ -105,8 +105,8 @@ class RouteTable:
     def _count(self, routed: Routed, level: str) -> None:
         if routed.message.id > self._judged:
             self._judged = routed.message.id
-            if self._on_invalid:
-                self._on_invalid(routed.route.filter, level)
+            if self.on_invalid:
+                self.on_invalid(routed.route.filter, level)
 
     def _learn(self, topic: str) -> "Address | str | _Everything":
         if len(self._addresses) >= _KNOWN_TOPICS:

@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from bridge.sinks.base import Sink, SinkKind
+from bridge.sinks.file import FILE
 from bridge.sinks.http import HTTP
 from bridge.sinks.kafka import KAFKA
 
@@ -18,6 +19,7 @@ SINKS: Mapping[str, SinkKind] = MappingProxyType(
         for kind in (
             HTTP,
             KAFKA,
+            FILE,
         )
     }
 )

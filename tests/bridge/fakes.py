@@ -133,15 +133,24 @@ class IngestStub:
         answer = self.answers.pop(0) if self.answers else None
         if answer is not None:
             return answer
-        fields = [orjson.loads(line) for line in body.split(b"\n")]
+        fields = _messages(request.content_type, body)
         ids = ["{device_id}:{boot}:{seq}".format(**one) for one in fields]
         for one in ids:
             if one in self.poison:
                 return web.json_response({"error": f"{one} is poison"}, status=self.poison[one])
         self.stored += ids
-        if not request.path.endswith("/batch"):
+        if not request.path.endswith("/batch") and len(ids) == 1:
             return web.json_response({"status": "stored"}, status=201)
         return web.json_response({"stored": len(ids), "known": 0, "rejected": 0, "items": []})
+
+
+def _messages(content_type: str, body: bytes) -> list[dict[str, Any]]:
+    """The payloads in a body, whatever its form."""
+    if content_type == "application/x-ndjson":
+        return [orjson.loads(line) for line in body.split(b"\n")]
+    document = orjson.loads(body)
+    found = document if isinstance(document, list) else [document]
+    return [one["data"] for one in found] if "cloudevents" in content_type else found
 
 
 @asynccontextmanager

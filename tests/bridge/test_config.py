@@ -6,6 +6,7 @@ import yaml
 from pydantic import BaseModel
 
 from bridge.config import BridgeConfig
+from bridge.sinks.file import FileConfig
 from edgewire.config import load, parse
 from edgewire.errors import ConfigError
 from edgewire.messages import MEASUREMENT_FILTERS
@@ -94,3 +95,6 @@ def test_the_defaults_in_the_example_are_the_real_ones() -> None:
             if isinstance(inner, type) and issubclass(inner, BaseModel)
         )
         assert model(**example[part]) == model(), part
+    commented = re.search(r"^# file:\n((?:#   .*\n)+)", EXAMPLE.read_text(), re.MULTILINE)
+    assert commented
+    assert FileConfig(**yaml.safe_load(re.sub(r"^#   ", "", commented[1], flags=re.MULTILINE))) == FileConfig()

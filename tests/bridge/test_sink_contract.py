@@ -1,16 +1,20 @@
 """What every sink must do, run over each of them."""
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from aiohttp import web
 from confluent_kafka import Consumer, TopicPartition
 
 from bridge.routing import Routed
 from bridge.sinks.base import Failures, NotConnected, Retry, Sink
+from bridge.sinks.file import FileConfig, FileSink
 from bridge.sinks.http import HttpConfig, HttpSink
 from bridge.sinks.kafka import KafkaConfig, KafkaSink
 from tests.bridge.fakes import FAST, TABLE, MemorySink, in_order, ingest_stub, routed
@@ -25,7 +29,15 @@ class Destination:
     fail_next: Callable[[], None]
 
 
-CAN_BE_MADE_TO_REFUSE = ["memory", "http-batch", "http-single"]
+CAN_BE_MADE_TO_REFUSE = ["memory", "http-batch", "http-single", "http-json", "http-cloudevents", "file"]
+
+
+HTTP_FORMS: dict[str, dict[str, Any]] = {
+    "http-batch": {},
+    "http-single": {"mode": "single"},
+    "http-json": {"format": "json", "compression": "gzip"},
+    "http-cloudevents": {"format": "cloudevents"},
+}
 
 
 def refuse_once(memory: MemorySink) -> None:
@@ -37,7 +49,9 @@ def refuse_once(memory: MemorySink) -> None:
 
 
 @pytest.fixture(params=[*CAN_BE_MADE_TO_REFUSE, "kafka"])
-async def destination(request: pytest.FixtureRequest, cluster: str) -> AsyncIterator[Destination]:
+async def destination(
+    request: pytest.FixtureRequest, cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Destination]:
     if request.param == "memory":
         memory = MemorySink()
         yield Destination(memory, lambda: memory.got, lambda: refuse_once(memory))
@@ -46,9 +60,13 @@ async def destination(request: pytest.FixtureRequest, cluster: str) -> AsyncIter
         start = await asyncio.to_thread(ends, cluster)
         yield Destination(sink, lambda: consumed(cluster, start), pytest.fail)
         await sink.close()
+    elif request.param == "file":
+        file = FileSink(FileConfig(folder=tmp_path, retry=FAST), TABLE.targets("file"), "bridge-1")
+        yield Destination(file, lambda: lines(tmp_path), lambda: fail_one_sync(monkeypatch))
+        await file.close()
     else:
         async with ingest_stub() as stub:
-            settings = HttpConfig(url=stub.url, mode=request.param.removeprefix("http-"), retry=FAST)
+            settings = HttpConfig(url=stub.url, retry=FAST, **HTTP_FORMS[request.param])
             http = HttpSink(settings, TABLE.targets("http"), "bridge-1")
             yield Destination(
                 http,
@@ -56,6 +74,19 @@ async def destination(request: pytest.FixtureRequest, cluster: str) -> AsyncIter
                 lambda: stub.answers.append(web.Response(status=503, text="busy")),
             )
             await http.close()
+
+
+def lines(folder: Path) -> list[str]:
+    text = "".join(path.read_text() for path in folder.glob("*.jsonl"))
+    return ["{device_id}:{boot}:{seq}".format(**orjson.loads(line)) for line in text.splitlines()]
+
+
+def fail_one_sync(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: int) -> None:
+        monkeypatch.undo()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("bridge.sinks.jsonl.os.fdatasync", fail)
 
 
 def ends(cluster: str) -> dict[int, int]:
@@ -162,3 +193,14 @@ async def test_after_a_retry_nothing_of_the_device_was_delivered(destination: De
 
 async def test_probing_says_what_answered(destination: Destination) -> None:
     assert await destination.sink.probe()
+    await destination.sink.close()
+
+
+async def test_a_preview_says_where_a_message_would_go_without_sending_it(destination: Destination) -> None:
+    one = routed(1, "dev-1")
+    preview = destination.sink.preview(one)
+    assert preview["lane"] == destination.sink.lane(one)
+    assert preview["destination"]
+    assert orjson.loads(orjson.dumps(preview)) == preview
+    await destination.sink.connect()
+    assert await arrived(destination) == []

@@ -1,0 +1,250 @@
+"""The file sink: messages as lines of files that are rotated. A line is on disk before it counts as delivered."""
+
+import asyncio
+import errno
+import fcntl
+import os
+import shutil
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from bridge import cloudevents
+from bridge.bodies import Body, one_line
+from bridge.routed import Routed
+from bridge.sinks.base import Failures, NotConnected, Rejected, Retry, SinkKind
+from bridge.sinks.jsonl import JsonlFile, Rotation
+from bridge.sinks.settings import Count, SinkConfig, Target
+from bridge.templates import Template, Unrenderable
+from edgewire import logs
+from edgewire.config import DurationMs, SizeBytes
+from edgewire.errors import ConfigError, ServiceUnavailable
+from edgewire.messages import KindContract, MessageType
+
+_OPEN_FILES = 128
+_LONGEST_NAME = 200
+_SETTINGS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
+
+log = logs.get("file")
+
+
+def _path(template: Template) -> Template:
+    path = PurePosixPath(template.text)
+    if path.is_absolute() or ".." in path.parts or not path.name or "\0" in template.text:
+        raise ValueError(f"'{template.text}' is no path of a file below the folder")
+    return template
+
+
+class FileTarget(Target):
+    """Where a route leads in files. A path alone is written as text."""
+
+    path: Annotated[Template, AfterValidator(_path)] = Template("{kind}.jsonl")
+    """Template; below `file.folder`."""
+    body: Body | None = None
+    """Template of a line: a text, or JSON; without it the line is the payload."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _path_alone(cls, value: Any) -> Any:
+        return {"path": value} if isinstance(value, str) else value
+
+    @classmethod
+    def of_contract(cls, kind: KindContract, message: MessageType) -> Self:
+        return cls()
+
+
+class FileConfig(SinkConfig):
+    """The file sink."""
+
+    folder: Path = Path("messages")
+    """Of all its files, and of one bridge alone."""
+    format: Literal["payload", "cloudevents"] = "payload"
+    """Of a line: the payload, or a CloudEvent with the payload in it."""
+    batch_messages: Count = 2000
+    linger: Annotated[DurationMs, Field(ge=0, le=10_000)] = 50
+    """How long the first message of a batch waits for others; there is one fsync a batch."""
+    max_bytes: Annotated[SizeBytes, Field(ge=1024)] = 100 << 20
+    """A file is rotated before it grows larger,"""
+    max_age: Annotated[DurationMs, Field(ge=1000)] | None = None
+    """or when its first line is this old."""
+    compression: Literal["none", "gzip"] = "none"
+    """Of rotated files."""
+    keep: Count | None = None
+    """Rotated files of each path that are kept, the newest; the others are deleted. Absent: all are kept."""
+
+
+class FileSink:
+    """Appends. Lanes: one a path; where a path depends on the device, one for all of a site, kind and channel."""
+
+    name = "file"
+    trouble: str | None = None  # every fault comes out of `write`
+
+    def __init__(
+        self, config: FileConfig, targets: Sequence[FileTarget], _bridge: str, now: Callable[[], float] = time.time
+    ) -> None:
+        """`now` is seconds since 1970. Raises `ConfigError` for a target that does not fit the settings."""
+        if config.format == "cloudevents" and any(target.body and target.body.is_text for target in targets):
+            raise ConfigError("a route's file.body is a text, which format cloudevents has no place for")
+        self.config = config
+        self.batch_messages = config.batch_messages
+        self.linger_s = config.linger / 1000
+        self._now = now
+        age_s = None if config.max_age is None else config.max_age / 1000
+        self._rotation = Rotation(config.max_bytes, age_s, config.compression == "gzip", config.keep)
+        self._files: OrderedDict[str, JsonlFile] = OrderedDict()
+        self._lock = -1
+        self._writer: ThreadPoolExecutor | None = None
+        self._tidier: ThreadPoolExecutor | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def lane(self, routed: Routed) -> str | None:
+        target: Any = routed.route.targets.get("file")
+        return None if target is None else str(target.path.of_lane(routed.address))
+
+    async def connect(self) -> None:
+        await asyncio.to_thread(self._take_folder)
+        # One thread writes, so that files need no locks; another compresses, so that nothing waits for it.
+        self._writer, self._tidier = ThreadPoolExecutor(1, "file-sink"), ThreadPoolExecutor(1, "file-sink-tidy")
+        self._watch_age()
+
+    async def write(self, lane: str, batch: Sequence[Routed]) -> Failures:
+        writer = self._writer
+        if writer is None:
+            raise NotConnected(f"the files in {self.config.folder} are closed")
+        failures: dict[int, Retry | Rejected] = {}
+        lines: dict[str, list[bytes]] = {}
+        positions: dict[str, list[int]] = {}
+        for position, routed in enumerate(batch):
+            try:
+                path, line = self._line(routed)
+            except Unrenderable as error:
+                failures[position] = Rejected(str(error))
+                continue
+            lines.setdefault(path, []).append(line)
+            positions.setdefault(path, []).append(position)
+        loop = asyncio.get_running_loop()
+        for path, part in lines.items():
+            try:
+                await loop.run_in_executor(writer, self._append, path, b"\n".join([*part, b""]))
+            except OSError as error:
+                retry = _retry(self.config.folder / path, error)
+                # The following ones are not written: they would overtake.
+                paths = list(lines)
+                for late in paths[paths.index(path) :]:
+                    failures.update(dict.fromkeys(positions[late], retry))
+                break
+        return failures
+
+    async def close(self) -> None:
+        writer, tidier, self._writer, self._tidier = self._writer, self._tidier, None, None
+        if self._timer:
+            self._timer.cancel()
+        for pool in (writer, tidier):
+            if pool:
+                await asyncio.to_thread(pool.shutdown)
+        while self._files:
+            self._files.popitem()[1].close()
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    async def probe(self) -> str:
+        folder = self.config.folder.absolute()
+        there = folder
+        while not there.exists():
+            there = there.parent
+        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+            raise ConfigError(f"{there} is no folder that can be written to: set file.folder")
+        free = shutil.disk_usage(there).free
+        return f"{folder} {'is there' if there == folder else 'will be made'}, {free / 2**30:,.1f} GiB are free"
+
+    def preview(self, routed: Routed) -> dict[str, Any]:
+        path, line = self._line(routed)
+        return {
+            "lane": self.lane(routed),
+            "destination": str(self.config.folder / path),
+            "body": line.decode(errors="backslashreplace"),
+        }
+
+    def _line(self, routed: Routed) -> tuple[str, bytes]:
+        target: Any = routed.route.targets["file"]
+        path = target.path.render(routed, _part)
+        if target.path.fields and max(map(len, path.encode().split(b"/"))) > _LONGEST_NAME:
+            raise Unrenderable(f"template '{target.path}' makes a name of more than {_LONGEST_NAME} bytes")
+        data = target.body.render(routed) if target.body else routed.message.payload
+        return path, one_line(cloudevents.structured(routed, data) if self.config.format == "cloudevents" else data)
+
+    def _take_folder(self) -> None:
+        """Raises `ConfigError` for a folder that another bridge has, `ServiceUnavailable` for one that fails."""
+        folder = self.config.folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._lock)
+            self._lock = -1
+            raise ConfigError(f"{folder} is used by another bridge: set file.folder to one of its own") from None
+        except OSError as error:
+            raise ServiceUnavailable(f"{folder} cannot be written to: {error.strerror}; look at file.folder") from None
+
+    def _append(self, path: str, lines: bytes) -> None:
+        """In the writer's thread."""
+        file = self._files.get(path)
+        if file is None:
+            file = self._files[path] = JsonlFile(self.config.folder / path, self._rotation, self._now)
+            self._tidy(file)
+            if len(self._files) > _OPEN_FILES:
+                self._files.popitem(last=False)[1].close()
+        self._files.move_to_end(path)
+        if file.append(lines):
+            self._tidy(file)
+
+    def _watch_age(self) -> None:
+        """A file that gets no more lines is rotated too."""
+        if self._writer and self._rotation.max_age_s is not None:
+            self._writer.submit(self._rotate_aged)
+            self._timer = asyncio.get_running_loop().call_later(min(self._rotation.max_age_s / 4, 60), self._watch_age)
+
+    def _rotate_aged(self) -> None:
+        """In the writer's thread."""
+        for file in list(self._files.values()):
+            if file.aged():
+                try:
+                    file.rotate()
+                except OSError as error:
+                    log.warning("a file cannot be rotated", path=str(file.path), fault=error.strerror)
+                else:
+                    self._tidy(file)
+
+    def _tidy(self, file: JsonlFile) -> None:
+        def tidy() -> None:
+            try:
+                file.tidy()
+            except OSError as error:
+                log.warning("a rotated file cannot be compressed or deleted", path=str(file.path), fault=error.strerror)
+
+        tidier = self._tidier
+        if tidier and (self._rotation.compress or self._rotation.keep):
+            tidier.submit(tidy)
+
+
+def _part(value: str) -> str:
+    """A value as part of a path: one name, and none that is hidden or leads elsewhere."""
+    if not value or value.startswith(".") or "/" in value or not value.isprintable():
+        raise Unrenderable(f"'{value[:80]}' cannot be part of the name of a file")
+    return value
+
+
+def _retry(path: Path, error: OSError) -> Retry:
+    cause = "disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "io"
+    reason = f"{path} cannot be written: {error.strerror or error}"
+    return Retry(cause=cause, reason=reason, configuration=error.errno in _SETTINGS)
+
+
+FILE = SinkKind("file", FileConfig, FileTarget, FileSink)

@@ -1,0 +1,230 @@
+import asyncio
+import errno
+import gzip
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import orjson
+import pytest
+
+from bridge.config import RouteConfig
+from bridge.routing import RouteTable
+from bridge.sinks.base import Rejected, Retry
+from bridge.sinks.file import FileConfig, FileSink, FileTarget
+from bridge.sinks.jsonl import JsonlFile, Rotation
+from edgewire.errors import ConfigError
+from tests.bridge.fakes import TABLE, eventually, routed
+
+
+@asynccontextmanager
+async def connected(
+    folder: Path, table: RouteTable = TABLE, now: Callable[[], float] = lambda: 0.0, **settings: object
+) -> AsyncIterator[FileSink]:
+    sink = FileSink(FileConfig(folder=folder, **settings), table.targets("file"), "b", now)  # type: ignore[arg-type]
+    await sink.connect()
+    try:
+        yield sink
+    finally:
+        await sink.close()
+
+
+async def write(sink: FileSink, *numbers: int, table: RouteTable = TABLE, **fields: object) -> dict[int, object]:
+    batch = [routed(number, table=table, **fields) for number in numbers]
+    return dict(await sink.write(str(sink.lane(batch[0])), batch))
+
+
+def seqs(path: Path) -> list[int]:
+    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    assert data.endswith(b"\n")
+    return [orjson.loads(line)["seq"] for line in data.splitlines()]
+
+
+async def test_a_line_is_the_payload_and_a_path_is_made_of_the_message(tmp_path: Path) -> None:
+    table = RouteTable([RouteConfig(topic="#", file="{site}/{kind}.jsonl")])
+    async with connected(tmp_path, table) as sink:
+        assert sink.lane(routed(1, table=table)) == "site/bme280.jsonl"
+        assert not await write(sink, 1, 2, table=table)
+    assert (tmp_path / "site/bme280.jsonl").read_bytes() == b"".join(
+        routed(number).message.payload + b"\n" for number in (1, 2)
+    )
+
+
+async def test_a_line_can_be_a_cloud_event_or_a_text(tmp_path: Path) -> None:
+    async with connected(tmp_path, format="cloudevents") as sink:
+        assert not await write(sink, 1)
+    event = orjson.loads((tmp_path / "bme280.jsonl").read_bytes())
+    assert (event["id"], event["specversion"], event["data"]["seq"]) == ("a:1:1", "1.0", 1)
+    text = RouteTable([RouteConfig(topic="#", file=FileTarget(path="x.csv", body="{device_id},{payload.seq}"))])
+    async with connected(tmp_path, text) as sink:
+        assert not await write(sink, 1, 2, table=text)
+    assert (tmp_path / "x.csv").read_text() == "a,1\na,2\n"
+    with pytest.raises(ConfigError, match=r"file.body is a text"):
+        FileSink(FileConfig(format="cloudevents"), text.targets("file"), "b")  # type: ignore[arg-type]
+
+
+async def test_a_file_is_rotated_before_it_grows_too_large_and_only_the_newest_are_kept(tmp_path: Path) -> None:
+    clock = iter(range(100))
+    async with connected(tmp_path, now=lambda: next(clock), max_bytes=1024, compression="gzip", keep=2) as sink:
+        for number in range(1, 60):
+            assert not await write(sink, number)
+        await eventually(lambda: len(list(tmp_path.glob("bme280-*.gz"))) == 2)
+    kept = [tmp_path / name for name in left(tmp_path)]
+    assert [path.name for path in kept][-1] == "bme280.jsonl"
+    assert all(path.stat().st_size <= 1024 for path in kept)
+    found = [seq for path in kept for seq in seqs(path)]
+    assert found == list(range(found[0], 60))
+
+
+async def test_a_file_is_rotated_by_age_even_if_nothing_more_comes(tmp_path: Path) -> None:
+    times = [0.0]
+    async with connected(tmp_path, now=lambda: times[0], max_age="1s") as sink:
+        assert not await write(sink, 1)
+        times[0] = 2.0
+        await eventually(lambda: not (tmp_path / "bme280.jsonl").exists())
+        assert left(tmp_path) == ["bme280-19700101T000002.000000Z.jsonl"]
+        assert not await write(sink, 2)
+    assert seqs(tmp_path / "bme280.jsonl") == [2]
+
+
+@pytest.mark.parametrize("torn", [b'{"seq":2', b"x" * 200_000, b""])
+def test_a_torn_line_is_cut_off_when_the_file_is_opened_again(tmp_path: Path, torn: bytes) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_bytes(b'{"seq":1}\n' + torn)
+    file = JsonlFile(path, Rotation(10_000), lambda: 0.0)
+    file.append(b'{"seq":3}\n')
+    file.close()
+    assert seqs(path) == [1, 3]
+    path.write_bytes(torn)
+    JsonlFile(path, Rotation(10_000), lambda: 0.0).close()
+    assert path.read_bytes() == b""
+
+
+def test_what_a_crash_left_uncompressed_is_compressed_later(tmp_path: Path) -> None:
+    left = tmp_path / "x-20260301T120000.000000Z.jsonl"
+    left.write_bytes(b'{"seq":1}\n')
+    (tmp_path / "x-20260301T120000.000000Z.jsonl.gz").write_bytes(b"half")
+    file = JsonlFile(tmp_path / "x.jsonl", Rotation(10_000, compress=True), lambda: 0.0)
+    file.tidy()
+    file.close()
+    assert not left.exists()
+    assert seqs(Path(f"{left}.gz")) == [1]
+
+
+async def test_after_a_full_disk_nothing_is_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.write
+    room = [3]
+
+    def little_room(file: int, data: bytes) -> int:
+        if room[0] <= 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        room[0] -= 1
+        return real(file, bytes(data[:10]))
+
+    async with connected(tmp_path) as sink:
+        assert not await write(sink, 1)
+        with monkeypatch.context() as patched:
+            patched.setattr("bridge.sinks.jsonl.os.write", little_room)
+            failures = await write(sink, 2, 3)
+        assert sorted(failures) == [0, 1]
+        why = failures[0]
+        assert isinstance(why, Retry)
+        assert (why.cause, why.configuration) == ("disk_full", False)
+        assert "No space left" in why.reason
+        assert seqs(tmp_path / "bme280.jsonl") == [1]
+        assert not await write(sink, 2, 3)
+    assert seqs(tmp_path / "bme280.jsonl") == [1, 2, 3]
+
+
+@pytest.mark.parametrize("value", ["../up", ".hidden", "a/b", "", "x" * 300, "a\nb"])
+async def test_a_value_that_leads_elsewhere_costs_its_message_alone(tmp_path: Path, value: str) -> None:
+    table = RouteTable([RouteConfig(topic="#", file="{payload.vehicle_id}.jsonl")])
+    async with connected(tmp_path / "in", table) as sink:
+        batch = [routed(1, table=table, vehicle_id="v1"), routed(2, table=table, vehicle_id=value)]
+        failures = await sink.write(str(sink.lane(batch[0])), batch)
+        assert [type(why) for why in failures.values()] == [Rejected]
+        assert list(failures) == [1]
+    assert os.listdir(tmp_path) == ["in"]
+    assert sorted(os.listdir(tmp_path / "in")) == [".lock", "v1.jsonl"]
+
+
+async def test_a_folder_belongs_to_one_bridge(tmp_path: Path) -> None:
+    async with connected(tmp_path):
+        second = FileSink(FileConfig(folder=tmp_path), [], "b2")
+        with pytest.raises(ConfigError, match="used by another bridge"):
+            await second.connect()
+
+
+async def test_a_path_that_cannot_be_a_file_is_for_a_person(tmp_path: Path) -> None:
+    (tmp_path / "bme280.jsonl").mkdir()
+    async with connected(tmp_path) as sink:
+        why = (await write(sink, 1))[0]
+        assert isinstance(why, Retry)
+        assert why.configuration
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"set file.folder"):
+        await FileSink(FileConfig(folder=tmp_path / "file"), [], "b").probe()
+
+
+async def test_many_paths_do_not_keep_many_files_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bridge.sinks.file._OPEN_FILES", 2)
+    table = RouteTable([RouteConfig(topic="#", file="{device_id}.jsonl")])
+    async with connected(tmp_path, table) as sink:
+        for repeat in range(3):
+            batch = [routed(repeat * 5 + number, f"d{number}", table) for number in range(5)]
+            assert {sink.lane(one) for one in batch} == {"{device_id}.jsonl"}
+            assert not await sink.write("lane", batch)
+            assert len(sink._files) == 2
+    assert [seqs(tmp_path / f"d{number}.jsonl") for number in range(5)] == [
+        [number, number + 5, number + 10] for number in range(5)
+    ]
+
+
+SCRIPT = """
+import asyncio, sys
+from pathlib import Path
+from bridge.routing import RouteTable
+from bridge.sinks.file import FileConfig, FileSink
+from bridge.spool import Spooled
+TABLE = RouteTable()
+PAYLOAD = '{"device_id":"a","timestamp":"2026-03-01T12:00:00.000Z","boot":1,"seq":%d}'
+def routed(number):
+    return TABLE.resolve(Spooled(number, 0, "edge/s/bme280/a/telemetry", (PAYLOAD % number).encode(), 1, False, False))
+async def main():
+    config = FileConfig(folder=Path(sys.argv[1]), max_bytes=4096, compression="gzip")
+    sink = FileSink(config, TABLE.targets("file"), "b")
+    await sink.connect()
+    number = int(sys.argv[2])
+    while True:
+        assert not await sink.write("lane", [routed(number + one) for one in range(7)])
+        number += 7
+        print(number, flush=True)
+asyncio.run(main())
+"""
+
+
+def left(folder: Path) -> list[str]:
+    """Files with lines, the oldest first; one that a kill left both compressed and not is there once."""
+    return sorted(path.name for path in folder.glob("bme280*") if not Path(f"{path}.gz").exists())
+
+
+async def test_sigkill_leaves_whole_lines_and_everything_that_was_reported(tmp_path: Path) -> None:
+    reported = 1
+    for _ in range(4):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", SCRIPT, str(tmp_path), str(reported), stdout=asyncio.subprocess.PIPE
+        )
+        assert process.stdout
+        for _ in range(20):
+            reported = int(await process.stdout.readline())
+        os.kill(process.pid, signal.SIGKILL)
+        for line in (await process.stdout.read()).splitlines():
+            reported = int(line)
+        await process.wait()
+    async with connected(tmp_path) as sink:
+        assert not await write(sink, reported)
+    found = {seq for name in left(tmp_path) for seq in seqs(tmp_path / name)}
+    assert found >= set(range(1, reported + 1))
