@@ -16,7 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from bridge.config import AdminConfig
 from bridge.metrics import Metrics
-from bridge.spool import Spool, read_books, read_lag
+from bridge.spool import Spool, lag_s, read_lag, read_ledger
 from edgewire.clock import Clock
 from edgewire.errors import ServiceUnavailable
 
@@ -84,18 +84,20 @@ class Admin:
         return _json({"ready": not readiness.reasons, **readiness._asdict()}, 503 if readiness.reasons else 200)
 
     async def _ledger(self, _: web.Request) -> web.Response:
-        books = await asyncio.to_thread(read_books, self._spool.path)
-        return _json({"balanced": all(one.balanced for one in books), "sinks": [{**one._asdict()} for one in books]})
+        ledger = await asyncio.to_thread(read_ledger, self._spool.path)
+        return _json(ledger.document(self._clock.now_ms()))
 
     async def _metrics_page(self, _: web.Request) -> web.Response:
         metrics, spool = self._metrics, self._spool
         self._readiness()  # sets what is only known now
         metrics.spool_bytes.set(spool.used_bytes)
         metrics.queued.set(spool.queued)
+        headroom_s = spool.headroom_s()
+        metrics.headroom_s.set(-1 if headroom_s is None else headroom_s)
         now_ms = self._clock.now_ms()
         for sink, pending, oldest_ms in await asyncio.to_thread(read_lag, spool.path):
             metrics.pending.labels(sink).set(pending)
-            metrics.oldest_s.labels(sink).set(0 if oldest_ms is None else max(0, now_ms - oldest_ms) / 1000)
+            metrics.oldest_s.labels(sink).set(lag_s(oldest_ms, now_ms))
         return web.Response(body=generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

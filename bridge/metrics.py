@@ -54,6 +54,10 @@ class Metrics:
         self.commit_s = histogram("commit_seconds", "Time of one commit to the spool", _COMMIT_S)
         self.spool_bytes = gauge("spool_bytes", "What the spool holds")
         self.spool_limit_bytes = gauge("spool_limit_bytes", "What the spool may hold")
+        self.headroom_s = gauge(
+            "broker_headroom_seconds",
+            "While the spool is full: until the broker's queue is; -1 where it is not or unknown",
+        )
         self.queued = gauge("queued", "Messages received and not yet committed")
         self.delivered = counter("delivered", "Messages a sink has taken", "sink")
         self.dropped = counter("dropped", "Messages whose route leaves a sink out", "sink")
@@ -66,6 +70,15 @@ class Metrics:
             "delivery_seconds", "From receipt to the sink, of the oldest message of each batch", _DELIVERY_S, "sink"
         )
         self.paused = gauge("paused", "Whether only a change of configuration can go on here", "sink", "lane")
+        self.breaker_state = gauge(
+            "breaker_state",
+            "Of a destination: 0 closed, 1 half-open (one probe is under way), 2 open",
+            "sink",
+            "destination",
+        )
+        self.breaker_opened = counter(
+            "breaker_opened", "Times a breaker went from closed to open", "sink", "destination"
+        )
         self.pending = gauge("pending", "Messages in the spool that a sink is not done with", "sink")
         self.oldest_s = gauge("oldest_pending_seconds", "Age of the oldest message a sink is not done with", "sink")
 

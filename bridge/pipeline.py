@@ -80,7 +80,7 @@ class Bridge:
         self._losses = Losses(metrics, clock)
         self._crew = Crew(table, metrics, clock, rng)
         self._sequences = SequenceWatch(config, self._losses, clock)
-        self._spool = Spool(store, config.spool, on_messages=self._distribute, on_commit=self._note)
+        self._spool = Spool(store, config.spool, on_messages=self._distribute, on_commit=self._note, clock=clock)
         self._source = Source(config, self._spool, metrics, self._losses, clock, rng)
         self._watch = BrokerWatch(lambda: self._config, metrics, self._losses, rng)
         self.admin = Admin(config.admin, self._spool, metrics, clock, self.readiness)
@@ -138,7 +138,8 @@ class Bridge:
         if self._draining:
             reasons.append("the bridge is being drained: it takes no new messages")
         if self._spool.full:
-            reasons.append(f"the spool holds {self._spool.used_bytes:,} bytes and is full: nothing is acknowledged")
+            outlook = self._spool.outlook(self._config.mqtt.session_expiry / 1000)
+            reasons.append(f"{self._spool.full}: nothing is acknowledged; {outlook}")
         if self._spool.failure.done():
             reasons.append("the spool has failed: nothing is acknowledged")
         warnings = [*self._source.warnings, *self._losses.warnings, *([self._refused] if self._refused else [])]

@@ -5,7 +5,7 @@ import random
 from collections.abc import Sequence
 
 from bridge import failpoints
-from bridge.routing import Routed
+from bridge.routed import Routed
 from bridge.sinks.base import Failures, NotConnected, Retry, Sink
 from edgewire import logs
 from edgewire.backoff import Backoff

@@ -22,6 +22,8 @@ def _dead(sink: str, message: Spooled, reason: str, attempts: int, now_ms: int) 
         received_ms=message.received_ms,
         topic=message.topic,
         payload=message.payload,
+        qos=message.qos,
+        retain=message.retain,
         reason=reason,
         attempts=attempts,
         dead_ms=now_ms,

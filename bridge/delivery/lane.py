@@ -1,14 +1,16 @@
 """One lane of a sink: what may be written next, so that no message of a device overtakes another. Pure; time is given.
 
 A message that has to be tried again goes back to where it was, and holds back its device alone or the whole lane, as
-the sink says.
+the sink says. A device that fails again and again is tried with one message at a time.
 """
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from bridge.routing import Routed
+from bridge.delivery.backlog import Backlog, Fetch, Window
+from bridge.delivery.breaker import delay_s
+from bridge.routed import Routed
 from bridge.sinks.base import Failures, Rejected, Retry, Scope
 from edgewire.backoff import Backoff
 
@@ -17,7 +19,7 @@ from edgewire.backoff import Backoff
 class _Held:
     """The messages of a device whose first one waits to be tried again."""
 
-    messages: deque[Routed] = field(default_factory=deque)
+    backlog: Backlog
     retries: int = 0
     due: float = 0.0
 
@@ -33,16 +35,20 @@ class Outcome:
     """Messages by cause."""
     trouble: Retry | None = None
     """Why the lane as a whole has to wait."""
+    devices: dict[str, Retry] = field(default_factory=dict)
+    """Devices that have to wait alone, and why."""
 
 
 class Lane:
     """`push` at any time; `take` a batch, write it, `complete` it, and only then `take` the next. Times in seconds."""
 
-    def __init__(self, backoff: Backoff, pause_s: float) -> None:
+    def __init__(self, backoff: Backoff, pause_s: float, window: Window, fetch: Fetch) -> None:
         """`pause_s` is the wait after an answer that only a person can change."""
         self._backoff = backoff
         self._pause_s = pause_s
-        self._ready: deque[Routed] = deque()
+        self._window = window
+        self._fetch = fetch
+        self._ready = Backlog(window, fetch)
         self._held: dict[str, _Held] = {}
         self._attempts: dict[int, int] = {}
         self._retries = 0
@@ -50,15 +56,24 @@ class Lane:
 
     def push(self, routed: Routed) -> None:
         """The next message of this lane."""
-        self._ready.append(routed)
+        self._ready.push(routed)
 
     def hurry(self) -> None:
-        """The destination is known to work again: the lane need not wait for it any longer."""
+        """The lane need not wait for its destination any longer."""
         self._resume = 0.0
+
+    def park(self, keep: int, *, stalled: bool) -> int:
+        """Give up the memory of what has to wait, all of the lane if it is `stalled`; returns how many messages."""
+        freed = self._ready.park(keep) if stalled else 0
+        return freed + sum(held.backlog.park(1) for held in self._held.values() if stalled or held.retries)
+
+    def waiting_devices(self, retries: int) -> int:
+        """How many devices were tried again in vain this often."""
+        return sum(held.retries >= retries for held in self._held.values())
 
     def wait_s(self, now: float) -> float | None:
         """How long until `take` may have something; None for not before the next `push`."""
-        if self._ready:
+        if len(self._ready):
             earliest = 0.0
         elif self._held:
             earliest = min(held.due for held in self._held.values())
@@ -73,12 +88,13 @@ class Lane:
             return batch
         if self._held:
             self._take_held(batch, limit, now)
-        ready = self._ready
+        self._ready.load(limit - len(batch))
+        ready = self._ready.messages
         while ready and len(batch) < limit:
             routed = ready.popleft()
             held = self._held.get(routed.device_id) if self._held else None
-            if held is not None and (held.messages or held.due > now):
-                held.messages.append(routed)
+            if held is not None and (len(held.backlog) or held.due > now):
+                held.backlog.push(routed)
             else:
                 batch.append(routed)
         return batch
@@ -111,9 +127,11 @@ class Lane:
 
     def _take_held(self, batch: list[Routed], limit: int, now: float) -> None:
         for held in self._held.values():
-            if held.due <= now:
-                while held.messages and len(batch) < limit:
-                    batch.append(held.messages.popleft())
+            if held.due <= now and len(batch) < limit:
+                wanted = min(limit - len(batch), 1 if held.retries else limit)
+                held.backlog.load(wanted)
+                messages = held.backlog.messages
+                batch += [messages.popleft() for _ in range(min(wanted, len(messages)))]
 
     def _release(self, batch: Sequence[Routed], again: list[tuple[Routed, Retry]]) -> None:
         """Devices that got through are no longer held, once nothing of theirs is left behind."""
@@ -123,22 +141,22 @@ class Lane:
             if device not in failed:
                 held.retries = 0
                 held.due = 0.0
-                if not held.messages:
+                if not len(held.backlog):
                     del self._held[device]
 
     def _hold(self, again: list[tuple[Routed, Retry]], now: float, uniform: float, outcome: Outcome) -> None:
         """Put messages back in front of what follows them, and decide who waits how long."""
         for routed, _ in again:
-            self._held.setdefault(routed.device_id, _Held())
+            if routed.device_id not in self._held:
+                self._held[routed.device_id] = _Held(Backlog(self._window, self._fetch))
         for routed, _ in reversed(again):
-            self._held[routed.device_id].messages.appendleft(routed)
-        devices: dict[str, Retry] = {}
+            self._held[routed.device_id].backlog.messages.appendleft(routed)
         for routed, retry in again:
             if retry.scope is Scope.DEVICE:
-                devices[routed.device_id] = retry
+                outcome.devices[routed.device_id] = retry
             else:
                 outcome.trouble = outcome.trouble or retry
-        for device, retry in devices.items():
+        for device, retry in outcome.devices.items():
             held = self._held[device]
             held.due = now + self._delay(retry, held.retries, uniform)
             held.retries += 1
@@ -147,7 +165,4 @@ class Lane:
             self._retries += 1
 
     def _delay(self, retry: Retry, retries: int, uniform: float) -> float:
-        if retry.configuration:
-            return self._pause_s
-        drawn = self._backoff.delay(retries, uniform)
-        return retry.after_s + min(drawn, self._backoff.base_s) if retry.after_s is not None else drawn
+        return delay_s(retry, self._backoff, self._pause_s, retries, uniform)

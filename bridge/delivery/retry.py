@@ -1,15 +1,19 @@
 """Runs one sink: feeds it from the spool, tries again, keeps its books. Each sink has a runner; none waits for another.
 
 Messages come straight from the commit while the runner keeps up, and from the file while it is behind. Its window
-bounds what it has in memory: a lane that waits for long fills it, and then the sink waits, but nothing is lost.
+bounds what it has in memory, and nothing else: when it is full, what has to wait for a destination or a device gives
+its memory up, and the others go on.
 """
 
 import asyncio
 import random
 from collections.abc import Sequence
+from contextlib import suppress
 
 from bridge.delivery import dead_letters
+from bridge.delivery.backlog import Window
 from bridge.delivery.connection import Connection
+from bridge.delivery.destinations import Destinations
 from bridge.delivery.lane import Lane, Outcome
 from bridge.delivery.progress import Progress
 from bridge.delivery.worker import Worker
@@ -23,6 +27,8 @@ from edgewire.clock import Clock
 
 _READ_MESSAGES = 500
 _WINDOW_BYTES = 64 << 20
+_LOOK_EVERY_S = 1.0
+"""How often a runner looks for dead letters to be replayed, and for lanes that have become slow."""
 
 
 class Runner:
@@ -39,20 +45,20 @@ class Runner:
     ) -> None:
         self.name = sink.name
         self._sink = sink
-        retry = sink.config.retry
-        self._window = sink.config.window
+        self._retry = retry = sink.config.retry
+        self._window = Window(sink.config.window, _WINDOW_BYTES)
         self._backoff = Backoff(retry.base / 1000, retry.cap / 1000)
-        self._pause_s = retry.pause / 1000
         self._spool = spool
         self._table = table
         self._metrics = metrics
         self._clock = clock
         self._rng = rng
         self._log = logs.get(f"sink.{sink.name}")
-        self._progress = Progress(sink.name, spool.cursor(sink.name))
+        self._progress = Progress(sink.name, spool.cursor(sink.name), spool.done_above(sink.name))
         self._connection = Connection(sink, self._backoff, rng)
         self._workers: dict[str, Worker] = {}
-        self._troubles: dict[str, str] = {}
+        self._destinations = Destinations(sink.name, retry, metrics, rng)
+        self._looked_at = clock.monotonic() - _LOOK_EVERY_S
         self._tasks: set[asyncio.Task[None]] = set()
         self._group = asyncio.TaskGroup()
         self._more = asyncio.Event()
@@ -62,31 +68,18 @@ class Runner:
     def troubles(self) -> list[str]:
         """What keeps this sink from delivering, one sentence each; empty when all is well."""
         whole = self._connection.trouble or self._sink.trouble
-        return list(dict.fromkeys([*([whole] if whole else []), *self._troubles.values()]))
+        alone = sum(worker.waiting_devices(self._retry.open_after) for worker in self._workers.values())
+        devices = [f"{alone} devices wait because a message of theirs fails again and again"] if alone else []
+        return list(dict.fromkeys([*([whole] if whole else []), *self._destinations.troubles(), *devices]))
 
     def takes(self, first_id: int, count: int) -> bool:
         """Whether the runner would have these messages now, rather than read them from the file later."""
-        return not self._stopping and first_id == self._progress.position + 1 and count <= self._room()
+        return not self._stopping and first_id == self._progress.position + 1 and count <= self._window.room
 
     def take(self, messages: Sequence[Routed | Unroutable | Dropped]) -> None:
-        """The next messages of the spool."""
-        progress, lane_of, workers = self._progress, self._sink.lane, self._workers
-        dead: list[DeadLetter] = []
-        dropped = 0
-        for routed in messages:
-            message = routed.message
-            progress.take(message.id, len(message.payload))
-            if isinstance(routed, Unroutable) and routed.concerns(self.name):
-                dead.append(dead_letters.unroutable(self.name, routed, self._clock.now_ms()))
-            elif isinstance(routed, Routed) and (lane := lane_of(routed)) is not None:
-                (workers.get(lane) or self._employ(lane)).push(routed)
-            else:
-                progress.dropped(message.id)
-                dropped += 1
-        if dropped:
-            self._metrics.dropped.labels(self.name).inc(dropped)
-        self._bury(dead)
-        self._settle()
+        """The next messages of the spool, the one after `position` first."""
+        self._take(messages)
+        self._progress.position = messages[-1].message.id
 
     def wake(self) -> None:
         """There is something new in the spool."""
@@ -116,35 +109,102 @@ class Runner:
 
     async def _feed(self) -> None:
         while not self._stopping:
-            room = self._room()
-            if room > 0 and self._progress.position < self._spool.last_id:
-                messages = self._spool.read(self._progress.position, min(room, _READ_MESSAGES))
-                self.take([self._table.resolve(message) for message in messages])
+            self._look_for_replays()
+            behind = self._progress.position < self._spool.last_id
+            if behind and self._window.room <= 0:
+                self._park()
+            if behind and self._window.room > 0:
+                self._read()
                 await asyncio.sleep(0)  # reading is not waiting: let the others have their turn
             else:
                 self._more.clear()
-                await self._more.wait()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_LOOK_EVERY_S):
+                        await self._more.wait()
 
-    def _room(self) -> int:
-        """Messages that may still be taken into memory."""
-        return self._window - len(self._progress) if self._progress.bytes < _WINDOW_BYTES else 0
+    def _read(self) -> None:
+        """Take the next messages from the file; of those beyond the cursor some may be done with, or deleted."""
+        progress, last_id = self._progress, self._spool.last_id
+        messages = self._spool.read(progress.position, min(self._window.room, _READ_MESSAGES))
+        resolve = self._table.resolve
+        self._take([resolve(message) for message in messages if not progress.is_done(message.id)])
+        progress.position = messages[-1].id if messages else last_id
+
+    def _look_for_replays(self) -> None:
+        """Take dead letters that an operator wants to have tried again."""
+        now = self._clock.monotonic()
+        if now - self._looked_at < _LOOK_EVERY_S:
+            return
+        self._looked_at = now
+        progress, number = self._progress, 0
+        while progress.replaying < self._spool.replays_waiting(self.name) and self._window.room > 0:
+            letters = self._spool.replays(self.name, number, _READ_MESSAGES)
+            if not letters:
+                break
+            number = letters[-1][0]
+            fresh = [self._table.resolve(one) for _, one in letters if progress.replay(one.id)]
+            if fresh:
+                self._log.info("dead letters are tried again", count=len(fresh))
+                self._take(fresh)
+
+    def _take(self, messages: Sequence[Routed | Unroutable | Dropped]) -> None:
+        hold, workers = self._window.hold, self._workers
+        for lane, routed in self._sort_out(messages):
+            hold(routed)
+            (workers.get(lane) or self._employ(lane)).push(routed)
+        self._settle()
+
+    def _sort_out(self, messages: Sequence[Routed | Unroutable | Dropped]) -> list[tuple[str, Routed]]:
+        """Those that are for this sink, with their lanes; the others are done with."""
+        lane_of = self._sink.lane
+        ours: list[tuple[str, Routed]] = []
+        dead: list[DeadLetter] = []
+        dropped = 0
+        for routed in messages:
+            if isinstance(routed, Routed) and (lane := lane_of(routed)) is not None:
+                ours.append((lane, routed))
+            elif isinstance(routed, Unroutable) and routed.concerns(self.name):
+                dead.append(dead_letters.unroutable(self.name, routed, self._clock.now_ms()))
+            else:
+                self._progress.dropped(routed.message.id)
+                dropped += 1
+        if dropped:
+            self._metrics.dropped.labels(self.name).inc(dropped)
+        self._bury(dead)
+        return ours
+
+    def _fetch(self, ids: Sequence[int]) -> list[Routed]:
+        """Messages that had given their memory up."""
+        resolved = [self._table.resolve(message) for message in self._spool.fetch(self.name, ids)]
+        return [routed for _, routed in self._sort_out(resolved)]
+
+    def _park(self) -> None:
+        """Have those that wait give up memory, unless all wait."""
+        if self._connection.trouble is None:
+            freed = sum(worker.park() for worker in self._workers.values())
+            if freed:
+                self._log.info("what has to wait is left in the spool, the others go on", messages=freed)
 
     def _employ(self, name: str) -> Worker:
-        lane = Lane(self._backoff, self._pause_s)
-        worker = Worker(name, lane, self._connection, self._report, self._clock, self._rng)
+        lane = Lane(self._backoff, self._retry.pause / 1000, self._window, self._fetch)
+        destination = self._destinations.of(name)
+        worker = Worker(name, lane, destination, self._connection, self._report, self._clock, self._rng)
         self._workers[name] = worker
         self._tasks.add(self._group.create_task(worker.run(), name=f"{self.name}.{name}"))
         return worker
 
-    def _report(self, lane: str, outcome: Outcome) -> None:
+    def _report(self, outcome: Outcome) -> None:
         """A worker has written a batch."""
         now_ms = self._clock.now_ms()
-        for routed in outcome.delivered:
-            self._progress.delivered(routed.message.id)
         if outcome.delivered:
+            self._progress.delivered([routed.message.id for routed in outcome.delivered])
             self._metrics.delivered.labels(self.name).inc(len(outcome.delivered))
             oldest_ms = outcome.delivered[0].message.received_ms
             self._metrics.delivery_s.labels(self.name).observe(max(0, now_ms - oldest_ms) / 1000)
+        for routed in outcome.delivered:
+            self._window.release(routed)
+        for routed, _, _ in outcome.rejected:
+            self._window.release(routed)
         for cause, count in outcome.retried.items():
             self._metrics.retries.labels(self.name, cause).inc(count)
         self._bury(
@@ -153,27 +213,8 @@ class Runner:
                 for routed, verdict, attempts in outcome.rejected
             ]
         )
-        self._notice(lane, outcome)
         self._settle()
         self._more.set()
-
-    def _notice(self, lane: str, outcome: Outcome) -> None:
-        """Say when a lane begins to wait and when it goes on, not at every attempt."""
-        trouble = outcome.trouble
-        if trouble:
-            if lane not in self._troubles:
-                say = self._log.error if trouble.configuration else self._log.warning
-                say("delivery waits, trying again", lane=lane, reason=trouble.reason)
-            self._troubles[lane] = trouble.reason
-            self._metrics.paused.labels(self.name, lane).set(trouble.configuration)
-        elif lane in self._troubles:
-            del self._troubles[lane]
-            self._log.info("delivery goes on", lane=lane)
-            self._metrics.paused.labels(self.name, lane).set(0)
-            destination = lane.partition("#")[0]
-            for other in self._troubles:
-                if other.partition("#")[0] == destination:
-                    self._workers[other].hurry()
 
     def _bury(self, letters: Sequence[DeadLetter]) -> None:
         if not letters:

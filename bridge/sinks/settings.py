@@ -20,6 +20,8 @@ class RetryConfig(Config):
     cap: Annotated[DurationMs, Field(ge=1)] = 30_000
     pause: Annotated[DurationMs, Field(ge=1)] = 30_000
     """The wait after an answer that only a change of configuration can turn, such as 401 or 404."""
+    open_after: Count = 3
+    """After so many failures in a row the breaker of a destination opens: nothing but a probe is sent there."""
 
 
 class SinkConfig(Config):

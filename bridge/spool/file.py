@@ -1,4 +1,4 @@
-"""The spool file as SQLite sees it: its tables, how it is opened, locked and checked, and what its errors mean."""
+"""The spool file as SQLite sees it: how it is opened, locked and checked, and what its errors mean."""
 
 import fcntl
 import os
@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import IO
 from urllib.parse import quote
 
+from bridge.spool.integrity import find_damage
+from bridge.spool.schema import bring_up, version_of
 from edgewire.errors import EdgefleetError
 
 
@@ -16,40 +18,11 @@ class SpoolError(EdgefleetError):
     """The spool cannot be opened, read or written; nothing more is acknowledged."""
 
 
-VERSION = 2
+_BUSY_S = 30.0
+"""How long a commit waits for a command, such as a replay of dead letters, that writes at the same moment."""
 
-_SCHEMA = f"""
-BEGIN;
-CREATE TABLE messages (
-  id INTEGER PRIMARY KEY, received_ms INTEGER NOT NULL, topic TEXT NOT NULL, payload BLOB NOT NULL,
-  qos INTEGER NOT NULL, retain INTEGER NOT NULL, dup INTEGER NOT NULL, properties BLOB
-) STRICT;
-CREATE TABLE sinks (
-  name TEXT PRIMARY KEY, start INTEGER NOT NULL, cursor INTEGER NOT NULL,
-  delivered INTEGER NOT NULL DEFAULT 0, dropped INTEGER NOT NULL DEFAULT 0, dead_lettered INTEGER NOT NULL DEFAULT 0
-) STRICT;
-CREATE TABLE dead_letters (
-  number INTEGER PRIMARY KEY, sink TEXT NOT NULL, message_id INTEGER NOT NULL, received_ms INTEGER NOT NULL,
-  topic TEXT NOT NULL, payload BLOB NOT NULL, reason TEXT NOT NULL, attempts INTEGER NOT NULL, dead_ms INTEGER NOT NULL,
-  properties BLOB
-) STRICT;
-CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-PRAGMA user_version = {VERSION};
-COMMIT;
-"""
 
-_MIGRATIONS = {
-    1: """
-ALTER TABLE messages ADD COLUMN properties BLOB;
-ALTER TABLE dead_letters ADD COLUMN properties BLOB;
-CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-""",
-}
-"""Version of a file -> what makes it one of the next version."""
-
-# A message is deleted only when every cursor is past it, so ids outlive deletion without a counter of their own.
-LAST_ID = "SELECT max(coalesce((SELECT max(id) FROM messages), 0), coalesce((SELECT max(cursor) FROM sinks), 0))"
-"""The newest message ever committed; 0 for none."""
+_CLOSED = "closed in good order"
 
 
 def open_for_writing(path: Path) -> sqlite3.Connection:
@@ -59,35 +32,48 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     """
     # Transactions are written out: the module's own would commit at statements of its choosing.
     # Opened in one thread and used from then on by the writer's.
-    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_BUSY_S)
     try:
+        # Before there is any table: pages that are free can then be given back to the file system in small steps.
+        database.execute("PRAGMA auto_vacuum = INCREMENTAL")
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = FULL")
         database.execute("PRAGMA journal_size_limit = 67108864")
-        version = database.execute("PRAGMA user_version").fetchone()[0]
-        if version == 0 and not database.execute("SELECT 1 FROM sqlite_master").fetchone():
-            database.executescript(_SCHEMA)
-        elif version not in (VERSION, *_MIGRATIONS):
+        version = version_of(database)
+        if version is None:
             raise SpoolError(f"{path}: is no spool of this version of the bridge; set another spool.path")
-        damage = database.execute("PRAGMA quick_check(1)").fetchone()[0]
-        if damage != "ok":
-            raise SpoolError(
-                f"{path}: the spool is damaged ({damage}); save what is left with 'sqlite3 {path} .recover'"
-                " and move the file away"
-            )
-        for older in range(version or VERSION, VERSION):
-            database.executescript(f"BEGIN;{_MIGRATIONS[older]}PRAGMA user_version = {older + 1};COMMIT;")
+        if version:
+            closed = version > 1 and database.execute("SELECT 1 FROM notes WHERE name = ?", (_CLOSED,)).fetchone()
+            damage = find_damage(database, path, closed_in_order=bool(closed))
+            if damage:
+                raise SpoolError(_damaged(path, damage))
+        bring_up(database, version)
+        database.execute("DELETE FROM notes WHERE name = ?", (_CLOSED,))
     except BaseException:
         database.close()
         raise
     return database
 
 
+def note_closed(database: sqlite3.Connection) -> None:
+    """Write into the file that it is closed in good order."""
+    database.execute("INSERT OR REPLACE INTO notes VALUES (?, '1')", (_CLOSED,))
+
+
 def open_read_only(path: Path) -> sqlite3.Connection:
     """The file for reading, also beside a process that writes."""
-    if not path.exists():
-        raise SpoolError(f"{path}: there is no spool yet; it is made when the bridge first runs")
-    return sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, check_same_thread=False)
+    _require(path)
+    return sqlite3.connect(
+        f"file:{quote(str(path))}?mode=ro", uri=True, check_same_thread=False, isolation_level=None, timeout=_BUSY_S
+    )
+
+
+def open_beside(path: Path) -> sqlite3.Connection:
+    """The file for short writes, whether or not a bridge has it open: SQLite lets one transaction in at a time."""
+    _require(path)
+    database = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_S)
+    database.execute("PRAGMA synchronous = FULL")
+    return database
 
 
 def lock(path: Path) -> IO[bytes]:
@@ -127,10 +113,36 @@ def explained(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
-            raise SpoolError(f"{path}: the disk is full; make room and start the bridge again") from error
-        raise SpoolError(f"{path}: the spool cannot be used: {error}; look at the disk and its permissions") from error
+        raise SpoolError(_explanation(path, error)) from error
     except sqlite3.DatabaseError as error:
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_CORRUPT:
+            raise SpoolError(_damaged(path, str(error))) from error
         raise SpoolError(f"{path}: is damaged or no spool: {error}; set another spool.path") from error
     except OSError as error:
         raise SpoolError(f"{path}: the spool cannot be opened: {error.strerror}") from error
+
+
+def _explanation(path: Path, error: sqlite3.OperationalError) -> str:
+    code = error.sqlite_errorcode & 0xFF  # without the extension that says where it happened
+    if code == sqlite3.SQLITE_FULL:
+        return f"{path}: the disk is full; make room and start the bridge again"
+    if code == sqlite3.SQLITE_IOERR:
+        return (
+            f"{path}: the disk does not take or give data ({error}); look at the disk, its quota and"
+            " the kernel's log, and start the bridge again"
+        )
+    if code == sqlite3.SQLITE_BUSY:
+        return f"{path}: another program has kept the spool locked for {_BUSY_S:g} s; end it and start the bridge again"
+    return f"{path}: the spool cannot be used: {error}; look at the disk and its permissions"
+
+
+def _damaged(path: Path, what: str) -> str:
+    return (
+        f"{path}: the spool is damaged ({what}); save what is left with 'sqlite3 {path} .recover' and move the file"
+        " away, then the bridge starts with a new one"
+    )
+
+
+def _require(path: Path) -> None:
+    if not path.exists():
+        raise SpoolError(f"{path}: there is no spool yet; it is made when the bridge first runs")

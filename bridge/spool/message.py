@@ -1,6 +1,7 @@
 """What goes into the spool and what comes out of it."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(slots=True, eq=False)
@@ -22,11 +23,15 @@ class Spooled:
 class DeadLetter:
     """A message that a sink can never take, kept with the reason."""
 
+    number: int = 0
+    """Given by the spool; a letter that comes back from a replay gets a new one."""
     sink: str
     message_id: int
     received_ms: int
     topic: str
     payload: bytes
+    qos: int = 1
+    retain: bool = False
     reason: str
     attempts: int
     """How often it was offered to the sink; 0 where the bridge itself could not route it."""
@@ -37,7 +42,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:
-    """The progress of one sink: every message up to `cursor` is done with. Counts are those since the last one."""
+    """What a sink got done: counts are those since the last one, everything up to `cursor` is done with."""
 
     sink: str
     cursor: int
@@ -45,3 +50,18 @@ class Settlement:
     dropped: int = 0
     """Left out by rule: the route of the message does not name this sink."""
     dead_letters: tuple[DeadLetter, ...] = ()
+    above: Mapping[int, bytes] = field(default_factory=dict)
+    """Flags of the blocks in which something beyond the cursor is done and that have changed; see `blocks`."""
+    replayed: tuple[int, ...] = ()
+    """Message ids of dead letters that are among the delivered and dropped."""
+
+    def then(self, later: "Settlement") -> "Settlement":
+        """This and a later one of the same sink as one."""
+        return replace(
+            later,
+            delivered=self.delivered + later.delivered,
+            dropped=self.dropped + later.dropped,
+            dead_letters=self.dead_letters + later.dead_letters,
+            above={**self.above, **later.above},
+            replayed=self.replayed + later.replayed,
+        )

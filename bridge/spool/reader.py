@@ -1,29 +1,14 @@
-"""Reading a spool beside the one process that writes it: messages for sinks, books and dead letters for people."""
+"""Reading a spool for the sinks, beside the one process that writes it."""
 
+import json
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
 
-from bridge.spool.file import LAST_ID, explained, open_read_only
-from bridge.spool.message import DeadLetter, Spooled
+from bridge.spool.file import SpoolError, explained, open_read_only
+from bridge.spool.message import Spooled
 
-
-class SinkBooks(NamedTuple):
-    """The books of one sink, in messages: received = delivered + dead_lettered + dropped + pending."""
-
-    sink: str
-    received: int
-    delivered: int
-    dead_lettered: int
-    dropped: int
-    pending: int
-    oldest_pending_ms: int | None
-    """When the oldest pending message was received, milliseconds since 1970 UTC."""
-
-    @property
-    def balanced(self) -> bool:
-        """Whether every message received is accounted for."""
-        return self.received == self.delivered + self.dead_lettered + self.dropped + self.pending
+_REPLAYED = "message_id, received_ms, topic, payload, qos, retain, 0, properties"
 
 
 class Reader:
@@ -40,38 +25,55 @@ class Reader:
         size = 0
         with explained(self._path):
             rows = self._database.execute("SELECT * FROM messages WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
-            for number, received_ms, topic, payload, qos, retain, dup, properties in rows:
-                messages.append(Spooled(number, received_ms, topic, payload, qos, bool(retain), bool(dup), properties))
-                size += len(payload)
+            for row in rows:
+                messages.append(_spooled(row))
+                size += len(row[3])
                 if size >= max_bytes:
                     break
             rows.close()
         return messages
 
+    def fetch(self, sink: str, ids: Sequence[int]) -> list[Spooled]:
+        """These messages, in the order of `ids`; what is deleted must be a dead letter of the sink to be replayed."""
+        listed = json.dumps(ids)
+        found = self._select("SELECT * FROM messages WHERE id IN (SELECT value FROM json_each(?))", listed)
+        if len(found) < len(ids):
+            missing = json.dumps([number for number in ids if number not in found])
+            found |= self._select(
+                f"SELECT {_REPLAYED} FROM dead_letters WHERE sink = ? AND replay = 1"  # noqa: S608
+                " AND message_id IN (SELECT value FROM json_each(?))",
+                sink,
+                missing,
+            )
+        try:
+            return [found[number] for number in ids]
+        except KeyError as error:
+            raise SpoolError(f"{self._path}: the message {error} of '{sink}' is pending and not there") from None
+
+    def replays(self, sink: str, after: int, limit: int) -> list[tuple[int, Spooled]]:
+        """Dead letters of a sink that are to be replayed, with their numbers, from beyond number `after`."""
+        with explained(self._path):
+            rows = self._database.execute(
+                f"SELECT number, {_REPLAYED} FROM dead_letters"  # noqa: S608
+                " WHERE sink = ? AND replay = 1 AND number > ? ORDER BY number LIMIT ?",
+                (sink, after, limit),
+            ).fetchall()
+        return [(row[0], _spooled(row[1:])) for row in rows]
+
+    def replays_waiting(self, sink: str) -> int:
+        """How many dead letters of a sink are to be replayed."""
+        with explained(self._path):
+            row = self._database.execute("SELECT count(*) FROM dead_letters WHERE sink = ? AND replay = 1", (sink,))
+            count: int = row.fetchone()[0]
+            return count
+
     def close(self) -> None:
         """Close the file."""
         self._database.close()
 
-
-def read_books(path: Path) -> list[SinkBooks]:
-    """The books of every sink, counted from the file. Raises `SpoolError`."""
-    statement = (
-        f"SELECT name, ({LAST_ID}) - start, delivered, dead_lettered, dropped,"  # noqa: S608
-        " (SELECT count(*) FROM messages WHERE id > cursor),"
-        " (SELECT received_ms FROM messages WHERE id > cursor ORDER BY id LIMIT 1) FROM sinks ORDER BY name"
-    )
-    with explained(path), closing(open_read_only(path)) as database:
-        return [SinkBooks(*row) for row in database.execute(statement)]
-
-
-def read_lag(path: Path) -> list[tuple[str, int, int | None]]:
-    """Of every sink: name, messages pending, and when the oldest was received (ms). Quick however many there are."""
-    statement = (
-        f"SELECT name, ({LAST_ID}) - cursor,"  # noqa: S608
-        " (SELECT received_ms FROM messages WHERE id > cursor ORDER BY id LIMIT 1) FROM sinks"
-    )
-    with explained(path), closing(open_read_only(path)) as database:
-        return database.execute(statement).fetchall()
+    def _select(self, statement: str, *values: str) -> dict[int, Spooled]:
+        with explained(self._path):
+            return {row[0]: _spooled(row) for row in self._database.execute(statement, values)}
 
 
 def read_note(path: Path, name: str) -> str | None:
@@ -81,13 +83,6 @@ def read_note(path: Path, name: str) -> str | None:
     return row[0] if row else None
 
 
-def read_dead_letters(path: Path, *, sink: str | None = None, limit: int = 100) -> list[DeadLetter]:
-    """The newest dead letters, newest first. Raises `SpoolError`."""
-    fields = ("sink", "message_id", "received_ms", "topic", "payload", "reason", "attempts", "dead_ms", "properties")
-    statement = (
-        f"SELECT {', '.join(fields)} FROM dead_letters"  # noqa: S608
-        " WHERE sink = coalesce(?, sink) ORDER BY number DESC LIMIT ?"
-    )
-    with explained(path), closing(open_read_only(path)) as database:
-        rows = database.execute(statement, (sink, limit))
-        return [DeadLetter(**dict(zip(fields, row, strict=True))) for row in rows]
+def _spooled(row: tuple[int, int, str, bytes, int, int, int, bytes | None]) -> Spooled:
+    number, received_ms, topic, payload, qos, retain, dup, properties = row
+    return Spooled(number, received_ms, topic, payload, qos, bool(retain), bool(dup), properties)

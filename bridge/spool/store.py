@@ -1,28 +1,28 @@
 """The spool file as its one writer sees it.
 
-What `commit` returned from survives a power cut. A message is deleted once every sink is past it, and the totals of a
-sink move in the same transaction as its cursor, so the books can be recomputed from the file at any time.
+What `commit` returned from survives a power cut. A message is deleted once every sink is done with it, and the totals
+of a sink move in the same transaction as its cursor, so the books can be recomputed from the file at any time.
 
 Synchronous, no threads, no asyncio: see `writer` for those.
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 
 from bridge import failpoints
-from bridge.spool.file import LAST_ID, explained, lock, open_for_writing
-from bridge.spool.message import Settlement, Spooled
-from edgewire.errors import ConfigError
+from bridge.spool import blocks
+from bridge.spool.adopt import adopt
+from bridge.spool.file import SpoolError, explained, lock, note_closed, open_for_writing
+from bridge.spool.message import DeadLetter, Settlement, Spooled
+from bridge.spool.room import Room
+from bridge.spool.schema import LAST_ID
 
 # Many rows a statement, in powers of two. `executemany` gives up the GIL once a row and then waits for a busy event
 # loop to hand it back each time: measured ten times slower than this.
 _ROW = "(?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERTS = [f"INSERT INTO messages VALUES {', '.join([_ROW] * 2**power)}" for power in range(9)]  # noqa: S608
-
-_PRUNE_AT_ONCE = 5_000
-"""Messages deleted in one commit, which bounds how long it takes."""
 
 
 class Store:
@@ -50,79 +50,62 @@ class Store:
                 raise
             self.last_id = self._scalar(LAST_ID)
             """Of the newest message ever committed; 0 for none."""
-            self._pruned = self._scalar("SELECT coalesce(min(id) - 1, ?) FROM messages", self.last_id)
-            self._page_size = self._scalar("PRAGMA page_size")
 
     def cursor(self, sink: str) -> int:
-        """The newest message that this sink is done with, as it is with everything before it."""
-        return self._cursors[sink]
+        """This sink is done with the message of this id and with all before it."""
+        return self._room.cursors[sink]
+
+    def done_above(self, sink: str) -> dict[int, int]:
+        """The blocks in which this sink is done with something beyond its cursor, as bits; see `blocks`."""
+        return dict(self._room.done[sink])
 
     def used_bytes(self) -> int:
         """Bytes of the file that hold something; pages freed by deletion are used again and do not count."""
-        return (self._scalar("PRAGMA page_count") - self._scalar("PRAGMA freelist_count")) * self._page_size
+        return self._room.used_bytes()
+
+    def oldest_ms(self) -> int | None:
+        """When the oldest message was received that some sink is not done with."""
+        with explained(self.path):
+            row = self._database.execute(
+                "SELECT received_ms FROM messages WHERE id > ? ORDER BY id LIMIT 1", (min(self._room.cursors.values()),)
+            ).fetchone()
+        return row[0] if row else None
 
     def commit(self, messages: Sequence[Spooled] = (), settlements: Sequence[Settlement] = ()) -> None:
         """Write messages (ids following `last_id`) and progress in one transaction; on return both are on disk.
 
-        Deletes some of what every sink is past. On `SpoolError` nothing was written.
+        Deletes some of what every sink is done with. On `SpoolError` nothing was written.
         """
         with explained(self.path), self._transaction():
             self._insert(messages)
+            touched: set[int] = set()
             for settlement in settlements:
-                self._settle(settlement)
-            self._prune()
+                touched |= self._settle(settlement)
+            self._room.sweep(touched, self.last_id)
+            self._room.prune()
             failpoints.committing(len(messages), len(settlements))
         failpoints.committed(len(messages), len(settlements))
         if messages:
             self.last_id = messages[-1].id
 
+    def untidy(self) -> bool:
+        """Whether `tidy` has something to do."""
+        return self._room.prunable() or self._room.shrinkable()
+
+    def tidy(self) -> None:
+        """Delete some more of what every sink is past, and give some free pages back to the file system."""
+        with explained(self.path):
+            if self._room.prunable():
+                with self._transaction():
+                    self._room.prune()
+            self._room.shrink()
+
     def close(self) -> None:
-        """Close the file and let another process have it."""
+        """Close the file in good order, as far as it lets us, and let another process have it."""
+        with suppress(SpoolError), explained(self.path):
+            note_closed(self._database)
         self._database.close()
         self._lock.close()
-
-    def _insert(self, messages: Sequence[Spooled]) -> None:
-        start = 0
-        while start < len(messages):
-            power = min((len(messages) - start).bit_length(), len(_INSERTS)) - 1
-            part = messages[start : start + 2**power]
-            rows = ((m.id, m.received_ms, m.topic, m.payload, m.qos, m.retain, m.dup, m.properties) for m in part)
-            self._database.execute(_INSERTS[power], tuple(chain.from_iterable(rows)))
-            start += len(part)
-
-    def _settle(self, settlement: Settlement) -> None:
-        dead = settlement.dead_letters
-        self._database.execute(
-            "UPDATE sinks SET cursor = ?, delivered = delivered + ?, dropped = dropped + ?,"
-            " dead_lettered = dead_lettered + ? WHERE name = ?",
-            (settlement.cursor, settlement.delivered, settlement.dropped, len(dead), settlement.sink),
-        )
-        if dead:
-            self._database.executemany(
-                "INSERT INTO dead_letters (sink, message_id, received_ms, topic, payload, reason, attempts, dead_ms,"
-                " properties) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (
-                        d.sink,
-                        d.message_id,
-                        d.received_ms,
-                        d.topic,
-                        d.payload,
-                        d.reason,
-                        d.attempts,
-                        d.dead_ms,
-                        d.properties,
-                    )
-                    for d in dead
-                ],
-            )
-        self._cursors[settlement.sink] = settlement.cursor
-
-    def _prune(self) -> None:
-        upto = min(min(self._cursors.values()), self._pruned + _PRUNE_AT_ONCE)
-        if upto > self._pruned:
-            self._database.execute("DELETE FROM messages WHERE id <= ?", (upto,))
-            self._pruned = upto
 
     def note(self, name: str) -> str | None:
         """What `take_note` kept under this name."""
@@ -138,28 +121,58 @@ class Store:
     def adopt(self, sinks: Sequence[str], abandon: Collection[str] = ()) -> None:
         """Make the sinks of the file those of the configuration. Raises `ConfigError` as the constructor does."""
         with explained(self.path):
-            self._adopt(sinks, abandon)
-            self._cursors: dict[str, int] = dict(self._database.execute("SELECT name, cursor FROM sinks").fetchall())
+            with self._transaction():
+                adopt(self._database, self.path, sinks, abandon)
+            self._room = Room(self._database)
 
-    def _adopt(self, sinks: Sequence[str], abandon: Collection[str]) -> None:
-        last_id = self._scalar(LAST_ID)
-        # A new sink begins with the oldest message that is still here.
-        oldest = self._scalar("SELECT coalesce(min(id) - 1, ?) FROM messages", last_id)
-        with self._transaction():
-            for name, cursor in self._database.execute("SELECT name, cursor FROM sinks").fetchall():
-                if name in sinks:
-                    continue
-                if cursor < last_id and name not in abandon:
-                    raise ConfigError(
-                        f"{self.path}: holds {last_id - cursor} messages for the sink '{name}', which is no longer"
-                        f" configured; configure it again, or give them up with spool.abandon: [{name}]"
-                    )
-                self._database.execute("DELETE FROM sinks WHERE name = ?", (name,))
-            for name in sinks:
-                self._database.execute(
-                    "INSERT INTO sinks (name, start, cursor) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-                    (name, oldest, oldest),
-                )
+    def _insert(self, messages: Sequence[Spooled]) -> None:
+        start = 0
+        while start < len(messages):
+            power = min((len(messages) - start).bit_length(), len(_INSERTS)) - 1
+            part = messages[start : start + 2**power]
+            rows = ((m.id, m.received_ms, m.topic, m.payload, m.qos, m.retain, m.dup, m.properties) for m in part)
+            self._database.execute(_INSERTS[power], tuple(chain.from_iterable(rows)))
+            start += len(part)
+
+    def _settle(self, settlement: Settlement) -> set[int]:
+        """Write progress; returns the blocks in which something may be deleted now."""
+        sink = settlement.sink
+        self._database.execute(
+            "UPDATE sinks SET cursor = ?, delivered = delivered + ?, dropped = dropped + ? WHERE name = ?",
+            (settlement.cursor, settlement.delivered, settlement.dropped, sink),
+        )
+        for number in settlement.replayed:
+            self._database.execute(
+                "DELETE FROM dead_letters WHERE sink = ? AND message_id = ? AND replay = 1", (sink, number)
+            )
+        for letter in settlement.dead_letters:
+            self._bury(letter)
+        above = {block: blocks.bits_of(flags) for block, flags in settlement.above.items()}
+        return self._room.advance(sink, settlement.cursor, above)
+
+    def _bury(self, letter: DeadLetter) -> None:
+        """Keep a dead letter; one that comes back from a replay takes its earlier attempts with it."""
+        earlier = self._database.execute(
+            "DELETE FROM dead_letters WHERE sink = ? AND message_id = ? AND replay = 1 RETURNING attempts",
+            (letter.sink, letter.message_id),
+        ).fetchall()
+        self._database.execute(
+            "INSERT INTO dead_letters (sink, message_id, received_ms, topic, payload, qos, retain, reason, attempts,"
+            " dead_ms, properties) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                letter.sink,
+                letter.message_id,
+                letter.received_ms,
+                letter.topic,
+                letter.payload,
+                letter.qos,
+                letter.retain,
+                letter.reason,
+                letter.attempts + sum(attempts for (attempts,) in earlier),
+                letter.dead_ms,
+                letter.properties,
+            ),
+        )
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

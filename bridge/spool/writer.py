@@ -12,21 +12,26 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 from bridge.config import SpoolConfig
 from bridge.spool.file import SpoolError
+from bridge.spool.limits import Headroom, Limits
 from bridge.spool.message import Settlement, Spooled
 from bridge.spool.reader import Reader
 from bridge.spool.store import Store
+from edgewire.clock import Clock, SystemClock
 
 SETTLE_EVERY_S = 0.1
 """How long progress alone may wait for a commit. What a crash loses of it is delivered once more."""
 
-_ROOM = 0.95
-"""A full spool takes messages again below this share of its limit."""
+_TIDY_EVERY_S = 0.1
+"""How often, while nothing waits for a commit, some room is made in the file."""
+
+_LOOK_EVERY_S = 1.0
+"""How often the age of the oldest message is looked at, if it has a limit."""
 
 _READ_BYTES = 4 << 20
 
@@ -37,6 +42,8 @@ class Commit(NamedTuple):
     messages: int
     seconds: float
     used_bytes: int
+    full: str | None = None
+    """Why nothing more is taken in; None when it is."""
 
 
 Result = TypeVar("Result")
@@ -58,6 +65,7 @@ class Spool:
         *,
         on_messages: Callable[[list[Spooled]], None],
         on_commit: Callable[[Commit], None],
+        clock: Clock | None = None,
     ) -> None:
         """Call in the loop that will use it. `on_messages` gets every group once it is committed and acknowledged."""
         self.path = store.path
@@ -72,13 +80,18 @@ class Spool:
         """Of the newest committed message."""
         self.queued = 0
         """Messages appended and not yet committed."""
-        self.used_bytes = store.used_bytes()
-        self.full = self.used_bytes >= config.max_bytes
+        self._used_bytes = self.used_bytes = store.used_bytes()
+        self._untidy = True
+        self._clock = clock or SystemClock()
+        self._limits = Limits(config)
+        self._headroom = Headroom(config.broker_queue)
+        self.full = self._judge()
+        """Why nothing more is taken in; None when it is."""
         self.failure: asyncio.Future[None] = self._loop.create_future()
         """Ends with `SpoolError` when a write has failed; nothing is committed after that."""
         self._wake = threading.Condition()
         self._groups: deque[_Group] = deque()
-        self._settlements: list[Settlement] = []
+        self._settlements: dict[str, Settlement] = {}
         self._jobs: deque[tuple[Callable[[Store], Any], asyncio.Future[Any]]] = deque()
         self._closing = False
         self._idle = asyncio.Event()
@@ -100,13 +113,17 @@ class Spool:
     async def configure(self, config: SpoolConfig) -> None:
         """Go on with other limits; the file stays where it is."""
         self._config = config
+        self._limits.configure(config)
+        self._headroom.queue = config.broker_queue
         await self.perform(lambda _: None)  # whether it is full is looked at with a commit
 
     def settle(self, settlement: Settlement) -> None:
         """Write progress with one of the next commits."""
         with self._wake:
-            self._settlements.append(settlement)
-            self._wake.notify()
+            before = self._settlements.get(settlement.sink)
+            self._settlements[settlement.sink] = before.then(settlement) if before else settlement
+            if not before:
+                self._wake.notify()
 
     def cursor(self, sink: str) -> int:
         """Where a sink was when the spool was opened."""
@@ -115,6 +132,30 @@ class Spool:
     def read(self, after: int, limit: int) -> list[Spooled]:
         """Committed messages following id `after`, at most `limit` and a few megabytes. Raises `SpoolError`."""
         return self._reader.read(after, limit=limit, max_bytes=_READ_BYTES)
+
+    def done_above(self, sink: str) -> dict[int, int]:
+        """What a sink was done with beyond its cursor when the spool was opened; see `Store.done_above`."""
+        return self._store.done_above(sink)
+
+    def fetch(self, sink: str, ids: Sequence[int]) -> list[Spooled]:
+        """These messages again, for a sink that is not done with them. Raises `SpoolError`."""
+        return self._reader.fetch(sink, ids)
+
+    def replays(self, sink: str, after: int, limit: int) -> list[tuple[int, Spooled]]:
+        """Dead letters that are to be replayed; see `Reader.replays`."""
+        return self._reader.replays(sink, after, limit)
+
+    def replays_waiting(self, sink: str) -> int:
+        """How many dead letters are to be replayed. Quick."""
+        return self._reader.replays_waiting(sink)
+
+    def headroom_s(self) -> float | None:
+        """While the spool is full: how long the broker's queue lasts, if that can be told."""
+        return self._headroom.seconds(self._clock.monotonic())
+
+    def outlook(self, session_expiry_s: float) -> str:
+        """While the spool is full: what the broker can hold, for people."""
+        return self._headroom.sentence(self._clock.monotonic(), session_expiry_s)
 
     async def idle(self) -> None:
         """Return when nothing appended waits for its commit, or can get one: the spool is full or has failed."""
@@ -150,13 +191,13 @@ class Spool:
     def _write(self) -> None:
         """The writer thread."""
         committed_at = time.monotonic()
-        full = self.full
+        full = bool(self.full)
         while True:
             with self._wake:
                 while (wait := self._due(committed_at, full)) is None or wait > 0:
                     self._wake.wait(wait)
                 groups = [] if full else self._take_groups()
-                settlements, self._settlements = self._settlements, []
+                settlements, self._settlements = list(self._settlements.values()), {}
                 jobs = list(self._jobs)
                 self._jobs.clear()
                 if self._closing and not groups and not settlements and not jobs:
@@ -164,28 +205,40 @@ class Spool:
             started = time.monotonic()
             messages = groups[0].messages if len(groups) == 1 else [m for group in groups for m in group.messages]
             try:
-                self._store.commit(messages, settlements)
+                if messages or settlements:
+                    self._store.commit(messages, settlements)
+                elif not jobs:
+                    self._store.tidy()
                 for job, done in jobs:
                     self._do(job, done)
-                used = self._store.used_bytes()
+                why_full = self._judge()
+                self._untidy = self._store.untidy()
             except SpoolError as error:
                 self._loop.call_soon_threadsafe(self._failed, error)
                 return
+            full = bool(why_full)
             committed_at = time.monotonic()
-            limit = self._config.max_bytes
-            full = used >= (limit * _ROOM if full else limit)
-            commit = Commit(len(messages), committed_at - started, used)
-            self._loop.call_soon_threadsafe(self._committed, messages, groups, commit, full)
+            commit = Commit(len(messages), committed_at - started, self._used_bytes, why_full)
+            self._loop.call_soon_threadsafe(self._committed, messages, groups, commit)
+
+    def _judge(self) -> str | None:
+        self._used_bytes = self._store.used_bytes()
+        oldest_ms = self._store.oldest_ms() if self._config.max_age is not None else None
+        return self._limits.judge(self._used_bytes, oldest_ms, self._clock.now_ms())
 
     def _due(self, committed_at: float, full: bool) -> float | None:
-        """Seconds until the next commit is due; None for not before something arrives. Called with the lock held."""
+        """Seconds until there is something to do; None for not before something arrives. Called with the lock held."""
         if self._closing or self._jobs:
             return 0
         elapsed = time.monotonic() - committed_at
         if self._groups and not full:
             waiting = sum(len(group.messages) for group in self._groups)
             return 0 if waiting >= self._config.commit_messages else self._config.commit_interval / 1000 - elapsed
-        return SETTLE_EVERY_S - elapsed if self._settlements else None
+        if self._settlements:
+            return SETTLE_EVERY_S - elapsed
+        if self._untidy:
+            return _TIDY_EVERY_S - elapsed
+        return None if self._config.max_age is None else _LOOK_EVERY_S - elapsed
 
     def _do(self, job: Callable[[Store], Any], done: asyncio.Future[Any]) -> None:
         try:
@@ -203,11 +256,12 @@ class Spool:
             messages += len(groups[-1].messages)
         return groups
 
-    def _committed(self, messages: list[Spooled], groups: list[_Group], commit: Commit, full: bool) -> None:
+    def _committed(self, messages: list[Spooled], groups: list[_Group], commit: Commit) -> None:
         self.used_bytes = commit.used_bytes
-        self.full = full
+        self.full = commit.full
+        self._headroom.note(commit.messages, bool(commit.full), self._clock.monotonic())
         self.queued -= len(messages)
-        if not self.queued or full:
+        if not self.queued or self.full:
             self._idle.set()
         if messages:
             self.last_id = messages[-1].id

@@ -3,7 +3,6 @@
 import asyncio
 import signal
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,16 +11,16 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from edgefleet.cli import dead_letters
 from edgefleet.cli.common import Json, LogFormat, LogLevel, run_async, start_logging, until_signal
-from edgewire.clock import iso_ms
+from edgewire.clock import SystemClock, iso_ms
 from edgewire.config import load
 
 if TYPE_CHECKING:
     from bridge.config import BridgeConfig
 
 app = typer.Typer(help="Forward messages from MQTT to HTTP and Kafka, and lose none.", no_args_is_help=True)
-dead_letters = typer.Typer(help="Messages that a sink would never take, and why.", no_args_is_help=True)
-app.add_typer(dead_letters, name="dead-letters")
+app.add_typer(dead_letters.app, name="dead-letters")
 
 ConfigFile = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="Configuration file, such as bridge.yaml.", show_default=False)
@@ -113,65 +112,30 @@ def check(config: ConfigFile, as_json: Json = False) -> None:
 def status(config: ConfigFile, as_json: Json = False) -> None:
     """Print the books of every sink, counted from the spool; exit code 1 if they do not balance.
 
-    received = delivered + dead-lettered + dropped by rule + pending. Works beside a running bridge.
+    received = delivered + dead letters + dropped by rule + discarded by an operator + pending. Works beside a running
+    bridge.
 
     Example: `edgefleet bridge status bridge.yaml`
     """
     from bridge.config import BridgeConfig
-    from bridge.spool import read_books
+    from bridge.spool import lag_s, read_ledger
 
-    books = read_books(load(config, BridgeConfig).spool.path)
+    ledger = read_ledger(load(config, BridgeConfig).spool.path)
+    now_ms = SystemClock().now_ms()
     if as_json:
-        _print_json({"sinks": [{**one._asdict(), "balanced": one.balanced} for one in books]})
+        _print_json(ledger.document(now_ms))
     else:
-        columns = ("received", "delivered", "dead_lettered", "dropped", "pending")
-        table = Table(
-            "sink",
-            "received",
-            "delivered",
-            "dead",
-            "dropped",
-            "pending",
-            "oldest pending",
-            "ok",
-            box=None,
-            padding=(0, 1, 0, 0),
-        )
-        for one in books:
-            oldest = "" if one.oldest_pending_ms is None else iso_ms(one.oldest_pending_ms)
-            numbers = (f"{getattr(one, column):,}" for column in columns)
-            table.add_row(one.sink, *numbers, oldest, "yes" if one.balanced else "[red]no[/]")
+        table = Table("", *(one.sink for one in ledger.sinks), box=None)
+        for name in ("received", "delivered", "dead_lettered", "dropped", "discarded", "pending"):
+            table.add_row(name.replace("_", " "), *(f"{getattr(one, name):,}" for one in ledger.sinks))
+        oldest = [one.oldest_pending_ms for one in ledger.sinks]
+        table.add_row("oldest pending", *("-" if one is None else iso_ms(one) for one in oldest))
+        table.add_row("lag", *(f"{lag_s(one, now_ms):,.0f} s" for one in oldest))
+        table.add_row("balanced", *("yes" if one.balanced else "[red]no[/]" for one in ledger.sinks))
         Console().print(table)
-    if not all(one.balanced for one in books):
+        Console().print(f"the spool holds {ledger.spool_bytes:,} bytes, its file has {ledger.file_bytes:,}")
+    if not ledger.balanced:
         raise typer.Exit(1)
-
-
-@dead_letters.command("list")
-def list_dead_letters(
-    config: ConfigFile,
-    sink: Annotated[str | None, typer.Option(help="Only of this sink: http or kafka.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 20,
-    as_json: Json = False,
-) -> None:
-    """Print the newest dead letters: which message, for which sink, and why it was given up.
-
-    Example: `edgefleet bridge dead-letters list bridge.yaml --sink http`
-    """
-    from bridge.config import BridgeConfig
-    from bridge.spool import read_dead_letters
-
-    letters = read_dead_letters(load(config, BridgeConfig).spool.path, sink=sink, limit=limit)
-    if as_json:
-        _print_json({"dead_letters": [asdict(letter) | {"payload": _text(letter.payload)} for letter in letters]})
-        return
-    table = Table("when", "sink", "topic", "attempts", "reason", box=None)
-    for letter in letters:
-        table.add_row(iso_ms(letter.dead_ms), letter.sink, letter.topic, str(letter.attempts), letter.reason)
-    Console().print(table if letters else "no dead letters")
-
-
-def _text(payload: bytes) -> str:
-    return payload.decode(errors="backslashreplace")
 
 
 def _print_json(document: dict[str, Any]) -> None:

@@ -1,8 +1,10 @@
-from hypothesis import given
+import random
+
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.delivery.progress import Progress
-from bridge.spool import DeadLetter
+from bridge.spool import DeadLetter, blocks
 
 
 def letter(number: int) -> DeadLetter:
@@ -11,40 +13,84 @@ def letter(number: int) -> DeadLetter:
     )
 
 
-def test_the_cursor_stops_before_the_first_that_is_missing() -> None:
+def test_the_cursor_stops_before_the_first_that_is_missing_and_what_is_beyond_is_settled() -> None:
     progress = Progress("s", 10)
-    for number in (11, 12, 13):
-        progress.take(number, 5)
-    progress.delivered(12)
+    progress.position = 13
     assert progress.advance() is None
-    assert (len(progress), progress.bytes, progress.position) == (2, 10, 13)
-    progress.delivered(11)
+    progress.delivered([12])
     settled = progress.advance()
     assert settled
-    assert (settled.cursor, settled.delivered) == (12, 2)
+    assert (settled.cursor, settled.delivered) == (10, 1)
+    assert blocks.ids(blocks.bits_of(settled.above[0]), 0) == [12]
+    assert [progress.is_done(number) for number in (10, 11, 12, 13)] == [True, False, True, False]
+    progress.delivered([11])
+    settled = progress.advance()
+    assert settled
+    assert (settled.cursor, settled.delivered, settled.above) == (12, 1, {})
     assert progress.advance() is None
 
 
-@given(st.lists(st.sampled_from(["delivered", "dropped", "dead"]), max_size=40), st.randoms(use_true_random=False))
-def test_in_whatever_order_messages_end_all_are_counted_once(fates: list[str], rng: object) -> None:
-    progress = Progress("s", 0)
-    order = list(range(1, len(fates) + 1))
-    for number in order:
-        progress.take(number, 1)
-    rng.shuffle(order)  # type: ignore[attr-defined]
-    settled = []
-    for number in order:
-        fate = fates[number - 1]
-        if fate == "dead":
-            progress.dead(letter(number))
-        else:
-            getattr(progress, fate)(number)
-        done = progress.advance()
-        if done:
-            settled.append(done)
-            assert done.cursor == sum(one.delivered + one.dropped + len(one.dead_letters) for one in settled)
-    assert sum(one.delivered for one in settled) == fates.count("delivered")
-    assert sum(one.dropped for one in settled) == fates.count("dropped")
-    dead = [one.message_id for done in settled for one in done.dead_letters]
-    assert dead == [number for number, fate in enumerate(fates, 1) if fate == "dead"]
-    assert (len(progress), progress.bytes) == (0, 0)
+def test_a_replayed_dead_letter_does_not_move_the_cursor() -> None:
+    progress = Progress("s", 10)
+    assert progress.replay(4)
+    assert not progress.replay(4)
+    progress.delivered([4])
+    settled = progress.advance()
+    assert settled
+    assert (settled.cursor, settled.delivered, settled.replayed, settled.above) == (10, 1, (4,), {})
+    assert progress.replay(4)
+    progress.dead(letter(4))
+    settled = progress.advance()
+    assert settled
+    assert (settled.cursor, settled.replayed) == (10, ())
+    assert progress.replaying == 0
+
+
+FATES = st.sampled_from(["delivered", "dropped", "dead"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 3 * blocks.SIZE), st.integers(1, 2 * blocks.SIZE), st.randoms(use_true_random=False), st.data())
+def test_in_whatever_order_messages_end_and_however_often_it_restarts_each_counts_once(
+    cursor: int, count: int, rng: random.Random, data: st.DataObject
+) -> None:
+    order = list(range(cursor + 1, cursor + 1 + count))
+    rng.shuffle(order)
+    progress, done, above = Progress("s", cursor), set(range(cursor + 1)), {}
+    totals = dict.fromkeys(("delivered", "dropped", "dead"), 0)
+    expected = dict(totals)
+    while order:
+        part = [order.pop() for _ in range(min(len(order), data.draw(st.integers(1, count))))]
+        fate = data.draw(FATES)
+        expected[fate] += len(part)
+        if fate == "delivered":
+            progress.delivered(part)
+        for number in part if fate != "delivered" else ():
+            progress.dropped(number) if fate == "dropped" else progress.dead(letter(number))
+        done |= set(part)
+        settled = progress.advance()
+        assert settled
+        totals["delivered"] += settled.delivered
+        totals["dropped"] += settled.dropped
+        totals["dead"] += len(settled.dead_letters)
+        # What the spool does with it.
+        above |= {block: blocks.bits_of(flags) for block, flags in settled.above.items()}
+        above = {block: bits for block, bits in above.items() if block >= settled.cursor >> blocks.SHIFT}
+        beyond = {
+            number for block, bits in above.items() for number in blocks.ids(bits, block) if number > settled.cursor
+        }
+        assert beyond | set(range(settled.cursor + 1)) == done
+        if data.draw(st.booleans()):
+            progress = Progress("s", settled.cursor, above)
+    assert totals == expected
+    assert progress._follow() == cursor + count
+
+
+@given(st.integers(0, blocks.FULL), st.integers(0, 5), st.integers(0, 6 * blocks.SIZE))
+def test_bits_and_flags_say_the_same(bits: int, block: int, cursor: int) -> None:
+    assert blocks.bits_of(blocks.flags_of(bits)) == bits
+    assert blocks.from_disk(blocks.to_disk(bits)) == bits
+    assert blocks.ids(blocks.above(bits, block, cursor), block) == [
+        number for number in blocks.ids(bits, block) if number > cursor
+    ]
+    assert blocks.above(blocks.upto(block, cursor), block, cursor) == 0

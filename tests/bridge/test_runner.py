@@ -13,7 +13,7 @@ from bridge.delivery.retry import Runner
 from bridge.metrics import Metrics
 from bridge.routing import Routed, RouteTable
 from bridge.sinks.base import Failures, NotConnected, Rejected, Retry, Scope
-from bridge.spool import SinkBooks, Spool, Spooled, Store, read_books, read_dead_letters
+from bridge.spool import SinkBooks, Spool, Spooled, Store, letters, read_books, read_dead_letters
 from edgewire.clock import SystemClock
 from edgewire.errors import ConfigError, ServiceUnavailable
 from tests.bridge.fakes import MemorySink, eventually, in_order, spooled
@@ -68,6 +68,13 @@ async def staged(tmp_path: Path, sink: MemorySink, table: RouteTable | None = No
     await running
 
 
+class Parted(MemorySink):
+    """Several lanes to one destination."""
+
+    def lane(self, routed: Routed) -> str | None:
+        return f"here#{routed.device_id}"
+
+
 def messages(count: int, devices: int = 3) -> list[Spooled]:
     return [spooled(number, f"dev-{number % devices}") for number in range(1, count + 1)]
 
@@ -105,7 +112,7 @@ async def test_a_window_bounds_what_is_in_memory(tmp_path: Path) -> None:
         stage.receive(*messages(400))
         await stage.spool.idle()
         await asyncio.sleep(0.05)
-        assert len(stage.runner._progress) == 50
+        assert stage.runner._window.messages == 50
         sink.open.set()
         await stage.settled()
     assert len(sink.got) == 400
@@ -178,9 +185,9 @@ async def test_lanes_do_not_wait_for_each_other(tmp_path: Path) -> None:
         stage.receive(*(spooled(n, f"d{n % 2}", kind=("gps", "bme280")[n % 2]) for n in range(1, 41)))
         await eventually(lambda: len(sink.got) == 20)
         assert all(one.startswith("d1:") for one in sink.got)
-        await eventually(lambda: stage.runner.troubles == ["not found"])
+        await eventually(lambda: "not found; the breaker of /ingest/gps is open" in str(stage.runner.troubles))
         assert stage.count("paused", lane="/ingest/gps") == 1
-        assert stage.books().pending == 40  # the cursor waits for the first
+        await eventually(lambda: stage.books()[:6] == ("memory", 40, 20, 0, 0, 20))
         mended = True
         await stage.settled()
         assert stage.count("paused", lane="/ingest/gps") == 0
@@ -189,24 +196,142 @@ async def test_lanes_do_not_wait_for_each_other(tmp_path: Path) -> None:
 
 
 async def test_when_one_lane_of_a_destination_gets_through_the_others_try_again(tmp_path: Path) -> None:
-    mended = False
-
-    class Parted(MemorySink):
-        def lane(self, routed: Routed) -> str | None:
-            return f"here#{routed.device_id}"
+    told: list[str] = []
 
     def down(lane: str, batch: Sequence[Routed]) -> Failures:
-        # One part is told to wait for an hour.
-        after_s = 3600.0 if lane == "here#dev-1" else 0.0
-        return {} if mended else dict.fromkeys(range(len(batch)), Retry(cause="503", reason="", after_s=after_s))
+        # Every part is told once to wait, one of them for an hour.
+        if lane in told:
+            return {}
+        told.append(lane)
+        after_s = 3600.0 if len(told) == 1 else 0.0
+        return dict.fromkeys(range(len(batch)), Retry(cause="503", reason="", after_s=after_s))
 
     sink = Parted(down)
     async with staged(tmp_path, sink) as stage:
-        stage.receive(*messages(30))
-        await eventually(lambda: len(sink.batches) > 10)
-        mended = True
+        stage.receive(*messages(30, devices=2))
         await stage.settled()
     assert len(sink.got) == 30
+
+
+async def test_an_open_breaker_lets_one_probe_through_and_nothing_else(tmp_path: Path) -> None:
+    mended = False
+    broken = Retry(cause="503", reason="it is down")
+    sink = Parted(lambda _, batch: {} if mended else dict.fromkeys(range(len(batch)), broken), batch=10)
+    async with staged(tmp_path, sink) as stage:
+        state = lambda: stage.count("breaker_state", destination="here")  # noqa: E731
+        stage.receive(*messages(90))
+        await eventually(lambda: state() == 2)
+        first = len(sink.batches)
+        await eventually(lambda: len(sink.batches) > first + 5)
+        # The writes of the other lanes that were under way when it opened may still be among them.
+        assert all(len(ids) == 1 for _, ids in sink.batches[first + 3 :])
+        assert stage.count("breaker_opened_total", destination="here") == 1
+        assert stage.runner.troubles == ["it is down; the breaker of here is open, a probe is sent now and then"]
+        mended = True
+        await stage.settled()
+        assert state() == 0
+        assert stage.runner.troubles == []
+    assert len(sink.got) == 90
+    assert in_order(sink.got)
+
+
+async def test_when_every_device_fails_it_is_the_destination(tmp_path: Path) -> None:
+    mended = False
+    sick = Retry(cause="500", reason="oops", scope=Scope.DEVICE)
+    sink = MemorySink(lambda _, batch: {} if mended else dict.fromkeys(range(len(batch)), sick))
+    async with staged(tmp_path, sink) as stage:
+        stage.receive(*messages(90, devices=30))
+        await eventually(lambda: (stage.count("breaker_opened_total", destination="/api/v1/sensors/bme280") or 0) > 0)
+        mended = True
+        await stage.settled()
+    assert in_order(sink.got)
+
+
+@pytest.mark.parametrize("scope", list(Scope))
+async def test_what_waits_gives_up_its_memory_and_holds_up_nobody(tmp_path: Path, scope: Scope) -> None:
+    mended = False
+
+    def half(lane: str, batch: Sequence[Routed]) -> Failures:
+        bad = Retry(cause="404", reason="not found", scope=scope, configuration=scope is Scope.LANE)
+        sick = (one.message.id % 2 and not mended for one in batch)
+        return {position: bad for position, one in enumerate(sick) if one}
+
+    sink = MemorySink(half, window=40, batch=10)
+    kinds = ("gps", "bme280") if scope is Scope.LANE else ("gps", "gps")
+    async with staged(tmp_path, sink) as stage:
+        for start in range(1, 1001, 20):
+            stage.receive(*(spooled(n, f"d{n % 2}", kind=kinds[n % 2]) for n in range(start, start + 20)))
+        await eventually(lambda: len(sink.got) == 500)
+        assert all(one.startswith("d0:") for one in sink.got)
+        assert stage.runner._window.messages <= 40
+        await eventually(lambda: stage.books()[:6] == ("memory", 1000, 500, 0, 0, 500))
+        mended = True
+        await stage.settled()
+        assert stage.runner._window.messages == 0
+    assert len(sink.got) == 1000
+    assert in_order(sink.got)
+
+
+async def test_a_restart_sends_nothing_again_that_was_delivered_beyond_the_cursor(tmp_path: Path) -> None:
+    mended = False
+
+    def half(lane: str, batch: Sequence[Routed]) -> Failures:
+        missing = Retry(cause="404", reason="not found", configuration=True)
+        return dict.fromkeys(range(len(batch)), missing) if lane == "/ingest/gps" and not mended else {}
+
+    first = MemorySink(half)
+    async with staged(tmp_path, first) as stage:
+        stage.receive(*(spooled(n, f"d{n % 2}", kind=("gps", "bme280")[n % 2]) for n in range(1, 101)))
+        await eventually(lambda: stage.books()[:6] == ("memory", 100, 50, 0, 0, 50))
+    mended = True
+    second = MemorySink(half)
+    async with staged(tmp_path, second) as stage:
+        stage.receive(spooled(101, "d1"))
+        books = await stage.settled()
+    assert (len(first.got), len(second.got)) == (50, 51)
+    assert in_order(second.got)
+    assert (books.received, books.delivered) == (101, 101)
+
+
+async def test_a_slow_destination_holds_up_no_other(tmp_path: Path) -> None:
+    class Slow(MemorySink):
+        async def write(self, lane: str, batch: Sequence[Routed]) -> Failures:
+            if lane == "/ingest/gps":
+                await slow.wait()
+            return await super().write(lane, batch)
+
+    slow = asyncio.Event()
+    sink = Slow(window=40, batch=10)
+    async with staged(tmp_path, sink) as stage:
+        stage.receive(*(spooled(n, f"d{n % 2}", kind=("gps", "bme280")[n % 2]) for n in range(1, 401)))
+        await eventually(lambda: len(sink.got) == 200)
+        slow.set()
+        await stage.settled()
+    assert in_order(sink.got)
+
+
+async def test_replayed_dead_letters_reach_the_sink_that_refused_them_and_the_books_balance(tmp_path: Path) -> None:
+    fixed = False
+
+    def picky(_: str, batch: Sequence[Routed]) -> Failures:
+        return {p: Rejected("bad") for p, one in enumerate(batch) if one.message.id % 10 == 0 and not fixed}
+
+    sink = MemorySink(picky)
+    async with staged(tmp_path, sink) as stage:
+        stage.receive(*messages(100))
+        assert (await stage.settled()).dead_lettered == 10
+        assert letters.replay(stage.spool.path, letters.Selection(numbers=(1, 2))) == 2
+        assert stage.books().pending == 2
+        books = await stage.settled()  # refused again
+        assert (books.delivered, books.dead_lettered) == (90, 10)
+        again = read_dead_letters(stage.spool.path, limit=2)
+        assert [one.attempts for one in again] == [2, 2]
+        fixed = True
+        assert letters.drop(stage.spool.path, letters.Selection(numbers=(3,))) == 1
+        assert letters.replay(stage.spool.path, letters.Selection(reason="BAD")) == 9
+        books = await stage.settled()
+        assert (books.delivered, books.dead_lettered, books.discarded) == (99, 0, 1)
+    assert len(sink.got) == len(set(sink.got)) == 99
 
 
 async def test_what_cannot_be_routed_is_a_dead_letter_and_its_neighbours_go_on(tmp_path: Path) -> None:

@@ -1,0 +1,94 @@
+"""The destinations of one sink: a breaker each, what it tells the log and the metrics, and who has to hear of it."""
+
+import random
+from collections.abc import Callable, Iterator
+
+from bridge.delivery.breaker import Breaker, State
+from bridge.delivery.lane import Outcome
+from bridge.metrics import Metrics
+from bridge.sinks.settings import RetryConfig
+from edgewire import logs
+from edgewire.backoff import Backoff
+
+
+class Destination:
+    """One destination; `LANE` and `LANE#PART` lead to the same."""
+
+    def __init__(self, sink: str, name: str, retry: RetryConfig, metrics: Metrics, rng: random.Random) -> None:
+        self.name = name
+        self.breaker = Breaker(Backoff(retry.base / 1000, retry.cap / 1000), retry.pause / 1000, retry.open_after)
+        self.changed: list[Callable[[], None]] = []
+        """Called when the breaker lets writes through again, or when somebody else may have the probe."""
+        self._metrics = metrics
+        self._labels = (sink, name)
+        self._rng = rng
+        self._log = logs.get(f"sink.{sink}")
+        metrics.breaker_state.labels(*self._labels).set(State.CLOSED)
+
+    def note(self, outcome: Outcome, written: int, now: float, *, probe: bool) -> None:
+        """What became of a write of so many messages."""
+        breaker, before, troubled = self.breaker, self.breaker.state, self.breaker.reason is not None
+        done = bool(outcome.delivered or outcome.rejected)
+        # Where every one of several devices fails it is not the devices.
+        shared = next(iter(outcome.devices.values())) if len(outcome.devices) > 1 and not done else None
+        trouble = outcome.trouble or shared
+        if done or not trouble:
+            breaker.answered(well=done)
+        if trouble:
+            breaker.failed(trouble, now, self._rng.random(), probe=probe)
+            self._metrics.paused.labels(*self._labels).set(trouble.configuration)
+        self._tell(before, configuration=bool(trouble and trouble.configuration), written=written)
+        if breaker.state is not before or (troubled and breaker.reason is None):
+            self._wake()
+
+    def withdraw(self) -> None:
+        """Who had the probe has nothing to send."""
+        self.breaker.withdraw()
+        self._wake()
+
+    @property
+    def trouble(self) -> str | None:
+        """Why it takes nothing, one sentence; None when it does."""
+        breaker = self.breaker
+        if breaker.reason is None or breaker.state is State.CLOSED:
+            return breaker.reason
+        return f"{breaker.reason}; the breaker of {self.name} is open, a probe is sent now and then"
+
+    def _tell(self, before: State, *, configuration: bool, written: int) -> None:
+        breaker = self.breaker
+        if breaker.state is before:
+            return
+        self._metrics.breaker_state.labels(*self._labels).set(breaker.state)
+        if before is State.CLOSED:
+            self._metrics.breaker_opened.labels(*self._labels).inc()
+            say = self._log.error if configuration else self._log.warning
+            say("delivery waits, the breaker is open", destination=self.name, reason=breaker.reason)
+        elif breaker.state is State.CLOSED:
+            self._metrics.paused.labels(*self._labels).set(0)
+            self._log.info("delivery goes on, the breaker is closed", destination=self.name, messages=written)
+
+    def _wake(self) -> None:
+        for tell in self.changed:
+            tell()
+
+
+class Destinations:
+    """All of a sink, each made when its first message comes."""
+
+    def __init__(self, sink: str, retry: RetryConfig, metrics: Metrics, rng: random.Random) -> None:
+        self._sink = sink
+        self._retry = retry
+        self._metrics = metrics
+        self._rng = rng
+        self._known: dict[str, Destination] = {}
+
+    def of(self, lane: str) -> Destination:
+        """The destination of a lane."""
+        name = lane.partition("#")[0]
+        if name not in self._known:
+            self._known[name] = Destination(self._sink, name, self._retry, self._metrics, self._rng)
+        return self._known[name]
+
+    def troubles(self) -> Iterator[str]:
+        """Why some take nothing, one sentence each."""
+        return (one.trouble for one in self._known.values() if one.trouble)
