@@ -29,7 +29,7 @@ _TOWN_SHARE = 0.6
 _HOUR_EFFECT_MS = 45 * MINUTE_MS
 # What makes a road slow besides density: roadworks, a slow lorry, school's end. Count and speed correlate by -.25 on
 # Telraam's streets, far less than density alone would make them.
-_PACE_SIGMA, _PACE_MS = 0.15, 90 * MINUTE_MS
+_PACE_SIGMA, _PACE_MS = 0.18, 90 * MINUTE_MS
 
 
 @dataclass(frozen=True, slots=True)

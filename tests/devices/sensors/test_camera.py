@@ -8,11 +8,14 @@ import orjson
 import pytest
 
 from devices.scenario import Scenario
+from devices.sensors.base import Population
+from devices.sensors.camera import CameraSensor, Settings
+from devices.sensors.camera_view import views
 from devices.timeline import Timeline
 from devices.world import Site, World
 from devices.world.headways import LEAST_HEADWAY_S, arrivals, free_share
 from devices.world.light import sun_elevation_deg
-from devices.world.network import KMH
+from devices.world.network import LANE
 from devices.world.parts import parts
 from devices.world.rng import draw
 from edgewire.clock import parse_ms
@@ -177,33 +180,38 @@ class TestHeadways:
         assert beyond.std() / beyond.mean() == pytest.approx(1, abs=0.03)
 
 
-def hourly(values: np.ndarray) -> np.ndarray:
-    return np.asarray(values.reshape(364, 24, 6).mean(axis=2))
+WEEKS = 26
+WORLD = World.of(5, [Site(name="a", latitude=48.1, longitude=-1.4)])
 
 
 @lru_cache
-def a_year() -> dict[str, np.ndarray]:
-    world = World.of(5, [Site(name="a", latitude=48.1, longitude=-1.4)])
-    days = np.arange(364)
-    start = parse_ms("2026-01-05T00:00:00Z")
-    # Six instants an hour: what is counted and timed in an hour is their mean.
-    times = start + np.arange(364 * 24 * 6) * HOUR_MS // 6 + HOUR_MS // 12
-    traffic = parts(world).traffic.at(np.zeros(len(times), dtype=np.int64), np.full(len(times), ROAD), times)
-    counts = np.random.default_rng(1).poisson(hourly(traffic.vehicles_per_hour)).astype(float)
-    return {"counts": counts, "speed": hourly(traffic.speed_ms / KMH), "weekday": days % 7}
+def half_a_year() -> dict[str, np.ndarray]:
+    """What a camera that misses nothing counts on that lane, hour by hour [day, hour]."""
+    keys, places = draw(1, "cameras", np.arange(400)), np.zeros(400, dtype=np.int64)
+    key = keys[views(WORLD, keys, places).roads == ROAD][:1]
+    interval = np.array([HOUR_MS // 6])
+    camera = CameraSensor(Settings(detection=1, outage_chance=0), Population(key, places[:1], interval, places[:1]))
+    times = parse_ms("2026-01-05T00:00:00Z") + (np.arange(WEEKS * 7 * 24 * 6) + 1) * HOUR_MS // 6
+    counts = [
+        camera.sample(WORLD, np.zeros_like(part), part)["vehicle_count"] for part in np.array_split(times, 7 * WEEKS)
+    ]
+    return {
+        "counts": np.concatenate(counts).reshape(-1, 24, 6).sum(axis=2).astype(float),
+        "weekday": np.arange(7 * WEEKS) % 7,
+    }
 
 
 class TestOverDispersion:
-    """Telraam, two streets of Chateaubourg, 2022: figures of 7 to 20 h on weekdays, a year of hours, seed 5."""
+    """Telraam, two streets of Chateaubourg, 2022 (realism.md section 3): 7 to 20 h on weekdays; seed 5."""
 
     def test_hourly_fano_factor(self) -> None:
-        year = a_year()
+        year = half_a_year()
         hours = year["counts"][year["weekday"] < 5][:, 7:20]
         assert 200 < hours.mean() < 400  # the volume of such streets
         assert 11 < (hours.var(axis=0) / hours.mean(axis=0)).mean() < 20
 
     def test_effects_of_day_and_hour(self) -> None:
-        year = a_year()
+        year = half_a_year()
         hours = year["counts"][year["weekday"] < 5][:, 7:20]
         relative = hours / hours.mean(axis=0)
         day = relative.mean(axis=1)
@@ -215,7 +223,7 @@ class TestOverDispersion:
         assert 0.07 < lag < 0.26
 
     def test_share_of_the_weekend_and_of_the_hours(self) -> None:
-        year = a_year()
+        year = half_a_year()
         counts, weekday = year["counts"], year["weekday"]
         work = counts[weekday < 5].mean(axis=0)
         assert counts[weekday == 5].mean() / work.mean() == pytest.approx(0.85, abs=0.06)
@@ -225,11 +233,18 @@ class TestOverDispersion:
             assert shares[hour] == pytest.approx(share, abs=0.7)
 
     def test_busier_hours_are_a_little_slower(self) -> None:
-        year = a_year()
-        work = year["weekday"] < 5
-        found = np.corrcoef(year["counts"][work][:, 7:20].ravel(), year["speed"][work][:, 7:20].ravel())[0, 1]
-        # -0.25 with the v85 of an hour; the mean speed here is without the sampling error of a v85.
-        assert -0.50 < found < -0.15
+        traffic, plan = parts(WORLD).traffic, parts(WORLD).roads.plan
+        days = parse_ms("2026-01-05T00:00:00Z") + np.arange(120) * DAY_MS
+        times = days[np.arange(120) % 7 < 5][:, None] + np.arange(7 * 6, 20 * 6) * HOUR_MS // 6
+        found = []
+        for lane in np.flatnonzero(plan.road_class == LANE):
+            flow = traffic.at(np.zeros(times.size, dtype=np.int64), np.full(times.size, lane), times.ravel())
+            volume, speed = (values.reshape(-1, 6).mean(axis=1) for values in (flow.vehicles_per_hour, flow.speed_ms))
+            found.append(np.corrcoef(np.random.default_rng(1).poisson(volume), speed)[0, 1])
+        # Telraam has -0.25, one figure of two streets whose hours are not told. Ours differ by 0.06 from lane to lane;
+        # for that, and for what is unknown of theirs, 0.15 either way is by judgement.
+        assert -0.40 < np.mean(found) < -0.10
+        assert max(found) < 0
 
 
 def test_the_sun_is_highest_at_noon_and_low_in_winter() -> None:
