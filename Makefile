@@ -5,7 +5,7 @@ BIN := .venv/bin
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-compose lint docs bench up down clean
+.PHONY: help demo test test-compose chaos lint docs bench up down clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
@@ -20,6 +20,9 @@ test: .venv/.dev  ## all tests but test-compose; PYTEST_ARGS="-k bme280" chooses
 
 test-compose: .venv/.dev  ## builds docker-compose.yml, brings it up, checks that nothing is lost
 	$(BIN)/python -m pytest -m compose $(PYTEST_ARGS)
+
+chaos: .venv/.dev  ## 410 runs in which the bridge is killed or its surroundings fail, about 40 minutes; CHAOS_ARGS="--help"
+	$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
 
 lint: .venv/.dev  ## ruff and mypy
 	$(BIN)/ruff check

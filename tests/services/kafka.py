@@ -27,10 +27,11 @@ _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{listener}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}{advertised}
+inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT
 log.dirs={folder}/logs
 num.partitions=4
 group.initial.rebalance.delay.ms=0
@@ -90,15 +91,23 @@ def _copy_jars(jars: Path) -> None:
 class KafkaProcess(Server):
     """One Kafka node on loopback. Its topics survive `restart` and `kill`, not `close`."""
 
-    def __init__(self) -> None:
-        """Raises `ServiceUnavailable` where Kafka cannot be had (see `kafka_jars`)."""
+    def __init__(self, proxy_port: int | None = None) -> None:
+        """With `proxy_port` there is a second listener, `behind_proxy`: its clients are told to connect to that port.
+
+        Raises `ServiceUnavailable` where Kafka cannot be had (see `kafka_jars`).
+        """
         self._java = ["java", *_JVM, "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", f"{kafka_jars()}/*"]
         folder = temporary_folder("kafka")
         self._properties = folder / "server.properties"
         command: list[str | Path] = [*self._java, "kafka.Kafka", self._properties]
         port = free_port()
         super().__init__("kafka", command, port=port, ready=self._serves, folder=folder, start_timeout_s=60)
-        self._settings = _PROPERTIES.format(port=port, controller=free_port(), folder=folder)
+        self.behind_proxy = free_port()
+        listener = f",PROXIED://127.0.0.1:{self.behind_proxy}" if proxy_port else ""
+        advertised = f",PROXIED://127.0.0.1:{proxy_port}" if proxy_port else ""
+        self._settings = _PROPERTIES.format(
+            port=port, controller=free_port(), folder=folder, listener=listener, advertised=advertised
+        )
 
     @property
     def bootstrap_servers(self) -> str:

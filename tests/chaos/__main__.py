@@ -1,0 +1,81 @@
+"""The chaos suite: without --only every fault ten times and more, ending with the table of docs/reliability.md."""
+
+import argparse
+import os
+import random
+import sys
+import time
+from pathlib import Path
+
+from tests.chaos.faults import FAULTS
+from tests.chaos.run import Result, execute
+from tests.chaos.services import Services
+from tests.chaos.table import table, write_into
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "reliability.md"
+_MIXES = 4
+"""Rounds of `mix` for each round of the others."""
+
+
+def main() -> int:
+    arguments = _arguments()
+    seed = arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(10**6)
+    chosen = [fault for fault in FAULTS if not arguments.only or fault.name in arguments.only.split(",")]
+    if not chosen:
+        sys.exit(f"chaos: there is no fault '{arguments.only}'; there are {', '.join(fault.name for fault in FAULTS)}")
+    if os.geteuid() != 0 and (disks := [fault.name for fault in chosen if fault.disk_bytes]):
+        print(f"left out, because only root may mount a disk: {', '.join(disks)}")
+        chosen = [fault for fault in chosen if not fault.disk_bytes]
+    rounds = arguments.rounds or (1 if arguments.only else 10)
+    print(f"seed {seed}, {rounds} rounds of {len(chosen)} faults, evidence of failures in {arguments.folder}")
+    results: list[Result] = []
+    started = time.monotonic()
+    with Services() as services:
+        for number in range(rounds):
+            for fault in chosen:
+                for extra in range(_MIXES if fault.name == "mix" and not arguments.only else 1):
+                    result = execute(fault, seed + number + 1000 * extra, services, arguments.folder)
+                    results.append(result)
+                    _print(len(results), result)
+            if arguments.minutes and time.monotonic() - started > arguments.minutes * 60:
+                print(f"{arguments.minutes:g} minutes are over after round {number + 1}")
+                break
+    lines = table(FAULTS, results, seed, time.monotonic() - started)
+    print("\n".join(lines))
+    failed = [result for result in results if not result.verdict.ok]
+    if not arguments.only and not arguments.dry:
+        write_into(DOCUMENT, lines)
+        print(f"wrote {DOCUMENT}")
+    print(f"{len(results)} runs, {len(failed)} failed")
+    return 1 if failed else 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="chaos", description=__doc__)
+    parser.add_argument("--only", metavar="FAULT[,FAULT…]", help="only these faults, by the names in the table")
+    parser.add_argument("--seed", type=int, help="of the first round; by default a random one, which is printed")
+    parser.add_argument("--rounds", type=int, help="each fault so many times; 10, with --only 1")
+    parser.add_argument("--minutes", type=float, help="begin no round after so long")
+    parser.add_argument("--dry", action="store_true", help="print the table only")
+    parser.add_argument("--folder", type=Path, default=Path("build/chaos"), help="where failed runs are kept")
+    return parser.parse_args()
+
+
+def _print(number: int, result: Result) -> None:
+    verdict = result.verdict
+    print(
+        f"{number:4} {'ok    ' if verdict.ok else 'FAILED'} {result.fault:18} seed {result.seed:<7}"
+        f" {result.kills} kills {result.strikes:3} faults {verdict.must:5} messages, {verdict.lost} lost,"
+        f" {verdict.http_duplicates}+{verdict.kafka_duplicates} duplicates, {verdict.out_of_order} out of order,"
+        f" {result.seconds:.1f} s",
+        flush=True,
+    )
+    for complaint in verdict.complaints:
+        print(f"       {complaint}")
+    if result.folder:
+        print(f"       kept in {result.folder}; repeat it with")
+        print(f"       make chaos CHAOS_ARGS='--only {result.fault} --seed {result.seed}'")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

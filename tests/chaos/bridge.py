@@ -1,0 +1,127 @@
+"""The bridge under test: one configuration, one spool, and as many lives as a run takes from it."""
+
+import signal
+import sys
+import time
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import orjson
+import yaml
+from typer.testing import CliRunner
+
+from bridge.failpoints import VARIABLE
+from edgefleet.cli.bridge import app
+from edgefleet.embedded import ManagedProcess, answers, free_port
+
+KILLED = 128 + signal.SIGKILL
+"""Exit code that the leash gives a program ended by SIGKILL."""
+
+
+class BridgeUnderTest:
+    """Started, killed and started again on the same spool."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, Any]) -> None:
+        self.kills = 0
+        """Ends by SIGKILL, by ourselves or at a fail point."""
+        self.starts = 0
+        self._buried = 0
+        self.armed: str | None = None
+        """The fail points of this life."""
+        self.folder = folder
+        self._port = free_port()
+        self.config = folder / "bridge.yaml"
+        self.config.write_text(yaml.safe_dump({**settings, "admin": {"port": self._port}}), encoding="utf-8")
+        self._process: ManagedProcess | None = None
+
+    @property
+    def running(self) -> bool:
+        return self._process is not None and self._process.running
+
+    @property
+    def ready(self) -> bool:
+        """Whether it says that it receives and keeps messages."""
+        return self.running and answers(f"http://127.0.0.1:{self._port}/readyz")
+
+    def start(self, armed: str | None = None) -> None:
+        """Begin a life; `armed` as in the environment variable of the fail points."""
+        assert not self.running
+        if self._process is not None:
+            self._bury()
+        self.starts += 1
+        self.armed = armed
+        command = [sys.executable, "-m", "edgefleet", "bridge", "run", self.config]
+        self._process = ManagedProcess(
+            "bridge",
+            [str(part) for part in command],
+            ready=lambda: True,  # a fail point may end it before it is ready
+            folder=self.folder / f"life-{self.starts}",
+            env={VARIABLE: armed or ""},
+        ).start()
+
+    def wait_ready(self, timeout_s: float = 30) -> None:
+        """Until it receives. Raises `AssertionError` where it does not, or has ended."""
+        deadline = time.monotonic() + timeout_s
+        while not self.ready:
+            assert self.running, f"the bridge ended by itself:\n{self.last_words()}"
+            assert time.monotonic() < deadline, f"the bridge was not ready in time:\n{self.last_words()}"
+            time.sleep(0.02)
+
+    def wait_end(self, timeout_s: float) -> int | None:
+        """Its exit code once it has ended by itself; None if it has not within `timeout_s`."""
+        assert self._process is not None
+        deadline = time.monotonic() + timeout_s
+        while self._process.running:
+            if time.monotonic() > deadline:
+                return None
+            time.sleep(0.01)
+        return self._bury()
+
+    def kill(self) -> None:
+        """SIGKILL, whatever it is doing."""
+        assert self._process is not None
+        self._process.kill()
+        self._bury()
+
+    def stop(self) -> int:
+        """SIGTERM, and its exit code."""
+        assert self._process is not None
+        return self._process.terminate(timeout_s=20)
+
+    def _bury(self) -> int:
+        """The exit code of a life that has ended; a SIGKILL is counted once."""
+        assert self._process is not None
+        code = self._process.wait(5)
+        self._process.kill()  # lets go of its pipe
+        if code in (KILLED, -signal.SIGKILL) and self._buried < self.starts:
+            self.kills += 1
+        self._buried = self.starts
+        return code
+
+    def kill_quietly(self) -> None:
+        """For the end of a run that failed half way."""
+        if self._process is not None:
+            self._process.kill()
+
+    def pending(self) -> int | None:
+        """Messages that some sink is not done with, as the running bridge says; None where it does not answer."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/ledger", timeout=2) as answer:
+                return sum(sink["pending"] for sink in orjson.loads(answer.read())["sinks"])
+        except (OSError, ValueError):
+            return None
+
+    def last_words(self) -> str:
+        """The end of its log."""
+        return self._process.log_tail() if self._process else ""
+
+    def ledger(self) -> dict[str, Any]:
+        """What `edgefleet bridge status --json` prints."""
+        result = CliRunner().invoke(app, ["status", str(self.config), "--json"])
+        try:
+            document: dict[str, Any] = orjson.loads(result.output)
+        except orjson.JSONDecodeError:
+            raise AssertionError(f"bridge status printed no ledger: {result.output} {result.exception}") from None
+        return document

@@ -1,0 +1,255 @@
+"""One run: a bridge of its own, publishers, a fault that strikes meanwhile, and the verdict when all is drained."""
+
+import random
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+import paho.mqtt.client as mqtt
+
+from tests.chaos.bridge import KILLED, BridgeUnderTest
+from tests.chaos.checker import ANY, Promise, Verdict, judge
+from tests.chaos.evidence import TopicReader, stored_in
+from tests.chaos.publishers import KINDS, Publishers, topics
+from tests.chaos.services import PARTITIONS, Services
+
+DRAIN_S = 40.0
+"""A run that is not drained by then has lost what is missing."""
+
+Settings = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Run:
+    """What a fault gets to work on."""
+
+    services: Services
+    bridge: BridgeUnderTest
+    publishers: Publishers
+    rng: random.Random
+    disk: Path
+    """Folder of the spool."""
+    strikes: int = 0
+    """Faults that were injected, kills not counted."""
+
+    def pause(self, shortest_s: float, longest_s: float) -> None:
+        """A random while: the fault is to strike at any moment."""
+        time.sleep(self.rng.uniform(shortest_s, longest_s))
+
+
+Strike = Callable[[Run], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """What happens while messages are on their way, and what it may cost."""
+
+    name: str
+    text: str
+    """For the table in docs/reliability.md."""
+    strike: Strike
+    promise: Promise = ANY
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Of the bridge, beside those every run has."""
+    armed: Callable[[random.Random], str] | None = None
+    """Fail points of the first life."""
+    disk_bytes: int | None = None
+    """Size of a disk of the spool's own; needs root."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a run."""
+
+    fault: str
+    seed: int
+    kills: int
+    strikes: int
+    verdict: Verdict
+    seconds: float
+    folder: Path | None
+    """Kept where the run failed."""
+
+
+def execute(fault: Fault, seed: int, services: Services, folder: Path) -> Result:
+    """One run. Whatever it depends on by chance is drawn from the name of the fault and `seed`."""
+    started = time.monotonic()
+    rng = random.Random(f"{fault.name}:{seed}")
+    site = f"c{random.SystemRandom().getrandbits(40):010x}"
+    folder = folder / f"{fault.name}-{seed}-{site}"
+    folder.mkdir(parents=True)
+    names = [f"{site}-{kind}" for kind in KINDS]
+    services.front.log.clear()
+    services.create_topics(names)
+    with ExitStack() as stack:
+        disk = stack.enter_context(_disk(folder, fault.disk_bytes))
+        bridge = BridgeUnderTest(folder, merge(settings(services, site, disk, rng), fault.settings))
+        stack.callback(bridge.kill_quietly)
+        bridge.start(fault.armed(rng) if fault.armed else None)
+        reader = TopicReader(services.kafka.bootstrap_servers, names, PARTITIONS)
+        stack.callback(reader.close)
+        bridge.wait_ready()
+        publishers = Publishers(
+            services.mosquitto.port, site, rng, devices=8, rate=rng.choice((300, 500, 700)), at_most=3000
+        )
+        stack.callback(publishers.close)
+        run = Run(services, bridge, publishers, rng, disk)
+        publishers.start()
+        trouble = _strike(fault, run)
+        publishers.finish(at_least=rng.randint(400, 800))
+        trouble += _drain(run, reader)
+        verdict = _verdict(run, reader, site, fault.promise)
+    verdict.complaints[:0] = trouble
+    if verdict.ok:
+        shutil.rmtree(folder)
+    else:
+        _keep(folder, run, reader, verdict)
+    services.delete_topics(names)
+    _forget_session(services, site)
+    return Result(
+        fault.name,
+        seed,
+        bridge.kills,
+        run.strikes,
+        verdict,
+        time.monotonic() - started,
+        None if verdict.ok else folder,
+    )
+
+
+def settings(services: Services, site: str, disk: Path, rng: random.Random) -> Settings:
+    """A configuration; what users may choose freely is drawn."""
+    proxies = services.proxies
+    retry = {"base": "50ms", "cap": "300ms", "pause": "300ms"}
+    return {
+        "broker": f"mqtt://127.0.0.1:{proxies['broker'].port}",
+        "client_id": site,
+        "subscriptions": list(topics(site)),
+        "mqtt": {"receive_maximum": rng.choice((20, 200, 2000))},
+        "spool": {
+            "path": str(disk / "spool.db"),
+            "commit_messages": rng.choice((10, 100, 500)),
+            "commit_interval": rng.choice(("0ms", "5ms", "20ms")),
+        },
+        "http": {
+            "url": f"http://127.0.0.1:{proxies['http'].port}",
+            "mode": rng.choice(("batch", "batch", "batch", "single")),
+            "batch_messages": rng.choice((20, 100, 500)),
+            "retry": retry,
+        },
+        "kafka": {"bootstrap_servers": f"127.0.0.1:{proxies['kafka'].port}", "retry": retry},
+        "routes": [
+            {
+                "topic": f"edge/+/{kind}/+/telemetry",
+                "http": path,
+                "kafka": {"topic": f"{site}-{kind}"},
+            }
+            for kind, path in zip(KINDS, ("/api/v1/sensors/bme280", "/ingest/gps"), strict=True)
+        ],
+        "shutdown_timeout": "3s",
+    }
+
+
+def merge(base: Settings, changes: Mapping[str, Any]) -> Settings:
+    """`base` with the keys of `changes`, however deep they are."""
+    merged = dict(base)
+    for key, value in changes.items():
+        merged[key] = merge(merged.get(key, {}), value) if isinstance(value, Mapping) else value
+    return merged
+
+
+def _strike(fault: Fault, run: Run) -> list[str]:
+    """Let the fault happen; afterwards everything runs again."""
+    trouble: list[str] = []
+    try:
+        fault.strike(run)
+    except AssertionError as error:
+        trouble.append(str(error))
+    run.services.heal()
+    if run.bridge.running and run.bridge.armed and "clock-jump" not in run.bridge.armed:
+        # The point was not reached; it must not strike while the books are looked at.
+        run.bridge.kill()
+    if not run.bridge.running:
+        code = run.bridge.wait_end(0)
+        if code != KILLED and not trouble:
+            trouble.append(f"the bridge ended by itself with exit code {code}:\n{run.bridge.last_words()}")
+        run.bridge.start()
+    return trouble
+
+
+def _drain(run: Run, reader: TopicReader) -> list[str]:
+    """Until everything acknowledged has arrived and no sink has anything pending; then SIGTERM."""
+    deadline = time.monotonic() + DRAIN_S
+    must = run.publishers.published().acknowledged
+    in_kafka: set[str] = set()
+    looked = 0
+    while time.monotonic() < deadline:
+        reader.poll()
+        in_kafka.update(arrival.id for arrival in reader.arrivals[looked:])
+        looked = len(reader.arrivals)
+        if not run.bridge.running:
+            return [f"the bridge ended by itself:\n{run.bridge.last_words()}"]
+        if must <= in_kafka and must <= {one.id for one in list(run.services.front.log)} and run.bridge.pending() == 0:
+            break
+    else:
+        return [f"not drained after {DRAIN_S:g} s: {run.bridge.last_words()[-1500:]}", *_end(run)]
+    return _end(run)
+
+
+def _end(run: Run) -> list[str]:
+    code = run.bridge.stop()
+    return [] if code == 0 else [f"the bridge ended with exit code {code}:\n{run.bridge.last_words()}"]
+
+
+def _verdict(run: Run, reader: TopicReader, site: str, promise: Promise) -> Verdict:
+    reader.read_to_the_end()
+    return judge(
+        run.publishers.published(),
+        list(run.services.front.log),
+        stored_in(run.services.ingest_database, site),
+        reader.arrivals,
+        run.bridge.ledger(),
+        promise,
+    )
+
+
+@contextmanager
+def _disk(folder: Path, size_bytes: int | None) -> Iterator[Path]:
+    """Where the spool lies: in the folder, or on a disk so small that it can be filled."""
+    disk = folder / "disk"
+    disk.mkdir()
+    if size_bytes is None:
+        yield disk
+        return
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", str(disk)], check=True)
+    try:
+        yield disk
+    finally:
+        shutil.copytree(disk, folder / "spool")
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def _keep(folder: Path, run: Run, reader: TopicReader, verdict: Verdict) -> None:
+    """Write down what the verdict is made of."""
+    published = run.publishers.published()
+    evidence = {
+        "complaints": verdict.complaints,
+        "published": {one: one in published.acknowledged for one in published.payloads},
+        "http": [arrival.id for arrival in run.services.front.log],
+        "kafka": [f"{one.where}/{one.partition} {one.id}" for one in reader.arrivals],
+    }
+    (folder / "evidence.json").write_bytes(orjson.dumps(evidence, option=orjson.OPT_INDENT_2))
+
+
+def _forget_session(services: Services, client_id: str) -> None:
+    """Or the broker would keep one of every run."""
+    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=True)
+    client.connect("127.0.0.1", services.mosquitto.port)
+    client.loop()
+    client.disconnect()
