@@ -4,7 +4,7 @@ import base64
 import html
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,12 +17,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import Formatter, Locator
 
 from devices.export.base import ExportError
+from devices.export.plot_maps import Panel, map_panels
 from devices.export.recording import Recording, Series
+from devices.faults.labels import Label
 
 _MOST_LINES = 8
-# Vehicles whose tracks have their middles this close are of one region.
-_REGION_DEG = 0.5
-_MOST_TRACKS = 40
+# Speeds go up and down all the time: more lines would hide one another.
+_MOST_SPEEDS = 3
 _FIELDS = {
     "temperature_c": "temperature (°C)",
     "humidity": "relative humidity (%)",
@@ -38,7 +39,8 @@ _PROFILES = {
     "people": ("entries", "entries an hour and door"),
 }
 _DATE_FORMATTER: Callable[[Locator], Formatter] = matplotlib.dates.ConciseDateFormatter
-_FAULT = "#d62728"
+_FAULTS = ("#d62728", "#ff7f0e", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f")
+"""Colours of the types of faults."""
 _LONG_GAP = 3.0
 """In usual intervals: a longer silence is a gap in the line."""
 
@@ -54,7 +56,11 @@ class FaultWindow:
     end_ms: int | None
 
 
-Panel = Callable[[Axes], None]
+def windows_of(labels: Iterable[Label]) -> list[FaultWindow]:
+    """The windows that labels tell of."""
+    return [
+        FaultWindow(label.device_id, label.type, tuple(label.fields), label.start_ms, label.end_ms) for label in labels
+    ]
 
 
 def read_labels(path: Path) -> list[FaultWindow]:
@@ -73,12 +79,12 @@ def read_labels(path: Path) -> list[FaultWindow]:
 
 def draw(recording: Recording, title: str, faults: Sequence[FaultWindow] = ()) -> Figure:
     """All panels that a recording has data for, one below the other; raises `ExportError` where it has none."""
-    panels = [*_series_panels(recording, faults), *_profile_panels(recording), *_map_panels(recording)]
+    panels = [*_series_panels(recording, faults), *_profile_panels(recording), *map_panels(recording)]
     if not panels:
         raise ExportError(f"{title}: has no readings to draw")
     heights = [height for height, _ in panels]
     figure = Figure(figsize=(11, sum(heights)), layout="constrained")
-    figure.suptitle(title, x=0.01, ha="left", fontsize="large")
+    figure.suptitle(f"{title} (times in UTC)", x=0.01, ha="left", fontsize="large")
     axes = figure.subplots(len(panels), 1, squeeze=False, height_ratios=heights)[:, 0]
     for axis, (_, panel) in zip(axes, panels, strict=True):
         panel(axis)
@@ -106,39 +112,33 @@ def save(figure: Figure, path: Path, title: str) -> None:
 
 def _series_panels(recording: Recording, faults: Sequence[FaultWindow]) -> list[tuple[float, Panel]]:
     panels: list[tuple[float, Panel]] = []
+    types = dict.fromkeys(fault.type for fault in faults)
+    colours = {type_: _FAULTS[number % len(_FAULTS)] for number, type_ in enumerate(types)}
     for kind, devices in recording.kinds.items():
         # Devices with a fault first: they are what one looks for.
         faulty = {fault.device_id for fault in faults}
-        chosen = sorted(devices, key=lambda name: (name not in faulty, name))[:_MOST_LINES]
+        most = _MOST_SPEEDS if kind in ("gps", "telematics") else _MOST_LINES
+        chosen = sorted(devices, key=lambda name: (name not in faulty, name))[:most]
         for name in (name for name in _FIELDS if any(name in series.values for series in devices.values())):
             shown = {device: devices[device] for device in sorted(chosen)}
             heading = f"{kind}: {len(shown)} of {len(devices)} devices" if len(shown) < len(devices) else kind
             windows = [
                 fault for fault in faults if fault.device_id in shown and (not fault.fields or name in fault.fields)
             ]
-            panels.append((2.4, _series_panel(heading, name, shown, windows)))
+            panels.append((2.4, _series_panel(heading, name, shown, windows, colours)))
     return panels
 
 
-def _series_panel(heading: str, name: str, devices: dict[str, Series], faults: Sequence[FaultWindow]) -> Panel:
+def _series_panel(
+    heading: str, name: str, devices: dict[str, Series], faults: Sequence[FaultWindow], colours: Mapping[str, str]
+) -> Panel:
     def panel(axis: Axes) -> None:
         first = min(series.times[0] for series in devices.values())
         last = max(series.times[-1] for series in devices.values())
         for device, series in devices.items():
             times, values = _with_gaps(series, name)
             axis.plot(times, values, linewidth=0.9, label=device, marker="." if len(series.times) < 50 else None)
-        for fault in faults:
-            begin, end = max(fault.start_ms, first), min(last if fault.end_ms is None else fault.end_ms, last)
-            if begin < end:
-                axis.axvspan(_date(begin), _date(end), color=_FAULT, alpha=0.15, linewidth=0)
-                axis.annotate(
-                    f"{fault.type} {fault.device_id}",
-                    (_date(begin), 0.97),
-                    xycoords=("data", "axes fraction"),
-                    fontsize="x-small",
-                    color=_FAULT,
-                    va="top",
-                )
+        _shade(axis, faults, colours, first, last)
         axis.set_title(heading, loc="left", fontsize="small")
         axis.set_ylabel(_FIELDS[name], fontsize="small")
         axis.grid(alpha=0.25)
@@ -148,6 +148,21 @@ def _series_panel(heading: str, name: str, devices: dict[str, Series], faults: S
         axis.legend(loc="center left", bbox_to_anchor=(1.005, 0.5), fontsize="x-small", frameon=False)
 
     return panel
+
+
+def _shade(axis: Axes, faults: Sequence[FaultWindow], colours: Mapping[str, str], first_ms: int, last_ms: int) -> None:
+    """The times of faults; the legend names each type, and whom it befell."""
+    for type_, colour in colours.items():
+        befallen, spans = set(), []
+        for fault in faults:
+            begin = max(fault.start_ms, first_ms)
+            end = last_ms if fault.end_ms is None else min(fault.end_ms, last_ms)
+            if fault.type == type_ and begin < end:
+                befallen.add(fault.device_id)
+                spans.append(axis.axvspan(_date(begin), _date(end), color=colour, alpha=0.18, linewidth=0))
+        if spans:
+            whom = next(iter(befallen)) if len(befallen) == 1 else f"{len(befallen)} devices"
+            spans[0].set_label(f"{type_}: {whom}")
 
 
 def _with_gaps(series: Series, name: str) -> tuple[list[float], list[float]]:
@@ -192,55 +207,19 @@ def _profile_panel(kind: str, name: str, label: str, devices: Sequence[Series]) 
             sums.setdefault((is_weekend, hour % 24), []).append(hours[hour])
 
     def panel(axis: Axes) -> None:
+        both = len({weekend for weekend, _ in sums}) == 2
         for is_weekend, text, shift in ((False, "Monday to Friday", -0.2), (True, "Saturday and Sunday", 0.2)):
             found = {hour: float(np.mean(values)) for (weekend, hour), values in sums.items() if weekend is is_weekend}
             if found:
-                axis.bar([hour + shift for hour in found], list(found.values()), width=0.4, label=text)
+                middles = [hour + shift * both for hour in found]
+                colour = "C1" if is_weekend else "C0"
+                axis.bar(middles, list(found.values()), width=0.4 if both else 0.8, color=colour, label=text)
         axis.set_title(f"{kind}: by hour of day (UTC)", loc="left", fontsize="small")
         axis.set_ylabel(label, fontsize="small")
         axis.set_xlim(-0.6, 23.6)
         axis.set_xticks(range(0, 24, 3), [f"{hour:02d}:00" for hour in range(0, 24, 3)])
         axis.grid(alpha=0.25, axis="y")
         axis.legend(fontsize="x-small", frameon=False)
-
-    return panel
-
-
-def _map_panels(recording: Recording) -> list[tuple[float, Panel]]:
-    """A map a region: vehicles of sites that are far from each other would be dots on one map."""
-    regions: dict[tuple[float, float], dict[str, tuple[list[float], list[float]]]] = {}
-    for kind in ("gps", "telematics"):
-        if kind == "telematics" and "gps" in recording.kinds:
-            continue  # the same vehicles
-        for device, series in recording.kinds.get(kind, {}).items():
-            points = [
-                (longitude, latitude)
-                for latitude, longitude in zip(series.values["latitude"], series.values["longitude"], strict=True)
-                if latitude is not None and longitude is not None
-            ]
-            if points:
-                longitudes, latitudes = (list(side) for side in zip(*points, strict=True))
-                middle = (float(np.median(latitudes)), float(np.median(longitudes)))
-                region = next((known for known in regions if math.dist(known, middle) < _REGION_DEG), middle)
-                regions.setdefault(region, {})[device] = (longitudes, latitudes)
-    return [(6.0, _map_panel(region, tracks)) for region, tracks in sorted(regions.items())]
-
-
-def _map_panel(region: tuple[float, float], tracks: dict[str, tuple[list[float], list[float]]]) -> Panel:
-    def panel(axis: Axes) -> None:
-        for longitudes, latitudes in list(tracks.values())[:_MOST_TRACKS]:
-            axis.plot(longitudes, latitudes, linewidth=0.7, alpha=0.7)
-            axis.plot(longitudes[-1], latitudes[-1], "k.", markersize=3)
-        axis.set_title(
-            f"tracks of {min(len(tracks), _MOST_TRACKS)} of {len(tracks)} vehicles; a dot is where one was last",
-            loc="left",
-            fontsize="small",
-        )
-        axis.set_xlabel("longitude (°)", fontsize="small")
-        axis.set_ylabel("latitude (°)", fontsize="small")
-        axis.set_aspect(1 / math.cos(math.radians(region[0])), adjustable="datalim")
-        axis.ticklabel_format(useOffset=False)
-        axis.grid(alpha=0.25)
 
     return panel
 

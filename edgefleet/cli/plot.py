@@ -24,7 +24,12 @@ def command(
     out: Annotated[Path, typer.Option(help="FILE.png or FILE.html.", dir_okay=False)],
     from_: Annotated[str, typer.Option("--from", help="Of a scenario: first time.")] = "2026-03-02",
     to: Annotated[str | None, typer.Option(help="Of a scenario: time before which it ends. Default: a day.")] = None,
-    labels: Annotated[Path | None, typer.Option(help="Labels of faults (.jsonl), whose times are shaded.")] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="Of an export: its labels of faults (.jsonl), whose times are shaded. A scenario knows its own."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Draw series a device, hourly profiles of traffic and footfall, and a map of the tracks.
@@ -44,9 +49,10 @@ def command(
         powered_on = power_on_ms(scenario, begin)
         timeline = Timeline(scenario, EPOCH_MS if powered_on is None else powered_on)
         found = recording.of_timeline(timeline, begin, end)
+        faults = plots.windows_of(timeline.labels(begin, end))
     else:
-        found = recording.of_file(source)
-    figure = plots.draw(found, source.name, plots.read_labels(labels) if labels else ())
+        found, faults = recording.of_file(source), []
+    figure = plots.draw(found, source.name, plots.read_labels(labels) if labels else faults)
     plots.save(figure, out, source.name)
     if as_json:
         typer.echo(orjson.dumps({"records": found.records, "kinds": list(found.kinds), "out": str(out)}))

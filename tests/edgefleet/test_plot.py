@@ -9,8 +9,11 @@ from matplotlib.axes import Axes
 from typer.testing import CliRunner
 
 from devices.export import ExportError
-from devices.export.plots import FaultWindow, draw
-from devices.export.recording import Recording, of_file
+from devices.export.plots import FaultWindow, draw, windows_of
+from devices.export.recording import Recording, of_file, of_timeline
+from devices.scenario import Scenario
+from devices.sensors.base import EPOCH_MS
+from devices.timeline import Timeline
 from edgefleet.cli import app
 from edgewire.clock import iso_ms, parse_ms
 from edgewire.errors import EdgefleetError
@@ -74,8 +77,31 @@ def test_the_time_of_a_fault_is_shaded_where_it_shows() -> None:
     fault = FaultWindow("bme280-0001", "drift", ("temperature_c",), MONDAY_MS + 600_000, MONDAY_MS + 1_200_000)
     axes = draw(recording, "test", [fault]).axes
     assert [axis.get_ylabel() for axis in axes] == ["temperature (°C)", "relative humidity (%)", "pressure (hPa)"]
-    assert [[patch.get_label() for patch in axis.patches] != [] for axis in axes] == [True, False, False]
-    assert [text.get_text() for text in axes[0].texts] == ["drift bme280-0001"]
+    shaded = [[patch.get_label() for patch in axis.patches] for axis in axes]
+    assert shaded == [["drift: bme280-0001"], [], []]
+
+
+def test_a_scenario_shades_its_own_faults_and_names_each_type_once(scenario: Path) -> None:
+    fault = "{type: bias, kind: bme280, field: humidity, offset: 5, rate: 1/h, duration: 5m}"
+    scenario.write_text(scenario.read_text() + f"faults: [{fault}]\n")
+    timeline = Timeline(Scenario.load(scenario), EPOCH_MS)
+    faults = windows_of(timeline.labels(MONDAY_MS, MONDAY_MS + 6 * 3_600_000))
+    axes = draw(of_timeline(timeline, MONDAY_MS, MONDAY_MS + 6 * 3_600_000), "test", faults).axes
+    humidity = next(axis for axis in axes if axis.get_ylabel() == "relative humidity (%)")
+    labels = [text.get_text() for text in humidity.get_legend().get_texts()]
+    assert labels == ["bme280-0001", "bme280-0002", "bias: 2 devices"]
+    assert len(humidity.patches) == len(faults) > 6
+
+
+def test_a_track_breaks_where_the_position_was_not_known() -> None:
+    recording = Recording()
+    for minute in (*range(10), *range(30, 40)):
+        recording.add(
+            reading(minute, fix="3d", speed_kmh=50.0, latitude=None if minute < 2 else 48.0, longitude=minute / 1000)
+        )
+    (axis,) = [axis for axis in draw(recording, "test").axes if axis.get_xlabel()]
+    assert axis.get_title(loc="left") == "tracks of 1 vehicle around 48.00° N, 0.03° E; a dot is where one was last"
+    assert [number for number, value in enumerate(axis.lines[0].get_ydata()) if value != value] == [8]
 
 
 def test_a_line_breaks_at_a_null_and_at_a_silence() -> None:
