@@ -147,9 +147,9 @@ class Workers:
             worker.failure = (
                 f"worker {worker.number} died{_cause(worker.process.exitcode)}, its devices are unaccounted for"
             )
+        worker.ended.set()
         if worker.failure:
             log.error("worker failed", worker=worker.number, reason=worker.failure, devices=worker.snapshot.devices)
-        worker.ended.set()
 
     async def _pass_on(self, stop: asyncio.Event) -> None:
         await stop.wait()

@@ -25,8 +25,14 @@ class Config(BaseModel):
 class FileConfig(BaseSettings):
     """Base of a whole configuration file; a subclass names its `env_prefix` in `model_config`."""
 
+    # Defaults are written in the unit they are held in (ms), which is not how a bare number in a file is read (s).
     model_config = SettingsConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, env_nested_delimiter="__", env_file=".env"
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+        env_nested_delimiter="__",
+        env_file=".env",
+        validate_default=False,
     )
 
     @classmethod

@@ -43,8 +43,8 @@ POLL_S = 0.05
 # Every link's keep alive is looked at so often, of its length, and at least so often and so seldom (s).
 SWEEP_OF_KEEP_ALIVE = 0.02
 SWEEP_S = (0.25, 1.0)
-LEAD_MS = 200
-LEAD_PER_DEVICE_MS = 0.1
+LEAD_MS = 300
+LEAD_PER_DEVICE_MS = 0.25
 # MQTT 3.1.1 and 5: the server is unavailable or busy, or has no room for one more.
 TRY_LATER = frozenset({0x03, 0x88, 0x89, 0x97, 0x9F})
 

@@ -106,3 +106,8 @@ def test_shipped_scenarios_are_sound(name: str) -> None:
         "telematics",
         "people",
     }
+
+
+def test_durations_that_are_not_given_are_those_of_the_reference() -> None:
+    scenario = Scenario(devices=[{"kind": "bme280", "count": 1}])
+    assert (scenario.keep_alive, scenario.session_expiry) == (60_000, 3_600_000)

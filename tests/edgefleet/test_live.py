@@ -1,0 +1,79 @@
+"""What people and Prometheus see of a running fleet."""
+
+import urllib.request
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from rich.console import Console
+
+from devices.fleet import Histogram, Snapshot
+from edgefleet.embedded import free_port
+from edgefleet.fleet_metrics import serving_metrics
+from edgefleet.live import Look, table
+from edgewire.errors import ConfigError, ServiceUnavailable
+
+
+def snapshot(acknowledged: int, lag_ms: float) -> Snapshot:
+    lag = Histogram()
+    lag.add([lag_ms] * acknowledged)
+    return Snapshot(
+        devices=1500, connected=1400, emitted=acknowledged + 5, acknowledged=acknowledged, buffered=4, lag=lag
+    )
+
+
+def render(before: Look, now: Look) -> list[list[str]]:
+    console = Console(width=200, record=True, file=None, quiet=False)
+    with console.capture() as capture:
+        console.print(table("fleet", before, now))
+    return [line.replace("│", " ").replace("┃", " ").split() for line in capture.get().splitlines()]
+
+
+def test_the_table_shows_rates_and_the_lag_of_the_last_moment() -> None:
+    before = Look(10.0, [("running", snapshot(100, 500.0))])
+    lag = before.total.lag.copy()
+    lag.add([2.0] * 200)
+    now = Look(12.0, [("running", snapshot(300, 500.0))])
+    now.parts[0][1].lag = lag
+    rows = render(before, now)
+    row = next(row for row in rows if row[:1] == ["1,400/1,500"])
+    assert row[1:4] == ["100", "305", "300"]
+    assert "500" not in " ".join(row[8:])
+    assert "2.1" in " ".join(row)
+
+
+def test_several_workers_have_a_row_each() -> None:
+    before = Look(0.0, [])
+    now = Look(1.0, [("running", snapshot(10, 1)), ("died", snapshot(30, 1))])
+    text = ["".join(row) for row in render(before, now)]
+    assert any("all" in row and "2,800/3,000" in row and "40" in row for row in text)
+    assert any("0running" in row for row in text)
+    assert any("1died" in row for row in text)
+
+
+def test_metrics_are_the_sums_of_the_workers() -> None:
+    port = free_port()
+    with serving_metrics(lambda: [("running", snapshot(10, 1)), ("running", snapshot(30, 1))], str(port)):
+        page = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).read().decode()
+    families = {family.name: family for family in text_string_to_metric_families(page)}
+    assert families["edgefleet_acknowledged"].samples[0].value == 40
+    assert families["edgefleet_connected"].samples[0].value == 2800
+    buckets = [sample for sample in families["edgefleet_schedule_lag_seconds"].samples if "le" in sample.labels]
+    assert [sample.value for sample in buckets][-1] == 40
+    assert [sample.value for sample in buckets] == sorted(sample.value for sample in buckets)
+    assert len(families["edgefleet_worker_memory_bytes"].samples) == 2
+
+
+@pytest.mark.parametrize("address", ["x", "0", "70000", "host:"])
+def test_an_address_that_is_none_is_refused(address: str) -> None:
+    with pytest.raises(ConfigError, match="neither a port nor HOST:PORT"), serving_metrics(list, address):
+        pass
+
+
+def test_a_taken_port_is_one_sentence() -> None:
+    port = str(free_port())
+    with (
+        serving_metrics(list, port),
+        pytest.raises(ServiceUnavailable, match=f"cannot listen on {port}"),
+        serving_metrics(list, port),
+    ):
+        pass

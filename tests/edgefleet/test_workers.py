@@ -1,0 +1,111 @@
+"""A run in several processes: the same messages however many there are, and a death that does not go unnoticed."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import paho.mqtt.client as mqtt
+import pytest
+
+from devices.scenario import Scenario
+from devices.sensors.base import EPOCH_MS
+from devices.timeline import Shard
+from edgefleet.embedded import MosquittoProcess
+from edgefleet.shard import ShardJob, ShardResult, combine, run_shard
+from edgefleet.workers import Workers
+from edgewire.clock import parse_ms
+from edgewire.errors import ServiceUnavailable
+from edgewire.mqtt import Version
+
+pytestmark = pytest.mark.services
+
+GROUPS = [
+    {"kind": "bme280", "count": 12, "interval": "10s"},
+    {"kind": "gps", "count": 4, "interval": "5s"},
+    {"kind": "traffic", "count": 3, "interval": "10s"},
+]
+
+
+@contextmanager
+def listening(*brokers: MosquittoProcess) -> Iterator[list[list[bytes]]]:
+    """The payloads of all telemetry that each broker delivers while the block runs."""
+    clients = []
+    heard: list[list[bytes]] = []
+    for broker in brokers:
+        client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+        payloads: list[bytes] = []
+        client.on_message = lambda _client, _data, message, payloads=payloads: payloads.append(message.payload)
+        client.connect(broker.host, broker.port)
+        client.subscribe("edge/+/+/+/telemetry", qos=1)
+        client.loop_start()
+        clients.append(client)
+        heard.append(payloads)
+    try:
+        yield heard
+    finally:
+        for client in clients:
+            client.disconnect()
+            client.loop_stop()
+
+
+def job(*brokers: MosquittoProcess, **changes: object) -> ShardJob:
+    scenario = Scenario(
+        seed=5, broker=tuple(broker.url for broker in brokers), time_scale=40, devices=GROUPS, connects_per_second=1000
+    )
+    fixed = {"from_ms": parse_ms("2026-03-04T12:00:00Z"), "power_on_ms": EPOCH_MS, "messages": 3}
+    return ShardJob(scenario=scenario, name="test", version=Version.V5, shard=Shard(), **(fixed | changes))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if condition():
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("did not happen within 30 s")
+
+
+async def test_the_messages_are_the_same_for_1_2_and_5_workers(
+    mosquitto_factory: Callable[[], MosquittoProcess],
+) -> None:
+    brokers = mosquitto_factory(), mosquitto_factory()
+    said: list[list[list[bytes]]] = []
+    for workers in (1, 2, 5):
+        with listening(*brokers) as heard:
+            if workers == 1:
+                result = await run_shard(job(*brokers), asyncio.Event())
+            else:
+                result = await Workers(job(*brokers), workers, log_level="warning").run(asyncio.Event())
+            await until(lambda heard=heard: sum(map(len, heard)) >= 57)
+        assert result.record.totals == {"emitted": 57, "acknowledged": 57, "dropped": 0, "unsent": 0}
+        assert result.final.devices == len(result.record.devices) == 19
+        assert result.record.failures == []
+        said.append([sorted(payloads) for payloads in heard])
+    assert said[0] == said[1] == said[2]
+    assert all(len(payloads) > 20 for payloads in said[0]), "both brokers have their share, always the same"
+
+
+async def test_a_worker_that_dies_is_reported_and_the_others_go_on(
+    mosquitto_factory: Callable[[], MosquittoProcess],
+) -> None:
+    broker = mosquitto_factory()
+    stop = asyncio.Event()
+    workers = Workers(job(broker, messages=None), 2, log_level="critical")
+    running = asyncio.create_task(workers.run(stop))
+    await until(lambda: len(workers.all) == 2 and all(one.snapshot.acknowledged > 20 for one in workers.all))
+    workers.all[1].process.kill()
+    before = workers.all[0].snapshot.acknowledged
+    await until(lambda: workers.all[0].snapshot.acknowledged > before + 20)
+    assert [state for state, _ in workers.parts()] == ["running", "died"]
+    stop.set()
+    record = (await running).record
+    assert record.failures == ["worker 1 died of SIGKILL, its devices are unaccounted for"]
+    assert record.verdict.startswith("Failed: worker 1 died of SIGKILL")
+    assert record.connected_after_s is None
+    assert len(record.devices) == 10
+    assert record.totals["acknowledged"] == record.totals["emitted"] > before
+
+
+def test_without_any_result_there_is_no_record() -> None:
+    none: list[ShardResult] = []
+    with pytest.raises(ServiceUnavailable, match="worker 0 died"):
+        combine(none, ["worker 0 died of SIGKILL"])
