@@ -197,11 +197,9 @@ def _profile_panel(kind: str, name: str, label: str, devices: Sequence[Series]) 
             # A reading counts what came before it.
             hour = (time_ms - 1) // 3_600_000
             hours[hour] = hours.get(hour, 0.0) + (value or 0.0)
-        seen = [
-            hour
-            for hour in hours
-            if series.times[0] <= hour * 3_600_000 + 60_000 and (hour + 1) * 3_600_000 <= series.times[-1] + 60_000
-        ]
+        interval = float(np.median(np.diff(series.times))) if len(series.times) > 1 else 0.0
+        first, last = series.times[0] - interval, series.times[-1] + interval
+        seen = [hour for hour in hours if first <= hour * 3_600_000 and (hour + 1) * 3_600_000 <= last]
         for hour in seen or hours:
             is_weekend = datetime.fromtimestamp(hour * 3600, UTC).weekday() >= 5
             sums.setdefault((is_weekend, hour % 24), []).append(hours[hour])

@@ -122,6 +122,17 @@ def test_a_profile_is_the_mean_of_whole_hours() -> None:
     assert [round(bar.get_height()) for bar in profile.patches] == [61, 121, 181, 241, 301]
 
 
+def test_a_profile_has_every_device_in_every_hour_whatever_its_phase() -> None:
+    recording = Recording()
+    for minute in range(5, 3 * 60 + 1, 5):
+        recording.add(reading(minute, vehicle_count=10, avg_speed=30.0))
+        other = reading(minute - 2, vehicle_count=100, avg_speed=30.0) | {"device_id": "traffic-0002"}
+        recording.add(other)
+    axes = draw(recording, "test").axes
+    profile = axes[titles(axes).index("traffic: by hour of day (UTC)")]
+    assert [round(bar.get_height()) for bar in profile.patches] == [660, 660, 660]
+
+
 @pytest.mark.parametrize(
     ("source", "out", "said"),
     [
