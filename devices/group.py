@@ -11,9 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devices.catalog import CATALOG, CatalogEntry
+from devices.faults.resets import Resets
+from devices.faults.schedule import FOREVER_MS, NEVER_MS
 from devices.scenario import DeviceGroup
-from devices.sensors.base import Columns, EventSensor, LookingBack, Population, Sensor
+from devices.sensors.base import Columns, EventSensor, LookingBack, Population, Sensor, boot_number
 from devices.world import World
+from devices.world.rng import draw, uniform
 from edgewire.messages import Channel
 
 Ints = NDArray[np.int64]
@@ -33,6 +36,8 @@ class Table:
     columns: Columns | list[dict[str, Any]]
     """Fields of the messages beside device_id, timestamp, boot and seq: columns where all rows have the same fields,
     else the fields of each row."""
+    boots: Ints | None = None
+    """Of each row; None where all are of the boot in which the devices were powered on."""
 
     def rows(self, rows: Ints) -> "Table":
         """Some of its rows, in the order given."""
@@ -46,8 +51,14 @@ class Table:
                 for name, column in columns.items()
             }
         )
+        boots = None if self.boots is None else self.boots[rows]
         return replace(
-            self, times=self.times[rows], positions=self.positions[rows], seqs=self.seqs[rows], columns=chosen
+            self,
+            times=self.times[rows],
+            positions=self.positions[rows],
+            seqs=self.seqs[rows],
+            columns=chosen,
+            boots=boots,
         )
 
 
@@ -68,6 +79,17 @@ class Member(Protocol):
 
     @property
     def key(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Spans:
+    """Where commands changed what devices of a group do: from when until when each keeps to the group's schedule."""
+
+    begin_ms: Ints
+    until_ms: Ints
+    base: Ints
+    """Seq of the first message since then."""
+    boot: Ints
 
 
 class Due(NamedTuple):
@@ -94,21 +116,34 @@ class Group:
     """The devices of one entry of the scenario that belong to this shard."""
 
     def __init__(
-        self, world: World, start_ms: int, group: DeviceGroup, positions: Sequence[int], devices: Sequence[Member]
+        self,
+        world: World,
+        start_ms: int,
+        group: DeviceGroup,
+        positions: Sequence[int],
+        devices: Sequence[Member],
+        resets: Resets | None = None,
+        spans: Spans | None = None,
     ) -> None:
         entry: CatalogEntry = CATALOG[group.kind]
         self.kind = group.kind
         self.positions = np.array(positions, dtype=np.int64)
         """Of its devices in the timeline, ascending."""
+        self.spans = spans
+        self._resets = resets
         self._world = world
         self._start_ms = start_ms
         self._everyone = np.arange(len(devices), dtype=np.int64)
         self._interval = np.array([device.interval_ms for device in devices], dtype=np.int64)
-        self._first_due = start_ms + np.array([device.phase_ms for device in devices], dtype=np.int64)
+        phases = np.array([device.phase_ms for device in devices], dtype=np.int64)
+        self._first_due = phases + (start_ms if spans is None else spans.begin_ms)
+        # Below the interval, or readings would change places.
+        self._jitter = np.minimum(group.jitter, self._interval - 1) if group.jitter else None
         self._channel = entry.channel
         site_index = {site.name: index for index, site in enumerate(world.sites)}
+        self._keys = np.array([device.key for device in devices], dtype=np.uint64)
         population = Population(
-            keys=np.array([device.key for device in devices], dtype=np.uint64),
+            keys=self._keys,
             sites=np.array([site_index[device.site] for device in devices], dtype=np.int64),
             interval_ms=self._interval,
             ordinals=np.array([device.ordinal for device in devices], dtype=np.int64),
@@ -127,7 +162,7 @@ class Group:
 
     def tables(self, from_ms: int, to_ms: int) -> Iterator[Table]:
         """What these devices have to say in [from_ms, to_ms)."""
-        if not len(self._everyone) or to_ms <= from_ms:
+        if not len(self._everyone) or to_ms <= from_ms or not self._is_active(from_ms, to_ms):
             return
         follows, self._answered_to_ms = from_ms == self._answered_to_ms, to_ms
         if isinstance(self._sensor, EventSensor) or not follows or to_ms - from_ms >= self._ahead_ms:
@@ -144,13 +179,13 @@ class Group:
                     yield np.full(len(table.times), window), table
         elif len(owners):
             due = self._due(owners, from_ms, to_ms)
-            yield due.window, self._readings(owners[due.window], due.times)
+            table, kept = self._numbered(owners[due.window], self._readings(owners[due.window], due.times))
+            yield due.window[kept], table
 
     def last_before(self, positions: Ints, instants: Ints) -> Columns:
         """The reading that each device took last before an instant, if need be before it was powered on."""
         owners = np.searchsorted(self.positions, positions)
-        number = -((self._first_due[owners] - instants) // self._interval[owners]) - 1
-        return self._sensor.sample(self._world, owners, self._first_due[owners] + number * self._interval[owners])
+        return self._sensor.sample(self._world, owners, self._time(owners, self._before(owners, instants) - 1))
 
     def sample(self, world: World, positions: Ints, times: Ints) -> Columns:
         """What these devices would read at these times in another world."""
@@ -161,26 +196,100 @@ class Group:
         if self._known is None or not self._known[0] <= from_ms <= to_ms <= self._known[1]:
             end_ms = from_ms + self._ahead_ms
             due = self._due(self._everyone, from_ms, end_ms)
-            self._known = from_ms, end_ms, self._readings(due.window, due.times)
+            self._known = from_ms, end_ms, self._numbered(due.window, self._readings(due.window, due.times))[0]
         table = self._known[2]
-        return table.rows(np.flatnonzero((table.times >= from_ms) & (table.times < to_ms)))
+        inside = (table.times >= from_ms) & (table.times < to_ms)
+        if self.spans is not None:
+            # A command may have ended a schedule since.
+            inside &= table.times < self.spans.until_ms[np.searchsorted(self.positions, table.positions)]
+        return table.rows(np.flatnonzero(inside))
 
-    def _tables(self, owners: Ints, from_ms: int, to_ms: int) -> Iterator[Table]:
-        due = self._due(owners, from_ms, to_ms)
-        if isinstance(self._sensor, EventSensor):
-            yield from self._with_happenings(self._sensor, owners, from_ms, to_ms, due)
-        else:
-            yield self._readings(owners[due.window], due.times)
+    def next_message(self, position: int, at_ms: int) -> tuple[int, int]:
+        """Boot and seq of the first message that a device would have from an instant on."""
+        owner = np.searchsorted(self.positions, [position])
+        instant = np.array([at_ms])
+        begin_ms, boot, base = self._start_ms, boot_number(self._start_ms), 0
+        if self.spans is not None:
+            begin_ms, boot, base = (
+                int(part[owner[0]]) for part in (self.spans.begin_ms, self.spans.boot, self.spans.base)
+            )
+        count = int(self._count(owner, instant)[0])
+        reset = NEVER_MS if self._resets is None else int(self._resets.last(self.positions[owner], instant)[0])
+        if reset <= begin_ms:
+            return boot, base + count
+        return boot_number(reset), count - int(self._count(owner, np.array([reset]))[0])
+
+    def holds(self, position: int, at_ms: int) -> bool:
+        """Whether a device keeps to this schedule at an instant."""
+        if self.spans is None:
+            return True
+        owner = np.searchsorted(self.positions, position)
+        return bool(self.spans.begin_ms[owner] <= at_ms < self.spans.until_ms[owner])
+
+    def end(self, position: int, at_ms: int) -> None:
+        """A device keeps to this schedule no longer."""
+        if self.spans is None:
+            start = np.full(len(self._everyone), self._start_ms)
+            self.spans = Spans(start, np.full_like(start, FOREVER_MS), np.zeros_like(start), boot_number(start))
+        owner = np.searchsorted(self.positions, position)
+        self.spans.until_ms[owner] = min(at_ms, int(self.spans.until_ms[owner]))
+
+    # -- when readings are due
+
+    def _is_active(self, from_ms: int, to_ms: int) -> bool:
+        spans = self.spans
+        return spans is None or bool(((spans.begin_ms < to_ms) & (spans.until_ms > from_ms)).any())
+
+    def _time(self, owners: Ints, numbers: Ints) -> Ints:
+        """When readings with these numbers are due."""
+        times = self._first_due[owners] + numbers * self._interval[owners]
+        if self._jitter is None:
+            return np.asarray(times)
+        late = uniform(draw(self._world.seed, "firmware/jitter", self._keys[owners], numbers))
+        return np.asarray(times + (late * (self._jitter[owners] + 1)).astype(np.int64))
+
+    def _before(self, owners: Ints, instants: Ints | int) -> Ints:
+        """Number of the first reading that is due at or after an instant; negative before the first one."""
+        numbers = np.asarray(-((self._first_due[owners] - instants) // self._interval[owners]))
+        if self._jitter is not None:
+            numbers = numbers - (self._time(owners, numbers - 1) >= instants)
+        return numbers
 
     def _due(self, owners: Ints, from_ms: Ints | int, to_ms: Ints | int) -> Due:
         """Readings due in a window of time for each of these devices."""
-        first_due, interval = self._first_due[owners], self._interval[owners]
-        first = np.maximum(-((first_due - from_ms) // interval), 0)
-        stop = np.maximum(-((first_due - to_ms) // interval), 0)
+        if self.spans is not None:
+            from_ms = np.maximum(from_ms, self.spans.begin_ms[owners])
+            to_ms = np.minimum(to_ms, self.spans.until_ms[owners])
+        first = np.maximum(self._before(owners, from_ms), 0)
+        stop = np.maximum(self._before(owners, to_ms), 0)
         counts = np.maximum(stop - first, 0)
         window = np.repeat(np.arange(len(owners)), counts)
         within = np.arange(len(window)) - np.repeat(np.cumsum(counts) - counts, counts)
-        return Due(first, window, first_due[window] + (first[window] + within) * interval[window])
+        return Due(first, window, self._time(owners[window], first[window] + within))
+
+    # -- readings
+
+    def _tables(self, owners: Ints, from_ms: int, to_ms: int) -> Iterator[Table]:
+        if not isinstance(self._sensor, EventSensor):
+            due = self._due(owners, from_ms, to_ms)
+            yield self._numbered(owners[due.window], self._readings(owners[due.window], due.times))[0]
+            return
+        for some, start_ms, begin_ms, end_ms in self._stretches(owners, from_ms, to_ms):
+            for who, table in self._with_happenings(self._sensor, some, start_ms, begin_ms, end_ms):
+                yield self._numbered(who, table)[0]
+
+    def _stretches(self, owners: Ints, from_ms: int, to_ms: int) -> Iterator[tuple[Ints, int, int, int]]:
+        """Devices with the same beginning and end in a window of time: since when they count, from when to when."""
+        spans = self.spans
+        if spans is None:
+            yield owners, self._start_ms, from_ms, to_ms
+            return
+        usual = (spans.begin_ms[owners] == self._start_ms) & (spans.until_ms[owners] >= to_ms)
+        yield owners[usual], self._start_ms, from_ms, to_ms
+        for owner in owners[~usual]:
+            begin_ms, until_ms = int(spans.begin_ms[owner]), int(spans.until_ms[owner])
+            if begin_ms < to_ms and until_ms > from_ms:
+                yield np.array([owner]), begin_ms, max(begin_ms, from_ms), min(until_ms, to_ms)
 
     def _readings(self, owners: Ints, times: Ints, seqs: Ints | None = None) -> Table:
         columns = _sampled(self._sensor, self._world, owners, times)
@@ -189,9 +298,11 @@ class Group:
         return Table(self.kind, self._channel, times, self.positions[owners], seqs, columns)
 
     def _with_happenings(
-        self, sensor: EventSensor, owners: Ints, from_ms: int, to_ms: int, due: Due
-    ) -> Iterator[Table]:
-        before = sensor.happened(self._world, owners, self._start_ms, from_ms)
+        self, sensor: EventSensor, owners: Ints, start_ms: int, from_ms: int, to_ms: int
+    ) -> Iterator[tuple[Ints, Table]]:
+        """Readings and happenings, and beside each table the device of each row."""
+        due = self._due(owners, from_ms, to_ms)
+        before = sensor.happened(self._world, owners, start_ms, from_ms)
         happened = sensor.happenings(self._world, owners, from_ms, to_ms)
         # Within one device: by time, what happened before the reading of the same millisecond.
         who = np.concatenate([happened.owner, due.window])
@@ -202,15 +313,47 @@ class Group:
         seqs = np.empty(len(order), dtype=np.int64)
         seqs[order] = np.arange(len(order)) + (due.first + before - begins)[who[order]]
         split = len(happened.owner)
-        yield self._readings(owners[due.window], due.times, seqs[split:])
-        yield Table(
-            self.kind,
-            Channel.EVENT,
-            happened.time_ms,
-            self.positions[owners[happened.owner]],
-            seqs[:split],
-            happened.fields,
+        yield owners[due.window], self._readings(owners[due.window], due.times, seqs[split:])
+        there = owners[happened.owner]
+        yield (
+            there,
+            Table(self.kind, Channel.EVENT, happened.time_ms, self.positions[there], seqs[:split], happened.fields),
         )
+
+    # -- numbering
+
+    def _numbered(self, owners: Ints, table: Table) -> tuple[Table, Ints]:
+        """Numbered since the last reset, without what a device that is down does not measure; and the rows kept."""
+        kept = np.arange(len(owners))
+        spans, resets = self.spans, self._resets
+        counted = table.seqs
+        if spans is not None:
+            table = replace(table, seqs=counted + spans.base[owners], boots=spans.boot[owners])
+        if resets is None or not len(owners):
+            return table, kept
+        kept = np.flatnonzero(~resets.is_down(table.positions, table.times))
+        if len(kept) < len(owners):
+            table, owners, counted = table.rows(kept), owners[kept], counted[kept]
+        since = resets.last(table.positions, table.times)
+        rows = np.flatnonzero(since > (self._start_ms if spans is None else spans.begin_ms[owners]))
+        seqs = table.seqs.copy()
+        boots = np.full(len(owners), boot_number(self._start_ms)) if table.boots is None else table.boots.copy()
+        seqs[rows] = counted[rows] - self._count(owners[rows], since[rows])
+        boots[rows] = boot_number(since[rows])
+        return replace(table, seqs=seqs, boots=boots), kept
+
+    def _count(self, owners: Ints, instants: Ints) -> Ints:
+        """How many messages each device had before an instant, since this schedule began."""
+        begin_ms = np.full(len(owners), self._start_ms)
+        if self.spans is not None:
+            begin_ms = self.spans.begin_ms[owners]
+            instants = np.minimum(instants, self.spans.until_ms[owners])
+        count = np.maximum(self._before(owners, instants), 0)
+        if isinstance(self._sensor, EventSensor):
+            for owner, begin, instant in set(zip(owners.tolist(), begin_ms.tolist(), instants.tolist(), strict=True)):
+                happened = self._sensor.happened(self._world, np.array([owner]), begin, max(begin, instant))
+                count[(owners == owner) & (instants == instant)] += happened[0]
+        return count
 
 
 def _sampled(sensor: Sensor, world: World, owners: Ints, times: Ints) -> Columns:

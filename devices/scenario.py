@@ -9,7 +9,9 @@ from pydantic_settings import SettingsConfigDict
 from devices.catalog import CATALOG
 from devices.faults.model import AnyFault
 from devices.faults.units import Instant
+from devices.firmware.config import Build, FirmwareConfig
 from devices.firmware.outbox import OutboxConfig
+from devices.firmware.reconnect import ReconnectConfig
 from devices.world import Site
 from edgewire import config
 from edgewire.config import Config, DurationMs, FileConfig
@@ -35,6 +37,8 @@ def _broker_urls(urls: str | tuple[str, ...]) -> str | tuple[str, ...]:
     return urls
 
 
+_COUNTS = ("traffic", "people")
+
 DeviceIdTemplate = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.{}:-]*$", max_length=64)]
 
 
@@ -47,6 +51,9 @@ class DeviceGroup(Config):
     """How many; not needed where `ids` lists them."""
     interval: DurationMs = Field(default=10_000, ge=10, le=7 * 86_400_000)
     """Between two readings of one device."""
+    jitter: DurationMs = Field(default=0, ge=0)
+    """Each reading is taken up to this much later than due, as timers of firmware are late. Not for traffic and people,
+    whose readings count what passed since the one before."""
     qos: Literal[0, 1, 2] = 1
     site: str | None = None
     """Name of the site they are at; without it they are spread over all sites."""
@@ -56,6 +63,12 @@ class DeviceGroup(Config):
     """The device ids one by one, instead of `count` and `id`."""
     settings: dict[str, Any] = {}
     """Of the sensor; each kind has its own."""
+    firmware: FirmwareConfig | None = None
+    """Instead of the scenario's."""
+    outbox: OutboxConfig | None = None
+    """Instead of the scenario's."""
+    reconnect: ReconnectConfig | None = None
+    """Instead of the scenario's."""
 
     @model_validator(mode="after")
     def _check(self) -> "DeviceGroup":
@@ -64,6 +77,10 @@ class DeviceGroup(Config):
         if self.ids and self.id:
             raise ValueError("id makes names for count devices; leave it out where ids lists them")
         config.check(self.settings, CATALOG[self.kind].settings, at="settings")
+        if self.jitter and self.kind in _COUNTS:
+            raise ValueError(f"jitter: a reading of {self.kind} counts what passed since the one before; leave it out")
+        if self.jitter >= self.interval:
+            raise ValueError("jitter: must be shorter than the interval")
         if self.size > 1 and not self.ids and self.device_id(1) == self.device_id(2):
             raise ValueError("id: needs {n} in it, or all devices would have the same name")
         return self
@@ -79,13 +96,6 @@ class DeviceGroup(Config):
             return (self.id or self.kind + "-{n:04d}").format(n=number)
         except (KeyError, IndexError, ValueError) as error:
             raise ValueError(f"id: '{self.id}' is not a template with {{n}} in it: {error}") from None
-
-
-class ReconnectConfig(Config):
-    """How a device comes back after its connection is lost: exponential backoff with full jitter."""
-
-    base: DurationMs = Field(default=1000, ge=1)
-    cap: DurationMs = Field(default=60_000, ge=1)
 
 
 class Scenario(FileConfig):
@@ -114,6 +124,7 @@ class Scenario(FileConfig):
     """How long the broker keeps a device's session after the connection is lost."""
     connects_per_second: float = Field(default=500, gt=0)
     """No more devices than this begin to connect in a second."""
+    firmware: FirmwareConfig = FirmwareConfig()
     outbox: OutboxConfig = OutboxConfig()
     reconnect: ReconnectConfig = ReconnectConfig()
 
@@ -140,6 +151,14 @@ class Scenario(FileConfig):
     def broker_urls(self) -> tuple[BrokerUrl, ...]:
         """As `brokers`, taken apart."""
         return tuple(map(BrokerUrl.parse, self.brokers))
+
+    def build(self, group: DeviceGroup) -> Build:
+        """What the firmware of the devices of a group is built with."""
+        return Build(
+            firmware=group.firmware or self.firmware,
+            outbox=group.outbox or self.outbox,
+            reconnect=group.reconnect or self.reconnect,
+        )
 
     @classmethod
     def load(cls, path: Path) -> "Scenario":

@@ -13,17 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devices.catalog import CATALOG
+from devices.changes import Changes
+from devices.device import Device
 from devices.encode import encode, encode_fields, timestamps
 from devices.faults.bursts import Bursts
 from devices.faults.labels import Label
+from devices.faults.occurrences import Occurrence, occurrences
 from devices.faults.plan import FaultPlan, Readings, check_devices
 from devices.faults.truth import find_labels
 from devices.group import Group, Table
 from devices.scenario import DeviceGroup, Scenario
-from devices.sensors.base import EPOCH_MS
+from devices.sensors.base import boot_number
 from devices.world import World
 from edgewire.errors import ConfigError
-from edgewire.messages import Channel, Topic
+from edgewire.messages import Channel
 
 Ints = NDArray[np.int64]
 
@@ -31,26 +34,6 @@ __all__ = ["Batch", "Device", "Shard", "Table", "Timeline"]
 
 # Rows of readings that are compared at once to find the labels.
 _LABELLED_ROWS = 200_000
-
-
-@dataclass(frozen=True, slots=True)
-class Device:
-    """Who a device is, and when it speaks."""
-
-    device_id: str
-    kind: str
-    site: str
-    qos: int
-    interval_ms: int
-    phase_ms: int
-    ordinal: int
-    """Number within its kind, from 0: gps 3 and telematics 3 ride in the same vehicle."""
-    key: int
-    """Stable 64-bit hash of the device id: what its randomness is drawn by."""
-
-    def topic(self, channel: Channel) -> str:
-        """The topic of one of its channels."""
-        return str(Topic(self.site, self.kind, self.device_id, channel))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +73,7 @@ class Batch:
     seq: list[int]
     channel: list[Channel]
     payload: list[bytes]
+    boot: list[int]
 
     def __len__(self) -> int:
         return len(self.due_ms)
@@ -100,7 +84,8 @@ class Timeline:
 
     def __init__(self, scenario: Scenario, start_ms: int, shard: Shard | None = None) -> None:
         self.start_ms = start_ms
-        self.boot = (start_ms - EPOCH_MS) // 1000 + 1
+        self.boot: int = boot_number(start_ms)
+        """Of all devices, until one is reset."""
         everyone = _devices(scenario)
         self._calm = World.of(scenario.seed, scenario.sites, vehicles=_vehicles(everyone))
         bursts = Bursts(scenario, self._calm, [device for device, _ in everyone])
@@ -108,14 +93,18 @@ class Timeline:
         shard = shard or Shard()
         mine = everyone[shard.index :: shard.count]
         self.devices = tuple(device for device, _ in mine)
+        self._entry_of = [group for _, group in mine]
         self._order = np.argsort(np.argsort([device.device_id for device in self.devices], kind="stable"))
-        self._groups: list[Group] = []
+        self._faults = _fault_plan(scenario, everyone, self.devices, bursts) if scenario.faults else None
+        self._as_planned: list[Group] = []
         for group in scenario.devices:
             positions = [position for position, (_, owner) in enumerate(mine) if owner is group]
             members = [self.devices[position] for position in positions]
-            self._groups.append(Group(self.world, start_ms, group, positions, members))
+            resets = self._faults.resets(group.kind, start_ms) if self._faults else None
+            self._as_planned.append(Group(self.world, start_ms, group, positions, members, resets))
         self.rate_per_s = sum(1000 / device.interval_ms for device in self.devices)
-        self._faults = _fault_plan(scenario, everyone, self.devices, bursts) if scenario.faults else None
+        self._scenario = scenario
+        self._changes: Changes | None = None
 
     def tables(self, from_ms: int, to_ms: int, *, clean: bool = False) -> list[Table]:
         """All messages that are sent, due in [from_ms, to_ms), as columns, one table a group of devices and channel.
@@ -141,11 +130,12 @@ class Timeline:
                 tables.append(gone)
                 payloads += [b""] * len(gone.times)
         if not payloads:
-            return Batch([], [], [], [], [])
+            return Batch([], [], [], [], [], [])
         times = np.concatenate([table.times for table in tables])
         positions = np.concatenate([table.positions for table in tables])
         seqs = np.concatenate([table.seqs for table in tables])
         order = self.order(times, positions, seqs)
+        boots = np.concatenate([np.broadcast_to(self.boots(table), len(table.times)) for table in tables])
         channels = [table.channel for table in tables for _ in range(len(table.times))]
         rows = order.tolist()
         return Batch(
@@ -154,14 +144,24 @@ class Timeline:
             seqs[order].tolist(),
             [channels[row] for row in rows],
             [payloads[row] for row in rows],
+            boots[order].tolist(),
         )
 
     def encode(self, table: Table) -> list[bytes]:
         """The payloads of a table, row by row."""
-        names = [self.devices[position].device_id for position in table.positions.tolist()]
-        if isinstance(table.columns, list):
-            return encode_fields(names, self.stamps(table), self.boot, table.seqs, table.columns)
-        return encode(names, self.stamps(table), self.boot, table.seqs, table.columns)
+        boots = self.boots(table)
+        if isinstance(boots, int):
+            return self._encode(table, boots)
+        payloads: list[bytes] = [b""] * len(boots)
+        for boot in np.unique(boots).tolist():
+            rows = np.flatnonzero(boots == boot)
+            for row, payload in zip(rows.tolist(), self._encode(table.rows(rows), boot), strict=True):
+                payloads[row] = payload
+        return payloads
+
+    def boots(self, table: Table) -> Ints | int:
+        """The `boot` of each row, or of all."""
+        return self.boot if table.boots is None else table.boots
 
     def stamps(self, table: Table) -> Ints:
         """The `timestamp` of each row (ms since 1970 UTC): when it is due, unless a fault sets the clock wrong."""
@@ -169,19 +169,68 @@ class Timeline:
             return table.times
         return self._faults.stamps(table.kind, table.positions, table.times)
 
-    def labels(self, from_ms: int, to_ms: int) -> list[Label]:
+    def entry(self, position: int) -> DeviceGroup:
+        """The entry of the scenario that a device is from."""
+        return self._entry_of[position]
+
+    @property
+    def changes(self) -> Changes:
+        """What commands change in a live run."""
+        if self._changes is None:
+            self._changes = Changes(
+                self.world, self.start_ms, self.devices, self._scenario.devices, self._as_planned, self._faults
+            )
+        return self._changes
+
+    @property
+    def faults(self) -> FaultPlan:
+        """The fault calendar."""
+        if self._faults is None:
+            keys = np.array([device.key for device in self.devices], dtype=np.uint64)
+            self._faults = FaultPlan((), self.world.seed, [], [""] * len(keys), keys)
+        return self._faults
+
+    def boots_at(self, at_ms: int) -> list[tuple[int, int, str]]:
+        """Of each device: its boot at this time, when that began, and why."""
+        began = [(self.boot, self.start_ms, "power_on")] * len(self.devices)
+        for group in self._as_planned if self._faults else ():
+            resets = self.faults.resets(group.kind, self.start_ms)
+            if resets is None:
+                continue
+            last = resets.last(group.positions, np.full(len(group.positions), at_ms))
+            for position, when in zip(group.positions.tolist(), last.tolist(), strict=True):
+                if when > self.start_ms:
+                    began[position] = boot_number(when), when, resets.reason(position, when)
+        return began
+
+    def mishaps(self, from_ms: int, to_ms: int, *, first: bool) -> list[Occurrence]:
+        """What befalls devices and their links in [from_ms, to_ms), and what ends; with `first` also what is there as
+        it begins."""
+        return list(occurrences(self._faults, self._as_planned, from_ms, to_ms, first=first)) if self._faults else []
+
+    def labels(self, from_ms: int, to_ms: int, *, live: bool = False) -> list[Label]:
         """The ground truth of the messages due in [from_ms, to_ms): every fault that shows in some of them.
 
         `first_seq`, `last_seq` and `messages` tell of these messages; start and end are those of the fault itself.
+        With `live`, the faults of devices and links are there too, which an export does not show.
         """
         if self._faults is None:
             return []
         step = max(1000, round(_LABELLED_ROWS / self.rate_per_s * 1000))
         begins = range(max(from_ms, self.start_ms), to_ms, step)
         windows = [(begin, min(begin + step, to_ms)) for begin in begins]
-        return find_labels(
-            self._faults, self._groups, [device.device_id for device in self.devices], self.boot, windows
-        )
+        names = [device.device_id for device in self.devices]
+        return find_labels(self._faults, self._groups, names, self.boot, windows, live=live)
+
+    def _encode(self, table: Table, boot: int) -> list[bytes]:
+        names = [self.devices[position].device_id for position in table.positions.tolist()]
+        if isinstance(table.columns, list):
+            return encode_fields(names, self.stamps(table), boot, table.seqs, table.columns)
+        return encode(names, self.stamps(table), boot, table.seqs, table.columns)
+
+    @property
+    def _groups(self) -> list[Group]:
+        return self._as_planned if self._changes is None else self._as_planned + self._changes.groups()
 
     def _tables(self, from_ms: int, to_ms: int, clean: bool) -> Iterator[tuple[Table, Table | None]]:
         """Of every group and channel what is sent, and what a fault keeps from being sent."""

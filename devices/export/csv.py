@@ -62,7 +62,7 @@ def csv_rows(timeline: Timeline, table: Table, columns: Sequence[Column]) -> byt
         [name.encode() for name in names],
         b",",
         [time.encode() for time in times],
-        b",%d," % boot,
+        b",%d," % boot if isinstance(boot, int) else [b",%d," % one for one in boot.tolist()],
         json_texts(seqs).values,
     ]
     for column in columns[len(HEAD) :]:

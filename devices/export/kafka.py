@@ -91,11 +91,11 @@ class KafkaTopics:
     def _produce(self, timeline: Timeline, batch: Batch) -> None:
         producer = self._producer
         assert producer is not None, "the target is not open"
-        rows = zip(batch.device, batch.seq, batch.channel, batch.payload, strict=True)
-        for position, seq, channel, payload in rows:
+        rows = zip(batch.device, batch.boot, batch.seq, batch.channel, batch.payload, strict=True)
+        for position, boot, seq, channel, payload in rows:
             device = timeline.devices[position]
             topic = self._routes[device.kind, channel](payload)
-            message_id = f"{device.device_id}:{timeline.boot}:{seq}"
+            message_id = f"{device.device_id}:{boot}:{seq}"
             headers = self._headers(position, device, channel, message_id, payload)
             while True:
                 try:

@@ -106,7 +106,7 @@ class ParquetWriter:
         head = [
             pa.DictionaryArray.from_arrays(pa.array(table.positions.astype(np.int32)), self._names[1]),
             pa.array(timeline.stamps(table)).cast(_TIME),
-            pa.array(np.full(rows, timeline.boot)),
+            pa.array(np.broadcast_to(timeline.boots(table), rows)),
             pa.array(table.seqs),
         ]
         opened = _Opened(table)

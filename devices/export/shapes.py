@@ -122,10 +122,12 @@ def shared(values: Values) -> tuple[NDArray[np.int32], list[Any]]:
     return np.fromiter(map(number.__getitem__, keys), np.int32, len(keys)), list(objects.values())
 
 
-def head_of(timeline: Timeline, table: Table) -> tuple[list[str], list[str], int, NDArray[np.int64]]:
-    """Device id and timestamp of every row, the boot of all, and the seqs."""
+def head_of(
+    timeline: Timeline, table: Table
+) -> tuple[list[str], list[str], int | NDArray[np.int64], NDArray[np.int64]]:
+    """Device id and timestamp of every row, the boot of all or of every row, and the seqs."""
     names = [timeline.devices[position].device_id for position in table.positions.tolist()]
-    return names, timestamps(timeline.stamps(table)), timeline.boot, table.seqs
+    return names, timestamps(timeline.stamps(table)), timeline.boots(table), table.seqs
 
 
 def _values(table: Table, name: str) -> Values | None:

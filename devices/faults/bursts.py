@@ -10,8 +10,9 @@ from typing import Protocol
 
 import numpy as np
 
-from devices.faults.model import Burst, Fault
-from devices.faults.plan import Placed
+from devices.faults.base import Fault
+from devices.faults.model import Burst
+from devices.faults.placed import Placed
 from devices.world import Site, World
 from devices.world.places import Places
 from devices.world.rng import Floats, Hashes, Ints, draw, uniform

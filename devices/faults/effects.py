@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from devices.faults.base import Fault
 from devices.faults.fields import decimals, time_fields, whole_numbers
 from devices.faults.model import (
     Bias,
@@ -15,7 +16,6 @@ from devices.faults.model import (
     ClockStep,
     CodeFault,
     Drift,
-    Fault,
     Gain,
     GpsLoss,
     Noise,
@@ -73,7 +73,8 @@ def clock_error(fault: Fault, since_ms: Ints) -> Ints:
         case ClockStep():
             return np.full(len(since_ms), fault.offset, dtype=np.int64)
         case ClockDrift():
-            return np.asarray(np.rint(since_ms * (fault.per_hour / _HOUR_MS)), dtype=np.int64)
+            running = since_ms % fault.sync_every if fault.sync_every else since_ms
+            return np.asarray(np.rint(running * (fault.per_hour / _HOUR_MS)), dtype=np.int64)
         case _:
             return np.zeros(len(since_ms), dtype=np.int64)
 

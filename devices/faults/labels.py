@@ -30,9 +30,10 @@ class Label:
     """True time (ms since 1970 UTC), whatever the device's clock says."""
     end_ms: int | None
     """Exclusive; None where the fault has no end."""
-    first_seq: int
-    """First message that differs from what it would be without this fault, or is lost by it."""
-    last_seq: int
+    first_seq: int | None
+    """First message that differs from what it would be without this fault, or is lost by it; of a fault of the link,
+    that was due meanwhile. None where there is no such message."""
+    last_seq: int | None
     """Last such message; in between there may be messages that do not show the fault."""
     messages: int
     """How many there are."""

@@ -5,42 +5,27 @@ Losses come first, then every fault in the order of the calendar works on what t
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from devices.faults.base import Fault
 from devices.faults.effects import Rows, clock_error, disturb, lost, shift_fields, shift_times
-from devices.faults.model import Burst, Dropout, Fault
-from devices.faults.schedule import Schedule, Windows
+from devices.faults.link import Corrupt, Mishap, Reboot
+from devices.faults.model import Burst, Dropout
+from devices.faults.placed import Bools, Placed
+from devices.faults.resets import Resets
+from devices.faults.schedule import Once, Windows
 from devices.sensors.base import Columns
-from devices.world import World
 from devices.world.rng import Hashes, Ints, draw, uniform
 from edgewire.errors import ConfigError
 
-Bools = NDArray[np.bool_]
 Held = Callable[[Ints, Ints], Columns]
 """The undisturbed last readings of devices (positions) before instants, a row each."""
 CLOCKS = ("clock_step", "clock_drift")
 _NO_ROWS = np.empty(0, dtype=np.int64)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Placed:
-    """One fault of the calendar, and whom of this timeline it befalls."""
-
-    fault: Fault
-    type: str
-    stream: str
-    schedule: Schedule
-    has: Bools
-    """By position in the timeline."""
-    keys: Hashes
-    """What its random windows are drawn by, likewise."""
-    worlds: tuple[World, World] | None = None
-    """Of a burst: the world without it, and with it."""
 
 
 class Readings(NamedTuple):
@@ -70,12 +55,14 @@ class FaultPlan:
         kind_of = np.array(kinds, dtype=object)
         seen: Counter[str] = Counter()
         self._placed: dict[str, list[Placed]] = {}
+        self._mishaps: dict[str, list[Placed]] = {}
+        self._commanded: list[Placed] = []
         for burst in bursts:
             self._placed.setdefault(burst.fault.kind, []).append(burst)
         for fault in faults:
             if isinstance(fault, Burst):
                 continue
-            fault_type = str(getattr(fault, "type"))  # noqa: B009 - every member of the union has it
+            fault_type = _type(fault)
             name = "/".join(["fault", fault_type, fault.kind, *fault.fields])
             # Another entry elsewhere in the calendar does not move this one's random windows.
             stream = f"{name}/{seen[name]}"
@@ -85,12 +72,63 @@ class FaultPlan:
                 has = has & np.isin(ids, fault.devices)
             if fault.share is not None:
                 has = has & (uniform(draw(seed, f"{stream}/share", keys)) < fault.share)
-            placed = Placed(fault, fault_type, stream, fault.schedule, has, keys)
-            self._placed.setdefault(fault.kind, []).append(placed)
+            self._list(fault).append(Placed(fault, fault_type, stream, fault.schedule, has, keys))
 
     def of(self, kind: str) -> Sequence[Placed]:
-        """The faults of a kind, in the order of the calendar, whether or not a device of this shard has them."""
+        """The faults of readings of a kind, in the order of the calendar, whether or not a device here has them."""
         return self._placed.get(kind, ())
+
+    def mishaps(self, kind: str) -> Sequence[Placed]:
+        """The faults of whole devices of a kind and of their links."""
+        return self._mishaps.get(kind, ())
+
+    def resets(self, kind: str, since_ms: int) -> Resets | None:
+        """The reboots among them; None where there are none."""
+        reboots = [placed for placed in self.mishaps(kind) if isinstance(placed.fault, Reboot)]
+        return Resets(self._seed, reboots, since_ms) if reboots else None
+
+    def bits(self, placed: Placed, position: int) -> int:
+        """What the chances of this fault at one device are drawn from."""
+        return int(draw(self._seed, f"{placed.stream}/chance", self._keys[position : position + 1])[0])
+
+    def damaged(self, placed: Placed, positions: Ints, boots: Ints, seqs: Ints) -> Bools:
+        """Which of these messages a `corrupt` fault damages."""
+        assert isinstance(placed.fault, Corrupt)
+        chances = draw(self._seed, f"{placed.stream}/chance", self._keys[positions], boots, seqs)
+        return np.asarray(uniform(chances) < placed.fault.chance)
+
+    # -- by command, in a live run
+
+    def command(self, fault: Fault, position: int, from_ms: int, to_ms: int) -> None:
+        """One device has this fault in [from_ms, to_ms)."""
+        has = np.zeros(len(self._keys), dtype=np.bool_)
+        has[position] = True
+        stream = f"commanded/{_type(fault)}/{len(self._commanded)}"
+        placed = Placed(fault, _type(fault), stream, Once(from_ms, to_ms), has, self._keys)
+        self._commanded.append(placed)
+        self._list(fault).append(placed)
+
+    @property
+    def commanded(self) -> int:
+        """How many faults were set by command."""
+        return len(self._commanded)
+
+    def clear(self, position: int, at_ms: int) -> int:
+        """End what was set by command at one device; returns how many faults that were."""
+        count = 0
+        for number, placed in enumerate(self._commanded):
+            schedule = placed.schedule
+            if placed.has[position] and isinstance(schedule, Once) and schedule.end_ms > at_ms:
+                # One that has not begun yet is there for no time at all.
+                ended = replace(placed, schedule=Once(min(schedule.start_ms, at_ms), at_ms))
+                self._commanded[number] = ended
+                listed = self._list(placed.fault)
+                listed[listed.index(placed)] = ended
+                count += 1
+        return count
+
+    def _list(self, fault: Fault) -> list[Placed]:
+        return (self._mishaps if isinstance(fault, Mishap) else self._placed).setdefault(fault.kind, [])
 
     def fields(self, kind: str) -> list[str]:
         """The fields of this kind's messages that some fault can change."""
@@ -189,6 +227,10 @@ def check_devices(faults: Sequence[Fault], kinds: Mapping[str, str]) -> None:
             if kinds.get(device_id) != fault.kind:
                 what = f"is a {kinds[device_id]}, not a" if device_id in kinds else "is not the id of a"
                 raise ConfigError(f"scenario: faults[{number}].devices: '{device_id}' {what} {fault.kind}")
+
+
+def _type(fault: Fault) -> str:
+    return str(getattr(fault, "type"))  # noqa: B009 - every member of the union has it
 
 
 def differing(before: Columns, after: Columns) -> Ints:

@@ -11,6 +11,7 @@ from devices.world.rng import Hashes, Ints, draw, uniform
 DAY_MS = 86_400_000
 FOREVER_MS = 2**62
 """End of a window that has none."""
+NEVER_MS = -FOREVER_MS
 
 
 class Windows(NamedTuple):
@@ -35,6 +36,10 @@ class Schedule(Protocol):
         """All windows of these devices that touch [from_ms, to_ms): position in `keys`, and the window."""
         ...
 
+    def last_end(self, seed: int, stream: str, keys: Hashes, times: Ints, since_ms: int) -> Ints:
+        """When the last window ended that each device had been in by each time; `NEVER_MS` if none since `since_ms`."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Once:
@@ -52,6 +57,10 @@ class Once:
         touches = self.start_ms < to_ms and self.end_ms > from_ms
         owners = np.arange(len(keys) if touches else 0)
         return owners, self.at(seed, stream, keys, owners)
+
+    def last_end(self, seed: int, stream: str, keys: Hashes, times: Ints, since_ms: int) -> Ints:
+        """As `Schedule.last_end`."""
+        return np.where((self.end_ms <= times) & (self.end_ms >= since_ms), self.end_ms, NEVER_MS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +91,20 @@ class Randomly:
         windows = self._of_slots(seed, stream, keys[owners], np.tile(slots, len(keys)))
         touches = (windows.start < windows.end) & (windows.start < to_ms) & (windows.end > from_ms)
         return owners[touches], Windows(windows.start[touches], windows.end[touches])
+
+    def last_end(self, seed: int, stream: str, keys: Hashes, times: Ints, since_ms: int) -> Ints:
+        """As `Schedule.last_end`."""
+        found = np.full(len(times), NEVER_MS)
+        slots = times // self._slot_ms
+        # A slot has a window with a chance of a half at the least, so few are walked back.
+        missing = np.arange(len(times))
+        while len(missing):
+            windows = self._of_slots(seed, stream, keys[missing], slots[missing])
+            ended = (windows.start < windows.end) & (windows.end <= times[missing]) & (windows.end >= since_ms)
+            found[missing[ended]] = windows.end[ended]
+            slots = slots - 1
+            missing = missing[~ended & ((slots[missing] + 1) * self._slot_ms > since_ms)]
+        return found
 
     def _of_slots(self, seed: int, stream: str, keys: Hashes, slots: Ints) -> Windows:
         slot_ms = self._slot_ms

@@ -6,12 +6,15 @@ only those, are computed with the fault and compared with what they were a step 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from devices.faults.labels import Label
+from devices.faults.link import Corrupt, Mishap, Reboot
 from devices.faults.model import Dropout
-from devices.faults.plan import FaultPlan, Placed, Readings, differing
+from devices.faults.placed import Placed
+from devices.faults.plan import FaultPlan, Readings, differing
 from devices.faults.schedule import FOREVER_MS, Windows
 from devices.group import Group, Table
 from devices.world.rng import Ints
@@ -19,12 +22,29 @@ from devices.world.rng import Ints
 
 @dataclass(slots=True)
 class _Found:
-    """Messages that show one fault at one device at one time."""
+    """Messages that show one fault at one device at one time, within one boot."""
 
     end_ms: int
-    first_seq: int
-    last_seq: int
-    messages: int
+    first_seq: int | None = None
+    last_seq: int | None = None
+    messages: int = 0
+
+    def add(self, seqs: Ints) -> None:
+        """Count these messages."""
+        first, last = int(seqs.min()), int(seqs.max())
+        self.first_seq = first if self.first_seq is None else min(self.first_seq, first)
+        self.last_seq = last if self.last_seq is None else max(self.last_seq, last)
+        self.messages += len(seqs)
+
+
+class _Showing(NamedTuple):
+    """Messages of one boot of a device that show a fault, which is there from its start to its end."""
+
+    position: int
+    start_ms: int
+    end_ms: int
+    boot: int
+    seqs: Ints
 
 
 def find_labels(
@@ -33,44 +53,69 @@ def find_labels(
     device_ids: Sequence[str],
     boot: int,
     windows: Sequence[tuple[int, int]],
+    *,
+    live: bool = False,
 ) -> list[Label]:
-    """The labels of all faults that messages due in these successive windows show, by start, device and calendar."""
-    labels: list[tuple[int, str, int, Label]] = []
+    """The labels of all faults that messages due in these successive windows show, by start, device and calendar.
+
+    `boot` is that of the messages that have none of their own. With `live`, faults of links are there too, with the
+    messages that were due meanwhile, if any.
+    """
+    labels: dict[tuple[int, str, int, int], Label] = {}
+    faults = 0
     for group in groups:
-        for number, placed in enumerate(plan.of(group.kind)):
-            found: dict[tuple[int, int], _Found] = {}
+        # Faults of links are numbered behind the others of the kind.
+        mishaps = [placed for placed in plan.mishaps(group.kind) if live or isinstance(placed.fault, Reboot)]
+        for number, placed in enumerate([*plan.of(group.kind), *mishaps]):
+            found: dict[tuple[int, int, int], _Found] = {}
             for begin, end in windows:
-                _add(found, _showing(plan, group, placed, begin, end))
-            for (position, start_ms), span in found.items():
-                label = _label(placed, device_ids[position], boot, start_ms, span)
-                labels.append((start_ms, label.device_id, number, label))
-    labels.sort(key=lambda item: item[:3])
-    return [label for *_, label in labels]
+                for one in _showing(plan, group, placed, boot, begin, end):
+                    found.setdefault((one.position, one.start_ms, one.boot), _Found(one.end_ms)).add(one.seqs)
+                if isinstance(placed.fault, Mishap):
+                    _add_unseen(found, plan, group, placed, boot, begin, end)
+            for (position, start_ms, in_boot), span in found.items():
+                faults += 1
+                label = _label(placed, device_ids[position], in_boot, start_ms, span)
+                labels[start_ms, label.device_id, number, faults] = label
+    return [labels[key] for key in sorted(labels)]
 
 
-def _add(found: dict[tuple[int, int], _Found], more: Iterator[tuple[int, int, int, Ints]]) -> None:
-    for position, start_ms, end_ms, seqs in more:
-        first, last = int(seqs.min()), int(seqs.max())
-        span = found.setdefault((position, start_ms), _Found(end_ms, first, last, 0))
-        span.first_seq, span.last_seq = min(span.first_seq, first), max(span.last_seq, last)
-        span.messages += len(seqs)
+def _add_unseen(
+    found: dict[tuple[int, int, int], _Found],
+    plan: FaultPlan,
+    group: Group,
+    placed: Placed,
+    boot: int,
+    from_ms: int,
+    to_ms: int,
+) -> None:
+    """A fault of a device or its link is labelled whether or not a message was due meanwhile."""
+    labelled = {(position, start_ms) for position, start_ms, _ in found}
+    positions, windows = plan.windows(placed, group.positions, from_ms, to_ms)
+    for position, start_ms, end_ms in zip(*(part.tolist() for part in (positions, *windows)), strict=True):
+        if (position, start_ms) not in labelled and group.holds(position, max(start_ms, from_ms)):
+            # A reset is labelled with the boot that begins with it.
+            in_boot = group.next_message(position, end_ms if isinstance(placed.fault, Reboot) else start_ms)[0]
+            found[position, start_ms, in_boot] = _Found(end_ms)
 
 
-def _showing(
-    plan: FaultPlan, group: Group, placed: Placed, from_ms: int, to_ms: int
-) -> Iterator[tuple[int, int, int, Ints]]:
-    """Device, start and end of each time the fault is there in [from_ms, to_ms), and the seqs that show it."""
+def _showing(plan: FaultPlan, group: Group, placed: Placed, boot: int, from_ms: int, to_ms: int) -> Iterator[_Showing]:
+    """The messages due in [from_ms, to_ms) that show a fault, by device, beginning of the fault, and boot."""
     # How a vehicle was driven is told by the reading after it too.
     trail_ms = group.looks_back_ms if placed.worlds is not None else 0
     positions, windows = plan.windows(placed, group.positions, from_ms, to_ms, trail_ms)
     begins = np.maximum(windows.start, from_ms)
     ends = np.minimum(_shown_until(positions, windows, trail_ms), to_ms)
     for window, table in group.tables_of(positions, begins, ends):
-        rows = _shown_by(plan, group, placed, table)
-        rows = rows[np.argsort(window[rows], kind="stable")]
-        numbers, starts = np.unique(window[rows], return_index=True)
-        for number, seqs in zip(numbers.tolist(), np.split(table.seqs[rows], starts[1:]), strict=False):
-            yield int(positions[number]), int(windows.start[number]), int(windows.end[number]), seqs
+        boots = np.full(len(window), boot) if table.boots is None else table.boots
+        rows = _shown_by(plan, group, placed, table, boots)
+        rows = rows[np.lexsort((boots[rows], window[rows]))]
+        both = np.stack([window[rows], boots[rows]])
+        _, starts = np.unique(both, axis=1, return_index=True)
+        for some in np.split(rows, starts[1:]) if len(rows) else ():
+            at = window[some[0]]
+            start_ms, end_ms = int(windows.start[at]), int(windows.end[at])
+            yield _Showing(int(positions[at]), start_ms, end_ms, int(boots[some[0]]), table.seqs[some])
 
 
 def _shown_until(positions: Ints, windows: Windows, trail_ms: int) -> Ints:
@@ -81,8 +126,13 @@ def _shown_until(positions: Ints, windows: Windows, trail_ms: int) -> Ints:
     return np.asarray(end)
 
 
-def _shown_by(plan: FaultPlan, group: Group, placed: Placed, table: Table) -> Ints:
+def _shown_by(plan: FaultPlan, group: Group, placed: Placed, table: Table, boots: Ints) -> Ints:
     """The rows of a table that show the fault."""
+    if isinstance(placed.fault, Mishap):
+        sent = np.flatnonzero(~plan.lost(table.kind, table.positions, table.times))
+        if isinstance(placed.fault, Corrupt):
+            return np.asarray(sent[plan.damaged(placed, table.positions[sent], boots[sent], table.seqs[sent])])
+        return sent
     if isinstance(placed.fault, Dropout):
         return np.flatnonzero(plan.lost(table.kind, table.positions, table.times, only=placed))
     sent = np.flatnonzero(~plan.lost(table.kind, table.positions, table.times))

@@ -5,6 +5,7 @@ is remembered by its seq, because a reading that is gone without a trace could n
 """
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from pydantic import Field
@@ -18,6 +19,15 @@ class OutboxConfig(Config):
     max_messages: int = Field(default=1000, ge=1)
     max_bytes: SizeBytes = Field(default=256 * 1024, ge=1024)
     when_full: Literal["drop-oldest", "drop-newest"] = "drop-oldest"
+    storage: Literal["ram", "flash"] = "ram"
+    """What a reset does to waiting readings: from `ram` they are lost and count as dropped, `flash` keeps them."""
+    flush_per_second: float | None = Field(default=None, gt=0, le=100_000)
+    """No more waiting readings than this leave a device in a second once it is connected again; without it as fast as
+    the broker takes them. Below the rate at which it measures, the outbox never empties."""
+
+
+NO_SEQ = -1
+"""Stands in the place of a seq for what leaves instead of a reading that a fault has damaged."""
 
 
 class Reading(NamedTuple):
@@ -27,19 +37,19 @@ class Reading(NamedTuple):
     topic: bytes
     payload: bytes
     qos: int
+    boot: int
 
 
 class Outbox:
-    """First in, first out, within the limits of its config; `dropped` holds what did not fit."""
+    """First in, first out, within the limits of its config."""
 
-    __slots__ = ("_bytes", "_config", "_queue", "dropped")
+    __slots__ = ("_bytes", "_config", "_queue")
 
     def __init__(self, config: OutboxConfig) -> None:
         self._config = config
-        # An empty deque alone takes 600 bytes, and of most devices the outbox stays empty.
+        # Only while something waits: an empty deque takes as much memory as the rest of a device's firmware.
         self._queue: deque[Reading] | None = None
         self._bytes = 0
-        self.dropped = SeqRanges()
 
     def __len__(self) -> int:
         return len(self._queue) if self._queue else 0
@@ -49,45 +59,59 @@ class Outbox:
         """Payload bytes held."""
         return self._bytes
 
-    def seqs(self) -> "SeqRanges":
-        """The seqs that still wait."""
+    def seqs(self, boot: int) -> "SeqRanges":
+        """The seqs of one boot that still wait."""
         waiting = SeqRanges()
         for reading in self._queue or ():
-            waiting.add(reading.seq)
+            if reading.boot == boot and reading.seq != NO_SEQ:
+                waiting.add(reading.seq)
         return waiting
 
-    def push(self, reading: Reading) -> None:
-        """Keep a reading; drops it or the oldest ones where the limits ask for it."""
+    def push(self, reading: Reading) -> Sequence[Reading]:
+        """Keep a reading; returns what is dropped for it, or itself, where the limits ask for it."""
         size = len(reading.payload)
+        dropped: list[Reading] = []
         while self._queue and self._is_full(size) and self._config.when_full == "drop-oldest":
-            self.dropped.add(self.pop().seq)
+            dropped.append(self.pop())
         if self._is_full(size):
-            self.dropped.add(reading.seq)
-            return
+            return [*dropped, reading]
         if self._queue is None:
             self._queue = deque()
         self._queue.append(reading)
         self._bytes += size
+        return dropped
 
     def peek(self) -> Reading:
         """The oldest reading; raises `IndexError` when there is none."""
-        if self._queue is None:
-            raise IndexError("the outbox is empty")
-        return self._queue[0]
+        return (self._queue or _NOTHING)[0]
 
     def pop(self) -> Reading:
         """Take the oldest reading; raises `IndexError` when there is none."""
-        if self._queue is None:
-            raise IndexError("the outbox is empty")
-        reading = self._queue.popleft()
+        queue = self._queue or _NOTHING
+        reading = queue.popleft()
         self._bytes -= len(reading.payload)
-        if not self._queue:
+        if not queue:
             self._queue = None
         return reading
+
+    def clear(self) -> Sequence[Reading]:
+        """Take everything at once, the oldest first."""
+        taken = tuple(self._queue or ())
+        self._queue = None
+        self._bytes = 0
+        return taken
+
+    def reverse(self) -> None:
+        """Turn the order around: the newest leaves first."""
+        if self._queue:
+            self._queue.reverse()
 
     def _is_full(self, size: int) -> bool:
         config = self._config
         return len(self) >= config.max_messages or self._bytes + size > config.max_bytes
+
+
+_NOTHING: deque[Reading] = deque()
 
 
 class SeqRanges:
@@ -96,18 +120,41 @@ class SeqRanges:
     __slots__ = ("_ranges",)
 
     def __init__(self) -> None:
-        self._ranges: list[list[int]] = []
+        # Of most devices they stay empty.
+        self._ranges: list[list[int]] | None = None
 
     def add(self, seq: int) -> None:
         """Note one seq; one that follows the last extends its range."""
+        if self._ranges is None:
+            self._ranges = []
         if self._ranges and self._ranges[-1][1] + 1 == seq:
             self._ranges[-1][1] = seq
         else:
             self._ranges.append([seq, seq])
 
     def __len__(self) -> int:
-        return sum(last - first + 1 for first, last in self._ranges)
+        return sum(last - first + 1 for first, last in self._ranges or ())
 
     def as_list(self) -> list[tuple[int, int]]:
         """`[(first, last), …]`, both included, as the run record holds them."""
-        return [(first, last) for first, last in self._ranges]
+        return [(first, last) for first, last in self._ranges or ()]
+
+
+class FlushLimit:
+    """How many waiting readings may leave now: `per_second` on average, a second's worth at once at the most."""
+
+    __slots__ = ("_at_s", "_credit", "_per_second")
+
+    def __init__(self, per_second: float, now_s: float) -> None:
+        self._per_second = per_second
+        self._credit = 0.0
+        self._at_s = now_s
+
+    def allow(self, wanted: int, now_s: float) -> int:
+        """Of so many that could leave, how many may."""
+        most = max(1.0, self._per_second)
+        self._credit = min(most, self._credit + (now_s - self._at_s) * self._per_second)
+        self._at_s = now_s
+        allowed = min(wanted, int(self._credit))
+        self._credit -= allowed
+        return allowed

@@ -13,19 +13,19 @@ from typing import Any
 
 from devices.fleet.connection import DeviceConnection
 from devices.fleet.ramp import Ramp
+from devices.fleet.trouble import Impostor
 
 # Handshakes under way with one broker. More would only queue up in its accept backlog and time out there.
 CONCURRENT_DIALS = 200
 
-_Turn = tuple[float, int, DeviceConnection]
+Caller = DeviceConnection | Impostor
+_Turn = tuple[float, int, Caller]
 
 
 class Dialer:
     """Two queues of devices that want a connection, ordered by when they may ask for one."""
 
-    def __init__(
-        self, ramp: Ramp, dial: Callable[[DeviceConnection], Coroutine[Any, Any, None]], *, brokers: int = 1
-    ) -> None:
+    def __init__(self, ramp: Ramp, dial: Callable[[Caller], Coroutine[Any, Any, None]], *, brokers: int = 1) -> None:
         self._ramp = ramp
         self._dial = dial
         self._first: list[_Turn] = []
@@ -35,7 +35,7 @@ class Dialer:
         self._slots = asyncio.Semaphore(CONCURRENT_DIALS * brokers)
         self._next_turn = 0.0
 
-    def add(self, connection: DeviceConnection, delay_s: float = 0, *, again: bool = False) -> None:
+    def add(self, connection: Caller, delay_s: float = 0, *, again: bool = False) -> None:
         """Dial this device after `delay_s` at the earliest; with `again`, not held back by the ramp."""
         due = asyncio.get_running_loop().time() + delay_s
         heapq.heappush(self._again if again else self._first, (due, next(self._tie), connection))

@@ -10,26 +10,29 @@ import asyncio
 import random
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 
 from devices.faults.labels import Label
 from devices.firmware.device import Firmware
 from devices.firmware.outbox import Reading
-from devices.fleet.account import account
+from devices.fleet.account import accounts
 from devices.fleet.ack_probe import AckProbe
 from devices.fleet.connection import DeviceConnection, session_config
 from devices.fleet.dialer import Dialer
 from devices.fleet.histogram import Histogram
 from devices.fleet.limit import find_limit
+from devices.fleet.mishaps import Mishaps
+from devices.fleet.orders import Orders
 from devices.fleet.pacer import Pacer
 from devices.fleet.ramp import Ramp
 from devices.fleet.routes import Routes
 from devices.fleet.snapshot import Snapshot, process_usage
 from devices.fleet.sweep import Sweep
+from devices.fleet.trouble import Impostor
 from devices.scenario import Scenario
 from devices.timeline import Shard, Timeline
 from edgewire import logs
-from edgewire.backoff import Backoff
 from edgewire.clock import Clock, SystemClock
 from edgewire.errors import EdgefleetError, ServiceUnavailable
 from edgewire.link import BrokerRefused
@@ -89,7 +92,13 @@ class Fleet:
         self._started_ms = started_ms or self._clock.now_ms() + start_lead_ms(scenario)
         self._sim_started_ms = self._started_ms if from_ms is None else from_ms
         self.timeline = Timeline(scenario, self._sim_started_ms if power_on_ms is None else power_on_ms, shard)
-        self.pacer = Pacer(self.timeline, self._sim_started_ms, scenario.time_scale, self._emit, messages=messages)
+        self.pacer = Pacer(
+            self.timeline, self._sim_started_ms, scenario.time_scale, self._emit, self._foresee, messages=messages
+        )
+        self._mishaps = Mishaps(self)
+        self._orders = Orders(self)
+        self._builds = {id(group): scenario.build(group) for group in scenario.devices}
+        self._boots = self.timeline.boots_at(self._sim_started_ms)
         self._acknowledged = 0
         self._emitted = 0
         self._failed_dials = 0
@@ -122,6 +131,19 @@ class Fleet:
         if not self._stopping:
             self._dialer.add(connection, delay_s, again=connection.reconnects >= 0)
 
+    def monotonic_s(self) -> float:
+        """Wall time for durations."""
+        return self._clock.monotonic()
+
+    def command(self, connection: DeviceConnection, payload: bytes) -> None:
+        """A device is told to do something."""
+        self._orders.receive(connection, payload)
+
+    def dial_impostor(self, impostor: Impostor) -> None:
+        """Someone else wants to connect under the name of a device."""
+        if not self._stopping:
+            self._dialer.add(impostor)
+
     def acknowledged(self, connection: DeviceConnection, count: int) -> None:
         """The broker took responsibility for this many more messages."""
         self._acknowledged += count
@@ -149,7 +171,7 @@ class Fleet:
 
     def labels(self) -> list[Label]:
         """The ground truth of what was emitted so far: the faults that show in it."""
-        return self.timeline.labels(self._sim_started_ms, self.pacer.reached_ms)
+        return self.timeline.labels(self._sim_started_ms, self.pacer.reached_ms, live=True)
 
     async def run(self, duration_s: float, stop: asyncio.Event) -> RunRecord:
         """Run until `duration_s` is over or `stop` is set, and account for every message."""
@@ -179,8 +201,9 @@ class Fleet:
     def _connection(self, position: int) -> DeviceConnection:
         device = self.timeline.devices[position]
         scenario = self._scenario
-        backoff = Backoff(base_s=scenario.reconnect.base / 1000, cap_s=scenario.reconnect.cap / 1000)
-        firmware = Firmware(device.device_id, self.timeline.boot, scenario.outbox, backoff)
+        boot, booted_ms, reason = self._boots[position]
+        build = self._builds[id(self.timeline.entry(position))]
+        firmware = Firmware(device.device_id, device.key, boot, booted_ms, build, reason)
         broker = self._routes.broker(self._shard.number(position))
         config = session_config(
             device,
@@ -200,11 +223,19 @@ class Fleet:
         if not payload:
             connection.lose(seq)
             return
-        connection.emit(Reading(seq, topic, payload, connection.device.qos))
+        connection.emit(Reading(seq, topic, payload, connection.device.qos, connection.firmware.boot))
         if self._acks.is_due() and connection.is_online and connection not in self._acks:
-            self._acks.published(connection, len(connection.unacknowledged()), self._clock.monotonic())
+            self._acks.published(connection, connection.session.inflight, self._clock.monotonic())
 
-    async def _dial(self, connection: DeviceConnection) -> None:
+    def _foresee(self, from_ms: int, to_ms: int) -> None:
+        self._mishaps.foresee(from_ms, to_ms, first=from_ms == self._sim_started_ms)
+
+    async def _dial(self, connection: DeviceConnection | Impostor) -> None:
+        if not connection.may_dial():
+            return
+        if isinstance(connection, Impostor):
+            await self._dial_impostor(connection)
+            return
         began = self._clock.monotonic()
         try:
             await self._routes.dial(connection.broker, connection.session, connection.on_events, connection.flush)
@@ -219,15 +250,21 @@ class Fleet:
             return
         now = self._clock.monotonic()
         self._connack.add([1000 * (now - began)])
-        if connection.reconnects <= 0:
+        if connection.is_online and connection.reconnects <= 0:
             self._ramp.answered(now - began, now)
             self._unconnected -= 1
             if not self._unconnected:
                 self.connected_after_s = now - self._began
                 log.info("all connected", devices=len(self.connections), after_s=round(self.connected_after_s, 2))
 
+    async def _dial_impostor(self, impostor: Impostor) -> None:
+        with suppress(EdgefleetError):
+            await self._routes.dial(impostor.broker, impostor.session, impostor.on_events, impostor.flush)
+
     async def _drain(self) -> None:
         """Wait until everything is acknowledged, or the grace period is over."""
+        for connection in self.connections:
+            connection.finish()
         await _within_grace(lambda: all(connection.is_idle for connection in self.connections))
 
     async def _retire(self) -> None:
@@ -257,7 +294,7 @@ class Fleet:
             connected_after_s=None if connected_s is None else round(connected_s, 3),
             limited_by=limit.culprit,
             verdict=limit.sentence,
-            devices=[account(connection, self.timeline.boot) for connection in self.connections],
+            devices=[record for connection in self.connections for record in accounts(connection)],
         )
 
 

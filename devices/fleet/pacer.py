@@ -5,8 +5,10 @@ do at the due moment is to hand bytes to a connection, and no connection waits f
 """
 
 import asyncio
+import heapq
+import itertools
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
@@ -39,64 +41,92 @@ class Pacer:
         sim_started_ms: int,
         time_scale: float,
         emit: Emit,
+        foresee: Callable[[int, int], None] | None = None,
         *,
         messages: int | None = None,
     ) -> None:
+        """`foresee` is called with each window of device time before it comes, and may use `at` for what happens in
+        it."""
         self._timeline = timeline
         self._sim_started_ms = sim_started_ms
         self._scale = time_scale
         self._emit = emit
         self._quota = None if messages is None else Quota(messages, len(timeline.devices))
         self._started = 0.0
+        self._agenda: list[tuple[int, int, Callable[[], None]]] = []
+        self._tie = itertools.count()
+        self._foresee = foresee
+        self.horizon_ms = sim_started_ms
+        """What is due before this device time is computed, or being computed: changes begin here."""
         self.lag = Histogram()
         self.reached_ms = sim_started_ms
         """All messages due before this device time are emitted, and no others."""
+
+    def at(self, due_ms: int, act: Callable[[], None]) -> None:
+        """Do something at a device time, after all messages due before it and before those due then or later.
+
+        What is not behind `horizon_ms` is done as soon as possible.
+        """
+        heapq.heappush(self._agenda, (due_ms, next(self._tie), act))
 
     async def run(self, started: float, duration_s: float, stop: asyncio.Event) -> None:
         """Emit from the event loop's time `started`, for `duration_s` seconds or until `stop` is set."""
         self._started = started
         end_ms = self._sim_started_ms + round(min(duration_s, FOREVER_S) * 1000 * self._scale)
-        windows = self._windows(end_ms)
-        loop = asyncio.get_running_loop()
+        longest = max(1, round(LONGEST_S * 1000 * self._scale))
+        step_ms = max(1, min(longest, round(BATCH_ROWS / self._timeline.rate_per_s * 1000)))
         with ThreadPoolExecutor(1, "timeline") as ahead:
-            following = loop.run_in_executor(ahead, next, windows, None)
-            while window := await following:
-                following = loop.run_in_executor(ahead, next, windows, None)
-                await self._release(*window, stop)
+            following = self._begin(ahead, step_ms, end_ms)
+            while following is not None:
+                window_end_ms, batch = self.horizon_ms, await following
+                following = self._begin(ahead, step_ms, end_ms)
+                await self._release(window_end_ms, batch, stop)
                 if stop.is_set():
-                    await following
+                    if following is not None:
+                        await following
                     return
 
-    def _windows(self, end_ms: int) -> Iterator[tuple[int, Batch]]:
-        """Each window's end, and what is due in it; computed only when asked for."""
-        longest = max(1, round(LONGEST_S * 1000 * self._scale))
-        step = max(1, min(longest, round(BATCH_ROWS / self._timeline.rate_per_s * 1000)))
-        begin = self._sim_started_ms
-        while begin < end_ms and not (self._quota and self._quota.is_used_up):
-            window_end = min(begin + step, end_ms)
-            batch = self._timeline.batch(begin, window_end, lost=True)
-            yield window_end, self._quota.cut(batch) if self._quota else batch
-            begin = window_end
+    def _begin(self, ahead: ThreadPoolExecutor, step_ms: int, end_ms: int) -> asyncio.Future[Batch] | None:
+        """Have the next window computed; None where the last one was."""
+        begin = self.horizon_ms
+        if begin >= end_ms or (self._quota and self._quota.is_used_up):
+            return None
+        # Here and not in the other thread: whoever asks for the horizon must find what is being computed behind it.
+        self.horizon_ms = min(begin + step_ms, end_ms)
+        if self._foresee:
+            self._foresee(begin, self.horizon_ms)
+        return asyncio.get_running_loop().run_in_executor(ahead, self._window, begin, self.horizon_ms)
+
+    def _window(self, begin_ms: int, end_ms: int) -> Batch:
+        batch = self._timeline.batch(begin_ms, end_ms, lost=True)
+        return self._quota.cut(batch) if self._quota else batch
 
     async def _release(self, window_end_ms: int, batch: Batch, stop: asyncio.Event) -> None:
         """Emit one window, and wait for its end."""
         loop = asyncio.get_running_loop()
-        rows = zip(batch.device, batch.seq, batch.channel, batch.payload, strict=True)
+        rows = zip(batch.due_ms, batch.device, batch.seq, batch.channel, batch.payload, strict=True)
         # The end of the window is one more moment to wait for, though nothing is due then.
         due_wall = [self._wall(due) for due in [*batch.due_ms, window_end_ms]]
+        agenda = self._agenda
         done = 0
         while done < len(due_wall) and not stop.is_set():
             now = loop.time()
             ready = bisect_right(due_wall, now, lo=done)
-            for device, seq, channel, payload in islice(rows, ready - done):
+            for due_ms, device, seq, channel, payload in islice(rows, ready - done):
+                while agenda and agenda[0][0] <= due_ms:
+                    heapq.heappop(agenda)[2]()
                 self._emit(device, seq, channel, payload)
+            # What comes later waits for the messages of the next window.
+            while agenda and agenda[0][0] <= window_end_ms and self._wall(agenda[0][0]) <= now:
+                heapq.heappop(agenda)[2]()
             if done < min(ready, len(batch)):
                 self.lag.add([1000 * (now - due) for due in due_wall[done : min(ready, len(batch))]])
             if done < ready:
                 self.reached_ms = batch.due_ms[ready - 1] + 1 if ready <= len(batch) else window_end_ms
             done = ready
             if done < len(due_wall):
-                await _sleep(max(TICK_S, due_wall[done] - loop.time()), stop)
+                due = min(due_wall[done], self._wall(agenda[0][0])) if agenda else due_wall[done]
+                await _sleep(max(TICK_S, due - loop.time()), stop)
 
     def _wall(self, device_time_ms: int) -> float:
         return self._started + (device_time_ms - self._sim_started_ms) / 1000 / self._scale
@@ -132,6 +162,7 @@ class Quota:
             seq=[batch.seq[row] for row in kept],
             channel=[batch.channel[row] for row in kept],
             payload=[batch.payload[row] for row in kept],
+            boot=[batch.boot[row] for row in kept],
         )
 
 

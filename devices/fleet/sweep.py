@@ -31,7 +31,7 @@ class Gauges:
             self.stalled += len(outbox)
         self.inflight += connection.session.inflight
         self.buffered += len(outbox)
-        self.dropped += len(outbox.dropped)
+        self.dropped += connection.firmware.dropped
         self.reconnects += max(0, connection.reconnects)
 
 
@@ -51,8 +51,7 @@ class Sweep:
             gauges = Gauges()
             for start in starts:
                 for connection in self._connections[start : start + SLICE]:
-                    if connection.link is not None:
-                        connection.link.tick()
+                    connection.tick()
                     gauges.add(connection)
                 await asyncio.sleep(pause_s)
             self.gauges = gauges

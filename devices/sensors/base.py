@@ -16,6 +16,11 @@ EPOCH_MS = 946_684_800_000
 """2000-01-01T00:00:00Z: boots are counted from here, and devices have run since then unless told otherwise."""
 
 
+def boot_number(started_ms: Any) -> Any:
+    """The boot counter of a device that started at this moment, or of many: the second since 2000, from 1."""
+    return (started_ms - EPOCH_MS) // 1000 + 1
+
+
 @dataclass(frozen=True, slots=True)
 class Population:
     """The devices of one sensor; every array has one entry a device."""

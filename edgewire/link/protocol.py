@@ -39,6 +39,8 @@ class Link(asyncio.Protocol):
     __slots__ = (
         "_clock",
         "_corked",
+        "_deaf",
+        "_mute",
         "_on_writable",
         "_own_timer",
         "_reason",
@@ -70,6 +72,7 @@ class Link(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._corked = False
+        self._deaf = self._mute = False
         # Why the connection ends, once the link has let go of its session.
         self._reason: str | None = None
 
@@ -117,7 +120,7 @@ class Link(asyncio.Protocol):
         if self._corked or self._reason is not None or self._transport is None:
             return
         data = self.session.data_to_send()
-        if data:
+        if data and not self._mute:
             self._transport.write(data)
 
     def pause_reading(self) -> None:
@@ -135,7 +138,7 @@ class Link(asyncio.Protocol):
 
     def tick(self) -> None:
         """Ping if one is due, give up a silent server; to be called when `session.next_deadline()` is reached."""
-        if self._reason is not None:
+        if self._reason is not None or self._deaf:
             return
         lost = self.session.tick(self._clock())
         if lost:
@@ -153,6 +156,19 @@ class Link(asyncio.Protocol):
     def abort(self) -> None:
         """Cut the connection without DISCONNECT: the will fires."""
         self._let_go("aborted by us", cut=True)
+
+    def drop(self) -> None:
+        """Close the connection without DISCONNECT, as an operating system does for a program that ended."""
+        self._let_go("dropped by us")
+
+    def hang(self, *, mute: bool) -> None:
+        """From now on take nothing in, and with `mute` let nothing out: the connection stands and is of no use.
+
+        Neither side is told, and pings end; `abort` is the only way on.
+        """
+        self.pause_reading()
+        self._deaf = True
+        self._mute = self._mute or mute
 
     # -- what the transport calls
 

@@ -8,6 +8,10 @@ from edgewire.messages.base import DeviceId, Payload, UtcTime
 
 Count = Annotated[int, Field(ge=0)]
 
+ResetReason = Literal["power_on", "brown_out", "watchdog", "panic", "command", "update", "rollback"]
+"""Why a device started: its supply came or sagged, it hung, its program failed, it was told to, or new firmware did or
+did not start."""
+
 
 class Status(Payload):
     """Retained on the `status` channel; the will has the same shape, with `state` "offline"."""
@@ -21,8 +25,21 @@ class Status(Payload):
     timestamp: UtcTime | None
     """When it was said; null in a will, which is written before the device goes."""
     sent: Count
+    """Messages since that boot."""
     buffered: Count
+    """Messages that wait in the device."""
     dropped: Count
+    """Messages since that boot that the device gave up."""
+    uptime_s: Annotated[float, Field(ge=0)] | None = None
+    """Since that boot; not in a will."""
+    reset_reason: ResetReason | None = None
+    """Why that boot happened."""
+    rssi_dbm: int | None = None
+    """Signal strength of the radio, where there is one."""
+    battery_pct: Annotated[float, Field(ge=0, le=100)] | None = None
+    """Charge of the battery, where there is one."""
+    battery_v: float | None = None
+    """Its voltage."""
 
 
 class Command(Payload):
@@ -34,6 +51,8 @@ class Command(Payload):
         "set_interval", "reboot", "identify", "set_fault", "clear_faults", "stop", "start", "update_firmware"
     ]
     arguments: dict[str, Any] = {}
+    expires: UtcTime | None = None
+    """A device that gets the command after this, by its own clock, does nothing and answers with an error."""
 
 
 class Result(Payload):
@@ -47,3 +66,7 @@ class Result(Payload):
     error: str | None = None
     """Why nothing was done; null when `ok`."""
     timestamp: UtcTime | None
+    """When the command was carried out; null while the device does not know the time. A command that comes twice is
+    carried out once, and answered twice with the same result."""
+    data: dict[str, Any] | None = None
+    """What was asked for, or what follows."""

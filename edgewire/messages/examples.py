@@ -153,11 +153,16 @@ EXAMPLES: Mapping[type[Payload], tuple[dict[str, Any], ...]] = MappingProxyType(
                 "sent": 4022,
                 "buffered": 0,
                 "dropped": 0,
+                "uptime_s": 4022.5,
+                "reset_reason": "power_on",
+                "rssi_dbm": -67,
+                "battery_pct": 81.5,
+                "battery_v": 4.03,
             },
         ),
         Command: (
             {"id": "c-17", "action": "set_interval", "arguments": {"interval": "5s"}},
-            {"id": "c-18", "action": "reboot"},
+            {"id": "c-18", "action": "reboot", "expires": "2026-03-02T08:16:00.000Z"},
         ),
         Result: (
             {"id": "c-17", "device_id": "gps-0007", "boot": _BOOT, "ok": True, "timestamp": _TIME},

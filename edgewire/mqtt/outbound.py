@@ -41,6 +41,11 @@ class Outbound:
     def __len__(self) -> int:
         return len(self._inflight)
 
+    def forget(self) -> None:
+        """Give up everything under way; to be called without a connection."""
+        self._inflight.clear()
+        self._released = self._requests = self.unsent = None
+
     def tokens(self) -> list[object]:
         """Of everything under way, the oldest first."""
         return [token for _, token in self._inflight.values()]

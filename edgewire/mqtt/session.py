@@ -128,6 +128,12 @@ class Session(Incoming):
         """The tokens of those publishes: each may have arrived or not."""
         return self._outbound.tokens()
 
+    def forget(self) -> None:
+        """What is under way is given up, as by a device that lost its memory. Packet identifiers go on where they were,
+        so that the server takes nothing new for something old."""
+        self._outbound.forget()
+        self._receipts.forget()
+
     def publish(
         self,
         topic: str | bytes,

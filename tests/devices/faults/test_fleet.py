@@ -10,14 +10,14 @@ import structlog
 from typer.testing import CliRunner
 
 from devices.faults.labels import FILE_NAME
+from devices.firmware.config import Build
 from devices.firmware.device import Firmware
-from devices.firmware.outbox import OutboxConfig, Reading
+from devices.firmware.outbox import Reading
 from devices.fleet.pacer import Pacer
 from devices.scenario import Scenario
 from devices.timeline import Timeline
 from edgefleet.cli import app
 from edgefleet.embedded import MosquittoProcess
-from edgewire.backoff import Backoff
 from edgewire.clock import parse_ms
 from edgewire.messages import Channel
 from edgewire.runrecord import RunRecord
@@ -40,12 +40,13 @@ def own_logs() -> Iterator[None]:
 
 
 def test_a_lost_reading_has_its_number_and_counts_as_dropped() -> None:
-    firmware = Firmware("x", 1, OutboxConfig(), Backoff(base_s=1, cap_s=10))
+    firmware = Firmware("x", 1, 1, 0, Build())
     firmware.on_lost_reading(7)
-    assert firmware.on_reading(Reading(8, b"t", b"{}", 1), room=1)
+    assert firmware.on_reading(Reading(8, b"t", b"{}", 1, 1), room=1)
     firmware.on_lost_reading(9)
-    assert (firmware.first_seq, firmware.last_seq, firmware.emitted, firmware.sent) == (7, 9, 3, 1)
-    assert firmware.outbox.dropped.as_list() == [(7, 7), (9, 9)]
+    account = firmware.account
+    assert (account.first_seq, account.last_seq, account.emitted, firmware.sent) == (7, 9, 3, 1)
+    assert account.dropped.as_list() == [(7, 7), (9, 9)]
 
 
 async def test_the_pacer_tells_how_far_it_came() -> None:

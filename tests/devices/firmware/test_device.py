@@ -4,18 +4,20 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devices.firmware.config import Build
 from devices.firmware.device import Firmware
 from devices.firmware.outbox import OutboxConfig, Reading
-from edgewire.backoff import Backoff
+from devices.firmware.reconnect import ReconnectConfig
 from edgewire.messages import Status
 
 
 def firmware(max_messages: int = 100) -> Firmware:
-    return Firmware("gps-0001", 7, OutboxConfig(max_messages=max_messages), Backoff(base_s=1, cap_s=8))
+    build = Build(outbox=OutboxConfig(max_messages=max_messages), reconnect=ReconnectConfig(base="1s", cap="8s"))
+    return Firmware("gps-0001", 4711, 7, 0, build)
 
 
 def reading(seq: int) -> Reading:
-    return Reading(seq, b"edge/site/gps/gps-0001/telemetry", b"{}", 1)
+    return Reading(seq, b"edge/site/gps/gps-0001/telemetry", b"{}", 1, 7)
 
 
 @given(rooms=st.lists(st.integers(0, 4), max_size=80))
@@ -23,7 +25,7 @@ def test_readings_leave_in_the_order_they_were_taken(rooms: list[int]) -> None:
     device = firmware()
     published: list[int] = []
     for seq, room in enumerate(rooms):
-        published += [reading.seq for reading in device.on_room(room)]
+        published += [reading.seq for reading in device.on_room(room, 0.0)]
         if device.on_reading(reading(seq), 0 if device.outbox else room):
             published.append(seq)
     assert published == list(range(len(published)))
@@ -35,7 +37,7 @@ def test_a_new_reading_never_overtakes_one_that_waits() -> None:
     device = firmware()
     assert not device.on_reading(reading(0), room=0)
     assert not device.on_reading(reading(1), room=5)
-    assert [waiting.seq for waiting in device.on_room(5)] == [0, 1]
+    assert [waiting.seq for waiting in device.on_room(5, 0.0)] == [0, 1]
 
 
 def test_waits_grow_to_the_cap_and_start_again_after_a_connection() -> None:

@@ -1,0 +1,101 @@
+"""Faults of a device as a whole and of its link: they change when and whether messages travel, not what they say.
+
+All of them end. They are carried out by a live fleet; an export shows of them only a `reboot`, in boot, seq and the
+readings that are not taken.
+"""
+
+from typing import ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from devices.faults.base import Fault, Layer, Share
+from edgewire.messages.control import ResetReason
+
+
+class Mishap(Fault):
+    """What befalls a whole device for a while."""
+
+    layer: ClassVar[Layer] = "transport"
+
+    @model_validator(mode="after")
+    def _check_end(self) -> "Mishap":
+        if self.from_ is not None and self.to is None:
+            raise ValueError("to: is missing: this fault must end")
+        return self
+
+
+class Reboot(Mishap):
+    """The device resets: it is down for as long as the fault lasts, then begins a new boot with seq 0.
+
+    What waits in an outbox in RAM is lost.
+    """
+
+    layer: ClassVar[Layer] = "firmware"
+
+    type: Literal["reboot"]
+    reason: ResetReason = "brown_out"
+    """As reported in `status` afterwards. Some chips report a brown-out as `watchdog` (espressif/esp-idf#10834)."""
+
+    @model_validator(mode="after")
+    def _check_length(self) -> "Reboot":
+        shortest = self.duration[0] if self.duration else 1000
+        if self.from_ is not None and self.to is not None:
+            shortest = round((self.to - self.from_).total_seconds() * 1000)
+        if shortest < 1000:
+            raise ValueError("a reboot takes a second at least: boots are told apart by the second in which they begin")
+        return self
+
+
+class SilentDeath(Mishap):
+    """The connection dies without DISCONNECT, so the will is published; the device is back when the fault ends."""
+
+    type: Literal["silent_death"]
+    how: Literal["rst", "fin"] = "rst"
+    """Whether TCP resets the connection or closes it."""
+
+
+class HalfOpen(Mishap):
+    """The connection stands, but nothing passes in either direction, and the device does not notice.
+
+    The broker publishes the will when one and a half times the keep-alive has passed without a packet. When the fault
+    ends, the device finds the connection dead and dials again.
+    """
+
+    type: Literal["half_open"]
+
+
+class Takeover(Mishap):
+    """Another client connects with this device's client id; the broker ends the device's connection."""
+
+    type: Literal["takeover"]
+
+
+class Duplicate(Mishap):
+    """Acknowledgements do not reach the device, then the connection breaks: what it sent meanwhile, at QoS 1 or 2, is
+    sent again with DUP.
+    """
+
+    type: Literal["duplicate"]
+
+
+class Delay(Mishap):
+    """Messages stay in the device, and leave in their order when the fault ends."""
+
+    type: Literal["delay"]
+
+
+class Reorder(Mishap):
+    """Messages stay in the device, and leave when the fault ends, the newest first."""
+
+    type: Literal["reorder"]
+
+
+class Corrupt(Mishap):
+    """Payloads are damaged on their way: a byte of them is none of UTF-8, or their end is missing.
+
+    What arrives is no JSON. The messages count as dropped in the run record.
+    """
+
+    type: Literal["corrupt"]
+    chance: Share = Field(default=1.0)
+    """That a message is damaged."""

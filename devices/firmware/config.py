@@ -1,0 +1,62 @@
+"""What the devices of a group are built with: settings of their firmware, shared by all of them."""
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from devices.firmware.outbox import OutboxConfig
+from devices.firmware.reconnect import ReconnectConfig
+from edgewire.config import Config, DurationMs
+
+Version = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,31}$")]
+"""Of a firmware, such as 1.4.2."""
+
+
+class SleepConfig(Config):
+    """Deep sleep: readings are collected, then handed in together over a short connection."""
+
+    readings: int = Field(default=1, ge=1, le=100_000)
+    """Messages collected before the device wakes its radio."""
+    awake: DurationMs = Field(default=500, ge=0, le=3_600_000)
+    """Wall time for which it stays connected at the least, so that commands which wait at the broker reach it."""
+
+
+class UpdateConfig(Config):
+    """Firmware updates, begun by the command `update_firmware`."""
+
+    download: DurationMs = Field(default=20_000, ge=0, le=86_400_000)
+    """How long a download takes."""
+    failures: float = Field(default=0.0, ge=0, le=1)
+    """Part of the updates whose new firmware does not start: the device rolls back to the one it had."""
+
+
+class FirmwareConfig(Config):
+    """What a device's firmware does beside measuring."""
+
+    version: Version = "1.0.0"
+    """As reported in `status`, until an update."""
+    commands: bool = True
+    """Whether the device subscribes to its `cmd` topic."""
+    boot_time: DurationMs = Field(default=2000, ge=1000, le=3_600_000)
+    """How long a reset by command takes: no readings, no connection."""
+    first_sync: DurationMs = Field(default=0, ge=0, le=86_400_000)
+    """After a boot, until the first NTP answer the device does not know the time: it holds its readings, and stamps and
+    sends them then. Its status has a `timestamp` of null until then."""
+    sleep: SleepConfig | None = None
+    """Deep sleep between transmissions; without it the device stays connected."""
+    battery_life: DurationMs | None = Field(default=None, ge=60_000)
+    """How long a battery lasts, from power-on, and again after each change; `status` has `battery_pct` and
+    `battery_v`."""
+    rssi: float | None = Field(default=None, ge=-120, le=-20)
+    """Typical signal strength of the radio in dBm, around which each device has its own; `status` has `rssi_dbm`."""
+    update: UpdateConfig = UpdateConfig()
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """All settings of a device's firmware; one object for all devices of a group."""
+
+    firmware: FirmwareConfig = field(default_factory=FirmwareConfig)
+    outbox: OutboxConfig = field(default_factory=OutboxConfig)
+    reconnect: ReconnectConfig = field(default_factory=ReconnectConfig)
