@@ -285,7 +285,8 @@ class Group:
             yield owners, self._start_ms, from_ms, to_ms
             return
         usual = (spans.begin_ms[owners] == self._start_ms) & (spans.until_ms[owners] >= to_ms)
-        yield owners[usual], self._start_ms, from_ms, to_ms
+        if usual.any():
+            yield owners[usual], self._start_ms, from_ms, to_ms
         for owner in owners[~usual]:
             begin_ms, until_ms = int(spans.begin_ms[owner]), int(spans.until_ms[owner])
             if begin_ms < to_ms and until_ms > from_ms:

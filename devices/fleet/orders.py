@@ -45,7 +45,7 @@ class Refused(Exception):
 class Orders:
     """What devices are told to do, done to the timeline from the moment up to which it is computed already.
 
-    That moment is at most a second away.
+    That moment is at most two seconds away (`pacer.LONGEST_S`, twice).
     """
 
     def __init__(self, fleet: Owner) -> None:

@@ -1,0 +1,103 @@
+"""A paho client that hears everything a fleet says, and tells devices what to do."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from time import monotonic
+from typing import Any, NamedTuple
+
+import orjson
+import paho.mqtt.client as mqtt
+
+from edgefleet.embedded import MosquittoProcess
+
+
+class Heard(NamedTuple):
+    """A message."""
+
+    device: str
+    channel: str
+    payload: bytes
+    retain: bool
+    at_s: float
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """Its JSON."""
+        decoded: dict[str, Any] = orjson.loads(self.payload)
+        return decoded
+
+
+class Judge:
+    """What was heard, in its order."""
+
+    def __init__(self, client: mqtt.Client) -> None:
+        self.heard: list[Heard] = []
+        self._client = client
+        client.on_message = self._on_message
+
+    def of(self, device: str, channel: str) -> list[Heard]:
+        """What one device said on one channel."""
+        return [one for one in self.heard if (one.device, one.channel) == (device, channel)]
+
+    def states(self, device: str) -> list[str]:
+        """Its `state`, again and again."""
+        return [one.fields["state"] for one in self.of(device, "status")]
+
+    def seqs(self, device: str) -> dict[int, list[int]]:
+        """Boot -> seqs of its readings, in the order in which they came, damaged ones left out."""
+        found: dict[int, list[int]] = {}
+        for one in self.heard:
+            if one.device == device and one.channel in ("telemetry", "event") and b"\xff" not in one.payload:
+                found.setdefault(one.fields["boot"], []).append(one.fields["seq"])
+        return found
+
+    def tell(self, topic: str, payload: bytes | dict[str, Any]) -> None:
+        """Publish a command to a device's topic."""
+        self._client.publish(topic, payload if isinstance(payload, bytes) else orjson.dumps(payload), qos=1)
+
+    async def answer(self, device: str, command_id: str, count: int = 1) -> dict[str, Any]:
+        """The newest of `count` answers to a command."""
+
+        def answers() -> list[dict[str, Any]]:
+            return [one.fields for one in self.of(device, "result") if one.fields["id"] == command_id]
+
+        await until(lambda: len(answers()) >= count, f"{device} answers {command_id}")
+        return answers()[-1]
+
+    def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
+        _, _, _, device, channel = message.topic.split("/")
+        self.heard.append(Heard(device, channel, message.payload, message.retain, monotonic()))
+
+
+@contextmanager
+def judging(broker: MosquittoProcess) -> Iterator[Judge]:
+    """Listens to everything while the block runs."""
+    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="judge")
+    judge = Judge(client)
+    subscribed: list[bool] = []
+    client.on_connect = lambda *_: client.subscribe([(f"edge/+/+/+/{name}", 1) for name in CHANNELS])
+    client.on_subscribe = lambda *_: subscribed.append(True)
+    client.connect(broker.host, broker.port)
+    client.loop_start()
+    deadline = monotonic() + 10
+    try:
+        while not subscribed and monotonic() < deadline:
+            client._thread.join(0.01)  # type: ignore[union-attr]
+        assert subscribed
+        yield judge
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+CHANNELS = ("telemetry", "event", "status", "result")
+
+
+async def until(condition: Callable[[], bool], what: str) -> None:
+    """Wait for it, 20 s at the longest."""
+    for _ in range(800):
+        if condition():
+            return
+        await asyncio.sleep(0.025)
+    raise AssertionError(f"did not happen within 20 s: {what}")

@@ -1,0 +1,192 @@
+"""Commands on a real Mosquitto: a device does what it is told, once, and answers; the books balance all the same."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from devices.fleet import Fleet, probe_all
+from devices.scenario import Scenario
+from edgefleet.embedded import MosquittoProcess
+from edgewire.messages import Status
+from edgewire.runrecord import RunRecord, count
+from tests.devices.fleet.judge import Judge, judging, until
+
+pytestmark = pytest.mark.services
+
+
+async def conduct(scenario: Scenario, script: Callable[[Fleet], Awaitable[None]]) -> RunRecord:
+    """A fleet that runs for as long as the script takes."""
+    stop = asyncio.Event()
+    fleet = Fleet(scenario, name="test", version=await probe_all(scenario.broker_urls))
+    running = asyncio.create_task(fleet.run(60, stop))
+    try:
+        async with asyncio.timeout(40):
+            await script(fleet)
+    finally:
+        stop.set()
+        record = await running
+    return record
+
+
+def assert_books_balance(record: RunRecord, judge: Judge) -> None:
+    """Every device and boot: what arrived is what was emitted, less what was dropped or is not certain."""
+    record.check()
+    for device in record.devices:
+        assert device.emitted == device.acknowledged + count(device.dropped) + count(device.unsent)
+        arrived = set(judge.seqs(device.device_id).get(device.boot, []))
+        given_up = {seq for first, last in device.dropped for seq in range(first, last + 1)}
+        uncertain = {seq for first, last in device.unsent for seq in range(first, last + 1)}
+        emitted = set() if device.first_seq is None else set(range(device.first_seq, (device.last_seq or 0) + 1))
+        assert emitted - given_up - uncertain <= arrived <= emitted - given_up
+    known = {(device.device_id, device.boot) for device in record.devices}
+    assert {(name, boot) for name, boot in known} >= {
+        (one.device, one.fields["boot"])
+        for one in judge.heard
+        if one.channel in ("telemetry", "event") and b"\xff" not in one.payload
+    }
+
+
+# Readings are computed up to two windows of a second ahead; changes begin behind them.
+TAKES_EFFECT_S = 2.3
+
+
+def topic(device: str) -> str:
+    return f"edge/default/{device.split('-')[0]}/{device}/cmd"
+
+
+async def test_a_fleet_that_is_told_what_to_do(mosquitto_factory: Callable[[], MosquittoProcess]) -> None:
+    broker = mosquitto_factory()
+    scenario = Scenario(
+        broker=broker.url,
+        devices=[{"kind": "bme280", "count": 7, "interval": "500ms"}, {"kind": "people", "count": 1, "interval": "1s"}],
+        firmware={"boot_time": "1s", "rssi": -67, "battery_life": "30d", "update": {"download": "500ms"}},
+    )
+    with judging(broker) as judge:
+
+        async def script(fleet: Fleet) -> None:
+            names = [device.device_id for device in fleet.timeline.devices]
+            await until(lambda: all(judge.states(name) == ["online"] for name in names), "all are online")
+            await asyncio.gather(
+                an_interval_changes(judge, "bme280-0001"),
+                wrong_commands_change_nothing(judge, "bme280-0002"),
+                a_reboot_is_done_once(judge, "bme280-0003"),
+                a_device_stops_and_starts(judge, "bme280-0004"),
+                a_fault_is_set_and_cleared(judge, "bme280-0005"),
+                an_update_reports_its_version(judge, "bme280-0006"),
+                a_failed_update_rolls_back(judge, "bme280-0007"),
+                a_reboot_is_done_once(judge, "people-0001"),
+            )
+
+        record = await conduct(scenario, script)
+        await until(lambda: len(judge.of("bme280-0002", "status")) >= 2, "goodbye")
+    assert_books_balance(record, judge)
+    for name in ("bme280-0001", "bme280-0002", "bme280-0004", "bme280-0005"):
+        (seqs,) = judge.seqs(name).values()
+        assert seqs == list(range(len(seqs)))
+
+
+async def an_interval_changes(judge: Judge, name: str) -> None:
+    judge.tell(topic(name), {"id": "faster", "action": "set_interval", "arguments": {"interval": "100ms"}})
+    answer = await judge.answer(name, "faster")
+    assert (answer["ok"], answer["error"], answer["data"]) == (True, None, {"interval": "100ms"})
+    await asyncio.sleep(TAKES_EFFECT_S)
+    before = len(judge.of(name, "telemetry"))
+    await until(lambda: len(judge.of(name, "telemetry")) >= before + 12, "a reading every 100 ms")
+    times = [one.fields["timestamp"] for one in judge.of(name, "telemetry")[-10:]]
+    gaps = {int(after[-4:-1]) - int(earlier[-4:-1]) for earlier, after in zip(times, times[1:], strict=False)}
+    assert gaps <= {100, -900}
+
+
+async def wrong_commands_change_nothing(judge: Judge, name: str) -> None:
+    wrong: dict[str, tuple[bytes | dict[str, Any], str]] = {
+        "": (b"{not json", "not JSON"),
+        "w1": ({"id": "w1", "action": "explode"}, "action"),
+        "w2": ({"id": "w2", "action": "set_interval", "arguments": {"interval": "soon"}}, "interval"),
+        "w3": ({"id": "w3", "action": "set_interval", "arguments": {"interval": "0s"}}, "interval"),
+        "w4": ({"id": "w4", "action": "set_interval"}, "interval"),
+        "w5": ({"id": "w5", "action": "reboot", "arguments": {"now": True}}, "now"),
+        "w6": ({"id": "w6", "action": "set_fault", "arguments": {"type": "gps_loss"}}, "kind"),
+        "w7": ({"id": "w7", "action": "set_fault", "arguments": {"type": "bias", "field": "x", "offset": 1}}, "field"),
+        "w8": ({"id": "w8", "action": "reboot", "expires": "2026-01-01T00:00:00Z"}, "expired"),
+        "w9": ({"id": "w9", "action": "set_fault", "arguments": {"type": "half_open"}}, "end"),
+    }
+    for command_id, (payload, reason) in wrong.items():
+        judge.tell(topic(name), payload)
+        answer = await judge.answer(name, command_id)
+        assert not answer["ok"]
+        assert reason in answer["error"], answer
+    judge.tell(topic(name), {"id": "who", "action": "identify"})
+    assert (await judge.answer(name, "who"))["data"] == {
+        "kind": "bme280", "site": "default", "firmware": "1.0.0", "origin": "emulated", "interval": "500ms",
+        "stopped": False, "qos": 1, "reset_reason": "power_on",
+    }  # fmt: skip
+    status = Status.model_validate_json(judge.of(name, "status")[0].payload)
+    assert status.rssi_dbm is not None
+    assert -90 < status.rssi_dbm < -45
+    assert status.battery_pct is not None
+    assert status.battery_v is not None
+    assert 3 <= status.battery_v <= 4.2
+
+
+async def a_reboot_is_done_once(judge: Judge, name: str) -> None:
+    for _ in range(2):
+        judge.tell(topic(name), {"id": "again", "action": "reboot"})
+    first = await judge.answer(name, "again")
+    await until(lambda: judge.states(name) == ["online", "offline", "online"], "the will, and back")
+    # Late: after the reboot, which must not be done again.
+    judge.tell(topic(name), {"id": "again", "action": "reboot"})
+    assert await judge.answer(name, "again", count=3) == first
+    offline, online = (Status.model_validate_json(one.payload) for one in judge.of(name, "status")[1:])
+    assert (offline.timestamp, offline.boot) == (None, first["boot"])
+    assert (online.reset_reason, online.boot > offline.boot) == ("command", True)
+    assert online.uptime_s is not None
+    await until(lambda: len(judge.seqs(name).get(online.boot, [])) >= 3, "readings of the new boot")
+    assert judge.seqs(name)[online.boot][:3] == [0, 1, 2]
+    assert judge.states(name) == ["online", "offline", "online"]
+
+
+async def a_device_stops_and_starts(judge: Judge, name: str) -> None:
+    judge.tell(topic(name), {"id": "halt", "action": "stop"})
+    assert (await judge.answer(name, "halt"))["ok"]
+    await asyncio.sleep(TAKES_EFFECT_S)
+    silent = len(judge.of(name, "telemetry"))
+    await asyncio.sleep(1.5)
+    assert len(judge.of(name, "telemetry")) == silent
+    judge.tell(topic(name), {"id": "faster", "action": "set_interval", "arguments": {"interval": "1s"}})
+    assert "stopped" in (await judge.answer(name, "faster"))["error"]
+    judge.tell(topic(name), {"id": "go", "action": "start"})
+    assert (await judge.answer(name, "go"))["ok"]
+    await until(lambda: len(judge.of(name, "telemetry")) >= silent + 3, "readings again")
+
+
+async def a_fault_is_set_and_cleared(judge: Judge, name: str) -> None:
+    def humid() -> list[float]:
+        return [one.fields["humidity"] for one in judge.of(name, "telemetry")]
+
+    arguments = {"type": "clip", "field": "humidity", "high": 1.0}
+    judge.tell(topic(name), {"id": "break", "action": "set_fault", "arguments": arguments})
+    assert (await judge.answer(name, "break"))["ok"]
+    await until(lambda: humid()[-1:] == [1.0], "the fault shows")
+    judge.tell(topic(name), {"id": "mend", "action": "clear_faults"})
+    assert (await judge.answer(name, "mend"))["data"] == {"cleared": 1}
+    await until(lambda: humid()[-1] > 1.0, "the fault is gone")
+
+
+async def an_update_reports_its_version(judge: Judge, name: str) -> None:
+    judge.tell(topic(name), {"id": "new", "action": "update_firmware", "arguments": {"version": "1.1.0"}})
+    assert (await judge.answer(name, "new"))["data"] == {"from": "1.0.0", "to": "1.1.0", "download": "500ms"}
+    judge.tell(topic(name), {"id": "newer", "action": "update_firmware", "arguments": {"version": "1.2.0"}})
+    assert "under way" in (await judge.answer(name, "newer"))["error"]
+    await until(lambda: judge.states(name) == ["online", "offline", "online"], "restarted")
+    status = Status.model_validate_json(judge.of(name, "status")[-1].payload)
+    assert (status.firmware, status.reset_reason) == ("1.1.0", "update")
+
+
+async def a_failed_update_rolls_back(judge: Judge, name: str) -> None:
+    arguments = {"version": "1.1.0", "fails": True}
+    judge.tell(topic(name), {"id": "bad", "action": "update_firmware", "arguments": arguments})
+    await until(lambda: judge.states(name) == ["online", "offline", "online"], "restarted")
+    status = Status.model_validate_json(judge.of(name, "status")[-1].payload)
+    assert (status.firmware, status.reset_reason) == ("1.0.0", "rollback")
