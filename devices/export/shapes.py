@@ -65,8 +65,14 @@ class Shape:
         """This shape with columns for fields of `table` that it does not have yet."""
         known = {column.path[0] for column in self.columns}
         first = table.columns[0] if isinstance(table.columns, list) else table.columns
-        extra = [Column(name, _type_of_values(_values(table, name)), (name,)) for name in first if name not in known]
+        extra = [Column(name, self._type_of(name, table), (name,)) for name in first if name not in known]
         return replace(self, columns=(*self.columns, *extra)) if extra else self
+
+    def _type_of(self, name: str, table: Table) -> Type:
+        """Of a column that the model does not know: a clean value is of the type of its field."""
+        field = name.removeprefix("clean_")
+        known = {column.name: column.type for column in self.columns if column.name not in HEAD}
+        return known[field] if field in known and field != name else _type_of_values(_values(table, name))
 
 
 def saved_columns(columns: Sequence[Column]) -> list[list[Any]]:

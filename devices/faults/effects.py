@@ -26,6 +26,7 @@ from devices.faults.model import (
 )
 from devices.sensors.base import Columns
 from devices.sensors.bme280_chip import signature
+from devices.sensors.nmea import without_fix
 from devices.world.rng import Floats, Hashes, Ints, draw, normal, uniform
 from edgewire.clock import iso_ms, parse_ms
 
@@ -91,11 +92,14 @@ def disturb(fault: Fault, columns: Columns, at: Rows) -> Columns:
             return _code(fault, columns, at)
         case GpsLoss():
             nothing = {"fix": "none", "hdop": 99.99, "satellites": 0}
-            return {
+            lost: Columns = {
                 name: _put(columns[name], at.rows, [nothing.get(name)] * len(at.rows))
                 for name in fault.fields
                 if name in columns
             }
+            if "nmea" in lost:
+                lost["nmea"] = _put(columns["nmea"], at.rows, [without_fix(time) for time in at.times.tolist()])
+            return lost
         case _:
             return {}
 

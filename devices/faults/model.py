@@ -180,7 +180,7 @@ class GpsLoss(Fault):
         """What the receiver tells."""
         position = ("latitude", "longitude")
         rest = ("altitude_m", "speed_kmh", "heading_deg", "hdop", "satellites")
-        return ("fix", *position, *rest) if self.kind == "gps" else position
+        return ("fix", *position, *rest, "nmea") if self.kind == "gps" else position
 
 
 class Burst(Fault):

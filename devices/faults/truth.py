@@ -73,9 +73,10 @@ def find_labels(
                     found.setdefault((one.position, one.start_ms, one.boot), _Found(one.end_ms)).add(one.seqs)
                 if isinstance(placed.fault, Mishap):
                     _add_unseen(found, plan, group, placed, boot, begin, end)
+            fields = _fields(placed, group, min(key[1] for key in found)) if found else ()
             for (position, start_ms, in_boot), span in found.items():
                 faults += 1
-                label = _label(placed, device_ids[position], in_boot, start_ms, span)
+                label = _label(placed, fields, device_ids[position], in_boot, start_ms, span)
                 labels[start_ms, label.device_id, number, faults] = label
     return [labels[key] for key in sorted(labels)]
 
@@ -148,14 +149,22 @@ def _shown_by(plan: FaultPlan, group: Group, placed: Placed, table: Table, boots
     return np.asarray(sent[rows])
 
 
-def _label(placed: Placed, device_id: str, boot: int, start_ms: int, span: _Found) -> Label:
+def _fields(placed: Placed, group: Group, at_ms: int) -> tuple[str, ...]:
+    """What a fault changes of what these devices say: some fields are there only by a setting."""
+    if isinstance(placed.fault, Mishap) or not placed.fault.fields:
+        return placed.fault.fields
+    said = {"timestamp", *group.last_before(group.positions[:1], np.array([at_ms]))}
+    return tuple(name for name in placed.fault.fields if name in said)
+
+
+def _label(placed: Placed, fields: tuple[str, ...], device_id: str, boot: int, start_ms: int, span: _Found) -> Label:
     fault = placed.fault
     return Label(
         device_id=device_id,
         kind=fault.kind,
         boot=boot,
         type=placed.type,
-        fields=fault.fields,
+        fields=fields,
         parameters=fault.parameters,
         layer=fault.layer,
         start_ms=start_ms,

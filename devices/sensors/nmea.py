@@ -37,18 +37,9 @@ def sentences(
 
     Satellites used are numbered from `first_satellite` (1 to 32) on, so that the sky stays the same for a while.
     """
-    day, within = divmod(time_ms, 86_400_000)
-    date = _date(day)
-    clock = f"{within // 3_600_000:02d}{within // 60_000 % 60:02d}{within // 1000 % 60:02d}.{within % 1000 // 10:02d}"
+    clock, date = _moment(time_ms)
     if latitude is None or longitude is None:
-        return [
-            sentence(f"GNRMC,{clock},V,,,,,,,{date},,,N"),
-            sentence("GNVTG,,,,,,,,,N"),
-            sentence(f"GNGGA,{clock},,,,,0,00,99.99,,,,,,"),
-            sentence(f"GNGSA,A,1{',' * 13}99.99,99.99,99.99"),
-            sentence("GPGSV,1,1,00"),
-            sentence(f"GNGLL,,,,,{clock},V,N"),
-        ]
+        return without_fix(time_ms)
     place = (
         f"{_angle(latitude, 2)},{'N' if latitude >= 0 else 'S'},{_angle(longitude, 3)},{'E' if longitude >= 0 else 'W'}"
     )
@@ -68,6 +59,26 @@ def sentences(
         *in_view,
         sentence(f"GNGLL,{place},{clock},A,A"),
     ]
+
+
+def without_fix(time_ms: int) -> list[str]:
+    """One epoch of a receiver that sees no satellites."""
+    clock, date = _moment(time_ms)
+    return [
+        sentence(f"GNRMC,{clock},V,,,,,,,{date},,,N"),
+        sentence("GNVTG,,,,,,,,,N"),
+        sentence(f"GNGGA,{clock},,,,,0,00,99.99,,,,,,"),
+        sentence(f"GNGSA,A,1{',' * 13}99.99,99.99,99.99"),
+        sentence("GPGSV,1,1,00"),
+        sentence(f"GNGLL,,,,,{clock},V,N"),
+    ]
+
+
+def _moment(time_ms: int) -> tuple[str, str]:
+    """Time of day and date as sentences have them."""
+    day, within = divmod(time_ms, 86_400_000)
+    clock = f"{within // 3_600_000:02d}{within // 60_000 % 60:02d}{within // 1000 % 60:02d}.{within % 1000 // 10:02d}"
+    return clock, _date(day)
 
 
 @lru_cache(8)

@@ -6,6 +6,7 @@ import numpy as np
 import orjson
 import pytest
 
+from devices.export.shapes import by_shape, shapes_of
 from devices.scenario import Scenario
 from devices.timeline import Shard, Timeline
 from devices.world.parts import parts
@@ -165,3 +166,13 @@ def test_units_of_one_vehicle_share_their_random_bursts() -> None:
     assert len(times["gps"]) > 6
     assert times["gps"] == times["telematics"]
     assert len({min(starts) for starts in times["gps"].values()}) > 6
+
+
+def test_exports_give_a_clean_value_the_type_of_its_field() -> None:
+    timeline = line(BURST)
+    tables = [table for table in timeline.tables(BEGIN_MS, END_MS, clean=True) if table.kind != "traffic"]
+    for shape, table in by_shape(shapes_of(timeline), tables):
+        types = {column.name: column.type for column in shape.widened(table).columns}
+        clean = [name for name in types if name.startswith("clean_")]
+        assert len(clean) >= 8
+        assert all(types[name] is types[name.removeprefix("clean_")] for name in clean)

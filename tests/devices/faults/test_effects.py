@@ -167,6 +167,20 @@ def test_gps_loss() -> None:
         assert faulty == clean | {"latitude": None, "longitude": None}
 
 
+def test_gps_loss_is_in_the_sentences_too() -> None:
+    devices = [{"kind": "gps", "count": 1, "interval": "10s", "settings": {"nmea": True}}]
+    fault = {"type": "gps_loss", "from": "2026-03-04T12:00:00Z", "to": "2026-03-04T12:01:00Z"}
+    line = Timeline(Scenario(devices=devices, faults=[fault]), parse_ms("2026-03-04T11:00:00Z"))
+    start = parse_ms("2026-03-04T12:00:00Z")
+    lost = [orjson.loads(payload) for payload in line.batch(start, start + 60_000, clean=True).payload]
+    assert len(lost) == 6
+    for row in lost:
+        assert row["nmea"][0].startswith(f"$GNRMC,{row['timestamp'][11:19].replace(':', '')}")
+        assert [text.split(",")[2] for text in row["nmea"] if text[3:6] == "RMC"] == ["V"]
+        assert row["clean_nmea"][0].split(",")[2] == "A"
+    assert "nmea" in line.labels(start, start + 60_000)[0].fields
+
+
 def test_a_value_that_is_not_there_stays_so() -> None:
     found = pairs("gps", {"type": "gps_loss"}, {"type": "bias", "field": "speed_kmh", "offset": 3})
     assert all(faulty["speed_kmh"] is None for _, _, faulty in found)
