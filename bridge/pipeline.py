@@ -86,10 +86,11 @@ class Bridge:
         self.admin = Admin(config.admin, self._spool, metrics, clock, self.readiness)
         self._refused: str | None = None
         self._draining = False
+        self._ending = asyncio.Event()
 
     async def run(self, stop: asyncio.Event, orders: Orders | None = None) -> None:
         """Run until `stop` or a drain, or until a part fails, and raise what it failed with."""
-        receiving = asyncio.create_task(self._source.run(), name="source")
+        receiving = asyncio.create_task(self._receive(), name="source")
         self._crew.begin(self._sinks, self._spool, self._config.shutdown_timeout / 1000)
         beside = [
             asyncio.create_task(stop.wait(), name="stop"),
@@ -113,6 +114,7 @@ class Bridge:
                 part.result()
 
     async def _shut_down(self, receiving: asyncio.Task[None]) -> None:
+        self._ending.set()
         self._source.stop()
         await self._spool.idle()
         await self._crew.end(self._crew.names)
@@ -122,6 +124,11 @@ class Bridge:
         await asyncio.wait([receiving])
         await self.admin.close()
         log.info("bridge stopped")
+
+    async def _receive(self) -> None:
+        """A source that was stopped, as by a drain, does not end the bridge: whoever stopped it does."""
+        await self._source.run()
+        await self._ending.wait()
 
     def _distribute(self, messages: list[Spooled]) -> None:
         self._sequences.see(messages)

@@ -1,10 +1,6 @@
 """Another configuration while messages flow: nothing is lost, and what cannot be is refused by name."""
 
 import asyncio
-import itertools
-import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,112 +8,16 @@ import aiohttp
 import pytest
 
 from bridge.config import BridgeConfig
-from bridge.metrics import Metrics
-from bridge.orders import Orders
 from bridge.pipeline import Bridge, assemble
 from bridge.spool import Store, read_books, read_note
 from edgewire.clock import SystemClock
 from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl, dial
 from edgewire.mqtt import Session, SessionConfig
-from tests.bridge.fakes import IngestStub, eventually, in_order, ingest_stub, payload
+from tests.bridge.fakes import eventually, in_order, ingest_stub, payload
+from tests.bridge.live import Publisher, Stage, staged
 
 pytestmark = pytest.mark.services
-
-
-class Publisher:
-    """Publishes for three devices as fast as the broker takes it, until it is stopped."""
-
-    def __init__(self, url: str, site: str) -> None:
-        self.url = url
-        self.site = site
-        self.sent: list[str] = []
-        self._stop = asyncio.Event()
-        self._task = asyncio.create_task(self._run())
-
-    async def _run(self) -> None:
-        session = Session(SessionConfig(client_id=f"pub-{self.site}"))
-        link = await dial(BrokerUrl.parse(self.url), session, lambda *_: None)
-        for number in itertools.count(1):
-            while not self._stop.is_set() and session.inflight > 50:  # noqa: ASYNC110 - the session has no event
-                await asyncio.sleep(0.001)
-            if self._stop.is_set():
-                break
-            device = f"d{number % 3}"
-            link.publish(f"edge/{self.site}/bme280/{device}/telemetry", payload(device, number), qos=1)
-            self.sent.append(f"{device}:1:{number}")
-            if number % 5 == 0:
-                await asyncio.sleep(0.001)
-        await eventually(lambda: session.inflight == 0)
-        link.close()
-
-    async def more(self, count: int = 300) -> None:
-        goal = len(self.sent) + count
-        await eventually(lambda: len(self.sent) >= goal)
-
-    async def finish(self) -> None:
-        self._stop.set()
-        await self._task
-
-
-class Stage:
-    """A bridge on a real broker, whose configuration the test changes."""
-
-    def __init__(self, url: str, path: Path, ingest: IngestStub) -> None:
-        self.site = f"s{secrets.token_hex(4)}"
-        self.settings: dict[str, Any] = {
-            "broker": url,
-            "client_id": f"bridge-{self.site}",
-            "subscriptions": [f"edge/{self.site}/+/+/telemetry"],
-            "http": {"url": ingest.url, "batch_messages": 50},
-            "spool": {"path": path / "spool.db"},
-            "admin": {"port": 0},
-            "watch": {"broker_statistics": False},
-        }
-        config = self.config()
-        self.path = config.spool.path
-        table, sinks = assemble(config)
-        store = Store(self.path, [sink.name for sink in sinks])
-        self.bridge = Bridge(config, table, sinks, store, SystemClock())
-        self.orders = Orders(asyncio.Event(), self.config)
-        self.running = asyncio.create_task(self.bridge.run(self.orders.stop, self.orders))
-
-    def config(self, **settings: Any) -> BridgeConfig:
-        self.settings.update(settings)
-        return BridgeConfig(**self.settings)
-
-    @property
-    def metrics(self) -> Metrics:
-        return self.bridge._metrics
-
-    def reloads(self, outcome: str) -> float:
-        return self.metrics.registry.get_sample_value("edgefleet_bridge_reloads_total", {"outcome": outcome}) or 0
-
-    async def ready(self) -> None:
-        await eventually(lambda: self.bridge.readiness().reasons == [])
-
-    async def signal(self, outcome: str = "done", **settings: Any) -> None:
-        """What SIGHUP does, with these settings in the file."""
-        before = self.reloads(outcome)
-        self.settings.update(settings)
-        self.orders.reload.set()
-        await eventually(lambda: self.reloads(outcome) > before or self.running.done())
-        assert not self.running.done()
-
-    async def settled(self) -> None:
-        await eventually(lambda: all(not one.pending for one in read_books(self.path)), 20)
-
-
-@asynccontextmanager
-async def staged(url: str, path: Path, ingest: IngestStub) -> AsyncIterator[Stage]:
-    stage = Stage(url, path, ingest)
-    try:
-        await stage.ready()
-        yield stage
-    finally:
-        stage.orders.stop.set()
-        await asyncio.wait([stage.running])
-    await stage.running
 
 
 async def test_under_load_nothing_is_lost_whatever_changes(mosquitto: Any, tmp_path: Path) -> None:
