@@ -13,7 +13,7 @@ import orjson
 import uvloop
 import yaml
 
-from devices.fleet import Fleet, probe
+from devices.fleet import Fleet, probe_all, routes_of
 from devices.scenario import Scenario
 from devices.timeline import Timeline
 from edgefleet.embedded import MosquittoProcess, edgefleet_process, embedded_kafka, free_port
@@ -81,7 +81,7 @@ def _steady(broker: str, ingest: str, kafka: str) -> Verdict:
     scenario = Scenario(broker=broker, devices=[group], connects_per_second=5000)
 
     async def work() -> Verdict:
-        version = await probe(BrokerUrl.parse(broker))
+        version = await probe_all(routes_of(scenario))
         fleet = Fleet(scenario, name="steady", version=version)
         record = await fleet.run(STEADY_S, asyncio.Event())
         return await asyncio.to_thread(verify_run, record, ingest=ingest, kafka=kafka, wait_s=30)

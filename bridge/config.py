@@ -60,6 +60,10 @@ class MqttConfig(Config):
     """The connection is renewed when a message has been waiting for its acknowledgement this long."""
     ca_file: Path | None = None
     """Certificates to trust for mqtts:// instead of the system's."""
+    certificate: Path | None = None
+    """The bridge's own certificate, where the broker asks for one (PEM); its key may be in the same file."""
+    key: Path | None = None
+    """The key of `certificate`, where it is in a file of its own."""
 
 
 class WatchConfig(Config):

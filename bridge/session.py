@@ -54,10 +54,17 @@ def subscriptions(config: BridgeConfig) -> list[Subscription]:
 
 
 def tls_context(config: BridgeConfig) -> ssl.SSLContext | None:
-    """The certificates to trust, if the configuration names any. Raises `ConfigError`."""
-    if config.mqtt.ca_file is None:
+    """The certificates to trust and to show, if the configuration names any. Raises `ConfigError`."""
+    mqtt = config.mqtt
+    if mqtt.ca_file is None and mqtt.certificate is None:
         return None
     try:
-        return ssl.create_default_context(cafile=config.mqtt.ca_file)
+        context = ssl.create_default_context(cafile=mqtt.ca_file)
     except (OSError, ssl.SSLError) as error:
-        raise ConfigError(f"mqtt.ca_file {config.mqtt.ca_file} cannot be read: {error}") from None
+        raise ConfigError(f"mqtt.ca_file {mqtt.ca_file} cannot be read: {error}") from None
+    if mqtt.certificate is not None:
+        try:
+            context.load_cert_chain(mqtt.certificate, mqtt.key)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(f"mqtt.certificate {mqtt.certificate} cannot be used with its key: {error}") from None
+    return context

@@ -107,6 +107,10 @@ class Scenario(FileConfig):
     broker: Annotated[str | tuple[str, ...], AfterValidator(_broker_urls)] = "mqtt://127.0.0.1:1883"
     """mqtt://HOST:PORT or mqtts://HOST:PORT, with user:password@ where the broker asks for it. A list of them: the
     devices are spread over all, always in the same way."""
+    identities: Path | None = None
+    """Folder of `edgefleet provision`: each device has a user name and password, or a certificate, of its own."""
+    ca_file: Path | None = None
+    """Certificates to trust for mqtts:// instead of the system's; not needed where `identities` has its own."""
     source_addresses: tuple[IPvAnyAddress, ...] = ()
     """Addresses of this machine to dial from, one after the other as their ports run out: each is good for about 28,000
     connections to one broker. A broker on loopback is dialled from 127.0.0.1 to 127.0.0.17 anyway."""

@@ -30,7 +30,7 @@ from edgewire.messages import Channel
 
 Ints = NDArray[np.int64]
 
-__all__ = ["Batch", "Device", "Shard", "Table", "Timeline"]
+__all__ = ["Batch", "Device", "Shard", "Table", "Timeline", "device_ids"]
 
 # Rows of readings that are compared at once to find the labels.
 _LABELLED_ROWS = 200_000
@@ -295,6 +295,11 @@ def _devices(scenario: Scenario) -> list[tuple[Device, DeviceGroup]]:
             devices.append((_device(device_id, group, site, ordinal), group))
     _refuse_twins([device.device_id for device, _ in devices])
     return devices
+
+
+def device_ids(scenario: Scenario) -> list[str]:
+    """Of every device of the scenario, whatever the shard; raises `ConfigError` where two would have the same."""
+    return [device.device_id for device, _ in _devices(scenario)]
 
 
 def _device(device_id: str, group: DeviceGroup, site: str, ordinal: int) -> Device:

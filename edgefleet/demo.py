@@ -15,7 +15,7 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
-from devices.fleet import Fleet, probe_all
+from devices.fleet import Fleet, probe_all, routes_of
 from devices.scenario import Scenario
 from edgefleet.embedded import edgefleet_process, embedded_broker, embedded_kafka, free_port
 from edgefleet.live import watching
@@ -87,7 +87,7 @@ def services(folder: Path, say: Console) -> Iterator[Services]:
 async def run_fleet(services: Services, duration_s: float, stop: asyncio.Event, console: Console) -> RunRecord:
     """The demo's fleet, live on the demo's broker."""
     scenario = Scenario.load(SCENARIO).model_copy(update={"broker": services.broker})
-    version = await probe_all(scenario.broker_urls)
+    version = await probe_all(routes_of(scenario))
     fleet = Fleet(scenario, name="demo", version=version)
     async with watching(lambda: [("running", fleet.snapshot())], console, "edgefleet demo"):
         return await fleet.run(duration_s, stop)

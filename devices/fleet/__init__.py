@@ -4,6 +4,18 @@ from devices.fleet.fleet import Fleet, start_lead_ms
 from devices.fleet.histogram import Histogram
 from devices.fleet.limit import Limit, find_limit
 from devices.fleet.probe import probe, probe_all
+from devices.fleet.routes import Routes, routes_of
 from devices.fleet.snapshot import Snapshot
 
-__all__ = ["Fleet", "Histogram", "Limit", "Snapshot", "find_limit", "probe", "probe_all", "start_lead_ms"]
+__all__ = [
+    "Fleet",
+    "Histogram",
+    "Limit",
+    "Routes",
+    "Snapshot",
+    "find_limit",
+    "probe",
+    "probe_all",
+    "routes_of",
+    "start_lead_ms",
+]

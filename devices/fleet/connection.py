@@ -330,7 +330,7 @@ def last_will(device: Device, firmware: Firmware) -> Will:
 
 
 def session_config(device: Device, firmware: Firmware, *, keep_alive_s: int, session_expiry_s: int,
-                   username: str | None, password: str | None) -> SessionConfig:  # fmt: skip
+                   username: str | None, password: bytes | None) -> SessionConfig:  # fmt: skip
     """How this device introduces itself to the broker."""
     return SessionConfig(
         client_id=device.device_id,
@@ -341,6 +341,6 @@ def session_config(device: Device, firmware: Firmware, *, keep_alive_s: int, ses
         receive_maximum=8,
         maximum_packet_size=64 * 1024,
         username=username,
-        password=None if password is None else password.encode(),
+        password=password,
         will=last_will(device, firmware),
     )

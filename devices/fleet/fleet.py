@@ -26,7 +26,7 @@ from devices.fleet.mishaps import Mishaps
 from devices.fleet.orders import Orders
 from devices.fleet.pacer import Pacer
 from devices.fleet.ramp import Ramp
-from devices.fleet.routes import Routes
+from devices.fleet.routes import routes_of
 from devices.fleet.snapshot import Snapshot, process_usage
 from devices.fleet.sweep import Sweep
 from devices.fleet.trouble import Impostor
@@ -88,10 +88,10 @@ class Fleet:
         self._shard = shard or Shard()
         self._messages = messages
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not secrets
-        self._routes = Routes(scenario.broker_urls, [str(address) for address in scenario.source_addresses])
         self._started_ms = started_ms or self._clock.now_ms() + start_lead_ms(scenario)
         self._sim_started_ms = self._started_ms if from_ms is None else from_ms
         self.timeline = Timeline(scenario, self._sim_started_ms if power_on_ms is None else power_on_ms, shard)
+        self._routes = routes_of(scenario, [device.device_id for device in self.timeline.devices])
         self.pacer = Pacer(
             self.timeline, self._sim_started_ms, scenario.time_scale, self._emit, self._foresee, messages=messages
         )
@@ -205,13 +205,14 @@ class Fleet:
         build = self._builds[id(self.timeline.entry(position))]
         firmware = Firmware(device.device_id, device.key, boot, booted_ms, build, reason)
         broker = self._routes.broker(self._shard.number(position))
+        username, password = self._routes.identities.account(device.device_id, broker)
         config = session_config(
             device,
             firmware,
             keep_alive_s=scenario.keep_alive // 1000,
             session_expiry_s=scenario.session_expiry // 1000,
-            username=broker.username,
-            password=broker.password,
+            username=username,
+            password=password,
         )
         session = Session(config, self._version)
         return DeviceConnection(device, firmware, session, self, self._rng.random, broker)

@@ -1,4 +1,4 @@
-"""Which broker each device dials, and from which local address.
+"""Which broker each device dials, from which local address, and as whom.
 
 The broker follows from the device's number in the scenario, so it is the same however the fleet is split. A local
 address is good for some 28,000 connections to one broker address (net.ipv4.ip_local_port_range); when it has no port
@@ -6,9 +6,10 @@ left, the next address takes over.
 """
 
 import ipaddress
-import ssl
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+from devices.fleet.identities import Identities
+from devices.scenario import Scenario
 from edgewire.link import BrokerUrl, Link, NoLocalPort, dial
 from edgewire.link.dialling import OnEvents, OnWritable
 from edgewire.mqtt import Session
@@ -20,13 +21,16 @@ LOOPBACK_ADDRESSES = 17
 class Routes:
     """The brokers of a fleet and the local addresses to dial them from."""
 
-    def __init__(self, brokers: Sequence[BrokerUrl], source_addresses: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        brokers: Sequence[BrokerUrl],
+        source_addresses: Sequence[str] = (),
+        identities: Identities | None = None,
+    ) -> None:
         self.brokers = tuple(brokers)
         self._sources = {broker: _sources(broker, source_addresses) for broker in self.brokers}
         self._at = dict.fromkeys(self.brokers, 0)
-        # One for all devices: each `dial` would otherwise read the system's certificates again.
-        secure = any(broker.scheme == "mqtts" for broker in self.brokers)
-        self._tls = ssl.create_default_context() if secure else None
+        self.identities = identities or Identities(None, self.brokers)
 
     def broker(self, number: int) -> BrokerUrl:
         """Of the device with this number in the scenario."""
@@ -40,6 +44,7 @@ class Routes:
         self, broker: BrokerUrl, session: Session, on_events: OnEvents, on_writable: OnWritable | None = None
     ) -> Link:
         """Connect a session; raises as `edgewire.link.dial`, `NoLocalPort` only when every address is used up."""
+        tls = self.identities.tls(session.config.client_id) if broker.scheme == "mqtts" else None
         for attempt in range(len(self._sources[broker])):
             at = self._at[broker]
             source = self._sources[broker][at]
@@ -48,7 +53,7 @@ class Routes:
                     broker,
                     session,
                     on_events,
-                    tls=self._tls if broker.scheme == "mqtts" else None,
+                    tls=tls,
                     on_writable=on_writable,
                     local_addr=None if source is None else (source, 0),
                     own_timer=False,
@@ -63,6 +68,13 @@ class Routes:
 
     def __str__(self) -> str:
         return ", ".join(map(str, self.brokers))
+
+
+def routes_of(scenario: Scenario, device_ids: Collection[str] = ()) -> Routes:
+    """Those of a scenario, for these of its devices and for probes. Raises `ConfigError`."""
+    brokers = scenario.broker_urls
+    identities = Identities(scenario.identities, brokers, device_ids, scenario.ca_file)
+    return Routes(brokers, [str(address) for address in scenario.source_addresses], identities)
 
 
 def _sources(broker: BrokerUrl, given: Sequence[str]) -> tuple[str | None, ...]:

@@ -7,7 +7,7 @@ import sys
 
 import typer
 
-from edgefleet.cli import bridge, demo, doctor, generate, ingest, plot, run, schema, verify, watch
+from edgefleet.cli import bridge, demo, doctor, generate, ingest, plot, provision, run, schema, verify, watch
 from edgewire.errors import EdgefleetError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command("plot")(plot.command)
 app.add_typer(bridge.app, name="bridge")
 app.command("ingest")(ingest.command)
 app.command("verify")(verify.command)
+app.command("provision")(provision.command)
 app.command("watch")(watch.command)
 app.command("schema")(schema.command)
 

@@ -22,15 +22,15 @@ def command(
 
     Example: `edgefleet doctor scenarios/mixed.yaml --workers 2`
     """
+    from devices.fleet import routes_of
     from edgefleet.doctor import Machine, Needs, examine_all, judge, print_checks
 
     start_logging("warning")
     loaded = Scenario.load(scenario)
     if broker:
         loaded = loaded.model_copy(update={"broker": tuple(broker)})
-    sources = [str(address) for address in loaded.source_addresses]
     expiry_s = loaded.session_expiry // 1000
-    brokers = run_async(examine_all(loaded.broker_urls, sources, session_expiry_s=expiry_s, ask_sys=True))
+    brokers = run_async(examine_all(routes_of(loaded), session_expiry_s=expiry_s, ask_sys=True))
     checks = judge(Needs.of(loaded, shard=Shard.parse(shard), workers=workers), Machine.read(), brokers)
     if as_json:
         facts = [{"broker": str(one.url), "sys": one.sys} for one in brokers]

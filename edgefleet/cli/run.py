@@ -14,7 +14,7 @@ from rich.console import Console
 
 from devices.faults.labels import FILE_NAME as LABELS_FILE
 from devices.faults.labels import write_labels
-from devices.fleet import Snapshot
+from devices.fleet import Snapshot, routes_of
 from devices.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
 from devices.timeline import Shard
@@ -87,8 +87,7 @@ def command(
 
 async def _prepared(scenario: Scenario, name: str, shard: Shard, workers: int | None) -> ShardJob:
     """The job, once the brokers have answered, and `workers` processes can do it; None does not look at that."""
-    sources = [str(address) for address in scenario.source_addresses]
-    brokers = await examine_all(scenario.broker_urls, sources, session_expiry_s=scenario.session_expiry // 1000)
+    brokers = await examine_all(routes_of(scenario), session_expiry_s=scenario.session_expiry // 1000)
     if workers:
         require_healthy(judge(Needs.of(scenario, shard=shard, workers=workers), Machine.read(), brokers))
     version = min(broker.version for broker in brokers)

@@ -2,7 +2,6 @@
 
 import asyncio
 import uuid
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from devices.fleet.routes import Routes, is_loopback
@@ -30,8 +29,7 @@ class BrokerFacts:
 
 
 async def examine_all(
-    brokers: Sequence[BrokerUrl],
-    source_addresses: Sequence[str] = (),
+    routes: Routes,
     *,
     session_expiry_s: int = 0,
     ask_sys: bool = False,
@@ -40,20 +38,21 @@ async def examine_all(
 
     Raises `ServiceUnavailable` or `BrokerRefused` where there is none, or it turns us away.
     """
-    routes = Routes(brokers, source_addresses)
     return await asyncio.gather(
-        *(_examine(broker, routes, session_expiry_s, ask_sys) for broker in dict.fromkeys(brokers))
+        *(_examine(broker, routes, session_expiry_s, ask_sys) for broker in dict.fromkeys(routes.brokers))
     )
 
 
 async def _examine(broker: BrokerUrl, routes: Routes, session_expiry_s: int, ask_sys: bool) -> BrokerFacts:
+    client_id = f"edgefleet-probe-{uuid.uuid4().hex[:8]}"
+    username, password = routes.identities.account(client_id, broker)
     config = SessionConfig(
-        client_id=f"edgefleet-probe-{uuid.uuid4().hex[:8]}",
+        client_id=client_id,
         # The longest there is: a broker that wants pings more often says so.
         keep_alive_s=65_535,
         session_expiry_s=session_expiry_s,
-        username=broker.username,
-        password=None if broker.password is None else broker.password.encode(),
+        username=username,
+        password=password,
     )
     session = Session(config)
     heard: dict[str, str] = {}

@@ -87,10 +87,10 @@ def embedded_broker(port: int | None = None) -> Broker:
     raise ServiceUnavailable(f"there is no MQTT broker: {MOSQUITTO_HINT}, or `pip install 'edgefleet[demo]'` for amqtt")
 
 
-def profile() -> Path:
-    """mosquitto/mosquitto.conf: beside this file in an installed package, at the top of a checkout."""
-    installed = Path(__file__).with_name("mosquitto.conf")
-    return installed if installed.exists() else Path(__file__).parents[2] / "mosquitto" / "mosquitto.conf"
+def profile(name: str = "mosquitto.conf") -> Path:
+    """A profile of mosquitto/: beside this file in an installed package, at the top of a checkout."""
+    installed = Path(__file__).with_name(name)
+    return installed if installed.exists() else Path(__file__).parents[2] / "mosquitto" / name
 
 
 def substitute(config: str, settings: Mapping[str, str]) -> str:

@@ -8,7 +8,7 @@ import orjson
 import paho.mqtt.client as mqtt
 import pytest
 
-from devices.fleet import Fleet, probe, probe_all
+from devices.fleet import Fleet, Routes, probe, probe_all, routes_of
 from devices.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
 from devices.timeline import Timeline
@@ -46,7 +46,7 @@ def listening(broker: MosquittoProcess, topic: str) -> Iterator[list[tuple[str, 
 
 
 async def run(scenario: Scenario, duration_s: float, **options: int) -> RunRecord:
-    version = await probe_all(scenario.broker_urls)
+    version = await probe_all(routes_of(scenario))
     return await Fleet(scenario, name="test", version=version, **options).run(duration_s, asyncio.Event())
 
 
@@ -139,6 +139,6 @@ async def test_an_outbox_that_overflows_names_what_it_dropped(
 
 
 async def test_no_broker_is_one_sentence() -> None:
-    url = f"mqtt://127.0.0.1:{free_port()}"
+    url = BrokerUrl.parse(f"mqtt://127.0.0.1:{free_port()}")
     with pytest.raises(ServiceUnavailable, match=f"{url} cannot be reached"):
-        await probe(BrokerUrl.parse(url))
+        await probe(url, Routes([url]))

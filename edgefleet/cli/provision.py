@@ -1,0 +1,80 @@
+"""`edgefleet provision`: identities for every device of a scenario, and a Mosquitto that knows them."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from devices.scenario import Scenario
+from devices.timeline import device_ids
+from edgefleet.cli.common import Json, ScenarioFile
+from edgefleet.embedded.brokers import profile
+from edgewire.errors import ConfigError
+from edgewire.messages.base import DEVICE_ID
+
+
+def command(
+    scenario: ScenarioFile,
+    out: Annotated[Path, typer.Option(help="Folder of the identities; made, or added to.", file_okay=False)] = Path(
+        "secrets"
+    ),
+    host: Annotated[
+        list[str] | None, typer.Option(help="Name or address under which the broker is reached; repeatable.")
+    ] = None,
+    auth: Annotated[str, typer.Option(help="How clients show who they are: password, or certificate.")] = "password",
+    also: Annotated[
+        list[str] | None, typer.Option(help="Id of a device outside the scenario, such as real hardware; repeatable.")
+    ] = None,
+    days: Annotated[int, typer.Option(min=1, max=3650, help="How long new certificates are valid.")] = 365,
+    as_json: Json = False,
+) -> None:
+    """Give every device of SCENARIO a password and a certificate, and write what a secured Mosquitto needs.
+
+    What is in the folder already stays as it is, so it can be run again when the fleet has grown.
+
+    Example: `edgefleet provision scenarios/mixed.yaml --out secrets && mosquitto -c secrets/mosquitto.conf`
+    """
+    try:
+        from edgefleet.provision import BRIDGE, OPERATOR, provision
+    except ImportError:
+        raise ConfigError("certificates need the package cryptography: pip install 'edgefleet[provision]'") from None
+    if auth not in ("password", "certificate"):
+        raise ConfigError(f"--auth {auth}: there are password and certificate")
+    names = [*device_ids(Scenario.load(scenario)), *_checked(also or [])]
+    hosts = host or ["localhost", "127.0.0.1", "::1"]
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("certificates", total=len(names))
+        made = provision(
+            out,
+            names,
+            hosts=hosts,
+            auth="certificate" if auth == "certificate" else "password",
+            days=days,
+            profile=profile("secured.conf").read_text(encoding="utf-8"),
+            # A Mosquitto that root starts becomes the user `mosquitto`, who may not read our folder.
+            user="root" if os.geteuid() == 0 else None,
+            progress=lambda done: progress.update(task, completed=done),
+        )
+    if as_json:
+        document = {"folder": str(made.folder), "added": made.added, "kept": made.kept, "profile": str(made.profile)}
+        typer.echo(orjson.dumps(document))
+        return
+    say = Console(highlight=False, soft_wrap=True).print
+    say(f"{made.added:,} identities added, {made.kept:,} kept in {made.folder}: {len(names):,} devices,")
+    say(f"the bridge ({BRIDGE}) and an operator ({OPERATOR}); passwords are in {made.folder}/credentials.csv")
+    say(f"broker   mosquitto -c {made.profile}")
+    say(f"fleet    in the scenario: broker: mqtts://{hosts[0]}:8883, identities: {made.folder}")
+    say(f"bridge   broker: mqtts://{hosts[0]}:8884 with mqtt.ca_file and an account: see docs/security.md")
+
+
+def _checked(names: list[str]) -> list[str]:
+    import re
+
+    for name in names:
+        if not re.fullmatch(DEVICE_ID, name):
+            raise ConfigError(f"--also {name}: a device id has letters, digits, '_', '.' and '-', at most 64 of them")
+    return names

@@ -1,0 +1,122 @@
+"""A certificate authority for one fleet, kept in two PEM files. For tests and closed networks: it revokes nothing."""
+
+import ipaddress
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from edgefleet.provision.files import write_secret
+from edgewire.errors import ConfigError
+
+_SKEW = timedelta(hours=1)
+"""Certificates are valid from a little before they are made, for machines whose clocks are behind."""
+_CA_DAYS = 3650
+
+
+class Authority:
+    """Signs certificates; keys are ECDSA on P-256, which every TLS stack of the field knows."""
+
+    def __init__(self, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
+        self._certificate = certificate
+        self._key = key
+
+    @classmethod
+    def open(cls, folder: Path, now: datetime) -> "Authority":
+        """That of `ca.crt` and `ca.key`, made where they are missing. Raises `ConfigError` where they are no pair."""
+        certificate_file, key_file = folder / "ca.crt", folder / "ca.key"
+        if not certificate_file.exists() and not key_file.exists():
+            authority = cls._make(now)
+            write_secret(key_file, _pem_key(authority._key))
+            certificate_file.write_bytes(authority.pem)
+            return authority
+        try:
+            certificate = x509.load_pem_x509_certificate(certificate_file.read_bytes())
+            key = serialization.load_pem_private_key(key_file.read_bytes(), None)
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{folder}: ca.crt and ca.key cannot be read: {error}; restore or remove both") from None
+        if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
+            raise ConfigError(f"{folder}: ca.key is not the key of ca.crt; restore the right one or remove both")
+        return cls(certificate, key)
+
+    @classmethod
+    def _make(cls, now: datetime) -> "Authority":
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = _name("edgefleet test CA")
+        builder = _builder(name, name, key, now, _CA_DAYS).add_extension(
+            x509.BasicConstraints(ca=True, path_length=0), critical=True
+        )
+        usage = x509.KeyUsage(
+            digital_signature=False,
+            content_commitment=False,
+            key_encipherment=False,
+            data_encipherment=False,
+            key_agreement=False,
+            key_cert_sign=True,
+            crl_sign=True,
+            encipher_only=False,
+            decipher_only=False,
+        )
+        return cls(builder.add_extension(usage, critical=True).sign(key, hashes.SHA256()), key)
+
+    @property
+    def pem(self) -> bytes:
+        """Its own certificate, which is what others trust."""
+        return self._certificate.public_bytes(serialization.Encoding.PEM)
+
+    def issue_client(self, name: str, now: datetime, days: int) -> bytes:
+        """Certificate and key, in one PEM, of a client whose user name at the broker is `name`."""
+        return self._issue(name, now, days, ExtendedKeyUsageOID.CLIENT_AUTH, ())
+
+    def issue_server(self, hosts: Sequence[str], now: datetime, days: int) -> bytes:
+        """Certificate and key of a server that is reached under these names and addresses."""
+        return self._issue(hosts[0], now, days, ExtendedKeyUsageOID.SERVER_AUTH, hosts)
+
+    def _issue(self, name: str, now: datetime, days: int, usage: x509.ObjectIdentifier, hosts: Sequence[str]) -> bytes:
+        key = ec.generate_private_key(ec.SECP256R1())
+        builder = (
+            _builder(_name(name), self._certificate.subject, key, now, days)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
+        )
+        if hosts:
+            builder = builder.add_extension(x509.SubjectAlternativeName([*map(_host, hosts)]), critical=False)
+        certificate = builder.sign(self._key, hashes.SHA256())
+        return certificate.public_bytes(serialization.Encoding.PEM) + _pem_key(key)
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime, days: int
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _SKEW)
+        .not_valid_after(now + timedelta(days=days))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+
+
+def _name(common_name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+
+
+def _host(host: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(host))
+    except ValueError:
+        return x509.DNSName(host)
+
+
+def _pem_key(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )

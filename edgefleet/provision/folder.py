@@ -1,0 +1,99 @@
+"""The folder of a fleet's identities: made once, added to when the fleet grows, never changed behind anybody's back."""
+
+import csv
+import io
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+import orjson
+
+from devices.fleet.identities import CREDENTIALS, DEVICES_FOLDER, OPERATOR, SETTINGS
+from edgefleet.provision.authority import Authority
+from edgefleet.provision.files import write_secret
+from edgefleet.provision.mosquitto import acl_file, broker_profile, password_file
+from edgewire.errors import ConfigError
+
+BRIDGE = "edgefleet-bridge"
+"""User name of the bridge: reads every topic."""
+
+_PASSWORD_BYTES = 16
+
+Auth = Literal["password", "certificate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Provisioned:
+    """What was made, and what was there before."""
+
+    folder: Path
+    added: int
+    kept: int
+    profile: Path
+    """The configuration with which Mosquitto uses the folder."""
+
+
+def provision(
+    folder: Path,
+    device_ids: Sequence[str],
+    *,
+    hosts: Sequence[str],
+    auth: Auth,
+    days: int,
+    profile: str,
+    user: str | None = None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Provisioned:
+    """Write all that is missing in `folder`; `profile` is the secured profile, `user` whom a root Mosquitto becomes.
+
+    Passwords and certificates that are there stay as they are, so devices that already have theirs go on working.
+    Raises `ConfigError` where the folder holds something else.
+    """
+    now = datetime.now(UTC)
+    (folder / DEVICES_FOLDER).mkdir(mode=0o700, parents=True, exist_ok=True)
+    authority = Authority.open(folder, now)
+    accounts = _read_accounts(folder / CREDENTIALS)
+    known = len(accounts)
+    for name in (BRIDGE, OPERATOR, *device_ids):
+        accounts.setdefault(name, secrets.token_urlsafe(_PASSWORD_BYTES))
+    for name in (BRIDGE, OPERATOR):
+        _keep(folder / f"{name}.pem", lambda name=name: authority.issue_client(name, now, days))  # type: ignore[misc]
+    for done, name in enumerate(device_ids, start=1):
+        path = folder / DEVICES_FOLDER / f"{name}.pem"
+        _keep(path, lambda name=name: authority.issue_client(name, now, days))  # type: ignore[misc]
+        progress(done)
+    # The broker's is always new: it is the one whose names may have changed, and nobody keeps a copy of it.
+    write_secret(folder / "broker.pem", authority.issue_server(hosts, now, days))
+    _write_accounts(folder, accounts)
+    (folder / "acl").write_text(acl_file([BRIDGE], [OPERATOR]))
+    write_secret(folder / SETTINGS, orjson.dumps({"auth": auth, "ca": "ca.crt"}))
+    settings = {"persistence_location": f"{folder.resolve()}/", **({"user": user} if user else {})}
+    target = folder / "mosquitto.conf"
+    target.write_text(broker_profile(profile, folder.resolve(), certificates=auth == "certificate", settings=settings))
+    return Provisioned(folder, len(accounts) - known, known, target)
+
+
+def _keep(path: Path, make: Callable[[], bytes]) -> None:
+    if not path.exists():
+        write_secret(path, make())
+
+
+def _read_accounts(path: Path) -> dict[str, str]:
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        return {}
+    rows = list(csv.reader(io.StringIO(text)))
+    if not rows or rows[0] != ["username", "password"] or any(len(row) != 2 for row in rows):
+        raise ConfigError(f"{path}: is not a list of user names and passwords; restore it or name another folder")
+    return dict((user, password) for user, password in rows[1:])  # noqa: C402 - says what the two are
+
+
+def _write_accounts(folder: Path, accounts: dict[str, str]) -> None:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([("username", "password"), *accounts.items()])
+    write_secret(folder / CREDENTIALS, text.getvalue().encode())
+    write_secret(folder / "passwords", password_file(accounts).encode())

@@ -1,0 +1,58 @@
+"""A Mosquitto with the secured profile, provisioned for a small fleet."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from edgefleet.embedded import free_port
+from edgefleet.embedded.brokers import Broker, find_mosquitto, profile
+from edgefleet.provision import provision
+from edgefleet.provision.folder import Auth
+from tests.services.fixtures import unavailable
+
+DEVICES = ("bme280-0001", "bme280-0002", "gps-0001")
+
+
+@dataclass(frozen=True, slots=True)
+class SecuredBroker:
+    """A running broker: where devices and where others connect, and the folder of everybody's identity."""
+
+    folder: Path
+    devices: int
+    """Port of the devices."""
+    others: int
+    """Port of the bridge and of people."""
+
+
+def provisioned(folder: Path, auth: Auth = "password") -> Path:
+    """A folder with identities for `DEVICES`, and a broker on loopback."""
+    user = "root" if os.geteuid() == 0 else None
+    text = profile("secured.conf").read_text()
+    provision(folder, DEVICES, hosts=["localhost", "127.0.0.1"], auth=auth, days=2, profile=text, user=user)
+    return folder
+
+
+@contextmanager
+def secured(folder: Path) -> Iterator[SecuredBroker]:
+    """Mosquitto with the profile of a provisioned folder, on free ports."""
+    program = find_mosquitto()
+    if program is None:
+        unavailable("there is no mosquitto on the PATH: `apt-get install mosquitto`")
+    ports = free_port(), free_port()
+    settings = (folder / "mosquitto.conf").read_text()
+    for name, port in zip(("8883", "8884"), ports, strict=True):
+        settings = settings.replace(f"listener {name}", f"listener {port} 127.0.0.1")
+    config = folder / "test.conf"
+    # The listeners open in their order, so the last one says that all are.
+    with Broker("mosquitto", [program, "-c", config], port=ports[-1], config=config, settings=settings):
+        yield SecuredBroker(folder, *ports)
+
+
+@pytest.fixture(scope="module", params=["password", "certificate"])
+def broker(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredBroker]:
+    with secured(provisioned(tmp_path_factory.mktemp("secrets") / "fleet", request.param)) as running:
+        yield running

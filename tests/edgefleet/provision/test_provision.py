@@ -1,0 +1,98 @@
+"""The folder of identities: what is in it, who may read it, and what a second run leaves alone."""
+
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from typer.testing import CliRunner
+
+from edgefleet.cli import app
+from edgefleet.embedded.brokers import profile
+from edgefleet.provision import BRIDGE, provision
+from edgefleet.provision.mosquitto import acl_file, password_line
+from edgewire.errors import ConfigError
+from tests.edgefleet.provision.conftest import DEVICES, provisioned
+
+
+def secrets_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_secrets_are_for_their_owner_only(tmp_path: Path) -> None:
+    folder = provisioned(tmp_path / "secrets")
+    readable = {
+        path.name for path in folder.rglob("*") if path.is_file() and stat.S_IMODE(path.stat().st_mode) != 0o600
+    }
+    assert readable == {"ca.crt", "acl", "mosquitto.conf"}
+    assert stat.S_IMODE((folder / "devices").stat().st_mode) == 0o700
+
+
+def test_every_certificate_is_signed_and_says_who(tmp_path: Path) -> None:
+    folder = provisioned(tmp_path / "secrets")
+    authority = x509.load_pem_x509_certificate((folder / "ca.crt").read_bytes())
+    for path in (folder / "broker.pem", folder / f"{BRIDGE}.pem", *(folder / "devices").iterdir()):
+        certificate = x509.load_pem_x509_certificate(path.read_bytes())
+        certificate.verify_directly_issued_by(authority)
+        (name,) = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+        assert name.value == ("localhost" if path.stem == "broker" else path.stem)
+    openssl = ["openssl", "verify", "-x509_strict", "-purpose", "sslclient", "-CAfile", folder / "ca.crt"]
+    checked = subprocess.run([*openssl, *(folder / "devices").iterdir()], capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_a_fleet_that_grows_keeps_what_it_had(tmp_path: Path) -> None:
+    folder = provisioned(tmp_path / "secrets")
+    before = secrets_of(folder)
+    text = profile("secured.conf").read_text()
+    more = [*DEVICES, "people-0001"]
+    made = provision(folder, more, hosts=["broker.local"], auth="password", days=2, profile=text)
+    assert (made.added, made.kept) == (1, len(DEVICES) + 2)
+    after = secrets_of(folder)
+    assert {name for name in before if before[name] != after[name]} <= {
+        "credentials.csv", "passwords", "broker.pem", "mosquitto.conf"
+    }  # fmt: skip
+    assert after["credentials.csv"].startswith(before["credentials.csv"])
+    assert "devices/people-0001.pem" in after
+
+
+def test_a_password_line_is_what_mosquitto_passwd_writes() -> None:
+    # Printed by `mosquitto_passwd -b -c FILE d-1 'correct horse'` of Mosquitto 2.0.11.
+    printed = (
+        "d-1:$7$101$qzhOnPgIs3vhHGG3$"
+        "iRYijRpGMP1UTmqIniP/pYHrjiyf5wHXKNwx4OBF2QbSS4zyNmqy4ZgNEOaEq0WkWsgxwgNzoH43E1dueQvuWg=="
+    )
+    assert password_line("d-1", "correct horse", bytes.fromhex("ab384e9cf808b37be11c61b7")) == printed
+
+
+def test_the_acl_names_no_device() -> None:
+    text = acl_file(["reader"], ["operator"])
+    assert "pattern write edge/+/+/%u/telemetry\n" in text
+    assert "pattern read edge/+/+/%u/cmd\n" in text
+    assert "user operator\ntopic read edge/#\ntopic read $SYS/#\ntopic write edge/+/+/+/cmd\n" in text
+
+
+@pytest.mark.parametrize("broken", ["ca.key", "credentials.csv"])
+def test_a_damaged_folder_is_not_overwritten(tmp_path: Path, broken: str) -> None:
+    folder = provisioned(tmp_path / "secrets")
+    (folder / broken).write_text("something else")
+    before = secrets_of(folder)
+    with pytest.raises(ConfigError, match=r"restore"):
+        provisioned(folder)
+    assert secrets_of(folder) == before
+
+
+def test_the_command_says_what_to_do_next(tmp_path: Path) -> None:
+    scenario = tmp_path / "s.yaml"
+    scenario.write_text("devices: [{kind: bme280, count: 2}]")
+    arguments = ["provision", str(scenario), "--out", str(tmp_path / "secrets"), "--host", "broker.local"]
+    done = CliRunner().invoke(app, [*arguments, "--also", "real-01"])
+    assert done.exit_code == 0
+    assert "5 identities added, 0 kept" in done.output
+    assert "mqtts://broker.local:8883" in done.output
+    assert (tmp_path / "secrets" / "devices" / "real-01.pem").exists()
+    wrong = CliRunner().invoke(app, [*arguments, "--auth", "biometric"])
+    assert "--auth biometric: there are password and certificate" in str(wrong.exception)
+    wrong = CliRunner().invoke(app, [*arguments, "--also", "a/b"])
+    assert "--also a/b" in str(wrong.exception)
