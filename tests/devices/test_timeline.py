@@ -120,3 +120,17 @@ def test_a_live_run_of_few_devices_does_not_ask_the_sensor_for_every_reading_alo
     steps = [message for begin in range(NOON_MS, end_ms, 250) for message in between(timeline, begin, begin + 250)]
     assert len(asked) < 10
     assert steps == between(Timeline(scenario, NOON_MS), NOON_MS, end_ms)
+
+
+def test_a_command_is_obeyed_by_readings_that_were_computed_ahead() -> None:
+    scenario = Scenario(seed=3, devices=[{"kind": "gps", "count": 2, "interval": "1s"}])
+    timeline = Timeline(scenario, NOON_MS)
+    told: list[tuple[int, str]] = []
+    for begin in range(NOON_MS, NOON_MS + MINUTE_MS, 500):
+        if begin == NOON_MS + 20_000:
+            timeline.changes.stop(0, begin)
+        told += [(due, name) for due, name, *_ in between(timeline, begin, begin + 500)]
+    first, second = (timeline.devices[position].device_id for position in (0, 1))
+    assert max(due for due, name in told if name == first) < NOON_MS + 20_000
+    assert sum(name == first for _, name in told) == 20
+    assert sum(name == second for _, name in told) == 60
