@@ -89,7 +89,7 @@ FAULTS: Sequence[Fault] = (
         for point in KILL_POINTS
     ),
     Fault(name="kill", text="SIGKILL at any time, also while starting", strike=kill_at_any_time),
-    Fault(name="stop", text="SIGTERM and a new start", strike=stop_and_start),
+    Fault(name="stop", text="SIGTERM and a new start", strike=stop_and_start, promise=NONE),
     Fault(
         name="write-error",
         text="a commit fails with an I/O error",
