@@ -16,7 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from bridge.config import AdminConfig
 from bridge.metrics import Metrics
-from bridge.spool import Spool, lag_s, read_lag, read_ledger
+from bridge.spool import Spool, lag_s, read_ledger
 from edgewire.clock import Clock
 from edgewire.errors import ServiceUnavailable
 
@@ -95,9 +95,13 @@ class Admin:
         headroom_s = spool.headroom_s()
         metrics.headroom_s.set(-1 if headroom_s is None else headroom_s)
         now_ms = self._clock.now_ms()
-        for sink, pending, oldest_ms in await asyncio.to_thread(read_lag, spool.path):
-            metrics.pending.labels(sink).set(pending)
-            metrics.oldest_s.labels(sink).set(lag_s(oldest_ms, now_ms))
+        ledger = await asyncio.to_thread(read_ledger, spool.path)
+        metrics.balanced.set(ledger.balanced)
+        for books in ledger.sinks:
+            metrics.pending.labels(books.sink).set(books.pending)
+            metrics.oldest_s.labels(books.sink).set(lag_s(books.oldest_pending_ms, now_ms))
+            for entry in ("received", "delivered", "dead_lettered", "dropped", "discarded", "pending"):
+                metrics.ledger.labels(books.sink, entry).set(getattr(books, entry))
         return web.Response(body=generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

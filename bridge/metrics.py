@@ -79,6 +79,8 @@ class Metrics:
         self.breaker_opened = counter(
             "breaker_opened", "Times a breaker went from closed to open", "sink", "destination"
         )
+        self.ledger = gauge("ledger_messages", "The books, counted from the spool file", "sink", "entry")
+        self.balanced = gauge("ledger_balanced", "Whether the books of every sink balance")
         self.pending = gauge("pending", "Messages in the spool that a sink is not done with", "sink")
         self.oldest_s = gauge("oldest_pending_seconds", "Age of the oldest message a sink is not done with", "sink")
 
