@@ -42,6 +42,8 @@ class Owner(Protocol):
 
     def acknowledged(self, connection: "DeviceConnection", count: int) -> None: ...
 
+    def booted(self, connection: "DeviceConnection") -> None: ...
+
     def command(self, connection: "DeviceConnection", payload: bytes) -> None: ...
 
 
@@ -239,7 +241,15 @@ class DeviceConnection:
         self.session.forget()
         self.session.config = replace(self.session.config, will=last_will(self.device, self.firmware))
         self.is_off = False
+        self._owner.booted(self)
         self.dial()
+
+    def synced(self, boot: int) -> None:
+        """The first NTP answer since a boot: the device knows the time of all it has measured."""
+        if self.firmware.boot == boot and not self.is_off:
+            self.firmware.is_synced = True
+            self.say("online")
+            self.flush()
 
     # -- inside
 

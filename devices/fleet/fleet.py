@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 
 from devices.faults.labels import Label
 from devices.firmware.device import Firmware
@@ -135,6 +136,13 @@ class Fleet:
         """Wall time for durations."""
         return self._clock.monotonic()
 
+    def booted(self, connection: DeviceConnection) -> None:
+        """A device has begun a boot."""
+        firmware = connection.firmware
+        if not firmware.is_synced:
+            at_ms = firmware.booted_ms + firmware.build.firmware.first_sync
+            self.pacer.at(at_ms, partial(connection.synced, firmware.boot))
+
     def command(self, connection: DeviceConnection, payload: bytes) -> None:
         """A device is told to do something."""
         self._orders.receive(connection, payload)
@@ -185,6 +193,7 @@ class Fleet:
                     background.create_task(self._sweep.run(), name="sweep"),
                 ]
                 for connection in self.connections:
+                    self.booted(connection)
                     self._dialer.add(connection)
                 await self.pacer.run(asyncio.get_running_loop().time() + lead_s, duration_s, stop)
                 await self._drain()

@@ -1,7 +1,7 @@
 """A paho client that hears everything a fleet says, and tells devices what to do."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
 from typing import Any, NamedTuple
@@ -9,7 +9,10 @@ from typing import Any, NamedTuple
 import orjson
 import paho.mqtt.client as mqtt
 
+from devices.fleet import Fleet, probe_all
+from devices.scenario import Scenario
 from edgefleet.embedded import MosquittoProcess
+from edgewire.runrecord import RunRecord, count
 
 
 class Heard(NamedTuple):
@@ -101,3 +104,34 @@ async def until(condition: Callable[[], bool], what: str) -> None:
             return
         await asyncio.sleep(0.025)
     raise AssertionError(f"did not happen within 20 s: {what}")
+
+
+async def conduct(scenario: Scenario, script: Callable[[Fleet], Awaitable[None]], **options: int) -> RunRecord:
+    """A fleet that runs for as long as the script takes."""
+    stop = asyncio.Event()
+    fleet = Fleet(scenario, name="test", version=await probe_all(scenario.broker_urls), **options)
+    running = asyncio.create_task(fleet.run(60, stop))
+    try:
+        async with asyncio.timeout(40):
+            await script(fleet)
+    finally:
+        stop.set()
+        record = await running
+    return record
+
+
+def assert_books_balance(record: RunRecord, judge: Judge) -> None:
+    """Every device and boot: what arrived is what was emitted, less what was dropped or is not certain."""
+    record.check()
+    for device in record.devices:
+        assert device.emitted == device.acknowledged + count(device.dropped) + count(device.unsent)
+        arrived = set(judge.seqs(device.device_id).get(device.boot, []))
+        given_up = {seq for first, last in device.dropped for seq in range(first, last + 1)}
+        uncertain = {seq for first, last in device.unsent for seq in range(first, last + 1)}
+        emitted = set() if device.first_seq is None else set(range(device.first_seq, (device.last_seq or 0) + 1))
+        assert emitted - given_up - uncertain <= arrived <= emitted - given_up
+    assert {(device.device_id, device.boot) for device in record.devices} >= {
+        (one.device, one.fields["boot"])
+        for one in judge.heard
+        if one.channel in ("telemetry", "event") and b"\xff" not in one.payload
+    }

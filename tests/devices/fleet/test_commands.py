@@ -1,51 +1,19 @@
 """Commands on a real Mosquitto: a device does what it is told, once, and answers; the books balance all the same."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from devices.fleet import Fleet, probe_all
+from devices.fleet import Fleet
 from devices.scenario import Scenario
 from edgefleet.embedded import MosquittoProcess
 from edgewire.messages import Status
-from edgewire.runrecord import RunRecord, count
-from tests.devices.fleet.judge import Judge, judging, until
+from tests.devices.fleet.judge import Judge, assert_books_balance, conduct, judging, until
 
 pytestmark = pytest.mark.services
-
-
-async def conduct(scenario: Scenario, script: Callable[[Fleet], Awaitable[None]]) -> RunRecord:
-    """A fleet that runs for as long as the script takes."""
-    stop = asyncio.Event()
-    fleet = Fleet(scenario, name="test", version=await probe_all(scenario.broker_urls))
-    running = asyncio.create_task(fleet.run(60, stop))
-    try:
-        async with asyncio.timeout(40):
-            await script(fleet)
-    finally:
-        stop.set()
-        record = await running
-    return record
-
-
-def assert_books_balance(record: RunRecord, judge: Judge) -> None:
-    """Every device and boot: what arrived is what was emitted, less what was dropped or is not certain."""
-    record.check()
-    for device in record.devices:
-        assert device.emitted == device.acknowledged + count(device.dropped) + count(device.unsent)
-        arrived = set(judge.seqs(device.device_id).get(device.boot, []))
-        given_up = {seq for first, last in device.dropped for seq in range(first, last + 1)}
-        uncertain = {seq for first, last in device.unsent for seq in range(first, last + 1)}
-        emitted = set() if device.first_seq is None else set(range(device.first_seq, (device.last_seq or 0) + 1))
-        assert emitted - given_up - uncertain <= arrived <= emitted - given_up
-    known = {(device.device_id, device.boot) for device in record.devices}
-    assert {(name, boot) for name, boot in known} >= {
-        (one.device, one.fields["boot"])
-        for one in judge.heard
-        if one.channel in ("telemetry", "event") and b"\xff" not in one.payload
-    }
 
 
 # Readings are computed up to two windows of a second ahead; changes begin behind them.
@@ -95,7 +63,7 @@ async def an_interval_changes(judge: Judge, name: str) -> None:
     before = len(judge.of(name, "telemetry"))
     await until(lambda: len(judge.of(name, "telemetry")) >= before + 12, "a reading every 100 ms")
     times = [one.fields["timestamp"] for one in judge.of(name, "telemetry")[-10:]]
-    gaps = {int(after[-4:-1]) - int(earlier[-4:-1]) for earlier, after in zip(times, times[1:], strict=False)}
+    gaps = {int(after[-4:-1]) - int(earlier[-4:-1]) for earlier, after in pairwise(times)}
     assert gaps <= {100, -900}
 
 
