@@ -1,0 +1,86 @@
+"""What is made of whatever arrives on `cmd`."""
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from devices.firmware.commands import REMEMBERED, Accepted, Answers, SetFault, SetInterval, Wrong, read_command
+from edgewire.clock import iso_ms, parse_ms
+
+NOW_MS = parse_ms("2026-03-04T12:00:00Z")
+json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def read(fields: object) -> Accepted | Wrong:
+    return read_command(orjson.dumps(fields), "bme280", NOW_MS)
+
+
+@given(payload=st.binary(max_size=200) | json.filter(lambda value: not _too_large(value)).map(orjson.dumps))
+def test_garbage_is_a_sentence_and_never_an_order(payload: bytes) -> None:
+    found = read_command(payload, "bme280", NOW_MS)
+    assert isinstance(found, Wrong)
+    assert found.error
+
+
+def _too_large(value: object) -> bool:
+    try:
+        orjson.dumps(value)
+    except TypeError:
+        return True
+    return False
+
+
+@given(
+    action=st.sampled_from(["set_interval", "reboot", "set_fault", "update_firmware", "stop"]),
+    arguments=st.dictionaries(st.sampled_from(["interval", "type", "version", "duration", "field"]), json, max_size=3),
+)
+def test_wrong_arguments_keep_the_id(action: str, arguments: dict[str, object]) -> None:
+    if _too_large(arguments):
+        return
+    found = read({"id": "c-1", "action": action, "arguments": arguments})
+    assert found.id == "c-1"
+    if isinstance(found, Wrong):
+        assert found.error.startswith("arguments: ")
+
+
+def test_an_interval_is_a_duration() -> None:
+    for written in ("5s", 5, "5000ms"):
+        found = read({"id": "c", "action": "set_interval", "arguments": {"interval": written}})
+        assert found == Accepted("c", SetInterval(interval="5s"))
+
+
+@pytest.mark.parametrize(("offset_ms", "late"), [(-1, True), (0, False), (60_000, False)])
+def test_a_command_is_late_after_its_time(offset_ms: int, late: bool) -> None:
+    found = read({"id": "c", "action": "stop", "expires": iso_ms(NOW_MS + offset_ms)})
+    assert isinstance(found, Wrong) is late
+    if isinstance(found, Wrong):
+        assert "expired at 2026-03-04T11:59:59.999Z" in found.error
+
+
+def test_a_fault_is_that_of_the_calendar_without_its_schedule() -> None:
+    arguments = {"type": "bias", "field": "humidity", "offset": 2, "duration": "1m"}
+    found = read({"id": "c", "action": "set_fault", "arguments": arguments})
+    assert isinstance(found, Accepted)
+    assert isinstance(found.order, SetFault)
+    assert found.order.duration_ms == 60_000
+    assert found.order.fault.parameters == {"offset": 2}
+    for wrong in ({"from": "2026-01-01"}, {"kind": "gps"}, {"share": 0.5}, {"type": "reboot"}, {"type": "burst"}):
+        assert isinstance(read({"id": "c", "action": "set_fault", "arguments": arguments | wrong}), Wrong)
+
+
+def test_a_command_that_is_too_long_is_not_read() -> None:
+    assert "9" in read_command(b"x" * 9000, "bme280", NOW_MS).error  # type: ignore[union-attr]
+
+
+def test_the_last_answers_are_remembered() -> None:
+    answers = Answers()
+    for number in range(REMEMBERED + 3):
+        answers.remember(f"c{number}", b"%d" % number)
+    assert answers.known("c2") is None
+    assert answers.known("c3") == b"3"
+    assert answers.known(f"c{REMEMBERED + 2}") == b"%d" % (REMEMBERED + 2)
