@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import orjson
 import paho.mqtt.client as mqtt
 
-from devices.fleet import Fleet, probe_all
+from devices.fleet import Fleet, probe_all, routes_of
 from devices.scenario import Scenario
 from edgefleet.embedded import MosquittoProcess
 from edgewire.runrecord import RunRecord, count
@@ -109,7 +109,7 @@ async def until(condition: Callable[[], bool], what: str) -> None:
 async def conduct(scenario: Scenario, script: Callable[[Fleet], Awaitable[None]], **options: int) -> RunRecord:
     """A fleet that runs for as long as the script takes."""
     stop = asyncio.Event()
-    fleet = Fleet(scenario, name="test", version=await probe_all(scenario.broker_urls), **options)
+    fleet = Fleet(scenario, name="test", version=await probe_all(routes_of(scenario)), **options)
     running = asyncio.create_task(fleet.run(60, stop))
     try:
         async with asyncio.timeout(40):
