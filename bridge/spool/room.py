@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from bridge.spool import blocks
 from bridge.spool.schema import LAST_ID
 
-_PRUNE_AT_ONCE = 5_000
+_PRUNE_AT_ONCE = 2_000
 """Messages deleted in one commit, which bounds how long it takes."""
 _SWEEP_AT_LEAST = 256
 """Messages of a block that are deleted beyond the lowest cursor; so at most one in 16 stays although it is done."""
@@ -99,7 +99,8 @@ class Room:
     def shrink(self) -> None:
         """Give some free pages back. A transaction of its own."""
         if self.shrinkable():
-            self._database.execute(f"PRAGMA incremental_vacuum({_SHRINK_PAGES})").fetchall()
+            # `execute` would stop after one page: the statement has no columns.
+            self._database.executescript(f"PRAGMA incremental_vacuum({_SHRINK_PAGES})")
 
     def _write(self, owner: str, block: int, bits: int) -> None:
         self._database.execute("INSERT OR REPLACE INTO blocks VALUES (?, ?, ?)", (owner, block, blocks.to_disk(bits)))

@@ -1,0 +1,145 @@
+"""Deletion beyond the lowest cursor, the file that shrinks, limits, and what the broker can hold."""
+
+import random
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.config import SpoolConfig
+from bridge.delivery.backlog import IdQueue
+from bridge.delivery.progress import Progress
+from bridge.spool import Settlement, Store, blocks, read_ledger, room
+from bridge.spool.limits import Headroom, Limits, spoken
+from bridge.spool.reader import Reader
+from tests.bridge.fakes import spooled
+
+SINKS = ("http", "kafka")
+COUNT = 3 * blocks.SIZE
+
+
+def settle(store: Store, progress: Progress, ids: list[int]) -> None:
+    progress.delivered(ids)
+    settlement = progress.advance()
+    assert settlement
+    store.commit(settlements=[settlement])
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "spool.db"
+
+
+def fill(store: Store, count: int = COUNT, size: int = 0) -> None:
+    for first in range(store.last_id + 1, store.last_id + count + 1, 512):
+        end = min(first + 512, count + 1)
+        store.commit([spooled(number, text="x" * size) for number in range(first, end)])
+
+
+def test_one_stuck_message_keeps_itself_and_not_what_is_behind_it(path: Path) -> None:
+    with closing(Store(path, SINKS)) as store, closing(Reader(path)) as reader:
+        fill(store, size=200)
+        full = store.used_bytes()
+        for sink in SINKS:
+            stuck = 5 if sink == "http" else 0
+            progress = Progress(sink, 0)
+            for first in range(1, COUNT + 1, 700):
+                settle(store, progress, [n for n in range(first, min(first + 700, COUNT + 1)) if n != stuck])
+        left = reader.read(0, limit=COUNT, max_bytes=1 << 30)
+        assert left[0].id == 5
+        assert len(left) <= 2 * 256 + blocks.SIZE  # the newest block stays whole
+        assert store.used_bytes() < full / 2
+        ledger = read_ledger(path)
+        assert ledger.balanced
+        assert [one.pending for one in ledger.sinks] == [1, 0]
+    with closing(Store(path, SINKS)) as store:
+        assert store.last_id == COUNT
+        store.commit([spooled(COUNT + 1)])
+        again = Progress("http", store.cursor("http"), store.done_above("http"))
+        settle(store, again, [5])
+        assert store.cursor("http") == COUNT
+        while store.untidy():
+            store.tidy()
+        assert read_ledger(path).balanced
+        assert [one.pending for one in read_ledger(path).sinks] == [1, 1]
+
+
+def test_a_sink_that_comes_later_begins_with_what_is_left_and_its_books_balance(path: Path) -> None:
+    with closing(Store(path, SINKS)) as store:
+        fill(store)
+        for sink in SINKS:
+            settle(store, Progress(sink, 0), [n for n in range(1, COUNT + 1) if n % 1000])
+        store.adopt([*SINKS, "file"])
+        file = next(one for one in read_ledger(path).sinks if one.sink == "file")
+        assert file.balanced
+        with closing(Reader(path)) as reader:
+            assert file.pending == len(reader.read(0, limit=COUNT, max_bytes=1 << 30)) < COUNT / 2
+
+
+def test_the_file_shrinks_in_small_steps_after_a_long_outage(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "KEEP_FREE_BYTES", 1 << 20)
+    with closing(Store(path, ["http"])) as store:
+        fill(store, 6000, size=3000)
+        store.commit(settlements=[Settlement(sink="http", cursor=6000, delivered=6000)])
+        large = read_ledger(path).file_bytes
+        assert large > 18 << 20
+        steps, before = 0, large
+        while store.untidy():
+            store.tidy()
+            assert before - (before := read_ledger(path).file_bytes) <= 129 * 4096
+            steps += 1
+        assert steps > 30
+        assert before < 2 << 20
+    assert path.stat().st_size == before
+
+
+def test_the_limits(path: Path) -> None:
+    limits = Limits(SpoolConfig(path=path, max_bytes=100_000, max_age="1h"))
+    assert limits.judge(99_999, None, 0) is None
+    assert limits.judge(100_000, None, 0) == "the spool holds 100,000 bytes and is full"
+    assert limits.judge(96_000, None, 0)  # not before there is some room
+    assert limits.judge(94_000, None, 0) is None
+    assert limits.judge(0, 1000, 3_601_000) is None
+    assert limits.judge(0, 1000, 9_001_000) == "a message has been in the spool for 2 h, spool.max_age is less"
+    assert limits.judge(0, 9_000_000, 9_001_000) is None
+
+
+def test_what_the_broker_can_hold_is_told_from_the_rate_before() -> None:
+    headroom = Headroom(30_000)
+    for second in range(100):
+        headroom.note(500, False, second)
+    assert headroom.seconds(100) is None
+    assert headroom.sentence(100, 7200) == (
+        "the broker queues 30,000 messages; it keeps the session for 2 h after a disconnection"
+    )
+    headroom.note(0, True, 100)
+    assert headroom.seconds(100) == pytest.approx(60, rel=0.05)
+    headroom.note(0, True, 120)
+    assert headroom.seconds(120) == pytest.approx(40, rel=0.05)
+    assert headroom.seconds(1000) == 0
+    assert "lasts about 40 s more at 500 messages a second" in headroom.sentence(120, 60)
+    headroom.note(10, False, 130)
+    assert headroom.seconds(130) is None
+    assert "set spool.broker_queue" in Headroom(None).sentence(0, 60)
+    assert [spoken(seconds) for seconds in (5, 150, 9000, 999_999)] == ["5 s", "2 min", "2 h", "12 d"]
+
+
+@given(st.lists(st.integers(0, 2**40), max_size=200), st.randoms(use_true_random=False))
+def test_parked_ids_come_back_as_they_went(numbers: list[int], rng: random.Random) -> None:
+    queue, back, rest = IdQueue(), [], list(numbers)
+    while rest or queue:
+        for _ in range(rng.randrange(20)):
+            if rest:
+                queue.append(rest.pop(0))
+        back += queue.take(rng.randrange(10))
+        assert len(queue) == len(numbers) - len(rest) - len(back)
+    assert back == numbers
+
+
+def test_parked_ids_of_interleaved_lanes_take_a_byte_or_two() -> None:
+    queue = IdQueue()
+    for number in range(1_000_000, 1_700_000, 7):
+        queue.append(number)
+    assert queue.size < 100_010
