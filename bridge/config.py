@@ -22,7 +22,7 @@ from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl
 from edgewire.messages import MEASUREMENT_FILTERS
 from edgewire.mqtt.errors import Unsendable
-from edgewire.mqtt.filters import check_filter, is_shared
+from edgewire.mqtt.filters import check_filter, filter_matches, is_shared
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 
@@ -95,6 +95,15 @@ class SpoolConfig(Config):
     """Sinks that are configured no longer and whose pending messages may be forgotten."""
 
 
+class DeadLettersConfig(Config):
+    """Dead letters are kept in the spool; here they are published besides, each at least once."""
+
+    kafka_topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")] | None = None
+    """Topic of the cluster of `kafka`; the payload as it came, with the reason in headers."""
+    mqtt_topic: Annotated[str, Field(pattern=r"^[^+#\x00]+$")] | None = None
+    """Topic of the broker; a JSON document with QoS 1."""
+
+
 class RouteConfig(_Targets):
     """One row of the routing table; the first that matches a message decides where it goes."""
 
@@ -164,6 +173,7 @@ class BridgeConfig(_Sinks):
     mqtt: MqttConfig = MqttConfig()
     watch: WatchConfig = WatchConfig()
     spool: SpoolConfig = SpoolConfig()
+    dead_letters: DeadLettersConfig = DeadLettersConfig()
     routes: tuple[RouteConfig, ...] = ()
     """Empty: the routes of the message contract."""
     admin: AdminConfig = AdminConfig()
@@ -208,6 +218,18 @@ class BridgeConfig(_Sinks):
         return self
 
     @model_validator(mode="after")
+    def _dead_letters_do_not_come_back(self) -> Self:
+        topic = self.dead_letters.mqtt_topic
+        if topic and (found := next((one for one in self.subscriptions if _subscribes(one, topic)), None)):
+            raise ValueError(
+                f"dead_letters.mqtt_topic '{topic}' is among the subscriptions ('{found}'): every dead letter would"
+                " come back as a message; name another topic"
+            )
+        if self.dead_letters.kafka_topic and "kafka" not in self.sinks:
+            raise ValueError("dead_letters.kafka_topic is set, but kafka is not configured: name its cluster")
+        return self
+
+    @model_validator(mode="after")
     def _somewhere_to_go(self) -> Self:
         if not self.sinks:
             raise ValueError(f"no sink is configured: name at least one of {', '.join(SINKS)}")
@@ -229,6 +251,11 @@ def fill_in(client_id: str) -> str:
     for name, value in values.items():
         client_id = client_id.replace(f"{{{name}}}", value)
     return client_id
+
+
+def _subscribes(subscription: str, topic: str) -> bool:
+    shared = is_shared(subscription)
+    return filter_matches(subscription.split("/", 2)[2] if shared else subscription, topic)
 
 
 def _checked_filter(topic_filter: str) -> str:

@@ -65,6 +65,7 @@ class Metrics:
             "invalid", "Messages that the check of their route finds fault with, by what it does then", "route", "level"
         )
         self.dead_letters = counter("dead_letters", "Messages given up for a sink", "sink")
+        self.letters_published = counter("dead_letters_published", "Dead letters published, by place", "place")
         self.retries = counter("retries", "Messages to be tried again, by cause", "sink", "cause")
         self.delivery_s = histogram(
             "delivery_seconds", "From receipt to the sink, of the oldest message of each batch", _DELIVERY_S, "sink"

@@ -19,6 +19,7 @@ from bridge.admin import Admin, Readiness
 from bridge.broker_watch import BrokerWatch
 from bridge.config import BridgeConfig
 from bridge.crew import Crew
+from bridge.delivery.publisher import Publisher
 from bridge.drain import NotDrained, pending_text
 from bridge.losses import Losses
 from bridge.metrics import Metrics
@@ -83,6 +84,7 @@ class Bridge:
         self._spool = Spool(store, config.spool, on_messages=self._distribute, on_commit=self._note, clock=clock)
         self._source = Source(config, self._spool, metrics, self._losses, clock, rng)
         self._watch = BrokerWatch(lambda: self._config, metrics, self._losses, rng)
+        self._publisher = Publisher(lambda: self._config, self._spool, metrics, rng)
         self.admin = Admin(config.admin, self._spool, metrics, clock, self.readiness)
         self._refused: str | None = None
         self._draining = False
@@ -97,6 +99,7 @@ class Bridge:
             asyncio.create_task(self._obey(orders or Orders(stop)), name="orders"),
             asyncio.create_task(self._watch.run(), name="broker watch"),
             asyncio.create_task(self._sequences.run(), name="sequence watch"),
+            asyncio.create_task(self._publisher.run(), name="dead letters"),
         ]
         parts: list[asyncio.Future[Any]] = [self._spool.failure, self._crew.failure, receiving, *beside[1:]]
         try:
@@ -151,7 +154,7 @@ class Bridge:
             reasons.append("the spool has failed: nothing is acknowledged")
         warnings = [*self._source.warnings, *self._losses.warnings, *([self._refused] if self._refused else [])]
         self._metrics.unacknowledged_s.set(self._source.unacknowledged_s)
-        return Readiness(reasons, self._crew.troubles, warnings)
+        return Readiness(reasons, [*self._crew.troubles, *self._publisher.troubles], warnings)
 
     # -- orders
 

@@ -39,6 +39,11 @@ def watch_config(config: BridgeConfig) -> SessionConfig:
     )
 
 
+def dead_letters_config(config: BridgeConfig) -> SessionConfig:
+    """Of the connection that publishes dead letters: the spool knows what is not yet acknowledged."""
+    return replace(watch_config(config), client_id=f"{config.client_id}-dead-letters")
+
+
 def ending_config(config: BridgeConfig) -> SessionConfig:
     """The session of the bridge, to be forgotten by the broker with all that it holds."""
     return replace(session_config(config), clean_start=True, session_expiry_s=0)

@@ -1,0 +1,161 @@
+"""Dead letters on a Kafka topic and an MQTT topic: each once, in order, also when the place fails or we restart."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiomqtt
+import orjson
+import pytest
+from confluent_kafka import Consumer
+
+from bridge.config import BridgeConfig, SpoolConfig
+from bridge.delivery import publisher
+from bridge.delivery.outlets import MqttOutlet
+from bridge.delivery.publisher import Publisher
+from bridge.metrics import Metrics
+from bridge.spool import DeadLetter, Settlement, Spool, Store, read_note
+from edgefleet.embedded import free_port
+from edgewire.errors import ServiceUnavailable
+from tests.bridge.fakes import eventually, spooled
+from tests.services.fixtures import BrokerAddress
+
+
+def letters(first: int, count: int) -> tuple[DeadLetter, ...]:
+    return tuple(
+        DeadLetter(
+            sink="http",
+            message_id=number,
+            received_ms=1,
+            topic=f"t/{number}",
+            payload=b"\xff" if number == 2 else b"{}",
+            reason=f"bad {number}",
+            attempts=1,
+            dead_ms=9,
+        )
+        for number in range(first, first + count)
+    )
+
+
+def bury(store: Store, first: int, count: int) -> None:
+    dead = letters(first, count)
+    store.commit(
+        [spooled(number) for number in range(first, first + count)],
+        [Settlement(sink="http", cursor=first + count - 1, delivered=0, dead_letters=dead)],
+    )
+
+
+@asynccontextmanager
+async def publishing(path: Path, config: BridgeConfig) -> AsyncIterator[tuple[Spool, Publisher]]:
+    store = Store(path, ["http"])
+    spool = Spool(store, SpoolConfig(path=path), on_messages=lambda _: None, on_commit=lambda _: None)
+    one = Publisher(lambda: config, spool, Metrics(), random.Random(1))
+    running = asyncio.create_task(one.run())
+    try:
+        yield spool, one
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+        await spool.close()
+
+
+class Place:
+    """Takes letters; every `fails`-th lot arrives without a word of it."""
+
+    def __init__(self, fails: int) -> None:
+        self.got: list[int] = []
+        self.lots = 0
+        self._fails = fails
+
+    async def publish(self, letters: Sequence[DeadLetter]) -> None:
+        self.lots += 1
+        self.got += [one.message_id for one in letters]
+        if self.lots % self._fails == 0:
+            raise ServiceUnavailable("the place is away")
+
+
+async def test_every_letter_is_published_whatever_fails_and_restarts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publisher, "_LOOK_EVERY_S", 0.005)
+    monkeypatch.setattr(publisher, "_AT_ONCE", 7)
+    monkeypatch.setattr(Publisher, "_mqtt", lambda _: ("place", place))
+    path, place = tmp_path / "spool.db", Place(fails=3)
+    config = BridgeConfig(http={}, spool={"path": path})
+    store = Store(path, ["http"])
+    bury(store, 1, 30)
+    store.close()
+    async with publishing(path, config) as (_, one):
+        one._backoff = publisher.Backoff(0.001, 0.002)
+        await eventually(lambda: place.lots == 4)
+    async with publishing(path, config) as (spool, one):
+        one._backoff = publisher.Backoff(0.001, 0.002)
+        await spool.perform(lambda store: bury(store, 31, 10))
+        await eventually(lambda: set(place.got) == set(range(1, 41)))
+        await eventually(lambda: one.troubles == [])
+    assert len(place.got) < 40 + 7 * place.lots / 2
+
+
+async def test_a_kafka_topic_gets_the_payload_and_the_reason(tmp_path: Path, cluster: str) -> None:
+    path, topic = tmp_path / "spool.db", "dead.letters"
+    store = Store(path, ["http"])
+    bury(store, 1, 3)
+    store.close()
+    config = BridgeConfig(
+        http={}, kafka={"bootstrap_servers": cluster}, dead_letters={"kafka_topic": topic}, spool={"path": path}
+    )
+    note = f"dead letters published to kafka {topic}"
+    async with publishing(path, config):
+        await eventually(lambda: read_note(path, note) == "3", 20)
+    consumer = Consumer({"bootstrap.servers": cluster, "group.id": topic, "auto.offset.reset": "earliest"})
+    try:
+        consumer.subscribe([topic])
+        got: list[Any] = []
+        while len(got) < 3:
+            message = await asyncio.to_thread(consumer.poll, 10)
+            assert message
+            assert not message.error()
+            got.append(message)
+    finally:
+        consumer.close()
+    by_key = {message.key(): (message.value(), dict(message.headers())) for message in got}
+    value, headers = by_key[b"t/2"]
+    assert value == b"\xff"
+    assert headers["dead_letter_reason"] == b"bad 2"
+    assert headers["dead_letter_sink"] == b"http"
+    assert headers["dead_letter_dead"] == b"1970-01-01T00:00:00.009Z"
+
+
+@pytest.mark.services
+async def test_an_mqtt_topic_gets_them_as_json(tmp_path: Path, mosquitto: BrokerAddress) -> None:
+    path = tmp_path / "spool.db"
+    store = Store(path, ["http"])
+    bury(store, 1, 50)
+    store.close()
+    config = BridgeConfig(
+        broker=mosquitto.url,
+        client_id=tmp_path.name,
+        http={},
+        dead_letters={"mqtt_topic": f"{tmp_path.name}/dead"},
+        spool={"path": path},
+    )
+    async with aiomqtt.Client(mosquitto.host, mosquitto.port) as client:
+        await client.subscribe(f"{tmp_path.name}/#", qos=1)
+        got: list[dict[str, Any]] = []
+        async with publishing(path, config), asyncio.timeout(20):
+            async for message in client.messages:
+                got.append(orjson.loads(message.payload))
+                if len(got) == 50:
+                    break
+    assert [one["message_id"] for one in got] == list(range(1, 51))
+    assert got[1]["payload_base64"] == "/w=="
+    assert got[0]["reason"] == "bad 1"
+
+
+async def test_a_broker_that_is_not_there_is_named(tmp_path: Path) -> None:
+    config = BridgeConfig(broker=f"mqtt://127.0.0.1:{free_port()}", http={})
+    with pytest.raises(ServiceUnavailable, match="cannot be reached"):
+        await MqttOutlet(config, "dead").publish(letters(1, 1))
