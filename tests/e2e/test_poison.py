@@ -73,7 +73,8 @@ async def test_one_poison_message_in_500_costs_itself_and_is_delivered_after_the
         async with serving(ingest) as (server, url), scripted_broker() as broker:
             config = tmp_path / "bridge.yaml"
             config.write_text(
-                f"broker: {broker.url}\nspool: {{path: {tmp_path / 'spool.db'}}}\nadmin: {{port: 0}}\nwatch: {{broker_statistics: false}}\n"
+                f"broker: {broker.url}\nspool: {{path: {tmp_path / 'spool.db'}}}\nadmin: {{port: 0}}\n"
+                "watch: {broker_statistics: false}\n"
                 f"http: {{url: '{url}', parallel: 1}}\n"
             )
             stop = asyncio.Event()
