@@ -152,8 +152,7 @@ class Group:
         rate_per_ms = float((1 / self._interval).sum()) if len(devices) else 1.0
         self._ahead_ms = min(round(_ROWS_AHEAD / rate_per_ms), _LONGEST_AHEAD_MS)
         self._answered_to_ms: int | None = None
-        self._known: tuple[int, int, Table, int] | None = None
-        self._changes = 0
+        self._known: tuple[int, int, Table] | None = None
         self._sensor = entry.sensor(entry.settings(**group.settings), population)
 
     @property
@@ -194,13 +193,12 @@ class Group:
 
     def _ahead(self, from_ms: int, to_ms: int) -> Table:
         """As `tables`, of readings alone, out of a longer window that is computed once for many of this size."""
-        # What was computed before or while a command changed the schedule no longer holds.
-        known, changes = self._known, self._changes
-        if known is None or known[3] != changes or not known[0] <= from_ms <= to_ms <= known[1]:
+        known = self._known
+        if known is None or not known[0] <= from_ms <= to_ms <= known[1]:
             end_ms = from_ms + self._ahead_ms
             due = self._due(self._everyone, from_ms, end_ms)
             table, _ = self._numbered(due.window, self._readings(due.window, due.times))
-            self._known = known = from_ms, end_ms, table, changes
+            self._known = known = from_ms, end_ms, table
         table = known[2]
         inside = (table.times >= from_ms) & (table.times < to_ms)
         if self.spans is not None:
@@ -237,7 +235,6 @@ class Group:
             self.spans = Spans(start, np.full_like(start, FOREVER_MS), np.zeros_like(start), boot_number(start))
         owner = np.searchsorted(self.positions, position)
         self.spans.until_ms[owner] = min(at_ms, int(self.spans.until_ms[owner]))
-        self._changes += 1
 
     # -- when readings are due
 
