@@ -38,6 +38,7 @@ def progress_bar(span: export.Span, title: str) -> Iterator[export.Progress]:
         TaskProgressColumn(),
         TextColumn("{task.fields[records]} records, {task.fields[rate]}/s,"),
         TimeRemainingColumn(),
+        TextColumn("left"),
     )
     with Progress(*columns, console=console, transient=True) as bars:
         by_records = span.records is not None
