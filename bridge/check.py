@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bridge.config import BridgeConfig
-from bridge.routing import RouteTable
+from bridge.pipeline import assemble
 from bridge.session import session_config, subscriptions, tls_context
-from bridge.sinks import build
 from bridge.sinks.base import Sink
 from edgewire.errors import EdgefleetError
 from edgewire.link import BrokerUrl, Link, dial
@@ -26,9 +25,7 @@ class Finding(NamedTuple):
 
 async def check(config: BridgeConfig) -> list[Finding]:
     """Look at the broker, the spool and every sink. Raises `ConfigError` where the configuration contradicts itself."""
-    table = RouteTable(config.routes)
-    table.require(config.sinks)
-    built = build(config, table)
+    _, built = assemble(config)
     broker, *rest = await asyncio.gather(_broker(config), *(_sink(sink) for sink in built))
     return [broker, _spool(config.spool.path), *rest]
 

@@ -90,6 +90,7 @@ class Unroutable:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dropped:
-    """A message that a rule leaves out of every sink."""
+    """A message that a rule leaves out of every sink, and which."""
 
     message: "Spooled"
+    rule: str

@@ -5,7 +5,7 @@ with the reason, which becomes a dead letter; it is never an error and never tou
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -64,8 +64,10 @@ class RouteTable:
     def resolve(self, message: Spooled) -> Routed | Unroutable | Dropped:
         """The way of a message, or why it has none."""
         address = self._addresses.get(message.topic) or self._learn(message.topic)
-        if type(address) is not Address:
-            return Unroutable(message, address) if isinstance(address, str) else Dropped(message)
+        if isinstance(address, str):
+            return Unroutable(message, address)
+        if isinstance(address, _Everything):
+            return Dropped(message, address.rule)
         try:
             fields = orjson.loads(message.payload)
         except orjson.JSONDecodeError as error:
@@ -93,7 +95,9 @@ class RouteTable:
         """What the rules of its route make of a message."""
         route = routed.route
         if route.drop or (route.sample and not route.sample.keeps(routed.device_id, routed.message_id)):
-            return Dropped(routed.message)
+            return Dropped(
+                routed.message, f"route '{route.filter}': {'drop' if route.drop else f'sample {route.sample}'}"
+            )
         if route.reads_payload:
             routed._fields = fields
         if route.check and (fault := route.check.fault(routed.address.topic.kind, fields)):
@@ -118,7 +122,7 @@ class RouteTable:
         """What is known of a topic, or why a message on it can go nowhere."""
         candidates = tuple(route for route in self._routes if filter_matches(route.filter, text))
         if candidates and candidates[0].drop and not candidates[0].match:
-            return _Everything()
+            return _Everything(f"route '{candidates[0].filter}': drop")
         try:
             topic = Topic.parse(text)
         except ContractError as error:
@@ -129,8 +133,10 @@ class RouteTable:
         return Address(topic, source, f"edge.{topic.kind}.{topic.channel.value}", candidates)
 
 
-class _Everything:
-    """Whatever comes on a topic is dropped by rule, unread."""
+class _Everything(NamedTuple):
+    """Whatever comes on a topic is dropped, unread."""
+
+    rule: str
 
 
 def contract_routes() -> tuple[RouteConfig, ...]:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from edgefleet.cli import dead_letters
+from edgefleet.cli.bridge_route import route
 from edgefleet.cli.common import Json, LogFormat, LogLevel, run_async, start_logging, until_signal
 from edgewire.clock import SystemClock, iso_ms
 from edgewire.config import load
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Forward messages from MQTT to HTTP and Kafka, and lose none.", no_args_is_help=True)
 app.add_typer(dead_letters.app, name="dead-letters")
+app.command("route")(route)
 
 ConfigFile = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="Configuration file, such as bridge.yaml.", show_default=False)

@@ -5,6 +5,7 @@ splits, and keeps devices in order.
 """
 
 import asyncio
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,9 @@ from bridge.sinks.http.config import HttpConfig, HttpTarget
 from bridge.sinks.http.ways import Envelope, Way, event_headers
 from bridge.templates import Unrenderable
 from edgewire.errors import ConfigError, ServiceUnavailable
+
+_SECRET = re.compile("authorization|cookie|token|secret|api-?key", re.IGNORECASE)
+"""Names of headers whose values are not for a terminal."""
 
 _PROBED = 20
 """Endpoints that `bridge check` looks at."""
@@ -80,7 +84,12 @@ class HttpSink:
         return {
             "lane": way.lane(routed),
             "destination": url,
-            "headers": {**secret, **more, **dict(headers), "Idempotency-Key": key},
+            "headers": {
+                **secret,
+                **more,
+                **{name: _shown(name, value) for name, value in headers},
+                "Idempotency-Key": key,
+            },
             "body": (item if single else way.document([item])).decode(errors="backslashreplace"),
         }
 
@@ -182,6 +191,10 @@ class HttpSink:
             # The URL is the device's own: others of the lane go elsewhere.
             return Retry(cause=verdict.cause, reason=verdict.reason, scope=Scope.DEVICE, configuration=True)
         return verdict
+
+
+def _shown(name: str, value: str) -> str:
+    return "***" if _SECRET.search(name) else value
 
 
 def _judged(url: str, status: int) -> str | None:

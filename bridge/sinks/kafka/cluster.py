@@ -45,6 +45,13 @@ _CONFIGURATION = frozenset(
 )
 
 
+_HINTS = {
+    KafkaError._AUTHENTICATION: "look at sasl.username, sasl.password and sasl.mechanism in kafka.properties",
+    KafkaError._SSL: "look at security.protocol and ssl.ca.location in kafka.properties",
+}
+"""Error -> what a person should look at."""
+
+
 def classify(error: KafkaError, topic: str) -> Retry | Rejected | Verdict:
     """What a delivery error means for its message."""
     code = error.code()
@@ -68,7 +75,7 @@ def reach(config: KafkaConfig, topics: Sequence[str], client_id: str) -> str:
 
     Raises `ServiceUnavailable`, or `ConfigError` for properties that librdkafka does not take.
     """
-    found = _metadata(_admin(config, client_id), config)
+    found = _Cluster(config, client_id).metadata()
     missing = [topic for topic in topics if topic not in found.topics]
     note = f"; will be created: {', '.join(missing)}" if missing else ""
     return f"{config.bootstrap_servers} has {len(found.brokers)} brokers and {len(found.topics)} topics{note}"
@@ -79,47 +86,60 @@ def create_topics(config: KafkaConfig, topics: Sequence[str], client_id: str) ->
 
     A topic that cannot be created is logged and no error: its messages will wait, and those of others go on.
     """
-    admin = _admin(config, client_id)
-    found = _metadata(admin, config)
+    cluster = _Cluster(config, client_id)
+    found = cluster.metadata()
     missing = [topic for topic in topics if topic not in found.topics]
     # librdkafka's mock cluster has no controller; it creates a topic when it is asked for it, as some real ones do.
     if missing and found.controller_id in found.brokers:
-        missing = _create(admin, config, missing)
+        missing = cluster.create(missing)
     for topic in missing:
-        answer = _metadata(admin, config, topic).topics.get(topic)
+        answer = cluster.metadata(topic).topics.get(topic)
         if answer is not None and answer.error is not None:
             log.error("a Kafka topic is missing: create it", topic=topic, fault=answer.error.str())
 
 
-def _create(admin: AdminClient, config: KafkaConfig, topics: Sequence[str]) -> list[str]:
-    """Ask for topics, and say which the cluster refused."""
-    replicas = config.replication_factor or -1
-    wanted = [NewTopic(topic, num_partitions=config.partitions, replication_factor=replicas) for topic in topics]
-    refused: list[str] = []
-    for topic, created in admin.create_topics(wanted, request_timeout=config.timeout / 1000).items():
+class _Cluster:
+    """A cluster and what it says to an administrator."""
+
+    def __init__(self, config: KafkaConfig, client_id: str) -> None:
+        self._config = config
+        self._faults: list[KafkaError] = []
+        # Its log says at every attempt what we say once.
+        properties = {"log_level": 0, **connection_properties(config, client_id), "error_cb": self._faults.append}
         try:
-            created.result()
+            self._admin = AdminClient(properties)
         except KafkaException as error:
-            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                log.warning("a Kafka topic could not be created", topic=topic, fault=error.args[0].str())
-                refused.append(topic)
-        else:
-            log.info("Kafka topic created", topic=topic, partitions=config.partitions)
-    return refused
+            raise ConfigError(f"kafka.properties: {error.args[0].str()}") from None
 
+    def metadata(self, topic: str | None = None) -> ClusterMetadata:
+        """Raises `ServiceUnavailable` that says why, where the cluster is known to have said it."""
+        try:
+            return self._admin.list_topics(topic, timeout=self._config.timeout / 1000)
+        except KafkaException as error:
+            self._admin.poll(0)  # calls error_cb
+            for fault in self._faults:
+                if hint := _HINTS.get(fault.code()):
+                    # "sasl_ssl://HOST/ID: what happened (after 300ms in state AUTH_REQ)"
+                    said = fault.str().partition(": ")[2].rpartition(" (after ")[0] or fault.str()
+                    raise ServiceUnavailable(f"Kafka at {self._config.bootstrap_servers}: {said}; {hint}") from None
+            raise ServiceUnavailable(
+                f"Kafka at {self._config.bootstrap_servers} cannot be reached: {error.args[0].str()};"
+                " look at kafka.bootstrap_servers, at security.protocol and whether it runs"
+            ) from None
 
-def _admin(config: KafkaConfig, client_id: str) -> AdminClient:
-    try:
-        return AdminClient(connection_properties(config, client_id))
-    except KafkaException as error:
-        raise ConfigError(f"kafka.properties: {error.args[0].str()}") from None
-
-
-def _metadata(admin: AdminClient, config: KafkaConfig, topic: str | None = None) -> ClusterMetadata:
-    try:
-        return admin.list_topics(topic, timeout=config.timeout / 1000)
-    except KafkaException as error:
-        raise ServiceUnavailable(
-            f"Kafka at {config.bootstrap_servers} cannot be reached: {error.args[0].str()};"
-            " look at kafka.bootstrap_servers and whether it runs"
-        ) from None
+    def create(self, topics: Sequence[str]) -> list[str]:
+        """Ask for topics, and say which the cluster refused."""
+        config = self._config
+        replicas = config.replication_factor or -1
+        wanted = [NewTopic(topic, num_partitions=config.partitions, replication_factor=replicas) for topic in topics]
+        refused: list[str] = []
+        for topic, created in self._admin.create_topics(wanted, request_timeout=config.timeout / 1000).items():
+            try:
+                created.result()
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    log.warning("a Kafka topic could not be created", topic=topic, fault=error.args[0].str())
+                    refused.append(topic)
+            else:
+                log.info("Kafka topic created", topic=topic, partitions=config.partitions)
+        return refused
