@@ -1,7 +1,10 @@
 import asyncio
+import ctypes
+from pathlib import Path
 
+import confluent_kafka
 import pytest
-from confluent_kafka import Consumer, KafkaError, TopicPartition
+from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 
 from bridge.config import RouteConfig
 from bridge.routing import Routed, RouteTable
@@ -9,7 +12,9 @@ from bridge.sinks.base import NotConnected, Rejected, Retry
 from bridge.sinks.kafka import KafkaConfig, KafkaSink, KafkaTarget
 from bridge.sinks.kafka.cluster import Verdict, classify
 from edgewire.errors import ConfigError, ServiceUnavailable
-from tests.bridge.fakes import eventually, routed, spooled
+from tests.bridge.fakes import FAST, eventually, in_order, routed, spooled
+from tests.bridge.test_runner import staged
+from tests.services.kafka import SASL_PASSWORD, SASL_USER, KafkaProcess
 
 TARGET = KafkaTarget(topic="test.kafka.sink")
 TABLE = RouteTable([RouteConfig(topic="#", kafka=TARGET)])
@@ -140,3 +145,160 @@ async def test_a_record_batch_refused_for_its_size_is_tried_one_by_one(
     failures = await tried.write(TOPIC, [routed(number, table=TABLE) for number in (1, 2, 3)])
     assert {position: type(why) for position, why in failures.items()} == {1: Rejected}
     assert produced == [["a:1:1", "a:1:2", "a:1:3"], ["a:1:1"], ["a:1:2"], ["a:1:3"]]
+
+
+# -- templates
+
+
+def made_of(**target: object) -> RouteTable:
+    return RouteTable([RouteConfig(topic="#", kafka=KafkaTarget(**target))])  # type: ignore[arg-type]
+
+
+def read_all(cluster: str, topics: list[str]) -> list[tuple[str, int, bytes, dict[str, bytes]]]:
+    """Topic, partition, key and headers of every message."""
+    consumer = Consumer({"bootstrap.servers": cluster, "group.id": "t", "log_level": 0, "enable.partition.eof": True})
+    try:
+        parts = [
+            TopicPartition(topic, number, 0)
+            for topic in topics
+            for number in consumer.list_topics(topic, timeout=10).topics[topic].partitions
+        ]
+        consumer.assign(parts)
+        found, ended = [], 0
+        while ended < len(parts):
+            got = consumer.poll(10)
+            assert got is not None
+            if got.error():
+                ended += 1
+            else:
+                found.append((got.topic(), got.partition(), got.key(), dict(got.headers())))
+        return found
+    finally:
+        consumer.close()
+
+
+async def test_topic_key_partition_and_headers_are_made_of_the_message(cluster: str) -> None:
+    table = made_of(
+        topic="tpl.{site}.{payload.vehicle_id}",
+        key="{kind}/{device_id}",
+        partition="{payload.shard|1}",
+        headers={"zone": "{payload.vehicle_id}"},
+    )
+    tried = KafkaSink(KafkaConfig(bootstrap_servers=cluster), table.targets("kafka"), "b")  # type: ignore[arg-type]
+    await tried.connect()
+    batch = [
+        routed(1, table=table, vehicle_id="n", shard=0),
+        routed(2, table=table, vehicle_id="s"),
+        routed(3, table=table),
+    ]
+    bad = [
+        routed(4, table=table, vehicle_id="a b"),
+        routed(5, table=table, vehicle_id="n", shard="x"),
+        routed(6, table=table, vehicle_id="n", shard=10**12),
+        routed(7, table=table, vehicle_id="n", shard=999),
+    ]
+    assert {tried.lane(one) for one in batch} == {"tpl.site.{payload.vehicle_id}"}
+    failures = await tried.write("lane", [*batch, *bad])
+    assert {position: type(why) for position, why in failures.items()} == dict.fromkeys(range(2, 7), Rejected)
+    reasons = [why.reason for _, why in sorted(failures.items())]
+    expected = ("payload.vehicle_id", "'tpl.site.a b'", "'x'", "no number of a partition", "has no partition 999")
+    assert [said for said, reason in zip(expected, reasons, strict=True) if said not in reason] == []
+    await tried.close()
+    found = await asyncio.to_thread(read_all, cluster, ["tpl.site.n", "tpl.site.s"])
+    assert [(topic, part, key, headers["zone"], headers["ce_id"]) for topic, part, key, headers in sorted(found)] == [
+        ("tpl.site.n", 0, b"bme280/a", b"n", b"a:1:1"),
+        ("tpl.site.s", 1, b"bme280/a", b"s", b"a:1:2"),
+    ]
+
+
+async def test_a_topic_that_cannot_be_asked_for_makes_its_messages_wait() -> None:
+    table = made_of(topic="tpl.{site}")
+    tried = KafkaSink(
+        KafkaConfig(bootstrap_servers="127.0.0.1:1", timeout="100ms"),  # type: ignore[arg-type]
+        table.targets("kafka"),  # type: ignore[arg-type]
+        "b",
+    )
+    tried._producer = tried._new_producer()
+    failures = await tried.write("tpl.site", [routed(1, table=table)])
+    assert isinstance(why := failures[0], Retry)
+    assert why.cause == "unreachable"
+    await tried.close()
+
+
+# -- a fatal error, as librdkafka raises it itself
+
+
+def raise_fatal_error(producer: Producer) -> None:
+    """`rd_kafka_test_fatal_error` of the library's own test interface, on the handle behind a Python producer."""
+    (library,) = (Path(confluent_kafka.__file__).parents[1] / "confluent_kafka.libs").glob("librdkafka*")
+    function = ctypes.CDLL(str(library)).rd_kafka_test_fatal_error
+    function.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p]
+    handle = ctypes.c_void_p.from_address(id(producer) + object.__basicsize__)
+    assert function(handle, KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, b"by a test") == 0
+
+
+@pytest.mark.parametrize("moment", ["idle", "found out by polling", "under way"])
+async def test_after_a_fatal_error_a_new_producer_goes_on_from_the_cursor(
+    cluster: str, tmp_path: Path, moment: str
+) -> None:
+    topic = f"test.fatal.{moment.replace(' ', '-')}"
+    table = made_of(topic=topic)
+    settings = KafkaConfig(bootstrap_servers=cluster, retry=FAST, batch_messages=50)
+    tried = KafkaSink(settings, table.targets("kafka"), "b")  # type: ignore[arg-type]
+    async with staged(tmp_path, tried, table) as stage:  # type: ignore[arg-type]
+        stage.receive(*(spooled(number, f"d{number % 3}") for number in range(1, 101)))
+        await stage.settled()
+        first = tried._producer
+        assert first is not None
+        if moment != "under way":
+            raise_fatal_error(first)
+        if moment == "found out by polling":
+            await asyncio.sleep(0.3)  # longer than the sink lets a producer be when nothing is written
+        stage.receive(*(spooled(number, f"d{number % 3}") for number in range(101, 301)))
+        if moment == "under way":
+            await eventually(lambda: bool(tried._reports))
+            raise_fatal_error(first)
+        books = await stage.settled()
+        assert (books.delivered, books.dead_lettered, books.pending) == (300, 0, 0)
+        assert tried._producer is not first
+        assert tried.trouble is None
+        assert stage.count("retries_total", sink="kafka", cause="not_connected")
+    found = await asyncio.to_thread(read_all, cluster, [topic])
+    ids = [headers["ce_id"].decode() for *_, headers in found]
+    assert set(ids) == {f"d{number % 3}:1:{number}" for number in range(1, 301)}
+    assert in_order(list(dict.fromkeys(ids)))
+
+
+# -- a real cluster that asks for a password
+
+
+@pytest.mark.services
+async def test_sasl_lets_the_bridge_in_and_a_wrong_password_is_one_sentence(kafka_process: KafkaProcess) -> None:
+    process = kafka_process
+    table = made_of(topic="sasl.{site}")
+
+    def signed_in(password: str) -> KafkaSink:
+        properties = {
+            "security.protocol": "SASL_PLAINTEXT",
+            "sasl.mechanism": "PLAIN",
+            "sasl.username": SASL_USER,
+            "sasl.password": password,
+        }
+        config = KafkaConfig(bootstrap_servers=process.sasl_servers, properties=properties, timeout="2s")  # type: ignore[arg-type]
+        return KafkaSink(config, table.targets("kafka"), "b")  # type: ignore[arg-type]
+
+    right, wrong = signed_in(SASL_PASSWORD), signed_in("wrong")
+    await right.connect()
+    assert not await right.write("lane", [routed(1, table=table)])
+    await right.close()
+    assert "1 brokers" in await right.probe()
+    found = await asyncio.to_thread(read_all, process.bootstrap_servers, ["sasl.site"])
+    assert [headers["ce_id"] for *_, headers in found] == [b"a:1:1"]
+    for attempt in (wrong.probe, wrong.connect):
+        with pytest.raises(ServiceUnavailable) as caught:
+            await attempt()
+        said = str(caught.value)
+        assert said.startswith(f"Kafka at {process.sasl_servers}: SASL authentication error: Authentication failed")
+        assert said.endswith("look at sasl.username, sasl.password and sasl.mechanism in kafka.properties")
+        assert "\n" not in said
+    await wrong.close()

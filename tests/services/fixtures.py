@@ -58,13 +58,17 @@ def mosquitto_factory() -> Iterator[Callable[..., MosquittoProcess]]:
 
 
 @pytest.fixture(scope="session")
-def kafka() -> Iterator[str]:
-    """Bootstrap servers of one Kafka for the whole session: KAFKA_BOOTSTRAP_SERVERS, else a process."""
-    if servers := os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
-        yield servers
-        return
+def kafka_process() -> Iterator[KafkaProcess]:
+    """One Kafka of our own for the whole session, also where another one is named."""
     with _kafka() as process:
-        yield process.bootstrap_servers
+        yield process
+
+
+@pytest.fixture(scope="session")
+def kafka(request: pytest.FixtureRequest) -> str:
+    """Bootstrap servers of one Kafka for the whole session: KAFKA_BOOTSTRAP_SERVERS, else a process."""
+    servers = os.environ.get("KAFKA_BOOTSTRAP_SERVERS")
+    return servers or str(request.getfixturevalue("kafka_process").bootstrap_servers)
 
 
 @pytest.fixture

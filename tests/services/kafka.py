@@ -23,15 +23,20 @@ _COPY = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencie
 _CLUSTER_ID = "5L6g3nShT-eMCtK--X86sw"
 # A test broker is started often and lives for a minute: quick to start matters more than quick at its peak.
 _JVM = ["-Xmx512m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]
+SASL_USER, SASL_PASSWORD = "bridge", "open-sesame"
+
 _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{listener}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}{advertised}
+listeners=PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sasl_port},{controller_listener}{listener}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sasl_port}{advertised}
 inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT
+sasl.enabled.mechanisms=PLAIN
+listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
+  user_{user}="{password}";
 log.dirs={folder}/logs
 num.partitions=4
 group.initial.rebalance.delay.ms=0
@@ -102,11 +107,21 @@ class KafkaProcess(Server):
         command: list[str | Path] = [*self._java, "kafka.Kafka", self._properties]
         port = free_port()
         super().__init__("kafka", command, port=port, ready=self._serves, folder=folder, start_timeout_s=60)
-        self.behind_proxy = free_port()
+        self.behind_proxy, sasl_port, controller = free_port(), free_port(), free_port()
+        self.sasl_servers = f"{self.host}:{sasl_port}"
+        """As `bootstrap_servers`, for those who say who they are: SASL/PLAIN as `SASL_USER`."""
         listener = f",PROXIED://127.0.0.1:{self.behind_proxy}" if proxy_port else ""
         advertised = f",PROXIED://127.0.0.1:{proxy_port}" if proxy_port else ""
         self._settings = _PROPERTIES.format(
-            port=port, controller=free_port(), folder=folder, listener=listener, advertised=advertised
+            port=port,
+            sasl_port=sasl_port,
+            controller=controller,
+            controller_listener=f"CONTROLLER://127.0.0.1:{controller}",
+            folder=folder,
+            listener=listener,
+            advertised=advertised,
+            user=SASL_USER,
+            password=SASL_PASSWORD,
         )
 
     @property

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import ssl
+from base64 import b64encode
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
@@ -35,9 +36,8 @@ class Client:
             return
         headers = {"Authorization": f"Bearer {config.token.get_secret_value()}"} if config.token else {}
         if config.username is not None and config.password:
-            headers["Authorization"] = aiohttp.BasicAuth(
-                config.username, config.password.get_secret_value(), "utf-8"
-            ).encode()
+            pair = f"{config.username}:{config.password.get_secret_value()}"
+            headers["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
         self._session = aiohttp.ClientSession(
             headers=headers,
             timeout=aiohttp.ClientTimeout(total=config.timeout / 1000, sock_connect=config.connect_timeout / 1000),

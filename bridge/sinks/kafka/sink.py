@@ -9,6 +9,7 @@ errors mean are in `kafka_cluster`.
 import asyncio
 import logging
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -99,12 +100,11 @@ class KafkaSink:
         producer, self._producer = self._producer, None
         if self._timer:
             self._timer.cancel()
-        for report in self._reports:
-            if not report.complete.done():
-                report.complete.set_exception(NotConnected("the Kafka producer was closed"))
+        self._give_up("the Kafka producer was closed")
         if producer:
-            producer.purge()
-            await asyncio.to_thread(producer.flush, 1.0)
+            with suppress(KafkaException):  # a fatal error comes out of whatever is called first
+                producer.purge()
+                await asyncio.to_thread(producer.flush, 1.0)
 
     async def probe(self) -> str:
         return await asyncio.to_thread(reach, self.config, self._topics, self._bridge)
@@ -196,9 +196,20 @@ class KafkaSink:
         self.trouble = f"Kafka: {error.str()}"
 
     def _poll(self) -> None:
-        if self._producer is not None:
+        if self._producer is None:
+            return
+        try:
             self._producer.poll(0)
-            self._schedule(_POLL_BUSY_S if self._reports else _POLL_IDLE_S)
+        except KafkaException as error:
+            # confluent-kafka raises a fatal error here rather than hand it to error_cb; no report will come any more.
+            self._give_up(f"the Kafka producer cannot go on: {error.args[0].str()}")
+        self._schedule(_POLL_BUSY_S if self._reports else _POLL_IDLE_S)
+
+    def _give_up(self, why: str) -> None:
+        """What is being written counts as not delivered."""
+        for report in self._reports:
+            if not report.complete.done():
+                report.complete.set_exception(NotConnected(why))
 
     def _schedule(self, delay_s: float) -> None:
         if self._timer:
