@@ -324,7 +324,7 @@ async def test_a_server_may_ask_who_the_bridge_is(certificates: Path) -> None:
     server = TestServer(application)
     await server.start_server(ssl=context)
     url = f"https://127.0.0.1:{server.port}"
-    mine = {"client_certificate": certificates / "client.pem", "client_key": certificates / "client.key"}
+    mine = {"certificate": certificates / "client.pem", "key": certificates / "client.key"}
     trusted = sink_of(url, ca_file=certificates / "ca.pem", **mine)
     anonymous = sink_of(url, ca_file=certificates / "ca.pem")
     wary = sink_of(url)
@@ -342,11 +342,9 @@ async def test_a_server_may_ask_who_the_bridge_is(certificates: Path) -> None:
 
 
 async def test_a_certificate_without_its_key_is_a_matter_of_configuration(certificates: Path) -> None:
-    sink = sink_of("https://h", client_certificate=certificates / "client.pem", client_key=certificates / "server.key")
+    sink = sink_of("https://h", certificate=certificates / "client.pem", key=certificates / "server.key")
     with pytest.raises(ConfigError, match=r"client.pem with its key .*server.key cannot be used"):
         await sink.connect()
-    sink = sink_of(
-        "https://h", client_certificate=certificates / "client.pem", client_key=certificates / "encrypted.key"
-    )
+    sink = sink_of("https://h", certificate=certificates / "client.pem", key=certificates / "encrypted.key")
     with pytest.raises(ConfigError, match="cannot be used"):
         await sink.connect()

@@ -203,7 +203,7 @@ def test_a_template_of_a_field_that_may_be_there_is_taken(row: str) -> None:
         ("username: a", "belong together"),
         ("username: a, password: b, token: c", "only one of them"),
         ("token: c, headers: {authorization: x}", "headers has Authorization"),
-        ("client_key: k.pem", "client_certificate"),
+        ("key: k.pem", "certificate"),
         ("url: 'http://x/?a=b'", "no query"),
     ],
 )

@@ -93,20 +93,20 @@ class Client:
 
 
 def _tls(config: HttpConfig) -> ssl.SSLContext | None:
-    if not config.ca_file and not config.client_certificate:
+    if not config.ca_file and not config.certificate:
         return None
     try:
         context = ssl.create_default_context(cafile=config.ca_file)
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"http.ca_file {config.ca_file} cannot be read: {error}") from None
-    if config.client_certificate:
+    if config.certificate:
         try:
             # An encrypted key is refused rather than asked for on a terminal.
-            context.load_cert_chain(config.client_certificate, config.client_key, password="")
+            context.load_cert_chain(config.certificate, config.key, password="")
         except (OSError, ssl.SSLError) as error:
             raise ConfigError(
-                f"http.client_certificate {config.client_certificate} with its key"
-                f" {config.client_key or config.client_certificate} cannot be used: {error}"
+                f"http.certificate {config.certificate} with its key"
+                f" {config.key or config.certificate} cannot be used: {error}"
             ) from None
     return context
 

@@ -123,9 +123,9 @@ class HttpConfig(SinkConfig):
     password: SecretStr | None = None
     ca_file: Path | None = None
     """Certificates to trust for https:// instead of the system's."""
-    client_certificate: Path | None = None
+    certificate: Path | None = None
     """PEM file of the certificate, and its chain, by which the bridge says who it is (mTLS)."""
-    client_key: Path | None = None
+    key: Path | None = None
     """PEM file of its key, where that is not in the same file."""
 
     @field_validator("url")
@@ -145,8 +145,8 @@ class HttpConfig(SinkConfig):
             raise ValueError("token and username are both set: a request can have only one of them")
         if self.authorized and any(name.lower() == "authorization" for name in self.headers):
             raise ValueError("headers has Authorization, but token or username is set too")
-        if self.client_key and not self.client_certificate:
-            raise ValueError("client_key is set, but not its client_certificate")
+        if self.key and not self.certificate:
+            raise ValueError("key is set, but not its certificate")
         return self
 
     @property
