@@ -6,7 +6,7 @@ from bridge.config import BridgeConfig
 from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl
 
-_NOT_SINKS = frozenset({"broker", "subscriptions", "mqtt", "watch", "spool", "drain_timeout"})
+_NOT_SINKS = frozenset({"broker", "subscriptions", "mqtt", "watch", "spool", "dead_letters", "drain_timeout"})
 
 
 class Changes(NamedTuple):

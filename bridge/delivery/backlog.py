@@ -13,6 +13,10 @@ Fetch = Callable[[Sequence[int]], list[Routed]]
 """Reads messages by id, in this order; those that are no longer to be delivered are not in the answer."""
 
 
+_LOAD_AT_ONCE = 500
+"""Messages read again in one go: some milliseconds, for which everything else on the loop waits."""
+
+
 class Window:
     """How much one sink has in memory."""
 
@@ -111,7 +115,8 @@ class Backlog:
             self.messages.append(routed)
 
     def load(self, wanted: int) -> None:
-        """Have the first `wanted` messages in memory, as far as there are so many."""
+        """Have the first `wanted` messages in memory, or as many as one short read brings."""
+        wanted = min(wanted, _LOAD_AT_ONCE)
         while self._parked and len(self.messages) < wanted:
             ids = self._parked[0].take(wanted - len(self.messages))
             if not self._parked[0]:

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 from bridge.delivery.breaker import Breaker, State
 from bridge.delivery.lane import Outcome
@@ -88,6 +89,13 @@ class Destinations:
         if name not in self._known:
             self._known[name] = Destination(self._sink, name, self._retry, self._metrics, self._rng)
         return self._known[name]
+
+    def forget(self) -> None:
+        """The sink ends: what was measured of its destinations now is no longer told."""
+        for name in self._known:
+            for gauge in (self._metrics.breaker_state, self._metrics.paused):
+                with suppress(KeyError):
+                    gauge.remove(self._sink, name)
 
     def troubles(self) -> Iterator[str]:
         """Why some take nothing, one sentence each."""

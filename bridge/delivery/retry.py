@@ -105,6 +105,7 @@ class Runner:
         except ExceptionGroup as group:
             raise group.exceptions[0] from None
         finally:
+            self._destinations.forget()
             await self._sink.close()
 
     async def _feed(self) -> None:

@@ -107,13 +107,18 @@ FATES = st.sampled_from(["ok", "ok", "rejected", "device", "lane"])
 @given(st.lists(st.sampled_from("abc"), min_size=1, max_size=25), st.data())
 def test_whatever_a_sink_answers_every_message_ends_once_and_in_order(devices: list[str], data: st.DataObject) -> None:
     waiting = [routed(number, device, TABLE) for number, device in enumerate(devices, 1)]
-    tried = Lane(BACKOFF, 30.0, Window(1000, 1 << 20), never)
+    spool = {one.message.id: one for one in waiting}
+    window = Window(1000, 1 << 20)
+    tried = Lane(BACKOFF, 30.0, window, lambda numbers: [spool[number] for number in numbers])
     ended: list[str] = []
     now = 0.0
-    for turn in range(80):
+    for turn in range(120):
         pushed = data.draw(st.integers(0, 5)) if waiting and turn < 40 else len(waiting)
         for one in waiting[:pushed]:
+            window.hold(one)
             tried.push(one)
+        if data.draw(st.booleans()):
+            tried.park(data.draw(st.integers(0, 4)), stalled=data.draw(st.booleans()))
         del waiting[:pushed]
         batch = tried.take(data.draw(st.integers(1, 6)), now)
         fates = data.draw(st.lists(FATES, min_size=len(batch), max_size=len(batch))) if turn < 40 else []
@@ -132,8 +137,13 @@ def test_whatever_a_sink_answers_every_message_ends_once_and_in_order(devices: l
         outcome = tried.complete(batch, failures, now, 0.5)
         done = {one.message_id for one in outcome.delivered} | {one.message_id for one, _, _ in outcome.rejected}
         ended += [one.message_id for one in batch if one.message_id in done]
+        for one in batch:
+            if one.message_id in done:
+                window.release(one)
+        assert 0 <= window.messages <= len(devices) - len(ended)
         now += 5.0
         if not waiting and tried.wait_s(now) is None:
             break
     assert len(ended) == len(devices)
+    assert (window.messages, window.bytes) == (0, 0)
     assert in_order(ended)

@@ -1,5 +1,6 @@
 """What a crash, a broken disk or a careless hand does to the spool file, on copies of it."""
 
+import asyncio
 import os
 import resource
 import shutil
@@ -14,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bridge.spool import Settlement, SpoolError, Store, integrity, read_books, read_ledger
-from tests.bridge.fakes import spooled
+from tests.bridge.fakes import ingest_stub, payload, scripted_broker, spooled
 
 GROUPS = 12
 
@@ -200,3 +201,30 @@ def test_a_full_disk_stops_it_and_keeps_what_was_acknowledged(tmp_path: Path) ->
         subprocess.run(["umount", str(disk)], check=True)
     with closing(Store(roomy / "spool.db", ["s"])) as store:
         assert acknowledged <= store.last_id <= acknowledged + 10
+
+
+@pytest.mark.parametrize(
+    ("point", "said"), [("write-error", "the disk does not take or give data"), ("disk-full", "the disk is full")]
+)
+async def test_a_bridge_whose_disk_fails_says_so_ends_with_1_and_acknowledges_nothing(
+    tmp_path: Path, point: str, said: str
+) -> None:
+    Store(tmp_path / "spool.db", ["http"]).close()
+    async with scripted_broker() as broker, ingest_stub() as ingest:
+        config = tmp_path / "bridge.yaml"
+        config.write_text(
+            f"broker: {broker.url}\nspool: {{path: {tmp_path / 'spool.db'}}}\nadmin: {{port: 0}}\n"
+            f"http: {{url: '{ingest.url}'}}\nwatch: {{broker_statistics: false}}\n"
+        )
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "edgefleet", "bridge", "run", str(config)),
+            env={**os.environ, "EDGEFLEET_FAILPOINT": f"{point}:1"},
+            stderr=asyncio.subprocess.PIPE,
+        )
+        await asyncio.wait_for(broker.subscribed.wait(), 20)
+        broker.publish(1, "edge/site/bme280/a/telemetry", payload("a", 1))
+        _, errors = await asyncio.wait_for(process.communicate(), 20)
+        assert process.returncode == 1
+        assert said in errors.decode().splitlines()[-1]
+        assert broker.acked == []
+        assert ingest.stored == []
