@@ -7,6 +7,7 @@ to or when this process is gone. One that dies is reported, and the others go on
 import asyncio
 import contextlib
 import multiprocessing
+import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -115,7 +116,8 @@ class Workers:
 
     def _hand_out(self) -> None:
         # The start lies far enough ahead for the slowest: all of them build their devices at the same time.
-        started_ms = self._clock.now_ms() + 2 * start_lead_ms(self._job.scenario)
+        shards, crowd = self._job.shard.count * self._count, self._count / (os.cpu_count() or 1)
+        started_ms = self._clock.now_ms() + start_lead_ms(self._job.scenario, shards, crowd)
         job = replace(self._job, started_ms=self._job.started_ms or started_ms)
         for worker in self.all:
             if not worker.ended.is_set():

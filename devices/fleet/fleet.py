@@ -48,16 +48,21 @@ POLL_S = 0.05
 SWEEP_OF_KEEP_ALIVE = 0.02
 SWEEP_S = (0.25, 1.0)
 LEAD_MS = 300
-LEAD_PER_DEVICE_MS = 0.25
+LEAD_PER_DEVICE_MS = 0.02
+LEAD_PER_OWN_DEVICE_MS = 0.2
 # MQTT 3.1.1 and 5: the server is unavailable or busy, or has no room for one more.
 TRY_LATER = frozenset({0x03, 0x88, 0x89, 0x97, 0x9F})
 
 log = logs.get("fleet")
 
 
-def start_lead_ms(scenario: Scenario) -> int:
-    """How far ahead of now a run begins: as long as building its devices may take, so it begins without a backlog."""
-    return LEAD_MS + round(sum(group.size for group in scenario.devices) * LEAD_PER_DEVICE_MS)
+def start_lead_ms(scenario: Scenario, shards: int = 1, crowd: float = 1.0) -> int:
+    """How far ahead of now a run begins: as long as building its devices may take, so it begins without a backlog.
+
+    `crowd` is how many processes of such a shard share a core.
+    """
+    size = sum(group.size for group in scenario.devices)
+    return round((LEAD_MS + size * LEAD_PER_DEVICE_MS + size / shards * LEAD_PER_OWN_DEVICE_MS) * max(1.0, crowd))
 
 
 class Fleet:
@@ -89,7 +94,7 @@ class Fleet:
         self._shard = shard or Shard()
         self._messages = messages
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not secrets
-        self._started_ms = started_ms or self._clock.now_ms() + start_lead_ms(scenario)
+        self._started_ms = started_ms or self._clock.now_ms() + start_lead_ms(scenario, self._shard.count)
         self._sim_started_ms = self._started_ms if from_ms is None else from_ms
         self.timeline = Timeline(scenario, self._sim_started_ms if power_on_ms is None else power_on_ms, shard)
         self._routes = routes_of(scenario, [device.device_id for device in self.timeline.devices])
