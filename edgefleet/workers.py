@@ -9,6 +9,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
@@ -24,6 +25,8 @@ from edgewire.errors import EdgefleetError
 
 # A worker speaks every half-second; one that is silent for so long is shown as such.
 SILENT_S = 3.0
+# How long a process may take to end once its pipe is closed.
+JOIN_S = 5.0
 
 log = logs.get("workers")
 
@@ -112,7 +115,9 @@ class Workers:
             theirs.close()
             worker = Worker(number, process, ours, heard_s=self._clock.monotonic())
             self.all.append(worker)
-            loop.add_reader(ours.fileno(), self._hear, worker)
+            # Not `add_reader`: libuv would make the pipe non-blocking, which `send` and `recv` do not bear.
+            listener = threading.Thread(target=_listen, args=(worker, loop, self._hear), daemon=True)
+            listener.start()
 
     def _hand_out(self) -> None:
         # The start lies far enough ahead for the slowest: all of them build their devices at the same time.
@@ -124,14 +129,11 @@ class Workers:
                 worker.heard_s = self._clock.monotonic()
                 worker.pipe.send(replace(job, shard=job.shard.part(worker.number, self._count)))
 
-    def _hear(self, worker: Worker) -> None:
-        try:
-            said: Said = worker.pipe.recv()
-        except (EOFError, OSError):
-            self._end(worker)
-            return
+    def _hear(self, worker: Worker, said: "Said | None") -> None:
         worker.heard_s = self._clock.monotonic()
         match said:
+            case None:
+                self._end(worker)
             case Ready():
                 worker.ready.set()
             case Snapshot():
@@ -143,9 +145,8 @@ class Workers:
 
     def _end(self, worker: Worker) -> None:
         """The pipe is closed: the process has ended, or is about to."""
-        asyncio.get_running_loop().remove_reader(worker.pipe.fileno())
         if worker.result is None and worker.failure is None:
-            worker.process.join(timeout=1)
+            worker.process.join(timeout=JOIN_S)
             worker.failure = (
                 f"worker {worker.number} died{_cause(worker.process.exitcode)}, its devices are unaccounted for"
             )
@@ -160,13 +161,23 @@ class Workers:
                 worker.pipe.send("stop")
 
     async def _clean_up(self) -> None:
-        loop = asyncio.get_running_loop()
         for worker in self.all:
             if not worker.ended.is_set():
-                loop.remove_reader(worker.pipe.fileno())
                 worker.process.kill()
+            await asyncio.to_thread(worker.process.join, JOIN_S)
             worker.pipe.close()
-            await asyncio.to_thread(worker.process.join, 5)
+
+
+def _listen(worker: Worker, loop: asyncio.AbstractEventLoop, hear: Callable[[Worker, "Said | None"], None]) -> None:
+    """Hand on what a worker says, last None for the end of its pipe."""
+    said: Said | None = Ready()
+    while said is not None:
+        try:
+            said = worker.pipe.recv()
+        except (EOFError, OSError):
+            said = None
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
+            loop.call_soon_threadsafe(hear, worker, said)
 
 
 def _cause(exit_code: int | None) -> str:
@@ -192,24 +203,31 @@ def main(pipe: Connection, log_level: str) -> None:
         job = pipe.recv()
     except (EOFError, OSError):
         return
+    said: Said
     try:
-        pipe.send(uvloop.run(_serve(job, pipe)))
+        said = uvloop.run(_serve(job, pipe))
     except EdgefleetError as error:
-        pipe.send(Failed(str(error)))
-    except OSError:
-        return  # nobody listens any more
+        said = Failed(str(error))
+    except Exception as error:
+        log.exception("a mistake of ours")
+        said = Failed(f"{type(error).__name__}: {error}")
+    # The parent may be gone.
+    with contextlib.suppress(OSError):
+        pipe.send(said)
 
 
 async def _serve(job: ShardJob, pipe: Connection) -> ShardResult:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def told() -> None:
+    def obey() -> None:
         # "stop", or the end of a parent that is gone.
-        loop.remove_reader(pipe.fileno())
-        stop.set()
+        with contextlib.suppress(EOFError, OSError):
+            pipe.recv()
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(stop.set)
 
-    loop.add_reader(pipe.fileno(), told)
+    threading.Thread(target=obey, daemon=True).start()
     return await run_shard(job, stop, _teller(pipe))
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from devices.fleet.connection import DeviceConnection
 
 SLICE = 200
+LARGEST_SLICE = 2000
 
 
 @dataclass(slots=True)
@@ -45,16 +46,23 @@ class Sweep:
 
     async def run(self) -> None:
         """Go round until cancelled."""
-        starts = range(0, len(self._connections), SLICE)
-        pause_s = self._period_s / max(1, len(starts))
+        loop = asyncio.get_running_loop()
+        everyone = self._connections
+        pause_s = self._period_s * min(1.0, SLICE / max(1, len(everyone)))
         while True:
-            gauges = Gauges()
-            for start in starts:
-                for connection in self._connections[start : start + SLICE]:
+            began, done, gauges = loop.time(), 0, Gauges()
+            while done < len(everyone):
+                await asyncio.sleep(pause_s)
+                # A busy loop wakes us late: then more of them at once, or the round would never end.
+                due = round((loop.time() - began) / self._period_s * len(everyone))
+                stop = max(done + 1, min(due, done + LARGEST_SLICE))
+                for connection in everyone[done:stop]:
                     connection.tick()
                     gauges.add(connection)
-                await asyncio.sleep(pause_s)
+                done = stop
             self.gauges = gauges
+            if not everyone:
+                await asyncio.sleep(self._period_s)
 
     def count(self) -> Gauges:
         """The gauges as they are now; takes long where there are many devices."""

@@ -1,11 +1,17 @@
 """A run in several processes: the same messages however many there are, and a death that does not go unnoticed."""
 
 import asyncio
+import pickle
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import paho.mqtt.client as mqtt
 import pytest
+import uvloop
 
 from devices.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
@@ -84,6 +90,15 @@ async def test_the_messages_are_the_same_for_1_2_and_5_workers(
     assert all(len(payloads) > 20 for payloads in said[0]), "both brokers have their share, always the same"
 
 
+def test_a_result_larger_than_a_pipe_arrives(mosquitto_factory: Callable[[], MosquittoProcess]) -> None:
+    """On uvloop, as the command line runs it, where what a loop watches is made non-blocking."""
+    scenario = Scenario(broker=mosquitto_factory().url, devices=[{"kind": "bme280", "count": 3000, "interval": "1h"}])
+    started = ShardJob(scenario=scenario, name="test", version=Version.V5, shard=Shard(), duration_s=0.2)
+    result = uvloop.run(Workers(started, 2, log_level="critical").run(asyncio.Event()))
+    assert result.record.failures == []
+    assert len(result.record.devices) == 3000
+
+
 async def test_a_worker_that_dies_is_reported_and_the_others_go_on(
     mosquitto_factory: Callable[[], MosquittoProcess],
 ) -> None:
@@ -103,6 +118,50 @@ async def test_a_worker_that_dies_is_reported_and_the_others_go_on(
     assert record.connected_after_s is None
     assert len(record.devices) == 10
     assert record.totals["acknowledged"] == record.totals["emitted"] > before
+
+
+PARENT = """
+import asyncio, pickle, sys
+from edgefleet.workers import Workers
+
+async def main() -> None:
+    workers = Workers(pickle.loads(sys.stdin.buffer.read()), 2, log_level="critical")
+    running = asyncio.create_task(workers.run(asyncio.Event()))
+    while len(workers.all) < 2 or not all(one.snapshot.acknowledged for one in workers.all):
+        await asyncio.sleep(0.05)
+    print(*(one.process.pid for one in workers.all), flush=True)
+    await running
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+def test_workers_do_not_outlive_the_run_that_started_them(
+    tmp_path: Path, mosquitto_factory: Callable[[], MosquittoProcess]
+) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(PARENT)
+    with subprocess.Popen([sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdin is not None
+        assert parent.stdout is not None
+        parent.stdin.write(pickle.dumps(job(mosquitto_factory(), messages=None)))
+        parent.stdin.close()
+        pids = [int(text) for text in parent.stdout.readline().split()]
+        parent.kill()
+    for _ in range(400):
+        if not any(map(_lives, pids)):
+            return
+        time.sleep(0.05)
+    raise AssertionError(f"{pids} are still there")
+
+
+def _lives(pid: int) -> bool:
+    try:
+        # A zombie waits only for whoever adopts orphans here.
+        return b" Z " not in Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:
+        return False
 
 
 def test_without_any_result_there_is_no_record() -> None:

@@ -1,0 +1,44 @@
+"""The round visits every device once a period, and counts them."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from devices.fleet.sweep import Sweep
+
+
+class Connection:
+    def __init__(self, *, online: bool) -> None:
+        self.ticks = 0
+        self.is_online = online
+        self.reconnects = 1
+        self.session = SimpleNamespace(inflight=2)
+        self.firmware = SimpleNamespace(outbox=[1, 2, 3], dropped=4)
+
+    def tick(self) -> None:
+        self.ticks += 1
+
+
+@pytest.mark.parametrize("size", [1, 199, 200, 5003])
+async def test_every_device_is_visited_once_a_round(size: int) -> None:
+    fleet: list[Any] = [Connection(online=number % 2 == 0) for number in range(size)]
+    sweep = Sweep(fleet, 0.02)
+    task = asyncio.create_task(sweep.run())
+    for _ in range(10_000):
+        if sweep.gauges.reconnects:
+            break
+        await asyncio.sleep(0.001)
+    task.cancel()
+    assert {connection.ticks for connection in fleet} <= {1, 2}
+    online = (size + 1) // 2
+    assert (sweep.gauges.connected, sweep.gauges.stalled) == (online, 3 * online)
+    assert (sweep.gauges.inflight, sweep.gauges.buffered, sweep.gauges.dropped) == (2 * size, 3 * size, 4 * size)
+    assert sweep.count() == sweep.gauges
+
+
+async def test_a_fleet_of_none_does_not_spin() -> None:
+    task = asyncio.create_task(Sweep([], 0.01).run())
+    await asyncio.sleep(0.03)
+    task.cancel()
