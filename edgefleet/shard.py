@@ -72,7 +72,7 @@ async def run_shard(job: ShardJob, stop: asyncio.Event, on_snapshot: OnSnapshot 
         watch.cancel()
         await asyncio.gather(watch, return_exceptions=True)
         gc.unfreeze()
-    labels = fleet.labels() if job.scenario.faults else []
+    labels = fleet.labels()
     for label in labels:
         record.faults[label.type] = record.faults.get(label.type, 0) + 1
     return ShardResult(record=record, labels=labels, final=fleet.final)

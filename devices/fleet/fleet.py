@@ -19,9 +19,10 @@ from devices.firmware.device import Firmware
 from devices.firmware.outbox import Reading
 from devices.fleet.account import accounts
 from devices.fleet.ack_probe import AckProbe
-from devices.fleet.connection import DeviceConnection, session_config
+from devices.fleet.connection import DeviceConnection
 from devices.fleet.dialer import Dialer
 from devices.fleet.histogram import Histogram
+from devices.fleet.introduction import session_config
 from devices.fleet.limit import find_limit
 from devices.fleet.mishaps import Mishaps
 from devices.fleet.orders import Orders

@@ -78,7 +78,7 @@ def command(
     result = run_async(_run(job, workers, metrics, log_level))
     path = result.record.save(folder)
     save_device_table(result.record, folder)
-    if loaded.faults:
+    if loaded.faults or result.labels:
         write_labels(folder / LABELS_FILE, result.labels)
     _report(result, path, as_json=as_json)
     if result.record.failures:

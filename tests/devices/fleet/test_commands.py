@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from devices.faults.labels import Label
 from devices.fleet import Fleet
 from devices.scenario import Scenario
 from edgefleet.embedded import MosquittoProcess
@@ -32,6 +33,7 @@ async def test_a_fleet_that_is_told_what_to_do(mosquitto_factory: Callable[[], M
         firmware={"boot_time": "1s", "rssi": -67, "battery_life": "30d", "update": {"download": "500ms"}},
     )
     with judging(broker) as judge:
+        labels: list[Label] = []
 
         async def script(fleet: Fleet) -> None:
             names = [device.device_id for device in fleet.timeline.devices]
@@ -46,10 +48,12 @@ async def test_a_fleet_that_is_told_what_to_do(mosquitto_factory: Callable[[], M
                 a_failed_update_rolls_back(judge, "bme280-0007"),
                 a_reboot_is_done_once(judge, "people-0001"),
             )
+            labels.extend(fleet.labels())
 
         record = await conduct(scenario, script)
         await until(lambda: len(judge.of("bme280-0002", "status")) >= 2, "goodbye")
     assert_books_balance(record, judge)
+    assert [(label.device_id, label.type) for label in labels] == [("bme280-0005", "clip")]
     for name in ("bme280-0001", "bme280-0002", "bme280-0004", "bme280-0005"):
         (seqs,) = judge.seqs(name).values()
         assert seqs == list(range(len(seqs)))
