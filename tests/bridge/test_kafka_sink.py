@@ -72,7 +72,6 @@ async def test_a_message_that_is_too_large_costs_itself_alone(cluster: str) -> N
 
 async def test_closing_ends_what_was_being_written(cluster: str) -> None:
     tried = sink("127.0.0.1:1")  # nobody is there, so nothing is ever reported
-    tried._seen = {TOPIC}
     tried._producer = tried._new_producer()
     writing = asyncio.create_task(tried.write(TOPIC, [routed(1, table=TABLE)]))
     await eventually(lambda: bool(tried._reports))
@@ -126,7 +125,7 @@ async def test_a_fatal_error_asks_for_a_new_producer(cluster: str) -> None:
     tried = sink(cluster)
     await tried.connect()
     with pytest.raises(NotConnected, match="cannot go on"):
-        tried._verdict(KafkaError(KafkaError._FATAL, "fenced"), TOPIC, -1)
+        tried._verdict(KafkaError(KafkaError._FATAL, "fenced"), routed(1, table=TABLE))
     await tried.close()
 
 

@@ -128,10 +128,11 @@ class HttpSink:
         groups: dict[Envelope, list[int]] = {}
         thawed = self._frozen.thaw(lane, batch)
         again = set(thawed)
+        ways = self._ways
         for position, routed in enumerate(batch):
-            way = self._way(routed)
+            way = ways[id(routed.route.targets["http"])]
             try:
-                envelope = way.envelope(routed)
+                envelope = way.fixed or way.envelope(routed)
                 items[position] = way.item(routed)
             except Unrenderable as error:
                 failures[position] = Rejected(str(error))

@@ -46,11 +46,12 @@ class Way:
         self.of_device = self._url.of_device
         """Whether the messages of one lane go to different URLs."""
         fixed = self._url.fixed is not None and all(value.fixed is not None for value in self._headers.values())
-        self._fixed = (
+        self.fixed = (
             Envelope(self._url.fixed or "", tuple((name, value.fixed or "") for name, value in self._headers.items()))
             if fixed
             else None
         )
+        """Where all messages go, with which headers; None where that depends on the message."""
         self._only_lanes = self._named(self._lane.fixed) if self._lane.fixed is not None else None
 
     def lane(self, routed: Routed) -> str:
@@ -67,8 +68,8 @@ class Way:
 
     def envelope(self, routed: Routed) -> Envelope:
         """Where this message goes, with which headers. Raises `Unrenderable`."""
-        if self._fixed is not None:
-            return self._fixed
+        if self.fixed is not None:
+            return self.fixed
         url = self._url.render(routed, _quoted)
         if self._url.of_payload and any(part in (".", "..") for part in url.partition("?")[0].split("/")):
             raise Unrenderable(f"the URL {url} has a level of dots alone")

@@ -19,7 +19,7 @@ from bridge.routed import Routed
 from bridge.sinks.base import NO_FAILURES, Failures, NotConnected, Rejected, Retry
 from bridge.sinks.kafka.cluster import Verdict, classify, connection_properties, create_topics, reach
 from bridge.sinks.kafka.config import KafkaConfig, KafkaTarget
-from bridge.sinks.kafka.records import BY_KEY, Record, Records, target_of
+from bridge.sinks.kafka.records import BY_KEY, Records, target_of
 from bridge.templates import Unrenderable
 from edgewire import logs
 from edgewire.errors import ConfigError, ServiceUnavailable
@@ -61,6 +61,7 @@ class KafkaSink:
         self._bridge = bridge
         self._topics = tuple(dict.fromkeys(target.topic.fixed for target in targets if target.topic.fixed))
         self._seen: set[str] = set()
+        self._made_topics = any(target.topic.fixed is None for target in targets)
         self.trouble: str | None = None
         self._producer: Producer | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -122,45 +123,45 @@ class KafkaSink:
 
     async def _produce(self, batch: Sequence[Routed]) -> dict[int, Retry | Rejected | Verdict]:
         """Produce a batch and wait for its reports: what was not delivered, by position."""
-        report = _Report()
-        refused: dict[int, Retry | Rejected | Verdict] = {}
-        records = self._made(batch, refused)
-        missing = {record.topic for record in records.values()} - self._seen
-        if missing and (trouble := await self._create(missing)):
-            return refused | dict.fromkeys(records, trouble)
+        if self._made_topics and (missing := self._unseen(batch)) and (trouble := await self._create(missing)):
+            return dict.fromkeys(range(len(batch)), trouble)
         producer = self._producer
         if producer is None:
             raise NotConnected("the Kafka producer is closed")
-        for position, (topic, key, partition, headers) in records.items():
-            payload, delivered = batch[position].message.payload, partial(report.delivered, position)
+        report = _Report()
+        refused: dict[int, Retry | Rejected | Verdict] = {}
+        record = self._records.record  # made and let go one by one: thousands held at once keep the collector busy
+        for position, routed in enumerate(batch):
             try:
-                producer.produce(topic, payload, key, partition, delivered, headers=headers)
+                topic, key, partition, headers = record(routed)
+                delivered = partial(report.delivered, position)
+                producer.produce(topic, routed.message.payload, key, partition, delivered, headers=headers)
+            except Unrenderable as error:
+                refused[position] = Rejected(str(error))
             except BufferError:
                 full = Retry(cause="queue_full", reason="librdkafka's queue is full", after_s=_POLL_IDLE_S)
-                refused.update({later: full for later in records if later >= position})
+                refused.update(dict.fromkeys(range(position, len(batch)), full))
                 break
             except KafkaException as error:
-                refused[position] = self._verdict(error.args[0], topic, partition)
+                refused[position] = self._verdict(error.args[0], routed)
             else:
                 report.waiting += 1
         if report.waiting:
             await self._complete(report)
         for position, reported in report.errors.items():
-            refused[position] = self._verdict(reported, records[position].topic, records[position].partition)
+            refused[position] = self._verdict(reported, batch[position])
         if self.trouble and not refused:
             log.info("Kafka takes messages again")
             self.trouble = None
         return refused
 
-    def _made(self, batch: Sequence[Routed], refused: dict[int, Retry | Rejected | Verdict]) -> dict[int, Record]:
-        """The records of a batch by position, without those that cannot be made."""
-        records: dict[int, Record] = {}
-        for position, routed in enumerate(batch):
-            try:
-                records[position] = self._records.record(routed)
-            except Unrenderable as error:
-                refused[position] = Rejected(str(error))
-        return records
+    def _unseen(self, batch: Sequence[Routed]) -> set[str]:
+        """Topics of a batch that the cluster was not yet asked for."""
+        topics: set[str] = set()
+        for routed in batch:
+            with suppress(Unrenderable):
+                topics.add(self._records.record(routed).topic)
+        return topics - self._seen
 
     async def _create(self, topics: Collection[str]) -> Retry | None:
         """Create topics that are first heard of now, because their names are made of messages."""
@@ -181,7 +182,8 @@ class KafkaSink:
         finally:
             self._reports.discard(report)
 
-    def _verdict(self, error: KafkaError, topic: str, partition: int) -> Retry | Rejected | Verdict:
+    def _verdict(self, error: KafkaError, routed: Routed) -> Retry | Rejected | Verdict:
+        topic, _, partition, _ = self._records.record(routed)
         verdict = classify(error, topic)
         if verdict is Verdict.FATAL:
             raise NotConnected(f"the Kafka producer cannot go on: {error.str()}")
