@@ -30,15 +30,19 @@ class Report(NamedTuple):
 
 
 class _Device:
-    """The numbers of one device. `gaps` are inclusive ranges that were left out, with whether they were reported."""
+    """The numbers of one device. `gaps` are inclusive ranges that were left out, with whether they were reported.
 
-    __slots__ = ("boot", "gaps", "name", "next")
+    `expected` is how the next message says its number, if it says it as our devices do: to look for that is quickest.
+    """
+
+    __slots__ = ("boot", "expected", "gaps", "name", "next", "prefix")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.boot = -1
         self.next = 0
         self.gaps: list[_Gap] | None = None
+        self.prefix = self.expected = b"\0"
 
 
 class _Gap:
@@ -60,15 +64,22 @@ class Sequences:
 
     def see(self, topic: str, payload: bytes, now: float) -> None:
         """A message; one that does not follow the contract is none of ours."""
+        device = self._by_topic.get(topic)
+        if device is not None and device.expected in payload:
+            device.next += 1
+            device.expected = b"%b%d," % (device.prefix, device.next)
+            return
         match = _ID.search(payload)
         if match is None:
             return
-        device = self._by_topic.get(topic) or self._learn(topic)
+        device = device or self._learn(topic)
         boot, seq = int(match[1]), int(match[2])
         if boot == device.boot and seq == device.next:
             device.next = seq + 1
         else:
             self._surprise(device, boot, seq, now)
+        device.prefix = b'"boot":%d,"seq":' % device.boot
+        device.expected = b"%b%d," % (device.prefix, device.next)
 
     def report(self, now: float) -> Report | None:
         """The gaps that have not been filled in time; None where there is nothing to say."""

@@ -3,9 +3,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from bridge.config import BridgeConfig
+from bridge.session import subscriptions
 from bridge.sinks.file import FileConfig
 from edgewire.config import load, parse
 from edgewire.errors import ConfigError
@@ -98,3 +99,29 @@ def test_the_defaults_in_the_example_are_the_real_ones() -> None:
     commented = re.search(r"^# file:\n((?:#   .*\n)+)", EXAMPLE.read_text(), re.MULTILINE)
     assert commented
     assert FileConfig(**yaml.safe_load(re.sub(r"^#   ", "", commented[1], flags=re.MULTILINE))) == FileConfig()
+
+
+def test_a_member_of_a_group_takes_its_number_from_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "bridge-17")
+    assert BridgeConfig(http={}, client_id="b-{ordinal}").client_id == "b-17"
+    assert BridgeConfig(http={}, client_id="{hostname}").client_id == "bridge-17"
+    monkeypatch.setenv("BRIDGE_ORDINAL", "4")
+    assert BridgeConfig(http={}, client_id="b-{ordinal}").client_id == "b-4"
+    monkeypatch.delenv("BRIDGE_ORDINAL")
+    monkeypatch.setattr("socket.gethostname", lambda: "laptop")
+    with pytest.raises(ValidationError, match="set BRIDGE_ORDINAL"):
+        BridgeConfig(http={}, client_id="b-{ordinal}")
+    with pytest.raises(ValidationError, match="client_id"):
+        BridgeConfig(http={}, client_id="b-{name}")
+
+
+def test_shared_subscriptions() -> None:
+    config = BridgeConfig(http={}, subscriptions=["$share/g/edge/#"])
+    assert config.shared
+    (one,) = subscriptions(config)
+    assert (one.filter, one.no_local) == ("$share/g/edge/#", False)
+    assert not BridgeConfig(http={}).shared
+    with pytest.raises(ValidationError, match="a shared subscription gets none of them"):
+        BridgeConfig(http={}, subscriptions=["$share/g/edge/#"], mqtt={"retained": "always"})
+    with pytest.raises(ValidationError, match="share name"):
+        BridgeConfig(http={}, subscriptions=["$share/+/edge/#"])
