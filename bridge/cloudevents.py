@@ -5,6 +5,7 @@ The id is the id of the message, the same through every retry and restart; with 
 
 import orjson
 
+from bridge.properties import trace_context
 from bridge.routed import Address, Routed
 
 CONTENT_TYPE = "application/cloudevents+json"
@@ -27,4 +28,6 @@ def structured(routed: Routed, data: bytes) -> bytes:
         "time": routed.timestamp,
         "datacontenttype": "application/json",
     }
+    if routed.message.properties:
+        head.update(trace_context(routed.message.properties))  # CloudEvents Distributed Tracing extension
     return orjson.dumps(head)[:-1] + b',"data":' + data + b"}"

@@ -9,7 +9,7 @@ import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, PrivateAttr, create_model, field_validator, model_validator
+from pydantic import AnyHttpUrl, Field, PrivateAttr, create_model, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from bridge.contract_fields import require_known
@@ -75,6 +75,14 @@ class WatchConfig(Config):
     """Look for gaps in the numbers of devices. Of a shared subscription we get only a part, so it is not done there."""
     grace: Annotated[DurationMs, Field(ge=1000)] = 60_000
     """A number that is left out is missing when it has not come within this time."""
+
+
+class TracingConfig(Config):
+    """Where spans of OpenTelemetry go, of messages that bring a `traceparent`. Needs the extra `edgefleet[otel]`."""
+
+    endpoint: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:4318/v1/traces")
+    """OTLP over HTTP."""
+    service_name: str = "edgefleet-bridge"
 
 
 class SpoolConfig(Config):
@@ -172,6 +180,8 @@ class BridgeConfig(_Sinks):
     subscriptions: Annotated[tuple[str, ...], Field(min_length=1)] = MEASUREMENT_FILTERS
     mqtt: MqttConfig = MqttConfig()
     watch: WatchConfig = WatchConfig()
+    tracing: TracingConfig | None = None
+    """Absent: no spans are made; a `traceparent` is handed on all the same."""
     spool: SpoolConfig = SpoolConfig()
     dead_letters: DeadLettersConfig = DeadLettersConfig()
     routes: tuple[RouteConfig, ...] = ()

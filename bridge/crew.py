@@ -5,11 +5,11 @@ What a runner that ends has not delivered stays in the spool, and the next one o
 
 import asyncio
 import random
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from bridge.delivery.retry import Runner
 from bridge.metrics import Metrics
-from bridge.routing import RouteTable
+from bridge.routing import Routed, RouteTable
 from bridge.sinks.base import Sink
 from bridge.spool import Spool, Spooled
 from edgewire.clock import Clock
@@ -23,6 +23,8 @@ class Crew:
         """For the runners begun from now on, so exchange it when none is at work."""
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Ends with what the first runner failed with."""
+        self.on_delivered: Callable[[str, Sequence[Routed]], None] | None = None
+        """Told the sink and the messages of every delivery."""
         self._metrics = metrics
         self._clock = clock
         self._rng = rng
@@ -43,7 +45,7 @@ class Crew:
         """Let these sinks work from where the spool says they are."""
         self.table.on_invalid = lambda route, level: self._metrics.invalid.labels(route, level).inc()
         for sink in sinks:
-            runner = Runner(sink, spool, self.table, self._metrics, self._clock, self._rng)
+            runner = Runner(sink, spool, self.table, self._metrics, self._clock, self._rng, self.on_delivered)
             self._runners[runner.name] = runner
             task = self._tasks[runner.name] = asyncio.create_task(runner.run(finish_s), name=runner.name)
             task.add_done_callback(self._ended)

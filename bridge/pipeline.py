@@ -12,7 +12,7 @@ Shutdown, in this order, whatever the reason for it:
 import asyncio
 import random
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bridge import failpoints
 from bridge.admin import Admin, Readiness
@@ -35,6 +35,9 @@ from edgewire import logs
 from edgewire.clock import Clock, SystemClock
 from edgewire.config import duration_text
 from edgewire.errors import ConfigError, EdgefleetError, ServiceUnavailable
+
+if TYPE_CHECKING:
+    from bridge.tracing import Tracing
 
 _ASK_EVERY_S = 0.2
 
@@ -64,6 +67,17 @@ def assemble(config: BridgeConfig) -> tuple[RouteTable, list[Sink]]:
     return table, build(config, table)
 
 
+def make_tracing(config: BridgeConfig, clock: Clock) -> "Tracing | None":
+    """What exports spans, where the configuration asks for it."""
+    if config.tracing is None:
+        return None
+    try:
+        from bridge.tracing import Tracing
+    except ImportError as error:
+        raise ConfigError(f"tracing needs OpenTelemetry ({error}): pip install 'edgefleet[otel]'") from None
+    return Tracing(config, clock)
+
+
 class Bridge:
     """All parts of one bridge, and the order in which they begin and end."""
 
@@ -86,6 +100,8 @@ class Bridge:
         self._watch = BrokerWatch(lambda: self._config, metrics, self._losses, rng)
         self._publisher = Publisher(lambda: self._config, self._spool, metrics, rng)
         self.admin = Admin(config.admin, self._spool, metrics, clock, self.readiness)
+        self._tracing = make_tracing(config, clock)
+        self._crew.on_delivered = self._tracing.delivered if self._tracing else None
         self._refused: str | None = None
         self._draining = False
         self._ending = asyncio.Event()
@@ -126,6 +142,8 @@ class Bridge:
         receiving.cancel()
         await asyncio.wait([receiving])
         await self.admin.close()
+        if self._tracing:
+            await asyncio.to_thread(self._tracing.close)
         log.info("bridge stopped")
 
     async def _receive(self) -> None:
@@ -135,6 +153,8 @@ class Bridge:
 
     def _distribute(self, messages: list[Spooled]) -> None:
         self._sequences.see(messages)
+        if self._tracing:
+            self._tracing.committed(messages)
         self._crew.distribute(messages)
 
     def _note(self, commit: Commit) -> None:

@@ -3,11 +3,15 @@
 As JSON, `{"content_type": …, "user": [[name, value], …]}`; most messages have none and cost nothing.
 """
 
+import re
 from typing import NamedTuple
 
 import orjson
 
 from edgewire.mqtt import Properties
+
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_TRACESTATE_LENGTH = 512
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -44,3 +48,16 @@ def unpack(packed: bytes | None) -> Carried:
         return NOTHING
     kept = orjson.loads(packed)
     return Carried(kept.get("content_type"), tuple((name, value) for name, value in kept["user"]))
+
+
+def trace_context(packed: bytes | None) -> Pairs:
+    """The headers of W3C Trace Context that a message brings, fit for any protocol; mostly none."""
+    if not packed:
+        return ()
+    carried = unpack(packed)
+    parent, state = carried.user_property("traceparent"), carried.user_property("tracestate")
+    if parent is None or not _TRACEPARENT.fullmatch(parent):
+        return ()
+    if state and len(state) <= _TRACESTATE_LENGTH and state.isascii() and state.isprintable():
+        return ("traceparent", parent), ("tracestate", state)
+    return (("traceparent", parent),)

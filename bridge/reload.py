@@ -26,6 +26,7 @@ def compare(old: BridgeConfig, new: BridgeConfig, sinks: frozenset[str]) -> Chan
         "broker (its address)": _address(old) == _address(new),
         "spool.path": old.spool.path == new.spool.path,
         "admin": old.admin == new.admin,
+        "tracing": old.tracing == new.tracing,
     }
     stuck = [key for key, same in fixed.items() if not same]
     if stuck:

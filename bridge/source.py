@@ -64,8 +64,7 @@ class Source(Connection):
         """
         tls_context(config)
         old = self._config
-        connecting = (old.broker, session_config(old), old.mqtt.ca_file)
-        if connecting != (config.broker, session_config(config), config.mqtt.ca_file):
+        if _connecting(old) != _connecting(config):
             await self._renew(config)
         elif subscriptions(old) != subscriptions(config):
             await self._resubscribe(config)
@@ -133,3 +132,9 @@ class Source(Connection):
         link.close()
         await self._held.only(())
         log.info("session ended", broker=str(self._broker))
+
+
+def _connecting(config: BridgeConfig) -> tuple[object, ...]:
+    """Everything that only another connection can change."""
+    mqtt = config.mqtt
+    return config.broker, session_config(config), mqtt.ca_file, mqtt.certificate, mqtt.key

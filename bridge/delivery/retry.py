@@ -7,7 +7,7 @@ its memory up, and the others go on.
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from bridge.delivery import dead_letters
@@ -42,8 +42,11 @@ class Runner:
         metrics: Metrics,
         clock: Clock,
         rng: random.Random,
+        on_delivered: Callable[[str, Sequence[Routed]], None] | None = None,
     ) -> None:
+        """`on_delivered` is told of every delivery."""
         self.name = sink.name
+        self._on_delivered = on_delivered
         self._sink = sink
         self._retry = retry = sink.config.retry
         self._window = Window(sink.config.window, _WINDOW_BYTES)
@@ -202,6 +205,8 @@ class Runner:
             self._metrics.delivered.labels(self.name).inc(len(outcome.delivered))
             oldest_ms = outcome.delivered[0].message.received_ms
             self._metrics.delivery_s.labels(self.name).observe(max(0, now_ms - oldest_ms) / 1000)
+            if self._on_delivered:
+                self._on_delivered(self.name, outcome.delivered)
         for routed in outcome.delivered:
             self._window.release(routed)
         for routed, _, _ in outcome.rejected:

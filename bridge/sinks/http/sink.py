@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from bridge.properties import trace_context
 from bridge.routed import Routed
 from bridge.sinks.base import Failures, Rejected, Retry, Scope
 from bridge.sinks.http.answers import BadBatch, read_answer, read_batch_answer
@@ -184,6 +185,8 @@ class HttpSink:
             return Rejected(str(error))
         headers = {**(event_headers(routed) if way.format == "json" else {}), **dict(fixed)}
         headers["Idempotency-Key"] = routed.message_id
+        if routed.message.properties:
+            headers = dict(trace_context(routed.message.properties)) | headers
         answer = await self._client.post(url, headers, body, whole=False)
         if isinstance(answer, Retry):
             return answer

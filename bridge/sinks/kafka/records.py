@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple, cast
 
 from bridge import cloudevents
+from bridge.properties import trace_context
 from bridge.routed import Address, Routed
 from bridge.sinks.kafka.config import TOPIC_NAME, KafkaTarget
 from bridge.templates import Unrenderable
@@ -60,6 +61,8 @@ class Records:
             headers.append(("mqtt_qos", b"0"))
         if message.retain:
             headers.append(("mqtt_retain", b"1"))
+        if message.properties:
+            headers += [(name, value.encode()) for name, value in trace_context(message.properties)]
         if target.headers:
             headers += [(name, value.render(routed).encode()) for name, value in target.headers.items()]
         return headers

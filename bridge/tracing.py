@@ -1,0 +1,91 @@
+"""Spans of OpenTelemetry for messages whose publisher traces them: receive, spool, and one delivery a sink.
+
+A publisher says so with the user property `traceparent` of MQTT 5 (https://www.w3.org/TR/trace-context/). It is kept in
+the spool and handed on to HTTP and Kafka as it came, also where nothing is exported: a trace survives a restart.
+Messages without it cost nothing.
+"""
+
+from collections.abc import Sequence
+
+from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.trace import SpanKind, set_span_in_context
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from bridge.config import BridgeConfig
+from bridge.properties import trace_context
+from bridge.routed import Routed
+from bridge.spool import Spooled
+from edgewire.clock import Clock
+
+_REMEMBERED = 20_000
+"""Messages whose delivery is made a child of their receipt; the others' is one of the publisher's span."""
+
+_NS = 1_000_000
+
+
+class Tracing:
+    """Makes and exports spans. The exporter has a thread and a bounded queue of its own, and holds no message up."""
+
+    def __init__(self, config: BridgeConfig, clock: Clock, processor: SpanProcessor | None = None) -> None:
+        """`processor` takes the spans instead of the endpoint."""
+        settings = config.tracing
+        name = settings.service_name if settings else "edgefleet-bridge"
+        resource = Resource.create({"service.name": name, "service.instance.id": config.client_id})
+        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        if processor is None:
+            processor = BatchSpanProcessor(OTLPSpanExporter(endpoint=str(settings.endpoint) if settings else None))
+        self._provider.add_span_processor(processor)
+        self._tracer = self._provider.get_tracer("edgefleet.bridge")
+        self._propagator = TraceContextTextMapPropagator()
+        self._clock = clock
+        self._receipts: dict[int, Context] = {}
+
+    def committed(self, messages: Sequence[Spooled]) -> None:
+        """These are in the spool."""
+        now_ns = self._clock.now_ms() * _NS
+        for message in messages:
+            parent = self._parent(message) if message.properties else None
+            if parent is None:
+                continue
+            started_ns = message.received_ms * _NS
+            attributes = {"messaging.system": "mqtt", "messaging.destination.name": message.topic}
+            receive = self._tracer.start_span(
+                "receive", parent, SpanKind.CONSUMER, attributes=attributes, start_time=started_ns
+            )
+            inside = set_span_in_context(receive)
+            self._tracer.start_span("spool", inside, start_time=started_ns).end(now_ns)
+            receive.end(now_ns)
+            if len(self._receipts) >= _REMEMBERED:
+                self._receipts.pop(next(iter(self._receipts)))
+            self._receipts[message.id] = inside
+
+    def delivered(self, sink: str, messages: Sequence[Routed]) -> None:
+        """A sink has taken these."""
+        now_ns = self._clock.now_ms() * _NS
+        for routed in messages:
+            message = routed.message
+            if not message.properties:
+                continue
+            parent = self._receipts.get(message.id) or self._parent(message)
+            if parent is not None:
+                attributes = {"edgefleet.sink": sink, "messaging.message.id": routed.message_id}
+                span = self._tracer.start_span(
+                    f"deliver {sink}",
+                    parent,
+                    SpanKind.PRODUCER,
+                    attributes=attributes,
+                    start_time=message.received_ms * _NS,
+                )
+                span.end(now_ns)
+
+    def close(self) -> None:
+        """Export what waits. Blocks."""
+        self._provider.shutdown()
+
+    def _parent(self, message: Spooled) -> Context | None:
+        carrier = dict(trace_context(message.properties))
+        return self._propagator.extract(carrier) if carrier else None
