@@ -20,8 +20,9 @@ def adopt(database: sqlite3.Connection, path: Path, sinks: Sequence[str], abando
         if name in sinks:
             continue
         if cursor < last_id and name not in abandon:
+            pending = last_id - cursor - _done(database, name, cursor)
             raise ConfigError(
-                f"{path}: holds {last_id - cursor} messages for the sink '{name}', which is no longer"
+                f"{path}: holds {pending} messages for the sink '{name}', which is no longer"
                 f" configured; configure it again, or give them up with spool.abandon: [{name}]"
             )
         database.execute("DELETE FROM sinks WHERE name = ?", (name,))
@@ -38,11 +39,16 @@ def _begin(database: sqlite3.Connection, name: str, last_id: int) -> None:
     Not received are those in between that are deleted; received, in a life of this name before, are its dead letters.
     """
     cursor: int = database.execute("SELECT coalesce(min(id) - 1, ?) FROM messages", (last_id,)).fetchone()[0]
-    deleted = database.execute("SELECT block, bits FROM blocks WHERE owner = ''").fetchall()
-    gone = sum(blocks.above(blocks.from_disk(bits), block, cursor).bit_count() for block, bits in deleted)
+    gone = _done(database, "", cursor)
     (letters,) = database.execute("SELECT count(*) FROM dead_letters WHERE sink = ?", (name,)).fetchone()
     start = cursor + gone - letters
     database.execute("INSERT INTO sinks (name, start, cursor) VALUES (?, ?, ?)", (name, start, cursor))
     database.execute(
         "INSERT INTO blocks (owner, block, bits) SELECT ?, block, bits FROM blocks WHERE owner = ''", (name,)
     )
+
+
+def _done(database: sqlite3.Connection, owner: str, cursor: int) -> int:
+    """How many ids beyond `cursor` the blocks of an owner have."""
+    rows = database.execute("SELECT block, bits FROM blocks WHERE owner = ?", (owner,))
+    return sum(blocks.above(blocks.from_disk(bits), block, cursor).bit_count() for block, bits in rows)

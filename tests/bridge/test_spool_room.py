@@ -14,6 +14,7 @@ from bridge.delivery.progress import Progress
 from bridge.spool import Settlement, Store, blocks, read_ledger, room
 from bridge.spool.limits import Headroom, Limits, spoken
 from bridge.spool.reader import Reader
+from edgewire.errors import ConfigError
 from tests.bridge.fakes import spooled
 
 SINKS = ("http", "kafka")
@@ -71,6 +72,8 @@ def test_a_sink_that_comes_later_begins_with_what_is_left_and_its_books_balance(
         fill(store)
         for sink in SINKS:
             settle(store, Progress(sink, 0), [n for n in range(1, COUNT + 1) if n % 1000])
+        with pytest.raises(ConfigError, match="holds 12 messages for the sink 'kafka'"):
+            store.adopt(["http"])
         store.adopt([*SINKS, "file"])
         file = next(one for one in read_ledger(path).sinks if one.sink == "file")
         assert file.balanced
