@@ -53,7 +53,11 @@ def list_(
     if as_json:
         _print_json({"dead_letters": [_document(letter) for letter in letters]})
         return
-    table = Table("number", "when", "sink", "topic", "attempts", "reason", box=None)
+    table = Table(box=None)
+    for name in ("number", "when", "sink"):
+        table.add_column(name, no_wrap=True)
+    for name in ("topic", "attempts", "reason"):
+        table.add_column(name, overflow="fold")
     for letter in letters:
         when = iso_ms(letter.dead_ms)
         table.add_row(str(letter.number), when, letter.sink, letter.topic, str(letter.attempts), letter.reason)

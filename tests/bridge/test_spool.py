@@ -162,3 +162,17 @@ async def test_a_job_runs_after_the_progress_before_it_and_its_answer_comes_back
         one.append(1)
         await one.spool.idle()
         assert one.spool.last_id == 4
+
+
+async def test_a_message_that_is_pending_for_too_long_stops_the_taking_until_it_is_done_with(tmp_path: Path) -> None:
+    async with opened(tmp_path, max_age="1h", broker_queue=1000) as one:
+        one.append(1, "old")  # received in 1970
+        await eventually(lambda: one.spool.full is not None)
+        assert "spool.max_age is less" in str(one.spool.full)
+        assert "it keeps the session for 2 d" in one.spool.outlook(2 * 86_400)
+        assert one.spool.headroom_s() is not None
+        one.append(1, "waits")
+        await one.spool.idle()
+        assert one.told == ["old", [1]]
+        one.spool.settle(Settlement(sink="s", cursor=1, delivered=1))
+        await eventually(lambda: "waits" in one.told)
