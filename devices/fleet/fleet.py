@@ -9,7 +9,7 @@ made.
 import asyncio
 import random
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
@@ -26,7 +26,7 @@ from devices.fleet.introduction import session_config
 from devices.fleet.limit import find_limit
 from devices.fleet.mishaps import Mishaps
 from devices.fleet.orders import Orders
-from devices.fleet.pacer import Pacer
+from devices.fleet.pacer import Pacer, Planned
 from devices.fleet.ramp import Ramp
 from devices.fleet.routes import routes_of
 from devices.fleet.snapshot import Snapshot, process_usage
@@ -243,8 +243,8 @@ class Fleet:
         if self._acks.is_due() and connection.is_online and connection not in self._acks:
             self._acks.published(connection, connection.session.inflight, self._clock.monotonic())
 
-    def _foresee(self, from_ms: int, to_ms: int) -> None:
-        self._mishaps.foresee(from_ms, to_ms, first=from_ms == self._sim_started_ms)
+    def _foresee(self, from_ms: int, to_ms: int) -> Sequence[Planned]:
+        return self._mishaps.foresee(from_ms, to_ms, first=from_ms == self._sim_started_ms)
 
     async def _dial(self, connection: DeviceConnection | Impostor) -> None:
         if not connection.may_dial():

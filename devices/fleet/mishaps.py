@@ -1,5 +1,6 @@
 """Carries out what the fault calendar has for devices and their links: resets, dead connections, delays, damage."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Protocol
@@ -7,7 +8,7 @@ from typing import Protocol
 from devices.faults.link import Corrupt, Delay, Duplicate, HalfOpen, Reboot, Reorder, SilentDeath, Takeover
 from devices.faults.occurrences import Occurrence
 from devices.fleet.connection import DeviceConnection
-from devices.fleet.pacer import Pacer
+from devices.fleet.pacer import Planned
 from devices.fleet.trouble import Impostor, Trouble
 from devices.sensors.base import boot_number
 from devices.timeline import Timeline
@@ -17,7 +18,6 @@ from edgewire.mqtt import Session
 class Owner(Protocol):
     """What is needed of the fleet."""
 
-    pacer: Pacer
     timeline: Timeline
     connections: list[DeviceConnection]
 
@@ -30,12 +30,13 @@ class Mishaps:
     def __init__(self, fleet: Owner) -> None:
         self._fleet = fleet
 
-    def foresee(self, from_ms: int, to_ms: int, *, first: bool) -> None:
-        """Put on the agenda what happens in this window of time."""
+    def foresee(self, from_ms: int, to_ms: int, *, first: bool) -> Sequence[Planned]:
+        """What happens in this window of time. Touches nothing: it is called in the thread that computes ahead."""
         fleet = self._fleet
-        for one in fleet.timeline.mishaps(from_ms, to_ms, first=first):
-            act = self._begin if one.begins else self._end
-            fleet.pacer.at(one.at_ms, partial(act, fleet.connections[one.position], one))
+        return [
+            (one.at_ms, partial(self._begin if one.begins else self._end, fleet.connections[one.position], one))
+            for one in fleet.timeline.mishaps(from_ms, to_ms, first=first)
+        ]
 
     def _begin(self, connection: DeviceConnection, one: Occurrence) -> None:
         if isinstance(one.fault, Reboot):

@@ -8,7 +8,7 @@ import asyncio
 import heapq
 import itertools
 from bisect import bisect_right
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
@@ -29,6 +29,11 @@ Emit = Callable[[int, int, Channel, bytes], None]
 """Device position, seq, channel, payload; the payload is empty where a fault keeps the message from being sent."""
 
 
+Planned = tuple[int, Callable[[], None]]
+"""Something to be done at a device time."""
+_Window = tuple[Batch, Sequence[Planned]]
+
+
 class Pacer:
     """Maps the devices' time onto the wall's and emits each message at its moment.
 
@@ -41,12 +46,11 @@ class Pacer:
         sim_started_ms: int,
         time_scale: float,
         emit: Emit,
-        foresee: Callable[[int, int], None] | None = None,
+        foresee: Callable[[int, int], Sequence[Planned]] | None = None,
         *,
         messages: int | None = None,
     ) -> None:
-        """`foresee` is called with each window of device time before it comes, and may use `at` for what happens in
-        it."""
+        """`foresee`, asked ahead in another thread, tells what is to be done in a window of device time."""
         self._timeline = timeline
         self._sim_started_ms = sim_started_ms
         self._scale = time_scale
@@ -78,28 +82,29 @@ class Pacer:
         with ThreadPoolExecutor(1, "timeline") as ahead:
             following = self._begin(ahead, step_ms, end_ms)
             while following is not None:
-                window_end_ms, batch = self.horizon_ms, await following
+                window_end_ms, (batch, planned) = self.horizon_ms, await following
                 following = self._begin(ahead, step_ms, end_ms)
+                for due_ms, act in planned:
+                    self.at(due_ms, act)
                 await self._release(window_end_ms, batch, stop)
                 if stop.is_set():
                     if following is not None:
                         await following
                     return
 
-    def _begin(self, ahead: ThreadPoolExecutor, step_ms: int, end_ms: int) -> asyncio.Future[Batch] | None:
+    def _begin(self, ahead: ThreadPoolExecutor, step_ms: int, end_ms: int) -> asyncio.Future[_Window] | None:
         """Have the next window computed; None where the last one was."""
         begin = self.horizon_ms
         if begin >= end_ms or (self._quota and self._quota.is_used_up):
             return None
         # Here and not in the other thread: whoever asks for the horizon must find what is being computed behind it.
         self.horizon_ms = min(begin + step_ms, end_ms)
-        if self._foresee:
-            self._foresee(begin, self.horizon_ms)
         return asyncio.get_running_loop().run_in_executor(ahead, self._window, begin, self.horizon_ms)
 
-    def _window(self, begin_ms: int, end_ms: int) -> Batch:
+    def _window(self, begin_ms: int, end_ms: int) -> _Window:
         batch = self._timeline.batch(begin_ms, end_ms, lost=True)
-        return self._quota.cut(batch) if self._quota else batch
+        planned = self._foresee(begin_ms, end_ms) if self._foresee else ()
+        return self._quota.cut(batch) if self._quota else batch, planned
 
     async def _release(self, window_end_ms: int, batch: Batch, stop: asyncio.Event) -> None:
         """Emit one window, and wait for its end."""

@@ -2,6 +2,10 @@
 
 import asyncio
 import math
+from collections.abc import Callable
+from functools import partial
+
+import orjson
 
 from devices.fleet.pacer import Pacer
 from devices.scenario import Scenario
@@ -65,3 +69,43 @@ async def test_with_messages_each_device_emits_so_many_and_the_run_ends() -> Non
         await pacer.run(asyncio.get_running_loop().time(), math.inf, asyncio.Event())
     assert sorted(emitted) == [(position, seq) for position in range(20) for seq in range(3)]
     assert pacer.lag.total == 60
+
+
+async def test_what_is_planned_comes_in_its_turn_among_the_messages() -> None:
+    line = timeline()
+    done: list[tuple[int, str]] = []
+    expected = line.batch(NOON_MS, NOON_MS + 2000)
+    moments = [NOON_MS, expected.due_ms[7], NOON_MS + 1000, expected.due_ms[150], NOON_MS + 1999]
+
+    def foresee(from_ms: int, to_ms: int) -> list[tuple[int, Callable[[], None]]]:
+        return [(at, partial(done.append, (at, "planned"))) for at in moments if from_ms <= at < to_ms]
+
+    def emit(position: int, seq: int, channel: Channel, payload: bytes) -> None:
+        done.append((parse_ms(orjson.loads(payload)["timestamp"]), "emitted"))
+
+    pacer = Pacer(line, NOON_MS, 4.0, emit, foresee)
+    assert pacer.horizon_ms == NOON_MS
+    await pacer.run(asyncio.get_running_loop().time(), 0.5, asyncio.Event())
+    assert pacer.horizon_ms == NOON_MS + 2000
+    assert [at for at, what in done if what == "planned"] == moments
+    assert done == sorted(done, key=lambda one: (one[0], one[1] == "emitted"))
+    assert len(done) == len(expected) + len(moments)
+
+
+async def test_an_act_behind_the_horizon_is_done_in_its_turn() -> None:
+    line = timeline()
+    done: list[int] = []
+
+    def emit(position: int, seq: int, channel: Channel, payload: bytes) -> None:
+        if not done:
+            # As a command does: it begins where nothing is computed yet.
+            begin = pacer.horizon_ms
+            done.append(begin)
+            pacer.at(begin, lambda: done.append(pacer.reached_ms))
+
+    pacer = Pacer(line, NOON_MS, 40.0, emit)
+    await pacer.run(asyncio.get_running_loop().time(), 1.3, asyncio.Event())
+    begin, reached = done
+    assert NOON_MS < begin < NOON_MS + 52_000
+    # All that is due before is emitted, and nothing that is due then.
+    assert begin - 100 <= reached <= begin
