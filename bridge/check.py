@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from bridge.assembly import assemble
 from bridge.config import BridgeConfig
-from bridge.pipeline import assemble
 from bridge.session import session_config, subscriptions, tls_context
 from bridge.sinks.base import Sink
 from edgewire.errors import EdgefleetError

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from bridge.assembly import assemble
 from bridge.config import BridgeConfig
-from bridge.pipeline import assemble
 from bridge.routing import Dropped, Routed, Unroutable
 from bridge.schemas import Check
 from bridge.sinks.base import Sink

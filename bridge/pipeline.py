@@ -12,10 +12,11 @@ Shutdown, in this order, whatever the reason for it:
 import asyncio
 import random
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bridge import failpoints
 from bridge.admin import Admin, Readiness
+from bridge.assembly import assemble, make_tracing
 from bridge.broker_watch import BrokerWatch
 from bridge.config import BridgeConfig
 from bridge.crew import Crew
@@ -36,9 +37,6 @@ from edgewire.clock import Clock, SystemClock
 from edgewire.config import duration_text
 from edgewire.errors import ConfigError, EdgefleetError, ServiceUnavailable
 
-if TYPE_CHECKING:
-    from bridge.tracing import Tracing
-
 _ASK_EVERY_S = 0.2
 
 log = logs.get("bridge")
@@ -58,24 +56,6 @@ async def run(
     store = Store(config.spool.path, [sink.name for sink in sinks], abandon=config.spool.abandon)
     bridge = Bridge(config, table, sinks, store, clock or failpoints.clock_of(SystemClock()))
     await bridge.run(stop, orders)
-
-
-def assemble(config: BridgeConfig) -> tuple[RouteTable, list[Sink]]:
-    """The routes and sinks of a configuration. No I/O; raises `ConfigError` where they contradict each other."""
-    table = RouteTable(config.routes)
-    table.require(config.sinks)
-    return table, build(config, table)
-
-
-def make_tracing(config: BridgeConfig, clock: Clock) -> "Tracing | None":
-    """What exports spans, where the configuration asks for it."""
-    if config.tracing is None:
-        return None
-    try:
-        from bridge.tracing import Tracing
-    except ImportError as error:
-        raise ConfigError(f"tracing needs OpenTelemetry ({error}): pip install 'edgefleet[otel]'") from None
-    return Tracing(config, clock)
 
 
 class Bridge:

@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from bridge.assembly import assemble
 from bridge.config import BridgeConfig
 from bridge.metrics import Metrics
 from bridge.orders import Orders
-from bridge.pipeline import Bridge, assemble
+from bridge.pipeline import Bridge
 from bridge.spool import Store, read_books
 from edgewire.clock import SystemClock
 from edgewire.link import BrokerUrl, dial

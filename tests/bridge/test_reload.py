@@ -7,8 +7,9 @@ from typing import Any
 import aiohttp
 import pytest
 
+from bridge.assembly import assemble
 from bridge.config import BridgeConfig
-from bridge.pipeline import Bridge, assemble
+from bridge.pipeline import Bridge
 from bridge.spool import Store, read_books, read_note
 from edgewire.clock import SystemClock
 from edgewire.errors import ConfigError

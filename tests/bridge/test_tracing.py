@@ -10,8 +10,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from bridge import cloudevents
+from bridge.assembly import make_tracing
 from bridge.config import BridgeConfig
-from bridge.pipeline import make_tracing
 from bridge.properties import pack, trace_context
 from bridge.routed import Routed
 from bridge.routing import RouteTable
