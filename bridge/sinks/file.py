@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryFile
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -158,8 +159,10 @@ class FileSink:
         there = folder
         while not there.exists():
             there = there.parent
-        if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
-            raise ConfigError(f"{there} is no folder that can be written to: set file.folder")
+        try:
+            TemporaryFile(dir=there).close()  # has no name, so it is gone at once; rights alone do not tell
+        except OSError as error:
+            raise ConfigError(f"{there} cannot be written to: {error.strerror}; set file.folder") from None
         free = shutil.disk_usage(there).free
         return f"{folder} {'is there' if there == folder else 'will be made'}, {free / 2**30:,.1f} GiB are free"
 

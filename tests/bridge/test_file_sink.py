@@ -165,8 +165,9 @@ async def test_a_path_that_cannot_be_a_file_is_for_a_person(tmp_path: Path) -> N
         assert isinstance(why, Retry)
         assert why.configuration
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match=r"set file.folder"):
-        await FileSink(FileConfig(folder=tmp_path / "file"), [], "b").probe()
+    for folder in (tmp_path / "file", Path("/proc/nowhere")):
+        with pytest.raises(ConfigError, match=r"cannot be written to: .*; set file.folder"):
+            await FileSink(FileConfig(folder=folder), [], "b").probe()
 
 
 async def test_many_paths_do_not_keep_many_files_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
