@@ -15,15 +15,21 @@ from devices.fleet.connection import DeviceConnection
 from devices.fleet.ramp import Ramp
 from devices.fleet.trouble import Impostor
 
-# Handshakes under way with one broker. More would only queue up in its accept backlog and time out there.
-CONCURRENT_DIALS = 200
+# Handshakes under way with one broker. Mosquitto lets 100 wait to be accepted; the kernel drops what comes beyond that,
+# and sends it again only after a second.
+CONCURRENT_DIALS = 96
+# Of a process that shares its brokers with many others.
+LEAST_DIALS = 4
 
 Caller = DeviceConnection | Impostor
 _Turn = tuple[float, int, Caller]
 
 
 class Dialer:
-    """Two queues of devices that want a connection, ordered by when they may ask for one."""
+    """Two queues of devices that want a connection, ordered by when they may ask for one.
+
+    `brokers` is how many of them are this process's share.
+    """
 
     def __init__(self, ramp: Ramp, dial: Callable[[Caller], Coroutine[Any, Any, None]], *, brokers: int = 1) -> None:
         self._ramp = ramp
@@ -32,7 +38,7 @@ class Dialer:
         self._again: list[_Turn] = []
         self._tie = itertools.count()
         self._changed = asyncio.Event()
-        self._slots = asyncio.Semaphore(CONCURRENT_DIALS * brokers)
+        self._slots = asyncio.Semaphore(max(LEAST_DIALS, round(CONCURRENT_DIALS * brokers)))
         self._next_turn = 0.0
 
     def add(self, connection: Caller, delay_s: float = 0, *, again: bool = False) -> None:

@@ -115,7 +115,7 @@ class Fleet:
         self._connack = Histogram()
         # The ramp is that of the whole fleet.
         self._ramp = Ramp(scenario.connects_per_second / self._shard.count)
-        self._dialer = Dialer(self._ramp, self._dial, brokers=len(set(self._routes.brokers)))
+        self._dialer = Dialer(self._ramp, self._dial, brokers=len(set(self._routes.brokers)) / self._shard.count)
         self._unconnected = len(self.timeline.devices)
         self._began = self._clock.monotonic()
         self._cpu_before_s = 0.0
@@ -230,6 +230,8 @@ class Fleet:
             password=password,
         )
         session = Session(config, self._version)
+        # The probe has asked: no device need wonder whether a slow broker does not speak its version.
+        session.accepted = True
         return DeviceConnection(device, firmware, session, self, self._rng.random, broker)
 
     def _emit(self, position: int, seq: int, channel: Channel, payload: bytes) -> None:

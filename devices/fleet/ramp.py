@@ -8,7 +8,7 @@ again. So slow answers halve the rate, and quick ones bring it back.
 SLOW_S = 1.0
 # Handshakes that began before a change say nothing about it.
 SETTLE_S = 1.0
-FASTER = 1.25
+FASTER = 1.5
 LEAST_PER_S = 1.0
 
 
