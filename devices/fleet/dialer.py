@@ -31,7 +31,7 @@ class Dialer:
     `brokers` is how many of them are this process's share.
     """
 
-    def __init__(self, ramp: Ramp, dial: Callable[[Caller], Coroutine[Any, Any, None]], *, brokers: int = 1) -> None:
+    def __init__(self, ramp: Ramp, dial: Callable[[Caller], Coroutine[Any, Any, None]], *, brokers: float = 1) -> None:
         self._ramp = ramp
         self._dial = dial
         self._first: list[_Turn] = []
