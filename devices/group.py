@@ -15,51 +15,12 @@ from devices.faults.resets import Resets
 from devices.faults.schedule import FOREVER_MS, NEVER_MS
 from devices.scenario import DeviceGroup
 from devices.sensors.base import Columns, EventSensor, LookingBack, Population, Sensor, boot_number
+from devices.table import Table
 from devices.world import World
 from devices.world.rng import draw, uniform
 from edgewire.messages import Channel
 
 Ints = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """Messages of one group of devices on one channel; every array and column has one entry a row."""
-
-    kind: str
-    channel: Channel
-    times: Ints
-    """When each is due, which is when it is measured; ms since 1970 UTC."""
-    positions: Ints
-    """Of the device in `Timeline.devices`."""
-    seqs: Ints
-    columns: Columns | list[dict[str, Any]]
-    """Fields of the messages beside device_id, timestamp, boot and seq: columns where all rows have the same fields,
-    else the fields of each row."""
-    boots: Ints | None = None
-    """Of each row; None where all are of the boot in which the devices were powered on."""
-
-    def rows(self, rows: Ints) -> "Table":
-        """Some of its rows, in the order given."""
-        picked = rows.tolist()
-        columns = self.columns
-        chosen = (
-            [columns[row] for row in picked]
-            if isinstance(columns, list)
-            else {
-                name: column[rows] if isinstance(column, np.ndarray) else [column[row] for row in picked]
-                for name, column in columns.items()
-            }
-        )
-        boots = None if self.boots is None else self.boots[rows]
-        return replace(
-            self,
-            times=self.times[rows],
-            positions=self.positions[rows],
-            seqs=self.seqs[rows],
-            columns=chosen,
-            boots=boots,
-        )
 
 
 class Member(Protocol):

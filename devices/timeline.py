@@ -21,9 +21,10 @@ from devices.faults.labels import Label
 from devices.faults.occurrences import Occurrence, occurrences
 from devices.faults.plan import FaultPlan, Readings, check_devices
 from devices.faults.truth import find_labels
-from devices.group import Group, Table
+from devices.group import Group
 from devices.scenario import DeviceGroup, Scenario
 from devices.sensors.base import boot_number
+from devices.table import Table
 from devices.world import World
 from edgewire.errors import ConfigError
 from edgewire.messages import Channel

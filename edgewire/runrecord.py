@@ -103,6 +103,11 @@ class RunRecord:
     devices: list[DeviceRecord] = field(default_factory=list)
 
     @property
+    def device_count(self) -> int:
+        """How many devices there were, each in one boot or in several."""
+        return len({device.device_id for device in self.devices})
+
+    @property
     def totals(self) -> dict[str, int]:
         """Messages of all devices."""
         return {

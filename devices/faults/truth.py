@@ -16,7 +16,8 @@ from devices.faults.model import Dropout
 from devices.faults.placed import Placed
 from devices.faults.plan import FaultPlan, Readings, differing
 from devices.faults.schedule import FOREVER_MS, Windows
-from devices.group import Group, Table
+from devices.group import Group
+from devices.table import Table
 from devices.world.rng import Ints
 
 

@@ -152,7 +152,7 @@ def _report(result: ShardResult, path: Path, *, as_json: bool) -> None:
         measured = {"connected_after_s": record.connected_after_s, "reconnects": result.final.reconnects}
         measured |= {"rss_bytes": result.final.rss_bytes, "cpu_s": round(result.final.cpu_s, 3)}
         judged = {"limited_by": record.limited_by, "verdict": record.verdict, "failures": record.failures}
-        report = {"run": str(path.parent), "devices": len(record.devices), **totals, **record.limits}
+        report = {"run": str(path.parent), "devices": record.device_count, **totals, **record.limits}
         report["puback_ms"] = result.final.puback.summary()
         typer.echo(orjson.dumps(report | measured | judged | {"labels": len(result.labels)}))
         return
@@ -160,7 +160,7 @@ def _report(result: ShardResult, path: Path, *, as_json: bool) -> None:
     dropped = f", {totals['dropped']:,} dropped by full outboxes or faults" if totals["dropped"] else ""
     faults = f"; {len(result.labels):,} faults in {LABELS_FILE}" if result.labels else ""
     typer.echo(
-        f"{len(record.devices):,} devices emitted {totals['emitted']:,} messages, "
+        f"{record.device_count:,} devices emitted {totals['emitted']:,} messages, "
         f"{totals['acknowledged']:,} acknowledged{dropped}{unsent}; record in {path.parent}{faults}"
     )
     typer.echo(record.verdict)

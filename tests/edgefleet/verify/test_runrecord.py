@@ -135,3 +135,14 @@ def test_the_table_of_devices_has_a_row_each(record: RunRecord, tmp_path: Path) 
         "acknowledged": 0, "dropped": 0, "unsent": 2, "reconnects": 0
     }  # fmt: skip
     assert rows[2]["first_seq"] is None
+
+
+def test_a_device_that_was_reset_is_one_device() -> None:
+    boots = [
+        DeviceRecord(device_id=name, kind="gps", site="s", boot=boot) for name, boot in (("a", 1), ("a", 2), ("b", 1))
+    ]
+    record = RunRecord(
+        run_id="r", scenario="s", seed=0, broker="b", started_ms=0, stopped_ms=1, sim_started_ms=0, devices=boots
+    )
+    record.check()
+    assert record.device_count == 2
