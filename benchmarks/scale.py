@@ -187,6 +187,7 @@ def _summary(
         "gaps_in_seq": gaps,
         "devices_that_differ": wrong[:10],
         "schedule_lag_ms": report["lag_ms"],
+        "schedule_lag_once_connected_ms": report["lag_connected_ms"],
         "puback_ms": report["puback_ms"],
         "cpu_us_per_message": round(report["cpu_s"] / max(report["acknowledged"], 1) * 1e6, 1),
         "cpu_s": report["cpu_s"],

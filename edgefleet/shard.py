@@ -113,7 +113,7 @@ def combine(results: Sequence[ShardResult], failures: Sequence[str] = ()) -> Sha
     connected = [result.record.connected_after_s for result in results]
     record = replace(
         record,
-        limits=record.limits | {"lag_ms": total.lag.summary()},
+        limits=record.limits | {"lag_ms": total.lag.summary(), "lag_connected_ms": total.lag_connected.summary()},
         lag_ms=total.lag.to_json(),
         puback_ms=total.puback.to_json(),
         connected_after_s=None if failures or None in connected else max(filter(None, connected), default=0.0),

@@ -119,6 +119,7 @@ class Fleet:
         self._unconnected = len(self.timeline.devices)
         self._began = self._clock.monotonic()
         self._cpu_before_s = 0.0
+        self._lag_before: Histogram | None = None
         self.connected_after_s: float | None = None
         """From the first dial until every device had been connected once; None until then."""
         self.final = Snapshot()
@@ -175,6 +176,7 @@ class Fleet:
             refused_dials=self._refused_dials,
             slowed_s=self._ramp.slowed_s(self._clock.monotonic()),
             lag=self.pacer.lag.copy(),
+            lag_connected=Histogram() if self._lag_before is None else self.pacer.lag.since(self._lag_before),
             puback=self._acks.latency.copy(),
             connack=self._connack.copy(),
             cpu_s=cpu_s - self._cpu_before_s,
@@ -273,6 +275,7 @@ class Fleet:
             self._unconnected -= 1
             if not self._unconnected:
                 self.connected_after_s = now - self._began
+                self._lag_before = self.pacer.lag.copy()
                 log.info("all connected", devices=len(self.connections), after_s=round(self.connected_after_s, 2))
 
     async def _dial_impostor(self, impostor: Impostor) -> None:

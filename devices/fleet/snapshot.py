@@ -30,6 +30,8 @@ class Snapshot:
     """How long the ramp went slower than it was allowed to, because the broker was slow to answer."""
     lag: Histogram = field(default_factory=Histogram)
     """Handed to the connection - due."""
+    lag_connected: Histogram = field(default_factory=Histogram)
+    """Of that, what came after all devices had connected once."""
     puback: Histogram = field(default_factory=Histogram)
     """Acknowledged - published; a sample."""
     connack: Histogram = field(default_factory=Histogram)
