@@ -1,5 +1,7 @@
 """What docker-compose.yml says, read without an engine."""
 
+import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -31,3 +33,12 @@ def test_who_depends_on_a_service_waits_until_it_is_healthy() -> None:
         for name, needs in service.get("depends_on", {}).items():
             assert needs == {"condition": "service_healthy"}
             assert "healthcheck" in SERVICES[name]
+
+
+def test_the_image_is_built_from_every_file_that_the_package_includes() -> None:
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]["targets"][
+        "wheel"
+    ]
+    kept = [line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+    for path in [*wheel["packages"], *wheel["force-include"]]:
+        assert any(fnmatch(path, pattern) for pattern in kept), f"{path} does not reach the build of the image"
