@@ -5,6 +5,8 @@ from pathlib import Path
 import confluent_kafka
 import pytest
 from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from bridge.config import RouteConfig
 from bridge.routing import Routed, RouteTable
@@ -72,9 +74,9 @@ async def test_a_message_that_is_too_large_costs_itself_alone(cluster: str) -> N
 
 async def test_closing_ends_what_was_being_written(cluster: str) -> None:
     tried = sink("127.0.0.1:1")  # nobody is there, so nothing is ever reported
-    tried._producer = tried._new_producer()
+    tried._producers.open()
     writing = asyncio.create_task(tried.write(TOPIC, [routed(1, table=TABLE)]))
-    await eventually(lambda: bool(tried._reports))
+    await eventually(lambda: bool(tried._producers._reports))
     await eventually(lambda: "Kafka: " in (tried.trouble or ""))
     await tried.close()
     with pytest.raises(NotConnected):
@@ -121,29 +123,35 @@ def test_what_is_for_good() -> None:
     assert classify(KafkaError(KafkaError.NETWORK_EXCEPTION, fatal=True), "t") is Verdict.FATAL
 
 
-async def test_a_fatal_error_asks_for_a_new_producer(cluster: str) -> None:
-    tried = sink(cluster)
-    await tried.connect()
-    with pytest.raises(NotConnected, match="cannot go on"):
-        tried._verdict(KafkaError(KafkaError._FATAL, "fenced"), routed(1, table=TABLE))
-    await tried.close()
-
-
-async def test_a_record_batch_refused_for_its_size_is_tried_one_by_one(
-    cluster: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.services
+async def test_what_a_broker_refuses_for_its_size_costs_itself_alone_and_nothing_overtakes(
+    kafka_process: KafkaProcess,
 ) -> None:
-    tried = sink(cluster)
-    produced: list[list[str]] = []
+    """A refused record batch has small messages in it, and behind it others are under way."""
+    cluster, table = kafka_process.bootstrap_servers, made_of(topic="refused")
+    admin = AdminClient({"bootstrap.servers": cluster})
+    created = admin.create_topics([NewTopic("refused", 1, 1, config={"max.message.bytes": "20000"})])
+    await asyncio.to_thread(created["refused"].result, 10)
+    properties = {"batch.num.messages": 10, "max.in.flight.requests.per.connection": 5}
+    config = KafkaConfig(bootstrap_servers=cluster, compression="none", properties=properties)
+    tried = KafkaSink(config, table.targets("kafka"), "b")  # type: ignore[arg-type]
+    await tried.connect()
+    large = {25, 137}
 
-    async def produce(batch: list[Routed]) -> dict[int, Verdict]:
-        produced.append([one.message_id for one in batch])
-        large = len(batch) > 1 or batch[0].message.id == 2
-        return dict.fromkeys(range(len(batch)), Verdict.TOO_LARGE) if large else {}
+    def message(number: int) -> Routed:
+        return routed(number, f"d{number % 3}", table=table, text="x" * (30_000 if number in large else 10))
 
-    monkeypatch.setattr(tried, "_produce", produce)
-    failures = await tried.write(TOPIC, [routed(number, table=TABLE) for number in (1, 2, 3)])
-    assert {position: type(why) for position, why in failures.items()} == {1: Rejected}
-    assert produced == [["a:1:1", "a:1:2", "a:1:3"], ["a:1:1"], ["a:1:2"], ["a:1:3"]]
+    for start in (0, 100, 200):
+        batch = [message(number) for number in range(start, start + 100)]
+        failures = await tried.write("refused", batch)
+        assert {start + position for position in failures} == large & set(range(start, start + 100))
+        assert all("too large" in failure.reason for failure in failures.values() if isinstance(failure, Rejected))
+    assert tried._refused == set()
+    await tried.close()
+    found = await asyncio.to_thread(read_all, cluster, ["refused"])
+    ids = [headers["ce_id"].decode() for *_, headers in found]
+    assert len(ids) == 298
+    assert in_order(ids)
 
 
 # -- templates
@@ -217,7 +225,7 @@ async def test_a_topic_that_cannot_be_asked_for_makes_its_messages_wait() -> Non
         table.targets("kafka"),  # type: ignore[arg-type]
         "b",
     )
-    tried._producer = tried._new_producer()
+    tried._producers.open()
     failures = await tried.write("tpl.site", [routed(1, table=table)])
     assert isinstance(why := failures[0], Retry)
     assert why.cause == "unreachable"
@@ -247,7 +255,7 @@ async def test_after_a_fatal_error_a_new_producer_goes_on_from_the_cursor(
     async with staged(tmp_path, tried, table) as stage:  # type: ignore[arg-type]
         stage.receive(*(spooled(number, f"d{number % 3}") for number in range(1, 101)))
         await stage.settled()
-        first = tried._producer
+        first = tried._producers._quick
         assert first is not None
         if moment != "under way":
             raise_fatal_error(first)
@@ -255,13 +263,12 @@ async def test_after_a_fatal_error_a_new_producer_goes_on_from_the_cursor(
             await asyncio.sleep(0.3)  # longer than the sink lets a producer be when nothing is written
         stage.receive(*(spooled(number, f"d{number % 3}") for number in range(101, 301)))
         if moment == "under way":
-            await eventually(lambda: bool(tried._reports))
+            await eventually(lambda: bool(tried._producers._reports))
             raise_fatal_error(first)
         books = await stage.settled()
         assert (books.delivered, books.dead_lettered, books.pending) == (300, 0, 0)
-        assert tried._producer is not first
+        assert tried._producers._quick is not first
         assert tried.trouble is None
-        assert stage.count("retries_total", sink="kafka", cause="not_connected")
     found = await asyncio.to_thread(read_all, cluster, [topic])
     ids = [headers["ce_id"].decode() for *_, headers in found]
     assert set(ids) == {f"d{number % 3}:1:{number}" for number in range(1, 301)}

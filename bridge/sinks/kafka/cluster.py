@@ -20,7 +20,6 @@ log = logs.get("kafka")
 class Verdict(Enum):
     """What an error means where it is neither a plain retry nor a plain rejection."""
 
-    DELIVERED = auto()
     TOO_LARGE = auto()
     """The message, or the record batch it was in."""
     FATAL = auto()

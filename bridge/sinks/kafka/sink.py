@@ -1,57 +1,35 @@
 """The Kafka sink: idempotent, acknowledged by all replicas, keyed by device, CloudEvents in binary form.
 
 The lane of a message is its Kafka topic, or where that is made of the message what all topics of a site, kind and
-channel have in common. `message.timeout.ms=0` leaves retrying to librdkafka, which keeps the order of
-a partition through its retries; what comes back from it is either for good or for a new producer. Topics and what its
-errors mean are in `kafka_cluster`.
+channel have in common. What a broker refuses is sent again one by one: whose fault it was shows then, and no later
+message of a device overtakes. Topics and what Kafka's errors mean are in `cluster`, the producers in `producers`.
 """
 
 import asyncio
-import logging
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
-from confluent_kafka import KafkaError, KafkaException, Producer
+from confluent_kafka import KafkaError, KafkaException
 
 from bridge.routed import Routed
 from bridge.sinks.base import NO_FAILURES, Failures, NotConnected, Rejected, Retry
 from bridge.sinks.kafka.cluster import Verdict, classify, connection_properties, create_topics, reach
 from bridge.sinks.kafka.config import KafkaConfig, KafkaTarget
+from bridge.sinks.kafka.producers import POLL_IDLE_S, Producers, Report
 from bridge.sinks.kafka.records import BY_KEY, Records, target_of
 from bridge.templates import Unrenderable
 from edgewire import logs
-from edgewire.errors import ConfigError, ServiceUnavailable
+from edgewire.errors import ServiceUnavailable
 
-_POLL_BUSY_S = 0.003
-_POLL_IDLE_S = 0.1
 _KNOWN_TOPICS = 10_000
 
 log = logs.get("kafka")
 
 
-class _Report:
-    """The delivery reports of one batch."""
-
-    __slots__ = ("complete", "errors", "waiting")
-
-    def __init__(self) -> None:
-        self.waiting = 0
-        self.errors: dict[int, KafkaError] = {}
-        self.complete: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-
-    def delivered(self, position: int, error: KafkaError | None, _message: object) -> None:
-        """Called by `Producer.poll`, so on the event loop."""
-        self.waiting -= 1
-        if error is not None:
-            self.errors[position] = error
-        if not self.waiting and not self.complete.done():
-            self.complete.set_result(None)
-
-
 class KafkaSink:
-    """Produces through librdkafka. Its callbacks run on the event loop, from a timer: no thread, no locks."""
+    """Produces through librdkafka."""
 
     name = "kafka"
 
@@ -63,9 +41,13 @@ class KafkaSink:
         self._seen: set[str] = set()
         self._made_topics = any(target.topic.fixed is None for target in targets)
         self.trouble: str | None = None
-        self._producer: Producer | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._reports: set[_Report] = set()
+        properties = {
+            **connection_properties(config, bridge),
+            "linger.ms": config.linger,
+            "compression.type": config.compression,
+        }
+        self._producers = Producers(properties, self._on_error)
+        self._refused: set[str] = set()  # lanes in which something was refused, until all of it is delivered
         self._records = Records()
         self.batch_messages = config.batch_messages
         self.linger_s = 0.0  # librdkafka has its own
@@ -77,35 +59,29 @@ class KafkaSink:
     async def connect(self) -> None:
         await asyncio.to_thread(create_topics, self.config, self._topics, self._bridge)
         self._seen = set(self._topics)
-        self._producer = self._new_producer()
-        self._poll()
+        self._producers.open()
 
     async def write(self, lane: str, batch: Sequence[Routed]) -> Failures:
-        verdicts = await self._produce(batch)
-        if not verdicts:
-            return NO_FAILURES
+        if self._made_topics and (missing := self._unseen(batch)) and (trouble := await self._create(missing)):
+            return dict.fromkeys(range(len(batch)), trouble)
         failures: dict[int, Retry | Rejected] = {}
-        for position, verdict in verdicts.items():
-            if verdict is Verdict.TOO_LARGE:
-                # The broker refuses a whole record batch for its size: find out whose fault it is, one by one.
-                alone = await self._produce([batch[position]]) if len(batch) > 1 else {0: verdict}
-                verdict = alone.get(0, Verdict.DELIVERED)
-            if verdict is Verdict.TOO_LARGE:
-                size = len(batch[position].message.payload)
-                failures[position] = Rejected(f"Kafka topic '{lane}' takes no message of {size} bytes: it is too large")
-            elif isinstance(verdict, Retry | Rejected):
-                failures[position] = verdict
+        left: Collection[int] = range(len(batch))
+        if lane not in self._refused:
+            left = await self._send(batch, left, failures, careful=False)
+        if left:
+            self._refused.add(lane)
+            await self._send_one_by_one(batch, sorted(left), failures)
+        if not any(isinstance(failure, Retry) for failure in failures.values()):
+            self._refused.discard(lane)
+        if not failures:
+            if self.trouble:
+                log.info("Kafka takes messages again")
+                self.trouble = None
+            return NO_FAILURES
         return failures
 
     async def close(self) -> None:
-        producer, self._producer = self._producer, None
-        if self._timer:
-            self._timer.cancel()
-        self._give_up("the Kafka producer was closed")
-        if producer:
-            with suppress(KafkaException):  # a fatal error comes out of whatever is called first
-                producer.purge()
-                await asyncio.to_thread(producer.flush, 1.0)
+        await self._producers.close()
 
     async def probe(self) -> str:
         return await asyncio.to_thread(reach, self.config, self._topics, self._bridge)
@@ -121,39 +97,63 @@ class KafkaSink:
             "body": routed.message.payload.decode(errors="backslashreplace"),
         }
 
-    async def _produce(self, batch: Sequence[Routed]) -> dict[int, Retry | Rejected | Verdict]:
-        """Produce a batch and wait for its reports: what was not delivered, by position."""
-        if self._made_topics and (missing := self._unseen(batch)) and (trouble := await self._create(missing)):
-            return dict.fromkeys(range(len(batch)), trouble)
-        producer = self._producer
-        if producer is None:
-            raise NotConnected("the Kafka producer is closed")
-        report = _Report()
-        refused: dict[int, Retry | Rejected | Verdict] = {}
+    async def _send(
+        self,
+        batch: Sequence[Routed],
+        positions: Collection[int],
+        failures: dict[int, Retry | Rejected],
+        *,
+        careful: bool,
+    ) -> dict[int, KafkaError]:
+        """Send these of a batch; what was refused. What cannot be sent at all is noted among `failures`."""
+        producer = self._producers.take(careful=careful)
+        report = Report()
+        stopped: Retry | KafkaError | None = None
         record = self._records.record  # made and let go one by one: thousands held at once keep the collector busy
-        for position, routed in enumerate(batch):
+        for position in positions:
+            if stopped is not None:  # what follows would overtake
+                if isinstance(stopped, Retry):
+                    failures[position] = stopped
+                else:
+                    report.errors[position] = stopped
+                continue
+            routed = batch[position]
             try:
                 topic, key, partition, headers = record(routed)
                 delivered = partial(report.delivered, position)
                 producer.produce(topic, routed.message.payload, key, partition, delivered, headers=headers)
             except Unrenderable as error:
-                refused[position] = Rejected(str(error))
+                failures[position] = Rejected(str(error))
             except BufferError:
-                full = Retry(cause="queue_full", reason="librdkafka's queue is full", after_s=_POLL_IDLE_S)
-                refused.update(dict.fromkeys(range(position, len(batch)), full))
-                break
+                stopped = Retry(cause="queue_full", reason="librdkafka's queue is full", after_s=POLL_IDLE_S)
+                failures[position] = stopped
             except KafkaException as error:
-                refused[position] = self._verdict(error.args[0], routed)
+                verdict = self._verdict(error.args[0], routed)
+                if verdict is Verdict.FATAL:
+                    self._producers.broke(producer, error.args[0])
+                    stopped = report.errors[position] = error.args[0]
+                else:
+                    failures[position] = verdict
+                    stopped = verdict if isinstance(verdict, Retry) else None
             else:
                 report.waiting += 1
-        if report.waiting:
-            await self._complete(report)
-        for position, reported in report.errors.items():
-            refused[position] = self._verdict(reported, batch[position])
-        if self.trouble and not refused:
-            log.info("Kafka takes messages again")
-            self.trouble = None
-        return refused
+        await self._producers.complete(report)
+        return report.errors
+
+    async def _send_one_by_one(
+        self, batch: Sequence[Routed], positions: Sequence[int], failures: dict[int, Retry | Rejected]
+    ) -> None:
+        """Each after the one before it is delivered or rejected; those behind one that has to wait, wait too."""
+        for at, position in enumerate(positions):
+            for error in (await self._send(batch, [position], failures, careful=True)).values():
+                verdict = self._verdict(error, batch[position])
+                if verdict is Verdict.FATAL:
+                    raise NotConnected(f"the Kafka producer cannot go on: {error.str()}")
+                failures[position] = verdict
+            failure = failures.get(position)
+            if isinstance(failure, Retry):
+                failures.update(dict.fromkeys(positions[at:], failure))
+                return
 
     def _unseen(self, batch: Sequence[Routed]) -> set[str]:
         """Topics of a batch that the cluster was not yet asked for."""
@@ -174,19 +174,13 @@ class KafkaSink:
         self._seen |= set(topics)
         return None
 
-    async def _complete(self, report: _Report) -> None:
-        self._schedule(_POLL_BUSY_S)
-        self._reports.add(report)
-        try:
-            await report.complete
-        finally:
-            self._reports.discard(report)
-
-    def _verdict(self, error: KafkaError, routed: Routed) -> Retry | Rejected | Verdict:
+    def _verdict(self, error: KafkaError, routed: Routed) -> Retry | Rejected | Literal[Verdict.FATAL]:
+        """What an error means for a message that was sent alone, or not at all."""
         topic, _, partition, _ = self._records.record(routed)
         verdict = classify(error, topic)
-        if verdict is Verdict.FATAL:
-            raise NotConnected(f"the Kafka producer cannot go on: {error.str()}")
+        if verdict is Verdict.TOO_LARGE:
+            size = len(routed.message.payload)
+            return Rejected(f"Kafka topic '{topic}' takes no message of {size} bytes: it is too large")
         if error.code() == KafkaError._UNKNOWN_PARTITION and partition != BY_KEY:
             return Rejected(f"Kafka topic '{topic}' has no partition {partition}")
         return verdict
@@ -196,54 +190,3 @@ class KafkaSink:
         if self.trouble is None:
             log.warning("Kafka is in trouble, trying again", fault=error.str())
         self.trouble = f"Kafka: {error.str()}"
-
-    def _poll(self) -> None:
-        if self._producer is None:
-            return
-        try:
-            self._producer.poll(0)
-        except KafkaException as error:
-            # confluent-kafka raises a fatal error here rather than hand it to error_cb; no report will come any more.
-            self._give_up(f"the Kafka producer cannot go on: {error.args[0].str()}")
-        self._schedule(_POLL_BUSY_S if self._reports else _POLL_IDLE_S)
-
-    def _give_up(self, why: str) -> None:
-        """What is being written counts as not delivered."""
-        for report in self._reports:
-            if not report.complete.done():
-                report.complete.set_exception(NotConnected(why))
-
-    def _schedule(self, delay_s: float) -> None:
-        if self._timer:
-            self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(delay_s, self._poll)
-
-    def _new_producer(self) -> Producer:
-        config = self.config
-        properties: dict[str, Any] = {
-            # As Java's default, so that a key is in the same partition whoever produced it.
-            "partitioner": "murmur2_random",
-            **connection_properties(config, self._bridge),
-            "enable.idempotence": True,
-            "acks": "all",
-            "message.timeout.ms": 0,
-            "linger.ms": config.linger,
-            "compression.type": config.compression,
-            "error_cb": self._on_error,
-            "logger": _LOGGER,
-        }
-        try:
-            return Producer(properties)
-        except KafkaException as error:
-            raise ConfigError(f"kafka.properties: {error.args[0].str()}") from None
-
-
-class _Forward(logging.Handler):
-    """Brings librdkafka's own log lines among ours."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        log.debug("librdkafka", line=record.getMessage())
-
-
-_LOGGER = logging.Logger("librdkafka")
-_LOGGER.addHandler(_Forward())
