@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import orjson
-from pydantic import GetCoreSchemaHandler
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
 from bridge.routed import Routed
@@ -46,6 +47,10 @@ class Body:
 
     def __str__(self) -> str:
         return str(self.source)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, _core: CoreSchema, _handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"type": ["string", "object", "array", "number", "boolean", "null"]}
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:

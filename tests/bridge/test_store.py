@@ -281,7 +281,8 @@ class Crashes(RuleBasedStateMachine):
 
     @initialize()
     def open(self) -> None:
-        self.folder = tempfile.TemporaryDirectory()
+        # In memory: what is tested is what is in the file, and thousands of commits need no disk for that.
+        self.folder = tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None)
         self.path = Path(self.folder.name) / "spool.db"
         self._open()
 
