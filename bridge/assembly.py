@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from bridge.tracing import Tracing
 
 
-def assemble(config: BridgeConfig) -> tuple[RouteTable, list[Sink]]:
+def assemble(config: BridgeConfig, clock: Clock | None = None) -> tuple[RouteTable, list[Sink]]:
     """The routes and sinks of a configuration. No I/O; raises `ConfigError` where they contradict each other."""
     table = RouteTable(config.routes)
     table.require(config.sinks)
-    return table, build(config, table)
+    return table, build(config, table, clock)
 
 
 def make_tracing(config: BridgeConfig, clock: Clock) -> "Tracing | None":

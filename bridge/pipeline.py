@@ -52,9 +52,10 @@ async def run(
     when it was to be drained and something is left. Brokers and sinks that cannot be reached are waited for.
     """
     failpoints.announce()
-    table, sinks = assemble(config)
+    clock = clock or failpoints.clock_of(SystemClock())
+    table, sinks = assemble(config, clock)
     store = Store(config.spool.path, [sink.name for sink in sinks], abandon=config.spool.abandon)
-    bridge = Bridge(config, table, sinks, store, clock or failpoints.clock_of(SystemClock()))
+    bridge = Bridge(config, table, sinks, store, clock)
     await bridge.run(stop, orders)
 
 
@@ -69,6 +70,7 @@ class Bridge:
         self.started = asyncio.Event()
         """Set when the endpoints are there."""
         self._config = config
+        self._clock = clock
         self._sinks = built
         self._metrics = metrics = Metrics()
         metrics.spool_limit_bytes.set(config.spool.max_bytes)
@@ -197,7 +199,9 @@ class Bridge:
         """Put other sinks in the place of those that differ. Messages wait in the spool meanwhile."""
         crew = self._crew
         leaving = crew.names if changes.everything else [name for name in crew.names if name in changes.sinks]
-        coming = [sink for sink in build(config, table) if changes.everything or sink.name in changes.sinks]
+        coming = [
+            sink for sink in build(config, table, self._clock) if changes.everything or sink.name in changes.sinks
+        ]
         await crew.end(leaving)
         try:
             await asyncio.gather(*map(_try_out, coming))
@@ -205,7 +209,7 @@ class Bridge:
             await self._spool.perform(lambda store: store.adopt(names, abandon))
         except ConfigError:
             config = self._config
-            coming = [sink for sink in build(config, crew.table) if sink.name in leaving]
+            coming = [sink for sink in build(config, crew.table, self._clock) if sink.name in leaving]
             raise
         else:
             crew.table = table

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from bridge.routed import Routed
 from bridge.sinks.settings import SinkConfig, Target
+from edgewire.clock import Clock
 from edgewire.errors import ServiceUnavailable
 
 
@@ -114,5 +115,5 @@ class SinkKind:
     name: str
     config: type[SinkConfig]
     target: type[Target]
-    build: Callable[[Any, Sequence[Any], str], Sink]
-    """Of its settings, the targets of all routes and the name of the bridge. No I/O. Raises `ConfigError`."""
+    build: Callable[[Any, Sequence[Any], str, Clock], Sink]
+    """Of its settings, the targets of all routes, the name of the bridge, and a clock. No I/O. Raises `ConfigError`."""

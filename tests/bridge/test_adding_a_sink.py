@@ -26,7 +26,7 @@ class NilTarget(Target):
 
 class NilSink:
     name, batch_messages, linger_s, trouble = "nil", 10, 0.0, None
-    def __init__(self, config, targets, bridge):
+    def __init__(self, config, targets, bridge, clock):
         self.config = config
     def lane(self, routed):
         target = routed.route.targets.get("nil")

@@ -15,16 +15,27 @@ from bridge.config import RouteConfig
 from bridge.routing import RouteTable
 from bridge.sinks.base import Rejected, Retry
 from bridge.sinks.file import FileConfig, FileSink, FileTarget
-from bridge.sinks.jsonl import JsonlFile, Rotation
+from bridge.sinks.file.jsonl import JsonlFile, Rotation
+from edgewire.clock import SystemClock
 from edgewire.errors import ConfigError
 from tests.bridge.fakes import TABLE, eventually, routed
+
+
+class Wall(SystemClock):
+    """A clock that a test moves, in seconds since 1970."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+
+    def now_ms(self) -> int:
+        return round(self._now() * 1000)
 
 
 @asynccontextmanager
 async def connected(
     folder: Path, table: RouteTable = TABLE, now: Callable[[], float] = lambda: 0.0, **settings: object
 ) -> AsyncIterator[FileSink]:
-    sink = FileSink(FileConfig(folder=folder, **settings), table.targets("file"), "b", now)  # type: ignore[arg-type]
+    sink = FileSink(FileConfig(folder=folder, **settings), table.targets("file"), "b", Wall(now))  # type: ignore[arg-type]
     await sink.connect()
     try:
         yield sink
@@ -90,6 +101,33 @@ async def test_a_file_is_rotated_by_age_even_if_nothing_more_comes(tmp_path: Pat
     assert seqs(tmp_path / "bme280.jsonl") == [2]
 
 
+async def test_a_file_of_an_earlier_life_is_rotated_although_nothing_more_comes(tmp_path: Path) -> None:
+    table = RouteTable([RouteConfig(topic="#", file="{site}/{device_id}.jsonl")])
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site/gone.jsonl").write_bytes(b'{"seq":1}\n')
+    (tmp_path / "site/other.txt").write_bytes(b"not ours\n")
+    for name in ("gone.jsonl", "other.txt"):
+        os.utime(tmp_path / "site" / name, (0.0, 0.0))
+    async with connected(tmp_path, table, now=lambda: 2.0, max_age="1s", compression="gzip"):
+        await eventually((tmp_path / "site/gone-19700101T000002.000000Z.jsonl.gz").exists)
+        await eventually(lambda: len(os.listdir(tmp_path / "site")) == 2)
+    assert (tmp_path / "site/other.txt").exists()
+
+
+async def test_the_age_of_a_file_counts_from_its_first_line_though_it_was_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.sinks.file.folder._OPEN_FILES", 1)
+    table = RouteTable([RouteConfig(topic="#", file="{device_id}.jsonl")])
+    times = [0.0]
+    async with connected(tmp_path, table, now=lambda: times[0], max_age="10s") as sink:
+        for second in range(12):
+            times[0] = float(second)
+            assert not await sink.write("lane", [routed(second, device, table) for device in ("a", "b")])
+        await eventually(lambda: len(left(tmp_path, "a-*")) == 1)
+    assert seqs(tmp_path / left(tmp_path, "a-*")[0]) == list(range(10))
+
+
 @pytest.mark.parametrize("torn", [b'{"seq":2', b"x" * 200_000, b""])
 def test_a_torn_line_is_cut_off_when_the_file_is_opened_again(tmp_path: Path, torn: bytes) -> None:
     path = tmp_path / "x.jsonl"
@@ -127,7 +165,7 @@ async def test_after_a_full_disk_nothing_is_half_written(tmp_path: Path, monkeyp
     async with connected(tmp_path) as sink:
         assert not await write(sink, 1)
         with monkeypatch.context() as patched:
-            patched.setattr("bridge.sinks.jsonl.os.write", little_room)
+            patched.setattr("bridge.sinks.file.jsonl.os.write", little_room)
             failures = await write(sink, 2, 3)
         assert sorted(failures) == [0, 1]
         why = failures[0]
@@ -171,14 +209,14 @@ async def test_a_path_that_cannot_be_a_file_is_for_a_person(tmp_path: Path) -> N
 
 
 async def test_many_paths_do_not_keep_many_files_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bridge.sinks.file._OPEN_FILES", 2)
+    monkeypatch.setattr("bridge.sinks.file.folder._OPEN_FILES", 2)
     table = RouteTable([RouteConfig(topic="#", file="{device_id}.jsonl")])
     async with connected(tmp_path, table) as sink:
         for repeat in range(3):
             batch = [routed(repeat * 5 + number, f"d{number}", table) for number in range(5)]
             assert {sink.lane(one) for one in batch} == {"{device_id}.jsonl"}
             assert not await sink.write("lane", batch)
-            assert len(sink._files) == 2
+            assert len(sink._folder._files) == 2
     assert [seqs(tmp_path / f"d{number}.jsonl") for number in range(5)] == [
         [number, number + 5, number + 10] for number in range(5)
     ]
@@ -207,9 +245,9 @@ asyncio.run(main())
 """
 
 
-def left(folder: Path) -> list[str]:
+def left(folder: Path, names: str = "bme280*") -> list[str]:
     """Files with lines, the oldest first; one that a kill left both compressed and not is there once."""
-    return sorted(path.name for path in folder.glob("bme280*") if not Path(f"{path}.gz").exists())
+    return sorted(path.name for path in folder.glob(names) if not Path(f"{path}.gz").exists())
 
 
 async def test_sigkill_leaves_whole_lines_and_everything_that_was_reported(tmp_path: Path) -> None:

@@ -1,5 +1,4 @@
 import asyncio
-from datetime import UTC, datetime
 
 import orjson
 import pytest
@@ -9,12 +8,13 @@ from bridge.routing import Routed, RouteTable
 from bridge.sinks.base import Rejected, Retry, Scope
 from bridge.sinks.http import HttpConfig, HttpSink
 from bridge.sinks.http.answers import Answer, BadBatch, read_answer, read_batch_answer, retry_after_s
+from edgewire.clock import parse_ms
 from edgewire.errors import ConfigError, ServiceUnavailable
 from tests.bridge.fakes import IngestStub, ingest_stub
 from tests.bridge.fakes import routed as make
 
 URL = "http://ingest/x"
-NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
+NOW_MS = parse_ms("2026-03-01T12:00:00Z")
 
 
 def answer(status: int, body: object = b"", after_s: float | None = None) -> Answer:
@@ -104,7 +104,7 @@ def test_a_server_without_an_account_has_taken_all(body: bytes) -> None:
     ],
 )
 def test_retry_after(header: str | None, seconds: float | None) -> None:
-    assert retry_after_s(header, NOW) == seconds
+    assert retry_after_s(header, NOW_MS) == seconds
 
 
 # -- sending

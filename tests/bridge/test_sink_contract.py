@@ -86,7 +86,7 @@ def fail_one_sync(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.undo()
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("bridge.sinks.jsonl.os.fdatasync", fail)
+    monkeypatch.setattr("bridge.sinks.file.jsonl.os.fdatasync", fail)
 
 
 def ends(cluster: str) -> dict[int, int]:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 _CHUNK = 64 << 10
 _STAMP = "%Y%m%dT%H%M%S.%fZ"
+_ROTATED = r"-\d{8}T\d{6}\.\d{6}Z(-\d+)?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,10 @@ class JsonlFile:
         self._size = 0
         self._file = -1
         path.parent.mkdir(parents=True, exist_ok=True)
+        written = path.stat().st_mtime if path.exists() else self._begun
         self._open()
+        if self._size:
+            self._begun = written  # when its first line came is not known: not after the last one
 
     def append(self, lines: bytes) -> Path | None:
         """Write whole lines and make them safe; the rotated file, where this was more than the old one could hold.
@@ -125,10 +129,13 @@ class JsonlFile:
 
     def _rotated(self) -> list[Path]:
         """Rotated files, the oldest first; one that exists compressed and not is there once."""
-        name = re.compile(
-            rf"{re.escape(self.path.stem)}-\d{{8}}T\d{{6}}\.\d{{6}}Z(-\d+)?{re.escape(self.path.suffix)}(\.gz)?"
-        )
+        name = re.compile(rf"{re.escape(self.path.stem)}{_ROTATED}{re.escape(self.path.suffix)}(\.gz)?")
         return sorted(path for path in self.path.parent.iterdir() if name.fullmatch(path.name))
+
+
+def is_rotated(path: Path) -> bool:
+    """Whether it has the name of a file that was put aside."""
+    return re.search(rf"{_ROTATED}(\.[^.]*)?(\.gz)?$", path.name) is not None
 
 
 def _whole_lines(file: int, size: int) -> int:

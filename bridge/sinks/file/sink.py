@@ -2,81 +2,29 @@
 
 import asyncio
 import errno
-import fcntl
-import os
 import shutil
-import time
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from tempfile import TemporaryFile
-from typing import Annotated, Any, Literal, Self
-
-from pydantic import AfterValidator, Field, model_validator
+from typing import Any
 
 from bridge import cloudevents
-from bridge.bodies import Body, one_line
+from bridge.bodies import one_line
 from bridge.routed import Routed
-from bridge.sinks.base import Failures, NotConnected, Rejected, Retry, SinkKind
-from bridge.sinks.jsonl import JsonlFile, Rotation
-from bridge.sinks.settings import Count, SinkConfig, Target
-from bridge.templates import Template, Unrenderable
+from bridge.sinks.base import Failures, NotConnected, Rejected, Retry
+from bridge.sinks.file.config import FileConfig, FileTarget
+from bridge.sinks.file.folder import Folder
+from bridge.sinks.file.jsonl import JsonlFile, Rotation
+from bridge.templates import Unrenderable
 from edgewire import logs
-from edgewire.config import DurationMs, SizeBytes
-from edgewire.errors import ConfigError, ServiceUnavailable
-from edgewire.messages import KindContract, MessageType
+from edgewire.clock import Clock, SystemClock
+from edgewire.errors import ConfigError
 
-_OPEN_FILES = 128
 _LONGEST_NAME = 200
 _SETTINGS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
 
 log = logs.get("file")
-
-
-def _path(template: Template) -> Template:
-    path = PurePosixPath(template.text)
-    if path.is_absolute() or ".." in path.parts or not path.name or "\0" in template.text:
-        raise ValueError(f"'{template.text}' is no path of a file below the folder")
-    return template
-
-
-class FileTarget(Target):
-    """Where a route leads in files. A path alone is written as text."""
-
-    path: Annotated[Template, AfterValidator(_path)] = Template("{kind}.jsonl")
-    """Template; below `file.folder`."""
-    body: Body | None = None
-    """Template of a line: a text, or JSON; without it the line is the payload."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _path_alone(cls, value: Any) -> Any:
-        return {"path": value} if isinstance(value, str) else value
-
-    @classmethod
-    def of_contract(cls, kind: KindContract, message: MessageType) -> Self:
-        return cls()
-
-
-class FileConfig(SinkConfig):
-    """The file sink."""
-
-    folder: Path = Path("messages")
-    """Of all its files, and of one bridge alone."""
-    format: Literal["payload", "cloudevents"] = "payload"
-    """Of a line: the payload, or a CloudEvent with the payload in it."""
-    batch_messages: Count = 2000
-    linger: Annotated[DurationMs, Field(ge=0, le=10_000)] = 50
-    """How long the first message of a batch waits for others; there is one fsync a batch."""
-    max_bytes: Annotated[SizeBytes, Field(ge=1024)] = 100 << 20
-    """A file is rotated before it grows larger,"""
-    max_age: Annotated[DurationMs, Field(ge=1000)] | None = None
-    """or when its first line is this old."""
-    compression: Literal["none", "gzip"] = "none"
-    """Of rotated files."""
-    keep: Count | None = None
-    """Rotated files of each path that are kept, the newest; the others are deleted. Absent: all are kept."""
 
 
 class FileSink:
@@ -86,19 +34,19 @@ class FileSink:
     trouble: str | None = None  # every fault comes out of `write`
 
     def __init__(
-        self, config: FileConfig, targets: Sequence[FileTarget], _bridge: str, now: Callable[[], float] = time.time
+        self, config: FileConfig, targets: Sequence[FileTarget], _bridge: str, clock: Clock | None = None
     ) -> None:
-        """`now` is seconds since 1970. Raises `ConfigError` for a target that does not fit the settings."""
+        """Raises `ConfigError` for a target that does not fit the settings."""
         if config.format == "cloudevents" and any(target.body and target.body.is_text for target in targets):
             raise ConfigError("a route's file.body is a text, which format cloudevents has no place for")
         self.config = config
         self.batch_messages = config.batch_messages
         self.linger_s = config.linger / 1000
-        self._now = now
         age_s = None if config.max_age is None else config.max_age / 1000
         self._rotation = Rotation(config.max_bytes, age_s, config.compression == "gzip", config.keep)
-        self._files: OrderedDict[str, JsonlFile] = OrderedDict()
-        self._lock = -1
+        now_ms = (clock or SystemClock()).now_ms
+        paths = [target.path for target in targets]
+        self._folder = Folder(config.folder, self._rotation, paths, lambda: now_ms() / 1000)
         self._writer: ThreadPoolExecutor | None = None
         self._tidier: ThreadPoolExecutor | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -108,7 +56,7 @@ class FileSink:
         return None if target is None else str(target.path.of_lane(routed.address))
 
     async def connect(self) -> None:
-        await asyncio.to_thread(self._take_folder)
+        await asyncio.to_thread(self._folder.take)
         # One thread writes, so that files need no locks; another compresses, so that nothing waits for it.
         self._writer, self._tidier = ThreadPoolExecutor(1, "file-sink"), ThreadPoolExecutor(1, "file-sink-tidy")
         self._watch_age()
@@ -148,11 +96,7 @@ class FileSink:
         for pool in (writer, tidier):
             if pool:
                 await asyncio.to_thread(pool.shutdown)
-        while self._files:
-            self._files.popitem()[1].close()
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
+        self._folder.close()
 
     async def probe(self) -> str:
         folder = self.config.folder.absolute()
@@ -182,30 +126,9 @@ class FileSink:
         data = target.body.render(routed) if target.body else routed.message.payload
         return path, one_line(cloudevents.structured(routed, data) if self.config.format == "cloudevents" else data)
 
-    def _take_folder(self) -> None:
-        """Raises `ConfigError` for a folder that another bridge has, `ServiceUnavailable` for one that fails."""
-        folder = self.config.folder
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._lock)
-            self._lock = -1
-            raise ConfigError(f"{folder} is used by another bridge: set file.folder to one of its own") from None
-        except OSError as error:
-            raise ServiceUnavailable(f"{folder} cannot be written to: {error.strerror}; look at file.folder") from None
-
     def _append(self, path: str, lines: bytes) -> None:
         """In the writer's thread."""
-        file = self._files.get(path)
-        if file is None:
-            file = self._files[path] = JsonlFile(self.config.folder / path, self._rotation, self._now)
-            self._tidy(file)
-            if len(self._files) > _OPEN_FILES:
-                self._files.popitem(last=False)[1].close()
-        self._files.move_to_end(path)
-        if file.append(lines):
+        if file := self._folder.append(path, lines):
             self._tidy(file)
 
     def _watch_age(self) -> None:
@@ -216,14 +139,8 @@ class FileSink:
 
     def _rotate_aged(self) -> None:
         """In the writer's thread."""
-        for file in list(self._files.values()):
-            if file.aged():
-                try:
-                    file.rotate()
-                except OSError as error:
-                    log.warning("a file cannot be rotated", path=str(file.path), fault=error.strerror)
-                else:
-                    self._tidy(file)
+        for file in self._folder.rotate_aged():
+            self._tidy(file)
 
     def _tidy(self, file: JsonlFile) -> None:
         def tidy() -> None:
@@ -248,6 +165,3 @@ def _retry(path: Path, error: OSError) -> Retry:
     cause = "disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "io"
     reason = f"{path} cannot be written: {error.strerror or error}"
     return Retry(cause=cause, reason=reason, configuration=error.errno in _SETTINGS)
-
-
-FILE = SinkKind("file", FileConfig, FileTarget, FileSink)

@@ -4,7 +4,7 @@ What is not known to be about the data is not held against it: only 400, 413 and
 is retried.
 """
 
-from datetime import UTC, datetime
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
@@ -76,7 +76,7 @@ def _position(item: dict[str, object]) -> object:
     return item.get("line", item.get("index"))
 
 
-def retry_after_s(header: str | None, now: datetime) -> float | None:
+def retry_after_s(header: str | None, now_ms: int) -> float | None:
     """Seconds of a Retry-After header, which is a number or a date; None where there is none or it makes no sense."""
     if not header:
         return None
@@ -88,7 +88,7 @@ def retry_after_s(header: str | None, now: datetime) -> float | None:
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return min(max((moment - now).total_seconds(), 0.0), _RETRY_AFTER_CAP_S)
+    return min(max(moment.timestamp() - now_ms / 1000, 0.0), _RETRY_AFTER_CAP_S)
 
 
 def _retry(answer: Answer, scope: Scope) -> Retry:

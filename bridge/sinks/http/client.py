@@ -5,13 +5,13 @@ import gzip
 import ssl
 from base64 import b64encode
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 import aiohttp
 
 from bridge.sinks.base import NotConnected, Retry
 from bridge.sinks.http.answers import Answer, retry_after_s
 from bridge.sinks.http.config import HttpConfig
+from edgewire.clock import Clock
 from edgewire.errors import ConfigError, ServiceUnavailable
 
 _BODY_SHOWN = 64 << 10
@@ -24,8 +24,10 @@ _IN_THREAD_BYTES = 16 << 10
 class Client:
     """Sends requests between `open` and `close`."""
 
-    def __init__(self, config: HttpConfig) -> None:
+    def __init__(self, config: HttpConfig, clock: Clock) -> None:
+        """The clock is for answers that name a time."""
         self._config = config
+        self._clock = clock
         self._session: aiohttp.ClientSession | None = None
         self._free = asyncio.Semaphore(config.connections)
 
@@ -69,7 +71,7 @@ class Client:
                 self.require_open().post(url, data=body, headers=headers, allow_redirects=False) as response,
             ):
                 said = await (response.read() if whole else response.content.read(_BODY_SHOWN))
-                wait_s = retry_after_s(response.headers.get("Retry-After"), datetime.now(UTC))
+                wait_s = retry_after_s(response.headers.get("Retry-After"), self._clock.now_ms())
                 return Answer(url, response.status, wait_s, said)
         except aiohttp.ConnectionTimeoutError:
             limit_s = self._config.connect_timeout / 1000

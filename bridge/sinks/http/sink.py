@@ -18,6 +18,7 @@ from bridge.sinks.http.client import Client
 from bridge.sinks.http.config import HttpConfig, HttpTarget
 from bridge.sinks.http.ways import Envelope, Way, event_headers
 from bridge.templates import Unrenderable
+from edgewire.clock import Clock, SystemClock
 from edgewire.errors import ConfigError, ServiceUnavailable
 
 _SECRET = re.compile("authorization|cookie|token|secret|api-?key", re.IGNORECASE)
@@ -33,11 +34,13 @@ class HttpSink:
     name = "http"
     trouble: str | None = None  # every fault comes out of `write`
 
-    def __init__(self, config: HttpConfig, targets: Sequence[HttpTarget], bridge: str) -> None:
+    def __init__(
+        self, config: HttpConfig, targets: Sequence[HttpTarget], bridge: str, clock: Clock | None = None
+    ) -> None:
         """Raises `ConfigError` for a target that does not fit the settings."""
         self.config = config
         self._bridge = bridge
-        self._client = Client(config)
+        self._client = Client(config, clock or SystemClock())
         self._frozen = FrozenBatches()
         # By identity, which is quick; a way keeps its target alive, so none is taken for another.
         self._ways = {id(target): Way(config, target) for target in targets}

@@ -21,6 +21,7 @@ from bridge.sinks.kafka.producers import POLL_IDLE_S, Producers, Report
 from bridge.sinks.kafka.records import BY_KEY, Records, target_of
 from bridge.templates import Unrenderable
 from edgewire import logs
+from edgewire.clock import Clock
 from edgewire.errors import ServiceUnavailable
 
 _KNOWN_TOPICS = 10_000
@@ -33,7 +34,9 @@ class KafkaSink:
 
     name = "kafka"
 
-    def __init__(self, config: KafkaConfig, targets: Sequence[KafkaTarget], bridge: str) -> None:
+    def __init__(
+        self, config: KafkaConfig, targets: Sequence[KafkaTarget], bridge: str, _clock: Clock | None = None
+    ) -> None:
         """The topics of `targets` are created where the cluster does not have them."""
         self.config = config
         self._bridge = bridge
