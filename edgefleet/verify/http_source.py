@@ -52,6 +52,7 @@ class HttpSource:
             except (orjson.JSONDecodeError, KeyError, TypeError):
                 raise EdgefleetError(f"{self._url} is no edgefleet ingest: /messages answers something else") from None
             yield arrivals
+        self._connection.close()  # the service ends one that is idle; the next call may be long after, and dials anew
 
     def close(self) -> None:
         """As `Source.close`."""

@@ -4,11 +4,12 @@ import asyncio
 import http.server
 import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
 
+from edgefleet.embedded import free_port
 from edgefleet.ingest.server import IngestConfig, serve
 from edgefleet.ingest.store import Delivery, NewMessage, open_store
 from edgefleet.verify import http_source
@@ -24,9 +25,16 @@ def store_url(tmp_path: Path) -> str:
 @pytest.fixture
 async def url(store_url: str) -> AsyncIterator[str]:
     """Of a running ingest."""
+    async with serving(store_url) as url:
+        yield url
+
+
+@asynccontextmanager
+async def serving(store_url: str, port: int = 0) -> AsyncIterator[str]:
+    """An ingest for the length of the block; its URL."""
     stop = asyncio.Event()
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    running = asyncio.create_task(serve(IngestConfig(port=0, store=store_url), stop, ready.set_result))
+    running = asyncio.create_task(serve(IngestConfig(port=port, store=store_url), stop, ready.set_result))
     try:
         yield await ready
     finally:
@@ -54,6 +62,16 @@ async def test_every_page_is_read_and_only_what_is_new_the_next_time(
     assert await asyncio.to_thread(seqs, source) == [4, 1, 2, 3]
     await put(store_url, 5)
     assert await asyncio.to_thread(seqs, source) == [5]
+    source.close()
+
+
+async def test_a_connection_that_the_service_ended_between_two_looks_is_made_anew(store_url: str) -> None:
+    port = free_port()
+    source = HttpSource(f"http://127.0.0.1:{port}")
+    for seq in (1, 2):
+        await put(store_url, seq)
+        async with serving(store_url, port):
+            assert await asyncio.to_thread(seqs, source) == [seq]
     source.close()
 
 
