@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
-PARTS = ("client", "generate", "end_to_end")
+PARTS = ("client", "generate", "end_to_end", "bridge")
 
 
 def machine() -> str:

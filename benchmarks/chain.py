@@ -144,10 +144,10 @@ def require_disk(messages: int) -> None:
 
 
 def store_url(stack: ExitStack, store: str, folder: Path) -> str:
-    """Of an ingest's store, as `--store` takes it; a PostgreSQL is started for it."""
+    """Of an ingest's store, as `--store` takes it; a PostgreSQL that is crash-safe is started for it."""
     if store == "sqlite":
         return f"sqlite:///{folder / 'ingest.db'}"
-    return os.environ.get("POSTGRES_URL") or stack.enter_context(PostgresProcess()).url
+    return os.environ.get("POSTGRES_URL") or stack.enter_context(PostgresProcess({"fsync": "on"})).url
 
 
 def _create_topics(bootstrap: str) -> None:

@@ -13,14 +13,12 @@ import orjson
 import uvloop
 import yaml
 
+from benchmarks.backlog import Backlog
 from devices.fleet import Fleet, probe_all, routes_of
 from devices.scenario import Scenario
-from devices.timeline import Timeline
 from edgefleet.embedded import MosquittoProcess, edgefleet_process, embedded_kafka, free_port
 from edgefleet.verify import Verdict, verify_run
 from edgewire.errors import ServiceUnavailable
-from edgewire.link import BrokerUrl, Link, dial
-from edgewire.mqtt import Event, Session, SessionConfig
 from tests.services.kafka import KafkaProcess
 
 BACKLOG = 100_000
@@ -91,42 +89,15 @@ def _steady(broker: str, ingest: str, kafka: str) -> Verdict:
 
 def _backlog(broker: str, bridge: str) -> float:
     """Seconds from the first publish until nothing is pending for any sink."""
-    payloads = _payloads()
+    backlog = Backlog.of(BACKLOG)
     done_before = _delivered(bridge)
     started = time.monotonic()
-    uvloop.run(_publish(BrokerUrl.parse(broker), payloads))
+    backlog.publish(broker)
     while any(now - before < BACKLOG for now, before in zip(_delivered(bridge), done_before, strict=True)):
         if time.monotonic() - started > 120:
             sys.exit(f"benchmarks: of the backlog only {_delivered(bridge)} was delivered within two minutes")
         time.sleep(0.05)
     return time.monotonic() - started
-
-
-def _payloads() -> list[tuple[bytes, bytes]]:
-    scenario = Scenario(devices=[{"kind": "bme280", "count": 1000, "interval": "1s", "id": "backlog-{n}"}])
-    timeline = Timeline(scenario, int(time.time() * 1000))
-    batch = timeline.batch(timeline.start_ms, timeline.start_ms + BACKLOG)
-    topics = [f"edge/default/bme280/{device.device_id}/telemetry".encode() for device in timeline.devices]
-    return [(topics[device], payload) for device, payload in zip(batch.device, batch.payload, strict=True)]
-
-
-async def _publish(broker: BrokerUrl, messages: list[tuple[bytes, bytes]]) -> None:
-    moved = asyncio.Event()
-
-    def on_events(_link: Link, _events: list[Event]) -> None:
-        moved.set()
-
-    session = Session(SessionConfig(client_id="backlog"))
-    link = await dial(broker, session, on_events, on_writable=lambda _link: moved.set())
-    for topic, payload in messages:
-        while not session.window_free or not link.writable:
-            moved.clear()
-            await moved.wait()
-        link.publish(topic, payload, qos=1)
-    while session.inflight:
-        moved.clear()
-        await moved.wait()
-    link.close()
 
 
 def _delivered(bridge: str) -> list[int]:

@@ -19,14 +19,18 @@ class Stored(NamedTuple):
     stored_ms: Times
 
     @classmethod
-    def read(cls, source: Source, record: RunRecord) -> Self:
-        """All that a sink has; it must be this run's alone. Devices' time is wall time, less a fixed difference."""
+    def read(cls, source: Source, record: RunRecord, devices: str = "") -> Self:
+        """All that a sink has of devices whose names begin so; they must be of this run.
+
+        Devices' time is wall time, less a fixed difference.
+        """
         shift = record.started_ms - record.sim_started_ms
         with closing(source):
-            parts = [
-                (np.array(one.timestamp_ms, np.int64) + shift, np.array(one.arrived_ms, np.int64))
-                for one in source.arrivals()
-            ]
+            parts = []
+            for one in source.arrivals():
+                rows = [name.startswith(devices) for name in one.device_id]
+                due, stored = (np.array(column, np.int64)[rows] for column in (one.timestamp_ms, one.arrived_ms))
+                parts.append((due + shift, stored))
         return cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
     def latency_ms(self, from_ms: float, to_ms: float) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import os
 import pwd
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -19,8 +20,11 @@ _ACCOUNT = "postgres"
 class PostgresProcess(Server):
     """One PostgreSQL on loopback, quick rather than crash-safe. Its data survives `restart` and `kill`, not `close`."""
 
-    def __init__(self) -> None:
-        """Raises `ServiceUnavailable` where PostgreSQL is not installed."""
+    def __init__(self, options: Mapping[str, str] | None = None) -> None:
+        """`options` replace its settings or are added to them, such as `{"fsync": "on"}`.
+
+        Raises `ServiceUnavailable` where PostgreSQL is not installed.
+        """
         programs = _programs()
         self._initdb, folder, port = programs / "initdb", temporary_folder("postgres"), free_port()
         self._data = folder / "data"
@@ -31,8 +35,9 @@ class PostgresProcess(Server):
             "unix_socket_directories": "",
             "fsync": "off",
             "max_connections": "20",
+            **(options or {}),
         }
-        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        arguments = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         command: list[str | Path] = [
             *self._as_account,
             programs / "postgres",
@@ -40,7 +45,7 @@ class PostgresProcess(Server):
             self._data,
             "-p",
             str(port),
-            *options,
+            *arguments,
         ]
         super().__init__("postgres", command, port=port, ready=self._serves, folder=folder, start_timeout_s=60)
 

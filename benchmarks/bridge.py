@@ -1,0 +1,175 @@
+"""The bridge and one of the usual shape on the same real services: throughput, latency, CPU a message, losses."""
+
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import closing
+from pathlib import Path
+from threading import Thread
+from typing import NamedTuple
+
+from benchmarks.backlog import Backlog, Inbox, wait_for
+from benchmarks.bridges import UsualBridge, ours, read_book, sampled, wait_until
+from benchmarks.chain import Chain, running_chain, start_fleet
+from benchmarks.sampled_bridge import KAFKA, OTHER, SPOOL, STAGES
+from benchmarks.stored import Stored
+from edgefleet.embedded import ManagedProcess
+from edgefleet.verify.http_source import HttpSource
+from edgefleet.verify.kafka_source import KafkaSource
+
+OURS, USUAL = 60_000, 3_000
+"""Messages of a backlog, by which bridge has to take it: some seconds for either."""
+RATE, USUAL_RATE = 3000, 100
+STEADY_S, CONNECTING_S = 15, 6
+DRAINED_S = 60
+
+
+class Throughput(NamedTuple):
+    """A backlog, from the first publish until both sinks had all of it."""
+
+    per_s: float
+    lost: int
+
+
+class Loss(NamedTuple):
+    """What a bridge that was killed in the middle of a backlog, and started again, did not deliver."""
+
+    name: str
+    messages: int
+    delivered: int
+    """To Kafka, when it was killed."""
+    http: int
+    kafka: int
+    kafka_duplicates: int
+
+    @property
+    def row(self) -> str:
+        """Of the table."""
+        counts = (self.messages, self.delivered, self.http, self.kafka, self.kafka_duplicates)
+        return f"| {self.name} | {' | '.join(f'{one:,}' for one in counts)} |"
+
+
+def run() -> list[str]:
+    """All of it on PostgreSQL, our bridge on SQLite too."""
+    messages = 4 * OURS + 4 * USUAL + RATE * (STEADY_S + CONNECTING_S)
+    with running_chain(store="postgresql", messages=messages) as chain:
+        rows = [_row("edgefleet, ingest on PostgreSQL", *_measure(chain, OURS, RATE), RATE)]
+        stages = _stages(chain)
+        losses = [_killed(chain, "edgefleet", ours(chain), OURS)]
+        _end_session(chain)
+        with UsualBridge(chain):
+            usual = _row("the usual bridge, ingest on PostgreSQL", *_measure(chain, USUAL, USUAL_RATE), USUAL_RATE)
+        for name, persistent in (("the usual, its session kept", True), ("the usual, as paho connects", False)):
+            losses.append(_killed(chain, name, UsualBridge(chain, persistent=persistent), USUAL // 2))
+    with running_chain(store="sqlite", messages=messages) as chain:
+        rows.append(_row("edgefleet, ingest on SQLite", *_measure(chain, OURS, RATE), RATE))
+    return [
+        "## The bridge beside one of the usual shape: Mosquitto, Kafka, ingest and fleet on the same cores",
+        "",
+        "The usual bridge (`benchmarks/usual_bridge.py`) is paho-mqtt, one `requests.Session.post` and one "
+        "`Producer.produce` a message. PostgreSQL has fsync on, as has the spool.",
+        "",
+        "Latency is from due to stored, p50 / p95 / p99.",
+        "",
+        "| bridge | a backlog to both sinks | lost | at a steady | to HTTP | to Kafka |",
+        "|---|---:|---:|---:|---:|---:|",
+        *rows,
+        usual,
+        "",
+        "### Killed (SIGKILL) in the middle of a backlog, and started again",
+        "",
+        "| bridge | messages | delivered before the kill | lost for HTTP | lost for Kafka | twice in Kafka |",
+        "|---|---:|---:|---:|---:|---:|",
+        *(loss.row for loss in losses),
+        "",
+        *stages,
+    ]
+
+
+def _row(name: str, throughput: Throughput, latency: list[str], rate: int) -> str:
+    backlog = f"{throughput.per_s:,.0f} msg/s | {throughput.lost:,}"
+    return f"| {name} | {backlog} | {rate:,} msg/s | {' | '.join(latency)} |"
+
+
+def _measure(chain: Chain, count: int, rate: int) -> tuple[Throughput, list[str]]:
+    return _throughput(chain, count), _latency(chain, rate)
+
+
+def _throughput(chain: Chain, count: int) -> Throughput:
+    backlog = Backlog.of(count)
+    with closing(Inbox.http(chain, backlog)) as http, closing(Inbox.kafka(chain, backlog)) as kafka:
+        started_ms = time.time() * 1000
+        backlog.publish(chain.broker.url)
+        # Seldom, so that looking does not take the sinks' time: they say when the last message came.
+        wait_for((http, kafka), every_s=3)
+        seconds = (max(http.last_ms, kafka.last_ms) - started_ms) / 1000
+        return Throughput(count / seconds, max(http.missing, kafka.missing))
+
+
+def _latency(chain: Chain, rate: int) -> list[str]:
+    """Percentiles in HTTP and in Kafka once every device is connected."""
+    name = f"steady{time.time_ns()}"
+    fleet = start_fleet(chain, [{"kind": "bme280", "count": rate, "interval": "1s", "id": f"{name}-{{n}}"}])
+    time.sleep(CONNECTING_S + STEADY_S)
+    record = fleet.finish()
+    from_ms = max(record.started_ms + 1000 * ((record.connected_after_s or 0) + 1), record.stopped_ms - 1000 * STEADY_S)
+    time.sleep(2)
+    kafka = KafkaSource(chain.kafka.bootstrap_servers, since_ms=record.started_ms)
+    texts = []
+    for source in (HttpSource(chain.ingest_url), kafka):
+        found = Stored.read(source, record, devices=name).latency_ms(from_ms, record.stopped_ms)
+        texts.append(f"{found['p50']} / {found['p95']} / {found['p99']} ms")
+    return texts
+
+
+def _killed(chain: Chain, name: str, bridge: ManagedProcess, count: int) -> Loss:
+    """Kill the bridge when some of a backlog has come, start it again a second later, and count what comes."""
+    backlog = Backlog.of(count)
+    chain.bridge.terminate()
+    with bridge, closing(Inbox.http(chain, backlog)) as http, closing(Inbox.kafka(chain, backlog)) as kafka:
+        publishing = Thread(target=backlog.publish, args=(chain.broker.url,))
+        publishing.start()
+        wait_until(lambda: kafka.look() > count / 10, 60, "a tenth of the backlog has come")
+        bridge.kill()
+        delivered = kafka.look()
+        time.sleep(1)
+        publishing.join()
+        bridge.start()
+        wait_for((http, kafka))
+        return Loss(name, count, delivered, http.missing, kafka.missing, kafka.duplicates)
+
+
+def _end_session(chain: Chain) -> None:
+    """Make the broker forget our bridge, so that it queues nothing for it while others are measured."""
+    chain.bridge.terminate()
+    command = [sys.executable, "-m", "edgefleet", "bridge", "drain", str(chain.config)]
+    subprocess.run(command, check=True, capture_output=True, timeout=DRAINED_S)
+
+
+def _stages(chain: Chain) -> list[str]:
+    """CPU time a message while a backlog goes through, by stage."""
+    with tempfile.TemporaryDirectory() as folder:
+        book = Path(folder) / "book.json"
+        chain.bridge.terminate()
+        with sampled(chain, book) as bridge:
+            before = read_book(bridge, book)
+            throughput = _throughput(chain, OURS)
+            after = read_book(bridge, book)
+    spent = {stage: after["loop"].get(stage, 0) - before["loop"].get(stage, 0) for stage in STAGES}
+    for thread, seconds in after["threads"].items():
+        stage = SPOOL if thread == "spool-writer" else KAFKA if thread.startswith("rdk:") else OTHER
+        spent[stage] += seconds - before["threads"].get(thread, 0)
+    total = sum(spent.values())
+    rows = [f"| {stage} | {spent[stage] / OURS * 1e6:.1f} µs | {spent[stage] / total:.0%} |" for stage in STAGES]
+    return [
+        f"### CPU of our bridge a message, by stage, while a backlog goes through at {throughput.per_s:,.0f} msg/s",
+        "",
+        "The event loop's thread is sampled every 2 ms of CPU time, each sample weighs what that thread has used since "
+        "the last; the spool's writer and librdkafka's threads have clocks of their own in the kernel.",
+        "",
+        "| stage | CPU a message | share |",
+        "|---|---:|---:|",
+        *rows,
+        f"| all | {total / OURS * 1e6:.1f} µs | 100% |",
+    ]
