@@ -3,6 +3,7 @@
 import asyncio
 import math
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,11 +21,13 @@ from devices.sensors.base import EPOCH_MS
 from devices.timeline import Shard
 from edgefleet.cli.common import Json, LogLevel, ScenarioFile, run_async, start_logging, until_signal
 from edgefleet.device_table import save_device_table
-from edgefleet.doctor import Machine, Needs, examine_all, judge, require_healthy
+from edgefleet.doctor import BrokerFacts, Machine, Needs, examine_all, judge, require_healthy
 from edgefleet.fleet_metrics import serving_metrics
 from edgefleet.live import Parts, watching
+from edgefleet.processes import Processes
+from edgefleet.ray_cluster import joined
 from edgefleet.shard import ShardJob, ShardResult, combine, raise_open_files, run_shard
-from edgefleet.workers import Workers
+from edgefleet.workers import Launcher, Workers
 from edgewire.clock import parse_ms
 from edgewire.config import duration_ms
 from edgewire.errors import ConfigError
@@ -42,7 +45,19 @@ def command(
         str | None, typer.Option("--from", help="Devices' time at which the run begins (ISO 8601). Default: now.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed, instead of the scenario's.", min=0)] = None,
-    workers: Annotated[int, typer.Option(help="Processes that share the devices.", min=1, max=256)] = 1,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Processes that share the devices. Default: 1, or the free processors of the Ray cluster.",
+            min=1,
+            max=256,
+            show_default=False,
+        ),
+    ] = None,
+    ray: Annotated[bool, typer.Option("--ray", help="Run the workers on the Ray cluster of this machine.")] = False,
+    ray_address: Annotated[
+        str | None, typer.Option(help="The same, on the cluster at HOST:PORT. Also RAY_ADDRESS.", show_default=False)
+    ] = None,
     shard: Annotated[str, typer.Option(envvar="FLEET_SHARD", help="Run only part i of n of the devices: i/n.")] = "0/1",
     record: Annotated[
         Path | None, typer.Option(help="Folder for the run record. Default: runs/ and the time.", file_okay=False)
@@ -67,15 +82,21 @@ def command(
     folder = record or record_folder(part)
     raise_open_files()
     from_ms = _instant(from_)
-    job = run_async(_prepared(loaded, str(scenario), part, workers if check else None))
-    job = replace(
-        job,
-        duration_s=_seconds(duration),
-        messages=messages,
-        from_ms=from_ms,
-        power_on_ms=power_on_ms(loaded, from_ms),
-    )
-    result = run_async(_run(job, workers, metrics, log_level))
+    on_ray = joined(ray_address, log_level) if ray or ray_address else nullcontext()
+    with on_ray as cluster:
+        count = workers or (max(1, cluster.processors()[1]) if cluster else 1)
+        job, brokers = run_async(_prepared(loaded, str(scenario), part, count if check and not cluster else None))
+        job = replace(
+            job,
+            duration_s=_seconds(duration),
+            messages=messages,
+            from_ms=from_ms,
+            power_on_ms=power_on_ms(loaded, from_ms),
+        )
+        launcher: Launcher | None = Processes(log_level) if count > 1 else None
+        if cluster:
+            launcher = cluster.prepare(job, count, brokers if check else None)
+        result = run_async(_run(job, count, launcher, metrics))
     path = result.record.save(folder)
     save_device_table(result.record, folder)
     if loaded.faults or result.labels:
@@ -85,16 +106,19 @@ def command(
         raise typer.Exit(1)
 
 
-async def _prepared(scenario: Scenario, name: str, shard: Shard, workers: int | None) -> ShardJob:
+async def _prepared(
+    scenario: Scenario, name: str, shard: Shard, workers: int | None
+) -> tuple[ShardJob, list[BrokerFacts]]:
     """The job, once the brokers have answered, and `workers` processes can do it; None does not look at that."""
     brokers = await examine_all(routes_of(scenario), session_expiry_s=scenario.session_expiry // 1000)
     if workers:
         require_healthy(judge(Needs.of(scenario, shard=shard, workers=workers), Machine.read(), brokers))
     version = min(broker.version for broker in brokers)
-    return ShardJob(scenario=scenario, name=name, version=version, shard=shard)
+    return ShardJob(scenario=scenario, name=name, version=version, shard=shard), brokers
 
 
-async def _run(job: ShardJob, workers: int, metrics: str | None, log_level: str) -> ShardResult:
+async def _run(job: ShardJob, count: int, launcher: Launcher | None, metrics: str | None) -> ShardResult:
+    """In this process, or by workers where there is a launcher."""
     console = Console(stderr=True)
     title = f"{job.name} on {', '.join(map(str, job.scenario.broker_urls))}"
     latest = Snapshot()
@@ -104,15 +128,15 @@ async def _run(job: ShardJob, workers: int, metrics: str | None, log_level: str)
         latest = snapshot
 
     async def work(stop: asyncio.Event) -> ShardResult:
-        if workers == 1:
+        if launcher is None:
             parts: Parts = lambda: [("running", latest)]  # noqa: E731 - a function of one line, and its type
             async with watching(parts, console, title):
                 with serving_metrics(parts, metrics):
                     return combine([await run_shard(job, stop, keep)])
-        processes = Workers(job, workers, log_level=log_level)
-        async with watching(processes.parts, console, title):
-            with serving_metrics(processes.parts, metrics):
-                return await processes.run(stop)
+        workers = Workers(job, count, launcher)
+        async with watching(workers.parts, console, title):
+            with serving_metrics(workers.parts, metrics):
+                return await workers.run(stop)
 
     return await until_signal(work)
 

@@ -17,6 +17,7 @@ from devices.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
 from devices.timeline import Shard
 from edgefleet.embedded import MosquittoProcess
+from edgefleet.processes import Processes
 from edgefleet.shard import ShardJob, ShardResult, combine, run_shard
 from edgefleet.workers import Workers
 from edgewire.clock import parse_ms
@@ -80,7 +81,7 @@ async def test_the_messages_are_the_same_for_1_2_and_5_workers(
             if workers == 1:
                 result = await run_shard(job(*brokers), asyncio.Event())
             else:
-                result = await Workers(job(*brokers), workers, log_level="warning").run(asyncio.Event())
+                result = await Workers(job(*brokers), workers, Processes("warning")).run(asyncio.Event())
             await until(lambda heard=heard: sum(map(len, heard)) >= 57)
         assert result.record.totals == {"emitted": 57, "acknowledged": 57, "dropped": 0, "unsent": 0}
         assert result.final.devices == len(result.record.devices) == 19
@@ -94,7 +95,7 @@ def test_a_result_larger_than_a_pipe_arrives(mosquitto_factory: Callable[[], Mos
     """On uvloop, as the command line runs it, where what a loop watches is made non-blocking."""
     scenario = Scenario(broker=mosquitto_factory().url, devices=[{"kind": "bme280", "count": 3000, "interval": "1h"}])
     started = ShardJob(scenario=scenario, name="test", version=Version.V5, shard=Shard(), duration_s=0.2)
-    result = uvloop.run(Workers(started, 2, log_level="critical").run(asyncio.Event()))
+    result = uvloop.run(Workers(started, 2, Processes("critical")).run(asyncio.Event()))
     assert result.record.failures == []
     assert len(result.record.devices) == 3000
 
@@ -104,10 +105,10 @@ async def test_a_worker_that_dies_is_reported_and_the_others_go_on(
 ) -> None:
     broker = mosquitto_factory()
     stop = asyncio.Event()
-    workers = Workers(job(broker, messages=None), 2, log_level="critical")
+    workers = Workers(job(broker, messages=None), 2, Processes("critical"))
     running = asyncio.create_task(workers.run(stop))
     await until(lambda: len(workers.all) == 2 and all(one.snapshot.acknowledged > 20 for one in workers.all))
-    workers.all[1].process.kill()
+    workers.all[1].hand.process.kill()
     before = workers.all[0].snapshot.acknowledged
     await until(lambda: workers.all[0].snapshot.acknowledged > before + 20)
     assert [state for state, _ in workers.parts()] == ["running", "died"]
@@ -122,14 +123,15 @@ async def test_a_worker_that_dies_is_reported_and_the_others_go_on(
 
 PARENT = """
 import asyncio, pickle, sys
+from edgefleet.processes import Processes
 from edgefleet.workers import Workers
 
 async def main() -> None:
-    workers = Workers(pickle.loads(sys.stdin.buffer.read()), 2, log_level="critical")
+    workers = Workers(pickle.loads(sys.stdin.buffer.read()), 2, Processes("critical"))
     running = asyncio.create_task(workers.run(asyncio.Event()))
     while len(workers.all) < 2 or not all(one.snapshot.acknowledged for one in workers.all):
         await asyncio.sleep(0.05)
-    print(*(one.process.pid for one in workers.all), flush=True)
+    print(*(one.hand.process.pid for one in workers.all), flush=True)
     await running
 
 if __name__ == "__main__":

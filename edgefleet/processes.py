@@ -1,0 +1,139 @@
+"""Workers that are processes of this machine, each at the end of a pipe."""
+
+import asyncio
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
+
+import uvloop
+
+from devices.fleet import Snapshot
+from edgefleet.shard import ShardJob, ShardResult, run_shard
+from edgefleet.workers import Failed, Hear, Ready, Said
+from edgewire import logs
+from edgewire.errors import EdgefleetError
+
+# How long a process may take to end once its pipe is closed.
+JOIN_S = 5.0
+
+log = logs.get("workers")
+
+
+class Processes:
+    """Starts them."""
+
+    def __init__(self, log_level: str) -> None:
+        self._log_level = log_level
+        self._context = multiprocessing.get_context("spawn")
+
+    def launch(self, number: int, hear: Hear) -> "LocalProcess":
+        """Start one; it imports what it needs meanwhile."""
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(
+            target=main, args=(theirs, self._log_level), name=f"worker {number}", daemon=True
+        )
+        process.start()
+        theirs.close()
+        # Not `add_reader`: libuv would make the pipe non-blocking, which `send` and `recv` do not bear.
+        loop = asyncio.get_running_loop()
+        threading.Thread(target=_listen, args=(ours, loop, hear), daemon=True).start()
+        return LocalProcess(process, ours)
+
+    def crowd(self, count: int) -> float:
+        """How many of them share a core."""
+        return count / (os.cpu_count() or 1)
+
+
+class LocalProcess:
+    """One of them."""
+
+    def __init__(self, process: Any, pipe: Connection) -> None:
+        self.process = process
+        self._pipe = pipe
+
+    def start(self, job: ShardJob) -> None:
+        """Give it its job."""
+        self._pipe.send(job)
+
+    def stop(self) -> None:
+        """Let it end in order."""
+        self._pipe.send("stop")
+
+    def death(self) -> str:
+        """How it ended, after "died"."""
+        self.process.join(timeout=JOIN_S)
+        code: int | None = self.process.exitcode
+        if code is None:
+            return ""
+        return f" of {signal.Signals(-code).name}" if code < 0 else f" with exit code {code}"
+
+    async def close(self, *, ended: bool) -> None:
+        """Let go of it; one that has not ended is killed."""
+        if not ended:
+            self.process.kill()
+        await asyncio.to_thread(self.process.join, JOIN_S)
+        self._pipe.close()
+
+
+def _listen(pipe: Connection, loop: asyncio.AbstractEventLoop, hear: Hear) -> None:
+    """Hand on what a worker says, last None for the end of its pipe."""
+    said: Said | None = Ready()
+    while said is not None:
+        try:
+            said = pipe.recv()
+        except (EOFError, OSError):
+            said = None
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
+            loop.call_soon_threadsafe(hear, said)
+
+
+def main(pipe: Connection, log_level: str) -> None:
+    """What a worker process does."""
+    # Ctrl-C reaches all processes of a terminal; the parent tells when to stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    logs.configure(log_level)
+    try:
+        pipe.send(Ready())
+        job = pipe.recv()
+    except (EOFError, OSError):
+        return
+    said: Said
+    try:
+        said = uvloop.run(_serve(job, pipe))
+    except EdgefleetError as error:
+        said = Failed(str(error))
+    except Exception as error:
+        log.exception("a mistake of ours")
+        said = Failed(f"{type(error).__name__}: {error}")
+    # The parent may be gone.
+    with contextlib.suppress(OSError):
+        pipe.send(said)
+
+
+async def _serve(job: ShardJob, pipe: Connection) -> ShardResult:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def obey() -> None:
+        # "stop", or the end of a parent that is gone.
+        with contextlib.suppress(EOFError, OSError):
+            pipe.recv()
+        with contextlib.suppress(RuntimeError):
+            loop.call_soon_threadsafe(stop.set)
+
+    threading.Thread(target=obey, daemon=True).start()
+    return await run_shard(job, stop, _teller(pipe))
+
+
+def _teller(pipe: Connection) -> Callable[[Snapshot], None]:
+    def tell(snapshot: Snapshot) -> None:
+        # The parent may be gone; then the run ends of itself.
+        with contextlib.suppress(OSError):
+            pipe.send(snapshot)
+
+    return tell

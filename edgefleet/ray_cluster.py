@@ -1,0 +1,209 @@
+"""Workers that are actors of an existing Ray cluster, a processor each, spread over its nodes."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from edgefleet.doctor import BrokerFacts
+from edgefleet.ray_shard import Build, Place, ShardActor, build
+from edgefleet.shard import ShardJob
+from edgefleet.workers import Failed, Hear, Ready
+from edgewire import logs
+from edgewire.errors import ConfigError, EdgefleetError, ServiceUnavailable
+
+# How long a cluster may take to find a processor for a worker, and to import us there.
+PLACE_S = 60.0
+# A cluster that answers at all accepts a connection in this time; Ray itself would try for a minute.
+CONNECT_S = 5.0
+
+log = logs.get("ray")
+
+
+class RayCluster:
+    """Starts them, for the job whose parts they run; each first looks whether its node has what it needs.
+
+    `brokers` is what they have answered; None leaves that look out.
+    """
+
+    def __init__(self, ray: Any, log_level: str) -> None:
+        self._ray = ray
+        self._log_level = log_level
+        self._build = build()
+        self._job: ShardJob | None = None
+        self._brokers: Sequence[BrokerFacts] | None = None
+        self._count = 1
+        self._actor = ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0, scheduling_strategy="SPREAD")(
+            ShardActor
+        )
+
+    def processors(self) -> tuple[int, int]:
+        """Of the cluster: all, and those that are free."""
+        return tuple(
+            int(found.get("CPU", 0)) for found in (self._ray.cluster_resources(), self._ray.available_resources())
+        )  # type: ignore[return-value]
+
+    def prepare(self, job: ShardJob, count: int, brokers: Sequence[BrokerFacts] | None) -> "RayCluster":
+        """Let the workers look at their part of this job before they say they are ready."""
+        self._job, self._count, self._brokers = job, count, brokers
+        return self
+
+    def launch(self, number: int, hear: Hear) -> "RayWorker":
+        """Start one, once a node has a free processor."""
+        return RayWorker(self._ray, self._actor.remote(self._log_level), self._ready(number), hear)
+
+    def crowd(self, count: int) -> float:
+        """Each has a processor of its own."""
+        return 1.0
+
+    def _ready(self, number: int) -> Any:
+        async def wait(actor: Any) -> Place:
+            place = await self._placed(actor)
+            if self._job and self._brokers is not None:
+                part = self._job.shard.part(number, self._count)
+                await actor.check.remote(self._job.scenario, part, self._brokers)
+            return place
+
+        return wait
+
+    async def _placed(self, actor: Any) -> Place:
+        try:
+            async with asyncio.timeout(PLACE_S):
+                place = Place(*await actor.place.remote())
+        except TimeoutError:
+            total, free = await asyncio.to_thread(self.processors)
+            raise ServiceUnavailable(
+                f"the Ray cluster had no processor for it within {PLACE_S:.0f} s: of {total} it has {free} free; "
+                "ask for fewer --workers or add a node"
+            ) from None
+        if difference := _difference(self._build, place.build):
+            raise ServiceUnavailable(
+                f"node {place.node} has {difference}: install the same there as here, or messages would differ"
+            )
+        return place
+
+
+class RayWorker:
+    """One of them."""
+
+    def __init__(self, ray: Any, actor: Any, ready: Any, hear: Hear) -> None:
+        self._ray = ray
+        self._actor = actor
+        self._hear = hear
+        self._place: Place | None = None
+        self._job: asyncio.Future[ShardJob] = asyncio.get_running_loop().create_future()
+        self._talk = asyncio.create_task(self._converse(ready), name="ray worker")
+
+    @property
+    def place(self) -> Place | None:
+        """Where it runs, once that is known."""
+        return self._place
+
+    def start(self, job: ShardJob) -> None:
+        """Give it its job."""
+        if not self._job.done():
+            self._job.set_result(job)
+
+    def stop(self) -> None:
+        """Let it end in order."""
+        self._actor.stop.remote()
+
+    def death(self) -> str:
+        """Where it was: why, only its node may know."""
+        return f" on node {self._place.node} (process {self._place.pid})" if self._place else " before it was placed"
+
+    async def close(self, *, ended: bool) -> None:
+        """Let go of it: Ray ends the process and has its processor back."""
+        self._talk.cancel()
+        await asyncio.gather(self._talk, return_exceptions=True)
+        with contextlib.suppress(self._ray.exceptions.RayError):
+            await asyncio.to_thread(self._ray.kill, self._actor)
+
+    async def _converse(self, ready: Any) -> None:
+        errors = self._ray.exceptions
+        try:
+            self._place = await ready(self._actor)
+            self._hear(Ready())
+            job = await self._job
+            async for said in self._actor.run.remote(job):
+                self._hear(await said)
+        except EdgefleetError as error:
+            self._hear(Failed(str(error)))
+        except errors.RayTaskError as error:
+            self._hear(Failed(f"{type(error.cause).__name__}: {error.cause}"))
+        except errors.RayError as error:
+            log.debug("Ray says", error=str(error))
+            if self._place is None:
+                self._hear(Failed(_no_start(str(error))))
+        finally:
+            self._hear(None)
+
+
+def _difference(ours: Build, theirs: Build) -> str:
+    return ", ".join(
+        f"{name} {theirs.get(name, 'of another version')} instead of {value}"
+        for name, value in ours.items()
+        if theirs.get(name) != value
+    )
+
+
+def _no_start(message: str) -> str:
+    """In one line: Ray's own are pages, the last of which says what it was."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    found = next((line for line in reversed(lines) if "Error" in line), lines[-1] if lines else "no reason given")
+    return f"it does not start on the cluster: {found}; every node needs edgefleet, of the version that is here"
+
+
+@contextmanager
+def joined(address: str | None, log_level: str) -> Iterator[RayCluster]:
+    """The cluster at `HOST:PORT`, or the one this machine is a node of (None; `RAY_ADDRESS`), while the block runs.
+
+    Raises `ConfigError` where Ray is not installed or the address is none, `ServiceUnavailable` where nothing answers.
+    """
+    address = address or os.environ.get("RAY_ADDRESS") or "auto"
+    if address != "auto":
+        _require_answer(address)
+    try:
+        import ray
+    except ImportError:
+        raise ConfigError(
+            "--ray needs the package ray, of the cluster's version: pip install 'edgefleet[ray]'"
+        ) from None
+    try:
+        # Log lines of the workers would come between ours; their nodes keep them.
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        raise ServiceUnavailable(f"--ray {address}: {_one_line(error)}") from None
+    # What Ray itself has to say about a death is printed to stdout, which is for the report.
+    with contextlib.redirect_stdout(sys.stderr):
+        try:
+            yield RayCluster(ray, log_level)
+        finally:
+            ray.shutdown()
+
+
+def _one_line(error: Exception) -> str:
+    if "Could not find any running Ray" in str(error):
+        return (
+            "this machine is no node of a Ray cluster; begin one with `ray start --head`, or name one: "
+            "--ray-address HOST:PORT"
+        )
+    return " ".join(str(error).split())
+
+
+def _require_answer(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    if "/" in address or not host or not port.isdecimal():
+        raise ConfigError(
+            f"--ray-address: '{address}' is no HOST:PORT; addresses of ray:// are not supported, "
+            "run on a node of the cluster"
+        )
+    try:
+        socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
+    except (OSError, OverflowError) as error:
+        raise ServiceUnavailable(f"--ray-address {address}: no Ray cluster answers there: {error}") from None

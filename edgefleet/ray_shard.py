@@ -1,0 +1,98 @@
+"""What runs on a node of a Ray cluster: one shard, in a process of its own that Ray calls an actor.
+
+An actor and not a task, because a shard is told to stop and says how it goes, and because Ray runs a failed task again,
+which would publish its messages twice. Imports nothing of Ray: an actor is a plain class.
+"""
+
+import asyncio
+import hashlib
+import os
+import platform
+import socket
+from collections.abc import AsyncIterator, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy
+
+from devices.fleet import Snapshot
+from devices.scenario import Scenario
+from devices.timeline import Shard
+from edgefleet.doctor import BrokerFacts, Machine, Needs, judge, require_healthy
+from edgefleet.shard import ShardJob, ShardResult, run_shard
+from edgefleet.workers import Failed
+from edgewire import logs
+from edgewire.errors import EdgefleetError
+
+PACKAGES = ("edgewire", "devices", "edgefleet")
+
+Build = dict[str, str]
+"""What decides which messages a device sends, and whether a job can be read: name and version of each."""
+
+
+class Place(NamedTuple):
+    """Where an actor runs, and what of."""
+
+    node: str
+    pid: int
+    build: Build
+
+
+def build() -> Build:
+    """Of this process."""
+    root = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for path in sorted(path for package in PACKAGES for path in (root / package).rglob("*.py")):
+        digest.update(str(path.relative_to(root)).encode() + path.read_bytes())
+    return {
+        "edgefleet": version("edgefleet"),
+        "edgefleet's files": digest.hexdigest()[:12],
+        "python": platform.python_version(),
+        "numpy": numpy.__version__,
+    }
+
+
+class ShardActor:
+    """One shard. Its methods run on one event loop, so it hears `stop` while it runs."""
+
+    def __init__(self, log_level: str) -> None:
+        logs.configure(log_level)
+        self._stop = asyncio.Event()
+
+    async def place(self) -> tuple[str, int, Build]:
+        """A `Place`, as what every version can read."""
+        return socket.gethostname(), os.getpid(), build()
+
+    async def check(self, scenario: Scenario, shard: Shard, brokers: Sequence[BrokerFacts]) -> None:
+        """Raise `EdgefleetError` where this node has not what the shard needs."""
+        require_healthy(judge(Needs.of(scenario, shard=shard), Machine.read(), brokers))
+
+    async def stop(self) -> None:
+        """Let the run end in order."""
+        self._stop.set()
+
+    async def run(self, job: ShardJob) -> AsyncIterator[Snapshot | ShardResult | Failed]:
+        """How it goes, and last what came of it."""
+        latest: Snapshot | None = None
+        news = asyncio.Event()
+
+        def tell(snapshot: Snapshot) -> None:
+            nonlocal latest
+            latest = snapshot
+            news.set()
+
+        task = asyncio.create_task(run_shard(job, self._stop, tell), name="shard")
+        task.add_done_callback(lambda _: news.set())
+        while not task.done():
+            await news.wait()
+            news.clear()
+            if latest and not task.done():
+                yield latest
+        try:
+            yield task.result()
+        except EdgefleetError as error:
+            yield Failed(str(error))
+        except Exception as error:
+            logs.get("shard").exception("a mistake of ours")
+            yield Failed(f"{type(error).__name__}: {error}")

@@ -1,0 +1,126 @@
+"""`edgefleet run --ray`: the shards of a run on a Ray cluster of two nodes."""
+
+import asyncio
+import importlib.util
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import yaml
+
+from edgefleet.embedded import MosquittoProcess
+from edgefleet.shard import run_shard
+from edgewire.runrecord import RunRecord
+from tests.edgefleet.test_workers import job, listening, until
+
+pytestmark = pytest.mark.services
+
+ROOT = Path(__file__).parents[2]
+# Ray's switch for machines that are a cluster of their own: everything stays on 127.0.0.1.
+LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(ROOT)}
+needs_ray = pytest.mark.skipif(
+    importlib.util.find_spec("ray") is None, reason="ray is not installed: pip install 'edgefleet[ray]'"
+)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[str]:
+    """Its address. The temporary folder has a short name, because Unix sockets are in it."""
+    folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")
+    environment = os.environ | LOOPBACK | {"RAY_TMPDIR": folder}
+    with subprocess.Popen(
+        [sys.executable, Path(__file__).with_name("ray_nodes.py")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=environment,
+    ) as nodes:
+        assert nodes.stdout is not None
+        assert nodes.stdin is not None
+        address = nodes.stdout.readline().strip()
+        assert address.startswith("127.0.0.1:")
+        yield address
+        nodes.stdin.close()
+        nodes.wait(timeout=20)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def command(cluster: str, scenario: Path, record: Path, *options: str) -> list[str]:
+    fixed = ["--from", "2026-03-04T12:00:00Z", "--log-level", "warning", "--record", str(record), "--json"]
+    return [sys.executable, "-m", "edgefleet", "run", str(scenario), "--ray-address", cluster, *fixed, *options]
+
+
+def scenario_file(folder: Path, *brokers: MosquittoProcess) -> Path:
+    document = job(*brokers).scenario.model_dump(mode="json", exclude_unset=True)
+    path = folder / "scenario.yaml"
+    path.write_text(yaml.safe_dump(document))
+    return path
+
+
+@needs_ray
+async def test_the_messages_are_those_of_one_process_and_the_report_balances(
+    cluster: str, tmp_path: Path, mosquitto_factory: Callable[[], MosquittoProcess]
+) -> None:
+    brokers = mosquitto_factory(), mosquitto_factory()
+    with listening(*brokers) as heard:
+        await run_shard(job(*brokers), asyncio.Event())
+        await until(lambda: sum(map(len, heard)) >= 57)
+    with listening(*brokers) as heard_of_ray:
+        run = command(cluster, scenario_file(tmp_path, *brokers), tmp_path / "run", "--messages=3", "--workers=3")
+        done = await asyncio.to_thread(
+            subprocess.run, run, capture_output=True, text=True, timeout=60, env=os.environ | LOOPBACK
+        )
+        assert done.returncode == 0, done.stderr
+        await until(lambda: sum(map(len, heard_of_ray)) >= 57)
+    assert [sorted(payloads) for payloads in heard_of_ray] == [sorted(payloads) for payloads in heard]
+    report = json.loads(done.stdout)
+    assert (report["devices"], report["emitted"], report["acknowledged"]) == (19, 57, 57)
+    assert (report["dropped"], report["unsent"], report["failures"]) == (0, 0, [])
+    assert RunRecord.load(tmp_path / "run").totals["acknowledged"] == 57
+
+
+@needs_ray
+async def test_a_shard_that_dies_is_reported_and_ctrl_c_ends_the_others_in_order(
+    cluster: str, tmp_path: Path, mosquitto_factory: Callable[[], MosquittoProcess]
+) -> None:
+    broker = mosquitto_factory()
+    run = command(cluster, scenario_file(tmp_path, broker), tmp_path / "run", "--workers=2")
+    with listening(broker) as (heard,):
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": os.environ | LOOPBACK}
+        with subprocess.Popen(run, **streams) as driver:  # noqa: ASYNC220 - it takes a millisecond
+            await until(lambda: len(heard) > 40)
+            actors(cluster)[0].kill()
+            await until(lambda: "died on node" in os.read(driver.stderr.fileno(), 65536).decode())
+            before = len(heard)
+            await until(lambda: len(heard) > before + 20)
+            driver.send_signal(signal.SIGINT)
+            output, errors = await asyncio.to_thread(driver.communicate, timeout=40)
+        assert driver.returncode == 1, errors
+        report = json.loads(output)
+        assert re.fullmatch(
+            r"worker [01] died on node \S+ \(process \d+\), its devices are unaccounted for", report["failures"][0]
+        )
+        assert report["devices"] in (9, 10)
+        assert report["emitted"] == report["acknowledged"] > 20
+    assert RunRecord.load(tmp_path / "run").totals["acknowledged"] == report["acknowledged"]
+
+
+def actors(cluster: str) -> list[psutil.Process]:
+    """The processes of ours on the nodes of this cluster."""
+    port = cluster.rpartition(":")[2]
+    return [
+        process
+        for process in psutil.process_iter(["cmdline", "environ"])
+        if "ray::ShardActor" in " ".join(process.info["cmdline"] or [])
+        and any(f":{port}" in " ".join(parent.cmdline()) for parent in process.parents())
+    ]
