@@ -5,14 +5,13 @@ id, so a fleet never speaks in chorus. What happens between two readings (a visi
 happens. `seq` numbers both together, so it can be told for any window without walking there from the start.
 """
 
-import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from devices.catalog import CATALOG
+from devices.batch import Batch
 from devices.changes import Changes
 from devices.device import Device
 from devices.encode import encode, encode_fields, timestamps
@@ -22,12 +21,12 @@ from devices.faults.occurrences import Occurrence, occurrences
 from devices.faults.plan import FaultPlan, Readings, check_devices
 from devices.faults.truth import find_labels
 from devices.group import Group
+from devices.roster import device_ids, devices_of, vehicles_of
 from devices.scenario import DeviceGroup, Scenario
 from devices.sensors.base import boot_number
+from devices.shard import Shard
 from devices.table import Table
 from devices.world import World
-from edgewire.errors import ConfigError
-from edgewire.messages import Channel
 
 Ints = NDArray[np.int64]
 
@@ -37,49 +36,6 @@ __all__ = ["Batch", "Device", "Shard", "Table", "Timeline", "device_ids"]
 _LABELLED_ROWS = 200_000
 
 
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """Every `count`-th device, from device `index`: what one process of several takes care of."""
-
-    index: int = 0
-    count: int = 1
-
-    @classmethod
-    def parse(cls, text: str) -> "Shard":
-        """Read `i/n`, such as `0/3`; raises `ConfigError`."""
-        index, slash, count = text.partition("/")
-        if not (slash and index.isdecimal() and count.isdecimal() and int(index) < int(count)):
-            raise ConfigError(f"shard '{text}': write i/n with i from 0 to n-1, such as 0/3")
-        return cls(int(index), int(count))
-
-    def number(self, position: int) -> int:
-        """The number in the whole scenario of the device at this position of the shard."""
-        return self.index + position * self.count
-
-    def part(self, index: int, count: int) -> "Shard":
-        """One of `count` parts of this shard."""
-        return Shard(self.number(index), self.count * count)
-
-    def __str__(self) -> str:
-        return f"{self.index}/{self.count}"
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Messages in the order of their due time, device id and seq; one row each, column by column."""
-
-    due_ms: list[int]
-    device: list[int]
-    """Position in `Timeline.devices`."""
-    seq: list[int]
-    channel: list[Channel]
-    payload: list[bytes]
-    boot: list[int]
-
-    def __len__(self) -> int:
-        return len(self.due_ms)
-
-
 class Timeline:
     """The messages of a scenario, or of a shard of it, for devices powered on at `start_ms`."""
 
@@ -87,8 +43,8 @@ class Timeline:
         self.start_ms = start_ms
         self.boot: int = boot_number(start_ms)
         """Of all devices, until one is reset."""
-        everyone = _devices(scenario)
-        self._calm = World.of(scenario.seed, scenario.sites, vehicles=_vehicles(everyone))
+        everyone = devices_of(scenario)
+        self._calm = World.of(scenario.seed, scenario.sites, vehicles=vehicles_of(everyone))
         bursts = Bursts(scenario, self._calm, [device for device, _ in everyone])
         self.world = bursts.world
         shard = shard or Shard()
@@ -281,41 +237,3 @@ def _fault_plan(
     keys = np.array([device.key for device in mine], dtype=np.uint64)
     ids, kinds = [device.device_id for device in mine], [device.kind for device in mine]
     return FaultPlan(scenario.faults, scenario.seed, ids, kinds, keys, bursts.placed(mine))
-
-
-def _devices(scenario: Scenario) -> list[tuple[Device, DeviceGroup]]:
-    """Every device of the scenario, in file order; raises `ConfigError` where two would have the same id."""
-    numbers = dict.fromkeys(CATALOG, 0)
-    devices: list[tuple[Device, DeviceGroup]] = []
-    for group in scenario.devices:
-        for position in range(group.size):
-            ordinal = numbers[group.kind]
-            numbers[group.kind] += 1
-            site = group.site or scenario.sites[ordinal % len(scenario.sites)].name
-            device_id = group.ids[position] if group.ids else group.device_id(ordinal + 1)
-            devices.append((_device(device_id, group, site, ordinal), group))
-    _refuse_twins([device.device_id for device, _ in devices])
-    return devices
-
-
-def device_ids(scenario: Scenario) -> list[str]:
-    """Of every device of the scenario, whatever the shard; raises `ConfigError` where two would have the same."""
-    return [device.device_id for device, _ in _devices(scenario)]
-
-
-def _device(device_id: str, group: DeviceGroup, site: str, ordinal: int) -> Device:
-    key = int.from_bytes(hashlib.blake2b(device_id.encode(), digest_size=8).digest(), "little")
-    return Device(device_id, group.kind, site, group.qos, group.interval, key % group.interval, ordinal, key)
-
-
-def _refuse_twins(device_ids: Sequence[str]) -> None:
-    seen: set[str] = set()
-    for device_id in device_ids:
-        if device_id in seen:
-            raise ConfigError(f"scenario: two devices are called '{device_id}'; give one group another id")
-        seen.add(device_id)
-
-
-def _vehicles(devices: Sequence[tuple[Device, DeviceGroup]]) -> dict[int, str]:
-    """Site of every vehicle that carries a unit of the fleet, by ordinal."""
-    return {device.ordinal: device.site for device, _ in devices if device.kind in ("gps", "telematics")}
