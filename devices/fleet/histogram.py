@@ -1,10 +1,13 @@
 """How long things take: a histogram of milliseconds that several processes can add up."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+# To find the buckets of one value costs as much as those of a hundred: values are kept until there are so many.
+_KEPT = 2048
 
 
 class Histogram:
@@ -13,18 +16,26 @@ class Histogram:
     _EDGES_MS = np.geomspace(0.1, 1_000_000, num=170)
 
     def __init__(self) -> None:
-        self._counts: NDArray[np.int64] = np.zeros(len(self._EDGES_MS) + 1, dtype=np.int64)
-        self.sum_ms = 0.0
+        self._in_buckets: NDArray[np.int64] = np.zeros(len(self._EDGES_MS) + 1, dtype=np.int64)
+        self._sum_ms = 0.0
+        self._kept_ms: list[float] = []
 
-    def add(self, values_ms: Sequence[float]) -> None:
+    def add(self, values_ms: Iterable[float]) -> None:
         """Count these values; milliseconds."""
-        np.add.at(self._counts, np.searchsorted(self._EDGES_MS, values_ms), 1)
-        self.sum_ms += sum(values_ms)
+        self._kept_ms.extend(values_ms)
+        if len(self._kept_ms) >= _KEPT:
+            self._sort_in()
+
+    @property
+    def sum_ms(self) -> float:
+        """All values together."""
+        self._sort_in()
+        return self._sum_ms
 
     def merge(self, other: Self) -> None:
         """Count what the other one has counted."""
-        self._counts += other._counts
-        self.sum_ms += other.sum_ms
+        self._in_buckets += other._counts
+        self._sum_ms += other._sum_ms
 
     def copy(self) -> Self:
         """One that no longer changes with this one."""
@@ -35,8 +46,8 @@ class Histogram:
     def since(self, before: Self) -> Self:
         """What this one has counted since `before` was a copy of it."""
         later = self.copy()
-        later._counts -= before._counts
-        later.sum_ms -= before.sum_ms
+        later._in_buckets -= before._counts
+        later._sum_ms -= before._sum_ms
         return later
 
     @property
@@ -72,3 +83,16 @@ class Histogram:
     def to_json(self) -> dict[str, Any]:
         """As in a run record."""
         return {"count": self.total, **self.summary(), "buckets": self.buckets()}
+
+    @property
+    def _counts(self) -> NDArray[np.int64]:
+        self._sort_in()
+        return self._in_buckets
+
+    def _sort_in(self) -> None:
+        """Put the values that are kept into their buckets."""
+        if self._kept_ms:
+            buckets = np.searchsorted(self._EDGES_MS, self._kept_ms)
+            self._in_buckets += np.bincount(buckets, minlength=len(self._in_buckets))
+            self._sum_ms += sum(self._kept_ms)
+            self._kept_ms.clear()
