@@ -1,7 +1,8 @@
 """Dials devices when their turn comes.
 
 Devices that connect for the first time keep to the ramp. One that has lost its connection comes back when its own
-firmware says so, as it does in the field, where nobody spreads reconnections but the devices themselves.
+firmware says so, as it does in the field, where nobody spreads reconnections but the devices themselves: neither the
+ramp nor the number of handshakes under way holds it back.
 """
 
 import asyncio
@@ -15,8 +16,8 @@ from devices.fleet.connection import DeviceConnection
 from devices.fleet.ramp import Ramp
 from devices.fleet.trouble import Impostor
 
-# Handshakes under way with one broker. Mosquitto lets 100 wait to be accepted; the kernel drops what comes beyond that,
-# and sends it again only after a second.
+# First handshakes under way with one broker. Mosquitto lets 100 wait to be accepted; the kernel drops what comes beyond
+# that, and sends it again only after a second.
 CONCURRENT_DIALS = 96
 # Of a process that shares its brokers with many others.
 LEAST_DIALS = 4
@@ -38,7 +39,7 @@ class Dialer:
         self._again: list[_Turn] = []
         self._tie = itertools.count()
         self._changed = asyncio.Event()
-        self._slots = asyncio.Semaphore(max(LEAST_DIALS, round(CONCURRENT_DIALS * brokers)))
+        self._free = max(LEAST_DIALS, round(CONCURRENT_DIALS * brokers))
         self._next_turn = 0.0
 
     def add(self, connection: Caller, delay_s: float = 0, *, again: bool = False) -> None:
@@ -62,17 +63,22 @@ class Dialer:
                         await asyncio.wait_for(self._changed.wait(), None if queue is None else wait_s)
                     continue
                 assert queue is not None
-                await self._slots.acquire()
                 _, _, connection = heapq.heappop(queue)
                 task = dials.create_task(self._dial(connection), name=f"dial {connection.device.device_id}")
-                task.add_done_callback(lambda _: self._slots.release())
                 if queue is self._first:
+                    self._free -= 1
+                    task.add_done_callback(self._release)
                     # Falling behind is not made up for: a burst of dials is what the ramp is there to prevent.
                     self._next_turn = max(self._next_turn + 1 / self._ramp.per_second, loop.time() - 0.05)
 
+    def _release(self, _: "asyncio.Task[None]") -> None:
+        """A first handshake is over."""
+        self._free += 1
+        self._changed.set()
+
     def _next(self) -> tuple[list[_Turn] | None, float]:
         """The queue whose turn comes first, and when."""
-        first = max(self._next_turn, self._first[0][0]) if self._first else float("inf")
+        first = max(self._next_turn, self._first[0][0]) if self._first and self._free else float("inf")
         again = self._again[0][0] if self._again else float("inf")
         if first == again == float("inf"):
             return None, first

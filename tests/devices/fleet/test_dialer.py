@@ -1,10 +1,11 @@
 """The ramp: who is dialled when, and never more per second than allowed."""
 
 import asyncio
+from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
-from devices.fleet.dialer import Dialer
+from devices.fleet.dialer import CONCURRENT_DIALS, Dialer
 from devices.fleet.ramp import Ramp
 
 
@@ -52,3 +53,34 @@ async def test_the_ramp_spaces_dials() -> None:
     task.cancel()
     # Eleven dials at 50 a second span 200 ms; three may follow at once after a hiccup of the machine.
     assert times[-1] - times[0] >= 0.14
+
+
+async def test_who_comes_back_waits_for_nobody() -> None:
+    """Many first handshakes hang; a storm of devices that have lost their broker is a storm all the same."""
+    dialled: Counter[str] = Counter()
+    full, stormed, finished, hang = (asyncio.Event() for _ in range(4))
+
+    async def dial(connection: Any) -> None:
+        dialled[connection.device.device_id] += 1
+        for name, number, reached in (
+            ("first", CONCURRENT_DIALS, full),
+            ("again", 500, stormed),
+            ("first", 150, finished),
+        ):
+            if dialled[name] == number:
+                reached.set()
+        await hang.wait()
+
+    dialer = Dialer(Ramp(1_000_000), dial)
+    for _ in range(150):
+        dialer.add(device("first"))
+    task = asyncio.create_task(dialer.run())
+    async with asyncio.timeout(5):
+        await full.wait()
+        for _ in range(500):
+            dialer.add(device("again"), again=True)
+        await stormed.wait()
+        assert dialled["first"] == CONCURRENT_DIALS
+        hang.set()
+        await finished.wait()
+    task.cancel()

@@ -10,8 +10,9 @@ from bridge.check import check
 from bridge.config import BridgeConfig
 from devices.fleet import Fleet, probe_all, routes_of
 from devices.scenario import Scenario
-from edgefleet.provision import BRIDGE
+from edgefleet.provision import BRIDGE, OPERATOR
 from edgewire.errors import ConfigError, EdgefleetError
+from tests.devices.fleet.judge import until
 from tests.edgefleet.provision.conftest import SecuredBroker, provisioned
 from tests.edgefleet.provision.test_secured_broker import client, passwords
 
@@ -35,6 +36,26 @@ async def test_every_device_of_a_fleet_is_itself(broker: SecuredBroker) -> None:
         assert record.totals["acknowledged"] == record.totals["emitted"] > 10
         ids = {orjson.loads(payload)["device_id"] for _, payload in bridge.wait("messages")}
         assert ids == {"bme280-0001", "bme280-0002", "gps-0001"}
+
+
+async def test_an_operator_tells_a_device_what_to_do(broker: SecuredBroker) -> None:
+    device, stop = "edge/default/bme280/bme280-0002", asyncio.Event()
+    order = {"id": "slower", "action": "set_interval", "arguments": {"interval": "5s"}}
+    # Under a client id of its own: the fleet's probe has the name of the account.
+    with client(broker, OPERATOR, client_id="person") as operator:
+        assert operator.subscribe(f"{device}/status")
+        assert operator.subscribe(f"{device}/result")
+        fleet = Fleet(scenario(broker), name="secured", version=await probe_all(routes_of(scenario(broker))))
+        running = asyncio.create_task(fleet.run(30, stop))
+        await until(lambda: len(operator.messages) == 1, "it is online")
+        operator.mqtt.publish(f"{device}/cmd", orjson.dumps(order), qos=1)
+        await until(lambda: len(operator.messages) == 2, "it answers")
+        stop.set()
+        record = await running
+    topic, answer = operator.messages[1]
+    assert topic == f"{device}/result"
+    assert orjson.loads(answer)["data"] == {"interval": "5s"}
+    assert record.totals["dropped"] == 0
 
 
 async def test_the_bridge_shows_its_account_or_its_certificate(broker: SecuredBroker) -> None:
