@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from bridge.assembly import assemble
 from bridge.config import BridgeConfig
-from bridge.session import session_config, subscriptions, tls_context
+from bridge.session import probe_config, subscriptions, tls_context
 from bridge.sinks.base import Sink
 from edgewire.errors import EdgefleetError
 from edgewire.link import BrokerUrl, Link, dial
@@ -33,9 +33,7 @@ async def check(config: BridgeConfig) -> list[Finding]:
 async def _broker(config: BridgeConfig) -> Finding:
     """Connect beside the bridge's own session, and subscribe as it would."""
     broker = BrokerUrl.parse(config.broker)
-    session = Session(
-        replace(session_config(config), client_id=f"{config.client_id}-check", clean_start=True, session_expiry_s=0)
-    )
+    session = Session(probe_config(config))
     answer: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
 
     def on_events(_: Link, events: list[Event]) -> None:

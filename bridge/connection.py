@@ -73,6 +73,7 @@ class Connection:
         self._fault: EdgefleetError | None = None
         self._stopping = self._draining = self._renewing = self._emptied = False
         self._short_lived = 0
+        self._told: str | None = None  # the trouble that was logged last, until a connection lasts
         self._connections = 0  # that got as far as a subscription
         self._asked: list[Subscription] = []
         self._answers: dict[int, asyncio.Future[tuple[int, ...] | None]] = {}
@@ -217,7 +218,7 @@ class Connection:
 
     def _on_lost(self, link: Link, reason: str) -> None:
         self._metrics.connected.set(0)
-        if link is self._link and not self._stopping:
+        if link is self._link and not self._stopping and self._short_lived < _SHORT_LIVED:
             self._complain(f"the connection to broker {self._broker} is lost: {reason}")
         self._link = None
         for answer in self._answers.values():
@@ -236,14 +237,17 @@ class Connection:
     def _suspect(self, lasted_s: float) -> None:
         """Mosquitto 2.0 ends a connection without a word when another client takes its session over."""
         on_purpose = self._stopping or self._renewing
-        self._short_lived = self._short_lived + 1 if lasted_s < _STEADY_S and not on_purpose else 0
+        if lasted_s < _STEADY_S and not on_purpose:
+            self._short_lived += 1
+        else:
+            self._short_lived, self._told = 0, None
         if self._short_lived >= _SHORT_LIVED and not self._fault:
             self._complain(
-                f"broker {self._broker} ended {self._short_lived} connections in a row soon after they were made:"
+                f"broker {self._broker} ends one connection after the other soon after it was made:"
                 f" if another client is called '{self._config.client_id}' too, give every bridge a client_id of its own"
             )
 
     def _complain(self, trouble: str) -> None:
-        if trouble != self.trouble:
+        if trouble != self._told:
             log.warning("not receiving, trying again", reason=trouble)
-        self.trouble = trouble
+        self._told = self.trouble = trouble

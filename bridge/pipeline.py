@@ -187,7 +187,7 @@ class Bridge:
             if changes.sinks or changes.everything:
                 await self._exchange(changes, config, table if changes.everything else self._crew.table)
         except ConfigError:
-            await self._source.change(old)
+            await self._source.change(old, proven=True)
             raise
         await self._spool.configure(config.spool)
         self._metrics.spool_limit_bytes.set(config.spool.max_bytes)

@@ -44,6 +44,11 @@ def dead_letters_config(config: BridgeConfig) -> SessionConfig:
     return replace(watch_config(config), client_id=f"{config.client_id}-dead-letters")
 
 
+def probe_config(config: BridgeConfig) -> SessionConfig:
+    """Of a connection that only finds out whether the broker lets us in, beside the one that is at work."""
+    return replace(session_config(config), client_id=f"{config.client_id}-check", clean_start=True, session_expiry_s=0)
+
+
 def ending_config(config: BridgeConfig) -> SessionConfig:
     """The session of the bridge, to be forgotten by the broker with all that it holds."""
     return replace(session_config(config), clean_start=True, session_expiry_s=0)

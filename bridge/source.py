@@ -9,10 +9,10 @@ from contextlib import suppress
 
 from bridge.config import BridgeConfig
 from bridge.connection import OLD_VERSION, Connection, TakenOver
-from bridge.session import ending_config, session_config, subscriptions, tls_context
+from bridge.session import ending_config, probe_config, session_config, subscriptions, tls_context
 from edgewire import logs
-from edgewire.errors import ConfigError
-from edgewire.link import Link, dial
+from edgewire.errors import ConfigError, ServiceUnavailable
+from edgewire.link import BrokerRefused, BrokerUrl, Link, dial
 from edgewire.mqtt import FAILURE, Session, Version
 
 __all__ = ["Source", "TakenOver"]
@@ -56,20 +56,39 @@ class Source(Connection):
 
     # -- another configuration
 
-    async def change(self, config: BridgeConfig) -> None:
+    async def change(self, config: BridgeConfig, *, proven: bool = False) -> None:
         """Go on with another configuration. Raises `ConfigError`, and goes on as before, where it cannot be.
 
-        Nothing is lost: filters are exchanged in the session as it is, and for anything else the connection is renewed
-        once all that it brought is acknowledged.
+        Unless it is `proven`, the broker is asked first whether it lets us in with it. Nothing is lost: filters are
+        exchanged in the session as it is, and for anything else the connection is renewed once all that it brought is
+        acknowledged.
         """
         tls_context(config)
         old = self._config
         if _connecting(old) != _connecting(config):
+            if not proven:
+                await self._try_out(config)
             await self._renew(config)
         elif subscriptions(old) != subscriptions(config):
             await self._resubscribe(config)
         else:
             self._config = config
+
+    async def _try_out(self, config: BridgeConfig) -> None:
+        """Connect beside our session. Raises `ConfigError` where the broker refuses, or is there for the old alone."""
+        timeout_s = config.mqtt.connect_timeout / 1000
+        session = Session(probe_config(config))
+        try:
+            link = await dial(
+                BrokerUrl.parse(config.broker), session, lambda *_: None, tls=tls_context(config), timeout_s=timeout_s
+            )
+        except BrokerRefused as error:
+            raise ConfigError(str(error)) from None
+        except ServiceUnavailable as error:
+            if self._link is not None:
+                raise ConfigError(str(error)) from None
+        else:
+            link.close()
 
     async def _renew(self, config: BridgeConfig) -> None:
         self._renewing = self._intake.halted = True

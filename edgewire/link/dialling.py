@@ -23,6 +23,10 @@ class NoLocalPort(ServiceUnavailable):
     """The local address has no port left for another connection: the next one needs another local address."""
 
 
+_CREDENTIALS = frozenset({0x04, 0x05, 0x86, 0x87})
+"""Codes of CONNACK by which a broker says that it does not know us (3.1.1 3.2.2.3, 5.0 3.2.2.2)."""
+
+
 class BrokerRefused(EdgefleetError):
     """The broker answered CONNECT with a refusal; names the broker, the client and the reason."""
 
@@ -174,8 +178,9 @@ class _Attempt:
         if isinstance(event, Refused):
             if event.code in UNSUPPORTED_VERSION and self._session.version is Version.V5:
                 raise _Version5Refused
+            hint = "; look at the user and password in its URL" if event.code in _CREDENTIALS else ""
             raise BrokerRefused(
-                f"broker {self._broker} refused client '{self._session.config.client_id}': {event.reason}",
+                f"broker {self._broker} refused client '{self._session.config.client_id}': {event.reason}{hint}",
                 event.code,
                 event.reason,
             )

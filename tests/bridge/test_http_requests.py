@@ -285,6 +285,27 @@ async def test_a_probe_says_what_is_wrong_with_an_endpoint(
         await sink.close()
 
 
+async def test_a_probe_looks_at_credentials_also_where_only_post_is_taken() -> None:
+    seen: list[bytes] = []
+
+    async def handle(request: web.Request) -> web.Response:
+        seen.append(await request.read())
+        return web.Response(status=200 if request.headers.get("X-Key") == "right" else 401)
+
+    application = web.Application()
+    application.router.add_post("/ingest/batch", handle)
+    async with TestServer(application) as server:
+        for key in ("right", "wrong"):
+            sink = sink_of(str(server.make_url("")), headers={"X-Key": key})
+            if key == "wrong":
+                with pytest.raises(ConfigError, match=r"answers 401: look at http\.token"):
+                    await sink.probe()
+            else:
+                assert "answers" in await sink.probe()
+            await sink.close()
+    assert seen == [b"", b""]
+
+
 # -- TLS
 
 

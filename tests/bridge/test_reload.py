@@ -1,16 +1,20 @@
 """Another configuration while messages flow: nothing is lost, and what cannot be is refused by name."""
 
 import asyncio
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+import aiomqtt
 import pytest
 
 from bridge.assembly import assemble
 from bridge.config import BridgeConfig
 from bridge.pipeline import Bridge
 from bridge.spool import Store, read_books, read_note
+from edgefleet.embedded import MosquittoProcess
 from edgewire.clock import SystemClock
 from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl, dial
@@ -74,6 +78,34 @@ async def test_a_file_that_is_wrong_is_refused_and_the_old_one_stays(mosquitto: 
         await publisher.finish()
         await eventually(lambda: set(publisher.sent) <= set(ingest.stored))
         await stage.signal(shutdown_timeout="4s")
+        assert stage.bridge.readiness().warnings == []
+
+
+async def test_credentials_that_the_broker_refuses_are_not_switched_to(
+    mosquitto_factory: Callable[..., MosquittoProcess], tmp_path: Path
+) -> None:
+    passwords = tmp_path / "passwords"
+    passwords.touch(mode=0o600)
+    for user in ("one", "two"):
+        command = ["mosquitto_passwd", "-b", str(passwords), user, "right"]
+        await asyncio.to_thread(subprocess.run, command, check=True)
+    broker = mosquitto_factory({"allow_anonymous": "false", "password_file": str(passwords)})
+
+    def url(user: str, password: str) -> str:
+        return f"mqtt://{user}:{password}@{broker.host}:{broker.port}"
+
+    async with ingest_stub() as ingest, staged(url("one", "right"), tmp_path, ingest) as stage:
+        await stage.signal("refused", broker=url("two", "wrong"))
+        (warning,) = stage.bridge.readiness().warnings
+        assert "refused client" in warning
+        assert warning.endswith("look at the user and password in its URL")
+        assert stage.bridge.readiness().reasons == []
+        await stage.signal("refused", mqtt={"ca_file": tmp_path / "missing.pem"}, broker=url("one", "right"))
+        await stage.signal(mqtt={}, broker=url("two", "right"))
+        await stage.ready()
+        async with aiomqtt.Client(broker.host, broker.port, username="one", password="right") as client:
+            await client.publish(f"edge/{stage.site}/bme280/a/telemetry", payload("a", 1), qos=1)
+        await eventually(lambda: ingest.stored == ["a:1:1"])
         assert stage.bridge.readiness().warnings == []
 
 

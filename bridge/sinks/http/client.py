@@ -14,6 +14,8 @@ from bridge.sinks.http.config import HttpConfig
 from edgewire.clock import Clock
 from edgewire.errors import ConfigError, ServiceUnavailable
 
+_METHOD_NOT_ALLOWED = 405
+
 _BODY_SHOWN = 64 << 10
 """Bytes of an answer to a single post that are read; a batch answer is read whole."""
 
@@ -83,10 +85,17 @@ class Client:
         except aiohttp.ClientError as error:
             return Retry(cause="network", reason=f"{url} cannot be reached: {_said(error)}")
 
-    async def look(self, url: str) -> int:
-        """The status of a GET, for `bridge check`. Raises `ServiceUnavailable`."""
+    async def look(self, url: str, headers: Mapping[str, str]) -> int:
+        """The status of a GET, for `bridge check`, or where only POST is taken of an empty one: whether credentials are
+        right is often looked at no earlier. Raises `ServiceUnavailable`.
+        """
+        status = await self._status("GET", url, headers)
+        return await self._status("POST", url, headers) if status == _METHOD_NOT_ALLOWED else status
+
+    async def _status(self, method: str, url: str, headers: Mapping[str, str]) -> int:
         try:
-            async with self.require_open().get(url, allow_redirects=False) as response:
+            request = self.require_open().request(method, url, headers=headers, allow_redirects=False)
+            async with request as response:
                 return response.status
         except TimeoutError:
             raise ServiceUnavailable(f"{url} does not answer: look at http.url and whether it runs") from None

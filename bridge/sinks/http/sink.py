@@ -72,7 +72,8 @@ class HttpSink:
         urls = sorted({url for way in self._ways.values() if (url := way.fixed_url)})[:_PROBED] or [
             url for url in (self.config.url.fixed,) if url
         ]
-        notes = [note for url in urls if (note := _judged(url, await self._client.look(url)))]
+        fixed = {name: value.fixed for name, value in self.config.headers.items() if value.fixed is not None}
+        notes = [note for url in urls if (note := _judged(url, await self._client.look(url, fixed)))]
         if not urls:
             return "nothing can be reached without a message: every URL is a template"
         return "; ".join([f"{', '.join(urls)} answers" if len(urls) == 1 else f"{len(urls)} URLs answer", *notes])
@@ -205,7 +206,7 @@ def _shown(name: str, value: str) -> str:
 
 
 def _judged(url: str, status: int) -> str | None:
-    """What a GET says of an endpoint that takes POST. Raises `ConfigError` or `ServiceUnavailable`."""
+    """What the answer to a GET or an empty POST says of an endpoint. Raises `ConfigError` or `ServiceUnavailable`."""
     if status in (401, 403):
         raise ConfigError(f"{url} answers {status}: look at http.token, http.username and http.headers")
     if status == 407 or status >= 500:
