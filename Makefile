@@ -32,7 +32,7 @@ lint: .venv/.dev  ## ruff and mypy
 docs: .venv/.dev  ## docs/scenario.md and docs/bridge.md, written from the models
 	$(BIN)/python docs/generate.py
 
-bench: .venv/.dev  ## the numbers of benchmarks/, some minutes
+bench: .venv/.bench  ## the numbers of benchmarks/, some minutes
 	$(BIN)/python -m benchmarks
 
 # Docker where its engine answers, else podman-compose (`pip install podman-compose`).
@@ -64,7 +64,8 @@ clean:  ## removes .venv and every cache in this folder
 # A stamp for each set of packages: installed once, again when what it depends on has changed.
 .venv/.demo: EXTRA := demo
 .venv/.dev: EXTRA := dev
-.venv/.demo .venv/.dev: pyproject.toml constraints.txt
+.venv/.bench: EXTRA := bench
+.venv/.demo .venv/.dev .venv/.bench: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("edgefleet needs Python 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)")'
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	@echo "Installing edgefleet[$(EXTRA)] into .venv; this takes half a minute, once"

@@ -1,0 +1,126 @@
+"""The fleet beside other MQTT clients and beside C, all on one Mosquitto: CPU a message, saturation, and growth.
+
+Everybody has the same number of connections, takes turns on them and waits for PUBACKs in the same way. The others
+send a payload made in advance; the fleet models, encodes and accounts for each.
+"""
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from edgefleet.embedded import MosquittoProcess
+
+CONNECTIONS = 300
+"""What paho and aiomqtt can hold: select() ends at 1,024 descriptors, three a client."""
+RATE, SECONDS = 3000, 5.0
+SLOW = 1000
+"""Messages a second for those that cannot keep up with `RATE` on one core."""
+FLAT_OUT = 100_000
+GROWTH = (100, 1000, 15_000)
+GROWTH_RATE = 1500
+OPEN_FILES = 20_000
+
+
+def run() -> list[str]:
+    """All tables."""
+    with tempfile.TemporaryDirectory() as folder:
+        floor = Path(folder) / "floor"
+        subprocess.run(["cc", "-O2", "-o", floor, Path(__file__).with_name("floor.c")], check=True)
+        return [*_clients(floor), "", *_saturation(floor), "", *_growth()]
+
+
+def measure(client: str | Path, connections: int, rate: float, seconds: float, qos: int) -> dict[str, Any]:
+    """One client on a Mosquitto of its own."""
+    command = [str(client)] if isinstance(client, Path) else [sys.executable, "-m", "benchmarks.peers", client]
+    with MosquittoProcess() as broker:
+        numbers = [str(connections), str(rate), str(seconds), str(qos)]
+        done = subprocess.run(
+            ["prlimit", f"--nofile={OPEN_FILES}", *command, "127.0.0.1", str(broker.port), *numbers],
+            capture_output=True,
+            timeout=300,
+            check=False,
+        )
+    if done.returncode:
+        sys.exit(f"benchmarks: {client} failed: {done.stderr.decode()[-500:]}")
+    result: dict[str, Any] = orjson.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def _us(result: dict[str, Any]) -> float:
+    return float(result["cpu_s"] / max(1, result["acknowledged"]) * 1e6)
+
+
+def _clients(floor: Path) -> list[str]:
+    lines = [
+        f"## CPU of a published message: {CONNECTIONS} connections, {RATE:,} messages a second",
+        "",
+        f"paho-mqtt and aiomqtt at {SLOW:,} a second. The fleet's figure has its sensor models, JSON and books in it.",
+        "",
+        "| client | QoS 0 | QoS 1 | QoS 1 against C |",
+        "|---|---:|---:|---:|",
+    ]
+    least = 0.0
+    for name, client, rate in (
+        ("C, one send() a message", floor, RATE),
+        ("edgefleet run", "edgefleet", RATE),
+        ("gmqtt on uvloop", "gmqtt", RATE),
+        ("paho-mqtt, a thread each", "paho", SLOW),
+        ("aiomqtt", "aiomqtt", SLOW),
+    ):
+        costs = [_us(measure(client, CONNECTIONS, rate, SECONDS, qos)) for qos in (0, 1)]
+        least = least or costs[1]
+        lines.append(f"| {name} | {costs[0]:.0f} µs | {costs[1]:.0f} µs | {costs[1] / least:.1f} × |")
+    return lines
+
+
+def _saturation(floor: Path) -> list[str]:
+    lines = [
+        f"## Saturation at QoS 1, {CONNECTIONS} connections, broker and client on the same cores",
+        "",
+        "| client | acknowledged a second | CPU a message |",
+        "|---|---:|---:|",
+    ]
+    for name, client, messages in (
+        ("C", floor, 200_000),
+        ("edgefleet run", "edgefleet", 60_000),
+        ("gmqtt on uvloop", "gmqtt", 40_000),
+        ("paho-mqtt", "paho", 10_000),
+        ("aiomqtt", "aiomqtt", 10_000),
+    ):
+        rate = FLAT_OUT if client != "edgefleet" else CONNECTIONS * 100  # an interval of 10 ms is the shortest
+        result = measure(client, CONNECTIONS, rate, messages / rate, 1)
+        reached = result["acknowledged"] / result["elapsed_s"]
+        lines.append(f"| {name} | {reached:,.0f} | {_us(result):.0f} µs |")
+        if client == "edgefleet":
+            saturation = reached
+    lines += ["", "| fleet at | messages a second | schedule lag p50 | p99 |", "|---|---:|---:|---:|"]
+    for share in (0.5, 0.9):
+        result = measure("edgefleet", CONNECTIONS, saturation * share, SECONDS, 1)
+        reached = result["acknowledged"] / result["elapsed_s"]
+        lag = f"{result['lag_p50_ms']:.1f} ms | {result['lag_p99_ms']:.1f} ms"
+        lines.append(f"| {share:.0%} of saturation | {reached:,.0f} | {lag} |")
+    return lines
+
+
+def _growth() -> list[str]:
+    lines = [
+        f"## As the fleet grows, at {GROWTH_RATE:,} messages a second in all",
+        "",
+        "| devices | connected in | connects a second | memory a device | CPU a message | schedule lag p50 / p99 |",
+        "|---:|---:|---:|---:|---:|---:|",
+    ]
+    empty = 0.0
+    for devices in GROWTH:
+        result = measure("edgefleet", devices, GROWTH_RATE, 15, 1)
+        empty = empty or result["rss_bytes"]
+        memory = f"{(result['rss_bytes'] - empty) / devices / 1024:.1f} KiB" if devices != GROWTH[0] else "–"
+        lag = f"{result['lag_p50_ms']:.1f} / {result['lag_p99_ms']:.1f} ms"
+        lines.append(
+            f"| {devices:,} | {result['connect_s']:.1f} s | {devices / result['connect_s']:,.0f} | {memory} |"
+            f" {_us(result):.0f} µs | {lag} |"
+        )
+    return [*lines, "", f"Memory beyond that of {GROWTH[0]} devices, sessions, outboxes and sockets' buffers included."]
