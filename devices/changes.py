@@ -13,9 +13,10 @@ import numpy as np
 from devices.device import Device
 from devices.faults.plan import FaultPlan
 from devices.faults.schedule import FOREVER_MS
-from devices.group import Group, Spans
+from devices.group import Group
 from devices.scenario import DeviceGroup
 from devices.sensors.base import boot_number
+from devices.timetable import Spans
 from devices.world import World
 
 

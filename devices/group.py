@@ -4,63 +4,23 @@ Knows nothing of faults: these are the readings of devices in good order.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from devices.catalog import CATALOG, CatalogEntry
 from devices.faults.resets import Resets
-from devices.faults.schedule import FOREVER_MS, NEVER_MS
+from devices.faults.schedule import NEVER_MS
 from devices.scenario import DeviceGroup
 from devices.sensors.base import Columns, EventSensor, LookingBack, Population, Sensor, boot_number
 from devices.table import Table
+from devices.timetable import Member, Spans, Timetable
 from devices.world import World
-from devices.world.rng import draw, uniform
 from edgewire.messages import Channel
 
 Ints = NDArray[np.int64]
-
-
-class Member(Protocol):
-    """What a group needs of a device."""
-
-    @property
-    def site(self) -> str: ...
-
-    @property
-    def interval_ms(self) -> int: ...
-
-    @property
-    def phase_ms(self) -> int: ...
-
-    @property
-    def ordinal(self) -> int: ...
-
-    @property
-    def key(self) -> int: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Spans:
-    """Where commands changed what devices of a group do: from when until when each keeps to the group's schedule."""
-
-    begin_ms: Ints
-    until_ms: Ints
-    base: Ints
-    """Seq of the first message since then."""
-    boot: Ints
-
-
-class Due(NamedTuple):
-    """Readings due in windows of time."""
-
-    first: Ints
-    """Number of the first reading of each window."""
-    window: Ints
-    """Of each reading: which window it is in."""
-    times: Ints
 
 
 _ROWS_SAMPLED = 5_000
@@ -90,31 +50,29 @@ class Group:
         self.kind = group.kind
         self.positions = np.array(positions, dtype=np.int64)
         """Of its devices in the timeline, ascending."""
-        self.spans = spans
+        self._timetable = Timetable(world.seed, start_ms, devices, group.jitter, spans)
         self._resets = resets
         self._world = world
         self._start_ms = start_ms
         self._everyone = np.arange(len(devices), dtype=np.int64)
-        self._interval = np.array([device.interval_ms for device in devices], dtype=np.int64)
-        phases = np.array([device.phase_ms for device in devices], dtype=np.int64)
-        self._first_due = phases + (start_ms if spans is None else spans.begin_ms)
-        # Below the interval, or readings would change places.
-        self._jitter = np.minimum(group.jitter, self._interval - 1) if group.jitter else None
         self._channel = entry.channel
         site_index = {site.name: index for index, site in enumerate(world.sites)}
-        self._keys = np.array([device.key for device in devices], dtype=np.uint64)
         population = Population(
-            keys=self._keys,
+            keys=np.array([device.key for device in devices], dtype=np.uint64),
             sites=np.array([site_index[device.site] for device in devices], dtype=np.int64),
-            interval_ms=self._interval,
+            interval_ms=self._timetable.interval,
             ordinals=np.array([device.ordinal for device in devices], dtype=np.int64),
             powered_on_ms=start_ms,
         )
-        rate_per_ms = float((1 / self._interval).sum()) if len(devices) else 1.0
-        self._ahead_ms = min(round(_ROWS_AHEAD / rate_per_ms), _LONGEST_AHEAD_MS)
+        self._ahead_ms = min(round(_ROWS_AHEAD / self._timetable.rate_per_ms), _LONGEST_AHEAD_MS)
         self._answered_to_ms: int | None = None
         self._known: tuple[int, int, Table] | None = None
         self._sensor = entry.sensor(entry.settings(**group.settings), population)
+
+    @property
+    def spans(self) -> Spans | None:
+        """Where commands changed what the devices do."""
+        return self._timetable.spans
 
     @property
     def looks_back_ms(self) -> int:
@@ -123,7 +81,7 @@ class Group:
 
     def tables(self, from_ms: int, to_ms: int) -> Iterator[Table]:
         """What these devices have to say in [from_ms, to_ms)."""
-        if not len(self._everyone) or to_ms <= from_ms or not self._is_active(from_ms, to_ms):
+        if not len(self._everyone) or to_ms <= from_ms or not self._timetable.is_active(from_ms, to_ms):
             return
         follows, self._answered_to_ms = from_ms == self._answered_to_ms, to_ms
         if isinstance(self._sensor, EventSensor) or not follows or to_ms - from_ms >= self._ahead_ms:
@@ -139,14 +97,14 @@ class Group:
                 for table in self._tables(np.array([owner]), begin, end):
                     yield np.full(len(table.times), window), table
         elif len(owners):
-            due = self._due(owners, from_ms, to_ms)
+            due = self._timetable.due(owners, from_ms, to_ms)
             table, kept = self._numbered(owners[due.window], self._readings(owners[due.window], due.times))
             yield due.window[kept], table
 
     def last_before(self, positions: Ints, instants: Ints) -> Columns:
         """The reading that each device took last before an instant, if need be before it was powered on."""
         owners = np.searchsorted(self.positions, positions)
-        return self._sensor.sample(self._world, owners, self._time(owners, self._before(owners, instants) - 1))
+        return self._sensor.sample(self._world, owners, self._timetable.last_before(owners, instants))
 
     def sample(self, world: World, positions: Ints, times: Ints) -> Columns:
         """What these devices would read at these times in another world."""
@@ -157,7 +115,7 @@ class Group:
         known = self._known
         if known is None or not known[0] <= from_ms <= to_ms <= known[1]:
             end_ms = from_ms + self._ahead_ms
-            due = self._due(self._everyone, from_ms, end_ms)
+            due = self._timetable.due(self._everyone, from_ms, end_ms)
             table, _ = self._numbered(due.window, self._readings(due.window, due.times))
             self._known = known = from_ms, end_ms, table
         table = known[2]
@@ -184,88 +142,34 @@ class Group:
 
     def holds(self, position: int, at_ms: int) -> bool:
         """Whether a device keeps to this schedule at an instant."""
-        if self.spans is None:
-            return True
-        owner = np.searchsorted(self.positions, position)
-        return bool(self.spans.begin_ms[owner] <= at_ms < self.spans.until_ms[owner])
+        return self._timetable.holds(int(np.searchsorted(self.positions, position)), at_ms)
 
     def end(self, position: int, at_ms: int) -> None:
         """A device keeps to this schedule no longer."""
-        if self.spans is None:
-            start = np.full(len(self._everyone), self._start_ms)
-            self.spans = Spans(start, np.full_like(start, FOREVER_MS), np.zeros_like(start), boot_number(start))
-        owner = np.searchsorted(self.positions, position)
-        self.spans.until_ms[owner] = min(at_ms, int(self.spans.until_ms[owner]))
-
-    # -- when readings are due
-
-    def _is_active(self, from_ms: int, to_ms: int) -> bool:
-        spans = self.spans
-        return spans is None or bool(((spans.begin_ms < to_ms) & (spans.until_ms > from_ms)).any())
-
-    def _time(self, owners: Ints, numbers: Ints) -> Ints:
-        """When readings with these numbers are due."""
-        times = self._first_due[owners] + numbers * self._interval[owners]
-        if self._jitter is None:
-            return np.asarray(times)
-        late = uniform(draw(self._world.seed, "firmware/jitter", self._keys[owners], numbers))
-        return np.asarray(times + (late * (self._jitter[owners] + 1)).astype(np.int64))
-
-    def _before(self, owners: Ints, instants: Ints | int) -> Ints:
-        """Number of the first reading that is due at or after an instant; negative before the first one."""
-        numbers = np.asarray(-((self._first_due[owners] - instants) // self._interval[owners]))
-        if self._jitter is not None:
-            numbers = numbers - (self._time(owners, numbers - 1) >= instants)
-        return numbers
-
-    def _due(self, owners: Ints, from_ms: Ints | int, to_ms: Ints | int) -> Due:
-        """Readings due in a window of time for each of these devices."""
-        if self.spans is not None:
-            from_ms = np.maximum(from_ms, self.spans.begin_ms[owners])
-            to_ms = np.minimum(to_ms, self.spans.until_ms[owners])
-        first = np.maximum(self._before(owners, from_ms), 0)
-        stop = np.maximum(self._before(owners, to_ms), 0)
-        counts = np.maximum(stop - first, 0)
-        window = np.repeat(np.arange(len(owners)), counts)
-        within = np.arange(len(window)) - np.repeat(np.cumsum(counts) - counts, counts)
-        return Due(first, window, self._time(owners[window], first[window] + within))
+        self._timetable.end(int(np.searchsorted(self.positions, position)), at_ms)
 
     # -- readings
 
     def _tables(self, owners: Ints, from_ms: int, to_ms: int) -> Iterator[Table]:
         if not isinstance(self._sensor, EventSensor):
-            due = self._due(owners, from_ms, to_ms)
+            due = self._timetable.due(owners, from_ms, to_ms)
             yield self._numbered(owners[due.window], self._readings(owners[due.window], due.times))[0]
             return
-        for some, start_ms, begin_ms, end_ms in self._stretches(owners, from_ms, to_ms):
+        for some, start_ms, begin_ms, end_ms in self._timetable.stretches(owners, from_ms, to_ms):
             for who, table in self._with_happenings(self._sensor, some, start_ms, begin_ms, end_ms):
                 yield self._numbered(who, table)[0]
-
-    def _stretches(self, owners: Ints, from_ms: int, to_ms: int) -> Iterator[tuple[Ints, int, int, int]]:
-        """Devices with the same beginning and end in a window of time: since when they count, from when to when."""
-        spans = self.spans
-        if spans is None:
-            yield owners, self._start_ms, from_ms, to_ms
-            return
-        usual = (spans.begin_ms[owners] == self._start_ms) & (spans.until_ms[owners] >= to_ms)
-        if usual.any():
-            yield owners[usual], self._start_ms, from_ms, to_ms
-        for owner in owners[~usual]:
-            begin_ms, until_ms = int(spans.begin_ms[owner]), int(spans.until_ms[owner])
-            if begin_ms < to_ms and until_ms > from_ms:
-                yield np.array([owner]), begin_ms, max(begin_ms, from_ms), min(until_ms, to_ms)
 
     def _readings(self, owners: Ints, times: Ints, seqs: Ints | None = None) -> Table:
         columns = _sampled(self._sensor, self._world, owners, times)
         if seqs is None:
-            seqs = (times - self._first_due[owners]) // self._interval[owners]
+            seqs = self._timetable.numbers(owners, times)
         return Table(self.kind, self._channel, times, self.positions[owners], seqs, columns)
 
     def _with_happenings(
         self, sensor: EventSensor, owners: Ints, start_ms: int, from_ms: int, to_ms: int
     ) -> Iterator[tuple[Ints, Table]]:
         """Readings and happenings, and beside each table the device of each row."""
-        due = self._due(owners, from_ms, to_ms)
+        due = self._timetable.due(owners, from_ms, to_ms)
         before = sensor.happened(self._world, owners, start_ms, from_ms)
         happened = sensor.happenings(self._world, owners, from_ms, to_ms)
         # Within one device: by time, what happened before the reading of the same millisecond.
@@ -312,7 +216,7 @@ class Group:
         if self.spans is not None:
             begin_ms = self.spans.begin_ms[owners]
             instants = np.minimum(instants, self.spans.until_ms[owners])
-        count = np.maximum(self._before(owners, instants), 0)
+        count = np.maximum(self._timetable.before(owners, instants), 0)
         if isinstance(self._sensor, EventSensor):
             for owner, begin, instant in set(zip(owners.tolist(), begin_ms.tolist(), instants.tolist(), strict=True)):
                 happened = self._sensor.happened(self._world, np.array([owner]), begin, max(begin, instant))
