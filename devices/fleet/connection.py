@@ -8,8 +8,9 @@ from typing import Protocol
 from devices.device import Device
 from devices.firmware.device import Firmware
 from devices.firmware.outbox import NO_SEQ, Reading
+from devices.fleet import sender
 from devices.fleet.introduction import last_will
-from devices.fleet.trouble import Trouble
+from devices.fleet.sender import Sender
 from edgewire.link import BrokerUrl, Link
 from edgewire.messages import Channel
 from edgewire.mqtt import (
@@ -19,39 +20,29 @@ from edgewire.mqtt import (
     ConnectionLost,
     Event,
     Message,
-    PublishRefused,
     Session,
     SubscribeRefused,
     Subscription,
 )
 
-# Bytes that the transport may hold before a device keeps further readings to itself are asyncio's default (64 KiB);
-# QoS 0 has no in-flight window, so this is how many readings of the outbox go out in one go.
-QOS0_BURST = 64
 
-
-class Owner(Protocol):
+class Owner(sender.Owner, Protocol):
     """What a connection needs of the fleet around it."""
 
-    def device_time_ms(self) -> int: ...
-
-    def monotonic_s(self) -> float: ...
-
     def redial(self, connection: "DeviceConnection", delay_s: float) -> None: ...
-
-    def acknowledged(self, connection: "DeviceConnection", count: int) -> None: ...
 
     def booted(self, connection: "DeviceConnection") -> None: ...
 
     def command(self, connection: "DeviceConnection", payload: bytes) -> None: ...
 
 
-class DeviceConnection:
+class DeviceConnection(Sender):
     """The link half of a device. It holds no task and no timer: the fleet dials it, paces it and ticks it."""
 
     __slots__ = ("_awake_since_s", "_is_dialling", "_needs_care", "_owner", "_says_goodnight", "_uniform", "broker",
-                 "device", "event_topic", "firmware", "is_asleep", "is_off", "link", "reconnects", "session",
-                 "telemetry_topic", "trouble")  # fmt: skip
+                 "is_asleep", "is_off", "reconnects")  # fmt: skip
+
+    _owner: Owner
 
     def __init__(
         self,
@@ -62,19 +53,12 @@ class DeviceConnection:
         uniform: Callable[[], float],
         broker: BrokerUrl,
     ) -> None:
-        self.device = device
+        super().__init__(device, firmware, session)
         self.broker = broker
-        self.firmware = firmware
-        self.session = session
-        self.link: Link | None = None
-        self.telemetry_topic = device.topic(Channel.TELEMETRY).encode()
-        self.event_topic = device.topic(Channel.EVENT).encode()
         self.reconnects = -1
         self.is_asleep = False
         self.is_off = False
         """During a reset: it neither measures nor connects."""
-        self.trouble: Trouble | None = None
-        """What is wrong with its link at the moment."""
         # Waiting for its turn to dial, or dialling. A new device stands in that queue from the beginning.
         self._is_dialling = True
         self._owner = owner
@@ -83,26 +67,6 @@ class DeviceConnection:
         self._needs_care = build.firmware.sleep is not None or build.outbox.flush_per_second is not None
         self._awake_since_s = 0.0
         self._says_goodnight = False
-
-    @property
-    def is_online(self) -> bool:
-        """Whether the broker has accepted the connection and it still stands."""
-        return self.link is not None and self.link.connected
-
-    @property
-    def is_gone(self) -> bool:
-        """Whether its connection, if it had one, is closed."""
-        return self.link is None
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing waits to be sent or acknowledged."""
-        return not self.firmware.outbox and not self.session.inflight
-
-    @property
-    def acknowledged(self) -> int:
-        """How many readings the broker took responsibility for."""
-        return sum(account.acknowledged for account in self.firmware.accounts())
 
     # -- what the timeline brings
 
@@ -114,10 +78,6 @@ class DeviceConnection:
             self._publish(reading)
         elif self.is_asleep and self.firmware.wants_to_wake():
             self.wake()
-
-    def lose(self, seq: int) -> None:
-        """A reading was taken, and a fault keeps it from being sent."""
-        self.firmware.on_lost_reading(seq)
 
     # -- the connection
 
@@ -170,16 +130,6 @@ class DeviceConnection:
         if self.firmware.outbox:
             self.flush()
 
-    def flush(self, link: Link | None = None) -> None:
-        """Publish what waits in the outbox, as far as the connection takes it. Also called when it drains."""
-        outbox = self.firmware.outbox
-        while outbox and (room := self._room(outbox.peek().qos)):
-            readings = self.firmware.on_room(room, self._owner.monotonic_s())
-            if not readings:
-                return
-            for reading in readings:
-                self._publish(reading)
-
     def tick(self) -> None:
         """Some time has passed: keep the connection alive, let more of the outbox go, fall asleep."""
         link = self.link
@@ -189,10 +139,6 @@ class DeviceConnection:
         if self._needs_care and self.is_online:
             self.flush()
             self._drowse()
-
-    def unacknowledged(self) -> list[object]:
-        """Tokens of what was published and never acknowledged: it may have arrived or not."""
-        return self.session.unacknowledged()
 
     def wake(self) -> None:
         """End the sleep."""
@@ -214,17 +160,6 @@ class DeviceConnection:
         if self.link is not None and self.link.connected:
             self.say("offline")
             self.link.close()
-
-    def say(self, state: str) -> None:
-        """Publish the retained status, where there is a connection."""
-        self.publish_control(Channel.STATUS, self.firmware.status(state, self._owner.device_time_ms()), retain=True)
-
-    def publish_control(self, channel: Channel, payload: bytes, *, retain: bool = False) -> None:
-        """Publish on `status` or `result`, where there is a connection."""
-        if self.link is not None and self.link.connected:
-            # With the window full of readings that a resumed session sends again, it goes out at QoS 0.
-            qos = 1 if self.session.window_free else 0
-            self.link.publish(self.device.topic(channel), payload, qos=qos, retain=retain)
 
     # -- resets
 
@@ -254,36 +189,6 @@ class DeviceConnection:
 
     def _is_kept_off(self) -> bool:
         return self.is_off or self.is_asleep or (self.trouble is not None and self.trouble.deaths > 0)
-
-    def _room(self, qos: int) -> int:
-        link = self.link
-        if link is None or not link.connected or not link.writable or not self.firmware.is_synced:
-            return 0
-        if self.trouble is not None and self.trouble.holds:
-            return 0
-        return self.session.window_free if qos else QOS0_BURST
-
-    def _publish(self, reading: Reading) -> None:
-        assert self.link is not None  # _room() said so
-        seq, boot = reading.seq, reading.boot
-        token = seq if boot == self.firmware.boot else (boot, seq)
-        try:
-            self.link.publish(reading.topic, reading.payload, qos=reading.qos, token=token)
-        except PublishRefused:
-            self.firmware.on_refused(seq, boot)
-            return
-        if not reading.qos and seq != NO_SEQ:
-            self._confirm(boot, 1)
-
-    def _corrupted(self, reading: Reading) -> Reading:
-        """What leaves instead of a reading; the reading itself is lost with it."""
-        assert self.trouble is not None
-        self.firmware.on_lost_reading(reading.seq)
-        return reading._replace(seq=NO_SEQ, payload=self.trouble.corrupt(reading))
-
-    def _confirm(self, boot: int, count: int) -> None:
-        self.firmware.on_acknowledged(boot, count)
-        self._owner.acknowledged(self, count)
 
     def _connected(self, link: Link, *, session_present: bool) -> None:
         self.link = link

@@ -9,8 +9,7 @@ made.
 import asyncio
 import random
 import uuid
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
 
@@ -20,9 +19,12 @@ from devices.firmware.outbox import Reading
 from devices.fleet.account import accounts
 from devices.fleet.ack_probe import AckProbe
 from devices.fleet.connection import DeviceConnection
+from devices.fleet.connector import Connector
 from devices.fleet.dialer import Dialer
+from devices.fleet.farewell import drain, retire
 from devices.fleet.histogram import Histogram
-from devices.fleet.introduction import session_config
+from devices.fleet.introduction import new_session
+from devices.fleet.lead import start_lead_ms
 from devices.fleet.limit import find_limit
 from devices.fleet.mishaps import Mishaps
 from devices.fleet.orders import Orders
@@ -36,34 +38,15 @@ from devices.scenario import Scenario
 from devices.timeline import Shard, Timeline
 from edgewire import logs
 from edgewire.clock import Clock, SystemClock
-from edgewire.errors import EdgefleetError, ServiceUnavailable
-from edgewire.link import BrokerRefused
 from edgewire.messages import Channel
-from edgewire.mqtt import Session, Version
+from edgewire.mqtt import Version
 from edgewire.runrecord import RunRecord
 
-# How long a stopping fleet waits for its outboxes to drain and for the last PUBACKs.
-GRACE_S = 10.0
-POLL_S = 0.05
 # Every link's keep alive is looked at so often, of its length, and at least so often and so seldom (s).
 SWEEP_OF_KEEP_ALIVE = 0.02
 SWEEP_S = (0.25, 1.0)
-LEAD_MS = 300
-LEAD_PER_DEVICE_MS = 0.02
-LEAD_PER_OWN_DEVICE_MS = 0.2
-# MQTT 3.1.1 and 5: the server is unavailable or busy, or has no room for one more.
-TRY_LATER = frozenset({0x03, 0x88, 0x89, 0x97, 0x9F})
 
 log = logs.get("fleet")
-
-
-def start_lead_ms(scenario: Scenario, shards: int = 1, crowd: float = 1.0) -> int:
-    """How far ahead of now a run begins: as long as building its devices may take, so it begins without a backlog.
-
-    `crowd` is how many processes of such a shard share a core.
-    """
-    size = sum(group.size for group in scenario.devices)
-    return round((LEAD_MS + size * LEAD_PER_DEVICE_MS + size / shards * LEAD_PER_OWN_DEVICE_MS) * max(1.0, crowd))
 
 
 class Fleet:
@@ -108,14 +91,14 @@ class Fleet:
         self._boots = self.timeline.boots_at(self._sim_started_ms)
         self._acknowledged = 0
         self._emitted = 0
-        self._failed_dials = 0
-        self._refused_dials = 0
         self._stopping = False
         self._acks = AckProbe()
-        self._connack = Histogram()
         # The ramp is that of the whole fleet.
         self._ramp = Ramp(scenario.connects_per_second / self._shard.count)
-        self._dialer = Dialer(self._ramp, self._dial, brokers=len(set(self._routes.brokers)) / self._shard.count)
+        self._connector = Connector(self._routes, self._ramp, self._clock, self._count_first)
+        self._dialer = Dialer(
+            self._ramp, self._connector.dial, brokers=len(set(self._routes.brokers)) / self._shard.count
+        )
         self._unconnected = len(self.timeline.devices)
         self._began = self._clock.monotonic()
         self._cpu_before_s = 0.0
@@ -172,13 +155,13 @@ class Fleet:
             devices=len(self.connections),
             emitted=self._emitted,
             acknowledged=self._acknowledged,
-            failed_dials=self._failed_dials,
-            refused_dials=self._refused_dials,
+            failed_dials=self._connector.failed_dials,
+            refused_dials=self._connector.refused_dials,
             slowed_s=self._ramp.slowed_s(self._clock.monotonic()),
             lag=self.pacer.lag.copy(),
             lag_connected=Histogram() if self._lag_before is None else self.pacer.lag.since(self._lag_before),
             puback=self._acks.latency.copy(),
-            connack=self._connack.copy(),
+            connack=self._connector.connack.copy(),
             cpu_s=cpu_s - self._cpu_before_s,
             elapsed_s=self._clock.monotonic() - self._began,
             rss_bytes=rss_bytes,
@@ -204,7 +187,7 @@ class Fleet:
                     self.booted(connection)
                     self._dialer.add(connection)
                 await self.pacer.run(asyncio.get_running_loop().time() + lead_s, duration_s, stop)
-                await self._drain()
+                await drain(self.connections)
                 self._stopping = True
                 for helper in helpers:
                     helper.cancel()
@@ -212,7 +195,7 @@ class Fleet:
         finally:
             self._stopping = True
             self.final = self.snapshot()
-            await self._retire()
+            await retire(self.connections)
         return self._record(duration_s, self.final)
 
     def _connection(self, position: int) -> DeviceConnection:
@@ -223,17 +206,7 @@ class Fleet:
         firmware = Firmware(device.device_id, device.key, boot, booted_ms, build, reason)
         broker = self._routes.broker(self._shard.number(position))
         username, password = self._routes.identities.account(device.device_id, broker)
-        config = session_config(
-            device,
-            firmware,
-            keep_alive_s=scenario.keep_alive // 1000,
-            session_expiry_s=scenario.session_expiry // 1000,
-            username=username,
-            password=password,
-        )
-        session = Session(config, self._version)
-        # The probe has asked: no device need wonder whether a slow broker does not speak its version.
-        session.accepted = True
+        session = new_session(device, firmware, scenario, username, password, self._version)
         return DeviceConnection(device, firmware, session, self, self._rng.random, broker)
 
     def _emit(self, position: int, seq: int, channel: Channel, payload: bytes) -> None:
@@ -250,51 +223,13 @@ class Fleet:
     def _foresee(self, from_ms: int, to_ms: int) -> Sequence[Planned]:
         return self._mishaps.foresee(from_ms, to_ms, first=from_ms == self._sim_started_ms)
 
-    async def _dial(self, connection: DeviceConnection | Impostor) -> None:
-        if not connection.may_dial():
-            return
-        if isinstance(connection, Impostor):
-            await self._dial_impostor(connection)
-            return
-        began = self._clock.monotonic()
-        try:
-            await self._routes.dial(connection.broker, connection.session, connection.on_events, connection.flush)
-        except EdgefleetError as error:
-            log.debug("dial failed", device=connection.device.device_id, reason=str(error))
-            self._failed_dials += 1
-            refused = isinstance(error, BrokerRefused)
-            self._refused_dials += refused
-            if isinstance(error, ServiceUnavailable) or (isinstance(error, BrokerRefused) and error.code in TRY_LATER):
-                self._ramp.failed(self._clock.monotonic())
-            connection.failed()
-            return
-        now = self._clock.monotonic()
-        self._connack.add([1000 * (now - began)])
-        if connection.is_online and connection.reconnects <= 0:
-            self._ramp.answered(now - began, now)
-            self._unconnected -= 1
-            if not self._unconnected:
-                self.connected_after_s = now - self._began
-                self._lag_before = self.pacer.lag.copy()
-                log.info("all connected", devices=len(self.connections), after_s=round(self.connected_after_s, 2))
-
-    async def _dial_impostor(self, impostor: Impostor) -> None:
-        with suppress(EdgefleetError):
-            await self._routes.dial(impostor.broker, impostor.session, impostor.on_events, impostor.flush)
-
-    async def _drain(self) -> None:
-        """Wait until everything is acknowledged, or the grace period is over."""
-        for connection in self.connections:
-            connection.finish()
-        await _within_grace(lambda: all(connection.is_idle for connection in self.connections))
-
-    async def _retire(self) -> None:
-        for position, connection in enumerate(self.connections):
-            connection.say_goodbye()
-            if position % 200 == 199:
-                await asyncio.sleep(0)
-        # The last bytes leave with the event loop's next turns.
-        await _within_grace(lambda: all(connection.is_gone for connection in self.connections))
+    def _count_first(self) -> None:
+        """One more device is connected for the first time."""
+        self._unconnected -= 1
+        if not self._unconnected:
+            self.connected_after_s = self._clock.monotonic() - self._began
+            self._lag_before = self.pacer.lag.copy()
+            log.info("all connected", devices=len(self.connections), after_s=round(self.connected_after_s, 2))
 
     def _record(self, duration_s: float, final: Snapshot) -> RunRecord:
         stopped_ms = self._clock.now_ms()
@@ -317,10 +252,3 @@ class Fleet:
             verdict=limit.sentence,
             devices=[record for connection in self.connections for record in accounts(connection)],
         )
-
-
-async def _within_grace(condition: Callable[[], bool]) -> None:
-    for _ in range(round(GRACE_S / POLL_S)):
-        if condition():
-            return
-        await asyncio.sleep(POLL_S)

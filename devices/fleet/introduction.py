@@ -2,8 +2,9 @@
 
 from devices.device import Device
 from devices.firmware.device import Firmware
+from devices.scenario import Scenario
 from edgewire.messages import Channel
-from edgewire.mqtt import SessionConfig, Will
+from edgewire.mqtt import Session, SessionConfig, Version, Will
 
 
 def last_will(device: Device, firmware: Firmware) -> Will:
@@ -13,14 +14,14 @@ def last_will(device: Device, firmware: Firmware) -> Will:
     return Will(topic=device.topic(Channel.STATUS), payload=payload, qos=1, retain=True)
 
 
-def session_config(device: Device, firmware: Firmware, *, keep_alive_s: int, session_expiry_s: int,
-                   username: str | None, password: bytes | None) -> SessionConfig:  # fmt: skip
-    """How this device introduces itself to the broker."""
-    return SessionConfig(
+def new_session(device: Device, firmware: Firmware, scenario: Scenario, username: str | None, password: bytes | None,
+                version: Version) -> Session:  # fmt: skip
+    """The session of a device that has not connected yet."""
+    config = SessionConfig(
         client_id=device.device_id,
         clean_start=False,
-        keep_alive_s=keep_alive_s,
-        session_expiry_s=session_expiry_s,
+        keep_alive_s=scenario.keep_alive // 1000,
+        session_expiry_s=scenario.session_expiry // 1000,
         # Devices publish and take the odd command: a small window and packet size keep tens of thousands cheap.
         receive_maximum=8,
         maximum_packet_size=64 * 1024,
@@ -28,3 +29,7 @@ def session_config(device: Device, firmware: Firmware, *, keep_alive_s: int, ses
         password=password,
         will=last_will(device, firmware),
     )
+    session = Session(config, version)
+    # The probe has asked: no device need wonder whether a slow broker does not speak its version.
+    session.accepted = True
+    return session

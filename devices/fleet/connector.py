@@ -1,0 +1,66 @@
+"""Makes the connections: one dial at a time for each device, what came of it counted and told to the ramp."""
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from devices.fleet.connection import DeviceConnection
+from devices.fleet.histogram import Histogram
+from devices.fleet.ramp import Ramp
+from devices.fleet.routes import Routes
+from devices.fleet.trouble import Impostor
+from edgewire import logs
+from edgewire.clock import Clock
+from edgewire.errors import EdgefleetError, ServiceUnavailable
+from edgewire.link import BrokerRefused
+
+# MQTT 3.1.1 and 5: the server is unavailable or busy, or has no room for one more.
+TRY_LATER = frozenset({0x03, 0x88, 0x89, 0x97, 0x9F})
+
+log = logs.get("fleet")
+
+
+class Connector:
+    """`on_first` is told when a device is connected for the first time."""
+
+    def __init__(self, routes: Routes, ramp: Ramp, clock: Clock, on_first: Callable[[], None]) -> None:
+        self._routes = routes
+        self._ramp = ramp
+        self._clock = clock
+        self._on_first = on_first
+        self.connack = Histogram()
+        """Accepted by the broker - dialled."""
+        self.failed_dials = 0
+        self.refused_dials = 0
+        """Of the failed ones: those that the broker answered with a refusal."""
+
+    async def dial(self, caller: DeviceConnection | Impostor) -> None:
+        """Its turn to dial has come."""
+        if not caller.may_dial():
+            return
+        if isinstance(caller, Impostor):
+            with suppress(EdgefleetError):
+                await self._routes.dial(caller.broker, caller.session, caller.on_events, caller.flush)
+            return
+        began = self._clock.monotonic()
+        try:
+            await self._routes.dial(caller.broker, caller.session, caller.on_events, caller.flush)
+        except EdgefleetError as error:
+            log.debug("dial failed", device=caller.device.device_id, reason=str(error))
+            self._failed(caller, error)
+            return
+        now = self._clock.monotonic()
+        self.connack.add([1000 * (now - began)])
+        if caller.is_online and caller.reconnects <= 0:
+            self._ramp.answered(now - began, now)
+            self._on_first()
+
+    def _failed(self, connection: DeviceConnection, error: EdgefleetError) -> None:
+        self.failed_dials += 1
+        refused = isinstance(error, BrokerRefused)
+        self.refused_dials += refused
+        # The ramp is that of first connections: an outage later on says nothing about it.
+        if connection.reconnects < 0 and (
+            isinstance(error, ServiceUnavailable) or (isinstance(error, BrokerRefused) and error.code in TRY_LATER)
+        ):
+            self._ramp.failed(self._clock.monotonic())
+        connection.failed()

@@ -1,0 +1,68 @@
+"""What a dial leads to is counted, and told to the ramp where it is a device's first connection."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from devices.fleet.connector import Connector
+from devices.fleet.ramp import Ramp
+from edgewire.clock import SystemClock
+from edgewire.errors import ServiceUnavailable
+from edgewire.link import BrokerRefused, BrokerUrl
+
+BROKER = BrokerUrl.parse("mqtt://127.0.0.1:1883")
+
+
+class Device(SimpleNamespace):
+    """As much of a connection as a dial needs."""
+
+    def __init__(self, reconnects: int) -> None:
+        super().__init__(reconnects=reconnects, device=SimpleNamespace(device_id="d"), broker=BROKER, session=None)
+        self.is_online, self.failures = True, 0
+
+    def on_events(self) -> None: ...
+
+    def flush(self) -> None: ...
+
+    def may_dial(self) -> bool:
+        return True
+
+    def failed(self) -> None:
+        self.failures += 1
+
+
+def connector(error: Exception | None) -> tuple[Connector, Ramp, list[bool]]:
+    async def dial(*_: object) -> None:
+        if error is not None:
+            raise error
+
+    ramp, firsts = Ramp(100), list[bool]()
+    # Long enough ago that the ramp may change.
+    ramp._changed = -10.0
+    routes: Any = SimpleNamespace(dial=dial)
+    return Connector(routes, ramp, SystemClock(), lambda: firsts.append(True)), ramp, firsts
+
+
+async def test_a_first_connection_is_told() -> None:
+    made, ramp, firsts = connector(None)
+    for reconnects in (0, 1):
+        await made.dial(Device(reconnects))  # type: ignore[arg-type]
+    assert firsts == [True]
+    assert (made.connack.total, made.failed_dials, ramp.per_second) == (2, 0, 100)
+
+
+@pytest.mark.parametrize(("reconnects", "per_second"), [(-1, 50), (0, 100)])
+async def test_an_outage_slows_only_those_that_were_never_connected(reconnects: int, per_second: float) -> None:
+    made, ramp, firsts = connector(ServiceUnavailable("no broker"))
+    device = Device(reconnects)
+    await made.dial(device)  # type: ignore[arg-type]
+    assert (device.failures, made.failed_dials, made.refused_dials, firsts) == (1, 1, 0, [])
+    assert ramp.per_second == per_second
+
+
+async def test_a_refusal_is_no_hurry_of_ours_unless_the_broker_has_no_room() -> None:
+    for code, per_second in ((0x87, 100), (0x97, 50)):
+        made, ramp, _ = connector(BrokerRefused("no", code, "no"))
+        await made.dial(Device(-1))  # type: ignore[arg-type]
+        assert (made.failed_dials, made.refused_dials, ramp.per_second) == (1, 1, per_second)
