@@ -9,33 +9,27 @@ import socket
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AnyHttpUrl, Field, PrivateAttr, create_model, field_validator, model_validator
+from pydantic import AnyHttpUrl, Field, create_model, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from bridge.contract_fields import require_known
-from bridge.routing_rules import Sample
-from bridge.schemas import Schema
+from bridge.route_config import RouteConfig, checked_filter
 from bridge.sinks import SINKS
-from bridge.sinks.settings import Count, SinkConfig, Target
+from bridge.sinks.settings import Count, SinkConfig
 from edgewire.config import Config, DurationMs, FileConfig, SizeBytes
 from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl
 from edgewire.messages import MEASUREMENT_FILTERS
-from edgewire.mqtt.errors import Unsendable
-from edgewire.mqtt.filters import check_filter, filter_matches, is_shared
+from edgewire.mqtt.filters import filter_matches, is_shared
+
+__all__ = ["BridgeConfig", "RouteConfig"]
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 # The keys of the sinks come from their table, so that a new sink needs no line here.
-_target_keys: dict[str, Any] = {
-    name: (kind.target | None, Field(None, description=f"Without it the message does not go to {name}."))
-    for name, kind in SINKS.items()
-}
 _sink_keys: dict[str, Any] = {
     name: (kind.config | None, Field(None, description=f"Absent: nothing goes to {name}."))
     for name, kind in SINKS.items()
 }
-_Targets = create_model("_Targets", __base__=Config, **_target_keys)
 _Sinks = create_model("_Sinks", __base__=FileConfig, **_sink_keys)
 
 
@@ -112,54 +106,6 @@ class DeadLettersConfig(Config):
     """Topic of the broker; a JSON document with QoS 1."""
 
 
-class RouteConfig(_Targets):
-    """One row of the routing table; the first that matches a message decides where it goes."""
-
-    topic: Annotated[str, Field(min_length=1)]
-    """Topic filter, with the wildcards of MQTT."""
-    match: dict[str, str | int | bool | list[str | int | bool]] = {}
-    """Fields of the payload and the value, or values, they must have."""
-    drop: bool = False
-    """Leave these messages out of every sink; they are counted as dropped by rule."""
-    sample: Sample | None = None
-    """Take only this share, `0.1` or `1/10`, `by message` or `by device`; the rest is counted as dropped by rule."""
-    validation: Annotated[Literal["off", "warn", "reject"], Field(alias="validate")] = "off"
-    """Payloads that are not as agreed: not looked at, counted, or made dead letters."""
-    schema_file: Annotated[Path | None, Field(alias="schema")] = None
-    """A JSON Schema to validate against instead of the contract."""
-    _schema: Schema | None = PrivateAttr(None)
-
-    @property
-    def targets(self) -> dict[str, Target]:
-        """Where it leads, by sink."""
-        return {name: target for name in SINKS if (target := getattr(self, name)) is not None}
-
-    @property
-    def loaded_schema(self) -> Schema | None:
-        """What `schema` names."""
-        return self._schema
-
-    @field_validator("topic")
-    @classmethod
-    def _filter(cls, topic: str) -> str:
-        return _checked_filter(topic)
-
-    @model_validator(mode="after")
-    def _makes_sense(self) -> Self:
-        if self.drop and (self.targets or self.sample or self.validation != "off"):
-            raise ValueError("drop leaves a message out of every sink: it goes with topic and match alone")
-        if self.schema_file and self.validation == "off":
-            raise ValueError("schema is set, but validate is off: write validate: warn or validate: reject")
-        self._schema = Schema.load(self.schema_file) if self.schema_file else None
-        known = self._schema.properties if self._schema else ()
-        for name, target in self.targets.items():
-            try:
-                require_known(target.templates(), self.topic, self.match, known)
-            except ValueError as error:
-                raise ValueError(f"{name}: {error}") from None
-        return self
-
-
 class AdminConfig(Config):
     """Where /healthz, /readyz, /metrics and /ledger are served."""
 
@@ -214,7 +160,7 @@ class BridgeConfig(_Sinks):
     @field_validator("subscriptions")
     @classmethod
     def _filters(cls, subscriptions: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(map(_checked_filter, subscriptions))
+        return tuple(map(checked_filter, subscriptions))
 
     @property
     def shared(self) -> bool:
@@ -266,11 +212,3 @@ def fill_in(client_id: str) -> str:
 def _subscribes(subscription: str, topic: str) -> bool:
     shared = is_shared(subscription)
     return filter_matches(subscription.split("/", 2)[2] if shared else subscription, topic)
-
-
-def _checked_filter(topic_filter: str) -> str:
-    try:
-        check_filter(topic_filter)
-    except Unsendable as error:
-        raise ValueError(str(error)) from None
-    return topic_filter

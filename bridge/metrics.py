@@ -71,6 +71,9 @@ class Metrics:
             "delivery_seconds", "From receipt to the sink, of the oldest message of each batch", _DELIVERY_S, "sink"
         )
         self.paused = gauge("paused", "Whether only a change of configuration can go on here", "sink", "lane")
+        self.devices_waiting = gauge(
+            "devices_waiting", "Devices that wait alone: a message of theirs is refused while others go on", "sink"
+        )
         self.breaker_state = gauge(
             "breaker_state",
             "Of a destination: 0 closed, 1 half-open (one probe is under way), 2 open",
@@ -87,6 +90,6 @@ class Metrics:
 
     def forget(self, sink: str) -> None:
         """A sink is there no more: what was measured of it now is no longer told. Totals stay."""
-        for of_sink in (self.pending, self.oldest_s):
+        for of_sink in (self.pending, self.oldest_s, self.devices_waiting):
             with suppress(KeyError):
                 of_sink.remove(sink)

@@ -22,6 +22,8 @@ class _Held:
     backlog: Backlog
     retries: int = 0
     due: float = 0.0
+    why: Retry | None = None
+    """Of its own trouble, which others of the lane do not have."""
 
 
 @dataclass(slots=True)
@@ -37,6 +39,8 @@ class Outcome:
     """Why the lane as a whole has to wait."""
     devices: dict[str, Retry] = field(default_factory=dict)
     """Devices that have to wait alone, and why."""
+    alarms: dict[str, Retry] = field(default_factory=dict)
+    """Those of them that wait for a person, told once."""
 
 
 class Lane:
@@ -67,9 +71,13 @@ class Lane:
         freed = self._ready.park(keep) if stalled else 0
         return freed + sum(held.backlog.park(1) for held in self._held.values() if stalled or held.retries)
 
-    def waiting_devices(self, retries: int) -> int:
-        """How many devices were tried again in vain this often."""
-        return sum(held.retries >= retries for held in self._held.values())
+    def waiting_devices(self, retries: int) -> dict[str, str]:
+        """Devices that wait alone for a person, or were tried again in vain this often, and why."""
+        return {
+            device: held.why.reason
+            for device, held in self._held.items()
+            if held.why and (held.why.configuration or held.retries >= retries)
+        }
 
     def wait_s(self, now: float) -> float | None:
         """How long until `take` may have something; None for not before the next `push`."""
@@ -141,6 +149,7 @@ class Lane:
             if device not in failed:
                 held.retries = 0
                 held.due = 0.0
+                held.why = None
                 if not len(held.backlog):
                     del self._held[device]
 
@@ -160,6 +169,9 @@ class Lane:
             held = self._held[device]
             held.due = now + self._delay(retry, held.retries, uniform)
             held.retries += 1
+            if retry.configuration and not (held.why and held.why.configuration):
+                outcome.alarms[device] = retry
+            held.why = retry
         if outcome.trouble:
             self._resume = now + self._delay(outcome.trouble, self._retries, uniform)
             self._retries += 1

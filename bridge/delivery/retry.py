@@ -71,8 +71,13 @@ class Runner:
     def troubles(self) -> list[str]:
         """What keeps this sink from delivering, one sentence each; empty when all is well."""
         whole = self._connection.trouble or self._sink.trouble
-        alone = sum(worker.waiting_devices(self._retry.open_after) for worker in self._workers.values())
-        devices = [f"{alone} devices wait because a message of theirs fails again and again"] if alone else []
+        alone: dict[str, str] = {}
+        for worker in self._workers.values():
+            alone |= worker.waiting_devices(self._retry.open_after)
+        self._metrics.devices_waiting.labels(self.name).set(len(alone))
+        device, why = next(iter(alone.items()), ("", ""))
+        more = f" and {len(alone) - 1} others" if len(alone) > 1 else ""
+        devices = [f"device {device}{more} must wait, the others go on: {why}"] if alone else []
         return list(dict.fromkeys([*([whole] if whole else []), *self._destinations.troubles(), *devices]))
 
     def takes(self, first_id: int, count: int) -> bool:
@@ -213,6 +218,8 @@ class Runner:
             self._window.release(routed)
         for cause, count in outcome.retried.items():
             self._metrics.retries.labels(self.name, cause).inc(count)
+        for device, alarm in outcome.alarms.items():
+            self._log.error("a device must wait, the others go on", device=device, reason=alarm.reason)
         self._bury(
             [
                 dead_letters.rejected(self.name, routed.message, verdict, attempts, now_ms)

@@ -54,7 +54,7 @@ class Worker:
         slow = self._writing_since is not None and now - self._writing_since > _SLOW_S
         return self._lane.park(self._connection.sink.batch_messages, stalled=waiting or slow)
 
-    def waiting_devices(self, retries: int) -> int:
+    def waiting_devices(self, retries: int) -> dict[str, str]:
         """See `Lane.waiting_devices`."""
         return self._lane.waiting_devices(retries)
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import structlog
 
 from bridge.config import RouteConfig, SpoolConfig
 from bridge.delivery.retry import Runner
@@ -170,6 +171,30 @@ async def test_a_device_that_fails_for_ever_holds_up_no_other(tmp_path: Path) ->
         cured = True
         await stage.settled()
     assert len(sink.got) == 90
+    assert in_order(sink.got)
+
+
+async def test_a_device_whose_own_address_is_wrong_is_an_alarm_at_once(tmp_path: Path) -> None:
+    mended = False
+
+    def half(_: str, batch: Sequence[Routed]) -> Failures:
+        missing = Retry(cause="404", reason="/d/dev-1 answers 404", scope=Scope.DEVICE, configuration=True)
+        return {position: missing for position, one in enumerate(batch) if one.device_id == "dev-1" and not mended}
+
+    sink = MemorySink(half, batch=10)
+    async with staged(tmp_path, sink) as stage:
+        with structlog.testing.capture_logs() as logged:
+            stage.receive(*messages(30))
+            await eventually(lambda: len(sink.got) == 20)
+            await eventually(lambda: (stage.count("retries_total", cause="404") or 0) > 20)
+        assert stage.runner.troubles == ["device dev-1 must wait, the others go on: /d/dev-1 answers 404"]
+        assert stage.count("devices_waiting") == 1
+        alarms = [line for line in logged if line["log_level"] == "error"]
+        assert [(line["device"], line["reason"]) for line in alarms] == [("dev-1", "/d/dev-1 answers 404")]
+        mended = True
+        await stage.settled()
+        assert stage.runner.troubles == []
+        assert stage.count("devices_waiting") == 0
     assert in_order(sink.got)
 
 
@@ -406,10 +431,13 @@ async def test_a_fault_of_the_program_costs_no_message(tmp_path: Path) -> None:
         return {}
 
     sink = MemorySink(faulty)
-    async with staged(tmp_path, sink) as stage:
-        stage.receive(*messages(10))
-        await stage.settled()
-        assert stage.count("retries_total", cause="internal") == 20
+    # Captured, because structlog as it comes spends seconds on a pretty traceback.
+    with structlog.testing.capture_logs() as logged:
+        async with staged(tmp_path, sink) as stage:
+            stage.receive(*messages(10))
+            await stage.settled()
+            assert stage.count("retries_total", cause="internal") == 20
+    assert [line["event"] for line in logged if line.get("exc_info")] == ["the sink failed"] * 2
     assert in_order(sink.got)
 
 

@@ -160,6 +160,30 @@ async def test_a_retained_message_comes_for_a_new_subscription_only(fresh: Fresh
     await fresh.publish(1, retain=True, qos=0)
 
 
+@pytest.mark.parametrize("qos", [1, 2])
+async def test_qos_2_comes_once_and_after_a_crash_again_with_the_same_id(
+    fresh: Fresh, monkeypatch: pytest.MonkeyPatch, qos: int
+) -> None:
+    """The promise of docs/operating.md: of the publisher's QoS 2 remains what the subscription asks for."""
+    settings = {"mqtt": {"qos": qos, "receive_maximum": 5}}
+    async with fresh.source(**settings) as first:
+        await first.subscribed()
+        await fresh.publish(*range(30), qos=2)
+        await eventually(lambda: len(first.got) == 30)
+        assert first.seqs() == [payload("a", number) for number in range(30)]
+        assert {one.qos for one in first.got} == {qos}
+        assert first.metrics.registry.get_sample_value("edgefleet_bridge_received_total", {"qos": str(qos)}) == 30
+        # From here on nothing is committed any more, so neither PUBACK nor PUBREC may leave.
+        monkeypatch.setattr(first.spool, "append", lambda messages, done: first.got.extend(messages))
+        await fresh.publish(30, 31, 32, qos=2)
+        await eventually(lambda: len(first.got) == 33)
+    async with fresh.source(**settings) as second:
+        await eventually(lambda: len(second.got) == 3)
+        assert second.seqs() == first.seqs()[30:]
+        await fresh.publish(33, qos=2)
+        await eventually(lambda: len(second.got) == 4)
+
+
 async def test_two_bridges_with_one_client_id_are_told_so(fresh: Fresh) -> None:
     """A Mosquitto 2.0 gives no reason, others say it; either way the sentence names the client_id."""
     async with fresh.source() as first, fresh.source() as second:
