@@ -27,6 +27,10 @@ class Carried(NamedTuple):
         wanted = name.lower()
         return next((value for key, value in self.user if key.lower() == wanted), None)
 
+    def named(self, name: str) -> str | None:
+        """As templates have it: `content_type`, or a user property."""
+        return self.content_type if name == "content_type" else self.user_property(name)
+
 
 NOTHING = Carried(None, ())
 

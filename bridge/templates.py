@@ -2,6 +2,7 @@
 
 `{device_id}`, `{site}`, `{kind}`, `{channel}`, `{topic}`, `{message_id}` and `{timestamp}` are there for every message;
 `{payload.a.b}` is field `b` of field `a` of the payload, and `{payload.a|none}` is `none` where there is no such field.
+`{property.NAME}` is a user property of MQTT 5, or `content_type`, and may have a default too.
 `{{` and `}}` are braces.
 """
 
@@ -15,6 +16,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
+from bridge.properties import unpack
 from bridge.routed import Address, Routed
 from edgewire.errors import EdgefleetError
 
@@ -33,6 +35,7 @@ _OF_LANE: Mapping[str, Callable[[Address], str]] = {
     "channel": lambda address: address.topic.channel.value,
 }
 _PART = re.compile(r"\{\{|\}\}|\{([^{}|]*)(?:\|([^{}]*))?\}|[{}]")
+_PROPERTY = "property."
 _PATH = re.compile(r"payload(\.[^\s.{}|]+)*")
 
 
@@ -47,7 +50,7 @@ class Field:
     name: str
     default: str | None = None
     path: tuple[str, ...] | None = None
-    """Names below the payload; None for what is there for every message."""
+    """Names below the payload; None for what is not of the payload."""
 
     @property
     def device_level(self) -> bool:
@@ -60,11 +63,15 @@ class Field:
 
     def value(self, routed: Routed) -> Any:
         """What stands for it in this message, of its own JSON type. Raises `Unrenderable` if nothing does."""
-        if self.path is None:
+        if self.name in _ALWAYS:
             return _ALWAYS[self.name](routed)
-        found: Any = routed.fields
-        for step in self.path:
-            found = found.get(step) if isinstance(found, dict) else None
+        found: Any
+        if self.path is None:
+            found = unpack(routed.message.properties).named(self.name.removeprefix(_PROPERTY))
+        else:
+            found = routed.fields
+            for step in self.path:
+                found = found.get(step) if isinstance(found, dict) else None
         if found is not None:
             return found
         if self.default is not None:
@@ -182,6 +189,10 @@ def _parts(text: str) -> Iterator[str | Field]:
 def _field(name: str, default: str | None) -> Field:
     if name in _ALWAYS:
         return Field(name)
+    if name.startswith(_PROPERTY) and len(name) > len(_PROPERTY):
+        return Field(name, default)
     if not _PATH.fullmatch(name):
-        raise ValueError(f"'{{{name}}}' is no field of a template: it knows {', '.join(_ALWAYS)} and payload.FIELD")
+        raise ValueError(
+            f"'{{{name}}}' is no field of a template: it knows {', '.join(_ALWAYS)}, payload.FIELD and property.NAME"
+        )
     return Field(name, default, tuple(name.split(".")[1:]))

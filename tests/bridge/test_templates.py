@@ -3,6 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.bodies import Body
+from bridge.properties import pack
 from bridge.templates import Template, Unrenderable
 from tests.bridge.fakes import routed
 
@@ -82,3 +83,20 @@ def test_a_body_of_text_is_a_text() -> None:
     assert Body("air,site={site} t={payload.speed}").render(ONE) == b"air,site=site t=31.5"
     with pytest.raises(ValueError, match="brace"):
         Body({"a": ["{"]})
+
+
+def test_a_property_of_mqtt_5_is_the_first_of_its_name_or_the_default() -> None:
+    message = routed(1)
+    with pytest.raises(Unrenderable, match=r"property\.tenant"):
+        Template("{property.tenant}").render(message)
+    assert Template("{property.tenant|none}").render(message) == "none"
+    message.message.properties = pack(
+        {"content_type": "application/json", "user_property": [("Tenant", "a"), ("tenant", "b")]}
+    )
+    template = Template("{property.tenant}/{property.content_type}/{site}")
+    assert template.render(message) == "a/application/json/site"
+    assert template.of_device
+    assert not template.of_payload
+    assert template.of_lane(message.address) == "{property.tenant}/{property.content_type}/site"
+    with pytest.raises(ValueError, match=r"no field of a template: it knows .* and property\.NAME"):
+        Template("{property.}")

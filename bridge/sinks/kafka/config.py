@@ -14,6 +14,7 @@ _OURS = {
     "acks": "the bridge needs acknowledgements of all replicas",
     "request.required.acks": "the bridge needs acknowledgements of all replicas",
     "enable.idempotence": "the bridge keeps the order of a device with it",
+    "enable.gapless.guarantee": "the bridge keeps the order of a device with it",
     "message.timeout.ms": "the bridge never gives a message up",
     "delivery.timeout.ms": "the bridge never gives a message up",
     "bootstrap.servers": "write bootstrap_servers",
