@@ -11,6 +11,7 @@ import pytest
 from devices.scenario import Scenario
 from devices.timeline import Shard
 from edgefleet.embedded import MosquittoProcess
+from edgefleet.processes import Processes
 from edgefleet.shard import ShardJob
 from edgefleet.workers import Workers
 from edgewire.messages import Status
@@ -36,7 +37,7 @@ async def test_commands_reach_every_worker_and_a_frozen_one_returns(
         devices=[{"kind": "bme280", "count": len(NAMES), "interval": "500ms"}],
     )
     job = ShardJob(scenario=scenario, name="test", version=Version.V5, shard=Shard(), duration_s=math.inf)
-    workers = Workers(job, WORKERS, log_level="critical")
+    workers = Workers(job, WORKERS, Processes("critical"))
     with judging(broker) as judge:
         running = asyncio.create_task(workers.run(stop))
         try:
@@ -65,7 +66,7 @@ async def each_worker_obeys(judge: Judge) -> None:
 
 
 async def a_frozen_worker_is_gone_and_returns(judge: Judge, workers: Workers) -> None:
-    pid = workers.all[1].process.pid
+    pid = workers.all[1].hand.process.pid
     os.kill(pid, signal.SIGSTOP)
     try:
         await until(lambda: all(judge.states(name) == ["online", "offline"] for name in FROZEN), "every will")
