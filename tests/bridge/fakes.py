@@ -147,7 +147,7 @@ class IngestStub:
 def _messages(content_type: str, body: bytes) -> list[dict[str, Any]]:
     """The payloads in a body, whatever its form."""
     if content_type == "application/x-ndjson":
-        return [orjson.loads(line) for line in body.split(b"\n")]
+        return [orjson.loads(line) for line in body.split(b"\n") if line]
     document = orjson.loads(body)
     found = document if isinstance(document, list) else [document]
     return [one["data"] for one in found] if "cloudevents" in content_type else found

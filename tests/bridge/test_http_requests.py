@@ -303,6 +303,10 @@ async def test_a_probe_looks_at_credentials_also_where_only_post_is_taken() -> N
             else:
                 assert "answers" in await sink.probe()
             await sink.close()
+        # A single post of no message does not exist, and a check leaves nothing behind.
+        single = sink_of(str(server.make_url("")), mode="single", headers={"X-Key": "wrong"})
+        assert "answers" in await single.probe()
+        await single.close()
     assert seen == [b"", b""]
 
 

@@ -85,16 +85,19 @@ class Client:
         except aiohttp.ClientError as error:
             return Retry(cause="network", reason=f"{url} cannot be reached: {_said(error)}")
 
-    async def look(self, url: str, headers: Mapping[str, str]) -> int:
-        """The status of a GET, for `bridge check`, or where only POST is taken of an empty one: whether credentials are
-        right is often looked at no earlier. Raises `ServiceUnavailable`.
-        """
-        status = await self._status("GET", url, headers)
-        return await self._status("POST", url, headers) if status == _METHOD_NOT_ALLOWED else status
+    async def look(self, url: str, headers: Mapping[str, str], nothing: bytes | None) -> int:
+        """The status of a GET, for `bridge check`; where POST alone is taken, that of posting `nothing`, if given.
 
-    async def _status(self, method: str, url: str, headers: Mapping[str, str]) -> int:
+        Many services look at credentials no earlier. Raises `ServiceUnavailable`.
+        """
+        status = await self._status("GET", url, headers, None)
+        if status != _METHOD_NOT_ALLOWED or nothing is None:
+            return status
+        return await self._status("POST", url, headers, nothing)
+
+    async def _status(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> int:
         try:
-            request = self.require_open().request(method, url, headers=headers, allow_redirects=False)
+            request = self.require_open().request(method, url, headers=headers, data=body, allow_redirects=False)
             async with request as response:
                 return response.status
         except TimeoutError:

@@ -69,14 +69,19 @@ class HttpSink:
 
     async def probe(self) -> str:
         await self._client.open()
-        urls = sorted({url for way in self._ways.values() if (url := way.fixed_url)})[:_PROBED] or [
-            url for url in (self.config.url.fixed,) if url
-        ]
-        fixed = {name: value.fixed for name, value in self.config.headers.items() if value.fixed is not None}
-        notes = [note for url in urls if (note := _judged(url, await self._client.look(url, fixed)))]
+        ways = {way.fixed_url: way for way in self._ways.values() if way.fixed_url}
+        urls = sorted(ways)[:_PROBED] or [url for url in (self.config.url.fixed,) if url]
+        notes = [note for url in urls if (note := _judged(url, await self._look(url, ways.get(url))))]
         if not urls:
             return "nothing can be reached without a message: every URL is a template"
         return "; ".join([f"{', '.join(urls)} answers" if len(urls) == 1 else f"{len(urls)} URLs answer", *notes])
+
+    async def _look(self, url: str, way: Way | None) -> int:
+        """The status of a URL. Posts nothing but a batch of no messages: a check must leave nothing behind."""
+        if way is None:
+            headers = {name: value.fixed for name, value in self.config.headers.items() if value.fixed is not None}
+            return await self._client.look(url, headers, None)
+        return await self._client.look(url, way.fixed_headers, way.nothing)
 
     def preview(self, routed: Routed) -> dict[str, Any]:
         way = self._way(routed)
@@ -206,7 +211,7 @@ def _shown(name: str, value: str) -> str:
 
 
 def _judged(url: str, status: int) -> str | None:
-    """What the answer to a GET or an empty POST says of an endpoint. Raises `ConfigError` or `ServiceUnavailable`."""
+    """What the answer to a GET or an empty batch says of an endpoint. Raises `ConfigError` or `ServiceUnavailable`."""
     if status in (401, 403):
         raise ConfigError(f"{url} answers {status}: look at http.token, http.username and http.headers")
     if status == 407 or status >= 500:

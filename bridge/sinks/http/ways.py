@@ -41,6 +41,10 @@ class Way:
         self._parts = config.requests_at_once if self._batch else 0
         self._headers = _headers(config, target, self.format)
         self._lanes: dict[str, list[str]] = {}
+        self.nothing = self.document([]) if self._batch else None
+        """The body of a batch of no messages; a single post of none does not exist."""
+        self.fixed_headers = {name: value.fixed for name, value in self._headers.items() if value.fixed is not None}
+        """Those that are the same for every message."""
         self.fixed_url = self._url.fixed
         """Where all messages go; None where that depends on the message."""
         self.of_device = self._url.of_device
