@@ -28,10 +28,11 @@ class Publisher:
         self.site = site
         self.sent: list[str] = []
         self._stop = asyncio.Event()
+        self._session = Session(SessionConfig(client_id=f"pub-{site}"))
         self._task = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
-        session = Session(SessionConfig(client_id=f"pub-{self.site}"))
+        session = self._session
         link = await dial(BrokerUrl.parse(self.url), session, lambda *_: None)
         for number in itertools.count(1):
             while not self._stop.is_set() and session.inflight > 50:  # noqa: ASYNC110 - the session has no event
@@ -47,8 +48,9 @@ class Publisher:
         link.close()
 
     async def more(self, count: int = 300) -> None:
+        """Return when the broker has acknowledged so many more: until then they may come behind an UNSUBSCRIBE."""
         goal = len(self.sent) + count
-        await eventually(lambda: len(self.sent) >= goal)
+        await eventually(lambda: len(self.sent) - self._session.inflight >= goal)
 
     async def finish(self) -> None:
         self._stop.set()
