@@ -134,12 +134,17 @@ class Lane:
         return outcome
 
     def _take_held(self, batch: list[Routed], limit: int, now: float) -> None:
-        for held in self._held.values():
+        gone: list[str] = []
+        for device, held in self._held.items():
             if held.due <= now and len(batch) < limit:
                 wanted = min(limit - len(batch), 1 if held.retries else limit)
                 held.backlog.load(wanted)
                 messages = held.backlog.messages
+                if not messages:
+                    gone.append(device)  # none of its parked messages is to be delivered any more
                 batch += [messages.popleft() for _ in range(min(wanted, len(messages)))]
+        for device in gone:
+            del self._held[device]
 
     def _release(self, batch: Sequence[Routed], again: list[tuple[Routed, Retry]]) -> None:
         """Devices that got through are no longer held, once nothing of theirs is left behind."""

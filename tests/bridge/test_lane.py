@@ -101,6 +101,23 @@ def test_what_only_a_person_can_change_is_asked_rarely() -> None:
     assert tried.wait_s(0) == 30.0
 
 
+def test_a_device_whose_parked_messages_are_not_to_be_delivered_any_more_is_not_waited_for() -> None:
+    window = Window(1000, 1 << 20)
+    tried = Lane(BACKOFF, 30.0, window, lambda _: [])
+    for number in range(1, 4):
+        one = routed(number, "a", TABLE)
+        window.hold(one)
+        tried.push(one)
+    tried.complete(tried.take(3, 0), {0: BUSY, 1: BUSY, 2: BUSY}, 0, 0.5)
+    assert tried.park(0, stalled=True) == 2
+    batch = tried.take(3, 99)
+    assert ids(batch) == ["a:1:1"]
+    tried.complete(batch, {}, 99, 0.5)
+    assert tried.take(3, 99) == []
+    # Or the worker would ask again at once, for ever, and nothing else would have its turn on the loop.
+    assert tried.wait_s(99) is None
+
+
 FATES = st.sampled_from(["ok", "ok", "rejected", "device", "lane"])
 
 

@@ -16,11 +16,9 @@ import paho.mqtt.client as mqtt
 from tests.chaos.bridge import KILLED, BridgeUnderTest
 from tests.chaos.checker import ANY, Promise, Verdict, judge
 from tests.chaos.evidence import TopicReader, stored_in
+from tests.chaos.headway import Headway
 from tests.chaos.publishers import KINDS, Publishers, topics
 from tests.chaos.services import PARTITIONS, Services
-
-DRAIN_S = 40.0
-"""A run that is not drained by then has lost what is missing."""
 
 Settings = dict[str, Any]
 
@@ -37,6 +35,8 @@ class Run:
     """Folder of the spool."""
     strikes: int = 0
     """Faults that were injected, kills not counted."""
+    headway: list[tuple[float, int]] = field(default_factory=list)
+    """How the drain at the end got on; see `Headway.steps`."""
 
     def pause(self, shortest_s: float, longest_s: float) -> None:
         """A random while: the fault is to strike at any moment."""
@@ -185,21 +185,25 @@ def _strike(fault: Fault, run: Run) -> list[str]:
 
 def _drain(run: Run, reader: TopicReader) -> list[str]:
     """Until everything acknowledged has arrived and no sink has anything pending; then SIGTERM."""
-    deadline = time.monotonic() + DRAIN_S
     must = run.publishers.published().acknowledged
+    headway = Headway(time.monotonic(), run.headway)
     in_kafka: set[str] = set()
     looked = 0
-    while time.monotonic() < deadline:
+    while (trouble := headway.trouble(time.monotonic())) is None:
         reader.poll()
         in_kafka.update(arrival.id for arrival in reader.arrivals[looked:])
         looked = len(reader.arrivals)
         if not run.bridge.running:
             return [f"the bridge ended by itself:\n{run.bridge.last_words()}"]
-        if must <= in_kafka and must <= {one.id for one in list(run.services.front.log)} and run.bridge.pending() == 0:
-            break
-    else:
-        return [f"not drained after {DRAIN_S:g} s: {run.bridge.last_words()[-1500:]}", *_end(run)]
-    return _end(run)
+        in_http = {one.id for one in list(run.services.front.log)}
+        pending = run.bridge.pending()
+        if pending is None:
+            continue
+        left = len(must - in_kafka) + len(must - in_http) + pending
+        headway.note(left, time.monotonic())
+        if not left:
+            return _end(run)
+    return [f"{trouble}: {run.bridge.last_words()[-1500:]}", *_end(run)]
 
 
 def _end(run: Run) -> list[str]:
@@ -241,6 +245,7 @@ def _keep(folder: Path, run: Run, reader: TopicReader, verdict: Verdict) -> None
     evidence = {
         "complaints": verdict.complaints,
         "published": {one: one in published.acknowledged for one in published.payloads},
+        "headway": run.headway,
         "http": [arrival.id for arrival in run.services.front.log],
         "kafka": [f"{one.where}/{one.partition} {one.id}" for one in reader.arrivals],
     }
