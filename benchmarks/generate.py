@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from devices.export import Span, Target, export
+from devices.export import ROW_GROUP_ROWS, WINDOW_ROWS, Span, Target, export
 from devices.export.csv import CsvWriter
 from devices.export.jsonl import JsonlFile
 from devices.export.parquet import ParquetWriter
@@ -114,7 +114,9 @@ def _ours(kind: str, format_: str, folder: Path, records: int) -> float:
     export(timeline, Span(_FROM_MS - 1000, _FROM_MS), targets[format_](), checkpoint=None)
     span = Span(_FROM_MS, _FROM_MS + records * INTERVAL_S * 1000 // DEVICES)
     began = time.process_time()
-    done = export(timeline, span, targets[format_](), checkpoint=None)
+    # As `edgefleet generate` does.
+    rows = ROW_GROUP_ROWS if format_ == "parquet" else WINDOW_ROWS
+    done = export(timeline, span, targets[format_](), checkpoint=None, window_rows=rows)
     return done.records / (time.process_time() - began)
 
 

@@ -34,10 +34,10 @@ class Table:
         picked = rows.tolist()
         columns = self.columns
         chosen = (
-            [columns[row] for row in picked]
+            list(map(columns.__getitem__, picked))
             if isinstance(columns, list)
             else {
-                name: column[rows] if isinstance(column, np.ndarray) else [column[row] for row in picked]
+                name: column[rows] if isinstance(column, np.ndarray) else list(map(column.__getitem__, picked))
                 for name, column in columns.items()
             }
         )
