@@ -46,7 +46,7 @@ class Identities:
             self._read(folder, device_ids)
         elif ca_file and not secure:
             raise ConfigError("ca_file: no broker is dialled with TLS; write mqtts:// or leave it out")
-        # One for all where it is the same for all: reading the system's certificates takes 20 ms and 500 KB.
+        # One for all where it is the same for all: each would read the system's certificates again.
         self._shared = self._context() if secure and not self._certificates else None
 
     def account(self, client_id: str, broker: BrokerUrl) -> tuple[str | None, bytes | None]:

@@ -132,6 +132,7 @@ def test_the_bridge_reads_all_and_sends_no_commands(broker: SecuredBroker) -> No
         assert bridge.subscribe("edge/+/+/+/telemetry")
         assert not bridge.publish(f"{OWN}/cmd")
         assert not bridge.publish(f"{OWN}/telemetry")
+        assert bridge.publish(f"{BRIDGE}/dead-letters")
         # Listeners of people and services leave the client id alone: a check disturbs no running bridge.
         assert check.subscribe("edge/#")
         assert not bridge.lost
