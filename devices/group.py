@@ -26,7 +26,7 @@ Ints = NDArray[np.int64]
 
 _ROWS_SAMPLED = 8_192
 """Readings that a sensor is asked for at once: what it needs besides (every vehicle that a camera saw) is many times
-what it answers."""
+what it answers, and stays in the processor's cache."""
 
 
 _ROWS_AHEAD, _LONGEST_AHEAD_MS = 64, 600_000

@@ -36,8 +36,6 @@ _STANDBY_UA = 0.2
 _MAGNUS_A, _MAGNUS_B = 17.62, 243.12
 # Lags at the middle of eight equal shares of an exponential response, in time constants.
 _LAGS = -np.log(1 - (np.arange(8) + 0.5) / 8)
-_CHUNK = 8192
-"""Rows at once: what they need stays in the processor's cache."""
 
 
 class Settings(RangeSettings):
@@ -122,14 +120,10 @@ class Bme280Sensor:
 
     def sample(self, world: World, ids: Ints, times: Ints) -> Columns:
         """Readings as a driver publishes them, compensated from the chip's counts."""
-        chunks = [
-            self._sample(world, ids[start : start + _CHUNK], times[start : start + _CHUNK])
-            for start in range(0, len(ids), _CHUNK)
-        ]
-        values = np.concatenate([found for found, _ in chunks], axis=1)
+        values, event = self._sample(world, ids, times)
         columns: Columns = dict(zip(("temperature_c", "humidity", "pressure_hpa"), values, strict=True))
         if self._settings.metadata:
-            columns["metadata"] = _METADATA[np.concatenate([event for _, event in chunks])].tolist()
+            columns["metadata"] = _METADATA[event].tolist()
         return columns
 
     def calibration(self, device: int) -> Calibration:
