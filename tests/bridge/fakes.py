@@ -28,6 +28,7 @@ from edgewire.mqtt.packets import (
     Suback,
     Subscribe,
 )
+from tests.tcp import tcp_server
 
 FAST = RetryConfig.model_validate({"base": "1ms", "cap": "5ms", "pause": "5ms"})
 """Waits that a test does not notice."""
@@ -234,14 +235,9 @@ class ScriptedBroker:
 async def scripted_broker() -> AsyncIterator[ScriptedBroker]:
     """A `ScriptedBroker` on a port of its own."""
     broker = ScriptedBroker()
-    server = await asyncio.start_server(broker.serve, "127.0.0.1", 0)
-    broker.url = f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    try:
+    async with tcp_server(broker.serve) as port:
+        broker.url = f"mqtt://127.0.0.1:{port}"
         yield broker
-    finally:
-        server.close()
-        if broker._writer:
-            broker._writer.transport.abort()
 
 
 async def eventually(condition: Callable[[], bool], timeout_s: float = 10) -> None:

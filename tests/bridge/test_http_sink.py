@@ -12,6 +12,7 @@ from edgewire.clock import parse_ms
 from edgewire.errors import ConfigError, ServiceUnavailable
 from tests.bridge.fakes import IngestStub, ingest_stub
 from tests.bridge.fakes import routed as make
+from tests.tcp import tcp_server
 
 URL = "http://ingest/x"
 NOW_MS = parse_ms("2026-03-01T12:00:00Z")
@@ -242,16 +243,14 @@ async def test_a_server_that_does_not_answer_in_time_is_for_later() -> None:
         writer.close()
         gone.set()
 
-    server = await asyncio.start_server(silent, "127.0.0.1", 0)
-    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    sink = http_sink(url=url, timeout="50ms")
-    await sink.connect()
-    failures = await sink.write("lane", [routed(1)])
-    assert isinstance(why := failures[0], Retry)
-    assert why.cause == "timeout"
-    await sink.close()
-    await gone.wait()
-    server.close()
+    async with tcp_server(silent) as port:
+        sink = http_sink(url=f"http://127.0.0.1:{port}", timeout="50ms")
+        await sink.connect()
+        failures = await sink.write("lane", [routed(1)])
+        assert isinstance(why := failures[0], Retry)
+        assert why.cause == "timeout"
+        await sink.close()
+        await gone.wait()
 
 
 async def test_a_missing_certificate_file_is_a_matter_of_configuration() -> None:

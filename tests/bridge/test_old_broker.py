@@ -8,6 +8,7 @@ from edgewire.mqtt import Decoder, Version, encode
 from edgewire.mqtt.packets import Connack, Connect, Puback, Publish, Suback, Subscribe
 from tests.bridge.fakes import eventually, ingest_stub, payload
 from tests.bridge.live import staged
+from tests.tcp import tcp_server
 
 
 class OldBroker:
@@ -44,9 +45,11 @@ class OldBroker:
 
 async def test_the_fallback_says_that_its_window_is_20(tmp_path: Path) -> None:
     broker = OldBroker()
-    server = await asyncio.start_server(broker.serve, "127.0.0.1", 0)
-    url = f"mqtt://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    async with ingest_stub() as ingest, staged(url, tmp_path, ingest) as stage:
+    async with (
+        tcp_server(broker.serve) as port,
+        ingest_stub() as ingest,
+        staged(f"mqtt://127.0.0.1:{port}", tmp_path, ingest) as stage,
+    ):
         await eventually(lambda: ingest.stored == ["a:1:1"])
         await eventually(lambda: broker.acked == [9])
         readiness = stage.bridge.readiness()
@@ -57,4 +60,3 @@ async def test_the_fallback_says_that_its_window_is_20(tmp_path: Path) -> None:
         value = stage.metrics.registry.get_sample_value
         assert value("edgefleet_bridge_mqtt_version") == 4
         assert value("edgefleet_bridge_receive_window") == 20
-    server.close()

@@ -31,6 +31,7 @@ from tests.bridge.fakes import (
     scripted_broker,
     spooled,
 )
+from tests.tcp import tcp_server
 
 TOPIC = "edge/site/bme280/a/telemetry"
 
@@ -349,10 +350,9 @@ async def test_a_broker_that_is_not_there_is_waited_for(tmp_path: Path) -> None:
     stage.store.commit([spooled(1)])
     await asyncio.wait_for(stage.bridge.started.wait(), 10)
     await stage.unready("cannot be reached")
-    server = await asyncio.start_server(broker.serve, "127.0.0.1", int(url.rpartition(":")[2]))
-    await asyncio.wait_for(broker.subscribed.wait(), 10)
-    await stage.finish()
-    server.close()
+    async with tcp_server(broker.serve, port=int(url.rpartition(":")[2])):
+        await asyncio.wait_for(broker.subscribed.wait(), 10)
+        await stage.finish()
 
 
 SCRIPT = """

@@ -67,6 +67,8 @@ class Proxy:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        # Of those that were cancelled before their first step.
+        self.reset()
 
     def reset(self) -> int:
         """Cut every connection with a RST at both ends; what was under way is lost. Returns how many there were."""
@@ -94,11 +96,11 @@ class Proxy:
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(self._serve(reader, writer))
         self._tasks.add(task)
+        self._open.add(writer)
         task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        self._open.add(writer)
         try:
             if self.silent:
                 while await reader.read(_CHUNK_BYTES):

@@ -2,28 +2,26 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 
 import pytest
 
 from tests.chaos.proxy import Direction, Proxy
+from tests.tcp import tcp_server
 
 
-class Echo(asyncio.Protocol):
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        self.transport.write(data)
+async def send_back(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(ConnectionError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
 
 
 @asynccontextmanager
 async def echo() -> AsyncIterator[Proxy]:
     """A proxy before a server that sends back what it gets."""
-
-    server = await asyncio.get_running_loop().create_server(Echo, "127.0.0.1", 0)
-    async with server, Proxy(server.sockets[0].getsockname()[1]) as proxy:
+    async with tcp_server(send_back) as port, Proxy(port) as proxy:
         yield proxy
 
 

@@ -11,6 +11,7 @@ from devices.timeline import Shard
 from edgewire.link import BrokerUrl, NoLocalPort
 from edgewire.mqtt import Session, SessionConfig, Version, encode
 from edgewire.mqtt.packets import Connack
+from tests.tcp import tcp_server
 
 URLS = [BrokerUrl.parse(f"mqtt://10.0.0.{number}") for number in range(1, 4)]
 
@@ -50,21 +51,19 @@ async def test_an_address_without_ports_gives_way_to_the_next() -> None:
         await writer.wait_closed()
         ended.release()
 
-    server = await asyncio.start_server(broker, "127.0.0.1", 0)
-    url = BrokerUrl("mqtt", "127.0.0.1", server.sockets[0].getsockname()[1])
-    routes = Routes([url], ["203.0.113.77", "127.0.0.3"])
-    for number in range(2):
-        link = await routes.dial(url, Session(SessionConfig(client_id=f"d{number}")), lambda _link, _events: None)
-        link.close()
-        await ended.acquire()
-    assert peers == ["127.0.0.3", "127.0.0.3"]
-    assert routes.source(url) == "127.0.0.3"
-    with pytest.raises(NoLocalPort, match="no local port is free: give more source addresses"):
-        await Routes([url], ["203.0.113.77", "203.0.113.78"]).dial(
-            url, Session(SessionConfig(client_id="d")), lambda _link, _events: None
-        )
-    server.close()
-    await server.wait_closed()
+    async with tcp_server(broker) as port:
+        url = BrokerUrl("mqtt", "127.0.0.1", port)
+        routes = Routes([url], ["203.0.113.77", "127.0.0.3"])
+        for number in range(2):
+            link = await routes.dial(url, Session(SessionConfig(client_id=f"d{number}")), lambda _link, _events: None)
+            link.close()
+            await ended.acquire()
+        assert peers == ["127.0.0.3", "127.0.0.3"]
+        assert routes.source(url) == "127.0.0.3"
+        with pytest.raises(NoLocalPort, match="no local port is free: give more source addresses"):
+            await Routes([url], ["203.0.113.77", "203.0.113.78"]).dial(
+                url, Session(SessionConfig(client_id="d")), lambda _link, _events: None
+            )
 
 
 async def test_on_loopback_there_are_addresses_enough(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from edgewire.link import BrokerUrl
 from edgewire.mqtt import Decoder, Version, encode
 from edgewire.mqtt.packets import Connack, Connect, Packet
+from tests.tcp import tcp_server
 
 
 class Connection:
@@ -75,17 +76,9 @@ class Broker:
 async def broker(tls: ssl.SSLContext | None = None) -> AsyncIterator[Broker]:
     """A broker on a free port."""
     scripted = Broker()
-    server = await asyncio.start_server(scripted.serve, "127.0.0.1", 0, ssl=tls, limit=2**12)
-    port = server.sockets[0].getsockname()[1]
-    scripted.url = BrokerUrl("mqtts" if tls else "mqtt", "127.0.0.1", port)
-    try:
+    async with tcp_server(scripted.serve, tls=tls, limit=2**12) as port:
+        scripted.url = BrokerUrl("mqtts" if tls else "mqtt", "127.0.0.1", port)
         yield scripted
-    finally:
-        server.close()
-        for connection in scripted.all:
-            connection.writer.transport.abort()
-        # Links that a failed test leaves behind end with this: uvloop cannot close over them.
-        await asyncio.sleep(0.01)
 
 
 async def until(condition: Callable[[], object], limit_s: float = 20) -> None:
