@@ -14,6 +14,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from devices.coded import Coded
 from devices.sensors.base import Columns
 
 _PLAIN = frozenset({int, float, bool, type(None)})
@@ -82,6 +83,8 @@ def encode_fields(
 
 def json_texts(column: NDArray[Any] | Sequence[Any]) -> Texts:
     """The JSON of every value of a column."""
+    if isinstance(column, Coded):
+        return Texts(b"", column.map(_dumped(column.objects)).tolist())
     if isinstance(column, np.ndarray):
         if column.dtype.kind in "iufb":
             dumped = orjson.dumps(np.ascontiguousarray(column), option=orjson.OPT_SERIALIZE_NUMPY)

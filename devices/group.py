@@ -5,8 +5,6 @@ Knows nothing of faults: these are the readings of devices in good order.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import chain
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +13,7 @@ from devices.catalog import CATALOG, CatalogEntry
 from devices.faults.resets import Resets
 from devices.faults.schedule import NEVER_MS
 from devices.scenario import DeviceGroup
-from devices.sensors.base import Columns, EventSensor, LookingBack, Population, Sensor, boot_number
+from devices.sensors.base import Columns, EventSensor, LookingBack, Population, Sensor, boot_number, joined
 from devices.table import Table
 from devices.timetable import Member, Spans, Timetable
 from devices.world import World
@@ -233,11 +231,4 @@ def _sampled(sensor: Sensor, world: World, owners: Ints, times: Ints) -> Columns
     ]
     if len(parts) < 2:
         return parts[0] if parts else {}
-    return {name: _joined([part[name] for part in parts]) for name in parts[0]}
-
-
-def _joined(parts: list[Any]) -> Any:
-    """One column of its parts, in order."""
-    if all(isinstance(part, np.ndarray) for part in parts):
-        return np.concatenate(parts)
-    return list(chain.from_iterable(parts))
+    return {name: joined([part[name] for part in parts]) for name in parts[0]}

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from devices.sensors.base import Columns
+from devices.sensors.base import Columns, picked
 from edgewire.messages import Channel
 
 Ints = NDArray[np.int64]
@@ -31,15 +31,11 @@ class Table:
 
     def rows(self, rows: Ints) -> "Table":
         """Some of its rows, in the order given."""
-        picked = rows.tolist()
         columns = self.columns
         chosen = (
-            list(map(columns.__getitem__, picked))
+            [columns[row] for row in rows.tolist()]
             if isinstance(columns, list)
-            else {
-                name: column[rows] if isinstance(column, np.ndarray) else list(map(column.__getitem__, picked))
-                for name, column in columns.items()
-            }
+            else {name: picked(column, rows) for name, column in columns.items()}
         )
         boots = None if self.boots is None else self.boots[rows]
         return replace(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import orjson
 
+from devices.coded import Coded
 from devices.encode import join_rows, json_texts
 from devices.export.base import State
 from devices.export.files import PartialFile
@@ -82,7 +83,9 @@ def csv_cells(kind: Type, values: Values) -> Sequence[bytes]:
     return [b"" if value is None else _quoted(orjson.dumps(value)) for value in values]
 
 
-def _text_cells(values: Sequence[str | None]) -> list[bytes]:
+def _text_cells(values: Sequence[str | None]) -> Sequence[bytes]:
+    if isinstance(values, Coded):
+        return values.map([_text_cell(value) for value in values.objects]).tolist()
     known = {value: _text_cell(value) for value in set(values)}
     return [known[value] for value in values]
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AwareDatetime
 
+from devices.coded import Coded
 from devices.encode import timestamps
 from devices.timeline import Table, Timeline
 from edgewire.messages import CONTRACT, KindContract, MessageType
@@ -112,6 +113,8 @@ def values_of(column: Column, table: Table) -> Values | None:
     if values is None or len(column.path) == 1:
         return values
     inner = column.path[1]
+    if isinstance(values, Coded):
+        return values.map([None if value is None else value.get(inner) for value in values.objects])
     # An object that stands in many rows is opened once.
     keys = list(map(id, values))
     known = {
@@ -121,7 +124,9 @@ def values_of(column: Column, table: Table) -> Values | None:
 
 
 def shared(values: Values) -> tuple[NDArray[np.int32], list[Any]]:
-    """The objects in a column, each once in the order of the rows, and for every row the number of its own."""
+    """The objects in a column, each once, and for every row the number of its own."""
+    if isinstance(values, Coded):
+        return values.codes.astype(np.int32), list(values.objects)
     keys = list(map(id, values))
     objects = dict(zip(keys, values, strict=True))
     number = {key: position for position, key in enumerate(objects)}

@@ -24,7 +24,7 @@ from devices.faults.model import (
     StuckAt,
     ValueFault,
 )
-from devices.sensors.base import Columns
+from devices.sensors.base import Column, Columns
 from devices.sensors.bme280_chip import signature
 from devices.sensors.nmea import without_fix
 from devices.world.rng import Floats, Hashes, Ints, draw, normal, uniform
@@ -177,9 +177,7 @@ def _code(fault: CodeFault, columns: Columns, at: Rows) -> Columns:
     return changed
 
 
-def _put(
-    column: NDArray[Any] | list[Any], rows: Ints, values: Sequence[Any] | NDArray[Any]
-) -> NDArray[Any] | list[Any]:
+def _put(column: Column, rows: Ints, values: Sequence[Any] | NDArray[Any]) -> Column:
     """A copy of the column with these values in these rows; an array stays one unless a value is None."""
     if isinstance(column, np.ndarray) and (isinstance(values, np.ndarray) or None not in values):
         changed = column.copy()

@@ -18,7 +18,7 @@ from devices.faults.model import Burst, Dropout
 from devices.faults.placed import Bools, Placed
 from devices.faults.resets import Resets
 from devices.faults.schedule import Once, Windows
-from devices.sensors.base import Columns
+from devices.sensors.base import Columns, picked
 from devices.world.rng import Hashes, Ints, draw, uniform
 from edgewire.errors import ConfigError
 
@@ -251,7 +251,4 @@ def _once_each(held: Held, positions: Ints, starts: Ints) -> Columns:
     windows, rows = np.unique(np.stack([positions, starts]), axis=1, return_inverse=True)
     columns = held(windows[0], windows[1])
     rows = rows.reshape(-1)
-    return {
-        name: column[rows] if isinstance(column, np.ndarray) else [column[row] for row in rows.tolist()]
-        for name, column in columns.items()
-    }
+    return {name: picked(column, rows) for name, column in columns.items()}

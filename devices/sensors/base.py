@@ -1,15 +1,19 @@
 """What a sensor is: columns of readings for any devices at any times, by law 1 the same in any company."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from devices.coded import Coded
 from devices.world import World
 
 Ints = NDArray[np.int64]
-Columns = dict[str, NDArray[Any] | list[Any]]
+Column = NDArray[Any] | list[Any] | Coded
+Columns = dict[str, Column]
 """Field name -> one value a row, in the order of the message, without the fields that every message has."""
 
 EPOCH_MS = 946_684_800_000
@@ -34,6 +38,24 @@ class Population:
     """Number of the device within its kind: the gps and the telematics unit of one ordinal share a vehicle."""
     powered_on_ms: int = EPOCH_MS
     """When the devices were powered on: what a sensor needs a while for begins then."""
+
+
+def picked(column: Column, rows: Ints) -> Column:
+    """Some rows of a column, in the order given."""
+    if isinstance(column, np.ndarray):
+        return np.asarray(column[rows])
+    return column.pick(rows) if isinstance(column, Coded) else list(map(column.__getitem__, rows.tolist()))
+
+
+def joined(parts: Sequence[Column]) -> Column:
+    """One column of its parts, in order."""
+    arrays = [part for part in parts if isinstance(part, np.ndarray)]
+    if len(arrays) == len(parts):
+        return np.concatenate(arrays)
+    coded = [part for part in parts if isinstance(part, Coded)]
+    if len(coded) == len(parts) and all(part.objects is coded[0].objects for part in coded):
+        return Coded(np.concatenate([part.codes for part in coded]), coded[0].objects)
+    return list(chain.from_iterable(parts))
 
 
 def nullable(values: NDArray[Any], known: NDArray[np.bool_]) -> list[Any]:

@@ -1,12 +1,13 @@
 """BME280: the air of its site, as a chip of its own measures it: offset, warmth, noise, filter and quantisation."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from devices.coded import Coded
 from devices.sensors.base import Columns, Ints, Population
 from devices.sensors.bme280_air import Outdoors, RangeSettings, Room, Surroundings
 from devices.sensors.bme280_chip import (
@@ -123,7 +124,7 @@ class Bme280Sensor:
         values, event = self._sample(world, ids, times)
         columns: Columns = dict(zip(("temperature_c", "humidity", "pressure_hpa"), values, strict=True))
         if self._settings.metadata:
-            columns["metadata"] = _METADATA[event].tolist()
+            columns["metadata"] = Coded(event, _METADATA)
         return columns
 
     def calibration(self, device: int) -> Calibration:
@@ -235,14 +236,11 @@ def _filter_weights(coefficient: int) -> Floats:
     return np.append(kept ** np.arange(length) / coefficient, kept**length)
 
 
-def _metadata() -> NDArray[np.object_]:
+def _metadata() -> list[dict[str, Any]]:
     """By the event's number; outside of one the last."""
-    common = {"generator": "edgefleet-bme280", "version": "1.0.0"}
-    rows = np.empty(4, dtype=object)
-    for index, name in enumerate(("storm", "front", "clear")):
-        rows[index] = common | {"weather_event": True, "weather_type": name}
-    rows[3] = common | {"weather_event": False, "weather_type": None}
-    return rows
+    common: dict[str, Any] = {"generator": "edgefleet-bme280", "version": "1.0.0"}
+    during = [common | {"weather_event": True, "weather_type": name} for name in ("storm", "front", "clear")]
+    return [*during, common | {"weather_event": False, "weather_type": None}]
 
 
 _METADATA = _metadata()
