@@ -1,7 +1,7 @@
 """One local day at the doors of many shops: when each message is due, and what the counters have counted by then.
 
 Entries and exits are each sorted by shop and time under one code, so a question about all shops is one binary search.
-A fleet of 1,000 doors has a million visits a day: what is kept of one is 32 bytes.
+A fleet of 1,000 doors has a million visits a day: what is kept of one is 24 bytes and 3 bits.
 """
 
 from dataclasses import dataclass, replace
@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from devices.sensors.running_count import RunningCount
 from devices.world import World
 from devices.world.rng import Ints, draw, uniform
 from devices.world.shops import Shops
@@ -105,30 +106,28 @@ class ShopDay:
 
     def counted(self, shops: Ints, times_ms: Ints) -> Ints:
         """Entries and exits (a row each) that the counters have seen from local midnight to these instants."""
-        codes = self._code(shops, times_ms)
-        found = [
-            counted[side.searchsorted(codes, side="right")] - counted[side.searchsorted(shops * _SPAN_MS)]
-            for side, counted in zip((self._entries, self._exits), self._counted, strict=True)
-        ]
-        return np.stack(found)
+        return self._counted_to(shops, self._code(shops, times_ms) + 1)
 
     def counted_in_all(self, shops: Ints) -> Ints:
         """As `counted`, over the whole day."""
+        return self._counted_to(shops, (shops + 1) * _SPAN_MS)
+
+    def _counted_to(self, shops: Ints, stop: Ints) -> Ints:
         found = [
-            counted[side.searchsorted((shops + 1) * _SPAN_MS)] - counted[side.searchsorted(shops * _SPAN_MS)]
-            for side, counted in zip((self._entries, self._exits), self._counted, strict=True)
+            counted.before(codes.searchsorted(stop)) - counted.before(codes.searchsorted(shops * _SPAN_MS))
+            for codes, counted in zip((self._entries, self._exits), self._counted, strict=True)
         ]
         return np.stack(found)
 
-    def _seen(self, stream: str, visitors: Ints | NDArray[np.int32], accuracy: float) -> NDArray[np.int32]:
+    def _seen(self, stream: str, visitors: Ints | NDArray[np.int32], accuracy: float) -> RunningCount:
         """How many of the first of these visitors a counter saw."""
-        seen = np.zeros(len(visitors) + 1, dtype=np.int32)
+        seen = np.zeros(len(visitors), dtype=np.bool_)
         for start in range(0, len(visitors), _VISITS_DRAWN):
             some = visitors[start : start + _VISITS_DRAWN]
             keys = self._keys[self._entries[some] // _SPAN_MS]
             chance = uniform(draw(self._world.seed, stream, keys, self._day, self._numbers[some].astype(np.int64)))
-            seen[start + 1 : start + 1 + len(some)] = chance < accuracy
-        return np.cumsum(seen, dtype=np.int32)
+            seen[start : start + len(some)] = chance < accuracy
+        return RunningCount(seen)
 
     def _code(self, shops: Ints, times_ms: Ints) -> Ints:
         return np.asarray(shops * _SPAN_MS + np.clip(times_ms - self._base, 0, _SPAN_MS - 1))

@@ -43,6 +43,7 @@ _CONNACK = PacketType.CONNACK << 4
 _PUBLISH = PacketType.PUBLISH << 4
 _PUBACK = PacketType.PUBACK << 4
 _CONNECTED = State.CONNECTED  # an attribute of an Enum class costs several times a global
+_V5 = Version.V5
 _UNKNOWN_LIMITS = ServerLimits()
 
 
@@ -99,10 +100,11 @@ class Incoming:
                         raise ProtocolError(f"the server sent {PacketType(first >> 4).name} before CONNACK")
                 if first & 0xF0 == _PUBLISH:
                     self._publish(first, body, events)
-                elif first == _PUBACK and len(body) == 2:
+                elif first == _PUBACK and (len(body) == 2 or (len(body) == 3 and self.version is _V5)):
                     # As below, without a packet object: a fleet that publishes receives little else.
                     packet_id = body[0] << 8 | body[1]
-                    events.append(Acknowledged(packet_id, 0, self._outbound.acknowledge(packet_id)))
+                    code = body[2] if len(body) == 3 else 0
+                    events.append(Acknowledged(packet_id, code, self._outbound.acknowledge(packet_id)))
                 else:
                     self._control(decode(first, body, self.version), events)
         except ProtocolError as error:
