@@ -112,8 +112,8 @@ class Scenario(FileConfig):
     ca_file: Path | None = None
     """Certificates to trust for mqtts:// instead of the system's; not needed where `identities` has its own."""
     source_addresses: tuple[IPvAnyAddress, ...] = ()
-    """Addresses of this machine to dial from, one after the other as their ports run out: each is good for about 28,000
-    connections to one broker. A broker on loopback is dialled from 127.0.0.1 to 127.0.0.17 anyway."""
+    """Addresses of this machine to dial from, one for 8,000 devices in turn, the others as ports run out: each is good
+    for about 28,000 connections to one broker. A broker on loopback is dialled from 127.0.0.1 to 127.0.0.17 anyway."""
     time_scale: float = Field(default=1.0, gt=0, le=100_000)
     """How fast the devices' time passes: 60 is an hour in a minute."""
     start: Instant | None = None

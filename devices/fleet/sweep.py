@@ -26,13 +26,14 @@ class Gauges:
 
     def add(self, connection: DeviceConnection) -> None:
         """Count one device."""
-        outbox = connection.firmware.outbox
+        firmware = connection.firmware
+        waiting = len(firmware.outbox)
         if connection.is_online:
             self.connected += 1
-            self.stalled += len(outbox)
+            self.stalled += waiting
         self.inflight += connection.session.inflight
-        self.buffered += len(outbox)
-        self.dropped += connection.firmware.dropped
+        self.buffered += waiting
+        self.dropped += firmware.dropped
         self.reconnects += max(0, connection.reconnects)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from edgewire.errors import ConfigError, EdgefleetError, ServiceUnavailable
+from edgewire.link.local_address import connected_from
 from edgewire.link.protocol import Link
 from edgewire.link.url import BrokerUrl
 from edgewire.mqtt import Connected, ConnectionLost, Event, Refused, Session, Version, encode
@@ -129,9 +130,7 @@ class _Attempt:
         link = Link(self._session, self._greeting(outcome), monotonic, self._on_writable, own_timer=self._own_timer)
         try:
             async with asyncio.timeout(timeout_s):
-                await loop.create_connection(
-                    lambda: link, self._broker.host, self._broker.port, ssl=self._tls, local_addr=self._local_addr
-                )
+                await self._connect(link)
                 if self._session.version is Version.V5 and not self._session.accepted:
                     await self._doubt(outcome, timeout_s)
                 self._judge(await outcome)
@@ -146,6 +145,21 @@ class _Attempt:
                 ) from None
             if isinstance(error, OSError):
                 raise _unreachable(self._broker, error) from None
+            raise
+
+    async def _connect(self, link: Link) -> None:
+        loop = asyncio.get_running_loop()
+        host, port = self._broker.host, self._broker.port
+        if self._local_addr is None:
+            await loop.create_connection(lambda: link, host, port, ssl=self._tls)
+            return
+        sock = await connected_from(self._local_addr, host, port)
+        try:
+            await loop.create_connection(
+                lambda: link, sock=sock, ssl=self._tls, server_hostname=host if self._tls else None
+            )
+        except BaseException:
+            sock.close()
             raise
 
     def _greeting(self, outcome: asyncio.Future[Event]) -> OnEvents:
