@@ -13,6 +13,7 @@ from benchmarks.backlog import Backlog, Inbox, wait_for
 from benchmarks.bridges import UsualBridge, ours, read_book, sampled, wait_until
 from benchmarks.chain import Chain, running_chain, start_fleet
 from benchmarks.sampled_bridge import KAFKA, OTHER, SPOOL, STAGES
+from benchmarks.sampling import table
 from benchmarks.stored import Stored
 from edgefleet.embedded import ManagedProcess
 from edgefleet.verify.http_source import HttpSource
@@ -161,16 +162,11 @@ def _stages(chain: Chain) -> list[str]:
     for thread, seconds in after["threads"].items():
         stage = SPOOL if thread == "spool-writer" else KAFKA if thread.startswith("rdk:") else OTHER
         spent[stage] += seconds - before["threads"].get(thread, 0)
-    total = sum(spent.values())
-    rows = [f"| {stage} | {spent[stage] / OURS * 1e6:.1f} µs | {spent[stage] / total:.0%} |" for stage in STAGES]
     return [
         f"### CPU of our bridge a message, by stage, while a backlog goes through at {throughput.per_s:,.0f} msg/s",
         "",
         "The event loop's thread is sampled every 2 ms of CPU time, each sample weighs what that thread has used since "
         "the last; the spool's writer and librdkafka's threads have clocks of their own in the kernel.",
         "",
-        "| stage | CPU a message | share |",
-        "|---|---:|---:|",
-        *rows,
-        f"| all | {total / OURS * 1e6:.1f} µs | 100% |",
+        *table(spent, OURS),
     ]

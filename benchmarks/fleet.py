@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from benchmarks.sampling import table
 from edgefleet.embedded import MosquittoProcess
 
 CONNECTIONS = 300
@@ -30,7 +31,7 @@ def run() -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         floor = Path(folder) / "floor"
         subprocess.run(["cc", "-O2", "-o", floor, Path(__file__).with_name("floor.c")], check=True)
-        return [*_clients(floor), "", *_saturation(floor), "", *_growth()]
+        return [*_clients(floor), "", *_stages(), "", *_saturation(floor), "", *_growth()]
 
 
 def measure(client: str | Path, connections: int, rate: float, seconds: float, qos: int) -> dict[str, Any]:
@@ -75,6 +76,12 @@ def _clients(floor: Path) -> list[str]:
         least = least or costs[1]
         lines.append(f"| {name} | {costs[0]:.0f} µs | {costs[1]:.0f} µs | {costs[1] / least:.1f} × |")
     return lines
+
+
+def _stages() -> list[str]:
+    result = measure("sampled", CONNECTIONS, RATE, 2 * SECONDS, 1)
+    heading = f"### Where it goes: the fleet's {_us(result):.0f} µs of a QoS 1 message at {RATE:,} a second"
+    return [heading, "", *table(result["stages"], result["acknowledged"])]
 
 
 def _saturation(floor: Path) -> list[str]:

@@ -17,6 +17,7 @@ import orjson
 import paho.mqtt.client as paho
 import uvloop
 
+from benchmarks.sampling import Book
 from devices.fleet import Fleet
 from devices.scenario import Scenario
 
@@ -144,7 +145,31 @@ async def run_gmqtt(host: str, port: int, counted: Counted, qos: int) -> None:
         await client.disconnect()
 
 
-async def run_edgefleet(host: str, port: int, counted: Counted, qos: int) -> None:
+SEND, EVENTS, MQTT, FIRMWARE, PACE, MODEL = STAGES = (
+    "send(): the kernel, and uvloop's way there",
+    "epoll, recv() and the event loop",
+    "MQTT session and link",
+    "firmware, outbox, books",
+    "pacing",
+    "model and JSON, in a thread of its own",
+)
+_PLACES = {
+    "edgewire/link/protocol.py:flush": SEND,
+    # A signal that arrives in recv() is seen where Python goes on.
+    "edgewire/link/protocol.py:data_received": EVENTS,
+    "edgewire/": MQTT,
+    "devices/fleet/pacer.py": PACE,
+    "devices/fleet/histogram.py": PACE,
+    "devices/": FIRMWARE,
+}
+
+
+async def run_sampled(host: str, port: int, counted: Counted, qos: int) -> None:
+    """As `run_edgefleet`, which prints besides what each stage has taken."""
+    await run_edgefleet(host, port, counted, qos, Book(_PLACES, {}, EVENTS))
+
+
+async def run_edgefleet(host: str, port: int, counted: Counted, qos: int, book: Book | None = None) -> None:
     """A fleet of BME280s, each reading modelled, encoded, published and accounted for."""
     interval_ms = max(10, round(counted.connections / counted.rate * 1000))
     group = {"kind": "bme280", "count": counted.connections, "interval": f"{interval_ms}ms", "qos": qos}
@@ -156,13 +181,21 @@ async def run_edgefleet(host: str, port: int, counted: Counted, qos: int) -> Non
     while fleet.connected_after_s is None:
         await asyncio.sleep(0.1)
     await asyncio.sleep(1)
+    if book:
+        book.begin()
+        threads = book.threads()
     before, first, started = cpu_s(), fleet.snapshot().acknowledged, time.monotonic()
     await asyncio.sleep(seconds)
     used_s, now = cpu_s() - before, fleet.snapshot()
+    stages = {}
+    if book:
+        book.end()
+        model_s = sum(spent - threads.get(name, 0) for name, spent in book.threads().items())
+        stages = {"stages": {stage: book.spent[stage] for stage in STAGES} | {MODEL: model_s}}
     counted.sent = counted.acknowledged = now.acknowledged - first
     counted.elapsed_s = time.monotonic() - started
     lag = {"lag_p50_ms": now.lag.percentile_ms(50), "lag_p99_ms": now.lag.percentile_ms(99)}
-    report(counted, fleet.connected_after_s, used_s, **lag)
+    report(counted, fleet.connected_after_s, used_s, **lag, **stages)
     stop.set()
     await running
 
@@ -173,7 +206,7 @@ def cpu_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def report(counted: Counted, connect_s: float, used_s: float, **more: float | None) -> None:
+def report(counted: Counted, connect_s: float, used_s: float, **more: object) -> None:
     """Print the result."""
     result = {
         "connected": counted.connections,
@@ -189,7 +222,13 @@ def report(counted: Counted, connect_s: float, used_s: float, **more: float | No
     sys.stdout.flush()
 
 
-CLIENTS = {"edgefleet": run_edgefleet, "gmqtt": run_gmqtt, "paho": run_paho, "aiomqtt": run_aiomqtt}
+CLIENTS = {
+    "edgefleet": run_edgefleet,
+    "sampled": run_sampled,
+    "gmqtt": run_gmqtt,
+    "paho": run_paho,
+    "aiomqtt": run_aiomqtt,
+}
 
 if __name__ == "__main__":
     name, host, port, connections, rate, seconds, qos = sys.argv[1:]
