@@ -1,5 +1,6 @@
 import asyncio
 import ctypes
+from datetime import UTC, datetime
 from pathlib import Path
 
 import confluent_kafka
@@ -13,6 +14,7 @@ from bridge.routing import Routed, RouteTable
 from bridge.sinks.base import NotConnected, Rejected, Retry
 from bridge.sinks.kafka import KafkaConfig, KafkaSink, KafkaTarget
 from bridge.sinks.kafka.cluster import Verdict, classify
+from edgefleet.provision.authority import Authority
 from edgewire.errors import ConfigError, ServiceUnavailable
 from tests.bridge.fakes import FAST, eventually, in_order, routed, spooled
 from tests.bridge.test_runner import staged
@@ -308,3 +310,39 @@ async def test_sasl_lets_the_bridge_in_and_a_wrong_password_is_one_sentence(kafk
         assert said.endswith("look at sasl.username, sasl.password and sasl.mechanism in kafka.properties")
         assert "\n" not in said
     await wrong.close()
+
+
+@pytest.mark.services
+async def test_tls_with_a_certificate_of_ours_and_what_is_said_without(
+    kafka_process: KafkaProcess, tmp_path: Path
+) -> None:
+    servers, folder, now = kafka_process.ssl_servers, kafka_process.folder, datetime.now(UTC)
+    mine = tmp_path / "bridge.pem"
+    mine.write_bytes(Authority.open(folder, now).issue_client("bridge", now, 1))
+    table = made_of(topic="tls.{site}")
+
+    def dialled(**properties: str) -> KafkaSink:
+        known = {"security.protocol": "SSL"} | {name.replace("_", "."): value for name, value in properties.items()}
+        config = KafkaConfig(bootstrap_servers=servers, properties=known, timeout="2s")  # type: ignore[arg-type]
+        return KafkaSink(config, table.targets("kafka"), "b")  # type: ignore[arg-type]
+
+    ours, theirs = {"ssl_certificate_location": str(mine), "ssl_key_location": str(mine)}, str(folder / "ca.crt")
+    right = dialled(ssl_ca_location=theirs, **ours)
+    await right.connect()
+    assert not await right.write("lane", [routed(1, table=table)])
+    await right.close()
+    found = await asyncio.to_thread(read_all, kafka_process.bootstrap_servers, ["tls.site"])
+    assert [headers["ce_id"] for *_, headers in found] == [b"a:1:1"]
+    Authority.open(tmp_path, now)
+    for wrong, reason in (
+        (dialled(ssl_ca_location=str(tmp_path / "ca.crt"), **ours), "certificate verify failed"),
+        (dialled(ssl_ca_location=theirs), "alert bad certificate"),
+    ):
+        with pytest.raises(ServiceUnavailable) as caught:
+            await wrong.probe()
+        said = str(caught.value)
+        assert said.startswith(f"Kafka at {servers}: ")
+        assert reason in said
+        assert said.endswith("ssl.ca.location and ssl.certificate.location in kafka.properties")
+        assert "\n" not in said
+        await wrong.close()

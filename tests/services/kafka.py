@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
@@ -16,6 +17,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from edgefleet.embedded import Server, accepts_connections, free_port, temporary_folder
+from edgefleet.provision.authority import Authority
 from edgewire.errors import EdgefleetError, ServiceUnavailable
 
 _POM = Path(__file__).with_name("pom.xml")
@@ -24,16 +26,23 @@ _CLUSTER_ID = "5L6g3nShT-eMCtK--X86sw"
 # A test broker is started often and lives for a minute: quick to start matters more than quick at its peak.
 _JVM = ["-Xmx512m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto"]
 SASL_USER, SASL_PASSWORD = "bridge", "open-sesame"
+_DAYS = 2
 
 _PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sasl_port},{controller_listener}{listener}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sasl_port}{advertised}
+listeners=PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sasl_port},SSL://127.0.0.1:{ssl_port},{controller_listener}{listener}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port},SASL_PLAINTEXT://127.0.0.1:{sasl_port},SSL://127.0.0.1:{ssl_port}{advertised}
 inter.broker.listener.name=PLAINTEXT
 controller.listener.names=CONTROLLER
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT
+listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,\
+  SSL:SSL
+ssl.keystore.type=PEM
+ssl.keystore.location={folder}/broker.pem
+ssl.truststore.type=PEM
+ssl.truststore.location={folder}/ca.crt
+ssl.client.auth=required
 sasl.enabled.mechanisms=PLAIN
 listener.name.sasl_plaintext.plain.sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required \
   user_{user}="{password}";
@@ -107,14 +116,17 @@ class KafkaProcess(Server):
         command: list[str | Path] = [*self._java, "kafka.Kafka", self._properties]
         port = free_port()
         super().__init__("kafka", command, port=port, ready=self._serves, folder=folder, start_timeout_s=60)
-        self.behind_proxy, sasl_port, controller = free_port(), free_port(), free_port()
+        self.behind_proxy, sasl_port, ssl_port, controller = (free_port() for _ in range(4))
         self.sasl_servers = f"{self.host}:{sasl_port}"
         """As `bootstrap_servers`, for those who say who they are: SASL/PLAIN as `SASL_USER`."""
+        self.ssl_servers = f"{self.host}:{ssl_port}"
+        """As `bootstrap_servers`, for those who show a certificate of the authority in `folder`."""
         listener = f",PROXIED://127.0.0.1:{self.behind_proxy}" if proxy_port else ""
         advertised = f",PROXIED://127.0.0.1:{proxy_port}" if proxy_port else ""
         self._settings = _PROPERTIES.format(
             port=port,
             sasl_port=sasl_port,
+            ssl_port=ssl_port,
             controller=controller,
             controller_listener=f"CONTROLLER://127.0.0.1:{controller}",
             folder=folder,
@@ -134,6 +146,9 @@ class KafkaProcess(Server):
         if not self._properties.exists():
             self.folder.mkdir(mode=0o700)
             self._properties.write_text(self._settings, encoding="utf-8")
+            now = datetime.now(UTC)
+            identity = Authority.open(self.folder, now).issue_server([self.host], now, _DAYS)
+            (self.folder / "broker.pem").write_bytes(identity)
             self._format()
         return super().start()
 

@@ -46,9 +46,11 @@ _CONFIGURATION = frozenset(
 
 _HINTS = {
     KafkaError._AUTHENTICATION: "look at sasl.username, sasl.password and sasl.mechanism in kafka.properties",
-    KafkaError._SSL: "look at security.protocol and ssl.ca.location in kafka.properties",
+    KafkaError._SSL: "look at security.protocol, ssl.ca.location and ssl.certificate.location in kafka.properties",
 }
 """Error -> what a person should look at."""
+_REFUSED_BY_TLS = "SSL routines"
+"""In what librdkafka says where a broker ends the handshake, as for want of a certificate; no TLS error, to it."""
 
 
 def classify(error: KafkaError, topic: str) -> Retry | Rejected | Verdict:
@@ -117,7 +119,8 @@ class _Cluster:
         except KafkaException as error:
             self._admin.poll(0)  # calls error_cb
             for fault in self._faults:
-                if hint := _HINTS.get(fault.code()):
+                code = KafkaError._SSL if _REFUSED_BY_TLS in fault.str() else fault.code()
+                if hint := _HINTS.get(code):
                     # "sasl_ssl://HOST/ID: what happened (after 300ms in state AUTH_REQ)"
                     said = fault.str().partition(": ")[2].rpartition(" (after ")[0] or fault.str()
                     raise ServiceUnavailable(f"Kafka at {self._config.bootstrap_servers}: {said}; {hint}") from None
