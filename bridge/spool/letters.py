@@ -96,15 +96,6 @@ def read_letters_after(path: Path, number: int, limit: int) -> list[DeadLetter]:
         return [_letter(row) for row in rows]
 
 
-def count_dead_letters(path: Path, selection: Selection) -> int:
-    """How many dead letters a selection has. Raises `SpoolError`."""
-    where, values = selection.where()
-    with explained(path), closing(open_read_only(path)) as database:
-        _teach(database)
-        count: int = database.execute(f"SELECT count(*) FROM dead_letters WHERE {where}", values).fetchone()[0]  # noqa: S608
-        return count
-
-
 def replay(path: Path, selection: Selection) -> int:
     """Make dead letters pending again for their sinks; returns how many. Raises `SpoolError`."""
 
