@@ -194,7 +194,7 @@ async def run_edgefleet(host: str, port: int, counted: Counted, qos: int, book: 
         stages = {"stages": {stage: book.spent[stage] for stage in STAGES} | {MODEL: model_s}}
     counted.sent = counted.acknowledged = now.acknowledged - first
     counted.elapsed_s = time.monotonic() - started
-    lag = {"lag_p50_ms": now.lag.percentile_ms(50), "lag_p99_ms": now.lag.percentile_ms(99)}
+    lag = {"lag_p50_ms": now.lag_connected.percentile_ms(50), "lag_p99_ms": now.lag_connected.percentile_ms(99)}
     report(counted, fleet.connected_after_s, used_s, **lag, **stages)
     stop.set()
     await running
