@@ -11,7 +11,7 @@ from bridge.config import BridgeConfig
 from bridge.session import probe_config, subscriptions, tls_context
 from bridge.sinks.base import Sink
 from edgewire.errors import EdgefleetError
-from edgewire.link import BrokerUrl, Link, dial
+from edgewire.link import BrokerUrl, Link, dial, part
 from edgewire.mqtt import FAILURE, ConnectionLost, Event, Session, Subscribed, Version, reason_name
 
 
@@ -48,7 +48,7 @@ async def _broker(config: BridgeConfig) -> Finding:
             link.subscribe([replace(one, retain_handling=2) for one in subscriptions(config)])
             said = await asyncio.wait_for(answer, timeout_s)
         finally:
-            link.close()
+            await part(link)
     except TimeoutError:
         return Finding("broker", False, f"{broker} does not answer a subscription")
     except EdgefleetError as error:

@@ -5,7 +5,7 @@ import uuid
 
 from devices.fleet.routes import Routes
 from edgewire import logs
-from edgewire.link import BrokerUrl
+from edgewire.link import BrokerUrl, part
 from edgewire.mqtt import Session, SessionConfig, Version
 from edgewire.mqtt.limits import ServerLimits
 
@@ -21,7 +21,7 @@ async def probe(broker: BrokerUrl, routes: Routes) -> tuple[Version, ServerLimit
     username, password = routes.identities.account(client_id, broker)
     session = Session(SessionConfig(client_id=client_id, username=username, password=password))
     link = await routes.dial(broker, session, lambda _link, _events: None)
-    link.close()
+    await part(link)
     log.info("broker answers", broker=str(broker), mqtt="5" if session.version == Version.V5 else "3.1.1")
     return session.version, session.limits
 

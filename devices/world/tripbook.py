@@ -14,10 +14,10 @@ _HOUR_BITS, _VEHICLE_BITS = 23, 22
 # Room for one trip on the common time axis, and where it ends for looking up; no trip is longer than an hour.
 _SPAN_S, _END_S = 1e4, 5e3
 # Trips that are kept: three a vehicle, as readings ask for the trip of the hour and of the one before, and forgetting
-# comes in between. A trip has 13 links on average and takes 1.2 KB, twice that after the room was doubled: from 40 MB
-# for up to 11,000 vehicles to 500 MB from 70,000 on. Beyond 100,000 vehicles in one process each trip is planned more
-# than once; divide them into shards.
-_FEWEST_KEPT, _KEPT_BY_VEHICLE, _MOST_KEPT = 32_768, 3, 200_000
+# comes in between. A trip has 13 links on average and takes 1.2 KB, twice that after the room was doubled: 10 MB for up
+# to 1,400 vehicles, 500 MB from 70,000 on. Beyond 100,000 vehicles in one process each trip is planned more than once;
+# divide them into shards.
+_FEWEST_KEPT, _KEPT_BY_VEHICLE, _MOST_KEPT = 4_096, 3, 200_000
 
 
 class TripBook:

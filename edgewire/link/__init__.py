@@ -1,7 +1,8 @@
 """MQTT over asyncio: `dial` a broker, get a `Link`."""
 
 from edgewire.link.dialling import BrokerRefused, NoLocalPort, dial, probe_version
+from edgewire.link.parting import part
 from edgewire.link.protocol import Link
 from edgewire.link.url import BrokerUrl
 
-__all__ = ["BrokerRefused", "BrokerUrl", "Link", "NoLocalPort", "dial", "probe_version"]
+__all__ = ["BrokerRefused", "BrokerUrl", "Link", "NoLocalPort", "dial", "part", "probe_version"]

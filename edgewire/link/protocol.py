@@ -76,6 +76,11 @@ class Link(asyncio.Protocol):
         # Why the connection ends, once the link has let go of its session.
         self._reason: str | None = None
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether it has no connection any more, or none yet."""
+        return self._transport is None
+
     # -- what the owner calls
 
     def publish(

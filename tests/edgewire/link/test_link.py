@@ -7,7 +7,7 @@ import tracemalloc
 
 import pytest
 
-from edgewire.link import Link, dial, protocol
+from edgewire.link import Link, dial, part, protocol
 from edgewire.mqtt import (
     Acknowledged,
     Connected,
@@ -256,6 +256,18 @@ async def test_a_closing_link_does_not_wait_for_ever_for_a_peer_that_does_not_re
         link.close()
         await until(lambda: owner.losses)
         assert owner.losses == ["closed by us"]
+
+
+async def test_who_parts_knows_that_the_connection_is_gone() -> None:
+    owner = Owner()
+    async with broker() as server:
+        link, connection = await connect(server, owner)
+        await part(link)
+        assert link.is_gone
+        assert owner.losses == ["closed by us"]
+        assert await connection.packet() == Disconnect()
+        await part(link)
+        assert len(owner.losses) == 1
 
 
 async def test_two_links_cannot_share_a_session() -> None:

@@ -1,0 +1,26 @@
+"""The end of a connection that somebody waits for."""
+
+import asyncio
+
+from edgewire.link.protocol import Link
+from edgewire.mqtt import ConnectionLost, Event
+
+
+async def part(link: Link) -> None:
+    """Close in order, and wait until the connection is gone.
+
+    Over TLS it takes the server's answer, 2 s at the most; who ends the event loop before leaves a socket open.
+    """
+    if link.is_gone:
+        return
+    gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    tell = link.on_events
+
+    def listen(one: Link, events: list[Event]) -> None:
+        tell(one, events)
+        if not gone.done() and any(isinstance(event, ConnectionLost) for event in events):
+            gone.set_result(None)
+
+    link.on_events = listen
+    link.close()
+    await gone
