@@ -21,8 +21,8 @@ from edgewire.messages import Channel
 BATCH_ROWS = 2048
 # No batch is longer (s of wall time), so that a stop or a change never waits long.
 LONGEST_S = 1.0
-# Messages that are due within so much time leave together. A wake-up for each makes one cost a third more, and the
-# lag that it saves is less than what any device's clock is off by.
+# Messages that are due within so much time leave together, each up to so late: half of it cost 8 to 10 µs of CPU a
+# message more at 3,000 a second.
 TICK_S = 0.004
 FOREVER_S = 10**9
 

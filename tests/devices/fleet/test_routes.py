@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from devices.fleet.routes import Routes
+from devices.fleet.routes import DEVICES_PER_ADDRESS, Routes
 from devices.timeline import Shard
 from edgewire.link import BrokerUrl, NoLocalPort
 from edgewire.mqtt import Session, SessionConfig, Version, encode
@@ -63,6 +63,26 @@ async def test_an_address_without_ports_gives_way_to_the_next() -> None:
             await Routes([url], ["203.0.113.77", "203.0.113.78"]).dial(
                 url, Session(SessionConfig(client_id="d")), lambda _link, _events: None
             )
+
+
+async def test_a_large_fleet_dials_from_several_addresses_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = BrokerUrl.parse("mqtt://127.0.0.1:1883")
+    asked: list[str | None] = []
+    full = {"127.0.0.2"}
+
+    async def dialled(*_args: object, local_addr: tuple[str, int] | None, **_options: object) -> None:
+        source = None if local_addr is None else local_addr[0]
+        asked.append(source)
+        if source in full:
+            raise NoLocalPort("none")
+
+    monkeypatch.setattr("devices.fleet.routes.dial", dialled)
+    routes = Routes([url], devices=2 * DEVICES_PER_ADDRESS + 1)
+    for _ in range(8):
+        await routes.dial(url, Session(SessionConfig(client_id="d")), lambda _link, _events: None)
+    # The one without ports is asked once; then another that was spare has its turns.
+    assert asked[:3] == [None, "127.0.0.2", "127.0.0.3"]
+    assert asked[3:] == [None, "127.0.0.4", "127.0.0.3"] * 2
 
 
 async def test_on_loopback_there_are_addresses_enough(monkeypatch: pytest.MonkeyPatch) -> None:
