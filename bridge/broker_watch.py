@@ -70,7 +70,8 @@ class BrokerWatch:
             link.subscribe([Subscription(topic, qos=0) for topic in _TOPICS])
             while not self._lost.is_set() and self._config() is config:
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._lost.wait(), 1)
+                    async with asyncio.timeout(1):
+                        await self._lost.wait()
         finally:
             link.close()
 

@@ -46,7 +46,8 @@ async def _broker(config: BridgeConfig) -> Finding:
         link = await dial(broker, session, on_events, tls=tls_context(config), timeout_s=timeout_s)
         try:
             link.subscribe([replace(one, retain_handling=2) for one in subscriptions(config)])
-            said = await asyncio.wait_for(answer, timeout_s)
+            async with asyncio.timeout(timeout_s):
+                said = await answer
         finally:
             await part(link)
     except TimeoutError:

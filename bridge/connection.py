@@ -119,7 +119,8 @@ class Connection:
             if self.trouble is None and not self._draining:
                 await self._unsubscribe(link)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._lost.wait(), _WATCH_EVERY_S)
+                async with asyncio.timeout(_WATCH_EVERY_S):
+                    await self._lost.wait()
             stuck_s = self._intake.waiting_s(since)
             if stuck_s > self._config.mqtt.stuck_after / 1000 and not self._spool.full and not self._lost.is_set():
                 log.error(
@@ -138,9 +139,11 @@ class Connection:
 
     async def _answered(self, packet_id: int) -> tuple[int, ...] | None:
         """The codes of SUBACK or UNSUBACK; None when the connection ends first, or stays silent."""
-        answer = self._answers[packet_id] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[tuple[int, ...] | None] = asyncio.get_running_loop().create_future()
+        self._answers[packet_id] = answer
         try:
-            return await asyncio.wait_for(answer, self._config.mqtt.connect_timeout / 1000)
+            async with asyncio.timeout(self._config.mqtt.connect_timeout / 1000):
+                return await answer
         except TimeoutError:
             return None
         finally:

@@ -38,7 +38,8 @@ class Source(Connection):
         if link:
             link.close()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._lost.wait(), _CLOSE_S)
+                async with asyncio.timeout(_CLOSE_S):
+                    await self._lost.wait()
 
     def committed(self) -> None:
         """The spool has written something: there may be room again."""

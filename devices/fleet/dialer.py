@@ -60,7 +60,8 @@ class Dialer:
                 if wait_s > 0:
                     # Someone with an earlier turn may come meanwhile.
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(self._changed.wait(), None if queue is None else wait_s)
+                        async with asyncio.timeout(None if queue is None else wait_s):
+                            await self._changed.wait()
                     continue
                 assert queue is not None
                 _, _, connection = heapq.heappop(queue)

@@ -5,6 +5,8 @@ from collections import Counter
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from devices.fleet.dialer import CONCURRENT_DIALS, Dialer
 from devices.fleet.ramp import Ramp
 
@@ -84,3 +86,21 @@ async def test_who_comes_back_waits_for_nobody() -> None:
         hang.set()
         await finished.wait()
     task.cancel()
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_the_end_is_not_missed_however_soon_it_follows_a_change(turns: int) -> None:
+    """A fleet stopped while it connects: `asyncio.wait_for` of Python 3.11 took the change and forgot the end."""
+
+    async def dial(_: Any) -> None: ...
+
+    dialer = Dialer(Ramp(1), dial)
+    dialer.add(device("first"), 60)
+    task = asyncio.create_task(dialer.run())
+    await asyncio.sleep(0.01)
+    dialer.add(device("second"), 60)
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task], timeout=2)
+    assert task.cancelled()
