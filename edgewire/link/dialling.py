@@ -138,6 +138,8 @@ class _Attempt:
         except BaseException as error:
             outcome.cancel()
             link.abort()
+            # uvloop may have closed the transport, without a word: a dial can be cancelled after CONNACK has arrived.
+            loop.call_soon(link.connection_lost, None)
             if isinstance(error, TimeoutError):
                 raise ServiceUnavailable(
                     f"broker {self._broker} did not answer client '{self._session.config.client_id}' within "

@@ -225,6 +225,8 @@ class Link(asyncio.Protocol):
             self._on_writable(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._transport is None:
+            return
         self._let_go(f"the connection broke: {exc}" if exc else "the server closed the connection")
         self._cancel_timer()
         self._transport = None

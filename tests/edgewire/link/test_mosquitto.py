@@ -1,6 +1,7 @@
 """Against a real Mosquitto, judged by paho-mqtt as the other client, in both versions."""
 
 import asyncio
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from threading import Event as ThreadEvent
@@ -302,6 +303,32 @@ async def test_a_client_whose_name_another_takes_loses_its_connection(
     await until(lambda: first.of(ConnectionLost))
     assert second.link.connected
     await second.stop()
+
+
+async def test_a_dial_that_is_cancelled_once_the_broker_has_answered_leaves_no_link_behind(
+    mosquitto: BrokerAddress, version: Version, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loop so busy that CONNACK is there before the dial looks again, and a fleet that stops just then."""
+
+    def wait_for_the_answer(link: Link, transport: asyncio.BaseTransport) -> None:
+        connection_made(link, transport)
+        time.sleep(0.1)
+
+    def on_events(_: Link, events: list[Event]) -> None:
+        told.extend(events)
+        if type(events[0]) is Connected:
+            dialling.cancel()
+
+    connection_made = Link.connection_made
+    monkeypatch.setattr(Link, "connection_made", wait_for_the_answer)
+    told: list[Event] = []
+    session = Session(SessionConfig(client_id=f"test-{uuid.uuid4().hex}"), version)
+    dialling = asyncio.create_task(dial(BrokerUrl.parse(mosquitto.url), session, on_events))
+    await asyncio.wait([dialling])
+    assert dialling.cancelled()
+    await until(lambda: len(told) > 1)
+    await asyncio.sleep(0.05)
+    assert [type(event) for event in told] == [Connected, ConnectionLost]
 
 
 async def test_keep_alive_keeps_the_connection_for_longer_than_the_broker_waits(
