@@ -204,19 +204,19 @@ class Bridge:
         ]
         await crew.end(leaving)
         try:
-            await asyncio.gather(*map(_try_out, coming))
+            await _try_out(coming)
             names, abandon = list(config.sinks), config.spool.abandon
             await self._spool.perform(lambda store: store.adopt(names, abandon))
         except ConfigError:
-            config = self._config
-            coming = [sink for sink in build(config, crew.table, self._clock) if sink.name in leaving]
+            # Who begins reads from the file where to: what those that ended got done has to be in it.
+            await self._spool.perform(lambda _: None)
+            back = [sink for sink in build(self._config, crew.table, self._clock) if sink.name in leaving]
+            crew.begin(back, self._spool, self._config.shutdown_timeout / 1000)
             raise
-        else:
-            crew.table = table
-            for name in set(leaving) - {sink.name for sink in coming}:
-                self._metrics.forget(name)
-        finally:
-            crew.begin(coming, self._spool, config.shutdown_timeout / 1000)
+        crew.table = table
+        for name in set(leaving) - {sink.name for sink in coming}:
+            self._metrics.forget(name)
+        crew.begin(coming, self._spool, config.shutdown_timeout / 1000)
 
     async def _drain(self) -> None:
         """Take no more, deliver everything, end the session. Raises `NotDrained` when that takes too long."""
@@ -240,8 +240,16 @@ class Bridge:
         log.info("drained: everything is delivered and the session is ended")
 
 
-async def _try_out(sink: Sink) -> None:
-    """Raises `ConfigError` where only a person can connect it. One that cannot be reached is waited for later."""
+async def _try_out(sinks: Sequence[Sink]) -> None:
+    """Raises `ConfigError` where only a person can connect one. What cannot be reached is waited for later."""
+    # Each to its end, also where another is refused: until then it may hold what the old one needs, such as a lock.
+    outcomes = await asyncio.gather(*map(_connect_once, sinks), return_exceptions=True)
+    for outcome in outcomes:
+        if outcome is not None:
+            raise outcome
+
+
+async def _connect_once(sink: Sink) -> None:
     try:
         await sink.connect()
     except ServiceUnavailable:
