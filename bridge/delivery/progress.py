@@ -31,17 +31,14 @@ class Progress:
         flags = self._blocks.get(message_id >> blocks.SHIFT)
         return message_id <= self._cursor or (flags is not None and flags[message_id & blocks.MASK] == blocks.DONE)
 
-    def replay(self, message_id: int) -> bool:
-        """A dead letter is pending again; False if it is in hand already."""
-        if message_id in self._replaying:
-            return False
-        self._replaying.add(message_id)
-        return True
+    def replay(self, message_ids: Iterable[int]) -> None:
+        """Dead letters that are pending again."""
+        self._replaying.update(message_ids)
 
     @property
-    def replaying(self) -> int:
-        """How many dead letters are in hand."""
-        return len(self._replaying)
+    def replaying(self) -> frozenset[int]:
+        """The dead letters that are in hand, by the ids of their messages."""
+        return frozenset(self._replaying)
 
     def delivered(self, message_ids: Iterable[int]) -> None:
         """The sink has them."""

@@ -65,7 +65,7 @@ class Runner:
         self._tasks: set[asyncio.Task[None]] = set()
         self._group = asyncio.TaskGroup()
         self._more = asyncio.Event()
-        self._stopping = False
+        self._taking = self._stopping = False
 
     @property
     def troubles(self) -> list[str]:
@@ -82,7 +82,7 @@ class Runner:
 
     def takes(self, first_id: int, count: int) -> bool:
         """Whether the runner would have these messages now, rather than read them from the file later."""
-        return not self._stopping and first_id == self._progress.position + 1 and count <= self._window.room
+        return self._taking and first_id == self._progress.position + 1 and count <= self._window.room
 
     def take(self, messages: Sequence[Routed | Unroutable | Dropped]) -> None:
         """The next messages of the spool, the one after `position` first."""
@@ -95,7 +95,7 @@ class Runner:
 
     def stop(self) -> None:
         """Take and begin nothing more."""
-        self._stopping = True
+        self._stopping, self._taking = True, False
         self._more.set()
         for worker in self._workers.values():
             worker.stop()
@@ -117,8 +117,9 @@ class Runner:
             await self._sink.close()
 
     async def _feed(self) -> None:
+        self._taking = not self._stopping
         while not self._stopping:
-            self._look_for_replays()
+            await self._look_for_replays()
             behind = self._progress.position < self._spool.last_id
             if behind and self._window.room <= 0:
                 self._park()
@@ -139,22 +140,28 @@ class Runner:
         self._take([resolve(message) for message in messages if not progress.is_done(message.id)])
         progress.position = messages[-1].id if messages else last_id
 
-    def _look_for_replays(self) -> None:
+    async def _look_for_replays(self) -> None:
         """Take dead letters that an operator wants to have tried again."""
         now = self._clock.monotonic()
         if now - self._looked_at < _LOOK_EVERY_S:
             return
         self._looked_at = now
         progress, number = self._progress, 0
-        while progress.replaying < self._spool.replays_waiting(self.name) and self._window.room > 0:
+        in_hand = progress.replaying
+        if len(in_hand) >= self._spool.replays_waiting(self.name):
+            return
+        # Those that have ended leave the file with the next commit; until then they would be taken once more.
+        await self._spool.perform(lambda _: None)
+        while self._window.room > 0 and not self._stopping:
             letters = self._spool.replays(self.name, number, _READ_MESSAGES)
             if not letters:
                 break
             number = letters[-1][0]
-            fresh = [self._table.resolve(one) for _, one in letters if progress.replay(one.id)]
+            fresh = [one for _, one in letters if one.id not in in_hand]
             if fresh:
+                progress.replay(one.id for one in fresh)
                 self._log.info("dead letters are tried again", count=len(fresh))
-                self._take(fresh)
+                self._take([self._table.resolve(one) for one in fresh])
 
     def _take(self, messages: Sequence[Routed | Unroutable | Dropped]) -> None:
         hold, workers = self._window.hold, self._workers

@@ -32,18 +32,18 @@ def test_the_cursor_stops_before_the_first_that_is_missing_and_what_is_beyond_is
 
 def test_a_replayed_dead_letter_does_not_move_the_cursor() -> None:
     progress = Progress("s", 10)
-    assert progress.replay(4)
-    assert not progress.replay(4)
+    progress.replay([4])
+    assert progress.replaying == {4}
     progress.delivered([4])
     settled = progress.advance()
     assert settled
     assert (settled.cursor, settled.delivered, settled.replayed, settled.above) == (10, 1, (4,), {})
-    assert progress.replay(4)
+    progress.replay([4])
     progress.dead(letter(4))
     settled = progress.advance()
     assert settled
     assert (settled.cursor, settled.replayed) == (10, ())
-    assert progress.replaying == 0
+    assert not progress.replaying
 
 
 FATES = st.sampled_from(["delivered", "dropped", "dead"])

@@ -2,9 +2,11 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Sequence
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -508,3 +510,48 @@ async def test_a_random_sink_never_breaks_the_order_or_the_books(tmp_path: Path)
     assert books.delivered == len(sink.got)
     assert books.delivered + books.dead_lettered == 600
     assert in_order(sink.got)
+
+
+async def test_a_replay_that_is_delivered_and_not_yet_written_down_is_not_taken_again(tmp_path: Path) -> None:
+    sink = MemorySink(lambda _, batch: {at: Rejected("BAD") for at in range(len(batch))})
+    async with staged(tmp_path, sink) as stage:
+        stage.receive(spooled(1))
+        await eventually(lambda: stage.books().dead_lettered == 1)
+        sink.script = None
+        sink.open.clear()
+        assert letters.replay(stage.spool.path, letters.Selection(numbers=(1,))) == 1
+        await eventually(lambda: bool(stage.runner._progress.replaying))
+        written, let = threading.Event(), threading.Event()
+        stage.spool._store.commit = _held_back(stage.spool._store.commit, written, let)  # type: ignore[method-assign]
+        sink.open.set()
+        await eventually(lambda: not stage.runner._progress.replaying)
+        stage.runner._looked_at -= 1
+        stage.runner.wake()
+        await eventually(written.is_set)
+        await asyncio.sleep(0.02)
+        let.set()
+        books = await stage.settled()
+        await asyncio.sleep(0.15)
+        assert (books.delivered, stage.books().balanced) == (1, True)
+    assert sink.got == ["a:1:1"]
+
+
+def _held_back(commit: Callable[..., None], written: threading.Event, let: threading.Event) -> Callable[..., None]:
+    def held_back(*args: Any) -> None:
+        written.set()
+        assert let.wait(10)
+        commit(*args)
+
+    return held_back
+
+
+async def test_what_is_committed_before_a_runner_begins_waits_for_it(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, MemorySink())
+    assert not stage.runner.takes(1, 1)
+    stage.receive(spooled(1))
+    await stage.spool.idle()
+    running = asyncio.create_task(stage.runner.run(finish_s=5))
+    assert (await stage.settled()).delivered == 1
+    stage.runner.stop()
+    await running
+    await stage.spool.close()
