@@ -2,7 +2,9 @@
 
 import asyncio
 import random
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import TypeVar
 
 from bridge.config import BridgeConfig
 from bridge.intake import Intake
@@ -22,10 +24,12 @@ from edgewire.mqtt import (
     ConnectionLost,
     Event,
     Message,
+    NotConnected,
     ServerDisconnected,
     Session,
     Subscribed,
     Subscription,
+    Unsendable,
     Unsubscribed,
     Version,
     reason_name,
@@ -46,6 +50,8 @@ OLD_VERSION = (
 )
 
 log = logs.get("source")
+
+Filter = TypeVar("Filter", Subscription, str)
 
 
 class TakenOver(EdgefleetError):
@@ -71,11 +77,12 @@ class Connection:
         self._link: Link | None = None
         self._lost = asyncio.Event()
         self._fault: EdgefleetError | None = None
-        self._stopping = self._draining = self._renewing = self._emptied = False
+        self._stopping = self._draining = self._renewing = self._emptied = self._given_up = False
         self._short_lived = 0
         self._told: str | None = None  # the trouble that was logged last, until a connection lasts
         self._connections = 0  # that got as far as a subscription
         self._asked: list[Subscription] = []
+        self._asking = 0  # the packet in which a connection has asked for them
         self._answers: dict[int, asyncio.Future[tuple[int, ...] | None]] = {}
         self._adopt(config)
 
@@ -93,7 +100,7 @@ class Connection:
         while not self._stopping:
             started = self._clock.monotonic()
             self._lost.clear()
-            self._renewing = self._intake.halted = False
+            self._renewing = self._given_up = self._intake.halted = False
             if not self._draining:
                 await self._held.expect(self._config.subscriptions)
             timeout_s = self._config.mqtt.connect_timeout / 1000
@@ -133,12 +140,18 @@ class Connection:
     async def _unsubscribe(self, link: Link) -> None:
         """What the session holds besides the configuration."""
         stale = self._held.besides(self._config.subscriptions)
-        if stale and link is self._link and await self._answered(link.unsubscribe(stale)) is not None:
+        if stale and link is self._link and await self._answered(link.unsubscribe, stale) is not None:
             await self._held.only(self._config.subscriptions)
             log.info("unsubscribed", topics=stale)
 
-    async def _answered(self, packet_id: int) -> tuple[int, ...] | None:
-        """The codes of SUBACK or UNSUBACK; None when the connection ends first, or stays silent."""
+    async def _answered(
+        self, ask: Callable[[Sequence[Filter]], int], filters: Sequence[Filter]
+    ) -> tuple[int, ...] | None:
+        """The codes of SUBACK or UNSUBACK; None when the connection has ended, ends first, or stays silent."""
+        try:
+            packet_id = ask(filters)
+        except NotConnected:
+            return None
         answer: asyncio.Future[tuple[int, ...] | None] = asyncio.get_running_loop().create_future()
         self._answers[packet_id] = answer
         try:
@@ -165,10 +178,10 @@ class Connection:
                 self._on_connected(link, event)
             case Subscribed(packet_id=packet_id, codes=codes) | Unsubscribed(packet_id=packet_id, codes=codes):
                 answer = self._answers.get(packet_id)
-                if answer is None:
-                    self._on_subscribed(link, codes)
-                elif not answer.done():
+                if answer is not None and not answer.done():
                     answer.set_result(codes)
+                elif packet_id == self._asking:
+                    self._on_subscribed(link, codes)
             case ServerDisconnected(code=code, reason=reason):
                 log.warning("the broker disconnects us", reason=reason)
                 if code == _SESSION_TAKEN_OVER:
@@ -199,16 +212,18 @@ class Connection:
             self._emptied = not event.session_present
             return
         self._asked = subscriptions(self._config)
-        link.subscribe(self._asked)
+        try:
+            self._asking = link.subscribe(self._asked)
+        except Unsendable as error:
+            self._give_up(link, f"broker {self._broker} has no such subscriptions: {error}")
 
     def _on_subscribed(self, link: Link, codes: tuple[int, ...]) -> None:
         if link is not self._link:
             return
+        self._asking = 0
         for one, code in zip(self._asked, codes, strict=True):
             if code >= FAILURE:
-                self._complain(self._refusal(one.filter, code))
-                self._link = None  # it has said why; its end is no news
-                link.close()
+                self._give_up(link, self._refusal(one.filter, code))
                 return
             if code == 0:
                 log.warning("the broker grants QoS 0 alone: messages may be lost", topic=one.filter)
@@ -218,6 +233,12 @@ class Connection:
         self._connections += 1
         log.info("subscribed", broker=str(self._broker), topics=[one.filter for one in self._asked])
         self._intake.steer(link)
+
+    def _give_up(self, link: Link, trouble: str) -> None:
+        self._complain(trouble)
+        self._given_up = True
+        self._link = None  # its end is no news
+        link.close()
 
     def _on_lost(self, link: Link, reason: str) -> None:
         self._metrics.connected.set(0)
@@ -239,6 +260,8 @@ class Connection:
 
     def _suspect(self, lasted_s: float) -> None:
         """Mosquitto 2.0 ends a connection without a word when another client takes its session over."""
+        if self._given_up:
+            return  # and said why
         on_purpose = self._stopping or self._renewing
         if lasted_s < _STEADY_S and not on_purpose:
             self._short_lived += 1

@@ -13,7 +13,7 @@ from bridge.session import ending_config, probe_config, session_config, subscrip
 from edgewire import logs
 from edgewire.errors import ConfigError, ServiceUnavailable
 from edgewire.link import BrokerRefused, BrokerUrl, Link, dial
-from edgewire.mqtt import FAILURE, Session, Version
+from edgewire.mqtt import FAILURE, Session, Unsendable, Version
 
 __all__ = ["Source", "TakenOver"]
 
@@ -112,7 +112,10 @@ class Source(Connection):
                 link.abort()  # it is about to subscribe to the old ones
             return
         new = [one for one in after if one not in before]
-        codes = await self._answered(link.subscribe(new)) if new else ()
+        try:
+            codes = await self._answered(link.subscribe, new) if new else ()
+        except Unsendable as error:
+            raise ConfigError(f"broker {self._broker} has no such subscriptions: {error}") from None
         for one, code in zip(new, codes or (), strict=False):
             if code >= FAILURE:
                 await self._unsubscribe(link)
@@ -140,7 +143,7 @@ class Source(Connection):
 
     async def _ask_to_end(self, link: Link) -> tuple[int, ...] | None:
         filters = {*self._config.subscriptions, *self._held.besides(())}
-        return await self._answered(link.unsubscribe(sorted(filters)))
+        return await self._answered(link.unsubscribe, sorted(filters))
 
     async def end_session(self) -> None:
         """After `drain`: make the broker forget us. Raises `ServiceUnavailable` or `BrokerRefused`."""

@@ -15,7 +15,7 @@ from bridge.routing import Routed, RouteTable
 from bridge.sinks.base import NO_FAILURES, Failures, NotConnected
 from bridge.sinks.settings import RetryConfig, SinkConfig
 from bridge.spool import Spooled
-from edgewire.mqtt import Decoder, Version, encode
+from edgewire.mqtt import Decoder, Properties, Version, encode
 from edgewire.mqtt.packets import (
     Connack,
     Connect,
@@ -177,6 +177,7 @@ class ScriptedBroker:
         self.url = ""
         self.said: list[Packet] = []
         self.session_present = False
+        self.offers: Properties = {}
         self.suback_code = 1
         self.acked: list[int] = []
         self.subscribed = asyncio.Event()
@@ -217,7 +218,7 @@ class ScriptedBroker:
         self.said.append(packet)
         match packet:
             case Connect():
-                self.send(Connack(self.session_present))
+                self.send(Connack(self.session_present, properties=self.offers))
             case Subscribe(packet_id=packet_id, subscriptions=subscriptions):
                 self.send(Suback(packet_id, (self.suback_code,) * len(subscriptions)))
                 self.subscribed.set()

@@ -1,8 +1,9 @@
 """A reload, a signal or a replay at an unlucky moment: nothing is counted twice, and the bridge goes on or ends."""
 
 import asyncio
+import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from bridge.spool import Store, read_books
-from tests.bridge.fakes import IngestStub, eventually, spooled
+from edgewire.mqtt.packets import Connect, Subscribe, Unsuback, Unsubscribe
+from tests.bridge.fakes import IngestStub, ScriptedBroker, eventually, scripted_broker, spooled
 from tests.bridge.live import Stage
 
 NOBODY = "mqtt://127.0.0.1:1"
@@ -33,14 +35,14 @@ class SlowIngest(IngestStub):
 
 
 @asynccontextmanager
-async def offline(path: Path, **settings: Any) -> AsyncIterator[tuple[Stage, SlowIngest]]:
-    """A bridge that has no broker: what it has received is put into its spool."""
+async def offline(path: Path, url: str = NOBODY, **settings: Any) -> AsyncIterator[tuple[Stage, SlowIngest]]:
+    """A bridge that has no broker, or one that a test scripts: what it has received is put into its spool."""
     stub = SlowIngest()
     application = web.Application()
     application.router.add_post("/{path:.*}", stub.handle)
     async with TestServer(application) as server:
         stub.url = str(server.make_url("")).rstrip("/")
-        stage = Stage(NOBODY, path, stub, **settings)
+        stage = Stage(url, path, stub, **settings)
         try:
             await stage.bridge.started.wait()
             yield stage, stub
@@ -99,3 +101,83 @@ async def test_a_stop_in_the_middle_of_a_reload_that_adds_a_sink(tmp_path: Path)
         await asyncio.sleep(0.05)  # it waits for Kafka
         stage.orders.stop.set()
         await asyncio.wait_for(stage.running, 5)
+
+
+class Impatient(random.Random):
+    """Never waits before it dials again."""
+
+    def random(self) -> float:
+        return 0.0
+
+
+def count(broker: ScriptedBroker, packet: type) -> int:
+    return sum(type(one) is packet for one in broker.said)
+
+
+SHARED = ["$share/group/edge/#"]
+
+
+async def test_a_broker_without_shared_subscriptions_is_named(tmp_path: Path) -> None:
+    async with scripted_broker() as broker, offline(tmp_path, broker.url, subscriptions=SHARED) as (stage, _):
+        await stage.ready()
+        broker.offers = {"shared_subscription_available": 0}
+        stage.bridge._source._rng = Impatient()
+        broker.hang_up()
+        await eventually(lambda: count(broker, Connect) > 6)
+        (reason,) = stage.bridge.readiness().reasons
+        assert reason.endswith("the server takes no shared subscriptions, as '$share/group/edge/#'")
+
+
+async def test_a_subscription_that_is_refused_again_and_again_is_no_other_client(tmp_path: Path) -> None:
+    async with scripted_broker() as broker, offline(tmp_path, broker.url) as (stage, _):
+        await stage.ready()
+        broker.suback_code = 0x87
+        stage.bridge._source._rng = Impatient()
+        broker.hang_up()
+        await eventually(lambda: count(broker, Connect) > 6)
+        await eventually(lambda: "refuses the subscription" in str(stage.bridge.readiness().reasons))
+        assert stage.bridge._source._short_lived < 3
+
+
+async def test_a_reload_to_what_the_broker_does_not_offer_is_refused(tmp_path: Path) -> None:
+    async with scripted_broker() as broker:
+        broker.offers = {"shared_subscription_available": 0}
+        async with offline(tmp_path, broker.url) as (stage, _):
+            await stage.ready()
+            await stage.signal("refused", subscriptions=SHARED)
+            assert "takes no shared subscriptions" in stage.bridge.readiness().warnings[0]
+            assert stage.bridge.readiness().reasons == []
+
+
+async def test_a_reload_while_the_connection_ends_asks_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with scripted_broker() as broker, offline(tmp_path, broker.url) as (stage, _):
+        await stage.ready()
+        source = stage.bridge._source
+        source._rng = Impatient()
+        expect = source._held.expect
+
+        async def expect_and_end(filters: Iterable[str]) -> None:
+            await expect(filters)
+            assert source._link
+            source._link._let_go("the broker has ended it")  # which is told in the next turn of the loop
+            monkeypatch.undo()
+
+        monkeypatch.setattr(source._held, "expect", expect_and_end)
+        await stage.signal(subscriptions=["other/#"])
+        await eventually(lambda: count(broker, Subscribe) == 2)
+        assert [one.filter for one in source._asked] == ["other/#"]
+
+
+async def test_an_answer_that_comes_too_late_is_not_that_to_the_subscription(tmp_path: Path) -> None:
+    two, brief = ["one/#", "two/#"], {"connect_timeout": "50ms"}
+    async with scripted_broker() as broker, offline(tmp_path, broker.url, subscriptions=two, mqtt=brief) as (stage, _):
+        await stage.ready()
+        await stage.signal(subscriptions=["one/#"])  # the broker says nothing
+        asked = [one.packet_id for one in broker.said if isinstance(one, Unsubscribe)]
+        await eventually(lambda: not stage.bridge._source._answers)
+        broker.send(Unsuback(asked[0], (0,)))
+        await asyncio.sleep(0.02)
+        assert stage.bridge.readiness().reasons == []
+        assert count(broker, Connect) == 1
