@@ -61,7 +61,8 @@ class Store:
 
     def used_bytes(self) -> int:
         """Bytes of the file that hold something; pages freed by deletion are used again and do not count."""
-        return self._room.used_bytes()
+        with explained(self.path):
+            return self._room.used_bytes()
 
     def oldest_ms(self) -> int | None:
         """When the oldest message was received that some sink is not done with."""
@@ -90,7 +91,8 @@ class Store:
 
     def untidy(self) -> bool:
         """Whether `tidy` has something to do."""
-        return self._room.prunable() or self._room.shrinkable()
+        with explained(self.path):
+            return self._room.prunable() or self._room.shrinkable()
 
     def tidy(self) -> None:
         """Delete some more of what every sink is past, and give some free pages back to the file system."""

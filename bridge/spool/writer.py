@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
 from bridge.config import SpoolConfig
-from bridge.spool.file import SpoolError
 from bridge.spool.limits import Headroom, Limits
 from bridge.spool.message import Settlement, Spooled
 from bridge.spool.reader import Reader
@@ -88,7 +87,7 @@ class Spool:
         self.full = self._judge()
         """Why nothing more is taken in; None when it is."""
         self.failure: asyncio.Future[None] = self._loop.create_future()
-        """Ends with `SpoolError` when a write has failed; nothing is committed after that."""
+        """Ends with what a write has failed with, mostly a `SpoolError`; nothing is committed after that."""
         self._wake = threading.Condition()
         self._groups: deque[_Group] = deque()
         self._settlements: dict[str, Settlement] = {}
@@ -213,7 +212,8 @@ class Spool:
                     self._do(job, done)
                 why_full = self._judge()
                 self._untidy = self._store.untidy()
-            except SpoolError as error:
+            except Exception as error:
+                # Also a fault of the program: nobody may wait for a thread that is gone.
                 self._loop.call_soon_threadsafe(self._failed, error)
                 return
             full = bool(why_full)
@@ -271,7 +271,7 @@ class Spool:
             self._on_messages(messages)
         self._on_commit(commit)
 
-    def _failed(self, error: SpoolError) -> None:
+    def _failed(self, error: Exception) -> None:
         self._idle.set()
         if not self.failure.done():
             self.failure.set_exception(error)

@@ -1,4 +1,5 @@
 import asyncio
+import sqlite3
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,6 +9,7 @@ import pytest
 
 from bridge.config import SpoolConfig
 from bridge.spool import Commit, Settlement, Spool, Spooled, SpoolError, Store, read_books
+from bridge.spool.room import Room
 from tests.bridge.fakes import eventually, spooled
 
 
@@ -145,6 +147,23 @@ async def test_after_a_failed_write_nothing_is_done(tmp_path: Path) -> None:
         await one.spool.idle()
     assert one.told == ["before", [1]]
     assert read_books(one.spool.path)[0].received == 1
+
+
+@pytest.mark.parametrize("fault", [sqlite3.OperationalError("disk I/O error"), OverflowError("too large")])
+async def test_whatever_the_writer_fails_with_is_told(
+    tmp_path: Path, fault: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> int:
+        raise fault
+
+    fault.sqlite_errorcode = sqlite3.SQLITE_IOERR  # type: ignore[attr-defined]
+    async with opened(tmp_path) as one:
+        monkeypatch.setattr(Room, "used_bytes", fail)
+        one.append(1)
+        with pytest.raises(SpoolError if isinstance(fault, sqlite3.Error) else OverflowError):
+            async with asyncio.timeout(5):
+                await asyncio.shield(one.spool.failure)
+        await one.spool.idle()
 
 
 async def test_a_job_runs_after_the_progress_before_it_and_its_answer_comes_back(tmp_path: Path) -> None:
