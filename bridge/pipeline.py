@@ -90,11 +90,12 @@ class Bridge:
 
     async def run(self, stop: asyncio.Event, orders: Orders | None = None) -> None:
         """Run until `stop` or a drain, or until a part fails, and raise what it failed with."""
+        orders = orders or Orders(stop)
         receiving = asyncio.create_task(self._receive(), name="source")
         self._crew.begin(self._sinks, self._spool, self._config.shutdown_timeout / 1000)
         beside = [
             asyncio.create_task(stop.wait(), name="stop"),
-            asyncio.create_task(self._obey(orders or Orders(stop)), name="orders"),
+            asyncio.create_task(self._obey(orders), name="orders"),
             asyncio.create_task(self._watch.run(), name="broker watch"),
             asyncio.create_task(self._sequences.run(), name="sequence watch"),
             asyncio.create_task(self._publisher.run(), name="dead letters"),
@@ -113,6 +114,8 @@ class Bridge:
         for part in parts:
             if part.done() and not part.cancelled():
                 part.result()
+        if orders.drain.is_set() and beside[1].cancelled():
+            raise self._not_drained("the drain was stopped")
 
     async def _shut_down(self, receiving: asyncio.Task[None]) -> None:
         self._ending.set()
@@ -231,13 +234,16 @@ class Bridge:
                     await asyncio.sleep(_ASK_EVERY_S)
                 await self._source.end_session()
         except TimeoutError:
-            raise NotDrained(
-                f"not drained within {duration_text(self._config.drain_timeout)}: {pending_text(self._spool.path)};"
-                f" it stays in {self._spool.path} and in the broker's session '{self._config.client_id}'"
-            ) from None
+            raise self._not_drained(f"not drained within {duration_text(self._config.drain_timeout)}") from None
         except (ServiceUnavailable, EdgefleetError) as error:
             raise NotDrained(f"everything is delivered, but the session could not be ended: {error}") from None
         log.info("drained: everything is delivered and the session is ended")
+
+    def _not_drained(self, what: str) -> NotDrained:
+        path = self._spool.path
+        return NotDrained(
+            f"{what}: {pending_text(path)}; it stays in {path} and in the broker's session '{self._config.client_id}'"
+        )
 
 
 async def _try_out(sinks: Sequence[Sink]) -> None:

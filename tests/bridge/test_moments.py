@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from bridge.drain import NotDrained
 from bridge.spool import Store, read_books
 from edgewire.mqtt.packets import Connect, Subscribe, Unsuback, Unsubscribe
 from tests.bridge.fakes import IngestStub, ScriptedBroker, eventually, scripted_broker, spooled
@@ -181,3 +182,14 @@ async def test_an_answer_that_comes_too_late_is_not_that_to_the_subscription(tmp
         await asyncio.sleep(0.02)
         assert stage.bridge.readiness().reasons == []
         assert count(broker, Connect) == 1
+
+
+@pytest.mark.parametrize("begun", [True, False])
+async def test_a_drain_that_is_stopped_does_not_end_as_if_it_had_drained(tmp_path: Path, begun: bool) -> None:
+    stage = Stage(NOBODY, tmp_path, IngestStub(url="http://127.0.0.1:1"))
+    stage.orders.drain.set()
+    if begun:
+        await eventually(lambda: stage.bridge._draining)
+    stage.orders.stop.set()
+    with pytest.raises(NotDrained, match="the drain was stopped: the broker may hold messages; it stays in"):
+        await stage.running
