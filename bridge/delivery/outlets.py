@@ -1,7 +1,11 @@
 """Where dead letters can be published: a Kafka topic, an MQTT topic. Each says when a letter is safe there."""
 
 import asyncio
+import threading
+import time
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 import orjson
@@ -13,12 +17,17 @@ from bridge.sinks.kafka.cluster import connection_properties, create_topics
 from bridge.sinks.kafka.config import KafkaConfig
 from bridge.spool import DeadLetter
 from bridge.spool.letters import document
+from edgewire import logs
 from edgewire.errors import ServiceUnavailable
 from edgewire.link import BrokerUrl, Link, dial
-from edgewire.mqtt import FAILURE, Acknowledged, ConnectionLost, Event, Session, reason_name
+from edgewire.mqtt import FAILURE, Acknowledged, ConnectionLost, Event, PublishRefused, Session, reason_name
 
 _KAFKA_S = 30.0
 _MQTT_S = 30.0
+_LOOK_S = 0.5
+"""How often a lot that is on its way to Kafka looks whether it is still wanted: a bridge that ends waits for it."""
+
+log = logs.get("dead_letters")
 
 
 class Outlet(Protocol):
@@ -37,12 +46,15 @@ class KafkaOutlet:
         self._client_id = f"{client_id}-dead-letters"
 
     async def publish(self, letters: Sequence[DeadLetter]) -> None:
-        await asyncio.to_thread(self._publish, letters)
+        gone = threading.Event()
+        try:
+            await asyncio.to_thread(self._publish, letters, gone)
+        finally:
+            gone.set()
 
-    def _publish(self, letters: Sequence[DeadLetter]) -> None:
+    def _publish(self, letters: Sequence[DeadLetter], gone: threading.Event) -> None:
         """Dead letters are few: a producer for each lot costs little and leaves nothing to look after."""
         create_topics(self._config, [self._topic], self._client_id)
-        errors: list[KafkaError] = []
         try:
             producer = Producer(
                 {
@@ -52,21 +64,39 @@ class KafkaOutlet:
                     "message.timeout.ms": int(_KAFKA_S * 1000),
                 }
             )
-            for letter in letters:
-                headers: dict[str, str | bytes | None] = {**_facts(letter)}
-                producer.produce(
-                    self._topic,
-                    letter.payload,
-                    letter.topic,
-                    headers=headers,
-                    on_delivery=lambda error, _: errors.append(error) if error else None,
-                )
-            left = producer.flush(_KAFKA_S + 5)
+            for suspect in self._produce(producer, letters, gone):
+                # Where one was too large for the broker, it refused those that were in its batch too.
+                if self._produce(producer, [suspect], gone):
+                    self._produce(producer, [_cut(suspect)], gone)
         except (KafkaException, BufferError) as error:
             raise ServiceUnavailable(f"Kafka topic '{self._topic}' takes no dead letters: {error}") from None
+
+    def _produce(self, producer: Producer, letters: Sequence[DeadLetter], gone: threading.Event) -> list[DeadLetter]:
+        """Those that are too large. Raises `ServiceUnavailable` where another is not taken."""
+        large: list[DeadLetter] = []
+        errors: list[KafkaError] = []
+
+        def answered(letter: DeadLetter, error: KafkaError | None, _message: object = None) -> None:
+            if error is not None and error.code() == KafkaError.MSG_SIZE_TOO_LARGE and letter.payload:
+                large.append(letter)
+            elif error is not None:
+                errors.append(error)
+
+        for letter in letters:
+            headers: dict[str, str | bytes | None] = {**_facts(letter)}
+            try:
+                producer.produce(
+                    self._topic, letter.payload, letter.topic, headers=headers, on_delivery=partial(answered, letter)
+                )
+            except KafkaException as error:
+                answered(letter, error.args[0])
+        deadline = time.monotonic() + _KAFKA_S + 5
+        while (left := producer.flush(_LOOK_S)) and not gone.is_set() and time.monotonic() < deadline:
+            pass
         if errors or left:
             reason = errors[0].str() if errors else "no answer"
             raise ServiceUnavailable(f"Kafka topic '{self._topic}' takes no dead letters: {reason}")
+        return large
 
 
 class MqttOutlet:
@@ -105,7 +135,10 @@ class MqttOutlet:
                         await _next(moved)
                     if lost:
                         break
-                    link.publish(self._topic, orjson.dumps(document(letter)), qos=1)
+                    try:
+                        link.publish(self._topic, orjson.dumps(document(letter)), qos=1)
+                    except PublishRefused:
+                        link.publish(self._topic, orjson.dumps(document(_cut(letter))), qos=1)
                 while session.inflight and not lost:
                     await _next(moved)
         except TimeoutError:
@@ -120,6 +153,14 @@ class MqttOutlet:
 async def _next(moved: asyncio.Event) -> None:
     moved.clear()
     await moved.wait()
+
+
+def _cut(letter: DeadLetter) -> DeadLetter:
+    """A letter that no place takes whole: the rest is in the spool, and must not wait for it."""
+    size = len(letter.payload)
+    log.warning("a dead letter is too large to be published: its payload is left out", number=letter.number, bytes=size)
+    reason = f"{letter.reason} (the payload of {size} bytes is left out here)"
+    return replace(letter, payload=b"", properties=None, reason=reason)
 
 
 def _facts(letter: DeadLetter) -> dict[str, str]:

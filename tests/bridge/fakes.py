@@ -224,6 +224,8 @@ class ScriptedBroker:
                 self.subscribed.set()
             case Puback(packet_id=packet_id):
                 self.acked.append(packet_id)
+            case Publish(packet_id=packet_id) if packet_id:
+                self.send(Puback(packet_id))
             case Pingreq():
                 self.send(Pingresp())
             case Disconnect():

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from bridge.metrics import Metrics
 from bridge.spool import DeadLetter, Settlement, Spool, Store, read_note
 from edgefleet.embedded import free_port
 from edgewire.errors import ServiceUnavailable
-from tests.bridge.fakes import eventually, spooled
+from edgewire.mqtt.packets import Publish
+from tests.bridge.fakes import eventually, scripted_broker, spooled
 from tests.services.fixtures import BrokerAddress
 
 
@@ -31,13 +33,18 @@ def letters(first: int, count: int) -> tuple[DeadLetter, ...]:
             message_id=number,
             received_ms=1,
             topic=f"t/{number}",
-            payload=b"\xff" if number == 2 else b"{}",
+            payload=b"\xff" if number % 2 and number > 1 else b"{}",
             reason=f"bad {number}",
             attempts=1,
             dead_ms=9,
         )
         for number in range(first, first + count)
     )
+
+
+def large(number: int) -> DeadLetter:
+    """More than Kafka takes, by default."""
+    return replace(letters(number, 1)[0], payload=b"x" * 1_000_100)
 
 
 def bury(store: Store, first: int, count: int) -> None:
@@ -99,10 +106,14 @@ async def test_every_letter_is_published_whatever_fails_and_restarts(
     assert len(place.got) < 40 + 7 * place.lots / 2
 
 
-async def test_a_kafka_topic_gets_the_payload_and_the_reason(tmp_path: Path, cluster: str) -> None:
+async def test_a_kafka_topic_gets_the_payload_and_the_reason_and_what_is_too_large_holds_nobody_up(
+    tmp_path: Path, cluster: str
+) -> None:
     path, topic = tmp_path / "spool.db", "dead.letters"
     store = Store(path, ["http"])
-    bury(store, 1, 3)
+    bury(store, 1, 1)
+    store.commit([spooled(2)], [Settlement(sink="http", cursor=2, delivered=0, dead_letters=(large(2),))])
+    bury(store, 3, 1)
     store.close()
     config = BridgeConfig(
         http={}, kafka={"bootstrap_servers": cluster}, dead_letters={"kafka_topic": topic}, spool={"path": path}
@@ -116,15 +127,18 @@ async def test_a_kafka_topic_gets_the_payload_and_the_reason(tmp_path: Path, clu
         got: list[Any] = []
         while len(got) < 3:
             message = await asyncio.to_thread(consumer.poll, 10)
-            assert message
+            assert message is not None
             assert not message.error()
             got.append(message)
     finally:
         consumer.close()
     by_key = {message.key(): (message.value(), dict(message.headers())) for message in got}
     value, headers = by_key[b"t/2"]
+    assert value == b""
+    assert headers["dead_letter_reason"] == b"bad 2 (the payload of 1000100 bytes is left out here)"
+    value, headers = by_key[b"t/3"]
     assert value == b"\xff"
-    assert headers["dead_letter_reason"] == b"bad 2"
+    assert headers["dead_letter_reason"] == b"bad 3"
     assert headers["dead_letter_sink"] == b"http"
     assert headers["dead_letter_dead"] == b"1970-01-01T00:00:00.009Z"
 
@@ -151,8 +165,18 @@ async def test_an_mqtt_topic_gets_them_as_json(tmp_path: Path, mosquitto: Broker
                 if len(got) == 50:
                     break
     assert [one["message_id"] for one in got] == list(range(1, 51))
-    assert got[1]["payload_base64"] == "/w=="
+    assert got[2]["payload_base64"] == "/w=="
     assert got[0]["reason"] == "bad 1"
+
+
+async def test_a_letter_that_is_too_large_for_the_broker_goes_without_its_payload() -> None:
+    async with scripted_broker() as broker:
+        broker.offers = {"maximum_packet_size": 1000}
+        config = BridgeConfig(broker=broker.url, http={})
+        await MqttOutlet(config, "dead").publish([*letters(1, 1), large(2), *letters(4, 1)])
+        got = [orjson.loads(one.payload) for one in broker.said if isinstance(one, Publish)]
+    assert [(one["message_id"], one["payload"]) for one in got] == [(1, "{}"), (2, ""), (4, "{}")]
+    assert got[1]["reason"].endswith("is left out here)")
 
 
 async def test_a_broker_that_is_not_there_is_named(tmp_path: Path) -> None:
