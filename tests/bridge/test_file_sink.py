@@ -4,6 +4,7 @@ import gzip
 import os
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from bridge.config import RouteConfig
 from bridge.routing import RouteTable
 from bridge.sinks.base import Rejected, Retry
 from bridge.sinks.file import FileConfig, FileSink, FileTarget
+from bridge.sinks.file.folder import Folder
 from bridge.sinks.file.jsonl import JsonlFile, Rotation
 from edgewire.clock import SystemClock
 from edgewire.errors import ConfigError
@@ -267,3 +269,30 @@ async def test_sigkill_leaves_whole_lines_and_everything_that_was_reported(tmp_p
         assert not await write(sink, reported)
     found = {seq for name in left(tmp_path) for seq in seqs(tmp_path / name)}
     assert found >= set(range(1, reported + 1))
+
+
+async def test_a_folder_that_was_still_being_taken_is_let_go_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reload or a stop may come while the sink connects."""
+    begun, let, taken, take = threading.Event(), threading.Event(), threading.Event(), Folder.take
+
+    def slowly(self: Folder) -> None:
+        begun.set()
+        assert let.wait(10)
+        take(self)
+        taken.set()
+
+    monkeypatch.setattr(Folder, "take", slowly)
+    sink = FileSink(FileConfig(folder=tmp_path), TABLE.targets("file"), "b")
+    connecting = asyncio.create_task(sink.connect())
+    await eventually(begun.is_set)
+    connecting.cancel()
+    await asyncio.wait([connecting])
+    closing = asyncio.create_task(sink.close())
+    await asyncio.sleep(0)
+    let.set()
+    await closing
+    await eventually(taken.is_set)
+    async with connected(tmp_path):
+        pass

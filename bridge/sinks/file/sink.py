@@ -19,7 +19,7 @@ from bridge.sinks.file.jsonl import JsonlFile, Rotation
 from bridge.templates import Unrenderable
 from edgewire import logs
 from edgewire.clock import Clock, SystemClock
-from edgewire.errors import ConfigError
+from edgewire.errors import ConfigError, EdgefleetError
 
 _LONGEST_NAME = 200
 _SETTINGS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
@@ -56,9 +56,14 @@ class FileSink:
         return None if target is None else str(target.path.of_lane(routed.address))
 
     async def connect(self) -> None:
-        await asyncio.to_thread(self._folder.take)
         # One thread writes, so that files need no locks; another compresses, so that nothing waits for it.
-        self._writer, self._tidier = ThreadPoolExecutor(1, "file-sink"), ThreadPoolExecutor(1, "file-sink-tidy")
+        writer, tidier = ThreadPoolExecutor(1, "file-sink"), ThreadPoolExecutor(1, "file-sink-tidy")
+        self._writer, self._tidier = writer, tidier  # from here on `close` waits for what they do
+        try:
+            await asyncio.get_running_loop().run_in_executor(writer, self._folder.take)
+        except EdgefleetError:
+            await self.close()
+            raise
         self._watch_age()
 
     async def write(self, lane: str, batch: Sequence[Routed]) -> Failures:
