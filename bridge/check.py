@@ -73,7 +73,7 @@ async def _sink(sink: Sink) -> Finding:
 
 
 def _spool(path: Path) -> Finding:
-    """Whether a file can be made there; the spool itself is not touched."""
+    """Whether a file can be made there, or the one that is there be written; it is not touched."""
     folder = path.absolute().parent
     while not folder.exists():
         folder = folder.parent
@@ -84,4 +84,10 @@ def _spool(path: Path) -> Finding:
         return Finding("spool", False, f"{folder} cannot be written to: {error.strerror}; set spool.path")
     with suppress(OSError):
         probe.unlink()
-    return Finding("spool", True, f"{path} {'is there' if path.exists() else 'will be made'}")
+    if not path.exists():
+        return Finding("spool", True, f"{path} will be made")
+    try:
+        path.open("ab").close()
+    except OSError as error:
+        return Finding("spool", False, f"{path} cannot be written to: {error.strerror}; set spool.path")
+    return Finding("spool", True, f"{path} is there")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from edgefleet.cli import dead_letters
@@ -104,7 +105,7 @@ def check(config: ConfigFile, as_json: Json = False) -> None:
     else:
         table = Table(box=None, show_header=False)
         for finding in findings:
-            table.add_row("[green]ok[/]" if finding.ok else "[red]failed[/]", finding.part, finding.text)
+            table.add_row("[green]ok[/]" if finding.ok else "[red]failed[/]", finding.part, escape(finding.text))
         Console().print(table)
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)

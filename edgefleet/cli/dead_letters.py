@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from edgefleet.cli.common import Json
@@ -60,7 +61,8 @@ def list_(
         table.add_column(name, overflow="fold")
     for letter in letters:
         when = iso_ms(letter.dead_ms)
-        table.add_row(str(letter.number), when, letter.sink, letter.topic, str(letter.attempts), letter.reason)
+        topic, reason = escape(letter.topic), escape(letter.reason)  # a device chose them
+        table.add_row(str(letter.number), when, letter.sink, topic, str(letter.attempts), reason)
     Console().print(table if letters else "no dead letters")
 
 
@@ -149,12 +151,23 @@ def _selection(
     try:
         if topic:
             check_filter(topic)
-        since_ms, until_ms = (None if text is None else parse_ms(text) for text in (since, until))
-    except (Unsendable, ValueError) as error:
+    except Unsendable as error:
         raise typer.BadParameter(str(error)) from None
     return Selection(
-        numbers=tuple(numbers or ()), sink=sink, topic=topic, reason=reason, since_ms=since_ms, until_ms=until_ms
+        numbers=tuple(numbers or ()),
+        sink=sink,
+        topic=topic,
+        reason=reason,
+        since_ms=_instant_ms("--since", since),
+        until_ms=_instant_ms("--until", until),
     )
+
+
+def _instant_ms(option: str, text: str | None) -> int | None:
+    try:
+        return None if text is None else parse_ms(text)
+    except ValueError:
+        raise typer.BadParameter(f"{option}: '{text}' is no time: write 2026-03-01 or 2026-03-01T12:00:00Z") from None
 
 
 def _spool(config: Path) -> Path:

@@ -66,7 +66,7 @@ def command(
         if as_json:
             typer.echo(orjson.dumps({"url": url, "store": place}))
         else:
-            Console(highlight=False).print(f"ingest listens on {url}, stores in {place}; API: {url}/docs")
+            Console(highlight=False, markup=False).print(f"ingest listens on {url}, stores in {place}; API: {url}/docs")
 
     run_async(until_signal(lambda stop: serve(config, stop, announce)))
 

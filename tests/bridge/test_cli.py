@@ -69,6 +69,15 @@ def test_dead_letters_are_listed_with_their_reason(config: Path) -> None:
     assert "no dead letters" in invoke("dead-letters", "list", config, "--sink", "kafka").output
 
 
+def test_what_a_device_wrote_is_printed_as_it_is(config: Path) -> None:
+    store = Store(config.parent / "spool.db", ["http"])
+    store._database.execute("UPDATE dead_letters SET reason = 'boot is \"[/red]\"', topic = 'a/[bold]'")
+    store.close()
+    printed = invoke("dead-letters", "list", config).output
+    assert 'boot is "[/red]"' in " ".join(printed.split())
+    assert "a/[bold]" in printed
+
+
 @pytest.mark.parametrize(
     ("filters", "found"),
     [
@@ -119,6 +128,19 @@ def test_dropping_is_counted(config: Path) -> None:
 @pytest.mark.parametrize("arguments", [[], ["--since", "yesterday"], ["--topic", "a/#/b"]])
 def test_which_dead_letters_must_be_said(config: Path, command: str, arguments: list[str]) -> None:
     assert invoke("dead-letters", command, config, *arguments).exit_code == 2
+
+
+def test_a_time_that_is_none_is_named_with_its_option(config: Path) -> None:
+    said = " ".join(invoke("dead-letters", "list", config, "--until", "yesterday").output.replace("│", "").split())
+    assert "--until: 'yesterday' is no time: write 2026-03-01 or 2026-03-01T12:00:00Z" in said
+
+
+def test_a_spool_that_is_a_folder_is_found_by_check(config: Path) -> None:
+    config.write_text(
+        f"broker: mqtt://127.0.0.1:1\nfile: {{folder: {config.parent}}}\nspool: {{path: {config.parent}}}"
+    )
+    spool = orjson.loads(invoke("check", config, "--json").output)["spool"]
+    assert spool == {"ok": False, "text": f"{config.parent} cannot be written to: Is a directory; set spool.path"}
 
 
 def test_a_wrong_configuration_is_usage(config: Path) -> None:
