@@ -10,7 +10,7 @@ from bridge.sinks.http import HttpConfig, HttpSink
 from bridge.sinks.http.answers import Answer, BadBatch, read_answer, read_batch_answer, retry_after_s
 from edgewire.clock import parse_ms
 from edgewire.errors import ConfigError, ServiceUnavailable
-from tests.bridge.fakes import IngestStub, ingest_stub
+from tests.bridge.fakes import IngestStub, in_order, ingest_stub
 from tests.bridge.fakes import routed as make
 from tests.tcp import tcp_server
 
@@ -175,6 +175,21 @@ async def test_what_follows_a_part_that_must_wait_is_not_sent() -> None:
         assert stub.stored == []
         assert len(stub.requests) == 2
         assert sorted(failures) == [0, 1, 2, 3]
+        await sink.close()
+
+
+async def test_a_header_that_is_made_of_the_message_lets_no_message_of_a_device_overtake() -> None:
+    async with ingest_stub() as stub:
+        sink = await connected(stub, headers={"X-Time": "{timestamp}"})
+        batch = [routed(n, "abc"[n % 3], timestamp=f"2026-03-01T12:00:0{n // 5 % 2}Z") for n in range(1, 31)]
+        assert not await sink.write("lane", batch)
+        assert set(stub.stored) == {one.message_id for one in batch}
+        assert in_order(stub.stored)
+        assert len(stub.requests) == 7
+        stub.stored.clear()
+        quiet = [routed(n, "ab"[n % 2], timestamp=f"2026-03-01T12:00:0{n % 2}Z") for n in range(1, 31)]
+        assert not await sink.write("lane", quiet)
+        assert len(stub.requests) == 7 + 2  # each device has one: nothing to divide
         await sink.close()
 
 

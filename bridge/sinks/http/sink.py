@@ -6,7 +6,7 @@ splits, and keeps devices in order.
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bridge.properties import trace_context
@@ -150,7 +150,7 @@ class HttpSink:
             if position not in again:
                 groups.setdefault(envelope, []).append(position)
         first = [(self._way(batch[thawed[0]]).envelope(batch[thawed[0]]), thawed)] if thawed else []
-        return items, [*first, *groups.items()]
+        return items, [*first, *(_in_order(batch, groups) if len(groups) > 1 else groups.items())]
 
     async def _post_batch(
         self, envelope: Envelope, request: list[Routed], body: bytes
@@ -204,6 +204,23 @@ class HttpSink:
             # The URL is the device's own: others of the lane go elsewhere.
             return Retry(cause=verdict.cause, reason=verdict.reason, scope=Scope.DEVICE, configuration=True)
         return verdict
+
+
+def _in_order(batch: Sequence[Routed], groups: Mapping[Envelope, list[int]]) -> list[tuple[Envelope, list[int]]]:
+    """The groups, divided where sending one after the other would let a message of a device overtake another."""
+    parts: list[tuple[Envelope, list[int]]] = []
+    latest: dict[Envelope, int] = {}  # the last part of each envelope
+    reached: dict[str, int] = {}  # the part with the newest message of each device
+    positions = sorted((position, envelope) for envelope, group in groups.items() for position in group)
+    for position, envelope in positions:
+        device = batch[position].device_id
+        part = latest.get(envelope, -1)
+        if part < reached.get(device, 0):
+            part = latest[envelope] = len(parts)
+            parts.append((envelope, []))
+        parts[part][1].append(position)
+        reached[device] = part
+    return parts
 
 
 def _shown(name: str, value: str) -> str:
