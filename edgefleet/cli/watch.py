@@ -51,8 +51,15 @@ def command(
         run_async(until_signal(lambda stop: _watch(url, topic_filter, count, as_json, stop)))
 
 
+class _Output(Console):
+    """Ends in order where its reader has gone, as `head` does; rich itself would end the process from within a task."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 async def _watch(url: BrokerUrl, topic_filter: str, count: int | None, as_json: bool, stop: asyncio.Event) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = _Output(highlight=False, soft_wrap=True)
     tail = asyncio.create_task(_tail(url, topic_filter, count, as_json, console), name="tail")
     stopped = asyncio.create_task(stop.wait(), name="stop")
     done, pending = await asyncio.wait((tail, stopped), return_when=asyncio.FIRST_COMPLETED)

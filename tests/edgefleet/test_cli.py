@@ -1,5 +1,6 @@
 """The command line as a person meets it: what is printed, and the exit code."""
 
+import io
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import orjson
 import paho.mqtt.client as mqtt
 import pytest
 
+from edgefleet.cli import watch
 from edgefleet.cli.watch import describe
 from edgefleet.embedded import MosquittoProcess, free_port
 from edgewire.clock import parse_ms
@@ -146,3 +148,12 @@ class TestWatch:
 
     def test_topics_outside_the_contract_are_shown(self) -> None:
         assert "home/kitchen" in self.line("home/kitchen", b"{}")
+
+
+def test_a_watch_whose_reader_has_gone_ends_in_order() -> None:
+    class Gone(io.StringIO):
+        def write(self, _: str) -> int:
+            raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        watch._Output(file=Gone()).print("a line")
