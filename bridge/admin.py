@@ -20,6 +20,9 @@ from bridge.spool import Spool, lag_s, read_ledger
 from edgewire.clock import Clock
 from edgewire.errors import ServiceUnavailable
 
+_CLOSE_S = 1.0
+"""How long a bridge that ends waits for a client that does not finish its request, or does not take its answer."""
+
 
 class Readiness(NamedTuple):
     """Why the bridge is not taking messages, what waits although they are safe, and what else an operator should know.
@@ -52,7 +55,7 @@ class Admin:
                 web.get("/ledger", self._ledger),
             ]
         )
-        self._runner = web.AppRunner(application, access_log=None)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=_CLOSE_S)
 
     async def start(self) -> None:
         """Listen. Raises `ServiceUnavailable` where the port is taken."""

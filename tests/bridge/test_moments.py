@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from bridge import admin
 from bridge.drain import NotDrained
 from bridge.spool import Store, read_books
 from edgewire.mqtt.packets import Connect, Subscribe, Unsuback, Unsubscribe
@@ -193,3 +194,18 @@ async def test_a_drain_that_is_stopped_does_not_end_as_if_it_had_drained(tmp_pat
     stage.orders.stop.set()
     with pytest.raises(NotDrained, match="the drain was stopped: the broker may hold messages; it stays in"):
         await stage.running
+
+
+async def test_a_client_of_the_endpoints_that_does_not_end_its_request_does_not_hold_up_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admin, "_CLOSE_S", 0.05)
+    async with offline(tmp_path) as (stage, _):
+        host, _, port = stage.bridge.admin.url.removeprefix("http://").rpartition(":")
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"POST /ledger HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc")
+        await asyncio.sleep(0.05)
+        stage.orders.stop.set()
+        async with asyncio.timeout(3):
+            await asyncio.wait([stage.running])
+        writer.close()
