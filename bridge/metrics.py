@@ -88,6 +88,14 @@ class Metrics:
         self.pending = gauge("pending", "Messages in the spool that a sink is not done with", "sink")
         self.oldest_s = gauge("oldest_pending_seconds", "Age of the oldest message a sink is not done with", "sink")
 
+        for outcome in ("done", "refused"):
+            self.reloads.labels(outcome)  # see `begin`
+
+    def begin(self, sink: str) -> None:
+        """A sink is there. Its counters are told from 0 on: of one that appears with 1 Prometheus sees no increase."""
+        for of_sink in (self.delivered, self.dropped, self.dead_letters):
+            of_sink.labels(sink)
+
     def forget(self, sink: str) -> None:
         """A sink is there no more: what was measured of it now is no longer told. Totals stay."""
         for of_sink in (self.pending, self.oldest_s, self.devices_waiting):

@@ -62,6 +62,7 @@ class Runner:
         self._workers: dict[str, Worker] = {}
         self._destinations = Destinations(sink.name, retry, metrics, rng)
         self._looked_at = clock.monotonic() - _LOOK_EVERY_S
+        metrics.begin(sink.name)
         self._tasks: set[asyncio.Task[None]] = set()
         self._group = asyncio.TaskGroup()
         self._more = asyncio.Event()

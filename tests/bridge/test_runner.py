@@ -545,6 +545,12 @@ def _held_back(commit: Callable[..., None], written: threading.Event, let: threa
     return held_back
 
 
+async def test_the_first_dead_letter_is_an_increase_to_prometheus(tmp_path: Path) -> None:
+    async with staged(tmp_path, MemorySink()) as stage:
+        assert stage.count("dead_letters_total") == 0
+        assert stage.metrics.registry.get_sample_value("edgefleet_bridge_reloads_total", {"outcome": "refused"}) == 0
+
+
 async def test_what_is_committed_before_a_runner_begins_waits_for_it(tmp_path: Path) -> None:
     stage = Stage(tmp_path, MemorySink())
     assert not stage.runner.takes(1, 1)
