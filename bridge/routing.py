@@ -31,6 +31,8 @@ _SHOWN = 80
 _MAX_COUNT = 10**15
 """Boot and seq stay below it, see `MessageId`."""
 
+_LONGEST_TIMESTAMP = 64
+"""Twice what ISO 8601 needs. A server refuses headers that are too long in a way that may look like wrong settings."""
 
 OnInvalid = Callable[[str, str], None]
 """Called with the filter of a route and "warn" or "reject", once for each message that its check finds fault with."""
@@ -80,7 +82,11 @@ class RouteTable:
         if type(boot) is not int or type(seq) is not int or not (0 <= boot < _MAX_COUNT and 0 <= seq < _MAX_COUNT):
             return Unroutable(message, f"payload has no message id: boot is {_shown(boot)}, seq is {_shown(seq)}")
         # Sinks write it into headers, where a line break would begin another one.
-        if type(timestamp) is not str or not (timestamp.isascii() and timestamp.isprintable()):
+        if (
+            type(timestamp) is not str
+            or len(timestamp) > _LONGEST_TIMESTAMP
+            or not (timestamp.isascii() and timestamp.isprintable())
+        ):
             return Unroutable(message, f"payload has no timestamp: it is {_shown(timestamp)}")
         if fields.get("device_id") != device_id:
             said = _shown(fields.get("device_id"))

@@ -54,6 +54,7 @@ def test_without_routes_the_table_is_that_of_the_contract(
         ("edge/s/bme280/a/telemetry", payload("a", 10**15), "no message id"),
         ("edge/s/bme280/a/telemetry", payload("a", boot=True), "boot is true"),
         ("edge/s/bme280/a/telemetry", payload("a", timestamp=5), "no timestamp: it is 5"),
+        ("edge/s/bme280/a/telemetry", payload("a", timestamp="2" * 65), 'no timestamp: it is "222'),
         ("edge/s/bme280/a/telemetry", payload("b"), "payload says device_id \"b\", its topic 'a'"),
         ("edge/s/bme280/a/telemetry", payload("x" * 500), "…"),
         ("edge/s/people/a/event", payload("a", event_type="party"), 'takes event_type "party"'),
