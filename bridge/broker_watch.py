@@ -24,6 +24,9 @@ _STORED = "$SYS/broker/store/messages/count"
 _STORED_BYTES = "$SYS/broker/store/messages/bytes"
 _TOPICS = (DROPPED, _STORED, _STORED_BYTES)
 
+_STEADY_S = 10.0
+"""A connection that lasted this long was a good one: the next dial does not wait longer than the first."""
+
 log = logs.get("broker")
 
 
@@ -45,11 +48,14 @@ class BrokerWatch:
     async def run(self) -> None:
         """Connect, listen, connect again."""
         attempt = 0
+        now = asyncio.get_running_loop().time
         while True:
+            started = now()
             if self._config().watch.broker_statistics:
                 try:
                     await self._listen()
-                    attempt = 0
+                    if now() - started > _STEADY_S:  # some brokers hang up when they are asked for $SYS
+                        attempt = 0
                 except EdgefleetError as error:
                     log.debug("the broker's statistics cannot be read", reason=str(error))
             self._metrics.broker_statistics.set(0)

@@ -5,10 +5,12 @@ import random
 import secrets
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from bridge import broker_watch
 from bridge.broker_watch import DROPPED, BrokerWatch
 from bridge.config import BridgeConfig
 from bridge.losses import Losses
@@ -53,6 +55,25 @@ async def test_a_count_that_rises_is_a_loss_and_a_broker_started_anew_counts_fro
         assert "the broker has dropped 3 messages" in warning
         assert watching.value("broker_statistics") == 1
         await watching.close()
+
+
+async def test_a_broker_that_hangs_up_on_it_is_asked_less_and_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    sleep = asyncio.sleep
+
+    async def brief(seconds: float) -> None:
+        waits.append(seconds)
+        await sleep(0.01)
+
+    async def listen(_: BrokerWatch) -> None:
+        """It connects, and is cut off when it subscribes."""
+
+    monkeypatch.setattr(BrokerWatch, "_listen", listen)
+    monkeypatch.setattr(broker_watch, "asyncio", SimpleNamespace(**vars(asyncio) | {"sleep": brief}))
+    watching = Watching("mqtt://127.0.0.1:1")
+    await eventually(lambda: len(waits) > 6)
+    await watching.close()
+    assert waits[6] > 16
 
 
 async def test_switched_off_it_asks_nothing() -> None:
