@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -37,7 +38,14 @@ class Processes:
         process = self._context.Process(
             target=main, args=(theirs, self._log_level), name=f"worker {number}", daemon=True
         )
-        process.start()
+        # Ctrl-C reaches all processes of a terminal, also one that cannot ignore it yet: so it is born with the signal
+        # blocked. The tracker, which the first one would start, unblocks it.
+        resource_tracker.ensure_running()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         # Not `add_reader`: libuv would make the pipe non-blocking, which `send` and `recv` do not bear.
         loop = asyncio.get_running_loop()
@@ -58,11 +66,11 @@ class LocalProcess:
 
     def start(self, job: ShardJob) -> None:
         """Give it its job."""
-        self._pipe.send(job)
+        self._tell(job)
 
     def stop(self) -> None:
         """Let it end in order."""
-        self._pipe.send("stop")
+        self._tell("stop")
 
     def death(self) -> str:
         """How it ended, after "died"."""
@@ -79,6 +87,11 @@ class LocalProcess:
         await asyncio.to_thread(self.process.join, JOIN_S)
         self._pipe.close()
 
+    def _tell(self, what: ShardJob | str) -> None:
+        # One that has just died is about to be heard of.
+        with contextlib.suppress(OSError):
+            self._pipe.send(what)
+
 
 def _listen(pipe: Connection, loop: asyncio.AbstractEventLoop, hear: Hear) -> None:
     """Hand on what a worker says, last None for the end of its pipe."""
@@ -94,7 +107,7 @@ def _listen(pipe: Connection, loop: asyncio.AbstractEventLoop, hear: Hear) -> No
 
 def main(pipe: Connection, log_level: str) -> None:
     """What a worker process does."""
-    # Ctrl-C reaches all processes of a terminal; the parent tells when to stop.
+    # The parent tells when to stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logs.configure(log_level)
     try:
@@ -127,6 +140,8 @@ async def _serve(job: ShardJob, pipe: Connection) -> ShardResult:
             loop.call_soon_threadsafe(stop.set)
 
     threading.Thread(target=obey, daemon=True).start()
+    # Whoever ends a whole service, as systemd does, sends it to the workers too.
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
     return await run_shard(job, stop, _teller(pipe))
 
 

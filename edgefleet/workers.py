@@ -18,6 +18,9 @@ from edgewire.errors import ServiceUnavailable
 
 # A worker speaks every half-second; one that is silent for so long is shown as such.
 SILENT_S = 3.0
+# One that is to end, and says nothing for so long, is killed. To build a large part of a fleet, or to hand in its
+# record, takes seconds.
+GIVE_UP_S = 60.0
 
 log = logs.get("workers")
 
@@ -99,6 +102,7 @@ class Workers:
         self._count = count
         self._launcher = launcher
         self._clock = clock or SystemClock()
+        self._is_over = False
         self.all: list[Worker] = []
 
     def parts(self) -> list[tuple[str, Snapshot]]:
@@ -169,7 +173,8 @@ class Workers:
                 worker.failure = f"worker {worker.number}: {reason}"
 
     def _end(self, worker: Worker) -> None:
-        if worker.result is None and worker.failure is None:
+        # After the run, who ends was killed by us.
+        if worker.result is None and worker.failure is None and not self._is_over:
             assert worker.hand
             how = worker.hand.death()
             worker.failure = f"worker {worker.number} died{how}, its devices are unaccounted for"
@@ -179,11 +184,24 @@ class Workers:
 
     async def _pass_on(self, stop: asyncio.Event) -> None:
         await stop.wait()
+        told_s = self._clock.monotonic()
         for worker in self._running():
             assert worker.hand
             worker.hand.stop()
+        while running := self._running():
+            await asyncio.sleep(GIVE_UP_S / 60)
+            for worker in running:
+                # It may hang, or be stopped by SIGSTOP.
+                if self._clock.monotonic() - max(told_s, worker.heard_s) > GIVE_UP_S and not worker.ended.is_set():
+                    worker.failure = (
+                        f"worker {worker.number} did not end, and said nothing for {GIVE_UP_S:.0f} s: it was killed, "
+                        "its devices are unaccounted for"
+                    )
+                    assert worker.hand
+                    await worker.hand.close(ended=False)
 
     async def _clean_up(self) -> None:
+        self._is_over = True
         for worker in self.all:
             if worker.hand:
                 await worker.hand.close(ended=worker.ended.is_set())

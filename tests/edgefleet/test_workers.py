@@ -112,6 +112,8 @@ async def test_a_worker_that_dies_is_reported_and_the_others_go_on(
     before = workers.all[0].snapshot.acknowledged
     await until(lambda: workers.all[0].snapshot.acknowledged > before + 20)
     assert [state for state, _ in workers.parts()] == ["running", "died"]
+    # Whoever ends all processes of a service, as systemd does, ends the worker in order too.
+    workers.all[0].hand.process.terminate()
     stop.set()
     record = (await running).record
     assert record.failures == ["worker 1 died of SIGKILL, its devices are unaccounted for"]

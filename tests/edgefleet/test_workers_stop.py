@@ -1,0 +1,99 @@
+"""Workers that die, hang or are signalled while a run begins or ends: it ends all the same, and says what happened."""
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from devices.fleet import Snapshot
+from devices.scenario import Scenario
+from devices.timeline import Shard
+from edgefleet import workers
+from edgefleet.processes import Processes
+from edgefleet.shard import ShardJob
+from edgefleet.workers import Failed, Hear, Ready, Workers
+from edgewire.errors import ServiceUnavailable
+from edgewire.mqtt import Version
+
+JOB = ShardJob(
+    scenario=Scenario(devices=[{"kind": "bme280", "count": 2}]), name="test", version=Version.V5, shard=Shard()
+)
+
+
+class Hand:
+    """A worker that is told things, and may do nothing about them."""
+
+    def __init__(self, hear: Hear, *, obeys: bool) -> None:
+        self._hear = hear
+        self._obeys = obeys
+        self.killed = False
+
+    def start(self, job: ShardJob) -> None:
+        self._hear(Snapshot(devices=1))
+
+    def stop(self) -> None:
+        if self._obeys:
+            self._hear(Failed("it was stopped"))
+            self._hear(None)
+
+    def death(self) -> str:
+        return ""
+
+    async def close(self, *, ended: bool) -> None:
+        if not ended:
+            self.killed = True
+            self._hear(None)
+
+
+class Launcher:
+    def __init__(self, *, ready: bool = True) -> None:
+        self.hands: list[Hand] = []
+        self._ready = ready
+
+    def launch(self, number: int, hear: Hear) -> Hand:
+        self.hands.append(Hand(hear, obeys=number == 0))
+        if self._ready:
+            hear(Ready())
+        return self.hands[-1]
+
+    def crowd(self, count: int) -> float:
+        return 1.0
+
+
+async def test_a_worker_that_neither_ends_nor_speaks_is_killed_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one that was stopped by SIGSTOP."""
+    monkeypatch.setattr(workers, "GIVE_UP_S", 0.1)
+    launcher, stop = Launcher(), asyncio.Event()
+    stop.set()
+    run = Workers(JOB, 2, launcher)
+    with pytest.raises(ServiceUnavailable, match="worker 0: it was stopped; worker 1 did not end, and said nothing"):
+        async with asyncio.timeout(5):
+            await run.run(stop)
+    assert [hand.killed for hand in launcher.hands] == [False, True]
+
+
+async def test_workers_that_are_let_go_are_no_failures() -> None:
+    launcher, stop = Launcher(ready=False), asyncio.Event()
+    run = Workers(JOB, 2, launcher)
+    stop.set()
+    with pytest.raises(ServiceUnavailable, match="the run was stopped before it began"):
+        await run.run(stop)
+    assert [worker.failure for worker in run.all] == [None, None]
+
+
+async def test_a_process_that_starts_hears_no_ctrl_c_and_one_that_has_died_can_be_told_anything() -> None:
+    """All processes of a terminal get Ctrl-C, and the parent alone says when to end."""
+    loop = asyncio.get_running_loop()
+    heard = {kind: loop.create_future() for kind in (Ready, type(None))}
+    hand = Processes("critical").launch(0, lambda said: heard[type(said)].set_result(None))
+    os.kill(hand.process.pid, signal.SIGINT)
+    async with asyncio.timeout(20):
+        await heard[Ready]
+        hand.process.kill()
+        hand.process.join()
+        hand.start(JOB)
+        hand.stop()
+        await heard[type(None)]
+    await hand.close(ended=True)
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
