@@ -41,6 +41,7 @@ class Connector:
             with suppress(EdgefleetError):
                 await self._routes.dial(caller.broker, caller.session, caller.on_events, caller.flush)
             return
+        is_first = caller.reconnects < 0
         began = self._clock.monotonic()
         try:
             await self._routes.dial(caller.broker, caller.session, caller.on_events, caller.flush)
@@ -50,7 +51,8 @@ class Connector:
             return
         now = self._clock.monotonic()
         self.connack.add([1000 * (now - began)])
-        if caller.is_online and caller.reconnects <= 0:
+        # It may be lost already, or cut because the device has gone down meanwhile.
+        if is_first and caller.reconnects >= 0:
             self._ramp.answered(now - began, now)
             self._on_first()
 
