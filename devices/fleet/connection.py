@@ -68,6 +68,16 @@ class DeviceConnection(Sender):
         self._awake_since_s = 0.0
         self._says_goodnight = False
 
+    @property
+    def is_resting(self) -> bool:
+        """Whether it has no connection because it wants none: it sleeps, or is down during a reset."""
+        return self.is_asleep or self.is_off
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing more will leave it without another reading or the end of a reset, which may not come."""
+        return self.is_idle or self.is_off or not (self.firmware.is_synced or self.session.inflight)
+
     # -- what the timeline brings
 
     def emit(self, reading: Reading) -> None:
@@ -116,7 +126,7 @@ class DeviceConnection(Sender):
                 case Acknowledged(_, code, (int(boot), int(seq))):
                     if code >= FAILURE:
                         self.firmware.on_refused(seq, boot)
-                    else:
+                    elif seq != NO_SEQ:
                         self._confirm(boot, 1)
                 case Connected():
                     self._connected(link, session_present=event.session_present)
@@ -167,7 +177,7 @@ class DeviceConnection(Sender):
     def power_off(self, *, orderly: bool = False) -> None:
         """The device goes down: its connection dies with it, and the broker publishes the will."""
         self.is_off = True
-        self.is_asleep = False
+        self.is_asleep = self._says_goodnight = False
         self.cut(orderly=orderly)
 
     def power_on(self, boot: int, at_ms: int, reason: str, version: str | None = None) -> None:
@@ -197,12 +207,14 @@ class DeviceConnection(Sender):
         if self._is_kept_off():
             self.cut()
             return
-        self.reconnects += 1
+        is_first = self.reconnects < 0
+        # A device that went to sleep has lost nothing.
+        self.reconnects += is_first or not self._says_goodnight
         self._awake_since_s = self._owner.monotonic_s()
         self._says_goodnight = False
         self.firmware.on_connected()
         # At first always: a session of an earlier process may be one without a subscription.
-        if self.firmware.build.firmware.commands and not (session_present and self.reconnects):
+        if self.firmware.build.firmware.commands and not (session_present and not is_first):
             self._subscribe(link)
         self.say("online")
 
@@ -234,4 +246,6 @@ class DeviceConnection(Sender):
     def _lost(self, link: Link) -> None:
         if self.link is link:
             self.link = None
+            # It may have said so and lost the connection before it slept.
+            self._says_goodnight = self.is_asleep
             self.failed()

@@ -11,10 +11,10 @@ POLL_S = 0.05
 
 
 async def drain(connections: Sequence[DeviceConnection]) -> None:
-    """Wait until everything is acknowledged, or the grace period is over."""
+    """Wait until all that can leave is acknowledged, or the grace period is over."""
     for connection in connections:
         connection.finish()
-    await _within_grace(lambda: all(connection.is_idle for connection in connections))
+    await _within_grace(lambda: all(connection.is_finished for connection in connections))
 
 
 async def retire(connections: Sequence[DeviceConnection]) -> None:

@@ -103,7 +103,8 @@ class Fleet:
         self._began = self._clock.monotonic()
         self._cpu_before_s = 0.0
         self._lag_before: Histogram | None = None
-        self.connected_after_s: float | None = None
+        # A shard may have none.
+        self.connected_after_s: float | None = None if self._unconnected else 0.0
         """From the first dial until every device had been connected once; None until then."""
         self.final = Snapshot()
         """The fleet when its outboxes had drained, before the devices said goodbye."""
@@ -155,6 +156,7 @@ class Fleet:
             devices=len(self.connections),
             emitted=self._emitted,
             acknowledged=self._acknowledged,
+            unconnected=self._unconnected,
             failed_dials=self._connector.failed_dials,
             refused_dials=self._connector.refused_dials,
             slowed_s=self._ramp.slowed_s(self._clock.monotonic()),

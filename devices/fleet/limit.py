@@ -33,7 +33,7 @@ def find_limit(now: Snapshot) -> Limit:
     facts = f"99 % left within {_ms(lag)} of being due at {busy:.0%} of a core a process" + (
         "" if puback is None else f", and were acknowledged within {_ms(puback)}"
     )
-    missing = now.devices - now.connected
+    missing = now.devices - now.connected - now.resting
     if lag > LATE_P99_MS:
         why = "no core was left" if busy > BUSY else "something else used its processor"
         return Limit("generator", f"The generator was the limit ({why}): {facts}; use more workers or fewer devices.")
@@ -55,13 +55,15 @@ def find_limit(now: Snapshot) -> Limit:
             f"The broker was the limit while the fleet connected: it was slow to answer for {now.slowed_s:.0f} s; "
             f"once connected, {facts}.",
         )
-    if now.reconnects > MANY_RECONNECTS * now.devices or now.failed_dials or missing:
+    # Those that have not been connected yet are late for nobody's sake but the ramp's.
+    if now.reconnects > MANY_RECONNECTS * now.devices or now.failed_dials or missing > now.unconnected:
         return Limit(
             "network",
             f"The network, or a broker that went away, was the limit: {now.reconnects:,} reconnections, "
             f"{now.failed_dials:,} failed dials and {missing:,} devices not connected at the end; {facts}.",
         )
-    return Limit("none", f"Nothing was the limit: {facts}.")
+    early = f", and the run ended before {now.unconnected:,} devices had connected" if now.unconnected else ""
+    return Limit("none", f"Nothing was the limit: {facts}{early}.")
 
 
 def _ms(milliseconds: float) -> str:

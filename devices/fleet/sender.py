@@ -58,6 +58,14 @@ class Sender:
         return not self.firmware.outbox and not self.session.inflight
 
     @property
+    def is_stalled(self) -> bool:
+        """Whether readings wait though it is connected, and only the broker's window holds them back."""
+        outbox = self.firmware.outbox
+        if not (outbox and self.is_online and self.firmware.is_synced) or (self.trouble and self.trouble.holds):
+            return False
+        return not self._room(outbox.peek().qos)
+
+    @property
     def acknowledged(self) -> int:
         """How many readings the broker took responsibility for."""
         return sum(account.acknowledged for account in self.firmware.accounts())

@@ -13,6 +13,10 @@ class Snapshot:
 
     devices: int = 0
     connected: int = 0
+    resting: int = 0
+    """Not connected because they want no connection: they sleep, or are down during a reset."""
+    unconnected: int = 0
+    """Not connected even once so far."""
     emitted: int = 0
     acknowledged: int = 0
     inflight: int = 0

@@ -18,6 +18,7 @@ class Gauges:
     """Sums over all devices."""
 
     connected: int = 0
+    resting: int = 0
     inflight: int = 0
     buffered: int = 0
     stalled: int = 0
@@ -30,7 +31,10 @@ class Gauges:
         waiting = len(firmware.outbox)
         if connection.is_online:
             self.connected += 1
-            self.stalled += waiting
+            if waiting and connection.is_stalled:
+                self.stalled += waiting
+        elif connection.is_resting:
+            self.resting += 1
         self.inflight += connection.session.inflight
         self.buffered += waiting
         self.dropped += firmware.dropped

@@ -32,6 +32,9 @@ def snapshot(lag_ms: float = 1, puback_ms: float = 1, **values: Any) -> Snapshot
         (snapshot(slowed_s=12), "broker", "slow to answer for 12 s"),
         (snapshot(reconnects=40), "network", "40 reconnections"),
         (snapshot(connected=60), "network", "40 devices not connected"),
+        (snapshot(connected=60, unconnected=39), "network", "40 devices not connected"),
+        (snapshot(connected=60, unconnected=40), "none", "the run ended before 40 devices had connected"),
+        (snapshot(connected=60, resting=40), "none", "at 0% of a core"),
     ],
 )
 def test_the_culprit_and_the_evidence(run: Snapshot, culprit: str, evidence: str) -> None:

@@ -12,7 +12,8 @@ from devices.fleet.sweep import Sweep
 class Connection:
     def __init__(self, *, online: bool) -> None:
         self.ticks = 0
-        self.is_online = online
+        self.is_online = self.is_stalled = online
+        self.is_resting = True
         self.reconnects = 1
         self.session = SimpleNamespace(inflight=2)
         self.firmware = SimpleNamespace(outbox=[1, 2, 3], dropped=4)
@@ -34,6 +35,7 @@ async def test_every_device_is_visited_once_a_round(size: int) -> None:
     assert {connection.ticks for connection in fleet} <= {1, 2}
     online = (size + 1) // 2
     assert (sweep.gauges.connected, sweep.gauges.stalled) == (online, 3 * online)
+    assert sweep.gauges.resting == size - online
     assert (sweep.gauges.inflight, sweep.gauges.buffered, sweep.gauges.dropped) == (2 * size, 3 * size, 4 * size)
     assert sweep.count() == sweep.gauges
 
