@@ -59,7 +59,8 @@ class Timeline:
             members = [self.devices[position] for position in positions]
             resets = self._faults.resets(group.kind, start_ms) if self._faults else None
             self._as_planned.append(Group(self.world, start_ms, group, positions, members, resets))
-        self.rate_per_s = sum(1000 / device.interval_ms for device in self.devices)
+        # A shard may have no devices, and much is divided by this.
+        self.rate_per_s = sum(1000 / device.interval_ms for device in self.devices) or 1e-6
         self._scenario = scenario
         self._changes: Changes | None = None
 
