@@ -10,7 +10,7 @@ from devices.fleet.routes import Routes
 from devices.fleet.trouble import Impostor
 from edgewire import logs
 from edgewire.clock import Clock
-from edgewire.errors import EdgefleetError, ServiceUnavailable
+from edgewire.errors import ConfigError, EdgefleetError, ServiceUnavailable
 from edgewire.link import BrokerRefused
 
 # MQTT 3.1.1 and 5: the server is unavailable or busy, or has no room for one more.
@@ -46,7 +46,9 @@ class Connector:
         try:
             await self._routes.dial(caller.broker, caller.session, caller.on_events, caller.flush)
         except EdgefleetError as error:
-            log.debug("dial failed", device=caller.device.device_id, reason=str(error))
+            # What the user must mend is worth a word to them; an outage shows in the counts.
+            tell = log.warning if isinstance(error, ConfigError) else log.debug
+            tell("dial failed", device=caller.device.device_id, reason=str(error))
             self._failed(caller, error)
             return
         now = self._clock.monotonic()

@@ -66,7 +66,11 @@ class Identities:
         assert self._folder is not None
         name = self._name(client_id)
         context = self._context()
-        context.load_cert_chain((self._folder if name == OPERATOR else self._folder / DEVICES_FOLDER) / f"{name}.pem")
+        path = (self._folder if name == OPERATOR else self._folder / DEVICES_FOLDER) / f"{name}.pem"
+        try:
+            context.load_cert_chain(path)
+        except OSError as error:
+            raise ConfigError(f"identities: {path} cannot be read: {error}; run edgefleet provision again") from None
         return context
 
     def _name(self, client_id: str) -> str:

@@ -55,7 +55,9 @@ async def dial(
     `tls` replaces the default context of an `mqtts` URL.
 
     Raises `ServiceUnavailable` if the broker cannot be reached or does not answer (`NoLocalPort` if it was not even
-    asked), `BrokerRefused` if it says no, `ConfigError` for `tls` without `mqtts`; then `on_events` is not called.
+    asked), `BrokerRefused` if it says no, `ConfigError` for `tls` without `mqtts` and for a `local_addr` that
+    cannot be used. Then `on_events` is not called, unless a time-out or a cancellation came together with CONNACK: it
+    gets `Connected`, and soon after `ConnectionLost`.
     """
     attempt = _Attempt(broker, session, on_events, on_writable, _tls_context(broker, tls), local_addr, own_timer)
     try:
@@ -213,7 +215,7 @@ def _tls_context(broker: BrokerUrl, tls: ssl.SSLContext | None) -> ssl.SSLContex
 
 
 def _unreachable(broker: BrokerUrl, error: OSError) -> ServiceUnavailable:
-    # Without a local address `connect` finds no free port, with one `bind` does not; or the address is not ours.
+    # `connect` finds no free port, or, on systems where it is for `bind` to find one, that does not.
     if error.errno in (errno.EADDRNOTAVAIL, errno.EADDRINUSE):
         return NoLocalPort(
             f"broker {broker} cannot be dialled, as no local port is free: give more source addresses, or widen "

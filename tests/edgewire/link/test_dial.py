@@ -244,6 +244,16 @@ async def test_a_local_address_can_be_chosen() -> None:
         serving.cancel()
 
 
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [("192.0.2.1", "192.0.2.1 is not an address of this machine"), ("::1", "::1 is of another family than 127.0.0.1")],
+)
+async def test_a_local_address_that_cannot_be_is_named(address: str, said: str) -> None:
+    async with broker() as server:
+        with pytest.raises(ConfigError, match=said):
+            await dial(server.url, Session(CONFIG), ignored, local_addr=(address, 0))
+
+
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A certificate for 127.0.0.1 that signs itself, and its key."""

@@ -35,6 +35,8 @@ def test_a_url_is_taken_apart(text: str, parsed: BrokerUrl) -> None:
         "mqtt://h:0",
         "mqtt://h/a",
         "mqtt://h?a=b",
+        "mqtt://a..b",
+        f"mqtt://{'a' * 64}.example",
     ],
 )
 def test_a_wrong_url_is_named(text: str) -> None:
