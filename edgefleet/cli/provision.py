@@ -46,19 +46,22 @@ def command(
         raise ConfigError(f"--auth {auth}: there are password and certificate")
     names = [*device_ids(Scenario.load(scenario)), *_checked(also or [])]
     hosts = host or ["localhost", "127.0.0.1", "::1"]
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("certificates", total=len(names))
-        made = provision(
-            out,
-            names,
-            hosts=hosts,
-            auth="certificate" if auth == "certificate" else "password",
-            days=days,
-            profile=profile("secured.conf").read_text(encoding="utf-8"),
-            # A Mosquitto that root starts becomes the user `mosquitto`, who may not read our folder.
-            user="root" if os.geteuid() == 0 else None,
-            progress=lambda done: progress.update(task, completed=done),
-        )
+    try:
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task("certificates", total=len(names))
+            made = provision(
+                out,
+                names,
+                hosts=hosts,
+                auth="certificate" if auth == "certificate" else "password",
+                days=days,
+                profile=profile("secured.conf").read_text(encoding="utf-8"),
+                # A Mosquitto that root starts becomes the user `mosquitto`, who may not read our folder.
+                user="root" if os.geteuid() == 0 else None,
+                progress=lambda done: progress.update(task, completed=done),
+            )
+    except OSError as error:
+        raise ConfigError(f"--out {out}: cannot be written: {error.strerror} ({error.filename})") from None
     if as_json:
         document = {"folder": str(made.folder), "added": made.added, "kept": made.kept, "profile": str(made.profile)}
         typer.echo(orjson.dumps(document))

@@ -1,6 +1,7 @@
 """A certificate authority for one fleet, kept in two PEM files. For tests and closed networks: it revokes nothing."""
 
 import ipaddress
+import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -73,10 +74,13 @@ class Authority:
         return self._issue(name, now, days, ExtendedKeyUsageOID.CLIENT_AUTH, ())
 
     def issue_server(self, hosts: Sequence[str], now: datetime, days: int) -> bytes:
-        """Certificate and key of a server that is reached under these names and addresses."""
-        return self._issue(hosts[0], now, days, ExtendedKeyUsageOID.SERVER_AUTH, hosts)
+        """Certificate and key of a server that is reached under these names and addresses. Raises `ConfigError`."""
+        # Clients go by the alternative names; a common name has room for 64 characters.
+        return self._issue(hosts[0][:64], now, days, ExtendedKeyUsageOID.SERVER_AUTH, [_host(host) for host in hosts])
 
-    def _issue(self, name: str, now: datetime, days: int, usage: x509.ObjectIdentifier, hosts: Sequence[str]) -> bytes:
+    def _issue(
+        self, name: str, now: datetime, days: int, usage: x509.ObjectIdentifier, hosts: Sequence[x509.GeneralName]
+    ) -> bytes:
         key = ec.generate_private_key(ec.SECP256R1())
         builder = (
             _builder(_name(name), self._certificate.subject, key, now, days)
@@ -85,7 +89,7 @@ class Authority:
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )
         if hosts:
-            builder = builder.add_extension(x509.SubjectAlternativeName([*map(_host, hosts)]), critical=False)
+            builder = builder.add_extension(x509.SubjectAlternativeName(hosts), critical=False)
         certificate = builder.sign(self._key, hashes.SHA256())
         return certificate.public_bytes(serialization.Encoding.PEM) + _pem_key(key)
 
@@ -113,6 +117,8 @@ def _host(host: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
+        if not re.fullmatch(r"(\*\.)?[A-Za-z0-9_.-]{1,253}", host):
+            raise ConfigError(f"--host '{host}': is neither an address nor a host name (in ASCII: xn--…)") from None
         return x509.DNSName(host)
 
 

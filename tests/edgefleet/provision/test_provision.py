@@ -8,11 +8,13 @@ import pytest
 from cryptography import x509
 from typer.testing import CliRunner
 
+from devices.fleet.identities import Identities
 from edgefleet.cli import app
 from edgefleet.embedded.brokers import profile
 from edgefleet.provision import BRIDGE, provision
 from edgefleet.provision.mosquitto import acl_file, password_line
 from edgewire.errors import ConfigError
+from edgewire.link import BrokerUrl
 from tests.edgefleet.provision.conftest import DEVICES, provisioned
 
 
@@ -96,3 +98,38 @@ def test_the_command_says_what_to_do_next(tmp_path: Path) -> None:
     assert "--auth biometric: there are password and certificate" in str(wrong.exception)
     wrong = CliRunner().invoke(app, [*arguments, "--also", "a/b"])
     assert "--also a/b" in str(wrong.exception)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (("--host", "no host"), "--host 'no host': is neither an address nor a host name"),
+        (("--host", ""), "--host '': is neither"),
+        (("--out", "s.yaml/secrets"), "s.yaml/secrets: cannot be written: Not a directory"),
+    ],
+)
+def test_a_wrong_host_or_folder_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: tuple[str, str], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("s.yaml").write_text("devices: [{kind: bme280, count: 1}]")
+    done = CliRunner().invoke(app, ["provision", "s.yaml", *changes])
+    assert isinstance(done.exception, ConfigError)
+    assert said in str(done.exception)
+
+
+def test_the_broker_may_have_a_longer_name_than_a_common_name(tmp_path: Path) -> None:
+    host = f"broker.{'a' * 63}.example"
+    provision(tmp_path, [], hosts=[host], auth="password", days=1, profile="")
+    certificate = x509.load_pem_x509_certificate((tmp_path / "broker.pem").read_bytes())
+    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == [host]
+
+
+def test_a_damaged_certificate_is_named_when_its_device_dials(tmp_path: Path) -> None:
+    folder = provisioned(tmp_path, "certificate")
+    identities = Identities(folder, [BrokerUrl.parse("mqtts://h")], DEVICES)
+    (folder / "devices" / f"{DEVICES[0]}.pem").write_text("nothing")
+    identities.tls(DEVICES[1])
+    with pytest.raises(ConfigError, match=rf"{DEVICES[0]}\.pem cannot be read"):
+        identities.tls(DEVICES[0])
