@@ -25,6 +25,17 @@ SeqRange = tuple[int, int]
 """First and last seq of a run of messages, both included."""
 
 
+def make_folder(folder: Path) -> None:
+    """Make the folder of a run record where it is missing. Raises `ConfigError` where nothing can be written there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = (folder / FILE_NAME).with_suffix(".partial")
+        partial.touch()
+        partial.unlink()
+    except OSError as error:
+        raise ConfigError(f"{folder / FILE_NAME}: the run record cannot be written: {error.strerror}") from None
+
+
 def count(ranges: Iterable[SeqRange]) -> int:
     """How many messages are in these ranges."""
     return sum(last - first + 1 for first, last in ranges)
@@ -123,8 +134,8 @@ class RunRecord:
         record |= {"totals": self.totals, "devices": [device.to_json() for device in self.devices]}
         path = folder / FILE_NAME
         partial = path.with_suffix(".partial")
+        make_folder(folder)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
             partial.write_bytes(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
             os.replace(partial, path)
         except OSError as error:

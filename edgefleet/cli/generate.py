@@ -43,7 +43,7 @@ def command(
         str | None, typer.Option(help="With --stream: a message every so often (0.25, 250ms, 2s).")
     ] = None,
     records: Annotated[int | None, typer.Option(help="Stop after this many messages.", min=1)] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed, instead of the scenario's.", min=0)] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed, instead of the scenario's.", min=0, max=2**63 - 1)] = None,
     shard: Annotated[str, typer.Option(envvar="FLEET_SHARD", help="Only part i of n of the devices: i/n.")] = "0/1",
     labels: Annotated[
         Path | None,

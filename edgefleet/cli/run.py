@@ -31,6 +31,10 @@ from edgefleet.workers import Launcher, Workers
 from edgewire.clock import parse_ms
 from edgewire.config import duration_ms
 from edgewire.errors import ConfigError
+from edgewire.runrecord import make_folder
+
+# Of a year in which a run may begin, so that it also ends in one with four digits.
+LATEST_MS = parse_ms("9000-01-01T00:00:00Z")
 
 
 def command(
@@ -40,11 +44,13 @@ def command(
     messages: Annotated[
         int | None, typer.Option(help="Stop when each device has sent so many messages.", min=1)
     ] = None,
-    time_scale: Annotated[float | None, typer.Option(help="Speed of the devices' time.", min=0.001)] = None,
+    time_scale: Annotated[
+        float | None, typer.Option(help="Speed of the devices' time.", min=0.001, max=100_000)
+    ] = None,
     from_: Annotated[
         str | None, typer.Option("--from", help="Devices' time at which the run begins (ISO 8601). Default: now.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed, instead of the scenario's.", min=0)] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed, instead of the scenario's.", min=0, max=2**63 - 1)] = None,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -81,14 +87,16 @@ def command(
     part = Shard.parse(shard)
     folder = record or record_folder(part)
     raise_open_files()
-    from_ms = _instant(from_)
+    duration_s, from_ms = _seconds(duration), _instant(from_)
     on_ray = joined(ray_address, log_level) if ray or ray_address else nullcontext()
     with on_ray as cluster:
         count = workers or (max(1, cluster.processors()[1]) if cluster else 1)
         job, brokers = run_async(_prepared(loaded, str(scenario), part, count if check and not cluster else None))
+        # A run that cannot be written down is not begun.
+        make_folder(folder)
         job = replace(
             job,
-            duration_s=_seconds(duration),
+            duration_s=duration_s,
             messages=messages,
             from_ms=from_ms,
             power_on_ms=power_on_ms(loaded, from_ms),
@@ -164,10 +172,15 @@ def _seconds(duration: str | None) -> float:
 
 
 def _instant(text: str | None) -> int | None:
+    if text is None:
+        return None
     try:
-        return None if text is None else parse_ms(text)
-    except ValueError:
+        instant_ms = parse_ms(text)
+    except (ValueError, OverflowError):
         raise ConfigError(f"--from: '{text}' is no ISO 8601 time, such as 2026-03-01T12:00:00Z") from None
+    if not EPOCH_MS <= instant_ms < LATEST_MS:
+        raise ConfigError(f"--from: '{text}' is not between the years 2000, as of which boots are counted, and 9000")
+    return instant_ms
 
 
 def _report(result: ShardResult, path: Path, *, as_json: bool) -> None:

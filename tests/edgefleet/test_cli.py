@@ -11,11 +11,13 @@ from pathlib import Path
 import orjson
 import paho.mqtt.client as mqtt
 import pytest
+from typer.testing import CliRunner
 
-from edgefleet.cli import watch
+from edgefleet.cli import app, watch
 from edgefleet.cli.watch import describe
 from edgefleet.embedded import MosquittoProcess, free_port
 from edgewire.clock import parse_ms
+from edgewire.errors import ConfigError
 from edgewire.runrecord import RunRecord
 
 NOW_MS = parse_ms("2026-03-01T12:00:10Z")
@@ -73,6 +75,40 @@ def test_wrong_usage_has_exit_code_2(arguments: tuple[str, ...]) -> None:
     done = edgefleet(*arguments)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("--duration", "soon"),
+        ("--from", "yesterday"),
+        ("--from", "0001-01-01"),
+        ("--from", "9999-12-31"),
+        ("--seed", str(2**63)),
+        ("--time-scale", "inf"),
+    ],
+)
+def test_a_wrong_value_is_named_before_anything_is_dialled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, value: str
+) -> None:
+    # The runner's stderr is gone afterwards: no log may be bound to it.
+    monkeypatch.setattr("edgefleet.cli.run.start_logging", lambda _: None)
+    path = scenario(tmp_path, f"devices: [{{kind: gps, count: 1}}]\nbroker: mqtt://127.0.0.1:{free_port()}")
+    done = CliRunner().invoke(app, ["run", str(path), option, value])
+    assert option in f"{done.exception}{done.output}"
+    assert isinstance(done.exception, ConfigError) or done.exit_code == 2
+
+
+def test_a_run_whose_record_cannot_be_written_is_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def prepared(*_: object) -> tuple[None, list[None]]:
+        return None, []
+
+    monkeypatch.setattr("edgefleet.cli.run.start_logging", lambda _: None)
+    monkeypatch.setattr("edgefleet.cli.run._prepared", prepared)
+    path = scenario(tmp_path, "devices: [{kind: gps, count: 1}]")
+    done = CliRunner().invoke(app, ["run", str(path), "--record", str(path / "record")])
+    assert isinstance(done.exception, ConfigError)
+    assert "fleet.yaml/record/run.json: the run record cannot be written" in str(done.exception)
 
 
 @pytest.mark.parametrize("command", ["demo", "run", "watch", "verify", "ingest", "schema"])
