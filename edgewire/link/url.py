@@ -29,10 +29,12 @@ class BrokerUrl:
         if parts.scheme not in _PORTS or not parts.hostname:
             raise ConfigError(f"broker URL '{_without_password(text)}' is not of the form mqtt://HOST:PORT or mqtts://")
         try:
-            # As a resolver does it: an empty or too long part of a name is an error of its own kind there.
+            # As a resolver will.
             parts.hostname.encode("idna")
-        except UnicodeError as error:
-            raise ConfigError(f"broker URL '{_without_password(text)}' has no proper host name: {error}") from None
+        except UnicodeError:
+            raise ConfigError(
+                f"broker URL '{_without_password(text)}' has a host name with a part that is empty, too long or no name"
+            ) from None
         if port == 0:
             raise ConfigError(f"broker URL '{_without_password(text)}' has port 0: it is 1 to 65535")
         if parts.path not in ("", "/") or parts.query or parts.fragment:
