@@ -70,16 +70,27 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]i?b|b)?", re.IGNORECASE)
 _SIZE_UNIT = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
 
+_LONGEST_MS = 100 * 365 * 86_400_000
+"""So that a moment and a duration make a date of this millennium, and a session that expires one of MQTT's numbers."""
+
+
 def duration_ms(value: object) -> int:
     """Whole milliseconds of `10s`, `250ms`, `1.5m`, `1h`, `2d`, or of a number of seconds."""
     if isinstance(value, bool):
         raise ValueError("a duration is a number with a unit, such as 10s")
     if isinstance(value, int | float):
-        return round(value * 1000)
+        return _whole_ms(value * 1000)
     match = _DURATION.fullmatch(str(value).strip())
     if not match:
         raise ValueError(f"'{value}' is no duration: write a number with ms, s, m, h or d, such as 10s")
-    return round(float(match[1]) * _UNIT_MS[match[2]])
+    return _whole_ms(float(match[1]) * _UNIT_MS[match[2]])
+
+
+def _whole_ms(milliseconds: float) -> int:
+    # `not` so that a NaN is refused as well.
+    if not abs(milliseconds) <= _LONGEST_MS:
+        raise ValueError("a duration is 100 years at the most")
+    return round(milliseconds)
 
 
 def size_bytes(value: object) -> int:

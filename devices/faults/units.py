@@ -46,8 +46,6 @@ def _signed(value: object) -> object:
     if isinstance(value, str) and value.strip()[:1] in ("-", "+"):
         sign, rest = value.strip()[0], value.strip()[1:]
         return -duration_ms(rest) if sign == "-" else duration_ms(rest)
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return round(value * 1000)
     return duration_ms(value)
 
 

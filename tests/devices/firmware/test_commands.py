@@ -10,7 +10,7 @@ from edgewire.clock import iso_ms, parse_ms
 
 NOW_MS = parse_ms("2026-03-04T12:00:00Z")
 json = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=8,
 )
@@ -46,6 +46,14 @@ def test_wrong_arguments_keep_the_id(action: str, arguments: dict[str, object]) 
     assert found.id == "c-1"
     if isinstance(found, Wrong):
         assert found.error.startswith("arguments: ")
+
+
+@pytest.mark.parametrize("duration", [1e300, 1e18, "99999999d"])
+def test_a_fault_of_a_million_years_is_refused(duration: object) -> None:
+    """Its end would be no date: the error ended the connection, and the broker sent the command again and again."""
+    wrong = read({"id": "c", "action": "set_fault", "arguments": {"type": "dropout", "duration": duration}})
+    assert isinstance(wrong, Wrong)
+    assert "a duration is 100 years at the most" in wrong.error
 
 
 def test_an_interval_is_a_duration() -> None:
