@@ -51,8 +51,9 @@ class Orders:
     def __init__(self, fleet: Owner) -> None:
         self._fleet = fleet
         self._position: dict[str, int] = {}
-        # Devices that load new firmware.
+        # Devices that load new firmware, and those that are about to restart, or down for it.
         self._updating: set[int] = set()
+        self._restarting: set[int] = set()
 
     def receive(self, connection: DeviceConnection, payload: bytes) -> None:
         """A message came on `cmd`."""
@@ -80,6 +81,9 @@ class Orders:
         fleet, position = self._fleet, self._place(connection)
         changes, at_ms = fleet.timeline.changes, fleet.pacer.horizon_ms
         match order:
+            # Its next boot is in the timeline already, which what comes before that would turn upside down.
+            case SetInterval() | Stop() | Start() | Reboot() | UpdateFirmware() if position in self._restarting:
+                raise Refused("the device is about to restart: send this when it is back")
             case SetInterval(interval=interval_ms):
                 if changes.is_stopped(position):
                     raise Refused("the device is stopped: send start first")
@@ -133,7 +137,7 @@ class Orders:
         def install() -> None:
             self._updating.discard(position)
             # A reset in between has ended the download.
-            if firmware.boot == boot and not connection.is_off:
+            if firmware.boot == boot and not (connection.is_off or position in self._restarting):
                 version, reason = (None, "rollback") if fails else (order.version, "update")
                 self._reset(connection, position, self._fleet.pacer.horizon_ms, reason, version)
 
@@ -143,9 +147,15 @@ class Orders:
     def _reset(self, connection: DeviceConnection, position: int, at_ms: int, reason: str, version: str | None) -> None:
         down_ms = connection.firmware.build.firmware.boot_time
         up_ms = at_ms + down_ms
+        self._restarting.add(position)
+
+        def start() -> None:
+            self._restarting.discard(position)
+            connection.power_on(boot_number(up_ms), up_ms, reason, version)
+
         self._fleet.timeline.changes.reset(position, at_ms, down_ms)
         self._fleet.pacer.at(at_ms, connection.power_off)
-        self._fleet.pacer.at(up_ms, lambda: connection.power_on(boot_number(up_ms), up_ms, reason, version))
+        self._fleet.pacer.at(up_ms, start)
 
     def _place(self, connection: DeviceConnection) -> int:
         if not self._position:

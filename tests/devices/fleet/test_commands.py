@@ -106,6 +106,10 @@ async def a_reboot_is_done_once(judge: Judge, name: str) -> None:
     for _ in range(2):
         judge.tell(topic(name), {"id": "again", "action": "reboot"})
     first = await judge.answer(name, "again")
+    # It is about to go down, and the next boot is as good as begun.
+    for action, arguments in (("reboot", {}), ("stop", {}), ("set_interval", {"interval": "100ms"})):
+        judge.tell(topic(name), {"id": action, "action": action, "arguments": arguments})
+        assert "about to restart" in (await judge.answer(name, action))["error"]
     await until(lambda: judge.states(name) == ["online", "offline", "online"], "the will, and back")
     # Late: after the reboot, which must not be done again.
     judge.tell(topic(name), {"id": "again", "action": "reboot"})
