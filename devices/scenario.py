@@ -12,6 +12,7 @@ from devices.faults.units import Instant
 from devices.firmware.config import Build, FirmwareConfig
 from devices.firmware.outbox import OutboxConfig
 from devices.firmware.reconnect import ReconnectConfig
+from devices.sensors.base import EPOCH_MS
 from devices.world import Site
 from edgewire import config
 from edgewire.config import Config, DurationMs, FileConfig
@@ -144,6 +145,8 @@ class Scenario(FileConfig):
         for position, fault in enumerate(self.faults):
             if fault.kind not in kinds:
                 raise ValueError(f"faults[{position}].kind: there is no {fault.kind} among the devices")
+        if self.start is not None and self.start.timestamp() * 1000 < EPOCH_MS:
+            raise ValueError("start: boots are counted as of 2000-01-01, so none begins before that")
         return self
 
     @property

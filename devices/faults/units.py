@@ -1,11 +1,10 @@
 """Notations of the fault calendar: instants, rates, ranges of durations, durations with a sign."""
 
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Annotated, Any
 
 from pydantic import AwareDatetime, BeforeValidator, Field
 
-from edgewire.clock import parse_ms
 from edgewire.config import duration_ms
 
 _DAY_MS = 86_400_000
@@ -17,7 +16,11 @@ def utc(value: object) -> object:
     # YAML reads a day as a date, and a time without an offset as a datetime without one.
     if isinstance(value, date) and getattr(value, "tzinfo", None) is None:
         value = value.isoformat()
-    return parse_ms(value) / 1000 if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    # Not as a number: pydantic takes seconds beyond the year 2603 for milliseconds.
+    moment = datetime.fromisoformat(value)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _per_day(value: object) -> object:

@@ -82,6 +82,8 @@ def test_no_shard(text: str) -> None:
         ("seed: 1", "key 'devices' is missing"),
         (SMALLEST + "\nbroker: localhost", "broker: "),
         (SMALLEST + "\ntime_scale: 0", "time_scale: Input should be greater than 0, got 0"),
+        (SMALLEST + "\nkeep_alive: .inf", "keep_alive: a duration is 100 years at the most"),
+        (SMALLEST + "\nstart: 1999-12-31", "start: boots are counted as of 2000-01-01"),
     ],
 )
 def test_a_fault_is_one_sentence(text: str, said: str) -> None:
@@ -111,3 +113,9 @@ def test_shipped_scenarios_are_sound(name: str) -> None:
 def test_durations_that_are_not_given_are_those_of_the_reference() -> None:
     scenario = Scenario(devices=[{"kind": "bme280", "count": 1}])
     assert (scenario.keep_alive, scenario.session_expiry) == (60_000, 3_600_000)
+
+
+def test_a_distant_start_is_the_one_that_is_written() -> None:
+    start = parse(SMALLEST + "\nstart: 9999-12-31").start
+    assert start is not None
+    assert start.isoformat() == "9999-12-31T00:00:00+00:00"
