@@ -74,11 +74,12 @@ async def run_shard(job: ShardJob, stop: asyncio.Event, on_snapshot: OnSnapshot 
     watch = asyncio.create_task(_watch(fleet, on_snapshot or (lambda _: None)), name="snapshots")
     try:
         record = await fleet.run(job.duration_s, stop)
+        # After a long run this takes a while, in which whoever waits hears that we are alive.
+        labels = await asyncio.to_thread(fleet.labels)
     finally:
         watch.cancel()
         await asyncio.gather(watch, return_exceptions=True)
         gc.unfreeze()
-    labels = fleet.labels()
     for label in labels:
         record.faults[label.type] = record.faults.get(label.type, 0) + 1
     return ShardResult(record=record, labels=labels, final=fleet.final)

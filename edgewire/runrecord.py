@@ -54,9 +54,9 @@ class DeviceRecord:
     acknowledged: int = 0
     """Messages that the broker acknowledged, or that were written to the socket at QoS 0."""
     dropped: list[SeqRange] = field(default_factory=list)
-    """Emitted, then given up by the device: its outbox was full."""
+    """Emitted, then given up: by a full outbox, a fault or a reset, or because the broker refused it."""
     unsent: list[SeqRange] = field(default_factory=list)
-    """Still in the outbox when the run stopped."""
+    """Still in the outbox when the run stopped, or sent and never acknowledged: it may have arrived."""
     reconnects: int = 0
 
     @property
