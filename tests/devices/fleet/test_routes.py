@@ -1,6 +1,7 @@
 """Which broker and which local address: by arithmetic, and the next address when one is used up."""
 
 import asyncio
+import errno
 import socket
 from collections import Counter
 
@@ -9,6 +10,7 @@ import pytest
 from devices.fleet.routes import DEVICES_PER_ADDRESS, Routes
 from devices.timeline import Shard
 from edgewire.link import BrokerUrl, NoLocalPort
+from edgewire.link.local_address import connected_from
 from edgewire.mqtt import Session, SessionConfig, Version, encode
 from edgewire.mqtt.packets import Connack
 from tests.tcp import tcp_server
@@ -38,8 +40,13 @@ def test_a_part_of_a_shard_is_a_shard() -> None:
         assert everyone[part.index :: part.count] == mine[worker::4]
 
 
-async def test_an_address_without_ports_gives_way_to_the_next() -> None:
-    """203.0.113.77 is for documentation and not on this machine: `bind` fails as it does without a free port."""
+async def test_an_address_without_ports_gives_way_to_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def connected(local: tuple[str, int], host: str, port: int) -> socket.socket:
+        if local[0] in ("127.0.0.2", "127.0.0.4"):
+            raise OSError(errno.EADDRNOTAVAIL, "as `connect` says it where all ports are taken")
+        return await connected_from(local, host, port)
+
+    monkeypatch.setattr("edgewire.link.dialling.connected_from", connected)
     peers, ended = [], asyncio.Semaphore(0)
 
     async def broker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -53,14 +60,14 @@ async def test_an_address_without_ports_gives_way_to_the_next() -> None:
 
     async with tcp_server(broker) as port:
         url = BrokerUrl("mqtt", "127.0.0.1", port)
-        routes = Routes([url], ["203.0.113.77", "127.0.0.3"])
+        routes = Routes([url], ["127.0.0.2", "127.0.0.3"])
         for number in range(2):
             link = await routes.dial(url, Session(SessionConfig(client_id=f"d{number}")), lambda _link, _events: None)
             link.close()
             await ended.acquire()
         assert peers == ["127.0.0.3", "127.0.0.3"]
         with pytest.raises(NoLocalPort, match="no local port is free: give more source addresses"):
-            await Routes([url], ["203.0.113.77", "203.0.113.78"]).dial(
+            await Routes([url], ["127.0.0.2", "127.0.0.4"]).dial(
                 url, Session(SessionConfig(client_id="d")), lambda _link, _events: None
             )
 
