@@ -14,6 +14,8 @@ from edgewire.messages.topics import SITE
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
+_QUARTER_MS = HOUR_MS // 4
+"""Offsets of zones change on quarter hours of UTC at the finest."""
 
 
 def _known_zone(name: str) -> str:
@@ -43,7 +45,7 @@ def weekday(days: Ints) -> Ints:
 
 
 class LocalTime:
-    """Local wall-clock milliseconds of a zone: UTC plus the offset in force, looked up once an hour of time."""
+    """Local wall-clock milliseconds of a zone: UTC plus the offset in force, looked up once a quarter hour of time."""
 
     def __init__(self, timezone: str) -> None:
         self._zone = ZoneInfo(timezone)
@@ -51,16 +53,18 @@ class LocalTime:
 
     def of(self, times_ms: Ints) -> Ints:
         """Local milliseconds of these instants; `// DAY_MS` is the local day, `% DAY_MS` the time of day."""
-        # Offsets change on quarter hours of UTC at the finest.
-        quarters, inverse = np.unique(times_ms // (HOUR_MS // 4), return_inverse=True)
+        quarters, inverse = np.unique(times_ms // _QUARTER_MS, return_inverse=True)
         offsets = np.array([self._offset_ms(int(quarter)) for quarter in quarters], dtype=np.int64)
         return np.asarray(times_ms + offsets[inverse])
 
     def day_starts_ms(self, days: Ints) -> Ints:
-        """Instant at which each local day begins (days since 1970-01-01)."""
-        guess = days * DAY_MS
-        start = guess - (self.of(guess) - guess)
-        return np.asarray(guess - (self.of(start) - start))
+        """Instant at which each local day begins (days since 1970-01-01): midnight, or the first of two."""
+        as_utc = days * DAY_MS
+        start = as_utc - np.maximum(*(self.of(near) - near for near in (as_utc - DAY_MS, as_utc + DAY_MS)))
+        # Where clocks change around midnight, which there may be none of (Santiago, Havana), the day begins later.
+        while (is_early := self.of(start) // DAY_MS < days).any():
+            start = start + is_early * _QUARTER_MS
+        return np.asarray(start)
 
     def _offset_ms(self, quarter: int) -> int:
         known = self._offsets.get(quarter)

@@ -23,6 +23,9 @@ SHOWER_MS = 3 * HOUR_MS
 _WIND_MS = 6 * HOUR_MS
 _PERIODS_MS = np.array([AIR_MS, SYNOPTIC_MS, SYNOPTIC_MS, SHOWER_MS, _WIND_MS])
 _EASTWARD_DEG_PER_MS = 0.4 / HOUR_MS
+# The weather of the two ends of the map has nothing in common. They meet not at 180 degrees, which parts islands of
+# Fiji and Chukotka, but between the Diomedes, where the date line runs, and in the ocean south of them.
+_SEAM_DEG = -169.0
 # Beyond about this distance weather is unrelated.
 _CELL_DEG = 4.0
 # A storm is the core of a low, a clear spell that of a high; the margins are those of the strongest twelfths.
@@ -95,7 +98,7 @@ def _grid(world: World) -> Grid:
 def _compute(world: World, sites: Ints, times_ms: Ints) -> Floats:
     """The fields of `Weather`, in their order."""
     latitude = np.array([site.latitude for site in world.sites])[sites]
-    drifted = np.array([site.longitude for site in world.sites])[sites] - _EASTWARD_DEG_PER_MS * times_ms
+    drifted = np.array([_east_of_seam(site.longitude) for site in world.sites])[sites] - _EASTWARD_DEG_PER_MS * times_ms
     air, low, damp, showers, gusts = fields(
         world.seed, "weather", drifted / _CELL_DEG, latitude / _CELL_DEG, times_ms, _PERIODS_MS
     )
@@ -114,3 +117,8 @@ def _compute(world: World, sites: Ints, times_ms: Ints) -> Floats:
     mist = np.where(rain > 0, 0, calm_and_damp * early)
     wind = _MEAN_WIND_MS * np.exp(0.45 * gusts - 0.1) * (1 + 1.5 * storm + 0.8 * front) * (1 - 0.8 * mist)
     return np.stack([temperature, pressure, moisture, rain, mist, wind, storm, front, clear])
+
+
+def _east_of_seam(longitude: float) -> float:
+    """The longitude, counted on beyond 180 degrees as far as the seam."""
+    return longitude + 360 if longitude < _SEAM_DEG else longitude

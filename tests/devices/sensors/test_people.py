@@ -146,6 +146,20 @@ def test_seq_has_no_gaps_over_days_on_which_clocks_change(date: str) -> None:
         assert [row["seq"] for row in rows] == list(range(len(rows)))
 
 
+def test_an_hour_is_the_same_alone_where_clocks_change_at_midnight() -> None:
+    scenario = Scenario(
+        sites=[{"name": "a", "latitude": -33.4, "longitude": -70.6, "timezone": "America/Santiago"}],
+        devices=[{"kind": "people", "count": 1, "interval": "1h", "settings": {"daily_customers": 9000}}],
+    )
+    # Of the day from 04:00 UTC, which has no first hour; the one before has its last until then.
+    begin = parse_ms("2026-09-06T03:00:00Z")
+    timeline = Timeline(scenario, begin - DAY_MS)
+    whole = timeline.batch(begin - HOUR_MS, begin + 2 * HOUR_MS)
+    hour = [text for due, text in zip(whole.due_ms, whole.payload, strict=True) if 0 <= due - begin < HOUR_MS]
+    assert timeline.batch(begin, begin + HOUR_MS).payload == hour
+    assert len(hour) > 20
+
+
 class TestOverDispersion:
     """Bourke St Mall, Melbourne, 2015-16 (realism.md section 4); seed 5."""
 
@@ -175,8 +189,10 @@ class TestOverDispersion:
         for hour, share in ((9, 3.2), (13, 12.0), (17, 10.1), (20, 3.0)):
             assert shares[hour] == pytest.approx(share, abs=0.7)
 
-    def test_rain_empties_the_hours_in_which_it_falls(self) -> None:
-        world = World.of(5, [Site(name="a", latitude=48.1, longitude=0.0)])
+    @pytest.mark.parametrize("longitude", [0.0, 150.0])
+    def test_rain_empties_the_hours_in_which_it_falls(self, longitude: float) -> None:
+        # The second shop's clock shows UTC, as that of a site without a time zone does: ten hours from the sun's time.
+        world = World.of(5, [Site(name="a", latitude=48.1, longitude=longitude)])
         shops = Shops(draw(1, "shop", np.arange(20)), np.zeros(20, dtype=np.int64), 3000, 0.05)
         days = MONDAY_MS // DAY_MS + 7 * np.arange(40)
         counts = hourly_entries(shops, world, days)[:, :, 9:21].sum(axis=1).astype(float)

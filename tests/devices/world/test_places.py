@@ -34,6 +34,17 @@ def test_days_begin_at_local_midnight(day: str) -> None:
     assert paris.of(start).tolist() == [number * DAY_MS]
 
 
+@pytest.mark.parametrize(
+    "zone", ["America/Santiago", "America/Havana", "Africa/Cairo", "Asia/Beirut", "Antarctica/Vostok", "Pacific/Apia"]
+)
+def test_a_day_begins_with_its_first_instant_where_clocks_change_at_midnight(zone: str) -> None:
+    local = LocalTime(zone)
+    days = parse_ms("2023-01-01") // DAY_MS + np.arange(3 * 365)
+    starts = local.day_starts_ms(days)
+    assert (local.of(starts) // DAY_MS == days).all()
+    assert (local.of(starts - 1) // DAY_MS == days - 1).all()
+
+
 def test_an_unknown_time_zone_is_refused() -> None:
     with pytest.raises(ValidationError, match="is not a time zone"):
         Site(name="x", latitude=0, longitude=0, timezone="Mars/Olympus")
@@ -56,6 +67,13 @@ def test_weather_is_alike_nearby_and_unrelated_far_away() -> None:
     assert near > 0.97
     assert 0.3 < mid < near
     assert abs(far) < 0.15
+
+
+def test_weather_is_alike_on_both_sides_of_the_180th_meridian() -> None:
+    world = World.of(11, [site("east", -16.8, 179.9), site("west", -16.8, -179.9)])
+    times = MONDAY_MS + np.arange(0, 100 * DAY_MS, 6 * HOUR_MS)
+    east, west = (weather(world, at(world, index, times), times).pressure for index in range(2))
+    assert np.corrcoef(east, west)[0, 1] > 0.97
 
 
 def test_rain_comes_with_low_pressure_and_moist_air() -> None:
