@@ -4,7 +4,7 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from devices.sensors.base import Ints
 from devices.world import World
@@ -29,9 +29,9 @@ _SPARE_EVENTS = 1000
 class Range(Config):
     """Where a value stays, and how far it may wander from one reading to the next."""
 
-    low: float
-    high: float
-    drift: float = Field(gt=0)
+    low: float = Field(allow_inf_nan=False)
+    high: float = Field(allow_inf_nan=False)
+    drift: float = Field(gt=0, allow_inf_nan=False)
     """Largest random change between two readings; daily course and weather events come on top."""
 
     @model_validator(mode="after")
@@ -55,6 +55,13 @@ class RangeSettings(Config):
     """That an event begins at a reading."""
     weather_event_readings: tuple[int, int] = (10, 50)
     """Shortest and longest event."""
+
+    @field_validator("weather_event_readings")
+    @classmethod
+    def _check_readings(cls, readings: tuple[int, int]) -> tuple[int, int]:
+        if not 1 <= readings[0] <= readings[1]:
+            raise ValueError("write the shortest event first, of 1 reading at least")
+        return readings
 
 
 class Surroundings(Protocol):

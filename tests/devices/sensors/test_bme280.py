@@ -280,6 +280,14 @@ def test_settings_that_would_do_nothing_are_refused() -> None:
         Settings(mode="normal", standby_ms=7)
 
 
+@pytest.mark.parametrize("readings", [(50, 10), (0, 5), (-5, 5)])
+def test_weather_events_have_a_length(readings: tuple[int, int]) -> None:
+    with pytest.raises(ValidationError, match="write the shortest event first"):
+        Settings(weather_event_readings=readings)
+    with pytest.raises(ValidationError, match="finite"):
+        Settings(temperature_c={"low": 0, "high": float("inf"), "drift": 1})
+
+
 def test_neighbours_correlation_falls_with_distance() -> None:
     places = {"a": (48.0, 2.0), "near": (48.2, 2.2), "mid": (50.0, 4.5), "far": (-20.0, 120.0)}
     sites = [{"name": name, "latitude": place[0], "longitude": place[1]} for name, place in places.items()]
