@@ -15,6 +15,7 @@ from edgewire.clock import parse_ms
 from edgewire.errors import ConfigError
 
 _DAY_MS = 86_400_000
+_FROM = "2026-03-02"
 
 
 def command(
@@ -22,7 +23,9 @@ def command(
         Path, typer.Argument(metavar="FILE|SCENARIO", help="An export (.jsonl, .csv, .parquet) or a scenario (.yaml).")
     ],
     out: Annotated[Path, typer.Option(help="FILE.png or FILE.html.", dir_okay=False)],
-    from_: Annotated[str, typer.Option("--from", help="Of a scenario: first time.")] = "2026-03-02",
+    from_: Annotated[
+        str | None, typer.Option("--from", help=f"Of a scenario: first time. Default: {_FROM}.", show_default=False)
+    ] = None,
     to: Annotated[str | None, typer.Option(help="Of a scenario: time before which it ends. Default: a day.")] = None,
     labels: Annotated[
         Path | None,
@@ -43,14 +46,18 @@ def command(
     if out.suffix not in (".png", ".html"):
         raise ConfigError(f"--out {out}: write FILE.png or FILE.html")
     if source.suffix in (".yaml", ".yml"):
-        begin = _instant("--from", from_)
+        begin = _instant("--from", from_ or _FROM)
         end = begin + _DAY_MS if to is None else _instant("--to", to)
+        if end <= begin:
+            raise ConfigError(f"--to {to} is not after --from {from_ or _FROM}")
         scenario = Scenario.load(source)
         powered_on = power_on_ms(scenario, begin)
         timeline = Timeline(scenario, EPOCH_MS if powered_on is None else powered_on)
         found = recording.of_timeline(timeline, begin, end)
         faults = plots.windows_of(timeline.labels(begin, end))
     else:
+        if from_ or to:
+            raise ConfigError("--from and --to are for a scenario; an export is drawn as a whole")
         found, faults = recording.of_file(source), []
     figure = plots.draw(found, source.name, plots.read_labels(labels) if labels else faults)
     plots.save(figure, out, source.name)

@@ -154,6 +154,13 @@ def test_what_cannot_be_drawn_is_one_sentence(tmp_path: Path, source: str, out: 
     assert said in str(result.exception)
 
 
+def test_a_time_is_of_a_scenario_and_forward(scenario: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty.jsonl").write_text("")
+    out = ("--out", tmp_path / "a.png")
+    assert "is not after" in str(invoke("plot", scenario, "--to", "2026-03-01", *out).exception)
+    assert "are for a scenario" in str(invoke("plot", tmp_path / "empty.jsonl", "--to", "2026-03-01", *out).exception)
+
+
 def test_a_recording_too_large_to_draw_is_refused(scenario: Path, tmp_path: Path) -> None:
     result = invoke("plot", scenario, "--from", "2001-01-01", "--to", "2026-01-01", "--out", tmp_path / "a.png")
     assert isinstance(result.exception, ExportError)
