@@ -172,7 +172,7 @@ class Timeline:
         `first_seq`, `last_seq` and `messages` tell of these messages; start and end are those of the fault itself.
         With `live`, the faults of devices and links are there too, which an export does not show.
         """
-        if self._faults is None:
+        if self._faults is None or not self.devices:
             return []
         step = max(1000, round(_LABELLED_ROWS / self.rate_per_s * 1000))
         begins = range(max(from_ms, self.start_ms), to_ms, step)

@@ -32,13 +32,16 @@ class Checkpoint:
     """The target's own state."""
 
     def save(self, path: Path) -> None:
-        """Write the file, whole or not at all."""
+        """Write the file, whole or not at all; raises `ExportError` where that cannot be."""
         beside = path.with_name(path.name + ".new")
-        with beside.open("wb") as file:
-            file.write(orjson.dumps(self))
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+        try:
+            with beside.open("wb") as file:
+                file.write(orjson.dumps(self))
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+        except OSError as error:
+            raise ExportError(f"{path}: how far the export is cannot be written down: {error.strerror}") from None
 
     @classmethod
     def load(cls, path: Path, expected: str) -> "Checkpoint | None":
@@ -50,6 +53,8 @@ class Checkpoint:
             found = cls(**orjson.loads(path.read_bytes()))
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise ExportError(f"{path}: cannot be read: {error.strerror}") from None
         except (ValueError, TypeError):
             raise ExportError(f"{path} is no checkpoint: delete it to begin anew") from None
         if found.fingerprint != expected:

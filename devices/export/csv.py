@@ -30,7 +30,7 @@ class CsvWriter:
         self._columns: tuple[Column, ...] | None = None
 
     def open(self, state: State | None) -> None:
-        self._file.open(state["size"] if state else None)
+        self._file.open(state)
         if state and state["columns"]:
             self._columns = columns_of(state["columns"])
 
@@ -40,10 +40,10 @@ class CsvWriter:
         self._file.write(csv_rows(timeline, table, self._columns or ()))
 
     def save(self) -> dict[str, Any]:
-        return {"size": self._file.sync(), "columns": saved_columns(self._columns or ())}
+        return {**self._file.save(), "columns": saved_columns(self._columns or ())}
 
     def finish(self) -> None:
-        if self._columns is None:
+        if self._columns is None and not self._file.is_complete:
             self._begin(self._shape.columns)
         self._file.complete()
 

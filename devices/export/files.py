@@ -1,10 +1,15 @@
-"""A file under construction: it has its own name when it is complete, and `NAME.partial` until then."""
+"""A file under construction: it has its own name when it is complete, and `NAME.partial` until then.
 
+An export of several files can be cut off between the completion of one and of the next. So its state names the file
+itself (its inode), which is known again under its own name.
+"""
+
+import contextlib
 import os
 from pathlib import Path
 from typing import BinaryIO
 
-from devices.export.base import ExportError
+from devices.export.base import ExportError, State
 
 
 class PartialFile:
@@ -13,15 +18,21 @@ class PartialFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.partial = path.with_name(path.name + ".partial")
+        self.is_complete = False
+        """Whether it has its name already."""
         self._file: BinaryIO | None = None
 
-    def open(self, size: int | None) -> None:
-        """Begin anew, or go on behind the first `size` bytes, dropping what came later.
+    def open(self, state: State | None) -> None:
+        """Begin anew, or go on from where it was saved, dropping what came later.
 
-        Raises `ExportError` where the file cannot be written, or is shorter than that.
+        Raises `ExportError` where the file cannot be written, or is shorter than it was.
         """
+        size = None if state is None else state["size"]
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            if state is not None and self._was_completed(state):
+                self.is_complete = True
+                return
             if size is not None and not self.partial.exists():
                 raise ExportError(f"{self.partial} is gone, so it cannot be gone on with: leave out --resume")
             if size is not None and self.partial.stat().st_size < size:
@@ -40,21 +51,24 @@ class PartialFile:
         except OSError as error:
             raise ExportError(f"{self.partial} cannot be written: {error.strerror}") from None
 
-    def sync(self) -> int:
-        """Make durable what was written; the size."""
-        file = self._opened
-        try:
-            file.flush()
-            os.fsync(file.fileno())
-        except OSError as error:
-            raise ExportError(f"{self.partial} cannot be written: {error.strerror}") from None
-        return file.tell()
+    def save(self) -> State:
+        """Make durable what was written; what to go on from."""
+        if self.is_complete:
+            found = self.path.stat()
+            return {"size": found.st_size, "inode": found.st_ino}
+        self._sync()
+        return {"size": self._opened.tell(), "inode": self.partial.stat().st_ino}
 
     def complete(self) -> None:
         """Make it durable and give it its name."""
-        self.sync()
+        if self.is_complete:
+            return
+        self._sync()
         self.close()
-        self.partial.replace(self.path)
+        try:
+            self.partial.replace(self.path)
+        except OSError as error:
+            raise ExportError(f"{self.path} cannot be written: {error.strerror}") from None
 
     def discard(self) -> None:
         """Remove it."""
@@ -64,8 +78,21 @@ class PartialFile:
     def close(self) -> None:
         """Let go; the partial file stays."""
         if self._file:
-            self._file.close()
+            # What a full disk does not take is not saved either.
+            with contextlib.suppress(OSError):
+                self._file.close()
             self._file = None
+
+    def _sync(self) -> None:
+        file = self._opened
+        try:
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError as error:
+            raise ExportError(f"{self.partial} cannot be written: {error.strerror}") from None
+
+    def _was_completed(self, state: State) -> bool:
+        return not self.partial.exists() and self.path.exists() and self.path.stat().st_ino == state.get("inode")
 
     @property
     def _opened(self) -> BinaryIO:

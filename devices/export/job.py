@@ -51,20 +51,23 @@ def export(
     window_rows: int = WINDOW_ROWS,
     stop: Callable[[], bool] = lambda: False,
     progress: Progress | None = None,
+    at_end: Callable[[Progress], None] = lambda _: None,
 ) -> Progress:
     """Write all messages of a span; returns how far it came, which is not the end only if `stop` said so.
 
     `checkpoint` is the sidecar file and the fingerprint of this export, None where a target cannot be gone on with.
+    `at_end` is for what belongs to a whole export; one that is cut off in it is gone on with there.
     """
     progress = progress or Progress()
     path, mark = checkpoint or (None, "")
     saved = Checkpoint.load(path, mark) if resume and path else None
     at, step = (saved.next_ms, saved.step_ms) if saved else (span.from_ms, _first_step(timeline, window_rows))
     progress.records = progress.resumed = saved.records if saved else 0
+    progress.next_ms = at
 
     def save() -> None:
         if path:
-            Checkpoint(mark, at, step, progress.records, dict(target.save())).save(path)
+            Checkpoint(mark, progress.next_ms, step, progress.records, dict(target.save())).save(path)
 
     try:
         target.open(saved.target if saved else None)
@@ -83,13 +86,13 @@ def export(
             if time.monotonic() - saved_at >= _SAVE_EVERY_S:
                 save()
                 saved_at = time.monotonic()
-        progress.finished = at >= span.to_ms or progress.records == span.records
-        if progress.finished:
+        save()
+        if at >= span.to_ms or progress.records == span.records:
             target.finish()
+            at_end(progress)
+            progress.finished = True
             if path:
                 path.unlink(missing_ok=True)
-        else:
-            save()
     finally:
         if not progress.finished:
             target.abandon()

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import BinaryIO
 
-from devices.export.base import State, Window
+from devices.export.base import ExportError, State, Window
 from devices.export.files import PartialFile
 from devices.timeline import Batch, Timeline
 
@@ -15,7 +15,7 @@ class JsonlFile:
         self._file = PartialFile(path)
 
     def open(self, state: State | None) -> None:
-        self._file.open(state["size"] if state else None)
+        self._file.open(state)
 
     def write(self, window: Window) -> int:
         self.put(window.timeline, window.batch)
@@ -25,7 +25,7 @@ class JsonlFile:
         self._file.write(lines(batch))
 
     def save(self) -> State:
-        return {"size": self._file.sync()}
+        return self._file.save()
 
     def finish(self) -> None:
         self._file.complete()
@@ -48,18 +48,25 @@ class JsonlPipe:
         return len(window.batch)
 
     def put(self, timeline: Timeline, batch: Batch) -> None:
-        self._pipe.write(lines(batch))
-        self._pipe.flush()
+        self._write(lines(batch))
 
     def save(self) -> State:
-        self._pipe.flush()
         return {}
 
     def finish(self) -> None:
-        self._pipe.flush()
+        """Nothing is held."""
 
     def abandon(self) -> None:
         """Nothing is held."""
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self._pipe.write(data)
+            self._pipe.flush()
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise ExportError(f"stdout cannot be written: {error.strerror}") from None
 
 
 def lines(batch: Batch) -> bytes:

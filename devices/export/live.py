@@ -21,10 +21,12 @@ def stream(
     now_s: Callable[[], float],
     wait: Callable[[float], bool],
     linger_s: float = 0.0,
+    time_scale: float = 1.0,
     progress: Progress | None = None,
 ) -> Progress:
     """Messages from the power-on of the devices on: as they fall due, or one every `interval_s` seconds.
 
+    The devices' time passes `time_scale` times as fast, which does not change a pace that is given in seconds.
     All that are due are put together, and with `linger_s` those that fall due so soon after the first of them: a target
     that was away is given what fell due meanwhile in large pieces. Ends after `records` messages, or when
     `wait(seconds)` returns True. Measured times are those of the schedule; `interval_s` only sets the pace.
@@ -37,7 +39,8 @@ def stream(
     def due_s(row: int) -> float:
         """When a row of the batch is due, on the clock of `now_s`."""
         number = progress.records + row - done
-        return began_s + (number * interval_s if interval_s else (batch.due_ms[row] - timeline.start_ms) / 1000)
+        since_ms = batch.due_ms[row] - timeline.start_ms
+        return began_s + (number * interval_s if interval_s else since_ms / 1000 / time_scale)
 
     stopped = limit <= 0
     target.open(None)

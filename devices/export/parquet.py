@@ -48,7 +48,9 @@ class ParquetWriter:
         self._names: tuple[Timeline, pa.Array] | None = None
 
     def open(self, state: State | None) -> None:
-        self._file.open(state["size"] if state else None)
+        self._file.open(state)
+        if self._file.is_complete:
+            return
         self._index.open(state["index"] if state else None)
         if state and state["columns"]:
             self._begin(replace(self._shape, columns=columns_of(state["columns"])))
@@ -63,14 +65,16 @@ class ParquetWriter:
 
     def save(self) -> dict[str, Any]:
         columns = saved_columns(self._shape.columns) if self._schema else []
-        return {"size": self._file.sync(), "index": self._index.sync(), "columns": columns}
+        index = {} if self._file.is_complete else self._index.save()
+        return {**self._file.save(), "index": index, "columns": columns}
 
     def finish(self) -> None:
-        if self._schema is None:
-            self._append_group(self._begin(self._shape).empty_table())
-        self._index.sync()
-        self._append(joined(list(_framed(self._index.partial.read_bytes()))))
-        self._file.complete()
+        if not self._file.is_complete:
+            if self._schema is None:
+                self._append_group(self._begin(self._shape).empty_table())
+            self._index.save()
+            self._append(joined(list(_framed(self._index.partial.read_bytes()))))
+            self._file.complete()
         self._index.discard()
 
     def abandon(self) -> None:

@@ -27,11 +27,20 @@ class TableFiles:
     """A file each for the shapes of a timeline: `FOLDER/NAME.SUFFIX`, or one file where there is one shape."""
 
     def __init__(
-        self, timeline: Timeline, path: Path, suffix: str, writer: Callable[[Path, Shape], TableWriter]
+        self,
+        timeline: Timeline,
+        path: Path,
+        suffix: str,
+        writer: Callable[[Path, Shape], TableWriter],
+        *,
+        folder: bool = False,
     ) -> None:
-        """`path` is a folder, or a file with the suffix; raises `ExportError` where one file does not do."""
+        """`path` is a file if it has the suffix and is not said to be a `folder`.
+
+        Raises `ExportError` where one file does not do.
+        """
         self._shapes = shapes_of(timeline)
-        if path.suffix == suffix:
+        if path.suffix == suffix and not folder:
             refuse_several(self._shapes, f"{path}", f"--out {path.with_suffix('')}/ --format {suffix[1:]}")
             paths = [path] * len(self._shapes)
         else:

@@ -40,18 +40,28 @@ class Upload:
         backoff: Backoff | None = None,
         *,
         endless: Callable[[str], None] | None = None,
+        token: str | None = None,
     ) -> None:
         """`wait(seconds)` returns True when the user ends the export; `endless` is told of an outage in a stream.
 
-        Raises `ExportError` for what is no URL.
+        `token` is sent as a bearer token. Raises `ExportError` for what is no URL.
         """
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError as error:
+            raise ExportError(f"--upload {url}: {error}: write http://HOST:PORT or https://HOST:PORT") from None
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ExportError(f"--upload {url}: write http://HOST:PORT or https://HOST:PORT")
+        if parts.username is not None:
+            raise ExportError("--upload: a user in the URL is not sent; an ingest that asks takes --upload-token")
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self._connection = kind(parts.hostname, parts.port, timeout=_TIMEOUT_S)
+        self._connection = kind(parts.hostname, port, timeout=_TIMEOUT_S)
+        self._headers = {"Content-Type": "application/x-ndjson"}
+        if token:
+            self._headers["Authorization"] = f"Bearer {token}"
         self._path = parts.path.rstrip("/") + BATCH_PATH
-        self._url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{self._path}"
+        self._url = f"{parts.scheme}://{parts.netloc}{self._path}"
         self._wait = wait
         self._backoff = backoff or Backoff(base_s=0.5, cap_s=30.0)
         self._endless = endless
@@ -107,7 +117,7 @@ class Upload:
     def _post(self, body: bytes) -> str | None:
         """Send once: None when it is delivered, else what is wrong for now."""
         try:
-            self._connection.request("POST", self._path, body, {"Content-Type": "application/x-ndjson"})
+            self._connection.request("POST", self._path, body, self._headers)
             response = self._connection.getresponse()
             answer = response.read()
         except (OSError, http.client.HTTPException) as error:
@@ -117,6 +127,8 @@ class Upload:
             return f"answers {response.status}"
         if not 200 <= response.status < 300:
             shown = answer.decode(errors="replace").strip()[:300]
+            if response.status == 401:
+                shown += " (--upload-token)"
             raise ExportError(f"{self._url} answers {response.status}: {shown}")
         self._account(answer)
         return None

@@ -25,7 +25,7 @@ class Label:
     parameters: dict[str, Any]
     """Of the fault, as in the calendar."""
     layer: str
-    """Where it is: sensor, firmware or transport."""
+    """Where it is: physics, sensor, firmware or transport."""
     start_ms: int
     """True time (ms since 1970 UTC), whatever the device's clock says."""
     end_ms: int | None
@@ -39,15 +39,26 @@ class Label:
     """How many there are."""
 
 
-def write_labels(path: Path, labels: Iterable[Label]) -> int:
-    """Write labels as JSON lines; returns how many. Raises `ConfigError` where the file cannot be written."""
-    count = 0
+def prepare_labels(path: Path) -> None:
+    """Begin the file before there are labels: that it cannot be written is to be known before a long export."""
+    _write(path, b"")
+
+
+def write_labels(path: Path, labels: Iterable[Label]) -> None:
+    """Write labels as JSON lines, whole or not at all. Raises `ConfigError` where the file cannot be written."""
+    partial = _write(path, b"".join(orjson.dumps(asdict(one), option=orjson.OPT_APPEND_NEWLINE) for one in labels))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("wb") as file:
-            for label in labels:
-                file.write(orjson.dumps(asdict(label), option=orjson.OPT_APPEND_NEWLINE))
-                count += 1
+        partial.replace(path)
     except OSError as error:
         raise ConfigError(f"{path}: the labels cannot be written: {error.strerror}") from None
-    return count
+
+
+def _write(path: Path, content: bytes) -> Path:
+    """Write `path.partial`."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(content)
+    except OSError as error:
+        raise ConfigError(f"{path}: the labels cannot be written: {error.strerror}") from None
+    return partial

@@ -9,7 +9,7 @@ import orjson
 import typer
 
 from devices import export
-from devices.faults.labels import write_labels
+from devices.faults.labels import prepare_labels, write_labels
 from devices.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
 from devices.timeline import Shard, Timeline
@@ -21,7 +21,8 @@ from edgewire.clock import SystemClock, iso_ms, parse_ms
 from edgewire.config import duration_ms
 from edgewire.errors import ConfigError
 
-_NO_END_MS = 2**53
+_NO_END_MS = 253_370_764_800_000
+"""9999-01-01: about what calendars are made for."""
 _LINGER_S = 0.2
 """Messages of a stream that fall due within this time go to a server in one request."""
 
@@ -37,6 +38,12 @@ def command(
         str | None, typer.Option("--format", help="jsonl, csv or parquet, where the name does not say it.")
     ] = None,
     upload: Annotated[str | None, typer.Option(help="Post to the HTTP ingest at this URL, in batches.")] = None,
+    upload_token: Annotated[
+        str | None,
+        typer.Option(
+            envvar="EDGEFLEET_INGEST_TOKEN", help="With --upload: bearer token, where the service asks for one."
+        ),
+    ] = None,
     kafka: Annotated[str | None, typer.Option(help="Produce to Kafka at these bootstrap servers.")] = None,
     stream: Annotated[bool, typer.Option("--stream", help="Endless, from now on, as messages fall due.")] = False,
     interval: Annotated[
@@ -61,7 +68,7 @@ def command(
     """
     loaded = Scenario.load(scenario)
     loaded = loaded if seed is None else loaded.model_copy(update={"seed": seed})
-    destination = Destination.parse(out, format_, upload, kafka)
+    destination = Destination.parse(out, format_, upload, kafka, upload_token)
     with StopFlag.on_signals() as stop:
         if stream:
             if from_ or to or resume:
@@ -141,6 +148,18 @@ def _export(
     sidecar = checkpoint_file(destination, mark)
     if resume and sidecar is None:
         raise ConfigError("--resume: what went to stdout is gone; give --out a file")
+    if labels:
+        prepare_labels(labels)
+
+    def write_truth(progress: export.Progress) -> None:
+        if not labels and not hasattr(target, "add_labels"):
+            return
+        found = timeline.labels(span.from_ms, progress.next_ms)
+        if labels:
+            write_labels(labels, found)
+        if found and hasattr(target, "add_labels"):
+            target.add_labels(found)
+
     began = time.monotonic()
     with closed_pipe_is_the_end(), progress_bar(span, str(destination)) as progress:
         export.export(
@@ -152,13 +171,8 @@ def _export(
             window_rows=export.ROW_GROUP_ROWS if destination.format == "parquet" else export.WINDOW_ROWS,
             stop=stop,
             progress=progress,
+            at_end=write_truth,
         )
-    if progress.finished and (labels or hasattr(target, "add_labels")):
-        found = timeline.labels(span.from_ms, progress.next_ms)
-        if labels:
-            write_labels(labels, found)
-        if found and hasattr(target, "add_labels"):
-            target.add_labels(found)
     return _outcome(progress, destination, began, target)
 
 
@@ -184,6 +198,7 @@ def _stream(
                 records=records,
                 now_s=time.monotonic,
                 wait=stop.wait,
+                time_scale=scenario.time_scale,
                 linger_s=_LINGER_S if destination.kind in ("upload", "kafka") else 0.0,
                 progress=progress,
             )
@@ -210,9 +225,12 @@ def _span(from_: str | None, to: str | None, records: int | None, *, clean: bool
 
 def _instant(option: str, text: str) -> int:
     try:
-        return parse_ms(text)
+        instant = parse_ms(text)
     except ValueError:
         raise ConfigError(f"{option}: '{text}' is no ISO 8601 time, such as 2026-03-01T12:00:00Z") from None
+    if instant > _NO_END_MS:
+        raise ConfigError(f"{option}: '{text}' is too far off: write a time before the year 9999")
+    return instant
 
 
 def _interval_s(text: str | None) -> float | None:

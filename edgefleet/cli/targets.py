@@ -1,7 +1,7 @@
 """Where `edgefleet generate` writes to: the options of the command line as a target of `devices.export`."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import typer
@@ -28,10 +28,19 @@ class Destination:
     place: str
     format: str
     """One of `FORMATS`."""
+    token: str | None = field(default=None, repr=False)
+    """What an upload shows the ingest."""
 
     @property
     def is_stdout(self) -> bool:
         return self.kind == "stdout"
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether files of several names are made in the place; the same before and after it is made."""
+        path = Path(self.place)
+        has_tables = self.format != "jsonl" and path.suffix != f".{self.format}"
+        return self.kind == "file" and (has_tables or self.place.endswith("/") or path.is_dir())
 
     def __str__(self) -> str:
         if self.kind == "postgres":
@@ -39,7 +48,9 @@ class Destination:
         return "stdout" if self.is_stdout else self.place
 
     @classmethod
-    def parse(cls, out: str, format_: str | None, upload: str | None, kafka: str | None) -> "Destination":
+    def parse(
+        cls, out: str, format_: str | None, upload: str | None, kafka: str | None, token: str | None = None
+    ) -> "Destination":
         """Raises `ConfigError` for places that contradict each other, and formats that are none."""
         if (out != "-") + (upload is not None) + (kafka is not None) > 1:
             raise ConfigError("--out, --upload and --kafka are three places to write to: choose one")
@@ -49,7 +60,9 @@ class Destination:
             if format_ is not None:
                 raise ConfigError("--format is for files; leave it out")
             kind = "upload" if upload is not None else "kafka" if kafka is not None else "postgres"
-            return cls(kind, upload or kafka or out, "jsonl")
+            if kind == "postgres":
+                _check_url(out)
+            return cls(kind, upload or kafka or out, "jsonl", token)
         if out == "-":
             if format_ not in (None, "jsonl"):
                 raise ConfigError(f"--format {format_}: stdout takes jsonl; give --out a file")
@@ -58,6 +71,8 @@ class Destination:
         folder = out.endswith("/") or Path(out).is_dir()
         if format_ is None and (folder or suffix is None):
             raise ConfigError(f"--out {out}: its name does not say the format: add --format jsonl, csv or parquet")
+        if not folder and format_ is not None and suffix not in (None, format_):
+            raise ConfigError(f"--out {out}: its name says {suffix}, --format says {format_}: choose one")
         return cls("file", out, format_ or suffix or "jsonl")
 
 
@@ -70,13 +85,13 @@ def target_of(destination: Destination, timeline: Timeline, stop: StopFlag) -> T
             raise _missing("PostgreSQL", "psycopg") from None
         return PostgresTables(timeline, destination.place)
     if destination.format == "csv":
-        return TableFiles(timeline, Path(destination.place), ".csv", CsvWriter)
+        return TableFiles(timeline, Path(destination.place), ".csv", CsvWriter, folder=destination.is_folder)
     if destination.format == "parquet":
         try:
             from devices.export.parquet import ParquetWriter
         except ImportError:
             raise _missing("Parquet", "pyarrow") from None
-        return TableFiles(timeline, Path(destination.place), ".parquet", ParquetWriter)
+        return TableFiles(timeline, Path(destination.place), ".parquet", ParquetWriter, folder=destination.is_folder)
     return batch_target(destination, timeline, stop)
 
 
@@ -85,7 +100,12 @@ def stream_target(destination: Destination, timeline: Timeline, stop: StopFlag) 
     if destination.kind == "upload":
         from devices.export.upload import Upload
 
-        return Upload(destination.place, stop.wait, endless=lambda said: typer.echo(f"edgefleet: {said}", err=True))
+        return Upload(
+            destination.place,
+            stop.wait,
+            endless=lambda said: typer.echo(f"edgefleet: {said}", err=True),
+            token=destination.token,
+        )
     return batch_target(destination, timeline, stop)
 
 
@@ -94,7 +114,7 @@ def batch_target(destination: Destination, timeline: Timeline, stop: StopFlag) -
     if destination.kind == "upload":
         from devices.export.upload import Upload
 
-        return Upload(destination.place, stop.wait)
+        return Upload(destination.place, stop.wait, token=destination.token)
     if destination.kind == "kafka":
         from devices.export.kafka import KafkaTopics
 
@@ -104,7 +124,7 @@ def batch_target(destination: Destination, timeline: Timeline, stop: StopFlag) -
     if destination.format != "jsonl" or destination.kind == "postgres":
         raise ConfigError("--stream goes to stdout, FILE.jsonl, --upload or --kafka")
     path = Path(destination.place)
-    return JsonlFile(path / "all.jsonl" if destination.place.endswith("/") or path.is_dir() else path)
+    return JsonlFile(path / "all.jsonl" if destination.is_folder else path)
 
 
 def checkpoint_file(destination: Destination, fingerprint: str) -> Path | None:
@@ -114,9 +134,14 @@ def checkpoint_file(destination: Destination, fingerprint: str) -> Path | None:
     if destination.kind != "file":
         return Path(f"edgefleet-{destination.kind}-{fingerprint}.checkpoint")
     path = Path(destination.place)
-    if destination.place.endswith("/") or path.is_dir():
-        return path / ".checkpoint"
-    return path.with_name(path.name + ".checkpoint")
+    return path / ".checkpoint" if destination.is_folder else path.with_name(path.name + ".checkpoint")
+
+
+def _check_url(url: str) -> None:
+    try:
+        place_of(url)
+    except ValueError as error:
+        raise ConfigError(f"--out postgresql://…: {error}: write postgresql://USER@HOST:PORT/DATABASE") from None
 
 
 def _missing(what: str, package: str) -> ConfigError:

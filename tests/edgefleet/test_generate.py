@@ -1,5 +1,6 @@
 """`edgefleet generate` as users meet it: killed, interrupted, piped, sharded, uploaded, produced, streamed."""
 
+import errno
 import hashlib
 import signal
 import subprocess
@@ -148,7 +149,13 @@ def test_a_reader_that_leaves_is_the_end(sensors: Path) -> None:
         ((*SPAN, "--kafka", "k", "--format", "csv"), "--format is for files"),
         ((*SPAN, "--resume"), "what went to stdout is gone"),
         ((*SPAN, "--interval", "1s"), "the pace of --stream"),
+        ((*SPAN, "--out", "x.jsonl", "--format", "csv"), "its name says jsonl, --format says csv"),
+        ((*SPAN, "--out", "postgresql://localhost:door/x"), "Port could not be cast"),
+        (("--from", "2026-03-04", "--to", "9999-12-31"), "write a time before the year 9999"),
         ((*SPAN, "--upload", "ftp://x"), "write http://HOST:PORT"),
+        ((*SPAN, "--upload", "http://x:door"), "Port could not be cast"),
+        ((*SPAN, "--upload", "http://me:secret@x"), "--upload-token"),
+        ((*SPAN, "--out", "x.jsonl", "--labels", "scenario.yaml/labels.jsonl"), "the labels cannot be written"),
         ((*SPAN, "--shard", "3/3"), "write i/n"),
         (("--stream", "--from", "2026-03-04"), "leave out --from"),
         (("--stream", "--interval", "soon"), "--interval: 'soon' is no duration"),
@@ -159,6 +166,58 @@ def test_wrong_usage_is_one_sentence(scenario: Path, arguments: tuple[str, ...],
     result = invoke(scenario, *arguments)
     assert isinstance(result.exception, EdgefleetError)
     assert said in str(result.exception)
+
+
+def test_a_seed_is_of_64_bits(scenario: Path) -> None:
+    assert invoke(scenario, *SPAN, "--seed", 2**63).exit_code == 2
+
+
+def test_an_output_that_is_full_is_one_sentence(scenario: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        process = subprocess.run(command(scenario, *SPAN), stdout=full, stderr=subprocess.PIPE, check=False)
+    assert process.returncode == 1
+    assert process.stderr.decode().splitlines() == ["edgefleet: stdout cannot be written: No space left on device"]
+
+
+def test_a_checkpoint_that_cannot_be_written_is_one_sentence(
+    scenario: Path, ingest: "tuple[str, type[IngestStub]]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("devices.export.checkpoint.os.fsync", _no_space)
+    result = invoke(scenario, *SPAN, "--upload", ingest[0])
+    assert isinstance(result.exception, ExportError)
+    assert "cannot be written down: No space left on device" in str(result.exception)
+
+
+def _no_space(_file: int) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+@pytest.mark.parametrize("out", ["folder", "folder/", "folder.csv/"])
+def test_an_export_to_a_folder_is_gone_on_with_however_it_is_written(
+    scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, out: str
+) -> None:
+    arguments = (scenario, *SPAN, "--format", "csv", "--out", out)
+    with monkeypatch.context() as patch:
+        patch.setattr("devices.export.tables.TableFiles.finish", lambda _: _no_space(0))
+        invoke(*arguments)
+    folder = tmp_path / out.rstrip("/")
+    (folder / "gps.csv.partial").unlink()
+    # It is known that this one was there.
+    assert "gps.csv.partial is gone" in str(invoke(*arguments, "--resume").exception)
+    assert invoke(*arguments).exit_code == 0
+    names = {path.name for path in folder.iterdir()}
+    assert {"gps.csv", "foot_traffic.csv"} < names
+    assert not [name for name in names if not name.endswith(".csv")]
+
+
+def test_a_shard_without_devices_has_no_labels(tmp_path: Path) -> None:
+    path = tmp_path / "one.yaml"
+    fault = "{type: bias, kind: bme280, field: humidity, offset: 3, from: 2026-03-04}"
+    path.write_text(f"devices: [{{kind: bme280, count: 1}}]\nfaults: [{fault}]\n")
+    result = invoke(path, *SPAN, "--shard", "1/2", "--out", "none.jsonl", "--labels", "labels.jsonl")
+    assert result.exit_code == 0
+    assert (tmp_path / "labels.jsonl").read_bytes() == b""
+    assert {file.name for file in tmp_path.iterdir()} == {"one.yaml", "none.jsonl", "labels.jsonl"}
 
 
 def test_a_library_that_is_missing_is_named(scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,10 +248,13 @@ class IngestStub(BaseHTTPRequestHandler):
     answers: list[int] = []
     posts: list[int] = []
     refuse_below = -1
+    token = ""
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         status = self.answers.pop(0) if self.answers else 200
+        if self.token and self.headers["Authorization"] != f"Bearer {self.token}":
+            status = 401
         assert (self.path, self.headers["Content-Type"]) == ("/ingest/batch", "application/x-ndjson")
         answer = b"busy"
         if status == 200:
@@ -262,8 +324,9 @@ def test_refused_records_are_counted_and_fail_the_command(scenario: Path, ingest
     assert result.exit_code == 1
     assert orjson.loads(result.stdout)["rejected"] == 3
     assert "3 records were rejected, the first because: too hot" in result.stderr
-    stub.answers = [401]
+    stub.token = "of-the-service"
     assert "answers 401" in str(invoke(scenario, *SPAN, "--upload", url).exception)
+    assert invoke(scenario, *SPAN, "--upload", url, "--upload-token", stub.token).exit_code == 0
 
 
 def test_a_streamed_upload_posts_what_is_due_together_and_waits_for_its_server(

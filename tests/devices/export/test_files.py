@@ -1,5 +1,6 @@
 """Exports to files: the bytes of a live run, in every format, whole or not at all, and resumable anywhere."""
 
+import contextlib
 import csv
 import hashlib
 from pathlib import Path
@@ -9,8 +10,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from devices.export import Checkpoint, ExportError, Span, Target, export
+from devices.export import Checkpoint, ExportError, Progress, Span, Target, export
 from devices.export.csv import CsvWriter
+from devices.export.files import PartialFile
 from devices.export.jsonl import JsonlFile
 from devices.export.parquet import ParquetWriter
 from devices.export.parquet_footer import MAGIC, joined, moved, split
@@ -167,6 +169,47 @@ def test_what_was_written_behind_the_checkpoint_is_dropped(timeline: Timeline, t
             file.write(b'{"device_id":"half a rec')
     export(timeline, SPAN, target_for(format_, timeline, parts), checkpoint=checkpoint, window_rows=60, resume=True)
     assert digests(parts) == digests(whole)
+
+
+@pytest.mark.parametrize("format_", ["jsonl", "csv", "parquet"])
+@pytest.mark.parametrize("completed", [0, 1, 5])
+def test_an_export_that_is_cut_off_while_its_files_get_their_names_goes_on(
+    timeline: Timeline, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_: str, completed: int
+) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    export(timeline, SPAN, target_for(format_, timeline, whole), checkpoint=None)
+    checkpoint = (tmp_path / "checkpoint", "an export")
+    complete, calls = PartialFile.complete, iter(range(100))
+
+    def cut_off(file: PartialFile) -> None:
+        if next(calls) < completed:
+            complete(file)
+        else:
+            raise _Killed
+
+    def at_end(progress: Progress) -> None:
+        ends.append((progress.next_ms, progress.records))
+        if len(ends) == 1:
+            raise _Killed
+
+    ends: list[tuple[int, int]] = []
+    target = target_for(format_, timeline, parts)
+    monkeypatch.setattr(PartialFile, "complete", cut_off)
+    with pytest.raises(_Killed):
+        export(timeline, SPAN, target, checkpoint=checkpoint, at_end=at_end)
+    monkeypatch.undo()
+    for _ in range(2 - len(ends)):
+        target = target_for(format_, timeline, parts)
+        with contextlib.suppress(_Killed):
+            export(timeline, SPAN, target, checkpoint=checkpoint, resume=True, at_end=at_end)
+    assert digests(parts) == digests(whole)
+    assert len(ends) == 2
+    assert len(set(ends)) == 1
+    assert not checkpoint[0].exists()
+
+
+class _Killed(Exception):
+    pass
 
 
 def test_a_parquet_export_is_one_file_with_its_statistics(timeline: Timeline, tmp_path: Path) -> None:

@@ -55,7 +55,13 @@ class Slow:
     def abandon(self) -> None: ...
 
 
-def streamed(target: Slow, records: int = 300, interval_s: float | None = None, linger_s: float = 0.0) -> Timeline:
+def streamed(
+    target: Slow,
+    records: int = 300,
+    interval_s: float | None = None,
+    linger_s: float = 0.0,
+    time_scale: float = 1.0,
+) -> Timeline:
     scenario = Scenario(devices=[{"kind": kind, "count": 3, "interval": "1s"} for kind in CONTRACT])
     timeline = Timeline(scenario, START_MS)
     done = stream(
@@ -66,6 +72,7 @@ def streamed(target: Slow, records: int = 300, interval_s: float | None = None, 
         now_s=target.clock,
         wait=target.clock.wait,
         linger_s=linger_s,
+        time_scale=time_scale,
     )
     assert (done.records, done.finished) == (records, True)
     return timeline
@@ -80,11 +87,12 @@ def test_every_message_is_put_once_in_order(linger_s: float, away_s: float, inte
     assert target.payloads == timeline.batch(START_MS, START_MS + 60_000).payload[:300]
 
 
-def test_messages_are_put_as_they_fall_due() -> None:
+@pytest.mark.parametrize("time_scale", [1.0, 60.0])
+def test_messages_are_put_as_they_fall_due(time_scale: float) -> None:
     target = Slow(Clock())
-    streamed(target)
+    streamed(target, time_scale=time_scale)
     assert all(len(set(due)) == 1 for _, due in target.puts)
-    assert all(at == pytest.approx((due[0] - START_MS) / 1000, abs=1e-6) for at, due in target.puts)
+    assert all(at == pytest.approx((due[0] - START_MS) / 1000 / time_scale, abs=1e-6) for at, due in target.puts)
 
 
 def test_with_a_linger_a_tick_is_one_put() -> None:
