@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from devices.sensors.base import Columns, Ints, Population, nullable
-from devices.sensors.camera_view import fleet_passed, views
+from devices.sensors.base import Columns, Ints, Population, joined, nullable
+from devices.sensors.camera_view import Views, fleet_passed, views
 from devices.sensors.vehicles_seen import VehiclesSeen
 from devices.world import World
 from devices.world.demand import inbound_share
@@ -31,6 +31,8 @@ _LOST = {"dark": 0.06, "rain": 0.12, "fog": 0.30, "hidden": 0.15}
 _OUTAGE_SLOT_MS = 12 * HOUR_MS
 _OUTAGE_MS = (2 * 60_000, 45 * 60_000)
 _CONFIDENCE, _CONFIDENCE_DEVIATION = 0.90, 0.02
+# Readings of an hour have hundreds of vehicles each: more at once would fill the memory.
+_VEHICLES_AT_ONCE = 200_000
 
 
 class Settings(Config):
@@ -55,12 +57,22 @@ class CameraSensor:
 
     def sample(self, world: World, ids: Ints, times: Ints) -> Columns:
         """Counts, speeds (km/h), colours, classes, headways (s) and density of each camera's last interval."""
+        sites, interval = self._population.sites[ids], self._population.interval_ms[ids]
+        view = views(world, self._population.keys[ids], sites)
+        traffic = _traffic(world, sites, view.roads, times, interval)
+        expected = traffic.vehicles_per_hour * interval / HOUR_MS * self._settings.flow_factor
+        ends = np.flatnonzero(np.diff(np.cumsum(expected) // _VEHICLES_AT_ONCE)) + 1
+        found = [
+            self._seen(world, ids[some], times[some], view.take(some), traffic.take(some), expected[some])
+            for some in np.split(np.arange(len(ids)), ends)
+        ]
+        return {name: joined([part[name] for part in found]) for name in found[0]}
+
+    def _seen(self, world: World, ids: Ints, times: Ints, view: Views, traffic: Flow, expected: Floats) -> Columns:
+        """The readings where so many vehicles are expected."""
         population = self._population
         keys, sites, interval = population.keys[ids], population.sites[ids], population.interval_ms[ids]
-        view = views(world, keys, sites)
         middle = times - interval // 2
-        traffic = parts(world).traffic.at(sites, view.roads, middle)
-        expected = traffic.vehicles_per_hour * interval / HOUR_MS * self._settings.flow_factor
         counts = poisson(draw(world.seed, "camera/count", keys, times), expected)
         fleet = fleet_passed(world, sites, view, times, interval)
         sight = self._sight(world, keys, sites, times, interval)
@@ -121,3 +133,25 @@ class CameraSensor:
         spread = _CONFIDENCE_DEVIATION * normal(draw(world.seed, "camera/confidence", keys, times))
         score = _CONFIDENCE * (chance / self._settings.detection) + spread / np.sqrt(np.maximum(counts, 1))
         return nullable(np.round(np.clip(score, 0.3, 0.99), 3), counts > 0)
+
+
+def _traffic(world: World, sites: Ints, roads: Ints, times: Ints, interval: Ints) -> Flow:
+    """The traffic of each interval: that in its middle, or of one longer than an hour the mean of its hours."""
+    traffic = parts(world).traffic
+    found = traffic.at(sites, roads, times - interval // 2)
+    long = np.flatnonzero(interval > HOUR_MS)
+    if not len(long):
+        return found
+    hours = -(-interval[long] // HOUR_MS)
+    vehicles, speed, density = (np.zeros(len(long)) for _ in range(3))
+    for hour in range(int(hours.max())):
+        rows = np.flatnonzero(hour < hours)
+        at = long[rows]
+        into = (2 * hour + 1) * interval[at] // (2 * hours[rows])
+        then = traffic.at(sites[at], roads[at], times[at] - interval[at] + into)
+        vehicles[rows] += then.vehicles_per_hour
+        speed[rows] += then.speed_ms * then.vehicles_per_hour
+        density[rows] += then.density
+    found.vehicles_per_hour[long], found.speed_ms[long] = vehicles / hours, speed / vehicles
+    found.density[long] = density / hours
+    return found

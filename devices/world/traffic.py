@@ -5,7 +5,7 @@ hour, as counts on real streets vary far more than Poisson's. Speed follows from
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -42,6 +42,10 @@ class Flow:
     """Mean speed."""
     density: Floats
     """Share of the jam density: 0 = empty, 0.5 = at capacity, towards 1 = jammed."""
+
+    def take(self, rows: Ints) -> "Flow":
+        """Some of them."""
+        return Flow(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 class Traffic:

@@ -85,6 +85,36 @@ class TestCamera:
         assert min(more) >= 0
         assert sum(more) > 100
 
+    def test_a_day_s_count_is_that_of_its_hours(self) -> None:
+        group = {"kind": "traffic", "count": 6, "settings": {"detection": 1, "outage_chance": 0}}
+        begin = MONDAY_MS + DAY_MS
+        days = readings(begin, begin + DAY_MS, group | {"interval": "1d"})
+        hours = readings(begin - DAY_MS, begin + DAY_MS, group | {"interval": "1h"})
+        for day in days:
+            end = parse_ms(day["timestamp"])
+            its = [row for row in hours if row["device_id"] == day["device_id"]]
+            its = [row for row in its if end - DAY_MS < parse_ms(row["timestamp"]) <= end]
+            assert len(its) == 24
+            assert day["vehicle_count"] == pytest.approx(sum(row["vehicle_count"] for row in its), rel=0.06)
+            speeds, weights = zip(*((row["avg_speed"] or 0, row["vehicle_count"]) for row in its), strict=True)
+            assert day["avg_speed"] == pytest.approx(np.average(speeds, weights=weights), rel=0.03)
+
+    def test_memory_does_not_grow_with_the_vehicles(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        group = {"kind": "traffic", "count": 10, "interval": "1h"}
+        whole = readings(MONDAY_MS, MONDAY_MS + DAY_MS, group)
+        seen: list[int] = []
+        sees = CameraSensor._seen
+
+        def watched(sensor: CameraSensor, *arguments: Any) -> Any:
+            seen.append(int(arguments[-1].sum()))
+            return sees(sensor, *arguments)
+
+        monkeypatch.setattr("devices.sensors.camera._VEHICLES_AT_ONCE", 10_000)
+        monkeypatch.setattr(CameraSensor, "_seen", watched)
+        assert readings(MONDAY_MS, MONDAY_MS + DAY_MS, group) == whole
+        assert len(seen) > 5
+        assert max(seen) < 15_000
+
     def test_flow_factor_scales_the_traffic(self) -> None:
         group = {"kind": "traffic", "count": 6, "interval": "1h"}
         plain = readings(MONDAY_MS, MONDAY_MS + DAY_MS, group)
