@@ -217,7 +217,9 @@ class Group:
             instants = np.minimum(instants, self.spans.until_ms[owners])
         count = np.maximum(self._timetable.before(owners, instants), 0)
         if isinstance(self._sensor, EventSensor):
-            for owner, begin, instant in set(zip(owners.tolist(), begin_ms.tolist(), instants.tolist(), strict=True)):
+            # In the order of time: a sensor that counts from the beginning goes on from its last answer.
+            asked = set(zip(instants.tolist(), begin_ms.tolist(), owners.tolist(), strict=True))
+            for instant, begin, owner in sorted(asked):
                 happened = self._sensor.happened(self._world, np.array([owner]), begin, max(begin, instant))
                 count[(owners == owner) & (instants == instant)] += happened[0]
         return count

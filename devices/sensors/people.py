@@ -21,6 +21,7 @@ from edgewire.config import Config
 _WEEKDAYS = ("Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday")  # from 1970-01-01
 _DAYS_KEPT = 3
 _TOTALS_AT_ONCE = 200_000
+_SUMS_KEPT = 64
 
 
 class Settings(Config):
@@ -61,7 +62,9 @@ class PeopleSensor:
         )
         self._day = lru_cache(_DAYS_KEPT)(self._make_day)
         self._after_start = lru_cache(_DAYS_KEPT)(self._count_after)
-        self._known_sum: tuple[World, int, int, Ints] | None = None
+        # Messages since a day, by the day before which they are counted; of one world and first day.
+        self._sums: dict[int, Ints] = {}
+        self._sums_of: tuple[World, int] | None = None
 
     def sample(self, world: World, ids: Ints, times: Ints) -> Columns:
         """Counts of the interval that ends at each reading, and since local midnight."""
@@ -138,18 +141,22 @@ class PeopleSensor:
         return counts
 
     def _messages(self, world: World, first_day: int, stop_day: int) -> Ints:
-        """Messages of each shop in the days [first_day, stop_day); windows that move on add to the last answer."""
-        known = self._known_sum
-        if known is not None and known[0] is world and known[1] == first_day and known[2] <= stop_day:
-            day, total = known[2], known[3].copy()
-        else:
-            day, total = first_day, np.zeros(len(self._sites), dtype=np.int64)
+        """Messages of each shop in the days [first_day, stop_day), added to the nearest answer there was before.
+
+        Windows move on, but devices that were reset ask for the day of that as well, again and again.
+        """
+        if self._sums_of != (world, first_day):
+            self._sums_of, self._sums = (world, first_day), {}
+        day = max((known for known in self._sums if known <= stop_day), default=first_day)
+        total = self._sums[day].copy() if day in self._sums else np.zeros(len(self._sites), dtype=np.int64)
         step = max(1, _TOTALS_AT_ONCE // max(1, len(self._sites)))
         while day < stop_day:
             days = np.arange(day, min(day + step, stop_day))
             total += 3 * self._shops.totals(world, days).sum(axis=1)
             day = int(days[-1]) + 1
-        self._known_sum = world, first_day, stop_day, total
+        while len(self._sums) >= _SUMS_KEPT:
+            del self._sums[next(iter(self._sums))]
+        self._sums[stop_day] = total
         return total.copy()
 
     def _messages_of_day(self, world: World, day: int) -> Ints:

@@ -160,6 +160,24 @@ def test_an_hour_is_the_same_alone_where_clocks_change_at_midnight() -> None:
     assert len(hour) > 20
 
 
+def test_the_years_before_are_counted_once_for_all_resets(monkeypatch: pytest.MonkeyPatch) -> None:
+    scenario = Scenario(
+        devices=[{"kind": "people", "count": 4, "interval": "1h", "settings": {"daily_customers": 100}}],
+        faults=[{"type": "reboot", "kind": "people", "rate": "1/day", "duration": "1m..5m"}],
+    )
+    days, totals = [], Shops.totals
+
+    def counted(shops: Shops, world: World, asked: np.ndarray) -> np.ndarray:
+        days.append(len(asked))
+        return totals(shops, world, asked)
+
+    monkeypatch.setattr(Shops, "totals", counted)
+    timeline = Timeline(scenario, parse_ms("2025-03-02T00:00:00Z"))
+    for day in range(3):
+        timeline.batch(MONDAY_MS + day * DAY_MS, MONDAY_MS + (day + 1) * DAY_MS)
+    assert 365 < sum(days) < 3 * 365
+
+
 class TestOverDispersion:
     """Bourke St Mall, Melbourne, 2015-16 (realism.md section 4); seed 5."""
 
