@@ -106,11 +106,16 @@ class PostgresTables:
             self._make_table(wide.name, wide.columns)
             self._shapes[shape.name] = wide
         target, staging = sql.Identifier(shape.name), sql.Identifier(f"edgefleet_{shape.name}")
+        names = sql.SQL(", ").join(sql.Identifier(column.name) for column in wide.columns)
         if shape.name not in self._ready or wide is not shape:
             self._open.execute(sql.SQL("DROP TABLE IF EXISTS pg_temp.{}").format(staging))
-            self._open.execute(sql.SQL("CREATE TEMP TABLE {} (LIKE {}) ON COMMIT DELETE ROWS").format(staging, target))
+            # Of our columns alone: a table that was there may have others, with defaults that hold in it only.
+            self._open.execute(
+                sql.SQL("CREATE TEMP TABLE {} ON COMMIT DELETE ROWS AS SELECT {} FROM {} WITH NO DATA").format(
+                    staging, names, target
+                )
+            )
             self._ready.add(shape.name)
-        names = sql.SQL(", ").join(sql.Identifier(column.name) for column in wide.columns)
         with (
             self._open.cursor() as cursor,
             cursor.copy(sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(staging, names)) as copy,

@@ -122,14 +122,15 @@ def test_every_shape_has_its_table_and_a_repeated_export_changes_nothing(
     )
 
 
-def test_columns_that_a_table_lacks_are_added(postgres: str, database: psycopg.Connection) -> None:
+def test_columns_that_a_table_lacks_are_added_and_others_left_to_it(postgres: str, database: psycopg.Connection) -> None:
     database.execute(
         "CREATE TABLE bme280 (device_id text, boot bigint, seq bigint, timestamp timestamptz, "
-        "PRIMARY KEY (device_id, boot, seq))"
+        "number serial NOT NULL, plant text NOT NULL DEFAULT 'here', PRIMARY KEY (device_id, boot, seq))"
     )
     timeline = Timeline(Scenario(devices=[{"kind": "bme280", "count": 2}]), EPOCH_MS)
     export(timeline, Span(FROM_MS, FROM_MS + 60_000), PostgresTables(timeline, postgres), checkpoint=None)
-    assert database.execute("SELECT count(*) FROM bme280 WHERE pressure_hpa > 300").fetchone() == (12,)
+    found = database.execute("SELECT count(*), max(number) FROM bme280 WHERE pressure_hpa > 300 AND plant = 'here'")
+    assert found.fetchone() == (12, 12)
 
 
 def test_a_server_that_is_not_there_is_named_without_its_password() -> None:
