@@ -203,6 +203,10 @@ class TestOverDispersion:
         # About 58, from some 420 Mondays to Thursdays. With 0.69 between successive days they tell of a variance what
         # 420 (1 - 0.69**2) / (1 + 0.69**2) = 149 independent ones do: 12 % of standard error, twice that either way.
         assert 44 < (busy.var(axis=0) / busy.mean(axis=0)).mean() < 72
+        # What is left of an hour beside its day's total and Poisson: the source has a CV of 0.06.
+        expected = busy.sum(axis=2, keepdims=True) * (busy.sum(axis=(0, 1)) / busy.sum())
+        left = (busy / expected).var() - (1 / expected).mean()
+        assert 0.05 < np.sqrt(left) < 0.07
         shares = 100 * counts.sum(axis=(0, 1)) / counts.sum()
         for hour, share in ((9, 3.2), (13, 12.0), (17, 10.1), (20, 3.0)):
             assert shares[hour] == pytest.approx(share, abs=0.7)
