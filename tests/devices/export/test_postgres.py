@@ -122,7 +122,9 @@ def test_every_shape_has_its_table_and_a_repeated_export_changes_nothing(
     )
 
 
-def test_columns_that_a_table_lacks_are_added_and_others_left_to_it(postgres: str, database: psycopg.Connection) -> None:
+def test_columns_that_a_table_lacks_are_added_and_others_left_to_it(
+    postgres: str, database: psycopg.Connection
+) -> None:
     database.execute(
         "CREATE TABLE bme280 (device_id text, boot bigint, seq bigint, timestamp timestamptz, "
         "number serial NOT NULL, plant text NOT NULL DEFAULT 'here', PRIMARY KEY (device_id, boot, seq))"
