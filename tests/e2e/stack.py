@@ -1,15 +1,19 @@
 """The whole chain as processes of their own on loopback, each of which a test can kill and start again."""
 
 import asyncio
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
+import orjson
 import yaml
 from aiohttp import web
 
@@ -96,12 +100,27 @@ class Stack:
     kafka: str
     bridge: ManagedProcess
     bridge_url: str
-    _runs: list[Path] = field(default_factory=list)
+    _fleets: list["RunningFleet"] = field(default_factory=list)
 
-    def start_fleet(self, duration: str, **changes: object) -> "RunningFleet":
-        """`edgefleet run` as a process."""
-        run = self.folder / f"run-{len(self._runs)}"
-        self._runs.append(run)
+    def books(self, entry: str) -> dict[str, int]:
+        """An entry of the bridge's books, by sink."""
+        with urllib.request.urlopen(f"{self.bridge_url}/ledger", timeout=10) as answer:
+            ledger = orjson.loads(answer.read())
+        return {sink["sink"]: sink[entry] for sink in ledger["sinks"]}
+
+    def await_delivery(self, messages: int, sinks: Sequence[str] = ("http", "kafka")) -> None:
+        """Wait until each of these sinks has been delivered so many more."""
+        enough = {sink: count + messages for sink, count in self.books("delivered").items() if sink in sinks}
+
+        def delivered() -> bool:
+            now = self.books("delivered")
+            return all(now[sink] >= count for sink, count in enough.items())
+
+        wait_until(delivered)
+
+    def start_fleet(self, duration: str = "170s", **changes: object) -> "RunningFleet":
+        """`edgefleet run` as a process, until `RunningFleet.stop` or for so long."""
+        run = self.folder / f"run-{len(self._fleets)}"
         scenario = run.with_suffix(".yaml")
         scenario.write_text(yaml.safe_dump({**FLEET, "broker": self.broker.url, **changes}))
         command = [
@@ -115,7 +134,15 @@ class Stack:
             "--record",
             str(run),
         ]
-        return RunningFleet(subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL), run)
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL)
+        self._fleets.append(RunningFleet(process, run))
+        return self._fleets[-1]
+
+    def close(self) -> None:
+        """End the fleets that a failed test has left."""
+        for fleet in self._fleets:
+            if fleet.process.poll() is None:
+                fleet.kill()
 
 
 @dataclass
@@ -124,6 +151,11 @@ class RunningFleet:
 
     process: "subprocess.Popen[bytes]"
     run: Path
+
+    def stop(self) -> RunRecord:
+        """As Ctrl-C does, and its record."""
+        self.process.send_signal(signal.SIGINT)
+        return self.finish()
 
     def finish(self, timeout_s: float = 60) -> RunRecord:
         """Wait for its end and read its record."""
@@ -139,9 +171,9 @@ class RunningFleet:
 
 @contextmanager
 def running_stack(
-    folder: Path, kafka: str, mosquitto_factory: Callable[..., MosquittoProcess], **bridge_config: object
+    folder: Path, kafka: str, mosquitto_factory: Callable[..., MosquittoProcess], mode: str = "batch"
 ) -> Iterator[Stack]:
-    """Broker, ingest behind a gate, and the bridge."""
+    """Broker, ingest behind a gate, and the bridge, which posts in this mode."""
     with ExitStack() as stack:
         broker = mosquitto_factory()
         ingest_port, admin_port = free_port(), free_port()
@@ -159,12 +191,21 @@ def running_stack(
             "broker": broker.url,
             "client_id": f"bridge-{admin_port}",
             "spool": {"path": str(folder / "spool.db")},
-            "http": {"url": gate.url, "retry": retry},
+            "http": {"url": gate.url, "mode": mode, "retry": retry},
             "kafka": {"bootstrap_servers": kafka, "retry": retry},
             "admin": {"port": admin_port},
-            **bridge_config,
         }
         config.write_text(yaml.safe_dump(settings))
         bridge = edgefleet_process("bridge", "bridge", "run", config, url=f"{bridge_url}/readyz")
         stack.enter_context(bridge)
-        yield Stack(folder, broker, ingest_url, gate, kafka, bridge, bridge_url)
+        running = Stack(folder, broker, ingest_url, gate, kafka, bridge, bridge_url)
+        stack.callback(running.close)
+        yield running
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float = 60) -> None:
+    """Raises where it does not become true in time."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "did not happen in time"
+        time.sleep(0.05)
