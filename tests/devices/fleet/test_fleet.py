@@ -1,6 +1,7 @@
 """The fleet on a real Mosquitto, judged by a paho subscriber."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -32,17 +33,20 @@ GROUPS = [
 def listening(broker: MosquittoProcess, topic: str) -> Iterator[list[tuple[str, bytes, bool]]]:
     """Everything published to a topic filter while the block runs."""
     heard: list[tuple[str, bytes, bool]] = []
+    subscribed = threading.Event()
     client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="judge", clean_session=False)
     client.on_message = lambda _client, _data, message: heard.append((message.topic, message.payload, message.retain))
     client.on_connect = lambda *_: client.subscribe(topic, qos=2)
+    client.on_subscribe = lambda *_: subscribed.set()
     client.reconnect_delay_set(1, 1)
     client.connect(broker.host, broker.port)
     client.loop_start()
     try:
+        assert subscribed.wait(20)
         yield heard
     finally:
-        client.loop_stop()
         client.disconnect()
+        client.loop_stop()
 
 
 async def run(scenario: Scenario, duration_s: float, **options: int) -> RunRecord:
@@ -91,9 +95,9 @@ async def test_each_device_says_hello_and_goodbye_on_its_retained_status(
 
 
 async def run_through_an_outage(
-    broker: MosquittoProcess, duration_s: float, **changes: object
+    broker: MosquittoProcess, heard: list[tuple[str, bytes, bool]], duration_s: float, away_s: float, **changes: object
 ) -> tuple[Scenario, RunRecord]:
-    """Ten devices; the broker is away for two seconds."""
+    """Ten devices, each of which has said something before the broker is away for so long."""
     scenario = Scenario(
         broker=broker.url,
         devices=[{"kind": "bme280", "count": 10, "interval": "200ms"}],
@@ -101,9 +105,9 @@ async def run_through_an_outage(
         **changes,
     )
     running = asyncio.create_task(run(scenario, duration_s))
-    await asyncio.sleep(1.5)
+    await until(lambda: len({topic for topic, _, _ in heard}) == 10)
     await asyncio.to_thread(broker.terminate)
-    await asyncio.sleep(2)
+    await asyncio.sleep(away_s)
     await asyncio.to_thread(broker.start)
     return scenario, await running
 
@@ -113,11 +117,11 @@ async def test_readings_of_an_outage_arrive_afterwards_with_their_own_times(
 ) -> None:
     broker = mosquitto_factory()
     with listening(broker, "edge/+/+/+/telemetry") as heard:
-        scenario, record = await run_through_an_outage(broker, 7.0)
+        scenario, record = await run_through_an_outage(broker, heard, 4.0, away_s=1)
         await until(lambda: len({payload for _, payload, _ in heard}) >= record.totals["emitted"])
     emitted = record.totals["emitted"]
     assert record.totals == {"emitted": emitted, "acknowledged": emitted, "dropped": 0, "unsent": 0}
-    expected = Timeline(scenario, record.sim_started_ms).batch(record.sim_started_ms, record.sim_started_ms + 7000)
+    expected = Timeline(scenario, record.sim_started_ms).batch(record.sim_started_ms, record.sim_started_ms + 4000)
     assert {payload for _, payload, _ in heard} == set(expected.payload)
 
 
@@ -126,7 +130,7 @@ async def test_an_outbox_that_overflows_names_what_it_dropped(
 ) -> None:
     broker = mosquitto_factory()
     with listening(broker, "edge/+/+/+/telemetry") as heard:
-        _, record = await run_through_an_outage(broker, 6.0, outbox={"max_messages": 3})
+        _, record = await run_through_an_outage(broker, heard, 4.5, away_s=2, outbox={"max_messages": 3})
         kept = record.totals["emitted"] - record.totals["dropped"]
         await until(lambda: len({payload for _, payload, _ in heard}) >= kept)
     arrived = {(row["device_id"], row["seq"]) for row in (orjson.loads(payload) for _, payload, _ in heard)}

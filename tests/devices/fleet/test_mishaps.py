@@ -135,8 +135,9 @@ async def test_a_device_that_sleeps(mosquitto_factory: Callable[[], MosquittoPro
     broker = mosquitto_factory()
     scenario = Scenario(
         broker=broker.url,
+        keep_alive="10s",  # a fiftieth of it is how often is looked who may sleep
         devices=[
-            {"kind": "bme280", "count": 2, "interval": "500ms", "firmware": {"sleep": {"readings": 4, "awake": "0s"}}},
+            {"kind": "bme280", "count": 2, "interval": "400ms", "firmware": {"sleep": {"readings": 4, "awake": "0s"}}},
             {"kind": "bme280", "count": 1, "interval": "500ms", "outbox": {"flush_per_second": 3}},
             {"kind": "bme280", "count": 1, "interval": "500ms", "firmware": {"first_sync": "2s"}},
         ],
@@ -152,7 +153,7 @@ async def test_a_device_that_sleeps(mosquitto_factory: Callable[[], MosquittoPro
             # The broker keeps a command for it until it wakes.
             judge.tell(f"edge/default/bme280/{name}/cmd", {"id": "who", "action": "identify"})
             assert (await judge.answer(name, "who"))["ok"]
-            await until(lambda: judge.states(name).count("sleeping") >= 3, "asleep again and again")
+            await until(lambda: judge.states(name).count("sleeping") >= 4, "asleep again and again")
 
         record = await conduct(scenario, script, from_ms=NOON_MS, power_on_ms=NOON_MS)
         await until(lambda: judge.states("bme280-0003")[-1] == "offline", "goodbye")
