@@ -285,17 +285,17 @@ async def test_sasl_lets_the_bridge_in_and_a_wrong_password_is_one_sentence(kafk
     process = kafka_process
     table = made_of(topic="sasl.{site}")
 
-    def signed_in(password: str) -> KafkaSink:
+    def signed_in(password: str, timeout: str) -> KafkaSink:
         properties = {
             "security.protocol": "SASL_PLAINTEXT",
             "sasl.mechanism": "PLAIN",
             "sasl.username": SASL_USER,
             "sasl.password": password,
         }
-        config = KafkaConfig(bootstrap_servers=process.sasl_servers, properties=properties, timeout="2s")  # type: ignore[arg-type]
+        config = KafkaConfig(bootstrap_servers=process.sasl_servers, properties=properties, timeout=timeout)  # type: ignore[arg-type]
         return KafkaSink(config, table.targets("kafka"), "b")  # type: ignore[arg-type]
 
-    right, wrong = signed_in(SASL_PASSWORD), signed_in("wrong")
+    right, wrong = signed_in(SASL_PASSWORD, "20s"), signed_in("wrong", "2s")
     await right.connect()
     assert not await right.write("lane", [routed(1, table=table)])
     await right.close()
@@ -321,13 +321,13 @@ async def test_tls_with_a_certificate_of_ours_and_what_is_said_without(
     mine.write_bytes(Authority.open(folder, now).issue_client("bridge", now, 1))
     table = made_of(topic="tls.{site}")
 
-    def dialled(**properties: str) -> KafkaSink:
+    def dialled(timeout: str = "2s", **properties: str) -> KafkaSink:
         known = {"security.protocol": "SSL"} | {name.replace("_", "."): value for name, value in properties.items()}
-        config = KafkaConfig(bootstrap_servers=servers, properties=known, timeout="2s")  # type: ignore[arg-type]
+        config = KafkaConfig(bootstrap_servers=servers, properties=known, timeout=timeout)  # type: ignore[arg-type]
         return KafkaSink(config, table.targets("kafka"), "b")  # type: ignore[arg-type]
 
     ours, theirs = {"ssl_certificate_location": str(mine), "ssl_key_location": str(mine)}, str(folder / "ca.crt")
-    right = dialled(ssl_ca_location=theirs, **ours)
+    right = dialled("20s", ssl_ca_location=theirs, **ours)
     await right.connect()
     assert not await right.write("lane", [routed(1, table=table)])
     await right.close()

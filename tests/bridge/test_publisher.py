@@ -11,7 +11,7 @@ from typing import Any
 import aiomqtt
 import orjson
 import pytest
-from confluent_kafka import Consumer
+from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from bridge.config import BridgeConfig, SpoolConfig
 from bridge.delivery import publisher
@@ -121,9 +121,10 @@ async def test_a_kafka_topic_gets_the_payload_and_the_reason_and_what_is_too_lar
     note = f"dead letters published to kafka {topic}"
     async with publishing(path, config):
         await eventually(lambda: read_note(path, note) == "3", 20)
-    consumer = Consumer({"bootstrap.servers": cluster, "group.id": topic, "auto.offset.reset": "earliest"})
+    consumer = Consumer({"bootstrap.servers": cluster, "group.id": topic})
     try:
-        consumer.subscribe([topic])
+        partitions = consumer.list_topics(topic, timeout=20).topics[topic].partitions
+        consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
         got: list[Any] = []
         while len(got) < 3:
             message = await asyncio.to_thread(consumer.poll, 10)
