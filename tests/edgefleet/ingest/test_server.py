@@ -109,12 +109,19 @@ async def test_a_head_that_never_ends_is_not_awaited_for_ever(
     config: IngestConfig, monkeypatch: pytest.MonkeyPatch, head: bytes
 ) -> None:
     monkeypatch.setattr(connections, "HEAD_S", 0.05)
+    made = connections.WatchedProtocol.connection_made
+
+    def briefly_kept(self: connections.WatchedProtocol, transport: asyncio.Transport) -> None:
+        made(self, transport)
+        self.timeout_keep_alive = 1  # what came in one segment with a whole request is uvicorn's keep-alive's
+
+    monkeypatch.setattr(connections.WatchedProtocol, "connection_made", briefly_kept)
     async with serving(config) as client:
         base = client._base_url
         assert base is not None
         reader, writer = await asyncio.open_connection(base.host, base.port)
         writer.write(head)
-        answer = await asyncio.wait_for(reader.read(), 10)
+        answer = await asyncio.wait_for(reader.read(), 30)
         assert answer.count(b"HTTP/1.1 200") == (b"healthz" in head)
         writer.close()
 
