@@ -121,7 +121,7 @@ def test_every_command_has_an_example_in_its_help(command: str) -> None:
 @pytest.mark.services
 @pytest.mark.e2e
 def test_the_demo_ends_with_a_verdict_that_balances() -> None:
-    done = edgefleet("demo", "--duration", "8s", "--json", timeout_s=100)
+    done = edgefleet("demo", "--duration", "3s", "--json", timeout_s=100)
     assert done.returncode == 0, done.stderr
     verdict = orjson.loads(done.stdout)
     assert verdict["sent"] == verdict["http"]["stored"] == verdict["kafka"]["stored"] > 500

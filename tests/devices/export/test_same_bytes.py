@@ -90,7 +90,7 @@ def exported(
         return path.read_bytes().splitlines()
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     scenario=scenarios(),
     shards=st.integers(2, 4),

@@ -287,12 +287,12 @@ def test_the_sun_is_highest_at_noon_and_low_in_winter() -> None:
 
 
 def test_vehicles_of_the_fleet_are_seen_as_they_drive() -> None:
-    day = (MONDAY_MS + 8 * HOUR_MS, MONDAY_MS + 10 * HOUR_MS)
+    rush = (MONDAY_MS + 8 * HOUR_MS, MONDAY_MS + 9 * HOUR_MS)
     lonely = {"flow_factor": 1e-9, "detection": 1, "outage_chance": 0}
     rows = readings(
-        *day,
+        *rush,
         {"kind": "traffic", "count": 30, "interval": "20s", "settings": lonely},
-        {"kind": "telematics", "count": 120, "interval": "2s"},
+        {"kind": "telematics", "count": 120, "interval": "4s"},
     )
     trace = [(parse_ms(row["timestamp"]), row["speed_mph"]) for row in rows if "speed_mph" in row]
     moments, speeds = np.array([moment for moment, _ in trace]), np.array([mph for _, mph in trace]) * 1.609344
