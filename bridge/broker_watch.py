@@ -16,7 +16,7 @@ from bridge.session import tls_context, watch_config
 from edgewire import logs
 from edgewire.backoff import Backoff
 from edgewire.errors import EdgefleetError
-from edgewire.link import BrokerUrl, Link, dial
+from edgewire.link import BrokerUrl, Link, dial, part
 from edgewire.mqtt import FAILURE, ConnectionLost, Event, Message, Session, Subscribed, Subscription
 
 DROPPED = "$SYS/broker/publish/messages/dropped"
@@ -79,7 +79,7 @@ class BrokerWatch:
                     async with asyncio.timeout(1):
                         await self._lost.wait()
         finally:
-            link.close()
+            await part(link)
 
     def _on_events(self, _: Link, events: list[Event]) -> None:
         for event in events:

@@ -17,7 +17,7 @@ from edgewire import logs
 from edgewire.backoff import Backoff
 from edgewire.clock import Clock
 from edgewire.errors import EdgefleetError, ServiceUnavailable
-from edgewire.link import BrokerRefused, BrokerUrl, Link, dial
+from edgewire.link import BrokerRefused, BrokerUrl, Link, dial, part
 from edgewire.mqtt import (
     FAILURE,
     Connected,
@@ -109,7 +109,10 @@ class Connection:
             except (ServiceUnavailable, BrokerRefused) as error:
                 self._complain(str(error))
             else:
-                await self._attend(link)
+                try:
+                    await self._attend(link)
+                finally:
+                    await part(link)  # which it may outlive only where this task is cancelled
                 self._suspect(self._clock.monotonic() - started)
             if self._fault:
                 raise self._fault

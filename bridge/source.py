@@ -5,19 +5,17 @@ with another configuration, and to end its session for good.
 """
 
 import asyncio
-from contextlib import suppress
 
 from bridge.config import BridgeConfig
 from bridge.connection import OLD_VERSION, Connection, TakenOver
 from bridge.session import ending_config, probe_config, session_config, subscriptions, tls_context
 from edgewire import logs
 from edgewire.errors import ConfigError, ServiceUnavailable
-from edgewire.link import BrokerRefused, BrokerUrl, Link, dial
+from edgewire.link import BrokerRefused, BrokerUrl, Link, dial, part
 from edgewire.mqtt import FAILURE, Session, Unsendable, Version
 
 __all__ = ["Source", "TakenOver"]
 
-_CLOSE_S = 2.0
 _QUIET_ROUNDS = 3
 _ROUND_S = 0.2
 
@@ -34,12 +32,8 @@ class Source(Connection):
 
     async def close(self) -> None:
         """Say DISCONNECT. The broker keeps the session."""
-        link = self._link
-        if link:
-            link.close()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_CLOSE_S):
-                    await self._lost.wait()
+        if self._link:
+            await part(self._link)
 
     def committed(self) -> None:
         """The spool has written something: there may be room again."""
@@ -89,7 +83,7 @@ class Source(Connection):
             if self._link is not None:
                 raise ConfigError(str(error)) from None
         else:
-            link.close()
+            await part(link)
 
     async def _renew(self, config: BridgeConfig) -> None:
         self._renewing = self._intake.halted = True
@@ -152,7 +146,7 @@ class Source(Connection):
         session = Session(ending_config(self._config), self._session.version)
         timeout_s = self._config.mqtt.connect_timeout / 1000
         link = await dial(self._broker, session, lambda *_: None, tls=self._tls, timeout_s=timeout_s)
-        link.close()
+        await part(link)
         await self._held.only(())
         log.info("session ended", broker=str(self._broker))
 

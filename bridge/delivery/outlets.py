@@ -19,7 +19,7 @@ from bridge.spool import DeadLetter
 from bridge.spool.letters import document
 from edgewire import logs
 from edgewire.errors import ServiceUnavailable
-from edgewire.link import BrokerUrl, Link, dial
+from edgewire.link import BrokerUrl, Link, dial, part
 from edgewire.mqtt import FAILURE, Acknowledged, ConnectionLost, Event, PublishRefused, Session, reason_name
 
 _KAFKA_S = 30.0
@@ -144,9 +144,10 @@ class MqttOutlet:
         except TimeoutError:
             lost.append(f"no answer within {_MQTT_S:g} s")
         finally:
-            link.close()
-        if refused or lost:
-            reason = lost[0] if lost else reason_name(refused[0])
+            trouble = lost[:1]  # the end that follows is ours
+            await part(link)
+        if refused or trouble:
+            reason = trouble[0] if trouble else reason_name(refused[0])
             raise ServiceUnavailable(f"MQTT topic '{self._topic}' takes no dead letters: {reason}")
 
 

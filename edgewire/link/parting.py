@@ -17,9 +17,11 @@ async def part(link: Link) -> None:
     tell = link.on_events
 
     def listen(one: Link, events: list[Event]) -> None:
-        tell(one, events)
-        if not gone.done() and any(isinstance(event, ConnectionLost) for event in events):
-            gone.set_result(None)
+        try:
+            tell(one, events)
+        finally:
+            if not gone.done() and any(isinstance(event, ConnectionLost) for event in events):
+                gone.set_result(None)
 
     link.on_events = listen
     link.close()

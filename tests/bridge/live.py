@@ -15,7 +15,7 @@ from bridge.orders import Orders
 from bridge.pipeline import Bridge
 from bridge.spool import Store, read_books
 from edgewire.clock import SystemClock
-from edgewire.link import BrokerUrl, dial
+from edgewire.link import BrokerUrl, dial, part
 from edgewire.mqtt import Session, SessionConfig
 from tests.bridge.fakes import IngestStub, eventually, payload
 
@@ -45,7 +45,7 @@ class Publisher:
             if number % 5 == 0:
                 await asyncio.sleep(0.001)
         await eventually(lambda: session.inflight == 0)
-        link.close()
+        await part(link)
 
     async def more(self, count: int = 300) -> None:
         """Return when the broker has acknowledged so many more: until then they may come behind an UNSUBSCRIBE."""

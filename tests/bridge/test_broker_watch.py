@@ -16,7 +16,7 @@ from bridge.config import BridgeConfig
 from bridge.losses import Losses
 from bridge.metrics import Metrics
 from edgewire.clock import SystemClock
-from edgewire.link import BrokerUrl, dial
+from edgewire.link import BrokerUrl, dial, part
 from edgewire.mqtt import Session, SessionConfig, Subscription
 from edgewire.mqtt.packets import Connect, Publish
 from tests.bridge.fakes import eventually, ingest_stub, scripted_broker
@@ -97,7 +97,7 @@ async def test_a_mosquitto_that_drops_is_found_out(mosquitto_factory: Callable[.
             link = await dial(BrokerUrl.parse(server.url), away, lambda *_: None)
             link.subscribe([Subscription("edge/#", qos=1)])
             await asyncio.sleep(0.1)
-            link.close()
+            await part(link)
             publisher = Publisher(server.url, stage.site)
             await publisher.more(200)
             await publisher.finish()

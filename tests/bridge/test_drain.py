@@ -13,7 +13,7 @@ import pytest
 
 from bridge.drain import NotDrained, drain_running
 from bridge.spool import holder, read_books, read_note
-from edgewire.link import BrokerUrl, dial
+from edgewire.link import BrokerUrl, dial, part
 from edgewire.mqtt import Connected, Event, Session, SessionConfig
 from tests.bridge.fakes import eventually, ingest_stub
 from tests.bridge.live import Publisher, Stage, staged
@@ -26,7 +26,7 @@ async def session_present(url: str, client_id: str) -> bool:
     said: list[Event] = []
     session = Session(SessionConfig(client_id=client_id, clean_start=False))
     link = await dial(BrokerUrl.parse(url), session, lambda _, events: said.extend(events))
-    link.close()
+    await part(link)
     (connected,) = (event for event in said if isinstance(event, Connected))
     return connected.session_present
 

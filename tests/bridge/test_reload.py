@@ -17,7 +17,7 @@ from bridge.spool import Store, read_books, read_note
 from edgefleet.embedded import MosquittoProcess
 from edgewire.clock import SystemClock
 from edgewire.errors import ConfigError
-from edgewire.link import BrokerUrl, dial
+from edgewire.link import BrokerUrl, dial, part
 from edgewire.mqtt import Session, SessionConfig
 from tests.bridge.fakes import eventually, in_order, ingest_stub, payload
 from tests.bridge.live import Publisher, Stage, staged
@@ -162,7 +162,7 @@ async def test_a_removed_subscription_is_unsubscribed_now_and_after_a_restart(mo
         link.publish(f"other/{site}/x", b"{}", qos=1)
         link.publish(f"edge/{site}/bme280/a/telemetry", payload("a", 1), qos=1)
         await eventually(lambda: ingest.stored == ["a:1:1"])
-        link.close()
+        await part(link)
         (books,) = read_books(again.path)
         assert books.dead_lettered == 0
         stop.set()

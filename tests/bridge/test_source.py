@@ -17,7 +17,7 @@ from bridge.metrics import Metrics
 from bridge.source import Source
 from bridge.spool import Spool, Spooled, Store
 from edgewire.clock import SystemClock
-from edgewire.link import BrokerUrl, dial
+from edgewire.link import BrokerUrl, dial, part
 from edgewire.mqtt import Acknowledged, Event, Session, SessionConfig
 from tests.bridge.fakes import eventually, payload
 
@@ -67,7 +67,7 @@ class Fresh:
             link.publish(f"edge/{self.site}/bme280/a/telemetry", body, qos=qos, retain=retain)
         if qos:
             await asyncio.wait_for(waiting.wait(), 10)
-        link.close()
+        await part(link)
 
 
 class Impatient(random.Random):

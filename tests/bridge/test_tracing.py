@@ -19,7 +19,7 @@ from bridge.sinks.kafka.records import Records
 from bridge.tracing import Tracing
 from edgewire.clock import SystemClock
 from edgewire.errors import ConfigError
-from edgewire.link import BrokerUrl, dial
+from edgewire.link import BrokerUrl, dial, part
 from edgewire.mqtt import Properties, Session, SessionConfig
 from tests.bridge.fakes import eventually, ingest_stub, payload, spooled
 from tests.bridge.live import staged
@@ -109,7 +109,7 @@ async def test_from_a_publisher_to_a_single_post(mosquitto: Any, tmp_path: Path)
             link.publish(topic, payload("a", 1), qos=1, properties=PROPERTIES)
             link.publish(topic, payload("a", 2), qos=1)
             await eventually(lambda: len(ingest.requests) == 2)
-            link.close()
+            await part(link)
             await asyncio.sleep(0)
     (_, first, _), (_, second, _) = ingest.requests
     assert (first["traceparent"], first["tracestate"]) == (TRACEPARENT, "a=1")

@@ -1,0 +1,108 @@
+"""Whoever has had a connection of its own to the broker waits until it is gone: an event loop may end behind it."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import bridge.broker_watch
+import bridge.connection
+import bridge.delivery.outlets
+import bridge.source
+from bridge.broker_watch import BrokerWatch
+from bridge.config import BridgeConfig
+from bridge.delivery.outlets import MqttOutlet
+from bridge.losses import Losses
+from bridge.metrics import Metrics
+from bridge.source import Source
+from bridge.spool import DeadLetter, Spool, Store
+from edgewire.clock import SystemClock
+from edgewire.link import Link, dial
+from tests.services.fixtures import BrokerAddress
+
+pytestmark = pytest.mark.services
+
+Dialled = list[Link]
+
+
+@pytest.fixture
+def dialled(monkeypatch: pytest.MonkeyPatch) -> Dialled:
+    """Every connection of the bridge."""
+    links: Dialled = []
+
+    async def noted(*arguments: Any, **options: Any) -> Link:
+        links.append(await dial(*arguments, **options))
+        return links[-1]
+
+    for module in (bridge.broker_watch, bridge.connection, bridge.delivery.outlets, bridge.source):
+        monkeypatch.setattr(module, "dial", noted)
+    return links
+
+
+@pytest.fixture
+def config(mosquitto: BrokerAddress, tmp_path: Path) -> BridgeConfig:
+    return BridgeConfig(broker=mosquitto.url, client_id=tmp_path.name, subscriptions=[f"{tmp_path.name}/#"], http={})
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def cancelled(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def test_what_listens_to_the_broker_itself(config: BridgeConfig, dialled: Dialled) -> None:
+    metrics = Metrics()
+    watch = BrokerWatch(lambda: config, metrics, Losses(metrics, SystemClock()), random.Random(1))
+    task = asyncio.create_task(watch.run())
+    await until(lambda: dialled)
+    await cancelled(task)
+    assert [link.is_gone for link in dialled] == [True]
+
+
+async def test_what_publishes_dead_letters(config: BridgeConfig, dialled: Dialled) -> None:
+    letter = DeadLetter(
+        sink="http", message_id=1, received_ms=1, topic="t/1", payload=b"{}", reason="bad", attempts=1, dead_ms=9
+    )
+    await MqttOutlet(config, f"{config.client_id}/dead").publish([letter])
+    assert [link.is_gone for link in dialled] == [True]
+
+
+@asynccontextmanager
+async def receiving(config: BridgeConfig, path: Path) -> AsyncIterator[tuple[Source, "asyncio.Task[None]"]]:
+    metrics, clock = Metrics(), SystemClock()
+    spool = Spool(Store(path, ["http"]), config.spool, on_messages=lambda _: None, on_commit=lambda _: None)
+    source = Source(config, spool, metrics, Losses(metrics, clock), clock, random.Random(1))
+    task = asyncio.create_task(source.run())
+    try:
+        await until(lambda: source.trouble is None)
+        yield source, task
+    finally:
+        await spool.close()
+        await cancelled(task)
+
+
+async def test_what_tries_another_configuration(config: BridgeConfig, dialled: Dialled, tmp_path: Path) -> None:
+    async with receiving(config, tmp_path / "spool.db") as (source, _):
+        await source._try_out(config)
+        assert [link.is_gone for link in dialled] == [False, True]
+
+
+async def test_what_ends_the_session(config: BridgeConfig, dialled: Dialled, tmp_path: Path) -> None:
+    async with receiving(config, tmp_path / "spool.db") as (source, _):
+        await source.end_session()
+        assert [link.is_gone for link in dialled] == [True, True]
+
+
+async def test_what_receives_and_is_cancelled(config: BridgeConfig, dialled: Dialled, tmp_path: Path) -> None:
+    async with receiving(config, tmp_path / "spool.db") as (_, task):
+        await cancelled(task)
+        assert [link.is_gone for link in dialled] == [True]
