@@ -1,7 +1,13 @@
 """Fixtures that every layer shares; the real services themselves are in tests/services/."""
 
+import asyncio
+import functools
+import inspect
 import os
+from collections.abc import Awaitable, Callable
+from typing import Any
 
+import pytest
 from hypothesis import settings
 
 pytest_plugins = ["tests.services.fixtures"]
@@ -9,3 +15,23 @@ pytest_plugins = ["tests.services.fixtures"]
 settings.register_profile("ci", derandomize=True, deadline=None)
 settings.register_profile("local", deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Every coroutine gets a limit of its own, a little shorter than that of pytest-timeout.
+
+    What that one raises out of its signal handler is lost where a loop is uvloop's, and a test would wait for ever.
+    """
+    for item in items:
+        if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
+            marker = item.get_closest_marker("timeout")
+            item.obj = _limited(item.obj, float(marker.args[0] if marker else config.getini("timeout")) - 5)
+
+
+def _limited(test: Callable[..., Awaitable[None]], limit_s: float) -> Callable[..., Awaitable[None]]:
+    @functools.wraps(test)
+    async def run(*arguments: Any, **named: Any) -> None:
+        async with asyncio.timeout(limit_s):
+            await test(*arguments, **named)
+
+    return run
