@@ -19,6 +19,7 @@ from edgefleet.embedded import MosquittoProcess, free_port
 from edgewire.clock import parse_ms
 from edgewire.errors import ConfigError
 from edgewire.runrecord import RunRecord
+from tests.processes import not_outliving
 
 NOW_MS = parse_ms("2026-03-01T12:00:10Z")
 
@@ -145,13 +146,13 @@ def test_a_signal_ends_a_run_in_order(
     client.subscribe("edge/+/+/+/status", qos=1)
     client.loop_start()
     command = [sys.executable, "-m", "edgefleet", "run", str(path), "--record", str(tmp_path / "run"), "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run, not_outliving(run):
         while heard.count("online") < 5:
             assert run.poll() is None
             time.sleep(0.05)
         time.sleep(1)
         run.send_signal(number)
-        stdout, stderr = run.communicate(timeout=30)
+        stdout, stderr = run.communicate(timeout=60)
     assert run.returncode == 0, stderr.decode()
     client.loop_stop()
     client.disconnect()

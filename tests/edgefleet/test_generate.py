@@ -22,6 +22,7 @@ from devices.export import ExportError
 from edgefleet.cli import app
 from edgefleet.embedded import kafka_mock
 from edgewire.errors import ConfigError, EdgefleetError
+from tests.processes import not_outliving
 
 SPAN = ("--from", "2026-03-04T12:00", "--to", "2026-03-04T12:01")
 
@@ -116,21 +117,16 @@ def test_a_killed_export_resumes_to_the_same_bytes(sensors: Path, tmp_path: Path
 
 def test_an_interrupt_ends_between_two_records(sensors: Path, tmp_path: Path) -> None:
     path = tmp_path / "year.jsonl"
-    process = subprocess.Popen(
-        command(sensors, "--from", "2025-01-01", "--to", "2026-01-01", "--out", path), stdout=subprocess.PIPE
-    )
     partial = tmp_path / "year.jsonl.partial"
-    with process:
-        try:
-            deadline = time.monotonic() + 60
-            while not (partial.exists() and partial.stat().st_size):
-                assert process.poll() is None
-                assert time.monotonic() < deadline
-                time.sleep(0.01)
-            process.send_signal(signal.SIGINT)
-            said, _ = process.communicate(timeout=60)
-        finally:
-            process.kill()
+    arguments = command(sensors, "--from", "2025-01-01", "--to", "2026-01-01", "--out", path)
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE) as process, not_outliving(process):
+        deadline = time.monotonic() + 60
+        while not (partial.exists() and partial.stat().st_size):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=60)
     assert process.returncode == 1
     assert b"interrupted: " in said
     assert b"the same command with --resume goes on" in said
@@ -140,16 +136,15 @@ def test_an_interrupt_ends_between_two_records(sensors: Path, tmp_path: Path) ->
 
 
 def test_a_reader_that_leaves_is_the_end(sensors: Path) -> None:
-    process = subprocess.Popen(
-        command(sensors, "--from", "2025-01-01", "--to", "2026-01-01"), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    assert orjson.loads(process.stdout.readline())["seq"] > 0
-    process.stdout.close()
-    assert process.wait(60) == 0
-    assert process.stderr.read() == b""
-    process.stderr.close()
+    arguments = command(sensors, "--from", "2025-01-01", "--to", "2026-01-01")
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(arguments, **streams) as process, not_outliving(process):
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert orjson.loads(process.stdout.readline())["seq"] > 0
+        process.stdout.close()
+        assert process.wait(60) == 0
+        assert process.stderr.read() == b""
 
 
 @pytest.mark.parametrize(

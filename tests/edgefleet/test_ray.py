@@ -21,8 +21,9 @@ from edgefleet.embedded import MosquittoProcess
 from edgefleet.shard import run_shard
 from edgewire.runrecord import RunRecord
 from tests.edgefleet.test_workers import job, listening, until
+from tests.processes import not_outliving
 
-pytestmark = pytest.mark.services
+pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]  # a cluster of ten processes and more
 
 ROOT = Path(__file__).parents[2]
 # Ray's switch for machines that are a cluster of their own: everything stays on 127.0.0.1.
@@ -49,9 +50,10 @@ def cluster() -> Iterator[str]:
         assert nodes.stdin is not None
         address = nodes.stdout.readline().strip()
         assert address.startswith("127.0.0.1:")
-        yield address
-        nodes.stdin.close()
-        nodes.wait(timeout=20)
+        with not_outliving(nodes):
+            yield address
+            nodes.stdin.close()
+            nodes.wait(timeout=60)
     shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -78,7 +80,7 @@ async def test_the_messages_are_those_of_one_process_and_the_report_balances(
     with listening(*brokers) as heard_of_ray:
         run = command(cluster, scenario_file(tmp_path, *brokers), tmp_path / "run", "--messages=3", "--workers=3")
         done = await asyncio.to_thread(
-            subprocess.run, run, capture_output=True, text=True, timeout=60, env=os.environ | LOOPBACK
+            subprocess.run, run, capture_output=True, text=True, timeout=150, env=os.environ | LOOPBACK
         )
         assert done.returncode == 0, done.stderr
         await until(lambda: sum(map(len, heard_of_ray)) >= 57)
@@ -97,14 +99,21 @@ async def test_a_shard_that_dies_is_reported_and_ctrl_c_ends_the_others_in_order
     run = command(cluster, scenario_file(tmp_path, broker), tmp_path / "run", "--workers=2")
     with listening(broker) as (heard,):
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": os.environ | LOOPBACK}
-        with subprocess.Popen(run, **streams) as driver:  # noqa: ASYNC220 - it takes a millisecond
+        with subprocess.Popen(run, **streams) as driver, not_outliving(driver):  # noqa: ASYNC220 - it takes a millisecond
             await until(lambda: len(heard) > 40)
             actors(cluster)[0].kill()
-            await until(lambda: "died on node" in os.read(driver.stderr.fileno(), 65536).decode())
+            said = bytearray()
+            os.set_blocking(driver.stderr.fileno(), False)
+
+            def died() -> bool:
+                said.extend(driver.stderr.read() or b"")
+                return b"died on node" in said
+
+            await until(died)
             before = len(heard)
             await until(lambda: len(heard) > before + 20)
             driver.send_signal(signal.SIGINT)
-            output, errors = await asyncio.to_thread(driver.communicate, timeout=40)
+            output, errors = await asyncio.to_thread(driver.communicate, timeout=120)
         assert driver.returncode == 1, errors
         report = json.loads(output)
         assert re.fullmatch(

@@ -21,6 +21,7 @@ from edgefleet.ingest.store import Delivery, NewMessage, Store, StoreBusy, Store
 from edgefleet.ingest.store.sqlite import SqliteStore
 from edgewire.errors import ConfigError, EdgefleetError
 from tests.edgefleet.ingest.conftest import serving
+from tests.processes import not_outliving
 
 Make = Callable[..., dict[str, Any]]
 
@@ -178,14 +179,15 @@ async def test_stopping_finishes_what_is_under_way(tmp_path: Path, bme280: Make)
 def test_sigterm_ends_the_process_in_order(tmp_path: Path) -> None:
     arguments = [sys.executable, "-m", "edgefleet", "ingest", "--port", "0", "--json"]
     environment = {"EDGEFLEET_INGEST_STORE": f"sqlite:///{tmp_path / 'x.db'}", "PYTHONPATH": ":".join(sys.path)}
-    with subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(arguments, env=environment, **streams) as process, not_outliving(process):
         assert process.stdout is not None
         assert process.stderr is not None
         line = process.stdout.readline()
         if not line:
-            pytest.fail(process.stderr.read().decode())
+            pytest.fail(process.communicate(timeout=20)[1].decode())
         assert orjson.loads(line)["url"].startswith("http://127.0.0.1:")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
         assert process.stderr.read() == b""
     assert [path.name for path in tmp_path.iterdir()] == ["x.db"]  # the WAL was folded back in

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.services
 
 A, B = "bme280-0001", "bme280-0002"
 OWN, OTHER = f"edge/default/bme280/{A}", f"edge/default/bme280/{B}"
-WAIT_S = 10
+WAIT_S = 30
 
 
 class Client:
