@@ -62,7 +62,7 @@ def test_it_takes_an_emulated_devices_place(
     assert isinstance(client, mqtt.Client)
     client.loop_stop()
     client.disconnect()
-    for _ in range(100):
+    for _ in range(600):
         if len(heard) > READINGS:
             break
         time.sleep(0.05)

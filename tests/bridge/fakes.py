@@ -243,7 +243,7 @@ async def scripted_broker() -> AsyncIterator[ScriptedBroker]:
         yield broker
 
 
-async def eventually(condition: Callable[[], bool], timeout_s: float = 10) -> None:
+async def eventually(condition: Callable[[], bool], timeout_s: float = 30) -> None:
     """Wait until `condition` holds."""
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110 - what is watched has no event

@@ -43,7 +43,7 @@ class Watching:
 async def test_a_count_that_rises_is_a_loss_and_a_broker_started_anew_counts_from_zero() -> None:
     async with scripted_broker() as broker:
         watching = Watching(broker.url)
-        await asyncio.wait_for(broker.subscribed.wait(), 10)
+        await asyncio.wait_for(broker.subscribed.wait(), 30)
         (connect,) = (one for one in broker.said if isinstance(one, Connect))
         assert (connect.client_id, connect.clean_start) == ("w-watch", True)
         for count, lost in ((b"7", 0), (b"7", 0), (b"12", 5), (b"no number", 5), (b"3", 8)):

@@ -33,7 +33,7 @@ async def session_present(url: str, client_id: str) -> bool:
 
 async def drained(stage: Stage) -> None:
     stage.orders.drain.set()
-    await asyncio.wait_for(stage.running, 20)
+    await asyncio.wait_for(stage.running, 30)
 
 
 async def test_a_drained_member_has_delivered_all_and_is_forgotten(mosquitto: Any, tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ async def test_a_drained_member_has_delivered_all_and_is_forgotten(mosquitto: An
         stage.orders.drain.set()
         await eventually(lambda: "drained" in str(stage.bridge.readiness().reasons))
         await publisher.more(100)
-        await asyncio.wait_for(stage.running, 20)
+        await asyncio.wait_for(stage.running, 30)
         await publisher.finish()
         got = set(ingest.stored)
         assert got >= set(publisher.sent[:500])
@@ -130,7 +130,7 @@ async def test_the_commands(mosquitto: Any, tmp_path: Path) -> None:
         async def until(word: str) -> None:
             assert process.stdout
             while word not in "".join(lines):
-                line = await asyncio.wait_for(process.stdout.readline(), 20)
+                line = await asyncio.wait_for(process.stdout.readline(), 30)
                 assert line, "".join(lines)
                 lines.append(line.decode())
 
@@ -150,7 +150,7 @@ async def test_the_commands(mosquitto: Any, tmp_path: Path) -> None:
             said, _ = await asyncio.wait_for(drain.communicate(), 30)
             assert drain.returncode == 0, said
             assert said.decode().endswith("the broker keeps nothing for this bridge\n")
-        assert await asyncio.wait_for(process.wait(), 10) == 0
+        assert await asyncio.wait_for(process.wait(), 30) == 0
         assert set(publisher.sent) <= set(ingest.stored)
         assert holder(tmp_path / "spool.db") is None
 

@@ -236,7 +236,7 @@ async def test_a_lost_connection_is_dialled_again_and_a_lost_session_is_noticed(
         for present in (True, False):
             stage.broker.session_present = present
             stage.broker.hang_up()
-            await asyncio.wait_for(stage.broker.subscribed.wait(), 10)
+            await asyncio.wait_for(stage.broker.subscribed.wait(), 30)
             await stage.ready()
         stage.publish(2)
         await eventually(lambda: stage.sink.got == ["a:1:1", "a:1:2"])
@@ -253,7 +253,7 @@ async def test_what_an_earlier_connection_brought_is_not_acknowledged_on_this_on
         await eventually(lambda: stage.bridge._spool.queued == 1)
         stage.broker.session_present = True
         stage.broker.hang_up()
-        await asyncio.wait_for(stage.broker.subscribed.wait(), 10)
+        await asyncio.wait_for(stage.broker.subscribed.wait(), 30)
         stage.store.open.set()
         await eventually(lambda: stage.sink.got == ["a:1:7"])
         await asyncio.sleep(0.02)
@@ -348,10 +348,10 @@ async def test_a_broker_that_is_not_there_is_waited_for(tmp_path: Path) -> None:
     broker.url = url
     stage = Stage(broker, tmp_path)
     stage.store.commit([spooled(1)])
-    await asyncio.wait_for(stage.bridge.started.wait(), 10)
+    await asyncio.wait_for(stage.bridge.started.wait(), 30)
     await stage.unready("cannot be reached")
     async with tcp_server(broker.serve, port=int(url.rpartition(":")[2])):
-        await asyncio.wait_for(broker.subscribed.wait(), 10)
+        await asyncio.wait_for(broker.subscribed.wait(), 30)
         await stage.finish()
 
 
@@ -378,7 +378,7 @@ async def test_sigkill_loses_nothing_that_was_acknowledged(tmp_path: Path) -> No
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-c", SCRIPT, str(config), stderr=asyncio.subprocess.DEVNULL
             )
-            await asyncio.wait_for(broker.subscribed.wait(), 20)
+            await asyncio.wait_for(broker.subscribed.wait(), 30)
             enough = len(broker.acked) + 60
             while len(broker.acked) < enough:
                 for _ in range(10):

@@ -66,7 +66,7 @@ class Fresh:
             body = payload("a", seq)
             link.publish(f"edge/{self.site}/bme280/a/telemetry", body, qos=qos, retain=retain)
         if qos:
-            await asyncio.wait_for(waiting.wait(), 10)
+            await asyncio.wait_for(waiting.wait(), 30)
         await part(link)
 
 

@@ -221,9 +221,9 @@ async def test_a_bridge_whose_disk_fails_says_so_ends_with_1_and_acknowledges_no
             env={**os.environ, "EDGEFLEET_FAILPOINT": f"{point}:1"},
             stderr=asyncio.subprocess.PIPE,
         )
-        await asyncio.wait_for(broker.subscribed.wait(), 20)
+        await asyncio.wait_for(broker.subscribed.wait(), 30)
         broker.publish(1, "edge/site/bme280/a/telemetry", payload("a", 1))
-        _, errors = await asyncio.wait_for(process.communicate(), 20)
+        _, errors = await asyncio.wait_for(process.communicate(), 30)
         assert process.returncode == 1
         assert said in errors.decode().splitlines()[-1]
         assert broker.acked == []

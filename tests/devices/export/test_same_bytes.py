@@ -122,7 +122,7 @@ def heard_from(broker: MosquittoProcess) -> Iterator[list[bytes]]:
     client.connect(broker.host, broker.port)
     client.loop_start()
     try:
-        assert subscribed.wait(10)
+        assert subscribed.wait(30)
         yield heard
     finally:
         client.loop_stop()
@@ -163,7 +163,7 @@ def test_a_live_run_publishes_what_is_exported_of_all_kinds_with_faults(
         totals = orjson.loads(result.stdout.splitlines()[-1])
         assert totals["acknowledged"] == len(expected)
         assert totals["dropped"] > 0
-        for _ in range(400):
+        for _ in range(1200):
             if len(heard) >= len(expected):
                 break
             time.sleep(0.05)

@@ -83,7 +83,7 @@ def judging(broker: MosquittoProcess) -> Iterator[Judge]:
     client.on_subscribe = lambda *_: subscribed.append(True)
     client.connect(broker.host, broker.port)
     client.loop_start()
-    deadline = monotonic() + 10
+    deadline = monotonic() + 30
     try:
         while not subscribed and monotonic() < deadline:
             client._thread.join(0.01)  # type: ignore[union-attr]
@@ -98,21 +98,21 @@ CHANNELS = ("telemetry", "event", "status", "result")
 
 
 async def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for it, 20 s at the longest."""
-    for _ in range(800):
+    """Wait for it, 60 s at the longest."""
+    for _ in range(2400):
         if condition():
             return
         await asyncio.sleep(0.025)
-    raise AssertionError(f"did not happen within 20 s: {what}")
+    raise AssertionError(f"did not happen within 60 s: {what}")
 
 
 async def conduct(scenario: Scenario, script: Callable[[Fleet], Awaitable[None]], **options: int) -> RunRecord:
     """A fleet that runs for as long as the script takes."""
     stop = asyncio.Event()
     fleet = Fleet(scenario, name="test", version=await probe_all(routes_of(scenario)), **options)
-    running = asyncio.create_task(fleet.run(60, stop))
+    running = asyncio.create_task(fleet.run(100, stop))
     try:
-        async with asyncio.timeout(40):
+        async with asyncio.timeout(80):
             await script(fleet)
     finally:
         stop.set()

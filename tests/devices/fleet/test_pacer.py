@@ -55,7 +55,7 @@ async def test_a_stop_is_heeded_between_two_readings() -> None:
     task = asyncio.create_task(pacer.run(asyncio.get_running_loop().time(), math.inf, stop))
     await asyncio.sleep(0.1)
     stop.set()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await task
 
 
@@ -65,7 +65,7 @@ async def test_with_messages_each_device_emits_so_many_and_the_run_ends() -> Non
     pacer = Pacer(
         line, NOON_MS, 1.0, lambda position, seq, _channel, _payload: emitted.append((position, seq)), messages=3
     )
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await pacer.run(asyncio.get_running_loop().time(), math.inf, asyncio.Event())
     assert sorted(emitted) == [(position, seq) for position in range(20) for seq in range(3)]
     assert pacer.lag.total == 60

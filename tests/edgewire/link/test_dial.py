@@ -32,7 +32,7 @@ def ignored(link: Link, events: list[Event]) -> None:
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """A broker that says nothing is probed soon."""
-    monkeypatch.setattr(dialling, "_SILENCE_S", 0.05)
+    monkeypatch.setattr(dialling, "_SILENCE_S", 0.2)
 
 
 async def serve(server: Broker, *handlers: Handler) -> None:
@@ -140,7 +140,7 @@ async def test_a_broker_of_311_is_spoken_to_in_311(handler: Handler) -> None:
         serving = tasks.create_task(serve(server, handler))
         assert await probe_version(server.url) is Version.V311
         session = Session(CONFIG)
-        link = await dial(server.url, session, lambda _, found: events.extend(found), timeout_s=3)
+        link = await dial(server.url, session, lambda _, found: events.extend(found), timeout_s=20)
         assert session.version is Version.V311
         assert [type(event) for event in events] == [Connected]
         link.abort()
@@ -201,7 +201,7 @@ async def test_a_slow_broker_of_version_5_is_waited_for(welcome: bool) -> None:
     async with broker() as server, asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(serve(server, slow))
         session = Session(CONFIG)
-        link = await dial(server.url, session, lambda *_: connected.set(), timeout_s=3)
+        link = await dial(server.url, session, lambda *_: connected.set(), timeout_s=20)
         assert (session.version, link.connected) == (Version.V5, True)
         link.abort()
         serving.cancel()
@@ -316,7 +316,7 @@ async def test_amqtt_which_speaks_311_alone_is_fallen_back_to(caplog: pytest.Log
         url = BrokerUrl("mqtt", "127.0.0.1", port)
         assert await probe_version(url) is Version.V311
         session = Session(CONFIG)
-        link = await dial(url, session, lambda _, found: events.extend(found), timeout_s=3)
+        link = await dial(url, session, lambda _, found: events.extend(found), timeout_s=20)
         assert session.version is Version.V311
         link.subscribe([Subscription("t/#", 1)])
         await until(lambda: len(events) == 2)
