@@ -114,8 +114,8 @@ def test_a_run_whose_record_cannot_be_written_is_not_begun(tmp_path: Path, monke
 
 @pytest.mark.parametrize("command", ["demo", "run", "watch", "verify", "ingest", "schema"])
 def test_every_command_has_an_example_in_its_help(command: str) -> None:
-    done = edgefleet(command, "--help")
-    assert done.returncode == 0
+    done = CliRunner().invoke(app, [command, "--help"])
+    assert done.exit_code == 0
     assert f"edgefleet {command}" in done.stdout.split("Usage:")[1].partition("\n")[2]
 
 
