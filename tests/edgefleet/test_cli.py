@@ -140,22 +140,32 @@ def test_a_signal_ends_a_run_in_order(
     broker = mosquitto_factory()
     path = scenario(tmp_path, f"devices: [{{kind: bme280, count: 5, interval: 200ms}}]\nbroker: {broker.url}")
     heard: list[str] = []
+    readings: list[bytes] = []
+
+    def listen(_client: mqtt.Client, _data: object, message: mqtt.MQTTMessage) -> None:
+        if message.topic.endswith("status"):
+            heard.append(orjson.loads(message.payload)["state"])
+        else:
+            readings.append(message.payload)
+
     client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
-    client.on_message = lambda _client, _data, message: heard.append(orjson.loads(message.payload)["state"])
+    client.on_message = listen
     client.connect(broker.host, broker.port)
-    client.subscribe("edge/+/+/+/status", qos=1)
+    client.subscribe([("edge/+/+/+/status", 1), ("edge/+/+/+/telemetry", 1)])
     client.loop_start()
     command = [sys.executable, "-m", "edgefleet", "run", str(path), "--record", str(tmp_path / "run"), "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as run, not_outliving(run):
-        while heard.count("online") < 5:
+        while heard.count("online") < 5 or len(readings) < 10:
             assert run.poll() is None
             time.sleep(0.05)
-        time.sleep(1)
         run.send_signal(number)
         stdout, stderr = run.communicate(timeout=60)
     assert run.returncode == 0, stderr.decode()
-    client.loop_stop()
+    deadline = time.monotonic() + 20
+    while len(heard) < 10 and time.monotonic() < deadline:
+        time.sleep(0.01)
     client.disconnect()
+    client.loop_stop()
     record = RunRecord.load(tmp_path / "run")
     assert record.totals == {
         "emitted": record.totals["emitted"], "acknowledged": record.totals["emitted"], "dropped": 0, "unsent": 0

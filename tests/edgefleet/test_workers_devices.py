@@ -33,7 +33,7 @@ async def test_commands_reach_every_worker_and_a_frozen_one_returns(
     scenario = Scenario(
         broker=broker.url,
         keep_alive="2s",
-        reconnect={"cap": "2s"},
+        reconnect={"base": "100ms", "cap": "500ms"},
         devices=[{"kind": "bme280", "count": len(NAMES), "interval": "500ms"}],
     )
     job = ShardJob(scenario=scenario, name="test", version=Version.V5, shard=Shard(), duration_s=math.inf)

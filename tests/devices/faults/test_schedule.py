@@ -23,7 +23,7 @@ START_MS = 1_772_323_200_000
     ],
 )
 def test_rate_and_length(schedule: Randomly) -> None:
-    days = 100
+    days = 100 if schedule.per_day < 100 else 10
     # Windows that begin in the span: those that touch it, less those that began before.
     owners, windows = schedule.between(1, "x", KEYS[:50], START_MS, START_MS + days * DAY_MS)
     begun = windows.start >= START_MS

@@ -128,7 +128,7 @@ async def a_device_stops_and_starts(judge: Judge, name: str) -> None:
     assert (await judge.answer(name, "halt"))["ok"]
     await asyncio.sleep(TAKES_EFFECT_S)
     silent = len(judge.of(name, "telemetry"))
-    await asyncio.sleep(1.5)
+    await asyncio.sleep(1.1)  # in which there would be two
     assert len(judge.of(name, "telemetry")) == silent
     judge.tell(topic(name), {"id": "faster", "action": "set_interval", "arguments": {"interval": "1s"}})
     assert "stopped" in (await judge.answer(name, "faster"))["error"]

@@ -1,6 +1,5 @@
 """Faults of devices and links on a real Mosquitto: what the broker and a subscriber see of each, and the labels."""
 
-import asyncio
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -52,7 +51,10 @@ async def test_every_fault_of_a_link(mosquitto_factory: Callable[[], MosquittoPr
     with judging(broker) as judge:
 
         async def script(fleet: Fleet) -> None:
-            await asyncio.sleep(8.3)
+            boot = boot_number(NOON_MS)
+            dead = ("bme280-0002", "bme280-0003")
+            await until(lambda: all(len(set(judge.seqs(name).get(boot, []))) >= 28 for name in dead), "seven seconds")
+            await until(lambda: all(judge.states(name)[-1] == "online" for name in FAULTS), "everybody is back")
             found.extend(fleet.labels())
 
         record = await conduct(scenario, script, from_ms=NOON_MS, power_on_ms=NOON_MS)
