@@ -75,6 +75,7 @@ class MemorySink:
         self.connects = 0
         self.closed = 0
         self.connected = False
+        self.asked = 0
         self.open = asyncio.Event()
         self.open.set()
 
@@ -87,6 +88,7 @@ class MemorySink:
         self.connected = True
 
     async def write(self, lane: str, batch: Sequence[Routed]) -> Failures:
+        self.asked += 1
         await asyncio.sleep(0)
         await self.open.wait()
         if not self.connected:

@@ -114,6 +114,7 @@ async def test_a_window_bounds_what_is_in_memory(tmp_path: Path) -> None:
     async with staged(tmp_path, sink) as stage:
         stage.receive(*messages(400))
         await stage.spool.idle()
+        await eventually(lambda: stage.runner._window.messages == 50)
         await asyncio.sleep(0.05)
         assert stage.runner._window.messages == 50
         sink.open.set()
@@ -461,7 +462,7 @@ async def test_stopping_lets_the_write_under_way_end_and_begins_no_other(tmp_pat
     running = asyncio.create_task(stage.runner.run(finish_s=5))
     stage.receive(*messages(30))
     await stage.spool.idle()
-    await asyncio.sleep(0.02)
+    await eventually(lambda: sink.asked == 1)
     stage.runner.stop()
     sink.open.set()
     await running
@@ -477,7 +478,7 @@ async def test_a_write_that_does_not_end_is_given_up_and_stays_pending(tmp_path:
     running = asyncio.create_task(stage.runner.run(finish_s=0.02))
     stage.receive(*messages(30))
     await stage.spool.idle()
-    await asyncio.sleep(0.02)
+    await eventually(lambda: sink.asked == 1)
     stage.runner.stop()
     await running
     await stage.spool.close()
