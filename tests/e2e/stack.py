@@ -144,6 +144,13 @@ class Stack:
             if fleet.process.poll() is None:
                 fleet.kill()
 
+    def restore(self) -> None:
+        """No fleet, and everything else at work."""
+        self.close()
+        self.gate.closed, self.gate.refused = False, 0
+        self.broker.start()
+        self.bridge.start()
+
 
 @dataclass
 class RunningFleet:

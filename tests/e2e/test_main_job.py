@@ -130,6 +130,7 @@ def test_garbage_on_a_bridge_topic_costs_no_neighbour(stack: Stack) -> None:
     client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
     client.connect(stack.broker.host, stack.broker.port)
     client.loop_start()
+    before = stack.books("dead_lettered")
     fleet = stack.start_fleet()
     stack.await_delivery(100)
     for topic, payload in garbage:
@@ -139,4 +140,4 @@ def test_garbage_on_a_bridge_topic_costs_no_neighbour(stack: Stack) -> None:
     stack.await_delivery(100)
     record = fleet.stop()
     assert_nothing_lost(judge(stack, record), record)
-    assert stack.books("dead_lettered") == {"http": len(garbage), "kafka": len(garbage)}
+    assert stack.books("dead_lettered") == {sink: count + len(garbage) for sink, count in before.items()}
