@@ -14,8 +14,9 @@ from devices.world.trips import NEVER_S, TripPlanner, curvature
 
 _LOOKED_BACK_H = 240
 _KEPT, _MOST_KEPT = 8192, 200_000
-"""Answers that are kept of each kind of question that is asked again and again; of those about single vehicles two for
-each, up to 40 MB of them."""
+"""Answers about single vehicles that are kept: two for each, up to 40 MB of them."""
+_HOURS_KEPT = 6
+"""Hours of which is kept who passed where. A camera asks for the current one all the time, and for the one before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,8 @@ class Fleet:
         self._book = TripBook(planner, count)
         # A vehicle that stands is asked after with every reading.
         self._last_driven = lru_cache(max(_KEPT, min(2 * count, _MOST_KEPT)))(self._find_last_driven)
-        self._hourly_passages = lru_cache(_KEPT)(self._find_passages)
+        # By hour, the one that was asked for last at the end; a point is a site, a road, and metres along it.
+        self._passed: dict[int, dict[tuple[int, int, float], Passages]] = {}
 
     def motion(self, sites: Ints, vehicles: Ints, times_ms: Ints) -> Motion:
         """Where these vehicles are and how they move."""
@@ -146,7 +148,17 @@ class Fleet:
 
     def passages(self, site: int, road: int, along_m: float, hour: int) -> Passages:
         """The vehicles of a site that drove past a point of a road in an hour since 1970, in the order of time."""
-        return self._hourly_passages(site, road, along_m, hour)
+        of_hour = self._passed.pop(hour, None)
+        if of_hour is None:
+            while len(self._passed) >= _HOURS_KEPT:
+                del self._passed[next(iter(self._passed))]
+            of_hour = {}
+        self._passed[hour] = of_hour
+        point = site, road, along_m
+        known = of_hour.get(point)
+        if known is None:
+            known = of_hour[point] = self._find_passages(site, road, along_m, hour)
+        return known
 
     def _find_passages(self, site: int, road: int, along_m: float, hour: int) -> Passages:
         vehicles = np.tile(self._vehicles[site], 2)

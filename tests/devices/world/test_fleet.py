@@ -271,3 +271,17 @@ def test_rash_drivers_are_few_and_some_trips_are_hurried() -> None:
     assert temper.var() == pytest.approx(0.5, abs=0.06)
     hurried = parts(world).drivers.hurried(np.zeros_like(vehicles), vehicles, np.full_like(vehicles, 490_000))
     assert hurried.mean() == pytest.approx(0.1, abs=0.02)
+
+
+def test_who_passed_is_found_once_an_hour_and_forgotten_some_hours_later() -> None:
+    fleet = parts(World.of(9, SITES, FLEET)).fleet
+    hour = MONDAY_MS // HOUR_MS + 8
+    known = fleet.passages(0, 3, 50.0, hour)
+    for later in range(1, 6):
+        fleet.passages(0, 3, 50.0, hour + later)
+    assert fleet.passages(0, 3, 50.0, hour) is known
+    for later in range(6, 12):
+        fleet.passages(0, 3, 50.0, hour + later)
+    again = fleet.passages(0, 3, 50.0, hour)
+    assert again is not known
+    assert np.array_equal(again.time_ms, known.time_ms)
