@@ -16,7 +16,7 @@ SPARE_FILES = 300
 PROCESS_BYTES = 90 * 2**20
 DEVICE_BYTES = 8 * 2**10
 # Shoppers of three days of every shop that is counted, vehicles of the fleet that pass a camera, planned trips.
-# Measured over 72 hours of device time, rounded up: caches take days to fill.
+# Measured over 48 to 72 hours of device time, rounded up: caches take days to fill.
 KIND_BYTES = {"people": 160 * 2**10, "traffic": 40 * 2**10, "gps": 10 * 2**10, "telematics": 14 * 2**10}
 # Processor time of one message: on the wire, acknowledgement included, and to compute it; of a process: its rounds
 # over all devices, for each of them and second.
