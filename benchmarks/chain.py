@@ -18,7 +18,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from edgefleet.embedded import ManagedProcess, MosquittoProcess, edgefleet_process, free_port
 from edgefleet.verify.kafka_source import CONTRACT_TOPICS
-from edgewire.runrecord import RunRecord
+from edgewire.run_record import RunRecord
 from tests.services.kafka import KafkaProcess
 from tests.services.postgres import PostgresProcess
 

@@ -27,7 +27,7 @@ import yaml
 from benchmarks.lasting_judge import Heard, LastingJudge
 from devices.firmware.reconnect import ReconnectConfig
 from edgefleet.embedded import MosquittoProcess
-from edgewire.runrecord import DeviceRecord, RunRecord
+from edgewire.run_record import DeviceRecord, RunRecord
 
 # Readings before the outage, and after the last device is back.
 STEADY_S, AFTER_S = 15, 45

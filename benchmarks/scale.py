@@ -23,7 +23,7 @@ import paho.mqtt.client as paho
 import yaml
 
 from edgefleet.embedded import MosquittoProcess
-from edgewire.runrecord import RunRecord, count
+from edgewire.run_record import RunRecord, count
 
 # Of a thousand devices: 730 bme280 and some of every other kind.
 MIX = {"bme280": 0.734, "traffic": 0.033, "gps": 0.1, "telematics": 0.066, "people": 0.067}

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefleet.verify.arrivals import Source
-from edgewire.runrecord import RunRecord
+from edgewire.run_record import RunRecord
 
 Times = NDArray[np.int64]
 

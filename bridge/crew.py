@@ -9,7 +9,8 @@ from collections.abc import Callable, Collection, Sequence
 
 from bridge.delivery.retry import Runner
 from bridge.metrics import Metrics
-from bridge.routing import Routed, RouteTable
+from bridge.routed import Routed
+from bridge.routing import RouteTable
 from bridge.sinks.base import Sink
 from bridge.spool import Spool, Spooled
 from edgewire.clock import Clock

@@ -4,7 +4,7 @@ from typing import Any
 
 from bridge.assembly import assemble
 from bridge.config import BridgeConfig
-from bridge.routing import Dropped, Routed, Unroutable
+from bridge.routed import Dropped, Routed, Unroutable
 from bridge.schemas import Check
 from bridge.sinks.base import Sink
 from bridge.spool import Spooled

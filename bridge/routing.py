@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from bridge.config import RouteConfig
 from bridge.contract_fields import event_types
+from bridge.route_config import RouteConfig
 from bridge.routed import Address, Dropped, Route, Routed, Unroutable
 from bridge.schemas import Check
 from bridge.sinks import SINKS

@@ -21,7 +21,7 @@ from edgefleet.embedded import edgefleet_process, embedded_broker, embedded_kafk
 from edgefleet.live import watching
 from edgefleet.verify import Verdict, verify_run
 from edgewire.errors import ConfigError, ServiceUnavailable
-from edgewire.runrecord import RunRecord
+from edgewire.run_record import RunRecord
 
 # 70 positions of 350 bytes a half-second over four partitions, the busiest of which gets half as much again.
 BUILT_IN_KAFKA_S = 300

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from edgewire import logs
 from edgewire.errors import ConfigError
-from edgewire.runrecord import RunRecord, count
+from edgewire.run_record import RunRecord, count
 
 FILE_NAME = "devices.parquet"
 

@@ -18,7 +18,7 @@ import numpy
 
 from devices.fleet import Snapshot
 from devices.scenario import Scenario
-from devices.timeline import Shard
+from devices.shard import Shard
 from edgefleet.doctor import BrokerFacts, Machine, Needs, judge, require_healthy
 from edgefleet.shard import ShardJob, ShardResult, run_shard
 from edgefleet.workers import Failed

@@ -16,10 +16,10 @@ from dataclasses import dataclass, replace
 from devices.faults.labels import Label
 from devices.fleet import Fleet, Snapshot, find_limit
 from devices.scenario import Scenario
-from devices.timeline import Shard
+from devices.shard import Shard
 from edgewire.errors import ServiceUnavailable
 from edgewire.mqtt import Version
-from edgewire.runrecord import RunRecord
+from edgewire.run_record import RunRecord
 
 SNAPSHOT_S = 0.5
 # A thread that computes readings gives way to the one that sends them after so long.

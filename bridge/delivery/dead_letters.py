@@ -1,6 +1,6 @@
 """Giving a message up: the only way, besides delivery and a rule, that one leaves the books of a sink."""
 
-from bridge.routing import Unroutable
+from bridge.routed import Unroutable
 from bridge.sinks.base import Rejected
 from bridge.spool import DeadLetter, Spooled
 

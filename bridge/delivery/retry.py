@@ -18,7 +18,8 @@ from bridge.delivery.lane import Lane, Outcome
 from bridge.delivery.progress import Progress
 from bridge.delivery.worker import Worker
 from bridge.metrics import Metrics
-from bridge.routing import Dropped, Routed, RouteTable, Unroutable
+from bridge.routed import Dropped, Routed, Unroutable
+from bridge.routing import RouteTable
 from bridge.sinks.base import Sink
 from bridge.spool import DeadLetter, Spool
 from edgewire import logs

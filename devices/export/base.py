@@ -7,7 +7,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from devices.timeline import Batch, Table, Timeline
+from devices.batch import Batch
+from devices.table import Table
+from devices.timeline import Timeline
 from edgewire.errors import EdgefleetError
 
 State = Mapping[str, Any]

@@ -15,7 +15,8 @@ from devices.encode import join_rows, json_texts
 from devices.export.base import State
 from devices.export.files import PartialFile
 from devices.export.shapes import HEAD, Column, Shape, Type, Values, columns_of, head_of, saved_columns, values_of
-from devices.timeline import Table, Timeline
+from devices.table import Table
+from devices.timeline import Timeline
 
 _SPECIAL = (b",", b'"', b"\n", b"\r")
 _TEXTS = (Type.TEXT, Type.TIME)

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import BinaryIO
 
+from devices.batch import Batch
 from devices.export.base import ExportError, State, Window
 from devices.export.files import PartialFile
-from devices.timeline import Batch, Timeline
+from devices.timeline import Timeline
 
 
 class JsonlFile:

@@ -12,7 +12,8 @@ from devices.export.csv import csv_rows
 from devices.export.places import place_of
 from devices.export.shapes import Column, Shape, Type, by_shape, shapes_of
 from devices.faults.labels import Label
-from devices.timeline import Table, Timeline
+from devices.table import Table
+from devices.timeline import Timeline
 
 _SQL = {
     Type.TEXT: "text",

@@ -17,7 +17,8 @@ from pydantic import AwareDatetime
 
 from devices.coded import Coded
 from devices.encode import timestamps
-from devices.timeline import Table, Timeline
+from devices.table import Table
+from devices.timeline import Timeline
 from edgewire.messages import CONTRACT, KindContract, MessageType
 from edgewire.messages.base import Payload
 

@@ -6,7 +6,8 @@ from typing import Any, Protocol
 
 from devices.export.base import ExportError, State, Window
 from devices.export.shapes import Shape, by_shape, shapes_of
-from devices.timeline import Table, Timeline
+from devices.table import Table
+from devices.timeline import Timeline
 
 
 class TableWriter(Protocol):

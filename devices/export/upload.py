@@ -15,8 +15,9 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from devices.batch import Batch
 from devices.export.base import ExportError, State, Window
-from devices.timeline import Batch, Timeline
+from devices.timeline import Timeline
 from edgewire.backoff import Backoff
 from edgewire.messages import BATCH_PATH
 

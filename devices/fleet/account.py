@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from devices.fleet.connection import DeviceConnection
-from edgewire.runrecord import DeviceRecord
+from edgewire.run_record import DeviceRecord
 
 
 def accounts(connection: DeviceConnection) -> Iterator[DeviceRecord]:

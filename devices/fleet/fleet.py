@@ -35,12 +35,13 @@ from devices.fleet.snapshot import Snapshot, process_usage
 from devices.fleet.sweep import Sweep
 from devices.fleet.trouble import Impostor
 from devices.scenario import Scenario
-from devices.timeline import Shard, Timeline
+from devices.shard import Shard
+from devices.timeline import Timeline
 from edgewire import logs
 from edgewire.clock import Clock, SystemClock
 from edgewire.messages import Channel
 from edgewire.mqtt import Version
-from edgewire.runrecord import RunRecord
+from edgewire.run_record import RunRecord
 
 # Every link's keep alive is looked at so often, of its length, and at least so often and so seldom (s).
 SWEEP_OF_KEEP_ALIVE = 0.02

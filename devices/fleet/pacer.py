@@ -13,8 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 
+from devices.batch import Batch
 from devices.fleet.histogram import Histogram
-from devices.timeline import Batch, Timeline
+from devices.timeline import Timeline
 from edgewire.messages import Channel
 
 # Large batches are cheap for each message: much of the cost of a batch is the same for one row and for a thousand.

@@ -14,7 +14,7 @@ from collections.abc import Collection, Sequence
 from devices.fleet.identities import Identities
 from devices.scenario import Scenario
 from edgewire.link import BrokerUrl, Link, NoLocalPort, dial
-from edgewire.link.dialling import OnEvents, OnWritable
+from edgewire.link.connect import OnEvents, OnWritable
 from edgewire.mqtt import Session
 
 # 127.0.0.2 and up reach a broker on loopback as well as 127.0.0.1 does; so many of them carry half a million devices.

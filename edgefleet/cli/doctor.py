@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from devices.scenario import Scenario
-from devices.timeline import Shard
+from devices.shard import Shard
 from edgefleet.cli.common import Json, ScenarioFile, run_async, start_logging
 
 

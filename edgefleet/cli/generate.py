@@ -12,7 +12,8 @@ from devices import export
 from devices.faults.labels import prepare_labels, write_labels
 from devices.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
-from devices.timeline import Shard, Timeline
+from devices.shard import Shard
+from devices.timeline import Timeline
 from edgefleet.cli.common import Json, ScenarioFile, StopFlag
 from edgefleet.cli.progress import closed_pipe_is_the_end, progress_bar
 from edgefleet.cli.run import power_on_ms

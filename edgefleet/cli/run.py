@@ -18,7 +18,7 @@ from devices.faults.labels import write_labels
 from devices.fleet import Snapshot, routes_of
 from devices.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
-from devices.timeline import Shard
+from devices.shard import Shard
 from edgefleet.cli.common import Json, LogLevel, ScenarioFile, run_async, start_logging, until_signal
 from edgefleet.device_table import save_device_table
 from edgefleet.doctor import BrokerFacts, Machine, Needs, examine_all, judge, require_healthy
@@ -31,7 +31,7 @@ from edgefleet.workers import Launcher, Workers
 from edgewire.clock import parse_ms
 from edgewire.config import duration_ms
 from edgewire.errors import ConfigError
-from edgewire.runrecord import make_folder
+from edgewire.run_record import make_folder
 
 # Of a year in which a run may begin, so that it also ends in one with four digits.
 LATEST_MS = parse_ms("9000-01-01T00:00:00Z")

@@ -45,7 +45,7 @@ def command(
         raise ConfigError("nothing to compare with: give --ingest URL, --kafka HOST:PORT or both")
     from edgefleet.verify import print_verdict, verify_run
     from edgefleet.verify.kafka_source import CONTRACT_TOPICS
-    from edgewire.runrecord import RunRecord
+    from edgewire.run_record import RunRecord
 
     record = RunRecord.join([RunRecord.load(run) for run in runs])
     people = Console(stderr=True)

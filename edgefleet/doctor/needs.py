@@ -6,7 +6,8 @@ from math import ceil
 
 from devices.fleet.routes import LOOPBACK_ADDRESSES, is_loopback
 from devices.scenario import DeviceGroup, Scenario
-from devices.timeline import Shard, Timeline
+from devices.shard import Shard
+from devices.timeline import Timeline
 from edgewire.link import BrokerUrl
 from edgewire.messages import Channel
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgefleet.verify.arrivals import Arrivals
 from edgefleet.verify.verdict import Latency, SinkVerdict, Tally, Verdict
-from edgewire.runrecord import DeviceRecord, RunRecord, count
+from edgewire.run_record import DeviceRecord, RunRecord, count
 
 MISSING_SHOWN = 20
 """Ids of so many missing messages are named; they are all counted."""

@@ -10,7 +10,7 @@ from edgefleet.verify.http_source import HttpSource
 from edgefleet.verify.kafka_source import CONTRACT_TOPICS, KafkaSource
 from edgefleet.verify.verdict import Verdict
 from edgewire.clock import Clock, SystemClock
-from edgewire.runrecord import RunRecord
+from edgewire.run_record import RunRecord
 
 LATE_AFTER_MS = 5000
 CLOCK_SKEW_MS = 300_000

@@ -1,7 +1,7 @@
 """MQTT over asyncio: `dial` a broker, get a `Link`."""
 
-from edgewire.link.dialling import BrokerRefused, NoLocalPort, dial, probe_version
-from edgewire.link.parting import part
+from edgewire.link.closing import part
+from edgewire.link.connect import BrokerRefused, NoLocalPort, dial, probe_version
 from edgewire.link.protocol import Link
 from edgewire.link.url import BrokerUrl
 

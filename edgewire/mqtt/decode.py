@@ -1,23 +1,207 @@
-"""Bodies to packets, strictly: one reader a packet type. Raises `ProtocolError` and nothing else."""
+"""Readers of the packets that servers send, and of those that both sides send. See `decode`.
 
-from collections.abc import Iterator
+Readers of the packets that clients send: for whoever plays the server. See `decode`.
+
+Bodies to packets, strictly: one reader a packet type. Raises `ProtocolError` and nothing else."""
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from edgewire.mqtt.codec import Reader, decode_text, malformed
-from edgewire.mqtt.decode_client import read_connect, read_pingreq, read_subscribe, read_unsubscribe
-from edgewire.mqtt.decode_server import (
-    BodyReader,
-    read_acknowledgement,
-    read_auth,
-    read_connack,
-    read_disconnect,
-    read_pingresp,
-    read_suback,
-    read_unsuback,
-)
-from edgewire.mqtt.errors import ProtocolError
+from edgewire.mqtt.errors import ProtocolError, Unsendable
+from edgewire.mqtt.filters import check_filter
 from edgewire.mqtt.framing import Frames
-from edgewire.mqtt.packets import Packet, Puback, Pubcomp, Publish, Pubrec, Pubrel, Version
+from edgewire.mqtt.packets import (
+    Auth,
+    Connack,
+    Connect,
+    Disconnect,
+    Packet,
+    Pingreq,
+    Pingresp,
+    Puback,
+    Pubcomp,
+    Publish,
+    Pubrec,
+    Pubrel,
+    Suback,
+    Subscribe,
+    Subscription,
+    Unsuback,
+    Unsubscribe,
+    Version,
+    Will,
+)
 from edgewire.mqtt.properties import NO_PROPERTIES, Place, Properties, read_properties
+
+_T = TypeVar("_T")
+
+
+BodyReader = Callable[[int, bytes, Version], Packet]
+"""Takes the first byte, the body and the version."""
+
+
+def properties_of(reader: Reader, place: Place, version: Version) -> Properties:
+    return read_properties(reader, place) if version is Version.V5 else NO_PROPERTIES
+
+
+def _code_and_properties(reader: Reader, place: Place, version: Version) -> tuple[int, Properties]:
+    """The optional end of many version 5 packets: nothing means success, a code may stand without properties."""
+    code, properties = 0, NO_PROPERTIES
+    if version is Version.V5 and reader.more:
+        code = reader.u8()
+        if reader.more:
+            properties = read_properties(reader, place)
+    reader.end()
+    return code, properties
+
+
+def read_acknowledgement(kind: type[Puback] | type[Pubrec] | type[Pubrel] | type[Pubcomp]) -> BodyReader:
+    place = Place[kind.__name__.upper()]
+
+    def read(first: int, body: bytes, version: Version) -> Packet:
+        reader = Reader(body)
+        return kind(reader.packet_id(), *_code_and_properties(reader, place, version))
+
+    return read
+
+
+def read_connack(first: int, body: bytes, version: Version) -> Connack:
+    reader = Reader(body)
+    flags, code = reader.u8(), reader.u8()
+    if flags > 1:
+        raise malformed(f"CONNACK has the flags 0x{flags:02x}")
+    if flags and code:
+        raise ProtocolError("CONNACK refuses the connection and has a session for it")
+    if version is Version.V5 and reader.more:
+        properties = read_properties(reader, Place.CONNACK)
+    else:
+        # Also a server that knows 3.1.1 alone and refuses our version 5 in its own form.
+        properties = NO_PROPERTIES
+        if not code if version is Version.V5 else code > 5:
+            raise malformed(f"CONNACK has the code {code} and no properties")
+    reader.end()
+    return Connack(bool(flags), code, properties)
+
+
+def read_suback(first: int, body: bytes, version: Version) -> Suback:
+    reader = Reader(body)
+    packet_id = reader.packet_id()
+    properties = properties_of(reader, Place.SUBACK, version)
+    codes = not_empty(tuple(reader.rest()), "SUBACK")
+    if version is not Version.V5 and not {0, 1, 2, 0x80}.issuperset(codes):
+        raise malformed(f"SUBACK has the codes {codes}")
+    return Suback(packet_id, codes, properties)
+
+
+def read_unsuback(first: int, body: bytes, version: Version) -> Unsuback:
+    reader = Reader(body)
+    packet_id = reader.packet_id()
+    if version is not Version.V5:
+        reader.end()
+        return Unsuback(packet_id)
+    properties = read_properties(reader, Place.UNSUBACK)
+    return Unsuback(packet_id, not_empty(tuple(reader.rest()), "UNSUBACK"), properties)
+
+
+def not_empty(items: tuple[_T, ...], name: str) -> tuple[_T, ...]:
+    if not items:
+        raise ProtocolError(f"{name} is empty")
+    return items
+
+
+def read_pingresp(first: int, body: bytes, version: Version) -> Pingresp:
+    Reader(body).end()
+    return Pingresp()
+
+
+def read_disconnect(first: int, body: bytes, version: Version) -> Disconnect:
+    return Disconnect(*_code_and_properties(Reader(body), Place.DISCONNECT, version))
+
+
+def read_auth(first: int, body: bytes, version: Version) -> Auth:
+    if version is not Version.V5:
+        raise malformed("MQTT 3.1.1 has no AUTH packet")
+    return Auth(*_code_and_properties(Reader(body), Place.AUTH, version))
+
+
+def read_connect(first: int, body: bytes, version: Version) -> Connect:
+    reader = Reader(body)
+    if reader.text() != "MQTT" or reader.u8() != version:
+        raise ProtocolError(f"CONNECT is not for MQTT protocol level {version}", 0x84)
+    flags = reader.u8()
+    has_will, will_qos = flags & 4, flags >> 3 & 3
+    if flags & 1 or will_qos == 3 or (not has_will and flags & 0x38):
+        raise malformed(f"CONNECT has the flags 0x{flags:02x}")
+    if version is not Version.V5 and flags & 0xC0 == 0x40:
+        raise malformed("CONNECT has a password without a user name")
+    keep_alive_s = reader.u16()
+    properties = properties_of(reader, Place.CONNECT, version)
+    client_id = reader.text()
+    will, will_properties = _will(reader, flags, version) if has_will else (None, NO_PROPERTIES)
+    username = reader.text() if flags & 0x80 else None
+    password = reader.binary() if flags & 0x40 else None
+    reader.end()
+    return Connect(
+        client_id=client_id,
+        clean_start=bool(flags & 2),
+        keep_alive_s=keep_alive_s,
+        will=will,
+        username=username,
+        password=password,
+        properties=properties,
+        will_properties=will_properties,
+    )
+
+
+def _will(reader: Reader, flags: int, version: Version) -> tuple[Will, Properties]:
+    properties: Properties = {**properties_of(reader, Place.WILL, version)}
+    delay_s = properties.pop("will_delay_interval", 0)
+    topic = reader.text()
+    if not topic or "+" in topic or "#" in topic:
+        raise ProtocolError(f"the will has the topic '{topic}'", 0x90)
+    will = Will(topic=topic, payload=reader.binary(), qos=flags >> 3 & 3, retain=bool(flags & 0x20), delay_s=delay_s)
+    return will, properties or NO_PROPERTIES
+
+
+def read_subscribe(first: int, body: bytes, version: Version) -> Subscribe:
+    reader = Reader(body)
+    packet_id = reader.packet_id()
+    properties = properties_of(reader, Place.SUBSCRIBE, version)
+    subscriptions = []
+    while reader.more:
+        topic_filter = _filter(reader)
+        options = reader.u8()
+        if options & (0xC0 if version is Version.V5 else 0xFC) or options & 3 == 3 or options >> 4 == 3:
+            raise malformed(f"SUBSCRIBE has the options 0x{options:02x} for '{topic_filter}'")
+        flags = bool(options & 4), bool(options & 8)
+        subscriptions.append(Subscription(topic_filter, options & 3, *flags, options >> 4))
+    return Subscribe(packet_id, not_empty(tuple(subscriptions), "SUBSCRIBE"), properties)
+
+
+def read_unsubscribe(first: int, body: bytes, version: Version) -> Unsubscribe:
+    reader = Reader(body)
+    packet_id = reader.packet_id()
+    properties = properties_of(reader, Place.UNSUBSCRIBE, version)
+    filters = []
+    while reader.more:
+        filters.append(_filter(reader))
+    return Unsubscribe(packet_id, not_empty(tuple(filters), "UNSUBSCRIBE"), properties)
+
+
+def _filter(reader: Reader) -> str:
+    topic_filter = reader.text()
+    try:
+        check_filter(topic_filter)
+    except Unsendable as error:
+        raise ProtocolError(str(error), 0x8F) from None
+    return topic_filter
+
+
+def read_pingreq(first: int, body: bytes, version: Version) -> Pingreq:
+    Reader(body).end()
+    return Pingreq()
+
 
 PublishFields = tuple[str, bytes, int, bool, bool, int, Properties]
 """Topic, payload, QoS, retain, DUP, packet id, properties."""

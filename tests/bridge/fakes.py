@@ -11,7 +11,8 @@ import orjson
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from bridge.routing import Routed, RouteTable
+from bridge.routed import Routed
+from bridge.routing import RouteTable
 from bridge.sinks.base import NO_FAILURES, Failures, NotConnected
 from bridge.sinks.settings import RetryConfig, SinkConfig
 from bridge.spool import Spooled

@@ -12,7 +12,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from bridge.config import RouteConfig
+from bridge.route_config import RouteConfig
 from bridge.routing import RouteTable
 from bridge.sinks.base import Rejected, Retry
 from bridge.sinks.file import FileConfig, FileSink, FileTarget

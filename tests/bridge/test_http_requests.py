@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from bridge.config import RouteConfig
+from bridge.route_config import RouteConfig
 from bridge.routing import RouteTable
 from bridge.sinks.base import Rejected, Retry, Scope
 from bridge.sinks.http import HttpConfig, HttpSink

@@ -4,7 +4,8 @@ import orjson
 import pytest
 from aiohttp import web
 
-from bridge.routing import Routed, RouteTable
+from bridge.routed import Routed
+from bridge.routing import RouteTable
 from bridge.sinks.base import Rejected, Retry, Scope
 from bridge.sinks.http import HttpConfig, HttpSink
 from bridge.sinks.http.answers import Answer, BadBatch, read_answer, read_batch_answer, retry_after_s

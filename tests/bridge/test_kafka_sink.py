@@ -9,8 +9,9 @@ from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from bridge.config import RouteConfig
-from bridge.routing import Routed, RouteTable
+from bridge.route_config import RouteConfig
+from bridge.routed import Routed
+from bridge.routing import RouteTable
 from bridge.sinks.base import NotConnected, Rejected, Retry
 from bridge.sinks.kafka import KafkaConfig, KafkaSink, KafkaTarget
 from bridge.sinks.kafka.cluster import Verdict, classify

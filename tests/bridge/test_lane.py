@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from bridge.delivery.backlog import Window
 from bridge.delivery.lane import Lane
-from bridge.routing import Routed, RouteTable
+from bridge.routed import Routed
+from bridge.routing import RouteTable
 from bridge.sinks.base import Rejected, Retry, Scope
 from edgewire.backoff import Backoff
 from tests.bridge.fakes import in_order, routed

@@ -14,9 +14,9 @@ import aiohttp
 import pytest
 
 from bridge.config import BridgeConfig
+from bridge.connection import TakenOver
 from bridge.pipeline import Bridge, run
 from bridge.routing import RouteTable
-from bridge.source import TakenOver
 from bridge.spool import SinkBooks, SpoolError, Store, read_books, read_dead_letters
 from edgewire.clock import SystemClock
 from edgewire.errors import ConfigError, ServiceUnavailable

@@ -5,8 +5,10 @@ from pathlib import Path
 import orjson
 import pytest
 
-from bridge.config import BridgeConfig, RouteConfig
-from bridge.routing import Dropped, Routed, RouteTable, Unroutable
+from bridge.config import BridgeConfig
+from bridge.route_config import RouteConfig
+from bridge.routed import Dropped, Routed, Unroutable
+from bridge.routing import RouteTable
 from bridge.routing_rules import Sample
 from bridge.spool import Spooled
 from edgewire.config import parse

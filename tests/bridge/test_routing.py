@@ -3,8 +3,9 @@ from typing import Any
 import orjson
 import pytest
 
-from bridge.config import RouteConfig
-from bridge.routing import Routed, RouteTable, Unroutable
+from bridge.route_config import RouteConfig
+from bridge.routed import Routed, Unroutable
+from bridge.routing import RouteTable
 from bridge.sinks.kafka import KafkaTarget
 from bridge.sinks.kafka.records import Records
 from bridge.spool import Spooled

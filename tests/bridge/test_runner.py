@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 import structlog
 
-from bridge.config import RouteConfig, SpoolConfig
+from bridge.config import SpoolConfig
 from bridge.delivery.retry import Runner
 from bridge.metrics import Metrics
-from bridge.routing import Routed, RouteTable
+from bridge.route_config import RouteConfig
+from bridge.routed import Routed
+from bridge.routing import RouteTable
 from bridge.sinks.base import Failures, NotConnected, Rejected, Retry, Scope
 from bridge.spool import SinkBooks, Spool, Spooled, Store, letters, read_books, read_dead_letters
 from edgewire.clock import SystemClock

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from confluent_kafka import Consumer, TopicPartition
 
-from bridge.routing import Routed
+from bridge.routed import Routed
 from bridge.sinks.base import Failures, NotConnected, Retry, Sink
 from bridge.sinks.file import FileConfig, FileSink
 from bridge.sinks.http import HttpConfig, HttpSink

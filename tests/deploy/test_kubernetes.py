@@ -13,8 +13,10 @@ import typer
 import yaml
 
 from bridge.config import BridgeConfig
+from devices.roster import device_ids
 from devices.scenario import Scenario
-from devices.timeline import Shard, Timeline, device_ids
+from devices.shard import Shard
+from devices.timeline import Timeline
 from edgefleet.cli import app
 from edgewire import config
 from edgewire.link import BrokerUrl

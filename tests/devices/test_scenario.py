@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from devices.scenario import Scenario
-from devices.timeline import Shard, Timeline
+from devices.shard import Shard
+from devices.timeline import Timeline
 from edgewire import config
 from edgewire.errors import ConfigError
 

@@ -6,10 +6,12 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from devices.batch import Batch
 from devices.catalog import CATALOG
 from devices.scenario import Scenario
 from devices.sensors.base import EPOCH_MS, Columns
-from devices.timeline import Batch, Shard, Timeline
+from devices.shard import Shard
+from devices.timeline import Timeline
 from devices.world import World
 from devices.world.rng import Ints
 from edgewire.clock import iso_ms, parse_ms

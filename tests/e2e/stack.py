@@ -18,7 +18,7 @@ import yaml
 from aiohttp import web
 
 from edgefleet.embedded import ManagedProcess, MosquittoProcess, edgefleet_process, free_port
-from edgewire.runrecord import RunRecord
+from edgewire.run_record import RunRecord
 
 FLEET = {
     "seed": 7,

@@ -14,7 +14,7 @@ import pytest
 from edgefleet.embedded import MosquittoProcess
 from edgefleet.verify import Verdict, verify_run
 from edgewire.messages import CONTRACT
-from edgewire.runrecord import RunRecord
+from edgewire.run_record import RunRecord
 from tests.e2e.stack import Stack, running_stack, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.services, pytest.mark.timeout(180)]

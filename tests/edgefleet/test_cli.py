@@ -18,7 +18,7 @@ from edgefleet.cli.watch import describe
 from edgefleet.embedded import MosquittoProcess, free_port
 from edgewire.clock import parse_ms
 from edgewire.errors import ConfigError
-from edgewire.runrecord import RunRecord
+from edgewire.run_record import RunRecord
 from tests.processes import not_outliving
 
 NOW_MS = parse_ms("2026-03-01T12:00:10Z")

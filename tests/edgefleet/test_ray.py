@@ -19,7 +19,7 @@ import yaml
 
 from edgefleet.embedded import MosquittoProcess
 from edgefleet.shard import run_shard
-from edgewire.runrecord import RunRecord
+from edgewire.run_record import RunRecord
 from tests.edgefleet.test_workers import job, listening, until
 from tests.processes import not_outliving
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from devices.scenario import Scenario
-from devices.timeline import Shard
+from devices.shard import Shard
 from edgefleet import ray_cluster
 from edgefleet.embedded import free_port
 from edgefleet.ray_cluster import RayCluster, joined

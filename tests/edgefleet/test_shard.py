@@ -7,7 +7,7 @@ import pytest
 
 from devices.fleet import Fleet, Snapshot
 from devices.scenario import Scenario
-from devices.timeline import Shard
+from devices.shard import Shard
 from edgefleet import shard
 from edgefleet.shard import ShardJob, combine, run_shard
 from edgewire.mqtt import Version

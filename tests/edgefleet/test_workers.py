@@ -15,7 +15,7 @@ import uvloop
 
 from devices.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
-from devices.timeline import Shard
+from devices.shard import Shard
 from edgefleet.embedded import MosquittoProcess
 from edgefleet.processes import Processes
 from edgefleet.shard import ShardJob, ShardResult, combine, run_shard

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from devices.scenario import Scenario
-from devices.timeline import Shard
+from devices.shard import Shard
 from edgefleet.embedded import MosquittoProcess
 from edgefleet.processes import Processes
 from edgefleet.shard import ShardJob

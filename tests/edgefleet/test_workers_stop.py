@@ -8,7 +8,7 @@ import pytest
 
 from devices.fleet import Snapshot
 from devices.scenario import Scenario
-from devices.timeline import Shard
+from devices.shard import Shard
 from edgefleet import workers
 from edgefleet.processes import Processes
 from edgefleet.shard import ShardJob

@@ -4,9 +4,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from devices.batch import Batch
 from devices.export import State, Window, stream
 from devices.scenario import Scenario
-from devices.timeline import Batch, Timeline
+from devices.timeline import Timeline
 from edgewire.clock import parse_ms
 from edgewire.messages import CONTRACT
 

@@ -20,7 +20,8 @@ from devices.export import Span, export
 from devices.export.jsonl import JsonlFile
 from devices.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
-from devices.timeline import Shard, Timeline
+from devices.shard import Shard
+from devices.timeline import Timeline
 from edgefleet.cli import app
 from edgefleet.embedded import MosquittoProcess
 from edgewire.clock import iso_ms, parse_ms

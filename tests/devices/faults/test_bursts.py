@@ -8,7 +8,8 @@ import pytest
 
 from devices.export.shapes import by_shape, shapes_of
 from devices.scenario import Scenario
-from devices.timeline import Shard, Timeline
+from devices.shard import Shard
+from devices.timeline import Timeline
 from devices.world.parts import parts
 from edgewire.clock import parse_ms
 

@@ -20,7 +20,7 @@ from edgefleet.cli import app
 from edgefleet.embedded import MosquittoProcess
 from edgewire.clock import parse_ms
 from edgewire.messages import Channel
-from edgewire.runrecord import RunRecord
+from edgewire.run_record import RunRecord
 
 NOON_MS = parse_ms("2026-03-04T12:00:00Z")
 GROUPS = [{"kind": "bme280", "count": 4, "interval": "1s"}]

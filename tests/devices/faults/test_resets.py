@@ -12,7 +12,8 @@ from devices.export.csv import csv_rows
 from devices.export.shapes import by_shape, shapes_of
 from devices.scenario import Scenario
 from devices.sensors.base import EPOCH_MS, boot_number
-from devices.timeline import Shard, Timeline
+from devices.shard import Shard
+from devices.timeline import Timeline
 from edgewire.clock import parse_ms
 from edgewire.errors import ConfigError
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from devices.faults.fields import numeric_fields
 from devices.faults.labels import Label, write_labels
 from devices.scenario import Scenario
-from devices.timeline import Shard, Timeline
+from devices.shard import Shard
+from devices.timeline import Timeline
 from edgewire.clock import parse_ms
 from edgewire.errors import ConfigError
 

@@ -12,7 +12,7 @@ import paho.mqtt.client as mqtt
 from devices.fleet import Fleet, probe_all, routes_of
 from devices.scenario import Scenario
 from edgefleet.embedded import MosquittoProcess
-from edgewire.runrecord import RunRecord, count
+from edgewire.run_record import RunRecord, count
 
 
 class Heard(NamedTuple):

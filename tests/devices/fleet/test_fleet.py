@@ -18,7 +18,7 @@ from edgewire.clock import parse_ms
 from edgewire.errors import ServiceUnavailable
 from edgewire.link import BrokerUrl
 from edgewire.messages import Status
-from edgewire.runrecord import RunRecord
+from edgewire.run_record import RunRecord
 
 pytestmark = pytest.mark.services
 

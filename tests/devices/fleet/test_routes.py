@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from devices.fleet.routes import DEVICES_PER_ADDRESS, Routes
-from devices.timeline import Shard
+from devices.shard import Shard
 from edgewire.link import BrokerUrl, NoLocalPort
 from edgewire.link.local_address import connected_from
 from edgewire.mqtt import Session, SessionConfig, Version, encode
@@ -46,7 +46,7 @@ async def test_an_address_without_ports_gives_way_to_the_next(monkeypatch: pytes
             raise OSError(errno.EADDRNOTAVAIL, "as `connect` says it where all ports are taken")
         return await connected_from(local, host, port)
 
-    monkeypatch.setattr("edgewire.link.dialling.connected_from", connected)
+    monkeypatch.setattr("edgewire.link.connect.connected_from", connected)
     peers, ended = [], asyncio.Semaphore(0)
 
     async def broker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

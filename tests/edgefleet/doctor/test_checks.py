@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from devices.scenario import Scenario
-from devices.timeline import Shard
+from devices.shard import Shard
 from edgefleet.doctor.checks import Check, judge
 from edgefleet.doctor.examine import BrokerFacts
 from edgefleet.doctor.machine import Machine

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from edgewire.runrecord import DeviceRecord, RunRecord
+from edgewire.run_record import DeviceRecord, RunRecord
 
 STARTED_MS = 1_800_000_000_000
 SIM_STARTED_MS = 1_700_000_000_000

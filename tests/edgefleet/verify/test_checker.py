@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from edgefleet.verify import Checker, Latency, from_rows, verify
 from edgefleet.verify.arrivals import CHUNK
 from edgefleet.verify.checker import MISSING_SHOWN, Slots
-from edgewire.runrecord import DeviceRecord, RunRecord
+from edgewire.run_record import DeviceRecord, RunRecord
 
 Row = tuple[str, int, int, int, int]
 Arrive = Callable[..., Row]

@@ -12,7 +12,7 @@ import pytest
 from edgefleet.cli import main
 from edgefleet.ingest.server import IngestConfig, serve
 from edgefleet.ingest.store import Delivery, NewMessage, open_store
-from edgewire.runrecord import RunRecord
+from edgewire.run_record import RunRecord
 
 Row = tuple[str, int, int, int, int]
 

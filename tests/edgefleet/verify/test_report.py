@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from edgefleet.verify import Verdict, from_rows, print_verdict, verify
-from edgewire.runrecord import DeviceRecord, RunRecord
+from edgewire.run_record import DeviceRecord, RunRecord
 
 Row = tuple[str, int, int, int, int]
 

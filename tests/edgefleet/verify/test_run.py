@@ -15,7 +15,7 @@ from edgefleet.verify.checker import Slots
 from edgefleet.verify.run import read_until_complete
 from edgewire.clock import iso_ms
 from edgewire.errors import ServiceUnavailable
-from edgewire.runrecord import RunRecord
+from edgewire.run_record import RunRecord
 
 Row = tuple[str, int, int, int, int]
 

@@ -11,7 +11,7 @@ import pytest
 
 from edgefleet.device_table import save_device_table
 from edgewire.errors import ConfigError
-from edgewire.runrecord import DeviceRecord, RunRecord
+from edgewire.run_record import DeviceRecord, RunRecord
 
 
 def test_what_is_saved_is_loaded(record: RunRecord, tmp_path: Path) -> None:

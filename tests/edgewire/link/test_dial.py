@@ -11,7 +11,8 @@ from ssl import CERT_NONE, PROTOCOL_TLS_SERVER, SSLContext, create_default_conte
 import pytest
 
 from edgewire.errors import ConfigError, ServiceUnavailable
-from edgewire.link import BrokerRefused, BrokerUrl, Link, dial, dialling, probe_version
+from edgewire.link import BrokerRefused, BrokerUrl, Link, dial, probe_version
+from edgewire.link import connect as dialling
 from edgewire.mqtt import Connected, Event, Message, Session, SessionConfig, Subscription, Version, Will
 from edgewire.mqtt.packets import Connack, Connect, Publish
 from tests.edgewire.link.broker import Broker, Connection, broker, until

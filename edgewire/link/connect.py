@@ -15,7 +15,10 @@ from edgewire.mqtt.packets import Connect, Disconnect
 from edgewire.mqtt.reasons import UNSUPPORTED_VERSION
 
 OnEvents = Callable[[Link, list[Event]], None]
+
+
 OnWritable = Callable[[Link], None]
+
 
 _SILENCE_S = 2.0  # how long a broker may leave CONNECT unanswered before we ask whether it knows version 5
 

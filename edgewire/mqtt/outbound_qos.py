@@ -13,7 +13,11 @@ from edgewire.mqtt.packets import Publish, Pubrec, Pubrel, Version
 from edgewire.mqtt.reasons import FAILURE, PACKET_ID_NOT_FOUND
 
 _PACKET_IDS = 65535
+
+
 _DUP = 0x08
+
+
 _PUBREL = 0x62
 
 

@@ -18,8 +18,11 @@ from edgewire.config import describe
 from edgewire.errors import ConfigError
 
 FILE_NAME = "run.json"
+
+
 # Shards start at their own moment; messages are dated to the millisecond.
 JOINABLE_MS = 50
+
 
 SeqRange = tuple[int, int]
 """First and last seq of a run of messages, both included."""
@@ -230,5 +233,9 @@ class RunRecord:
 
 
 _DEVICE_FIELDS = tuple(item.name for item in fields(DeviceRecord))
+
+
 _RUN_FIELDS = tuple(item.name for item in fields(RunRecord) if item.name != "devices")
+
+
 _ADAPTER = TypeAdapter(RunRecord)
