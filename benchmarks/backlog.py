@@ -8,8 +8,8 @@ from typing import NamedTuple, Self
 import uvloop
 
 from benchmarks.chain import Chain
-from devices.scenario import Scenario
-from devices.timeline import Timeline
+from devices.scenario.scenario import Scenario
+from devices.timeline.timeline import Timeline
 from edgefleet.verify.arrivals import Source
 from edgefleet.verify.http_source import HttpSource
 from edgefleet.verify.kafka_source import KafkaSource

@@ -12,14 +12,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from devices.export import ROW_GROUP_ROWS, WINDOW_ROWS, Span, Target, export
+from devices.export.base import Target
 from devices.export.csv import CsvWriter
+from devices.export.files import TableFiles
+from devices.export.job import ROW_GROUP_ROWS, WINDOW_ROWS, Span, export
 from devices.export.jsonl import JsonlFile
 from devices.export.parquet import ParquetWriter
-from devices.export.tables import TableFiles
-from devices.scenario import Scenario
+from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
-from devices.timeline import Timeline
+from devices.timeline.timeline import Timeline
 from edgewire.clock import parse_ms
 
 DEVICES = 1000

@@ -25,7 +25,7 @@ import orjson
 import yaml
 
 from benchmarks.lasting_judge import Heard, LastingJudge
-from devices.firmware.reconnect import ReconnectConfig
+from devices.firmware.config import ReconnectConfig
 from edgefleet.embedded import MosquittoProcess
 from edgewire.run_record import DeviceRecord, RunRecord
 

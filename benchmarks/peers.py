@@ -18,8 +18,8 @@ import paho.mqtt.client as paho
 import uvloop
 
 from benchmarks.sampling import Book
-from devices.fleet import Fleet
-from devices.scenario import Scenario
+from devices.fleet.fleet import Fleet
+from devices.scenario.scenario import Scenario
 
 PAYLOAD = b"x" * 125
 WINDOW = 10
@@ -159,7 +159,7 @@ _PLACES = {
     "edgewire/link/protocol.py:data_received": EVENTS,
     "edgewire/": MQTT,
     "devices/fleet/pacer.py": PACE,
-    "devices/fleet/histogram.py": PACE,
+    "devices/fleet/latency.py": PACE,
     "devices/": FIRMWARE,
 }
 

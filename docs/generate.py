@@ -12,9 +12,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from bridge.config import BridgeConfig
-from devices.catalog import CATALOG
-from devices.faults.units import Durations, PerDay
-from devices.scenario import Scenario
+from devices.faults.base import Durations, PerDay
+from devices.scenario.scenario import Scenario
+from devices.sensors.registry import CATALOG
 from edgewire.config import DurationMs, SizeBytes, duration_text
 
 HERE = Path(__file__).parent

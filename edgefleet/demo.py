@@ -15,8 +15,10 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
-from devices.fleet import Fleet, probe_all, routes_of
-from devices.scenario import Scenario
+from devices.fleet.brokers import routes_of
+from devices.fleet.connector import probe_all
+from devices.fleet.fleet import Fleet
+from devices.scenario.scenario import Scenario
 from edgefleet.embedded import edgefleet_process, embedded_broker, embedded_kafka, free_port
 from edgefleet.live import watching
 from edgefleet.verify import Verdict, verify_run

@@ -7,7 +7,8 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from devices.fleet import Histogram, Snapshot
+from devices.fleet.latency import Histogram
+from devices.fleet.metrics import Snapshot
 from edgefleet.live import Parts
 from edgewire.errors import ConfigError, ServiceUnavailable
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from devices.fleet import Snapshot
+from devices.fleet.metrics import Snapshot
 from edgewire import logs
 
 REFRESH_S = 0.5

@@ -13,7 +13,7 @@ from typing import Any
 
 import uvloop
 
-from devices.fleet import Snapshot
+from devices.fleet.metrics import Snapshot
 from edgefleet.shard import ShardJob, ShardResult, run_shard
 from edgefleet.workers import Failed, Hear, Ready, Said
 from edgewire import logs

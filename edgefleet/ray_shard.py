@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 import numpy
 
-from devices.fleet import Snapshot
-from devices.scenario import Scenario
-from devices.shard import Shard
+from devices.fleet.metrics import Snapshot
+from devices.scenario.devices import Shard
+from devices.scenario.scenario import Scenario
 from edgefleet.doctor import BrokerFacts, Machine, Needs, judge, require_healthy
 from edgefleet.shard import ShardJob, ShardResult, run_shard
 from edgefleet.workers import Failed

@@ -14,9 +14,11 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from devices.faults.labels import Label
-from devices.fleet import Fleet, Snapshot, find_limit
-from devices.scenario import Scenario
-from devices.shard import Shard
+from devices.fleet.bottleneck import find_limit
+from devices.fleet.fleet import Fleet
+from devices.fleet.metrics import Snapshot
+from devices.scenario.devices import Shard
+from devices.scenario.scenario import Scenario
 from edgewire.errors import ServiceUnavailable
 from edgewire.mqtt import Version
 from edgewire.run_record import RunRecord

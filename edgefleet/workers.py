@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
-from devices.fleet import Snapshot, start_lead_ms
+from devices.fleet.metrics import Snapshot
+from devices.fleet.pacer import start_lead_ms
 from edgefleet.shard import ShardJob, ShardResult, combine
 from edgewire import logs
 from edgewire.clock import Clock, SystemClock

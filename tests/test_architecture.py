@@ -70,12 +70,12 @@ def test_the_rules_are_about_folders_that_exist(folder: str) -> None:
     [
         ("edgewire/link.py", "import asyncio, bridge.spool", {"bridge"}),
         ("devices/fleet/fleet.py", "def run():\n    from bridge import config", {"bridge"}),
-        ("bridge/source.py", "from devices.scenario import Scenario", {"devices"}),
+        ("bridge/source.py", "from devices.scenario.scenario import Scenario", {"devices"}),
         ("edgewire/mqtt/session.py", "from asyncio import Protocol", {"asyncio"}),
         ("devices/firmware/outbox.py", "import socket\nimport time as t", {"socket", "time"}),
         ("devices/world/weather.py", "import random", {"random"}),
         ("edgefleet/demo.py", "import asyncio, time\nfrom devices import fleet\nfrom bridge import config", set()),
-        ("devices/firmware/device.py", "from edgewire import clock\nfrom devices.firmware import outbox", set()),
+        ("devices/firmware/firmware.py", "from edgewire import clock\nfrom devices.firmware import outbox", set()),
     ],
 )
 def test_a_breach_is_found(path: str, source: str, found: set[str]) -> None:

@@ -10,9 +10,9 @@ import paho.mqtt.client as mqtt
 import pytest
 
 from devices.sensors.base import Population
-from devices.sensors.bme280 import Bme280Sensor, Settings
-from devices.sensors.bme280_registers import Bme280Registers, EmulatedBus
-from devices.world import Site, World
+from devices.sensors.bme280.registers import Bme280Registers, EmulatedBus
+from devices.sensors.bme280.sensor import Bme280Sensor, Settings
+from devices.world.world import Site, World
 from edgefleet.embedded import MosquittoProcess
 from edgewire.messages import CONTRACT, Status
 

@@ -1,16 +1,25 @@
-"""What a target of an export is, and the windows of messages it is given."""
+"""Addresses as they may be shown.
+
+What a target of an export is, and the windows of messages it is given."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 import numpy as np
 
-from devices.batch import Batch
-from devices.table import Table
-from devices.timeline import Timeline
+from devices.timeline.table import Batch, Table
+from devices.timeline.timeline import Timeline
 from edgewire.errors import EdgefleetError
+
+
+def place_of(url: str) -> str:
+    """Host, port and database of a PostgreSQL URL, without user and password."""
+    parts = urlsplit(url)
+    return f"{parts.hostname or 'localhost'}:{parts.port or 5432}{parts.path}"
+
 
 State = Mapping[str, Any]
 """What a target needs to go on from a window's end, as JSON has it."""

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import orjson
 
-from devices.coded import Coded
-from devices.encode import join_rows, json_texts
 from devices.export.base import State
+from devices.export.columns import HEAD, Column, Shape, Type, Values, columns_of, head_of, saved_columns, values_of
 from devices.export.files import PartialFile
-from devices.export.shapes import HEAD, Column, Shape, Type, Values, columns_of, head_of, saved_columns, values_of
-from devices.table import Table
-from devices.timeline import Timeline
+from devices.sensors.base import Coded
+from devices.timeline.encode import join_rows, json_texts
+from devices.timeline.table import Table
+from devices.timeline.timeline import Timeline
 
 _SPECIAL = (b",", b'"', b"\n", b"\r")
 _TEXTS = (Type.TEXT, Type.TIME)

@@ -1,19 +1,86 @@
-"""The export itself: window after window from the timeline to a target, resumable between any two of them."""
+"""The sidecar file of an export under way: how far it has come, and of which export it is.
 
+The export itself: window after window from the timeline to a target, resumable between any two of them."""
+
+import hashlib
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from devices.export.base import Target, Window
-from devices.export.checkpoint import Checkpoint
-from devices.timeline import Timeline
+import orjson
+
+from devices.export.base import ExportError, Target, Window
+from devices.scenario.scenario import Scenario
+from devices.timeline.timeline import Timeline
+
+
+def fingerprint(scenario: Scenario, **choices: object) -> str:
+    """A short text that is the same only for exports that write the same messages to the same place."""
+    said = {"scenario": scenario.model_dump(mode="json", exclude={"broker"}), **choices}
+    return hashlib.blake2b(orjson.dumps(said, option=orjson.OPT_SORT_KEYS), digest_size=12).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """How far an export has come."""
+
+    fingerprint: str
+    next_ms: int
+    """Where the next window begins."""
+    step_ms: int
+    """How long the next window is."""
+    records: int
+    target: dict[str, Any]
+    """The target's own state."""
+
+    def save(self, path: Path) -> None:
+        """Write the file, whole or not at all; raises `ExportError` where that cannot be."""
+        beside = path.with_name(path.name + ".new")
+        try:
+            with beside.open("wb") as file:
+                file.write(orjson.dumps(self))
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+        except OSError as error:
+            raise ExportError(f"{path}: how far the export is cannot be written down: {error.strerror}") from None
+
+    @classmethod
+    def load(cls, path: Path, expected: str) -> "Checkpoint | None":
+        """The checkpoint in a file, None where there is none.
+
+        Raises `ExportError` where it belongs to another export than the one with the fingerprint `expected`.
+        """
+        try:
+            found = cls(**orjson.loads(path.read_bytes()))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise ExportError(f"{path}: cannot be read: {error.strerror}") from None
+        except (ValueError, TypeError):
+            raise ExportError(f"{path} is no checkpoint: delete it to begin anew") from None
+        if found.fingerprint != expected:
+            raise ExportError(
+                f"{path} is of an export with another scenario, time span, shard or format: "
+                "repeat its command, or leave out --resume to begin anew"
+            )
+        return found
+
 
 WINDOW_ROWS = 20_000
 """About how many messages are held in memory at once; more would be slower too, for the processor's caches."""
+
+
 ROW_GROUP_ROWS = 50_000
 """The same for Parquet, where a window is a row group: smaller ones compress less and are slower to read."""
+
+
 _MAX_STEP_MS = 366 * 86_400_000
+
+
 _SAVE_EVERY_S = 1.0
 
 
@@ -29,7 +96,7 @@ class Span:
 
 
 @dataclass(slots=True)
-class Progress:
+class ExportProgress:
     """How far an export is; `report` is called after every window."""
 
     records: int = 0
@@ -38,7 +105,7 @@ class Progress:
     next_ms: int = 0
     """All messages due before are written."""
     finished: bool = False
-    report: Callable[["Progress"], None] = field(default=lambda _: None, repr=False)
+    report: Callable[["ExportProgress"], None] = field(default=lambda _: None, repr=False)
 
 
 def export(
@@ -50,15 +117,15 @@ def export(
     resume: bool = False,
     window_rows: int = WINDOW_ROWS,
     stop: Callable[[], bool] = lambda: False,
-    progress: Progress | None = None,
-    at_end: Callable[[Progress], None] = lambda _: None,
-) -> Progress:
+    progress: ExportProgress | None = None,
+    at_end: Callable[[ExportProgress], None] = lambda _: None,
+) -> ExportProgress:
     """Write all messages of a span; returns how far it came, which is not the end only if `stop` said so.
 
     `checkpoint` is the sidecar file and the fingerprint of this export, None where a target cannot be gone on with.
     `at_end` is for what belongs to a whole export; one that is cut off in it is gone on with there.
     """
-    progress = progress or Progress()
+    progress = progress or ExportProgress()
     path, mark = checkpoint or (None, "")
     saved = Checkpoint.load(path, mark) if resume and path else None
     at, step = (saved.next_ms, saved.step_ms) if saved else (span.from_ms, _first_step(timeline, window_rows))

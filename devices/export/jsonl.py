@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import BinaryIO
 
-from devices.batch import Batch
 from devices.export.base import ExportError, State, Window
 from devices.export.files import PartialFile
-from devices.timeline import Timeline
+from devices.timeline.table import Batch
+from devices.timeline.timeline import Timeline
 
 
 class JsonlFile:

@@ -8,11 +8,11 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from devices.batch import Batch
-from devices.device import Device
 from devices.export.base import ExportError, State, Window
-from devices.export.shapes import Shape, event_types, shapes_of
-from devices.timeline import Timeline
+from devices.export.columns import Shape, event_types, shapes_of
+from devices.scenario.devices import Device
+from devices.timeline.table import Batch
+from devices.timeline.timeline import Timeline
 from edgewire.messages import Channel
 
 Headers = list[tuple[str, str | bytes | None]]

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from pyarrow import parquet
 
 from devices.export.base import State
+from devices.export.columns import Column, Shape, Type, Values, columns_of, saved_columns, shared, values_of
 from devices.export.files import PartialFile
 from devices.export.parquet_footer import MAGIC, joined, moved, split
-from devices.export.shapes import Column, Shape, Type, Values, columns_of, saved_columns, shared, values_of
-from devices.table import Table
-from devices.timeline import Timeline
+from devices.timeline.table import Table
+from devices.timeline.timeline import Timeline
 
 _LABEL = pa.dictionary(pa.int32(), pa.string())
 _FRAME_BYTES = 4

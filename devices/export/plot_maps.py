@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from devices.export.recording import Recording, Series
+from devices.export.series import Recording, Series
 
 Panel = Callable[[Axes], None]
 Track = tuple[list[float], list[float]]

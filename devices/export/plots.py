@@ -18,7 +18,7 @@ from matplotlib.ticker import Formatter, Locator
 
 from devices.export.base import ExportError
 from devices.export.plot_maps import Panel, map_panels
-from devices.export.recording import Recording, Series
+from devices.export.series import Recording, Series
 from devices.faults.labels import Label
 
 _MOST_LINES = 8

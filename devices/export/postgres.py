@@ -7,13 +7,12 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from devices.export.base import ExportError, State, Window
+from devices.export.base import ExportError, State, Window, place_of
+from devices.export.columns import Column, Shape, Type, by_shape, shapes_of
 from devices.export.csv import csv_rows
-from devices.export.places import place_of
-from devices.export.shapes import Column, Shape, Type, by_shape, shapes_of
 from devices.faults.labels import Label
-from devices.table import Table
-from devices.timeline import Timeline
+from devices.timeline.table import Table
+from devices.timeline.timeline import Timeline
 
 _SQL = {
     Type.TEXT: "text",

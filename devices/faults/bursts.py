@@ -6,19 +6,46 @@ When a vehicle is in one depends on the vehicle alone, so all that see it agree:
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Annotated, ClassVar, Literal, Protocol
 
 import numpy as np
+from pydantic import Field
 
-from devices.faults.base import Fault
-from devices.faults.model import Burst
-from devices.faults.placed import Placed
-from devices.world import Site, World
-from devices.world.places import Places
-from devices.world.rng import Floats, Hashes, Ints, draw, uniform
+from devices.faults.assigned import Placed
+from devices.faults.base import Fault, Layer
+from devices.faults.sensor_faults import _POSITION
+from devices.world.random import Floats, Hashes, Ints, draw, uniform
+from devices.world.world import Places, Site, World
 
 _UNITS = ("gps", "telematics")
+
+
 _VEHICLE_BITS = 32
+
+
+class Burst(Fault):
+    """A session of elevated speeding: the vehicle really is driven faster, and all that see it see the same.
+
+    Every stretch up to the next stop that lies in the session is driven in a hurry; from its stops the vehicle leaves
+    as it would have. A session much shorter than a quarter of an hour often has no such stretch in it.
+    """
+
+    layer: ClassVar[Layer] = "physics"
+
+    type: Literal["burst"]
+    kind: Literal["telematics", "gps"] = "telematics"
+    """Whose ids name the vehicles. Both units of a vehicle show it, and both are labelled."""
+    excess: Annotated[float, Field(gt=0, le=6, allow_inf_nan=False)] = 3.0
+    """How much faster than usual, in standard deviations of the road's speeds: 20 % of the speed in town, 11 % on
+    motorways."""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """What depends on how and where the vehicle drives."""
+        if self.kind == "gps":
+            return (*_POSITION, "fix", "altitude_m", "speed_kmh", "hdop", "satellites", "signal_dbm", "nmea")
+        events = ("event_type", "events", "braking_g", "lateral_g", "over_speed_mph", "following_distance_m")
+        return (*_POSITION, "speed_mph", *events, "road_type", "traffic_density", "signal_dbm", "risk_label")
 
 
 class _Unit(Protocol):

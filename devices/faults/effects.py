@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from devices.faults.base import Fault
 from devices.faults.fields import decimals, time_fields, whole_numbers
-from devices.faults.model import (
+from devices.faults.sensor_faults import (
     Bias,
     Clip,
     ClockDrift,
@@ -25,18 +25,25 @@ from devices.faults.model import (
     ValueFault,
 )
 from devices.sensors.base import Column, Columns
-from devices.sensors.bme280_chip import signature
-from devices.sensors.nmea import without_fix
-from devices.world.rng import Floats, Hashes, Ints, draw, normal, uniform
+from devices.sensors.bme280.chip import signature
+from devices.sensors.gps.nmea import without_fix
+from devices.world.random import Floats, Hashes, Ints, draw, normal, uniform
 from edgewire.clock import iso_ms, parse_ms
 
 _HOUR_MS = 3_600_000
+
+
 _LARGEST = 1e12
 """Beyond it a number would lose its last digit, or be no JSON."""
+
+
 _GREATEST_SPIKE = 1000
+
 
 # Range of the chip (Bosch BST-BME280-DS001-10, table 1): what its registers can be told to hold.
 _CHIP_RANGE = {"temperature_c": (-40, 85), "humidity": (0, 100), "pressure_hpa": (300, 1100)}
+
+
 _RIGHT = {"pressure_reset": ("temperature_c", "humidity")}
 """Values that a signature leaves as they are, but for the last bit of the conversion back and forth."""
 

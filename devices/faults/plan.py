@@ -11,15 +11,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from devices.faults.assigned import Bools, Placed
 from devices.faults.base import Fault
+from devices.faults.bursts import Burst
+from devices.faults.connection_faults import Corrupt, Mishap, Reboot
 from devices.faults.effects import Rows, clock_error, disturb, lost, shift_fields, shift_times
-from devices.faults.link import Corrupt, Mishap, Reboot
-from devices.faults.model import Burst, Dropout
-from devices.faults.placed import Bools, Placed
-from devices.faults.resets import Resets
+from devices.faults.reboots import Resets
 from devices.faults.schedule import Once, Windows
+from devices.faults.sensor_faults import Dropout
 from devices.sensors.base import Columns, picked
-from devices.world.rng import Hashes, Ints, draw, uniform
+from devices.world.random import Hashes, Ints, draw, uniform
 from edgewire.errors import ConfigError
 
 Held = Callable[[Ints, Ints], Columns]

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from devices.world.rng import Hashes, Ints, draw, uniform
+from devices.world.random import Hashes, Ints, draw, uniform
 
 DAY_MS = 86_400_000
 FOREVER_MS = 2**62

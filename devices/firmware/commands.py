@@ -12,8 +12,8 @@ from typing import Annotated, Any, NamedTuple
 import orjson
 from pydantic import Field, TypeAdapter, ValidationError
 
-from devices.faults.model import AnyFault
-from devices.faults.units import Instant
+from devices.faults.base import Instant
+from devices.faults.registry import AnyFault
 from devices.firmware.config import Version
 from edgewire.clock import iso_ms
 from edgewire.config import Config, DurationMs, describe

@@ -1,20 +1,27 @@
-"""Makes the connections: one dial at a time for each device, what came of it counted and told to the ramp."""
+"""Makes the connections: one dial at a time for each device, what came of it counted and told to the ramp.
 
+Asks the brokers before thousands of devices do."""
+
+import asyncio
+import uuid
 from collections.abc import Callable
 from contextlib import suppress
 
-from devices.fleet.connection import DeviceConnection
-from devices.fleet.histogram import Histogram
-from devices.fleet.ramp import Ramp
-from devices.fleet.routes import Routes
-from devices.fleet.trouble import Impostor
+from devices.fleet.brokers import Routes
+from devices.fleet.connect_queue import Ramp
+from devices.fleet.device_client import DeviceConnection
+from devices.fleet.fault_state import Impostor
+from devices.fleet.latency import Histogram
 from edgewire import logs
 from edgewire.clock import Clock
 from edgewire.errors import ConfigError, EdgefleetError, ServiceUnavailable
-from edgewire.link import BrokerRefused
+from edgewire.link import BrokerRefused, BrokerUrl, part
+from edgewire.mqtt import Session, SessionConfig, Version
+from edgewire.mqtt.limits import ServerLimits
 
 # MQTT 3.1.1 and 5: the server is unavailable or busy, or has no room for one more.
 TRY_LATER = frozenset({0x03, 0x88, 0x89, 0x97, 0x9F})
+
 
 log = logs.get("fleet")
 
@@ -68,3 +75,23 @@ class Connector:
         ):
             self._ramp.failed(self._clock.monotonic())
         connection.failed()
+
+
+async def probe(broker: BrokerUrl, routes: Routes) -> tuple[Version, ServerLimits]:
+    """The MQTT version this broker speaks, and the limits that its CONNACK names.
+
+    Raises `ServiceUnavailable` or `BrokerRefused` where there is none, or it turns us away.
+    """
+    client_id = f"edgefleet-probe-{uuid.uuid4().hex[:8]}"
+    username, password = routes.identities.account(client_id, broker)
+    session = Session(SessionConfig(client_id=client_id, username=username, password=password))
+    link = await routes.dial(broker, session, lambda _link, _events: None)
+    await part(link)
+    log.info("broker answers", broker=str(broker), mqtt="5" if session.version == Version.V5 else "3.1.1")
+    return session.version, session.limits
+
+
+async def probe_all(routes: Routes) -> Version:
+    """The version that all of them speak; raises as `probe`."""
+    answers = await asyncio.gather(*(probe(broker, routes) for broker in dict.fromkeys(routes.brokers)))
+    return min(version for version, _ in answers)

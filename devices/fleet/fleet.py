@@ -14,29 +14,25 @@ from dataclasses import asdict
 from functools import partial
 
 from devices.faults.labels import Label
-from devices.firmware.device import Firmware
+from devices.firmware.firmware import Firmware
 from devices.firmware.outbox import Reading
-from devices.fleet.account import accounts
-from devices.fleet.ack_probe import AckProbe
-from devices.fleet.connection import DeviceConnection
+from devices.fleet.bottleneck import find_limit
+from devices.fleet.brokers import routes_of
+from devices.fleet.command_handler import Orders
+from devices.fleet.connect_queue import Dialer, Ramp
 from devices.fleet.connector import Connector
-from devices.fleet.dialer import Dialer
-from devices.fleet.farewell import drain, retire
-from devices.fleet.histogram import Histogram
-from devices.fleet.introduction import new_session
-from devices.fleet.lead import start_lead_ms
-from devices.fleet.limit import find_limit
-from devices.fleet.mishaps import Mishaps
-from devices.fleet.orders import Orders
-from devices.fleet.pacer import Pacer, Planned
-from devices.fleet.ramp import Ramp
-from devices.fleet.routes import routes_of
-from devices.fleet.snapshot import Snapshot, process_usage
-from devices.fleet.sweep import Sweep
-from devices.fleet.trouble import Impostor
-from devices.scenario import Scenario
-from devices.shard import Shard
-from devices.timeline import Timeline
+from devices.fleet.device_client import DeviceConnection
+from devices.fleet.fault_injector import Mishaps
+from devices.fleet.fault_state import Impostor
+from devices.fleet.latency import AckProbe, Histogram
+from devices.fleet.metrics import Snapshot, Sweep, process_usage
+from devices.fleet.pacer import Pacer, Planned, start_lead_ms
+from devices.fleet.run_record import accounts
+from devices.fleet.session_factory import new_session
+from devices.fleet.shutdown import drain, retire
+from devices.scenario.devices import Shard
+from devices.scenario.scenario import Scenario
+from devices.timeline.timeline import Timeline
 from edgewire import logs
 from edgewire.clock import Clock, SystemClock
 from edgewire.messages import Channel

@@ -1,8 +1,9 @@
-"""Releases the timeline's messages when they are due.
+"""How long before its first message a run is prepared.
+
+Releases the timeline's messages when they are due.
 
 Readings are a pure function of time, so they are computed ahead, in batches, on a thread of their own: what is left to
-do at the due moment is to hand bytes to a connection, and no connection waits for a world to be computed.
-"""
+do at the due moment is to hand bytes to a connection, and no connection waits for a world to be computed."""
 
 import asyncio
 import heapq
@@ -13,19 +14,45 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 
-from devices.batch import Batch
-from devices.fleet.histogram import Histogram
-from devices.timeline import Timeline
+from devices.fleet.latency import Histogram
+from devices.scenario.scenario import Scenario
+from devices.timeline.table import Batch
+from devices.timeline.timeline import Timeline
 from edgewire.messages import Channel
+
+LEAD_MS = 300
+
+
+LEAD_PER_DEVICE_MS = 0.02
+
+
+LEAD_PER_OWN_DEVICE_MS = 0.2
+
+
+def start_lead_ms(scenario: Scenario, shards: int = 1, crowd: float = 1.0) -> int:
+    """How far ahead of now a run begins: as long as building its devices may take, so it begins without a backlog.
+
+    `crowd` is how many processes of such a shard share a core.
+    """
+    size = sum(group.size for group in scenario.devices)
+    return round((LEAD_MS + size * LEAD_PER_DEVICE_MS + size / shards * LEAD_PER_OWN_DEVICE_MS) * max(1.0, crowd))
+
 
 # Large batches are cheap for each message: much of the cost of a batch is the same for one row and for a thousand.
 BATCH_ROWS = 2048
+
+
 # No batch is longer (s of wall time), so that a stop or a change never waits long.
 LONGEST_S = 1.0
+
+
 # Messages that are due within so much time leave together, each up to so late: half of it cost 8 to 10 µs of CPU a
 # message more at 3,000 a second.
 TICK_S = 0.004
+
+
 FOREVER_S = 10**9
+
 
 Emit = Callable[[int, int, Channel, bytes], None]
 """Device position, seq, channel, payload; the payload is empty where a fault keeps the message from being sent."""
@@ -33,6 +60,8 @@ Emit = Callable[[int, int, Channel, bytes], None]
 
 Planned = tuple[int, Callable[[], None]]
 """Something to be done at a device time."""
+
+
 _Window = tuple[Batch, Sequence[Planned]]
 
 

@@ -1,20 +1,72 @@
-"""What a sensor is: columns of readings for any devices at any times, by law 1 the same in any company."""
+"""A column in which few objects stand in many rows, as the objects and for each row the number of its own.
 
-from collections.abc import Sequence
+What a sensor is: columns of readings for any devices at any times, by law 1 the same in any company."""
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, overload, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from devices.coded import Coded
-from devices.world import World
+from devices.world.world import World
+
+Codes = NDArray[np.int64]
+
+
+class Coded(Sequence[Any]):
+    """Reads like a list of its rows. What is made of every object is made once (`map`), and rows are picked as numbers.
+
+    `objects` may hold some that stand in no row.
+    """
+
+    __slots__ = ("codes", "objects")
+
+    def __init__(self, codes: Codes, objects: Sequence[Any]) -> None:
+        self.codes = codes
+        self.objects = objects
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    @overload
+    def __getitem__(self, row: int) -> Any: ...
+
+    @overload
+    def __getitem__(self, row: slice) -> "Coded": ...
+
+    def __getitem__(self, row: int | slice) -> Any:
+        return Coded(self.codes[row], self.objects) if isinstance(row, slice) else self.objects[self.codes[row]]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.tolist())
+
+    def tolist(self) -> list[Any]:
+        """One object a row."""
+        known = np.empty(len(self.objects), dtype=object)
+        known[:] = self.objects
+        found: list[Any] = known[self.codes].tolist()
+        return found
+
+    def pick(self, rows: Codes) -> "Coded":
+        """Some of its rows, in the order given."""
+        return Coded(self.codes[rows], self.objects)
+
+    def map(self, objects: Sequence[Any]) -> "Coded":
+        """Other objects in the place of these, one for each."""
+        return Coded(self.codes, objects)
+
 
 Ints = NDArray[np.int64]
+
+
 Column = NDArray[Any] | list[Any] | Coded
+
+
 Columns = dict[str, Column]
 """Field name -> one value a row, in the order of the message, without the fields that every message has."""
+
 
 EPOCH_MS = 946_684_800_000
 """2000-01-01T00:00:00Z: boots are counted from here, and devices have run since then unless told otherwise."""

@@ -2,11 +2,24 @@
 
 Independent normals at the points of a time lattice, blended by cosine weights whose squares sum to one: mean 0 and
 variance 1 everywhere, not only at the points.
-"""
+
+
+Slow quantities, computed at instants of a clock-aligned grid and interpolated between them.
+
+What changes over hours need not be computed for each of a thousand readings of one second; and as the instants are
+those of the clock, a value stays a function of place and time.
+
+Slow functions of time, computed at regular instants (knots) and interpolated linearly between them.
+
+Knots lie at multiples of the step since 1970, so a value does not depend on which others were asked for; what is
+kept of them is only to save time."""
+
+from collections.abc import Callable
 
 import numpy as np
 
-from devices.world.rng import Floats, Hashes, Ints, coarse_normals, draw, further, normal
+from devices.world.random import Floats, Hashes, Ints, coarse_normals, draw, further, normal
+from devices.world.world import MINUTE_MS
 
 _OCTAVES = np.array([0.84, 0.46, 0.28]) / np.sqrt(0.84**2 + 0.46**2 + 0.28**2)
 """Weight of the detail at a period, a quarter and a sixteenth of it."""
@@ -63,3 +76,121 @@ def fields(seed: int, stream: str, x: Floats, y: Floats, times_ms: Ints, periods
 
 def _angle(fraction: Floats) -> Floats:
     return np.asarray((fraction * fraction * (3 - 2 * fraction)) * (np.pi / 2))
+
+
+GRID_MS = 5 * MINUTE_MS
+
+
+# A stretch of the grid is computed for all places, with spare cells ahead, where it has no more points than this
+# beyond four for each row asked for; the points of a sparser question are computed one by one.
+_SPARE_POINTS = 20_000
+
+
+_BLOCK_POINTS = 256
+
+
+_TABLES_KEPT = 16
+
+
+class Grid:
+    """Quantities of some places over time. The stretches last asked for are kept: small questions cost little."""
+
+    def __init__(self, compute: Callable[[Ints, Ints], Floats], places: int) -> None:
+        """`compute(places, times)` gives one row of values a quantity; it must be a pure function of each pair."""
+        self._compute = compute
+        self._places = places
+        self._block = max(1, _BLOCK_POINTS // places)
+        self._tables: dict[tuple[int, int], Floats] = {}
+
+    def at(self, places: Ints, times_ms: Ints) -> Floats:
+        """The quantities at these places and instants: an array of (quantities, rows)."""
+        cell = times_ms // GRID_MS
+        share = (times_ms - cell * GRID_MS) / GRID_MS
+        if not len(cell):
+            return self._compute(places, times_ms)
+        first, last = int(cell.min()), int(cell.max()) + 1
+        if (last - first + 1) * self._places <= _SPARE_POINTS + 4 * len(cell):
+            start = first // self._block
+            table = self._table(start, last // self._block)
+            left = (cell - start * self._block) * self._places + places
+            right = left + self._places
+        else:
+            codes, points = np.unique(
+                np.concatenate([cell, cell + 1]) * self._places + np.concatenate([places, places]), return_inverse=True
+            )
+            table = self._compute(codes % self._places, codes // self._places * GRID_MS)
+            left, right = points[: len(cell)], points[len(cell) :]
+        lower = table.take(left, axis=1)
+        return np.asarray(lower + (table.take(right, axis=1) - lower) * share)
+
+    def _table(self, first_block: int, last_block: int) -> Floats:
+        """All places at the instants of these blocks, place by place within an instant."""
+        known = self._tables.get((first_block, last_block))
+        if known is None:
+            cells = np.arange(first_block * self._block, (last_block + 1) * self._block)
+            places = np.tile(np.arange(self._places), len(cells))
+            known = self._compute(places, np.repeat(cells * GRID_MS, self._places))
+            while len(self._tables) >= _TABLES_KEPT:
+                del self._tables[next(iter(self._tables))]
+            self._tables[first_block, last_block] = known
+        return known
+
+
+# A key is an entity and a knot: knot numbers, shifted to be positive, fit into these bits for 500,000 years of minutes.
+_KNOT_BITS = 40
+
+
+_KNOT_ZERO = 1 << (_KNOT_BITS - 1)
+
+
+class Knots:
+    """A table of `width` values per entity and knot, filled as needed."""
+
+    def __init__(
+        self, compute: Callable[[Ints, Ints], Floats], width: int, step_ms: int, capacity: int = 65_536
+    ) -> None:
+        """`compute(entities, times_ms)` gives a row of `width` values for each pair."""
+        self._compute = compute
+        self._step_ms = step_ms
+        self._capacity = capacity
+        self._rows: dict[int, int] = {}
+        self._values: Floats = np.empty((256, width))
+
+    def at(self, entities: Ints, times_ms: Ints) -> Floats:
+        """The values of each entity at each instant, a row each."""
+        knot, within = np.divmod(times_ms, self._step_ms)
+        keys = (entities << _KNOT_BITS) + (knot + _KNOT_ZERO)
+        wanted, position = np.unique(np.concatenate([keys, keys + 1]), return_inverse=True)
+        values = self._look_up(wanted)
+        share = (within / self._step_ms)[:, None]
+        left, right = values[position[: len(keys)]], values[position[len(keys) :]]
+        return np.asarray(left + (right - left) * share)
+
+    def nearest(self, entities: Ints, times_ms: Ints) -> Floats:
+        """The values at the last knot before each instant."""
+        keys = (entities << _KNOT_BITS) + (times_ms // self._step_ms + _KNOT_ZERO)
+        wanted, position = np.unique(keys, return_inverse=True)
+        return np.asarray(self._look_up(wanted)[position])
+
+    def _look_up(self, wanted: Ints) -> Floats:
+        keys = wanted.tolist()
+        rows = self._rows
+        missing = [key for key in keys if key not in rows]
+        if missing:
+            if len(rows) + len(missing) > self._capacity:
+                rows.clear()
+                missing = keys
+            self._add(missing)
+        return np.asarray(self._values[[rows[key] for key in keys]])
+
+    def _add(self, keys: list[int]) -> None:
+        first = len(self._rows)
+        needed = first + len(keys)
+        if needed > len(self._values):
+            grown = np.empty((max(needed, 2 * len(self._values)), self._values.shape[1]))
+            grown[:first] = self._values[:first]
+            self._values = grown
+        numbers = np.array(keys, dtype=np.int64)
+        entities, knots = numbers >> _KNOT_BITS, (numbers & ((1 << _KNOT_BITS) - 1)) - _KNOT_ZERO
+        self._values[first:needed] = self._compute(entities, knots * self._step_ms)
+        self._rows.update(zip(keys, range(first, needed), strict=True))

@@ -1,19 +1,191 @@
-"""The roads of every site: the common plan, turned, stretched and bent by the site's own draw."""
+"""The plan of the roads that every site has: a town's grid of streets, a ring motorway round it, villages outside.
+
+Sites differ in how the plan is turned, stretched and bent (see `roads`); which road leads where is the same.
+
+
+The roads of every site: the common plan, turned, stretched and bent by the site's own draw."""
+
+from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
-from devices.world.network import ARTERY, CLASSES, KMH, MOTORWAY, NODES, RADIAL, STREET, Plan, plan
-from devices.world.places import METRES_PER_DEGREE, Places
-from devices.world.rng import Flags, Floats, Ints, draw, uniform
+from devices.world.random import Flags, Floats, Ints, draw, uniform
+from devices.world.world import METRES_PER_DEGREE, Places
+
+KMH = 1 / 3.6
+"""Metres a second in a kilometre an hour."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoadClass:
+    """What roads of one class have in common."""
+
+    road_type: str
+    """city, highway or rural."""
+    limit_kmh: float
+    lanes: int
+    """Each way."""
+    free_kmh: float
+    """Mean speed of free traffic."""
+    deviation_kmh: float
+    """Standard deviation of speeds in free traffic."""
+    peak_vph: float
+    """Vehicles an hour, both ways together, in the busiest hour of a usual weekday; judged, not measured."""
+    corner_m: float
+    """How far before a bend or junction a vehicle begins to turn."""
+
+
+# Speeds: DfT vehicle speed compliance statistics 2022 as normals (realism.md section 3): roads with a limit of
+# 30 mph N(30.0, 6.1) mph, rural single carriageways N(48.8, 9.1), motorways N(69.0, 7.8). Streets and radials scaled.
+CLASSES = (
+    RoadClass("city", 50, 1, 48.3, 9.8, 900, 14),
+    RoadClass("city", 30, 1, 29.0, 6.0, 350, 12),
+    RoadClass("highway", 110, 2, 111.0, 12.6, 3600, 400),
+    RoadClass("highway", 70, 1, 67.0, 9.5, 1400, 60),
+    RoadClass("rural", 90, 1, 78.5, 14.6, 450, 60),
+)
+
+
+ARTERY, STREET, MOTORWAY, RADIAL, LANE = range(5)
+
+
+_GRID = 5
+
+
+_SPACING_M = 420.0
+
+
+_RING, _RING_RADIUS_M = 8, 4000.0
+
+
+_VILLAGES, _VILLAGE_RADIUS_M = 6, 8000.0
+
+
+_FIRST_RING = _GRID * _GRID
+
+
+_FIRST_VILLAGE = _FIRST_RING + _RING
+
+
+NODES = _FIRST_VILLAGE + _VILLAGES
+
+
+TOWN_NODES = np.arange(_FIRST_RING)
+
+
+STOPS = np.array([*range(_FIRST_RING), *range(_FIRST_VILLAGE, NODES), *range(_FIRST_VILLAGE, NODES)], dtype=np.int64)
+"""Nodes at which trips begin and end; villages twice, so that a third of the stops is in one."""
+
+
+# Seconds lost at a junction, so that routes are not all zigzag.
+_JUNCTION_S = 6.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Nodes and roads before a site bends them. Link 2r drives road r from its first node to its second, 2r+1 back."""
+
+    node_xy: Floats
+    """Metres east and north of the centre."""
+    ends: Ints
+    """First and second node of each road."""
+    road_class: Ints
+    next_link: Ints
+    """[node, destination] -> the link to take; -1 where one is already there."""
+    seconds: Floats
+    """[node, destination] -> driving time on free roads."""
+
+    def link_to(self, links: Ints) -> Ints:
+        """The node at which links end."""
+        return np.asarray(self.ends[links >> 1, 1 - (links & 1)])
+
+
+@lru_cache(1)
+def plan() -> Plan:
+    """The plan, with the fastest way from everywhere to everywhere."""
+    node_xy = _nodes()
+    roads = _roads()
+    ends = np.array([road[:2] for road in roads], dtype=np.int64)
+    road_class = np.array([road[2] for road in roads], dtype=np.int64)
+    length = np.hypot(*(node_xy[ends[:, 0]] - node_xy[ends[:, 1]]).T)
+    free = np.array([kind.limit_kmh * KMH for kind in CLASSES])[road_class]
+    next_link, seconds = _fastest(ends, length / free + _JUNCTION_S)
+    return Plan(node_xy, ends, road_class, next_link, seconds)
+
+
+def _nodes() -> Floats:
+    offset = (_GRID - 1) / 2
+    grid = [
+        ((column - offset) * _SPACING_M, (row - offset) * _SPACING_M) for row in range(_GRID) for column in range(_GRID)
+    ]
+    circles = [
+        (radius * np.sin(2 * np.pi * place / count), radius * np.cos(2 * np.pi * place / count))
+        for count, radius in ((_RING, _RING_RADIUS_M), (_VILLAGES, _VILLAGE_RADIUS_M))
+        for place in range(count)
+    ]
+    return np.array(grid + circles)
+
+
+def _roads() -> list[tuple[int, int, int]]:
+    """First node, second node, class."""
+    middle = _GRID // 2
+    rows = [
+        (row * _GRID + column, row * _GRID + column + 1, ARTERY if row == middle else STREET)
+        for row in range(_GRID)
+        for column in range(_GRID - 1)
+    ]
+    columns = [
+        (row * _GRID + column, (row + 1) * _GRID + column, ARTERY if column == middle else STREET)
+        for row in range(_GRID - 1)
+        for column in range(_GRID)
+    ]
+    ring = [(_FIRST_RING + place, _FIRST_RING + (place + 1) % _RING, MOTORWAY) for place in range(_RING)]
+    # The ring's north, east, south and west lead to the ends of the town's two arteries.
+    gates = (_GRID * (_GRID - 1) + middle, middle * _GRID + _GRID - 1, middle, middle * _GRID)
+    radials = [(gate, _FIRST_RING + 2 * side, RADIAL) for side, gate in enumerate(gates)]
+    nearest = [round(village * _RING / _VILLAGES) % _RING for village in range(_VILLAGES)]
+    lanes = [(_FIRST_RING + ring_node, _FIRST_VILLAGE + village, LANE) for village, ring_node in enumerate(nearest)]
+    between = [
+        (_FIRST_VILLAGE + village, _FIRST_VILLAGE + (village + 1) % _VILLAGES, LANE) for village in range(_VILLAGES)
+    ]
+    return rows + columns + ring + radials + lanes + between
+
+
+def _fastest(ends: Ints, cost: Floats) -> tuple[Ints, Floats]:
+    """Next link and time between all pairs of nodes (Floyd and Warshall)."""
+    seconds = np.full((NODES, NODES), np.inf)
+    next_link: NDArray[np.int64] = np.full((NODES, NODES), -1, dtype=np.int64)
+    np.fill_diagonal(seconds, 0.0)
+    for road, (first, second) in enumerate(ends.tolist()):
+        seconds[first, second] = seconds[second, first] = cost[road]
+        next_link[first, second], next_link[second, first] = 2 * road, 2 * road + 1
+    for via in range(NODES):
+        through = seconds[:, via, None] + seconds[None, via, :]
+        shorter = through < seconds - 1e-9
+        seconds = np.where(shorter, through, seconds)
+        next_link = np.where(shorter, next_link[:, via, None], next_link)
+    return next_link, seconds
+
 
 # By judgement: two in five streets of the town stand between high buildings, one motorway stretch in three and one
 # radial in four has a tunnel.
 _CANYON_CHANCE = 0.4
+
+
 _TUNNEL_CHANCE = {MOTORWAY: 0.34, RADIAL: 0.25}
+
+
 _TUNNEL_M = (250.0, 900.0)
 
+
 LIMIT_MS = np.array([kind.limit_kmh * KMH for kind in CLASSES])
+
+
 CORNER_M = np.array([kind.corner_m for kind in CLASSES])
+
+
 ROAD_TYPES = np.array([kind.road_type for kind in CLASSES], dtype=object)
 
 

@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devices.world.noise import smooth
-from devices.world.rng import Floats, Ints, draw, normal, poisson, uniform
-from devices.world.site import DAY_MS, HOUR_MS, LocalTime, Site
+from devices.world.random import Floats, Ints, draw, normal, poisson, uniform
 from devices.world.weather import weather
-from devices.world.world import World
+from devices.world.world import DAY_MS, HOUR_MS, LocalTime, Site, World
 
 # Share of a day's entries by hour, Bourke St Mall, Melbourne, 2015-16 (%, 9 to 20 h); the remaining hours hold what
 # is left of the day, spread so that it rises from 6 h and falls off after 21 h.

@@ -6,8 +6,8 @@ import orjson
 import typer
 from rich.console import Console
 
-from devices.scenario import Scenario
-from devices.shard import Shard
+from devices.scenario.devices import Shard
+from devices.scenario.scenario import Scenario
 from edgefleet.cli.common import Json, ScenarioFile, run_async, start_logging
 
 
@@ -22,7 +22,7 @@ def command(
 
     Example: `edgefleet doctor scenarios/mixed.yaml --workers 2`
     """
-    from devices.fleet import routes_of
+    from devices.fleet.brokers import routes_of
     from edgefleet.doctor import Machine, Needs, examine_all, judge, print_checks
 
     start_logging("warning")

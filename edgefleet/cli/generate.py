@@ -8,12 +8,14 @@ from typing import Annotated
 import orjson
 import typer
 
-from devices import export
+from devices.export.base import ExportError, Target
+from devices.export.job import ROW_GROUP_ROWS, WINDOW_ROWS, ExportProgress, Span, export, fingerprint
+from devices.export.stream import stream
 from devices.faults.labels import prepare_labels, write_labels
-from devices.scenario import Scenario
+from devices.scenario.devices import Shard
+from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
-from devices.shard import Shard
-from devices.timeline import Timeline
+from devices.timeline.timeline import Timeline
 from edgefleet.cli.common import Json, ScenarioFile, StopFlag
 from edgefleet.cli.progress import closed_pipe_is_the_end, progress_bar
 from edgefleet.cli.run import power_on_ms
@@ -87,7 +89,7 @@ def command(
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    progress: export.Progress
+    progress: ExportProgress
     destination: Destination
     seconds: float
     rejected: int
@@ -130,7 +132,7 @@ def _export(
     scenario: Scenario,
     shard: str,
     destination: Destination,
-    span: export.Span,
+    span: Span,
     stop: StopFlag,
     *,
     labels: Path | None,
@@ -139,7 +141,7 @@ def _export(
     powered_on = power_on_ms(scenario, span.from_ms)
     timeline = Timeline(scenario, EPOCH_MS if powered_on is None else powered_on, Shard.parse(shard))
     target = target_of(destination, timeline, stop)
-    mark = export.fingerprint(
+    mark = fingerprint(
         scenario,
         span=[span.from_ms, span.to_ms, span.records, span.clean],
         shard=shard,
@@ -152,7 +154,7 @@ def _export(
     if labels:
         prepare_labels(labels)
 
-    def write_truth(progress: export.Progress) -> None:
+    def write_truth(progress: ExportProgress) -> None:
         if not labels and not hasattr(target, "add_labels"):
             return
         found = timeline.labels(span.from_ms, progress.next_ms)
@@ -163,13 +165,13 @@ def _export(
 
     began = time.monotonic()
     with closed_pipe_is_the_end(), progress_bar(span, str(destination)) as progress:
-        export.export(
+        export(
             timeline,
             span,
             target,
             checkpoint=None if sidecar is None else (sidecar, mark),
             resume=resume,
-            window_rows=export.ROW_GROUP_ROWS if destination.format == "parquet" else export.WINDOW_ROWS,
+            window_rows=ROW_GROUP_ROWS if destination.format == "parquet" else WINDOW_ROWS,
             stop=stop,
             progress=progress,
             at_end=write_truth,
@@ -188,11 +190,11 @@ def _stream(
     powered_on = power_on_ms(scenario, None)
     timeline = Timeline(scenario, SystemClock().now_ms() if powered_on is None else powered_on, shard)
     target = stream_target(destination, timeline, stop)
-    progress = export.Progress()
+    progress = ExportProgress()
     began = time.monotonic()
     try:
         with closed_pipe_is_the_end():
-            export.stream(
+            stream(
                 timeline,
                 target,
                 interval_s=interval_s,
@@ -203,17 +205,17 @@ def _stream(
                 linger_s=_LINGER_S if destination.kind in ("upload", "kafka") else 0.0,
                 progress=progress,
             )
-    except export.ExportError as error:
-        raise export.ExportError(f"{error}; {progress.records:,} records had arrived") from None
+    except ExportError as error:
+        raise ExportError(f"{error}; {progress.records:,} records had arrived") from None
     return _outcome(progress, destination, began, target)
 
 
-def _outcome(progress: export.Progress, destination: Destination, began: float, target: export.Target) -> _Outcome:
+def _outcome(progress: ExportProgress, destination: Destination, began: float, target: Target) -> _Outcome:
     rejected, reason = getattr(target, "rejected", 0), getattr(target, "reason", "")
     return _Outcome(progress, destination, time.monotonic() - began, rejected, reason)
 
 
-def _span(from_: str | None, to: str | None, records: int | None, *, clean: bool) -> export.Span:
+def _span(from_: str | None, to: str | None, records: int | None, *, clean: bool) -> Span:
     if from_ is None or (to is None and records is None):
         raise ConfigError(
             "give --from and --to, such as --from 2026-03-01 --to 2026-03-02 (or --records N; or --stream)"
@@ -221,7 +223,7 @@ def _span(from_: str | None, to: str | None, records: int | None, *, clean: bool
     begin, end = _instant("--from", from_), _NO_END_MS if to is None else _instant("--to", to)
     if end <= begin:
         raise ConfigError(f"--to {to} is not after --from {iso_ms(begin)}")
-    return export.Span(begin, end, records, clean)
+    return Span(begin, end, records, clean)
 
 
 def _instant(option: str, text: str) -> int:

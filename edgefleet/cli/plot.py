@@ -6,9 +6,9 @@ from typing import Annotated
 import orjson
 import typer
 
-from devices.scenario import Scenario
+from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
-from devices.timeline import Timeline
+from devices.timeline.timeline import Timeline
 from edgefleet.cli.common import Json
 from edgefleet.cli.run import power_on_ms
 from edgewire.clock import parse_ms
@@ -40,7 +40,8 @@ def command(
     Example: `edgefleet plot scenarios/mixed.yaml --to 2026-03-02T06:00 --out night.png`
     """
     try:
-        from devices.export import plots, recording
+        from devices.export import plots
+        from devices.export import series as recording
     except ImportError:
         raise ConfigError("plots need the package matplotlib: pip install 'edgefleet[export]'") from None
     if out.suffix not in (".png", ".html"):

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from devices import export
+from devices.export.job import ExportProgress, Span
 
 
 @contextlib.contextmanager
@@ -25,11 +25,11 @@ def closed_pipe_is_the_end() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def progress_bar(span: export.Span, title: str) -> Iterator[export.Progress]:
+def progress_bar(span: Span, title: str) -> Iterator[ExportProgress]:
     """A progress bar on a terminal, with rate and time left."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield export.Progress()
+        yield ExportProgress()
         return
     began = time.monotonic()
     columns = (
@@ -45,9 +45,9 @@ def progress_bar(span: export.Span, title: str) -> Iterator[export.Progress]:
         total = span.records or span.to_ms - span.from_ms
         task = bars.add_task(title, total=total, records="0", rate="–")
 
-        def report(now: export.Progress) -> None:
+        def report(now: ExportProgress) -> None:
             rate = (now.records - now.resumed) / max(time.monotonic() - began, 1e-9)
             done = now.records if by_records else now.next_ms - span.from_ms
             bars.update(task, completed=done, records=f"{now.records:,}", rate=f"{rate:,.0f}")
 
-        yield export.Progress(report=report)
+        yield ExportProgress(report=report)

@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from devices.roster import device_ids
-from devices.scenario import Scenario
+from devices.scenario.devices import device_ids
+from devices.scenario.scenario import Scenario
 from edgefleet.cli.common import Json, ScenarioFile
 from edgefleet.embedded.brokers import profile
 from edgewire.errors import ConfigError

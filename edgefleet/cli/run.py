@@ -15,10 +15,11 @@ from rich.console import Console
 
 from devices.faults.labels import FILE_NAME as LABELS_FILE
 from devices.faults.labels import write_labels
-from devices.fleet import Snapshot, routes_of
-from devices.scenario import Scenario
+from devices.fleet.brokers import routes_of
+from devices.fleet.metrics import Snapshot
+from devices.scenario.devices import Shard
+from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
-from devices.shard import Shard
 from edgefleet.cli.common import Json, LogLevel, ScenarioFile, run_async, start_logging, until_signal
 from edgefleet.device_table import save_device_table
 from edgefleet.doctor import BrokerFacts, Machine, Needs, examine_all, judge, require_healthy

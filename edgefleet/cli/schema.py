@@ -11,7 +11,7 @@ from edgewire.messages.schema import JSON_SCHEMA, MESSAGE_SCHEMAS, asyncapi, mes
 
 
 def _scenario() -> dict[str, Any]:
-    from devices.scenario import Scenario
+    from devices.scenario.scenario import Scenario
 
     return Scenario.model_json_schema()
 

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import typer
 
-from devices.export import BatchTarget, Target
+from devices.export.base import BatchTarget, Target, place_of
 from devices.export.csv import CsvWriter
+from devices.export.files import TableFiles
 from devices.export.jsonl import JsonlFile, JsonlPipe
-from devices.export.places import place_of
-from devices.export.tables import TableFiles
-from devices.timeline import Timeline
+from devices.timeline.timeline import Timeline
 from edgefleet.cli.common import StopFlag
 from edgewire.errors import ConfigError
 
@@ -98,7 +97,7 @@ def target_of(destination: Destination, timeline: Timeline, stop: StopFlag) -> T
 def stream_target(destination: Destination, timeline: Timeline, stop: StopFlag) -> BatchTarget:
     """The target of a stream; raises `ConfigError` for one that takes whole tables only."""
     if destination.kind == "upload":
-        from devices.export.upload import Upload
+        from devices.export.http import Upload
 
         return Upload(
             destination.place,
@@ -112,7 +111,7 @@ def stream_target(destination: Destination, timeline: Timeline, stop: StopFlag) 
 def batch_target(destination: Destination, timeline: Timeline, stop: StopFlag) -> BatchTarget:
     """The target of an export that takes payloads; raises `ConfigError` for one that takes whole tables only."""
     if destination.kind == "upload":
-        from devices.export.upload import Upload
+        from devices.export.http import Upload
 
         return Upload(destination.place, stop.wait, token=destination.token)
     if destination.kind == "kafka":

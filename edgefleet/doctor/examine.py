@@ -4,7 +4,7 @@ import asyncio
 import uuid
 from dataclasses import dataclass, field, replace
 
-from devices.fleet.routes import Routes, is_loopback
+from devices.fleet.brokers import Routes, is_loopback
 from edgefleet.doctor.machine import open_files_of_listener
 from edgewire.link import BrokerUrl, Link, part
 from edgewire.mqtt import Event, Message, Session, SessionConfig, Subscription, Version

@@ -4,10 +4,10 @@ from collections import Counter
 from dataclasses import dataclass
 from math import ceil
 
-from devices.fleet.routes import LOOPBACK_ADDRESSES, is_loopback
-from devices.scenario import DeviceGroup, Scenario
-from devices.shard import Shard
-from devices.timeline import Timeline
+from devices.fleet.brokers import LOOPBACK_ADDRESSES, is_loopback
+from devices.scenario.devices import Shard
+from devices.scenario.scenario import DeviceGroup, Scenario
+from devices.timeline.timeline import Timeline
 from edgewire.link import BrokerUrl
 from edgewire.messages import Channel
 

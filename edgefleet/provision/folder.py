@@ -11,7 +11,7 @@ from typing import Literal
 
 import orjson
 
-from devices.fleet.identities import CREDENTIALS, DEVICES_FOLDER, OPERATOR, SETTINGS
+from devices.fleet.credentials import CREDENTIALS, DEVICES_FOLDER, OPERATOR, SETTINGS
 from edgefleet.provision.authority import Authority
 from edgefleet.provision.files import write_secret
 from edgefleet.provision.mosquitto import acl_file, broker_profile, password_file

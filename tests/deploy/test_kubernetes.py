@@ -13,10 +13,9 @@ import typer
 import yaml
 
 from bridge.config import BridgeConfig
-from devices.roster import device_ids
-from devices.scenario import Scenario
-from devices.shard import Shard
-from devices.timeline import Timeline
+from devices.scenario.devices import Shard, device_ids
+from devices.scenario.scenario import Scenario
+from devices.timeline.timeline import Timeline
 from edgefleet.cli import app
 from edgewire import config
 from edgewire.link import BrokerUrl

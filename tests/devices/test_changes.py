@@ -6,8 +6,8 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devices.scenario import Scenario
-from devices.timeline import Timeline
+from devices.scenario.scenario import Scenario
+from devices.timeline.timeline import Timeline
 from edgewire.clock import parse_ms
 
 NOON_MS = parse_ms("2026-03-04T12:00:00Z")

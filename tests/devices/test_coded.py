@@ -6,10 +6,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.coded import Coded
-from devices.encode import json_texts
-from devices.export.shapes import shared
-from devices.sensors.base import joined, picked
+from devices.export.columns import shared
+from devices.sensors.base import Coded, joined, picked
+from devices.timeline.encode import json_texts
 
 OBJECTS = [{"name": "storm", "says": "a\nb"}, {"name": None, "says": 'c"'}, None]
 rows = st.lists(st.sampled_from(range(len(OBJECTS))), min_size=1)

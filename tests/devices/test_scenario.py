@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from devices.scenario import Scenario
-from devices.shard import Shard
-from devices.timeline import Timeline
+from devices.scenario.devices import Shard
+from devices.scenario.scenario import Scenario
+from devices.timeline.timeline import Timeline
 from edgewire import config
 from edgewire.errors import ConfigError
 

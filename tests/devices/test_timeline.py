@@ -6,14 +6,14 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devices.batch import Batch
-from devices.catalog import CATALOG
-from devices.scenario import Scenario
+from devices.scenario.devices import Shard
+from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS, Columns
-from devices.shard import Shard
-from devices.timeline import Timeline
-from devices.world import World
-from devices.world.rng import Ints
+from devices.sensors.registry import CATALOG
+from devices.timeline.table import Batch
+from devices.timeline.timeline import Timeline
+from devices.world.random import Ints
+from devices.world.world import World
 from edgewire.clock import iso_ms, parse_ms
 from edgewire.messages import CONTRACT
 

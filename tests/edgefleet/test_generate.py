@@ -18,7 +18,7 @@ import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from typer.testing import CliRunner
 
-from devices.export import ExportError
+from devices.export.base import ExportError
 from edgefleet.cli import app
 from edgefleet.embedded import kafka_mock
 from edgewire.errors import ConfigError, EdgefleetError
@@ -195,7 +195,7 @@ def test_an_output_that_is_full_is_one_sentence(scenario: Path) -> None:
 def test_a_checkpoint_that_cannot_be_written_is_one_sentence(
     scenario: Path, ingest: "tuple[str, type[IngestStub]]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("devices.export.checkpoint.os.fsync", _no_space)
+    monkeypatch.setattr("devices.export.job.os.fsync", _no_space)
     result = invoke(scenario, *SPAN, "--upload", ingest[0])
     assert isinstance(result.exception, ExportError)
     assert "cannot be written down: No space left on device" in str(result.exception)
@@ -211,7 +211,7 @@ def test_an_export_to_a_folder_is_gone_on_with_however_it_is_written(
 ) -> None:
     arguments = (scenario, *SPAN, "--format", "csv", "--out", out)
     with monkeypatch.context() as patch:
-        patch.setattr("devices.export.tables.TableFiles.finish", lambda _: _no_space(0))
+        patch.setattr("devices.export.files.TableFiles.finish", lambda _: _no_space(0))
         invoke(*arguments)
     folder = tmp_path / out.rstrip("/")
     (folder / "gps.csv.partial").unlink()
@@ -307,7 +307,7 @@ def whole(scenario: Path) -> list[bytes]:
 def test_an_upload_is_tried_again_until_it_is_taken(
     scenario: Path, ingest: tuple[str, type[IngestStub]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("devices.export.upload.random.random", lambda: 0.0)
+    monkeypatch.setattr("devices.export.http.random.random", lambda: 0.0)
     url, stub = ingest
     stub.answers = [503, 429, 500]
     result = invoke(scenario, *SPAN, "--upload", url)
@@ -318,7 +318,7 @@ def test_an_upload_is_tried_again_until_it_is_taken(
 def test_an_upload_that_fails_can_be_gone_on_with(
     scenario: Path, ingest: tuple[str, type[IngestStub]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("devices.export.upload.random.random", lambda: 0.0)
+    monkeypatch.setattr("devices.export.http.random.random", lambda: 0.0)
     url, stub = ingest
     stub.answers = [503] * 8
     result = invoke(scenario, *SPAN, "--upload", url)
@@ -345,7 +345,7 @@ def test_refused_records_are_counted_and_fail_the_command(scenario: Path, ingest
 def test_a_streamed_upload_posts_what_is_due_together_and_waits_for_its_server(
     ingest: tuple[str, type[IngestStub]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("devices.export.upload.random.random", lambda: 0.0)
+    monkeypatch.setattr("devices.export.http.random.random", lambda: 0.0)
     url, stub = ingest
     many = tmp_path / "many.yaml"
     many.write_text("devices: [{kind: bme280, count: 300, interval: 1s}]\n")
@@ -363,7 +363,7 @@ def test_a_streamed_upload_posts_what_is_due_together_and_waits_for_its_server(
 def test_a_stream_whose_server_never_answers_ends(
     scenario: Path, ingest: tuple[str, type[IngestStub]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("devices.export.upload.random.random", lambda: 0.0)
+    monkeypatch.setattr("devices.export.http.random.random", lambda: 0.0)
     url, stub = ingest
     stub.answers = [503] * 8
     said = str(invoke(scenario, "--stream", "--records", "3", "--upload", url).exception)

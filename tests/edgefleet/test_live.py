@@ -6,7 +6,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
-from devices.fleet import Histogram, Snapshot
+from devices.fleet.latency import Histogram
+from devices.fleet.metrics import Snapshot
 from edgefleet.embedded import free_port
 from edgefleet.fleet_metrics import serving_metrics
 from edgefleet.live import Look, table

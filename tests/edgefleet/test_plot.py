@@ -8,12 +8,12 @@ import pytest
 from matplotlib.axes import Axes
 from typer.testing import CliRunner
 
-from devices.export import ExportError
+from devices.export.base import ExportError
 from devices.export.plots import FaultWindow, draw, windows_of
-from devices.export.recording import Recording, of_file, of_timeline
-from devices.scenario import Scenario
+from devices.export.series import Recording, of_file, of_timeline
+from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
-from devices.timeline import Timeline
+from devices.timeline.timeline import Timeline
 from edgefleet.cli import app
 from edgewire.clock import iso_ms, parse_ms
 from edgewire.errors import EdgefleetError

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from devices.scenario import Scenario
-from devices.shard import Shard
+from devices.scenario.devices import Shard
+from devices.scenario.scenario import Scenario
 from edgefleet import ray_cluster
 from edgefleet.embedded import free_port
 from edgefleet.ray_cluster import RayCluster, joined

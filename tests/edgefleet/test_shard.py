@@ -5,9 +5,10 @@ import time
 
 import pytest
 
-from devices.fleet import Fleet, Snapshot
-from devices.scenario import Scenario
-from devices.shard import Shard
+from devices.fleet.fleet import Fleet
+from devices.fleet.metrics import Snapshot
+from devices.scenario.devices import Shard
+from devices.scenario.scenario import Scenario
 from edgefleet import shard
 from edgefleet.shard import ShardJob, combine, run_shard
 from edgewire.mqtt import Version

@@ -13,9 +13,9 @@ import paho.mqtt.client as mqtt
 import pytest
 import uvloop
 
-from devices.scenario import Scenario
+from devices.scenario.devices import Shard
+from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
-from devices.shard import Shard
 from edgefleet.embedded import MosquittoProcess
 from edgefleet.processes import Processes
 from edgefleet.shard import ShardJob, ShardResult, combine, run_shard

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import pytest
 
-from devices.scenario import Scenario
-from devices.shard import Shard
+from devices.scenario.devices import Shard
+from devices.scenario.scenario import Scenario
 from edgefleet.embedded import MosquittoProcess
 from edgefleet.processes import Processes
 from edgefleet.shard import ShardJob

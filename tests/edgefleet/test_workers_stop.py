@@ -6,9 +6,9 @@ import signal
 
 import pytest
 
-from devices.fleet import Snapshot
-from devices.scenario import Scenario
-from devices.shard import Shard
+from devices.fleet.metrics import Snapshot
+from devices.scenario.devices import Shard
+from devices.scenario.scenario import Scenario
 from edgefleet import workers
 from edgefleet.processes import Processes
 from edgefleet.shard import ShardJob

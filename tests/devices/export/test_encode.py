@@ -5,7 +5,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.encode import encode, json_texts, timestamps
+from devices.timeline.encode import encode, json_texts, timestamps
 from edgewire.clock import iso_ms
 
 texts = st.text(alphabet=st.characters(codec="utf-8"), max_size=8) | st.sampled_from(

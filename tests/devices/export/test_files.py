@@ -10,16 +10,16 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from devices.export import Checkpoint, ExportError, Progress, Span, Target, export
+from devices.export.base import ExportError, Target
 from devices.export.csv import CsvWriter
-from devices.export.files import PartialFile
+from devices.export.files import PartialFile, TableFiles
+from devices.export.job import Checkpoint, ExportProgress, Span, export
 from devices.export.jsonl import JsonlFile
 from devices.export.parquet import ParquetWriter
 from devices.export.parquet_footer import MAGIC, joined, moved, split
-from devices.export.tables import TableFiles
-from devices.scenario import Scenario
+from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
-from devices.timeline import Timeline
+from devices.timeline.timeline import Timeline
 from edgewire.clock import iso_ms, parse_ms
 from edgewire.messages import CONTRACT
 
@@ -187,7 +187,7 @@ def test_an_export_that_is_cut_off_while_its_files_get_their_names_goes_on(
         else:
             raise _Killed
 
-    def at_end(progress: Progress) -> None:
+    def at_end(progress: ExportProgress) -> None:
         ends.append((progress.next_ms, progress.records))
         if len(ends) == 1:
             raise _Killed

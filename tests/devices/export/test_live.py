@@ -4,10 +4,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from devices.batch import Batch
-from devices.export import State, Window, stream
-from devices.scenario import Scenario
-from devices.timeline import Timeline
+from devices.export.base import State, Window
+from devices.export.stream import stream
+from devices.scenario.scenario import Scenario
+from devices.timeline.table import Batch
+from devices.timeline.timeline import Timeline
 from edgewire.clock import parse_ms
 from edgewire.messages import CONTRACT
 

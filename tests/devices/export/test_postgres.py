@@ -10,11 +10,12 @@ import pytest
 from psycopg import sql
 from typer.testing import CliRunner
 
-from devices.export import ExportError, Span, export
+from devices.export.base import ExportError
+from devices.export.job import Span, export
 from devices.export.postgres import PostgresTables
-from devices.scenario import Scenario
+from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
-from devices.timeline import Timeline
+from devices.timeline.timeline import Timeline
 from edgefleet.cli import app
 from edgewire.clock import iso_ms, parse_ms
 from edgewire.messages import CONTRACT

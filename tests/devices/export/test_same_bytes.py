@@ -16,12 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from devices.export import Span, export
+from devices.export.job import Span, export
 from devices.export.jsonl import JsonlFile
-from devices.scenario import Scenario
+from devices.scenario.devices import Shard
+from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
-from devices.shard import Shard
-from devices.timeline import Timeline
+from devices.timeline.timeline import Timeline
 from edgefleet.cli import app
 from edgefleet.embedded import MosquittoProcess
 from edgewire.clock import iso_ms, parse_ms

@@ -6,11 +6,11 @@ import numpy as np
 import orjson
 import pytest
 
-from devices.export.shapes import by_shape, shapes_of
-from devices.scenario import Scenario
-from devices.shard import Shard
-from devices.timeline import Timeline
-from devices.world.parts import parts
+from devices.export.columns import by_shape, shapes_of
+from devices.scenario.devices import Shard
+from devices.scenario.scenario import Scenario
+from devices.timeline.timeline import Timeline
+from devices.world.components import parts
 from edgewire.clock import parse_ms
 
 START_MS = parse_ms("2026-03-02T00:00:00Z")

@@ -6,9 +6,9 @@ import numpy as np
 import orjson
 import pytest
 
-from devices.scenario import Scenario
+from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
-from devices.timeline import Timeline
+from devices.timeline.timeline import Timeline
 from edgewire.clock import parse_ms
 from edgewire.messages import CONTRACT, ContractError
 

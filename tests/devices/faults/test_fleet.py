@@ -11,11 +11,11 @@ from typer.testing import CliRunner
 
 from devices.faults.labels import FILE_NAME
 from devices.firmware.config import Build
-from devices.firmware.device import Firmware
+from devices.firmware.firmware import Firmware
 from devices.firmware.outbox import Reading
 from devices.fleet.pacer import Pacer
-from devices.scenario import Scenario
-from devices.timeline import Timeline
+from devices.scenario.scenario import Scenario
+from devices.timeline.timeline import Timeline
 from edgefleet.cli import app
 from edgefleet.embedded import MosquittoProcess
 from edgewire.clock import parse_ms

@@ -2,13 +2,13 @@
 
 import pytest
 
-from devices.catalog import CATALOG
 from devices.faults.base import Fault
 from devices.faults.fields import numeric_fields, time_fields
 from devices.faults.schedule import FOREVER_MS, Once, Randomly
-from devices.scenario import Scenario
-from devices.shard import Shard
-from devices.timeline import Timeline
+from devices.scenario.devices import Shard
+from devices.scenario.scenario import Scenario
+from devices.sensors.registry import CATALOG
+from devices.timeline.timeline import Timeline
 from edgewire import config
 from edgewire.clock import parse_ms
 from edgewire.errors import ConfigError

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from devices.export.columns import by_shape, shapes_of
 from devices.export.csv import csv_rows
-from devices.export.shapes import by_shape, shapes_of
-from devices.scenario import Scenario
+from devices.scenario.devices import Shard
+from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS, boot_number
-from devices.shard import Shard
-from devices.timeline import Timeline
+from devices.timeline.timeline import Timeline
 from edgewire.clock import parse_ms
 from edgewire.errors import ConfigError
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from devices.faults.fields import numeric_fields
 from devices.faults.labels import Label, write_labels
-from devices.scenario import Scenario
-from devices.shard import Shard
-from devices.timeline import Timeline
+from devices.scenario.devices import Shard
+from devices.scenario.scenario import Scenario
+from devices.timeline.timeline import Timeline
 from edgewire.clock import parse_ms
 from edgewire.errors import ConfigError
 

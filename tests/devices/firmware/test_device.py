@@ -4,10 +4,9 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.firmware.config import Build
-from devices.firmware.device import Firmware
+from devices.firmware.config import Build, ReconnectConfig
+from devices.firmware.firmware import Firmware
 from devices.firmware.outbox import OutboxConfig, Reading
-from devices.firmware.reconnect import ReconnectConfig
 from edgewire.messages import Status
 
 

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.firmware.health import battery_pct, battery_v, draw, rssi_dbm
-from devices.world import rng
+from devices.firmware.vitals import battery_pct, battery_v, draw, rssi_dbm
+from devices.world import random as rng
 
 keys = st.integers(0, 2**64 - 1)
 times = st.integers(0, 2**42)

@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 import orjson
 import paho.mqtt.client as mqtt
 
-from devices.fleet import Fleet, probe_all, routes_of
-from devices.scenario import Scenario
+from devices.fleet.brokers import routes_of
+from devices.fleet.connector import probe_all
+from devices.fleet.fleet import Fleet
+from devices.scenario.scenario import Scenario
 from edgefleet.embedded import MosquittoProcess
 from edgewire.run_record import RunRecord, count
 

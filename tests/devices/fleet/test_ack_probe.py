@@ -1,6 +1,6 @@
 """The latency of the sampled message, whatever was in flight before it."""
 
-from devices.fleet.ack_probe import EVERY, AckProbe
+from devices.fleet.latency import EVERY, AckProbe
 
 
 def test_the_ack_of_the_sampled_message_is_the_one_that_counts() -> None:

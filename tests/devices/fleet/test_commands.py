@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from devices.faults.labels import Label
-from devices.fleet import Fleet
-from devices.scenario import Scenario
+from devices.fleet.fleet import Fleet
+from devices.scenario.scenario import Scenario
 from edgefleet.embedded import MosquittoProcess
 from edgewire.messages import Status
 from tests.devices.fleet.judge import Judge, assert_books_balance, conduct, judging, until

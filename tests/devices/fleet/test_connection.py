@@ -5,13 +5,13 @@ from unittest.mock import Mock
 
 import pytest
 
-from devices.firmware.device import Firmware
+from devices.firmware.firmware import Firmware
 from devices.firmware.outbox import NO_SEQ, Reading
-from devices.fleet.connection import DeviceConnection
-from devices.fleet.introduction import new_session
-from devices.fleet.trouble import Trouble
-from devices.scenario import Scenario
-from devices.timeline import Timeline
+from devices.fleet.device_client import DeviceConnection
+from devices.fleet.fault_state import Trouble
+from devices.fleet.session_factory import new_session
+from devices.scenario.scenario import Scenario
+from devices.timeline.timeline import Timeline
 from edgewire.link import BrokerUrl
 from edgewire.mqtt import Acknowledged, Connected, ConnectionLost, Version
 from edgewire.mqtt.limits import ServerLimits

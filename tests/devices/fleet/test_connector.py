@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from devices.fleet.connect_queue import Ramp
 from devices.fleet.connector import Connector
-from devices.fleet.ramp import Ramp
 from edgewire.clock import SystemClock
 from edgewire.errors import ServiceUnavailable
 from edgewire.link import BrokerRefused, BrokerUrl

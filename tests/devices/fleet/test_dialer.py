@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from devices.fleet.dialer import CONCURRENT_DIALS, Dialer
-from devices.fleet.ramp import Ramp
+from devices.fleet.connect_queue import CONCURRENT_DIALS, Dialer, Ramp
 
 
 def device(name: str) -> Any:

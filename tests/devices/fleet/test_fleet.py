@@ -9,10 +9,12 @@ import orjson
 import paho.mqtt.client as mqtt
 import pytest
 
-from devices.fleet import Fleet, Routes, probe, probe_all, routes_of
-from devices.scenario import Scenario
+from devices.fleet.brokers import Routes, routes_of
+from devices.fleet.connector import probe, probe_all
+from devices.fleet.fleet import Fleet
+from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
-from devices.timeline import Timeline
+from devices.timeline.timeline import Timeline
 from edgefleet.embedded import MosquittoProcess, free_port
 from edgewire.clock import parse_ms
 from edgewire.errors import ServiceUnavailable

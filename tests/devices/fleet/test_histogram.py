@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.fleet.histogram import Histogram
+from devices.fleet.latency import Histogram
 
 
 @given(lags=st.lists(st.floats(0.2, 900_000), min_size=1, max_size=200), percent=st.sampled_from([50, 95, 99]))

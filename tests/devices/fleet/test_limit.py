@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from devices.fleet.histogram import Histogram
-from devices.fleet.limit import find_limit
-from devices.fleet.snapshot import Snapshot
+from devices.fleet.bottleneck import find_limit
+from devices.fleet.latency import Histogram
+from devices.fleet.metrics import Snapshot
 
 
 def histogram(milliseconds: float) -> Histogram:

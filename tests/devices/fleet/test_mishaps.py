@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from devices.faults.labels import Label
-from devices.fleet import Fleet
-from devices.scenario import Scenario
+from devices.fleet.fleet import Fleet
+from devices.scenario.scenario import Scenario
 from devices.sensors.base import boot_number
-from devices.timeline import Timeline
+from devices.timeline.timeline import Timeline
 from edgefleet.embedded import MosquittoProcess
 from edgewire.clock import parse_ms
 from edgewire.messages import Status

@@ -8,8 +8,8 @@ from functools import partial
 import orjson
 
 from devices.fleet.pacer import TICK_S, Pacer
-from devices.scenario import Scenario
-from devices.timeline import Timeline
+from devices.scenario.scenario import Scenario
+from devices.timeline.timeline import Timeline
 from edgewire.clock import parse_ms
 from edgewire.messages import Channel
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.fleet.ramp import LEAST_PER_S, SLOW_S, Ramp
+from devices.fleet.connect_queue import LEAST_PER_S, SLOW_S, Ramp
 
 
 def test_slow_answers_halve_the_rate_and_quick_ones_bring_it_back() -> None:

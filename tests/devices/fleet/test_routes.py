@@ -7,8 +7,8 @@ from collections import Counter
 
 import pytest
 
-from devices.fleet.routes import DEVICES_PER_ADDRESS, Routes
-from devices.shard import Shard
+from devices.fleet.brokers import DEVICES_PER_ADDRESS, Routes
+from devices.scenario.devices import Shard
 from edgewire.link import BrokerUrl, NoLocalPort
 from edgewire.link.local_address import connected_from
 from edgewire.mqtt import Session, SessionConfig, Version, encode
@@ -83,7 +83,7 @@ async def test_a_large_fleet_dials_from_several_addresses_in_turn(monkeypatch: p
         if source in full:
             raise NoLocalPort("none")
 
-    monkeypatch.setattr("devices.fleet.routes.dial", dialled)
+    monkeypatch.setattr("devices.fleet.brokers.dial", dialled)
     routes = Routes([url], devices=2 * DEVICES_PER_ADDRESS + 1)
     for _ in range(8):
         await routes.dial(url, Session(SessionConfig(client_id="d")), lambda _link, _events: None)
@@ -100,7 +100,7 @@ async def test_on_loopback_there_are_addresses_enough(monkeypatch: pytest.Monkey
         asked.append(local_addr)
         raise NoLocalPort("none")
 
-    monkeypatch.setattr("devices.fleet.routes.dial", no_port)
+    monkeypatch.setattr("devices.fleet.brokers.dial", no_port)
     with pytest.raises(NoLocalPort):
         await Routes([url]).dial(url, Session(SessionConfig(client_id="d")), lambda _link, _events: None)
     assert asked == [None] + [(f"127.0.0.{number}", 0) for number in range(2, 18)]

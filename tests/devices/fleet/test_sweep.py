@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from devices.fleet.sweep import Sweep
+from devices.fleet.metrics import Sweep
 
 
 class Connection:

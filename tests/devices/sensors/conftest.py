@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from devices.sensors.base import Columns, Population, Sensor
-from devices.world import World
-from devices.world.rng import draw
+from devices.world.random import draw
+from devices.world.world import World
 
 Row = dict[str, Any]
 PopulationOf = Callable[..., Population]

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from devices.scenario import Scenario
+from devices.scenario.scenario import Scenario
 from devices.sensors.base import Population
-from devices.sensors.bme280 import Bme280Sensor, Settings
-from devices.timeline import Timeline
-from devices.world import Site, World
+from devices.sensors.bme280.sensor import Bme280Sensor, Settings
+from devices.timeline.timeline import Timeline
+from devices.world.world import Site, World
 from edgewire.clock import parse_ms
 
 MONDAY_MS = parse_ms("2026-03-02T00:00:00Z")

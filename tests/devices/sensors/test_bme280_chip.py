@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.sensors.bme280_chip import Calibration, Raw, Sampling, compensate, signature, to_raw
+from devices.sensors.bme280.chip import Calibration, Raw, Sampling, compensate, signature, to_raw
 
 KEYS = np.random.default_rng(1).integers(0, 2**63, 200).astype(np.uint64)
 

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from devices.sensors.base import Population
-from devices.sensors.bme280 import Bme280Sensor, Settings
-from devices.sensors.bme280_chip import Calibration, Sampling
-from devices.sensors.bme280_registers import Bme280Registers, EmulatedBus
-from devices.world import Site, World
+from devices.sensors.bme280.chip import Calibration, Sampling
+from devices.sensors.bme280.registers import Bme280Registers, EmulatedBus
+from devices.sensors.bme280.sensor import Bme280Sensor, Settings
+from devices.world.world import Site, World
 from edgewire.clock import parse_ms
 
 START_MS = parse_ms("2026-03-02T12:00:00Z")

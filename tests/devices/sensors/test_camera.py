@@ -7,17 +7,17 @@ import numpy as np
 import orjson
 import pytest
 
-from devices.scenario import Scenario
+from devices.scenario.scenario import Scenario
 from devices.sensors.base import Population
-from devices.sensors.camera import CameraSensor, Settings
-from devices.sensors.camera_view import views
-from devices.timeline import Timeline
-from devices.world import Site, World
-from devices.world.headways import LEAST_HEADWAY_S, arrivals, free_share
-from devices.world.light import sun_elevation_deg
-from devices.world.network import LANE
-from devices.world.parts import parts
-from devices.world.rng import draw
+from devices.sensors.traffic.sensor import CameraSensor, Settings
+from devices.sensors.traffic.view import views
+from devices.timeline.timeline import Timeline
+from devices.world.arrivals import LEAST_HEADWAY_S, arrivals, free_share
+from devices.world.components import parts
+from devices.world.random import draw
+from devices.world.roads import LANE
+from devices.world.sun import sun_elevation_deg
+from devices.world.world import Site, World
 from edgewire.clock import parse_ms
 
 MONDAY_MS = parse_ms("2026-03-02T00:00:00Z")
@@ -109,7 +109,7 @@ class TestCamera:
             seen.append(int(arguments[-1].sum()))
             return sees(sensor, *arguments)
 
-        monkeypatch.setattr("devices.sensors.camera._VEHICLES_AT_ONCE", 10_000)
+        monkeypatch.setattr("devices.sensors.traffic.sensor._VEHICLES_AT_ONCE", 10_000)
         monkeypatch.setattr(CameraSensor, "_seen", watched)
         assert readings(MONDAY_MS, MONDAY_MS + DAY_MS, group) == whole
         assert len(seen) > 5

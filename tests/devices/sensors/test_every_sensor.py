@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devices.catalog import CATALOG
 from devices.sensors.base import EventSensor, Population, Sensor
-from devices.world import Site, World
-from devices.world.rng import draw
+from devices.sensors.registry import CATALOG
+from devices.world.random import draw
+from devices.world.world import Site, World
 from edgewire.clock import iso_ms, parse_ms
 from edgewire.messages import CONTRACT
 

@@ -7,13 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from devices.scenario import Scenario
+from devices.scenario.scenario import Scenario
 from devices.sensors.base import Columns, Population
-from devices.sensors.gps import GpsSensor, Settings
-from devices.timeline import Timeline
-from devices.world import Site, World
-from devices.world.parts import parts
-from devices.world.site import DAY_MS, HOUR_MS
+from devices.sensors.gps.sensor import GpsSensor, Settings
+from devices.timeline.timeline import Timeline
+from devices.world.components import parts
+from devices.world.world import DAY_MS, HOUR_MS, Site, World
 from edgewire.clock import parse_ms
 from edgewire.messages import CONTRACT
 from edgewire.messages.gps import GpsPosition

@@ -7,9 +7,9 @@ from typing import Any
 import orjson
 import pytest
 
-from devices.scenario import Scenario
-from devices.sensors.nmea import sentences
-from devices.timeline import Timeline
+from devices.scenario.scenario import Scenario
+from devices.sensors.gps.nmea import sentences
+from devices.timeline.timeline import Timeline
 from edgewire.clock import parse_ms
 
 MONDAY_MS = parse_ms("2026-03-02T00:00:00Z")

@@ -8,12 +8,12 @@ import numpy as np
 import orjson
 import pytest
 
-from devices.scenario import Scenario
-from devices.timeline import Timeline
-from devices.world import Site, World
-from devices.world.rng import draw
+from devices.scenario.scenario import Scenario
+from devices.timeline.timeline import Timeline
+from devices.world.random import draw
 from devices.world.shops import Shops
 from devices.world.weather import weather
+from devices.world.world import Site, World
 from edgewire.clock import iso_ms, parse_ms
 
 MONDAY_MS = parse_ms("2026-03-02T00:00:00Z")

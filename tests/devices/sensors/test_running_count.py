@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.sensors.running_count import RunningCount
+from devices.sensors.people.rank_index import RunningCount
 
 
 @given(st.lists(st.booleans(), max_size=300))

@@ -8,15 +8,14 @@ import numpy as np
 import pytest
 
 from devices.sensors.base import Columns, Population
-from devices.sensors.driving_events import EVENT_TYPES, G_MS2, MPH, EventType, Found, Moment
-from devices.sensors.gps import GpsSensor
-from devices.sensors.gps import Settings as GpsSettings
-from devices.sensors.telematics import Settings, TelematicsSensor
-from devices.world import Site, World
-from devices.world.network import CLASSES
-from devices.world.parts import parts
-from devices.world.site import HOUR_MS
+from devices.sensors.gps.sensor import GpsSensor
+from devices.sensors.gps.sensor import Settings as GpsSettings
+from devices.sensors.telematics.events import EVENT_TYPES, G_MS2, MPH, EventType, Found, Moment
+from devices.sensors.telematics.sensor import Settings, TelematicsSensor
+from devices.world.components import parts
+from devices.world.roads import CLASSES
 from devices.world.weather import weather
+from devices.world.world import HOUR_MS, Site, World
 from edgewire.clock import iso_ms, parse_ms
 
 PopulationOf = Callable[..., Population]

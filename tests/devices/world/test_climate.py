@@ -3,11 +3,9 @@
 import numpy as np
 import pytest
 
-from devices.world import Site, World
-from devices.world.climate import CLIMATES, Air, outdoor, vapour_pressure_hpa
-from devices.world.grid import Grid
-from devices.world.site import DAY_MS, HOUR_MS
-from devices.world.weather import weather
+from devices.world.noise import Grid
+from devices.world.weather import CLIMATES, Air, outdoor, vapour_pressure_hpa, weather
+from devices.world.world import DAY_MS, HOUR_MS, Site, World
 from edgewire.clock import parse_ms
 
 NEW_YEAR_MS = parse_ms("2026-01-01T00:00:00Z")

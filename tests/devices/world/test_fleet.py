@@ -5,11 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.world import Site, World
-from devices.world.fleet import Motion
-from devices.world.kinematics import Ride
-from devices.world.parts import parts
-from devices.world.site import DAY_MS, HOUR_MS
+from devices.world.components import parts
+from devices.world.vehicles.kinematics import Ride
+from devices.world.vehicles.vehicles import Motion
+from devices.world.world import DAY_MS, HOUR_MS, Site, World
 from edgewire.clock import parse_ms
 
 MONDAY_MS = parse_ms("2026-03-02T00:00:00Z")
@@ -163,7 +162,7 @@ def test_what_is_kept_is_bounded_and_dropping_it_changes_nothing(monkeypatch: py
     vehicles = np.arange(len(times)) % 30
     sites = np.zeros_like(vehicles)
     expected = parts(World.of(9, SITES)).fleet.motion(sites, vehicles, times)
-    monkeypatch.setattr("devices.world.tripbook._FEWEST_KEPT", 7)
+    monkeypatch.setattr("devices.world.vehicles.trip_cache._FEWEST_KEPT", 7)
     forgetful = World.of(9, SITES)
     for row in range(len(times)):
         found = parts(forgetful).fleet.motion(sites[row : row + 1], vehicles[row : row + 1], times[row : row + 1])
@@ -172,7 +171,7 @@ def test_what_is_kept_is_bounded_and_dropping_it_changes_nothing(monkeypatch: py
 
 
 def test_the_trips_of_a_large_fleet_are_planned_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("devices.world.tripbook._FEWEST_KEPT", 100)
+    monkeypatch.setattr("devices.world.vehicles.trip_cache._FEWEST_KEPT", 100)
     world = World.of(9, SITES, dict.fromkeys(range(500), "a"))
     book = parts(world).fleet._book
     vehicles = np.arange(500)

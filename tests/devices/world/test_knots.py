@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.world.knots import Knots
+from devices.world.noise import Knots
 
 STEP = 600_000
 

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from devices.world import Site, World
-from devices.world.site import DAY_MS, HOUR_MS, LocalTime
 from devices.world.weather import diurnal, weather
+from devices.world.world import DAY_MS, HOUR_MS, LocalTime, Site, World
 from edgewire.clock import parse_ms
 
 MONDAY_MS = parse_ms("2026-03-02T00:00:00Z")

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devices.world.noise import fields, fractal, smooth
-from devices.world.rng import coarse_normals, draw, further, normal, poisson, uniform
+from devices.world.random import coarse_normals, draw, further, normal, poisson, uniform
 
 MANY = np.arange(50_000)
 

@@ -3,13 +3,11 @@
 import numpy as np
 import pytest
 
-from devices.world import Site, World
-from devices.world.demand import demand, inbound_share, times_of_day
-from devices.world.network import CLASSES, MOTORWAY, NODES, STOPS, plan
-from devices.world.parts import parts
-from devices.world.site import DAY_MS, HOUR_MS
-from devices.world.traffic import greenshields_density
+from devices.world.components import parts
+from devices.world.roads import CLASSES, MOTORWAY, NODES, STOPS, plan
+from devices.world.traffic import demand, greenshields_density, inbound_share, times_of_day
 from devices.world.weather import weather
+from devices.world.world import DAY_MS, HOUR_MS, Site, World
 from edgewire.clock import parse_ms
 
 MONDAY_MS = parse_ms("2026-03-02T00:00:00Z")

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from devices.scenario import Scenario
-from devices.shard import Shard
+from devices.scenario.devices import Shard
+from devices.scenario.scenario import Scenario
 from edgefleet.doctor.checks import Check, judge
 from edgefleet.doctor.examine import BrokerFacts
 from edgefleet.doctor.machine import Machine

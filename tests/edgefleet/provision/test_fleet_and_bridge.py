@@ -8,8 +8,10 @@ import pytest
 
 from bridge.check import check
 from bridge.config import BridgeConfig
-from devices.fleet import Fleet, probe_all, routes_of
-from devices.scenario import Scenario
+from devices.fleet.brokers import routes_of
+from devices.fleet.connector import probe_all
+from devices.fleet.fleet import Fleet
+from devices.scenario.scenario import Scenario
 from edgefleet.provision import BRIDGE, OPERATOR
 from edgewire.errors import ConfigError, EdgefleetError
 from tests.devices.fleet.judge import until

@@ -8,7 +8,7 @@ import pytest
 from cryptography import x509
 from typer.testing import CliRunner
 
-from devices.fleet.identities import Identities
+from devices.fleet.credentials import Identities
 from edgefleet.cli import app
 from edgefleet.embedded.brokers import profile
 from edgefleet.provision import BRIDGE, provision

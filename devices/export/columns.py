@@ -1,0 +1,201 @@
+"""Messages as tables: the columns of every shape of message, derived from its model in `edgewire.messages`.
+
+A nested object with known fields becomes one column a field, its name before theirs (`metadata_weather_type`); a list
+or a mapping stays together. Fields that the model does not know get columns behind the others.
+"""
+
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import Enum
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import AwareDatetime
+
+from devices.sensors.base import Coded
+from devices.timeline.encode import timestamps
+from devices.timeline.table import Table
+from devices.timeline.timeline import Timeline
+from edgewire.messages import CONTRACT, KindContract, MessageType
+from edgewire.messages.base import Payload
+
+HEAD = ("device_id", "timestamp", "boot", "seq")
+"""Columns that every shape begins with; together, without the timestamp, they are the message id."""
+
+
+Values = NDArray[Any] | Sequence[Any]
+
+
+class Type(Enum):
+    """What is in a column."""
+
+    TEXT = "text"
+    FLOAT = "float"
+    INT = "int"
+    BOOL = "bool"
+    TIME = "time"
+    TEXTS = "texts"
+    """A list of texts."""
+    COUNTS = "counts"
+    """A mapping of texts to whole numbers."""
+    JSON = "json"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a shape."""
+
+    name: str
+    type: Type
+    path: tuple[str, ...]
+    """Where its values are in a message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A shape of message as a table."""
+
+    name: str
+    """Of its file or database table: the kind, or the Kafka topic where a kind has several shapes."""
+    kind: str
+    message: MessageType
+    columns: tuple[Column, ...]
+
+    def widened(self, table: Table) -> "Shape":
+        """This shape with columns for fields of `table` that it does not have yet."""
+        known = {column.path[0] for column in self.columns}
+        first = table.columns[0] if isinstance(table.columns, list) else table.columns
+        extra = [Column(name, self._type_of(name, table), (name,)) for name in first if name not in known]
+        return replace(self, columns=(*self.columns, *extra)) if extra else self
+
+    def _type_of(self, name: str, table: Table) -> Type:
+        """Of a column that the model does not know: a clean value is of the type of its field."""
+        field = name.removeprefix("clean_")
+        known = {column.name: column.type for column in self.columns if column.name not in HEAD}
+        return known[field] if field in known and field != name else _type_of_values(_values(table, name))
+
+
+def saved_columns(columns: Sequence[Column]) -> list[list[Any]]:
+    """Columns as JSON has them."""
+    return [[column.name, column.type.value, list(column.path)] for column in columns]
+
+
+def columns_of(saved: Sequence[Sequence[Any]]) -> tuple[Column, ...]:
+    """The columns that were saved."""
+    return tuple(Column(name, Type(kind), tuple(path)) for name, kind, path in saved)
+
+
+def shapes_of(timeline: Timeline) -> list[Shape]:
+    """The shapes of all messages that the devices of a timeline can send."""
+    kinds = {device.kind for device in timeline.devices}
+    return [shape for kind, contract in CONTRACT.items() if kind in kinds for shape in _shapes(contract)]
+
+
+def by_shape(shapes: Sequence[Shape], tables: Sequence[Table]) -> Iterator[tuple[Shape, Table]]:
+    """Each table with its shape; a table whose rows have several shapes comes in parts."""
+    for table in tables:
+        candidates = [shape for shape in shapes if shape.kind == table.kind and shape.message.channel is table.channel]
+        if len(candidates) == 1:
+            yield candidates[0], table
+            continue
+        assert isinstance(table.columns, list), f"{table.kind} has several shapes of message on one channel"
+        said = [row["event_type"] for row in table.columns]
+        for shape in candidates:
+            rows = np.flatnonzero(np.isin(said, event_types(shape.message)))
+            if len(rows):
+                yield shape, table.rows(rows)
+
+
+def values_of(column: Column, table: Table) -> Values | None:
+    """The values of a column beyond `HEAD`, one a row; None where no message of this table has that field."""
+    values = _values(table, column.path[0])
+    if values is None or len(column.path) == 1:
+        return values
+    inner = column.path[1]
+    if isinstance(values, Coded):
+        return values.map([None if value is None else value.get(inner) for value in values.objects])
+    # An object that stands in many rows is opened once.
+    keys = list(map(id, values))
+    known = {
+        key: None if value is None else value.get(inner) for key, value in dict(zip(keys, values, strict=True)).items()
+    }
+    return [known[key] for key in keys]
+
+
+def shared(values: Values) -> tuple[NDArray[np.int32], list[Any]]:
+    """The objects in a column, each once, and for every row the number of its own."""
+    if isinstance(values, Coded):
+        return values.codes.astype(np.int32), list(values.objects)
+    keys = list(map(id, values))
+    objects = dict(zip(keys, values, strict=True))
+    number = {key: position for position, key in enumerate(objects)}
+    return np.fromiter(map(number.__getitem__, keys), np.int32, len(keys)), list(objects.values())
+
+
+def head_of(
+    timeline: Timeline, table: Table
+) -> tuple[list[str], list[str], int | NDArray[np.int64], NDArray[np.int64]]:
+    """Device id and timestamp of every row, the boot of all or of every row, and the seqs."""
+    names = [timeline.devices[position].device_id for position in table.positions.tolist()]
+    return names, timestamps(timeline.stamps(table)), timeline.boots(table), table.seqs
+
+
+def _values(table: Table, name: str) -> Values | None:
+    if isinstance(table.columns, list):
+        return [row.get(name) for row in table.columns]
+    return table.columns.get(name)
+
+
+def _shapes(contract: KindContract) -> Iterator[Shape]:
+    for message in contract.messages:
+        name = contract.kind if len(contract.messages) == 1 else message.kafka_topic
+        yield Shape(name, contract.kind, message, tuple(_columns(message.model)))
+
+
+def _columns(model: type[Payload], prefix: tuple[str, ...] = ()) -> Iterator[Column]:
+    for name, field in model.model_fields.items():
+        path = (*prefix, name)
+        annotation = _bare(field.annotation)
+        if isinstance(annotation, type) and issubclass(annotation, Payload):
+            yield from _columns(annotation, path)
+        else:
+            yield Column("_".join(path), _type(annotation), path)
+
+
+def _bare(annotation: Any) -> Any:
+    """An annotation without `Annotated` and `| None`."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _bare(get_args(annotation)[0])
+    if origin in (Union, types.UnionType):
+        rest = [part for part in get_args(annotation) if part is not types.NoneType]
+        return _bare(rest[0]) if len(rest) == 1 else annotation
+    return annotation
+
+
+_TYPES: Mapping[Any, Type] = {str: Type.TEXT, float: Type.FLOAT, int: Type.INT, bool: Type.BOOL, list[str]: Type.TEXTS}
+
+
+def _type(annotation: Any) -> Type:
+    if get_origin(annotation) is Literal:
+        return Type.TEXT
+    if get_origin(annotation) is dict and _bare(get_args(annotation)[1]) is int:
+        return Type.COUNTS
+    if annotation in (datetime, AwareDatetime):
+        return Type.TIME
+    return _TYPES.get(annotation, Type.JSON)
+
+
+def _type_of_values(values: Values | None) -> Type:
+    """Of a field that no model knows: by its first value that is not null."""
+    listed = values.tolist() if isinstance(values, np.ndarray) else values or []
+    first = next((value for value in listed if value is not None), 0.0)
+    return _TYPES.get(type(first), Type.JSON)
+
+
+def event_types(message: MessageType) -> list[str]:
+    """The event types that mark this shape among those of its kind."""
+    return list(get_args(message.model.model_fields["event_type"].annotation))

@@ -1,0 +1,62 @@
+"""What befalls devices and their links, as a sequence in time that a live fleet carries out."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, Protocol
+
+from devices.faults.base import Fault
+from devices.faults.plan import FaultPlan
+from devices.world.random import Ints
+
+
+class Occurrence(NamedTuple):
+    """The beginning or the end of a fault at a device."""
+
+    at_ms: int
+    position: int
+    """Of the device in the timeline."""
+    begins: bool
+    fault: Fault
+    end_ms: int
+    bits: int
+    """What chances within the fault are drawn from."""
+
+
+class Members(Protocol):
+    """What is needed of a group of devices."""
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def positions(self) -> Ints: ...
+
+
+def occurrences(
+    plan: FaultPlan, groups: Sequence[Members], from_ms: int, to_ms: int, *, first: bool
+) -> Iterable[Occurrence]:
+    """What begins and ends in [from_ms, to_ms), in the order of time, ends before beginnings.
+
+    With `first`, what has begun before and is still there begins at `from_ms`.
+    """
+    return sorted(
+        _unordered(plan, groups, from_ms, to_ms, first), key=lambda one: (one.at_ms, one.begins, one.position)
+    )
+
+
+def _unordered(
+    plan: FaultPlan, groups: Sequence[Members], from_ms: int, to_ms: int, first: bool
+) -> Iterator[Occurrence]:
+    for group in groups:
+        for placed in plan.mishaps(group.kind):
+            # A window that ends as this one begins has its end here, and touches [from_ms - 1, to_ms).
+            positions, windows = plan.windows(placed, group.positions, from_ms - 1, to_ms)
+            for position, start_ms, end_ms in zip(*(part.tolist() for part in (positions, *windows)), strict=True):
+                if start_ms >= end_ms:
+                    continue
+                fault, bits = placed.fault, plan.bits(placed, position)
+                if first and start_ms < from_ms < end_ms:
+                    yield Occurrence(from_ms, position, True, fault, end_ms, bits)
+                elif from_ms <= start_ms < to_ms:
+                    yield Occurrence(start_ms, position, True, fault, end_ms, bits)
+                if from_ms <= end_ms < to_ms:
+                    yield Occurrence(end_ms, position, False, fault, end_ms, bits)

@@ -1,0 +1,121 @@
+"""Which broker each device dials, from which local address, and as whom.
+
+The broker follows from the device's number in the scenario, so it is the same however the fleet is split. A local
+address is good for some 28,000 connections to one broker address (net.ipv4.ip_local_port_range), but the kernel looks
+at the odd or the even half of the ports first, and once that is taken it looks through all of it for each connection:
+350 a second were left of 3,400. So a large fleet dials from several addresses in turn, and where one has no port left,
+another takes its place.
+"""
+
+import ipaddress
+from collections import deque
+from collections.abc import Collection, Sequence
+
+from devices.fleet.credentials import Identities
+from devices.scenario.scenario import Scenario
+from edgewire.link import BrokerUrl, Link, NoLocalPort, dial
+from edgewire.link.connect import OnEvents, OnWritable
+from edgewire.mqtt import Session
+
+# 127.0.0.2 and up reach a broker on loopback as well as 127.0.0.1 does; so many of them carry half a million devices.
+LOOPBACK_ADDRESSES = 17
+
+
+# Devices of the whole fleet to one local address: its processes do not know of each other's ports.
+DEVICES_PER_ADDRESS = 8_000
+
+
+class Routes:
+    """The brokers of a fleet and the local addresses to dial them from."""
+
+    def __init__(
+        self,
+        brokers: Sequence[BrokerUrl],
+        source_addresses: Sequence[str] = (),
+        identities: Identities | None = None,
+        *,
+        devices: int = 1,
+    ) -> None:
+        """`devices` is how many the whole fleet has."""
+        self.brokers = tuple(brokers)
+        needed = max(1, -(-devices // DEVICES_PER_ADDRESS))
+        self._sources = {broker: _Sources(_addresses(broker, source_addresses), needed) for broker in self.brokers}
+        self.identities = identities or Identities(None, self.brokers)
+
+    def broker(self, number: int) -> BrokerUrl:
+        """Of the device with this number in the scenario."""
+        return self.brokers[number % len(self.brokers)]
+
+    async def dial(
+        self, broker: BrokerUrl, session: Session, on_events: OnEvents, on_writable: OnWritable | None = None
+    ) -> Link:
+        """Connect a session; raises as `edgewire.link.dial`, `NoLocalPort` only when every address is used up."""
+        tls = self.identities.tls(session.config.client_id) if broker.scheme == "mqtts" else None
+        sources = self._sources[broker]
+        for attempt in range(1, len(sources) + 1):
+            source = sources.next()
+            try:
+                return await dial(
+                    broker,
+                    session,
+                    on_events,
+                    tls=tls,
+                    on_writable=on_writable,
+                    local_addr=None if source is None else (source, 0),
+                    own_timer=False,
+                )
+            except NoLocalPort:
+                if attempt == len(sources):
+                    raise
+                sources.replace(source)
+        raise AssertionError("a broker has at least one source")
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.brokers))
+
+
+def routes_of(scenario: Scenario, device_ids: Collection[str] = ()) -> Routes:
+    """Those of a scenario, for these of its devices and for probes. Raises `ConfigError`."""
+    brokers = scenario.broker_urls
+    identities = Identities(scenario.identities, brokers, device_ids, scenario.ca_file)
+    addresses = [str(address) for address in scenario.source_addresses]
+    return Routes(brokers, addresses, identities, devices=sum(group.size for group in scenario.devices))
+
+
+class _Sources:
+    """The local addresses for one broker: some in use, in turn, and the others to take their places."""
+
+    def __init__(self, addresses: Sequence[str | None], needed: int) -> None:
+        self._used = deque(addresses[:needed])
+        self._spare = deque(addresses[needed:])
+
+    def __len__(self) -> int:
+        return len(self._used) + len(self._spare)
+
+    def next(self) -> str | None:
+        """The address whose turn it is; None leaves it to the system."""
+        self._used.rotate(-1)
+        return self._used[-1]
+
+    def replace(self, address: str | None) -> None:
+        """This one has no port left; it may have some again when all others were in use."""
+        if self._spare and address in self._used:
+            self._used.remove(address)
+            self._used.append(self._spare.popleft())
+            self._spare.append(address)
+
+
+def _addresses(broker: BrokerUrl, given: Sequence[str]) -> tuple[str | None, ...]:
+    if given:
+        return tuple(given)
+    if is_loopback(broker.host):
+        return (None, *(f"127.0.0.{number}" for number in range(2, LOOPBACK_ADDRESSES + 1)))
+    return (None,)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether this is an IPv4 loopback address, or the name of one."""
+    try:
+        return ipaddress.IPv4Address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,164 @@
+"""Carries out commands: each is answered on `result`, and done once however often it comes."""
+
+from typing import Any, Protocol
+
+from devices.faults.schedule import FOREVER_MS
+from devices.firmware.commands import (
+    Accepted,
+    ClearFaults,
+    Identify,
+    Order,
+    Reboot,
+    SetFault,
+    SetInterval,
+    Start,
+    Stop,
+    UpdateFirmware,
+    read_command,
+)
+from devices.firmware.vitals import draw
+from devices.fleet.device_client import DeviceConnection
+from devices.fleet.pacer import Pacer
+from devices.sensors.base import boot_number
+from devices.timeline.timeline import Timeline
+from edgewire.config import duration_text
+from edgewire.messages import Channel
+
+MOST_FAULTS = 500
+"""Set by command in one process: each is looked at with every batch of readings."""
+
+
+class Owner(Protocol):
+    """What is needed of the fleet."""
+
+    pacer: Pacer
+    timeline: Timeline
+    connections: list[DeviceConnection]
+
+    def device_time_ms(self) -> int: ...
+
+
+class Refused(Exception):
+    """An order that cannot be carried out now, and why."""
+
+
+class Orders:
+    """What devices are told to do, done to the timeline from the moment up to which it is computed already.
+
+    That moment is at most two seconds away (`pacer.LONGEST_S`, twice).
+    """
+
+    def __init__(self, fleet: Owner) -> None:
+        self._fleet = fleet
+        self._position: dict[str, int] = {}
+        # Devices that load new firmware, and those that are about to restart, or down for it.
+        self._updating: set[int] = set()
+        self._restarting: set[int] = set()
+
+    def receive(self, connection: DeviceConnection, payload: bytes) -> None:
+        """A message came on `cmd`."""
+        firmware, now_ms = connection.firmware, self._fleet.device_time_ms()
+        command = read_command(payload, connection.device.kind, now_ms)
+        known = firmware.answers.known(command.id) if command.id else None
+        if known is None:
+            error: str | None = None
+            data: dict[str, Any] | None = None
+            if isinstance(command, Accepted):
+                try:
+                    data = self._carry_out(connection, command.order)
+                except Refused as refused:
+                    error = str(refused)
+            else:
+                error = command.error
+            # Copied: what orjson returns holds on to 4 KiB of memory, however short it is.
+            known = bytes(bytearray(firmware.result(command.id, error, now_ms, data)))
+            # An expired or wrong command may be sent again in good order under its id.
+            if isinstance(command, Accepted):
+                firmware.answers.remember(command.id, known)
+        connection.publish_control(Channel.RESULT, known)
+
+    def _carry_out(self, connection: DeviceConnection, order: Order) -> dict[str, Any] | None:
+        fleet, position = self._fleet, self._place(connection)
+        changes, at_ms = fleet.timeline.changes, fleet.pacer.horizon_ms
+        match order:
+            # Its next boot is in the timeline already, which what comes before that would turn upside down.
+            case SetInterval() | Stop() | Start() | Reboot() | UpdateFirmware() if position in self._restarting:
+                raise Refused("the device is about to restart: send this when it is back")
+            case SetInterval(interval=interval_ms):
+                if changes.is_stopped(position):
+                    raise Refused("the device is stopped: send start first")
+                changes.set_interval(position, interval_ms, at_ms)
+                return {"interval": duration_text(interval_ms)}
+            case Stop():
+                changes.stop(position, at_ms)
+            case Start():
+                if changes.is_stopped(position):
+                    changes.start(position, at_ms)
+            case Identify():
+                return self._identity(connection, position)
+            case Reboot():
+                self._reset(connection, position, at_ms, "command", None)
+            case SetFault(fault=fault, duration_ms=duration_ms):
+                if fleet.timeline.faults.commanded >= MOST_FAULTS:
+                    raise Refused(f"{MOST_FAULTS} faults were set by command already: no more in one run")
+                fleet.timeline.faults.command(
+                    fault, position, at_ms, FOREVER_MS if duration_ms is None else at_ms + duration_ms
+                )
+            case ClearFaults():
+                return {"cleared": fleet.timeline.faults.clear(position, at_ms)}
+            case UpdateFirmware():
+                return self._update(connection, position, order, at_ms)
+        return None
+
+    def _identity(self, connection: DeviceConnection, position: int) -> dict[str, Any]:
+        device, firmware, changes = connection.device, connection.firmware, self._fleet.timeline.changes
+        return {
+            "kind": device.kind,
+            "site": device.site,
+            "firmware": firmware.version,
+            "origin": "emulated",
+            "interval": duration_text(changes.interval_ms(position)),
+            "stopped": changes.is_stopped(position),
+            "qos": device.qos,
+            "reset_reason": firmware.reset_reason,
+        }
+
+    def _update(self, connection: DeviceConnection, position: int, order: UpdateFirmware, at_ms: int) -> dict[str, Any]:
+        """Load for a while, then reset into the new firmware, or back into the old one where that does not start."""
+        firmware, config = connection.firmware, connection.firmware.build.firmware.update
+        if position in self._updating:
+            raise Refused("an update is under way: wait until the device has restarted")
+        fails = order.fails
+        if fails is None:
+            fails = draw(connection.device.key, at_ms) < config.failures
+        self._updating.add(position)
+        boot = firmware.boot
+
+        def install() -> None:
+            self._updating.discard(position)
+            # A reset in between has ended the download.
+            if firmware.boot == boot and not (connection.is_off or position in self._restarting):
+                version, reason = (None, "rollback") if fails else (order.version, "update")
+                self._reset(connection, position, self._fleet.pacer.horizon_ms, reason, version)
+
+        self._fleet.pacer.at(at_ms + config.download, install)
+        return {"from": firmware.version, "to": order.version, "download": duration_text(config.download)}
+
+    def _reset(self, connection: DeviceConnection, position: int, at_ms: int, reason: str, version: str | None) -> None:
+        down_ms = connection.firmware.build.firmware.boot_time
+        up_ms = at_ms + down_ms
+        self._restarting.add(position)
+
+        def start() -> None:
+            self._restarting.discard(position)
+            connection.power_on(boot_number(up_ms), up_ms, reason, version)
+
+        self._fleet.timeline.changes.reset(position, at_ms, down_ms)
+        self._fleet.pacer.at(at_ms, connection.power_off)
+        self._fleet.pacer.at(up_ms, start)
+
+    def _place(self, connection: DeviceConnection) -> int:
+        if not self._position:
+            devices = self._fleet.timeline.devices
+            self._position = {device.device_id: position for position, device in enumerate(devices)}
+        return self._position[connection.device.device_id]

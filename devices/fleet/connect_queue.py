@@ -1,0 +1,145 @@
+"""How many devices a second may begin to connect: pure, `now` is seconds of the caller's clock.
+
+A broker that is overrun with handshakes answers later and later until they time out, and each timed-out handshake comes
+again. So slow answers halve the rate, and quick ones bring it back.
+
+
+Dials devices when their turn comes.
+
+Devices that connect for the first time keep to the ramp. One that has lost its connection comes back when its own
+firmware says so, as it does in the field, where nobody spreads reconnections but the devices themselves: neither the
+ramp nor the number of handshakes under way holds it back."""
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from typing import Any
+
+from devices.fleet.device_client import DeviceConnection
+from devices.fleet.fault_state import Impostor
+
+# An answer to CONNECT that takes longer shows that handshakes queue up.
+SLOW_S = 1.0
+
+
+# Handshakes that began before a change say nothing about it.
+SETTLE_S = 1.0
+
+
+FASTER = 1.5
+
+
+LEAST_PER_S = 1.0
+
+
+class Ramp:
+    """`per_second` is the rate now; it never exceeds the one given."""
+
+    def __init__(self, per_second: float) -> None:
+        self._limit = per_second
+        self._changed = 0.0
+        self._slowed_since: float | None = None
+        self._slowed_s = 0.0
+        self.per_second = per_second
+
+    def answered(self, latency_s: float, now: float) -> None:
+        """The broker accepted a device, so long after it was dialled."""
+        if latency_s > SLOW_S:
+            self.failed(now)
+        elif self.per_second < self._limit and now - self._changed >= SETTLE_S:
+            self._change(min(self._limit, self.per_second * FASTER), now)
+
+    def failed(self, now: float) -> None:
+        """The broker did not answer, or said that it has no room now."""
+        if now - self._changed >= SETTLE_S:
+            self._change(max(min(LEAST_PER_S, self._limit), self.per_second / 2), now)
+
+    def slowed_s(self, now: float) -> float:
+        """How long the rate has been below its limit, in all."""
+        return self._slowed_s + (0.0 if self._slowed_since is None else now - self._slowed_since)
+
+    def _change(self, per_second: float, now: float) -> None:
+        self._changed = now
+        self.per_second = per_second
+        if per_second < self._limit and self._slowed_since is None:
+            self._slowed_since = now
+        elif per_second >= self._limit and self._slowed_since is not None:
+            self._slowed_s += now - self._slowed_since
+            self._slowed_since = None
+
+
+# First handshakes under way with one broker. Mosquitto lets 100 wait to be accepted; the kernel drops what comes beyond
+# that, and sends it again only after a second.
+CONCURRENT_DIALS = 96
+
+
+# Of a process that shares its brokers with many others.
+LEAST_DIALS = 4
+
+
+Caller = DeviceConnection | Impostor
+
+
+_Turn = tuple[float, int, Caller]
+
+
+class Dialer:
+    """Two queues of devices that want a connection, ordered by when they may ask for one.
+
+    `brokers` is how many of them are this process's share.
+    """
+
+    def __init__(self, ramp: Ramp, dial: Callable[[Caller], Coroutine[Any, Any, None]], *, brokers: float = 1) -> None:
+        self._ramp = ramp
+        self._dial = dial
+        self._first: list[_Turn] = []
+        self._again: list[_Turn] = []
+        self._tie = itertools.count()
+        self._changed = asyncio.Event()
+        self._free = max(LEAST_DIALS, round(CONCURRENT_DIALS * brokers))
+        self._next_turn = 0.0
+
+    def add(self, connection: Caller, delay_s: float = 0, *, again: bool = False) -> None:
+        """Dial this device after `delay_s` at the earliest; with `again`, not held back by the ramp."""
+        due = asyncio.get_running_loop().time() + delay_s
+        heapq.heappush(self._again if again else self._first, (due, next(self._tie), connection))
+        self._changed.set()
+
+    async def run(self) -> None:
+        """Dial until cancelled."""
+        loop = asyncio.get_running_loop()
+        self._next_turn = loop.time()
+        async with asyncio.TaskGroup() as dials:
+            while True:
+                self._changed.clear()
+                queue, moment = self._next()
+                wait_s = moment - loop.time()
+                if wait_s > 0:
+                    # Someone with an earlier turn may come meanwhile.
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(None if queue is None else wait_s):
+                            await self._changed.wait()
+                    continue
+                assert queue is not None
+                _, _, connection = heapq.heappop(queue)
+                task = dials.create_task(self._dial(connection), name=f"dial {connection.device.device_id}")
+                if queue is self._first:
+                    self._free -= 1
+                    task.add_done_callback(self._release)
+                    # Falling behind is not made up for: a burst of dials is what the ramp is there to prevent.
+                    self._next_turn = max(self._next_turn + 1 / self._ramp.per_second, loop.time() - 0.05)
+
+    def _release(self, _: "asyncio.Task[None]") -> None:
+        """A first handshake is over."""
+        self._free += 1
+        self._changed.set()
+
+    def _next(self) -> tuple[list[_Turn] | None, float]:
+        """The queue whose turn comes first, and when."""
+        first = max(self._next_turn, self._first[0][0]) if self._first and self._free else float("inf")
+        again = self._again[0][0] if self._again else float("inf")
+        if first == again == float("inf"):
+            return None, first
+        return (self._first, first) if first < again else (self._again, again)

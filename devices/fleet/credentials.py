@@ -1,0 +1,116 @@
+"""Who each device says it is: by password or by certificate, from the folder of `edgefleet provision`."""
+
+import csv
+import ssl
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import orjson
+
+from edgewire.errors import ConfigError
+from edgewire.link import BrokerUrl
+
+SETTINGS = "identities.json"
+
+
+CREDENTIALS = "credentials.csv"
+
+
+DEVICES_FOLDER = "devices"
+
+
+OPERATOR = "edgefleet-operator"
+"""User name of people and tools, as which the fleet also asks a broker what it is."""
+
+
+class Identities:
+    """Of these devices, and of the operator.
+
+    Without a folder everybody is whom the broker's URL names, and the system's certificates are trusted, or `ca_file`.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None,
+        brokers: Sequence[BrokerUrl],
+        device_ids: Collection[str] = (),
+        ca_file: Path | None = None,
+    ) -> None:
+        """Reads what these devices need. Raises `ConfigError` where the folder has not all of it."""
+        self._folder = folder
+        self._ca = ca_file
+        self._device_ids = frozenset(device_ids) if folder else frozenset()
+        self._passwords: dict[str, str] | None = None
+        self._certificates = False
+        secure = any(broker.scheme == "mqtts" for broker in brokers)
+        if folder is not None:
+            plain = next((broker for broker in brokers if broker.scheme != "mqtts"), None)
+            if plain:
+                raise ConfigError(f"identities: broker {plain} is not dialled with TLS; write mqtts://")
+            self._read(folder, device_ids)
+        elif ca_file and not secure:
+            raise ConfigError("ca_file: no broker is dialled with TLS; write mqtts:// or leave it out")
+        # One for all where it is the same for all: each would read the system's certificates again.
+        self._shared = self._context() if secure and not self._certificates else None
+
+    def account(self, client_id: str, broker: BrokerUrl) -> tuple[str | None, bytes | None]:
+        """User name and password for CONNECT to this broker."""
+        if self._passwords is not None:
+            name = self._name(client_id)
+            return name, self._passwords[name].encode()
+        if self._certificates:
+            return None, None
+        password = broker.password
+        return broker.username, None if password is None else password.encode()
+
+    def tls(self, client_id: str) -> ssl.SSLContext | None:
+        """What to dial a broker of mqtts:// with. One with a certificate is made for the dial and not kept."""
+        if not self._certificates:
+            return self._shared
+        assert self._folder is not None
+        name = self._name(client_id)
+        context = self._context()
+        path = (self._folder if name == OPERATOR else self._folder / DEVICES_FOLDER) / f"{name}.pem"
+        try:
+            context.load_cert_chain(path)
+        except OSError as error:
+            raise ConfigError(f"identities: {path} cannot be read: {error}; run edgefleet provision again") from None
+        return context
+
+    def _name(self, client_id: str) -> str:
+        return client_id if client_id in self._device_ids else OPERATOR
+
+    def _context(self) -> ssl.SSLContext:
+        try:
+            return ssl.create_default_context(cafile=self._ca)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(f"{self._ca} cannot be read: {error}; run edgefleet provision again") from None
+
+    def _read(self, folder: Path, device_ids: Collection[str]) -> None:
+        try:
+            settings = orjson.loads((folder / SETTINGS).read_bytes())
+            self._ca = folder / settings["ca"]
+            self._certificates = settings["auth"] == "certificate"
+        except (OSError, orjson.JSONDecodeError, KeyError, TypeError):
+            raise ConfigError(
+                f"identities: {folder} holds no identities; make them with edgefleet provision SCENARIO --out {folder}"
+            ) from None
+        if self._certificates:
+            known = {path.stem for path in (folder / DEVICES_FOLDER).iterdir() if path.suffix == ".pem"}
+        else:
+            self._passwords = _passwords(folder / CREDENTIALS, {OPERATOR, *device_ids})
+            known = set(self._passwords)
+        missing = [device_id for device_id in device_ids if device_id not in known]
+        if missing:
+            raise ConfigError(
+                f"identities: {folder} has none for '{missing[0]}' and {len(missing) - 1} more; add them with "
+                f"edgefleet provision SCENARIO --out {folder}"
+            )
+
+
+def _passwords(path: Path, wanted: set[str]) -> dict[str, str]:
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return {row["username"]: row["password"] for row in csv.DictReader(file) if row["username"] in wanted}
+    except (OSError, KeyError) as error:
+        raise ConfigError(f"identities: {path} cannot be read: {error}; run edgefleet provision again") from None

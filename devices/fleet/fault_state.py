@@ -1,0 +1,90 @@
+"""What is wrong with the link of one device at the moment. Most devices never have any of this."""
+
+from devices.faults.connection_faults import Corrupt
+from devices.firmware.outbox import Reading
+from devices.firmware.vitals import draw
+from devices.scenario.devices import Device
+from edgewire.link import BrokerUrl, Link
+from edgewire.mqtt import Connected, ConnectionLost, Event, Session
+
+
+class Trouble:
+    """Several faults may be there at once."""
+
+    __slots__ = ("_corruption", "deaths", "holds", "hung", "impostor")
+
+    def __init__(self) -> None:
+        self.deaths = 0
+        """Faults that keep the device from connecting."""
+        self.holds = 0
+        """Faults that keep its messages in the device."""
+        self.hung: Link | None = None
+        """A connection that stands and is of no use."""
+        self.impostor: Impostor | None = None
+        self._corruption: list[tuple[Corrupt, int]] = []
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is wrong any more."""
+        return not (self.deaths or self.holds or self.hung or self.impostor or self._corruption)
+
+    def begin_corruption(self, fault: Corrupt, bits: int) -> None:
+        """Payloads are damaged, by chances drawn from `bits`."""
+        self._corruption.append((fault, bits))
+
+    def end_corruption(self, fault: Corrupt, bits: int) -> None:
+        """They no longer are."""
+        self._corruption.remove((fault, bits))
+
+    def corrupts(self, reading: Reading) -> bool:
+        """Whether this message is damaged; `FaultPlan.damaged` tells the same of many."""
+        return any(draw(bits, reading.boot, reading.seq) < fault.chance for fault, bits in self._corruption)
+
+    def corrupt(self, reading: Reading) -> bytes:
+        """What is left of its payload: never JSON, and never text."""
+        payload = reading.payload
+        place = 1 + reading.seq % max(1, len(payload) - 1)
+        if reading.seq % 2:
+            return payload[:place] + b"\xff"
+        return payload[:place] + b"\xff" + payload[place + 1 :]
+
+    def end_all(self) -> None:
+        """The run is over: what is there is handed in."""
+        if self.hung is not None:
+            self.hung.abort()
+        if self.impostor is not None:
+            self.impostor.leave()
+
+
+class Impostor:
+    """Another client that connects under a device's name, and stays until it is thrown out in turn."""
+
+    def __init__(self, device: Device, session: Session, broker: BrokerUrl) -> None:
+        self.device = device
+        self.session = session
+        self.broker = broker
+        self._link: Link | None = None
+        self._is_wanted = True
+
+    def may_dial(self) -> bool:
+        """Its turn to dial has come: whether it still wants to."""
+        return self._is_wanted
+
+    def on_events(self, link: Link, events: list[Event]) -> None:
+        """What happened on the wire; what is published to the device's own topics is lost here."""
+        for event in events:
+            if isinstance(event, Connected):
+                self._link = link
+                if not self._is_wanted:
+                    link.close()
+            elif isinstance(event, ConnectionLost):
+                self._link = None
+
+    def flush(self, link: Link | None = None) -> None:
+        """It has nothing to say."""
+
+    def leave(self) -> None:
+        """End the connection, if the device has not already."""
+        self._is_wanted = False
+        if self._link is not None:
+            self._link.close()

@@ -1,0 +1,158 @@
+"""The fleet at a moment, in numbers that several processes can add up.
+
+The regular round over all devices: keep-alive pings, and the counts that are too dear to keep up to date.
+
+It goes a few devices at a time, spread over the round, so that no message waits for it."""
+
+import asyncio
+import resource
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, fields
+
+from devices.fleet.device_client import DeviceConnection
+from devices.fleet.latency import Histogram
+
+
+@dataclass(slots=True, kw_only=True)
+class Snapshot:
+    """What live views, metrics and the report are made of. Counts are since the start of the run."""
+
+    devices: int = 0
+    connected: int = 0
+    resting: int = 0
+    """Not connected because they want no connection: they sleep, or are down during a reset."""
+    unconnected: int = 0
+    """Not connected even once so far."""
+    emitted: int = 0
+    acknowledged: int = 0
+    inflight: int = 0
+    """Published and not yet acknowledged."""
+    buffered: int = 0
+    """In the outboxes."""
+    stalled: int = 0
+    """Of those in outboxes: the ones whose device is connected, so that only the broker's window holds them back."""
+    dropped: int = 0
+    reconnects: int = 0
+    failed_dials: int = 0
+    refused_dials: int = 0
+    """Of the failed dials: those that the broker answered with a refusal."""
+    slowed_s: float = 0.0
+    """How long the ramp went slower than it was allowed to, because the broker was slow to answer."""
+    lag: Histogram = field(default_factory=Histogram)
+    """Handed to the connection - due."""
+    lag_connected: Histogram = field(default_factory=Histogram)
+    """Of that, what came after all devices had connected once."""
+    puback: Histogram = field(default_factory=Histogram)
+    """Acknowledged - published; a sample."""
+    connack: Histogram = field(default_factory=Histogram)
+    """Accepted by the broker - dialled."""
+    elapsed_s: float = 0.0
+    """Since the process began to dial, of all processes together."""
+    cpu_s: float = 0.0
+    """Processor time since then."""
+    rss_bytes: int = 0
+    """Memory of the process."""
+
+    @property
+    def lag_p99_ms(self) -> float | None:
+        """99 % of the messages so far left no later than this after they were due."""
+        return self.lag.percentile_ms(99)
+
+    @classmethod
+    def total(cls, parts: "Iterable[Snapshot]") -> "Snapshot":
+        """All of them together."""
+        total = cls()
+        for part in parts:
+            for item in fields(cls):
+                value = getattr(part, item.name)
+                if isinstance(value, Histogram):
+                    getattr(total, item.name).merge(value)
+                else:
+                    setattr(total, item.name, getattr(total, item.name) + value)
+        return total
+
+
+def process_usage() -> tuple[float, int]:
+    """Processor time (s) and memory (bytes) of this process."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime, _rss_bytes(usage.ru_maxrss)
+
+
+def _rss_bytes(max_rss_kib: int) -> int:
+    try:
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * resource.getpagesize()
+    except OSError:
+        # Without /proc only the largest so far is known.
+        return max_rss_kib * 1024
+
+
+SLICE = 200
+
+
+LARGEST_SLICE = 2000
+
+
+@dataclass(slots=True)
+class Gauges:
+    """Sums over all devices."""
+
+    connected: int = 0
+    resting: int = 0
+    inflight: int = 0
+    buffered: int = 0
+    stalled: int = 0
+    dropped: int = 0
+    reconnects: int = 0
+
+    def add(self, connection: DeviceConnection) -> None:
+        """Count one device."""
+        firmware = connection.firmware
+        waiting = len(firmware.outbox)
+        if connection.is_online:
+            self.connected += 1
+            if waiting and connection.is_stalled:
+                self.stalled += waiting
+        elif connection.is_resting:
+            self.resting += 1
+        self.inflight += connection.session.inflight
+        self.buffered += waiting
+        self.dropped += firmware.dropped
+        self.reconnects += max(0, connection.reconnects)
+
+
+class Sweep:
+    """Goes over the devices once every `period_s`; `gauges` are those of the last whole round."""
+
+    def __init__(self, connections: Sequence[DeviceConnection], period_s: float) -> None:
+        self._connections = connections
+        self._period_s = period_s
+        self.gauges = Gauges()
+
+    async def run(self) -> None:
+        """Go round until cancelled."""
+        loop = asyncio.get_running_loop()
+        everyone = self._connections
+        pause_s = self._period_s * min(1.0, SLICE / max(1, len(everyone)))
+        while True:
+            began, done, gauges = loop.time(), 0, Gauges()
+            while done < len(everyone):
+                await asyncio.sleep(pause_s)
+                # A busy loop wakes us late: then more of them at once, or the round would never end.
+                due = round((loop.time() - began) / self._period_s * len(everyone))
+                stop = max(done + 1, min(due, done + LARGEST_SLICE))
+                for connection in everyone[done:stop]:
+                    connection.tick()
+                    gauges.add(connection)
+                done = stop
+            self.gauges = gauges
+            if not everyone:
+                await asyncio.sleep(self._period_s)
+
+    def count(self) -> Gauges:
+        """The gauges as they are now; takes long where there are many devices."""
+        gauges = Gauges()
+        for connection in self._connections:
+            gauges.add(connection)
+        self.gauges = gauges
+        return gauges

@@ -1,0 +1,36 @@
+"""The end of a run: outboxes drain, every device says goodbye, and its connection closes."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from devices.fleet.device_client import DeviceConnection
+
+# How long a stopping fleet waits for its outboxes to drain and for the last PUBACKs.
+GRACE_S = 10.0
+
+
+POLL_S = 0.05
+
+
+async def drain(connections: Sequence[DeviceConnection]) -> None:
+    """Wait until all that can leave is acknowledged, or the grace period is over."""
+    for connection in connections:
+        connection.finish()
+    await _within_grace(lambda: all(connection.is_finished for connection in connections))
+
+
+async def retire(connections: Sequence[DeviceConnection]) -> None:
+    """Let every device say goodbye, and wait for the connections to close, as long as the grace period at the most."""
+    for position, connection in enumerate(connections):
+        connection.say_goodbye()
+        if position % 200 == 199:
+            await asyncio.sleep(0)
+    # The last bytes leave with the event loop's next turns.
+    await _within_grace(lambda: all(connection.is_gone for connection in connections))
+
+
+async def _within_grace(condition: Callable[[], bool]) -> None:
+    for _ in range(round(GRACE_S / POLL_S)):
+        if condition():
+            return
+        await asyncio.sleep(POLL_S)

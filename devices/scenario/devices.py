@@ -1,0 +1,99 @@
+"""Who a device is, wherever it is computed.
+
+A part of a fleet: pure arithmetic on the numbers of its devices, so any launcher can hand it out.
+
+Who the devices of a scenario are: names, sites and phases, whatever the shard."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from devices.scenario.scenario import DeviceGroup, Scenario
+from devices.sensors.registry import CATALOG
+from edgewire.errors import ConfigError
+from edgewire.messages import Channel, Topic
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Who a device is, and when it speaks."""
+
+    device_id: str
+    kind: str
+    site: str
+    qos: int
+    interval_ms: int
+    phase_ms: int
+    ordinal: int
+    """Number within its kind, from 0: gps 3 and telematics 3 ride in the same vehicle."""
+    key: int
+    """Stable 64-bit hash of the device id: what its randomness is drawn by."""
+
+    def topic(self, channel: Channel) -> str:
+        """The topic of one of its channels."""
+        return str(Topic(self.site, self.kind, self.device_id, channel))
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Every `count`-th device, from device `index`: what one process of several takes care of."""
+
+    index: int = 0
+    count: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> "Shard":
+        """Read `i/n`, such as `0/3`; raises `ConfigError`."""
+        index, slash, count = text.partition("/")
+        if not (slash and index.isdecimal() and count.isdecimal() and int(index) < int(count)):
+            raise ConfigError(f"shard '{text}': write i/n with i from 0 to n-1, such as 0/3")
+        return cls(int(index), int(count))
+
+    def number(self, position: int) -> int:
+        """The number in the whole scenario of the device at this position of the shard."""
+        return self.index + position * self.count
+
+    def part(self, index: int, count: int) -> "Shard":
+        """One of `count` parts of this shard."""
+        return Shard(self.number(index), self.count * count)
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+
+def devices_of(scenario: Scenario) -> list[tuple[Device, DeviceGroup]]:
+    """Every device of the scenario, in file order; raises `ConfigError` where two would have the same id."""
+    numbers = dict.fromkeys(CATALOG, 0)
+    devices: list[tuple[Device, DeviceGroup]] = []
+    for group in scenario.devices:
+        for position in range(group.size):
+            ordinal = numbers[group.kind]
+            numbers[group.kind] += 1
+            site = group.site or scenario.sites[ordinal % len(scenario.sites)].name
+            device_id = group.ids[position] if group.ids else group.device_id(ordinal + 1)
+            devices.append((_device(device_id, group, site, ordinal), group))
+    _refuse_twins([device.device_id for device, _ in devices])
+    return devices
+
+
+def device_ids(scenario: Scenario) -> list[str]:
+    """Of every device of the scenario, whatever the shard; raises `ConfigError` where two would have the same."""
+    return [device.device_id for device, _ in devices_of(scenario)]
+
+
+def _device(device_id: str, group: DeviceGroup, site: str, ordinal: int) -> Device:
+    key = int.from_bytes(hashlib.blake2b(device_id.encode(), digest_size=8).digest(), "little")
+    return Device(device_id, group.kind, site, group.qos, group.interval, key % group.interval, ordinal, key)
+
+
+def _refuse_twins(device_ids: Sequence[str]) -> None:
+    seen: set[str] = set()
+    for device_id in device_ids:
+        if device_id in seen:
+            raise ConfigError(f"scenario: two devices are called '{device_id}'; give one group another id")
+        seen.add(device_id)
+
+
+def vehicles_of(devices: Sequence[tuple[Device, DeviceGroup]]) -> dict[int, str]:
+    """Site of every vehicle that carries a unit of the fleet, by ordinal."""
+    return {device.ordinal: device.site for device, _ in devices if device.kind in ("gps", "telematics")}

@@ -1,0 +1,173 @@
+"""The scenario file: which devices there are, where, how often they speak, and to which broker."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, IPvAnyAddress, StringConstraints, model_validator
+from pydantic_settings import SettingsConfigDict
+
+from devices.faults.base import Instant
+from devices.faults.registry import AnyFault
+from devices.firmware.config import Build, FirmwareConfig, ReconnectConfig
+from devices.firmware.outbox import OutboxConfig
+from devices.sensors.base import EPOCH_MS
+from devices.sensors.registry import CATALOG
+from devices.world.world import Site
+from edgewire import config
+from edgewire.config import Config, DurationMs, FileConfig
+from edgewire.errors import ConfigError
+from edgewire.link import BrokerUrl
+from edgewire.messages.base import DEVICE_ID
+
+
+def _known_kind(kind: str) -> str:
+    if kind not in CATALOG:
+        raise ValueError(f"is not a kind of device; there are {', '.join(CATALOG)}")
+    return kind
+
+
+def _broker_urls(urls: str | tuple[str, ...]) -> str | tuple[str, ...]:
+    if not urls:
+        raise ValueError("needs a broker URL, or a list of them")
+    for text in (urls,) if isinstance(urls, str) else urls:
+        try:
+            BrokerUrl.parse(text)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
+    return urls
+
+
+_COUNTS = ("traffic", "people")
+
+
+DeviceIdTemplate = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.{}:-]*$", max_length=64)]
+
+
+class DeviceGroup(Config):
+    """A number of devices of one kind."""
+
+    kind: Annotated[str, AfterValidator(_known_kind)]
+    """bme280, traffic, gps, telematics or people."""
+    count: int | None = Field(default=None, ge=1, le=1_000_000)
+    """How many; not needed where `ids` lists them."""
+    interval: DurationMs = Field(default=10_000, ge=10, le=7 * 86_400_000)
+    """Between two readings of one device."""
+    jitter: DurationMs = Field(default=0, ge=0)
+    """Each reading is taken up to this much later than due, as timers of firmware are late. Not for traffic and people,
+    whose readings count what passed since the one before."""
+    qos: Literal[0, 1, 2] = 1
+    site: str | None = None
+    """Name of the site they are at; without it they are spread over all sites."""
+    id: DeviceIdTemplate | None = None
+    """Template of the device ids, with `{n}` the number of the device within its kind: `bme280_fake_{n:03d}`."""
+    ids: tuple[Annotated[str, StringConstraints(pattern=rf"^{DEVICE_ID}$")], ...] = ()
+    """The device ids one by one, instead of `count` and `id`."""
+    settings: dict[str, Any] = {}
+    """Of the sensor; each kind has its own."""
+    firmware: FirmwareConfig | None = None
+    """Instead of the scenario's."""
+    outbox: OutboxConfig | None = None
+    """Instead of the scenario's."""
+    reconnect: ReconnectConfig | None = None
+    """Instead of the scenario's."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "DeviceGroup":
+        if bool(self.ids) == (self.count is not None):
+            raise ValueError("needs either count or ids")
+        if self.ids and self.id:
+            raise ValueError("id makes names for count devices; leave it out where ids lists them")
+        config.check(self.settings, CATALOG[self.kind].settings, at="settings")
+        if self.jitter and self.kind in _COUNTS:
+            raise ValueError(f"jitter: a reading of {self.kind} counts what passed since the one before; leave it out")
+        if self.jitter >= self.interval:
+            raise ValueError("jitter: must be shorter than the interval")
+        if self.size > 1 and not self.ids and self.device_id(1) == self.device_id(2):
+            raise ValueError("id: needs {n} in it, or all devices would have the same name")
+        return self
+
+    @property
+    def size(self) -> int:
+        """How many devices this group has."""
+        return len(self.ids) or self.count or 0
+
+    def device_id(self, number: int) -> str:
+        """The id made by the template for the device with this number (from 1) within its kind."""
+        try:
+            return (self.id or self.kind + "-{n:04d}").format(n=number)
+        except (KeyError, IndexError, ValueError) as error:
+            raise ValueError(f"id: '{self.id}' is not a template with {{n}} in it: {error}") from None
+
+
+class Scenario(FileConfig):
+    """A whole fleet. Keys can be overridden by environment variables: `EDGEFLEET_BROKER`, `EDGEFLEET_SEED`."""
+
+    model_config = SettingsConfigDict(env_prefix="EDGEFLEET_")
+
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    broker: Annotated[str | tuple[str, ...], AfterValidator(_broker_urls)] = "mqtt://127.0.0.1:1883"
+    """mqtt://HOST:PORT or mqtts://HOST:PORT, with user:password@ where the broker asks for it. A list of them: the
+    devices are spread over all, always in the same way."""
+    identities: Path | None = None
+    """Folder of `edgefleet provision`: each device has a user name and password, or a certificate, of its own."""
+    ca_file: Path | None = None
+    """Certificates to trust for mqtts:// instead of the system's; not needed where `identities` has its own."""
+    source_addresses: tuple[IPvAnyAddress, ...] = ()
+    """Addresses of this machine to dial from, one for 8,000 devices in turn, the others as ports run out: each is good
+    for about 28,000 connections to one broker. A broker on loopback is dialled from 127.0.0.1 to 127.0.0.17 anyway."""
+    time_scale: float = Field(default=1.0, gt=0, le=100_000)
+    """How fast the devices' time passes: 60 is an hour in a minute."""
+    start: Instant | None = None
+    """When the devices were powered on. Without it a live run powers them on as it begins, and exports take
+    them to have run since 2000."""
+    sites: tuple[Site, ...] = Field(default=(Site(name="default", latitude=48.8566, longitude=2.3522),), min_length=1)
+    devices: tuple[DeviceGroup, ...] = Field(min_length=1)
+    faults: tuple[AnyFault, ...] = ()
+    """The fault calendar: what goes wrong with which devices and when; see faults.md. Applied in this order."""
+    keep_alive: DurationMs = Field(default=60_000, ge=1000, le=65_535_000)
+    session_expiry: DurationMs = Field(default=3_600_000, ge=0)
+    """How long the broker keeps a device's session after the connection is lost."""
+    connects_per_second: float = Field(default=500, gt=0)
+    """No more devices than this begin to connect in a second."""
+    firmware: FirmwareConfig = FirmwareConfig()
+    outbox: OutboxConfig = OutboxConfig()
+    reconnect: ReconnectConfig = ReconnectConfig()
+
+    @model_validator(mode="after")
+    def _check(self) -> "Scenario":
+        names = [site.name for site in self.sites]
+        if len(set(names)) < len(names):
+            raise ValueError("sites: two sites have the same name")
+        for position, group in enumerate(self.devices):
+            if group.site is not None and group.site not in names:
+                raise ValueError(f"devices[{position}].site: '{group.site}' is not one of {', '.join(names)}")
+        kinds = {group.kind for group in self.devices}
+        for position, fault in enumerate(self.faults):
+            if fault.kind not in kinds:
+                raise ValueError(f"faults[{position}].kind: there is no {fault.kind} among the devices")
+        if self.start is not None and self.start.timestamp() * 1000 < EPOCH_MS:
+            raise ValueError("start: boots are counted as of 2000-01-01, so none begins before that")
+        return self
+
+    @property
+    def brokers(self) -> tuple[str, ...]:
+        """The URLs of `broker`, one or several."""
+        return (self.broker,) if isinstance(self.broker, str) else self.broker
+
+    @property
+    def broker_urls(self) -> tuple[BrokerUrl, ...]:
+        """As `brokers`, taken apart."""
+        return tuple(map(BrokerUrl.parse, self.brokers))
+
+    def build(self, group: DeviceGroup) -> Build:
+        """What the firmware of the devices of a group is built with."""
+        return Build(
+            firmware=group.firmware or self.firmware,
+            outbox=group.outbox or self.outbox,
+            reconnect=group.reconnect or self.reconnect,
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> "Scenario":
+        """Read a scenario file; raises `ConfigError` that names the file and the key."""
+        return config.load(path, cls)

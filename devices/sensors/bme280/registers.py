@@ -1,0 +1,216 @@
+"""A BME280 as a driver sees it: registers on an I²C bus, fed by an emulated sensor. Source: data sheet, section 5.
+
+Time is an argument: the chip asks the clock it is given, and a conversion takes as long as the data sheet says.
+"""
+
+from collections.abc import Callable, Mapping
+from errno import EREMOTEIO
+
+import numpy as np
+
+from devices.sensors.bme280.chip import (
+    H_RESET,
+    P_RESET,
+    STANDBY_MS,
+    T_RESET,
+    Calibration,
+    Filter,
+    Oversampling,
+    Sampling,
+    to_raw,
+)
+from devices.sensors.bme280.sensor import Bme280Sensor
+from devices.world.world import World
+
+Source = Callable[[float, Sampling], tuple[float, float, float]]
+"""°C, % and hPa measured by a conversion with this sampling at this time (ms since 1970 UTC)."""
+
+
+_CHIP_ID, _RESET_WORD = 0x60, 0xB6
+
+
+_ID, _RESET, _CTRL_HUM, _STATUS, _CTRL_MEAS, _CONFIG, _DATA = 0xD0, 0xE0, 0xF2, 0xF3, 0xF4, 0xF5, 0xF7
+
+
+_MEASURING, _IM_UPDATE = 0x08, 0x01
+
+
+_START_UP_MS = 2.0
+
+
+# Code 0 skips the channel; it is converted all the same, only not shown.
+_OVERSAMPLING: tuple[Oversampling, ...] = (1, 1, 2, 4, 8, 16, 16, 16)
+
+
+_FILTER: tuple[Filter, ...] = (0, 2, 4, 8, 16, 16, 16, 16)
+
+
+_STANDBY = {code: standby for standby, code in STANDBY_MS.items()}
+
+
+class Bme280Registers:
+    """The register file of one chip."""
+
+    def __init__(self, calibration: Calibration, source: Source, now_ms: Callable[[], float]) -> None:
+        """`calibration` is that of one unit; `now_ms` tells the time in ms since 1970 UTC."""
+        self._calibration, self._source, self._now = calibration, source, now_ms
+        self._trimming = _trimming(calibration)
+        self._silent = False
+        self._due_ms: float | None = None
+        self._soft_reset()
+
+    @classmethod
+    def of(cls, sensor: Bme280Sensor, world: World, device: int, now_ms: Callable[[], float]) -> "Bme280Registers":
+        """The chip of an emulated device (its position in the sensor's population)."""
+        ids = np.array([device])
+
+        def measured(time_ms: float, sampling: Sampling) -> tuple[float, float, float]:
+            values, _ = sensor.felt(world, ids, np.array([time_ms], dtype=np.int64), sampling)
+            temperature, humidity, pressure = values[:, 0].tolist()
+            return temperature, humidity, pressure
+
+        return cls(sensor.calibration(device), measured, now_ms)
+
+    def power_cycle(self) -> None:
+        """Power off and on: all registers at their reset values, and the chip answers again."""
+        self._silent = False
+        self._soft_reset()
+
+    def fall_silent(self) -> None:
+        """Acknowledge nothing any more until the power is cycled."""
+        self._silent = True
+
+    def read(self, register: int, length: int) -> list[int]:
+        """Bytes from a register on. A read of several bytes sees one conversion, never halves of two."""
+        self._acknowledge()
+        self._run(self._now())
+        file = self._trimming | {
+            _ID: _CHIP_ID,
+            _CTRL_HUM: self._ctrl_hum,
+            _STATUS: self._status(),
+            _CTRL_MEAS: self._ctrl_meas,
+            _CONFIG: self._config,
+            **{_DATA + offset: byte for offset, byte in enumerate(self._data)},
+        }
+        return [file.get((register + offset) & 0xFF, 0) for offset in range(length)]
+
+    def write(self, register: int, value: int) -> None:
+        """Write one byte; what is not writable stays as it is."""
+        self._acknowledge()
+        now = self._now()
+        self._run(now)
+        if register == _RESET and value == _RESET_WORD:
+            self._soft_reset()
+        elif register == _CTRL_HUM:
+            self._ctrl_hum = value & 0x07
+        elif register == _CONFIG and self._mode != 3:  # in normal mode writes may be ignored (section 5.4.6)
+            self._config = value & 0xFD
+        elif register == _CTRL_MEAS:
+            self._ctrl_meas = value & 0xFF
+            self._humidity_in_force = self._ctrl_hum
+            self._due_ms = now + self._sampling.conversion_ms if self._mode else None
+
+    def _acknowledge(self) -> None:
+        if self._silent:
+            raise OSError(EREMOTEIO, "Remote I/O error")
+
+    def _soft_reset(self) -> None:
+        self._ctrl_hum = self._humidity_in_force = self._ctrl_meas = self._config = 0
+        self._data = _data(P_RESET, T_RESET, H_RESET)
+        self._ready_ms = self._now() + _START_UP_MS
+        self._due_ms = None
+
+    @property
+    def _mode(self) -> int:
+        """0 asleep, 1 and 2 forced, 3 normal."""
+        return self._ctrl_meas & 0x03
+
+    @property
+    def _sampling(self) -> Sampling:
+        return Sampling(
+            _OVERSAMPLING[self._ctrl_meas >> 5],
+            _OVERSAMPLING[self._ctrl_meas >> 2 & 0x07],
+            _OVERSAMPLING[self._humidity_in_force],
+            _FILTER[self._config >> 2 & 0x07],
+        )
+
+    def _status(self) -> int:
+        now = self._now()
+        converting = self._due_ms is not None and self._due_ms - self._sampling.conversion_ms <= now
+        return (_MEASURING if converting else 0) | (_IM_UPDATE if now < self._ready_ms else 0)
+
+    def _run(self, now: float) -> None:
+        """Finish what was due until now: of many conversions of normal mode, the last is what the registers hold."""
+        if self._due_ms is None or now < self._due_ms:
+            return
+        if self._mode == 3:
+            period = self._sampling.conversion_ms + _STANDBY[self._config >> 5]
+            done = self._due_ms + (now - self._due_ms) // period * period
+            self._convert(done)
+            self._due_ms = done + period
+        else:
+            self._convert(self._due_ms)
+            self._ctrl_meas &= 0xFC
+            self._due_ms = None
+
+    def _convert(self, time_ms: float) -> None:
+        temperature, humidity, pressure = (np.array([value]) for value in self._source(time_ms, self._sampling))
+        raw = to_raw(self._calibration, self._sampling, temperature, humidity, pressure)
+        # What is skipped keeps its reset value (oversampling code 0, section 5.4).
+        self._data = _data(
+            int(raw.p[0]) if self._ctrl_meas >> 2 & 0x07 else P_RESET,
+            int(raw.t[0]) if self._ctrl_meas >> 5 else T_RESET,
+            int(raw.h[0]) if self._humidity_in_force else H_RESET,
+        )
+
+
+class EmulatedBus:
+    """An I²C bus with emulated chips on it, in the shape of `smbus2.SMBus`."""
+
+    def __init__(self, chips: Mapping[int, Bme280Registers]) -> None:
+        """Chips by address: a BME280 answers to 0x76 or 0x77."""
+        self._chips = chips
+
+    def read_byte_data(self, address: int, register: int) -> int:
+        """One register; raises `OSError` 121 where nobody acknowledges."""
+        return self._chip(address).read(register, 1)[0]
+
+    def read_word_data(self, address: int, register: int) -> int:
+        """Two registers, the low byte first; raises as `read_byte_data`."""
+        low, high = self._chip(address).read(register, 2)
+        return high << 8 | low
+
+    def read_i2c_block_data(self, address: int, register: int, length: int) -> list[int]:
+        """Up to 32 registers; raises as `read_byte_data`, and `ValueError` for more."""
+        if length > 32:
+            raise ValueError("Desired block length over 32 bytes")
+        return self._chip(address).read(register, length)
+
+    def write_byte_data(self, address: int, register: int, value: int) -> None:
+        """One register; raises as `read_byte_data`."""
+        self._chip(address).write(register, value)
+
+    def _chip(self, address: int) -> Bme280Registers:
+        if address not in self._chips:
+            raise OSError(EREMOTEIO, "Remote I/O error")
+        return self._chips[address]
+
+
+def _data(pressure: int, temperature: int, humidity: int) -> list[int]:
+    """Registers 0xF7 to 0xFE."""
+    p, t = pressure << 4, temperature << 4
+    return [p >> 16, p >> 8 & 0xFF, p & 0xFF, t >> 16, t >> 8 & 0xFF, t & 0xFF, humidity >> 8, humidity & 0xFF]
+
+
+def _trimming(calibration: Calibration) -> dict[int, int]:
+    """Registers 0x88 to 0xA1 and 0xE1 to 0xE7 (table 16)."""
+    chip = {name: int(getattr(calibration, name)[0]) for name in calibration.__dataclass_fields__}
+    words = [chip[name] & 0xFFFF for name in (*(f"t{n}" for n in range(1, 4)), *(f"p{n}" for n in range(1, 10)))]
+    low = [byte for word in words for byte in (word & 0xFF, word >> 8)]
+    h2, h4, h5 = chip["h2"] & 0xFFFF, chip["h4"] & 0xFFF, chip["h5"] & 0xFFF
+    high = [h2 & 0xFF, h2 >> 8, chip["h3"] & 0xFF, h4 >> 4, h5 << 4 & 0xF0 | h4 & 0x0F, h5 >> 4, chip["h6"] & 0xFF]
+    return {
+        **{0x88 + offset: byte for offset, byte in enumerate(low)},
+        0xA1: chip["h1"] & 0xFF,
+        **{0xE1 + offset: byte for offset, byte in enumerate(high)},
+    }

@@ -1,0 +1,256 @@
+"""BME280: the air of its site, as a chip of its own measures it: offset, warmth, noise, filter and quantisation."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from devices.sensors.base import Coded, Columns, Ints, Population
+from devices.sensors.bme280.chip import (
+    NOISE_H_PERCENT,
+    NOISE_P_HPA,
+    NOISE_T_C,
+    STANDBY_MS,
+    Calibration,
+    Filter,
+    Oversampling,
+    Sampling,
+    compensate,
+    to_raw,
+)
+from devices.sensors.bme280.environment import Outdoors, RangeSettings, Room, Surroundings
+from devices.world.random import Floats, Hashes, coarse_normals, draw, further, normal, uniform
+from devices.world.world import DAY_MS, World
+
+# Tolerance from unit to unit: a third of the data sheet's accuracy (±0.5 °C, ±3 %, ±1 hPa).
+_OFFSET_T_C, _OFFSET_H_PERCENT, _OFFSET_P_HPA = 0.17, 1.0, 0.33
+
+
+# Long-term drift by the data sheet, a year: the largest of a unit. It goes one way for two years, then back.
+_AGEING_H_PERCENT, _AGEING_P_HPA = 0.5, 1.0
+
+
+_AGEING_PERIOD_MS = 4 * 365.25 * DAY_MS
+
+
+_SUPPLY_V = 3.3
+
+
+_STANDBY_UA = 0.2
+
+
+# Magnus exponent over water (WMO-No. 8): how much dryer the air is at a chip that is warmer than it.
+_MAGNUS_A, _MAGNUS_B = 17.62, 243.12
+
+
+# Lags at the middle of eight equal shares of an exponential response, in time constants.
+_LAGS = -np.log(1 - (np.arange(8) + 0.5) / 8)
+
+
+class Settings(RangeSettings):
+    """What an operator of a BME280 may choose."""
+
+    profile: Literal["indoor", "outdoor", "winter", "summer"] = "indoor"
+    """`indoor` keeps to the ranges; the others are the air outdoors in the site's climate, by the date or with the
+    season held."""
+    noise: bool = True
+    """From reading to reading."""
+    noise_factor: float = Field(default=0.1, ge=0, le=10)
+    """0.1 is the noise of the data sheet at the chosen oversampling."""
+    tolerance: float = Field(default=1.0, ge=0, le=10)
+    """Spread of the units' constant offsets; 1 is that of the data sheet."""
+    ageing: float = Field(default=1.0, ge=0, le=100)
+    """Slow drift of pressure and humidity; 1 is at most 1 hPa and 0.5 % a year."""
+    oversampling_t: Oversampling = 1
+    """Of temperature: more of it is less noise, finer steps and more warmth; 16 bits, and one more a doubling."""
+    oversampling_p: Oversampling = 1
+    """Of pressure, likewise."""
+    oversampling_h: Oversampling = 1
+    """Of humidity, likewise, but always in 16 bits."""
+    filter: Filter = 0
+    """Coefficient of the IIR filter on temperature and pressure; 0 is off."""
+    mode: Literal["forced", "normal"] = "forced"
+    """Forced: one conversion a reading, and asleep in between. Normal: converting all the time."""
+    standby_ms: float = 1000
+    """Between two conversions in normal mode: 0.5, 10, 20, 62.5, 125, 250, 500 or 1000."""
+    self_heating: float = Field(default=0.8, ge=0, le=10)
+    """K by which a mW of the chip's own power warms it: 1.2 °C where it converts all the time."""
+    board_heat_c: float = Field(default=0, ge=0, le=15)
+    """By how much the electronics around it are warmer than the air."""
+    response_s: float = Field(default=0, ge=0, le=3600)
+    """Time constant of the housing for temperature and humidity; 0 is the bare chip in moving air (1 s)."""
+    decimals: int = Field(default=2, ge=0, le=6)
+    """Of the published values."""
+    metadata: bool = True
+    """Whether readings carry `metadata`."""
+
+    @model_validator(mode="after")
+    def _check(self) -> "Settings":
+        idle = set(RangeSettings.model_fields) & self.model_fields_set
+        if self.profile != "indoor" and idle:
+            raise ValueError(f"{sorted(idle)[0]} is for profile indoor; outdoors the site's climate decides")
+        if self.standby_ms not in STANDBY_MS:
+            raise ValueError(f"standby_ms: the chip knows {', '.join(map(str, sorted(STANDBY_MS)))}")
+        if self.mode == "forced" and "standby_ms" in self.model_fields_set:
+            raise ValueError("standby_ms is for mode normal; in forced mode the chip sleeps until it is read")
+        return self
+
+    @property
+    def sampling(self) -> Sampling:
+        """The chip's set-up."""
+        return Sampling(self.oversampling_t, self.oversampling_p, self.oversampling_h, self.filter)
+
+
+@dataclass(frozen=True, slots=True)
+class _Units:
+    """What is peculiar to each device, one entry each."""
+
+    noise: Hashes
+    offset: Floats
+    """(°C, % and hPa; units)."""
+    ageing: Floats
+    """As `offset`: the most that drift adds or takes."""
+    born: Floats
+    """Where in the course of its drift a unit is, 0 to 1."""
+
+
+class Bme280Sensor:
+    """Many BME280s with the same settings."""
+
+    def __init__(self, settings: Settings, population: Population) -> None:
+        self._settings = settings
+        self._keys, self._interval = population.keys, population.interval_ms
+        self._chips = Calibration.of(population.keys)
+        pairs, places = np.unique(np.stack([population.sites, population.interval_ms]), axis=1, return_inverse=True)
+        self._place_sites, self._place_intervals = pairs
+        self._places = places.reshape(-1)
+        self._heat = self._own_heat()
+        self._by_world: dict[World, tuple[Surroundings, _Units]] = {}
+
+    def sample(self, world: World, ids: Ints, times: Ints) -> Columns:
+        """Readings as a driver publishes them, compensated from the chip's counts."""
+        values, event = self._sample(world, ids, times)
+        columns: Columns = dict(zip(("temperature_c", "humidity", "pressure_hpa"), values, strict=True))
+        if self._settings.metadata:
+            columns["metadata"] = Coded(event, _METADATA)
+        return columns
+
+    def calibration(self, device: int) -> Calibration:
+        """The trimming constants of one device (its position in the population)."""
+        return self._chips.take(np.array([device]))
+
+    def felt(self, world: World, ids: Ints, times: Ints, sampling: Sampling) -> tuple[Floats, NDArray[np.int64]]:
+        """(°C, % and hPa; rows) that conversions with this sampling measure before they are counts, and the event."""
+        surroundings, units = self._known(world)
+        values, event = self._lagged(surroundings, ids, times, sampling)
+        heat = self._heat.take(ids)
+        cool = values[0]
+        values[0] = cool + heat
+        values[1] *= np.exp(-_MAGNUS_A * _MAGNUS_B * heat / ((_MAGNUS_B + cool) * (_MAGNUS_B + values[0])))
+        values += units.offset.take(ids, axis=1)
+        if self._settings.ageing:
+            course = (units.born.take(ids) + times / _AGEING_PERIOD_MS) % 1
+            values[1:] += units.ageing.take(ids, axis=1) * (np.abs(4 * course - 2) - 1)
+        if self._settings.noise:
+            self._add_noise(values, units.noise.take(ids), ids, times, sampling)
+        return values, event
+
+    def _sample(self, world: World, ids: Ints, times: Ints) -> tuple[Floats, NDArray[np.int64]]:
+        sampling = self._settings.sampling
+        values, event = self.felt(world, ids, times, sampling)
+        chip = self._chips.take(ids)
+        temperature, humidity, pressure = compensate(chip, to_raw(chip, sampling, *_within_chip(values)))
+        found = np.stack([np.clip(temperature, -40, 85), humidity, np.clip(pressure, 300, 1100)])
+        return found.round(self._settings.decimals), event
+
+    def _lagged(
+        self, surroundings: Surroundings, ids: Ints, times: Ints, sampling: Sampling
+    ) -> tuple[Floats, NDArray[np.int64]]:
+        """The air as housing and filter let it through: the mean over a fixed window of the past."""
+        places = self._places.take(ids)
+        values, event = surroundings.at(places, times)
+        filtered = max(0, sampling.filter - 1) * self._period_ms(ids, sampling)
+        response = np.full(len(ids), self._settings.response_s * 1000)
+        # Temperature goes through housing and filter, humidity through the housing, pressure through the filter.
+        for row, lag_ms in enumerate((filtered + response, response, filtered)):
+            if lag_ms.any():
+                past = (times - np.outer(_LAGS, lag_ms).astype(np.int64)).reshape(-1)
+                earlier = surroundings.at(np.tile(places, len(_LAGS)), past)[0][row].reshape(len(_LAGS), -1)
+                # Term by term, so that a value has the same bits in any company.
+                values[row] = sum(earlier[1:], start=earlier[0]) / len(_LAGS)
+        return values, event
+
+    def _add_noise(self, values: Floats, seeds: Hashes, ids: Ints, times: Ints, sampling: Sampling) -> None:
+        scale = self._settings.noise_factor / 0.1
+        bits = further(seeds, times)
+        t, p = coarse_normals(bits, 0), coarse_normals(bits, 1)
+        if sampling.filter:
+            weights = _filter_weights(sampling.filter)
+            past = times[:, None] - np.outer(self._period_ms(ids, sampling), np.arange(len(weights))).astype(np.int64)
+            earlier = further(seeds[:, None], past)
+            t, p = ((coarse_normals(earlier, place) * weights).sum(axis=1) for place in (0, 1))
+        values[0] += scale * NOISE_T_C[sampling.t] * t
+        values[1] += scale * NOISE_H_PERCENT[sampling.h] * coarse_normals(bits, 2)
+        values[2] += scale * NOISE_P_HPA[sampling.p] * p
+
+    def _period_ms(self, ids: Ints, sampling: Sampling) -> Floats:
+        """Between two conversions, which is what the filter counts in."""
+        if self._settings.mode == "normal":
+            return np.full(len(ids), sampling.conversion_ms + self._settings.standby_ms)
+        return self._interval.take(ids).astype(np.float64)
+
+    def _own_heat(self) -> Floats:
+        """K above the air, of each device."""
+        settings = self._settings
+        period = self._period_ms(np.arange(len(self._keys)), settings.sampling)
+        standby = _STANDBY_UA * settings.standby_ms if settings.mode == "normal" else 0.0
+        milliwatt = (settings.sampling.charge_ua_ms + standby) / period * _SUPPLY_V / 1000
+        return np.asarray(settings.board_heat_c + settings.self_heating * milliwatt)
+
+    def _known(self, world: World) -> tuple[Surroundings, _Units]:
+        known = self._by_world.get(world)
+        if known is None:
+            known = self._by_world[world] = self._surroundings(world), self._units(world.seed)
+        return known
+
+    def _surroundings(self, world: World) -> Surroundings:
+        if self._settings.profile == "indoor":
+            return Room(self._settings, world, self._place_sites, self._place_intervals)
+        season = "calendar" if self._settings.profile == "outdoor" else self._settings.profile
+        return Outdoors(season, world, self._place_sites)
+
+    def _units(self, seed: int) -> _Units:
+        spread = np.array([[_OFFSET_T_C], [_OFFSET_H_PERCENT], [_OFFSET_P_HPA]]) * self._settings.tolerance
+        yearly = np.array([[_AGEING_H_PERCENT], [_AGEING_P_HPA]]) * self._settings.ageing
+        quantity = np.arange(3)[:, None]
+        return _Units(
+            draw(seed, "bme280/noise", self._keys),
+            spread * normal(draw(seed, "bme280/unit", self._keys, quantity)),
+            # Up and down in four years: a quarter of them away from the middle.
+            yearly * (2 * uniform(draw(seed, "bme280/ageing", self._keys, quantity[1:])) - 1),
+            uniform(draw(seed, "bme280/born", self._keys)),
+        )
+
+
+def _within_chip(values: Floats) -> Floats:
+    """What the chip can still convert."""
+    return np.clip(values, [[-40], [0], [300]], [[85], [100], [1100]])
+
+
+def _filter_weights(coefficient: int) -> Floats:
+    """Of the last conversions in the output of the IIR filter y += (x - y) / c; what is older counts to the oldest."""
+    kept = 1 - 1 / coefficient
+    length = int(np.ceil(np.log(0.01) / np.log(kept)))
+    return np.append(kept ** np.arange(length) / coefficient, kept**length)
+
+
+def _metadata() -> list[dict[str, Any]]:
+    """By the event's number; outside of one the last."""
+    common: dict[str, Any] = {"generator": "edgefleet-bme280", "version": "1.0.0"}
+    during = [common | {"weather_event": True, "weather_type": name} for name in ("storm", "front", "clear")]
+    return [*during, common | {"weather_event": False, "weather_type": None}]
+
+
+_METADATA = _metadata()

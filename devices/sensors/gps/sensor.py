@@ -1,0 +1,79 @@
+"""GPS unit of a vehicle: its position as the receiver sees it."""
+
+import numpy as np
+from pydantic import Field
+
+from devices.sensors.base import Columns, Ints, Population, nullable
+from devices.sensors.gps.nmea import sentences
+from devices.sensors.gps.receiver import CEP_M, PowerOn, Start, battery_v, receive, signal_dbm
+from devices.world.components import parts
+from devices.world.random import draw
+from devices.world.roads import KMH
+from devices.world.world import World
+from edgewire.config import Config
+
+_SKY_MS = 1_800_000
+
+
+class Settings(Config):
+    """What an operator of a GPS unit may choose."""
+
+    cep_m: float = Field(default=2.5, ge=0, le=100)
+    """Circular error: half of the fixes under an open sky are nearer than this."""
+    signal_loss: bool = True
+    """Whether there is no fix in tunnels."""
+    start: Start = "hot"
+    """What the receiver still knows of the sky when it is powered on: after a short pause it is hot and has a fix
+    within a second, after some hours warm (15 to 25 s), the first time cold (26 to 35 s)."""
+    decimals: int = Field(default=6, ge=3, le=8)
+    """Of latitude and longitude: 6 is about 0.1 m."""
+    nmea: bool = False
+    """Whether messages carry the receiver's NMEA sentences beside the position."""
+
+
+class GpsSensor:
+    """Many GPS units with the same settings; unit n rides in vehicle n of its site."""
+
+    def __init__(self, settings: Settings, population: Population) -> None:
+        self._settings = settings
+        self._population = population
+
+    def sample(self, world: World, ids: Ints, times: Ints) -> Columns:
+        """Fixes in degrees, m and km/h; without one, position, speed and heading are None."""
+        settings, population = self._settings, self._population
+        keys, sites, vehicles = population.keys[ids], population.sites[ids], population.ordinals[ids]
+        moving = parts(world).fleet.motion(sites, vehicles, times)
+        power_on = PowerOn(population.powered_on_ms, settings.start)
+        scale = settings.cep_m / CEP_M
+        fix = receive(world, keys, sites, times, moving, power_on, scale=scale, losses=settings.signal_loss)
+        columns: Columns = {
+            "vehicle_id": [f"V{number:04d}" for number in vehicles.tolist()],
+            "fix": np.where(fix.is_3d, "3d", np.where(fix.known, "2d", "none")),
+            "latitude": nullable(np.round(fix.latitude, settings.decimals), fix.known),
+            "longitude": nullable(np.round(fix.longitude, settings.decimals), fix.known),
+            "altitude_m": nullable(np.round(fix.altitude_m, 1), fix.is_3d),
+            "speed_kmh": nullable(np.round(fix.speed_ms / KMH, 1), fix.known),
+            "heading_deg": nullable(np.round(fix.heading_deg, 1) % 360, fix.has_heading),
+            "hdop": np.round(fix.hdop, 2),
+            "satellites": fix.satellites,
+            "battery_v": battery_v(world, keys, times, moving),
+            "signal_dbm": signal_dbm(world, keys, sites, times, moving),
+        }
+        if settings.nmea:
+            columns["nmea"] = self._sentences(world, ids, times, columns)
+        return columns
+
+    def _sentences(self, world: World, ids: Ints, times: Ints, columns: Columns) -> list[list[str]]:
+        """The same epoch as the receiver words it."""
+        # Satellites cross the sky in hours; which are used changes every half of one.
+        first = draw(world.seed, "gps/satellites", self._population.sites[ids], times // _SKY_MS) % np.uint64(32)
+        names = ("latitude", "longitude", "altitude_m", "speed_kmh", "heading_deg")
+        rows = zip(
+            times.tolist(),
+            *(columns[name] for name in names),
+            np.asarray(columns["hdop"]).tolist(),
+            np.asarray(columns["satellites"]).tolist(),
+            (first + np.uint64(1)).tolist(),
+            strict=True,
+        )
+        return [sentences(*row) for row in rows]

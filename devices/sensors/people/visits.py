@@ -1,0 +1,153 @@
+"""One local day at the doors of many shops: when each message is due, and what the counters have counted by then.
+
+Entries and exits are each sorted by shop and time under one code, so a question about all shops is one binary search.
+A fleet of 1,000 doors has a million visits a day: what is kept of one is 24 bytes and 3 bits.
+"""
+
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from devices.sensors.people.rank_index import RunningCount
+from devices.world.random import Ints, draw, uniform
+from devices.world.shops import Shops
+from devices.world.world import DAY_MS, World
+
+# What a message is; at one moment an exit comes before its session.
+ENTRY, EXIT, SESSION = 0, 1, 2
+
+
+# A local day, with an hour more in autumn, lies anywhere within three days from a day before its number.
+_SPAN_MS = 4 * DAY_MS
+
+
+# Shops whose visits are drawn at once: that takes many times what is kept of them.
+_SHOPS_DRAWN = 100
+
+
+_VISITS_DRAWN = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Messages:
+    """Some messages of a day in the order of shop, time, visitor and sort; one entry each."""
+
+    owner: Ints
+    """Position of the shop in the `shops` that were asked for."""
+    sorts: Ints
+    visitors: Ints
+    entries_ms: Ints
+    """Entry of the visit."""
+    exits_ms: Ints
+    """Its exit; of an entry not told."""
+
+    @property
+    def times(self) -> Ints:
+        """When they are due."""
+        return np.where(self.sorts == ENTRY, self.entries_ms, self.exits_ms)
+
+
+class ShopDay:
+    """The messages of a day: an entry, an exit and a session a visit."""
+
+    def __init__(self, world: World, shops: Shops, day: int, accuracy: float) -> None:
+        self._world, self._keys, self._day = world, shops.keys, day
+        self._base = (day - 1) * DAY_MS
+        numbers, entries, exits = [], [], []
+        edges = [*range(0, len(shops.keys), _SHOPS_DRAWN), len(shops.keys)]
+        for begin, end in pairwise(edges):
+            visits = replace(shops, keys=shops.keys[begin:end], sites=shops.sites[begin:end]).visits(world, day)
+            owners = visits.shops + begin
+            numbers.append(visits.numbers.astype(np.int32))
+            entries.append(self._code(owners, visits.entries_ms))
+            exits.append(self._code(owners, visits.exits_ms))
+        self._numbers, self._entries = np.concatenate(numbers), np.concatenate(entries)
+        exit_codes = np.concatenate(exits)
+        del entries, exits
+        self._leaving = np.argsort(exit_codes, kind="stable").astype(np.int32)
+        self._exits = exit_codes[self._leaving]
+        self._counted = (
+            self._seen("people/in", np.arange(len(self._entries)), accuracy),
+            self._seen("people/out", self._leaving, accuracy),
+        )
+
+    def before(self, shops: Ints, time_ms: int) -> Ints:
+        """Messages of each shop before an instant."""
+        moment = np.full(len(shops), time_ms)
+        return np.asarray(self._messages(self._code(shops, moment)) - self._messages(shops * _SPAN_MS))
+
+    def in_all(self, shops: Ints) -> Ints:
+        """Messages of each shop."""
+        return np.asarray(self._messages((shops + 1) * _SPAN_MS) - self._messages(shops * _SPAN_MS))
+
+    def messages(self, shops: Ints, start_ms: int, stop_ms: int) -> Messages:
+        """Those in [start_ms, stop_ms)."""
+        start, stop = (self._code(shops, np.full(len(shops), moment)) for moment in (start_ms, stop_ms))
+        came, entry = _ranges(self._entries, start, stop)
+        left, exit_ = _ranges(self._exits, start, stop)
+        visitors = self._leaving[exit_].astype(np.int64)
+        owner, who = np.concatenate([came, left, left]), np.concatenate([entry, visitors, visitors])
+        sorts = np.repeat([ENTRY, EXIT, SESSION], [len(came), len(left), len(left)])
+        exits_ms = np.concatenate([np.zeros(len(came), dtype=np.int64), *[self._instants(self._exits[exit_])] * 2])
+        found = Messages(owner, sorts, who, self._instants(self._entries[who]), exits_ms)
+        order = np.lexsort((sorts, who, found.times, owner))
+        return Messages(owner[order], sorts[order], who[order], found.entries_ms[order], exits_ms[order])
+
+    def customers(self, visitors: Ints) -> list[str]:
+        """A version 4 UUID for each of these visitors."""
+        counters = (
+            self._keys[self._entries[visitors] // _SPAN_MS],
+            self._day,
+            self._numbers[visitors].astype(np.int64),
+        )
+        high = draw(self._world.seed, "shop/customer/a", *counters) & np.uint64(0xFFFFFFFFFFFF0FFF) | np.uint64(0x4000)
+        low = draw(self._world.seed, "shop/customer/b", *counters) & np.uint64(2**62 - 1) | np.uint64(2**63)
+        return [
+            f"{a >> 32:08x}-{a >> 16 & 0xFFFF:04x}-{a & 0xFFFF:04x}-{b >> 48:04x}-{b & 0xFFFFFFFFFFFF:012x}"
+            for a, b in zip(high.tolist(), low.tolist(), strict=True)
+        ]
+
+    def counted(self, shops: Ints, times_ms: Ints) -> Ints:
+        """Entries and exits (a row each) that the counters have seen from local midnight to these instants."""
+        return self._counted_to(shops, self._code(shops, times_ms) + 1)
+
+    def counted_in_all(self, shops: Ints) -> Ints:
+        """As `counted`, over the whole day."""
+        return self._counted_to(shops, (shops + 1) * _SPAN_MS)
+
+    def _counted_to(self, shops: Ints, stop: Ints) -> Ints:
+        found = [
+            counted.before(codes.searchsorted(stop)) - counted.before(codes.searchsorted(shops * _SPAN_MS))
+            for codes, counted in zip((self._entries, self._exits), self._counted, strict=True)
+        ]
+        return np.stack(found)
+
+    def _seen(self, stream: str, visitors: Ints | NDArray[np.int32], accuracy: float) -> RunningCount:
+        """How many of the first of these visitors a counter saw."""
+        seen = np.zeros(len(visitors), dtype=np.bool_)
+        for start in range(0, len(visitors), _VISITS_DRAWN):
+            some = visitors[start : start + _VISITS_DRAWN]
+            keys = self._keys[self._entries[some] // _SPAN_MS]
+            chance = uniform(draw(self._world.seed, stream, keys, self._day, self._numbers[some].astype(np.int64)))
+            seen[start : start + len(some)] = chance < accuracy
+        return RunningCount(seen)
+
+    def _code(self, shops: Ints, times_ms: Ints) -> Ints:
+        return np.asarray(shops * _SPAN_MS + np.clip(times_ms - self._base, 0, _SPAN_MS - 1))
+
+    def _instants(self, codes: Ints) -> Ints:
+        return np.asarray(codes % _SPAN_MS + self._base)
+
+    def _messages(self, codes: Ints) -> Ints:
+        """Messages before each of these codes."""
+        return np.asarray(self._entries.searchsorted(codes) + 2 * self._exits.searchsorted(codes))
+
+
+def _ranges(codes: Ints, start: Ints, stop: Ints) -> tuple[Ints, Ints]:
+    """The positions of the codes from each start to its stop, and which of these each is of."""
+    first = codes.searchsorted(start)
+    counts = codes.searchsorted(stop) - first
+    owner = np.repeat(np.arange(len(start)), counts)
+    return owner, np.arange(len(owner)) + np.repeat(first - (np.cumsum(counts) - counts), counts)

@@ -1,0 +1,165 @@
+"""Traffic camera at a road: what passed in the interval that ends at the reading, as far as it was seen.
+
+The road's true vehicles are drawn first; the camera then misses some of them (dark, rain, fog, one hides another),
+and all of them while it is blind, which `uptime` says.
+"""
+
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from devices.sensors.base import Columns, Ints, Population, joined, nullable
+from devices.sensors.traffic.vehicles import VehiclesSeen
+from devices.sensors.traffic.view import Views, fleet_passed, views
+from devices.world.components import parts
+from devices.world.random import Floats, draw, normal, poisson, uniform
+from devices.world.roads import KMH
+from devices.world.sun import DUSK_DEG, sun_elevation_deg
+from devices.world.traffic import Flow, inbound_share
+from devices.world.weather import weather
+from devices.world.world import HOUR_MS, World
+from edgewire.config import Config
+
+# The interval is looked at in this many parts to tell in which the camera could see.
+_PARTS = 12
+
+
+# What darkness, heavy rain, dense fog and a jammed road take from the chance to detect a vehicle: judgements.
+_LOST = {"dark": 0.06, "rain": 0.12, "fog": 0.30, "hidden": 0.15}
+
+
+_OUTAGE_SLOT_MS = 12 * HOUR_MS
+
+
+_OUTAGE_MS = (2 * 60_000, 45 * 60_000)
+
+
+_CONFIDENCE, _CONFIDENCE_DEVIATION = 0.90, 0.02
+
+
+# Readings of an hour have hundreds of vehicles each: more at once would fill the memory.
+_VEHICLES_AT_ONCE = 200_000
+
+
+class Settings(Config):
+    """What an operator of a traffic camera may choose."""
+
+    flow_factor: float = Field(default=1.0, gt=0, le=10)
+    """Multiplies the traffic of the camera's road."""
+    detection: float = Field(default=0.97, gt=0, le=1)
+    """Chance that a vehicle is detected by day in clear weather on an empty road; 1 makes a camera without errors."""
+    night: Literal["sees", "blind"] = "sees"
+    """Whether it has light at night. A blind one reports a count of 0 with uptime 0, as Telraam's counters do."""
+    outage_chance: float = Field(default=0.02, ge=0, le=1)
+    """That it is blind for some minutes (2 to 45) of any twelve hours."""
+
+
+class CameraSensor:
+    """Many cameras with the same settings. Each looks at one point of one road of its site."""
+
+    def __init__(self, settings: Settings, population: Population) -> None:
+        self._settings = settings
+        self._population = population
+
+    def sample(self, world: World, ids: Ints, times: Ints) -> Columns:
+        """Counts, speeds (km/h), colours, classes, headways (s) and density of each camera's last interval."""
+        sites, interval = self._population.sites[ids], self._population.interval_ms[ids]
+        view = views(world, self._population.keys[ids], sites)
+        traffic = _traffic(world, sites, view.roads, times, interval)
+        expected = traffic.vehicles_per_hour * interval / HOUR_MS * self._settings.flow_factor
+        ends = np.flatnonzero(np.diff(np.cumsum(expected) // _VEHICLES_AT_ONCE)) + 1
+        found = [
+            self._seen(world, ids[some], times[some], view.take(some), traffic.take(some), expected[some])
+            for some in np.split(np.arange(len(ids)), ends)
+        ]
+        return {name: joined([part[name] for part in found]) for name in found[0]}
+
+    def _seen(self, world: World, ids: Ints, times: Ints, view: Views, traffic: Flow, expected: Floats) -> Columns:
+        """The readings where so many vehicles are expected."""
+        population = self._population
+        keys, sites, interval = population.keys[ids], population.sites[ids], population.interval_ms[ids]
+        middle = times - interval // 2
+        counts = poisson(draw(world.seed, "camera/count", keys, times), expected)
+        fleet = fleet_passed(world, sites, view, times, interval)
+        sight = self._sight(world, keys, sites, times, interval)
+        chance = self._detection(world, sites, middle, traffic)
+        inbound = inbound_share(world.local_ms(sites, middle), uniform(draw(world.seed, "camera/tide", keys)))
+        seen = VehiclesSeen(
+            world.seed, keys, times, view.road_class, counts, interval / 1000, inbound, fleet, sight, chance
+        )
+        return {
+            "interval_s": np.round(interval / 1000, 3),
+            "uptime": np.round(sight.mean(axis=1), 3),
+            "vehicle_count": seen.counts,
+            **seen.speeds(traffic.speed_ms / KMH),
+            "color_counts": seen.colours(),
+            "class_counts": seen.classes(),
+            "direction_counts": seen.directions(),
+            "inter_arrival_stats": seen.headways(),
+            "traffic_density_score": np.round(traffic.density, 3),
+            "confidence": self._confidence(world, keys, times, chance, seen.counts),
+        }
+
+    def _detection(self, world: World, sites: Ints, times: Ints, traffic: Flow) -> Floats:
+        """Chance to detect a vehicle."""
+        if self._settings.detection == 1:
+            return np.ones(len(times))
+        air = weather(world, sites, times)
+        dark = sun_elevation_deg(world, sites, times) < DUSK_DEG
+        return np.asarray(
+            self._settings.detection
+            * (1 - _LOST["dark"] * dark)
+            * (1 - _LOST["rain"] * air.rain)
+            * (1 - _LOST["fog"] * air.mist)
+            * (1 - _LOST["hidden"] * np.clip(2 * traffic.density, 0, 1))
+        )
+
+    def _sight(
+        self, world: World, keys: NDArray[np.uint64], sites: Ints, times: Ints, interval: Ints
+    ) -> NDArray[np.bool_]:
+        """Whether the camera sees in each part of the interval: one row a reading."""
+        moments = times[:, None] - interval[:, None] + (2 * np.arange(_PARTS) + 1) * interval[:, None] // (2 * _PARTS)
+        slot, within = np.divmod(moments, _OUTAGE_SLOT_MS)
+        bits = draw(world.seed, "camera/outage", keys[:, None], slot)
+        shortest, longest = _OUTAGE_MS
+        length = shortest + (longest - shortest) * uniform(
+            draw(world.seed, "camera/outage/length", keys[:, None], slot)
+        )
+        begin = uniform(draw(world.seed, "camera/outage/when", keys[:, None], slot)) * (_OUTAGE_SLOT_MS - longest)
+        out = (uniform(bits) < self._settings.outage_chance) & (within >= begin) & (within < begin + length)
+        if self._settings.night == "blind":
+            elevation = sun_elevation_deg(world, np.repeat(sites, _PARTS), moments.reshape(-1))
+            out |= elevation.reshape(moments.shape) < DUSK_DEG
+        return ~out
+
+    def _confidence(
+        self, world: World, keys: NDArray[np.uint64], times: Ints, chance: Floats, counts: Ints
+    ) -> list[Any]:
+        """Average score of the detections: lower where more is missed. None without any."""
+        spread = _CONFIDENCE_DEVIATION * normal(draw(world.seed, "camera/confidence", keys, times))
+        score = _CONFIDENCE * (chance / self._settings.detection) + spread / np.sqrt(np.maximum(counts, 1))
+        return nullable(np.round(np.clip(score, 0.3, 0.99), 3), counts > 0)
+
+
+def _traffic(world: World, sites: Ints, roads: Ints, times: Ints, interval: Ints) -> Flow:
+    """The traffic of each interval: that in its middle, or of one longer than an hour the mean of its hours."""
+    traffic = parts(world).traffic
+    found = traffic.at(sites, roads, times - interval // 2)
+    long = np.flatnonzero(interval > HOUR_MS)
+    if not len(long):
+        return found
+    hours = -(-interval[long] // HOUR_MS)
+    vehicles, speed, density = (np.zeros(len(long)) for _ in range(3))
+    for hour in range(int(hours.max())):
+        rows = np.flatnonzero(hour < hours)
+        at = long[rows]
+        into = (2 * hour + 1) * interval[at] // (2 * hours[rows])
+        then = traffic.at(sites[at], roads[at], times[at] - interval[at] + into)
+        vehicles[rows] += then.vehicles_per_hour
+        speed[rows] += then.speed_ms * then.vehicles_per_hour
+        density[rows] += then.density
+    found.vehicles_per_hour[long], found.speed_ms[long] = vehicles / hours, speed / vehicles
+    found.density[long] = density / hours
+    return found

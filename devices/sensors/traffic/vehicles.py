@@ -1,0 +1,178 @@
+"""The single vehicles behind a camera's counts, and what the camera makes of those it saw."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from devices.sensors.traffic.view import Passed
+from devices.world.arrivals import arrivals
+from devices.world.random import Floats, Ints, draw, normal, uniform
+from devices.world.roads import CLASSES
+
+# New cars by colour, Axalta Global Automotive Color Popularity Report 2025; the rest of 13 % is divided evenly.
+_COLOURS = {
+    "white": 0.29, "black": 0.23, "gray": 0.22, "silver": 0.07, "blue": 0.06, "red": 0.05, "green": 0.04, "brown": 0.04
+}  # fmt: skip
+
+
+# Vehicles by class, DfT 2007: car 78, van 14, HGV 6, other 2 %.
+_CLASSES = {"car": 0.78, "van": 0.14, "truck": 0.06, "other": 0.02}
+
+
+# Mean speed beside the road's, and spread beside that of its cars. Trucks are governed: at 88 km/h with 5 % of spread,
+# 3 % of them exceed 60 mph (DfT 2022: 2 % speed on motorways).
+_CLASS_PACE = np.array([1.0, 0.98, 0.94, 0.92])
+
+
+_CLASS_SPREAD = np.array([1.0, 0.9, 0.45, 1.2])
+
+
+_TRUCK, _TRUCK_MAX_KMH = 2, 88.0
+
+
+_DEVIATION = np.array([kind.deviation_kmh / kind.free_kmh for kind in CLASSES])
+
+
+_LANES = np.array([kind.lanes for kind in CLASSES])
+
+
+_FLEET_CLASS = list(_CLASSES).index("van")
+
+
+_DIRECTIONS = ("inbound", "outbound")
+
+
+class VehiclesSeen:
+    """One row a vehicle that was seen, reading by reading in the order in which they passed."""
+
+    def __init__(
+        self,
+        seed: int,
+        keys: NDArray[np.uint64],
+        times: Ints,
+        road_class: Ints,
+        counts: Ints,
+        interval_s: Floats,
+        inbound: Floats,
+        fleet: Passed,
+        sight: NDArray[np.bool_],
+        chance: Floats,
+    ) -> None:
+        """`counts` vehicles were there besides those of the `fleet`.
+
+        `inbound` is the share of them that drive into town; `sight` tells which parts of the interval are seen, and
+        `chance` how likely a vehicle is detected.
+        """
+        self._seed, self._rows = seed, len(counts)
+        others = np.repeat(np.arange(len(counts)), counts)
+        reading = np.concatenate([others, fleet.row])
+        number = np.arange(len(others)) - (np.cumsum(counts) - counts)[others]
+        after = np.arange(len(fleet.row)) - np.searchsorted(fleet.row, fleet.row)
+        number = np.concatenate([number, counts[fleet.row] + after])
+        counters = (keys[reading], times[reading], number)
+        way = (uniform(draw(seed, "camera/direction", *counters)) >= inbound[reading]).astype(np.int64)
+        way[len(others) :] = ~fleet.inbound
+        lanes = _LANES[road_class]
+        moments = np.concatenate([self._moments(others, way, lanes, interval_s, counters), fleet.moment_s])
+        detected = uniform(draw(seed, "camera/detect", *counters)) < chance[reading]
+        part = np.minimum((moments / interval_s[reading] * sight.shape[1]).astype(np.int64), sight.shape[1] - 1)
+        rows = np.flatnonzero(detected & sight[reading, part])
+        rows = rows[np.lexsort((number[rows], moments[rows], reading[rows]))]
+        self._moment, self._reading, self._way = moments[rows], reading[rows], way[rows]
+        self._road_class = road_class[self._reading]
+        self._counters = tuple(counter[rows] for counter in counters)
+        self._of_fleet = rows >= len(others)
+        its = rows[self._of_fleet] - len(others)
+        self._fleet_speed, self._fleet_colour = fleet.speed_kmh[its], fleet.colour[its]
+        self._class = _sorts(uniform(self._draw("class")), _CLASSES)
+        self._class[self._of_fleet] = _FLEET_CLASS
+        self.counts = np.bincount(self._reading, minlength=self._rows).astype(np.int64)
+
+    def speeds(self, mean_kmh: Floats) -> dict[str, list[Any]]:
+        """Mean, least and greatest speed of each reading, None without vehicles."""
+        z = np.clip(normal(self._draw("speed")), -2.8, 3.5)
+        mean = mean_kmh[self._reading] * _CLASS_PACE[self._class]
+        mean = np.where(self._class == _TRUCK, np.minimum(mean, _TRUCK_MAX_KMH), mean)
+        speed = mean * (1 + _DEVIATION[self._road_class] * _CLASS_SPREAD[self._class] * z)
+        speed[self._of_fleet] = self._fleet_speed
+        found = self._stats(speed, self._reading, self.counts)
+        return {f"{name}_speed": _rounded(found[name], 1, self.counts > 0) for name in ("avg", "min", "max")}
+
+    def colours(self) -> list[dict[str, int]]:
+        """Vehicles by colour; colours that did not occur are left out, as below."""
+        bits = self._draw("colour")
+        bits[self._of_fleet] = self._fleet_colour
+        return self._tally(_sorts(uniform(bits), _COLOURS), tuple(_COLOURS))
+
+    def classes(self) -> list[dict[str, int]]:
+        """Vehicles by class."""
+        return self._tally(self._class, tuple(_CLASSES))
+
+    def directions(self) -> list[dict[str, int]]:
+        """Vehicles by direction."""
+        return self._tally(self._way, _DIRECTIONS)
+
+    def headways(self) -> list[dict[str, float | None]]:
+        """Gaps in s between successive vehicles that were seen, on whatever lane."""
+        follows = np.diff(self._reading, prepend=-1) == 0
+        gaps = np.diff(self._moment, prepend=0.0)[follows]
+        counts = np.maximum(self.counts - 1, 0)
+        found = self._stats(gaps, self._reading[follows], counts)
+        columns = [_rounded(found[name], 3, counts > 0) for name in ("avg", "min", "max", "std")]
+        return [
+            {"mean": mean, "min": least, "max": most, "std": std}
+            for mean, least, most, std in zip(*columns, strict=True)
+        ]
+
+    def _moments(self, others: Ints, way: Ints, lanes: Ints, interval_s: Floats, counters: tuple[Any, ...]) -> Floats:
+        """Seconds into the interval at which each vehicle that is not of the fleet passes; lanes fill independently."""
+        keys, times, number = (counter[: len(others)] for counter in counters)
+        chance = uniform(draw(self._seed, "camera/lane", keys, times, number))
+        lane = way[: len(others)] * lanes[others] + (chance * lanes[others]).astype(np.int64)
+        order = np.lexsort((number, lane, others))
+        reading, lane = others[order], lane[order]
+        keys, times = keys[order], times[order]
+        starts = np.flatnonzero((np.diff(reading, prepend=-1) != 0) | (np.diff(lane, prepend=-1) != 0))
+        counts = np.diff(starts, append=len(reading))
+        moments = np.empty(len(others))
+        moments[order] = arrivals(
+            draw(self._seed, "camera/headway", keys, times, number[order]),
+            draw(self._seed, "camera/headway/last", keys[starts], times[starts], lane[starts]),
+            np.repeat(np.arange(len(starts)), counts),
+            counts,
+            interval_s[reading[starts]],
+        )
+        return moments
+
+    def _draw(self, stream: str) -> NDArray[np.uint64]:
+        return draw(self._seed, f"camera/{stream}", *self._counters)
+
+    def _tally(self, sort: Ints, names: tuple[str, ...]) -> list[dict[str, int]]:
+        table = np.bincount(self._reading * len(names) + sort, minlength=self._rows * len(names))
+        return [
+            {name: count for name, count in zip(names, row, strict=True) if count}
+            for row in table.reshape(self._rows, len(names)).tolist()
+        ]
+
+    def _stats(self, values: Floats, reading: Ints, counts: Ints) -> dict[str, Floats]:
+        """Of each reading; where it has no values, anything. Sums run in order, so company does not change them."""
+        some = np.flatnonzero(counts)
+        least, most = np.zeros(self._rows), np.zeros(self._rows)
+        if len(some):
+            begins = (np.cumsum(counts) - counts)[some]
+            least[some], most[some] = np.minimum.reduceat(values, begins), np.maximum.reduceat(values, begins)
+        number = np.maximum(counts, 1)
+        mean = np.bincount(reading, values, self._rows) / number
+        spread = np.sqrt(np.bincount(reading, (values - mean[reading]) ** 2, self._rows) / number)
+        return {"avg": mean, "min": least, "max": most, "std": spread}
+
+
+def _sorts(chance: Floats, shares: dict[str, float]) -> Ints:
+    return np.searchsorted(np.cumsum(list(shares.values()))[:-1], chance, side="right").astype(np.int64)
+
+
+def _rounded(values: Floats, digits: int, known: NDArray[np.bool_]) -> list[Any]:
+    return [
+        value if there else None for value, there in zip(np.round(values, digits).tolist(), known.tolist(), strict=True)
+    ]

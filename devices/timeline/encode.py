@@ -1,0 +1,156 @@
+"""Columns to payload bytes: the hot path between the sensors and the wire.
+
+No model object is built here; a contract test proves that what this writes is what `edgewire.messages` accepts.
+A table is encoded column by column: the texts of all its values are laid out between the constant parts of its rows
+and joined once, which costs a fraction of one JSON document a row.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from devices.sensors.base import Coded, Columns
+
+_PLAIN = frozenset({int, float, bool, type(None)})
+"""Types whose JSON has no comma in it."""
+
+
+_ROWS_JOINED = 512
+"""At once, so that the pieces of what is joined stay in the processor's cache."""
+
+
+_MILLISECONDS = [f".{number:03d}Z" for number in range(1000)]
+
+
+class Texts(NamedTuple):
+    """The JSON of a column's values, without the quotes that all of them stand in."""
+
+    quote: bytes
+    values: Sequence[bytes]
+
+
+def timestamps(times_ms: NDArray[np.int64]) -> list[str]:
+    """ISO 8601 UTC with milliseconds of each instant."""
+    seconds, milliseconds = _instants(times_ms)
+    return [second + _MILLISECONDS[number] for second, number in zip(seconds, milliseconds, strict=True)]
+
+
+def encode(
+    device_ids: Sequence[str],
+    times_ms: NDArray[np.int64],
+    boot: int,
+    seqs: NDArray[np.int64],
+    columns: Columns,
+) -> list[bytes]:
+    """One JSON payload a row: who, when, which, then the sensor's columns in their order."""
+    rows = len(device_ids)
+    if not rows:
+        return []
+    names = [orjson.dumps(name) for name in columns]
+    texts = [json_texts(column) for column in columns.values()]
+    heads = {name: b'{"device_id":' + orjson.dumps(name) + b',"timestamp":"' for name in set(device_ids)}
+    ends = _ends(boot)
+    seconds, milliseconds = _instants(times_ms)
+    parts: list[Sequence[bytes] | bytes] = [
+        [heads[name] for name in device_ids],
+        [second.encode() for second in seconds],
+        [ends[number] for number in milliseconds],
+        json_texts(seqs).values,
+    ]
+    close = b""
+    for name, (quote, values) in zip(names, texts, strict=True):
+        parts += [close + b"," + name + b":" + quote, values]
+        close = quote
+    return join_rows([*parts, close + b"}\n"], rows).split(b"\n")[:-1]
+
+
+def encode_fields(
+    device_ids: Sequence[str],
+    times_ms: NDArray[np.int64],
+    boot: int,
+    seqs: NDArray[np.int64],
+    fields: Sequence[dict[str, Any]],
+) -> list[bytes]:
+    """As `encode`, for rows whose fields differ from one another."""
+    heads = zip(device_ids, timestamps(times_ms), seqs.tolist(), fields, strict=True)
+    return _dumped(
+        {"device_id": device_id, "timestamp": timestamp, "boot": boot, "seq": seq, **rest}
+        for device_id, timestamp, seq, rest in heads
+    )
+
+
+def json_texts(column: NDArray[Any] | Sequence[Any]) -> Texts:
+    """The JSON of every value of a column."""
+    if isinstance(column, Coded):
+        return Texts(b"", column.map(_dumped(column.objects)).tolist())
+    if isinstance(column, np.ndarray):
+        if column.dtype.kind in "iufb":
+            dumped = orjson.dumps(np.ascontiguousarray(column), option=orjson.OPT_SERIALIZE_NUMPY)
+            return Texts(b"", dumped[1:-1].split(b",") if len(column) else [])
+        column = list(column.tolist())
+    types = set(map(type, column))
+    if types <= _PLAIN:
+        return Texts(b"", orjson.dumps(column)[1:-1].split(b",") if column else [])
+    if types == {str}:
+        dumped = orjson.dumps(column)
+        # An escaped quote could look like the end of a text.
+        if b"\\" not in dumped:
+            return Texts(b'"', dumped[2:-2].split(b'","'))
+    return Texts(b"", _shared_texts(column))
+
+
+def join_rows(parts: Sequence[Sequence[bytes] | bytes], rows: int) -> bytes:
+    """Rows of the parts side by side, where a part is one text a row, or the same for all."""
+    template = [part if isinstance(part, bytes) else b"" for part in parts]
+    varying = [(place, part) for place, part in enumerate(parts) if not isinstance(part, bytes)]
+    joined: list[bytes] = []
+    for start in range(0, rows, _ROWS_JOINED):
+        count = min(_ROWS_JOINED, rows - start)
+        pieces = template * count
+        for place, part in varying:
+            pieces[place :: len(parts)] = part[start : start + count]
+        joined.append(b"".join(pieces))
+    return b"".join(joined)
+
+
+def _shared_texts(column: Sequence[Any]) -> list[bytes]:
+    """As `json_texts`; an object that stands in many rows is encoded once."""
+    keys = list(map(id, column))
+    distinct = dict(zip(keys, column, strict=True))
+    if 2 * len(distinct) > len(keys):
+        return _dumped(column)
+    known = dict(zip(distinct, _dumped(distinct.values()), strict=True))
+    return [known[key] for key in keys]
+
+
+def _dumped(values: Iterable[Any]) -> list[bytes]:
+    """The JSON of each value.
+
+    orjson begins every text in a kilobyte and gives back the rest, in pieces too small for the next one. Kept by the
+    ten thousand that costs ten times their length, so the texts are copied (none has a line break in it).
+    """
+    texts: list[bytes] = []
+    remaining = iter(values)
+    while some := list(islice(remaining, _ROWS_JOINED)):
+        texts += b"\n".join(map(orjson.dumps, some)).split(b"\n")
+    return texts
+
+
+def _instants(times_ms: NDArray[np.int64]) -> tuple[list[str], list[int]]:
+    """The ISO 8601 text up to the second, and the milliseconds, of each instant. Each second is written once."""
+    seconds, milliseconds = np.divmod(times_ms, 1000)
+    distinct, rows = np.unique(seconds, return_inverse=True)
+    texts = np.datetime_as_string(distinct.astype("datetime64[s]"), unit="s").astype(object)
+    found: list[str] = texts[rows].tolist()
+    return found, milliseconds.tolist()
+
+
+@lru_cache(16)
+def _ends(boot: int) -> list[bytes]:
+    """What follows the seconds, up to the seq, for each millisecond."""
+    return [b'%s","boot":%d,"seq":' % (text.encode(), boot) for text in _MILLISECONDS]

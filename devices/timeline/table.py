@@ -1,0 +1,66 @@
+"""Messages as columns: what the timeline computes and exports take.
+
+Messages as they go on the wire."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from devices.sensors.base import Columns, picked
+from edgewire.messages import Channel
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Messages of one group of devices on one channel; every array and column has one entry a row."""
+
+    kind: str
+    channel: Channel
+    times: Ints
+    """When each is due, which is when it is measured; ms since 1970 UTC."""
+    positions: Ints
+    """Of the device in `Timeline.devices`."""
+    seqs: Ints
+    columns: Columns | list[dict[str, Any]]
+    """Fields of the messages beside device_id, timestamp, boot and seq: columns where all rows have the same fields,
+    else the fields of each row."""
+    boots: Ints | None = None
+    """Of each row; None where all are of the boot in which the devices were powered on."""
+
+    def rows(self, rows: Ints) -> "Table":
+        """Some of its rows, in the order given."""
+        columns = self.columns
+        chosen = (
+            [columns[row] for row in rows.tolist()]
+            if isinstance(columns, list)
+            else {name: picked(column, rows) for name, column in columns.items()}
+        )
+        boots = None if self.boots is None else self.boots[rows]
+        return replace(
+            self,
+            times=self.times[rows],
+            positions=self.positions[rows],
+            seqs=self.seqs[rows],
+            columns=chosen,
+            boots=boots,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Messages in the order of their due time, device id and seq; one row each, column by column."""
+
+    due_ms: list[int]
+    device: list[int]
+    """Position in `Timeline.devices`."""
+    seq: list[int]
+    channel: list[Channel]
+    payload: list[bytes]
+    boot: list[int]
+
+    def __len__(self) -> int:
+        return len(self.due_ms)

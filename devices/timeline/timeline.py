@@ -1,0 +1,235 @@
+"""Scenario x window of time -> who is due when, with which reading. Pure: no clock, no broker.
+
+A device is powered on at `start`. Its reading k is due at start + phase + k x interval, the phase drawn from its
+id, so a fleet never speaks in chorus. What happens between two readings (a visitor at the door) is due when it
+happens. `seq` numbers both together, so it can be told for any window without walking there from the start.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from devices.faults.bursts import Bursts
+from devices.faults.labels import Label, find_labels
+from devices.faults.plan import FaultPlan, Readings, check_devices
+from devices.faults.transitions import Occurrence, occurrences
+from devices.scenario.devices import Device, Shard, devices_of, vehicles_of
+from devices.scenario.scenario import DeviceGroup, Scenario
+from devices.sensors.base import boot_number
+from devices.timeline.encode import encode, encode_fields, timestamps
+from devices.timeline.group import Group
+from devices.timeline.overrides import Changes
+from devices.timeline.table import Batch, Table
+from devices.world.world import World
+
+Ints = NDArray[np.int64]
+
+
+# Rows of readings that are compared at once to find the labels.
+_LABELLED_ROWS = 200_000
+
+
+class Timeline:
+    """The messages of a scenario, or of a shard of it, for devices powered on at `start_ms`."""
+
+    def __init__(self, scenario: Scenario, start_ms: int, shard: Shard | None = None) -> None:
+        self.start_ms = start_ms
+        self.boot: int = boot_number(start_ms)
+        """Of all devices, until one is reset."""
+        everyone = devices_of(scenario)
+        self._calm = World.of(scenario.seed, scenario.sites, vehicles=vehicles_of(everyone))
+        bursts = Bursts(scenario, self._calm, [device for device, _ in everyone])
+        self.world = bursts.world
+        shard = shard or Shard()
+        mine = everyone[shard.index :: shard.count]
+        self.devices = tuple(device for device, _ in mine)
+        self._entry_of = [group for _, group in mine]
+        self._order = np.argsort(np.argsort([device.device_id for device in self.devices], kind="stable"))
+        self._faults = _fault_plan(scenario, everyone, self.devices, bursts) if scenario.faults else None
+        self._as_planned: list[Group] = []
+        for group in scenario.devices:
+            positions = [position for position, (_, owner) in enumerate(mine) if owner is group]
+            members = [self.devices[position] for position in positions]
+            resets = self._faults.resets(group.kind, start_ms) if self._faults else None
+            self._as_planned.append(Group(self.world, start_ms, group, positions, members, resets))
+        # A shard may have no devices, and much is divided by this.
+        self.rate_per_s = sum(1000 / device.interval_ms for device in self.devices) or 1e-6
+        self._scenario = scenario
+        self._changes: Changes | None = None
+
+    def tables(self, from_ms: int, to_ms: int, *, clean: bool = False) -> list[Table]:
+        """All messages that are sent, due in [from_ms, to_ms), as columns, one table a group of devices and channel.
+
+        With `clean`, the tables of a kind that faults are scheduled for have, behind their own columns, `clean_<field>`
+        for every field that a fault can change: what the message would say in good order. `clean_timestamp` is the
+        true time, `clean_` columns are there in every window and have the type of their field.
+        """
+        return [table for table, _ in self._tables(from_ms, to_ms, clean) if len(table.times)]
+
+    def batch(self, from_ms: int, to_ms: int, *, clean: bool = False, lost: bool = False) -> Batch:
+        """All messages due in [from_ms, to_ms), as the bytes that go on the wire.
+
+        `clean` is as in `tables`; with `lost`, messages that a fault keeps from being sent are there too, their
+        payload empty.
+        """
+        tables: list[Table] = []
+        payloads: list[bytes] = []
+        for table, gone in self._tables(from_ms, to_ms, clean):
+            tables.append(table)
+            payloads += self.encode(table)
+            if lost and gone is not None:
+                tables.append(gone)
+                payloads += [b""] * len(gone.times)
+        if not payloads:
+            return Batch([], [], [], [], [], [])
+        times = np.concatenate([table.times for table in tables])
+        positions = np.concatenate([table.positions for table in tables])
+        seqs = np.concatenate([table.seqs for table in tables])
+        order = self.order(times, positions, seqs)
+        boots = np.concatenate([np.broadcast_to(self.boots(table), len(table.times)) for table in tables])
+        channels = [table.channel for table in tables for _ in range(len(table.times))]
+        rows = order.tolist()
+        return Batch(
+            times[order].tolist(),
+            positions[order].tolist(),
+            seqs[order].tolist(),
+            [channels[row] for row in rows],
+            [payloads[row] for row in rows],
+            boots[order].tolist(),
+        )
+
+    def encode(self, table: Table) -> list[bytes]:
+        """The payloads of a table, row by row."""
+        boots = self.boots(table)
+        if isinstance(boots, int):
+            return self._encode(table, boots)
+        payloads: list[bytes] = [b""] * len(boots)
+        for boot in np.unique(boots).tolist():
+            rows = np.flatnonzero(boots == boot)
+            for row, payload in zip(rows.tolist(), self._encode(table.rows(rows), boot), strict=True):
+                payloads[row] = payload
+        return payloads
+
+    def boots(self, table: Table) -> Ints | int:
+        """The `boot` of each row, or of all."""
+        return self.boot if table.boots is None else table.boots
+
+    def stamps(self, table: Table) -> Ints:
+        """The `timestamp` of each row (ms since 1970 UTC): when it is due, unless a fault sets the clock wrong."""
+        if self._faults is None:
+            return table.times
+        return self._faults.stamps(table.kind, table.positions, table.times)
+
+    def entry(self, position: int) -> DeviceGroup:
+        """The entry of the scenario that a device is from."""
+        return self._entry_of[position]
+
+    @property
+    def changes(self) -> Changes:
+        """What commands change in a live run."""
+        if self._changes is None:
+            self._changes = Changes(
+                self.world, self.start_ms, self.devices, self._scenario.devices, self._as_planned, self._faults
+            )
+        return self._changes
+
+    @property
+    def faults(self) -> FaultPlan:
+        """The fault calendar."""
+        if self._faults is None:
+            keys = np.array([device.key for device in self.devices], dtype=np.uint64)
+            self._faults = FaultPlan((), self.world.seed, [], [""] * len(keys), keys)
+        return self._faults
+
+    def boots_at(self, at_ms: int) -> list[tuple[int, int, str]]:
+        """Of each device: its boot at this time, when that began, and why."""
+        began = [(self.boot, self.start_ms, "power_on")] * len(self.devices)
+        for group in self._as_planned if self._faults else ():
+            resets = self.faults.resets(group.kind, self.start_ms)
+            if resets is None:
+                continue
+            last = resets.last(group.positions, np.full(len(group.positions), at_ms))
+            for position, when in zip(group.positions.tolist(), last.tolist(), strict=True):
+                if when > self.start_ms:
+                    began[position] = boot_number(when), when, resets.reason(position, when)
+        return began
+
+    def mishaps(self, from_ms: int, to_ms: int, *, first: bool) -> list[Occurrence]:
+        """What befalls devices and their links in [from_ms, to_ms), and what ends; with `first` also what is there as
+        it begins."""
+        return list(occurrences(self._faults, self._as_planned, from_ms, to_ms, first=first)) if self._faults else []
+
+    def labels(self, from_ms: int, to_ms: int, *, live: bool = False) -> list[Label]:
+        """The ground truth of the messages due in [from_ms, to_ms): every fault that shows in some of them.
+
+        `first_seq`, `last_seq` and `messages` tell of these messages; start and end are those of the fault itself.
+        With `live`, the faults of devices and links are there too, which an export does not show.
+        """
+        if self._faults is None or not self.devices:
+            return []
+        step = max(1000, round(_LABELLED_ROWS / self.rate_per_s * 1000))
+        begins = range(max(from_ms, self.start_ms), to_ms, step)
+        windows = [(begin, min(begin + step, to_ms)) for begin in begins]
+        names = [device.device_id for device in self.devices]
+        return find_labels(self._faults, self._groups, names, self.boot, windows, live=live)
+
+    def _encode(self, table: Table, boot: int) -> list[bytes]:
+        names = [self.devices[position].device_id for position in table.positions.tolist()]
+        if isinstance(table.columns, list):
+            return encode_fields(names, self.stamps(table), boot, table.seqs, table.columns)
+        return encode(names, self.stamps(table), boot, table.seqs, table.columns)
+
+    @property
+    def _groups(self) -> list[Group]:
+        return self._as_planned if self._changes is None else self._as_planned + self._changes.groups()
+
+    def _tables(self, from_ms: int, to_ms: int, clean: bool) -> Iterator[tuple[Table, Table | None]]:
+        """Of every group and channel what is sent, and what a fault keeps from being sent."""
+        from_ms = max(from_ms, self.start_ms)
+        for group in self._groups:
+            for table in group.tables(from_ms, to_ms):
+                if self._faults is None or not self._faults.of(group.kind):
+                    yield table, None
+                else:
+                    yield _disturbed(self._faults, group, table, self._calm if clean else None)
+
+    def order(self, times: Ints, positions: Ints, seqs: Ints) -> Ints:
+        """The rows in the order of all output: by due time, device id, seq."""
+        return np.lexsort((seqs, self._order[positions], times))
+
+    def windows(self, from_ms: int, to_ms: int, rows: int) -> Iterator[Batch]:
+        """[from_ms, to_ms) in successive batches of about `rows` messages each."""
+        step = max(1, round(rows / self.rate_per_s * 1000))
+        for window in range(from_ms, to_ms, step):
+            yield self.batch(window, min(window + step, to_ms))
+
+
+def _disturbed(plan: FaultPlan, group: Group, table: Table, clean: World | None) -> tuple[Table, Table | None]:
+    """A table as the devices send it, and its rows that they do not send; `clean` is the world without faults."""
+    gone = plan.lost(table.kind, table.positions, table.times)
+    missing = None
+    if gone.any():
+        missing, table = table.rows(np.flatnonzero(gone)), table.rows(np.flatnonzero(~gone))
+    kind, positions, times, columns = table.kind, table.positions, table.times, table.columns
+    if isinstance(columns, list):
+        rows, _ = plan.disturb_happenings(kind, positions, times, columns)
+        if clean is not None and "timestamp" in plan.fields(kind):
+            rows = [row | {"clean_timestamp": text} for row, text in zip(rows, timestamps(times), strict=True)]
+        return replace(table, columns=rows), missing
+    disturbed, _ = plan.disturb(Readings(kind, positions, times, columns), group.last_before)
+    if clean is not None and len(times):
+        true = columns if not plan.in_world(kind) else group.sample(clean, positions, times)
+        true = true | {"timestamp": timestamps(times)}
+        disturbed |= {f"clean_{name}": true[name] for name in plan.fields(kind) if name in true}
+    return replace(table, columns=disturbed), missing
+
+
+def _fault_plan(
+    scenario: Scenario, everyone: Sequence[tuple[Device, DeviceGroup]], mine: Sequence[Device], bursts: Bursts
+) -> FaultPlan:
+    check_devices(scenario.faults, {device.device_id: device.kind for device, _ in everyone})
+    keys = np.array([device.key for device in mine], dtype=np.uint64)
+    ids, kinds = [device.device_id for device in mine], [device.kind for device in mine]
+    return FaultPlan(scenario.faults, scenario.seed, ids, kinds, keys, bursts.placed(mine))

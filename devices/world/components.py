@@ -1,0 +1,34 @@
+"""The parts of a world that several kinds of device share: made once a world, and on first use."""
+
+from dataclasses import dataclass
+from functools import lru_cache, partial
+
+from devices.world.roads import Roads
+from devices.world.traffic import Traffic
+from devices.world.vehicles.drivers import Drivers
+from devices.world.vehicles.trips import TripPlanner
+from devices.world.vehicles.vehicles import Fleet
+from devices.world.weather import weather
+from devices.world.world import Places, World
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Roads and who drives on them."""
+
+    places: Places
+    roads: Roads
+    traffic: Traffic
+    drivers: Drivers
+    fleet: Fleet
+
+
+@lru_cache(16)
+def parts(world: World) -> Parts:
+    """The parts of this world."""
+    places = Places(world)
+    roads, drivers = Roads(world.seed, places), Drivers(world.seed, places)
+    air = partial(weather, world)
+    traffic = Traffic(world.seed, places, roads, air)
+    planner = TripPlanner(world.seed, places, roads, traffic, air, drivers, world.haste)
+    return Parts(places, roads, traffic, drivers, Fleet(roads, planner, world.vehicles))

@@ -1,0 +1,21 @@
+"""Daylight at a place: how high the sun stands."""
+
+import numpy as np
+
+from devices.world.random import Floats, Ints
+from devices.world.world import DAY_MS, World
+
+DUSK_DEG = -4.0
+"""Between the sun's setting and the end of civil twilight (-6 degrees): cameras without lights see nothing below it."""
+
+
+def sun_elevation_deg(world: World, sites: Ints, times_ms: Ints) -> Floats:
+    """Height of the sun over the horizon; without the equation of time, so right to about four degrees."""
+    latitude = np.radians(np.array([site.latitude for site in world.sites]))[sites]
+    longitude = np.array([site.longitude for site in world.sites])[sites]
+    days = times_ms / DAY_MS
+    # Declination from the mean longitude of the sun; the March equinox of 1970 was 79 days into the year.
+    declination = np.radians(23.44) * np.sin(2 * np.pi * (days - 79) / 365.2422)
+    hour_angle = 2 * np.pi * (days % 1 - 0.5) + np.radians(longitude)
+    sine = np.sin(latitude) * np.sin(declination) + np.cos(latitude) * np.cos(declination) * np.cos(hour_angle)
+    return np.asarray(np.degrees(np.arcsin(np.clip(sine, -1, 1))))

@@ -1,0 +1,130 @@
+"""Motion along one link of road: speed up, keep the speed, slow down, wait; in closed form, so at any time directly."""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from devices.world.random import Flags, Floats, Ints
+
+# Nobody keeps a speed exactly: it swings by some 3 % while cruising, over about 17 seconds.
+_RIPPLE_SHARE, _RIPPLE_S = 0.03, 17.0
+
+
+_OMEGA = 2 * np.pi / _RIPPLE_S
+
+
+@dataclass(frozen=True, slots=True)
+class Ride:
+    """Rides over links, one an element: m, m/s and m/s². Cruising speed is at least that at both ends."""
+
+    length_m: Floats
+    enter_ms: Floats
+    cruise_ms: Floats
+    leave_ms: Floats
+    speed_up_ms2: Floats
+    slow_down_ms2: Floats
+
+    @classmethod
+    def fitted(
+        cls, length_m: Floats, enter_ms: Floats, wished_ms: Floats, leave_ms: Floats, up_ms2: Floats, down_ms2: Floats
+    ) -> "Ride":
+        """Rides at the wished speed, or as near to it as speeding up and slowing down fit into the link."""
+        reach = 2 * up_ms2 * down_ms2 * length_m + down_ms2 * enter_ms**2 + up_ms2 * leave_ms**2
+        cruise = np.minimum(wished_ms, np.sqrt(reach / (up_ms2 + down_ms2)))
+        return cls(length_m, enter_ms, cruise, leave_ms, up_ms2, down_ms2)
+
+    def take(self, rows: Flags | Ints) -> "Ride":
+        """Some of the rides."""
+        return Ride(*(column[rows] for column in self.columns()))
+
+    def replaced(self, rows: Ints, others: "Ride") -> "Ride":
+        """The rides with some of them exchanged."""
+        columns = [column.copy() for column in self.columns()]
+        for column, other in zip(columns, others.columns(), strict=True):
+            column[rows] = other
+        return Ride(*columns)
+
+    def columns(self) -> tuple[Floats, ...]:
+        """The fields in their order."""
+        return tuple(getattr(self, field.name) for field in fields(self))
+
+    def hastened(self, factor: Floats) -> "Ride":
+        """The same rides in less time: speeds times the factor, accelerations times its square."""
+        return Ride(
+            self.length_m,
+            self.enter_ms * factor,
+            self.cruise_ms * factor,
+            self.leave_ms * factor,
+            self.speed_up_ms2 * factor**2,
+            self.slow_down_ms2 * factor**2,
+        )
+
+    @property
+    def phases_s(self) -> tuple[Floats, Floats, Floats]:
+        """How long speeding up, cruising and slowing down take."""
+        up = (self.cruise_ms - self.enter_ms) / self.speed_up_ms2
+        down = (self.cruise_ms - self.leave_ms) / self.slow_down_ms2
+        used = (self.enter_ms + self.cruise_ms) / 2 * up + (self.cruise_ms + self.leave_ms) / 2 * down
+        return up, np.maximum(self.length_m - used, 0) / self.cruise_ms, down
+
+    @property
+    def duration_s(self) -> Floats:
+        """From one end to the other, without waiting."""
+        up, cruise, down = self.phases_s
+        return up + cruise + down
+
+    def at(self, elapsed_s: Floats) -> tuple[Floats, Floats, Floats]:
+        """Distance from the beginning of the link, speed and acceleration; before and after the ride at rest."""
+        up, cruise, down = self.phases_s
+        first = np.clip(elapsed_s, 0, up)
+        second = np.clip(elapsed_s - up, 0, cruise)
+        third = np.clip(elapsed_s - up - cruise, 0, down)
+        shift, swing, jolt = self._ripple(second, cruise)
+        distance = (
+            (self.enter_ms + 0.5 * self.speed_up_ms2 * first) * first
+            + self.cruise_ms * second
+            + (self.cruise_ms - 0.5 * self.slow_down_ms2 * third) * third
+            + shift
+        )
+        speed = self.enter_ms + self.speed_up_ms2 * first - self.slow_down_ms2 * third + swing
+        moving = (elapsed_s >= 0) & (elapsed_s < up + cruise + down)
+        acceleration = np.where(
+            elapsed_s < up, self.speed_up_ms2, np.where(elapsed_s < up + cruise, jolt, -self.slow_down_ms2)
+        )
+        return np.minimum(distance, self.length_m), np.where(moving, np.maximum(speed, 0), 0.0), acceleration * moving
+
+    def arrival_s(self, distance_m: Floats) -> Floats:
+        """When a point of the link is passed, seconds after its beginning."""
+        up, cruise, _ = self.phases_s
+        up_m = (self.enter_ms + self.cruise_ms) / 2 * up
+        to_go = np.maximum(distance_m - up_m - self.cruise_ms * cruise, 0)
+        early = (np.sqrt(self.enter_ms**2 + 2 * self.speed_up_ms2 * distance_m) - self.enter_ms) / self.speed_up_ms2
+        late = (
+            self.cruise_ms - np.sqrt(np.maximum(self.cruise_ms**2 - 2 * self.slow_down_ms2 * to_go, 0))
+        ) / self.slow_down_ms2
+        seconds = np.where(
+            distance_m < up_m, early, up + np.clip((distance_m - up_m) / self.cruise_ms, 0, cruise) + late
+        )
+        # Cruising swings a little about its mean: two steps of Newton's method.
+        for _ in range(2):
+            distance, speed, _ = self.at(seconds)
+            seconds = np.where(speed > 1, seconds - (distance - distance_m) / np.maximum(speed, 1), seconds)
+        return np.asarray(seconds)
+
+    def _ripple(self, cruised_s: Floats, cruise_s: Floats) -> tuple[Floats, Floats, Floats]:
+        """Displacement that fades in and out over the cruise, and its two derivatives."""
+        amplitude = _RIPPLE_SHARE * self.cruise_ms / _OMEGA
+        k = np.pi / np.maximum(cruise_s, 1e-3)
+        fade, fade1, fade2 = (
+            np.sin(k * cruised_s) ** 2,
+            k * np.sin(2 * k * cruised_s),
+            2 * k * k * np.cos(2 * k * cruised_s),
+        )
+        # Below a swing's length the fading itself would be a jolt.
+        amplitude = amplitude * np.clip(cruise_s / _RIPPLE_S - 0.5, 0, 1)
+        sine, cosine = np.sin(_OMEGA * cruised_s), np.cos(_OMEGA * cruised_s)
+        return (
+            amplitude * fade * sine,
+            amplitude * (fade1 * sine + fade * _OMEGA * cosine),
+            amplitude * (fade2 * sine + 2 * fade1 * _OMEGA * cosine - fade * _OMEGA**2 * sine),
+        )

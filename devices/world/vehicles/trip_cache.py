@@ -1,0 +1,131 @@
+"""The trips that are being driven, kept so that each is planned once, and laid out for looking up moments in many."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from devices.world.random import Floats, Ints
+from devices.world.vehicles.kinematics import Ride
+from devices.world.vehicles.trips import TripPlanner
+
+# Bits of a key: site above, vehicle, hour below.
+_HOUR_BITS, _VEHICLE_BITS = 23, 22
+
+
+# Room for one trip on the common time axis, and where it ends for looking up; no trip is longer than an hour.
+_SPAN_S, _END_S = 1e4, 5e3
+
+
+# Trips that are kept: three a vehicle, as readings ask for the trip of the hour and of the one before, and forgetting
+# comes in between. A trip has 13 links on average and takes 1.2 KB, twice that after the room was doubled: 10 MB for up
+# to 1,400 vehicles, 500 MB from 70,000 on. Beyond 100,000 vehicles in one process each trip is planned more than once;
+# divide them into shards.
+_FEWEST_KEPT, _KEPT_BY_VEHICLE, _MOST_KEPT = 4_096, 3, 200_000
+
+
+class TripBook:
+    """Planned trips. A trip is known by its row, a link of a trip by its index; a trip's links follow one another.
+
+    Rows and indices are valid until the next call of `rows`.
+    """
+
+    def __init__(self, planner: TripPlanner, vehicles: int) -> None:
+        """`vehicles` is how many there are."""
+        self._kept = min(max(_FEWEST_KEPT, _KEPT_BY_VEHICLE * vehicles), _MOST_KEPT)
+        self._planner = planner
+        self._rows: dict[int, int] = {}
+        self._times = _Growing(2, np.float64)
+        self._ends = _Growing(2, np.int64)
+        self._links = _Growing(1, np.int64)
+        self._drives = _Growing(9, np.float64)
+
+    def rows(self, sites: Ints, vehicles: Ints, hours: Ints) -> Ints:
+        """Row of the trip of each vehicle in each hour, planned if it was not yet."""
+        keys = (((sites << _VEHICLE_BITS) + vehicles) << _HOUR_BITS) + hours
+        wanted, position = np.unique(keys, return_inverse=True)
+        known = self._rows
+        missing = [key for key in wanted.tolist() if key not in known]
+        if missing:
+            if len(known) + len(missing) > self._kept:
+                self._clear()
+                missing = wanted.tolist()
+            self._add(missing)
+        return np.array([known[key] for key in wanted.tolist()], dtype=np.int64)[position]
+
+    def depart_s(self, rows: Ints) -> Floats:
+        """Departure after the beginning of the vehicle's hour."""
+        return np.asarray(self._times.values[rows, 0])
+
+    def duration_s(self, rows: Ints) -> Floats:
+        """From departure to the end of the last stop."""
+        return np.asarray(self._times.values[rows, 1])
+
+    def ends(self, rows: Ints) -> tuple[Ints, Ints]:
+        """Indices of the first and the last link."""
+        first, last = self._ends.values[rows].T
+        return first, last
+
+    def link_at(self, rows: Ints, seconds: Floats) -> Ints:
+        """Index of the link on which each trip is, this long after departure: the first before, the last after it."""
+        axis = rows * _SPAN_S + np.clip(seconds, 0, _END_S)
+        return np.asarray(np.searchsorted(self._drives.values[:, 0], axis, side="right") - 1)
+
+    def links(self, at: Ints) -> Ints:
+        """The links of the road plan behind indices."""
+        return np.asarray(self._links.values[at, 0])
+
+    def drives(self, at: Ints) -> tuple[Floats, Floats, Ride]:
+        """When links are entered (s after departure), the turn at their end (rad), and how they are driven."""
+        columns = self._drives.values[at].T
+        return columns[1], columns[2], Ride(*columns[3:])
+
+    def _add(self, keys: list[int]) -> None:
+        numbers = np.array(keys, dtype=np.int64)
+        vehicles = (numbers >> _HOUR_BITS) & ((1 << _VEHICLE_BITS) - 1)
+        batch = self._planner.plan(numbers >> (_HOUR_BITS + _VEHICLE_BITS), vehicles, numbers & ((1 << _HOUR_BITS) - 1))
+        first_row = len(self._times)
+        # A trip that is not driven keeps one link, to stand at.
+        count = np.maximum(batch.count, 1)
+        taken = np.arange(batch.links.shape[1]) < count[:, None]
+        row = np.repeat(np.arange(first_row, first_row + len(keys)), count)
+        last = len(self._links) + np.cumsum(count) - 1
+        begin = batch.begin_s[:, :-1][taken]
+        ride = batch.ride.take(taken)
+        self._times.extend(np.stack([batch.depart_s, batch.begin_s[:, -1]], axis=1))
+        self._ends.extend(np.stack([last - count + 1, last], axis=1))
+        self._links.extend(batch.links[taken][:, None])
+        self._drives.extend(np.stack([row * _SPAN_S + begin, begin, batch.turn_rad[taken], *ride.columns()], axis=1))
+        self._rows.update(zip(keys, range(first_row, first_row + len(keys)), strict=True))
+
+    def _clear(self) -> None:
+        self._rows.clear()
+        for table in (self._times, self._ends, self._links, self._drives):
+            table.clear()
+
+
+class _Growing:
+    """Rows of numbers that more are added to; room is doubled when it runs out."""
+
+    def __init__(self, width: int, dtype: DTypeLike) -> None:
+        self._room: NDArray[Any] = np.empty((1024, width), dtype=dtype)
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    @property
+    def values(self) -> NDArray[Any]:
+        return self._room[: self._size]
+
+    def extend(self, rows: NDArray[Any]) -> None:
+        size = self._size + len(rows)
+        if size > len(self._room):
+            grown = np.empty((max(size, 2 * len(self._room)), self._room.shape[1]), dtype=self._room.dtype)
+            grown[: self._size] = self.values
+            self._room = grown
+        self._room[self._size : size] = rows
+        self._size = size
+
+    def clear(self) -> None:
+        self._size = 0

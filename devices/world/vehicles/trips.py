@@ -1,0 +1,263 @@
+"""The trips of the fleet's vehicles: every hour of a vehicle in which it drives has one, planned as a whole.
+
+A trip goes from stop to stop over the roads of its site and ends where the next one begins. How fast it goes is up to
+the road, the traffic, the weather and the driver; how it brakes and turns, too. A trip is a pure function of (seed,
+site, vehicle, hour), so any moment of it can be had without the hours before.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from devices.world.random import Flags, Floats, Hashes, Ints, draw, further, normal, uniform
+from devices.world.roads import CLASSES, CORNER_M, TOWN_NODES, Roads
+from devices.world.traffic import Traffic
+from devices.world.vehicles.drivers import Drivers
+from devices.world.vehicles.kinematics import Ride
+from devices.world.vehicles.routes import Routes
+from devices.world.weather import Weather
+from devices.world.world import HOUR_MS, Haste, Places
+
+NEVER_S = 1e4
+"""After the end of any hour: when a vehicle departs that does not drive."""
+
+
+# Departure after the hour's beginning (s).
+_DEPART_S = (15.0, 240.0)
+
+
+_LATEST_S = 3590.0
+
+
+_STOP_S = (30.0, 120.0)
+
+
+_RED_CHANCE, _RED_S = 0.32, (4.0, 45.0)
+
+
+# Relative spread of free speeds by class of road.
+_SPREAD = np.array([kind.deviation_kmh / kind.free_kmh for kind in CLASSES])
+
+
+# How much faster a hurried trip is wished to be, in standard deviations of the road's speeds; by judgement.
+_HURRY = 2.0
+
+
+_SPEED_UP_MS2, _SLOW_DOWN_MS2, _TURN_MS2 = (1.0, 1.5), (1.3, 2.1), (1.4, 2.5)
+
+
+# Thresholds of harsh events are 2.7 to 4.4 m/s2 for braking and 3.4 to 5.5 for corners (Teltonika, Digital Matter).
+_HARD_MS2, _SHARP_MS2 = (3.2, 6.2), (3.6, 5.4)
+
+
+# Chance that a braking or a turn of a driver of temper 1 is a harsh one; no trustworthy rate was found.
+_HARSH_CHANCE = 0.07
+
+
+_SHARPEST_TURN_RAD, _STRAIGHT_RAD = 2.6, 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class TripBatch:
+    """Trips, one a row; [trip, link] arrays are padded after `count` links."""
+
+    depart_s: Floats
+    """After the beginning of the hour; `NEVER_S` where no trip begins."""
+    count: Ints
+    links: Ints
+    begin_s: Floats
+    """When each link is entered, seconds after departure; after the last link when the trip ends."""
+    turn_rad: Floats
+    """Change of heading at the end of each link; 0 at the end of the trip and at stops."""
+    ride: Ride
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """Where trips lead; one a row, as in `TripBatch`."""
+
+    sites: Ints
+    vehicles: Ints
+    hours: Ints
+    bits: Hashes
+    links: Ints
+    halts: Flags
+    """Where the vehicle stops for a while at the end of a link."""
+    valid: Flags
+
+    def take(self, rows: Ints) -> "_Way":
+        return _Way(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+
+class TripPlanner:
+    """Plans trips, any number at once."""
+
+    def __init__(
+        self,
+        seed: int,
+        places: Places,
+        roads: Roads,
+        traffic: Traffic,
+        weather: Callable[[Ints, Ints], Weather],
+        drivers: Drivers,
+        haste: Haste | None = None,
+    ) -> None:
+        self._seed = seed
+        self._places = places
+        self._roads = roads
+        self._traffic = traffic
+        self._weather = weather
+        self.drivers = drivers
+        self._haste = haste
+        self._routes = Routes(seed, places, roads.plan, drivers)
+
+    def plan(self, sites: Ints, vehicles: Ints, hours: Ints) -> TripBatch:
+        """The trips that these vehicles begin in these hours of theirs (`Drivers.hour_begins_ms`)."""
+        bits = self._draw("trip", sites, vehicles, hours)
+        drives = self.drivers.drives(sites, vehicles, hours)
+        links, stops = self._routes.find(sites, vehicles, hours, bits)
+        valid = links >= 0
+        # A parked vehicle stands at the beginning of the link it would take.
+        valid &= drives[:, None]
+        links = np.where(valid, links, np.where(links[:, :1] >= 0, links[:, :1], 0))
+        last = valid & ~np.pad(valid[:, 1:], ((0, 0), (0, 1)))
+        halts = (stops & valid) | last
+        way = _Way(sites, vehicles, hours, bits, links, halts, valid)
+        hurry = np.where(self.drivers.hurried(sites, vehicles, hours), _HURRY, 0.0)
+        ride, wait_s, turn = self._ride(way, hurry[:, None])
+        depart = _between(_DEPART_S, further(bits, 1))
+        wait_s, pace = _in_time(ride, wait_s, valid, _LATEST_S - depart)
+        ride = ride.hastened(pace)
+        depart = np.where(drives, depart, NEVER_S)
+        spent = np.where(valid, ride.duration_s + wait_s, 0.0)
+        begin = np.concatenate([np.zeros((len(sites), 1)), np.cumsum(spent, axis=1)], axis=1)
+        if self._haste is not None:
+            ride, begin = self._in_burst(self._haste, way, hurry, pace, depart, begin, ride)
+        return TripBatch(depart, valid.sum(axis=1), links, begin, turn, ride)
+
+    def _in_burst(
+        self,
+        haste: Haste,
+        way: _Way,
+        hurry: Floats,
+        pace: Floats,
+        depart: Floats,
+        begin: Floats,
+        ride: Ride,
+    ) -> tuple[Ride, Floats]:
+        """The trips with those links hastened that lie, with the stop they lead to, in a burst of speeding.
+
+        A driver who is early at a stop leaves it as planned: before and after a burst, and at its stops, the vehicle is
+        where it would be without, so that its effect begins and ends with it.
+        """
+        number = np.arange(way.links.shape[1])
+        stop = np.minimum.accumulate(np.where(way.halts, number, number[-1])[:, ::-1], axis=1)[:, ::-1]
+        row, link = np.nonzero(way.valid)
+        zero_ms = way.hours * HOUR_MS + self.drivers.hour_begins_ms(way.sites, way.vehicles)
+        at_ms = zero_ms[:, None] + np.ceil((depart[:, None] + begin) * 1000).astype(np.int64)
+        level = np.broadcast_to(hurry[:, None], way.links.shape).copy()
+        burst = haste(way.sites[row], way.vehicles[row], at_ms[row, link], at_ms[row, stop[row, link] + 1])
+        level[row, link] = np.maximum(level[row, link], burst)
+        rows = np.flatnonzero((level != hurry[:, None]).any(axis=1))
+        if not len(rows):
+            return ride, begin
+        hasty = self._ride(way.take(rows), level[rows])[0].hastened(pace[rows])
+        hastened = way.valid[rows] & (level != hurry[:, None])[rows]
+        gain = np.where(hastened, ride.take(rows).duration_s - hasty.duration_s, 0.0)
+        lead = np.cumsum(gain, axis=1)
+        # Of the lead, what there was at the last stop is lost there.
+        left = np.maximum.accumulate(np.where(way.halts[rows], lead, 0.0), axis=1)
+        begin = begin.copy()
+        begin[rows, 1:] -= np.where(way.valid[rows], lead - left, 0.0)
+        return ride.replaced(rows, hasty), begin
+
+    def _ride(self, way: _Way, hurry: Floats) -> tuple[Ride, Floats, Floats]:
+        """How each link is driven, how long is waited at its end, and by how much the vehicle turns there.
+
+        `hurry` [trip, link or all of them] is in standard deviations of the road's speeds.
+        """
+        sites, vehicles, hours, links = way.sites, way.vehicles, way.hours, way.links
+        temper, bits, halts = self.drivers.temper(sites, vehicles), way.bits, way.halts
+        roads, plan = self._roads, self._roads.plan
+        road, kind = links >> 1, plan.road_class[links >> 1]
+        length = roads.length_m[sites[:, None], road]
+        luck = further(bits[:, None], np.arange(100, 100 + links.shape[1]))
+        speed, density, wet = self._surroundings(sites, hours, road)
+        usual = temper[:, None] - 0.9 + 0.5 * normal(further(luck, 1))
+        spread = _SPREAD[kind] * (1 - density)
+        wished = np.maximum(speed * (1 + spread * (usual + hurry)), 3.0)
+        turn = self._turns(sites, links) * ~halts
+        # Who is not in a hurry yet enters the next link no faster for that he will be.
+        shy = np.minimum(hurry, np.concatenate([hurry[:, :1], hurry[:, :-1]], axis=1))
+        following = np.maximum(speed * (1 + spread * (usual + shy)), 3.0)
+        following = np.concatenate([following[:, 1:], following[:, -1:]], axis=1)
+        rash = np.minimum(_HARSH_CHANCE * temper[:, None] * (1 + hurry / _HURRY), 0.5)
+        leave = np.minimum(np.minimum(wished, following), self._turn_speed(luck, kind, turn, rash))
+        town = np.isin(plan.link_to(links), TOWN_NODES)
+        red = town & (uniform(further(luck, 2)) < _RED_CHANCE * (0.8 + density))
+        leave = np.where(halts | red, 0.0, leave)
+        wait = np.where(red, _between(_RED_S, further(luck, 3)), 0.0)
+        wait = np.where(halts, _between(_STOP_S, further(luck, 4)), wait) * way.valid
+        down = _between(_SLOW_DOWN_MS2, further(luck, 5))
+        hard = uniform(further(luck, 6)) < rash * (1 + density + wet[:, None])
+        down = np.where(hard, _between(_HARD_MS2, further(luck, 7)), down)
+        up = _between(_SPEED_UP_MS2, further(luck, 8)) + 0.15 * np.minimum(temper, 2)[:, None]
+        enter = np.concatenate([np.zeros((len(sites), 1)), leave[:, :-1]], axis=1)
+        return Ride.fitted(length, enter, wished, leave, up, down), wait, turn
+
+    def _surroundings(self, sites: Ints, hours: Ints, road: Ints) -> tuple[Floats, Floats, Floats]:
+        """Speed and density of the traffic on each road half-way through the vehicles' hours, and how wet it is."""
+        # Many vehicles share a site and an hour; hours since 1970 fit into 23 bits.
+        pairs, row = np.unique((sites << 23) + hours, return_inverse=True)
+        places, middle = pairs >> 23, ((pairs & ((1 << 23) - 1)) + 1) * HOUR_MS
+        flow = self._traffic.on_all_roads(places, middle)
+        wet = self._weather(places, middle).rain
+        return flow.speed_ms[row[:, None], road], flow.density[row[:, None], road], wet[row]
+
+    def _turns(self, sites: Ints, links: Ints) -> Floats:
+        """Change of heading from each link to the next; 0 where there is none, or where it would be a U-turn."""
+        unit = self._roads.unit_xy[sites[:, None], links >> 1] * np.where(links & 1, -1.0, 1.0)[..., None]
+        angle = np.arctan2(unit[..., 0], unit[..., 1])
+        change = np.zeros(links.shape)
+        change[:, :-1] = (angle[:, 1:] - angle[:, :-1] + np.pi) % (2 * np.pi) - np.pi
+        return np.where(np.abs(change) > _SHARPEST_TURN_RAD, 0.0, change)
+
+    def _turn_speed(self, luck: Hashes, kind: Ints, turn: Floats, rash: Floats) -> Floats:
+        """How fast a bend is taken: by the lateral acceleration a driver puts up with, now and then much of it."""
+        lateral = _between(_TURN_MS2, further(luck, 9))
+        lateral = np.where(uniform(further(luck, 10)) < rash, _between(_SHARP_MS2, further(luck, 11)), lateral)
+        bend = np.abs(turn)
+        return np.where(
+            bend < _STRAIGHT_RAD, np.inf, np.sqrt(lateral / np.maximum(curvature(bend, corner_m(kind)), 1e-9))
+        )
+
+    def _draw(self, stream: str, sites: Ints, *counters: Ints) -> Hashes:
+        return draw(self._seed, stream, self._places.keys[sites], *counters)
+
+
+def _in_time(ride: Ride, wait_s: Floats, valid: Flags, available_s: Floats) -> tuple[Floats, Floats]:
+    """Waits and factors of speed with which trips end before the next may begin.
+
+    Who would be late waits less, and if need be drives faster.
+    """
+    driving = np.where(valid, ride.duration_s, 0.0).sum(axis=1)
+    waiting = np.maximum(wait_s.sum(axis=1), 1e-9)
+    wait_s = wait_s * np.clip((available_s - driving) / waiting, 0, 1)[:, None]
+    return wait_s, np.maximum(driving / available_s, 1.0)[:, None]
+
+
+def corner_m(kind: Ints) -> Floats:
+    """How far before the end of links [trip, link] a vehicle begins to turn into the next: the shorter of the two."""
+    own = CORNER_M[kind]
+    return np.asarray(np.minimum(own, np.concatenate([own[:, 1:], own[:, -1:]], axis=1)))
+
+
+def curvature(turn_rad: Floats, corner: Floats) -> Floats:
+    """Sharpest curvature (1/m) of a bend that is turned smoothly (3q² - 2q³) over twice `corner` metres."""
+    return 1.5 * turn_rad / (2 * corner)
+
+
+def _between(bounds: tuple[float, float], bits: Hashes) -> Floats:
+    low, high = bounds
+    return low + (high - low) * uniform(bits)

@@ -1,0 +1,238 @@
+"""The vehicles of the fleet at any moment: where they are, how they move, and what they drove past."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from functools import lru_cache
+
+import numpy as np
+
+from devices.world.random import Flags, Floats, Ints
+from devices.world.roads import CORNER_M, Roads
+from devices.world.vehicles.trip_cache import TripBook
+from devices.world.vehicles.trips import NEVER_S, TripPlanner, curvature
+from devices.world.world import HOUR_MS
+
+_LOOKED_BACK_H = 240
+
+
+_KEPT, _MOST_KEPT = 8192, 200_000
+"""Answers about single vehicles that are kept: two for each, up to 40 MB of them."""
+
+
+_HOURS_KEPT = 6
+"""Hours of which is kept who passed where. A camera asks for the current one all the time, and for the one before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """Vehicles at some instants; one value a row."""
+
+    latitude: Floats
+    longitude: Floats
+    speed_ms: Floats
+    acceleration_ms2: Floats
+    """Along the road; braking is negative."""
+    lateral_ms2: Floats
+    heading_deg: Floats
+    """0 = north, 90 = east."""
+    on_trip: Flags
+    """Between departure and arrival, also while waiting at a light; the engine runs."""
+    road: Ints
+    """Number of the road at the site; that of the next or last trip while parked."""
+    along_m: Floats
+    """Distance from the road's first node."""
+    forward: Flags
+    """Whether it heads for the road's second node."""
+    trip: Ints
+    """The vehicle's hour, which names its trip."""
+    link: Ints
+    """Number of the link in the trip, from 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passages:
+    """Vehicles that drove past a point, in the order of time."""
+
+    time_ms: Ints
+    vehicle: Ints
+    speed_ms: Floats
+    forward: Flags
+
+    @classmethod
+    def none(cls) -> "Passages":
+        """No vehicle at all."""
+        nothing = np.empty(0, dtype=np.int64)
+        return cls(nothing, nothing, np.empty(0), np.empty(0, dtype=np.bool_))
+
+    @classmethod
+    def joined(cls, passages: "list[Passages]") -> "Passages":
+        """Those of several hours or points, one after the other."""
+        return cls(*(np.concatenate([getattr(some, field.name) for some in passages]) for field in fields(cls)))
+
+    def take(self, rows: Ints) -> "Passages":
+        """Some of them."""
+        return Passages(self.time_ms[rows], self.vehicle[rows], self.speed_ms[rows], self.forward[rows])
+
+
+@dataclass(frozen=True, slots=True)
+class Exertion:
+    """The harshest that vehicles did within windows of time, m/s²; 0 where there was nothing of the kind."""
+
+    braking_ms2: Floats
+    lateral_ms2: Floats
+
+
+class Fleet:
+    """The fleet of a world. Vehicle n of a site is the same whatever other vehicles there are."""
+
+    def __init__(self, roads: Roads, planner: TripPlanner, vehicles: Mapping[int, Ints]) -> None:
+        """`vehicles` are the numbers of the vehicles that there are at each site, which a camera there may count."""
+        self._roads = roads
+        self._planner = planner
+        self._vehicles = vehicles
+        count = sum(map(len, vehicles.values()))
+        self._book = TripBook(planner, count)
+        # A vehicle that stands is asked after with every reading.
+        self._last_driven = lru_cache(max(_KEPT, min(2 * count, _MOST_KEPT)))(self._find_last_driven)
+        # By hour, the one that was asked for last at the end; a point is a site, a road, and metres along it.
+        self._passed: dict[int, dict[tuple[int, int, float], Passages]] = {}
+
+    def motion(self, sites: Ints, vehicles: Ints, times_ms: Ints) -> Motion:
+        """Where these vehicles are and how they move."""
+        book = self._book
+        hours, rows, seconds = self._moment(sites, vehicles, times_ms)
+        at = book.link_at(rows, seconds)
+        begin, _, ride = book.drives(at)
+        distance, speed, acceleration = ride.at(seconds - begin)
+        on_trip = (seconds >= 0) & (seconds < book.duration_s(rows))
+        link = book.links(at)
+        road, forward = link >> 1, (link & 1) == 0
+        length = self._roads.length_m[sites, road]
+        east, north, heading, bend = self._place(sites, rows, at, distance)
+        latitude, longitude = self._roads.latitude_longitude(sites, east, north)
+        return Motion(
+            latitude, longitude, speed * on_trip, acceleration * on_trip, speed**2 * bend * on_trip, heading, on_trip,
+            road, np.where(forward, distance, length - distance), forward, hours, at - book.ends(rows)[0],
+        )  # fmt: skip
+
+    def exertion(self, sites: Ints, vehicles: Ints, times_ms: Ints, window_ms: Ints) -> Exertion:
+        """The harshest braking and cornering in (time - window, time], within the trip of the vehicle's hour."""
+        book = self._book
+        _, rows, seconds = self._moment(sites, vehicles, times_ms)
+        since = seconds - window_ms / 1000
+        at = book.link_at(rows, seconds)
+        first = book.ends(rows)[0]
+        braking, lateral = np.zeros(len(rows)), np.zeros(len(rows))
+        while True:
+            begin, turn, ride = book.drives(at)
+            up, cruise, down = ride.phases_s
+            brakes, ends = begin + up + cruise, begin + up + cruise + down
+            # Shorter than half a second is a touch of the pedal that no unit reports.
+            slows = (brakes < seconds) & (ends > since) & (down > 0.5)
+            braking = np.maximum(braking, np.where(slows, ride.slow_down_ms2, 0.0))
+            bend = curvature(np.abs(turn), self._corner(at, np.where(turn == 0, at, at + 1)))
+            turns = (ends <= seconds) & (ends > since)
+            lateral = np.maximum(lateral, np.where(turns, ride.leave_ms**2 * bend, 0.0))
+            earlier = (begin > since) & (at > first)
+            if not earlier.any():
+                return Exertion(braking, lateral)
+            at = np.where(earlier, at - 1, at)
+
+    def last_trips(self, sites: Ints, vehicles: Ints, times_ms: Ints) -> tuple[Ints, Ints]:
+        """Hour and departure (ms) of the last trip that each vehicle began; ten days ago if there was none since."""
+        begins = self._planner.drivers.hour_begins_ms(sites, vehicles)
+        hours, _, seconds = self._moment(sites, vehicles, times_ms)
+        last = hours.copy()
+        for row in np.flatnonzero(seconds < 0).tolist():
+            last[row] = self._last_driven(int(sites[row]), int(vehicles[row]), int(hours[row]))
+        rows = self._book.rows(sites, vehicles, last)
+        depart_s = self._book.depart_s(rows)
+        after_ms = np.ceil(np.where(depart_s < NEVER_S, depart_s, 0) * 1000).astype(np.int64)
+        return last, last * HOUR_MS + begins + after_ms
+
+    def passages(self, site: int, road: int, along_m: float, hour: int) -> Passages:
+        """The vehicles of a site that drove past a point of a road in an hour since 1970, in the order of time."""
+        of_hour = self._passed.pop(hour, None)
+        if of_hour is None:
+            while len(self._passed) >= _HOURS_KEPT:
+                del self._passed[next(iter(self._passed))]
+            of_hour = {}
+        self._passed[hour] = of_hour
+        point = site, road, along_m
+        known = of_hour.get(point)
+        if known is None:
+            known = of_hour[point] = self._find_passages(site, road, along_m, hour)
+        return known
+
+    def _find_passages(self, site: int, road: int, along_m: float, hour: int) -> Passages:
+        vehicles = np.tile(self._vehicles[site], 2)
+        sites = np.full_like(vehicles, site)
+        begins = self._planner.drivers.hour_begins_ms(sites, vehicles)
+        # An hour of the clock has parts of two of a vehicle's own hours.
+        own = np.repeat([hour - 1, hour], len(vehicles) // 2)
+        book = self._book
+        rows = book.rows(sites, vehicles, own)
+        first, last = book.ends(rows)
+        count = np.where(book.depart_s(rows) < NEVER_S, last - first + 1, 0)
+        at = np.arange(count.sum()) + np.repeat(first - (np.cumsum(count) - count), count)
+        which = np.repeat(np.arange(len(rows)), count)
+        here = book.links(at) >> 1 == road
+        which, at = which[here], at[here]
+        forward = (book.links(at) & 1) == 0
+        begin, _, ride = book.drives(at)
+        elapsed = ride.arrival_s(np.where(forward, along_m, ride.length_m - along_m))
+        after_ms = np.ceil((book.depart_s(rows[which]) + begin + elapsed) * 1000).astype(np.int64)
+        times = own[which] * HOUR_MS + begins[which] + after_ms
+        within = np.flatnonzero(times // HOUR_MS == hour)
+        order = within[np.lexsort((vehicles[which[within]], times[within]))]
+        return Passages(times[order], vehicles[which[order]], ride.at(elapsed)[1][order], forward[order])
+
+    def _find_last_driven(self, site: int, vehicle: int, hour: int) -> int:
+        """The last hour before this one in which a trip began; ten days ago if there was none since."""
+        hours = np.arange(hour - _LOOKED_BACK_H, hour)
+        drives = self._planner.drivers.drives(np.full_like(hours, site), np.full_like(hours, vehicle), hours)
+        return int(hours[-1 - drives[::-1].argmax()] if drives.any() else hours[0])
+
+    def _moment(self, sites: Ints, vehicles: Ints, times_ms: Ints) -> tuple[Ints, Ints, Floats]:
+        """Each vehicle's hour, the row of its trip, and the seconds since its departure."""
+        hours, within = np.divmod(times_ms - self._planner.drivers.hour_begins_ms(sites, vehicles), HOUR_MS)
+        rows = self._book.rows(sites, vehicles, hours)
+        return hours, rows, within / 1000 - self._book.depart_s(rows)
+
+    def _place(self, sites: Ints, rows: Ints, at: Ints, distance: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+        """East, north (m from the site), heading and curvature. Bends are rounded off on both sides of the node."""
+        book = self._book
+        first, last = book.ends(rows)
+        before, after = np.maximum(at - 1, first), np.minimum(at + 1, last)
+        _, turn_after, ride = book.drives(at)
+        turn_before = np.where(at > first, book.drives(before)[1], 0.0)
+        to_go = ride.length_m - distance
+        corner_after, corner_before = self._corner(at, after), self._corner(before, at)
+        leaving = (to_go < corner_after) & (turn_after != 0)
+        entering = ~leaving & (distance < corner_before) & (turn_before != 0)
+        corner = np.where(leaving, corner_after, corner_before)
+        turn = np.where(leaving, turn_after, np.where(entering, turn_before, 0.0))
+        # How much of the bend is done, 0 to 1; the node is half-way.
+        done = np.where(leaving, 0.5 * (1 - to_go / corner), np.where(entering, 0.5 * (1 + distance / corner), 0.0))
+        unit, start = self._direction(sites, book.links(at))
+        other, _ = self._direction(sites, book.links(np.where(leaving, after, np.where(entering, before, at))))
+        # A quadratic Bezier curve with the node as its control point, as a shift from the straight line.
+        shift = np.where(leaving, 1.0, -1.0) * corner * np.where(leaving, done, 1 - done) ** 2
+        east, north = (start + unit * distance[:, None] + (other - unit) * shift[:, None]).T
+        turned = turn * done**2 * (3 - 2 * done)
+        angle = np.arctan2(unit[:, 0], unit[:, 1]) + np.where(leaving, turned, turned - turn)
+        return east, north, np.degrees(angle) % 360, np.abs(turn) * 6 * done * (1 - done) / (2 * corner)
+
+    def _direction(self, sites: Ints, links: Ints) -> tuple[Floats, Floats]:
+        """Unit vector and starting point of links."""
+        roads = self._roads
+        road, back = links >> 1, (links & 1).astype(np.float64)[:, None]
+        unit = roads.unit_xy[sites, road]
+        length = roads.length_m[sites, road][:, None]
+        return unit * (1 - 2 * back), roads.first_xy[sites, road] + unit * back * length
+
+    def _corner(self, one: Ints, other: Ints) -> Floats:
+        """How far from the node between two links a bend reaches (m)."""
+        kind = self._roads.plan.road_class
+        reach = CORNER_M[kind[self._book.links(one) >> 1]], CORNER_M[kind[self._book.links(other) >> 1]]
+        return np.asarray(np.minimum(*reach))
