@@ -16,7 +16,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from bridge.config import AdminConfig
 from bridge.metrics import Metrics
-from bridge.spool import Spool, lag_s, read_ledger
+from bridge.spool.accounting import lag_s, read_ledger
+from bridge.spool.spool import Spool
 from edgewire.clock import Clock
 from edgewire.errors import ServiceUnavailable
 

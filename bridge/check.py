@@ -1,18 +1,26 @@
-"""`bridge check`: reaches every endpoint of a configuration, changes nothing, and disturbs no bridge that runs."""
+"""`bridge check`: reaches every endpoint of a configuration, changes nothing, and disturbs no bridge that runs.
+
+`bridge route`: what would become of one message, without a broker, a spool or a sink."""
 
 import asyncio
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from bridge.assembly import assemble
 from bridge.config import BridgeConfig
-from bridge.session import probe_config, subscriptions, tls_context
+from bridge.message.template import Unrenderable
+from bridge.routing.routed import Dropped, Routed, Unroutable
+from bridge.routing.validation import Check
+from bridge.service import assemble
 from bridge.sinks.base import Sink
-from edgewire.errors import EdgefleetError
+from bridge.source.sessions import probe_config, subscriptions, tls_context
+from bridge.spool.message import Spooled
+from edgewire.errors import ConfigError, EdgefleetError
 from edgewire.link import BrokerUrl, Link, dial, part
 from edgewire.mqtt import FAILURE, ConnectionLost, Event, Session, Subscribed, Version, reason_name
+from edgewire.mqtt.errors import Unsendable
+from edgewire.mqtt.filters import encode_topic, filter_matches
 
 
 class Finding(NamedTuple):
@@ -91,3 +99,44 @@ def _spool(path: Path) -> Finding:
     except OSError as error:
         return Finding("spool", False, f"{path} cannot be written to: {error.strerror}; set spool.path")
     return Finding("spool", True, f"{path} is there")
+
+
+def dry_run(config: BridgeConfig, topic: str, payload: bytes) -> dict[str, Any]:
+    """For every sink what it would send where, that a rule leaves the message out, or why it would be a dead letter.
+
+    Raises `ConfigError` for a configuration that contradicts itself, or a topic that is none.
+    """
+    try:
+        encode_topic(topic)
+    except Unsendable as error:
+        raise ConfigError(f"--topic: {error}") from None
+    table, sinks = assemble(config)
+    found = table.resolve(Spooled(1, 0, topic, payload, 1, False, False))
+    subscribed = any(filter_matches(one, topic) for one in config.subscriptions)
+    result: dict[str, Any] = {"topic": topic, "subscribed": subscribed, "route": None, "schema": None}
+    if isinstance(found, Routed):
+        result |= {"route": found.route.filter, "message_id": found.message_id, "schema": _verdict(found)}
+    return result | {"sinks": {sink.name: _fate(sink, found) for sink in sinks}}
+
+
+def _verdict(routed: Routed) -> dict[str, Any]:
+    """What the route's check says, and where it has none what the contract would."""
+    check = routed.route.check
+    fault = (check or Check("warn")).fault(routed.address.topic.kind, routed.fields)
+    against = str(check.schema.path) if check and check.schema else "contract"
+    return {"validate": check.level if check else "off", "against": against, "valid": fault is None, "fault": fault}
+
+
+def _fate(sink: Sink, found: Routed | Unroutable | Dropped) -> dict[str, Any]:
+    match found:
+        case Unroutable() if found.concerns(sink.name):
+            return {"fate": "dead letter", "reason": found.reason}
+        case Dropped():
+            return {"fate": "dropped", "reason": found.rule}
+        case Routed() if sink.lane(found) is not None:
+            try:
+                return {"fate": "sent", **sink.preview(found)}
+            except Unrenderable as error:
+                return {"fate": "dead letter", "reason": str(error)}
+        case _:
+            return {"fate": "dropped", "reason": f"its route does not lead to {sink.name}"}

@@ -6,58 +6,33 @@ Environment variables named `BRIDGE_…` win over the file: `BRIDGE_HTTP__URL` s
 import os
 import re
 import socket
-from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import AnyHttpUrl, Field, create_model, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from bridge.route_config import RouteConfig, checked_filter
-from bridge.sinks import SINKS
-from bridge.sinks.settings import Count, SinkConfig
-from edgewire.config import Config, DurationMs, FileConfig, SizeBytes
+from bridge.routing.config import RouteConfig, checked_filter
+from bridge.sinks.registry import SINKS
+from bridge.sinks.settings import SinkConfig
+from bridge.source.config import MqttConfig
+from bridge.spool.config import SpoolConfig
+from edgewire.config import Config, DurationMs, FileConfig
 from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl
 from edgewire.messages import MEASUREMENT_FILTERS
 from edgewire.mqtt.filters import filter_matches, is_shared
 
-__all__ = ["BridgeConfig", "RouteConfig"]
-
 Port = Annotated[int, Field(ge=0, le=65535)]
+
 
 # The keys of the sinks come from their table, so that a new sink needs no line here.
 _sink_keys: dict[str, Any] = {
     name: (kind.config | None, Field(None, description=f"Absent: nothing goes to {name}."))
     for name, kind in SINKS.items()
 }
+
+
 _Sinks = create_model("_Sinks", __base__=FileConfig, **_sink_keys)
-
-
-class MqttConfig(Config):
-    """The session with the broker."""
-
-    qos: Literal[1, 2] = 1
-    """Of the subscriptions. 2 lets a publisher's QoS 2 reach the bridge, which still promises at least once."""
-    session_expiry: Annotated[DurationMs, Field(ge=1000, le=0xFFFF_FFFE * 1000)] = 7 * 24 * 3_600_000
-    """How long the broker keeps queueing for a bridge that is away."""
-    receive_maximum: Annotated[int, Field(ge=1, le=65535)] = 2000
-    """Messages the broker may send before the first of them is acknowledged; Mosquitto's own default is 20."""
-    maximum_packet_size: Annotated[SizeBytes, Field(ge=1024, le=0x0FFF_FFFF)] = 1 << 20
-    """The broker does not send us larger messages."""
-    keep_alive: Annotated[DurationMs, Field(ge=1000, le=65535_000)] = 30_000
-    connect_timeout: Annotated[DurationMs, Field(ge=1)] = 10_000
-    retained: Literal["new", "always", "never"] = "new"
-    """When the broker sends messages it has retained: for a new subscription, at every connection, or never.
-
-    To a shared subscription it never does."""
-    stuck_after: Annotated[DurationMs, Field(ge=1000)] = 60_000
-    """The connection is renewed when a message has been waiting for its acknowledgement this long."""
-    ca_file: Path | None = None
-    """Certificates to trust for mqtts:// instead of the system's."""
-    certificate: Path | None = None
-    """The bridge's own certificate, where the broker asks for one (PEM); its key may be in the same file."""
-    key: Path | None = None
-    """The key of `certificate`, where it is in a file of its own."""
 
 
 class WatchConfig(Config):
@@ -77,24 +52,6 @@ class TracingConfig(Config):
     endpoint: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:4318/v1/traces")
     """OTLP over HTTP."""
     service_name: str = "edgefleet-bridge"
-
-
-class SpoolConfig(Config):
-    """The file in which messages are safe."""
-
-    path: Path = Path("bridge-spool.db")
-    max_bytes: Annotated[SizeBytes, Field(ge=1 << 16)] = 10 << 30
-    """When it holds this much, nothing more is acknowledged until a sink makes room."""
-    max_age: Annotated[DurationMs, Field(ge=1000)] | None = None
-    """When a message has been pending for longer, nothing more is acknowledged until it is done with."""
-    broker_queue: Count | None = None
-    """How many messages the broker queues for the bridge, to tell how long that lasts once the spool is full."""
-    commit_messages: Count = 500
-    """A commit is made as soon as this many messages wait for it,"""
-    commit_interval: Annotated[DurationMs, Field(ge=0, le=1000)] = 5
-    """and otherwise this long after the last one."""
-    abandon: tuple[str, ...] = ()
-    """Sinks that are configured no longer and whose pending messages may be forgotten."""
 
 
 class DeadLettersConfig(Config):

@@ -16,9 +16,9 @@ from opentelemetry.trace import SpanKind, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from bridge.config import BridgeConfig
-from bridge.properties import trace_context
-from bridge.routed import Routed
-from bridge.spool import Spooled
+from bridge.message.user_properties import trace_context
+from bridge.routing.routed import Routed
+from bridge.spool.message import Spooled
 from edgewire.clock import Clock
 
 _REMEMBERED = 20_000

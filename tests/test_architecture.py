@@ -70,7 +70,7 @@ def test_the_rules_are_about_folders_that_exist(folder: str) -> None:
     [
         ("edgewire/link.py", "import asyncio, bridge.spool", {"bridge"}),
         ("devices/fleet/fleet.py", "def run():\n    from bridge import config", {"bridge"}),
-        ("bridge/source.py", "from devices.scenario.scenario import Scenario", {"devices"}),
+        ("bridge/source/client.py", "from devices.scenario.scenario import Scenario", {"devices"}),
         ("edgewire/mqtt/session.py", "from asyncio import Protocol", {"asyncio"}),
         ("devices/firmware/outbox.py", "import socket\nimport time as t", {"socket", "time"}),
         ("devices/world/weather.py", "import random", {"random"}),

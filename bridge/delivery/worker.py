@@ -5,11 +5,10 @@ import random
 from collections.abc import Callable
 from contextlib import suppress
 
-from bridge.delivery.breaker import State
-from bridge.delivery.connection import Connection
-from bridge.delivery.destinations import Destination
-from bridge.delivery.lane import Lane, Outcome
-from bridge.routed import Routed
+from bridge.delivery.circuit_breaker import Destination, State
+from bridge.delivery.queue import Lane, Outcome
+from bridge.delivery.sink_connection import Connection
+from bridge.routing.routed import Routed
 from edgewire.clock import Clock
 
 _SLOW_S = 1.0

@@ -1,8 +1,8 @@
 """The contract of a sink. A sink delivers and says what came of it; it owns no loop, no backoff, no books.
 
 Adding a sink: one file with its settings, its target in a route, a class that keeps this contract, and a `SinkKind`
-that names the three; a line in the table of `bridge.sinks`; and the contract suite `tests/bridge/test_sink_contract.py`
-run over it.
+that names the three; a line in the table of `bridge.sinks.registry`; and the contract suite
+`tests/bridge/test_sink_contract.py` run over it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
-from bridge.routed import Routed
+from bridge.routing.routed import Routed
 from bridge.sinks.settings import SinkConfig, Target
 from edgewire.clock import Clock
 from edgewire.errors import ServiceUnavailable

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
-from bridge.contract_fields import require_known
-from bridge.templates import Template, templates_in
+from bridge.message.template import Template, templates_in
+from bridge.routing.contract import require_known
 from edgewire.config import Config, DurationMs
 from edgewire.messages import KindContract, MessageType
 

@@ -16,7 +16,7 @@ class Spooled:
     retain: bool
     dup: bool
     properties: bytes | None = None
-    """Content type and user properties of MQTT 5, see `bridge.properties`; None where there are none, as mostly."""
+    """Content type and user properties of MQTT 5, see `bridge.message.user_properties`; mostly None: there are none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

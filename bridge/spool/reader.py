@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from bridge.spool.file import SpoolError, explained, open_read_only
 from bridge.spool.message import Spooled
+from bridge.spool.sqlite import SpoolError, explained, open_read_only
 
 _REPLAYED = "message_id, received_ms, topic, payload, qos, retain, 0, properties"
 

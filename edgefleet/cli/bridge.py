@@ -56,8 +56,8 @@ def drain(config: ConfigFile, log_level: LogLevel = "info", log_format: LogForma
     Example: `edgefleet bridge drain bridge.yaml`
     """
     from bridge.config import BridgeConfig
-    from bridge.drain import drain_running
-    from bridge.spool import holder
+    from bridge.control import drain_running
+    from bridge.spool.sqlite import holder
 
     start_logging(log_level, log_format)
     loaded = load(config, BridgeConfig)
@@ -70,9 +70,9 @@ def drain(config: ConfigFile, log_level: LogLevel = "info", log_format: LogForma
 
 def _serve(config: Path, loaded: "BridgeConfig", *, drain: bool = False) -> None:
     """Run a bridge, and do what signals ask of it."""
-    from bridge import pipeline
+    from bridge import service as pipeline
     from bridge.config import BridgeConfig
-    from bridge.orders import Orders
+    from bridge.control import Orders
 
     async def serve(stop: asyncio.Event) -> None:
         orders = Orders(stop, lambda: load(config, BridgeConfig))
@@ -121,7 +121,7 @@ def status(config: ConfigFile, as_json: Json = False) -> None:
     Example: `edgefleet bridge status bridge.yaml`
     """
     from bridge.config import BridgeConfig
-    from bridge.spool import lag_s, read_ledger
+    from bridge.spool.accounting import lag_s, read_ledger
 
     ledger = read_ledger(load(config, BridgeConfig).spool.path)
     now_ms = SystemClock().now_ms()

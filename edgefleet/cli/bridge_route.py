@@ -28,8 +28,8 @@ def route(
 
     Example: `edgefleet bridge route bridge.yaml --topic edge/hq/gps/g1/telemetry --payload @message.json`
     """
+    from bridge.check import dry_run
     from bridge.config import BridgeConfig
-    from bridge.dry_run import dry_run
 
     found = dry_run(load(config, BridgeConfig), topic, _read(payload))
     if as_json:

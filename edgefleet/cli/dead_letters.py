@@ -47,7 +47,7 @@ def list_(
 
     Example: `edgefleet bridge dead-letters list bridge.yaml --sink http --reason 'not JSON' --since 2026-03-01`
     """
-    from bridge.spool import read_dead_letters
+    from bridge.spool.dead_letters import read_dead_letters
 
     chosen = _selection(numbers, sink, topic, reason, since, until)
     letters = read_dead_letters(_spool(config), chosen, limit=limit)
@@ -74,7 +74,7 @@ def show(config: ConfigFile, number: Annotated[int, typer.Argument(help="As `lis
 
     Example: `edgefleet bridge dead-letters show bridge.yaml 17`
     """
-    from bridge.spool import Selection, read_dead_letters
+    from bridge.spool.dead_letters import Selection, read_dead_letters
 
     letters = read_dead_letters(_spool(config), Selection(numbers=(number,)), limit=1)
     if not letters:
@@ -102,7 +102,7 @@ def replay(
 
     Example: `edgefleet bridge dead-letters replay bridge.yaml --sink http --reason schema`
     """
-    from bridge.spool import letters
+    from bridge.spool import dead_letters as letters
 
     chosen = _selection(numbers, sink, topic, reason, since, until, everything=everything)
     count = letters.replay(_spool(config), chosen)
@@ -125,7 +125,7 @@ def drop(
 
     Example: `edgefleet bridge dead-letters drop bridge.yaml --until 2026-01-01`
     """
-    from bridge.spool import letters
+    from bridge.spool import dead_letters as letters
 
     chosen = _selection(numbers, sink, topic, reason, since, until, everything=everything)
     count = letters.drop(_spool(config), chosen)
@@ -142,7 +142,7 @@ def _selection(
     *,
     everything: bool = True,
 ) -> Any:
-    from bridge.spool import Selection
+    from bridge.spool.dead_letters import Selection
     from edgewire.mqtt.errors import Unsendable
     from edgewire.mqtt.filters import check_filter
 
@@ -177,7 +177,7 @@ def _spool(config: Path) -> Path:
 
 
 def _document(letter: Any) -> dict[str, Any]:
-    from bridge.spool.letters import document
+    from bridge.spool.dead_letters import document
 
     return document(letter)
 

@@ -11,11 +11,11 @@ import orjson
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from bridge.routed import Routed
-from bridge.routing import RouteTable
+from bridge.routing.routed import Routed
+from bridge.routing.table import RouteTable
 from bridge.sinks.base import NO_FAILURES, Failures, NotConnected
 from bridge.sinks.settings import RetryConfig, SinkConfig
-from bridge.spool import Spooled
+from bridge.spool.message import Spooled
 from edgewire.mqtt import Decoder, Properties, Version, encode
 from edgewire.mqtt.packets import (
     Connack,

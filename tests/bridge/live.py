@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from bridge.assembly import assemble
 from bridge.config import BridgeConfig
+from bridge.control import Orders
 from bridge.metrics import Metrics
-from bridge.orders import Orders
-from bridge.pipeline import Bridge
-from bridge.spool import Store, read_books
+from bridge.service import Bridge, assemble
+from bridge.spool.accounting import read_books
+from bridge.spool.store import Store
 from edgewire.clock import SystemClock
 from edgewire.link import BrokerUrl, dial, part
 from edgewire.mqtt import Session, SessionConfig

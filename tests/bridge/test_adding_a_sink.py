@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 SINK = '''
 from bridge.sinks.base import NO_FAILURES, SinkKind
 from bridge.sinks.settings import SinkConfig, Target
-from bridge.templates import Template
+from bridge.message.template import Template
 
 class NilConfig(SinkConfig):
     """The nil sink."""
@@ -46,9 +46,9 @@ NIL = SinkKind("nil", NilConfig, NilTarget, NilSink)
 USE = """
 import asyncio
 from bridge.config import BridgeConfig
-from bridge.routing import RouteTable
-from bridge.sinks import build
-from bridge.spool import Spooled
+from bridge.routing.table import RouteTable
+from bridge.sinks.registry import build
+from bridge.spool.message import Spooled
 from edgewire.config import parse
 text = "nil: {colour: white}\\nroutes: [{topic: '#', nil: {hole: '{payload.speed_kmh|0}'}}]"
 config = parse(text, BridgeConfig, name="x")
@@ -66,7 +66,7 @@ print(default.lane(RouteTable().resolve(Spooled(1, 0, "edge/s/gps/a/telemetry", 
 def test_adding_a_sink_is_one_file_and_one_line(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "bridge", tmp_path / "bridge", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "bridge/sinks/nil.py").write_text(SINK)
-    table = tmp_path / "bridge/sinks/__init__.py"
+    table = tmp_path / "bridge/sinks/registry.py"
     line = "            KAFKA,\n"
     text = table.read_text()
     assert text.count(line) == 1

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from bridge import broker_watch
-from bridge.broker_watch import DROPPED, BrokerWatch
 from bridge.config import BridgeConfig
-from bridge.losses import Losses
+from bridge.loss_detection import broker_stats as broker_watch
+from bridge.loss_detection.broker_stats import DROPPED, BrokerWatch
+from bridge.loss_detection.report import Losses
 from bridge.metrics import Metrics
 from edgewire.clock import SystemClock
 from edgewire.link import BrokerUrl, dial, part

@@ -8,7 +8,8 @@ import orjson
 import pytest
 from typer.testing import CliRunner
 
-from bridge.spool import DeadLetter, Settlement, Store
+from bridge.spool.message import DeadLetter, Settlement
+from bridge.spool.store import Store
 from edgefleet.cli.bridge import app
 from edgewire.errors import ConfigError, EdgefleetError
 from tests.bridge.fakes import ingest_stub, scripted_broker, spooled

@@ -6,8 +6,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from bridge.config import BridgeConfig
-from bridge.session import subscriptions
 from bridge.sinks.file import FileConfig
+from bridge.source.sessions import subscriptions
 from edgewire.config import load, parse
 from edgewire.errors import ConfigError
 from edgewire.messages import MEASUREMENT_FILTERS

@@ -11,8 +11,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from bridge.drain import NotDrained, drain_running
-from bridge.spool import holder, read_books, read_note
+from bridge.control import NotDrained, drain_running
+from bridge.spool.accounting import read_books
+from bridge.spool.reader import read_note
+from bridge.spool.sqlite import holder
 from edgewire.link import BrokerUrl, dial, part
 from edgewire.mqtt import Connected, Event, Session, SessionConfig
 from tests.bridge.fakes import eventually, ingest_stub

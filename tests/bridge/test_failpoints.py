@@ -10,7 +10,8 @@ import pytest
 
 from bridge import failpoints
 from bridge.failpoints import FailPoints, parse
-from bridge.spool import SpoolError, Store
+from bridge.spool.sqlite import SpoolError
+from bridge.spool.store import Store
 from edgewire.clock import SystemClock
 from edgewire.errors import ConfigError
 from tests.bridge.fakes import spooled

@@ -12,12 +12,12 @@ from pathlib import Path
 import orjson
 import pytest
 
-from bridge.route_config import RouteConfig
-from bridge.routing import RouteTable
+from bridge.routing.config import RouteConfig
+from bridge.routing.table import RouteTable
 from bridge.sinks.base import Rejected, Retry
 from bridge.sinks.file import FileConfig, FileSink, FileTarget
 from bridge.sinks.file.folder import Folder
-from bridge.sinks.file.jsonl import JsonlFile, Rotation
+from bridge.sinks.file.rotating_file import JsonlFile, Rotation
 from edgewire.clock import SystemClock
 from edgewire.errors import ConfigError
 from tests.bridge.fakes import TABLE, eventually, routed
@@ -167,7 +167,7 @@ async def test_after_a_full_disk_nothing_is_half_written(tmp_path: Path, monkeyp
     async with connected(tmp_path) as sink:
         assert not await write(sink, 1)
         with monkeypatch.context() as patched:
-            patched.setattr("bridge.sinks.file.jsonl.os.write", little_room)
+            patched.setattr("bridge.sinks.file.rotating_file.os.write", little_room)
             failures = await write(sink, 2, 3)
         assert sorted(failures) == [0, 1]
         why = failures[0]

@@ -11,11 +11,11 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from bridge.route_config import RouteConfig
-from bridge.routing import RouteTable
+from bridge.routing.config import RouteConfig
+from bridge.routing.table import RouteTable
 from bridge.sinks.base import Rejected, Retry, Scope
 from bridge.sinks.http import HttpConfig, HttpSink
-from bridge.sinks.http.batches import batch_key
+from bridge.sinks.http.idempotency import batch_key
 from edgewire.errors import ConfigError, ServiceUnavailable
 from tests.bridge.fakes import TABLE, IngestStub, ingest_stub, routed
 

@@ -4,11 +4,11 @@ import orjson
 import pytest
 from aiohttp import web
 
-from bridge.routed import Routed
-from bridge.routing import RouteTable
+from bridge.routing.routed import Routed
+from bridge.routing.table import RouteTable
 from bridge.sinks.base import Rejected, Retry, Scope
 from bridge.sinks.http import HttpConfig, HttpSink
-from bridge.sinks.http.answers import Answer, BadBatch, read_answer, read_batch_answer, retry_after_s
+from bridge.sinks.http.response import Answer, BadBatch, read_answer, read_batch_answer, retry_after_s
 from edgewire.clock import parse_ms
 from edgewire.errors import ConfigError, ServiceUnavailable
 from tests.bridge.fakes import IngestStub, in_order, ingest_stub

@@ -9,12 +9,12 @@ from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from bridge.route_config import RouteConfig
-from bridge.routed import Routed
-from bridge.routing import RouteTable
+from bridge.routing.config import RouteConfig
+from bridge.routing.routed import Routed
+from bridge.routing.table import RouteTable
 from bridge.sinks.base import NotConnected, Rejected, Retry
 from bridge.sinks.kafka import KafkaConfig, KafkaSink, KafkaTarget
-from bridge.sinks.kafka.cluster import Verdict, classify
+from bridge.sinks.kafka.admin import Verdict, classify
 from edgefleet.provision.authority import Authority
 from edgewire.errors import ConfigError, ServiceUnavailable
 from tests.bridge.fakes import FAST, eventually, in_order, routed, spooled

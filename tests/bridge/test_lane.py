@@ -3,10 +3,10 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.delivery.backlog import Window
-from bridge.delivery.lane import Lane
-from bridge.routed import Routed
-from bridge.routing import RouteTable
+from bridge.delivery.buffer import Window
+from bridge.delivery.queue import Lane
+from bridge.routing.routed import Routed
+from bridge.routing.table import RouteTable
 from bridge.sinks.base import Rejected, Retry, Scope
 from edgewire.backoff import Backoff
 from tests.bridge.fakes import in_order, routed

@@ -13,8 +13,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from bridge import admin
-from bridge.drain import NotDrained
-from bridge.spool import Store, read_books
+from bridge.control import NotDrained
+from bridge.spool.accounting import read_books
+from bridge.spool.store import Store
 from edgewire.mqtt.packets import Connect, Subscribe, Unsuback, Unsubscribe
 from tests.bridge.fakes import IngestStub, ScriptedBroker, eventually, scripted_broker, spooled
 from tests.bridge.live import Stage

@@ -9,17 +9,18 @@ from typing import Any
 
 import pytest
 
-import bridge.broker_watch
-import bridge.connection
-import bridge.delivery.outlets
-import bridge.source
-from bridge.broker_watch import BrokerWatch
+import bridge.delivery.dead_letter_targets
+import bridge.loss_detection.broker_stats
+import bridge.source.client
 from bridge.config import BridgeConfig
-from bridge.delivery.outlets import MqttOutlet
-from bridge.losses import Losses
+from bridge.delivery.dead_letter_targets import MqttOutlet
+from bridge.loss_detection.broker_stats import BrokerWatch
+from bridge.loss_detection.report import Losses
 from bridge.metrics import Metrics
-from bridge.source import Source
-from bridge.spool import DeadLetter, Spool, Store
+from bridge.source.client import Source
+from bridge.spool.message import DeadLetter
+from bridge.spool.spool import Spool
+from bridge.spool.store import Store
 from edgewire.clock import SystemClock
 from edgewire.link import Link, dial
 from tests.services.fixtures import BrokerAddress

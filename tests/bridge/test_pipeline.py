@@ -14,10 +14,13 @@ import aiohttp
 import pytest
 
 from bridge.config import BridgeConfig
-from bridge.connection import TakenOver
-from bridge.pipeline import Bridge, run
-from bridge.routing import RouteTable
-from bridge.spool import SinkBooks, SpoolError, Store, read_books, read_dead_letters
+from bridge.routing.table import RouteTable
+from bridge.service import Bridge, run
+from bridge.source.client import TakenOver
+from bridge.spool.accounting import SinkBooks, read_books
+from bridge.spool.dead_letters import read_dead_letters
+from bridge.spool.sqlite import SpoolError
+from bridge.spool.store import Store
 from edgewire.clock import SystemClock
 from edgewire.errors import ConfigError, ServiceUnavailable
 from edgewire.mqtt.packets import Connect, Disconnect, Subscribe

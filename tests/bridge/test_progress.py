@@ -3,8 +3,9 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.delivery.progress import Progress
-from bridge.spool import DeadLetter, blocks
+from bridge.delivery.ack_tracker import Progress
+from bridge.spool import bitmap as blocks
+from bridge.spool.message import DeadLetter
 
 
 def letter(number: int) -> DeadLetter:

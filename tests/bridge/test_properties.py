@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.properties import NOTHING, pack, unpack
+from bridge.message.user_properties import NOTHING, pack, unpack
 from edgewire.mqtt import Properties
 
 

@@ -13,12 +13,16 @@ import orjson
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
-from bridge.config import BridgeConfig, SpoolConfig
-from bridge.delivery import publisher
-from bridge.delivery.outlets import MqttOutlet
-from bridge.delivery.publisher import Publisher
+from bridge.config import BridgeConfig
+from bridge.delivery import dead_letter_publisher as publisher
+from bridge.delivery.dead_letter_publisher import Publisher
+from bridge.delivery.dead_letter_targets import MqttOutlet
 from bridge.metrics import Metrics
-from bridge.spool import DeadLetter, Settlement, Spool, Store, read_note
+from bridge.spool.config import SpoolConfig
+from bridge.spool.message import DeadLetter, Settlement
+from bridge.spool.reader import read_note
+from bridge.spool.spool import Spool
+from bridge.spool.store import Store
 from edgefleet.embedded import free_port
 from edgewire.errors import ServiceUnavailable
 from edgewire.mqtt.packets import Publish

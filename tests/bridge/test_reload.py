@@ -10,10 +10,11 @@ import aiohttp
 import aiomqtt
 import pytest
 
-from bridge.assembly import assemble
 from bridge.config import BridgeConfig
-from bridge.pipeline import Bridge
-from bridge.spool import Store, read_books, read_note
+from bridge.service import Bridge, assemble
+from bridge.spool.accounting import read_books
+from bridge.spool.reader import read_note
+from bridge.spool.store import Store
 from edgefleet.embedded import MosquittoProcess
 from edgewire.clock import SystemClock
 from edgewire.errors import ConfigError
@@ -170,7 +171,7 @@ async def test_a_removed_subscription_is_unsubscribed_now_and_after_a_restart(mo
 
 
 async def test_settings_are_compared_without_a_bridge() -> None:
-    from bridge.reload import compare
+    from bridge.control import compare
 
     old = BridgeConfig(http={})
     names = frozenset({"http", "kafka"})

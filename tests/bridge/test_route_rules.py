@@ -6,11 +6,11 @@ import orjson
 import pytest
 
 from bridge.config import BridgeConfig
-from bridge.route_config import RouteConfig
-from bridge.routed import Dropped, Routed, Unroutable
-from bridge.routing import RouteTable
-from bridge.routing_rules import Sample
-from bridge.spool import Spooled
+from bridge.routing.config import RouteConfig
+from bridge.routing.routed import Dropped, Routed, Unroutable
+from bridge.routing.sampling import Sample
+from bridge.routing.table import RouteTable
+from bridge.spool.message import Spooled
 from edgewire.config import parse
 from edgewire.errors import ConfigError
 from edgewire.messages.bme280 import Bme280Reading

@@ -3,12 +3,12 @@ from typing import Any
 import orjson
 import pytest
 
-from bridge.route_config import RouteConfig
-from bridge.routed import Routed, Unroutable
-from bridge.routing import RouteTable
+from bridge.routing.config import RouteConfig
+from bridge.routing.routed import Routed, Unroutable
+from bridge.routing.table import RouteTable
 from bridge.sinks.kafka import KafkaTarget
-from bridge.sinks.kafka.records import Records
-from bridge.spool import Spooled
+from bridge.sinks.kafka.record import Records
+from bridge.spool.message import Spooled
 from edgewire.errors import ConfigError
 from tests.bridge.fakes import payload, routed, spooled
 
@@ -111,7 +111,7 @@ def test_routes_and_sinks_must_fit() -> None:
 
 
 def test_topics_beyond_what_is_remembered_are_still_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bridge.routing._KNOWN_TOPICS", 3)
+    monkeypatch.setattr("bridge.routing.table._KNOWN_TOPICS", 3)
     table = RouteTable()
     for number in range(10):
         assert isinstance(table.resolve(spooled(number, f"dev-{number}")), Routed)

@@ -11,14 +11,19 @@ from typing import Any
 import pytest
 import structlog
 
-from bridge.config import SpoolConfig
-from bridge.delivery.retry import Runner
+from bridge.delivery.runner import Runner
 from bridge.metrics import Metrics
-from bridge.route_config import RouteConfig
-from bridge.routed import Routed
-from bridge.routing import RouteTable
+from bridge.routing.config import RouteConfig
+from bridge.routing.routed import Routed
+from bridge.routing.table import RouteTable
 from bridge.sinks.base import Failures, NotConnected, Rejected, Retry, Scope
-from bridge.spool import SinkBooks, Spool, Spooled, Store, letters, read_books, read_dead_letters
+from bridge.spool import dead_letters as letters
+from bridge.spool.accounting import SinkBooks, read_books
+from bridge.spool.config import SpoolConfig
+from bridge.spool.dead_letters import read_dead_letters
+from bridge.spool.message import Spooled
+from bridge.spool.spool import Spool
+from bridge.spool.store import Store
 from edgewire.clock import SystemClock
 from edgewire.errors import ConfigError, ServiceUnavailable
 from tests.bridge.fakes import MemorySink, eventually, in_order, spooled

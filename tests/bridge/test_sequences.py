@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.sequences import _DEVICES, _RANGES, Sequences
+from bridge.loss_detection.sequence_gaps import _DEVICES, _RANGES, Sequences
 from tests.bridge.fakes import payload
 
 TOPIC = "edge/site/bme280/a/telemetry"

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from confluent_kafka import Consumer, TopicPartition
 
-from bridge.routed import Routed
+from bridge.routing.routed import Routed
 from bridge.sinks.base import Failures, NotConnected, Retry, Sink
 from bridge.sinks.file import FileConfig, FileSink
 from bridge.sinks.http import HttpConfig, HttpSink
@@ -86,7 +86,7 @@ def fail_one_sync(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.undo()
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("bridge.sinks.file.jsonl.os.fdatasync", fail)
+    monkeypatch.setattr("bridge.sinks.file.rotating_file.os.fdatasync", fail)
 
 
 def ends(cluster: str) -> dict[int, int]:

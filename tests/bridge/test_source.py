@@ -12,10 +12,12 @@ import pytest
 
 from bridge.check import check
 from bridge.config import BridgeConfig
-from bridge.losses import Losses
+from bridge.loss_detection.report import Losses
 from bridge.metrics import Metrics
-from bridge.source import Source
-from bridge.spool import Spool, Spooled, Store
+from bridge.source.client import Source
+from bridge.spool.message import Spooled
+from bridge.spool.spool import Spool
+from bridge.spool.store import Store
 from edgewire.clock import SystemClock
 from edgewire.link import BrokerUrl, dial, part
 from edgewire.mqtt import Acknowledged, Event, Session, SessionConfig

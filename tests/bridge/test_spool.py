@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from bridge.config import SpoolConfig
-from bridge.spool import Commit, Settlement, Spool, Spooled, SpoolError, Store, read_books
-from bridge.spool.room import Room
+from bridge.spool.accounting import read_books
+from bridge.spool.config import SpoolConfig
+from bridge.spool.message import Settlement, Spooled
+from bridge.spool.retention import Room
+from bridge.spool.spool import Commit, Spool
+from bridge.spool.sqlite import SpoolError
+from bridge.spool.store import Store
 from tests.bridge.fakes import eventually, spooled
 
 

@@ -14,7 +14,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bridge.spool import Settlement, SpoolError, Store, integrity, read_books, read_ledger
+from bridge.spool import sqlite as integrity
+from bridge.spool.accounting import read_books, read_ledger
+from bridge.spool.message import Settlement
+from bridge.spool.sqlite import SpoolError
+from bridge.spool.store import Store
 from tests.bridge.fakes import ingest_stub, payload, scripted_broker, spooled
 
 GROUPS = 12

@@ -8,12 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.config import SpoolConfig
-from bridge.delivery.backlog import IdQueue
-from bridge.delivery.progress import Progress
-from bridge.spool import Settlement, Store, blocks, read_ledger, room
-from bridge.spool.limits import Headroom, Limits, spoken
+from bridge.delivery.ack_tracker import Progress
+from bridge.delivery.buffer import IdQueue
+from bridge.spool import bitmap as blocks
+from bridge.spool import retention as room
+from bridge.spool.accounting import read_ledger
+from bridge.spool.capacity import Headroom, Limits, spoken
+from bridge.spool.config import SpoolConfig
+from bridge.spool.message import Settlement
 from bridge.spool.reader import Reader
+from bridge.spool.store import Store
 from edgewire.errors import ConfigError
 from tests.bridge.fakes import spooled
 

@@ -10,20 +10,14 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from bridge.delivery.progress import Progress
-from bridge.spool import (
-    DeadLetter,
-    Selection,
-    Settlement,
-    Spooled,
-    SpoolError,
-    Store,
-    letters,
-    read_books,
-    read_dead_letters,
-    read_lag,
-)
+from bridge.delivery.ack_tracker import Progress
+from bridge.spool import dead_letters as letters
+from bridge.spool.accounting import read_books, read_lag
+from bridge.spool.dead_letters import Selection, read_dead_letters
+from bridge.spool.message import DeadLetter, Settlement, Spooled
 from bridge.spool.reader import Reader
+from bridge.spool.sqlite import SpoolError
+from bridge.spool.store import Store
 from edgewire.errors import ConfigError
 from tests.bridge.fakes import spooled
 

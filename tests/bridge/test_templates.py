@@ -2,9 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.bodies import Body
-from bridge.properties import pack
-from bridge.templates import Template, Unrenderable
+from bridge.message.template import Body, Template, Unrenderable
+from bridge.message.user_properties import pack
 from tests.bridge.fakes import routed
 
 ONE = routed(5, "dev-1", speed=31.5, on=True, none=None, who={"name": "Ann", "tags": ["x"]}, text="a b", n=3)

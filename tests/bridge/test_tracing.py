@@ -9,13 +9,13 @@ import pytest
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from bridge import cloudevents
-from bridge.assembly import make_tracing
 from bridge.config import BridgeConfig
-from bridge.properties import pack, trace_context
-from bridge.routed import Routed
-from bridge.routing import RouteTable
-from bridge.sinks.kafka.records import Records
+from bridge.message import cloudevents
+from bridge.message.user_properties import pack, trace_context
+from bridge.routing.routed import Routed
+from bridge.routing.table import RouteTable
+from bridge.service import make_tracing
+from bridge.sinks.kafka.record import Records
 from bridge.tracing import Tracing
 from edgewire.clock import SystemClock
 from edgewire.errors import ConfigError

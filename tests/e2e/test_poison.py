@@ -14,8 +14,9 @@ from aiohttp.test_utils import TestServer
 from typer.testing import CliRunner
 
 from bridge.config import BridgeConfig
-from bridge.pipeline import run
-from bridge.spool import Store, read_books
+from bridge.service import run
+from bridge.spool.accounting import read_books
+from bridge.spool.store import Store
 from edgefleet.cli.bridge import app
 from edgefleet.embedded import edgefleet_process, free_port
 from edgewire.config import load

@@ -5,9 +5,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from bridge.bodies import Body
+from bridge.message.template import Body, Template
 from bridge.sinks.settings import Count, SinkConfig, Target
-from bridge.templates import Template
 from edgewire.config import DurationMs, SizeBytes
 from edgewire.messages import KindContract, MessageType
 

@@ -7,8 +7,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from bridge.sinks.file.jsonl import JsonlFile, Rotation, is_rotated
-from bridge.templates import Template
+from bridge.message.template import Template
+from bridge.sinks.file.rotating_file import JsonlFile, Rotation, is_rotated
 from edgewire import logs
 from edgewire.errors import ConfigError, ServiceUnavailable
 

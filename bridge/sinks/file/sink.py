@@ -9,14 +9,13 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
-from bridge import cloudevents
-from bridge.bodies import one_line
-from bridge.routed import Routed
+from bridge.message import cloudevents
+from bridge.message.template import Unrenderable, one_line
+from bridge.routing.routed import Routed
 from bridge.sinks.base import Failures, NotConnected, Rejected, Retry
 from bridge.sinks.file.config import FileConfig, FileTarget
 from bridge.sinks.file.folder import Folder
-from bridge.sinks.file.jsonl import JsonlFile, Rotation
-from bridge.templates import Unrenderable
+from bridge.sinks.file.rotating_file import JsonlFile, Rotation
 from edgewire import logs
 from edgewire.clock import Clock, SystemClock
 from edgewire.errors import ConfigError, EdgefleetError

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 import aiohttp
 
 from bridge.sinks.base import NotConnected, Retry
-from bridge.sinks.http.answers import Answer, retry_after_s
 from bridge.sinks.http.config import HttpConfig
+from bridge.sinks.http.response import Answer, retry_after_s
 from edgewire.clock import Clock
 from edgewire.errors import ConfigError, ServiceUnavailable
 

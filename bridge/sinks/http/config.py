@@ -7,9 +7,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
-from bridge.bodies import Body
+from bridge.message.template import Body, Template
 from bridge.sinks.settings import Count, SinkConfig, Target
-from bridge.templates import Template
 from edgewire.config import DurationMs
 from edgewire.messages import BATCH_PATH, KindContract, MessageType
 

@@ -9,15 +9,15 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bridge.properties import trace_context
-from bridge.routed import Routed
+from bridge.message.template import Unrenderable
+from bridge.message.user_properties import trace_context
+from bridge.routing.routed import Routed
 from bridge.sinks.base import Failures, Rejected, Retry, Scope
-from bridge.sinks.http.answers import BadBatch, read_answer, read_batch_answer
-from bridge.sinks.http.batches import FrozenBatches, batch_key
 from bridge.sinks.http.client import Client
 from bridge.sinks.http.config import HttpConfig, HttpTarget
-from bridge.sinks.http.ways import Envelope, Way, event_headers
-from bridge.templates import Unrenderable
+from bridge.sinks.http.idempotency import FrozenBatches, batch_key
+from bridge.sinks.http.request import Envelope, Way, event_headers
+from bridge.sinks.http.response import BadBatch, read_answer, read_batch_answer
 from edgewire.clock import Clock, SystemClock
 from edgewire.errors import ConfigError, ServiceUnavailable
 

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from bridge.message.template import Template
 from bridge.sinks.settings import Count, SinkConfig, Target
-from bridge.templates import Template
 from edgewire.config import DurationMs
 from edgewire.messages import KindContract, MessageType
 

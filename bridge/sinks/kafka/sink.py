@@ -13,13 +13,13 @@ from typing import Any, Literal
 
 from confluent_kafka import KafkaError, KafkaException
 
-from bridge.routed import Routed
+from bridge.message.template import Unrenderable
+from bridge.routing.routed import Routed
 from bridge.sinks.base import NO_FAILURES, Failures, NotConnected, Rejected, Retry
-from bridge.sinks.kafka.cluster import Verdict, classify, connection_properties, create_topics, reach
+from bridge.sinks.kafka.admin import Verdict, classify, connection_properties, create_topics, reach
 from bridge.sinks.kafka.config import KafkaConfig, KafkaTarget
-from bridge.sinks.kafka.producers import POLL_IDLE_S, Producers, Report
-from bridge.sinks.kafka.records import BY_KEY, Records, target_of
-from bridge.templates import Unrenderable
+from bridge.sinks.kafka.producer import POLL_IDLE_S, Producers, Report
+from bridge.sinks.kafka.record import BY_KEY, Records, target_of
 from edgewire import logs
 from edgewire.clock import Clock
 from edgewire.errors import ServiceUnavailable

@@ -1,0 +1,117 @@
+"""What a person, a supervisor or a signal asks of a bridge that runs.
+
+What another configuration changes in a bridge that runs, and what it may not change.
+
+Draining a bridge that is to go for good: what it means for one to be left with something, and how to ask another."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from bridge.config import BridgeConfig
+from bridge.source.subscriptions import NOTE
+from bridge.spool.accounting import read_lag
+from bridge.spool.reader import read_note
+from bridge.spool.sqlite import holder
+from edgewire.errors import ConfigError, EdgefleetError
+from edgewire.link import BrokerUrl
+
+
+class Orders:
+    """Events to set. `reread` gives the configuration of a reload; it raises `ConfigError`."""
+
+    def __init__(self, stop: asyncio.Event, reread: Callable[[], BridgeConfig] | None = None) -> None:
+        self.stop = stop
+        """End in order: the broker keeps the session, and queues."""
+        self.reload = asyncio.Event()
+        """Go on with the configuration as it is in its file now."""
+        self.drain = asyncio.Event()
+        """Deliver everything, end the session, and end."""
+        self.reread = reread
+
+    async def next(self) -> str:
+        """The next order but `stop`: "drain" or "reload"."""
+        waiting = {asyncio.create_task(event.wait()) for event in (self.reload, self.drain)}
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in waiting:
+                task.cancel()
+        if self.drain.is_set():
+            return "drain"
+        self.reload.clear()
+        return "reload"
+
+
+_NOT_SINKS = frozenset({"broker", "subscriptions", "mqtt", "watch", "spool", "dead_letters", "drain_timeout"})
+
+
+class Changes(NamedTuple):
+    """Top-level keys that differ, and what follows for the sinks."""
+
+    keys: tuple[str, ...]
+    sinks: frozenset[str]
+    """Those whose own part differs, or is new or gone."""
+    everything: bool
+    """The routes, or whatever else all sinks depend on."""
+
+
+def compare(old: BridgeConfig, new: BridgeConfig, sinks: frozenset[str]) -> Changes:
+    """How `new` differs; `sinks` are the names of all that either has. Raises `ConfigError` for what has to stay."""
+    fixed = {
+        "client_id": old.client_id == new.client_id,
+        "broker (its address)": _address(old) == _address(new),
+        "spool.path": old.spool.path == new.spool.path,
+        "admin": old.admin == new.admin,
+        "tracing": old.tracing == new.tracing,
+    }
+    stuck = [key for key, same in fixed.items() if not same]
+    if stuck:
+        raise ConfigError(
+            f"{', '.join(stuck)} cannot change while the bridge runs: change it back, or stop the bridge and start it"
+        )
+    keys = tuple(key for key in type(old).model_fields if getattr(old, key) != getattr(new, key))
+    concerned = frozenset(keys) - _NOT_SINKS
+    return Changes(keys, concerned & sinks, bool(concerned - sinks))
+
+
+def _address(config: BridgeConfig) -> tuple[str, int]:
+    broker = BrokerUrl.parse(config.broker)
+    return broker.host, broker.port
+
+
+_ASK_EVERY_S = 0.2
+
+
+_PATIENCE_S = 30.0
+"""For the end of the process, after the drain itself."""
+
+
+class NotDrained(EdgefleetError):
+    """A drain has not come to its end; says what is pending, and where."""
+
+
+def pending_text(path: Path) -> str:
+    """What every sink still has to deliver."""
+    left = ", ".join(f"{name} has {pending} messages pending" for name, pending, _ in read_lag(path) if pending)
+    return left or "the broker may hold messages"
+
+
+def drain_running(config: BridgeConfig, pid: int) -> None:
+    """Ask the bridge of this spool to drain, and wait until it has ended. Raises `NotDrained`."""
+    path = config.spool.path
+    try:
+        os.kill(pid, signal.SIGUSR1)
+    except OSError as error:
+        raise NotDrained(f"process {pid}, which uses {path}, cannot be told to drain: {error.strerror}") from None
+    deadline = time.monotonic() + config.drain_timeout / 1000 + _PATIENCE_S
+    while holder(path) == pid:
+        if time.monotonic() > deadline:
+            raise NotDrained(f"process {pid} does not end: {pending_text(path)} in {path}")
+        time.sleep(_ASK_EVERY_S)
+    if any(pending for _, pending, _ in read_lag(path)) or read_note(path, NOTE) != "[]":
+        raise NotDrained(f"process {pid} ended before it was drained: {pending_text(path)}; its log says why")

@@ -1,0 +1,176 @@
+"""Where dead letters can be published: a Kafka topic, an MQTT topic. Each says when a letter is safe there."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Protocol
+
+import orjson
+from confluent_kafka import KafkaError, KafkaException, Producer
+
+from bridge.config import BridgeConfig
+from bridge.sinks.kafka.admin import connection_properties, create_topics
+from bridge.sinks.kafka.config import KafkaConfig
+from bridge.source.sessions import dead_letters_config, tls_context
+from bridge.spool.dead_letters import document
+from bridge.spool.message import DeadLetter
+from edgewire import logs
+from edgewire.errors import ServiceUnavailable
+from edgewire.link import BrokerUrl, Link, dial, part
+from edgewire.mqtt import FAILURE, Acknowledged, ConnectionLost, Event, PublishRefused, Session, reason_name
+
+_KAFKA_S = 30.0
+
+
+_MQTT_S = 30.0
+
+
+_LOOK_S = 0.5
+"""How often a lot that is on its way to Kafka looks whether it is still wanted: a bridge that ends waits for it."""
+
+
+log = logs.get("dead_letters")
+
+
+class Outlet(Protocol):
+    """One place."""
+
+    async def publish(self, letters: Sequence[DeadLetter]) -> None:
+        """Return when all of them are safe there. Raises `ServiceUnavailable`; some may have arrived then."""
+
+
+class KafkaOutlet:
+    """The payload as it came, with what is known of the letter in headers; the key is the topic it came from."""
+
+    def __init__(self, config: KafkaConfig, topic: str, client_id: str) -> None:
+        self._config = config
+        self._topic = topic
+        self._client_id = f"{client_id}-dead-letters"
+
+    async def publish(self, letters: Sequence[DeadLetter]) -> None:
+        gone = threading.Event()
+        try:
+            await asyncio.to_thread(self._publish, letters, gone)
+        finally:
+            gone.set()
+
+    def _publish(self, letters: Sequence[DeadLetter], gone: threading.Event) -> None:
+        """Dead letters are few: a producer for each lot costs little and leaves nothing to look after."""
+        create_topics(self._config, [self._topic], self._client_id)
+        try:
+            producer = Producer(
+                {
+                    **connection_properties(self._config, self._client_id),
+                    "enable.idempotence": True,
+                    "acks": "all",
+                    "message.timeout.ms": int(_KAFKA_S * 1000),
+                }
+            )
+            for suspect in self._produce(producer, letters, gone):
+                # Where one was too large for the broker, it refused those that were in its batch too.
+                if self._produce(producer, [suspect], gone):
+                    self._produce(producer, [_cut(suspect)], gone)
+        except (KafkaException, BufferError) as error:
+            raise ServiceUnavailable(f"Kafka topic '{self._topic}' takes no dead letters: {error}") from None
+
+    def _produce(self, producer: Producer, letters: Sequence[DeadLetter], gone: threading.Event) -> list[DeadLetter]:
+        """Those that are too large. Raises `ServiceUnavailable` where another is not taken."""
+        large: list[DeadLetter] = []
+        errors: list[KafkaError] = []
+
+        def answered(letter: DeadLetter, error: KafkaError | None, _message: object = None) -> None:
+            if error is not None and error.code() == KafkaError.MSG_SIZE_TOO_LARGE and letter.payload:
+                large.append(letter)
+            elif error is not None:
+                errors.append(error)
+
+        for letter in letters:
+            headers: dict[str, str | bytes | None] = {**_facts(letter)}
+            try:
+                producer.produce(
+                    self._topic, letter.payload, letter.topic, headers=headers, on_delivery=partial(answered, letter)
+                )
+            except KafkaException as error:
+                answered(letter, error.args[0])
+        deadline = time.monotonic() + _KAFKA_S + 5
+        while (left := producer.flush(_LOOK_S)) and not gone.is_set() and time.monotonic() < deadline:
+            pass
+        if errors or left:
+            reason = errors[0].str() if errors else "no answer"
+            raise ServiceUnavailable(f"Kafka topic '{self._topic}' takes no dead letters: {reason}")
+        return large
+
+
+class MqttOutlet:
+    """The letter as JSON, as `edgefleet bridge dead-letters show` prints it, with QoS 1."""
+
+    def __init__(self, config: BridgeConfig, topic: str) -> None:
+        self._config = config
+        self._topic = topic
+
+    async def publish(self, letters: Sequence[DeadLetter]) -> None:
+        config = self._config
+        moved = asyncio.Event()
+        refused: list[int] = []
+        lost: list[str] = []
+
+        def on_events(_: Link, events: list[Event]) -> None:
+            for event in events:
+                match event:
+                    case Acknowledged(reason_code=code) if code >= FAILURE:
+                        refused.append(code)
+                    case ConnectionLost(reason=reason):
+                        lost.append(reason)
+                    case _:
+                        pass
+            moved.set()
+
+        session = Session(dead_letters_config(config))
+        timeout_s = config.mqtt.connect_timeout / 1000
+        link = await dial(
+            BrokerUrl.parse(config.broker), session, on_events, tls=tls_context(config), timeout_s=timeout_s
+        )
+        try:
+            async with asyncio.timeout(_MQTT_S):
+                for letter in letters:
+                    while not session.window_free and not lost:
+                        await _next(moved)
+                    if lost:
+                        break
+                    try:
+                        link.publish(self._topic, orjson.dumps(document(letter)), qos=1)
+                    except PublishRefused:
+                        link.publish(self._topic, orjson.dumps(document(_cut(letter))), qos=1)
+                while session.inflight and not lost:
+                    await _next(moved)
+        except TimeoutError:
+            lost.append(f"no answer within {_MQTT_S:g} s")
+        finally:
+            trouble = lost[:1]  # the end that follows is ours
+            await part(link)
+        if refused or trouble:
+            reason = trouble[0] if trouble else reason_name(refused[0])
+            raise ServiceUnavailable(f"MQTT topic '{self._topic}' takes no dead letters: {reason}")
+
+
+async def _next(moved: asyncio.Event) -> None:
+    moved.clear()
+    await moved.wait()
+
+
+def _cut(letter: DeadLetter) -> DeadLetter:
+    """A letter that no place takes whole: the rest is in the spool, and must not wait for it."""
+    size = len(letter.payload)
+    log.warning("a dead letter is too large to be published: its payload is left out", number=letter.number, bytes=size)
+    reason = f"{letter.reason} (the payload of {size} bytes is left out here)"
+    return replace(letter, payload=b"", properties=None, reason=reason)
+
+
+def _facts(letter: DeadLetter) -> dict[str, str]:
+    """What is known of a letter besides its payload; values are text."""
+    facts = document(letter)
+    names = ("number", "sink", "message_id", "topic", "reason", "attempts", "received", "dead")
+    return {f"dead_letter_{name}": str(facts[name]) for name in names}

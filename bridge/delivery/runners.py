@@ -1,0 +1,81 @@
+"""The runners of a bridge, one a sink: begun, replaced and ended one by one while messages go on arriving.
+
+What a runner that ends has not delivered stays in the spool, and the next one of its sink begins there.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Collection, Sequence
+
+from bridge.delivery.runner import Runner
+from bridge.metrics import Metrics
+from bridge.routing.routed import Routed
+from bridge.routing.table import RouteTable
+from bridge.sinks.base import Sink
+from bridge.spool.message import Spooled
+from bridge.spool.spool import Spool
+from edgewire.clock import Clock
+
+
+class Crew:
+    """Every runner and its task."""
+
+    def __init__(self, table: RouteTable, metrics: Metrics, clock: Clock, rng: random.Random) -> None:
+        self.table = table
+        """For the runners begun from now on, so exchange it when none is at work."""
+        self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Ends with what the first runner failed with."""
+        self.on_delivered: Callable[[str, Sequence[Routed]], None] | None = None
+        """Told the sink and the messages of every delivery."""
+        self._metrics = metrics
+        self._clock = clock
+        self._rng = rng
+        self._runners: dict[str, Runner] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    @property
+    def names(self) -> list[str]:
+        """The sinks at work."""
+        return list(self._runners)
+
+    @property
+    def troubles(self) -> list[str]:
+        """What waits, one sentence each, with the name of its sink."""
+        return [f"{runner.name}: {trouble}" for runner in self._runners.values() for trouble in runner.troubles]
+
+    def begin(self, sinks: Sequence[Sink], spool: Spool, finish_s: float) -> None:
+        """Let these sinks work from where the spool says they are."""
+        self.table.on_invalid = lambda route, level: self._metrics.invalid.labels(route, level).inc()
+        for sink in sinks:
+            runner = Runner(sink, spool, self.table, self._metrics, self._clock, self._rng, self.on_delivered)
+            self._runners[runner.name] = runner
+            task = self._tasks[runner.name] = asyncio.create_task(runner.run(finish_s), name=runner.name)
+            task.add_done_callback(self._ended)
+
+    async def end(self, names: Collection[str]) -> None:
+        """Let these finish what they have begun, and close their sinks."""
+        ending = [name for name in names if name in self._runners]
+        for name in ending:
+            self._runners[name].stop()
+        if ending:
+            await asyncio.wait([self._tasks[name] for name in ending])
+        for name in ending:
+            del self._runners[name], self._tasks[name]
+
+    def distribute(self, messages: list[Spooled]) -> None:
+        """Newly committed messages: resolved once for all the runners that keep up; the others read them later."""
+        first = messages[0].id
+        runners = self._runners.values()
+        takers = [runner for runner in runners if runner.takes(first, len(messages))]
+        if takers:
+            resolved = [self.table.resolve(message) for message in messages]
+            for runner in takers:
+                runner.take(resolved)
+        for runner in runners:
+            if runner not in takers:
+                runner.wake()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if error and not self.failure.done():
+            self.failure.set_exception(error)

@@ -1,0 +1,71 @@
+"""Keeps one sink connected, and makes whatever a write raises into an answer that costs no message."""
+
+import asyncio
+import random
+from collections.abc import Sequence
+
+from bridge import failpoints
+from bridge.routing.routed import Routed
+from bridge.sinks.base import Failures, NotConnected, Retry, Sink
+from edgewire import logs
+from edgewire.backoff import Backoff
+from edgewire.errors import ServiceUnavailable
+
+
+class Connection:
+    """The sink, connected as long as `run` runs. Lanes may `write` at any time."""
+
+    def __init__(self, sink: Sink, backoff: Backoff, rng: random.Random) -> None:
+        self.sink = sink
+        self.trouble: str | None = None
+        """Why the sink cannot be connected; None when it is."""
+        self._backoff = backoff
+        self._rng = rng
+        self._log = logs.get(f"sink.{sink.name}")
+        self._connected = asyncio.Event()
+        self._broken = asyncio.Event()
+
+    async def run(self) -> None:
+        """Connect, and connect again when a write finds the connection unusable. Raises `ConfigError`."""
+        while True:
+            await self._connect()
+            self._broken.clear()
+            self._connected.set()
+            await self._broken.wait()
+            self._connected.clear()
+            await self.sink.close()
+
+    async def write(self, lane: str, batch: Sequence[Routed]) -> Failures:
+        """`Sink.write` once the sink is connected."""
+        await self._connected.wait()
+        try:
+            failures = await self.sink.write(lane, batch)
+        except NotConnected as error:
+            retry = Retry(cause="not_connected", reason=str(error))
+            if self._connected.is_set():  # else `run` has closed the sink and it is this that we see
+                self._broken.set()
+        except Exception as error:
+            # A fault of the program. The batch is not lost and the other sinks go on.
+            self._log.exception("the sink failed", lane=lane)
+            retry = Retry(cause="internal", reason=f"the sink failed: {type(error).__name__}: {error}")
+        else:
+            if len(failures) < len(batch):
+                failpoints.accepted(self.sink.name)
+            return failures
+        return dict.fromkeys(range(len(batch)), retry)
+
+    async def _connect(self) -> None:
+        attempt = 0
+        while True:
+            try:
+                await self.sink.connect()
+            except ServiceUnavailable as error:
+                if self.trouble is None:
+                    self._log.warning("the sink cannot be connected, trying again", reason=str(error))
+                self.trouble = str(error)
+                await asyncio.sleep(self._backoff.delay(attempt, self._rng.random()))
+                attempt += 1
+            else:
+                self.trouble = None
+                self._log.info("sink connected")
+                return

@@ -1,0 +1,180 @@
+"""A file that grows by whole lines, each of them safe before it is reported, and is rotated. Blocking calls.
+
+A crash can leave a torn last line, which is cut off when the file is opened again, and a rotated file that is not yet
+compressed, which is done then. What was reported is never touched.
+"""
+
+import gzip
+import os
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+_CHUNK = 64 << 10
+
+
+_STAMP = "%Y%m%dT%H%M%S.%fZ"
+
+
+_ROTATED = r"-\d{8}T\d{6}\.\d{6}Z(-\d+)?"
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """When a file is put aside, and what becomes of it."""
+
+    max_bytes: int
+    max_age_s: float | None = None
+    compress: bool = False
+    keep: int | None = None
+    """Rotated files that are kept, the newest; None for all."""
+
+
+class JsonlFile:
+    """One file. `append` from one thread at a time; `tidy` in any other."""
+
+    def __init__(self, path: Path, rotation: Rotation, now: Callable[[], float]) -> None:
+        """Opens or creates it. `now` is seconds since 1970. Raises `OSError`."""
+        self.path = path
+        self._rotation = rotation
+        self._now = now
+        self._begun = now()
+        self._size = 0
+        self._file = -1
+        path.parent.mkdir(parents=True, exist_ok=True)
+        written = path.stat().st_mtime if path.exists() else self._begun
+        self._open()
+        if self._size:
+            self._begun = written  # when its first line came is not known: not after the last one
+
+    def append(self, lines: bytes) -> Path | None:
+        """Write whole lines and make them safe; the rotated file, where this was more than the old one could hold.
+
+        Raises `OSError`, and then none of it is in the file.
+        """
+        rotated = self.rotate() if self._size and self._due(len(lines)) else None
+        if self._file < 0:
+            self._open()
+        try:
+            view = memoryview(lines)
+            while view:
+                view = view[os.write(self._file, view) :]
+            os.fdatasync(self._file)
+        except OSError:
+            # Part of it may be there; and after a failed sync nobody knows what is.
+            self._cut_and_close()
+            raise
+        self._size += len(lines)
+        return rotated
+
+    def rotate(self) -> Path | None:
+        """Put the file aside under a name with the time; None if there is nothing in it."""
+        self.close()
+        if not self._size:
+            return None
+        stamp = datetime.fromtimestamp(self._now(), UTC).strftime(_STAMP)
+        rotated, number = self._named(stamp), 0
+        while rotated.exists() or _compressed(rotated).exists():
+            number += 1
+            rotated = self._named(f"{stamp}-{number}")
+        self.path.rename(rotated)
+        self._size = 0
+        _sync_folder(self.path.parent)
+        return rotated
+
+    def aged(self) -> bool:
+        """Whether it is older than a file may be, and not empty."""
+        oldest_s = self._rotation.max_age_s
+        return bool(self._size) and oldest_s is not None and self._now() - self._begun >= oldest_s
+
+    def tidy(self) -> None:
+        """Compress what is rotated and not compressed, and delete what is more than shall be kept."""
+        rotated = self._rotated()
+        for old in rotated[: -self._rotation.keep] if self._rotation.keep else ():
+            old.unlink(missing_ok=True)
+        if self._rotation.compress:
+            for path in rotated:
+                if path.suffix != ".gz" and path.exists():
+                    _compress(path)
+
+    def close(self) -> None:
+        """Let go of it; everything in it is safe. `append` opens it again."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def _open(self) -> None:
+        new = not self.path.exists()
+        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        size = os.fstat(self._file).st_size
+        self._size = _whole_lines(self._file, size)
+        if self._size < size:
+            os.ftruncate(self._file, self._size)
+            os.fsync(self._file)
+        if new:
+            _sync_folder(self.path.parent)
+        if not self._size:
+            self._begun = self._now()
+
+    def _due(self, more: int) -> bool:
+        return self._size + more > self._rotation.max_bytes or self.aged()
+
+    def _cut_and_close(self) -> None:
+        try:
+            os.ftruncate(self._file, self._size)
+        finally:
+            self.close()
+
+    def _named(self, stamp: str) -> Path:
+        return self.path.with_name(f"{self.path.stem}-{stamp}{self.path.suffix}")
+
+    def _rotated(self) -> list[Path]:
+        """Rotated files, the oldest first; one that exists compressed and not is there once."""
+        name = re.compile(rf"{re.escape(self.path.stem)}{_ROTATED}{re.escape(self.path.suffix)}(\.gz)?")
+        return sorted(path for path in self.path.parent.iterdir() if name.fullmatch(path.name))
+
+
+def is_rotated(path: Path) -> bool:
+    """Whether it has the name of a file that was put aside."""
+    return re.search(rf"{_ROTATED}(\.[^.]*)?(\.gz)?$", path.name) is not None
+
+
+def _whole_lines(file: int, size: int) -> int:
+    """Bytes up to the end of the last whole line."""
+    end = size
+    while end:
+        start = max(0, end - _CHUNK)
+        found = os.pread(file, end - start, start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        end = start
+    return 0
+
+
+def _compressed(path: Path) -> Path:
+    return path.with_name(f"{path.name}.gz")
+
+
+def _compress(path: Path) -> None:
+    """Replace a file by its compressed form; whenever it is interrupted, one of the two is whole."""
+    half = path.with_name(f".{path.name}.gz.half")
+    with path.open("rb") as source, half.open("wb") as target:
+        with gzip.GzipFile(fileobj=target, mode="wb", compresslevel=6, mtime=0) as packed:
+            shutil.copyfileobj(source, packed, _CHUNK)
+        target.flush()
+        os.fsync(target.fileno())
+    half.rename(_compressed(path))
+    _sync_folder(path.parent)
+    path.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """A new name is safe only once its folder is."""
+    file = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

@@ -1,0 +1,155 @@
+"""What the Kafka sink has to know of a cluster: its topics, and what its errors mean for a message. Blocking calls."""
+
+from collections.abc import Sequence
+from enum import Enum, auto
+from typing import Any
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._metadata import ClusterMetadata
+from confluent_kafka.cimpl import NewTopic
+
+from bridge.sinks.base import Rejected, Retry
+from bridge.sinks.kafka.config import KafkaConfig
+from edgewire import logs
+from edgewire.errors import ConfigError, ServiceUnavailable
+
+log = logs.get("kafka")
+
+
+class Verdict(Enum):
+    """What an error means where it is neither a plain retry nor a plain rejection."""
+
+    TOO_LARGE = auto()
+    """The message, or the record batch it was in."""
+    FATAL = auto()
+    """The producer can do nothing more."""
+
+
+_REJECTED = frozenset({KafkaError.INVALID_RECORD, KafkaError._INVALID_ARG})
+
+
+_TOO_LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE})
+
+
+_FATAL = frozenset({KafkaError._FATAL, KafkaError._STATE, KafkaError._DESTROY})
+
+
+_CONFIGURATION = frozenset(
+    {
+        KafkaError._AUTHENTICATION,
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.INVALID_REQUIRED_ACKS,
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.TOPIC_EXCEPTION,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+    }
+)
+
+
+_HINTS = {
+    KafkaError._AUTHENTICATION: "look at sasl.username, sasl.password and sasl.mechanism in kafka.properties",
+    KafkaError._SSL: "look at security.protocol, ssl.ca.location and ssl.certificate.location in kafka.properties",
+}
+"""Error -> what a person should look at."""
+
+
+_REFUSED_BY_TLS = "SSL routines"
+"""In what librdkafka says where a broker ends the handshake, as for want of a certificate; no TLS error, to it."""
+
+
+def classify(error: KafkaError, topic: str) -> Retry | Rejected | Verdict:
+    """What a delivery error means for its message."""
+    code = error.code()
+    if error.fatal() or code in _FATAL:
+        return Verdict.FATAL
+    if code in _TOO_LARGE:
+        return Verdict.TOO_LARGE
+    reason = f"Kafka topic '{topic}': {error.str()}"
+    if code in _REJECTED:
+        return Rejected(reason)
+    return Retry(cause=error.name().lower().lstrip("_"), reason=reason, configuration=code in _CONFIGURATION)
+
+
+def connection_properties(config: KafkaConfig, client_id: str) -> dict[str, Any]:
+    """Properties by which a client reaches the cluster."""
+    return {"client.id": client_id, **config.properties, "bootstrap.servers": config.bootstrap_servers}
+
+
+def reach(config: KafkaConfig, topics: Sequence[str], client_id: str) -> str:
+    """Ask the cluster for its topics, and say what it answered.
+
+    Raises `ServiceUnavailable`, or `ConfigError` for properties that librdkafka does not take.
+    """
+    found = _Cluster(config, client_id).metadata()
+    missing = [topic for topic in topics if topic not in found.topics]
+    note = f"; will be created: {', '.join(missing)}" if missing else ""
+    return f"{config.bootstrap_servers} has {len(found.brokers)} brokers and {len(found.topics)} topics{note}"
+
+
+def create_topics(config: KafkaConfig, topics: Sequence[str], client_id: str) -> None:
+    """Create those of `topics` that are missing. Raises as `reach`.
+
+    A topic that cannot be created is logged and no error: its messages will wait, and those of others go on.
+    """
+    cluster = _Cluster(config, client_id)
+    found = cluster.metadata()
+    missing = [topic for topic in topics if topic not in found.topics]
+    # librdkafka's mock cluster has no controller; it creates a topic when it is asked for it, as some real ones do.
+    if missing and found.controller_id in found.brokers:
+        missing = cluster.create(missing)
+    for topic in missing:
+        answer = cluster.metadata(topic).topics.get(topic)
+        if answer is not None and answer.error is not None:
+            log.error("a Kafka topic is missing: create it", topic=topic, fault=answer.error.str())
+
+
+class _Cluster:
+    """A cluster and what it says to an administrator."""
+
+    def __init__(self, config: KafkaConfig, client_id: str) -> None:
+        self._config = config
+        self._faults: list[KafkaError] = []
+        # Its log says at every attempt what we say once.
+        properties = {"log_level": 0, **connection_properties(config, client_id), "error_cb": self._faults.append}
+        try:
+            self._admin = AdminClient(properties)
+        except KafkaException as error:
+            raise ConfigError(f"kafka.properties: {error.args[0].str()}") from None
+
+    def metadata(self, topic: str | None = None) -> ClusterMetadata:
+        """Raises `ServiceUnavailable` that says why, where the cluster is known to have said it."""
+        try:
+            return self._admin.list_topics(topic, timeout=self._config.timeout / 1000)
+        except KafkaException as error:
+            self._admin.poll(0)  # calls error_cb
+            for fault in self._faults:
+                code = KafkaError._SSL if _REFUSED_BY_TLS in fault.str() else fault.code()
+                if hint := _HINTS.get(code):
+                    # "sasl_ssl://HOST/ID: what happened (after 300ms in state AUTH_REQ)"
+                    said = fault.str().partition(": ")[2].rpartition(" (after ")[0] or fault.str()
+                    raise ServiceUnavailable(f"Kafka at {self._config.bootstrap_servers}: {said}; {hint}") from None
+            raise ServiceUnavailable(
+                f"Kafka at {self._config.bootstrap_servers} cannot be reached: {error.args[0].str()};"
+                " look at kafka.bootstrap_servers, at security.protocol and whether it runs"
+            ) from None
+
+    def create(self, topics: Sequence[str]) -> list[str]:
+        """Ask for topics, and say which the cluster refused."""
+        config = self._config
+        replicas = config.replication_factor or -1
+        wanted = [NewTopic(topic, num_partitions=config.partitions, replication_factor=replicas) for topic in topics]
+        refused: list[str] = []
+        for topic, created in self._admin.create_topics(wanted, request_timeout=config.timeout / 1000).items():
+            try:
+                created.result()
+            except KafkaException as error:
+                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                    log.warning("a Kafka topic could not be created", topic=topic, fault=error.args[0].str())
+                    refused.append(topic)
+            else:
+                log.info("Kafka topic created", topic=topic, partitions=config.partitions)
+        return refused

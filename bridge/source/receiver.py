@@ -1,0 +1,103 @@
+"""Messages from the link into the spool, and their acknowledgements back once they are there.
+
+PUBACK leaves in the order of receipt after the commit. Nothing is parsed here. When the spool is full or far behind,
+reading stops, and the broker queues what is published.
+"""
+
+from collections import deque
+from functools import partial
+
+from bridge import failpoints
+from bridge.message.user_properties import pack
+from bridge.metrics import Metrics
+from bridge.spool.message import Spooled
+from bridge.spool.spool import Spool
+from edgewire import logs
+from edgewire.clock import Clock
+from edgewire.link import Link
+from edgewire.mqtt import Message
+
+_QUEUE_BEYOND_WINDOW = 10_000
+"""Messages of QoS 0 that may wait for the spool; those of QoS 1 are bounded by the receive maximum."""
+
+
+log = logs.get("source")
+
+
+class Intake:
+    """What the source has received and does not yet know to be safe."""
+
+    def __init__(self, spool: Spool, metrics: Metrics, clock: Clock) -> None:
+        self.taken = 0
+        """Messages received so far."""
+        self.window = 0
+        """The receive maximum."""
+        self.halted = False
+        """Take nothing in, whatever the spool says."""
+        self._spool = spool
+        self._metrics = metrics
+        self._clock = clock
+        self._paused = False
+        self._uncommitted: deque[float] = deque()  # when each group that is not yet in the spool was received
+
+    @property
+    def settled(self) -> bool:
+        """Whether all that came is committed and acknowledged."""
+        return not self._uncommitted
+
+    def waiting_s(self, since: float = 0.0) -> float:
+        """Seconds that the oldest message has been waiting for its commit, counted from `since` at the earliest."""
+        return self._clock.monotonic() - max(since, self._uncommitted[0]) if self._uncommitted else 0.0
+
+    def take(self, link: Link, messages: list[Message]) -> None:
+        """Hand messages to the spool, and acknowledge them once they are there."""
+        now_ms = self._clock.now_ms()
+        redelivered = retained = 0
+        counts = [0, 0, 0]
+        group: list[Spooled] = []
+        for message in messages:
+            topic, payload, qos, retain, dup, _, properties, _ = message
+            counts[qos] += 1
+            redelivered += dup
+            retained += retain
+            carried = pack(properties) if properties else None
+            group.append(Spooled(0, now_ms, topic, payload, qos, retain, dup, carried))
+        self.taken += len(messages)
+        self._uncommitted.append(self._clock.monotonic())
+        self._spool.append(group, partial(self._acknowledge, link, messages))
+        for qos, count in enumerate(counts):
+            if count:
+                self._metrics.received.labels(str(qos)).inc(count)
+        if redelivered or retained:
+            self._metrics.redelivered.inc(redelivered)
+            self._metrics.retained.inc(retained)
+        self.steer(link)
+
+    def _acknowledge(self, link: Link, messages: list[Message]) -> None:
+        """The spool has these. What came on an earlier connection is ignored: the broker sends it again."""
+        self._uncommitted.popleft()
+        acknowledge = link.session.ack
+        for message in messages:
+            if message.qos:
+                acknowledge(message)
+        link.flush()
+        failpoints.acknowledged()
+
+    def begin(self) -> None:
+        """A new connection, which is being read."""
+        self._paused = False
+
+    def steer(self, link: Link | None) -> None:
+        """Pause or resume reading, by how much waits for the spool."""
+        if link is None:
+            return
+        limit = self.window + _QUEUE_BEYOND_WINDOW
+        full = self._spool.full
+        if not self._paused and (self.halted or full or self._spool.queued > limit):
+            self._paused = True
+            link.pause_reading()
+            if full:
+                log.error("the spool is full: nothing more is acknowledged until a sink makes room")
+        elif self._paused and not (self.halted or full or self._spool.queued > limit // 2):
+            self._paused = False
+            link.resume_reading()

@@ -1,0 +1,44 @@
+"""The filters that the broker's session holds for us, noted in the spool.
+
+A subscription lives as long as the session does. One that is no longer configured would go on filling the spool, so
+the bridge remembers across restarts what it has subscribed to, and unsubscribes what it does not want any more. The
+note is widened before a SUBSCRIBE and narrowed after an UNSUBACK: whenever the process is killed, none is forgotten.
+"""
+
+from collections.abc import Iterable
+
+import orjson
+
+from bridge.spool.spool import Spool
+
+NOTE = "subscriptions"
+"""Under which the spool keeps them."""
+
+
+class Held:
+    """What the session holds at most."""
+
+    def __init__(self, spool: Spool) -> None:
+        self._spool = spool
+        self._filters: frozenset[str] | None = None
+
+    async def expect(self, wanted: Iterable[str]) -> None:
+        """To be called before these are subscribed to. Raises `SpoolError`."""
+        if self._filters is None:
+            note = await self._spool.perform(lambda store: store.note(NOTE))
+            self._filters = frozenset(orjson.loads(note) if note else ())
+        await self._write(self._filters | frozenset(wanted))
+
+    async def only(self, wanted: Iterable[str]) -> None:
+        """The session holds these and no others. Raises `SpoolError`."""
+        await self._write(frozenset(wanted))
+
+    def besides(self, wanted: Iterable[str]) -> list[str]:
+        """What it may hold that is not wanted."""
+        return sorted((self._filters or frozenset()) - frozenset(wanted))
+
+    async def _write(self, filters: frozenset[str]) -> None:
+        if filters != self._filters:
+            text = orjson.dumps(sorted(filters)).decode()
+            await self._spool.perform(lambda store: store.take_note(NOTE, text))
+            self._filters = filters

@@ -1,0 +1,90 @@
+"""When the spool is full, in bytes or in age, and for how long the broker can hold what it then may not send. Pure."""
+
+from collections import deque
+
+from bridge.spool.config import SpoolConfig
+
+_ROOM = 0.95
+"""A full spool takes messages again below this share of its limit."""
+
+
+_RATE_S = 60.0
+"""Over so long the rate is taken."""
+
+
+class Limits:
+    """Whether nothing more may be taken in, and why."""
+
+    def __init__(self, config: SpoolConfig) -> None:
+        self._config = config
+        self.full: str | None = None
+        """Why the spool takes nothing; None when it does."""
+
+    def configure(self, config: SpoolConfig) -> None:
+        """Go on with other limits."""
+        self._config = config
+
+    def judge(self, used_bytes: int, oldest_ms: int | None, now_ms: int) -> str | None:
+        """`full`, brought up to date."""
+        config = self._config
+        limit = config.max_bytes * _ROOM if self.full else config.max_bytes
+        age_ms = 0 if oldest_ms is None else now_ms - oldest_ms
+        if used_bytes >= limit:
+            self.full = f"the spool holds {used_bytes:,} bytes and is full"
+        elif config.max_age is not None and age_ms > config.max_age:
+            self.full = f"a message has been in the spool for {spoken(age_ms / 1000)}, spool.max_age is less"
+        else:
+            self.full = None
+        return self.full
+
+
+class Headroom:
+    """How long the queue of the broker lasts, from the rate at which messages came before they were stopped."""
+
+    def __init__(self, queue: int | None) -> None:
+        """`queue` is how many messages the broker queues for us, if that is known."""
+        self.queue = queue
+        self._seen: deque[tuple[float, int]] = deque()
+        self._stopped: tuple[float, float] | None = None  # when, and the rate until then
+
+    def note(self, messages: int, full: bool, now: float) -> None:
+        """So many messages were committed at `now`, and whether the spool is full after it."""
+        if messages:
+            self._seen.append((now, messages))
+        while self._seen and self._seen[0][0] < now - _RATE_S:
+            self._seen.popleft()
+        if not full:
+            self._stopped = None
+        elif self._stopped is None:
+            self._stopped = (now, self._rate(now))
+
+    def seconds(self, now: float) -> float | None:
+        """Until the broker begins to drop; None where that is not known or nothing is stopped."""
+        if self._stopped is None or self.queue is None or not self._stopped[1]:
+            return None
+        since, rate = self._stopped
+        return max(0.0, self.queue / rate - (now - since))
+
+    def sentence(self, now: float, session_expiry_s: float) -> str:
+        """What the broker can do for us, for people."""
+        left = self.seconds(now)
+        expiry = f"it keeps the session for {spoken(session_expiry_s)} after a disconnection"
+        if left is not None and self._stopped:
+            rate = f"{self._stopped[1]:,.0f} messages a second"
+            return f"the broker's queue lasts about {spoken(left)} more at {rate}; {expiry}"
+        if self.queue is not None:
+            return f"the broker queues {self.queue:,} messages; {expiry}"
+        return f"set spool.broker_queue to the broker's limit to see how long that lasts; {expiry}"
+
+    def _rate(self, now: float) -> float:
+        if not self._seen:
+            return 0.0
+        return sum(messages for _, messages in self._seen) / max(now - self._seen[0][0], 1.0)
+
+
+def spoken(seconds: float) -> str:
+    """A duration for people, in its largest fitting unit."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,177 @@
+"""The dead letters of a spool file, for people: look, replay, drop. Works with and without a bridge running.
+
+SQLite lets one transaction in at a time, whichever process it comes from; so a command writes to the file itself, in
+short transactions, and a running bridge looks for replays once a second. What is replayed is pending again for its
+sink alone and goes behind what that has in hand; the letter is removed in the transaction that notes its delivery.
+"""
+
+import base64
+import json
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bridge.spool.message import DeadLetter
+from bridge.spool.sqlite import explained, open_beside, open_read_only
+from edgewire.clock import iso_ms
+from edgewire.mqtt.filters import filter_matches
+
+_FIELDS = (
+    *("number", "sink", "message_id", "received_ms", "topic", "payload", "qos", "retain", "properties"),
+    *("reason", "attempts", "dead_ms"),
+)
+
+
+_SELECT = f"SELECT {', '.join(_FIELDS)} FROM dead_letters"  # noqa: S608
+
+
+_AT_ONCE = 500
+"""Letters changed in one transaction: the bridge's own commits wait for it, a few milliseconds."""
+
+
+_BREATH_S = 0.02
+"""Between two such transactions, for the bridge's commits."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which dead letters are meant: those that fit everything that is given."""
+
+    numbers: tuple[int, ...] = ()
+    sink: str | None = None
+    topic: str | None = None
+    """Topic filter with the wildcards of MQTT."""
+    reason: str | None = None
+    """A part of the reason; case does not matter."""
+    since_ms: int | None = None
+    """Given up at this time or later."""
+    until_ms: int | None = None
+    """Given up before this time."""
+
+    def where(self) -> tuple[str, list[object]]:
+        """The condition in SQL and its values."""
+        parts: list[str] = ["replay = 0"]
+        values: list[object] = []
+        for condition, value in (
+            ("number IN (SELECT value FROM json_each(?))", json.dumps(self.numbers) if self.numbers else None),
+            ("sink = ?", self.sink),
+            ("instr(lower(reason), lower(?))", self.reason),
+            ("dead_ms >= ?", self.since_ms),
+            ("dead_ms < ?", self.until_ms),
+            ("fits_filter(?, topic)", self.topic),
+        ):
+            if value is not None:
+                parts.append(condition)
+                values.append(value)
+        return " AND ".join(parts), values
+
+
+def read_dead_letters(
+    path: Path, selection: Selection | None = None, *, sink: str | None = None, limit: int = 100
+) -> list[DeadLetter]:
+    """The newest dead letters of a selection, or of a sink, newest first. Raises `SpoolError`."""
+    where, values = (selection or Selection(sink=sink)).where()
+    with explained(path), closing(open_read_only(path)) as database:
+        _teach(database)
+        rows = database.execute(f"{_SELECT} WHERE {where} ORDER BY number DESC LIMIT ?", (*values, limit))
+        return [_letter(row) for row in rows]
+
+
+def document(letter: DeadLetter) -> dict[str, Any]:
+    """A dead letter as JSON; a payload that is no UTF-8 comes in base64."""
+    fields = asdict(letter) | {"received": iso_ms(letter.received_ms), "dead": iso_ms(letter.dead_ms)}
+    payload: bytes = fields.pop("payload")
+    properties: bytes | None = fields.pop("properties")
+    if properties:
+        fields["properties"] = json.loads(properties)
+    try:
+        return fields | {"payload": payload.decode()}
+    except UnicodeDecodeError:
+        return fields | {"payload_base64": base64.b64encode(payload).decode()}
+
+
+def read_letters_after(path: Path, number: int, limit: int) -> list[DeadLetter]:
+    """Dead letters in the order in which they were given up, from beyond `number`. Raises `SpoolError`."""
+    with explained(path), closing(open_read_only(path)) as database:
+        rows = database.execute(f"{_SELECT} WHERE number > ? ORDER BY number LIMIT ?", (number, limit))
+        return [_letter(row) for row in rows]
+
+
+def replay(path: Path, selection: Selection) -> int:
+    """Make dead letters pending again for their sinks; returns how many. Raises `SpoolError`."""
+
+    def change(database: sqlite3.Connection, listed: str) -> None:
+        # Of a sink that is not configured any more nobody would take it.
+        database.execute(
+            "UPDATE dead_letters SET replay = 1 WHERE number IN (SELECT value FROM json_each(?))", (listed,)
+        )
+
+    return _change(path, selection, change, "AND sink IN (SELECT name FROM sinks)")
+
+
+def drop(path: Path, selection: Selection) -> int:
+    """Delete dead letters for good and count them as discarded; returns how many. Raises `SpoolError`."""
+
+    def change(database: sqlite3.Connection, listed: str) -> None:
+        chosen = "FROM dead_letters WHERE number IN (SELECT value FROM json_each(?))"
+        database.execute(
+            f"UPDATE sinks SET discarded = discarded + (SELECT count(*) {chosen} AND sink = sinks.name)",  # noqa: S608
+            (listed,),
+        )
+        database.execute(f"DELETE {chosen}", (listed,))
+
+    return _change(path, selection, change)
+
+
+def _change(
+    path: Path, selection: Selection, change: Callable[[sqlite3.Connection, str], None], condition: str = ""
+) -> int:
+    changed = 0
+    with explained(path), closing(open_beside(path)) as database:
+        _teach(database)
+        for numbers in _chunks(_numbers(database, selection, condition)):
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                # Meanwhile another command may have had some of them.
+                still = [
+                    number
+                    for (number,) in database.execute(
+                        "SELECT number FROM dead_letters WHERE replay = 0"
+                        " AND number IN (SELECT value FROM json_each(?))",
+                        (json.dumps(numbers),),
+                    )
+                ]
+                change(database, json.dumps(still))
+                database.execute("COMMIT")
+            except BaseException:
+                if database.in_transaction:
+                    database.execute("ROLLBACK")
+                raise
+            changed += len(still)
+            time.sleep(_BREATH_S)
+    return changed
+
+
+def _numbers(database: sqlite3.Connection, selection: Selection, condition: str) -> list[int]:
+    where, values = selection.where()
+    statement = f"SELECT number FROM dead_letters WHERE {where} {condition} ORDER BY number"  # noqa: S608
+    return [number for (number,) in database.execute(statement, values)]
+
+
+def _chunks(numbers: Sequence[int]) -> Iterator[Sequence[int]]:
+    for start in range(0, len(numbers), _AT_ONCE):
+        yield numbers[start : start + _AT_ONCE]
+
+
+def _teach(database: sqlite3.Connection) -> None:
+    database.create_function("fits_filter", 2, filter_matches, deterministic=True)
+
+
+def _letter(row: tuple[object, ...]) -> DeadLetter:
+    fields = dict(zip(_FIELDS, row, strict=True))
+    fields["retain"] = bool(fields["retain"])
+    return DeadLetter(**fields)  # type: ignore[arg-type]

@@ -1,0 +1,286 @@
+"""The spool as the event loop sees it: appending never blocks, and a thread of its own commits in groups.
+
+Messages are committed in the order of `append`, and their `done` is called, on the loop, only after the commit. While
+the spool is full messages wait uncommitted, so nothing of them is acknowledged; progress of the sinks is still written,
+and makes room.
+
+Reading happens on the loop: a few hundred rows take half a millisecond, while a thread would wait for the GIL at every
+row of them.
+"""
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
+
+from bridge.spool.capacity import Headroom, Limits
+from bridge.spool.config import SpoolConfig
+from bridge.spool.message import Settlement, Spooled
+from bridge.spool.reader import Reader
+from bridge.spool.store import Store
+from edgewire.clock import Clock, SystemClock
+
+SETTLE_EVERY_S = 0.1
+"""How long progress alone may wait for a commit. What a crash loses of it is delivered once more."""
+
+
+_TIDY_EVERY_S = 0.1
+"""How often, while nothing waits for a commit, some room is made in the file."""
+
+
+_LOOK_EVERY_S = 1.0
+"""How often the age of the oldest message is looked at, if it has a limit."""
+
+
+_READ_BYTES = 4 << 20
+
+
+class Commit(NamedTuple):
+    """What was written, how long it took, and how much the spool holds now."""
+
+    messages: int
+    seconds: float
+    used_bytes: int
+    full: str | None = None
+    """Why nothing more is taken in; None when it is."""
+
+
+Result = TypeVar("Result")
+
+
+@dataclass(slots=True)
+class _Group:
+    messages: list[Spooled]
+    done: Callable[[], None]
+
+
+class Spool:
+    """Owns the `Store`. Everything but `close` returns at once; call it from the loop it was made in."""
+
+    def __init__(
+        self,
+        store: Store,
+        config: SpoolConfig,
+        *,
+        on_messages: Callable[[list[Spooled]], None],
+        on_commit: Callable[[Commit], None],
+        clock: Clock | None = None,
+    ) -> None:
+        """Call in the loop that will use it. `on_messages` gets every group once it is committed and acknowledged."""
+        self.path = store.path
+        self._store = store
+        self._config = config
+        self._reader = Reader(store.path)
+        self._loop = asyncio.get_running_loop()
+        self._on_messages = on_messages
+        self._on_commit = on_commit
+        self._next_id = store.last_id + 1
+        self.last_id = store.last_id
+        """Of the newest committed message."""
+        self.queued = 0
+        """Messages appended and not yet committed."""
+        self._used_bytes = self.used_bytes = store.used_bytes()
+        self._untidy = True
+        self._clock = clock or SystemClock()
+        self._limits = Limits(config)
+        self._headroom = Headroom(config.broker_queue)
+        self.full = self._judge()
+        """Why nothing more is taken in; None when it is."""
+        self.failure: asyncio.Future[None] = self._loop.create_future()
+        """Ends with what a write has failed with, mostly a `SpoolError`; nothing is committed after that."""
+        self._wake = threading.Condition()
+        self._groups: deque[_Group] = deque()
+        self._settlements: dict[str, Settlement] = {}
+        self._jobs: deque[tuple[Callable[[Store], Any], asyncio.Future[Any]]] = deque()
+        self._closing = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._thread = threading.Thread(target=self._write, name="spool-writer", daemon=True)
+        self._thread.start()
+
+    def append(self, messages: list[Spooled], done: Callable[[], None]) -> None:
+        """Number `messages` and queue them; `done` is called when they are on disk, and never if they cannot be."""
+        for number, message in enumerate(messages, self._next_id):
+            message.id = number
+        self._next_id += len(messages)
+        self.queued += len(messages)
+        self._idle.clear()
+        with self._wake:
+            self._groups.append(_Group(messages, done))
+            self._wake.notify()
+
+    async def configure(self, config: SpoolConfig) -> None:
+        """Go on with other limits; the file stays where it is."""
+        self._config = config
+        self._limits.configure(config)
+        self._headroom.queue = config.broker_queue
+        await self.perform(lambda _: None)  # whether it is full is looked at with a commit
+
+    def settle(self, settlement: Settlement) -> None:
+        """Write progress with one of the next commits."""
+        with self._wake:
+            before = self._settlements.get(settlement.sink)
+            self._settlements[settlement.sink] = before.then(settlement) if before else settlement
+            if not before:
+                self._wake.notify()
+
+    def cursor(self, sink: str) -> int:
+        """Where a sink was when the spool was opened."""
+        return self._store.cursor(sink)
+
+    def read(self, after: int, limit: int) -> list[Spooled]:
+        """Committed messages following id `after`, at most `limit` and a few megabytes. Raises `SpoolError`."""
+        return self._reader.read(after, limit=limit, max_bytes=_READ_BYTES)
+
+    def done_above(self, sink: str) -> dict[int, int]:
+        """What a sink was done with beyond its cursor when the spool was opened; see `Store.done_above`."""
+        return self._store.done_above(sink)
+
+    def fetch(self, sink: str, ids: Sequence[int]) -> list[Spooled]:
+        """These messages again, for a sink that is not done with them. Raises `SpoolError`."""
+        return self._reader.fetch(sink, ids)
+
+    def replays(self, sink: str, after: int, limit: int) -> list[tuple[int, Spooled]]:
+        """Dead letters that are to be replayed; see `Reader.replays`."""
+        return self._reader.replays(sink, after, limit)
+
+    def replays_waiting(self, sink: str) -> int:
+        """How many dead letters are to be replayed. Quick."""
+        return self._reader.replays_waiting(sink)
+
+    def headroom_s(self) -> float | None:
+        """While the spool is full: how long the broker's queue lasts, if that can be told."""
+        return self._headroom.seconds(self._clock.monotonic())
+
+    def outlook(self, session_expiry_s: float) -> str:
+        """While the spool is full: what the broker can hold, for people."""
+        return self._headroom.sentence(self._clock.monotonic(), session_expiry_s)
+
+    async def idle(self) -> None:
+        """Return when nothing appended waits for its commit, or can get one: the spool is full or has failed."""
+        while self.queued and not self.full and not self.failure.done():
+            self._idle.clear()
+            await self._idle.wait()
+
+    async def perform(self, job: Callable[[Store], Result]) -> Result:
+        """Run `job` on the writer's thread, after the progress that was given to `settle` before; its answer.
+
+        Raises what it raises. A job must be short: nothing is committed meanwhile.
+        """
+        done: asyncio.Future[Result] = self._loop.create_future()
+        with self._wake:
+            self._jobs.append((job, done))
+            self._wake.notify()
+        # After a failed write nobody answers any more; then this raises what `failure` does.
+        waiting: list[asyncio.Future[Any]] = [done, self.failure]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if not done.done():
+            self.failure.result()
+        return await done
+
+    async def close(self) -> None:
+        """Commit what is queued (unless the spool is full) and all progress, and close the file."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        await asyncio.to_thread(self._thread.join)
+        self._reader.close()
+        self._store.close()
+
+    def _write(self) -> None:
+        """The writer thread."""
+        committed_at = time.monotonic()
+        full = bool(self.full)
+        while True:
+            with self._wake:
+                while (wait := self._due(committed_at, full)) is None or wait > 0:
+                    self._wake.wait(wait)
+                groups = [] if full else self._take_groups()
+                settlements, self._settlements = list(self._settlements.values()), {}
+                jobs = list(self._jobs)
+                self._jobs.clear()
+                if self._closing and not groups and not settlements and not jobs:
+                    return
+            started = time.monotonic()
+            messages = groups[0].messages if len(groups) == 1 else [m for group in groups for m in group.messages]
+            try:
+                if messages or settlements:
+                    self._store.commit(messages, settlements)
+                elif not jobs:
+                    self._store.tidy()
+                for job, done in jobs:
+                    self._do(job, done)
+                why_full = self._judge()
+                self._untidy = self._store.untidy()
+            except Exception as error:
+                # Also a fault of the program: nobody may wait for a thread that is gone.
+                self._loop.call_soon_threadsafe(self._failed, error)
+                return
+            full = bool(why_full)
+            committed_at = time.monotonic()
+            commit = Commit(len(messages), committed_at - started, self._used_bytes, why_full)
+            self._loop.call_soon_threadsafe(self._committed, messages, groups, commit)
+
+    def _judge(self) -> str | None:
+        self._used_bytes = self._store.used_bytes()
+        oldest_ms = self._store.oldest_ms() if self._config.max_age is not None else None
+        return self._limits.judge(self._used_bytes, oldest_ms, self._clock.now_ms())
+
+    def _due(self, committed_at: float, full: bool) -> float | None:
+        """Seconds until there is something to do; None for not before something arrives. Called with the lock held."""
+        if self._closing or self._jobs:
+            return 0
+        elapsed = time.monotonic() - committed_at
+        if self._groups and not full:
+            waiting = sum(len(group.messages) for group in self._groups)
+            return 0 if waiting >= self._config.commit_messages else self._config.commit_interval / 1000 - elapsed
+        if self._settlements:
+            return SETTLE_EVERY_S - elapsed
+        if self._untidy:
+            return _TIDY_EVERY_S - elapsed
+        return None if self._config.max_age is None else _LOOK_EVERY_S - elapsed
+
+    def _do(self, job: Callable[[Store], Any], done: asyncio.Future[Any]) -> None:
+        try:
+            answer = job(self._store)
+        except Exception as error:
+            self._loop.call_soon_threadsafe(_end, done.set_exception, done, error)
+        else:
+            self._loop.call_soon_threadsafe(_end, done.set_result, done, answer)
+
+    def _take_groups(self) -> list[_Group]:
+        groups: list[_Group] = []
+        messages = 0
+        while self._groups and messages < self._config.commit_messages:
+            groups.append(self._groups.popleft())
+            messages += len(groups[-1].messages)
+        return groups
+
+    def _committed(self, messages: list[Spooled], groups: list[_Group], commit: Commit) -> None:
+        self.used_bytes = commit.used_bytes
+        self.full = commit.full
+        self._headroom.note(commit.messages, bool(commit.full), self._clock.monotonic())
+        self.queued -= len(messages)
+        if not self.queued or self.full:
+            self._idle.set()
+        if messages:
+            self.last_id = messages[-1].id
+        for group in groups:
+            group.done()
+        if messages:
+            self._on_messages(messages)
+        self._on_commit(commit)
+
+    def _failed(self, error: Exception) -> None:
+        self._idle.set()
+        if not self.failure.done():
+            self.failure.set_exception(error)
+
+
+def _end(set_outcome: Callable[[Any], None], done: asyncio.Future[Any], outcome: object) -> None:
+    """Answer a job, unless whoever asked has gone."""
+    if not done.done():
+        set_outcome(outcome)
