@@ -204,7 +204,7 @@ def _distinct(known: list[int]) -> int:
 
 def _base_bytes() -> int:
     """Memory of a worker before it has devices."""
-    code = "import edgefleet.cli, edgefleet.workers, devices.fleet.metrics as s; print(s.process_usage()[1])"
+    code = "import edgefleet.cli, edgefleet.launch.workers, devices.fleet.metrics as s; print(s.process_usage()[1])"
     return int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
 
 

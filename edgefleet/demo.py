@@ -20,7 +20,7 @@ from devices.fleet.connector import probe_all
 from devices.fleet.fleet import Fleet
 from devices.scenario.scenario import Scenario
 from edgefleet.embedded import edgefleet_process, embedded_broker, embedded_kafka, free_port
-from edgefleet.live import watching
+from edgefleet.report.live import watching
 from edgefleet.verify import Verdict, verify_run
 from edgewire.errors import ConfigError, ServiceUnavailable
 from edgewire.run_record import RunRecord

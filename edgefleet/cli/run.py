@@ -21,14 +21,14 @@ from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
 from edgefleet.cli.common import Json, LogLevel, ScenarioFile, run_async, start_logging, until_signal
-from edgefleet.device_table import save_device_table
 from edgefleet.doctor import BrokerFacts, Machine, Needs, examine_all, judge, require_healthy
-from edgefleet.fleet_metrics import serving_metrics
-from edgefleet.live import Parts, watching
-from edgefleet.processes import Processes
-from edgefleet.ray_cluster import joined
-from edgefleet.shard import ShardJob, ShardResult, combine, raise_open_files, run_shard
-from edgefleet.workers import Launcher, Workers
+from edgefleet.launch.processes import Processes
+from edgefleet.launch.ray_cluster import joined
+from edgefleet.launch.shard import ShardJob, ShardResult, combine, raise_open_files, run_shard
+from edgefleet.launch.workers import Launcher, Workers
+from edgefleet.report.device_table import save_device_table
+from edgefleet.report.fleet_metrics import serving_metrics
+from edgefleet.report.live import Parts, watching
 from edgewire.clock import parse_ms
 from edgewire.config import duration_ms
 from edgewire.errors import ConfigError

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from math import ceil
 from typing import Any, Literal
 
-from edgefleet.doctor.examine import BrokerFacts
+from edgefleet.doctor.broker_probe import BrokerFacts
 from edgefleet.doctor.machine import Machine
 from edgefleet.doctor.needs import SPARE_FILES, Needs
 from edgewire.mqtt.packets import Version

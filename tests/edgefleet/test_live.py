@@ -9,8 +9,8 @@ from rich.console import Console
 from devices.fleet.latency import Histogram
 from devices.fleet.metrics import Snapshot
 from edgefleet.embedded import free_port
-from edgefleet.fleet_metrics import serving_metrics
-from edgefleet.live import Look, table
+from edgefleet.report.fleet_metrics import serving_metrics
+from edgefleet.report.live import Look, table
 from edgewire.errors import ConfigError, ServiceUnavailable
 
 

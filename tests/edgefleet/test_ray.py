@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from edgefleet.embedded import MosquittoProcess
-from edgefleet.shard import run_shard
+from edgefleet.launch.shard import run_shard
 from edgewire.run_record import RunRecord
 from tests.edgefleet.test_workers import job, listening, until
 from tests.processes import not_outliving

@@ -10,12 +10,12 @@ import pytest
 
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
-from edgefleet import ray_cluster
 from edgefleet.embedded import free_port
-from edgefleet.ray_cluster import RayCluster, joined
-from edgefleet.ray_shard import ShardActor, build
-from edgefleet.shard import ShardJob
-from edgefleet.workers import Failed, Workers
+from edgefleet.launch import ray_cluster
+from edgefleet.launch.ray_cluster import RayCluster, joined
+from edgefleet.launch.ray_shard import ShardActor, build
+from edgefleet.launch.shard import ShardJob
+from edgefleet.launch.workers import Failed, Workers
 from edgewire.errors import ConfigError, ServiceUnavailable
 from edgewire.mqtt import Version
 

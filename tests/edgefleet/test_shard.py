@@ -9,8 +9,8 @@ from devices.fleet.fleet import Fleet
 from devices.fleet.metrics import Snapshot
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
-from edgefleet import shard
-from edgefleet.shard import ShardJob, combine, run_shard
+from edgefleet.launch import shard
+from edgefleet.launch.shard import ShardJob, combine, run_shard
 from edgewire.mqtt import Version
 
 

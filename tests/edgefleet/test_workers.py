@@ -17,9 +17,9 @@ from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
 from edgefleet.embedded import MosquittoProcess
-from edgefleet.processes import Processes
-from edgefleet.shard import ShardJob, ShardResult, combine, run_shard
-from edgefleet.workers import Workers
+from edgefleet.launch.processes import Processes
+from edgefleet.launch.shard import ShardJob, ShardResult, combine, run_shard
+from edgefleet.launch.workers import Workers
 from edgewire.clock import parse_ms
 from edgewire.errors import ServiceUnavailable
 from edgewire.mqtt import Version

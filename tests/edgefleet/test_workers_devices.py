@@ -11,9 +11,9 @@ import pytest
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from edgefleet.embedded import MosquittoProcess
-from edgefleet.processes import Processes
-from edgefleet.shard import ShardJob
-from edgefleet.workers import Workers
+from edgefleet.launch.processes import Processes
+from edgefleet.launch.shard import ShardJob
+from edgefleet.launch.workers import Workers
 from edgewire.messages import Status
 from edgewire.mqtt import Version
 from tests.devices.fleet.judge import Judge, assert_books_balance, judging, until

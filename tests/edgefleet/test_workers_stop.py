@@ -9,10 +9,10 @@ import pytest
 from devices.fleet.metrics import Snapshot
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
-from edgefleet import workers
-from edgefleet.processes import Processes
-from edgefleet.shard import ShardJob
-from edgefleet.workers import Failed, Hear, Ready, Workers
+from edgefleet.launch import workers
+from edgefleet.launch.processes import Processes
+from edgefleet.launch.shard import ShardJob
+from edgefleet.launch.workers import Failed, Hear, Ready, Workers
 from edgewire.errors import ServiceUnavailable
 from edgewire.mqtt import Version
 

@@ -7,8 +7,8 @@ import pytest
 
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
+from edgefleet.doctor.broker_probe import BrokerFacts
 from edgefleet.doctor.checks import Check, judge
-from edgefleet.doctor.examine import BrokerFacts
 from edgefleet.doctor.machine import Machine
 from edgefleet.doctor.needs import Needs
 from edgefleet.doctor.report import NotEnough, require_healthy

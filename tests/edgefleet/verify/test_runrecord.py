@@ -9,7 +9,7 @@ import orjson
 import pyarrow.parquet as pq
 import pytest
 
-from edgefleet.device_table import save_device_table
+from edgefleet.report.device_table import save_device_table
 from edgewire.errors import ConfigError
 from edgewire.run_record import DeviceRecord, RunRecord
 

@@ -9,6 +9,7 @@ from edgewire.run_record import RunRecord, count
 
 FILE_NAME = "devices.parquet"
 
+
 log = logs.get("record")
 
 

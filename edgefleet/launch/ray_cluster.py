@@ -11,16 +11,19 @@ from contextlib import contextmanager
 from typing import Any
 
 from edgefleet.doctor import BrokerFacts
-from edgefleet.ray_shard import Build, Place, ShardActor, build
-from edgefleet.shard import ShardJob
-from edgefleet.workers import Failed, Hear, Ready
+from edgefleet.launch.ray_shard import Build, Place, ShardActor, build
+from edgefleet.launch.shard import ShardJob
+from edgefleet.launch.workers import Failed, Hear, Ready
 from edgewire import logs
 from edgewire.errors import ConfigError, EdgefleetError, ServiceUnavailable
 
 # How long a cluster may take to find a processor for a worker, and to import us there.
 PLACE_S = 60.0
+
+
 # A cluster that answers at all accepts a connection in this time; Ray itself would try for a minute.
 CONNECT_S = 5.0
+
 
 log = logs.get("ray")
 

@@ -12,16 +12,19 @@ from typing import Protocol
 
 from devices.fleet.metrics import Snapshot
 from devices.fleet.pacer import start_lead_ms
-from edgefleet.shard import ShardJob, ShardResult, combine
+from edgefleet.launch.shard import ShardJob, ShardResult, combine
 from edgewire import logs
 from edgewire.clock import Clock, SystemClock
 from edgewire.errors import ServiceUnavailable
 
 # A worker speaks every half-second; one that is silent for so long is shown as such.
 SILENT_S = 3.0
+
+
 # One that is to end, and says nothing for so long, is killed. To build a large part of a fleet, or to hand in its
 # record, takes seconds.
 GIVE_UP_S = 60.0
+
 
 log = logs.get("workers")
 
@@ -39,6 +42,7 @@ class Failed:
 
 
 Said = Ready | Snapshot | ShardResult | Failed
+
 
 Hear = Callable[[Said | None], None]
 """Is told on the event loop what a worker says; None, last, that it has ended."""

@@ -12,6 +12,8 @@ from edgewire.mqtt.limits import ServerLimits
 
 # Mosquitto keeps its `$SYS` messages retained, so they come at once or not at all.
 SYS_S = 0.7
+
+
 SYS_TOPICS = ("$SYS/broker/version", "$SYS/broker/clients/connected", "$SYS/broker/clients/maximum")
 
 

@@ -20,12 +20,13 @@ from devices.fleet.metrics import Snapshot
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from edgefleet.doctor import BrokerFacts, Machine, Needs, judge, require_healthy
-from edgefleet.shard import ShardJob, ShardResult, run_shard
-from edgefleet.workers import Failed
+from edgefleet.launch.shard import ShardJob, ShardResult, run_shard
+from edgefleet.launch.workers import Failed
 from edgewire import logs
 from edgewire.errors import EdgefleetError
 
 PACKAGES = ("edgewire", "devices", "edgefleet")
+
 
 Build = dict[str, str]
 """What decides which messages a device sends, and whether a job can be read: name and version of each."""

@@ -9,7 +9,7 @@ from prometheus_client.registry import Collector
 
 from devices.fleet.latency import Histogram
 from devices.fleet.metrics import Snapshot
-from edgefleet.live import Parts
+from edgefleet.report.live import Parts
 from edgewire.errors import ConfigError, ServiceUnavailable
 
 _GAUGES = {
@@ -18,6 +18,8 @@ _GAUGES = {
     "inflight": "Messages published and not yet acknowledged.",
     "buffered": "Messages in the outboxes of the devices.",
 }
+
+
 _COUNTERS = {
     "emitted": "Readings taken.",
     "acknowledged": "Messages that the broker has acknowledged.",
@@ -25,6 +27,8 @@ _COUNTERS = {
     "reconnects": "Connections made again after a loss.",
     "failed_dials": "Dials that led to no connection.",
 }
+
+
 _HISTOGRAMS = {
     "lag": ("schedule_lag_seconds", "From when a message was due until it was handed to its connection."),
     "puback": ("puback_latency_seconds", "From a publish to its acknowledgement, of a sample."),

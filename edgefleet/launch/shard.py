@@ -24,12 +24,16 @@ from edgewire.mqtt import Version
 from edgewire.run_record import RunRecord
 
 SNAPSHOT_S = 0.5
+
+
 # A thread that computes readings gives way to the one that sends them after so long.
 SWITCH_S = 0.0005
+
 
 # Of mallopt(3): from this size on, memory is mapped, so it goes back to the system when it is freed. glibc raises its
 # own limit up to 32 MiB as arrays come and go; the holes they left took 1.4 KB a device of 10,000.
 M_MMAP_THRESHOLD, MAPPED_BYTES = -3, 1 << 16
+
 
 OnSnapshot = Callable[[Snapshot], None]
 

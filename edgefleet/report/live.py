@@ -14,10 +14,14 @@ from devices.fleet.metrics import Snapshot
 from edgewire import logs
 
 REFRESH_S = 0.5
+
+
 LOG_EVERY_S = 10.0
+
 
 Parts = Callable[[], Sequence[tuple[str, Snapshot]]]
 """State and numbers of each process of the fleet; one for a fleet of one process."""
+
 
 log = logs.get("fleet")
 

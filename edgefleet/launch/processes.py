@@ -14,13 +14,14 @@ from typing import Any
 import uvloop
 
 from devices.fleet.metrics import Snapshot
-from edgefleet.shard import ShardJob, ShardResult, run_shard
-from edgefleet.workers import Failed, Hear, Ready, Said
+from edgefleet.launch.shard import ShardJob, ShardResult, run_shard
+from edgefleet.launch.workers import Failed, Hear, Ready, Said
 from edgewire import logs
 from edgewire.errors import EdgefleetError
 
 # How long a process may take to end once its pipe is closed.
 JOIN_S = 5.0
+
 
 log = logs.get("workers")
 
