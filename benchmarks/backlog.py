@@ -13,7 +13,7 @@ from devices.timeline.timeline import Timeline
 from edgefleet.verify.arrivals import Source
 from edgefleet.verify.http_source import HttpSource
 from edgefleet.verify.kafka_source import KafkaSource
-from edgewire.link import BrokerUrl, Link, dial
+from edgewire.link import BrokerUrl, Link, connect_link
 from edgewire.mqtt import Event, Session, SessionConfig
 
 _DEVICES = 1000
@@ -113,7 +113,7 @@ async def _publish(broker: BrokerUrl, messages: list[tuple[bytes, bytes]]) -> No
         moved.set()
 
     session = Session(SessionConfig(client_id="backlog"))
-    link = await dial(broker, session, on_events, on_writable=lambda _link: moved.set())
+    link = await connect_link(broker, session, on_events, on_writable=lambda _link: moved.set())
     for topic, payload in messages:
         while not session.window_free or not link.writable:
             moved.clear()

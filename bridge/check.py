@@ -17,7 +17,7 @@ from bridge.sinks.base import Sink
 from bridge.source.sessions import probe_config, subscriptions, tls_context
 from bridge.spool.message import Spooled
 from edgewire.errors import ConfigError, EdgefleetError
-from edgewire.link import BrokerUrl, Link, dial, part
+from edgewire.link import BrokerUrl, Link, close_and_wait, connect_link
 from edgewire.mqtt import FAILURE, ConnectionLost, Event, Session, Subscribed, Version, reason_name
 from edgewire.mqtt.errors import Unsendable
 from edgewire.mqtt.filters import encode_topic, filter_matches
@@ -51,13 +51,13 @@ async def _broker(config: BridgeConfig) -> Finding:
 
     timeout_s = config.mqtt.connect_timeout / 1000
     try:
-        link = await dial(broker, session, on_events, tls=tls_context(config), timeout_s=timeout_s)
+        link = await connect_link(broker, session, on_events, tls=tls_context(config), timeout_s=timeout_s)
         try:
             link.subscribe([replace(one, retain_handling=2) for one in subscriptions(config)])
             async with asyncio.timeout(timeout_s):
                 said = await answer
         finally:
-            await part(link)
+            await close_and_wait(link)
     except TimeoutError:
         return Finding("broker", False, f"{broker} does not answer a subscription")
     except EdgefleetError as error:

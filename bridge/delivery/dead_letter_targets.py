@@ -19,7 +19,7 @@ from bridge.spool.dead_letters import document
 from bridge.spool.message import DeadLetter
 from edgewire import logs
 from edgewire.errors import ServiceUnavailable
-from edgewire.link import BrokerUrl, Link, dial, part
+from edgewire.link import BrokerUrl, Link, close_and_wait, connect_link
 from edgewire.mqtt import FAILURE, Acknowledged, ConnectionLost, Event, PublishRefused, Session, reason_name
 
 _KAFKA_S = 30.0
@@ -130,7 +130,7 @@ class MqttOutlet:
 
         session = Session(dead_letters_config(config))
         timeout_s = config.mqtt.connect_timeout / 1000
-        link = await dial(
+        link = await connect_link(
             BrokerUrl.parse(config.broker), session, on_events, tls=tls_context(config), timeout_s=timeout_s
         )
         try:
@@ -150,7 +150,7 @@ class MqttOutlet:
             lost.append(f"no answer within {_MQTT_S:g} s")
         finally:
             trouble = lost[:1]  # the end that follows is ours
-            await part(link)
+            await close_and_wait(link)
         if refused or trouble:
             reason = trouble[0] if trouble else reason_name(refused[0])
             raise ServiceUnavailable(f"MQTT topic '{self._topic}' takes no dead letters: {reason}")

@@ -16,7 +16,7 @@ from bridge.source.sessions import tls_context, watch_config
 from edgewire import logs
 from edgewire.backoff import Backoff
 from edgewire.errors import EdgefleetError
-from edgewire.link import BrokerUrl, Link, dial, part
+from edgewire.link import BrokerUrl, Link, close_and_wait, connect_link
 from edgewire.mqtt import FAILURE, ConnectionLost, Event, Message, Session, Subscribed, Subscription
 
 DROPPED = "$SYS/broker/publish/messages/dropped"
@@ -73,7 +73,7 @@ class BrokerWatch:
     async def _listen(self) -> None:
         config = self._config()
         self._lost.clear()
-        link = await dial(
+        link = await connect_link(
             BrokerUrl.parse(config.broker),
             Session(watch_config(config)),
             self._on_events,
@@ -87,7 +87,7 @@ class BrokerWatch:
                     async with asyncio.timeout(1):
                         await self._lost.wait()
         finally:
-            await part(link)
+            await close_and_wait(link)
 
     def _on_events(self, _: Link, events: list[Event]) -> None:
         for event in events:

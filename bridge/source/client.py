@@ -22,7 +22,7 @@ from edgewire import logs
 from edgewire.backoff import Backoff
 from edgewire.clock import Clock
 from edgewire.errors import ConfigError, EdgefleetError, ServiceUnavailable
-from edgewire.link import BrokerRefused, BrokerUrl, Link, dial, part
+from edgewire.link import BrokerRefused, BrokerUrl, Link, close_and_wait, connect_link
 from edgewire.mqtt import (
     FAILURE,
     Connected,
@@ -121,14 +121,16 @@ class Connection:
                 await self._held.expect(self._config.subscriptions)
             timeout_s = self._config.mqtt.connect_timeout / 1000
             try:
-                link = await dial(self._broker, self._session, self._on_events, tls=self._tls, timeout_s=timeout_s)
+                link = await connect_link(
+                    self._broker, self._session, self._on_events, tls=self._tls, timeout_s=timeout_s
+                )
             except (ServiceUnavailable, BrokerRefused) as error:
                 self._complain(str(error))
             else:
                 try:
                     await self._attend(link)
                 finally:
-                    await part(link)  # which it may outlive only where this task is cancelled
+                    await close_and_wait(link)  # which it may outlive only where this task is cancelled
                 self._suspect(self._clock.monotonic() - started)
             if self._fault:
                 raise self._fault
@@ -315,7 +317,7 @@ class Source(Connection):
     async def close(self) -> None:
         """Say DISCONNECT. The broker keeps the session."""
         if self._link:
-            await part(self._link)
+            await close_and_wait(self._link)
 
     def committed(self) -> None:
         """The spool has written something: there may be room again."""
@@ -356,7 +358,7 @@ class Source(Connection):
         timeout_s = config.mqtt.connect_timeout / 1000
         session = Session(probe_config(config))
         try:
-            link = await dial(
+            link = await connect_link(
                 BrokerUrl.parse(config.broker), session, lambda *_: None, tls=tls_context(config), timeout_s=timeout_s
             )
         except BrokerRefused as error:
@@ -365,7 +367,7 @@ class Source(Connection):
             if self._link is not None:
                 raise ConfigError(str(error)) from None
         else:
-            await part(link)
+            await close_and_wait(link)
 
     async def _renew(self, config: BridgeConfig) -> None:
         self._renewing = self._intake.halted = True
@@ -427,8 +429,8 @@ class Source(Connection):
         await self.close()
         session = Session(ending_config(self._config), self._session.version)
         timeout_s = self._config.mqtt.connect_timeout / 1000
-        link = await dial(self._broker, session, lambda *_: None, tls=self._tls, timeout_s=timeout_s)
-        await part(link)
+        link = await connect_link(self._broker, session, lambda *_: None, tls=self._tls, timeout_s=timeout_s)
+        await close_and_wait(link)
         await self._held.only(())
         log.info("session ended", broker=str(self._broker))
 

@@ -13,7 +13,7 @@ from collections.abc import Collection, Sequence
 
 from devices.fleet.credentials import Identities
 from devices.scenario.scenario import Scenario
-from edgewire.link import BrokerUrl, Link, NoLocalPort, dial
+from edgewire.link import BrokerUrl, Link, NoLocalPort, connect_link
 from edgewire.link.connect import OnEvents, OnWritable
 from edgewire.mqtt import Session
 
@@ -49,13 +49,13 @@ class Routes:
     async def dial(
         self, broker: BrokerUrl, session: Session, on_events: OnEvents, on_writable: OnWritable | None = None
     ) -> Link:
-        """Connect a session; raises as `edgewire.link.dial`, `NoLocalPort` only when every address is used up."""
+        """Connect a session; raises as `connect_link`, but `NoLocalPort` only when every address is used up."""
         tls = self.identities.tls(session.config.client_id) if broker.scheme == "mqtts" else None
         sources = self._sources[broker]
         for attempt in range(1, len(sources) + 1):
             source = sources.next()
             try:
-                return await dial(
+                return await connect_link(
                     broker,
                     session,
                     on_events,

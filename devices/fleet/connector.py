@@ -15,7 +15,7 @@ from devices.fleet.latency import Histogram
 from edgewire import logs
 from edgewire.clock import Clock
 from edgewire.errors import ConfigError, EdgefleetError, ServiceUnavailable
-from edgewire.link import BrokerRefused, BrokerUrl, part
+from edgewire.link import BrokerRefused, BrokerUrl, close_and_wait
 from edgewire.mqtt import Session, SessionConfig, Version
 from edgewire.mqtt.limits import ServerLimits
 
@@ -86,7 +86,7 @@ async def probe(broker: BrokerUrl, routes: Routes) -> tuple[Version, ServerLimit
     username, password = routes.identities.account(client_id, broker)
     session = Session(SessionConfig(client_id=client_id, username=username, password=password))
     link = await routes.dial(broker, session, lambda _link, _events: None)
-    await part(link)
+    await close_and_wait(link)
     log.info("broker answers", broker=str(broker), mqtt="5" if session.version == Version.V5 else "3.1.1")
     return session.version, session.limits
 

@@ -50,7 +50,7 @@ class Mishaps:
             case HalfOpen() | Duplicate():
                 if connection.link is not None:
                     trouble.hung = connection.link
-                    connection.link.hang(mute=isinstance(one.fault, HalfOpen))
+                    connection.link.stall(drop_outgoing=isinstance(one.fault, HalfOpen))
             case Delay() | Reorder():
                 trouble.holds += 1
             case Takeover():

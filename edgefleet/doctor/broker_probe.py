@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from devices.fleet.brokers import Routes, is_loopback
 from edgefleet.doctor.machine import open_files_of_listener
-from edgewire.link import BrokerUrl, Link, part
+from edgewire.link import BrokerUrl, Link, close_and_wait
 from edgewire.mqtt import Event, Message, Session, SessionConfig, Subscription, Version
 from edgewire.mqtt.limits import ServerLimits
 
@@ -70,10 +70,10 @@ async def _examine(broker: BrokerUrl, routes: Routes, session_expiry_s: int, ask
             link.subscribe([Subscription(topic) for topic in SYS_TOPICS])
             await asyncio.sleep(SYS_S)
     finally:
-        await part(link)
+        await close_and_wait(link)
         if session_expiry_s:
             # The session that the broker now keeps goes with a clean start.
             clean = Session(replace(config, clean_start=True, session_expiry_s=0), session.version)
-            await part(await routes.dial(broker, clean, lambda _link, _events: None))
+            await close_and_wait(await routes.dial(broker, clean, lambda _link, _events: None))
     process = await asyncio.to_thread(open_files_of_listener, broker.port) if is_loopback(broker.host) else None
     return BrokerFacts(url=broker, version=session.version, limits=session.limits, sys=heard, process=process)

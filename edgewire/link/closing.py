@@ -6,7 +6,7 @@ from edgewire.link.protocol import Link
 from edgewire.mqtt import ConnectionLost, Event
 
 
-async def part(link: Link) -> None:
+async def close_and_wait(link: Link) -> None:
     """Close in order, and wait until the connection is gone.
 
     Over TLS it takes the server's answer, 2 s at the most; who ends the event loop before leaves a socket open.

@@ -40,7 +40,7 @@ class BrokerRefused(EdgefleetError):
         self.text = text
 
 
-async def dial(
+async def connect_link(
     broker: BrokerUrl,
     session: Session,
     on_events: OnEvents,
@@ -108,7 +108,7 @@ class _Version5Refused(Exception):
 
 
 class _Attempt:
-    """What one `dial` tries, once or twice."""
+    """What one `connect_link` tries, once or twice."""
 
     def __init__(
         self,

@@ -39,8 +39,8 @@ class Link(asyncio.Protocol):
     __slots__ = (
         "_clock",
         "_corked",
-        "_deaf",
-        "_mute",
+        "_drop_incoming",
+        "_drop_outgoing",
         "_on_writable",
         "_own_timer",
         "_reason",
@@ -72,7 +72,7 @@ class Link(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._corked = False
-        self._deaf = self._mute = False
+        self._drop_incoming = self._drop_outgoing = False
         # Why the connection ends, once the link has let go of its session.
         self._reason: str | None = None
 
@@ -125,7 +125,7 @@ class Link(asyncio.Protocol):
         if self._corked or self._reason is not None or self._transport is None:
             return
         data = self.session.data_to_send()
-        if data and not self._mute:
+        if data and not self._drop_outgoing:
             self._transport.write(data)
 
     def pause_reading(self) -> None:
@@ -143,7 +143,7 @@ class Link(asyncio.Protocol):
 
     def tick(self) -> None:
         """Ping if one is due, give up a silent server; to be called when `session.next_deadline()` is reached."""
-        if self._reason is not None or self._deaf:
+        if self._reason is not None or self._drop_incoming:
             return
         lost = self.session.tick(self._clock())
         if lost:
@@ -166,14 +166,14 @@ class Link(asyncio.Protocol):
         """Close the connection without DISCONNECT, as an operating system does for a program that ended."""
         self._let_go("dropped by us")
 
-    def hang(self, *, mute: bool) -> None:
-        """From now on take nothing in, and with `mute` let nothing out: the connection stands and is of no use.
+    def stall(self, *, drop_outgoing: bool) -> None:
+        """Take nothing in from now on, with `drop_outgoing` let nothing out: the connection stands and is of no use.
 
         Neither side is told, and pings end; `abort` is the only way on.
         """
         self.pause_reading()
-        self._deaf = True
-        self._mute = self._mute or mute
+        self._drop_incoming = True
+        self._drop_outgoing = self._drop_outgoing or drop_outgoing
 
     # -- what the transport calls
 

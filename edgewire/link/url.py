@@ -10,7 +10,7 @@ _PORTS = {"mqtt": 1883, "mqtts": 8883}
 
 @dataclass(frozen=True, slots=True)
 class BrokerUrl:
-    """Where a broker is. The credentials are for the `SessionConfig` of whoever dials; `dial` itself sends none."""
+    """Where a broker is. The credentials are for the `SessionConfig` of whoever connects; `connect_link` sends none."""
 
     scheme: str
     host: str

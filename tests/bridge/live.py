@@ -15,7 +15,7 @@ from bridge.service import Bridge, assemble
 from bridge.spool.accounting import read_books
 from bridge.spool.store import Store
 from edgewire.clock import SystemClock
-from edgewire.link import BrokerUrl, dial, part
+from edgewire.link import BrokerUrl, close_and_wait, connect_link
 from edgewire.mqtt import Session, SessionConfig
 from tests.bridge.fakes import IngestStub, eventually, payload
 
@@ -33,7 +33,7 @@ class Publisher:
 
     async def _run(self) -> None:
         session = self._session
-        link = await dial(BrokerUrl.parse(self.url), session, lambda *_: None)
+        link = await connect_link(BrokerUrl.parse(self.url), session, lambda *_: None)
         for number in itertools.count(1):
             while not self._stop.is_set() and session.inflight > 50:  # noqa: ASYNC110 - the session has no event
                 await asyncio.sleep(0.001)
@@ -45,7 +45,7 @@ class Publisher:
             if number % 5 == 0:
                 await asyncio.sleep(0.001)
         await eventually(lambda: session.inflight == 0)
-        await part(link)
+        await close_and_wait(link)
 
     async def more(self, count: int = 300) -> None:
         """Return when the broker has acknowledged so many more: until then they may come behind an UNSUBSCRIBE."""

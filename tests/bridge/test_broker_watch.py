@@ -16,7 +16,7 @@ from bridge.loss_detection.broker_stats import DROPPED, BrokerWatch
 from bridge.loss_detection.report import Losses
 from bridge.metrics import Metrics
 from edgewire.clock import SystemClock
-from edgewire.link import BrokerUrl, dial, part
+from edgewire.link import BrokerUrl, close_and_wait, connect_link
 from edgewire.mqtt import Session, SessionConfig, Subscription
 from edgewire.mqtt.packets import Connect, Publish
 from tests.bridge.fakes import eventually, ingest_stub, scripted_broker
@@ -94,10 +94,10 @@ async def test_a_mosquitto_that_drops_is_found_out(mosquitto_factory: Callable[.
             away = Session(
                 SessionConfig(client_id=f"away-{secrets.token_hex(4)}", clean_start=False, session_expiry_s=60)
             )
-            link = await dial(BrokerUrl.parse(server.url), away, lambda *_: None)
+            link = await connect_link(BrokerUrl.parse(server.url), away, lambda *_: None)
             link.subscribe([Subscription("edge/#", qos=1)])
             await asyncio.sleep(0.1)
-            await part(link)
+            await close_and_wait(link)
             publisher = Publisher(server.url, stage.site)
             await publisher.more(200)
             await publisher.finish()

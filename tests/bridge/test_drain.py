@@ -15,7 +15,7 @@ from bridge.control import NotDrained, drain_running
 from bridge.spool.accounting import read_books
 from bridge.spool.reader import read_note
 from bridge.spool.sqlite import holder
-from edgewire.link import BrokerUrl, dial, part
+from edgewire.link import BrokerUrl, close_and_wait, connect_link
 from edgewire.mqtt import Connected, Event, Session, SessionConfig
 from tests.bridge.fakes import eventually, ingest_stub
 from tests.bridge.live import Publisher, Stage, staged
@@ -27,8 +27,8 @@ async def session_present(url: str, client_id: str) -> bool:
     """Whether the broker keeps a session under this name."""
     said: list[Event] = []
     session = Session(SessionConfig(client_id=client_id, clean_start=False))
-    link = await dial(BrokerUrl.parse(url), session, lambda _, events: said.extend(events))
-    await part(link)
+    link = await connect_link(BrokerUrl.parse(url), session, lambda _, events: said.extend(events))
+    await close_and_wait(link)
     (connected,) = (event for event in said if isinstance(event, Connected))
     return connected.session_present
 

@@ -22,7 +22,7 @@ from bridge.spool.message import DeadLetter
 from bridge.spool.spool import Spool
 from bridge.spool.store import Store
 from edgewire.clock import SystemClock
-from edgewire.link import Link, dial
+from edgewire.link import Link, connect_link
 from tests.services.fixtures import BrokerAddress
 
 pytestmark = pytest.mark.services
@@ -36,11 +36,11 @@ def dialled(monkeypatch: pytest.MonkeyPatch) -> Dialled:
     links: Dialled = []
 
     async def noted(*arguments: Any, **options: Any) -> Link:
-        links.append(await dial(*arguments, **options))
+        links.append(await connect_link(*arguments, **options))
         return links[-1]
 
     for module in (bridge.broker_watch, bridge.connection, bridge.delivery.outlets, bridge.source):
-        monkeypatch.setattr(module, "dial", noted)
+        monkeypatch.setattr(module, "connect_link", noted)
     return links
 
 

@@ -18,7 +18,7 @@ from bridge.spool.store import Store
 from edgefleet.embedded import MosquittoProcess
 from edgewire.clock import SystemClock
 from edgewire.errors import ConfigError
-from edgewire.link import BrokerUrl, dial, part
+from edgewire.link import BrokerUrl, close_and_wait, connect_link
 from edgewire.mqtt import Session, SessionConfig
 from tests.bridge.fakes import eventually, in_order, ingest_stub, payload
 from tests.bridge.live import Publisher, Stage, staged
@@ -159,11 +159,11 @@ async def test_a_removed_subscription_is_unsubscribed_now_and_after_a_restart(mo
         running = asyncio.create_task(bridge.run(stop))
         await eventually(lambda: other not in (read_note(again.path, "subscriptions") or ""))
         session = Session(SessionConfig(client_id=f"pub-{site}"))
-        link = await dial(BrokerUrl.parse(mosquitto.url), session, lambda *_: None)
+        link = await connect_link(BrokerUrl.parse(mosquitto.url), session, lambda *_: None)
         link.publish(f"other/{site}/x", b"{}", qos=1)
         link.publish(f"edge/{site}/bme280/a/telemetry", payload("a", 1), qos=1)
         await eventually(lambda: ingest.stored == ["a:1:1"])
-        await part(link)
+        await close_and_wait(link)
         (books,) = read_books(again.path)
         assert books.dead_lettered == 0
         stop.set()

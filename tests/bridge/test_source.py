@@ -19,7 +19,7 @@ from bridge.spool.message import Spooled
 from bridge.spool.spool import Spool
 from bridge.spool.store import Store
 from edgewire.clock import SystemClock
-from edgewire.link import BrokerUrl, dial, part
+from edgewire.link import BrokerUrl, close_and_wait, connect_link
 from edgewire.mqtt import Acknowledged, Event, Session, SessionConfig
 from tests.bridge.fakes import eventually, payload
 
@@ -63,13 +63,15 @@ class Fresh:
             if acked == len(seqs):
                 waiting.set()
 
-        link = await dial(BrokerUrl.parse(self.url), Session(SessionConfig(client_id=f"pub-{self.site}")), on_events)
+        link = await connect_link(
+            BrokerUrl.parse(self.url), Session(SessionConfig(client_id=f"pub-{self.site}")), on_events
+        )
         for seq in seqs:
             body = payload("a", seq)
             link.publish(f"edge/{self.site}/bme280/a/telemetry", body, qos=qos, retain=retain)
         if qos:
             await asyncio.wait_for(waiting.wait(), 30)
-        await part(link)
+        await close_and_wait(link)
 
 
 class Impatient(random.Random):

@@ -19,7 +19,7 @@ from bridge.sinks.kafka.record import Records
 from bridge.tracing import Tracing
 from edgewire.clock import SystemClock
 from edgewire.errors import ConfigError
-from edgewire.link import BrokerUrl, dial, part
+from edgewire.link import BrokerUrl, close_and_wait, connect_link
 from edgewire.mqtt import Properties, Session, SessionConfig
 from tests.bridge.fakes import eventually, ingest_stub, payload, spooled
 from tests.bridge.live import staged
@@ -102,14 +102,14 @@ async def test_from_a_publisher_to_a_single_post(mosquitto: Any, tmp_path: Path)
     async with ingest_stub() as ingest:
         http = {"url": ingest.url, "mode": "single"}
         async with staged(mosquitto.url, tmp_path, ingest, http=http) as stage:
-            link = await dial(
+            link = await connect_link(
                 BrokerUrl.parse(mosquitto.url), Session(SessionConfig(client_id=f"p{stage.site}")), lambda *_: None
             )
             topic = f"edge/{stage.site}/bme280/a/telemetry"
             link.publish(topic, payload("a", 1), qos=1, properties=PROPERTIES)
             link.publish(topic, payload("a", 2), qos=1)
             await eventually(lambda: len(ingest.requests) == 2)
-            await part(link)
+            await close_and_wait(link)
             await asyncio.sleep(0)
     (_, first, _), (_, second, _) = ingest.requests
     assert (first["traceparent"], first["tracestate"]) == (TRACEPARENT, "a=1")

@@ -14,7 +14,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties as PahoProperties
 
 from edgefleet.embedded import MosquittoProcess
-from edgewire.link import BrokerRefused, BrokerUrl, Link, dial
+from edgewire.link import BrokerRefused, BrokerUrl, Link, connect_link
 from edgewire.mqtt import (
     Acknowledged,
     Connected,
@@ -84,7 +84,7 @@ class Ours:
     async def dial(self) -> Connected:
         """A new connection; `events` are those of this one alone."""
         told: list[Event] = []
-        self.link = await dial(self.url, self.session, lambda _, events: told.extend(events))
+        self.link = await connect_link(self.url, self.session, lambda _, events: told.extend(events))
         self.events = told
         assert isinstance(told[0], Connected)
         return told[0]
@@ -323,7 +323,7 @@ async def test_a_dial_that_is_cancelled_once_the_broker_has_answered_leaves_no_l
     monkeypatch.setattr(Link, "connection_made", wait_for_the_answer)
     told: list[Event] = []
     session = Session(SessionConfig(client_id=f"test-{uuid.uuid4().hex}"), version)
-    dialling = asyncio.create_task(dial(BrokerUrl.parse(mosquitto.url), session, on_events))
+    dialling = asyncio.create_task(connect_link(BrokerUrl.parse(mosquitto.url), session, on_events))
     await asyncio.wait([dialling])
     assert dialling.cancelled()
     await until(lambda: len(told) > 1)

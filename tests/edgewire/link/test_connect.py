@@ -11,8 +11,7 @@ from ssl import CERT_NONE, PROTOCOL_TLS_SERVER, SSLContext, create_default_conte
 import pytest
 
 from edgewire.errors import ConfigError, ServiceUnavailable
-from edgewire.link import BrokerRefused, BrokerUrl, Link, dial, probe_version
-from edgewire.link import connect as dialling
+from edgewire.link import BrokerRefused, BrokerUrl, Link, connect, connect_link, probe_version
 from edgewire.mqtt import Connected, Event, Message, Session, SessionConfig, Subscription, Version, Will
 from edgewire.mqtt.packets import Connack, Connect, Publish
 from tests.edgewire.link.broker import Broker, Connection, broker, until
@@ -22,7 +21,7 @@ CONFIG = SessionConfig(client_id="c", will=Will(topic="w", payload=b""), usernam
 
 
 def silent(link: Link, events: list[Event]) -> None:
-    """For a dial that must fail: its owner hears nothing."""
+    """For an attempt that must fail: its owner hears nothing."""
     raise AssertionError(events)
 
 
@@ -33,7 +32,7 @@ def ignored(link: Link, events: list[Event]) -> None:
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """A broker that says nothing is probed soon."""
-    monkeypatch.setattr(dialling, "_SILENCE_S", 0.2)
+    monkeypatch.setattr(connect, "_SILENCE_S", 0.2)
 
 
 async def serve(server: Broker, *handlers: Handler) -> None:
@@ -99,14 +98,14 @@ async def as_amqtt(connection: Connection) -> None:
 async def test_a_broker_that_is_not_there_is_named() -> None:
     url = closed_port()
     with pytest.raises(ServiceUnavailable, match=f"broker {url} cannot be reached: .*start it or correct the URL"):
-        await dial(url, Session(CONFIG), silent)
+        await connect_link(url, Session(CONFIG), silent)
     with pytest.raises(ServiceUnavailable, match="cannot be reached"):
         await probe_version(url)
 
 
 async def test_a_name_that_does_not_resolve_is_named() -> None:
     with pytest.raises(ServiceUnavailable, match=r"broker mqtt://no-such-host\.invalid:1883 cannot be reached"):
-        await dial(BrokerUrl.parse("mqtt://no-such-host.invalid"), Session(CONFIG), silent)
+        await connect_link(BrokerUrl.parse("mqtt://no-such-host.invalid"), Session(CONFIG), silent)
 
 
 async def test_a_broker_that_does_not_answer_is_named_and_the_version_is_kept() -> None:
@@ -114,7 +113,7 @@ async def test_a_broker_that_does_not_answer_is_named_and_the_version_is_kept() 
         serving = tasks.create_task(serve(server, say_nothing))
         session = Session(CONFIG)
         with pytest.raises(ServiceUnavailable, match=f"{server.url} did not answer client 'c' within 0.1 s"):
-            await dial(server.url, session, silent, timeout_s=0.1)
+            await connect_link(server.url, session, silent, timeout_s=0.1)
         with pytest.raises(ServiceUnavailable, match=r"did not answer within 0.05 s"):
             await probe_version(server.url, timeout_s=0.05)
         assert (session.version, session.state.name) == (Version.V5, "IDLE")
@@ -129,7 +128,7 @@ async def test_a_refusal_is_told_with_its_code() -> None:
     async with broker() as server, asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(serve(server, refuse))
         with pytest.raises(BrokerRefused, match="refused client 'c': not authorized: go away") as caught:
-            await dial(server.url, Session(CONFIG), silent)
+            await connect_link(server.url, Session(CONFIG), silent)
         assert (caught.value.code, caught.value.text) == (0x87, "not authorized: go away")
         serving.cancel()
 
@@ -141,12 +140,12 @@ async def test_a_broker_of_311_is_spoken_to_in_311(handler: Handler) -> None:
         serving = tasks.create_task(serve(server, handler))
         assert await probe_version(server.url) is Version.V311
         session = Session(CONFIG)
-        link = await dial(server.url, session, lambda _, found: events.extend(found), timeout_s=20)
+        link = await connect_link(server.url, session, lambda _, found: events.extend(found), timeout_s=20)
         assert session.version is Version.V311
         assert [type(event) for event in events] == [Connected]
         link.abort()
         before = len(server.all)
-        again = await dial(server.url, session, ignored)
+        again = await connect_link(server.url, session, ignored)
         assert len(server.all) == before + 1, "the session keeps to 3.1.1"
         again.abort()
         serving.cancel()
@@ -157,8 +156,8 @@ async def test_a_hiccup_of_a_broker_of_version_5_does_not_end_version_5() -> Non
         serving = tasks.create_task(serve(server, hang_up, accept))
         session = Session(CONFIG)
         with pytest.raises(ServiceUnavailable, match="the server closed the connection"):
-            await dial(server.url, session, silent)
-        link = await dial(server.url, session, ignored)
+            await connect_link(server.url, session, silent)
+        link = await connect_link(server.url, session, ignored)
         assert session.version is Version.V5
         link.abort()
         serving.cancel()
@@ -169,7 +168,7 @@ async def test_a_broker_that_hangs_up_on_everyone_does_not_end_version_5() -> No
         serving = tasks.create_task(serve(server, hang_up))
         session = Session(CONFIG)
         with pytest.raises(ServiceUnavailable):
-            await dial(server.url, session, silent)
+            await connect_link(server.url, session, silent)
         assert session.version is Version.V5
         serving.cancel()
 
@@ -178,9 +177,9 @@ async def test_a_session_that_was_accepted_once_does_not_wonder_about_the_versio
     async with broker() as server, asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(serve(server, accept, only_311_hangs_up))
         session = Session(CONFIG)
-        (await dial(server.url, session, ignored)).abort()
+        (await connect_link(server.url, session, ignored)).abort()
         with pytest.raises(ServiceUnavailable, match="the server closed the connection"):
-            await dial(server.url, session, silent)
+            await connect_link(server.url, session, silent)
         assert session.version is Version.V5
         assert len(server.all) == 2
         serving.cancel()
@@ -202,7 +201,7 @@ async def test_a_slow_broker_of_version_5_is_waited_for(welcome: bool) -> None:
     async with broker() as server, asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(serve(server, slow))
         session = Session(CONFIG)
-        link = await dial(server.url, session, lambda *_: connected.set(), timeout_s=20)
+        link = await connect_link(server.url, session, lambda *_: connected.set(), timeout_s=20)
         assert (session.version, link.connected) == (Version.V5, True)
         link.abort()
         serving.cancel()
@@ -211,12 +210,12 @@ async def test_a_slow_broker_of_version_5_is_waited_for(welcome: bool) -> None:
 async def test_a_cancelled_dial_leaves_no_connection() -> None:
     async with broker() as server:
         session = Session(CONFIG)
-        dialling = asyncio.create_task(dial(server.url, session, silent))
+        connecting = asyncio.create_task(connect_link(server.url, session, silent))
         connection = await server.connection()
         await connection.packet()
-        dialling.cancel()
+        connecting.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await dialling
+            await connecting
         assert await connection.packet() is None
         assert session.state.name == "IDLE"
 
@@ -229,7 +228,7 @@ async def test_what_follows_connack_in_the_same_chunk_is_told_to_the_owner() -> 
     events: list[Event] = []
     async with broker() as server, asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(serve(server, talkative))
-        link = await dial(server.url, Session(CONFIG), lambda _, found: events.extend(found))
+        link = await connect_link(server.url, Session(CONFIG), lambda _, found: events.extend(found))
         await until(lambda: len(events) == 2)
         assert [type(event) for event in events] == [Connected, Message]
         link.abort()
@@ -239,7 +238,7 @@ async def test_what_follows_connack_in_the_same_chunk_is_told_to_the_owner() -> 
 async def test_a_local_address_can_be_chosen() -> None:
     async with broker() as server, asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(serve(server, accept))
-        link = await dial(server.url, Session(CONFIG), ignored, local_addr=("127.0.0.2", 0))
+        link = await connect_link(server.url, Session(CONFIG), ignored, local_addr=("127.0.0.2", 0))
         assert server.all[0].writer.get_extra_info("peername")[0] == "127.0.0.2"
         link.abort()
         serving.cancel()
@@ -252,7 +251,7 @@ async def test_a_local_address_can_be_chosen() -> None:
 async def test_a_local_address_that_cannot_be_is_named(address: str, said: str) -> None:
     async with broker() as server:
         with pytest.raises(ConfigError, match=said):
-            await dial(server.url, Session(CONFIG), ignored, local_addr=(address, 0))
+            await connect_link(server.url, Session(CONFIG), ignored, local_addr=(address, 0))
 
 
 @pytest.fixture(scope="module")
@@ -276,12 +275,12 @@ async def test_tls_carries_messages_both_ways(certificate: tuple[Path, Path], se
     events: list[Event] = []
     trusted = create_default_context(cafile=certificate[0])
     async with broker(server_context) as server, asyncio.TaskGroup() as tasks:
-        dialling = tasks.create_task(
-            dial(server.url, Session(CONFIG), lambda _, found: events.extend(found), tls=trusted)
+        connecting = tasks.create_task(
+            connect_link(server.url, Session(CONFIG), lambda _, found: events.extend(found), tls=trusted)
         )
         connection = await server.connection()
         await connection.accept()
-        link = await dialling
+        link = await connecting
         link.publish("up", bytes(100_000))
         assert await connection.packet() == Publish(topic="up", payload=bytes(100_000))
         connection.say(Publish(topic="down", payload=bytes(100_000)))
@@ -293,7 +292,7 @@ async def test_tls_carries_messages_both_ways(certificate: tuple[Path, Path], se
 async def test_a_certificate_that_is_not_trusted_is_told(server_context: SSLContext) -> None:
     async with broker(server_context) as server:
         with pytest.raises(ServiceUnavailable, match=r"(?i)certificate"):
-            await dial(server.url, Session(CONFIG), silent)
+            await connect_link(server.url, Session(CONFIG), silent)
 
 
 async def test_certificates_need_an_encrypted_url() -> None:
@@ -301,7 +300,7 @@ async def test_certificates_need_an_encrypted_url() -> None:
     context.check_hostname = False
     context.verify_mode = CERT_NONE
     with pytest.raises(ConfigError, match="write mqtts://"):
-        await dial(closed_port(), Session(CONFIG), silent, tls=context)
+        await connect_link(closed_port(), Session(CONFIG), silent, tls=context)
 
 
 async def test_amqtt_which_speaks_311_alone_is_fallen_back_to(caplog: pytest.LogCaptureFixture) -> None:
@@ -317,7 +316,7 @@ async def test_amqtt_which_speaks_311_alone_is_fallen_back_to(caplog: pytest.Log
         url = BrokerUrl("mqtt", "127.0.0.1", port)
         assert await probe_version(url) is Version.V311
         session = Session(CONFIG)
-        link = await dial(url, session, lambda _, found: events.extend(found), timeout_s=20)
+        link = await connect_link(url, session, lambda _, found: events.extend(found), timeout_s=20)
         assert session.version is Version.V311
         link.subscribe([Subscription("t/#", 1)])
         await until(lambda: len(events) == 2)

@@ -7,7 +7,7 @@ import tracemalloc
 
 import pytest
 
-from edgewire.link import Link, dial, part, protocol
+from edgewire.link import Link, close_and_wait, connect_link, protocol
 from edgewire.mqtt import (
     Acknowledged,
     Connected,
@@ -62,10 +62,10 @@ class Owner:
 async def connect(server: Broker, owner: Owner, session: Session | None = None) -> tuple[Link, Connection]:
     """Both ends of an accepted connection."""
     session = session or Session(SessionConfig(client_id="c", clean_start=False))
-    dialling = asyncio.create_task(dial(server.url, session, owner))
+    connecting = asyncio.create_task(connect_link(server.url, session, owner))
     connection = await server.connection()
     await connection.accept()
-    return await dialling, connection
+    return await connecting, connection
 
 
 async def test_what_is_asked_of_a_link_is_sent_at_once_and_its_answer_told() -> None:
@@ -103,10 +103,10 @@ async def test_a_publisher_learns_when_to_stop_and_when_to_go_on() -> None:
     owner, went_on = Owner(), asyncio.Event()
     async with broker() as server:
         session = Session(SessionConfig(client_id="c"))
-        dialling = asyncio.create_task(dial(server.url, session, owner, on_writable=lambda _: went_on.set()))
+        connecting = asyncio.create_task(connect_link(server.url, session, owner, on_writable=lambda _: went_on.set()))
         connection = await server.connection()
         await connection.accept()
-        link = await dialling
+        link = await connecting
         sent = 0
         while link.writable:
             link.publish("t", bytes(60_000))
@@ -262,11 +262,11 @@ async def test_who_parts_knows_that_the_connection_is_gone() -> None:
     owner = Owner()
     async with broker() as server:
         link, connection = await connect(server, owner)
-        await part(link)
+        await close_and_wait(link)
         assert link.is_gone
         assert owner.losses == ["closed by us"]
         assert await connection.packet() == Disconnect()
-        await part(link)
+        await close_and_wait(link)
         assert len(owner.losses) == 1
 
 
