@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bridge.config import BridgeConfig
-from bridge.message.template import Unrenderable
-from bridge.routing.routed import Dropped, Routed, Unroutable
+from bridge.message.template import TemplateError
+from bridge.routing.routed import Dropped, RoutedEvent, Unroutable
 from bridge.routing.validation import Check
 from bridge.service import assemble
 from bridge.sinks.base import Sink
@@ -114,12 +114,12 @@ def dry_run(config: BridgeConfig, topic: str, payload: bytes) -> dict[str, Any]:
     found = table.resolve(Spooled(1, 0, topic, payload, 1, False, False))
     subscribed = any(filter_matches(one, topic) for one in config.subscriptions)
     result: dict[str, Any] = {"topic": topic, "subscribed": subscribed, "route": None, "schema": None}
-    if isinstance(found, Routed):
+    if isinstance(found, RoutedEvent):
         result |= {"route": found.route.filter, "message_id": found.message_id, "schema": _verdict(found)}
     return result | {"sinks": {sink.name: _fate(sink, found) for sink in sinks}}
 
 
-def _verdict(routed: Routed) -> dict[str, Any]:
+def _verdict(routed: RoutedEvent) -> dict[str, Any]:
     """What the route's check says, and where it has none what the contract would."""
     check = routed.route.check
     fault = (check or Check("warn")).fault(routed.address.topic.kind, routed.fields)
@@ -127,16 +127,16 @@ def _verdict(routed: Routed) -> dict[str, Any]:
     return {"validate": check.level if check else "off", "against": against, "valid": fault is None, "fault": fault}
 
 
-def _fate(sink: Sink, found: Routed | Unroutable | Dropped) -> dict[str, Any]:
+def _fate(sink: Sink, found: RoutedEvent | Unroutable | Dropped) -> dict[str, Any]:
     match found:
         case Unroutable() if found.concerns(sink.name):
             return {"fate": "dead letter", "reason": found.reason}
         case Dropped():
             return {"fate": "dropped", "reason": found.rule}
-        case Routed() if sink.lane(found) is not None:
+        case RoutedEvent() if sink.queue_key(found) is not None:
             try:
                 return {"fate": "sent", **sink.preview(found)}
-            except Unrenderable as error:
+            except TemplateError as error:
                 return {"fate": "dead letter", "reason": str(error)}
         case _:
             return {"fate": "dropped", "reason": f"its route does not lead to {sink.name}"}

@@ -17,7 +17,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from bridge.config import BridgeConfig
 from bridge.message.user_properties import trace_context
-from bridge.routing.routed import Routed
+from bridge.routing.routed import RoutedEvent
 from bridge.spool.message import Spooled
 from edgewire.clock import Clock
 
@@ -63,7 +63,7 @@ class Tracing:
                 self._receipts.pop(next(iter(self._receipts)))
             self._receipts[message.id] = inside
 
-    def delivered(self, sink: str, messages: Sequence[Routed]) -> None:
+    def delivered(self, sink: str, messages: Sequence[RoutedEvent]) -> None:
         """A sink has taken these."""
         now_ns = self._clock.now_ms() * _NS
         for routed in messages:

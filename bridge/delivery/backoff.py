@@ -10,7 +10,7 @@ from edgewire.backoff import Backoff
 
 def delay_s(retry: Retry, backoff: Backoff, pause_s: float, retries: int, uniform: float) -> float:
     """The wait before the next attempt, of which there were `retries` before."""
-    if retry.configuration:
+    if retry.needs_operator:
         return pause_s
     drawn = backoff.delay(retries, uniform)
     return retry.after_s + min(drawn, backoff.base_s) if retry.after_s is not None else drawn

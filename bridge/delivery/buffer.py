@@ -7,9 +7,9 @@ messages are read from the spool again, in order, when their turn comes. Pure; r
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from bridge.routing.routed import Routed
+from bridge.routing.routed import RoutedEvent
 
-Fetch = Callable[[Sequence[int]], list[Routed]]
+Fetch = Callable[[Sequence[int]], list[RoutedEvent]]
 """Reads messages by id, in this order; those that are no longer to be delivered are not in the answer."""
 
 
@@ -26,12 +26,12 @@ class Window:
         self.messages = 0
         self.bytes = 0
 
-    def hold(self, routed: Routed) -> None:
+    def hold(self, routed: RoutedEvent) -> None:
         """A message is in memory now."""
         self.messages += 1
         self.bytes += len(routed.message.payload)
 
-    def release(self, routed: Routed) -> None:
+    def release(self, routed: RoutedEvent) -> None:
         """It is not any more."""
         self.messages -= 1
         self.bytes -= len(routed.message.payload)
@@ -94,7 +94,7 @@ class Backlog:
     def __init__(self, window: Window, fetch: Fetch) -> None:
         self._window = window
         self._fetch = fetch
-        self.messages: deque[Routed] = deque()
+        self.messages: deque[RoutedEvent] = deque()
         """In memory; `load` fills it up from what is parked."""
         self._parked: deque[IdQueue] = deque()  # one after the other, none empty
 
@@ -106,7 +106,7 @@ class Backlog:
         """Messages that are not in memory."""
         return sum(map(len, self._parked))
 
-    def push(self, routed: Routed) -> None:
+    def push(self, routed: RoutedEvent) -> None:
         """The next message, which is in memory: behind parked ones it gives that up."""
         if self._parked:
             self._parked[-1].append(routed.message.id)

@@ -71,7 +71,7 @@ class Breaker:
         self.reason = trouble.reason
         if self.state is not State.CLOSED and not probe:
             return  # a write that was under way when it opened
-        if self.state is State.CLOSED and self._failures < self._open_after and not trouble.configuration:
+        if self.state is State.CLOSED and self._failures < self._open_after and not trouble.needs_operator:
             return
         self.opened += self.state is State.CLOSED
         self.state = State.OPEN
@@ -107,13 +107,13 @@ class Destination:
         done = bool(outcome.delivered or outcome.rejected)
         # Where every one of several devices fails it is not the devices.
         shared = next(iter(outcome.devices.values())) if len(outcome.devices) > 1 and not done else None
-        trouble = outcome.trouble or shared
+        trouble = outcome.queue_error or shared
         if done or not trouble:
             breaker.answered(well=done)
         if trouble:
             breaker.failed(trouble, now, self._rng.random(), probe=probe)
-            self._metrics.paused.labels(*self._labels).set(trouble.configuration)
-        self._tell(before, configuration=bool(trouble and trouble.configuration), written=written)
+            self._metrics.paused.labels(*self._labels).set(trouble.needs_operator)
+        self._tell(before, configuration=bool(trouble and trouble.needs_operator), written=written)
         if breaker.state is not before or (troubled and breaker.reason is None):
             self._wake()
 

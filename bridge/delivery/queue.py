@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from bridge.delivery.backoff import delay_s
 from bridge.delivery.buffer import Backlog, Fetch, Window
-from bridge.routing.routed import Routed
+from bridge.routing.routed import RoutedEvent
 from bridge.sinks.base import Failures, Rejected, Retry, Scope
 from edgewire.backoff import Backoff
 
@@ -30,16 +30,16 @@ class _Held:
 class Outcome:
     """What became of a batch."""
 
-    delivered: list[Routed] = field(default_factory=list)
-    rejected: list[tuple[Routed, Rejected, int]] = field(default_factory=list)
+    delivered: list[RoutedEvent] = field(default_factory=list)
+    rejected: list[tuple[RoutedEvent, Rejected, int]] = field(default_factory=list)
     """With the number of attempts."""
     retried: Counter[str] = field(default_factory=Counter)
     """Messages by cause."""
-    trouble: Retry | None = None
-    """Why the lane as a whole has to wait."""
+    queue_error: Retry | None = None
+    """Why the queue as a whole has to wait."""
     devices: dict[str, Retry] = field(default_factory=dict)
     """Devices that have to wait alone, and why."""
-    alarms: dict[str, Retry] = field(default_factory=dict)
+    operator_errors: dict[str, Retry] = field(default_factory=dict)
     """Those of them that wait for a person, told once."""
 
 
@@ -58,7 +58,7 @@ class Lane:
         self._retries = 0
         self._resume = 0.0
 
-    def push(self, routed: Routed) -> None:
+    def push(self, routed: RoutedEvent) -> None:
         """The next message of this lane."""
         self._ready.push(routed)
 
@@ -76,7 +76,7 @@ class Lane:
         return {
             device: held.why.reason
             for device, held in self._held.items()
-            if held.why and (held.why.configuration or held.retries >= retries)
+            if held.why and (held.why.needs_operator or held.retries >= retries)
         }
 
     def wait_s(self, now: float) -> float | None:
@@ -89,9 +89,9 @@ class Lane:
             return None
         return max(earliest - now, self._resume - now, 0.0)
 
-    def take(self, limit: int, now: float) -> list[Routed]:
+    def take(self, limit: int, now: float) -> list[RoutedEvent]:
         """The next batch; empty while everything has to wait."""
-        batch: list[Routed] = []
+        batch: list[RoutedEvent] = []
         if now < self._resume:
             return batch
         if self._held:
@@ -107,13 +107,13 @@ class Lane:
                 batch.append(routed)
         return batch
 
-    def complete(self, batch: Sequence[Routed], failures: Failures, now: float, uniform: float) -> Outcome:
+    def complete(self, batch: Sequence[RoutedEvent], failures: Failures, now: float, uniform: float) -> Outcome:
         """Take note of what became of the batch that was taken last. `uniform` in [0, 1) spreads the next attempt."""
         if not failures and not self._held and not self._attempts:
             self._retries = 0
             return Outcome(delivered=list(batch))
         outcome = Outcome()
-        again: list[tuple[Routed, Retry]] = []
+        again: list[tuple[RoutedEvent, Retry]] = []
         for position, routed in enumerate(batch):
             failure = failures.get(position)
             if isinstance(failure, Retry):
@@ -133,7 +133,7 @@ class Lane:
         self._hold(again, now, uniform, outcome)
         return outcome
 
-    def _take_held(self, batch: list[Routed], limit: int, now: float) -> None:
+    def _take_held(self, batch: list[RoutedEvent], limit: int, now: float) -> None:
         gone: list[str] = []
         for device, held in self._held.items():
             if held.due <= now and len(batch) < limit:
@@ -146,7 +146,7 @@ class Lane:
         for device in gone:
             del self._held[device]
 
-    def _release(self, batch: Sequence[Routed], again: list[tuple[Routed, Retry]]) -> None:
+    def _release(self, batch: Sequence[RoutedEvent], again: list[tuple[RoutedEvent, Retry]]) -> None:
         """Devices that got through are no longer held, once nothing of theirs is left behind."""
         failed = {routed.device_id for routed, _ in again}
         for device in {routed.device_id for routed in batch} & self._held.keys():
@@ -158,7 +158,7 @@ class Lane:
                 if not len(held.backlog):
                     del self._held[device]
 
-    def _hold(self, again: list[tuple[Routed, Retry]], now: float, uniform: float, outcome: Outcome) -> None:
+    def _hold(self, again: list[tuple[RoutedEvent, Retry]], now: float, uniform: float, outcome: Outcome) -> None:
         """Put messages back in front of what follows them, and decide who waits how long."""
         for routed, _ in again:
             if routed.device_id not in self._held:
@@ -169,16 +169,16 @@ class Lane:
             if retry.scope is Scope.DEVICE:
                 outcome.devices[routed.device_id] = retry
             else:
-                outcome.trouble = outcome.trouble or retry
+                outcome.queue_error = outcome.queue_error or retry
         for device, retry in outcome.devices.items():
             held = self._held[device]
             held.due = now + self._delay(retry, held.retries, uniform)
             held.retries += 1
-            if retry.configuration and not (held.why and held.why.configuration):
-                outcome.alarms[device] = retry
+            if retry.needs_operator and not (held.why and held.why.needs_operator):
+                outcome.operator_errors[device] = retry
             held.why = retry
-        if outcome.trouble:
-            self._resume = now + self._delay(outcome.trouble, self._retries, uniform)
+        if outcome.queue_error:
+            self._resume = now + self._delay(outcome.queue_error, self._retries, uniform)
             self._retries += 1
 
     def _delay(self, retry: Retry, retries: int, uniform: float) -> float:

@@ -18,7 +18,7 @@ from bridge.delivery.queue import Lane, Outcome
 from bridge.delivery.sink_connection import Connection
 from bridge.delivery.worker import Worker
 from bridge.metrics import Metrics
-from bridge.routing.routed import Dropped, Routed, Unroutable
+from bridge.routing.routed import Dropped, RoutedEvent, Unroutable
 from bridge.routing.table import RouteTable
 from bridge.sinks.base import Sink
 from bridge.spool.message import DeadLetter
@@ -48,7 +48,7 @@ class Runner:
         metrics: Metrics,
         clock: Clock,
         rng: random.Random,
-        on_delivered: Callable[[str, Sequence[Routed]], None] | None = None,
+        on_delivered: Callable[[str, Sequence[RoutedEvent]], None] | None = None,
     ) -> None:
         """`on_delivered` is told of every delivery."""
         self.name = sink.name
@@ -77,7 +77,7 @@ class Runner:
     @property
     def troubles(self) -> list[str]:
         """What keeps this sink from delivering, one sentence each; empty when all is well."""
-        whole = self._connection.trouble or self._sink.trouble
+        whole = self._connection.trouble or self._sink.last_error
         alone: dict[str, str] = {}
         for worker in self._workers.values():
             alone |= worker.waiting_devices(self._retry.open_after)
@@ -91,7 +91,7 @@ class Runner:
         """Whether the runner would have these messages now, rather than read them from the file later."""
         return self._taking and first_id == self._progress.position + 1 and count <= self._window.room
 
-    def take(self, messages: Sequence[Routed | Unroutable | Dropped]) -> None:
+    def take(self, messages: Sequence[RoutedEvent | Unroutable | Dropped]) -> None:
         """The next messages of the spool, the one after `position` first."""
         self._take(messages)
         self._progress.position = messages[-1].message.id
@@ -170,22 +170,22 @@ class Runner:
                 self._log.info("dead letters are tried again", count=len(fresh))
                 self._take([self._table.resolve(one) for one in fresh])
 
-    def _take(self, messages: Sequence[Routed | Unroutable | Dropped]) -> None:
+    def _take(self, messages: Sequence[RoutedEvent | Unroutable | Dropped]) -> None:
         hold, workers = self._window.hold, self._workers
         for lane, routed in self._sort_out(messages):
             hold(routed)
             (workers.get(lane) or self._employ(lane)).push(routed)
         self._settle()
 
-    def _sort_out(self, messages: Sequence[Routed | Unroutable | Dropped]) -> list[tuple[str, Routed]]:
+    def _sort_out(self, messages: Sequence[RoutedEvent | Unroutable | Dropped]) -> list[tuple[str, RoutedEvent]]:
         """Those that are for this sink, with their lanes; the others are done with."""
-        lane_of = self._sink.lane
-        ours: list[tuple[str, Routed]] = []
+        queue_key_of = self._sink.queue_key
+        ours: list[tuple[str, RoutedEvent]] = []
         dead: list[DeadLetter] = []
         dropped = 0
         for routed in messages:
-            if isinstance(routed, Routed) and (lane := lane_of(routed)) is not None:
-                ours.append((lane, routed))
+            if isinstance(routed, RoutedEvent) and (key := queue_key_of(routed)) is not None:
+                ours.append((key, routed))
             elif isinstance(routed, Unroutable) and routed.concerns(self.name):
                 dead.append(dead_letters.unroutable(self.name, routed, self._clock.now_ms()))
             else:
@@ -196,7 +196,7 @@ class Runner:
         self._bury(dead)
         return ours
 
-    def _fetch(self, ids: Sequence[int]) -> list[Routed]:
+    def _fetch(self, ids: Sequence[int]) -> list[RoutedEvent]:
         """Messages that had given their memory up."""
         resolved = [self._table.resolve(message) for message in self._spool.fetch(self.name, ids)]
         return [routed for _, routed in self._sort_out(resolved)]
@@ -232,7 +232,7 @@ class Runner:
             self._window.release(routed)
         for cause, count in outcome.retried.items():
             self._metrics.retries.labels(self.name, cause).inc(count)
-        for device, alarm in outcome.alarms.items():
+        for device, alarm in outcome.operator_errors.items():
             self._log.error("a device must wait, the others go on", device=device, reason=alarm.reason)
         self._bury(
             [

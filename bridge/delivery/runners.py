@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from bridge.delivery.runner import Runner
 from bridge.metrics import Metrics
-from bridge.routing.routed import Routed
+from bridge.routing.routed import RoutedEvent
 from bridge.routing.table import RouteTable
 from bridge.sinks.base import Sink
 from bridge.spool.message import Spooled
@@ -25,7 +25,7 @@ class Crew:
         """For the runners begun from now on, so exchange it when none is at work."""
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Ends with what the first runner failed with."""
-        self.on_delivered: Callable[[str, Sequence[Routed]], None] | None = None
+        self.on_delivered: Callable[[str, Sequence[RoutedEvent]], None] | None = None
         """Told the sink and the messages of every delivery."""
         self._metrics = metrics
         self._clock = clock

@@ -5,7 +5,7 @@ import random
 from collections.abc import Sequence
 
 from bridge import failpoints
-from bridge.routing.routed import Routed
+from bridge.routing.routed import RoutedEvent
 from bridge.sinks.base import Failures, NotConnected, Retry, Sink
 from edgewire import logs
 from edgewire.backoff import Backoff
@@ -35,7 +35,7 @@ class Connection:
             self._connected.clear()
             await self.sink.close()
 
-    async def write(self, lane: str, batch: Sequence[Routed]) -> Failures:
+    async def write(self, lane: str, batch: Sequence[RoutedEvent]) -> Failures:
         """`Sink.write` once the sink is connected."""
         await self._connected.wait()
         try:

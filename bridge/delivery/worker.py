@@ -8,7 +8,7 @@ from contextlib import suppress
 from bridge.delivery.circuit_breaker import Destination, State
 from bridge.delivery.queue import Lane, Outcome
 from bridge.delivery.sink_connection import Connection
-from bridge.routing.routed import Routed
+from bridge.routing.routed import RoutedEvent
 from edgewire.clock import Clock
 
 _SLOW_S = 1.0
@@ -41,7 +41,7 @@ class Worker:
         self._stopping = False
         destination.changed.append(self._hurry)
 
-    def push(self, routed: Routed) -> None:
+    def push(self, routed: RoutedEvent) -> None:
         """The next message of this lane."""
         self._lane.push(routed)
         self._wake.set()
@@ -79,7 +79,7 @@ class Worker:
             elif not closed:
                 self._destination.withdraw()
 
-    async def _write(self, batch: list[Routed], *, probe: bool) -> None:
+    async def _write(self, batch: list[RoutedEvent], *, probe: bool) -> None:
         self._writing_since = self._clock.monotonic()
         failures = await self._connection.write(self._name, batch)
         self._writing_since = None

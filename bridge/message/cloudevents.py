@@ -7,7 +7,7 @@ import orjson
 
 from bridge.message.event import Address
 from bridge.message.user_properties import trace_context
-from bridge.routing.routed import Routed
+from bridge.routing.routed import RoutedEvent
 
 CONTENT_TYPE = "application/cloudevents+json"
 
@@ -20,7 +20,7 @@ def binary_attributes(address: Address) -> list[tuple[str, str]]:
     return [("specversion", "1.0"), ("type", address.type), ("source", address.source)]
 
 
-def structured(routed: Routed, data: bytes) -> bytes:
+def structured(routed: RoutedEvent, data: bytes) -> bytes:
     """The event in JSON with `data`, which is JSON, inside."""
     address = routed.address
     head = {

@@ -20,10 +20,10 @@ from pydantic_core import CoreSchema, core_schema
 
 from bridge.message.event import Address
 from bridge.message.user_properties import unpack
-from bridge.routing.routed import Routed
+from bridge.routing.routed import RoutedEvent
 from edgewire.errors import EdgefleetError
 
-_ALWAYS: Mapping[str, Callable[[Routed], str]] = {
+_ALWAYS: Mapping[str, Callable[[RoutedEvent], str]] = {
     "device_id": lambda routed: routed.device_id,
     "site": lambda routed: routed.address.topic.site,
     "kind": lambda routed: routed.address.topic.kind,
@@ -50,7 +50,7 @@ _PROPERTY = "property."
 _PATH = re.compile(r"payload(\.[^\s.{}|]+)*")
 
 
-class Unrenderable(EdgefleetError):
+class TemplateError(EdgefleetError):
     """A message has not what a template names, or something that cannot stand there; says which field."""
 
 
@@ -72,8 +72,8 @@ class Field:
         """Its value where that is the same for all messages of the address, else the field as it is written."""
         return f"{{{self.name}}}" if self.device_level else _OF_LANE[self.name](address)
 
-    def value(self, routed: Routed) -> Any:
-        """What stands for it in this message, of its own JSON type. Raises `Unrenderable` if nothing does."""
+    def value(self, routed: RoutedEvent) -> Any:
+        """What stands for it in this message, of its own JSON type. Raises `TemplateError` if nothing does."""
         if self.name in _ALWAYS:
             return _ALWAYS[self.name](routed)
         found: Any
@@ -87,15 +87,15 @@ class Field:
             return found
         if self.default is not None:
             return self.default
-        raise Unrenderable(f"template field '{{{self.name}}}' has no value in this message")
+        raise TemplateError(f"template field '{{{self.name}}}' has no value in this message")
 
-    def rendered(self, routed: Routed) -> str:
-        """Its value as text. Raises `Unrenderable` for a list or mapping too."""
+    def rendered(self, routed: RoutedEvent) -> str:
+        """Its value as text. Raises `TemplateError` for a list or mapping too."""
         found = self.value(routed)
         if type(found) is str:
             return found
         if isinstance(found, dict | list):
-            raise Unrenderable(f"template field '{{{self.name}}}' is no text or number in this message")
+            raise TemplateError(f"template field '{{{self.name}}}' is no text or number in this message")
         return orjson.dumps(found).decode()
 
 
@@ -113,8 +113,8 @@ class Template:
         """The result, where it is the same for every message."""
         self._only_device = self.parts == (Field("device_id"),)
 
-    def render(self, routed: Routed, escape: Callable[[str], str] = str) -> str:
-        """The text for this message, every field's value through `escape`. Raises `Unrenderable`."""
+    def render(self, routed: RoutedEvent, escape: Callable[[str], str] = str) -> str:
+        """The text for this message, every field's value through `escape`. Raises `TemplateError`."""
         if self.fixed is not None:
             return self.fixed
         if self._only_device:
@@ -227,8 +227,8 @@ class Body:
         self.is_text = isinstance(source, str)
         self._compiled = _compile(source)
 
-    def render(self, routed: Routed) -> bytes:
-        """The body of a message. Raises `Unrenderable`."""
+    def render(self, routed: RoutedEvent) -> bytes:
+        """The body of a message. Raises `TemplateError`."""
         if self.is_text:
             return str(self._compiled.render(routed)).encode()
         return orjson.dumps(_fill(self._compiled, routed))
@@ -277,7 +277,7 @@ def _compile(source: Any) -> Any:
             raise ValueError(f"a body cannot have {source!r} in it: it is text, or JSON of texts, numbers and lists")
 
 
-def _fill(compiled: Any, routed: Routed) -> Any:
+def _fill(compiled: Any, routed: RoutedEvent) -> Any:
     if isinstance(compiled, Template):
         field = compiled.fields[0] if len(compiled.parts) == 1 and compiled.fields else None
         return field.value(routed) if field else compiled.render(routed)

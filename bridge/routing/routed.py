@@ -40,7 +40,7 @@ class Route:
 
 
 @dataclass(slots=True, eq=False)
-class Routed:
+class RoutedEvent:
     """A message with its way, shared by all sinks."""
 
     message: "Spooled"

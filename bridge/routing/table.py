@@ -12,7 +12,7 @@ import orjson
 from bridge.message.event import Address
 from bridge.routing.config import RouteConfig
 from bridge.routing.contract import event_types
-from bridge.routing.routed import Dropped, Route, Routed, Unroutable
+from bridge.routing.routed import Dropped, Route, RoutedEvent, Unroutable
 from bridge.routing.validation import Check
 from bridge.sinks.registry import SINKS
 from bridge.sinks.settings import Target
@@ -66,7 +66,7 @@ class RouteTable:
             if not self.targets(sink):
                 raise ConfigError(f"no route leads to the sink '{sink}': add a target to a route or remove the sink")
 
-    def resolve(self, message: Spooled) -> Routed | Unroutable | Dropped:
+    def resolve(self, message: Spooled) -> RoutedEvent | Unroutable | Dropped:
         """The way of a message, or why it has none."""
         address = self._addresses.get(message.topic) or self._learn(message.topic)
         if isinstance(address, str):
@@ -96,11 +96,11 @@ class RouteTable:
             return Unroutable(message, f"payload says device_id {said}, its topic '{device_id}'")
         for route in address.candidates:
             if not route.match or route.matches(fields):
-                routed = Routed(message, address, route, device_id, f"{device_id}:{boot}:{seq}", timestamp)
+                routed = RoutedEvent(message, address, route, device_id, f"{device_id}:{boot}:{seq}", timestamp)
                 return self._ruled(routed, fields) if route.has_rules else routed
         return Unroutable(message, _mismatch(address, fields))
 
-    def _ruled(self, routed: Routed, fields: dict[str, Any]) -> Routed | Unroutable | Dropped:
+    def _ruled(self, routed: RoutedEvent, fields: dict[str, Any]) -> RoutedEvent | Unroutable | Dropped:
         """What the rules of its route make of a message."""
         route = routed.route
         if route.drop or (route.sample and not route.sample.keeps(routed.device_id, routed.message_id)):
@@ -115,7 +115,7 @@ class RouteTable:
                 return Unroutable(routed.message, f"schema: {fault}", frozenset(route.targets))
         return routed
 
-    def _count(self, routed: Routed, level: str) -> None:
+    def _count(self, routed: RoutedEvent, level: str) -> None:
         if routed.message.id > self._judged:
             self._judged = routed.message.id
             if self.on_invalid:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
-from bridge.routing.routed import Routed
+from bridge.routing.routed import RoutedEvent
 from bridge.sinks.settings import SinkConfig, Target
 from edgewire.clock import Clock
 from edgewire.errors import ServiceUnavailable
@@ -25,8 +25,8 @@ class Scope(StrEnum):
 
     DEVICE = "device"
     """The messages of its device; others go on."""
-    LANE = "lane"
-    """All messages of its lane: the trouble is the destination's."""
+    QUEUE = "queue"
+    """All messages of its queue: it is the destination that fails."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,10 +37,10 @@ class Retry:
     """One word or status code, for metrics."""
     reason: str
     """One sentence, for logs and people."""
-    scope: Scope = Scope.LANE
+    scope: Scope = Scope.QUEUE
     after_s: float | None = None
     """Not earlier than this, because the destination said so."""
-    configuration: bool = False
+    needs_operator: bool = False
     """Only a person can change this answer: retry slowly and raise an alarm."""
 
 
@@ -58,33 +58,33 @@ NO_FAILURES: Failures = {}
 
 
 class Sink(Protocol):
-    """A destination. Several lanes may write at the same time, but never one lane twice."""
+    """A destination. Several queues may write at the same time, but never one queue twice."""
 
     name: str
     batch_messages: int
     """The most messages in one `write`."""
     linger_s: float
     """How long the first message of a batch waits for others."""
-    trouble: str | None
+    last_error: str | None
     """What the sink itself knows to be wrong while a write is waiting; None when all is well."""
 
     @property
     def config(self) -> SinkConfig:
         """Its part of the configuration."""
 
-    def lane(self, routed: Routed) -> str | None:
-        """The lane of a message, or None if its route does not lead here.
+    def queue_key(self, routed: RoutedEvent) -> str | None:
+        """Return the key of the queue that a message waits in, or None if its route does not lead here.
 
-        Messages of one lane are written in order and wait for each other; lanes are independent. All messages of a
-        device with the same destination must be in one lane. A lane is named DESTINATION, or DESTINATION#PART where
-        several lead to one destination: when one of these gets through, the others try again at once. There must be
-        few: a lane has a task, so none is named for a device.
+        Messages of one queue are written in order and wait for each other; queues are independent. All messages of a
+        device with the same destination must be in one queue. A key is DESTINATION, or DESTINATION#SHARD where several
+        queues lead to one destination: when one of these gets through, the others try again at once. There must be
+        few: a queue has a task, so none is named for a device.
         """
 
     async def connect(self) -> None:
         """Get ready to write. Raises `ServiceUnavailable` (tried again) or `ConfigError` (the bridge stops)."""
 
-    async def write(self, lane: str, batch: Sequence[Routed]) -> Failures:
+    async def write(self, queue_key: str, batch: Sequence[RoutedEvent]) -> Failures:
         """Deliver `batch`, and return when the fate of every message is known.
 
         Whatever is not in the answer is safe at its destination. Where a message is to be tried again, later ones of
@@ -101,10 +101,11 @@ class Sink(Protocol):
         Raises `ServiceUnavailable` or `ConfigError`.
         """
 
-    def preview(self, routed: Routed) -> dict[str, Any]:
+    def preview(self, routed: RoutedEvent) -> dict[str, Any]:
         """For `bridge route`: what `write` would send where, as JSON and without secrets. No I/O.
 
-        Has at least `lane` and `destination`; only for a message that has a lane. Raises `Unrenderable`.
+        Has at least `lane`, which is the queue's key, and `destination`; only for a message that has a queue.
+        Raises `TemplateError`.
         """
 
 

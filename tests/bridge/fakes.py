@@ -11,7 +11,7 @@ import orjson
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from bridge.routing.routed import Routed
+from bridge.routing.routed import RoutedEvent
 from bridge.routing.table import RouteTable
 from bridge.sinks.base import NO_FAILURES, Failures, NotConnected
 from bridge.sinks.settings import RetryConfig, SinkConfig
@@ -51,10 +51,10 @@ def spooled(
     return Spooled(number, 1000 + number, topic, payload(device, number, **fields), 1, False, False)
 
 
-def routed(number: int, device: str = "a", table: RouteTable | None = None, **fields: object) -> Routed:
+def routed(number: int, device: str = "a", table: RouteTable | None = None, **fields: object) -> RoutedEvent:
     """A message with its way."""
     found = (table or TABLE).resolve(spooled(number, device, **fields))  # type: ignore[arg-type]
-    assert isinstance(found, Routed), found
+    assert isinstance(found, RoutedEvent), found
     return found
 
 
@@ -63,10 +63,14 @@ class MemorySink:
 
     name = "memory"
     linger_s = 0.0
-    trouble = None
+    last_error = None
 
     def __init__(
-        self, script: Callable[[str, Sequence[Routed]], Failures] | None = None, *, window: int = 1000, batch: int = 100
+        self,
+        script: Callable[[str, Sequence[RoutedEvent]], Failures] | None = None,
+        *,
+        window: int = 1000,
+        batch: int = 100,
     ) -> None:
         self.config = SinkConfig(retry=FAST, window=window)
         self.batch_messages = batch
@@ -80,7 +84,7 @@ class MemorySink:
         self.open = asyncio.Event()
         self.open.set()
 
-    def lane(self, routed: Routed) -> str | None:
+    def queue_key(self, routed: RoutedEvent) -> str | None:
         target: Any = routed.route.targets.get("http")
         return target and target.path.text
 
@@ -88,14 +92,14 @@ class MemorySink:
         self.connects += 1
         self.connected = True
 
-    async def write(self, lane: str, batch: Sequence[Routed]) -> Failures:
+    async def write(self, queue_key: str, batch: Sequence[RoutedEvent]) -> Failures:
         self.asked += 1
         await asyncio.sleep(0)
         await self.open.wait()
         if not self.connected:
             raise NotConnected("the list is closed")
-        self.batches.append((lane, [one.message.id for one in batch]))
-        failures = self.script(lane, batch) if self.script else NO_FAILURES
+        self.batches.append((queue_key, [one.message.id for one in batch]))
+        failures = self.script(queue_key, batch) if self.script else NO_FAILURES
         self.got += [one.message_id for position, one in enumerate(batch) if position not in failures]
         return failures
 
@@ -106,8 +110,8 @@ class MemorySink:
     async def probe(self) -> str:
         return "memory is there"
 
-    def preview(self, routed: Routed) -> dict[str, Any]:
-        return {"lane": self.lane(routed), "destination": "memory"}
+    def preview(self, routed: RoutedEvent) -> dict[str, Any]:
+        return {"lane": self.queue_key(routed), "destination": "memory"}
 
 
 def in_order(message_ids: Sequence[str]) -> bool:

@@ -25,20 +25,20 @@ class NilTarget(Target):
         return cls()
 
 class NilSink:
-    name, batch_messages, linger_s, trouble = "nil", 10, 0.0, None
+    name, batch_messages, linger_s, last_error = "nil", 10, 0.0, None
     def __init__(self, config, targets, bridge, clock):
         self.config = config
-    def lane(self, routed):
+    def queue_key(self, routed):
         target = routed.route.targets.get("nil")
         return target and target.hole.of_lane(routed.address)
     async def connect(self): ...
-    async def write(self, lane, batch):
+    async def write(self, queue_key, batch):
         return NO_FAILURES
     async def close(self): ...
     async def probe(self):
         return f"it is {self.config.colour}"
     def preview(self, routed):
-        return {"lane": self.lane(routed), "destination": routed.route.targets["nil"].hole.render(routed)}
+        return {"lane": self.queue_key(routed), "destination": routed.route.targets["nil"].hole.render(routed)}
 
 NIL = SinkKind("nil", NilConfig, NilTarget, NilSink)
 '''
@@ -59,7 +59,7 @@ body = b'{"device_id":"a","timestamp":"2026-03-01T12:00:00.000Z","boot":1,"seq":
 found = table.resolve(Spooled(1, 0, "edge/s/gps/a/telemetry", body, 1, False, False))
 print(sink.preview(found)["destination"], asyncio.run(sink.probe()))
 (default,) = build(parse("nil: {}", BridgeConfig, name="x"), RouteTable())
-print(default.lane(RouteTable().resolve(Spooled(1, 0, "edge/s/gps/a/telemetry", body, 1, False, False))))
+print(default.queue_key(RouteTable().resolve(Spooled(1, 0, "edge/s/gps/a/telemetry", body, 1, False, False))))
 """
 
 

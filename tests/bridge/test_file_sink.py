@@ -47,7 +47,7 @@ async def connected(
 
 async def write(sink: FileSink, *numbers: int, table: RouteTable = TABLE, **fields: object) -> dict[int, object]:
     batch = [routed(number, table=table, **fields) for number in numbers]
-    return dict(await sink.write(str(sink.lane(batch[0])), batch))
+    return dict(await sink.write(str(sink.queue_key(batch[0])), batch))
 
 
 def seqs(path: Path) -> list[int]:
@@ -59,7 +59,7 @@ def seqs(path: Path) -> list[int]:
 async def test_a_line_is_the_payload_and_a_path_is_made_of_the_message(tmp_path: Path) -> None:
     table = RouteTable([RouteConfig(topic="#", file="{site}/{kind}.jsonl")])
     async with connected(tmp_path, table) as sink:
-        assert sink.lane(routed(1, table=table)) == "site/bme280.jsonl"
+        assert sink.queue_key(routed(1, table=table)) == "site/bme280.jsonl"
         assert not await write(sink, 1, 2, table=table)
     assert (tmp_path / "site/bme280.jsonl").read_bytes() == b"".join(
         routed(number).message.payload + b"\n" for number in (1, 2)
@@ -172,7 +172,7 @@ async def test_after_a_full_disk_nothing_is_half_written(tmp_path: Path, monkeyp
         assert sorted(failures) == [0, 1]
         why = failures[0]
         assert isinstance(why, Retry)
-        assert (why.cause, why.configuration) == ("disk_full", False)
+        assert (why.cause, why.needs_operator) == ("disk_full", False)
         assert "No space left" in why.reason
         assert seqs(tmp_path / "bme280.jsonl") == [1]
         assert not await write(sink, 2, 3)
@@ -184,7 +184,7 @@ async def test_a_value_that_leads_elsewhere_costs_its_message_alone(tmp_path: Pa
     table = RouteTable([RouteConfig(topic="#", file="{payload.vehicle_id}.jsonl")])
     async with connected(tmp_path / "in", table) as sink:
         batch = [routed(1, table=table, vehicle_id="v1"), routed(2, table=table, vehicle_id=value)]
-        failures = await sink.write(str(sink.lane(batch[0])), batch)
+        failures = await sink.write(str(sink.queue_key(batch[0])), batch)
         assert [type(why) for why in failures.values()] == [Rejected]
         assert list(failures) == [1]
     assert os.listdir(tmp_path) == ["in"]
@@ -203,7 +203,7 @@ async def test_a_path_that_cannot_be_a_file_is_for_a_person(tmp_path: Path) -> N
     async with connected(tmp_path) as sink:
         why = (await write(sink, 1))[0]
         assert isinstance(why, Retry)
-        assert why.configuration
+        assert why.needs_operator
     (tmp_path / "file").write_text("")
     for folder in (tmp_path / "file", Path("/proc/nowhere")):
         with pytest.raises(ConfigError, match=r"cannot be written to: .*; set file.folder"):
@@ -216,7 +216,7 @@ async def test_many_paths_do_not_keep_many_files_open(tmp_path: Path, monkeypatc
     async with connected(tmp_path, table) as sink:
         for repeat in range(3):
             batch = [routed(repeat * 5 + number, f"d{number}", table) for number in range(5)]
-            assert {sink.lane(one) for one in batch} == {"{device_id}.jsonl"}
+            assert {sink.queue_key(one) for one in batch} == {"{device_id}.jsonl"}
             assert not await sink.write("lane", batch)
             assert len(sink._folder._files) == 2
     assert [seqs(tmp_path / f"d{number}.jsonl") for number in range(5)] == [
@@ -227,9 +227,9 @@ async def test_many_paths_do_not_keep_many_files_open(tmp_path: Path, monkeypatc
 SCRIPT = """
 import asyncio, sys
 from pathlib import Path
-from bridge.routing import RouteTable
+from bridge.routing.table import RouteTable
 from bridge.sinks.file import FileConfig, FileSink
-from bridge.spool import Spooled
+from bridge.spool.message import Spooled
 TABLE = RouteTable()
 PAYLOAD = '{"device_id":"a","timestamp":"2026-03-01T12:00:00.000Z","boot":1,"seq":%d}'
 def routed(number):

@@ -29,7 +29,7 @@ async def sent(stub: IngestStub, table: RouteTable = TABLE, count: int = 2, **se
     sink = sink_of(stub.url, table, **settings)
     await sink.connect()
     batch = [routed(number, table=table) for number in range(1, count + 1)]
-    failures = await sink.write(str(sink.lane(batch[0])), batch)
+    failures = await sink.write(str(sink.queue_key(batch[0])), batch)
     await sink.close()
     return list(failures.values())
 
@@ -94,7 +94,7 @@ async def test_values_cannot_lead_a_request_elsewhere() -> None:
         await sink.connect()
         cities = ["x?y=1#z", "a/../..", "..", "a\r\nX-Evil: 1", "Zürich"]
         batch = [routed(number, f"d{number}", table, city=city) for number, city in enumerate(cities)]
-        failures = await sink.write(str(sink.lane(batch[0])), batch)
+        failures = await sink.write(str(sink.queue_key(batch[0])), batch)
         await sink.close()
         assert {position: type(why) for position, why in failures.items()} == {2: Rejected, 3: Rejected}
         assert sorted(path for path, _, _ in stub.requests) == ["/a/Zürich/b", "/a/a/../../b", "/a/x?y=1#z/b"]
@@ -124,11 +124,11 @@ async def test_destinations_have_lanes_of_their_own() -> None:
         ]
     )
     single, batch = (sink_of("http://h", table, mode=mode) for mode in ("single", "batch"))
-    assert single.lane(routed(1, "d", table, kind="gps")) == "https://site.example.org/gps/{device_id}"
-    assert single.lane(routed(1, "d", table)) == "/rest"
-    lanes = {batch.lane(routed(1, f"d{n}", table, kind="gps")) for n in range(50)}
+    assert single.queue_key(routed(1, "d", table, kind="gps")) == "https://site.example.org/gps/{device_id}"
+    assert single.queue_key(routed(1, "d", table)) == "/rest"
+    lanes = {batch.queue_key(routed(1, f"d{n}", table, kind="gps")) for n in range(50)}
     assert lanes == {"https://site.example.org/gps/{device_id}#0", "https://site.example.org/gps/{device_id}#1"}
-    assert str(batch.lane(routed(1, "d", table))).startswith("/ingest/batch#")
+    assert str(batch.queue_key(routed(1, "d", table))).startswith("/ingest/batch#")
 
 
 async def test_a_batch_for_several_urls_is_one_request_each_and_stops_where_one_must_wait() -> None:
@@ -240,7 +240,7 @@ async def test_so_many_requests_at_once_and_no_more() -> None:
             sink = sink_of(str(server.make_url("")), mode="single", **settings)
             await sink.connect()
             batch = [routed(n, f"d{n}") for n in range(12)]
-            assert not await sink.write(str(sink.lane(batch[0])), batch)
+            assert not await sink.write(str(sink.queue_key(batch[0])), batch)
             assert most == expected
             await sink.close()
 
@@ -252,7 +252,7 @@ async def test_a_text_where_json_has_to_be_is_refused() -> None:
             sink_of("http://h", table, **settings)
     assert sink_of("http://h", table).preview(routed(1, table=table))["body"] == "line a"
     nowhere = RouteTable([RouteConfig(topic="#", http={})])
-    assert sink_of("http://h", nowhere).lane(routed(1, table=nowhere))
+    assert sink_of("http://h", nowhere).queue_key(routed(1, table=nowhere))
     with pytest.raises(ConfigError, match="neither path nor url"):
         sink_of("http://h", nowhere, mode="single")
 
@@ -360,7 +360,7 @@ async def test_a_server_may_ask_who_the_bridge_is(certificates: Path) -> None:
         await sink.close()
     why = failures[0]
     assert isinstance(why, Retry)
-    assert (why.cause, why.configuration) == ("tls", True)
+    assert (why.cause, why.needs_operator) == ("tls", True)
     assert "certificate" in why.reason
     await server.close()
     assert names == ["client"]

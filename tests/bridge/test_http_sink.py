@@ -4,7 +4,7 @@ import orjson
 import pytest
 from aiohttp import web
 
-from bridge.routing.routed import Routed
+from bridge.routing.routed import RoutedEvent
 from bridge.routing.table import RouteTable
 from bridge.sinks.base import Rejected, Retry, Scope
 from bridge.sinks.http import HttpConfig, HttpSink
@@ -43,24 +43,24 @@ def test_only_these_are_the_fault_of_the_message(status: int) -> None:
 def test_these_pass(status: int) -> None:
     said = read_answer(answer(status, after_s=3))
     assert isinstance(said, Retry)
-    assert (said.cause, said.after_s, said.configuration) == (str(status), 3, False)
+    assert (said.cause, said.after_s, said.needs_operator) == (str(status), 3, False)
     whole = read_batch_answer(answer(status), 3)
     assert isinstance(whole, Retry)
-    assert whole.scope is Scope.LANE
+    assert whole.scope is Scope.QUEUE
 
 
 def test_a_server_that_fails_on_one_message_holds_back_its_device_alone() -> None:
     failed, busy = read_answer(answer(500)), read_answer(answer(503))
     assert isinstance(failed, Retry)
     assert isinstance(busy, Retry)
-    assert (failed.scope, busy.scope) == (Scope.DEVICE, Scope.LANE)
+    assert (failed.scope, busy.scope) == (Scope.DEVICE, Scope.QUEUE)
 
 
 @pytest.mark.parametrize("status", [301, 401, 403, 404, 405, 410, 418])
 def test_the_rest_is_for_a_person_to_look_at(status: int) -> None:
     for said in (read_answer(answer(status)), read_batch_answer(answer(status), 3)):
         assert isinstance(said, Retry)
-        assert said.configuration
+        assert said.needs_operator
 
 
 def test_lines_are_rejected_one_by_one() -> None:
@@ -115,7 +115,7 @@ def test_retry_after(header: str | None, seconds: float | None) -> None:
 TABLE = RouteTable()
 
 
-def routed(number: int, device: str = "a", table: RouteTable = TABLE, **fields: object) -> Routed:
+def routed(number: int, device: str = "a", table: RouteTable = TABLE, **fields: object) -> RoutedEvent:
     return make(number, device, table, **fields)
 
 
@@ -211,7 +211,7 @@ async def test_single_posts_go_to_the_path_of_their_route_under_their_id() -> No
     async with ingest_stub() as stub:
         sink = await connected(stub, mode="single", token="t0k", headers={"X-Tenant": "north"})
         one = routed(1)
-        assert sink.lane(one) == "/api/v1/sensors/bme280"
+        assert sink.queue_key(one) == "/api/v1/sensors/bme280"
         assert not await sink.write("/api/v1/sensors/bme280", [one])
         path, headers, body = stub.requests[0]
         assert path == "/api/v1/sensors/bme280"
@@ -245,7 +245,7 @@ async def test_network_faults_are_for_later() -> None:
     await sink.connect()
     failures = await sink.write("lane", [routed(1)])
     assert isinstance(why := failures[0], Retry)
-    assert (why.cause, why.configuration) == ("network", False)
+    assert (why.cause, why.needs_operator) == ("network", False)
     with pytest.raises(ServiceUnavailable, match="cannot be reached"):
         await sink.probe()
     await sink.close()

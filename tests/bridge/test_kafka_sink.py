@@ -10,7 +10,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from bridge.routing.config import RouteConfig
-from bridge.routing.routed import Routed
+from bridge.routing.routed import RoutedEvent
 from bridge.routing.table import RouteTable
 from bridge.sinks.base import NotConnected, Rejected, Retry
 from bridge.sinks.kafka import KafkaConfig, KafkaSink, KafkaTarget
@@ -36,7 +36,7 @@ async def test_a_message_carries_its_cloud_event_and_its_key(cluster: str) -> No
     message = spooled(5, "dev-1")
     message.qos, message.retain = 0, True
     found = TABLE.resolve(message)
-    assert isinstance(found, Routed)
+    assert isinstance(found, RoutedEvent)
     assert not await tried.write(TOPIC, [found])
     await tried.close()
 
@@ -80,7 +80,7 @@ async def test_closing_ends_what_was_being_written(cluster: str) -> None:
     tried._producers.open()
     writing = asyncio.create_task(tried.write(TOPIC, [routed(1, table=TABLE)]))
     await eventually(lambda: bool(tried._producers._reports))
-    await eventually(lambda: "Kafka: " in (tried.trouble or ""))
+    await eventually(lambda: "Kafka: " in (tried.last_error or ""))
     await tried.close()
     with pytest.raises(NotConnected):
         await writing
@@ -115,7 +115,7 @@ async def test_a_property_that_librdkafka_does_not_know_is_a_matter_of_configura
 def test_what_may_pass_is_tried_again(code: int, configuration: bool) -> None:
     verdict = classify(KafkaError(code), "t")
     assert isinstance(verdict, Retry)
-    assert verdict.configuration is configuration
+    assert verdict.needs_operator is configuration
     assert "Kafka topic 't'" in verdict.reason
 
 
@@ -141,7 +141,7 @@ async def test_what_a_broker_refuses_for_its_size_costs_itself_alone_and_nothing
     await tried.connect()
     large = {25, 137}
 
-    def message(number: int) -> Routed:
+    def message(number: int) -> RoutedEvent:
         return routed(number, f"d{number % 3}", table=table, text="x" * (30_000 if number in large else 10))
 
     for start in (0, 100, 200):
@@ -207,7 +207,7 @@ async def test_topic_key_partition_and_headers_are_made_of_the_message(cluster: 
         routed(6, table=table, vehicle_id="n", shard=10**12),
         routed(7, table=table, vehicle_id="n", shard=999),
     ]
-    assert {tried.lane(one) for one in batch} == {"tpl.site.{payload.vehicle_id}"}
+    assert {tried.queue_key(one) for one in batch} == {"tpl.site.{payload.vehicle_id}"}
     failures = await tried.write("lane", [*batch, *bad])
     assert {position: type(why) for position, why in failures.items()} == dict.fromkeys(range(2, 7), Rejected)
     reasons = [why.reason for _, why in sorted(failures.items())]
@@ -271,7 +271,7 @@ async def test_after_a_fatal_error_a_new_producer_goes_on_from_the_cursor(
         books = await stage.settled()
         assert (books.delivered, books.dead_lettered, books.pending) == (300, 0, 0)
         assert tried._producers._quick is not first
-        assert tried.trouble is None
+        assert tried.last_error is None
     found = await asyncio.to_thread(read_all, cluster, [topic])
     ids = [headers["ce_id"].decode() for *_, headers in found]
     assert set(ids) == {f"d{number % 3}:1:{number}" for number in range(1, 301)}

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from bridge.delivery.buffer import Window
 from bridge.delivery.queue import Lane
-from bridge.routing.routed import Routed
+from bridge.routing.routed import RoutedEvent
 from bridge.routing.table import RouteTable
 from bridge.sinks.base import Rejected, Retry, Scope
 from edgewire.backoff import Backoff
@@ -17,7 +17,7 @@ BUSY = Retry(cause="busy", reason="busy", scope=Scope.DEVICE)
 TABLE = RouteTable()
 
 
-def never(ids: Sequence[int]) -> list[Routed]:
+def never(ids: Sequence[int]) -> list[RoutedEvent]:
     raise AssertionError(f"nothing was parked, and {ids} are asked for")
 
 
@@ -28,7 +28,7 @@ def lane(*devices: str) -> Lane:
     return filled
 
 
-def ids(batch: list[Routed]) -> list[str]:
+def ids(batch: list[RoutedEvent]) -> list[str]:
     return [one.message_id for one in batch]
 
 
@@ -44,7 +44,7 @@ def test_trouble_of_the_lane_holds_all_of_it_and_the_wait_grows() -> None:
         batch = tried.take(2, 0)
         assert ids(batch) == ["a:1:1", "b:1:2"]
         outcome = tried.complete(batch, {0: DOWN, 1: DOWN}, 0, 0.5)
-        assert outcome.trouble == DOWN
+        assert outcome.queue_error == DOWN
         assert outcome.retried == {"down": 2}
         assert tried.wait_s(0) == ceiling / 2
         assert tried.take(10, ceiling / 2 - 0.01) == []
@@ -98,7 +98,7 @@ def test_a_destination_that_names_a_time_is_not_asked_before() -> None:
 
 def test_what_only_a_person_can_change_is_asked_rarely() -> None:
     tried = lane("a")
-    tried.complete(tried.take(1, 0), {0: Retry(cause="404", reason="", configuration=True)}, 0, 0.0)
+    tried.complete(tried.take(1, 0), {0: Retry(cause="404", reason="", needs_operator=True)}, 0, 0.0)
     assert tried.wait_s(0) == 30.0
 
 

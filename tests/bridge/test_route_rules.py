@@ -7,7 +7,7 @@ import pytest
 
 from bridge.config import BridgeConfig
 from bridge.routing.config import RouteConfig
-from bridge.routing.routed import Dropped, Routed, Unroutable
+from bridge.routing.routed import Dropped, RoutedEvent, Unroutable
 from bridge.routing.sampling import Sample
 from bridge.routing.table import RouteTable
 from bridge.spool.message import Spooled
@@ -40,7 +40,7 @@ def test_a_dropped_topic_is_dropped_whatever_is_on_it() -> None:
 def test_a_drop_may_ask_for_fields_and_the_rest_goes_on() -> None:
     tried = table({"topic": "#", "match": {"alarm": False}, "drop": True}, {"topic": "#", "http": "/x"})
     assert isinstance(tried.resolve(spooled(1, alarm=False)), Dropped)
-    assert isinstance(tried.resolve(spooled(1, alarm=True)), Routed)
+    assert isinstance(tried.resolve(spooled(1, alarm=True)), RoutedEvent)
 
 
 @pytest.mark.parametrize(
@@ -65,15 +65,17 @@ def test_what_is_no_sample_is_refused(text: object) -> None:
 
 def test_a_sample_takes_its_share_and_always_the_same_messages() -> None:
     tried = table({"topic": "#", "http": "/x", "sample": "1/10"})
-    taken = {n for n in range(5000) if isinstance(tried.resolve(spooled(n, f"d{n % 50}")), Routed)}
+    taken = {n for n in range(5000) if isinstance(tried.resolve(spooled(n, f"d{n % 50}")), RoutedEvent)}
     assert 400 < len(taken) < 600
     again = table({"topic": "#", "http": "/x", "sample": 0.1})
-    assert taken == {n for n in range(5000) if isinstance(again.resolve(spooled(n, f"d{n % 50}")), Routed)}
+    assert taken == {n for n in range(5000) if isinstance(again.resolve(spooled(n, f"d{n % 50}")), RoutedEvent)}
 
 
 def test_a_sample_by_device_takes_all_messages_of_some_devices() -> None:
     tried = table({"topic": "#", "http": "/x", "sample": "1/4 by device"})
-    taken = {f"d{d}": sum(isinstance(tried.resolve(spooled(n, f"d{d}")), Routed) for n in range(5)) for d in range(400)}
+    taken = {
+        f"d{d}": sum(isinstance(tried.resolve(spooled(n, f"d{d}")), RoutedEvent) for n in range(5)) for d in range(400)
+    }
     assert set(taken.values()) == {0, 5}
     assert 60 < sum(count == 5 for count in taken.values()) < 140
 
@@ -83,7 +85,7 @@ def test_the_contract_is_off_counted_or_a_reason(level: str) -> None:
     tried = table({"topic": "#", "http": "/x", "validate": level})
     seen: list[tuple[str, str]] = []
     tried.on_invalid = lambda route, said: seen.append((route, said))
-    assert isinstance(tried.resolve(reading(1)), Routed)
+    assert isinstance(tried.resolve(reading(1)), RoutedEvent)
     assert seen == []
     found = tried.resolve(reading(2, humidity=120))
     assert seen == ([] if level == "off" else [("#", level)])
@@ -92,7 +94,7 @@ def test_the_contract_is_off_counted_or_a_reason(level: str) -> None:
         assert found.reason.startswith("schema: humidity: ")
         assert (found.concerns("http"), found.concerns("kafka")) == (True, False)
     else:
-        assert isinstance(found, Routed)
+        assert isinstance(found, RoutedEvent)
 
 
 def test_a_message_that_several_sinks_ask_for_is_counted_once() -> None:
@@ -119,7 +121,7 @@ def test_a_schema_of_the_users_own_takes_the_place_of_the_contract(tmp_path: Pat
         "kafka": {"topic": "t", "key": "{payload.extra}"},
     }
     tried = table(row)
-    assert isinstance(tried.resolve(spooled(1, extra=["a"])), Routed)
+    assert isinstance(tried.resolve(spooled(1, extra=["a"])), RoutedEvent)
     for fields, reason in (
         ({"extra": [1]}, 'schema: extra.0: 1 is not of type "string"'),
         ({}, '"extra" is a required'),

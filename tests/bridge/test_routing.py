@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from bridge.routing.config import RouteConfig
-from bridge.routing.routed import Routed, Unroutable
+from bridge.routing.routed import RoutedEvent, Unroutable
 from bridge.routing.table import RouteTable
 from bridge.sinks.kafka import KafkaTarget
 from bridge.sinks.kafka.record import Records
@@ -13,7 +13,7 @@ from edgewire.errors import ConfigError
 from tests.bridge.fakes import payload, routed, spooled
 
 
-def path_of(found: Routed) -> str:
+def path_of(found: RoutedEvent) -> str:
     target: Any = found.route.targets["http"]
     return str(target.path)
 
@@ -84,7 +84,7 @@ def test_the_first_row_that_fits_decides() -> None:
 
     def path(topic: str, **fields: object) -> str | None:
         found = table.resolve(Spooled(1, 0, topic, payload("a", **fields), 1, False, False))
-        assert isinstance(found, Routed)
+        assert isinstance(found, RoutedEvent)
         return path_of(found)
 
     assert path("edge/hq/bme280/a/telemetry", alarm=True) == "/alarms"
@@ -114,7 +114,7 @@ def test_topics_beyond_what_is_remembered_are_still_found(monkeypatch: pytest.Mo
     monkeypatch.setattr("bridge.routing.table._KNOWN_TOPICS", 3)
     table = RouteTable()
     for number in range(10):
-        assert isinstance(table.resolve(spooled(number, f"dev-{number}")), Routed)
+        assert isinstance(table.resolve(spooled(number, f"dev-{number}")), RoutedEvent)
 
 
 def test_a_message_of_a_match_on_a_missing_field_is_not_taken() -> None:

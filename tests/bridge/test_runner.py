@@ -14,7 +14,7 @@ import structlog
 from bridge.delivery.runner import Runner
 from bridge.metrics import Metrics
 from bridge.routing.config import RouteConfig
-from bridge.routing.routed import Routed
+from bridge.routing.routed import RoutedEvent
 from bridge.routing.table import RouteTable
 from bridge.sinks.base import Failures, NotConnected, Rejected, Retry, Scope
 from bridge.spool import dead_letters as letters
@@ -81,7 +81,7 @@ async def staged(tmp_path: Path, sink: MemorySink, table: RouteTable | None = No
 class Parted(MemorySink):
     """Several lanes to one destination."""
 
-    def lane(self, routed: Routed) -> str | None:
+    def queue_key(self, routed: RoutedEvent) -> str | None:
         return f"here#{routed.device_id}"
 
 
@@ -133,7 +133,7 @@ async def test_a_window_bounds_what_is_in_memory(tmp_path: Path) -> None:
 async def test_a_destination_that_is_down_is_asked_again_and_nothing_overtakes(tmp_path: Path) -> None:
     left = 20
 
-    def down(_: str, batch: Sequence[Routed]) -> Failures:
+    def down(_: str, batch: Sequence[RoutedEvent]) -> Failures:
         nonlocal left
         left -= 1
         return {} if left < 0 else dict.fromkeys(range(len(batch)), BUSY)
@@ -151,7 +151,7 @@ async def test_a_destination_that_is_down_is_asked_again_and_nothing_overtakes(t
 
 
 async def test_a_poison_message_costs_itself_alone(tmp_path: Path) -> None:
-    def poison(_: str, batch: Sequence[Routed]) -> Failures:
+    def poison(_: str, batch: Sequence[RoutedEvent]) -> Failures:
         return {position: Rejected("it is bad") for position, one in enumerate(batch) if one.message.id == 57}
 
     sink = MemorySink(poison)
@@ -168,7 +168,7 @@ async def test_a_poison_message_costs_itself_alone(tmp_path: Path) -> None:
 async def test_a_device_that_fails_for_ever_holds_up_no_other(tmp_path: Path) -> None:
     cured = False
 
-    def sick(_: str, batch: Sequence[Routed]) -> Failures:
+    def sick(_: str, batch: Sequence[RoutedEvent]) -> Failures:
         busy = Retry(cause="500", reason="", scope=Scope.DEVICE)
         return {position: busy for position, one in enumerate(batch) if one.device_id == "dev-1" and not cured}
 
@@ -187,8 +187,8 @@ async def test_a_device_that_fails_for_ever_holds_up_no_other(tmp_path: Path) ->
 async def test_a_device_whose_own_address_is_wrong_is_an_alarm_at_once(tmp_path: Path) -> None:
     mended = False
 
-    def half(_: str, batch: Sequence[Routed]) -> Failures:
-        missing = Retry(cause="404", reason="/d/dev-1 answers 404", scope=Scope.DEVICE, configuration=True)
+    def half(_: str, batch: Sequence[RoutedEvent]) -> Failures:
+        missing = Retry(cause="404", reason="/d/dev-1 answers 404", scope=Scope.DEVICE, needs_operator=True)
         return {position: missing for position, one in enumerate(batch) if one.device_id == "dev-1" and not mended}
 
     sink = MemorySink(half, batch=10)
@@ -211,9 +211,9 @@ async def test_a_device_whose_own_address_is_wrong_is_an_alarm_at_once(tmp_path:
 async def test_lanes_do_not_wait_for_each_other(tmp_path: Path) -> None:
     mended = False
 
-    def half(lane: str, batch: Sequence[Routed]) -> Failures:
-        missing = Retry(cause="404", reason="not found", configuration=True)
-        return dict.fromkeys(range(len(batch)), missing) if lane == "/ingest/gps" and not mended else {}
+    def half(queue_key: str, batch: Sequence[RoutedEvent]) -> Failures:
+        missing = Retry(cause="404", reason="not found", needs_operator=True)
+        return dict.fromkeys(range(len(batch)), missing) if queue_key == "/ingest/gps" and not mended else {}
 
     sink = MemorySink(half)
     async with staged(tmp_path, sink) as stage:
@@ -233,7 +233,7 @@ async def test_lanes_do_not_wait_for_each_other(tmp_path: Path) -> None:
 async def test_when_one_lane_of_a_destination_gets_through_the_others_try_again(tmp_path: Path) -> None:
     told: list[str] = []
 
-    def down(lane: str, batch: Sequence[Routed]) -> Failures:
+    def down(lane: str, batch: Sequence[RoutedEvent]) -> Failures:
         # Every part is told once to wait, one of them for an hour.
         if lane in told:
             return {}
@@ -286,13 +286,13 @@ async def test_when_every_device_fails_it_is_the_destination(tmp_path: Path) -> 
 async def test_what_waits_gives_up_its_memory_and_holds_up_nobody(tmp_path: Path, scope: Scope) -> None:
     mended = False
 
-    def half(lane: str, batch: Sequence[Routed]) -> Failures:
-        bad = Retry(cause="404", reason="not found", scope=scope, configuration=scope is Scope.LANE)
+    def half(queue_key: str, batch: Sequence[RoutedEvent]) -> Failures:
+        bad = Retry(cause="404", reason="not found", scope=scope, needs_operator=scope is Scope.QUEUE)
         sick = (one.message.id % 2 and not mended for one in batch)
         return {position: bad for position, one in enumerate(sick) if one}
 
     sink = MemorySink(half, window=40, batch=10)
-    kinds = ("gps", "bme280") if scope is Scope.LANE else ("gps", "gps")
+    kinds = ("gps", "bme280") if scope is Scope.QUEUE else ("gps", "gps")
     async with staged(tmp_path, sink) as stage:
         for start in range(1, 1001, 20):
             stage.receive(*(spooled(n, f"d{n % 2}", kind=kinds[n % 2]) for n in range(start, start + 20)))
@@ -310,9 +310,9 @@ async def test_what_waits_gives_up_its_memory_and_holds_up_nobody(tmp_path: Path
 async def test_a_restart_sends_nothing_again_that_was_delivered_beyond_the_cursor(tmp_path: Path) -> None:
     mended = False
 
-    def half(lane: str, batch: Sequence[Routed]) -> Failures:
-        missing = Retry(cause="404", reason="not found", configuration=True)
-        return dict.fromkeys(range(len(batch)), missing) if lane == "/ingest/gps" and not mended else {}
+    def half(queue_key: str, batch: Sequence[RoutedEvent]) -> Failures:
+        missing = Retry(cause="404", reason="not found", needs_operator=True)
+        return dict.fromkeys(range(len(batch)), missing) if queue_key == "/ingest/gps" and not mended else {}
 
     first = MemorySink(half)
     async with staged(tmp_path, first) as stage:
@@ -330,10 +330,10 @@ async def test_a_restart_sends_nothing_again_that_was_delivered_beyond_the_curso
 
 async def test_a_slow_destination_holds_up_no_other(tmp_path: Path) -> None:
     class Slow(MemorySink):
-        async def write(self, lane: str, batch: Sequence[Routed]) -> Failures:
-            if lane == "/ingest/gps":
+        async def write(self, queue_key: str, batch: Sequence[RoutedEvent]) -> Failures:
+            if queue_key == "/ingest/gps":
                 await slow.wait()
-            return await super().write(lane, batch)
+            return await super().write(queue_key, batch)
 
     slow = asyncio.Event()
     sink = Slow(window=40, batch=10)
@@ -348,7 +348,7 @@ async def test_a_slow_destination_holds_up_no_other(tmp_path: Path) -> None:
 async def test_replayed_dead_letters_reach_the_sink_that_refused_them_and_the_books_balance(tmp_path: Path) -> None:
     fixed = False
 
-    def picky(_: str, batch: Sequence[Routed]) -> Failures:
+    def picky(_: str, batch: Sequence[RoutedEvent]) -> Failures:
         return {p: Rejected("bad") for p, one in enumerate(batch) if one.message.id % 10 == 0 and not fixed}
 
     sink = MemorySink(picky)
@@ -396,7 +396,7 @@ async def test_what_a_rule_leaves_out_is_counted(tmp_path: Path) -> None:
 async def test_a_sink_that_loses_its_connection_is_connected_again(tmp_path: Path) -> None:
     breaks = 3
 
-    def breaking(_: str, batch: Sequence[Routed]) -> Failures:
+    def breaking(_: str, batch: Sequence[RoutedEvent]) -> Failures:
         nonlocal breaks
         if len(sink.batches) % 2 and breaks:
             breaks -= 1
@@ -433,7 +433,7 @@ async def test_a_sink_that_cannot_be_connected_is_tried_again(tmp_path: Path) ->
 async def test_a_fault_of_the_program_costs_no_message(tmp_path: Path) -> None:
     faults = 2
 
-    def faulty(_: str, batch: Sequence[Routed]) -> Failures:
+    def faulty(_: str, batch: Sequence[RoutedEvent]) -> Failures:
         nonlocal faults
         if faults:
             faults -= 1
@@ -495,7 +495,7 @@ async def test_a_write_that_does_not_end_is_given_up_and_stays_pending(tmp_path:
 async def test_a_random_sink_never_breaks_the_order_or_the_books(tmp_path: Path) -> None:
     rng = random.Random(7)
 
-    def moody(_: str, batch: Sequence[Routed]) -> Failures:
+    def moody(_: str, batch: Sequence[RoutedEvent]) -> Failures:
         failures: dict[int, Retry | Rejected] = {}
         stuck: set[str] = set()
         for position, one in enumerate(batch):

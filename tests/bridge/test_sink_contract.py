@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from confluent_kafka import Consumer, TopicPartition
 
-from bridge.routing.routed import Routed
+from bridge.routing.routed import RoutedEvent
 from bridge.sinks.base import Failures, NotConnected, Retry, Sink
 from bridge.sinks.file import FileConfig, FileSink
 from bridge.sinks.http import HttpConfig, HttpSink
@@ -41,7 +41,7 @@ HTTP_FORMS: dict[str, dict[str, Any]] = {
 
 
 def refuse_once(memory: MemorySink) -> None:
-    def script(_: str, batch: Sequence[Routed]) -> Failures:
+    def script(_: str, batch: Sequence[RoutedEvent]) -> Failures:
         memory.script = None
         return dict.fromkeys(range(len(batch)), Retry(cause="busy", reason="busy"))
 
@@ -132,7 +132,7 @@ async def test_a_batch_arrives_whole_and_in_order(destination: Destination) -> N
     batch = [routed(number, f"dev-{number % 7}") for number in range(1, 101)]
     lanes: dict[str, list[Any]] = {}
     for one in batch:
-        lane = sink.lane(one)
+        lane = sink.queue_key(one)
         assert lane is not None
         lanes.setdefault(lane, []).append(one)
     answers = await asyncio.gather(*(sink.write(lane, part) for lane, part in lanes.items()))
@@ -145,7 +145,7 @@ async def test_a_batch_arrives_whole_and_in_order(destination: Destination) -> N
 async def test_the_messages_of_a_device_share_a_lane(destination: Destination) -> None:
     sink = destination.sink
     for device in ("a", "b", "c"):
-        assert len({sink.lane(routed(number, device)) for number in range(20)}) == 1
+        assert len({sink.queue_key(routed(number, device)) for number in range(20)}) == 1
 
 
 async def test_it_can_be_closed_and_connected_again(destination: Destination) -> None:
@@ -154,7 +154,7 @@ async def test_it_can_be_closed_and_connected_again(destination: Destination) ->
     for number in (1, 2):
         await sink.connect()
         one = routed(number)
-        assert not await sink.write(str(sink.lane(one)), [one])
+        assert not await sink.write(str(sink.queue_key(one)), [one])
         await sink.close()
     assert await arrived(destination) == ["a:1:1", "a:1:2"]
 
@@ -162,20 +162,20 @@ async def test_it_can_be_closed_and_connected_again(destination: Destination) ->
 async def test_a_closed_sink_delivers_nothing_and_says_so(destination: Destination) -> None:
     one = routed(1)
     with pytest.raises(NotConnected):
-        await destination.sink.write(str(destination.sink.lane(one)), [one])
+        await destination.sink.write(str(destination.sink.queue_key(one)), [one])
 
 
 async def test_a_write_can_be_cancelled(destination: Destination) -> None:
     sink = destination.sink
     await sink.connect()
     one = routed(1)
-    writing = asyncio.create_task(sink.write(str(sink.lane(one)), [one]))
+    writing = asyncio.create_task(sink.write(str(sink.queue_key(one)), [one]))
     await asyncio.sleep(0)
     writing.cancel()
     with pytest.raises(asyncio.CancelledError):
         await writing
     two = routed(2)
-    assert not await sink.write(str(sink.lane(two)), [two])
+    assert not await sink.write(str(sink.queue_key(two)), [two])
 
 
 @pytest.mark.parametrize("destination", CAN_BE_MADE_TO_REFUSE, indirect=True)
@@ -184,10 +184,10 @@ async def test_after_a_retry_nothing_of_the_device_was_delivered(destination: De
     await sink.connect()
     batch = [routed(number, "a") for number in range(1, 6)]
     destination.fail_next()
-    failures = await sink.write(str(sink.lane(batch[0])), batch)
+    failures = await sink.write(str(sink.queue_key(batch[0])), batch)
     assert sorted(failures) == [0, 1, 2, 3, 4]
     assert await arrived(destination) == []
-    assert not await sink.write(str(sink.lane(batch[0])), batch)
+    assert not await sink.write(str(sink.queue_key(batch[0])), batch)
     assert await arrived(destination) == [one.message_id for one in batch]
 
 
@@ -199,7 +199,7 @@ async def test_probing_says_what_answered(destination: Destination) -> None:
 async def test_a_preview_says_where_a_message_would_go_without_sending_it(destination: Destination) -> None:
     one = routed(1, "dev-1")
     preview = destination.sink.preview(one)
-    assert preview["lane"] == destination.sink.lane(one)
+    assert preview["lane"] == destination.sink.queue_key(one)
     assert preview["destination"]
     assert orjson.loads(orjson.dumps(preview)) == preview
     await destination.sink.connect()

@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from bridge.config import BridgeConfig
 from bridge.message import cloudevents
 from bridge.message.user_properties import pack, trace_context
-from bridge.routing.routed import Routed
+from bridge.routing.routed import RoutedEvent
 from bridge.routing.table import RouteTable
 from bridge.service import make_tracing
 from bridge.sinks.kafka.record import Records
@@ -30,11 +30,11 @@ PROPERTIES: Properties = {"user_property": (("traceparent", TRACEPARENT), ("trac
 HEADERS = (("traceparent", TRACEPARENT), ("tracestate", "a=1"))
 
 
-def traced(number: int = 1) -> Routed:
+def traced(number: int = 1) -> RoutedEvent:
     message = spooled(number)
     message.properties = pack(PROPERTIES)
     found = RouteTable().resolve(message)
-    assert isinstance(found, Routed)
+    assert isinstance(found, RoutedEvent)
     return found
 
 
@@ -63,7 +63,7 @@ def test_it_goes_into_the_headers_of_kafka_and_into_cloud_events() -> None:
     assert (event["traceparent"], event["tracestate"]) == (TRACEPARENT, "a=1")
     plain = spooled(2)
     found = RouteTable().resolve(plain)
-    assert isinstance(found, Routed)
+    assert isinstance(found, RoutedEvent)
     assert "traceparent" not in orjson.loads(cloudevents.structured(found, b"{}"))
 
 

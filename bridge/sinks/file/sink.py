@@ -10,8 +10,8 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from bridge.message import cloudevents
-from bridge.message.template import Unrenderable, one_line
-from bridge.routing.routed import Routed
+from bridge.message.template import TemplateError, one_line
+from bridge.routing.routed import RoutedEvent
 from bridge.sinks.base import Failures, NotConnected, Rejected, Retry
 from bridge.sinks.file.config import FileConfig, FileTarget
 from bridge.sinks.file.folder import Folder
@@ -30,7 +30,7 @@ class FileSink:
     """Appends. Lanes: one a path; where a path depends on the device, one for all of a site, kind and channel."""
 
     name = "file"
-    trouble: str | None = None  # every fault comes out of `write`
+    last_error: str | None = None  # every fault comes out of `write`
 
     def __init__(
         self, config: FileConfig, targets: Sequence[FileTarget], _bridge: str, clock: Clock | None = None
@@ -50,7 +50,7 @@ class FileSink:
         self._tidier: ThreadPoolExecutor | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    def lane(self, routed: Routed) -> str | None:
+    def queue_key(self, routed: RoutedEvent) -> str | None:
         target: Any = routed.route.targets.get("file")
         return None if target is None else str(target.path.of_lane(routed.address))
 
@@ -65,7 +65,7 @@ class FileSink:
             raise
         self._watch_age()
 
-    async def write(self, lane: str, batch: Sequence[Routed]) -> Failures:
+    async def write(self, queue_key: str, batch: Sequence[RoutedEvent]) -> Failures:
         writer = self._writer
         if writer is None:
             raise NotConnected(f"the files in {self.config.folder} are closed")
@@ -75,7 +75,7 @@ class FileSink:
         for position, routed in enumerate(batch):
             try:
                 path, line = self._line(routed)
-            except Unrenderable as error:
+            except TemplateError as error:
                 failures[position] = Rejected(str(error))
                 continue
             lines.setdefault(path, []).append(line)
@@ -114,19 +114,19 @@ class FileSink:
         free = shutil.disk_usage(there).free
         return f"{folder} {'is there' if there == folder else 'will be made'}, {free / 2**30:,.1f} GiB are free"
 
-    def preview(self, routed: Routed) -> dict[str, Any]:
+    def preview(self, routed: RoutedEvent) -> dict[str, Any]:
         path, line = self._line(routed)
         return {
-            "lane": self.lane(routed),
+            "lane": self.queue_key(routed),
             "destination": str(self.config.folder / path),
             "body": line.decode(errors="backslashreplace"),
         }
 
-    def _line(self, routed: Routed) -> tuple[str, bytes]:
+    def _line(self, routed: RoutedEvent) -> tuple[str, bytes]:
         target: Any = routed.route.targets["file"]
         path = target.path.render(routed, _part)
         if target.path.fields and max(map(len, path.encode().split(b"/"))) > _LONGEST_NAME:
-            raise Unrenderable(f"template '{target.path}' makes a name of more than {_LONGEST_NAME} bytes")
+            raise TemplateError(f"template '{target.path}' makes a name of more than {_LONGEST_NAME} bytes")
         data = target.body.render(routed) if target.body else routed.message.payload
         return path, one_line(cloudevents.structured(routed, data) if self.config.format == "cloudevents" else data)
 
@@ -161,11 +161,11 @@ class FileSink:
 def _part(value: str) -> str:
     """A value as part of a path: one name, and none that is hidden or leads elsewhere."""
     if not value or value.startswith(".") or "/" in value or not value.isprintable():
-        raise Unrenderable(f"'{value[:80]}' cannot be part of the name of a file")
+        raise TemplateError(f"'{value[:80]}' cannot be part of the name of a file")
     return value
 
 
 def _retry(path: Path, error: OSError) -> Retry:
     cause = "disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "io"
     reason = f"{path} cannot be written: {error.strerror or error}"
-    return Retry(cause=cause, reason=reason, configuration=error.errno in _SETTINGS)
+    return Retry(cause=cause, reason=reason, needs_operator=error.errno in _SETTINGS)

@@ -81,7 +81,7 @@ class Client:
         except TimeoutError:
             return Retry(cause="timeout", reason=f"{url} did not answer within {self._config.timeout / 1000:g} s")
         except aiohttp.ClientSSLError as error:
-            return Retry(cause="tls", reason=f"{url} cannot be reached: {_said(error)}", configuration=True)
+            return Retry(cause="tls", reason=f"{url} cannot be reached: {_said(error)}", needs_operator=True)
         except aiohttp.ClientError as error:
             return Retry(cause="network", reason=f"{url} cannot be reached: {_said(error)}")
 

@@ -6,7 +6,7 @@ A server that remembers keys can then answer the second attempt without storing 
 from collections.abc import Sequence
 from hashlib import blake2b
 
-from bridge.routing.routed import Routed
+from bridge.routing.routed import RoutedEvent
 
 
 class FrozenBatches:
@@ -15,11 +15,11 @@ class FrozenBatches:
     def __init__(self) -> None:
         self._by_lane: dict[str, list[int]] = {}
 
-    def freeze(self, lane: str, request: Sequence[Routed]) -> None:
+    def freeze(self, lane: str, request: Sequence[RoutedEvent]) -> None:
         """This request was not answered for good."""
         self._by_lane[lane] = [routed.message.id for routed in request]
 
-    def thaw(self, lane: str, batch: Sequence[Routed]) -> list[int]:
+    def thaw(self, lane: str, batch: Sequence[RoutedEvent]) -> list[int]:
         """Positions in `batch` of the frozen request, in its order; empty where there is none or it is not whole.
 
         They come first within their devices, because they were first before.
@@ -32,7 +32,7 @@ class FrozenBatches:
         return found if len(found) == len(frozen) else []
 
 
-def batch_key(bridge: str, request: Sequence[Routed]) -> str:
+def batch_key(bridge: str, request: Sequence[RoutedEvent]) -> str:
     """Idempotency-Key of a batch: the bridge, first and last message, and a digest of the ids of all of them.
 
     Without the digest another choice of messages between the same two would be taken for a repetition and be lost.

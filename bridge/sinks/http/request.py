@@ -5,8 +5,8 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from bridge.message import cloudevents
-from bridge.message.template import Template, Unrenderable, one_line
-from bridge.routing.routed import Routed
+from bridge.message.template import Template, TemplateError, one_line
+from bridge.routing.routed import RoutedEvent
 from bridge.sinks.http.config import HttpConfig, HttpTarget
 from edgewire.errors import ConfigError
 
@@ -59,8 +59,8 @@ class Way:
         """Where all messages go, with which headers; None where that depends on the message."""
         self._only_lanes = self._named(self._lane.fixed) if self._lane.fixed is not None else None
 
-    def lane(self, routed: Routed) -> str:
-        """The lane of a message; see `Sink.lane`."""
+    def queue_key(self, routed: RoutedEvent) -> str:
+        """The queue of a message; see `Sink.queue_key`."""
         lanes = self._only_lanes
         if lanes is None:
             name = self._lane.of_lane(routed.address)
@@ -71,18 +71,18 @@ class Way:
                 lanes = self._lanes[name] = self._named(name)
         return lanes[hash(routed.device_id) % len(lanes)] if self._parts else lanes[0]
 
-    def envelope(self, routed: Routed) -> Envelope:
-        """Where this message goes, with which headers. Raises `Unrenderable`."""
+    def envelope(self, routed: RoutedEvent) -> Envelope:
+        """Where this message goes, with which headers. Raises `TemplateError`."""
         if self.fixed is not None:
             return self.fixed
         url = self._url.render(routed, _quoted)
         if self._url.of_payload and any(part in (".", "..") for part in url.partition("?")[0].split("/")):
-            raise Unrenderable(f"the URL {url} has a level of dots alone")
+            raise TemplateError(f"the URL {url} has a level of dots alone")
         headers = tuple((name, _header(name, value.render(routed))) for name, value in self._headers.items())
         return Envelope(url, headers)
 
-    def item(self, routed: Routed) -> bytes:
-        """The message as one body, or as its part of a batch. Raises `Unrenderable`."""
+    def item(self, routed: RoutedEvent) -> bytes:
+        """The message as one body, or as its part of a batch. Raises `TemplateError`."""
         body = self.target.body
         data = body.render(routed) if body else routed.message.payload
         if self.format == "cloudevents":
@@ -97,7 +97,7 @@ class Way:
         return [f"{destination}#{number}" for number in range(self._parts)] if self._parts else [destination]
 
 
-def event_headers(routed: Routed) -> dict[str, str]:
+def event_headers(routed: RoutedEvent) -> dict[str, str]:
     """CloudEvents in binary form: its attributes as headers."""
     headers = {f"ce-{name}": value for name, value in cloudevents.binary_attributes(routed.address)}
     return headers | {"ce-id": routed.message_id, "ce-time": routed.timestamp}
@@ -135,5 +135,5 @@ def _quoted(value: str) -> str:
 
 def _header(name: str, value: str) -> str:
     if not value.isprintable():
-        raise Unrenderable(f"the value of header '{name}' has a line break or another control character")
+        raise TemplateError(f"the value of header '{name}' has a line break or another control character")
     return value

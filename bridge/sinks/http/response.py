@@ -46,7 +46,7 @@ def read_answer(answer: Answer) -> Rejected | Retry | None:
     if answer.status in _DATA:
         return Rejected(_reason(answer))
     # 500 is as often the fault of the message as of the server, so only its device waits.
-    return _retry(answer, Scope.DEVICE if answer.status in (408, 425, 500) else Scope.LANE)
+    return _retry(answer, Scope.DEVICE if answer.status in (408, 425, 500) else Scope.QUEUE)
 
 
 def read_batch_answer(answer: Answer, lines: int) -> dict[int, Rejected] | BadBatch | Retry:
@@ -57,7 +57,7 @@ def read_batch_answer(answer: Answer, lines: int) -> dict[int, Rejected] | BadBa
     if answer.status in _DATA:
         return BadBatch(_reason(answer))
     if not 200 <= answer.status < 300:
-        return _retry(answer, Scope.LANE)
+        return _retry(answer, Scope.QUEUE)
     try:
         said = orjson.loads(answer.body)
     except orjson.JSONDecodeError:
@@ -101,7 +101,7 @@ def _retry(answer: Answer, scope: Scope) -> Retry:
     if answer.status >= 500 or answer.status in _BUSY:
         return Retry(cause=str(answer.status), reason=_reason(answer), scope=scope, after_s=answer.retry_after_s)
     # 401, 403, 404, a redirect: the address or the credentials are wrong, not the data.
-    return Retry(cause=str(answer.status), reason=_reason(answer), configuration=True)
+    return Retry(cause=str(answer.status), reason=_reason(answer), needs_operator=True)
 
 
 def _reason(answer: Answer) -> str:

@@ -9,9 +9,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bridge.message.template import Unrenderable
+from bridge.message.template import TemplateError
 from bridge.message.user_properties import trace_context
-from bridge.routing.routed import Routed
+from bridge.routing.routed import RoutedEvent
 from bridge.sinks.base import Failures, Rejected, Retry, Scope
 from bridge.sinks.http.client import Client
 from bridge.sinks.http.config import HttpConfig, HttpTarget
@@ -32,7 +32,7 @@ class HttpSink:
     """POSTs. Lanes: in batch mode `parallel` lanes by device for each destination, in single mode one for each."""
 
     name = "http"
-    trouble: str | None = None  # every fault comes out of `write`
+    last_error: str | None = None  # every fault comes out of `write`
 
     def __init__(
         self, config: HttpConfig, targets: Sequence[HttpTarget], bridge: str, clock: Clock | None = None
@@ -47,19 +47,19 @@ class HttpSink:
         self.batch_messages = config.batch_messages
         self.linger_s = config.linger / 1000 if config.mode == "batch" else 0.0
 
-    def lane(self, routed: Routed) -> str | None:
+    def queue_key(self, routed: RoutedEvent) -> str | None:
         target = routed.route.targets.get("http")
-        return None if target is None else self._ways[id(target)].lane(routed)
+        return None if target is None else self._ways[id(target)].queue_key(routed)
 
     async def connect(self) -> None:
         """Nothing is sent: an endpoint that is not there shows with the first message and is retried then."""
         await self._client.open()
 
-    async def write(self, lane: str, batch: Sequence[Routed]) -> Failures:
+    async def write(self, queue_key: str, batch: Sequence[RoutedEvent]) -> Failures:
         self._client.require_open()
         failures: dict[int, Retry | Rejected] = {}
         if self.config.mode == "batch":
-            await self._write_batch(lane, batch, failures)
+            await self._write_batch(queue_key, batch, failures)
         else:
             await self._write_singles(batch, failures)
         return failures
@@ -83,7 +83,7 @@ class HttpSink:
             return await self._client.look(url, headers, None)
         return await self._client.look(url, way.fixed_headers, way.nothing)
 
-    def preview(self, routed: Routed) -> dict[str, Any]:
+    def preview(self, routed: RoutedEvent) -> dict[str, Any]:
         way = self._way(routed)
         url, headers = way.envelope(routed)
         item = way.item(routed)
@@ -92,7 +92,7 @@ class HttpSink:
         more = event_headers(routed) if single and way.format == "json" else {}
         secret = {"Authorization": "***"} if self.config.authorized else {}
         return {
-            "lane": way.lane(routed),
+            "lane": way.queue_key(routed),
             "destination": url,
             "headers": {
                 **secret,
@@ -103,12 +103,14 @@ class HttpSink:
             "body": (item if single else way.document([item])).decode(errors="backslashreplace"),
         }
 
-    def _way(self, routed: Routed) -> Way:
+    def _way(self, routed: RoutedEvent) -> Way:
         return self._ways[id(routed.route.targets["http"])]
 
-    async def _write_batch(self, lane: str, batch: Sequence[Routed], failures: dict[int, Retry | Rejected]) -> None:
+    async def _write_batch(
+        self, queue_key: str, batch: Sequence[RoutedEvent], failures: dict[int, Retry | Rejected]
+    ) -> None:
         """POST what has the same URL and headers together; stop at the first request that has to wait."""
-        items, groups = self._grouped(lane, batch, failures)
+        items, groups = self._grouped(queue_key, batch, failures)
         waiting = groups[::-1]  # the next part is the last one
         while waiting:
             envelope, part = waiting.pop()
@@ -117,7 +119,7 @@ class HttpSink:
             verdict = await self._post_batch(envelope, request, body)
             if isinstance(verdict, Retry):
                 # What follows is not sent: it would overtake.
-                self._frozen.freeze(lane, request)
+                self._frozen.freeze(queue_key, request)
                 for _, positions in ((envelope, part), *waiting):
                     failures.update(dict.fromkeys(positions, verdict))
                 return
@@ -131,12 +133,12 @@ class HttpSink:
             failures.update({part[line]: rejected for line, rejected in verdict.items()})
 
     def _grouped(
-        self, lane: str, batch: Sequence[Routed], failures: dict[int, Retry | Rejected]
+        self, queue_key: str, batch: Sequence[RoutedEvent], failures: dict[int, Retry | Rejected]
     ) -> tuple[dict[int, bytes], list[tuple[Envelope, list[int]]]]:
         """The parts of the body by position, and which positions go in one request."""
         items: dict[int, bytes] = {}
         groups: dict[Envelope, list[int]] = {}
-        thawed = self._frozen.thaw(lane, batch)
+        thawed = self._frozen.thaw(queue_key, batch)
         again = set(thawed)
         ways = self._ways
         for position, routed in enumerate(batch):
@@ -144,7 +146,7 @@ class HttpSink:
             try:
                 envelope = way.fixed or way.envelope(routed)
                 items[position] = way.item(routed)
-            except Unrenderable as error:
+            except TemplateError as error:
                 failures[position] = Rejected(str(error))
                 continue
             if position not in again:
@@ -153,13 +155,13 @@ class HttpSink:
         return items, [*first, *(_in_order(batch, groups) if len(groups) > 1 else groups.items())]
 
     async def _post_batch(
-        self, envelope: Envelope, request: list[Routed], body: bytes
+        self, envelope: Envelope, request: list[RoutedEvent], body: bytes
     ) -> dict[int, Rejected] | BadBatch | Retry:
         headers = {**dict(envelope.headers), "Idempotency-Key": batch_key(self._bridge, request)}
         answer = await self._client.post(envelope.url, headers, body, whole=True)
         return answer if isinstance(answer, Retry) else read_batch_answer(answer, len(request))
 
-    async def _write_singles(self, batch: Sequence[Routed], failures: dict[int, Retry | Rejected]) -> None:
+    async def _write_singles(self, batch: Sequence[RoutedEvent], failures: dict[int, Retry | Rejected]) -> None:
         """Devices side by side, the messages of each one after the other."""
         devices: dict[str, list[int]] = {}
         for position, routed in enumerate(batch):
@@ -171,7 +173,7 @@ class HttpSink:
 
     async def _write_device(
         self,
-        batch: Sequence[Routed],
+        batch: Sequence[RoutedEvent],
         positions: list[int],
         free: asyncio.Semaphore,
         failures: dict[int, Retry | Rejected],
@@ -185,12 +187,12 @@ class HttpSink:
             if verdict is not None:
                 failures[position] = verdict
 
-    async def _post_single(self, routed: Routed) -> Rejected | Retry | None:
+    async def _post_single(self, routed: RoutedEvent) -> Rejected | Retry | None:
         way = self._way(routed)
         try:
             url, fixed = way.envelope(routed)
             body = way.item(routed)
-        except Unrenderable as error:
+        except TemplateError as error:
             return Rejected(str(error))
         headers = {**(event_headers(routed) if way.format == "json" else {}), **dict(fixed)}
         headers["Idempotency-Key"] = routed.message_id
@@ -202,11 +204,11 @@ class HttpSink:
         verdict = read_answer(answer)
         if isinstance(verdict, Retry) and answer.status == 404 and way.of_device:
             # The URL is the device's own: others of the lane go elsewhere.
-            return Retry(cause=verdict.cause, reason=verdict.reason, scope=Scope.DEVICE, configuration=True)
+            return Retry(cause=verdict.cause, reason=verdict.reason, scope=Scope.DEVICE, needs_operator=True)
         return verdict
 
 
-def _in_order(batch: Sequence[Routed], groups: Mapping[Envelope, list[int]]) -> list[tuple[Envelope, list[int]]]:
+def _in_order(batch: Sequence[RoutedEvent], groups: Mapping[Envelope, list[int]]) -> list[tuple[Envelope, list[int]]]:
     """The groups, divided where sending one after the other would let a message of a device overtake another."""
     parts: list[tuple[Envelope, list[int]]] = []
     latest: dict[Envelope, int] = {}  # the last part of each envelope

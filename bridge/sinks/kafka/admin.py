@@ -71,7 +71,7 @@ def classify(error: KafkaError, topic: str) -> Retry | Rejected | Verdict:
     reason = f"Kafka topic '{topic}': {error.str()}"
     if code in _REJECTED:
         return Rejected(reason)
-    return Retry(cause=error.name().lower().lstrip("_"), reason=reason, configuration=code in _CONFIGURATION)
+    return Retry(cause=error.name().lower().lstrip("_"), reason=reason, needs_operator=code in _CONFIGURATION)
 
 
 def connection_properties(config: KafkaConfig, client_id: str) -> dict[str, Any]:

@@ -4,9 +4,9 @@ from typing import Any, NamedTuple, cast
 
 from bridge.message import cloudevents
 from bridge.message.event import Address
-from bridge.message.template import Unrenderable
+from bridge.message.template import TemplateError
 from bridge.message.user_properties import trace_context
-from bridge.routing.routed import Routed
+from bridge.routing.routed import RoutedEvent
 from bridge.sinks.kafka.config import TOPIC_NAME, KafkaTarget
 
 Headers = list[tuple[str, str | bytes | None]]
@@ -28,7 +28,7 @@ class Record(NamedTuple):
     headers: Headers
 
 
-def target_of(routed: Routed) -> KafkaTarget | None:
+def target_of(routed: RoutedEvent) -> KafkaTarget | None:
     """Where the route of a message leads in Kafka."""
     return cast("KafkaTarget | None", routed.route.targets.get("kafka"))
 
@@ -39,8 +39,8 @@ class Records:
     def __init__(self) -> None:
         self._prefixes: dict[Address, Headers] = {}
 
-    def record(self, routed: Routed) -> Record:
-        """The record of a message whose route leads to Kafka. Raises `Unrenderable`."""
+    def record(self, routed: RoutedEvent) -> Record:
+        """The record of a message whose route leads to Kafka. Raises `TemplateError`."""
         target: Any = routed.route.targets["kafka"]
         return Record(
             target.topic.fixed or _topic(routed, target),
@@ -49,7 +49,7 @@ class Records:
             self._headers(routed, target),
         )
 
-    def _headers(self, routed: Routed, target: KafkaTarget) -> Headers:
+    def _headers(self, routed: RoutedEvent, target: KafkaTarget) -> Headers:
         prefix = self._prefixes.get(routed.address)
         if prefix is None:
             if len(self._prefixes) >= _KNOWN_ADDRESSES:
@@ -71,16 +71,18 @@ class Records:
         return headers
 
 
-def _topic(routed: Routed, target: KafkaTarget) -> str:
+def _topic(routed: RoutedEvent, target: KafkaTarget) -> str:
     topic = target.topic.render(routed)
     if not TOPIC_NAME.fullmatch(topic):
-        raise Unrenderable(f"template '{target.topic}' makes '{topic[:80]}', which is no name of a Kafka topic")
+        raise TemplateError(f"template '{target.topic}' makes '{topic[:80]}', which is no name of a Kafka topic")
     return topic
 
 
-def _partition(routed: Routed, target: KafkaTarget) -> int:
+def _partition(routed: RoutedEvent, target: KafkaTarget) -> int:
     partition = target.partition.render(routed) if target.partition else ""
     # At most what librdkafka can take as a number.
     if not (partition.isascii() and partition.isdecimal() and len(partition) < 10):
-        raise Unrenderable(f"template '{target.partition}' makes '{partition[:80]}', which is no number of a partition")
+        raise TemplateError(
+            f"template '{target.partition}' makes '{partition[:80]}', which is no number of a partition"
+        )
     return int(partition)

@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from confluent_kafka import KafkaError, KafkaException
 
-from bridge.message.template import Unrenderable
-from bridge.routing.routed import Routed
+from bridge.message.template import TemplateError
+from bridge.routing.routed import RoutedEvent
 from bridge.sinks.base import NO_FAILURES, Failures, NotConnected, Rejected, Retry
 from bridge.sinks.kafka.admin import Verdict, classify, connection_properties, create_topics, reach
 from bridge.sinks.kafka.config import KafkaConfig, KafkaTarget
@@ -43,7 +43,7 @@ class KafkaSink:
         self._topics = tuple(dict.fromkeys(target.topic.fixed for target in targets if target.topic.fixed))
         self._seen: set[str] = set()
         self._made_topics = any(target.topic.fixed is None for target in targets)
-        self.trouble: str | None = None
+        self.last_error: str | None = None
         properties = {
             **connection_properties(config, bridge),
             "linger.ms": config.linger,
@@ -55,7 +55,7 @@ class KafkaSink:
         self.batch_messages = config.batch_messages
         self.linger_s = 0.0  # librdkafka has its own
 
-    def lane(self, routed: Routed) -> str | None:
+    def queue_key(self, routed: RoutedEvent) -> str | None:
         target = target_of(routed)
         return None if target is None else target.topic.of_lane(routed.address)
 
@@ -64,22 +64,22 @@ class KafkaSink:
         self._seen = set(self._topics)
         self._producers.open()
 
-    async def write(self, lane: str, batch: Sequence[Routed]) -> Failures:
+    async def write(self, queue_key: str, batch: Sequence[RoutedEvent]) -> Failures:
         if self._made_topics and (missing := self._unseen(batch)) and (trouble := await self._create(missing)):
             return dict.fromkeys(range(len(batch)), trouble)
         failures: dict[int, Retry | Rejected] = {}
         left: Collection[int] = range(len(batch))
-        if lane not in self._refused:
+        if queue_key not in self._refused:
             left = await self._send(batch, left, failures, careful=False)
         if left:
-            self._refused.add(lane)
+            self._refused.add(queue_key)
             await self._send_one_by_one(batch, sorted(left), failures)
         if not any(isinstance(failure, Retry) for failure in failures.values()):
-            self._refused.discard(lane)
+            self._refused.discard(queue_key)
         if not failures:
-            if self.trouble:
+            if self.last_error:
                 log.info("Kafka takes messages again")
-                self.trouble = None
+                self.last_error = None
             return NO_FAILURES
         return failures
 
@@ -89,10 +89,10 @@ class KafkaSink:
     async def probe(self) -> str:
         return await asyncio.to_thread(reach, self.config, self._topics, self._bridge)
 
-    def preview(self, routed: Routed) -> dict[str, Any]:
+    def preview(self, routed: RoutedEvent) -> dict[str, Any]:
         topic, key, partition, headers = self._records.record(routed)
         return {
-            "lane": self.lane(routed),
+            "lane": self.queue_key(routed),
             "destination": topic,
             "key": key,
             "partition": None if partition == BY_KEY else partition,
@@ -102,7 +102,7 @@ class KafkaSink:
 
     async def _send(
         self,
-        batch: Sequence[Routed],
+        batch: Sequence[RoutedEvent],
         positions: Collection[int],
         failures: dict[int, Retry | Rejected],
         *,
@@ -125,7 +125,7 @@ class KafkaSink:
                 topic, key, partition, headers = record(routed)
                 delivered = partial(report.delivered, position)
                 producer.produce(topic, routed.message.payload, key, partition, delivered, headers=headers)
-            except Unrenderable as error:
+            except TemplateError as error:
                 failures[position] = Rejected(str(error))
             except BufferError:
                 stopped = Retry(cause="queue_full", reason="librdkafka's queue is full", after_s=POLL_IDLE_S)
@@ -144,7 +144,7 @@ class KafkaSink:
         return report.errors
 
     async def _send_one_by_one(
-        self, batch: Sequence[Routed], positions: Sequence[int], failures: dict[int, Retry | Rejected]
+        self, batch: Sequence[RoutedEvent], positions: Sequence[int], failures: dict[int, Retry | Rejected]
     ) -> None:
         """Each after the one before it is delivered or rejected; those behind one that has to wait, wait too."""
         for at, position in enumerate(positions):
@@ -158,11 +158,11 @@ class KafkaSink:
                 failures.update(dict.fromkeys(positions[at:], failure))
                 return
 
-    def _unseen(self, batch: Sequence[Routed]) -> set[str]:
+    def _unseen(self, batch: Sequence[RoutedEvent]) -> set[str]:
         """Topics of a batch that the cluster was not yet asked for."""
         topics: set[str] = set()
         for routed in batch:
-            with suppress(Unrenderable):
+            with suppress(TemplateError):
                 topics.add(self._records.record(routed).topic)
         return topics - self._seen
 
@@ -177,7 +177,7 @@ class KafkaSink:
         self._seen |= set(topics)
         return None
 
-    def _verdict(self, error: KafkaError, routed: Routed) -> Retry | Rejected | Literal[Verdict.FATAL]:
+    def _verdict(self, error: KafkaError, routed: RoutedEvent) -> Retry | Rejected | Literal[Verdict.FATAL]:
         """What an error means for a message that was sent alone, or not at all."""
         topic, _, partition, _ = self._records.record(routed)
         verdict = classify(error, topic)
@@ -190,6 +190,6 @@ class KafkaSink:
 
     def _on_error(self, error: KafkaError) -> None:
         """librdkafka tries again by itself; this is only to be seen. Called by `Producer.poll`."""
-        if self.trouble is None:
+        if self.last_error is None:
             log.warning("Kafka is in trouble, trying again", fault=error.str())
-        self.trouble = f"Kafka: {error.str()}"
+        self.last_error = f"Kafka: {error.str()}"
