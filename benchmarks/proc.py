@@ -8,7 +8,7 @@ _NS = 1e9
 
 
 def pid_of(process: ManagedProcess) -> int:
-    """The program itself: a managed process is a small parent that holds it on a leash."""
+    """The program itself: a managed process is a child of the small process that watches us."""
     assert process._process is not None, f"{process.name} was never started"
     parent = process._process.pid
     children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()

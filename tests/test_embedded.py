@@ -124,7 +124,7 @@ class TestProcess:
         with program(text, ready=lambda: pids.exists() and len(pids.read_text().split()) == 2) as process:
             process.signal(signal.SIGSTOP)
             process.kill()
-            # Of the children it is enough that they have the signal: who has waited for them is the leash.
+            # Of the children it is enough that they have the signal: who has waited for them is the watch.
             assert until(lambda: not any(alive(int(pid)) for pid in pids.read_text().split()))
 
     def test_nothing_outlives_a_killed_parent(self, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Run a command that must not outlive the process that asked for it: `leash.py COMMAND ARGUMENT…`.
+"""Run a command that must not outlive the process that asked for it: `parent_watch.py COMMAND ARGUMENT…`.
 
 The parent holds the other end of standard input and never writes. When that end is closed, by the parent or by
 its death, the command and all that it started are killed. (PR_SET_PDEATHSIG would be Linux only, and fires as soon

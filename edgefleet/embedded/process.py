@@ -1,6 +1,6 @@
 """A program that runs for the length of a `with` block: started, waited for, stopped, killed, started again.
 
-It never outlives its parent, however that ends (see leash.py). Starting and stopping block for up to seconds;
+It never outlives its parent, however that ends (see parent_watch.py). Starting and stopping block for up to seconds;
 in a coroutine, call them through `asyncio.to_thread`.
 """
 
@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 from edgewire.errors import ServiceUnavailable
 
 LOOPBACK = "127.0.0.1"
-_LEASH = Path(__file__).with_name("leash.py")
+_PARENT_WATCH = Path(__file__).with_name("parent_watch.py")
 _TAIL_BYTES = 4000
 
 
@@ -116,7 +116,7 @@ class ManagedProcess:
         self.folder.mkdir(mode=0o700, exist_ok=True)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", str(_LEASH), *self._command],
+                [sys.executable, "-I", "-S", str(_PARENT_WATCH), *self._command],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
@@ -150,7 +150,7 @@ class ManagedProcess:
         assert self._process.stdin is not None
         self._process.stdin.close()
         if self.running:
-            # The leash may be frozen with the program; it alone is thawed, and kills.
+            # The watch may be frozen with the program; it alone is thawed, and kills.
             os.kill(self._process.pid, signal.SIGCONT)
         self._process.wait()
 

@@ -17,7 +17,7 @@ from edgefleet.cli.bridge import app
 from edgefleet.embedded import ManagedProcess, answers, free_port
 
 KILLED = 128 + signal.SIGKILL
-"""Exit code that the leash gives a program ended by SIGKILL."""
+"""Exit code that the parent watch gives a program ended by SIGKILL."""
 
 
 class BridgeUnderTest:
@@ -95,7 +95,7 @@ class BridgeUnderTest:
         assert self._process is not None
         code = self._process.wait(5)
         self._process.kill()  # lets go of its pipe
-        if code == -signal.SIGKILL:  # by ourselves: the leash ends with it
+        if code == -signal.SIGKILL:  # by ourselves: the watch ends with it
             code = KILLED
         if code == KILLED and self._buried < self.starts:
             self.kills += 1
