@@ -140,7 +140,7 @@ def head_of(
 ) -> tuple[list[str], list[str], int | NDArray[np.int64], NDArray[np.int64]]:
     """Device id and timestamp of every row, the boot of all or of every row, and the seqs."""
     names = [timeline.devices[position].device_id for position in table.positions.tolist()]
-    return names, timestamps(timeline.stamps(table)), timeline.boots(table), table.seqs
+    return names, timestamps(timeline.timestamps_ms(table)), timeline.boots(table), table.seqs
 
 
 def _values(table: Table, name: str) -> Values | None:

@@ -110,7 +110,7 @@ class ParquetWriter:
         rows = len(table.times)
         head = [
             pa.DictionaryArray.from_arrays(pa.array(table.positions.astype(np.int32)), self._names[1]),
-            pa.array(timeline.stamps(table)).cast(_TIME),
+            pa.array(timeline.timestamps_ms(table)).cast(_TIME),
             pa.array(np.broadcast_to(timeline.boots(table), rows)),
             pa.array(table.seqs),
         ]

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devices.faults.base import Fault
-from devices.faults.schedule import Schedule
+from devices.faults.schedule import FaultSchedule
 from devices.world.random import Hashes
 from devices.world.world import World
 
@@ -14,13 +14,13 @@ Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Placed:
+class AssignedFault:
     """One fault of the calendar, and whom of this timeline it befalls."""
 
     fault: Fault
     type: str
     stream: str
-    schedule: Schedule
+    schedule: FaultSchedule
     has: Bools
     """By position in the timeline."""
     keys: Hashes

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, model_validator
 
-from devices.faults.schedule import FOREVER_MS, Once, Randomly, Schedule
+from devices.faults.schedule import FOREVER_MS, FaultSchedule, RandomWindows, SingleWindow
 from edgewire.config import Config, duration_ms
 from edgewire.messages import CONTRACT
 
@@ -125,13 +125,13 @@ class Fault(Config):
         return self
 
     @property
-    def schedule(self) -> Schedule:
+    def schedule(self) -> FaultSchedule:
         """When it is there."""
         if self.rate is not None and self.duration is not None:
-            return Randomly(self.rate, *self.duration)
+            return RandomWindows(self.rate, *self.duration)
         assert self.from_ is not None  # the validator said so
         to_ms = FOREVER_MS if self.to is None else round(self.to.timestamp() * 1000)
-        return Once(round(self.from_.timestamp() * 1000), to_ms)
+        return SingleWindow(round(self.from_.timestamp() * 1000), to_ms)
 
     @property
     def fields(self) -> tuple[str, ...]:

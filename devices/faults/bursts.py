@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Literal, Protocol
 import numpy as np
 from pydantic import Field
 
-from devices.faults.assigned import Placed
+from devices.faults.assigned import AssignedFault
 from devices.faults.base import Fault, Layer
 from devices.faults.sensor_faults import _POSITION
 from devices.world.random import Floats, Hashes, Ints, draw, uniform
@@ -111,7 +111,7 @@ class Bursts:
         """The world with all of them; the calm one itself where there are none."""
         return self._worlds[-1]
 
-    def placed(self, mine: Sequence[_Unit]) -> Iterator[Placed]:
+    def placed(self, mine: Sequence[_Unit]) -> Iterator[AssignedFault]:
         """The bursts as faults of these devices, for both kinds of unit."""
         if not self._sessions:
             return
@@ -123,7 +123,7 @@ class Bursts:
             for kind in _UNITS:
                 fault = session.fault.model_copy(update={"kind": kind})
                 has = np.asarray(kinds == kind, dtype=np.bool_) & np.isin(codes, session.vehicles)
-                yield Placed(fault, "burst", session.stream, fault.schedule, has, keys, worlds)
+                yield AssignedFault(fault, "burst", session.stream, fault.schedule, has, keys, worlds)
 
     def excess(self, count: int, vehicles: Ints, from_ms: Ints, to_ms: Ints) -> Floats:
         """The greatest excess of the first `count` bursts in which vehicles (codes) are from one instant to another."""

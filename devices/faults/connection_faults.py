@@ -12,19 +12,19 @@ from devices.faults.base import Fault, Layer, Share
 from edgewire.messages.control import ResetReason
 
 
-class Mishap(Fault):
+class ConnectionFault(Fault):
     """What befalls a whole device for a while."""
 
     layer: ClassVar[Layer] = "transport"
 
     @model_validator(mode="after")
-    def _check_end(self) -> "Mishap":
+    def _check_end(self) -> "ConnectionFault":
         if self.from_ is not None and self.to is None:
             raise ValueError("to: is missing: this fault must end")
         return self
 
 
-class Reboot(Mishap):
+class Reboot(ConnectionFault):
     """The device resets: it is down for as long as the fault lasts, then begins a new boot with seq 0.
 
     What waits in an outbox in RAM is lost.
@@ -46,7 +46,7 @@ class Reboot(Mishap):
         return self
 
 
-class SilentDeath(Mishap):
+class SilentDeath(ConnectionFault):
     """The connection dies without DISCONNECT, so the will is published; the device is back when the fault ends."""
 
     type: Literal["silent_death"]
@@ -54,7 +54,7 @@ class SilentDeath(Mishap):
     """Whether TCP resets the connection or closes it."""
 
 
-class HalfOpen(Mishap):
+class HalfOpen(ConnectionFault):
     """The connection stands, but nothing passes in either direction, and the device does not notice.
 
     The broker publishes the will when one and a half times the keep-alive has passed without a packet. When the fault
@@ -64,13 +64,13 @@ class HalfOpen(Mishap):
     type: Literal["half_open"]
 
 
-class Takeover(Mishap):
+class Takeover(ConnectionFault):
     """Another client connects with this device's client id; the broker ends the device's connection."""
 
     type: Literal["takeover"]
 
 
-class Duplicate(Mishap):
+class Duplicate(ConnectionFault):
     """Acknowledgements do not reach the device, then the connection breaks: what it sent meanwhile, at QoS 1 or 2, is
     sent again with DUP.
     """
@@ -78,19 +78,19 @@ class Duplicate(Mishap):
     type: Literal["duplicate"]
 
 
-class Delay(Mishap):
+class Delay(ConnectionFault):
     """Messages stay in the device, and leave in their order when the fault ends."""
 
     type: Literal["delay"]
 
 
-class Reorder(Mishap):
+class Reorder(ConnectionFault):
     """Messages stay in the device, and leave when the fault ends, the newest first."""
 
     type: Literal["reorder"]
 
 
-class Corrupt(Mishap):
+class Corrupt(ConnectionFault):
     """Payloads are damaged on their way: a byte of them is none of UTF-8, or their end is missing.
 
     What arrives is no JSON. The messages count as dropped in the run record.

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
-from devices.faults.assigned import Placed
-from devices.faults.connection_faults import Corrupt, Mishap, Reboot
+from devices.faults.assigned import AssignedFault
+from devices.faults.connection_faults import ConnectionFault, Corrupt, Reboot
 from devices.faults.plan import FaultPlan, Readings, differing
 from devices.faults.schedule import FOREVER_MS, Windows
 from devices.faults.sensor_faults import Dropout
@@ -123,13 +123,13 @@ def find_labels(
     faults = 0
     for group in groups:
         # Faults of links are numbered behind the others of the kind.
-        mishaps = [placed for placed in plan.mishaps(group.kind) if live or isinstance(placed.fault, Reboot)]
+        mishaps = [placed for placed in plan.connection_faults(group.kind) if live or isinstance(placed.fault, Reboot)]
         for number, placed in enumerate([*plan.of(group.kind), *mishaps]):
             found: dict[tuple[int, int, int], _Found] = {}
             for begin, end in windows:
                 for one in _showing(plan, group, placed, boot, begin, end):
                     found.setdefault((one.position, one.start_ms, one.boot), _Found(one.end_ms)).add(one.seqs)
-                if isinstance(placed.fault, Mishap):
+                if isinstance(placed.fault, ConnectionFault):
                     _add_unseen(found, plan, group, placed, boot, begin, end)
             fields = _fields(placed, group, min(key[1] for key in found)) if found else ()
             for (position, start_ms, in_boot), span in found.items():
@@ -143,7 +143,7 @@ def _add_unseen(
     found: dict[tuple[int, int, int], _Found],
     plan: FaultPlan,
     group: Group,
-    placed: Placed,
+    placed: AssignedFault,
     boot: int,
     from_ms: int,
     to_ms: int,
@@ -158,7 +158,9 @@ def _add_unseen(
             found[position, start_ms, in_boot] = _Found(end_ms)
 
 
-def _showing(plan: FaultPlan, group: Group, placed: Placed, boot: int, from_ms: int, to_ms: int) -> Iterator[_Showing]:
+def _showing(
+    plan: FaultPlan, group: Group, placed: AssignedFault, boot: int, from_ms: int, to_ms: int
+) -> Iterator[_Showing]:
     """The messages due in [from_ms, to_ms) that show a fault, by device, beginning of the fault, and boot."""
     # How a vehicle was driven is told by the reading after it too.
     trail_ms = group.looks_back_ms if placed.worlds is not None else 0
@@ -185,9 +187,9 @@ def _shown_until(positions: Ints, windows: Windows, trail_ms: int) -> Ints:
     return np.asarray(end)
 
 
-def _shown_by(plan: FaultPlan, group: Group, placed: Placed, table: Table, boots: Ints) -> Ints:
+def _shown_by(plan: FaultPlan, group: Group, placed: AssignedFault, table: Table, boots: Ints) -> Ints:
     """The rows of a table that show the fault."""
-    if isinstance(placed.fault, Mishap):
+    if isinstance(placed.fault, ConnectionFault):
         sent = np.flatnonzero(~plan.lost(table.kind, table.positions, table.times))
         if isinstance(placed.fault, Corrupt):
             return np.asarray(sent[plan.damaged(placed, table.positions[sent], boots[sent], table.seqs[sent])])
@@ -207,15 +209,17 @@ def _shown_by(plan: FaultPlan, group: Group, placed: Placed, table: Table, boots
     return np.asarray(sent[rows])
 
 
-def _fields(placed: Placed, group: Group, at_ms: int) -> tuple[str, ...]:
+def _fields(placed: AssignedFault, group: Group, at_ms: int) -> tuple[str, ...]:
     """What a fault changes of what these devices say: some fields are there only by a setting."""
-    if isinstance(placed.fault, Mishap) or not placed.fault.fields:
+    if isinstance(placed.fault, ConnectionFault) or not placed.fault.fields:
         return placed.fault.fields
     said = {"timestamp", *group.last_before(group.positions[:1], np.array([at_ms]))}
     return tuple(name for name in placed.fault.fields if name in said)
 
 
-def _label(placed: Placed, fields: tuple[str, ...], device_id: str, boot: int, start_ms: int, span: _Found) -> Label:
+def _label(
+    placed: AssignedFault, fields: tuple[str, ...], device_id: str, boot: int, start_ms: int, span: _Found
+) -> Label:
     fault = placed.fault
     return Label(
         device_id=device_id,

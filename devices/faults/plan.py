@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from devices.faults.assigned import Bools, Placed
+from devices.faults.assigned import AssignedFault, Bools
 from devices.faults.base import Fault
 from devices.faults.bursts import Burst
-from devices.faults.connection_faults import Corrupt, Mishap, Reboot
+from devices.faults.connection_faults import ConnectionFault, Corrupt, Reboot
 from devices.faults.effects import Rows, clock_error, disturb, lost, shift_fields, shift_times
-from devices.faults.reboots import Resets
-from devices.faults.schedule import Once, Windows
+from devices.faults.reboots import RebootSchedule
+from devices.faults.schedule import SingleWindow, Windows
 from devices.faults.sensor_faults import Dropout
 from devices.sensors.base import Columns, picked
 from devices.world.random import Hashes, Ints, draw, uniform
@@ -49,15 +49,15 @@ class FaultPlan:
         ids: Sequence[str],
         kinds: Sequence[str],
         keys: Hashes,
-        bursts: Iterable[Placed] = (),
+        bursts: Iterable[AssignedFault] = (),
     ) -> None:
         self._seed = seed
         self._keys = keys
         kind_of = np.array(kinds, dtype=object)
         seen: Counter[str] = Counter()
-        self._placed: dict[str, list[Placed]] = {}
-        self._mishaps: dict[str, list[Placed]] = {}
-        self._commanded: list[Placed] = []
+        self._placed: dict[str, list[AssignedFault]] = {}
+        self._mishaps: dict[str, list[AssignedFault]] = {}
+        self._commanded: list[AssignedFault] = []
         for burst in bursts:
             self._placed.setdefault(burst.fault.kind, []).append(burst)
         for fault in faults:
@@ -73,26 +73,26 @@ class FaultPlan:
                 has = has & np.isin(ids, fault.devices)
             if fault.share is not None:
                 has = has & (uniform(draw(seed, f"{stream}/share", keys)) < fault.share)
-            self._list(fault).append(Placed(fault, fault_type, stream, fault.schedule, has, keys))
+            self._list(fault).append(AssignedFault(fault, fault_type, stream, fault.schedule, has, keys))
 
-    def of(self, kind: str) -> Sequence[Placed]:
+    def of(self, kind: str) -> Sequence[AssignedFault]:
         """The faults of readings of a kind, in the order of the calendar, whether or not a device here has them."""
         return self._placed.get(kind, ())
 
-    def mishaps(self, kind: str) -> Sequence[Placed]:
+    def connection_faults(self, kind: str) -> Sequence[AssignedFault]:
         """The faults of whole devices of a kind and of their links."""
         return self._mishaps.get(kind, ())
 
-    def resets(self, kind: str, since_ms: int) -> Resets | None:
+    def reboots(self, kind: str, since_ms: int) -> RebootSchedule | None:
         """The reboots among them; None where there are none."""
-        reboots = [placed for placed in self.mishaps(kind) if isinstance(placed.fault, Reboot)]
-        return Resets(self._seed, reboots, since_ms) if reboots else None
+        reboots = [placed for placed in self.connection_faults(kind) if isinstance(placed.fault, Reboot)]
+        return RebootSchedule(self._seed, reboots, since_ms) if reboots else None
 
-    def bits(self, placed: Placed, position: int) -> int:
+    def bits(self, placed: AssignedFault, position: int) -> int:
         """What the chances of this fault at one device are drawn from."""
         return int(draw(self._seed, f"{placed.stream}/chance", self._keys[position : position + 1])[0])
 
-    def damaged(self, placed: Placed, positions: Ints, boots: Ints, seqs: Ints) -> Bools:
+    def damaged(self, placed: AssignedFault, positions: Ints, boots: Ints, seqs: Ints) -> Bools:
         """Which of these messages a `corrupt` fault damages."""
         assert isinstance(placed.fault, Corrupt)
         chances = draw(self._seed, f"{placed.stream}/chance", self._keys[positions], boots, seqs)
@@ -105,7 +105,7 @@ class FaultPlan:
         has = np.zeros(len(self._keys), dtype=np.bool_)
         has[position] = True
         stream = f"commanded/{_type(fault)}/{len(self._commanded)}"
-        placed = Placed(fault, _type(fault), stream, Once(from_ms, to_ms), has, self._keys)
+        placed = AssignedFault(fault, _type(fault), stream, SingleWindow(from_ms, to_ms), has, self._keys)
         self._commanded.append(placed)
         self._list(fault).append(placed)
 
@@ -119,17 +119,17 @@ class FaultPlan:
         count = 0
         for number, placed in enumerate(self._commanded):
             schedule = placed.schedule
-            if placed.has[position] and isinstance(schedule, Once) and schedule.end_ms > at_ms:
+            if placed.has[position] and isinstance(schedule, SingleWindow) and schedule.end_ms > at_ms:
                 # One that has not begun yet is there for no time at all.
-                ended = replace(placed, schedule=Once(min(schedule.start_ms, at_ms), at_ms))
+                ended = replace(placed, schedule=SingleWindow(min(schedule.start_ms, at_ms), at_ms))
                 self._commanded[number] = ended
                 listed = self._list(placed.fault)
                 listed[listed.index(placed)] = ended
                 count += 1
         return count
 
-    def _list(self, fault: Fault) -> list[Placed]:
-        return (self._mishaps if isinstance(fault, Mishap) else self._placed).setdefault(fault.kind, [])
+    def _list(self, fault: Fault) -> list[AssignedFault]:
+        return (self._mishaps if isinstance(fault, ConnectionFault) else self._placed).setdefault(fault.kind, [])
 
     def fields(self, kind: str) -> list[str]:
         """The fields of this kind's messages that some fault can change."""
@@ -140,7 +140,7 @@ class FaultPlan:
         return any(placed.worlds is not None for placed in self.of(kind))
 
     def windows(
-        self, placed: Placed, positions: Ints, from_ms: int, to_ms: int, trail_ms: int = 0
+        self, placed: AssignedFault, positions: Ints, from_ms: int, to_ms: int, trail_ms: int = 0
     ) -> tuple[Ints, Windows]:
         """When a fault befalls which of these devices, as far as it, or its `trail_ms`, touches [from_ms, to_ms)."""
         positions = positions[placed.has[positions]]
@@ -149,7 +149,7 @@ class FaultPlan:
         )
         return positions[owners], windows
 
-    def lost(self, kind: str, positions: Ints, times: Ints, only: Placed | None = None) -> Bools:
+    def lost(self, kind: str, positions: Ints, times: Ints, only: AssignedFault | None = None) -> Bools:
         """Which messages are never sent; with `only`, because of that fault."""
         gone = np.zeros(len(times), dtype=np.bool_)
         for placed in self.of(kind):
@@ -159,7 +159,7 @@ class FaultPlan:
                 gone[at.rows[lost(fault.chance, at)]] = True
         return gone
 
-    def stamps(self, kind: str, positions: Ints, times: Ints) -> Ints:
+    def timestamps_ms(self, kind: str, positions: Ints, times: Ints) -> Ints:
         """What the devices' clocks show at these times."""
         stamps = times
         for placed in self.of(kind):
@@ -169,7 +169,7 @@ class FaultPlan:
                 stamps[at.rows] += clock_error(placed.fault, at.since_ms)
         return stamps
 
-    def disturb(self, readings: Readings, held: Held, watch: Placed | None = None) -> tuple[Columns, Ints]:
+    def disturb(self, readings: Readings, held: Held, watch: AssignedFault | None = None) -> tuple[Columns, Ints]:
         """The columns as the devices send them, and the rows in which the fault `watch` made a difference."""
         columns = dict(readings.columns)
         seen: list[Ints] = [_NO_ROWS]
@@ -192,7 +192,7 @@ class FaultPlan:
         return columns, np.unique(np.concatenate(seen))
 
     def disturb_happenings(
-        self, kind: str, positions: Ints, times: Ints, fields: list[dict[str, Any]], watch: Placed | None = None
+        self, kind: str, positions: Ints, times: Ints, fields: list[dict[str, Any]], watch: AssignedFault | None = None
     ) -> tuple[list[dict[str, Any]], Ints]:
         """As `disturb`, for messages between the readings: of all faults, only those of clocks show in them."""
         changed, seen = list(fields), _NO_ROWS
@@ -207,7 +207,7 @@ class FaultPlan:
                 seen = at.rows[errors != 0]
         return changed, seen
 
-    def _rows(self, placed: Placed, positions: Ints, times: Ints, held: Held | None = None) -> Rows:
+    def _rows(self, placed: AssignedFault, positions: Ints, times: Ints, held: Held | None = None) -> Rows:
         """The rows that the fault befalls."""
         candidates = np.flatnonzero(placed.has[positions])
         times, positions = times[candidates], positions[candidates]

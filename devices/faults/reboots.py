@@ -1,4 +1,4 @@
-"""Resets from the calendar, as functions of the time: when a device is down, and when its last boot began.
+"""RebootSchedule from the calendar, as functions of the time: when a device is down, and when its last boot began.
 
 A boot is named by the second (since 2000) in which it begins, as the first one is, so it can be told for any moment
 without counting the boots before it.
@@ -8,16 +8,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from devices.faults.assigned import Bools, Placed
+from devices.faults.assigned import AssignedFault, Bools
 from devices.faults.connection_faults import Reboot
 from devices.faults.schedule import NEVER_MS
 from devices.world.random import Ints
 
 
-class Resets:
+class RebootSchedule:
     """The reboots of one kind of device, since `since_ms`, when the devices were powered on."""
 
-    def __init__(self, seed: int, reboots: Sequence[Placed], since_ms: int) -> None:
+    def __init__(self, seed: int, reboots: Sequence[AssignedFault], since_ms: int) -> None:
         self._seed = seed
         self._reboots = reboots
         self._since_ms = since_ms
@@ -49,6 +49,6 @@ class Resets:
                 return placed.fault.reason
         return "power_on"
 
-    def _ends(self, placed: Placed, positions: Ints, times: Ints) -> Ints:
+    def _ends(self, placed: AssignedFault, positions: Ints, times: Ints) -> Ints:
         keys = placed.keys[positions]
         return placed.schedule.last_end(self._seed, placed.stream, keys, times, self._since_ms)

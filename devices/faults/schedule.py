@@ -25,7 +25,7 @@ class Windows(NamedTuple):
         return (self.start <= times) & (times < self.end)
 
 
-class Schedule(Protocol):
+class FaultSchedule(Protocol):
     """When a fault is there."""
 
     def at(self, seed: int, stream: str, keys: Hashes, times: Ints) -> Windows:
@@ -42,29 +42,29 @@ class Schedule(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Once:
+class SingleWindow:
     """One window, the same for all devices."""
 
     start_ms: int
     end_ms: int
 
     def at(self, seed: int, stream: str, keys: Hashes, times: Ints) -> Windows:
-        """As `Schedule.at`."""
+        """As `FaultSchedule.at`."""
         return Windows(np.full(len(times), self.start_ms), np.full(len(times), self.end_ms))
 
     def between(self, seed: int, stream: str, keys: Hashes, from_ms: int, to_ms: int) -> tuple[Ints, Windows]:
-        """As `Schedule.between`."""
+        """As `FaultSchedule.between`."""
         touches = self.start_ms < to_ms and self.end_ms > from_ms
         owners = np.arange(len(keys) if touches else 0)
         return owners, self.at(seed, stream, keys, owners)
 
     def last_end(self, seed: int, stream: str, keys: Hashes, times: Ints, since_ms: int) -> Ints:
-        """As `Schedule.last_end`."""
+        """As `FaultSchedule.last_end`."""
         return np.where((self.end_ms <= times) & (self.end_ms >= since_ms), self.end_ms, NEVER_MS)
 
 
 @dataclass(frozen=True, slots=True)
-class Randomly:
+class RandomWindows:
     """Windows of random length at random moments, `per_day` on average.
 
     Time is cut into slots at least as long as the longest window; a slot has at most one, wholly inside, so that
@@ -81,11 +81,11 @@ class Randomly:
         return max(round(0.5 * DAY_MS / self.per_day), self.longest_ms)
 
     def at(self, seed: int, stream: str, keys: Hashes, times: Ints) -> Windows:
-        """As `Schedule.at`."""
+        """As `FaultSchedule.at`."""
         return self._of_slots(seed, stream, keys, times // self._slot_ms)
 
     def between(self, seed: int, stream: str, keys: Hashes, from_ms: int, to_ms: int) -> tuple[Ints, Windows]:
-        """As `Schedule.between`."""
+        """As `FaultSchedule.between`."""
         slots = np.arange(from_ms // self._slot_ms, -(-to_ms // self._slot_ms))
         owners = np.repeat(np.arange(len(keys)), len(slots))
         windows = self._of_slots(seed, stream, keys[owners], np.tile(slots, len(keys)))
@@ -93,7 +93,7 @@ class Randomly:
         return owners[touches], Windows(windows.start[touches], windows.end[touches])
 
     def last_end(self, seed: int, stream: str, keys: Hashes, times: Ints, since_ms: int) -> Ints:
-        """As `Schedule.last_end`."""
+        """As `FaultSchedule.last_end`."""
         found = np.full(len(times), NEVER_MS)
         slots = times // self._slot_ms
         # A slot has a window with a chance of a half at the least, so few are walked back.

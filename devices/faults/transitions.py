@@ -8,7 +8,7 @@ from devices.faults.plan import FaultPlan
 from devices.world.random import Ints
 
 
-class Occurrence(NamedTuple):
+class FaultTransition(NamedTuple):
     """The beginning or the end of a fault at a device."""
 
     at_ms: int
@@ -31,9 +31,9 @@ class Members(Protocol):
     def positions(self) -> Ints: ...
 
 
-def occurrences(
+def fault_transitions(
     plan: FaultPlan, groups: Sequence[Members], from_ms: int, to_ms: int, *, first: bool
-) -> Iterable[Occurrence]:
+) -> Iterable[FaultTransition]:
     """What begins and ends in [from_ms, to_ms), in the order of time, ends before beginnings.
 
     With `first`, what has begun before and is still there begins at `from_ms`.
@@ -45,9 +45,9 @@ def occurrences(
 
 def _unordered(
     plan: FaultPlan, groups: Sequence[Members], from_ms: int, to_ms: int, first: bool
-) -> Iterator[Occurrence]:
+) -> Iterator[FaultTransition]:
     for group in groups:
-        for placed in plan.mishaps(group.kind):
+        for placed in plan.connection_faults(group.kind):
             # A window that ends as this one begins has its end here, and touches [from_ms - 1, to_ms).
             positions, windows = plan.windows(placed, group.positions, from_ms - 1, to_ms)
             for position, start_ms, end_ms in zip(*(part.tolist() for part in (positions, *windows)), strict=True):
@@ -55,8 +55,8 @@ def _unordered(
                     continue
                 fault, bits = placed.fault, plan.bits(placed, position)
                 if first and start_ms < from_ms < end_ms:
-                    yield Occurrence(from_ms, position, True, fault, end_ms, bits)
+                    yield FaultTransition(from_ms, position, True, fault, end_ms, bits)
                 elif from_ms <= start_ms < to_ms:
-                    yield Occurrence(start_ms, position, True, fault, end_ms, bits)
+                    yield FaultTransition(start_ms, position, True, fault, end_ms, bits)
                 if from_ms <= end_ms < to_ms:
-                    yield Occurrence(end_ms, position, False, fault, end_ms, bits)
+                    yield FaultTransition(end_ms, position, False, fault, end_ms, bits)

@@ -79,21 +79,21 @@ class Orders:
 
     def _carry_out(self, connection: DeviceConnection, order: Order) -> dict[str, Any] | None:
         fleet, position = self._fleet, self._place(connection)
-        changes, at_ms = fleet.timeline.changes, fleet.pacer.horizon_ms
+        overrides, at_ms = fleet.timeline.overrides, fleet.pacer.horizon_ms
         match order:
             # Its next boot is in the timeline already, which what comes before that would turn upside down.
             case SetInterval() | Stop() | Start() | Reboot() | UpdateFirmware() if position in self._restarting:
                 raise Refused("the device is about to restart: send this when it is back")
             case SetInterval(interval=interval_ms):
-                if changes.is_stopped(position):
+                if overrides.is_stopped(position):
                     raise Refused("the device is stopped: send start first")
-                changes.set_interval(position, interval_ms, at_ms)
+                overrides.set_interval(position, interval_ms, at_ms)
                 return {"interval": duration_text(interval_ms)}
             case Stop():
-                changes.stop(position, at_ms)
+                overrides.stop_sampling(position, at_ms)
             case Start():
-                if changes.is_stopped(position):
-                    changes.start(position, at_ms)
+                if overrides.is_stopped(position):
+                    overrides.resume_sampling(position, at_ms)
             case Identify():
                 return self._identity(connection, position)
             case Reboot():
@@ -111,14 +111,14 @@ class Orders:
         return None
 
     def _identity(self, connection: DeviceConnection, position: int) -> dict[str, Any]:
-        device, firmware, changes = connection.device, connection.firmware, self._fleet.timeline.changes
+        device, firmware, overrides = connection.device, connection.firmware, self._fleet.timeline.overrides
         return {
             "kind": device.kind,
             "site": device.site,
             "firmware": firmware.version,
             "origin": "emulated",
-            "interval": duration_text(changes.interval_ms(position)),
-            "stopped": changes.is_stopped(position),
+            "interval": duration_text(overrides.interval_ms(position)),
+            "stopped": overrides.is_stopped(position),
             "qos": device.qos,
             "reset_reason": firmware.reset_reason,
         }
@@ -153,7 +153,7 @@ class Orders:
             self._restarting.discard(position)
             connection.power_on(boot_number(up_ms), up_ms, reason, version)
 
-        self._fleet.timeline.changes.reset(position, at_ms, down_ms)
+        self._fleet.timeline.overrides.reboot_device(position, at_ms, down_ms)
         self._fleet.pacer.at(at_ms, connection.power_off)
         self._fleet.pacer.at(up_ms, start)
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Protocol
 
 from devices.faults.connection_faults import Corrupt, Delay, Duplicate, HalfOpen, Reboot, Reorder, SilentDeath, Takeover
-from devices.faults.transitions import Occurrence
+from devices.faults.transitions import FaultTransition
 from devices.fleet.device_client import DeviceConnection
 from devices.fleet.fault_state import Impostor, Trouble
 from devices.fleet.pacer import Planned
@@ -35,10 +35,10 @@ class Mishaps:
         fleet = self._fleet
         return [
             (one.at_ms, partial(self._begin if one.begins else self._end, fleet.connections[one.position], one))
-            for one in fleet.timeline.mishaps(from_ms, to_ms, first=first)
+            for one in fleet.timeline.fault_transitions(from_ms, to_ms, first=first)
         ]
 
-    def _begin(self, connection: DeviceConnection, one: Occurrence) -> None:
+    def _begin(self, connection: DeviceConnection, one: FaultTransition) -> None:
         if isinstance(one.fault, Reboot):
             connection.power_off()
             return
@@ -61,7 +61,7 @@ class Mishaps:
             case _:
                 raise AssertionError(f"{type(one.fault).__name__} is no fault of a link")
 
-    def _end(self, connection: DeviceConnection, one: Occurrence) -> None:
+    def _end(self, connection: DeviceConnection, one: FaultTransition) -> None:
         if isinstance(one.fault, Reboot):
             connection.power_on(boot_number(one.end_ms), one.end_ms, one.fault.reason)
             return

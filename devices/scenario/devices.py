@@ -61,7 +61,7 @@ class Shard:
         return f"{self.index}/{self.count}"
 
 
-def devices_of(scenario: Scenario) -> list[tuple[Device, DeviceGroup]]:
+def expand_devices(scenario: Scenario) -> list[tuple[Device, DeviceGroup]]:
     """Every device of the scenario, in file order; raises `ConfigError` where two would have the same id."""
     numbers = dict.fromkeys(CATALOG, 0)
     devices: list[tuple[Device, DeviceGroup]] = []
@@ -72,13 +72,13 @@ def devices_of(scenario: Scenario) -> list[tuple[Device, DeviceGroup]]:
             site = group.site or scenario.sites[ordinal % len(scenario.sites)].name
             device_id = group.ids[position] if group.ids else group.device_id(ordinal + 1)
             devices.append((_device(device_id, group, site, ordinal), group))
-    _refuse_twins([device.device_id for device, _ in devices])
+    check_unique_ids([device.device_id for device, _ in devices])
     return devices
 
 
 def device_ids(scenario: Scenario) -> list[str]:
     """Of every device of the scenario, whatever the shard; raises `ConfigError` where two would have the same."""
-    return [device.device_id for device, _ in devices_of(scenario)]
+    return [device.device_id for device, _ in expand_devices(scenario)]
 
 
 def _device(device_id: str, group: DeviceGroup, site: str, ordinal: int) -> Device:
@@ -86,7 +86,7 @@ def _device(device_id: str, group: DeviceGroup, site: str, ordinal: int) -> Devi
     return Device(device_id, group.kind, site, group.qos, group.interval, key % group.interval, ordinal, key)
 
 
-def _refuse_twins(device_ids: Sequence[str]) -> None:
+def check_unique_ids(device_ids: Sequence[str]) -> None:
     seen: set[str] = set()
     for device_id in device_ids:
         if device_id in seen:
@@ -94,6 +94,6 @@ def _refuse_twins(device_ids: Sequence[str]) -> None:
         seen.add(device_id)
 
 
-def vehicles_of(devices: Sequence[tuple[Device, DeviceGroup]]) -> dict[int, str]:
+def vehicle_sites(devices: Sequence[tuple[Device, DeviceGroup]]) -> dict[int, str]:
     """Site of every vehicle that carries a unit of the fleet, by ordinal."""
     return {device.ordinal: device.site for device, _ in devices if device.kind in ("gps", "telematics")}

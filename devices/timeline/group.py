@@ -9,12 +9,12 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from devices.faults.reboots import Resets
+from devices.faults.reboots import RebootSchedule
 from devices.faults.schedule import NEVER_MS
 from devices.scenario.scenario import DeviceGroup
 from devices.sensors.base import Columns, EventSensor, LookingBack, Population, Sensor, boot_number, joined
 from devices.sensors.registry import CATALOG, CatalogEntry
-from devices.timeline.schedule import Member, Spans, Timetable
+from devices.timeline.schedule import Member, OverrideIntervals, Schedule
 from devices.timeline.table import Table
 from devices.world.world import World
 from edgewire.messages import Channel
@@ -42,14 +42,14 @@ class Group:
         group: DeviceGroup,
         positions: Sequence[int],
         devices: Sequence[Member],
-        resets: Resets | None = None,
-        spans: Spans | None = None,
+        resets: RebootSchedule | None = None,
+        overrides: OverrideIntervals | None = None,
     ) -> None:
         entry: CatalogEntry = CATALOG[group.kind]
         self.kind = group.kind
         self.positions = np.array(positions, dtype=np.int64)
         """Of its devices in the timeline, ascending."""
-        self._timetable = Timetable(world.seed, start_ms, devices, group.jitter, spans)
+        self._schedule = Schedule(world.seed, start_ms, devices, group.jitter, overrides)
         self._resets = resets
         self._world = world
         self._start_ms = start_ms
@@ -59,19 +59,19 @@ class Group:
         population = Population(
             keys=np.array([device.key for device in devices], dtype=np.uint64),
             sites=np.array([site_index[device.site] for device in devices], dtype=np.int64),
-            interval_ms=self._timetable.interval,
+            interval_ms=self._schedule.interval,
             ordinals=np.array([device.ordinal for device in devices], dtype=np.int64),
             powered_on_ms=start_ms,
         )
-        self._ahead_ms = min(round(_ROWS_AHEAD / self._timetable.rate_per_ms), _LONGEST_AHEAD_MS)
+        self._ahead_ms = min(round(_ROWS_AHEAD / self._schedule.rate_per_ms), _LONGEST_AHEAD_MS)
         self._answered_to_ms: int | None = None
         self._known: tuple[int, int, Table] | None = None
         self._sensor = entry.sensor(entry.settings(**group.settings), population)
 
     @property
-    def spans(self) -> Spans | None:
+    def overrides(self) -> OverrideIntervals | None:
         """Where commands changed what the devices do."""
-        return self._timetable.spans
+        return self._schedule.overrides
 
     @property
     def looks_back_ms(self) -> int:
@@ -80,7 +80,7 @@ class Group:
 
     def tables(self, from_ms: int, to_ms: int) -> Iterator[Table]:
         """What these devices have to say in [from_ms, to_ms)."""
-        if not len(self._everyone) or to_ms <= from_ms or not self._timetable.is_active(from_ms, to_ms):
+        if not len(self._everyone) or to_ms <= from_ms or not self._schedule.is_active(from_ms, to_ms):
             return
         follows, self._answered_to_ms = from_ms == self._answered_to_ms, to_ms
         if isinstance(self._sensor, EventSensor) or not follows or to_ms - from_ms >= self._ahead_ms:
@@ -96,14 +96,14 @@ class Group:
                 for table in self._tables(np.array([owner]), begin, end):
                     yield np.full(len(table.times), window), table
         elif len(owners):
-            due = self._timetable.due(owners, from_ms, to_ms)
+            due = self._schedule.due(owners, from_ms, to_ms)
             table, kept = self._numbered(owners[due.window], self._readings(owners[due.window], due.times))
             yield due.window[kept], table
 
     def last_before(self, positions: Ints, instants: Ints) -> Columns:
         """The reading that each device took last before an instant, if need be before it was powered on."""
         owners = np.searchsorted(self.positions, positions)
-        return self._sensor.sample(self._world, owners, self._timetable.last_before(owners, instants))
+        return self._sensor.sample(self._world, owners, self._schedule.last_before(owners, instants))
 
     def sample(self, world: World, positions: Ints, times: Ints) -> Columns:
         """What these devices would read at these times in another world."""
@@ -114,14 +114,14 @@ class Group:
         known = self._known
         if known is None or not known[0] <= from_ms <= to_ms <= known[1]:
             end_ms = from_ms + self._ahead_ms
-            due = self._timetable.due(self._everyone, from_ms, end_ms)
+            due = self._schedule.due(self._everyone, from_ms, end_ms)
             table, _ = self._numbered(due.window, self._readings(due.window, due.times))
             self._known = known = from_ms, end_ms, table
         table = known[2]
         inside = (table.times >= from_ms) & (table.times < to_ms)
-        if self.spans is not None:
+        if self.overrides is not None:
             # A command may have ended a schedule since.
-            inside &= table.times < self.spans.until_ms[np.searchsorted(self.positions, table.positions)]
+            inside &= table.times < self.overrides.until_ms[np.searchsorted(self.positions, table.positions)]
         return table.rows(np.flatnonzero(inside))
 
     def next_message(self, position: int, at_ms: int) -> tuple[int, int]:
@@ -129,9 +129,9 @@ class Group:
         owner = np.searchsorted(self.positions, [position])
         instant = np.array([at_ms])
         begin_ms, boot, base = self._start_ms, boot_number(self._start_ms), 0
-        if self.spans is not None:
+        if self.overrides is not None:
             begin_ms, boot, base = (
-                int(part[owner[0]]) for part in (self.spans.begin_ms, self.spans.boot, self.spans.base)
+                int(part[owner[0]]) for part in (self.overrides.begin_ms, self.overrides.boot, self.overrides.base)
             )
         count = int(self._count(owner, instant)[0])
         reset = NEVER_MS if self._resets is None else int(self._resets.last(self.positions[owner], instant)[0])
@@ -141,34 +141,34 @@ class Group:
 
     def holds(self, position: int, at_ms: int) -> bool:
         """Whether a device keeps to this schedule at an instant."""
-        return self._timetable.holds(int(np.searchsorted(self.positions, position)), at_ms)
+        return self._schedule.holds(int(np.searchsorted(self.positions, position)), at_ms)
 
     def end(self, position: int, at_ms: int) -> None:
         """A device keeps to this schedule no longer."""
-        self._timetable.end(int(np.searchsorted(self.positions, position)), at_ms)
+        self._schedule.end(int(np.searchsorted(self.positions, position)), at_ms)
 
     # -- readings
 
     def _tables(self, owners: Ints, from_ms: int, to_ms: int) -> Iterator[Table]:
         if not isinstance(self._sensor, EventSensor):
-            due = self._timetable.due(owners, from_ms, to_ms)
+            due = self._schedule.due(owners, from_ms, to_ms)
             yield self._numbered(owners[due.window], self._readings(owners[due.window], due.times))[0]
             return
-        for some, start_ms, begin_ms, end_ms in self._timetable.stretches(owners, from_ms, to_ms):
+        for some, start_ms, begin_ms, end_ms in self._schedule.stretches(owners, from_ms, to_ms):
             for who, table in self._with_happenings(self._sensor, some, start_ms, begin_ms, end_ms):
                 yield self._numbered(who, table)[0]
 
     def _readings(self, owners: Ints, times: Ints, seqs: Ints | None = None) -> Table:
         columns = _sampled(self._sensor, self._world, owners, times)
         if seqs is None:
-            seqs = self._timetable.numbers(owners, times)
+            seqs = self._schedule.numbers(owners, times)
         return Table(self.kind, self._channel, times, self.positions[owners], seqs, columns)
 
     def _with_happenings(
         self, sensor: EventSensor, owners: Ints, start_ms: int, from_ms: int, to_ms: int
     ) -> Iterator[tuple[Ints, Table]]:
         """Readings and happenings, and beside each table the device of each row."""
-        due = self._timetable.due(owners, from_ms, to_ms)
+        due = self._schedule.due(owners, from_ms, to_ms)
         before = sensor.happened(self._world, owners, start_ms, from_ms)
         happened = sensor.happenings(self._world, owners, from_ms, to_ms)
         # Within one device: by time, what happened before the reading of the same millisecond.
@@ -192,17 +192,17 @@ class Group:
     def _numbered(self, owners: Ints, table: Table) -> tuple[Table, Ints]:
         """Numbered since the last reset, without what a device that is down does not measure; and the rows kept."""
         kept = np.arange(len(owners))
-        spans, resets = self.spans, self._resets
+        overrides, resets = self.overrides, self._resets
         counted = table.seqs
-        if spans is not None:
-            table = replace(table, seqs=counted + spans.base[owners], boots=spans.boot[owners])
+        if overrides is not None:
+            table = replace(table, seqs=counted + overrides.base[owners], boots=overrides.boot[owners])
         if resets is None or not len(owners):
             return table, kept
         kept = np.flatnonzero(~resets.is_down(table.positions, table.times))
         if len(kept) < len(owners):
             table, owners, counted = table.rows(kept), owners[kept], counted[kept]
         since = resets.last(table.positions, table.times)
-        rows = np.flatnonzero(since > (self._start_ms if spans is None else spans.begin_ms[owners]))
+        rows = np.flatnonzero(since > (self._start_ms if overrides is None else overrides.begin_ms[owners]))
         seqs = table.seqs.copy()
         boots = np.full(len(owners), boot_number(self._start_ms)) if table.boots is None else table.boots.copy()
         seqs[rows] = counted[rows] - self._count(owners[rows], since[rows])
@@ -212,10 +212,10 @@ class Group:
     def _count(self, owners: Ints, instants: Ints) -> Ints:
         """How many messages each device had before an instant, since this schedule began."""
         begin_ms = np.full(len(owners), self._start_ms)
-        if self.spans is not None:
-            begin_ms = self.spans.begin_ms[owners]
-            instants = np.minimum(instants, self.spans.until_ms[owners])
-        count = np.maximum(self._timetable.before(owners, instants), 0)
+        if self.overrides is not None:
+            begin_ms = self.overrides.begin_ms[owners]
+            instants = np.minimum(instants, self.overrides.until_ms[owners])
+        count = np.maximum(self._schedule.before(owners, instants), 0)
         if isinstance(self._sensor, EventSensor):
             # In the order of time: a sensor that counts from the beginning goes on from its last answer.
             asked = set(zip(instants.tolist(), begin_ms.tolist(), owners.tolist(), strict=True))

@@ -16,7 +16,7 @@ from devices.scenario.devices import Device
 from devices.scenario.scenario import DeviceGroup
 from devices.sensors.base import boot_number
 from devices.timeline.group import Group
-from devices.timeline.schedule import Spans
+from devices.timeline.schedule import OverrideIntervals
 from devices.world.world import World
 
 
@@ -31,7 +31,7 @@ class _Span:
     boot: int
 
 
-class Changes:
+class ScheduleOverrides:
     """The schedules that are no longer the scenario's. All changes are made at moments not yet computed."""
 
     def __init__(
@@ -74,16 +74,16 @@ class Changes:
         with self._lock:
             self._begin(position, interval_ms, at_ms, *self._group(position).next_message(position, at_ms))
 
-    def stop(self, position: int, at_ms: int) -> None:
+    def stop_sampling(self, position: int, at_ms: int) -> None:
         """Take no readings from an instant on."""
         with self._lock:
             self._end(position, at_ms)
 
-    def start(self, position: int, at_ms: int) -> None:
+    def resume_sampling(self, position: int, at_ms: int) -> None:
         """Take readings again."""
         self.set_interval(position, self.interval_ms(position), at_ms)
 
-    def reset(self, position: int, at_ms: int, down_ms: int) -> None:
+    def reboot_device(self, position: int, at_ms: int, down_ms: int) -> None:
         """Be down from an instant on, then begin a new boot with seq 0, at the interval as it was."""
         with self._lock:
             self._end(position, at_ms)
@@ -132,8 +132,8 @@ class Changes:
             if len(spans) > generation and self._entry_of[position] == entry
         ]
         columns = zip(*((span.begin_ms, span.until_ms, span.base, span.boot) for _, span in members), strict=True)
-        spans = Spans(*(np.array(column, dtype=np.int64) for column in columns))
+        spans = OverrideIntervals(*(np.array(column, dtype=np.int64) for column in columns))
         kind = self._entries[entry].kind
-        resets = None if self._faults is None else self._faults.resets(kind, self._start_ms)
+        resets = None if self._faults is None else self._faults.reboots(kind, self._start_ms)
         positions, devices = [position for position, _ in members], [span.device for _, span in members]
         return Group(self._world, self._start_ms, self._entries[entry], positions, devices, resets, spans)

@@ -34,7 +34,7 @@ class Member(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Spans:
+class OverrideIntervals:
     """Where commands changed what devices of a group do: from when until when each keeps to the group's schedule."""
 
     begin_ms: Ints
@@ -54,19 +54,24 @@ class Due(NamedTuple):
     times: Ints
 
 
-class Timetable:
+class Schedule:
     """Of the devices of a group, by their place in it; `numbers` are those of readings, from 0."""
 
     def __init__(
-        self, seed: int, start_ms: int, devices: Sequence[Member], jitter_ms: int = 0, spans: Spans | None = None
+        self,
+        seed: int,
+        start_ms: int,
+        devices: Sequence[Member],
+        jitter_ms: int = 0,
+        overrides: OverrideIntervals | None = None,
     ) -> None:
-        self.spans = spans
+        self.overrides = overrides
         self._start_ms = start_ms
         self.interval = np.array([device.interval_ms for device in devices], dtype=np.int64)
         phases = np.array([device.phase_ms for device in devices], dtype=np.int64)
         self._seed = seed
         self._keys = np.array([device.key for device in devices], dtype=np.uint64)
-        self._first_due = phases + (start_ms if spans is None else spans.begin_ms)
+        self._first_due = phases + (start_ms if overrides is None else overrides.begin_ms)
         # Below the interval, or readings would change places.
         self._jitter = np.minimum(jitter_ms, self.interval - 1) if jitter_ms else None
 
@@ -96,9 +101,9 @@ class Timetable:
 
     def due(self, owners: Ints, from_ms: Ints | int, to_ms: Ints | int) -> Due:
         """Readings due in a window of time for each of these devices."""
-        if self.spans is not None:
-            from_ms = np.maximum(from_ms, self.spans.begin_ms[owners])
-            to_ms = np.minimum(to_ms, self.spans.until_ms[owners])
+        if self.overrides is not None:
+            from_ms = np.maximum(from_ms, self.overrides.begin_ms[owners])
+            to_ms = np.minimum(to_ms, self.overrides.until_ms[owners])
         first = np.maximum(self.before(owners, from_ms), 0)
         stop = np.maximum(self.before(owners, to_ms), 0)
         counts = np.maximum(stop - first, 0)
@@ -114,30 +119,32 @@ class Timetable:
 
     def is_active(self, from_ms: int, to_ms: int) -> bool:
         """Whether any device keeps to this schedule in a window of time."""
-        spans = self.spans
-        return spans is None or bool(((spans.begin_ms < to_ms) & (spans.until_ms > from_ms)).any())
+        overrides = self.overrides
+        return overrides is None or bool(((overrides.begin_ms < to_ms) & (overrides.until_ms > from_ms)).any())
 
     def holds(self, owner: int, at_ms: int) -> bool:
         """Whether a device keeps to this schedule at an instant."""
-        return self.spans is None or bool(self.spans.begin_ms[owner] <= at_ms < self.spans.until_ms[owner])
+        return self.overrides is None or bool(self.overrides.begin_ms[owner] <= at_ms < self.overrides.until_ms[owner])
 
     def end(self, owner: int, at_ms: int) -> None:
         """A device keeps to this schedule no longer."""
-        if self.spans is None:
+        if self.overrides is None:
             start = np.full(len(self.interval), self._start_ms)
-            self.spans = Spans(start, np.full_like(start, FOREVER_MS), np.zeros_like(start), boot_number(start))
-        self.spans.until_ms[owner] = min(at_ms, int(self.spans.until_ms[owner]))
+            self.overrides = OverrideIntervals(
+                start, np.full_like(start, FOREVER_MS), np.zeros_like(start), boot_number(start)
+            )
+        self.overrides.until_ms[owner] = min(at_ms, int(self.overrides.until_ms[owner]))
 
     def stretches(self, owners: Ints, from_ms: int, to_ms: int) -> Iterator[tuple[Ints, int, int, int]]:
         """Devices with the same beginning and end in a window of time: since when they count, from when to when."""
-        spans = self.spans
-        if spans is None:
+        overrides = self.overrides
+        if overrides is None:
             yield owners, self._start_ms, from_ms, to_ms
             return
-        usual = (spans.begin_ms[owners] == self._start_ms) & (spans.until_ms[owners] >= to_ms)
+        usual = (overrides.begin_ms[owners] == self._start_ms) & (overrides.until_ms[owners] >= to_ms)
         if usual.any():
             yield owners[usual], self._start_ms, from_ms, to_ms
         for owner in owners[~usual]:
-            begin_ms, until_ms = int(spans.begin_ms[owner]), int(spans.until_ms[owner])
+            begin_ms, until_ms = int(overrides.begin_ms[owner]), int(overrides.until_ms[owner])
             if begin_ms < to_ms and until_ms > from_ms:
                 yield np.array([owner]), begin_ms, max(begin_ms, from_ms), min(until_ms, to_ms)

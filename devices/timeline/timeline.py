@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from devices.faults.bursts import Bursts
 from devices.faults.labels import Label, find_labels
 from devices.faults.plan import FaultPlan, Readings, check_devices
-from devices.faults.transitions import Occurrence, occurrences
-from devices.scenario.devices import Device, Shard, devices_of, vehicles_of
+from devices.faults.transitions import FaultTransition, fault_transitions
+from devices.scenario.devices import Device, Shard, expand_devices, vehicle_sites
 from devices.scenario.scenario import DeviceGroup, Scenario
 from devices.sensors.base import boot_number
 from devices.timeline.encode import encode, encode_fields, timestamps
 from devices.timeline.group import Group
-from devices.timeline.overrides import Changes
+from devices.timeline.overrides import ScheduleOverrides
 from devices.timeline.table import Batch, Table
 from devices.world.world import World
 
@@ -38,8 +38,8 @@ class Timeline:
         self.start_ms = start_ms
         self.boot: int = boot_number(start_ms)
         """Of all devices, until one is reset."""
-        everyone = devices_of(scenario)
-        self._calm = World.of(scenario.seed, scenario.sites, vehicles=vehicles_of(everyone))
+        everyone = expand_devices(scenario)
+        self._calm = World.of(scenario.seed, scenario.sites, vehicles=vehicle_sites(everyone))
         bursts = Bursts(scenario, self._calm, [device for device, _ in everyone])
         self.world = bursts.world
         shard = shard or Shard()
@@ -52,12 +52,12 @@ class Timeline:
         for group in scenario.devices:
             positions = [position for position, (_, owner) in enumerate(mine) if owner is group]
             members = [self.devices[position] for position in positions]
-            resets = self._faults.resets(group.kind, start_ms) if self._faults else None
+            resets = self._faults.reboots(group.kind, start_ms) if self._faults else None
             self._as_planned.append(Group(self.world, start_ms, group, positions, members, resets))
         # A shard may have no devices, and much is divided by this.
         self.rate_per_s = sum(1000 / device.interval_ms for device in self.devices) or 1e-6
         self._scenario = scenario
-        self._changes: Changes | None = None
+        self._overrides: ScheduleOverrides | None = None
 
     def tables(self, from_ms: int, to_ms: int, *, clean: bool = False) -> list[Table]:
         """All messages that are sent, due in [from_ms, to_ms), as columns, one table a group of devices and channel.
@@ -116,24 +116,24 @@ class Timeline:
         """The `boot` of each row, or of all."""
         return self.boot if table.boots is None else table.boots
 
-    def stamps(self, table: Table) -> Ints:
+    def timestamps_ms(self, table: Table) -> Ints:
         """The `timestamp` of each row (ms since 1970 UTC): when it is due, unless a fault sets the clock wrong."""
         if self._faults is None:
             return table.times
-        return self._faults.stamps(table.kind, table.positions, table.times)
+        return self._faults.timestamps_ms(table.kind, table.positions, table.times)
 
     def entry(self, position: int) -> DeviceGroup:
         """The entry of the scenario that a device is from."""
         return self._entry_of[position]
 
     @property
-    def changes(self) -> Changes:
+    def overrides(self) -> ScheduleOverrides:
         """What commands change in a live run."""
-        if self._changes is None:
-            self._changes = Changes(
+        if self._overrides is None:
+            self._overrides = ScheduleOverrides(
                 self.world, self.start_ms, self.devices, self._scenario.devices, self._as_planned, self._faults
             )
-        return self._changes
+        return self._overrides
 
     @property
     def faults(self) -> FaultPlan:
@@ -147,7 +147,7 @@ class Timeline:
         """Of each device: its boot at this time, when that began, and why."""
         began = [(self.boot, self.start_ms, "power_on")] * len(self.devices)
         for group in self._as_planned if self._faults else ():
-            resets = self.faults.resets(group.kind, self.start_ms)
+            resets = self.faults.reboots(group.kind, self.start_ms)
             if resets is None:
                 continue
             last = resets.last(group.positions, np.full(len(group.positions), at_ms))
@@ -156,10 +156,12 @@ class Timeline:
                     began[position] = boot_number(when), when, resets.reason(position, when)
         return began
 
-    def mishaps(self, from_ms: int, to_ms: int, *, first: bool) -> list[Occurrence]:
+    def fault_transitions(self, from_ms: int, to_ms: int, *, first: bool) -> list[FaultTransition]:
         """What befalls devices and their links in [from_ms, to_ms), and what ends; with `first` also what is there as
         it begins."""
-        return list(occurrences(self._faults, self._as_planned, from_ms, to_ms, first=first)) if self._faults else []
+        return (
+            list(fault_transitions(self._faults, self._as_planned, from_ms, to_ms, first=first)) if self._faults else []
+        )
 
     def labels(self, from_ms: int, to_ms: int, *, live: bool = False) -> list[Label]:
         """The ground truth of the messages due in [from_ms, to_ms): every fault that shows in some of them.
@@ -178,12 +180,12 @@ class Timeline:
     def _encode(self, table: Table, boot: int) -> list[bytes]:
         names = [self.devices[position].device_id for position in table.positions.tolist()]
         if isinstance(table.columns, list):
-            return encode_fields(names, self.stamps(table), boot, table.seqs, table.columns)
-        return encode(names, self.stamps(table), boot, table.seqs, table.columns)
+            return encode_fields(names, self.timestamps_ms(table), boot, table.seqs, table.columns)
+        return encode(names, self.timestamps_ms(table), boot, table.seqs, table.columns)
 
     @property
     def _groups(self) -> list[Group]:
-        return self._as_planned if self._changes is None else self._as_planned + self._changes.groups()
+        return self._as_planned if self._overrides is None else self._as_planned + self._overrides.groups()
 
     def _tables(self, from_ms: int, to_ms: int, clean: bool) -> Iterator[tuple[Table, Table | None]]:
         """Of every group and channel what is sent, and what a fault keeps from being sent."""

@@ -42,15 +42,15 @@ def play(told: list[Told]) -> tuple[Timeline, list[tuple[int, int, int, int, byt
     for window in range(20):
         begin = NOON_MS + window * WINDOW_MS
         for _, device, what, interval_ms in [one for one in told if one[0] == window]:
-            changes = timeline.changes
-            if what == "interval" and not changes.is_stopped(device):
-                changes.set_interval(device, interval_ms, begin)
+            overrides = timeline.overrides
+            if what == "interval" and not overrides.is_stopped(device):
+                overrides.set_interval(device, interval_ms, begin)
             elif what == "stop":
-                changes.stop(device, begin)
-            elif what == "start" and changes.is_stopped(device):
-                changes.start(device, begin)
+                overrides.stop_sampling(device, begin)
+            elif what == "start" and overrides.is_stopped(device):
+                overrides.resume_sampling(device, begin)
             elif what == "reset":
-                changes.reset(device, begin, 1500)
+                overrides.reboot_device(device, begin, 1500)
         batch = timeline.batch(begin, begin + WINDOW_MS)
         rows += zip(batch.due_ms, batch.device, batch.boot, batch.seq, batch.payload, strict=True)
     return timeline, rows

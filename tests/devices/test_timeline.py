@@ -130,7 +130,7 @@ def test_a_command_is_obeyed_by_readings_that_were_computed_ahead() -> None:
     told: list[tuple[int, str]] = []
     for begin in range(NOON_MS, NOON_MS + MINUTE_MS, 500):
         if begin == NOON_MS + 20_000:
-            timeline.changes.stop(0, begin)
+            timeline.overrides.stop_sampling(0, begin)
         told += [(due, name) for due, name, *_ in between(timeline, begin, begin + 500)]
     first, second = (timeline.devices[position].device_id for position in (0, 1))
     assert max(due for due, name in told if name == first) < NOON_MS + 20_000

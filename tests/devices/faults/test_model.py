@@ -4,7 +4,7 @@ import pytest
 
 from devices.faults.base import Fault
 from devices.faults.fields import numeric_fields, time_fields
-from devices.faults.schedule import FOREVER_MS, Once, Randomly
+from devices.faults.schedule import FOREVER_MS, RandomWindows, SingleWindow
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from devices.sensors.registry import CATALOG
@@ -30,12 +30,18 @@ AT = "from: 2026-03-01T10:00:00Z"
 @pytest.mark.parametrize(
     ("when", "schedule"),
     [
-        (AT, Once(parse_ms("2026-03-01T10:00:00Z"), FOREVER_MS)),
-        (f"{AT}, to: 2026-03-01T12:00:00+01:00", Once(parse_ms("2026-03-01T10:00:00Z"), parse_ms("2026-03-01T11:00Z"))),
-        ("from: 2026-03-01, to: 2026-03-02 06:00:00", Once(parse_ms("2026-03-01"), parse_ms("2026-03-02T06:00:00Z"))),
-        ("rate: 2/day, duration: 5m..1h", Randomly(2, 300_000, 3_600_000)),
-        ("rate: 0.5/h, duration: 90s", Randomly(12, 90_000, 90_000)),
-        ("rate: 3, duration: 1s", Randomly(3, 1000, 1000)),
+        (AT, SingleWindow(parse_ms("2026-03-01T10:00:00Z"), FOREVER_MS)),
+        (
+            f"{AT}, to: 2026-03-01T12:00:00+01:00",
+            SingleWindow(parse_ms("2026-03-01T10:00:00Z"), parse_ms("2026-03-01T11:00Z")),
+        ),
+        (
+            "from: 2026-03-01, to: 2026-03-02 06:00:00",
+            SingleWindow(parse_ms("2026-03-01"), parse_ms("2026-03-02T06:00:00Z")),
+        ),
+        ("rate: 2/day, duration: 5m..1h", RandomWindows(2, 300_000, 3_600_000)),
+        ("rate: 0.5/h, duration: 90s", RandomWindows(12, 90_000, 90_000)),
+        ("rate: 3, duration: 1s", RandomWindows(3, 1000, 1000)),
     ],
 )
 def test_when(when: str, schedule: object) -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devices.faults.schedule import DAY_MS, Once, Randomly
+from devices.faults.schedule import DAY_MS, RandomWindows, SingleWindow
 
 KEYS = np.arange(200, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
 START_MS = 1_772_323_200_000
@@ -14,15 +14,15 @@ START_MS = 1_772_323_200_000
 @pytest.mark.parametrize(
     "schedule",
     [
-        Randomly(2, 300_000, 3_600_000),
-        Randomly(0.1, 1000, 60_000),
+        RandomWindows(2, 300_000, 3_600_000),
+        RandomWindows(0.1, 1000, 60_000),
         # As often as it can be: half the time, and all of the time.
-        Randomly(12, 3_600_000, 3_600_000),
-        Randomly(24, 3_600_000, 3_600_000),
-        Randomly(1000, 100, 5000),
+        RandomWindows(12, 3_600_000, 3_600_000),
+        RandomWindows(24, 3_600_000, 3_600_000),
+        RandomWindows(1000, 100, 5000),
     ],
 )
-def test_rate_and_length(schedule: Randomly) -> None:
+def test_rate_and_length(schedule: RandomWindows) -> None:
     days = 100 if schedule.per_day < 100 else 10
     # Windows that begin in the span: those that touch it, less those that began before.
     owners, windows = schedule.between(1, "x", KEYS[:50], START_MS, START_MS + days * DAY_MS)
@@ -39,9 +39,9 @@ def test_rate_and_length(schedule: Randomly) -> None:
 
 
 def test_devices_have_windows_of_their_own() -> None:
-    owners, windows = Randomly(2, 300_000, 3_600_000).between(1, "x", KEYS, START_MS, START_MS + DAY_MS)
+    owners, windows = RandomWindows(2, 300_000, 3_600_000).between(1, "x", KEYS, START_MS, START_MS + DAY_MS)
     assert len(np.unique(windows.start)) == len(owners) > 300
-    other_seed = Randomly(2, 300_000, 3_600_000).between(2, "x", KEYS, START_MS, START_MS + DAY_MS)[1]
+    other_seed = RandomWindows(2, 300_000, 3_600_000).between(2, "x", KEYS, START_MS, START_MS + DAY_MS)[1]
     assert not set(windows.start.tolist()) & set(other_seed.start.tolist())
 
 
@@ -54,7 +54,7 @@ def test_devices_have_windows_of_their_own() -> None:
     cut=st.floats(0, 1),
 )
 def test_listed_and_looked_up_windows_agree(per_day: float, shortest: int, longer: int, begin: int, cut: float) -> None:
-    schedule = Randomly(per_day, shortest, shortest + longer)
+    schedule = RandomWindows(per_day, shortest, shortest + longer)
     end = begin + round(20 * DAY_MS / per_day)
     middle = begin + round(cut * (end - begin))
     keys = KEYS[:3]
@@ -72,10 +72,10 @@ def test_listed_and_looked_up_windows_agree(per_day: float, shortest: int, longe
 
 
 def test_once() -> None:
-    owners, windows = Once(100, 200).between(1, "x", KEYS[:3], 150, 160)
+    owners, windows = SingleWindow(100, 200).between(1, "x", KEYS[:3], 150, 160)
     assert owners.tolist() == [0, 1, 2]
     assert windows.start.tolist() == [100] * 3
     for begin, end in ((0, 100), (200, 300)):
-        assert not len(Once(100, 200).between(1, "x", KEYS[:3], begin, end)[0])
+        assert not len(SingleWindow(100, 200).between(1, "x", KEYS[:3], begin, end)[0])
     times = np.array([99, 100, 199, 200])
-    assert Once(100, 200).at(1, "x", KEYS[:4], times).holds(times).tolist() == [False, True, True, False]
+    assert SingleWindow(100, 200).at(1, "x", KEYS[:4], times).holds(times).tolist() == [False, True, True, False]
