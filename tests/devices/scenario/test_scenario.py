@@ -101,7 +101,7 @@ def test_twins_are_refused() -> None:
 
 @pytest.mark.parametrize("name", ["scenarios/mixed.yaml", "edgefleet/demo.yaml"])
 def test_shipped_scenarios_are_sound(name: str) -> None:
-    scenario = Scenario.load(Path(__file__).parents[2] / name)
+    scenario = Scenario.load(Path(__file__).parents[3] / name)
     assert {device.kind for device in Timeline(scenario, 0).devices} == {
         "bme280",
         "traffic",

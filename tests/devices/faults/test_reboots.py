@@ -1,4 +1,4 @@
-"""RebootSchedule and late timers are functions of the time: the same bytes in any company, from whichever moment."""
+"""Reboots and late timers are functions of the time: the same bytes in any company, from whichever moment."""
 
 from collections import defaultdict
 from itertools import pairwise
