@@ -1,4 +1,4 @@
-"""RebootSchedule from the calendar, as functions of the time: when a device is down, and when its last boot began.
+"""Reboots from the calendar, as functions of the time: when a device is down, and when its last boot began.
 
 A boot is named by the second (since 2000) in which it begins, as the first one is, so it can be told for any moment
 without counting the boots before it.
