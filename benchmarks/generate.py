@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from devices.export.base import Target
+from devices.export.base import ExportTarget
 from devices.export.csv import CsvWriter
 from devices.export.files import TableFiles
 from devices.export.job import ROW_GROUP_ROWS, WINDOW_ROWS, Span, export
@@ -106,7 +106,7 @@ def _plain(path: Path, records: int) -> float:
 def _ours(kind: str, format_: str, folder: Path, records: int) -> float:
     devices = [{"kind": kind, "count": DEVICES, "interval": f"{INTERVAL_S}s"}]
     timeline = Timeline(Scenario(devices=devices), EPOCH_MS)
-    targets: dict[str, Callable[[], Target]] = {
+    targets: dict[str, Callable[[], ExportTarget]] = {
         "jsonl": lambda: JsonlFile(folder / f"{kind}.jsonl"),
         "csv": lambda: TableFiles(timeline, folder / format_, ".csv", CsvWriter),
         "parquet": lambda: TableFiles(timeline, folder / format_, ".parquet", ParquetWriter),

@@ -15,13 +15,13 @@ from devices.timeline.timeline import Timeline
 from edgewire.errors import EdgefleetError
 
 
-def place_of(url: str) -> str:
+def server_address(url: str) -> str:
     """Host, port and database of a PostgreSQL URL, without user and password."""
     parts = urlsplit(url)
     return f"{parts.hostname or 'localhost'}:{parts.port or 5432}{parts.path}"
 
 
-State = Mapping[str, Any]
+ResumeState = Mapping[str, Any]
 """What a target needs to go on from a window's end, as JSON has it."""
 
 
@@ -30,7 +30,7 @@ class ExportError(EdgefleetError):
 
 
 @dataclass(frozen=True)
-class Window:
+class ExportWindow:
     """The messages due in [from_ms, to_ms), at most `limit` of them, in the form a target asks for."""
 
     timeline: Timeline
@@ -44,7 +44,7 @@ class Window:
     def batch(self) -> Batch:
         """As payloads, in the order of due time, device id and seq."""
         batch = self.timeline.batch(self.from_ms, self.to_ms, clean=self.clean)
-        return batch if self.limit is None or len(batch) <= self.limit else rows_of(batch, slice(self.limit))
+        return batch if self.limit is None or len(batch) <= self.limit else slice_batch(batch, slice(self.limit))
 
     @cached_property
     def tables(self) -> list[Table]:
@@ -71,23 +71,23 @@ class Window:
         return [table.rows(np.arange(count)) for table, count in zip(tables, counts, strict=True) if count]
 
 
-def rows_of(batch: Batch, rows: slice) -> Batch:
+def slice_batch(batch: Batch, rows: slice) -> Batch:
     """Some messages of a batch."""
     return Batch(*(getattr(batch, field.name)[rows] for field in fields(Batch)))
 
 
-class Target(Protocol):
+class ExportTarget(Protocol):
     """Where an export goes. The job calls `open` once, `write` window by window, and `finish` or `abandon`."""
 
-    def open(self, state: State | None) -> None:
+    def open(self, state: ResumeState | None) -> None:
         """Get ready; with the `state` of an earlier export, go on behind it, dropping whatever came later."""
         ...
 
-    def write(self, window: Window) -> int:
+    def write(self, window: ExportWindow) -> int:
         """Write a window's messages; returns how many."""
         ...
 
-    def save(self) -> State:
+    def save_state(self) -> ResumeState:
         """Make durable what was written; the state to go on from."""
         ...
 
@@ -100,9 +100,9 @@ class Target(Protocol):
         ...
 
 
-class BatchTarget(Target, Protocol):
+class BatchTarget(ExportTarget, Protocol):
     """A target that takes messages as payloads, so also one by one."""
 
-    def put(self, timeline: Timeline, batch: Batch) -> None:
+    def write_batch(self, timeline: Timeline, batch: Batch) -> None:
         """Write these messages; they have arrived, or are flushed, when this returns."""
         ...

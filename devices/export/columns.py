@@ -23,13 +23,13 @@ from edgewire.messages import CONTRACT, KindContract, MessageType
 from edgewire.messages.base import Payload
 
 HEAD = ("device_id", "timestamp", "boot", "seq")
-"""Columns that every shape begins with; together, without the timestamp, they are the message id."""
+"""Columns that every schema begins with; together, without the timestamp, they are the message id."""
 
 
 Values = NDArray[Any] | Sequence[Any]
 
 
-class Type(Enum):
+class ColumnType(Enum):
     """What is in a column."""
 
     TEXT = "text"
@@ -46,70 +46,72 @@ class Type(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a shape."""
+    """One column of a schema."""
 
     name: str
-    type: Type
+    type: ColumnType
     path: tuple[str, ...]
     """Where its values are in a message."""
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class TableSchema:
     """A shape of message as a table."""
 
     name: str
-    """Of its file or database table: the kind, or the Kafka topic where a kind has several shapes."""
+    """Of its file or database table: the kind, or the Kafka topic where a kind has several schemas."""
     kind: str
     message: MessageType
     columns: tuple[Column, ...]
 
-    def widened(self, table: Table) -> "Shape":
-        """This shape with columns for fields of `table` that it does not have yet."""
+    def widened(self, table: Table) -> "TableSchema":
+        """This schema with columns for fields of `table` that it does not have yet."""
         known = {column.path[0] for column in self.columns}
         first = table.columns[0] if isinstance(table.columns, list) else table.columns
         extra = [Column(name, self._type_of(name, table), (name,)) for name in first if name not in known]
         return replace(self, columns=(*self.columns, *extra)) if extra else self
 
-    def _type_of(self, name: str, table: Table) -> Type:
+    def _type_of(self, name: str, table: Table) -> ColumnType:
         """Of a column that the model does not know: a clean value is of the type of its field."""
         field = name.removeprefix("clean_")
         known = {column.name: column.type for column in self.columns if column.name not in HEAD}
         return known[field] if field in known and field != name else _type_of_values(_values(table, name))
 
 
-def saved_columns(columns: Sequence[Column]) -> list[list[Any]]:
+def dump_columns(columns: Sequence[Column]) -> list[list[Any]]:
     """Columns as JSON has them."""
     return [[column.name, column.type.value, list(column.path)] for column in columns]
 
 
-def columns_of(saved: Sequence[Sequence[Any]]) -> tuple[Column, ...]:
+def load_columns(saved: Sequence[Sequence[Any]]) -> tuple[Column, ...]:
     """The columns that were saved."""
-    return tuple(Column(name, Type(kind), tuple(path)) for name, kind, path in saved)
+    return tuple(Column(name, ColumnType(kind), tuple(path)) for name, kind, path in saved)
 
 
-def shapes_of(timeline: Timeline) -> list[Shape]:
-    """The shapes of all messages that the devices of a timeline can send."""
+def table_schemas(timeline: Timeline) -> list[TableSchema]:
+    """The schemas of all messages that the devices of a timeline can send."""
     kinds = {device.kind for device in timeline.devices}
-    return [shape for kind, contract in CONTRACT.items() if kind in kinds for shape in _shapes(contract)]
+    return [schema for kind, contract in CONTRACT.items() if kind in kinds for schema in _schemas(contract)]
 
 
-def by_shape(shapes: Sequence[Shape], tables: Sequence[Table]) -> Iterator[tuple[Shape, Table]]:
-    """Each table with its shape; a table whose rows have several shapes comes in parts."""
+def split_by_schema(schemas: Sequence[TableSchema], tables: Sequence[Table]) -> Iterator[tuple[TableSchema, Table]]:
+    """Each table with its schema; a table whose rows have several schemas comes in parts."""
     for table in tables:
-        candidates = [shape for shape in shapes if shape.kind == table.kind and shape.message.channel is table.channel]
+        candidates = [
+            schema for schema in schemas if schema.kind == table.kind and schema.message.channel is table.channel
+        ]
         if len(candidates) == 1:
             yield candidates[0], table
             continue
         assert isinstance(table.columns, list), f"{table.kind} has several shapes of message on one channel"
         said = [row["event_type"] for row in table.columns]
-        for shape in candidates:
-            rows = np.flatnonzero(np.isin(said, event_types(shape.message)))
+        for schema in candidates:
+            rows = np.flatnonzero(np.isin(said, event_types(schema.message)))
             if len(rows):
-                yield shape, table.rows(rows)
+                yield schema, table.rows(rows)
 
 
-def values_of(column: Column, table: Table) -> Values | None:
+def column_values(column: Column, table: Table) -> Values | None:
     """The values of a column beyond `HEAD`, one a row; None where no message of this table has that field."""
     values = _values(table, column.path[0])
     if values is None or len(column.path) == 1:
@@ -125,7 +127,7 @@ def values_of(column: Column, table: Table) -> Values | None:
     return [known[key] for key in keys]
 
 
-def shared(values: Values) -> tuple[NDArray[np.int32], list[Any]]:
+def distinct_objects(values: Values) -> tuple[NDArray[np.int32], list[Any]]:
     """The objects in a column, each once, and for every row the number of its own."""
     if isinstance(values, Coded):
         return values.codes.astype(np.int32), list(values.objects)
@@ -135,7 +137,7 @@ def shared(values: Values) -> tuple[NDArray[np.int32], list[Any]]:
     return np.fromiter(map(number.__getitem__, keys), np.int32, len(keys)), list(objects.values())
 
 
-def head_of(
+def head_values(
     timeline: Timeline, table: Table
 ) -> tuple[list[str], list[str], int | NDArray[np.int64], NDArray[np.int64]]:
     """Device id and timestamp of every row, the boot of all or of every row, and the seqs."""
@@ -149,10 +151,10 @@ def _values(table: Table, name: str) -> Values | None:
     return table.columns.get(name)
 
 
-def _shapes(contract: KindContract) -> Iterator[Shape]:
+def _schemas(contract: KindContract) -> Iterator[TableSchema]:
     for message in contract.messages:
         name = contract.kind if len(contract.messages) == 1 else message.kafka_topic
-        yield Shape(name, contract.kind, message, tuple(_columns(message.model)))
+        yield TableSchema(name, contract.kind, message, tuple(_columns(message.model)))
 
 
 def _columns(model: type[Payload], prefix: tuple[str, ...] = ()) -> Iterator[Column]:
@@ -176,26 +178,32 @@ def _bare(annotation: Any) -> Any:
     return annotation
 
 
-_TYPES: Mapping[Any, Type] = {str: Type.TEXT, float: Type.FLOAT, int: Type.INT, bool: Type.BOOL, list[str]: Type.TEXTS}
+_TYPES: Mapping[Any, ColumnType] = {
+    str: ColumnType.TEXT,
+    float: ColumnType.FLOAT,
+    int: ColumnType.INT,
+    bool: ColumnType.BOOL,
+    list[str]: ColumnType.TEXTS,
+}
 
 
-def _type(annotation: Any) -> Type:
+def _type(annotation: Any) -> ColumnType:
     if get_origin(annotation) is Literal:
-        return Type.TEXT
+        return ColumnType.TEXT
     if get_origin(annotation) is dict and _bare(get_args(annotation)[1]) is int:
-        return Type.COUNTS
+        return ColumnType.COUNTS
     if annotation in (datetime, AwareDatetime):
-        return Type.TIME
-    return _TYPES.get(annotation, Type.JSON)
+        return ColumnType.TIME
+    return _TYPES.get(annotation, ColumnType.JSON)
 
 
-def _type_of_values(values: Values | None) -> Type:
+def _type_of_values(values: Values | None) -> ColumnType:
     """Of a field that no model knows: by its first value that is not null."""
     listed = values.tolist() if isinstance(values, np.ndarray) else values or []
     first = next((value for value in listed if value is not None), 0.0)
-    return _TYPES.get(type(first), Type.JSON)
+    return _TYPES.get(type(first), ColumnType.JSON)
 
 
 def event_types(message: MessageType) -> list[str]:
-    """The event types that mark this shape among those of its kind."""
+    """The event types that mark this schema among those of its kind."""
     return list(get_args(message.model.model_fields["event_type"].annotation))

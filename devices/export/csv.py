@@ -10,8 +10,18 @@ from typing import Any
 import numpy as np
 import orjson
 
-from devices.export.base import State
-from devices.export.columns import HEAD, Column, Shape, Type, Values, columns_of, head_of, saved_columns, values_of
+from devices.export.base import ResumeState
+from devices.export.columns import (
+    HEAD,
+    Column,
+    ColumnType,
+    TableSchema,
+    Values,
+    column_values,
+    dump_columns,
+    head_values,
+    load_columns,
+)
 from devices.export.files import PartialFile
 from devices.sensors.base import Coded
 from devices.timeline.encode import join_rows, json_texts
@@ -19,29 +29,29 @@ from devices.timeline.table import Table
 from devices.timeline.timeline import Timeline
 
 _SPECIAL = (b",", b'"', b"\n", b"\r")
-_TEXTS = (Type.TEXT, Type.TIME)
+_TEXTS = (ColumnType.TEXT, ColumnType.TIME)
 
 
 class CsvWriter:
-    """The file of one shape; its header is written with the first messages."""
+    """The file of one schema; its header is written with the first messages."""
 
-    def __init__(self, path: Path, shape: Shape) -> None:
+    def __init__(self, path: Path, schema: TableSchema) -> None:
         self._file = PartialFile(path)
-        self._shape = shape
+        self._shape = schema
         self._columns: tuple[Column, ...] | None = None
 
-    def open(self, state: State | None) -> None:
+    def open(self, state: ResumeState | None) -> None:
         self._file.open(state)
         if state and state["columns"]:
-            self._columns = columns_of(state["columns"])
+            self._columns = load_columns(state["columns"])
 
     def write(self, timeline: Timeline, table: Table) -> None:
         if self._columns is None:
             self._begin(self._shape.widened(table).columns)
         self._file.write(csv_rows(timeline, table, self._columns or ()))
 
-    def save(self) -> dict[str, Any]:
-        return {**self._file.save(), "columns": saved_columns(self._columns or ())}
+    def save_state(self) -> dict[str, Any]:
+        return {**self._file.save_state(), "columns": dump_columns(self._columns or ())}
 
     def finish(self) -> None:
         if self._columns is None and not self._file.is_complete:
@@ -58,7 +68,7 @@ class CsvWriter:
 
 def csv_rows(timeline: Timeline, table: Table, columns: Sequence[Column]) -> bytes:
     """The rows of a table, which begin with `HEAD` as `columns` do."""
-    names, times, boot, seqs = head_of(timeline, table)
+    names, times, boot, seqs = head_values(timeline, table)
     rows = len(names)
     parts: list[Sequence[bytes] | bytes] = [
         [name.encode() for name in names],
@@ -68,17 +78,17 @@ def csv_rows(timeline: Timeline, table: Table, columns: Sequence[Column]) -> byt
         json_texts(seqs).values,
     ]
     for column in columns[len(HEAD) :]:
-        values = values_of(column, table)
+        values = column_values(column, table)
         parts.append(b",")
         parts.append(b"" if values is None else csv_cells(column.type, values))
     return join_rows([*parts, b"\n"], rows)
 
 
-def csv_cells(kind: Type, values: Values) -> Sequence[bytes]:
+def csv_cells(kind: ColumnType, values: Values) -> Sequence[bytes]:
     """The cell of every value of a column."""
     if kind in _TEXTS:
         return _text_cells(values.tolist() if isinstance(values, np.ndarray) else values)
-    if kind in (Type.FLOAT, Type.INT, Type.BOOL):
+    if kind in (ColumnType.FLOAT, ColumnType.INT, ColumnType.BOOL):
         texts = json_texts(values).values
         return texts if isinstance(values, np.ndarray) else [b"" if text == b"null" else text for text in texts]
     return [b"" if value is None else _quoted(orjson.dumps(value)) for value in values]

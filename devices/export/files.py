@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from devices.export.base import ExportError, State, Window
-from devices.export.columns import Shape, by_shape, shapes_of
+from devices.export.base import ExportError, ExportWindow, ResumeState
+from devices.export.columns import TableSchema, split_by_schema, table_schemas
 from devices.timeline.table import Table
 from devices.timeline.timeline import Timeline
 
@@ -28,7 +28,7 @@ class PartialFile:
         """Whether it has its name already."""
         self._file: BinaryIO | None = None
 
-    def open(self, state: State | None) -> None:
+    def open(self, state: ResumeState | None) -> None:
         """Begin anew, or go on from where it was saved, dropping what came later.
 
         Raises `ExportError` where the file cannot be written, or is shorter than it was.
@@ -57,7 +57,7 @@ class PartialFile:
         except OSError as error:
             raise ExportError(f"{self.partial} cannot be written: {error.strerror}") from None
 
-    def save(self) -> State:
+    def save_state(self) -> ResumeState:
         """Make durable what was written; what to go on from."""
         if self.is_complete:
             found = self.path.stat()
@@ -97,7 +97,7 @@ class PartialFile:
         except OSError as error:
             raise ExportError(f"{self.partial} cannot be written: {error.strerror}") from None
 
-    def _was_completed(self, state: State) -> bool:
+    def _was_completed(self, state: ResumeState) -> bool:
         return not self.partial.exists() and self.path.exists() and self.path.stat().st_ino == state.get("inode")
 
     @property
@@ -107,13 +107,13 @@ class PartialFile:
 
 
 class TableWriter(Protocol):
-    """Writes the file of one shape."""
+    """Writes the file of one schema."""
 
-    def open(self, state: State | None) -> None: ...
+    def open(self, state: ResumeState | None) -> None: ...
 
     def write(self, timeline: Timeline, table: Table) -> None: ...
 
-    def save(self) -> dict[str, Any]: ...
+    def save_state(self) -> dict[str, Any]: ...
 
     def finish(self) -> None: ...
 
@@ -121,14 +121,14 @@ class TableWriter(Protocol):
 
 
 class TableFiles:
-    """A file each for the shapes of a timeline: `FOLDER/NAME.SUFFIX`, or one file where there is one shape."""
+    """A file each for the schemas of a timeline: `FOLDER/NAME.SUFFIX`, or one file where there is one schema."""
 
     def __init__(
         self,
         timeline: Timeline,
         path: Path,
         suffix: str,
-        writer: Callable[[Path, Shape], TableWriter],
+        writer: Callable[[Path, TableSchema], TableWriter],
         *,
         folder: bool = False,
     ) -> None:
@@ -136,26 +136,26 @@ class TableFiles:
 
         Raises `ExportError` where one file does not do.
         """
-        self._shapes = shapes_of(timeline)
+        self._schemas = table_schemas(timeline)
         if path.suffix == suffix and not folder:
-            refuse_several(self._shapes, f"{path}", f"--out {path.with_suffix('')}/ --format {suffix[1:]}")
-            paths = [path] * len(self._shapes)
+            require_one_schema(self._schemas, f"{path}", f"--out {path.with_suffix('')}/ --format {suffix[1:]}")
+            paths = [path] * len(self._schemas)
         else:
-            paths = [path / f"{shape.name}{suffix}" for shape in self._shapes]
+            paths = [path / f"{schema.name}{suffix}" for schema in self._schemas]
         self.paths = paths
-        self._writers = {shape.name: writer(path, shape) for path, shape in zip(paths, self._shapes, strict=True)}
+        self._writers = {schema.name: writer(path, schema) for path, schema in zip(paths, self._schemas, strict=True)}
 
-    def open(self, state: State | None) -> None:
+    def open(self, state: ResumeState | None) -> None:
         for name, writer in self._writers.items():
             writer.open(state[name] if state else None)
 
-    def write(self, window: Window) -> int:
-        for shape, table in by_shape(self._shapes, window.tables):
-            self._writers[shape.name].write(window.timeline, table)
+    def write(self, window: ExportWindow) -> int:
+        for schema, table in split_by_schema(self._schemas, window.tables):
+            self._writers[schema.name].write(window.timeline, table)
         return sum(len(table.times) for table in window.tables)
 
-    def save(self) -> State:
-        return {name: writer.save() for name, writer in self._writers.items()}
+    def save_state(self) -> ResumeState:
+        return {name: writer.save_state() for name, writer in self._writers.items()}
 
     def finish(self) -> None:
         for writer in self._writers.values():
@@ -166,8 +166,8 @@ class TableFiles:
             writer.abandon()
 
 
-def refuse_several(shapes: Sequence[Shape], target: str, instead: str) -> None:
-    """Raise `ExportError` unless there is one shape, so one schema."""
-    if len(shapes) > 1:
-        names = ", ".join(shape.name for shape in shapes)
+def require_one_schema(schemas: Sequence[TableSchema], target: str, instead: str) -> None:
+    """Raise `ExportError` unless there is one schema, so one schema."""
+    if len(schemas) > 1:
+        names = ", ".join(schema.name for schema in schemas)
         raise ExportError(f"{target}: one file has one schema, but there are {names}: write {instead}")

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from devices.export.base import ExportError, State, Window
+from devices.export.base import ExportError, ExportWindow, ResumeState
 from devices.timeline.table import Batch
 from devices.timeline.timeline import Timeline
 from edgewire.backoff import Backoff
@@ -37,7 +37,7 @@ class Interrupted(ExportError):
     """The user ended an upload while it waited for the server."""
 
 
-class Upload:
+class HttpUpload:
     """POSTs to `url` + `/ingest/batch` over one connection."""
 
     def __init__(
@@ -78,21 +78,21 @@ class Upload:
         self.reason = ""
         """Why it refused the first of them."""
 
-    def open(self, state: State | None) -> None:
+    def open(self, state: ResumeState | None) -> None:
         """Nothing is sent before the first batch."""
         if state:
             self.rejected, self.reason = state["rejected"], state["reason"]
 
-    def write(self, window: Window) -> int:
-        self.put(window.timeline, window.batch)
+    def write(self, window: ExportWindow) -> int:
+        self.write_batch(window.timeline, window.batch)
         return len(window.batch)
 
-    def put(self, timeline: Timeline, batch: Batch) -> None:
+    def write_batch(self, timeline: Timeline, batch: Batch) -> None:
         """Raises `ExportError` where the server refuses the batch or cannot be reached for long."""
         for start in range(0, len(batch), _BATCH_LINES):
             self._send(b"\n".join(batch.payload[start : start + _BATCH_LINES]))
 
-    def save(self) -> State:
+    def save_state(self) -> ResumeState:
         return {"rejected": self.rejected, "reason": self.reason}
 
     def finish(self) -> None:

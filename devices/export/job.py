@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from devices.export.base import ExportError, Target, Window
+from devices.export.base import ExportError, ExportTarget, ExportWindow
 from devices.scenario.scenario import Scenario
 from devices.timeline.timeline import Timeline
 
@@ -92,7 +92,7 @@ class Span:
     to_ms: int
     records: int | None = None
     clean: bool = False
-    """See `Window.clean`."""
+    """See `ExportWindow.clean`."""
 
 
 @dataclass(slots=True)
@@ -111,7 +111,7 @@ class ExportProgress:
 def export(
     timeline: Timeline,
     span: Span,
-    target: Target,
+    target: ExportTarget,
     *,
     checkpoint: tuple[Path, str] | None,
     resume: bool = False,
@@ -134,7 +134,7 @@ def export(
 
     def save() -> None:
         if path:
-            Checkpoint(mark, progress.next_ms, step, progress.records, dict(target.save())).save(path)
+            Checkpoint(mark, progress.next_ms, step, progress.records, dict(target.save_state())).save(path)
 
     try:
         target.open(saved.target if saved else None)
@@ -143,7 +143,7 @@ def export(
         saved_at = time.monotonic()
         while at < span.to_ms and progress.records != span.records and not stop():
             limit = None if span.records is None else span.records - progress.records
-            window = Window(timeline, at, min(at + step, span.to_ms), limit, span.clean)
+            window = ExportWindow(timeline, at, min(at + step, span.to_ms), limit, span.clean)
             rows = target.write(window)
             at, step = window.to_ms, next_step(step, rows, window_rows)
             progress.records += rows

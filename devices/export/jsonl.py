@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import BinaryIO
 
-from devices.export.base import ExportError, State, Window
+from devices.export.base import ExportError, ExportWindow, ResumeState
 from devices.export.files import PartialFile
 from devices.timeline.table import Batch
 from devices.timeline.timeline import Timeline
@@ -15,18 +15,18 @@ class JsonlFile:
     def __init__(self, path: Path) -> None:
         self._file = PartialFile(path)
 
-    def open(self, state: State | None) -> None:
+    def open(self, state: ResumeState | None) -> None:
         self._file.open(state)
 
-    def write(self, window: Window) -> int:
-        self.put(window.timeline, window.batch)
+    def write(self, window: ExportWindow) -> int:
+        self.write_batch(window.timeline, window.batch)
         return len(window.batch)
 
-    def put(self, timeline: Timeline, batch: Batch) -> None:
+    def write_batch(self, timeline: Timeline, batch: Batch) -> None:
         self._file.write(lines(batch))
 
-    def save(self) -> State:
-        return self._file.save()
+    def save_state(self) -> ResumeState:
+        return self._file.save_state()
 
     def finish(self) -> None:
         self._file.complete()
@@ -41,17 +41,17 @@ class JsonlPipe:
     def __init__(self, pipe: BinaryIO) -> None:
         self._pipe = pipe
 
-    def open(self, state: State | None) -> None:
+    def open(self, state: ResumeState | None) -> None:
         assert state is None, "a pipe has no state to go on from"
 
-    def write(self, window: Window) -> int:
-        self.put(window.timeline, window.batch)
+    def write(self, window: ExportWindow) -> int:
+        self.write_batch(window.timeline, window.batch)
         return len(window.batch)
 
-    def put(self, timeline: Timeline, batch: Batch) -> None:
+    def write_batch(self, timeline: Timeline, batch: Batch) -> None:
         self._write(lines(batch))
 
-    def save(self) -> State:
+    def save_state(self) -> ResumeState:
         return {}
 
     def finish(self) -> None:

@@ -8,8 +8,8 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from devices.export.base import ExportError, State, Window
-from devices.export.columns import Shape, event_types, shapes_of
+from devices.export.base import ExportError, ExportWindow, ResumeState
+from devices.export.columns import TableSchema, event_types, table_schemas
 from devices.scenario.devices import Device
 from devices.timeline.table import Batch
 from devices.timeline.timeline import Timeline
@@ -27,13 +27,13 @@ class KafkaTopics:
 
     def __init__(self, timeline: Timeline, bootstrap_servers: str) -> None:
         self._servers = bootstrap_servers
-        self._shapes = shapes_of(timeline)
+        self._schemas = table_schemas(timeline)
         self._producer: Producer | None = None
         self._fault: KafkaError | None = None
-        self._routes = {(shape.kind, shape.message.channel): self._route(shape) for shape in self._shapes}
+        self._routes = {(schema.kind, schema.message.channel): self._route(schema) for schema in self._schemas}
         self._heads: dict[tuple[int, Channel], Headers] = {}
 
-    def open(self, state: State | None) -> None:
+    def open(self, state: ResumeState | None) -> None:
         """Makes the topics that are missing; raises `ExportError` where no broker answers."""
         properties: dict[str, Any] = {"bootstrap.servers": self._servers, "log_level": 0}
         try:
@@ -52,15 +52,15 @@ class KafkaTopics:
             }
         )
 
-    def write(self, window: Window) -> int:
+    def write(self, window: ExportWindow) -> int:
         self._produce(window.timeline, window.batch)
         return len(window.batch)
 
-    def put(self, timeline: Timeline, batch: Batch) -> None:
+    def write_batch(self, timeline: Timeline, batch: Batch) -> None:
         self._produce(timeline, batch)
         self._flush()
 
-    def save(self) -> State:
+    def save_state(self) -> ResumeState:
         self._flush()
         return {}
 
@@ -77,7 +77,7 @@ class KafkaTopics:
     def _make_topics(self, admin: AdminClient) -> None:
         """Make those that are missing, with as many partitions and replicas as the cluster gives by default."""
         found = admin.list_topics(timeout=_TIMEOUT_S)
-        missing = sorted({shape.message.kafka_topic for shape in self._shapes} - found.topics.keys())
+        missing = sorted({schema.message.kafka_topic for schema in self._schemas} - found.topics.keys())
         # librdkafka's mock cluster has no controller; it makes a topic when it is asked for it, as some real ones do.
         if missing and found.controller_id in found.brokers:
             for made in admin.create_topics([NewTopic(topic, -1, -1) for topic in missing]).values():
@@ -137,14 +137,14 @@ class KafkaTopics:
         measured = payload.partition(b'"timestamp":"')[2].partition(b'"')[0]
         return [*head, ("ce_id", message_id.encode()), ("ce_time", measured)]
 
-    def _route(self, shape: Shape) -> Callable[[bytes], str]:
+    def _route(self, schema: TableSchema) -> Callable[[bytes], str]:
         """Topic of a payload of this kind and channel."""
         same = [
             other
-            for other in self._shapes
-            if other.kind == shape.kind and other.message.channel is shape.message.channel
+            for other in self._schemas
+            if other.kind == schema.kind and other.message.channel is schema.message.channel
         ]
         if len(same) == 1:
-            return lambda _: shape.message.kafka_topic
+            return lambda _: schema.message.kafka_topic
         topics = {name: other.message.kafka_topic for other in same for name in event_types(other.message)}
         return lambda payload: topics[orjson.loads(payload)["event_type"]]

@@ -14,8 +14,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import parquet
 
-from devices.export.base import State
-from devices.export.columns import Column, Shape, Type, Values, columns_of, saved_columns, shared, values_of
+from devices.export.base import ResumeState
+from devices.export.columns import (
+    Column,
+    ColumnType,
+    TableSchema,
+    Values,
+    column_values,
+    distinct_objects,
+    dump_columns,
+    load_columns,
+)
 from devices.export.files import PartialFile
 from devices.export.parquet_footer import MAGIC, joined, moved, split
 from devices.timeline.table import Table
@@ -26,21 +35,21 @@ _FRAME_BYTES = 4
 """Length of a footer, before it in the index."""
 _TIME = pa.timestamp("ms", tz="UTC")
 _ARROW = {
-    Type.TEXT: _LABEL,
-    Type.FLOAT: pa.float64(),
-    Type.INT: pa.int64(),
-    Type.BOOL: pa.bool_(),
-    Type.TIME: _TIME,
-    Type.TEXTS: pa.list_(pa.string()),
-    Type.COUNTS: pa.map_(pa.string(), pa.int64()),
-    Type.JSON: pa.string(),
+    ColumnType.TEXT: _LABEL,
+    ColumnType.FLOAT: pa.float64(),
+    ColumnType.INT: pa.int64(),
+    ColumnType.BOOL: pa.bool_(),
+    ColumnType.TIME: _TIME,
+    ColumnType.TEXTS: pa.list_(pa.string()),
+    ColumnType.COUNTS: pa.map_(pa.string(), pa.int64()),
+    ColumnType.JSON: pa.string(),
 }
 
 
 class ParquetWriter:
     """The file of one shape."""
 
-    def __init__(self, path: Path, shape: Shape) -> None:
+    def __init__(self, path: Path, shape: TableSchema) -> None:
         self._file = PartialFile(path)
         self._index = PartialFile(path.with_name(path.name + ".index"))
         self._shape = shape
@@ -48,13 +57,13 @@ class ParquetWriter:
         self._size = 0
         self._names: tuple[Timeline, pa.Array] | None = None
 
-    def open(self, state: State | None) -> None:
+    def open(self, state: ResumeState | None) -> None:
         self._file.open(state)
         if self._file.is_complete:
             return
         self._index.open(state["index"] if state else None)
         if state and state["columns"]:
-            self._begin(replace(self._shape, columns=columns_of(state["columns"])))
+            self._begin(replace(self._shape, columns=load_columns(state["columns"])))
             self._size = state["size"]
         else:
             self._append(MAGIC)
@@ -64,16 +73,16 @@ class ParquetWriter:
             self._begin(self._shape.widened(table))
         self._append_group(pa.Table.from_arrays(self._arrays(timeline, table), schema=self._schema))
 
-    def save(self) -> dict[str, Any]:
-        columns = saved_columns(self._shape.columns) if self._schema else []
-        index = {} if self._file.is_complete else self._index.save()
-        return {**self._file.save(), "index": index, "columns": columns}
+    def save_state(self) -> dict[str, Any]:
+        columns = dump_columns(self._shape.columns) if self._schema else []
+        index = {} if self._file.is_complete else self._index.save_state()
+        return {**self._file.save_state(), "index": index, "columns": columns}
 
     def finish(self) -> None:
         if not self._file.is_complete:
             if self._schema is None:
                 self._append_group(self._begin(self._shape).empty_table())
-            self._index.save()
+            self._index.save_state()
             self._append(joined(list(_framed(self._index.partial.read_bytes()))))
             self._file.complete()
         self._index.discard()
@@ -82,7 +91,7 @@ class ParquetWriter:
         self._file.close()
         self._index.close()
 
-    def _begin(self, shape: Shape) -> pa.Schema:
+    def _begin(self, shape: TableSchema) -> pa.Schema:
         self._shape = shape
         self._schema = pa.schema([pa.field(column.name, _ARROW[column.type]) for column in shape.columns])
         return self._schema
@@ -90,7 +99,7 @@ class ParquetWriter:
     def _append_group(self, table: pa.Table) -> None:
         """Write a row group, and where it is to the index."""
         buffer = pa.BufferOutputStream()
-        labels = [column.name for column in self._shape.columns if column.type is Type.TEXT]
+        labels = [column.name for column in self._shape.columns if column.type is ColumnType.TEXT]
         with parquet.ParquetWriter(
             buffer, table.schema, compression="zstd", compression_level=1, use_dictionary=labels
         ) as writer:
@@ -141,13 +150,13 @@ class _Opened:
         """The column of an inner field."""
         outer, inner = column.path
         if outer not in self._shared:
-            objects = values_of(Column(outer, Type.JSON, (outer,)), self._table)
+            objects = column_values(Column(outer, ColumnType.JSON, (outer,)), self._table)
             if objects is None:
                 return pa.nulls(len(self._table.times), _ARROW[column.type])
-            self._shared[outer] = shared(objects)
+            self._shared[outer] = distinct_objects(objects)
         rows, distinct = self._shared[outer]
         values = [None if each is None else each.get(inner) for each in distinct]
-        if column.type is not Type.TEXT:
+        if column.type is not ColumnType.TEXT:
             return _from_list(column.type, values, _ARROW[column.type]).take(pa.array(rows))
         known = [text for text in dict.fromkeys(values) if text is not None]
         texts = {text: position for position, text in enumerate(known)}
@@ -156,7 +165,7 @@ class _Opened:
 
 
 def _array(column: Column, table: Table, rows: int) -> pa.Array:
-    values = values_of(column, table)
+    values = column_values(column, table)
     kind = _ARROW[column.type]
     if values is None:
         return pa.nulls(rows, kind)
@@ -165,12 +174,12 @@ def _array(column: Column, table: Table, rows: int) -> pa.Array:
     return _from_list(column.type, values, kind)
 
 
-def _from_list(type_: Type, values: Values, kind: pa.DataType) -> pa.Array:
+def _from_list(type_: ColumnType, values: Values, kind: pa.DataType) -> pa.Array:
     listed: list[Any] = values.tolist() if isinstance(values, np.ndarray) else list(values)
-    if type_ is Type.TEXT:
+    if type_ is ColumnType.TEXT:
         return pa.array(listed, pa.string()).dictionary_encode()
-    if type_ is Type.TIME:
+    if type_ is ColumnType.TIME:
         return pa.array(listed, pa.string()).cast(kind)
-    if type_ is Type.COUNTS:
+    if type_ is ColumnType.COUNTS:
         return pa.array([None if value is None else list(value.items()) for value in listed], kind)
     return pa.array(listed, kind)

@@ -91,7 +91,7 @@ def draw(recording: Recording, title: str, faults: Sequence[FaultWindow] = ()) -
     return figure
 
 
-def save(figure: Figure, path: Path, title: str) -> None:
+def save_figure(figure: Figure, path: Path, title: str) -> None:
     """Write a .png, or an .html page with the picture in it; raises `ExportError` where the file cannot be written."""
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=110)

@@ -7,22 +7,22 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from devices.export.base import ExportError, State, Window, place_of
-from devices.export.columns import Column, Shape, Type, by_shape, shapes_of
+from devices.export.base import ExportError, ExportWindow, ResumeState, server_address
+from devices.export.columns import Column, ColumnType, TableSchema, split_by_schema, table_schemas
 from devices.export.csv import csv_rows
 from devices.faults.labels import Label
 from devices.timeline.table import Table
 from devices.timeline.timeline import Timeline
 
 _SQL = {
-    Type.TEXT: "text",
-    Type.FLOAT: "double precision",
-    Type.INT: "bigint",
-    Type.BOOL: "boolean",
-    Type.TIME: "timestamptz",
-    Type.TEXTS: "jsonb",
-    Type.COUNTS: "jsonb",
-    Type.JSON: "jsonb",
+    ColumnType.TEXT: "text",
+    ColumnType.FLOAT: "double precision",
+    ColumnType.INT: "bigint",
+    ColumnType.BOOL: "boolean",
+    ColumnType.TIME: "timestamptz",
+    ColumnType.TEXTS: "jsonb",
+    ColumnType.COUNTS: "jsonb",
+    ColumnType.JSON: "jsonb",
 }
 _LABELS_TABLE = """
     CREATE TABLE IF NOT EXISTS labels (
@@ -46,31 +46,31 @@ class PostgresTables:
     def __init__(self, timeline: Timeline, url: str) -> None:
         """`url` is postgresql://USER:PASSWORD@HOST:PORT/DATABASE."""
         self._url = url
-        self._place = f"PostgreSQL at {place_of(url)}"
-        self._shapes = {shape.name: shape for shape in shapes_of(timeline)}
+        self._place = f"PostgreSQL at {server_address(url)}"
+        self._schemas = {schema.name: schema for schema in table_schemas(timeline)}
         self._ready: set[str] = set()
         self._connection: psycopg.Connection | None = None
 
-    def open(self, state: State | None) -> None:
+    def open(self, state: ResumeState | None) -> None:
         """Makes the tables and columns that are missing; raises `ExportError` where the server cannot be reached."""
         try:
             self._connection = psycopg.connect(self._url, connect_timeout=10)
             with self._connection.transaction():
-                for shape in self._shapes.values():
-                    self._make_table(shape.name, shape.columns)
+                for schema in self._schemas.values():
+                    self._make_table(schema.name, schema.columns)
         except psycopg.Error as error:
             raise self._failure(error) from None
 
-    def write(self, window: Window) -> int:
+    def write(self, window: ExportWindow) -> int:
         try:
             with self._open.transaction():
-                for shape, table in by_shape(list(self._shapes.values()), window.tables):
-                    self._copy(window.timeline, shape, table)
+                for schema, table in split_by_schema(list(self._schemas.values()), window.tables):
+                    self._copy(window.timeline, schema, table)
         except psycopg.Error as error:
             raise self._failure(error) from None
         return sum(len(table.times) for table in window.tables)
 
-    def save(self) -> State:
+    def save_state(self) -> ResumeState:
         return {}
 
     def finish(self) -> None:
@@ -100,14 +100,14 @@ class PostgresTables:
                 )
             )
 
-    def _copy(self, timeline: Timeline, shape: Shape, table: Table) -> None:
-        wide = shape.widened(table)
-        if wide is not shape:
+    def _copy(self, timeline: Timeline, schema: TableSchema, table: Table) -> None:
+        wide = schema.widened(table)
+        if wide is not schema:
             self._make_table(wide.name, wide.columns)
-            self._shapes[shape.name] = wide
-        target, staging = sql.Identifier(shape.name), sql.Identifier(f"edgefleet_{shape.name}")
+            self._schemas[schema.name] = wide
+        target, staging = sql.Identifier(schema.name), sql.Identifier(f"edgefleet_{schema.name}")
         names = sql.SQL(", ").join(sql.Identifier(column.name) for column in wide.columns)
-        if shape.name not in self._ready or wide is not shape:
+        if schema.name not in self._ready or wide is not schema:
             self._open.execute(sql.SQL("DROP TABLE IF EXISTS pg_temp.{}").format(staging))
             # Of our columns alone: a table that was there may have others, with defaults that hold in it only.
             self._open.execute(
@@ -115,7 +115,7 @@ class PostgresTables:
                     staging, names, target
                 )
             )
-            self._ready.add(shape.name)
+            self._ready.add(schema.name)
         with (
             self._open.cursor() as cursor,
             cursor.copy(sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(staging, names)) as copy,

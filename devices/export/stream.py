@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from devices.export.base import BatchTarget, rows_of
+from devices.export.base import BatchTarget, slice_batch
 from devices.export.job import ExportProgress, next_step
 from devices.timeline.timeline import Timeline
 
@@ -60,7 +60,7 @@ def stream(
                 stop, now = done + 1, now_s()
                 while stop < most and due_s(stop) <= now:
                     stop += 1
-                target.put(timeline, rows_of(batch, slice(done, stop)))
+                target.write_batch(timeline, slice_batch(batch, slice(done, stop)))
                 progress.records += stop - done
                 done = stop
                 progress.report(progress)

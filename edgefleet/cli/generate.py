@@ -8,7 +8,7 @@ from typing import Annotated
 import orjson
 import typer
 
-from devices.export.base import ExportError, Target
+from devices.export.base import ExportError, ExportTarget
 from devices.export.job import ROW_GROUP_ROWS, WINDOW_ROWS, ExportProgress, Span, export, fingerprint
 from devices.export.stream import stream
 from devices.faults.labels import prepare_labels, write_labels
@@ -210,7 +210,7 @@ def _stream(
     return _outcome(progress, destination, began, target)
 
 
-def _outcome(progress: ExportProgress, destination: Destination, began: float, target: Target) -> _Outcome:
+def _outcome(progress: ExportProgress, destination: Destination, began: float, target: ExportTarget) -> _Outcome:
     rejected, reason = getattr(target, "rejected", 0), getattr(target, "reason", "")
     return _Outcome(progress, destination, time.monotonic() - began, rejected, reason)
 

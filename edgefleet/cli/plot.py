@@ -61,7 +61,7 @@ def command(
             raise ConfigError("--from and --to are for a scenario; an export is drawn as a whole")
         found, faults = recording.of_file(source), []
     figure = plots.draw(found, source.name, plots.read_labels(labels) if labels else faults)
-    plots.save(figure, out, source.name)
+    plots.save_figure(figure, out, source.name)
     if as_json:
         typer.echo(orjson.dumps({"records": found.records, "kinds": list(found.kinds), "out": str(out)}))
     else:

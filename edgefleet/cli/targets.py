@@ -6,7 +6,7 @@ from pathlib import Path
 
 import typer
 
-from devices.export.base import BatchTarget, Target, place_of
+from devices.export.base import BatchTarget, ExportTarget, server_address
 from devices.export.csv import CsvWriter
 from devices.export.files import TableFiles
 from devices.export.jsonl import JsonlFile, JsonlPipe
@@ -43,7 +43,7 @@ class Destination:
 
     def __str__(self) -> str:
         if self.kind == "postgres":
-            return f"postgresql://{place_of(self.place)}"
+            return f"postgresql://{server_address(self.place)}"
         return "stdout" if self.is_stdout else self.place
 
     @classmethod
@@ -75,7 +75,7 @@ class Destination:
         return cls("file", out, format_ or suffix or "jsonl")
 
 
-def target_of(destination: Destination, timeline: Timeline, stop: StopFlag) -> Target:
+def target_of(destination: Destination, timeline: Timeline, stop: StopFlag) -> ExportTarget:
     """The target of an export; raises `ConfigError` where its library is not installed."""
     if destination.kind == "postgres":
         try:
@@ -97,9 +97,9 @@ def target_of(destination: Destination, timeline: Timeline, stop: StopFlag) -> T
 def stream_target(destination: Destination, timeline: Timeline, stop: StopFlag) -> BatchTarget:
     """The target of a stream; raises `ConfigError` for one that takes whole tables only."""
     if destination.kind == "upload":
-        from devices.export.http import Upload
+        from devices.export.http import HttpUpload
 
-        return Upload(
+        return HttpUpload(
             destination.place,
             stop.wait,
             endless=lambda said: typer.echo(f"edgefleet: {said}", err=True),
@@ -111,9 +111,9 @@ def stream_target(destination: Destination, timeline: Timeline, stop: StopFlag) 
 def batch_target(destination: Destination, timeline: Timeline, stop: StopFlag) -> BatchTarget:
     """The target of an export that takes payloads; raises `ConfigError` for one that takes whole tables only."""
     if destination.kind == "upload":
-        from devices.export.http import Upload
+        from devices.export.http import HttpUpload
 
-        return Upload(destination.place, stop.wait, token=destination.token)
+        return HttpUpload(destination.place, stop.wait, token=destination.token)
     if destination.kind == "kafka":
         from devices.export.kafka import KafkaTopics
 
@@ -138,7 +138,7 @@ def checkpoint_file(destination: Destination, fingerprint: str) -> Path | None:
 
 def _check_url(url: str) -> None:
     try:
-        place_of(url)
+        server_address(url)
     except ValueError as error:
         raise ConfigError(f"--out postgresql://…: {error}: write postgresql://USER@HOST:PORT/DATABASE") from None
 

@@ -12,12 +12,12 @@ texts = st.text(alphabet=st.characters(codec="utf-8"), max_size=8) | st.sampled_
     ['",', '","', ",", "", '"', "\\", "\n"]
 )
 scalars = st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.floats(allow_nan=False, allow_infinity=False)
-shared = {"generator": "x", "weather_type": None}
+distinct_objects = {"generator": "x", "weather_type": None}
 columns = st.one_of(
     st.lists(texts, min_size=5, max_size=5),
     st.lists(scalars, min_size=5, max_size=5),
     st.lists(texts | st.none(), min_size=5, max_size=5),
-    st.lists(st.sampled_from([shared, {"a": [1, 2]}, ["b", "c"]]), min_size=5, max_size=5),
+    st.lists(st.sampled_from([distinct_objects, {"a": [1, 2]}, ["b", "c"]]), min_size=5, max_size=5),
     st.lists(st.floats(allow_nan=False, width=64), min_size=5, max_size=5).map(np.array),
     st.lists(st.integers(-(2**60), 2**60), min_size=5, max_size=5).map(lambda values: np.array(values, dtype=np.int64)),
     st.lists(st.booleans(), min_size=5, max_size=5).map(np.array),

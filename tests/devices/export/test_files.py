@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from devices.export.base import ExportError, Target
+from devices.export.base import ExportError, ExportTarget
 from devices.export.csv import CsvWriter
 from devices.export.files import PartialFile, TableFiles
 from devices.export.job import Checkpoint, ExportProgress, Span, export
@@ -41,7 +41,7 @@ def payloads(timeline: Timeline) -> list[bytes]:
     return timeline.batch(SPAN.from_ms, SPAN.to_ms).payload
 
 
-def target_for(format_: str, timeline: Timeline, folder: Path) -> Target:
+def target_for(format_: str, timeline: Timeline, folder: Path) -> ExportTarget:
     if format_ == "jsonl":
         return JsonlFile(folder / "all.jsonl")
     writer = CsvWriter if format_ == "csv" else ParquetWriter

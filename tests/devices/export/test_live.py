@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from devices.export.base import State, Window
+from devices.export.base import ExportWindow, ResumeState
 from devices.export.stream import stream
 from devices.scenario.scenario import Scenario
 from devices.timeline.table import Batch
@@ -38,18 +38,18 @@ class Slow:
     puts: list[tuple[float, list[int]]] = field(default_factory=list)
     payloads: list[bytes] = field(default_factory=list)
 
-    def open(self, state: State | None) -> None: ...
+    def open(self, state: ResumeState | None) -> None: ...
 
-    def put(self, timeline: Timeline, batch: Batch) -> None:
+    def write_batch(self, timeline: Timeline, batch: Batch) -> None:
         self.puts.append((self.clock.now_s - 5000.0, batch.due_ms))
         self.payloads += batch.payload
         if len(self.puts) == 1:
             self.clock.now_s += self.first_takes_s
 
-    def write(self, window: Window) -> int:
+    def write(self, window: ExportWindow) -> int:
         raise NotImplementedError
 
-    def save(self) -> State:
+    def save_state(self) -> ResumeState:
         return {}
 
     def finish(self) -> None: ...

@@ -6,7 +6,7 @@ import numpy as np
 import orjson
 import pytest
 
-from devices.export.columns import by_shape, shapes_of
+from devices.export.columns import split_by_schema, table_schemas
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from devices.timeline.timeline import Timeline
@@ -172,8 +172,8 @@ def test_units_of_one_vehicle_share_their_random_bursts() -> None:
 def test_exports_give_a_clean_value_the_type_of_its_field() -> None:
     timeline = line(BURST)
     tables = [table for table in timeline.tables(BEGIN_MS, END_MS, clean=True) if table.kind != "traffic"]
-    for shape, table in by_shape(shapes_of(timeline), tables):
-        types = {column.name: column.type for column in shape.widened(table).columns}
+    for schema, table in split_by_schema(table_schemas(timeline), tables):
+        types = {column.name: column.type for column in schema.widened(table).columns}
         clean = [name for name in types if name.startswith("clean_")]
         assert len(clean) >= 8
         assert all(types[name] is types[name.removeprefix("clean_")] for name in clean)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devices.export.columns import by_shape, shapes_of
+from devices.export.columns import split_by_schema, table_schemas
 from devices.export.csv import csv_rows
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
@@ -104,10 +104,10 @@ def test_a_device_that_is_down_takes_no_readings() -> None:
 def test_tables_say_the_boot_of_every_row() -> None:
     planned = scenario(0, {"from": "2026-03-04T12:00:20Z", "to": "2026-03-04T12:00:25Z"})
     timeline = Timeline(planned, NOON_MS)
-    shapes = shapes_of(timeline)
+    schemas = table_schemas(timeline)
     said: set[tuple[str, int, int]] = set()
-    for shape, table in by_shape(shapes, timeline.tables(NOON_MS, NOON_MS + 60_000)):
-        for line in csv_rows(timeline, table, shape.columns).decode().splitlines():
+    for schema, table in split_by_schema(schemas, timeline.tables(NOON_MS, NOON_MS + 60_000)):
+        for line in csv_rows(timeline, table, schema.columns).decode().splitlines():
             name, _, boot, seq = line.split(",")[:4]
             said.add((name, int(boot), int(seq)))
     assert said == set(rows(timeline, NOON_MS, NOON_MS + 60_000))
