@@ -16,7 +16,7 @@ from bridge.sinks.registry import SINKS
 from bridge.sinks.settings import SinkConfig
 from bridge.source.config import MqttConfig
 from bridge.spool.config import SpoolConfig
-from edgewire.config import Config, DurationMs, FileConfig
+from edgewire.config import Config, ConfigFile, DurationMs
 from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl
 from edgewire.messages import MEASUREMENT_FILTERS
@@ -32,7 +32,7 @@ _sink_keys: dict[str, Any] = {
 }
 
 
-_Sinks = create_model("_Sinks", __base__=FileConfig, **_sink_keys)
+_Sinks = create_model("_Sinks", __base__=ConfigFile, **_sink_keys)
 
 
 class WatchConfig(Config):

@@ -22,7 +22,7 @@ class Config(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-class FileConfig(BaseSettings):
+class ConfigFile(BaseSettings):
     """Base of a whole configuration file; a subclass names its `env_prefix` in `model_config`."""
 
     # Defaults are written in the unit they are held in (ms), which is not how a bare number in a file is read (s).
@@ -117,7 +117,7 @@ SizeBytes = Annotated[int, BeforeValidator(size_bytes)]
 
 
 def load(path: Path, model: type[Model]) -> Model:
-    """Read a YAML file into `model`; for a `FileConfig`, environment variables win over the file.
+    """Read a YAML file into `model`; for a `ConfigFile`, environment variables win over the file.
 
     Raises `ConfigError` with one sentence that names the file and the key.
     """

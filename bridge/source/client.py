@@ -29,9 +29,9 @@ from edgewire.mqtt import (
     ConnectionLost,
     Event,
     Message,
-    NotConnected,
     ServerDisconnected,
     Session,
+    SessionNotConnected,
     Subscribed,
     Subscription,
     Unsendable,
@@ -171,7 +171,7 @@ class Connection:
         """The codes of SUBACK or UNSUBACK; None when the connection has ended, ends first, or stays silent."""
         try:
             packet_id = ask(filters)
-        except NotConnected:
+        except SessionNotConnected:
             return None
         answer: asyncio.Future[tuple[int, ...] | None] = asyncio.get_running_loop().create_future()
         self._answers[packet_id] = answer

@@ -300,7 +300,7 @@ class DeviceConnection(Sender):
     def power_on(self, boot: int, at_ms: int, reason: str, version: str | None = None) -> None:
         """It starts anew, and connects."""
         self.firmware.on_reset(boot, at_ms, reason, self.unacknowledged(), version)
-        self.session.forget()
+        self.session.discard_inflight()
         self.session.config = replace(self.session.config, will=last_will(self.device, self.firmware))
         self.is_off = False
         self._owner.booted(self)

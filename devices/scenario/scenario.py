@@ -14,7 +14,7 @@ from devices.sensors.base import EPOCH_MS
 from devices.sensors.registry import CATALOG
 from devices.world.world import Site
 from edgewire import config
-from edgewire.config import Config, DurationMs, FileConfig
+from edgewire.config import Config, ConfigFile, DurationMs
 from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl
 from edgewire.messages.base import DEVICE_ID
@@ -99,7 +99,7 @@ class DeviceGroup(Config):
             raise ValueError(f"id: '{self.id}' is not a template with {{n}} in it: {error}") from None
 
 
-class Scenario(FileConfig):
+class Scenario(ConfigFile):
     """A whole fleet. Keys can be overridden by environment variables: `EDGEFLEET_BROKER`, `EDGEFLEET_SEED`."""
 
     model_config = SettingsConfigDict(env_prefix="EDGEFLEET_")

@@ -10,7 +10,7 @@ from edgewire.errors import ConfigError, EdgefleetError, ServiceUnavailable
 from edgewire.link.local_address import connected_from
 from edgewire.link.protocol import Link
 from edgewire.link.url import BrokerUrl
-from edgewire.mqtt import Connected, ConnectionLost, Event, Refused, Session, Version, encode
+from edgewire.mqtt import Connected, ConnectionLost, ConnectRefused, Event, Session, Version, encode
 from edgewire.mqtt.packets import Connect, Disconnect
 from edgewire.mqtt.reasons import UNSUPPORTED_VERSION
 
@@ -66,12 +66,12 @@ async def connect_link(
     try:
         return await attempt.run(timeout_s)
     except _Version5Refused:
-        session.speak(Version.V311)
+        session.set_version(Version.V311)
         try:
             return await attempt.run(timeout_s)
         except ServiceUnavailable:
             # It is not the version then: the next dial begins with 5 again.
-            session.speak(Version.V5)
+            session.set_version(Version.V5)
             raise
 
 
@@ -196,7 +196,7 @@ class _Attempt:
             raise _Version5Refused
 
     def _judge(self, event: Event) -> None:
-        if isinstance(event, Refused):
+        if isinstance(event, ConnectRefused):
             if event.code in UNSUPPORTED_VERSION and self._session.version is Version.V5:
                 raise _Version5Refused
             hint = "; look at the user and password in its URL" if event.code in _CREDENTIALS else ""

@@ -14,15 +14,15 @@ from edgewire.errors import EdgefleetError
 from edgewire.mqtt import (
     Connected,
     ConnectionLost,
+    ConnectRefused,
     Event,
     Message,
-    NotConnected,
     Properties,
     ProtocolError,
-    Refused,
     ServerDisconnected,
     Session,
-    State,
+    SessionNotConnected,
+    SessionState,
     Subscription,
 )
 
@@ -209,7 +209,7 @@ class Link(asyncio.Protocol):
                 self.on_events(self, events)
         finally:
             self._corked = False
-        if fault or self.session.state is State.CLOSED:
+        if fault or self.session.state is SessionState.CLOSED:
             self._let_go(fault or f"the server ended the connection: {_last_words(events)}")
         else:
             self.flush()
@@ -236,7 +236,7 @@ class Link(asyncio.Protocol):
 
     def _attached(self) -> Session:
         if self._reason is not None:
-            raise NotConnected(f"nothing can be sent on a link that has ended: {self._reason}")
+            raise SessionNotConnected(f"nothing can be sent on a link that has ended: {self._reason}")
         return self.session
 
     def _let_go(self, reason: str, *, cut: bool = False) -> None:
@@ -277,4 +277,4 @@ class Link(asyncio.Protocol):
 
 def _last_words(events: list[Event]) -> str:
     last = events[-1] if events else None
-    return last.reason if isinstance(last, Refused | ServerDisconnected) else "without a reason"
+    return last.reason if isinstance(last, ConnectRefused | ServerDisconnected) else "without a reason"

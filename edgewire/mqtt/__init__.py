@@ -4,13 +4,13 @@ Imports no asyncio, socket or time; `edgewire.link` is what drives a `Session` o
 """
 
 from edgewire.mqtt.config import SessionConfig
-from edgewire.mqtt.decode import Decoder
+from edgewire.mqtt.decode import PacketDecoder
 from edgewire.mqtt.encode import encode
 from edgewire.mqtt.errors import (
-    IllegalStep,
-    NotConnected,
+    IllegalTransition,
     ProtocolError,
     PublishRefused,
+    SessionNotConnected,
     SubscribeRefused,
     Unsendable,
     WindowFull,
@@ -19,9 +19,9 @@ from edgewire.mqtt.events import (
     Acknowledged,
     Connected,
     ConnectionLost,
+    ConnectRefused,
     Event,
     Message,
-    Refused,
     ServerDisconnected,
     Subscribed,
     Unsubscribed,
@@ -32,27 +32,27 @@ from edgewire.mqtt.packets import Subscription, Version, Will
 from edgewire.mqtt.properties import Properties
 from edgewire.mqtt.reasons import FAILURE, reason_name
 from edgewire.mqtt.session import Session
-from edgewire.mqtt.state import State
+from edgewire.mqtt.state import SessionState
 
 __all__ = [
     "FAILURE",
     "Acknowledged",
+    "ConnectRefused",
     "Connected",
     "ConnectionLost",
-    "Decoder",
     "Event",
-    "IllegalStep",
+    "IllegalTransition",
     "Message",
-    "NotConnected",
+    "PacketDecoder",
     "Properties",
     "ProtocolError",
     "PublishRefused",
-    "Refused",
     "ServerDisconnected",
     "ServerLimits",
     "Session",
     "SessionConfig",
-    "State",
+    "SessionNotConnected",
+    "SessionState",
     "SubscribeRefused",
     "Subscribed",
     "Subscription",

@@ -1,6 +1,6 @@
 """The primitive fields of MQTT: integers, variable byte integers, strings, binary data.
 
-Writers raise `Unsendable` for a value that has no form on the wire; `Reader` raises `ProtocolError` and nothing else.
+Writers raise `Unsendable` for a value that has no form on the wire; `FieldReader` raises `ProtocolError` alone.
 """
 
 import struct
@@ -67,7 +67,7 @@ def decode_text(data: bytes) -> str:
     return text
 
 
-class Reader:
+class FieldReader:
     """Reads fields from one packet body, never beyond its end."""
 
     __slots__ = ("_data", "_pos")

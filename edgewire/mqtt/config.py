@@ -27,7 +27,7 @@ class SessionConfig:
     receive_maximum: int = 65535
     """How many messages of QoS 1 and 2 the server may send us without an acknowledgement. 3.1.1 cannot say it.
 
-    A wish, not a bound: see `receipts`."""
+    A wish, not a bound: see `inbound_qos`."""
     maximum_packet_size: int = 1 << 20
     """The largest packet we take, in bytes. 3.1.1 cannot announce it: a larger one ends the connection."""
     topic_alias_maximum: int = 0

@@ -7,10 +7,10 @@ Bodies to packets, strictly: one reader a packet type. Raises `ProtocolError` an
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
-from edgewire.mqtt.codec import Reader, decode_text, malformed
+from edgewire.mqtt.codec import FieldReader, decode_text, malformed
 from edgewire.mqtt.errors import ProtocolError, Unsendable
 from edgewire.mqtt.filters import check_filter
-from edgewire.mqtt.framing import Frames
+from edgewire.mqtt.framing import FrameReader
 from edgewire.mqtt.packets import (
     Auth,
     Connack,
@@ -32,7 +32,7 @@ from edgewire.mqtt.packets import (
     Version,
     Will,
 )
-from edgewire.mqtt.properties import NO_PROPERTIES, Place, Properties, read_properties
+from edgewire.mqtt.properties import NO_PROPERTIES, Properties, PropertyScope, read_properties
 
 _T = TypeVar("_T")
 
@@ -41,11 +41,11 @@ BodyReader = Callable[[int, bytes, Version], Packet]
 """Takes the first byte, the body and the version."""
 
 
-def properties_of(reader: Reader, place: Place, version: Version) -> Properties:
+def properties_of(reader: FieldReader, place: PropertyScope, version: Version) -> Properties:
     return read_properties(reader, place) if version is Version.V5 else NO_PROPERTIES
 
 
-def _code_and_properties(reader: Reader, place: Place, version: Version) -> tuple[int, Properties]:
+def _code_and_properties(reader: FieldReader, place: PropertyScope, version: Version) -> tuple[int, Properties]:
     """The optional end of many version 5 packets: nothing means success, a code may stand without properties."""
     code, properties = 0, NO_PROPERTIES
     if version is Version.V5 and reader.more:
@@ -57,24 +57,24 @@ def _code_and_properties(reader: Reader, place: Place, version: Version) -> tupl
 
 
 def read_acknowledgement(kind: type[Puback] | type[Pubrec] | type[Pubrel] | type[Pubcomp]) -> BodyReader:
-    place = Place[kind.__name__.upper()]
+    place = PropertyScope[kind.__name__.upper()]
 
     def read(first: int, body: bytes, version: Version) -> Packet:
-        reader = Reader(body)
+        reader = FieldReader(body)
         return kind(reader.packet_id(), *_code_and_properties(reader, place, version))
 
     return read
 
 
 def read_connack(first: int, body: bytes, version: Version) -> Connack:
-    reader = Reader(body)
+    reader = FieldReader(body)
     flags, code = reader.u8(), reader.u8()
     if flags > 1:
         raise malformed(f"CONNACK has the flags 0x{flags:02x}")
     if flags and code:
         raise ProtocolError("CONNACK refuses the connection and has a session for it")
     if version is Version.V5 and reader.more:
-        properties = read_properties(reader, Place.CONNACK)
+        properties = read_properties(reader, PropertyScope.CONNACK)
     else:
         # Also a server that knows 3.1.1 alone and refuses our version 5 in its own form.
         properties = NO_PROPERTIES
@@ -85,9 +85,9 @@ def read_connack(first: int, body: bytes, version: Version) -> Connack:
 
 
 def read_suback(first: int, body: bytes, version: Version) -> Suback:
-    reader = Reader(body)
+    reader = FieldReader(body)
     packet_id = reader.packet_id()
-    properties = properties_of(reader, Place.SUBACK, version)
+    properties = properties_of(reader, PropertyScope.SUBACK, version)
     codes = not_empty(tuple(reader.rest()), "SUBACK")
     if version is not Version.V5 and not {0, 1, 2, 0x80}.issuperset(codes):
         raise malformed(f"SUBACK has the codes {codes}")
@@ -95,12 +95,12 @@ def read_suback(first: int, body: bytes, version: Version) -> Suback:
 
 
 def read_unsuback(first: int, body: bytes, version: Version) -> Unsuback:
-    reader = Reader(body)
+    reader = FieldReader(body)
     packet_id = reader.packet_id()
     if version is not Version.V5:
         reader.end()
         return Unsuback(packet_id)
-    properties = read_properties(reader, Place.UNSUBACK)
+    properties = read_properties(reader, PropertyScope.UNSUBACK)
     return Unsuback(packet_id, not_empty(tuple(reader.rest()), "UNSUBACK"), properties)
 
 
@@ -111,22 +111,22 @@ def not_empty(items: tuple[_T, ...], name: str) -> tuple[_T, ...]:
 
 
 def read_pingresp(first: int, body: bytes, version: Version) -> Pingresp:
-    Reader(body).end()
+    FieldReader(body).end()
     return Pingresp()
 
 
 def read_disconnect(first: int, body: bytes, version: Version) -> Disconnect:
-    return Disconnect(*_code_and_properties(Reader(body), Place.DISCONNECT, version))
+    return Disconnect(*_code_and_properties(FieldReader(body), PropertyScope.DISCONNECT, version))
 
 
 def read_auth(first: int, body: bytes, version: Version) -> Auth:
     if version is not Version.V5:
         raise malformed("MQTT 3.1.1 has no AUTH packet")
-    return Auth(*_code_and_properties(Reader(body), Place.AUTH, version))
+    return Auth(*_code_and_properties(FieldReader(body), PropertyScope.AUTH, version))
 
 
 def read_connect(first: int, body: bytes, version: Version) -> Connect:
-    reader = Reader(body)
+    reader = FieldReader(body)
     if reader.text() != "MQTT" or reader.u8() != version:
         raise ProtocolError(f"CONNECT is not for MQTT protocol level {version}", 0x84)
     flags = reader.u8()
@@ -136,7 +136,7 @@ def read_connect(first: int, body: bytes, version: Version) -> Connect:
     if version is not Version.V5 and flags & 0xC0 == 0x40:
         raise malformed("CONNECT has a password without a user name")
     keep_alive_s = reader.u16()
-    properties = properties_of(reader, Place.CONNECT, version)
+    properties = properties_of(reader, PropertyScope.CONNECT, version)
     client_id = reader.text()
     will, will_properties = _will(reader, flags, version) if has_will else (None, NO_PROPERTIES)
     username = reader.text() if flags & 0x80 else None
@@ -154,8 +154,8 @@ def read_connect(first: int, body: bytes, version: Version) -> Connect:
     )
 
 
-def _will(reader: Reader, flags: int, version: Version) -> tuple[Will, Properties]:
-    properties: Properties = {**properties_of(reader, Place.WILL, version)}
+def _will(reader: FieldReader, flags: int, version: Version) -> tuple[Will, Properties]:
+    properties: Properties = {**properties_of(reader, PropertyScope.WILL, version)}
     delay_s = properties.pop("will_delay_interval", 0)
     topic = reader.text()
     if not topic or "+" in topic or "#" in topic:
@@ -165,9 +165,9 @@ def _will(reader: Reader, flags: int, version: Version) -> tuple[Will, Propertie
 
 
 def read_subscribe(first: int, body: bytes, version: Version) -> Subscribe:
-    reader = Reader(body)
+    reader = FieldReader(body)
     packet_id = reader.packet_id()
-    properties = properties_of(reader, Place.SUBSCRIBE, version)
+    properties = properties_of(reader, PropertyScope.SUBSCRIBE, version)
     subscriptions = []
     while reader.more:
         topic_filter = _filter(reader)
@@ -180,16 +180,16 @@ def read_subscribe(first: int, body: bytes, version: Version) -> Subscribe:
 
 
 def read_unsubscribe(first: int, body: bytes, version: Version) -> Unsubscribe:
-    reader = Reader(body)
+    reader = FieldReader(body)
     packet_id = reader.packet_id()
-    properties = properties_of(reader, Place.UNSUBSCRIBE, version)
+    properties = properties_of(reader, PropertyScope.UNSUBSCRIBE, version)
     filters = []
     while reader.more:
         filters.append(_filter(reader))
     return Unsubscribe(packet_id, not_empty(tuple(filters), "UNSUBSCRIBE"), properties)
 
 
-def _filter(reader: Reader) -> str:
+def _filter(reader: FieldReader) -> str:
     topic_filter = reader.text()
     try:
         check_filter(topic_filter)
@@ -199,7 +199,7 @@ def _filter(reader: Reader) -> str:
 
 
 def read_pingreq(first: int, body: bytes, version: Version) -> Pingreq:
-    Reader(body).end()
+    FieldReader(body).end()
     return Pingreq()
 
 
@@ -207,14 +207,14 @@ PublishFields = tuple[str, bytes, int, bool, bool, int, Properties]
 """Topic, payload, QoS, retain, DUP, packet id, properties."""
 
 
-class Decoder:
+class PacketDecoder:
     """Takes the chunks of one connection, gives its packets. `limit` is the largest packet taken, in bytes."""
 
     __slots__ = ("_frames", "version")
 
     def __init__(self, version: Version, limit: int = 1 << 20) -> None:
         self.version = version
-        self._frames = Frames(limit)
+        self._frames = FrameReader(limit)
 
     def feed(self, data: bytes) -> Iterator[Packet]:
         """The packets that `data` completes; iterate to the end. Raises `ProtocolError` after those before a fault."""
@@ -259,8 +259,8 @@ def publish_fields(first: int, body: bytes, version: Version) -> PublishFields:
 
 
 def _publish_tail(body: bytes, pos: int) -> tuple[Properties, bytes]:
-    reader = Reader(body, pos)
-    properties = read_properties(reader, Place.PUBLISH)
+    reader = FieldReader(body, pos)
+    properties = read_properties(reader, PropertyScope.PUBLISH)
     response_topic = properties.get("response_topic", "")
     if "+" in response_topic or "#" in response_topic:
         raise ProtocolError(f"PUBLISH has a wildcard in its response topic '{response_topic}'")

@@ -26,7 +26,7 @@ from edgewire.mqtt.packets import (
     Unsubscribe,
     Version,
 )
-from edgewire.mqtt.properties import Place, Properties, write_properties
+from edgewire.mqtt.properties import Properties, PropertyScope, write_properties
 
 PINGREQ = b"\xc0\x00"
 PINGRESP = b"\xd0\x00"
@@ -47,7 +47,7 @@ def encode(packet: Packet, version: Version) -> bytes:
             return _frame(0x10, _connect(packet, version))
         case Connack():
             head = bytes((packet.session_present, packet.code))
-            return _frame(0x20, head + _properties(packet.properties, Place.CONNACK, version))
+            return _frame(0x20, head + _properties(packet.properties, PropertyScope.CONNACK, version))
         case Subscribe() | Suback() | Unsubscribe() | Unsuback():
             return _subscription(packet, version)
         case Pingreq():
@@ -92,7 +92,7 @@ def _frame(first: int, body: bytes) -> bytes:
     return bytes((first,)) + write_varint(len(body)) + body
 
 
-def _properties(properties: Properties, place: Place, version: Version) -> bytes:
+def _properties(properties: Properties, place: PropertyScope, version: Version) -> bytes:
     if version is Version.V5:
         return write_properties(properties, place)
     if properties:
@@ -117,13 +117,13 @@ def _publish(packet: Publish, version: Version) -> bytes:
     aliased = "topic_alias" in packet.properties and not packet.topic
     topic = b"" if aliased else encode_topic(packet.topic)
     flags = packet.dup << 3 | packet.qos << 1 | packet.retain
-    properties = _properties(packet.properties, Place.PUBLISH, version)
+    properties = _properties(packet.properties, PropertyScope.PUBLISH, version)
     return publish_frame(flags, topic, packet.packet_id, properties, packet.payload)
 
 
 def _acknowledgement(packet: Puback | Pubrec | Pubrel | Pubcomp, version: Version) -> bytes:
-    place = Place[type(packet).__name__.upper()]
-    first = PacketType[place.name] << 4 | (2 if place is Place.PUBREL else 0)
+    place = PropertyScope[type(packet).__name__.upper()]
+    first = PacketType[place.name] << 4 | (2 if place is PropertyScope.PUBREL else 0)
     body = _packet_id(packet.packet_id)
     if packet.code or packet.properties:
         if version is not Version.V5:
@@ -147,7 +147,7 @@ def _connect(packet: Connect, version: Version) -> bytes:
         write_text("MQTT"),
         bytes((version, flags)),
         write_int(packet.keep_alive_s, 2),
-        _properties(packet.properties, Place.CONNECT, version),
+        _properties(packet.properties, PropertyScope.CONNECT, version),
         write_text(packet.client_id),
     ]
     if will:
@@ -155,7 +155,7 @@ def _connect(packet: Connect, version: Version) -> bytes:
             properties: Properties = {**packet.will_properties}
             if will.delay_s:
                 properties["will_delay_interval"] = will.delay_s
-            parts.append(write_properties(properties, Place.WILL))
+            parts.append(write_properties(properties, PropertyScope.WILL))
         parts += (write_binary(encode_topic(will.topic)), write_binary(will.payload))
     if packet.username is not None:
         parts.append(write_text(packet.username))
@@ -165,7 +165,7 @@ def _connect(packet: Connect, version: Version) -> bytes:
 
 
 def _subscription(packet: Subscribe | Suback | Unsubscribe | Unsuback, version: Version) -> bytes:
-    place = Place[type(packet).__name__.upper()]
+    place = PropertyScope[type(packet).__name__.upper()]
     head = _packet_id(packet.packet_id) + _properties(packet.properties, place, version)
     match packet:
         case Subscribe():
@@ -177,7 +177,7 @@ def _subscription(packet: Subscribe | Suback | Unsubscribe | Unsuback, version: 
         case Unsuback():
             first, items = 0xB0, bytes(packet.codes)
     # In 3.1.1 UNSUBACK alone lists nothing, not even codes.
-    bare = place is Place.UNSUBACK and version is Version.V311
+    bare = place is PropertyScope.UNSUBACK and version is Version.V311
     if bool(items) is bare:
         raise Unsendable(f"{place.name} has {len(items)} bytes of filters or codes, which its version does not allow")
     return _frame(first, head + items)
@@ -206,5 +206,5 @@ def _ending(packet: Disconnect | Auth, packet_type: PacketType, version: Version
         return _frame(packet_type << 4, b"")
     body = write_int(packet.code, 1) if packet.code or packet.properties else b""
     if packet.properties:
-        body += write_properties(packet.properties, Place[packet_type.name])
+        body += write_properties(packet.properties, PropertyScope[packet_type.name])
     return _frame(packet_type << 4, body)

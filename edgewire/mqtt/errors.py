@@ -39,9 +39,9 @@ class WindowFull(EdgefleetError):
     """Nothing more may be sent just now; try again after the next `Acknowledged`."""
 
 
-class NotConnected(WindowFull):
+class SessionNotConnected(WindowFull):
     """There is no connection to send on; try again after the next `Connected`."""
 
 
-class IllegalStep(EdgefleetError):
+class IllegalTransition(EdgefleetError):
     """The owner of a session called something out of turn: a mistake in the program, not in the peer."""

@@ -15,7 +15,7 @@ class Connected(NamedTuple):
     limits: ServerLimits
 
 
-class Refused(NamedTuple):
+class ConnectRefused(NamedTuple):
     """CONNACK refused us."""
 
     code: int
@@ -73,4 +73,13 @@ class ConnectionLost(NamedTuple):
     reason: str
 
 
-Event = Connected | Refused | Message | Acknowledged | Subscribed | Unsubscribed | ServerDisconnected | ConnectionLost
+Event = (
+    Connected
+    | ConnectRefused
+    | Message
+    | Acknowledged
+    | Subscribed
+    | Unsubscribed
+    | ServerDisconnected
+    | ConnectionLost
+)

@@ -24,7 +24,7 @@ def _first_byte_is_valid(first: int) -> bool:
 _VALID = bytes(map(_first_byte_is_valid, range(256)))
 
 
-class Frames:
+class FrameReader:
     """Takes chunks of any size, gives whole frames. `limit` is the largest packet taken, its header included."""
 
     __slots__ = ("_limit", "_needed", "_partial")

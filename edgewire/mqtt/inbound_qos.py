@@ -18,7 +18,7 @@ from edgewire.mqtt.reasons import PACKET_ID_NOT_FOUND
 _PUBACK, _PUBREC = 0x40, 0x50
 
 
-class Receipts:
+class InboundQos:
     """Survives connections: what QoS 2 has delivered once is not delivered again."""
 
     __slots__ = ("_acked", "_delivered", "_manual", "_queue")

@@ -35,12 +35,12 @@ class KeepAlive:
         # A second ping must not come late because we wait for the answer to the first.
         self.patience_s = min(self.patience_s, interval_s or inf)
 
-    def hear(self, now: float) -> None:
+    def note_received(self, now: float) -> None:
         """Something came. Any packet will do: the answer to a ping may stand behind a long queue of messages."""
         self._heard = now
         self._asked = None
 
-    def ask(self, now: float) -> None:
+    def note_ping_sent(self, now: float) -> None:
         """PINGREQ was sent."""
         self.sent = self._asked = now
 

@@ -7,7 +7,7 @@ from edgewire.mqtt.decode import publish_fields
 from edgewire.mqtt.encode import encode, short_acknowledgement
 from edgewire.mqtt.errors import ProtocolError, WindowFull
 from edgewire.mqtt.events import Acknowledged, Event
-from edgewire.mqtt.framing import Frames
+from edgewire.mqtt.framing import FrameReader
 from edgewire.mqtt.limits import ServerLimits
 from edgewire.mqtt.packets import Publish, Pubrec, Pubrel, Version
 from edgewire.mqtt.reasons import FAILURE, PACKET_ID_NOT_FOUND
@@ -21,7 +21,7 @@ _DUP = 0x08
 _PUBREL = 0x62
 
 
-class Outbound:
+class OutboundQos:
     """`quota` is how many more publishes this connection takes before the server must acknowledge one.
 
     `unsent` is what waits for the window after a reconnection, None if nothing does.
@@ -172,7 +172,7 @@ class Outbound:
     def translate(self, before: Version, after: Version) -> None:
         """Write what is under way in another version; properties have no form in 3.1.1 and end there."""
         for packet_id, (packet, token) in self._inflight.items():
-            ((first, body),) = Frames(len(packet)).feed(packet)
+            ((first, body),) = FrameReader(len(packet)).feed(packet)
             topic, payload, qos, retain, _, _, _ = publish_fields(first, body, before)
             publish = Publish(topic=topic, payload=payload, qos=qos, retain=retain, packet_id=packet_id)
             self._inflight[packet_id] = (encode(publish, after), token)

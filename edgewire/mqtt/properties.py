@@ -9,7 +9,7 @@ from enum import Enum, auto
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypedDict, cast
 
-from edgewire.mqtt.codec import Reader, malformed, write_binary, write_int, write_text, write_varint
+from edgewire.mqtt.codec import FieldReader, malformed, write_binary, write_int, write_text, write_varint
 from edgewire.mqtt.errors import ProtocolError, Unsendable
 
 
@@ -49,7 +49,7 @@ NO_PROPERTIES = cast("Properties", MappingProxyType({}))
 """The one empty mapping that every packet without properties shares."""
 
 
-class Place(Enum):
+class PropertyScope(Enum):
     """Where properties may stand: the packet types, and the will inside CONNECT."""
 
     CONNECT = auto()
@@ -84,14 +84,14 @@ class _Rule(NamedTuple):
     identifier: int
     name: str
     form: _Form
-    places: frozenset[Place]
+    places: frozenset[PropertyScope]
 
 
 def _rule(identifier: int, name: str, form: _Form, places: str) -> _Rule:
-    return _Rule(identifier, name, form, frozenset(Place[place] for place in places.split()))
+    return _Rule(identifier, name, form, frozenset(PropertyScope[place] for place in places.split()))
 
 
-_ANYWHERE = " ".join(Place.__members__)
+_ANYWHERE = " ".join(PropertyScope.__members__)
 _ANSWERS = "CONNACK PUBACK PUBREC PUBREL PUBCOMP SUBACK UNSUBACK DISCONNECT AUTH"
 _AUTHENTICATION = "CONNECT CONNACK AUTH"
 
@@ -132,7 +132,7 @@ _NEVER_ZERO = (_Form.COUNT16, _Form.COUNT32, _Form.IDENTIFIERS)
 _SIZES = {_Form.FLAG: 1, _Form.U16: 2, _Form.COUNT16: 2, _Form.U32: 4, _Form.COUNT32: 4}
 
 
-def write_properties(properties: Properties, place: Place) -> bytes:
+def write_properties(properties: Properties, place: PropertyScope) -> bytes:
     """The property length and the properties, in the order given.
 
     Raises `Unsendable` for one that does not belong here or is out of range.
@@ -150,7 +150,7 @@ def write_properties(properties: Properties, place: Place) -> bytes:
     return write_varint(len(body)) + body
 
 
-def _write_values(rule: _Rule, value: Any, place: Place) -> list[bytes]:
+def _write_values(rule: _Rule, value: Any, place: PropertyScope) -> list[bytes]:
     match rule.form:
         case _Form.TEXT:
             return [write_text(value)]
@@ -168,12 +168,12 @@ def _write_values(rule: _Rule, value: Any, place: Place) -> list[bytes]:
             return [write_int(value, _SIZES[rule.form])]
 
 
-def read_properties(reader: Reader, place: Place) -> Properties:
+def read_properties(reader: FieldReader, place: PropertyScope) -> Properties:
     """The properties that stand next in `reader`."""
     length = reader.varint()
     if not length:
         return NO_PROPERTIES
-    inner = Reader(reader.take(length))
+    inner = FieldReader(reader.take(length))
     found: dict[str, Any] = {}
     while inner.more:
         identifier = inner.varint()
@@ -192,11 +192,11 @@ def read_properties(reader: Reader, place: Place) -> Properties:
     return cast("Properties", {name: tuple(value) if type(value) is list else value for name, value in found.items()})
 
 
-def _repeatable(rule: _Rule, place: Place) -> bool:
-    return rule.form is _Form.PAIRS or (rule.form is _Form.IDENTIFIERS and place is Place.PUBLISH)
+def _repeatable(rule: _Rule, place: PropertyScope) -> bool:
+    return rule.form is _Form.PAIRS or (rule.form is _Form.IDENTIFIERS and place is PropertyScope.PUBLISH)
 
 
-def _read_value(reader: Reader, rule: _Rule) -> int | str | bytes | tuple[str, str]:
+def _read_value(reader: FieldReader, rule: _Rule) -> int | str | bytes | tuple[str, str]:
     match rule.form:
         case _Form.TEXT:
             return reader.text()

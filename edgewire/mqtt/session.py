@@ -3,7 +3,7 @@
 The client side of MQTT over any number of connections: bytes in, events out, bytes to send.
 
 Does no I/O and reads no clock: `now` is seconds of the caller's monotonic clock. `state` says what may follow what,
-`outbound` keeps our publishes, `receipts` the server's, `keepalive` the time; `incoming` is the other half of this."""
+`outbound_qos` keeps our publishes, `inbound_qos` the server's, `keepalive` the time."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,10 +14,10 @@ from edgewire.mqtt.decode import decode, publish_fields
 from edgewire.mqtt.encode import PINGREQ, encode, publish_frame
 from edgewire.mqtt.errors import (
     TOPIC_ALIAS_INVALID,
-    IllegalStep,
-    NotConnected,
+    IllegalTransition,
     ProtocolError,
     PublishRefused,
+    SessionNotConnected,
     SubscribeRefused,
     Unsendable,
     WindowFull,
@@ -26,19 +26,19 @@ from edgewire.mqtt.events import (
     Acknowledged,
     Connected,
     ConnectionLost,
+    ConnectRefused,
     Event,
     Message,
-    Refused,
     ServerDisconnected,
     Subscribed,
     Unsubscribed,
 )
 from edgewire.mqtt.filters import check_topic, encode_topic, has_wildcard, is_shared
-from edgewire.mqtt.framing import Frames
-from edgewire.mqtt.inbound_qos import Receipts
+from edgewire.mqtt.framing import FrameReader
+from edgewire.mqtt.inbound_qos import InboundQos
 from edgewire.mqtt.keepalive import KeepAlive
 from edgewire.mqtt.limits import ServerLimits, server_limits
-from edgewire.mqtt.outbound_qos import Outbound
+from edgewire.mqtt.outbound_qos import OutboundQos
 from edgewire.mqtt.packets import (
     Connack,
     Disconnect,
@@ -56,9 +56,9 @@ from edgewire.mqtt.packets import (
     Unsubscribe,
     Version,
 )
-from edgewire.mqtt.properties import Place, Properties, write_properties
+from edgewire.mqtt.properties import Properties, PropertyScope, write_properties
 from edgewire.mqtt.reasons import reason_name, refusal_name
-from edgewire.mqtt.state import State, Step, after
+from edgewire.mqtt.state import SessionState, Trigger, next_state
 
 _CONNACK = PacketType.CONNACK << 4
 
@@ -69,7 +69,7 @@ _PUBLISH = PacketType.PUBLISH << 4
 _PUBACK = PacketType.PUBACK << 4
 
 
-_CONNECTED = State.CONNECTED  # an attribute of an Enum class costs several times a global
+_CONNECTED = SessionState.CONNECTED  # an attribute of an Enum class costs several times a global
 
 
 _V5 = Version.V5
@@ -99,17 +99,17 @@ class Incoming:
     def __init__(self, config: SessionConfig, version: Version = Version.V5) -> None:
         self.config = config
         self.version = version
-        self.state = State.IDLE
+        self.state = SessionState.IDLE
         self.limits = _UNKNOWN_LIMITS
         # Whether a server has ever accepted this version from us.
         self.accepted = False
         # Counts connections, so that a message of an earlier one is recognised.
         self._epoch = 0
         self._out: list[bytes] = []
-        self._frames = Frames(config.maximum_packet_size)
+        self._frames = FrameReader(config.maximum_packet_size)
         self._keepalive = KeepAlive()
-        self._outbound = Outbound()
-        self._receipts = Receipts(config.manual_ack)
+        self._outbound = OutboundQos()
+        self._receipts = InboundQos(config.manual_ack)
         self._aliases: dict[int, str] | None = None
 
     def receive(self, data: bytes, now: float) -> list[Event]:
@@ -119,13 +119,13 @@ class Incoming:
         the fault is queued where the version has one. After that, and after the end of a connection, data is ignored.
         """
         events: list[Event] = []
-        if self.state is not _CONNECTED and self.state is not State.CONNECTING:
+        if self.state is not _CONNECTED and self.state is not SessionState.CONNECTING:
             return events
-        self._keepalive.hear(now)
+        self._keepalive.note_received(now)
         try:
             for first, body in self._frames.feed(data):
                 if self.state is not _CONNECTED:
-                    if self.state is State.CLOSED:
+                    if self.state is SessionState.CLOSED:
                         break
                     if first != _CONNACK:
                         raise ProtocolError(f"the server sent {PacketType(first >> 4).name} before CONNACK")
@@ -142,7 +142,7 @@ class Incoming:
             error.events = events
             if self.state is _CONNECTED and self.version is Version.V5:
                 self._out.append(encode(Disconnect(error.code), Version.V5))
-            self.state = after(self.state, Step.CLOSE)
+            self.state = next_state(self.state, Trigger.CLOSE)
             raise
         if self._outbound.unsent:
             self._outbound.refill(self._out)
@@ -193,7 +193,7 @@ class Incoming:
                 events.append(Unsubscribed(packet_id, codes))
             case Pingresp():
                 pass  # whatever comes shows that the server is there
-            case Connack() if self.state is State.CONNECTING:
+            case Connack() if self.state is SessionState.CONNECTING:
                 self._connack(packet, events)
             case Disconnect() if self.version is Version.V5:
                 self._disconnect(packet, events)
@@ -208,8 +208,8 @@ class Incoming:
     def _connack(self, packet: Connack, events: list[Event]) -> None:
         said = packet.properties.get("reason_string", "")
         if packet.code:
-            self.state = after(self.state, Step.CLOSE)
-            events.append(Refused(packet.code, _explain(refusal_name(packet.code), packet.properties)))
+            self.state = next_state(self.state, Trigger.CLOSE)
+            events.append(ConnectRefused(packet.code, _explain(refusal_name(packet.code), packet.properties)))
             return
         if packet.session_present and self.config.clean_start:
             raise ProtocolError("the server resumes a session that we asked it to forget")
@@ -220,7 +220,7 @@ class Incoming:
             limits = replace(limits, assigned_client_id=self.limits.assigned_client_id)
         self.limits = limits
         self.accepted = True
-        self.state = after(self.state, Step.ACCEPT)
+        self.state = next_state(self.state, Trigger.ACCEPT)
         self._keepalive.run(limits.keep_alive_s)
         if not packet.session_present:
             self._receipts.forget()
@@ -230,7 +230,7 @@ class Incoming:
     def _disconnect(self, packet: Disconnect, events: list[Event]) -> None:
         if "session_expiry_interval" in packet.properties:
             raise ProtocolError("DISCONNECT of the server has the property 'session_expiry_interval'")
-        self.state = after(self.state, Step.CLOSE)
+        self.state = next_state(self.state, Trigger.CLOSE)
         events.append(ServerDisconnected(packet.code, _explain(reason_name(packet.code), packet.properties)))
 
 
@@ -254,22 +254,22 @@ class Session(Incoming):
 
     def connect(self, now: float) -> None:
         """A transport is there: queue CONNECT. Raises `Unsendable` for settings that this version cannot carry."""
-        state = after(self.state, Step.CONNECT)
+        state = next_state(self.state, Trigger.CONNECT)
         config = self.config
         client_id = config.client_id or self.limits.assigned_client_id or ""
         self._out = [encode(config.connect(self.version, client_id), self.version)]
         self.state = state
         self._epoch += 1
-        self._frames = Frames(config.maximum_packet_size)
+        self._frames = FrameReader(config.maximum_packet_size)
         # 3.1.1 cannot announce a receive maximum, so none can be broken there.
         self._receipts.restart()
         self._aliases = None
         self._keepalive.start(now, config.response_timeout_s)
 
-    def speak(self, version: Version) -> None:
+    def set_version(self, version: Version) -> None:
         """Use another version from the next `connect` on. Publishes under way are carried over."""
-        if self.state is not State.IDLE:
-            raise IllegalStep(
+        if self.state is not SessionState.IDLE:
+            raise IllegalTransition(
                 f"a session that is {self.state.name} cannot change its version: end its connection first"
             )
         if version is not self.version:
@@ -279,7 +279,7 @@ class Session(Incoming):
 
     def connection_lost(self) -> None:
         """The transport is gone; publishes under way wait for the next `connect`."""
-        self.state = after(self.state, Step.LOSE)
+        self.state = next_state(self.state, Trigger.LOSE)
         self._out.clear()
 
     def disconnect(self, reason: int = 0) -> None:
@@ -288,9 +288,9 @@ class Session(Incoming):
         3.1.1 knows no reasons: for any but 0 nothing is said, and the end of the connection makes the will heard.
         """
         # It may follow CONNECT at once (3.1.4), so the will is also revoked while CONNACK is awaited.
-        if self.state in (_CONNECTED, State.CONNECTING) and (self.version is _V5 or not reason):
+        if self.state in (_CONNECTED, SessionState.CONNECTING) and (self.version is _V5 or not reason):
             self._out.append(encode(Disconnect(reason), self.version))
-        self.state = after(self.state, Step.CLOSE)
+        self.state = next_state(self.state, Trigger.CLOSE)
 
     def data_to_send(self) -> bytes:
         """Takes what is queued, `b""` if nothing is."""
@@ -303,7 +303,7 @@ class Session(Incoming):
 
     def _require_connection(self) -> None:
         if self.state is not _CONNECTED:
-            raise NotConnected("nothing can be sent without a connection: wait for Connected")
+            raise SessionNotConnected("nothing can be sent without a connection: wait for Connected")
 
     # -- time
 
@@ -312,16 +312,16 @@ class Session(Incoming):
         if now < self.next_deadline():
             return []
         if not self._keepalive.overdue:
-            self._keepalive.ask(now)
+            self._keepalive.note_ping_sent(now)
             self._out.append(PINGREQ)
             return []
         missing = "PINGRESP" if self.state is _CONNECTED else "CONNACK"
-        self.state = after(self.state, Step.CLOSE)
+        self.state = next_state(self.state, Trigger.CLOSE)
         return [ConnectionLost(f"the server is silent: no {missing} within {self._keepalive.patience_s:g} s")]
 
     def next_deadline(self) -> float:
         """When `tick` has something to do; infinite if never."""
-        return self._keepalive.deadline() if self.state in (_CONNECTED, State.CONNECTING) else inf
+        return self._keepalive.deadline() if self.state in (_CONNECTED, SessionState.CONNECTING) else inf
 
     def pause(self) -> None:
         """The owner has stopped reading: until `resume` the server's silence proves nothing. Pings go on."""
@@ -347,7 +347,7 @@ class Session(Incoming):
         """The tokens of those publishes: each may have arrived or not."""
         return self._outbound.tokens()
 
-    def forget(self) -> None:
+    def discard_inflight(self) -> None:
         """What is under way is given up, as by a device that lost its memory. Packet identifiers go on where they were,
         so that the server takes nothing new for something old."""
         self._outbound.forget()
@@ -367,8 +367,8 @@ class Session(Incoming):
         """Queue a message; returns its packet identifier, 0 for QoS 0. `Acknowledged` will give `token` back.
 
         A topic as bytes is UTF-8 and saves its encoding; 3.1.1 has no `properties` and leaves them out. Raises
-        `WindowFull` (`NotConnected` without a connection) if it may be sent later, `PublishRefused` if this server will
-        never take it.
+        `WindowFull` (`SessionNotConnected` without a connection) if it may be sent later, `PublishRefused` if this
+        server will never take it.
         """
         self._require_connection()
         outbound = self._outbound
@@ -401,7 +401,7 @@ class Session(Incoming):
             return b"\x00"
         if "topic_alias" in properties or "subscription_identifier" in properties:
             raise Unsendable("a client's PUBLISH takes neither topic_alias nor subscription_identifier: leave them out")
-        return write_properties(properties, Place.PUBLISH)
+        return write_properties(properties, PropertyScope.PUBLISH)
 
     # -- receiving
 
@@ -419,7 +419,7 @@ class Session(Incoming):
     def subscribe(self, filters: Sequence[Subscription], now: float) -> int:
         """Queue SUBSCRIBE; returns its packet identifier, which `Subscribed` gives back.
 
-        Raises `SubscribeRefused` if the server will never take it, `NotConnected` without a connection.
+        Raises `SubscribeRefused` if the server will never take it, `SessionNotConnected` without a connection.
         """
         self._require_connection()
         for one in filters:

@@ -2,10 +2,10 @@
 
 from enum import Enum, auto
 
-from edgewire.mqtt.errors import IllegalStep
+from edgewire.mqtt.errors import IllegalTransition
 
 
-class State(Enum):
+class SessionState(Enum):
     """Where the connection of a session stands."""
 
     IDLE = auto()
@@ -17,7 +17,7 @@ class State(Enum):
     """Spent: what is queued may still leave, nothing more is taken in, and its end is awaited."""
 
 
-class Step(Enum):
+class Trigger(Enum):
     """What moves it."""
 
     CONNECT = auto()
@@ -30,21 +30,21 @@ class Step(Enum):
 
 
 _NEXT = {
-    (State.IDLE, Step.CONNECT): State.CONNECTING,
-    (State.IDLE, Step.LOSE): State.IDLE,
-    (State.CONNECTING, Step.ACCEPT): State.CONNECTED,
-    (State.CONNECTING, Step.CLOSE): State.CLOSED,
-    (State.CONNECTING, Step.LOSE): State.IDLE,
-    (State.CONNECTED, Step.CLOSE): State.CLOSED,
-    (State.CONNECTED, Step.LOSE): State.IDLE,
-    (State.CLOSED, Step.CLOSE): State.CLOSED,
-    (State.CLOSED, Step.LOSE): State.IDLE,
+    (SessionState.IDLE, Trigger.CONNECT): SessionState.CONNECTING,
+    (SessionState.IDLE, Trigger.LOSE): SessionState.IDLE,
+    (SessionState.CONNECTING, Trigger.ACCEPT): SessionState.CONNECTED,
+    (SessionState.CONNECTING, Trigger.CLOSE): SessionState.CLOSED,
+    (SessionState.CONNECTING, Trigger.LOSE): SessionState.IDLE,
+    (SessionState.CONNECTED, Trigger.CLOSE): SessionState.CLOSED,
+    (SessionState.CONNECTED, Trigger.LOSE): SessionState.IDLE,
+    (SessionState.CLOSED, Trigger.CLOSE): SessionState.CLOSED,
+    (SessionState.CLOSED, Trigger.LOSE): SessionState.IDLE,
 }
 
 
-def after(state: State, step: Step) -> State:
-    """The state that follows. Raises `IllegalStep`, which names both, where there is none."""
-    following = _NEXT.get((state, step))
+def next_state(state: SessionState, trigger: Trigger) -> SessionState:
+    """The state that follows. Raises `IllegalTransition`, which names both, where there is none."""
+    following = _NEXT.get((state, trigger))
     if following is None:
-        raise IllegalStep(f"a session that is {state.name} cannot {step.name}: end its connection first")
+        raise IllegalTransition(f"a session that is {state.name} cannot {trigger.name}: end its connection first")
     return following

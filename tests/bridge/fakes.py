@@ -16,7 +16,7 @@ from bridge.routing.table import RouteTable
 from bridge.sinks.base import NO_FAILURES, Failures, NotConnected
 from bridge.sinks.settings import RetryConfig, SinkConfig
 from bridge.spool.message import Spooled
-from edgewire.mqtt import Decoder, Properties, Version, encode
+from edgewire.mqtt import PacketDecoder, Properties, Version, encode
 from edgewire.mqtt.packets import (
     Connack,
     Connect,
@@ -213,7 +213,7 @@ class ScriptedBroker:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writer = writer
-        decoder = Decoder(Version.V5)
+        decoder = PacketDecoder(Version.V5)
         while data := await reader.read(65536):
             for packet in decoder.feed(data):
                 self._answer(packet)

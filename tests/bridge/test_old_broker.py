@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from edgewire.mqtt import Decoder, Version, encode
+from edgewire.mqtt import PacketDecoder, Version, encode
 from edgewire.mqtt.packets import Connack, Connect, Puback, Publish, Suback, Subscribe
 from tests.bridge.fakes import eventually, ingest_stub, payload
 from tests.bridge.live import staged
@@ -23,7 +23,7 @@ class OldBroker:
             writer.write(b"\x20\x02\x00\x01")  # CONNACK: unacceptable protocol version
             writer.close()
             return
-        decoder, data = Decoder(Version.V311), first
+        decoder, data = PacketDecoder(Version.V311), first
         while data:
             for packet in decoder.feed(data):
                 self._answer(packet, writer)

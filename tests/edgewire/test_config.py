@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic_settings import SettingsConfigDict
 
 from edgewire import config
-from edgewire.config import Config, DurationMs, FileConfig, SizeBytes
+from edgewire.config import Config, ConfigFile, DurationMs, SizeBytes
 from edgewire.errors import ConfigError
 
 
@@ -17,7 +17,7 @@ class Inner(Config):
     wait: DurationMs = 1000
 
 
-class Outer(FileConfig):
+class Outer(ConfigFile):
     model_config = SettingsConfigDict(env_prefix="TESTFLEET_")
 
     name: str = "x"

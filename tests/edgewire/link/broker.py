@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from edgewire.link import BrokerUrl
-from edgewire.mqtt import Decoder, Version, encode
+from edgewire.mqtt import PacketDecoder, Version, encode
 from edgewire.mqtt.packets import Connack, Connect, Packet
 from tests.tcp import tcp_server
 
@@ -19,7 +19,7 @@ class Connection:
         self.writer = writer
         self.version = Version.V5
         self._raw = b""
-        self._decoder: Decoder | None = None
+        self._decoder: PacketDecoder | None = None
         self._packets: list[Packet] = []
 
     async def packet(self) -> Packet | None:
@@ -37,7 +37,7 @@ class Connection:
                     continue
                 # The protocol level stands behind the name in CONNECT: after one or two bytes of length.
                 self.version = Version(self._raw[self._raw.index(b"MQTT") + 4])
-                self._decoder, data = Decoder(self.version), self._raw
+                self._decoder, data = PacketDecoder(self.version), self._raw
             self._packets.extend(self._decoder.feed(data))
         return self._packets.pop(0)
 

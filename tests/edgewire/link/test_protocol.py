@@ -14,11 +14,11 @@ from edgewire.mqtt import (
     ConnectionLost,
     Event,
     Message,
-    NotConnected,
     ServerDisconnected,
     Session,
     SessionConfig,
-    State,
+    SessionNotConnected,
+    SessionState,
     Subscribed,
     Subscription,
     Unsubscribed,
@@ -149,7 +149,7 @@ async def test_garbage_ends_the_connection_once_and_what_came_before_it_counts()
         await until(lambda: owner.losses)
         assert [one.topic for one in owner.messages] == ["t"]
         assert owner.losses == ["the server broke the protocol: a packet begins with the byte 0xff"]
-        assert (link.connected, link.writable, link.session.state) == (False, False, State.IDLE)
+        assert (link.connected, link.writable, link.session.state) == (False, False, SessionState.IDLE)
 
 
 async def test_a_server_that_hangs_up_is_told_once() -> None:
@@ -225,7 +225,7 @@ async def test_a_session_may_be_dialled_again_at_once_and_its_old_link_is_done(e
         new, again = await connect(server, second, session)
         assert owner.losses
         for attempt in (lambda: old.publish("t", b""), lambda: old.subscribe([]), lambda: old.unsubscribe([])):
-            with pytest.raises(NotConnected, match="by us"):
+            with pytest.raises(SessionNotConnected, match="by us"):
                 attempt()
         assert not old.ack(owner.messages[0])
         again.say(Publish(topic="t", qos=1, packet_id=1))

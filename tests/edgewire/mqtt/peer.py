@@ -1,6 +1,6 @@
 """The other end for tests of a session: a server that says exactly what the test tells it, and the clock."""
 
-from edgewire.mqtt import Connected, Decoder, Event, Message, Session, SessionConfig, Version, encode
+from edgewire.mqtt import Connected, Event, Message, PacketDecoder, Session, SessionConfig, Version, encode
 from edgewire.mqtt.packets import Connack, Packet
 from edgewire.mqtt.properties import Properties
 
@@ -13,7 +13,7 @@ class Peer:
     def __init__(self, config: SessionConfig, version: Version = Version.V5) -> None:
         self.session = Session(config, version)
         self.now = 100.0
-        self._decoder = Decoder(version)
+        self._decoder = PacketDecoder(version)
 
     def sent(self) -> list[Packet]:
         """What the session has said since the last call."""
@@ -28,7 +28,7 @@ class Peer:
 
     def connect(self) -> list[Packet]:
         """A new transport; returns what the session says first."""
-        self._decoder = Decoder(self.session.version)
+        self._decoder = PacketDecoder(self.session.version)
         self.session.connect(self.now)
         return self.sent()
 

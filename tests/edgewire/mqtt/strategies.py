@@ -21,7 +21,7 @@ from edgewire.mqtt.packets import (
     Unsuback,
     Unsubscribe,
 )
-from edgewire.mqtt.properties import _RULES, NO_PROPERTIES, Place, _Form
+from edgewire.mqtt.properties import _RULES, NO_PROPERTIES, PropertyScope, _Form
 
 texts = st.text(st.characters(blacklist_characters="\0", blacklist_categories=("Cs",)), max_size=20)
 binaries = st.binary(max_size=200)
@@ -46,15 +46,15 @@ _VALUES = {
 }
 
 
-def _value(form: _Form, place: Place, name: str) -> st.SearchStrategy[object]:
+def _value(form: _Form, place: PropertyScope, name: str) -> st.SearchStrategy[object]:
     if form is _Form.IDENTIFIERS:
-        limit = 3 if place is Place.PUBLISH else 1
+        limit = 3 if place is PropertyScope.PUBLISH else 1
         return st.lists(st.integers(1, 268_435_455), min_size=1, max_size=limit).map(tuple)
     # A response topic is a topic, and the delay of a will has its own field.
     return topics if name == "response_topic" else _VALUES[form]
 
 
-def properties(place: Place, version: Version) -> st.SearchStrategy[object]:
+def properties(place: PropertyScope, version: Version) -> st.SearchStrategy[object]:
     """Any set of the properties that may stand there; none in 3.1.1."""
     if version is Version.V311:
         return st.just(NO_PROPERTIES)
@@ -64,7 +64,7 @@ def properties(place: Place, version: Version) -> st.SearchStrategy[object]:
 
 def publishes(version: Version) -> st.SearchStrategy[Publish]:
     plain = {"topic": topics, "payload": binaries, "retain": st.booleans()}
-    plain["properties"] = properties(Place.PUBLISH, version)
+    plain["properties"] = properties(PropertyScope.PUBLISH, version)
     acknowledged = {**plain, "qos": st.integers(1, 2), "dup": st.booleans(), "packet_id": packet_ids}
     return st.one_of(st.builds(Publish, **plain), st.builds(Publish, **acknowledged))
 
@@ -83,14 +83,14 @@ def connects(version: Version) -> st.SearchStrategy[Connect]:
         "client_id": texts,
         "clean_start": st.booleans(),
         "keep_alive_s": u16s,
-        "properties": properties(Place.CONNECT, version),
+        "properties": properties(PropertyScope.CONNECT, version),
     }
     password = {} if v5 else {"username": texts}
     return st.one_of(
         st.builds(Connect, **plain),
         st.builds(Connect, **plain, password=binaries, **password),
         st.builds(Connect, **plain, username=texts),
-        st.builds(Connect, **plain, will=wills, will_properties=properties(Place.WILL, version)),
+        st.builds(Connect, **plain, will=wills, will_properties=properties(PropertyScope.WILL, version)),
     )
 
 
@@ -104,17 +104,17 @@ def packets(version: Version) -> st.SearchStrategy[Packet]:
     """Any packet of either side."""
     v5 = version is Version.V5
 
-    def extra(place: Place) -> st.SearchStrategy[object]:
+    def extra(place: PropertyScope) -> st.SearchStrategy[object]:
         return properties(place, version)
 
     acknowledgements = [
-        st.builds(kind, packet_ids, u8s if v5 else st.just(0), extra(Place[kind.__name__.upper()]))
+        st.builds(kind, packet_ids, u8s if v5 else st.just(0), extra(PropertyScope[kind.__name__.upper()]))
         for kind in (Puback, Pubrec, Pubrel, Pubcomp)
     ]
     granted = codes if v5 else st.lists(st.sampled_from([0, 1, 2, 0x80]), min_size=1, max_size=5).map(tuple)
     connacks = st.one_of(
-        st.builds(Connack, st.booleans(), st.just(0), extra(Place.CONNACK)),
-        st.builds(Connack, st.just(False), u8s if v5 else st.integers(0, 5), extra(Place.CONNACK)),
+        st.builds(Connack, st.booleans(), st.just(0), extra(PropertyScope.CONNACK)),
+        st.builds(Connack, st.just(False), u8s if v5 else st.integers(0, 5), extra(PropertyScope.CONNACK)),
     )
     return st.one_of(
         connects(version),
@@ -125,17 +125,20 @@ def packets(version: Version) -> st.SearchStrategy[Packet]:
             Subscribe,
             packet_ids,
             st.lists(subscriptions(version), min_size=1, max_size=4).map(tuple),
-            extra(Place.SUBSCRIBE),
+            extra(PropertyScope.SUBSCRIBE),
         ),
-        st.builds(Suback, packet_ids, granted, extra(Place.SUBACK)),
+        st.builds(Suback, packet_ids, granted, extra(PropertyScope.SUBACK)),
         st.builds(
-            Unsubscribe, packet_ids, st.lists(filters, min_size=1, max_size=4).map(tuple), extra(Place.UNSUBSCRIBE)
+            Unsubscribe,
+            packet_ids,
+            st.lists(filters, min_size=1, max_size=4).map(tuple),
+            extra(PropertyScope.UNSUBSCRIBE),
         ),
-        st.builds(Unsuback, packet_ids, codes if v5 else st.just(()), extra(Place.UNSUBACK)),
+        st.builds(Unsuback, packet_ids, codes if v5 else st.just(()), extra(PropertyScope.UNSUBACK)),
         st.builds(Pingreq),
         st.builds(Pingresp),
-        st.builds(Disconnect, u8s if v5 else st.just(0), extra(Place.DISCONNECT)),
-        *([st.builds(Auth, u8s, extra(Place.AUTH))] if v5 else []),
+        st.builds(Disconnect, u8s if v5 else st.just(0), extra(PropertyScope.DISCONNECT)),
+        *([st.builds(Auth, u8s, extra(PropertyScope.AUTH))] if v5 else []),
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgewire.mqtt import Decoder, ProtocolError, Version, encode
+from edgewire.mqtt import PacketDecoder, ProtocolError, Version, encode
 from edgewire.mqtt.packets import Packet, Publish
 from tests.edgewire.mqtt.peer import BOTH
 from tests.edgewire.mqtt.strategies import cuttings, packets
@@ -16,7 +16,7 @@ LIMIT = 4096
 
 def read(version: Version, chunks: list[bytes]) -> tuple[list[Packet], ProtocolError | None]:
     """The packets before the first fault, and the fault."""
-    decoder, found = Decoder(version, LIMIT), []
+    decoder, found = PacketDecoder(version, LIMIT), []
     try:
         for chunk in chunks:
             found.extend(decoder.feed(chunk))
@@ -81,7 +81,7 @@ def test_a_decoded_packet_that_is_encoded_again_means_the_same(version: Version,
 
 
 def test_a_length_is_refused_before_its_body_arrives() -> None:
-    decoder = Decoder(Version.V5, LIMIT)
+    decoder = PacketDecoder(Version.V5, LIMIT)
     with pytest.raises(ProtocolError, match="larger than the 4096") as caught:
         list(decoder.feed(b"\x30\xff\xff\xff\x7f"))
     assert caught.value.code == 0x95
@@ -96,7 +96,7 @@ def test_the_limit_is_that_of_the_whole_packet_with_its_header(size: int, taken:
 
 
 def test_a_promised_length_allocates_nothing() -> None:
-    decoder = Decoder(Version.V5, 268_435_460)
+    decoder = PacketDecoder(Version.V5, 268_435_460)
     tracemalloc.start()
     try:
         list(decoder.feed(b"\x30\xff\xff\xff\x7f" + b"\0" * 100))
@@ -108,7 +108,7 @@ def test_a_promised_length_allocates_nothing() -> None:
 def test_a_large_packet_in_single_bytes_is_read_in_linear_time() -> None:
     """Quadratic copying would take minutes, which the time limit of a test does not allow."""
     packet = Publish(topic="t", payload=bytes(400_000))
-    decoder = Decoder(Version.V5, 1 << 20)
+    decoder = PacketDecoder(Version.V5, 1 << 20)
     found = [one for byte in encode(packet, Version.V5) for one in decoder.feed(bytes((byte,)))]
     assert found == [packet]
 
@@ -116,4 +116,4 @@ def test_a_large_packet_in_single_bytes_is_read_in_linear_time() -> None:
 def test_a_packet_of_a_hundred_thousand_properties_is_read_in_linear_time() -> None:
     pairs = (("", ""),) * 200_000
     packet = Publish(topic="t", properties={"user_property": pairs})
-    assert list(Decoder(Version.V5, 1 << 21).feed(encode(packet, Version.V5))) == [packet]
+    assert list(PacketDecoder(Version.V5, 1 << 21).feed(encode(packet, Version.V5))) == [packet]

@@ -6,15 +6,15 @@ from edgewire.errors import ConfigError
 from edgewire.mqtt import (
     Connected,
     ConnectionLost,
-    IllegalStep,
-    NotConnected,
+    ConnectRefused,
+    IllegalTransition,
     ProtocolError,
     PublishRefused,
-    Refused,
     ServerDisconnected,
     ServerLimits,
     SessionConfig,
-    State,
+    SessionNotConnected,
+    SessionState,
     Subscription,
     Unsendable,
     Version,
@@ -100,7 +100,7 @@ def test_the_limits_of_connack_are_known() -> None:
         ),
     )
     assert peer.session.limits is connected.limits
-    assert (peer.session.state, peer.session.window_free) == (State.CONNECTED, 5)
+    assert (peer.session.state, peer.session.window_free) == (SessionState.CONNECTED, 5)
 
 
 def test_without_a_word_of_the_server_our_own_wishes_hold() -> None:
@@ -131,15 +131,15 @@ def test_a_refusal_is_told_by_its_name(version: Version) -> None:
     peer = Peer(SessionConfig(client_id="c"), version)
     peer.connect()
     code = 0x87 if version is Version.V5 else 5
-    assert peer.say(Connack(False, code)) == [Refused(code, "not authorized")]
-    assert peer.session.state is State.CLOSED
+    assert peer.say(Connack(False, code)) == [ConnectRefused(code, "not authorized")]
+    assert peer.session.state is SessionState.CLOSED
 
 
 def test_a_refusal_says_what_the_server_adds() -> None:
     peer = Peer(SessionConfig(client_id="c"))
     peer.connect()
     events = peer.say(Connack(False, 0x9C, {"reason_string": "full", "server_reference": "b:1883"}))
-    assert events == [Refused(0x9C, "use another server: full (use b:1883)")]
+    assert events == [ConnectRefused(0x9C, "use another server: full (use b:1883)")]
 
 
 @pytest.mark.parametrize("version", BOTH)
@@ -168,7 +168,7 @@ def test_what_a_server_may_not_send_ends_the_connection(packet: Connack) -> None
     with pytest.raises(ProtocolError, match=type(packet).__name__.upper()):
         peer.say(packet)
     assert peer.sent() == [Disconnect(0x82)]
-    assert peer.session.state is State.CLOSED
+    assert peer.session.state is SessionState.CLOSED
 
 
 def test_a_311_server_has_no_disconnect() -> None:
@@ -198,8 +198,8 @@ def test_the_server_says_why_it_disconnects() -> None:
     peer = opened()
     events = peer.say(Disconnect(0x8E), Publish(topic="after"))
     assert events == [ServerDisconnected(0x8E, "session taken over")]
-    assert peer.session.state is State.CLOSED
-    with pytest.raises(NotConnected):
+    assert peer.session.state is SessionState.CLOSED
+    with pytest.raises(SessionNotConnected):
         peer.publish(0)
 
 
@@ -232,19 +232,19 @@ def test_disconnect_may_follow_connect_at_once() -> None:
 
 def test_the_steps_of_a_connection_are_a_table() -> None:
     peer = opened()
-    with pytest.raises(IllegalStep, match="CONNECTED cannot CONNECT"):
+    with pytest.raises(IllegalTransition, match="CONNECTED cannot CONNECT"):
         peer.connect()
     peer.session.connection_lost()
     peer.session.connection_lost()
-    with pytest.raises(IllegalStep, match="IDLE cannot CLOSE"):
+    with pytest.raises(IllegalTransition, match="IDLE cannot CLOSE"):
         peer.session.disconnect()
     peer.open()
 
 
 def test_a_version_is_changed_between_connections_only() -> None:
     peer = opened()
-    with pytest.raises(IllegalStep, match="CONNECTED cannot change"):
-        peer.session.speak(Version.V311)
+    with pytest.raises(IllegalTransition, match="CONNECTED cannot change"):
+        peer.session.set_version(Version.V311)
 
 
 def test_a_session_knows_whether_its_version_was_ever_accepted() -> None:
@@ -255,7 +255,7 @@ def test_a_session_knows_whether_its_version_was_ever_accepted() -> None:
     assert peer.session.accepted
     peer.session.connection_lost()
     assert peer.session.accepted
-    peer.session.speak(Version.V311)
+    peer.session.set_version(Version.V311)
     assert not peer.session.accepted
 
 
@@ -267,7 +267,7 @@ def test_without_a_connection_nothing_is_sent() -> None:
         lambda: peer.session.subscribe([Subscription("a")], 0.0),
         lambda: peer.session.unsubscribe(["a"], 0.0),
     ):
-        with pytest.raises(NotConnected):
+        with pytest.raises(SessionNotConnected):
             attempt()
     assert peer.session.window_free == 0
 
@@ -276,7 +276,7 @@ def test_settings_that_a_version_cannot_carry_leave_the_session_as_it_was() -> N
     peer = Peer(SessionConfig(client_id="c", password=b"p"), Version.V311)
     with pytest.raises(Unsendable, match="user name"):
         peer.connect()
-    assert peer.session.state is State.IDLE
+    assert peer.session.state is SessionState.IDLE
     assert peer.session.data_to_send() == b""
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgewire.mqtt import Acknowledged, Decoder, Message, Session, SessionConfig, Version, WindowFull, encode
+from edgewire.mqtt import Acknowledged, Message, PacketDecoder, Session, SessionConfig, Version, WindowFull, encode
 from edgewire.mqtt.packets import (
     Connack,
     Connect,
@@ -38,7 +38,7 @@ class Server:
         self.reconnect()
 
     def reconnect(self) -> None:
-        self._decoder = Decoder(self.version)
+        self._decoder = PacketDecoder(self.version)
         self._online = False
 
     def send(self, qos: int, payload: bytes) -> bytes:

@@ -289,7 +289,7 @@ def test_publishes_under_way_are_carried_into_another_version() -> None:
     first = session.publish("t", b"x", qos=1, retain=True, now=peer.now, properties={"content_type": "j"}, token="a")
     second = session.publish("t", bytes(200), qos=2, now=peer.now)
     session.connection_lost()
-    session.speak(Version.V311)
+    session.set_version(Version.V311)
     peer.open(session_present=True)
     assert peer.sent() == [
         Publish(topic="t", payload=b"x", qos=1, retain=True, packet_id=first, dup=True),
@@ -297,7 +297,7 @@ def test_publishes_under_way_are_carried_into_another_version() -> None:
     ]
     assert peer.say(Puback(first)) == [Acknowledged(first, 0, "a")]
     session.connection_lost()
-    session.speak(Version.V5)
+    session.set_version(Version.V5)
     peer.open()
     assert peer.sent() == [Publish(topic="t", payload=bytes(200), qos=2, packet_id=second)]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgewire.mqtt import Decoder, ProtocolError, Unsendable, Version, Will, encode
+from edgewire.mqtt import PacketDecoder, ProtocolError, Unsendable, Version, Will, encode
 from edgewire.mqtt.packets import (
     Auth,
     Connack,
@@ -118,7 +118,7 @@ CASES = [
 def test_a_broken_packet_is_a_protocol_error(version: Version, fault: tuple[str, int]) -> None:
     data, code = bytes.fromhex(fault[0]), fault[1]
     with pytest.raises(ProtocolError) as caught:
-        list(Decoder(version).feed(data))
+        list(PacketDecoder(version).feed(data))
     assert caught.value.code == code
 
 

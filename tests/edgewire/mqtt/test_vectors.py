@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgewire.mqtt import Decoder, Subscription, Version, Will, encode
+from edgewire.mqtt import PacketDecoder, Subscription, Version, Will, encode
 from edgewire.mqtt.packets import (
     Auth,
     Connack,
@@ -136,7 +136,7 @@ VECTORS = [(Version.V311, *one) for one in V311] + [(Version.V5, *one) for one i
 def test_a_packet_has_the_bytes_of_the_standard(version: Version, packet: Packet, written: str) -> None:
     data = bytes.fromhex(written)
     assert encode(packet, version).hex(" ") == data.hex(" ")
-    assert list(Decoder(version).feed(data)) == [packet]
+    assert list(PacketDecoder(version).feed(data)) == [packet]
 
 
 @pytest.mark.parametrize(
@@ -144,10 +144,10 @@ def test_a_packet_has_the_bytes_of_the_standard(version: Version, packet: Packet
     ["40 03 0001 00", "40 04 0001 00 00", "e0 01 00", "e0 02 00 00"],
 )
 def test_a_success_may_also_be_written_out(written: str) -> None:
-    (packet,) = Decoder(Version.V5).feed(bytes.fromhex(written))
+    (packet,) = PacketDecoder(Version.V5).feed(bytes.fromhex(written))
     assert packet in (Puback(1), Disconnect())
 
 
 @pytest.mark.parametrize("code", [1, 5])
 def test_a_311_server_refuses_version_5_in_its_own_form(code: int) -> None:
-    assert list(Decoder(Version.V5).feed(bytes((0x20, 2, 0, code)))) == [Connack(False, code)]
+    assert list(PacketDecoder(Version.V5).feed(bytes((0x20, 2, 0, code)))) == [Connack(False, code)]
