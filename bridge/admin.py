@@ -16,7 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from bridge.config import AdminConfig
 from bridge.metrics import Metrics
-from bridge.spool.accounting import lag_s, read_ledger
+from bridge.spool.accounting import lag_s, read_spool_report
 from bridge.spool.spool import Spool
 from edgewire.clock import Clock
 from edgewire.errors import ServiceUnavailable
@@ -88,7 +88,7 @@ class Admin:
         return _json({"ready": not readiness.reasons, **readiness._asdict()}, 503 if readiness.reasons else 200)
 
     async def _ledger(self, _: web.Request) -> web.Response:
-        ledger = await asyncio.to_thread(read_ledger, self._spool.path)
+        ledger = await asyncio.to_thread(read_spool_report, self._spool.path)
         return _json(ledger.document(self._clock.now_ms()))
 
     async def _metrics_page(self, _: web.Request) -> web.Response:
@@ -99,7 +99,7 @@ class Admin:
         headroom_s = spool.headroom_s()
         metrics.headroom_s.set(-1 if headroom_s is None else headroom_s)
         now_ms = self._clock.now_ms()
-        ledger = await asyncio.to_thread(read_ledger, spool.path)
+        ledger = await asyncio.to_thread(read_spool_report, spool.path)
         metrics.balanced.set(ledger.balanced)
         for books in ledger.sinks:
             metrics.pending.labels(books.sink).set(books.pending)

@@ -12,10 +12,10 @@ from bridge.config import BridgeConfig
 from bridge.message.template import TemplateError
 from bridge.routing.routed import Dropped, RoutedEvent, Unroutable
 from bridge.routing.validation import Check
-from bridge.service import assemble
+from bridge.service import build_components
 from bridge.sinks.base import Sink
 from bridge.source.sessions import probe_config, subscriptions, tls_context
-from bridge.spool.message import Spooled
+from bridge.spool.message import SpooledMessage
 from edgewire.errors import ConfigError, EdgefleetError
 from edgewire.link import BrokerUrl, Link, close_and_wait, connect_link
 from edgewire.mqtt import FAILURE, ConnectionLost, Event, Session, Subscribed, Version, reason_name
@@ -33,7 +33,7 @@ class Finding(NamedTuple):
 
 async def check(config: BridgeConfig) -> list[Finding]:
     """Look at the broker, the spool and every sink. Raises `ConfigError` where the configuration contradicts itself."""
-    _, built = assemble(config)
+    _, built = build_components(config)
     broker, *rest = await asyncio.gather(_broker(config), *(_sink(sink) for sink in built))
     return [broker, _spool(config.spool.path), *rest]
 
@@ -110,8 +110,8 @@ def dry_run(config: BridgeConfig, topic: str, payload: bytes) -> dict[str, Any]:
         encode_topic(topic)
     except Unsendable as error:
         raise ConfigError(f"--topic: {error}") from None
-    table, sinks = assemble(config)
-    found = table.resolve(Spooled(1, 0, topic, payload, 1, False, False))
+    table, sinks = build_components(config)
+    found = table.resolve(SpooledMessage(1, 0, topic, payload, 1, False, False))
     subscribed = any(filter_matches(one, topic) for one in config.subscriptions)
     result: dict[str, Any] = {"topic": topic, "subscribed": subscribed, "route": None, "schema": None}
     if isinstance(found, RoutedEvent):

@@ -15,13 +15,13 @@ from typing import NamedTuple
 from bridge.config import BridgeConfig
 from bridge.source.subscriptions import NOTE
 from bridge.spool.accounting import read_lag
-from bridge.spool.reader import read_note
-from bridge.spool.sqlite import holder
+from bridge.spool.reader import read_metadata
+from bridge.spool.sqlite import lock_owner
 from edgewire.errors import ConfigError, EdgefleetError
 from edgewire.link import BrokerUrl
 
 
-class Orders:
+class ControlSignals:
     """Events to set. `reread` gives the configuration of a reload; it raises `ConfigError`."""
 
     def __init__(self, stop: asyncio.Event, reread: Callable[[], BridgeConfig] | None = None) -> None:
@@ -50,7 +50,7 @@ class Orders:
 _NOT_SINKS = frozenset({"broker", "subscriptions", "mqtt", "watch", "spool", "dead_letters", "drain_timeout"})
 
 
-class Changes(NamedTuple):
+class ConfigChanges(NamedTuple):
     """Top-level keys that differ, and what follows for the sinks."""
 
     keys: tuple[str, ...]
@@ -60,7 +60,7 @@ class Changes(NamedTuple):
     """The routes, or whatever else all sinks depend on."""
 
 
-def compare(old: BridgeConfig, new: BridgeConfig, sinks: frozenset[str]) -> Changes:
+def compare_configs(old: BridgeConfig, new: BridgeConfig, sinks: frozenset[str]) -> ConfigChanges:
     """How `new` differs; `sinks` are the names of all that either has. Raises `ConfigError` for what has to stay."""
     fixed = {
         "client_id": old.client_id == new.client_id,
@@ -76,7 +76,7 @@ def compare(old: BridgeConfig, new: BridgeConfig, sinks: frozenset[str]) -> Chan
         )
     keys = tuple(key for key in type(old).model_fields if getattr(old, key) != getattr(new, key))
     concerned = frozenset(keys) - _NOT_SINKS
-    return Changes(keys, concerned & sinks, bool(concerned - sinks))
+    return ConfigChanges(keys, concerned & sinks, bool(concerned - sinks))
 
 
 def _address(config: BridgeConfig) -> tuple[str, int]:
@@ -95,13 +95,13 @@ class NotDrained(EdgefleetError):
     """A drain has not come to its end; says what is pending, and where."""
 
 
-def pending_text(path: Path) -> str:
+def describe_pending(path: Path) -> str:
     """What every sink still has to deliver."""
     left = ", ".join(f"{name} has {pending} messages pending" for name, pending, _ in read_lag(path) if pending)
     return left or "the broker may hold messages"
 
 
-def drain_running(config: BridgeConfig, pid: int) -> None:
+def drain_running_bridge(config: BridgeConfig, pid: int) -> None:
     """Ask the bridge of this spool to drain, and wait until it has ended. Raises `NotDrained`."""
     path = config.spool.path
     try:
@@ -109,9 +109,9 @@ def drain_running(config: BridgeConfig, pid: int) -> None:
     except OSError as error:
         raise NotDrained(f"process {pid}, which uses {path}, cannot be told to drain: {error.strerror}") from None
     deadline = time.monotonic() + config.drain_timeout / 1000 + _PATIENCE_S
-    while holder(path) == pid:
+    while lock_owner(path) == pid:
         if time.monotonic() > deadline:
-            raise NotDrained(f"process {pid} does not end: {pending_text(path)} in {path}")
+            raise NotDrained(f"process {pid} does not end: {describe_pending(path)} in {path}")
         time.sleep(_ASK_EVERY_S)
-    if any(pending for _, pending, _ in read_lag(path)) or read_note(path, NOTE) != "[]":
-        raise NotDrained(f"process {pid} ended before it was drained: {pending_text(path)}; its log says why")
+    if any(pending for _, pending, _ in read_lag(path)) or read_metadata(path, NOTE) != "[]":
+        raise NotDrained(f"process {pid} ended before it was drained: {describe_pending(path)}; its log says why")

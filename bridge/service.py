@@ -28,17 +28,17 @@ from typing import Any
 
 from bridge import failpoints
 from bridge.admin import Admin, Readiness
-from bridge.control import Changes, NotDrained, Orders, compare, pending_text
-from bridge.delivery.dead_letter_publisher import Publisher
-from bridge.delivery.runners import Crew
-from bridge.loss_detection.broker_stats import BrokerWatch
-from bridge.loss_detection.report import Losses
-from bridge.loss_detection.sequence_gaps import SequenceWatch
+from bridge.control import ConfigChanges, ControlSignals, NotDrained, compare_configs, describe_pending
+from bridge.delivery.dead_letter_publisher import DeadLetterPublisher
+from bridge.delivery.runners import SinkRunners
+from bridge.loss_detection.broker_stats import BrokerStatsMonitor
+from bridge.loss_detection.report import LossReport
+from bridge.loss_detection.sequence_gaps import SequenceMonitor
 from bridge.metrics import Metrics
-from bridge.source.client import Source
+from bridge.source.client import MqttSource
 from bridge.spool.accounting import read_lag
-from bridge.spool.message import Spooled
-from bridge.spool.spool import Commit, Spool
+from bridge.spool.message import SpooledMessage
+from bridge.spool.spool import CommitResult, Spool
 from bridge.spool.store import Store
 from edgewire import logs
 from edgewire.clock import SystemClock
@@ -46,7 +46,7 @@ from edgewire.config import duration_text
 from edgewire.errors import EdgefleetError, ServiceUnavailable
 
 
-def assemble(config: BridgeConfig, clock: Clock | None = None) -> tuple[RouteTable, list[Sink]]:
+def build_components(config: BridgeConfig, clock: Clock | None = None) -> tuple[RouteTable, list[Sink]]:
     """The routes and sinks of a configuration. No I/O; raises `ConfigError` where they contradict each other."""
     table = RouteTable(config.routes)
     table.require(config.sinks)
@@ -71,7 +71,7 @@ log = logs.get("bridge")
 
 
 async def run(
-    config: BridgeConfig, stop: asyncio.Event, *, orders: Orders | None = None, clock: Clock | None = None
+    config: BridgeConfig, stop: asyncio.Event, *, orders: ControlSignals | None = None, clock: Clock | None = None
 ) -> None:
     """Run a bridge until `stop`, and do what `orders` say meanwhile.
 
@@ -81,7 +81,7 @@ async def run(
     """
     failpoints.announce()
     clock = clock or failpoints.clock_of(SystemClock())
-    table, sinks = assemble(config, clock)
+    table, sinks = build_components(config, clock)
     store = Store(config.spool.path, [sink.name for sink in sinks], abandon=config.spool.abandon)
     bridge = Bridge(config, table, sinks, store, clock)
     await bridge.run(stop, orders)
@@ -102,13 +102,13 @@ class Bridge:
         self._sinks = built
         self._metrics = metrics = Metrics()
         metrics.spool_limit_bytes.set(config.spool.max_bytes)
-        self._losses = Losses(metrics, clock)
-        self._crew = Crew(table, metrics, clock, rng)
-        self._sequences = SequenceWatch(config, self._losses, clock)
+        self._losses = LossReport(metrics, clock)
+        self._crew = SinkRunners(table, metrics, clock, rng)
+        self._sequences = SequenceMonitor(config, self._losses, clock)
         self._spool = Spool(store, config.spool, on_messages=self._distribute, on_commit=self._note, clock=clock)
-        self._source = Source(config, self._spool, metrics, self._losses, clock, rng)
-        self._watch = BrokerWatch(lambda: self._config, metrics, self._losses, rng)
-        self._publisher = Publisher(lambda: self._config, self._spool, metrics, rng)
+        self._source = MqttSource(config, self._spool, metrics, self._losses, clock, rng)
+        self._watch = BrokerStatsMonitor(lambda: self._config, metrics, self._losses, rng)
+        self._publisher = DeadLetterPublisher(lambda: self._config, self._spool, metrics, rng)
         self.admin = Admin(config.admin, self._spool, metrics, clock, self.readiness)
         self._tracing = make_tracing(config, clock)
         self._crew.on_delivered = self._tracing.delivered if self._tracing else None
@@ -116,9 +116,9 @@ class Bridge:
         self._draining = False
         self._ending = asyncio.Event()
 
-    async def run(self, stop: asyncio.Event, orders: Orders | None = None) -> None:
+    async def run(self, stop: asyncio.Event, orders: ControlSignals | None = None) -> None:
         """Run until `stop` or a drain, or until a part fails, and raise what it failed with."""
-        orders = orders or Orders(stop)
+        orders = orders or ControlSignals(stop)
         receiving = asyncio.create_task(self._receive(), name="source")
         self._crew.begin(self._sinks, self._spool, self._config.shutdown_timeout / 1000)
         beside = [
@@ -164,13 +164,13 @@ class Bridge:
         await self._source.run()
         await self._ending.wait()
 
-    def _distribute(self, messages: list[Spooled]) -> None:
+    def _distribute(self, messages: list[SpooledMessage]) -> None:
         self._sequences.see(messages)
         if self._tracing:
             self._tracing.committed(messages)
         self._crew.distribute(messages)
 
-    def _note(self, commit: Commit) -> None:
+    def _note(self, commit: CommitResult) -> None:
         self._metrics.spooled.inc(commit.messages)
         self._metrics.commit_s.observe(commit.seconds)
         self._source.committed()
@@ -191,7 +191,7 @@ class Bridge:
 
     # -- orders
 
-    async def _obey(self, orders: Orders) -> None:
+    async def _obey(self, orders: ControlSignals) -> None:
         """Reload as often as asked; a drain is the last order."""
         while await orders.next() == "reload":
             try:
@@ -211,8 +211,8 @@ class Bridge:
     async def reload(self, config: BridgeConfig) -> list[str]:
         """Go on with another configuration; the keys that differ. After a `ConfigError` all is as before."""
         old = self._config
-        table, _ = assemble(config)
-        changes = compare(old, config, frozenset({*self._crew.names, *config.sinks}))
+        table, _ = build_components(config)
+        changes = compare_configs(old, config, frozenset({*self._crew.names, *config.sinks}))
         await self._source.change(config)
         try:
             if changes.sinks or changes.everything:
@@ -226,7 +226,7 @@ class Bridge:
         self._config = config
         return list(changes.keys)
 
-    async def _exchange(self, changes: Changes, config: BridgeConfig, table: RouteTable) -> None:
+    async def _exchange(self, changes: ConfigChanges, config: BridgeConfig, table: RouteTable) -> None:
         """Put other sinks in the place of those that differ. Messages wait in the spool meanwhile."""
         crew = self._crew
         leaving = crew.names if changes.everything else [name for name in crew.names if name in changes.sinks]
@@ -237,10 +237,10 @@ class Bridge:
         try:
             await _try_out(coming)
             names, abandon = list(config.sinks), config.spool.abandon
-            await self._spool.perform(lambda store: store.adopt(names, abandon))
+            await self._spool.run_on_writer(lambda store: store.adopt(names, abandon))
         except ConfigError:
             # Who begins reads from the file where to: what those that ended got done has to be in it.
-            await self._spool.perform(lambda _: None)
+            await self._spool.run_on_writer(lambda _: None)
             back = [sink for sink in build(self._config, crew.table, self._clock) if sink.name in leaving]
             crew.begin(back, self._spool, self._config.shutdown_timeout / 1000)
             raise
@@ -269,9 +269,8 @@ class Bridge:
 
     def _not_drained(self, what: str) -> NotDrained:
         path = self._spool.path
-        return NotDrained(
-            f"{what}: {pending_text(path)}; it stays in {path} and in the broker's session '{self._config.client_id}'"
-        )
+        session = f"the broker's session '{self._config.client_id}'"
+        return NotDrained(f"{what}: {describe_pending(path)}; it stays in {path} and in {session}")
 
 
 async def _try_out(sinks: Sequence[Sink]) -> None:

@@ -18,7 +18,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from bridge.config import BridgeConfig
 from bridge.message.user_properties import trace_context
 from bridge.routing.routed import RoutedEvent
-from bridge.spool.message import Spooled
+from bridge.spool.message import SpooledMessage
 from edgewire.clock import Clock
 
 _REMEMBERED = 20_000
@@ -44,7 +44,7 @@ class Tracing:
         self._clock = clock
         self._receipts: dict[int, Context] = {}
 
-    def committed(self, messages: Sequence[Spooled]) -> None:
+    def committed(self, messages: Sequence[SpooledMessage]) -> None:
         """These are in the spool."""
         now_ns = self._clock.now_ms() * _NS
         for message in messages:
@@ -86,6 +86,6 @@ class Tracing:
         """Export what waits. Blocks."""
         self._provider.shutdown()
 
-    def _parent(self, message: Spooled) -> Context | None:
+    def _parent(self, message: SpooledMessage) -> Context | None:
         carrier = dict(trace_context(message.properties))
         return self._propagator.extract(carrier) if carrier else None

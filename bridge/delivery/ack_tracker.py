@@ -1,16 +1,16 @@
 """What one sink is done with: messages end in any order, the cursor follows where none is missing, flags stand above.
 
-Everything that ends goes into the next `Settlement`, also beyond a message that is stuck; so a restart sends nothing
+Everything that ends goes into the next `CursorUpdate`, also beyond a message that is stuck; so a restart sends nothing
 again that was settled. Pure.
 """
 
 from collections.abc import Iterable, Mapping
 
 from bridge.spool import bitmap as blocks
-from bridge.spool.message import DeadLetter, Settlement
+from bridge.spool.message import CursorUpdate, DeadLetter
 
 
-class Progress:
+class AckTracker:
     """One byte a message between the cursor and the newest that is done, nothing for the others."""
 
     def __init__(self, sink: str, cursor: int, done: Mapping[int, int] | None = None) -> None:
@@ -59,7 +59,7 @@ class Progress:
         self._end(letter.message_id)
         self._dead.append(letter)
 
-    def advance(self) -> Settlement | None:
+    def advance(self) -> CursorUpdate | None:
         """What was done since the last time; None for nothing."""
         if not (self._delivered or self._dropped or self._dead):
             return None
@@ -70,7 +70,7 @@ class Progress:
             for block in self._changed
             if block > lowest or (block == lowest and blocks.DONE in self._blocks[block][(cursor & blocks.MASK) + 1 :])
         }
-        settlement = Settlement(
+        settlement = CursorUpdate(
             sink=self._sink,
             cursor=cursor,
             delivered=self._delivered,

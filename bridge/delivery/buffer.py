@@ -17,7 +17,7 @@ _LOAD_AT_ONCE = 500
 """Messages read again in one go: some milliseconds, for which everything else on the loop waits."""
 
 
-class Window:
+class MemoryBudget:
     """How much one sink has in memory."""
 
     def __init__(self, max_messages: int, max_bytes: int) -> None:
@@ -88,10 +88,10 @@ class IdQueue:
         return taken
 
 
-class Backlog:
+class MessageBuffer:
     """A queue of messages, the front of which is in memory."""
 
-    def __init__(self, window: Window, fetch: Fetch) -> None:
+    def __init__(self, window: MemoryBudget, fetch: Fetch) -> None:
         self._window = window
         self._fetch = fetch
         self.messages: deque[RoutedEvent] = deque()

@@ -12,7 +12,7 @@ from contextlib import suppress
 from enum import IntEnum
 
 from bridge.delivery.backoff import delay_s
-from bridge.delivery.queue import Outcome
+from bridge.delivery.queue import BatchOutcome
 from bridge.metrics import Metrics
 from bridge.sinks.base import Retry
 from bridge.sinks.settings import RetryConfig
@@ -28,7 +28,7 @@ class State(IntEnum):
     OPEN = 2
 
 
-class Breaker:
+class CircuitBreaker:
     """`permit` before a write, `failed` or `answered` after it."""
 
     def __init__(self, backoff: Backoff, pause_s: float, open_after: int) -> None:
@@ -87,12 +87,14 @@ class Breaker:
             self._retries = 0
 
 
-class Destination:
+class DestinationBreaker:
     """One destination; `LANE` and `LANE#PART` lead to the same."""
 
     def __init__(self, sink: str, name: str, retry: RetryConfig, metrics: Metrics, rng: random.Random) -> None:
         self.name = name
-        self.breaker = Breaker(Backoff(retry.base / 1000, retry.cap / 1000), retry.pause / 1000, retry.open_after)
+        self.breaker = CircuitBreaker(
+            Backoff(retry.base / 1000, retry.cap / 1000), retry.pause / 1000, retry.open_after
+        )
         self.changed: list[Callable[[], None]] = []
         """Called when the breaker lets writes through again, or when somebody else may have the probe."""
         self._metrics = metrics
@@ -101,7 +103,7 @@ class Destination:
         self._log = logs.get(f"sink.{sink}")
         metrics.breaker_state.labels(*self._labels).set(State.CLOSED)
 
-    def note(self, outcome: Outcome, written: int, now: float, *, probe: bool) -> None:
+    def note(self, outcome: BatchOutcome, written: int, now: float, *, probe: bool) -> None:
         """What became of a write of so many messages."""
         breaker, before, troubled = self.breaker, self.breaker.state, self.breaker.reason is not None
         done = bool(outcome.delivered or outcome.rejected)
@@ -148,7 +150,7 @@ class Destination:
             tell()
 
 
-class Destinations:
+class DestinationBreakers:
     """All of a sink, each made when its first message comes."""
 
     def __init__(self, sink: str, retry: RetryConfig, metrics: Metrics, rng: random.Random) -> None:
@@ -156,13 +158,13 @@ class Destinations:
         self._retry = retry
         self._metrics = metrics
         self._rng = rng
-        self._known: dict[str, Destination] = {}
+        self._known: dict[str, DestinationBreaker] = {}
 
-    def of(self, lane: str) -> Destination:
+    def of(self, lane: str) -> DestinationBreaker:
         """The destination of a lane."""
         name = lane.partition("#")[0]
         if name not in self._known:
-            self._known[name] = Destination(self._sink, name, self._retry, self._metrics, self._rng)
+            self._known[name] = DestinationBreaker(self._sink, name, self._retry, self._metrics, self._rng)
         return self._known[name]
 
     def forget(self) -> None:

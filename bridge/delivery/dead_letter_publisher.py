@@ -10,13 +10,13 @@ import random
 from collections.abc import Callable
 
 from bridge.config import BridgeConfig
-from bridge.delivery.dead_letter_targets import KafkaOutlet, MqttOutlet, Outlet
+from bridge.delivery.dead_letter_targets import DeadLetterTarget, KafkaDeadLetterTarget, MqttDeadLetterTarget
 from bridge.metrics import Metrics
 from bridge.routing.routed import Unroutable
 from bridge.sinks.base import Rejected
 from bridge.sinks.kafka.config import KafkaConfig
-from bridge.spool.dead_letters import read_letters_after
-from bridge.spool.message import DeadLetter, Spooled
+from bridge.spool.dead_letters import read_dead_letters_after
+from bridge.spool.message import DeadLetter, SpooledMessage
 from bridge.spool.spool import Spool
 from edgewire import logs
 from edgewire.backoff import Backoff
@@ -28,12 +28,12 @@ def unroutable(sink: str, message: Unroutable, now_ms: int) -> DeadLetter:
     return _dead(sink, message.message, message.reason, 0, now_ms)
 
 
-def rejected(sink: str, message: Spooled, verdict: Rejected, attempts: int, now_ms: int) -> DeadLetter:
+def rejected(sink: str, message: SpooledMessage, verdict: Rejected, attempts: int, now_ms: int) -> DeadLetter:
     """A message that the sink will never take; `attempts` includes the one that said so."""
     return _dead(sink, message, verdict.reason, attempts, now_ms)
 
 
-def _dead(sink: str, message: Spooled, reason: str, attempts: int, now_ms: int) -> DeadLetter:
+def _dead(sink: str, message: SpooledMessage, reason: str, attempts: int, now_ms: int) -> DeadLetter:
     return DeadLetter(
         sink=sink,
         message_id=message.id,
@@ -58,7 +58,7 @@ _AT_ONCE = 200
 log = logs.get("dead_letters")
 
 
-class Publisher:
+class DeadLetterPublisher:
     """`run` for ever; a place that cannot be reached is tried again."""
 
     def __init__(self, config: Callable[[], BridgeConfig], spool: Spool, metrics: Metrics, rng: random.Random) -> None:
@@ -84,7 +84,7 @@ class Publisher:
         except ExceptionGroup as group_error:
             raise group_error.exceptions[0] from None
 
-    async def _serve(self, kind: str, find: Callable[[], tuple[str, Outlet] | None]) -> None:
+    async def _serve(self, kind: str, find: Callable[[], tuple[str, DeadLetterTarget] | None]) -> None:
         attempt = 0
         while True:
             found = find()
@@ -108,26 +108,26 @@ class Publisher:
                     wait_s = 0 if busy else _LOOK_EVERY_S
             await asyncio.sleep(wait_s)
 
-    async def _publish(self, kind: str, topic: str, outlet: Outlet) -> bool:
+    async def _publish(self, kind: str, topic: str, outlet: DeadLetterTarget) -> bool:
         """Publish the next letters; returns whether there may be more."""
         note = f"dead letters published to {kind} {topic}"
-        done = int(await self._spool.perform(lambda store: store.note(note)) or 0)
-        letters = read_letters_after(self._spool.path, done, _AT_ONCE)
+        done = int(await self._spool.run_on_writer(lambda store: store.get_metadata(note)) or 0)
+        letters = read_dead_letters_after(self._spool.path, done, _AT_ONCE)
         if not letters:
             return False
         await outlet.publish(letters)
-        await self._spool.perform(lambda store: store.take_note(note, str(letters[-1].number)))
+        await self._spool.run_on_writer(lambda store: store.set_metadata(note, str(letters[-1].number)))
         self._metrics.letters_published.labels(kind).inc(len(letters))
         return len(letters) == _AT_ONCE
 
-    def _kafka(self) -> tuple[str, Outlet] | None:
+    def _kafka(self) -> tuple[str, DeadLetterTarget] | None:
         config = self._config()
         topic, kafka = config.dead_letters.kafka_topic, config.sinks.get("kafka")
         if topic is None or not isinstance(kafka, KafkaConfig):
             return None
-        return topic, KafkaOutlet(kafka, topic, config.client_id)
+        return topic, KafkaDeadLetterTarget(kafka, topic, config.client_id)
 
-    def _mqtt(self) -> tuple[str, Outlet] | None:
+    def _mqtt(self) -> tuple[str, DeadLetterTarget] | None:
         config = self._config()
         topic = config.dead_letters.mqtt_topic
-        return (topic, MqttOutlet(config, topic)) if topic else None
+        return (topic, MqttDeadLetterTarget(config, topic)) if topic else None

@@ -35,14 +35,14 @@ _LOOK_S = 0.5
 log = logs.get("dead_letters")
 
 
-class Outlet(Protocol):
+class DeadLetterTarget(Protocol):
     """One place."""
 
     async def publish(self, letters: Sequence[DeadLetter]) -> None:
         """Return when all of them are safe there. Raises `ServiceUnavailable`; some may have arrived then."""
 
 
-class KafkaOutlet:
+class KafkaDeadLetterTarget:
     """The payload as it came, with what is known of the letter in headers; the key is the topic it came from."""
 
     def __init__(self, config: KafkaConfig, topic: str, client_id: str) -> None:
@@ -104,7 +104,7 @@ class KafkaOutlet:
         return large
 
 
-class MqttOutlet:
+class MqttDeadLetterTarget:
     """The letter as JSON, as `edgefleet bridge dead-letters show` prints it, with QoS 1."""
 
     def __init__(self, config: BridgeConfig, topic: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from bridge.delivery.backoff import delay_s
-from bridge.delivery.buffer import Backlog, Fetch, Window
+from bridge.delivery.buffer import Fetch, MemoryBudget, MessageBuffer
 from bridge.routing.routed import RoutedEvent
 from bridge.sinks.base import Failures, Rejected, Retry, Scope
 from edgewire.backoff import Backoff
@@ -19,7 +19,7 @@ from edgewire.backoff import Backoff
 class _Held:
     """The messages of a device whose first one waits to be tried again."""
 
-    backlog: Backlog
+    backlog: MessageBuffer
     retries: int = 0
     due: float = 0.0
     why: Retry | None = None
@@ -27,7 +27,7 @@ class _Held:
 
 
 @dataclass(slots=True)
-class Outcome:
+class BatchOutcome:
     """What became of a batch."""
 
     delivered: list[RoutedEvent] = field(default_factory=list)
@@ -43,16 +43,16 @@ class Outcome:
     """Those of them that wait for a person, told once."""
 
 
-class Lane:
+class DeliveryQueue:
     """`push` at any time; `take` a batch, write it, `complete` it, and only then `take` the next. Times in seconds."""
 
-    def __init__(self, backoff: Backoff, pause_s: float, window: Window, fetch: Fetch) -> None:
+    def __init__(self, backoff: Backoff, pause_s: float, window: MemoryBudget, fetch: Fetch) -> None:
         """`pause_s` is the wait after an answer that only a person can change."""
         self._backoff = backoff
         self._pause_s = pause_s
         self._window = window
         self._fetch = fetch
-        self._ready = Backlog(window, fetch)
+        self._ready = MessageBuffer(window, fetch)
         self._held: dict[str, _Held] = {}
         self._attempts: dict[int, int] = {}
         self._retries = 0
@@ -107,12 +107,12 @@ class Lane:
                 batch.append(routed)
         return batch
 
-    def complete(self, batch: Sequence[RoutedEvent], failures: Failures, now: float, uniform: float) -> Outcome:
+    def complete(self, batch: Sequence[RoutedEvent], failures: Failures, now: float, uniform: float) -> BatchOutcome:
         """Take note of what became of the batch that was taken last. `uniform` in [0, 1) spreads the next attempt."""
         if not failures and not self._held and not self._attempts:
             self._retries = 0
-            return Outcome(delivered=list(batch))
-        outcome = Outcome()
+            return BatchOutcome(delivered=list(batch))
+        outcome = BatchOutcome()
         again: list[tuple[RoutedEvent, Retry]] = []
         for position, routed in enumerate(batch):
             failure = failures.get(position)
@@ -158,11 +158,11 @@ class Lane:
                 if not len(held.backlog):
                     del self._held[device]
 
-    def _hold(self, again: list[tuple[RoutedEvent, Retry]], now: float, uniform: float, outcome: Outcome) -> None:
+    def _hold(self, again: list[tuple[RoutedEvent, Retry]], now: float, uniform: float, outcome: BatchOutcome) -> None:
         """Put messages back in front of what follows them, and decide who waits how long."""
         for routed, _ in again:
             if routed.device_id not in self._held:
-                self._held[routed.device_id] = _Held(Backlog(self._window, self._fetch))
+                self._held[routed.device_id] = _Held(MessageBuffer(self._window, self._fetch))
         for routed, _ in reversed(again):
             self._held[routed.device_id].backlog.messages.appendleft(routed)
         for routed, retry in again:

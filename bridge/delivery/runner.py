@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from bridge.delivery import dead_letter_publisher as dead_letters
-from bridge.delivery.ack_tracker import Progress
-from bridge.delivery.buffer import Window
-from bridge.delivery.circuit_breaker import Destinations
-from bridge.delivery.queue import Lane, Outcome
-from bridge.delivery.sink_connection import Connection
-from bridge.delivery.worker import Worker
+from bridge.delivery.ack_tracker import AckTracker
+from bridge.delivery.buffer import MemoryBudget
+from bridge.delivery.circuit_breaker import DestinationBreakers
+from bridge.delivery.queue import BatchOutcome, DeliveryQueue
+from bridge.delivery.sink_connection import SinkConnection
+from bridge.delivery.worker import QueueWorker
 from bridge.metrics import Metrics
 from bridge.routing.routed import Dropped, RoutedEvent, Unroutable
 from bridge.routing.table import RouteTable
@@ -37,7 +37,7 @@ _LOOK_EVERY_S = 1.0
 """How often a runner looks for dead letters to be replayed, and for lanes that have become slow."""
 
 
-class Runner:
+class SinkRunner:
     """One sink at work: `run` until `stop`."""
 
     def __init__(
@@ -55,7 +55,7 @@ class Runner:
         self._on_delivered = on_delivered
         self._sink = sink
         self._retry = retry = sink.config.retry
-        self._window = Window(sink.config.window, _WINDOW_BYTES)
+        self._window = MemoryBudget(sink.config.window, _WINDOW_BYTES)
         self._backoff = Backoff(retry.base / 1000, retry.cap / 1000)
         self._spool = spool
         self._table = table
@@ -63,10 +63,10 @@ class Runner:
         self._clock = clock
         self._rng = rng
         self._log = logs.get(f"sink.{sink.name}")
-        self._progress = Progress(sink.name, spool.cursor(sink.name), spool.done_above(sink.name))
-        self._connection = Connection(sink, self._backoff, rng)
-        self._workers: dict[str, Worker] = {}
-        self._destinations = Destinations(sink.name, retry, metrics, rng)
+        self._progress = AckTracker(sink.name, spool.cursor(sink.name), spool.done_above(sink.name))
+        self._connection = SinkConnection(sink, self._backoff, rng)
+        self._workers: dict[str, QueueWorker] = {}
+        self._destinations = DestinationBreakers(sink.name, retry, metrics, rng)
         self._looked_at = clock.monotonic() - _LOOK_EVERY_S
         metrics.begin(sink.name)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -158,7 +158,7 @@ class Runner:
         if len(in_hand) >= self._spool.replays_waiting(self.name):
             return
         # Those that have ended leave the file with the next commit; until then they would be taken once more.
-        await self._spool.perform(lambda _: None)
+        await self._spool.run_on_writer(lambda _: None)
         while self._window.room > 0 and not self._stopping:
             letters = self._spool.replays(self.name, number, _READ_MESSAGES)
             if not letters:
@@ -208,15 +208,15 @@ class Runner:
             if freed:
                 self._log.info("what has to wait is left in the spool, the others go on", messages=freed)
 
-    def _employ(self, name: str) -> Worker:
-        lane = Lane(self._backoff, self._retry.pause / 1000, self._window, self._fetch)
+    def _employ(self, name: str) -> QueueWorker:
+        lane = DeliveryQueue(self._backoff, self._retry.pause / 1000, self._window, self._fetch)
         destination = self._destinations.of(name)
-        worker = Worker(name, lane, destination, self._connection, self._report, self._clock, self._rng)
+        worker = QueueWorker(name, lane, destination, self._connection, self._report, self._clock, self._rng)
         self._workers[name] = worker
         self._tasks.add(self._group.create_task(worker.run(), name=f"{self.name}.{name}"))
         return worker
 
-    def _report(self, outcome: Outcome) -> None:
+    def _report(self, outcome: BatchOutcome) -> None:
         """A worker has written a batch."""
         now_ms = self._clock.now_ms()
         if outcome.delivered:
@@ -254,4 +254,4 @@ class Runner:
     def _settle(self) -> None:
         settlement = self._progress.advance()
         if settlement:
-            self._spool.settle(settlement)
+            self._spool.commit_cursor(settlement)

@@ -7,17 +7,17 @@ import asyncio
 import random
 from collections.abc import Callable, Collection, Sequence
 
-from bridge.delivery.runner import Runner
+from bridge.delivery.runner import SinkRunner
 from bridge.metrics import Metrics
 from bridge.routing.routed import RoutedEvent
 from bridge.routing.table import RouteTable
 from bridge.sinks.base import Sink
-from bridge.spool.message import Spooled
+from bridge.spool.message import SpooledMessage
 from bridge.spool.spool import Spool
 from edgewire.clock import Clock
 
 
-class Crew:
+class SinkRunners:
     """Every runner and its task."""
 
     def __init__(self, table: RouteTable, metrics: Metrics, clock: Clock, rng: random.Random) -> None:
@@ -30,7 +30,7 @@ class Crew:
         self._metrics = metrics
         self._clock = clock
         self._rng = rng
-        self._runners: dict[str, Runner] = {}
+        self._runners: dict[str, SinkRunner] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     @property
@@ -47,7 +47,7 @@ class Crew:
         """Let these sinks work from where the spool says they are."""
         self.table.on_invalid = lambda route, level: self._metrics.invalid.labels(route, level).inc()
         for sink in sinks:
-            runner = Runner(sink, spool, self.table, self._metrics, self._clock, self._rng, self.on_delivered)
+            runner = SinkRunner(sink, spool, self.table, self._metrics, self._clock, self._rng, self.on_delivered)
             self._runners[runner.name] = runner
             task = self._tasks[runner.name] = asyncio.create_task(runner.run(finish_s), name=runner.name)
             task.add_done_callback(self._ended)
@@ -62,7 +62,7 @@ class Crew:
         for name in ending:
             del self._runners[name], self._tasks[name]
 
-    def distribute(self, messages: list[Spooled]) -> None:
+    def distribute(self, messages: list[SpooledMessage]) -> None:
         """Newly committed messages: resolved once for all the runners that keep up; the others read them later."""
         first = messages[0].id
         runners = self._runners.values()

@@ -12,7 +12,7 @@ from edgewire.backoff import Backoff
 from edgewire.errors import ServiceUnavailable
 
 
-class Connection:
+class SinkConnection:
     """The sink, connected as long as `run` runs. Lanes may `write` at any time."""
 
     def __init__(self, sink: Sink, backoff: Backoff, rng: random.Random) -> None:

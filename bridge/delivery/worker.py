@@ -5,9 +5,9 @@ import random
 from collections.abc import Callable
 from contextlib import suppress
 
-from bridge.delivery.circuit_breaker import Destination, State
-from bridge.delivery.queue import Lane, Outcome
-from bridge.delivery.sink_connection import Connection
+from bridge.delivery.circuit_breaker import DestinationBreaker, State
+from bridge.delivery.queue import BatchOutcome, DeliveryQueue
+from bridge.delivery.sink_connection import SinkConnection
 from bridge.routing.routed import RoutedEvent
 from edgewire.clock import Clock
 
@@ -15,16 +15,16 @@ _SLOW_S = 1.0
 """A write that takes longer holds up its lane; the others should not wait for it."""
 
 
-class Worker:
+class QueueWorker:
     """Writes one lane in order. `run` until `stop`, which lets the write under way end."""
 
     def __init__(
         self,
         name: str,
-        lane: Lane,
-        destination: Destination,
-        connection: Connection,
-        report: Callable[[Outcome], None],
+        lane: DeliveryQueue,
+        destination: DestinationBreaker,
+        connection: SinkConnection,
+        report: Callable[[BatchOutcome], None],
         clock: Clock,
         rng: random.Random,
     ) -> None:
@@ -54,7 +54,7 @@ class Worker:
         return self._lane.park(self._connection.sink.batch_messages, stalled=waiting or slow)
 
     def waiting_devices(self, retries: int) -> dict[str, str]:
-        """See `Lane.waiting_devices`."""
+        """See `DeliveryQueue.waiting_devices`."""
         return self._lane.waiting_devices(retries)
 
     def stop(self) -> None:

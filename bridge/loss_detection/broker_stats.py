@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from bridge.config import BridgeConfig
-from bridge.loss_detection.report import Losses
+from bridge.loss_detection.report import LossReport
 from bridge.metrics import Metrics
 from bridge.source.sessions import tls_context, watch_config
 from edgewire import logs
@@ -38,11 +38,11 @@ _STEADY_S = 10.0
 log = logs.get("broker")
 
 
-class BrokerWatch:
+class BrokerStatsMonitor:
     """`run` for ever; what cannot be had is no error."""
 
     def __init__(
-        self, config: Callable[[], BridgeConfig], metrics: Metrics, losses: Losses, rng: random.Random
+        self, config: Callable[[], BridgeConfig], metrics: Metrics, losses: LossReport, rng: random.Random
     ) -> None:
         """`config` is asked at every connection."""
         self._config = config

@@ -14,7 +14,7 @@ _SHOWN_MS = 3_600_000
 log = logs.get("losses")
 
 
-class Losses:
+class LossReport:
     """The latest of every kind, and the metrics of all."""
 
     def __init__(self, metrics: Metrics, clock: Clock) -> None:

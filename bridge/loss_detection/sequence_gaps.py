@@ -13,8 +13,8 @@ from collections import deque
 from typing import NamedTuple
 
 from bridge.config import BridgeConfig
-from bridge.loss_detection.report import Losses
-from bridge.spool.message import Spooled
+from bridge.loss_detection.report import LossReport
+from bridge.spool.message import SpooledMessage
 from edgewire import logs
 from edgewire.clock import Clock
 
@@ -32,7 +32,7 @@ _RANGES = 64
 """Gaps watched at the same time, of one device."""
 
 
-class Report(NamedTuple):
+class GapReport(NamedTuple):
     """What has become known since the last one."""
 
     missing: int
@@ -66,7 +66,7 @@ class _Gap:
         self.first, self.last, self.due, self.reported = first, last, due, reported
 
 
-class Sequences:
+class GapDetector:
     """`see` every message once, in order; `report` now and then."""
 
     def __init__(self, grace_s: float) -> None:
@@ -95,7 +95,7 @@ class Sequences:
         device.prefix = b'"boot":%d,"seq":' % device.boot
         device.expected = b"%b%d," % (device.prefix, device.next)
 
-    def report(self, now: float) -> Report | None:
+    def report(self, now: float) -> GapReport | None:
         """The gaps that have not been filled in time; None where there is nothing to say."""
         missing, devices, example = 0, set(), ""
         while self._waiting and self._waiting[0][0] <= now:
@@ -107,7 +107,7 @@ class Sequences:
             devices.add(device.name)
             example = example or f"{device.name} boot {device.boot} seq {gap.first}-{gap.last}"
         found, self._found = self._found, 0
-        return Report(missing, len(devices), example, found) if missing or found else None
+        return GapReport(missing, len(devices), example, found) if missing or found else None
 
     def _learn(self, topic: str) -> _Device:
         """Which device a topic is of: by its fourth level, as in the contract."""
@@ -170,13 +170,13 @@ _REPORT_EVERY_S = 1.0
 log = logs.get("sequences")
 
 
-class SequenceWatch:
+class SequenceMonitor:
     """`see` costs about a microsecond a message, and nothing when it is off."""
 
-    def __init__(self, config: BridgeConfig, losses: Losses, clock: Clock) -> None:
+    def __init__(self, config: BridgeConfig, losses: LossReport, clock: Clock) -> None:
         self._losses = losses
         self._clock = clock
-        self._sequences: Sequences | None = None
+        self._sequences: GapDetector | None = None
         self._chosen: tuple[tuple[str, ...], float] | None = None
         self.configure(config)
 
@@ -190,10 +190,10 @@ class SequenceWatch:
         if chosen is None:
             self._sequences = None
         elif self._sequences is None or self._chosen != chosen:
-            self._sequences = Sequences(grace_s)
+            self._sequences = GapDetector(grace_s)
         self._chosen = chosen
 
-    def see(self, messages: list[Spooled]) -> None:
+    def see(self, messages: list[SpooledMessage]) -> None:
         """Newly committed messages."""
         if self._sequences:
             now = self._clock.monotonic()

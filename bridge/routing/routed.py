@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from bridge.routing.sampling import Sample
     from bridge.routing.validation import Check
     from bridge.sinks.settings import Target
-    from bridge.spool.message import Spooled
+    from bridge.spool.message import SpooledMessage
 from bridge.message.event import Address
 
 
@@ -43,7 +43,7 @@ class Route:
 class RoutedEvent:
     """A message with its way, shared by all sinks."""
 
-    message: "Spooled"
+    message: "SpooledMessage"
     address: Address
     route: Route
     device_id: str
@@ -65,7 +65,7 @@ class RoutedEvent:
 class Unroutable:
     """A message that can go nowhere, and why."""
 
-    message: "Spooled"
+    message: "SpooledMessage"
     reason: str
     sinks: frozenset[str] | None = None
     """Those that miss it; None for all of them, because not even its route is known."""
@@ -79,5 +79,5 @@ class Unroutable:
 class Dropped:
     """A message that a rule leaves out of every sink, and which."""
 
-    message: "Spooled"
+    message: "SpooledMessage"
     rule: str

@@ -16,7 +16,7 @@ from bridge.routing.routed import Dropped, Route, RoutedEvent, Unroutable
 from bridge.routing.validation import Check
 from bridge.sinks.registry import SINKS
 from bridge.sinks.settings import Target
-from bridge.spool.message import Spooled
+from bridge.spool.message import SpooledMessage
 from edgewire.errors import ConfigError
 from edgewire.messages import CONTRACT, ContractError, Topic
 from edgewire.mqtt.filters import filter_matches
@@ -66,7 +66,7 @@ class RouteTable:
             if not self.targets(sink):
                 raise ConfigError(f"no route leads to the sink '{sink}': add a target to a route or remove the sink")
 
-    def resolve(self, message: Spooled) -> RoutedEvent | Unroutable | Dropped:
+    def resolve(self, message: SpooledMessage) -> RoutedEvent | Unroutable | Dropped:
         """The way of a message, or why it has none."""
         address = self._addresses.get(message.topic) or self._learn(message.topic)
         if isinstance(address, str):

@@ -12,11 +12,11 @@ from contextlib import suppress
 from typing import TypeVar
 
 from bridge.config import BridgeConfig
-from bridge.loss_detection.report import Losses
+from bridge.loss_detection.report import LossReport
 from bridge.metrics import Metrics
-from bridge.source.receiver import Intake
+from bridge.source.receiver import Receiver
 from bridge.source.sessions import ending_config, probe_config, session_config, subscriptions, tls_context
-from bridge.source.subscriptions import Held
+from bridge.source.subscriptions import SubscriptionRecord
 from bridge.spool.spool import Spool
 from edgewire import logs
 from edgewire.backoff import Backoff
@@ -75,10 +75,10 @@ class TakenOver(EdgefleetError):
 
 
 class Connection:
-    """Keeps the session connected and subscribed. `Source` is the half of it that others command."""
+    """Keeps the session connected and subscribed. `MqttSource` is the half of it that others command."""
 
     def __init__(
-        self, config: BridgeConfig, spool: Spool, metrics: Metrics, losses: Losses, clock: Clock, rng: random.Random
+        self, config: BridgeConfig, spool: Spool, metrics: Metrics, losses: LossReport, clock: Clock, rng: random.Random
     ) -> None:
         self.trouble: str | None = "not yet connected to the broker"
         """Why nothing can be received; None when subscribed."""
@@ -88,8 +88,8 @@ class Connection:
         self._clock = clock
         self._rng = rng
         self._backoff = Backoff(cap_s=30)
-        self._intake = Intake(spool, metrics, clock)
-        self._held = Held(spool)
+        self._intake = Receiver(spool, metrics, clock)
+        self._held = SubscriptionRecord(spool)
         self._link: Link | None = None
         self._lost = asyncio.Event()
         self._fault: EdgefleetError | None = None
@@ -306,7 +306,7 @@ _QUIET_ROUNDS = 3
 _ROUND_S = 0.2
 
 
-class Source(Connection):
+class MqttSource(Connection):
     """Keeps one session with the broker: `run` until `stop`, then `close`."""
 
     def stop(self) -> None:

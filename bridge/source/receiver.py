@@ -10,7 +10,7 @@ from functools import partial
 from bridge import failpoints
 from bridge.message.user_properties import pack
 from bridge.metrics import Metrics
-from bridge.spool.message import Spooled
+from bridge.spool.message import SpooledMessage
 from bridge.spool.spool import Spool
 from edgewire import logs
 from edgewire.clock import Clock
@@ -24,7 +24,7 @@ _QUEUE_BEYOND_WINDOW = 10_000
 log = logs.get("source")
 
 
-class Intake:
+class Receiver:
     """What the source has received and does not yet know to be safe."""
 
     def __init__(self, spool: Spool, metrics: Metrics, clock: Clock) -> None:
@@ -54,14 +54,14 @@ class Intake:
         now_ms = self._clock.now_ms()
         redelivered = retained = 0
         counts = [0, 0, 0]
-        group: list[Spooled] = []
+        group: list[SpooledMessage] = []
         for message in messages:
             topic, payload, qos, retain, dup, _, properties, _ = message
             counts[qos] += 1
             redelivered += dup
             retained += retain
             carried = pack(properties) if properties else None
-            group.append(Spooled(0, now_ms, topic, payload, qos, retain, dup, carried))
+            group.append(SpooledMessage(0, now_ms, topic, payload, qos, retain, dup, carried))
         self.taken += len(messages)
         self._uncommitted.append(self._clock.monotonic())
         self._spool.append(group, partial(self._acknowledge, link, messages))

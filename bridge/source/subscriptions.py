@@ -15,7 +15,7 @@ NOTE = "subscriptions"
 """Under which the spool keeps them."""
 
 
-class Held:
+class SubscriptionRecord:
     """What the session holds at most."""
 
     def __init__(self, spool: Spool) -> None:
@@ -25,7 +25,7 @@ class Held:
     async def expect(self, wanted: Iterable[str]) -> None:
         """To be called before these are subscribed to. Raises `SpoolError`."""
         if self._filters is None:
-            note = await self._spool.perform(lambda store: store.note(NOTE))
+            note = await self._spool.run_on_writer(lambda store: store.get_metadata(NOTE))
             self._filters = frozenset(orjson.loads(note) if note else ())
         await self._write(self._filters | frozenset(wanted))
 
@@ -40,5 +40,5 @@ class Held:
     async def _write(self, filters: frozenset[str]) -> None:
         if filters != self._filters:
             text = orjson.dumps(sorted(filters)).decode()
-            await self._spool.perform(lambda store: store.take_note(NOTE, text))
+            await self._spool.run_on_writer(lambda store: store.set_metadata(NOTE, text))
             self._filters = filters

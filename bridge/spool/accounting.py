@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from bridge.spool import bitmap as blocks
-from bridge.spool.sqlite import LAST_ID, explained, open_read_only
+from bridge.spool.sqlite import LAST_ID, open_read_only, translate_errors
 
 
-class SinkBooks(NamedTuple):
+class SinkCounts(NamedTuple):
     """The books of one sink, in messages: received = delivered + dead_lettered + dropped + discarded + pending."""
 
     sink: str
@@ -33,10 +33,10 @@ class SinkBooks(NamedTuple):
         return self.received == self.delivered + self.dead_lettered + self.dropped + self.discarded + self.pending
 
 
-class Ledger(NamedTuple):
+class SpoolReport(NamedTuple):
     """The books of all sinks, and the room they take."""
 
-    sinks: list[SinkBooks]
+    sinks: list[SinkCounts]
     spool_bytes: int
     """What the file holds."""
     file_bytes: int
@@ -65,7 +65,7 @@ def lag_s(oldest_ms: int | None, now_ms: int) -> float:
     return 0.0 if oldest_ms is None else max(0, now_ms - oldest_ms) / 1000
 
 
-def read_ledger(path: Path) -> Ledger:
+def read_spool_report(path: Path) -> SpoolReport:
     """Count the books of every sink from the file. Raises `SpoolError`."""
     with _snapshot(path) as database:
         last_id = _scalar(database, LAST_ID)
@@ -77,12 +77,12 @@ def read_ledger(path: Path) -> Ledger:
         ]
         names = ("page_count", "freelist_count", "page_size")
         pages, free, size = (_scalar(database, f"PRAGMA {name}") for name in names)
-        return Ledger(sorted(sinks), (pages - free) * size, pages * size)
+        return SpoolReport(sorted(sinks), (pages - free) * size, pages * size)
 
 
-def read_books(path: Path) -> list[SinkBooks]:
+def count_messages(path: Path) -> list[SinkCounts]:
     """The books of every sink, by name. Raises `SpoolError`."""
-    return read_ledger(path).sinks
+    return read_spool_report(path).sinks
 
 
 def read_lag(path: Path) -> list[tuple[str, int, int | None]]:
@@ -102,16 +102,16 @@ def read_lag(path: Path) -> list[tuple[str, int, int | None]]:
 @contextmanager
 def _snapshot(path: Path) -> Iterator[sqlite3.Connection]:
     """The file as it is at one moment, however much is written meanwhile."""
-    with explained(path), closing(open_read_only(path)) as database:
+    with translate_errors(path), closing(open_read_only(path)) as database:
         database.execute("BEGIN")
         yield database
 
 
-def _books(database: sqlite3.Connection, last_id: int, name: str, start: int, cursor: int, *totals: int) -> SinkBooks:
+def _books(database: sqlite3.Connection, last_id: int, name: str, start: int, cursor: int, *totals: int) -> SinkCounts:
     delivered, dropped, discarded = totals
     rows = _scalar(database, "SELECT count(*) FROM messages WHERE id > ?", cursor)
     kept = _scalar(database, "SELECT count(*) FROM dead_letters WHERE sink = ? AND replay = 0", name)
-    return SinkBooks(
+    return SinkCounts(
         sink=name,
         received=last_id - start,
         delivered=delivered,

@@ -12,7 +12,7 @@ _RATE_S = 60.0
 """Over so long the rate is taken."""
 
 
-class Limits:
+class CapacityLimit:
     """Whether nothing more may be taken in, and why."""
 
     def __init__(self, config: SpoolConfig) -> None:
@@ -32,13 +32,13 @@ class Limits:
         if used_bytes >= limit:
             self.full = f"the spool holds {used_bytes:,} bytes and is full"
         elif config.max_age is not None and age_ms > config.max_age:
-            self.full = f"a message has been in the spool for {spoken(age_ms / 1000)}, spool.max_age is less"
+            self.full = f"a message has been in the spool for {humanize_duration(age_ms / 1000)}, spool.max_age is less"
         else:
             self.full = None
         return self.full
 
 
-class Headroom:
+class BrokerQueueForecast:
     """How long the queue of the broker lasts, from the rate at which messages came before they were stopped."""
 
     def __init__(self, queue: int | None) -> None:
@@ -68,10 +68,10 @@ class Headroom:
     def sentence(self, now: float, session_expiry_s: float) -> str:
         """What the broker can do for us, for people."""
         left = self.seconds(now)
-        expiry = f"it keeps the session for {spoken(session_expiry_s)} after a disconnection"
+        expiry = f"it keeps the session for {humanize_duration(session_expiry_s)} after a disconnection"
         if left is not None and self._stopped:
             rate = f"{self._stopped[1]:,.0f} messages a second"
-            return f"the broker's queue lasts about {spoken(left)} more at {rate}; {expiry}"
+            return f"the broker's queue lasts about {humanize_duration(left)} more at {rate}; {expiry}"
         if self.queue is not None:
             return f"the broker queues {self.queue:,} messages; {expiry}"
         return f"set spool.broker_queue to the broker's limit to see how long that lasts; {expiry}"
@@ -82,7 +82,7 @@ class Headroom:
         return sum(messages for _, messages in self._seen) / max(now - self._seen[0][0], 1.0)
 
 
-def spoken(seconds: float) -> str:
+def humanize_duration(seconds: float) -> str:
     """A duration for people, in its largest fitting unit."""
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 2 * size:

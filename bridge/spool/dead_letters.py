@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bridge.spool.message import DeadLetter
-from bridge.spool.sqlite import explained, open_beside, open_read_only
+from bridge.spool.sqlite import open_read_only, open_shared, translate_errors
 from edgewire.clock import iso_ms
 from edgewire.mqtt.filters import filter_matches
 
@@ -38,7 +38,7 @@ _BREATH_S = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
+class DeadLetterSelection:
     """Which dead letters are meant: those that fit everything that is given."""
 
     numbers: tuple[int, ...] = ()
@@ -71,11 +71,11 @@ class Selection:
 
 
 def read_dead_letters(
-    path: Path, selection: Selection | None = None, *, sink: str | None = None, limit: int = 100
+    path: Path, selection: DeadLetterSelection | None = None, *, sink: str | None = None, limit: int = 100
 ) -> list[DeadLetter]:
     """The newest dead letters of a selection, or of a sink, newest first. Raises `SpoolError`."""
-    where, values = (selection or Selection(sink=sink)).where()
-    with explained(path), closing(open_read_only(path)) as database:
+    where, values = (selection or DeadLetterSelection(sink=sink)).where()
+    with translate_errors(path), closing(open_read_only(path)) as database:
         _teach(database)
         rows = database.execute(f"{_SELECT} WHERE {where} ORDER BY number DESC LIMIT ?", (*values, limit))
         return [_letter(row) for row in rows]
@@ -94,14 +94,14 @@ def document(letter: DeadLetter) -> dict[str, Any]:
         return fields | {"payload_base64": base64.b64encode(payload).decode()}
 
 
-def read_letters_after(path: Path, number: int, limit: int) -> list[DeadLetter]:
+def read_dead_letters_after(path: Path, number: int, limit: int) -> list[DeadLetter]:
     """Dead letters in the order in which they were given up, from beyond `number`. Raises `SpoolError`."""
-    with explained(path), closing(open_read_only(path)) as database:
+    with translate_errors(path), closing(open_read_only(path)) as database:
         rows = database.execute(f"{_SELECT} WHERE number > ? ORDER BY number LIMIT ?", (number, limit))
         return [_letter(row) for row in rows]
 
 
-def replay(path: Path, selection: Selection) -> int:
+def replay(path: Path, selection: DeadLetterSelection) -> int:
     """Make dead letters pending again for their sinks; returns how many. Raises `SpoolError`."""
 
     def change(database: sqlite3.Connection, listed: str) -> None:
@@ -113,7 +113,7 @@ def replay(path: Path, selection: Selection) -> int:
     return _change(path, selection, change, "AND sink IN (SELECT name FROM sinks)")
 
 
-def drop(path: Path, selection: Selection) -> int:
+def drop(path: Path, selection: DeadLetterSelection) -> int:
     """Delete dead letters for good and count them as discarded; returns how many. Raises `SpoolError`."""
 
     def change(database: sqlite3.Connection, listed: str) -> None:
@@ -128,10 +128,10 @@ def drop(path: Path, selection: Selection) -> int:
 
 
 def _change(
-    path: Path, selection: Selection, change: Callable[[sqlite3.Connection, str], None], condition: str = ""
+    path: Path, selection: DeadLetterSelection, change: Callable[[sqlite3.Connection, str], None], condition: str = ""
 ) -> int:
     changed = 0
-    with explained(path), closing(open_beside(path)) as database:
+    with translate_errors(path), closing(open_shared(path)) as database:
         _teach(database)
         for numbers in _chunks(_numbers(database, selection, condition)):
             database.execute("BEGIN IMMEDIATE")
@@ -156,7 +156,7 @@ def _change(
     return changed
 
 
-def _numbers(database: sqlite3.Connection, selection: Selection, condition: str) -> list[int]:
+def _numbers(database: sqlite3.Connection, selection: DeadLetterSelection, condition: str) -> list[int]:
     where, values = selection.where()
     statement = f"SELECT number FROM dead_letters WHERE {where} {condition} ORDER BY number"  # noqa: S608
     return [number for (number,) in database.execute(statement, values)]

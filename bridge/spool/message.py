@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 
 @dataclass(slots=True, eq=False)
-class Spooled:
+class SpooledMessage:
     """One message as it came from the broker, unparsed. Ids are gapless and in order of receipt."""
 
     id: int
@@ -41,7 +41,7 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settlement:
+class CursorUpdate:
     """What a sink got done: counts are those since the last one, everything up to `cursor` is done with."""
 
     sink: str
@@ -55,7 +55,7 @@ class Settlement:
     replayed: tuple[int, ...] = ()
     """Message ids of dead letters that are among the delivered and dropped."""
 
-    def then(self, later: "Settlement") -> "Settlement":
+    def then(self, later: "CursorUpdate") -> "CursorUpdate":
         """This and a later one of the same sink as one."""
         return replace(
             later,

@@ -5,25 +5,25 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from bridge.spool.message import Spooled
-from bridge.spool.sqlite import SpoolError, explained, open_read_only
+from bridge.spool.message import SpooledMessage
+from bridge.spool.sqlite import SpoolError, open_read_only, translate_errors
 
 _REPLAYED = "message_id, received_ms, topic, payload, qos, retain, 0, properties"
 
 
-class Reader:
+class SpoolReader:
     """Reads messages in order. Each read is short, so that it never keeps the write-ahead log from being reset."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        with explained(path):
+        with translate_errors(path):
             self._database = open_read_only(path)
 
-    def read(self, after: int, *, limit: int, max_bytes: int) -> list[Spooled]:
+    def read(self, after: int, *, limit: int, max_bytes: int) -> list[SpooledMessage]:
         """Up to `limit` messages following id `after`; no more once their payloads reach `max_bytes`."""
-        messages: list[Spooled] = []
+        messages: list[SpooledMessage] = []
         size = 0
-        with explained(self._path):
+        with translate_errors(self._path):
             rows = self._database.execute("SELECT * FROM messages WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
             for row in rows:
                 messages.append(_spooled(row))
@@ -33,7 +33,7 @@ class Reader:
             rows.close()
         return messages
 
-    def fetch(self, sink: str, ids: Sequence[int]) -> list[Spooled]:
+    def fetch(self, sink: str, ids: Sequence[int]) -> list[SpooledMessage]:
         """These messages, in the order of `ids`; what is deleted must be a dead letter of the sink to be replayed."""
         listed = json.dumps(ids)
         found = self._select("SELECT * FROM messages WHERE id IN (SELECT value FROM json_each(?))", listed)
@@ -50,9 +50,9 @@ class Reader:
         except KeyError as error:
             raise SpoolError(f"{self._path}: the message {error} of '{sink}' is pending and not there") from None
 
-    def replays(self, sink: str, after: int, limit: int) -> list[tuple[int, Spooled]]:
+    def replays(self, sink: str, after: int, limit: int) -> list[tuple[int, SpooledMessage]]:
         """Dead letters of a sink that are to be replayed, with their numbers, from beyond number `after`."""
-        with explained(self._path):
+        with translate_errors(self._path):
             rows = self._database.execute(
                 f"SELECT number, {_REPLAYED} FROM dead_letters"  # noqa: S608
                 " WHERE sink = ? AND replay = 1 AND number > ? ORDER BY number LIMIT ?",
@@ -62,7 +62,7 @@ class Reader:
 
     def replays_waiting(self, sink: str) -> int:
         """How many dead letters of a sink are to be replayed."""
-        with explained(self._path):
+        with translate_errors(self._path):
             row = self._database.execute("SELECT count(*) FROM dead_letters WHERE sink = ? AND replay = 1", (sink,))
             count: int = row.fetchone()[0]
             return count
@@ -71,18 +71,18 @@ class Reader:
         """Close the file."""
         self._database.close()
 
-    def _select(self, statement: str, *values: str) -> dict[int, Spooled]:
-        with explained(self._path):
+    def _select(self, statement: str, *values: str) -> dict[int, SpooledMessage]:
+        with translate_errors(self._path):
             return {row[0]: _spooled(row) for row in self._database.execute(statement, values)}
 
 
-def read_note(path: Path, name: str) -> str | None:
-    """What `Store.take_note` kept. Raises `SpoolError`."""
-    with explained(path), closing(open_read_only(path)) as database:
+def read_metadata(path: Path, name: str) -> str | None:
+    """What `Store.set_metadata` kept. Raises `SpoolError`."""
+    with translate_errors(path), closing(open_read_only(path)) as database:
         row = database.execute("SELECT value FROM notes WHERE name = ?", (name,)).fetchone()
     return row[0] if row else None
 
 
-def _spooled(row: tuple[int, int, str, bytes, int, int, int, bytes | None]) -> Spooled:
+def _spooled(row: tuple[int, int, str, bytes, int, int, int, bytes | None]) -> SpooledMessage:
     number, received_ms, topic, payload, qos, retain, dup, properties = row
-    return Spooled(number, received_ms, topic, payload, qos, bool(retain), bool(dup), properties)
+    return SpooledMessage(number, received_ms, topic, payload, qos, bool(retain), bool(dup), properties)

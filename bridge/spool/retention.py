@@ -27,7 +27,7 @@ _SHRINK_PAGES = 128
 """Pages given back in one step: half a megabyte, a millisecond or two."""
 
 
-class Room:
+class Retention:
     """The cursors of all sinks and what is done beyond them, as in the file. Every method belongs in a transaction."""
 
     def __init__(self, database: sqlite3.Connection) -> None:

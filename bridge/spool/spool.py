@@ -16,10 +16,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
-from bridge.spool.capacity import Headroom, Limits
+from bridge.spool.capacity import BrokerQueueForecast, CapacityLimit
 from bridge.spool.config import SpoolConfig
-from bridge.spool.message import Settlement, Spooled
-from bridge.spool.reader import Reader
+from bridge.spool.message import CursorUpdate, SpooledMessage
+from bridge.spool.reader import SpoolReader
 from bridge.spool.store import Store
 from edgewire.clock import Clock, SystemClock
 
@@ -38,7 +38,7 @@ _LOOK_EVERY_S = 1.0
 _READ_BYTES = 4 << 20
 
 
-class Commit(NamedTuple):
+class CommitResult(NamedTuple):
     """What was written, how long it took, and how much the spool holds now."""
 
     messages: int
@@ -53,7 +53,7 @@ Result = TypeVar("Result")
 
 @dataclass(slots=True)
 class _Group:
-    messages: list[Spooled]
+    messages: list[SpooledMessage]
     done: Callable[[], None]
 
 
@@ -65,15 +65,15 @@ class Spool:
         store: Store,
         config: SpoolConfig,
         *,
-        on_messages: Callable[[list[Spooled]], None],
-        on_commit: Callable[[Commit], None],
+        on_messages: Callable[[list[SpooledMessage]], None],
+        on_commit: Callable[[CommitResult], None],
         clock: Clock | None = None,
     ) -> None:
         """Call in the loop that will use it. `on_messages` gets every group once it is committed and acknowledged."""
         self.path = store.path
         self._store = store
         self._config = config
-        self._reader = Reader(store.path)
+        self._reader = SpoolReader(store.path)
         self._loop = asyncio.get_running_loop()
         self._on_messages = on_messages
         self._on_commit = on_commit
@@ -85,15 +85,15 @@ class Spool:
         self._used_bytes = self.used_bytes = store.used_bytes()
         self._untidy = True
         self._clock = clock or SystemClock()
-        self._limits = Limits(config)
-        self._headroom = Headroom(config.broker_queue)
+        self._limits = CapacityLimit(config)
+        self._headroom = BrokerQueueForecast(config.broker_queue)
         self.full = self._judge()
         """Why nothing more is taken in; None when it is."""
         self.failure: asyncio.Future[None] = self._loop.create_future()
         """Ends with what a write has failed with, mostly a `SpoolError`; nothing is committed after that."""
         self._wake = threading.Condition()
         self._groups: deque[_Group] = deque()
-        self._settlements: dict[str, Settlement] = {}
+        self._settlements: dict[str, CursorUpdate] = {}
         self._jobs: deque[tuple[Callable[[Store], Any], asyncio.Future[Any]]] = deque()
         self._closing = False
         self._idle = asyncio.Event()
@@ -101,7 +101,7 @@ class Spool:
         self._thread = threading.Thread(target=self._write, name="spool-writer", daemon=True)
         self._thread.start()
 
-    def append(self, messages: list[Spooled], done: Callable[[], None]) -> None:
+    def append(self, messages: list[SpooledMessage], done: Callable[[], None]) -> None:
         """Number `messages` and queue them; `done` is called when they are on disk, and never if they cannot be."""
         for number, message in enumerate(messages, self._next_id):
             message.id = number
@@ -117,9 +117,9 @@ class Spool:
         self._config = config
         self._limits.configure(config)
         self._headroom.queue = config.broker_queue
-        await self.perform(lambda _: None)  # whether it is full is looked at with a commit
+        await self.run_on_writer(lambda _: None)  # whether it is full is looked at with a commit
 
-    def settle(self, settlement: Settlement) -> None:
+    def commit_cursor(self, settlement: CursorUpdate) -> None:
         """Write progress with one of the next commits."""
         with self._wake:
             before = self._settlements.get(settlement.sink)
@@ -131,7 +131,7 @@ class Spool:
         """Where a sink was when the spool was opened."""
         return self._store.cursor(sink)
 
-    def read(self, after: int, limit: int) -> list[Spooled]:
+    def read(self, after: int, limit: int) -> list[SpooledMessage]:
         """Committed messages following id `after`, at most `limit` and a few megabytes. Raises `SpoolError`."""
         return self._reader.read(after, limit=limit, max_bytes=_READ_BYTES)
 
@@ -139,12 +139,12 @@ class Spool:
         """What a sink was done with beyond its cursor when the spool was opened; see `Store.done_above`."""
         return self._store.done_above(sink)
 
-    def fetch(self, sink: str, ids: Sequence[int]) -> list[Spooled]:
+    def fetch(self, sink: str, ids: Sequence[int]) -> list[SpooledMessage]:
         """These messages again, for a sink that is not done with them. Raises `SpoolError`."""
         return self._reader.fetch(sink, ids)
 
-    def replays(self, sink: str, after: int, limit: int) -> list[tuple[int, Spooled]]:
-        """Dead letters that are to be replayed; see `Reader.replays`."""
+    def replays(self, sink: str, after: int, limit: int) -> list[tuple[int, SpooledMessage]]:
+        """Dead letters that are to be replayed; see `SpoolReader.replays`."""
         return self._reader.replays(sink, after, limit)
 
     def replays_waiting(self, sink: str) -> int:
@@ -165,7 +165,7 @@ class Spool:
             self._idle.clear()
             await self._idle.wait()
 
-    async def perform(self, job: Callable[[Store], Result]) -> Result:
+    async def run_on_writer(self, job: Callable[[Store], Result]) -> Result:
         """Run `job` on the writer's thread, after the progress that was given to `settle` before; its answer.
 
         Raises what it raises. A job must be short: nothing is committed meanwhile.
@@ -221,7 +221,7 @@ class Spool:
                 return
             full = bool(why_full)
             committed_at = time.monotonic()
-            commit = Commit(len(messages), committed_at - started, self._used_bytes, why_full)
+            commit = CommitResult(len(messages), committed_at - started, self._used_bytes, why_full)
             self._loop.call_soon_threadsafe(self._committed, messages, groups, commit)
 
     def _judge(self) -> str | None:
@@ -259,7 +259,7 @@ class Spool:
             messages += len(groups[-1].messages)
         return groups
 
-    def _committed(self, messages: list[Spooled], groups: list[_Group], commit: Commit) -> None:
+    def _committed(self, messages: list[SpooledMessage], groups: list[_Group], commit: CommitResult) -> None:
         self.used_bytes = commit.used_bytes
         self.full = commit.full
         self._headroom.note(commit.messages, bool(commit.full), self._clock.monotonic())

@@ -194,7 +194,7 @@ def open_read_only(path: Path) -> sqlite3.Connection:
     )
 
 
-def open_beside(path: Path) -> sqlite3.Connection:
+def open_shared(path: Path) -> sqlite3.Connection:
     """The file for short writes, whether or not a bridge has it open: SQLite lets one transaction in at a time."""
     _require(path)
     database = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_S)
@@ -216,7 +216,7 @@ def lock(path: Path) -> IO[bytes]:
     return held
 
 
-def holder(path: Path) -> int | None:
+def lock_owner(path: Path) -> int | None:
     """The process that has the file open for writing, if one has."""
     try:
         with _lock_file(path).open("rb") as held:
@@ -234,7 +234,7 @@ def _lock_file(path: Path) -> Path:
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
+def translate_errors(path: Path) -> Iterator[None]:
     """Errors of SQLite and of the file system, as a `SpoolError` that names the file."""
     try:
         yield

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from bridge import failpoints
 from bridge.spool import bitmap as blocks
-from bridge.spool.message import DeadLetter, Settlement, Spooled
-from bridge.spool.retention import Room
-from bridge.spool.sqlite import LAST_ID, SpoolError, explained, lock, note_closed, open_for_writing
+from bridge.spool.message import CursorUpdate, DeadLetter, SpooledMessage
+from bridge.spool.retention import Retention
+from bridge.spool.sqlite import LAST_ID, SpoolError, lock, note_closed, open_for_writing, translate_errors
 from edgewire.errors import ConfigError
 
 
@@ -84,7 +84,7 @@ class Store:
         forgotten. Otherwise `ConfigError`: its messages would neither be delivered nor leave the spool.
         """
         self.path = path
-        with explained(path):
+        with translate_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = lock(path)
             try:
@@ -110,23 +110,23 @@ class Store:
 
     def used_bytes(self) -> int:
         """Bytes of the file that hold something; pages freed by deletion are used again and do not count."""
-        with explained(self.path):
+        with translate_errors(self.path):
             return self._room.used_bytes()
 
     def oldest_ms(self) -> int | None:
         """When the oldest message was received that some sink is not done with."""
-        with explained(self.path):
+        with translate_errors(self.path):
             row = self._database.execute(
                 "SELECT received_ms FROM messages WHERE id > ? ORDER BY id LIMIT 1", (min(self._room.cursors.values()),)
             ).fetchone()
         return row[0] if row else None
 
-    def commit(self, messages: Sequence[Spooled] = (), settlements: Sequence[Settlement] = ()) -> None:
+    def commit(self, messages: Sequence[SpooledMessage] = (), settlements: Sequence[CursorUpdate] = ()) -> None:
         """Write messages (ids following `last_id`) and progress in one transaction; on return both are on disk.
 
         Deletes some of what every sink is done with. On `SpoolError` nothing was written.
         """
-        with explained(self.path), self._transaction():
+        with translate_errors(self.path), self._transaction():
             self._insert(messages)
             touched: set[int] = set()
             for settlement in settlements:
@@ -140,12 +140,12 @@ class Store:
 
     def untidy(self) -> bool:
         """Whether `tidy` has something to do."""
-        with explained(self.path):
+        with translate_errors(self.path):
             return self._room.prunable() or self._room.shrinkable()
 
     def tidy(self) -> None:
         """Delete some more of what every sink is past, and give some free pages back to the file system."""
-        with explained(self.path):
+        with translate_errors(self.path):
             if self._room.prunable():
                 with self._transaction():
                     self._room.prune()
@@ -153,30 +153,30 @@ class Store:
 
     def close(self) -> None:
         """Close the file in good order, as far as it lets us, and let another process have it."""
-        with suppress(SpoolError), explained(self.path):
+        with suppress(SpoolError), translate_errors(self.path):
             note_closed(self._database)
         self._database.close()
         self._lock.close()
 
-    def note(self, name: str) -> str | None:
-        """What `take_note` kept under this name."""
-        with explained(self.path):
+    def get_metadata(self, name: str) -> str | None:
+        """What `set_metadata` kept under this name."""
+        with translate_errors(self.path):
             row = self._database.execute("SELECT value FROM notes WHERE name = ?", (name,)).fetchone()
         return row[0] if row else None
 
-    def take_note(self, name: str, value: str) -> None:
+    def set_metadata(self, name: str, value: str) -> None:
         """Keep a text from run to run."""
-        with explained(self.path), self._transaction():
+        with translate_errors(self.path), self._transaction():
             self._database.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, value))
 
     def adopt(self, sinks: Sequence[str], abandon: Collection[str] = ()) -> None:
         """Make the sinks of the file those of the configuration. Raises `ConfigError` as the constructor does."""
-        with explained(self.path):
+        with translate_errors(self.path):
             with self._transaction():
                 adopt(self._database, self.path, sinks, abandon)
-            self._room = Room(self._database)
+            self._room = Retention(self._database)
 
-    def _insert(self, messages: Sequence[Spooled]) -> None:
+    def _insert(self, messages: Sequence[SpooledMessage]) -> None:
         start = 0
         while start < len(messages):
             power = min((len(messages) - start).bit_length(), len(_INSERTS)) - 1
@@ -185,7 +185,7 @@ class Store:
             self._database.execute(_INSERTS[power], tuple(chain.from_iterable(rows)))
             start += len(part)
 
-    def _settle(self, settlement: Settlement) -> set[int]:
+    def _settle(self, settlement: CursorUpdate) -> set[int]:
         """Write progress; returns the blocks in which something may be deleted now."""
         sink = settlement.sink
         self._database.execute(

@@ -56,13 +56,13 @@ def drain(config: ConfigFile, log_level: LogLevel = "info", log_format: LogForma
     Example: `edgefleet bridge drain bridge.yaml`
     """
     from bridge.config import BridgeConfig
-    from bridge.control import drain_running
-    from bridge.spool.sqlite import holder
+    from bridge.control import drain_running_bridge
+    from bridge.spool.sqlite import lock_owner
 
     start_logging(log_level, log_format)
     loaded = load(config, BridgeConfig)
-    if pid := holder(loaded.spool.path):
-        drain_running(loaded, pid)
+    if pid := lock_owner(loaded.spool.path):
+        drain_running_bridge(loaded, pid)
     else:
         _serve(config, loaded, drain=True)
     typer.echo("drained: everything is delivered, and the broker keeps nothing for this bridge")
@@ -72,10 +72,10 @@ def _serve(config: Path, loaded: "BridgeConfig", *, drain: bool = False) -> None
     """Run a bridge, and do what signals ask of it."""
     from bridge import service as pipeline
     from bridge.config import BridgeConfig
-    from bridge.control import Orders
+    from bridge.control import ControlSignals
 
     async def serve(stop: asyncio.Event) -> None:
-        orders = Orders(stop, lambda: load(config, BridgeConfig))
+        orders = ControlSignals(stop, lambda: load(config, BridgeConfig))
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGHUP, orders.reload.set)
         loop.add_signal_handler(signal.SIGUSR1, orders.drain.set)
@@ -121,9 +121,9 @@ def status(config: ConfigFile, as_json: Json = False) -> None:
     Example: `edgefleet bridge status bridge.yaml`
     """
     from bridge.config import BridgeConfig
-    from bridge.spool.accounting import lag_s, read_ledger
+    from bridge.spool.accounting import lag_s, read_spool_report
 
-    ledger = read_ledger(load(config, BridgeConfig).spool.path)
+    ledger = read_spool_report(load(config, BridgeConfig).spool.path)
     now_ms = SystemClock().now_ms()
     if as_json:
         _print_json(ledger.document(now_ms))

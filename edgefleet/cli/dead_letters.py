@@ -74,9 +74,9 @@ def show(config: ConfigFile, number: Annotated[int, typer.Argument(help="As `lis
 
     Example: `edgefleet bridge dead-letters show bridge.yaml 17`
     """
-    from bridge.spool.dead_letters import Selection, read_dead_letters
+    from bridge.spool.dead_letters import DeadLetterSelection, read_dead_letters
 
-    letters = read_dead_letters(_spool(config), Selection(numbers=(number,)), limit=1)
+    letters = read_dead_letters(_spool(config), DeadLetterSelection(numbers=(number,)), limit=1)
     if not letters:
         typer.echo(f"there is no dead letter {number}, or it is being replayed", err=True)
         raise typer.Exit(1)
@@ -142,7 +142,7 @@ def _selection(
     *,
     everything: bool = True,
 ) -> Any:
-    from bridge.spool.dead_letters import Selection
+    from bridge.spool.dead_letters import DeadLetterSelection
     from edgewire.mqtt.errors import Unsendable
     from edgewire.mqtt.filters import check_filter
 
@@ -153,7 +153,7 @@ def _selection(
             check_filter(topic)
     except Unsendable as error:
         raise typer.BadParameter(str(error)) from None
-    return Selection(
+    return DeadLetterSelection(
         numbers=tuple(numbers or ()),
         sink=sink,
         topic=topic,

@@ -15,7 +15,7 @@ from bridge.routing.routed import RoutedEvent
 from bridge.routing.table import RouteTable
 from bridge.sinks.base import NO_FAILURES, Failures, NotConnected
 from bridge.sinks.settings import RetryConfig, SinkConfig
-from bridge.spool.message import Spooled
+from bridge.spool.message import SpooledMessage
 from edgewire.mqtt import PacketDecoder, Properties, Version, encode
 from edgewire.mqtt.packets import (
     Connack,
@@ -45,10 +45,10 @@ def payload(device: str = "a", seq: int = 0, **fields: object) -> bytes:
 
 def spooled(
     number: int, device: str = "a", kind: str = "bme280", channel: str = "telemetry", **fields: object
-) -> Spooled:
+) -> SpooledMessage:
     """A message as the spool gives it; its seq is its number."""
     topic = f"edge/site/{kind}/{device}/{channel}"
-    return Spooled(number, 1000 + number, topic, payload(device, number, **fields), 1, False, False)
+    return SpooledMessage(number, 1000 + number, topic, payload(device, number, **fields), 1, False, False)
 
 
 def routed(number: int, device: str = "a", table: RouteTable | None = None, **fields: object) -> RoutedEvent:

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from bridge.config import BridgeConfig
-from bridge.control import Orders
+from bridge.control import ControlSignals
 from bridge.metrics import Metrics
-from bridge.service import Bridge, assemble
-from bridge.spool.accounting import read_books
+from bridge.service import Bridge, build_components
+from bridge.spool.accounting import count_messages
 from bridge.spool.store import Store
 from edgewire.clock import SystemClock
 from edgewire.link import BrokerUrl, close_and_wait, connect_link
@@ -73,10 +73,10 @@ class Stage:
         }
         config = self.config(**settings)
         self.path = config.spool.path
-        table, sinks = assemble(config)
+        table, sinks = build_components(config)
         store = Store(self.path, [sink.name for sink in sinks])
         self.bridge = Bridge(config, table, sinks, store, SystemClock())
-        self.orders = Orders(asyncio.Event(), self.config)
+        self.orders = ControlSignals(asyncio.Event(), self.config)
         self.running = asyncio.create_task(self.bridge.run(self.orders.stop, self.orders))
 
     def config(self, **settings: Any) -> BridgeConfig:
@@ -102,7 +102,7 @@ class Stage:
         assert not self.running.done()
 
     async def settled(self) -> None:
-        await eventually(lambda: all(not one.pending for one in read_books(self.path)), 20)
+        await eventually(lambda: all(not one.pending for one in count_messages(self.path)), 20)
 
 
 @asynccontextmanager

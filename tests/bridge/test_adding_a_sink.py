@@ -48,7 +48,7 @@ import asyncio
 from bridge.config import BridgeConfig
 from bridge.routing.table import RouteTable
 from bridge.sinks.registry import build
-from bridge.spool.message import Spooled
+from bridge.spool.message import SpooledMessage
 from edgewire.config import parse
 text = "nil: {colour: white}\\nroutes: [{topic: '#', nil: {hole: '{payload.speed_kmh|0}'}}]"
 config = parse(text, BridgeConfig, name="x")
@@ -56,10 +56,10 @@ table = RouteTable(config.routes)
 table.require(config.sinks)
 (sink,) = build(config, table)
 body = b'{"device_id":"a","timestamp":"2026-03-01T12:00:00.000Z","boot":1,"seq":5,"speed_kmh":7.5}'
-found = table.resolve(Spooled(1, 0, "edge/s/gps/a/telemetry", body, 1, False, False))
+found = table.resolve(SpooledMessage(1, 0, "edge/s/gps/a/telemetry", body, 1, False, False))
 print(sink.preview(found)["destination"], asyncio.run(sink.probe()))
 (default,) = build(parse("nil: {}", BridgeConfig, name="x"), RouteTable())
-print(default.queue_key(RouteTable().resolve(Spooled(1, 0, "edge/s/gps/a/telemetry", body, 1, False, False))))
+print(default.queue_key(RouteTable().resolve(SpooledMessage(1, 0, "edge/s/gps/a/telemetry", body, 1, False, False))))
 """
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from bridge.config import BridgeConfig
 from bridge.loss_detection import broker_stats as broker_watch
-from bridge.loss_detection.broker_stats import DROPPED, BrokerWatch
-from bridge.loss_detection.report import Losses
+from bridge.loss_detection.broker_stats import DROPPED, BrokerStatsMonitor
+from bridge.loss_detection.report import LossReport
 from bridge.metrics import Metrics
 from edgewire.clock import SystemClock
 from edgewire.link import BrokerUrl, close_and_wait, connect_link
@@ -28,9 +28,11 @@ class Watching:
 
     def __init__(self, url: str, **settings: Any) -> None:
         self.metrics = Metrics()
-        self.losses = Losses(self.metrics, SystemClock())
+        self.losses = LossReport(self.metrics, SystemClock())
         config = BridgeConfig(broker=url, client_id="w", http={}, watch=settings)
-        self.task = asyncio.create_task(BrokerWatch(lambda: config, self.metrics, self.losses, random.Random(1)).run())
+        self.task = asyncio.create_task(
+            BrokerStatsMonitor(lambda: config, self.metrics, self.losses, random.Random(1)).run()
+        )
 
     def value(self, name: str) -> float | None:
         return self.metrics.registry.get_sample_value(f"edgefleet_bridge_{name}")
@@ -65,10 +67,10 @@ async def test_a_broker_that_hangs_up_on_it_is_asked_less_and_less_often(monkeyp
         waits.append(seconds)
         await sleep(0.01)
 
-    async def listen(_: BrokerWatch) -> None:
+    async def listen(_: BrokerStatsMonitor) -> None:
         """It connects, and is cut off when it subscribes."""
 
-    monkeypatch.setattr(BrokerWatch, "_listen", listen)
+    monkeypatch.setattr(BrokerStatsMonitor, "_listen", listen)
     monkeypatch.setattr(broker_watch, "asyncio", SimpleNamespace(**vars(asyncio) | {"sleep": brief}))
     watching = Watching("mqtt://127.0.0.1:1")
     await eventually(lambda: len(waits) > 6)

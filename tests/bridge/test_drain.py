@@ -11,10 +11,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from bridge.control import NotDrained, drain_running
-from bridge.spool.accounting import read_books
-from bridge.spool.reader import read_note
-from bridge.spool.sqlite import holder
+from bridge.control import NotDrained, drain_running_bridge
+from bridge.spool.accounting import count_messages
+from bridge.spool.reader import read_metadata
+from bridge.spool.sqlite import lock_owner
 from edgewire.link import BrokerUrl, close_and_wait, connect_link
 from edgewire.mqtt import Connected, Event, Session, SessionConfig
 from tests.bridge.fakes import eventually, ingest_stub
@@ -49,10 +49,10 @@ async def test_a_drained_member_has_delivered_all_and_is_forgotten(mosquitto: An
         await publisher.finish()
         got = set(ingest.stored)
         assert got >= set(publisher.sent[:500])
-        (books,) = read_books(stage.path)
+        (books,) = count_messages(stage.path)
         assert (books.received, books.pending) == (len(ingest.stored), 0)
         assert books.balanced
-        assert read_note(stage.path, "subscriptions") == "[]"
+        assert read_metadata(stage.path, "subscriptions") == "[]"
         assert not await session_present(mosquitto.url, stage.settings["client_id"])
 
 
@@ -78,7 +78,7 @@ async def test_one_that_cannot_deliver_says_what_is_pending(mosquitto: Any, tmp_
         publisher = Publisher(mosquitto.url, stage.site)
         await publisher.more(20)
         await publisher.finish()
-        await eventually(lambda: read_books(stage.path)[0].received == len(publisher.sent))
+        await eventually(lambda: count_messages(stage.path)[0].received == len(publisher.sent))
         with pytest.raises(NotDrained, match=rf"not drained within 1500ms: http has {len(publisher.sent)} messages"):
             await drained(stage)
         assert await session_present(mosquitto.url, stage.settings["client_id"])
@@ -100,7 +100,7 @@ async def test_members_of_a_group_share_and_one_may_go(mosquitto: Any, tmp_path:
         await publisher.finish()
         await eventually(lambda: set(ingest.stored) == set(publisher.sent), 20)
         await two.settled()
-        (first,), (second,) = (read_books(path / "spool.db") for path in paths)
+        (first,), (second,) = (count_messages(path / "spool.db") for path in paths)
         assert first.received > 50
         assert first.received + second.received == len(publisher.sent) == len(ingest.stored)
         assert one.bridge._sequences._sequences is None  # each gets a part: gaps would mean nothing
@@ -137,7 +137,7 @@ async def test_the_commands(mosquitto: Any, tmp_path: Path) -> None:
                 lines.append(line.decode())
 
         await until('"event": "subscribed"')
-        assert holder(tmp_path / "spool.db") == process.pid
+        assert lock_owner(tmp_path / "spool.db") == process.pid
         config.write_text(text.replace("admin", "admn"))
         process.send_signal(signal.SIGHUP)
         await until("unknown key 'admn'")
@@ -154,7 +154,7 @@ async def test_the_commands(mosquitto: Any, tmp_path: Path) -> None:
             assert said.decode().endswith("the broker keeps nothing for this bridge\n")
         assert await asyncio.wait_for(process.wait(), 30) == 0
         assert set(publisher.sent) <= set(ingest.stored)
-        assert holder(tmp_path / "spool.db") is None
+        assert lock_owner(tmp_path / "spool.db") is None
 
 
 async def test_one_that_ends_without_draining_is_told(mosquitto: Any, tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ async def test_one_that_ends_without_draining_is_told(mosquitto: Any, tmp_path: 
         before = signal.signal(signal.SIGUSR1, lambda *_: stage.orders.stop.set())
         try:
             loop = asyncio.get_running_loop()
-            asking = loop.run_in_executor(None, drain_running, stage.config(), os.getpid())
+            asking = loop.run_in_executor(None, drain_running_bridge, stage.config(), os.getpid())
             with pytest.raises(NotDrained, match="ended before it was drained"):
                 await asking
         finally:

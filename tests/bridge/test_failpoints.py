@@ -20,13 +20,13 @@ COMMITS = """
 import sys
 from pathlib import Path
 from bridge import failpoints
-from bridge.spool import Settlement, Store
+from bridge.spool import CursorUpdate, Store
 from tests.bridge.fakes import spooled
 failpoints.announce()
 store = Store(Path(sys.argv[1]), ["http"])
 for number in range(1, 6):
     store.commit([spooled(number)])
-    store.commit(settlements=[Settlement(sink="http", cursor=number, delivered=1)])
+    store.commit(settlements=[CursorUpdate(sink="http", cursor=number, delivered=1)])
 store.close()
 """
 

@@ -229,11 +229,12 @@ import asyncio, sys
 from pathlib import Path
 from bridge.routing.table import RouteTable
 from bridge.sinks.file import FileConfig, FileSink
-from bridge.spool.message import Spooled
+from bridge.spool.message import SpooledMessage
 TABLE = RouteTable()
 PAYLOAD = '{"device_id":"a","timestamp":"2026-03-01T12:00:00.000Z","boot":1,"seq":%d}'
 def routed(number):
-    return TABLE.resolve(Spooled(number, 0, "edge/s/bme280/a/telemetry", (PAYLOAD % number).encode(), 1, False, False))
+    payload = (PAYLOAD % number).encode()
+    return TABLE.resolve(SpooledMessage(number, 0, "edge/s/bme280/a/telemetry", payload, 1, False, False))
 async def main():
     config = FileConfig(folder=Path(sys.argv[1]), max_bytes=4096, compression="gzip")
     sink = FileSink(config, TABLE.targets("file"), "b")

@@ -3,8 +3,8 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.delivery.buffer import Window
-from bridge.delivery.queue import Lane
+from bridge.delivery.buffer import MemoryBudget
+from bridge.delivery.queue import DeliveryQueue
 from bridge.routing.routed import RoutedEvent
 from bridge.routing.table import RouteTable
 from bridge.sinks.base import Rejected, Retry, Scope
@@ -21,8 +21,8 @@ def never(ids: Sequence[int]) -> list[RoutedEvent]:
     raise AssertionError(f"nothing was parked, and {ids} are asked for")
 
 
-def lane(*devices: str) -> Lane:
-    filled = Lane(BACKOFF, 30.0, Window(1000, 1 << 20), never)
+def lane(*devices: str) -> DeliveryQueue:
+    filled = DeliveryQueue(BACKOFF, 30.0, MemoryBudget(1000, 1 << 20), never)
     for number, device in enumerate(devices, 1):
         filled.push(routed(number, device, TABLE))
     return filled
@@ -103,8 +103,8 @@ def test_what_only_a_person_can_change_is_asked_rarely() -> None:
 
 
 def test_a_device_whose_parked_messages_are_not_to_be_delivered_any_more_is_not_waited_for() -> None:
-    window = Window(1000, 1 << 20)
-    tried = Lane(BACKOFF, 30.0, window, lambda _: [])
+    window = MemoryBudget(1000, 1 << 20)
+    tried = DeliveryQueue(BACKOFF, 30.0, window, lambda _: [])
     for number in range(1, 4):
         one = routed(number, "a", TABLE)
         window.hold(one)
@@ -126,8 +126,8 @@ FATES = st.sampled_from(["ok", "ok", "rejected", "device", "lane"])
 def test_whatever_a_sink_answers_every_message_ends_once_and_in_order(devices: list[str], data: st.DataObject) -> None:
     waiting = [routed(number, device, TABLE) for number, device in enumerate(devices, 1)]
     spool = {one.message.id: one for one in waiting}
-    window = Window(1000, 1 << 20)
-    tried = Lane(BACKOFF, 30.0, window, lambda numbers: [spool[number] for number in numbers])
+    window = MemoryBudget(1000, 1 << 20)
+    tried = DeliveryQueue(BACKOFF, 30.0, window, lambda numbers: [spool[number] for number in numbers])
     ended: list[str] = []
     now = 0.0
     for turn in range(120):

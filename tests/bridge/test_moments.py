@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestServer
 
 from bridge import admin
 from bridge.control import NotDrained
-from bridge.spool.accounting import read_books
+from bridge.spool.accounting import count_messages
 from bridge.spool.store import Store
 from edgewire.mqtt.packets import Connect, Subscribe, Unsuback, Unsubscribe
 from tests.bridge.fakes import IngestStub, ScriptedBroker, eventually, scripted_broker, spooled
@@ -79,7 +79,7 @@ async def test_what_a_sink_got_done_before_a_refused_reload_is_not_done_again(tm
         await eventually(lambda: stage.reloads("refused") == 1)
         await stage.settled()
         await asyncio.sleep(0.2)
-        (books,) = read_books(stage.path)
+        (books,) = count_messages(stage.path)
     assert (books.delivered, books.balanced) == (10, True)
     assert len(ingest.stored) == 10
 

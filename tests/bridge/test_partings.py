@@ -13,11 +13,11 @@ import bridge.delivery.dead_letter_targets
 import bridge.loss_detection.broker_stats
 import bridge.source.client
 from bridge.config import BridgeConfig
-from bridge.delivery.dead_letter_targets import MqttOutlet
-from bridge.loss_detection.broker_stats import BrokerWatch
-from bridge.loss_detection.report import Losses
+from bridge.delivery.dead_letter_targets import MqttDeadLetterTarget
+from bridge.loss_detection.broker_stats import BrokerStatsMonitor
+from bridge.loss_detection.report import LossReport
 from bridge.metrics import Metrics
-from bridge.source.client import Source
+from bridge.source.client import MqttSource
 from bridge.spool.message import DeadLetter
 from bridge.spool.spool import Spool
 from bridge.spool.store import Store
@@ -39,7 +39,7 @@ def dialled(monkeypatch: pytest.MonkeyPatch) -> Dialled:
         links.append(await connect_link(*arguments, **options))
         return links[-1]
 
-    for module in (bridge.broker_watch, bridge.connection, bridge.delivery.outlets, bridge.source):
+    for module in (bridge.loss_detection.broker_stats, bridge.delivery.dead_letter_targets, bridge.source.client):
         monkeypatch.setattr(module, "connect_link", noted)
     return links
 
@@ -62,7 +62,7 @@ async def cancelled(task: "asyncio.Task[None]") -> None:
 
 async def test_what_listens_to_the_broker_itself(config: BridgeConfig, dialled: Dialled) -> None:
     metrics = Metrics()
-    watch = BrokerWatch(lambda: config, metrics, Losses(metrics, SystemClock()), random.Random(1))
+    watch = BrokerStatsMonitor(lambda: config, metrics, LossReport(metrics, SystemClock()), random.Random(1))
     task = asyncio.create_task(watch.run())
     await until(lambda: dialled)
     await cancelled(task)
@@ -73,15 +73,15 @@ async def test_what_publishes_dead_letters(config: BridgeConfig, dialled: Dialle
     letter = DeadLetter(
         sink="http", message_id=1, received_ms=1, topic="t/1", payload=b"{}", reason="bad", attempts=1, dead_ms=9
     )
-    await MqttOutlet(config, f"{config.client_id}/dead").publish([letter])
+    await MqttDeadLetterTarget(config, f"{config.client_id}/dead").publish([letter])
     assert [link.is_gone for link in dialled] == [True]
 
 
 @asynccontextmanager
-async def receiving(config: BridgeConfig, path: Path) -> AsyncIterator[tuple[Source, "asyncio.Task[None]"]]:
+async def receiving(config: BridgeConfig, path: Path) -> AsyncIterator[tuple[MqttSource, "asyncio.Task[None]"]]:
     metrics, clock = Metrics(), SystemClock()
     spool = Spool(Store(path, ["http"]), config.spool, on_messages=lambda _: None, on_commit=lambda _: None)
-    source = Source(config, spool, metrics, Losses(metrics, clock), clock, random.Random(1))
+    source = MqttSource(config, spool, metrics, LossReport(metrics, clock), clock, random.Random(1))
     task = asyncio.create_task(source.run())
     try:
         await until(lambda: source.trouble is None)

@@ -17,7 +17,7 @@ from bridge.config import BridgeConfig
 from bridge.routing.table import RouteTable
 from bridge.service import Bridge, run
 from bridge.source.client import TakenOver
-from bridge.spool.accounting import SinkBooks, read_books
+from bridge.spool.accounting import SinkCounts, count_messages
 from bridge.spool.dead_letters import read_dead_letters
 from bridge.spool.sqlite import SpoolError
 from bridge.spool.store import Store
@@ -92,8 +92,8 @@ class Stage:
         self.stop.set()
         await self.running
 
-    def books(self) -> SinkBooks:
-        return read_books(self.store.path)[0]
+    def books(self) -> SinkCounts:
+        return count_messages(self.store.path)[0]
 
 
 @asynccontextmanager
@@ -362,7 +362,7 @@ SCRIPT = """
 import asyncio, sys
 from pathlib import Path
 from bridge.config import BridgeConfig
-from bridge.pipeline import run
+from bridge.service import run
 from edgewire.config import load
 asyncio.run(run(load(Path(sys.argv[1]), BridgeConfig), asyncio.Event()))
 """

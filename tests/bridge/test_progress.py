@@ -3,7 +3,7 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.delivery.ack_tracker import Progress
+from bridge.delivery.ack_tracker import AckTracker
 from bridge.spool import bitmap as blocks
 from bridge.spool.message import DeadLetter
 
@@ -15,7 +15,7 @@ def letter(number: int) -> DeadLetter:
 
 
 def test_the_cursor_stops_before_the_first_that_is_missing_and_what_is_beyond_is_settled() -> None:
-    progress = Progress("s", 10)
+    progress = AckTracker("s", 10)
     progress.position = 13
     assert progress.advance() is None
     progress.delivered([12])
@@ -32,7 +32,7 @@ def test_the_cursor_stops_before_the_first_that_is_missing_and_what_is_beyond_is
 
 
 def test_a_replayed_dead_letter_does_not_move_the_cursor() -> None:
-    progress = Progress("s", 10)
+    progress = AckTracker("s", 10)
     progress.replay([4])
     assert progress.replaying == {4}
     progress.delivered([4])
@@ -57,7 +57,7 @@ def test_in_whatever_order_messages_end_and_however_often_it_restarts_each_count
 ) -> None:
     order = list(range(cursor + 1, cursor + 1 + count))
     rng.shuffle(order)
-    progress, done, above = Progress("s", cursor), set(range(cursor + 1)), {}
+    progress, done, above = AckTracker("s", cursor), set(range(cursor + 1)), {}
     totals = dict.fromkeys(("delivered", "dropped", "dead"), 0)
     expected = dict(totals)
     while order:
@@ -82,7 +82,7 @@ def test_in_whatever_order_messages_end_and_however_often_it_restarts_each_count
         }
         assert beyond | set(range(settled.cursor + 1)) == done
         if data.draw(st.booleans()):
-            progress = Progress("s", settled.cursor, above)
+            progress = AckTracker("s", settled.cursor, above)
     assert totals == expected
     assert progress._follow() == cursor + count
 

@@ -15,12 +15,12 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from bridge.config import BridgeConfig
 from bridge.delivery import dead_letter_publisher as publisher
-from bridge.delivery.dead_letter_publisher import Publisher
-from bridge.delivery.dead_letter_targets import MqttOutlet
+from bridge.delivery.dead_letter_publisher import DeadLetterPublisher
+from bridge.delivery.dead_letter_targets import MqttDeadLetterTarget
 from bridge.metrics import Metrics
 from bridge.spool.config import SpoolConfig
-from bridge.spool.message import DeadLetter, Settlement
-from bridge.spool.reader import read_note
+from bridge.spool.message import CursorUpdate, DeadLetter
+from bridge.spool.reader import read_metadata
 from bridge.spool.spool import Spool
 from bridge.spool.store import Store
 from edgefleet.embedded import free_port
@@ -55,15 +55,15 @@ def bury(store: Store, first: int, count: int) -> None:
     dead = letters(first, count)
     store.commit(
         [spooled(number) for number in range(first, first + count)],
-        [Settlement(sink="http", cursor=first + count - 1, delivered=0, dead_letters=dead)],
+        [CursorUpdate(sink="http", cursor=first + count - 1, delivered=0, dead_letters=dead)],
     )
 
 
 @asynccontextmanager
-async def publishing(path: Path, config: BridgeConfig) -> AsyncIterator[tuple[Spool, Publisher]]:
+async def publishing(path: Path, config: BridgeConfig) -> AsyncIterator[tuple[Spool, DeadLetterPublisher]]:
     store = Store(path, ["http"])
     spool = Spool(store, SpoolConfig(path=path), on_messages=lambda _: None, on_commit=lambda _: None)
-    one = Publisher(lambda: config, spool, Metrics(), random.Random(1))
+    one = DeadLetterPublisher(lambda: config, spool, Metrics(), random.Random(1))
     running = asyncio.create_task(one.run())
     try:
         yield spool, one
@@ -93,7 +93,7 @@ async def test_every_letter_is_published_whatever_fails_and_restarts(
 ) -> None:
     monkeypatch.setattr(publisher, "_LOOK_EVERY_S", 0.005)
     monkeypatch.setattr(publisher, "_AT_ONCE", 7)
-    monkeypatch.setattr(Publisher, "_mqtt", lambda _: ("place", place))
+    monkeypatch.setattr(DeadLetterPublisher, "_mqtt", lambda _: ("place", place))
     path, place = tmp_path / "spool.db", Place(fails=3)
     config = BridgeConfig(http={}, spool={"path": path})
     store = Store(path, ["http"])
@@ -104,7 +104,7 @@ async def test_every_letter_is_published_whatever_fails_and_restarts(
         await eventually(lambda: place.lots >= 4)
     async with publishing(path, config) as (spool, one):
         one._backoff = publisher.Backoff(0.001, 0.002)
-        await spool.perform(lambda store: bury(store, 31, 10))
+        await spool.run_on_writer(lambda store: bury(store, 31, 10))
         await eventually(lambda: set(place.got) == set(range(1, 41)))
         await eventually(lambda: one.troubles == [])
     assert len(place.got) < 40 + 7 * place.lots / 2
@@ -116,7 +116,7 @@ async def test_a_kafka_topic_gets_the_payload_and_the_reason_and_what_is_too_lar
     path, topic = tmp_path / "spool.db", "dead.letters"
     store = Store(path, ["http"])
     bury(store, 1, 1)
-    store.commit([spooled(2)], [Settlement(sink="http", cursor=2, delivered=0, dead_letters=(large(2),))])
+    store.commit([spooled(2)], [CursorUpdate(sink="http", cursor=2, delivered=0, dead_letters=(large(2),))])
     bury(store, 3, 1)
     store.close()
     config = BridgeConfig(
@@ -124,7 +124,7 @@ async def test_a_kafka_topic_gets_the_payload_and_the_reason_and_what_is_too_lar
     )
     note = f"dead letters published to kafka {topic}"
     async with publishing(path, config):
-        await eventually(lambda: read_note(path, note) == "3", 20)
+        await eventually(lambda: read_metadata(path, note) == "3", 20)
     consumer = Consumer({"bootstrap.servers": cluster, "group.id": topic})
     try:
         partitions = consumer.list_topics(topic, timeout=20).topics[topic].partitions
@@ -178,7 +178,7 @@ async def test_a_letter_that_is_too_large_for_the_broker_goes_without_its_payloa
     async with scripted_broker() as broker:
         broker.offers = {"maximum_packet_size": 1000}
         config = BridgeConfig(broker=broker.url, http={})
-        await MqttOutlet(config, "dead").publish([*letters(1, 1), large(2), *letters(4, 1)])
+        await MqttDeadLetterTarget(config, "dead").publish([*letters(1, 1), large(2), *letters(4, 1)])
         got = [orjson.loads(one.payload) for one in broker.said if isinstance(one, Publish)]
     assert [(one["message_id"], one["payload"]) for one in got] == [(1, "{}"), (2, ""), (4, "{}")]
     assert got[1]["reason"].endswith("is left out here)")
@@ -187,4 +187,4 @@ async def test_a_letter_that_is_too_large_for_the_broker_goes_without_its_payloa
 async def test_a_broker_that_is_not_there_is_named(tmp_path: Path) -> None:
     config = BridgeConfig(broker=f"mqtt://127.0.0.1:{free_port()}", http={})
     with pytest.raises(ServiceUnavailable, match="cannot be reached"):
-        await MqttOutlet(config, "dead").publish(letters(1, 1))
+        await MqttDeadLetterTarget(config, "dead").publish(letters(1, 1))

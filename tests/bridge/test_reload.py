@@ -11,9 +11,9 @@ import aiomqtt
 import pytest
 
 from bridge.config import BridgeConfig
-from bridge.service import Bridge, assemble
-from bridge.spool.accounting import read_books
-from bridge.spool.reader import read_note
+from bridge.service import Bridge, build_components
+from bridge.spool.accounting import count_messages
+from bridge.spool.reader import read_metadata
 from bridge.spool.store import Store
 from edgefleet.embedded import MosquittoProcess
 from edgewire.clock import SystemClock
@@ -47,7 +47,7 @@ async def test_under_load_nothing_is_lost_whatever_changes(mosquitto: Any, tmp_p
         await stage.settled()
         assert stage.reloads("done") == 5
         assert stage.reloads("refused") == 0
-        (books,) = read_books(stage.path)
+        (books,) = count_messages(stage.path)
         assert books.balanced
         assert books.delivered >= len(publisher.sent)
         assert (books.dead_lettered, books.dropped) == (0, 0)
@@ -134,7 +134,7 @@ async def test_a_sink_that_still_has_messages_is_not_taken_away(mosquitto: Any, 
         await stage.settled()
         assert set(publisher.sent) <= set(ingest.stored)
         await stage.signal(http=None)
-        assert [one.sink for one in read_books(stage.path)] == ["kafka"]
+        assert [one.sink for one in count_messages(stage.path)] == ["kafka"]
 
 
 async def test_a_removed_subscription_is_unsubscribed_now_and_after_a_restart(mosquitto: Any, tmp_path: Path) -> None:
@@ -142,9 +142,9 @@ async def test_a_removed_subscription_is_unsubscribed_now_and_after_a_restart(mo
         other = f"other/{stage.site}/#"
         own = stage.settings["subscriptions"]
         await stage.signal(subscriptions=[*own, other])
-        assert other in (read_note(stage.path, "subscriptions") or "")
+        assert other in (read_metadata(stage.path, "subscriptions") or "")
         await stage.signal(subscriptions=own)
-        assert other not in (read_note(stage.path, "subscriptions") or "")
+        assert other not in (read_metadata(stage.path, "subscriptions") or "")
         await stage.signal(subscriptions=[*own, other])
         settings, site = stage.settings, stage.site
     async with ingest_stub() as ingest:
@@ -153,31 +153,31 @@ async def test_a_removed_subscription_is_unsubscribed_now_and_after_a_restart(mo
         await again.running
         again.settings = settings | {"http": {"url": ingest.url}, "subscriptions": own}
         config = again.config()
-        table, sinks = assemble(config)
+        table, sinks = build_components(config)
         bridge = Bridge(config, table, sinks, Store(again.path, ["http"]), SystemClock())
         stop = asyncio.Event()
         running = asyncio.create_task(bridge.run(stop))
-        await eventually(lambda: other not in (read_note(again.path, "subscriptions") or ""))
+        await eventually(lambda: other not in (read_metadata(again.path, "subscriptions") or ""))
         session = Session(SessionConfig(client_id=f"pub-{site}"))
         link = await connect_link(BrokerUrl.parse(mosquitto.url), session, lambda *_: None)
         link.publish(f"other/{site}/x", b"{}", qos=1)
         link.publish(f"edge/{site}/bme280/a/telemetry", payload("a", 1), qos=1)
         await eventually(lambda: ingest.stored == ["a:1:1"])
         await close_and_wait(link)
-        (books,) = read_books(again.path)
+        (books,) = count_messages(again.path)
         assert books.dead_lettered == 0
         stop.set()
         await running
 
 
 async def test_settings_are_compared_without_a_bridge() -> None:
-    from bridge.control import compare
+    from bridge.control import compare_configs
 
     old = BridgeConfig(http={})
     names = frozenset({"http", "kafka"})
-    assert compare(old, BridgeConfig(http={}), names) == ((), frozenset(), False)
-    assert compare(old, BridgeConfig(http={}, kafka={}), names).sinks == {"kafka"}
-    assert compare(old, BridgeConfig(http={}, routes=[{"topic": "#", "http": "/"}]), names).everything
-    assert not compare(old, BridgeConfig(http={}, mqtt={"retained": "never"}), names).everything
+    assert compare_configs(old, BridgeConfig(http={}), names) == ((), frozenset(), False)
+    assert compare_configs(old, BridgeConfig(http={}, kafka={}), names).sinks == {"kafka"}
+    assert compare_configs(old, BridgeConfig(http={}, routes=[{"topic": "#", "http": "/"}]), names).everything
+    assert not compare_configs(old, BridgeConfig(http={}, mqtt={"retained": "never"}), names).everything
     with pytest.raises(ConfigError, match=r"spool\.path cannot change"):
-        compare(old, BridgeConfig(http={}, spool={"path": "x.db"}), names)
+        compare_configs(old, BridgeConfig(http={}, spool={"path": "x.db"}), names)

@@ -10,7 +10,7 @@ from bridge.routing.config import RouteConfig
 from bridge.routing.routed import Dropped, RoutedEvent, Unroutable
 from bridge.routing.sampling import Sample
 from bridge.routing.table import RouteTable
-from bridge.spool.message import Spooled
+from bridge.spool.message import SpooledMessage
 from edgewire.config import parse
 from edgewire.errors import ConfigError
 from edgewire.messages.bme280 import Bme280Reading
@@ -21,8 +21,8 @@ GOOD = EXAMPLES[Bme280Reading][0]
 TOPIC = f"edge/hq/bme280/{GOOD['device_id']}/telemetry"
 
 
-def reading(number: int = 1, **fields: object) -> Spooled:
-    return Spooled(number, 0, TOPIC, orjson.dumps({**GOOD, **fields}), 1, False, False)
+def reading(number: int = 1, **fields: object) -> SpooledMessage:
+    return SpooledMessage(number, 0, TOPIC, orjson.dumps({**GOOD, **fields}), 1, False, False)
 
 
 def table(*rows: dict[str, object]) -> RouteTable:
@@ -32,7 +32,7 @@ def table(*rows: dict[str, object]) -> RouteTable:
 def test_a_dropped_topic_is_dropped_whatever_is_on_it() -> None:
     tried = table({"topic": "edge/test/#", "drop": True}, {"topic": "#", "http": "/x"})
     for topic, body in (("edge/test/bme280/a/telemetry", b"no json"), ("edge/test", b""), ("edge/test/x", b"[]")):
-        found = tried.resolve(Spooled(1, 0, topic, body, 1, False, False))
+        found = tried.resolve(SpooledMessage(1, 0, topic, body, 1, False, False))
         assert isinstance(found, Dropped)
         assert found.rule == "route 'edge/test/#': drop"
 

@@ -8,7 +8,7 @@ from bridge.routing.routed import RoutedEvent, Unroutable
 from bridge.routing.table import RouteTable
 from bridge.sinks.kafka import KafkaTarget
 from bridge.sinks.kafka.record import Records
-from bridge.spool.message import Spooled
+from bridge.spool.message import SpooledMessage
 from edgewire.errors import ConfigError
 from tests.bridge.fakes import payload, routed, spooled
 
@@ -65,7 +65,7 @@ def test_without_routes_the_table_is_that_of_the_contract(
     ],
 )
 def test_what_is_wrong_with_a_message_comes_out_as_a_reason(topic: str, body: bytes, reason: str) -> None:
-    message = Spooled(1, 0, topic, body, 1, False, False)
+    message = SpooledMessage(1, 0, topic, body, 1, False, False)
     found = RouteTable().resolve(message)
     assert isinstance(found, Unroutable)
     assert found.message is message
@@ -83,7 +83,7 @@ def test_the_first_row_that_fits_decides() -> None:
     )
 
     def path(topic: str, **fields: object) -> str | None:
-        found = table.resolve(Spooled(1, 0, topic, payload("a", **fields), 1, False, False))
+        found = table.resolve(SpooledMessage(1, 0, topic, payload("a", **fields), 1, False, False))
         assert isinstance(found, RoutedEvent)
         return path_of(found)
 

@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 import structlog
 
-from bridge.delivery.runner import Runner
+from bridge.delivery.runner import SinkRunner
 from bridge.metrics import Metrics
 from bridge.routing.config import RouteConfig
 from bridge.routing.routed import RoutedEvent
 from bridge.routing.table import RouteTable
 from bridge.sinks.base import Failures, NotConnected, Rejected, Retry, Scope
 from bridge.spool import dead_letters as letters
-from bridge.spool.accounting import SinkBooks, read_books
+from bridge.spool.accounting import SinkCounts, count_messages
 from bridge.spool.config import SpoolConfig
 from bridge.spool.dead_letters import read_dead_letters
-from bridge.spool.message import Spooled
+from bridge.spool.message import SpooledMessage
 from bridge.spool.spool import Spool
 from bridge.spool.store import Store
 from edgewire.clock import SystemClock
@@ -40,15 +40,15 @@ class Stage:
         self.table = table or RouteTable()
         store = Store(tmp_path / "spool.db", [sink.name])
         self.spool = Spool(store, SpoolConfig(path=store.path), on_messages=self._distribute, on_commit=lambda _: None)
-        self.runner = Runner(sink, self.spool, self.table, self.metrics, SystemClock(), random.Random(1))
+        self.runner = SinkRunner(sink, self.spool, self.table, self.metrics, SystemClock(), random.Random(1))
 
-    def receive(self, *messages: Spooled) -> None:
+    def receive(self, *messages: SpooledMessage) -> None:
         self.spool.append(list(messages), lambda: None)
 
-    def books(self) -> SinkBooks:
-        return read_books(self.spool.path)[0]
+    def books(self) -> SinkCounts:
+        return count_messages(self.spool.path)[0]
 
-    async def settled(self) -> SinkBooks:
+    async def settled(self) -> SinkCounts:
         """The books when nothing is pending."""
         await self.spool.idle()
         await eventually(lambda: not self.books().pending)
@@ -58,7 +58,7 @@ class Stage:
     def count(self, name: str, **labels: str) -> float | None:
         return self.metrics.registry.get_sample_value(f"edgefleet_bridge_{name}", {"sink": "memory", **labels})
 
-    def _distribute(self, messages: list[Spooled]) -> None:
+    def _distribute(self, messages: list[SpooledMessage]) -> None:
         if self.runner.takes(messages[0].id, len(messages)):
             self.runner.take([self.table.resolve(one) for one in messages])
         else:
@@ -85,7 +85,7 @@ class Parted(MemorySink):
         return f"here#{routed.device_id}"
 
 
-def messages(count: int, devices: int = 3) -> list[Spooled]:
+def messages(count: int, devices: int = 3) -> list[SpooledMessage]:
     return [spooled(number, f"dev-{number % devices}") for number in range(1, count + 1)]
 
 
@@ -355,15 +355,15 @@ async def test_replayed_dead_letters_reach_the_sink_that_refused_them_and_the_bo
     async with staged(tmp_path, sink) as stage:
         stage.receive(*messages(100))
         assert (await stage.settled()).dead_lettered == 10
-        assert letters.replay(stage.spool.path, letters.Selection(numbers=(1, 2))) == 2
+        assert letters.replay(stage.spool.path, letters.DeadLetterSelection(numbers=(1, 2))) == 2
         assert stage.books().pending == 2
         books = await stage.settled()  # refused again
         assert (books.delivered, books.dead_lettered) == (90, 10)
         again = read_dead_letters(stage.spool.path, limit=2)
         assert [one.attempts for one in again] == [2, 2]
         fixed = True
-        assert letters.drop(stage.spool.path, letters.Selection(numbers=(3,))) == 1
-        assert letters.replay(stage.spool.path, letters.Selection(reason="BAD")) == 9
+        assert letters.drop(stage.spool.path, letters.DeadLetterSelection(numbers=(3,))) == 1
+        assert letters.replay(stage.spool.path, letters.DeadLetterSelection(reason="BAD")) == 9
         books = await stage.settled()
         assert (books.delivered, books.dead_lettered, books.discarded) == (99, 0, 1)
     assert len(sink.got) == len(set(sink.got)) == 99
@@ -527,7 +527,7 @@ async def test_a_replay_that_is_delivered_and_not_yet_written_down_is_not_taken_
         await eventually(lambda: stage.books().dead_lettered == 1)
         sink.script = None
         sink.open.clear()
-        assert letters.replay(stage.spool.path, letters.Selection(numbers=(1,))) == 1
+        assert letters.replay(stage.spool.path, letters.DeadLetterSelection(numbers=(1,))) == 1
         await eventually(lambda: bool(stage.runner._progress.replaying))
         written, let = threading.Event(), threading.Event()
         stage.spool._store.commit = _held_back(stage.spool._store.commit, written, let)  # type: ignore[method-assign]

@@ -3,14 +3,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.loss_detection.sequence_gaps import _DEVICES, _RANGES, Sequences
+from bridge.loss_detection.sequence_gaps import _DEVICES, _RANGES, GapDetector
 from tests.bridge.fakes import payload
 
 TOPIC = "edge/site/bme280/a/telemetry"
 
 
-def seen(*seqs: int, boot: int = 1, sequences: Sequences | None = None, now: float = 0.0) -> Sequences:
-    sequences = sequences or Sequences(10)
+def seen(*seqs: int, boot: int = 1, sequences: GapDetector | None = None, now: float = 0.0) -> GapDetector:
+    sequences = sequences or GapDetector(10)
     for seq in seqs:
         sequences.see(TOPIC, payload("a", seq).replace(b'"boot":1', b'"boot":%d' % boot), now)
     return sequences
@@ -64,7 +64,7 @@ def test_a_new_boot_begins_where_it_is_first_seen_and_an_old_one_is_late() -> No
 
 
 def test_a_device_counts_over_all_its_topics_and_devices_apart() -> None:
-    sequences = Sequences(10)
+    sequences = GapDetector(10)
     for seq in range(1, 9):
         channel = "event" if seq % 3 == 0 else "telemetry"
         sequences.see(f"edge/site/people/a/{channel}", payload("a", seq), 0)
@@ -75,7 +75,7 @@ def test_a_device_counts_over_all_its_topics_and_devices_apart() -> None:
 
 
 def test_what_does_not_follow_the_contract_is_not_counted() -> None:
-    sequences = Sequences(10)
+    sequences = GapDetector(10)
     for body in (b"", b"\xff", b'{"seq":1}', b'{"boot":"x","seq":4}', b'{"boot":1,"seq":12345678901234567890}'):
         sequences.see("any", body, 0)
     assert sequences.report(1000) is None
@@ -87,7 +87,7 @@ def test_what_does_not_follow_the_contract_is_not_counted() -> None:
 
 
 def test_memory_is_bounded() -> None:
-    sequences = Sequences(10)
+    sequences = GapDetector(10)
     for number in range(_DEVICES + 10):
         sequences.see(f"edge/s/k/{number}/telemetry", b'{"boot":1,"seq":1}', 0)
     assert len(sequences._devices) <= _DEVICES

@@ -12,10 +12,10 @@ import pytest
 
 from bridge.check import check
 from bridge.config import BridgeConfig
-from bridge.loss_detection.report import Losses
+from bridge.loss_detection.report import LossReport
 from bridge.metrics import Metrics
-from bridge.source.client import Source
-from bridge.spool.message import Spooled
+from bridge.source.client import MqttSource
+from bridge.spool.message import SpooledMessage
 from bridge.spool.spool import Spool
 from bridge.spool.store import Store
 from edgewire.clock import SystemClock
@@ -88,12 +88,12 @@ class Opened:
         self.metrics = Metrics()
         self.spool = Spool(Store(path, ["http"]), config.spool, on_messages=self._note, on_commit=lambda _: None)
         clock = SystemClock()
-        self.losses = Losses(self.metrics, clock)
-        self.source = Source(config, self.spool, self.metrics, self.losses, clock, Impatient())
-        self.got: list[Spooled] = []
+        self.losses = LossReport(self.metrics, clock)
+        self.source = MqttSource(config, self.spool, self.metrics, self.losses, clock, Impatient())
+        self.got: list[SpooledMessage] = []
         self.running = asyncio.create_task(self.source.run())
 
-    def _note(self, messages: list[Spooled]) -> None:
+    def _note(self, messages: list[SpooledMessage]) -> None:
         self.got += messages
 
     async def subscribed(self) -> "Opened":

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from bridge.spool.accounting import read_books
+from bridge.spool.accounting import count_messages
 from bridge.spool.config import SpoolConfig
-from bridge.spool.message import Settlement, Spooled
-from bridge.spool.retention import Room
-from bridge.spool.spool import Commit, Spool
+from bridge.spool.message import CursorUpdate, SpooledMessage
+from bridge.spool.retention import Retention
+from bridge.spool.spool import CommitResult, Spool
 from bridge.spool.sqlite import SpoolError
 from bridge.spool.store import Store
 from tests.bridge.fakes import eventually, spooled
@@ -39,10 +39,10 @@ class Opened:
         config = SpoolConfig(path=store.path, **settings)  # type: ignore[arg-type]
         self.store = store
         self.told: list[object] = []
-        self.commits: list[Commit] = []
+        self.commits: list[CommitResult] = []
         self.spool = Spool(store, config, on_messages=self._messages, on_commit=self.commits.append)
 
-    def _messages(self, messages: list[Spooled]) -> None:
+    def _messages(self, messages: list[SpooledMessage]) -> None:
         self.told.append([one.id for one in messages])
 
     def append(self, count: int, name: str = "done", size: int = 0) -> None:
@@ -94,8 +94,8 @@ async def test_progress_alone_is_written_too(tmp_path: Path) -> None:
     async with opened(tmp_path) as one:
         one.append(3)
         await one.spool.idle()
-        one.spool.settle(Settlement(sink="s", cursor=2, delivered=2))
-        await eventually(lambda: read_books(one.spool.path)[0].delivered == 2)
+        one.spool.commit_cursor(CursorUpdate(sink="s", cursor=2, delivered=2))
+        await eventually(lambda: count_messages(one.spool.path)[0].delivered == 2)
 
 
 async def test_closing_writes_what_waits(tmp_path: Path) -> None:
@@ -103,9 +103,9 @@ async def test_closing_writes_what_waits(tmp_path: Path) -> None:
         one.append(1, "first")
         await one.spool.idle()
         one.append(4, "last")
-        one.spool.settle(Settlement(sink="s", cursor=1, delivered=1))
+        one.spool.commit_cursor(CursorUpdate(sink="s", cursor=1, delivered=1))
     assert one.told[-2:] == ["last", [2, 3, 4, 5]]
-    assert read_books(one.spool.path)[0][:6] == ("s", 5, 1, 0, 0, 4)
+    assert count_messages(one.spool.path)[0][:6] == ("s", 5, 1, 0, 0, 4)
 
 
 async def test_a_full_spool_takes_nothing_until_there_is_room(tmp_path: Path) -> None:
@@ -118,11 +118,11 @@ async def test_a_full_spool_takes_nothing_until_there_is_room(tmp_path: Path) ->
         assert one.told[0] == "fits"
         assert "waits" not in one.told
         assert one.spool.queued == 1
-        one.spool.settle(Settlement(sink="s", cursor=1, delivered=1))
-        await eventually(lambda: read_books(one.spool.path)[0].delivered == 1)
+        one.spool.commit_cursor(CursorUpdate(sink="s", cursor=1, delivered=1))
+        await eventually(lambda: count_messages(one.spool.path)[0].delivered == 1)
         assert one.spool.full
         assert "waits" not in one.told
-        one.spool.settle(Settlement(sink="s", cursor=40, delivered=39))
+        one.spool.commit_cursor(CursorUpdate(sink="s", cursor=40, delivered=39))
         await eventually(lambda: "waits" in one.told)
         assert not one.spool.full
 
@@ -150,7 +150,7 @@ async def test_after_a_failed_write_nothing_is_done(tmp_path: Path) -> None:
         one.append(1, "nor this")
         await one.spool.idle()
     assert one.told == ["before", [1]]
-    assert read_books(one.spool.path)[0].received == 1
+    assert count_messages(one.spool.path)[0].received == 1
 
 
 @pytest.mark.parametrize("fault", [sqlite3.OperationalError("disk I/O error"), OverflowError("too large")])
@@ -162,7 +162,7 @@ async def test_whatever_the_writer_fails_with_is_told(
 
     fault.sqlite_errorcode = sqlite3.SQLITE_IOERR  # type: ignore[attr-defined]
     async with opened(tmp_path) as one:
-        monkeypatch.setattr(Room, "used_bytes", fail)
+        monkeypatch.setattr(Retention, "used_bytes", fail)
         one.append(1)
         with pytest.raises(SpoolError if isinstance(fault, sqlite3.Error) else OverflowError):
             async with asyncio.timeout(5):
@@ -174,14 +174,14 @@ async def test_a_job_runs_after_the_progress_before_it_and_its_answer_comes_back
     async with opened(tmp_path) as one:
         one.append(3)
         await one.spool.idle()
-        one.spool.settle(Settlement(sink="s", cursor=2, delivered=2))
-        assert await one.spool.perform(lambda store: store.cursor("s")) == 2
+        one.spool.commit_cursor(CursorUpdate(sink="s", cursor=2, delivered=2))
+        assert await one.spool.run_on_writer(lambda store: store.cursor("s")) == 2
 
         def fail(_: Store) -> None:
             raise SpoolError("no")
 
         with pytest.raises(SpoolError, match="no"):
-            await one.spool.perform(fail)
+            await one.spool.run_on_writer(fail)
         one.append(1)
         await one.spool.idle()
         assert one.spool.last_id == 4
@@ -197,5 +197,5 @@ async def test_a_message_that_is_pending_for_too_long_stops_the_taking_until_it_
         one.append(1, "waits")
         await one.spool.idle()
         assert one.told == ["old", [1]]
-        one.spool.settle(Settlement(sink="s", cursor=1, delivered=1))
+        one.spool.commit_cursor(CursorUpdate(sink="s", cursor=1, delivered=1))
         await eventually(lambda: "waits" in one.told)

@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bridge.spool import sqlite as integrity
-from bridge.spool.accounting import read_books, read_ledger
-from bridge.spool.message import Settlement
+from bridge.spool.accounting import count_messages, read_spool_report
+from bridge.spool.message import CursorUpdate
 from bridge.spool.sqlite import SpoolError
 from bridge.spool.store import Store
 from tests.bridge.fakes import ingest_stub, payload, scripted_broker, spooled
@@ -33,7 +33,7 @@ def crashed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for group in range(GROUPS):
         store.commit(
             [spooled(10 * group + number, text="x" * 300) for number in range(1, 11)],
-            [Settlement(sink="s", cursor=5 * group, delivered=5 if group else 0)],
+            [CursorUpdate(sink="s", cursor=5 * group, delivered=5 if group else 0)],
         )
     left = tmp_path_factory.mktemp("left")
     for file in folder.iterdir():
@@ -53,7 +53,7 @@ def recovered(path: Path) -> int:
     with closing(Store(path, ["s"])) as store:
         groups, rest = divmod(store.last_id, 10)
         assert rest == 0
-        (books,) = read_ledger(path).sinks
+        (books,) = read_spool_report(path).sinks
         assert books.balanced
         assert books.delivered == 5 * max(groups - 1, 0)
         store.commit([spooled(store.last_id + 1)])
@@ -129,14 +129,14 @@ def test_the_check_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_message_that_is_pending_and_missing_is_named(tmp_path: Path) -> None:
-    from bridge.spool.reader import Reader
+    from bridge.spool.reader import SpoolReader
 
     path = closed_in_order(tmp_path)
     with closing(sqlite3.connect(path)) as database:
         database.execute("DELETE FROM messages WHERE id = 7")
         database.commit()
-    assert not read_books(path)[0].balanced
-    with closing(Reader(path)) as reader, pytest.raises(SpoolError, match="the message 7 of 's' is pending"):
+    assert not count_messages(path)[0].balanced
+    with closing(SpoolReader(path)) as reader, pytest.raises(SpoolError, match="the message 7 of 's' is pending"):
         reader.fetch("s", [6, 7, 8])
 
 
@@ -145,7 +145,7 @@ WRITER = """
 import asyncio, sys
 from pathlib import Path
 from bridge.config import SpoolConfig
-from bridge.spool import Spool, Spooled, Store
+from bridge.spool import Spool, SpooledMessage, Store
 
 async def main(path):
     acknowledged = 0
@@ -154,7 +154,7 @@ async def main(path):
         acknowledged += 10
     spool = Spool(Store(path, ["s"]), SpoolConfig(path=path), on_messages=lambda _: None, on_commit=lambda _: None)
     for _ in range(10_000):
-        spool.append([Spooled(0, 1, "t", b"x" * 4000, 1, False, False) for _ in range(10)], done)
+        spool.append([SpooledMessage(0, 1, "t", b"x" * 4000, 1, False, False) for _ in range(10)], done)
         if spool.failure.done():
             break
         await spool.idle()
@@ -186,7 +186,7 @@ def test_a_disk_that_takes_no_more_stops_it_and_keeps_what_was_acknowledged(tmp_
     with closing(Store(path, ["s"])) as store:
         # What was written when the disk refused may be there as well, but nothing that was promised is missing.
         assert acknowledged <= store.last_id <= acknowledged + 10
-        assert read_ledger(path).balanced
+        assert read_spool_report(path).balanced
 
 
 def test_a_full_disk_stops_it_and_keeps_what_was_acknowledged(tmp_path: Path) -> None:

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.delivery.ack_tracker import Progress
+from bridge.delivery.ack_tracker import AckTracker
 from bridge.delivery.buffer import IdQueue
 from bridge.spool import bitmap as blocks
 from bridge.spool import retention as room
-from bridge.spool.accounting import read_ledger
-from bridge.spool.capacity import Headroom, Limits, spoken
+from bridge.spool.accounting import read_spool_report
+from bridge.spool.capacity import BrokerQueueForecast, CapacityLimit, humanize_duration
 from bridge.spool.config import SpoolConfig
-from bridge.spool.message import Settlement
-from bridge.spool.reader import Reader
+from bridge.spool.message import CursorUpdate
+from bridge.spool.reader import SpoolReader
 from bridge.spool.store import Store
 from edgewire.errors import ConfigError
 from tests.bridge.fakes import spooled
@@ -25,7 +25,7 @@ SINKS = ("http", "kafka")
 COUNT = 3 * blocks.SIZE
 
 
-def settle(store: Store, progress: Progress, ids: list[int]) -> None:
+def commit_cursor(store: Store, progress: AckTracker, ids: list[int]) -> None:
     progress.delivered(ids)
     settlement = progress.advance()
     assert settlement
@@ -44,44 +44,44 @@ def fill(store: Store, count: int = COUNT, size: int = 0) -> None:
 
 
 def test_one_stuck_message_keeps_itself_and_not_what_is_behind_it(path: Path) -> None:
-    with closing(Store(path, SINKS)) as store, closing(Reader(path)) as reader:
+    with closing(Store(path, SINKS)) as store, closing(SpoolReader(path)) as reader:
         fill(store, size=200)
         full = store.used_bytes()
         for sink in SINKS:
             stuck = 5 if sink == "http" else 0
-            progress = Progress(sink, 0)
+            progress = AckTracker(sink, 0)
             for first in range(1, COUNT + 1, 700):
-                settle(store, progress, [n for n in range(first, min(first + 700, COUNT + 1)) if n != stuck])
+                commit_cursor(store, progress, [n for n in range(first, min(first + 700, COUNT + 1)) if n != stuck])
         left = reader.read(0, limit=COUNT, max_bytes=1 << 30)
         assert left[0].id == 5
         assert len(left) <= 2 * 256 + blocks.SIZE  # the newest block stays whole
         assert store.used_bytes() < full / 2
-        ledger = read_ledger(path)
+        ledger = read_spool_report(path)
         assert ledger.balanced
         assert [one.pending for one in ledger.sinks] == [1, 0]
     with closing(Store(path, SINKS)) as store:
         assert store.last_id == COUNT
         store.commit([spooled(COUNT + 1)])
-        again = Progress("http", store.cursor("http"), store.done_above("http"))
-        settle(store, again, [5])
+        again = AckTracker("http", store.cursor("http"), store.done_above("http"))
+        commit_cursor(store, again, [5])
         assert store.cursor("http") == COUNT
         while store.untidy():
             store.tidy()
-        assert read_ledger(path).balanced
-        assert [one.pending for one in read_ledger(path).sinks] == [1, 1]
+        assert read_spool_report(path).balanced
+        assert [one.pending for one in read_spool_report(path).sinks] == [1, 1]
 
 
 def test_a_sink_that_comes_later_begins_with_what_is_left_and_its_books_balance(path: Path) -> None:
     with closing(Store(path, SINKS)) as store:
         fill(store)
         for sink in SINKS:
-            settle(store, Progress(sink, 0), [n for n in range(1, COUNT + 1) if n % 1000])
+            commit_cursor(store, AckTracker(sink, 0), [n for n in range(1, COUNT + 1) if n % 1000])
         with pytest.raises(ConfigError, match="holds 12 messages for the sink 'kafka'"):
             store.adopt(["http"])
         store.adopt([*SINKS, "file"])
-        file = next(one for one in read_ledger(path).sinks if one.sink == "file")
+        file = next(one for one in read_spool_report(path).sinks if one.sink == "file")
         assert file.balanced
-        with closing(Reader(path)) as reader:
+        with closing(SpoolReader(path)) as reader:
             assert file.pending == len(reader.read(0, limit=COUNT, max_bytes=1 << 30)) < COUNT / 2
 
 
@@ -89,13 +89,13 @@ def test_the_file_shrinks_in_small_steps_after_a_long_outage(path: Path, monkeyp
     monkeypatch.setattr(room, "KEEP_FREE_BYTES", 1 << 20)
     with closing(Store(path, ["http"])) as store:
         fill(store, 6000, size=3000)
-        store.commit(settlements=[Settlement(sink="http", cursor=6000, delivered=6000)])
-        large = read_ledger(path).file_bytes
+        store.commit(settlements=[CursorUpdate(sink="http", cursor=6000, delivered=6000)])
+        large = read_spool_report(path).file_bytes
         assert large > 18 << 20
         steps, before = 0, large
         while store.untidy():
             store.tidy()
-            assert before - (before := read_ledger(path).file_bytes) <= 129 * 4096
+            assert before - (before := read_spool_report(path).file_bytes) <= 129 * 4096
             steps += 1
         assert steps > 30
         assert before < 2 << 20
@@ -103,7 +103,7 @@ def test_the_file_shrinks_in_small_steps_after_a_long_outage(path: Path, monkeyp
 
 
 def test_the_limits(path: Path) -> None:
-    limits = Limits(SpoolConfig(path=path, max_bytes=100_000, max_age="1h"))
+    limits = CapacityLimit(SpoolConfig(path=path, max_bytes=100_000, max_age="1h"))
     assert limits.judge(99_999, None, 0) is None
     assert limits.judge(100_000, None, 0) == "the spool holds 100,000 bytes and is full"
     assert limits.judge(96_000, None, 0)  # not before there is some room
@@ -114,7 +114,7 @@ def test_the_limits(path: Path) -> None:
 
 
 def test_what_the_broker_can_hold_is_told_from_the_rate_before() -> None:
-    headroom = Headroom(30_000)
+    headroom = BrokerQueueForecast(30_000)
     for second in range(100):
         headroom.note(500, False, second)
     assert headroom.seconds(100) is None
@@ -129,8 +129,8 @@ def test_what_the_broker_can_hold_is_told_from_the_rate_before() -> None:
     assert "lasts about 40 s more at 500 messages a second" in headroom.sentence(120, 60)
     headroom.note(10, False, 130)
     assert headroom.seconds(130) is None
-    assert "set spool.broker_queue" in Headroom(None).sentence(0, 60)
-    assert [spoken(seconds) for seconds in (5, 150, 9000, 999_999)] == ["5 s", "2 min", "2 h", "12 d"]
+    assert "set spool.broker_queue" in BrokerQueueForecast(None).sentence(0, 60)
+    assert [humanize_duration(seconds) for seconds in (5, 150, 9000, 999_999)] == ["5 s", "2 min", "2 h", "12 d"]
 
 
 @given(st.lists(st.integers(0, 2**40), max_size=200), st.randoms(use_true_random=False))

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from bridge.delivery.ack_tracker import Progress
+from bridge.delivery.ack_tracker import AckTracker
 from bridge.spool import dead_letters as letters
-from bridge.spool.accounting import read_books, read_lag
-from bridge.spool.dead_letters import Selection, read_dead_letters
-from bridge.spool.message import DeadLetter, Settlement, Spooled
-from bridge.spool.reader import Reader
+from bridge.spool.accounting import count_messages, read_lag
+from bridge.spool.dead_letters import DeadLetterSelection, read_dead_letters
+from bridge.spool.message import CursorUpdate, DeadLetter, SpooledMessage
+from bridge.spool.reader import SpoolReader
 from bridge.spool.sqlite import SpoolError
 from bridge.spool.store import Store
 from edgewire.errors import ConfigError
@@ -24,7 +24,7 @@ from tests.bridge.fakes import spooled
 SINKS = ("http", "kafka")
 
 
-def settled(sink: str, cursor: int, delivered: int, dropped: int = 0, dead: tuple[int, ...] = ()) -> Settlement:
+def settled(sink: str, cursor: int, delivered: int, dropped: int = 0, dead: tuple[int, ...] = ()) -> CursorUpdate:
     letters = tuple(
         DeadLetter(
             sink=sink,
@@ -38,7 +38,7 @@ def settled(sink: str, cursor: int, delivered: int, dropped: int = 0, dead: tupl
         )
         for number in dead
     )
-    return Settlement(sink=sink, cursor=cursor, delivered=delivered, dropped=dropped, dead_letters=letters)
+    return CursorUpdate(sink=sink, cursor=cursor, delivered=delivered, dropped=dropped, dead_letters=letters)
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_a_spool_of_an_earlier_version_is_taken_over_with_all_it_holds(path: Pat
     for _ in range(2):  # the second opening finds it as it should be
         with closing(Store(path, SINKS)) as store:
             assert store.last_id == 1
-    with closing(Store(path, SINKS)) as store, closing(Reader(path)) as reader:
+    with closing(Store(path, SINKS)) as store, closing(SpoolReader(path)) as reader:
         two = spooled(2)
         two.properties = b"{}"
         store.commit([two])
@@ -84,11 +84,11 @@ def test_a_spool_of_an_earlier_version_is_taken_over_with_all_it_holds(path: Pat
 
 def test_notes_are_kept(path: Path) -> None:
     with closing(Store(path, SINKS)) as store:
-        assert store.note("a") is None
-        store.take_note("a", "1")
-        store.take_note("a", "2")
+        assert store.get_metadata("a") is None
+        store.set_metadata("a", "1")
+        store.set_metadata("a", "2")
     with closing(Store(path, SINKS)) as store:
-        assert store.note("a") == "2"
+        assert store.get_metadata("a") == "2"
 
 
 def test_sinks_come_and_go_while_the_file_is_open(path: Path) -> None:
@@ -96,12 +96,12 @@ def test_sinks_come_and_go_while_the_file_is_open(path: Path) -> None:
         store.commit([spooled(1), spooled(2)], [settled("http", 2, 2), settled("kafka", 1, 1)])
         with pytest.raises(ConfigError, match="1 messages for the sink 'kafka'"):
             store.adopt(["http", "file"])
-        assert [one.sink for one in read_books(path)] == ["http", "kafka"]
+        assert [one.sink for one in count_messages(path)] == ["http", "kafka"]
         store.adopt(["http", "file"], ["kafka"])
-        assert [one.sink for one in read_books(path)] == ["file", "http"]
+        assert [one.sink for one in count_messages(path)] == ["file", "http"]
         assert (store.cursor("http"), store.cursor("file")) == (2, 1)
         store.commit([spooled(3)], [settled("file", 3, 2)])
-        assert all(one.balanced for one in read_books(path))
+        assert all(one.balanced for one in count_messages(path))
 
 
 def test_what_was_committed_is_there_after_reopening(path: Path) -> None:
@@ -113,7 +113,7 @@ def test_what_was_committed_is_there_after_reopening(path: Path) -> None:
     store = Store(path, SINKS)
     store.commit(messages)
     store.close()
-    with closing(Reader(path)) as reader:
+    with closing(SpoolReader(path)) as reader:
         read = reader.read(0, limit=1000, max_bytes=1 << 30)
         assert [one.id for one in reader.read(100, limit=3, max_bytes=1 << 30)] == [101, 102, 103]
         assert len(reader.read(0, limit=1000, max_bytes=1)) == 1
@@ -134,13 +134,13 @@ def test_it_is_durable_not_only_written(path: Path) -> None:
 
 
 def test_messages_leave_when_every_sink_is_past_them(path: Path) -> None:
-    with closing(Store(path, SINKS)) as store, closing(Reader(path)) as reader:
+    with closing(Store(path, SINKS)) as store, closing(SpoolReader(path)) as reader:
         store.commit([spooled(number) for number in range(1, 11)])
         store.commit(settlements=[settled("http", 10, 8, dropped=1, dead=(4,))])
         assert len(reader.read(0, limit=99, max_bytes=1 << 30)) == 10
         store.commit(settlements=[settled("kafka", 6, 6)])
         assert [one.id for one in reader.read(0, limit=99, max_bytes=1 << 30)] == [7, 8, 9, 10]
-        http, kafka = read_books(path)
+        http, kafka = count_messages(path)
         assert http[:6] == ("http", 10, 8, 1, 1, 0)
         assert kafka[:6] == ("kafka", 10, 6, 0, 0, 4)
         assert kafka.oldest_pending_ms == 1007
@@ -158,7 +158,7 @@ def test_books_that_do_not_balance_are_seen(path: Path) -> None:
     with closing(Store(path, SINKS)) as store:
         store.commit([spooled(number) for number in range(1, 6)])
         store._database.execute("DELETE FROM messages WHERE id = 3")
-        assert not any(one.balanced for one in read_books(path))
+        assert not any(one.balanced for one in count_messages(path))
 
 
 def test_ids_go_on_after_everything_was_delivered_and_deleted(path: Path) -> None:
@@ -177,7 +177,7 @@ def test_a_new_sink_begins_with_the_oldest_message_there_is(path: Path) -> None:
     store.close()
     with closing(Store(path, SINKS)) as store:
         assert store.cursor("kafka") == 2
-        http, kafka = read_books(path)
+        http, kafka = count_messages(path)
         assert http[:6] == ("http", 4, 2, 0, 0, 2)
         assert kafka[:6] == ("kafka", 2, 0, 0, 0, 2)
 
@@ -189,7 +189,7 @@ def test_a_sink_with_pending_messages_cannot_be_configured_away_by_accident(path
     with pytest.raises(ConfigError, match=r"holds 2 messages for the sink 'kafka'.*spool.abandon: \[kafka\]"):
         Store(path, ["http"])
     with closing(Store(path, ["http"], abandon=["kafka"])) as store:
-        assert [one.sink for one in read_books(path)] == ["http"]
+        assert [one.sink for one in count_messages(path)] == ["http"]
         store.commit(settlements=[settled("http", 2, 0)])
     Store(path, ["kafka"]).close()  # http has nothing pending, so it may go
 
@@ -209,10 +209,10 @@ def test_a_full_disk_is_named_and_nothing_is_written(path: Path) -> None:
             one.payload = b"x" * 50_000
         with pytest.raises(SpoolError, match="the disk is full; make room"):
             store.commit(big)
-        assert read_books(path)[0].received == 0
+        assert count_messages(path)[0].received == 0
         assert store.last_id == 0
         store.commit([spooled(1)])
-        assert read_books(path)[0].received == 1
+        assert count_messages(path)[0].received == 1
 
 
 def test_room_that_was_freed_does_not_count(path: Path) -> None:
@@ -253,7 +253,7 @@ def test_a_damaged_spool_is_found_at_the_start(path: Path) -> None:
 
 def test_a_missing_spool_cannot_be_read(path: Path) -> None:
     with pytest.raises(SpoolError, match="there is no spool yet"):
-        read_books(path)
+        count_messages(path)
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
@@ -315,7 +315,7 @@ class Crashes(RuleBasedStateMachine):
                 if message_id in chosen
             ]
         if numbers:
-            assert letters.replay(self.path, Selection(numbers=tuple(numbers))) == len(chosen)
+            assert letters.replay(self.path, DeadLetterSelection(numbers=tuple(numbers))) == len(chosen)
         self.dead[sink] -= set(chosen)
         self.again[sink] |= set(chosen)
 
@@ -335,7 +335,7 @@ class Crashes(RuleBasedStateMachine):
 
     @rule(sink=st.sampled_from(SINKS))
     def drop(self, sink: str) -> None:
-        assert letters.drop(self.path, Selection(sink=sink)) == len(self.dead[sink])
+        assert letters.drop(self.path, DeadLetterSelection(sink=sink)) == len(self.dead[sink])
         self.discarded[sink] += len(self.dead[sink])
         self.dead[sink].clear()
 
@@ -359,14 +359,14 @@ class Crashes(RuleBasedStateMachine):
     def tidy(self) -> None:
         self.store.tidy()
 
-    def _settle(self, sink: str, messages: Sequence[Spooled] = ()) -> None:
+    def _settle(self, sink: str, messages: Sequence[SpooledMessage] = ()) -> None:
         settlement = self.progress[sink].advance()
         self.store.commit(messages, [settlement] if settlement else [])
 
     def _open(self) -> None:
         self.store = Store(self.path, SINKS)
-        self.reader = Reader(self.path)
-        self.progress = {sink: Progress(sink, self.store.cursor(sink), self.store.done_above(sink)) for sink in SINKS}
+        self.reader = SpoolReader(self.path)
+        self.progress = {sink: AckTracker(sink, self.store.cursor(sink), self.store.done_above(sink)) for sink in SINKS}
 
     def _close(self) -> None:
         self.reader.close()
@@ -375,20 +375,20 @@ class Crashes(RuleBasedStateMachine):
     @invariant()
     def books_balance(self) -> None:
         assert self.store.last_id == self.received
-        for books in read_books(self.path):
+        for books in count_messages(self.path):
             sink = books.sink
             assert books.balanced
             assert books.received == self.received
             assert books.pending == self.received - len(self.done[sink]) + len(self.again[sink])
             assert (books.dead_lettered, books.discarded) == (len(self.dead[sink]), self.discarded[sink])
         assert {name: pending for name, pending, _ in read_lag(self.path)} == {
-            one.sink: one.pending for one in read_books(self.path)
+            one.sink: one.pending for one in count_messages(self.path)
         }
 
     @invariant()
     def what_is_pending_is_there_in_order(self) -> None:
         for sink in SINKS:
-            progress = Progress(sink, self.store.cursor(sink), self.store.done_above(sink))
+            progress = AckTracker(sink, self.store.cursor(sink), self.store.done_above(sink))
             rows = self.reader.read(self.store.cursor(sink), limit=1_000_000, max_bytes=1 << 30)
             pending = [one.id for one in rows if not progress.is_done(one.id)]
             assert pending == [number for number in range(1, self.received + 1) if number not in self.done[sink]]

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from bridge.config import BridgeConfig
 from bridge.service import run
-from bridge.spool.accounting import read_books
+from bridge.spool.accounting import count_messages
 from bridge.spool.store import Store
 from edgefleet.cli.bridge import app
 from edgefleet.embedded import edgefleet_process, free_port
@@ -81,8 +81,8 @@ async def test_one_poison_message_in_500_costs_itself_and_is_delivered_after_the
             stop = asyncio.Event()
             running = asyncio.create_task(run(load(config, BridgeConfig), stop))
             path = tmp_path / "spool.db"
-            await eventually(lambda: read_books(path)[0].pending == 0, 20)
-            books = read_books(path)[0]
+            await eventually(lambda: count_messages(path)[0].pending == 0, 20)
+            books = count_messages(path)[0]
             assert (books.delivered, books.dead_lettered, books.balanced) == (499, 1, True)
             assert server.sizes[0] == 500
             assert len(server.sizes) <= 19  # two halves a step, nine steps
@@ -98,8 +98,8 @@ async def test_one_poison_message_in_500_costs_itself_and_is_delivered_after_the
             assert "answers 422: column 'temperature' overflows" in letter["reason"]
             server.fixed = True
             assert await asyncio.to_thread(command, "replay", str(config), "--reason", "overflows")
-            await eventually(lambda: read_books(path)[0].delivered == 500, 20)
-            books = read_books(path)[0]
+            await eventually(lambda: count_messages(path)[0].delivered == 500, 20)
+            books = count_messages(path)[0]
             assert (books.dead_lettered, books.pending, books.balanced) == (0, 0, True)
             assert len(await asyncio.to_thread(stored, ingest)) == 500
             stop.set()
