@@ -34,20 +34,14 @@ class Texts(NamedTuple):
     values: Sequence[bytes]
 
 
-def timestamps(times_ms: NDArray[np.int64]) -> list[str]:
-    """ISO 8601 UTC with milliseconds of each instant."""
-    seconds, milliseconds = _instants(times_ms)
-    return [second + _MILLISECONDS[number] for second, number in zip(seconds, milliseconds, strict=True)]
-
-
-def encode(
+def encode_columns(
     device_ids: Sequence[str],
     times_ms: NDArray[np.int64],
     boot: int,
     seqs: NDArray[np.int64],
     columns: Columns,
 ) -> list[bytes]:
-    """One JSON payload a row: who, when, which, then the sensor's columns in their order."""
+    """Return one JSON payload a row: who, when, which, then the sensor's columns in their order."""
     rows = len(device_ids)
     if not rows:
         return []
@@ -69,19 +63,25 @@ def encode(
     return join_rows([*parts, close + b"}\n"], rows).split(b"\n")[:-1]
 
 
-def encode_fields(
+def encode_events(
     device_ids: Sequence[str],
     times_ms: NDArray[np.int64],
     boot: int,
     seqs: NDArray[np.int64],
-    fields: Sequence[dict[str, Any]],
+    events: Sequence[dict[str, Any]],
 ) -> list[bytes]:
-    """As `encode`, for rows whose fields differ from one another."""
-    heads = zip(device_ids, timestamps(times_ms), seqs.tolist(), fields, strict=True)
+    """Return one JSON payload a row, where the rows have fields of their own."""
+    heads = zip(device_ids, timestamps(times_ms), seqs.tolist(), events, strict=True)
     return _dumped(
         {"device_id": device_id, "timestamp": timestamp, "boot": boot, "seq": seq, **rest}
         for device_id, timestamp, seq, rest in heads
     )
+
+
+def timestamps(times_ms: NDArray[np.int64]) -> list[str]:
+    """ISO 8601 UTC with milliseconds of each instant."""
+    seconds, milliseconds = _instants(times_ms)
+    return [second + _MILLISECONDS[number] for second, number in zip(seconds, milliseconds, strict=True)]
 
 
 def json_texts(column: NDArray[Any] | Sequence[Any]) -> Texts:

@@ -18,10 +18,12 @@ from devices.faults.transitions import FaultTransition, fault_transitions
 from devices.scenario.devices import Device, Shard, expand_devices, vehicle_sites
 from devices.scenario.scenario import DeviceGroup, Scenario
 from devices.sensors.base import boot_number
-from devices.timeline.encode import encode, encode_fields, timestamps
+from devices.timeline.encode import timestamps
 from devices.timeline.group import Group
+from devices.timeline.native_format import NativeFormat
 from devices.timeline.overrides import ScheduleOverrides
 from devices.timeline.table import Batch, Table
+from devices.timeline.wire_format import WireFormat
 from devices.world.world import World
 
 Ints = NDArray[np.int64]
@@ -29,6 +31,9 @@ Ints = NDArray[np.int64]
 
 # Rows of readings that are compared at once to find the labels.
 _LABELLED_ROWS = 200_000
+
+
+_NATIVE = NativeFormat()
 
 
 class Timeline:
@@ -126,6 +131,10 @@ class Timeline:
         """The entry of the scenario that a device is from."""
         return self._entry_of[position]
 
+    def wire_format(self, position: int) -> WireFormat:
+        """Return the format in which a device writes what it says: the native one, as there is no other yet."""
+        return _NATIVE
+
     @property
     def overrides(self) -> ScheduleOverrides:
         """What commands change in a live run."""
@@ -178,10 +187,12 @@ class Timeline:
         return find_labels(self._faults, self._groups, names, self.boot, windows, live=live)
 
     def _encode(self, table: Table, boot: int) -> list[bytes]:
+        if not len(table.positions):
+            return []
         names = [self.devices[position].device_id for position in table.positions.tolist()]
-        if isinstance(table.columns, list):
-            return encode_fields(names, self.timestamps_ms(table), boot, table.seqs, table.columns)
-        return encode(names, self.timestamps_ms(table), boot, table.seqs, table.columns)
+        # A table is of one group, and so of one format.
+        wire_format = self.wire_format(int(table.positions[0]))
+        return wire_format.encode(table, names, self.timestamps_ms(table), boot)
 
     @property
     def _groups(self) -> list[Group]:

@@ -104,7 +104,10 @@ def _largest_packet(scenario: Scenario) -> int:
     start_ms = round(scenario.start.timestamp() * 1000) if scenario.start else 0
     timeline = Timeline(scenario.model_copy(update={"devices": tuple(groups), "faults": ()}), start_ms)
     batch = timeline.batch(start_ms, start_ms + 24 * 3_600_000)
-    topics = [len(device.topic(Channel.TELEMETRY)) for device in timeline.devices]
+    topics = [
+        len(timeline.wire_format(position).topic(device, Channel.TELEMETRY))
+        for position, device in enumerate(timeline.devices)
+    ]
     sizes = (topics[device] + len(payload) for device, payload in zip(batch.device, batch.payload, strict=True))
     return max(sizes, default=0) + FRAME_BYTES
 

@@ -5,7 +5,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.timeline.encode import encode, json_texts, timestamps
+from devices.timeline.encode import encode_columns, json_texts, timestamps
 from edgewire.clock import iso_ms
 
 texts = st.text(alphabet=st.characters(codec="utf-8"), max_size=8) | st.sampled_from(
@@ -34,7 +34,7 @@ def test_a_row_is_the_json_of_its_fields(times: list[int], boot: int, fields: di
     fields = {f"field_{name}": column for name, column in fields.items()}
     ids = ["a", "b", "a", "é-1", "b"]
     seqs = np.arange(5, dtype=np.int64) * 10**9
-    got = encode(ids, np.array(times, dtype=np.int64), boot, seqs, fields)  # type: ignore[arg-type]
+    got = encode_columns(ids, np.array(times, dtype=np.int64), boot, seqs, fields)  # type: ignore[arg-type]
     for row in range(5):
         head = {"device_id": ids[row], "timestamp": iso_ms(times[row]), "boot": boot, "seq": int(seqs[row])}
         rest = {
@@ -51,5 +51,5 @@ def test_timestamps_have_milliseconds(times: list[int]) -> None:
 
 def test_no_rows_make_no_lines() -> None:
     nothing = np.array([], dtype=np.int64)
-    assert encode([], nothing, 1, nothing, {"a": nothing, "b": []}) == []
+    assert encode_columns([], nothing, 1, nothing, {"a": nothing, "b": []}) == []
     assert list(json_texts([]).values) == list(json_texts(nothing).values) == []
