@@ -50,7 +50,7 @@ class Routes:
         self, broker: BrokerUrl, session: Session, on_events: OnEvents, on_writable: OnWritable | None = None
     ) -> Link:
         """Connect a session; raises as `connect_link`, but `NoLocalPort` only when every address is used up."""
-        tls = self.identities.tls(session.config.client_id) if broker.scheme == "mqtts" else None
+        tls = self.identities.tls(session.config.client_id) if broker.uses_tls else None
         sources = self._sources[broker]
         for attempt in range(1, len(sources) + 1):
             source = sources.next()

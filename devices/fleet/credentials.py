@@ -42,9 +42,9 @@ class Identities:
         self._device_ids = frozenset(device_ids) if folder else frozenset()
         self._passwords: dict[str, str] | None = None
         self._certificates = False
-        secure = any(broker.scheme == "mqtts" for broker in brokers)
+        secure = any(broker.uses_tls for broker in brokers)
         if folder is not None:
-            plain = next((broker for broker in brokers if broker.scheme != "mqtts"), None)
+            plain = next((broker for broker in brokers if not broker.uses_tls), None)
             if plain:
                 raise ConfigError(f"identities: broker {plain} is not dialled with TLS; write mqtts://")
             self._read(folder, device_ids)

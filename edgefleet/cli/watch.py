@@ -77,7 +77,7 @@ async def _tail(url: BrokerUrl, topic_filter: str, count: int | None, as_json: b
             url.port,
             username=url.username,
             password=url.password,
-            tls_params=aiomqtt.TLSParameters() if url.scheme == "mqtts" else None,
+            tls_params=aiomqtt.TLSParameters() if url.uses_tls else None,
         ) as client:
             await client.subscribe(topic_filter)
             seen = 0

@@ -1,4 +1,4 @@
-"""How to reach a broker: connect, say CONNECT, wait for CONNACK, and fall back to MQTT 3.1.1 where 5 is not spoken."""
+"""How a broker is reached: connect, say CONNECT, await CONNACK, and fall back to MQTT 3.1.1 where 5 is not spoken."""
 
 import asyncio
 import errno
@@ -7,28 +7,25 @@ from collections.abc import Callable
 from time import monotonic
 
 from edgewire.errors import ConfigError, EdgefleetError, ServiceUnavailable
-from edgewire.link.local_address import connected_from
 from edgewire.link.protocol import Link
+from edgewire.link.transport import TRANSPORTS, Endpoint
 from edgewire.link.url import BrokerUrl
 from edgewire.mqtt import Connected, ConnectionLost, ConnectRefused, Event, Session, Version, encode
 from edgewire.mqtt.packets import Connect, Disconnect
 from edgewire.mqtt.reasons import UNSUPPORTED_VERSION
 
 OnEvents = Callable[[Link, list[Event]], None]
-
-
 OnWritable = Callable[[Link], None]
 
+SILENCE_S = 2.0
+"""How long a broker may leave CONNECT unanswered before we ask whether it knows version 5."""
 
-_SILENCE_S = 2.0  # how long a broker may leave CONNECT unanswered before we ask whether it knows version 5
+_CREDENTIALS = frozenset({0x04, 0x05, 0x86, 0x87})
+"""Codes of CONNACK by which a broker says that it does not know us (3.1.1 3.2.2.3, 5.0 3.2.2.2)."""
 
 
 class NoLocalPort(ServiceUnavailable):
     """The local address has no port left for another connection: the next one needs another local address."""
-
-
-_CREDENTIALS = frozenset({0x04, 0x05, 0x86, 0x87})
-"""Codes of CONNACK by which a broker says that it does not know us (3.1.1 3.2.2.3, 5.0 3.2.2.2)."""
 
 
 class BrokerRefused(EdgefleetError):
@@ -53,16 +50,17 @@ async def connect_link(
 ) -> Link:
     """Connect `session` to `broker`; `on_events` gets `Connected` before this returns, and all that follows.
 
-    A broker that does not speak version 5 is dialled again with 3.1.1, and the session keeps to that; `timeout_s` is
-    for each of the two. Only a session that no server has accepted yet wonders so about a broker that says nothing.
-    `tls` replaces the default context of an `mqtts` URL.
+    A broker that does not speak version 5 is connected to again with 3.1.1, and the session keeps to that; `timeout_s`
+    is for each of the two. Only a session that no server has accepted yet wonders so about a broker that says nothing.
+    `tls` replaces the default context of a URL with TLS.
 
     Raises `ServiceUnavailable` if the broker cannot be reached or does not answer (`NoLocalPort` if it was not even
-    asked), `BrokerRefused` if it says no, `ConfigError` for `tls` without `mqtts` and for a `local_addr` that
+    asked), `BrokerRefused` if it says no, `ConfigError` for `tls` with a URL without TLS and for a `local_addr` that
     cannot be used. Then `on_events` is not called, unless a time-out or a cancellation came together with CONNACK: it
     gets `Connected`, and soon after `ConnectionLost`.
     """
-    attempt = _Attempt(broker, session, on_events, on_writable, _tls_context(broker, tls), local_addr, own_timer)
+    endpoint = _endpoint(broker, tls, local_addr)
+    attempt = _Attempt(broker, endpoint, session, on_events, on_writable, own_timer)
     try:
         return await attempt.run(timeout_s)
     except _Version5Refused:
@@ -70,28 +68,30 @@ async def connect_link(
         try:
             return await attempt.run(timeout_s)
         except ServiceUnavailable:
-            # It is not the version then: the next dial begins with 5 again.
+            # It is not the version then: the next attempt begins with 5 again.
             session.set_version(Version.V5)
             raise
 
 
 async def probe_version(broker: BrokerUrl, *, tls: ssl.SSLContext | None = None, timeout_s: float = 10) -> Version:
-    """The version to speak with this broker: 3.1.1 only if it refuses a plain CONNECT of version 5.
+    """Return the version to speak with this broker: 3.1.1 only if it refuses a plain CONNECT of version 5.
 
-    Ask once before dialling a whole fleet. Raises `ServiceUnavailable` if the broker cannot be reached or is silent.
+    Ask once before connecting a whole fleet. Raises `ServiceUnavailable` if the broker cannot be reached or is silent.
     """
     # Without properties and will: an amqtt 0.12 reads their lengths as those of texts and waits for ever.
     question = encode(Connect(client_id=""), Version.V5)
-    context = _tls_context(broker, tls)
+    endpoint = _endpoint(broker, tls)
+    reader = asyncio.StreamReader()
+    protocol = asyncio.StreamReaderProtocol(reader)
     try:
         async with asyncio.timeout(timeout_s):
-            reader, writer = await asyncio.open_connection(broker.host, broker.port, ssl=context)
+            transport = await TRANSPORTS[broker.scheme].connector.open_transport(endpoint, lambda: protocol)
             try:
-                writer.write(question)
+                transport.write(question)
                 answer = await reader.readexactly(4)
-                writer.write(encode(Disconnect(), Version.V5))
+                transport.write(encode(Disconnect(), Version.V5))
             finally:
-                writer.transport.abort()
+                transport.abort()
     except (ConnectionResetError, asyncio.IncompleteReadError):
         return Version.V311
     except TimeoutError:
@@ -104,7 +104,7 @@ async def probe_version(broker: BrokerUrl, *, tls: ssl.SSLContext | None = None,
 
 
 class _Version5Refused(Exception):
-    """Dial again with 3.1.1."""
+    """Asks for another attempt with 3.1.1."""
 
 
 class _Attempt:
@@ -113,37 +113,36 @@ class _Attempt:
     def __init__(
         self,
         broker: BrokerUrl,
+        endpoint: Endpoint,
         session: Session,
         on_events: OnEvents,
         on_writable: OnWritable | None,
-        tls: ssl.SSLContext | None,
-        local_addr: tuple[str, int] | None,
         own_timer: bool,
     ) -> None:
         self._broker = broker
+        self._endpoint = endpoint
         self._session = session
         self._on_events = on_events
         self._on_writable = on_writable
-        self._tls = tls
-        self._local_addr = local_addr
         self._own_timer = own_timer
 
     async def run(self, timeout_s: float) -> Link:
-        """One connection and its CONNACK."""
+        """Make one connection and await its CONNACK."""
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[Event] = loop.create_future()
-        link = Link(self._session, self._greeting(outcome), monotonic, self._on_writable, own_timer=self._own_timer)
+        handler = self._handshake_handler(outcome)
+        link = Link(self._session, handler, monotonic, self._on_writable, own_timer=self._own_timer)
         try:
             async with asyncio.timeout(timeout_s):
-                await self._connect(link)
+                await TRANSPORTS[self._broker.scheme].connector.open_transport(self._endpoint, lambda: link)
                 if self._session.version is Version.V5 and not self._session.accepted:
-                    await self._doubt(outcome, timeout_s)
-                self._judge(await outcome)
+                    await self._check_version(outcome, timeout_s)
+                self._raise_for_refusal(await outcome)
                 return link
         except BaseException as error:
             outcome.cancel()
             link.abort()
-            # uvloop may have closed the transport, without a word: a dial can be cancelled after CONNACK has arrived.
+            # uvloop may have closed the transport, without a word: we can be cancelled after CONNACK has arrived.
             loop.call_soon(link.connection_lost, None)
             if isinstance(error, TimeoutError):
                 raise ServiceUnavailable(
@@ -154,25 +153,10 @@ class _Attempt:
                 raise _unreachable(self._broker, error) from None
             raise
 
-    async def _connect(self, link: Link) -> None:
-        loop = asyncio.get_running_loop()
-        host, port = self._broker.host, self._broker.port
-        if self._local_addr is None:
-            await loop.create_connection(lambda: link, host, port, ssl=self._tls)
-            return
-        sock = await connected_from(self._local_addr, host, port)
-        try:
-            await loop.create_connection(
-                lambda: link, sock=sock, ssl=self._tls, server_hostname=host if self._tls else None
-            )
-        except BaseException:
-            sock.close()
-            raise
+    def _handshake_handler(self, outcome: asyncio.Future[Event]) -> OnEvents:
+        """Return what hears the events until CONNACK: it keeps a failed attempt from the owner."""
 
-    def _greeting(self, outcome: asyncio.Future[Event]) -> OnEvents:
-        """What listens until CONNACK: it keeps a failed attempt from the owner, and hands a successful one over."""
-
-        def greet(link: Link, events: list[Event]) -> None:
+        def on_first_events(link: Link, events: list[Event]) -> None:
             if outcome.done():
                 return
             outcome.set_result(events[0])
@@ -180,22 +164,22 @@ class _Attempt:
                 link.on_events = self._on_events
                 self._on_events(link, events)
 
-        return greet
+        return on_first_events
 
-    async def _doubt(self, outcome: asyncio.Future[Event], timeout_s: float) -> None:
-        """Raises `_Version5Refused` if CONNECT was answered with silence or hanging up, and a probe says why."""
-        await asyncio.wait({outcome}, timeout=min(_SILENCE_S, timeout_s / 3))
+    async def _check_version(self, outcome: asyncio.Future[Event], timeout_s: float) -> None:
+        """Raise `_Version5Refused` if CONNECT was answered with silence or hanging up, and a probe says why."""
+        await asyncio.wait({outcome}, timeout=min(SILENCE_S, timeout_s / 3))
         if outcome.done() and not isinstance(outcome.result(), ConnectionLost):
             return
         try:
-            spoken = await probe_version(self._broker, tls=self._tls, timeout_s=timeout_s)
+            version = await probe_version(self._broker, tls=self._endpoint.tls, timeout_s=timeout_s)
         except ServiceUnavailable:
             return
         answered = outcome.done() and not isinstance(outcome.result(), ConnectionLost)
-        if spoken is Version.V311 and not answered:
+        if version is Version.V311 and not answered:
             raise _Version5Refused
 
-    def _judge(self, event: Event) -> None:
+    def _raise_for_refusal(self, event: Event) -> None:
         if isinstance(event, ConnectRefused):
             if event.code in UNSUPPORTED_VERSION and self._session.version is Version.V5:
                 raise _Version5Refused
@@ -209,12 +193,12 @@ class _Attempt:
             raise ServiceUnavailable(f"broker {self._broker} did not accept CONNECT: {event.reason}")
 
 
-def _tls_context(broker: BrokerUrl, tls: ssl.SSLContext | None) -> ssl.SSLContext | None:
-    if broker.scheme == "mqtts":
-        return tls or ssl.create_default_context()
-    if tls:
+def _endpoint(broker: BrokerUrl, tls: ssl.SSLContext | None, local_addr: tuple[str, int] | None = None) -> Endpoint:
+    if tls and not broker.uses_tls:
         raise ConfigError(f"broker {broker} is not dialled with TLS: write mqtts:// or leave the certificates out")
-    return None
+    if broker.uses_tls:
+        tls = tls or ssl.create_default_context()
+    return Endpoint(broker.host, broker.port, tls, local_addr)
 
 
 def _unreachable(broker: BrokerUrl, error: OSError) -> ServiceUnavailable:

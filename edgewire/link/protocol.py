@@ -26,7 +26,8 @@ from edgewire.mqtt import (
     Subscription,
 )
 
-_LINGER_S = 2.0  # how long what is queued may take to leave before a closing connection is cut
+LINGER_S = 2.0
+"""How long what is queued may take to leave before a closing connection is cut."""
 
 
 class Link(asyncio.Protocol):
@@ -258,7 +259,7 @@ class Link(asyncio.Protocol):
             return
         transport.close()
         # A peer that no longer reads, or does not end TLS, would keep the connection and us for ever.
-        self._timer = asyncio.get_running_loop().call_later(_LINGER_S, transport.abort)
+        self._timer = asyncio.get_running_loop().call_later(LINGER_S, transport.abort)
 
     def _arm(self) -> None:
         if not self._own_timer:

@@ -4,8 +4,7 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
 from edgewire.errors import ConfigError
-
-_PORTS = {"mqtt": 1883, "mqtts": 8883}
+from edgewire.link.transport import TRANSPORTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +12,7 @@ class BrokerUrl:
     """Where a broker is. The credentials are for the `SessionConfig` of whoever connects; `connect_link` sends none."""
 
     scheme: str
+    """One of `TRANSPORTS`."""
     host: str
     port: int
     username: str | None = None
@@ -20,14 +20,16 @@ class BrokerUrl:
 
     @classmethod
     def parse(cls, text: str) -> "BrokerUrl":
-        """Reads `mqtt://[USER[:PASSWORD]@]HOST[:PORT]`, or `mqtts://` for TLS. Raises `ConfigError`, naming the URL."""
+        """Read `mqtt://[USER[:PASSWORD]@]HOST[:PORT]`, or `mqtts://` for TLS. Raises `ConfigError`, naming the URL."""
         try:
             parts = urlsplit(text.strip())
             port = parts.port
         except ValueError as error:
             raise ConfigError(f"broker URL '{_without_password(text)}': {error}") from None
-        if parts.scheme not in _PORTS or not parts.hostname:
-            raise ConfigError(f"broker URL '{_without_password(text)}' is not of the form mqtt://HOST:PORT or mqtts://")
+        if parts.scheme not in TRANSPORTS or not parts.hostname:
+            first, *others = (f"{scheme}://" for scheme in TRANSPORTS)
+            forms = " or ".join((f"{first}HOST:PORT", *others))
+            raise ConfigError(f"broker URL '{_without_password(text)}' is not of the form {forms}")
         try:
             # As a resolver will.
             parts.hostname.encode("idna")
@@ -41,7 +43,12 @@ class BrokerUrl:
             raise ConfigError(f"broker URL '{_without_password(text)}' has more than a host and a port: leave that out")
         username = None if parts.username is None else unquote(parts.username)
         password = None if parts.password is None else unquote(parts.password)
-        return cls(parts.scheme, parts.hostname, port or _PORTS[parts.scheme], username, password)
+        return cls(parts.scheme, parts.hostname, port or TRANSPORTS[parts.scheme].default_port, username, password)
+
+    @property
+    def uses_tls(self) -> bool:
+        """Whether the connection is encrypted, and the broker shows a certificate."""
+        return TRANSPORTS[self.scheme].uses_tls
 
     def __str__(self) -> str:
         user = f"{self.username}@" if self.username else ""

@@ -3,10 +3,9 @@
 import asyncio
 import logging
 import socket
-import subprocess
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from ssl import CERT_NONE, PROTOCOL_TLS_SERVER, SSLContext, create_default_context
+from ssl import CERT_NONE, SSLContext, create_default_context
 
 import pytest
 
@@ -32,7 +31,7 @@ def ignored(link: Link, events: list[Event]) -> None:
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """A broker that says nothing is probed soon."""
-    monkeypatch.setattr(connect, "_SILENCE_S", 0.2)
+    monkeypatch.setattr(connect, "SILENCE_S", 0.2)
 
 
 async def serve(server: Broker, *handlers: Handler) -> None:
@@ -252,23 +251,6 @@ async def test_a_local_address_that_cannot_be_is_named(address: str, said: str) 
     async with broker() as server:
         with pytest.raises(ConfigError, match=said):
             await connect_link(server.url, Session(CONFIG), ignored, local_addr=(address, 0))
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that signs itself, and its key."""
-    folder = tmp_path_factory.mktemp("tls")
-    certificate, key = folder / "certificate.pem", folder / "key.pem"
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -addext subjectAltName=IP:127.0.0.1"
-    subprocess.run([*command.split(), "-keyout", key, "-out", certificate], check=True, capture_output=True)
-    return certificate, key
-
-
-@pytest.fixture
-def server_context(certificate: tuple[Path, Path]) -> SSLContext:
-    context = SSLContext(PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*certificate)
-    return context
 
 
 async def test_tls_carries_messages_both_ways(certificate: tuple[Path, Path], server_context: SSLContext) -> None:

@@ -246,7 +246,7 @@ async def test_a_session_may_be_dialled_again_at_once_and_its_old_link_is_done(e
 async def test_a_closing_link_does_not_wait_for_ever_for_a_peer_that_does_not_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(protocol, "_LINGER_S", 0.01)
+    monkeypatch.setattr(protocol, "LINGER_S", 0.01)
     owner = Owner()
     async with broker() as server:
         link, _ = await connect(server, owner)
