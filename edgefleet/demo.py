@@ -15,12 +15,12 @@ from pathlib import Path
 import yaml
 from rich.console import Console
 
-from devices.fleet.brokers import routes_of
+from devices.fleet.brokers import broker_pool_for
 from devices.fleet.connector import probe_all
 from devices.fleet.fleet import Fleet
 from devices.scenario.scenario import Scenario
 from edgefleet.embedded import edgefleet_process, embedded_broker, embedded_kafka, free_port
-from edgefleet.report.live import watching
+from edgefleet.report.live import live_view
 from edgefleet.verify import Verdict, verify_run
 from edgewire.errors import ConfigError, ServiceUnavailable
 from edgewire.run_record import RunRecord
@@ -89,9 +89,9 @@ def services(folder: Path, say: Console) -> Iterator[Services]:
 async def run_fleet(services: Services, duration_s: float, stop: asyncio.Event, console: Console) -> RunRecord:
     """The demo's fleet, live on the demo's broker."""
     scenario = Scenario.load(SCENARIO).model_copy(update={"broker": services.broker})
-    version = await probe_all(routes_of(scenario))
+    version = await probe_all(broker_pool_for(scenario))
     fleet = Fleet(scenario, name="demo", version=version)
-    async with watching(lambda: [("running", fleet.snapshot())], console, "edgefleet demo"):
+    async with live_view(lambda: [("running", fleet.snapshot())], console, "edgefleet demo"):
         return await fleet.run(duration_s, stop)
 
 

@@ -89,43 +89,43 @@ _DURATION: TypeAdapter[int] = TypeAdapter(Annotated[DurationMs, Field(ge=1)])
 _SCHEDULED = ("kind", "devices", "share", "from", "from_", "to", "rate")
 
 
-class Wrong(NamedTuple):
+class InvalidCommand(NamedTuple):
     """A command that cannot be carried out, and why; `id` is empty where it could not be read."""
 
     id: str
     error: str
 
 
-class Accepted(NamedTuple):
+class ValidCommand(NamedTuple):
     """A command that can."""
 
     id: str
     order: Order
 
 
-def read_command(payload: bytes, kind: str, now_ms: int) -> Accepted | Wrong:
+def read_command(payload: bytes, kind: str, now_ms: int) -> ValidCommand | InvalidCommand:
     """What a payload on the `cmd` topic of a device of this kind asks for."""
     if len(payload) > _LONGEST_BYTES:
-        return Wrong("", f"command of {len(payload)} bytes: {_LONGEST_BYTES} are the most")
+        return InvalidCommand("", f"command of {len(payload)} bytes: {_LONGEST_BYTES} are the most")
     try:
         fields = orjson.loads(payload)
     except orjson.JSONDecodeError as error:
-        return Wrong("", f"command is not JSON: {error}")
+        return InvalidCommand("", f"command is not JSON: {error}")
     if not isinstance(fields, dict):
-        return Wrong("", "command is JSON, but not an object with id, action and arguments")
+        return InvalidCommand("", "command is JSON, but not an object with id, action and arguments")
     command_id = _readable_id(fields)
     try:
         command = Command.model_validate(fields)
     except ValidationError as error:
-        return Wrong(command_id, describe(error))
+        return InvalidCommand(command_id, describe(error))
     if command.expires is not None and command.expires.timestamp() * 1000 < now_ms:
-        return Wrong(command_id, f"command expired at {iso_ms(round(command.expires.timestamp() * 1000))}")
+        return InvalidCommand(command_id, f"command expired at {iso_ms(round(command.expires.timestamp() * 1000))}")
     try:
-        return Accepted(command.id, _order(command, kind, now_ms))
+        return ValidCommand(command.id, _order(command, kind, now_ms))
     except ValidationError as error:
-        return Wrong(command_id, f"arguments: {describe(error)}")
+        return InvalidCommand(command_id, f"arguments: {describe(error)}")
     except ValueError as error:
-        return Wrong(command_id, f"arguments: {error}")
+        return InvalidCommand(command_id, f"arguments: {error}")
 
 
 def _readable_id(fields: Mapping[str, Any]) -> str:
@@ -155,7 +155,7 @@ def _instant(moment_ms: int) -> Any:
     return iso_ms(moment_ms)
 
 
-class Answers:
+class ResponseCache:
     """The last commands and what was answered to them."""
 
     __slots__ = ("_known",)

@@ -10,14 +10,14 @@ from typing import Any
 
 import orjson
 
-from devices.firmware.commands import Answers
+from devices.firmware.commands import ResponseCache
 from devices.firmware.config import Build
 from devices.firmware.outbox import NO_SEQ, FlushLimit, Outbox, Reading, SeqRanges
 from devices.firmware.vitals import battery_pct, battery_v, rssi_dbm
 from edgewire.clock import iso_ms
 
 
-class Account:
+class BootCounters:
     """Readings are numbered from the first to the last without a gap; each is acknowledged, dropped or still unsent."""
 
     __slots__ = ("acknowledged", "boot", "dropped", "first_seq", "last_seq", "uncertain")
@@ -65,13 +65,13 @@ class Firmware:
         self.reset_reason = reset_reason
         self.version = build.firmware.version
         self.outbox = Outbox(build.outbox)
-        self.account = Account(boot)
+        self.account = BootCounters(boot)
         self.sent = 0
         self.is_synced = not build.firmware.first_sync
         self._failures = 0
-        self._past: list[Account] | None = None
+        self._past: list[BootCounters] | None = None
         self._flush_limit: FlushLimit | None = None
-        self._answers: Answers | None = None
+        self._answers: ResponseCache | None = None
 
     # -- readings
 
@@ -109,11 +109,11 @@ class Firmware:
         if boot == self.boot:
             self.sent -= 1
         if seq != NO_SEQ:
-            self.account_of(boot).dropped.add(seq)
+            self.counters_of(boot).dropped.add(seq)
 
     def on_acknowledged(self, boot: int, count: int) -> None:
         """The broker took responsibility for so many readings of a boot."""
-        account = self.account if boot == self.boot else self.account_of(boot)
+        account = self.account if boot == self.boot else self.counters_of(boot)
         account.acknowledged += count
 
     # -- the connection
@@ -149,7 +149,7 @@ class Firmware:
             self._past = [*(self._past or ()), self.account]
         self.boot, self.booted_ms, self.reset_reason = boot, at_ms, reason
         self.version = version or self.version
-        self.account = Account(boot)
+        self.account = BootCounters(boot)
         self.sent = 0
         self._failures = 0
         self._flush_limit = None
@@ -164,43 +164,43 @@ class Firmware:
                 case int(seq) if seq != NO_SEQ:
                     self.account.uncertain.add(seq)
                 case (int(boot), int(seq)) if seq != NO_SEQ:
-                    self.account_of(boot).uncertain.add(seq)
+                    self.counters_of(boot).uncertain.add(seq)
                 case _:
                     pass
 
     @property
     def emitted(self) -> int:
         """How many readings were taken, of all boots."""
-        return sum(account.emitted for account in self.accounts())
+        return sum(account.emitted for account in self.all_counters())
 
     @property
     def dropped(self) -> int:
         """How many readings were given up, of all boots."""
         if not self._past:
             return len(self.account.dropped)
-        return sum(len(account.dropped) for account in self.accounts())
+        return sum(len(account.dropped) for account in self.all_counters())
 
-    def accounts(self) -> Iterator[Account]:
+    def all_counters(self) -> Iterator[BootCounters]:
         """One a boot, the oldest first."""
         yield from self._past or ()
         yield self.account
 
-    def account_of(self, boot: int) -> Account:
+    def counters_of(self, boot: int) -> BootCounters:
         """Of one boot that took readings."""
-        return next(account for account in self.accounts() if account.boot == boot)
+        return next(account for account in self.all_counters() if account.boot == boot)
 
     def _drop(self, readings: Iterable[Reading]) -> None:
         for reading in readings:
             if reading.seq != NO_SEQ:
-                self.account_of(reading.boot).dropped.add(reading.seq)
+                self.counters_of(reading.boot).dropped.add(reading.seq)
 
     # -- what it says
 
     @property
-    def answers(self) -> Answers:
+    def answers(self) -> ResponseCache:
         """To the commands of late."""
         if self._answers is None:
-            self._answers = Answers()
+            self._answers = ResponseCache()
         return self._answers
 
     def timestamp(self, now_ms: int) -> str | None:

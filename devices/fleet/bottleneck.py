@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from devices.fleet.metrics import Snapshot
+from devices.fleet.metrics import FleetSnapshot
 
-Culprit = Literal["none", "generator", "broker", "network"]
+Component = Literal["none", "generator", "broker", "network"]
 
 
 # A device in the field that is so late does not look like one that keeps its interval.
@@ -25,14 +25,14 @@ MANY_RECONNECTS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Limit:
+class Bottleneck:
     """Who held the fleet back, and how that shows."""
 
-    culprit: Culprit
-    sentence: str
+    component: Component
+    summary: str
 
 
-def find_limit(now: Snapshot) -> Limit:
+def diagnose(now: FleetSnapshot) -> Bottleneck:
     """Judge a run, or a part of one, from what its processes counted."""
     busy = now.cpu_s / max(now.elapsed_s, 0.001)
     lag = now.lag_p99_ms or 0.0
@@ -43,34 +43,36 @@ def find_limit(now: Snapshot) -> Limit:
     missing = now.devices - now.connected - now.resting
     if lag > LATE_P99_MS:
         why = "no core was left" if busy > BUSY else "something else used its processor"
-        return Limit("generator", f"The generator was the limit ({why}): {facts}; use more workers or fewer devices.")
+        return Bottleneck(
+            "generator", f"The generator was the limit ({why}): {facts}; use more workers or fewer devices."
+        )
     if now.refused_dials:
-        return Limit(
+        return Bottleneck(
             "broker",
             f"The broker was the limit: it refused {now.refused_dials:,} connections, and {missing:,} devices were "
             f"not connected at the end; {facts}.",
         )
     if (puback is not None and puback > SLOW_P99_MS) or now.stalled > now.devices:
-        return Limit(
+        return Bottleneck(
             "broker",
             f"The broker was the limit: {facts}, and {now.stalled:,} messages waited for its window; "
             f"use more brokers or fewer messages.",
         )
     if now.slowed_s > 1:
-        return Limit(
+        return Bottleneck(
             "broker",
             f"The broker was the limit while the fleet connected: it was slow to answer for {now.slowed_s:.0f} s; "
             f"once connected, {facts}.",
         )
     # Those that have not been connected yet are late for nobody's sake but the ramp's.
     if now.reconnects > MANY_RECONNECTS * now.devices or now.failed_dials or missing > now.unconnected:
-        return Limit(
+        return Bottleneck(
             "network",
             f"The network, or a broker that went away, was the limit: {now.reconnects:,} reconnections, "
             f"{now.failed_dials:,} failed dials and {missing:,} devices not connected at the end; {facts}.",
         )
     early = f", and the run ended before {now.unconnected:,} devices had connected" if now.unconnected else ""
-    return Limit("none", f"Nothing was the limit: {facts}{early}.")
+    return Bottleneck("none", f"Nothing was the limit: {facts}{early}.")
 
 
 def _ms(milliseconds: float) -> str:

@@ -25,7 +25,7 @@ LOOPBACK_ADDRESSES = 17
 DEVICES_PER_ADDRESS = 8_000
 
 
-class Routes:
+class BrokerPool:
     """The brokers of a fleet and the local addresses to dial them from."""
 
     def __init__(
@@ -74,12 +74,12 @@ class Routes:
         return ", ".join(map(str, self.brokers))
 
 
-def routes_of(scenario: Scenario, device_ids: Collection[str] = ()) -> Routes:
+def broker_pool_for(scenario: Scenario, device_ids: Collection[str] = ()) -> BrokerPool:
     """Those of a scenario, for these of its devices and for probes. Raises `ConfigError`."""
     brokers = scenario.broker_urls
     identities = Identities(scenario.identities, brokers, device_ids, scenario.ca_file)
     addresses = [str(address) for address in scenario.source_addresses]
-    return Routes(brokers, addresses, identities, devices=sum(group.size for group in scenario.devices))
+    return BrokerPool(brokers, addresses, identities, devices=sum(group.size for group in scenario.devices))
 
 
 class _Sources:

@@ -4,7 +4,6 @@ from typing import Any, Protocol
 
 from devices.faults.schedule import FOREVER_MS
 from devices.firmware.commands import (
-    Accepted,
     ClearFaults,
     Identify,
     Order,
@@ -14,10 +13,11 @@ from devices.firmware.commands import (
     Start,
     Stop,
     UpdateFirmware,
+    ValidCommand,
     read_command,
 )
 from devices.firmware.vitals import draw
-from devices.fleet.device_client import DeviceConnection
+from devices.fleet.device_client import DeviceClient
 from devices.fleet.pacer import Pacer
 from devices.sensors.base import boot_number
 from devices.timeline.timeline import Timeline
@@ -33,7 +33,7 @@ class Owner(Protocol):
 
     pacer: Pacer
     timeline: Timeline
-    connections: list[DeviceConnection]
+    connections: list[DeviceClient]
 
     def device_time_ms(self) -> int: ...
 
@@ -42,7 +42,7 @@ class Refused(Exception):
     """An order that cannot be carried out now, and why."""
 
 
-class Orders:
+class CommandHandler:
     """What devices are told to do, done to the timeline from the moment up to which it is computed already.
 
     That moment is at most two seconds away (`pacer.LONGEST_S`, twice).
@@ -55,7 +55,7 @@ class Orders:
         self._updating: set[int] = set()
         self._restarting: set[int] = set()
 
-    def receive(self, connection: DeviceConnection, payload: bytes) -> None:
+    def receive(self, connection: DeviceClient, payload: bytes) -> None:
         """A message came on `cmd`."""
         firmware, now_ms = connection.firmware, self._fleet.device_time_ms()
         command = read_command(payload, connection.device.kind, now_ms)
@@ -63,7 +63,7 @@ class Orders:
         if known is None:
             error: str | None = None
             data: dict[str, Any] | None = None
-            if isinstance(command, Accepted):
+            if isinstance(command, ValidCommand):
                 try:
                     data = self._carry_out(connection, command.order)
                 except Refused as refused:
@@ -73,13 +73,13 @@ class Orders:
             # Copied: what orjson returns holds on to 4 KiB of memory, however short it is.
             known = bytes(bytearray(firmware.result(command.id, error, now_ms, data)))
             # An expired or wrong command may be sent again in good order under its id.
-            if isinstance(command, Accepted):
+            if isinstance(command, ValidCommand):
                 firmware.answers.remember(command.id, known)
         connection.publish_control(Channel.RESULT, known)
 
-    def _carry_out(self, connection: DeviceConnection, order: Order) -> dict[str, Any] | None:
+    def _carry_out(self, connection: DeviceClient, order: Order) -> dict[str, Any] | None:
         fleet, position = self._fleet, self._place(connection)
-        overrides, at_ms = fleet.timeline.overrides, fleet.pacer.horizon_ms
+        overrides, at_ms = fleet.timeline.overrides, fleet.pacer.computed_until_ms
         match order:
             # Its next boot is in the timeline already, which what comes before that would turn upside down.
             case SetInterval() | Stop() | Start() | Reboot() | UpdateFirmware() if position in self._restarting:
@@ -110,7 +110,7 @@ class Orders:
                 return self._update(connection, position, order, at_ms)
         return None
 
-    def _identity(self, connection: DeviceConnection, position: int) -> dict[str, Any]:
+    def _identity(self, connection: DeviceClient, position: int) -> dict[str, Any]:
         device, firmware, overrides = connection.device, connection.firmware, self._fleet.timeline.overrides
         return {
             "kind": device.kind,
@@ -123,7 +123,7 @@ class Orders:
             "reset_reason": firmware.reset_reason,
         }
 
-    def _update(self, connection: DeviceConnection, position: int, order: UpdateFirmware, at_ms: int) -> dict[str, Any]:
+    def _update(self, connection: DeviceClient, position: int, order: UpdateFirmware, at_ms: int) -> dict[str, Any]:
         """Load for a while, then reset into the new firmware, or back into the old one where that does not start."""
         firmware, config = connection.firmware, connection.firmware.build.firmware.update
         if position in self._updating:
@@ -139,12 +139,12 @@ class Orders:
             # A reset in between has ended the download.
             if firmware.boot == boot and not (connection.is_off or position in self._restarting):
                 version, reason = (None, "rollback") if fails else (order.version, "update")
-                self._reset(connection, position, self._fleet.pacer.horizon_ms, reason, version)
+                self._reset(connection, position, self._fleet.pacer.computed_until_ms, reason, version)
 
         self._fleet.pacer.at(at_ms + config.download, install)
         return {"from": firmware.version, "to": order.version, "download": duration_text(config.download)}
 
-    def _reset(self, connection: DeviceConnection, position: int, at_ms: int, reason: str, version: str | None) -> None:
+    def _reset(self, connection: DeviceClient, position: int, at_ms: int, reason: str, version: str | None) -> None:
         down_ms = connection.firmware.build.firmware.boot_time
         up_ms = at_ms + down_ms
         self._restarting.add(position)
@@ -157,7 +157,7 @@ class Orders:
         self._fleet.pacer.at(at_ms, connection.power_off)
         self._fleet.pacer.at(up_ms, start)
 
-    def _place(self, connection: DeviceConnection) -> int:
+    def _place(self, connection: DeviceClient) -> int:
         if not self._position:
             devices = self._fleet.timeline.devices
             self._position = {device.device_id: position for position, device in enumerate(devices)}

@@ -17,8 +17,8 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
-from devices.fleet.device_client import DeviceConnection
-from devices.fleet.fault_state import Impostor
+from devices.fleet.device_client import DeviceClient
+from devices.fleet.fault_state import DuplicateClient
 
 # An answer to CONNECT that takes longer shows that handshakes queue up.
 SLOW_S = 1.0
@@ -79,19 +79,21 @@ CONCURRENT_DIALS = 96
 LEAST_DIALS = 4
 
 
-Caller = DeviceConnection | Impostor
+Connectable = DeviceClient | DuplicateClient
 
 
-_Turn = tuple[float, int, Caller]
+_Turn = tuple[float, int, Connectable]
 
 
-class Dialer:
+class ConnectQueue:
     """Two queues of devices that want a connection, ordered by when they may ask for one.
 
     `brokers` is how many of them are this process's share.
     """
 
-    def __init__(self, ramp: Ramp, dial: Callable[[Caller], Coroutine[Any, Any, None]], *, brokers: float = 1) -> None:
+    def __init__(
+        self, ramp: Ramp, dial: Callable[[Connectable], Coroutine[Any, Any, None]], *, brokers: float = 1
+    ) -> None:
         self._ramp = ramp
         self._dial = dial
         self._first: list[_Turn] = []
@@ -101,7 +103,7 @@ class Dialer:
         self._free = max(LEAST_DIALS, round(CONCURRENT_DIALS * brokers))
         self._next_turn = 0.0
 
-    def add(self, connection: Caller, delay_s: float = 0, *, again: bool = False) -> None:
+    def add(self, connection: Connectable, delay_s: float = 0, *, again: bool = False) -> None:
         """Dial this device after `delay_s` at the earliest; with `again`, not held back by the ramp."""
         due = asyncio.get_running_loop().time() + delay_s
         heapq.heappush(self._again if again else self._first, (due, next(self._tie), connection))

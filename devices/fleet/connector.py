@@ -7,10 +7,10 @@ import uuid
 from collections.abc import Callable
 from contextlib import suppress
 
-from devices.fleet.brokers import Routes
+from devices.fleet.brokers import BrokerPool
 from devices.fleet.connect_queue import Ramp
-from devices.fleet.device_client import DeviceConnection
-from devices.fleet.fault_state import Impostor
+from devices.fleet.device_client import DeviceClient
+from devices.fleet.fault_state import DuplicateClient
 from devices.fleet.latency import Histogram
 from edgewire import logs
 from edgewire.clock import Clock
@@ -29,7 +29,7 @@ log = logs.get("fleet")
 class Connector:
     """`on_first` is told when a device is connected for the first time."""
 
-    def __init__(self, routes: Routes, ramp: Ramp, clock: Clock, on_first: Callable[[], None]) -> None:
+    def __init__(self, routes: BrokerPool, ramp: Ramp, clock: Clock, on_first: Callable[[], None]) -> None:
         self._routes = routes
         self._ramp = ramp
         self._clock = clock
@@ -40,11 +40,11 @@ class Connector:
         self.refused_dials = 0
         """Of the failed ones: those that the broker answered with a refusal."""
 
-    async def dial(self, caller: DeviceConnection | Impostor) -> None:
+    async def dial(self, caller: DeviceClient | DuplicateClient) -> None:
         """Its turn to dial has come."""
-        if not caller.may_dial():
+        if not caller.begin_connect():
             return
-        if isinstance(caller, Impostor):
+        if isinstance(caller, DuplicateClient):
             with suppress(EdgefleetError):
                 await self._routes.dial(caller.broker, caller.session, caller.on_events, caller.flush)
             return
@@ -65,7 +65,7 @@ class Connector:
             self._ramp.answered(now - began, now)
             self._on_first()
 
-    def _failed(self, connection: DeviceConnection, error: EdgefleetError) -> None:
+    def _failed(self, connection: DeviceClient, error: EdgefleetError) -> None:
         self.failed_dials += 1
         refused = isinstance(error, BrokerRefused)
         self.refused_dials += refused
@@ -77,7 +77,7 @@ class Connector:
         connection.failed()
 
 
-async def probe(broker: BrokerUrl, routes: Routes) -> tuple[Version, ServerLimits]:
+async def probe(broker: BrokerUrl, routes: BrokerPool) -> tuple[Version, ServerLimits]:
     """The MQTT version this broker speaks, and the limits that its CONNACK names.
 
     Raises `ServiceUnavailable` or `BrokerRefused` where there is none, or it turns us away.
@@ -91,7 +91,7 @@ async def probe(broker: BrokerUrl, routes: Routes) -> tuple[Version, ServerLimit
     return session.version, session.limits
 
 
-async def probe_all(routes: Routes) -> Version:
+async def probe_all(routes: BrokerPool) -> Version:
     """The version that all of them speak; raises as `probe`."""
     answers = await asyncio.gather(*(probe(broker, routes) for broker in dict.fromkeys(routes.brokers)))
     return min(version for version, _ in answers)

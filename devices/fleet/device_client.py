@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from devices.firmware.firmware import Firmware
 from devices.firmware.outbox import NO_SEQ, Reading
-from devices.fleet.fault_state import Trouble
+from devices.fleet.fault_state import LinkFaultState
 from devices.fleet.session_factory import last_will
 from devices.scenario.devices import Device
 from edgewire.link import BrokerUrl, Link
@@ -41,17 +41,17 @@ class Owner(Protocol):
 
     def acknowledged(self, connection: Any, count: int) -> None: ...
 
-    def redial(self, connection: "DeviceConnection", delay_s: float) -> None: ...
+    def redial(self, connection: "DeviceClient", delay_s: float) -> None: ...
 
-    def booted(self, connection: "DeviceConnection") -> None: ...
+    def booted(self, connection: "DeviceClient") -> None: ...
 
-    def command(self, connection: "DeviceConnection", payload: bytes) -> None: ...
+    def command(self, connection: "DeviceClient", payload: bytes) -> None: ...
 
 
 class Sender:
     """The outgoing half of a device's connection, whoever makes and keeps that."""
 
-    __slots__ = ("device", "event_topic", "firmware", "link", "session", "telemetry_topic", "trouble")
+    __slots__ = ("device", "event_topic", "firmware", "link", "link_faults", "session", "telemetry_topic")
 
     _owner: Owner
 
@@ -62,7 +62,7 @@ class Sender:
         self.link: Link | None = None
         self.telemetry_topic = device.topic(Channel.TELEMETRY).encode()
         self.event_topic = device.topic(Channel.EVENT).encode()
-        self.trouble: Trouble | None = None
+        self.link_faults: LinkFaultState | None = None
         """What is wrong with its link at the moment."""
 
     @property
@@ -84,14 +84,16 @@ class Sender:
     def is_stalled(self) -> bool:
         """Whether readings wait though it is connected, and only the broker's window holds them back."""
         outbox = self.firmware.outbox
-        if not (outbox and self.is_online and self.firmware.is_synced) or (self.trouble and self.trouble.holds):
+        if not (outbox and self.is_online and self.firmware.is_synced) or (
+            self.link_faults and self.link_faults.delay_count
+        ):
             return False
         return not self._room(outbox.peek().qos)
 
     @property
     def acknowledged(self) -> int:
         """How many readings the broker took responsibility for."""
-        return sum(account.acknowledged for account in self.firmware.accounts())
+        return sum(account.acknowledged for account in self.firmware.all_counters())
 
     def lose(self, seq: int) -> None:
         """A reading was taken, and a fault keeps it from being sent."""
@@ -126,7 +128,7 @@ class Sender:
         link = self.link
         if link is None or not link.connected or not link.writable or not self.firmware.is_synced:
             return 0
-        if self.trouble is not None and self.trouble.holds:
+        if self.link_faults is not None and self.link_faults.delay_count:
             return 0
         return self.session.window_free if qos else QOS0_BURST
 
@@ -144,16 +146,16 @@ class Sender:
 
     def _corrupted(self, reading: Reading) -> Reading:
         """What leaves instead of a reading; the reading itself is lost with it."""
-        assert self.trouble is not None
+        assert self.link_faults is not None
         self.firmware.on_lost_reading(reading.seq)
-        return reading._replace(seq=NO_SEQ, payload=self.trouble.corrupt(reading))
+        return reading._replace(seq=NO_SEQ, payload=self.link_faults.corrupt(reading))
 
     def _confirm(self, boot: int, count: int) -> None:
         self.firmware.on_acknowledged(boot, count)
         self._owner.acknowledged(self, count)
 
 
-class DeviceConnection(Sender):
+class DeviceClient(Sender):
     """The link half of a device. It holds no task and no timer: the fleet dials it, paces it and ticks it."""
 
     __slots__ = ("_awake_since_s", "_is_dialling", "_needs_care", "_owner", "_says_goodnight", "_uniform", "broker",
@@ -199,7 +201,7 @@ class DeviceConnection(Sender):
 
     def emit(self, reading: Reading) -> None:
         """A reading was taken: publish it now or keep it."""
-        if self.trouble is not None and self.trouble.corrupts(reading):
+        if self.link_faults is not None and self.link_faults.corrupts(reading):
             reading = self._corrupted(reading)
         if self.firmware.on_reading(reading, self._room(reading.qos)):
             self._publish(reading)
@@ -208,7 +210,7 @@ class DeviceConnection(Sender):
 
     # -- the connection
 
-    def may_dial(self) -> bool:
+    def begin_connect(self) -> bool:
         """Its turn to dial has come: whether it still wants to."""
         self._is_dialling = not self._is_kept_off()
         return self._is_dialling
@@ -275,15 +277,15 @@ class DeviceConnection(Sender):
 
     def finish(self) -> None:
         """No more readings follow: hand in what is there, asleep or not."""
-        if self.trouble is not None:
-            self.trouble.end_all()
-            self.trouble = None
+        if self.link_faults is not None:
+            self.link_faults.end_all()
+            self.link_faults = None
             self.dial_again()
         if self.is_asleep and not self.is_idle:
             self.wake()
         self.flush()
 
-    def say_goodbye(self) -> None:
+    def disconnect_cleanly(self) -> None:
         """Retire in order: the retained status says offline, and the broker is told not to publish the will."""
         if self.link is not None and self.link.connected:
             self.say("offline")
@@ -316,7 +318,7 @@ class DeviceConnection(Sender):
     # -- inside
 
     def _is_kept_off(self) -> bool:
-        return self.is_off or self.is_asleep or (self.trouble is not None and self.trouble.deaths > 0)
+        return self.is_off or self.is_asleep or (self.link_faults is not None and self.link_faults.drop_count > 0)
 
     def _connected(self, link: Link, *, session_present: bool) -> None:
         self.link = link

@@ -7,9 +7,9 @@ from typing import Protocol
 
 from devices.faults.connection_faults import Corrupt, Delay, Duplicate, HalfOpen, Reboot, Reorder, SilentDeath, Takeover
 from devices.faults.transitions import FaultTransition
-from devices.fleet.device_client import DeviceConnection
-from devices.fleet.fault_state import Impostor, Trouble
-from devices.fleet.pacer import Planned
+from devices.fleet.device_client import DeviceClient
+from devices.fleet.fault_state import DuplicateClient, LinkFaultState
+from devices.fleet.pacer import ScheduledAction
 from devices.sensors.base import boot_number
 from devices.timeline.timeline import Timeline
 from edgewire.mqtt import Session
@@ -19,18 +19,18 @@ class Owner(Protocol):
     """What is needed of the fleet."""
 
     timeline: Timeline
-    connections: list[DeviceConnection]
+    connections: list[DeviceClient]
 
-    def dial_impostor(self, impostor: Impostor) -> None: ...
+    def connect_duplicate(self, duplicate: DuplicateClient) -> None: ...
 
 
-class Mishaps:
+class FaultInjector:
     """The beginnings and ends of faults, each in its turn among the messages."""
 
     def __init__(self, fleet: Owner) -> None:
         self._fleet = fleet
 
-    def foresee(self, from_ms: int, to_ms: int, *, first: bool) -> Sequence[Planned]:
+    def scheduled_actions(self, from_ms: int, to_ms: int, *, first: bool) -> Sequence[ScheduledAction]:
         """What happens in this window of time. Touches nothing: it is called in the thread that computes ahead."""
         fleet = self._fleet
         return [
@@ -38,60 +38,60 @@ class Mishaps:
             for one in fleet.timeline.fault_transitions(from_ms, to_ms, first=first)
         ]
 
-    def _begin(self, connection: DeviceConnection, one: FaultTransition) -> None:
+    def _begin(self, connection: DeviceClient, one: FaultTransition) -> None:
         if isinstance(one.fault, Reboot):
             connection.power_off()
             return
-        trouble = connection.trouble = connection.trouble or Trouble()
+        link_faults = connection.link_faults = connection.link_faults or LinkFaultState()
         match one.fault:
             case SilentDeath(how=how):
-                trouble.deaths += 1
+                link_faults.drop_count += 1
                 connection.cut(orderly=how == "fin")
             case HalfOpen() | Duplicate():
                 if connection.link is not None:
-                    trouble.hung = connection.link
+                    link_faults.stalled_link = connection.link
                     connection.link.stall(drop_outgoing=isinstance(one.fault, HalfOpen))
             case Delay() | Reorder():
-                trouble.holds += 1
+                link_faults.delay_count += 1
             case Takeover():
-                trouble.impostor = _impostor(connection)
-                self._fleet.dial_impostor(trouble.impostor)
+                link_faults.duplicate = _duplicate_of(connection)
+                self._fleet.connect_duplicate(link_faults.duplicate)
             case Corrupt():
-                trouble.begin_corruption(one.fault, one.bits)
+                link_faults.begin_corruption(one.fault, one.bits)
             case _:
                 raise AssertionError(f"{type(one.fault).__name__} is no fault of a link")
 
-    def _end(self, connection: DeviceConnection, one: FaultTransition) -> None:
+    def _end(self, connection: DeviceClient, one: FaultTransition) -> None:
         if isinstance(one.fault, Reboot):
             connection.power_on(boot_number(one.end_ms), one.end_ms, one.fault.reason)
             return
-        trouble = connection.trouble
-        assert trouble is not None  # it has begun
+        link_faults = connection.link_faults
+        assert link_faults is not None  # it has begun
         match one.fault:
             case SilentDeath():
-                trouble.deaths -= 1
+                link_faults.drop_count -= 1
             case HalfOpen() | Duplicate():
-                if trouble.hung is not None:
-                    trouble.hung.abort()
-                    trouble.hung = None
+                if link_faults.stalled_link is not None:
+                    link_faults.stalled_link.abort()
+                    link_faults.stalled_link = None
             case Delay() | Reorder():
-                trouble.holds -= 1
+                link_faults.delay_count -= 1
                 if isinstance(one.fault, Reorder):
                     connection.firmware.outbox.reverse()
             case Takeover():
-                if trouble.impostor is not None:
-                    trouble.impostor.leave()
-                    trouble.impostor = None
+                if link_faults.duplicate is not None:
+                    link_faults.duplicate.leave()
+                    link_faults.duplicate = None
             case Corrupt():
-                trouble.end_corruption(one.fault, one.bits)
-        if trouble.is_over:
-            connection.trouble = None
+                link_faults.end_corruption(one.fault, one.bits)
+        if link_faults.is_over:
+            connection.link_faults = None
         connection.dial_again()
         connection.flush()
 
 
-def _impostor(connection: DeviceConnection) -> Impostor:
+def _duplicate_of(connection: DeviceClient) -> DuplicateClient:
     """Two devices with one name: the same credentials, and a session that is taken up where it was."""
     session = connection.session
     config = replace(session.config, will=None)
-    return Impostor(connection.device, Session(config, session.version), connection.broker)
+    return DuplicateClient(connection.device, Session(config, session.version), connection.broker)

@@ -8,25 +8,25 @@ from edgewire.link import BrokerUrl, Link
 from edgewire.mqtt import Connected, ConnectionLost, Event, Session
 
 
-class Trouble:
+class LinkFaultState:
     """Several faults may be there at once."""
 
-    __slots__ = ("_corruption", "deaths", "holds", "hung", "impostor")
+    __slots__ = ("_corruption", "delay_count", "drop_count", "duplicate", "stalled_link")
 
     def __init__(self) -> None:
-        self.deaths = 0
+        self.drop_count = 0
         """Faults that keep the device from connecting."""
-        self.holds = 0
+        self.delay_count = 0
         """Faults that keep its messages in the device."""
-        self.hung: Link | None = None
+        self.stalled_link: Link | None = None
         """A connection that stands and is of no use."""
-        self.impostor: Impostor | None = None
+        self.duplicate: DuplicateClient | None = None
         self._corruption: list[tuple[Corrupt, int]] = []
 
     @property
     def is_over(self) -> bool:
         """Whether nothing is wrong any more."""
-        return not (self.deaths or self.holds or self.hung or self.impostor or self._corruption)
+        return not (self.drop_count or self.delay_count or self.stalled_link or self.duplicate or self._corruption)
 
     def begin_corruption(self, fault: Corrupt, bits: int) -> None:
         """Payloads are damaged, by chances drawn from `bits`."""
@@ -50,13 +50,13 @@ class Trouble:
 
     def end_all(self) -> None:
         """The run is over: what is there is handed in."""
-        if self.hung is not None:
-            self.hung.abort()
-        if self.impostor is not None:
-            self.impostor.leave()
+        if self.stalled_link is not None:
+            self.stalled_link.abort()
+        if self.duplicate is not None:
+            self.duplicate.leave()
 
 
-class Impostor:
+class DuplicateClient:
     """Another client that connects under a device's name, and stays until it is thrown out in turn."""
 
     def __init__(self, device: Device, session: Session, broker: BrokerUrl) -> None:
@@ -66,7 +66,7 @@ class Impostor:
         self._link: Link | None = None
         self._is_wanted = True
 
-    def may_dial(self) -> bool:
+    def begin_connect(self) -> bool:
         """Its turn to dial has come: whether it still wants to."""
         return self._is_wanted
 

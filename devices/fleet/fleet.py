@@ -16,20 +16,20 @@ from functools import partial
 from devices.faults.labels import Label
 from devices.firmware.firmware import Firmware
 from devices.firmware.outbox import Reading
-from devices.fleet.bottleneck import find_limit
-from devices.fleet.brokers import routes_of
-from devices.fleet.command_handler import Orders
-from devices.fleet.connect_queue import Dialer, Ramp
+from devices.fleet.bottleneck import diagnose
+from devices.fleet.brokers import broker_pool_for
+from devices.fleet.command_handler import CommandHandler
+from devices.fleet.connect_queue import ConnectQueue, Ramp
 from devices.fleet.connector import Connector
-from devices.fleet.device_client import DeviceConnection
-from devices.fleet.fault_injector import Mishaps
-from devices.fleet.fault_state import Impostor
+from devices.fleet.device_client import DeviceClient
+from devices.fleet.fault_injector import FaultInjector
+from devices.fleet.fault_state import DuplicateClient
 from devices.fleet.latency import AckProbe, Histogram
-from devices.fleet.metrics import Snapshot, Sweep, process_usage
-from devices.fleet.pacer import Pacer, Planned, start_lead_ms
-from devices.fleet.run_record import accounts
-from devices.fleet.session_factory import new_session
-from devices.fleet.shutdown import drain, retire
+from devices.fleet.metrics import FleetSnapshot, PeriodicTick, process_usage
+from devices.fleet.pacer import Pacer, ScheduledAction, startup_delay_ms
+from devices.fleet.run_record import device_records
+from devices.fleet.session_factory import create_session
+from devices.fleet.shutdown import disconnect_all, drain_outboxes
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from devices.timeline.timeline import Timeline
@@ -40,8 +40,8 @@ from edgewire.mqtt import Version
 from edgewire.run_record import RunRecord
 
 # Every link's keep alive is looked at so often, of its length, and at least so often and so seldom (s).
-SWEEP_OF_KEEP_ALIVE = 0.02
-SWEEP_S = (0.25, 1.0)
+TICKS_OF_KEEP_ALIVE = 0.02
+TICK_PERIOD_S = (0.25, 1.0)
 
 log = logs.get("fleet")
 
@@ -75,15 +75,20 @@ class Fleet:
         self._shard = shard or Shard()
         self._messages = messages
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not secrets
-        self._started_ms = started_ms or self._clock.now_ms() + start_lead_ms(scenario, self._shard.count)
+        self._started_ms = started_ms or self._clock.now_ms() + startup_delay_ms(scenario, self._shard.count)
         self._sim_started_ms = self._started_ms if from_ms is None else from_ms
         self.timeline = Timeline(scenario, self._sim_started_ms if power_on_ms is None else power_on_ms, shard)
-        self._routes = routes_of(scenario, [device.device_id for device in self.timeline.devices])
+        self._routes = broker_pool_for(scenario, [device.device_id for device in self.timeline.devices])
         self.pacer = Pacer(
-            self.timeline, self._sim_started_ms, scenario.time_scale, self._emit, self._foresee, messages=messages
+            self.timeline,
+            self._sim_started_ms,
+            scenario.time_scale,
+            self._emit,
+            self._scheduled_actions,
+            messages=messages,
         )
-        self._mishaps = Mishaps(self)
-        self._orders = Orders(self)
+        self._fault_injector = FaultInjector(self)
+        self._command_handler = CommandHandler(self)
         self._builds = {id(group): scenario.build(group) for group in scenario.devices}
         self._boots = self.timeline.boots_at(self._sim_started_ms)
         self._acknowledged = 0
@@ -93,7 +98,7 @@ class Fleet:
         # The ramp is that of the whole fleet.
         self._ramp = Ramp(scenario.connects_per_second / self._shard.count)
         self._connector = Connector(self._routes, self._ramp, self._clock, self._count_first)
-        self._dialer = Dialer(
+        self._connect_queue = ConnectQueue(
             self._ramp, self._connector.dial, brokers=len(set(self._routes.brokers)) / self._shard.count
         )
         self._unconnected = len(self.timeline.devices)
@@ -103,53 +108,53 @@ class Fleet:
         # A shard may have none.
         self.connected_after_s: float | None = None if self._unconnected else 0.0
         """From the first dial until every device had been connected once; None until then."""
-        self.final = Snapshot()
+        self.final = FleetSnapshot()
         """The fleet when its outboxes had drained, before the devices said goodbye."""
         self.connections = [self._connection(position) for position in range(len(self.timeline.devices))]
-        shortest, longest = SWEEP_S
-        period_s = min(max(scenario.keep_alive / 1000 * SWEEP_OF_KEEP_ALIVE, shortest), longest)
-        self._sweep = Sweep(self.connections, period_s)
+        shortest, longest = TICK_PERIOD_S
+        period_s = min(max(scenario.keep_alive / 1000 * TICKS_OF_KEEP_ALIVE, shortest), longest)
+        self._periodic_tick = PeriodicTick(self.connections, period_s)
 
     def device_time_ms(self) -> int:
         """The devices' time now."""
         return self._sim_started_ms + round((self._clock.now_ms() - self._started_ms) * self._scenario.time_scale)
 
-    def redial(self, connection: DeviceConnection, delay_s: float) -> None:
+    def redial(self, connection: DeviceClient, delay_s: float) -> None:
         """A device has lost its connection, or got none, and wants another one after a while."""
         self._acks.lost(connection)
         if not self._stopping:
-            self._dialer.add(connection, delay_s, again=connection.reconnects >= 0)
+            self._connect_queue.add(connection, delay_s, again=connection.reconnects >= 0)
 
     def monotonic_s(self) -> float:
         """Wall time for durations."""
         return self._clock.monotonic()
 
-    def booted(self, connection: DeviceConnection) -> None:
+    def booted(self, connection: DeviceClient) -> None:
         """A device has begun a boot."""
         firmware = connection.firmware
         if not firmware.is_synced:
             at_ms = firmware.booted_ms + firmware.build.firmware.first_sync
             self.pacer.at(at_ms, partial(connection.synced, firmware.boot))
 
-    def command(self, connection: DeviceConnection, payload: bytes) -> None:
+    def command(self, connection: DeviceClient, payload: bytes) -> None:
         """A device is told to do something."""
-        self._orders.receive(connection, payload)
+        self._command_handler.receive(connection, payload)
 
-    def dial_impostor(self, impostor: Impostor) -> None:
+    def connect_duplicate(self, duplicate: DuplicateClient) -> None:
         """Someone else wants to connect under the name of a device."""
         if not self._stopping:
-            self._dialer.add(impostor)
+            self._connect_queue.add(duplicate)
 
-    def acknowledged(self, connection: DeviceConnection, count: int) -> None:
+    def acknowledged(self, connection: DeviceClient, count: int) -> None:
         """The broker took responsibility for this many more messages."""
         self._acknowledged += count
         if connection in self._acks:
             self._acks.acknowledged(connection, count, self._clock.monotonic())
 
-    def snapshot(self) -> Snapshot:
+    def snapshot(self) -> FleetSnapshot:
         """The fleet as it is now; what is counted device by device, as it was a moment ago."""
         cpu_s, rss_bytes = process_usage()
-        return Snapshot(
+        return FleetSnapshot(
             devices=len(self.connections),
             emitted=self._emitted,
             acknowledged=self._acknowledged,
@@ -164,7 +169,7 @@ class Fleet:
             cpu_s=cpu_s - self._cpu_before_s,
             elapsed_s=self._clock.monotonic() - self._began,
             rss_bytes=rss_bytes,
-            **asdict(self._sweep.gauges),
+            **asdict(self._periodic_tick.gauges),
         )
 
     def labels(self) -> list[Label]:
@@ -179,25 +184,25 @@ class Fleet:
         try:
             async with asyncio.TaskGroup() as background:
                 helpers = [
-                    background.create_task(self._dialer.run(), name="dialer"),
-                    background.create_task(self._sweep.run(), name="sweep"),
+                    background.create_task(self._connect_queue.run(), name="dialer"),
+                    background.create_task(self._periodic_tick.run(), name="sweep"),
                 ]
                 for connection in self.connections:
                     self.booted(connection)
-                    self._dialer.add(connection)
+                    self._connect_queue.add(connection)
                 await self.pacer.run(asyncio.get_running_loop().time() + lead_s, duration_s, stop)
-                await drain(self.connections)
+                await drain_outboxes(self.connections)
                 self._stopping = True
                 for helper in helpers:
                     helper.cancel()
-            self._sweep.count()
+            self._periodic_tick.count()
         finally:
             self._stopping = True
             self.final = self.snapshot()
-            await retire(self.connections)
+            await disconnect_all(self.connections)
         return self._record(duration_s, self.final)
 
-    def _connection(self, position: int) -> DeviceConnection:
+    def _connection(self, position: int) -> DeviceClient:
         device = self.timeline.devices[position]
         scenario = self._scenario
         boot, booted_ms, reason = self._boots[position]
@@ -205,8 +210,8 @@ class Fleet:
         firmware = Firmware(device.device_id, device.key, boot, booted_ms, build, reason)
         broker = self._routes.broker(self._shard.number(position))
         username, password = self._routes.identities.account(device.device_id, broker)
-        session = new_session(device, firmware, scenario, username, password, self._version)
-        return DeviceConnection(device, firmware, session, self, self._rng.random, broker)
+        session = create_session(device, firmware, scenario, username, password, self._version)
+        return DeviceClient(device, firmware, session, self, self._rng.random, broker)
 
     def _emit(self, position: int, seq: int, channel: Channel, payload: bytes) -> None:
         connection = self.connections[position]
@@ -219,8 +224,8 @@ class Fleet:
         if self._acks.is_due() and connection.is_online and connection not in self._acks:
             self._acks.published(connection, connection.session.inflight, self._clock.monotonic())
 
-    def _foresee(self, from_ms: int, to_ms: int) -> Sequence[Planned]:
-        return self._mishaps.foresee(from_ms, to_ms, first=from_ms == self._sim_started_ms)
+    def _scheduled_actions(self, from_ms: int, to_ms: int) -> Sequence[ScheduledAction]:
+        return self._fault_injector.scheduled_actions(from_ms, to_ms, first=from_ms == self._sim_started_ms)
 
     def _count_first(self) -> None:
         """One more device is connected for the first time."""
@@ -230,9 +235,9 @@ class Fleet:
             self._lag_before = self.pacer.lag.copy()
             log.info("all connected", devices=len(self.connections), after_s=round(self.connected_after_s, 2))
 
-    def _record(self, duration_s: float, final: Snapshot) -> RunRecord:
+    def _record(self, duration_s: float, final: FleetSnapshot) -> RunRecord:
         stopped_ms = self._clock.now_ms()
-        limit = find_limit(final)
+        limit = diagnose(final)
         connected_s = self.connected_after_s
         return RunRecord(
             run_id=uuid.uuid4().hex,
@@ -247,7 +252,7 @@ class Fleet:
             lag_ms=final.lag.to_json(),
             puback_ms=final.puback.to_json(),
             connected_after_s=None if connected_s is None else round(connected_s, 3),
-            limited_by=limit.culprit,
-            verdict=limit.sentence,
-            devices=[record for connection in self.connections for record in accounts(connection)],
+            limited_by=limit.component,
+            verdict=limit.summary,
+            devices=[record for connection in self.connections for record in device_records(connection)],
         )

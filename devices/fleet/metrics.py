@@ -9,12 +9,12 @@ import resource
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 
-from devices.fleet.device_client import DeviceConnection
+from devices.fleet.device_client import DeviceClient
 from devices.fleet.latency import Histogram
 
 
 @dataclass(slots=True, kw_only=True)
-class Snapshot:
+class FleetSnapshot:
     """What live views, metrics and the report are made of. Counts are since the start of the run."""
 
     devices: int = 0
@@ -59,7 +59,7 @@ class Snapshot:
         return self.lag.percentile_ms(99)
 
     @classmethod
-    def total(cls, parts: "Iterable[Snapshot]") -> "Snapshot":
+    def total(cls, parts: "Iterable[FleetSnapshot]") -> "FleetSnapshot":
         """All of them together."""
         total = cls()
         for part in parts:
@@ -105,7 +105,7 @@ class Gauges:
     dropped: int = 0
     reconnects: int = 0
 
-    def add(self, connection: DeviceConnection) -> None:
+    def add(self, connection: DeviceClient) -> None:
         """Count one device."""
         firmware = connection.firmware
         waiting = len(firmware.outbox)
@@ -121,10 +121,10 @@ class Gauges:
         self.reconnects += max(0, connection.reconnects)
 
 
-class Sweep:
+class PeriodicTick:
     """Goes over the devices once every `period_s`; `gauges` are those of the last whole round."""
 
-    def __init__(self, connections: Sequence[DeviceConnection], period_s: float) -> None:
+    def __init__(self, connections: Sequence[DeviceClient], period_s: float) -> None:
         self._connections = connections
         self._period_s = period_s
         self.gauges = Gauges()

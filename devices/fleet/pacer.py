@@ -29,7 +29,7 @@ LEAD_PER_DEVICE_MS = 0.02
 LEAD_PER_OWN_DEVICE_MS = 0.2
 
 
-def start_lead_ms(scenario: Scenario, shards: int = 1, crowd: float = 1.0) -> int:
+def startup_delay_ms(scenario: Scenario, shards: int = 1, crowd: float = 1.0) -> int:
     """How far ahead of now a run begins: as long as building its devices may take, so it begins without a backlog.
 
     `crowd` is how many processes of such a shard share a core.
@@ -58,11 +58,11 @@ Emit = Callable[[int, int, Channel, bytes], None]
 """Device position, seq, channel, payload; the payload is empty where a fault keeps the message from being sent."""
 
 
-Planned = tuple[int, Callable[[], None]]
+ScheduledAction = tuple[int, Callable[[], None]]
 """Something to be done at a device time."""
 
 
-_Window = tuple[Batch, Sequence[Planned]]
+_Window = tuple[Batch, Sequence[ScheduledAction]]
 
 
 class Pacer:
@@ -77,7 +77,7 @@ class Pacer:
         sim_started_ms: int,
         time_scale: float,
         emit: Emit,
-        foresee: Callable[[int, int], Sequence[Planned]] | None = None,
+        scheduled_actions: Callable[[int, int], Sequence[ScheduledAction]] | None = None,
         *,
         messages: int | None = None,
     ) -> None:
@@ -88,10 +88,10 @@ class Pacer:
         self._emit = emit
         self._quota = None if messages is None else Quota(messages, len(timeline.devices))
         self._started = 0.0
-        self._agenda: list[tuple[int, int, Callable[[], None]]] = []
+        self._action_queue: list[tuple[int, int, Callable[[], None]]] = []
         self._tie = itertools.count()
-        self._foresee = foresee
-        self.horizon_ms = sim_started_ms
+        self._scheduled_actions = scheduled_actions
+        self.computed_until_ms = sim_started_ms
         """What is due before this device time is computed, or being computed: changes begin here."""
         self.lag = Histogram()
         self.reached_ms = sim_started_ms
@@ -102,7 +102,7 @@ class Pacer:
 
         What is not behind `horizon_ms` is done as soon as possible.
         """
-        heapq.heappush(self._agenda, (due_ms, next(self._tie), act))
+        heapq.heappush(self._action_queue, (due_ms, next(self._tie), act))
 
     async def run(self, started: float, duration_s: float, stop: asyncio.Event) -> None:
         """Emit from the event loop's time `started`, for `duration_s` seconds or until `stop` is set."""
@@ -113,7 +113,7 @@ class Pacer:
         with ThreadPoolExecutor(1, "timeline") as ahead:
             following = self._begin(ahead, step_ms, end_ms)
             while following is not None:
-                window_end_ms, (batch, planned) = self.horizon_ms, await following
+                window_end_ms, (batch, planned) = self.computed_until_ms, await following
                 following = self._begin(ahead, step_ms, end_ms)
                 for due_ms, act in planned:
                     self.at(due_ms, act)
@@ -125,16 +125,16 @@ class Pacer:
 
     def _begin(self, ahead: ThreadPoolExecutor, step_ms: int, end_ms: int) -> asyncio.Future[_Window] | None:
         """Have the next window computed; None where the last one was."""
-        begin = self.horizon_ms
+        begin = self.computed_until_ms
         if begin >= end_ms or (self._quota and self._quota.is_used_up):
             return None
         # Here and not in the other thread: whoever asks for the horizon must find what is being computed behind it.
-        self.horizon_ms = min(begin + step_ms, end_ms)
-        return asyncio.get_running_loop().run_in_executor(ahead, self._window, begin, self.horizon_ms)
+        self.computed_until_ms = min(begin + step_ms, end_ms)
+        return asyncio.get_running_loop().run_in_executor(ahead, self._window, begin, self.computed_until_ms)
 
     def _window(self, begin_ms: int, end_ms: int) -> _Window:
         batch = self._timeline.batch(begin_ms, end_ms, lost=True)
-        planned = self._foresee(begin_ms, end_ms) if self._foresee else ()
+        planned = self._scheduled_actions(begin_ms, end_ms) if self._scheduled_actions else ()
         return self._quota.cut(batch) if self._quota else batch, planned
 
     async def _release(self, window_end_ms: int, batch: Batch, stop: asyncio.Event) -> None:
@@ -143,25 +143,25 @@ class Pacer:
         rows = zip(batch.due_ms, batch.device, batch.seq, batch.channel, batch.payload, strict=True)
         # The end of the window is one more moment to wait for, though nothing is due then.
         due_wall = [self._wall(due) for due in [*batch.due_ms, window_end_ms]]
-        agenda = self._agenda
+        actions = self._action_queue
         done = 0
         while done < len(due_wall) and not stop.is_set():
             now = loop.time()
             ready = bisect_right(due_wall, now, lo=done)
             for due_ms, device, seq, channel, payload in islice(rows, ready - done):
-                while agenda and agenda[0][0] <= due_ms:
-                    heapq.heappop(agenda)[2]()
+                while actions and actions[0][0] <= due_ms:
+                    heapq.heappop(actions)[2]()
                 self._emit(device, seq, channel, payload)
             # What comes later waits for the messages of the next window.
-            while agenda and agenda[0][0] <= window_end_ms and self._wall(agenda[0][0]) <= now:
-                heapq.heappop(agenda)[2]()
+            while actions and actions[0][0] <= window_end_ms and self._wall(actions[0][0]) <= now:
+                heapq.heappop(actions)[2]()
             if done < min(ready, len(batch)):
                 self.lag.add([1000 * (now - due) for due in due_wall[done : min(ready, len(batch))]])
             if done < ready:
                 self.reached_ms = batch.due_ms[ready - 1] + 1 if ready <= len(batch) else window_end_ms
             done = ready
             if done < len(due_wall):
-                due = min(due_wall[done], self._wall(agenda[0][0])) if agenda else due_wall[done]
+                due = min(due_wall[done], self._wall(actions[0][0])) if actions else due_wall[done]
                 await _sleep(max(TICK_S, due - loop.time()), stop)
 
     def _wall(self, device_time_ms: int) -> float:

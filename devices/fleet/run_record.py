@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator
 
-from devices.fleet.device_client import DeviceConnection
+from devices.fleet.device_client import DeviceClient
 from edgewire.run_record import DeviceRecord
 
 
-def accounts(connection: DeviceConnection) -> Iterator[DeviceRecord]:
+def device_records(connection: DeviceClient) -> Iterator[DeviceRecord]:
     """The record of its messages: one a boot that had some, or the only one."""
     firmware = connection.firmware
     firmware.on_uncertain(connection.unacknowledged())
-    boots = list(firmware.accounts())
+    boots = list(firmware.all_counters())
     for account in [one for one in boots if one.first_seq is not None] or boots[-1:]:
         yield DeviceRecord(
             device_id=firmware.device_id,

@@ -14,7 +14,7 @@ def last_will(device: Device, firmware: Firmware) -> Will:
     return Will(topic=device.topic(Channel.STATUS), payload=payload, qos=1, retain=True)
 
 
-def new_session(device: Device, firmware: Firmware, scenario: Scenario, username: str | None, password: bytes | None,
+def create_session(device: Device, firmware: Firmware, scenario: Scenario, username: str | None, password: bytes | None,
                 version: Version) -> Session:  # fmt: skip
     """The session of a device that has not connected yet."""
     config = SessionConfig(

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from devices.fleet.device_client import DeviceConnection
+from devices.fleet.device_client import DeviceClient
 
 # How long a stopping fleet waits for its outboxes to drain and for the last PUBACKs.
 GRACE_S = 10.0
@@ -12,17 +12,17 @@ GRACE_S = 10.0
 POLL_S = 0.05
 
 
-async def drain(connections: Sequence[DeviceConnection]) -> None:
+async def drain_outboxes(connections: Sequence[DeviceClient]) -> None:
     """Wait until all that can leave is acknowledged, or the grace period is over."""
     for connection in connections:
         connection.finish()
     await _within_grace(lambda: all(connection.is_finished for connection in connections))
 
 
-async def retire(connections: Sequence[DeviceConnection]) -> None:
+async def disconnect_all(connections: Sequence[DeviceClient]) -> None:
     """Let every device say goodbye, and wait for the connections to close, as long as the grace period at the most."""
     for position, connection in enumerate(connections):
-        connection.say_goodbye()
+        connection.disconnect_cleanly()
         if position % 200 == 199:
             await asyncio.sleep(0)
     # The last bytes leave with the event loop's next turns.

@@ -15,20 +15,20 @@ from rich.console import Console
 
 from devices.faults.labels import FILE_NAME as LABELS_FILE
 from devices.faults.labels import write_labels
-from devices.fleet.brokers import routes_of
-from devices.fleet.metrics import Snapshot
+from devices.fleet.brokers import broker_pool_for
+from devices.fleet.metrics import FleetSnapshot
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
 from edgefleet.cli.common import Json, LogLevel, ScenarioFile, run_async, start_logging, until_signal
 from edgefleet.doctor import BrokerFacts, Machine, Needs, examine_all, judge, require_healthy
-from edgefleet.launch.processes import Processes
-from edgefleet.launch.ray_cluster import joined
+from edgefleet.launch.processes import ProcessLauncher
+from edgefleet.launch.ray_cluster import join_cluster
 from edgefleet.launch.shard import ShardJob, ShardResult, combine, raise_open_files, run_shard
 from edgefleet.launch.workers import Launcher, Workers
 from edgefleet.report.device_table import save_device_table
-from edgefleet.report.fleet_metrics import serving_metrics
-from edgefleet.report.live import Parts, watching
+from edgefleet.report.fleet_metrics import serve_metrics
+from edgefleet.report.live import Parts, live_view
 from edgewire.clock import parse_ms
 from edgewire.config import duration_ms
 from edgewire.errors import ConfigError
@@ -89,7 +89,7 @@ def command(
     folder = record or record_folder(part)
     raise_open_files()
     duration_s, from_ms = _seconds(duration), _instant(from_)
-    on_ray = joined(ray_address, log_level) if ray or ray_address else nullcontext()
+    on_ray = join_cluster(ray_address, log_level) if ray or ray_address else nullcontext()
     with on_ray as cluster:
         count = workers or (max(1, cluster.processors()[1]) if cluster else 1)
         job, brokers = run_async(_prepared(loaded, str(scenario), part, count if check and not cluster else None))
@@ -102,7 +102,7 @@ def command(
             from_ms=from_ms,
             power_on_ms=power_on_ms(loaded, from_ms),
         )
-        launcher: Launcher | None = Processes(log_level) if count > 1 else None
+        launcher: Launcher | None = ProcessLauncher(log_level) if count > 1 else None
         if cluster:
             launcher = cluster.prepare(job, count, brokers if check else None)
         result = run_async(_run(job, count, launcher, metrics))
@@ -119,7 +119,7 @@ async def _prepared(
     scenario: Scenario, name: str, shard: Shard, workers: int | None
 ) -> tuple[ShardJob, list[BrokerFacts]]:
     """The job, once the brokers have answered, and `workers` processes can do it; None does not look at that."""
-    brokers = await examine_all(routes_of(scenario), session_expiry_s=scenario.session_expiry // 1000)
+    brokers = await examine_all(broker_pool_for(scenario), session_expiry_s=scenario.session_expiry // 1000)
     if workers:
         require_healthy(judge(Needs.of(scenario, shard=shard, workers=workers), Machine.read(), brokers))
     version = min(broker.version for broker in brokers)
@@ -130,21 +130,21 @@ async def _run(job: ShardJob, count: int, launcher: Launcher | None, metrics: st
     """In this process, or by workers where there is a launcher."""
     console = Console(stderr=True)
     title = f"{job.name} on {', '.join(map(str, job.scenario.broker_urls))}"
-    latest = Snapshot()
+    latest = FleetSnapshot()
 
-    def keep(snapshot: Snapshot) -> None:
+    def keep(snapshot: FleetSnapshot) -> None:
         nonlocal latest
         latest = snapshot
 
     async def work(stop: asyncio.Event) -> ShardResult:
         if launcher is None:
             parts: Parts = lambda: [("running", latest)]  # noqa: E731 - a function of one line, and its type
-            async with watching(parts, console, title):
-                with serving_metrics(parts, metrics):
+            async with live_view(parts, console, title):
+                with serve_metrics(parts, metrics):
                     return combine([await run_shard(job, stop, keep)])
         workers = Workers(job, count, launcher)
-        async with watching(workers.parts, console, title):
-            with serving_metrics(workers.parts, metrics):
+        async with live_view(workers.parts, console, title):
+            with serve_metrics(workers.parts, metrics):
                 return await workers.run(stop)
 
     return await until_signal(work)

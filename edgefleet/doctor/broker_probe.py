@@ -4,7 +4,7 @@ import asyncio
 import uuid
 from dataclasses import dataclass, field, replace
 
-from devices.fleet.brokers import Routes, is_loopback
+from devices.fleet.brokers import BrokerPool, is_loopback
 from edgefleet.doctor.machine import open_files_of_listener
 from edgewire.link import BrokerUrl, Link, close_and_wait
 from edgewire.mqtt import Event, Message, Session, SessionConfig, Subscription, Version
@@ -31,7 +31,7 @@ class BrokerFacts:
 
 
 async def examine_all(
-    routes: Routes,
+    routes: BrokerPool,
     *,
     session_expiry_s: int = 0,
     ask_sys: bool = False,
@@ -45,7 +45,7 @@ async def examine_all(
     )
 
 
-async def _examine(broker: BrokerUrl, routes: Routes, session_expiry_s: int, ask_sys: bool) -> BrokerFacts:
+async def _examine(broker: BrokerUrl, routes: BrokerPool, session_expiry_s: int, ask_sys: bool) -> BrokerFacts:
     client_id = f"edgefleet-probe-{uuid.uuid4().hex[:8]}"
     username, password = routes.identities.account(client_id, broker)
     config = SessionConfig(

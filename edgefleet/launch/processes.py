@@ -13,9 +13,9 @@ from typing import Any
 
 import uvloop
 
-from devices.fleet.metrics import Snapshot
+from devices.fleet.metrics import FleetSnapshot
 from edgefleet.launch.shard import ShardJob, ShardResult, run_shard
-from edgefleet.launch.workers import Failed, Hear, Ready, Said
+from edgefleet.launch.workers import OnWorkerMessage, WorkerFailed, WorkerMessage, WorkerReady
 from edgewire import logs
 from edgewire.errors import EdgefleetError
 
@@ -26,14 +26,14 @@ JOIN_S = 5.0
 log = logs.get("workers")
 
 
-class Processes:
+class ProcessLauncher:
     """Starts them."""
 
     def __init__(self, log_level: str) -> None:
         self._log_level = log_level
         self._context = multiprocessing.get_context("spawn")
 
-    def launch(self, number: int, hear: Hear) -> "LocalProcess":
+    def launch(self, number: int, hear: OnWorkerMessage) -> "LocalProcess":
         """Start one; it imports what it needs meanwhile."""
         ours, theirs = self._context.Pipe()
         process = self._context.Process(
@@ -94,9 +94,9 @@ class LocalProcess:
             self._pipe.send(what)
 
 
-def _listen(pipe: Connection, loop: asyncio.AbstractEventLoop, hear: Hear) -> None:
+def _listen(pipe: Connection, loop: asyncio.AbstractEventLoop, hear: OnWorkerMessage) -> None:
     """Hand on what a worker says, last None for the end of its pipe."""
-    said: Said | None = Ready()
+    said: WorkerMessage | None = WorkerReady()
     while said is not None:
         try:
             said = pipe.recv()
@@ -112,18 +112,18 @@ def main(pipe: Connection, log_level: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logs.configure(log_level)
     try:
-        pipe.send(Ready())
+        pipe.send(WorkerReady())
         job = pipe.recv()
     except (EOFError, OSError):
         return
-    said: Said
+    said: WorkerMessage
     try:
         said = uvloop.run(_serve(job, pipe))
     except EdgefleetError as error:
-        said = Failed(str(error))
+        said = WorkerFailed(str(error))
     except Exception as error:
         log.exception("a mistake of ours")
-        said = Failed(f"{type(error).__name__}: {error}")
+        said = WorkerFailed(f"{type(error).__name__}: {error}")
     # The parent may be gone.
     with contextlib.suppress(OSError):
         pipe.send(said)
@@ -146,8 +146,8 @@ async def _serve(job: ShardJob, pipe: Connection) -> ShardResult:
     return await run_shard(job, stop, _teller(pipe))
 
 
-def _teller(pipe: Connection) -> Callable[[Snapshot], None]:
-    def tell(snapshot: Snapshot) -> None:
+def _teller(pipe: Connection) -> Callable[[FleetSnapshot], None]:
+    def tell(snapshot: FleetSnapshot) -> None:
         # The parent may be gone; then the run ends of itself.
         with contextlib.suppress(OSError):
             pipe.send(snapshot)

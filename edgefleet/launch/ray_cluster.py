@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from edgefleet.doctor import BrokerFacts
-from edgefleet.launch.ray_shard import Build, Place, ShardActor, build
+from edgefleet.launch.ray_shard import ActorPlace, InstalledVersions, ShardActor, installed_versions
 from edgefleet.launch.shard import ShardJob
-from edgefleet.launch.workers import Failed, Hear, Ready
+from edgefleet.launch.workers import OnWorkerMessage, WorkerFailed, WorkerReady
 from edgewire import logs
 from edgewire.errors import ConfigError, EdgefleetError, ServiceUnavailable
 
@@ -37,7 +37,7 @@ class RayCluster:
     def __init__(self, ray: Any, log_level: str) -> None:
         self._ray = ray
         self._log_level = log_level
-        self._build = build()
+        self._build = installed_versions()
         self._job: ShardJob | None = None
         self._brokers: Sequence[BrokerFacts] | None = None
         self._count = 1
@@ -56,7 +56,7 @@ class RayCluster:
         self._job, self._count, self._brokers = job, count, brokers
         return self
 
-    def launch(self, number: int, hear: Hear) -> "RayWorker":
+    def launch(self, number: int, hear: OnWorkerMessage) -> "RayWorker":
         """Start one, once a node has a free processor."""
         return RayWorker(self._ray, self._actor.remote(self._log_level), self._ready(number), hear)
 
@@ -65,7 +65,7 @@ class RayCluster:
         return 1.0
 
     def _ready(self, number: int) -> Any:
-        async def wait(actor: Any) -> Place:
+        async def wait(actor: Any) -> ActorPlace:
             place = await self._placed(actor)
             if self._job and self._brokers is not None:
                 part = self._job.shard.part(number, self._count)
@@ -74,17 +74,17 @@ class RayCluster:
 
         return wait
 
-    async def _placed(self, actor: Any) -> Place:
+    async def _placed(self, actor: Any) -> ActorPlace:
         try:
             async with asyncio.timeout(PLACE_S):
-                place = Place(*await actor.place.remote())
+                place = ActorPlace(*await actor.place.remote())
         except TimeoutError:
             total, free = await asyncio.to_thread(self.processors)
             raise ServiceUnavailable(
                 f"the Ray cluster had no processor for it within {PLACE_S:.0f} s: of {total} it has {free} free; "
                 "ask for fewer --workers or add a node"
             ) from None
-        if difference := _difference(self._build, place.build):
+        if difference := _difference(self._build, place.installed_versions):
             raise ServiceUnavailable(
                 f"node {place.node} has {difference}: install the same there as here, or messages would differ"
             )
@@ -94,16 +94,16 @@ class RayCluster:
 class RayWorker:
     """One of them."""
 
-    def __init__(self, ray: Any, actor: Any, ready: Any, hear: Hear) -> None:
+    def __init__(self, ray: Any, actor: Any, ready: Any, hear: OnWorkerMessage) -> None:
         self._ray = ray
         self._actor = actor
         self._hear = hear
-        self._place: Place | None = None
+        self._place: ActorPlace | None = None
         self._job: asyncio.Future[ShardJob] = asyncio.get_running_loop().create_future()
         self._talk = asyncio.create_task(self._converse(ready), name="ray worker")
 
     @property
-    def place(self) -> Place | None:
+    def place(self) -> ActorPlace | None:
         """Where it runs, once that is known."""
         return self._place
 
@@ -131,23 +131,23 @@ class RayWorker:
         errors = self._ray.exceptions
         try:
             self._place = await ready(self._actor)
-            self._hear(Ready())
+            self._hear(WorkerReady())
             job = await self._job
             async for said in self._actor.run.remote(job):
                 self._hear(await said)
         except EdgefleetError as error:
-            self._hear(Failed(str(error)))
+            self._hear(WorkerFailed(str(error)))
         except errors.RayTaskError as error:
-            self._hear(Failed(f"{type(error.cause).__name__}: {error.cause}"))
+            self._hear(WorkerFailed(f"{type(error.cause).__name__}: {error.cause}"))
         except errors.RayError as error:
             log.debug("Ray says", error=str(error))
             if self._place is None:
-                self._hear(Failed(_no_start(str(error))))
+                self._hear(WorkerFailed(_no_start(str(error))))
         finally:
             self._hear(None)
 
 
-def _difference(ours: Build, theirs: Build) -> str:
+def _difference(ours: InstalledVersions, theirs: InstalledVersions) -> str:
     return ", ".join(
         f"{name} {theirs.get(name, 'of another version')} instead of {value}"
         for name, value in ours.items()
@@ -163,7 +163,7 @@ def _no_start(message: str) -> str:
 
 
 @contextmanager
-def joined(address: str | None, log_level: str) -> Iterator[RayCluster]:
+def join_cluster(address: str | None, log_level: str) -> Iterator[RayCluster]:
     """The cluster at `HOST:PORT`, or the one this machine is a node of (None; `RAY_ADDRESS`), while the block runs.
 
     Raises `ConfigError` where Ray is not installed or the address is none, `ServiceUnavailable` where nothing answers.

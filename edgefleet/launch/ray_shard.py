@@ -16,31 +16,31 @@ from typing import NamedTuple
 
 import numpy
 
-from devices.fleet.metrics import Snapshot
+from devices.fleet.metrics import FleetSnapshot
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from edgefleet.doctor import BrokerFacts, Machine, Needs, judge, require_healthy
 from edgefleet.launch.shard import ShardJob, ShardResult, run_shard
-from edgefleet.launch.workers import Failed
+from edgefleet.launch.workers import WorkerFailed
 from edgewire import logs
 from edgewire.errors import EdgefleetError
 
 PACKAGES = ("edgewire", "devices", "edgefleet")
 
 
-Build = dict[str, str]
+InstalledVersions = dict[str, str]
 """What decides which messages a device sends, and whether a job can be read: name and version of each."""
 
 
-class Place(NamedTuple):
+class ActorPlace(NamedTuple):
     """Where an actor runs, and what of."""
 
     node: str
     pid: int
-    build: Build
+    installed_versions: InstalledVersions
 
 
-def build() -> Build:
+def installed_versions() -> InstalledVersions:
     """Of this process."""
     root = Path(__file__).parents[1]
     digest = hashlib.sha256()
@@ -61,9 +61,9 @@ class ShardActor:
         logs.configure(log_level)
         self._stop = asyncio.Event()
 
-    async def place(self) -> tuple[str, int, Build]:
+    async def place(self) -> tuple[str, int, InstalledVersions]:
         """A `Place`, as what every version can read."""
-        return socket.gethostname(), os.getpid(), build()
+        return socket.gethostname(), os.getpid(), installed_versions()
 
     async def check(self, scenario: Scenario, shard: Shard, brokers: Sequence[BrokerFacts]) -> None:
         """Raise `EdgefleetError` where this node has not what the shard needs."""
@@ -73,12 +73,12 @@ class ShardActor:
         """Let the run end in order."""
         self._stop.set()
 
-    async def run(self, job: ShardJob) -> AsyncIterator[Snapshot | ShardResult | Failed]:
+    async def run(self, job: ShardJob) -> AsyncIterator[FleetSnapshot | ShardResult | WorkerFailed]:
         """How it goes, and last what came of it."""
-        latest: Snapshot | None = None
+        latest: FleetSnapshot | None = None
         news = asyncio.Event()
 
-        def tell(snapshot: Snapshot) -> None:
+        def tell(snapshot: FleetSnapshot) -> None:
             nonlocal latest
             latest = snapshot
             news.set()
@@ -93,7 +93,7 @@ class ShardActor:
         try:
             yield task.result()
         except EdgefleetError as error:
-            yield Failed(str(error))
+            yield WorkerFailed(str(error))
         except Exception as error:
             logs.get("shard").exception("a mistake of ours")
-            yield Failed(f"{type(error).__name__}: {error}")
+            yield WorkerFailed(f"{type(error).__name__}: {error}")

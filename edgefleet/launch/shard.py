@@ -14,9 +14,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from devices.faults.labels import Label
-from devices.fleet.bottleneck import find_limit
+from devices.fleet.bottleneck import diagnose
 from devices.fleet.fleet import Fleet
-from devices.fleet.metrics import Snapshot
+from devices.fleet.metrics import FleetSnapshot
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from edgewire.errors import ServiceUnavailable
@@ -35,7 +35,7 @@ SWITCH_S = 0.0005
 M_MMAP_THRESHOLD, MAPPED_BYTES = -3, 1 << 16
 
 
-OnSnapshot = Callable[[Snapshot], None]
+OnSnapshot = Callable[[FleetSnapshot], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ class ShardResult:
 
     record: RunRecord
     labels: list[Label]
-    final: Snapshot
+    final: FleetSnapshot
 
 
 async def run_shard(job: ShardJob, stop: asyncio.Event, on_snapshot: OnSnapshot | None = None) -> ShardResult:
@@ -124,9 +124,9 @@ def combine(results: Sequence[ShardResult], failures: Sequence[str] = ()) -> Sha
     """The shards of a run as one; `failures` are sentences about those that gave no result."""
     if not results:
         raise ServiceUnavailable("no part of the fleet came to its end: " + "; ".join(failures))
-    total = Snapshot.total(result.final for result in results)
+    total = FleetSnapshot.total(result.final for result in results)
     record = RunRecord.join([result.record for result in results])
-    limit = find_limit(total)
+    limit = diagnose(total)
     connected = [result.record.connected_after_s for result in results]
     record = replace(
         record,
@@ -134,8 +134,8 @@ def combine(results: Sequence[ShardResult], failures: Sequence[str] = ()) -> Sha
         lag_ms=total.lag.to_json(),
         puback_ms=total.puback.to_json(),
         connected_after_s=None if failures or None in connected else max(filter(None, connected), default=0.0),
-        limited_by=limit.culprit,
-        verdict=" ".join([*(f"Failed: {failure}." for failure in failures), limit.sentence]),
+        limited_by=limit.component,
+        verdict=" ".join([*(f"Failed: {failure}." for failure in failures), limit.summary]),
         failures=[*record.failures, *failures],
     )
     labels = sorted(

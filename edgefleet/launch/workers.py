@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
-from devices.fleet.metrics import Snapshot
-from devices.fleet.pacer import start_lead_ms
+from devices.fleet.metrics import FleetSnapshot
+from devices.fleet.pacer import startup_delay_ms
 from edgefleet.launch.shard import ShardJob, ShardResult, combine
 from edgewire import logs
 from edgewire.clock import Clock, SystemClock
@@ -30,25 +30,25 @@ log = logs.get("workers")
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
+class WorkerReady:
     """A worker has started and waits for its job."""
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class WorkerFailed:
     """A worker could not go on, for this reason."""
 
     reason: str
 
 
-Said = Ready | Snapshot | ShardResult | Failed
+WorkerMessage = WorkerReady | FleetSnapshot | ShardResult | WorkerFailed
 
 
-Hear = Callable[[Said | None], None]
+OnWorkerMessage = Callable[[WorkerMessage | None], None]
 """Is told on the event loop what a worker says; None, last, that it has ended."""
 
 
-class Hand(Protocol):
+class WorkerHandle(Protocol):
     """Reaches one worker, wherever it runs."""
 
     def start(self, job: ShardJob) -> None:
@@ -67,7 +67,7 @@ class Hand(Protocol):
 class Launcher(Protocol):
     """Where workers run."""
 
-    def launch(self, number: int, hear: Hear) -> Hand:
+    def launch(self, number: int, hear: OnWorkerMessage) -> WorkerHandle:
         """Start one."""
 
     def crowd(self, count: int) -> float:
@@ -75,14 +75,14 @@ class Launcher(Protocol):
 
 
 @dataclass(slots=True)
-class Worker:
+class WorkerStatus:
     """One worker and what is known of it."""
 
     number: int
-    hand: Hand | None = None
+    hand: WorkerHandle | None = None
     ready: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
-    snapshot: Snapshot = field(default_factory=Snapshot)
+    snapshot: FleetSnapshot = field(default_factory=FleetSnapshot)
     heard_s: float = 0.0
     result: ShardResult | None = None
     failure: str | None = None
@@ -108,9 +108,9 @@ class Workers:
         self._launcher = launcher
         self._clock = clock or SystemClock()
         self._is_over = False
-        self.all: list[Worker] = []
+        self.all: list[WorkerStatus] = []
 
-    def parts(self) -> list[tuple[str, Snapshot]]:
+    def parts(self) -> list[tuple[str, FleetSnapshot]]:
         """State and last known numbers of each worker."""
         now_s = self._clock.monotonic()
         return [(worker.state(now_s), worker.snapshot) for worker in self.all]
@@ -137,7 +137,7 @@ class Workers:
 
     def _launch(self) -> None:
         for number in range(self._count):
-            worker = Worker(number, heard_s=self._clock.monotonic())
+            worker = WorkerStatus(number, heard_s=self._clock.monotonic())
             self.all.append(worker)
             worker.hand = self._launcher.launch(number, partial(self._hear, worker))
 
@@ -153,31 +153,31 @@ class Workers:
     def _hand_out(self) -> None:
         # The start lies far enough ahead for the slowest: all of them build their devices at the same time.
         shards, crowd = self._job.shard.count * self._count, self._launcher.crowd(self._count)
-        started_ms = self._clock.now_ms() + start_lead_ms(self._job.scenario, shards, crowd)
+        started_ms = self._clock.now_ms() + startup_delay_ms(self._job.scenario, shards, crowd)
         job = replace(self._job, started_ms=self._job.started_ms or started_ms)
         for worker in self._running():
             worker.heard_s = self._clock.monotonic()
             assert worker.hand
             worker.hand.start(replace(job, shard=job.shard.part(worker.number, self._count)))
 
-    def _running(self) -> list[Worker]:
+    def _running(self) -> list[WorkerStatus]:
         return [worker for worker in self.all if worker.hand and not worker.ended.is_set()]
 
-    def _hear(self, worker: Worker, said: Said | None) -> None:
+    def _hear(self, worker: WorkerStatus, said: WorkerMessage | None) -> None:
         worker.heard_s = self._clock.monotonic()
         match said:
             case None:
                 self._end(worker)
-            case Ready():
+            case WorkerReady():
                 worker.ready.set()
-            case Snapshot():
+            case FleetSnapshot():
                 worker.snapshot = said
             case ShardResult():
                 worker.result, worker.snapshot = said, said.final
-            case Failed(reason):
+            case WorkerFailed(reason):
                 worker.failure = f"worker {worker.number}: {reason}"
 
-    def _end(self, worker: Worker) -> None:
+    def _end(self, worker: WorkerStatus) -> None:
         # After the run, who ends was killed by us.
         if worker.result is None and worker.failure is None and not self._is_over:
             assert worker.hand

@@ -8,7 +8,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from devices.fleet.latency import Histogram
-from devices.fleet.metrics import Snapshot
+from devices.fleet.metrics import FleetSnapshot
 from edgefleet.report.live import Parts
 from edgewire.errors import ConfigError, ServiceUnavailable
 
@@ -45,7 +45,7 @@ class FleetCollector(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily | HistogramMetricFamily]:
         """The metrics of this moment."""
         parts = self._parts()
-        total = Snapshot.total(snapshot for _, snapshot in parts)
+        total = FleetSnapshot.total(snapshot for _, snapshot in parts)
         for name, text in _GAUGES.items():
             yield GaugeMetricFamily(f"edgefleet_{name}", text, value=getattr(total, name))
         for name, text in _COUNTERS.items():
@@ -71,7 +71,7 @@ def _cumulative(histogram: Histogram) -> list[tuple[str, float]]:
 
 
 @contextmanager
-def serving_metrics(parts: Parts, address: str | None) -> Iterator[None]:
+def serve_metrics(parts: Parts, address: str | None) -> Iterator[None]:
     """Serve them on `PORT` or `HOST:PORT` for as long as the block runs; None serves nothing.
 
     Raises `ConfigError` for an address that is none, `ServiceUnavailable` where the port is taken.

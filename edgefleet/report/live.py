@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from devices.fleet.metrics import Snapshot
+from devices.fleet.metrics import FleetSnapshot
 from edgewire import logs
 
 REFRESH_S = 0.5
@@ -19,7 +19,7 @@ REFRESH_S = 0.5
 LOG_EVERY_S = 10.0
 
 
-Parts = Callable[[], Sequence[tuple[str, Snapshot]]]
+Parts = Callable[[], Sequence[tuple[str, FleetSnapshot]]]
 """State and numbers of each process of the fleet; one for a fleet of one process."""
 
 
@@ -27,7 +27,7 @@ log = logs.get("fleet")
 
 
 @asynccontextmanager
-async def watching(parts: Parts, console: Console, title: str) -> AsyncIterator[None]:
+async def live_view(parts: Parts, console: Console, title: str) -> AsyncIterator[None]:
     """Show the fleet for as long as the block runs."""
     show = _show_table(parts, console, title) if console.is_terminal else _show_lines(parts)
     task = asyncio.create_task(show, name="live view")
@@ -42,7 +42,7 @@ class Look(NamedTuple):
     """The processes of the fleet at a moment."""
 
     moment_s: float
-    parts: Sequence[tuple[str, Snapshot]]
+    parts: Sequence[tuple[str, FleetSnapshot]]
 
     @classmethod
     def at(cls, parts: Parts) -> "Look":
@@ -50,9 +50,9 @@ class Look(NamedTuple):
         return cls(time.monotonic(), parts())
 
     @property
-    def total(self) -> Snapshot:
+    def total(self) -> FleetSnapshot:
         """All processes together."""
-        return Snapshot.total(snapshot for _, snapshot in self.parts)
+        return FleetSnapshot.total(snapshot for _, snapshot in self.parts)
 
 
 async def _show_table(parts: Parts, console: Console, title: str) -> None:
@@ -93,7 +93,7 @@ def table(title: str, before: Look, now: Look) -> Table:
     """A row for the fleet, and one a process where there are several; rates and lags are those since `before`."""
     rows = [("all", now.total, before.total)]
     if len(now.parts) > 1:
-        earlier = [snapshot for _, snapshot in before.parts] + [Snapshot()] * len(now.parts)
+        earlier = [snapshot for _, snapshot in before.parts] + [FleetSnapshot()] * len(now.parts)
         rows += [(f"{number} {state}", snapshot, earlier[number]) for number, (state, snapshot) in enumerate(now.parts)]
     shown = Table(title=title, title_justify="left")
     if len(rows) > 1:
@@ -107,7 +107,7 @@ def table(title: str, before: Look, now: Look) -> Table:
     return shown
 
 
-def _cells(now: Snapshot, before: Snapshot, seconds: float) -> dict[str, str]:
+def _cells(now: FleetSnapshot, before: FleetSnapshot, seconds: float) -> dict[str, str]:
     lag = now.lag.since(before.lag)
     return {
         "connected": f"{now.connected:,}/{now.devices:,}",

@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.firmware.commands import REMEMBERED, Accepted, Answers, SetFault, SetInterval, Wrong, read_command
+from devices.firmware.commands import (
+    REMEMBERED,
+    InvalidCommand,
+    ResponseCache,
+    SetFault,
+    SetInterval,
+    ValidCommand,
+    read_command,
+)
 from edgewire.clock import iso_ms, parse_ms
 
 NOW_MS = parse_ms("2026-03-04T12:00:00Z")
@@ -16,14 +24,14 @@ json = st.recursive(
 )
 
 
-def read(fields: object) -> Accepted | Wrong:
+def read(fields: object) -> ValidCommand | InvalidCommand:
     return read_command(orjson.dumps(fields), "bme280", NOW_MS)
 
 
 @given(payload=st.binary(max_size=200) | json.filter(lambda value: not _too_large(value)).map(orjson.dumps))
 def test_garbage_is_a_sentence_and_never_an_order(payload: bytes) -> None:
     found = read_command(payload, "bme280", NOW_MS)
-    assert isinstance(found, Wrong)
+    assert isinstance(found, InvalidCommand)
     assert found.error
 
 
@@ -44,7 +52,7 @@ def test_wrong_arguments_keep_the_id(action: str, arguments: dict[str, object]) 
         return
     found = read({"id": "c-1", "action": action, "arguments": arguments})
     assert found.id == "c-1"
-    if isinstance(found, Wrong):
+    if isinstance(found, InvalidCommand):
         assert found.error.startswith("arguments: ")
 
 
@@ -52,33 +60,33 @@ def test_wrong_arguments_keep_the_id(action: str, arguments: dict[str, object]) 
 def test_a_fault_of_a_million_years_is_refused(duration: object) -> None:
     """Its end would be no date: the error ended the connection, and the broker sent the command again and again."""
     wrong = read({"id": "c", "action": "set_fault", "arguments": {"type": "dropout", "duration": duration}})
-    assert isinstance(wrong, Wrong)
+    assert isinstance(wrong, InvalidCommand)
     assert "a duration is 100 years at the most" in wrong.error
 
 
 def test_an_interval_is_a_duration() -> None:
     for written in ("5s", 5, "5000ms"):
         found = read({"id": "c", "action": "set_interval", "arguments": {"interval": written}})
-        assert found == Accepted("c", SetInterval(interval="5s"))
+        assert found == ValidCommand("c", SetInterval(interval="5s"))
 
 
 @pytest.mark.parametrize(("offset_ms", "late"), [(-1, True), (0, False), (60_000, False)])
 def test_a_command_is_late_after_its_time(offset_ms: int, late: bool) -> None:
     found = read({"id": "c", "action": "stop", "expires": iso_ms(NOW_MS + offset_ms)})
-    assert isinstance(found, Wrong) is late
-    if isinstance(found, Wrong):
+    assert isinstance(found, InvalidCommand) is late
+    if isinstance(found, InvalidCommand):
         assert "expired at 2026-03-04T11:59:59.999Z" in found.error
 
 
 def test_a_fault_is_that_of_the_calendar_without_its_schedule() -> None:
     arguments = {"type": "bias", "field": "humidity", "offset": 2, "duration": "1m"}
     found = read({"id": "c", "action": "set_fault", "arguments": arguments})
-    assert isinstance(found, Accepted)
+    assert isinstance(found, ValidCommand)
     assert isinstance(found.order, SetFault)
     assert found.order.duration_ms == 60_000
     assert found.order.fault.parameters == {"offset": 2}
     for wrong in ({"from": "2026-01-01"}, {"kind": "gps"}, {"share": 0.5}, {"type": "reboot"}, {"type": "burst"}):
-        assert isinstance(read({"id": "c", "action": "set_fault", "arguments": arguments | wrong}), Wrong)
+        assert isinstance(read({"id": "c", "action": "set_fault", "arguments": arguments | wrong}), InvalidCommand)
 
 
 def test_a_command_that_is_too_long_is_not_read() -> None:
@@ -86,7 +94,7 @@ def test_a_command_that_is_too_long_is_not_read() -> None:
 
 
 def test_the_last_answers_are_remembered() -> None:
-    answers = Answers()
+    answers = ResponseCache()
     for number in range(REMEMBERED + 3):
         answers.remember(f"c{number}", b"%d" % number)
     assert answers.known("c2") is None

@@ -27,7 +27,7 @@ class Device(SimpleNamespace):
 
     def flush(self) -> None: ...
 
-    def may_dial(self) -> bool:
+    def begin_connect(self) -> bool:
         return True
 
     def failed(self) -> None:

@@ -9,7 +9,7 @@ import orjson
 import paho.mqtt.client as mqtt
 import pytest
 
-from devices.fleet.brokers import Routes, routes_of
+from devices.fleet.brokers import BrokerPool, broker_pool_for
 from devices.fleet.connector import probe, probe_all
 from devices.fleet.fleet import Fleet
 from devices.scenario.scenario import Scenario
@@ -36,7 +36,7 @@ def listening(broker: MosquittoProcess, topic: str) -> Iterator[list[tuple[str, 
     """Everything published to a topic filter while the block runs."""
     heard: list[tuple[str, bytes, bool]] = []
     subscribed = threading.Event()
-    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="judge", clean_session=False)
+    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="observer", clean_session=False)
     client.on_message = lambda _client, _data, message: heard.append((message.topic, message.payload, message.retain))
     client.on_connect = lambda *_: client.subscribe(topic, qos=2)
     client.on_subscribe = lambda *_: subscribed.set()
@@ -52,7 +52,7 @@ def listening(broker: MosquittoProcess, topic: str) -> Iterator[list[tuple[str, 
 
 
 async def run(scenario: Scenario, duration_s: float, **options: int) -> RunRecord:
-    version = await probe_all(routes_of(scenario))
+    version = await probe_all(broker_pool_for(scenario))
     return await Fleet(scenario, name="test", version=version, **options).run(duration_s, asyncio.Event())
 
 
@@ -147,4 +147,4 @@ async def test_an_outbox_that_overflows_names_what_it_dropped(
 async def test_no_broker_is_one_sentence() -> None:
     url = BrokerUrl.parse(f"mqtt://127.0.0.1:{free_port()}")
     with pytest.raises(ServiceUnavailable, match=f"{url} cannot be reached"):
-        await probe(url, Routes([url]))
+        await probe(url, BrokerPool([url]))

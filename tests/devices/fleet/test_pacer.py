@@ -77,16 +77,16 @@ async def test_what_is_planned_comes_in_its_turn_among_the_messages() -> None:
     expected = line.batch(NOON_MS, NOON_MS + 2000)
     moments = [NOON_MS, expected.due_ms[7], NOON_MS + 1000, expected.due_ms[150], NOON_MS + 1999]
 
-    def foresee(from_ms: int, to_ms: int) -> list[tuple[int, Callable[[], None]]]:
+    def scheduled_actions(from_ms: int, to_ms: int) -> list[tuple[int, Callable[[], None]]]:
         return [(at, partial(done.append, (at, "planned"))) for at in moments if from_ms <= at < to_ms]
 
     def emit(position: int, seq: int, channel: Channel, payload: bytes) -> None:
         done.append((parse_ms(orjson.loads(payload)["timestamp"]), "emitted"))
 
-    pacer = Pacer(line, NOON_MS, 4.0, emit, foresee)
-    assert pacer.horizon_ms == NOON_MS
+    pacer = Pacer(line, NOON_MS, 4.0, emit, scheduled_actions)
+    assert pacer.computed_until_ms == NOON_MS
     await pacer.run(asyncio.get_running_loop().time(), 0.5, asyncio.Event())
-    assert pacer.horizon_ms == NOON_MS + 2000
+    assert pacer.computed_until_ms == NOON_MS + 2000
     assert [at for at, what in done if what == "planned"] == moments
     assert done == sorted(done, key=lambda one: (one[0], one[1] == "emitted"))
     assert len(done) == len(expected) + len(moments)
@@ -99,7 +99,7 @@ async def test_an_act_behind_the_horizon_is_done_in_its_turn() -> None:
     def emit(position: int, seq: int, channel: Channel, payload: bytes) -> None:
         if not done:
             # As a command does: it begins where nothing is computed yet.
-            begin = pacer.horizon_ms
+            begin = pacer.computed_until_ms
             done.append(begin)
             pacer.at(begin, lambda: done.append(pacer.reached_ms))
 

@@ -8,13 +8,13 @@ import pytest
 
 from bridge.check import check
 from bridge.config import BridgeConfig
-from devices.fleet.brokers import routes_of
+from devices.fleet.brokers import broker_pool_for
 from devices.fleet.connector import probe_all
 from devices.fleet.fleet import Fleet
 from devices.scenario.scenario import Scenario
 from edgefleet.provision import BRIDGE, OPERATOR
 from edgewire.errors import ConfigError, EdgefleetError
-from tests.devices.fleet.judge import until
+from tests.devices.fleet.observer import until
 from tests.edgefleet.provision.conftest import SecuredBroker, provisioned
 from tests.edgefleet.provision.test_secured_broker import client, passwords
 
@@ -31,7 +31,7 @@ def scenario(broker: SecuredBroker, **changes: object) -> Scenario:
 async def test_every_device_of_a_fleet_is_itself(broker: SecuredBroker) -> None:
     with client(broker, BRIDGE) as bridge:
         assert bridge.subscribe("edge/+/+/+/telemetry")
-        version = await probe_all(routes_of(scenario(broker)))
+        version = await probe_all(broker_pool_for(scenario(broker)))
         record = await Fleet(scenario(broker), name="secured", version=version).run(1, asyncio.Event())
         # A broker that does not allow a publish says so in its PUBACK, and the device counts the message as dropped.
         assert record.totals["dropped"] == 0
@@ -48,7 +48,7 @@ async def test_an_operator_tells_a_device_what_to_do(broker: SecuredBroker) -> N
     with client(broker, OPERATOR, client_id="person") as operator:
         assert operator.subscribe(f"{device}/status")
         assert operator.subscribe(f"{device}/result")
-        fleet = Fleet(scenario(broker), name="secured", version=await probe_all(routes_of(scenario(broker))))
+        fleet = Fleet(scenario(broker), name="secured", version=await probe_all(broker_pool_for(scenario(broker))))
         running = asyncio.create_task(fleet.run(30, stop))
         # The goodbye of an earlier run is retained.
         await until(lambda: any(b'"online"' in payload for _, payload in operator.messages), "it is online")
@@ -83,7 +83,7 @@ async def test_an_authority_that_is_not_trusted_is_one_sentence(broker: SecuredB
     with pytest.raises(
         EdgefleetError, match=r"mqtts://127\.0\.0\.1:\d+ cannot be reached: .*certificate verify failed"
     ):
-        await probe_all(routes_of(scenario(broker, identities=None)))
+        await probe_all(broker_pool_for(scenario(broker, identities=None)))
 
 
 async def test_a_password_of_another_fleet_is_one_sentence(broker: SecuredBroker, tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ async def test_a_password_of_another_fleet_is_one_sentence(broker: SecuredBroker
     (other / "ca.crt").write_bytes((broker.folder / "ca.crt").read_bytes())
     sentence = r"refused client 'edgefleet-probe-\w+': |cannot be reached: |did not accept CONNECT: "
     with pytest.raises(EdgefleetError, match=sentence) as caught:
-        await probe_all(routes_of(scenario(broker, identities=other)))
+        await probe_all(broker_pool_for(scenario(broker, identities=other)))
     assert "\n" not in str(caught.value)
 
 
@@ -100,12 +100,14 @@ def test_what_a_folder_lacks_is_named(tmp_path: Path) -> None:
     folder = provisioned(tmp_path / "secrets")
     ids = ["bme280-0001", "people-0001", "people-0002"]
     with pytest.raises(ConfigError, match=r"has none for 'people-0001' and 1 more; add them with edgefleet provision"):
-        routes_of(Scenario.model_validate(secured | {"identities": folder}), ids)
+        broker_pool_for(Scenario.model_validate(secured | {"identities": folder}), ids)
     with pytest.raises(ConfigError, match="holds no identities; make them with edgefleet provision"):
-        routes_of(Scenario.model_validate(secured | {"identities": tmp_path}))
+        broker_pool_for(Scenario.model_validate(secured | {"identities": tmp_path}))
     with pytest.raises(ConfigError, match="write mqtts://"):
-        routes_of(Scenario.model_validate(secured | {"identities": folder, "broker": "mqtt://127.0.0.1:1"}))
+        broker_pool_for(Scenario.model_validate(secured | {"identities": folder, "broker": "mqtt://127.0.0.1:1"}))
     with pytest.raises(ConfigError, match="ca_file: no broker is dialled with TLS"):
-        routes_of(Scenario.model_validate(secured | {"ca_file": folder / "ca.crt", "broker": "mqtt://127.0.0.1:1"}))
+        broker_pool_for(
+            Scenario.model_validate(secured | {"ca_file": folder / "ca.crt", "broker": "mqtt://127.0.0.1:1"})
+        )
     with pytest.raises(ConfigError, match="cannot be read"):
-        routes_of(Scenario.model_validate(secured | {"ca_file": tmp_path / "none.crt"}))
+        broker_pool_for(Scenario.model_validate(secured | {"ca_file": tmp_path / "none.crt"}))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from devices.fleet.metrics import Sweep
+from devices.fleet.metrics import PeriodicTick
 
 
 class Connection:
@@ -25,7 +25,7 @@ class Connection:
 @pytest.mark.parametrize("size", [1, 199, 200, 5003])
 async def test_every_device_is_visited_once_a_round(size: int) -> None:
     fleet: list[Any] = [Connection(online=number % 2 == 0) for number in range(size)]
-    sweep = Sweep(fleet, 0.02)
+    sweep = PeriodicTick(fleet, 0.02)
     task = asyncio.create_task(sweep.run())
     for _ in range(10_000):
         if sweep.gauges.reconnects:
@@ -41,6 +41,6 @@ async def test_every_device_is_visited_once_a_round(size: int) -> None:
 
 
 async def test_a_fleet_of_none_does_not_spin() -> None:
-    task = asyncio.create_task(Sweep([], 0.01).run())
+    task = asyncio.create_task(PeriodicTick([], 0.01).run())
     await asyncio.sleep(0.03)
     task.cancel()

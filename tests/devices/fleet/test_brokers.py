@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from devices.fleet.brokers import DEVICES_PER_ADDRESS, Routes
+from devices.fleet.brokers import DEVICES_PER_ADDRESS, BrokerPool
 from devices.scenario.devices import Shard
 from edgewire.link import BrokerUrl, NoLocalPort
 from edgewire.link.local_address import connected_from
@@ -20,7 +20,7 @@ URLS = [BrokerUrl.parse(f"mqtt://10.0.0.{number}") for number in range(1, 4)]
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 5])
 def test_a_device_has_the_same_broker_however_the_fleet_is_split(workers: int) -> None:
-    routes = Routes(URLS)
+    routes = BrokerPool(URLS)
     whole = {number: routes.broker(number) for number in range(30)}
     split = {}
     for worker in range(workers):
@@ -60,14 +60,14 @@ async def test_an_address_without_ports_gives_way_to_the_next(monkeypatch: pytes
 
     async with tcp_server(broker) as port:
         url = BrokerUrl("mqtt", "127.0.0.1", port)
-        routes = Routes([url], ["127.0.0.2", "127.0.0.3"])
+        routes = BrokerPool([url], ["127.0.0.2", "127.0.0.3"])
         for number in range(2):
             link = await routes.dial(url, Session(SessionConfig(client_id=f"d{number}")), lambda _link, _events: None)
             link.close()
             await ended.acquire()
         assert peers == ["127.0.0.3", "127.0.0.3"]
         with pytest.raises(NoLocalPort, match="no local port is free: give more source addresses"):
-            await Routes([url], ["127.0.0.2", "127.0.0.4"]).dial(
+            await BrokerPool([url], ["127.0.0.2", "127.0.0.4"]).dial(
                 url, Session(SessionConfig(client_id="d")), lambda _link, _events: None
             )
 
@@ -84,7 +84,7 @@ async def test_a_large_fleet_dials_from_several_addresses_in_turn(monkeypatch: p
             raise NoLocalPort("none")
 
     monkeypatch.setattr("devices.fleet.brokers.dial", dialled)
-    routes = Routes([url], devices=2 * DEVICES_PER_ADDRESS + 1)
+    routes = BrokerPool([url], devices=2 * DEVICES_PER_ADDRESS + 1)
     for _ in range(8):
         await routes.dial(url, Session(SessionConfig(client_id="d")), lambda _link, _events: None)
     # The one without ports is asked once; then another that was spare has its turns.
@@ -102,6 +102,6 @@ async def test_on_loopback_there_are_addresses_enough(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr("devices.fleet.brokers.dial", no_port)
     with pytest.raises(NoLocalPort):
-        await Routes([url]).dial(url, Session(SessionConfig(client_id="d")), lambda _link, _events: None)
+        await BrokerPool([url]).dial(url, Session(SessionConfig(client_id="d")), lambda _link, _events: None)
     assert asked == [None] + [(f"127.0.0.{number}", 0) for number in range(2, 18)]
     assert socket.inet_aton("127.0.0.17")

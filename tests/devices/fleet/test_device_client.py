@@ -7,9 +7,9 @@ import pytest
 
 from devices.firmware.firmware import Firmware
 from devices.firmware.outbox import NO_SEQ, Reading
-from devices.fleet.device_client import DeviceConnection
-from devices.fleet.fault_state import Trouble
-from devices.fleet.session_factory import new_session
+from devices.fleet.device_client import DeviceClient
+from devices.fleet.fault_state import LinkFaultState
+from devices.fleet.session_factory import create_session
 from devices.scenario.scenario import Scenario
 from devices.timeline.timeline import Timeline
 from edgewire.link import BrokerUrl
@@ -19,26 +19,26 @@ from edgewire.mqtt.limits import ServerLimits
 CONNECTED = Connected(True, "", ServerLimits())
 
 
-def device(**group: Any) -> DeviceConnection:
+def device(**group: Any) -> DeviceClient:
     scenario = Scenario(devices=[{"kind": "bme280", "count": 1} | group])
     one = Timeline(scenario, 0).devices[0]
     firmware = Firmware(one.device_id, one.key, 1, 0, scenario.build(scenario.devices[0]))
-    session = new_session(one, firmware, scenario, None, None, Version.V5)
+    session = create_session(one, firmware, scenario, None, None, Version.V5)
     owner = Mock(device_time_ms=lambda: 0, monotonic_s=lambda: 0.0)
-    return DeviceConnection(one, firmware, session, owner, lambda: 0.5, BrokerUrl.parse("mqtt://127.0.0.1:1883"))
+    return DeviceClient(one, firmware, session, owner, lambda: 0.5, BrokerUrl.parse("mqtt://127.0.0.1:1883"))
 
 
 def reading(seq: int) -> Reading:
     return Reading(seq, b"t", b"{}", 1, 1)
 
 
-def connect(connection: DeviceConnection) -> Mock:
+def connect(connection: DeviceClient) -> Mock:
     link = Mock(connected=True, writable=True)
     connection.on_events(link, [CONNECTED])
     return link
 
 
-def lose(connection: DeviceConnection, link: Mock) -> None:
+def lose(connection: DeviceClient, link: Mock) -> None:
     connection.on_events(link, [ConnectionLost("")])
 
 
@@ -94,10 +94,10 @@ def test_a_device_that_is_down_at_the_end_is_not_waited_for() -> None:
 def test_only_what_the_broker_holds_back_is_stalled() -> None:
     connection = device()
     link = connect(connection)
-    connection.trouble = Trouble()
-    connection.trouble.holds = 1
+    connection.link_faults = LinkFaultState()
+    connection.link_faults.delay_count = 1
     connection.emit(reading(0))
     assert not connection.is_stalled
-    connection.trouble.holds = 0
+    connection.link_faults.delay_count = 0
     link.writable = False
     assert connection.is_stalled

@@ -12,10 +12,10 @@ from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from edgefleet.embedded import free_port
 from edgefleet.launch import ray_cluster
-from edgefleet.launch.ray_cluster import RayCluster, joined
-from edgefleet.launch.ray_shard import ShardActor, build
+from edgefleet.launch.ray_cluster import RayCluster, join_cluster
+from edgefleet.launch.ray_shard import ShardActor, installed_versions
 from edgefleet.launch.shard import ShardJob
-from edgefleet.launch.workers import Failed, Workers
+from edgefleet.launch.workers import WorkerFailed, Workers
 from edgewire.errors import ConfigError, ServiceUnavailable
 from edgewire.mqtt import Version
 
@@ -58,8 +58,8 @@ class FakeRay:
         return {}
 
 
-async def answer(build: dict[str, str]) -> tuple[str, int, dict[str, str]]:
-    return "node-7", 123, build
+async def answer(installed_versions: dict[str, str]) -> tuple[str, int, dict[str, str]]:
+    return "node-7", 123, installed_versions
 
 
 async def never() -> None:
@@ -78,10 +78,10 @@ async def begun(ray: FakeRay, stop: asyncio.Event | None = None) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("name", build())
+@pytest.mark.parametrize("name", installed_versions())
 async def test_a_node_of_another_version_is_named_before_the_run(name: str) -> None:
-    said = await begun(FakeRay(lambda: answer(build() | {name: "0.0.9"})))
-    assert f"worker 0: node node-7 has {name} 0.0.9 instead of {build()[name]}: install the same" in said
+    said = await begun(FakeRay(lambda: answer(installed_versions() | {name: "0.0.9"})))
+    assert f"worker 0: node node-7 has {name} 0.0.9 instead of {installed_versions()[name]}: install the same" in said
 
 
 async def test_a_cluster_without_a_free_processor(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,26 +124,26 @@ async def test_an_actor_that_cannot_run_its_shard_says_why() -> None:
         )
     ]
     assert len(said) == 1
-    assert isinstance(said[0], Failed)
+    assert isinstance(said[0], WorkerFailed)
     assert "nowhere" in said[0].reason or "mqtts" in said[0].reason
 
 
 def test_without_ray_the_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    with pytest.raises(ConfigError, match=r"pip install 'edgefleet\[ray\]'"), joined(None, "info"):
+    with pytest.raises(ConfigError, match=r"pip install 'edgefleet\[ray\]'"), join_cluster(None, "info"):
         pass
 
 
 @pytest.mark.parametrize("address", ["ray://head:10001", "head", "head:x"])
 def test_an_address_that_is_none(address: str) -> None:
-    with pytest.raises(ConfigError, match="is no HOST:PORT"), joined(address, "info"):
+    with pytest.raises(ConfigError, match="is no HOST:PORT"), join_cluster(address, "info"):
         pass
 
 
 def test_a_cluster_that_is_not_there_is_named_at_once() -> None:
     with (
         pytest.raises(ServiceUnavailable, match="no Ray cluster answers there"),
-        joined(f"127.0.0.1:{free_port()}", "info"),
+        join_cluster(f"127.0.0.1:{free_port()}", "info"),
     ):
         pass

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import orjson
 import paho.mqtt.client as mqtt
 
-from devices.fleet.brokers import routes_of
+from devices.fleet.brokers import broker_pool_for
 from devices.fleet.connector import probe_all
 from devices.fleet.fleet import Fleet
 from devices.scenario.scenario import Scenario
@@ -17,7 +17,7 @@ from edgefleet.embedded import MosquittoProcess
 from edgewire.run_record import RunRecord, count
 
 
-class Heard(NamedTuple):
+class ObservedMessage(NamedTuple):
     """A message."""
 
     device: str
@@ -33,15 +33,15 @@ class Heard(NamedTuple):
         return decoded
 
 
-class Judge:
+class Observer:
     """What was heard, in its order."""
 
     def __init__(self, client: mqtt.Client) -> None:
-        self.heard: list[Heard] = []
+        self.heard: list[ObservedMessage] = []
         self._client = client
         client.on_message = self._on_message
 
-    def of(self, device: str, channel: str) -> list[Heard]:
+    def of(self, device: str, channel: str) -> list[ObservedMessage]:
         """What one device said on one channel."""
         return [one for one in self.heard if (one.device, one.channel) == (device, channel)]
 
@@ -57,11 +57,11 @@ class Judge:
                 found.setdefault(one.fields["boot"], []).append(one.fields["seq"])
         return found
 
-    def tell(self, topic: str, payload: bytes | dict[str, Any]) -> None:
+    def send_command(self, topic: str, payload: bytes | dict[str, Any]) -> None:
         """Publish a command to a device's topic."""
         self._client.publish(topic, payload if isinstance(payload, bytes) else orjson.dumps(payload), qos=1)
 
-    async def answer(self, device: str, command_id: str, count: int = 1) -> dict[str, Any]:
+    async def result(self, device: str, command_id: str, count: int = 1) -> dict[str, Any]:
         """The newest of `count` answers to a command."""
 
         def answers() -> list[dict[str, Any]]:
@@ -72,14 +72,14 @@ class Judge:
 
     def _on_message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         _, _, _, device, channel = message.topic.split("/")
-        self.heard.append(Heard(device, channel, message.payload, message.retain, monotonic()))
+        self.heard.append(ObservedMessage(device, channel, message.payload, message.retain, monotonic()))
 
 
 @contextmanager
-def judging(broker: MosquittoProcess) -> Iterator[Judge]:
+def observing(broker: MosquittoProcess) -> Iterator[Observer]:
     """Listens to everything while the block runs."""
-    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="judge")
-    judge = Judge(client)
+    client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="observer")
+    observer = Observer(client)
     subscribed: list[bool] = []
     client.on_connect = lambda *_: client.subscribe([(f"edge/+/+/+/{name}", 1) for name in CHANNELS])
     client.on_subscribe = lambda *_: subscribed.append(True)
@@ -90,7 +90,7 @@ def judging(broker: MosquittoProcess) -> Iterator[Judge]:
         while not subscribed and monotonic() < deadline:
             client._thread.join(0.01)  # type: ignore[union-attr]
         assert subscribed
-        yield judge
+        yield observer
     finally:
         client.disconnect()
         client.loop_stop()
@@ -111,7 +111,7 @@ async def until(condition: Callable[[], bool], what: str) -> None:
 async def conduct(scenario: Scenario, script: Callable[[Fleet], Awaitable[None]], **options: int) -> RunRecord:
     """A fleet that runs for as long as the script takes."""
     stop = asyncio.Event()
-    fleet = Fleet(scenario, name="test", version=await probe_all(routes_of(scenario)), **options)
+    fleet = Fleet(scenario, name="test", version=await probe_all(broker_pool_for(scenario)), **options)
     running = asyncio.create_task(fleet.run(100, stop))
     try:
         async with asyncio.timeout(80):
@@ -122,18 +122,18 @@ async def conduct(scenario: Scenario, script: Callable[[Fleet], Awaitable[None]]
     return record
 
 
-def assert_books_balance(record: RunRecord, judge: Judge) -> None:
+def assert_books_balance(record: RunRecord, observer: Observer) -> None:
     """Every device and boot: what arrived is what was emitted, less what was dropped or is not certain."""
     record.check()
     for device in record.devices:
         assert device.emitted == device.acknowledged + count(device.dropped) + count(device.unsent)
-        arrived = set(judge.seqs(device.device_id).get(device.boot, []))
+        arrived = set(observer.seqs(device.device_id).get(device.boot, []))
         given_up = {seq for first, last in device.dropped for seq in range(first, last + 1)}
         uncertain = {seq for first, last in device.unsent for seq in range(first, last + 1)}
         emitted = set() if device.first_seq is None else set(range(device.first_seq, (device.last_seq or 0) + 1))
         assert emitted - given_up - uncertain <= arrived <= emitted - given_up
     assert {(device.device_id, device.boot) for device in record.devices} >= {
         (one.device, one.fields["boot"])
-        for one in judge.heard
+        for one in observer.heard
         if one.channel in ("telemetry", "event") and b"\xff" not in one.payload
     }

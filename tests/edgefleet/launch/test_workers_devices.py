@@ -11,12 +11,12 @@ import pytest
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from edgefleet.embedded import MosquittoProcess
-from edgefleet.launch.processes import Processes
+from edgefleet.launch.processes import ProcessLauncher
 from edgefleet.launch.shard import ShardJob
 from edgefleet.launch.workers import Workers
 from edgewire.messages import Status
 from edgewire.mqtt import Version
-from tests.devices.fleet.judge import Judge, assert_books_balance, judging, until
+from tests.devices.fleet.observer import Observer, assert_books_balance, observing, until
 
 pytestmark = pytest.mark.services
 
@@ -37,50 +37,50 @@ async def test_commands_reach_every_worker_and_a_frozen_one_returns(
         devices=[{"kind": "bme280", "count": len(NAMES), "interval": "500ms"}],
     )
     job = ShardJob(scenario=scenario, name="test", version=Version.V5, shard=Shard(), duration_s=math.inf)
-    workers = Workers(job, WORKERS, Processes("critical"))
-    with judging(broker) as judge:
+    workers = Workers(job, WORKERS, ProcessLauncher("critical"))
+    with observing(broker) as observer:
         running = asyncio.create_task(workers.run(stop))
         try:
-            await until(lambda: all(judge.states(name) == ["online"] for name in NAMES), "all are online")
-            await until(lambda: all(judge.of(name, "telemetry") for name in NAMES), "first readings")
-            await each_worker_obeys(judge)
-            await a_frozen_worker_is_gone_and_returns(judge, workers)
+            await until(lambda: all(observer.states(name) == ["online"] for name in NAMES), "all are online")
+            await until(lambda: all(observer.of(name, "telemetry") for name in NAMES), "first readings")
+            await each_worker_obeys(observer)
+            await a_frozen_worker_is_gone_and_returns(observer, workers)
         finally:
             stop.set()
             record = (await running).record
-        await until(lambda: all(judge.states(name)[-1] == "offline" for name in NAMES), "goodbye")
+        await until(lambda: all(observer.states(name)[-1] == "offline" for name in NAMES), "goodbye")
     assert record.failures == []
-    assert_books_balance(record, judge)
+    assert_books_balance(record, observer)
     for name in NAMES:
-        (seqs,) = judge.seqs(name).values()
+        (seqs,) = observer.seqs(name).values()
         # What was not acknowledged before comes twice, as QoS 1 has it.
         assert sorted(set(seqs)) == list(range(max(seqs) + 1))
 
 
-async def each_worker_obeys(judge: Judge) -> None:
+async def each_worker_obeys(observer: Observer) -> None:
     for name in NAMES[:WORKERS]:
         order = {"id": f"faster-{name}", "action": "set_interval", "arguments": {"interval": "250ms"}}
-        judge.tell(f"edge/default/bme280/{name}/cmd", order)
+        observer.send_command(f"edge/default/bme280/{name}/cmd", order)
     for name in NAMES[:WORKERS]:
-        assert (await judge.answer(name, f"faster-{name}"))["data"] == {"interval": "250ms"}
+        assert (await observer.result(name, f"faster-{name}"))["data"] == {"interval": "250ms"}
 
 
-async def a_frozen_worker_is_gone_and_returns(judge: Judge, workers: Workers) -> None:
+async def a_frozen_worker_is_gone_and_returns(observer: Observer, workers: Workers) -> None:
     pid = workers.all[1].hand.process.pid
     os.kill(pid, signal.SIGSTOP)
     try:
-        await until(lambda: all(judge.states(name) == ["online", "offline"] for name in FROZEN), "every will")
+        await until(lambda: all(observer.states(name) == ["online", "offline"] for name in FROZEN), "every will")
         await until(lambda: workers.parts()[1][0].startswith("silent for"), "the parent notices")
-        before = {name: newest(judge, name) for name in FROZEN}
-        assert [judge.states(name) for name in OTHERS] == [["online"]] * len(OTHERS)
+        before = {name: newest(observer, name) for name in FROZEN}
+        assert [observer.states(name) for name in OTHERS] == [["online"]] * len(OTHERS)
     finally:
         os.kill(pid, signal.SIGCONT)
-    await until(lambda: all(judge.states(name) == ["online", "offline", "online"] for name in FROZEN), "all return")
+    await until(lambda: all(observer.states(name) == ["online", "offline", "online"] for name in FROZEN), "all return")
     for name in FROZEN:
-        boots = {Status.model_validate_json(one.payload).boot for one in judge.of(name, "status")}
-        assert boots == set(judge.seqs(name)), "what was frozen was not reset"
-        await until(lambda name=name: newest(judge, name) > before[name] + 10, "readings again")
+        boots = {Status.model_validate_json(one.payload).boot for one in observer.of(name, "status")}
+        assert boots == set(observer.seqs(name)), "what was frozen was not reset"
+        await until(lambda name=name: newest(observer, name) > before[name] + 10, "readings again")
 
 
-def newest(judge: Judge, name: str) -> int:
-    return max(max(seqs) for seqs in judge.seqs(name).values())
+def newest(observer: Observer, name: str) -> int:
+    return max(max(seqs) for seqs in observer.seqs(name).values())

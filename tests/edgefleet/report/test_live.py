@@ -7,17 +7,17 @@ from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
 from devices.fleet.latency import Histogram
-from devices.fleet.metrics import Snapshot
+from devices.fleet.metrics import FleetSnapshot
 from edgefleet.embedded import free_port
-from edgefleet.report.fleet_metrics import serving_metrics
+from edgefleet.report.fleet_metrics import serve_metrics
 from edgefleet.report.live import Look, table
 from edgewire.errors import ConfigError, ServiceUnavailable
 
 
-def snapshot(acknowledged: int, lag_ms: float) -> Snapshot:
+def snapshot(acknowledged: int, lag_ms: float) -> FleetSnapshot:
     lag = Histogram()
     lag.add([lag_ms] * acknowledged)
-    return Snapshot(
+    return FleetSnapshot(
         devices=1500, connected=1400, emitted=acknowledged + 5, acknowledged=acknowledged, buffered=4, lag=lag
     )
 
@@ -53,7 +53,7 @@ def test_several_workers_have_a_row_each() -> None:
 
 def test_metrics_are_the_sums_of_the_workers() -> None:
     port = free_port()
-    with serving_metrics(lambda: [("running", snapshot(10, 1)), ("running", snapshot(30, 1))], str(port)):
+    with serve_metrics(lambda: [("running", snapshot(10, 1)), ("running", snapshot(30, 1))], str(port)):
         page = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).read().decode()
     families = {family.name: family for family in text_string_to_metric_families(page)}
     assert families["edgefleet_acknowledged"].samples[0].value == 40
@@ -66,15 +66,15 @@ def test_metrics_are_the_sums_of_the_workers() -> None:
 
 @pytest.mark.parametrize("address", ["x", "0", "70000", "host:"])
 def test_an_address_that_is_none_is_refused(address: str) -> None:
-    with pytest.raises(ConfigError, match="neither a port nor HOST:PORT"), serving_metrics(list, address):
+    with pytest.raises(ConfigError, match="neither a port nor HOST:PORT"), serve_metrics(list, address):
         pass
 
 
 def test_a_taken_port_is_one_sentence() -> None:
     port = str(free_port())
     with (
-        serving_metrics(list, port),
+        serve_metrics(list, port),
         pytest.raises(ServiceUnavailable, match=f"cannot listen on {port}"),
-        serving_metrics(list, port),
+        serve_metrics(list, port),
     ):
         pass

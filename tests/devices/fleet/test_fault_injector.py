@@ -14,7 +14,7 @@ from devices.timeline.timeline import Timeline
 from edgefleet.embedded import MosquittoProcess
 from edgewire.clock import parse_ms
 from edgewire.messages import Status
-from tests.devices.fleet.judge import Judge, assert_books_balance, conduct, judging, until
+from tests.devices.fleet.observer import Observer, assert_books_balance, conduct, observing, until
 
 pytestmark = pytest.mark.services
 
@@ -48,28 +48,30 @@ async def test_every_fault_of_a_link(mosquitto_factory: Callable[[], MosquittoPr
         ],
     )
     found: list[Label] = []
-    with judging(broker) as judge:
+    with observing(broker) as observer:
 
         async def script(fleet: Fleet) -> None:
             boot = boot_number(NOON_MS)
             dead = ("bme280-0002", "bme280-0003")
-            await until(lambda: all(len(set(judge.seqs(name).get(boot, []))) >= 28 for name in dead), "seven seconds")
-            await until(lambda: all(judge.states(name)[-1] == "online" for name in FAULTS), "everybody is back")
+            await until(
+                lambda: all(len(set(observer.seqs(name).get(boot, []))) >= 28 for name in dead), "seven seconds"
+            )
+            await until(lambda: all(observer.states(name)[-1] == "online" for name in FAULTS), "everybody is back")
             found.extend(fleet.labels())
 
         record = await conduct(scenario, script, from_ms=NOON_MS, power_on_ms=NOON_MS)
-        await until(lambda: judge.states("bme280-0009") == ["online", "offline"], "goodbye")
-    assert_books_balance(record, judge)
+        await until(lambda: observer.states("bme280-0009") == ["online", "offline"], "goodbye")
+    assert_books_balance(record, observer)
     # Everybody is back at the end, and says goodbye once.
     for name in FAULTS:
-        assert judge.states(name)[-2:] == ["online", "offline"], name
-    a_reset_begins_a_new_boot(judge)
-    the_will_is_published(judge)
-    a_device_that_was_taken_over_comes_back(judge)
-    messages_come_twice_late_or_backwards(judge)
+        assert observer.states(name)[-2:] == ["online", "offline"], name
+    a_reset_begins_a_new_boot(observer)
+    the_will_is_published(observer)
+    a_device_that_was_taken_over_comes_back(observer)
+    messages_come_twice_late_or_backwards(observer)
     labels = {label.device_id: label for label in found}
     assert set(labels) == set(FAULTS)
-    damaged(judge, labels["bme280-0008"])
+    damaged(observer, labels["bme280-0008"])
     for name, fault in FAULTS.items():
         label = labels[name]
         assert (label.type, label.end_ms) == (fault["type"], NOON_MS + 1000 * fault["to"])
@@ -77,13 +79,13 @@ async def test_every_fault_of_a_link(mosquitto_factory: Callable[[], MosquittoPr
     assert (labels["bme280-0006"].messages, labels["bme280-0001"].messages) == (8, 0)
 
 
-def a_reset_begins_a_new_boot(judge: Judge) -> None:
+def a_reset_begins_a_new_boot(observer: Observer) -> None:
     name, first, second = "bme280-0001", boot_number(NOON_MS), boot_number(NOON_MS + 3000)
-    seqs = judge.seqs(name)
+    seqs = observer.seqs(name)
     assert list(seqs) == [first, second]
     assert seqs[first] == list(range(8))
     assert seqs[second] == list(range(len(seqs[second])))
-    said = [Status.model_validate_json(one.payload) for one in judge.of(name, "status")]
+    said = [Status.model_validate_json(one.payload) for one in observer.of(name, "status")]
     assert [(one.state, one.boot, one.reset_reason) for one in said] == [
         ("online", first, "power_on"),
         ("offline", first, "power_on"),
@@ -92,41 +94,41 @@ def a_reset_begins_a_new_boot(judge: Judge) -> None:
     ]
 
 
-def the_will_is_published(judge: Judge) -> None:
+def the_will_is_published(observer: Observer) -> None:
     for name in ("bme280-0002", "bme280-0003"):
-        assert judge.states(name) == ["online", "offline", "online", "offline"], name
-        will = judge.of(name, "status")[1]
+        assert observer.states(name) == ["online", "offline", "online", "offline"], name
+        will = observer.of(name, "status")[1]
         assert will.fields["timestamp"] is None
-        assert sorted(set(judge.seqs(name)[boot_number(NOON_MS)]))[:28] == list(range(28))
+        assert sorted(set(observer.seqs(name)[boot_number(NOON_MS)]))[:28] == list(range(28))
     # Of a connection that only seems to stand, one and a half times the keep-alive later.
-    dead, half_open = (judge.of(name, "status")[1].at_s for name in ("bme280-0002", "bme280-0003"))
+    dead, half_open = (observer.of(name, "status")[1].at_s for name in ("bme280-0002", "bme280-0003"))
     assert half_open - dead > 0.9
 
 
-def a_device_that_was_taken_over_comes_back(judge: Judge) -> None:
-    states = judge.states("bme280-0004")
+def a_device_that_was_taken_over_comes_back(observer: Observer) -> None:
+    states = observer.states("bme280-0004")
     assert states.count("online") >= 2
-    (seqs,) = judge.seqs("bme280-0004").values()
+    (seqs,) = observer.seqs("bme280-0004").values()
     assert sorted(set(seqs)) == list(range(max(seqs) + 1))
 
 
-def messages_come_twice_late_or_backwards(judge: Judge) -> None:
-    (twice,), (late,), (backwards,) = (judge.seqs(f"bme280-000{number}").values() for number in (5, 6, 7))
+def messages_come_twice_late_or_backwards(observer: Observer) -> None:
+    (twice,), (late,), (backwards,) = (observer.seqs(f"bme280-000{number}").values() for number in (5, 6, 7))
     again = [seq for seq in set(twice) if twice.count(seq) == 2]
     # Those of a second in which no acknowledgement came.
     assert sorted(again) == [8, 9, 10, 11]
     assert late == sorted(late)
-    arrived = [one.at_s for one in judge.of("bme280-0006", "telemetry")]
+    arrived = [one.at_s for one in observer.of("bme280-0006", "telemetry")]
     assert arrived[8] - arrived[7] > 1.5
     assert arrived[15] - arrived[8] < 0.5
     assert backwards[8:16] == [15, 14, 13, 12, 11, 10, 9, 8]
 
 
-def damaged(judge: Judge, label: Label) -> None:
-    (seqs,) = judge.seqs("bme280-0008").values()
+def damaged(observer: Observer, label: Label) -> None:
+    (seqs,) = observer.seqs("bme280-0008").values()
     missing = sorted(set(range(max(seqs))) - set(seqs))
     assert (label.first_seq, label.last_seq, label.messages) == (missing[0], missing[-1], len(missing))
-    broken = [one.payload for one in judge.of("bme280-0008", "telemetry") if b"\xff" in one.payload]
+    broken = [one.payload for one in observer.of("bme280-0008", "telemetry") if b"\xff" in one.payload]
     assert len(broken) == len(missing)
     for payload in broken:
         with pytest.raises(UnicodeDecodeError):
@@ -148,35 +150,35 @@ async def test_a_device_that_sleeps(mosquitto_factory: Callable[[], MosquittoPro
         ],
     )
     name = "bme280-0001"
-    with judging(broker) as judge:
+    with observing(broker) as observer:
 
         async def script(fleet: Fleet) -> None:
-            await until(lambda: judge.states(name)[:2] == ["online", "sleeping"], "it falls asleep")
+            await until(lambda: observer.states(name)[:2] == ["online", "sleeping"], "it falls asleep")
             # The broker keeps a command for it until it wakes.
-            judge.tell(f"edge/default/bme280/{name}/cmd", {"id": "who", "action": "identify"})
-            assert (await judge.answer(name, "who"))["ok"]
-            await until(lambda: judge.states(name).count("sleeping") >= 4, "asleep again and again")
+            observer.send_command(f"edge/default/bme280/{name}/cmd", {"id": "who", "action": "identify"})
+            assert (await observer.result(name, "who"))["ok"]
+            await until(lambda: observer.states(name).count("sleeping") >= 4, "asleep again and again")
 
         record = await conduct(scenario, script, from_ms=NOON_MS, power_on_ms=NOON_MS)
-        await until(lambda: judge.states("bme280-0003")[-1] == "offline", "goodbye")
-    assert_books_balance(record, judge)
+        await until(lambda: observer.states("bme280-0003")[-1] == "offline", "goodbye")
+    assert_books_balance(record, observer)
     assert record.totals["unsent"] == record.totals["dropped"] == 0
-    states = judge.states(name)
+    states = observer.states(name)
     assert states[:6] == ["online", "sleeping"] * 3
-    readings = judge.of(name, "telemetry")
+    readings = observer.of(name, "telemetry")
     # Together, not one by one.
     waits = [after.at_s - before.at_s for before, after in pairwise(readings)]
     assert sum(wait > 1 for wait in waits) >= 2
     assert sum(wait < 0.2 for wait in waits) >= 6
-    (seqs,) = judge.seqs(name).values()
+    (seqs,) = observer.seqs(name).values()
     assert seqs == list(range(len(seqs)))
-    a_clock_that_is_set_later(judge, "bme280-0004")
+    a_clock_that_is_set_later(observer, "bme280-0004")
 
 
-def a_clock_that_is_set_later(judge: Judge, name: str) -> None:
-    said = [one.fields for one in judge.of(name, "status")]
+def a_clock_that_is_set_later(observer: Observer, name: str) -> None:
+    said = [one.fields for one in observer.of(name, "status")]
     assert (said[0]["timestamp"], said[-1]["timestamp"] is None) == (None, False)
-    readings = judge.of(name, "telemetry")
+    readings = observer.of(name, "telemetry")
     # Held until the time was known, and stamped with when they were taken.
     assert readings[3].at_s - readings[0].at_s < 0.5
     stamps = [parse_ms(one.fields["timestamp"]) - NOON_MS for one in readings[:4]]

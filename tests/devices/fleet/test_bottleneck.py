@@ -1,12 +1,12 @@
-"""The sentence that says what the limit was names the right culprit and its evidence."""
+"""The sentence that says what the limit was names the right component and its evidence."""
 
 from typing import Any
 
 import pytest
 
-from devices.fleet.bottleneck import find_limit
+from devices.fleet.bottleneck import diagnose
 from devices.fleet.latency import Histogram
-from devices.fleet.metrics import Snapshot
+from devices.fleet.metrics import FleetSnapshot
 
 
 def histogram(milliseconds: float) -> Histogram:
@@ -15,13 +15,13 @@ def histogram(milliseconds: float) -> Histogram:
     return made
 
 
-def snapshot(lag_ms: float = 1, puback_ms: float = 1, **values: Any) -> Snapshot:
+def snapshot(lag_ms: float = 1, puback_ms: float = 1, **values: Any) -> FleetSnapshot:
     lag, puback = histogram(lag_ms), histogram(puback_ms)
-    return Snapshot(**{"devices": 100, "connected": 100, "elapsed_s": 10, "lag": lag, "puback": puback} | values)
+    return FleetSnapshot(**{"devices": 100, "connected": 100, "elapsed_s": 10, "lag": lag, "puback": puback} | values)
 
 
 @pytest.mark.parametrize(
-    ("run", "culprit", "evidence"),
+    ("run", "component", "evidence"),
     [
         (snapshot(cpu_s=1), "none", "at 10% of a core"),
         (snapshot(lag_ms=300, cpu_s=9.9), "generator", "no core was left"),
@@ -37,13 +37,13 @@ def snapshot(lag_ms: float = 1, puback_ms: float = 1, **values: Any) -> Snapshot
         (snapshot(connected=60, resting=40), "none", "at 0% of a core"),
     ],
 )
-def test_the_culprit_and_the_evidence(run: Snapshot, culprit: str, evidence: str) -> None:
-    limit = find_limit(run)
-    assert limit.culprit == culprit
-    assert evidence in limit.sentence
+def test_the_component_and_the_evidence(run: FleetSnapshot, component: str, evidence: str) -> None:
+    limit = diagnose(run)
+    assert limit.component == component
+    assert evidence in limit.summary
 
 
 def test_processes_add_up() -> None:
-    total = Snapshot.total([snapshot(cpu_s=5), snapshot(cpu_s=1, lag_ms=100)])
+    total = FleetSnapshot.total([snapshot(cpu_s=5), snapshot(cpu_s=1, lag_ms=100)])
     assert (total.devices, total.cpu_s, total.elapsed_s, total.lag.total) == (200, 6, 20, 200)
-    assert "at 30% of a core" in find_limit(total).sentence
+    assert "at 30% of a core" in diagnose(total).summary

@@ -1,4 +1,4 @@
-"""The ramp: who is dialled when, and never more per second than allowed."""
+"""Who is connected when, never more a second than the ramp allows, and how the ramp answers a slow broker."""
 
 import asyncio
 from collections import Counter
@@ -6,8 +6,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from devices.fleet.connect_queue import CONCURRENT_DIALS, Dialer, Ramp
+from devices.fleet.connect_queue import CONCURRENT_DIALS, LEAST_PER_S, SLOW_S, ConnectQueue, Ramp
 
 
 def device(name: str) -> Any:
@@ -23,12 +25,12 @@ async def test_devices_are_dialled_in_the_order_of_their_due_time() -> None:
         if len(dialled) == 3:
             finished.set()
 
-    dialer = Dialer(Ramp(1000), dial)
-    dialer.add(device("late"), 0.6)
-    dialer.add(device("middle"), 0.5)
-    task = asyncio.create_task(dialer.run())
+    queue = ConnectQueue(Ramp(1000), dial)
+    queue.add(device("late"), 0.6)
+    queue.add(device("middle"), 0.5)
+    task = asyncio.create_task(queue.run())
     await asyncio.sleep(0.02)
-    dialer.add(device("early"))
+    queue.add(device("early"))
     async with asyncio.timeout(30):
         await finished.wait()
     task.cancel()
@@ -45,10 +47,10 @@ async def test_the_ramp_spaces_dials() -> None:
         if len(times) == 11:
             finished.set()
 
-    dialer = Dialer(Ramp(50), dial)
+    queue = ConnectQueue(Ramp(50), dial)
     for number in range(11):
-        dialer.add(device(f"d{number}"))
-    task = asyncio.create_task(dialer.run())
+        queue.add(device(f"d{number}"))
+    task = asyncio.create_task(queue.run())
     async with asyncio.timeout(30):
         await finished.wait()
     task.cancel()
@@ -72,14 +74,14 @@ async def test_who_comes_back_waits_for_nobody() -> None:
                 reached.set()
         await hang.wait()
 
-    dialer = Dialer(Ramp(1_000_000), dial)
+    queue = ConnectQueue(Ramp(1_000_000), dial)
     for _ in range(150):
-        dialer.add(device("first"))
-    task = asyncio.create_task(dialer.run())
+        queue.add(device("first"))
+    task = asyncio.create_task(queue.run())
     async with asyncio.timeout(30):
         await full.wait()
         for _ in range(500):
-            dialer.add(device("again"), again=True)
+            queue.add(device("again"), again=True)
         await stormed.wait()
         assert dialled["first"] == CONCURRENT_DIALS
         hang.set()
@@ -93,13 +95,43 @@ async def test_the_end_is_not_missed_however_soon_it_follows_a_change(turns: int
 
     async def dial(_: Any) -> None: ...
 
-    dialer = Dialer(Ramp(1), dial)
-    dialer.add(device("first"), 60)
-    task = asyncio.create_task(dialer.run())
+    queue = ConnectQueue(Ramp(1), dial)
+    queue.add(device("first"), 60)
+    task = asyncio.create_task(queue.run())
     await asyncio.sleep(0.01)
-    dialer.add(device("second"), 60)
+    queue.add(device("second"), 60)
     for _ in range(turns):
         await asyncio.sleep(0)
     task.cancel()
     await asyncio.wait([task], timeout=20)
     assert task.cancelled()
+
+
+def test_slow_answers_halve_the_rate_and_quick_ones_bring_it_back() -> None:
+    ramp = Ramp(400)
+    ramp.answered(SLOW_S * 2, 10)
+    assert ramp.per_second == 200
+    ramp.answered(SLOW_S * 2, 10.5)
+    assert ramp.per_second == 200, "what was dialled before the change says nothing about it"
+    ramp.failed(11)
+    assert ramp.per_second == 100
+    for second in range(12, 30):
+        ramp.answered(0.01, second)
+    assert ramp.per_second == 400
+    assert ramp.slowed_s(100) == ramp.slowed_s(30) > 0
+
+
+@given(
+    limit=st.floats(0.1, 10_000),
+    steps=st.lists(st.tuples(st.floats(0, 5), st.one_of(st.none(), st.floats(0, 5))), max_size=50),
+)
+def test_the_rate_stays_between_its_bounds(limit: float, steps: list[tuple[float, float | None]]) -> None:
+    ramp, now = Ramp(limit), 100.0
+    for wait_s, latency_s in steps:
+        now += wait_s
+        if latency_s is None:
+            ramp.failed(now)
+        else:
+            ramp.answered(latency_s, now)
+        assert min(LEAST_PER_S, limit) <= ramp.per_second <= limit
+        assert 0 <= ramp.slowed_s(now) <= now - 100

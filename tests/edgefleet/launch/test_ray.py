@@ -20,12 +20,12 @@ import yaml
 from edgefleet.embedded import MosquittoProcess
 from edgefleet.launch.shard import run_shard
 from edgewire.run_record import RunRecord
-from tests.edgefleet.test_workers import job, listening, until
+from tests.edgefleet.launch.test_workers import job, listening, until
 from tests.processes import not_outliving
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(300)]  # a cluster of ten processes and more
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 # Ray's switch for machines that are a cluster of their own: everything stays on 127.0.0.1.
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": str(ROOT)}
 needs_ray = pytest.mark.skipif(

@@ -17,7 +17,7 @@ from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
 from edgefleet.embedded import MosquittoProcess
-from edgefleet.launch.processes import Processes
+from edgefleet.launch.processes import ProcessLauncher
 from edgefleet.launch.shard import ShardJob, ShardResult, combine, run_shard
 from edgefleet.launch.workers import Workers
 from edgewire.clock import parse_ms
@@ -82,7 +82,7 @@ async def test_the_messages_are_the_same_for_1_2_and_5_workers(
             if workers == 1:
                 result = await run_shard(job(*brokers), asyncio.Event())
             else:
-                result = await Workers(job(*brokers), workers, Processes("warning")).run(asyncio.Event())
+                result = await Workers(job(*brokers), workers, ProcessLauncher("warning")).run(asyncio.Event())
             await until(lambda heard=heard: sum(map(len, heard)) >= 57)
         assert result.record.totals == {"emitted": 57, "acknowledged": 57, "dropped": 0, "unsent": 0}
         assert result.final.devices == len(result.record.devices) == 19
@@ -99,7 +99,7 @@ def test_a_result_larger_than_a_pipe_arrives(mosquitto_factory: Callable[[], Mos
 
     async def run() -> ShardResult:
         async with asyncio.timeout(100):
-            return await Workers(started, 2, Processes("critical")).run(asyncio.Event())
+            return await Workers(started, 2, ProcessLauncher("critical")).run(asyncio.Event())
 
     result = uvloop.run(run())
     assert result.record.failures == []
@@ -111,7 +111,7 @@ async def test_a_worker_that_dies_is_reported_and_the_others_go_on(
 ) -> None:
     broker = mosquitto_factory()
     stop = asyncio.Event()
-    workers = Workers(job(broker, messages=None), 2, Processes("critical"))
+    workers = Workers(job(broker, messages=None), 2, ProcessLauncher("critical"))
     running = asyncio.create_task(workers.run(stop))
     await until(lambda: len(workers.all) == 2 and all(one.snapshot.acknowledged > 20 for one in workers.all))
     workers.all[1].hand.process.kill()
@@ -131,11 +131,11 @@ async def test_a_worker_that_dies_is_reported_and_the_others_go_on(
 
 PARENT = """
 import asyncio, pickle, sys
-from edgefleet.processes import Processes
-from edgefleet.workers import Workers
+from edgefleet.launch.processes import ProcessLauncher
+from edgefleet.launch.workers import Workers
 
 async def main() -> None:
-    workers = Workers(pickle.loads(sys.stdin.buffer.read()), 2, Processes("critical"))
+    workers = Workers(pickle.loads(sys.stdin.buffer.read()), 2, ProcessLauncher("critical"))
     running = asyncio.create_task(workers.run(asyncio.Event()))
     while len(workers.all) < 2 or not all(one.snapshot.acknowledged for one in workers.all):
         await asyncio.sleep(0.05)

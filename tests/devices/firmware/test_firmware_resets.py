@@ -47,13 +47,13 @@ def test_every_reading_of_every_boot_is_accounted_for(
                 if storage == "ram":
                     assert not device.outbox
         emitted[device.boot] = seq
-    for account in device.accounts():
+    for account in device.all_counters():
         sent = [number for boot, number in published if boot == account.boot]
         waiting = sum(last - first + 1 for first, last in device.outbox.seqs(account.boot).as_list())
         assert account.emitted == emitted.get(account.boot, 0)
         assert account.emitted == len(sent) + len(account.dropped) + waiting
         assert sent == sorted(sent)
-    assert device.dropped == sum(len(account.dropped) for account in device.accounts())
+    assert device.dropped == sum(len(account.dropped) for account in device.all_counters())
 
 
 def test_acknowledgements_go_to_the_boot_that_took_the_reading() -> None:
@@ -66,7 +66,7 @@ def test_acknowledgements_go_to_the_boot_that_took_the_reading() -> None:
     device.on_acknowledged(5, 2)
     device.on_refused(2, 5)
     device.on_acknowledged(6, 1)
-    before, now = device.accounts()
+    before, now = device.all_counters()
     assert (before.acknowledged, len(before.dropped), now.acknowledged, len(now.dropped)) == (2, 1, 1, 0)
 
 
@@ -75,7 +75,7 @@ def test_what_was_under_way_is_uncertain_after_a_reset() -> None:
     for seq in range(4):
         device.on_reading(reading(seq, 5), room=9)
     device.on_reset(6, 1000, "panic", uncertain=[2, 3, None, NO_SEQ])
-    assert [account.uncertain.as_list() for account in device.accounts()] == [[(2, 3)], []]
+    assert [account.uncertain.as_list() for account in device.all_counters()] == [[(2, 3)], []]
 
 
 def test_status_after_a_reset() -> None:

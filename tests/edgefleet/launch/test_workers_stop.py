@@ -6,13 +6,13 @@ import signal
 
 import pytest
 
-from devices.fleet.metrics import Snapshot
+from devices.fleet.metrics import FleetSnapshot
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from edgefleet.launch import workers
-from edgefleet.launch.processes import Processes
+from edgefleet.launch.processes import ProcessLauncher
 from edgefleet.launch.shard import ShardJob
-from edgefleet.launch.workers import Failed, Hear, Ready, Workers
+from edgefleet.launch.workers import OnWorkerMessage, WorkerFailed, WorkerReady, Workers
 from edgewire.errors import ServiceUnavailable
 from edgewire.mqtt import Version
 
@@ -21,20 +21,20 @@ JOB = ShardJob(
 )
 
 
-class Hand:
+class WorkerHandle:
     """A worker that is told things, and may do nothing about them."""
 
-    def __init__(self, hear: Hear, *, obeys: bool) -> None:
+    def __init__(self, hear: OnWorkerMessage, *, obeys: bool) -> None:
         self._hear = hear
         self._obeys = obeys
         self.killed = False
 
     def start(self, job: ShardJob) -> None:
-        self._hear(Snapshot(devices=1))
+        self._hear(FleetSnapshot(devices=1))
 
     def stop(self) -> None:
         if self._obeys:
-            self._hear(Failed("it was stopped"))
+            self._hear(WorkerFailed("it was stopped"))
             self._hear(None)
 
     def death(self) -> str:
@@ -48,13 +48,13 @@ class Hand:
 
 class Launcher:
     def __init__(self, *, ready: bool = True) -> None:
-        self.hands: list[Hand] = []
+        self.hands: list[WorkerHandle] = []
         self._ready = ready
 
-    def launch(self, number: int, hear: Hear) -> Hand:
-        self.hands.append(Hand(hear, obeys=number == 0))
+    def launch(self, number: int, hear: OnWorkerMessage) -> WorkerHandle:
+        self.hands.append(WorkerHandle(hear, obeys=number == 0))
         if self._ready:
-            hear(Ready())
+            hear(WorkerReady())
         return self.hands[-1]
 
     def crowd(self, count: int) -> float:
@@ -85,11 +85,11 @@ async def test_workers_that_are_let_go_are_no_failures() -> None:
 async def test_a_process_that_starts_hears_no_ctrl_c_and_one_that_has_died_can_be_told_anything() -> None:
     """All processes of a terminal get Ctrl-C, and the parent alone says when to end."""
     loop = asyncio.get_running_loop()
-    heard = {kind: loop.create_future() for kind in (Ready, type(None))}
-    hand = Processes("critical").launch(0, lambda said: heard[type(said)].set_result(None))
+    heard = {kind: loop.create_future() for kind in (WorkerReady, type(None))}
+    hand = ProcessLauncher("critical").launch(0, lambda said: heard[type(said)].set_result(None))
     os.kill(hand.process.pid, signal.SIGINT)
     async with asyncio.timeout(20):
-        await heard[Ready]
+        await heard[WorkerReady]
         hand.process.kill()
         hand.process.join()
         hand.start(JOB)

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from devices.fleet.fleet import Fleet
-from devices.fleet.metrics import Snapshot
+from devices.fleet.metrics import FleetSnapshot
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from edgefleet.launch import shard
@@ -28,7 +28,7 @@ async def test_a_part_may_have_no_devices() -> None:
 
 async def test_a_part_is_heard_of_until_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that is silent after Ctrl-C is taken for one that hangs, and the labels of a long run take a while."""
-    said: list[Snapshot] = []
+    said: list[FleetSnapshot] = []
     before: list[int] = []
 
     def labels(_: Fleet) -> list[object]:
