@@ -83,7 +83,7 @@ async def test_a_large_fleet_dials_from_several_addresses_in_turn(monkeypatch: p
         if source in full:
             raise NoLocalPort("none")
 
-    monkeypatch.setattr("devices.fleet.brokers.dial", dialled)
+    monkeypatch.setattr("devices.fleet.brokers.connect_link", dialled)
     routes = BrokerPool([url], devices=2 * DEVICES_PER_ADDRESS + 1)
     for _ in range(8):
         await routes.dial(url, Session(SessionConfig(client_id="d")), lambda _link, _events: None)
@@ -100,7 +100,7 @@ async def test_on_loopback_there_are_addresses_enough(monkeypatch: pytest.Monkey
         asked.append(local_addr)
         raise NoLocalPort("none")
 
-    monkeypatch.setattr("devices.fleet.brokers.dial", no_port)
+    monkeypatch.setattr("devices.fleet.brokers.connect_link", no_port)
     with pytest.raises(NoLocalPort):
         await BrokerPool([url]).dial(url, Session(SessionConfig(client_id="d")), lambda _link, _events: None)
     assert asked == [None] + [(f"127.0.0.{number}", 0) for number in range(2, 18)]
