@@ -1,36 +1,26 @@
-"""CloudEvents 1.0 (https://github.com/cloudevents/spec): the attributes of a message, and its structured JSON form.
-
-The id is the id of the message, the same through every retry and restart; with the source it is unique.
-"""
+"""An event as a CloudEvent: in binary form as headers of HTTP, in structured form as JSON."""
 
 import orjson
 
-from bridge.message.event import Address
 from bridge.message.user_properties import trace_context
 from bridge.routing.routed import RoutedEvent
-
-CONTENT_TYPE = "application/cloudevents+json"
-
-
-BATCH_CONTENT_TYPE = "application/cloudevents-batch+json"
+from edgewire.messages.cloudevents import DATA_CONTENT_TYPE, topic_attributes
 
 
-def binary_attributes(address: Address) -> list[tuple[str, str]]:
-    """The attributes that are the same for every message of a topic; `id` and `time` are the message's own."""
-    return [("specversion", "1.0"), ("type", address.type), ("source", address.source)]
+def binary_headers(event: RoutedEvent) -> dict[str, str]:
+    """Return the attributes of an event as headers."""
+    attributes = topic_attributes(event.address.source, event.address.type)
+    headers = {f"ce-{name}": value for name, value in attributes.items()}
+    return headers | {"ce-id": event.message_id, "ce-time": event.timestamp}
 
 
-def structured(routed: RoutedEvent, data: bytes) -> bytes:
-    """The event in JSON with `data`, which is JSON, inside."""
-    address = routed.address
-    head = {
-        "specversion": "1.0",
-        "type": address.type,
-        "source": address.source,
-        "id": routed.message_id,
-        "time": routed.timestamp,
-        "datacontenttype": "application/json",
+def structured(event: RoutedEvent, data: bytes) -> bytes:
+    """Return the event in JSON with `data`, which is JSON, inside."""
+    head = topic_attributes(event.address.source, event.address.type) | {
+        "id": event.message_id,
+        "time": event.timestamp,
+        "datacontenttype": DATA_CONTENT_TYPE,
     }
-    if routed.message.properties:
-        head.update(trace_context(routed.message.properties))  # CloudEvents Distributed Tracing extension
+    if event.message.properties:
+        head.update(trace_context(event.message.properties))  # CloudEvents Distributed Tracing extension
     return orjson.dumps(head)[:-1] + b',"data":' + data + b"}"

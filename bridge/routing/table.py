@@ -19,6 +19,7 @@ from bridge.sinks.settings import Target
 from bridge.spool.message import SpooledMessage
 from edgewire.errors import ConfigError
 from edgewire.messages import CONTRACT, ContractError, Topic
+from edgewire.messages.cloudevents import event_source, event_type
 from edgewire.mqtt.filters import filter_matches
 
 _KNOWN_TOPICS = 100_000
@@ -138,8 +139,7 @@ class RouteTable:
             return str(error)
         if not candidates:
             return f"no route for topic '{text}'"
-        source = f"/edge/{topic.site}/{topic.kind}/{topic.device_id}"
-        return Address(topic, source, f"edge.{topic.kind}.{topic.channel.value}", candidates)
+        return Address(topic, event_source(topic), event_type(topic), candidates)
 
 
 class _Everything(NamedTuple):

@@ -1,7 +1,7 @@
 """HTTP ingest: NDJSON batches, each sent until the server has answered for it.
 
-A batch whose answer was lost is sent again; the server knows its messages by their ids. What an answer means is as in
-the bridge: only 400, 413 and 422 are about the data.
+A batch whose answer was lost is sent again; the server knows its messages by their ids. What an answer means is
+said in `edgewire.http_status`.
 
 An export gives up after some attempts, and can be gone on with. A stream cannot, so once the server has taken something
 it waits for it for ever: what falls due meanwhile is made and sent afterwards.
@@ -19,6 +19,7 @@ from devices.export.base import ExportError, ExportWindow, ResumeState
 from devices.timeline.table import Batch
 from devices.timeline.timeline import Timeline
 from edgewire.backoff import Backoff
+from edgewire.http_status import StatusClass, classify_status
 from edgewire.messages import BATCH_PATH
 
 _BATCH_LINES = 2000
@@ -28,9 +29,6 @@ _ATTEMPTS = 8
 
 
 _TIMEOUT_S = 30.0
-
-
-_BUSY = frozenset({408, 425, 429})
 
 
 class Interrupted(ExportError):
@@ -130,9 +128,10 @@ class HttpUpload:
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
             return f"cannot be reached: {getattr(error, 'strerror', None) or error or type(error).__name__}"
-        if response.status >= 500 or response.status in _BUSY:
+        found = classify_status(response.status)
+        if found is StatusClass.TRY_AGAIN:
             return f"answers {response.status}"
-        if not 200 <= response.status < 300:
+        if found is not StatusClass.TAKEN:
             shown = answer.decode(errors="replace").strip()[:300]
             if response.status == 401:
                 shown += " (--upload-token)"

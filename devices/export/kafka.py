@@ -6,16 +6,15 @@ from typing import Any
 import orjson
 from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 
 from devices.export.base import ExportError, ExportWindow, ResumeState
 from devices.export.columns import TableSchema, event_types, table_schemas
 from devices.scenario.devices import Device
 from devices.timeline.table import Batch
 from devices.timeline.timeline import Timeline
-from edgewire.messages import Channel
-
-Headers = list[tuple[str, str | bytes | None]]
+from edgewire.kafka import PARTITIONER, create_topics
+from edgewire.messages import Channel, Topic
+from edgewire.messages.cloudevents import KafkaHeaders, event_source, event_type, topic_headers
 
 _TIMEOUT_S = 10.0
 _DELIVERY_TIMEOUT_MS = 120_000
@@ -31,7 +30,7 @@ class KafkaTopics:
         self._producer: Producer | None = None
         self._fault: KafkaError | None = None
         self._routes = {(schema.kind, schema.message.channel): self._route(schema) for schema in self._schemas}
-        self._heads: dict[tuple[int, Channel], Headers] = {}
+        self._heads: dict[tuple[int, Channel], KafkaHeaders] = {}
 
     def open(self, state: ResumeState | None) -> None:
         """Makes the topics that are missing; raises `ExportError` where no broker answers."""
@@ -43,7 +42,7 @@ class KafkaTopics:
         self._producer = Producer(
             properties
             | {
-                "partitioner": "murmur2_random",  # as Java's, so that a key is in the same partition whoever wrote it
+                "partitioner": PARTITIONER,
                 "enable.idempotence": True,
                 "message.timeout.ms": _DELIVERY_TIMEOUT_MS,
                 "linger.ms": 5,
@@ -78,17 +77,12 @@ class KafkaTopics:
         """Make those that are missing, with as many partitions and replicas as the cluster gives by default."""
         found = admin.list_topics(timeout=_TIMEOUT_S)
         missing = sorted({schema.message.kafka_topic for schema in self._schemas} - found.topics.keys())
-        # librdkafka's mock cluster has no controller; it makes a topic when it is asked for it, as some real ones do.
-        if missing and found.controller_id in found.brokers:
-            for made in admin.create_topics([NewTopic(topic, -1, -1) for topic in missing]).values():
-                try:
-                    made.result(_TIMEOUT_S)
-                except KafkaException as error:
-                    if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                        raise
-        else:
-            for topic in missing:
-                admin.list_topics(topic, timeout=_TIMEOUT_S)
+        results = create_topics(admin, found, missing, timeout_s=_TIMEOUT_S)
+        for error in results.values():
+            if error is not None:
+                raise KafkaException(error)
+        for topic in set(missing) - results.keys():
+            admin.list_topics(topic, timeout=_TIMEOUT_S)
 
     def _produce(self, timeline: Timeline, batch: Batch) -> None:
         producer = self._producer
@@ -125,15 +119,13 @@ class KafkaTopics:
     def _failure(self, error: KafkaError) -> ExportError:
         return ExportError(f"Kafka at {self._servers}: {error.str()}")
 
-    def _headers(self, position: int, device: Device, channel: Channel, message_id: str, payload: bytes) -> Headers:
+    def _headers(
+        self, position: int, device: Device, channel: Channel, message_id: str, payload: bytes
+    ) -> KafkaHeaders:
         head = self._heads.get((position, channel))
         if head is None:
-            head = self._heads[position, channel] = [
-                ("content-type", b"application/json"),
-                ("ce_specversion", b"1.0"),
-                ("ce_type", f"edge.{device.kind}.{channel.value}".encode()),
-                ("ce_source", f"/edge/{device.site}/{device.kind}/{device.device_id}".encode()),
-            ]
+            topic = Topic(device.site, device.kind, device.device_id, channel)
+            head = self._heads[position, channel] = topic_headers(event_source(topic), event_type(topic))
         measured = payload.partition(b'"timestamp":"')[2].partition(b'"')[0]
         return [*head, ("ce_id", message_id.encode()), ("ce_time", measured)]
 

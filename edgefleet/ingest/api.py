@@ -14,9 +14,9 @@ from edgefleet.ingest.body import BodyLimits, content_type, read_body
 from edgefleet.ingest.metrics import Metrics
 from edgefleet.ingest.store import Delivery, Store, StoredMessage
 from edgefleet.ingest.store import Query as StoreQuery
-from edgefleet.ingest.validation import BATCH_FORMS, CLOUDEVENT, NotJson
+from edgefleet.ingest.validation import BATCH_FORMS, NotJson
 from edgewire.clock import Clock, parse_ms
-from edgewire.messages import BATCH_PATH, CONTRACT, ContractError, KindContract
+from edgewire.messages import BATCH_PATH, CONTRACT, ContractError, KindContract, cloudevents
 from edgewire.messages.examples import EXAMPLES
 
 MAX_PAGE = 50_000
@@ -227,4 +227,4 @@ def _json_body(contract: KindContract) -> dict[str, Any]:
         "examples": {model.__name__: {"value": EXAMPLES[model][0]} for model in models},
     }
     event = {"schema": {"type": "object", "required": ["id", "data"]}}
-    return {"required": True, "content": {"application/json": content, CLOUDEVENT: event}}
+    return {"required": True, "content": {"application/json": content, cloudevents.CONTENT_TYPE: event}}

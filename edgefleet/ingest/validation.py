@@ -9,12 +9,10 @@ import orjson
 
 from edgefleet.ingest.store import NewMessage
 from edgewire.errors import EdgefleetError
-from edgewire.messages import ContractError, KindContract, MessageId, kind_of
+from edgewire.messages import ContractError, KindContract, MessageId, cloudevents, kind_of
 
 NDJSON = "application/x-ndjson"
-CLOUDEVENT = "application/cloudevents+json"
-CLOUDEVENTS_BATCH = "application/cloudevents-batch+json"
-BATCH_FORMS = (NDJSON, "application/json", CLOUDEVENTS_BATCH)
+BATCH_FORMS = (NDJSON, "application/json", cloudevents.BATCH_CONTENT_TYPE)
 """Content types of a batch: one message a line, an array of messages, an array of events with the messages as data."""
 
 UNKNOWN_KIND = "unknown"
@@ -78,8 +76,8 @@ def check(contract: KindContract, fields: object, payload: bytes, idempotency_ke
 
 
 def read_single(contract: KindContract, body: bytes, form: str, idempotency_key: str | None = None) -> NewMessage:
-    """The one message of a body: as it is, or with `form` CLOUDEVENT as the data of an event."""
-    if form == CLOUDEVENT:
+    """The one message of a body: as it is, or with the `form` of an event as its data."""
+    if form == cloudevents.CONTENT_TYPE:
         fields, payload, key = _opened(decode(body))
         return check(contract, fields, payload, key if idempotency_key is None else idempotency_key)
     return check(contract, decode(body), body, idempotency_key)
@@ -99,7 +97,7 @@ def read_batch(body: bytes, form: str = NDJSON) -> Batch:
     entries = decode(body)
     if not isinstance(entries, list):
         raise NotJson(f"not a JSON array, as {form} should be")
-    open_entry = _opened if form == CLOUDEVENTS_BATCH else _as_it_is
+    open_entry = _opened if form == cloudevents.BATCH_CONTENT_TYPE else _as_it_is
     for number, entry in enumerate(entries):
         _add(batch, number, entry, open_entry)
     return batch

@@ -8,7 +8,13 @@ from bridge.routing.routed import RoutedEvent
 from bridge.routing.table import RouteTable
 from bridge.sinks.base import Rejected, Retry, Scope
 from bridge.sinks.http import HttpConfig, HttpSink
-from bridge.sinks.http.response import Answer, BadBatch, read_answer, read_batch_answer, retry_after_s
+from bridge.sinks.http.response import (
+    BatchRejected,
+    Response,
+    classify_batch_response,
+    classify_response,
+    retry_after_s,
+)
 from edgewire.clock import parse_ms
 from edgewire.errors import ConfigError, ServiceUnavailable
 from tests.bridge.fakes import IngestStub, in_order, ingest_stub
@@ -19,8 +25,8 @@ URL = "http://ingest/x"
 NOW_MS = parse_ms("2026-03-01T12:00:00Z")
 
 
-def answer(status: int, body: object = b"", after_s: float | None = None) -> Answer:
-    return Answer(URL, status, after_s, body if isinstance(body, bytes) else orjson.dumps(body))
+def answer(status: int, body: object = b"", after_s: float | None = None) -> Response:
+    return Response(URL, status, after_s, body if isinstance(body, bytes) else orjson.dumps(body))
 
 
 # -- what an answer means
@@ -28,29 +34,29 @@ def answer(status: int, body: object = b"", after_s: float | None = None) -> Ans
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204])
 def test_success_is_delivered(status: int) -> None:
-    assert read_answer(answer(status)) is None
-    assert read_batch_answer(answer(status), 3) == {}
+    assert classify_response(answer(status)) is None
+    assert classify_batch_response(answer(status), 3) == {}
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
 def test_only_these_are_the_fault_of_the_message(status: int) -> None:
-    said = read_answer(answer(status, {"error": "humidity: 120"}))
+    said = classify_response(answer(status, {"error": "humidity: 120"}))
     assert said == Rejected(f"{URL} answers {status}: humidity: 120")
-    assert read_batch_answer(answer(status), 3) == BadBatch(f"{URL} answers {status}")
+    assert classify_batch_response(answer(status), 3) == BatchRejected(f"{URL} answers {status}")
 
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599])
 def test_these_pass(status: int) -> None:
-    said = read_answer(answer(status, after_s=3))
+    said = classify_response(answer(status, after_s=3))
     assert isinstance(said, Retry)
     assert (said.cause, said.after_s, said.needs_operator) == (str(status), 3, False)
-    whole = read_batch_answer(answer(status), 3)
+    whole = classify_batch_response(answer(status), 3)
     assert isinstance(whole, Retry)
     assert whole.scope is Scope.QUEUE
 
 
 def test_a_server_that_fails_on_one_message_holds_back_its_device_alone() -> None:
-    failed, busy = read_answer(answer(500)), read_answer(answer(503))
+    failed, busy = classify_response(answer(500)), classify_response(answer(503))
     assert isinstance(failed, Retry)
     assert isinstance(busy, Retry)
     assert (failed.scope, busy.scope) == (Scope.DEVICE, Scope.QUEUE)
@@ -58,7 +64,7 @@ def test_a_server_that_fails_on_one_message_holds_back_its_device_alone() -> Non
 
 @pytest.mark.parametrize("status", [301, 401, 403, 404, 405, 410, 418])
 def test_the_rest_is_for_a_person_to_look_at(status: int) -> None:
-    for said in (read_answer(answer(status)), read_batch_answer(answer(status), 3)):
+    for said in (classify_response(answer(status)), classify_batch_response(answer(status), 3)):
         assert isinstance(said, Retry)
         assert said.needs_operator
 
@@ -70,7 +76,7 @@ def test_lines_are_rejected_one_by_one() -> None:
         "rejected": 1,
         "items": [{"line": 2, "status": "rejected", "error": "no seq"}, {"line": 0, "status": "stored"}],
     }
-    assert read_batch_answer(answer(200, body), 3) == {2: Rejected("no seq")}
+    assert classify_batch_response(answer(200, body), 3) == {2: Rejected("no seq")}
 
 
 @pytest.mark.parametrize(
@@ -83,14 +89,14 @@ def test_lines_are_rejected_one_by_one() -> None:
     ],
 )
 def test_an_account_that_does_not_add_up_is_not_taken_for_success(body: object) -> None:
-    said = read_batch_answer(answer(200, body), 3)
+    said = classify_batch_response(answer(200, body), 3)
     assert isinstance(said, Retry)
     assert said.cause == "account"
 
 
 @pytest.mark.parametrize("body", [b"", b"fine", b"[]", b'{"ok":true}', b'{"items":7}'])
 def test_a_server_without_an_account_has_taken_all(body: bytes) -> None:
-    assert read_batch_answer(answer(200, body), 3) == {}
+    assert classify_batch_response(answer(200, body), 3) == {}
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import aiohttp
 
 from bridge.sinks.base import NotConnected, Retry
 from bridge.sinks.http.config import HttpConfig
-from bridge.sinks.http.response import Answer, retry_after_s
+from bridge.sinks.http.response import Response, retry_after_s
 from edgewire.clock import Clock
 from edgewire.errors import ConfigError, ServiceUnavailable
 
@@ -61,7 +61,7 @@ class Client:
             raise NotConnected(f"{self._config.url} is not connected: it is being closed")
         return self._session
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes, *, whole: bool) -> Answer | Retry:
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes, *, whole: bool) -> Response | Retry:
         """POST, and read the `whole` answer or its beginning. Raises `NotConnected`."""
         if self._config.compression == "gzip":
             headers = {**headers, "Content-Encoding": "gzip"}
@@ -74,7 +74,7 @@ class Client:
             ):
                 said = await (response.read() if whole else response.content.read(_BODY_SHOWN))
                 wait_s = retry_after_s(response.headers.get("Retry-After"), self._clock.now_ms())
-                return Answer(url, response.status, wait_s, said)
+                return Response(url, response.status, wait_s, said)
         except aiohttp.ConnectionTimeoutError:
             limit_s = self._config.connect_timeout / 1000
             return Retry(cause="connect_timeout", reason=f"{url} was not connected within {limit_s:g} s")

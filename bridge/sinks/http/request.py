@@ -9,6 +9,7 @@ from bridge.message.template import Template, TemplateError, one_line
 from bridge.routing.routed import RoutedEvent
 from bridge.sinks.http.config import HttpConfig, HttpTarget
 from edgewire.errors import ConfigError
+from edgewire.messages.cloudevents import BATCH_CONTENT_TYPE, CONTENT_TYPE
 
 _KNOWN_LANES = 10_000
 
@@ -16,9 +17,9 @@ _KNOWN_LANES = 10_000
 _CONTENT_TYPES = {
     ("batch", "ndjson"): "application/x-ndjson",
     ("batch", "json"): "application/json",
-    ("batch", "cloudevents"): cloudevents.BATCH_CONTENT_TYPE,
+    ("batch", "cloudevents"): BATCH_CONTENT_TYPE,
     ("single", "json"): "application/json",
-    ("single", "cloudevents"): cloudevents.CONTENT_TYPE,
+    ("single", "cloudevents"): CONTENT_TYPE,
 }
 
 
@@ -95,12 +96,6 @@ class Way:
 
     def _named(self, destination: str) -> list[str]:
         return [f"{destination}#{number}" for number in range(self._parts)] if self._parts else [destination]
-
-
-def event_headers(routed: RoutedEvent) -> dict[str, str]:
-    """CloudEvents in binary form: its attributes as headers."""
-    headers = {f"ce-{name}": value for name, value in cloudevents.binary_attributes(routed.address)}
-    return headers | {"ce-id": routed.message_id, "ce-time": routed.timestamp}
 
 
 def _url(config: HttpConfig, target: HttpTarget) -> Template:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bridge.message import cloudevents
 from bridge.message.template import TemplateError
 from bridge.message.user_properties import trace_context
 from bridge.routing.routed import RoutedEvent
@@ -16,8 +17,8 @@ from bridge.sinks.base import Failures, Rejected, Retry, Scope
 from bridge.sinks.http.client import Client
 from bridge.sinks.http.config import HttpConfig, HttpTarget
 from bridge.sinks.http.idempotency import FrozenBatches, batch_key
-from bridge.sinks.http.request import Envelope, Way, event_headers
-from bridge.sinks.http.response import BadBatch, read_answer, read_batch_answer
+from bridge.sinks.http.request import Envelope, Way
+from bridge.sinks.http.response import BatchRejected, classify_batch_response, classify_response
 from edgewire.clock import Clock, SystemClock
 from edgewire.errors import ConfigError, ServiceUnavailable
 
@@ -89,7 +90,7 @@ class HttpSink:
         item = way.item(routed)
         single = self.config.mode == "single"
         key = routed.message_id if single else batch_key(self._bridge, [routed])
-        more = event_headers(routed) if single and way.format == "json" else {}
+        more = cloudevents.binary_headers(routed) if single and way.format == "json" else {}
         secret = {"Authorization": "***"} if self.config.authorized else {}
         return {
             "lane": way.queue_key(routed),
@@ -123,7 +124,7 @@ class HttpSink:
                 for _, positions in ((envelope, part), *waiting):
                     failures.update(dict.fromkeys(positions, verdict))
                 return
-            if isinstance(verdict, BadBatch):
+            if isinstance(verdict, BatchRejected):
                 if len(part) == 1:
                     failures[part[0]] = Rejected(verdict.reason)
                 else:  # halve it until the message at fault is alone
@@ -156,10 +157,10 @@ class HttpSink:
 
     async def _post_batch(
         self, envelope: Envelope, request: list[RoutedEvent], body: bytes
-    ) -> dict[int, Rejected] | BadBatch | Retry:
+    ) -> dict[int, Rejected] | BatchRejected | Retry:
         headers = {**dict(envelope.headers), "Idempotency-Key": batch_key(self._bridge, request)}
         answer = await self._client.post(envelope.url, headers, body, whole=True)
-        return answer if isinstance(answer, Retry) else read_batch_answer(answer, len(request))
+        return answer if isinstance(answer, Retry) else classify_batch_response(answer, len(request))
 
     async def _write_singles(self, batch: Sequence[RoutedEvent], failures: dict[int, Retry | Rejected]) -> None:
         """Devices side by side, the messages of each one after the other."""
@@ -194,14 +195,14 @@ class HttpSink:
             body = way.item(routed)
         except TemplateError as error:
             return Rejected(str(error))
-        headers = {**(event_headers(routed) if way.format == "json" else {}), **dict(fixed)}
+        headers = {**(cloudevents.binary_headers(routed) if way.format == "json" else {}), **dict(fixed)}
         headers["Idempotency-Key"] = routed.message_id
         if routed.message.properties:
             headers = dict(trace_context(routed.message.properties)) | headers
         answer = await self._client.post(url, headers, body, whole=False)
         if isinstance(answer, Retry):
             return answer
-        verdict = read_answer(answer)
+        verdict = classify_response(answer)
         if isinstance(verdict, Retry) and answer.status == 404 and way.of_device:
             # The URL is the device's own: others of the lane go elsewhere.
             return Retry(cause=verdict.cause, reason=verdict.reason, scope=Scope.DEVICE, needs_operator=True)

@@ -7,8 +7,8 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._metadata import ClusterMetadata
-from confluent_kafka.cimpl import NewTopic
 
+import edgewire.kafka
 from bridge.sinks.base import Rejected, Retry
 from bridge.sinks.kafka.config import KafkaConfig
 from edgewire import logs
@@ -97,11 +97,7 @@ def create_topics(config: KafkaConfig, topics: Sequence[str], client_id: str) ->
     """
     cluster = _Cluster(config, client_id)
     found = cluster.metadata()
-    missing = [topic for topic in topics if topic not in found.topics]
-    # librdkafka's mock cluster has no controller; it creates a topic when it is asked for it, as some real ones do.
-    if missing and found.controller_id in found.brokers:
-        missing = cluster.create(missing)
-    for topic in missing:
+    for topic in cluster.create([topic for topic in topics if topic not in found.topics], found):
         answer = cluster.metadata(topic).topics.get(topic)
         if answer is not None and answer.error is not None:
             log.error("a Kafka topic is missing: create it", topic=topic, fault=answer.error.str())
@@ -137,19 +133,20 @@ class _Cluster:
                 " look at kafka.bootstrap_servers, at security.protocol and whether it runs"
             ) from None
 
-    def create(self, topics: Sequence[str]) -> list[str]:
-        """Ask for topics, and say which the cluster refused."""
+    def create(self, missing: Sequence[str], found: ClusterMetadata) -> list[str]:
+        """Create topics, and return those that the cluster has not said to be there."""
         config = self._config
-        replicas = config.replication_factor or -1
-        wanted = [NewTopic(topic, num_partitions=config.partitions, replication_factor=replicas) for topic in topics]
-        refused: list[str] = []
-        for topic, created in self._admin.create_topics(wanted, request_timeout=config.timeout / 1000).items():
-            try:
-                created.result()
-            except KafkaException as error:
-                if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-                    log.warning("a Kafka topic could not be created", topic=topic, fault=error.args[0].str())
-                    refused.append(topic)
-            else:
+        results = edgewire.kafka.create_topics(
+            self._admin,
+            found,
+            missing,
+            partitions=config.partitions,
+            replicas=config.replication_factor or edgewire.kafka.CLUSTER_DEFAULT,
+            timeout_s=config.timeout / 1000,
+        )
+        for topic, error in results.items():
+            if error is None:
                 log.info("Kafka topic created", topic=topic, partitions=config.partitions)
-        return refused
+            else:
+                log.warning("a Kafka topic could not be created", topic=topic, fault=error.str())
+        return [topic for topic in missing if topic not in results or results[topic] is not None]

@@ -17,6 +17,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from bridge.sinks.base import NotConnected
 from edgewire import logs
 from edgewire.errors import ConfigError
+from edgewire.kafka import PARTITIONER
 
 _POLL_BUSY_S = 0.003
 
@@ -53,8 +54,7 @@ class Producers:
     def __init__(self, properties: Mapping[str, Any], on_error: Callable[[KafkaError], None]) -> None:
         """`on_error` is told of what librdkafka goes on trying in spite of."""
         self._properties = {
-            # As Java's default, so that a key is in the same partition whoever produced it.
-            "partitioner": "murmur2_random",
+            "partitioner": PARTITIONER,
             **properties,
             "enable.idempotence": True,
             "acks": "all",

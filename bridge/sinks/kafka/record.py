@@ -2,15 +2,12 @@
 
 from typing import Any, NamedTuple, cast
 
-from bridge.message import cloudevents
 from bridge.message.event import Address
 from bridge.message.template import TemplateError
 from bridge.message.user_properties import trace_context
 from bridge.routing.routed import RoutedEvent
 from bridge.sinks.kafka.config import TOPIC_NAME, KafkaTarget
-
-Headers = list[tuple[str, str | bytes | None]]
-
+from edgewire.messages.cloudevents import KafkaHeaders, topic_headers
 
 BY_KEY = -1
 """The partition where the key decides, as librdkafka has it."""
@@ -25,7 +22,7 @@ class Record(NamedTuple):
     topic: str
     key: str
     partition: int
-    headers: Headers
+    headers: KafkaHeaders
 
 
 def target_of(routed: RoutedEvent) -> KafkaTarget | None:
@@ -37,7 +34,7 @@ class Records:
     """Makes records; remembers the headers that all messages of an address have."""
 
     def __init__(self) -> None:
-        self._prefixes: dict[Address, Headers] = {}
+        self._prefixes: dict[Address, KafkaHeaders] = {}
 
     def record(self, routed: RoutedEvent) -> Record:
         """The record of a message whose route leads to Kafka. Raises `TemplateError`."""
@@ -49,15 +46,12 @@ class Records:
             self._headers(routed, target),
         )
 
-    def _headers(self, routed: RoutedEvent, target: KafkaTarget) -> Headers:
+    def _headers(self, routed: RoutedEvent, target: KafkaTarget) -> KafkaHeaders:
         prefix = self._prefixes.get(routed.address)
         if prefix is None:
             if len(self._prefixes) >= _KNOWN_ADDRESSES:
                 self._prefixes.clear()
-            attributes = cloudevents.binary_attributes(routed.address)
-            prefix = [("content-type", b"application/json")]
-            prefix += [(f"ce_{name}", value.encode()) for name, value in attributes]
-            self._prefixes[routed.address] = prefix
+            prefix = self._prefixes[routed.address] = topic_headers(routed.address.source, routed.address.type)
         headers = [*prefix, ("ce_id", routed.message_id.encode()), ("ce_time", routed.timestamp.encode())]
         message = routed.message
         if message.qos == 0:
