@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from inspect import isclass
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -36,21 +36,12 @@ def shapes_of(topic: str, match: Values) -> list[type[BaseModel]]:
         message.model
         for contract in CONTRACT.values()
         for message in contract.messages
-        if _may_match(levels, contract, message) and (not events or _takes(message.model, events))
+        if _may_match(levels, contract, message) and (not events or _takes(message, events))
     ]
 
 
-def event_types(message: MessageType) -> list[str | int | bool]:
-    """The event types that a shape of message is limited to; none where it takes any."""
-    field = message.model.model_fields.get("event_type")
-    return list(get_args(field.annotation)) if field and get_origin(field.annotation) is Literal else []
-
-
-def _takes(model: type[BaseModel], events: set[Any]) -> bool:
-    field = model.model_fields.get("event_type")
-    if field is None or get_origin(field.annotation) is not Literal:
-        return True
-    return bool(events & set(get_args(field.annotation)))
+def _takes(message: MessageType, events: set[Any]) -> bool:
+    return not message.event_types or not events.isdisjoint(message.event_types)
 
 
 def _may_match(levels: list[str], contract: KindContract, message: MessageType) -> bool:

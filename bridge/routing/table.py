@@ -11,7 +11,6 @@ import orjson
 
 from bridge.message.event import Address
 from bridge.routing.config import RouteConfig
-from bridge.routing.contract import event_types
 from bridge.routing.routed import Dropped, Route, RoutedEvent, Unroutable
 from bridge.routing.validation import Check
 from bridge.sinks.registry import SINKS
@@ -153,7 +152,7 @@ def contract_routes() -> tuple[RouteConfig, ...]:
     return tuple(
         RouteConfig(
             topic=f"edge/+/{contract.kind}/+/{message.channel.value}",
-            match={"event_type": events} if (events := event_types(message)) else {},
+            match={"event_type": list(message.event_types)} if message.event_types else {},
             **{name: kind.target.of_contract(contract, message) for name, kind in SINKS.items()},
         )
         for contract in CONTRACT.values()

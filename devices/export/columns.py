@@ -106,7 +106,7 @@ def split_by_schema(schemas: Sequence[TableSchema], tables: Sequence[Table]) -> 
         assert isinstance(table.columns, list), f"{table.kind} has several shapes of message on one channel"
         said = [row["event_type"] for row in table.columns]
         for schema in candidates:
-            rows = np.flatnonzero(np.isin(said, event_types(schema.message)))
+            rows = np.flatnonzero(np.isin(said, schema.message.event_types))
             if len(rows):
                 yield schema, table.rows(rows)
 
@@ -202,8 +202,3 @@ def _type_of_values(values: Values | None) -> ColumnType:
     listed = values.tolist() if isinstance(values, np.ndarray) else values or []
     first = next((value for value in listed if value is not None), 0.0)
     return _TYPES.get(type(first), ColumnType.JSON)
-
-
-def event_types(message: MessageType) -> list[str]:
-    """The event types that mark this schema among those of its kind."""
-    return list(get_args(message.model.model_fields["event_type"].annotation))

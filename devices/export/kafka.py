@@ -8,7 +8,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 
 from devices.export.base import ExportError, ExportWindow, ResumeState
-from devices.export.columns import TableSchema, event_types, table_schemas
+from devices.export.columns import TableSchema, table_schemas
 from devices.scenario.devices import Device
 from devices.timeline.table import Batch
 from devices.timeline.timeline import Timeline
@@ -138,5 +138,5 @@ class KafkaTopics:
         ]
         if len(same) == 1:
             return lambda _: schema.message.kafka_topic
-        topics = {name: other.message.kafka_topic for other in same for name in event_types(other.message)}
+        topics = {name: other.message.kafka_topic for other in same for name in other.message.event_types}
         return lambda payload: topics[orjson.loads(payload)["event_type"]]

@@ -17,7 +17,6 @@ from edgefleet.ingest.store import Query as StoreQuery
 from edgefleet.ingest.validation import BATCH_FORMS, NotJson
 from edgewire.clock import Clock, parse_ms
 from edgewire.messages import BATCH_PATH, CONTRACT, ContractError, KindContract, cloudevents
-from edgewire.messages.examples import EXAMPLES
 
 MAX_PAGE = 50_000
 
@@ -220,11 +219,10 @@ def _batch_body() -> dict[str, Any]:
 
 
 def _json_body(contract: KindContract) -> dict[str, Any]:
-    models = [message.model for message in contract.messages]
-    schemas = [{"$ref": f"#/components/schemas/{model.__name__}"} for model in models]
+    schemas = [{"$ref": f"#/components/schemas/{message.model.__name__}"} for message in contract.messages]
     content = {
         "schema": {"oneOf": schemas},
-        "examples": {model.__name__: {"value": EXAMPLES[model][0]} for model in models},
+        "examples": {message.model.__name__: {"value": message.examples[0]} for message in contract.messages},
     }
     event = {"schema": {"type": "object", "required": ["id", "data"]}}
     return {"required": True, "content": {"application/json": content, cloudevents.CONTENT_TYPE: event}}

@@ -2,7 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
@@ -46,6 +46,18 @@ class Payload(BaseModel):
     """
 
     model_config = ConfigDict(extra="allow", strict=True, use_attribute_docstrings=True)
+
+
+Examples = tuple[dict[str, Any], ...]
+"""Valid payloads of one model: for the published schemas, for documentation and for tests."""
+
+EXAMPLE_TIME = "2026-03-02T08:15:00.000Z"
+EXAMPLE_BOOT = 825667200
+
+
+def example_head(device_id: str, seq: int) -> dict[str, Any]:
+    """Return the fields with which the example of a measurement begins."""
+    return {"device_id": device_id, "timestamp": EXAMPLE_TIME, "boot": EXAMPLE_BOOT, "seq": seq}
 
 
 class Measurement(Payload):

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from edgewire.messages.base import Measurement, Payload
+from edgewire.messages.base import Examples, Measurement, Payload, example_head
 
 
 class Bme280Metadata(Payload):
@@ -28,3 +28,19 @@ class Bme280Reading(Measurement):
     pressure_hpa: Annotated[float, Field(ge=300, le=1100)]
     """Station pressure in hectopascals."""
     metadata: Bme280Metadata | None = None
+
+
+BME280_EXAMPLES: Examples = (
+    example_head("bme280_fake_001", 117)
+    | {
+        "temperature_c": 21.43,
+        "humidity": 44.1,
+        "pressure_hpa": 1013.25,
+        "metadata": {
+            "generator": "edgefleet",
+            "version": "0.1.0",
+            "weather_event": True,
+            "weather_type": "front",
+        },
+    },
+)

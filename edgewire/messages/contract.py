@@ -3,19 +3,26 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import orjson
 from pydantic import Field, TypeAdapter, ValidationError
 
 from edgewire.config import describe
-from edgewire.messages.base import ContractError, Measurement
-from edgewire.messages.bme280 import Bme280Reading
-from edgewire.messages.gps import GpsPosition
-from edgewire.messages.people import FootTrafficCount, FootTrafficCrossing, FootTrafficSession
-from edgewire.messages.telematics import TelematicsEvent
+from edgewire.messages.base import ContractError, Examples, Measurement
+from edgewire.messages.bme280 import BME280_EXAMPLES, Bme280Reading
+from edgewire.messages.gps import GPS_EXAMPLES, GpsPosition
+from edgewire.messages.people import (
+    COUNT_EXAMPLES,
+    CROSSING_EXAMPLES,
+    SESSION_EXAMPLES,
+    FootTrafficCount,
+    FootTrafficCrossing,
+    FootTrafficSession,
+)
+from edgewire.messages.telematics import TELEMATICS_EXAMPLES, TelematicsEvent
 from edgewire.messages.topics import Channel
-from edgewire.messages.traffic import TrafficEvent
+from edgewire.messages.traffic import TRAFFIC_EXAMPLES, TrafficEvent
 
 _NO_OBJECT = "payload is JSON, but not an object with the fields of a message"
 
@@ -27,11 +34,23 @@ class MessageType:
     model: type[Measurement]
     channel: Channel
     kafka_topic: str
+    examples: Examples
+    """At least one, the most telling first."""
+
+    def __post_init__(self) -> None:
+        if not self.examples:
+            raise ValueError(f"{self.model.__name__} has no example: the published schemas show one")
+
+    @property
+    def event_types(self) -> tuple[str, ...]:
+        """The values of `event_type` that mark this shape; none where it takes any, or has no such field."""
+        field = self.model.model_fields.get("event_type")
+        return get_args(field.annotation) if field and get_origin(field.annotation) is Literal else ()
 
 
 @dataclass(frozen=True, slots=True)
 class KindContract:
-    """All that is agreed on a kind of device."""
+    """All that is agreed on a kind of device: its messages, its route and how it is recognised."""
 
     kind: str
     marker: str
@@ -52,14 +71,14 @@ class KindContract:
         object.__setattr__(self, "_adapter", adapter)
 
     def parse(self, payload: bytes | str) -> Measurement:
-        """The message in a JSON payload; raises `ContractError` that names the field and what is wrong with it."""
+        """Return the message in a JSON payload; raises `ContractError` that names the field and what is wrong."""
         try:
             return self.check(orjson.loads(payload))
         except orjson.JSONDecodeError as error:
             raise ContractError(f"payload is not JSON: {error}") from None
 
     def check(self, fields: object) -> Measurement:
-        """As `parse`, for JSON that is already decoded."""
+        """Return the message in JSON that is already decoded; otherwise as `parse`."""
         if not isinstance(fields, dict):
             raise ContractError(_NO_OBJECT)
         try:
@@ -69,7 +88,7 @@ class KindContract:
         return message
 
     def json_schema(self) -> dict[str, Any]:
-        """JSON Schema (2020-12) of the payloads of this kind."""
+        """Return the JSON Schema (2020-12) of the payloads of this kind."""
         return self._adapter.json_schema()
 
 
@@ -81,40 +100,40 @@ CONTRACT: Mapping[str, KindContract] = MappingProxyType(
                 "bme280",
                 "pressure_hpa",
                 "/api/v1/sensors/bme280",
-                (MessageType(Bme280Reading, Channel.TELEMETRY, "sensors.bme280"),),
+                (MessageType(Bme280Reading, Channel.TELEMETRY, "sensors.bme280", BME280_EXAMPLES),),
             ),
             KindContract(
                 "traffic",
                 "vehicle_count",
                 "/ingest/traffic",
-                (MessageType(TrafficEvent, Channel.TELEMETRY, "traffic_events"),),
+                (MessageType(TrafficEvent, Channel.TELEMETRY, "traffic_events", TRAFFIC_EXAMPLES),),
             ),
             KindContract(
                 "gps",
                 "fix",
                 "/ingest/gps",
-                (MessageType(GpsPosition, Channel.TELEMETRY, "gps_positions"),),
+                (MessageType(GpsPosition, Channel.TELEMETRY, "gps_positions", GPS_EXAMPLES),),
             ),
             KindContract(
                 "telematics",
                 "event_id",
                 "/telematics/ingest",
-                (MessageType(TelematicsEvent, Channel.EVENT, "telematics_events"),),
+                (MessageType(TelematicsEvent, Channel.EVENT, "telematics_events", TELEMATICS_EXAMPLES),),
             ),
             KindContract(
                 "people",
                 "event_type",
                 "/ingest/people",
                 (
-                    MessageType(FootTrafficSession, Channel.EVENT, "foot_traffic"),
-                    MessageType(FootTrafficCrossing, Channel.EVENT, "foot_traffic_realistic"),
-                    MessageType(FootTrafficCount, Channel.TELEMETRY, "foot_traffic_counts"),
+                    MessageType(FootTrafficSession, Channel.EVENT, "foot_traffic", SESSION_EXAMPLES),
+                    MessageType(FootTrafficCrossing, Channel.EVENT, "foot_traffic_realistic", CROSSING_EXAMPLES),
+                    MessageType(FootTrafficCount, Channel.TELEMETRY, "foot_traffic_counts", COUNT_EXAMPLES),
                 ),
             ),
         )
     }
 )
-"""Every kind. A new one is a model in a file of its own and one entry here.
+"""Every kind. A new one is a file with its models and their examples, and one entry here.
 
 The order matters to `kind_of`: telematics and people both have an `event_type`, so the narrower marker comes first.
 """
@@ -124,7 +143,7 @@ BATCH_PATH = "/ingest/batch"
 
 
 def contract_of(kind: str) -> KindContract:
-    """The contract of a kind; raises `ContractError` that lists the kinds there are."""
+    """Return the contract of a kind; raises `ContractError` that lists the kinds there are."""
     try:
         return CONTRACT[kind]
     except KeyError:
@@ -132,7 +151,7 @@ def contract_of(kind: str) -> KindContract:
 
 
 def kind_of(fields: object) -> KindContract:
-    """The kind a decoded payload belongs to, told by the first marker field it has; `ContractError` if by none."""
+    """Return the contract of a decoded payload, told by the first marker field it has; `ContractError` if by none."""
     if not isinstance(fields, dict):
         raise ContractError(_NO_OBJECT)
     for contract in CONTRACT.values():

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from edgewire.messages.base import DeviceId, Payload, UtcTime
+from edgewire.messages.base import EXAMPLE_BOOT, EXAMPLE_TIME, DeviceId, Examples, Payload, UtcTime
 
 Count = Annotated[int, Field(ge=0)]
 
@@ -42,6 +42,26 @@ class Status(Payload):
     """Its voltage."""
 
 
+STATUS_EXAMPLES: Examples = (
+    {
+        "state": "online",
+        "device_id": "gps-0007",
+        "boot": EXAMPLE_BOOT,
+        "firmware": "edgefleet/0.1.0",
+        "origin": "emulated",
+        "timestamp": EXAMPLE_TIME,
+        "sent": 4022,
+        "buffered": 0,
+        "dropped": 0,
+        "uptime_s": 4022.5,
+        "reset_reason": "power_on",
+        "rssi_dbm": -67,
+        "battery_pct": 81.5,
+        "battery_v": 4.03,
+    },
+)
+
+
 class Command(Payload):
     """On the `cmd` channel: something for the device to do."""
 
@@ -53,6 +73,12 @@ class Command(Payload):
     arguments: dict[str, Any] = {}
     expires: UtcTime | None = None
     """A device that gets the command after this, by its own clock, does nothing and answers with an error."""
+
+
+COMMAND_EXAMPLES: Examples = (
+    {"id": "c-17", "action": "set_interval", "arguments": {"interval": "5s"}},
+    {"id": "c-18", "action": "reboot", "expires": "2026-03-02T08:16:00.000Z"},
+)
 
 
 class Result(Payload):
@@ -70,3 +96,16 @@ class Result(Payload):
     carried out once, and answered twice with the same result."""
     data: dict[str, Any] | None = None
     """What was asked for, or what follows."""
+
+
+RESULT_EXAMPLES: Examples = (
+    {"id": "c-17", "device_id": "gps-0007", "boot": EXAMPLE_BOOT, "ok": True, "timestamp": EXAMPLE_TIME},
+    {
+        "id": "c-18",
+        "device_id": "gps-0007",
+        "boot": EXAMPLE_BOOT,
+        "ok": False,
+        "error": "key 'interval' is missing",
+        "timestamp": EXAMPLE_TIME,
+    },
+)

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from edgewire.messages.base import Measurement
+from edgewire.messages.base import Examples, Measurement, example_head
 
 Latitude = Annotated[float, Field(ge=-90, le=90)]
 Longitude = Annotated[float, Field(ge=-180, le=180)]
@@ -32,3 +32,33 @@ class GpsPosition(Measurement):
     """Received signal strength of the modem in dBm."""
     nmea: list[str] | None = None
     """The epoch as NMEA 0183 sentences, where the unit passes them on."""
+
+
+GPS_EXAMPLES: Examples = (
+    example_head("gps-0007", 4021)
+    | {
+        "vehicle_id": "V0007",
+        "fix": "3d",
+        "latitude": 48.85661,
+        "longitude": 2.35222,
+        "altitude_m": 38.4,
+        "speed_kmh": 31.7,
+        "heading_deg": 273.5,
+        "hdop": 0.9,
+        "satellites": 11,
+        "battery_v": 13.8,
+        "signal_dbm": -79,
+    },
+    example_head("gps-0007", 4022)
+    | {
+        "vehicle_id": "V0007",
+        "fix": "none",
+        "latitude": None,
+        "longitude": None,
+        "altitude_m": None,
+        "speed_kmh": None,
+        "heading_deg": None,
+        "hdop": 99.99,
+        "satellites": 2,
+    },
+)

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from edgewire.messages.base import Measurement, UtcTime
+from edgewire.messages.base import EXAMPLE_TIME, Examples, Measurement, UtcTime, example_head
 
 Weekday = Literal["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 TimeSlot = Annotated[str, StringConstraints(pattern=r"^\d\d:\d\d–\d\d:\d\d$"), Field(examples=["07:00–09:59"])]
@@ -23,6 +23,20 @@ class FootTrafficSession(Measurement):
     time_slot: TimeSlot
 
 
+SESSION_EXAMPLES: Examples = (
+    example_head("people-0001", 40)
+    | {
+        "event_type": "foot_traffic",
+        "customer_id": "3b9f6f0e-6d5c-4b57-9a51-3a1f0c2a7d44",
+        "entry_time": "2026-03-02T07:52:30.000Z",
+        "exit_time": EXAMPLE_TIME,
+        "trip_duration_minutes": 22.5,
+        "weekday": "Monday",
+        "time_slot": "07:00–09:59",
+    },
+)
+
+
 class FootTrafficCrossing(Measurement):
     """One person through the door, in either direction."""
 
@@ -30,6 +44,12 @@ class FootTrafficCrossing(Measurement):
     time: UtcTime
     weekday: Weekday
     time_slot: TimeSlot
+
+
+CROSSING_EXAMPLES: Examples = (
+    example_head("people-0001", 39)
+    | {"event_type": "exit", "time": EXAMPLE_TIME, "weekday": "Monday", "time_slot": "07:00–09:59"},
+)
 
 
 class FootTrafficCount(Measurement):
@@ -44,3 +64,17 @@ class FootTrafficCount(Measurement):
     total_exits: Count
     occupancy: int
     """Entries less exits since local midnight; counting errors let it drift, below zero too, as on real counters."""
+
+
+COUNT_EXAMPLES: Examples = (
+    example_head("people-0001", 41)
+    | {
+        "event_type": "count",
+        "interval_s": 300.0,
+        "entries": 4,
+        "exits": 3,
+        "total_entries": 61,
+        "total_exits": 48,
+        "occupancy": 13,
+    },
+)

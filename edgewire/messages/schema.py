@@ -5,21 +5,34 @@ Both are generated from the models, so they cannot say anything else than what i
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic.json_schema import models_json_schema
 
-from edgewire.messages.base import ContractError, Payload
+from edgewire.messages.base import ContractError, Examples, Payload
 from edgewire.messages.contract import CONTRACT
-from edgewire.messages.control import Command, Result, Status
-from edgewire.messages.examples import EXAMPLES
+from edgewire.messages.control import COMMAND_EXAMPLES, RESULT_EXAMPLES, STATUS_EXAMPLES, Command, Result, Status
 from edgewire.messages.topics import ROOT, Channel
 
 JSON_SCHEMA = "https://json-schema.org/draft/2020-12/schema"
 CONTRACT_VERSION = "1.0.0"
 
-CONTROL: Mapping[str, type[Payload]] = MappingProxyType({"status": Status, "cmd": Command, "result": Result})
-"""Messages that every kind of device has, by the channel they travel on."""
+
+class ControlType(NamedTuple):
+    """One message that every kind of device has."""
+
+    model: type[Payload]
+    examples: Examples
+
+
+CONTROL: Mapping[str, ControlType] = MappingProxyType(
+    {
+        "status": ControlType(Status, STATUS_EXAMPLES),
+        "cmd": ControlType(Command, COMMAND_EXAMPLES),
+        "result": ControlType(Result, RESULT_EXAMPLES),
+    }
+)
+"""By the channel they travel on."""
 
 MESSAGE_SCHEMAS = (*CONTRACT, *CONTROL)
 """Names that `message_schema` takes."""
@@ -28,20 +41,22 @@ Json = dict[str, Any]
 
 
 def message_schema(name: str) -> Json:
-    """JSON Schema of the payloads of a kind, or of `status`, `cmd` or `result`; raises `ContractError` for others."""
+    """Return the JSON Schema of a kind, or of `status`, `cmd` or `result`; raises `ContractError` for others."""
     if name in CONTRACT:
         schema = CONTRACT[name].json_schema()
     elif name in CONTROL:
-        schema = CONTROL[name].model_json_schema()
+        schema = CONTROL[name].model.model_json_schema()
     else:
         raise ContractError(f"there is no message '{name}'; there are {', '.join(MESSAGE_SCHEMAS)}")
     return {"$schema": JSON_SCHEMA, **schema}
 
 
 def asyncapi() -> Json:
-    """The AsyncAPI 3.0 document, from the point of view of a device: it sends measurements and receives commands."""
-    models = [message.model for contract in CONTRACT.values() for message in contract.messages]
-    everything = [*models, *CONTROL.values()]
+    """Return the AsyncAPI 3.0 document, as a device sees it: it sends measurements and receives commands."""
+    everything: dict[type[Payload], Examples] = {
+        message.model: message.examples for contract in CONTRACT.values() for message in contract.messages
+    }
+    everything |= {control.model: control.examples for control in CONTROL.values()}
     _, schemas = models_json_schema(
         [(model, "validation") for model in everything], ref_template="#/components/schemas/{model}"
     )
@@ -67,7 +82,7 @@ def asyncapi() -> Json:
         "operations": _operations(),
         "components": {
             "parameters": _PARAMETERS,
-            "messages": {model.__name__: _message(model) for model in everything},
+            "messages": {model.__name__: _message(model, examples) for model, examples in everything.items()},
             "schemas": schemas["$defs"],
         },
     }
@@ -87,13 +102,13 @@ def _channels() -> Json:
             models = [message.model for message in contract.messages if message.channel is channel]
             address = f"{ROOT}/{{site}}/{kind}/{{device_id}}/{channel.value}"
             channels[f"{kind}.{channel.value}"] = _channel(address, models, ("site", "device_id"))
-    for name, model in CONTROL.items():
-        channels[name] = _channel(f"{ROOT}/{{site}}/{{kind}}/{{device_id}}/{name}", [model], tuple(_PARAMETERS))
+    for name, control in CONTROL.items():
+        channels[name] = _channel(f"{ROOT}/{{site}}/{{kind}}/{{device_id}}/{name}", [control.model], tuple(_PARAMETERS))
     return channels
 
 
 def _measured_on(kind: str) -> list[Channel]:
-    """The channels on which a kind sends its measurements."""
+    """Return the channels on which a kind sends its measurements."""
     return sorted({message.channel for message in CONTRACT[kind].messages})
 
 
@@ -105,7 +120,7 @@ def _channel(address: str, models: Iterable[type[Payload]], parameters: Iterable
     }
 
 
-def _message(model: type[Payload]) -> Json:
+def _message(model: type[Payload], examples: Examples) -> Json:
     name = model.__name__
     message: Json = {
         "name": name,
@@ -113,7 +128,7 @@ def _message(model: type[Payload]) -> Json:
         "summary": (model.__doc__ or "").partition("\n")[0],
         "contentType": "application/json",
         "payload": {"$ref": f"#/components/schemas/{name}"},
-        "examples": [{"payload": payload} for payload in EXAMPLES[model]],
+        "examples": [{"payload": payload} for payload in examples],
     }
     if model in (Command, Result):
         message["correlationId"] = {"location": "$message.payload#/id"}

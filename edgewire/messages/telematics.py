@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from edgewire.messages.base import Measurement, UtcTime
+from edgewire.messages.base import EXAMPLE_TIME, Examples, Measurement, UtcTime, example_head
 from edgewire.messages.gps import Latitude, Longitude
 
 G = Annotated[float, Field(ge=0, le=10)]
@@ -44,3 +44,28 @@ class TelematicsEvent(Measurement):
     signal_dbm: Annotated[int, Field(ge=-150, le=0)] | None = None
     risk_label: Literal["safe", "risky"] | None = None
     """Ground truth: whether this record shows risky driving."""
+
+
+TELEMATICS_EXAMPLES: Examples = (
+    example_head("telematics-0007", 58)
+    | {
+        "event_id": "5f0c1d0b2a9e4c6f8b7d3e1a90c4f2d6",
+        "driver_id": "D0007",
+        "trip_id": "D0007-0003",
+        "ts": EXAMPLE_TIME,
+        "event_type": "hard_braking",
+        "events": ["hard_braking", "tailgating"],
+        "latitude": 48.85661,
+        "longitude": 2.35222,
+        "speed_mph": 19.7,
+        "heading_deg": 273,
+        "period_minute": 14,
+        "braking_g": 0.52,
+        "following_distance_m": 6.1,
+        "weather": "rainy",
+        "road_type": "city",
+        "traffic_density": 0.64,
+        "time_of_day": "rush_hour",
+        "risk_label": "risky",
+    },
+)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from edgewire.messages.base import Measurement, Payload
+from edgewire.messages.base import Examples, Measurement, Payload, example_head
 
 Count = Annotated[int, Field(ge=0)]
 SpeedKmh = Annotated[float, Field(ge=0, le=400)]
@@ -39,3 +39,32 @@ class TrafficEvent(Measurement):
     """0 = empty road, 1 = jam density."""
     confidence: Annotated[float, Field(ge=0, le=1)] | None = None
     """Average score of the detections; null when there were none."""
+
+
+TRAFFIC_EXAMPLES: Examples = (
+    example_head("camera-0003", 12)
+    | {
+        "interval_s": 60.0,
+        "uptime": 1.0,
+        "vehicle_count": 3,
+        "avg_speed": 47.2,
+        "min_speed": 41.0,
+        "max_speed": 53.9,
+        "color_counts": {"white": 2, "black": 1},
+        "class_counts": {"car": 3},
+        "direction_counts": {"north": 2, "south": 1},
+        "inter_arrival_stats": {"mean": 14.1, "min": 6.3, "max": 21.9, "std": 7.8},
+        "traffic_density_score": 0.08,
+    },
+    example_head("camera-0003", 13)
+    | {
+        "interval_s": 60.0,
+        "vehicle_count": 0,
+        "avg_speed": None,
+        "min_speed": None,
+        "max_speed": None,
+        "color_counts": {},
+        "inter_arrival_stats": {"mean": None, "min": None, "max": None, "std": None},
+        "traffic_density_score": 0.0,
+    },
+)

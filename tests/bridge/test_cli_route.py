@@ -12,13 +12,12 @@ from typer.testing import CliRunner
 
 from edgefleet.cli.bridge import app
 from edgewire.errors import ConfigError
-from edgewire.messages.examples import EXAMPLES
-from edgewire.messages.gps import GpsPosition
+from edgewire.messages.gps import GPS_EXAMPLES
 from tests.bridge.fakes import scripted_broker
 from tests.services.kafka import SASL_USER, KafkaProcess
 
 runner = CliRunner()
-GPS = EXAMPLES[GpsPosition][0]
+GPS = GPS_EXAMPLES[0]
 TOPIC = f"edge/hq/gps/{GPS['device_id']}/telemetry"
 CONFIG = """
 http: {url: 'http://ingest', mode: single, token: t0p}

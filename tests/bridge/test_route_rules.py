@@ -13,11 +13,10 @@ from bridge.routing.table import RouteTable
 from bridge.spool.message import SpooledMessage
 from edgewire.config import parse
 from edgewire.errors import ConfigError
-from edgewire.messages.bme280 import Bme280Reading
-from edgewire.messages.examples import EXAMPLES
+from edgewire.messages.bme280 import BME280_EXAMPLES
 from tests.bridge.fakes import spooled
 
-GOOD = EXAMPLES[Bme280Reading][0]
+GOOD = BME280_EXAMPLES[0]
 TOPIC = f"edge/hq/bme280/{GOOD['device_id']}/telemetry"
 
 

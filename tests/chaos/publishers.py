@@ -10,13 +10,12 @@ import orjson
 import paho.mqtt.client as mqtt
 
 from edgewire.clock import iso_ms
-from edgewire.messages.bme280 import Bme280Reading
-from edgewire.messages.examples import EXAMPLES
-from edgewire.messages.gps import GpsPosition
+from edgewire.messages.bme280 import BME280_EXAMPLES
+from edgewire.messages.gps import GPS_EXAMPLES
 from tests.chaos.evidence import Published
 
 KINDS = ("bme280", "gps")
-_EXAMPLES = {"bme280": EXAMPLES[Bme280Reading][0], "gps": EXAMPLES[GpsPosition][0]}
+_EXAMPLES = {"bme280": BME280_EXAMPLES[0], "gps": GPS_EXAMPLES[0]}
 _BURST_S = 0.02
 _IN_FLIGHT = 50
 

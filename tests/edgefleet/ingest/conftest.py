@@ -11,9 +11,8 @@ import pytest
 
 from edgefleet.ingest.body import BodyLimits
 from edgefleet.ingest.server import IngestConfig, serve
-from edgewire.messages.bme280 import Bme280Reading
-from edgewire.messages.examples import EXAMPLES
-from edgewire.messages.gps import GpsPosition
+from edgewire.messages.bme280 import BME280_EXAMPLES
+from edgewire.messages.gps import GPS_EXAMPLES
 
 MAX_BODY_BYTES = 20_000
 
@@ -21,13 +20,13 @@ MAX_BODY_BYTES = 20_000
 @pytest.fixture
 def bme280() -> Callable[..., dict[str, Any]]:
     """Makes a valid bme280 message with this seq, and other fields as given."""
-    return lambda seq=0, **fields: EXAMPLES[Bme280Reading][0] | {"seq": seq} | fields
+    return lambda seq=0, **fields: BME280_EXAMPLES[0] | {"seq": seq} | fields
 
 
 @pytest.fixture
 def gps() -> Callable[..., dict[str, Any]]:
     """Makes a valid gps message with this seq, and other fields as given."""
-    return lambda seq=0, **fields: EXAMPLES[GpsPosition][0] | {"seq": seq} | fields
+    return lambda seq=0, **fields: GPS_EXAMPLES[0] | {"seq": seq} | fields
 
 
 @asynccontextmanager

@@ -11,7 +11,6 @@ import orjson
 import pytest
 
 from edgewire.messages import BATCH_PATH, CONTRACT
-from edgewire.messages.examples import EXAMPLES
 
 Make = Callable[..., dict[str, Any]]
 Client = aiohttp.ClientSession
@@ -45,7 +44,7 @@ async def test_a_new_message_is_201_and_a_known_one_200(service: Client, bme280:
 @pytest.mark.parametrize("kind", CONTRACT)
 async def test_every_message_of_every_kind_has_its_path(service: Client, kind: str) -> None:
     for seq, message in enumerate(CONTRACT[kind].messages):
-        payload = EXAMPLES[message.model][0] | {"seq": seq}
+        payload = message.examples[0] | {"seq": seq}
         status, _ = await post(service, CONTRACT[kind].http_path, payload)
         assert status == 201
     _, stats = await get(service, "/stats")

@@ -10,13 +10,12 @@ from hypothesis import strategies as st
 
 from edgefleet.ingest import validation
 from edgewire.messages import CONTRACT, ContractError
-from edgewire.messages.bme280 import Bme280Reading
-from edgewire.messages.examples import EXAMPLES
+from edgewire.messages.bme280 import BME280_EXAMPLES
 
 Make = Callable[..., dict[str, Any]]
 
 GOOD = [
-    orjson.dumps(EXAMPLES[message.model][0] | {"device_id": f"d-{number}"})
+    orjson.dumps(message.examples[0] | {"device_id": f"d-{number}"})
     for number, message in enumerate(message for contract in CONTRACT.values() for message in contract.messages)
 ]
 
@@ -94,5 +93,5 @@ def test_any_body_is_answered_line_by_line(lines: list[bytes]) -> None:
 
 @given(st.dictionaries(fields, json_values, min_size=1, max_size=2))
 def test_any_values_in_a_message_are_taken_or_refused(changed: dict[str, Any]) -> None:
-    batch = validation.read_batch(orjson.dumps(EXAMPLES[Bme280Reading][0] | changed))
+    batch = validation.read_batch(orjson.dumps(BME280_EXAMPLES[0] | changed))
     assert len(batch.messages) + len(batch.rejections) == 1

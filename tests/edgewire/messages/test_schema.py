@@ -86,8 +86,8 @@ def test_every_message_of_the_contract_travels_on_its_channel() -> None:
             channel = DOCUMENT["channels"][f"{contract.kind}.{message.channel.value}"]
             assert message.model.__name__ in channel["messages"]
             assert channel["address"] == f"edge/{{site}}/{contract.kind}/{{device_id}}/{message.channel.value}"
-    for name, model in CONTROL.items():
-        assert DOCUMENT["channels"][name]["messages"].keys() == {model.__name__}
+    for name, control in CONTROL.items():
+        assert DOCUMENT["channels"][name]["messages"].keys() == {control.model.__name__}
 
 
 def test_every_channel_has_an_operation() -> None:

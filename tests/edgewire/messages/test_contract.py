@@ -5,23 +5,22 @@ from typing import Any
 import orjson
 import pytest
 
-from edgewire.messages import CONTRACT, ContractError, MessageId, contract_of, kind_of
-from edgewire.messages.bme280 import Bme280Reading
-from edgewire.messages.control import Command, Result, Status
-from edgewire.messages.examples import EXAMPLES
-from edgewire.messages.gps import GpsPosition
-from edgewire.messages.people import FootTrafficSession
-from edgewire.messages.telematics import TelematicsEvent
-from edgewire.messages.traffic import TrafficEvent
+from edgewire.messages import CONTRACT, Channel, ContractError, MessageId, MessageType, contract_of, kind_of
+from edgewire.messages.bme280 import BME280_EXAMPLES
+from edgewire.messages.gps import GPS_EXAMPLES, GpsPosition
+from edgewire.messages.people import SESSION_EXAMPLES
+from edgewire.messages.schema import CONTROL, ControlType
+from edgewire.messages.telematics import TELEMATICS_EXAMPLES
+from edgewire.messages.traffic import TRAFFIC_EXAMPLES
 
-BME280, GPS, TRAFFIC = EXAMPLES[Bme280Reading][0], EXAMPLES[GpsPosition][0], EXAMPLES[TrafficEvent][0]
-TELEMATICS, SESSION = EXAMPLES[TelematicsEvent][0], EXAMPLES[FootTrafficSession][0]
+BME280, GPS, TRAFFIC = BME280_EXAMPLES[0], GPS_EXAMPLES[0], TRAFFIC_EXAMPLES[0]
+TELEMATICS, SESSION = TELEMATICS_EXAMPLES[0], SESSION_EXAMPLES[0]
 
 MEASUREMENTS = [
     pytest.param(contract.kind, message.model, payload, id=message.model.__name__)
     for contract in CONTRACT.values()
     for message in contract.messages
-    for payload in EXAMPLES[message.model]
+    for payload in message.examples
 ]
 
 
@@ -38,11 +37,30 @@ def test_its_kind_is_told_by_its_fields(kind: str, model: type, payload: dict[st
     assert kind_of(payload).kind == kind
 
 
-@pytest.mark.parametrize("model", [Status, Command, Result])
-def test_control_messages(model: type[Status | Command | Result]) -> None:
-    for payload in EXAMPLES[model]:
-        written = model.model_validate_json(orjson.dumps(payload)).model_dump(mode="json", exclude_unset=True)
+@pytest.mark.parametrize("control", CONTROL.values(), ids=lambda control: control.model.__name__)
+def test_control_messages(control: ControlType) -> None:
+    for payload in control.examples:
+        written = control.model.model_validate_json(orjson.dumps(payload)).model_dump(mode="json", exclude_unset=True)
         assert written.keys() == payload.keys()
+
+
+@pytest.mark.parametrize(
+    ("kind", "event_types"),
+    [
+        ("bme280", [()]),
+        ("telematics", [()]),
+        ("people", [("foot_traffic",), ("entry", "exit"), ("count",)]),
+    ],
+)
+def test_the_event_types_of_a_shape_are_those_its_model_is_limited_to(
+    kind: str, event_types: list[tuple[str, ...]]
+) -> None:
+    assert [message.event_types for message in CONTRACT[kind].messages] == event_types
+
+
+def test_a_message_without_an_example_is_refused() -> None:
+    with pytest.raises(ValueError, match="GpsPosition has no example"):
+        MessageType(GpsPosition, Channel.TELEMETRY, "topic", ())
 
 
 def test_unknown_fields_are_kept() -> None:
