@@ -14,7 +14,7 @@ from pydantic_core import PydanticUndefined
 from bridge.config import BridgeConfig
 from devices.faults.base import Durations, PerDay
 from devices.scenario.scenario import Scenario
-from devices.sensors.registry import CATALOG
+from devices.sensors.registry import KINDS
 from edgewire.config import DurationMs, SizeBytes, duration_text
 
 HERE = Path(__file__).parent
@@ -28,7 +28,7 @@ _VALIDATED = {
 
 def scenario() -> str:
     """The reference of the scenario file and of every kind's settings."""
-    kinds = "".join(f"\n## Settings of `{kind}`\n\n{_table(entry.settings)}" for kind, entry in CATALOG.items())
+    kinds = "".join(f"\n## Settings of `{kind}`\n\n{_table(entry.settings)}" for kind, entry in KINDS.items())
     return _page("Scenario file", Scenario, "EDGEFLEET_") + kinds
 
 

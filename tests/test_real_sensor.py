@@ -11,7 +11,7 @@ import pytest
 
 from devices.sensors.base import Population
 from devices.sensors.bme280.registers import Bme280Registers, EmulatedBus
-from devices.sensors.bme280.sensor import Bme280Sensor, Settings
+from devices.sensors.bme280.sensor import Bme280Sensor, Bme280Settings
 from devices.world.world import Site, World
 from edgefleet.embedded import MosquittoProcess
 from edgewire.messages import CONTRACT, Status
@@ -39,7 +39,7 @@ def test_it_takes_an_emulated_devices_place(
 
     here = Population(np.array([1], dtype=np.uint64), np.array([0]), np.array([10_000]), np.array([0]))
     world = World.of(7, [Site(name="riverside", latitude=48, longitude=2)])
-    chip = Bme280Registers.of(Bme280Sensor(Settings(), here), world, 0, lambda: time.time() * 1000)
+    chip = Bme280Registers.of(Bme280Sensor(Bme280Settings(), here), world, 0, lambda: time.time() * 1000)
     sleep, slept = time.sleep, []
 
     def until_power_off(seconds: float) -> None:

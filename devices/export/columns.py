@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import AwareDatetime
 
-from devices.sensors.base import Coded
-from devices.timeline.encode import timestamps
+from devices.sensors.base import DictionaryColumn
 from devices.timeline.table import Table
 from devices.timeline.timeline import Timeline
+from devices.world.timestamps import timestamps
 from edgewire.messages import CONTRACT, KindContract, MessageType
 from edgewire.messages.base import Payload
 
@@ -117,8 +117,8 @@ def column_values(column: Column, table: Table) -> Values | None:
     if values is None or len(column.path) == 1:
         return values
     inner = column.path[1]
-    if isinstance(values, Coded):
-        return values.map([None if value is None else value.get(inner) for value in values.objects])
+    if isinstance(values, DictionaryColumn):
+        return values.with_dictionary([None if value is None else value.get(inner) for value in values.dictionary])
     # An object that stands in many rows is opened once.
     keys = list(map(id, values))
     known = {
@@ -129,8 +129,8 @@ def column_values(column: Column, table: Table) -> Values | None:
 
 def distinct_objects(values: Values) -> tuple[NDArray[np.int32], list[Any]]:
     """The objects in a column, each once, and for every row the number of its own."""
-    if isinstance(values, Coded):
-        return values.codes.astype(np.int32), list(values.objects)
+    if isinstance(values, DictionaryColumn):
+        return values.indices.astype(np.int32), list(values.dictionary)
     keys = list(map(id, values))
     objects = dict(zip(keys, values, strict=True))
     number = {key: position for position, key in enumerate(objects)}

@@ -23,7 +23,7 @@ from devices.export.columns import (
     load_columns,
 )
 from devices.export.files import PartialFile
-from devices.sensors.base import Coded
+from devices.sensors.base import DictionaryColumn
 from devices.timeline.encode import join_rows, json_texts
 from devices.timeline.table import Table
 from devices.timeline.timeline import Timeline
@@ -95,8 +95,8 @@ def csv_cells(kind: ColumnType, values: Values) -> Sequence[bytes]:
 
 
 def _text_cells(values: Sequence[str | None]) -> Sequence[bytes]:
-    if isinstance(values, Coded):
-        return values.map([_text_cell(value) for value in values.objects]).tolist()
+    if isinstance(values, DictionaryColumn):
+        return values.with_dictionary([_text_cell(value) for value in values.dictionary]).tolist()
     known = {value: _text_cell(value) for value in set(values)}
     return [known[value] for value in values]
 

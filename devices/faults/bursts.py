@@ -14,8 +14,8 @@ from pydantic import Field
 from devices.faults.assigned import AssignedFault
 from devices.faults.base import Fault, Layer
 from devices.faults.sensor_faults import _POSITION
-from devices.world.random import Floats, Hashes, Ints, draw, uniform
-from devices.world.world import Places, Site, World
+from devices.world.random import Floats, Hashes, Ints, hash_bits, uniform
+from devices.world.world import Site, SiteArrays, World
 
 _UNITS = ("gps", "telematics")
 
@@ -90,13 +90,13 @@ class _Session:
 class Bursts:
     """The bursts of a scenario's calendar, and the world in which they happen."""
 
-    def __init__(self, scenario: _Plan, calm: World, everyone: Sequence[_Unit]) -> None:
-        """`calm` is the world without; `everyone` are all devices, as a camera sees vehicles of other shards too."""
+    def __init__(self, scenario: _Plan, baseline: World, everyone: Sequence[_Unit]) -> None:
+        """`baseline` is the world without; `everyone` is all devices: a camera sees vehicles of other shards too."""
         self._seed = scenario.seed
         self._site = {site.name: index for index, site in enumerate(scenario.sites)}
-        self._site_keys = Places(calm).keys
+        self._site_keys = SiteArrays(baseline).keys
         self._sessions: list[_Session] = []
-        self._worlds = [calm]
+        self._worlds = [baseline]
         seen: Counter[str] = Counter()
         for fault in scenario.faults:
             if isinstance(fault, Burst):
@@ -104,11 +104,11 @@ class Bursts:
                 stream = f"{name}/{seen[name]}"
                 seen[name] += 1
                 self._sessions.append(_Session(fault, stream, self._befallen(fault, stream, everyone)))
-                self._worlds.append(replace(calm, haste=_Haste(self, len(self._sessions))))
+                self._worlds.append(replace(baseline, speed_boost=_BurstBoost(self, len(self._sessions))))
 
     @property
     def world(self) -> World:
-        """The world with all of them; the calm one itself where there are none."""
+        """The world with all of them; the baseline one itself where there are none."""
         return self._worlds[-1]
 
     def placed(self, mine: Sequence[_Unit]) -> Iterator[AssignedFault]:
@@ -142,7 +142,7 @@ class Bursts:
             units = [unit for unit in units if unit.device_id in fault.devices]
         codes = self._codes(units)
         if fault.share is not None:
-            codes = codes[uniform(draw(self._seed, f"{stream}/share", self._keys(codes))) < fault.share]
+            codes = codes[uniform(hash_bits(self._seed, f"{stream}/share", self._keys(codes))) < fault.share]
         return np.unique(codes)
 
     def _codes(self, units: Sequence[_Unit]) -> Ints:
@@ -150,11 +150,11 @@ class Bursts:
 
     def _keys(self, codes: Ints) -> Hashes:
         """Keys of vehicles, by the site's name and the number of the vehicle."""
-        return draw(0, "vehicle", self._site_keys[codes >> _VEHICLE_BITS], codes & ((1 << _VEHICLE_BITS) - 1))
+        return hash_bits(0, "vehicle", self._site_keys[codes >> _VEHICLE_BITS], codes & ((1 << _VEHICLE_BITS) - 1))
 
 
 @dataclass(frozen=True, slots=True)
-class _Haste:
+class _BurstBoost:
     """The first bursts of the calendar as the world knows them (`devices.world.world.Haste`)."""
 
     bursts: Bursts

@@ -27,7 +27,7 @@ from devices.faults.sensor_faults import (
 from devices.sensors.base import Column, Columns
 from devices.sensors.bme280.chip import signature
 from devices.sensors.gps.nmea import without_fix
-from devices.world.random import Floats, Hashes, Ints, draw, normal, uniform
+from devices.world.random import Floats, Hashes, Ints, hash_bits, normal, uniform
 from edgewire.clock import iso_ms, parse_ms
 
 _HOUR_MS = 3_600_000
@@ -67,7 +67,7 @@ class Rows:
 
     def chances(self, name: str) -> Hashes:
         """Random bits for each row."""
-        return draw(self.seed, f"{self.stream}/{name}", self.keys, self.times)
+        return hash_bits(self.seed, f"{self.stream}/{name}", self.keys, self.times)
 
 
 def lost(chance: float, at: Rows) -> NDArray[np.bool_]:

@@ -19,8 +19,8 @@ from devices.faults.effects import Rows, clock_error, disturb, lost, shift_field
 from devices.faults.reboots import RebootSchedule
 from devices.faults.schedule import SingleWindow, Windows
 from devices.faults.sensor_faults import Dropout
-from devices.sensors.base import Columns, picked
-from devices.world.random import Hashes, Ints, draw, uniform
+from devices.sensors.base import Columns, take_rows
+from devices.world.random import Hashes, Ints, hash_bits, uniform
 from edgewire.errors import ConfigError
 
 Held = Callable[[Ints, Ints], Columns]
@@ -72,7 +72,7 @@ class FaultPlan:
             if fault.devices:
                 has = has & np.isin(ids, fault.devices)
             if fault.share is not None:
-                has = has & (uniform(draw(seed, f"{stream}/share", keys)) < fault.share)
+                has = has & (uniform(hash_bits(seed, f"{stream}/share", keys)) < fault.share)
             self._list(fault).append(AssignedFault(fault, fault_type, stream, fault.schedule, has, keys))
 
     def of(self, kind: str) -> Sequence[AssignedFault]:
@@ -90,12 +90,12 @@ class FaultPlan:
 
     def bits(self, placed: AssignedFault, position: int) -> int:
         """What the chances of this fault at one device are drawn from."""
-        return int(draw(self._seed, f"{placed.stream}/chance", self._keys[position : position + 1])[0])
+        return int(hash_bits(self._seed, f"{placed.stream}/chance", self._keys[position : position + 1])[0])
 
     def damaged(self, placed: AssignedFault, positions: Ints, boots: Ints, seqs: Ints) -> Bools:
         """Which of these messages a `corrupt` fault damages."""
         assert isinstance(placed.fault, Corrupt)
-        chances = draw(self._seed, f"{placed.stream}/chance", self._keys[positions], boots, seqs)
+        chances = hash_bits(self._seed, f"{placed.stream}/chance", self._keys[positions], boots, seqs)
         return np.asarray(uniform(chances) < placed.fault.chance)
 
     # -- by command, in a live run
@@ -252,4 +252,4 @@ def _once_each(held: Held, positions: Ints, starts: Ints) -> Columns:
     windows, rows = np.unique(np.stack([positions, starts]), axis=1, return_inverse=True)
     columns = held(windows[0], windows[1])
     rows = rows.reshape(-1)
-    return {name: picked(column, rows) for name, column in columns.items()}
+    return {name: take_rows(column, rows) for name, column in columns.items()}

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from devices.world.random import Hashes, Ints, draw, uniform
+from devices.world.random import Hashes, Ints, hash_bits, uniform
 
 DAY_MS = 86_400_000
 FOREVER_MS = 2**62
@@ -108,9 +108,11 @@ class RandomWindows:
 
     def _of_slots(self, seed: int, stream: str, keys: Hashes, slots: Ints) -> Windows:
         slot_ms = self._slot_ms
-        happens = uniform(draw(seed, stream, keys, slots)) < self.per_day * slot_ms / DAY_MS
+        happens = uniform(hash_bits(seed, stream, keys, slots)) < self.per_day * slot_ms / DAY_MS
         spread = self.longest_ms - self.shortest_ms + 1
-        length = self.shortest_ms + (spread * uniform(draw(seed, f"{stream}/length", keys, slots))).astype(np.int64)
+        length = self.shortest_ms + (spread * uniform(hash_bits(seed, f"{stream}/length", keys, slots))).astype(
+            np.int64
+        )
         room = slot_ms - length + 1
-        start = slots * slot_ms + (room * uniform(draw(seed, f"{stream}/start", keys, slots))).astype(np.int64)
+        start = slots * slot_ms + (room * uniform(hash_bits(seed, f"{stream}/start", keys, slots))).astype(np.int64)
         return Windows(start, np.where(happens, start + length, start))

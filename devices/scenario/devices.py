@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from devices.scenario.scenario import DeviceGroup, Scenario
-from devices.sensors.registry import CATALOG
+from devices.sensors.registry import KINDS
 from edgewire.errors import ConfigError
 from edgewire.messages import Channel, Topic
 
@@ -63,7 +63,7 @@ class Shard:
 
 def expand_devices(scenario: Scenario) -> list[tuple[Device, DeviceGroup]]:
     """Every device of the scenario, in file order; raises `ConfigError` where two would have the same id."""
-    numbers = dict.fromkeys(CATALOG, 0)
+    numbers = dict.fromkeys(KINDS, 0)
     devices: list[tuple[Device, DeviceGroup]] = []
     for group in scenario.devices:
         for position in range(group.size):

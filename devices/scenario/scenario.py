@@ -11,7 +11,7 @@ from devices.faults.registry import AnyFault
 from devices.firmware.config import Build, FirmwareConfig, ReconnectConfig
 from devices.firmware.outbox import OutboxConfig
 from devices.sensors.base import EPOCH_MS
-from devices.sensors.registry import CATALOG
+from devices.sensors.registry import KINDS
 from devices.world.world import Site
 from edgewire import config
 from edgewire.config import Config, ConfigFile, DurationMs
@@ -21,8 +21,8 @@ from edgewire.messages.base import DEVICE_ID
 
 
 def _known_kind(kind: str) -> str:
-    if kind not in CATALOG:
-        raise ValueError(f"is not a kind of device; there are {', '.join(CATALOG)}")
+    if kind not in KINDS:
+        raise ValueError(f"is not a kind of device; there are {', '.join(KINDS)}")
     return kind
 
 
@@ -77,7 +77,7 @@ class DeviceGroup(Config):
             raise ValueError("needs either count or ids")
         if self.ids and self.id:
             raise ValueError("id makes names for count devices; leave it out where ids lists them")
-        config.check(self.settings, CATALOG[self.kind].settings, at="settings")
+        config.check(self.settings, KINDS[self.kind].settings, at="settings")
         if self.jitter and self.kind in _COUNTS:
             raise ValueError(f"jitter: a reading of {self.kind} counts what passed since the one before; leave it out")
         if self.jitter >= self.interval:

@@ -9,17 +9,17 @@ from types import MappingProxyType
 from typing import Any
 
 from devices.sensors.base import Population, Sensor
-from devices.sensors.bme280 import sensor as bme280
-from devices.sensors.gps import sensor as gps
-from devices.sensors.people import sensor as people
-from devices.sensors.telematics import sensor as telematics
-from devices.sensors.traffic import sensor as camera
+from devices.sensors.bme280.sensor import Bme280Sensor, Bme280Settings
+from devices.sensors.gps.sensor import GpsSensor, GpsSettings
+from devices.sensors.people.sensor import PeopleSensor, PeopleSettings
+from devices.sensors.telematics.sensor import TelematicsSensor, TelematicsSettings
+from devices.sensors.traffic.sensor import TrafficSensor, TrafficSettings
 from edgewire.config import Config
 from edgewire.messages import Channel
 
 
 @dataclass(frozen=True, slots=True)
-class CatalogEntry:
+class DeviceKind:
     """A kind of device. `sensor` is called with the group's settings and its devices."""
 
     settings: type[Config]
@@ -28,12 +28,12 @@ class CatalogEntry:
     """Of the reading at every interval; what happens in between is always an event."""
 
 
-CATALOG: Mapping[str, CatalogEntry] = MappingProxyType(
+KINDS: Mapping[str, DeviceKind] = MappingProxyType(
     {
-        "bme280": CatalogEntry(bme280.Settings, bme280.Bme280Sensor, Channel.TELEMETRY),
-        "traffic": CatalogEntry(camera.Settings, camera.CameraSensor, Channel.TELEMETRY),
-        "gps": CatalogEntry(gps.Settings, gps.GpsSensor, Channel.TELEMETRY),
-        "telematics": CatalogEntry(telematics.Settings, telematics.TelematicsSensor, Channel.EVENT),
-        "people": CatalogEntry(people.Settings, people.PeopleSensor, Channel.TELEMETRY),
+        "bme280": DeviceKind(Bme280Settings, Bme280Sensor, Channel.TELEMETRY),
+        "traffic": DeviceKind(TrafficSettings, TrafficSensor, Channel.TELEMETRY),
+        "gps": DeviceKind(GpsSettings, GpsSensor, Channel.TELEMETRY),
+        "telematics": DeviceKind(TelematicsSettings, TelematicsSensor, Channel.EVENT),
+        "people": DeviceKind(PeopleSettings, PeopleSensor, Channel.TELEMETRY),
     }
 )

@@ -14,7 +14,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from devices.sensors.base import Coded, Columns
+from devices.sensors.base import Columns, DictionaryColumn
+from devices.world.timestamps import MILLISECONDS, split_timestamps, timestamps
 
 _PLAIN = frozenset({int, float, bool, type(None)})
 """Types whose JSON has no comma in it."""
@@ -22,9 +23,6 @@ _PLAIN = frozenset({int, float, bool, type(None)})
 
 _ROWS_JOINED = 512
 """At once, so that the pieces of what is joined stay in the processor's cache."""
-
-
-_MILLISECONDS = [f".{number:03d}Z" for number in range(1000)]
 
 
 class Texts(NamedTuple):
@@ -49,7 +47,7 @@ def encode_columns(
     texts = [json_texts(column) for column in columns.values()]
     heads = {name: b'{"device_id":' + orjson.dumps(name) + b',"timestamp":"' for name in set(device_ids)}
     ends = _ends(boot)
-    seconds, milliseconds = _instants(times_ms)
+    seconds, milliseconds = split_timestamps(times_ms)
     parts: list[Sequence[bytes] | bytes] = [
         [heads[name] for name in device_ids],
         [second.encode() for second in seconds],
@@ -78,16 +76,10 @@ def encode_events(
     )
 
 
-def timestamps(times_ms: NDArray[np.int64]) -> list[str]:
-    """ISO 8601 UTC with milliseconds of each instant."""
-    seconds, milliseconds = _instants(times_ms)
-    return [second + _MILLISECONDS[number] for second, number in zip(seconds, milliseconds, strict=True)]
-
-
 def json_texts(column: NDArray[Any] | Sequence[Any]) -> Texts:
     """The JSON of every value of a column."""
-    if isinstance(column, Coded):
-        return Texts(b"", column.map(_dumped(column.objects)).tolist())
+    if isinstance(column, DictionaryColumn):
+        return Texts(b"", column.with_dictionary(_dumped(column.dictionary)).tolist())
     if isinstance(column, np.ndarray):
         if column.dtype.kind in "iufb":
             dumped = orjson.dumps(np.ascontiguousarray(column), option=orjson.OPT_SERIALIZE_NUMPY)
@@ -141,16 +133,7 @@ def _dumped(values: Iterable[Any]) -> list[bytes]:
     return texts
 
 
-def _instants(times_ms: NDArray[np.int64]) -> tuple[list[str], list[int]]:
-    """The ISO 8601 text up to the second, and the milliseconds, of each instant. Each second is written once."""
-    seconds, milliseconds = np.divmod(times_ms, 1000)
-    distinct, rows = np.unique(seconds, return_inverse=True)
-    texts = np.datetime_as_string(distinct.astype("datetime64[s]"), unit="s").astype(object)
-    found: list[str] = texts[rows].tolist()
-    return found, milliseconds.tolist()
-
-
 @lru_cache(16)
 def _ends(boot: int) -> list[bytes]:
     """What follows the seconds, up to the seq, for each millisecond."""
-    return [b'%s","boot":%d,"seq":' % (text.encode(), boot) for text in _MILLISECONDS]
+    return [b'%s","boot":%d,"seq":' % (text.encode(), boot) for text in MILLISECONDS]

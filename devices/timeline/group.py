@@ -7,20 +7,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from devices.faults.reboots import RebootSchedule
 from devices.faults.schedule import NEVER_MS
 from devices.scenario.scenario import DeviceGroup
-from devices.sensors.base import Columns, EventSensor, LookingBack, Population, Sensor, boot_number, joined
-from devices.sensors.registry import CATALOG, CatalogEntry
+from devices.sensors.base import Columns, EventSensor, HasLookback, Population, Sensor, boot_number, concat_columns
+from devices.sensors.registry import KINDS, DeviceKind
 from devices.timeline.schedule import Member, OverrideIntervals, Schedule
 from devices.timeline.table import Table
+from devices.world.random import Ints
 from devices.world.world import World
 from edgewire.messages import Channel
-
-Ints = NDArray[np.int64]
-
 
 _ROWS_SAMPLED = 8_192
 """Readings that a sensor is asked for at once: what it needs besides (every vehicle that a camera saw) is many times
@@ -45,7 +42,7 @@ class Group:
         resets: RebootSchedule | None = None,
         overrides: OverrideIntervals | None = None,
     ) -> None:
-        entry: CatalogEntry = CATALOG[group.kind]
+        entry: DeviceKind = KINDS[group.kind]
         self.kind = group.kind
         self.positions = np.array(positions, dtype=np.int64)
         """Of its devices in the timeline, ascending."""
@@ -74,9 +71,9 @@ class Group:
         return self._schedule.overrides
 
     @property
-    def looks_back_ms(self) -> int:
+    def lookback_ms(self) -> int:
         """How much of the past the readings tell of at the most."""
-        return self._sensor.looks_back_ms if isinstance(self._sensor, LookingBack) else 0
+        return self._sensor.lookback_ms if isinstance(self._sensor, HasLookback) else 0
 
     def tables(self, from_ms: int, to_ms: int) -> Iterator[Table]:
         """What these devices have to say in [from_ms, to_ms)."""
@@ -169,8 +166,8 @@ class Group:
     ) -> Iterator[tuple[Ints, Table]]:
         """Readings and happenings, and beside each table the device of each row."""
         due = self._schedule.due(owners, from_ms, to_ms)
-        before = sensor.happened(self._world, owners, start_ms, from_ms)
-        happened = sensor.happenings(self._world, owners, from_ms, to_ms)
+        before = sensor.event_count(self._world, owners, start_ms, from_ms)
+        happened = sensor.events(self._world, owners, from_ms, to_ms)
         # Within one device: by time, what happened before the reading of the same millisecond.
         who = np.concatenate([happened.owner, due.window])
         times = np.concatenate([happened.time_ms, due.times])
@@ -220,7 +217,7 @@ class Group:
             # In the order of time: a sensor that counts from the beginning goes on from its last answer.
             asked = set(zip(instants.tolist(), begin_ms.tolist(), owners.tolist(), strict=True))
             for instant, begin, owner in sorted(asked):
-                happened = self._sensor.happened(self._world, np.array([owner]), begin, max(begin, instant))
+                happened = self._sensor.event_count(self._world, np.array([owner]), begin, max(begin, instant))
                 count[(owners == owner) & (instants == instant)] += happened[0]
         return count
 
@@ -233,4 +230,4 @@ def _sampled(sensor: Sensor, world: World, owners: Ints, times: Ints) -> Columns
     ]
     if len(parts) < 2:
         return parts[0] if parts else {}
-    return {name: joined([part[name] for part in parts]) for name in parts[0]}
+    return {name: concat_columns([part[name] for part in parts]) for name in parts[0]}

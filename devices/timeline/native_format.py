@@ -7,8 +7,9 @@ import orjson
 
 from devices.scenario.devices import Device
 from devices.timeline.encode import encode_columns, encode_events
-from devices.timeline.table import Ints, Table
+from devices.timeline.table import Table
 from devices.timeline.wire_format import Publication
+from devices.world.random import Ints
 from edgewire.messages import Channel, Topic
 
 

@@ -5,13 +5,10 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from devices.faults.schedule import FOREVER_MS
 from devices.sensors.base import boot_number
-from devices.world.random import draw, uniform
-
-Ints = NDArray[np.int64]
+from devices.world.random import Ints, hash_bits, uniform
 
 
 class Member(Protocol):
@@ -85,7 +82,7 @@ class Schedule:
         times = self._first_due[owners] + numbers * self.interval[owners]
         if self._jitter is None:
             return np.asarray(times)
-        late = uniform(draw(self._seed, "firmware/jitter", self._keys[owners], numbers))
+        late = uniform(hash_bits(self._seed, "firmware/jitter", self._keys[owners], numbers))
         return np.asarray(times + (late * (self._jitter[owners] + 1)).astype(np.int64))
 
     def before(self, owners: Ints, instants: Ints | int) -> Ints:

@@ -5,13 +5,9 @@ Messages as they go on the wire."""
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from devices.sensors.base import Columns, picked
+from devices.sensors.base import Columns, take_rows
+from devices.world.random import Ints
 from edgewire.messages import Channel
-
-Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +33,7 @@ class Table:
         chosen = (
             [columns[row] for row in rows.tolist()]
             if isinstance(columns, list)
-            else {name: picked(column, rows) for name, column in columns.items()}
+            else {name: take_rows(column, rows) for name, column in columns.items()}
         )
         boots = None if self.boots is None else self.boots[rows]
         return replace(

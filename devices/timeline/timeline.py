@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from devices.faults.bursts import Bursts
 from devices.faults.labels import Label, find_labels
@@ -18,16 +17,14 @@ from devices.faults.transitions import FaultTransition, fault_transitions
 from devices.scenario.devices import Device, Shard, expand_devices, vehicle_sites
 from devices.scenario.scenario import DeviceGroup, Scenario
 from devices.sensors.base import boot_number
-from devices.timeline.encode import timestamps
 from devices.timeline.group import Group
 from devices.timeline.native_format import NativeFormat
 from devices.timeline.overrides import ScheduleOverrides
 from devices.timeline.table import Batch, Table
 from devices.timeline.wire_format import WireFormat
+from devices.world.random import Ints
+from devices.world.timestamps import timestamps
 from devices.world.world import World
-
-Ints = NDArray[np.int64]
-
 
 # Rows of readings that are compared at once to find the labels.
 _LABELLED_ROWS = 200_000

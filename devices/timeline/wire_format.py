@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from devices.scenario.devices import Device
-from devices.timeline.table import Ints, Table
+from devices.timeline.table import Table
+from devices.world.random import Ints
 from edgewire.messages import Channel
 
 

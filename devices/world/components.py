@@ -7,28 +7,28 @@ from devices.world.roads import Roads
 from devices.world.traffic import Traffic
 from devices.world.vehicles.drivers import Drivers
 from devices.world.vehicles.trips import TripPlanner
-from devices.world.vehicles.vehicles import Fleet
+from devices.world.vehicles.vehicles import Vehicles
 from devices.world.weather import weather
-from devices.world.world import Places, World
+from devices.world.world import SiteArrays, World
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class Components:
     """Roads and who drives on them."""
 
-    places: Places
+    places: SiteArrays
     roads: Roads
     traffic: Traffic
     drivers: Drivers
-    fleet: Fleet
+    vehicles: Vehicles
 
 
 @lru_cache(16)
-def parts(world: World) -> Parts:
+def components(world: World) -> Components:
     """The parts of this world."""
-    places = Places(world)
+    places = SiteArrays(world)
     roads, drivers = Roads(world.seed, places), Drivers(world.seed, places)
     air = partial(weather, world)
     traffic = Traffic(world.seed, places, roads, air)
-    planner = TripPlanner(world.seed, places, roads, traffic, air, drivers, world.haste)
-    return Parts(places, roads, traffic, drivers, Fleet(roads, planner, world.vehicles))
+    planner = TripPlanner(world.seed, places, roads, traffic, air, drivers, world.speed_boost)
+    return Components(places, roads, traffic, drivers, Vehicles(roads, planner, world.vehicles))

@@ -11,23 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 Hashes = NDArray[np.uint64]
-
-
 Floats = NDArray[np.float64]
-
-
 Ints = NDArray[np.int64]
-
-
 Flags = NDArray[np.bool_]
 
-
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-
-
 _M1 = np.uint64(0xBF58476D1CE4E5B9)
-
-
 _M2 = np.uint64(0x94D049BB133111EB)
 
 
@@ -37,14 +26,14 @@ def _mix(value: Hashes) -> Hashes:
     return value ^ (value >> np.uint64(31))
 
 
-def draw(seed: int, stream: str, *counters: Hashes | Ints | int) -> Hashes:
+def hash_bits(seed: int, stream: str, *counters: Hashes | Ints | int) -> Hashes:
     """64 random bits for each combination of counters; `stream` names what they are for."""
     value = np.asarray([(seed ^ (zlib.crc32(stream.encode()) << 32)) & 0xFFFFFFFFFFFFFFFF], dtype=np.uint64)
-    return further(value, *counters)
+    return extend(value, *counters)
 
 
-def further(bits: Hashes, *counters: Hashes | Ints | int) -> Hashes:
-    """A draw continued: `further(draw(seed, stream, a), b)` is `draw(seed, stream, a, b)`."""
+def extend(bits: Hashes, *counters: Hashes | Ints | int) -> Hashes:
+    """A draw continued: `extend(draw(seed, stream, a), b)` is `hash_bits(seed, stream, a, b)`."""
     for counter in counters:
         step = np.asarray(counter)
         bits = _mix((bits ^ step.astype(np.uint64)) * _GOLDEN + _GOLDEN)

@@ -11,8 +11,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from devices.world.random import Flags, Floats, Ints, draw, uniform
-from devices.world.world import METRES_PER_DEGREE, Places
+from devices.world.random import Flags, Floats, Ints, hash_bits, uniform
+from devices.world.world import METRES_PER_DEGREE, SiteArrays
 
 KMH = 1 / 3.6
 """Metres a second in a kilometre an hour."""
@@ -46,39 +46,18 @@ CLASSES = (
     RoadClass("highway", 70, 1, 67.0, 9.5, 1400, 60),
     RoadClass("rural", 90, 1, 78.5, 14.6, 450, 60),
 )
-
-
 ARTERY, STREET, MOTORWAY, RADIAL, LANE = range(5)
 
-
 _GRID = 5
-
-
 _SPACING_M = 420.0
-
-
 _RING, _RING_RADIUS_M = 8, 4000.0
-
-
 _VILLAGES, _VILLAGE_RADIUS_M = 6, 8000.0
-
-
 _FIRST_RING = _GRID * _GRID
-
-
 _FIRST_VILLAGE = _FIRST_RING + _RING
-
-
 NODES = _FIRST_VILLAGE + _VILLAGES
-
-
 TOWN_NODES = np.arange(_FIRST_RING)
-
-
 STOPS = np.array([*range(_FIRST_RING), *range(_FIRST_VILLAGE, NODES), *range(_FIRST_VILLAGE, NODES)], dtype=np.int64)
 """Nodes at which trips begin and end; villages twice, so that a third of the stops is in one."""
-
-
 # Seconds lost at a junction, so that routes are not all zigzag.
 _JUNCTION_S = 6.0
 
@@ -172,27 +151,18 @@ def _fastest(ends: Ints, cost: Floats) -> tuple[Ints, Floats]:
 # By judgement: two in five streets of the town stand between high buildings, one motorway stretch in three and one
 # radial in four has a tunnel.
 _CANYON_CHANCE = 0.4
-
-
 _TUNNEL_CHANCE = {MOTORWAY: 0.34, RADIAL: 0.25}
-
-
 _TUNNEL_M = (250.0, 900.0)
 
-
 LIMIT_MS = np.array([kind.limit_kmh * KMH for kind in CLASSES])
-
-
 CORNER_M = np.array([kind.corner_m for kind in CLASSES])
-
-
 ROAD_TYPES = np.array([kind.road_type for kind in CLASSES], dtype=object)
 
 
 class Roads:
     """Arrays over [site, road]; a road is driven both ways. Distances along a road are from its first node."""
 
-    def __init__(self, seed: int, places: Places) -> None:
+    def __init__(self, seed: int, places: SiteArrays) -> None:
         self.plan: Plan = plan()
         self._places = places
         roads = len(self.plan.ends)
@@ -206,13 +176,15 @@ class Roads:
         """Direction from the first node to the second."""
         numbers = np.arange(roads)
         in_town = np.isin(self.plan.road_class, (ARTERY, STREET))
-        self.canyon: Flags = (uniform(draw(seed, "road/canyon", keys, numbers)) < _CANYON_CHANCE) & in_town
+        self.canyon: Flags = (uniform(hash_bits(seed, "road/canyon", keys, numbers)) < _CANYON_CHANCE) & in_town
         self.tunnel_m = self._tunnels(seed, places, numbers)
         """[site, road, (from, to)]; both 0 where there is none."""
         scale = np.array([kind.peak_vph for kind in CLASSES])[self.plan.road_class]
-        self.peak_vph: Floats = scale * (0.7 + 0.6 * uniform(draw(seed, "road/peak", keys, numbers)))
+        self.peak_vph: Floats = scale * (0.7 + 0.6 * uniform(hash_bits(seed, "road/peak", keys, numbers)))
         # How near to its capacity a road comes in the busiest hour: 62 to 87 %, by judgement.
-        self.capacity_vph: Floats = self.peak_vph * (1.15 + 0.45 * uniform(draw(seed, "road/capacity", keys, numbers)))
+        self.capacity_vph: Floats = self.peak_vph * (
+            1.15 + 0.45 * uniform(hash_bits(seed, "road/capacity", keys, numbers))
+        )
 
     def latitude_longitude(self, sites: Ints, east_m: Floats, north_m: Floats) -> tuple[Floats, Floats]:
         """Degrees of points that lie this far from their sites."""
@@ -222,14 +194,14 @@ class Roads:
             (places.longitude[sites] + east_m / places.metres_per_longitude[sites] + 180) % 360 - 180,
         )
 
-    def _bent(self, seed: int, places: Places) -> Floats:
+    def _bent(self, seed: int, places: SiteArrays) -> Floats:
         """Node coordinates of each site: the plan turned by any angle, stretched by 10 %, every node moved a little."""
-        turn = 2 * np.pi * uniform(draw(seed, "roads/turn", places.keys))
-        stretch = 0.95 + 0.2 * uniform(draw(seed, "roads/stretch", places.keys))
+        turn = 2 * np.pi * uniform(hash_bits(seed, "roads/turn", places.keys))
+        stretch = 0.95 + 0.2 * uniform(hash_bits(seed, "roads/stretch", places.keys))
         radius = np.hypot(self.plan.node_xy[:, 0], self.plan.node_xy[:, 1])
         reach = np.where(radius < 2000, 40.0, 0.06 * radius)
         shift = [
-            reach * (2 * uniform(draw(seed, f"roads/shift/{axis}", places.keys[:, None], np.arange(NODES))) - 1)
+            reach * (2 * uniform(hash_bits(seed, f"roads/shift/{axis}", places.keys[:, None], np.arange(NODES))) - 1)
             for axis in ("east", "north")
         ]
         east = self.plan.node_xy[:, 0] + shift[0]
@@ -238,11 +210,11 @@ class Roads:
         turned = np.stack([east * cosine - north * sine, east * sine + north * cosine], axis=-1)
         return np.asarray(turned * stretch[:, None, None])
 
-    def _tunnels(self, seed: int, places: Places, numbers: Ints) -> Floats:
+    def _tunnels(self, seed: int, places: SiteArrays, numbers: Ints) -> Floats:
         keys = places.keys[:, None]
         chance = np.array([_TUNNEL_CHANCE.get(kind, 0.0) for kind in range(len(CLASSES))])[self.plan.road_class]
-        there = uniform(draw(seed, "road/tunnel", keys, numbers)) < chance
+        there = uniform(hash_bits(seed, "road/tunnel", keys, numbers)) < chance
         shortest, longest = _TUNNEL_M
-        length = shortest + (longest - shortest) * uniform(draw(seed, "road/tunnel/length", keys, numbers))
-        start = (self.length_m - length) * (0.2 + 0.6 * uniform(draw(seed, "road/tunnel/place", keys, numbers)))
+        length = shortest + (longest - shortest) * uniform(hash_bits(seed, "road/tunnel/length", keys, numbers))
+        start = (self.length_m - length) * (0.2 + 0.6 * uniform(hash_bits(seed, "road/tunnel/place", keys, numbers)))
         return np.asarray(np.stack([start, start + length], axis=-1) * there[..., None])

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from devices.world.noise import smooth
-from devices.world.random import Floats, Ints, draw, normal, poisson, uniform
+from devices.world.noise import smooth_noise
+from devices.world.random import Floats, Ints, hash_bits, normal, poisson, uniform
 from devices.world.weather import weather
 from devices.world.world import DAY_MS, HOUR_MS, LocalTime, Site, World
 
@@ -76,9 +76,9 @@ class Shops:
         noon = days * DAY_MS + DAY_MS // 2
         come = _who_come(world, days[:, None] * DAY_MS + _TOLD_BY_H * HOUR_MS).mean(axis=2)
         at_site = _WEEK[(days + 3) % 7] * self._holiday(days) * come
-        effect = np.exp(self.variation * smooth(world.seed, "shop/day", self.keys[:, None], noon, _DAY_EFFECT_MS))
+        effect = np.exp(self.variation * smooth_noise(world.seed, "shop/day", self.keys[:, None], noon, _DAY_EFFECT_MS))
         mean = self.daily_customers * at_site[self.sites] * effect
-        return poisson(draw(world.seed, "shop/total", self.keys[:, None], days), mean)
+        return poisson(hash_bits(world.seed, "shop/total", self.keys[:, None], days), mean)
 
     def visits(self, world: World, day: int) -> Visits:
         """Every visit of a local day; all end before midnight."""
@@ -86,8 +86,10 @@ class Shops:
         shops = np.repeat(np.arange(len(counts)), counts)
         numbers = np.arange(len(shops)) - np.repeat(np.cumsum(counts) - counts, counts)
         keys = self.keys[shops]
-        moment = self._quantile(world, day, shops, uniform(draw(world.seed, "shop/entry", keys, day, numbers)))
-        dwell = _DWELL_MEDIAN_MS * np.exp(_DWELL_SIGMA * normal(draw(world.seed, "shop/dwell", keys, day, numbers)))
+        moment = self._quantile(world, day, shops, uniform(hash_bits(world.seed, "shop/entry", keys, day, numbers)))
+        dwell = _DWELL_MEDIAN_MS * np.exp(
+            _DWELL_SIGMA * normal(hash_bits(world.seed, "shop/dwell", keys, day, numbers))
+        )
         starts, ends = np.array([zone.day_starts_ms(np.array([day, day + 1])) for zone in world.local]).T
         # A day on which clocks change is an hour shorter or longer, and its visits are spread over what it has.
         length = (ends - starts)[self.sites[shops]]
@@ -100,7 +102,7 @@ class Shops:
     def _quantile(self, world: World, day: int, shops: Ints, quantile: Floats) -> Floats:
         """Hour of the day before which this share of a shop's visitors comes."""
         middle = day * DAY_MS + np.arange(24) * HOUR_MS + HOUR_MS // 2
-        effect = np.exp(_HOUR_EFFECT * smooth(world.seed, "shop/hour", self.keys[:, None], middle, HOUR_MS))
+        effect = np.exp(_HOUR_EFFECT * smooth_noise(world.seed, "shop/hour", self.keys[:, None], middle, HOUR_MS))
         come = _who_come(world, middle[None, :])[:, 0]
         by_hour = _BY_HOUR[(day + 3) % 7] * effect * come[self.sites]
         cumulative = np.zeros((len(by_hour), 25))

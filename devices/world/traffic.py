@@ -10,47 +10,29 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from devices.world.noise import Knots, smooth_of
-from devices.world.random import Floats, Ints, draw, normal
+from devices.world.noise import KnotInterpolator, smooth_noise_of
+from devices.world.random import Floats, Ints, hash_bits, normal
 from devices.world.roads import CLASSES, KMH, Roads
 from devices.world.weather import Weather
-from devices.world.world import DAY_MS, HOUR_MS, MINUTE_MS, Places, weekday
+from devices.world.world import DAY_MS, HOUR_MS, MINUTE_MS, SiteArrays, weekday
 
 # Share of the day's cars by hour, % of 06-21 h: Telraam, two streets in Chateaubourg 2022 (CC BY 4.0). Those counters
 # do not report the night; its hours are set by judgement to fall from the late evening's level.
 _NIGHT = [0.9, 0.5, 0.4, 0.4, 0.6, 1.2]
-
-
 _MON_FRI = [*_NIGHT, 2.8, 6.6, 7.0, 5.7, 5.4, 5.8, 6.9, 6.5, 6.0, 6.4, 8.3, 10.2, 10.1, 6.5, 3.5, 2.6, 2.0, 1.4]
-
-
 _SATURDAY = [*_NIGHT, 1.2, 2.0, 4.0, 6.2, 8.2, 8.9, 7.9, 6.6, 7.6, 8.0, 8.5, 9.3, 9.4, 6.4, 3.5, 2.4, 2.0, 1.6]
-
-
 _SUNDAY = [*_NIGHT, 1.0, 1.5, 2.7, 4.9, 7.0, 9.4, 9.3, 5.5, 6.1, 6.8, 7.5, 9.6, 10.9, 8.2, 5.6, 4.2, 2.2, 1.3]
-
-
 # The day's total relative to a weekday's, same source.
 _SATURDAY_LEVEL, _SUNDAY_LEVEL = 0.85, 0.57
-
-
 _BUSIEST = max(_MON_FRI)
-
-
 _PROFILE = np.array([_MON_FRI] * 5 + [[_SATURDAY_LEVEL * x for x in _SATURDAY], [_SUNDAY_LEVEL * x for x in _SUNDAY]])
-
-
 _WEEK = _PROFILE.ravel() / _BUSIEST
-
 
 DAY_SIGMA, HOUR_SIGMA = 0.13, 0.19
 """Spread of the logarithm of the day's and of the hour's effect. Telraam: CV of days 0.08-0.18, residual 0.10-0.25."""
 
-
 # The tide into town and out of it: how far the share departs from a half, and what is left of that at weekends.
 _LEAST_TIDE, _MORE_TIDE, _WEEKEND_TIDE = 0.06, 0.12, 0.2
-
-
 _MORNING_HOUR, _EVENING_HOUR, _RUSH_WIDTH_H = 8.0, 17.0, 2.5
 
 
@@ -90,23 +72,13 @@ def times_of_day(local_ms: Ints) -> list[str]:
 
 
 _STEP_MS = 10 * MINUTE_MS
-
-
 # Rain and fog keep some at home and slow down the others; FHWA quotes 2 to 17 % less speed in rain.
 _RAIN_DEMAND, _RAIN_SPEED, _FOG_SPEED = 0.10, 0.16, 0.15
-
-
 _FREE_MS = np.array([kind.free_kmh * KMH for kind in CLASSES])
-
-
 # Of the day's effect, what the whole town has in common.
 _TOWN_SHARE = 0.6
-
-
 # The hour's effect lasts so long that counts of successive hours correlate by .1 to .25 (Telraam: .07-.26).
 _HOUR_EFFECT_MS = 45 * MINUTE_MS
-
-
 # What makes a road slow besides density: roadworks, a slow lorry, school's end. Count and speed correlate by -.25 on
 # Telraam's streets, far less than density alone would make them.
 _PACE_SIGMA, _PACE_MS = 0.18, 90 * MINUTE_MS
@@ -131,13 +103,13 @@ class Flow:
 class Traffic:
     """The traffic of a world, by site and number of the road there."""
 
-    def __init__(self, seed: int, places: Places, roads: Roads, weather: Callable[[Ints, Ints], Weather]) -> None:
+    def __init__(self, seed: int, places: SiteArrays, roads: Roads, weather: Callable[[Ints, Ints], Weather]) -> None:
         self._seed = seed
         self._places = places
         self._roads = roads
         self._weather = weather
         self._count = len(roads.plan.ends)
-        self._knots = Knots(self._compute, width=3, step_ms=_STEP_MS)
+        self._knots = KnotInterpolator(self._compute, width=3, step_ms=_STEP_MS)
 
     def at(self, sites: Ints, roads: Ints, times_ms: Ints) -> Flow:
         """Traffic on roads of these sites at these instants."""
@@ -158,10 +130,10 @@ class Traffic:
         mean = self._roads.peak_vph[sites, roads] * demand(local) * (1 - _RAIN_DEMAND * air.rain)
         keys = self._places.keys[sites]
         days = local // DAY_MS
-        day = normal(draw(self._seed, "traffic/day", keys, days))
-        own_day = normal(draw(self._seed, "traffic/day/road", keys, roads, days))
-        hour = smooth_of(draw(self._seed, "traffic/hour", keys, roads), local, _HOUR_EFFECT_MS)
-        pace = smooth_of(draw(self._seed, "traffic/pace", keys, roads), local, _PACE_MS)
+        day = normal(hash_bits(self._seed, "traffic/day", keys, days))
+        own_day = normal(hash_bits(self._seed, "traffic/day/road", keys, roads, days))
+        hour = smooth_noise_of(hash_bits(self._seed, "traffic/hour", keys, roads), local, _HOUR_EFFECT_MS)
+        pace = smooth_noise_of(hash_bits(self._seed, "traffic/pace", keys, roads), local, _PACE_MS)
         day = np.sqrt(_TOWN_SHARE) * day + np.sqrt(1 - _TOWN_SHARE) * own_day
         vehicles = mean * _factor(DAY_SIGMA, day) * _factor(HOUR_SIGMA, hour)
         density = greenshields_density(vehicles / self._roads.capacity_vph[sites, roads])

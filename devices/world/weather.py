@@ -15,52 +15,29 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from devices.world.noise import Grid, fields
+from devices.world.noise import GridInterpolator, noise_fields
 from devices.world.random import Floats, Ints
 from devices.world.world import DAY_MS, HOUR_MS, Site, World
 
 # Mid-latitude lows pass every three to five days and move eastwards at about 30 km/h (0.4 degrees of longitude).
 SYNOPTIC_MS = 2 * DAY_MS
-
-
 AIR_MS = 2 * SYNOPTIC_MS
-
-
 SHOWER_MS = 3 * HOUR_MS
-
-
 _WIND_MS = 6 * HOUR_MS
-
-
 _PERIODS_MS = np.array([AIR_MS, SYNOPTIC_MS, SYNOPTIC_MS, SHOWER_MS, _WIND_MS])
-
-
 _EASTWARD_DEG_PER_MS = 0.4 / HOUR_MS
-
-
 # The weather of the two ends of the map has nothing in common. They meet not at 180 degrees, which parts islands of
 # Fiji and Chukotka, but between the Diomedes, where the date line runs, and in the ocean south of them.
 _SEAM_DEG = -169.0
-
-
 # Beyond about this distance weather is unrelated.
 _CELL_DEG = 4.0
-
-
 # A storm is the core of a low, a clear spell that of a high; the margins are those of the strongest twelfths.
 _CORE, _CORE_DEPTH = 1.4, 0.8
-
-
 # Where two air masses meet, the border is this sharp (in deviations of the air mass).
 _FRONT_WIDTH = 0.15
-
-
 _MEAN_WIND_MS = 3.5
-
-
 # How strong a shower must be for rain to fall; of all hours, about 19, 11, 1, 24 and 16 % are rainy by that.
 _DRYNESS = {"temperate": 1.2, "mediterranean": 1.7, "desert": 3.0, "tropical": 1.05, "subarctic": 1.45}
-
 
 WARMEST_HOUR, COOLEST_HOUR = 14.0, 6.0
 
@@ -117,15 +94,15 @@ def diurnal(local_ms: Ints) -> Floats:
 
 
 @lru_cache(16)
-def _grid(world: World) -> Grid:
-    return Grid(lambda sites, times: _compute(world, sites, times), len(world.sites))
+def _grid(world: World) -> GridInterpolator:
+    return GridInterpolator(lambda sites, times: _compute(world, sites, times), len(world.sites))
 
 
 def _compute(world: World, sites: Ints, times_ms: Ints) -> Floats:
     """The fields of `Weather`, in their order."""
     latitude = np.array([site.latitude for site in world.sites])[sites]
     drifted = np.array([_east_of_seam(site.longitude) for site in world.sites])[sites] - _EASTWARD_DEG_PER_MS * times_ms
-    air, low, damp, showers, gusts = fields(
+    air, low, damp, showers, gusts = noise_fields(
         world.seed, "weather", drifted / _CELL_DEG, latitude / _CELL_DEG, times_ms, _PERIODS_MS
     )
     front = np.exp(-((air / _FRONT_WIDTH) ** 2))
@@ -153,20 +130,11 @@ def _east_of_seam(longitude: float) -> float:
 Season = Literal["calendar", "winter", "summer"]
 """By the date, or held at the middle of one."""
 
-
 # The warmest days come about four weeks after the solstice of 21 June.
 _WARMEST_DAY = 172 + 27
-
-
 _YEAR_DAYS = 365.25
-
-
 _LAPSE_K_PER_M = 0.0065  # ICAO standard atmosphere
-
-
 _SEA_LEVEL_HPA = 1013.25
-
-
 _GRAVITY_MOLAR_MASS_R = 9.80665 * 0.0289644 / 8.31446  # K/m, barometric formula
 
 
@@ -213,7 +181,7 @@ class Air:
     """At the site's altitude."""
 
 
-def outdoor(world: World, sites: Ints, times_ms: Ints, season: Season = "calendar") -> Air:
+def outdoor_air(world: World, sites: Ints, times_ms: Ints, season: Season = "calendar") -> Air:
     """The air outdoors at these sites and instants."""
     found = weather(world, sites, times_ms)
     mean, seasonal, daily, spread, depression, pressure, altitude = np.array(

@@ -13,19 +13,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 from pydantic import AfterValidator, Field, StringConstraints
 
-from devices.world.random import Floats, Ints, draw
+from devices.world.random import Floats, Ints, hash_bits
 from edgewire.config import Config
 from edgewire.messages.topics import SITE
 
 MINUTE_MS = 60_000
-
-
 HOUR_MS = 3_600_000
-
-
 DAY_MS = 86_400_000
-
-
 _QUARTER_MS = HOUR_MS // 4
 """Offsets of zones change on quarter hours of UTC at the finest."""
 
@@ -88,7 +82,7 @@ class LocalTime:
         return known
 
 
-Haste = Callable[[Ints, Ints, Ints, Ints], Floats]
+SpeedBoost = Callable[[Ints, Ints, Ints, Ints], Floats]
 """How much faster than usual vehicles (site, ordinal) are driven on the whole stretch from one instant to another, in
 standard deviations of the road's speeds; a row each, 0 for as usual."""
 
@@ -103,7 +97,7 @@ class World:
     """Local time of each site."""
     vehicles: Mapping[int, Ints]
     """Ordinals of the fleet's vehicles at each site, by the site's position in `sites`."""
-    haste: Haste | None = None
+    speed_boost: SpeedBoost | None = None
     """Who is in a burst of speeding when; None where nobody ever is."""
 
     @classmethod
@@ -132,7 +126,7 @@ METRES_PER_DEGREE = 111_320.0
 """Of latitude, and of longitude at the equator."""
 
 
-class Places:
+class SiteArrays:
     """Arrays with one entry a site. `keys` depends on a site's name alone, not on which other sites there are."""
 
     def __init__(self, world: World) -> None:
@@ -140,7 +134,7 @@ class Places:
         self.latitude = np.array([site.latitude for site in sites], dtype=np.float64)
         self.longitude = np.array([site.longitude for site in sites], dtype=np.float64)
         self.altitude_m = np.array([site.altitude_m for site in sites], dtype=np.float64)
-        self.keys = np.array([draw(0, f"site/{site.name}")[0] for site in sites], dtype=np.uint64)
+        self.keys = np.array([hash_bits(0, f"site/{site.name}")[0] for site in sites], dtype=np.uint64)
         # Towards the poles a degree of longitude shrinks to nothing; a few metres are left to divide by.
         self.metres_per_longitude = METRES_PER_DEGREE * np.maximum(np.cos(np.radians(self.latitude)), 1e-4)
         self._world = world

@@ -9,41 +9,24 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from devices.sensors.base import Ints
-from devices.world.random import Floats, draw, normal
+from devices.world.random import Floats, Ints, hash_bits, normal
 
 Oversampling = Literal[1, 2, 4, 8, 16]
-
-
 Filter = Literal[0, 2, 4, 8, 16]
-
 
 # RMS noise by oversampling, filter off (tables 2 to 4). What the filter leaves of the pressure's noise follows from
 # filtering it: 1 / sqrt(2 c - 1), which is the table's 1.9, 1.2, 0.9 Pa at x1.
 NOISE_T_C = {1: 0.005, 2: 0.004, 4: 0.003, 8: 0.003, 16: 0.002}
-
-
 NOISE_P_HPA = {1: 0.033, 2: 0.026, 4: 0.021, 8: 0.016, 16: 0.013}
-
-
 NOISE_H_PERCENT = {1: 0.07, 2: 0.05, 4: 0.04, 8: 0.03, 16: 0.02}
-
 
 STANDBY_MS = {0.5: 0, 62.5: 1, 125: 2, 250: 3, 500: 4, 1000: 5, 10: 6, 20: 7}
 """Standby times of normal mode and their codes in t_sb (table 27)."""
 
-
 T_RESET = P_RESET = 0x80000
-
-
 H_RESET = 0x8000
-
-
 _T_TOP = _P_TOP = 0xFFFFF
-
-
 _H_TOP = 0xFFFF
-
 
 # The example of the BMP280's data sheet for T and P, and a set of H constants that works with it; units differ from it
 # by this relative deviation.
@@ -52,8 +35,6 @@ _EXAMPLE = {
     "p1": 36477, "p2": -10685, "p3": 3024, "p4": 2855, "p5": 140, "p6": -7, "p7": 15500, "p8": -14600, "p9": 6000,
     "h1": 75, "h2": 362, "h3": 0, "h4": 312, "h5": 50, "h6": 30,
 }  # fmt: skip
-
-
 _SPREAD = 0.01
 
 
@@ -109,7 +90,7 @@ class Calibration:
     def of(cls, keys: NDArray[np.uint64]) -> "Calibration":
         """The constants of the units with these keys: they belong to the unit, whatever the world's seed."""
         spread = _SPREAD * np.clip(
-            normal(draw(0, "bme280/trim", keys[None, :], np.arange(len(_EXAMPLE))[:, None])), -3, 3
+            normal(hash_bits(0, "bme280/trim", keys[None, :], np.arange(len(_EXAMPLE))[:, None])), -3, 3
         )
         return cls(*np.rint(np.array(list(_EXAMPLE.values()))[:, None] * (1 + spread)))
 

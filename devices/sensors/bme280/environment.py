@@ -6,30 +6,19 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
-from devices.sensors.base import Ints
-from devices.world.noise import Grid, fractal
-from devices.world.random import Floats, draw, further
-from devices.world.weather import AIR_MS, SHOWER_MS, SYNOPTIC_MS, Season, diurnal, outdoor, weather
+from devices.world.noise import GridInterpolator, fractal_noise
+from devices.world.random import Floats, Ints, extend, hash_bits
+from devices.world.weather import AIR_MS, SHOWER_MS, SYNOPTIC_MS, Season, diurnal, outdoor_air, weather
 from devices.world.world import HOUR_MS, World
 from edgewire.config import Config
 
 STORM, FRONT, CLEAR, NO_EVENT = 0, 1, 2, 3
-
-
 # What an event adds at its height.
 _EVENT_T_C = np.array([-1.5, 0.0, 0.0, 0.0])
-
-
 _EVENT_H_PERCENT = np.array([12.0, 0.0, -8.0, 0.0])
-
-
 _EVENT_P_HPA = np.array([-8.0, 5.0, 6.0, 0.0])
-
-
 # From this strength on a front of the world's weather is reported as an event.
 _FRONT_FELT = 0.2
-
-
 _SPARE_EVENTS = 1000
 
 
@@ -71,7 +60,7 @@ class RangeSettings(Config):
         return readings
 
 
-class Surroundings(Protocol):
+class Environment(Protocol):
     """The air at some places over time."""
 
     def at(self, places: Ints, times: Ints) -> tuple[Floats, NDArray[np.int64]]:
@@ -79,18 +68,18 @@ class Surroundings(Protocol):
         ...
 
 
-class Room:
+class IndoorAir:
     """Values that wander within ranges, half with the region's weather and half on their own."""
 
     def __init__(self, settings: RangeSettings, world: World, sites: Ints, interval_ms: Ints) -> None:
         """A place is a site read at an interval: drift limits and events are by the reading."""
         self._settings, self._world = settings, world
         self._sites, self._interval = sites, interval_ms
-        self._event_seeds = draw(world.seed, "bme280/event", sites, interval_ms)
-        self._grid = Grid(self._slow, len(sites))
+        self._event_seeds = hash_bits(world.seed, "bme280/event", sites, interval_ms)
+        self._grid = GridInterpolator(self._slow, len(sites))
 
     def at(self, places: Ints, times: Ints) -> tuple[Floats, NDArray[np.int64]]:
-        """See `Surroundings`."""
+        """See `Environment`."""
         air = self._grid.at(places, times)
         if not self._settings.weather_events:
             return air, np.full(len(times), NO_EVENT)
@@ -117,7 +106,7 @@ class Room:
         # shall not be more than half the drift.
         slowest = 28 * half * self._interval[places] / limits.drift
         period = np.maximum(6 * HOUR_MS, slowest.astype(np.int64))
-        own = fractal(self._world.seed, f"bme280/{name}", self._sites[places], times, period)
+        own = fractal_noise(self._world.seed, f"bme280/{name}", self._sites[places], times, period)
         air = air * np.minimum(1, air_ms / slowest)
         return np.asarray((limits.low + limits.high) / 2 + half * np.tanh(0.5 * (air + own) / np.sqrt(2)))
 
@@ -143,7 +132,7 @@ class Room:
     def _slots(self, places: Ints, slots: Ints) -> tuple[NDArray[np.int64], Floats, Floats]:
         """The event of each slot of time, when in it it begins, and how long it lasts (ms)."""
         shortest, longest = self._settings.weather_event_readings
-        bits = further(self._event_seeds.take(places), slots)
+        bits = extend(self._event_seeds.take(places), slots)
         whether, when, how_long = (((bits >> np.uint64(21 * n)) & np.uint64(0x1FFFFF)) / 2**21 for n in range(3))
         interval = self._interval.take(places)
         happens = whether < 1 - (1 - self._settings.weather_event_chance) ** longest
@@ -151,20 +140,20 @@ class Room:
         return event, when * longest * interval, (shortest + (longest - shortest) * how_long) * interval
 
 
-class Outdoors:
+class OutdoorAir:
     """The air of the site's climate; its storms, fronts and clear spells are the events."""
 
     def __init__(self, season: Season, world: World, sites: Ints) -> None:
         self._season, self._world, self._sites = season, world, sites
-        self._grid = Grid(self._slow, len(sites))
+        self._grid = GridInterpolator(self._slow, len(sites))
 
     def at(self, places: Ints, times: Ints) -> tuple[Floats, NDArray[np.int64]]:
-        """See `Surroundings`."""
+        """See `Environment`."""
         found = self._grid.at(places, times)
         storm, front, clear = found[3:] > np.array([[0], [_FRONT_FELT], [0]])
         return found[:3], np.where(storm, STORM, np.where(front, FRONT, np.where(clear, CLEAR, NO_EVENT)))
 
     def _slow(self, places: Ints, times: Ints) -> Floats:
         sites = self._sites[places]
-        air, found = outdoor(self._world, sites, times, self._season), weather(self._world, sites, times)
+        air, found = outdoor_air(self._world, sites, times, self._season), weather(self._world, sites, times)
         return np.stack([air.temperature_c, air.humidity, air.pressure_hpa, found.storm, found.front, found.clear])

@@ -25,26 +25,13 @@ from devices.world.world import World
 Source = Callable[[float, Sampling], tuple[float, float, float]]
 """°C, % and hPa measured by a conversion with this sampling at this time (ms since 1970 UTC)."""
 
-
 _CHIP_ID, _RESET_WORD = 0x60, 0xB6
-
-
 _ID, _RESET, _CTRL_HUM, _STATUS, _CTRL_MEAS, _CONFIG, _DATA = 0xD0, 0xE0, 0xF2, 0xF3, 0xF4, 0xF5, 0xF7
-
-
 _MEASURING, _IM_UPDATE = 0x08, 0x01
-
-
 _START_UP_MS = 2.0
-
-
 # Code 0 skips the channel; it is converted all the same, only not shown.
 _OVERSAMPLING: tuple[Oversampling, ...] = (1, 1, 2, 4, 8, 16, 16, 16)
-
-
 _FILTER: tuple[Filter, ...] = (0, 2, 4, 8, 16, 16, 16, 16)
-
-
 _STANDBY = {code: standby for standby, code in STANDBY_MS.items()}
 
 

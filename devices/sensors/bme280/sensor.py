@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from devices.sensors.base import Coded, Columns, Ints, Population
+from devices.sensors.base import Columns, DictionaryColumn, Population
 from devices.sensors.bme280.chip import (
     NOISE_H_PERCENT,
     NOISE_P_HPA,
@@ -20,36 +20,24 @@ from devices.sensors.bme280.chip import (
     compensate,
     to_raw,
 )
-from devices.sensors.bme280.environment import Outdoors, RangeSettings, Room, Surroundings
-from devices.world.random import Floats, Hashes, coarse_normals, draw, further, normal, uniform
+from devices.sensors.bme280.environment import Environment, IndoorAir, OutdoorAir, RangeSettings
+from devices.world.random import Floats, Hashes, Ints, coarse_normals, extend, hash_bits, normal, uniform
 from devices.world.world import DAY_MS, World
 
 # Tolerance from unit to unit: a third of the data sheet's accuracy (±0.5 °C, ±3 %, ±1 hPa).
 _OFFSET_T_C, _OFFSET_H_PERCENT, _OFFSET_P_HPA = 0.17, 1.0, 0.33
-
-
 # Long-term drift by the data sheet, a year: the largest of a unit. It goes one way for two years, then back.
 _AGEING_H_PERCENT, _AGEING_P_HPA = 0.5, 1.0
-
-
 _AGEING_PERIOD_MS = 4 * 365.25 * DAY_MS
-
-
 _SUPPLY_V = 3.3
-
-
 _STANDBY_UA = 0.2
-
-
 # Magnus exponent over water (WMO-No. 8): how much dryer the air is at a chip that is warmer than it.
 _MAGNUS_A, _MAGNUS_B = 17.62, 243.12
-
-
 # Lags at the middle of eight equal shares of an exponential response, in time constants.
 _LAGS = -np.log(1 - (np.arange(8) + 0.5) / 8)
 
 
-class Settings(RangeSettings):
+class Bme280Settings(RangeSettings):
     """What an operator of a BME280 may choose."""
 
     profile: Literal["indoor", "outdoor", "winter", "summer"] = "indoor"
@@ -87,7 +75,7 @@ class Settings(RangeSettings):
     """Whether readings carry `metadata`."""
 
     @model_validator(mode="after")
-    def _check(self) -> "Settings":
+    def _check(self) -> "Bme280Settings":
         idle = set(RangeSettings.model_fields) & self.model_fields_set
         if self.profile != "indoor" and idle:
             raise ValueError(f"{sorted(idle)[0]} is for profile indoor; outdoors the site's climate decides")
@@ -119,7 +107,7 @@ class _Units:
 class Bme280Sensor:
     """Many BME280s with the same settings."""
 
-    def __init__(self, settings: Settings, population: Population) -> None:
+    def __init__(self, settings: Bme280Settings, population: Population) -> None:
         self._settings = settings
         self._keys, self._interval = population.keys, population.interval_ms
         self._chips = Calibration.of(population.keys)
@@ -127,14 +115,14 @@ class Bme280Sensor:
         self._place_sites, self._place_intervals = pairs
         self._places = places.reshape(-1)
         self._heat = self._own_heat()
-        self._by_world: dict[World, tuple[Surroundings, _Units]] = {}
+        self._by_world: dict[World, tuple[Environment, _Units]] = {}
 
     def sample(self, world: World, ids: Ints, times: Ints) -> Columns:
         """Readings as a driver publishes them, compensated from the chip's counts."""
         values, event = self._sample(world, ids, times)
         columns: Columns = dict(zip(("temperature_c", "humidity", "pressure_hpa"), values, strict=True))
         if self._settings.metadata:
-            columns["metadata"] = Coded(event, _METADATA)
+            columns["metadata"] = DictionaryColumn(event, _METADATA)
         return columns
 
     def calibration(self, device: int) -> Calibration:
@@ -166,7 +154,7 @@ class Bme280Sensor:
         return found.round(self._settings.decimals), event
 
     def _lagged(
-        self, surroundings: Surroundings, ids: Ints, times: Ints, sampling: Sampling
+        self, surroundings: Environment, ids: Ints, times: Ints, sampling: Sampling
     ) -> tuple[Floats, NDArray[np.int64]]:
         """The air as housing and filter let it through: the mean over a fixed window of the past."""
         places = self._places.take(ids)
@@ -184,12 +172,12 @@ class Bme280Sensor:
 
     def _add_noise(self, values: Floats, seeds: Hashes, ids: Ints, times: Ints, sampling: Sampling) -> None:
         scale = self._settings.noise_factor / 0.1
-        bits = further(seeds, times)
+        bits = extend(seeds, times)
         t, p = coarse_normals(bits, 0), coarse_normals(bits, 1)
         if sampling.filter:
             weights = _filter_weights(sampling.filter)
             past = times[:, None] - np.outer(self._period_ms(ids, sampling), np.arange(len(weights))).astype(np.int64)
-            earlier = further(seeds[:, None], past)
+            earlier = extend(seeds[:, None], past)
             t, p = ((coarse_normals(earlier, place) * weights).sum(axis=1) for place in (0, 1))
         values[0] += scale * NOISE_T_C[sampling.t] * t
         values[1] += scale * NOISE_H_PERCENT[sampling.h] * coarse_normals(bits, 2)
@@ -209,28 +197,28 @@ class Bme280Sensor:
         milliwatt = (settings.sampling.charge_ua_ms + standby) / period * _SUPPLY_V / 1000
         return np.asarray(settings.board_heat_c + settings.self_heating * milliwatt)
 
-    def _known(self, world: World) -> tuple[Surroundings, _Units]:
+    def _known(self, world: World) -> tuple[Environment, _Units]:
         known = self._by_world.get(world)
         if known is None:
             known = self._by_world[world] = self._surroundings(world), self._units(world.seed)
         return known
 
-    def _surroundings(self, world: World) -> Surroundings:
+    def _surroundings(self, world: World) -> Environment:
         if self._settings.profile == "indoor":
-            return Room(self._settings, world, self._place_sites, self._place_intervals)
+            return IndoorAir(self._settings, world, self._place_sites, self._place_intervals)
         season = "calendar" if self._settings.profile == "outdoor" else self._settings.profile
-        return Outdoors(season, world, self._place_sites)
+        return OutdoorAir(season, world, self._place_sites)
 
     def _units(self, seed: int) -> _Units:
         spread = np.array([[_OFFSET_T_C], [_OFFSET_H_PERCENT], [_OFFSET_P_HPA]]) * self._settings.tolerance
         yearly = np.array([[_AGEING_H_PERCENT], [_AGEING_P_HPA]]) * self._settings.ageing
         quantity = np.arange(3)[:, None]
         return _Units(
-            draw(seed, "bme280/noise", self._keys),
-            spread * normal(draw(seed, "bme280/unit", self._keys, quantity)),
+            hash_bits(seed, "bme280/noise", self._keys),
+            spread * normal(hash_bits(seed, "bme280/unit", self._keys, quantity)),
             # Up and down in four years: a quarter of them away from the middle.
-            yearly * (2 * uniform(draw(seed, "bme280/ageing", self._keys, quantity[1:])) - 1),
-            uniform(draw(seed, "bme280/born", self._keys)),
+            yearly * (2 * uniform(hash_bits(seed, "bme280/ageing", self._keys, quantity[1:])) - 1),
+            uniform(hash_bits(seed, "bme280/born", self._keys)),
         )
 
 

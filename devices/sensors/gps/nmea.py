@@ -8,14 +8,8 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 _MOST_IN_GGA = 12
-
-
 _PER_GSV = 4
-
-
 _KMH_PER_KNOT = 1.852
-
-
 _PDOP_OF_HDOP, _VDOP_OF_HDOP = 1.8, 1.5
 
 

@@ -5,9 +5,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from devices.world.components import parts
-from devices.world.noise import smooth, smooth_of
-from devices.world.random import Flags, Floats, Hashes, Ints, draw, further, normal, normals, uniform
+from devices.world.components import components
+from devices.world.noise import smooth_noise, smooth_noise_of
+from devices.world.random import Flags, Floats, Hashes, Ints, extend, hash_bits, normal, normals, uniform
 from devices.world.roads import LANE
 from devices.world.vehicles.vehicles import Motion
 from devices.world.world import METRES_PER_DEGREE, World
@@ -15,58 +15,28 @@ from devices.world.world import METRES_PER_DEGREE, World
 # Error on each axis in m under an open sky: Ornstein-Uhlenbeck-like with 300 s and 30 s, and white. Together 2.03 m,
 # which is the 2.4 m CEP of a u-blox MAX-M8Q with GPS and GLONASS (CEP = 1.1774 sigma); realism.md section 2.
 _SLOW_M, _SLOW_MS = 1.9, 300_000
-
-
 _FAST_M, _FAST_MS = 0.7, 30_000
-
-
 _WHITE_M = 0.15
-
-
 CEP_M = 1.1774 * float(np.sqrt(_SLOW_M**2 + _FAST_M**2 + _WHITE_M**2))
 """Half of the fixes under an open sky are nearer than this."""
-
-
 _VERTICAL = 1.7
-
-
 # Between high buildings signals arrive by way of walls: a bias of 5 to 30 m, satellites lost, HDOP up.
 _CANYON_BIAS_M, _CANYON_MS = 9.0, 45_000
-
-
 _OPEN_HDOP, _USUAL_HDOP, _CANYON_HDOP, _DENSE_SKY = 0.85, 0.93, 2.1, 14.0
-
-
 # The sky above and the street around, drawn at once.
 _SKY, _SKY_MS = np.array([[0], [1]]), np.array([[240_000], [_CANYON_MS]])
-
-
 # A canyon is as deep as the houses of each block are high; blocks are about this long. By judgement.
 _BLOCK_M, _BLOCK_DEPTH = 100.0, (0.6, 1.4)
-
-
 # Into a tunnel the last position is held for about two seconds; a hot start after it. Realism.md section 2.
 _HELD_S = 2.0
-
-
 _REACQUIRE_S = (1.0, 3.0)
-
-
 # Time to the first fix: cold 26 s (u-blox MAX-M8Q) to 35 s (Teltonika's limit), warm below 25 s and hot below 1 s
 # (Teltonika; u-blox has 1 s); the lower ends of the last two by judgement.
 _FIRST_FIX_S = {"cold": (26.0, 35.0), "warm": (15.0, 25.0), "hot": (0.5, 1.0)}
-
-
 # A fix is poor at first, until the satellites are found again one by one; by judgement.
 _FRESH_HDOP, _FRESH_SATELLITES, _FRESH_S = 1.6, 6.0, 8.0
-
-
 _LOST_HDOP = 99.99
-
-
 _SPEED_SIGMA_MS, _HEADING_SIGMA_DEG = 0.05, 0.3
-
-
 _COURSE_FROM_MS = 0.8
 """Slower than this a receiver leaves the course empty (73 of 73 static epochs of gpsd's captures)."""
 
@@ -116,7 +86,7 @@ def receive(
     seed = world.seed
     sight = _sight(world, keys, sites, times, moving, power_on, losses)
     fresh = np.exp(-sight.since_s / _FRESH_S)
-    sky, street = smooth_of(draw(seed, "receiver/sky", _SKY, keys), times, _SKY_MS)
+    sky, street = smooth_noise_of(hash_bits(seed, "receiver/sky", _SKY, keys), times, _SKY_MS)
     shade = _canyon(world, sites, moving) * np.clip(0.6 + 0.5 * street, 0, 1.4)
     hdop = np.clip(_OPEN_HDOP + 0.1 * np.abs(sky) + _CANYON_HDOP * shade**2 + _FRESH_HDOP * fresh, 0.6, 12)
     dense = _DENSE_SKY + 1.2 * sky - 7.0 * shade - _FRESH_SATELLITES * fresh
@@ -125,10 +95,10 @@ def receive(
     east, north, up = _errors_m(seed, keys, times, hdop / _USUAL_HDOP, shade, scale)
     course = np.radians(moving.heading_deg)
     east, north = east - sight.held_m * np.sin(course), north - sight.held_m * np.cos(course)
-    white = draw(seed, "receiver/speed", keys, times)
+    white = hash_bits(seed, "receiver/speed", keys, times)
     noise, swing = normals(white)
     speed = np.maximum(moving.speed_ms + _SPEED_SIGMA_MS * scale * noise, 0)
-    places = parts(world).places
+    places = components(world).places
     return Fix(
         known,
         known & (satellites >= 4),
@@ -145,16 +115,16 @@ def receive(
 
 def battery_v(world: World, keys: Hashes, times: Ints, moving: Motion) -> Floats:
     """Supply of a vehicle in 10 mV: about 14.1 V while the generator charges, 12.6 V at rest."""
-    drift = smooth(world.seed, "vehicle/battery", keys, times, 1_800_000)
+    drift = smooth_noise(world.seed, "vehicle/battery", keys, times, 1_800_000)
     volts: Floats = np.where(moving.on_trip, 14.1 + 0.12 * drift, 12.55 + 0.06 * drift)
     return volts.round(2)
 
 
 def signal_dbm(world: World, keys: Hashes, sites: Ints, times: Ints, moving: Motion) -> Ints:
     """Received signal of the modem: weaker in the country and in tunnels, shadowed over a minute, fading."""
-    rural = parts(world).roads.plan.road_class[moving.road] == LANE
-    shadow = smooth(world.seed, "modem/shadow", keys, times, 60_000)
-    fading = normal(draw(world.seed, "modem/fading", keys, times))
+    rural = components(world).roads.plan.road_class[moving.road] == LANE
+    shadow = smooth_noise(world.seed, "modem/shadow", keys, times, 60_000)
+    fading = normal(hash_bits(world.seed, "modem/fading", keys, times))
     mean = -76 - 11 * rural - 25 * _in_tunnel(world, sites, moving)
     level: Ints = np.clip(np.rint(mean + 6 * shadow + 2.5 * fading), -118, -51).astype(np.int64)
     return level
@@ -164,10 +134,10 @@ def _errors_m(
     seed: int, keys: Hashes, times: Ints, dilution: Floats, shade: Floats, scale: float
 ) -> tuple[Floats, Floats, Floats]:
     """East, north and up."""
-    slow = smooth_of(draw(seed, "receiver/error", _SOURCES, keys), times, _PERIODS_MS)
+    slow = smooth_noise_of(hash_bits(seed, "receiver/error", _SOURCES, keys), times, _PERIODS_MS)
     drift, flicker, wall = slow.reshape(3, 3, -1)
-    bits = draw(seed, "receiver/white", keys, times)
-    white = np.stack([*normals(bits), normal(further(bits, 1))])
+    bits = hash_bits(seed, "receiver/white", keys, times)
+    white = np.stack([*normals(bits), normal(extend(bits, 1))])
     open_sky = dilution * (_SLOW_M * drift + _FAST_M * flicker + _WHITE_M * white)
     east, north, up = scale * (open_sky + shade * _CANYON_BIAS_M * wall)
     return east, north, up
@@ -175,13 +145,11 @@ def _errors_m(
 
 _SOURCES = np.arange(9)[:, None]
 """Three axes of each of the three slow errors, to be drawn at once."""
-
-
 _PERIODS_MS = np.repeat([_SLOW_MS, _FAST_MS, _CANYON_MS], 3)[:, None]
 
 
 def _in_tunnel(world: World, sites: Ints, moving: Motion) -> Flags:
-    begin, end = parts(world).roads.tunnel_m[sites, moving.road].T
+    begin, end = components(world).roads.tunnel_m[sites, moving.road].T
     return np.asarray((moving.along_m >= begin) & (moving.along_m <= end) & (end > 0))
 
 
@@ -198,10 +166,10 @@ class _Sight(NamedTuple):
 
 def _canyon(world: World, sites: Ints, moving: Motion) -> Floats:
     """How deep the street is between its houses, block by block; 0 in the open."""
-    roads, keys = parts(world).roads, parts(world).places.keys
+    roads, keys = components(world).roads, components(world).places.keys
     shallow, deep = _BLOCK_DEPTH
     block = (moving.along_m / _BLOCK_M).astype(np.int64)
-    depth = shallow + (deep - shallow) * uniform(draw(world.seed, "road/block", keys[sites], moving.road, block))
+    depth = shallow + (deep - shallow) * uniform(hash_bits(world.seed, "road/block", keys[sites], moving.road, block))
     return np.where(roads.canyon[sites, moving.road], depth, 0.0)
 
 
@@ -210,15 +178,17 @@ def _sight(
 ) -> _Sight:
     """No fix until the first one after power-on, in tunnels, and until the receiver is back after them."""
     shortest, longest = _FIRST_FIX_S[power_on.start]
-    first = shortest + (longest - shortest) * uniform(draw(world.seed, "receiver/first", keys, power_on.at_ms))
+    first = shortest + (longest - shortest) * uniform(hash_bits(world.seed, "receiver/first", keys, power_on.at_ms))
     # What a device would have read before it was powered on is that of one in order.
     since = np.where(times < power_on.at_ms, np.inf, (times - power_on.at_ms) / 1000 - first)
     lost, held = since < 0, np.zeros(len(times))
     if losses:
-        begin, end = parts(world).roads.tunnel_m[sites, moving.road].T
+        begin, end = components(world).roads.tunnel_m[sites, moving.road].T
         shortest, longest = _REACQUIRE_S
         # The same for the whole passage: one draw an hour.
-        back = shortest + (longest - shortest) * uniform(draw(world.seed, "receiver/back", keys, times // 3_600_000))
+        back = shortest + (longest - shortest) * uniform(
+            hash_bits(world.seed, "receiver/back", keys, times // 3_600_000)
+        )
         speed = np.maximum(moving.speed_ms, 1.0)
         inside = np.where(moving.forward, moving.along_m - begin, end - moving.along_m)
         beyond = inside - (end - begin)

@@ -3,11 +3,11 @@
 import numpy as np
 from pydantic import Field
 
-from devices.sensors.base import Columns, Ints, Population, nullable
+from devices.sensors.base import Columns, Population, nullable
 from devices.sensors.gps.nmea import sentences
 from devices.sensors.gps.receiver import CEP_M, PowerOn, Start, battery_v, receive, signal_dbm
-from devices.world.components import parts
-from devices.world.random import draw
+from devices.world.components import components
+from devices.world.random import Ints, hash_bits
 from devices.world.roads import KMH
 from devices.world.world import World
 from edgewire.config import Config
@@ -15,7 +15,7 @@ from edgewire.config import Config
 _SKY_MS = 1_800_000
 
 
-class Settings(Config):
+class GpsSettings(Config):
     """What an operator of a GPS unit may choose."""
 
     cep_m: float = Field(default=2.5, ge=0, le=100)
@@ -34,7 +34,7 @@ class Settings(Config):
 class GpsSensor:
     """Many GPS units with the same settings; unit n rides in vehicle n of its site."""
 
-    def __init__(self, settings: Settings, population: Population) -> None:
+    def __init__(self, settings: GpsSettings, population: Population) -> None:
         self._settings = settings
         self._population = population
 
@@ -42,7 +42,7 @@ class GpsSensor:
         """Fixes in degrees, m and km/h; without one, position, speed and heading are None."""
         settings, population = self._settings, self._population
         keys, sites, vehicles = population.keys[ids], population.sites[ids], population.ordinals[ids]
-        moving = parts(world).fleet.motion(sites, vehicles, times)
+        moving = components(world).vehicles.motion(sites, vehicles, times)
         power_on = PowerOn(population.powered_on_ms, settings.start)
         scale = settings.cep_m / CEP_M
         fix = receive(world, keys, sites, times, moving, power_on, scale=scale, losses=settings.signal_loss)
@@ -66,7 +66,7 @@ class GpsSensor:
     def _sentences(self, world: World, ids: Ints, times: Ints, columns: Columns) -> list[list[str]]:
         """The same epoch as the receiver words it."""
         # Satellites cross the sky in hours; which are used changes every half of one.
-        first = draw(world.seed, "gps/satellites", self._population.sites[ids], times // _SKY_MS) % np.uint64(32)
+        first = hash_bits(world.seed, "gps/satellites", self._population.sites[ids], times // _SKY_MS) % np.uint64(32)
         names = ("latitude", "longitude", "altitude_m", "speed_kmh", "heading_deg")
         rows = zip(
             times.tolist(),

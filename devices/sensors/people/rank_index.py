@@ -3,13 +3,12 @@
 import numpy as np
 from numpy.typing import NDArray
 
-Ints = NDArray[np.int64]
-
+from devices.world.random import Ints
 
 _WORD = 64
 
 
-class RunningCount:
+class RankIndex:
     """Of flags that are given once; `before` answers from whole words of them and the bits of one."""
 
     __slots__ = ("_before", "_words")

@@ -10,26 +10,21 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, StringConstraints
 
-from devices.sensors.base import Columns, Happenings, Ints, Population
+from devices.sensors.base import Columns, Events, Population
 from devices.sensors.people.visits import ENTRY, SESSION, Messages, ShopDay
-from devices.timeline.encode import timestamps
+from devices.world.random import Ints
 from devices.world.shops import Shops
+from devices.world.timestamps import timestamps
 from devices.world.world import DAY_MS, HOUR_MS, World
 from edgewire.config import Config
 
 _WEEKDAYS = ("Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday")  # from 1970-01-01
-
-
 _DAYS_KEPT = 3
-
-
 _TOTALS_AT_ONCE = 200_000
-
-
 _SUMS_KEPT = 64
 
 
-class Settings(Config):
+class PeopleSettings(Config):
     """The shop that is counted."""
 
     daily_customers: float = Field(default=1000, gt=0, le=200_000)
@@ -52,7 +47,7 @@ class Settings(Config):
 class PeopleSensor:
     """Many counters with the same settings, each at a shop of its own."""
 
-    def __init__(self, settings: Settings, population: Population) -> None:
+    def __init__(self, settings: PeopleSettings, population: Population) -> None:
         self._interval = population.interval_ms
         self._sites = population.sites
         self._accuracy = settings.accuracy
@@ -95,7 +90,7 @@ class PeopleSensor:
             "occupancy": totals[0] - totals[1],
         }
 
-    def happenings(self, world: World, ids: Ints, start_ms: int, stop_ms: int) -> Happenings:
+    def events(self, world: World, ids: Ints, start_ms: int, stop_ms: int) -> Events:
         """Crossings and sessions in [start_ms, stop_ms)."""
         owners, times, fields = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)], []
         for day in range(
@@ -108,9 +103,9 @@ class PeopleSensor:
             fields += _fields(plan, messages)
         owner = np.concatenate(owners)
         order = np.argsort(owner, kind="stable")
-        return Happenings(owner[order], np.concatenate(times)[order], [fields[row] for row in order.tolist()])
+        return Events(owner[order], np.concatenate(times)[order], [fields[row] for row in order.tolist()])
 
-    def happened(self, world: World, ids: Ints, start_ms: int, stop_ms: int) -> Ints:
+    def event_count(self, world: World, ids: Ints, start_ms: int, stop_ms: int) -> Ints:
         """Three messages for every visit of a whole day, and of the first and the last day what lies in the window."""
         everyone = np.arange(len(self._sites))
         first, last = self._days(world, everyone, start_ms), self._days(world, everyone, stop_ms)

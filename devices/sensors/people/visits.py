@@ -10,23 +10,17 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from devices.sensors.people.rank_index import RunningCount
-from devices.world.random import Ints, draw, uniform
+from devices.sensors.people.rank_index import RankIndex
+from devices.world.random import Ints, hash_bits, uniform
 from devices.world.shops import Shops
 from devices.world.world import DAY_MS, World
 
 # What a message is; at one moment an exit comes before its session.
 ENTRY, EXIT, SESSION = 0, 1, 2
-
-
 # A local day, with an hour more in autumn, lies anywhere within three days from a day before its number.
 _SPAN_MS = 4 * DAY_MS
-
-
 # Shops whose visits are drawn at once: that takes many times what is kept of them.
 _SHOPS_DRAWN = 100
-
-
 _VISITS_DRAWN = 100_000
 
 
@@ -102,8 +96,10 @@ class ShopDay:
             self._day,
             self._numbers[visitors].astype(np.int64),
         )
-        high = draw(self._world.seed, "shop/customer/a", *counters) & np.uint64(0xFFFFFFFFFFFF0FFF) | np.uint64(0x4000)
-        low = draw(self._world.seed, "shop/customer/b", *counters) & np.uint64(2**62 - 1) | np.uint64(2**63)
+        high = hash_bits(self._world.seed, "shop/customer/a", *counters) & np.uint64(0xFFFFFFFFFFFF0FFF) | np.uint64(
+            0x4000
+        )
+        low = hash_bits(self._world.seed, "shop/customer/b", *counters) & np.uint64(2**62 - 1) | np.uint64(2**63)
         return [
             f"{a >> 32:08x}-{a >> 16 & 0xFFFF:04x}-{a & 0xFFFF:04x}-{b >> 48:04x}-{b & 0xFFFFFFFFFFFF:012x}"
             for a, b in zip(high.tolist(), low.tolist(), strict=True)
@@ -124,15 +120,15 @@ class ShopDay:
         ]
         return np.stack(found)
 
-    def _seen(self, stream: str, visitors: Ints | NDArray[np.int32], accuracy: float) -> RunningCount:
+    def _seen(self, stream: str, visitors: Ints | NDArray[np.int32], accuracy: float) -> RankIndex:
         """How many of the first of these visitors a counter saw."""
         seen = np.zeros(len(visitors), dtype=np.bool_)
         for start in range(0, len(visitors), _VISITS_DRAWN):
             some = visitors[start : start + _VISITS_DRAWN]
             keys = self._keys[self._entries[some] // _SPAN_MS]
-            chance = uniform(draw(self._world.seed, stream, keys, self._day, self._numbers[some].astype(np.int64)))
+            chance = uniform(hash_bits(self._world.seed, stream, keys, self._day, self._numbers[some].astype(np.int64)))
             seen[start : start + len(some)] = chance < accuracy
-        return RunningCount(seen)
+        return RankIndex(seen)
 
     def _code(self, shops: Ints, times_ms: Ints) -> Ints:
         return np.asarray(shops * _SPAN_MS + np.clip(times_ms - self._base, 0, _SPAN_MS - 1))

@@ -10,23 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import Field
 
-from devices.sensors.base import Ints
-from devices.world.random import Flags, Floats
-from devices.world.vehicles.vehicles import Exertion, Motion
+from devices.world.random import Flags, Floats, Ints
+from devices.world.vehicles.vehicles import Motion, PeakAcceleration
 from devices.world.weather import Weather
 from edgewire.config import Config, DurationMs
 
 G_MS2 = 9.80665
-
-
 MPH = 0.44704
 """Metres a second in a mile an hour."""
-
-
 # Teltonika takes no harsh event below 10 km/h.
 _MOVING_MS = 10 / 3.6
-
-
 _LATE_FROM_H, _LATE_TO_H = 23.0, 5.0
 
 
@@ -51,7 +44,7 @@ class Moment:
 
     thresholds: Thresholds
     moving: Motion
-    exertion: Exertion
+    peak: PeakAcceleration
     """The harshest since the last report."""
     over_limit_mph: Floats
     """Speed above the limit of the road."""
@@ -67,8 +60,6 @@ class Moment:
 
 
 Attributes = dict[str, Floats]
-
-
 Found = tuple[Flags, Attributes]
 
 
@@ -83,13 +74,13 @@ class EventType:
 
 def hard_braking(moment: Moment) -> Found:
     """Deceleration above the threshold since the last report."""
-    braking = np.round(moment.exertion.braking_ms2 / G_MS2, 2)
+    braking = np.round(moment.peak.braking_ms2 / G_MS2, 2)
     return braking >= moment.thresholds.braking_g, {"braking_g": braking}
 
 
 def aggressive_turn(moment: Moment) -> Found:
     """Lateral acceleration above the threshold since the last report."""
-    lateral = np.round(np.maximum(moment.exertion.lateral_ms2, moment.moving.lateral_ms2) / G_MS2, 2)
+    lateral = np.round(np.maximum(moment.peak.lateral_ms2, moment.moving.lateral_ms2) / G_MS2, 2)
     return lateral >= moment.thresholds.lateral_g, {"lateral_g": lateral}
 
 
@@ -119,7 +110,5 @@ EVENT_TYPES = (
     EventType("speeding", 2.0, speeding),
     EventType("late_night_driving", 1.0, late_night_driving),
 )
-
-
 PING = "ping"
 """What a report without any event is called."""

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from devices.sensors.base import EPOCH_MS, Columns, Ints, Population, nullable
+from devices.sensors.base import EPOCH_MS, Columns, Population, nullable
 from devices.sensors.gps.receiver import PowerOn, Start, battery_v, receive, signal_dbm
 from devices.sensors.telematics.events import EVENT_TYPES, MPH, PING, EventType, Moment, Thresholds
-from devices.timeline.encode import timestamps
 from devices.world.arrivals import headway_s
-from devices.world.components import parts
-from devices.world.random import Flags, Floats, Hashes, draw
+from devices.world.components import components
+from devices.world.random import Flags, Floats, Hashes, Ints, hash_bits
 from devices.world.roads import LIMIT_MS, ROAD_TYPES
+from devices.world.timestamps import timestamps
 from devices.world.traffic import times_of_day
 from devices.world.vehicles.vehicles import Motion
 from devices.world.weather import weather
@@ -27,7 +27,7 @@ from devices.world.world import DAY_MS, HOUR_MS, World
 _POOR_SIGHT, _LATE_NIGHT, _RISKY = 0.5, 0.3, 3.0
 
 
-class Settings(Thresholds):
+class TelematicsSettings(Thresholds):
     """What an operator of a telematics unit may choose: from where on something is an event."""
 
     signal_loss: bool = True
@@ -40,14 +40,14 @@ class TelematicsSensor:
     """Many telematics units with the same settings; unit n rides in vehicle n of its site, with driver n."""
 
     def __init__(
-        self, settings: Settings, population: Population, event_types: Sequence[EventType] = EVENT_TYPES
+        self, settings: TelematicsSettings, population: Population, event_types: Sequence[EventType] = EVENT_TYPES
     ) -> None:
         self._settings = settings
         self._population = population
         self._types = sorted(event_types, key=lambda kind: -kind.weight)
 
     @property
-    def looks_back_ms(self) -> int:
+    def lookback_ms(self) -> int:
         """Since the last reading, and as long as speeding has to last."""
         return max(int(self._population.interval_ms.max(initial=0)), self._settings.speeding_for)
 
@@ -55,12 +55,12 @@ class TelematicsSensor:
         """One row a reading; attributes of events that do not hold are None."""
         population = self._population
         keys, sites, vehicles = population.keys[ids], population.sites[ids], population.ordinals[ids]
-        moving = parts(world).fleet.motion(sites, vehicles, times)
+        moving = components(world).vehicles.motion(sites, vehicles, times)
         moment = self._moment(world, ids, times, moving)
         holds, attributes = self._events(moment)
         power_on = PowerOn(population.powered_on_ms, self._settings.start)
         fix = receive(world, keys, sites, times, moving, power_on, scale=1.0, losses=self._settings.signal_loss)
-        trips, departures = parts(world).fleet.last_trips(sites, vehicles, times)
+        trips, departures = components(world).vehicles.last_trips(sites, vehicles, times)
         local = world.local_ms(sites, times)
         time_of_day = times_of_day(local)
         conditions = moment.air.conditions()
@@ -81,7 +81,7 @@ class TelematicsSensor:
             "period_minute": (times - departures) // 60_000,
             **attributes,
             "weather": conditions,
-            "road_type": ROAD_TYPES[parts(world).roads.plan.road_class[moving.road]].tolist(),
+            "road_type": ROAD_TYPES[components(world).roads.plan.road_class[moving.road]].tolist(),
             "traffic_density": np.round(moment.density, 3),
             "time_of_day": time_of_day,
             "battery_v": battery_v(world, keys, times, moving),
@@ -93,18 +93,18 @@ class TelematicsSensor:
         population, settings = self._population, self._settings
         sites, vehicles = population.sites[ids], population.ordinals[ids]
         over = _over_limit_mph(world, moving)
-        earlier = parts(world).fleet.motion(sites, vehicles, times - settings.speeding_for)
-        density = parts(world).traffic.at(sites, moving.road, times).density
-        passage = draw(
-            world.seed, "vehicle/headway", parts(world).places.keys[sites], vehicles, moving.trip, moving.link
+        earlier = components(world).vehicles.motion(sites, vehicles, times - settings.speeding_for)
+        density = components(world).traffic.at(sites, moving.road, times).density
+        passage = hash_bits(
+            world.seed, "vehicle/headway", components(world).places.keys[sites], vehicles, moving.trip, moving.link
         )
         return Moment(
             settings,
             moving,
-            parts(world).fleet.exertion(sites, vehicles, times, population.interval_ms[ids]),
+            components(world).vehicles.peak_acceleration(sites, vehicles, times, population.interval_ms[ids]),
             over,
             np.minimum(over, _over_limit_mph(world, earlier)),
-            headway_s(passage, times, density, parts(world).drivers.temper(sites, vehicles)),
+            headway_s(passage, times, density, components(world).drivers.temper(sites, vehicles)),
             weather(world, sites, times),
             density,
             (world.local_ms(sites, times) % DAY_MS) / HOUR_MS,
@@ -132,7 +132,7 @@ class TelematicsSensor:
 
 
 def _over_limit_mph(world: World, moving: Motion) -> Floats:
-    limit = LIMIT_MS[parts(world).roads.plan.road_class[moving.road]]
+    limit = LIMIT_MS[components(world).roads.plan.road_class[moving.road]]
     return np.asarray((moving.speed_ms - limit) / MPH)
 
 
@@ -152,8 +152,8 @@ def _trip_ids(drivers: list[str], trips: Ints) -> list[str]:
 
 def _event_ids(seed: int, keys: Hashes, times: Ints) -> list[str]:
     """A UUID of version 4 for each reading, as 32 hexadecimal digits, made of its hash."""
-    high = draw(seed, "telematics/id/high", keys, times).tolist()
-    low = draw(seed, "telematics/id/low", keys, times).tolist()
+    high = hash_bits(seed, "telematics/id/high", keys, times).tolist()
+    low = hash_bits(seed, "telematics/id/low", keys, times).tolist()
     return [
         f"{(a & 0xFFFFFFFFFFFF0FFF) | 0x4000:016x}{(b & 0x3FFFFFFFFFFFFFFF) | 0x8000000000000000:016x}"
         for a, b in zip(high, low, strict=True)

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from devices.sensors.base import Columns, Ints, Population, joined, nullable
+from devices.sensors.base import Columns, Population, concat_columns, nullable
 from devices.sensors.traffic.vehicles import VehiclesSeen
 from devices.sensors.traffic.view import Views, fleet_passed, views
-from devices.world.components import parts
-from devices.world.random import Floats, draw, normal, poisson, uniform
+from devices.world.components import components
+from devices.world.random import Floats, Ints, hash_bits, normal, poisson, uniform
 from devices.world.roads import KMH
 from devices.world.sun import DUSK_DEG, sun_elevation_deg
 from devices.world.traffic import Flow, inbound_share
@@ -24,26 +24,16 @@ from edgewire.config import Config
 
 # The interval is looked at in this many parts to tell in which the camera could see.
 _PARTS = 12
-
-
 # What darkness, heavy rain, dense fog and a jammed road take from the chance to detect a vehicle: judgements.
 _LOST = {"dark": 0.06, "rain": 0.12, "fog": 0.30, "hidden": 0.15}
-
-
 _OUTAGE_SLOT_MS = 12 * HOUR_MS
-
-
 _OUTAGE_MS = (2 * 60_000, 45 * 60_000)
-
-
 _CONFIDENCE, _CONFIDENCE_DEVIATION = 0.90, 0.02
-
-
 # Readings of an hour have hundreds of vehicles each: more at once would fill the memory.
 _VEHICLES_AT_ONCE = 200_000
 
 
-class Settings(Config):
+class TrafficSettings(Config):
     """What an operator of a traffic camera may choose."""
 
     flow_factor: float = Field(default=1.0, gt=0, le=10)
@@ -56,10 +46,10 @@ class Settings(Config):
     """That it is blind for some minutes (2 to 45) of any twelve hours."""
 
 
-class CameraSensor:
+class TrafficSensor:
     """Many cameras with the same settings. Each looks at one point of one road of its site."""
 
-    def __init__(self, settings: Settings, population: Population) -> None:
+    def __init__(self, settings: TrafficSettings, population: Population) -> None:
         self._settings = settings
         self._population = population
 
@@ -74,18 +64,18 @@ class CameraSensor:
             self._seen(world, ids[some], times[some], view.take(some), traffic.take(some), expected[some])
             for some in np.split(np.arange(len(ids)), ends)
         ]
-        return {name: joined([part[name] for part in found]) for name in found[0]}
+        return {name: concat_columns([part[name] for part in found]) for name in found[0]}
 
     def _seen(self, world: World, ids: Ints, times: Ints, view: Views, traffic: Flow, expected: Floats) -> Columns:
         """The readings where so many vehicles are expected."""
         population = self._population
         keys, sites, interval = population.keys[ids], population.sites[ids], population.interval_ms[ids]
         middle = times - interval // 2
-        counts = poisson(draw(world.seed, "camera/count", keys, times), expected)
+        counts = poisson(hash_bits(world.seed, "camera/count", keys, times), expected)
         fleet = fleet_passed(world, sites, view, times, interval)
         sight = self._sight(world, keys, sites, times, interval)
         chance = self._detection(world, sites, middle, traffic)
-        inbound = inbound_share(world.local_ms(sites, middle), uniform(draw(world.seed, "camera/tide", keys)))
+        inbound = inbound_share(world.local_ms(sites, middle), uniform(hash_bits(world.seed, "camera/tide", keys)))
         seen = VehiclesSeen(
             world.seed, keys, times, view.road_class, counts, interval / 1000, inbound, fleet, sight, chance
         )
@@ -122,12 +112,12 @@ class CameraSensor:
         """Whether the camera sees in each part of the interval: one row a reading."""
         moments = times[:, None] - interval[:, None] + (2 * np.arange(_PARTS) + 1) * interval[:, None] // (2 * _PARTS)
         slot, within = np.divmod(moments, _OUTAGE_SLOT_MS)
-        bits = draw(world.seed, "camera/outage", keys[:, None], slot)
+        bits = hash_bits(world.seed, "camera/outage", keys[:, None], slot)
         shortest, longest = _OUTAGE_MS
         length = shortest + (longest - shortest) * uniform(
-            draw(world.seed, "camera/outage/length", keys[:, None], slot)
+            hash_bits(world.seed, "camera/outage/length", keys[:, None], slot)
         )
-        begin = uniform(draw(world.seed, "camera/outage/when", keys[:, None], slot)) * (_OUTAGE_SLOT_MS - longest)
+        begin = uniform(hash_bits(world.seed, "camera/outage/when", keys[:, None], slot)) * (_OUTAGE_SLOT_MS - longest)
         out = (uniform(bits) < self._settings.outage_chance) & (within >= begin) & (within < begin + length)
         if self._settings.night == "blind":
             elevation = sun_elevation_deg(world, np.repeat(sites, _PARTS), moments.reshape(-1))
@@ -138,14 +128,14 @@ class CameraSensor:
         self, world: World, keys: NDArray[np.uint64], times: Ints, chance: Floats, counts: Ints
     ) -> list[Any]:
         """Average score of the detections: lower where more is missed. None without any."""
-        spread = _CONFIDENCE_DEVIATION * normal(draw(world.seed, "camera/confidence", keys, times))
+        spread = _CONFIDENCE_DEVIATION * normal(hash_bits(world.seed, "camera/confidence", keys, times))
         score = _CONFIDENCE * (chance / self._settings.detection) + spread / np.sqrt(np.maximum(counts, 1))
         return nullable(np.round(np.clip(score, 0.3, 0.99), 3), counts > 0)
 
 
 def _traffic(world: World, sites: Ints, roads: Ints, times: Ints, interval: Ints) -> Flow:
     """The traffic of each interval: that in its middle, or of one longer than an hour the mean of its hours."""
-    traffic = parts(world).traffic
+    traffic = components(world).traffic
     found = traffic.at(sites, roads, times - interval // 2)
     long = np.flatnonzero(interval > HOUR_MS)
     if not len(long):

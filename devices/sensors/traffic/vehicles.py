@@ -7,39 +7,23 @@ from numpy.typing import NDArray
 
 from devices.sensors.traffic.view import Passed
 from devices.world.arrivals import arrivals
-from devices.world.random import Floats, Ints, draw, normal, uniform
+from devices.world.random import Floats, Ints, hash_bits, normal, uniform
 from devices.world.roads import CLASSES
 
 # New cars by colour, Axalta Global Automotive Color Popularity Report 2025; the rest of 13 % is divided evenly.
 _COLOURS = {
     "white": 0.29, "black": 0.23, "gray": 0.22, "silver": 0.07, "blue": 0.06, "red": 0.05, "green": 0.04, "brown": 0.04
 }  # fmt: skip
-
-
 # Vehicles by class, DfT 2007: car 78, van 14, HGV 6, other 2 %.
 _CLASSES = {"car": 0.78, "van": 0.14, "truck": 0.06, "other": 0.02}
-
-
 # Mean speed beside the road's, and spread beside that of its cars. Trucks are governed: at 88 km/h with 5 % of spread,
 # 3 % of them exceed 60 mph (DfT 2022: 2 % speed on motorways).
 _CLASS_PACE = np.array([1.0, 0.98, 0.94, 0.92])
-
-
 _CLASS_SPREAD = np.array([1.0, 0.9, 0.45, 1.2])
-
-
 _TRUCK, _TRUCK_MAX_KMH = 2, 88.0
-
-
 _DEVIATION = np.array([kind.deviation_kmh / kind.free_kmh for kind in CLASSES])
-
-
 _LANES = np.array([kind.lanes for kind in CLASSES])
-
-
 _FLEET_CLASS = list(_CLASSES).index("van")
-
-
 _DIRECTIONS = ("inbound", "outbound")
 
 
@@ -71,11 +55,11 @@ class VehiclesSeen:
         after = np.arange(len(fleet.row)) - np.searchsorted(fleet.row, fleet.row)
         number = np.concatenate([number, counts[fleet.row] + after])
         counters = (keys[reading], times[reading], number)
-        way = (uniform(draw(seed, "camera/direction", *counters)) >= inbound[reading]).astype(np.int64)
+        way = (uniform(hash_bits(seed, "camera/direction", *counters)) >= inbound[reading]).astype(np.int64)
         way[len(others) :] = ~fleet.inbound
         lanes = _LANES[road_class]
         moments = np.concatenate([self._moments(others, way, lanes, interval_s, counters), fleet.moment_s])
-        detected = uniform(draw(seed, "camera/detect", *counters)) < chance[reading]
+        detected = uniform(hash_bits(seed, "camera/detect", *counters)) < chance[reading]
         part = np.minimum((moments / interval_s[reading] * sight.shape[1]).astype(np.int64), sight.shape[1] - 1)
         rows = np.flatnonzero(detected & sight[reading, part])
         rows = rows[np.lexsort((number[rows], moments[rows], reading[rows]))]
@@ -128,7 +112,7 @@ class VehiclesSeen:
     def _moments(self, others: Ints, way: Ints, lanes: Ints, interval_s: Floats, counters: tuple[Any, ...]) -> Floats:
         """Seconds into the interval at which each vehicle that is not of the fleet passes; lanes fill independently."""
         keys, times, number = (counter[: len(others)] for counter in counters)
-        chance = uniform(draw(self._seed, "camera/lane", keys, times, number))
+        chance = uniform(hash_bits(self._seed, "camera/lane", keys, times, number))
         lane = way[: len(others)] * lanes[others] + (chance * lanes[others]).astype(np.int64)
         order = np.lexsort((number, lane, others))
         reading, lane = others[order], lane[order]
@@ -137,8 +121,8 @@ class VehiclesSeen:
         counts = np.diff(starts, append=len(reading))
         moments = np.empty(len(others))
         moments[order] = arrivals(
-            draw(self._seed, "camera/headway", keys, times, number[order]),
-            draw(self._seed, "camera/headway/last", keys[starts], times[starts], lane[starts]),
+            hash_bits(self._seed, "camera/headway", keys, times, number[order]),
+            hash_bits(self._seed, "camera/headway/last", keys[starts], times[starts], lane[starts]),
             np.repeat(np.arange(len(starts)), counts),
             counts,
             interval_s[reading[starts]],
@@ -146,7 +130,7 @@ class VehiclesSeen:
         return moments
 
     def _draw(self, stream: str) -> NDArray[np.uint64]:
-        return draw(self._seed, f"camera/{stream}", *self._counters)
+        return hash_bits(self._seed, f"camera/{stream}", *self._counters)
 
     def _tally(self, sort: Ints, names: tuple[str, ...]) -> list[dict[str, int]]:
         table = np.bincount(self._reading * len(names) + sort, minlength=self._rows * len(names))

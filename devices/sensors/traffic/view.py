@@ -4,17 +4,14 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from devices.sensors.base import Ints
-from devices.world.components import parts
-from devices.world.random import Flags, Floats, Hashes, draw, further, uniform
+from devices.world.components import components
+from devices.world.random import Flags, Floats, Hashes, Ints, extend, hash_bits, uniform
 from devices.world.roads import ARTERY, KMH, LANE, MOTORWAY, RADIAL, STREET
 from devices.world.vehicles.vehicles import Passages
 from devices.world.world import HOUR_MS, World
 
 # Where cameras are put, by class of road; by judgement.
 _CLASSES = np.array([ARTERY, MOTORWAY, RADIAL, LANE, STREET])
-
-
 _SHARES = np.array([0.45, 0.2, 0.15, 0.1, 0.1])
 
 
@@ -51,20 +48,20 @@ class Passed:
 
 def views(world: World, keys: Hashes, sites: Ints) -> Views:
     """The view of each camera, drawn by its key: a point in the middle part of a road."""
-    roads = parts(world).roads
-    bits = draw(world.seed, "camera/place", keys)
+    roads = components(world).roads
+    bits = hash_bits(world.seed, "camera/place", keys)
     road_class = _CLASSES[np.searchsorted(np.cumsum(_SHARES)[:-1], uniform(bits), side="right")]
     road = np.empty(len(sites), dtype=np.int64)
     for each in _CLASSES.tolist():
         candidates = np.flatnonzero(roads.plan.road_class == each)
         rows = road_class == each
-        road[rows] = candidates[(further(bits[rows], 1) % np.uint64(len(candidates))).astype(np.int64)]
+        road[rows] = candidates[(extend(bits[rows], 1) % np.uint64(len(candidates))).astype(np.int64)]
     length, first = roads.length_m[sites, road], roads.first_xy[sites, road]
     second = first + roads.unit_xy[sites, road] * length[:, None]
     return Views(
         road,
         road_class,
-        length * (0.3 + 0.4 * uniform(further(bits, 2))),
+        length * (0.3 + 0.4 * uniform(extend(bits, 2))),
         np.hypot(*second.T) < np.hypot(*first.T),
     )
 
@@ -87,14 +84,14 @@ def fleet_passed(world: World, sites: Ints, view: Views, times: Ints, interval: 
         found.append(passages.take(np.arange(count.sum()) + np.repeat(first - (np.cumsum(count) - count), count)))
     joined = np.concatenate(rows)
     order = np.argsort(joined, kind="stable")
-    readings, passed = joined[order], Passages.joined(found).take(order)
-    keys = parts(world).places.keys[sites[readings]]
+    readings, passed = joined[order], Passages.concat(found).take(order)
+    keys = components(world).places.keys[sites[readings]]
     return Passed(
         readings,
         (passed.time_ms - times[readings] + interval[readings]) / 1000,
         passed.speed_ms / KMH,
         passed.forward == view.forward_is_inbound[readings],
-        draw(world.seed, "vehicle/colour", keys, passed.vehicle),
+        hash_bits(world.seed, "vehicle/colour", keys, passed.vehicle),
     )
 
 
@@ -102,5 +99,5 @@ def _passages(world: World, point: tuple[int, int, float], begin_ms: Ints, end_m
     """All that passed a point (site, road, m) in the hours that these windows touch."""
     spans = zip((begin_ms // HOUR_MS).tolist(), (end_ms // HOUR_MS).tolist(), strict=True)
     hours = sorted({hour for first, last in set(spans) for hour in range(first, last + 1)})
-    fleet = parts(world).fleet
-    return Passages.joined([fleet.passages(*point, hour) for hour in hours])
+    vehicles = components(world).vehicles
+    return Passages.concat([vehicles.passages(*point, hour) for hour in hours])

@@ -2,33 +2,23 @@
 
 import numpy as np
 
-from devices.world.random import Flags, Floats, Hashes, Ints, draw, uniform
-from devices.world.world import DAY_MS, HOUR_MS, Places, weekday
+from devices.world.random import Flags, Floats, Hashes, Ints, hash_bits, uniform
+from devices.world.world import DAY_MS, HOUR_MS, SiteArrays, weekday
 
 # Share of the fleet on day, late and night shift, when these begin and how long they last (h); by judgement.
 _SHIFT_EDGES = np.array([0.62, 0.82])
-
-
 _SHIFT_BEGINS = np.array([6.0, 13.0, 20.0])
-
-
 _SHIFT_BEGIN_SPREAD_H, _SHIFT_LENGTH_H, _SHIFT_LENGTH_SPREAD_H = 3.0, 10.0, 3.0
-
-
 _WORKS = np.array([0.96, 0.96, 0.96, 0.96, 0.96, 0.6, 0.4])
 """Chance that a driver works, Monday to Sunday."""
-
-
 _DRIVES_ON_SHIFT, _DRIVES_OFF_SHIFT = 0.96, 0.1
-
-
 _HURRY_CHANCE = 0.1
 
 
 class Drivers:
     """The drivers of a world; driver n has vehicle n of the site, and does not depend on how many there are."""
 
-    def __init__(self, seed: int, places: Places) -> None:
+    def __init__(self, seed: int, places: SiteArrays) -> None:
         self._seed = seed
         self._places = places
 
@@ -62,4 +52,4 @@ class Drivers:
         return np.asarray(uniform(self._draw("driver/drives", sites, vehicles, hours)) < chance)
 
     def _draw(self, stream: str, sites: Ints, *counters: Ints) -> Hashes:
-        return draw(self._seed, stream, self._places.keys[sites], *counters)
+        return hash_bits(self._seed, stream, self._places.keys[sites], *counters)

@@ -8,8 +8,6 @@ from devices.world.random import Flags, Floats, Ints
 
 # Nobody keeps a speed exactly: it swings by some 3 % while cruising, over about 17 seconds.
 _RIPPLE_SHARE, _RIPPLE_S = 0.03, 17.0
-
-
 _OMEGA = 2 * np.pi / _RIPPLE_S
 
 
@@ -48,7 +46,7 @@ class Ride:
         """The fields in their order."""
         return tuple(getattr(self, field.name) for field in fields(self))
 
-    def hastened(self, factor: Floats) -> "Ride":
+    def sped_up(self, factor: Floats) -> "Ride":
         """The same rides in less time: speeds times the factor, accelerations times its square."""
         return Ride(
             self.length_m,

@@ -2,22 +2,20 @@
 
 import numpy as np
 
-from devices.world.random import Flags, Hashes, Ints, draw, further, uniform
+from devices.world.random import Flags, Hashes, Ints, extend, hash_bits, uniform
 from devices.world.roads import STOPS, Plan
 from devices.world.vehicles.drivers import Drivers
-from devices.world.world import Places
+from devices.world.world import SiteArrays
 
 # What a trip takes on free roads (s); traffic and stops may double it.
 _TRIP_S = (1300.0, 2200.0)
-
-
 _STOPS_BETWEEN = 9
 
 
 class Routes:
     """The routes of all trips; a pure function of (seed, site, vehicle, hour)."""
 
-    def __init__(self, seed: int, places: Places, plan: Plan, drivers: Drivers) -> None:
+    def __init__(self, seed: int, places: SiteArrays, plan: Plan, drivers: Drivers) -> None:
         self._seed = seed
         self._places = places
         self._plan = plan
@@ -37,14 +35,14 @@ class Routes:
         """
         plan = self._plan
         start, goal = self.stop_at(sites, vehicles, hours), self.stop_at(sites, vehicles, hours + 1)
-        number = (further(bits[:, None], np.arange(2, 2 + _STOPS_BETWEEN)) % np.uint64(len(STOPS))).astype(np.int64)
+        number = (extend(bits[:, None], np.arange(2, 2 + _STOPS_BETWEEN)) % np.uint64(len(STOPS))).astype(np.int64)
         stops = STOPS[number]
         stops[:, 0] = np.where(stops[:, 0] == start, STOPS[(number[:, 0] + 1) % len(STOPS)], stops[:, 0])
         points = np.concatenate([start[:, None], stops], axis=1)
         reached_s = np.cumsum(plan.seconds[points[:, :-1], points[:, 1:]], axis=1)
         total_s = reached_s + plan.seconds[stops, goal[:, None]]
         shortest, longest = _TRIP_S
-        wished_s = shortest + (longest - shortest) * uniform(further(bits, 0))
+        wished_s = shortest + (longest - shortest) * uniform(extend(bits, 0))
         fits = total_s <= wished_s[:, None]
         visited = np.maximum(np.where(fits.any(axis=1), _STOPS_BETWEEN - fits[:, ::-1].argmax(axis=1), 1), 1)
         leg = np.arange(_STOPS_BETWEEN + 1)
@@ -76,4 +74,4 @@ class Routes:
         return links, stops
 
     def _draw(self, stream: str, sites: Ints, *counters: Ints) -> Hashes:
-        return draw(self._seed, stream, self._places.keys[sites], *counters)
+        return hash_bits(self._seed, stream, self._places.keys[sites], *counters)

@@ -11,12 +11,8 @@ from devices.world.vehicles.trips import TripPlanner
 
 # Bits of a key: site above, vehicle, hour below.
 _HOUR_BITS, _VEHICLE_BITS = 23, 22
-
-
 # Room for one trip on the common time axis, and where it ends for looking up; no trip is longer than an hour.
 _SPAN_S, _END_S = 1e4, 5e3
-
-
 # Trips that are kept: three a vehicle, as readings ask for the trip of the hour and of the one before, and forgetting
 # comes in between. A trip has 13 links on average and takes 1.2 KB, twice that after the room was doubled: 10 MB for up
 # to 1,400 vehicles, 500 MB from 70,000 on. Beyond 100,000 vehicles in one process each trip is planned more than once;
@@ -24,7 +20,7 @@ _SPAN_S, _END_S = 1e4, 5e3
 _FEWEST_KEPT, _KEPT_BY_VEHICLE, _MOST_KEPT = 4_096, 3, 200_000
 
 
-class TripBook:
+class TripCache:
     """Planned trips. A trip is known by its row, a link of a trip by its index; a trip's links follow one another.
 
     Rows and indices are valid until the next call of `rows`.

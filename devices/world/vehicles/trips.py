@@ -10,51 +10,32 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from devices.world.random import Flags, Floats, Hashes, Ints, draw, further, normal, uniform
+from devices.world.random import Flags, Floats, Hashes, Ints, extend, hash_bits, normal, uniform
 from devices.world.roads import CLASSES, CORNER_M, TOWN_NODES, Roads
 from devices.world.traffic import Traffic
 from devices.world.vehicles.drivers import Drivers
 from devices.world.vehicles.kinematics import Ride
 from devices.world.vehicles.routes import Routes
 from devices.world.weather import Weather
-from devices.world.world import HOUR_MS, Haste, Places
+from devices.world.world import HOUR_MS, SiteArrays, SpeedBoost
 
 NEVER_S = 1e4
 """After the end of any hour: when a vehicle departs that does not drive."""
 
-
 # Departure after the hour's beginning (s).
 _DEPART_S = (15.0, 240.0)
-
-
 _LATEST_S = 3590.0
-
-
 _STOP_S = (30.0, 120.0)
-
-
 _RED_CHANCE, _RED_S = 0.32, (4.0, 45.0)
-
-
 # Relative spread of free speeds by class of road.
 _SPREAD = np.array([kind.deviation_kmh / kind.free_kmh for kind in CLASSES])
-
-
 # How much faster a hurried trip is wished to be, in standard deviations of the road's speeds; by judgement.
 _HURRY = 2.0
-
-
 _SPEED_UP_MS2, _SLOW_DOWN_MS2, _TURN_MS2 = (1.0, 1.5), (1.3, 2.1), (1.4, 2.5)
-
-
 # Thresholds of harsh events are 2.7 to 4.4 m/s2 for braking and 3.4 to 5.5 for corners (Teltonika, Digital Matter).
 _HARD_MS2, _SHARP_MS2 = (3.2, 6.2), (3.6, 5.4)
-
-
 # Chance that a braking or a turn of a driver of temper 1 is a harsh one; no trustworthy rate was found.
 _HARSH_CHANCE = 0.07
-
-
 _SHARPEST_TURN_RAD, _STRAIGHT_RAD = 2.6, 0.15
 
 
@@ -96,12 +77,12 @@ class TripPlanner:
     def __init__(
         self,
         seed: int,
-        places: Places,
+        places: SiteArrays,
         roads: Roads,
         traffic: Traffic,
         weather: Callable[[Ints, Ints], Weather],
         drivers: Drivers,
-        haste: Haste | None = None,
+        speed_boost: SpeedBoost | None = None,
     ) -> None:
         self._seed = seed
         self._places = places
@@ -109,7 +90,7 @@ class TripPlanner:
         self._traffic = traffic
         self._weather = weather
         self.drivers = drivers
-        self._haste = haste
+        self._speed_boost = speed_boost
         self._routes = Routes(seed, places, roads.plan, drivers)
 
     def plan(self, sites: Ints, vehicles: Ints, hours: Ints) -> TripBatch:
@@ -126,19 +107,19 @@ class TripPlanner:
         way = _Way(sites, vehicles, hours, bits, links, halts, valid)
         hurry = np.where(self.drivers.hurried(sites, vehicles, hours), _HURRY, 0.0)
         ride, wait_s, turn = self._ride(way, hurry[:, None])
-        depart = _between(_DEPART_S, further(bits, 1))
+        depart = _between(_DEPART_S, extend(bits, 1))
         wait_s, pace = _in_time(ride, wait_s, valid, _LATEST_S - depart)
-        ride = ride.hastened(pace)
+        ride = ride.sped_up(pace)
         depart = np.where(drives, depart, NEVER_S)
         spent = np.where(valid, ride.duration_s + wait_s, 0.0)
         begin = np.concatenate([np.zeros((len(sites), 1)), np.cumsum(spent, axis=1)], axis=1)
-        if self._haste is not None:
-            ride, begin = self._in_burst(self._haste, way, hurry, pace, depart, begin, ride)
+        if self._speed_boost is not None:
+            ride, begin = self._in_burst(self._speed_boost, way, hurry, pace, depart, begin, ride)
         return TripBatch(depart, valid.sum(axis=1), links, begin, turn, ride)
 
     def _in_burst(
         self,
-        haste: Haste,
+        speed_boost: SpeedBoost,
         way: _Way,
         hurry: Floats,
         pace: Floats,
@@ -146,7 +127,7 @@ class TripPlanner:
         begin: Floats,
         ride: Ride,
     ) -> tuple[Ride, Floats]:
-        """The trips with those links hastened that lie, with the stop they lead to, in a burst of speeding.
+        """The trips with those links sped up that lie, with the stop they lead to, in a burst of speeding.
 
         A driver who is early at a stop leaves it as planned: before and after a burst, and at its stops, the vehicle is
         where it would be without, so that its effect begins and ends with it.
@@ -157,20 +138,20 @@ class TripPlanner:
         zero_ms = way.hours * HOUR_MS + self.drivers.hour_begins_ms(way.sites, way.vehicles)
         at_ms = zero_ms[:, None] + np.ceil((depart[:, None] + begin) * 1000).astype(np.int64)
         level = np.broadcast_to(hurry[:, None], way.links.shape).copy()
-        burst = haste(way.sites[row], way.vehicles[row], at_ms[row, link], at_ms[row, stop[row, link] + 1])
+        burst = speed_boost(way.sites[row], way.vehicles[row], at_ms[row, link], at_ms[row, stop[row, link] + 1])
         level[row, link] = np.maximum(level[row, link], burst)
         rows = np.flatnonzero((level != hurry[:, None]).any(axis=1))
         if not len(rows):
             return ride, begin
-        hasty = self._ride(way.take(rows), level[rows])[0].hastened(pace[rows])
-        hastened = way.valid[rows] & (level != hurry[:, None])[rows]
-        gain = np.where(hastened, ride.take(rows).duration_s - hasty.duration_s, 0.0)
+        boosted = self._ride(way.take(rows), level[rows])[0].sped_up(pace[rows])
+        sped_up = way.valid[rows] & (level != hurry[:, None])[rows]
+        gain = np.where(sped_up, ride.take(rows).duration_s - boosted.duration_s, 0.0)
         lead = np.cumsum(gain, axis=1)
         # Of the lead, what there was at the last stop is lost there.
         left = np.maximum.accumulate(np.where(way.halts[rows], lead, 0.0), axis=1)
         begin = begin.copy()
         begin[rows, 1:] -= np.where(way.valid[rows], lead - left, 0.0)
-        return ride.replaced(rows, hasty), begin
+        return ride.replaced(rows, boosted), begin
 
     def _ride(self, way: _Way, hurry: Floats) -> tuple[Ride, Floats, Floats]:
         """How each link is driven, how long is waited at its end, and by how much the vehicle turns there.
@@ -182,9 +163,9 @@ class TripPlanner:
         roads, plan = self._roads, self._roads.plan
         road, kind = links >> 1, plan.road_class[links >> 1]
         length = roads.length_m[sites[:, None], road]
-        luck = further(bits[:, None], np.arange(100, 100 + links.shape[1]))
+        luck = extend(bits[:, None], np.arange(100, 100 + links.shape[1]))
         speed, density, wet = self._surroundings(sites, hours, road)
-        usual = temper[:, None] - 0.9 + 0.5 * normal(further(luck, 1))
+        usual = temper[:, None] - 0.9 + 0.5 * normal(extend(luck, 1))
         spread = _SPREAD[kind] * (1 - density)
         wished = np.maximum(speed * (1 + spread * (usual + hurry)), 3.0)
         turn = self._turns(sites, links) * ~halts
@@ -195,14 +176,14 @@ class TripPlanner:
         rash = np.minimum(_HARSH_CHANCE * temper[:, None] * (1 + hurry / _HURRY), 0.5)
         leave = np.minimum(np.minimum(wished, following), self._turn_speed(luck, kind, turn, rash))
         town = np.isin(plan.link_to(links), TOWN_NODES)
-        red = town & (uniform(further(luck, 2)) < _RED_CHANCE * (0.8 + density))
+        red = town & (uniform(extend(luck, 2)) < _RED_CHANCE * (0.8 + density))
         leave = np.where(halts | red, 0.0, leave)
-        wait = np.where(red, _between(_RED_S, further(luck, 3)), 0.0)
-        wait = np.where(halts, _between(_STOP_S, further(luck, 4)), wait) * way.valid
-        down = _between(_SLOW_DOWN_MS2, further(luck, 5))
-        hard = uniform(further(luck, 6)) < rash * (1 + density + wet[:, None])
-        down = np.where(hard, _between(_HARD_MS2, further(luck, 7)), down)
-        up = _between(_SPEED_UP_MS2, further(luck, 8)) + 0.15 * np.minimum(temper, 2)[:, None]
+        wait = np.where(red, _between(_RED_S, extend(luck, 3)), 0.0)
+        wait = np.where(halts, _between(_STOP_S, extend(luck, 4)), wait) * way.valid
+        down = _between(_SLOW_DOWN_MS2, extend(luck, 5))
+        hard = uniform(extend(luck, 6)) < rash * (1 + density + wet[:, None])
+        down = np.where(hard, _between(_HARD_MS2, extend(luck, 7)), down)
+        up = _between(_SPEED_UP_MS2, extend(luck, 8)) + 0.15 * np.minimum(temper, 2)[:, None]
         enter = np.concatenate([np.zeros((len(sites), 1)), leave[:, :-1]], axis=1)
         return Ride.fitted(length, enter, wished, leave, up, down), wait, turn
 
@@ -225,15 +206,15 @@ class TripPlanner:
 
     def _turn_speed(self, luck: Hashes, kind: Ints, turn: Floats, rash: Floats) -> Floats:
         """How fast a bend is taken: by the lateral acceleration a driver puts up with, now and then much of it."""
-        lateral = _between(_TURN_MS2, further(luck, 9))
-        lateral = np.where(uniform(further(luck, 10)) < rash, _between(_SHARP_MS2, further(luck, 11)), lateral)
+        lateral = _between(_TURN_MS2, extend(luck, 9))
+        lateral = np.where(uniform(extend(luck, 10)) < rash, _between(_SHARP_MS2, extend(luck, 11)), lateral)
         bend = np.abs(turn)
         return np.where(
             bend < _STRAIGHT_RAD, np.inf, np.sqrt(lateral / np.maximum(curvature(bend, corner_m(kind)), 1e-9))
         )
 
     def _draw(self, stream: str, sites: Ints, *counters: Ints) -> Hashes:
-        return draw(self._seed, stream, self._places.keys[sites], *counters)
+        return hash_bits(self._seed, stream, self._places.keys[sites], *counters)
 
 
 def _in_time(ride: Ride, wait_s: Floats, valid: Flags, available_s: Floats) -> tuple[Floats, Floats]:

@@ -8,17 +8,13 @@ import numpy as np
 
 from devices.world.random import Flags, Floats, Ints
 from devices.world.roads import CORNER_M, Roads
-from devices.world.vehicles.trip_cache import TripBook
+from devices.world.vehicles.trip_cache import TripCache
 from devices.world.vehicles.trips import NEVER_S, TripPlanner, curvature
 from devices.world.world import HOUR_MS
 
 _LOOKED_BACK_H = 240
-
-
 _KEPT, _MOST_KEPT = 8192, 200_000
 """Answers about single vehicles that are kept: two for each, up to 40 MB of them."""
-
-
 _HOURS_KEPT = 6
 """Hours of which is kept who passed where. A camera asks for the current one all the time, and for the one before."""
 
@@ -65,7 +61,7 @@ class Passages:
         return cls(nothing, nothing, np.empty(0), np.empty(0, dtype=np.bool_))
 
     @classmethod
-    def joined(cls, passages: "list[Passages]") -> "Passages":
+    def concat(cls, passages: "list[Passages]") -> "Passages":
         """Those of several hours or points, one after the other."""
         return cls(*(np.concatenate([getattr(some, field.name) for some in passages]) for field in fields(cls)))
 
@@ -75,14 +71,14 @@ class Passages:
 
 
 @dataclass(frozen=True, slots=True)
-class Exertion:
+class PeakAcceleration:
     """The harshest that vehicles did within windows of time, m/s²; 0 where there was nothing of the kind."""
 
     braking_ms2: Floats
     lateral_ms2: Floats
 
 
-class Fleet:
+class Vehicles:
     """The fleet of a world. Vehicle n of a site is the same whatever other vehicles there are."""
 
     def __init__(self, roads: Roads, planner: TripPlanner, vehicles: Mapping[int, Ints]) -> None:
@@ -91,7 +87,7 @@ class Fleet:
         self._planner = planner
         self._vehicles = vehicles
         count = sum(map(len, vehicles.values()))
-        self._book = TripBook(planner, count)
+        self._book = TripCache(planner, count)
         # A vehicle that stands is asked after with every reading.
         self._last_driven = lru_cache(max(_KEPT, min(2 * count, _MOST_KEPT)))(self._find_last_driven)
         # By hour, the one that was asked for last at the end; a point is a site, a road, and metres along it.
@@ -115,7 +111,7 @@ class Fleet:
             road, np.where(forward, distance, length - distance), forward, hours, at - book.ends(rows)[0],
         )  # fmt: skip
 
-    def exertion(self, sites: Ints, vehicles: Ints, times_ms: Ints, window_ms: Ints) -> Exertion:
+    def peak_acceleration(self, sites: Ints, vehicles: Ints, times_ms: Ints, window_ms: Ints) -> PeakAcceleration:
         """The harshest braking and cornering in (time - window, time], within the trip of the vehicle's hour."""
         book = self._book
         _, rows, seconds = self._moment(sites, vehicles, times_ms)
@@ -135,7 +131,7 @@ class Fleet:
             lateral = np.maximum(lateral, np.where(turns, ride.leave_ms**2 * bend, 0.0))
             earlier = (begin > since) & (at > first)
             if not earlier.any():
-                return Exertion(braking, lateral)
+                return PeakAcceleration(braking, lateral)
             at = np.where(earlier, at - 1, at)
 
     def last_trips(self, sites: Ints, vehicles: Ints, times_ms: Ints) -> tuple[Ints, Ints]:

@@ -5,7 +5,8 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.timeline.encode import encode_columns, json_texts, timestamps
+from devices.timeline.encode import encode_columns, json_texts
+from devices.world.timestamps import timestamps
 from edgewire.clock import iso_ms
 
 texts = st.text(alphabet=st.characters(codec="utf-8"), max_size=8) | st.sampled_from(

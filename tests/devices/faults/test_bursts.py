@@ -10,7 +10,7 @@ from devices.export.columns import split_by_schema, table_schemas
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from devices.timeline.timeline import Timeline
-from devices.world.components import parts
+from devices.world.components import components
 from edgewire.clock import parse_ms
 
 START_MS = parse_ms("2026-03-02T00:00:00Z")
@@ -37,9 +37,9 @@ def rows(timeline: Timeline, from_ms: int = BEGIN_MS, to_ms: int = END_MS, **how
 
 
 def test_only_its_vehicles_drive_faster_and_only_then() -> None:
-    calm, hasty = rows(line()), rows(line(BURST | {"devices": ["telematics-0004", "telematics-0007"]}))
-    assert set(calm) == set(hasty)
-    differing = [(key, row["due_ms"]) for key, row in hasty.items() if row != calm[key]]
+    baseline, boosted = rows(line()), rows(line(BURST | {"devices": ["telematics-0004", "telematics-0007"]}))
+    assert set(baseline) == set(boosted)
+    differing = [(key, row["due_ms"]) for key, row in boosted.items() if row != baseline[key]]
     units = {name for (name, _), _ in differing if not name.startswith("traffic")}
     assert units == {f"{kind}-{number:04d}" for kind in ("gps", "telematics") for number in (4, 7)}
     # A reading of telematics tells of the ten seconds before it.
@@ -50,7 +50,7 @@ def test_only_its_vehicles_drive_faster_and_only_then() -> None:
         mine = [row for (name, _), row in found.items() if name in ("telematics-0004", "telematics-0007")]
         return sum("speeding" in row["events"] for row in mine if FROM_MS <= row["due_ms"] < TO_MS)
 
-    assert speeding(hasty) > 2 * speeding(calm) + 10
+    assert speeding(boosted) > 2 * speeding(baseline) + 10
 
 
 def test_the_vehicle_moves_as_vehicles_do() -> None:
@@ -59,8 +59,8 @@ def test_the_vehicle_moves_as_vehicles_do() -> None:
     faster, driven = 0.0, 0
     for vehicle in range(12):
         zeros, ones = np.zeros_like(times), np.full_like(times, vehicle)
-        moving = parts(timeline.world).fleet.motion(zeros, ones, times)
-        usual = parts(line().world).fleet.motion(zeros, ones, times)
+        moving = components(timeline.world).vehicles.motion(zeros, ones, times)
+        usual = components(line().world).vehicles.motion(zeros, ones, times)
         north = (moving.latitude - moving.latitude[0]) * 111_320
         east = (moving.longitude - moving.longitude[0]) * 111_320 * np.cos(np.radians(48.8566))
         step = np.hypot(np.diff(east), np.diff(north))
@@ -92,7 +92,7 @@ def test_gps_telematics_and_cameras_see_the_same_drive() -> None:
     ]
     assert len(pairs) > 100
     assert np.median([abs(one - other) for one, other in pairs]) < 1.0
-    calm = rows(line())
+    baseline = rows(line())
 
     def top_speeds(messages: Rows) -> list[float]:
         return [
@@ -100,8 +100,8 @@ def test_gps_telematics_and_cameras_see_the_same_drive() -> None:
             if name.startswith("traffic") and row["max_speed"] and FROM_MS + 300_000 < row["due_ms"] < TO_MS
         ]  # fmt: skip
 
-    assert len(top_speeds(calm)) > 20
-    assert np.mean(top_speeds(found)) > 1.1 * np.mean(top_speeds(calm))
+    assert len(top_speeds(baseline)) > 20
+    assert np.mean(top_speeds(found)) > 1.1 * np.mean(top_speeds(baseline))
 
 
 @pytest.mark.parametrize("when", [{}, {"rate": "10/day", "duration": "30m..1h", "from": None, "to": None}])
@@ -111,13 +111,13 @@ def test_labels_name_exactly_the_messages_that_differ(when: dict[str, Any], inte
     devices = [UNITS[0] | {"interval": interval}, UNITS[1]]
     timeline = line(fault, devices=devices)
     begin, end = (FROM_MS - 3_600_000, TO_MS + 3_600_000)
-    calm, hasty = rows(line(devices=devices), begin, end), rows(timeline, begin, end)
+    baseline, boosted = rows(line(devices=devices), begin, end), rows(timeline, begin, end)
     differing: dict[str, list[int]] = {}
     fields: dict[str, set[str]] = {"gps": set(), "telematics": set()}
-    for (name, seq), row in hasty.items():
-        if row != calm[name, seq]:
+    for (name, seq), row in boosted.items():
+        if row != baseline[name, seq]:
             differing.setdefault(name, []).append(seq)
-            fields[name.split("-")[0]] |= {key for key in row if row[key] != calm[name, seq][key]}
+            fields[name.split("-")[0]] |= {key for key in row if row[key] != baseline[name, seq][key]}
     labels = timeline.labels(begin, end)
     assert len(labels) >= 6
     for label in labels:
@@ -131,12 +131,12 @@ def test_labels_name_exactly_the_messages_that_differ(when: dict[str, Any], inte
 
 
 def test_the_clean_value_is_that_of_the_usual_drive() -> None:
-    calm, both = rows(line()), rows(line(BURST), clean=True)
+    baseline, both = rows(line()), rows(line(BURST), clean=True)
     differs = 0
     for key, row in both.items():
         clean = {name.removeprefix("clean_"): value for name, value in row.items() if name.startswith("clean_")}
         assert bool(clean) == (not key[0].startswith("traffic"))
-        assert all(calm[key][name] == value for name, value in clean.items())
+        assert all(baseline[key][name] == value for name, value in clean.items())
         differs += any(row[name] != value for name, value in clean.items())
     assert differs > 1000
 

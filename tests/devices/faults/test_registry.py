@@ -7,7 +7,7 @@ from devices.faults.fields import numeric_fields, time_fields
 from devices.faults.schedule import FOREVER_MS, RandomWindows, SingleWindow
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
-from devices.sensors.registry import CATALOG
+from devices.sensors.registry import KINDS
 from devices.timeline.timeline import Timeline
 from edgewire import config
 from edgewire.clock import parse_ms
@@ -109,7 +109,7 @@ def test_a_device_of_another_shard_is_there() -> None:
 
 
 def test_fields_are_told_by_the_contract() -> None:
-    assert all(numeric_fields(kind) for kind in CATALOG)
+    assert all(numeric_fields(kind) for kind in KINDS)
     assert numeric_fields("bme280") == ("temperature_c", "humidity", "pressure_hpa")
     assert {"entries", "occupancy"} < set(numeric_fields("people"))
     assert time_fields("telematics") == ("ts",)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from devices.sensors.base import Columns, Population, Sensor
-from devices.world.random import draw
+from devices.world.random import hash_bits
 from devices.world.world import World
 
 Row = dict[str, Any]
@@ -21,7 +21,7 @@ def population() -> PopulationOf:
 
     def make(count: int, interval_ms: int = 10_000, sites: int = 1, first: int = 0) -> Population:
         numbers = np.arange(first, first + count)
-        return Population(draw(1, "test/key", numbers), numbers % sites, np.full(count, interval_ms), numbers)
+        return Population(hash_bits(1, "test/key", numbers), numbers % sites, np.full(count, interval_ms), numbers)
 
     return make
 

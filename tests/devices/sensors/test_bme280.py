@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from devices.scenario.scenario import Scenario
 from devices.sensors.base import Population
-from devices.sensors.bme280.sensor import Bme280Sensor, Settings
+from devices.sensors.bme280.sensor import Bme280Sensor, Bme280Settings
 from devices.timeline.timeline import Timeline
 from devices.world.world import Site, World
 from edgewire.clock import parse_ms
@@ -273,19 +273,19 @@ class TestChip:
 
 def test_settings_that_would_do_nothing_are_refused() -> None:
     with pytest.raises(ValidationError, match="temperature_c is for profile indoor"):
-        Settings(profile="outdoor", temperature_c={"low": 0, "high": 1, "drift": 1})
+        Bme280Settings(profile="outdoor", temperature_c={"low": 0, "high": 1, "drift": 1})
     with pytest.raises(ValidationError, match="standby_ms is for mode normal"):
-        Settings(standby_ms=500)
+        Bme280Settings(standby_ms=500)
     with pytest.raises(ValidationError, match="the chip knows"):
-        Settings(mode="normal", standby_ms=7)
+        Bme280Settings(mode="normal", standby_ms=7)
 
 
 @pytest.mark.parametrize("readings", [(50, 10), (0, 5), (-5, 5)])
 def test_weather_events_have_a_length(readings: tuple[int, int]) -> None:
     with pytest.raises(ValidationError, match="write the shortest event first"):
-        Settings(weather_event_readings=readings)
+        Bme280Settings(weather_event_readings=readings)
     with pytest.raises(ValidationError, match="finite"):
-        Settings(temperature_c={"low": 0, "high": float("inf"), "drift": 1})
+        Bme280Settings(temperature_c={"low": 0, "high": float("inf"), "drift": 1})
 
 
 def test_neighbours_correlation_falls_with_distance() -> None:
@@ -319,8 +319,8 @@ def test_a_row_is_the_same_in_any_company(data: st.DataObject, chip: dict[str, A
     population = Population(
         np.arange(20).astype(np.uint64), np.arange(20) % 3, np.where(np.arange(20) < 9, 10_000, 60_000), np.arange(20)
     )
-    together = Bme280Sensor(Settings(**chip), population).sample(world, ids, times)
+    together = Bme280Sensor(Bme280Settings(**chip), population).sample(world, ids, times)
     picked = data.draw(st.integers(0, len(rows) - 1))
-    alone = Bme280Sensor(Settings(**chip), population).sample(world, ids[[picked]], times[[picked]])
+    alone = Bme280Sensor(Bme280Settings(**chip), population).sample(world, ids[[picked]], times[[picked]])
     for name, column in together.items():
         assert column[picked] == alone[name][0]

@@ -7,7 +7,7 @@ import pytest
 from devices.sensors.base import Population
 from devices.sensors.bme280.chip import Calibration, Sampling
 from devices.sensors.bme280.registers import Bme280Registers, EmulatedBus
-from devices.sensors.bme280.sensor import Bme280Sensor, Settings
+from devices.sensors.bme280.sensor import Bme280Sensor, Bme280Settings
 from devices.world.world import Site, World
 from edgewire.clock import parse_ms
 
@@ -28,7 +28,7 @@ class Bench:
         self.world = World.of(7, [Site(name="a", latitude=48, longitude=2)])
         keys = np.arange(3).astype(np.uint64)
         here = Population(keys, np.zeros(3, dtype=np.int64), np.full(3, 10_000), np.arange(3))
-        self.sensor = Bme280Sensor(Settings(decimals=6, **chip), here)
+        self.sensor = Bme280Sensor(Bme280Settings(decimals=6, **chip), here)
         self.chip = Bme280Registers.of(self.sensor, self.world, 1, lambda: self.now_ms)
         self.bus = EmulatedBus({ADDRESS: self.chip})
 

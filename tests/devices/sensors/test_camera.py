@@ -9,12 +9,12 @@ import pytest
 
 from devices.scenario.scenario import Scenario
 from devices.sensors.base import Population
-from devices.sensors.traffic.sensor import CameraSensor, Settings
+from devices.sensors.traffic.sensor import TrafficSensor, TrafficSettings
 from devices.sensors.traffic.view import views
 from devices.timeline.timeline import Timeline
 from devices.world.arrivals import LEAST_HEADWAY_S, arrivals, free_share
-from devices.world.components import parts
-from devices.world.random import draw
+from devices.world.components import components
+from devices.world.random import hash_bits
 from devices.world.roads import LANE
 from devices.world.sun import sun_elevation_deg
 from devices.world.world import Site, World
@@ -103,14 +103,14 @@ class TestCamera:
         group = {"kind": "traffic", "count": 10, "interval": "1h"}
         whole = readings(MONDAY_MS, MONDAY_MS + DAY_MS, group)
         seen: list[int] = []
-        sees = CameraSensor._seen
+        sees = TrafficSensor._seen
 
-        def watched(sensor: CameraSensor, *arguments: Any) -> Any:
+        def watched(sensor: TrafficSensor, *arguments: Any) -> Any:
             seen.append(int(arguments[-1].sum()))
             return sees(sensor, *arguments)
 
         monkeypatch.setattr("devices.sensors.traffic.sensor._VEHICLES_AT_ONCE", 10_000)
-        monkeypatch.setattr(CameraSensor, "_seen", watched)
+        monkeypatch.setattr(TrafficSensor, "_seen", watched)
         assert readings(MONDAY_MS, MONDAY_MS + DAY_MS, group) == whole
         assert len(seen) > 5
         assert max(seen) < 15_000
@@ -190,7 +190,9 @@ class TestHeadways:
         counts = np.full(400, flow_vph)
         groups = np.repeat(np.arange(400), counts)
         number = np.arange(len(groups))
-        moments = arrivals(draw(3, "t", number), draw(3, "e", np.arange(400)), groups, counts, np.full(400, 3600.0))
+        moments = arrivals(
+            hash_bits(3, "t", number), hash_bits(3, "e", np.arange(400)), groups, counts, np.full(400, 3600.0)
+        )
         gaps = np.diff(moments.reshape(400, -1), axis=1)
         assert (gaps >= LEAST_HEADWAY_S - 1e-6).all()
         assert moments.reshape(400, -1)[:, -1].max() <= 3600
@@ -217,10 +219,12 @@ WORLD = World.of(5, [Site(name="a", latitude=48.1, longitude=-1.4)])
 @lru_cache
 def half_a_year() -> dict[str, np.ndarray]:
     """What a camera that misses nothing counts on that lane, hour by hour [day, hour]."""
-    keys, places = draw(1, "cameras", np.arange(400)), np.zeros(400, dtype=np.int64)
+    keys, places = hash_bits(1, "cameras", np.arange(400)), np.zeros(400, dtype=np.int64)
     key = keys[views(WORLD, keys, places).roads == ROAD][:1]
     interval = np.array([HOUR_MS // 6])
-    camera = CameraSensor(Settings(detection=1, outage_chance=0), Population(key, places[:1], interval, places[:1]))
+    camera = TrafficSensor(
+        TrafficSettings(detection=1, outage_chance=0), Population(key, places[:1], interval, places[:1])
+    )
     times = parse_ms("2026-01-05T00:00:00Z") + (np.arange(WEEKS * 7 * 24 * 6) + 1) * HOUR_MS // 6
     counts = [
         camera.sample(WORLD, np.zeros_like(part), part)["vehicle_count"] for part in np.array_split(times, 7 * WEEKS)
@@ -263,7 +267,7 @@ class TestOverDispersion:
             assert shares[hour] == pytest.approx(share, abs=0.7)
 
     def test_busier_hours_are_a_little_slower(self) -> None:
-        traffic, plan = parts(WORLD).traffic, parts(WORLD).roads.plan
+        traffic, plan = components(WORLD).traffic, components(WORLD).roads.plan
         days = parse_ms("2026-01-05T00:00:00Z") + np.arange(120) * DAY_MS
         times = days[np.arange(120) % 7 < 5][:, None] + np.arange(7 * 6, 20 * 6) * HOUR_MS // 6
         found = []

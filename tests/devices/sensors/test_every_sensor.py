@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from devices.sensors.base import EventSensor, Population, Sensor
-from devices.sensors.registry import CATALOG
-from devices.world.random import draw
+from devices.sensors.registry import KINDS
+from devices.world.random import hash_bits
 from devices.world.world import Site, World
 from edgewire.clock import iso_ms, parse_ms
 from edgewire.messages import CONTRACT
@@ -25,13 +25,13 @@ SITES = (
 )
 FLEET = {number: SITES[number % 3].name for number in range(30)}
 DEVICES = 12
-kinds = st.sampled_from(list(CATALOG))
+kinds = st.sampled_from(list(KINDS))
 
 
 def everyone() -> Population:
     numbers = np.arange(DEVICES)
     intervals = np.array([1_000, 10_000, 60_000, 3_600_000])[numbers % 4]
-    return Population(draw(1, "test/key", numbers), numbers % 3, intervals, numbers)
+    return Population(hash_bits(1, "test/key", numbers), numbers % 3, intervals, numbers)
 
 
 def part_of(population: Population, ids: np.ndarray) -> Population:
@@ -41,7 +41,7 @@ def part_of(population: Population, ids: np.ndarray) -> Population:
 
 
 def sensor_of(kind: str, population: Population, **settings: Any) -> Sensor:
-    return CATALOG[kind].sensor(CATALOG[kind].settings(**settings), population)
+    return KINDS[kind].sensor(KINDS[kind].settings(**settings), population)
 
 
 def rows(sensor: Sensor, world: World, ids: np.ndarray, times: np.ndarray) -> list[dict[str, Any]]:
@@ -78,7 +78,7 @@ def test_a_row_is_the_same_in_any_company_order_and_population(
     assert rows(single, fresh, np.zeros(1, dtype=np.int64), times[row : row + 1]) == [together[row]]
 
 
-@pytest.mark.parametrize("kind", CATALOG)
+@pytest.mark.parametrize("kind", KINDS)
 def test_sites_keep_their_devices_readings_when_others_are_added(kind: str) -> None:
     times = MONDAY_MS + np.arange(20) * 3_700_000
     alone = World.of(42, SITES[:1], dict.fromkeys(range(0, 30, 3), "a"))
@@ -87,7 +87,7 @@ def test_sites_keep_their_devices_readings_when_others_are_added(kind: str) -> N
     assert rows(sensor_of(kind, population), alone, ids, times) == rows(sensor_of(kind, population), WORLD, ids, times)
 
 
-@pytest.mark.parametrize("kind", CATALOG)
+@pytest.mark.parametrize("kind", KINDS)
 def test_seeds_and_devices_differ(kind: str) -> None:
     times = MONDAY_MS + 9 * 3_600_000 + np.arange(40) * 61_000
     population = everyone()
@@ -109,7 +109,7 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("kind", CATALOG)
+@pytest.mark.parametrize("kind", KINDS)
 def test_rows_keep_the_contract_at_any_hour_and_with_any_settings(kind: str) -> None:
     times = MONDAY_MS + np.arange(0, 14 * DAY_MS, 2 * 3_600_000 + 1_234_567)
     ids = np.arange(len(times)) % DEVICES
@@ -124,17 +124,17 @@ def test_rows_keep_the_contract_at_the_ends_of_the_earth(latitude: float, longit
     world = World.of(1, [Site(name="end", latitude=latitude, longitude=longitude, altitude_m=9000)], {0: "end"})
     times = MONDAY_MS + np.arange(0, DAY_MS, 1_234_567)
     population = part_of(everyone(), np.array([0, 3, 6, 9]))
-    for kind in CATALOG:
+    for kind in KINDS:
         for row in rows(sensor_of(kind, population), world, np.arange(len(times)) % 4, times):
             check(kind, row, MONDAY_MS)
 
 
-@pytest.mark.parametrize("kind", CATALOG)
+@pytest.mark.parametrize("kind", KINDS)
 def test_what_happens_keeps_the_contract(kind: str) -> None:
     sensor = sensor_of(kind, everyone())
     if not isinstance(sensor, EventSensor):
         return
-    found = sensor.happenings(WORLD, np.arange(DEVICES), MONDAY_MS, MONDAY_MS + DAY_MS // 2)
+    found = sensor.events(WORLD, np.arange(DEVICES), MONDAY_MS, MONDAY_MS + DAY_MS // 2)
     assert len(found.fields) > 1000
     for fields, time_ms in zip(found.fields[::17], found.time_ms[::17].tolist(), strict=True):
         check(kind, fields, time_ms)
@@ -142,5 +142,5 @@ def test_what_happens_keeps_the_contract(kind: str) -> None:
 
 def test_an_empty_batch_has_no_rows(population: Callable[..., Population]) -> None:
     none = np.empty(0, dtype=np.int64)
-    for kind in CATALOG.keys() - {"bme280"}:
+    for kind in KINDS.keys() - {"bme280"}:
         assert rows(sensor_of(kind, population(3)), WORLD, none, none) == []

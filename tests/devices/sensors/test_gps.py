@@ -9,9 +9,9 @@ import pytest
 
 from devices.scenario.scenario import Scenario
 from devices.sensors.base import Columns, Population
-from devices.sensors.gps.sensor import GpsSensor, Settings
+from devices.sensors.gps.sensor import GpsSensor, GpsSettings
 from devices.timeline.timeline import Timeline
-from devices.world.components import parts
+from devices.world.components import components
 from devices.world.world import DAY_MS, HOUR_MS, Site, World
 from edgewire.clock import parse_ms
 from edgewire.messages import CONTRACT
@@ -27,7 +27,7 @@ WORLD = World.of(5, [Site(name="a", latitude=48.9, longitude=2.4)])
 
 def errors_m(found: Columns, vehicle: int, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """North and east of the true position."""
-    moving = parts(WORLD).fleet.motion(np.zeros_like(times), np.full_like(times, vehicle), times)
+    moving = components(WORLD).vehicles.motion(np.zeros_like(times), np.full_like(times, vehicle), times)
     north = (np.array(found["latitude"], dtype=float) - moving.latitude) * 111_320
     east = (np.array(found["longitude"], dtype=float) - moving.longitude) * 111_320 * np.cos(np.radians(48.9))
     return north, east
@@ -37,14 +37,14 @@ def parked(times: np.ndarray) -> list[int]:
     """Vehicles that stand all the time, not between high buildings."""
     found = []
     for vehicle in range(60):
-        moving = parts(WORLD).fleet.motion(np.zeros_like(times), np.full_like(times, vehicle), times)
-        if not moving.on_trip.any() and not parts(WORLD).roads.canyon[0, moving.road].any():
+        moving = components(WORLD).vehicles.motion(np.zeros_like(times), np.full_like(times, vehicle), times)
+        if not moving.on_trip.any() and not components(WORLD).roads.canyon[0, moving.road].any():
             found.append(vehicle)
     return found
 
 
 def test_error_is_correlated_in_time_and_of_the_receivers_size(population: PopulationOf) -> None:
-    sensor = GpsSensor(Settings(decimals=8), population(60, 1000))
+    sensor = GpsSensor(GpsSettings(decimals=8), population(60, 1000))
     times = NIGHT_MS + np.arange(900) * 1000
     lags: list[list[float]] = []
     distances: list[np.ndarray] = []
@@ -71,7 +71,7 @@ def test_the_error_has_the_size_that_is_set(population: PopulationOf) -> None:
     vehicles = parked(times)[:10]
 
     def spread(cep_m: float) -> float:
-        sensor = GpsSensor(Settings(cep_m=cep_m, decimals=8), population(60, 1000))
+        sensor = GpsSensor(GpsSettings(cep_m=cep_m, decimals=8), population(60, 1000))
         rows = [errors_m(sensor.sample(WORLD, np.full(30, v), times), v, times) for v in vehicles]
         return float(np.hypot(*np.array(rows).transpose(1, 0, 2)).mean())
 
@@ -82,7 +82,7 @@ def test_the_error_has_the_size_that_is_set(population: PopulationOf) -> None:
 def test_a_tunnel_takes_position_and_satellites_together(population: PopulationOf, table: Table) -> None:
     times = MORNING_MS + np.arange(0, 3 * HOUR_MS, 5000)
     ids = np.arange(len(times) * 30) % 30
-    sensor = GpsSensor(Settings(), population(30, 5000))
+    sensor = GpsSensor(GpsSettings(), population(30, 5000))
     rows = table(sensor.sample(WORLD, ids, np.repeat(times, 30)))
     lost = [row for row in rows if row["fix"] == "none"]
     assert 0 < len(lost) < 0.05 * len(rows)
@@ -90,21 +90,21 @@ def test_a_tunnel_takes_position_and_satellites_together(population: PopulationO
         assert {row[field] for field in ("latitude", "longitude", "altitude_m", "speed_kmh", "heading_deg")} == {None}
         assert row["satellites"] < 3
         assert row["hdop"] == 99.99
-    spared = GpsSensor(Settings(signal_loss=False), population(30, 5000))
+    spared = GpsSensor(GpsSettings(signal_loss=False), population(30, 5000))
     assert "none" not in spared.sample(WORLD, ids, np.repeat(times, 30))["fix"]
 
 
 def test_no_fix_within_a_tunnel_and_for_a_moment_after_it(population: PopulationOf) -> None:
     times = MORNING_MS + np.arange(0, 4 * HOUR_MS, 1000)
-    sensor = GpsSensor(Settings(), population(40, 1000))
+    sensor = GpsSensor(GpsSettings(), population(40, 1000))
     after = inside = 0
     held: list[float] = []
     jumps: list[float] = []
     settled: list[float] = []
     dilution: list[float] = []
     for vehicle in range(40):
-        moving = parts(WORLD).fleet.motion(np.zeros_like(times), np.full_like(times, vehicle), times)
-        begin, end = parts(WORLD).roads.tunnel_m[0, moving.road].T
+        moving = components(WORLD).vehicles.motion(np.zeros_like(times), np.full_like(times, vehicle), times)
+        begin, end = components(WORLD).roads.tunnel_m[0, moving.road].T
         within = (moving.along_m > begin) & (moving.along_m < end) & (end > 0)
         found = sensor.sample(WORLD, np.full_like(times, vehicle), times)
         none = np.array(found["fix"]) == "none"
@@ -136,12 +136,12 @@ def test_no_fix_within_a_tunnel_and_for_a_moment_after_it(population: Population
 def test_dilution_error_and_satellites_go_together(population: PopulationOf) -> None:
     times = np.full(4000, MORNING_MS)
     numbers = np.arange(4000)
-    found = GpsSensor(Settings(), population(4000, 1000)).sample(WORLD, numbers, times)
-    moving = parts(WORLD).fleet.motion(np.zeros_like(times), numbers, times)
+    found = GpsSensor(GpsSettings(), population(4000, 1000)).sample(WORLD, numbers, times)
+    moving = components(WORLD).vehicles.motion(np.zeros_like(times), numbers, times)
     seen = np.array(found["fix"]) != "none"
     hdop, satellites = np.array(found["hdop"])[seen], np.array(found["satellites"])[seen]
     assert np.corrcoef(hdop, satellites)[0, 1] < -0.8
-    canyon = parts(WORLD).roads.canyon[0, moving.road][seen]
+    canyon = components(WORLD).roads.canyon[0, moving.road][seen]
     assert hdop[canyon].mean() > hdop[~canyon].mean() + 0.4
     assert satellites[canyon].mean() < satellites[~canyon].mean() - 2
     north = (np.array(found["latitude"], dtype=float) - moving.latitude)[seen] * 111_320
@@ -151,11 +151,11 @@ def test_dilution_error_and_satellites_go_together(population: PopulationOf) -> 
 
 def test_the_course_is_empty_at_rest_and_true_on_the_way(population: PopulationOf, table: Table) -> None:
     times = MORNING_MS + np.arange(0, HOUR_MS, 1000)
-    sensor = GpsSensor(Settings(), population(20, 1000))
+    sensor = GpsSensor(GpsSettings(), population(20, 1000))
     headings = 0
     for vehicle in range(20):
         rows = table(sensor.sample(WORLD, np.full_like(times, vehicle), times))
-        moving = parts(WORLD).fleet.motion(np.zeros_like(times), np.full_like(times, vehicle), times)
+        moving = components(WORLD).vehicles.motion(np.zeros_like(times), np.full_like(times, vehicle), times)
         for row, speed, heading in zip(rows, moving.speed_ms, moving.heading_deg, strict=True):
             if row["fix"] == "none":
                 continue
@@ -171,17 +171,17 @@ def test_the_course_is_empty_at_rest_and_true_on_the_way(population: PopulationO
 def test_supply_and_signal_tell_of_the_vehicle(population: PopulationOf) -> None:
     times = np.full(3000, MORNING_MS)
     numbers = np.arange(3000)
-    found = GpsSensor(Settings(), population(3000, 1000)).sample(WORLD, numbers, times)
-    moving = parts(WORLD).fleet.motion(np.zeros_like(times), numbers, times)
+    found = GpsSensor(GpsSettings(), population(3000, 1000)).sample(WORLD, numbers, times)
+    moving = components(WORLD).vehicles.motion(np.zeros_like(times), numbers, times)
     assert found["battery_v"][moving.on_trip].min() > 13.2 > 13 > found["battery_v"][~moving.on_trip].max()
-    rural = parts(WORLD).roads.plan.road_class[moving.road] == 4
+    rural = components(WORLD).roads.plan.road_class[moving.road] == 4
     assert found["signal_dbm"][rural].mean() < found["signal_dbm"][~rural].mean() - 6
     assert found["vehicle_id"][7] == "V0007"
 
 
 def test_the_number_of_decimals_is_that_of_the_setting(population: PopulationOf) -> None:
     times = NIGHT_MS + np.arange(50) * DAY_MS
-    found = GpsSensor(Settings(decimals=3), population(1, 1000)).sample(WORLD, np.zeros(50, dtype=np.int64), times)
+    found = GpsSensor(GpsSettings(decimals=3), population(1, 1000)).sample(WORLD, np.zeros(50, dtype=np.int64), times)
     assert all(value is None or round(value, 3) == value for value in found["latitude"])
 
 
@@ -192,8 +192,8 @@ def test_time_to_the_first_fix(start: Any, least_s: float, most_s: float, popula
     times = NIGHT_MS + np.arange(0, 60_000, 100)
     first = []
     for vehicle in range(40):
-        found = GpsSensor(Settings(start=start), units).sample(WORLD, np.full_like(times, vehicle), times)
-        usual = GpsSensor(Settings(), population(40, 100)).sample(WORLD, np.full_like(times, vehicle), times)
+        found = GpsSensor(GpsSettings(start=start), units).sample(WORLD, np.full_like(times, vehicle), times)
+        usual = GpsSensor(GpsSettings(), population(40, 100)).sample(WORLD, np.full_like(times, vehicle), times)
         fixes = np.array(found["fix"]) != "none"
         at = int(fixes.argmax())
         assert not fixes[:at].any()
@@ -227,7 +227,7 @@ def test_readings_without_a_fix_keep_the_contract_and_are_the_same_from_any_mome
 
 
 def test_a_parked_vehicle_wanders(population: PopulationOf) -> None:
-    sensor = GpsSensor(Settings(), population(60, 1000))
+    sensor = GpsSensor(GpsSettings(), population(60, 1000))
     times = NIGHT_MS + np.arange(600) * 1000
     spreads, speeds = [], []
     for vehicle in parked(times):
@@ -245,9 +245,9 @@ def test_a_parked_vehicle_wanders(population: PopulationOf) -> None:
 def test_street_canyons_differ_from_block_to_block(population: PopulationOf) -> None:
     times = np.full(6000, MORNING_MS)
     numbers = np.arange(6000)
-    found = GpsSensor(Settings(), population(6000, 1000)).sample(WORLD, numbers, times)
-    moving = parts(WORLD).fleet.motion(np.zeros_like(times), numbers, times)
-    canyon = parts(WORLD).roads.canyon[0, moving.road]
+    found = GpsSensor(GpsSettings(), population(6000, 1000)).sample(WORLD, numbers, times)
+    moving = components(WORLD).vehicles.motion(np.zeros_like(times), numbers, times)
+    canyon = components(WORLD).roads.canyon[0, moving.road]
     blocks: dict[tuple[int, int], list[float]] = {}
     for row in np.flatnonzero(canyon).tolist():
         blocks.setdefault((int(moving.road[row]), int(moving.along_m[row] // 100)), []).append(found["hdop"][row])

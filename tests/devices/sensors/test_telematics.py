@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 from devices.sensors.base import Columns, Population
-from devices.sensors.gps.sensor import GpsSensor
-from devices.sensors.gps.sensor import Settings as GpsSettings
+from devices.sensors.gps.sensor import GpsSensor, GpsSettings
 from devices.sensors.telematics.events import EVENT_TYPES, G_MS2, MPH, EventType, Found, Moment
-from devices.sensors.telematics.sensor import Settings, TelematicsSensor
-from devices.world.components import parts
+from devices.sensors.telematics.sensor import TelematicsSensor, TelematicsSettings
+from devices.world.components import components
 from devices.world.roads import CLASSES
 from devices.world.weather import weather
 from devices.world.world import HOUR_MS, Site, World
@@ -35,7 +34,9 @@ def grid(vehicles: int, start_ms: int, interval_ms: int, count: int) -> tuple[np
 @pytest.fixture
 def night(population: PopulationOf, table: Table) -> list[Row]:
     return table(
-        TelematicsSensor(Settings(), population(120, 10_000)).sample(WORLD, *grid(120, EVENING_MS, 10_000, 900))
+        TelematicsSensor(TelematicsSettings(), population(120, 10_000)).sample(
+            WORLD, *grid(120, EVENING_MS, 10_000, 900)
+        )
     )
 
 
@@ -70,7 +71,7 @@ def test_late_night_driving_is_driving_at_late_night(night: list[Row]) -> None:
 def test_events_agree_with_the_speed_trace_of_the_same_vehicle(population: PopulationOf, table: Table) -> None:
     """What the gps unit of the vehicle sees of a hard braking and of speeding, second by second."""
     interval = 5000
-    unit = TelematicsSensor(Settings(), population(60, interval))
+    unit = TelematicsSensor(TelematicsSettings(), population(60, interval))
     rows = table(unit.sample(WORLD, *grid(60, MORNING_MS, interval, 1000)))
     gps = GpsSensor(GpsSettings(cep_m=0, signal_loss=False), population(60, 1000))
     braked = sped = 0
@@ -85,8 +86,8 @@ def test_events_agree_with_the_speed_trace_of_the_same_vehicle(population: Popul
             braked += 1
         if "speeding" in row["events"]:
             times = np.array([tick - 10_000, tick])
-            moving = parts(WORLD).fleet.motion(np.zeros(2, dtype=np.int64), np.full(2, vehicle), times)
-            limit = np.array([CLASSES[kind].limit_kmh for kind in parts(WORLD).roads.plan.road_class[moving.road]])
+            moving = components(WORLD).vehicles.motion(np.zeros(2, dtype=np.int64), np.full(2, vehicle), times)
+            limit = np.array([CLASSES[kind].limit_kmh for kind in components(WORLD).roads.plan.road_class[moving.road]])
             over = (moving.speed_ms * 3.6 - limit) * 0.621371
             assert over.min() > 5
             assert row["over_speed_mph"] == pytest.approx(over[1], abs=0.1)
@@ -103,9 +104,9 @@ def test_tailgating_is_a_short_gap_at_speed(night: list[Row]) -> None:
 
 def test_usual_gaps_are_those_of_the_survey(population: PopulationOf) -> None:
     ids, times = grid(300, MORNING_MS + 2 * HOUR_MS, 60_000, 30)
-    settings = Settings(following_s=2.0)
+    settings = TelematicsSettings(following_s=2.0)
     rows = TelematicsSensor(settings, population(300, 60_000)).sample(WORLD, ids, times)
-    moving = parts(WORLD).fleet.motion(np.zeros_like(ids), ids, times).speed_ms > 3
+    moving = components(WORLD).vehicles.motion(np.zeros_like(ids), ids, times).speed_ms > 3
     near = np.array(["tailgating" in events for events in rows["events"]])
     # DfT 2019: 75 % of cars and vans keep two seconds and more.
     assert near[moving].mean() == pytest.approx(0.25, abs=0.07)
@@ -114,7 +115,7 @@ def test_usual_gaps_are_those_of_the_survey(population: PopulationOf) -> None:
 def test_gps_and_telematics_of_one_number_ride_together(population: PopulationOf) -> None:
     times = MORNING_MS + np.arange(0, HOUR_MS, 60_000)
     ids = np.full_like(times, 7)
-    unit = TelematicsSensor(Settings(signal_loss=False), population(10)).sample(WORLD, ids, times)
+    unit = TelematicsSensor(TelematicsSettings(signal_loss=False), population(10)).sample(WORLD, ids, times)
     gps = GpsSensor(GpsSettings(signal_loss=False), population(10, first=0)).sample(WORLD, ids, times)
     assert np.array(unit["latitude"]) == pytest.approx(np.array(gps["latitude"]), abs=0.001)
     assert np.array(unit["speed_mph"]) * 1.609344 == pytest.approx(np.array(gps["speed_kmh"]), abs=0.8)
@@ -123,7 +124,7 @@ def test_gps_and_telematics_of_one_number_ride_together(population: PopulationOf
 
 def test_trips_have_ids_and_minutes_of_their_own(population: PopulationOf, table: Table) -> None:
     ids, times = grid(20, MORNING_MS, 10_000, 1440)
-    rows = table(TelematicsSensor(Settings(), population(20)).sample(WORLD, ids, times))
+    rows = table(TelematicsSensor(TelematicsSettings(), population(20)).sample(WORLD, ids, times))
     for vehicle in range(20):
         mine = rows[vehicle * 1440 : (vehicle + 1) * 1440]
         begun: dict[str, int] = {}
@@ -139,13 +140,13 @@ def test_trips_have_ids_and_minutes_of_their_own(population: PopulationOf, table
 
 def test_the_context_is_that_of_the_world(population: PopulationOf) -> None:
     ids, times = np.arange(300) % 100, MORNING_MS + np.arange(300) * 6 * HOUR_MS
-    rows = TelematicsSensor(Settings(), population(100)).sample(WORLD, ids, times)
+    rows = TelematicsSensor(TelematicsSettings(), population(100)).sample(WORLD, ids, times)
     zeros = np.zeros_like(ids)
-    moving = parts(WORLD).fleet.motion(zeros, ids, times)
+    moving = components(WORLD).vehicles.motion(zeros, ids, times)
     assert rows["weather"] == weather(WORLD, zeros, times).conditions()
     assert set(rows["weather"]) == {"sunny", "rainy", "foggy"}
     assert rows["traffic_density"] == pytest.approx(
-        parts(WORLD).traffic.at(zeros, moving.road, times).density, abs=0.001
+        components(WORLD).traffic.at(zeros, moving.road, times).density, abs=0.001
     )
     assert set(rows["road_type"]) == {"city", "highway", "rural"}
 
@@ -167,7 +168,7 @@ def test_thresholds_decide(population: PopulationOf) -> None:
     ids, times = grid(60, MORNING_MS, 10_000, 200)
 
     def count(name: str, **settings: Any) -> int:
-        found = TelematicsSensor(Settings(**settings), population(60)).sample(WORLD, ids, times)
+        found = TelematicsSensor(TelematicsSettings(**settings), population(60)).sample(WORLD, ids, times)
         return sum(name in events for events in found["events"])
 
     assert count("hard_braking", braking_g=0.15) > 3 * count("hard_braking") > 0
@@ -179,7 +180,7 @@ def test_thresholds_decide(population: PopulationOf) -> None:
 
 def test_events_come_in_bursts_of_rash_drivers_and_hurried_trips(population: PopulationOf) -> None:
     ids, times = grid(150, MORNING_MS, 10_000, 720)
-    found = TelematicsSensor(Settings(), population(150)).sample(WORLD, ids, times)
+    found = TelematicsSensor(TelematicsSettings(), population(150)).sample(WORLD, ids, times)
     speeding = np.array(["speeding" in events for events in found["events"]]).reshape(150, 720).sum(axis=1)
     # Far from evenly spread: a tenth of the vehicles has most of it.
     assert np.sort(speeding)[-15:].sum() > 0.5 * speeding.sum() > 0
@@ -192,7 +193,7 @@ def harsh_accel(moment: Moment) -> Found:
 
 def test_a_new_type_is_one_function_and_one_entry(population: PopulationOf, table: Table) -> None:
     types = (*EVENT_TYPES, EventType("harsh_accel", 2.5, harsh_accel))
-    sensor = TelematicsSensor(Settings(), population(60), types)
+    sensor = TelematicsSensor(TelematicsSettings(), population(60), types)
     rows = table(sensor.sample(WORLD, *grid(60, MORNING_MS, 5000, 300)))
     found = [row for row in rows if "harsh_accel" in row["events"]]
     assert found

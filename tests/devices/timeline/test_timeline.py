@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS, Columns
-from devices.sensors.registry import CATALOG
+from devices.sensors.registry import KINDS
 from devices.timeline.table import Batch
 from devices.timeline.timeline import Timeline
 from devices.world.random import Ints
@@ -22,7 +22,7 @@ MINUTE_MS = 60_000
 
 groups = st.fixed_dictionaries(
     {
-        "kind": st.sampled_from(list(CATALOG)),
+        "kind": st.sampled_from(list(KINDS)),
         "count": st.integers(1, 4),
         "interval": st.sampled_from(["700ms", "5s", "10s", "61s"]),
     }

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from devices.world.noise import Grid
-from devices.world.weather import CLIMATES, Air, outdoor, vapour_pressure_hpa, weather
+from devices.world.noise import GridInterpolator
+from devices.world.weather import CLIMATES, Air, outdoor_air, vapour_pressure_hpa, weather
 from devices.world.world import DAY_MS, HOUR_MS, Site, World
 from edgewire.clock import parse_ms
 
@@ -17,7 +17,7 @@ def world(**place: object) -> World:
 
 
 def year(times: np.ndarray = YEAR, **place: object) -> Air:
-    return outdoor(world(**place), np.zeros(len(times), dtype=np.int64), times)
+    return outdoor_air(world(**place), np.zeros(len(times), dtype=np.int64), times)
 
 
 def by_month(values: np.ndarray) -> np.ndarray:
@@ -111,7 +111,7 @@ def test_a_front_changes_the_air_mass() -> None:
 
 @pytest.mark.parametrize("rows", [1, 40])
 def test_a_grid_gives_the_same_in_a_sparse_and_in_a_dense_question(rows: int) -> None:
-    grid, times = Grid(lambda places, when: np.stack([np.sin(when / 1e7 + places)]), 3), YEAR[:40] + 1234
+    grid, times = GridInterpolator(lambda places, when: np.stack([np.sin(when / 1e7 + places)]), 3), YEAR[:40] + 1234
     places = np.arange(40) % 3
     dense = grid.at(places, times)
     # Twenty years apart: too far for a table of all that lies between.

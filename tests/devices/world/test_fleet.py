@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.world.components import parts
+from devices.world.components import components
 from devices.world.vehicles.kinematics import Ride
 from devices.world.vehicles.vehicles import Motion
 from devices.world.world import DAY_MS, HOUR_MS, Site, World
@@ -17,7 +17,7 @@ FLEET = dict.fromkeys(range(40), "a")
 
 
 def drive(world: World, vehicle: int, times: np.ndarray, site: int = 0) -> Motion:
-    return parts(world).fleet.motion(np.full(len(times), site), np.full(len(times), vehicle), times)
+    return components(world).vehicles.motion(np.full(len(times), site), np.full(len(times), vehicle), times)
 
 
 def busy(world: World, count: int) -> list[int]:
@@ -25,7 +25,7 @@ def busy(world: World, count: int) -> list[int]:
     vehicles = np.arange(40)
     zeros = np.zeros_like(vehicles)
     often = sum(
-        parts(world).fleet.motion(zeros, vehicles, np.full(40, MONDAY_MS + hour * HOUR_MS)).on_trip * 1
+        components(world).vehicles.motion(zeros, vehicles, np.full(40, MONDAY_MS + hour * HOUR_MS)).on_trip * 1
         for hour in range(8, 12)
     )
     return np.argsort(-often, kind="stable")[:count].tolist()
@@ -105,11 +105,11 @@ def test_heading_is_that_of_the_way_driven() -> None:
 def test_a_trip_is_within_its_hour_and_hours_follow_each_other_in_place() -> None:
     world = World.of(9, SITES, FLEET)
     vehicles = np.arange(300)
-    begins = parts(world).drivers.hour_begins_ms(np.zeros_like(vehicles), vehicles)
+    begins = components(world).drivers.hour_begins_ms(np.zeros_like(vehicles), vehicles)
     for hour in range(8, 12):
         edge = MONDAY_MS + hour * HOUR_MS + begins
         before, after = (
-            parts(world).fleet.motion(np.zeros_like(vehicles), vehicles, edge + shift) for shift in (-1, 0)
+            components(world).vehicles.motion(np.zeros_like(vehicles), vehicles, edge + shift) for shift in (-1, 0)
         )
         assert not before.on_trip.any()
         assert (before.speed_ms == 0).all()
@@ -122,7 +122,9 @@ def test_the_fleet_is_never_all_at_rest_or_all_on_the_road() -> None:
     vehicles = np.arange(400)
     shares = []
     for minute in range(0, 24 * 60, 30):
-        moving = parts(world).fleet.motion(np.zeros_like(vehicles), vehicles, np.full(400, MONDAY_MS + minute * 60_000))
+        moving = components(world).vehicles.motion(
+            np.zeros_like(vehicles), vehicles, np.full(400, MONDAY_MS + minute * 60_000)
+        )
         shares.append(moving.on_trip.mean())
     assert 0.04 < min(shares) < 0.3
     assert 0.4 < max(shares) < 0.8
@@ -139,11 +141,11 @@ def test_motion_does_not_depend_on_company_or_on_what_was_asked_before(
     first: list[tuple[int, int, int]], second: list[tuple[int, int, int]]
 ) -> None:
     used, fresh = World.of(9, SITES, FLEET), World.of(9, SITES)
-    parts(used).fleet.motion(*np.array(first).T)
+    components(used).vehicles.motion(*np.array(first).T)
     sites, vehicles, times = np.array(second).T
-    together = parts(used).fleet.motion(sites, vehicles, times)
+    together = components(used).vehicles.motion(sites, vehicles, times)
     row = len(times) - 1
-    alone = parts(fresh).fleet.motion(sites[row:], vehicles[row:], times[row:])
+    alone = components(fresh).vehicles.motion(sites[row:], vehicles[row:], times[row:])
     for field in (
         "latitude",
         "longitude",
@@ -161,26 +163,28 @@ def test_what_is_kept_is_bounded_and_dropping_it_changes_nothing(monkeypatch: py
     times = MONDAY_MS + 9 * HOUR_MS + np.arange(0, 5 * HOUR_MS, 97_000)
     vehicles = np.arange(len(times)) % 30
     sites = np.zeros_like(vehicles)
-    expected = parts(World.of(9, SITES)).fleet.motion(sites, vehicles, times)
+    expected = components(World.of(9, SITES)).vehicles.motion(sites, vehicles, times)
     monkeypatch.setattr("devices.world.vehicles.trip_cache._FEWEST_KEPT", 7)
     forgetful = World.of(9, SITES)
     for row in range(len(times)):
-        found = parts(forgetful).fleet.motion(sites[row : row + 1], vehicles[row : row + 1], times[row : row + 1])
+        found = components(forgetful).vehicles.motion(
+            sites[row : row + 1], vehicles[row : row + 1], times[row : row + 1]
+        )
         assert found.latitude[0] == expected.latitude[row]
-        assert len(parts(forgetful).fleet._book._rows) <= 7
+        assert len(components(forgetful).vehicles._book._rows) <= 7
 
 
 def test_the_trips_of_a_large_fleet_are_planned_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("devices.world.vehicles.trip_cache._FEWEST_KEPT", 100)
     world = World.of(9, SITES, dict.fromkeys(range(500), "a"))
-    book = parts(world).fleet._book
+    book = components(world).vehicles._book
     vehicles = np.arange(500)
     zeros = np.zeros_like(vehicles)
     planned = []
     plan = book._planner.plan
     monkeypatch.setattr(book._planner, "plan", lambda *trips: planned.append(len(trips[0])) or plan(*trips))
     for minute in range(0, 120, 10):
-        parts(world).fleet.motion(zeros, vehicles, np.full(500, MONDAY_MS + 9 * HOUR_MS + minute * 60_000))
+        components(world).vehicles.motion(zeros, vehicles, np.full(500, MONDAY_MS + 9 * HOUR_MS + minute * 60_000))
     # Two hours touch three of each vehicle's own at the most.
     assert sum(planned) <= 3 * 500
     assert len(book._rows) <= 1500
@@ -191,8 +195,10 @@ def test_every_vehicle_that_passes_a_point_is_counted_there_once() -> None:
     times = MONDAY_MS + 8 * HOUR_MS + np.arange(0, 2 * HOUR_MS, 250)
     counted = driven = 0
     for road in range(0, 64, 3):
-        point = float(parts(world).roads.length_m[0, road]) * 0.4
-        hours = [parts(world).fleet.passages(0, road, point, MONDAY_MS // HOUR_MS + 8 + hour) for hour in (0, 1)]
+        point = float(components(world).roads.length_m[0, road]) * 0.4
+        hours = [
+            components(world).vehicles.passages(0, road, point, MONDAY_MS // HOUR_MS + 8 + hour) for hour in (0, 1)
+        ]
         for passages in hours:
             assert (np.diff(passages.time_ms) >= 0).all()
         counted += sum(len(passages.time_ms) for passages in hours)
@@ -214,21 +220,21 @@ def test_every_vehicle_that_passes_a_point_is_counted_there_once() -> None:
     assert counted == driven > 50
 
 
-def test_exertion_is_the_harshest_of_the_speed_trace() -> None:
+def test_the_peak_acceleration_is_that_of_the_speed_trace() -> None:
     world = World.of(9, SITES, FLEET)
     window, checked = 30_000, 0
     for vehicle in busy(world, 12):
         times = MONDAY_MS + 9 * HOUR_MS + np.arange(0, 3 * HOUR_MS, 250)
         moving = drive(world, vehicle, times)
         ticks = times[:: window // 250][1:]
-        exertion = parts(world).fleet.exertion(
+        peak = components(world).vehicles.peak_acceleration(
             np.zeros_like(ticks), np.full_like(ticks, vehicle), ticks, np.full_like(ticks, window)
         )
         braking = np.maximum(-moving.acceleration_ms2, 0)[1:].reshape(-1)
         for row in range(len(ticks)):
             seen = braking[row * 120 : (row + 1) * 120].max()
-            if exertion.braking_ms2[row] > 2.5:
-                assert seen == pytest.approx(exertion.braking_ms2[row], abs=0.05)
+            if peak.braking_ms2[row] > 2.5:
+                assert seen == pytest.approx(peak.braking_ms2[row], abs=0.05)
                 checked += 1
             elif seen > 2.5:
                 # Shorter than half a second, or cut off by the end of the window.
@@ -241,7 +247,7 @@ def test_departures_are_when_the_vehicle_set_out() -> None:
     times = MONDAY_MS + 10 * HOUR_MS + np.arange(0, 3 * HOUR_MS, 1000)
     for vehicle in busy(world, 3):
         moving = drive(world, vehicle, times)
-        _, departures = parts(world).fleet.last_trips(np.zeros_like(times), np.full_like(times, vehicle), times)
+        _, departures = components(world).vehicles.last_trips(np.zeros_like(times), np.full_like(times, vehicle), times)
         assert (departures <= times).all()
         set_out = np.flatnonzero(moving.on_trip[1:] & ~moving.on_trip[:-1]) + 1
         assert len(set_out) >= 1
@@ -255,25 +261,27 @@ def test_who_has_stood_for_days_is_still_told_by_the_last_trip() -> None:
     vehicles = np.arange(40)
     zeros = np.zeros_like(vehicles)
     sunday = np.full(40, MONDAY_MS + 6 * DAY_MS + 20 * HOUR_MS)
-    _, departures = parts(world).fleet.last_trips(zeros, vehicles, sunday)
+    _, departures = components(world).vehicles.last_trips(zeros, vehicles, sunday)
     stood = sunday - departures > 30 * HOUR_MS
     assert stood.any()
-    assert parts(world).fleet.motion(zeros, vehicles, departures).on_trip.all()
-    assert (parts(world).fleet.last_trips(zeros, vehicles, sunday - HOUR_MS)[1][stood] == departures[stood]).all()
+    assert components(world).vehicles.motion(zeros, vehicles, departures).on_trip.all()
+    assert (
+        components(world).vehicles.last_trips(zeros, vehicles, sunday - HOUR_MS)[1][stood] == departures[stood]
+    ).all()
 
 
 def test_rash_drivers_are_few_and_some_trips_are_hurried() -> None:
     world = World.of(9, SITES)
     vehicles = np.arange(4000)
-    temper = parts(world).drivers.temper(np.zeros_like(vehicles), vehicles)
+    temper = components(world).drivers.temper(np.zeros_like(vehicles), vehicles)
     assert temper.mean() == pytest.approx(1, abs=0.05)
     assert temper.var() == pytest.approx(0.5, abs=0.06)
-    hurried = parts(world).drivers.hurried(np.zeros_like(vehicles), vehicles, np.full_like(vehicles, 490_000))
+    hurried = components(world).drivers.hurried(np.zeros_like(vehicles), vehicles, np.full_like(vehicles, 490_000))
     assert hurried.mean() == pytest.approx(0.1, abs=0.02)
 
 
 def test_who_passed_is_found_once_an_hour_and_forgotten_some_hours_later() -> None:
-    fleet = parts(World.of(9, SITES, FLEET)).fleet
+    fleet = components(World.of(9, SITES, FLEET)).vehicles
     hour = MONDAY_MS // HOUR_MS + 8
     known = fleet.passages(0, 3, 50.0, hour)
     for later in range(1, 6):

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.world.noise import Knots
+from devices.world.noise import KnotInterpolator
 
 STEP = 600_000
 
@@ -20,16 +20,18 @@ questions = st.lists(st.tuples(st.integers(0, 50), st.integers(-(10**10), 2 * 10
 def test_values_do_not_depend_on_earlier_questions_or_on_what_is_kept(
     first: list[tuple[int, int]], second: list[tuple[int, int]]
 ) -> None:
-    fresh, small = Knots(waves, 2, STEP), Knots(waves, 2, STEP, capacity=5)
+    fresh, small = KnotInterpolator(waves, 2, STEP), KnotInterpolator(waves, 2, STEP, capacity=5)
     for asked in (first, second, first):
         entities, times = np.array(asked).T
         assert (small.at(entities, times) == fresh.at(entities, times)).all()
-        alone = [Knots(waves, 2, STEP).at(entities[i : i + 1], times[i : i + 1])[0] for i in range(len(times))]
+        alone = [
+            KnotInterpolator(waves, 2, STEP).at(entities[i : i + 1], times[i : i + 1])[0] for i in range(len(times))
+        ]
         assert (fresh.at(entities, times) == np.array(alone)).all()
 
 
 def test_between_knots_it_is_linear_and_at_knots_exact() -> None:
-    table = Knots(waves, 2, STEP)
+    table = KnotInterpolator(waves, 2, STEP)
     times = np.array([0, STEP, STEP + 1, STEP + STEP // 2, 2 * STEP, -STEP])
     found = table.at(np.full(6, 3), times)
     assert (found[[0, 1, 4, 5]] == waves(np.full(4, 3), times[[0, 1, 4, 5]])).all()
