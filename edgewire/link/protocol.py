@@ -17,8 +17,8 @@ from edgewire.mqtt import (
     ConnectRefused,
     Event,
     Message,
+    PeerFault,
     Properties,
-    ProtocolError,
     ServerDisconnected,
     Session,
     SessionNotConnected,
@@ -133,13 +133,13 @@ class Link(asyncio.Protocol):
         """Take nothing in until `resume_reading`; the server's own limits then hold it back. Pings go on."""
         if self._reason is None and self._transport is not None and not self._transport.is_closing():
             self._transport.pause_reading()
-            self.session.pause()
+            self.session.pause_reading()
 
     def resume_reading(self) -> None:
         """Take in again what comes."""
         if self._reason is None and self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
-            self.session.resume(self._clock())
+            self.session.resume_reading(self._clock())
             self._arm()
 
     def tick(self) -> None:
@@ -198,7 +198,7 @@ class Link(asyncio.Protocol):
         fault: str | None = None
         try:
             events = self.session.receive(data, self._clock())
-        except ProtocolError as error:
+        except PeerFault as error:
             events, fault = error.events, f"the server broke the protocol: {error}"
         if not self.connected and events and isinstance(events[0], Connected):
             self.connected = True

@@ -1,11 +1,6 @@
 """What can go wrong in MQTT, split by who is to blame: the server, the caller, or only the moment."""
 
-from typing import TYPE_CHECKING
-
 from edgewire.errors import EdgefleetError
-
-if TYPE_CHECKING:
-    from edgewire.mqtt.events import Event
 
 MALFORMED_PACKET = 0x81
 PROTOCOL_ERROR = 0x82
@@ -19,8 +14,6 @@ class ProtocolError(EdgefleetError):
     def __init__(self, message: str, code: int = PROTOCOL_ERROR) -> None:
         super().__init__(message)
         self.code = code
-        # What the same bytes brought before the fault has happened all the same, and was perhaps acknowledged.
-        self.events: list[Event] = []
 
 
 class Unsendable(EdgefleetError):

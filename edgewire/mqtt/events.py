@@ -1,7 +1,8 @@
-"""What a session tells its owner. Tuples, because a busy subscriber makes a hundred thousand of them a second."""
+"""The events that a session gives its owner: tuples, as a busy subscriber makes a hundred thousand of them a second."""
 
 from typing import NamedTuple
 
+from edgewire.mqtt.errors import ProtocolError
 from edgewire.mqtt.limits import ServerLimits
 from edgewire.mqtt.properties import Properties
 
@@ -83,3 +84,14 @@ Event = (
     | ServerDisconnected
     | ConnectionLost
 )
+
+
+class PeerFault(ProtocolError):
+    """The fault of a server in the midst of a stream.
+
+    `events` are what the same bytes brought before it: they have happened all the same, and were perhaps acknowledged.
+    """
+
+    def __init__(self, fault: ProtocolError, events: list[Event]) -> None:
+        super().__init__(str(fault), fault.code)
+        self.events = events

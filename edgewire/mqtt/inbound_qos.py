@@ -19,7 +19,7 @@ _PUBACK, _PUBREC = 0x40, 0x50
 
 
 class InboundQos:
-    """Survives connections: what QoS 2 has delivered once is not delivered again."""
+    """Keeps which messages await our answer, and over connections which QoS 2 has delivered already."""
 
     __slots__ = ("_acked", "_delivered", "_manual", "_queue")
 
@@ -31,22 +31,22 @@ class InboundQos:
         # Packet ids of QoS 2 that were delivered and not yet released, and whether the owner has acknowledged them.
         self._delivered: dict[int, bool] | None = None
 
-    def restart(self) -> None:
-        """A new connection: what was not acknowledged on the last one will come again."""
+    def on_connect(self) -> None:
+        """Begin a connection: what was not acknowledged on the last one will come again."""
         self._queue = self._acked = None
         kept = [packet_id for packet_id, acked in (self._delivered or {}).items() if acked]
         self._delivered = dict.fromkeys(kept, True) if kept else None
 
-    def forget(self) -> None:
-        """The server has no session, so it will release nothing of the last one."""
+    def clear(self) -> None:
+        """Forget the last connection, of which a server without a session will release nothing."""
         self._delivered = None
 
-    def take(self, message: Message, events: list[Event], out: list[bytes]) -> None:
-        """A message of QoS 1 or 2 came."""
+    def on_publish(self, message: Message, events: list[Event], out: list[bytes]) -> None:
+        """Deliver a message of QoS 1 or 2, and answer it unless its owner will."""
         if message.qos == 1:
             events.append(message)
             if self._manual:
-                self._wait(message, acked=False)
+                self._enqueue(message, acked=False)
             else:
                 out.append(short_acknowledgement(_PUBACK, message.packet_id))
             return
@@ -55,15 +55,15 @@ class InboundQos:
             return  # sent twice while its owner has the first: one answer will do for both
         if acked is None:
             events.append(message)
-            self._deliver(message.packet_id, acked=not self._manual)
+            self._mark_delivered(message.packet_id, acked=not self._manual)
         if self._manual:
-            self._wait(message, acked=acked is True)
-            out.extend(self.answers())
+            self._enqueue(message, acked=acked is True)
+            out.extend(self.take_answers())
         else:
             out.append(short_acknowledgement(_PUBREC, message.packet_id))
 
-    def release(self, packet_id: int, version: Version, out: list[bytes]) -> None:
-        """PUBREL came: PUBCOMP answers it, and the packet identifier is free."""
+    def on_pubrel(self, packet_id: int, version: Version, out: list[bytes]) -> None:
+        """Answer PUBREL with PUBCOMP; the packet identifier is free."""
         code = 0
         acked = self._delivered.pop(packet_id, None) if self._delivered else None
         if acked is False:
@@ -73,18 +73,18 @@ class InboundQos:
         out.append(encode(Pubcomp(packet_id, code), version))
 
     def acknowledge(self, message: Message) -> bool:
-        """The owner has taken this message. False if it is not in line: of an earlier connection, or done already."""
+        """Mark that the owner has a message; False if it is not in line: of an earlier connection, or done already."""
         # The identity is safe: as long as a message is in line the queue holds it, so no other object has its id.
         acked = self._acked
         if not acked or acked.get(id(message)) is not False:
             return False
         acked[id(message)] = True
         if message.qos == 2:
-            self._deliver(message.packet_id, acked=True)
+            self._mark_delivered(message.packet_id, acked=True)
         return True
 
-    def answers(self) -> list[bytes]:
-        """The PUBACKs and PUBRECs that may leave now."""
+    def take_answers(self) -> list[bytes]:
+        """Return the PUBACKs and PUBRECs that may leave now, once."""
         ready: list[bytes] = []
         queue, acked = self._queue, self._acked
         while queue and acked and acked[id(queue[0])]:
@@ -96,12 +96,12 @@ class InboundQos:
                 ready.append(short_acknowledgement(_PUBREC, message.packet_id))
         return ready
 
-    def _deliver(self, packet_id: int, *, acked: bool) -> None:
+    def _mark_delivered(self, packet_id: int, *, acked: bool) -> None:
         if self._delivered is None:
             self._delivered = {}
         self._delivered[packet_id] = acked
 
-    def _wait(self, message: Message, *, acked: bool) -> None:
+    def _enqueue(self, message: Message, *, acked: bool) -> None:
         if self._queue is None or self._acked is None:
             self._queue, self._acked = deque(), {}
         self._queue.append(message)

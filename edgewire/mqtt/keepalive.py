@@ -1,4 +1,4 @@
-"""When to ping, and when silence means that the connection is dead. Times are seconds of the caller's clock."""
+"""Tells when to ping, and when silence means that the connection is dead. Times are seconds of the caller's clock."""
 
 from math import inf
 
@@ -6,7 +6,7 @@ _PING_AT = 0.9  # of the keep alive: a caller that ticks a little late still kee
 
 
 class KeepAlive:
-    """The two ends of a half-open connection fail apart, so both directions are watched.
+    """Watches both directions, as the two ends of a half-open connection fail apart.
 
     What we sent keeps the server's timer from firing; what we heard shows that it is there. A publisher of QoS 0 that
     only ever sends would otherwise never learn that nobody is listening.
@@ -23,25 +23,25 @@ class KeepAlive:
         self._listening = True
 
     def start(self, now: float, patience_s: float) -> None:
-        """CONNECT was sent: an answer is due within `patience_s`."""
+        """Begin with CONNECT: an answer is due within `patience_s`."""
         self.sent = self._heard = self._asked = now
         self._interval_s = 0
         self.patience_s = patience_s
         self._listening = True
 
-    def run(self, interval_s: int) -> None:
-        """CONNACK has come: ping from now on, unless `interval_s` is 0."""
+    def start_pinging(self, interval_s: int) -> None:
+        """Ping from CONNACK on, unless `interval_s` is 0."""
         self._interval_s = interval_s
         # A second ping must not come late because we wait for the answer to the first.
         self.patience_s = min(self.patience_s, interval_s or inf)
 
     def note_received(self, now: float) -> None:
-        """Something came. Any packet will do: the answer to a ping may stand behind a long queue of messages."""
+        """Note that something came; any packet will do: the answer to a ping may stand behind a queue of messages."""
         self._heard = now
         self._asked = None
 
     def note_ping_sent(self, now: float) -> None:
-        """PINGREQ was sent."""
+        """Note that PINGREQ was sent."""
         self.sent = self._asked = now
 
     @property
@@ -50,7 +50,7 @@ class KeepAlive:
         return self._asked is not None and self._listening
 
     def deadline(self) -> float:
-        """When something is to be done: a ping, or giving up."""
+        """Return when something is to be done: a ping, or giving up."""
         if self._asked is not None and self._listening:
             return self._asked + self.patience_s
         if not self._interval_s:
@@ -58,12 +58,12 @@ class KeepAlive:
         oldest = min(self.sent, self._heard) if self._listening else self.sent
         return oldest + _PING_AT * self._interval_s
 
-    def pause(self) -> None:
-        """We have stopped reading: pings go on, but silence proves nothing."""
+    def pause_listening(self) -> None:
+        """Let silence prove nothing, as we have stopped reading; pings go on."""
         self._listening = False
 
-    def resume(self, now: float) -> None:
-        """We read again, and the server has the full time to be heard."""
+    def resume_listening(self, now: float) -> None:
+        """Give the server the full time to be heard, as we read again."""
         self._listening = True
         self._heard = now
         if self._asked is not None:

@@ -13,21 +13,18 @@ from edgewire.mqtt.packets import Publish, Pubrec, Pubrel, Version
 from edgewire.mqtt.reasons import FAILURE, PACKET_ID_NOT_FOUND
 
 _PACKET_IDS = 65535
-
-
 _DUP = 0x08
-
-
 _PUBREL = 0x62
 
 
 class OutboundQos:
-    """`quota` is how many more publishes this connection takes before the server must acknowledge one.
+    """Keeps our publishes until the server has them; `on_` methods take its answers.
 
-    `unsent` is what waits for the window after a reconnection, None if nothing does.
+    `quota` is how many more publishes this connection takes before the server must acknowledge one, `waiting` what the
+    window has not let through since a reconnection, the first at the end; None if nothing waits.
     """
 
-    __slots__ = ("_dup", "_inflight", "_last_id", "_quota_limit", "_released", "_requests", "quota", "unsent")
+    __slots__ = ("_dup", "_inflight", "_last_id", "_quota_limit", "_released", "_requests", "quota", "waiting")
 
     def __init__(self) -> None:
         self.quota = 0
@@ -38,30 +35,29 @@ class OutboundQos:
         self._released: dict[int, None] | None = None
         # SUBSCRIBE and UNSUBSCRIBE share the packet ids; the value is what kind, and how many filters.
         self._requests: dict[int, tuple[int, int]] | None = None
-        # After a reconnection: what the window has not let through yet, the first at the end.
-        self.unsent: dict[int, None] | None = None
+        self.waiting: dict[int, None] | None = None
         self._dup = False
 
     def __len__(self) -> int:
         return len(self._inflight)
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Give up everything under way; to be called without a connection."""
         self._inflight.clear()
-        self._released = self._requests = self.unsent = None
+        self._released = self._requests = self.waiting = None
 
     def tokens(self) -> list[object]:
-        """Of everything under way, the oldest first."""
+        """Return the token of everything under way, the oldest first."""
         return [token for _, token in self._inflight.values()]
 
     @property
     def window_free(self) -> int:
-        """How many new publishes may go out now: none while older ones wait, since `refill` leaves no quota then."""
+        """How many new publishes may go out now: none while older ones wait, as `send_waiting` leaves no quota."""
         used = len(self._inflight) + (len(self._requests) if self._requests else 0)
         return min(self.quota, _PACKET_IDS - used)
 
-    def take_id(self) -> int:
-        """A packet identifier that nothing under way uses. Raises `WindowFull` if there is none."""
+    def allocate_id(self) -> int:
+        """Return a packet identifier that nothing under way uses. Raises `WindowFull` if there is none."""
         packet_id = self._last_id
         inflight, requests = self._inflight, self._requests
         for _ in range(_PACKET_IDS):
@@ -71,19 +67,19 @@ class OutboundQos:
                 return packet_id
         raise WindowFull("all 65535 packet identifiers are in use: wait for an acknowledgement")
 
-    def add(self, packet_id: int, packet: bytes, token: object) -> None:
-        """A PUBLISH goes out."""
+    def add_publish(self, packet_id: int, packet: bytes, token: object) -> None:
+        """Keep a PUBLISH that goes out."""
         self._inflight[packet_id] = (packet, token)
         self.quota -= 1
 
-    def request(self, packet_id: int, kind: int, count: int) -> None:
-        """A SUBSCRIBE or UNSUBSCRIBE of `count` filters goes out, to be answered by the packet type `kind`."""
+    def add_request(self, packet_id: int, kind: int, count: int) -> None:
+        """Keep that a SUBSCRIBE or UNSUBSCRIBE of `count` filters goes out, which the packet type `kind` answers."""
         if self._requests is None:
             self._requests = {}
         self._requests[packet_id] = (kind, count)
 
-    def answer(self, packet_id: int, kind: int) -> int:
-        """SUBACK or UNSUBACK came; returns how many filters it is for."""
+    def on_suback(self, packet_id: int, kind: int) -> int:
+        """Take SUBACK or UNSUBACK, by its `kind`; return how many filters it is for."""
         expected, count = (self._requests or {}).pop(packet_id, (0, 0))
         if expected != kind:
             raise ProtocolError(f"the server answers request {packet_id}, which was not made")
@@ -91,13 +87,13 @@ class OutboundQos:
             self._requests = None
         return count
 
-    def acknowledge(self, packet_id: int) -> object:
-        """PUBACK came, which ends QoS 1. Returns the token."""
+    def on_puback(self, packet_id: int) -> object:
+        """Take PUBACK, which ends QoS 1; return the token."""
         self._expect(packet_id, 1, "PUBACK")
         return self._finish(packet_id)
 
-    def receive(self, packet: Pubrec, version: Version, events: list[Event], out: list[bytes]) -> None:
-        """PUBREC came: PUBREL answers it, unless it refuses the message."""
+    def on_pubrec(self, packet: Pubrec, version: Version, events: list[Event], out: list[bytes]) -> None:
+        """Answer PUBREC with PUBREL, unless it refuses the message."""
         packet_id, code = packet.packet_id, packet.code
         if packet_id not in self._inflight:
             # Of an exchange that has ended here: the server must be able to end it too.
@@ -115,8 +111,8 @@ class OutboundQos:
         self._released[packet_id] = None
         out.append(short_acknowledgement(_PUBREL, packet_id))
 
-    def complete(self, packet_id: int, events: list[Event]) -> None:
-        """PUBCOMP came, which ends QoS 2.
+    def on_pubcomp(self, packet_id: int, events: list[Event]) -> None:
+        """Take PUBCOMP, which ends QoS 2.
 
         Its code is no matter: PUBREC has accepted the message, and `packet identifier not found` only says that an
         earlier PUBCOMP was lost on its way. One that is not due answers a PUBREL for an exchange that had ended here.
@@ -129,7 +125,7 @@ class OutboundQos:
 
     def _expect(self, packet_id: int, qos: int, answer: str) -> None:
         entry = self._inflight.get(packet_id)
-        if entry is None or entry[0][0] >> 1 & 3 != qos or (self.unsent and packet_id in self.unsent):
+        if entry is None or entry[0][0] >> 1 & 3 != qos or (self.waiting and packet_id in self.waiting):
             raise ProtocolError(f"{answer} for packet {packet_id}, which was not sent with QoS {qos}")
 
     def _finish(self, packet_id: int) -> object:
@@ -138,8 +134,8 @@ class OutboundQos:
         self.quota = min(self.quota + 1, self._quota_limit)
         return token
 
-    def resume(self, session_present: bool, limits: ServerLimits, events: list[Event], out: list[bytes]) -> None:
-        """A new connection: what is under way goes out again, as far as the window reaches.
+    def on_connack(self, session_present: bool, limits: ServerLimits, events: list[Event], out: list[bytes]) -> None:
+        """Begin a connection: what is under way goes out again, as far as the window reaches.
 
         Without a session the server knows nothing of what went before, so all of it is new again, QoS 2 from the start.
         What the limits of the new connection forbid ends here, refused.
@@ -151,28 +147,28 @@ class OutboundQos:
             self._released = None
         released = self._released or {}
         out.extend(short_acknowledgement(_PUBREL, packet_id) for packet_id in released)
-        unsent = [packet_id for packet_id in self._inflight if packet_id not in released]
-        for packet_id in unsent:
+        again = [packet_id for packet_id in self._inflight if packet_id not in released]
+        for packet_id in again:
             packet = self._inflight[packet_id][0]
             code = limits.refusal(packet[0] >> 1 & 3, packet[0] & 1 == 1, len(packet))
             if code:
                 events.append(Acknowledged(packet_id, code, self._inflight.pop(packet_id)[1]))
-        self.unsent = dict.fromkeys(packet_id for packet_id in reversed(unsent) if packet_id in self._inflight)
-        self.refill(out)
+        self.waiting = dict.fromkeys(packet_id for packet_id in reversed(again) if packet_id in self._inflight)
+        self.send_waiting(out)
 
-    def refill(self, out: list[bytes]) -> None:
+    def send_waiting(self, out: list[bytes]) -> None:
         """Send again what waits for it, in its order, as far as the window reaches."""
-        while self.unsent and self.quota > 0:
-            packet_id, _ = self.unsent.popitem()
+        while self.waiting and self.quota > 0:
+            packet_id, _ = self.waiting.popitem()
             packet, _ = self._inflight[packet_id]
             self.quota -= 1
             out.append(bytes((packet[0] | _DUP,)) + packet[1:] if self._dup else packet)
-        self.unsent = self.unsent or None
+        self.waiting = self.waiting or None
 
-    def translate(self, before: Version, after: Version) -> None:
-        """Write what is under way in another version; properties have no form in 3.1.1 and end there."""
+    def convert(self, old: Version, new: Version) -> None:
+        """Rewrite what is under way in another version; properties have no form in 3.1.1 and end there."""
         for packet_id, (packet, token) in self._inflight.items():
             ((first, body),) = FrameReader(len(packet)).feed(packet)
-            topic, payload, qos, retain, _, _, _ = publish_fields(first, body, before)
+            topic, payload, qos, retain, _, _, _ = publish_fields(first, body, old)
             publish = Publish(topic=topic, payload=payload, qos=qos, retain=retain, packet_id=packet_id)
-            self._inflight[packet_id] = (encode(publish, after), token)
+            self._inflight[packet_id] = (encode(publish, new), token)

@@ -1,9 +1,8 @@
-"""The receiving half of a session: what each packet of the server means. The sending half is in `session`.
-
-The client side of MQTT over any number of connections: bytes in, events out, bytes to send.
+"""The client side of MQTT over any number of connections: bytes in, events out, bytes to send.
 
 Does no I/O and reads no clock: `now` is seconds of the caller's monotonic clock. `state` says what may follow what,
-`outbound_qos` keeps our publishes, `inbound_qos` the server's, `keepalive` the time."""
+`outbound_qos` keeps our publishes, `inbound_qos` the server's, `keepalive` the time.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -29,6 +28,7 @@ from edgewire.mqtt.events import (
     ConnectRefused,
     Event,
     Message,
+    PeerFault,
     ServerDisconnected,
     Subscribed,
     Unsubscribed,
@@ -61,34 +61,28 @@ from edgewire.mqtt.reasons import reason_name, refusal_name
 from edgewire.mqtt.state import SessionState, Trigger, next_state
 
 _CONNACK = PacketType.CONNACK << 4
-
-
 _PUBLISH = PacketType.PUBLISH << 4
-
-
 _PUBACK = PacketType.PUBACK << 4
-
-
 _CONNECTED = SessionState.CONNECTED  # an attribute of an Enum class costs several times a global
-
-
 _V5 = Version.V5
-
-
 _UNKNOWN_LIMITS = ServerLimits()
 
 
-class Incoming:
-    """The state of a session, and how bytes from the server change it."""
+class Session:
+    """One client. Publishes that the server has not acknowledged survive a lost connection and are sent again.
+
+    `clean_start` false takes up what the server kept, even of an earlier process. Such a process should not publish
+    with QoS 2: the server would take a packet identifier of before its start for a repetition.
+    """
 
     __slots__ = (
         "_aliases",
         "_epoch",
         "_frames",
+        "_inbound",
         "_keepalive",
         "_out",
         "_outbound",
-        "_receipts",
         "accepted",
         "config",
         "limits",
@@ -109,14 +103,191 @@ class Incoming:
         self._frames = FrameReader(config.maximum_packet_size)
         self._keepalive = KeepAlive()
         self._outbound = OutboundQos()
-        self._receipts = InboundQos(config.manual_ack)
+        self._inbound = InboundQos(config.manual_ack)
         self._aliases: dict[int, str] | None = None
 
-    def receive(self, data: bytes, now: float) -> list[Event]:
-        """What `data`, any part of the stream, brings about.
+    # -- the connection
 
-        Raises `ProtocolError` and nothing else; its `events` are those before the fault, and a DISCONNECT that names
-        the fault is queued where the version has one. After that, and after the end of a connection, data is ignored.
+    def connect(self, now: float) -> None:
+        """Queue CONNECT, as a transport is there. Raises `Unsendable` for settings that this version cannot carry."""
+        state = next_state(self.state, Trigger.CONNECT)
+        config = self.config
+        client_id = config.client_id or self.limits.assigned_client_id or ""
+        self._out = [encode(config.connect(self.version, client_id), self.version)]
+        self.state = state
+        self._epoch += 1
+        self._frames = FrameReader(config.maximum_packet_size)
+        # 3.1.1 cannot announce a receive maximum, so none can be broken there.
+        self._inbound.on_connect()
+        self._aliases = None
+        self._keepalive.start(now, config.response_timeout_s)
+
+    def set_version(self, version: Version) -> None:
+        """Use another version from the next `connect` on. Publishes under way are carried over."""
+        if self.state is not SessionState.IDLE:
+            raise IllegalTransition(
+                f"a session that is {self.state.name} cannot change its version: end its connection first"
+            )
+        if version is not self.version:
+            self._outbound.convert(self.version, version)
+            self.version = version
+            self.accepted = False
+
+    def disconnect(self, reason: int = 0) -> None:
+        """Queue DISCONNECT: the server forgets the will, unless `reason` is not 0.
+
+        3.1.1 knows no reasons: for any but 0 nothing is said, and the end of the connection makes the will heard.
+        """
+        # It may follow CONNECT at once (3.1.4), so the will is also revoked while CONNACK is awaited.
+        if self.state in (_CONNECTED, SessionState.CONNECTING) and (self.version is _V5 or not reason):
+            self._out.append(encode(Disconnect(reason), self.version))
+        self.state = next_state(self.state, Trigger.CLOSE)
+
+    def connection_lost(self) -> None:
+        """Note that the transport is gone; publishes under way wait for the next `connect`."""
+        self.state = next_state(self.state, Trigger.LOSE)
+        self._out.clear()
+
+    def data_to_send(self) -> bytes:
+        """Return what is queued, once; `b""` if nothing is."""
+        out = self._out
+        if not out:
+            return b""
+        data = out[0] if len(out) == 1 else b"".join(out)
+        out.clear()
+        return data
+
+    # -- what we send
+
+    @property
+    def window_free(self) -> int:
+        """How many publishes of QoS 1 and 2 may be sent now."""
+        return self._outbound.window_free if self.state is _CONNECTED else 0
+
+    @property
+    def inflight(self) -> int:
+        """Publishes of QoS 1 and 2 that the server has not acknowledged."""
+        return len(self._outbound)
+
+    def unacknowledged(self) -> list[object]:
+        """Return the tokens of those publishes: each may have arrived or not."""
+        return self._outbound.tokens()
+
+    def discard_inflight(self) -> None:
+        """Give up what is under way, as a device does that lost its memory.
+
+        Packet identifiers go on where they were, so that the server takes nothing new for something old.
+        """
+        self._outbound.clear()
+        self._inbound.clear()
+
+    def publish(
+        self,
+        topic: str | bytes,
+        payload: bytes,
+        *,
+        qos: int = 0,
+        retain: bool = False,
+        now: float,
+        properties: Properties | None = None,
+        token: object = None,
+    ) -> int:
+        """Queue a message and return its packet identifier, 0 for QoS 0. `Acknowledged` will give `token` back.
+
+        A topic as bytes is UTF-8 and saves its encoding; 3.1.1 has no `properties` and leaves them out. Raises
+        `WindowFull` (`SessionNotConnected` without a connection) if it may be sent later, `PublishRefused` if this
+        server will never take it.
+        """
+        self._require_connection()
+        outbound = self._outbound
+        packet_id = 0
+        if qos:
+            if qos not in (1, 2):
+                raise PublishRefused(f"there is no QoS {qos}: it is 0, 1 or 2")
+            if outbound.window_free <= 0:
+                raise WindowFull(f"{len(outbound)} publishes are unacknowledged: wait for an acknowledgement")
+            packet_id = outbound.allocate_id()
+        try:
+            encoded = encode_topic(topic) if isinstance(topic, str) else check_topic(topic)
+            extra = self._publish_properties(properties)
+            packet = publish_frame(qos << 1 | retain, encoded, packet_id, extra, payload)
+        except Unsendable as error:
+            raise PublishRefused(str(error)) from None
+        code = self.limits.refusal(qos, retain, len(packet))
+        if code:
+            raise PublishRefused(f"the server does not take this message of {len(packet)} bytes: {reason_name(code)}")
+        if qos:
+            outbound.add_publish(packet_id, packet, token)
+        self._out.append(packet)
+        self._keepalive.sent = now
+        return packet_id
+
+    def _publish_properties(self, properties: Properties | None) -> bytes:
+        if self.version is not _V5:
+            return b""
+        if not properties:
+            return b"\x00"
+        if "topic_alias" in properties or "subscription_identifier" in properties:
+            raise Unsendable("a client's PUBLISH takes neither topic_alias nor subscription_identifier: leave them out")
+        return write_properties(properties, PropertyScope.PUBLISH)
+
+    def subscribe(self, filters: Sequence[Subscription], now: float) -> int:
+        """Queue SUBSCRIBE and return its packet identifier, which `Subscribed` gives back.
+
+        Raises `SubscribeRefused` if the server will never take it, `SessionNotConnected` without a connection.
+        """
+        self._require_connection()
+        for one in filters:
+            if has_wildcard(one.filter) and not self.limits.wildcard_available:
+                raise SubscribeRefused(f"the server takes no wildcards, as in '{one.filter}'")
+            if is_shared(one.filter) and not self.limits.shared_available:
+                raise SubscribeRefused(f"the server takes no shared subscriptions, as '{one.filter}'")
+            if is_shared(one.filter) and one.no_local:
+                raise SubscribeRefused(f"the shared subscription '{one.filter}' cannot be no_local")
+        subscriptions = tuple(filters)
+        packet_id = self._outbound.allocate_id()
+        return self._send_request(Subscribe(packet_id, subscriptions), PacketType.SUBACK, len(subscriptions), now)
+
+    def unsubscribe(self, filters: Sequence[str], now: float) -> int:
+        """Queue UNSUBSCRIBE; otherwise as `subscribe`."""
+        self._require_connection()
+        packet_id = self._outbound.allocate_id()
+        return self._send_request(Unsubscribe(packet_id, tuple(filters)), PacketType.UNSUBACK, len(filters), now)
+
+    def _send_request(self, packet: Subscribe | Unsubscribe, answer: PacketType, count: int, now: float) -> int:
+        try:
+            encoded = encode(packet, self.version)
+        except Unsendable as error:
+            raise SubscribeRefused(str(error)) from None
+        if len(encoded) > self.limits.maximum_packet_size:
+            raise SubscribeRefused(f"the server takes no packet of {len(encoded)} bytes: subscribe in smaller groups")
+        self._outbound.add_request(packet.packet_id, answer, count)
+        self._out.append(encoded)
+        self._keepalive.sent = now
+        return packet.packet_id
+
+    def ack(self, message: Message) -> bool:
+        """Answer a `message` under `manual_ack`. Take any order: the answers leave in that of receipt.
+
+        Returns False, and does nothing, if no answer is due: the message is of QoS 0, of an earlier connection (then
+        the server sends it again), or acknowledged already.
+        """
+        if self.state is not _CONNECTED or not self._inbound.acknowledge(message):
+            return False
+        self._out.extend(self._inbound.take_answers())
+        return True
+
+    def _require_connection(self) -> None:
+        if self.state is not _CONNECTED:
+            raise SessionNotConnected("nothing can be sent without a connection: wait for Connected")
+
+    # -- what comes
+
+    def receive(self, data: bytes, now: float) -> list[Event]:
+        """Return what `data`, any part of the stream, brings about.
+
+        Raises `PeerFault`, with the events before the fault, and nothing else; a DISCONNECT that names the fault is
+        queued where the version has one. After that, and after the end of a connection, data is ignored.
         """
         events: list[Event] = []
         if self.state is not _CONNECTED and self.state is not SessionState.CONNECTING:
@@ -130,37 +301,36 @@ class Incoming:
                     if first != _CONNACK:
                         raise ProtocolError(f"the server sent {PacketType(first >> 4).name} before CONNACK")
                 if first & 0xF0 == _PUBLISH:
-                    self._publish(first, body, events)
+                    self._on_publish(first, body, events)
                 elif first == _PUBACK and (len(body) == 2 or (len(body) == 3 and self.version is _V5)):
                     # As below, without a packet object: a fleet that publishes receives little else.
                     packet_id = body[0] << 8 | body[1]
                     code = body[2] if len(body) == 3 else 0
-                    events.append(Acknowledged(packet_id, code, self._outbound.acknowledge(packet_id)))
+                    events.append(Acknowledged(packet_id, code, self._outbound.on_puback(packet_id)))
                 else:
-                    self._control(decode(first, body, self.version), events)
+                    self._on_control(decode(first, body, self.version), events)
         except ProtocolError as error:
-            error.events = events
             if self.state is _CONNECTED and self.version is Version.V5:
                 self._out.append(encode(Disconnect(error.code), Version.V5))
             self.state = next_state(self.state, Trigger.CLOSE)
-            raise
-        if self._outbound.unsent:
-            self._outbound.refill(self._out)
+            raise PeerFault(error, events) from None
+        if self._outbound.waiting:
+            self._outbound.send_waiting(self._out)
         if self._out:
             self._keepalive.sent = now
         return events
 
-    def _publish(self, first: int, body: bytes, events: list[Event]) -> None:
+    def _on_publish(self, first: int, body: bytes, events: list[Event]) -> None:
         topic, payload, qos, retain, dup, packet_id, properties = publish_fields(first, body, self.version)
         if "topic_alias" in properties:
-            topic = self._resolve(topic, properties)
+            topic = self._resolve_alias(topic, properties)
         message = Message(topic, payload, qos, retain, dup, packet_id, properties, self._epoch)
         if qos:
-            self._receipts.take(message, events, self._out)
+            self._inbound.on_publish(message, events, self._out)
         else:
             events.append(message)
 
-    def _resolve(self, topic: str, properties: Properties) -> str:
+    def _resolve_alias(self, topic: str, properties: Properties) -> str:
         alias = properties["topic_alias"]
         if alias > self.config.topic_alias_maximum:
             raise ProtocolError(
@@ -175,37 +345,37 @@ class Incoming:
             raise ProtocolError(f"the server uses topic alias {alias} before it gives its topic", TOPIC_ALIAS_INVALID)
         return known
 
-    def _control(self, packet: Packet, events: list[Event]) -> None:
+    def _on_control(self, packet: Packet, events: list[Event]) -> None:
         match packet:
             case Puback(packet_id, code):
-                events.append(Acknowledged(packet_id, code, self._outbound.acknowledge(packet_id)))
+                events.append(Acknowledged(packet_id, code, self._outbound.on_puback(packet_id)))
             case Pubrec():
-                self._outbound.receive(packet, self.version, events, self._out)
+                self._outbound.on_pubrec(packet, self.version, events, self._out)
             case Pubrel(packet_id):
-                self._receipts.release(packet_id, self.version, self._out)
+                self._inbound.on_pubrel(packet_id, self.version, self._out)
             case Pubcomp(packet_id):
-                self._outbound.complete(packet_id, events)
+                self._outbound.on_pubcomp(packet_id, events)
             case Suback(packet_id, codes):
-                self._answer(packet_id, PacketType.SUBACK, len(codes))
+                self._on_suback(packet_id, PacketType.SUBACK, len(codes))
                 events.append(Subscribed(packet_id, codes))
             case Unsuback(packet_id, codes):
-                self._answer(packet_id, PacketType.UNSUBACK, len(codes))
+                self._on_suback(packet_id, PacketType.UNSUBACK, len(codes))
                 events.append(Unsubscribed(packet_id, codes))
             case Pingresp():
                 pass  # whatever comes shows that the server is there
             case Connack() if self.state is SessionState.CONNECTING:
-                self._connack(packet, events)
+                self._on_connack(packet, events)
             case Disconnect() if self.version is Version.V5:
-                self._disconnect(packet, events)
+                self._on_disconnect(packet, events)
             case _:
                 raise ProtocolError(f"the server sent {type(packet).__name__.upper()}, which it may not do here")
 
-    def _answer(self, packet_id: int, kind: PacketType, count: int) -> None:
-        asked = self._outbound.answer(packet_id, kind)
-        if count != asked and not (kind is PacketType.UNSUBACK and self.version is Version.V311):
-            raise ProtocolError(f"{kind.name} has {count} codes for {asked} filters")
+    def _on_suback(self, packet_id: int, kind: PacketType, count: int) -> None:
+        filters = self._outbound.on_suback(packet_id, kind)
+        if count != filters and not (kind is PacketType.UNSUBACK and self.version is Version.V311):
+            raise ProtocolError(f"{kind.name} has {count} codes for {filters} filters")
 
-    def _connack(self, packet: Connack, events: list[Event]) -> None:
+    def _on_connack(self, packet: Connack, events: list[Event]) -> None:
         said = packet.properties.get("reason_string", "")
         if packet.code:
             self.state = next_state(self.state, Trigger.CLOSE)
@@ -221,94 +391,22 @@ class Incoming:
         self.limits = limits
         self.accepted = True
         self.state = next_state(self.state, Trigger.ACCEPT)
-        self._keepalive.run(limits.keep_alive_s)
+        self._keepalive.start_pinging(limits.keep_alive_s)
         if not packet.session_present:
-            self._receipts.forget()
+            self._inbound.clear()
         events.append(Connected(packet.session_present, said, limits))
-        self._outbound.resume(packet.session_present, limits, events, self._out)
+        self._outbound.on_connack(packet.session_present, limits, events, self._out)
 
-    def _disconnect(self, packet: Disconnect, events: list[Event]) -> None:
+    def _on_disconnect(self, packet: Disconnect, events: list[Event]) -> None:
         if "session_expiry_interval" in packet.properties:
             raise ProtocolError("DISCONNECT of the server has the property 'session_expiry_interval'")
         self.state = next_state(self.state, Trigger.CLOSE)
         events.append(ServerDisconnected(packet.code, _explain(reason_name(packet.code), packet.properties)))
 
-
-def _explain(name: str, properties: Properties) -> str:
-    """A reason in words: its name, and what the server adds to it."""
-    said = properties.get("reason_string")
-    reference = properties.get("server_reference")
-    return name + (f": {said}" if said else "") + (f" (use {reference})" if reference else "")
-
-
-class Session(Incoming):
-    """One client. Publishes that the server has not acknowledged survive a lost connection and are sent again.
-
-    `clean_start` false takes up what the server kept, even of an earlier process. Such a process should not publish
-    with QoS 2: the server would take a packet identifier of before its start for a repetition.
-    """
-
-    __slots__ = ()
-
-    # -- the connection
-
-    def connect(self, now: float) -> None:
-        """A transport is there: queue CONNECT. Raises `Unsendable` for settings that this version cannot carry."""
-        state = next_state(self.state, Trigger.CONNECT)
-        config = self.config
-        client_id = config.client_id or self.limits.assigned_client_id or ""
-        self._out = [encode(config.connect(self.version, client_id), self.version)]
-        self.state = state
-        self._epoch += 1
-        self._frames = FrameReader(config.maximum_packet_size)
-        # 3.1.1 cannot announce a receive maximum, so none can be broken there.
-        self._receipts.restart()
-        self._aliases = None
-        self._keepalive.start(now, config.response_timeout_s)
-
-    def set_version(self, version: Version) -> None:
-        """Use another version from the next `connect` on. Publishes under way are carried over."""
-        if self.state is not SessionState.IDLE:
-            raise IllegalTransition(
-                f"a session that is {self.state.name} cannot change its version: end its connection first"
-            )
-        if version is not self.version:
-            self._outbound.translate(self.version, version)
-            self.version = version
-            self.accepted = False
-
-    def connection_lost(self) -> None:
-        """The transport is gone; publishes under way wait for the next `connect`."""
-        self.state = next_state(self.state, Trigger.LOSE)
-        self._out.clear()
-
-    def disconnect(self, reason: int = 0) -> None:
-        """Queue DISCONNECT: the server forgets the will, unless `reason` is not 0.
-
-        3.1.1 knows no reasons: for any but 0 nothing is said, and the end of the connection makes the will heard.
-        """
-        # It may follow CONNECT at once (3.1.4), so the will is also revoked while CONNACK is awaited.
-        if self.state in (_CONNECTED, SessionState.CONNECTING) and (self.version is _V5 or not reason):
-            self._out.append(encode(Disconnect(reason), self.version))
-        self.state = next_state(self.state, Trigger.CLOSE)
-
-    def data_to_send(self) -> bytes:
-        """Takes what is queued, `b""` if nothing is."""
-        out = self._out
-        if not out:
-            return b""
-        data = out[0] if len(out) == 1 else b"".join(out)
-        out.clear()
-        return data
-
-    def _require_connection(self) -> None:
-        if self.state is not _CONNECTED:
-            raise SessionNotConnected("nothing can be sent without a connection: wait for Connected")
-
     # -- time
 
     def tick(self, now: float) -> list[Event]:
-        """To be called when `next_deadline` is reached: queues PINGREQ, or finds that the server is silent."""
+        """Queue PINGREQ, or find that the server is silent; to be called when `next_deadline` is reached."""
         if now < self.next_deadline():
             return []
         if not self._keepalive.overdue:
@@ -320,133 +418,20 @@ class Session(Incoming):
         return [ConnectionLost(f"the server is silent: no {missing} within {self._keepalive.patience_s:g} s")]
 
     def next_deadline(self) -> float:
-        """When `tick` has something to do; infinite if never."""
+        """Return when `tick` has something to do; infinite if never."""
         return self._keepalive.deadline() if self.state in (_CONNECTED, SessionState.CONNECTING) else inf
 
-    def pause(self) -> None:
-        """The owner has stopped reading: until `resume` the server's silence proves nothing. Pings go on."""
-        self._keepalive.pause()
+    def pause_reading(self) -> None:
+        """Excuse the server's silence until `resume_reading`, as the owner has stopped reading. Pings go on."""
+        self._keepalive.pause_listening()
 
-    def resume(self, now: float) -> None:
-        """The owner reads again."""
-        self._keepalive.resume(now)
+    def resume_reading(self, now: float) -> None:
+        """Watch the server's silence again, as the owner reads again."""
+        self._keepalive.resume_listening(now)
 
-    # -- publishing
 
-    @property
-    def window_free(self) -> int:
-        """How many publishes of QoS 1 and 2 may be sent now."""
-        return self._outbound.window_free if self.state is _CONNECTED else 0
-
-    @property
-    def inflight(self) -> int:
-        """Publishes of QoS 1 and 2 that the server has not acknowledged."""
-        return len(self._outbound)
-
-    def unacknowledged(self) -> list[object]:
-        """The tokens of those publishes: each may have arrived or not."""
-        return self._outbound.tokens()
-
-    def discard_inflight(self) -> None:
-        """What is under way is given up, as by a device that lost its memory. Packet identifiers go on where they were,
-        so that the server takes nothing new for something old."""
-        self._outbound.forget()
-        self._receipts.forget()
-
-    def publish(
-        self,
-        topic: str | bytes,
-        payload: bytes,
-        *,
-        qos: int = 0,
-        retain: bool = False,
-        now: float,
-        properties: Properties | None = None,
-        token: object = None,
-    ) -> int:
-        """Queue a message; returns its packet identifier, 0 for QoS 0. `Acknowledged` will give `token` back.
-
-        A topic as bytes is UTF-8 and saves its encoding; 3.1.1 has no `properties` and leaves them out. Raises
-        `WindowFull` (`SessionNotConnected` without a connection) if it may be sent later, `PublishRefused` if this
-        server will never take it.
-        """
-        self._require_connection()
-        outbound = self._outbound
-        packet_id = 0
-        if qos:
-            if qos not in (1, 2):
-                raise PublishRefused(f"there is no QoS {qos}: it is 0, 1 or 2")
-            if outbound.window_free <= 0:
-                raise WindowFull(f"{len(outbound)} publishes are unacknowledged: wait for an acknowledgement")
-            packet_id = outbound.take_id()
-        try:
-            encoded = encode_topic(topic) if isinstance(topic, str) else check_topic(topic)
-            extra = self._publish_properties(properties)
-            packet = publish_frame(qos << 1 | retain, encoded, packet_id, extra, payload)
-        except Unsendable as error:
-            raise PublishRefused(str(error)) from None
-        code = self.limits.refusal(qos, retain, len(packet))
-        if code:
-            raise PublishRefused(f"the server does not take this message of {len(packet)} bytes: {reason_name(code)}")
-        if qos:
-            outbound.add(packet_id, packet, token)
-        self._out.append(packet)
-        self._keepalive.sent = now
-        return packet_id
-
-    def _publish_properties(self, properties: Properties | None) -> bytes:
-        if self.version is not _V5:
-            return b""
-        if not properties:
-            return b"\x00"
-        if "topic_alias" in properties or "subscription_identifier" in properties:
-            raise Unsendable("a client's PUBLISH takes neither topic_alias nor subscription_identifier: leave them out")
-        return write_properties(properties, PropertyScope.PUBLISH)
-
-    # -- receiving
-
-    def ack(self, message: Message) -> bool:
-        """With `manual_ack`: the owner has taken `message`. In any order; the answers leave in that of receipt.
-
-        False, and nothing happens, if no answer is due: the message is of QoS 0, of an earlier connection (then the
-        server sends it again), or acknowledged already.
-        """
-        if self.state is not _CONNECTED or not self._receipts.acknowledge(message):
-            return False
-        self._out.extend(self._receipts.answers())
-        return True
-
-    def subscribe(self, filters: Sequence[Subscription], now: float) -> int:
-        """Queue SUBSCRIBE; returns its packet identifier, which `Subscribed` gives back.
-
-        Raises `SubscribeRefused` if the server will never take it, `SessionNotConnected` without a connection.
-        """
-        self._require_connection()
-        for one in filters:
-            if has_wildcard(one.filter) and not self.limits.wildcard_available:
-                raise SubscribeRefused(f"the server takes no wildcards, as in '{one.filter}'")
-            if is_shared(one.filter) and not self.limits.shared_available:
-                raise SubscribeRefused(f"the server takes no shared subscriptions, as '{one.filter}'")
-            if is_shared(one.filter) and one.no_local:
-                raise SubscribeRefused(f"the shared subscription '{one.filter}' cannot be no_local")
-        subscriptions = tuple(filters)
-        packet_id = self._outbound.take_id()
-        return self._request(Subscribe(packet_id, subscriptions), PacketType.SUBACK, len(subscriptions), now)
-
-    def unsubscribe(self, filters: Sequence[str], now: float) -> int:
-        """Queue UNSUBSCRIBE; otherwise as `subscribe`."""
-        self._require_connection()
-        packet_id = self._outbound.take_id()
-        return self._request(Unsubscribe(packet_id, tuple(filters)), PacketType.UNSUBACK, len(filters), now)
-
-    def _request(self, packet: Subscribe | Unsubscribe, answer: PacketType, count: int, now: float) -> int:
-        try:
-            encoded = encode(packet, self.version)
-        except Unsendable as error:
-            raise SubscribeRefused(str(error)) from None
-        if len(encoded) > self.limits.maximum_packet_size:
-            raise SubscribeRefused(f"the server takes no packet of {len(encoded)} bytes: subscribe in smaller groups")
-        self._outbound.request(packet.packet_id, answer, count)
-        self._out.append(encoded)
-        self._keepalive.sent = now
-        return packet.packet_id
+def _explain(name: str, properties: Properties) -> str:
+    """Return a reason in words: its name, and what the server adds to it."""
+    said = properties.get("reason_string")
+    reference = properties.get("server_reference")
+    return name + (f": {said}" if said else "") + (f" (use {reference})" if reference else "")

@@ -1,4 +1,4 @@
-"""The life of a session's connections, as a table: nothing else decides what may follow what."""
+"""The table of a session's states: nothing else decides what may follow what."""
 
 from enum import Enum, auto
 
@@ -6,7 +6,7 @@ from edgewire.mqtt.errors import IllegalTransition
 
 
 class SessionState(Enum):
-    """Where the connection of a session stands."""
+    """Says where the connection of a session stands."""
 
     IDLE = auto()
     """There is none."""
@@ -18,7 +18,7 @@ class SessionState(Enum):
 
 
 class Trigger(Enum):
-    """What moves it."""
+    """Moves a session from one state to the next."""
 
     CONNECT = auto()
     ACCEPT = auto()
@@ -29,7 +29,7 @@ class Trigger(Enum):
     """The transport is gone."""
 
 
-_NEXT = {
+TRANSITIONS = {
     (SessionState.IDLE, Trigger.CONNECT): SessionState.CONNECTING,
     (SessionState.IDLE, Trigger.LOSE): SessionState.IDLE,
     (SessionState.CONNECTING, Trigger.ACCEPT): SessionState.CONNECTED,
@@ -43,8 +43,8 @@ _NEXT = {
 
 
 def next_state(state: SessionState, trigger: Trigger) -> SessionState:
-    """The state that follows. Raises `IllegalTransition`, which names both, where there is none."""
-    following = _NEXT.get((state, trigger))
+    """Return the state that follows. Raises `IllegalTransition`, which names both, where there is none."""
+    following = TRANSITIONS.get((state, trigger))
     if following is None:
         raise IllegalTransition(f"a session that is {state.name} cannot {trigger.name}: end its connection first")
     return following

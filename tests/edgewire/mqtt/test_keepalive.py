@@ -113,12 +113,12 @@ def test_connack_is_awaited_for_a_time() -> None:
 
 def test_while_reading_is_paused_silence_proves_nothing_but_pings_go_on() -> None:
     peer = opened(keep_alive_s=10, response_timeout_s=5)
-    peer.session.pause()
+    peer.session.pause_reading()
     for _ in range(10):
         peer.now += 9
         assert peer.session.tick(peer.now) == []
         assert peer.sent() == [Pingreq()]
-    peer.session.resume(peer.now)
+    peer.session.resume_reading(peer.now)
     assert peer.session.next_deadline() == peer.now + 5
     peer.now += 5
     assert len(peer.session.tick(peer.now)) == 1
@@ -126,11 +126,11 @@ def test_while_reading_is_paused_silence_proves_nothing_but_pings_go_on() -> Non
 
 def test_a_server_that_is_heard_after_the_pause_is_there() -> None:
     peer = opened(keep_alive_s=10, response_timeout_s=5)
-    peer.session.pause()
+    peer.session.pause_reading()
     peer.now += 9
     peer.session.tick(peer.now)
     peer.now += 100
-    peer.session.resume(peer.now)
+    peer.session.resume_reading(peer.now)
     peer.now += 4
     peer.say(Pingresp())
     assert peer.session.next_deadline() > peer.now + 4
@@ -138,7 +138,7 @@ def test_a_server_that_is_heard_after_the_pause_is_there() -> None:
 
 def test_a_pause_ends_with_its_connection() -> None:
     peer = opened(keep_alive_s=10, response_timeout_s=5)
-    peer.session.pause()
+    peer.session.pause_reading()
     peer.reopen(session_present=True)
     peer.now += 9
     peer.session.tick(peer.now)
@@ -150,9 +150,9 @@ def test_a_pause_before_connack_waits_for_it_without_pings() -> None:
     peer = opened(keep_alive_s=10)
     peer.session.connection_lost()
     peer.connect()
-    peer.session.pause()
+    peer.session.pause_reading()
     assert peer.session.next_deadline() == inf
-    peer.session.resume(peer.now)
+    peer.session.resume_reading(peer.now)
     assert peer.session.next_deadline() == peer.now + 20
 
 

@@ -8,6 +8,7 @@ from edgewire.mqtt import (
     ConnectionLost,
     ConnectRefused,
     IllegalTransition,
+    PeerFault,
     ProtocolError,
     PublishRefused,
     ServerDisconnected,
@@ -180,7 +181,7 @@ def test_a_311_server_has_no_disconnect() -> None:
 
 def test_malformed_bytes_are_answered_with_their_reason_and_keep_what_came_before() -> None:
     peer = opened()
-    with pytest.raises(ProtocolError) as caught:
+    with pytest.raises(PeerFault) as caught:
         peer.hear(b"\x30\x04\x00\x01t\x00" + b"\x00")
     assert [event.topic for event in caught.value.events] == ["t"]
     assert peer.sent() == [Disconnect(0x81)]
