@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from devices.export.series import Recording, Series
+from devices.sensors.registry import KINDS
 
 Panel = Callable[[Axes], None]
 Track = tuple[list[float], list[float]]
@@ -23,9 +24,9 @@ _LONG_GAP = 3.0
 def map_panels(recording: Recording) -> list[tuple[float, Panel]]:
     """Height and picture of every map."""
     regions: dict[tuple[float, float], dict[str, Track]] = {}
-    # Both units of a vehicle drive the same tracks.
-    kind = "gps" if "gps" in recording.kinds else "telematics"
-    for device, series in recording.kinds.get(kind, {}).items():
+    # All units of a vehicle drive the same tracks.
+    riding = (kind for kind in KINDS if kind in recording.kinds and KINDS[kind].rides_in_vehicle)
+    for device, series in recording.kinds.get(next(riding, ""), {}).items():
         longitudes, latitudes = track = _track(series)
         if longitudes:
             middle = (float(np.nanmedian(latitudes)), float(np.nanmedian(longitudes)))

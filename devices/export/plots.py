@@ -20,24 +20,8 @@ from devices.export.base import ExportError
 from devices.export.plot_maps import Panel, map_panels
 from devices.export.series import Recording, Series
 from devices.faults.labels import Label
+from devices.sensors.registry import KINDS
 
-_MOST_LINES = 8
-# Speeds go up and down all the time: more lines would hide one another.
-_MOST_SPEEDS = 3
-_FIELDS = {
-    "temperature_c": "temperature (°C)",
-    "humidity": "relative humidity (%)",
-    "pressure_hpa": "pressure (hPa)",
-    "vehicle_count": "vehicles an interval",
-    "avg_speed": "mean speed (km/h)",
-    "speed_kmh": "speed (km/h)",
-    "speed_mph": "speed (mph)",
-    "occupancy": "people inside",
-}
-_PROFILES = {
-    "traffic": ("vehicle_count", "vehicles an hour and camera"),
-    "people": ("entries", "entries an hour and door"),
-}
 _DATE_FORMATTER: Callable[[Locator], Formatter] = matplotlib.dates.ConciseDateFormatter
 _FAULTS = ("#d62728", "#ff7f0e", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f")
 """Colours of the types of faults."""
@@ -117,20 +101,24 @@ def _series_panels(recording: Recording, faults: Sequence[FaultWindow]) -> list[
     for kind, devices in recording.kinds.items():
         # Devices with a fault first: they are what one looks for.
         faulty = {fault.device_id for fault in faults}
-        most = _MOST_SPEEDS if kind in ("gps", "telematics") else _MOST_LINES
-        chosen = sorted(devices, key=lambda name: (name not in faulty, name))[:most]
-        for name in (name for name in _FIELDS if any(name in series.values for series in devices.values())):
+        chosen = sorted(devices, key=lambda name: (name not in faulty, name))[: KINDS[kind].plot_devices]
+        for name, label in KINDS[kind].line_labels.items():
             shown = {device: devices[device] for device in sorted(chosen)}
             heading = f"{kind}: {len(shown)} of {len(devices)} devices" if len(shown) < len(devices) else kind
             windows = [
                 fault for fault in faults if fault.device_id in shown and (not fault.fields or name in fault.fields)
             ]
-            panels.append((2.4, _series_panel(heading, name, shown, windows, colours)))
+            panels.append((2.4, _series_panel(heading, name, label, shown, windows, colours)))
     return panels
 
 
 def _series_panel(
-    heading: str, name: str, devices: dict[str, Series], faults: Sequence[FaultWindow], colours: Mapping[str, str]
+    heading: str,
+    name: str,
+    label: str,
+    devices: dict[str, Series],
+    faults: Sequence[FaultWindow],
+    colours: Mapping[str, str],
 ) -> Panel:
     def panel(axis: Axes) -> None:
         first = min(series.times[0] for series in devices.values())
@@ -140,7 +128,7 @@ def _series_panel(
             axis.plot(times, values, linewidth=0.9, label=device, marker="." if len(series.times) < 50 else None)
         _shade(axis, faults, colours, first, last)
         axis.set_title(heading, loc="left", fontsize="small")
-        axis.set_ylabel(_FIELDS[name], fontsize="small")
+        axis.set_ylabel(label, fontsize="small")
         axis.grid(alpha=0.25)
         axis.xaxis_date()
         locator = axis.xaxis.get_major_locator()
@@ -181,10 +169,11 @@ def _with_gaps(series: Series, name: str) -> tuple[list[float], list[float]]:
 
 
 def _profile_panels(recording: Recording) -> list[tuple[float, Panel]]:
+    profiles = ((kind, KINDS[kind].plot_profile) for kind in KINDS if kind in recording.kinds)
     return [
-        (2.6, _profile_panel(kind, name, label, list(recording.kinds[kind].values())))
-        for kind, (name, label) in _PROFILES.items()
-        if kind in recording.kinds
+        (2.6, _profile_panel(kind, *profile, list(recording.kinds[kind].values())))
+        for kind, profile in profiles
+        if profile is not None
     ]
 
 

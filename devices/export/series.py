@@ -9,22 +9,13 @@ from typing import Any
 import orjson
 
 from devices.export.base import ExportError
+from devices.sensors.registry import KINDS
 from devices.timeline.timeline import Timeline
 from edgewire.clock import parse_ms
 from edgewire.messages import ContractError, kind_of
 
 MOST_RECORDS = 2_000_000
 """More would neither fit a picture nor the memory of a small machine."""
-
-
-_KEPT: Mapping[str, tuple[str, ...]] = {
-    "bme280": ("temperature_c", "humidity", "pressure_hpa"),
-    "traffic": ("vehicle_count", "avg_speed"),
-    "gps": ("speed_kmh", "latitude", "longitude"),
-    "telematics": ("speed_mph", "latitude", "longitude"),
-    "people": ("entries", "occupancy"),
-}
-"""Kind -> the fields that are drawn."""
 
 
 @dataclass(slots=True)
@@ -48,8 +39,8 @@ class Recording:
         if self.records > MOST_RECORDS:
             raise ExportError(f"more than {MOST_RECORDS:,} records are too many for a plot: choose a shorter time")
         kind = kind_of(fields).kind
-        names = _KEPT[kind]
-        if names[0] not in fields:
+        names = KINDS[kind].plotted_fields
+        if not any(name in fields for name in names):
             return
         series = self.kinds.setdefault(kind, {}).setdefault(str(fields["device_id"]), Series())
         series.times.append(parse_ms(str(fields["timestamp"]).replace(" ", "T")))
@@ -105,7 +96,7 @@ def _json_rows(lines: Iterable[bytes]) -> Iterator[Mapping[str, Any]]:
 
 
 def _typed(row: Mapping[str, str]) -> Mapping[str, Any]:
-    drawn = {name for names in _KEPT.values() for name in names}
+    drawn = KINDS[kind_of(row).kind].plotted_fields
     return {
         name: (float(text) if text else None) if name in drawn else text
         for name, text in row.items()

@@ -13,12 +13,9 @@ from pydantic import Field
 
 from devices.faults.assigned import AssignedFault
 from devices.faults.base import Fault, Layer
-from devices.faults.sensor_faults import _POSITION
+from devices.sensors.registry import KINDS
 from devices.world.random import Floats, Hashes, Ints, hash_bits, uniform
 from devices.world.world import Site, SiteArrays, World
-
-_UNITS = ("gps", "telematics")
-
 
 _VEHICLE_BITS = 32
 
@@ -42,10 +39,7 @@ class Burst(Fault):
     @property
     def fields(self) -> tuple[str, ...]:
         """What depends on how and where the vehicle drives."""
-        if self.kind == "gps":
-            return (*_POSITION, "fix", "altitude_m", "speed_kmh", "hdop", "satellites", "signal_dbm", "nmea")
-        events = ("event_type", "events", "braking_g", "lateral_g", "over_speed_mph", "following_distance_m")
-        return (*_POSITION, "speed_mph", *events, "road_type", "traffic_density", "signal_dbm", "risk_label")
+        return KINDS[self.kind].driving_fields
 
 
 class _Unit(Protocol):
@@ -120,7 +114,7 @@ class Bursts:
         kinds = np.array([unit.kind for unit in mine], dtype=object)
         for number, session in enumerate(self._sessions):
             worlds = self._worlds[number], self._worlds[number + 1]
-            for kind in _UNITS:
+            for kind in (name for name, kind in KINDS.items() if kind.rides_in_vehicle):
                 fault = session.fault.model_copy(update={"kind": kind})
                 has = np.asarray(kinds == kind, dtype=np.bool_) & np.isin(codes, session.vehicles)
                 yield AssignedFault(fault, "burst", session.stream, fault.schedule, has, keys, worlds)

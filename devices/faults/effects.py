@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devices.faults.base import Fault
-from devices.faults.fields import decimals, time_fields, whole_numbers
 from devices.faults.sensor_faults import (
     Bias,
     Clip,
@@ -26,7 +25,9 @@ from devices.faults.sensor_faults import (
 )
 from devices.sensors.base import Column, Columns
 from devices.sensors.bme280.chip import signature
+from devices.sensors.fields import time_fields, whole_numbers
 from devices.sensors.gps.nmea import without_fix
+from devices.sensors.registry import KINDS
 from devices.world.random import Floats, Hashes, Ints, hash_bits, normal, uniform
 from edgewire.clock import iso_ms, parse_ms
 
@@ -167,7 +168,7 @@ def _disturb_number(fault: ValueFault, columns: Columns, at: Rows) -> Columns:
     if fault.field in whole_numbers(fault.kind):
         values: list[Any] = np.rint(wrong).astype(np.int64).tolist()
     else:
-        values = np.where(wrong == true, true, np.round(wrong, decimals(fault.field))).tolist()
+        values = np.where(wrong == true, true, np.round(wrong, KINDS[fault.kind].decimals_of(fault.field))).tolist()
     return {fault.field: _put(column, at.rows[known], values)}
 
 
@@ -180,7 +181,7 @@ def _code(fault: CodeFault, columns: Columns, at: Rows) -> Columns:
     changed: Columns = {}
     for name, values in zip(fault.fields, wrong, strict=True):
         if name not in _RIGHT.get(fault.code, ()):
-            changed[name] = _put(columns[name], at.rows, np.round(values, decimals(name)))
+            changed[name] = _put(columns[name], at.rows, np.round(values, KINDS[fault.kind].decimals_of(name)))
     return changed
 
 

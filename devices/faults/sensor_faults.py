@@ -12,8 +12,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from devices.faults.base import Fault, Layer, Number, Positive, Share, SignedMs
-from devices.faults.fields import numeric_fields
 from devices.sensors.bme280.chip import Signature
+from devices.sensors.fields import numeric_fields
 from edgewire.config import DurationMs
 
 

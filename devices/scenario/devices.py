@@ -96,4 +96,4 @@ def check_unique_ids(device_ids: Sequence[str]) -> None:
 
 def vehicle_sites(devices: Sequence[tuple[Device, DeviceGroup]]) -> dict[int, str]:
     """Site of every vehicle that carries a unit of the fleet, by ordinal."""
-    return {device.ordinal: device.site for device, _ in devices if device.kind in ("gps", "telematics")}
+    return {device.ordinal: device.site for device, _ in devices if KINDS[device.kind].rides_in_vehicle}

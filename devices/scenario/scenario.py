@@ -37,9 +37,6 @@ def _broker_urls(urls: str | tuple[str, ...]) -> str | tuple[str, ...]:
     return urls
 
 
-_COUNTS = ("traffic", "people")
-
-
 DeviceIdTemplate = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.{}:-]*$", max_length=64)]
 
 
@@ -78,7 +75,7 @@ class DeviceGroup(Config):
         if self.ids and self.id:
             raise ValueError("id makes names for count devices; leave it out where ids lists them")
         config.check(self.settings, KINDS[self.kind].settings, at="settings")
-        if self.jitter and self.kind in _COUNTS:
+        if self.jitter and KINDS[self.kind].counts_interval:
             raise ValueError(f"jitter: a reading of {self.kind} counts what passed since the one before; leave it out")
         if self.jitter >= self.interval:
             raise ValueError("jitter: must be shorter than the interval")

@@ -1,39 +1,39 @@
-"""The one table of device kinds: kind -> settings, sensor, and the channel its readings travel on.
+"""The one table of device kinds: what lists kinds reads it.
 
-A new kind is a sensor in a file of its own, its messages in `edgewire.messages`, and one entry here.
+Every kind of the contract has its sensor in `devices.sensors.<kind>`, a module, or a folder with a module `sensor`;
+there `KIND` is its `DeviceKind`. So a new kind is named in the contract alone.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from importlib import import_module
 from types import MappingProxyType
-from typing import Any
 
-from devices.sensors.base import Population, Sensor
-from devices.sensors.bme280.sensor import Bme280Sensor, Bme280Settings
-from devices.sensors.gps.sensor import GpsSensor, GpsSettings
-from devices.sensors.people.sensor import PeopleSensor, PeopleSettings
-from devices.sensors.telematics.sensor import TelematicsSensor, TelematicsSettings
-from devices.sensors.traffic.sensor import TrafficSensor, TrafficSettings
-from edgewire.config import Config
-from edgewire.messages import Channel
+from devices.sensors.kind import DeviceKind
+from edgewire.messages import CONTRACT
+
+_SENSORS = "devices.sensors"
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceKind:
-    """A kind of device. `sensor` is called with the group's settings and its devices."""
+def load_kind(name: str) -> DeviceKind:
+    """Return the `DeviceKind` of a kind of the contract; raises `ImportError` that says where it is missing."""
+    where = f"{_SENSORS}.{name}"
+    try:
+        module = import_module(where)
+        if hasattr(module, "__path__"):
+            where = f"{where}.sensor"
+            module = import_module(where)
+    except ModuleNotFoundError as error:
+        if error.name != where:
+            raise
+        module = None
+    kind = getattr(module, "KIND", None)
+    if not isinstance(kind, DeviceKind) or kind.name != name:
+        raise ImportError(
+            f"kind '{name}' of the contract has no sensor: {_SENSORS}.{name} (or {_SENSORS}.{name}.sensor) "
+            f"needs a line KIND = DeviceKind('{name}', ...)"
+        )
+    return kind
 
-    settings: type[Config]
-    sensor: Callable[[Any, Population], Sensor]
-    channel: Channel
-    """Of the reading at every interval; what happens in between is always an event."""
 
-
-KINDS: Mapping[str, DeviceKind] = MappingProxyType(
-    {
-        "bme280": DeviceKind(Bme280Settings, Bme280Sensor, Channel.TELEMETRY),
-        "traffic": DeviceKind(TrafficSettings, TrafficSensor, Channel.TELEMETRY),
-        "gps": DeviceKind(GpsSettings, GpsSensor, Channel.TELEMETRY),
-        "telematics": DeviceKind(TelematicsSettings, TelematicsSensor, Channel.EVENT),
-        "people": DeviceKind(PeopleSettings, PeopleSensor, Channel.TELEMETRY),
-    }
-)
+KINDS: Mapping[str, DeviceKind] = MappingProxyType({name: load_kind(name) for name in CONTRACT})
+"""Kind -> what it is, in the order of the contract."""

@@ -12,7 +12,7 @@ from devices.faults.reboots import RebootSchedule
 from devices.faults.schedule import NEVER_MS
 from devices.scenario.scenario import DeviceGroup
 from devices.sensors.base import Columns, EventSensor, HasLookback, Population, Sensor, boot_number, concat_columns
-from devices.sensors.registry import KINDS, DeviceKind
+from devices.sensors.registry import KINDS
 from devices.timeline.schedule import Member, OverrideIntervals, Schedule
 from devices.timeline.table import Table
 from devices.world.random import Ints
@@ -42,7 +42,7 @@ class Group:
         resets: RebootSchedule | None = None,
         overrides: OverrideIntervals | None = None,
     ) -> None:
-        entry: DeviceKind = KINDS[group.kind]
+        kind = KINDS[group.kind]
         self.kind = group.kind
         self.positions = np.array(positions, dtype=np.int64)
         """Of its devices in the timeline, ascending."""
@@ -51,7 +51,7 @@ class Group:
         self._world = world
         self._start_ms = start_ms
         self._everyone = np.arange(len(devices), dtype=np.int64)
-        self._channel = entry.channel
+        self._channel = kind.channel
         site_index = {site.name: index for index, site in enumerate(world.sites)}
         population = Population(
             keys=np.array([device.key for device in devices], dtype=np.uint64),
@@ -63,7 +63,7 @@ class Group:
         self._ahead_ms = min(round(_ROWS_AHEAD / self._schedule.rate_per_ms), _LONGEST_AHEAD_MS)
         self._answered_to_ms: int | None = None
         self._known: tuple[int, int, Table] | None = None
-        self._sensor = entry.sensor(entry.settings(**group.settings), population)
+        self._sensor = kind.sensor(kind.settings(**group.settings), population)
 
     @property
     def overrides(self) -> OverrideIntervals | None:

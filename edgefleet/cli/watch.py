@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from devices.sensors.registry import KINDS
 from edgefleet.cli.common import Json, run_async, until_signal
 from edgewire.clock import parse_ms
 from edgewire.errors import ServiceUnavailable
@@ -19,17 +20,7 @@ from edgewire.link import BrokerUrl
 from edgewire.messages import ContractError, Topic
 from edgewire.mqtt import Unsendable, check_filter
 
-_KIND_COLOURS = {"bme280": "cyan", "traffic": "yellow", "gps": "green", "telematics": "magenta", "people": "blue"}
-
-# What a person looks for first, by kind; units follow the value. The rest is there with --json.
-_VALUES: Mapping[str, tuple[tuple[str, str], ...]] = {
-    "bme280": (("temperature_c", " °C"), ("humidity", " %"), ("pressure_hpa", " hPa")),
-    "traffic": (("vehicle_count", " vehicles"), ("avg_speed", " km/h"), ("traffic_density_score", " density")),
-    "gps": (("fix", ""), ("latitude", ""), ("longitude", ""), ("speed_kmh", " km/h"), ("hdop", " HDOP")),
-    "telematics": (("event_type", ""), ("driver_id", ""), ("speed_mph", " mph"), ("risk_label", "")),
-    "people": (("event_type", ""), ("trip_duration_minutes", " min"), ("occupancy", " inside"), ("time_slot", "")),
-}
-_CONTROL = ("state", "sent", "buffered", "dropped", "id", "action", "ok", "error")
+_CONTROL = {name: f"{name} {{}}" for name in ("state", "sent", "buffered", "dropped", "id", "action", "ok", "error")}
 
 
 def command(
@@ -104,15 +95,13 @@ def describe(topic: str, payload: bytes, *, retained: bool, now_ms: int) -> Text
         return Text.assemble((f"{mark} ", "bold"), (topic, "red"), f"  {payload[:120]!r}")
     if not isinstance(fields, dict):
         return Text.assemble((f"{mark} ", "bold"), (topic, "red"), f"  {payload[:120]!r}")
-    wanted = _VALUES.get(where.kind, ()) if where.channel in ("telemetry", "event") else ((key, "") for key in _CONTROL)
-    values = "  ".join(
-        f"{key} {fields[key]}" if not unit and where.channel not in ("telemetry", "event") else f"{fields[key]}{unit}"
-        for key, unit in wanted
-        if fields.get(key) is not None
-    )
+    kind = KINDS.get(where.kind)
+    measured = kind.summary_formats if kind else {}
+    shown = measured if where.channel in ("telemetry", "event") else _CONTROL
+    values = "  ".join(form.format(fields[name]) for name, form in shown.items() if fields.get(name) is not None)
     return Text.assemble(
         (f"{mark} ", "bold"),
-        (f"{where.kind:<11}", _KIND_COLOURS.get(where.kind, "white")),
+        (f"{where.kind:<11}", kind.colour if kind else "white"),
         f"{where.device_id:<20} {where.channel.value:<10}",
         (f"{_age(fields, now_ms):>8}  ", "dim"),
         (values, _state_style(fields)),

@@ -7,6 +7,7 @@ from math import ceil
 from devices.fleet.brokers import LOOPBACK_ADDRESSES, is_loopback
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import DeviceGroup, Scenario
+from devices.sensors.registry import KINDS
 from devices.timeline.timeline import Timeline
 from edgewire.link import BrokerUrl
 from edgewire.messages import Channel
@@ -16,13 +17,9 @@ SPARE_FILES = 300
 # Measured with 15,000 bme280 (benchmarks/scale.py), rounded up.
 PROCESS_BYTES = 90 * 2**20
 DEVICE_BYTES = 8 * 2**10
-# Shoppers of three days of every shop that is counted, vehicles of the fleet that pass a camera, planned trips.
-# Measured over 48 to 72 hours of device time, rounded up: caches take days to fill.
-KIND_BYTES = {"people": 160 * 2**10, "traffic": 40 * 2**10, "gps": 10 * 2**10, "telematics": 14 * 2**10}
-# Processor time of one message: on the wire, acknowledgement included, and to compute it; of a process: its rounds
-# over all devices, for each of them and second.
+# Processor time of one message on the wire, acknowledgement included; of a process: its rounds over all devices, for
+# each of them and second.
 WIRE_S = 30e-6
-READING_S = {"bme280": 5e-6, "gps": 40e-6, "telematics": 120e-6, "traffic": 70e-6, "people": 60e-6}
 WATCH_S = 2e-6
 # A packet has the topic and some bytes of frame around the payload.
 FRAME_BYTES = 16
@@ -67,7 +64,7 @@ class Needs:
         share = mine / total
         rates = [(group, group.size * 1000 / group.interval * scenario.time_scale) for group in scenario.devices]
         rate = sum(per_s for _, per_s in rates)
-        cpu = sum(per_s * (WIRE_S + READING_S.get(group.kind, 100e-6)) for group, per_s in rates) * share
+        cpu = sum(per_s * (WIRE_S + KINDS[group.kind].reading_s) for group, per_s in rates) * share
         return cls(
             devices=mine,
             workers=workers,
@@ -95,7 +92,7 @@ def _sources(scenario: Scenario, url: BrokerUrl) -> int:
 
 
 def _sensor_bytes(scenario: Scenario) -> int:
-    return sum(group.size * KIND_BYTES.get(group.kind, 0) for group in scenario.devices)
+    return sum(group.size * KINDS[group.kind].memory_bytes for group in scenario.devices)
 
 
 def _largest_packet(scenario: Scenario) -> int:

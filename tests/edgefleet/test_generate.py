@@ -19,6 +19,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from typer.testing import CliRunner
 
 from devices.export.base import ExportError
+from devices.sensors.registry import KINDS
 from edgefleet.cli import app
 from edgefleet.embedded import kafka_mock
 from edgewire.errors import ConfigError, EdgefleetError
@@ -36,8 +37,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def scenario(tmp_path: Path) -> Path:
     path = tmp_path / "scenario.yaml"
-    kinds = ("bme280", "traffic", "gps", "telematics", "people")
-    groups = "".join(f"  - {{kind: {kind}, count: 3, interval: 2s}}\n" for kind in kinds)
+    groups = "".join(f"  - {{kind: {kind}, count: 3, interval: 2s}}\n" for kind in KINDS)
     # With this seed the minute of SPAN has messages of every shape.
     path.write_text(f"seed: 4\ndevices:\n{groups}")
     return path

@@ -13,6 +13,7 @@ from devices.export.plots import FaultWindow, draw, windows_of
 from devices.export.series import Recording, of_file, of_timeline
 from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
+from devices.sensors.registry import KINDS
 from devices.timeline.timeline import Timeline
 from edgefleet.cli import app
 from edgewire.clock import iso_ms, parse_ms
@@ -31,8 +32,7 @@ LABEL = {
 @pytest.fixture
 def scenario(tmp_path: Path) -> Path:
     path = tmp_path / "scenario.yaml"
-    kinds = ("bme280", "traffic", "gps", "telematics", "people")
-    path.write_text("devices:\n" + "".join(f"  - {{kind: {kind}, count: 2, interval: 60s}}\n" for kind in kinds))
+    path.write_text("devices:\n" + "".join(f"  - {{kind: {kind}, count: 2, interval: 60s}}\n" for kind in KINDS))
     return path
 
 

@@ -21,6 +21,7 @@ from devices.sensors.bme280.chip import (
     to_raw,
 )
 from devices.sensors.bme280.environment import Environment, IndoorAir, OutdoorAir, RangeSettings
+from devices.sensors.kind import DeviceKind
 from devices.world.random import Floats, Hashes, Ints, coarse_normals, extend, hash_bits, normal, uniform
 from devices.world.world import DAY_MS, World
 
@@ -242,3 +243,19 @@ def _metadata() -> list[dict[str, Any]]:
 
 
 _METADATA = _metadata()
+
+
+KIND = DeviceKind(
+    "bme280",
+    Bme280Settings,
+    Bme280Sensor,
+    decimals={"temperature_c": 2, "humidity": 2, "pressure_hpa": 2},
+    plot_labels={
+        "temperature_c": "temperature (°C)",
+        "humidity": "relative humidity (%)",
+        "pressure_hpa": "pressure (hPa)",
+    },
+    summary={"temperature_c": "{} °C", "humidity": "{} %", "pressure_hpa": "{} hPa"},
+    colour="cyan",
+    reading_s=5e-6,
+)

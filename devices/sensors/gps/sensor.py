@@ -6,6 +6,7 @@ from pydantic import Field
 from devices.sensors.base import Columns, Population, nullable
 from devices.sensors.gps.nmea import sentences
 from devices.sensors.gps.receiver import CEP_M, PowerOn, Start, battery_v, receive, signal_dbm
+from devices.sensors.kind import DeviceKind
 from devices.world.components import components
 from devices.world.random import Ints, hash_bits
 from devices.world.roads import KMH
@@ -77,3 +78,29 @@ class GpsSensor:
             strict=True,
         )
         return [sentences(*row) for row in rows]
+
+
+KIND = DeviceKind(
+    "gps",
+    GpsSettings,
+    GpsSensor,
+    driving_fields=(
+        *("latitude", "longitude", "heading_deg", "fix", "altitude_m", "speed_kmh", "hdop", "satellites"),
+        *("signal_dbm", "nmea"),
+    ),
+    decimals={
+        "latitude": 6,
+        "longitude": 6,
+        "altitude_m": 1,
+        "speed_kmh": 1,
+        "heading_deg": 1,
+        "hdop": 2,
+        "battery_v": 2,
+    },
+    plot_labels={"speed_kmh": "speed (km/h)"},
+    plot_devices=3,  # speeds go up and down all the time: more lines would hide one another
+    summary={"fix": "{}", "latitude": "{}", "longitude": "{}", "speed_kmh": "{} km/h", "hdop": "{} HDOP"},
+    colour="green",
+    memory_bytes=10 * 2**10,  # planned trips
+    reading_s=40e-6,
+)

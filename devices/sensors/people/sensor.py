@@ -11,6 +11,7 @@ import numpy as np
 from pydantic import Field, StringConstraints
 
 from devices.sensors.base import Columns, Events, Population
+from devices.sensors.kind import DeviceKind
 from devices.sensors.people.visits import ENTRY, SESSION, Messages, ShopDay
 from devices.world.random import Ints
 from devices.world.shops import Shops
@@ -208,3 +209,17 @@ def _fields(plan: ShopDay, messages: Messages) -> list[dict[str, Any]]:
         else:
             found.append({"event_type": "entry" if sort == ENTRY else "exit", "time": moment, **calendar})
     return found
+
+
+KIND = DeviceKind(
+    "people",
+    PeopleSettings,
+    PeopleSensor,
+    counts_interval=True,
+    plot_labels={"occupancy": "people inside"},
+    plot_profile=("entries", "entries an hour and door"),
+    summary={"event_type": "{}", "trip_duration_minutes": "{} min", "occupancy": "{} inside", "time_slot": "{}"},
+    colour="blue",
+    memory_bytes=160 * 2**10,  # shoppers of three days
+    reading_s=60e-6,
+)

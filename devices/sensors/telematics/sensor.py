@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from devices.sensors.base import EPOCH_MS, Columns, Population, nullable
 from devices.sensors.gps.receiver import PowerOn, Start, battery_v, receive, signal_dbm
+from devices.sensors.kind import DeviceKind
 from devices.sensors.telematics.events import EVENT_TYPES, MPH, PING, EventType, Moment, Thresholds
 from devices.world.arrivals import headway_s
 from devices.world.components import components
@@ -158,3 +159,31 @@ def _event_ids(seed: int, keys: Hashes, times: Ints) -> list[str]:
         f"{(a & 0xFFFFFFFFFFFF0FFF) | 0x4000:016x}{(b & 0x3FFFFFFFFFFFFFFF) | 0x8000000000000000:016x}"
         for a, b in zip(high, low, strict=True)
     ]
+
+
+KIND = DeviceKind(
+    "telematics",
+    TelematicsSettings,
+    TelematicsSensor,
+    driving_fields=(
+        *("latitude", "longitude", "heading_deg", "speed_mph", "event_type", "events", "braking_g", "lateral_g"),
+        *("over_speed_mph", "following_distance_m", "road_type", "traffic_density", "signal_dbm", "risk_label"),
+    ),
+    decimals={
+        "latitude": 6,
+        "longitude": 6,
+        "speed_mph": 1,
+        "braking_g": 2,
+        "lateral_g": 2,
+        "over_speed_mph": 1,
+        "following_distance_m": 1,
+        "traffic_density": 2,
+        "battery_v": 2,
+    },
+    plot_labels={"speed_mph": "speed (mph)"},
+    plot_devices=3,  # as of gps
+    summary={"event_type": "{}", "driver_id": "{}", "speed_mph": "{} mph", "risk_label": "{}"},
+    colour="magenta",
+    memory_bytes=14 * 2**10,  # planned trips
+    reading_s=120e-6,
+)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from devices.sensors.base import Columns, Population, concat_columns, nullable
+from devices.sensors.kind import DeviceKind
 from devices.sensors.traffic.vehicles import VehiclesSeen
 from devices.sensors.traffic.view import Views, fleet_passed, views
 from devices.world.components import components
@@ -153,3 +154,18 @@ def _traffic(world: World, sites: Ints, roads: Ints, times: Ints, interval: Ints
     found.vehicles_per_hour[long], found.speed_ms[long] = vehicles / hours, speed / vehicles
     found.density[long] = density / hours
     return found
+
+
+KIND = DeviceKind(
+    "traffic",
+    TrafficSettings,
+    TrafficSensor,
+    counts_interval=True,
+    decimals={"avg_speed": 1, "min_speed": 1, "max_speed": 1},
+    plot_labels={"vehicle_count": "vehicles an interval", "avg_speed": "mean speed (km/h)"},
+    plot_profile=("vehicle_count", "vehicles an hour and camera"),
+    summary={"vehicle_count": "{} vehicles", "avg_speed": "{} km/h", "traffic_density_score": "{} density"},
+    colour="yellow",
+    memory_bytes=40 * 2**10,  # vehicles of the fleet that pass it
+    reading_s=70e-6,
+)

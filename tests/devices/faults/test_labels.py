@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devices.faults.fields import numeric_fields
 from devices.faults.labels import Label, write_labels
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
+from devices.sensors.fields import numeric_fields
 from devices.timeline.timeline import Timeline
 from edgewire.clock import parse_ms
 from edgewire.errors import ConfigError

@@ -3,10 +3,10 @@
 import pytest
 
 from devices.faults.base import Fault
-from devices.faults.fields import numeric_fields, time_fields
 from devices.faults.schedule import FOREVER_MS, RandomWindows, SingleWindow
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
+from devices.sensors.fields import numeric_fields, time_fields
 from devices.sensors.registry import KINDS
 from devices.timeline.timeline import Timeline
 from edgewire import config

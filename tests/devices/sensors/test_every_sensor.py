@@ -113,7 +113,7 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
 def test_rows_keep_the_contract_at_any_hour_and_with_any_settings(kind: str) -> None:
     times = MONDAY_MS + np.arange(0, 14 * DAY_MS, 2 * 3_600_000 + 1_234_567)
     ids = np.arange(len(times)) % DEVICES
-    for settings_ in [{}, *SETTINGS[kind]]:
+    for settings_ in [{}, *SETTINGS.get(kind, [])]:
         for row, time_ms in zip(rows(sensor_of(kind, everyone(), **settings_), WORLD, ids, times), times, strict=True):
             check(kind, row, int(time_ms))
 

@@ -1,0 +1,75 @@
+"""What a kind of device is to everything that lists kinds: scenario, faults, exports, plots, watch and doctor."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from devices.sensors.base import Population, Sensor
+from devices.sensors.fields import numeric_fields, reading_of
+from edgewire.config import Config
+from edgewire.messages import Channel
+
+_DECIMALS = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DeviceKind:
+    """A kind of device. Whatever is not given here follows from its messages in the contract."""
+
+    name: str
+    """As in the contract, in topics and in scenarios."""
+    settings: type[Config]
+    sensor: Callable[[Any, Population], Sensor]
+    """Called with the group's settings and its devices."""
+    counts_interval: bool = False
+    """Whether a reading counts what passed since the one before, so that it cannot be late (`jitter`)."""
+    driving_fields: tuple[str, ...] = ()
+    """The fields that depend on how and where its vehicle drives; empty for what does not ride in one."""
+    decimals: Mapping[str, int] = field(default_factory=dict)
+    """Field -> decimals it is rounded to; the others have three."""
+    plot_labels: Mapping[str, str] = field(default_factory=dict)
+    """Field -> label of its axis, for every field that is drawn over time; without any, all numbers of the reading."""
+    plot_profile: tuple[str, str] | None = None
+    """The field whose sums by hour of day are drawn, and the label of their axis."""
+    plot_devices: int = 8
+    """How many devices are drawn in one panel."""
+    summary: Mapping[str, str] = field(default_factory=dict)
+    """Field -> how a person is shown its value (`{} °C`); without any, all numbers of the reading with their names."""
+    colour: str = "white"
+    """Of its name on a terminal."""
+    memory_bytes: int = 0
+    """What a device takes beside its connection: measured over 48 to 72 hours of its time, as caches take days to fill,
+    and rounded up."""
+    reading_s: float = 100e-6
+    """Processor time to compute a reading."""
+
+    @property
+    def channel(self) -> Channel:
+        """Return the channel of the reading at every interval; what happens in between is always an event."""
+        return reading_of(self.name).channel
+
+    @property
+    def rides_in_vehicle(self) -> bool:
+        """Tell whether unit n rides in vehicle n of its site, which cameras see and bursts speed up."""
+        return bool(self.driving_fields)
+
+    @property
+    def line_labels(self) -> Mapping[str, str]:
+        """Return the fields that are drawn over time, with the labels of their axes."""
+        return self.plot_labels or {name: name for name in numeric_fields(self.name)}
+
+    @property
+    def plotted_fields(self) -> tuple[str, ...]:
+        """Return every field that a plot of this kind needs, those of the map included."""
+        profile = self.plot_profile[:1] if self.plot_profile else ()
+        position = ("latitude", "longitude") if self.rides_in_vehicle else ()
+        return tuple(dict.fromkeys([*self.line_labels, *profile, *position]))
+
+    @property
+    def summary_formats(self) -> Mapping[str, str]:
+        """Return the fields that a person looks for first, and how each value is shown."""
+        return self.summary or {name: f"{name} {{}}" for name in numeric_fields(self.name)}
+
+    def decimals_of(self, name: str) -> int:
+        """Return how many decimals a field with a fraction is sent with."""
+        return self.decimals.get(name, _DECIMALS)
