@@ -14,12 +14,12 @@ U16 = struct.Struct(">H")
 
 
 def malformed(message: str) -> ProtocolError:
-    """The error for bytes that are no MQTT packet."""
+    """Return the error for bytes that are no MQTT packet."""
     return ProtocolError(message, MALFORMED_PACKET)
 
 
 def write_int(value: int, size: int) -> bytes:
-    """A big-endian integer of `size` bytes."""
+    """Return a big-endian integer of `size` bytes."""
     try:
         return value.to_bytes(size, "big")
     except OverflowError:
@@ -27,7 +27,7 @@ def write_int(value: int, size: int) -> bytes:
 
 
 def write_varint(value: int) -> bytes:
-    """A variable byte integer: seven bits a byte, the lowest first."""
+    """Return a variable byte integer: seven bits a byte, the lowest first."""
     if not 0 <= value <= VARINT_MAX:
         raise Unsendable(f"{value} is outside 0 to {VARINT_MAX}")
     out = bytearray()
@@ -39,14 +39,14 @@ def write_varint(value: int) -> bytes:
 
 
 def write_binary(value: bytes) -> bytes:
-    """Binary data after its two-byte length."""
+    """Return binary data after its two-byte length."""
     if len(value) > 65535:
         raise Unsendable(f"a field of {len(value)} bytes is longer than 65535")
     return U16.pack(len(value)) + value
 
 
 def write_text(value: str) -> bytes:
-    """UTF-8 text after its two-byte length; U+0000 and lone surrogates are forbidden."""
+    """Return UTF-8 text after its two-byte length; U+0000 and lone surrogates are forbidden."""
     try:
         encoded = value.encode()
     except UnicodeEncodeError:
@@ -57,7 +57,7 @@ def write_text(value: str) -> bytes:
 
 
 def decode_text(data: bytes) -> str:
-    """Strict UTF-8 without U+0000."""
+    """Return strict UTF-8 without U+0000 as text."""
     try:
         text = data.decode()
     except UnicodeDecodeError:
@@ -76,22 +76,26 @@ class FieldReader:
         self._data = data
         self._pos = pos
 
-    def take(self, size: int) -> bytes:
+    def read(self, size: int) -> bytes:
+        """Return the next `size` bytes."""
         stop = self._pos + size
         if stop > len(self._data):
             raise malformed("a packet ends inside a field")
-        taken = self._data[self._pos : stop]
+        found = self._data[self._pos : stop]
         self._pos = stop
-        return taken
+        return found
 
     def u8(self) -> int:
-        return self.take(1)[0]
+        """Return one byte."""
+        return self.read(1)[0]
 
     def u16(self) -> int:
-        value: int = U16.unpack(self.take(2))[0]
+        """Return a big-endian integer of two bytes."""
+        value: int = U16.unpack(self.read(2))[0]
         return value
 
     def varint(self) -> int:
+        """Return a variable byte integer."""
         value = 0
         for shift in (0, 7, 14, 21):
             byte = self.u8()
@@ -104,26 +108,30 @@ class FieldReader:
         raise malformed("a variable byte integer has more than four bytes")
 
     def binary(self) -> bytes:
-        return self.take(self.u16())
+        """Return binary data, which its two-byte length precedes."""
+        return self.read(self.u16())
 
     def text(self) -> str:
+        """Return text, which its two-byte length precedes."""
         return decode_text(self.binary())
 
     def packet_id(self) -> int:
+        """Return a packet identifier, which is not 0."""
         value = self.u16()
         if not value:
             raise malformed("a packet identifier is 0")
         return value
 
     def rest(self) -> bytes:
-        return self.take(len(self._data) - self._pos)
+        """Return all that is left."""
+        return self.read(len(self._data) - self._pos)
 
     @property
     def more(self) -> bool:
-        """Whether any byte is left."""
+        """Tell whether any byte is left."""
         return self._pos < len(self._data)
 
     def end(self) -> None:
-        """Raises if anything is left over."""
+        """Raise if anything is left over."""
         if self.more:
             raise malformed(f"{len(self._data) - self._pos} bytes follow the end of a packet")

@@ -1,4 +1,4 @@
-"""What a client asks of a server at CONNECT."""
+"""The settings of a session: what a client asks of a server at CONNECT."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from edgewire.mqtt.properties import Properties
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionConfig:
-    """The settings of a session. Raises `ConfigError`, which names the field, for a value that MQTT cannot carry.
+    """Holds the settings of a session. Raises `ConfigError`, naming the field, for a value that MQTT cannot carry.
 
     An empty `client_id` lets the server choose one.
     """
@@ -70,8 +70,8 @@ class SessionConfig:
             if not 0 <= self.will.delay_s < 2**32:
                 raise Unsendable(f"the will cannot be delayed by {self.will.delay_s} s")
 
-    def connect(self, version: Version, client_id: str) -> Connect:
-        """The CONNECT packet. What 3.1.1 cannot say is left out there."""
+    def connect_packet(self, version: Version, client_id: str) -> Connect:
+        """Return the CONNECT packet. What 3.1.1 cannot say is left out there."""
         return Connect(
             client_id=client_id,
             clean_start=self.clean_start,

@@ -37,7 +37,7 @@ _ACKNOWLEDGEMENT = struct.Struct(">BBH")
 
 
 def encode(packet: Packet, version: Version) -> bytes:
-    """The bytes of one packet."""
+    """Return the bytes of one packet."""
     match packet:
         case Publish():
             return _publish(packet, version)
@@ -63,7 +63,7 @@ def encode(packet: Packet, version: Version) -> bytes:
 
 
 def publish_frame(flags: int, topic: bytes, packet_id: int, properties: bytes, payload: bytes) -> bytes:
-    """A PUBLISH from its ready parts; the hot path of every publisher.
+    """Return a PUBLISH from its ready parts; the hot path of every publisher.
 
     `flags` are the lower four bits of the first byte; `properties` are encoded, empty in 3.1.1.
     Raises `Unsendable` for a topic or payload that is too long.
@@ -84,7 +84,7 @@ def publish_frame(flags: int, topic: bytes, packet_id: int, properties: bytes, p
 
 
 def short_acknowledgement(first: int, packet_id: int) -> bytes:
-    """A PUBACK (0x40), PUBREC (0x50), PUBREL (0x62) or PUBCOMP (0x70) that reports success."""
+    """Return a PUBACK (0x40), PUBREC (0x50), PUBREL (0x62) or PUBCOMP (0x70) that reports success."""
     return _ACKNOWLEDGEMENT.pack(first, 2, packet_id)
 
 
@@ -92,9 +92,9 @@ def _frame(first: int, body: bytes) -> bytes:
     return bytes((first,)) + write_varint(len(body)) + body
 
 
-def _properties(properties: Properties, place: PropertyScope, version: Version) -> bytes:
+def _properties(properties: Properties, scope: PropertyScope, version: Version) -> bytes:
     if version is Version.V5:
-        return write_properties(properties, place)
+        return write_properties(properties, scope)
     if properties:
         raise Unsendable(f"MQTT 3.1.1 has no properties: {', '.join(properties)}")
     return b""
@@ -122,15 +122,15 @@ def _publish(packet: Publish, version: Version) -> bytes:
 
 
 def _acknowledgement(packet: Puback | Pubrec | Pubrel | Pubcomp, version: Version) -> bytes:
-    place = PropertyScope[type(packet).__name__.upper()]
-    first = PacketType[place.name] << 4 | (2 if place is PropertyScope.PUBREL else 0)
+    scope = PropertyScope[type(packet).__name__.upper()]
+    first = PacketType[scope.name] << 4 | (2 if scope is PropertyScope.PUBREL else 0)
     body = _packet_id(packet.packet_id)
     if packet.code or packet.properties:
         if version is not Version.V5:
-            raise Unsendable(f"MQTT 3.1.1 has no reason code in {place.name}")
+            raise Unsendable(f"MQTT 3.1.1 has no reason code in {scope.name}")
         body += write_int(packet.code, 1)
     if packet.properties:
-        body += write_properties(packet.properties, place)
+        body += write_properties(packet.properties, scope)
     return _frame(first, body)
 
 
@@ -165,8 +165,8 @@ def _connect(packet: Connect, version: Version) -> bytes:
 
 
 def _subscription(packet: Subscribe | Suback | Unsubscribe | Unsuback, version: Version) -> bytes:
-    place = PropertyScope[type(packet).__name__.upper()]
-    head = _packet_id(packet.packet_id) + _properties(packet.properties, place, version)
+    scope = PropertyScope[type(packet).__name__.upper()]
+    head = _packet_id(packet.packet_id) + _properties(packet.properties, scope, version)
     match packet:
         case Subscribe():
             first, items = 0x82, b"".join(_one_subscription(one, version) for one in packet.subscriptions)
@@ -177,9 +177,9 @@ def _subscription(packet: Subscribe | Suback | Unsubscribe | Unsuback, version: 
         case Unsuback():
             first, items = 0xB0, bytes(packet.codes)
     # In 3.1.1 UNSUBACK alone lists nothing, not even codes.
-    bare = place is PropertyScope.UNSUBACK and version is Version.V311
+    bare = scope is PropertyScope.UNSUBACK and version is Version.V311
     if bool(items) is bare:
-        raise Unsendable(f"{place.name} has {len(items)} bytes of filters or codes, which its version does not allow")
+        raise Unsendable(f"{scope.name} has {len(items)} bytes of filters or codes, which its version does not allow")
     return _frame(first, head + items)
 
 

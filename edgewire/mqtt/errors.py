@@ -1,4 +1,4 @@
-"""What can go wrong in MQTT, split by who is to blame: the server, the caller, or only the moment."""
+"""The errors of MQTT, split by who is to blame: the server, the caller, or only the moment."""
 
 from edgewire.errors import EdgefleetError
 

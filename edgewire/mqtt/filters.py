@@ -1,4 +1,4 @@
-"""Topic names and topic filters: which are valid, and which filter matches which topic."""
+"""Checks topic names and topic filters, and tells which filter matches which topic."""
 
 from edgewire.mqtt.codec import write_text
 from edgewire.mqtt.errors import Unsendable
@@ -7,7 +7,7 @@ _SHARE = "$share/"
 
 
 def encode_topic(topic: str) -> bytes:
-    """The UTF-8 form of a topic to publish to, without its length; raises `Unsendable` for an invalid one."""
+    """Return the UTF-8 form of a topic to publish to, without its length; raises `Unsendable` for an invalid one."""
     if not topic:
         raise Unsendable("a topic is empty: give it a name")
     if "+" in topic or "#" in topic:
@@ -16,24 +16,24 @@ def encode_topic(topic: str) -> bytes:
 
 
 def check_topic(topic: bytes) -> bytes:
-    """The same topic, already encoded; raises `Unsendable` for what a topic may not contain."""
+    """Return the same topic, already encoded; raises `Unsendable` for what a topic may not contain."""
     if not topic or 0x2B in topic or 0x23 in topic or 0 in topic:
         raise Unsendable(f"topic {topic!r} is empty or contains '+', '#' or U+0000")
     return topic
 
 
 def is_shared(topic_filter: str) -> bool:
-    """Whether this filter is a shared subscription: `$share/{group}/{filter}`."""
+    """Tell whether this filter is a shared subscription: `$share/{group}/{filter}`."""
     return topic_filter.startswith(_SHARE)
 
 
 def has_wildcard(topic_filter: str) -> bool:
-    """Whether `+` or `#` is in it."""
+    """Tell whether `+` or `#` is in it."""
     return "+" in topic_filter or "#" in topic_filter
 
 
 def check_filter(topic_filter: str) -> None:
-    """Raises `Unsendable`, which names the filter and the fault, if it is not valid."""
+    """Raise `Unsendable`, which names the filter and the fault, if it is not valid."""
     write_text(topic_filter)
     inner = topic_filter
     if is_shared(topic_filter):
@@ -50,7 +50,7 @@ def check_filter(topic_filter: str) -> None:
 
 
 def filter_matches(topic_filter: str, topic: str) -> bool:
-    """Whether a message on `topic` goes to a subscription of `topic_filter`; both must be valid.
+    """Tell whether a message on `topic` goes to a subscription of `topic_filter`; both must be valid.
 
     A shared subscription matches as the filter inside it. A wildcard does not match a first level that begins with
     `$` (4.7.2), and `a/#` matches `a` itself (4.7.1.2).

@@ -1,4 +1,4 @@
-"""A stream of bytes cut into packets: first byte and body. Knows nothing of what is in a body.
+"""Cuts a stream of bytes into packets: first byte and body. Knows nothing of what is in a body.
 
 A length on the wire is checked against the limit before its body has arrived and never allocated: only bytes that are
 here are held, and each is copied a bounded number of times however small the chunks are.
@@ -25,7 +25,7 @@ _VALID = bytes(map(_first_byte_is_valid, range(256)))
 
 
 class FrameReader:
-    """Takes chunks of any size, gives whole frames. `limit` is the largest packet taken, its header included."""
+    """Reads whole frames from chunks of any size. `limit` is the largest packet taken, its header included."""
 
     __slots__ = ("_limit", "_needed", "_partial")
 
@@ -35,7 +35,7 @@ class FrameReader:
         self._needed = 0
 
     def feed(self, data: bytes) -> Iterator[Frame]:
-        """The frames that `data` completes; iterate to the end.
+        """Yield the frames that `data` completes; iterate to the end.
 
         Raises `ProtocolError` at the first byte that cannot be right, after the frames before it.
         """
@@ -78,7 +78,7 @@ class FrameReader:
 
 
 def _long_length(data: bytes, pos: int) -> tuple[int, int]:
-    """The remaining length that begins after `pos`, and where the body starts: 0 if it has not arrived whole."""
+    """Return the remaining length that begins after `pos`, and where the body starts: 0 if it has not arrived whole."""
     length = 0
     for count, byte in enumerate(data[pos + 1 : pos + 5]):
         length |= (byte & 127) << 7 * count

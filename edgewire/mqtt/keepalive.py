@@ -46,7 +46,7 @@ class KeepAlive:
 
     @property
     def overdue(self) -> bool:
-        """Whether the deadline is that of an answer, not that of the next ping."""
+        """Tell whether the deadline is that of an answer, not that of the next ping."""
         return self._asked is not None and self._listening
 
     def deadline(self) -> float:

@@ -1,4 +1,4 @@
-"""What a server allows, as its CONNACK says; without a word from it, the limits of the protocol itself."""
+"""The limits that a server sets in its CONNACK; without a word from it, those of the protocol itself."""
 
 from dataclasses import dataclass
 
@@ -27,7 +27,7 @@ class ServerLimits:
     shared_available: bool = True
 
     def refusal(self, qos: int, retain: bool, size: int) -> int:
-        """The reason code why a PUBLISH of `size` bytes cannot be sent, 0 if it can."""
+        """Return the reason code why a PUBLISH of `size` bytes cannot be sent, 0 if it can."""
         if qos > self.maximum_qos:
             return QOS_NOT_SUPPORTED
         if retain and not self.retain_available:
@@ -38,7 +38,7 @@ class ServerLimits:
 
 
 def server_limits(connack: Connack, keep_alive_s: int, session_expiry_s: int) -> ServerLimits:
-    """What an accepting CONNACK allows, given what we asked for."""
+    """Return what an accepting CONNACK allows, given what we asked for."""
     said = connack.properties
     if not said:
         return ServerLimits(keep_alive_s=keep_alive_s, session_expiry_s=session_expiry_s)

@@ -42,7 +42,7 @@ class PacketType(IntEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Will:
-    """What the server publishes for us when the connection ends without DISCONNECT.
+    """A message that the server publishes for us when the connection ends without DISCONNECT.
 
     `delay_s` (version 5) lets it wait for us to come back first; 3.1.1 has no delay and publishes at once.
     """
@@ -70,6 +70,8 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connect:
+    """Opens a connection; from the client."""
+
     client_id: str
     clean_start: bool = True
     keep_alive_s: int = 0
@@ -83,6 +85,8 @@ class Connect:
 
 @dataclass(frozen=True, slots=True)
 class Connack:
+    """Accepts or refuses a connection; from the server."""
+
     session_present: bool = False
     code: int = 0
     properties: Properties = field(default_factory=_none)
@@ -90,6 +94,8 @@ class Connack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publish:
+    """Carries a message, either way."""
+
     topic: str
     payload: bytes = b""
     qos: int = 0
@@ -102,6 +108,8 @@ class Publish:
 
 @dataclass(frozen=True, slots=True)
 class Puback:
+    """Ends a PUBLISH of QoS 1."""
+
     packet_id: int
     code: int = 0
     properties: Properties = field(default_factory=_none)
@@ -109,6 +117,8 @@ class Puback:
 
 @dataclass(frozen=True, slots=True)
 class Pubrec:
+    """Answers a PUBLISH of QoS 2."""
+
     packet_id: int
     code: int = 0
     properties: Properties = field(default_factory=_none)
@@ -116,6 +126,8 @@ class Pubrec:
 
 @dataclass(frozen=True, slots=True)
 class Pubrel:
+    """Answers PUBREC."""
+
     packet_id: int
     code: int = 0
     properties: Properties = field(default_factory=_none)
@@ -123,6 +135,8 @@ class Pubrel:
 
 @dataclass(frozen=True, slots=True)
 class Pubcomp:
+    """Answers PUBREL, which ends a PUBLISH of QoS 2."""
+
     packet_id: int
     code: int = 0
     properties: Properties = field(default_factory=_none)
@@ -130,6 +144,8 @@ class Pubcomp:
 
 @dataclass(frozen=True, slots=True)
 class Subscribe:
+    """Asks for messages; from the client."""
+
     packet_id: int
     subscriptions: tuple[Subscription, ...]
     properties: Properties = field(default_factory=_none)
@@ -137,6 +153,8 @@ class Subscribe:
 
 @dataclass(frozen=True, slots=True)
 class Suback:
+    """Answers SUBSCRIBE."""
+
     packet_id: int
     codes: tuple[int, ...]
     """One a filter, in the order of SUBSCRIBE."""
@@ -145,6 +163,8 @@ class Suback:
 
 @dataclass(frozen=True, slots=True)
 class Unsubscribe:
+    """Ends subscriptions; from the client."""
+
     packet_id: int
     filters: tuple[str, ...]
     properties: Properties = field(default_factory=_none)
@@ -152,6 +172,8 @@ class Unsubscribe:
 
 @dataclass(frozen=True, slots=True)
 class Unsuback:
+    """Answers UNSUBSCRIBE."""
+
     packet_id: int
     codes: tuple[int, ...] = ()
     """One a filter in version 5, none in 3.1.1."""
@@ -160,23 +182,25 @@ class Unsuback:
 
 @dataclass(frozen=True, slots=True)
 class Pingreq:
-    pass
+    """Asks for a sign of life; from the client."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pingresp:
-    pass
+    """Answers PINGREQ."""
 
 
 @dataclass(frozen=True, slots=True)
 class Disconnect:
+    """Ends a connection in order; from a server in version 5 only."""
+
     code: int = 0
     properties: Properties = field(default_factory=_none)
 
 
 @dataclass(frozen=True, slots=True)
 class Auth:
-    """Version 5 only."""
+    """Carries a step of an authentication; version 5 only."""
 
     code: int = 0
     properties: Properties = field(default_factory=_none)

@@ -68,10 +68,10 @@ UNSUPPORTED_VERSION = frozenset({0x01, 0x84})
 
 
 def reason_name(code: int) -> str:
-    """The name of a reason code, `reason 0x..` for one that the standard does not know."""
+    """Return the name of a reason code, `reason 0x..` for one that the standard does not know."""
     return _CODES.get(code, f"reason 0x{code:02x}")
 
 
 def refusal_name(code: int) -> str:
-    """The name of a CONNACK code; 3.1.1 has its own small numbers."""
+    """Return the name of a CONNACK code; 3.1.1 has its own small numbers."""
     return _CONNACK_311.get(code) or reason_name(code)

@@ -113,7 +113,7 @@ class Session:
         state = next_state(self.state, Trigger.CONNECT)
         config = self.config
         client_id = config.client_id or self.limits.assigned_client_id or ""
-        self._out = [encode(config.connect(self.version, client_id), self.version)]
+        self._out = [encode(config.connect_packet(self.version, client_id), self.version)]
         self.state = state
         self._epoch += 1
         self._frames = FrameReader(config.maximum_packet_size)
@@ -161,12 +161,12 @@ class Session:
 
     @property
     def window_free(self) -> int:
-        """How many publishes of QoS 1 and 2 may be sent now."""
+        """Return how many publishes of QoS 1 and 2 may be sent now."""
         return self._outbound.window_free if self.state is _CONNECTED else 0
 
     @property
     def inflight(self) -> int:
-        """Publishes of QoS 1 and 2 that the server has not acknowledged."""
+        """Return how many publishes of QoS 1 and 2 the server has not acknowledged."""
         return len(self._outbound)
 
     def unacknowledged(self) -> list[object]:

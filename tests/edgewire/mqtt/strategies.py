@@ -21,7 +21,7 @@ from edgewire.mqtt.packets import (
     Unsuback,
     Unsubscribe,
 )
-from edgewire.mqtt.properties import _RULES, NO_PROPERTIES, PropertyScope, _Form
+from edgewire.mqtt.properties import NO_PROPERTIES, PROPERTY_RULES, PropertyForm, PropertyScope
 
 texts = st.text(st.characters(blacklist_characters="\0", blacklist_categories=("Cs",)), max_size=20)
 binaries = st.binary(max_size=200)
@@ -35,31 +35,31 @@ filters = st.builds(
 codes = st.lists(u8s, min_size=1, max_size=5).map(tuple)
 
 _VALUES = {
-    _Form.FLAG: st.integers(0, 1),
-    _Form.U16: u16s,
-    _Form.COUNT16: packet_ids,
-    _Form.U32: u32s,
-    _Form.COUNT32: st.integers(1, 2**32 - 1),
-    _Form.TEXT: texts,
-    _Form.BINARY: binaries,
-    _Form.PAIRS: st.lists(st.tuples(texts, texts), min_size=1, max_size=3).map(tuple),
+    PropertyForm.FLAG: st.integers(0, 1),
+    PropertyForm.U16: u16s,
+    PropertyForm.COUNT16: packet_ids,
+    PropertyForm.U32: u32s,
+    PropertyForm.COUNT32: st.integers(1, 2**32 - 1),
+    PropertyForm.TEXT: texts,
+    PropertyForm.BINARY: binaries,
+    PropertyForm.PAIRS: st.lists(st.tuples(texts, texts), min_size=1, max_size=3).map(tuple),
 }
 
 
-def _value(form: _Form, place: PropertyScope, name: str) -> st.SearchStrategy[object]:
-    if form is _Form.IDENTIFIERS:
-        limit = 3 if place is PropertyScope.PUBLISH else 1
+def _value(form: PropertyForm, scope: PropertyScope, name: str) -> st.SearchStrategy[object]:
+    if form is PropertyForm.IDENTIFIERS:
+        limit = 3 if scope is PropertyScope.PUBLISH else 1
         return st.lists(st.integers(1, 268_435_455), min_size=1, max_size=limit).map(tuple)
     # A response topic is a topic, and the delay of a will has its own field.
     return topics if name == "response_topic" else _VALUES[form]
 
 
-def properties(place: PropertyScope, version: Version) -> st.SearchStrategy[object]:
+def properties(scope: PropertyScope, version: Version) -> st.SearchStrategy[object]:
     """Any set of the properties that may stand there; none in 3.1.1."""
     if version is Version.V311:
         return st.just(NO_PROPERTIES)
-    here = [rule for rule in _RULES if place in rule.places and rule.name != "will_delay_interval"]
-    return st.fixed_dictionaries({}, optional={rule.name: _value(rule.form, place, rule.name) for rule in here})
+    here = [rule for rule in PROPERTY_RULES if scope in rule.scopes and rule.name != "will_delay_interval"]
+    return st.fixed_dictionaries({}, optional={rule.name: _value(rule.form, scope, rule.name) for rule in here})
 
 
 def publishes(version: Version) -> st.SearchStrategy[Publish]:
@@ -104,8 +104,8 @@ def packets(version: Version) -> st.SearchStrategy[Packet]:
     """Any packet of either side."""
     v5 = version is Version.V5
 
-    def extra(place: PropertyScope) -> st.SearchStrategy[object]:
-        return properties(place, version)
+    def extra(scope: PropertyScope) -> st.SearchStrategy[object]:
+        return properties(scope, version)
 
     acknowledgements = [
         st.builds(kind, packet_ids, u8s if v5 else st.just(0), extra(PropertyScope[kind.__name__.upper()]))
