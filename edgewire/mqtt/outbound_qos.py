@@ -52,7 +52,7 @@ class OutboundQos:
 
     @property
     def window_free(self) -> int:
-        """Return how many new publishes may go out now: none while older ones wait, as `send_waiting` leaves no quota."""
+        """Return how many new publishes may go out now; none while older ones wait: `send_waiting` leaves no quota."""
         used = len(self._inflight) + (len(self._requests) if self._requests else 0)
         return min(self.quota, _PACKET_IDS - used)
 
