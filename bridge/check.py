@@ -1,6 +1,8 @@
-"""`bridge check`: reaches every endpoint of a configuration, changes nothing, and disturbs no bridge that runs.
+"""What a configuration would do, found out beside any bridge that runs.
 
-`bridge route`: what would become of one message, without a broker, a spool or a sink."""
+`bridge check` reaches every endpoint, changes nothing, and disturbs no bridge. `bridge route` tells what would become
+of one message, without a broker, a spool or a sink.
+"""
 
 import asyncio
 from contextlib import suppress
@@ -11,7 +13,7 @@ from typing import Any, NamedTuple
 from bridge.config import BridgeConfig
 from bridge.message.template import TemplateError
 from bridge.routing.routed import Dropped, RoutedEvent, Unroutable
-from bridge.routing.validation import Check
+from bridge.routing.validation import PayloadValidator
 from bridge.service import build_components
 from bridge.sinks.base import Sink
 from bridge.source.sessions import probe_config, subscriptions, tls_context
@@ -24,7 +26,7 @@ from edgewire.mqtt.filters import encode_topic, filter_matches
 
 
 class Finding(NamedTuple):
-    """What was found at one endpoint."""
+    """The answer of one endpoint."""
 
     part: str
     ok: bool
@@ -33,12 +35,12 @@ class Finding(NamedTuple):
 
 async def check(config: BridgeConfig) -> list[Finding]:
     """Look at the broker, the spool and every sink. Raises `ConfigError` where the configuration contradicts itself."""
-    _, built = build_components(config)
-    broker, *rest = await asyncio.gather(_broker(config), *(_sink(sink) for sink in built))
-    return [broker, _spool(config.spool.path), *rest]
+    _, sinks = build_components(config)
+    broker, *rest = await asyncio.gather(_check_broker(config), *(_check_sink(sink) for sink in sinks))
+    return [broker, _check_spool(config.spool.path), *rest]
 
 
-async def _broker(config: BridgeConfig) -> Finding:
+async def _check_broker(config: BridgeConfig) -> Finding:
     """Connect beside the bridge's own session, and subscribe as it would."""
     broker = BrokerUrl.parse(config.broker)
     session = Session(probe_config(config))
@@ -71,7 +73,7 @@ async def _broker(config: BridgeConfig) -> Finding:
     return Finding("broker", True, f"{broker} accepts {', '.join(config.subscriptions)} ({version})")
 
 
-async def _sink(sink: Sink) -> Finding:
+async def _check_sink(sink: Sink) -> Finding:
     try:
         return Finding(sink.name, True, await sink.probe())
     except EdgefleetError as error:
@@ -80,8 +82,8 @@ async def _sink(sink: Sink) -> Finding:
         await sink.close()
 
 
-def _spool(path: Path) -> Finding:
-    """Whether a file can be made there, or the one that is there be written; it is not touched."""
+def _check_spool(path: Path) -> Finding:
+    """Find out whether a file can be made there, or the one that is there be written; it is not touched."""
     folder = path.absolute().parent
     while not folder.exists():
         folder = folder.parent
@@ -101,8 +103,8 @@ def _spool(path: Path) -> Finding:
     return Finding("spool", True, f"{path} is there")
 
 
-def dry_run(config: BridgeConfig, topic: str, payload: bytes) -> dict[str, Any]:
-    """For every sink what it would send where, that a rule leaves the message out, or why it would be a dead letter.
+def preview_route(config: BridgeConfig, topic: str, payload: bytes) -> dict[str, Any]:
+    """Return for every sink what it would send where, or why the message would be left out or be a dead letter.
 
     Raises `ConfigError` for a configuration that contradicts itself, or a topic that is none.
     """
@@ -115,19 +117,20 @@ def dry_run(config: BridgeConfig, topic: str, payload: bytes) -> dict[str, Any]:
     subscribed = any(filter_matches(one, topic) for one in config.subscriptions)
     result: dict[str, Any] = {"topic": topic, "subscribed": subscribed, "route": None, "schema": None}
     if isinstance(found, RoutedEvent):
-        result |= {"route": found.route.filter, "message_id": found.message_id, "schema": _verdict(found)}
-    return result | {"sinks": {sink.name: _fate(sink, found) for sink in sinks}}
+        result |= {"route": found.route.filter, "message_id": found.message_id, "schema": _validate(found)}
+    return result | {"sinks": {sink.name: _preview_sink(sink, found) for sink in sinks}}
 
 
-def _verdict(routed: RoutedEvent) -> dict[str, Any]:
-    """What the route's check says, and where it has none what the contract would."""
-    check = routed.route.check
-    fault = (check or Check("warn")).fault(routed.address.topic.kind, routed.fields)
-    against = str(check.schema.path) if check and check.schema else "contract"
-    return {"validate": check.level if check else "off", "against": against, "valid": fault is None, "fault": fault}
+def _validate(event: RoutedEvent) -> dict[str, Any]:
+    """Return what the route's validator says, and where it has none what the contract would."""
+    validator = event.route.validator
+    error = (validator or PayloadValidator("warn")).error(event.topic_info.topic.kind, event.fields)
+    against = str(validator.schema.path) if validator and validator.schema else "contract"
+    level = validator.level if validator else "off"
+    return {"validate": level, "against": against, "valid": error is None, "fault": error}
 
 
-def _fate(sink: Sink, found: RoutedEvent | Unroutable | Dropped) -> dict[str, Any]:
+def _preview_sink(sink: Sink, found: RoutedEvent | Unroutable | Dropped) -> dict[str, Any]:
     match found:
         case Unroutable() if found.concerns(sink.name):
             return {"fate": "dead letter", "reason": found.reason}

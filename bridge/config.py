@@ -11,7 +11,7 @@ from typing import Annotated, Any, Self
 from pydantic import AnyHttpUrl, Field, create_model, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from bridge.routing.config import RouteConfig, checked_filter
+from bridge.routing.config import RouteConfig, valid_topic_filter
 from bridge.sinks.registry import SINKS
 from bridge.sinks.settings import SinkConfig
 from bridge.source.config import MqttConfig
@@ -117,7 +117,7 @@ class BridgeConfig(_Sinks):
     @field_validator("subscriptions")
     @classmethod
     def _filters(cls, subscriptions: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(map(checked_filter, subscriptions))
+        return tuple(map(valid_topic_filter, subscriptions))
 
     @property
     def shared(self) -> bool:

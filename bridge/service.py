@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from bridge.config import BridgeConfig
 from bridge.routing.table import RouteTable
 from bridge.sinks.base import Sink
-from bridge.sinks.registry import build
+from bridge.sinks.registry import SINKS
 from edgewire.clock import Clock
 from edgewire.errors import ConfigError
 
@@ -47,10 +47,18 @@ from edgewire.errors import EdgefleetError, ServiceUnavailable
 
 
 def build_components(config: BridgeConfig, clock: Clock | None = None) -> tuple[RouteTable, list[Sink]]:
-    """The routes and sinks of a configuration. No I/O; raises `ConfigError` where they contradict each other."""
+    """Make the routes and sinks of a configuration. No I/O; raises `ConfigError` where they contradict each other."""
     table = RouteTable(config.routes)
-    table.require(config.sinks)
-    return table, build(config, table, clock)
+    table.check_sinks(config.sinks)
+    return table, build_sinks(config, table, clock or SystemClock())
+
+
+def build_sinks(config: BridgeConfig, table: RouteTable, clock: Clock) -> list[Sink]:
+    """Make the sinks that are configured. No I/O; raises `ConfigError` for a target that does not fit its sink."""
+    return [
+        SINKS[name].build(settings, table.targets_in(name), config.client_id, clock)
+        for name, settings in config.sinks.items()
+    ]
 
 
 def make_tracing(config: BridgeConfig, clock: Clock) -> "Tracing | None":
@@ -231,7 +239,7 @@ class Bridge:
         crew = self._crew
         leaving = crew.names if changes.everything else [name for name in crew.names if name in changes.sinks]
         coming = [
-            sink for sink in build(config, table, self._clock) if changes.everything or sink.name in changes.sinks
+            sink for sink in build_sinks(config, table, self._clock) if changes.everything or sink.name in changes.sinks
         ]
         await crew.end(leaving)
         try:
@@ -241,7 +249,7 @@ class Bridge:
         except ConfigError:
             # Who begins reads from the file where to: what those that ended got done has to be in it.
             await self._spool.run_on_writer(lambda _: None)
-            back = [sink for sink in build(self._config, crew.table, self._clock) if sink.name in leaving]
+            back = [sink for sink in build_sinks(self._config, crew.table, self._clock) if sink.name in leaving]
             crew.begin(back, self._spool, self._config.shutdown_timeout / 1000)
             raise
         crew.table = table

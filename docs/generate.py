@@ -119,7 +119,7 @@ def _name(annotation: Any) -> str:
         "SecretStr": "text",
         "Template": "template",
         "Body": "template or JSON of templates",
-        "Sample": "share",
+        "Sampler": "share",
     }.get(getattr(annotation, "__name__", ""), getattr(annotation, "__name__", str(annotation)))
 
 

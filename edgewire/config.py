@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
 
 from edgewire.errors import ConfigError
@@ -114,6 +114,8 @@ DurationMs = Annotated[int, BeforeValidator(duration_ms), PlainSerializer(durati
 
 SizeBytes = Annotated[int, BeforeValidator(size_bytes)]
 """A size in a file, held as bytes."""
+
+PositiveInt = Annotated[int, Field(ge=1)]
 
 
 def load(path: Path, model: type[Model]) -> Model:

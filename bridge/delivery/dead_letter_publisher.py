@@ -14,7 +14,7 @@ from bridge.delivery.dead_letter_targets import DeadLetterTarget, KafkaDeadLette
 from bridge.metrics import Metrics
 from bridge.routing.routed import Unroutable
 from bridge.sinks.base import Rejected
-from bridge.sinks.kafka.config import KafkaConfig
+from bridge.sinks.kafka.config import KafkaSinkConfig
 from bridge.spool.dead_letters import read_dead_letters_after
 from bridge.spool.message import DeadLetter, SpooledMessage
 from bridge.spool.spool import Spool
@@ -123,7 +123,7 @@ class DeadLetterPublisher:
     def _kafka(self) -> tuple[str, DeadLetterTarget] | None:
         config = self._config()
         topic, kafka = config.dead_letters.kafka_topic, config.sinks.get("kafka")
-        if topic is None or not isinstance(kafka, KafkaConfig):
+        if topic is None or not isinstance(kafka, KafkaSinkConfig):
             return None
         return topic, KafkaDeadLetterTarget(kafka, topic, config.client_id)
 

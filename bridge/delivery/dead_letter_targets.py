@@ -12,8 +12,8 @@ import orjson
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from bridge.config import BridgeConfig
-from bridge.sinks.kafka.admin import connection_properties, create_topics
-from bridge.sinks.kafka.config import KafkaConfig
+from bridge.sinks.kafka.admin import connection_properties, create_missing_topics
+from bridge.sinks.kafka.config import KafkaSinkConfig
 from bridge.source.sessions import dead_letters_config, tls_context
 from bridge.spool.dead_letters import document
 from bridge.spool.message import DeadLetter
@@ -45,7 +45,7 @@ class DeadLetterTarget(Protocol):
 class KafkaDeadLetterTarget:
     """The payload as it came, with what is known of the letter in headers; the key is the topic it came from."""
 
-    def __init__(self, config: KafkaConfig, topic: str, client_id: str) -> None:
+    def __init__(self, config: KafkaSinkConfig, topic: str, client_id: str) -> None:
         self._config = config
         self._topic = topic
         self._client_id = f"{client_id}-dead-letters"
@@ -59,7 +59,7 @@ class KafkaDeadLetterTarget:
 
     def _publish(self, letters: Sequence[DeadLetter], gone: threading.Event) -> None:
         """Dead letters are few: a producer for each lot costs little and leaves nothing to look after."""
-        create_topics(self._config, [self._topic], self._client_id)
+        create_missing_topics(self._config, [self._topic], self._client_id)
         try:
             producer = Producer(
                 {

@@ -1,1 +1,9 @@
-"""TODO."""
+"""What a message is and says, and what is made of it; where it goes is decided in `bridge.routing`.
+
+- `user_properties`: the MQTT 5 properties that go with a message through the spool.
+- `event`: a message and what its topic and payload say.
+- `template`: texts and bodies with fields of an event filled in.
+- `cloudevents`: an event as a CloudEvent.
+
+Nothing here does I/O, and nothing knows of routes or sinks.
+"""

@@ -2,21 +2,21 @@
 
 import orjson
 
+from bridge.message.event import Event
 from bridge.message.user_properties import trace_context
-from bridge.routing.routed import RoutedEvent
 from edgewire.messages.cloudevents import DATA_CONTENT_TYPE, topic_attributes
 
 
-def binary_headers(event: RoutedEvent) -> dict[str, str]:
+def binary_headers(event: Event) -> dict[str, str]:
     """Return the attributes of an event as headers."""
-    attributes = topic_attributes(event.address.source, event.address.type)
+    attributes = topic_attributes(event.topic_info.source, event.topic_info.type)
     headers = {f"ce-{name}": value for name, value in attributes.items()}
     return headers | {"ce-id": event.message_id, "ce-time": event.timestamp}
 
 
-def structured(event: RoutedEvent, data: bytes) -> bytes:
+def structured(event: Event, data: bytes) -> bytes:
     """Return the event in JSON with `data`, which is JSON, inside."""
-    head = topic_attributes(event.address.source, event.address.type) | {
+    head = topic_attributes(event.topic_info.source, event.topic_info.type) | {
         "id": event.message_id,
         "time": event.timestamp,
         "datacontenttype": DATA_CONTENT_TYPE,

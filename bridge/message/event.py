@@ -1,16 +1,16 @@
-"""A message and its way: what routing finds out once, and every sink uses."""
+"""A message and what its topic and payload say of it, found out once and used by every sink."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import Any
 
+import orjson
+
+from bridge.spool.message import SpooledMessage
 from edgewire.messages import Topic
-
-if TYPE_CHECKING:
-    from bridge.routing.routed import Route
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Address:
+class TopicInfo:
     """What a topic alone says; made once a topic."""
 
     topic: Topic
@@ -18,4 +18,25 @@ class Address:
     """CloudEvents source: the device."""
     type: str
     """CloudEvents type: kind and channel."""
-    candidates: tuple["Route", ...]
+
+
+@dataclass(slots=True, eq=False)
+class Event:
+    """A message of a device with its id, and its fields when somebody asks for them."""
+
+    message: SpooledMessage
+    topic_info: TopicInfo
+    device_id: str
+    message_id: str
+    """`{device_id}:{boot}:{seq}`."""
+    timestamp: str
+    """When it was measured, as in the payload."""
+    decoded: dict[str, Any] | None = field(default=None, init=False, repr=False)
+    """The payload decoded, where that was done already; `fields` has it in any case."""
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The payload decoded; kept once somebody has asked."""
+        if self.decoded is None:
+            self.decoded = orjson.loads(self.message.payload)
+        return self.decoded

@@ -3,10 +3,8 @@
 `{device_id}`, `{site}`, `{kind}`, `{channel}`, `{topic}`, `{message_id}` and `{timestamp}` are there for every message;
 `{payload.a.b}` is field `b` of field `a` of the payload, and `{payload.a|none}` is `none` where there is no such field.
 `{property.NAME}` is a user property of MQTT 5, or `content_type`, and may have a default too.
-`{{` and `}}` are braces.
-
-
-Bodies made from a message: the payload as it is, or a template of JSON or text."""
+`{{` and `}}` are braces. A `Template` makes a text, a `Body` a whole body of JSON or text.
+"""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,36 +16,32 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-from bridge.message.event import Address
-from bridge.message.user_properties import unpack
-from bridge.routing.routed import RoutedEvent
+from bridge.message.event import Event, TopicInfo
+from bridge.message.user_properties import load_properties
 from edgewire.errors import EdgefleetError
 
-_ALWAYS: Mapping[str, Callable[[RoutedEvent], str]] = {
-    "device_id": lambda routed: routed.device_id,
-    "site": lambda routed: routed.address.topic.site,
-    "kind": lambda routed: routed.address.topic.kind,
-    "channel": lambda routed: routed.address.topic.channel.value,
-    "topic": lambda routed: routed.message.topic,
-    "message_id": lambda routed: routed.message_id,
-    "timestamp": lambda routed: routed.timestamp,
+_BUILTIN_FIELDS: Mapping[str, Callable[[Event], str]] = {
+    "device_id": lambda event: event.device_id,
+    "site": lambda event: event.topic_info.topic.site,
+    "kind": lambda event: event.topic_info.topic.kind,
+    "channel": lambda event: event.topic_info.topic.channel.value,
+    "topic": lambda event: event.message.topic,
+    "message_id": lambda event: event.message_id,
+    "timestamp": lambda event: event.timestamp,
 }
+"""The fields that every message has."""
 
-
-_OF_LANE: Mapping[str, Callable[[Address], str]] = {
-    "site": lambda address: address.topic.site,
-    "kind": lambda address: address.topic.kind,
-    "channel": lambda address: address.topic.channel.value,
+_STATIC_FIELDS: Mapping[str, Callable[[TopicInfo], str]] = {
+    "site": lambda info: info.topic.site,
+    "kind": lambda info: info.topic.kind,
+    "channel": lambda info: info.topic.channel.value,
 }
+"""Those of them that are the same for all devices of a site, kind and channel."""
 
-
-_PART = re.compile(r"\{\{|\}\}|\{([^{}|]*)(?:\|([^{}]*))?\}|[{}]")
-
-
+_TOKEN = re.compile(r"\{\{|\}\}|\{([^{}|]*)(?:\|([^{}]*))?\}|[{}]")
 _PROPERTY = "property."
-
-
-_PATH = re.compile(r"payload(\.[^\s.{}|]+)*")
+_PAYLOAD_PATH = re.compile(r"payload(\.[^\s.{}|]+)*")
+_LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
 
 
 class TemplateError(EdgefleetError):
@@ -55,7 +49,7 @@ class TemplateError(EdgefleetError):
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class TemplateField:
     """One `{…}` of a template."""
 
     name: str
@@ -64,23 +58,23 @@ class Field:
     """Names below the payload; None for what is not of the payload."""
 
     @property
-    def device_level(self) -> bool:
+    def varies_by_device(self) -> bool:
         """Whether it may differ between messages of one site, kind and channel."""
-        return self.name not in _OF_LANE
+        return self.name not in _STATIC_FIELDS
 
-    def of_lane(self, address: Address) -> str:
-        """Its value where that is the same for all messages of the address, else the field as it is written."""
-        return f"{{{self.name}}}" if self.device_level else _OF_LANE[self.name](address)
+    def render_static(self, info: TopicInfo) -> str:
+        """Return its value where that is the same for a site, kind and channel, else the field as it is written."""
+        return f"{{{self.name}}}" if self.varies_by_device else _STATIC_FIELDS[self.name](info)
 
-    def value(self, routed: RoutedEvent) -> Any:
-        """What stands for it in this message, of its own JSON type. Raises `TemplateError` if nothing does."""
-        if self.name in _ALWAYS:
-            return _ALWAYS[self.name](routed)
+    def value_in(self, event: Event) -> Any:
+        """Return what stands for it in this message, of its own JSON type. Raises `TemplateError` if nothing does."""
+        if self.name in _BUILTIN_FIELDS:
+            return _BUILTIN_FIELDS[self.name](event)
         found: Any
         if self.path is None:
-            found = unpack(routed.message.properties).named(self.name.removeprefix(_PROPERTY))
+            found = load_properties(event.message.properties).lookup(self.name.removeprefix(_PROPERTY))
         else:
-            found = routed.fields
+            found = event.fields
             for step in self.path:
                 found = found.get(step) if isinstance(found, dict) else None
         if found is not None:
@@ -89,9 +83,9 @@ class Field:
             return self.default
         raise TemplateError(f"template field '{{{self.name}}}' has no value in this message")
 
-    def rendered(self, routed: RoutedEvent) -> str:
-        """Its value as text. Raises `TemplateError` for a list or mapping too."""
-        found = self.value(routed)
+    def text_in(self, event: Event) -> str:
+        """Return its value as text. Raises `TemplateError` for a list or mapping too."""
+        found = self.value_in(event)
         if type(found) is str:
             return found
         if isinstance(found, dict | list):
@@ -102,36 +96,38 @@ class Field:
 class Template:
     """A text with fields. Equal to another of the same text."""
 
-    __slots__ = ("_only_device", "fields", "fixed", "parts", "text")
+    __slots__ = ("_is_device_id", "fields", "fixed", "parts", "text")
 
     def __init__(self, text: str) -> None:
         """Raises `ValueError` for what is no template."""
         self.text = text
-        self.parts = tuple(_parts(text))
-        self.fields = tuple(part for part in self.parts if isinstance(part, Field))
+        self.parts = tuple(_parse(text))
+        self.fields = tuple(part for part in self.parts if isinstance(part, TemplateField))
         self.fixed: str | None = None if self.fields else "".join(map(str, self.parts))
         """The result, where it is the same for every message."""
-        self._only_device = self.parts == (Field("device_id"),)
+        self._is_device_id = self.parts == (TemplateField("device_id"),)
 
-    def render(self, routed: RoutedEvent, escape: Callable[[str], str] = str) -> str:
-        """The text for this message, every field's value through `escape`. Raises `TemplateError`."""
+    def render(self, event: Event, escape: Callable[[str], str] = str) -> str:
+        """Return the text for this message, every field's value through `escape`. Raises `TemplateError`."""
         if self.fixed is not None:
             return self.fixed
-        if self._only_device:
-            return escape(routed.device_id)
-        return "".join([part if isinstance(part, str) else escape(part.rendered(routed)) for part in self.parts])
+        if self._is_device_id:
+            return escape(event.device_id)
+        return "".join([part if isinstance(part, str) else escape(part.text_in(event)) for part in self.parts])
 
-    def of_lane(self, address: Address) -> str:
-        """Site, kind and channel filled in, all other fields as they are written: few different texts."""
-        return self.fixed or "".join([part if isinstance(part, str) else part.of_lane(address) for part in self.parts])
+    def render_static(self, info: TopicInfo) -> str:
+        """Fill in site, kind and channel, and leave all other fields as they are written: few different texts."""
+        return self.fixed or "".join(
+            [part if isinstance(part, str) else part.render_static(info) for part in self.parts]
+        )
 
     @property
-    def of_device(self) -> bool:
+    def varies_by_device(self) -> bool:
         """Whether it may differ between messages of one site, kind and channel."""
-        return any(field.device_level for field in self.fields)
+        return any(field.varies_by_device for field in self.fields)
 
     @property
-    def of_payload(self) -> bool:
+    def reads_payload(self) -> bool:
         """Whether it looks into the payload."""
         return any(field.path is not None for field in self.fields)
 
@@ -158,60 +154,6 @@ class Template:
         )
 
 
-def templates_in(values: Iterable[Any]) -> Iterator[Template]:
-    """Every template in nested lists, mappings and objects that have `templates`."""
-    for value in values:
-        if isinstance(value, Template):
-            yield value
-        elif isinstance(value, Mapping):
-            yield from templates_in(value.values())
-        elif isinstance(value, list | tuple):
-            yield from templates_in(value)
-        elif hasattr(value, "templates"):
-            yield from value.templates()
-
-
-def _from_config(value: object) -> Template:
-    if isinstance(value, Template):
-        return value
-    if not isinstance(value, str | int) or isinstance(value, bool):
-        raise ValueError("should be a text, with {fields} in braces")
-    return Template(str(value))
-
-
-def _parts(text: str) -> Iterator[str | Field]:
-    literal, at = "", 0
-    for match in _PART.finditer(text):
-        literal += text[at : match.start()]
-        at = match.end()
-        if match[0] in ("{{", "}}"):
-            literal += match[0][0]
-        elif match[1] is None:
-            raise ValueError(f"'{text}' has a brace without its other half: write {{{{ and }}}} for a brace itself")
-        else:
-            if literal:
-                yield literal
-            literal = ""
-            yield _field(match[1], match[2])
-    if literal + text[at:]:
-        yield literal + text[at:]
-
-
-def _field(name: str, default: str | None) -> Field:
-    if name in _ALWAYS:
-        return Field(name)
-    if name.startswith(_PROPERTY) and len(name) > len(_PROPERTY):
-        return Field(name, default)
-    if not _PATH.fullmatch(name):
-        raise ValueError(
-            f"'{{{name}}}' is no field of a template: it knows {', '.join(_ALWAYS)}, payload.FIELD and property.NAME"
-        )
-    return Field(name, default, tuple(name.split(".")[1:]))
-
-
-_LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
-
-
 class Body:
     """A template of a whole body: a text, or a mapping or list of JSON whose texts are templates.
 
@@ -227,14 +169,14 @@ class Body:
         self.is_text = isinstance(source, str)
         self._compiled = _compile(source)
 
-    def render(self, routed: RoutedEvent) -> bytes:
-        """The body of a message. Raises `TemplateError`."""
+    def render(self, event: Event) -> bytes:
+        """Return the body of a message. Raises `TemplateError`."""
         if self.is_text:
-            return str(self._compiled.render(routed)).encode()
-        return orjson.dumps(_fill(self._compiled, routed))
+            return str(self._compiled.render(event)).encode()
+        return orjson.dumps(_fill_in(self._compiled, event))
 
     def templates(self) -> Iterator[Template]:
-        """Every template in it."""
+        """Yield every template in it."""
         return templates_in([self._compiled])
 
     def __eq__(self, other: object) -> bool:
@@ -258,9 +200,61 @@ class Body:
         )
 
 
+def templates_in(values: Iterable[Any]) -> Iterator[Template]:
+    """Yield every template in nested lists, mappings and objects that have `templates`."""
+    for value in values:
+        if isinstance(value, Template):
+            yield value
+        elif isinstance(value, Mapping):
+            yield from templates_in(value.values())
+        elif isinstance(value, list | tuple):
+            yield from templates_in(value)
+        elif hasattr(value, "templates"):
+            yield from value.templates()
+
+
 def one_line(data: bytes) -> bytes:
-    """JSON, or text, as one line. In valid JSON a line break is white space: inside a text it is escaped."""
+    """Return JSON, or text, as one line. In valid JSON a line break is white space: inside a text it is escaped."""
     return data.translate(_LINE_BREAKS) if b"\n" in data or b"\r" in data else data
+
+
+def _from_config(value: object) -> Template:
+    if isinstance(value, Template):
+        return value
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        raise ValueError("should be a text, with {fields} in braces")
+    return Template(str(value))
+
+
+def _parse(text: str) -> Iterator[str | TemplateField]:
+    literal, at = "", 0
+    for match in _TOKEN.finditer(text):
+        literal += text[at : match.start()]
+        at = match.end()
+        if match[0] in ("{{", "}}"):
+            literal += match[0][0]
+        elif match[1] is None:
+            raise ValueError(f"'{text}' has a brace without its other half: write {{{{ and }}}} for a brace itself")
+        else:
+            if literal:
+                yield literal
+            literal = ""
+            yield _parse_field(match[1], match[2])
+    if literal + text[at:]:
+        yield literal + text[at:]
+
+
+def _parse_field(name: str, default: str | None) -> TemplateField:
+    if name in _BUILTIN_FIELDS:
+        return TemplateField(name)
+    if name.startswith(_PROPERTY) and len(name) > len(_PROPERTY):
+        return TemplateField(name, default)
+    if not _PAYLOAD_PATH.fullmatch(name):
+        raise ValueError(
+            f"'{{{name}}}' is no field of a template:"
+            f" it knows {', '.join(_BUILTIN_FIELDS)}, payload.FIELD and property.NAME"
+        )
+    return TemplateField(name, default, tuple(name.split(".")[1:]))
 
 
 def _compile(source: Any) -> Any:
@@ -277,12 +271,12 @@ def _compile(source: Any) -> Any:
             raise ValueError(f"a body cannot have {source!r} in it: it is text, or JSON of texts, numbers and lists")
 
 
-def _fill(compiled: Any, routed: RoutedEvent) -> Any:
+def _fill_in(compiled: Any, event: Event) -> Any:
     if isinstance(compiled, Template):
         field = compiled.fields[0] if len(compiled.parts) == 1 and compiled.fields else None
-        return field.value(routed) if field else compiled.render(routed)
+        return field.value_in(event) if field else compiled.render(event)
     if isinstance(compiled, dict):
-        return {key: _fill(value, routed) for key, value in compiled.items()}
+        return {key: _fill_in(value, event) for key, value in compiled.items()}
     if isinstance(compiled, list):
-        return [_fill(value, routed) for value in compiled]
+        return [_fill_in(value, event) for value in compiled]
     return compiled

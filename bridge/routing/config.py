@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, create_model, field_validator, model_validator
 
-from bridge.routing.contract import require_known
-from bridge.routing.sampling import Sample
+from bridge.routing.contract import check_template_fields
+from bridge.routing.sampling import Sampler
 from bridge.routing.validation import Schema
 from bridge.sinks.registry import SINKS
 from bridge.sinks.settings import Target
@@ -33,7 +33,7 @@ class RouteConfig(_Targets):
     """Fields of the payload and the value, or values, they must have."""
     drop: bool = False
     """Leave these messages out of every sink; they are counted as dropped by rule."""
-    sample: Sample | None = None
+    sample: Sampler | None = None
     """Take only this share, `0.1` or `1/10`, `by message` or `by device`; the rest is counted as dropped by rule."""
     validation: Annotated[Literal["off", "warn", "reject"], Field(alias="validate")] = "off"
     """Payloads that are not as agreed: not looked at, counted, or made dead letters."""
@@ -43,18 +43,18 @@ class RouteConfig(_Targets):
 
     @property
     def targets(self) -> dict[str, Target]:
-        """Where it leads, by sink."""
+        """Where it leads in each sink, by name."""
         return {name: target for name in SINKS if (target := getattr(self, name)) is not None}
 
     @property
     def loaded_schema(self) -> Schema | None:
-        """What `schema` names."""
+        """The schema that `schema` names."""
         return self._schema
 
     @field_validator("topic")
     @classmethod
     def _filter(cls, topic: str) -> str:
-        return checked_filter(topic)
+        return valid_topic_filter(topic)
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
@@ -66,14 +66,14 @@ class RouteConfig(_Targets):
         known = self._schema.properties if self._schema else ()
         for name, target in self.targets.items():
             try:
-                require_known(target.templates(), self.topic, self.match, known)
+                check_template_fields(target.templates(), self.topic, self.match, known)
             except ValueError as error:
                 raise ValueError(f"{name}: {error}") from None
         return self
 
 
-def checked_filter(topic_filter: str) -> str:
-    """The filter. Raises `ValueError` where it is none."""
+def valid_topic_filter(topic_filter: str) -> str:
+    """Return the topic filter as it is. Raises `ValueError` where it is none."""
     try:
         check_filter(topic_filter)
     except Unsendable as error:

@@ -1,4 +1,4 @@
-"""Rules of a route that leave messages out on purpose; they are counted as dropped by rule."""
+"""A rule of a route that takes a share of the messages; what it leaves out is counted as dropped by rule."""
 
 import re
 from dataclasses import dataclass
@@ -9,26 +9,26 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-_SAMPLE = re.compile(r"(?:(\d+)/(\d+)|(\d*\.?\d+))(?: by (device|message))?")
+_SHARE = re.compile(r"(?:(\d+)/(\d+)|(\d*\.?\d+))(?: by (device|message))?")
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """A share of the messages, or of the devices, always the same ones: written `0.1`, `1/10` or `1/10 by device`."""
+class Sampler:
+    """Takes a share of the messages, or of the devices, always the same ones: `0.1`, `1/10` or `1/10 by device`."""
 
     share: float
     by: Literal["message", "device"] = "message"
 
-    def keeps(self, device_id: str, message_id: str) -> bool:
-        """Whether a message goes on; the answer is the same after every restart and in every bridge."""
+    def keep(self, device_id: str, message_id: str) -> bool:
+        """Decide whether a message goes on; the answer is the same after every restart and in every bridge."""
         text = message_id if self.by == "message" else device_id
         drawn = int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
         return drawn < self.share * 2**64
 
     @classmethod
-    def parse(cls, value: object) -> "Sample":
-        """Raises `ValueError` for what is no share."""
-        match = _SAMPLE.fullmatch(str(value).strip())
+    def parse(cls, value: object) -> "Sampler":
+        """Read a share as it is configured. Raises `ValueError` for what is none."""
+        match = _SHARE.fullmatch(str(value).strip())
         if isinstance(value, bool) or not match or (match[2] and not int(match[2])):
             raise ValueError(f"'{value}' is no sample: write a share such as 0.1, 1/10 or 1/10 by device")
         share = int(match[1]) / int(match[2]) if match[1] else float(match[3])
@@ -46,6 +46,6 @@ class Sample:
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(
-            lambda value: value if isinstance(value, Sample) else Sample.parse(value),
+            lambda value: value if isinstance(value, Sampler) else Sampler.parse(value),
             serialization=core_schema.plain_serializer_function_ser_schema(str),
         )

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from bridge.message.event import Address
+from bridge.message.event import TopicInfo
 from bridge.routing.config import RouteConfig
 from bridge.routing.routed import Dropped, Route, RoutedEvent, Unroutable
-from bridge.routing.validation import Check
+from bridge.routing.validation import PayloadValidator
 from bridge.sinks.registry import SINKS
 from bridge.sinks.settings import Target
 from bridge.spool.message import SpooledMessage
@@ -24,38 +24,47 @@ from edgewire.mqtt.filters import filter_matches
 _KNOWN_TOPICS = 100_000
 """Topics remembered with their routes; a fleet has two or three a device."""
 
-
 _SHOWN = 80
 """Characters of a wrong value that a reason repeats."""
-
 
 _MAX_COUNT = 10**15
 """Boot and seq stay below it, see `MessageId`."""
 
-
 _LONGEST_TIMESTAMP = 64
 """Twice what ISO 8601 needs. A server refuses headers that are too long in a way that may look like wrong settings."""
 
-
 OnInvalid = Callable[[str, str], None]
-"""Called with the filter of a route and "warn" or "reject", once for each message that its check finds fault with."""
+"""Called with the filter of a route and "warn" or "reject", once for each message that its validator refuses."""
+
+
+class _TopicRoutes(NamedTuple):
+    """A topic, and the rows whose filter it matches."""
+
+    info: TopicInfo
+    candidates: tuple[Route, ...]
+
+
+class _DropAll(NamedTuple):
+    """Whatever comes on a topic is dropped, unread."""
+
+    rule: str
 
 
 class RouteTable:
     """Finds the route of a message. The first row whose filter and match fit decides."""
 
     def __init__(self, routes: Sequence[RouteConfig] = ()) -> None:
-        """Without `routes` the table is that of the message contract."""
+        """Make the table of `routes`, or without any that of the message contract."""
         self.on_invalid: OnInvalid | None = None
         self._routes = tuple(_route(row) for row in routes or contract_routes())
-        self._addresses: dict[str, Address | str | _Everything] = {}
-        self._judged = 0  # the newest message whose fault was counted: each sink that is behind asks again
+        self._topics: dict[str, _TopicRoutes | str | _DropAll] = {}
+        self._last_invalid = 0  # the newest message counted as invalid: each sink that is behind asks again
 
-    def targets(self, sink: str) -> list[Target]:
-        """Where the routes lead in one sink."""
+    def targets_in(self, sink: str) -> list[Target]:
+        """Return where the routes lead in one sink."""
         return [route.targets[sink] for route in self._routes if sink in route.targets]
 
-    def require(self, sinks: Collection[str]) -> None:
+    def check_sinks(self, sinks: Collection[str]) -> None:
         """Raise `ConfigError` for a route that leads to none of `sinks`, or one of them that no route leads to."""
         for route in self._routes:
             if not route.drop and not route.targets.keys() & set(sinks):
@@ -63,97 +72,92 @@ class RouteTable:
                     f"route '{route.filter}' leads to no configured sink: give it {' or '.join(SINKS)}, or drop: true"
                 )
         for sink in sinks:
-            if not self.targets(sink):
+            if not self.targets_in(sink):
                 raise ConfigError(f"no route leads to the sink '{sink}': add a target to a route or remove the sink")
 
     def resolve(self, message: SpooledMessage) -> RoutedEvent | Unroutable | Dropped:
-        """The way of a message, or why it has none."""
-        address = self._addresses.get(message.topic) or self._learn(message.topic)
-        if isinstance(address, str):
-            return Unroutable(message, address)
-        if isinstance(address, _Everything):
-            return Dropped(message, address.rule)
+        """Return the message with its route, or why it goes nowhere."""
+        known = self._topics.get(message.topic) or self._cache_topic(message.topic)
+        if isinstance(known, str):
+            return Unroutable(message, known)
+        if isinstance(known, _DropAll):
+            return Dropped(message, known.rule)
         try:
             fields = orjson.loads(message.payload)
         except orjson.JSONDecodeError as error:
             return Unroutable(message, f"payload is not JSON: {error}")
         if type(fields) is not dict:
-            return Unroutable(message, f"payload is no JSON object: {_shown(fields)}")
-        device_id = address.topic.device_id
+            return Unroutable(message, f"payload is no JSON object: {_preview(fields)}")
+        info, candidates = known
+        device_id = info.topic.device_id
         boot, seq, timestamp = fields.get("boot"), fields.get("seq"), fields.get("timestamp")
         # `type() is`: JSON's true is no number, and isinstance would take it for one.
         if type(boot) is not int or type(seq) is not int or not (0 <= boot < _MAX_COUNT and 0 <= seq < _MAX_COUNT):
-            return Unroutable(message, f"payload has no message id: boot is {_shown(boot)}, seq is {_shown(seq)}")
+            return Unroutable(message, f"payload has no message id: boot is {_preview(boot)}, seq is {_preview(seq)}")
         # Sinks write it into headers, where a line break would begin another one.
         if (
             type(timestamp) is not str
             or len(timestamp) > _LONGEST_TIMESTAMP
             or not (timestamp.isascii() and timestamp.isprintable())
         ):
-            return Unroutable(message, f"payload has no timestamp: it is {_shown(timestamp)}")
+            return Unroutable(message, f"payload has no timestamp: it is {_preview(timestamp)}")
         if fields.get("device_id") != device_id:
-            said = _shown(fields.get("device_id"))
+            said = _preview(fields.get("device_id"))
             return Unroutable(message, f"payload says device_id {said}, its topic '{device_id}'")
-        for route in address.candidates:
+        for route in candidates:
             if not route.match or route.matches(fields):
-                routed = RoutedEvent(message, address, route, device_id, f"{device_id}:{boot}:{seq}", timestamp)
-                return self._ruled(routed, fields) if route.has_rules else routed
-        return Unroutable(message, _mismatch(address, fields))
+                event = RoutedEvent(message, info, device_id, f"{device_id}:{boot}:{seq}", timestamp, route)
+                return self._apply_rules(event, fields) if route.has_rules else event
+        return Unroutable(message, _mismatch(known, fields))
 
-    def _ruled(self, routed: RoutedEvent, fields: dict[str, Any]) -> RoutedEvent | Unroutable | Dropped:
-        """What the rules of its route make of a message."""
-        route = routed.route
-        if route.drop or (route.sample and not route.sample.keeps(routed.device_id, routed.message_id)):
-            return Dropped(
-                routed.message, f"route '{route.filter}': {'drop' if route.drop else f'sample {route.sample}'}"
-            )
+    def _apply_rules(self, event: RoutedEvent, fields: dict[str, Any]) -> RoutedEvent | Unroutable | Dropped:
+        """Return what the rules of its route make of a message."""
+        route = event.route
+        if route.drop:
+            return Dropped(event.message, f"route '{route.filter}': drop")
+        if route.sampler and not route.sampler.keep(event.device_id, event.message_id):
+            return Dropped(event.message, f"route '{route.filter}': sample {route.sampler}")
         if route.reads_payload:
-            routed._fields = fields
-        if route.check and (fault := route.check.fault(routed.address.topic.kind, fields)):
-            self._count(routed, route.check.level)
-            if route.check.level == "reject":
-                return Unroutable(routed.message, f"schema: {fault}", frozenset(route.targets))
-        return routed
+            event.decoded = fields
+        if route.validator and (error := route.validator.error(event.topic_info.topic.kind, fields)):
+            self._count_invalid(event, route.validator.level)
+            if route.validator.level == "reject":
+                return Unroutable(event.message, f"schema: {error}", frozenset(route.targets))
+        return event
 
-    def _count(self, routed: RoutedEvent, level: str) -> None:
-        if routed.message.id > self._judged:
-            self._judged = routed.message.id
+    def _count_invalid(self, event: RoutedEvent, level: str) -> None:
+        if event.message.id > self._last_invalid:
+            self._last_invalid = event.message.id
             if self.on_invalid:
-                self.on_invalid(routed.route.filter, level)
+                self.on_invalid(event.route.filter, level)
 
-    def _learn(self, topic: str) -> "Address | str | _Everything":
-        if len(self._addresses) >= _KNOWN_TOPICS:
-            self._addresses.clear()
-        self._addresses[topic] = address = self._address(topic)
-        return address
+    def _cache_topic(self, topic: str) -> _TopicRoutes | str | _DropAll:
+        if len(self._topics) >= _KNOWN_TOPICS:
+            self._topics.clear()
+        self._topics[topic] = known = self._examine_topic(topic)
+        return known
 
-    def _address(self, text: str) -> "Address | str | _Everything":
-        """What is known of a topic, or why a message on it can go nowhere."""
+    def _examine_topic(self, text: str) -> _TopicRoutes | str | _DropAll:
+        """Return the rows for a topic, or why a message on it can go nowhere."""
         candidates = tuple(route for route in self._routes if filter_matches(route.filter, text))
         if candidates and candidates[0].drop and not candidates[0].match:
-            return _Everything(f"route '{candidates[0].filter}': drop")
+            return _DropAll(f"route '{candidates[0].filter}': drop")
         try:
             topic = Topic.parse(text)
         except ContractError as error:
             return str(error)
         if not candidates:
             return f"no route for topic '{text}'"
-        return Address(topic, event_source(topic), event_type(topic), candidates)
-
-
-class _Everything(NamedTuple):
-    """Whatever comes on a topic is dropped, unread."""
-
-    rule: str
+        return _TopicRoutes(TopicInfo(topic, event_source(topic), event_type(topic)), candidates)
 
 
 def contract_routes() -> tuple[RouteConfig, ...]:
-    """The routes of `edgewire.messages.CONTRACT`, one a shape of message, to every sink there is."""
+    """Return the routes of `edgewire.messages.CONTRACT`, one a type of message, to every sink there is."""
     return tuple(
         RouteConfig(
             topic=f"edge/+/{contract.kind}/+/{message.channel.value}",
             match={"event_type": list(message.event_types)} if message.event_types else {},
-            **{name: kind.target.of_contract(contract, message) for name, kind in SINKS.items()},
+            **{name: kind.target.from_contract(contract, message) for name, kind in SINKS.items()},
         )
         for contract in CONTRACT.values()
         for message in contract.messages
@@ -165,20 +169,19 @@ def _route(row: RouteConfig) -> Route:
         (name, frozenset(values if isinstance(values, list) else [values])) for name, values in row.match.items()
     )
     targets = row.targets
-    reads = any(template.of_payload for target in targets.values() for template in target.templates())
-    check = None if row.validation == "off" else Check(row.validation, row.loaded_schema)
-    return Route(
-        row.topic, match, targets, row.drop, row.sample, check, reads, bool(row.drop or row.sample or check or reads)
-    )
+    reads = any(template.reads_payload for target in targets.values() for template in target.templates())
+    validator = None if row.validation == "off" else PayloadValidator(row.validation, row.loaded_schema)
+    has_rules = bool(row.drop or row.sample or validator or reads)
+    return Route(row.topic, match, targets, row.drop, row.sample, validator, reads, has_rules)
 
 
-def _mismatch(address: Address, fields: Mapping[str, Any]) -> str:
-    names = dict.fromkeys(name for route in address.candidates for name, _ in route.match)
-    values = ", ".join(f"{name} {_shown(fields.get(name))}" for name in names)
-    return f"no route of topic '{address.topic}' takes {values}"
+def _mismatch(known: _TopicRoutes, fields: Mapping[str, Any]) -> str:
+    names = dict.fromkeys(name for route in known.candidates for name, _ in route.match)
+    values = ", ".join(f"{name} {_preview(fields.get(name))}" for name in names)
+    return f"no route of topic '{known.info.topic}' takes {values}"
 
 
-def _shown(value: object) -> str:
-    """A value of a payload as JSON, cut where it is long."""
+def _preview(value: object) -> str:
+    """Return a value of a payload as JSON, cut where it is long."""
     text = orjson.dumps(value).decode()
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

@@ -1,4 +1,4 @@
-"""Whether a payload is as agreed: by the contract of its kind, or by a JSON Schema of the user's.
+"""Checks that a payload is as agreed: by the contract of its kind, or by a JSON Schema of the user's.
 
 `jsonschema-rs` is chosen because it knows every draft and takes a microsecond a message; a validator that knows only
 older drafts would pass what `prefixItems` or `unevaluatedProperties` forbid without a word.
@@ -14,6 +14,7 @@ import orjson
 from edgewire.messages import ContractError, contract_of
 
 _SHOWN = 300
+"""Characters of a reason."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,7 +28,7 @@ class Schema:
 
     @classmethod
     def load(cls, path: Path) -> "Schema":
-        """Raises `ValueError` with one sentence for a file that is no schema."""
+        """Read a schema. Raises `ValueError` with one sentence for a file that is none."""
         try:
             document = orjson.loads(path.read_bytes())
         except OSError as error:
@@ -35,14 +36,14 @@ class Schema:
         except orjson.JSONDecodeError as error:
             raise ValueError(f"schema {path} is not JSON: {error}") from None
         try:
-            validator = jsonschema_rs.validator_for(document, retriever=_refuse)
+            validator = jsonschema_rs.validator_for(document, retriever=_refuse_reference)
         except (ValueError, jsonschema_rs.ReferencingError) as error:
             raise ValueError(f"schema {path} is no JSON Schema: {_first_line(error)}") from None
         properties = document.get("properties", {}) if isinstance(document, dict) else {}
         return cls(path, frozenset(properties), validator)
 
-    def fault(self, fields: dict[str, Any]) -> str | None:
-        """What is wrong with a payload; None where nothing is."""
+    def error(self, fields: dict[str, Any]) -> str | None:
+        """Return what is wrong with a payload; None where nothing is."""
         if self._validator.is_valid(fields):
             return None
         error = next(iter(self._validator.iter_errors(fields)))
@@ -51,17 +52,17 @@ class Schema:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Check:
-    """What a route asks of its payloads."""
+class PayloadValidator:
+    """Checks the payloads of a route."""
 
     level: Literal["warn", "reject"]
     schema: Schema | None = None
     """None for the contract."""
 
-    def fault(self, kind: str, fields: dict[str, Any]) -> str | None:
-        """What is wrong with a payload of this kind; None where nothing is."""
+    def error(self, kind: str, fields: dict[str, Any]) -> str | None:
+        """Return what is wrong with a payload of this kind; None where nothing is."""
         if self.schema:
-            return self.schema.fault(fields)
+            return self.schema.error(fields)
         try:
             contract_of(kind).check(fields)
         except ContractError as error:
@@ -69,7 +70,7 @@ class Check:
         return None
 
 
-def _refuse(uri: str) -> Any:
+def _refuse_reference(uri: str) -> Any:
     raise ValueError(f"it refers to {uri}, and nothing is fetched: put it into $defs")
 
 

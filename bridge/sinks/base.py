@@ -1,8 +1,7 @@
 """The contract of a sink. A sink delivers and says what came of it; it owns no loop, no backoff, no books.
 
-Adding a sink: one file with its settings, its target in a route, a class that keeps this contract, and a `SinkKind`
-that names the three; a line in the table of `bridge.sinks.registry`; and the contract suite
-`tests/bridge/test_sink_contract.py` run over it.
+docs/sinks.md tells how to add one: a file with its settings, its target in a route and a class that keeps this
+contract, and a row in the table of `bridge.sinks.registry`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -58,7 +57,7 @@ NO_FAILURES: Failures = {}
 
 
 class Sink(Protocol):
-    """A destination. Several queues may write at the same time, but never one queue twice."""
+    """A destination. Several queues may be written at the same time, but never one queue twice."""
 
     name: str
     batch_messages: int
@@ -72,7 +71,7 @@ class Sink(Protocol):
     def config(self) -> SinkConfig:
         """Its part of the configuration."""
 
-    def queue_key(self, routed: RoutedEvent) -> str | None:
+    def queue_key(self, event: RoutedEvent) -> str | None:
         """Return the key of the queue that a message waits in, or None if its route does not lead here.
 
         Messages of one queue are written in order and wait for each other; queues are independent. All messages of a
@@ -101,8 +100,8 @@ class Sink(Protocol):
         Raises `ServiceUnavailable` or `ConfigError`.
         """
 
-    def preview(self, routed: RoutedEvent) -> dict[str, Any]:
-        """For `bridge route`: what `write` would send where, as JSON and without secrets. No I/O.
+    def preview(self, event: RoutedEvent) -> dict[str, Any]:
+        """For `bridge route`: return what `write` would send where, as JSON and without secrets. No I/O.
 
         Has at least `lane`, which is the queue's key, and `destination`; only for a message that has a queue.
         Raises `TemplateError`.
@@ -111,10 +110,12 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SinkKind:
-    """One line of the table: a name, which is also the key in the configuration and in a route."""
+    """A row of the table: a name, which is also the key in the configuration and in a route, and what it stands for."""
 
     name: str
     config: type[SinkConfig]
     target: type[Target]
     build: Callable[[Any, Sequence[Any], str, Clock], Sink]
-    """Of its settings, the targets of all routes, the name of the bridge, and a clock. No I/O. Raises `ConfigError`."""
+    """Makes the sink of its settings, the targets of all routes, the name of the bridge, and a clock.
+
+    No I/O. Raises `ConfigError`."""

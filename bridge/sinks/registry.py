@@ -1,37 +1,24 @@
-"""The one table of sinks. A new sink is a file here and a line in `SINKS`."""
+"""The one table of sinks. A new sink is a file or folder here and a row in `SINKS`."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
-from bridge.sinks.base import Sink, SinkKind
-from bridge.sinks.file import FILE
-from bridge.sinks.http import HTTP
-from bridge.sinks.kafka import KAFKA
-from edgewire.clock import Clock, SystemClock
-
-if TYPE_CHECKING:  # both are made from the table
-    from bridge.config import BridgeConfig
-    from bridge.routing.table import RouteTable
-
+from bridge.sinks.base import SinkKind
+from bridge.sinks.file.config import FileSinkConfig, FileTarget
+from bridge.sinks.file.sink import FileSink
+from bridge.sinks.http.config import HttpSinkConfig, HttpTarget
+from bridge.sinks.http.sink import HttpSink
+from bridge.sinks.kafka.config import KafkaSinkConfig, KafkaTarget
+from bridge.sinks.kafka.sink import KafkaSink
 
 SINKS: Mapping[str, SinkKind] = MappingProxyType(
     {
         kind.name: kind
         for kind in (
-            HTTP,
-            KAFKA,
-            FILE,
+            SinkKind("http", HttpSinkConfig, HttpTarget, HttpSink),
+            SinkKind("kafka", KafkaSinkConfig, KafkaTarget, KafkaSink),
+            SinkKind("file", FileSinkConfig, FileTarget, FileSink),
         )
     }
 )
 """Name -> sink. The name is the key of its settings and of its target in a route."""
-
-
-def build(config: "BridgeConfig", table: "RouteTable", clock: Clock | None = None) -> list[Sink]:
-    """The sinks that are configured. No I/O. Raises `ConfigError` for a target that does not fit its sink."""
-    clock = clock or SystemClock()
-    return [
-        SINKS[name].build(settings, table.targets(name), config.client_id, clock)
-        for name, settings in config.sinks.items()
-    ]

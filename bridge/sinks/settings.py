@@ -1,4 +1,4 @@
-"""What the settings of all sinks have in common: each sink's own stand beside it, on top of these."""
+"""The settings that all sinks have in common; each sink's own stand beside it, on top of these."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, Self
@@ -6,11 +6,9 @@ from typing import Annotated, Any, Self
 from pydantic import Field, model_validator
 
 from bridge.message.template import Template, templates_in
-from bridge.routing.contract import require_known
-from edgewire.config import Config, DurationMs
+from bridge.routing.contract import check_template_fields
+from edgewire.config import Config, DurationMs, PositiveInt
 from edgewire.messages import KindContract, MessageType
-
-Count = Annotated[int, Field(ge=1)]
 
 
 class RetryConfig(Config):
@@ -20,21 +18,21 @@ class RetryConfig(Config):
     cap: Annotated[DurationMs, Field(ge=1)] = 30_000
     pause: Annotated[DurationMs, Field(ge=1)] = 30_000
     """The wait after an answer that only a change of configuration can turn, such as 401 or 404."""
-    open_after: Count = 3
+    open_after: PositiveInt = 3
     """After so many failures in a row the breaker of a destination opens: nothing but a probe is sent there."""
 
 
 class SinkConfig(Config):
-    """What every sink has."""
+    """The settings of every sink."""
 
     retry: RetryConfig = RetryConfig()
-    window: Count = 20_000
+    window: PositiveInt = 20_000
     """Messages in memory that are not yet delivered; what is behind them waits in the spool."""
 
     @model_validator(mode="after")
     def _known_fields(self) -> Self:
         """Templates here are of all routes, so a field must be one of any message."""
-        require_known(_templates(self), "#", {})
+        check_template_fields(_templates(self), "#", {})
         return self
 
 
@@ -42,12 +40,12 @@ class Target(Config):
     """Where a route leads in one sink: the value of the sink's key in a route."""
 
     @classmethod
-    def of_contract(cls, kind: KindContract, message: MessageType) -> Self:
-        """The target of a shape of message where the configuration has no routes of its own."""
+    def from_contract(cls, kind: KindContract, message: MessageType) -> Self:
+        """Return the target of a type of message where the configuration has no routes of its own."""
         raise NotImplementedError
 
     def templates(self) -> Iterator[Template]:
-        """Every template in it."""
+        """Yield every template in it."""
         return _templates(self)
 
 

@@ -8,7 +8,7 @@ from collections import deque
 from functools import partial
 
 from bridge import failpoints
-from bridge.message.user_properties import pack
+from bridge.message.user_properties import dump_properties
 from bridge.metrics import Metrics
 from bridge.spool.message import SpooledMessage
 from bridge.spool.spool import Spool
@@ -60,7 +60,7 @@ class Receiver:
             counts[qos] += 1
             redelivered += dup
             retained += retain
-            carried = pack(properties) if properties else None
+            carried = dump_properties(properties) if properties else None
             group.append(SpooledMessage(0, now_ms, topic, payload, qos, retain, dup, carried))
         self.taken += len(messages)
         self._uncommitted.append(self._clock.monotonic())

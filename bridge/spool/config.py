@@ -5,8 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from bridge.sinks.settings import Count
-from edgewire.config import Config, DurationMs, SizeBytes
+from edgewire.config import Config, DurationMs, PositiveInt, SizeBytes
 
 
 class SpoolConfig(Config):
@@ -17,9 +16,9 @@ class SpoolConfig(Config):
     """When it holds this much, nothing more is acknowledged until a sink makes room."""
     max_age: Annotated[DurationMs, Field(ge=1000)] | None = None
     """When a message has been pending for longer, nothing more is acknowledged until it is done with."""
-    broker_queue: Count | None = None
+    broker_queue: PositiveInt | None = None
     """How many messages the broker queues for the bridge, to tell how long that lasts once the spool is full."""
-    commit_messages: Count = 500
+    commit_messages: PositiveInt = 500
     """A commit is made as soon as this many messages wait for it,"""
     commit_interval: Annotated[DurationMs, Field(ge=0, le=1000)] = 5
     """and otherwise this long after the last one."""

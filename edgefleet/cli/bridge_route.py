@@ -28,10 +28,10 @@ def route(
 
     Example: `edgefleet bridge route bridge.yaml --topic edge/hq/gps/g1/telemetry --payload @message.json`
     """
-    from bridge.check import dry_run
+    from bridge.check import preview_route
     from bridge.config import BridgeConfig
 
-    found = dry_run(load(config, BridgeConfig), topic, _read(payload))
+    found = preview_route(load(config, BridgeConfig), topic, _read(payload))
     if as_json:
         typer.echo(orjson.dumps(found))
     else:

@@ -84,8 +84,8 @@ class MemorySink:
         self.open = asyncio.Event()
         self.open.set()
 
-    def queue_key(self, routed: RoutedEvent) -> str | None:
-        target: Any = routed.route.targets.get("http")
+    def queue_key(self, event: RoutedEvent) -> str | None:
+        target: Any = event.route.targets.get("http")
         return target and target.path.text
 
     async def connect(self) -> None:
@@ -110,8 +110,8 @@ class MemorySink:
     async def probe(self) -> str:
         return "memory is there"
 
-    def preview(self, routed: RoutedEvent) -> dict[str, Any]:
-        return {"lane": self.queue_key(routed), "destination": "memory"}
+    def preview(self, event: RoutedEvent) -> dict[str, Any]:
+        return {"lane": self.queue_key(event), "destination": "memory"}
 
 
 def in_order(message_ids: Sequence[str]) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 SINK = '''
-from bridge.sinks.base import NO_FAILURES, SinkKind
+from bridge.sinks.base import NO_FAILURES
 from bridge.sinks.settings import SinkConfig, Target
 from bridge.message.template import Template
 
@@ -21,7 +21,7 @@ class NilTarget(Target):
     """Where a route leads in nothing."""
     hole: Template = Template("{kind}")
     @classmethod
-    def of_contract(cls, kind, message):
+    def from_contract(cls, kind, message):
         return cls()
 
 class NilSink:
@@ -30,7 +30,7 @@ class NilSink:
         self.config = config
     def queue_key(self, routed):
         target = routed.route.targets.get("nil")
-        return target and target.hole.of_lane(routed.address)
+        return target and target.hole.render_static(routed.topic_info)
     async def connect(self): ...
     async def write(self, queue_key, batch):
         return NO_FAILURES
@@ -39,26 +39,24 @@ class NilSink:
         return f"it is {self.config.colour}"
     def preview(self, routed):
         return {"lane": self.queue_key(routed), "destination": routed.route.targets["nil"].hole.render(routed)}
-
-NIL = SinkKind("nil", NilConfig, NilTarget, NilSink)
 '''
 
 USE = """
 import asyncio
 from bridge.config import BridgeConfig
 from bridge.routing.table import RouteTable
-from bridge.sinks.registry import build
+from bridge.service import build_sinks
 from bridge.spool.message import SpooledMessage
 from edgewire.config import parse
 text = "nil: {colour: white}\\nroutes: [{topic: '#', nil: {hole: '{payload.speed_kmh|0}'}}]"
 config = parse(text, BridgeConfig, name="x")
 table = RouteTable(config.routes)
-table.require(config.sinks)
-(sink,) = build(config, table)
+table.check_sinks(config.sinks)
+(sink,) = build_sinks(config, table, None)
 body = b'{"device_id":"a","timestamp":"2026-03-01T12:00:00.000Z","boot":1,"seq":5,"speed_kmh":7.5}'
 found = table.resolve(SpooledMessage(1, 0, "edge/s/gps/a/telemetry", body, 1, False, False))
 print(sink.preview(found)["destination"], asyncio.run(sink.probe()))
-(default,) = build(parse("nil: {}", BridgeConfig, name="x"), RouteTable())
+(default,) = build_sinks(parse("nil: {}", BridgeConfig, name="x"), RouteTable(), None)
 print(default.queue_key(RouteTable().resolve(SpooledMessage(1, 0, "edge/s/gps/a/telemetry", body, 1, False, False))))
 """
 
@@ -67,13 +65,13 @@ def test_adding_a_sink_is_one_file_and_one_line(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "bridge", tmp_path / "bridge", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "bridge/sinks/nil.py").write_text(SINK)
     table = tmp_path / "bridge/sinks/registry.py"
-    line = "            KAFKA,\n"
+    line = '            SinkKind("file", FileSinkConfig, FileTarget, FileSink),\n'
     text = table.read_text()
     assert text.count(line) == 1
-    imported = "from bridge.sinks.kafka import KAFKA\n"
+    imported = "from bridge.sinks.kafka.sink import KafkaSink\n"
     table.write_text(
-        text.replace(line, f"{line}            NIL,\n").replace(
-            imported, f"{imported}from bridge.sinks.nil import NIL\n"
+        text.replace(line, f'{line}            SinkKind("nil", NilConfig, NilTarget, NilSink),\n').replace(
+            imported, f"{imported}from bridge.sinks.nil import NilConfig, NilSink, NilTarget\n"
         )
     )
     result = subprocess.run(

@@ -6,7 +6,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from bridge.config import BridgeConfig
-from bridge.sinks.file import FileConfig
+from bridge.sinks.file.config import FileSinkConfig
 from bridge.source.sessions import subscriptions
 from edgewire.config import load, parse
 from edgewire.errors import ConfigError
@@ -98,7 +98,7 @@ def test_the_defaults_in_the_example_are_the_real_ones() -> None:
         assert model(**example[part]) == model(), part
     commented = re.search(r"^# file:\n((?:#   .*\n)+)", EXAMPLE.read_text(), re.MULTILINE)
     assert commented
-    assert FileConfig(**yaml.safe_load(re.sub(r"^#   ", "", commented[1], flags=re.MULTILINE))) == FileConfig()
+    assert FileSinkConfig(**yaml.safe_load(re.sub(r"^#   ", "", commented[1], flags=re.MULTILINE))) == FileSinkConfig()
 
 
 def test_a_member_of_a_group_takes_its_number_from_the_host(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,9 +15,10 @@ import pytest
 from bridge.routing.config import RouteConfig
 from bridge.routing.table import RouteTable
 from bridge.sinks.base import Rejected, Retry
-from bridge.sinks.file import FileConfig, FileSink, FileTarget
+from bridge.sinks.file.config import FileSinkConfig, FileTarget
 from bridge.sinks.file.folder import Folder
-from bridge.sinks.file.rotating_file import JsonlFile, Rotation
+from bridge.sinks.file.rotating_file import RotatingFile, Rotation
+from bridge.sinks.file.sink import FileSink
 from edgewire.clock import SystemClock
 from edgewire.errors import ConfigError
 from tests.bridge.fakes import TABLE, eventually, routed
@@ -37,7 +38,7 @@ class Wall(SystemClock):
 async def connected(
     folder: Path, table: RouteTable = TABLE, now: Callable[[], float] = lambda: 0.0, **settings: object
 ) -> AsyncIterator[FileSink]:
-    sink = FileSink(FileConfig(folder=folder, **settings), table.targets("file"), "b", Wall(now))  # type: ignore[arg-type]
+    sink = FileSink(FileSinkConfig(folder=folder, **settings), table.targets_in("file"), "b", Wall(now))  # type: ignore[arg-type]
     await sink.connect()
     try:
         yield sink
@@ -76,7 +77,7 @@ async def test_a_line_can_be_a_cloud_event_or_a_text(tmp_path: Path) -> None:
         assert not await write(sink, 1, 2, table=text)
     assert (tmp_path / "x.csv").read_text() == "a,1\na,2\n"
     with pytest.raises(ConfigError, match=r"file.body is a text"):
-        FileSink(FileConfig(format="cloudevents"), text.targets("file"), "b")  # type: ignore[arg-type]
+        FileSink(FileSinkConfig(format="cloudevents"), text.targets_in("file"), "b")  # type: ignore[arg-type]
 
 
 async def test_a_file_is_rotated_before_it_grows_too_large_and_only_the_newest_are_kept(tmp_path: Path) -> None:
@@ -134,12 +135,12 @@ async def test_the_age_of_a_file_counts_from_its_first_line_though_it_was_closed
 def test_a_torn_line_is_cut_off_when_the_file_is_opened_again(tmp_path: Path, torn: bytes) -> None:
     path = tmp_path / "x.jsonl"
     path.write_bytes(b'{"seq":1}\n' + torn)
-    file = JsonlFile(path, Rotation(10_000), lambda: 0.0)
-    file.append(b'{"seq":3}\n')
+    file = RotatingFile(path, Rotation(10_000), lambda: 0.0)
+    file.append_lines(b'{"seq":3}\n')
     file.close()
     assert seqs(path) == [1, 3]
     path.write_bytes(torn)
-    JsonlFile(path, Rotation(10_000), lambda: 0.0).close()
+    RotatingFile(path, Rotation(10_000), lambda: 0.0).close()
     assert path.read_bytes() == b""
 
 
@@ -147,8 +148,8 @@ def test_what_a_crash_left_uncompressed_is_compressed_later(tmp_path: Path) -> N
     left = tmp_path / "x-20260301T120000.000000Z.jsonl"
     left.write_bytes(b'{"seq":1}\n')
     (tmp_path / "x-20260301T120000.000000Z.jsonl.gz").write_bytes(b"half")
-    file = JsonlFile(tmp_path / "x.jsonl", Rotation(10_000, compress=True), lambda: 0.0)
-    file.tidy()
+    file = RotatingFile(tmp_path / "x.jsonl", Rotation(10_000, compress=True), lambda: 0.0)
+    file.clean_up()
     file.close()
     assert not left.exists()
     assert seqs(Path(f"{left}.gz")) == [1]
@@ -193,7 +194,7 @@ async def test_a_value_that_leads_elsewhere_costs_its_message_alone(tmp_path: Pa
 
 async def test_a_folder_belongs_to_one_bridge(tmp_path: Path) -> None:
     async with connected(tmp_path):
-        second = FileSink(FileConfig(folder=tmp_path), [], "b2")
+        second = FileSink(FileSinkConfig(folder=tmp_path), [], "b2")
         with pytest.raises(ConfigError, match="used by another bridge"):
             await second.connect()
 
@@ -207,7 +208,7 @@ async def test_a_path_that_cannot_be_a_file_is_for_a_person(tmp_path: Path) -> N
     (tmp_path / "file").write_text("")
     for folder in (tmp_path / "file", Path("/proc/nowhere")):
         with pytest.raises(ConfigError, match=r"cannot be written to: .*; set file.folder"):
-            await FileSink(FileConfig(folder=folder), [], "b").probe()
+            await FileSink(FileSinkConfig(folder=folder), [], "b").probe()
 
 
 async def test_many_paths_do_not_keep_many_files_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -228,7 +229,8 @@ SCRIPT = """
 import asyncio, sys
 from pathlib import Path
 from bridge.routing.table import RouteTable
-from bridge.sinks.file import FileConfig, FileSink
+from bridge.sinks.file.config import FileSinkConfig
+from bridge.sinks.file.sink import FileSink
 from bridge.spool.message import SpooledMessage
 TABLE = RouteTable()
 PAYLOAD = '{"device_id":"a","timestamp":"2026-03-01T12:00:00.000Z","boot":1,"seq":%d}'
@@ -236,8 +238,8 @@ def routed(number):
     payload = (PAYLOAD % number).encode()
     return TABLE.resolve(SpooledMessage(number, 0, "edge/s/bme280/a/telemetry", payload, 1, False, False))
 async def main():
-    config = FileConfig(folder=Path(sys.argv[1]), max_bytes=4096, compression="gzip")
-    sink = FileSink(config, TABLE.targets("file"), "b")
+    config = FileSinkConfig(folder=Path(sys.argv[1]), max_bytes=4096, compression="gzip")
+    sink = FileSink(config, TABLE.targets_in("file"), "b")
     await sink.connect()
     number = int(sys.argv[2])
     while True:
@@ -276,7 +278,7 @@ async def test_a_folder_that_was_still_being_taken_is_let_go_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A reload or a stop may come while the sink connects."""
-    begun, let, taken, take = threading.Event(), threading.Event(), threading.Event(), Folder.take
+    begun, let, taken, take = threading.Event(), threading.Event(), threading.Event(), Folder.lock
 
     def slowly(self: Folder) -> None:
         begun.set()
@@ -284,8 +286,8 @@ async def test_a_folder_that_was_still_being_taken_is_let_go_of(
         take(self)
         taken.set()
 
-    monkeypatch.setattr(Folder, "take", slowly)
-    sink = FileSink(FileConfig(folder=tmp_path), TABLE.targets("file"), "b")
+    monkeypatch.setattr(Folder, "lock", slowly)
+    sink = FileSink(FileSinkConfig(folder=tmp_path), TABLE.targets_in("file"), "b")
     connecting = asyncio.create_task(sink.connect())
     await eventually(begun.is_set)
     connecting.cancel()

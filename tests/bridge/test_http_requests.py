@@ -14,14 +14,15 @@ from aiohttp.test_utils import TestServer
 from bridge.routing.config import RouteConfig
 from bridge.routing.table import RouteTable
 from bridge.sinks.base import Rejected, Retry, Scope
-from bridge.sinks.http import HttpConfig, HttpSink
+from bridge.sinks.http.config import HttpSinkConfig
 from bridge.sinks.http.idempotency import batch_key
+from bridge.sinks.http.sink import HttpSink
 from edgewire.errors import ConfigError, ServiceUnavailable
 from tests.bridge.fakes import TABLE, IngestStub, ingest_stub, routed
 
 
 def sink_of(url: str, table: RouteTable = TABLE, **settings: object) -> HttpSink:
-    return HttpSink(HttpConfig(url=url, **settings), table.targets("http"), "bridge-1")  # type: ignore[arg-type]
+    return HttpSink(HttpSinkConfig(url=url, **settings), table.targets_in("http"), "bridge-1")  # type: ignore[arg-type]
 
 
 async def sent(stub: IngestStub, table: RouteTable = TABLE, count: int = 2, **settings: object) -> list[object]:

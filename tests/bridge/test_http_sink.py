@@ -7,7 +7,7 @@ from aiohttp import web
 from bridge.routing.routed import RoutedEvent
 from bridge.routing.table import RouteTable
 from bridge.sinks.base import Rejected, Retry, Scope
-from bridge.sinks.http import HttpConfig, HttpSink
+from bridge.sinks.http.config import HttpSinkConfig
 from bridge.sinks.http.response import (
     BatchRejected,
     Response,
@@ -15,6 +15,7 @@ from bridge.sinks.http.response import (
     classify_response,
     retry_after_s,
 )
+from bridge.sinks.http.sink import HttpSink
 from edgewire.clock import parse_ms
 from edgewire.errors import ConfigError, ServiceUnavailable
 from tests.bridge.fakes import IngestStub, in_order, ingest_stub
@@ -126,7 +127,7 @@ def routed(number: int, device: str = "a", table: RouteTable = TABLE, **fields: 
 
 
 def http_sink(table: RouteTable = TABLE, **settings: object) -> HttpSink:
-    return HttpSink(HttpConfig(**settings), table.targets("http"), "bridge-1")  # type: ignore[arg-type]
+    return HttpSink(HttpSinkConfig(**settings), table.targets_in("http"), "bridge-1")  # type: ignore[arg-type]
 
 
 async def connected(stub: IngestStub, **settings: object) -> HttpSink:

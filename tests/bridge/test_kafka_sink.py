@@ -13,8 +13,9 @@ from bridge.routing.config import RouteConfig
 from bridge.routing.routed import RoutedEvent
 from bridge.routing.table import RouteTable
 from bridge.sinks.base import NotConnected, Rejected, Retry
-from bridge.sinks.kafka import KafkaConfig, KafkaSink, KafkaTarget
-from bridge.sinks.kafka.admin import Verdict, classify
+from bridge.sinks.kafka.admin import ErrorClass, classify_error
+from bridge.sinks.kafka.config import KafkaSinkConfig, KafkaTarget
+from bridge.sinks.kafka.sink import KafkaSink
 from edgefleet.provision.authority import Authority
 from edgewire.errors import ConfigError, ServiceUnavailable
 from tests.bridge.fakes import FAST, eventually, in_order, routed, spooled
@@ -27,7 +28,7 @@ TOPIC = "test.kafka.sink"
 
 
 def sink(cluster: str, **settings: object) -> KafkaSink:
-    return KafkaSink(KafkaConfig(bootstrap_servers=cluster, **settings), [TARGET], "bridge-1")  # type: ignore[arg-type]
+    return KafkaSink(KafkaSinkConfig(bootstrap_servers=cluster, **settings), [TARGET], "bridge-1")  # type: ignore[arg-type]
 
 
 async def test_a_message_carries_its_cloud_event_and_its_key(cluster: str) -> None:
@@ -113,17 +114,17 @@ async def test_a_property_that_librdkafka_does_not_know_is_a_matter_of_configura
     ],
 )
 def test_what_may_pass_is_tried_again(code: int, configuration: bool) -> None:
-    verdict = classify(KafkaError(code), "t")
+    verdict = classify_error(KafkaError(code), "t")
     assert isinstance(verdict, Retry)
     assert verdict.needs_operator is configuration
     assert "Kafka topic 't'" in verdict.reason
 
 
 def test_what_is_for_good() -> None:
-    assert isinstance(classify(KafkaError(KafkaError.INVALID_RECORD), "t"), Rejected)
-    assert classify(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE), "t") is Verdict.TOO_LARGE
-    assert classify(KafkaError(KafkaError._FATAL), "t") is Verdict.FATAL
-    assert classify(KafkaError(KafkaError.NETWORK_EXCEPTION, fatal=True), "t") is Verdict.FATAL
+    assert isinstance(classify_error(KafkaError(KafkaError.INVALID_RECORD), "t"), Rejected)
+    assert classify_error(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE), "t") is ErrorClass.TOO_LARGE
+    assert classify_error(KafkaError(KafkaError._FATAL), "t") is ErrorClass.FATAL
+    assert classify_error(KafkaError(KafkaError.NETWORK_EXCEPTION, fatal=True), "t") is ErrorClass.FATAL
 
 
 @pytest.mark.services
@@ -136,8 +137,8 @@ async def test_what_a_broker_refuses_for_its_size_costs_itself_alone_and_nothing
     created = admin.create_topics([NewTopic("refused", 1, 1, config={"max.message.bytes": "20000"})])
     await asyncio.to_thread(created["refused"].result, 10)
     properties = {"batch.num.messages": 10, "max.in.flight.requests.per.connection": 5}
-    config = KafkaConfig(bootstrap_servers=cluster, compression="none", properties=properties)
-    tried = KafkaSink(config, table.targets("kafka"), "b")  # type: ignore[arg-type]
+    config = KafkaSinkConfig(bootstrap_servers=cluster, compression="none", properties=properties)
+    tried = KafkaSink(config, table.targets_in("kafka"), "b")  # type: ignore[arg-type]
     await tried.connect()
     large = {25, 137}
 
@@ -194,7 +195,7 @@ async def test_topic_key_partition_and_headers_are_made_of_the_message(cluster: 
         partition="{payload.shard|1}",
         headers={"zone": "{payload.vehicle_id}"},
     )
-    tried = KafkaSink(KafkaConfig(bootstrap_servers=cluster), table.targets("kafka"), "b")  # type: ignore[arg-type]
+    tried = KafkaSink(KafkaSinkConfig(bootstrap_servers=cluster), table.targets_in("kafka"), "b")  # type: ignore[arg-type]
     await tried.connect()
     batch = [
         routed(1, table=table, vehicle_id="n", shard=0),
@@ -224,8 +225,8 @@ async def test_topic_key_partition_and_headers_are_made_of_the_message(cluster: 
 async def test_a_topic_that_cannot_be_asked_for_makes_its_messages_wait() -> None:
     table = made_of(topic="tpl.{site}")
     tried = KafkaSink(
-        KafkaConfig(bootstrap_servers="127.0.0.1:1", timeout="100ms"),  # type: ignore[arg-type]
-        table.targets("kafka"),  # type: ignore[arg-type]
+        KafkaSinkConfig(bootstrap_servers="127.0.0.1:1", timeout="100ms"),  # type: ignore[arg-type]
+        table.targets_in("kafka"),  # type: ignore[arg-type]
         "b",
     )
     tried._producers.open()
@@ -253,24 +254,24 @@ async def test_after_a_fatal_error_a_new_producer_goes_on_from_the_cursor(
 ) -> None:
     topic = f"test.fatal.{moment.replace(' ', '-')}"
     table = made_of(topic=topic)
-    settings = KafkaConfig(bootstrap_servers=cluster, retry=FAST, batch_messages=50)
-    tried = KafkaSink(settings, table.targets("kafka"), "b")  # type: ignore[arg-type]
+    settings = KafkaSinkConfig(bootstrap_servers=cluster, retry=FAST, batch_messages=50)
+    tried = KafkaSink(settings, table.targets_in("kafka"), "b")  # type: ignore[arg-type]
     async with staged(tmp_path, tried, table) as stage:  # type: ignore[arg-type]
         stage.receive(*(spooled(number, f"d{number % 3}") for number in range(1, 101)))
         await stage.settled()
-        first = tried._producers._quick
+        first = tried._producers.pipelined()
         assert first is not None
         if moment != "under way":
             raise_fatal_error(first)
         if moment == "found out by polling":
-            await asyncio.sleep(0.3)  # longer than the sink lets a producer be when nothing is written
+            await eventually(lambda: tried._producers.pipelined() is not first)
         stage.receive(*(spooled(number, f"d{number % 3}") for number in range(101, 301)))
         if moment == "under way":
             await eventually(lambda: bool(tried._producers._reports))
             raise_fatal_error(first)
         books = await stage.settled()
         assert (books.delivered, books.dead_lettered, books.pending) == (300, 0, 0)
-        assert tried._producers._quick is not first
+        assert tried._producers.pipelined() is not first
         assert tried.last_error is None
     found = await asyncio.to_thread(read_all, cluster, [topic])
     ids = [headers["ce_id"].decode() for *_, headers in found]
@@ -293,8 +294,8 @@ async def test_sasl_lets_the_bridge_in_and_a_wrong_password_is_one_sentence(kafk
             "sasl.username": SASL_USER,
             "sasl.password": password,
         }
-        config = KafkaConfig(bootstrap_servers=process.sasl_servers, properties=properties, timeout=timeout)  # type: ignore[arg-type]
-        return KafkaSink(config, table.targets("kafka"), "b")  # type: ignore[arg-type]
+        config = KafkaSinkConfig(bootstrap_servers=process.sasl_servers, properties=properties, timeout=timeout)  # type: ignore[arg-type]
+        return KafkaSink(config, table.targets_in("kafka"), "b")  # type: ignore[arg-type]
 
     right, wrong = signed_in(SASL_PASSWORD, "20s"), signed_in("wrong", "2s")
     await right.connect()
@@ -324,8 +325,8 @@ async def test_tls_with_a_certificate_of_ours_and_what_is_said_without(
 
     def dialled(timeout: str = "2s", **properties: str) -> KafkaSink:
         known = {"security.protocol": "SSL"} | {name.replace("_", "."): value for name, value in properties.items()}
-        config = KafkaConfig(bootstrap_servers=servers, properties=known, timeout=timeout)  # type: ignore[arg-type]
-        return KafkaSink(config, table.targets("kafka"), "b")  # type: ignore[arg-type]
+        config = KafkaSinkConfig(bootstrap_servers=servers, properties=known, timeout=timeout)  # type: ignore[arg-type]
+        return KafkaSink(config, table.targets_in("kafka"), "b")  # type: ignore[arg-type]
 
     ours, theirs = {"ssl_certificate_location": str(mine), "ssl_key_location": str(mine)}, str(folder / "ca.crt")
     right = dialled("20s", ssl_ca_location=theirs, **ours)

@@ -8,7 +8,7 @@ import pytest
 from bridge.config import BridgeConfig
 from bridge.routing.config import RouteConfig
 from bridge.routing.routed import Dropped, RoutedEvent, Unroutable
-from bridge.routing.sampling import Sample
+from bridge.routing.sampling import Sampler
 from bridge.routing.table import RouteTable
 from bridge.spool.message import SpooledMessage
 from edgewire.config import parse
@@ -53,13 +53,13 @@ def test_a_drop_may_ask_for_fields_and_the_rest_goes_on() -> None:
     ],
 )
 def test_a_sample_is_a_share(text: object, share: float, by: str) -> None:
-    assert Sample.parse(text) == Sample(share, by)  # type: ignore[arg-type]
+    assert Sampler.parse(text) == Sampler(share, by)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("text", [0, "1/0", "2/1", "half", "", True, -0.5, "1/10 by site", "11"])
 def test_what_is_no_sample_is_refused(text: object) -> None:
     with pytest.raises(ValueError, match=r"is no sample|is no share"):
-        Sample.parse(text)
+        Sampler.parse(text)
 
 
 def test_a_sample_takes_its_share_and_always_the_same_messages() -> None:

@@ -6,8 +6,8 @@ import pytest
 from bridge.routing.config import RouteConfig
 from bridge.routing.routed import RoutedEvent, Unroutable
 from bridge.routing.table import RouteTable
-from bridge.sinks.kafka import KafkaTarget
-from bridge.sinks.kafka.record import Records
+from bridge.sinks.kafka.config import KafkaTarget
+from bridge.sinks.kafka.record import RecordBuilder
 from bridge.spool.message import SpooledMessage
 from edgewire.errors import ConfigError
 from tests.bridge.fakes import payload, routed, spooled
@@ -37,10 +37,10 @@ def test_without_routes_the_table_is_that_of_the_contract(
     fields = {"event_type": event_type} if event_type else {}
     found = routed(7, "dev-1", kind=kind, channel=channel, **fields)
     assert path_of(found) == path
-    assert Records().record(found)[:2] == (topic, "dev-1")
+    assert RecordBuilder().build_record(found)[:2] == (topic, "dev-1")
     assert found.message_id == "dev-1:1:7"
     assert found.timestamp == "2026-03-01T12:00:00.000Z"
-    assert (found.address.type, found.address.source) == (f"edge.{kind}.{channel}", f"/edge/site/{kind}/dev-1")
+    assert (found.topic_info.type, found.topic_info.source) == (f"edge.{kind}.{channel}", f"/edge/site/{kind}/dev-1")
 
 
 @pytest.mark.parametrize(
@@ -97,17 +97,17 @@ def test_a_key_template_knows_the_levels_of_the_topic() -> None:
     table = RouteTable(
         [RouteConfig(topic="#", kafka=KafkaTarget(topic="t", key="{site}/{kind}.{channel}:{device_id}"))]
     )
-    assert Records().record(routed(1, "dev", table)).key == "site/bme280.telemetry:dev"
+    assert RecordBuilder().build_record(routed(1, "dev", table)).key == "site/bme280.telemetry:dev"
 
 
 def test_routes_and_sinks_must_fit() -> None:
     only_http = RouteTable([RouteConfig(topic="#", http="/x")])
     with pytest.raises(ConfigError, match="no route leads to the sink 'kafka'"):
-        only_http.require(["http", "kafka"])
+        only_http.check_sinks(["http", "kafka"])
     with pytest.raises(ConfigError, match="leads to no configured sink"):
-        only_http.require(["kafka"])
-    only_http.require(["http"])
-    RouteTable().require(["kafka"])
+        only_http.check_sinks(["kafka"])
+    only_http.check_sinks(["http"])
+    RouteTable().check_sinks(["kafka"])
 
 
 def test_topics_beyond_what_is_remembered_are_still_found(monkeypatch: pytest.MonkeyPatch) -> None:

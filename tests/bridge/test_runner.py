@@ -81,8 +81,8 @@ async def staged(tmp_path: Path, sink: MemorySink, table: RouteTable | None = No
 class Parted(MemorySink):
     """Several lanes to one destination."""
 
-    def queue_key(self, routed: RoutedEvent) -> str | None:
-        return f"here#{routed.device_id}"
+    def queue_key(self, event: RoutedEvent) -> str | None:
+        return f"here#{event.device_id}"
 
 
 def messages(count: int, devices: int = 3) -> list[SpooledMessage]:

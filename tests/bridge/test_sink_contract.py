@@ -14,14 +14,17 @@ from confluent_kafka import Consumer, TopicPartition
 
 from bridge.routing.routed import RoutedEvent
 from bridge.sinks.base import Failures, NotConnected, Retry, Sink
-from bridge.sinks.file import FileConfig, FileSink
-from bridge.sinks.http import HttpConfig, HttpSink
-from bridge.sinks.kafka import KafkaConfig, KafkaSink
+from bridge.sinks.file.config import FileSinkConfig
+from bridge.sinks.file.sink import FileSink
+from bridge.sinks.http.config import HttpSinkConfig
+from bridge.sinks.http.sink import HttpSink
+from bridge.sinks.kafka.config import KafkaSinkConfig
+from bridge.sinks.kafka.sink import KafkaSink
 from tests.bridge.fakes import FAST, TABLE, MemorySink, in_order, ingest_stub, routed
 
 
 @dataclass
-class DestinationBreaker:
+class SinkUnderTest:
     """A sink, what has arrived behind it, and how to make it refuse the next write."""
 
     sink: Sink
@@ -51,24 +54,24 @@ def refuse_once(memory: MemorySink) -> None:
 @pytest.fixture(params=[*CAN_BE_MADE_TO_REFUSE, "kafka"])
 async def destination(
     request: pytest.FixtureRequest, cluster: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[DestinationBreaker]:
+) -> AsyncIterator[SinkUnderTest]:
     if request.param == "memory":
         memory = MemorySink()
-        yield DestinationBreaker(memory, lambda: memory.got, lambda: refuse_once(memory))
+        yield SinkUnderTest(memory, lambda: memory.got, lambda: refuse_once(memory))
     elif request.param == "kafka":
-        sink = KafkaSink(KafkaConfig(bootstrap_servers=cluster, retry=FAST), TABLE.targets("kafka"), "bridge-1")
+        sink = KafkaSink(KafkaSinkConfig(bootstrap_servers=cluster, retry=FAST), TABLE.targets_in("kafka"), "bridge-1")
         start = await asyncio.to_thread(ends, cluster)
-        yield DestinationBreaker(sink, lambda: consumed(cluster, start), pytest.fail)
+        yield SinkUnderTest(sink, lambda: consumed(cluster, start), pytest.fail)
         await sink.close()
     elif request.param == "file":
-        file = FileSink(FileConfig(folder=tmp_path, retry=FAST), TABLE.targets("file"), "bridge-1")
-        yield DestinationBreaker(file, lambda: lines(tmp_path), lambda: fail_one_sync(monkeypatch))
+        file = FileSink(FileSinkConfig(folder=tmp_path, retry=FAST), TABLE.targets_in("file"), "bridge-1")
+        yield SinkUnderTest(file, lambda: lines(tmp_path), lambda: fail_one_sync(monkeypatch))
         await file.close()
     else:
         async with ingest_stub() as stub:
-            settings = HttpConfig(url=stub.url, retry=FAST, **HTTP_FORMS[request.param])
-            http = HttpSink(settings, TABLE.targets("http"), "bridge-1")
-            yield DestinationBreaker(
+            settings = HttpSinkConfig(url=stub.url, retry=FAST, **HTTP_FORMS[request.param])
+            http = HttpSink(settings, TABLE.targets_in("http"), "bridge-1")
+            yield SinkUnderTest(
                 http,
                 lambda: stub.stored,
                 lambda: stub.answers.append(web.Response(status=503, text="busy")),
@@ -122,11 +125,11 @@ def consumed(cluster: str, start: dict[int, int]) -> list[str]:
         consumer.close()
 
 
-async def arrived(destination: DestinationBreaker) -> list[str]:
+async def arrived(destination: SinkUnderTest) -> list[str]:
     return await asyncio.to_thread(destination.arrived)
 
 
-async def test_a_batch_arrives_whole_and_in_order(destination: DestinationBreaker) -> None:
+async def test_a_batch_arrives_whole_and_in_order(destination: SinkUnderTest) -> None:
     sink = destination.sink
     await sink.connect()
     batch = [routed(number, f"dev-{number % 7}") for number in range(1, 101)]
@@ -142,13 +145,13 @@ async def test_a_batch_arrives_whole_and_in_order(destination: DestinationBreake
     assert in_order(found)
 
 
-async def test_the_messages_of_a_device_share_a_lane(destination: DestinationBreaker) -> None:
+async def test_the_messages_of_a_device_share_a_lane(destination: SinkUnderTest) -> None:
     sink = destination.sink
     for device in ("a", "b", "c"):
         assert len({sink.queue_key(routed(number, device)) for number in range(20)}) == 1
 
 
-async def test_it_can_be_closed_and_connected_again(destination: DestinationBreaker) -> None:
+async def test_it_can_be_closed_and_connected_again(destination: SinkUnderTest) -> None:
     sink = destination.sink
     await sink.close()
     for number in (1, 2):
@@ -159,13 +162,13 @@ async def test_it_can_be_closed_and_connected_again(destination: DestinationBrea
     assert await arrived(destination) == ["a:1:1", "a:1:2"]
 
 
-async def test_a_closed_sink_delivers_nothing_and_says_so(destination: DestinationBreaker) -> None:
+async def test_a_closed_sink_delivers_nothing_and_says_so(destination: SinkUnderTest) -> None:
     one = routed(1)
     with pytest.raises(NotConnected):
         await destination.sink.write(str(destination.sink.queue_key(one)), [one])
 
 
-async def test_a_write_can_be_cancelled(destination: DestinationBreaker) -> None:
+async def test_a_write_can_be_cancelled(destination: SinkUnderTest) -> None:
     sink = destination.sink
     await sink.connect()
     one = routed(1)
@@ -179,7 +182,7 @@ async def test_a_write_can_be_cancelled(destination: DestinationBreaker) -> None
 
 
 @pytest.mark.parametrize("destination", CAN_BE_MADE_TO_REFUSE, indirect=True)
-async def test_after_a_retry_nothing_of_the_device_was_delivered(destination: DestinationBreaker) -> None:
+async def test_after_a_retry_nothing_of_the_device_was_delivered(destination: SinkUnderTest) -> None:
     sink = destination.sink
     await sink.connect()
     batch = [routed(number, "a") for number in range(1, 6)]
@@ -191,12 +194,12 @@ async def test_after_a_retry_nothing_of_the_device_was_delivered(destination: De
     assert await arrived(destination) == [one.message_id for one in batch]
 
 
-async def test_probing_says_what_answered(destination: DestinationBreaker) -> None:
+async def test_probing_says_what_answered(destination: SinkUnderTest) -> None:
     assert await destination.sink.probe()
     await destination.sink.close()
 
 
-async def test_a_preview_says_where_a_message_would_go_without_sending_it(destination: DestinationBreaker) -> None:
+async def test_a_preview_says_where_a_message_would_go_without_sending_it(destination: SinkUnderTest) -> None:
     one = routed(1, "dev-1")
     preview = destination.sink.preview(one)
     assert preview["lane"] == destination.sink.queue_key(one)

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.message.template import Body, Template, TemplateError
-from bridge.message.user_properties import pack
+from bridge.message.user_properties import dump_properties
 from tests.bridge.fakes import routed
 
 ONE = routed(5, "dev-1", speed=31.5, on=True, none=None, who={"name": "Ann", "tags": ["x"]}, text="a b", n=3)
@@ -59,9 +59,9 @@ def test_every_value_goes_through_the_escape_but_the_text_around_it_does_not() -
 
 def test_a_lane_leaves_out_what_differs_from_device_to_device() -> None:
     template = Template("{site}/{kind}/{channel}/{device_id}/{payload.speed}")
-    assert template.of_lane(ONE.address) == "site/bme280/telemetry/{device_id}/{payload.speed}"
-    assert template.of_device
-    assert not Template("{site}{kind}{channel}").of_device
+    assert template.render_static(ONE.topic_info) == "site/bme280/telemetry/{device_id}/{payload.speed}"
+    assert template.varies_by_device
+    assert not Template("{site}{kind}{channel}").varies_by_device
 
 
 @given(st.text())
@@ -89,13 +89,13 @@ def test_a_property_of_mqtt_5_is_the_first_of_its_name_or_the_default() -> None:
     with pytest.raises(TemplateError, match=r"property\.tenant"):
         Template("{property.tenant}").render(message)
     assert Template("{property.tenant|none}").render(message) == "none"
-    message.message.properties = pack(
+    message.message.properties = dump_properties(
         {"content_type": "application/json", "user_property": [("Tenant", "a"), ("tenant", "b")]}
     )
     template = Template("{property.tenant}/{property.content_type}/{site}")
     assert template.render(message) == "a/application/json/site"
-    assert template.of_device
-    assert not template.of_payload
-    assert template.of_lane(message.address) == "{property.tenant}/{property.content_type}/site"
+    assert template.varies_by_device
+    assert not template.reads_payload
+    assert template.render_static(message.topic_info) == "{property.tenant}/{property.content_type}/site"
     with pytest.raises(ValueError, match=r"no field of a template: it knows .* and property\.NAME"):
         Template("{property.}")

@@ -11,11 +11,11 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from bridge.config import BridgeConfig
 from bridge.message import cloudevents
-from bridge.message.user_properties import pack, trace_context
+from bridge.message.user_properties import dump_properties, trace_context
 from bridge.routing.routed import RoutedEvent
 from bridge.routing.table import RouteTable
 from bridge.service import make_tracing
-from bridge.sinks.kafka.record import Records
+from bridge.sinks.kafka.record import RecordBuilder
 from bridge.tracing import Tracing
 from edgewire.clock import SystemClock
 from edgewire.errors import ConfigError
@@ -32,7 +32,7 @@ HEADERS = (("traceparent", TRACEPARENT), ("tracestate", "a=1"))
 
 def traced(number: int = 1) -> RoutedEvent:
     message = spooled(number)
-    message.properties = pack(PROPERTIES)
+    message.properties = dump_properties(PROPERTIES)
     found = RouteTable().resolve(message)
     assert isinstance(found, RoutedEvent)
     return found
@@ -51,11 +51,11 @@ def traced(number: int = 1) -> RoutedEvent:
     ],
 )
 def test_only_a_context_that_is_one_is_handed_on(user: Any, headers: Any) -> None:
-    assert trace_context(pack({"user_property": user})) == headers
+    assert trace_context(dump_properties({"user_property": user})) == headers
 
 
 def test_it_goes_into_the_headers_of_kafka_and_into_cloud_events() -> None:
-    headers = Records().record(traced()).headers
+    headers = RecordBuilder().build_record(traced()).headers
     assert [(name, value) for name, value in headers if name.startswith("trace")] == [
         (name, value.encode()) for name, value in HEADERS
     ]

@@ -1,9 +1,9 @@
-"""Files: lines that are on disk before they count as delivered."""
+"""The file sink: messages as lines that are on disk before they count as delivered.
 
-from bridge.sinks.base import SinkKind
-from bridge.sinks.file.config import FileConfig, FileTarget
-from bridge.sinks.file.sink import FileSink
+- `config`: its settings, and its target in a route.
+- `sink`: which line goes where; its threads.
+- `folder`: the lock, the files that are open, and those that are too old.
+- `rotating_file`: one file that grows by whole lines and is put aside.
 
-FILE = SinkKind("file", FileConfig, FileTarget, FileSink)
-
-__all__ = ["FILE", "FileConfig", "FileSink", "FileTarget"]
+Other parts of the bridge use `config` and `sink` alone.
+"""

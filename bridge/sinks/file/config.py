@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from bridge.message.template import Body, Template
-from bridge.sinks.settings import Count, SinkConfig, Target
-from edgewire.config import DurationMs, SizeBytes
+from bridge.sinks.settings import SinkConfig, Target
+from edgewire.config import DurationMs, PositiveInt, SizeBytes
 from edgewire.messages import KindContract, MessageType
 
 
@@ -32,18 +32,18 @@ class FileTarget(Target):
         return {"path": value} if isinstance(value, str) else value
 
     @classmethod
-    def of_contract(cls, kind: KindContract, message: MessageType) -> Self:
+    def from_contract(cls, kind: KindContract, message: MessageType) -> Self:
         return cls()
 
 
-class FileConfig(SinkConfig):
+class FileSinkConfig(SinkConfig):
     """The file sink."""
 
     folder: Path = Path("messages")
     """Of all its files, and of one bridge alone."""
     format: Literal["payload", "cloudevents"] = "payload"
     """Of a line: the payload, or a CloudEvent with the payload in it."""
-    batch_messages: Count = 2000
+    batch_messages: PositiveInt = 2000
     linger: Annotated[DurationMs, Field(ge=0, le=10_000)] = 50
     """How long the first message of a batch waits for others; there is one fsync a batch."""
     max_bytes: Annotated[SizeBytes, Field(ge=1024)] = 100 << 20
@@ -52,5 +52,5 @@ class FileConfig(SinkConfig):
     """or when its first line is this old; after a restart, when nothing was written to it for so long."""
     compression: Literal["none", "gzip"] = "none"
     """Of rotated files."""
-    keep: Count | None = None
+    keep: PositiveInt | None = None
     """Rotated files of each path that are kept, the newest; the others are deleted. Absent: all are kept."""

@@ -14,11 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 _CHUNK = 64 << 10
-
-
 _STAMP = "%Y%m%dT%H%M%S.%fZ"
-
-
 _ROTATED = r"-\d{8}T\d{6}\.\d{6}Z(-\d+)?"
 
 
@@ -33,29 +29,29 @@ class Rotation:
     """Rotated files that are kept, the newest; None for all."""
 
 
-class JsonlFile:
-    """One file. `append` from one thread at a time; `tidy` in any other."""
+class RotatingFile:
+    """One file. `append_lines` from one thread at a time; `clean_up` in any other."""
 
     def __init__(self, path: Path, rotation: Rotation, now: Callable[[], float]) -> None:
-        """Opens or creates it. `now` is seconds since 1970. Raises `OSError`."""
+        """Open or create it. `now` is seconds since 1970. Raises `OSError`."""
         self.path = path
         self._rotation = rotation
         self._now = now
-        self._begun = now()
+        self._started = now()
         self._size = 0
         self._file = -1
         path.parent.mkdir(parents=True, exist_ok=True)
-        written = path.stat().st_mtime if path.exists() else self._begun
+        written = path.stat().st_mtime if path.exists() else self._started
         self._open()
         if self._size:
-            self._begun = written  # when its first line came is not known: not after the last one
+            self._started = written  # when its first line came is not known: not after the last one
 
-    def append(self, lines: bytes) -> Path | None:
-        """Write whole lines and make them safe; the rotated file, where this was more than the old one could hold.
+    def append_lines(self, lines: bytes) -> Path | None:
+        """Write whole lines and make them safe; return the rotated file, where the old one could not hold them.
 
         Raises `OSError`, and then none of it is in the file.
         """
-        rotated = self.rotate() if self._size and self._due(len(lines)) else None
+        rotated = self.rotate() if self._size and self._must_rotate(len(lines)) else None
         if self._file < 0:
             self._open()
         try:
@@ -71,7 +67,7 @@ class JsonlFile:
         return rotated
 
     def rotate(self) -> Path | None:
-        """Put the file aside under a name with the time; None if there is nothing in it."""
+        """Put the file aside under a name with the time, and return that; None if there is nothing in it."""
         self.close()
         if not self._size:
             return None
@@ -85,12 +81,12 @@ class JsonlFile:
         _sync_folder(self.path.parent)
         return rotated
 
-    def aged(self) -> bool:
-        """Whether it is older than a file may be, and not empty."""
+    def is_aged(self) -> bool:
+        """Return whether it is older than a file may be, and not empty."""
         oldest_s = self._rotation.max_age_s
-        return bool(self._size) and oldest_s is not None and self._now() - self._begun >= oldest_s
+        return bool(self._size) and oldest_s is not None and self._now() - self._started >= oldest_s
 
-    def tidy(self) -> None:
+    def clean_up(self) -> None:
         """Compress what is rotated and not compressed, and delete what is more than shall be kept."""
         rotated = self._rotated()
         for old in rotated[: -self._rotation.keep] if self._rotation.keep else ():
@@ -101,7 +97,7 @@ class JsonlFile:
                     _compress(path)
 
     def close(self) -> None:
-        """Let go of it; everything in it is safe. `append` opens it again."""
+        """Let go of it; everything in it is safe. `append_lines` opens it again."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
@@ -117,10 +113,10 @@ class JsonlFile:
         if new:
             _sync_folder(self.path.parent)
         if not self._size:
-            self._begun = self._now()
+            self._started = self._now()
 
-    def _due(self, more: int) -> bool:
-        return self._size + more > self._rotation.max_bytes or self.aged()
+    def _must_rotate(self, more: int) -> bool:
+        return self._size + more > self._rotation.max_bytes or self.is_aged()
 
     def _cut_and_close(self) -> None:
         try:
@@ -132,18 +128,18 @@ class JsonlFile:
         return self.path.with_name(f"{self.path.stem}-{stamp}{self.path.suffix}")
 
     def _rotated(self) -> list[Path]:
-        """Rotated files, the oldest first; one that exists compressed and not is there once."""
+        """Return the rotated files, the oldest first; one that exists compressed and not is there once."""
         name = re.compile(rf"{re.escape(self.path.stem)}{_ROTATED}{re.escape(self.path.suffix)}(\.gz)?")
         return sorted(path for path in self.path.parent.iterdir() if name.fullmatch(path.name))
 
 
 def is_rotated(path: Path) -> bool:
-    """Whether it has the name of a file that was put aside."""
+    """Return whether it has the name of a file that was put aside."""
     return re.search(rf"{_ROTATED}(\.[^.]*)?(\.gz)?$", path.name) is not None
 
 
 def _whole_lines(file: int, size: int) -> int:
-    """Bytes up to the end of the last whole line."""
+    """Return how many bytes there are up to the end of the last whole line."""
     end = size
     while end:
         start = max(0, end - _CHUNK)
@@ -172,7 +168,7 @@ def _compress(path: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """A new name is safe only once its folder is."""
+    """Make a new name safe: it is so only once its folder is."""
     file = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(file)

@@ -13,27 +13,27 @@ from bridge.message import cloudevents
 from bridge.message.template import TemplateError, one_line
 from bridge.routing.routed import RoutedEvent
 from bridge.sinks.base import Failures, NotConnected, Rejected, Retry
-from bridge.sinks.file.config import FileConfig, FileTarget
+from bridge.sinks.file.config import FileSinkConfig, FileTarget
 from bridge.sinks.file.folder import Folder
-from bridge.sinks.file.rotating_file import JsonlFile, Rotation
+from bridge.sinks.file.rotating_file import RotatingFile, Rotation
 from edgewire import logs
 from edgewire.clock import Clock, SystemClock
 from edgewire.errors import ConfigError, EdgefleetError
 
 _LONGEST_NAME = 200
-_SETTINGS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
+_NEEDS_OPERATOR = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
 
 log = logs.get("file")
 
 
 class FileSink:
-    """Appends. Lanes: one a path; where a path depends on the device, one for all of a site, kind and channel."""
+    """Appends. There is a queue a path; where that depends on the device, one for all of a site, kind and channel."""
 
     name = "file"
-    last_error: str | None = None  # every fault comes out of `write`
+    last_error: str | None = None  # every error comes out of `write`
 
     def __init__(
-        self, config: FileConfig, targets: Sequence[FileTarget], _bridge: str, clock: Clock | None = None
+        self, config: FileSinkConfig, targets: Sequence[FileTarget], _bridge: str, clock: Clock | None = None
     ) -> None:
         """Raises `ConfigError` for a target that does not fit the settings."""
         if config.format == "cloudevents" and any(target.body and target.body.is_text for target in targets):
@@ -47,19 +47,19 @@ class FileSink:
         paths = [target.path for target in targets]
         self._folder = Folder(config.folder, self._rotation, paths, lambda: now_ms() / 1000)
         self._writer: ThreadPoolExecutor | None = None
-        self._tidier: ThreadPoolExecutor | None = None
+        self._cleaner: ThreadPoolExecutor | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    def queue_key(self, routed: RoutedEvent) -> str | None:
-        target: Any = routed.route.targets.get("file")
-        return None if target is None else str(target.path.of_lane(routed.address))
+    def queue_key(self, event: RoutedEvent) -> str | None:
+        target: Any = event.route.targets.get("file")
+        return None if target is None else str(target.path.render_static(event.topic_info))
 
     async def connect(self) -> None:
         # One thread writes, so that files need no locks; another compresses, so that nothing waits for it.
-        writer, tidier = ThreadPoolExecutor(1, "file-sink"), ThreadPoolExecutor(1, "file-sink-tidy")
-        self._writer, self._tidier = writer, tidier  # from here on `close` waits for what they do
+        writer, cleaner = ThreadPoolExecutor(1, "file-sink"), ThreadPoolExecutor(1, "file-sink-clean-up")
+        self._writer, self._cleaner = writer, cleaner  # from here on `close` waits for what they do
         try:
-            await asyncio.get_running_loop().run_in_executor(writer, self._folder.take)
+            await asyncio.get_running_loop().run_in_executor(writer, self._folder.lock)
         except EdgefleetError:
             await self.close()
             raise
@@ -72,9 +72,9 @@ class FileSink:
         failures: dict[int, Retry | Rejected] = {}
         lines: dict[str, list[bytes]] = {}
         positions: dict[str, list[int]] = {}
-        for position, routed in enumerate(batch):
+        for position, event in enumerate(batch):
             try:
-                path, line = self._line(routed)
+                path, line = self._line(event)
             except TemplateError as error:
                 failures[position] = Rejected(str(error))
                 continue
@@ -94,10 +94,10 @@ class FileSink:
         return failures
 
     async def close(self) -> None:
-        writer, tidier, self._writer, self._tidier = self._writer, self._tidier, None, None
+        writer, cleaner, self._writer, self._cleaner = self._writer, self._cleaner, None, None
         if self._timer:
             self._timer.cancel()
-        for pool in (writer, tidier):
+        for pool in (writer, cleaner):
             if pool:
                 await asyncio.to_thread(pool.shutdown)
         self._folder.close()
@@ -114,52 +114,52 @@ class FileSink:
         free = shutil.disk_usage(there).free
         return f"{folder} {'is there' if there == folder else 'will be made'}, {free / 2**30:,.1f} GiB are free"
 
-    def preview(self, routed: RoutedEvent) -> dict[str, Any]:
-        path, line = self._line(routed)
+    def preview(self, event: RoutedEvent) -> dict[str, Any]:
+        path, line = self._line(event)
         return {
-            "lane": self.queue_key(routed),
+            "lane": self.queue_key(event),
             "destination": str(self.config.folder / path),
             "body": line.decode(errors="backslashreplace"),
         }
 
-    def _line(self, routed: RoutedEvent) -> tuple[str, bytes]:
-        target: Any = routed.route.targets["file"]
-        path = target.path.render(routed, _part)
+    def _line(self, event: RoutedEvent) -> tuple[str, bytes]:
+        target: Any = event.route.targets["file"]
+        path = target.path.render(event, _part)
         if target.path.fields and max(map(len, path.encode().split(b"/"))) > _LONGEST_NAME:
             raise TemplateError(f"template '{target.path}' makes a name of more than {_LONGEST_NAME} bytes")
-        data = target.body.render(routed) if target.body else routed.message.payload
-        return path, one_line(cloudevents.structured(routed, data) if self.config.format == "cloudevents" else data)
+        data = target.body.render(event) if target.body else event.message.payload
+        return path, one_line(cloudevents.structured(event, data) if self.config.format == "cloudevents" else data)
 
     def _append(self, path: str, lines: bytes) -> None:
-        """In the writer's thread."""
-        if file := self._folder.append(path, lines):
-            self._tidy(file)
+        """Append lines, in the writer's thread."""
+        if file := self._folder.append_lines(path, lines):
+            self._clean_up(file)
 
     def _watch_age(self) -> None:
-        """A file that gets no more lines is rotated too."""
+        """Look now and then for files that are too old: one that gets no more lines is rotated too."""
         if self._writer and self._rotation.max_age_s is not None:
             self._writer.submit(self._rotate_aged)
             self._timer = asyncio.get_running_loop().call_later(min(self._rotation.max_age_s / 4, 60), self._watch_age)
 
     def _rotate_aged(self) -> None:
-        """In the writer's thread."""
+        """Rotate what is too old, in the writer's thread."""
         for file in self._folder.rotate_aged():
-            self._tidy(file)
+            self._clean_up(file)
 
-    def _tidy(self, file: JsonlFile) -> None:
-        def tidy() -> None:
+    def _clean_up(self, file: RotatingFile) -> None:
+        def clean_up() -> None:
             try:
-                file.tidy()
+                file.clean_up()
             except OSError as error:
                 log.warning("a rotated file cannot be compressed or deleted", path=str(file.path), fault=error.strerror)
 
-        tidier = self._tidier
-        if tidier and (self._rotation.compress or self._rotation.keep):
-            tidier.submit(tidy)
+        cleaner = self._cleaner
+        if cleaner and (self._rotation.compress or self._rotation.keep):
+            cleaner.submit(clean_up)
 
 
 def _part(value: str) -> str:
-    """A value as part of a path: one name, and none that is hidden or leads elsewhere."""
+    """Return a value as part of a path: one name, and none that is hidden or leads elsewhere."""
     if not value or value.startswith(".") or "/" in value or not value.isprintable():
         raise TemplateError(f"'{value[:80]}' cannot be part of the name of a file")
     return value
@@ -168,4 +168,4 @@ def _part(value: str) -> str:
 def _retry(path: Path, error: OSError) -> Retry:
     cause = "disk_full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "io"
     reason = f"{path} cannot be written: {error.strerror or error}"
-    return Retry(cause=cause, reason=reason, needs_operator=error.errno in _SETTINGS)
+    return Retry(cause=cause, reason=reason, needs_operator=error.errno in _NEEDS_OPERATOR)

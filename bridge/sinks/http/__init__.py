@@ -1,9 +1,10 @@
-"""HTTP: batches or single posts, to URLs made of the message."""
+"""The HTTP sink: batches or single posts, to URLs made of the message.
 
-from bridge.sinks.base import SinkKind
-from bridge.sinks.http.config import HttpConfig, HttpTarget
-from bridge.sinks.http.sink import HttpSink
+- `config`: its settings, and its target in a route.
+- `sink`: groups, splits, and keeps devices in order.
+- `request`: URL, headers, body and queue of a message, compiled once from its target.
+- `idempotency`: keys, and requests whose fate is not known.
+- `client`: sends; `response`: what came back means for the messages.
 
-HTTP = SinkKind("http", HttpConfig, HttpTarget, HttpSink)
-
-__all__ = ["HTTP", "HttpConfig", "HttpSink", "HttpTarget"]
+Other parts of the bridge use `config` and `sink` alone.
+"""

@@ -1,4 +1,4 @@
-"""One HTTP client for all requests of the sink: credentials, TLS, timeouts, compression and limits."""
+"""The HTTP client for all requests of the sink: credentials, TLS, timeouts, compression and limits."""
 
 import asyncio
 import gzip
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import aiohttp
 
 from bridge.sinks.base import NotConnected, Retry
-from bridge.sinks.http.config import HttpConfig
+from bridge.sinks.http.config import HttpSinkConfig
 from bridge.sinks.http.response import Response, retry_after_s
 from edgewire.clock import Clock
 from edgewire.errors import ConfigError, ServiceUnavailable
@@ -17,24 +17,24 @@ from edgewire.errors import ConfigError, ServiceUnavailable
 _METHOD_NOT_ALLOWED = 405
 
 _BODY_SHOWN = 64 << 10
-"""Bytes of an answer to a single post that are read; a batch answer is read whole."""
+"""Bytes of the response to a single post that are read; that to a batch is read to its end."""
 
 _IN_THREAD_BYTES = 16 << 10
 """A larger body is compressed beside the event loop."""
 
 
-class Client:
+class HttpClient:
     """Sends requests between `open` and `close`."""
 
-    def __init__(self, config: HttpConfig, clock: Clock) -> None:
-        """The clock is for answers that name a time."""
+    def __init__(self, config: HttpSinkConfig, clock: Clock) -> None:
+        """Take the settings; the clock is for responses that name a time."""
         self._config = config
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
         self._free = asyncio.Semaphore(config.connections)
 
     async def open(self) -> None:
-        """Nothing is sent. Raises `ConfigError` for certificates that cannot be read."""
+        """Get ready; nothing is sent. Raises `ConfigError` for certificates that cannot be read."""
         config = self._config
         if self._session is not None:
             return
@@ -56,13 +56,13 @@ class Client:
             await session.close()
 
     def require_open(self) -> aiohttp.ClientSession:
-        """Raises `NotConnected` where it is closed."""
+        """Return the open session. Raises `NotConnected` where it is closed."""
         if self._session is None:
             raise NotConnected(f"{self._config.url} is not connected: it is being closed")
         return self._session
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes, *, whole: bool) -> Response | Retry:
-        """POST, and read the `whole` answer or its beginning. Raises `NotConnected`."""
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes, *, read_all: bool) -> Response | Retry:
+        """POST, and read the response to its end, or its beginning. Raises `NotConnected`."""
         if self._config.compression == "gzip":
             headers = {**headers, "Content-Encoding": "gzip"}
             body = await _compressed(body)
@@ -72,28 +72,28 @@ class Client:
                 # A redirected POST may arrive as a GET; a moved endpoint is for a person to look at.
                 self.require_open().post(url, data=body, headers=headers, allow_redirects=False) as response,
             ):
-                said = await (response.read() if whole else response.content.read(_BODY_SHOWN))
+                content = await (response.read() if read_all else response.content.read(_BODY_SHOWN))
                 wait_s = retry_after_s(response.headers.get("Retry-After"), self._clock.now_ms())
-                return Response(url, response.status, wait_s, said)
+                return Response(url, response.status, wait_s, content)
         except aiohttp.ConnectionTimeoutError:
             limit_s = self._config.connect_timeout / 1000
             return Retry(cause="connect_timeout", reason=f"{url} was not connected within {limit_s:g} s")
         except TimeoutError:
             return Retry(cause="timeout", reason=f"{url} did not answer within {self._config.timeout / 1000:g} s")
         except aiohttp.ClientSSLError as error:
-            return Retry(cause="tls", reason=f"{url} cannot be reached: {_said(error)}", needs_operator=True)
+            return Retry(cause="tls", reason=f"{url} cannot be reached: {_error_text(error)}", needs_operator=True)
         except aiohttp.ClientError as error:
-            return Retry(cause="network", reason=f"{url} cannot be reached: {_said(error)}")
+            return Retry(cause="network", reason=f"{url} cannot be reached: {_error_text(error)}")
 
-    async def look(self, url: str, headers: Mapping[str, str], nothing: bytes | None) -> int:
-        """The status of a GET, for `bridge check`; where POST alone is taken, that of posting `nothing`, if given.
+    async def probe_status(self, url: str, headers: Mapping[str, str], empty: bytes | None) -> int:
+        """Return the status of a GET, for `bridge check`; where POST alone is taken, that of posting `empty`, if given.
 
         Many services look at credentials no earlier. Raises `ServiceUnavailable`.
         """
         status = await self._status("GET", url, headers, None)
-        if status != _METHOD_NOT_ALLOWED or nothing is None:
+        if status != _METHOD_NOT_ALLOWED or empty is None:
             return status
-        return await self._status("POST", url, headers, nothing)
+        return await self._status("POST", url, headers, empty)
 
     async def _status(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> int:
         try:
@@ -103,10 +103,10 @@ class Client:
         except TimeoutError:
             raise ServiceUnavailable(f"{url} does not answer: look at http.url and whether it runs") from None
         except aiohttp.ClientError as error:
-            raise ServiceUnavailable(f"{url} cannot be reached: {_said(error)}; look at http.url") from None
+            raise ServiceUnavailable(f"{url} cannot be reached: {_error_text(error)}; look at http.url") from None
 
 
-def _tls(config: HttpConfig) -> ssl.SSLContext | None:
+def _tls(config: HttpSinkConfig) -> ssl.SSLContext | None:
     if not config.ca_file and not config.certificate:
         return None
     try:
@@ -132,5 +132,5 @@ async def _compressed(body: bytes) -> bytes:
     return await asyncio.to_thread(gzip.compress, body, 1, mtime=0)
 
 
-def _said(error: BaseException) -> str:
+def _error_text(error: BaseException) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from bridge.message.template import Body, Template
-from bridge.sinks.settings import Count, SinkConfig, Target
-from edgewire.config import DurationMs
+from bridge.sinks.settings import SinkConfig, Target
+from edgewire.config import DurationMs, PositiveInt
 from edgewire.messages import BATCH_PATH, KindContract, MessageType
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -83,11 +83,11 @@ class HttpTarget(Target):
         return self
 
     @classmethod
-    def of_contract(cls, kind: KindContract, message: MessageType) -> Self:
+    def from_contract(cls, kind: KindContract, message: MessageType) -> Self:
         return cls(path=Template(kind.http_path))
 
 
-class HttpConfig(SinkConfig):
+class HttpSinkConfig(SinkConfig):
     """The HTTP sink."""
 
     url: Url = Template("http://127.0.0.1:8000")
@@ -99,13 +99,13 @@ class HttpConfig(SinkConfig):
     attributes of CloudEvents as headers (json, the default), or one CloudEvent."""
     batch_path: UrlPath = Template(BATCH_PATH)
     """Template; below `url`."""
-    batch_messages: Count = 500
+    batch_messages: PositiveInt = 500
     linger: Annotated[DurationMs, Field(ge=0, le=10_000)] = 10
     """How long the first message of a batch waits for others."""
-    parallel: Count | None = None
+    parallel: PositiveInt | None = None
     """Requests at the same time to one destination, messages of one device always one after the other; 2 batches or 32
     single posts."""
-    connections: Count = 100
+    connections: PositiveInt = 100
     """Requests at the same time to all destinations together."""
     timeout: Annotated[DurationMs, Field(ge=1)] = 10_000
     """Until the whole answer is there."""

@@ -1,4 +1,4 @@
-"""Where the messages of a route go over HTTP: URL, headers, body and lane, compiled once from its target. Pure."""
+"""The HTTP requests for the messages of a route: URL, headers, body and queue, compiled once from its target. Pure."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -7,12 +7,11 @@ from urllib.parse import quote
 from bridge.message import cloudevents
 from bridge.message.template import Template, TemplateError, one_line
 from bridge.routing.routed import RoutedEvent
-from bridge.sinks.http.config import HttpConfig, HttpTarget
+from bridge.sinks.http.config import HttpSinkConfig, HttpTarget
 from edgewire.errors import ConfigError
 from edgewire.messages.cloudevents import BATCH_CONTENT_TYPE, CONTENT_TYPE
 
-_KNOWN_LANES = 10_000
-
+_KNOWN_DESTINATIONS = 10_000
 
 _CONTENT_TYPES = {
     ("batch", "ndjson"): "application/x-ndjson",
@@ -23,88 +22,91 @@ _CONTENT_TYPES = {
 }
 
 
-class Envelope(NamedTuple):
-    """What messages of one request have in common."""
+class RequestHead(NamedTuple):
+    """What the messages of one request have in common."""
 
     url: str
     headers: tuple[tuple[str, str], ...]
 
 
-class Way:
-    """One target, with what the settings of the sink add to it."""
+class RequestBuilder:
+    """Makes the requests of one target, with what the settings of the sink add to it."""
 
-    def __init__(self, config: HttpConfig, target: HttpTarget) -> None:
+    def __init__(self, config: HttpSinkConfig, target: HttpTarget) -> None:
         """Raises `ConfigError` for a target that does not fit the settings."""
         self.target = target
         self._batch = config.mode == "batch"
         self.format = config.format or ("ndjson" if self._batch else "json")
         self._url = _url(config, target)
-        self._lane = self._url if target.url or config.url.fields else _path(config, target)
-        self._parts = config.requests_at_once if self._batch else 0
+        self._destination = self._url if target.url or config.url.fields else _path(config, target)
+        self._shards = config.requests_at_once if self._batch else 0
         self._headers = _headers(config, target, self.format)
-        self._lanes: dict[str, list[str]] = {}
-        self.nothing = self.document([]) if self._batch else None
+        self._queue_keys: dict[str, list[str]] = {}  # by destination
+        self.empty_batch = self.encode_batch([]) if self._batch else None
         """The body of a batch of no messages; a single post of none does not exist."""
         self.fixed_headers = {name: value.fixed for name, value in self._headers.items() if value.fixed is not None}
         """Those that are the same for every message."""
         self.fixed_url = self._url.fixed
         """Where all messages go; None where that depends on the message."""
-        self.of_device = self._url.of_device
-        """Whether the messages of one lane go to different URLs."""
+        self.url_varies_by_device = self._url.varies_by_device
+        """Whether the messages of one queue go to different URLs."""
         fixed = self._url.fixed is not None and all(value.fixed is not None for value in self._headers.values())
-        self.fixed = (
-            Envelope(self._url.fixed or "", tuple((name, value.fixed or "") for name, value in self._headers.items()))
+        self.fixed_head = (
+            RequestHead(
+                self._url.fixed or "", tuple((name, value.fixed or "") for name, value in self._headers.items())
+            )
             if fixed
             else None
         )
         """Where all messages go, with which headers; None where that depends on the message."""
-        self._only_lanes = self._named(self._lane.fixed) if self._lane.fixed is not None else None
+        fixed_destination = self._destination.fixed
+        self._only_queue_keys = None if fixed_destination is None else self._keys_of(fixed_destination)
 
-    def queue_key(self, routed: RoutedEvent) -> str:
-        """The queue of a message; see `Sink.queue_key`."""
-        lanes = self._only_lanes
-        if lanes is None:
-            name = self._lane.of_lane(routed.address)
-            lanes = self._lanes.get(name)
-            if lanes is None:
-                if len(self._lanes) >= _KNOWN_LANES:
-                    self._lanes.clear()
-                lanes = self._lanes[name] = self._named(name)
-        return lanes[hash(routed.device_id) % len(lanes)] if self._parts else lanes[0]
+    def queue_key(self, event: RoutedEvent) -> str:
+        """Return the key of the queue of a message; see `Sink.queue_key`."""
+        keys = self._only_queue_keys
+        if keys is None:
+            destination = self._destination.render_static(event.topic_info)
+            keys = self._queue_keys.get(destination)
+            if keys is None:
+                if len(self._queue_keys) >= _KNOWN_DESTINATIONS:
+                    self._queue_keys.clear()
+                keys = self._queue_keys[destination] = self._keys_of(destination)
+        return keys[hash(event.device_id) % len(keys)] if self._shards else keys[0]
 
-    def envelope(self, routed: RoutedEvent) -> Envelope:
-        """Where this message goes, with which headers. Raises `TemplateError`."""
-        if self.fixed is not None:
-            return self.fixed
-        url = self._url.render(routed, _quoted)
-        if self._url.of_payload and any(part in (".", "..") for part in url.partition("?")[0].split("/")):
+    def head(self, event: RoutedEvent) -> RequestHead:
+        """Return where this message goes, with which headers. Raises `TemplateError`."""
+        if self.fixed_head is not None:
+            return self.fixed_head
+        url = self._url.render(event, _quoted)
+        if self._url.reads_payload and any(part in (".", "..") for part in url.partition("?")[0].split("/")):
             raise TemplateError(f"the URL {url} has a level of dots alone")
-        headers = tuple((name, _header(name, value.render(routed))) for name, value in self._headers.items())
-        return Envelope(url, headers)
+        headers = tuple((name, _header(name, value.render(event))) for name, value in self._headers.items())
+        return RequestHead(url, headers)
 
-    def item(self, routed: RoutedEvent) -> bytes:
-        """The message as one body, or as its part of a batch. Raises `TemplateError`."""
+    def encode_item(self, event: RoutedEvent) -> bytes:
+        """Return the message as one body, or as its part of a batch. Raises `TemplateError`."""
         body = self.target.body
-        data = body.render(routed) if body else routed.message.payload
+        data = body.render(event) if body else event.message.payload
         if self.format == "cloudevents":
-            return cloudevents.structured(routed, data)
+            return cloudevents.structured(event, data)
         return one_line(data) if self.format == "ndjson" else data
 
-    def document(self, items: list[bytes]) -> bytes:
-        """A batch as one body."""
+    def encode_batch(self, items: list[bytes]) -> bytes:
+        """Return a batch as one body."""
         return b"\n".join(items) if self.format == "ndjson" else b"[" + b",".join(items) + b"]"
 
-    def _named(self, destination: str) -> list[str]:
-        return [f"{destination}#{number}" for number in range(self._parts)] if self._parts else [destination]
+    def _keys_of(self, destination: str) -> list[str]:
+        return [f"{destination}#{number}" for number in range(self._shards)] if self._shards else [destination]
 
 
-def _url(config: HttpConfig, target: HttpTarget) -> Template:
+def _url(config: HttpSinkConfig, target: HttpTarget) -> Template:
     if target.url:
         return target.url
     return Template(config.url.text.rstrip("/") + _path(config, target).text)
 
 
-def _path(config: HttpConfig, target: HttpTarget) -> Template:
+def _path(config: HttpSinkConfig, target: HttpTarget) -> Template:
     if config.mode == "batch":
         return config.batch_path
     if target.path is None:
@@ -112,7 +114,7 @@ def _path(config: HttpConfig, target: HttpTarget) -> Template:
     return target.path
 
 
-def _headers(config: HttpConfig, target: HttpTarget, form: str) -> Mapping[str, Template]:
+def _headers(config: HttpSinkConfig, target: HttpTarget, form: str) -> Mapping[str, Template]:
     text = target.body is not None and target.body.is_text
     if text and (form == "cloudevents" or (form == "json" and config.mode == "batch")):
         raise ConfigError(f"a route's http.body is a text, which format {form} has no place for: write it as JSON")

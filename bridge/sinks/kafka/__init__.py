@@ -1,9 +1,10 @@
-"""Kafka: idempotent, acknowledged by all replicas, CloudEvents in binary form."""
+"""The Kafka sink: idempotent, acknowledged by all replicas, CloudEvents in binary form.
 
-from bridge.sinks.base import SinkKind
-from bridge.sinks.kafka.config import KafkaConfig, KafkaTarget
-from bridge.sinks.kafka.sink import KafkaSink
+- `config`: its settings, and its target in a route.
+- `sink`: what is sent how, and again.
+- `record`: topic, key, partition and headers of a message.
+- `producer`: the producers of librdkafka, and their delivery reports.
+- `admin`: what the cluster says to an administrator, and what its errors mean for a message.
 
-KAFKA = SinkKind("kafka", KafkaConfig, KafkaTarget, KafkaSink)
-
-__all__ = ["KAFKA", "KafkaConfig", "KafkaSink", "KafkaTarget"]
+Other parts of the bridge use `config`, `sink` and `admin` alone.
+"""

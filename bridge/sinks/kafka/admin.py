@@ -1,4 +1,4 @@
-"""What the Kafka sink has to know of a cluster: its topics, and what its errors mean for a message. Blocking calls."""
+"""What a Kafka cluster says to an administrator, and what its errors mean for a message. Blocking calls."""
 
 from collections.abc import Sequence
 from enum import Enum, auto
@@ -10,15 +10,15 @@ from confluent_kafka.admin._metadata import ClusterMetadata
 
 import edgewire.kafka
 from bridge.sinks.base import Rejected, Retry
-from bridge.sinks.kafka.config import KafkaConfig
+from bridge.sinks.kafka.config import KafkaSinkConfig
 from edgewire import logs
 from edgewire.errors import ConfigError, ServiceUnavailable
 
 log = logs.get("kafka")
 
 
-class Verdict(Enum):
-    """What an error means where it is neither a plain retry nor a plain rejection."""
+class ErrorClass(Enum):
+    """What an error is where it is neither a plain retry nor a plain rejection."""
 
     TOO_LARGE = auto()
     """The message, or the record batch it was in."""
@@ -28,14 +28,11 @@ class Verdict(Enum):
 
 _REJECTED = frozenset({KafkaError.INVALID_RECORD, KafkaError._INVALID_ARG})
 
-
 _TOO_LARGE = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE})
-
 
 _FATAL = frozenset({KafkaError._FATAL, KafkaError._STATE, KafkaError._DESTROY})
 
-
-_CONFIGURATION = frozenset(
+_NEEDS_OPERATOR = frozenset(
     {
         KafkaError._AUTHENTICATION,
         KafkaError._UNKNOWN_PARTITION,
@@ -49,37 +46,35 @@ _CONFIGURATION = frozenset(
     }
 )
 
-
 _HINTS = {
     KafkaError._AUTHENTICATION: "look at sasl.username, sasl.password and sasl.mechanism in kafka.properties",
     KafkaError._SSL: "look at security.protocol, ssl.ca.location and ssl.certificate.location in kafka.properties",
 }
 """Error -> what a person should look at."""
 
-
 _REFUSED_BY_TLS = "SSL routines"
 """In what librdkafka says where a broker ends the handshake, as for want of a certificate; no TLS error, to it."""
 
 
-def classify(error: KafkaError, topic: str) -> Retry | Rejected | Verdict:
-    """What a delivery error means for its message."""
+def classify_error(error: KafkaError, topic: str) -> Retry | Rejected | ErrorClass:
+    """Return what a delivery error means for its message."""
     code = error.code()
     if error.fatal() or code in _FATAL:
-        return Verdict.FATAL
+        return ErrorClass.FATAL
     if code in _TOO_LARGE:
-        return Verdict.TOO_LARGE
+        return ErrorClass.TOO_LARGE
     reason = f"Kafka topic '{topic}': {error.str()}"
     if code in _REJECTED:
         return Rejected(reason)
-    return Retry(cause=error.name().lower().lstrip("_"), reason=reason, needs_operator=code in _CONFIGURATION)
+    return Retry(cause=error.name().lower().lstrip("_"), reason=reason, needs_operator=code in _NEEDS_OPERATOR)
 
 
-def connection_properties(config: KafkaConfig, client_id: str) -> dict[str, Any]:
-    """Properties by which a client reaches the cluster."""
+def connection_properties(config: KafkaSinkConfig, client_id: str) -> dict[str, Any]:
+    """Return the properties by which a client reaches the cluster."""
     return {"client.id": client_id, **config.properties, "bootstrap.servers": config.bootstrap_servers}
 
 
-def reach(config: KafkaConfig, topics: Sequence[str], client_id: str) -> str:
+def describe_cluster(config: KafkaSinkConfig, topics: Sequence[str], client_id: str) -> str:
     """Ask the cluster for its topics, and say what it answered.
 
     Raises `ServiceUnavailable`, or `ConfigError` for properties that librdkafka does not take.
@@ -90,8 +85,8 @@ def reach(config: KafkaConfig, topics: Sequence[str], client_id: str) -> str:
     return f"{config.bootstrap_servers} has {len(found.brokers)} brokers and {len(found.topics)} topics{note}"
 
 
-def create_topics(config: KafkaConfig, topics: Sequence[str], client_id: str) -> None:
-    """Create those of `topics` that are missing. Raises as `reach`.
+def create_missing_topics(config: KafkaSinkConfig, topics: Sequence[str], client_id: str) -> None:
+    """Create those of `topics` that the cluster has not. Raises as `describe_cluster`.
 
     A topic that cannot be created is logged and no error: its messages will wait, and those of others go on.
     """
@@ -104,29 +99,29 @@ def create_topics(config: KafkaConfig, topics: Sequence[str], client_id: str) ->
 
 
 class _Cluster:
-    """A cluster and what it says to an administrator."""
+    """Asks a cluster, and says why it does not answer."""
 
-    def __init__(self, config: KafkaConfig, client_id: str) -> None:
+    def __init__(self, config: KafkaSinkConfig, client_id: str) -> None:
         self._config = config
-        self._faults: list[KafkaError] = []
+        self._errors: list[KafkaError] = []
         # Its log says at every attempt what we say once.
-        properties = {"log_level": 0, **connection_properties(config, client_id), "error_cb": self._faults.append}
+        properties = {"log_level": 0, **connection_properties(config, client_id), "error_cb": self._errors.append}
         try:
             self._admin = AdminClient(properties)
         except KafkaException as error:
             raise ConfigError(f"kafka.properties: {error.args[0].str()}") from None
 
     def metadata(self, topic: str | None = None) -> ClusterMetadata:
-        """Raises `ServiceUnavailable` that says why, where the cluster is known to have said it."""
+        """Ask for its topics. Raises `ServiceUnavailable` that says why, where the cluster has said it."""
         try:
             return self._admin.list_topics(topic, timeout=self._config.timeout / 1000)
         except KafkaException as error:
             self._admin.poll(0)  # calls error_cb
-            for fault in self._faults:
-                code = KafkaError._SSL if _REFUSED_BY_TLS in fault.str() else fault.code()
+            for found in self._errors:
+                code = KafkaError._SSL if _REFUSED_BY_TLS in found.str() else found.code()
                 if hint := _HINTS.get(code):
                     # "sasl_ssl://HOST/ID: what happened (after 300ms in state AUTH_REQ)"
-                    said = fault.str().partition(": ")[2].rpartition(" (after ")[0] or fault.str()
+                    said = found.str().partition(": ")[2].rpartition(" (after ")[0] or found.str()
                     raise ServiceUnavailable(f"Kafka at {self._config.bootstrap_servers}: {said}; {hint}") from None
             raise ServiceUnavailable(
                 f"Kafka at {self._config.bootstrap_servers} cannot be reached: {error.args[0].str()};"

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from bridge.message.template import Template
-from bridge.sinks.settings import Count, SinkConfig, Target
-from edgewire.config import DurationMs
+from bridge.sinks.settings import SinkConfig, Target
+from edgewire.config import DurationMs, PositiveInt
 from edgewire.messages import KindContract, MessageType
 
 _OURS = {
@@ -65,21 +65,21 @@ class KafkaTarget(Target):
         return headers
 
     @classmethod
-    def of_contract(cls, kind: KindContract, message: MessageType) -> Self:
+    def from_contract(cls, kind: KindContract, message: MessageType) -> Self:
         return cls(topic=Template(message.kafka_topic))
 
 
-class KafkaConfig(SinkConfig):
+class KafkaSinkConfig(SinkConfig):
     """The Kafka sink."""
 
     bootstrap_servers: Annotated[str, Field(min_length=1)] = "127.0.0.1:9092"
-    partitions: Count = 6
+    partitions: PositiveInt = 6
     """Of a topic that the bridge has to create."""
-    replication_factor: Count | None = None
+    replication_factor: PositiveInt | None = None
     """Of a topic that the bridge has to create; the cluster's default where it is not given."""
     compression: Literal["none", "gzip", "snappy", "lz4", "zstd"] = "lz4"
     linger: Annotated[DurationMs, Field(ge=0, le=10_000)] = 5
-    batch_messages: Count = 2000
+    batch_messages: PositiveInt = 2000
     timeout: Annotated[DurationMs, Field(ge=1)] = 10_000
     """For reaching the cluster and creating topics. Delivery itself is tried for ever."""
     properties: dict[str, str | int | float | bool] = {}

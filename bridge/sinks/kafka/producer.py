@@ -1,9 +1,10 @@
-"""The producers of the Kafka sink: a quick one, and a careful one for what a broker has refused.
+"""The producers of the Kafka sink: a pipelined one, and a sequential one for what a broker has refused.
 
-Of the quick one thousands of messages are under way. `enable.gapless.guarantee` ends it for good where one of them is
-refused, so that none that follows it in its partition arrives before it. What was not delivered is then sent one by one
-through the careful one, where a refusal costs nobody else anything. Callbacks run on the event loop, from a timer: no
-thread, no locks. `message.timeout.ms=0` leaves retrying to librdkafka, which keeps the order of a partition meanwhile.
+Of the pipelined one thousands of messages are under way. `enable.gapless.guarantee` ends it for good where one of them
+is refused, so that none that follows it in its partition arrives before it. What was not delivered is then sent one by
+one through the sequential one, where a refusal costs nobody else anything. Callbacks run on the event loop, from a
+timer: no thread, no locks. `message.timeout.ms=0` leaves retrying to librdkafka, which keeps the order of a partition
+meanwhile.
 """
 
 import asyncio
@@ -20,16 +21,13 @@ from edgewire.errors import ConfigError
 from edgewire.kafka import PARTITIONER
 
 _POLL_BUSY_S = 0.003
-
-
 POLL_IDLE_S = 0.1
-
 
 log = logs.get("kafka")
 
 
-class Report:
-    """The delivery reports of one batch."""
+class BatchReport:
+    """Collects the delivery reports of one batch."""
 
     __slots__ = ("complete", "errors", "waiting")
 
@@ -39,8 +37,8 @@ class Report:
         """By position, what was not delivered."""
         self.complete: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    def delivered(self, position: int, error: KafkaError | None, _message: object) -> None:
-        """Called by `Producer.poll`, so on the event loop."""
+    def on_delivery(self, position: int, error: KafkaError | None, _message: object) -> None:
+        """Take the report of one message; called by `Producer.poll`, so on the event loop."""
         self.waiting -= 1
         if error is not None:
             self.errors[position] = error
@@ -48,11 +46,11 @@ class Report:
             self.complete.set_result(None)
 
 
-class Producers:
-    """Makes them when they are needed, and again when one is broken."""
+class KafkaProducers:
+    """Makes producers when they are needed, and again when one is broken."""
 
     def __init__(self, properties: Mapping[str, Any], on_error: Callable[[KafkaError], None]) -> None:
-        """`on_error` is told of what librdkafka goes on trying in spite of."""
+        """Take the properties; `on_error` is told of what librdkafka goes on trying in spite of."""
         self._properties = {
             "partitioner": PARTITIONER,
             **properties,
@@ -62,35 +60,37 @@ class Producers:
             "error_cb": on_error,
             "logger": _LOGGER,
         }
-        self._quick: Producer | None = None
-        self._careful: Producer | None = None
+        self._pipelined: Producer | None = None
+        self._sequential: Producer | None = None
         self._broken: list[Producer] = []  # until their last report is in
-        self._reports: set[Report] = set()
+        self._reports: set[BatchReport] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._open = False
 
     def open(self) -> None:
-        """Nothing is sent. Raises `ConfigError` for properties that librdkafka does not take."""
-        self._quick = self._make(gapless=True)
+        """Get ready; nothing is sent. Raises `ConfigError` for properties that librdkafka does not take."""
+        self._pipelined = self._make(gapless=True)
         self._open = True
         self._poll()
 
-    def take(self, *, careful: bool) -> Producer:
-        """One that works. Raises `NotConnected` when they are closed."""
-        if not self._open:
-            raise NotConnected("the Kafka producer is closed")
-        if careful:
-            self._careful = self._careful or self._make(gapless=False)
-            return self._careful
-        self._quick = self._quick or self._make(gapless=True)
-        return self._quick
+    def pipelined(self) -> Producer:
+        """Return the producer for whole batches. Raises `NotConnected` when they are closed."""
+        self._require_open()
+        self._pipelined = self._pipelined or self._make(gapless=True)
+        return self._pipelined
 
-    def broke(self, producer: Producer, error: KafkaError) -> None:
-        """It can do nothing more; what it has not delivered is reported as failed."""
-        if producer is self._quick:
-            self._quick = None
-        elif producer is self._careful:
-            self._careful = None
+    def sequential(self) -> Producer:
+        """Return the producer for one message at a time. Raises `NotConnected` when they are closed."""
+        self._require_open()
+        self._sequential = self._sequential or self._make(gapless=False)
+        return self._sequential
+
+    def discard(self, producer: Producer, error: KafkaError) -> None:
+        """Give up a producer that can do nothing more; what it has not delivered is reported as failed."""
+        if producer is self._pipelined:
+            self._pipelined = None
+        elif producer is self._sequential:
+            self._sequential = None
         else:
             return
         log.warning("a Kafka producer cannot go on, another one takes its place", fault=error.str())
@@ -98,7 +98,7 @@ class Producers:
         with suppress(KafkaException):
             producer.purge(blocking=False)
 
-    async def complete(self, report: Report) -> None:
+    async def wait_for(self, report: BatchReport) -> None:
         """Return when the fate of every message is known. Raises `NotConnected` when they are closed meanwhile."""
         if not report.waiting:
             return
@@ -110,21 +110,25 @@ class Producers:
             self._reports.discard(report)
 
     async def close(self) -> None:
-        """What is being written counts as not delivered."""
+        """End all producers; what is being written counts as not delivered."""
         self._open = False
         if self._timer:
             self._timer.cancel()
         for report in self._reports:
             if not report.complete.done():
                 report.complete.set_exception(NotConnected("the Kafka producer was closed"))
-        producers, self._quick, self._careful, self._broken = self._all(), None, None, []
+        producers, self._pipelined, self._sequential, self._broken = self._all(), None, None, []
         for producer in producers:
             with suppress(KafkaException):  # a fatal error comes out of whatever is called first
                 producer.purge()
                 await asyncio.to_thread(producer.flush, 1.0)
 
+    def _require_open(self) -> None:
+        if not self._open:
+            raise NotConnected("the Kafka producer is closed")
+
     def _all(self) -> list[Producer]:
-        return [*(one for one in (self._quick, self._careful) if one is not None), *self._broken]
+        return [*(one for one in (self._pipelined, self._sequential) if one is not None), *self._broken]
 
     def _poll(self) -> None:
         if not self._open:
@@ -134,7 +138,7 @@ class Producers:
                 producer.poll(0)
             except KafkaException as error:
                 # confluent-kafka raises a fatal error here rather than hand it to error_cb.
-                self.broke(producer, error.args[0])
+                self.discard(producer, error.args[0])
         self._broken = [producer for producer in self._broken if len(producer)]
         self._schedule(_POLL_BUSY_S if self._reports else POLL_IDLE_S)
 
@@ -158,6 +162,4 @@ class _Forward(logging.Handler):
 
 
 _LOGGER = logging.Logger("librdkafka")
-
-
 _LOGGER.addHandler(_Forward())

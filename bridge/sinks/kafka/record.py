@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple, cast
 
-from bridge.message.event import Address
+from bridge.message.event import TopicInfo
 from bridge.message.template import TemplateError
 from bridge.message.user_properties import trace_context
 from bridge.routing.routed import RoutedEvent
@@ -12,12 +12,11 @@ from edgewire.messages.cloudevents import KafkaHeaders, topic_headers
 BY_KEY = -1
 """The partition where the key decides, as librdkafka has it."""
 
+_KNOWN_TOPICS = 100_000
 
-_KNOWN_ADDRESSES = 100_000
 
-
-class Record(NamedTuple):
-    """What is produced, besides the payload."""
+class KafkaRecord(NamedTuple):
+    """A record as it is produced, without its payload."""
 
     topic: str
     key: str
@@ -25,35 +24,36 @@ class Record(NamedTuple):
     headers: KafkaHeaders
 
 
-def target_of(routed: RoutedEvent) -> KafkaTarget | None:
-    """Where the route of a message leads in Kafka."""
-    return cast("KafkaTarget | None", routed.route.targets.get("kafka"))
+def target_of(event: RoutedEvent) -> KafkaTarget | None:
+    """Return where the route of a message leads in Kafka."""
+    return cast("KafkaTarget | None", event.route.targets.get("kafka"))
 
 
-class Records:
-    """Makes records; remembers the headers that all messages of an address have."""
+class RecordBuilder:
+    """Makes records; remembers the headers that all messages of a topic have."""
 
     def __init__(self) -> None:
-        self._prefixes: dict[Address, KafkaHeaders] = {}
+        self._prefixes: dict[TopicInfo, KafkaHeaders] = {}
 
-    def record(self, routed: RoutedEvent) -> Record:
-        """The record of a message whose route leads to Kafka. Raises `TemplateError`."""
-        target: Any = routed.route.targets["kafka"]
-        return Record(
-            target.topic.fixed or _topic(routed, target),
-            target.key.render(routed),
-            BY_KEY if target.partition is None else _partition(routed, target),
-            self._headers(routed, target),
+    def build_record(self, event: RoutedEvent) -> KafkaRecord:
+        """Return the record of a message whose route leads to Kafka. Raises `TemplateError`."""
+        target: Any = event.route.targets["kafka"]
+        return KafkaRecord(
+            target.topic.fixed or _topic(event, target),
+            target.key.render(event),
+            BY_KEY if target.partition is None else _partition(event, target),
+            self._headers(event, target),
         )
 
-    def _headers(self, routed: RoutedEvent, target: KafkaTarget) -> KafkaHeaders:
-        prefix = self._prefixes.get(routed.address)
+    def _headers(self, event: RoutedEvent, target: KafkaTarget) -> KafkaHeaders:
+        info = event.topic_info
+        prefix = self._prefixes.get(info)
         if prefix is None:
-            if len(self._prefixes) >= _KNOWN_ADDRESSES:
+            if len(self._prefixes) >= _KNOWN_TOPICS:
                 self._prefixes.clear()
-            prefix = self._prefixes[routed.address] = topic_headers(routed.address.source, routed.address.type)
-        headers = [*prefix, ("ce_id", routed.message_id.encode()), ("ce_time", routed.timestamp.encode())]
-        message = routed.message
+            prefix = self._prefixes[info] = topic_headers(info.source, info.type)
+        headers = [*prefix, ("ce_id", event.message_id.encode()), ("ce_time", event.timestamp.encode())]
+        message = event.message
         if message.qos == 0:
             headers.append(("mqtt_qos", b"0"))
         if message.retain:
@@ -61,19 +61,19 @@ class Records:
         if message.properties:
             headers += [(name, value.encode()) for name, value in trace_context(message.properties)]
         if target.headers:
-            headers += [(name, value.render(routed).encode()) for name, value in target.headers.items()]
+            headers += [(name, value.render(event).encode()) for name, value in target.headers.items()]
         return headers
 
 
-def _topic(routed: RoutedEvent, target: KafkaTarget) -> str:
-    topic = target.topic.render(routed)
+def _topic(event: RoutedEvent, target: KafkaTarget) -> str:
+    topic = target.topic.render(event)
     if not TOPIC_NAME.fullmatch(topic):
         raise TemplateError(f"template '{target.topic}' makes '{topic[:80]}', which is no name of a Kafka topic")
     return topic
 
 
-def _partition(routed: RoutedEvent, target: KafkaTarget) -> int:
-    partition = target.partition.render(routed) if target.partition else ""
+def _partition(event: RoutedEvent, target: KafkaTarget) -> int:
+    partition = target.partition.render(event) if target.partition else ""
     # At most what librdkafka can take as a number.
     if not (partition.isascii() and partition.isdecimal() and len(partition) < 10):
         raise TemplateError(

@@ -1,8 +1,8 @@
 """The Kafka sink: idempotent, acknowledged by all replicas, keyed by device, CloudEvents in binary form.
 
-The lane of a message is its Kafka topic, or where that is made of the message what all topics of a site, kind and
+The queue of a message is its Kafka topic, or where that is made of the message what all topics of a site, kind and
 channel have in common. What a broker refuses is sent again one by one: whose fault it was shows then, and no later
-message of a device overtakes. Topics and what Kafka's errors mean are in `cluster`, the producers in `producers`.
+message of a device overtakes. Topics and what Kafka's errors mean are in `admin`, the producers in `producer`.
 """
 
 import asyncio
@@ -11,15 +11,21 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, Literal
 
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, Producer
 
 from bridge.message.template import TemplateError
 from bridge.routing.routed import RoutedEvent
 from bridge.sinks.base import NO_FAILURES, Failures, NotConnected, Rejected, Retry
-from bridge.sinks.kafka.admin import Verdict, classify, connection_properties, create_topics, reach
-from bridge.sinks.kafka.config import KafkaConfig, KafkaTarget
-from bridge.sinks.kafka.producer import POLL_IDLE_S, Producers, Report
-from bridge.sinks.kafka.record import BY_KEY, Records, target_of
+from bridge.sinks.kafka.admin import (
+    ErrorClass,
+    classify_error,
+    connection_properties,
+    create_missing_topics,
+    describe_cluster,
+)
+from bridge.sinks.kafka.config import KafkaSinkConfig, KafkaTarget
+from bridge.sinks.kafka.producer import POLL_IDLE_S, BatchReport, KafkaProducers
+from bridge.sinks.kafka.record import BY_KEY, RecordBuilder, target_of
 from edgewire import logs
 from edgewire.clock import Clock
 from edgewire.errors import ServiceUnavailable
@@ -35,42 +41,42 @@ class KafkaSink:
     name = "kafka"
 
     def __init__(
-        self, config: KafkaConfig, targets: Sequence[KafkaTarget], bridge: str, _clock: Clock | None = None
+        self, config: KafkaSinkConfig, targets: Sequence[KafkaTarget], bridge: str, _clock: Clock | None = None
     ) -> None:
         """The topics of `targets` are created where the cluster does not have them."""
         self.config = config
         self._bridge = bridge
         self._topics = tuple(dict.fromkeys(target.topic.fixed for target in targets if target.topic.fixed))
-        self._seen: set[str] = set()
-        self._made_topics = any(target.topic.fixed is None for target in targets)
+        self._known_topics: set[str] = set()
+        self._has_topic_templates = any(target.topic.fixed is None for target in targets)
         self.last_error: str | None = None
         properties = {
             **connection_properties(config, bridge),
             "linger.ms": config.linger,
             "compression.type": config.compression,
         }
-        self._producers = Producers(properties, self._on_error)
-        self._refused: set[str] = set()  # lanes in which something was refused, until all of it is delivered
-        self._records = Records()
+        self._producers = KafkaProducers(properties, self._on_error)
+        self._refused: set[str] = set()  # queues in which something was refused, until all of it is delivered
+        self._records = RecordBuilder()
         self.batch_messages = config.batch_messages
         self.linger_s = 0.0  # librdkafka has its own
 
-    def queue_key(self, routed: RoutedEvent) -> str | None:
-        target = target_of(routed)
-        return None if target is None else target.topic.of_lane(routed.address)
+    def queue_key(self, event: RoutedEvent) -> str | None:
+        target = target_of(event)
+        return None if target is None else target.topic.render_static(event.topic_info)
 
     async def connect(self) -> None:
-        await asyncio.to_thread(create_topics, self.config, self._topics, self._bridge)
-        self._seen = set(self._topics)
+        await asyncio.to_thread(create_missing_topics, self.config, self._topics, self._bridge)
+        self._known_topics = set(self._topics)
         self._producers.open()
 
     async def write(self, queue_key: str, batch: Sequence[RoutedEvent]) -> Failures:
-        if self._made_topics and (missing := self._unseen(batch)) and (trouble := await self._create(missing)):
-            return dict.fromkeys(range(len(batch)), trouble)
+        if self._has_topic_templates and (new := self._new_topics(batch)) and (retry := await self._create_topics(new)):
+            return dict.fromkeys(range(len(batch)), retry)
         failures: dict[int, Retry | Rejected] = {}
         left: Collection[int] = range(len(batch))
         if queue_key not in self._refused:
-            left = await self._send(batch, left, failures, careful=False)
+            left = await self._send(self._producers.pipelined(), batch, left, failures)
         if left:
             self._refused.add(queue_key)
             await self._send_one_by_one(batch, sorted(left), failures)
@@ -87,32 +93,32 @@ class KafkaSink:
         await self._producers.close()
 
     async def probe(self) -> str:
-        return await asyncio.to_thread(reach, self.config, self._topics, self._bridge)
+        return await asyncio.to_thread(describe_cluster, self.config, self._topics, self._bridge)
 
-    def preview(self, routed: RoutedEvent) -> dict[str, Any]:
-        topic, key, partition, headers = self._records.record(routed)
+    def preview(self, event: RoutedEvent) -> dict[str, Any]:
+        topic, key, partition, headers = self._records.build_record(event)
         return {
-            "lane": self.queue_key(routed),
+            "lane": self.queue_key(event),
             "destination": topic,
             "key": key,
             "partition": None if partition == BY_KEY else partition,
             "headers": {name: value.decode() if isinstance(value, bytes) else value for name, value in headers},
-            "body": routed.message.payload.decode(errors="backslashreplace"),
+            "body": event.message.payload.decode(errors="backslashreplace"),
         }
 
     async def _send(
         self,
+        producer: Producer,
         batch: Sequence[RoutedEvent],
         positions: Collection[int],
         failures: dict[int, Retry | Rejected],
-        *,
-        careful: bool,
     ) -> dict[int, KafkaError]:
-        """Send these of a batch; what was refused. What cannot be sent at all is noted among `failures`."""
-        producer = self._producers.take(careful=careful)
-        report = Report()
+        """Send these of a batch, and return what was refused. What cannot be sent at all goes into `failures`."""
+        report = BatchReport()
         stopped: Retry | KafkaError | None = None
-        record = self._records.record  # made and let go one by one: thousands held at once keep the collector busy
+        build_record = (
+            self._records.build_record
+        )  # made and let go one by one: thousands at once keep the collector busy
         for position in positions:
             if stopped is not None:  # what follows would overtake
                 if isinstance(stopped, Retry):
@@ -120,76 +126,77 @@ class KafkaSink:
                 else:
                     report.errors[position] = stopped
                 continue
-            routed = batch[position]
+            event = batch[position]
             try:
-                topic, key, partition, headers = record(routed)
-                delivered = partial(report.delivered, position)
-                producer.produce(topic, routed.message.payload, key, partition, delivered, headers=headers)
+                topic, key, partition, headers = build_record(event)
+                on_delivery = partial(report.on_delivery, position)
+                producer.produce(topic, event.message.payload, key, partition, on_delivery, headers=headers)
             except TemplateError as error:
                 failures[position] = Rejected(str(error))
             except BufferError:
                 stopped = Retry(cause="queue_full", reason="librdkafka's queue is full", after_s=POLL_IDLE_S)
                 failures[position] = stopped
             except KafkaException as error:
-                verdict = self._verdict(error.args[0], routed)
-                if verdict is Verdict.FATAL:
-                    self._producers.broke(producer, error.args[0])
+                failure = self._classify(error.args[0], event)
+                if failure is ErrorClass.FATAL:
+                    self._producers.discard(producer, error.args[0])
                     stopped = report.errors[position] = error.args[0]
                 else:
-                    failures[position] = verdict
-                    stopped = verdict if isinstance(verdict, Retry) else None
+                    failures[position] = failure
+                    stopped = failure if isinstance(failure, Retry) else None
             else:
                 report.waiting += 1
-        await self._producers.complete(report)
+        await self._producers.wait_for(report)
         return report.errors
 
     async def _send_one_by_one(
         self, batch: Sequence[RoutedEvent], positions: Sequence[int], failures: dict[int, Retry | Rejected]
     ) -> None:
-        """Each after the one before it is delivered or rejected; those behind one that has to wait, wait too."""
+        """Send each after the one before it is delivered or rejected; those behind one that has to wait, wait too."""
         for at, position in enumerate(positions):
-            for error in (await self._send(batch, [position], failures, careful=True)).values():
-                verdict = self._verdict(error, batch[position])
-                if verdict is Verdict.FATAL:
+            refused = await self._send(self._producers.sequential(), batch, [position], failures)
+            for error in refused.values():
+                found = self._classify(error, batch[position])
+                if found is ErrorClass.FATAL:
                     raise NotConnected(f"the Kafka producer cannot go on: {error.str()}")
-                failures[position] = verdict
+                failures[position] = found
             failure = failures.get(position)
             if isinstance(failure, Retry):
                 failures.update(dict.fromkeys(positions[at:], failure))
                 return
 
-    def _unseen(self, batch: Sequence[RoutedEvent]) -> set[str]:
-        """Topics of a batch that the cluster was not yet asked for."""
+    def _new_topics(self, batch: Sequence[RoutedEvent]) -> set[str]:
+        """Return the topics of a batch that the cluster was not yet asked for."""
         topics: set[str] = set()
-        for routed in batch:
+        for event in batch:
             with suppress(TemplateError):
-                topics.add(self._records.record(routed).topic)
-        return topics - self._seen
+                topics.add(self._records.build_record(event).topic)
+        return topics - self._known_topics
 
-    async def _create(self, topics: Collection[str]) -> Retry | None:
+    async def _create_topics(self, topics: Collection[str]) -> Retry | None:
         """Create topics that are first heard of now, because their names are made of messages."""
         try:
-            await asyncio.to_thread(create_topics, self.config, sorted(topics), self._bridge)
+            await asyncio.to_thread(create_missing_topics, self.config, sorted(topics), self._bridge)
         except ServiceUnavailable as error:
             return Retry(cause="unreachable", reason=str(error))
-        if len(self._seen) > _KNOWN_TOPICS:
-            self._seen.clear()
-        self._seen |= set(topics)
+        if len(self._known_topics) > _KNOWN_TOPICS:
+            self._known_topics.clear()
+        self._known_topics |= set(topics)
         return None
 
-    def _verdict(self, error: KafkaError, routed: RoutedEvent) -> Retry | Rejected | Literal[Verdict.FATAL]:
-        """What an error means for a message that was sent alone, or not at all."""
-        topic, _, partition, _ = self._records.record(routed)
-        verdict = classify(error, topic)
-        if verdict is Verdict.TOO_LARGE:
-            size = len(routed.message.payload)
+    def _classify(self, error: KafkaError, event: RoutedEvent) -> Retry | Rejected | Literal[ErrorClass.FATAL]:
+        """Return what an error means for a message that was sent alone, or not at all."""
+        topic, _, partition, _ = self._records.build_record(event)
+        found = classify_error(error, topic)
+        if found is ErrorClass.TOO_LARGE:
+            size = len(event.message.payload)
             return Rejected(f"Kafka topic '{topic}' takes no message of {size} bytes: it is too large")
         if error.code() == KafkaError._UNKNOWN_PARTITION and partition != BY_KEY:
             return Rejected(f"Kafka topic '{topic}' has no partition {partition}")
-        return verdict
+        return found
 
     def _on_error(self, error: KafkaError) -> None:
-        """librdkafka tries again by itself; this is only to be seen. Called by `Producer.poll`."""
+        """Show what librdkafka goes on trying by itself. Called by `Producer.poll`."""
         if self.last_error is None:
             log.warning("Kafka is in trouble, trying again", fault=error.str())
         self.last_error = f"Kafka: {error.str()}"
