@@ -37,7 +37,7 @@ class CsvWriter:
 
     def __init__(self, path: Path, schema: TableSchema) -> None:
         self._file = PartialFile(path)
-        self._shape = schema
+        self._schema = schema
         self._columns: tuple[Column, ...] | None = None
 
     def open(self, state: ResumeState | None) -> None:
@@ -47,7 +47,7 @@ class CsvWriter:
 
     def write(self, timeline: Timeline, table: Table) -> None:
         if self._columns is None:
-            self._begin(self._shape.widened(table).columns)
+            self._begin(self._schema.widened(table).columns)
         self._file.write(csv_rows(timeline, table, self._columns or ()))
 
     def save_state(self) -> dict[str, Any]:
@@ -55,7 +55,7 @@ class CsvWriter:
 
     def finish(self) -> None:
         if self._columns is None and not self._file.is_complete:
-            self._begin(self._shape.columns)
+            self._begin(self._schema.columns)
         self._file.complete()
 
     def abandon(self) -> None:

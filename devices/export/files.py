@@ -1,14 +1,13 @@
-"""A file under construction: it has its own name when it is complete, and `NAME.partial` until then.
+"""Files under construction: one has its own name when it is complete, and `NAME.partial` until then.
 
 An export of several files can be cut off between the completion of one and of the next. So its state names the file
-itself (its inode), which is known again under its own name.
-
-
-One file a shape of message: what CSV and Parquet have in common."""
+itself (its inode), which is known again under its own name. What CSV and Parquet have in common is here too: a file for
+each schema of the messages.
+"""
 
 import contextlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -19,7 +18,7 @@ from devices.timeline.timeline import Timeline
 
 
 class PartialFile:
-    """Appends to `path.partial`; `complete` gives it its name."""
+    """Appends to `path.partial`, which others may do too; `complete` gives it its name."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -33,37 +32,45 @@ class PartialFile:
 
         Raises `ExportError` where the file cannot be written, or is shorter than it was.
         """
-        size = None if state is None else state["size"]
-        try:
+        with self.translate_errors():
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            if state is not None and self._was_completed(state):
+            if state is None:
+                self.partial.open("wb").close()
+            elif self._was_completed(state):
                 self.is_complete = True
                 return
-            if size is not None and not self.partial.exists():
+            elif not self.partial.exists():
                 raise ExportError(f"{self.partial} is gone, so it cannot be gone on with: leave out --resume")
-            if size is not None and self.partial.stat().st_size < size:
+            elif self.partial.stat().st_size < state["size"]:
                 raise ExportError(f"{self.partial} is shorter than its checkpoint says: leave out --resume")
-            self._file = self.partial.open("wb" if size is None else "r+b")
-            if size is not None:
-                self._file.truncate(size)
-                self._file.seek(size)
-        except OSError as error:
-            raise ExportError(f"{self.partial} cannot be written: {error.strerror}") from None
+            else:
+                os.truncate(self.partial, state["size"])
+            self._file = self.partial.open("ab")
 
     def write(self, data: bytes) -> None:
-        """Append; raises `ExportError` where the disk is full."""
-        try:
+        """Append some bytes; raises `ExportError` where the disk is full."""
+        with self.translate_errors():
             self._opened.write(data)
-        except OSError as error:
-            raise ExportError(f"{self.partial} cannot be written: {error.strerror}") from None
+
+    @property
+    def size(self) -> int:
+        """How many bytes it has."""
+        self._opened.flush()
+        return os.fstat(self._opened.fileno()).st_size
+
+    def truncate(self, size: int) -> None:
+        """Drop what is behind the first `size` bytes."""
+        with self.translate_errors():
+            self._opened.truncate(size)
 
     def save_state(self) -> ResumeState:
-        """Make durable what was written; what to go on from."""
+        """Make durable what was written, and return what to go on from."""
         if self.is_complete:
             found = self.path.stat()
-            return {"size": found.st_size, "inode": found.st_ino}
-        self._sync()
-        return {"size": self._opened.tell(), "inode": self.partial.stat().st_ino}
+        else:
+            self._sync()
+            found = self.partial.stat()
+        return {"size": found.st_size, "inode": found.st_ino}
 
     def complete(self) -> None:
         """Make it durable and give it its name."""
@@ -89,13 +96,19 @@ class PartialFile:
                 self._file.close()
             self._file = None
 
-    def _sync(self) -> None:
-        file = self._opened
+    @contextlib.contextmanager
+    def translate_errors(self) -> Iterator[None]:
+        """Raise `ExportError` that names the file where the operating system refuses to write it."""
         try:
-            file.flush()
-            os.fsync(file.fileno())
+            yield
         except OSError as error:
-            raise ExportError(f"{self.partial} cannot be written: {error.strerror}") from None
+            reason = os.strerror(error.errno) if error.errno else error
+            raise ExportError(f"{self.partial} cannot be written: {reason}") from None
+
+    def _sync(self) -> None:
+        with self.translate_errors():
+            self._opened.flush()
+            os.fsync(self._opened.fileno())
 
     def _was_completed(self, state: ResumeState) -> bool:
         return not self.partial.exists() and self.path.exists() and self.path.stat().st_ino == state.get("inode")

@@ -81,7 +81,7 @@ ROW_GROUP_ROWS = 50_000
 _MAX_STEP_MS = 366 * 86_400_000
 
 
-_SAVE_EVERY_S = 1.0
+SAVE_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,7 @@ def export(
             is_cut = progress.records == span.records
             progress.next_ms = window.last_ms + 1 if is_cut else at
             progress.report(progress)
-            if time.monotonic() - saved_at >= _SAVE_EVERY_S:
+            if time.monotonic() - saved_at >= SAVE_EVERY_S:
                 save()
                 saved_at = time.monotonic()
         save()

@@ -1,11 +1,18 @@
 """Parquet: a row group a window, columns straight from the sensors' arrays to Arrow.
 
-A Parquet file has its index at its end. While an export is under way, the row groups are in `NAME.partial` and what the
-index will say of them in `NAME.index.partial`, so it can be gone on with wherever it was cut off.
+A Parquet file ends with a footer that says where its row groups are. While an export is under way, the row groups are
+in `NAME.partial`, and a footer for each of them in `NAME.index.partial`, so it can be gone on with wherever it was cut
+off; at the end pyarrow makes one footer of them.
+
+pyarrow begins files only at their beginning. So for every row group it is led to believe that it does, and moved to the
+end of the file once it has written the magic number that all files begin with: then the offsets in its footer are true,
+and no page is read or written twice. The magic number of all but the first, and the footers, are cut off again.
 """
 
+import os
 from collections.abc import Iterator
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +33,14 @@ from devices.export.columns import (
     load_columns,
 )
 from devices.export.files import PartialFile
-from devices.export.parquet_footer import MAGIC, joined, moved, split
 from devices.timeline.table import Table
 from devices.timeline.timeline import Timeline
 
+_MAGIC = b"PAR1"
+"""Stands at the beginning of a Parquet file, and at its end behind the length of the footer."""
+_TAIL_BYTES = 8
+"""Length of the footer and the magic number."""
 _LABEL = pa.dictionary(pa.int32(), pa.string())
-_FRAME_BYTES = 4
-"""Length of a footer, before it in the index."""
 _TIME = pa.timestamp("ms", tz="UTC")
 _ARROW = {
     ColumnType.TEXT: _LABEL,
@@ -47,14 +55,14 @@ _ARROW = {
 
 
 class ParquetWriter:
-    """The file of one shape."""
+    """Writes the file of one schema."""
 
-    def __init__(self, path: Path, shape: TableSchema) -> None:
+    def __init__(self, path: Path, schema: TableSchema) -> None:
         self._file = PartialFile(path)
         self._index = PartialFile(path.with_name(path.name + ".index"))
-        self._shape = shape
+        self._table_schema = schema
         self._schema: pa.Schema | None = None
-        self._size = 0
+        """None before the first messages, which may have fields that their model does not know."""
         self._names: tuple[Timeline, pa.Array] | None = None
 
     def open(self, state: ResumeState | None) -> None:
@@ -63,27 +71,24 @@ class ParquetWriter:
             return
         self._index.open(state["index"] if state else None)
         if state and state["columns"]:
-            self._begin(replace(self._shape, columns=load_columns(state["columns"])))
-            self._size = state["size"]
-        else:
-            self._append(MAGIC)
+            self._begin(replace(self._table_schema, columns=load_columns(state["columns"])))
 
     def write(self, timeline: Timeline, table: Table) -> None:
         if self._schema is None:
-            self._begin(self._shape.widened(table))
+            self._begin(self._table_schema.widened(table))
         self._append_group(pa.Table.from_arrays(self._arrays(timeline, table), schema=self._schema))
 
     def save_state(self) -> dict[str, Any]:
-        columns = dump_columns(self._shape.columns) if self._schema else []
+        columns = dump_columns(self._table_schema.columns) if self._schema else []
         index = {} if self._file.is_complete else self._index.save_state()
         return {**self._file.save_state(), "index": index, "columns": columns}
 
     def finish(self) -> None:
         if not self._file.is_complete:
             if self._schema is None:
-                self._append_group(self._begin(self._shape).empty_table())
+                self._append_group(self._begin(self._table_schema).empty_table())
             self._index.save_state()
-            self._append(joined(list(_framed(self._index.partial.read_bytes()))))
+            self._file.write(_joined(self._index.partial.read_bytes()))
             self._file.complete()
         self._index.discard()
 
@@ -91,27 +96,33 @@ class ParquetWriter:
         self._file.close()
         self._index.close()
 
-    def _begin(self, shape: TableSchema) -> pa.Schema:
-        self._shape = shape
-        self._schema = pa.schema([pa.field(column.name, _ARROW[column.type]) for column in shape.columns])
+    def _begin(self, schema: TableSchema) -> pa.Schema:
+        self._table_schema = schema
+        self._schema = pa.schema([pa.field(column.name, _ARROW[column.type]) for column in schema.columns])
         return self._schema
 
     def _append_group(self, table: pa.Table) -> None:
-        """Write a row group, and where it is to the index."""
-        buffer = pa.BufferOutputStream()
-        labels = [column.name for column in self._shape.columns if column.type is ColumnType.TEXT]
-        with parquet.ParquetWriter(
-            buffer, table.schema, compression="zstd", compression_level=1, use_dictionary=labels
-        ) as writer:
-            writer.write_table(table, row_group_size=max(1, len(table)))
-        pages, footer = split(buffer.getvalue().to_pybytes())
-        footer = moved(footer, self._size - len(MAGIC))
-        self._append(pages)
-        self._index.write(len(footer).to_bytes(_FRAME_BYTES, "little") + footer)
-
-    def _append(self, data: bytes) -> None:
-        self._file.write(data)
-        self._size += len(data)
+        """Write a row group to the file, and its footer to the index."""
+        texts = [column.name for column in self._table_schema.columns if column.type is ColumnType.TEXT]
+        footers: list[parquet.FileMetaData] = []
+        begin = self._file.size
+        with self._file.translate_errors(), pa.OSFile(str(self._file.partial), "ab") as stream:
+            os.lseek(stream.fileno(), 0, os.SEEK_SET)
+            with parquet.ParquetWriter(
+                stream,
+                table.schema,
+                compression="zstd",
+                compression_level=1,
+                use_dictionary=texts,
+                metadata_collector=footers,
+            ) as writer:
+                if begin:
+                    self._file.truncate(begin)
+                    os.lseek(stream.fileno(), begin, os.SEEK_SET)
+                writer.write_table(table, row_group_size=max(1, len(table)))
+                end = stream.tell()
+        self._file.truncate(end)
+        self._index.write(_metadata_file(footers[0]))
 
     def _arrays(self, timeline: Timeline, table: Table) -> list[pa.Array]:
         if self._names is None or self._names[0] is not timeline:
@@ -123,24 +134,40 @@ class ParquetWriter:
             pa.array(np.broadcast_to(timeline.boots(table), rows)),
             pa.array(table.seqs),
         ]
-        opened = _Opened(table)
+        nested = _NestedFields(table)
         return head + [
-            _array(column, table, rows) if len(column.path) == 1 else opened.array(column)
-            for column in self._shape.columns[len(head) :]
+            _array(column, table, rows) if len(column.path) == 1 else nested.array(column)
+            for column in self._table_schema.columns[len(head) :]
         ]
 
 
-def _framed(index: bytes) -> Iterator[bytes]:
-    """The footers in an index."""
-    at = 0
-    while at < len(index):
-        begin = at + _FRAME_BYTES
-        at = begin + int.from_bytes(index[at:begin], "little")
-        yield index[begin:at]
+def _joined(index: bytes) -> bytes:
+    """Return the end of a file that has the row groups of all the footers in an index."""
+    first, *others = [parquet.read_metadata(pa.BufferReader(file)) for file in _metadata_files(index)][::-1]
+    for metadata in others:
+        first.append_row_groups(metadata)
+    return _metadata_file(first)[len(_MAGIC) :]
 
 
-class _Opened:
-    """The fields of nested objects. One that stands in many rows is opened once, however many fields it has."""
+def _metadata_file(metadata: parquet.FileMetaData) -> bytes:
+    """Return a footer as a file of its own: the magic number, the footer, its length, the magic number."""
+    buffer = BytesIO()
+    metadata.write_metadata_file(buffer)
+    return buffer.getvalue()
+
+
+def _metadata_files(index: bytes) -> Iterator[bytes]:
+    """Yield the metadata files that an index has one behind the other, the last one first."""
+    end = len(index)
+    while end:
+        length = int.from_bytes(index[end - _TAIL_BYTES : end - len(_MAGIC)], "little")
+        begin = end - _TAIL_BYTES - length - len(_MAGIC)
+        yield index[begin:end]
+        end = begin
+
+
+class _NestedFields:
+    """Makes columns of nested objects' fields. An object that stands in many rows is opened once for all its fields."""
 
     def __init__(self, table: Table) -> None:
         self._table = table

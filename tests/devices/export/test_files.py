@@ -6,7 +6,6 @@ import hashlib
 from pathlib import Path
 
 import orjson
-import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
@@ -16,7 +15,6 @@ from devices.export.files import PartialFile, TableFiles
 from devices.export.job import Checkpoint, ExportProgress, Span, export
 from devices.export.jsonl import JsonlFile
 from devices.export.parquet import ParquetWriter
-from devices.export.parquet_footer import MAGIC, joined, moved, split
 from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
 from devices.timeline.timeline import Timeline
@@ -227,16 +225,6 @@ def test_a_parquet_export_is_one_file_with_its_statistics(timeline: Timeline, tm
             assert (told.min, told.max) == (min(values), max(values))
 
 
-def test_a_footer_is_moved_to_where_its_pages_are() -> None:
-    table = pa.table({"name": ["a", "b", "b"], "number": [1, 2, 3], "listed": [[1.5], [], None]})
-    buffer = pa.BufferOutputStream()
-    parquet.write_table(table, buffer, write_page_index=True)
-    pages, footer = split(buffer.getvalue().to_pybytes())
-    assert moved(footer, 0) == footer
-    gap = b"-" * 300_000
-    assert parquet.read_table(pa.BufferReader(MAGIC + gap + pages + joined([moved(footer, len(gap))]))) == table
-
-
 def test_a_partial_file_that_is_gone_is_one_sentence(timeline: Timeline, tmp_path: Path) -> None:
     checkpoint = (tmp_path / "checkpoint", "an export")
     Checkpoint("an export", FROM_MS, 1000, 5, {"size": 5}).save(checkpoint[0])
@@ -292,7 +280,10 @@ def test_an_empty_export_has_its_header(tmp_path: Path) -> None:
     assert parquet.read_table(tmp_path / "parquet" / "gps.parquet").num_rows == 0
 
 
-def test_a_full_disk_is_one_sentence(timeline: Timeline, tmp_path: Path) -> None:
-    (tmp_path / "full.jsonl.partial").symlink_to("/dev/full")
-    with pytest.raises(ExportError, match="cannot be written: No space left"):
-        export(timeline, SPAN, JsonlFile(tmp_path / "full.jsonl"), checkpoint=None)
+@pytest.mark.parametrize("format_", ["jsonl", "csv", "parquet"])
+def test_a_full_disk_is_one_sentence(tmp_path: Path, format_: str) -> None:
+    sensors = Timeline(Scenario(devices=[{"kind": "bme280", "count": 2}]), EPOCH_MS)
+    name = "all.jsonl" if format_ == "jsonl" else f"bme280.{format_}"
+    (tmp_path / f"{name}.partial").symlink_to("/dev/full")
+    with pytest.raises(ExportError, match=f"{name}.partial cannot be written: No space left on device$"):
+        export(sensors, SPAN, target_for(format_, sensors, tmp_path), checkpoint=None)

@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from pyarrow import parquet
 from typer.testing import CliRunner
 
 from devices.export.base import ExportError
@@ -59,6 +60,14 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "edgefleet", "generate", *map(str, arguments)]
 
 
+def wait_for_bytes(path: Path, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + 60
+    while not (path.exists() and path.stat().st_size):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_the_command_has_an_example() -> None:
     assert "Example: edgefleet generate" in " ".join(invoke("--help").output.split())
 
@@ -91,7 +100,7 @@ def noted(step_ms: int, rows: int, wanted: int) -> int:
         os.kill(os.getpid(), signal.SIGKILL)
     return next_step(step_ms, rows, wanted)
 
-job._SAVE_EVERY_S, job.next_step = 0, noted
+job.SAVE_EVERY_S, job.next_step = 0, noted
 sys.argv[0] = "edgefleet"
 main()
 """
@@ -115,16 +124,53 @@ def test_a_killed_export_resumes_to_the_same_bytes(sensors: Path, tmp_path: Path
     assert {path.name for path in tmp_path.iterdir()} == {"sensors.yaml", f"killed.{suffix}", f"whole.{suffix}"}
 
 
+def test_an_interrupted_export_whose_shop_is_closed_yet_goes_on_to_the_same_files(tmp_path: Path) -> None:
+    scenario = tmp_path / "shop.yaml"
+    shop = "{kind: people, count: 1, interval: 1h, settings: {daily_customers: 2}}"
+    scenario.write_text(f"seed: 7\ndevices:\n  - {shop}\n  - {{kind: bme280, count: 300, interval: 20s}}\n")
+    arguments = (scenario, "--from", "2026-03-04", "--to", "2026-03-04T20:00", "--format", "parquet", "--out")
+    cut, whole = tmp_path / "cut", tmp_path / "whole"
+    partial = cut / "bme280.parquet.partial"
+    with subprocess.Popen(command(*arguments, f"{cut}/"), stdout=subprocess.PIPE) as process, not_outliving(process):
+        wait_for_bytes(partial, process)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == 1
+    files = orjson.loads((cut / ".checkpoint").read_bytes())["target"]
+    assert files["bme280"]["columns"]
+    assert not files["foot_traffic"]["columns"], "the first customer is still to come"
+    for folder, more in ((cut, ["--resume"]), (whole, [])):
+        assert invoke(*arguments, f"{folder}/", *more).exit_code == 0
+    tables = {path.name: parquet.read_table(path) for path in cut.iterdir()}
+    assert tables == {path.name: parquet.read_table(path) for path in whole.iterdir()}
+    assert tables["foot_traffic.parquet"].num_rows
+    assert tables["bme280.parquet"].num_rows == 300 * 20 * 180
+
+
+def test_labels_are_the_same_after_a_kill(sensors: Path, tmp_path: Path) -> None:
+    fault = "{type: bias, kind: bme280, field: humidity, offset: 5, rate: 2/h, duration: 5m}"
+    sensors.write_text(f"{sensors.read_text()}faults: [{fault}]\n")
+    files = {}
+    for name in ("whole", "killed"):
+        out, labels = tmp_path / f"{name}.csv", tmp_path / f"{name}.labels.jsonl"
+        arguments = [sensors, "--from", "2026-03-04", "--to", "2026-03-04T01:00", "--out", out, "--labels", labels]
+        if name == "killed":
+            script = [sys.executable, "-c", KILLED, "generate", *map(str, arguments)]
+            assert subprocess.run(script, timeout=60).returncode == -signal.SIGKILL
+            assert not labels.exists()
+            arguments.append("--resume")
+        assert invoke(*arguments).exit_code == 0
+        files[name] = (labels.read_bytes(), hashlib.sha256(out.read_bytes()).digest())
+    assert files["killed"] == files["whole"]
+    assert files["whole"][0].count(b"\n") > 300
+
+
 def test_an_interrupt_ends_between_two_records(sensors: Path, tmp_path: Path) -> None:
     path = tmp_path / "year.jsonl"
     partial = tmp_path / "year.jsonl.partial"
     arguments = command(sensors, "--from", "2025-01-01", "--to", "2026-01-01", "--out", path)
     with subprocess.Popen(arguments, stdout=subprocess.PIPE) as process, not_outliving(process):
-        deadline = time.monotonic() + 60
-        while not (partial.exists() and partial.stat().st_size):
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_for_bytes(partial, process)
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=60)
     assert process.returncode == 1
