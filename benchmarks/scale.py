@@ -23,7 +23,7 @@ import paho.mqtt.client as paho
 import yaml
 
 from edgefleet.embedded import MosquittoProcess
-from edgewire.run_record import RunRecord, count
+from edgewire.run_record import RunRecord, count_seqs
 
 # Of a thousand devices: 730 bme280 and some of every other kind.
 MIX = {"bme280": 0.734, "traffic": 0.033, "gps": 0.1, "telematics": 0.066, "people": 0.067}
@@ -48,7 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report = _run(scenario, folder / "run", options)
         record = RunRecord.load(folder / "run")
         expected = {
-            one.device_id: one.emitted - count(one.dropped) - count(one.unsent) for one in record.devices if one.emitted
+            one.device_id: one.emitted - count_seqs(one.dropped) - count_seqs(one.unsent)
+            for one in record.devices
+            if one.emitted
         }
         heard = [judge.end() for judge in judges]
     summary = _summary(options, report, record, expected, heard)

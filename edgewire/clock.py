@@ -1,4 +1,4 @@
-"""Time as an argument: who needs it takes a `Clock`, so a test can move it.
+"""Makes time an argument: who needs it takes a `Clock`, so a test can move it.
 
 Instants on the wire and in the world are whole milliseconds since 1970 UTC (`int`): they compare exactly,
 and the same reading has the same bytes wherever it is computed.
@@ -10,31 +10,37 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Wall time in milliseconds since 1970 UTC, and a monotonic time in seconds for durations."""
+    """Tells the time of the day, and a monotonic time for durations."""
 
-    def now_ms(self) -> int: ...
+    def now_ms(self) -> int:
+        """Return milliseconds since 1970 UTC."""
+        ...
 
-    def monotonic(self) -> float: ...
+    def monotonic(self) -> float:
+        """Return seconds of a clock that never goes back."""
+        ...
 
 
 class SystemClock:
-    """The machine's own clocks."""
+    """Reads the machine's own clocks."""
 
     def now_ms(self) -> int:
+        """Return milliseconds since 1970 UTC."""
         return time.time_ns() // 1_000_000
 
     def monotonic(self) -> float:
+        """Return seconds of a clock that never goes back."""
         return time.monotonic()
 
 
 def iso_ms(instant_ms: int) -> str:
-    """ISO 8601 UTC with milliseconds, as every timestamp on the wire: `2026-03-01T12:00:00.000Z`."""
+    """Return ISO 8601 UTC with milliseconds, as every timestamp on the wire: `2026-03-01T12:00:00.000Z`."""
     moment = datetime.fromtimestamp(instant_ms // 1000, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{instant_ms % 1000:03d}Z"
 
 
 def parse_ms(text: str) -> int:
-    """Milliseconds since 1970 UTC of an ISO 8601 text; a text without an offset is UTC.
+    """Return milliseconds since 1970 UTC of an ISO 8601 text; a text without an offset is UTC.
 
     Raises `ValueError` for anything else.
     """

@@ -44,7 +44,7 @@ class ConfigFile(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment wins over `.env`, and that over the file (which is what the constructor is given)."""
+        """Let the environment win over `.env`, and that over the file (which is what the constructor is given)."""
         return env_settings, _KnownKeys(dotenv_settings), init_settings
 
 
@@ -69,13 +69,12 @@ _UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d":
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]i?b|b)?", re.IGNORECASE)
 _SIZE_UNIT = {"b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
-
 _LONGEST_MS = 100 * 365 * 86_400_000
 """So that a moment and a duration make a date of this millennium, and a session that expires one of MQTT's numbers."""
 
 
 def duration_ms(value: object) -> int:
-    """Whole milliseconds of `10s`, `250ms`, `1.5m`, `1h`, `2d`, or of a number of seconds."""
+    """Return whole milliseconds of `10s`, `250ms`, `1.5m`, `1h`, `2d`, or of a number of seconds."""
     if isinstance(value, bool):
         raise ValueError("a duration is a number with a unit, such as 10s")
     if isinstance(value, int | float):
@@ -94,7 +93,7 @@ def _whole_ms(milliseconds: float) -> int:
 
 
 def size_bytes(value: object) -> int:
-    """Bytes of `512MiB`, `2GB`, `4096`."""
+    """Return the bytes of `512MiB`, `2GB`, `4096`."""
     match = _SIZE.fullmatch(str(value).strip())
     if isinstance(value, bool) or not match:
         raise ValueError(f"'{value}' is no size: write a number with B, KB, MB, GB, KiB, MiB or GiB, such as 512MiB")
@@ -102,11 +101,19 @@ def size_bytes(value: object) -> int:
 
 
 def duration_text(milliseconds: int) -> str:
-    """The shortest text that `duration_ms` reads back as the same duration."""
+    """Return the shortest text that `duration_ms` reads back as the same duration."""
     for unit in ("d", "h", "m", "s"):
         if milliseconds and milliseconds % _UNIT_MS[unit] == 0:
             return f"{milliseconds // _UNIT_MS[unit]}{unit}"
     return f"{milliseconds}ms"
+
+
+def humanize_duration(seconds: float) -> str:
+    """Return a duration for people, rounded to its largest fitting unit."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 DurationMs = Annotated[int, BeforeValidator(duration_ms), PlainSerializer(duration_text, when_used="json")]
@@ -118,7 +125,7 @@ SizeBytes = Annotated[int, BeforeValidator(size_bytes)]
 PositiveInt = Annotated[int, Field(ge=1)]
 
 
-def load(path: Path, model: type[Model]) -> Model:
+def load_config(path: Path, model: type[Model]) -> Model:
     """Read a YAML file into `model`; for a `ConfigFile`, environment variables win over the file.
 
     Raises `ConfigError` with one sentence that names the file and the key.
@@ -129,21 +136,21 @@ def load(path: Path, model: type[Model]) -> Model:
         raise ConfigError(f"{path}: there is no such file") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
-    return parse(text, model, name=str(path))
+    return parse_config(text, model, name=str(path))
 
 
-def parse(text: str, model: type[Model], *, name: str) -> Model:
-    """As `load`, from the text of a file called `name`."""
+def parse_config(text: str, model: type[Model], *, name: str) -> Model:
+    """Read the text of a file called `name`; otherwise as `load_config`."""
     try:
         data = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ConfigError(f"{name}: is not YAML: {' '.join(str(error).split())}") from None
     if data is not None and not isinstance(data, dict):
         raise ConfigError(f"{name}: must be a mapping of keys to values, not a {type(data).__name__}")
-    return validate(data or {}, model, name=name)
+    return validate_config(data or {}, model, name=name)
 
 
-def validate(data: dict[str, Any], model: type[Model], *, name: str) -> Model:
+def validate_config(data: dict[str, Any], model: type[Model], *, name: str) -> Model:
     """Check `data` against `model`; the first fault becomes a `ConfigError` that names the key."""
     unnamed = [key for key in data if not isinstance(key, str)]
     if unnamed:
@@ -151,22 +158,22 @@ def validate(data: dict[str, Any], model: type[Model], *, name: str) -> Model:
     try:
         return model(**data)
     except ValidationError as error:
-        raise ConfigError(f"{name}: {describe(error, model)}") from None
+        raise ConfigError(f"{name}: {describe_error(error, model)}") from None
     except SettingsError as error:
         raise ConfigError(f"environment: {error}: lists and mappings are written as JSON") from None
 
 
-def check(data: dict[str, Any], model: type[Model], *, at: str) -> Model:
+def check_section(data: dict[str, Any], model: type[Model], *, at: str) -> Model:
     """Check a part of a file inside a validator: the first fault becomes a `ValueError` that names its key."""
     try:
         return model(**data)
     except ValidationError as error:
-        said = describe(error, model)
+        said = describe_error(error, model)
         raise ValueError(f"in {at}: {said}") from None
 
 
-def describe(error: ValidationError, model: type[BaseModel] | None = None) -> str:
-    """The first fault of a pydantic error as one sentence that names the key and what it should be."""
+def describe_error(error: ValidationError, model: type[BaseModel] | None = None) -> str:
+    """Return the first fault of a pydantic error as one sentence that names the key and what it should be."""
     first = error.errors(include_url=False)[0]
     where = _key_path(first["loc"])
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""

@@ -1,4 +1,4 @@
-"""Structured logs: one event and its fields a line, readable on a terminal, JSON elsewhere."""
+"""Writes structured logs: one event and its fields a line, readable on a terminal, JSON elsewhere."""
 
 import logging
 import sys
@@ -30,6 +30,6 @@ def configure(level: str = "info", fmt: LogFormat = "auto") -> None:
 
 
 def get(name: str) -> structlog.typing.FilteringBoundLogger:
-    """A logger whose lines carry `component=name`."""
+    """Return a logger whose lines carry `component=name`."""
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(component=name)
     return logger

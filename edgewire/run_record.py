@@ -1,4 +1,4 @@
-"""The run record: what a fleet says it emitted, written as `run.json` by the fleet and read by verification.
+"""The run record, in which a fleet says what it emitted: `run.json`, written by the fleet, read by verification.
 
 It is the fleet's own account and knows nothing of brokers, bridges or sinks. Plain dataclasses, because a fleet
 may have 100,000 devices; they are validated only when a file is read.
@@ -14,15 +14,13 @@ from typing import Annotated, Any
 import orjson
 from pydantic import Field, TypeAdapter, ValidationError
 
-from edgewire.config import describe
+from edgewire.config import describe_error
 from edgewire.errors import ConfigError
 
 FILE_NAME = "run.json"
 
-
 # Shards start at their own moment; messages are dated to the millisecond.
 JOINABLE_MS = 50
-
 
 SeqRange = tuple[int, int]
 """First and last seq of a run of messages, both included."""
@@ -39,14 +37,14 @@ def make_folder(folder: Path) -> None:
         raise ConfigError(f"{folder / FILE_NAME}: the run record cannot be written: {error.strerror}") from None
 
 
-def count(ranges: Iterable[SeqRange]) -> int:
-    """How many messages are in these ranges."""
+def count_seqs(ranges: Iterable[SeqRange]) -> int:
+    """Return how many messages are in these ranges."""
     return sum(last - first + 1 for first, last in ranges)
 
 
 @dataclass(slots=True, kw_only=True)
 class DeviceRecord:
-    """One boot of one device. A device that emitted nothing has neither a first nor a last seq."""
+    """Tells one boot of one device. A device that emitted nothing has neither a first nor a last seq."""
 
     device_id: str
     kind: str
@@ -64,11 +62,11 @@ class DeviceRecord:
 
     @property
     def emitted(self) -> int:
-        """Messages from the first to the last seq; seq has no gaps."""
+        """Return how many messages there are from the first to the last seq, which has no gaps."""
         return 0 if self.first_seq is None or self.last_seq is None else self.last_seq - self.first_seq + 1
 
     def to_json(self) -> dict[str, Any]:
-        """As in `run.json`."""
+        """Return the record as it stands in `run.json`."""
         return {name: getattr(self, name) for name in _DEVICE_FIELDS} | {"emitted": self.emitted}
 
     def check(self) -> None:
@@ -86,7 +84,7 @@ class DeviceRecord:
 
 @dataclass(slots=True, kw_only=True)
 class RunRecord:
-    """One run of one fleet process. Times are milliseconds since 1970 UTC."""
+    """Tells one run of one fleet process. Times are milliseconds since 1970 UTC."""
 
     run_id: str
     scenario: str
@@ -118,17 +116,17 @@ class RunRecord:
 
     @property
     def device_count(self) -> int:
-        """How many devices there were, each in one boot or in several."""
+        """Return how many devices there were, each in one boot or in several."""
         return len({device.device_id for device in self.devices})
 
     @property
     def totals(self) -> dict[str, int]:
-        """Messages of all devices."""
+        """Return the counts of all devices together."""
         return {
             "emitted": sum(device.emitted for device in self.devices),
             "acknowledged": sum(device.acknowledged for device in self.devices),
-            "dropped": sum(count(device.dropped) for device in self.devices),
-            "unsent": sum(count(device.unsent) for device in self.devices),
+            "dropped": sum(count_seqs(device.dropped) for device in self.devices),
+            "unsent": sum(count_seqs(device.unsent) for device in self.devices),
         }
 
     def save(self, folder: Path) -> Path:
@@ -147,7 +145,7 @@ class RunRecord:
 
     @classmethod
     def join(cls, records: "Sequence[RunRecord]") -> "RunRecord":
-        """The records of the shards of one run as one; what is measured of a process is left out.
+        """Return the records of the shards of one run as one, without what is measured of a process.
 
         Raises `ConfigError` where they are not of one run.
         """
@@ -191,7 +189,7 @@ class RunRecord:
 
     @property
     def _zero_ms(self) -> float:
-        """The wall time at which the devices' time was 0."""
+        """Return the wall time at which the devices' time was 0."""
         return self.started_ms - self.sim_started_ms / self.time_scale
 
     @classmethod
@@ -211,7 +209,7 @@ class RunRecord:
         except orjson.JSONDecodeError as error:
             raise ConfigError(f"{path}: is not JSON, perhaps cut short: {error}") from None
         except ValidationError as error:
-            raise ConfigError(f"{path}: {describe(error)}") from None
+            raise ConfigError(f"{path}: {describe_error(error)}") from None
         try:
             record.check()
         except ValueError as error:
@@ -233,9 +231,5 @@ class RunRecord:
 
 
 _DEVICE_FIELDS = tuple(item.name for item in fields(DeviceRecord))
-
-
 _RUN_FIELDS = tuple(item.name for item in fields(RunRecord) if item.name != "devices")
-
-
 _ADAPTER = TypeAdapter(RunRecord)

@@ -3,6 +3,7 @@
 from collections import deque
 
 from bridge.spool.config import SpoolConfig
+from edgewire.config import humanize_duration
 
 _ROOM = 0.95
 """A full spool takes messages again below this share of its limit."""
@@ -80,11 +81,3 @@ class BrokerQueueForecast:
         if not self._seen:
             return 0.0
         return sum(messages for _, messages in self._seen) / max(now - self._seen[0][0], 1.0)
-
-
-def humanize_duration(seconds: float) -> str:
-    """A duration for people, in its largest fitting unit."""
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"

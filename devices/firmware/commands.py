@@ -16,7 +16,7 @@ from devices.faults.base import Instant
 from devices.faults.registry import AnyFault
 from devices.firmware.config import Version
 from edgewire.clock import iso_ms
-from edgewire.config import Config, DurationMs, describe
+from edgewire.config import Config, DurationMs, describe_error
 from edgewire.messages.control import Command
 
 REMEMBERED = 16
@@ -117,13 +117,13 @@ def read_command(payload: bytes, kind: str, now_ms: int) -> ValidCommand | Inval
     try:
         command = Command.model_validate(fields)
     except ValidationError as error:
-        return InvalidCommand(command_id, describe(error))
+        return InvalidCommand(command_id, describe_error(error))
     if command.expires is not None and command.expires.timestamp() * 1000 < now_ms:
         return InvalidCommand(command_id, f"command expired at {iso_ms(round(command.expires.timestamp() * 1000))}")
     try:
         return ValidCommand(command.id, _order(command, kind, now_ms))
     except ValidationError as error:
-        return InvalidCommand(command_id, f"arguments: {describe(error)}")
+        return InvalidCommand(command_id, f"arguments: {describe_error(error)}")
     except ValueError as error:
         return InvalidCommand(command_id, f"arguments: {error}")
 

@@ -74,7 +74,7 @@ class DeviceGroup(Config):
             raise ValueError("needs either count or ids")
         if self.ids and self.id:
             raise ValueError("id makes names for count devices; leave it out where ids lists them")
-        config.check(self.settings, KINDS[self.kind].settings, at="settings")
+        config.check_section(self.settings, KINDS[self.kind].settings, at="settings")
         if self.jitter and KINDS[self.kind].counts_interval:
             raise ValueError(f"jitter: a reading of {self.kind} counts what passed since the one before; leave it out")
         if self.jitter >= self.interval:
@@ -167,4 +167,4 @@ class Scenario(ConfigFile):
     @classmethod
     def load(cls, path: Path) -> "Scenario":
         """Read a scenario file; raises `ConfigError` that names the file and the key."""
-        return config.load(path, cls)
+        return config.load_config(path, cls)

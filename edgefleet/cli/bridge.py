@@ -16,7 +16,7 @@ from edgefleet.cli import dead_letters
 from edgefleet.cli.bridge_route import route
 from edgefleet.cli.common import Json, LogFormat, LogLevel, run_async, start_logging, until_signal
 from edgewire.clock import SystemClock, iso_ms
-from edgewire.config import load
+from edgewire.config import load_config
 
 if TYPE_CHECKING:
     from bridge.config import BridgeConfig
@@ -43,7 +43,7 @@ def run(config: ConfigFile, log_level: LogLevel = "info", log_format: LogFormat 
     from bridge.config import BridgeConfig
 
     start_logging(log_level, log_format)
-    _serve(config, load(config, BridgeConfig))
+    _serve(config, load_config(config, BridgeConfig))
 
 
 @app.command("drain")
@@ -60,7 +60,7 @@ def drain(config: ConfigFile, log_level: LogLevel = "info", log_format: LogForma
     from bridge.spool.sqlite import lock_owner
 
     start_logging(log_level, log_format)
-    loaded = load(config, BridgeConfig)
+    loaded = load_config(config, BridgeConfig)
     if pid := lock_owner(loaded.spool.path):
         drain_running_bridge(loaded, pid)
     else:
@@ -75,7 +75,7 @@ def _serve(config: Path, loaded: "BridgeConfig", *, drain: bool = False) -> None
     from bridge.control import ControlSignals
 
     async def serve(stop: asyncio.Event) -> None:
-        orders = ControlSignals(stop, lambda: load(config, BridgeConfig))
+        orders = ControlSignals(stop, lambda: load_config(config, BridgeConfig))
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGHUP, orders.reload.set)
         loop.add_signal_handler(signal.SIGUSR1, orders.drain.set)
@@ -99,7 +99,7 @@ def check(config: ConfigFile, as_json: Json = False) -> None:
     from bridge.config import BridgeConfig
 
     start_logging("error")
-    findings = asyncio.run(look(load(config, BridgeConfig)))
+    findings = asyncio.run(look(load_config(config, BridgeConfig)))
     if as_json:
         _print_json({finding.part: {"ok": finding.ok, "text": finding.text} for finding in findings})
     else:
@@ -123,7 +123,7 @@ def status(config: ConfigFile, as_json: Json = False) -> None:
     from bridge.config import BridgeConfig
     from bridge.spool.accounting import lag_s, read_spool_report
 
-    ledger = read_spool_report(load(config, BridgeConfig).spool.path)
+    ledger = read_spool_report(load_config(config, BridgeConfig).spool.path)
     now_ms = SystemClock().now_ms()
     if as_json:
         _print_json(ledger.document(now_ms))

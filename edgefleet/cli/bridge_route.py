@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from edgefleet.cli.common import Json
-from edgewire.config import load
+from edgewire.config import load_config
 from edgewire.errors import ConfigError
 
 _COLOURS = {"sent": "green", "dropped": "yellow", "dead letter": "red"}
@@ -31,7 +31,7 @@ def route(
     from bridge.check import preview_route
     from bridge.config import BridgeConfig
 
-    found = preview_route(load(config, BridgeConfig), topic, _read(payload))
+    found = preview_route(load_config(config, BridgeConfig), topic, _read(payload))
     if as_json:
         typer.echo(orjson.dumps(found))
     else:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from edgefleet.cli.common import Json
 from edgewire.clock import iso_ms, parse_ms
-from edgewire.config import load
+from edgewire.config import load_config
 
 # Imports stand in the commands: `edgefleet --help` must not wait for Kafka's library.
 
@@ -173,7 +173,7 @@ def _instant_ms(option: str, text: str | None) -> int | None:
 def _spool(config: Path) -> Path:
     from bridge.config import BridgeConfig
 
-    return load(config, BridgeConfig).spool.path
+    return load_config(config, BridgeConfig).spool.path
 
 
 def _document(letter: Any) -> dict[str, Any]:

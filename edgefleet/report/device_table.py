@@ -5,7 +5,7 @@ from pathlib import Path
 
 from edgewire import logs
 from edgewire.errors import ConfigError
-from edgewire.run_record import RunRecord, count
+from edgewire.run_record import RunRecord, count_seqs
 
 FILE_NAME = "devices.parquet"
 
@@ -26,7 +26,7 @@ def save_device_table(record: RunRecord, folder: Path) -> Path | None:
         name: [getattr(device, name) for device in devices]
         for name in ("device_id", "kind", "site", "boot", "first_seq", "last_seq", "emitted", "acknowledged")
     }
-    columns |= {name: [count(getattr(device, name)) for device in devices] for name in ("dropped", "unsent")}
+    columns |= {name: [count_seqs(getattr(device, name)) for device in devices] for name in ("dropped", "unsent")}
     columns["reconnects"] = [device.reconnects for device in devices]
     texts = {"device_id", "kind", "site"}
     schema = pa.schema([(name, pa.string() if name in texts else pa.int64()) for name in columns])

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgefleet.verify.arrivals import Arrivals
 from edgefleet.verify.verdict import Latency, SinkVerdict, Tally, Verdict
-from edgewire.run_record import DeviceRecord, RunRecord, count
+from edgewire.run_record import DeviceRecord, RunRecord, count_seqs
 
 MISSING_SHOWN = 20
 """Ids of so many missing messages are named; they are all counted."""
@@ -70,7 +70,7 @@ class Slots:
         return ledger
 
     def _sent(self, first: int, end: int) -> int:
-        return sum(one.emitted - count(one.dropped) - count(one.unsent) for one in self.devices[first:end])
+        return sum(one.emitted - count_seqs(one.dropped) - count_seqs(one.unsent) for one in self.devices[first:end])
 
     def _kind_ranges(self, devices: Iterable[DeviceRecord]) -> dict[str, tuple[int, int]]:
         """The devices of each kind, as a range of positions; empty for a kind that emitted nothing."""

@@ -1,4 +1,8 @@
-"""MQTT over asyncio: `connect_link` reaches a broker and gives a `Link`."""
+"""MQTT over asyncio: `connect_link` reaches a broker and gives a `Link`.
+
+In the order of a connection: `url` says where, `transport` how, `connect` says CONNECT and finds the version,
+`protocol` is the `Link` that drives the session, `closing` awaits its end.
+"""
 
 from edgewire.link.closing import close_and_wait
 from edgewire.link.connect import BrokerRefused, NoLocalPort, connect_link, probe_version

@@ -1,4 +1,4 @@
-"""The end of a connection that somebody waits for."""
+"""Ends a connection for somebody who waits until it is gone."""
 
 import asyncio
 
@@ -14,15 +14,15 @@ async def close_and_wait(link: Link) -> None:
     if link.is_gone:
         return
     gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    tell = link.on_events
+    owner = link.on_events
 
-    def listen(one: Link, events: list[Event]) -> None:
+    def on_events(one: Link, events: list[Event]) -> None:
         try:
-            tell(one, events)
+            owner(one, events)
         finally:
             if not gone.done() and any(isinstance(event, ConnectionLost) for event in events):
                 gone.set_result(None)
 
-    link.on_events = listen
+    link.on_events = on_events
     link.close()
     await gone

@@ -1,4 +1,4 @@
-"""How a broker is reached: connect, say CONNECT, await CONNACK, and fall back to MQTT 3.1.1 where 5 is not spoken."""
+"""Reaches a broker: connect, say CONNECT, await CONNACK, and fall back to MQTT 3.1.1 where 5 is not spoken."""
 
 import asyncio
 import errno
@@ -108,7 +108,7 @@ class _Version5Refused(Exception):
 
 
 class _Attempt:
-    """What one `connect_link` tries, once or twice."""
+    """Tries what one `connect_link` asks for, once or twice."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""A TCP connection from a given local address, which costs the same however many others there are."""
+"""Makes a TCP connection from a given local address, which costs the same however many others there are."""
 
 import asyncio
 import errno
@@ -13,7 +13,7 @@ _BIND_ADDRESS_NO_PORT = getattr(socket, "IP_BIND_ADDRESS_NO_PORT", 24)
 
 
 async def connected_from(local: tuple[str, int], host: str, port: int) -> socket.socket:
-    """A connected, non-blocking socket. Raises `OSError`; `ConfigError` for an address that cannot be used."""
+    """Return a connected, non-blocking socket. Raises `OSError`; `ConfigError` for an address that cannot be used."""
     loop = asyncio.get_running_loop()
     family = socket.AF_INET6 if ":" in local[0] else socket.AF_INET
     try:

@@ -1,4 +1,4 @@
-"""The one `asyncio.Protocol` that drives a `Session` over TCP, TLS or a test's pipe.
+"""The one `asyncio.Protocol` that drives a `Session`, over whatever transport.
 
 Holds no MQTT rules: those are the session's. Flow control goes both ways: `writable` and `on_writable` tell a publisher
 when to stop, `pause_reading` lets a subscriber stop the server.
@@ -31,10 +31,10 @@ LINGER_S = 2.0
 
 
 class Link(asyncio.Protocol):
-    """One connection of a session, from CONNECT to its end.
+    """Drives one connection of a session, from CONNECT to its end.
 
     `on_events` gets all that happens, last a `ConnectionLost`: exactly one for every connection, whoever ended it. From
-    `close` or `abort` on the link has let go of its session, which may be dialled again at once.
+    `close` or `abort` on the link has let go of its session, which may be connected again at once.
     """
 
     __slots__ = (
@@ -62,7 +62,7 @@ class Link(asyncio.Protocol):
         *,
         own_timer: bool = False,
     ) -> None:
-        """`clock` gives seconds. With `own_timer` the link ticks itself, else its owner calls `tick`."""
+        """Begin unconnected. `clock` gives seconds; with `own_timer` the link ticks itself, else its owner does."""
         self.session = session
         self.connected = False
         self.writable = True
@@ -79,10 +79,10 @@ class Link(asyncio.Protocol):
 
     @property
     def is_gone(self) -> bool:
-        """Whether it has no connection any more, or none yet."""
+        """Tell whether it has no connection any more, or none yet."""
         return self._transport is None
 
-    # -- what the owner calls
+    # -- for the owner
 
     def publish(
         self,
@@ -94,8 +94,8 @@ class Link(asyncio.Protocol):
         properties: Properties | None = None,
         token: object = None,
     ) -> int:
-        """`Session.publish`, sent at once."""
-        session = self._attached()
+        """Publish as `Session.publish`, sent at once."""
+        session = self._require_session()
         packet_id = session.publish(
             topic, payload, qos=qos, retain=retain, now=self._clock(), properties=properties, token=token
         )
@@ -103,21 +103,21 @@ class Link(asyncio.Protocol):
         return packet_id
 
     def ack(self, message: Message) -> bool:
-        """`Session.ack`, sent at once; False for a message of an earlier connection."""
+        """Answer a message as `Session.ack`, sent at once; False for a message of an earlier connection."""
         if self._reason is not None or not self.session.ack(message):
             return False
         self.flush()
         return True
 
     def subscribe(self, filters: Sequence[Subscription]) -> int:
-        """`Session.subscribe`, sent at once."""
-        packet_id = self._attached().subscribe(filters, self._clock())
+        """Subscribe as `Session.subscribe`, sent at once."""
+        packet_id = self._require_session().subscribe(filters, self._clock())
         self.flush()
         return packet_id
 
     def unsubscribe(self, filters: Sequence[str]) -> int:
-        """`Session.unsubscribe`, sent at once."""
-        packet_id = self._attached().unsubscribe(filters, self._clock())
+        """Unsubscribe as `Session.unsubscribe`, sent at once."""
+        packet_id = self._require_session().unsubscribe(filters, self._clock())
         self.flush()
         return packet_id
 
@@ -148,24 +148,24 @@ class Link(asyncio.Protocol):
             return
         lost = self.session.tick(self._clock())
         if lost:
-            self._let_go(cast("ConnectionLost", lost[0]).reason, cut=True)
+            self._detach(cast("ConnectionLost", lost[0]).reason, cut=True)
             return
         self.flush()
         self._arm()
 
     def close(self, reason: int = 0) -> None:
-        """DISCONNECT, then close: the server forgets the will, unless `reason` is not 0."""
+        """Say DISCONNECT, then close: the server forgets the will, unless `reason` is not 0."""
         if self._reason is None and self._transport is not None:
             self.session.disconnect(reason)
-        self._let_go("closed by us")
+        self._detach("closed by us")
 
     def abort(self) -> None:
         """Cut the connection without DISCONNECT: the will fires."""
-        self._let_go("aborted by us", cut=True)
+        self._detach("aborted by us", cut=True)
 
     def drop(self) -> None:
         """Close the connection without DISCONNECT, as an operating system does for a program that ended."""
-        self._let_go("dropped by us")
+        self._detach("dropped by us")
 
     def stall(self, *, drop_outgoing: bool) -> None:
         """Take nothing in from now on, with `drop_outgoing` let nothing out: the connection stands and is of no use.
@@ -176,9 +176,10 @@ class Link(asyncio.Protocol):
         self._drop_incoming = True
         self._drop_outgoing = self._drop_outgoing or drop_outgoing
 
-    # -- what the transport calls
+    # -- for the transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Say CONNECT."""
         self._transport = cast("asyncio.Transport", transport)
         if self._reason is not None:
             self._transport.abort()
@@ -193,6 +194,7 @@ class Link(asyncio.Protocol):
         self._arm()
 
     def data_received(self, data: bytes) -> None:
+        """Let the session take `data`, tell the owner, and send what follows."""
         if self._reason is not None:
             return
         fault: str | None = None
@@ -211,14 +213,16 @@ class Link(asyncio.Protocol):
         finally:
             self._corked = False
         if fault or self.session.state is SessionState.CLOSED:
-            self._let_go(fault or f"the server ended the connection: {_last_words(events)}")
+            self._detach(fault or f"the server ended the connection: {_stated_reason(events)}")
         else:
             self.flush()
 
     def pause_writing(self) -> None:
+        """Ask the owner, by `writable`, to send no more."""
         self.writable = False
 
     def resume_writing(self) -> None:
+        """Tell the owner that it may send again."""
         if self._reason is not None:
             return
         self.writable = True
@@ -226,21 +230,22 @@ class Link(asyncio.Protocol):
             self._on_writable(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the owner `ConnectionLost`, once."""
         if self._transport is None:
             return
-        self._let_go(f"the connection broke: {exc}" if exc else "the server closed the connection")
+        self._detach(f"the connection broke: {exc}" if exc else "the server closed the connection")
         self._cancel_timer()
         self._transport = None
         self.on_events(self, [ConnectionLost(self._reason or "")])
 
     # -- inside
 
-    def _attached(self) -> Session:
+    def _require_session(self) -> Session:
         if self._reason is not None:
             raise SessionNotConnected(f"nothing can be sent on a link that has ended: {self._reason}")
         return self.session
 
-    def _let_go(self, reason: str, *, cut: bool = False) -> None:
+    def _detach(self, reason: str, *, cut: bool = False) -> None:
         """Send what may still leave, detach from the session, end the transport. Once."""
         if self._reason is not None:
             return
@@ -276,6 +281,6 @@ class Link(asyncio.Protocol):
             self._timer = None
 
 
-def _last_words(events: list[Event]) -> str:
+def _stated_reason(events: list[Event]) -> str:
     last = events[-1] if events else None
     return last.reason if isinstance(last, ConnectRefused | ServerDisconnected) else "without a reason"

@@ -16,7 +16,7 @@ ProtocolFactory = Callable[[], asyncio.Protocol]
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """What a connector is to reach, and from where."""
+    """Tells a connector what to reach, and from where."""
 
     host: str
     port: int
@@ -61,7 +61,7 @@ class TcpConnector:
 
 @dataclass(frozen=True, slots=True)
 class TransportType:
-    """How the brokers of one URL scheme are reached."""
+    """Tells how the brokers of one URL scheme are reached."""
 
     connector: Connector
     default_port: int

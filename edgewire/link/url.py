@@ -9,7 +9,7 @@ from edgewire.link.transport import TRANSPORTS
 
 @dataclass(frozen=True, slots=True)
 class BrokerUrl:
-    """Where a broker is. The credentials are for the `SessionConfig` of whoever connects; `connect_link` sends none."""
+    """Tells where a broker is. The credentials are for the `SessionConfig` of whoever connects: the link sends none."""
 
     scheme: str
     """One of `TRANSPORTS`."""
@@ -47,7 +47,7 @@ class BrokerUrl:
 
     @property
     def uses_tls(self) -> bool:
-        """Whether the connection is encrypted, and the broker shows a certificate."""
+        """Tell whether the connection is encrypted, and the broker shows a certificate."""
         return TRANSPORTS[self.scheme].uses_tls
 
     def __str__(self) -> str:

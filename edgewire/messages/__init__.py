@@ -1,4 +1,4 @@
-"""The contract: what is on the wire, for whom, and under which id.
+"""The contract of messages: their fields, their topics, and the id of each.
 
 Models validate at the edges (ingest, verification, tests). The fleet's hot path writes JSON without them;
 a contract test proves that both agree.

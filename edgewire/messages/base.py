@@ -1,4 +1,4 @@
-"""What every message has in common."""
+"""The fields that every message has, and the id by which it is known."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -73,12 +73,12 @@ class Measurement(Payload):
 
     @property
     def message_id(self) -> "MessageId":
-        """The id by which this message is known everywhere."""
+        """Return the id by which this message is known everywhere."""
         return MessageId(self.device_id, self.boot, self.seq)
 
     @property
     def timestamp_ms(self) -> int:
-        """`timestamp` as milliseconds since 1970 UTC."""
+        """Return `timestamp` as milliseconds since 1970 UTC."""
         return (self.timestamp - _EPOCH) // timedelta(milliseconds=1)
 
 

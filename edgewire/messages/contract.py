@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import orjson
 from pydantic import Field, TypeAdapter, ValidationError
 
-from edgewire.config import describe
+from edgewire.config import describe_error
 from edgewire.messages.base import ContractError, Examples, Measurement
 from edgewire.messages.bme280 import BME280_EXAMPLES, Bme280Reading
 from edgewire.messages.gps import GPS_EXAMPLES, GpsPosition
@@ -84,7 +84,7 @@ class KindContract:
         try:
             message: Measurement = self._adapter.validate_python(fields)
         except ValidationError as error:
-            raise ContractError(describe(error)) from None
+            raise ContractError(describe_error(error)) from None
         return message
 
     def json_schema(self) -> dict[str, Any]:

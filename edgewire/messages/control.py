@@ -1,4 +1,4 @@
-"""What a device says about itself, and what it can be told to do."""
+"""The messages that every device has: its status, the commands it takes, and their results."""
 
 from typing import Annotated, Any, Literal
 

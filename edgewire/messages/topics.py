@@ -41,7 +41,7 @@ class Topic(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "Topic":
-        """Raises `ContractError` for a topic outside the scheme."""
+        """Read a topic; raises `ContractError` for one outside the scheme."""
         match = _TOPIC.fullmatch(text)
         if not match:
             raise ContractError(f"topic '{text}' is not of the form {ROOT}/SITE/KIND/DEVICE/CHANNEL")

@@ -1,6 +1,8 @@
 """The client side of MQTT 3.1.1 and 5 without I/O: bytes and the time go in, events and bytes come out.
 
-Imports no asyncio, socket or time; `edgewire.link` is what drives a `Session` over a connection.
+`session` holds all together: `framing` and `decode` read what comes, `inbound_qos` and `outbound_qos` keep what is not
+answered, `keepalive` the time, `state` what may follow what; `encode` writes. `packets`, `properties`, `codec` and
+`reasons` are the standard's own. Imports no asyncio, socket or time: `edgewire.link` drives a `Session`.
 """
 
 from edgewire.mqtt.config import SessionConfig

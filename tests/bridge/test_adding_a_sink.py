@@ -47,16 +47,16 @@ from bridge.config import BridgeConfig
 from bridge.routing.table import RouteTable
 from bridge.service import build_sinks
 from bridge.spool.message import SpooledMessage
-from edgewire.config import parse
+from edgewire.config import parse_config
 text = "nil: {colour: white}\\nroutes: [{topic: '#', nil: {hole: '{payload.speed_kmh|0}'}}]"
-config = parse(text, BridgeConfig, name="x")
+config = parse_config(text, BridgeConfig, name="x")
 table = RouteTable(config.routes)
 table.check_sinks(config.sinks)
 (sink,) = build_sinks(config, table, None)
 body = b'{"device_id":"a","timestamp":"2026-03-01T12:00:00.000Z","boot":1,"seq":5,"speed_kmh":7.5}'
 found = table.resolve(SpooledMessage(1, 0, "edge/s/gps/a/telemetry", body, 1, False, False))
 print(sink.preview(found)["destination"], asyncio.run(sink.probe()))
-(default,) = build_sinks(parse("nil: {}", BridgeConfig, name="x"), RouteTable(), None)
+(default,) = build_sinks(parse_config("nil: {}", BridgeConfig, name="x"), RouteTable(), None)
 print(default.queue_key(RouteTable().resolve(SpooledMessage(1, 0, "edge/s/gps/a/telemetry", body, 1, False, False))))
 """
 

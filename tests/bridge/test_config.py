@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 from bridge.config import BridgeConfig
 from bridge.sinks.file.config import FileSinkConfig
 from bridge.source.sessions import subscriptions
-from edgewire.config import load, parse
+from edgewire.config import load_config, parse_config
 from edgewire.errors import ConfigError
 from edgewire.messages import MEASUREMENT_FILTERS
 
@@ -16,7 +16,7 @@ EXAMPLE = Path(__file__).parents[2] / "bridge.yaml"
 
 
 def read(text: str) -> BridgeConfig:
-    return parse(text, BridgeConfig, name="b.yaml")
+    return parse_config(text, BridgeConfig, name="b.yaml")
 
 
 def test_one_sink_is_enough_and_everything_else_has_a_default() -> None:
@@ -79,7 +79,7 @@ def keys(model: type[BaseModel]) -> set[str]:
 
 
 def test_the_example_is_valid_and_explains_every_key() -> None:
-    config = load(EXAMPLE, BridgeConfig)
+    config = load_config(EXAMPLE, BridgeConfig)
     assert config.http
     assert config.kafka
     written = set(re.findall(r"^\s*(?:# ?)?\s*-?\s*\{?([a-z_]+):", EXAMPLE.read_text(), re.MULTILINE))

@@ -363,8 +363,8 @@ import asyncio, sys
 from pathlib import Path
 from bridge.config import BridgeConfig
 from bridge.service import run
-from edgewire.config import load
-asyncio.run(run(load(Path(sys.argv[1]), BridgeConfig), asyncio.Event()))
+from edgewire.config import load_config
+asyncio.run(run(load_config(Path(sys.argv[1]), BridgeConfig), asyncio.Event()))
 """
 
 

@@ -11,7 +11,7 @@ from bridge.routing.routed import Dropped, RoutedEvent, Unroutable
 from bridge.routing.sampling import Sampler
 from bridge.routing.table import RouteTable
 from bridge.spool.message import SpooledMessage
-from edgewire.config import parse
+from edgewire.config import parse_config
 from edgewire.errors import ConfigError
 from edgewire.messages.bme280 import BME280_EXAMPLES
 from tests.bridge.fakes import spooled
@@ -144,7 +144,9 @@ def test_a_schema_that_is_none_is_refused_when_the_file_is_read(tmp_path: Path, 
     if text is not None:
         path.write_text(text)
     with pytest.raises(ConfigError) as caught:
-        parse(f"http: {{}}\nroutes: [{{topic: '#', http: /x, validate: warn, schema: {path}}}]", BridgeConfig, name="b")
+        parse_config(
+            f"http: {{}}\nroutes: [{{topic: '#', http: /x, validate: warn, schema: {path}}}]", BridgeConfig, name="b"
+        )
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -177,7 +179,7 @@ def test_a_schema_that_is_none_is_refused_when_the_file_is_read(tmp_path: Path, 
 )
 def test_a_wrong_row_is_one_sentence(row: str, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        parse(f"http: {{}}\nroutes: [{{{row}}}]", BridgeConfig, name="b.yaml")
+        parse_config(f"http: {{}}\nroutes: [{{{row}}}]", BridgeConfig, name="b.yaml")
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -195,7 +197,7 @@ def test_a_wrong_row_is_one_sentence(row: str, said: str) -> None:
     ],
 )
 def test_a_template_of_a_field_that_may_be_there_is_taken(row: str) -> None:
-    assert parse(f"http: {{}}\nroutes: [{{{row}}}]", BridgeConfig, name="b.yaml").routes
+    assert parse_config(f"http: {{}}\nroutes: [{{{row}}}]", BridgeConfig, name="b.yaml").routes
 
 
 @pytest.mark.parametrize(
@@ -212,5 +214,5 @@ def test_a_template_of_a_field_that_may_be_there_is_taken(row: str) -> None:
 )
 def test_http_settings_that_contradict_each_other_are_one_sentence(settings: str, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        parse(f"http: {{{settings}}}", BridgeConfig, name="b.yaml")
+        parse_config(f"http: {{{settings}}}", BridgeConfig, name="b.yaml")
     assert said in str(caught.value)

@@ -185,7 +185,7 @@ def test_the_fleet_reaches_the_broker_and_keeps_its_record() -> None:
 def test_the_bridge_has_a_name_and_a_spool_of_its_own_and_time_to_drain(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("socket.gethostname", lambda: "bridge-1")
     monkeypatch.setenv("BRIDGE_BROKER", "mqtts://edgefleet-bridge:secret@mosquitto:8884")
-    loaded = config.load(FOLDER / "chain" / "bridge-config.yaml", BridgeConfig)
+    loaded = config.load_config(FOLDER / "chain" / "bridge-config.yaml", BridgeConfig)
     assert loaded.client_id == "bridge-1"
     assert BrokerUrl.parse(loaded.broker).port in {
         one["port"] for one in named("mosquitto", "Service")["spec"]["ports"]

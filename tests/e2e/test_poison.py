@@ -19,7 +19,7 @@ from bridge.spool.accounting import count_messages
 from bridge.spool.store import Store
 from edgefleet.cli.bridge import app
 from edgefleet.embedded import edgefleet_process, free_port
-from edgewire.config import load
+from edgewire.config import load_config
 from edgewire.messages import BATCH_PATH
 from tests.bridge.fakes import eventually, scripted_broker, spooled
 
@@ -79,7 +79,7 @@ async def test_one_poison_message_in_500_costs_itself_and_is_delivered_after_the
                 f"http: {{url: '{url}', parallel: 1}}\n"
             )
             stop = asyncio.Event()
-            running = asyncio.create_task(run(load(config, BridgeConfig), stop))
+            running = asyncio.create_task(run(load_config(config, BridgeConfig), stop))
             path = tmp_path / "spool.db"
             await eventually(lambda: count_messages(path)[0].pending == 0, 20)
             books = count_messages(path)[0]

@@ -26,7 +26,7 @@ class Outer(ConfigFile):
 
 
 def parse(text: str) -> Outer:
-    return config.parse(text, Outer, name="file.yaml")
+    return config.parse_config(text, Outer, name="file.yaml")
 
 
 def test_units_are_read() -> None:
@@ -37,6 +37,11 @@ def test_units_are_read() -> None:
 @given(st.integers(0, 10**10))
 def test_a_duration_reads_back_as_it_was_written(milliseconds: int) -> None:
     assert config.duration_ms(config.duration_text(milliseconds)) == milliseconds
+
+
+def test_a_duration_for_people_is_rounded_to_its_largest_fitting_unit() -> None:
+    texts = [config.humanize_duration(seconds) for seconds in (5, 150, 9000, 999_999)]
+    assert texts == ["5 s", "2 min", "2 h", "12 d"]
 
 
 @pytest.mark.parametrize("text", ["ten", "10 parsecs", "", "-1s", True])
@@ -81,4 +86,4 @@ def test_a_fault_is_one_sentence_that_names_file_and_key(text: str, said: str) -
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.yaml: there is no such file"):
-        config.load(tmp_path / "nowhere.yaml", Outer)
+        config.load_config(tmp_path / "nowhere.yaml", Outer)

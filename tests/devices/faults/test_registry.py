@@ -17,7 +17,7 @@ from edgewire.errors import ConfigError
 def parse(*faults: str) -> Scenario:
     lines = "".join(f"\n  - {fault}" for fault in faults)
     text = f"devices: [{{kind: bme280, count: 3}}, {{kind: gps, count: 2}}, {{kind: people, count: 1}}]\nfaults:{lines}"
-    return config.parse(text, Scenario, name="fleet.yaml")
+    return config.parse_config(text, Scenario, name="fleet.yaml")
 
 
 def one(text: str) -> Fault:

@@ -14,7 +14,7 @@ from devices.fleet.connector import probe_all
 from devices.fleet.fleet import Fleet
 from devices.scenario.scenario import Scenario
 from edgefleet.embedded import MosquittoProcess
-from edgewire.run_record import RunRecord, count
+from edgewire.run_record import RunRecord, count_seqs
 
 
 class ObservedMessage(NamedTuple):
@@ -126,7 +126,7 @@ def assert_books_balance(record: RunRecord, observer: Observer) -> None:
     """Every device and boot: what arrived is what was emitted, less what was dropped or is not certain."""
     record.check()
     for device in record.devices:
-        assert device.emitted == device.acknowledged + count(device.dropped) + count(device.unsent)
+        assert device.emitted == device.acknowledged + count_seqs(device.dropped) + count_seqs(device.unsent)
         arrived = set(observer.seqs(device.device_id).get(device.boot, []))
         given_up = {seq for first, last in device.dropped for seq in range(first, last + 1)}
         uncertain = {seq for first, last in device.unsent for seq in range(first, last + 1)}

@@ -14,7 +14,7 @@ SMALLEST = "devices: [{kind: bme280, count: 3}]"
 
 
 def parse(text: str) -> Scenario:
-    return config.parse(text, Scenario, name="fleet.yaml")
+    return config.parse_config(text, Scenario, name="fleet.yaml")
 
 
 def ids(scenario: Scenario, shard: Shard | None = None) -> list[str]:

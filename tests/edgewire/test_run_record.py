@@ -1,17 +1,20 @@
 """The run record: written whole, read back the same, and refused where it makes no sense."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import orjson
-import pyarrow.parquet as pq
 import pytest
 
-from edgefleet.report.device_table import save_device_table
 from edgewire.errors import ConfigError
 from edgewire.run_record import DeviceRecord, RunRecord
+from tests.run_records import run_record, small_record
+
+
+@pytest.fixture
+def record() -> RunRecord:
+    return small_record()
 
 
 def test_what_is_saved_is_loaded(record: RunRecord, tmp_path: Path) -> None:
@@ -97,9 +100,9 @@ def test_a_boot_that_is_there_twice_is_refused(record: RunRecord, tmp_path: Path
         RunRecord.load(tmp_path)
 
 
-def test_the_records_of_shards_are_joined(make_record: Callable[..., RunRecord]) -> None:
-    one = make_record(DeviceRecord(device_id="b-2", kind="bme280", site="s", boot=7, first_seq=0, last_seq=1))
-    other = make_record(DeviceRecord(device_id="b-1", kind="bme280", site="s", boot=7, first_seq=0, last_seq=4))
+def test_the_records_of_shards_are_joined() -> None:
+    one = run_record(DeviceRecord(device_id="b-2", kind="bme280", site="s", boot=7, first_seq=0, last_seq=1))
+    other = run_record(DeviceRecord(device_id="b-1", kind="bme280", site="s", boot=7, first_seq=0, last_seq=4))
     one.faults, other.faults, other.failures = {"stuck": 2}, {"stuck": 1, "spike": 1}, ["worker 1 died"]
     other.broker, other.stopped_ms = "mqtt://10.0.0.2:1883", other.stopped_ms + 5
     joined = RunRecord.join([one, other])
@@ -123,18 +126,6 @@ def test_the_records_of_shards_are_joined(make_record: Callable[..., RunRecord])
 def test_records_that_do_not_belong_together_are_refused(record: RunRecord, change: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         RunRecord.join([record, replace(record, **change)])
-
-
-def test_the_table_of_devices_has_a_row_each(record: RunRecord, tmp_path: Path) -> None:
-    path = save_device_table(record, tmp_path)
-    assert path is not None
-    rows = pq.read_table(path).to_pylist()
-    assert [row["device_id"] for row in rows] == ["g-1", "b-1", "p-1"]
-    assert rows[1] == {
-        "device_id": "b-1", "kind": "bme280", "site": "s", "boot": 7, "first_seq": 3, "last_seq": 9, "emitted": 7,
-        "acknowledged": 0, "dropped": 0, "unsent": 2, "reconnects": 0
-    }  # fmt: skip
-    assert rows[2]["first_seq"] is None
 
 
 def test_a_device_that_was_reset_is_one_device() -> None:
