@@ -1,29 +1,92 @@
-"""A fault of the calendar among the devices of a timeline."""
+"""A fault of the calendar among the devices of a timeline: which of them have it, and when."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from devices.faults.base import Fault
-from devices.faults.schedule import FaultSchedule
-from devices.world.random import Hashes
+from devices.faults.rows import AffectedRows
+from devices.faults.schedule import FaultSchedule, Windows
+from devices.sensors.base import Columns, take_rows
+from devices.world.random import Flags, Hashes, Ints, hash_bits, uniform
 from devices.world.world import World
 
-Bools = NDArray[np.bool_]
+LastGood = Callable[[Ints, Ints], Columns]
+"""Computes the undisturbed last readings of devices (positions) before instants, a row each."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AssignedFault:
-    """One fault of the calendar, and whom of this timeline it befalls."""
+    """One fault of the calendar, and the devices of this timeline that have it. `positions` are theirs in it."""
 
     fault: Fault
-    type: str
+    seed: int
     stream: str
+    """Name of its random draws."""
     schedule: FaultSchedule
-    has: Bools
-    """By position in the timeline."""
+    has: Flags
+    """Which devices have it, by position."""
     keys: Hashes
-    """What its random windows are drawn by, likewise."""
+    """What its chances and random windows are drawn by, by position."""
     worlds: tuple[World, World] | None = None
-    """Of a burst: the world without it, and with it."""
+    """Of a fault that changes the world: the one without it, and the one with it."""
+
+    def windows_between(self, positions: Ints, from_ms: int, to_ms: int, trail_ms: int = 0) -> tuple[Ints, Windows]:
+        """Return when it affects which of these devices, as far as it, or its `trail_ms`, touches [from_ms, to_ms)."""
+        positions = positions[self.has[positions]]
+        owners, windows = self.schedule.between(self.seed, self.stream, self.keys[positions], from_ms - trail_ms, to_ms)
+        return positions[owners], windows
+
+    def is_there(self, positions: Ints, times: Ints) -> Flags:
+        """Return whether it affects each device at each time."""
+        there = np.zeros(len(times), dtype=np.bool_)
+        rows = np.flatnonzero(self.has[positions])
+        there[rows] = self._windows_at(positions[rows], times[rows]).holds(times[rows])
+        return there
+
+    def last_end(self, positions: Ints, times: Ints, since_ms: int) -> Ints:
+        """Return when it last ended at each of these devices, which have it; `NEVER_MS` if not since `since_ms`."""
+        return self.schedule.last_end(self.seed, self.stream, self.keys[positions], times, since_ms)
+
+    def affected_rows(self, positions: Ints, times: Ints, last_good: LastGood | None = None) -> AffectedRows:
+        """Return the rows (a device and a time each) that it affects."""
+        candidates = np.flatnonzero(self.has[positions])
+        times, positions = times[candidates], positions[candidates]
+        windows = self._windows_at(positions, times)
+        inside = windows.holds(times)
+        starts, positions = windows.start[inside], positions[inside]
+        return AffectedRows(
+            self.seed,
+            self.stream,
+            candidates[inside],
+            self.keys[positions],
+            times[inside],
+            times[inside] - starts,
+            partial(_once_each, last_good, positions, starts) if last_good else dict,
+        )
+
+    def struck_messages(self, positions: Ints, boots: Ints, seqs: Ints) -> Flags:
+        """Return which of the messages that are due meanwhile a fault of a connection strikes."""
+        chances = hash_bits(self.seed, self._chance_stream, self.keys[positions], boots, seqs)
+        return np.asarray(uniform(chances) < self.fault.strike_chance)
+
+    def chance_bits(self, position: int) -> int:
+        """Return what a live fleet draws the chances of `struck_messages` from, at one device."""
+        return int(hash_bits(self.seed, self._chance_stream, self.keys[position : position + 1])[0])
+
+    @property
+    def _chance_stream(self) -> str:
+        return f"{self.stream}/chance"
+
+    def _windows_at(self, positions: Ints, times: Ints) -> Windows:
+        return self.schedule.at(self.seed, self.stream, self.keys[positions], times)
+
+
+def _once_each(last_good: LastGood, positions: Ints, starts: Ints) -> Columns:
+    """Call `last_good` once for all rows of one window."""
+    windows, rows = np.unique(np.stack([positions, starts]), axis=1, return_inverse=True)
+    columns = last_good(windows[0], windows[1])
+    rows = rows.reshape(-1)
+    return {name: take_rows(column, rows) for name, column in columns.items()}

@@ -1,24 +1,28 @@
-"""Notations of the fault calendar: instants, rates, ranges of durations, durations with a sign.
-
-What all faults of a calendar have: whom they befall and when."""
+"""What every fault of the calendar is: whom it affects and when, in the notations of the file, and what it can do."""
 
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import AwareDatetime, BeforeValidator, ConfigDict, Field, model_validator
 
+from devices.faults.rows import AffectedRows
 from devices.faults.schedule import FOREVER_MS, FaultSchedule, RandomWindows, SingleWindow
+from devices.sensors.base import Columns
+from devices.world.random import Flags, Ints
 from edgewire.config import Config, duration_ms
 from edgewire.messages import CONTRACT
+from edgewire.messages.control import ResetReason
 
 _DAY_MS = 86_400_000
-
-
 _RATE_UNITS = {"s": "1s", "min": "1m", "m": "1m", "minute": "1m", "h": "1h", "hour": "1h", "d": "1d", "day": "1d"}
 
 
-def utc(value: object) -> object:
-    """A time without an offset is UTC, as on the command line."""
+# -- notations
+
+
+def _utc(value: object) -> object:
+    """Read a time without an offset as UTC, as on the command line."""
     # YAML reads a day as a date, and a time without an offset as a datetime without one.
     if isinstance(value, date) and getattr(value, "tzinfo", None) is None:
         value = value.isoformat()
@@ -58,40 +62,47 @@ def _signed(value: object) -> object:
     return duration_ms(value)
 
 
-Instant = Annotated[AwareDatetime, BeforeValidator(utc)]
+Instant = Annotated[AwareDatetime, BeforeValidator(_utc)]
 """A time; without an offset it is UTC."""
-
-
 PerDay = Annotated[float, BeforeValidator(_per_day), Field(gt=0, le=86_400, allow_inf_nan=False)]
 """`2/day`, `0.5/h`, `1/min`, held as a number a day."""
-
-
 Durations = Annotated[tuple[int, int], BeforeValidator(_durations)]
 """`5m..1h`, or one duration for all, held as whole milliseconds."""
-
-
 SignedMs = Annotated[int, BeforeValidator(_signed), Field(ge=-(10**12), le=10**12)]
 """A duration that may begin with a minus, held as whole milliseconds."""
-
-
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e9, le=1e9)]
-
-
 Positive = Annotated[float, Field(allow_inf_nan=False, gt=0, le=1e9)]
-
-
 Share = Annotated[float, Field(gt=0, le=1)]
-
 
 Layer = Literal["physics", "sensor", "firmware", "transport"]
 
 
+# -- the fault
+
+
 class Fault(Config):
-    """What all faults have: whom they befall and when."""
+    """What all faults have: whom they affect and when.
+
+    What a fault does is in its class: the class variables say which of the methods below are asked, and the plan, the
+    labels and the fleet ask nothing else.
+    """
 
     model_config = ConfigDict(populate_by_name=True)
+
     layer: ClassVar[Layer] = "sensor"
     """Where in a device the fault is; physics is before it, in what it measures."""
+    changes_clock: ClassVar[bool] = False
+    """Whether `clock_error_ms` tells of an error."""
+    loses_messages: ClassVar[bool] = False
+    """Whether `lost` tells of messages."""
+    changes_world: ClassVar[bool] = False
+    """Whether it is in what is measured, and in no device (`bursts`)."""
+    is_executed_live: ClassVar[bool] = False
+    """Whether a live fleet begins and ends it, on the device or its connection; else it is in the readings."""
+    shows_in_exports: ClassVar[bool] = True
+    """Whether an export shows it, and so has labels of it."""
+    can_be_commanded: ClassVar[bool] = True
+    """Whether a device can be told to have it (`set_fault`)."""
 
     kind: str
     """Kind of the devices."""
@@ -120,9 +131,14 @@ class Fault(Config):
             raise ValueError("needs rate and duration together")
         if self.to is not None and (self.from_ is None or self.to <= self.from_):
             raise ValueError("to: must come after from")
-        if self.rate is not None and self.duration is not None and self.rate * self.duration[1] > 86_400_000:
+        if self.rate is not None and self.duration is not None and self.rate * self.duration[1] > _DAY_MS:
             raise ValueError("rate: the fault would last longer than from one time to the next; lower it or duration")
         return self
+
+    @property
+    def type_name(self) -> str:
+        """Its `type`, which every member of the union has."""
+        return str(getattr(self, "type"))  # noqa: B009 - declared by each class, as a Literal of its own
 
     @property
     def schedule(self) -> FaultSchedule:
@@ -134,12 +150,38 @@ class Fault(Config):
         return SingleWindow(round(self.from_.timestamp() * 1000), to_ms)
 
     @property
-    def fields(self) -> tuple[str, ...]:
-        """The fields of a reading that it changes; empty where it takes the whole message."""
-        return ()
-
-    @property
     def parameters(self) -> dict[str, Any]:
         """Its own keys, as a label shows them."""
         common = {*Fault.model_fields, "type", "field"}
         return {name: getattr(self, name) for name in type(self).model_fields if name not in common}
+
+    # -- what it does to readings
+
+    @property
+    def affected_fields(self) -> tuple[str, ...]:
+        """The fields of a reading that it can change; empty where it takes whole messages."""
+        return ()
+
+    def apply(self, columns: Columns, rows: AffectedRows) -> Columns:
+        """Return the columns that it changes, whole, with other values in its rows; those given stay as they are."""
+        return {}
+
+    def clock_error_ms(self, since_ms: Ints) -> Ints:
+        """Return by how much the device's clock is ahead, for each time that the fault has been there."""
+        return np.zeros(len(since_ms), dtype=np.int64)
+
+    def lost(self, rows: AffectedRows) -> Flags:
+        """Return which of its messages are never sent."""
+        return np.zeros(len(rows.rows), dtype=np.bool_)
+
+    # -- what it does to a device or its connection
+
+    @property
+    def strike_chance(self) -> float:
+        """The chance that a message which is due meanwhile shows it."""
+        return 1.0
+
+    @property
+    def reset_reason(self) -> ResetReason | None:
+        """Why the device says that it started, where the end of the fault begins a new boot."""
+        return None

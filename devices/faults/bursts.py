@@ -28,6 +28,8 @@ class Burst(Fault):
     """
 
     layer: ClassVar[Layer] = "physics"
+    changes_world: ClassVar[bool] = True
+    can_be_commanded: ClassVar[bool] = False
 
     type: Literal["burst"]
     kind: Literal["telematics", "gps"] = "telematics"
@@ -37,7 +39,7 @@ class Burst(Fault):
     motorways."""
 
     @property
-    def fields(self) -> tuple[str, ...]:
+    def affected_fields(self) -> tuple[str, ...]:
         """What depends on how and where the vehicle drives."""
         return KINDS[self.kind].driving_fields
 
@@ -85,7 +87,7 @@ class Bursts:
     """The bursts of a scenario's calendar, and the world in which they happen."""
 
     def __init__(self, scenario: _Plan, baseline: World, everyone: Sequence[_Unit]) -> None:
-        """`baseline` is the world without; `everyone` is all devices: a camera sees vehicles of other shards too."""
+        """Take the `baseline`, the world without, and `everyone`: a camera sees vehicles of other shards too."""
         self._seed = scenario.seed
         self._site = {site.name: index for index, site in enumerate(scenario.sites)}
         self._site_keys = SiteArrays(baseline).keys
@@ -97,7 +99,7 @@ class Bursts:
                 name = f"fault/burst/{fault.kind}"
                 stream = f"{name}/{seen[name]}"
                 seen[name] += 1
-                self._sessions.append(_Session(fault, stream, self._befallen(fault, stream, everyone)))
+                self._sessions.append(_Session(fault, stream, self._affected_vehicles(fault, stream, everyone)))
                 self._worlds.append(replace(baseline, speed_boost=_BurstBoost(self, len(self._sessions))))
 
     @property
@@ -105,7 +107,7 @@ class Bursts:
         """The world with all of them; the baseline one itself where there are none."""
         return self._worlds[-1]
 
-    def placed(self, mine: Sequence[_Unit]) -> Iterator[AssignedFault]:
+    def assigned_to(self, mine: Sequence[_Unit]) -> Iterator[AssignedFault]:
         """The bursts as faults of these devices, for both kinds of unit."""
         if not self._sessions:
             return
@@ -117,7 +119,7 @@ class Bursts:
             for kind in (name for name, kind in KINDS.items() if kind.rides_in_vehicle):
                 fault = session.fault.model_copy(update={"kind": kind})
                 has = np.asarray(kinds == kind, dtype=np.bool_) & np.isin(codes, session.vehicles)
-                yield AssignedFault(fault, "burst", session.stream, fault.schedule, has, keys, worlds)
+                yield AssignedFault(fault, self._seed, session.stream, fault.schedule, has, keys, worlds)
 
     def excess(self, count: int, vehicles: Ints, from_ms: Ints, to_ms: Ints) -> Floats:
         """The greatest excess of the first `count` bursts in which vehicles (codes) are from one instant to another."""
@@ -130,7 +132,7 @@ class Bursts:
             level[rows] = np.maximum(level[rows], session.fault.excess)
         return level
 
-    def _befallen(self, fault: Burst, stream: str, everyone: Sequence[_Unit]) -> Ints:
+    def _affected_vehicles(self, fault: Burst, stream: str, everyone: Sequence[_Unit]) -> Ints:
         units = [unit for unit in everyone if unit.kind == fault.kind]
         if fault.devices:
             units = [unit for unit in units if unit.device_id in fault.devices]
@@ -149,7 +151,7 @@ class Bursts:
 
 @dataclass(frozen=True, slots=True)
 class _BurstBoost:
-    """The first bursts of the calendar as the world knows them (`devices.world.world.Haste`)."""
+    """The first bursts of the calendar as the world knows them (`devices.world.world.SpeedBoost`)."""
 
     bursts: Bursts
     count: int

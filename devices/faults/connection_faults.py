@@ -1,7 +1,7 @@
 """Faults of a device as a whole and of its link: they change when and whether messages travel, not what they say.
 
-All of them end. They are carried out by a live fleet; an export shows of them only a `reboot`, in boot, seq and the
-readings that are not taken.
+All of them end. A live fleet begins and ends them (`devices.fleet.fault_injector` has a row for each); an export shows
+of them only a `reboot`, in boot, seq and the readings that are not taken.
 """
 
 from typing import ClassVar, Literal
@@ -13,9 +13,11 @@ from edgewire.messages.control import ResetReason
 
 
 class ConnectionFault(Fault):
-    """What befalls a whole device for a while."""
+    """A fault that affects a whole device, or its link, for a while."""
 
     layer: ClassVar[Layer] = "transport"
+    is_executed_live: ClassVar[bool] = True
+    shows_in_exports: ClassVar[bool] = False
 
     @model_validator(mode="after")
     def _check_end(self) -> "ConnectionFault":
@@ -31,6 +33,8 @@ class Reboot(ConnectionFault):
     """
 
     layer: ClassVar[Layer] = "firmware"
+    shows_in_exports: ClassVar[bool] = True
+    can_be_commanded: ClassVar[bool] = False
 
     type: Literal["reboot"]
     reason: ResetReason = "brown_out"
@@ -44,6 +48,11 @@ class Reboot(ConnectionFault):
         if shortest < 1000:
             raise ValueError("a reboot takes a second at least: boots are told apart by the second in which they begin")
         return self
+
+    @property
+    def reset_reason(self) -> ResetReason:
+        """The reason that the scenario gives."""
+        return self.reason
 
 
 class SilentDeath(ConnectionFault):
@@ -99,3 +108,8 @@ class Corrupt(ConnectionFault):
     type: Literal["corrupt"]
     chance: Share = Field(default=1.0)
     """That a message is damaged."""
+
+    @property
+    def strike_chance(self) -> float:
+        """The chance that the scenario gives."""
+        return self.chance

@@ -8,47 +8,39 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from devices.faults.assigned import AssignedFault, Bools
-from devices.faults.connection_faults import Reboot
+from devices.faults.assigned import AssignedFault
 from devices.faults.schedule import NEVER_MS
-from devices.world.random import Ints
+from devices.world.random import Flags, Ints
 
 
 class RebootSchedule:
     """The reboots of one kind of device, since `since_ms`, when the devices were powered on."""
 
-    def __init__(self, seed: int, reboots: Sequence[AssignedFault], since_ms: int) -> None:
-        self._seed = seed
+    def __init__(self, reboots: Sequence[AssignedFault], since_ms: int) -> None:
         self._reboots = reboots
         self._since_ms = since_ms
 
-    def is_down(self, positions: Ints, times: Ints) -> Bools:
-        """Whether each device is resetting at each time."""
+    def is_down(self, positions: Ints, times: Ints) -> Flags:
+        """Return whether each device is resetting at each time."""
         down = np.zeros(len(times), dtype=np.bool_)
-        for placed in self._reboots:
-            rows = np.flatnonzero(placed.has[positions])
-            windows = placed.schedule.at(self._seed, placed.stream, placed.keys[positions[rows]], times[rows])
-            down[rows] |= windows.holds(times[rows])
+        for assigned in self._reboots:
+            down |= assigned.is_there(positions, times)
         return down
 
-    def last(self, positions: Ints, times: Ints) -> Ints:
-        """When the last boot of each device by each time began; `NEVER_MS` where that was at power-on."""
+    def last_reboot_ms(self, positions: Ints, times: Ints) -> Ints:
+        """Return when the last boot of each device by each time began; `NEVER_MS` where that was at power-on."""
         found = np.full(len(times), NEVER_MS)
-        for placed in self._reboots:
-            rows = np.flatnonzero(placed.has[positions])
-            ends = self._ends(placed, positions[rows], times[rows])
+        for assigned in self._reboots:
+            rows = np.flatnonzero(assigned.has[positions])
+            ends = assigned.last_end(positions[rows], times[rows], self._since_ms)
             found[rows] = np.maximum(found[rows], ends)
         return found
 
-    def reason(self, position: int, booted_ms: int) -> str:
-        """Why a device began the boot at that moment."""
+    def reset_reason(self, position: int, booted_ms: int) -> str:
+        """Return why a device began the boot at that moment."""
         where, when = np.array([position]), np.array([booted_ms])
-        for placed in self._reboots:
-            if placed.has[position] and self._ends(placed, where, when)[0] == booted_ms:
-                assert isinstance(placed.fault, Reboot)
-                return placed.fault.reason
+        for assigned in self._reboots:
+            reason = assigned.fault.reset_reason
+            if assigned.has[position] and assigned.last_end(where, when, self._since_ms)[0] == booted_ms and reason:
+                return reason
         return "power_on"
-
-    def _ends(self, placed: AssignedFault, positions: Ints, times: Ints) -> Ints:
-        keys = placed.keys[positions]
-        return placed.schedule.last_end(self._seed, placed.stream, keys, times, self._since_ms)

@@ -1,16 +1,12 @@
-"""The fault calendar of a scenario: one model a type of fault.
+"""The faults that there are: a fault exists by its line here."""
 
-What a fault does is in its model; when it does it, is in `schedule`. A fault with `from` is there once, until `to` or
-for good; one with `rate` and `duration` comes at random, to each device at times of its own.
-
-Sources of the taxonomy: Ni et al., "Sensor network data fault types", ACM TOSN 5(3), 2009; Sharma, Golubchik and
-Govindan, "Sensor faults: detection methods and prevalence in real-world datasets", ACM TOSN 6(3), 2010.
-"""
-
-from typing import Annotated
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, get_args
 
 from pydantic import Field
 
+from devices.faults.base import Fault
 from devices.faults.bursts import Burst
 from devices.faults.connection_faults import Corrupt, Delay, Duplicate, HalfOpen, Reboot, Reorder, SilentDeath, Takeover
 from devices.faults.sensor_faults import (
@@ -30,9 +26,33 @@ from devices.faults.sensor_faults import (
 )
 
 AnyFault = Annotated[
-    Bias | Gain | Drift | Spike | Noise | StuckAt | Quantise | Clip
-    | Dropout | CodeFault | ClockStep | ClockDrift | GpsLoss | Burst
-    | Reboot | SilentDeath | HalfOpen | Takeover | Duplicate | Delay | Reorder | Corrupt,
+    Bias
+    | Gain
+    | Drift
+    | Spike
+    | Noise
+    | StuckAt
+    | Quantise
+    | Clip
+    | Dropout
+    | CodeFault
+    | ClockStep
+    | ClockDrift
+    | GpsLoss
+    | Burst
+    | Reboot
+    | SilentDeath
+    | HalfOpen
+    | Takeover
+    | Duplicate
+    | Delay
+    | Reorder
+    | Corrupt,
     Field(discriminator="type"),
-]  # fmt: skip
+]
 """One entry of the calendar; `type` tells which."""
+
+FAULTS: Mapping[str, type[Fault]] = MappingProxyType(
+    {get_args(fault.model_fields["type"].annotation)[0]: fault for fault in get_args(get_args(AnyFault)[0])}
+)
+"""Type -> the class of it."""

@@ -1,4 +1,4 @@
-"""What befalls devices and their links, as a sequence in time that a live fleet carries out."""
+"""The beginnings and ends of faults that a live fleet executes, as a sequence in time."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
@@ -21,7 +21,7 @@ class FaultTransition(NamedTuple):
     """What chances within the fault are drawn from."""
 
 
-class Members(Protocol):
+class AffectedGroup(Protocol):
     """What is needed of a group of devices."""
 
     @property
@@ -32,9 +32,9 @@ class Members(Protocol):
 
 
 def fault_transitions(
-    plan: FaultPlan, groups: Sequence[Members], from_ms: int, to_ms: int, *, first: bool
+    plan: FaultPlan, groups: Sequence[AffectedGroup], from_ms: int, to_ms: int, *, first: bool
 ) -> Iterable[FaultTransition]:
-    """What begins and ends in [from_ms, to_ms), in the order of time, ends before beginnings.
+    """Return what begins and ends in [from_ms, to_ms), in the order of time, ends before beginnings.
 
     With `first`, what has begun before and is still there begins at `from_ms`.
     """
@@ -44,16 +44,16 @@ def fault_transitions(
 
 
 def _unordered(
-    plan: FaultPlan, groups: Sequence[Members], from_ms: int, to_ms: int, first: bool
+    plan: FaultPlan, groups: Sequence[AffectedGroup], from_ms: int, to_ms: int, first: bool
 ) -> Iterator[FaultTransition]:
     for group in groups:
-        for placed in plan.connection_faults(group.kind):
+        for assigned in plan.connection_faults(group.kind):
             # A window that ends as this one begins has its end here, and touches [from_ms - 1, to_ms).
-            positions, windows = plan.windows(placed, group.positions, from_ms - 1, to_ms)
+            positions, windows = assigned.windows_between(group.positions, from_ms - 1, to_ms)
             for position, start_ms, end_ms in zip(*(part.tolist() for part in (positions, *windows)), strict=True):
                 if start_ms >= end_ms:
                     continue
-                fault, bits = placed.fault, plan.bits(placed, position)
+                fault, bits = assigned.fault, assigned.chance_bits(position)
                 if first and start_ms < from_ms < end_ms:
                     yield FaultTransition(from_ms, position, True, fault, end_ms, bits)
                 elif from_ms <= start_ms < to_ms:

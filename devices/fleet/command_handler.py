@@ -101,11 +101,11 @@ class CommandHandler:
             case SetFault(fault=fault, duration_ms=duration_ms):
                 if fleet.timeline.faults.commanded >= MOST_FAULTS:
                     raise Refused(f"{MOST_FAULTS} faults were set by command already: no more in one run")
-                fleet.timeline.faults.command(
+                fleet.timeline.faults.set_fault(
                     fault, position, at_ms, FOREVER_MS if duration_ms is None else at_ms + duration_ms
                 )
             case ClearFaults():
-                return {"cleared": fleet.timeline.faults.clear(position, at_ms)}
+                return {"cleared": fleet.timeline.faults.clear_faults(position, at_ms)}
             case UpdateFirmware():
                 return self._update(connection, position, order, at_ms)
         return None

@@ -39,7 +39,7 @@ class Group:
         group: DeviceGroup,
         positions: Sequence[int],
         devices: Sequence[Member],
-        resets: RebootSchedule | None = None,
+        reboots: RebootSchedule | None = None,
         overrides: OverrideIntervals | None = None,
     ) -> None:
         kind = KINDS[group.kind]
@@ -47,7 +47,7 @@ class Group:
         self.positions = np.array(positions, dtype=np.int64)
         """Of its devices in the timeline, ascending."""
         self._schedule = Schedule(world.seed, start_ms, devices, group.jitter, overrides)
-        self._resets = resets
+        self._reboots = reboots
         self._world = world
         self._start_ms = start_ms
         self._everyone = np.arange(len(devices), dtype=np.int64)
@@ -131,18 +131,20 @@ class Group:
                 int(part[owner[0]]) for part in (self.overrides.begin_ms, self.overrides.boot, self.overrides.base)
             )
         count = int(self._count(owner, instant)[0])
-        reset = NEVER_MS if self._resets is None else int(self._resets.last(self.positions[owner], instant)[0])
+        reset = (
+            NEVER_MS if self._reboots is None else int(self._reboots.last_reboot_ms(self.positions[owner], instant)[0])
+        )
         if reset <= begin_ms:
             return boot, base + count
         return boot_number(reset), count - int(self._count(owner, np.array([reset]))[0])
 
-    def holds(self, position: int, at_ms: int) -> bool:
+    def follows_schedule(self, position: int, at_ms: int) -> bool:
         """Whether a device keeps to this schedule at an instant."""
-        return self._schedule.holds(int(np.searchsorted(self.positions, position)), at_ms)
+        return self._schedule.is_followed(int(np.searchsorted(self.positions, position)), at_ms)
 
-    def end(self, position: int, at_ms: int) -> None:
+    def end_schedule(self, position: int, at_ms: int) -> None:
         """A device keeps to this schedule no longer."""
-        self._schedule.end(int(np.searchsorted(self.positions, position)), at_ms)
+        self._schedule.end_at(int(np.searchsorted(self.positions, position)), at_ms)
 
     # -- readings
 
@@ -189,16 +191,16 @@ class Group:
     def _numbered(self, owners: Ints, table: Table) -> tuple[Table, Ints]:
         """Numbered since the last reset, without what a device that is down does not measure; and the rows kept."""
         kept = np.arange(len(owners))
-        overrides, resets = self.overrides, self._resets
+        overrides, reboots = self.overrides, self._reboots
         counted = table.seqs
         if overrides is not None:
             table = replace(table, seqs=counted + overrides.base[owners], boots=overrides.boot[owners])
-        if resets is None or not len(owners):
+        if reboots is None or not len(owners):
             return table, kept
-        kept = np.flatnonzero(~resets.is_down(table.positions, table.times))
+        kept = np.flatnonzero(~reboots.is_down(table.positions, table.times))
         if len(kept) < len(owners):
             table, owners, counted = table.rows(kept), owners[kept], counted[kept]
-        since = resets.last(table.positions, table.times)
+        since = reboots.last_reboot_ms(table.positions, table.times)
         rows = np.flatnonzero(since > (self._start_ms if overrides is None else overrides.begin_ms[owners]))
         seqs = table.seqs.copy()
         boots = np.full(len(owners), boot_number(self._start_ms)) if table.boots is None else table.boots.copy()

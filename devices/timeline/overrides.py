@@ -110,7 +110,7 @@ class ScheduleOverrides:
         spans = self._spans.get(position)
         if spans:
             spans[-1].until_ms = min(spans[-1].until_ms, at_ms)
-        self._group(position).end(position, at_ms)
+        self._group(position).end_schedule(position, at_ms)
 
     def _group(self, position: int) -> Group:
         """The one that a device belongs to now."""
@@ -123,7 +123,7 @@ class ScheduleOverrides:
         return group
 
     def _holds_forever(self, position: int) -> bool:
-        return self._planned[self._entry_of[position]].holds(position, FOREVER_MS - 1)
+        return self._planned[self._entry_of[position]].follows_schedule(position, FOREVER_MS - 1)
 
     def _build(self, entry: int, generation: int) -> Group:
         members = [
@@ -134,6 +134,6 @@ class ScheduleOverrides:
         columns = zip(*((span.begin_ms, span.until_ms, span.base, span.boot) for _, span in members), strict=True)
         spans = OverrideIntervals(*(np.array(column, dtype=np.int64) for column in columns))
         kind = self._entries[entry].kind
-        resets = None if self._faults is None else self._faults.reboots(kind, self._start_ms)
+        reboots = None if self._faults is None else self._faults.reboots(kind, self._start_ms)
         positions, devices = [position for position, _ in members], [span.device for _, span in members]
-        return Group(self._world, self._start_ms, self._entries[entry], positions, devices, resets, spans)
+        return Group(self._world, self._start_ms, self._entries[entry], positions, devices, reboots, spans)

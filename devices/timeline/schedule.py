@@ -119,11 +119,11 @@ class Schedule:
         overrides = self.overrides
         return overrides is None or bool(((overrides.begin_ms < to_ms) & (overrides.until_ms > from_ms)).any())
 
-    def holds(self, owner: int, at_ms: int) -> bool:
+    def is_followed(self, owner: int, at_ms: int) -> bool:
         """Whether a device keeps to this schedule at an instant."""
         return self.overrides is None or bool(self.overrides.begin_ms[owner] <= at_ms < self.overrides.until_ms[owner])
 
-    def end(self, owner: int, at_ms: int) -> None:
+    def end_at(self, owner: int, at_ms: int) -> None:
         """A device keeps to this schedule no longer."""
         if self.overrides is None:
             start = np.full(len(self.interval), self._start_ms)

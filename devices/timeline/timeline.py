@@ -11,13 +11,14 @@ from dataclasses import replace
 import numpy as np
 
 from devices.faults.bursts import Bursts
-from devices.faults.labels import Label, find_labels
+from devices.faults.labels import Label
 from devices.faults.plan import FaultPlan, Readings, check_devices
 from devices.faults.transitions import FaultTransition, fault_transitions
 from devices.scenario.devices import Device, Shard, expand_devices, vehicle_sites
 from devices.scenario.scenario import DeviceGroup, Scenario
 from devices.sensors.base import boot_number
 from devices.timeline.group import Group
+from devices.timeline.label_finder import find_labels
 from devices.timeline.native_format import NativeFormat
 from devices.timeline.overrides import ScheduleOverrides
 from devices.timeline.table import Batch, Table
@@ -41,8 +42,8 @@ class Timeline:
         self.boot: int = boot_number(start_ms)
         """Of all devices, until one is reset."""
         everyone = expand_devices(scenario)
-        self._calm = World.of(scenario.seed, scenario.sites, vehicles=vehicle_sites(everyone))
-        bursts = Bursts(scenario, self._calm, [device for device, _ in everyone])
+        self._baseline = World.of(scenario.seed, scenario.sites, vehicles=vehicle_sites(everyone))
+        bursts = Bursts(scenario, self._baseline, [device for device, _ in everyone])
         self.world = bursts.world
         shard = shard or Shard()
         mine = everyone[shard.index :: shard.count]
@@ -54,8 +55,8 @@ class Timeline:
         for group in scenario.devices:
             positions = [position for position, (_, owner) in enumerate(mine) if owner is group]
             members = [self.devices[position] for position in positions]
-            resets = self._faults.reboots(group.kind, start_ms) if self._faults else None
-            self._as_planned.append(Group(self.world, start_ms, group, positions, members, resets))
+            reboots = self._faults.reboots(group.kind, start_ms) if self._faults else None
+            self._as_planned.append(Group(self.world, start_ms, group, positions, members, reboots))
         # A shard may have no devices, and much is divided by this.
         self.rate_per_s = sum(1000 / device.interval_ms for device in self.devices) or 1e-6
         self._scenario = scenario
@@ -153,13 +154,13 @@ class Timeline:
         """Of each device: its boot at this time, when that began, and why."""
         began = [(self.boot, self.start_ms, "power_on")] * len(self.devices)
         for group in self._as_planned if self._faults else ():
-            resets = self.faults.reboots(group.kind, self.start_ms)
-            if resets is None:
+            reboots = self.faults.reboots(group.kind, self.start_ms)
+            if reboots is None:
                 continue
-            last = resets.last(group.positions, np.full(len(group.positions), at_ms))
+            last = reboots.last_reboot_ms(group.positions, np.full(len(group.positions), at_ms))
             for position, when in zip(group.positions.tolist(), last.tolist(), strict=True):
                 if when > self.start_ms:
-                    began[position] = boot_number(when), when, resets.reason(position, when)
+                    began[position] = boot_number(when), when, reboots.reset_reason(position, when)
         return began
 
     def fault_transitions(self, from_ms: int, to_ms: int, *, first: bool) -> list[FaultTransition]:
@@ -200,10 +201,10 @@ class Timeline:
         from_ms = max(from_ms, self.start_ms)
         for group in self._groups:
             for table in group.tables(from_ms, to_ms):
-                if self._faults is None or not self._faults.of(group.kind):
+                if self._faults is None or not self._faults.reading_faults(group.kind):
                     yield table, None
                 else:
-                    yield _disturbed(self._faults, group, table, self._calm if clean else None)
+                    yield _with_faults(self._faults, group, table, self._baseline if clean else None)
 
     def order(self, times: Ints, positions: Ints, seqs: Ints) -> Ints:
         """The rows in the order of all output: by due time, device id, seq."""
@@ -216,7 +217,7 @@ class Timeline:
             yield self.batch(window, min(window + step, to_ms))
 
 
-def _disturbed(plan: FaultPlan, group: Group, table: Table, clean: World | None) -> tuple[Table, Table | None]:
+def _with_faults(plan: FaultPlan, group: Group, table: Table, clean: World | None) -> tuple[Table, Table | None]:
     """A table as the devices send it, and its rows that they do not send; `clean` is the world without faults."""
     gone = plan.lost(table.kind, table.positions, table.times)
     missing = None
@@ -224,15 +225,15 @@ def _disturbed(plan: FaultPlan, group: Group, table: Table, clean: World | None)
         missing, table = table.rows(np.flatnonzero(gone)), table.rows(np.flatnonzero(~gone))
     kind, positions, times, columns = table.kind, table.positions, table.times, table.columns
     if isinstance(columns, list):
-        rows, _ = plan.disturb_happenings(kind, positions, times, columns)
-        if clean is not None and "timestamp" in plan.fields(kind):
+        rows, _ = plan.apply_to_events(kind, positions, times, columns)
+        if clean is not None and "timestamp" in plan.affected_fields(kind):
             rows = [row | {"clean_timestamp": text} for row, text in zip(rows, timestamps(times), strict=True)]
         return replace(table, columns=rows), missing
-    disturbed, _ = plan.disturb(Readings(kind, positions, times, columns), group.last_before)
+    disturbed, _ = plan.apply_to_readings(Readings(kind, positions, times, columns), group.last_before)
     if clean is not None and len(times):
-        true = columns if not plan.in_world(kind) else group.sample(clean, positions, times)
+        true = columns if not plan.changes_world(kind) else group.sample(clean, positions, times)
         true = true | {"timestamp": timestamps(times)}
-        disturbed |= {f"clean_{name}": true[name] for name in plan.fields(kind) if name in true}
+        disturbed |= {f"clean_{name}": true[name] for name in plan.affected_fields(kind) if name in true}
     return replace(table, columns=disturbed), missing
 
 
@@ -242,4 +243,4 @@ def _fault_plan(
     check_devices(scenario.faults, {device.device_id: device.kind for device, _ in everyone})
     keys = np.array([device.key for device in mine], dtype=np.uint64)
     ids, kinds = [device.device_id for device in mine], [device.kind for device in mine]
-    return FaultPlan(scenario.faults, scenario.seed, ids, kinds, keys, bursts.placed(mine))
+    return FaultPlan(scenario.faults, scenario.seed, ids, kinds, keys, bursts.assigned_to(mine))

@@ -1,0 +1,80 @@
+"""The rows of a table that a fault affects, and what most faults do with them: draw chances, replace values."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from devices.sensors.base import Column, Columns, take_rows
+from devices.world.random import Flags, Hashes, Ints, hash_bits
+
+NO_ROWS: Ints = np.empty(0, dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True)
+class AffectedRows:
+    """The rows in which a fault is there, one entry a row in every array."""
+
+    seed: int
+    stream: str
+    """Name of the fault's random draws."""
+    rows: Ints
+    """Numbers of the rows in their table."""
+    keys: Hashes
+    """Keys of the devices."""
+    times: Ints
+    """True time of each row, ms since 1970 UTC."""
+    since_ms: Ints
+    """How long the fault has been there."""
+    last_good: Callable[[], Columns]
+    """Computes the undisturbed last readings before the fault, a row each."""
+
+    def random_bits(self, name: str) -> Hashes:
+        """Return random bits for each row; other names have other bits."""
+        return hash_bits(self.seed, f"{self.stream}/{name}", self.keys, self.times)
+
+    def select(self, chosen: Flags) -> "AffectedRows":
+        """Return some of the rows."""
+        where = np.flatnonzero(chosen)
+        return replace(
+            self,
+            rows=self.rows[where],
+            keys=self.keys[where],
+            times=self.times[where],
+            since_ms=self.since_ms[where],
+            last_good=lambda: {name: take_rows(column, where) for name, column in self.last_good().items()},
+        )
+
+
+def values_in(column: Column, rows: Ints) -> NDArray[Any] | list[Any]:
+    """Return the values that stand in these rows."""
+    return column[rows] if isinstance(column, np.ndarray) else [column[row] for row in rows.tolist()]
+
+
+def replace_values(column: Column, rows: Ints, values: Sequence[Any] | NDArray[Any]) -> Column:
+    """Return a copy of the column with these values in these rows; an array stays one unless a value is None."""
+    if isinstance(column, np.ndarray) and (isinstance(values, np.ndarray) or None not in values):
+        changed = column.copy()
+        changed[rows] = values
+        return changed
+    listed: list[Any] = column.tolist() if isinstance(column, np.ndarray) else list(column)
+    plain = values.tolist() if isinstance(values, np.ndarray) else values
+    for row, value in zip(rows.tolist(), plain, strict=True):
+        listed[row] = value
+    return listed
+
+
+def differing_rows(before: Columns, after: Columns) -> Ints:
+    """Return the rows in which some column of `after` differs from the one of the same name before."""
+    everywhere = np.arange(len(next(iter(after.values()), [])))
+    return np.unique(np.concatenate([NO_ROWS, *(differing(before[name], after[name], everywhere) for name in after)]))
+
+
+def differing(before: Iterable[Any], after: Iterable[Any], rows: Ints) -> Ints:
+    """Return those of these rows in which two columns differ."""
+    if isinstance(before, np.ndarray) and isinstance(after, np.ndarray):
+        return np.asarray(rows[before[rows] != after[rows]])
+    old, new = list(before), list(after)
+    return np.array([row for row in rows.tolist() if old[row] != new[row]], dtype=np.int64)

@@ -1,0 +1,178 @@
+"""Finds the ground truth: for each time that a fault affects a device, the messages that show it.
+
+A message shows a fault if it would be another one, or would have been sent, without it. So the faulty stretches, and
+only those, are computed with the fault and compared with what they were a step before.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from devices.faults.assigned import AssignedFault
+from devices.faults.labels import Label
+from devices.faults.plan import FaultPlan, Readings
+from devices.faults.rows import differing_rows
+from devices.faults.schedule import FOREVER_MS, Windows
+from devices.timeline.group import Group
+from devices.timeline.table import Table
+from devices.world.random import Ints
+
+
+@dataclass(slots=True)
+class _Found:
+    """Messages that show one fault at one device at one time, within one boot."""
+
+    end_ms: int
+    first_seq: int | None = None
+    last_seq: int | None = None
+    messages: int = 0
+
+    def add(self, seqs: Ints) -> None:
+        """Count these messages."""
+        first, last = int(seqs.min()), int(seqs.max())
+        self.first_seq = first if self.first_seq is None else min(self.first_seq, first)
+        self.last_seq = last if self.last_seq is None else max(self.last_seq, last)
+        self.messages += len(seqs)
+
+
+class _Showing(NamedTuple):
+    """Messages of one boot of a device that show a fault, which is there from its start to its end."""
+
+    position: int
+    start_ms: int
+    end_ms: int
+    boot: int
+    seqs: Ints
+
+
+def find_labels(
+    plan: FaultPlan,
+    groups: Sequence[Group],
+    device_ids: Sequence[str],
+    boot: int,
+    windows: Sequence[tuple[int, int]],
+    *,
+    live: bool = False,
+) -> list[Label]:
+    """Return the labels of all faults that messages due in these successive windows show, by start, device, calendar.
+
+    `boot` is that of the messages that have none of their own. With `live`, faults of links are there too, with the
+    messages that were due meanwhile, if any.
+    """
+    labels: dict[tuple[int, str, int, int], Label] = {}
+    faults = 0
+    for group in groups:
+        # Faults of links are numbered behind the others of the kind.
+        connection = [one for one in plan.connection_faults(group.kind) if live or one.fault.shows_in_exports]
+        for number, assigned in enumerate([*plan.reading_faults(group.kind), *connection]):
+            found: dict[tuple[int, int, int], _Found] = {}
+            for begin, end in windows:
+                for one in _showing(plan, group, assigned, boot, begin, end):
+                    found.setdefault((one.position, one.start_ms, one.boot), _Found(one.end_ms)).add(one.seqs)
+                if assigned.fault.is_executed_live:
+                    _add_unseen(found, plan, group, assigned, boot, begin, end)
+            fields = _fields(assigned, group, min(key[1] for key in found)) if found else ()
+            for (position, start_ms, in_boot), span in found.items():
+                faults += 1
+                label = _label(assigned, fields, device_ids[position], in_boot, start_ms, span)
+                labels[start_ms, label.device_id, number, faults] = label
+    return [labels[key] for key in sorted(labels)]
+
+
+def _add_unseen(
+    found: dict[tuple[int, int, int], _Found],
+    plan: FaultPlan,
+    group: Group,
+    assigned: AssignedFault,
+    boot: int,
+    from_ms: int,
+    to_ms: int,
+) -> None:
+    """A fault of a device or its link is labelled whether or not a message was due meanwhile."""
+    labelled = {(position, start_ms) for position, start_ms, _ in found}
+    positions, windows = assigned.windows_between(group.positions, from_ms, to_ms)
+    for position, start_ms, end_ms in zip(*(part.tolist() for part in (positions, *windows)), strict=True):
+        if (position, start_ms) not in labelled and group.follows_schedule(position, max(start_ms, from_ms)):
+            # A reset is labelled with the boot that begins with it.
+            in_boot = group.next_message(position, end_ms if assigned.fault.reset_reason else start_ms)[0]
+            found[position, start_ms, in_boot] = _Found(end_ms)
+
+
+def _showing(
+    plan: FaultPlan, group: Group, assigned: AssignedFault, boot: int, from_ms: int, to_ms: int
+) -> Iterator[_Showing]:
+    """The messages due in [from_ms, to_ms) that show a fault, by device, beginning of the fault, and boot."""
+    # How a vehicle was driven is told by the reading after it too.
+    trail_ms = group.lookback_ms if assigned.worlds is not None else 0
+    positions, windows = assigned.windows_between(group.positions, from_ms, to_ms, trail_ms)
+    begins = np.maximum(windows.start, from_ms)
+    ends = np.minimum(_shown_until(positions, windows, trail_ms), to_ms)
+    for window, table in group.tables_of(positions, begins, ends):
+        boots = np.full(len(window), boot) if table.boots is None else table.boots
+        rows = _shown_by(plan, group, assigned, table, boots)
+        rows = rows[np.lexsort((boots[rows], window[rows]))]
+        both = np.stack([window[rows], boots[rows]])
+        _, starts = np.unique(both, axis=1, return_index=True)
+        for some in np.split(rows, starts[1:]) if len(rows) else ():
+            at = window[some[0]]
+            start_ms, end_ms = int(windows.start[at]), int(windows.end[at])
+            yield _Showing(int(positions[at]), start_ms, end_ms, int(boots[some[0]]), table.seqs[some])
+
+
+def _shown_until(positions: Ints, windows: Windows, trail_ms: int) -> Ints:
+    """Until when readings can show these windows, device by device: at the longest until the next one begins."""
+    end = np.minimum(windows.end, FOREVER_MS - trail_ms) + trail_ms
+    before_another = np.flatnonzero(positions[1:] == positions[:-1])
+    end[before_another] = np.minimum(end[before_another], windows.start[before_another + 1])
+    return np.asarray(end)
+
+
+def _shown_by(plan: FaultPlan, group: Group, assigned: AssignedFault, table: Table, boots: Ints) -> Ints:
+    """The rows of a table that show the fault."""
+    if assigned.fault.is_executed_live:
+        sent = np.flatnonzero(~plan.lost(table.kind, table.positions, table.times))
+        return sent[assigned.struck_messages(table.positions[sent], boots[sent], table.seqs[sent])]
+    if assigned.fault.loses_messages:
+        return np.flatnonzero(plan.lost(table.kind, table.positions, table.times, only=assigned))
+    sent = np.flatnonzero(~plan.lost(table.kind, table.positions, table.times))
+    table = table.rows(sent)
+    if assigned.worlds is not None:
+        without, with_it = (group.sample(world, table.positions, table.times) for world in assigned.worlds)
+        return np.asarray(sent[differing_rows(without, with_it)])
+    if isinstance(table.columns, list):
+        _, rows = plan.apply_to_events(table.kind, table.positions, table.times, table.columns, assigned)
+    else:
+        readings = Readings(table.kind, table.positions, table.times, table.columns)
+        _, rows = plan.apply_to_readings(readings, group.last_before, assigned)
+    return np.asarray(sent[rows])
+
+
+def _fields(assigned: AssignedFault, group: Group, at_ms: int) -> tuple[str, ...]:
+    """What a fault changes of what these devices say: some fields are there only by a setting."""
+    fields = assigned.fault.affected_fields
+    if not fields:
+        return fields
+    said = {"timestamp", *group.last_before(group.positions[:1], np.array([at_ms]))}
+    return tuple(name for name in fields if name in said)
+
+
+def _label(
+    assigned: AssignedFault, fields: tuple[str, ...], device_id: str, boot: int, start_ms: int, span: _Found
+) -> Label:
+    fault = assigned.fault
+    return Label(
+        device_id=device_id,
+        kind=fault.kind,
+        boot=boot,
+        type=fault.type_name,
+        fields=fields,
+        parameters=fault.parameters,
+        layer=fault.layer,
+        start_ms=start_ms,
+        end_ms=None if span.end_ms == FOREVER_MS else span.end_ms,
+        first_seq=span.first_seq,
+        last_seq=span.last_seq,
+        messages=span.messages,
+    )
