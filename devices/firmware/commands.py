@@ -13,7 +13,7 @@ import orjson
 from pydantic import Field, TypeAdapter, ValidationError
 
 from devices.faults.base import Instant
-from devices.faults.registry import AnyFault
+from devices.faults.registry import FAULTS, AnyFault
 from devices.firmware.config import Version
 from edgewire.clock import iso_ms
 from edgewire.config import Config, DurationMs, describe_error
@@ -141,7 +141,8 @@ def _order(command: Command, kind: str, now_ms: int) -> Order:
     refused = [key for key in _SCHEDULED if key in arguments]
     if refused:
         raise ValueError(f"unknown key '{refused[0]}': a fault set by command is there from now on, for `duration`")
-    if arguments.get("type") in ("reboot", "burst"):
+    fault = FAULTS.get(str(arguments.get("type")))
+    if fault is not None and not fault.can_be_commanded:
         raise ValueError(f"a {arguments['type']} is no fault that is set by command")
     duration = arguments.pop("duration", None)
     duration_ms = None if duration is None else _DURATION.validate_python(duration)
