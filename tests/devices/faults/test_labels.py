@@ -111,12 +111,15 @@ def test_labels_name_exactly_the_messages_that_differ(scenario: Scenario) -> Non
     clean, faulty = rows(Timeline(scenario.model_copy(update={"faults": ()}), START_MS)), rows(line)
     assert set(faulty) <= set(clean)
     fault = one.faults[0]
-    allowed = {*fault.fields, *(("ts", "time", "entry_time", "exit_time") if "timestamp" in fault.fields else ())}
+    allowed = {
+        *fault.affected_fields,
+        *(("ts", "time", "entry_time", "exit_time") if "timestamp" in fault.affected_fields else ()),
+    }
     differing: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for (name, seq), (due, payload) in clean.items():
         now = faulty.get((name, seq))
         if now is None:
-            assert fault.fields == ()
+            assert fault.affected_fields == ()
         elif now[1] == payload:
             continue
         else:
@@ -125,7 +128,7 @@ def test_labels_name_exactly_the_messages_that_differ(scenario: Scenario) -> Non
         differing[name].append((seq, due))
     labels = line.labels(NOON_MS, NOON_MS + 3 * MINUTE_MS)
     # Sentences are in messages only where the setting asks for them.
-    fields = tuple(name for name in fault.fields if name != "nmea")
+    fields = tuple(name for name in fault.affected_fields if name != "nmea")
     for label in labels:
         mine = [
             (seq, due)
@@ -145,7 +148,7 @@ def test_the_clean_value_beside_the_faulty_one(scenario: Scenario) -> None:
     batch = line.batch(NOON_MS, NOON_MS + 3 * MINUTE_MS, clean=True)
     changeable = {fault.kind: set[str]() for fault in scenario.faults}
     for fault in scenario.faults:
-        changeable[fault.kind] |= set(fault.fields)
+        changeable[fault.kind] |= set(fault.affected_fields)
     for position, seq, payload in zip(batch.device, batch.seq, batch.payload, strict=True):
         device, row = line.devices[position], orjson.loads(payload)
         true = clean[device.device_id, seq]

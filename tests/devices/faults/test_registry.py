@@ -50,9 +50,9 @@ def test_when(when: str, schedule: object) -> None:
 
 def test_what_a_fault_says_of_itself() -> None:
     fault = one(f"{{type: spike, kind: bme280, field: humidity, size: 3, {AT}}}")
-    assert (fault.fields, fault.parameters) == (("humidity",), {"size": 3.0, "chance": 0.05, "tail": 1.5})
+    assert (fault.affected_fields, fault.parameters) == (("humidity",), {"size": 3.0, "chance": 0.05, "tail": 1.5})
     assert one(f"{{type: clock_step, kind: gps, offset: -90s, {AT}}}").parameters == {"offset": -90_000}
-    assert one(f"{{type: dropout, kind: gps, {AT}}}").fields == ()
+    assert one(f"{{type: dropout, kind: gps, {AT}}}").affected_fields == ()
 
 
 @pytest.mark.parametrize(
