@@ -44,7 +44,7 @@ class DeviceGroup(Config):
     """A number of devices of one kind."""
 
     kind: Annotated[str, AfterValidator(_known_kind)]
-    """bme280, traffic, gps, telematics or people."""
+    """A kind of the contract, such as `bme280`; each has settings of its own."""
     count: int | None = Field(default=None, ge=1, le=1_000_000)
     """How many; not needed where `ids` lists them."""
     interval: DurationMs = Field(default=10_000, ge=10, le=7 * 86_400_000)
