@@ -1,5 +1,6 @@
 """The configuration file of the bridge; `bridge.yaml` in the root of the repository explains every key.
 
+The settings of each part stand beside it; here are those of the parts that are one file, and how all belong together.
 Environment variables named `BRIDGE_…` win over the file: `BRIDGE_HTTP__URL` sets `http.url`.
 """
 
@@ -11,6 +12,8 @@ from typing import Annotated, Any, Self
 from pydantic import AnyHttpUrl, Field, create_model, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from bridge.delivery.config import DeadLettersConfig
+from bridge.loss_detection.config import WatchConfig
 from bridge.routing.config import RouteConfig, valid_topic_filter
 from bridge.sinks.registry import SINKS
 from bridge.sinks.settings import SinkConfig
@@ -22,28 +25,13 @@ from edgewire.link import BrokerUrl
 from edgewire.messages import MEASUREMENT_FILTERS
 from edgewire.mqtt.filters import filter_matches, is_shared
 
-Port = Annotated[int, Field(ge=0, le=65535)]
-
-
 # The keys of the sinks come from their table, so that a new sink needs no line here.
 _sink_keys: dict[str, Any] = {
     name: (kind.config | None, Field(None, description=f"Absent: nothing goes to {name}."))
     for name, kind in SINKS.items()
 }
 
-
 _Sinks = create_model("_Sinks", __base__=ConfigFile, **_sink_keys)
-
-
-class WatchConfig(Config):
-    """What is lost before it reaches the bridge is looked for here."""
-
-    broker_statistics: bool = True
-    """Read the broker's own count of dropped messages, over a connection named `{client_id}-watch`."""
-    sequences: bool = True
-    """Look for gaps in the numbers of devices. Of a shared subscription we get only a part, so it is not done there."""
-    grace: Annotated[DurationMs, Field(ge=1000)] = 60_000
-    """A number that is left out is missing when it has not come within this time."""
 
 
 class TracingConfig(Config):
@@ -54,20 +42,11 @@ class TracingConfig(Config):
     service_name: str = "edgefleet-bridge"
 
 
-class DeadLettersConfig(Config):
-    """Dead letters are kept in the spool; here they are published besides, each at least once."""
-
-    kafka_topic: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,249}$")] | None = None
-    """Topic of the cluster of `kafka`; the payload as it came, with the reason in headers."""
-    mqtt_topic: Annotated[str, Field(pattern=r"^[^+#\x00]+$")] | None = None
-    """Topic of the broker; a JSON document with QoS 1."""
-
-
 class AdminConfig(Config):
     """Where /healthz, /readyz, /metrics and /ledger are served."""
 
     host: str = "127.0.0.1"
-    port: Port = 9464
+    port: Annotated[int, Field(ge=0, le=65535)] = 9464
 
 
 class BridgeConfig(_Sinks):
@@ -98,7 +77,7 @@ class BridgeConfig(_Sinks):
     @field_validator("client_id", mode="before")
     @classmethod
     def _member(cls, client_id: object) -> object:
-        return fill_in(client_id) if isinstance(client_id, str) else client_id
+        return member_client_id(client_id) if isinstance(client_id, str) else client_id
 
     @property
     def sinks(self) -> dict[str, SinkConfig]:
@@ -149,8 +128,8 @@ class BridgeConfig(_Sinks):
         return self
 
 
-def fill_in(client_id: str) -> str:
-    """The name of this member: `{hostname}` and `{ordinal}` put in. Raises `ValueError`."""
+def member_client_id(client_id: str) -> str:
+    """Return the name of this member: `{hostname}` and `{ordinal}` filled in. Raises `ValueError`."""
     hostname = socket.gethostname()
     values = {"hostname": hostname, "ordinal": os.environ.get("BRIDGE_ORDINAL", "")}
     if "{ordinal}" in client_id and not values["ordinal"]:

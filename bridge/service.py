@@ -119,7 +119,7 @@ class Bridge:
         self._publisher = DeadLetterPublisher(lambda: self._config, self._spool, metrics, rng)
         self.admin = Admin(config.admin, self._spool, metrics, clock, self.readiness)
         self._tracing = make_tracing(config, clock)
-        self._crew.on_delivered = self._tracing.delivered if self._tracing else None
+        self._crew.on_delivered = self._tracing.trace_delivery if self._tracing else None
         self._refused: str | None = None
         self._draining = False
         self._ending = asyncio.Event()
@@ -175,7 +175,7 @@ class Bridge:
     def _distribute(self, messages: list[SpooledMessage]) -> None:
         self._sequences.see(messages)
         if self._tracing:
-            self._tracing.committed(messages)
+            self._tracing.trace_commit(messages)
         self._crew.distribute(messages)
 
     def _note(self, commit: CommitResult) -> None:

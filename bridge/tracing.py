@@ -31,7 +31,7 @@ class Tracing:
     """Makes and exports spans. The exporter has a thread and a bounded queue of its own, and holds no message up."""
 
     def __init__(self, config: BridgeConfig, clock: Clock, processor: SpanProcessor | None = None) -> None:
-        """`processor` takes the spans instead of the endpoint."""
+        """Take the settings; a `processor` gets the spans instead of the endpoint."""
         settings = config.tracing
         name = settings.service_name if settings else "edgefleet-bridge"
         resource = Resource.create({"service.name": name, "service.instance.id": config.client_id})
@@ -44,8 +44,8 @@ class Tracing:
         self._clock = clock
         self._receipts: dict[int, Context] = {}
 
-    def committed(self, messages: Sequence[SpooledMessage]) -> None:
-        """These are in the spool."""
+    def trace_commit(self, messages: Sequence[SpooledMessage]) -> None:
+        """Make the spans of messages that are in the spool now."""
         now_ns = self._clock.now_ms() * _NS
         for message in messages:
             parent = self._parent(message) if message.properties else None
@@ -63,16 +63,16 @@ class Tracing:
                 self._receipts.pop(next(iter(self._receipts)))
             self._receipts[message.id] = inside
 
-    def delivered(self, sink: str, messages: Sequence[RoutedEvent]) -> None:
-        """A sink has taken these."""
+    def trace_delivery(self, sink: str, events: Sequence[RoutedEvent]) -> None:
+        """Make the spans of messages that a sink has taken."""
         now_ns = self._clock.now_ms() * _NS
-        for routed in messages:
-            message = routed.message
+        for event in events:
+            message = event.message
             if not message.properties:
                 continue
             parent = self._receipts.get(message.id) or self._parent(message)
             if parent is not None:
-                attributes = {"edgefleet.sink": sink, "messaging.message.id": routed.message_id}
+                attributes = {"edgefleet.sink": sink, "messaging.message.id": event.message_id}
                 span = self._tracer.start_span(
                     f"deliver {sink}",
                     parent,

@@ -20,7 +20,6 @@ _target_keys: dict[str, Any] = {
     for name, kind in SINKS.items()
 }
 
-
 _Targets = create_model("_Targets", __base__=Config, **_target_keys)
 
 

@@ -71,8 +71,8 @@ def test_spans_are_of_the_publishers_trace_and_inside_each_other() -> None:
     exporter = InMemorySpanExporter()
     tracing = Tracing(BridgeConfig(http={}, tracing={}), SystemClock(), SimpleSpanProcessor(exporter))
     routed = traced()
-    tracing.committed([routed.message, spooled(2)])
-    tracing.delivered("http", [routed])
+    tracing.trace_commit([routed.message, spooled(2)])
+    tracing.trace_delivery("http", [routed])
     spool, receive, deliver = exporter.get_finished_spans()
     assert [one.name for one in (receive, spool, deliver)] == ["receive", "spool", "deliver http"]
     assert {f"{one.context.trace_id:032x}" for one in (receive, spool, deliver) if one.context} == {TRACE}
@@ -83,7 +83,7 @@ def test_spans_are_of_the_publishers_trace_and_inside_each_other() -> None:
         assert receive.context
         assert inner.parent.span_id == receive.context.span_id
     # After a restart its receipt is not known any more.
-    tracing.delivered("kafka", [traced(9)])
+    tracing.trace_delivery("kafka", [traced(9)])
     late = exporter.get_finished_spans()[-1]
     assert late.parent
     assert f"{late.parent.span_id:016x}" == SPAN
