@@ -1,3 +1,5 @@
+"""The Kafka sink against a mock cluster and a real Kafka: records, refusals, topics, fatal errors, credentials."""
+
 import asyncio
 import ctypes
 from datetime import UTC, datetime

@@ -1,3 +1,5 @@
+"""Templates of texts and bodies, and the fields they know."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -57,7 +59,7 @@ def test_every_value_goes_through_the_escape_but_the_text_around_it_does_not() -
     assert Template("{device_id}").render(ONE, lambda value: f"<{value}>") == "<dev-1>"
 
 
-def test_a_lane_leaves_out_what_differs_from_device_to_device() -> None:
+def test_a_static_text_leaves_out_what_differs_from_device_to_device() -> None:
     template = Template("{site}/{kind}/{channel}/{device_id}/{payload.speed}")
     assert template.render_static(ONE.topic_info) == "site/bme280/telemetry/{device_id}/{payload.speed}"
     assert template.varies_by_device

@@ -32,8 +32,14 @@ class SinkUnderTest:
     fail_next: Callable[[], None]
 
 
-CAN_BE_MADE_TO_REFUSE = ["memory", "http-batch", "http-single", "http-json", "http-cloudevents", "file"]
-
+CAN_BE_MADE_TO_REFUSE = [
+    "memory",
+    "http-batch",
+    "http-single",
+    "http-json",
+    "http-cloudevents",
+    "file",
+]
 
 HTTP_FORMS: dict[str, dict[str, Any]] = {
     "http-batch": {},
@@ -65,12 +71,17 @@ async def destination(
         await sink.close()
     elif request.param == "file":
         file = FileSink(FileSinkConfig(folder=tmp_path, retry=FAST), TABLE.targets_in("file"), "bridge-1")
-        yield SinkUnderTest(file, lambda: lines(tmp_path), lambda: fail_one_sync(monkeypatch))
+        full = OSError(errno.ENOSPC, "No space left on device")
+        yield SinkUnderTest(
+            file,
+            lambda: lines(tmp_path),
+            lambda: fail_once(monkeypatch, "bridge.sinks.file.rotating_file.os.fdatasync", full),
+        )
         await file.close()
     else:
         async with ingest_stub() as stub:
-            settings = HttpSinkConfig(url=stub.url, retry=FAST, **HTTP_FORMS[request.param])
-            http = HttpSink(settings, TABLE.targets_in("http"), "bridge-1")
+            form = HttpSinkConfig(url=stub.url, retry=FAST, **HTTP_FORMS[request.param])
+            http = HttpSink(form, TABLE.targets_in("http"), "bridge-1")
             yield SinkUnderTest(
                 http,
                 lambda: stub.stored,
@@ -84,12 +95,14 @@ def lines(folder: Path) -> list[str]:
     return ["{device_id}:{boot}:{seq}".format(**orjson.loads(line)) for line in text.splitlines()]
 
 
-def fail_one_sync(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: int) -> None:
-        monkeypatch.undo()
-        raise OSError(errno.ENOSPC, "No space left on device")
+def fail_once(monkeypatch: pytest.MonkeyPatch, target: str, error: Exception) -> None:
+    """Let the next call of a function raise an error."""
 
-    monkeypatch.setattr("bridge.sinks.file.rotating_file.os.fdatasync", fail)
+    def fail(*_: object) -> None:
+        monkeypatch.undo()
+        raise error
+
+    monkeypatch.setattr(target, fail)
 
 
 def ends(cluster: str) -> dict[int, int]:
@@ -133,19 +146,19 @@ async def test_a_batch_arrives_whole_and_in_order(destination: SinkUnderTest) ->
     sink = destination.sink
     await sink.connect()
     batch = [routed(number, f"dev-{number % 7}") for number in range(1, 101)]
-    lanes: dict[str, list[Any]] = {}
+    queues: dict[str, list[Any]] = {}
     for one in batch:
-        lane = sink.queue_key(one)
-        assert lane is not None
-        lanes.setdefault(lane, []).append(one)
-    answers = await asyncio.gather(*(sink.write(lane, part) for lane, part in lanes.items()))
+        key = sink.queue_key(one)
+        assert key is not None
+        queues.setdefault(key, []).append(one)
+    answers = await asyncio.gather(*(sink.write(key, part) for key, part in queues.items()))
     assert not any(answers)
     found = await arrived(destination)
     assert sorted(found) == sorted(one.message_id for one in batch)
     assert in_order(found)
 
 
-async def test_the_messages_of_a_device_share_a_lane(destination: SinkUnderTest) -> None:
+async def test_the_messages_of_a_device_share_a_queue(destination: SinkUnderTest) -> None:
     sink = destination.sink
     for device in ("a", "b", "c"):
         assert len({sink.queue_key(routed(number, device)) for number in range(20)}) == 1

@@ -1,10 +1,7 @@
 """What the HTTP sink sends: forms, templates, credentials, compression, keys that stay; and where it sends it."""
 
 import asyncio
-import ssl
-import subprocess
 from base64 import b64encode
-from pathlib import Path
 
 import orjson
 import pytest
@@ -117,7 +114,7 @@ async def test_a_message_that_a_template_does_not_fit_costs_itself_alone() -> No
         assert stub.stored == ["a:1:1", "a:1:3"]
 
 
-async def test_destinations_have_lanes_of_their_own() -> None:
+async def test_destinations_have_queues_of_their_own() -> None:
     table = RouteTable(
         [
             RouteConfig(topic="edge/+/gps/#", http="https://{site}.example.org/{kind}/{device_id}"),
@@ -309,68 +306,3 @@ async def test_a_probe_looks_at_credentials_also_where_only_post_is_taken() -> N
         assert "answers" in await single.probe()
         await single.close()
     assert seen == [b"", b""]
-
-
-# -- TLS
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """ca.pem, and a certificate with its key for the server and for the client."""
-    folder = tmp_path_factory.mktemp("certificates")
-
-    def openssl(*arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
-
-    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=ca", "-days", "2")
-    for name in ("server", "client"):
-        (folder / "san").write_text("subjectAltName=IP:127.0.0.1")
-        openssl("req", *key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
-        signing = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "san", "-days", "2"]
-        openssl("x509", "-req", "-in", f"{name}.csr", *signing, "-out", f"{name}.pem")
-    openssl("ec", "-in", "client.key", "-aes256", "-passout", "pass:x", "-out", "encrypted.key")
-    return folder
-
-
-async def test_a_server_may_ask_who_the_bridge_is(certificates: Path) -> None:
-    names: list[str] = []
-
-    async def handle(request: web.Request) -> web.Response:
-        assert request.transport
-        certificate = request.transport.get_extra_info("peercert")
-        names.append(dict(part[0] for part in certificate["subject"])["commonName"])
-        return web.Response()
-
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=certificates / "ca.pem")
-    context.load_cert_chain(certificates / "server.pem", certificates / "server.key")
-    context.verify_mode = ssl.CERT_REQUIRED
-    application = web.Application()
-    application.router.add_post("/{path:.*}", handle)
-    server = TestServer(application)
-    await server.start_server(ssl=context)
-    url = f"https://127.0.0.1:{server.port}"
-    mine = {"certificate": certificates / "client.pem", "key": certificates / "client.key"}
-    trusted = sink_of(url, ca_file=certificates / "ca.pem", **mine)
-    anonymous = sink_of(url, ca_file=certificates / "ca.pem")
-    wary = sink_of(url)
-    for sink, delivered in ((trusted, True), (anonymous, False), (wary, False)):
-        await sink.connect()
-        failures = await sink.write("lane", [routed(1)])
-        assert bool(failures) is not delivered
-        await sink.close()
-    why = failures[0]
-    assert isinstance(why, Retry)
-    assert (why.cause, why.needs_operator) == ("tls", True)
-    assert "certificate" in why.reason
-    await server.close()
-    assert names == ["client"]
-
-
-async def test_a_certificate_without_its_key_is_a_matter_of_configuration(certificates: Path) -> None:
-    sink = sink_of("https://h", certificate=certificates / "client.pem", key=certificates / "server.key")
-    with pytest.raises(ConfigError, match=r"client.pem with its key .*server.key cannot be used"):
-        await sink.connect()
-    sink = sink_of("https://h", certificate=certificates / "client.pem", key=certificates / "encrypted.key")
-    with pytest.raises(ConfigError, match="cannot be used"):
-        await sink.connect()

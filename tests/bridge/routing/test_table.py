@@ -1,3 +1,5 @@
+"""Which row of the table a message takes, or why it takes none."""
+
 from typing import Any
 
 import orjson

@@ -1,3 +1,5 @@
+"""The file sink: lines that are safe, files that are rotated, a folder of its own."""
+
 import asyncio
 import errno
 import gzip
@@ -17,7 +19,6 @@ from bridge.routing.table import RouteTable
 from bridge.sinks.base import Rejected, Retry
 from bridge.sinks.file.config import FileSinkConfig, FileTarget
 from bridge.sinks.file.folder import Folder
-from bridge.sinks.file.rotating_file import RotatingFile, Rotation
 from bridge.sinks.file.sink import FileSink
 from edgewire.clock import SystemClock
 from edgewire.errors import ConfigError
@@ -129,30 +130,6 @@ async def test_the_age_of_a_file_counts_from_its_first_line_though_it_was_closed
             assert not await sink.write("lane", [routed(second, device, table) for device in ("a", "b")])
         await eventually(lambda: len(left(tmp_path, "a-*")) == 1)
     assert seqs(tmp_path / left(tmp_path, "a-*")[0]) == list(range(10))
-
-
-@pytest.mark.parametrize("torn", [b'{"seq":2', b"x" * 200_000, b""])
-def test_a_torn_line_is_cut_off_when_the_file_is_opened_again(tmp_path: Path, torn: bytes) -> None:
-    path = tmp_path / "x.jsonl"
-    path.write_bytes(b'{"seq":1}\n' + torn)
-    file = RotatingFile(path, Rotation(10_000), lambda: 0.0)
-    file.append_lines(b'{"seq":3}\n')
-    file.close()
-    assert seqs(path) == [1, 3]
-    path.write_bytes(torn)
-    RotatingFile(path, Rotation(10_000), lambda: 0.0).close()
-    assert path.read_bytes() == b""
-
-
-def test_what_a_crash_left_uncompressed_is_compressed_later(tmp_path: Path) -> None:
-    left = tmp_path / "x-20260301T120000.000000Z.jsonl"
-    left.write_bytes(b'{"seq":1}\n')
-    (tmp_path / "x-20260301T120000.000000Z.jsonl.gz").write_bytes(b"half")
-    file = RotatingFile(tmp_path / "x.jsonl", Rotation(10_000, compress=True), lambda: 0.0)
-    file.clean_up()
-    file.close()
-    assert not left.exists()
-    assert seqs(Path(f"{left}.gz")) == [1]
 
 
 async def test_after_a_full_disk_nothing_is_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,82 @@
+"""Credentials of TLS: whom the client trusts, and by which it says who it is."""
+
+import ssl
+import subprocess
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from bridge.routing.table import RouteTable
+from bridge.sinks.base import Retry
+from bridge.sinks.http.config import HttpSinkConfig
+from bridge.sinks.http.sink import HttpSink
+from edgewire.errors import ConfigError
+from tests.bridge.fakes import TABLE, routed
+
+
+def sink_of(url: str, table: RouteTable = TABLE, **settings: object) -> HttpSink:
+    return HttpSink(HttpSinkConfig(url=url, **settings), table.targets_in("http"), "bridge-1")  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """ca.pem, and a certificate with its key for the server and for the client."""
+    folder = tmp_path_factory.mktemp("certificates")
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    openssl("req", "-x509", *key, "-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=ca", "-days", "2")
+    for name in ("server", "client"):
+        (folder / "san").write_text("subjectAltName=IP:127.0.0.1")
+        openssl("req", *key, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
+        signing = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-extfile", "san", "-days", "2"]
+        openssl("x509", "-req", "-in", f"{name}.csr", *signing, "-out", f"{name}.pem")
+    openssl("ec", "-in", "client.key", "-aes256", "-passout", "pass:x", "-out", "encrypted.key")
+    return folder
+
+
+async def test_a_server_may_ask_who_the_bridge_is(certificates: Path) -> None:
+    names: list[str] = []
+
+    async def handle(request: web.Request) -> web.Response:
+        assert request.transport
+        certificate = request.transport.get_extra_info("peercert")
+        names.append(dict(part[0] for part in certificate["subject"])["commonName"])
+        return web.Response()
+
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=certificates / "ca.pem")
+    context.load_cert_chain(certificates / "server.pem", certificates / "server.key")
+    context.verify_mode = ssl.CERT_REQUIRED
+    application = web.Application()
+    application.router.add_post("/{path:.*}", handle)
+    server = TestServer(application)
+    await server.start_server(ssl=context)
+    url = f"https://127.0.0.1:{server.port}"
+    mine = {"certificate": certificates / "client.pem", "key": certificates / "client.key"}
+    trusted = sink_of(url, ca_file=certificates / "ca.pem", **mine)
+    anonymous = sink_of(url, ca_file=certificates / "ca.pem")
+    wary = sink_of(url)
+    for sink, delivered in ((trusted, True), (anonymous, False), (wary, False)):
+        await sink.connect()
+        failures = await sink.write("lane", [routed(1)])
+        assert bool(failures) is not delivered
+        await sink.close()
+    why = failures[0]
+    assert isinstance(why, Retry)
+    assert (why.cause, why.needs_operator) == ("tls", True)
+    assert "certificate" in why.reason
+    await server.close()
+    assert names == ["client"]
+
+
+async def test_a_certificate_without_its_key_is_a_matter_of_configuration(certificates: Path) -> None:
+    sink = sink_of("https://h", certificate=certificates / "client.pem", key=certificates / "server.key")
+    with pytest.raises(ConfigError, match=r"client.pem with its key .*server.key cannot be used"):
+        await sink.connect()
+    sink = sink_of("https://h", certificate=certificates / "client.pem", key=certificates / "encrypted.key")
+    with pytest.raises(ConfigError, match="cannot be used"):
+        await sink.connect()
