@@ -1,6 +1,6 @@
-"""The transports that can carry MQTT, each behind a `Connector`, and the one table that says which scheme takes which.
+"""The transports that can carry MQTT, and the one table that says which scheme of a URL takes which.
 
-A new transport is a class that keeps the contract of `Connector` and a line of `TRANSPORTS`. Knows nothing of MQTT.
+A new one is a class that keeps the contract of `TransportConnector` and a line of `TRANSPORTS`. Nothing of MQTT here.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ class Endpoint:
     """The address of this machine to connect from, with port 0 for any; None leaves it to the system."""
 
 
-class Connector(Protocol):
+class TransportConnector(Protocol):
     """Opens a stream of bytes to an endpoint. Has no state: one serves every connection."""
 
     async def open_transport(self, endpoint: Endpoint, make_protocol: ProtocolFactory) -> asyncio.Transport:
@@ -63,7 +63,7 @@ class TcpConnector:
 class TransportType:
     """Tells how the brokers of one URL scheme are reached."""
 
-    connector: Connector
+    connector: TransportConnector
     default_port: int
     uses_tls: bool
 

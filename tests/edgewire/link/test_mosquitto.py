@@ -81,7 +81,7 @@ class Ours:
         self.events: list[Event] = []
         self.link: Link | None = None
 
-    async def dial(self) -> Connected:
+    async def connect(self) -> Connected:
         """A new connection; `events` are those of this one alone."""
         told: list[Event] = []
         self.link = await connect_link(self.url, self.session, lambda _, events: told.extend(events))
@@ -149,7 +149,7 @@ async def test_what_we_publish_arrives(
     clients: Clients, mosquitto: BrokerAddress, version: Version, root: str, other: Paho, qos: int
 ) -> None:
     ours = clients(mosquitto, version)
-    await ours.dial()
+    await ours.connect()
     payloads = [b"", b"x", bytes(range(256)) * 400]
     for payload in payloads:
         ours.link.publish(f"{root}/é", payload, qos=qos, token=payload, properties={"user_property": (("k", "v"),)})
@@ -171,7 +171,7 @@ async def test_what_others_publish_arrives(
     clients: Clients, mosquitto: BrokerAddress, version: Version, root: str, other: Paho, qos: int, manual_ack: bool
 ) -> None:
     ours = clients(mosquitto, version, manual_ack=manual_ack)
-    await ours.dial()
+    await ours.connect()
     assert await ours.subscribe(Subscription(f"{root}/+/x", qos), Subscription(f"{root}/no", 0)) == (qos, 0)
     payloads = [b"", b"x", bytes(range(256)) * 400]
     for payload in payloads:
@@ -196,7 +196,7 @@ async def test_retained_messages_go_both_ways(
     clients: Clients, mosquitto: BrokerAddress, version: Version, root: str, other: Paho
 ) -> None:
     ours = clients(mosquitto, version)
-    await ours.dial()
+    await ours.connect()
     ours.link.publish(f"{root}/ours", b"1", qos=1, retain=True)
     await until(lambda: ours.of(Acknowledged))
     late = Paho(mosquitto, root)
@@ -230,7 +230,7 @@ async def test_the_will_fires_unless_we_say_goodbye(
     fires: bool,
 ) -> None:
     ours = clients(mosquitto, version, will=Will(topic=f"{root}/will", payload=b"gone", qos=1, retain=True))
-    await ours.dial()
+    await ours.connect()
     end(ours.link)
     await until(lambda: ours.of(ConnectionLost))
     if fires:
@@ -244,7 +244,7 @@ async def test_a_resumed_session_brings_what_came_meanwhile_and_what_was_not_ack
     clients: Clients, mosquitto: BrokerAddress, version: Version, root: str, other: Paho
 ) -> None:
     ours = clients(mosquitto, version, clean_start=False, session_expiry_s=60, manual_ack=True)
-    assert not (await ours.dial()).session_present
+    assert not (await ours.connect()).session_present
     await ours.subscribe(Subscription(f"{root}/#", 2))
     for qos in (1, 2):
         other.publish(f"{root}/t", b"acked %d" % qos, qos)
@@ -257,7 +257,7 @@ async def test_a_resumed_session_brings_what_came_meanwhile_and_what_was_not_ack
     old = ours.messages
     ours.link.abort()
     other.publish(f"{root}/t", b"meanwhile", 1)
-    assert (await ours.dial()).session_present
+    assert (await ours.connect()).session_present
     await until(lambda: len(ours.messages) == 4)
     assert [one.payload for one in ours.messages] == [b"unacked 1", b"acked 2", b"unacked 2", b"meanwhile"]
     assert all(one.dup for one in ours.messages[:3])
@@ -267,7 +267,7 @@ async def test_a_resumed_session_brings_what_came_meanwhile_and_what_was_not_ack
     await ours.stop()
     # End the session at the broker too.
     last = clients(mosquitto, version, client_id=ours.session.config.client_id)
-    assert not (await last.dial()).session_present
+    assert not (await last.connect()).session_present
     await last.stop()
 
 
@@ -276,7 +276,7 @@ async def test_connections_that_are_cut_lose_no_qos_1_and_double_no_qos_2(
 ) -> None:
     ours = clients(mosquitto, version, clean_start=False, session_expiry_s=60)
     published: list[bytes] = []
-    await ours.dial()
+    await ours.connect()
     for round_ in range(15):
         for number in range(4):
             payload = b"%d %d.%d" % (1 + number % 2, round_, number)
@@ -285,7 +285,7 @@ async def test_connections_that_are_cut_lose_no_qos_1_and_double_no_qos_2(
         if round_ % 3:
             await until(lambda: len(ours.of(Acknowledged)) > 0)
         ours.link.abort()
-        await ours.dial()
+        await ours.connect()
     await until(lambda: ours.session.inflight == 0)
     await until(lambda: set(other.payloads) == set(published))
     for payload in published:
@@ -297,18 +297,18 @@ async def test_a_client_whose_name_another_takes_loses_its_connection(
     clients: Clients, mosquitto: BrokerAddress, version: Version
 ) -> None:
     first = clients(mosquitto, version)
-    await first.dial()
+    await first.connect()
     second = clients(mosquitto, version, client_id=first.session.config.client_id)
-    await second.dial()
+    await second.connect()
     await until(lambda: first.of(ConnectionLost))
     assert second.link.connected
     await second.stop()
 
 
-async def test_a_dial_that_is_cancelled_once_the_broker_has_answered_leaves_no_link_behind(
+async def test_an_attempt_that_is_cancelled_once_the_broker_has_answered_leaves_no_link_behind(
     mosquitto: BrokerAddress, version: Version, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A loop so busy that CONNACK is there before the dial looks again, and a fleet that stops just then."""
+    """A loop so busy that CONNACK is there before the attempt looks again, and a fleet that stops just then."""
 
     def wait_for_the_answer(link: Link, transport: asyncio.BaseTransport) -> None:
         connection_made(link, transport)
@@ -317,15 +317,15 @@ async def test_a_dial_that_is_cancelled_once_the_broker_has_answered_leaves_no_l
     def on_events(_: Link, events: list[Event]) -> None:
         told.extend(events)
         if type(events[0]) is Connected:
-            dialling.cancel()
+            connecting.cancel()
 
     connection_made = Link.connection_made
     monkeypatch.setattr(Link, "connection_made", wait_for_the_answer)
     told: list[Event] = []
     session = Session(SessionConfig(client_id=f"test-{uuid.uuid4().hex}"), version)
-    dialling = asyncio.create_task(connect_link(BrokerUrl.parse(mosquitto.url), session, on_events))
-    await asyncio.wait([dialling])
-    assert dialling.cancelled()
+    connecting = asyncio.create_task(connect_link(BrokerUrl.parse(mosquitto.url), session, on_events))
+    await asyncio.wait([connecting])
+    assert connecting.cancelled()
     await until(lambda: len(told) > 1)
     await asyncio.sleep(0.05)
     assert [type(event) for event in told] == [Connected, ConnectionLost]
@@ -335,7 +335,7 @@ async def test_keep_alive_keeps_the_connection_for_longer_than_the_broker_waits(
     clients: Clients, mosquitto: BrokerAddress, version: Version, root: str
 ) -> None:
     ours = clients(mosquitto, version, keep_alive_s=1)
-    await ours.dial()
+    await ours.connect()
     deadlines = set()
     # Mosquitto cuts at one and a half times the keep alive.
     while len(deadlines) < 4 and not ours.of(ConnectionLost):
@@ -352,9 +352,9 @@ async def test_the_receive_maximum_opens_the_window_of_the_broker(
     broker = mosquitto_factory(options={"max_inflight_messages": "20"})
     window = 50 if version is Version.V5 else 20
     ours, other = clients(broker, version, manual_ack=True, receive_maximum=50), clients(broker, version)
-    await ours.dial()
+    await ours.connect()
     await ours.subscribe(Subscription(f"{root}/t", 1))
-    await other.dial()
+    await other.connect()
     for number in range(60):
         await until(lambda: other.session.window_free)
         other.link.publish(f"{root}/t", b"%d" % number, qos=1)
@@ -374,7 +374,7 @@ async def test_the_limits_of_the_broker_are_known_and_obeyed(
     options = {"max_keepalive": "20", "max_qos": "1", "retain_available": "false", "max_packet_size": "1000"}
     broker = mosquitto_factory(options=options)
     ours = clients(broker, version)
-    limits = (await ours.dial()).limits
+    limits = (await ours.connect()).limits
     if version is Version.V311:
         assert limits == ServerLimits(keep_alive_s=60), "3.1.1 cannot state any"
         return
@@ -395,7 +395,7 @@ async def test_a_client_without_credentials_is_refused(
 ) -> None:
     broker = mosquitto_factory(options={"allow_anonymous": "false"})
     with pytest.raises(BrokerRefused, match="not authorized") as caught:
-        await clients(broker, version).dial()
+        await clients(broker, version).connect()
     assert caught.value.code == (0x87 if version is Version.V5 else 5)
 
 
@@ -404,12 +404,12 @@ async def test_publishes_survive_a_restart_of_the_broker(
 ) -> None:
     broker = mosquitto_factory()
     ours = clients(broker, version, clean_start=False, session_expiry_s=60)
-    await ours.dial()
+    await ours.connect()
     await ours.subscribe(Subscription(f"{root}/#", 1))
     broker.kill()
     await until(lambda: ours.of(ConnectionLost))
     broker.restart()
-    await ours.dial()
+    await ours.connect()
     await ours.subscribe(Subscription(f"{root}/#", 1))
     ours.link.publish(f"{root}/t", b"alive", qos=2)
     await until(lambda: ours.messages and ours.of(Acknowledged))
