@@ -1,60 +1,62 @@
-"""Commands: what arrives on `cmd`, read and judged. Who carries an order out is told in `devices.fleet`.
+"""Commands: what arrives on `cmd`, read and checked. `devices.fleet.command_handler` carries them out.
 
-A command is carried out once: its id and answer are remembered, and when it comes again the same answer is given.
-QoS 1 delivers twice after a lost connection, and a reboot that is done again at every start would never end.
+A command is carried out once: its id and response are kept, and when it comes again the same response is given. QoS 1
+delivers twice after a lost connection, and a reboot that is done again at every start would never end.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, NamedTuple, Self
 
 import orjson
 from pydantic import Field, TypeAdapter, ValidationError
 
-from devices.faults.base import Instant
 from devices.faults.registry import FAULTS, AnyFault
 from devices.firmware.config import Version
 from edgewire.clock import iso_ms
 from edgewire.config import Config, DurationMs, describe_error
-from edgewire.messages.control import Command
+from edgewire.messages.control import Command, CommandAction
 
 REMEMBERED = 16
-"""Answers a device keeps, in flash, so they outlive a reset."""
+"""Responses a device keeps, in flash, so they outlive a reset."""
 _LONGEST_BYTES = 8192
 
 
-class _Nothing(Config):
-    """No arguments."""
+class CommandArguments(Config):
+    """The arguments of an action: a class an action, which names what the device is to do."""
+
+    @classmethod
+    def parse(cls, arguments: Mapping[str, Any], kind: str, now_ms: int) -> Self:
+        """Check what was sent to a device of this kind. Raises `ValidationError` or `ValueError`."""
+        return cls.model_validate(arguments)
 
 
-class SetInterval(Config):
+class SetInterval(CommandArguments):
     """Measure this often from now on."""
 
     interval: DurationMs = Field(ge=10, le=7 * 86_400_000)
 
 
-class Reboot(_Nothing):
+class RebootDevice(CommandArguments):
     """Reset."""
 
 
-class Identify(_Nothing):
-    """Say who you are."""
+class Identify(CommandArguments):
+    """Tell what the device is."""
 
 
-class ClearFaults(_Nothing):
+class ClearFaults(CommandArguments):
     """End the faults set by command."""
 
 
-class Stop(_Nothing):
+class StopReadings(CommandArguments):
     """Take no readings until `start`."""
 
 
-class Start(_Nothing):
+class StartReadings(CommandArguments):
     """Take readings again."""
 
 
-class UpdateFirmware(Config):
+class UpdateFirmware(CommandArguments):
     """Load this version and start it."""
 
     version: Version
@@ -62,28 +64,30 @@ class UpdateFirmware(Config):
     """Whether the new firmware does not start; null leaves it to `firmware.update.failures`."""
 
 
-@dataclass(frozen=True, slots=True)
-class SetFault:
+class SetFault(CommandArguments):
     """Have this fault, until it is cleared or `duration_ms` is over."""
 
     fault: AnyFault
     duration_ms: int | None
 
+    @classmethod
+    def parse(cls, arguments: Mapping[str, Any], kind: str, now_ms: int) -> Self:
+        """Check an entry of the fault calendar without its schedule, and its `duration`."""
+        refused = [key for key in _SCHEDULED if key in arguments]
+        if refused:
+            raise ValueError(f"unknown key '{refused[0]}': a fault set by command is there from now on, for `duration`")
+        fault_type = FAULTS.get(str(arguments.get("type")))
+        if fault_type is not None and not fault_type.can_be_commanded:
+            raise ValueError(f"a {arguments['type']} is no fault that is set by command")
+        fields = dict(arguments)
+        duration = fields.pop("duration", None)
+        duration_ms = None if duration is None else _DURATION.validate_python(duration)
+        # It begins when it is carried out; what is checked here is the fault itself.
+        end = {} if duration_ms is None else {"to": iso_ms(now_ms + duration_ms)}
+        fault = _FAULT.validate_python(fields | {"kind": kind, "from": iso_ms(now_ms)} | end)
+        return cls(fault=fault, duration_ms=duration_ms)
 
-Order = SetInterval | Reboot | Identify | ClearFaults | Stop | Start | UpdateFirmware | SetFault
-"""What a device is to do."""
 
-_ORDERS: Mapping[str, type[Config]] = MappingProxyType(
-    {
-        "set_interval": SetInterval,
-        "reboot": Reboot,
-        "identify": Identify,
-        "clear_faults": ClearFaults,
-        "stop": Stop,
-        "start": Start,
-        "update_firmware": UpdateFirmware,
-    }
-)
 _FAULT: TypeAdapter[Any] = TypeAdapter(AnyFault)
 _DURATION: TypeAdapter[int] = TypeAdapter(Annotated[DurationMs, Field(ge=1)])
 _SCHEDULED = ("kind", "devices", "share", "from", "from_", "to", "rate")
@@ -100,11 +104,14 @@ class ValidCommand(NamedTuple):
     """A command that can."""
 
     id: str
-    order: Order
+    action: CommandAction
+    arguments: CommandArguments
 
 
-def read_command(payload: bytes, kind: str, now_ms: int) -> ValidCommand | InvalidCommand:
-    """What a payload on the `cmd` topic of a device of this kind asks for."""
+def read_command(
+    payload: bytes, kind: str, now_ms: int, arguments_of: Callable[[CommandAction], type[CommandArguments]]
+) -> ValidCommand | InvalidCommand:
+    """Return what a payload on the `cmd` topic of a device of this kind asks for, with the arguments of its action."""
     if len(payload) > _LONGEST_BYTES:
         return InvalidCommand("", f"command of {len(payload)} bytes: {_LONGEST_BYTES} are the most")
     try:
@@ -121,11 +128,12 @@ def read_command(payload: bytes, kind: str, now_ms: int) -> ValidCommand | Inval
     if command.expires is not None and command.expires.timestamp() * 1000 < now_ms:
         return InvalidCommand(command_id, f"command expired at {iso_ms(round(command.expires.timestamp() * 1000))}")
     try:
-        return ValidCommand(command.id, _order(command, kind, now_ms))
+        arguments = arguments_of(command.action).parse(command.arguments, kind, now_ms)
     except ValidationError as error:
         return InvalidCommand(command_id, f"arguments: {describe_error(error)}")
     except ValueError as error:
         return InvalidCommand(command_id, f"arguments: {error}")
+    return ValidCommand(command.id, command.action, arguments)
 
 
 def _readable_id(fields: Mapping[str, Any]) -> str:
@@ -133,43 +141,20 @@ def _readable_id(fields: Mapping[str, Any]) -> str:
     return found if isinstance(found, str) and 0 < len(found) <= 64 else ""
 
 
-def _order(command: Command, kind: str, now_ms: int) -> Order:
-    if command.action != "set_fault":
-        order: Any = _ORDERS[command.action].model_validate(command.arguments)
-        return order  # type: ignore[no-any-return]
-    arguments = dict(command.arguments)
-    refused = [key for key in _SCHEDULED if key in arguments]
-    if refused:
-        raise ValueError(f"unknown key '{refused[0]}': a fault set by command is there from now on, for `duration`")
-    fault = FAULTS.get(str(arguments.get("type")))
-    if fault is not None and not fault.can_be_commanded:
-        raise ValueError(f"a {arguments['type']} is no fault that is set by command")
-    duration = arguments.pop("duration", None)
-    duration_ms = None if duration is None else _DURATION.validate_python(duration)
-    # It begins when it is carried out; what is checked here is the fault itself.
-    begin: Instant = _instant(now_ms)
-    end = {} if duration_ms is None else {"to": _instant(now_ms + duration_ms)}
-    return SetFault(_FAULT.validate_python(arguments | {"kind": kind, "from": begin} | end), duration_ms)
-
-
-def _instant(moment_ms: int) -> Any:
-    return iso_ms(moment_ms)
-
-
 class ResponseCache:
-    """The last commands and what was answered to them."""
+    """The ids of the last commands and what was answered to them."""
 
-    __slots__ = ("_known",)
+    __slots__ = ("_responses",)
 
     def __init__(self) -> None:
-        self._known: dict[str, bytes] = {}
+        self._responses: dict[str, bytes] = {}
 
-    def known(self, command_id: str) -> bytes | None:
-        """The answer to a command that was here before."""
-        return self._known.get(command_id)
+    def cached_response(self, command_id: str) -> bytes | None:
+        """Return the response to a command that was here before."""
+        return self._responses.get(command_id)
 
-    def remember(self, command_id: str, answer: bytes) -> None:
-        """Keep an answer; the oldest one makes room."""
-        if len(self._known) >= REMEMBERED:
-            del self._known[next(iter(self._known))]
-        self._known[command_id] = answer
+    def cache_response(self, command_id: str, response: bytes) -> None:
+        """Keep a response; the oldest one makes room."""
+        if len(self._responses) >= REMEMBERED:
+            del self._responses[next(iter(self._responses))]
+        self._responses[command_id] = response

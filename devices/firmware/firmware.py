@@ -1,14 +1,11 @@
-"""What one boot of a device emitted, and what became of it.
-
-The firmware of one device: what it does with a reading, a connection, and the loss of one.
+"""The firmware of one device: what it does with a reading, a connection, and the loss of one.
 
 Pure state: the caller brings events and does what is returned. Readings keep their order: while older ones wait in
-the outbox, a new one goes behind them."""
+the outbox, a new one goes behind them.
+"""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
-
-import orjson
 
 from devices.firmware.commands import ResponseCache
 from devices.firmware.config import Build
@@ -18,7 +15,10 @@ from edgewire.clock import iso_ms
 
 
 class BootCounters:
-    """Readings are numbered from the first to the last without a gap; each is acknowledged, dropped or still unsent."""
+    """What one boot of a device emitted, and what became of it.
+
+    Readings are numbered from the first to the last without a gap; each is acknowledged, dropped or still unsent.
+    """
 
     __slots__ = ("acknowledged", "boot", "dropped", "first_seq", "last_seq", "uncertain")
 
@@ -31,28 +31,43 @@ class BootCounters:
         self.uncertain = SeqRanges()
         """Sent, and never acknowledged before a reset or the end: may have arrived or not."""
 
-    def take(self, seq: int) -> None:
-        """A reading was taken."""
+    def count_reading(self, seq: int) -> None:
+        """Count a reading that was taken."""
         if self.first_seq is None:
             self.first_seq = seq
         self.last_seq = seq
 
     @property
     def emitted(self) -> int:
-        """How many readings were taken."""
+        """The number of readings that were taken."""
         if self.first_seq is None or self.last_seq is None:
             return 0
         return self.last_seq - self.first_seq + 1
 
 
 class Firmware:
-    """State of one device. What outlives a reset is as in flash: version, interval, answers, perhaps the outbox.
+    """The state of one device. What outlives a reset is as in flash: version, interval, responses, perhaps the outbox.
 
-    `room` is how many more messages the connection takes right now; 0 also stands for being offline.
+    `window` is how many more messages the connection takes right now; 0 also stands for being offline.
     """
 
-    __slots__ = ("_answers", "_failures", "_flush_limit", "_past", "account", "boot", "booted_ms", "build", "device_id",
-                 "is_synced", "key", "outbox", "reset_reason", "sent", "version")  # fmt: skip
+    __slots__ = (
+        "_failures",
+        "_flush_limit",
+        "_past",
+        "_responses",
+        "boot",
+        "booted_ms",
+        "build",
+        "counters",
+        "device_id",
+        "is_synced",
+        "key",
+        "outbox",
+        "reset_reason",
+        "sent",
+        "version",
+    )  # fmt: skip
 
     def __init__(
         self, device_id: str, key: int, boot: int, booted_ms: int, build: Build, reset_reason: str = "power_on"
@@ -65,71 +80,71 @@ class Firmware:
         self.reset_reason = reset_reason
         self.version = build.firmware.version
         self.outbox = Outbox(build.outbox)
-        self.account = BootCounters(boot)
+        self.counters = BootCounters(boot)
         self.sent = 0
         self.is_synced = not build.firmware.first_sync
         self._failures = 0
         self._past: list[BootCounters] | None = None
         self._flush_limit: FlushLimit | None = None
-        self._answers: ResponseCache | None = None
+        self._responses: ResponseCache | None = None
 
     # -- readings
 
-    def on_reading(self, reading: Reading, room: int) -> bool:
-        """A reading was taken: whether to publish it at once; otherwise it is in the outbox."""
+    def on_reading(self, reading: Reading, window: int) -> bool:
+        """Count a reading, and return whether to publish it at once; otherwise it is in the outbox."""
         if reading.seq != NO_SEQ:
-            self.account.take(reading.seq)
-        if room > 0 and not self.outbox:
+            self.counters.count_reading(reading.seq)
+        if window > 0 and not self.outbox:
             self.sent += 1
             return True
         self._drop(self.outbox.push(reading))
         return False
 
     def on_lost_reading(self, seq: int) -> None:
-        """A reading was taken and lost inside the device, by a fault: it has its number, and counts as dropped."""
-        self.account.take(seq)
-        self.account.dropped.add(seq)
+        """Count a reading that a fault lost inside the device: it has its number, and counts as dropped."""
+        self.counters.count_reading(seq)
+        self.counters.dropped.add(seq)
 
-    def on_room(self, room: int, now_s: float) -> list[Reading]:
-        """The connection takes more: the readings to publish now, oldest first."""
-        room = min(room, len(self.outbox))
+    def pop_publishable(self, window: int, now_s: float) -> list[Reading]:
+        """Take the readings out of the outbox that are to be published now, oldest first."""
+        window = min(window, len(self.outbox))
         limit = self.build.outbox.flush_per_second
         if limit is not None:
             if self._flush_limit is None:
                 self._flush_limit = FlushLimit(limit, now_s)
-            room = self._flush_limit.allow(room, now_s)
-        now = [self.outbox.pop() for _ in range(room)]
+            window = self._flush_limit.allow(window, now_s)
+        now = [self.outbox.pop() for _ in range(window)]
         self.sent += len(now)
         if not self.outbox:
             self._flush_limit = None
         return now
 
     def on_refused(self, seq: int, boot: int) -> None:
-        """The broker will not take this reading, ever (too large, not allowed): it counts as dropped."""
+        """Count a reading as dropped that the broker will never take: it is too large, or not allowed."""
         if boot == self.boot:
             self.sent -= 1
         if seq != NO_SEQ:
             self.counters_of(boot).dropped.add(seq)
 
     def on_acknowledged(self, boot: int, count: int) -> None:
-        """The broker took responsibility for so many readings of a boot."""
-        account = self.account if boot == self.boot else self.counters_of(boot)
-        account.acknowledged += count
+        """Count so many readings of a boot for which the broker took responsibility."""
+        counters = self.counters if boot == self.boot else self.counters_of(boot)
+        counters.acknowledged += count
 
     # -- the connection
 
     def on_connected(self) -> None:
-        """The broker accepted the device: the next loss starts again with a short wait."""
+        """Begin again with a short wait after the next loss: the broker has accepted the device."""
         self._failures = 0
 
-    def on_lost(self, uniform: float) -> float:
-        """The connection is lost or was not made: seconds to wait before dialling, for a draw in [0, 1)."""
+    def on_connection_lost(self, uniform: float) -> float:
+        """Return the seconds to wait after a connection was lost or not made, for a draw in [0, 1)."""
         delay = self.build.reconnect.delay_s(self._failures, uniform)
         self._failures += 1
         return delay
 
     def wants_to_wake(self) -> bool:
-        """Whether a sleeping device has enough to say."""
+        """Return whether a sleeping device has enough to say."""
         sleep = self.build.firmware.sleep
         return sleep is None or len(self.outbox) >= min(sleep.readings, self.build.outbox.max_messages)
 
@@ -138,31 +153,31 @@ class Firmware:
     def on_reset(
         self, boot: int, at_ms: int, reason: str, uncertain: Iterable[object] = (), version: str | None = None
     ) -> None:
-        """The device starts anew at `at_ms`; what waited in RAM is lost, and counts as dropped.
+        """Start anew at `at_ms`; what waited in RAM is lost, and counts as dropped.
 
         `uncertain` are the tokens of what was sent and not acknowledged: the new boot knows nothing of it.
         """
         self.on_uncertain(uncertain)
         if self.build.outbox.storage == "ram":
             self._drop(self.outbox.clear())
-        if self.account.first_seq is not None:
-            self._past = [*(self._past or ()), self.account]
+        if self.counters.first_seq is not None:
+            self._past = [*(self._past or ()), self.counters]
         self.boot, self.booted_ms, self.reset_reason = boot, at_ms, reason
         self.version = version or self.version
-        self.account = BootCounters(boot)
+        self.counters = BootCounters(boot)
         self.sent = 0
         self._failures = 0
         self._flush_limit = None
         self.is_synced = not self.build.firmware.first_sync
 
-    # -- books
+    # -- counting
 
     def on_uncertain(self, tokens: Iterable[object]) -> None:
-        """These will not be acknowledged any more: they may have arrived or not."""
+        """Count readings that will not be acknowledged any more: they may have arrived or not."""
         for token in tokens:
             match token:
                 case int(seq) if seq != NO_SEQ:
-                    self.account.uncertain.add(seq)
+                    self.counters.uncertain.add(seq)
                 case (int(boot), int(seq)) if seq != NO_SEQ:
                     self.counters_of(boot).uncertain.add(seq)
                 case _:
@@ -170,24 +185,24 @@ class Firmware:
 
     @property
     def emitted(self) -> int:
-        """How many readings were taken, of all boots."""
-        return sum(account.emitted for account in self.all_counters())
+        """The number of readings that were taken, of all boots."""
+        return sum(counters.emitted for counters in self.all_counters())
 
     @property
     def dropped(self) -> int:
-        """How many readings were given up, of all boots."""
+        """The number of readings that were given up, of all boots."""
         if not self._past:
-            return len(self.account.dropped)
-        return sum(len(account.dropped) for account in self.all_counters())
+            return len(self.counters.dropped)
+        return sum(len(counters.dropped) for counters in self.all_counters())
 
     def all_counters(self) -> Iterator[BootCounters]:
-        """One a boot, the oldest first."""
+        """Yield the counters of each boot, the oldest first."""
         yield from self._past or ()
-        yield self.account
+        yield self.counters
 
     def counters_of(self, boot: int) -> BootCounters:
-        """Of one boot that took readings."""
-        return next(account for account in self.all_counters() if account.boot == boot)
+        """Return those of one boot that took readings."""
+        return next(counters for counters in self.all_counters() if counters.boot == boot)
 
     def _drop(self, readings: Iterable[Reading]) -> None:
         for reading in readings:
@@ -197,19 +212,19 @@ class Firmware:
     # -- what it says
 
     @property
-    def answers(self) -> ResponseCache:
-        """To the commands of late."""
-        if self._answers is None:
-            self._answers = ResponseCache()
-        return self._answers
+    def responses(self) -> ResponseCache:
+        """What was answered to the commands of late."""
+        if self._responses is None:
+            self._responses = ResponseCache()
+        return self._responses
 
     def timestamp(self, now_ms: int) -> str | None:
-        """The time as the device knows it: not before the first NTP answer."""
+        """Return the time as the device knows it, in ISO 8601: None before the first NTP answer."""
         return iso_ms(now_ms) if self.is_synced else None
 
-    def status(self, state: str, now_ms: int | None) -> bytes:
-        """The payload of the `status` channel; `now_ms` is None in a will, which is written in advance."""
-        said: dict[str, Any] = {
+    def status(self, state: str, now_ms: int | None) -> dict[str, Any]:
+        """Return the fields of `edgewire.messages.Status`; `now_ms` is None in a will, which is written in advance."""
+        status: dict[str, Any] = {
             "state": state,
             "device_id": self.device_id,
             "boot": self.boot,
@@ -218,16 +233,18 @@ class Firmware:
             "timestamp": None if now_ms is None else self.timestamp(now_ms),
             "sent": self.sent,
             "buffered": len(self.outbox),
-            "dropped": len(self.account.dropped),
+            "dropped": len(self.counters.dropped),
             "reset_reason": self.reset_reason,
         }
         if now_ms is not None:
-            said |= self._vitals(now_ms)
-        return orjson.dumps(said)
+            status |= self._vitals(now_ms)
+        return status
 
-    def result(self, command_id: str, error: str | None, now_ms: int, data: dict[str, Any] | None = None) -> bytes:
-        """The payload of the `result` channel."""
-        said: dict[str, Any] = {
+    def result(
+        self, command_id: str, error: str | None, now_ms: int, data: dict[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """Return the fields of `edgewire.messages.Result`."""
+        result: dict[str, Any] = {
             "id": command_id,
             "device_id": self.device_id,
             "boot": self.boot,
@@ -235,7 +252,7 @@ class Firmware:
             "error": error,
             "timestamp": self.timestamp(now_ms),
         }
-        return orjson.dumps(said | ({} if data is None else {"data": data}))
+        return result if data is None else result | {"data": data}
 
     def _vitals(self, now_ms: int) -> dict[str, Any]:
         config = self.build.firmware

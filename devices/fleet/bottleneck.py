@@ -1,4 +1,4 @@
-"""What limited a run: the broker, the generator, the network, or nothing; one sentence, with its evidence."""
+"""Finds what limited a run: the broker, the generator, the network, or nothing; one sentence, with its evidence."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -7,33 +7,26 @@ from devices.fleet.metrics import FleetSnapshot
 
 Component = Literal["none", "generator", "broker", "network"]
 
-
 # A device in the field that is so late does not look like one that keeps its interval.
 LATE_P99_MS = 50.0
-
-
 # A process that has less of a core left than this is at its end.
 BUSY = 0.9
-
-
 # A broker that takes longer to acknowledge keeps the devices waiting.
 SLOW_P99_MS = 1000.0
-
-
 # Of the devices: so many lost connections are more than an accident.
 MANY_RECONNECTS = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class Bottleneck:
-    """Who held the fleet back, and how that shows."""
+    """Names the component that held the fleet back, and how that shows."""
 
     component: Component
     summary: str
 
 
 def diagnose(now: FleetSnapshot) -> Bottleneck:
-    """Judge a run, or a part of one, from what its processes counted."""
+    """Find what limited a run, or a part of one, from what its processes counted."""
     busy = now.cpu_s / max(now.elapsed_s, 0.001)
     lag = now.lag_p99_ms or 0.0
     puback = now.puback.percentile_ms(99)

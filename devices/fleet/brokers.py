@@ -1,4 +1,4 @@
-"""Which broker each device dials, from which local address, and as whom.
+"""Tells which broker each device connects to, from which local address, and as whom.
 
 The broker follows from the device's number in the scenario, so it is the same however the fleet is split. A local
 address is good for some 28,000 connections to one broker address (net.ipv4.ip_local_port_range), but the kernel looks
@@ -19,14 +19,12 @@ from edgewire.mqtt import Session
 
 # 127.0.0.2 and up reach a broker on loopback as well as 127.0.0.1 does; so many of them carry half a million devices.
 LOOPBACK_ADDRESSES = 17
-
-
 # Devices of the whole fleet to one local address: its processes do not know of each other's ports.
 DEVICES_PER_ADDRESS = 8_000
 
 
 class BrokerPool:
-    """The brokers of a fleet and the local addresses to dial them from."""
+    """Holds the brokers of a fleet and the local addresses to connect to them from."""
 
     def __init__(
         self,
@@ -37,23 +35,25 @@ class BrokerPool:
         devices: int = 1,
     ) -> None:
         """`devices` is how many the whole fleet has."""
-        self.brokers = tuple(brokers)
+        self.urls = tuple(brokers)
         needed = max(1, -(-devices // DEVICES_PER_ADDRESS))
-        self._sources = {broker: _Sources(_addresses(broker, source_addresses), needed) for broker in self.brokers}
-        self.identities = identities or Identities(None, self.brokers)
+        self._local_addresses = {
+            broker: _LocalAddresses(_addresses(broker, source_addresses), needed) for broker in self.urls
+        }
+        self.identities = identities or Identities(None, self.urls)
 
-    def broker(self, number: int) -> BrokerUrl:
-        """Of the device with this number in the scenario."""
-        return self.brokers[number % len(self.brokers)]
+    def broker_for(self, number: int) -> BrokerUrl:
+        """Return the broker of the device with this number in the scenario."""
+        return self.urls[number % len(self.urls)]
 
-    async def dial(
+    async def open_link(
         self, broker: BrokerUrl, session: Session, on_events: OnEvents, on_writable: OnWritable | None = None
     ) -> Link:
         """Connect a session; raises as `connect_link`, but `NoLocalPort` only when every address is used up."""
         tls = self.identities.tls(session.config.client_id) if broker.uses_tls else None
-        sources = self._sources[broker]
-        for attempt in range(1, len(sources) + 1):
-            source = sources.next()
+        addresses = self._local_addresses[broker]
+        for attempt in range(1, len(addresses) + 1):
+            source = addresses.next()
             try:
                 return await connect_link(
                     broker,
@@ -65,24 +65,24 @@ class BrokerPool:
                     own_timer=False,
                 )
             except NoLocalPort:
-                if attempt == len(sources):
+                if attempt == len(addresses):
                     raise
-                sources.replace(source)
+                addresses.replace(source)
         raise AssertionError("a broker has at least one source")
 
     def __str__(self) -> str:
-        return ", ".join(map(str, self.brokers))
+        return ", ".join(map(str, self.urls))
 
 
 def broker_pool_for(scenario: Scenario, device_ids: Collection[str] = ()) -> BrokerPool:
-    """Those of a scenario, for these of its devices and for probes. Raises `ConfigError`."""
+    """Return the brokers of a scenario, for these of its devices and for probes. Raises `ConfigError`."""
     brokers = scenario.broker_urls
     identities = Identities(scenario.identities, brokers, device_ids, scenario.ca_file)
     addresses = [str(address) for address in scenario.source_addresses]
     return BrokerPool(brokers, addresses, identities, devices=sum(group.size for group in scenario.devices))
 
 
-class _Sources:
+class _LocalAddresses:
     """The local addresses for one broker: some in use, in turn, and the others to take their places."""
 
     def __init__(self, addresses: Sequence[str | None], needed: int) -> None:
@@ -93,12 +93,12 @@ class _Sources:
         return len(self._used) + len(self._spare)
 
     def next(self) -> str | None:
-        """The address whose turn it is; None leaves it to the system."""
+        """Return the address whose turn it is; None leaves it to the system."""
         self._used.rotate(-1)
         return self._used[-1]
 
     def replace(self, address: str | None) -> None:
-        """This one has no port left; it may have some again when all others were in use."""
+        """Take an address without a port out of use; it may have some again when all others were in use."""
         if self._spare and address in self._used:
             self._used.remove(address)
             self._used.append(self._spare.popleft())
@@ -114,7 +114,7 @@ def _addresses(broker: BrokerUrl, given: Sequence[str]) -> tuple[str | None, ...
 
 
 def is_loopback(host: str) -> bool:
-    """Whether this is an IPv4 loopback address, or the name of one."""
+    """Return whether this is an IPv4 loopback address, or the name of one."""
     try:
         return ipaddress.IPv4Address(host).is_loopback
     except ValueError:

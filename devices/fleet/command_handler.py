@@ -1,17 +1,22 @@
-"""Carries out commands: each is answered on `result`, and done once however often it comes."""
+"""Carries out commands: each is answered on `result`, and done once however often it comes.
 
-from typing import Any, Protocol
+`command_spec` is the one table of them. docs/firmware.md tells how to add one.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar, assert_never
 
 from devices.faults.schedule import FOREVER_MS
 from devices.firmware.commands import (
     ClearFaults,
+    CommandArguments,
     Identify,
-    Order,
-    Reboot,
+    RebootDevice,
     SetFault,
     SetInterval,
-    Start,
-    Stop,
+    StartReadings,
+    StopReadings,
     UpdateFirmware,
     ValidCommand,
     read_command,
@@ -21,144 +26,210 @@ from devices.fleet.device_client import DeviceClient
 from devices.fleet.pacer import Pacer
 from devices.sensors.base import boot_number
 from devices.timeline.timeline import Timeline
+from devices.timeline.wire_format import Publication
 from edgewire.config import duration_text
 from edgewire.messages import Channel
+from edgewire.messages.control import CommandAction
 
 MOST_FAULTS = 500
 """Set by command in one process: each is looked at with every batch of readings."""
 
 
-class Owner(Protocol):
-    """What is needed of the fleet."""
+class CommandTarget(Protocol):
+    """What commands need of the fleet."""
 
     pacer: Pacer
     timeline: Timeline
-    connections: list[DeviceClient]
 
     def device_time_ms(self) -> int: ...
 
 
-class Refused(Exception):
-    """An order that cannot be carried out now, and why."""
+class CommandRefused(Exception):
+    """Raised by a handler where a command cannot be carried out now; says why."""
+
+
+class Recipient(NamedTuple):
+    """The device that a command is for."""
+
+    client: DeviceClient
+    position: int
+    """Of the device in the timeline."""
+    at_ms: int
+    """The device time from which on the command takes effect."""
+
+
+Data = dict[str, Any] | None
+"""What the result of a command tells beside its success."""
+
+Arguments = TypeVar("Arguments", bound=CommandArguments)
+
+
+@dataclass(frozen=True, slots=True)
+class CommandSpec(Generic[Arguments]):
+    """What an action takes, and what carries it out."""
+
+    arguments: type[Arguments]
+    handle: Callable[["CommandHandler", Recipient, Arguments], Data]
+    waits_for_restart: bool = False
+    """Whether it is refused while the device is about to restart: its next boot is in the timeline already, which what
+    comes before that would turn upside down."""
 
 
 class CommandHandler:
-    """What devices are told to do, done to the timeline from the moment up to which it is computed already.
+    """Does what devices are told to do, from the moment up to which the timeline is computed already.
 
     That moment is at most two seconds away (`pacer.LONGEST_S`, twice).
     """
 
-    def __init__(self, fleet: Owner) -> None:
+    def __init__(self, fleet: CommandTarget) -> None:
         self._fleet = fleet
-        self._position: dict[str, int] = {}
+        self._positions: dict[str, int] = {}
         # Devices that load new firmware, and those that are about to restart, or down for it.
         self._updating: set[int] = set()
         self._restarting: set[int] = set()
 
-    def receive(self, connection: DeviceClient, payload: bytes) -> None:
-        """A message came on `cmd`."""
-        firmware, now_ms = connection.firmware, self._fleet.device_time_ms()
-        command = read_command(payload, connection.device.kind, now_ms)
-        known = firmware.answers.known(command.id) if command.id else None
-        if known is None:
+    def handle_command(self, client: DeviceClient, payload: bytes) -> None:
+        """Carry out the message that came on a device's `cmd`, and publish the result."""
+        firmware, now_ms = client.firmware, self._fleet.device_time_ms()
+        command = read_command(payload, client.device.kind, now_ms, _arguments_of)
+        response = firmware.responses.cached_response(command.id) if command.id else None
+        if response is None:
             error: str | None = None
-            data: dict[str, Any] | None = None
+            data: Data = None
             if isinstance(command, ValidCommand):
                 try:
-                    data = self._carry_out(connection, command.order)
-                except Refused as refused:
+                    data = self._execute(client, command)
+                except CommandRefused as refused:
                     error = str(refused)
             else:
                 error = command.error
+            result = firmware.result(command.id, error, now_ms, data)
             # Copied: what orjson returns holds on to 4 KiB of memory, however short it is.
-            known = bytes(bytearray(firmware.result(command.id, error, now_ms, data)))
+            response = bytes(bytearray(client.wire_format.result(client.device, result)))
             # An expired or wrong command may be sent again in good order under its id.
             if isinstance(command, ValidCommand):
-                firmware.answers.remember(command.id, known)
-        connection.publish_control(Channel.RESULT, known)
+                firmware.responses.cache_response(command.id, response)
+        topic = client.wire_format.topic(client.device, Channel.RESULT)
+        client.publish_control(Publication(topic, response, retain=False))
 
-    def _carry_out(self, connection: DeviceClient, order: Order) -> dict[str, Any] | None:
-        fleet, position = self._fleet, self._place(connection)
-        overrides, at_ms = fleet.timeline.overrides, fleet.pacer.computed_until_ms
-        match order:
-            # Its next boot is in the timeline already, which what comes before that would turn upside down.
-            case SetInterval() | Stop() | Start() | Reboot() | UpdateFirmware() if position in self._restarting:
-                raise Refused("the device is about to restart: send this when it is back")
-            case SetInterval(interval=interval_ms):
-                if overrides.is_stopped(position):
-                    raise Refused("the device is stopped: send start first")
-                overrides.set_interval(position, interval_ms, at_ms)
-                return {"interval": duration_text(interval_ms)}
-            case Stop():
-                overrides.stop_sampling(position, at_ms)
-            case Start():
-                if overrides.is_stopped(position):
-                    overrides.resume_sampling(position, at_ms)
-            case Identify():
-                return self._identity(connection, position)
-            case Reboot():
-                self._reset(connection, position, at_ms, "command", None)
-            case SetFault(fault=fault, duration_ms=duration_ms):
-                if fleet.timeline.faults.commanded >= MOST_FAULTS:
-                    raise Refused(f"{MOST_FAULTS} faults were set by command already: no more in one run")
-                fleet.timeline.faults.set_fault(
-                    fault, position, at_ms, FOREVER_MS if duration_ms is None else at_ms + duration_ms
-                )
-            case ClearFaults():
-                return {"cleared": fleet.timeline.faults.clear_faults(position, at_ms)}
-            case UpdateFirmware():
-                return self._update(connection, position, order, at_ms)
+    def _execute(self, client: DeviceClient, command: ValidCommand) -> Data:
+        spec, position = command_spec(command.action), self._position_of(client)
+        if spec.waits_for_restart and position in self._restarting:
+            raise CommandRefused("the device is about to restart: send this when it is back")
+        return spec.handle(self, Recipient(client, position, self._fleet.pacer.computed_until_ms), command.arguments)
+
+    # -- handlers
+
+    def _set_interval(self, to: Recipient, arguments: SetInterval) -> Data:
+        overrides = self._fleet.timeline.overrides
+        if overrides.is_stopped(to.position):
+            raise CommandRefused("the device is stopped: send start first")
+        overrides.set_interval(to.position, arguments.interval, to.at_ms)
+        return {"interval": duration_text(arguments.interval)}
+
+    def _stop(self, to: Recipient, _arguments: StopReadings) -> Data:
+        self._fleet.timeline.overrides.stop_sampling(to.position, to.at_ms)
         return None
 
-    def _identity(self, connection: DeviceClient, position: int) -> dict[str, Any]:
-        device, firmware, overrides = connection.device, connection.firmware, self._fleet.timeline.overrides
+    def _start(self, to: Recipient, _arguments: StartReadings) -> Data:
+        overrides = self._fleet.timeline.overrides
+        if overrides.is_stopped(to.position):
+            overrides.resume_sampling(to.position, to.at_ms)
+        return None
+
+    def _identify(self, to: Recipient, _arguments: Identify) -> Data:
+        device, firmware, overrides = to.client.device, to.client.firmware, self._fleet.timeline.overrides
         return {
             "kind": device.kind,
             "site": device.site,
             "firmware": firmware.version,
             "origin": "emulated",
-            "interval": duration_text(overrides.interval_ms(position)),
-            "stopped": overrides.is_stopped(position),
+            "interval": duration_text(overrides.interval_ms(to.position)),
+            "stopped": overrides.is_stopped(to.position),
             "qos": device.qos,
             "reset_reason": firmware.reset_reason,
         }
 
-    def _update(self, connection: DeviceClient, position: int, order: UpdateFirmware, at_ms: int) -> dict[str, Any]:
+    def _reboot(self, to: Recipient, _arguments: RebootDevice) -> Data:
+        self._restart(to, "command", None)
+        return None
+
+    def _set_fault(self, to: Recipient, arguments: SetFault) -> Data:
+        faults = self._fleet.timeline.faults
+        if faults.commanded >= MOST_FAULTS:
+            raise CommandRefused(f"{MOST_FAULTS} faults were set by command already: no more in one run")
+        end_ms = FOREVER_MS if arguments.duration_ms is None else to.at_ms + arguments.duration_ms
+        faults.set_fault(arguments.fault, to.position, to.at_ms, end_ms)
+        return None
+
+    def _clear_faults(self, to: Recipient, _arguments: ClearFaults) -> Data:
+        return {"cleared": self._fleet.timeline.faults.clear_faults(to.position, to.at_ms)}
+
+    def _update_firmware(self, to: Recipient, arguments: UpdateFirmware) -> Data:
         """Load for a while, then reset into the new firmware, or back into the old one where that does not start."""
-        firmware, config = connection.firmware, connection.firmware.build.firmware.update
+        client, position, at_ms = to
+        firmware, config = client.firmware, client.firmware.build.firmware.update
         if position in self._updating:
-            raise Refused("an update is under way: wait until the device has restarted")
-        fails = order.fails
+            raise CommandRefused("an update is under way: wait until the device has restarted")
+        fails = arguments.fails
         if fails is None:
-            fails = draw(connection.device.key, at_ms) < config.failures
+            fails = draw(client.device.key, at_ms) < config.failures
         self._updating.add(position)
         boot = firmware.boot
 
         def install() -> None:
             self._updating.discard(position)
             # A reset in between has ended the download.
-            if firmware.boot == boot and not (connection.is_off or position in self._restarting):
-                version, reason = (None, "rollback") if fails else (order.version, "update")
-                self._reset(connection, position, self._fleet.pacer.computed_until_ms, reason, version)
+            if firmware.boot == boot and not (client.is_off or position in self._restarting):
+                version, reason = (None, "rollback") if fails else (arguments.version, "update")
+                self._restart(to._replace(at_ms=self._fleet.pacer.computed_until_ms), reason, version)
 
-        self._fleet.pacer.at(at_ms + config.download, install)
-        return {"from": firmware.version, "to": order.version, "download": duration_text(config.download)}
+        self._fleet.pacer.schedule_action(at_ms + config.download, install)
+        return {"from": firmware.version, "to": arguments.version, "download": duration_text(config.download)}
 
-    def _reset(self, connection: DeviceClient, position: int, at_ms: int, reason: str, version: str | None) -> None:
-        down_ms = connection.firmware.build.firmware.boot_time
+    def _restart(self, to: Recipient, reason: str, version: str | None) -> None:
+        client, position, at_ms = to
+        down_ms = client.firmware.build.firmware.boot_time
         up_ms = at_ms + down_ms
         self._restarting.add(position)
 
         def start() -> None:
             self._restarting.discard(position)
-            connection.power_on(boot_number(up_ms), up_ms, reason, version)
+            client.power_on(boot_number(up_ms), up_ms, reason, version)
 
         self._fleet.timeline.overrides.reboot_device(position, at_ms, down_ms)
-        self._fleet.pacer.at(at_ms, connection.power_off)
-        self._fleet.pacer.at(up_ms, start)
+        self._fleet.pacer.schedule_action(at_ms, client.power_off)
+        self._fleet.pacer.schedule_action(up_ms, start)
 
-    def _place(self, connection: DeviceClient) -> int:
-        if not self._position:
+    def _position_of(self, client: DeviceClient) -> int:
+        if not self._positions:
             devices = self._fleet.timeline.devices
-            self._position = {device.device_id: position for position, device in enumerate(devices)}
-        return self._position[connection.device.device_id]
+            self._positions = {device.device_id: position for position, device in enumerate(devices)}
+        return self._positions[client.device.device_id]
+
+
+def command_spec(action: CommandAction) -> CommandSpec[Any]:
+    """Return the row of an action in the table of commands; mypy refuses an action that has none."""
+    match action:
+        case "set_interval":
+            return CommandSpec(SetInterval, CommandHandler._set_interval, waits_for_restart=True)
+        case "stop":
+            return CommandSpec(StopReadings, CommandHandler._stop, waits_for_restart=True)
+        case "start":
+            return CommandSpec(StartReadings, CommandHandler._start, waits_for_restart=True)
+        case "reboot":
+            return CommandSpec(RebootDevice, CommandHandler._reboot, waits_for_restart=True)
+        case "update_firmware":
+            return CommandSpec(UpdateFirmware, CommandHandler._update_firmware, waits_for_restart=True)
+        case "identify":
+            return CommandSpec(Identify, CommandHandler._identify)
+        case "set_fault":
+            return CommandSpec(SetFault, CommandHandler._set_fault)
+        case "clear_faults":
+            return CommandSpec(ClearFaults, CommandHandler._clear_faults)
+    assert_never(action)
+
+
+def _arguments_of(action: CommandAction) -> type[CommandArguments]:
+    arguments: type[CommandArguments] = command_spec(action).arguments
+    return arguments

@@ -1,14 +1,9 @@
-"""How many devices a second may begin to connect: pure, `now` is seconds of the caller's clock.
-
-A broker that is overrun with handshakes answers later and later until they time out, and each timed-out handshake comes
-again. So slow answers halve the rate, and quick ones bring it back.
-
-
-Dials devices when their turn comes.
+"""Lets devices connect when their turn comes, and says how many a second may begin to.
 
 Devices that connect for the first time keep to the ramp. One that has lost its connection comes back when its own
 firmware says so, as it does in the field, where nobody spreads reconnections but the devices themselves: neither the
-ramp nor the number of handshakes under way holds it back."""
+ramp nor the number of handshakes under way holds it back.
+"""
 
 import asyncio
 import heapq
@@ -22,20 +17,28 @@ from devices.fleet.fault_state import DuplicateClient
 
 # An answer to CONNECT that takes longer shows that handshakes queue up.
 SLOW_S = 1.0
-
-
 # Handshakes that began before a change say nothing about it.
 SETTLE_S = 1.0
-
-
 FASTER = 1.5
-
-
 LEAST_PER_S = 1.0
+
+# First handshakes under way with one broker. Mosquitto lets 100 wait to be accepted; the kernel drops what comes beyond
+# that, and sends it again only after a second.
+CONCURRENT_CONNECTS = 96
+# Of a process that shares its brokers with many others.
+LEAST_CONNECTS = 4
+
+Connectable = DeviceClient | DuplicateClient
+
+_Turn = tuple[float, int, Connectable]
 
 
 class Ramp:
-    """`per_second` is the rate now; it never exceeds the one given."""
+    """Holds how many devices a second may begin to connect; `now` is seconds of the caller's clock.
+
+    A broker that is overrun with handshakes answers later and later until they time out, and each timed-out handshake
+    comes again. So slow answers halve the rate, and quick ones bring it back, up to the one given.
+    """
 
     def __init__(self, per_second: float) -> None:
         self._limit = per_second
@@ -43,21 +46,22 @@ class Ramp:
         self._slowed_since: float | None = None
         self._slowed_s = 0.0
         self.per_second = per_second
+        """The rate now."""
 
-    def answered(self, latency_s: float, now: float) -> None:
-        """The broker accepted a device, so long after it was dialled."""
+    def record_accepted(self, latency_s: float, now: float) -> None:
+        """Adjust the rate to a broker that accepted a device so long after it was dialled."""
         if latency_s > SLOW_S:
-            self.failed(now)
+            self.record_overload(now)
         elif self.per_second < self._limit and now - self._changed >= SETTLE_S:
             self._change(min(self._limit, self.per_second * FASTER), now)
 
-    def failed(self, now: float) -> None:
-        """The broker did not answer, or said that it has no room now."""
+    def record_overload(self, now: float) -> None:
+        """Slow down for a broker that did not answer, or said that it has no room now."""
         if now - self._changed >= SETTLE_S:
             self._change(max(min(LEAST_PER_S, self._limit), self.per_second / 2), now)
 
     def slowed_s(self, now: float) -> float:
-        """How long the rate has been below its limit, in all."""
+        """Return how long the rate has been below its limit, in all."""
         return self._slowed_s + (0.0 if self._slowed_since is None else now - self._slowed_since)
 
     def _change(self, per_second: float, now: float) -> None:
@@ -70,50 +74,35 @@ class Ramp:
             self._slowed_since = None
 
 
-# First handshakes under way with one broker. Mosquitto lets 100 wait to be accepted; the kernel drops what comes beyond
-# that, and sends it again only after a second.
-CONCURRENT_DIALS = 96
-
-
-# Of a process that shares its brokers with many others.
-LEAST_DIALS = 4
-
-
-Connectable = DeviceClient | DuplicateClient
-
-
-_Turn = tuple[float, int, Connectable]
-
-
 class ConnectQueue:
-    """Two queues of devices that want a connection, ordered by when they may ask for one.
+    """Holds two queues of devices that want a connection, ordered by when they may ask for one.
 
     `brokers` is how many of them are this process's share.
     """
 
     def __init__(
-        self, ramp: Ramp, dial: Callable[[Connectable], Coroutine[Any, Any, None]], *, brokers: float = 1
+        self, ramp: Ramp, connect: Callable[[Connectable], Coroutine[Any, Any, None]], *, brokers: float = 1
     ) -> None:
         self._ramp = ramp
-        self._dial = dial
+        self._connect = connect
         self._first: list[_Turn] = []
         self._again: list[_Turn] = []
         self._tie = itertools.count()
         self._changed = asyncio.Event()
-        self._free = max(LEAST_DIALS, round(CONCURRENT_DIALS * brokers))
+        self._free = max(LEAST_CONNECTS, round(CONCURRENT_CONNECTS * brokers))
         self._next_turn = 0.0
 
-    def add(self, connection: Connectable, delay_s: float = 0, *, again: bool = False) -> None:
-        """Dial this device after `delay_s` at the earliest; with `again`, not held back by the ramp."""
+    def enqueue_connect(self, client: Connectable, delay_s: float = 0, *, again: bool = False) -> None:
+        """Connect this client after `delay_s` at the earliest; with `again`, not held back by the ramp."""
         due = asyncio.get_running_loop().time() + delay_s
-        heapq.heappush(self._again if again else self._first, (due, next(self._tie), connection))
+        heapq.heappush(self._again if again else self._first, (due, next(self._tie), client))
         self._changed.set()
 
     async def run(self) -> None:
-        """Dial until cancelled."""
+        """Let clients connect until cancelled."""
         loop = asyncio.get_running_loop()
         self._next_turn = loop.time()
-        async with asyncio.TaskGroup() as dials:
+        async with asyncio.TaskGroup() as connects:
             while True:
                 self._changed.clear()
                 queue, moment = self._next()
@@ -125,12 +114,12 @@ class ConnectQueue:
                             await self._changed.wait()
                     continue
                 assert queue is not None
-                _, _, connection = heapq.heappop(queue)
-                task = dials.create_task(self._dial(connection), name=f"dial {connection.device.device_id}")
+                _, _, client = heapq.heappop(queue)
+                task = connects.create_task(self._connect(client), name=f"connect {client.device.device_id}")
                 if queue is self._first:
                     self._free -= 1
                     task.add_done_callback(self._release)
-                    # Falling behind is not made up for: a burst of dials is what the ramp is there to prevent.
+                    # Falling behind is not made up for: a burst of handshakes is what the ramp is there to prevent.
                     self._next_turn = max(self._next_turn + 1 / self._ramp.per_second, loop.time() - 0.05)
 
     def _release(self, _: "asyncio.Task[None]") -> None:

@@ -1,6 +1,7 @@
-"""Makes the connections: one dial at a time for each device, what came of it counted and told to the ramp.
+"""Makes the connections: one at a time for each device, what came of it counted and told to the ramp.
 
-Asks the brokers before thousands of devices do."""
+A probe asks the brokers before thousands of devices do.
+"""
 
 import asyncio
 import uuid
@@ -8,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from devices.fleet.brokers import BrokerPool
-from devices.fleet.connect_queue import Ramp
+from devices.fleet.connect_queue import Connectable, Ramp
 from devices.fleet.device_client import DeviceClient
 from devices.fleet.fault_state import DuplicateClient
 from devices.fleet.latency import Histogram
@@ -22,15 +23,14 @@ from edgewire.mqtt.limits import ServerLimits
 # MQTT 3.1.1 and 5: the server is unavailable or busy, or has no room for one more.
 TRY_LATER = frozenset({0x03, 0x88, 0x89, 0x97, 0x9F})
 
-
 log = logs.get("fleet")
 
 
 class Connector:
-    """`on_first` is told when a device is connected for the first time."""
+    """Connects devices; `on_first` is told when one is connected for the first time."""
 
-    def __init__(self, routes: BrokerPool, ramp: Ramp, clock: Clock, on_first: Callable[[], None]) -> None:
-        self._routes = routes
+    def __init__(self, brokers: BrokerPool, ramp: Ramp, clock: Clock, on_first: Callable[[], None]) -> None:
+        self._brokers = brokers
         self._ramp = ramp
         self._clock = clock
         self._on_first = on_first
@@ -40,58 +40,58 @@ class Connector:
         self.refused_dials = 0
         """Of the failed ones: those that the broker answered with a refusal."""
 
-    async def dial(self, caller: DeviceClient | DuplicateClient) -> None:
-        """Its turn to dial has come."""
-        if not caller.begin_connect():
+    async def connect_client(self, client: Connectable) -> None:
+        """Connect a client whose turn has come, if it still wants to."""
+        if not client.begin_connect():
             return
-        if isinstance(caller, DuplicateClient):
+        if isinstance(client, DuplicateClient):
             with suppress(EdgefleetError):
-                await self._routes.dial(caller.broker, caller.session, caller.on_events, caller.flush)
+                await self._brokers.open_link(client.broker, client.session, client.on_events, client.flush_outbox)
             return
-        is_first = caller.reconnects < 0
+        is_first = client.reconnects < 0
         began = self._clock.monotonic()
         try:
-            await self._routes.dial(caller.broker, caller.session, caller.on_events, caller.flush)
+            await self._brokers.open_link(client.broker, client.session, client.on_events, client.flush_outbox)
         except EdgefleetError as error:
             # What the user must mend is worth a word to them; an outage shows in the counts.
             tell = log.warning if isinstance(error, ConfigError) else log.debug
-            tell("dial failed", device=caller.device.device_id, reason=str(error))
-            self._failed(caller, error)
+            tell("dial failed", device=client.device.device_id, reason=str(error))
+            self._record_failure(client, error)
             return
         now = self._clock.monotonic()
         self.connack.add([1000 * (now - began)])
         # It may be lost already, or cut because the device has gone down meanwhile.
-        if is_first and caller.reconnects >= 0:
-            self._ramp.answered(now - began, now)
+        if is_first and client.reconnects >= 0:
+            self._ramp.record_accepted(now - began, now)
             self._on_first()
 
-    def _failed(self, connection: DeviceClient, error: EdgefleetError) -> None:
+    def _record_failure(self, client: DeviceClient, error: EdgefleetError) -> None:
         self.failed_dials += 1
         refused = isinstance(error, BrokerRefused)
         self.refused_dials += refused
         # The ramp is that of first connections: an outage later on says nothing about it.
-        if connection.reconnects < 0 and (
+        if client.reconnects < 0 and (
             isinstance(error, ServiceUnavailable) or (isinstance(error, BrokerRefused) and error.code in TRY_LATER)
         ):
-            self._ramp.failed(self._clock.monotonic())
-        connection.failed()
+            self._ramp.record_overload(self._clock.monotonic())
+        client.on_connect_failed()
 
 
-async def probe(broker: BrokerUrl, routes: BrokerPool) -> tuple[Version, ServerLimits]:
-    """The MQTT version this broker speaks, and the limits that its CONNACK names.
+async def probe(broker: BrokerUrl, brokers: BrokerPool) -> tuple[Version, ServerLimits]:
+    """Return the MQTT version this broker speaks, and the limits that its CONNACK names.
 
     Raises `ServiceUnavailable` or `BrokerRefused` where there is none, or it turns us away.
     """
     client_id = f"edgefleet-probe-{uuid.uuid4().hex[:8]}"
-    username, password = routes.identities.account(client_id, broker)
+    username, password = brokers.identities.credentials_for(client_id, broker)
     session = Session(SessionConfig(client_id=client_id, username=username, password=password))
-    link = await routes.dial(broker, session, lambda _link, _events: None)
+    link = await brokers.open_link(broker, session, lambda _link, _events: None)
     await close_and_wait(link)
     log.info("broker answers", broker=str(broker), mqtt="5" if session.version == Version.V5 else "3.1.1")
     return session.version, session.limits
 
 
-async def probe_all(routes: BrokerPool) -> Version:
-    """The version that all of them speak; raises as `probe`."""
-    answers = await asyncio.gather(*(probe(broker, routes) for broker in dict.fromkeys(routes.brokers)))
+async def probe_all(brokers: BrokerPool) -> Version:
+    """Return the version that all of them speak; raises as `probe`."""
+    answers = await asyncio.gather(*(probe(broker, brokers) for broker in dict.fromkeys(brokers.urls)))
     return min(version for version, _ in answers)

@@ -1,4 +1,4 @@
-"""Who each device says it is: by password or by certificate, from the folder of `edgefleet provision`."""
+"""Tells who each device says it is: by password or by certificate, from the folder of `edgefleet provision`."""
 
 import csv
 import ssl
@@ -11,20 +11,15 @@ from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl
 
 SETTINGS = "identities.json"
-
-
 CREDENTIALS = "credentials.csv"
-
-
 DEVICES_FOLDER = "devices"
-
 
 OPERATOR = "edgefleet-operator"
 """User name of people and tools, as which the fleet also asks a broker what it is."""
 
 
 class Identities:
-    """Of these devices, and of the operator.
+    """Holds the identities of these devices, and of the operator.
 
     Without a folder everybody is whom the broker's URL names, and the system's certificates are trusted, or `ca_file`.
     """
@@ -53,8 +48,8 @@ class Identities:
         # One for all where it is the same for all: each would read the system's certificates again.
         self._shared = self._context() if secure and not self._certificates else None
 
-    def account(self, client_id: str, broker: BrokerUrl) -> tuple[str | None, bytes | None]:
-        """User name and password for CONNECT to this broker."""
+    def credentials_for(self, client_id: str, broker: BrokerUrl) -> tuple[str | None, bytes | None]:
+        """Return user name and password for CONNECT to this broker."""
         if self._passwords is not None:
             name = self._name(client_id)
             return name, self._passwords[name].encode()
@@ -64,7 +59,7 @@ class Identities:
         return broker.username, None if password is None else password.encode()
 
     def tls(self, client_id: str) -> ssl.SSLContext | None:
-        """What to dial a broker of mqtts:// with. One with a certificate is made for the dial and not kept."""
+        """Return what to connect to a broker over TLS with. One with a certificate is made for this and not kept."""
         if not self._certificates:
             return self._shared
         assert self._folder is not None

@@ -1,11 +1,22 @@
 """Carries out what the fault calendar has for devices and their links: resets, dead connections, delays, damage."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Protocol
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
 
-from devices.faults.connection_faults import Corrupt, Delay, Duplicate, HalfOpen, Reboot, Reorder, SilentDeath, Takeover
+from devices.faults.base import Fault
+from devices.faults.connection_faults import (
+    Corrupt,
+    Delay,
+    Duplicate,
+    HalfOpen,
+    Reboot,
+    Reorder,
+    SilentDeath,
+    Takeover,
+)
 from devices.faults.transitions import FaultTransition
 from devices.fleet.device_client import DeviceClient
 from devices.fleet.fault_state import DuplicateClient, LinkFaultState
@@ -15,83 +26,146 @@ from devices.timeline.timeline import Timeline
 from edgewire.mqtt import Session
 
 
-class Owner(Protocol):
-    """What is needed of the fleet."""
+class FaultTarget(Protocol):
+    """What faults need of the fleet."""
 
     timeline: Timeline
-    connections: list[DeviceClient]
+    clients: list[DeviceClient]
 
     def connect_duplicate(self, duplicate: DuplicateClient) -> None: ...
 
 
 class FaultInjector:
-    """The beginnings and ends of faults, each in its turn among the messages."""
+    """Begins and ends faults, each in its turn among the messages."""
 
-    def __init__(self, fleet: Owner) -> None:
+    def __init__(self, fleet: FaultTarget) -> None:
         self._fleet = fleet
 
     def scheduled_actions(self, from_ms: int, to_ms: int, *, first: bool) -> Sequence[ScheduledAction]:
-        """What happens in this window of time. Touches nothing: it is called in the thread that computes ahead."""
-        fleet = self._fleet
+        """Return what happens in this window of time. Touches nothing: the thread that computes ahead calls it."""
         return [
-            (one.at_ms, partial(self._begin if one.begins else self._end, fleet.connections[one.position], one))
-            for one in fleet.timeline.fault_transitions(from_ms, to_ms, first=first)
+            (one.at_ms, partial(self._apply, one))
+            for one in self._fleet.timeline.fault_transitions(from_ms, to_ms, first=first)
         ]
 
-    def _begin(self, connection: DeviceClient, one: FaultTransition) -> None:
-        if isinstance(one.fault, Reboot):
-            connection.power_off()
-            return
-        link_faults = connection.link_faults = connection.link_faults or LinkFaultState()
-        match one.fault:
-            case SilentDeath(how=how):
-                link_faults.drop_count += 1
-                connection.cut(orderly=how == "fin")
-            case HalfOpen() | Duplicate():
-                if connection.link is not None:
-                    link_faults.stalled_link = connection.link
-                    connection.link.stall(drop_outgoing=isinstance(one.fault, HalfOpen))
-            case Delay() | Reorder():
-                link_faults.delay_count += 1
-            case Takeover():
-                link_faults.duplicate = _duplicate_of(connection)
-                self._fleet.connect_duplicate(link_faults.duplicate)
-            case Corrupt():
-                link_faults.begin_corruption(one.fault, one.bits)
-            case _:
-                raise AssertionError(f"{type(one.fault).__name__} is no fault of a link")
-
-    def _end(self, connection: DeviceClient, one: FaultTransition) -> None:
-        if isinstance(one.fault, Reboot):
-            connection.power_on(boot_number(one.end_ms), one.end_ms, one.fault.reason)
-            return
-        link_faults = connection.link_faults
-        assert link_faults is not None  # it has begun
-        match one.fault:
-            case SilentDeath():
-                link_faults.drop_count -= 1
-            case HalfOpen() | Duplicate():
-                if link_faults.stalled_link is not None:
-                    link_faults.stalled_link.abort()
-                    link_faults.stalled_link = None
-            case Delay() | Reorder():
-                link_faults.delay_count -= 1
-                if isinstance(one.fault, Reorder):
-                    connection.firmware.outbox.reverse()
-            case Takeover():
-                if link_faults.duplicate is not None:
-                    link_faults.duplicate.leave()
-                    link_faults.duplicate = None
-            case Corrupt():
-                link_faults.end_corruption(one.fault, one.bits)
-        if link_faults.is_over:
-            connection.link_faults = None
-        connection.dial_again()
-        connection.flush()
+    def _apply(self, transition: FaultTransition) -> None:
+        client, row = self._fleet.clients[transition.position], FAULT_ACTIONS[type(transition.fault)]
+        (row.begin if transition.begins else row.end)(self._fleet, client, transition.fault, transition)
 
 
-def _duplicate_of(connection: DeviceClient) -> DuplicateClient:
-    """Two devices with one name: the same credentials, and a session that is taken up where it was."""
-    session = connection.session
+def _begin_reboot(_fleet: FaultTarget, client: DeviceClient, _fault: Reboot, _at: FaultTransition) -> None:
+    client.power_off()
+
+
+def _end_reboot(_fleet: FaultTarget, client: DeviceClient, fault: Reboot, at: FaultTransition) -> None:
+    client.power_on(boot_number(at.end_ms), at.end_ms, fault.reason)
+
+
+def _begin_silent_death(_fleet: FaultTarget, client: DeviceClient, fault: SilentDeath, _at: FaultTransition) -> None:
+    _started_faults(client).drop_count += 1
+    client.drop_connection(orderly=fault.how == "fin")
+
+
+def _end_silent_death(_fleet: FaultTarget, client: DeviceClient, _fault: SilentDeath, _at: FaultTransition) -> None:
+    _present_faults(client).drop_count -= 1
+    _recover(client)
+
+
+def _begin_stall(_fleet: FaultTarget, client: DeviceClient, fault: HalfOpen | Duplicate, _at: FaultTransition) -> None:
+    faults = _started_faults(client)
+    if client.link is not None:
+        faults.stalled_link = client.link
+        client.link.stall(drop_outgoing=isinstance(fault, HalfOpen))
+
+
+def _end_stall(_fleet: FaultTarget, client: DeviceClient, _fault: HalfOpen | Duplicate, _at: FaultTransition) -> None:
+    faults = _present_faults(client)
+    if faults.stalled_link is not None:
+        faults.stalled_link.abort()
+        faults.stalled_link = None
+    _recover(client)
+
+
+def _begin_delay(_fleet: FaultTarget, client: DeviceClient, _fault: Delay | Reorder, _at: FaultTransition) -> None:
+    _started_faults(client).delay_count += 1
+
+
+def _end_delay(_fleet: FaultTarget, client: DeviceClient, fault: Delay | Reorder, _at: FaultTransition) -> None:
+    _present_faults(client).delay_count -= 1
+    if isinstance(fault, Reorder):
+        client.firmware.outbox.reverse()
+    _recover(client)
+
+
+def _begin_takeover(fleet: FaultTarget, client: DeviceClient, _fault: Takeover, _at: FaultTransition) -> None:
+    duplicate = _started_faults(client).duplicate = _duplicate_of(client)
+    fleet.connect_duplicate(duplicate)
+
+
+def _end_takeover(_fleet: FaultTarget, client: DeviceClient, _fault: Takeover, _at: FaultTransition) -> None:
+    faults = _present_faults(client)
+    if faults.duplicate is not None:
+        faults.duplicate.leave()
+        faults.duplicate = None
+    _recover(client)
+
+
+def _begin_corruption(_fleet: FaultTarget, client: DeviceClient, fault: Corrupt, at: FaultTransition) -> None:
+    _started_faults(client).begin_corruption(fault, at.bits)
+
+
+def _end_corruption(_fleet: FaultTarget, client: DeviceClient, fault: Corrupt, at: FaultTransition) -> None:
+    _present_faults(client).end_corruption(fault, at.bits)
+    _recover(client)
+
+
+def _started_faults(client: DeviceClient) -> LinkFaultState:
+    if client.link_faults is None:
+        client.link_faults = LinkFaultState()
+    return client.link_faults
+
+
+def _present_faults(client: DeviceClient) -> LinkFaultState:
+    assert client.link_faults is not None  # it has begun
+    return client.link_faults
+
+
+def _recover(client: DeviceClient) -> None:
+    """Let a device go on after the end of a fault of its link."""
+    if client.link_faults is not None and client.link_faults.is_over:
+        client.link_faults = None
+    client.request_reconnect()
+    client.flush_outbox()
+
+
+def _duplicate_of(client: DeviceClient) -> DuplicateClient:
+    """Return a client of the same name: the same credentials, and a session that is taken up where it was."""
+    session = client.session
     config = replace(session.config, will=None)
-    return DuplicateClient(connection.device, Session(config, session.version), connection.broker)
+    return DuplicateClient(client.device, Session(config, session.version), client.broker)
+
+
+FaultAction = Callable[[FaultTarget, DeviceClient, Any, FaultTransition], None]
+"""Gets the fleet, the device's client, the fault, and which beginning or end of it this is."""
+
+
+class FaultActions(NamedTuple):
+    """How a fault begins at a device, and how it ends."""
+
+    begin: FaultAction
+    end: FaultAction
+
+
+FAULT_ACTIONS: Mapping[type[Fault], FaultActions] = MappingProxyType(
+    {
+        Reboot: FaultActions(_begin_reboot, _end_reboot),
+        SilentDeath: FaultActions(_begin_silent_death, _end_silent_death),
+        HalfOpen: FaultActions(_begin_stall, _end_stall),
+        Duplicate: FaultActions(_begin_stall, _end_stall),
+        Delay: FaultActions(_begin_delay, _end_delay),
+        Reorder: FaultActions(_begin_delay, _end_delay),
+        Takeover: FaultActions(_begin_takeover, _end_takeover),
+        Corrupt: FaultActions(_begin_corruption, _end_corruption),
+    }
+)
+"""Every fault of a device or its link, and what it does to the device's client."""

@@ -9,7 +9,7 @@ from edgewire.mqtt import Connected, ConnectionLost, Event, Session
 
 
 class LinkFaultState:
-    """Several faults may be there at once."""
+    """The faults that a link has now; several may be there at once."""
 
     __slots__ = ("_corruption", "delay_count", "drop_count", "duplicate", "stalled_link")
 
@@ -21,6 +21,7 @@ class LinkFaultState:
         self.stalled_link: Link | None = None
         """A connection that stands and is of no use."""
         self.duplicate: DuplicateClient | None = None
+        """Another client with the name of the device."""
         self._corruption: list[tuple[Corrupt, int]] = []
 
     @property
@@ -29,19 +30,19 @@ class LinkFaultState:
         return not (self.drop_count or self.delay_count or self.stalled_link or self.duplicate or self._corruption)
 
     def begin_corruption(self, fault: Corrupt, bits: int) -> None:
-        """Payloads are damaged, by chances drawn from `bits`."""
+        """Damage payloads from now on, by chances drawn from `bits`."""
         self._corruption.append((fault, bits))
 
     def end_corruption(self, fault: Corrupt, bits: int) -> None:
-        """They no longer are."""
+        """End what `begin_corruption` with the same arguments has begun."""
         self._corruption.remove((fault, bits))
 
     def corrupts(self, reading: Reading) -> bool:
-        """Whether this message is damaged; `FaultPlan.damaged` tells the same of many."""
+        """Return whether this message is damaged; `FaultPlan.damaged` tells the same of many."""
         return any(draw(bits, reading.boot, reading.seq) < fault.chance for fault, bits in self._corruption)
 
     def corrupt(self, reading: Reading) -> bytes:
-        """What is left of its payload: never JSON, and never text."""
+        """Return what is left of its payload: never JSON, and never text."""
         payload = reading.payload
         place = 1 + reading.seq % max(1, len(payload) - 1)
         if reading.seq % 2:
@@ -49,7 +50,7 @@ class LinkFaultState:
         return payload[:place] + b"\xff" + payload[place + 1 :]
 
     def end_all(self) -> None:
-        """The run is over: what is there is handed in."""
+        """End what holds a connection: the run is over, and what is there is handed in."""
         if self.stalled_link is not None:
             self.stalled_link.abort()
         if self.duplicate is not None:
@@ -67,11 +68,11 @@ class DuplicateClient:
         self._is_wanted = True
 
     def begin_connect(self) -> bool:
-        """Its turn to dial has come: whether it still wants to."""
+        """Return whether it still wants to connect, now that its turn in the connect queue has come."""
         return self._is_wanted
 
     def on_events(self, link: Link, events: list[Event]) -> None:
-        """What happened on the wire; what is published to the device's own topics is lost here."""
+        """Handle what happened on the wire; what is published to the device's own topics is lost here."""
         for event in events:
             if isinstance(event, Connected):
                 self._link = link
@@ -80,8 +81,8 @@ class DuplicateClient:
             elif isinstance(event, ConnectionLost):
                 self._link = None
 
-    def flush(self, link: Link | None = None) -> None:
-        """It has nothing to say."""
+    def flush_outbox(self, link: Link | None = None) -> None:
+        """Do nothing: it has nothing to say."""
 
     def leave(self) -> None:
         """End the connection, if the device has not already."""

@@ -1,4 +1,4 @@
-"""The timeline live: every device of a scenario on its own connection, until the run is over, and what came of it.
+"""Runs the timeline live: every device of a scenario on its own connection, until the run is over, and what came of it.
 
 Order of a run: a probe finds the brokers and their version, then the ramp connects the fleet while the timeline already
 runs (a device measures from power-on and keeps what it cannot send yet). Order of a stop: no more readings, outboxes
@@ -8,7 +8,6 @@ made.
 
 import asyncio
 import random
-import uuid
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
@@ -16,7 +15,6 @@ from functools import partial
 from devices.faults.labels import Label
 from devices.firmware.firmware import Firmware
 from devices.firmware.outbox import Reading
-from devices.fleet.bottleneck import diagnose
 from devices.fleet.brokers import broker_pool_for
 from devices.fleet.command_handler import CommandHandler
 from devices.fleet.connect_queue import ConnectQueue, Ramp
@@ -27,7 +25,7 @@ from devices.fleet.fault_state import DuplicateClient
 from devices.fleet.latency import AckProbe, Histogram
 from devices.fleet.metrics import FleetSnapshot, PeriodicTick, process_usage
 from devices.fleet.pacer import Pacer, ScheduledAction, startup_delay_ms
-from devices.fleet.run_record import device_records
+from devices.fleet.run_record import fleet_record
 from devices.fleet.session_factory import create_session
 from devices.fleet.shutdown import disconnect_all, drain_outboxes
 from devices.scenario.devices import Shard
@@ -39,15 +37,15 @@ from edgewire.messages import Channel
 from edgewire.mqtt import Version
 from edgewire.run_record import RunRecord
 
-# Every link's keep alive is looked at so often, of its length, and at least so often and so seldom (s).
-TICKS_OF_KEEP_ALIVE = 0.02
+# Every link's keep alive is looked at once in this part of its length, and at least so often and so seldom (s).
+TICK_OF_KEEP_ALIVE = 0.02
 TICK_PERIOD_S = (0.25, 1.0)
 
 log = logs.get("fleet")
 
 
 class Fleet:
-    """All devices of one process.
+    """Runs all devices of one process.
 
     `from_ms` is the devices' time at which the run begins (None: now), `power_on_ms` when they were powered on
     (None: as the run begins), `started_ms` the wall time at which it begins (None: as soon as the devices are built);
@@ -78,7 +76,7 @@ class Fleet:
         self._started_ms = started_ms or self._clock.now_ms() + startup_delay_ms(scenario, self._shard.count)
         self._sim_started_ms = self._started_ms if from_ms is None else from_ms
         self.timeline = Timeline(scenario, self._sim_started_ms if power_on_ms is None else power_on_ms, shard)
-        self._routes = broker_pool_for(scenario, [device.device_id for device in self.timeline.devices])
+        self._brokers = broker_pool_for(scenario, [device.device_id for device in self.timeline.devices])
         self.pacer = Pacer(
             self.timeline,
             self._sim_started_ms,
@@ -97,9 +95,9 @@ class Fleet:
         self._acks = AckProbe()
         # The ramp is that of the whole fleet.
         self._ramp = Ramp(scenario.connects_per_second / self._shard.count)
-        self._connector = Connector(self._routes, self._ramp, self._clock, self._count_first)
+        self._connector = Connector(self._brokers, self._ramp, self._clock, self._count_first)
         self._connect_queue = ConnectQueue(
-            self._ramp, self._connector.dial, brokers=len(set(self._routes.brokers)) / self._shard.count
+            self._ramp, self._connector.connect_client, brokers=len(set(self._brokers.urls)) / self._shard.count
         )
         self._unconnected = len(self.timeline.devices)
         self._began = self._clock.monotonic()
@@ -107,55 +105,55 @@ class Fleet:
         self._lag_before: Histogram | None = None
         # A shard may have none.
         self.connected_after_s: float | None = None if self._unconnected else 0.0
-        """From the first dial until every device had been connected once; None until then."""
+        """From the first connect until every device had been connected once; None until then."""
         self.final = FleetSnapshot()
         """The fleet when its outboxes had drained, before the devices said goodbye."""
-        self.connections = [self._connection(position) for position in range(len(self.timeline.devices))]
+        self.clients = [self._create_client(position) for position in range(len(self.timeline.devices))]
         shortest, longest = TICK_PERIOD_S
-        period_s = min(max(scenario.keep_alive / 1000 * TICKS_OF_KEEP_ALIVE, shortest), longest)
-        self._periodic_tick = PeriodicTick(self.connections, period_s)
+        period_s = min(max(scenario.keep_alive / 1000 * TICK_OF_KEEP_ALIVE, shortest), longest)
+        self._periodic_tick = PeriodicTick(self.clients, period_s)
 
     def device_time_ms(self) -> int:
-        """The devices' time now."""
+        """Return the devices' time now."""
         return self._sim_started_ms + round((self._clock.now_ms() - self._started_ms) * self._scenario.time_scale)
 
-    def redial(self, connection: DeviceClient, delay_s: float) -> None:
-        """A device has lost its connection, or got none, and wants another one after a while."""
-        self._acks.lost(connection)
+    def on_connect_requested(self, client: DeviceClient, delay_s: float) -> None:
+        """Let a device that has no connection, or has lost it, have one after a while."""
+        self._acks.forget_sample(client)
         if not self._stopping:
-            self._connect_queue.add(connection, delay_s, again=connection.reconnects >= 0)
+            self._connect_queue.enqueue_connect(client, delay_s, again=client.reconnects >= 0)
 
     def monotonic_s(self) -> float:
-        """Wall time for durations."""
+        """Return the wall time for durations."""
         return self._clock.monotonic()
 
-    def booted(self, connection: DeviceClient) -> None:
-        """A device has begun a boot."""
-        firmware = connection.firmware
+    def on_booted(self, client: DeviceClient) -> None:
+        """Plan the first NTP answer of a boot that has begun."""
+        firmware = client.firmware
         if not firmware.is_synced:
             at_ms = firmware.booted_ms + firmware.build.firmware.first_sync
-            self.pacer.at(at_ms, partial(connection.synced, firmware.boot))
+            self.pacer.schedule_action(at_ms, partial(client.on_time_synced, firmware.boot))
 
-    def command(self, connection: DeviceClient, payload: bytes) -> None:
-        """A device is told to do something."""
-        self._command_handler.receive(connection, payload)
+    def on_command(self, client: DeviceClient, payload: bytes) -> None:
+        """Let a device do what it is told to."""
+        self._command_handler.handle_command(client, payload)
 
     def connect_duplicate(self, duplicate: DuplicateClient) -> None:
-        """Someone else wants to connect under the name of a device."""
+        """Let another client connect under the name of a device."""
         if not self._stopping:
-            self._connect_queue.add(duplicate)
+            self._connect_queue.enqueue_connect(duplicate)
 
-    def acknowledged(self, connection: DeviceClient, count: int) -> None:
-        """The broker took responsibility for this many more messages."""
+    def on_acknowledged(self, client: DeviceClient, count: int) -> None:
+        """Count this many more messages, for which the broker took responsibility."""
         self._acknowledged += count
-        if connection in self._acks:
-            self._acks.acknowledged(connection, count, self._clock.monotonic())
+        if client in self._acks:
+            self._acks.count_acknowledged(client, count, self._clock.monotonic())
 
     def snapshot(self) -> FleetSnapshot:
-        """The fleet as it is now; what is counted device by device, as it was a moment ago."""
+        """Return the fleet as it is now; what is counted device by device, as it was a moment ago."""
         cpu_s, rss_bytes = process_usage()
         return FleetSnapshot(
-            devices=len(self.connections),
+            devices=len(self.clients),
             emitted=self._emitted,
             acknowledged=self._acknowledged,
             unconnected=self._unconnected,
@@ -173,7 +171,7 @@ class Fleet:
         )
 
     def labels(self) -> list[Label]:
-        """The ground truth of what was emitted so far: the faults that show in it."""
+        """Return the ground truth of what was emitted so far: the faults that show in it."""
         return self.timeline.labels(self._sim_started_ms, self.pacer.reached_ms, live=True)
 
     async def run(self, duration_s: float, stop: asyncio.Event) -> RunRecord:
@@ -184,75 +182,67 @@ class Fleet:
         try:
             async with asyncio.TaskGroup() as background:
                 helpers = [
-                    background.create_task(self._connect_queue.run(), name="dialer"),
-                    background.create_task(self._periodic_tick.run(), name="sweep"),
+                    background.create_task(self._connect_queue.run(), name="connect queue"),
+                    background.create_task(self._periodic_tick.run(), name="periodic tick"),
                 ]
-                for connection in self.connections:
-                    self.booted(connection)
-                    self._connect_queue.add(connection)
+                for client in self.clients:
+                    self.on_booted(client)
+                    self._connect_queue.enqueue_connect(client)
                 await self.pacer.run(asyncio.get_running_loop().time() + lead_s, duration_s, stop)
-                await drain_outboxes(self.connections)
+                await drain_outboxes(self.clients)
                 self._stopping = True
                 for helper in helpers:
                     helper.cancel()
-            self._periodic_tick.count()
+            self._periodic_tick.count_clients()
         finally:
             self._stopping = True
             self.final = self.snapshot()
-            await disconnect_all(self.connections)
+            await disconnect_all(self.clients)
         return self._record(duration_s, self.final)
 
-    def _connection(self, position: int) -> DeviceClient:
-        device = self.timeline.devices[position]
-        scenario = self._scenario
+    def _create_client(self, position: int) -> DeviceClient:
+        device, wire_format = self.timeline.devices[position], self.timeline.wire_format(position)
         boot, booted_ms, reason = self._boots[position]
         build = self._builds[id(self.timeline.entry(position))]
         firmware = Firmware(device.device_id, device.key, boot, booted_ms, build, reason)
-        broker = self._routes.broker(self._shard.number(position))
-        username, password = self._routes.identities.account(device.device_id, broker)
-        session = create_session(device, firmware, scenario, username, password, self._version)
-        return DeviceClient(device, firmware, session, self, self._rng.random, broker)
+        broker = self._brokers.broker_for(self._shard.number(position))
+        credentials = self._brokers.identities.credentials_for(device.device_id, broker)
+        session = create_session(device, firmware, wire_format, self._scenario, credentials, self._version)
+        return DeviceClient(device, firmware, session, self, self._rng.random, broker, wire_format)
 
     def _emit(self, position: int, seq: int, channel: Channel, payload: bytes) -> None:
-        connection = self.connections[position]
-        topic = connection.event_topic if channel is Channel.EVENT else connection.telemetry_topic
+        client = self.clients[position]
+        topic = client.event_topic if channel is Channel.EVENT else client.telemetry_topic
         self._emitted += 1
         if not payload:
-            connection.lose(seq)
+            client.lose_reading(seq)
             return
-        connection.emit(Reading(seq, topic, payload, connection.device.qos, connection.firmware.boot))
-        if self._acks.is_due() and connection.is_online and connection not in self._acks:
-            self._acks.published(connection, connection.session.inflight, self._clock.monotonic())
+        client.handle_reading(Reading(seq, topic, payload, client.device.qos, client.firmware.boot))
+        if self._acks.is_due() and client.is_online and client not in self._acks:
+            self._acks.start_sample(client, client.session.inflight, self._clock.monotonic())
 
     def _scheduled_actions(self, from_ms: int, to_ms: int) -> Sequence[ScheduledAction]:
         return self._fault_injector.scheduled_actions(from_ms, to_ms, first=from_ms == self._sim_started_ms)
 
     def _count_first(self) -> None:
-        """One more device is connected for the first time."""
+        """Count one more device that is connected for the first time."""
         self._unconnected -= 1
         if not self._unconnected:
             self.connected_after_s = self._clock.monotonic() - self._began
             self._lag_before = self.pacer.lag.copy()
-            log.info("all connected", devices=len(self.connections), after_s=round(self.connected_after_s, 2))
+            log.info("all connected", devices=len(self.clients), after_s=round(self.connected_after_s, 2))
 
     def _record(self, duration_s: float, final: FleetSnapshot) -> RunRecord:
-        stopped_ms = self._clock.now_ms()
-        limit = diagnose(final)
-        connected_s = self.connected_after_s
-        return RunRecord(
-            run_id=uuid.uuid4().hex,
-            scenario=self._name,
-            seed=self._scenario.seed,
-            broker=str(self._routes),
+        return fleet_record(
+            self._scenario,
+            self.clients,
+            final,
+            name=self._name,
+            broker=str(self._brokers),
             started_ms=self._started_ms,
-            stopped_ms=stopped_ms,
+            stopped_ms=self._clock.now_ms(),
             sim_started_ms=self._sim_started_ms,
-            time_scale=self._scenario.time_scale,
-            limits={"duration_s": duration_s, "messages": self._messages, "lag_ms": final.lag.summary()},
-            lag_ms=final.lag.to_json(),
-            puback_ms=final.puback.to_json(),
-            connected_after_s=None if connected_s is None else round(connected_s, 3),
-            limited_by=limit.component,
-            verdict=limit.summary,
-            devices=[record for connection in self.connections for record in device_records(connection)],
+            duration_s=duration_s,
+            messages=self._messages,
+            connected_after_s=self.connected_after_s,
         )

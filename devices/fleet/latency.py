@@ -1,9 +1,10 @@
-"""How long things take: a histogram of milliseconds that several processes can add up.
+"""Measures how long things take: a histogram of milliseconds that several processes can add up.
 
-How long the broker takes to acknowledge: measured on a sample, so that most messages cost nothing more."""
+How long the broker takes to acknowledge is measured on a sample, so that most messages cost nothing more.
+"""
 
-from collections.abc import Iterable
-from typing import Any, Protocol, Self
+from collections.abc import Hashable, Iterable
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,12 @@ from numpy.typing import NDArray
 # To find the buckets of one value costs as much as those of a hundred: values are kept until there are so many.
 _KEPT = 2048
 
+# One message in so many is timed.
+EVERY = 16
+
 
 class Histogram:
-    """Counts in buckets that grow by a tenth, from 0.1 ms to 1,000 s: percentiles are right to within 10 %."""
+    """Counts values in buckets that grow by a tenth, from 0.1 ms to 1,000 s: percentiles are right to within 10 %."""
 
     _EDGES_MS = np.geomspace(0.1, 1_000_000, num=170)
 
@@ -30,23 +34,23 @@ class Histogram:
 
     @property
     def sum_ms(self) -> float:
-        """All values together."""
+        """Return the sum of all values."""
         self._sort_in()
         return self._sum_ms
 
     def merge(self, other: Self) -> None:
-        """Count what the other one has counted."""
+        """Count what another one has counted."""
         self._in_buckets += other._counts
         self._sum_ms += other._sum_ms
 
     def copy(self) -> Self:
-        """One that no longer changes with this one."""
+        """Return one that no longer changes with this one."""
         copy = type(self)()
         copy.merge(self)
         return copy
 
     def since(self, before: Self) -> Self:
-        """What this one has counted since `before` was a copy of it."""
+        """Return what this one has counted since `before` was a copy of it."""
         later = self.copy()
         later._in_buckets -= before._counts
         later._sum_ms -= before._sum_ms
@@ -54,22 +58,22 @@ class Histogram:
 
     @property
     def total(self) -> int:
-        """How many were counted."""
+        """Return how many values were counted."""
         return int(self._counts.sum())
 
     def percentile_ms(self, percent: float) -> float | None:
-        """The upper edge of the bucket in which this percentile lies; None while nothing was counted."""
+        """Return the upper edge of the bucket in which this percentile lies; None while nothing was counted."""
         if not self.total:
             return None
         rank = np.searchsorted(np.cumsum(self._counts), self.total * percent / 100)
         return round(float(self._EDGES_MS[min(int(rank), len(self._EDGES_MS) - 1)]), 2)
 
     def summary(self) -> dict[str, float | None]:
-        """The percentiles that reports show."""
+        """Return the percentiles that reports show."""
         return {f"p{percent}": self.percentile_ms(percent) for percent in (50, 95, 99)}
 
     def buckets(self) -> list[tuple[float, int]]:
-        """`(upper edge in ms, count)` of each bucket with something in it; the last edge stands for all beyond it."""
+        """Return `(upper edge in ms, count)` of each bucket with something in it; the last stands for all beyond it."""
         edges = self._EDGES_MS
         return [
             (round(float(edges[min(rank, len(edges) - 1)]), 2), int(self._counts[rank]))
@@ -77,13 +81,13 @@ class Histogram:
         ]
 
     def cumulative(self) -> list[tuple[float, int]]:
-        """`(edge in ms, how many took no longer)` for every tenth edge, from 0.1 ms to 10 s: few enough to publish."""
+        """Return `(edge in ms, how many took no longer)` for every tenth edge up to 10 s: few enough to publish."""
         totals = np.cumsum(self._counts)
         ranks = range(0, int(np.searchsorted(self._EDGES_MS, 10_000)), 10)
         return [(float(self._EDGES_MS[rank]), int(totals[rank])) for rank in ranks]
 
     def to_json(self) -> dict[str, Any]:
-        """As in a run record."""
+        """Return it as a run record holds it."""
         return {"count": self.total, **self.summary(), "buckets": self.buckets()}
 
     @property
@@ -100,39 +104,29 @@ class Histogram:
             self._kept_ms.clear()
 
 
-# One message in so many is timed.
-EVERY = 16
-
-
-class Publisher(Protocol):
-    """What the probe needs of a device's connection; told apart by identity."""
-
-    def __hash__(self) -> int: ...
-
-
 class AckProbe:
     """Times one message a device at once. PUBACKs come in the order of the messages (MQTT 4.6), so they are counted."""
 
     def __init__(self) -> None:
         self.latency = Histogram()
-        self._under_way: dict[Publisher, tuple[int, float]] = {}
+        self._under_way: dict[Hashable, tuple[int, float]] = {}
         self._skipped = 0
 
     def is_due(self) -> bool:
-        """Whether the message that is published now is one of the sample."""
+        """Return whether the message that is published now is one of the sample."""
         self._skipped += 1
         if self._skipped < EVERY:
             return False
         self._skipped = 0
         return True
 
-    def published(self, publisher: Publisher, outstanding: int, now: float) -> None:
-        """The newest of `outstanding` unacknowledged messages of this device went out just now."""
+    def start_sample(self, publisher: Hashable, outstanding: int, now: float) -> None:
+        """Time the newest of `outstanding` unacknowledged messages of a device, which went out just now."""
         if outstanding:
             self._under_way[publisher] = (outstanding, now)
 
-    def acknowledged(self, publisher: Publisher, count: int, now: float) -> None:
-        """So many more messages of this device were acknowledged."""
+    def count_acknowledged(self, publisher: Hashable, count: int, now: float) -> None:
+        """Count so many more messages of a device that were acknowledged."""
         outstanding, since = self._under_way[publisher]
         if count < outstanding:
             self._under_way[publisher] = (outstanding - count, since)
@@ -140,8 +134,8 @@ class AckProbe:
         del self._under_way[publisher]
         self.latency.add([1000 * (now - since)])
 
-    def lost(self, publisher: Publisher) -> None:
-        """The connection broke: what is acknowledged on the next one tells of the outage, not of the broker."""
+    def forget_sample(self, publisher: Hashable) -> None:
+        """Give up a measurement: what is acknowledged on the next connection tells of the outage, not of the broker."""
         self._under_way.pop(publisher, None)
 
     def __contains__(self, publisher: object) -> bool:

@@ -1,8 +1,8 @@
-"""The fleet at a moment, in numbers that several processes can add up.
+"""Counts the fleet at a moment, in numbers that several processes can add up.
 
-The regular round over all devices: keep-alive pings, and the counts that are too dear to keep up to date.
-
-It goes a few devices at a time, spread over the round, so that no message waits for it."""
+What is too dear to keep up to date is counted in the regular round over all devices, which also keeps their connections
+alive. It goes a few devices at a time, spread over the round, so that no message waits for it.
+"""
 
 import asyncio
 import resource
@@ -12,10 +12,14 @@ from dataclasses import dataclass, field, fields
 from devices.fleet.device_client import DeviceClient
 from devices.fleet.latency import Histogram
 
+# Devices that are looked at in one go, and at the most where a busy loop has woken us late.
+SLICE = 200
+LARGEST_SLICE = 2000
+
 
 @dataclass(slots=True, kw_only=True)
 class FleetSnapshot:
-    """What live views, metrics and the report are made of. Counts are since the start of the run."""
+    """Holds what live views, metrics and the report are made of. Counts are since the start of the run."""
 
     devices: int = 0
     connected: int = 0
@@ -47,7 +51,7 @@ class FleetSnapshot:
     connack: Histogram = field(default_factory=Histogram)
     """Accepted by the broker - dialled."""
     elapsed_s: float = 0.0
-    """Since the process began to dial, of all processes together."""
+    """Since the process began to connect, of all processes together."""
     cpu_s: float = 0.0
     """Processor time since then."""
     rss_bytes: int = 0
@@ -55,12 +59,12 @@ class FleetSnapshot:
 
     @property
     def lag_p99_ms(self) -> float | None:
-        """99 % of the messages so far left no later than this after they were due."""
+        """Return how late 99 % of the messages so far left at the most."""
         return self.lag.percentile_ms(99)
 
     @classmethod
     def total(cls, parts: "Iterable[FleetSnapshot]") -> "FleetSnapshot":
-        """All of them together."""
+        """Return all of them together."""
         total = cls()
         for part in parts:
             for item in fields(cls):
@@ -73,7 +77,7 @@ class FleetSnapshot:
 
 
 def process_usage() -> tuple[float, int]:
-    """Processor time (s) and memory (bytes) of this process."""
+    """Return processor time (s) and memory (bytes) of this process."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime, _rss_bytes(usage.ru_maxrss)
 
@@ -87,15 +91,9 @@ def _rss_bytes(max_rss_kib: int) -> int:
         return max_rss_kib * 1024
 
 
-SLICE = 200
-
-
-LARGEST_SLICE = 2000
-
-
 @dataclass(slots=True)
 class Gauges:
-    """Sums over all devices."""
+    """Holds sums over all devices."""
 
     connected: int = 0
     resting: int = 0
@@ -105,34 +103,34 @@ class Gauges:
     dropped: int = 0
     reconnects: int = 0
 
-    def add(self, connection: DeviceClient) -> None:
+    def count_client(self, client: DeviceClient) -> None:
         """Count one device."""
-        firmware = connection.firmware
+        firmware = client.firmware
         waiting = len(firmware.outbox)
-        if connection.is_online:
+        if client.is_online:
             self.connected += 1
-            if waiting and connection.is_stalled:
+            if waiting and client.is_stalled:
                 self.stalled += waiting
-        elif connection.is_resting:
+        elif client.is_resting:
             self.resting += 1
-        self.inflight += connection.session.inflight
+        self.inflight += client.session.inflight
         self.buffered += waiting
         self.dropped += firmware.dropped
-        self.reconnects += max(0, connection.reconnects)
+        self.reconnects += max(0, client.reconnects)
 
 
 class PeriodicTick:
-    """Goes over the devices once every `period_s`; `gauges` are those of the last whole round."""
+    """Goes over the clients once every `period_s`; `gauges` are those of the last whole round."""
 
-    def __init__(self, connections: Sequence[DeviceClient], period_s: float) -> None:
-        self._connections = connections
+    def __init__(self, clients: Sequence[DeviceClient], period_s: float) -> None:
+        self._clients = clients
         self._period_s = period_s
         self.gauges = Gauges()
 
     async def run(self) -> None:
         """Go round until cancelled."""
         loop = asyncio.get_running_loop()
-        everyone = self._connections
+        everyone = self._clients
         pause_s = self._period_s * min(1.0, SLICE / max(1, len(everyone)))
         while True:
             began, done, gauges = loop.time(), 0, Gauges()
@@ -141,18 +139,18 @@ class PeriodicTick:
                 # A busy loop wakes us late: then more of them at once, or the round would never end.
                 due = round((loop.time() - began) / self._period_s * len(everyone))
                 stop = max(done + 1, min(due, done + LARGEST_SLICE))
-                for connection in everyone[done:stop]:
-                    connection.tick()
-                    gauges.add(connection)
+                for client in everyone[done:stop]:
+                    client.tick()
+                    gauges.count_client(client)
                 done = stop
             self.gauges = gauges
             if not everyone:
                 await asyncio.sleep(self._period_s)
 
-    def count(self) -> Gauges:
-        """The gauges as they are now; takes long where there are many devices."""
+    def count_clients(self) -> Gauges:
+        """Return the gauges as they are now; takes long where there are many devices."""
         gauges = Gauges()
-        for connection in self._connections:
-            gauges.add(connection)
+        for client in self._clients:
+            gauges.count_client(client)
         self.gauges = gauges
         return gauges

@@ -1,9 +1,8 @@
-"""How long before its first message a run is prepared.
-
-Releases the timeline's messages when they are due.
+"""Releases the timeline's messages when they are due.
 
 Readings are a pure function of time, so they are computed ahead, in batches, on a thread of their own: what is left to
-do at the due moment is to hand bytes to a connection, and no connection waits for a world to be computed."""
+do at the due moment is to hand bytes to a connection, and no connection waits for a world to be computed.
+"""
 
 import asyncio
 import heapq
@@ -20,49 +19,38 @@ from devices.timeline.table import Batch
 from devices.timeline.timeline import Timeline
 from edgewire.messages import Channel
 
-LEAD_MS = 300
-
-
-LEAD_PER_DEVICE_MS = 0.02
-
-
-LEAD_PER_OWN_DEVICE_MS = 0.2
-
-
-def startup_delay_ms(scenario: Scenario, shards: int = 1, crowd: float = 1.0) -> int:
-    """How far ahead of now a run begins: as long as building its devices may take, so it begins without a backlog.
-
-    `crowd` is how many processes of such a shard share a core.
-    """
-    size = sum(group.size for group in scenario.devices)
-    return round((LEAD_MS + size * LEAD_PER_DEVICE_MS + size / shards * LEAD_PER_OWN_DEVICE_MS) * max(1.0, crowd))
-
+# How long before its first message a run is prepared, as a whole and for each device of the fleet and of the process.
+STARTUP_MS = 300
+STARTUP_PER_DEVICE_MS = 0.02
+STARTUP_PER_OWN_DEVICE_MS = 0.2
 
 # Large batches are cheap for each message: much of the cost of a batch is the same for one row and for a thousand.
 BATCH_ROWS = 2048
-
-
 # No batch is longer (s of wall time), so that a stop or a change never waits long.
 LONGEST_S = 1.0
-
-
 # Messages that are due within so much time leave together, each up to so late: half of it cost 8 to 10 µs of CPU a
 # message more at 3,000 a second.
 TICK_S = 0.004
-
-
 FOREVER_S = 10**9
-
 
 Emit = Callable[[int, int, Channel, bytes], None]
 """Device position, seq, channel, payload; the payload is empty where a fault keeps the message from being sent."""
 
-
 ScheduledAction = tuple[int, Callable[[], None]]
 """Something to be done at a device time."""
 
-
 _Window = tuple[Batch, Sequence[ScheduledAction]]
+
+
+def startup_delay_ms(scenario: Scenario, shards: int = 1, crowd: float = 1.0) -> int:
+    """Return how far ahead of now a run begins: as long as building its devices may take, so that nothing is late.
+
+    `crowd` is how many processes of such a shard share a core.
+    """
+    size = sum(group.size for group in scenario.devices)
+    return round(
+        (STARTUP_MS + size * STARTUP_PER_DEVICE_MS + size / shards * STARTUP_PER_OWN_DEVICE_MS) * max(1.0, crowd)
+    )
 
 
 class Pacer:
@@ -81,7 +69,7 @@ class Pacer:
         *,
         messages: int | None = None,
     ) -> None:
-        """`foresee`, asked ahead in another thread, tells what is to be done in a window of device time."""
+        """`scheduled_actions`, asked ahead in another thread, tells what is to be done in a window of device time."""
         self._timeline = timeline
         self._sim_started_ms = sim_started_ms
         self._scale = time_scale
@@ -97,10 +85,10 @@ class Pacer:
         self.reached_ms = sim_started_ms
         """All messages due before this device time are emitted, and no others."""
 
-    def at(self, due_ms: int, act: Callable[[], None]) -> None:
+    def schedule_action(self, due_ms: int, act: Callable[[], None]) -> None:
         """Do something at a device time, after all messages due before it and before those due then or later.
 
-        What is not behind `horizon_ms` is done as soon as possible.
+        What is due before `computed_until_ms` is done as soon as possible.
         """
         heapq.heappush(self._action_queue, (due_ms, next(self._tie), act))
 
@@ -113,10 +101,10 @@ class Pacer:
         with ThreadPoolExecutor(1, "timeline") as ahead:
             following = self._begin(ahead, step_ms, end_ms)
             while following is not None:
-                window_end_ms, (batch, planned) = self.computed_until_ms, await following
+                window_end_ms, (batch, scheduled) = self.computed_until_ms, await following
                 following = self._begin(ahead, step_ms, end_ms)
-                for due_ms, act in planned:
-                    self.at(due_ms, act)
+                for due_ms, act in scheduled:
+                    self.schedule_action(due_ms, act)
                 await self._release(window_end_ms, batch, stop)
                 if stop.is_set():
                     if following is not None:
@@ -128,14 +116,14 @@ class Pacer:
         begin = self.computed_until_ms
         if begin >= end_ms or (self._quota and self._quota.is_used_up):
             return None
-        # Here and not in the other thread: whoever asks for the horizon must find what is being computed behind it.
+        # Here and not in the other thread: whoever asks must be told of what is being computed, too.
         self.computed_until_ms = min(begin + step_ms, end_ms)
         return asyncio.get_running_loop().run_in_executor(ahead, self._window, begin, self.computed_until_ms)
 
     def _window(self, begin_ms: int, end_ms: int) -> _Window:
         batch = self._timeline.batch(begin_ms, end_ms, lost=True)
-        planned = self._scheduled_actions(begin_ms, end_ms) if self._scheduled_actions else ()
-        return self._quota.cut(batch) if self._quota else batch, planned
+        scheduled = self._scheduled_actions(begin_ms, end_ms) if self._scheduled_actions else ()
+        return self._quota.cut(batch) if self._quota else batch, scheduled
 
     async def _release(self, window_end_ms: int, batch: Batch, stop: asyncio.Event) -> None:
         """Emit one window, and wait for its end."""
@@ -169,7 +157,7 @@ class Pacer:
 
 
 class Quota:
-    """So many messages a device: the first ones of the run, whatever the fleet is split into."""
+    """Lets through so many messages of each device: the first ones of the run, whatever the fleet is split into."""
 
     def __init__(self, messages: int, devices: int) -> None:
         self._left = [messages] * devices
@@ -177,11 +165,11 @@ class Quota:
 
     @property
     def is_used_up(self) -> bool:
-        """Whether every device has had its messages."""
+        """Return whether every device has had its messages."""
         return not self._unfinished
 
     def cut(self, batch: Batch) -> Batch:
-        """The batch without what exceeds the quota."""
+        """Return the batch without what exceeds the quota."""
         left = self._left
         kept = []
         for row, device in enumerate(batch.device):

@@ -1,27 +1,66 @@
-"""What one device says of itself when the run is over."""
+"""Makes the record of a run: what each device says of itself when it is over, and what limited the fleet."""
 
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterator, Sequence
 
+from devices.fleet.bottleneck import diagnose
 from devices.fleet.device_client import DeviceClient
-from edgewire.run_record import DeviceRecord
+from devices.fleet.metrics import FleetSnapshot
+from devices.scenario.scenario import Scenario
+from edgewire.run_record import DeviceRecord, RunRecord
 
 
-def device_records(connection: DeviceClient) -> Iterator[DeviceRecord]:
-    """The record of its messages: one a boot that had some, or the only one."""
-    firmware = connection.firmware
-    firmware.on_uncertain(connection.unacknowledged())
+def device_records(client: DeviceClient) -> Iterator[DeviceRecord]:
+    """Yield the record of a device's messages: one a boot that had some, or the only one."""
+    firmware = client.firmware
+    firmware.on_uncertain(client.unacknowledged())
     boots = list(firmware.all_counters())
-    for account in [one for one in boots if one.first_seq is not None] or boots[-1:]:
+    for counters in [one for one in boots if one.first_seq is not None] or boots[-1:]:
         yield DeviceRecord(
             device_id=firmware.device_id,
-            kind=connection.device.kind,
-            site=connection.device.site,
-            boot=account.boot,
-            first_seq=account.first_seq,
-            last_seq=account.last_seq,
-            acknowledged=account.acknowledged,
+            kind=client.device.kind,
+            site=client.device.site,
+            boot=counters.boot,
+            first_seq=counters.first_seq,
+            last_seq=counters.last_seq,
+            acknowledged=counters.acknowledged,
             # Of the device: they stand with its last boot.
-            reconnects=max(0, connection.reconnects) if account is firmware.account else 0,
-            dropped=account.dropped.as_list(),
-            unsent=sorted(firmware.outbox.seqs(account.boot).as_list() + account.uncertain.as_list()),
+            reconnects=max(0, client.reconnects) if counters is firmware.counters else 0,
+            dropped=counters.dropped.as_list(),
+            unsent=sorted(firmware.outbox.seqs(counters.boot).as_list() + counters.uncertain.as_list()),
         )
+
+
+def fleet_record(
+    scenario: Scenario,
+    clients: Sequence[DeviceClient],
+    final: FleetSnapshot,
+    *,
+    name: str,
+    broker: str,
+    started_ms: int,
+    stopped_ms: int,
+    sim_started_ms: int,
+    duration_s: float,
+    messages: int | None,
+    connected_after_s: float | None,
+) -> RunRecord:
+    """Return the record of a run that is over; `final` is the fleet before its devices said goodbye."""
+    bottleneck = diagnose(final)
+    return RunRecord(
+        run_id=uuid.uuid4().hex,
+        scenario=name,
+        seed=scenario.seed,
+        broker=broker,
+        started_ms=started_ms,
+        stopped_ms=stopped_ms,
+        sim_started_ms=sim_started_ms,
+        time_scale=scenario.time_scale,
+        limits={"duration_s": duration_s, "messages": messages, "lag_ms": final.lag.summary()},
+        lag_ms=final.lag.to_json(),
+        puback_ms=final.puback.to_json(),
+        connected_after_s=None if connected_after_s is None else round(connected_after_s, 3),
+        limited_by=bottleneck.component,
+        verdict=bottleneck.summary,
+        devices=[record for client in clients for record in device_records(client)],
+    )

@@ -1,22 +1,29 @@
-"""How a device introduces itself to the broker."""
+"""How a device introduces itself to the broker: its session and its last will."""
 
 from devices.firmware.firmware import Firmware
 from devices.scenario.devices import Device
 from devices.scenario.scenario import Scenario
-from edgewire.messages import Channel
+from devices.timeline.wire_format import WireFormat
 from edgewire.mqtt import Session, SessionConfig, Version, Will
 
 
-def last_will(device: Device, firmware: Firmware) -> Will:
-    """What the broker publishes when the device goes without a goodbye."""
+def last_will(device: Device, firmware: Firmware, wire_format: WireFormat) -> Will:
+    """Return what the broker publishes when the device goes without a goodbye."""
+    will = wire_format.will(device, firmware.status("offline", None))
     # Copied: what orjson returns holds on to 4 KiB of memory, however short it is.
-    payload = bytes(bytearray(firmware.status("offline", None)))
-    return Will(topic=device.topic(Channel.STATUS), payload=payload, qos=1, retain=True)
+    return Will(topic=will.topic, payload=bytes(bytearray(will.payload)), qos=1, retain=will.retain)
 
 
-def create_session(device: Device, firmware: Firmware, scenario: Scenario, username: str | None, password: bytes | None,
-                version: Version) -> Session:  # fmt: skip
-    """The session of a device that has not connected yet."""
+def create_session(
+    device: Device,
+    firmware: Firmware,
+    wire_format: WireFormat,
+    scenario: Scenario,
+    credentials: tuple[str | None, bytes | None],
+    version: Version,
+) -> Session:
+    """Return the session of a device that has not connected yet; `credentials` are user name and password."""
+    username, password = credentials
     config = SessionConfig(
         client_id=device.device_id,
         clean_start=False,
@@ -27,7 +34,7 @@ def create_session(device: Device, firmware: Firmware, scenario: Scenario, usern
         maximum_packet_size=64 * 1024,
         username=username,
         password=password,
-        will=last_will(device, firmware),
+        will=last_will(device, firmware, wire_format),
     )
     session = Session(config, version)
     # The probe has asked: no device need wonder whether a slow broker does not speak its version.

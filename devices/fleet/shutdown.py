@@ -7,26 +7,24 @@ from devices.fleet.device_client import DeviceClient
 
 # How long a stopping fleet waits for its outboxes to drain and for the last PUBACKs.
 GRACE_S = 10.0
-
-
 POLL_S = 0.05
 
 
-async def drain_outboxes(connections: Sequence[DeviceClient]) -> None:
+async def drain_outboxes(clients: Sequence[DeviceClient]) -> None:
     """Wait until all that can leave is acknowledged, or the grace period is over."""
-    for connection in connections:
-        connection.finish()
-    await _within_grace(lambda: all(connection.is_finished for connection in connections))
+    for client in clients:
+        client.finish_readings()
+    await _within_grace(lambda: all(client.is_drained for client in clients))
 
 
-async def disconnect_all(connections: Sequence[DeviceClient]) -> None:
+async def disconnect_all(clients: Sequence[DeviceClient]) -> None:
     """Let every device say goodbye, and wait for the connections to close, as long as the grace period at the most."""
-    for position, connection in enumerate(connections):
-        connection.disconnect_cleanly()
+    for position, client in enumerate(clients):
+        client.disconnect_cleanly()
         if position % 200 == 199:
             await asyncio.sleep(0)
     # The last bytes leave with the event loop's next turns.
-    await _within_grace(lambda: all(connection.is_gone for connection in connections))
+    await _within_grace(lambda: all(client.is_disconnected for client in clients))
 
 
 async def _within_grace(condition: Callable[[], bool]) -> None:

@@ -35,6 +35,10 @@ class NativeFormat:
         """Return the retained message that tells a device's state."""
         return Publication(self.topic(device, Channel.STATUS), orjson.dumps(status), retain=True)
 
+    def result(self, device: Device, result: Mapping[str, Any]) -> bytes:
+        """Return the payload that answers a command."""
+        return orjson.dumps(result)
+
     def will(self, device: Device, status: Mapping[str, Any]) -> Publication:
         """Return what the broker publishes when the device goes without a goodbye: a status like any other."""
         return self.status(device, status)

@@ -43,6 +43,10 @@ class WireFormat(Protocol):
         """Return the message that tells a device's state; `status` has the fields of `edgewire.messages.Status`."""
         ...
 
+    def result(self, device: Device, result: Mapping[str, Any]) -> bytes:
+        """Return the payload that answers a command; `result` has the fields of `edgewire.messages.Result`."""
+        ...
+
     def will(self, device: Device, status: Mapping[str, Any]) -> Publication:
         """Return the message that the broker publishes when the device goes without a goodbye."""
         ...

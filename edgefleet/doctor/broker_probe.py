@@ -31,7 +31,7 @@ class BrokerFacts:
 
 
 async def examine_all(
-    routes: BrokerPool,
+    brokers: BrokerPool,
     *,
     session_expiry_s: int = 0,
     ask_sys: bool = False,
@@ -41,13 +41,13 @@ async def examine_all(
     Raises `ServiceUnavailable` or `BrokerRefused` where there is none, or it turns us away.
     """
     return await asyncio.gather(
-        *(_examine(broker, routes, session_expiry_s, ask_sys) for broker in dict.fromkeys(routes.brokers))
+        *(_examine(broker, brokers, session_expiry_s, ask_sys) for broker in dict.fromkeys(brokers.urls))
     )
 
 
-async def _examine(broker: BrokerUrl, routes: BrokerPool, session_expiry_s: int, ask_sys: bool) -> BrokerFacts:
+async def _examine(broker: BrokerUrl, brokers: BrokerPool, session_expiry_s: int, ask_sys: bool) -> BrokerFacts:
     client_id = f"edgefleet-probe-{uuid.uuid4().hex[:8]}"
-    username, password = routes.identities.account(client_id, broker)
+    username, password = brokers.identities.credentials_for(client_id, broker)
     config = SessionConfig(
         client_id=client_id,
         # The longest there is: a broker that wants pings more often says so.
@@ -64,7 +64,7 @@ async def _examine(broker: BrokerUrl, routes: BrokerPool, session_expiry_s: int,
             {event.topic: event.payload.decode(errors="replace") for event in events if isinstance(event, Message)}
         )
 
-    link = await routes.dial(broker, session, on_events)
+    link = await brokers.open_link(broker, session, on_events)
     try:
         if ask_sys:
             link.subscribe([Subscription(topic) for topic in SYS_TOPICS])
@@ -74,6 +74,6 @@ async def _examine(broker: BrokerUrl, routes: BrokerPool, session_expiry_s: int,
         if session_expiry_s:
             # The session that the broker now keeps goes with a clean start.
             clean = Session(replace(config, clean_start=True, session_expiry_s=0), session.version)
-            await close_and_wait(await routes.dial(broker, clean, lambda _link, _events: None))
+            await close_and_wait(await brokers.open_link(broker, clean, lambda _link, _events: None))
     process = await asyncio.to_thread(open_files_of_listener, broker.port) if is_loopback(broker.host) else None
     return BrokerFacts(url=broker, version=session.version, limits=session.limits, sys=heard, process=process)

@@ -62,14 +62,25 @@ STATUS_EXAMPLES: Examples = (
 )
 
 
+CommandAction = Literal[
+    "set_interval",
+    "reboot",
+    "identify",
+    "set_fault",
+    "clear_faults",
+    "stop",
+    "start",
+    "update_firmware",
+]
+"""What a device can be told to do; `devices.fleet.command_handler` has the table of what each does."""
+
+
 class Command(Payload):
     """On the `cmd` channel: something for the device to do."""
 
     id: Annotated[str, Field(min_length=1, max_length=64)]
     """Chosen by the sender, repeated in the result."""
-    action: Literal[
-        "set_interval", "reboot", "identify", "set_fault", "clear_faults", "stop", "start", "update_firmware"
-    ]
+    action: CommandAction
     arguments: dict[str, Any] = {}
     expires: UtcTime | None = None
     """A device that gets the command after this, by its own clock, does nothing and answers with an error."""

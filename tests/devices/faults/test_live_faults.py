@@ -42,11 +42,11 @@ def own_logs() -> Iterator[None]:
 def test_a_lost_reading_has_its_number_and_counts_as_dropped() -> None:
     firmware = Firmware("x", 1, 1, 0, Build())
     firmware.on_lost_reading(7)
-    assert firmware.on_reading(Reading(8, b"t", b"{}", 1, 1), room=1)
+    assert firmware.on_reading(Reading(8, b"t", b"{}", 1, 1), window=1)
     firmware.on_lost_reading(9)
-    account = firmware.account
-    assert (account.first_seq, account.last_seq, account.emitted, firmware.sent) == (7, 9, 3, 1)
-    assert account.dropped.as_list() == [(7, 7), (9, 9)]
+    counters = firmware.counters
+    assert (counters.first_seq, counters.last_seq, counters.emitted, firmware.sent) == (7, 9, 3, 1)
+    assert counters.dropped.as_list() == [(7, 7), (9, 9)]
 
 
 async def test_the_pacer_tells_how_far_it_came() -> None:

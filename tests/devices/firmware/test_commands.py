@@ -14,6 +14,7 @@ from devices.firmware.commands import (
     ValidCommand,
     read_command,
 )
+from devices.fleet.command_handler import command_spec
 from edgewire.clock import iso_ms, parse_ms
 
 NOW_MS = parse_ms("2026-03-04T12:00:00Z")
@@ -25,12 +26,16 @@ json = st.recursive(
 
 
 def read(fields: object) -> ValidCommand | InvalidCommand:
-    return read_command(orjson.dumps(fields), "bme280", NOW_MS)
+    return read_bytes(orjson.dumps(fields))
+
+
+def read_bytes(payload: bytes) -> ValidCommand | InvalidCommand:
+    return read_command(payload, "bme280", NOW_MS, lambda action: command_spec(action).arguments)
 
 
 @given(payload=st.binary(max_size=200) | json.filter(lambda value: not _too_large(value)).map(orjson.dumps))
-def test_garbage_is_a_sentence_and_never_an_order(payload: bytes) -> None:
-    found = read_command(payload, "bme280", NOW_MS)
+def test_garbage_is_a_sentence_and_never_a_command(payload: bytes) -> None:
+    found = read_bytes(payload)
     assert isinstance(found, InvalidCommand)
     assert found.error
 
@@ -67,7 +72,7 @@ def test_a_fault_of_a_million_years_is_refused(duration: object) -> None:
 def test_an_interval_is_a_duration() -> None:
     for written in ("5s", 5, "5000ms"):
         found = read({"id": "c", "action": "set_interval", "arguments": {"interval": written}})
-        assert found == ValidCommand("c", SetInterval(interval="5s"))
+        assert found == ValidCommand("c", "set_interval", SetInterval(interval="5s"))
 
 
 @pytest.mark.parametrize(("offset_ms", "late"), [(-1, True), (0, False), (60_000, False)])
@@ -82,21 +87,21 @@ def test_a_fault_is_that_of_the_calendar_without_its_schedule() -> None:
     arguments = {"type": "bias", "field": "humidity", "offset": 2, "duration": "1m"}
     found = read({"id": "c", "action": "set_fault", "arguments": arguments})
     assert isinstance(found, ValidCommand)
-    assert isinstance(found.order, SetFault)
-    assert found.order.duration_ms == 60_000
-    assert found.order.fault.parameters == {"offset": 2}
+    assert isinstance(found.arguments, SetFault)
+    assert found.arguments.duration_ms == 60_000
+    assert found.arguments.fault.parameters == {"offset": 2}
     for wrong in ({"from": "2026-01-01"}, {"kind": "gps"}, {"share": 0.5}, {"type": "reboot"}, {"type": "burst"}):
         assert isinstance(read({"id": "c", "action": "set_fault", "arguments": arguments | wrong}), InvalidCommand)
 
 
 def test_a_command_that_is_too_long_is_not_read() -> None:
-    assert "9" in read_command(b"x" * 9000, "bme280", NOW_MS).error  # type: ignore[union-attr]
+    assert "9" in read_bytes(b"x" * 9000).error  # type: ignore[union-attr]
 
 
-def test_the_last_answers_are_remembered() -> None:
-    answers = ResponseCache()
+def test_the_last_responses_are_remembered() -> None:
+    responses = ResponseCache()
     for number in range(REMEMBERED + 3):
-        answers.remember(f"c{number}", b"%d" % number)
-    assert answers.known("c2") is None
-    assert answers.known("c3") == b"3"
-    assert answers.known(f"c{REMEMBERED + 2}") == b"%d" % (REMEMBERED + 2)
+        responses.cache_response(f"c{number}", b"%d" % number)
+    assert responses.cached_response("c2") is None
+    assert responses.cached_response("c3") == b"3"
+    assert responses.cached_response(f"c{REMEMBERED + 2}") == b"%d" % (REMEMBERED + 2)

@@ -24,7 +24,7 @@ def test_readings_leave_in_the_order_they_were_taken(rooms: list[int]) -> None:
     device = firmware()
     published: list[int] = []
     for seq, room in enumerate(rooms):
-        published += [reading.seq for reading in device.on_room(room, 0.0)]
+        published += [reading.seq for reading in device.pop_publishable(room, 0.0)]
         if device.on_reading(reading(seq), 0 if device.outbox else room):
             published.append(seq)
     assert published == list(range(len(published)))
@@ -34,28 +34,28 @@ def test_readings_leave_in_the_order_they_were_taken(rooms: list[int]) -> None:
 
 def test_a_new_reading_never_overtakes_one_that_waits() -> None:
     device = firmware()
-    assert not device.on_reading(reading(0), room=0)
-    assert not device.on_reading(reading(1), room=5)
-    assert [waiting.seq for waiting in device.on_room(5, 0.0)] == [0, 1]
+    assert not device.on_reading(reading(0), window=0)
+    assert not device.on_reading(reading(1), window=5)
+    assert [waiting.seq for waiting in device.pop_publishable(5, 0.0)] == [0, 1]
 
 
 def test_waits_grow_to_the_cap_and_start_again_after_a_connection() -> None:
     device = firmware()
-    assert [device.on_lost(0.5) for _ in range(5)] == [0.5, 1, 2, 4, 4]
+    assert [device.on_connection_lost(0.5) for _ in range(5)] == [0.5, 1, 2, 4, 4]
     device.on_connected()
-    assert device.on_lost(0.5) == 0.5
+    assert device.on_connection_lost(0.5) == 0.5
 
 
 def test_status_keeps_the_contract() -> None:
     device = firmware(max_messages=1)
-    device.on_reading(reading(0), room=1)
+    device.on_reading(reading(0), window=1)
     for seq in (1, 2):
-        device.on_reading(reading(seq), room=0)
-    status = Status.model_validate(orjson.loads(device.status("online", 1_772_366_400_250)))
+        device.on_reading(reading(seq), window=0)
+    status = Status.model_validate_json(orjson.dumps(device.status("online", 1_772_366_400_250)))
     assert (status.state, status.boot, status.origin) == ("online", 7, "emulated")
     assert (status.sent, status.buffered, status.dropped) == (1, 1, 1)
     assert str(status.timestamp) == "2026-03-01 12:00:00.250000+00:00"
 
 
 def test_a_will_has_no_timestamp() -> None:
-    assert Status.model_validate_json(firmware().status("offline", None)).timestamp is None
+    assert Status.model_validate_json(orjson.dumps(firmware().status("offline", None))).timestamp is None

@@ -20,13 +20,13 @@ URLS = [BrokerUrl.parse(f"mqtt://10.0.0.{number}") for number in range(1, 4)]
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 5])
 def test_a_device_has_the_same_broker_however_the_fleet_is_split(workers: int) -> None:
-    routes = BrokerPool(URLS)
-    whole = {number: routes.broker(number) for number in range(30)}
+    pool = BrokerPool(URLS)
+    whole = {number: pool.broker_for(number) for number in range(30)}
     split = {}
     for worker in range(workers):
         shard = Shard().part(worker, workers)
         for position in range(len(range(shard.index, 30, shard.count))):
-            split[shard.number(position)] = routes.broker(shard.number(position))
+            split[shard.number(position)] = pool.broker_for(shard.number(position))
     assert split == whole
     assert set(Counter(whole.values()).values()) == {10}
 
@@ -46,7 +46,7 @@ async def test_an_address_without_ports_gives_way_to_the_next(monkeypatch: pytes
             raise OSError(errno.EADDRNOTAVAIL, "as `connect` says it where all ports are taken")
         return await connected_from(local, host, port)
 
-    monkeypatch.setattr("edgewire.link.connect.connected_from", connected)
+    monkeypatch.setattr("edgewire.link.transport.connected_from", connected)
     peers, ended = [], asyncio.Semaphore(0)
 
     async def broker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -60,14 +60,16 @@ async def test_an_address_without_ports_gives_way_to_the_next(monkeypatch: pytes
 
     async with tcp_server(broker) as port:
         url = BrokerUrl("mqtt", "127.0.0.1", port)
-        routes = BrokerPool([url], ["127.0.0.2", "127.0.0.3"])
+        pool = BrokerPool([url], ["127.0.0.2", "127.0.0.3"])
         for number in range(2):
-            link = await routes.dial(url, Session(SessionConfig(client_id=f"d{number}")), lambda _link, _events: None)
+            link = await pool.open_link(
+                url, Session(SessionConfig(client_id=f"d{number}")), lambda _link, _events: None
+            )
             link.close()
             await ended.acquire()
         assert peers == ["127.0.0.3", "127.0.0.3"]
         with pytest.raises(NoLocalPort, match="no local port is free: give more source addresses"):
-            await BrokerPool([url], ["127.0.0.2", "127.0.0.4"]).dial(
+            await BrokerPool([url], ["127.0.0.2", "127.0.0.4"]).open_link(
                 url, Session(SessionConfig(client_id="d")), lambda _link, _events: None
             )
 
@@ -84,9 +86,9 @@ async def test_a_large_fleet_dials_from_several_addresses_in_turn(monkeypatch: p
             raise NoLocalPort("none")
 
     monkeypatch.setattr("devices.fleet.brokers.connect_link", dialled)
-    routes = BrokerPool([url], devices=2 * DEVICES_PER_ADDRESS + 1)
+    pool = BrokerPool([url], devices=2 * DEVICES_PER_ADDRESS + 1)
     for _ in range(8):
-        await routes.dial(url, Session(SessionConfig(client_id="d")), lambda _link, _events: None)
+        await pool.open_link(url, Session(SessionConfig(client_id="d")), lambda _link, _events: None)
     # The one without ports is asked once; then another that was spare has its turns.
     assert asked[:3] == [None, "127.0.0.2", "127.0.0.3"]
     assert asked[3:] == [None, "127.0.0.4", "127.0.0.3"] * 2
@@ -102,6 +104,6 @@ async def test_on_loopback_there_are_addresses_enough(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr("devices.fleet.brokers.connect_link", no_port)
     with pytest.raises(NoLocalPort):
-        await BrokerPool([url]).dial(url, Session(SessionConfig(client_id="d")), lambda _link, _events: None)
+        await BrokerPool([url]).open_link(url, Session(SessionConfig(client_id="d")), lambda _link, _events: None)
     assert asked == [None] + [(f"127.0.0.{number}", 0) for number in range(2, 18)]
     assert socket.inet_aton("127.0.0.17")

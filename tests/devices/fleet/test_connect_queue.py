@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.fleet.connect_queue import CONCURRENT_DIALS, LEAST_PER_S, SLOW_S, ConnectQueue, Ramp
+from devices.fleet.connect_queue import CONCURRENT_CONNECTS, LEAST_PER_S, SLOW_S, ConnectQueue, Ramp
 
 
 def device(name: str) -> Any:
@@ -26,11 +26,11 @@ async def test_devices_are_dialled_in_the_order_of_their_due_time() -> None:
             finished.set()
 
     queue = ConnectQueue(Ramp(1000), dial)
-    queue.add(device("late"), 0.6)
-    queue.add(device("middle"), 0.5)
+    queue.enqueue_connect(device("late"), 0.6)
+    queue.enqueue_connect(device("middle"), 0.5)
     task = asyncio.create_task(queue.run())
     await asyncio.sleep(0.02)
-    queue.add(device("early"))
+    queue.enqueue_connect(device("early"))
     async with asyncio.timeout(30):
         await finished.wait()
     task.cancel()
@@ -49,7 +49,7 @@ async def test_the_ramp_spaces_dials() -> None:
 
     queue = ConnectQueue(Ramp(50), dial)
     for number in range(11):
-        queue.add(device(f"d{number}"))
+        queue.enqueue_connect(device(f"d{number}"))
     task = asyncio.create_task(queue.run())
     async with asyncio.timeout(30):
         await finished.wait()
@@ -66,7 +66,7 @@ async def test_who_comes_back_waits_for_nobody() -> None:
     async def dial(connection: Any) -> None:
         dialled[connection.device.device_id] += 1
         for name, number, reached in (
-            ("first", CONCURRENT_DIALS, full),
+            ("first", CONCURRENT_CONNECTS, full),
             ("again", 500, stormed),
             ("first", 150, finished),
         ):
@@ -76,14 +76,14 @@ async def test_who_comes_back_waits_for_nobody() -> None:
 
     queue = ConnectQueue(Ramp(1_000_000), dial)
     for _ in range(150):
-        queue.add(device("first"))
+        queue.enqueue_connect(device("first"))
     task = asyncio.create_task(queue.run())
     async with asyncio.timeout(30):
         await full.wait()
         for _ in range(500):
-            queue.add(device("again"), again=True)
+            queue.enqueue_connect(device("again"), again=True)
         await stormed.wait()
-        assert dialled["first"] == CONCURRENT_DIALS
+        assert dialled["first"] == CONCURRENT_CONNECTS
         hang.set()
         await finished.wait()
     task.cancel()
@@ -96,10 +96,10 @@ async def test_the_end_is_not_missed_however_soon_it_follows_a_change(turns: int
     async def dial(_: Any) -> None: ...
 
     queue = ConnectQueue(Ramp(1), dial)
-    queue.add(device("first"), 60)
+    queue.enqueue_connect(device("first"), 60)
     task = asyncio.create_task(queue.run())
     await asyncio.sleep(0.01)
-    queue.add(device("second"), 60)
+    queue.enqueue_connect(device("second"), 60)
     for _ in range(turns):
         await asyncio.sleep(0)
     task.cancel()
@@ -109,14 +109,14 @@ async def test_the_end_is_not_missed_however_soon_it_follows_a_change(turns: int
 
 def test_slow_answers_halve_the_rate_and_quick_ones_bring_it_back() -> None:
     ramp = Ramp(400)
-    ramp.answered(SLOW_S * 2, 10)
+    ramp.record_accepted(SLOW_S * 2, 10)
     assert ramp.per_second == 200
-    ramp.answered(SLOW_S * 2, 10.5)
+    ramp.record_accepted(SLOW_S * 2, 10.5)
     assert ramp.per_second == 200, "what was dialled before the change says nothing about it"
-    ramp.failed(11)
+    ramp.record_overload(11)
     assert ramp.per_second == 100
     for second in range(12, 30):
-        ramp.answered(0.01, second)
+        ramp.record_accepted(0.01, second)
     assert ramp.per_second == 400
     assert ramp.slowed_s(100) == ramp.slowed_s(30) > 0
 
@@ -130,8 +130,8 @@ def test_the_rate_stays_between_its_bounds(limit: float, steps: list[tuple[float
     for wait_s, latency_s in steps:
         now += wait_s
         if latency_s is None:
-            ramp.failed(now)
+            ramp.record_overload(now)
         else:
-            ramp.answered(latency_s, now)
+            ramp.record_accepted(latency_s, now)
         assert min(LEAST_PER_S, limit) <= ramp.per_second <= limit
         assert 0 <= ramp.slowed_s(now) <= now - 100

@@ -1,4 +1,4 @@
-"""What a dial leads to is counted, and told to the ramp where it is a device's first connection."""
+"""What connecting leads to is counted, and told to the ramp where it is a device's first connection."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -8,7 +8,6 @@ import pytest
 
 from devices.fleet.connect_queue import Ramp
 from devices.fleet.connector import Connector
-from edgewire.clock import SystemClock
 from edgewire.errors import ServiceUnavailable
 from edgewire.link import BrokerRefused, BrokerUrl
 
@@ -16,7 +15,7 @@ BROKER = BrokerUrl.parse("mqtt://127.0.0.1:1883")
 
 
 class Device(SimpleNamespace):
-    """As much of a connection as a dial needs."""
+    """As much of a connection as connecting needs."""
 
     def __init__(self, reconnects: int) -> None:
         super().__init__(reconnects=reconnects, device=SimpleNamespace(device_id="d"), broker=BROKER, session=None)
@@ -25,33 +24,33 @@ class Device(SimpleNamespace):
     def on_events(self) -> None:
         self.reconnects += 1
 
-    def flush(self) -> None: ...
+    def flush_outbox(self) -> None: ...
 
     def begin_connect(self) -> bool:
         return True
 
-    def failed(self) -> None:
+    def on_connect_failed(self) -> None:
         self.failures += 1
 
 
 def connector(error: Exception | None) -> tuple[Connector, Ramp, list[bool]]:
-    async def dial(_broker: BrokerUrl, _session: None, on_events: Callable[[], None], _flush: object) -> None:
+    async def open_link(_broker: BrokerUrl, _session: None, on_events: Callable[[], None], _flush: object) -> None:
         if error is not None:
             raise error
         on_events()
 
     ramp, firsts = Ramp(100), list[bool]()
-    # Long enough ago that the ramp may change.
-    ramp._changed = -10.0
-    routes: Any = SimpleNamespace(dial=dial)
-    return Connector(routes, ramp, SystemClock(), lambda: firsts.append(True)), ramp, firsts
+    brokers: Any = SimpleNamespace(open_link=open_link)
+    # The ramp may change by now: its first second is over.
+    clock: Any = SimpleNamespace(monotonic=lambda: 10.0)
+    return Connector(brokers, ramp, clock, lambda: firsts.append(True)), ramp, firsts
 
 
 async def test_a_first_connection_is_told() -> None:
     """Also one that is lost before the dial has said so: it will never be a first one again."""
     made, ramp, firsts = connector(None)
     for reconnects in (-1, 0):
-        await made.dial(Device(reconnects))  # type: ignore[arg-type]
+        await made.connect_client(Device(reconnects))  # type: ignore[arg-type]
     assert firsts == [True]
     assert (made.connack.total, made.failed_dials, ramp.per_second) == (2, 0, 100)
 
@@ -60,7 +59,7 @@ async def test_a_first_connection_is_told() -> None:
 async def test_an_outage_slows_only_those_that_were_never_connected(reconnects: int, per_second: float) -> None:
     made, ramp, firsts = connector(ServiceUnavailable("no broker"))
     device = Device(reconnects)
-    await made.dial(device)  # type: ignore[arg-type]
+    await made.connect_client(device)  # type: ignore[arg-type]
     assert (device.failures, made.failed_dials, made.refused_dials, firsts) == (1, 1, 0, [])
     assert ramp.per_second == per_second
 
@@ -68,5 +67,5 @@ async def test_an_outage_slows_only_those_that_were_never_connected(reconnects: 
 async def test_a_refusal_is_no_hurry_of_ours_unless_the_broker_has_no_room() -> None:
     for code, per_second in ((0x87, 100), (0x97, 50)):
         made, ramp, _ = connector(BrokerRefused("no", code, "no"))
-        await made.dial(Device(-1))  # type: ignore[arg-type]
+        await made.connect_client(Device(-1))  # type: ignore[arg-type]
         assert (made.failed_dials, made.refused_dials, ramp.per_second) == (1, 1, per_second)

@@ -4,13 +4,17 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from devices.firmware.firmware import Firmware
 from devices.firmware.outbox import NO_SEQ, Reading
+from devices.fleet.client_state import ClientState
 from devices.fleet.device_client import DeviceClient
 from devices.fleet.fault_state import LinkFaultState
 from devices.fleet.session_factory import create_session
 from devices.scenario.scenario import Scenario
+from devices.timeline.native_format import NativeFormat
 from devices.timeline.timeline import Timeline
 from edgewire.link import BrokerUrl
 from edgewire.mqtt import Acknowledged, Connected, ConnectionLost, Version
@@ -19,85 +23,192 @@ from edgewire.mqtt.limits import ServerLimits
 CONNECTED = Connected(True, "", ServerLimits())
 
 
-def device(**group: Any) -> DeviceClient:
+def device(owner: Any = None, **group: Any) -> DeviceClient:
     scenario = Scenario(devices=[{"kind": "bme280", "count": 1} | group])
     one = Timeline(scenario, 0).devices[0]
     firmware = Firmware(one.device_id, one.key, 1, 0, scenario.build(scenario.devices[0]))
-    session = create_session(one, firmware, scenario, None, None, Version.V5)
-    owner = Mock(device_time_ms=lambda: 0, monotonic_s=lambda: 0.0)
-    return DeviceClient(one, firmware, session, owner, lambda: 0.5, BrokerUrl.parse("mqtt://127.0.0.1:1883"))
+    session = create_session(one, firmware, NativeFormat(), scenario, (None, None), Version.V5)
+    owner = owner or Mock(device_time_ms=lambda: 0, monotonic_s=lambda: 0.0)
+    broker = BrokerUrl.parse("mqtt://127.0.0.1:1883")
+    return DeviceClient(one, firmware, session, owner, lambda: 0.5, broker, NativeFormat())
 
 
 def reading(seq: int) -> Reading:
     return Reading(seq, b"t", b"{}", 1, 1)
 
 
-def connect(connection: DeviceClient) -> Mock:
+def connect(client: DeviceClient) -> Mock:
+    assert client.begin_connect()
     link = Mock(connected=True, writable=True)
-    connection.on_events(link, [CONNECTED])
+    client.on_events(link, [CONNECTED])
     return link
 
 
-def lose(connection: DeviceClient, link: Mock) -> None:
-    connection.on_events(link, [ConnectionLost("")])
+def lose(client: DeviceClient, link: Mock) -> None:
+    client.on_events(link, [ConnectionLost("")])
 
 
 def test_a_damaged_reading_of_an_earlier_boot_is_dropped_and_not_acknowledged_too() -> None:
-    connection = device(outbox={"storage": "flash"})
-    connection.lose(0)
-    connection.firmware.on_reset(2, 0, "watchdog")
-    connection.on_events(connect(connection), [Acknowledged(1, 0, (1, NO_SEQ))])
-    assert connection.acknowledged == 0
+    client = device(outbox={"storage": "flash"})
+    client.lose_reading(0)
+    client.firmware.on_reset(2, 0, "watchdog")
+    client.on_events(connect(client), [Acknowledged(1, 0, (1, NO_SEQ))])
+    assert client.acknowledged == 0
 
 
 def test_who_wakes_has_lost_no_connection() -> None:
-    connection = device(firmware={"sleep": {"awake": 0}})
+    client = device(firmware={"sleep": {"awake": 0}})
     for _ in range(3):
-        link = connect(connection)
-        connection.tick()
-        connection.tick()
-        assert connection.is_asleep
-        lose(connection, link)
-        assert connection.is_resting
-        connection.wake()
-    assert connection.reconnects == 0
+        link = connect(client)
+        client.tick()
+        client.tick()
+        assert client.is_asleep
+        lose(client, link)
+        assert client.is_resting
+        client.wake()
+    assert client.reconnects == 0
     # The session is still there: so is the subscription that was made at first.
     assert not link.subscribe.called
 
 
 @pytest.mark.parametrize("goodnight", [False, True])
 def test_a_loss_counts_also_where_it_comes_before_sleep(goodnight: bool) -> None:
-    connection = device(firmware={"sleep": {"awake": 0}})
-    link = connect(connection)
+    client = device(firmware={"sleep": {"awake": 0}})
+    link = connect(client)
     if goodnight:
-        connection.tick()
-    lose(connection, link)
-    connect(connection)
-    assert connection.reconnects == 1
+        client.tick()
+    lose(client, link)
+    connect(client)
+    assert client.reconnects == 1
 
 
 def test_a_device_that_does_not_know_the_time_is_not_held_back_by_the_broker_and_not_waited_for() -> None:
-    connection = device(firmware={"first_sync": "1m"})
-    connect(connection)
-    connection.emit(reading(0))
-    assert (connection.is_idle, connection.is_finished, connection.is_stalled) == (False, True, False)
+    client = device(firmware={"first_sync": "1m"})
+    connect(client)
+    client.handle_reading(reading(0))
+    assert (client.is_idle, client.is_drained, client.is_stalled) == (False, True, False)
 
 
 def test_a_device_that_is_down_at_the_end_is_not_waited_for() -> None:
-    connection = device()
-    connection.emit(reading(0))
-    assert not connection.is_finished
-    connection.power_off()
-    assert (connection.is_idle, connection.is_finished, connection.is_resting) == (False, True, True)
+    client = device()
+    client.handle_reading(reading(0))
+    assert not client.is_drained
+    client.power_off()
+    assert (client.is_idle, client.is_drained, client.is_resting) == (False, True, True)
 
 
 def test_only_what_the_broker_holds_back_is_stalled() -> None:
-    connection = device()
-    link = connect(connection)
-    connection.link_faults = LinkFaultState()
-    connection.link_faults.delay_count = 1
-    connection.emit(reading(0))
-    assert not connection.is_stalled
-    connection.link_faults.delay_count = 0
+    client = device()
+    link = connect(client)
+    client.link_faults = LinkFaultState()
+    client.link_faults.delay_count = 1
+    client.handle_reading(reading(0))
+    assert not client.is_stalled
+    client.link_faults.delay_count = 0
     link.writable = False
-    assert connection.is_stalled
+    assert client.is_stalled
+
+
+HAS_LINK = {
+    ClientState.ONLINE,
+    ClientState.FALLING_ASLEEP,
+    ClientState.CLOSING,
+    ClientState.ASLEEP_CLOSING,
+    ClientState.OFF_CLOSING,
+    ClientState.LEAVING,
+}
+HAS_TURN = {ClientState.WAITING, ClientState.OFF_WAITING}
+DIALS = {ClientState.CONNECTING, ClientState.OFF_CONNECTING}
+
+
+class Surroundings:
+    """A broker, a connect queue, faults and resets around one client, each of which may act at any moment."""
+
+    def __init__(self) -> None:
+        owner = Mock(device_time_ms=lambda: 0, monotonic_s=lambda: 0.0, on_connect_requested=self._request)
+        self.client = device(owner, firmware={"sleep": {"awake": 0}})
+        self.turns, self.dials, self.boot = 1, 0, 1
+
+    def _request(self, _client: DeviceClient, _delay_s: float) -> None:
+        self.turns += 1
+
+    def turn(self) -> None:
+        if self.turns:
+            self.turns -= 1
+            self.dials += self.client.begin_connect()
+
+    def accept(self) -> None:
+        if self.dials:
+            self.dials -= 1
+            link = Mock(connected=True, writable=True)
+            for name in ("close", "abort", "drop"):
+                setattr(link, name, Mock(side_effect=lambda link=link: setattr(link, "connected", False)))
+            self.client.on_events(link, [CONNECTED])
+
+    def fail(self) -> None:
+        if self.dials:
+            self.dials -= 1
+            self.client.on_connect_failed()
+
+    def fail_after_all(self) -> None:
+        """The broker accepted, and the time for it was over before the dial could say so."""
+        if self.dials:
+            self.accept()
+            self.client.on_connect_failed()
+
+    def lose(self) -> None:
+        if self.client.link is not None:
+            self.client.on_events(self.client.link, [ConnectionLost("")])
+
+    def tick(self) -> None:
+        self.client.tick()
+
+    def read(self) -> None:
+        seq = self.client.firmware.emitted
+        self.client.handle_reading(Reading(seq, b"t", b"{}", 0, self.client.firmware.boot))
+
+    def block(self) -> None:
+        self.client.link_faults = LinkFaultState()
+        self.client.link_faults.drop_count = 1
+        self.client.drop_connection()
+
+    def unblock(self) -> None:
+        self.client.link_faults = None
+        self.client.request_reconnect()
+
+    def power_off(self) -> None:
+        self.client.power_off()
+
+    def power_on(self) -> None:
+        self.boot += 1
+        self.client.power_on(self.boot, 0, "command")
+
+    def check(self) -> None:
+        client = self.client
+        assert (client.link is not None) == (client.state in HAS_LINK)
+        assert self.turns == (client.state in HAS_TURN)
+        assert self.dials == (client.state in DIALS)
+        assert not (client.is_asleep and client.is_off)
+        if client.state is ClientState.DISCONNECTED:
+            assert client.is_connect_blocked, "nobody would ever ask for its connection"
+
+
+@given(st.data())
+def test_whatever_happens_a_device_waits_or_dials_or_has_its_connection_once(
+    data: st.DataObject,
+) -> None:
+    surroundings = Surroundings()
+    names = [name for name in vars(Surroundings) if not name.startswith("_") and name != "check"]
+    for name in data.draw(st.lists(st.sampled_from(names), max_size=60)):
+        getattr(surroundings, name)()
+        surroundings.check()
+    surroundings.unblock()
+    surroundings.power_on()
+    for _ in range(3):
+        surroundings.lose()
+        surroundings.turn()
+        surroundings.accept()
+    assert surroundings.client.is_online or surroundings.client.is_asleep
+    surroundings.client.disconnect_cleanly()
+    surroundings.lose()
+    assert surroundings.client.state in (ClientState.GONE, ClientState.ASLEEP)

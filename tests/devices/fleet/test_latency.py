@@ -43,10 +43,10 @@ def test_histograms_add_up_and_subtract(first: list[float], second: list[float])
 
 def test_the_ack_of_the_sampled_message_is_the_one_that_counts() -> None:
     probe, device = AckProbe(), "device"
-    probe.published(device, 3, 10.0)
-    probe.acknowledged(device, 2, 10.5)
+    probe.start_sample(device, 3, 10.0)
+    probe.count_acknowledged(device, 2, 10.5)
     assert device in probe
-    probe.acknowledged(device, 1, 12.0)
+    probe.count_acknowledged(device, 1, 12.0)
     assert device not in probe
     assert probe.latency.total == 1
     latency = probe.latency.percentile_ms(50)
@@ -61,14 +61,14 @@ def test_one_in_so_many_is_timed() -> None:
 
 def test_a_lost_connection_ends_the_measurement() -> None:
     probe = AckProbe()
-    probe.published("device", 1, 0.0)
-    probe.lost("device")
-    probe.lost("another")
+    probe.start_sample("device", 1, 0.0)
+    probe.forget_sample("device")
+    probe.forget_sample("another")
     assert "device" not in probe
     assert not probe.latency.total
 
 
 def test_what_needs_no_acknowledgement_is_not_timed() -> None:
     probe = AckProbe()
-    probe.published("device", 0, 0.0)
+    probe.start_sample("device", 0, 0.0)
     assert "device" not in probe

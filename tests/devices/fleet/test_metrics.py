@@ -9,7 +9,7 @@ import pytest
 from devices.fleet.metrics import PeriodicTick
 
 
-class Connection:
+class Client:
     def __init__(self, *, online: bool) -> None:
         self.ticks = 0
         self.is_online = self.is_stalled = online
@@ -24,20 +24,20 @@ class Connection:
 
 @pytest.mark.parametrize("size", [1, 199, 200, 5003])
 async def test_every_device_is_visited_once_a_round(size: int) -> None:
-    fleet: list[Any] = [Connection(online=number % 2 == 0) for number in range(size)]
-    sweep = PeriodicTick(fleet, 0.02)
-    task = asyncio.create_task(sweep.run())
+    fleet: list[Any] = [Client(online=number % 2 == 0) for number in range(size)]
+    tick = PeriodicTick(fleet, 0.02)
+    task = asyncio.create_task(tick.run())
     for _ in range(10_000):
-        if sweep.gauges.reconnects:
+        if tick.gauges.reconnects:
             break
         await asyncio.sleep(0.001)
     task.cancel()
-    assert {connection.ticks for connection in fleet} <= {1, 2}
+    assert {client.ticks for client in fleet} <= {1, 2}
     online = (size + 1) // 2
-    assert (sweep.gauges.connected, sweep.gauges.stalled) == (online, 3 * online)
-    assert sweep.gauges.resting == size - online
-    assert (sweep.gauges.inflight, sweep.gauges.buffered, sweep.gauges.dropped) == (2 * size, 3 * size, 4 * size)
-    assert sweep.count() == sweep.gauges
+    assert (tick.gauges.connected, tick.gauges.stalled) == (online, 3 * online)
+    assert tick.gauges.resting == size - online
+    assert (tick.gauges.inflight, tick.gauges.buffered, tick.gauges.dropped) == (2 * size, 3 * size, 4 * size)
+    assert tick.count_clients() == tick.gauges
 
 
 async def test_a_fleet_of_none_does_not_spin() -> None:

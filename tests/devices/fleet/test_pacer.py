@@ -71,7 +71,7 @@ async def test_with_messages_each_device_emits_so_many_and_the_run_ends() -> Non
     assert pacer.lag.total == 60
 
 
-async def test_what_is_planned_comes_in_its_turn_among_the_messages() -> None:
+async def test_what_is_scheduled_comes_in_its_turn_among_the_messages() -> None:
     line = timeline()
     done: list[tuple[int, str]] = []
     expected = line.batch(NOON_MS, NOON_MS + 2000)
@@ -92,7 +92,7 @@ async def test_what_is_planned_comes_in_its_turn_among_the_messages() -> None:
     assert len(done) == len(expected) + len(moments)
 
 
-async def test_an_act_behind_the_horizon_is_done_in_its_turn() -> None:
+async def test_an_act_behind_what_is_computed_is_done_in_its_turn() -> None:
     line = timeline()
     done: list[int] = []
 
@@ -101,7 +101,7 @@ async def test_an_act_behind_the_horizon_is_done_in_its_turn() -> None:
             # As a command does: it begins where nothing is computed yet.
             begin = pacer.computed_until_ms
             done.append(begin)
-            pacer.at(begin, lambda: done.append(pacer.reached_ms))
+            pacer.schedule_action(begin, lambda: done.append(pacer.reached_ms))
 
     pacer = Pacer(line, NOON_MS, 40.0, emit)
     await pacer.run(asyncio.get_running_loop().time(), 1.3, asyncio.Event())
