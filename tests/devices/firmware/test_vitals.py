@@ -40,5 +40,5 @@ def test_the_voltage_falls_slowly_and_then_fast() -> None:
 
 @given(bits=keys, first=st.integers(0, 2**40), second=st.integers(0, 2**40))
 def test_draws_are_those_of_the_world(bits: int, first: int, second: int) -> None:
-    drawn = rng.uniform(rng.further(np.array([bits], dtype=np.uint64), first, second))[0]
+    drawn = rng.uniform(rng.extend(np.array([bits], dtype=np.uint64), first, second))[0]
     assert draw(bits, first, second) == drawn
