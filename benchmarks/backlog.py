@@ -10,7 +10,7 @@ import uvloop
 from benchmarks.chain import Chain
 from devices.scenario.scenario import Scenario
 from devices.timeline.timeline import Timeline
-from edgefleet.verify.arrivals import Source
+from edgefleet.verify.arrivals import ArrivalSource
 from edgefleet.verify.http_source import HttpSource
 from edgefleet.verify.kafka_source import KafkaSource
 from edgewire.link import BrokerUrl, Link, connect_link
@@ -49,7 +49,7 @@ class Backlog(NamedTuple):
 class Inbox:
     """What one sink has of a backlog, read on with every look."""
 
-    def __init__(self, source: Source, backlog: Backlog) -> None:
+    def __init__(self, source: ArrivalSource, backlog: Backlog) -> None:
         self._source, self._backlog = source, backlog
         self._ids: set[tuple[str, int]] = set()
         self.arrivals = 0
@@ -83,7 +83,7 @@ class Inbox:
     def look(self) -> int:
         """Read what is new; how many of the backlog are there now."""
         start = f"{self._backlog.name}-"
-        for part in self._source.arrivals():
+        for part in self._source.read_arrivals():
             for device, seq, stored_ms in zip(part.device_id, part.seq, part.arrived_ms, strict=True):
                 if device.startswith(start):
                     self.arrivals += 1

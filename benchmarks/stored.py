@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from edgefleet.verify.arrivals import Source
+from edgefleet.verify.arrivals import ArrivalSource
 from edgewire.run_record import RunRecord
 
 Times = NDArray[np.int64]
@@ -19,7 +19,7 @@ class Stored(NamedTuple):
     stored_ms: Times
 
     @classmethod
-    def read(cls, source: Source, record: RunRecord, devices: str = "") -> Self:
+    def read(cls, source: ArrivalSource, record: RunRecord, devices: str = "") -> Self:
         """All that a sink has of devices whose names begin so; they must be of this run.
 
         Devices' time is wall time, less a fixed difference.
@@ -27,7 +27,7 @@ class Stored(NamedTuple):
         shift = record.started_ms - record.sim_started_ms
         with closing(source):
             parts = []
-            for one in source.arrivals():
+            for one in source.read_arrivals():
                 rows = [name.startswith(devices) for name in one.device_id]
                 due, stored = (np.array(column, np.int64)[rows] for column in (one.timestamp_ms, one.arrived_ms))
                 parts.append((due + shift, stored))

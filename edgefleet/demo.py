@@ -21,7 +21,7 @@ from devices.fleet.fleet import Fleet
 from devices.scenario.scenario import Scenario
 from edgefleet.embedded import edgefleet_process, embedded_broker, embedded_kafka, free_port
 from edgefleet.report.live import live_view
-from edgefleet.verify import Verdict, verify_run
+from edgefleet.verify import RunVerdict, verify_run
 from edgewire.errors import ConfigError, ServiceUnavailable
 from edgewire.run_record import RunRecord
 
@@ -95,7 +95,7 @@ async def run_fleet(services: Services, duration_s: float, stop: asyncio.Event, 
         return await fleet.run(duration_s, stop)
 
 
-def judge(record: RunRecord, services: Services, wait_s: float) -> Verdict:
+def verify_demo(record: RunRecord, services: Services, wait_s: float) -> RunVerdict:
     """Compare what was emitted with what arrived, once everything has or `wait_s` seconds are over."""
     return verify_run(record, ingest=services.ingest, kafka=services.kafka, wait_s=wait_s)
 

@@ -36,7 +36,7 @@ def command(
     with demo.workspace() as folder, demo.services(folder, people) as services:
         record = run_async(until_signal(lambda stop: demo.run_fleet(services, seconds, stop, people)))
         people.print("[dim]the fleet has stopped; waiting for the last messages to arrive[/dim]")
-        verdict = demo.judge(record, services, wait_s=30)
+        verdict = demo.verify_demo(record, services, wait_s=30)
     if as_json:
         typer.echo(orjson.dumps({**verdict.to_json(), "services": services.to_json()}, option=orjson.OPT_INDENT_2))
     else:

@@ -21,7 +21,7 @@ from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
 from edgefleet.cli.common import Json, LogLevel, ScenarioFile, run_async, start_logging, until_signal
-from edgefleet.doctor import BrokerFacts, Machine, Needs, examine_all, judge, require_healthy
+from edgefleet.doctor import BrokerFacts, Machine, Needs, evaluate, probe_brokers, require_healthy
 from edgefleet.launch.processes import ProcessLauncher
 from edgefleet.launch.ray_cluster import join_cluster
 from edgefleet.launch.shard import ShardJob, ShardResult, combine, raise_open_files, run_shard
@@ -119,9 +119,9 @@ async def _prepared(
     scenario: Scenario, name: str, shard: Shard, workers: int | None
 ) -> tuple[ShardJob, list[BrokerFacts]]:
     """The job, once the brokers have answered, and `workers` processes can do it; None does not look at that."""
-    brokers = await examine_all(broker_pool_for(scenario), session_expiry_s=scenario.session_expiry // 1000)
+    brokers = await probe_brokers(broker_pool_for(scenario), session_expiry_s=scenario.session_expiry // 1000)
     if workers:
-        require_healthy(judge(Needs.of(scenario, shard=shard, workers=workers), Machine.read(), brokers))
+        require_healthy(evaluate(Needs.of(scenario, shard=shard, workers=workers), Machine.read(), brokers))
     version = min(broker.version for broker in brokers)
     return ShardJob(scenario=scenario, name=name, version=version, shard=shard), brokers
 

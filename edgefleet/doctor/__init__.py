@@ -1,19 +1,23 @@
-"""What a scenario needs of this machine and its brokers, compared with what there is, before the fleet starts."""
+"""Compares what a scenario needs of this machine and its brokers with what there is, before the fleet starts.
 
-from edgefleet.doctor.broker_probe import BrokerFacts, examine_all
-from edgefleet.doctor.checks import Check, Verdict, judge
+`needs` reckons from the scenario, `machine` reads this machine, `broker_probe` asks the brokers, `checks` compares the
+three, `report` tells people.
+"""
+
+from edgefleet.doctor.broker_probe import BrokerFacts, probe_brokers
+from edgefleet.doctor.checks import CheckOutcome, DoctorCheck, evaluate
 from edgefleet.doctor.machine import Machine
 from edgefleet.doctor.needs import Needs
 from edgefleet.doctor.report import print_checks, require_healthy
 
 __all__ = [
     "BrokerFacts",
-    "Check",
+    "CheckOutcome",
+    "DoctorCheck",
     "Machine",
     "Needs",
-    "Verdict",
-    "examine_all",
-    "judge",
+    "evaluate",
     "print_checks",
+    "probe_brokers",
     "require_healthy",
 ]

@@ -1,4 +1,4 @@
-"""What a broker says of itself to a probe: CONNACK, `$SYS` where it is allowed, and its process if it runs here."""
+"""Asks a broker about itself: CONNACK, `$SYS` where it is allowed, and its process if it runs here."""
 
 import asyncio
 import uuid
@@ -12,14 +12,12 @@ from edgewire.mqtt.limits import ServerLimits
 
 # Mosquitto keeps its `$SYS` messages retained, so they come at once or not at all.
 SYS_S = 0.7
-
-
 SYS_TOPICS = ("$SYS/broker/version", "$SYS/broker/clients/connected", "$SYS/broker/clients/maximum")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerFacts:
-    """One broker."""
+    """Holds what one broker said."""
 
     url: BrokerUrl
     version: Version
@@ -30,7 +28,7 @@ class BrokerFacts:
     """Process id and open-file limit, where it runs on this machine and may be looked at."""
 
 
-async def examine_all(
+async def probe_brokers(
     brokers: BrokerPool,
     *,
     session_expiry_s: int = 0,
@@ -41,11 +39,11 @@ async def examine_all(
     Raises `ServiceUnavailable` or `BrokerRefused` where there is none, or it turns us away.
     """
     return await asyncio.gather(
-        *(_examine(broker, brokers, session_expiry_s, ask_sys) for broker in dict.fromkeys(brokers.urls))
+        *(_probe_broker(broker, brokers, session_expiry_s, ask_sys) for broker in dict.fromkeys(brokers.urls))
     )
 
 
-async def _examine(broker: BrokerUrl, brokers: BrokerPool, session_expiry_s: int, ask_sys: bool) -> BrokerFacts:
+async def _probe_broker(broker: BrokerUrl, brokers: BrokerPool, session_expiry_s: int, ask_sys: bool) -> BrokerFacts:
     client_id = f"edgefleet-probe-{uuid.uuid4().hex[:8]}"
     username, password = brokers.identities.credentials_for(client_id, broker)
     config = SessionConfig(

@@ -1,4 +1,4 @@
-"""Needs against limits. Pure: what is enough, what is not, and the exact setting or command that changes it."""
+"""Compares needs with limits: what is enough, what is not, and the exact setting or command that changes it. Pure."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -10,7 +10,7 @@ from edgefleet.doctor.machine import Machine
 from edgefleet.doctor.needs import SPARE_FILES, Needs
 from edgewire.mqtt.packets import Version
 
-Verdict = Literal["ok", "warning", "failure"]
+CheckOutcome = Literal["ok", "warning", "failure"]
 
 # Beyond this a process that publishes is late now and then.
 BUSY = 0.7
@@ -22,40 +22,40 @@ MIB = 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was compared."""
+class DoctorCheck:
+    """Holds one thing that was compared."""
 
     name: str
-    verdict: Verdict
+    verdict: CheckOutcome
     need: str
     have: str
     fix: str = ""
     """Setting or command to change; empty where all is well."""
 
     def to_json(self) -> dict[str, Any]:
-        """As in `doctor --json`."""
+        """Return it as `doctor --json` prints it."""
         return asdict(self)
 
 
-def judge(needs: Needs, machine: Machine, brokers: Sequence[BrokerFacts]) -> list[Check]:
-    """Everything that can be known before the start."""
+def evaluate(needs: Needs, machine: Machine, brokers: Sequence[BrokerFacts]) -> list[DoctorCheck]:
+    """Return a check for everything that can be known before the start."""
     checks = [_files(needs, machine), *_ports(needs, machine), _memory(needs, machine), _cpu(needs, machine)]
     for broker in brokers:
         checks += _broker(needs, broker)
     return checks
 
 
-def _files(needs: Needs, machine: Machine) -> Check:
+def _files(needs: Needs, machine: Machine) -> DoctorCheck:
     need, have = needs.files_a_worker, machine.open_files
     fix = ""
     if need > have:
         workers = ceil(needs.devices / (have - SPARE_FILES)) if have > SPARE_FILES else 0
         more = f"--workers {workers}, or " if workers else ""
         fix = f"{more}ulimit -n {need} (beyond the hard limit as root: prlimit --pid $$ --nofile={need})"
-    return Check("open files a process", _fails(need > have), f"{need:,}", _number(have), fix)
+    return DoctorCheck("open files a process", _fails(need > have), f"{need:,}", _number(have), fix)
 
 
-def _ports(needs: Needs, machine: Machine) -> Iterator[Check]:
+def _ports(needs: Needs, machine: Machine) -> Iterator[DoctorCheck]:
     if machine.ports is None:
         return
     first, last = machine.ports
@@ -71,21 +71,23 @@ def _ports(needs: Needs, machine: Machine) -> Iterator[Check]:
                 else f"list {missing} addresses of this machine in the scenario's source_addresses"
             )
         have = f"{sources * span:,}" + (f" from {sources} addresses" if sources > 1 else "")
-        yield Check(f"local ports to {url.host}:{url.port}", _fails(need > sources * span), f"{need:,}", have, fix)
+        yield DoctorCheck(
+            f"local ports to {url.host}:{url.port}", _fails(need > sources * span), f"{need:,}", have, fix
+        )
 
 
-def _memory(needs: Needs, machine: Machine) -> Check:
+def _memory(needs: Needs, machine: Machine) -> DoctorCheck:
     need, have = needs.memory_bytes, machine.memory_bytes
     short = have is not None and need > have
     fix = f"fewer devices on this machine: --shard 0/{ceil(need / max(have or 1, 1))} here" if short else ""
     text = "unknown" if have is None else f"{have // MIB:,} MiB"
-    return Check("memory", _fails(short), f"{need // MIB:,} MiB", text, fix)
+    return DoctorCheck("memory", _fails(short), f"{need // MIB:,} MiB", text, fix)
 
 
-def _cpu(needs: Needs, machine: Machine) -> Check:
+def _cpu(needs: Needs, machine: Machine) -> DoctorCheck:
     need, have = needs.cpu_cores, machine.cores
     fix = ""
-    verdict: Verdict = "ok"
+    verdict: CheckOutcome = "ok"
     if need > have:
         verdict, fix = "failure", f"longer intervals, or several machines: --shard 0/{ceil(need / (have * BUSY))} here"
     elif need > needs.workers * BUSY:
@@ -97,62 +99,68 @@ def _cpu(needs: Needs, machine: Machine) -> Check:
     text = f"{have:g} cores, {needs.workers} of them used"
     if needs.workers >= have:
         text = f"{have:g} cores, shared with all else that runs here"
-    return Check("processor", verdict, f"{need:.2f} cores for {needs.messages_per_s:,.0f} messages/s", text, fix)
+    return DoctorCheck("processor", verdict, f"{need:.2f} cores for {needs.messages_per_s:,.0f} messages/s", text, fix)
 
 
-def _broker(needs: Needs, broker: BrokerFacts) -> Iterator[Check]:
+def _broker(needs: Needs, broker: BrokerFacts) -> Iterator[DoctorCheck]:
     limits, name = broker.limits, f"broker {broker.url.host}:{broker.url.port}"
     clients = needs.all_connections_by_broker.get(broker.url, 0)
     yield _broker_connections(name, clients, broker)
     yield _broker_messages(name, needs)
     need, have = needs.largest_packet_bytes, limits.maximum_packet_size
     fix = f"max_packet_size {2 * need} in mosquitto.conf" if need > have else ""
-    yield Check(f"{name}, packet size", _fails(need > have), f"{need:,} bytes", f"{have:,} bytes", fix)
+    yield DoctorCheck(f"{name}, packet size", _fails(need > have), f"{need:,} bytes", f"{have:,} bytes", fix)
     fix = f"max_qos {needs.highest_qos} in mosquitto.conf, or qos: {limits.maximum_qos} in the scenario"
     wrong = needs.highest_qos > limits.maximum_qos
-    yield Check(f"{name}, QoS", _fails(wrong), str(needs.highest_qos), str(limits.maximum_qos), fix if wrong else "")
+    yield DoctorCheck(
+        f"{name}, QoS", _fails(wrong), str(needs.highest_qos), str(limits.maximum_qos), fix if wrong else ""
+    )
     if not limits.retain_available:
         fix = "retain_available true in mosquitto.conf"
-        yield Check(f"{name}, retained status", "failure", "retained messages", "not allowed", fix)
+        yield DoctorCheck(f"{name}, retained status", "failure", "retained messages", "not allowed", fix)
     yield from _sessions(name, needs, broker)
 
 
-def _broker_messages(name: str, needs: Needs) -> Check:
+def _broker_messages(name: str, needs: Needs) -> DoctorCheck:
     rate = needs.messages_per_s_by_broker
     have = f"about {BROKER_MESSAGES_PER_S:,}/s of a Mosquitto on one core"
     if rate <= BROKER_MESSAGES_PER_S:
-        return Check(f"{name}, messages", "ok", f"{rate:,.0f}/s", have)
+        return DoctorCheck(f"{name}, messages", "ok", f"{rate:,.0f}/s", have)
     brokers = ceil(rate * len(needs.all_connections_by_broker) / BROKER_MESSAGES_PER_S)
-    return Check(f"{name}, messages", "warning", f"{rate:,.0f}/s", have, f"{brokers} brokers in the scenario's broker")
+    return DoctorCheck(
+        f"{name}, messages", "warning", f"{rate:,.0f}/s", have, f"{brokers} brokers in the scenario's broker"
+    )
 
 
-def _broker_connections(name: str, clients: int, broker: BrokerFacts) -> Check:
+def _broker_connections(name: str, clients: int, broker: BrokerFacts) -> DoctorCheck:
     if broker.process is None:
         seen = broker.sys.get("$SYS/broker/clients/connected")
         have = "not visible from here" + (f"; {seen} connected now" if seen else "")
-        return Check(f"{name}, connections", "ok", f"{clients:,}", have)
+        return DoctorCheck(f"{name}, connections", "ok", f"{clients:,}", have)
     pid, files = broker.process
     need = clients + BROKER_FILES
     fix = f"prlimit --pid {pid} --nofile={need}, and no max_connections below {clients} in its configuration"
-    return Check(f"{name}, open files", _fails(need > files), f"{need:,}", _number(files), fix if need > files else "")
+    return DoctorCheck(
+        f"{name}, open files", _fails(need > files), f"{need:,}", _number(files), fix if need > files else ""
+    )
 
 
-def _sessions(name: str, needs: Needs, broker: BrokerFacts) -> Iterator[Check]:
-    """Things that a broker of version 5 may decide otherwise than the scenario asks."""
+def _sessions(name: str, needs: Needs, broker: BrokerFacts) -> Iterator[DoctorCheck]:
+    """Yield what a broker of version 5 may decide otherwise than the scenario asks."""
     if broker.version is not Version.V5:
         return
     limits = broker.limits
-    yield Check(f"{name}, in flight", "ok", "1 or more a device", f"{limits.receive_maximum:,}")
+    yield DoctorCheck(f"{name}, in flight", "ok", "1 or more a device", f"{limits.receive_maximum:,}")
     if 0 < limits.keep_alive_s < needs.keep_alive_s:
         fix = f"keep_alive: {limits.keep_alive_s}s in the scenario"
-        yield Check(f"{name}, keep alive", "warning", f"{needs.keep_alive_s} s", f"{limits.keep_alive_s} s", fix)
+        yield DoctorCheck(f"{name}, keep alive", "warning", f"{needs.keep_alive_s} s", f"{limits.keep_alive_s} s", fix)
     if limits.session_expiry_s < needs.session_expiry_s:
         have = f"{limits.session_expiry_s} s"
         fix = f"session_expiry: {limits.session_expiry_s}s in the scenario, or a longer one in the broker"
-        yield Check(f"{name}, session expiry", "warning", f"{needs.session_expiry_s} s", have, fix)
+        yield DoctorCheck(f"{name}, session expiry", "warning", f"{needs.session_expiry_s} s", have, fix)
 
 
-def _fails(failed: bool) -> Verdict:
+def _fails(failed: bool) -> CheckOutcome:
     return "failure" if failed else "ok"
 
 

@@ -1,4 +1,4 @@
-"""What this machine offers: read from the kernel, None where it does not say."""
+"""Reads from the kernel what this machine offers; None where it does not say."""
 
 import os
 import resource
@@ -12,7 +12,7 @@ PROC = Path("/proc")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """Its limits."""
+    """Holds the limits of a machine."""
 
     open_files: int
     """Of one process, after raising the soft limit to the hard one."""
@@ -24,7 +24,7 @@ class Machine:
 
     @classmethod
     def read(cls) -> "Machine":
-        """This machine, now."""
+        """Return the limits of this machine, now."""
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         return cls(
             open_files=sys.maxsize if hard == resource.RLIM_INFINITY else hard,
@@ -66,7 +66,7 @@ def _read(path: Path) -> str | None:
 
 
 def open_files_of_listener(port: int) -> tuple[int, int] | None:
-    """Process id and open-file limit of what listens on this TCP port here; None where that is not visible."""
+    """Return process id and open-file limit of what listens on this TCP port here; None where that is not visible."""
     inodes = set(_listeners(port))
     if not inodes:
         return None
@@ -80,7 +80,7 @@ def open_files_of_listener(port: int) -> tuple[int, int] | None:
 
 
 def _listeners(port: int) -> list[str]:
-    """Inodes of the sockets that listen there."""
+    """Return the inodes of the sockets that listen there."""
     found = []
     for name in ("net/tcp", "net/tcp6"):
         for line in (_read(PROC / name) or "").splitlines()[1:]:

@@ -1,11 +1,11 @@
-"""What the doctor found, for people, and as the reason why a run does not begin."""
+"""Tells what the doctor found: to people, and as the reason why a run does not begin."""
 
 from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
 
-from edgefleet.doctor.checks import Check
+from edgefleet.doctor.checks import DoctorCheck
 from edgewire import logs
 from edgewire.errors import EdgefleetError
 
@@ -15,11 +15,11 @@ log = logs.get("doctor")
 
 
 class NotEnough(EdgefleetError):
-    """This machine or a broker has less than the scenario needs; names what to change."""
+    """Says that this machine or a broker has less than the scenario needs, and names what to change."""
 
 
-def print_checks(checks: Sequence[Check], console: Console) -> None:
-    """A line for each check, then what to change."""
+def print_checks(checks: Sequence[DoctorCheck], console: Console) -> None:
+    """Print a line for each check, then what to change."""
     table = Table(box=None, pad_edge=False)
     for name in ("what", "needed", "there is", ""):
         table.add_column(name, overflow="fold")
@@ -31,7 +31,7 @@ def print_checks(checks: Sequence[Check], console: Console) -> None:
             console.print(f"-> {check.name}: {check.fix}", highlight=False, markup=False, soft_wrap=True)
 
 
-def require_healthy(checks: Sequence[Check]) -> None:
+def require_healthy(checks: Sequence[DoctorCheck]) -> None:
     """Raise `NotEnough` where something is not enough; warnings are logged."""
     failures = [check for check in checks if check.verdict == "failure"]
     if failures:

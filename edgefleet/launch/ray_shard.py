@@ -19,7 +19,7 @@ import numpy
 from devices.fleet.metrics import FleetSnapshot
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
-from edgefleet.doctor import BrokerFacts, Machine, Needs, judge, require_healthy
+from edgefleet.doctor import BrokerFacts, Machine, Needs, evaluate, require_healthy
 from edgefleet.launch.shard import ShardJob, ShardResult, run_shard
 from edgefleet.launch.workers import WorkerFailed
 from edgewire import logs
@@ -67,7 +67,7 @@ class ShardActor:
 
     async def check(self, scenario: Scenario, shard: Shard, brokers: Sequence[BrokerFacts]) -> None:
         """Raise `EdgefleetError` where this node has not what the shard needs."""
-        require_healthy(judge(Needs.of(scenario, shard=shard), Machine.read(), brokers))
+        require_healthy(evaluate(Needs.of(scenario, shard=shard), Machine.read(), brokers))
 
     async def stop(self) -> None:
         """Let the run end in order."""

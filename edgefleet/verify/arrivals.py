@@ -1,4 +1,4 @@
-"""Messages as a sink has them, in columns: a run may have millions."""
+"""Holds messages as a sink has them, in columns: a run may have millions."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
@@ -8,7 +8,7 @@ CHUNK = 50_000
 
 
 class Arrivals(NamedTuple):
-    """Some messages of one stream, in the order in which they arrived there; all columns have the same length."""
+    """Holds some messages of one stream in the order in which they arrived there; all columns are of one length."""
 
     stream: str
     """Within one, the messages of a device keep their order: the HTTP store, or one Kafka topic."""
@@ -21,16 +21,16 @@ class Arrivals(NamedTuple):
     """When each arrived, by the sink's clock."""
 
 
-class Source(Protocol):
-    """A sink that can be read."""
+class ArrivalSource(Protocol):
+    """Reads a sink."""
 
-    def arrivals(self) -> Iterator[Arrivals]:
-        """What arrived since the last call; raises `ServiceUnavailable` that names the sink."""
+    def read_arrivals(self) -> Iterator[Arrivals]:
+        """Yield what arrived since the last call; raises `ServiceUnavailable` that names the sink."""
         ...
 
     @property
     def note(self) -> str:
-        """What one must know to read the numbers; may be empty."""
+        """Return what one must know to read the numbers; may be empty."""
         ...
 
     def close(self) -> None:
@@ -39,7 +39,7 @@ class Source(Protocol):
 
 
 def from_rows(rows: Iterable[tuple[str, int, int, int, int]], stream: str = "rows") -> Iterator[Arrivals]:
-    """Columns of rows (device_id, boot, seq, timestamp_ms, arrived_ms)."""
+    """Yield rows (device_id, boot, seq, timestamp_ms, arrived_ms) as columns."""
     remaining = iter(rows)
     while chunk := list(islice(remaining, CHUNK)):
         yield Arrivals(stream, *zip(*chunk, strict=True))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefleet.verify.arrivals import Arrivals
-from edgefleet.verify.verdict import Latency, SinkVerdict, Tally, Verdict
+from edgefleet.verify.verdict import Counts, Latency, RunVerdict, SinkVerdict
 from edgewire.run_record import DeviceRecord, RunRecord, count_seqs
 
 MISSING_SHOWN = 20
@@ -23,8 +23,8 @@ _NOT_SENT = _MISSING + 1
 _FASTEST, _SLOWEST = _MISSING + 2, 2**31 - 1
 
 
-class Slots:
-    """Where each message of a run has its slot, and when it was due. Devices are grouped by kind."""
+class MessageIndex:
+    """Says where each message of a run has its slot, and when it was due. Devices are grouped by kind."""
 
     def __init__(self, record: RunRecord) -> None:
         self.record = record
@@ -42,26 +42,26 @@ class Slots:
         return int(self.start[-1])
 
     def positions(self, arrivals: Arrivals) -> Indices:
-        """Which device each arrival is of; -1 for those of other runs."""
+        """Return which device each arrival is of; -1 for those of other runs."""
         find = self._positions.get
         keys = zip(arrivals.device_id, arrivals.boot, strict=True)
         return np.fromiter((find(key, -1) for key in keys), np.int64, len(arrivals.seq))
 
     def latency_ms(self, arrivals: Arrivals, rows: NDArray[np.bool_]) -> Indices:
-        """Of these arrivals: the wall time at which they arrived less that at which they were due."""
+        """Return the wall time at which these arrivals came, less that at which they were due."""
         elapsed = np.asarray(arrivals.timestamp_ms, np.int64)[rows] - self.record.sim_started_ms
         due = self.record.started_ms + np.rint(elapsed / self.record.time_scale).astype(np.int64)
         latency: Indices = np.clip(np.asarray(arrivals.arrived_ms, np.int64)[rows] - due, _FASTEST, _SLOWEST)
         return latency
 
     def message_id(self, slot: int) -> str:
-        """Of the message in a slot."""
+        """Return the id of the message in a slot."""
         at = int(np.searchsorted(self.start, slot, side="right")) - 1
         device = self.devices[at]
         return f"{device.device_id}:{device.boot}:{self.first_seq[at] + slot - self.start[at]}"
 
-    def ledger(self) -> NDArray[np.int32]:
-        """An empty one: everything is missing but what was never sent."""
+    def empty_ledger(self) -> NDArray[np.int32]:
+        """Return a ledger in which everything is missing but what was never sent."""
         ledger = np.full(len(self), _MISSING, np.int32)
         for at, device in enumerate(self.devices):
             offset = self.start[at] - self.first_seq[at]
@@ -73,7 +73,7 @@ class Slots:
         return sum(one.emitted - count_seqs(one.dropped) - count_seqs(one.unsent) for one in self.devices[first:end])
 
     def _kind_ranges(self, devices: Iterable[DeviceRecord]) -> dict[str, tuple[int, int]]:
-        """The devices of each kind, as a range of positions; empty for a kind that emitted nothing."""
+        """Return the positions of each kind's devices as a range; empty for a kind that emitted nothing."""
         kinds = [device.kind for device in self.devices]
         ranges = {}
         for kind in sorted({device.kind for device in devices}):
@@ -85,49 +85,49 @@ class Slots:
 class Checker:
     """Takes what arrived in one sink, in any number of pieces, and says what that amounts to."""
 
-    def __init__(self, slots: Slots) -> None:
-        self._slots = slots
-        self._ledger = slots.ledger()
-        self.sent = sum(slots.sent.values())
+    def __init__(self, index: MessageIndex) -> None:
+        self._index = index
+        self._ledger = index.empty_ledger()
+        self.sent = sum(index.sent.values())
         """How many messages should arrive."""
         self.stored = 0
         """How many of those have."""
         self._highest: dict[str, Indices] = {}
-        size = len(slots.devices)
+        size = len(index.devices)
         self._duplicates, self._unexpected, self._out_of_order = (np.zeros(size, np.int64) for _ in range(3))
 
     @property
     def complete(self) -> bool:
-        """Whether all messages sent have arrived."""
+        """Return whether all messages sent have arrived."""
         return self.stored == self.sent
 
-    def add(self, arrivals: Arrivals) -> None:
+    def add_arrivals(self, arrivals: Arrivals) -> None:
         """Enter what arrived next. Messages of other runs are passed over."""
-        position = self._slots.positions(arrivals)
+        position = self._index.positions(arrivals)
         ours = position >= 0
         device = position[ours]
         seq = np.asarray(arrivals.seq, np.int64)[ours]
-        latency = self._slots.latency_ms(arrivals, ours)
-        slot = self._slots.start[device] + seq - self._slots.first_seq[device]
-        numbered = (slot >= self._slots.start[device]) & (slot < self._slots.start[device + 1])
+        latency = self._index.latency_ms(arrivals, ours)
+        slot = self._index.start[device] + seq - self._index.first_seq[device]
+        numbered = (slot >= self._index.start[device]) & (slot < self._index.start[device + 1])
         sent = numbered.copy()
         sent[numbered] = self._ledger[slot[numbered]] != _NOT_SENT
-        _tick(self._unexpected, device[~sent])
+        _count_devices(self._unexpected, device[~sent])
         self._enter(arrivals.stream, device[sent], slot[sent], latency[sent])
 
     def _enter(self, stream: str, device: Indices, slot: Indices, latency: Indices) -> None:
         is_first = np.zeros(len(slot), np.bool_)
         is_first[np.unique(slot, return_index=True)[1]] = True
         is_first &= self._ledger[slot] == _MISSING
-        _tick(self._duplicates, device[~is_first])
+        _count_devices(self._duplicates, device[~is_first])
         device, slot = device[is_first], slot[is_first]
         self._ledger[slot] = latency[is_first]
         self.stored += len(slot)
-        _tick(self._out_of_order, device[self._behind(stream, device, slot)])
+        _count_devices(self._out_of_order, device[self._behind(stream, device, slot)])
 
     def _behind(self, stream: str, device: Indices, slot: Indices) -> NDArray[np.bool_]:
-        """Which of these come after a later message of their device; remembers the latest of each."""
-        highest = self._highest.setdefault(stream, self._slots.start[:-1] - 1)
+        """Return which of these come after a later message of their device; remembers the latest of each."""
+        highest = self._highest.setdefault(stream, self._index.start[:-1] - 1)
         # The slots of a device lie above those of the devices before it. So with the devices one after the other,
         # the running maximum begins anew with each by itself.
         order = np.argsort(device, kind="stable")
@@ -140,21 +140,21 @@ class Checker:
         return behind
 
     def verdict(self, late_after_ms: int, note: str = "") -> SinkVerdict:
-        """What all that was entered amounts to; late is what took longer than `late_after_ms`."""
-        per_kind = {kind: self._tally(devices, late_after_ms) for kind, devices in self._slots.kinds.items()}
-        total = self._tally((0, len(self._slots.devices)), late_after_ms)
+        """Return what all that was entered amounts to; late is what took longer than `late_after_ms`."""
+        per_kind = {kind: self._count_range(devices, late_after_ms) for kind, devices in self._index.kinds.items()}
+        total = self._count_range((0, len(self._index.devices)), late_after_ms)
         return SinkVerdict(total=total, per_kind=per_kind, note=note)
 
-    def _tally(self, devices: tuple[int, int], late_after_ms: int) -> Tally:
+    def _count_range(self, devices: tuple[int, int], late_after_ms: int) -> Counts:
         first, end = devices
-        start = int(self._slots.start[first])
-        ledger = self._ledger[start : self._slots.start[end]]
+        start = int(self._index.start[first])
+        ledger = self._ledger[start : self._index.start[end]]
         missing = np.flatnonzero(ledger == _MISSING)[:MISSING_SHOWN] + start
         latency = ledger[ledger > _NOT_SENT]
-        return Tally(
+        return Counts(
             sent=int(np.count_nonzero(ledger != _NOT_SENT)),
             stored=len(latency),
-            missing=tuple(self._slots.message_id(slot) for slot in missing.tolist()),
+            missing=tuple(self._index.message_id(slot) for slot in missing.tolist()),
             unexpected=int(self._unexpected[first:end].sum()),
             duplicates=int(self._duplicates[first:end].sum()),
             out_of_order=int(self._out_of_order[first:end].sum()),
@@ -163,7 +163,7 @@ class Checker:
         )
 
 
-def _tick(counts: Indices, device: Indices) -> None:
+def _count_devices(counts: Indices, device: Indices) -> None:
     counts += np.bincount(device, minlength=len(counts))
 
 
@@ -175,11 +175,13 @@ def _percentiles(latency: NDArray[np.int32]) -> Latency | None:
     return Latency(p50, p95, p99)
 
 
-def judge(slots: Slots, checkers: Mapping[str, Checker], late_after_ms: int, notes: Mapping[str, str]) -> Verdict:
-    """The verdict on what the checkers, by name of their sink, have been given."""
-    return Verdict(
-        run_id=slots.record.run_id,
-        sent=slots.sent,
+def run_verdict(
+    index: MessageIndex, checkers: Mapping[str, Checker], late_after_ms: int, notes: Mapping[str, str]
+) -> RunVerdict:
+    """Return the verdict on what the checkers, by name of their sink, have been given."""
+    return RunVerdict(
+        run_id=index.record.run_id,
+        sent=index.sent,
         sinks={name: checker.verdict(late_after_ms, notes.get(name, "")) for name, checker in checkers.items()},
     )
 
@@ -190,13 +192,13 @@ def verify(
     http: Iterable[Arrivals] | None = None,
     kafka: Iterable[Arrivals] | None = None,
     late_after_ms: int = 5000,
-) -> Verdict:
-    """The verdict on a run, from all that arrived in either sink; a sink that is None is left out."""
-    slots = Slots(record)
+) -> RunVerdict:
+    """Return the verdict on a run, from all that arrived in either sink; a sink that is None is left out."""
+    index = MessageIndex(record)
     checkers: dict[str, Checker] = {}
     for name, source in (("http", http), ("kafka", kafka)):
         if source is not None:
-            checkers[name] = Checker(slots)
+            checkers[name] = Checker(index)
             for arrivals in source:
-                checkers[name].add(arrivals)
-    return judge(slots, checkers, late_after_ms, {})
+                checkers[name].add_arrivals(arrivals)
+    return run_verdict(index, checkers, late_after_ms, {})

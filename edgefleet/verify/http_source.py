@@ -13,7 +13,7 @@ _TIMEOUT_S = 10
 
 
 class HttpSource:
-    """A `Source` on the ingest at a URL such as `http://127.0.0.1:8000`; raises `ConfigError` for anything else."""
+    """Reads the ingest at a URL such as `http://127.0.0.1:8000`; raises `ConfigError` for anything else."""
 
     note = ""
 
@@ -32,8 +32,8 @@ class HttpSource:
         except ValueError as error:
             raise ConfigError(f"ingest '{url}': {error}") from None
 
-    def arrivals(self) -> Iterator[Arrivals]:
-        """As `Source.arrivals`."""
+    def read_arrivals(self) -> Iterator[Arrivals]:
+        """Yield what arrived since the last call; raises `ServiceUnavailable` that names the ingest."""
         more = True
         while more:
             body = self._get(f"{self._prefix}/messages?payload=false&limit={CHUNK}&after={self._after}")
@@ -55,7 +55,7 @@ class HttpSource:
         self._connection.close()  # the service ends one that is idle; the next call may be long after, and dials anew
 
     def close(self) -> None:
-        """As `Source.close`."""
+        """Let go of the connection."""
         self._connection.close()
 
     def _get(self, path: str) -> bytes:

@@ -47,7 +47,7 @@ class _Row(NamedTuple):
 
 
 class KafkaSource:
-    """A `Source` on the Kafka at these bootstrap servers. Topics that do not exist (yet) are empty."""
+    """Reads the Kafka at these bootstrap servers. Topics that do not exist (yet) are empty."""
 
     def __init__(
         self,
@@ -80,14 +80,14 @@ class KafkaSource:
 
     @property
     def note(self) -> str:
-        """As `Source.note`."""
+        """Return what Kafka's times are, and how many messages could not be read."""
         notes = [_NOTES[kind] for kind in sorted(self._time_types & _NOTES.keys())]
         if self._unreadable:
             notes.append(f"{self._unreadable} messages without id or time were passed over")
         return "; ".join(notes)
 
-    def arrivals(self) -> Iterator[Arrivals]:
-        """As `Source.arrivals`."""
+    def read_arrivals(self) -> Iterator[Arrivals]:
+        """Yield what arrived since the last call; raises `ServiceUnavailable` that names Kafka."""
         try:
             ends = self._ends()
             ahead = {partition: end for partition, end in ends.items() if self._next[partition] < end}
@@ -99,11 +99,11 @@ class KafkaSource:
             raise self._unavailable(error.args[0].str()) from None
 
     def close(self) -> None:
-        """As `Source.close`."""
+        """Let go of the consumer."""
         self._consumer.close()
 
     def _ends(self) -> dict[_Partition, int]:
-        """The end of every partition; those seen for the first time are given a place to start at."""
+        """Return the end of every partition; those seen for the first time are given a place to start at."""
         known = self._consumer.list_topics(timeout=self._timeout_s).topics
         partitions = [(topic, number) for topic in self._topics if topic in known for number in known[topic].partitions]
         ends = {}
@@ -127,7 +127,7 @@ class KafkaSource:
         return max(0, found.offset) if found.error is None else 0
 
     def _read(self, ahead: dict[_Partition, int]) -> Iterator[Arrivals]:
-        """Messages of the assigned partitions until each is past the end it has in `ahead`."""
+        """Yield messages of the assigned partitions until each is past the end it has in `ahead`."""
         heard = time.monotonic()
         while ahead:
             messages = self._consumer.consume(_FETCH, timeout=0.1)
@@ -154,7 +154,7 @@ class KafkaSource:
                 raise self._unavailable(f"{len(ahead)} partitions yield nothing for {_SILENCE_S} s")
 
     def _row(self, message: Message) -> _Row | None:
-        """The message's id from the header `ce_id`, else from the payload, and its times; None where there is none."""
+        """Return a message's id, from the header `ce_id` or else the payload, and its times; None where it has none."""
         time_type, arrived_ms = message.timestamp()
         self._time_types.add(time_type)
         try:
@@ -171,7 +171,7 @@ class KafkaSource:
 
 
 def _place(message: Message) -> tuple[_Partition, int]:
-    """Partition and offset, which a consumed message always has."""
+    """Return partition and offset, which a consumed message always has."""
     topic, partition, offset = cast("tuple[str, int, int]", (message.topic(), message.partition(), message.offset()))
     return (topic, partition), offset
 

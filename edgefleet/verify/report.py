@@ -1,16 +1,16 @@
-"""A verdict for people."""
+"""Prints a verdict for people."""
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from edgefleet.verify.verdict import Latency, Tally, Verdict
+from edgefleet.verify.verdict import Counts, Latency, RunVerdict
 
 _COLUMNS = ("sent", "stored", "lost", "dupli-\ncates", "out of\norder", "late", "p50", "p95", "p99")
 
 
-def print_verdict(verdict: Verdict, console: Console) -> None:
-    """A table by kind and sink, the ids of what is missing, and the verdict on the last line."""
+def print_verdict(verdict: RunVerdict, console: Console) -> None:
+    """Print a table by kind and sink, the ids of what is missing, and the verdict on the last line."""
     console.print(_table(verdict))
     for name, sink in verdict.sinks.items():
         if sink.note:
@@ -24,8 +24,8 @@ def print_verdict(verdict: Verdict, console: Console) -> None:
     console.print(_last_line(verdict), soft_wrap=True)
 
 
-def _table(verdict: Verdict) -> Table:
-    """Narrow enough for 80 columns, and never a number cut short."""
+def _table(verdict: RunVerdict) -> Table:
+    """Return the counts as a table that fits 80 columns and cuts no number short."""
     caption = "p50, p95, p99: latency from due to arrived, in milliseconds"
     table = Table(title=f"run {verdict.run_id}", caption=caption, box=None, header_style="dim")
     table.add_column("kind", no_wrap=True)
@@ -41,17 +41,17 @@ def _table(verdict: Verdict) -> Table:
     return table
 
 
-def _cells(tally: Tally) -> list[str | Text]:
-    lost = Text(f"{tally.lost:,}", style="bold red" if tally.lost else "green")
-    counts = [f"{number:,}" for number in (tally.duplicates, tally.out_of_order, tally.late)]
-    return [f"{tally.sent:,}", f"{tally.stored:,}", lost, *counts, *_percentiles(tally.latency)]
+def _cells(counts: Counts) -> list[str | Text]:
+    lost = Text(f"{counts.lost:,}", style="bold red" if counts.lost else "green")
+    others = [f"{number:,}" for number in (counts.duplicates, counts.out_of_order, counts.late)]
+    return [f"{counts.sent:,}", f"{counts.stored:,}", lost, *others, *_percentiles(counts.latency)]
 
 
 def _percentiles(latency: Latency | None) -> list[str]:
     return [f"{value:,}" for value in latency.to_json().values()] if latency else ["–"] * 3
 
 
-def _last_line(verdict: Verdict) -> Text:
+def _last_line(verdict: RunVerdict) -> Text:
     parts = [f"sent {verdict.total_sent:,}"]
     for name, sink in verdict.sinks.items():
         parts.append(f"{name} stored {sink.total.stored:,} lost {sink.total.lost:,}")

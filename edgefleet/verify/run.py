@@ -1,14 +1,14 @@
-"""Verification of a run against running services: reads them until everything has arrived or the time is over."""
+"""Verifies a run against running services: reads them until everything has arrived or the time is over."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 
-from edgefleet.verify.arrivals import Source
-from edgefleet.verify.checker import Checker, Slots, judge
+from edgefleet.verify.arrivals import ArrivalSource
+from edgefleet.verify.checker import Checker, MessageIndex, run_verdict
 from edgefleet.verify.http_source import HttpSource
 from edgefleet.verify.kafka_source import CONTRACT_TOPICS, KafkaSource
-from edgefleet.verify.verdict import Verdict
+from edgefleet.verify.verdict import RunVerdict
 from edgewire.clock import Clock, SystemClock
 from edgewire.run_record import RunRecord
 
@@ -17,7 +17,7 @@ CLOCK_SKEW_MS = 300_000
 """How far Kafka's clock may be behind that of the fleet."""
 _POLL_S = 0.5
 
-Progress = Callable[[str, int, int], None]
+ReportProgress = Callable[[str, int, int], None]
 """Called with the name of a sink, how many messages have arrived in it, and how many should."""
 
 
@@ -30,42 +30,42 @@ def verify_run(
     kafka_topics: Sequence[str] = CONTRACT_TOPICS,
     wait_s: float = 0,
     late_after_ms: int = LATE_AFTER_MS,
-    progress: Progress | None = None,
-) -> Verdict:
-    """The verdict on a run from the ingest at a URL and the Kafka at these bootstrap servers; None leaves one out.
+    progress: ReportProgress | None = None,
+) -> RunVerdict:
+    """Return the verdict on a run, from the ingest at a URL and the Kafka at these servers; None leaves one out.
 
     Blocks for up to `wait_s` seconds, while something is missing. Raises `ServiceUnavailable` within 10 s where a
     sink cannot be read, and `ConfigError` for a URL that is none.
     """
     with ExitStack() as stack:
-        sources: dict[str, Source] = {}
+        sources: dict[str, ArrivalSource] = {}
         if ingest is not None:
             sources["http"] = stack.enter_context(closing(HttpSource(ingest, ingest_token)))
         if kafka is not None:
             since_ms = record.started_ms - CLOCK_SKEW_MS
             source = KafkaSource(kafka, since_ms=since_ms, topics=kafka_topics)
             sources["kafka"] = stack.enter_context(closing(source))
-        slots = Slots(record)
-        checkers = {name: Checker(slots) for name in sources}
+        index = MessageIndex(record)
+        checkers = {name: Checker(index) for name in sources}
         read_until_complete(sources, checkers, wait_s, SystemClock(), time.sleep, progress)
         notes = {name: source.note for name, source in sources.items()}
-    return judge(slots, checkers, late_after_ms, notes)
+    return run_verdict(index, checkers, late_after_ms, notes)
 
 
 def read_until_complete(
-    sources: Mapping[str, Source],
+    sources: Mapping[str, ArrivalSource],
     checkers: Mapping[str, Checker],
     wait_s: float,
     clock: Clock,
     sleep: Callable[[float], None],
-    progress: Progress | None = None,
+    progress: ReportProgress | None = None,
 ) -> None:
     """Read every source at least once, and again until every checker is complete or `wait_s` seconds are over."""
     deadline = clock.monotonic() + wait_s
     while True:
         for name, source in sources.items():
-            for arrivals in source.arrivals():
-                checkers[name].add(arrivals)
+            for arrivals in source.read_arrivals():
+                checkers[name].add_arrivals(arrivals)
                 if progress:
                     progress(name, checkers[name].stored, checkers[name].sent)
         remaining = deadline - clock.monotonic()

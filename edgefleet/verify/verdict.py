@@ -1,4 +1,4 @@
-"""What verification found, as numbers."""
+"""Holds what verification found, as numbers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,20 +7,20 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """From when a message was due to when it arrived, in milliseconds."""
+    """Holds percentiles of the time from when a message was due to when it arrived, in milliseconds."""
 
     p50: int
     p95: int
     p99: int
 
     def to_json(self) -> dict[str, int]:
-        """As printed with `--json`."""
+        """Return it as printed with `--json`."""
         return {"p50": self.p50, "p95": self.p95, "p99": self.p99}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
-    """What a sink has of the messages of one kind, or of all."""
+class Counts:
+    """Counts what a sink has of the messages of one kind, or of all."""
 
     sent: int = 0
     """What should be there: emitted, less what the device dropped and what it had not sent when it stopped."""
@@ -40,11 +40,11 @@ class Tally:
 
     @property
     def lost(self) -> int:
-        """How many never arrived."""
+        """Return how many never arrived."""
         return self.sent - self.stored
 
     def to_json(self) -> dict[str, Any]:
-        """As printed with `--json`."""
+        """Return it as printed with `--json`."""
         return {
             "stored": self.stored,
             "lost": self.lost,
@@ -59,17 +59,17 @@ class Tally:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SinkVerdict:
-    """One sink."""
+    """Holds what one sink has."""
 
-    total: Tally
-    per_kind: Mapping[str, Tally]
+    total: Counts
+    per_kind: Mapping[str, Counts]
     note: str = ""
     """What one must know to read the numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
-    """Whether all that was sent is in every sink that was looked into."""
+class RunVerdict:
+    """Says whether all that was sent is in every sink that was looked into."""
 
     run_id: str
     sent: Mapping[str, int]
@@ -79,21 +79,21 @@ class Verdict:
 
     @property
     def total_sent(self) -> int:
-        """Messages of all kinds."""
+        """Return how many messages of all kinds should have arrived."""
         return sum(self.sent.values())
 
     @property
     def ok(self) -> bool:
-        """Nothing was lost, and there was something to lose: an empty run proves nothing."""
+        """Return whether nothing was lost, and there was something to lose: an empty run proves nothing."""
         return self.total_sent > 0 and all(sink.total.lost == 0 for sink in self.sinks.values())
 
     @property
-    def totals(self) -> list[Tally]:
-        """Of each sink."""
+    def totals(self) -> list[Counts]:
+        """Return the counts of each sink."""
         return [sink.total for sink in self.sinks.values()]
 
     def to_json(self) -> dict[str, Any]:
-        """As printed with `--json`. The latency at the top is that of the first sink."""
+        """Return it as printed with `--json`. The latency at the top is that of the first sink."""
         latency = next((total.latency for total in self.totals), None)
         return {
             "ok": self.ok,

@@ -12,7 +12,7 @@ import paho.mqtt.client as mqtt
 import pytest
 
 from edgefleet.embedded import MosquittoProcess
-from edgefleet.verify import Verdict, verify_run
+from edgefleet.verify import RunVerdict, verify_run
 from edgewire.messages import CONTRACT
 from edgewire.run_record import RunRecord
 from tests.e2e.stack import Stack, running_stack, wait_until
@@ -22,11 +22,11 @@ pytestmark = [pytest.mark.e2e, pytest.mark.services, pytest.mark.timeout(180)]
 KINDS = set(CONTRACT)
 
 
-def judge(stack: Stack, record: RunRecord) -> Verdict:
+def verify_stack(stack: Stack, record: RunRecord) -> RunVerdict:
     return verify_run(record, ingest=stack.ingest_url, kafka=stack.kafka, wait_s=60)
 
 
-def assert_nothing_lost(verdict: Verdict, record: RunRecord) -> None:
+def assert_nothing_lost(verdict: RunVerdict, record: RunRecord) -> None:
     said = verdict.to_json()
     assert said["sent"] == record.totals["emitted"] - record.totals["dropped"] - record.totals["unsent"] > 0
     for sink in ("http", "kafka"):
@@ -38,7 +38,7 @@ def assert_nothing_lost(verdict: Verdict, record: RunRecord) -> None:
 
 def test_every_kind_arrives_in_both_sinks_exactly_once(stack: Stack) -> None:
     record = stack.start_fleet("4s").finish()
-    verdict = judge(stack, record)
+    verdict = verify_stack(stack, record)
     assert_nothing_lost(verdict, record)
     said = verdict.to_json()
     assert said["duplicates"] == 0
@@ -51,7 +51,7 @@ def test_single_posts_reach_the_endpoint_of_each_kind(
 ) -> None:
     with running_stack(tmp_path, kafka, mosquitto_factory, mode="single") as stack:
         record = stack.start_fleet("3s").finish()
-        verdict = judge(stack, record)
+        verdict = verify_stack(stack, record)
         assert_nothing_lost(verdict, record)
         said = verdict.to_json()
         assert said["duplicates"] == 0
@@ -67,7 +67,7 @@ def test_a_bridge_killed_in_mid_stream_loses_nothing(stack: Stack) -> None:
         stack.bridge.start()
     stack.await_delivery(200)
     record = fleet.stop()
-    assert_nothing_lost(judge(stack, record), record)
+    assert_nothing_lost(verify_stack(stack, record), record)
 
 
 def test_http_answering_503_for_a_while_delays_but_loses_nothing(stack: Stack) -> None:
@@ -82,7 +82,7 @@ def test_http_answering_503_for_a_while_delays_but_loses_nothing(stack: Stack) -
     stack.gate.closed = False
     stack.await_delivery(300)
     record = fleet.stop()
-    verdict = judge(stack, record)
+    verdict = verify_stack(stack, record)
     assert_nothing_lost(verdict, record)
     said = verdict.to_json()
     assert said["duplicates"] == 0
@@ -97,7 +97,7 @@ def test_a_restarted_broker_loses_nothing_it_acknowledged(stack: Stack) -> None:
     stack.await_delivery(400)
     record = fleet.stop()
     assert record.totals["dropped"] == record.totals["unsent"] == 0
-    assert_nothing_lost(judge(stack, record), record)
+    assert_nothing_lost(verify_stack(stack, record), record)
 
 
 def test_a_device_that_dies_is_reported_offline_by_its_will(stack: Stack) -> None:
@@ -139,5 +139,5 @@ def test_garbage_on_a_bridge_topic_costs_no_neighbour(stack: Stack) -> None:
     client.disconnect()
     stack.await_delivery(100)
     record = fleet.stop()
-    assert_nothing_lost(judge(stack, record), record)
+    assert_nothing_lost(verify_stack(stack, record), record)
     assert stack.books("dead_lettered") == {sink: count + len(garbage) for sink, count in before.items()}

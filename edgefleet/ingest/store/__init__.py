@@ -4,12 +4,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 
 from edgefleet.ingest.store.base import (
-    Counts,
     Delivery,
     NewMessage,
     Query,
     Store,
     StoreBusy,
+    StoreCounts,
     StoredMessage,
     StoreError,
 )
@@ -45,12 +45,12 @@ async def open_store(url: str) -> Store:
 
 __all__ = [
     "STORES",
-    "Counts",
     "Delivery",
     "NewMessage",
     "Query",
     "Store",
     "StoreBusy",
+    "StoreCounts",
     "StoreError",
     "StoredMessage",
     "open_store",

@@ -73,7 +73,7 @@ class Query:
 
 
 @dataclass(slots=True)
-class Counts:
+class StoreCounts:
     """What became of the messages of one kind since the store was made."""
 
     stored: int = 0
@@ -96,7 +96,7 @@ class Store(Protocol):
         """One page. Cursors grow in the order of commits: a page read once never gains a message later."""
         ...
 
-    async def counts(self) -> dict[str, Counts]:
+    async def counts(self) -> dict[str, StoreCounts]:
         """By kind; a kind that never came is missing."""
         ...
 

@@ -13,7 +13,7 @@ from typing import TypeVar
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from edgefleet.ingest.store.base import Counts, Delivery, Query, StoredMessage, StoreError
+from edgefleet.ingest.store.base import Delivery, Query, StoreCounts, StoredMessage, StoreError
 from edgefleet.ingest.store.group_commit import GroupCommit
 from edgewire.errors import ConfigError
 
@@ -106,7 +106,7 @@ class PostgresStore:
         """As `Store.read`."""
         return await self._run(self._read_thread, self._reader, lambda connection: _read(connection, query))
 
-    async def counts(self) -> dict[str, Counts]:
+    async def counts(self) -> dict[str, StoreCounts]:
         """As `Store.counts`."""
         return await self._run(self._read_thread, self._reader, _counts)
 
@@ -267,7 +267,7 @@ def _read(connection: Connection, query: Query) -> list[StoredMessage]:
     return [StoredMessage._make(row) for row in connection.execute(_PAGE.format(where=where).encode(), values)]
 
 
-def _counts(connection: Connection) -> dict[str, Counts]:
+def _counts(connection: Connection) -> dict[str, StoreCounts]:
     with connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
         rows = cursor.execute("SELECT kind, stored, redelivered, rejected FROM ingest_counts").fetchall()
-    return {kind: Counts(stored, redelivered, rejected) for kind, stored, redelivered, rejected in rows}
+    return {kind: StoreCounts(stored, redelivered, rejected) for kind, stored, redelivered, rejected in rows}

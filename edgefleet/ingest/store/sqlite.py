@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from edgefleet.ingest.store.base import Counts, Delivery, Query, StoredMessage, StoreError
+from edgefleet.ingest.store.base import Delivery, Query, StoreCounts, StoredMessage, StoreError
 from edgefleet.ingest.store.group_commit import GroupCommit
 from edgewire.errors import ConfigError
 
@@ -98,7 +98,7 @@ class SqliteStore:
         """As `Store.read`."""
         return await self._in_thread(self._read_thread, lambda: _read(self._reader, query))
 
-    async def counts(self) -> dict[str, Counts]:
+    async def counts(self) -> dict[str, StoreCounts]:
         """As `Store.counts`."""
         return await self._in_thread(self._read_thread, lambda: _counts(self._reader))
 
@@ -208,9 +208,9 @@ def _read(connection: sqlite3.Connection, query: Query) -> list[StoredMessage]:
     return [StoredMessage._make(row) for row in rows]
 
 
-def _counts(connection: sqlite3.Connection) -> dict[str, Counts]:
+def _counts(connection: sqlite3.Connection) -> dict[str, StoreCounts]:
     rows = connection.execute("SELECT kind, stored, redelivered, rejected FROM counts")
-    return {kind: Counts(stored, redelivered, rejected) for kind, stored, redelivered, rejected in rows}
+    return {kind: StoreCounts(stored, redelivered, rejected) for kind, stored, redelivered, rejected in rows}
 
 
 def _check(connection: sqlite3.Connection) -> None:

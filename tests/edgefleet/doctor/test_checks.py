@@ -8,7 +8,7 @@ import pytest
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from edgefleet.doctor.broker_probe import BrokerFacts
-from edgefleet.doctor.checks import Check, judge
+from edgefleet.doctor.checks import DoctorCheck, evaluate
 from edgefleet.doctor.machine import Machine
 from edgefleet.doctor.needs import Needs
 from edgefleet.doctor.report import NotEnough, require_healthy
@@ -31,39 +31,39 @@ def facts(url: str = URL, process: tuple[int, int] | None = None, **limits: Any)
     )
 
 
-def wrong(checks: list[Check]) -> dict[str, str]:
+def wrong(checks: list[DoctorCheck]) -> dict[str, str]:
     return {check.name: f"{check.verdict}: {check.fix}" for check in checks if check.verdict != "ok"}
 
 
 def test_a_fleet_that_fits_has_nothing_to_change() -> None:
-    checks = judge(Needs.of(scenario()), MACHINE, [facts()])
+    checks = evaluate(Needs.of(scenario()), MACHINE, [facts()])
     assert wrong(checks) == {}
     assert not any(check.fix for check in checks)
     require_healthy(checks)
 
 
 def test_too_few_open_files() -> None:
-    found = wrong(judge(Needs.of(scenario(25_000)), MACHINE, [facts()]))
+    found = wrong(evaluate(Needs.of(scenario(25_000)), MACHINE, [facts()]))
     assert found["open files a process"] == (
         "failure: --workers 2, or ulimit -n 25300 (beyond the hard limit as root: prlimit --pid $$ --nofile=25300)"
     )
-    assert "open files a process" not in wrong(judge(Needs.of(scenario(25_000), workers=2), MACHINE, [facts()]))
+    assert "open files a process" not in wrong(evaluate(Needs.of(scenario(25_000), workers=2), MACHINE, [facts()]))
 
 
 def test_too_few_ports_to_a_remote_broker() -> None:
     big = scenario(30_000)
-    found = wrong(judge(Needs.of(big, workers=2), MACHINE, [facts()]))
+    found = wrong(evaluate(Needs.of(big, workers=2), MACHINE, [facts()]))
     assert found == {"local ports to 10.0.0.1:1883": "failure: sysctl -w net.ipv4.ip_local_port_range='1024 65535'"}
     more = Needs.of(big.model_copy(update={"source_addresses": ("10.0.0.8", "10.0.0.9")}), workers=2)
-    assert wrong(judge(more, MACHINE, [facts()])) == {}
+    assert wrong(evaluate(more, MACHINE, [facts()])) == {}
     huge = Needs.of(scenario(100_000, "1m"), workers=6)
-    assert "list 4 addresses" in wrong(judge(huge, MACHINE, [facts()]))["local ports to 10.0.0.1:1883"]
+    assert "list 4 addresses" in wrong(evaluate(huge, MACHINE, [facts()]))["local ports to 10.0.0.1:1883"]
 
 
 def test_on_loopback_the_ports_suffice() -> None:
     url = "mqtt://127.0.0.1"
     needs = Needs.of(scenario(100_000, "1m", url), workers=6)
-    assert wrong(judge(needs, MACHINE, [facts(url)])) == {}
+    assert wrong(evaluate(needs, MACHINE, [facts(url)])) == {}
 
 
 def test_a_shard_needs_its_part_and_the_broker_the_whole() -> None:
@@ -76,15 +76,15 @@ def test_a_shard_needs_its_part_and_the_broker_the_whole() -> None:
 
 def test_too_little_memory_and_processor() -> None:
     small = replace(MACHINE, memory_bytes=100 * 2**20, cores=1)
-    found = wrong(judge(Needs.of(scenario(interval="200ms")), small, [facts()]))
+    found = wrong(evaluate(Needs.of(scenario(interval="200ms")), small, [facts()]))
     assert found["memory"] == "failure: fewer devices on this machine: --shard 0/3 here"
     assert found["processor"].startswith("failure: longer intervals, or several machines: --shard 0/")
-    two = wrong(judge(Needs.of(scenario(interval="400ms")), MACHINE, [facts()]))
+    two = wrong(evaluate(Needs.of(scenario(interval="400ms")), MACHINE, [facts()]))
     assert two["processor"] == "failure: --workers 2"
 
 
 def test_a_local_broker_with_too_few_files_is_told_its_command() -> None:
-    found = wrong(judge(Needs.of(scenario()), MACHINE, [facts(process=(4711, 1024))]))
+    found = wrong(evaluate(Needs.of(scenario()), MACHINE, [facts(process=(4711, 1024))]))
     assert found["broker 10.0.0.1:1883, open files"] == (
         "failure: prlimit --pid 4711 --nofile=15100, and no max_connections below 15000 in its configuration"
     )
@@ -92,7 +92,7 @@ def test_a_local_broker_with_too_few_files_is_told_its_command() -> None:
 
 def test_what_connack_says_is_compared() -> None:
     broker = facts(maximum_packet_size=100, maximum_qos=0, retain_available=False, keep_alive_s=30, session_expiry_s=60)
-    found = wrong(judge(Needs.of(scenario()), MACHINE, [broker]))
+    found = wrong(evaluate(Needs.of(scenario()), MACHINE, [broker]))
     name = "broker 10.0.0.1:1883"
     assert found[f"{name}, packet size"].startswith("failure: max_packet_size")
     assert found[f"{name}, QoS"] == "failure: max_qos 1 in mosquitto.conf, or qos: 0 in the scenario"
@@ -103,7 +103,7 @@ def test_what_connack_says_is_compared() -> None:
 
 def test_a_run_that_would_not_come_up_is_one_sentence() -> None:
     with pytest.raises(NotEnough, match=r"would not come up: open files a process: 25,300 needed, 20,000 there"):
-        require_healthy(judge(Needs.of(scenario(25_000)), MACHINE, [facts()]))
+        require_healthy(evaluate(Needs.of(scenario(25_000)), MACHINE, [facts()]))
 
 
 def test_this_machine_can_be_read() -> None:

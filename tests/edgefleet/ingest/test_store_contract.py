@@ -10,7 +10,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgefleet.ingest.store import Counts, Delivery, NewMessage, Query, Store, StoredMessage, StoreError, open_store
+from edgefleet.ingest.store import (
+    Delivery,
+    NewMessage,
+    Query,
+    Store,
+    StoreCounts,
+    StoredMessage,
+    StoreError,
+    open_store,
+)
 
 Opener = Callable[[Path], Awaitable[Store]]
 """Opens the store that belongs to a folder: the same one for the same folder."""
@@ -72,7 +81,11 @@ async def test_counts_are_by_kind(store: Store) -> None:
     assert await store.counts() == {}
     await store.add(Delivery(1, [message(1), message(1), message(2, kind="people")], {"gps": 2, "unknown": 1}))
     await store.add(Delivery(1, [message(1)]))
-    assert await store.counts() == {"gps": Counts(1, 2, 2), "people": Counts(1, 0, 0), "unknown": Counts(0, 0, 1)}
+    assert await store.counts() == {
+        "gps": StoreCounts(1, 2, 2),
+        "people": StoreCounts(1, 0, 0),
+        "unknown": StoreCounts(0, 0, 1),
+    }
 
 
 async def test_an_empty_delivery_is_taken(store: Store) -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from edgefleet.verify import Checker, Latency, from_rows, verify
 from edgefleet.verify.arrivals import CHUNK
-from edgefleet.verify.checker import MISSING_SHOWN, Slots
+from edgefleet.verify.checker import MISSING_SHOWN, MessageIndex
 from edgewire.run_record import DeviceRecord, RunRecord
 
 Row = tuple[str, int, int, int, int]
@@ -90,11 +90,11 @@ def test_latency_is_measured_from_when_a_message_was_due(make_record: Callable[.
 
 
 def test_order_is_kept_within_a_stream_only(record: RunRecord, arrive: Arrive) -> None:
-    slots = Slots(record)
-    checker = Checker(slots)
+    index = MessageIndex(record)
+    checker = Checker(index)
     for stream, seqs in (("a", [0, 4]), ("b", [1, 3]), ("a", [2]), ("b", [5])):
         for arrivals in from_rows([arrive("g-1", seq) for seq in seqs], stream):
-            checker.add(arrivals)
+            checker.add_arrivals(arrivals)
     assert checker.verdict(5000).total.out_of_order == 1
 
 
@@ -151,11 +151,11 @@ def test_faults_put_in_are_found_exactly(data: st.DataObject, devices: list[Devi
     rows = [(*message_id, 0, latency) for message_id, latency in arrived]
     chunk_ends = sorted(data.draw(st.lists(st.integers(0, len(rows)), max_size=4)))
 
-    slots = Slots(record)
-    checker = Checker(slots)
+    index = MessageIndex(record)
+    checker = Checker(index)
     for start, end in pairwise([0, *chunk_ends, len(rows)]):
         for arrivals in from_rows(rows[start:end]):
-            checker.add(arrivals)
+            checker.add_arrivals(arrivals)
     total = checker.verdict(late_after_ms=100).total
 
     first_latency: dict[tuple[str, int, int], int] = {}

@@ -49,7 +49,7 @@ async def put(store_url: str, *seqs: int) -> None:
 
 
 def seqs(source: HttpSource) -> list[int]:
-    return [seq for arrivals in source.arrivals() for seq in arrivals.seq]
+    return [seq for arrivals in source.read_arrivals() for seq in arrivals.seq]
 
 
 async def test_every_page_is_read_and_only_what_is_new_the_next_time(
@@ -78,7 +78,7 @@ async def test_a_connection_that_the_service_ended_between_two_looks_is_made_ane
 async def test_the_columns_are_those_of_the_store(url: str, store_url: str) -> None:
     await put(store_url, 7)
     source = HttpSource(url)
-    (arrivals,) = await asyncio.to_thread(lambda: list(source.arrivals()))
+    (arrivals,) = await asyncio.to_thread(lambda: list(source.read_arrivals()))
     assert arrivals == ("http", ["d"], [2], [7], [1007], [50])
     source.close()
 
@@ -91,7 +91,7 @@ def test_what_is_no_url_is_refused(url: str) -> None:
 
 def test_an_ingest_that_is_not_there_is_named() -> None:
     with pytest.raises(ServiceUnavailable, match=r"http://127.0.0.1:1 cannot be read: .*refused; is it running there"):
-        list(HttpSource("http://127.0.0.1:1").arrivals())
+        list(HttpSource("http://127.0.0.1:1").read_arrivals())
 
 
 @contextmanager
@@ -137,6 +137,6 @@ def test_an_error_answer_is_named() -> None:
 def read(url: str) -> None:
     source = HttpSource(url)
     try:
-        list(source.arrivals())
+        list(source.read_arrivals())
     finally:
         source.close()

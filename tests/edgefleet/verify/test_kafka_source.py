@@ -45,7 +45,7 @@ def payload(seq: int, device_id: str = "d-1") -> bytes:
 
 
 def read(source: KafkaSource) -> list[Arrivals]:
-    return list(source.arrivals())
+    return list(source.read_arrivals())
 
 
 def test_an_empty_cluster_has_nothing(source: KafkaSource) -> None:

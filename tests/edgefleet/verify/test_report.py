@@ -5,13 +5,13 @@ import io
 import pytest
 from rich.console import Console
 
-from edgefleet.verify import Verdict, from_rows, print_verdict, verify
+from edgefleet.verify import RunVerdict, from_rows, print_verdict, verify
 from edgewire.run_record import DeviceRecord, RunRecord
 
 Row = tuple[str, int, int, int, int]
 
 
-def printed(verdict: Verdict, width: int = 80) -> list[str]:
+def printed(verdict: RunVerdict, width: int = 80) -> list[str]:
     console = Console(file=io.StringIO(), width=width)
     print_verdict(verdict, console)
     assert isinstance(console.file, io.StringIO)

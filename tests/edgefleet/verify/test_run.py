@@ -11,7 +11,7 @@ from confluent_kafka import Producer
 from edgefleet.ingest.server import IngestConfig, serve
 from edgefleet.ingest.store import Delivery, NewMessage, open_store
 from edgefleet.verify import Arrivals, Checker, Latency, from_rows, verify_run
-from edgefleet.verify.checker import Slots
+from edgefleet.verify.checker import MessageIndex
 from edgefleet.verify.run import read_until_complete
 from edgewire.clock import iso_ms
 from edgewire.errors import ServiceUnavailable
@@ -29,7 +29,7 @@ class Scripted:
         self.pieces = list(pieces)
         self.reads = 0
 
-    def arrivals(self) -> Iterator[Arrivals]:
+    def read_arrivals(self) -> Iterator[Arrivals]:
         self.reads += 1
         return from_rows(self.pieces.pop(0) if self.pieces else [])
 
@@ -54,9 +54,9 @@ class FakeClock:
 
 
 def test_it_waits_until_all_has_arrived(record: RunRecord, everything: list[Row]) -> None:
-    slots, clock, seen = Slots(record), FakeClock(), []
+    index, clock, seen = MessageIndex(record), FakeClock(), []
     sources = {"http": Scripted(everything), "kafka": Scripted(everything[:9], [], everything[9:])}
-    checkers = {name: Checker(slots) for name in sources}
+    checkers = {name: Checker(index) for name in sources}
     read_until_complete(sources, checkers, 30, clock, clock.sleep, lambda *progress: seen.append(progress))
     assert all(checker.complete for checker in checkers.values())
     assert sources["kafka"].reads == 3
@@ -65,18 +65,18 @@ def test_it_waits_until_all_has_arrived(record: RunRecord, everything: list[Row]
 
 
 def test_it_gives_up_when_the_time_is_over(record: RunRecord, everything: list[Row]) -> None:
-    slots, clock = Slots(record), FakeClock()
+    index, clock = MessageIndex(record), FakeClock()
     sources = {"http": Scripted(everything[:9])}
-    checkers = {"http": Checker(slots)}
+    checkers = {"http": Checker(index)}
     read_until_complete(sources, checkers, 1.2, clock, clock.sleep)
     assert clock.now == pytest.approx(101.2)
     assert (sources["http"].reads, checkers["http"].stored) == (4, 9)
 
 
 def test_without_waiting_it_looks_once(record: RunRecord) -> None:
-    slots, clock = Slots(record), FakeClock()
+    index, clock = MessageIndex(record), FakeClock()
     sources = {"http": Scripted()}
-    read_until_complete(sources, {"http": Checker(slots)}, 0, clock, clock.sleep)
+    read_until_complete(sources, {"http": Checker(index)}, 0, clock, clock.sleep)
     assert sources["http"].reads == 1
 
 
