@@ -26,7 +26,7 @@ _CLOSE_S = 1.0
 
 
 class Readiness(NamedTuple):
-    """Why the bridge is not taking messages, what waits although they are safe, and what else an operator should know.
+    """Says why the bridge takes no messages, what waits although they are safe, and what else is worth knowing.
 
     All empty when all is well.
     """
@@ -37,7 +37,7 @@ class Readiness(NamedTuple):
 
 
 class Admin:
-    """The HTTP endpoints of one bridge."""
+    """Serves the HTTP endpoints of one bridge."""
 
     def __init__(
         self, config: AdminConfig, spool: Spool, metrics: Metrics, clock: Clock, readiness: Callable[[], Readiness]
@@ -72,7 +72,7 @@ class Admin:
 
     @property
     def url(self) -> str:
-        """Where it listens, once started."""
+        """Return the address on which it listens, once started."""
         host, port = self._runner.addresses[0][:2]
         return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
@@ -88,8 +88,8 @@ class Admin:
         return _json({"ready": not readiness.reasons, **readiness._asdict()}, 503 if readiness.reasons else 200)
 
     async def _ledger(self, _: web.Request) -> web.Response:
-        ledger = await asyncio.to_thread(read_spool_report, self._spool.path)
-        return _json(ledger.document(self._clock.now_ms()))
+        report = await asyncio.to_thread(read_spool_report, self._spool.path)
+        return _json(report.document(self._clock.now_ms()))
 
     async def _metrics_page(self, _: web.Request) -> web.Response:
         metrics, spool = self._metrics, self._spool
@@ -99,13 +99,13 @@ class Admin:
         headroom_s = spool.headroom_s()
         metrics.headroom_s.set(-1 if headroom_s is None else headroom_s)
         now_ms = self._clock.now_ms()
-        ledger = await asyncio.to_thread(read_spool_report, spool.path)
-        metrics.balanced.set(ledger.balanced)
-        for books in ledger.sinks:
-            metrics.pending.labels(books.sink).set(books.pending)
-            metrics.oldest_s.labels(books.sink).set(lag_s(books.oldest_pending_ms, now_ms))
+        report = await asyncio.to_thread(read_spool_report, spool.path)
+        metrics.balanced.set(report.balanced)
+        for counts in report.sinks:
+            metrics.pending.labels(counts.sink).set(counts.pending)
+            metrics.oldest_s.labels(counts.sink).set(lag_s(counts.oldest_pending_ms, now_ms))
             for entry in ("received", "delivered", "dead_lettered", "dropped", "discarded", "pending"):
-                metrics.ledger.labels(books.sink, entry).set(getattr(books, entry))
+                metrics.ledger.labels(counts.sink, entry).set(getattr(counts, entry))
         return web.Response(body=generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 

@@ -1,8 +1,7 @@
-"""What a person, a supervisor or a signal asks of a bridge that runs.
+"""What a person, a supervisor or a signal asks of a bridge that runs: to stop, to reload, to drain.
 
-What another configuration changes in a bridge that runs, and what it may not change.
-
-Draining a bridge that is to go for good: what it means for one to be left with something, and how to ask another."""
+Also what a reload may change, and how another process asks a bridge to drain.
+"""
 
 import asyncio
 import os
@@ -13,28 +12,36 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bridge.config import BridgeConfig
-from bridge.source.subscriptions import NOTE
+from bridge.source.subscriptions import METADATA_KEY
 from bridge.spool.accounting import read_lag
 from bridge.spool.reader import read_metadata
 from bridge.spool.sqlite import lock_owner
 from edgewire.errors import ConfigError, EdgefleetError
 from edgewire.link import BrokerUrl
 
+_NOT_SINKS = frozenset({"broker", "subscriptions", "mqtt", "watch", "spool", "dead_letters", "drain_timeout"})
+"""Keys that no sink depends on."""
+
+_LOOK_EVERY_S = 0.2
+
+_PATIENCE_S = 30.0
+"""For the end of the process, after the drain itself."""
+
 
 class ControlSignals:
-    """Events to set. `reread` gives the configuration of a reload; it raises `ConfigError`."""
+    """Events to set. `reread_config` gives the configuration of a reload; it raises `ConfigError`."""
 
-    def __init__(self, stop: asyncio.Event, reread: Callable[[], BridgeConfig] | None = None) -> None:
+    def __init__(self, stop: asyncio.Event, reread_config: Callable[[], BridgeConfig] | None = None) -> None:
         self.stop = stop
         """End in order: the broker keeps the session, and queues."""
         self.reload = asyncio.Event()
         """Go on with the configuration as it is in its file now."""
         self.drain = asyncio.Event()
         """Deliver everything, end the session, and end."""
-        self.reread = reread
+        self.reread_config = reread_config
 
-    async def next(self) -> str:
-        """The next order but `stop`: "drain" or "reload"."""
+    async def wait_next(self) -> str:
+        """Return the next one but `stop`: "drain" or "reload"."""
         waiting = {asyncio.create_task(event.wait()) for event in (self.reload, self.drain)}
         try:
             await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
@@ -47,11 +54,8 @@ class ControlSignals:
         return "reload"
 
 
-_NOT_SINKS = frozenset({"broker", "subscriptions", "mqtt", "watch", "spool", "dead_letters", "drain_timeout"})
-
-
 class ConfigChanges(NamedTuple):
-    """Top-level keys that differ, and what follows for the sinks."""
+    """The top-level keys that differ, and what follows for the sinks."""
 
     keys: tuple[str, ...]
     sinks: frozenset[str]
@@ -61,7 +65,7 @@ class ConfigChanges(NamedTuple):
 
 
 def compare_configs(old: BridgeConfig, new: BridgeConfig, sinks: frozenset[str]) -> ConfigChanges:
-    """How `new` differs; `sinks` are the names of all that either has. Raises `ConfigError` for what has to stay."""
+    """Say how `new` differs; `sinks` are the names of all that either has. Raises `ConfigError` for what must stay."""
     fixed = {
         "client_id": old.client_id == new.client_id,
         "broker (its address)": _address(old) == _address(new),
@@ -84,19 +88,12 @@ def _address(config: BridgeConfig) -> tuple[str, int]:
     return broker.host, broker.port
 
 
-_ASK_EVERY_S = 0.2
-
-
-_PATIENCE_S = 30.0
-"""For the end of the process, after the drain itself."""
-
-
 class NotDrained(EdgefleetError):
     """A drain has not come to its end; says what is pending, and where."""
 
 
 def describe_pending(path: Path) -> str:
-    """What every sink still has to deliver."""
+    """Say what every sink still has to deliver."""
     left = ", ".join(f"{name} has {pending} messages pending" for name, pending, _ in read_lag(path) if pending)
     return left or "the broker may hold messages"
 
@@ -112,6 +109,6 @@ def drain_running_bridge(config: BridgeConfig, pid: int) -> None:
     while lock_owner(path) == pid:
         if time.monotonic() > deadline:
             raise NotDrained(f"process {pid} does not end: {describe_pending(path)} in {path}")
-        time.sleep(_ASK_EVERY_S)
-    if any(pending for _, pending, _ in read_lag(path)) or read_metadata(path, NOTE) != "[]":
+        time.sleep(_LOOK_EVERY_S)
+    if any(pending for _, pending, _ in read_lag(path)) or read_metadata(path, METADATA_KEY) != "[]":
         raise NotDrained(f"process {pid} ended before it was drained: {describe_pending(path)}; its log says why")

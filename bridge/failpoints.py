@@ -53,7 +53,7 @@ class _Armed:
 
 
 def parse(text: str) -> list[_Armed]:
-    """The points of `NAME[/ARGUMENT]:PASSING[,…]`. Raises `ConfigError`."""
+    """Return the points of `NAME[/ARGUMENT]:PASSING[,…]`. Raises `ConfigError`."""
     points: list[_Armed] = []
     for part in text.split(","):
         found = _FORM.fullmatch(part.strip())
@@ -69,37 +69,37 @@ def parse(text: str) -> list[_Armed]:
 
 
 class FailPoints:
-    """The armed points of a process. Called from the loop and from the writer's thread, each point from one alone."""
+    """Holds the armed points of a process. Each is passed in one thread alone, the loop's or the spool writer's."""
 
     def __init__(self, points: list[_Armed]) -> None:
         self._points = points
 
-    def committing(self, messages: int, settlements: int) -> None:
-        """A transaction is about to be committed."""
+    def committing(self, messages: int, updates: int) -> None:
+        """Pass the points before a commit."""
         if messages:
             self._at("before-commit", _die)
-        if settlements:
+        if updates:
             self._at("before-cursor", _die)
         self._at("write-error", _fail_to_write)
         self._at("disk-full", _fill_the_disk)
 
-    def committed(self, messages: int, settlements: int) -> None:
-        """It is on disk."""
+    def committed(self, messages: int, updates: int) -> None:
+        """Pass the points after a commit: it is on disk."""
         if messages:
             self._at("after-commit", _die)
-        if settlements:
+        if updates:
             self._at("after-cursor", _die)
 
     def acknowledged(self) -> None:
-        """Acknowledgements were handed to the transport, which writes them when this turn of the loop ends."""
+        """Pass the point after PUBACKs went to the transport, which writes them when this turn of the loop ends."""
         self._at("after-puback", lambda: asyncio.get_running_loop().call_soon(_die))
 
     def accepted(self, sink: str) -> None:
-        """A sink has taken a batch, or part of one."""
+        """Pass the point after a sink has taken a batch, or part of one."""
         self._at("after-accept", _die, sink)
 
     def clock(self, clock: Clock) -> Clock:
-        """`clock`, or one that will jump."""
+        """Return `clock`, or one that will jump."""
         for point in self._points:
             if point.name == "clock-jump":
                 clock = _JumpingClock(clock, point)
@@ -155,7 +155,7 @@ def _fill_the_disk() -> None:
 
 
 def _nothing(*_: object) -> None:
-    """What every point is where none is armed."""
+    """Do nothing: every point where none is armed."""
 
 
 def _unarmed(clock: Clock) -> Clock:

@@ -12,7 +12,7 @@ _DELIVERY_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300, 3600)
 
 
 class Metrics:
-    """Every metric of the bridge; the text of each says what it counts."""
+    """Holds every metric of the bridge; the text of each says what it counts."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
@@ -89,15 +89,15 @@ class Metrics:
         self.oldest_s = gauge("oldest_pending_seconds", "Age of the oldest message a sink is not done with", "sink")
 
         for outcome in ("done", "refused"):
-            self.reloads.labels(outcome)  # see `begin`
+            self.reloads.labels(outcome)  # see `init_sink`
 
-    def begin(self, sink: str) -> None:
-        """A sink is there. Its counters are told from 0 on: of one that appears with 1 Prometheus sees no increase."""
+    def init_sink(self, sink: str) -> None:
+        """Tell the counters of a sink from 0 on: of one that appears with 1 Prometheus sees no increase."""
         for of_sink in (self.delivered, self.dropped, self.dead_letters):
             of_sink.labels(sink)
 
-    def forget(self, sink: str) -> None:
-        """A sink is there no more: what was measured of it now is no longer told. Totals stay."""
+    def remove_sink(self, sink: str) -> None:
+        """Tell no longer what is measured of a sink now: it is there no more. Totals stay."""
         for of_sink in (self.pending, self.oldest_s, self.devices_waiting):
             with suppress(KeyError):
                 of_sink.remove(sink)

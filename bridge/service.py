@@ -1,6 +1,4 @@
-"""The parts that a configuration asks for, made without any I/O.
-
-The bridge put together: source → spool → one runner a sink, and the endpoints beside them.
+"""The bridge as a service: its parts made from a configuration and put together, source → spool → a runner a sink.
 
 Shutdown, in this order, whatever the reason for it:
 1. stop reading from the broker;
@@ -8,26 +6,17 @@ Shutdown, in this order, whatever the reason for it:
 3. let the sinks finish what they have begun, for `shutdown_timeout` at most;
 4. write the cursors and close the spool;
 5. DISCONNECT: the broker keeps the session, and queues for it;
-6. close the endpoints."""
+6. close the endpoints.
+"""
 
-from typing import TYPE_CHECKING
-
-from bridge.config import BridgeConfig
-from bridge.routing.table import RouteTable
-from bridge.sinks.base import Sink
-from bridge.sinks.registry import SINKS
-from edgewire.clock import Clock
-from edgewire.errors import ConfigError
-
-if TYPE_CHECKING:
-    from bridge.tracing import Tracing
 import asyncio
 import random
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bridge import failpoints
 from bridge.admin import Admin, Readiness
+from bridge.config import BridgeConfig
 from bridge.control import ConfigChanges, ControlSignals, NotDrained, compare_configs, describe_pending
 from bridge.delivery.dead_letter_publisher import DeadLetterPublisher
 from bridge.delivery.runners import SinkRunners
@@ -35,15 +24,235 @@ from bridge.loss_detection.broker_stats import BrokerStatsMonitor
 from bridge.loss_detection.report import LossReport
 from bridge.loss_detection.sequence_gaps import SequenceMonitor
 from bridge.metrics import Metrics
+from bridge.routing.table import RouteTable
+from bridge.sinks.base import Sink
+from bridge.sinks.registry import SINKS
 from bridge.source.client import MqttSource
 from bridge.spool.accounting import read_lag
 from bridge.spool.message import SpooledMessage
 from bridge.spool.spool import CommitResult, Spool
 from bridge.spool.store import Store
 from edgewire import logs
-from edgewire.clock import SystemClock
+from edgewire.clock import Clock, SystemClock
 from edgewire.config import duration_text
-from edgewire.errors import EdgefleetError, ServiceUnavailable
+from edgewire.errors import ConfigError, EdgefleetError, ServiceUnavailable
+
+if TYPE_CHECKING:  # OpenTelemetry is an extra
+    from bridge.tracing import Tracing
+
+_LOOK_EVERY_S = 0.2
+"""How often a drain looks whether anything is pending."""
+
+log = logs.get("bridge")
+
+
+async def run_bridge(
+    config: BridgeConfig, stop: asyncio.Event, *, signals: ControlSignals | None = None, clock: Clock | None = None
+) -> None:
+    """Run a bridge until `stop`, and do what `signals` ask for meanwhile.
+
+    Raises `ConfigError` for what only a person can put right, `SpoolError` when messages can no longer be kept safe,
+    `TakenOver` when another client has the session, `ServiceUnavailable` where the admin port is taken, `NotDrained`
+    when it was to be drained and something is left. Brokers and sinks that cannot be reached are waited for.
+    """
+    failpoints.announce()
+    clock = clock or failpoints.clock_of(SystemClock())
+    table, sinks = build_components(config, clock)
+    store = Store(config.spool.path, [sink.name for sink in sinks], abandon=config.spool.abandon)
+    bridge = Bridge(config, table, sinks, store, clock)
+    await bridge.run(stop, signals)
+
+
+class Bridge:
+    """Holds all parts of one bridge, and the order in which they start and stop."""
+
+    def __init__(
+        self,
+        config: BridgeConfig,
+        table: RouteTable,
+        sinks: Sequence[Sink],
+        store: Store,
+        clock: Clock,
+        rng: random.Random | None = None,
+    ) -> None:
+        """Put the parts together; call in the loop they will run in. `rng` spreads attempts to connect and deliver."""
+        rng = rng or random.Random()  # noqa: S311 - jitter
+        self.started = asyncio.Event()
+        """Set when the endpoints are there."""
+        self._config = config
+        self._clock = clock
+        self._sinks = sinks
+        self._metrics = metrics = Metrics()
+        metrics.spool_limit_bytes.set(config.spool.max_bytes)
+        self._losses = LossReport(metrics, clock)
+        self._runners = SinkRunners(table, metrics, clock, rng)
+        self._sequence_monitor = SequenceMonitor(config, self._losses, clock)
+        self._spool = Spool(store, config.spool, on_messages=self._on_messages, on_commit=self._on_commit, clock=clock)
+        self._source = MqttSource(config, self._spool, metrics, self._losses.record_session_lost, clock, rng)
+        self._broker_stats = BrokerStatsMonitor(lambda: self._config, metrics, self._losses, rng)
+        self._publisher = DeadLetterPublisher(lambda: self._config, self._spool, metrics, rng)
+        self.admin = Admin(config.admin, self._spool, metrics, clock, self.readiness)
+        self._tracing = build_tracing(config, clock)
+        self._runners.on_delivered = self._tracing.trace_delivery if self._tracing else None
+        self._refused: str | None = None
+        self._draining = False
+        self._ending = asyncio.Event()
+
+    async def run(self, stop: asyncio.Event, signals: ControlSignals | None = None) -> None:
+        """Run until `stop` or a drain, or until a part fails, and raise what it failed with."""
+        signals = signals or ControlSignals(stop)
+        receiving = asyncio.create_task(self._receive(), name="source")
+        self._runners.start(self._sinks, self._spool, self._config.shutdown_timeout / 1000)
+        beside = [
+            asyncio.create_task(stop.wait(), name="stop"),
+            asyncio.create_task(self._handle_signals(signals), name="signals"),
+            asyncio.create_task(self._broker_stats.run(), name="broker statistics"),
+            asyncio.create_task(self._sequence_monitor.run(), name="sequence gaps"),
+            asyncio.create_task(self._publisher.run(), name="dead letters"),
+        ]
+        parts: list[asyncio.Future[Any]] = [self._spool.failure, self._runners.failure, receiving, *beside[1:]]
+        try:
+            await self.admin.start()
+            self.started.set()
+            log.info("bridge started", sinks=self._runners.names, spool=str(self._spool.path), admin=self.admin.url)
+            await asyncio.wait([beside[0], *parts], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in beside:
+                task.cancel()
+            await asyncio.wait(beside)
+            await self._shut_down(receiving)
+        for part in parts:
+            if part.done() and not part.cancelled():
+                part.result()
+        if signals.drain.is_set() and beside[1].cancelled():
+            raise self._not_drained("the drain was stopped")
+
+    async def _shut_down(self, receiving: asyncio.Task[None]) -> None:
+        self._ending.set()
+        self._source.stop()
+        await self._spool.wait_idle()
+        await self._runners.stop(self._runners.names)
+        await self._spool.close()
+        await self._source.close()
+        receiving.cancel()
+        await asyncio.wait([receiving])
+        await self.admin.close()
+        if self._tracing:
+            await asyncio.to_thread(self._tracing.close)
+        log.info("bridge stopped")
+
+    async def _receive(self) -> None:
+        """Run the source; one that was stopped, as by a drain, does not end the bridge: whoever stopped it does."""
+        await self._source.run()
+        await self._ending.wait()
+
+    def _on_messages(self, messages: list[SpooledMessage]) -> None:
+        self._sequence_monitor.observe_messages(messages)
+        if self._tracing:
+            self._tracing.trace_commit(messages)
+        self._runners.dispatch(messages)
+
+    def _on_commit(self, commit: CommitResult) -> None:
+        self._metrics.spooled.inc(commit.messages)
+        self._metrics.commit_s.observe(commit.seconds)
+        self._source.on_commit()
+
+    def readiness(self) -> Readiness:
+        """Say whether messages are received and kept safe, what waits, and what else an operator should know."""
+        reasons = [self._source.last_error] if self._source.last_error else []
+        if self._draining:
+            reasons.append("the bridge is being drained: it takes no new messages")
+        if self._spool.full:
+            broker_queue = self._spool.describe_broker_queue(self._config.mqtt.session_expiry / 1000)
+            reasons.append(f"{self._spool.full}: nothing is acknowledged; {broker_queue}")
+        if self._spool.failure.done():
+            reasons.append("the spool has failed: nothing is acknowledged")
+        warnings = [*self._source.warnings, *self._losses.warnings, *([self._refused] if self._refused else [])]
+        self._metrics.unacknowledged_s.set(self._source.unacknowledged_s)
+        return Readiness(reasons, [*self._runners.problems, *self._publisher.problems], warnings)
+
+    # -- reload and drain
+
+    async def _handle_signals(self, signals: ControlSignals) -> None:
+        """Reload as often as asked; a drain is the last thing to be asked."""
+        while await signals.wait_next() == "reload":
+            try:
+                if signals.reread_config is None:
+                    raise ConfigError("there is no file to read again")
+                keys = await self.reload(signals.reread_config())
+            except ConfigError as error:
+                self._refused = f"the configuration was not reloaded, the old one stays in force: {error}"
+                self._metrics.reloads.labels("refused").inc()
+                log.error("configuration not reloaded, the old one stays in force", reason=str(error))
+            else:
+                self._refused = None
+                self._metrics.reloads.labels("done").inc()
+                log.info("configuration reloaded", changed=keys)
+        await self._drain()
+
+    async def reload(self, config: BridgeConfig) -> list[str]:
+        """Go on with another configuration; return the keys that differ. After a `ConfigError` all is as before."""
+        old = self._config
+        table, _ = build_components(config)
+        changes = compare_configs(old, config, frozenset({*self._runners.names, *config.sinks}))
+        await self._source.reconfigure(config)
+        try:
+            if changes.sinks or changes.everything:
+                await self._replace_sinks(changes, config, table if changes.everything else self._runners.table)
+        except ConfigError:
+            await self._source.reconfigure(old, proven=True)
+            raise
+        await self._spool.configure(config.spool)
+        self._metrics.spool_limit_bytes.set(config.spool.max_bytes)
+        self._sequence_monitor.configure(config)
+        self._config = config
+        return list(changes.keys)
+
+    async def _replace_sinks(self, changes: ConfigChanges, config: BridgeConfig, table: RouteTable) -> None:
+        """Put other sinks in the place of those that differ. Messages wait in the spool meanwhile."""
+        runners = self._runners
+        leaving = runners.names if changes.everything else [name for name in runners.names if name in changes.sinks]
+        arriving = [
+            sink for sink in build_sinks(config, table, self._clock) if changes.everything or sink.name in changes.sinks
+        ]
+        await runners.stop(leaving)
+        try:
+            await verify_connectable(arriving)
+            names, abandon = list(config.sinks), config.spool.abandon
+            await self._spool.run_on_writer(lambda store: store.reconcile_sinks(names, abandon))
+        except ConfigError:
+            # Who starts reads from the file where to: what those that stopped got done has to be in it.
+            await self._spool.run_on_writer(lambda _: None)
+            back = [sink for sink in build_sinks(self._config, runners.table, self._clock) if sink.name in leaving]
+            runners.start(back, self._spool, self._config.shutdown_timeout / 1000)
+            raise
+        runners.table = table
+        for name in set(leaving) - {sink.name for sink in arriving}:
+            self._metrics.remove_sink(name)
+        runners.start(arriving, self._spool, config.shutdown_timeout / 1000)
+
+    async def _drain(self) -> None:
+        """Take no more, deliver everything, end the session. Raises `NotDrained` when that takes too long."""
+        limit_s = self._config.drain_timeout / 1000
+        self._draining = True
+        log.info("draining", timeout_s=limit_s)
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._source.drain()
+                await self._spool.wait_idle()
+                while any(pending for _, pending, _ in read_lag(self._spool.path)):  # noqa: ASYNC110 - it is in the file
+                    await asyncio.sleep(_LOOK_EVERY_S)
+                await self._source.end_session()
+        except TimeoutError:
+            raise self._not_drained(f"not drained within {duration_text(self._config.drain_timeout)}") from None
+        except (ServiceUnavailable, EdgefleetError) as error:
+            raise NotDrained(f"everything is delivered, but the session could not be ended: {error}") from None
+        log.info("drained: everything is delivered and the session is ended")
+
+    def _not_drained(self, what: str) -> NotDrained:
+        path = self._spool.path
+        session = f"the broker's session '{self._config.client_id}'"
+        return NotDrained(f"{what}: {describe_pending(path)}; it stays in {path} and in {session}")
 
 
 def build_components(config: BridgeConfig, clock: Clock | None = None) -> tuple[RouteTable, list[Sink]]:
@@ -61,8 +270,8 @@ def build_sinks(config: BridgeConfig, table: RouteTable, clock: Clock) -> list[S
     ]
 
 
-def make_tracing(config: BridgeConfig, clock: Clock) -> "Tracing | None":
-    """What exports spans, where the configuration asks for it."""
+def build_tracing(config: BridgeConfig, clock: Clock) -> "Tracing | None":
+    """Make what exports spans, where the configuration asks for it."""
     if config.tracing is None:
         return None
     try:
@@ -72,217 +281,8 @@ def make_tracing(config: BridgeConfig, clock: Clock) -> "Tracing | None":
     return Tracing(config, clock)
 
 
-_ASK_EVERY_S = 0.2
-
-
-log = logs.get("bridge")
-
-
-async def run(
-    config: BridgeConfig, stop: asyncio.Event, *, orders: ControlSignals | None = None, clock: Clock | None = None
-) -> None:
-    """Run a bridge until `stop`, and do what `orders` say meanwhile.
-
-    Raises `ConfigError` for what only a person can put right, `SpoolError` when messages can no longer be kept safe,
-    `TakenOver` when another client has the session, `ServiceUnavailable` where the admin port is taken, `NotDrained`
-    when it was to be drained and something is left. Brokers and sinks that cannot be reached are waited for.
-    """
-    failpoints.announce()
-    clock = clock or failpoints.clock_of(SystemClock())
-    table, sinks = build_components(config, clock)
-    store = Store(config.spool.path, [sink.name for sink in sinks], abandon=config.spool.abandon)
-    bridge = Bridge(config, table, sinks, store, clock)
-    await bridge.run(stop, orders)
-
-
-class Bridge:
-    """All parts of one bridge, and the order in which they begin and end."""
-
-    def __init__(
-        self, config: BridgeConfig, table: RouteTable, built: Sequence[Sink], store: Store, clock: Clock
-    ) -> None:
-        """Call in the loop it will run in."""
-        rng = random.Random()  # noqa: S311 - jitter
-        self.started = asyncio.Event()
-        """Set when the endpoints are there."""
-        self._config = config
-        self._clock = clock
-        self._sinks = built
-        self._metrics = metrics = Metrics()
-        metrics.spool_limit_bytes.set(config.spool.max_bytes)
-        self._losses = LossReport(metrics, clock)
-        self._crew = SinkRunners(table, metrics, clock, rng)
-        self._sequences = SequenceMonitor(config, self._losses, clock)
-        self._spool = Spool(store, config.spool, on_messages=self._distribute, on_commit=self._note, clock=clock)
-        self._source = MqttSource(config, self._spool, metrics, self._losses, clock, rng)
-        self._watch = BrokerStatsMonitor(lambda: self._config, metrics, self._losses, rng)
-        self._publisher = DeadLetterPublisher(lambda: self._config, self._spool, metrics, rng)
-        self.admin = Admin(config.admin, self._spool, metrics, clock, self.readiness)
-        self._tracing = make_tracing(config, clock)
-        self._crew.on_delivered = self._tracing.trace_delivery if self._tracing else None
-        self._refused: str | None = None
-        self._draining = False
-        self._ending = asyncio.Event()
-
-    async def run(self, stop: asyncio.Event, orders: ControlSignals | None = None) -> None:
-        """Run until `stop` or a drain, or until a part fails, and raise what it failed with."""
-        orders = orders or ControlSignals(stop)
-        receiving = asyncio.create_task(self._receive(), name="source")
-        self._crew.begin(self._sinks, self._spool, self._config.shutdown_timeout / 1000)
-        beside = [
-            asyncio.create_task(stop.wait(), name="stop"),
-            asyncio.create_task(self._obey(orders), name="orders"),
-            asyncio.create_task(self._watch.run(), name="broker watch"),
-            asyncio.create_task(self._sequences.run(), name="sequence watch"),
-            asyncio.create_task(self._publisher.run(), name="dead letters"),
-        ]
-        parts: list[asyncio.Future[Any]] = [self._spool.failure, self._crew.failure, receiving, *beside[1:]]
-        try:
-            await self.admin.start()
-            self.started.set()
-            log.info("bridge started", sinks=self._crew.names, spool=str(self._spool.path), admin=self.admin.url)
-            await asyncio.wait([beside[0], *parts], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in beside:
-                task.cancel()
-            await asyncio.wait(beside)
-            await self._shut_down(receiving)
-        for part in parts:
-            if part.done() and not part.cancelled():
-                part.result()
-        if orders.drain.is_set() and beside[1].cancelled():
-            raise self._not_drained("the drain was stopped")
-
-    async def _shut_down(self, receiving: asyncio.Task[None]) -> None:
-        self._ending.set()
-        self._source.stop()
-        await self._spool.idle()
-        await self._crew.end(self._crew.names)
-        await self._spool.close()
-        await self._source.close()
-        receiving.cancel()
-        await asyncio.wait([receiving])
-        await self.admin.close()
-        if self._tracing:
-            await asyncio.to_thread(self._tracing.close)
-        log.info("bridge stopped")
-
-    async def _receive(self) -> None:
-        """A source that was stopped, as by a drain, does not end the bridge: whoever stopped it does."""
-        await self._source.run()
-        await self._ending.wait()
-
-    def _distribute(self, messages: list[SpooledMessage]) -> None:
-        self._sequences.see(messages)
-        if self._tracing:
-            self._tracing.trace_commit(messages)
-        self._crew.distribute(messages)
-
-    def _note(self, commit: CommitResult) -> None:
-        self._metrics.spooled.inc(commit.messages)
-        self._metrics.commit_s.observe(commit.seconds)
-        self._source.committed()
-
-    def readiness(self) -> Readiness:
-        """Whether messages are received and kept safe, what waits, and what else an operator should know."""
-        reasons = [self._source.trouble] if self._source.trouble else []
-        if self._draining:
-            reasons.append("the bridge is being drained: it takes no new messages")
-        if self._spool.full:
-            outlook = self._spool.outlook(self._config.mqtt.session_expiry / 1000)
-            reasons.append(f"{self._spool.full}: nothing is acknowledged; {outlook}")
-        if self._spool.failure.done():
-            reasons.append("the spool has failed: nothing is acknowledged")
-        warnings = [*self._source.warnings, *self._losses.warnings, *([self._refused] if self._refused else [])]
-        self._metrics.unacknowledged_s.set(self._source.unacknowledged_s)
-        return Readiness(reasons, [*self._crew.troubles, *self._publisher.troubles], warnings)
-
-    # -- orders
-
-    async def _obey(self, orders: ControlSignals) -> None:
-        """Reload as often as asked; a drain is the last order."""
-        while await orders.next() == "reload":
-            try:
-                if orders.reread is None:
-                    raise ConfigError("there is no file to read again")
-                keys = await self.reload(orders.reread())
-            except ConfigError as error:
-                self._refused = f"the configuration was not reloaded, the old one stays in force: {error}"
-                self._metrics.reloads.labels("refused").inc()
-                log.error("configuration not reloaded, the old one stays in force", reason=str(error))
-            else:
-                self._refused = None
-                self._metrics.reloads.labels("done").inc()
-                log.info("configuration reloaded", changed=keys)
-        await self._drain()
-
-    async def reload(self, config: BridgeConfig) -> list[str]:
-        """Go on with another configuration; the keys that differ. After a `ConfigError` all is as before."""
-        old = self._config
-        table, _ = build_components(config)
-        changes = compare_configs(old, config, frozenset({*self._crew.names, *config.sinks}))
-        await self._source.change(config)
-        try:
-            if changes.sinks or changes.everything:
-                await self._exchange(changes, config, table if changes.everything else self._crew.table)
-        except ConfigError:
-            await self._source.change(old, proven=True)
-            raise
-        await self._spool.configure(config.spool)
-        self._metrics.spool_limit_bytes.set(config.spool.max_bytes)
-        self._sequences.configure(config)
-        self._config = config
-        return list(changes.keys)
-
-    async def _exchange(self, changes: ConfigChanges, config: BridgeConfig, table: RouteTable) -> None:
-        """Put other sinks in the place of those that differ. Messages wait in the spool meanwhile."""
-        crew = self._crew
-        leaving = crew.names if changes.everything else [name for name in crew.names if name in changes.sinks]
-        coming = [
-            sink for sink in build_sinks(config, table, self._clock) if changes.everything or sink.name in changes.sinks
-        ]
-        await crew.end(leaving)
-        try:
-            await _try_out(coming)
-            names, abandon = list(config.sinks), config.spool.abandon
-            await self._spool.run_on_writer(lambda store: store.adopt(names, abandon))
-        except ConfigError:
-            # Who begins reads from the file where to: what those that ended got done has to be in it.
-            await self._spool.run_on_writer(lambda _: None)
-            back = [sink for sink in build_sinks(self._config, crew.table, self._clock) if sink.name in leaving]
-            crew.begin(back, self._spool, self._config.shutdown_timeout / 1000)
-            raise
-        crew.table = table
-        for name in set(leaving) - {sink.name for sink in coming}:
-            self._metrics.forget(name)
-        crew.begin(coming, self._spool, config.shutdown_timeout / 1000)
-
-    async def _drain(self) -> None:
-        """Take no more, deliver everything, end the session. Raises `NotDrained` when that takes too long."""
-        limit_s = self._config.drain_timeout / 1000
-        self._draining = True
-        log.info("draining", timeout_s=limit_s)
-        try:
-            async with asyncio.timeout(limit_s):
-                await self._source.drain()
-                await self._spool.idle()
-                while any(pending for _, pending, _ in read_lag(self._spool.path)):  # noqa: ASYNC110 - it is in the file
-                    await asyncio.sleep(_ASK_EVERY_S)
-                await self._source.end_session()
-        except TimeoutError:
-            raise self._not_drained(f"not drained within {duration_text(self._config.drain_timeout)}") from None
-        except (ServiceUnavailable, EdgefleetError) as error:
-            raise NotDrained(f"everything is delivered, but the session could not be ended: {error}") from None
-        log.info("drained: everything is delivered and the session is ended")
-
-    def _not_drained(self, what: str) -> NotDrained:
-        path = self._spool.path
-        session = f"the broker's session '{self._config.client_id}'"
-        return NotDrained(f"{what}: {describe_pending(path)}; it stays in {path} and in {session}")
-
-
-async def _try_out(sinks: Sequence[Sink]) -> None:
-    """Raises `ConfigError` where only a person can connect one. What cannot be reached is waited for later."""
+async def verify_connectable(sinks: Sequence[Sink]) -> None:
+    """Raise `ConfigError` where only a person can connect one. What cannot be reached is waited for later."""
     # Each to its end, also where another is refused: until then it may hold what the old one needs, such as a lock.
     outcomes = await asyncio.gather(*map(_connect_once, sinks), return_exceptions=True)
     for outcome in outcomes:

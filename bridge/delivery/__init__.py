@@ -1,5 +1,9 @@
-"""From the spool to a sink: order, retries and books, the same for every sink.
+"""From the spool to the sinks: order, retries and cursors, the same for every sink.
 
-`retry` runs a sink and a `worker` each of its lanes; `lane` decides what may be written next, `progress` keeps the
-cursor, `connection` the sink connected, `dead_letters` what is given up.
+In the order that data flows: `runners` hands what was committed to one `runner` a sink; that has a `worker` for each
+`queue` (which decides what may be written next, so that no message of a device overtakes another; `buffer` is what
+waits in it), and writes over the `sink_connection` when the `circuit_breaker` of the destination lets it (`backoff`
+says how long a wait is). What became of a message goes into the `ack_tracker`, and from there into the spool. What
+is given up becomes a dead letter, and `dead_letter_publisher` publishes it to `dead_letter_targets`. From outside
+only `runners` and `dead_letter_publisher` are used.
 """

@@ -1,23 +1,23 @@
-"""What one sink is done with: messages end in any order, the cursor follows where none is missing, flags stand above.
+"""Tracks what one sink is done with: messages end in any order, the cursor follows where none is missing.
 
-Everything that ends goes into the next `CursorUpdate`, also beyond a message that is stuck; so a restart sends nothing
-again that was settled. Pure.
+Everything that ends goes into the next `CursorUpdate`, also beyond a message that is stuck, where it has a flag; so a
+restart sends nothing again that was settled. Pure.
 """
 
 from collections.abc import Iterable, Mapping
 
-from bridge.spool import bitmap as blocks
+from bridge.spool import bitmap
 from bridge.spool.message import CursorUpdate, DeadLetter
 
 
 class AckTracker:
-    """One byte a message between the cursor and the newest that is done, nothing for the others."""
+    """Holds one byte a message between the cursor and the newest that is done, nothing for the others."""
 
     def __init__(self, sink: str, cursor: int, done: Mapping[int, int] | None = None) -> None:
-        """`done` are the blocks beyond `cursor` that were settled before, as bits."""
+        """Take the cursor, and the blocks beyond it in which something was done before, as bits."""
         self._sink = sink
         self._cursor = cursor
-        self._blocks = {block: blocks.flags_of(bits) for block, bits in (done or {}).items()}
+        self._blocks = {block: bitmap.flags_of(bits) for block, bits in (done or {}).items()}
         self.position = cursor
         """The newest message taken from the spool."""
         self._changed: set[int] = set()
@@ -28,12 +28,12 @@ class AckTracker:
         self._replayed: list[int] = []
 
     def is_done(self, message_id: int) -> bool:
-        """Whether a message of the spool was settled before."""
-        flags = self._blocks.get(message_id >> blocks.SHIFT)
-        return message_id <= self._cursor or (flags is not None and flags[message_id & blocks.MASK] == blocks.DONE)
+        """Say whether a message of the spool was settled before."""
+        flags = self._blocks.get(message_id >> bitmap.SHIFT)
+        return message_id <= self._cursor or (flags is not None and flags[message_id & bitmap.MASK] == bitmap.DONE)
 
-    def replay(self, message_ids: Iterable[int]) -> None:
-        """Dead letters that are pending again."""
+    def add_replays(self, message_ids: Iterable[int]) -> None:
+        """Take dead letters that are pending again."""
         self._replaying.update(message_ids)
 
     @property
@@ -41,71 +41,72 @@ class AckTracker:
         """The dead letters that are in hand, by the ids of their messages."""
         return frozenset(self._replaying)
 
-    def delivered(self, message_ids: Iterable[int]) -> None:
-        """The sink has them."""
+    def record_delivered(self, message_ids: Iterable[int]) -> None:
+        """Note that the sink has these."""
         for message_id in message_ids:
             self._delivered += 1
-            if self._end(message_id):
+            if self._mark_done(message_id):
                 self._replayed.append(message_id)
 
-    def dropped(self, message_id: int) -> None:
-        """A rule leaves it out."""
+    def record_dropped(self, message_id: int) -> None:
+        """Note that a rule leaves it out."""
         self._dropped += 1
-        if self._end(message_id):
+        if self._mark_done(message_id):
             self._replayed.append(message_id)
 
-    def dead(self, letter: DeadLetter) -> None:
-        """It was given up."""
-        self._end(letter.message_id)
+    def record_dead(self, letter: DeadLetter) -> None:
+        """Note that it was given up."""
+        self._mark_done(letter.message_id)
         self._dead.append(letter)
 
-    def advance(self) -> CursorUpdate | None:
-        """What was done since the last time; None for nothing."""
+    def flush(self) -> CursorUpdate | None:
+        """Return what was done since the last time; None for nothing."""
         if not (self._delivered or self._dropped or self._dead):
             return None
-        self._cursor = cursor = self._follow()
-        lowest = cursor >> blocks.SHIFT
-        above = {
+        cursor = self.advance_cursor()
+        lowest = cursor >> bitmap.SHIFT
+        done_bitmaps = {
             block: bytes(self._blocks[block])
             for block in self._changed
-            if block > lowest or (block == lowest and blocks.DONE in self._blocks[block][(cursor & blocks.MASK) + 1 :])
+            if block > lowest or (block == lowest and bitmap.DONE in self._blocks[block][(cursor & bitmap.MASK) + 1 :])
         }
-        settlement = CursorUpdate(
+        update = CursorUpdate(
             sink=self._sink,
             cursor=cursor,
             delivered=self._delivered,
             dropped=self._dropped,
             dead_letters=tuple(self._dead),
-            above=above,
+            done_bitmaps=done_bitmaps,
             replayed=tuple(self._replayed),
         )
         self._delivered = self._dropped = 0
         self._dead, self._replayed = [], []
         self._changed.clear()
-        return settlement
+        return update
 
-    def _end(self, message_id: int) -> bool:
-        """Note that a message is done with; returns whether it was a replayed dead letter."""
+    def _mark_done(self, message_id: int) -> bool:
+        """Note that a message is done with; return whether it was a replayed dead letter."""
         if self._replaying and message_id in self._replaying:
             self._replaying.remove(message_id)
             return True
-        number = message_id >> blocks.SHIFT
+        number = message_id >> bitmap.SHIFT
         flags = self._blocks.get(number)
         if flags is None:
-            flags = self._blocks[number] = blocks.empty()
-        flags[message_id & blocks.MASK] = blocks.DONE
+            flags = self._blocks[number] = bitmap.empty_flags()
+        flags[message_id & bitmap.MASK] = bitmap.DONE
         self._changed.add(number)
         return False
 
-    def _follow(self) -> int:
-        """The cursor, as far as it goes; blocks behind it are forgotten."""
+    def advance_cursor(self) -> int:
+        """Move the cursor as far as it goes, forget the blocks behind it, and return it."""
         follower = self._cursor + 1
-        while (flags := self._blocks.get(follower >> blocks.SHIFT)) is not None:
-            end = blocks.next_open(flags, follower & blocks.MASK)
-            follower += end - (follower & blocks.MASK)
-            if end < blocks.SIZE:
+        while (flags := self._blocks.get(follower >> bitmap.SHIFT)) is not None:
+            end = bitmap.next_open(flags, follower & bitmap.MASK)
+            follower += end - (follower & bitmap.MASK)
+            if end < bitmap.SIZE:
                 break
-        for block in range(self._cursor >> blocks.SHIFT, (follower - 1) >> blocks.SHIFT):
+        for block in range(self._cursor >> bitmap.SHIFT, (follower - 1) >> bitmap.SHIFT):
             self._blocks.pop(block, None)
             self._changed.discard(block)
-        return follower - 1
+        self._cursor = follower - 1
+        return self._cursor

@@ -1,15 +1,11 @@
-"""The circuit breaker of one destination. Pure; time is given, in seconds.
-
-Closed: everybody may write. Open: nobody, for a while that grows. Half-open: one lane may write one message, the probe;
-what becomes of it closes the breaker or opens it again.
-"""
+"""The wait before a message is tried again: exponential backoff with full jitter, or as the answer says. Pure."""
 
 from bridge.sinks.base import Retry
 from edgewire.backoff import Backoff
 
 
 def delay_s(retry: Retry, backoff: Backoff, pause_s: float, retries: int, uniform: float) -> float:
-    """The wait before the next attempt, of which there were `retries` before."""
+    """Return the wait before the next attempt, of which there were `retries` before; `uniform` in [0, 1) spreads it."""
     if retry.needs_operator:
         return pause_s
     drawn = backoff.delay(retries, uniform)

@@ -1,7 +1,7 @@
-"""What waits in a lane: the first messages in memory, and those behind them, where they are too many, as ids alone.
+"""What waits in a queue: the first messages in memory, and those behind them, where they are too many, as ids alone.
 
-Whoever has to wait for long gives up the memory of what it holds ("parks" it): a byte or two a message stay, and the
-messages are read from the spool again, in order, when their turn comes. Pure; reading is a function that is given.
+Whoever has to wait for long evicts what it has in memory: a byte or two a message stay, and the messages are read
+from the spool again, in order, when their turn comes. Pure; reading is a function that is given.
 """
 
 from collections import deque
@@ -13,12 +13,12 @@ Fetch = Callable[[Sequence[int]], list[RoutedEvent]]
 """Reads messages by id, in this order; those that are no longer to be delivered are not in the answer."""
 
 
-_LOAD_AT_ONCE = 500
+_RELOAD_AT_ONCE = 500
 """Messages read again in one go: some milliseconds, for which everything else on the loop waits."""
 
 
 class MemoryBudget:
-    """How much one sink has in memory."""
+    """Counts how much one sink has in memory."""
 
     def __init__(self, max_messages: int, max_bytes: int) -> None:
         self._max_messages = max_messages
@@ -26,24 +26,24 @@ class MemoryBudget:
         self.messages = 0
         self.bytes = 0
 
-    def hold(self, routed: RoutedEvent) -> None:
-        """A message is in memory now."""
+    def reserve(self, routed: RoutedEvent) -> None:
+        """Note that a message is in memory now."""
         self.messages += 1
         self.bytes += len(routed.message.payload)
 
     def release(self, routed: RoutedEvent) -> None:
-        """It is not any more."""
+        """Note that it is not any more."""
         self.messages -= 1
         self.bytes -= len(routed.message.payload)
 
     @property
-    def room(self) -> int:
-        """How many messages more may be taken into memory."""
+    def available(self) -> int:
+        """Return how many messages more may be taken into memory."""
         return self._max_messages - self.messages if self.bytes < self._max_bytes else 0
 
 
 class IdQueue:
-    """Ids in order of arrival, each as the distance from the one before it, seven bits a byte."""
+    """Holds ids in order of arrival, each as the distance from the one before it, seven bits a byte."""
 
     def __init__(self) -> None:
         self._data = bytearray()
@@ -60,7 +60,7 @@ class IdQueue:
         return len(self._data)
 
     def append(self, number: int) -> None:
-        """The next id; mostly, but not always, greater than the one before."""
+        """Add the next id; mostly, but not always, greater than the one before."""
         step = number - self._last
         self._last = number
         self._count += 1
@@ -70,8 +70,8 @@ class IdQueue:
             rest >>= 7
         self._data.append(rest)
 
-    def take(self, limit: int) -> list[int]:
-        """The first ids, at most `limit`."""
+    def pop_ids(self, limit: int) -> list[int]:
+        """Remove and return the first ids, at most `limit`."""
         taken: list[int] = []
         value = shift = position = 0
         while len(taken) < limit and position < len(self._data):
@@ -91,48 +91,48 @@ class IdQueue:
 class MessageBuffer:
     """A queue of messages, the front of which is in memory."""
 
-    def __init__(self, window: MemoryBudget, fetch: Fetch) -> None:
-        self._window = window
+    def __init__(self, budget: MemoryBudget, fetch: Fetch) -> None:
+        self._budget = budget
         self._fetch = fetch
         self.messages: deque[RoutedEvent] = deque()
-        """In memory; `load` fills it up from what is parked."""
-        self._parked: deque[IdQueue] = deque()  # one after the other, none empty
+        """In memory; `reload` fills it up from what was evicted."""
+        self._evicted: deque[IdQueue] = deque()  # one after the other, none empty
 
     def __len__(self) -> int:
-        return len(self.messages) + self.parked
+        return len(self.messages) + self.evicted
 
     @property
-    def parked(self) -> int:
-        """Messages that are not in memory."""
-        return sum(map(len, self._parked))
+    def evicted(self) -> int:
+        """Return how many messages are not in memory."""
+        return sum(map(len, self._evicted))
 
-    def push(self, routed: RoutedEvent) -> None:
-        """The next message, which is in memory: behind parked ones it gives that up."""
-        if self._parked:
-            self._parked[-1].append(routed.message.id)
-            self._window.release(routed)
+    def enqueue(self, routed: RoutedEvent) -> None:
+        """Add the next message, which is in memory: behind evicted ones it gives that up."""
+        if self._evicted:
+            self._evicted[-1].append(routed.message.id)
+            self._budget.release(routed)
         else:
             self.messages.append(routed)
 
-    def load(self, wanted: int) -> None:
+    def reload(self, wanted: int) -> None:
         """Have the first `wanted` messages in memory, or as many as one short read brings."""
-        wanted = min(wanted, _LOAD_AT_ONCE)
-        while self._parked and len(self.messages) < wanted:
-            ids = self._parked[0].take(wanted - len(self.messages))
-            if not self._parked[0]:
-                self._parked.popleft()
+        wanted = min(wanted, _RELOAD_AT_ONCE)
+        while self._evicted and len(self.messages) < wanted:
+            ids = self._evicted[0].pop_ids(wanted - len(self.messages))
+            if not self._evicted[0]:
+                self._evicted.popleft()
             for routed in self._fetch(ids):
-                self._window.hold(routed)
+                self._budget.reserve(routed)
                 self.messages.append(routed)
 
-    def park(self, keep: int) -> int:
-        """Give up the memory of all but the first `keep`; returns how many messages that were."""
+    def evict(self, keep: int) -> int:
+        """Give up the memory of all but the first `keep`; return how many messages that were."""
         surplus = len(self.messages) - keep
         if surplus <= 0:
             return 0
         ids = IdQueue()
         for routed in [self.messages.pop() for _ in range(surplus)][::-1]:
             ids.append(routed.message.id)
-            self._window.release(routed)
-        self._parked.appendleft(ids)
+            self._budget.release(routed)
+        self._evicted.appendleft(ids)
         return surplus

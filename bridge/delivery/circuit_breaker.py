@@ -1,10 +1,8 @@
-"""The circuit breaker of one destination. Pure; time is given, in seconds.
+"""The circuit breaker of one destination, what it tells the log and the metrics, and who has to hear of it.
 
-Closed: everybody may write. Open: nobody, for a while that grows. Half-open: one lane may write one message, the probe;
-what becomes of it closes the breaker or opens it again.
-
-
-The destinations of one sink: a breaker each, what it tells the log and the metrics, and who has to hear of it."""
+Closed: everybody may write. Open: nobody, for a while that grows. Half-open: one queue may write one message, the
+probe; what becomes of it closes the breaker or opens it again. Time is given, in seconds.
+"""
 
 import random
 from collections.abc import Callable, Iterator
@@ -20,8 +18,8 @@ from edgewire import logs
 from edgewire.backoff import Backoff
 
 
-class State(IntEnum):
-    """As the metric has it."""
+class BreakerState(IntEnum):
+    """Where a breaker stands, as the metric has it."""
 
     CLOSED = 0
     HALF_OPEN = 1
@@ -29,129 +27,129 @@ class State(IntEnum):
 
 
 class CircuitBreaker:
-    """`permit` before a write, `failed` or `answered` after it."""
+    """Decides who may write: `allow` before a write, `record_failure` or `record_success` after it. Pure."""
 
     def __init__(self, backoff: Backoff, pause_s: float, open_after: int) -> None:
-        """`pause_s` is the wait after an answer that only a person can change, which opens it at once."""
+        """Take `pause_s`, the wait after an answer that only a person can change, which opens it at once."""
         self._backoff = backoff
         self._pause_s = pause_s
         self._open_after = open_after
         self._failures = 0  # in a row
         self._retries = 0
         self._due = 0.0
-        self.state = State.CLOSED
+        self.state = BreakerState.CLOSED
         self.opened = 0
         """How often it went from closed to open."""
-        self.reason: str | None = None
+        self.last_error: str | None = None
         """What the last write failed with; None once one did not."""
 
     def wait_s(self, now: float) -> float | None:
-        """How long until a write may begin; None for not before the probe under way is back."""
-        if self.state is State.CLOSED:
+        """Return how long until a write may begin; None for not before the probe under way is back."""
+        if self.state is BreakerState.CLOSED:
             return 0.0
-        return max(self._due - now, 0.0) if self.state is State.OPEN else None
+        return max(self._due - now, 0.0) if self.state is BreakerState.OPEN else None
 
-    def permit(self, limit: int, now: float) -> int:
-        """How many messages the next write may have, 0 for none; of a breaker that is open it is the probe."""
-        if self.state is State.CLOSED:
+    def allow(self, limit: int, now: float) -> int:
+        """Return how many messages the next write may have, 0 for none; of an open breaker that is the probe."""
+        if self.state is BreakerState.CLOSED:
             return limit
-        if self.state is State.OPEN and now >= self._due:
-            self.state = State.HALF_OPEN
+        if self.state is BreakerState.OPEN and now >= self._due:
+            self.state = BreakerState.HALF_OPEN
             return 1
         return 0
 
-    def withdraw(self) -> None:
-        """Who had the probe has nothing to send after all."""
-        if self.state is State.HALF_OPEN:
-            self.state = State.OPEN
+    def release_probe(self) -> None:
+        """Give the probe back: who had it has nothing to send after all."""
+        if self.state is BreakerState.HALF_OPEN:
+            self.state = BreakerState.OPEN
 
-    def failed(self, trouble: Retry, now: float, uniform: float, *, probe: bool = False) -> None:
-        """A write has shown that the destination is in trouble. `uniform` in [0, 1) spreads the next attempt."""
+    def record_failure(self, error: Retry, now: float, uniform: float, *, probe: bool = False) -> None:
+        """Note that a write has shown the destination to fail. `uniform` in [0, 1) spreads the next attempt."""
         self._failures += 1
-        self.reason = trouble.reason
-        if self.state is not State.CLOSED and not probe:
+        self.last_error = error.reason
+        if self.state is not BreakerState.CLOSED and not probe:
             return  # a write that was under way when it opened
-        if self.state is State.CLOSED and self._failures < self._open_after and not trouble.needs_operator:
+        if self.state is BreakerState.CLOSED and self._failures < self._open_after and not error.needs_operator:
             return
-        self.opened += self.state is State.CLOSED
-        self.state = State.OPEN
-        self._due = now + delay_s(trouble, self._backoff, self._pause_s, self._retries, uniform)
+        self.opened += self.state is BreakerState.CLOSED
+        self.state = BreakerState.OPEN
+        self._due = now + delay_s(error, self._backoff, self._pause_s, self._retries, uniform)
         self._retries += 1
 
-    def answered(self, *, well: bool) -> None:
-        """A write has shown that the destination works; `well` if it did something with at least one message."""
-        self.state = State.CLOSED
-        self.reason = None
+    def record_success(self, *, well: bool) -> None:
+        """Note that a write has shown the destination to work; `well` if it did something with at least one message."""
+        self.state = BreakerState.CLOSED
+        self.last_error = None
         self._failures = 0
         if well:
             self._retries = 0
 
 
 class DestinationBreaker:
-    """One destination; `LANE` and `LANE#PART` lead to the same."""
+    """The breaker of one destination; the queues DESTINATION and DESTINATION#SHARD lead to the same."""
 
     def __init__(self, sink: str, name: str, retry: RetryConfig, metrics: Metrics, rng: random.Random) -> None:
         self.name = name
         self.breaker = CircuitBreaker(
             Backoff(retry.base / 1000, retry.cap / 1000), retry.pause / 1000, retry.open_after
         )
-        self.changed: list[Callable[[], None]] = []
+        self.listeners: list[Callable[[], None]] = []
         """Called when the breaker lets writes through again, or when somebody else may have the probe."""
         self._metrics = metrics
         self._labels = (sink, name)
         self._rng = rng
         self._log = logs.get(f"sink.{sink}")
-        metrics.breaker_state.labels(*self._labels).set(State.CLOSED)
+        metrics.breaker_state.labels(*self._labels).set(BreakerState.CLOSED)
 
-    def note(self, outcome: BatchOutcome, written: int, now: float, *, probe: bool) -> None:
-        """What became of a write of so many messages."""
-        breaker, before, troubled = self.breaker, self.breaker.state, self.breaker.reason is not None
+    def record_outcome(self, outcome: BatchOutcome, written: int, now: float, *, probe: bool) -> None:
+        """Note what became of a write of so many messages."""
+        breaker, before, failing = self.breaker, self.breaker.state, self.breaker.last_error is not None
         done = bool(outcome.delivered or outcome.rejected)
         # Where every one of several devices fails it is not the devices.
-        shared = next(iter(outcome.devices.values())) if len(outcome.devices) > 1 and not done else None
-        trouble = outcome.queue_error or shared
-        if done or not trouble:
-            breaker.answered(well=done)
-        if trouble:
-            breaker.failed(trouble, now, self._rng.random(), probe=probe)
-            self._metrics.paused.labels(*self._labels).set(trouble.needs_operator)
-        self._tell(before, configuration=bool(trouble and trouble.needs_operator), written=written)
-        if breaker.state is not before or (troubled and breaker.reason is None):
-            self._wake()
+        shared = next(iter(outcome.device_errors.values())) if len(outcome.device_errors) > 1 and not done else None
+        error = outcome.queue_error or shared
+        if done or not error:
+            breaker.record_success(well=done)
+        if error:
+            breaker.record_failure(error, now, self._rng.random(), probe=probe)
+            self._metrics.paused.labels(*self._labels).set(error.needs_operator)
+        self._log_transition(before, needs_operator=bool(error and error.needs_operator), written=written)
+        if breaker.state is not before or (failing and breaker.last_error is None):
+            self._notify_listeners()
 
-    def withdraw(self) -> None:
-        """Who had the probe has nothing to send."""
-        self.breaker.withdraw()
-        self._wake()
+    def release_probe(self) -> None:
+        """Give the probe back, for somebody else who waits."""
+        self.breaker.release_probe()
+        self._notify_listeners()
 
     @property
-    def trouble(self) -> str | None:
+    def last_error(self) -> str | None:
         """Why it takes nothing, one sentence; None when it does."""
         breaker = self.breaker
-        if breaker.reason is None or breaker.state is State.CLOSED:
-            return breaker.reason
-        return f"{breaker.reason}; the breaker of {self.name} is open, a probe is sent now and then"
+        if breaker.last_error is None or breaker.state is BreakerState.CLOSED:
+            return breaker.last_error
+        return f"{breaker.last_error}; the breaker of {self.name} is open, a probe is sent now and then"
 
-    def _tell(self, before: State, *, configuration: bool, written: int) -> None:
+    def _log_transition(self, before: BreakerState, *, needs_operator: bool, written: int) -> None:
         breaker = self.breaker
         if breaker.state is before:
             return
         self._metrics.breaker_state.labels(*self._labels).set(breaker.state)
-        if before is State.CLOSED:
+        if before is BreakerState.CLOSED:
             self._metrics.breaker_opened.labels(*self._labels).inc()
-            say = self._log.error if configuration else self._log.warning
-            say("delivery waits, the breaker is open", destination=self.name, reason=breaker.reason)
-        elif breaker.state is State.CLOSED:
+            write_log = self._log.error if needs_operator else self._log.warning
+            write_log("delivery waits, the breaker is open", destination=self.name, reason=breaker.last_error)
+        elif breaker.state is BreakerState.CLOSED:
             self._metrics.paused.labels(*self._labels).set(0)
             self._log.info("delivery goes on, the breaker is closed", destination=self.name, messages=written)
 
-    def _wake(self) -> None:
-        for tell in self.changed:
-            tell()
+    def _notify_listeners(self) -> None:
+        for listener in self.listeners:
+            listener()
 
 
 class DestinationBreakers:
-    """All of a sink, each made when its first message comes."""
+    """Holds the breakers of one sink, each made when its first message comes."""
 
     def __init__(self, sink: str, retry: RetryConfig, metrics: Metrics, rng: random.Random) -> None:
         self._sink = sink
@@ -160,20 +158,20 @@ class DestinationBreakers:
         self._rng = rng
         self._known: dict[str, DestinationBreaker] = {}
 
-    def of(self, lane: str) -> DestinationBreaker:
-        """The destination of a lane."""
-        name = lane.partition("#")[0]
+    def for_queue(self, queue_key: str) -> DestinationBreaker:
+        """Return the breaker of the destination that a queue leads to."""
+        name = queue_key.partition("#")[0]
         if name not in self._known:
             self._known[name] = DestinationBreaker(self._sink, name, self._retry, self._metrics, self._rng)
         return self._known[name]
 
-    def forget(self) -> None:
-        """The sink ends: what was measured of its destinations now is no longer told."""
+    def remove_metrics(self) -> None:
+        """Tell no longer what is measured of its destinations now: the sink ends."""
         for name in self._known:
             for gauge in (self._metrics.breaker_state, self._metrics.paused):
                 with suppress(KeyError):
                     gauge.remove(self._sink, name)
 
-    def troubles(self) -> Iterator[str]:
-        """Why some take nothing, one sentence each."""
-        return (one.trouble for one in self._known.values() if one.trouble)
+    def problems(self) -> Iterator[str]:
+        """Say why some take nothing, one sentence each."""
+        return (one.last_error for one in self._known.values() if one.last_error)

@@ -1,6 +1,6 @@
-"""One lane of a sink: what may be written next, so that no message of a device overtakes another. Pure; time is given.
+"""One queue of a sink: what may be written next, so that no message of a device overtakes another. Pure; time is given.
 
-A message that has to be tried again goes back to where it was, and holds back its device alone or the whole lane, as
+A message that has to be tried again goes back to where it was, and holds back its device alone or the whole queue, as
 the sink says. A device that fails again and again is tried with one message at a time.
 """
 
@@ -16,19 +16,19 @@ from edgewire.backoff import Backoff
 
 
 @dataclass(slots=True)
-class _Held:
+class _BlockedDevice:
     """The messages of a device whose first one waits to be tried again."""
 
-    backlog: MessageBuffer
+    buffer: MessageBuffer
     retries: int = 0
     due: float = 0.0
-    why: Retry | None = None
-    """Of its own trouble, which others of the lane do not have."""
+    last_error: Retry | None = None
+    """Its own, which others of the queue do not have."""
 
 
 @dataclass(slots=True)
 class BatchOutcome:
-    """What became of a batch."""
+    """Tells what became of a batch."""
 
     delivered: list[RoutedEvent] = field(default_factory=list)
     rejected: list[tuple[RoutedEvent, Rejected, int]] = field(default_factory=list)
@@ -37,79 +37,81 @@ class BatchOutcome:
     """Messages by cause."""
     queue_error: Retry | None = None
     """Why the queue as a whole has to wait."""
-    devices: dict[str, Retry] = field(default_factory=dict)
+    device_errors: dict[str, Retry] = field(default_factory=dict)
     """Devices that have to wait alone, and why."""
     operator_errors: dict[str, Retry] = field(default_factory=dict)
     """Those of them that wait for a person, told once."""
 
 
 class DeliveryQueue:
-    """`push` at any time; `take` a batch, write it, `complete` it, and only then `take` the next. Times in seconds."""
+    """Keeps the order: `enqueue` at any time; `take_batch`, write it, `complete_batch`, then the next. In seconds."""
 
-    def __init__(self, backoff: Backoff, pause_s: float, window: MemoryBudget, fetch: Fetch) -> None:
-        """`pause_s` is the wait after an answer that only a person can change."""
+    def __init__(self, backoff: Backoff, pause_s: float, budget: MemoryBudget, fetch: Fetch) -> None:
+        """Take the waits between attempts; `pause_s` is that after an answer which only a person can change."""
         self._backoff = backoff
         self._pause_s = pause_s
-        self._window = window
+        self._budget = budget
         self._fetch = fetch
-        self._ready = MessageBuffer(window, fetch)
-        self._held: dict[str, _Held] = {}
+        self._ready = MessageBuffer(budget, fetch)
+        self._blocked: dict[str, _BlockedDevice] = {}
         self._attempts: dict[int, int] = {}
         self._retries = 0
         self._resume = 0.0
 
-    def push(self, routed: RoutedEvent) -> None:
-        """The next message of this lane."""
-        self._ready.push(routed)
+    def enqueue(self, routed: RoutedEvent) -> None:
+        """Add the next message."""
+        self._ready.enqueue(routed)
 
-    def hurry(self) -> None:
-        """The lane need not wait for its destination any longer."""
+    def retry_now(self) -> None:
+        """Wait for the destination no longer."""
         self._resume = 0.0
 
-    def park(self, keep: int, *, stalled: bool) -> int:
-        """Give up the memory of what has to wait, all of the lane if it is `stalled`; returns how many messages."""
-        freed = self._ready.park(keep) if stalled else 0
-        return freed + sum(held.backlog.park(1) for held in self._held.values() if stalled or held.retries)
+    def evict(self, keep: int, *, stalled: bool) -> int:
+        """Give up the memory of what has to wait, everything if it is `stalled`; return how many messages."""
+        freed = self._ready.evict(keep) if stalled else 0
+        return freed + sum(blocked.buffer.evict(1) for blocked in self._blocked.values() if stalled or blocked.retries)
 
     def waiting_devices(self, retries: int) -> dict[str, str]:
-        """Devices that wait alone for a person, or were tried again in vain this often, and why."""
+        """Return the devices that wait alone for a person, or were tried again in vain this often, and why."""
         return {
-            device: held.why.reason
-            for device, held in self._held.items()
-            if held.why and (held.why.needs_operator or held.retries >= retries)
+            device: blocked.last_error.reason
+            for device, blocked in self._blocked.items()
+            if blocked.last_error and (blocked.last_error.needs_operator or blocked.retries >= retries)
         }
 
     def wait_s(self, now: float) -> float | None:
-        """How long until `take` may have something; None for not before the next `push`."""
+        """Return how long until `take_batch` may have something; None for not before the next `enqueue`."""
         if len(self._ready):
             earliest = 0.0
-        elif self._held:
-            earliest = min(held.due for held in self._held.values())
+        elif self._blocked:
+            earliest = min(blocked.due for blocked in self._blocked.values())
         else:
             return None
         return max(earliest - now, self._resume - now, 0.0)
 
-    def take(self, limit: int, now: float) -> list[RoutedEvent]:
-        """The next batch; empty while everything has to wait."""
+    def take_batch(self, limit: int, now: float) -> list[RoutedEvent]:
+        """Return the next batch; empty while everything has to wait."""
         batch: list[RoutedEvent] = []
         if now < self._resume:
             return batch
-        if self._held:
-            self._take_held(batch, limit, now)
-        self._ready.load(limit - len(batch))
+        if self._blocked:
+            self._take_from_blocked(batch, limit, now)
+        self._ready.reload(limit - len(batch))
         ready = self._ready.messages
         while ready and len(batch) < limit:
             routed = ready.popleft()
-            held = self._held.get(routed.device_id) if self._held else None
-            if held is not None and (len(held.backlog) or held.due > now):
-                held.backlog.push(routed)
+            blocked = self._blocked.get(routed.device_id) if self._blocked else None
+            if blocked is not None and (len(blocked.buffer) or blocked.due > now):
+                blocked.buffer.enqueue(routed)
             else:
                 batch.append(routed)
         return batch
 
-    def complete(self, batch: Sequence[RoutedEvent], failures: Failures, now: float, uniform: float) -> BatchOutcome:
+    def complete_batch(
+        self, batch: Sequence[RoutedEvent], failures: Failures, now: float, uniform: float
+    ) -> BatchOutcome:
         """Take note of what became of the batch that was taken last. `uniform` in [0, 1) spreads the next attempt."""
-        if not failures and not self._held and not self._attempts:
+        if not failures and not self._blocked and not self._attempts:
             self._retries = 0
             return BatchOutcome(delivered=list(batch))
         outcome = BatchOutcome()
@@ -129,54 +131,56 @@ class DeliveryQueue:
                 outcome.rejected.append((routed, failure, earlier + 1))
         if len(again) < len(batch):
             self._retries = 0
-        self._release(batch, again)
-        self._hold(again, now, uniform, outcome)
+        self._unblock_devices(batch, again)
+        self._requeue(again, now, uniform, outcome)
         return outcome
 
-    def _take_held(self, batch: list[RoutedEvent], limit: int, now: float) -> None:
+    def _take_from_blocked(self, batch: list[RoutedEvent], limit: int, now: float) -> None:
         gone: list[str] = []
-        for device, held in self._held.items():
-            if held.due <= now and len(batch) < limit:
-                wanted = min(limit - len(batch), 1 if held.retries else limit)
-                held.backlog.load(wanted)
-                messages = held.backlog.messages
+        for device, blocked in self._blocked.items():
+            if blocked.due <= now and len(batch) < limit:
+                wanted = min(limit - len(batch), 1 if blocked.retries else limit)
+                blocked.buffer.reload(wanted)
+                messages = blocked.buffer.messages
                 if not messages:
-                    gone.append(device)  # none of its parked messages is to be delivered any more
+                    gone.append(device)  # none of its evicted messages is to be delivered any more
                 batch += [messages.popleft() for _ in range(min(wanted, len(messages)))]
         for device in gone:
-            del self._held[device]
+            del self._blocked[device]
 
-    def _release(self, batch: Sequence[RoutedEvent], again: list[tuple[RoutedEvent, Retry]]) -> None:
-        """Devices that got through are no longer held, once nothing of theirs is left behind."""
+    def _unblock_devices(self, batch: Sequence[RoutedEvent], again: list[tuple[RoutedEvent, Retry]]) -> None:
+        """Let go of the devices that got through, once nothing of theirs is left behind."""
         failed = {routed.device_id for routed, _ in again}
-        for device in {routed.device_id for routed in batch} & self._held.keys():
-            held = self._held[device]
+        for device in {routed.device_id for routed in batch} & self._blocked.keys():
+            blocked = self._blocked[device]
             if device not in failed:
-                held.retries = 0
-                held.due = 0.0
-                held.why = None
-                if not len(held.backlog):
-                    del self._held[device]
+                blocked.retries = 0
+                blocked.due = 0.0
+                blocked.last_error = None
+                if not len(blocked.buffer):
+                    del self._blocked[device]
 
-    def _hold(self, again: list[tuple[RoutedEvent, Retry]], now: float, uniform: float, outcome: BatchOutcome) -> None:
+    def _requeue(
+        self, again: list[tuple[RoutedEvent, Retry]], now: float, uniform: float, outcome: BatchOutcome
+    ) -> None:
         """Put messages back in front of what follows them, and decide who waits how long."""
         for routed, _ in again:
-            if routed.device_id not in self._held:
-                self._held[routed.device_id] = _Held(MessageBuffer(self._window, self._fetch))
+            if routed.device_id not in self._blocked:
+                self._blocked[routed.device_id] = _BlockedDevice(MessageBuffer(self._budget, self._fetch))
         for routed, _ in reversed(again):
-            self._held[routed.device_id].backlog.messages.appendleft(routed)
+            self._blocked[routed.device_id].buffer.messages.appendleft(routed)
         for routed, retry in again:
             if retry.scope is Scope.DEVICE:
-                outcome.devices[routed.device_id] = retry
+                outcome.device_errors[routed.device_id] = retry
             else:
                 outcome.queue_error = outcome.queue_error or retry
-        for device, retry in outcome.devices.items():
-            held = self._held[device]
-            held.due = now + self._delay(retry, held.retries, uniform)
-            held.retries += 1
-            if retry.needs_operator and not (held.why and held.why.needs_operator):
+        for device, retry in outcome.device_errors.items():
+            blocked = self._blocked[device]
+            blocked.due = now + self._delay(retry, blocked.retries, uniform)
+            blocked.retries += 1
+            if retry.needs_operator and not (blocked.last_error and blocked.last_error.needs_operator):
                 outcome.operator_errors[device] = retry
-            held.why = retry
+            blocked.last_error = retry
         if outcome.queue_error:
             self._resume = now + self._delay(outcome.queue_error, self._retries, uniform)
             self._retries += 1

@@ -1,6 +1,6 @@
-"""The runners of a bridge, one a sink: begun, replaced and ended one by one while messages go on arriving.
+"""The runners of a bridge, one a sink: started, replaced and stopped one by one while messages go on arriving.
 
-What a runner that ends has not delivered stays in the spool, and the next one of its sink begins there.
+What a runner that stops has not delivered stays in the spool, and the next one of its sink begins there.
 """
 
 import asyncio
@@ -18,11 +18,11 @@ from edgewire.clock import Clock
 
 
 class SinkRunners:
-    """Every runner and its task."""
+    """Holds every runner and its task."""
 
     def __init__(self, table: RouteTable, metrics: Metrics, clock: Clock, rng: random.Random) -> None:
         self.table = table
-        """For the runners begun from now on, so exchange it when none is at work."""
+        """For the runners started from now on, so exchange it when none is at work."""
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Ends with what the first runner failed with."""
         self.on_delivered: Callable[[str, Sequence[RoutedEvent]], None] | None = None
@@ -35,47 +35,47 @@ class SinkRunners:
 
     @property
     def names(self) -> list[str]:
-        """The sinks at work."""
+        """Return the sinks at work."""
         return list(self._runners)
 
     @property
-    def troubles(self) -> list[str]:
-        """What waits, one sentence each, with the name of its sink."""
-        return [f"{runner.name}: {trouble}" for runner in self._runners.values() for trouble in runner.troubles]
+    def problems(self) -> list[str]:
+        """Say what waits, one sentence each, with the name of its sink."""
+        return [f"{runner.name}: {problem}" for runner in self._runners.values() for problem in runner.problems]
 
-    def begin(self, sinks: Sequence[Sink], spool: Spool, finish_s: float) -> None:
+    def start(self, sinks: Sequence[Sink], spool: Spool, finish_s: float) -> None:
         """Let these sinks work from where the spool says they are."""
         self.table.on_invalid = lambda route, level: self._metrics.invalid.labels(route, level).inc()
         for sink in sinks:
             runner = SinkRunner(sink, spool, self.table, self._metrics, self._clock, self._rng, self.on_delivered)
             self._runners[runner.name] = runner
             task = self._tasks[runner.name] = asyncio.create_task(runner.run(finish_s), name=runner.name)
-            task.add_done_callback(self._ended)
+            task.add_done_callback(self._on_done)
 
-    async def end(self, names: Collection[str]) -> None:
+    async def stop(self, names: Collection[str]) -> None:
         """Let these finish what they have begun, and close their sinks."""
-        ending = [name for name in names if name in self._runners]
-        for name in ending:
+        stopping = [name for name in names if name in self._runners]
+        for name in stopping:
             self._runners[name].stop()
-        if ending:
-            await asyncio.wait([self._tasks[name] for name in ending])
-        for name in ending:
+        if stopping:
+            await asyncio.wait([self._tasks[name] for name in stopping])
+        for name in stopping:
             del self._runners[name], self._tasks[name]
 
-    def distribute(self, messages: list[SpooledMessage]) -> None:
-        """Newly committed messages: resolved once for all the runners that keep up; the others read them later."""
+    def dispatch(self, messages: list[SpooledMessage]) -> None:
+        """Resolve newly committed messages once for all the runners that keep up; the others read them later."""
         first = messages[0].id
         runners = self._runners.values()
-        takers = [runner for runner in runners if runner.takes(first, len(messages))]
-        if takers:
+        keeping_up = [runner for runner in runners if runner.can_accept(first, len(messages))]
+        if keeping_up:
             resolved = [self.table.resolve(message) for message in messages]
-            for runner in takers:
-                runner.take(resolved)
+            for runner in keeping_up:
+                runner.accept_messages(resolved)
         for runner in runners:
-            if runner not in takers:
-                runner.wake()
+            if runner not in keeping_up:
+                runner.wake_up()
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
+    def _on_done(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
         if error and not self.failure.done():
             self.failure.set_exception(error)

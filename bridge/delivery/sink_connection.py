@@ -13,11 +13,11 @@ from edgewire.errors import ServiceUnavailable
 
 
 class SinkConnection:
-    """The sink, connected as long as `run` runs. Lanes may `write` at any time."""
+    """Holds the sink connected as long as `run` runs. Any queue may `write_batch` at any time."""
 
     def __init__(self, sink: Sink, backoff: Backoff, rng: random.Random) -> None:
         self.sink = sink
-        self.trouble: str | None = None
+        self.last_error: str | None = None
         """Why the sink cannot be connected; None when it is."""
         self._backoff = backoff
         self._rng = rng
@@ -35,8 +35,8 @@ class SinkConnection:
             self._connected.clear()
             await self.sink.close()
 
-    async def write(self, lane: str, batch: Sequence[RoutedEvent]) -> Failures:
-        """`Sink.write` once the sink is connected."""
+    async def write_batch(self, lane: str, batch: Sequence[RoutedEvent]) -> Failures:
+        """Do `Sink.write` once the sink is connected."""
         await self._connected.wait()
         try:
             failures = await self.sink.write(lane, batch)
@@ -60,12 +60,12 @@ class SinkConnection:
             try:
                 await self.sink.connect()
             except ServiceUnavailable as error:
-                if self.trouble is None:
+                if self.last_error is None:
                     self._log.warning("the sink cannot be connected, trying again", reason=str(error))
-                self.trouble = str(error)
+                self.last_error = str(error)
                 await asyncio.sleep(self._backoff.delay(attempt, self._rng.random()))
                 attempt += 1
             else:
-                self.trouble = None
+                self.last_error = None
                 self._log.info("sink connected")
                 return

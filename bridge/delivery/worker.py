@@ -1,61 +1,66 @@
-"""The task of one lane: take what may be written, write it, report, and wait as long as lane and breaker say."""
+"""The task of one queue: take what may be written, write it, report, and wait as long as queue and breaker say."""
 
 import asyncio
 import random
 from collections.abc import Callable
 from contextlib import suppress
 
-from bridge.delivery.circuit_breaker import DestinationBreaker, State
+from bridge.delivery.circuit_breaker import BreakerState, DestinationBreaker
 from bridge.delivery.queue import BatchOutcome, DeliveryQueue
 from bridge.delivery.sink_connection import SinkConnection
 from bridge.routing.routed import RoutedEvent
 from edgewire.clock import Clock
 
 _SLOW_S = 1.0
-"""A write that takes longer holds up its lane; the others should not wait for it."""
+"""A write that takes longer holds up its queue; the others should not wait for it."""
 
 
 class QueueWorker:
-    """Writes one lane in order. `run` until `stop`, which lets the write under way end."""
+    """Writes one queue in order. `run` until `stop`, which lets the write under way end."""
 
     def __init__(
         self,
         name: str,
-        lane: DeliveryQueue,
+        queue: DeliveryQueue,
         destination: DestinationBreaker,
         connection: SinkConnection,
-        report: Callable[[BatchOutcome], None],
+        on_outcome: Callable[[BatchOutcome], None],
         clock: Clock,
         rng: random.Random,
     ) -> None:
-        """`report` is called after every write."""
+        """Take what is written, whereto and over what; `on_outcome` is called after every write."""
         self._name = name
-        self._lane = lane
+        self._queue = queue
         self._destination = destination
         self._connection = connection
-        self._report = report
+        self._on_outcome = on_outcome
         self._clock = clock
         self._rng = rng
         self._wake = asyncio.Event()
         self._writing_since: float | None = None
         self._stopping = False
-        destination.changed.append(self._hurry)
+        destination.listeners.append(self.retry_now)
 
-    def push(self, routed: RoutedEvent) -> None:
-        """The next message of this lane."""
-        self._lane.push(routed)
+    def enqueue(self, routed: RoutedEvent) -> None:
+        """Add the next message."""
+        self._queue.enqueue(routed)
         self._wake.set()
 
-    def park(self) -> int:
-        """Give up memory that is not needed soon; returns how many messages that were."""
+    def retry_now(self) -> None:
+        """Wait no longer: the destination may work again."""
+        self._queue.retry_now()
+        self._wake.set()
+
+    def evict(self) -> int:
+        """Give up memory that is not needed soon; return how many messages that were."""
         now = self._clock.monotonic()
-        waiting = self._destination.breaker.reason is not None
+        waiting = self._destination.breaker.last_error is not None
         slow = self._writing_since is not None and now - self._writing_since > _SLOW_S
-        return self._lane.park(self._connection.sink.batch_messages, stalled=waiting or slow)
+        return self._queue.evict(self._connection.sink.batch_messages, stalled=waiting or slow)
 
     def waiting_devices(self, retries: int) -> dict[str, str]:
-        """See `DeliveryQueue.waiting_devices`."""
-        return self._lane.waiting_devices(retries)
+        """Return what `DeliveryQueue.waiting_devices` does."""
+        return self._queue.waiting_devices(retries)
 
     def stop(self) -> None:
         """Begin no further write."""
@@ -63,36 +68,33 @@ class QueueWorker:
         self._wake.set()
 
     async def run(self) -> None:
-        sink, lane, breaker = self._connection.sink, self._lane, self._destination.breaker
+        """Write until `stop`."""
+        sink, queue, breaker = self._connection.sink, self._queue, self._destination.breaker
         while not self._stopping:
             now = self._clock.monotonic()
-            lane_s, breaker_s = lane.wait_s(now), breaker.wait_s(now)
-            if lane_s is None or breaker_s is None or lane_s > 0 or breaker_s > 0:
-                await self._sleep(None if lane_s is None or breaker_s is None else max(lane_s, breaker_s))
-                if lane_s is None and sink.linger_s:
+            queue_s, breaker_s = queue.wait_s(now), breaker.wait_s(now)
+            if queue_s is None or breaker_s is None or queue_s > 0 or breaker_s > 0:
+                await self._sleep(None if queue_s is None or breaker_s is None else max(queue_s, breaker_s))
+                if queue_s is None and sink.linger_s:
                     await asyncio.sleep(sink.linger_s)  # the first message is here: others may join it
                 continue
-            closed = breaker.state is State.CLOSED
-            batch = lane.take(breaker.permit(sink.batch_messages, now), now)
+            closed = breaker.state is BreakerState.CLOSED
+            batch = queue.take_batch(breaker.allow(sink.batch_messages, now), now)
             if batch:
                 await self._write(batch, probe=not closed)
             elif not closed:
-                self._destination.withdraw()
+                self._destination.release_probe()
 
     async def _write(self, batch: list[RoutedEvent], *, probe: bool) -> None:
         self._writing_since = self._clock.monotonic()
-        failures = await self._connection.write(self._name, batch)
+        failures = await self._connection.write_batch(self._name, batch)
         self._writing_since = None
         now = self._clock.monotonic()
-        outcome = self._lane.complete(batch, failures, now, self._rng.random())
-        self._destination.note(outcome, len(batch), now, probe=probe)
-        if self._destination.breaker.state is not State.CLOSED:
-            self._lane.hurry()  # from here on the breaker decides
-        self._report(outcome)
-
-    def _hurry(self) -> None:
-        self._lane.hurry()
-        self._wake.set()
+        outcome = self._queue.complete_batch(batch, failures, now, self._rng.random())
+        self._destination.record_outcome(outcome, len(batch), now, probe=probe)
+        if self._destination.breaker.state is not BreakerState.CLOSED:
+            self._queue.retry_now()  # from here on the breaker decides
+        self._on_outcome(outcome)
 
     async def _sleep(self, longest_s: float | None) -> None:
         self._wake.clear()

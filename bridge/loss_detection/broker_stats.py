@@ -21,30 +21,25 @@ from edgewire.mqtt import FAILURE, ConnectionLost, Event, Message, Session, Subs
 
 DROPPED = "$SYS/broker/publish/messages/dropped"
 
-
 _STORED = "$SYS/broker/store/messages/count"
-
 
 _STORED_BYTES = "$SYS/broker/store/messages/bytes"
 
-
 _TOPICS = (DROPPED, _STORED, _STORED_BYTES)
-
 
 _STEADY_S = 10.0
 """A connection that lasted this long was a good one: the next dial does not wait longer than the first."""
-
 
 log = logs.get("broker")
 
 
 class BrokerStatsMonitor:
-    """`run` for ever; what cannot be had is no error."""
+    """Reads the broker's statistics for ever (`run`); what cannot be had is no error."""
 
     def __init__(
         self, config: Callable[[], BridgeConfig], metrics: Metrics, losses: LossReport, rng: random.Random
     ) -> None:
-        """`config` is asked at every connection."""
+        """Ask `config` at every connection."""
         self._config = config
         self._metrics = metrics
         self._losses = losses
@@ -93,7 +88,7 @@ class BrokerStatsMonitor:
         for event in events:
             match event:
                 case Message(topic=topic, payload=payload):
-                    self._take(topic, payload)
+                    self._on_value(topic, payload)
                 case Subscribed(codes=codes) if codes[0] >= FAILURE:
                     log.info("the broker does not show its count of dropped messages: allow reading it", topic=DROPPED)
                 case ConnectionLost():
@@ -101,7 +96,7 @@ class BrokerStatsMonitor:
                 case _:
                     pass
 
-    def _take(self, topic: str, payload: bytes) -> None:
+    def _on_value(self, topic: str, payload: bytes) -> None:
         try:
             value = int(payload)
         except ValueError:
@@ -113,7 +108,7 @@ class BrokerStatsMonitor:
         elif topic == DROPPED:
             self._metrics.broker_statistics.set(1)
             # A smaller count than before is that of a broker that was started anew.
-            known = 0 if self._dropped is not None and value < self._dropped else self._dropped
-            if known is not None and value > known:
-                self._losses.dropped(value - known)
+            before = 0 if self._dropped is not None and value < self._dropped else self._dropped
+            if before is not None and value > before:
+                self._losses.record_dropped(value - before)
             self._dropped = value

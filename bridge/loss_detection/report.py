@@ -1,7 +1,7 @@
-"""What was lost before it reached us: counted, logged, and shown by /readyz for an hour.
+"""Reports what was lost before it reached us: counted, logged, and shown by /readyz for an hour.
 
-The bridge itself loses nothing, so what is missing was dropped by the broker or by a device; see `broker_watch` and
-`sequences`, which find it.
+The bridge itself loses nothing, so what is missing was dropped by the broker or by a device; see `broker_stats` and
+`sequence_gaps`, which find it.
 """
 
 from bridge.metrics import Metrics
@@ -10,12 +10,11 @@ from edgewire.clock import Clock, iso_ms
 
 _SHOWN_MS = 3_600_000
 
-
 log = logs.get("losses")
 
 
 class LossReport:
-    """The latest of every kind, and the metrics of all."""
+    """Holds the latest loss of every kind, and counts all."""
 
     def __init__(self, metrics: Metrics, clock: Clock) -> None:
         self._metrics = metrics
@@ -24,32 +23,32 @@ class LossReport:
 
     @property
     def warnings(self) -> list[str]:
-        """One sentence for each kind of loss of the last hour."""
+        """Return one sentence for each kind of loss of the last hour."""
         now_ms = self._clock.now_ms()
         return [f"{text} ({iso_ms(when)})" for when, text in self._latest.values() if now_ms - when < _SHOWN_MS]
 
-    def session_lost(self, broker: str) -> None:
-        """The broker has no session where there should be one."""
+    def record_session_lost(self, broker: str) -> None:
+        """Report that the broker has no session where there should be one."""
         self._metrics.sessions_lost.inc()
         log.error("the broker had no session for us: whatever it had queued is lost", broker=broker)
         self._remember("session", f"broker {broker} had lost our session and whatever it had queued in it")
 
-    def dropped(self, count: int) -> None:
-        """The broker's own count of dropped messages, of all its clients, has risen."""
+    def record_dropped(self, count: int) -> None:
+        """Report that the broker's own count of dropped messages, of all its clients, has risen."""
         self._metrics.broker_dropped.inc(count)
         log.error("the broker drops messages: look at its max_queued_messages and max_queued_bytes", count=count)
         self._remember("dropped", f"the broker has dropped {count} messages, ours or another client's")
 
-    def missing(self, count: int, devices: int, example: str) -> None:
-        """Numbers of devices were left out and have not come in time."""
+    def record_missing(self, count: int, devices: int, example: str) -> None:
+        """Report that numbers of devices were left out and have not come in time."""
         self._metrics.missing.inc(count)
         log.error("messages of devices are missing", count=count, devices=devices, example=example)
         self._remember(
             "missing", f"{count} messages of {devices} devices are missing, such as {example}: lost by device or broker"
         )
 
-    def found(self, count: int) -> None:
-        """Messages that were called missing have come after all."""
+    def record_found_late(self, count: int) -> None:
+        """Report that messages which were called missing have come after all."""
         self._metrics.found_late.inc(count)
         log.info("messages that were missing have come late", count=count)
 

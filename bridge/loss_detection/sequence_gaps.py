@@ -1,35 +1,82 @@
-"""Finds gaps in the numbers that devices give their messages. Pure; the time is given.
+"""Finds gaps in the numbers that devices give their messages.
 
 A device counts its messages from boot to boot, over all its topics. A number that is left out may still come: sent
 again, or by another path of the broker; only after a grace is it missing, and if it comes then, it is found. What is
 late or comes twice is no gap, and of a boot whose beginning we have not seen nothing is known.
-
-
-Feeds the finder of gaps with what was committed, and tells what it finds."""
+"""
 
 import asyncio
-import re
 from collections import deque
 from typing import NamedTuple
 
 from bridge.config import BridgeConfig
 from bridge.loss_detection.report import LossReport
+from bridge.source.decoders import NATIVE, MessageDecoder
 from bridge.spool.message import SpooledMessage
 from edgewire import logs
 from edgewire.clock import Clock
 
-_ID = re.compile(rb'"boot":\s?(\d{1,15}),\s?"seq":\s?(\d{1,15})[,}]')
-"""As the message contract writes it. Looking for two numbers costs a fraction of parsing the whole payload."""
+_REPORT_EVERY_S = 1.0
 
+MAX_DEVICES = 100_000
 
-_DEVICES = 100_000
+MAX_TOPICS = 300_000
 
-
-_TOPICS = 300_000
-
-
-_RANGES = 64
+MAX_GAPS = 64
 """Gaps watched at the same time, of one device."""
+
+log = logs.get("sequences")
+
+
+class SequenceMonitor:
+    """Feeds a `GapDetector` with what was committed, about a microsecond a message, and reports what it finds."""
+
+    def __init__(self, config: BridgeConfig, losses: LossReport, clock: Clock) -> None:
+        self._losses = losses
+        self._clock = clock
+        self._detector: GapDetector | None = None
+        self._chosen: tuple[tuple[str, ...], float] | None = None
+        self.configure(config)
+
+    @property
+    def enabled(self) -> bool:
+        """Say whether gaps are looked for."""
+        return self._detector is not None
+
+    def configure(self, config: BridgeConfig) -> None:
+        """Begin anew where the subscriptions or the settings differ: what is seen then is another selection."""
+        if config.watch.sequences and config.shared:
+            log.info("of a shared subscription a member gets a part: gaps in the numbers of devices are not looked for")
+        wanted = config.watch.sequences and not config.shared
+        grace_s = config.watch.grace / 1000
+        chosen = (config.subscriptions, grace_s) if wanted else None
+        if chosen is None:
+            self._detector = None
+        elif self._detector is None or self._chosen != chosen:
+            self._detector = GapDetector(grace_s)
+        self._chosen = chosen
+
+    def observe_messages(self, messages: list[SpooledMessage]) -> None:
+        """Look at newly committed messages."""
+        if self._detector:
+            now = self._clock.monotonic()
+            observe = self._detector.observe
+            for message in messages:
+                observe(message.topic, message.payload, now)
+
+    async def run(self) -> None:
+        """Report for ever."""
+        while True:
+            await asyncio.sleep(_REPORT_EVERY_S)
+            self.report_gaps()
+
+    def report_gaps(self) -> None:
+        """Report what has become known."""
+        report = self._detector.take_report(self._clock.monotonic()) if self._detector else None
+        if report and report.missing:
+            self._losses.record_missing(report.missing, report.devices, report.example)
+        if report and report.found:
+            self._losses.record_found_late(report.found)
 
 
 class GapReport(NamedTuple):
@@ -43,8 +90,17 @@ class GapReport(NamedTuple):
     """Messages of an earlier report that have come after all."""
 
 
-class _Device:
-    """The numbers of one device. `gaps` are inclusive ranges that were left out, with whether they were reported.
+class _Gap:
+    """An inclusive range of numbers that were left out."""
+
+    __slots__ = ("due", "first", "last", "reported")
+
+    def __init__(self, first: int, last: int, due: float, *, reported: bool = False) -> None:
+        self.first, self.last, self.due, self.reported = first, last, due, reported
+
+
+class _DeviceSequence:
+    """The numbers of one device.
 
     `expected` is how the next message says its number, if it says it as our devices do: to look for that is quickest.
     """
@@ -59,44 +115,39 @@ class _Device:
         self.prefix = self.expected = b"\0"
 
 
-class _Gap:
-    __slots__ = ("due", "first", "last", "reported")
-
-    def __init__(self, first: int, last: int, due: float, *, reported: bool = False) -> None:
-        self.first, self.last, self.due, self.reported = first, last, due, reported
-
-
 class GapDetector:
-    """`see` every message once, in order; `report` now and then."""
+    """Finds gaps: `observe` every message once, in order; `take_report` now and then. Pure; the time is given."""
 
-    def __init__(self, grace_s: float) -> None:
+    def __init__(self, grace_s: float, decoder: MessageDecoder = NATIVE) -> None:
         self.grace_s = grace_s
-        self._devices: dict[str, _Device] = {}
-        self._by_topic: dict[str, _Device] = {}
-        self._waiting: deque[tuple[float, _Device, _Gap]] = deque()
+        self.devices: dict[str, _DeviceSequence] = {}
+        """By what `MessageDecoder.sequence_of` says."""
+        self._decoder = decoder
+        self._by_topic: dict[str, _DeviceSequence] = {}
+        self._waiting: deque[tuple[float, _DeviceSequence, _Gap]] = deque()
         self._found = 0
 
-    def see(self, topic: str, payload: bytes, now: float) -> None:
-        """A message; one that does not follow the contract is none of ours."""
+    def observe(self, topic: str, payload: bytes, now: float) -> None:
+        """Look at a message; one that has no number is none of ours."""
         device = self._by_topic.get(topic)
         if device is not None and device.expected in payload:
             device.next += 1
             device.expected = b"%b%d," % (device.prefix, device.next)
             return
-        match = _ID.search(payload)
-        if match is None:
+        numbers = self._decoder.find_sequence(payload)
+        if numbers is None:
             return
-        device = device or self._learn(topic)
-        boot, seq = int(match[1]), int(match[2])
+        device = device or self._cache_topic(topic)
+        boot, seq = numbers
         if boot == device.boot and seq == device.next:
             device.next = seq + 1
         else:
-            self._surprise(device, boot, seq, now)
-        device.prefix = b'"boot":%d,"seq":' % device.boot
+            self._handle_gap(device, boot, seq, now)
+        device.prefix = self._decoder.sequence_prefix(device.boot)
         device.expected = b"%b%d," % (device.prefix, device.next)
 
-    def report(self, now: float) -> GapReport | None:
-        """The gaps that have not been filled in time; None where there is nothing to say."""
+    def take_report(self, now: float) -> GapReport | None:
+        """Return the gaps that have not been filled in time; None where there is nothing to say."""
         missing, devices, example = 0, set(), ""
         while self._waiting and self._waiting[0][0] <= now:
             _, device, gap = self._waiting.popleft()
@@ -109,22 +160,21 @@ class GapDetector:
         found, self._found = self._found, 0
         return GapReport(missing, len(devices), example, found) if missing or found else None
 
-    def _learn(self, topic: str) -> _Device:
-        """Which device a topic is of: by its fourth level, as in the contract."""
-        if len(self._by_topic) >= _TOPICS or len(self._devices) >= _DEVICES:
+    def _cache_topic(self, topic: str) -> _DeviceSequence:
+        if len(self._by_topic) >= MAX_TOPICS or len(self.devices) >= MAX_DEVICES:
             # More than we watch: begin anew. Gaps that wait are forgotten, and none is made up.
             self._by_topic.clear()
-            self._devices.clear()
+            self.devices.clear()
             self._waiting.clear()
-        levels = topic.split("/")
-        name = "/".join(levels[:4])
-        device = self._devices.get(name)
+        key, name = self._decoder.sequence_of(topic)
+        device = self.devices.get(key)
         if device is None:
-            device = self._devices[name] = _Device(levels[3] if len(levels) > 3 else topic)
+            device = self.devices[key] = _DeviceSequence(name)
         self._by_topic[topic] = device
         return device
 
-    def _surprise(self, device: _Device, boot: int, seq: int, now: float) -> None:
+    def _handle_gap(self, device: _DeviceSequence, boot: int, seq: int, now: float) -> None:
+        """Take in a number that was not expected."""
         if boot > device.boot:
             # What the boot began with is not known, and what the one before ended with neither.
             device.boot, device.next, device.gaps = boot, seq + 1, None
@@ -134,15 +184,15 @@ class GapDetector:
             gap = _Gap(device.next, seq - 1, now + self.grace_s)
             device.next = seq + 1
             device.gaps = device.gaps or []
-            if len(device.gaps) >= _RANGES:
+            if len(device.gaps) >= MAX_GAPS:
                 device.gaps.pop(0)
             device.gaps.append(gap)
             self._waiting.append((gap.due, device, gap))
         elif device.gaps:
             self._fill(device, seq)
 
-    def _fill(self, device: _Device, seq: int) -> None:
-        """A number that was left out has come."""
+    def _fill(self, device: _DeviceSequence, seq: int) -> None:
+        """Take a number that was left out and has come out of its gap."""
         gaps = device.gaps or []
         for position, gap in enumerate(gaps):
             if not gap.first <= seq <= gap.last:
@@ -162,55 +212,3 @@ class GapDetector:
             if gap.first > gap.last:
                 gaps.remove(gap)
             return
-
-
-_REPORT_EVERY_S = 1.0
-
-
-log = logs.get("sequences")
-
-
-class SequenceMonitor:
-    """`see` costs about a microsecond a message, and nothing when it is off."""
-
-    def __init__(self, config: BridgeConfig, losses: LossReport, clock: Clock) -> None:
-        self._losses = losses
-        self._clock = clock
-        self._sequences: GapDetector | None = None
-        self._chosen: tuple[tuple[str, ...], float] | None = None
-        self.configure(config)
-
-    def configure(self, config: BridgeConfig) -> None:
-        """Begin anew where the subscriptions or the settings differ: what is seen then is another selection."""
-        if config.watch.sequences and config.shared:
-            log.info("of a shared subscription a member gets a part: gaps in the numbers of devices are not looked for")
-        wanted = config.watch.sequences and not config.shared
-        grace_s = config.watch.grace / 1000
-        chosen = (config.subscriptions, grace_s) if wanted else None
-        if chosen is None:
-            self._sequences = None
-        elif self._sequences is None or self._chosen != chosen:
-            self._sequences = GapDetector(grace_s)
-        self._chosen = chosen
-
-    def see(self, messages: list[SpooledMessage]) -> None:
-        """Newly committed messages."""
-        if self._sequences:
-            now = self._clock.monotonic()
-            see = self._sequences.see
-            for message in messages:
-                see(message.topic, message.payload, now)
-
-    async def run(self) -> None:
-        """Report for ever."""
-        while True:
-            await asyncio.sleep(_REPORT_EVERY_S)
-            self.report()
-
-    def report(self) -> None:
-        """Tell what has become known."""
-        report = self._sequences.report(self._clock.monotonic()) if self._sequences else None
-        if report and report.missing:
-            self._losses.missing(report.missing, report.devices, report.example)
-        if report and report.found:
-            self._losses.found(report.found)

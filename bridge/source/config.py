@@ -1,4 +1,4 @@
-"""TODO."""
+"""The keys `mqtt` of the configuration."""
 
 from pathlib import Path
 from typing import Annotated, Literal

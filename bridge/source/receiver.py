@@ -25,31 +25,31 @@ log = logs.get("source")
 
 
 class Receiver:
-    """What the source has received and does not yet know to be safe."""
+    """Hands what the source receives to the spool, and acknowledges it once it is safe there."""
 
     def __init__(self, spool: Spool, metrics: Metrics, clock: Clock) -> None:
-        self.taken = 0
-        """Messages received so far."""
-        self.window = 0
-        """The receive maximum."""
-        self.halted = False
+        self.received = 0
+        """Messages so far."""
+        self.receive_maximum = 0
+        """Messages the broker may send before the first is acknowledged."""
+        self.paused = False
         """Take nothing in, whatever the spool says."""
         self._spool = spool
         self._metrics = metrics
         self._clock = clock
-        self._paused = False
+        self._reading_paused = False
         self._uncommitted: deque[float] = deque()  # when each group that is not yet in the spool was received
 
     @property
-    def settled(self) -> bool:
+    def all_acked(self) -> bool:
         """Whether all that came is committed and acknowledged."""
         return not self._uncommitted
 
-    def waiting_s(self, since: float = 0.0) -> float:
-        """Seconds that the oldest message has been waiting for its commit, counted from `since` at the earliest."""
+    def oldest_wait_s(self, since: float = 0.0) -> float:
+        """Return how long the oldest message has waited for its commit, counted from `since` at the earliest."""
         return self._clock.monotonic() - max(since, self._uncommitted[0]) if self._uncommitted else 0.0
 
-    def take(self, link: Link, messages: list[Message]) -> None:
+    def on_messages(self, link: Link, messages: list[Message]) -> None:
         """Hand messages to the spool, and acknowledge them once they are there."""
         now_ms = self._clock.now_ms()
         redelivered = retained = 0
@@ -62,19 +62,19 @@ class Receiver:
             retained += retain
             carried = dump_properties(properties) if properties else None
             group.append(SpooledMessage(0, now_ms, topic, payload, qos, retain, dup, carried))
-        self.taken += len(messages)
+        self.received += len(messages)
         self._uncommitted.append(self._clock.monotonic())
-        self._spool.append(group, partial(self._acknowledge, link, messages))
+        self._spool.append_messages(group, partial(self._acknowledge, link, messages))
         for qos, count in enumerate(counts):
             if count:
                 self._metrics.received.labels(str(qos)).inc(count)
         if redelivered or retained:
             self._metrics.redelivered.inc(redelivered)
             self._metrics.retained.inc(retained)
-        self.steer(link)
+        self.apply_backpressure(link)
 
     def _acknowledge(self, link: Link, messages: list[Message]) -> None:
-        """The spool has these. What came on an earlier connection is ignored: the broker sends it again."""
+        """Tell the broker that the spool has these; it sends those of an earlier connection again."""
         self._uncommitted.popleft()
         acknowledge = link.session.ack
         for message in messages:
@@ -83,21 +83,21 @@ class Receiver:
         link.flush()
         failpoints.acknowledged()
 
-    def begin(self) -> None:
-        """A new connection, which is being read."""
-        self._paused = False
+    def on_connected(self) -> None:
+        """Begin with a new connection, which is being read."""
+        self._reading_paused = False
 
-    def steer(self, link: Link | None) -> None:
+    def apply_backpressure(self, link: Link | None) -> None:
         """Pause or resume reading, by how much waits for the spool."""
         if link is None:
             return
-        limit = self.window + _QUEUE_BEYOND_WINDOW
+        limit = self.receive_maximum + _QUEUE_BEYOND_WINDOW
         full = self._spool.full
-        if not self._paused and (self.halted or full or self._spool.queued > limit):
-            self._paused = True
+        if not self._reading_paused and (self.paused or full or self._spool.queued > limit):
+            self._reading_paused = True
             link.pause_reading()
             if full:
                 log.error("the spool is full: nothing more is acknowledged until a sink makes room")
-        elif self._paused and not (self.halted or full or self._spool.queued > limit // 2):
-            self._paused = False
+        elif self._reading_paused and not (self.paused or full or self._spool.queued > limit // 2):
+            self._reading_paused = False
             link.resume_reading()

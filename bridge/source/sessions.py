@@ -1,4 +1,4 @@
-"""What the bridge asks of the broker: its session and its subscriptions, as the configuration says."""
+"""Every session that the bridge has with the broker, and its subscriptions, made from the configuration."""
 
 import ssl
 from dataclasses import replace
@@ -12,7 +12,7 @@ _RETAIN_HANDLING = {"always": 0, "new": 1, "never": 2}
 
 
 def session_config(config: BridgeConfig) -> SessionConfig:
-    """The session the bridge asks the broker for."""
+    """Return the session in which the bridge receives."""
     broker = BrokerUrl.parse(config.broker)
     return SessionConfig(
         client_id=config.client_id,
@@ -28,7 +28,7 @@ def session_config(config: BridgeConfig) -> SessionConfig:
 
 
 def watch_config(config: BridgeConfig) -> SessionConfig:
-    """Of the connection that listens to what the broker says of itself: the broker keeps nothing for it."""
+    """Return that of the connection that listens to what the broker says of itself; the broker keeps nothing for it."""
     return replace(
         session_config(config),
         client_id=f"{config.client_id}-watch",
@@ -40,22 +40,22 @@ def watch_config(config: BridgeConfig) -> SessionConfig:
 
 
 def dead_letters_config(config: BridgeConfig) -> SessionConfig:
-    """Of the connection that publishes dead letters: the spool knows what is not yet acknowledged."""
+    """Return that of the connection that publishes dead letters; the spool knows what is not yet acknowledged."""
     return replace(watch_config(config), client_id=f"{config.client_id}-dead-letters")
 
 
 def probe_config(config: BridgeConfig) -> SessionConfig:
-    """Of a connection that only finds out whether the broker lets us in, beside the one that is at work."""
+    """Return that of a connection which only finds out whether the broker lets us in, beside the one at work."""
     return replace(session_config(config), client_id=f"{config.client_id}-check", clean_start=True, session_expiry_s=0)
 
 
 def ending_config(config: BridgeConfig) -> SessionConfig:
-    """The session of the bridge, to be forgotten by the broker with all that it holds."""
+    """Return the session of the bridge, to be forgotten by the broker with all that it holds."""
     return replace(session_config(config), clean_start=True, session_expiry_s=0)
 
 
 def subscriptions(config: BridgeConfig) -> list[Subscription]:
-    """What the bridge subscribes to. Retained messages come as `mqtt.retained` says, and go the way of all others.
+    """Return what the bridge subscribes to. Retained messages come as `mqtt.retained` says, and go the usual way.
 
     A shared subscription gets none of them, whatever it asks for (4.8.2), and may not be `no_local`.
     """
@@ -64,7 +64,7 @@ def subscriptions(config: BridgeConfig) -> list[Subscription]:
 
 
 def tls_context(config: BridgeConfig) -> ssl.SSLContext | None:
-    """The certificates to trust and to show, if the configuration names any. Raises `ConfigError`."""
+    """Return the certificates to trust and to show, if the configuration names any. Raises `ConfigError`."""
     mqtt = config.mqtt
     if mqtt.ca_file is None and mqtt.certificate is None:
         return None

@@ -1,4 +1,4 @@
-"""The books of every sink, counted from the spool file beside the process that writes it."""
+"""What became of every message, counted from the spool file beside the process that writes it."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bridge.spool import bitmap as blocks
+from bridge.spool import bitmap
 from bridge.spool.sqlite import LAST_ID, open_read_only, translate_errors
 
 
@@ -29,26 +29,26 @@ class SinkCounts(NamedTuple):
 
     @property
     def balanced(self) -> bool:
-        """Whether every message received is accounted for."""
+        """Say whether every message received is accounted for."""
         return self.received == self.delivered + self.dead_lettered + self.dropped + self.discarded + self.pending
 
 
 class SpoolReport(NamedTuple):
-    """The books of all sinks, and the room they take."""
+    """The books of all sinks, and the room that the spool takes."""
 
     sinks: list[SinkCounts]
     spool_bytes: int
-    """What the file holds."""
+    """The part of the file that holds something."""
     file_bytes: int
     """The file with the pages that are free."""
 
     @property
     def balanced(self) -> bool:
-        """Whether every message is accounted for, for every sink."""
+        """Say whether every message is accounted for, for every sink."""
         return all(one.balanced for one in self.sinks)
 
     def document(self, now_ms: int) -> dict[str, Any]:
-        """For /ledger and `edgefleet bridge status --json`."""
+        """Return the report as /ledger and `edgefleet bridge status --json` show it."""
         return {
             "balanced": self.balanced,
             "spool_bytes": self.spool_bytes,
@@ -61,7 +61,7 @@ class SpoolReport(NamedTuple):
 
 
 def lag_s(oldest_ms: int | None, now_ms: int) -> float:
-    """How far behind a sink is whose oldest pending message was received then."""
+    """Return how far behind a sink is whose oldest pending message was received then, in seconds."""
     return 0.0 if oldest_ms is None else max(0, now_ms - oldest_ms) / 1000
 
 
@@ -70,7 +70,7 @@ def read_spool_report(path: Path) -> SpoolReport:
     with _snapshot(path) as database:
         last_id = _scalar(database, LAST_ID)
         sinks = [
-            _books(database, last_id, *row)
+            _sink_counts(database, last_id, *row)
             for row in database.execute(
                 "SELECT name, start, cursor, delivered, dropped, discarded FROM sinks"
             ).fetchall()
@@ -81,18 +81,18 @@ def read_spool_report(path: Path) -> SpoolReport:
 
 
 def count_messages(path: Path) -> list[SinkCounts]:
-    """The books of every sink, by name. Raises `SpoolError`."""
+    """Return the counts of every sink, by name. Raises `SpoolError`."""
     return read_spool_report(path).sinks
 
 
 def read_lag(path: Path) -> list[tuple[str, int, int | None]]:
-    """Of every sink: name, messages pending, and when the oldest was received (ms). Quick however many there are."""
+    """Return every sink's name, messages pending, and when the oldest was received (ms). Quick for any number."""
     with _snapshot(path) as database:
         last_id = _scalar(database, LAST_ID)
         return [
             (
                 name,
-                last_id - cursor - _done(database, name, cursor, kept=False) + _replaying(database, name),
+                last_id - cursor - _count_done(database, name, cursor, kept=False) + _count_replays(database, name),
                 _oldest_ms(database, cursor),
             )
             for name, cursor in database.execute("SELECT name, cursor FROM sinks").fetchall()
@@ -101,13 +101,15 @@ def read_lag(path: Path) -> list[tuple[str, int, int | None]]:
 
 @contextmanager
 def _snapshot(path: Path) -> Iterator[sqlite3.Connection]:
-    """The file as it is at one moment, however much is written meanwhile."""
+    """Open the file as it is at one moment, however much is written meanwhile."""
     with translate_errors(path), closing(open_read_only(path)) as database:
         database.execute("BEGIN")
         yield database
 
 
-def _books(database: sqlite3.Connection, last_id: int, name: str, start: int, cursor: int, *totals: int) -> SinkCounts:
+def _sink_counts(
+    database: sqlite3.Connection, last_id: int, name: str, start: int, cursor: int, *totals: int
+) -> SinkCounts:
     delivered, dropped, discarded = totals
     rows = _scalar(database, "SELECT count(*) FROM messages WHERE id > ?", cursor)
     kept = _scalar(database, "SELECT count(*) FROM dead_letters WHERE sink = ? AND replay = 0", name)
@@ -118,23 +120,25 @@ def _books(database: sqlite3.Connection, last_id: int, name: str, start: int, cu
         dead_lettered=kept,
         dropped=dropped,
         discarded=discarded,
-        pending=rows - _done(database, name, cursor, kept=True) + _replaying(database, name),
+        pending=rows - _count_done(database, name, cursor, kept=True) + _count_replays(database, name),
         oldest_pending_ms=_oldest_ms(database, cursor),
     )
 
 
-def _done(database: sqlite3.Connection, name: str, cursor: int, *, kept: bool) -> int:
-    """How many messages beyond its cursor a sink is done with; those `kept` are not deleted yet."""
+def _count_done(database: sqlite3.Connection, name: str, cursor: int, *, kept: bool) -> int:
+    """Return how many messages beyond its cursor a sink is done with; those `kept` are not deleted yet."""
     statement = "SELECT block, bits FROM blocks WHERE owner = ?"
     deleted = dict(database.execute(statement, ("",)).fetchall()) if kept else {}
-    nothing = bytes(blocks.SIZE // 8)
+    nothing = bytes(bitmap.SIZE // 8)
     return sum(
-        blocks.above(blocks.from_disk(bits) & ~blocks.from_disk(deleted.get(block, nothing)), block, cursor).bit_count()
+        bitmap.bits_above(
+            bitmap.from_disk(bits) & ~bitmap.from_disk(deleted.get(block, nothing)), block, cursor
+        ).bit_count()
         for block, bits in database.execute(statement, (name,))
     )
 
 
-def _replaying(database: sqlite3.Connection, name: str) -> int:
+def _count_replays(database: sqlite3.Connection, name: str) -> int:
     return _scalar(database, "SELECT count(*) FROM dead_letters WHERE sink = ? AND replay = 1", name)
 
 

@@ -1,20 +1,19 @@
-"""When the spool is full, in bytes or in age, and for how long the broker can hold what it then may not send. Pure."""
+"""Decides when the spool is full, and tells how long the broker can hold what it then may not send. Pure."""
 
 from collections import deque
 
 from bridge.spool.config import SpoolConfig
 from edgewire.config import humanize_duration
 
-_ROOM = 0.95
+_REOPEN_SHARE = 0.95
 """A full spool takes messages again below this share of its limit."""
-
 
 _RATE_S = 60.0
 """Over so long the rate is taken."""
 
 
 class CapacityLimit:
-    """Whether nothing more may be taken in, and why."""
+    """Says whether nothing more may be taken in, and why: too many bytes, or too old a message."""
 
     def __init__(self, config: SpoolConfig) -> None:
         self._config = config
@@ -25,10 +24,10 @@ class CapacityLimit:
         """Go on with other limits."""
         self._config = config
 
-    def judge(self, used_bytes: int, oldest_ms: int | None, now_ms: int) -> str | None:
-        """`full`, brought up to date."""
+    def check(self, used_bytes: int, oldest_ms: int | None, now_ms: int) -> str | None:
+        """Bring `full` up to date and return it."""
         config = self._config
-        limit = config.max_bytes * _ROOM if self.full else config.max_bytes
+        limit = config.max_bytes * _REOPEN_SHARE if self.full else config.max_bytes
         age_ms = 0 if oldest_ms is None else now_ms - oldest_ms
         if used_bytes >= limit:
             self.full = f"the spool holds {used_bytes:,} bytes and is full"
@@ -40,16 +39,16 @@ class CapacityLimit:
 
 
 class BrokerQueueForecast:
-    """How long the queue of the broker lasts, from the rate at which messages came before they were stopped."""
+    """Tells how long the broker's queue lasts, from the rate at which messages came before they were stopped."""
 
     def __init__(self, queue: int | None) -> None:
-        """`queue` is how many messages the broker queues for us, if that is known."""
+        """Take how many messages the broker queues for us, if that is known."""
         self.queue = queue
         self._seen: deque[tuple[float, int]] = deque()
         self._stopped: tuple[float, float] | None = None  # when, and the rate until then
 
-    def note(self, messages: int, full: bool, now: float) -> None:
-        """So many messages were committed at `now`, and whether the spool is full after it."""
+    def record_commit(self, messages: int, full: bool, now: float) -> None:
+        """Note that so many messages were committed at `now`, and whether the spool is full after it."""
         if messages:
             self._seen.append((now, messages))
         while self._seen and self._seen[0][0] < now - _RATE_S:
@@ -59,16 +58,16 @@ class BrokerQueueForecast:
         elif self._stopped is None:
             self._stopped = (now, self._rate(now))
 
-    def seconds(self, now: float) -> float | None:
-        """Until the broker begins to drop; None where that is not known or nothing is stopped."""
+    def seconds_left(self, now: float) -> float | None:
+        """Return the time until the broker begins to drop; None where it is not known or nothing is stopped."""
         if self._stopped is None or self.queue is None or not self._stopped[1]:
             return None
         since, rate = self._stopped
         return max(0.0, self.queue / rate - (now - since))
 
-    def sentence(self, now: float, session_expiry_s: float) -> str:
-        """What the broker can do for us, for people."""
-        left = self.seconds(now)
+    def describe(self, now: float, session_expiry_s: float) -> str:
+        """Say what the broker can do for us, for people."""
+        left = self.seconds_left(now)
         expiry = f"it keeps the session for {humanize_duration(session_expiry_s)} after a disconnection"
         if left is not None and self._stopped:
             rate = f"{self._stopped[1]:,.0f} messages a second"

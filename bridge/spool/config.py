@@ -1,4 +1,4 @@
-"""TODO."""
+"""The keys `spool` of the configuration."""
 
 from pathlib import Path
 from typing import Annotated

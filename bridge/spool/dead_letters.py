@@ -25,21 +25,18 @@ _FIELDS = (
     *("reason", "attempts", "dead_ms"),
 )
 
-
 _SELECT = f"SELECT {', '.join(_FIELDS)} FROM dead_letters"  # noqa: S608
 
-
-_AT_ONCE = 500
+_LETTERS_AT_ONCE = 500
 """Letters changed in one transaction: the bridge's own commits wait for it, a few milliseconds."""
 
-
-_BREATH_S = 0.02
+_PAUSE_S = 0.02
 """Between two such transactions, for the bridge's commits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetterSelection:
-    """Which dead letters are meant: those that fit everything that is given."""
+    """A choice of dead letters: those that fit everything that is given."""
 
     numbers: tuple[int, ...] = ()
     sink: str | None = None
@@ -53,7 +50,7 @@ class DeadLetterSelection:
     """Given up before this time."""
 
     def where(self) -> tuple[str, list[object]]:
-        """The condition in SQL and its values."""
+        """Return the condition in SQL and its values."""
         parts: list[str] = ["replay = 0"]
         values: list[object] = []
         for condition, value in (
@@ -73,16 +70,16 @@ class DeadLetterSelection:
 def read_dead_letters(
     path: Path, selection: DeadLetterSelection | None = None, *, sink: str | None = None, limit: int = 100
 ) -> list[DeadLetter]:
-    """The newest dead letters of a selection, or of a sink, newest first. Raises `SpoolError`."""
+    """Return the newest dead letters of a selection, or of a sink, newest first. Raises `SpoolError`."""
     where, values = (selection or DeadLetterSelection(sink=sink)).where()
     with translate_errors(path), closing(open_read_only(path)) as database:
-        _teach(database)
+        _register_functions(database)
         rows = database.execute(f"{_SELECT} WHERE {where} ORDER BY number DESC LIMIT ?", (*values, limit))
         return [_letter(row) for row in rows]
 
 
-def document(letter: DeadLetter) -> dict[str, Any]:
-    """A dead letter as JSON; a payload that is no UTF-8 comes in base64."""
+def dead_letter_document(letter: DeadLetter) -> dict[str, Any]:
+    """Return a dead letter as JSON; a payload that is no UTF-8 comes in base64."""
     fields = asdict(letter) | {"received": iso_ms(letter.received_ms), "dead": iso_ms(letter.dead_ms)}
     payload: bytes = fields.pop("payload")
     properties: bytes | None = fields.pop("properties")
@@ -95,14 +92,14 @@ def document(letter: DeadLetter) -> dict[str, Any]:
 
 
 def read_dead_letters_after(path: Path, number: int, limit: int) -> list[DeadLetter]:
-    """Dead letters in the order in which they were given up, from beyond `number`. Raises `SpoolError`."""
+    """Return dead letters in the order in which they were given up, from beyond `number`. Raises `SpoolError`."""
     with translate_errors(path), closing(open_read_only(path)) as database:
         rows = database.execute(f"{_SELECT} WHERE number > ? ORDER BY number LIMIT ?", (number, limit))
         return [_letter(row) for row in rows]
 
 
-def replay(path: Path, selection: DeadLetterSelection) -> int:
-    """Make dead letters pending again for their sinks; returns how many. Raises `SpoolError`."""
+def replay_dead_letters(path: Path, selection: DeadLetterSelection) -> int:
+    """Make dead letters pending again for their sinks; return how many. Raises `SpoolError`."""
 
     def change(database: sqlite3.Connection, listed: str) -> None:
         # Of a sink that is not configured any more nobody would take it.
@@ -113,8 +110,8 @@ def replay(path: Path, selection: DeadLetterSelection) -> int:
     return _change(path, selection, change, "AND sink IN (SELECT name FROM sinks)")
 
 
-def drop(path: Path, selection: DeadLetterSelection) -> int:
-    """Delete dead letters for good and count them as discarded; returns how many. Raises `SpoolError`."""
+def discard_dead_letters(path: Path, selection: DeadLetterSelection) -> int:
+    """Delete dead letters for good and count them as discarded; return how many. Raises `SpoolError`."""
 
     def change(database: sqlite3.Connection, listed: str) -> None:
         chosen = "FROM dead_letters WHERE number IN (SELECT value FROM json_each(?))"
@@ -132,7 +129,7 @@ def _change(
 ) -> int:
     changed = 0
     with translate_errors(path), closing(open_shared(path)) as database:
-        _teach(database)
+        _register_functions(database)
         for numbers in _chunks(_numbers(database, selection, condition)):
             database.execute("BEGIN IMMEDIATE")
             try:
@@ -152,7 +149,7 @@ def _change(
                     database.execute("ROLLBACK")
                 raise
             changed += len(still)
-            time.sleep(_BREATH_S)
+            time.sleep(_PAUSE_S)
     return changed
 
 
@@ -163,11 +160,11 @@ def _numbers(database: sqlite3.Connection, selection: DeadLetterSelection, condi
 
 
 def _chunks(numbers: Sequence[int]) -> Iterator[Sequence[int]]:
-    for start in range(0, len(numbers), _AT_ONCE):
-        yield numbers[start : start + _AT_ONCE]
+    for start in range(0, len(numbers), _LETTERS_AT_ONCE):
+        yield numbers[start : start + _LETTERS_AT_ONCE]
 
 
-def _teach(database: sqlite3.Connection) -> None:
+def _register_functions(database: sqlite3.Connection) -> None:
     database.create_function("fits_filter", 2, filter_matches, deterministic=True)
 
 

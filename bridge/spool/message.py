@@ -1,4 +1,4 @@
-"""What goes into the spool and what comes out of it."""
+"""The records that go into the spool and come out of it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -42,7 +42,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CursorUpdate:
-    """What a sink got done: counts are those since the last one, everything up to `cursor` is done with."""
+    """Progress of a sink: counts are those since the last update, everything up to `cursor` is done with."""
 
     sink: str
     cursor: int
@@ -50,18 +50,18 @@ class CursorUpdate:
     dropped: int = 0
     """Left out by rule: the route of the message does not name this sink."""
     dead_letters: tuple[DeadLetter, ...] = ()
-    above: Mapping[int, bytes] = field(default_factory=dict)
-    """Flags of the blocks in which something beyond the cursor is done and that have changed; see `blocks`."""
+    done_bitmaps: Mapping[int, bytes] = field(default_factory=dict)
+    """Flags of the blocks in which something beyond the cursor is done and that have changed; see `bitmap`."""
     replayed: tuple[int, ...] = ()
     """Message ids of dead letters that are among the delivered and dropped."""
 
-    def then(self, later: "CursorUpdate") -> "CursorUpdate":
-        """This and a later one of the same sink as one."""
+    def merged_with(self, later: "CursorUpdate") -> "CursorUpdate":
+        """Return this and a later one of the same sink as one."""
         return replace(
             later,
             delivered=self.delivered + later.delivered,
             dropped=self.dropped + later.dropped,
             dead_letters=self.dead_letters + later.dead_letters,
-            above={**self.above, **later.above},
+            done_bitmaps={**self.done_bitmaps, **later.done_bitmaps},
             replayed=self.replayed + later.replayed,
         )

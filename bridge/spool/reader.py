@@ -1,4 +1,4 @@
-"""Reading a spool for the sinks, beside the one process that writes it."""
+"""Reads a spool for the sinks, beside the one process that writes it."""
 
 import json
 from collections.abc import Sequence
@@ -19,22 +19,22 @@ class SpoolReader:
         with translate_errors(path):
             self._database = open_read_only(path)
 
-    def read(self, after: int, *, limit: int, max_bytes: int) -> list[SpooledMessage]:
-        """Up to `limit` messages following id `after`; no more once their payloads reach `max_bytes`."""
+    def read_messages(self, after: int, *, limit: int, max_bytes: int) -> list[SpooledMessage]:
+        """Return up to `limit` messages following id `after`; no more once their payloads reach `max_bytes`."""
         messages: list[SpooledMessage] = []
         size = 0
         with translate_errors(self._path):
             rows = self._database.execute("SELECT * FROM messages WHERE id > ? ORDER BY id LIMIT ?", (after, limit))
             for row in rows:
-                messages.append(_spooled(row))
+                messages.append(_message_of(row))
                 size += len(row[3])
                 if size >= max_bytes:
                     break
             rows.close()
         return messages
 
-    def fetch(self, sink: str, ids: Sequence[int]) -> list[SpooledMessage]:
-        """These messages, in the order of `ids`; what is deleted must be a dead letter of the sink to be replayed."""
+    def fetch_messages(self, sink: str, ids: Sequence[int]) -> list[SpooledMessage]:
+        """Return these, in the order of `ids`; what is deleted must be a dead letter of the sink to be replayed."""
         listed = json.dumps(ids)
         found = self._select("SELECT * FROM messages WHERE id IN (SELECT value FROM json_each(?))", listed)
         if len(found) < len(ids):
@@ -50,18 +50,18 @@ class SpoolReader:
         except KeyError as error:
             raise SpoolError(f"{self._path}: the message {error} of '{sink}' is pending and not there") from None
 
-    def replays(self, sink: str, after: int, limit: int) -> list[tuple[int, SpooledMessage]]:
-        """Dead letters of a sink that are to be replayed, with their numbers, from beyond number `after`."""
+    def read_replays(self, sink: str, after: int, limit: int) -> list[tuple[int, SpooledMessage]]:
+        """Return dead letters of a sink that are to be replayed, with their numbers, from beyond number `after`."""
         with translate_errors(self._path):
             rows = self._database.execute(
                 f"SELECT number, {_REPLAYED} FROM dead_letters"  # noqa: S608
                 " WHERE sink = ? AND replay = 1 AND number > ? ORDER BY number LIMIT ?",
                 (sink, after, limit),
             ).fetchall()
-        return [(row[0], _spooled(row[1:])) for row in rows]
+        return [(row[0], _message_of(row[1:])) for row in rows]
 
-    def replays_waiting(self, sink: str) -> int:
-        """How many dead letters of a sink are to be replayed."""
+    def count_replays(self, sink: str) -> int:
+        """Return how many dead letters of a sink are to be replayed."""
         with translate_errors(self._path):
             row = self._database.execute("SELECT count(*) FROM dead_letters WHERE sink = ? AND replay = 1", (sink,))
             count: int = row.fetchone()[0]
@@ -73,16 +73,16 @@ class SpoolReader:
 
     def _select(self, statement: str, *values: str) -> dict[int, SpooledMessage]:
         with translate_errors(self._path):
-            return {row[0]: _spooled(row) for row in self._database.execute(statement, values)}
+            return {row[0]: _message_of(row) for row in self._database.execute(statement, values)}
 
 
 def read_metadata(path: Path, name: str) -> str | None:
-    """What `Store.set_metadata` kept. Raises `SpoolError`."""
+    """Return what `Store.set_metadata` kept. Raises `SpoolError`."""
     with translate_errors(path), closing(open_read_only(path)) as database:
         row = database.execute("SELECT value FROM notes WHERE name = ?", (name,)).fetchone()
     return row[0] if row else None
 
 
-def _spooled(row: tuple[int, int, str, bytes, int, int, int, bytes | None]) -> SpooledMessage:
+def _message_of(row: tuple[int, int, str, bytes, int, int, int, bytes | None]) -> SpooledMessage:
     number, received_ms, topic, payload, qos, retain, dup, properties = row
     return SpooledMessage(number, received_ms, topic, payload, qos, bool(retain), bool(dup), properties)

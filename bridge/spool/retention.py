@@ -1,4 +1,4 @@
-"""Room in the spool file: what every sink is done with is deleted, and the file shrinks again.
+"""Keeps the spool file small: what every sink is done with is deleted, and the file shrinks again.
 
 Below the lowest cursor everything goes. Beyond it, where one stuck message must not keep millions, a block loses what
 all sinks are done with as soon as that is worth a statement.
@@ -8,22 +8,19 @@ import json
 import sqlite3
 from collections.abc import Collection, Mapping
 
-from bridge.spool import bitmap as blocks
+from bridge.spool import bitmap
 from bridge.spool.sqlite import LAST_ID
 
-_PRUNE_AT_ONCE = 2_000
+_DELETE_AT_ONCE = 2_000
 """Messages deleted in one commit, which bounds how long it takes."""
 
-
-_SWEEP_AT_LEAST = 256
+_DELETE_ABOVE_AT_LEAST = 256
 """Messages of a block that are deleted beyond the lowest cursor; so at most one in 16 stays although it is done."""
-
 
 KEEP_FREE_BYTES = 16 << 20
 """Free pages that are kept for the messages to come."""
 
-
-_SHRINK_PAGES = 128
+_VACUUM_PAGES = 128
 """Pages given back in one step: half a megabyte, a millisecond or two."""
 
 
@@ -37,81 +34,82 @@ class Retention:
         self._database = database
         self._deleted: dict[int, int] = {}
         for owner, block, bits in database.execute("SELECT owner, block, bits FROM blocks").fetchall():
-            (self.done[owner] if owner else self._deleted)[block] = blocks.from_disk(bits)
+            (self.done[owner] if owner else self._deleted)[block] = bitmap.from_disk(bits)
         statement = f"SELECT coalesce((SELECT min(id) - 1 FROM messages), ({LAST_ID}))"  # noqa: S608
-        self._pruned: int = database.execute(statement).fetchone()[0]
+        self._deleted_upto: int = database.execute(statement).fetchone()[0]
         self._page_size = self._pragma("page_size")
 
     def used_bytes(self) -> int:
-        """Bytes of pages that hold something."""
+        """Return the bytes of pages that hold something."""
         return (self._pragma("page_count") - self._pragma("freelist_count")) * self._page_size
 
-    def advance(self, sink: str, cursor: int, above: Mapping[int, int]) -> set[int]:
-        """Note progress of a sink; returns the blocks in which it is done with more than before."""
+    def apply(self, sink: str, cursor: int, done_bitmaps: Mapping[int, int]) -> set[int]:
+        """Write progress of a sink; return the blocks in which it is done with more than before."""
         done, before = self.done[sink], self.cursors[sink]
         self.cursors[sink] = cursor
-        for block, bits in above.items():
-            if block >= cursor >> blocks.SHIFT:
+        for block, bits in done_bitmaps.items():
+            if block >= cursor >> bitmap.SHIFT:
                 done[block] = bits
-                self._write(sink, block, bits)
-        passed = [block for block in done if block < cursor >> blocks.SHIFT]
+                self._write_bits(sink, block, bits)
+        passed = [block for block in done if block < cursor >> bitmap.SHIFT]
         for block in passed:
             del done[block]
         if passed:
-            self._forget(sink, cursor >> blocks.SHIFT)
-        return {*above, *range(before >> blocks.SHIFT, (cursor >> blocks.SHIFT) + 1)}
+            self._delete_bits(sink, cursor >> bitmap.SHIFT)
+        return {*done_bitmaps, *range(before >> bitmap.SHIFT, (cursor >> bitmap.SHIFT) + 1)}
 
-    def sweep(self, touched: Collection[int], last_id: int) -> None:
-        """Delete beyond the lowest cursor. The newest block is left alone: ids go on from the newest message."""
-        lowest = min(self.cursors.values()) >> blocks.SHIFT
+    def delete_above_cursor(self, touched: Collection[int], last_id: int) -> None:
+        """Delete beyond the lowest cursor in these blocks, but for the newest: ids go on from the newest message."""
+        lowest = min(self.cursors.values()) >> bitmap.SHIFT
         for block in touched:
-            if not lowest <= block < last_id >> blocks.SHIFT:
+            if not lowest <= block < last_id >> bitmap.SHIFT:
                 continue
-            gone = blocks.FULL
+            gone = bitmap.FULL
             for sink, cursor in self.cursors.items():
-                gone &= blocks.upto(block, cursor) | self.done[sink].get(block, 0)
-            gone = blocks.above(gone, block, self._pruned) & ~self._deleted.get(block, 0)
-            if gone.bit_count() >= _SWEEP_AT_LEAST:
-                listed = json.dumps(blocks.ids(gone, block))
+                gone &= bitmap.bits_upto(block, cursor) | self.done[sink].get(block, 0)
+            gone = bitmap.bits_above(gone, block, self._deleted_upto) & ~self._deleted.get(block, 0)
+            if gone.bit_count() >= _DELETE_ABOVE_AT_LEAST:
+                listed = json.dumps(bitmap.ids_of(gone, block))
                 self._database.execute("DELETE FROM messages WHERE id IN (SELECT value FROM json_each(?))", (listed,))
                 self._deleted[block] = self._deleted.get(block, 0) | gone
-                self._write("", block, self._deleted[block])
+                self._write_bits("", block, self._deleted[block])
 
-    def prunable(self) -> bool:
-        """Whether messages that all cursors are past are still here."""
-        return self._pruned < min(self.cursors.values())
+    def can_delete_below_cursor(self) -> bool:
+        """Say whether messages that all cursors are past are still here."""
+        return self._deleted_upto < min(self.cursors.values())
 
-    def prune(self) -> None:
+    def delete_below_cursor(self) -> None:
         """Delete some of what all cursors are past, oldest first."""
         lowest = min(self.cursors.values())
-        if self._pruned >= lowest:
+        if self._deleted_upto >= lowest:
             return
         row = self._database.execute(
-            "SELECT id FROM messages WHERE id > ? ORDER BY id LIMIT 1 OFFSET ?", (self._pruned, _PRUNE_AT_ONCE - 1)
+            "SELECT id FROM messages WHERE id > ? ORDER BY id LIMIT 1 OFFSET ?",
+            (self._deleted_upto, _DELETE_AT_ONCE - 1),
         ).fetchone()
         upto = min(lowest, row[0]) if row else lowest
         self._database.execute("DELETE FROM messages WHERE id <= ?", (upto,))
-        self._pruned = upto
-        passed = [block for block in self._deleted if block < upto >> blocks.SHIFT]
+        self._deleted_upto = upto
+        passed = [block for block in self._deleted if block < upto >> bitmap.SHIFT]
         for block in passed:
             del self._deleted[block]
         if passed:
-            self._forget("", upto >> blocks.SHIFT)
+            self._delete_bits("", upto >> bitmap.SHIFT)
 
-    def shrinkable(self) -> bool:
-        """Whether the file has more free pages than it should keep."""
+    def can_vacuum(self) -> bool:
+        """Say whether the file has more free pages than it should keep."""
         return self._pragma("freelist_count") * self._page_size > KEEP_FREE_BYTES and self._pragma("auto_vacuum") == 2
 
-    def shrink(self) -> None:
+    def vacuum(self) -> None:
         """Give some free pages back. A transaction of its own."""
-        if self.shrinkable():
+        if self.can_vacuum():
             # `execute` would stop after one page: the statement has no columns.
-            self._database.executescript(f"PRAGMA incremental_vacuum({_SHRINK_PAGES})")
+            self._database.executescript(f"PRAGMA incremental_vacuum({_VACUUM_PAGES})")
 
-    def _write(self, owner: str, block: int, bits: int) -> None:
-        self._database.execute("INSERT OR REPLACE INTO blocks VALUES (?, ?, ?)", (owner, block, blocks.to_disk(bits)))
+    def _write_bits(self, owner: str, block: int, bits: int) -> None:
+        self._database.execute("INSERT OR REPLACE INTO blocks VALUES (?, ?, ?)", (owner, block, bitmap.to_disk(bits)))
 
-    def _forget(self, owner: str, before: int) -> None:
+    def _delete_bits(self, owner: str, before: int) -> None:
         self._database.execute("DELETE FROM blocks WHERE owner = ? AND block < ?", (owner, before))
 
     def _pragma(self, name: str) -> int:

@@ -1,8 +1,8 @@
 """The spool as the event loop sees it: appending never blocks, and a thread of its own commits in groups.
 
-Messages are committed in the order of `append`, and their `done` is called, on the loop, only after the commit. While
-the spool is full messages wait uncommitted, so nothing of them is acknowledged; progress of the sinks is still written,
-and makes room.
+Messages are committed in the order of `append_messages`, and their `done` is called, on the loop, only after the
+commit. While the spool is full messages wait uncommitted, so nothing of them is acknowledged; progress of the sinks is
+still written, and makes room.
 
 Reading happens on the loop: a few hundred rows take half a millisecond, while a thread would wait for the GIL at every
 row of them.
@@ -23,23 +23,20 @@ from bridge.spool.reader import SpoolReader
 from bridge.spool.store import Store
 from edgewire.clock import Clock, SystemClock
 
-SETTLE_EVERY_S = 0.1
+CURSOR_COMMIT_EVERY_S = 0.1
 """How long progress alone may wait for a commit. What a crash loses of it is delivered once more."""
 
-
-_TIDY_EVERY_S = 0.1
+_MAINTAIN_EVERY_S = 0.1
 """How often, while nothing waits for a commit, some room is made in the file."""
 
-
-_LOOK_EVERY_S = 1.0
+_CHECK_AGE_EVERY_S = 1.0
 """How often the age of the oldest message is looked at, if it has a limit."""
-
 
 _READ_BYTES = 4 << 20
 
 
 class CommitResult(NamedTuple):
-    """What was written, how long it took, and how much the spool holds now."""
+    """Tells what was written, how long it took, and how much the spool holds now."""
 
     messages: int
     seconds: float
@@ -83,25 +80,25 @@ class Spool:
         self.queued = 0
         """Messages appended and not yet committed."""
         self._used_bytes = self.used_bytes = store.used_bytes()
-        self._untidy = True
+        self._needs_maintenance = True
         self._clock = clock or SystemClock()
-        self._limits = CapacityLimit(config)
-        self._headroom = BrokerQueueForecast(config.broker_queue)
-        self.full = self._judge()
+        self._capacity = CapacityLimit(config)
+        self._forecast = BrokerQueueForecast(config.broker_queue)
+        self.full = self._check_capacity()
         """Why nothing more is taken in; None when it is."""
         self.failure: asyncio.Future[None] = self._loop.create_future()
         """Ends with what a write has failed with, mostly a `SpoolError`; nothing is committed after that."""
         self._wake = threading.Condition()
         self._groups: deque[_Group] = deque()
-        self._settlements: dict[str, CursorUpdate] = {}
+        self._updates: dict[str, CursorUpdate] = {}
         self._jobs: deque[tuple[Callable[[Store], Any], asyncio.Future[Any]]] = deque()
         self._closing = False
         self._idle = asyncio.Event()
         self._idle.set()
-        self._thread = threading.Thread(target=self._write, name="spool-writer", daemon=True)
+        self._thread = threading.Thread(target=self._run_writer, name="spool-writer", daemon=True)
         self._thread.start()
 
-    def append(self, messages: list[SpooledMessage], done: Callable[[], None]) -> None:
+    def append_messages(self, messages: list[SpooledMessage], done: Callable[[], None]) -> None:
         """Number `messages` and queue them; `done` is called when they are on disk, and never if they cannot be."""
         for number, message in enumerate(messages, self._next_id):
             message.id = number
@@ -115,58 +112,58 @@ class Spool:
     async def configure(self, config: SpoolConfig) -> None:
         """Go on with other limits; the file stays where it is."""
         self._config = config
-        self._limits.configure(config)
-        self._headroom.queue = config.broker_queue
+        self._capacity.configure(config)
+        self._forecast.queue = config.broker_queue
         await self.run_on_writer(lambda _: None)  # whether it is full is looked at with a commit
 
-    def commit_cursor(self, settlement: CursorUpdate) -> None:
+    def commit_cursor(self, update: CursorUpdate) -> None:
         """Write progress with one of the next commits."""
         with self._wake:
-            before = self._settlements.get(settlement.sink)
-            self._settlements[settlement.sink] = before.then(settlement) if before else settlement
+            before = self._updates.get(update.sink)
+            self._updates[update.sink] = before.merged_with(update) if before else update
             if not before:
                 self._wake.notify()
 
     def cursor(self, sink: str) -> int:
-        """Where a sink was when the spool was opened."""
+        """Return where a sink was when the spool was opened."""
         return self._store.cursor(sink)
 
-    def read(self, after: int, limit: int) -> list[SpooledMessage]:
-        """Committed messages following id `after`, at most `limit` and a few megabytes. Raises `SpoolError`."""
-        return self._reader.read(after, limit=limit, max_bytes=_READ_BYTES)
+    def read_messages(self, after: int, limit: int) -> list[SpooledMessage]:
+        """Return committed messages following id `after`, at most `limit` and a few megabytes. Raises `SpoolError`."""
+        return self._reader.read_messages(after, limit=limit, max_bytes=_READ_BYTES)
 
-    def done_above(self, sink: str) -> dict[int, int]:
-        """What a sink was done with beyond its cursor when the spool was opened; see `Store.done_above`."""
-        return self._store.done_above(sink)
+    def done_bitmaps(self, sink: str) -> dict[int, int]:
+        """Return what a sink was done with beyond its cursor when the spool was opened; see `Store.done_bitmaps`."""
+        return self._store.done_bitmaps(sink)
 
-    def fetch(self, sink: str, ids: Sequence[int]) -> list[SpooledMessage]:
-        """These messages again, for a sink that is not done with them. Raises `SpoolError`."""
-        return self._reader.fetch(sink, ids)
+    def fetch_messages(self, sink: str, ids: Sequence[int]) -> list[SpooledMessage]:
+        """Return these messages again, for a sink that is not done with them. Raises `SpoolError`."""
+        return self._reader.fetch_messages(sink, ids)
 
-    def replays(self, sink: str, after: int, limit: int) -> list[tuple[int, SpooledMessage]]:
-        """Dead letters that are to be replayed; see `SpoolReader.replays`."""
-        return self._reader.replays(sink, after, limit)
+    def read_replays(self, sink: str, after: int, limit: int) -> list[tuple[int, SpooledMessage]]:
+        """Return dead letters that are to be replayed; see `SpoolReader.read_replays`."""
+        return self._reader.read_replays(sink, after, limit)
 
-    def replays_waiting(self, sink: str) -> int:
-        """How many dead letters are to be replayed. Quick."""
-        return self._reader.replays_waiting(sink)
+    def count_replays(self, sink: str) -> int:
+        """Return how many dead letters are to be replayed. Quick."""
+        return self._reader.count_replays(sink)
 
     def headroom_s(self) -> float | None:
-        """While the spool is full: how long the broker's queue lasts, if that can be told."""
-        return self._headroom.seconds(self._clock.monotonic())
+        """Return how long the broker's queue lasts while the spool is full, if that can be told."""
+        return self._forecast.seconds_left(self._clock.monotonic())
 
-    def outlook(self, session_expiry_s: float) -> str:
-        """While the spool is full: what the broker can hold, for people."""
-        return self._headroom.sentence(self._clock.monotonic(), session_expiry_s)
+    def describe_broker_queue(self, session_expiry_s: float) -> str:
+        """Say what the broker can hold while the spool is full, for people."""
+        return self._forecast.describe(self._clock.monotonic(), session_expiry_s)
 
-    async def idle(self) -> None:
+    async def wait_idle(self) -> None:
         """Return when nothing appended waits for its commit, or can get one: the spool is full or has failed."""
         while self.queued and not self.full and not self.failure.done():
             self._idle.clear()
             await self._idle.wait()
 
     async def run_on_writer(self, job: Callable[[Store], Result]) -> Result:
-        """Run `job` on the writer's thread, after the progress that was given to `settle` before; its answer.
+        """Run `job` on the writer's thread, after what was given to `commit_cursor` before; return its answer.
 
         Raises what it raises. A job must be short: nothing is committed meanwhile.
         """
@@ -190,66 +187,66 @@ class Spool:
         self._reader.close()
         self._store.close()
 
-    def _write(self) -> None:
-        """The writer thread."""
+    def _run_writer(self) -> None:
+        """Commit, keep the file small and run jobs, in the writer's thread, until the spool is closed."""
         committed_at = time.monotonic()
         full = bool(self.full)
         while True:
             with self._wake:
-                while (wait := self._due(committed_at, full)) is None or wait > 0:
+                while (wait := self._seconds_until_due(committed_at, full)) is None or wait > 0:
                     self._wake.wait(wait)
                 groups = [] if full else self._take_groups()
-                settlements, self._settlements = list(self._settlements.values()), {}
+                updates, self._updates = list(self._updates.values()), {}
                 jobs = list(self._jobs)
                 self._jobs.clear()
-                if self._closing and not groups and not settlements and not jobs:
+                if self._closing and not groups and not updates and not jobs:
                     return
             started = time.monotonic()
             messages = groups[0].messages if len(groups) == 1 else [m for group in groups for m in group.messages]
             try:
-                if messages or settlements:
-                    self._store.commit(messages, settlements)
+                if messages or updates:
+                    self._store.commit(messages, updates)
                 elif not jobs:
-                    self._store.tidy()
+                    self._store.maintain()
                 for job, done in jobs:
-                    self._do(job, done)
-                why_full = self._judge()
-                self._untidy = self._store.untidy()
+                    self._run_job(job, done)
+                why_full = self._check_capacity()
+                self._needs_maintenance = self._store.needs_maintenance()
             except Exception as error:
                 # Also a fault of the program: nobody may wait for a thread that is gone.
-                self._loop.call_soon_threadsafe(self._failed, error)
+                self._loop.call_soon_threadsafe(self._on_failure, error)
                 return
             full = bool(why_full)
             committed_at = time.monotonic()
             commit = CommitResult(len(messages), committed_at - started, self._used_bytes, why_full)
-            self._loop.call_soon_threadsafe(self._committed, messages, groups, commit)
+            self._loop.call_soon_threadsafe(self._on_committed, messages, groups, commit)
 
-    def _judge(self) -> str | None:
+    def _check_capacity(self) -> str | None:
         self._used_bytes = self._store.used_bytes()
         oldest_ms = self._store.oldest_ms() if self._config.max_age is not None else None
-        return self._limits.judge(self._used_bytes, oldest_ms, self._clock.now_ms())
+        return self._capacity.check(self._used_bytes, oldest_ms, self._clock.now_ms())
 
-    def _due(self, committed_at: float, full: bool) -> float | None:
-        """Seconds until there is something to do; None for not before something arrives. Called with the lock held."""
+    def _seconds_until_due(self, committed_at: float, full: bool) -> float | None:
+        """Return how long until there is something to do; None for not before something arrives. Called locked."""
         if self._closing or self._jobs:
             return 0
         elapsed = time.monotonic() - committed_at
         if self._groups and not full:
             waiting = sum(len(group.messages) for group in self._groups)
             return 0 if waiting >= self._config.commit_messages else self._config.commit_interval / 1000 - elapsed
-        if self._settlements:
-            return SETTLE_EVERY_S - elapsed
-        if self._untidy:
-            return _TIDY_EVERY_S - elapsed
-        return None if self._config.max_age is None else _LOOK_EVERY_S - elapsed
+        if self._updates:
+            return CURSOR_COMMIT_EVERY_S - elapsed
+        if self._needs_maintenance:
+            return _MAINTAIN_EVERY_S - elapsed
+        return None if self._config.max_age is None else _CHECK_AGE_EVERY_S - elapsed
 
-    def _do(self, job: Callable[[Store], Any], done: asyncio.Future[Any]) -> None:
+    def _run_job(self, job: Callable[[Store], Any], done: asyncio.Future[Any]) -> None:
         try:
             answer = job(self._store)
         except Exception as error:
-            self._loop.call_soon_threadsafe(_end, done.set_exception, done, error)
+            self._loop.call_soon_threadsafe(_answer_job, done.set_exception, done, error)
         else:
-            self._loop.call_soon_threadsafe(_end, done.set_result, done, answer)
+            self._loop.call_soon_threadsafe(_answer_job, done.set_result, done, answer)
 
     def _take_groups(self) -> list[_Group]:
         groups: list[_Group] = []
@@ -259,10 +256,10 @@ class Spool:
             messages += len(groups[-1].messages)
         return groups
 
-    def _committed(self, messages: list[SpooledMessage], groups: list[_Group], commit: CommitResult) -> None:
+    def _on_committed(self, messages: list[SpooledMessage], groups: list[_Group], commit: CommitResult) -> None:
         self.used_bytes = commit.used_bytes
         self.full = commit.full
-        self._headroom.note(commit.messages, bool(commit.full), self._clock.monotonic())
+        self._forecast.record_commit(commit.messages, bool(commit.full), self._clock.monotonic())
         self.queued -= len(messages)
         if not self.queued or self.full:
             self._idle.set()
@@ -274,13 +271,13 @@ class Spool:
             self._on_messages(messages)
         self._on_commit(commit)
 
-    def _failed(self, error: Exception) -> None:
+    def _on_failure(self, error: Exception) -> None:
         self._idle.set()
         if not self.failure.done():
             self.failure.set_exception(error)
 
 
-def _end(set_outcome: Callable[[Any], None], done: asyncio.Future[Any], outcome: object) -> None:
+def _answer_job(set_outcome: Callable[[Any], None], done: asyncio.Future[Any], outcome: object) -> None:
     """Answer a job, unless whoever asked has gone."""
     if not done.done():
         set_outcome(outcome)

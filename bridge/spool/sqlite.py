@@ -1,13 +1,10 @@
-"""The tables of a spool file, and how a file of an earlier version gets them.
-
-Whether a spool file is whole, at the start.
+"""The spool as a SQLite file: its tables, how it is opened, checked and locked, and what its errors mean.
 
 After a crash SQLite itself brings the file back to the last commit: what follows the last whole commit of the
 write-ahead log is ignored. What it does not notice by itself is a file that was cut or overwritten. Reading everything
 takes long for a large file, so that is done only when it is small or the last writer did not close it, and for a
 bounded time; what is damaged beyond that shows when it is read, and stops the bridge then.
-
-The spool file as SQLite sees it: how it is opened, locked and checked, and what its errors mean."""
+"""
 
 import fcntl
 import os
@@ -24,7 +21,6 @@ from edgewire.errors import EdgefleetError
 
 VERSION = 3
 
-
 # `blocks`: which messages beyond its cursor a sink is done with; the owner '' has those that are deleted already.
 _SINCE_3 = """
 CREATE TABLE dead_letters (
@@ -39,7 +35,6 @@ CREATE TABLE blocks (
   owner TEXT NOT NULL, block INTEGER NOT NULL, bits BLOB NOT NULL, PRIMARY KEY (owner, block)
 ) STRICT, WITHOUT ROWID;
 """
-
 
 _NEW = f"""
 BEGIN;
@@ -56,7 +51,6 @@ CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 PRAGMA user_version = {VERSION};
 COMMIT;
 """
-
 
 _MIGRATIONS = {
     1: """
@@ -77,22 +71,99 @@ DROP TABLE dead_letters_2;
 }
 """Version of a file -> what makes it one of the next version."""
 
-
 # The newest message is deleted only when every cursor is past it, so ids need no counter of their own.
 LAST_ID = "SELECT max(coalesce((SELECT max(id) FROM messages), 0), coalesce((SELECT max(cursor) FROM sinks), 0))"
 """The newest message ever committed; 0 for none."""
 
+CHECK_S = 10.0
+"""How long the check may keep the bridge from starting. About 1 GB/s is checked [measured, file in the page cache]."""
 
-def version_of(database: sqlite3.Connection) -> int | None:
-    """The version of a file, 0 for an empty one; None for one that is no spool or comes from a later bridge."""
+_SMALL_BYTES = 128 << 20
+"""A file of this size is always checked: it takes a tenth of a second."""
+
+_STEPS_BETWEEN_LOOKS = 20_000
+
+_BUSY_S = 30.0
+"""How long a commit waits for a command, such as a replay of dead letters, that writes at the same moment."""
+
+_CLOSED = "closed in good order"
+
+log = logs.get("spool")
+
+
+class SpoolError(EdgefleetError):
+    """The spool cannot be opened, read or written; nothing more is acknowledged."""
+
+
+def open_for_writing(path: Path) -> sqlite3.Connection:
+    """Open the file in WAL mode with `synchronous=FULL`, made where it is missing and checked where it is not.
+
+    After a crash SQLite itself brings it back to the last commit.
+    """
+    # Transactions are written out: the module's own would commit at statements of its choosing.
+    # Opened in one thread and used from then on by the writer's.
+    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_BUSY_S)
+    try:
+        # Before there is any table: pages that are free can then be given back to the file system in small steps.
+        database.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute("PRAGMA synchronous = FULL")
+        database.execute("PRAGMA journal_size_limit = 67108864")
+        version = _read_version(database)
+        if version is None:
+            raise SpoolError(f"{path}: is no spool of this version of the bridge; set another spool.path")
+        if version:
+            closed = version > 1 and database.execute("SELECT 1 FROM notes WHERE name = ?", (_CLOSED,)).fetchone()
+            damage = _find_damage(database, path, closed_in_order=bool(closed))
+            if damage:
+                raise SpoolError(_damaged(path, damage))
+        _migrate(database, version)
+        database.execute("DELETE FROM notes WHERE name = ?", (_CLOSED,))
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def mark_closed(database: sqlite3.Connection) -> None:
+    """Write into the file that it is closed in good order."""
+    database.execute("INSERT OR REPLACE INTO notes VALUES (?, '1')", (_CLOSED,))
+
+
+def open_read_only(path: Path) -> sqlite3.Connection:
+    """Open the file for reading, also beside a process that writes."""
+    _require(path)
+    return sqlite3.connect(
+        f"file:{quote(str(path))}?mode=ro", uri=True, check_same_thread=False, isolation_level=None, timeout=_BUSY_S
+    )
+
+
+def open_shared(path: Path) -> sqlite3.Connection:
+    """Open the file for short writes, whether or not a bridge has it open: SQLite lets one transaction in at a time."""
+    _require(path)
+    database = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_S)
+    database.execute("PRAGMA synchronous = FULL")
+    return database
+
+
+def _require(path: Path) -> None:
+    if not path.exists():
+        raise SpoolError(f"{path}: there is no spool yet; it is made when the bridge first runs")
+
+
+# -- tables
+
+
+def _read_version(database: sqlite3.Connection) -> int | None:
+    """Return the version of a file, 0 for an empty one; None for one that is no spool or comes from a later bridge."""
     version: int = database.execute("PRAGMA user_version").fetchone()[0]
     if version == 0:
         return None if database.execute("SELECT 1 FROM sqlite_master").fetchone() else 0
     return version if version in (VERSION, *_MIGRATIONS) else None
 
 
-def bring_up(database: sqlite3.Connection, version: int) -> None:
-    """Make the tables, or those of an earlier version into ours."""
+def _migrate(database: sqlite3.Connection, version: int) -> None:
+    """Make the tables, or turn those of an earlier version into ours."""
     if version == 0:
         database.executescript(_NEW)
         return
@@ -100,22 +171,11 @@ def bring_up(database: sqlite3.Connection, version: int) -> None:
         database.executescript(f"BEGIN;{_MIGRATIONS[older]}PRAGMA user_version = {older + 1};COMMIT;")
 
 
-CHECK_S = 10.0
-"""How long the check may keep the bridge from starting. About 1 GB/s is checked [measured, file in the page cache]."""
+# -- damage
 
 
-_SMALL_BYTES = 128 << 20
-"""A file of this size is always checked: it takes a tenth of a second."""
-
-
-_STEPS_BETWEEN_LOOKS = 20_000
-
-
-log = logs.get("spool")
-
-
-def find_damage(database: sqlite3.Connection, path: Path, *, closed_in_order: bool) -> str | None:
-    """What is wrong with the file, in a few words; None for nothing that was found."""
+def _find_damage(database: sqlite3.Connection, path: Path, *, closed_in_order: bool) -> str | None:
+    """Return what is wrong with the file, in a few words; None for nothing that was found."""
     pages, page_size = (database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
     wal = path.with_name(f"{path.name}-wal")
     size = path.stat().st_size
@@ -140,69 +200,10 @@ def _check(database: sqlite3.Connection, path: Path) -> str | None:
     return None if found == "ok" else found
 
 
-class SpoolError(EdgefleetError):
-    """The spool cannot be opened, read or written; nothing more is acknowledged."""
+# -- one writer
 
 
-_BUSY_S = 30.0
-"""How long a commit waits for a command, such as a replay of dead letters, that writes at the same moment."""
-
-
-_CLOSED = "closed in good order"
-
-
-def open_for_writing(path: Path) -> sqlite3.Connection:
-    """The file in WAL mode with `synchronous=FULL`, made where it is missing and checked where it is not.
-
-    After a crash SQLite itself brings it back to the last commit.
-    """
-    # Transactions are written out: the module's own would commit at statements of its choosing.
-    # Opened in one thread and used from then on by the writer's.
-    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_BUSY_S)
-    try:
-        # Before there is any table: pages that are free can then be given back to the file system in small steps.
-        database.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = FULL")
-        database.execute("PRAGMA journal_size_limit = 67108864")
-        version = version_of(database)
-        if version is None:
-            raise SpoolError(f"{path}: is no spool of this version of the bridge; set another spool.path")
-        if version:
-            closed = version > 1 and database.execute("SELECT 1 FROM notes WHERE name = ?", (_CLOSED,)).fetchone()
-            damage = find_damage(database, path, closed_in_order=bool(closed))
-            if damage:
-                raise SpoolError(_damaged(path, damage))
-        bring_up(database, version)
-        database.execute("DELETE FROM notes WHERE name = ?", (_CLOSED,))
-    except BaseException:
-        database.close()
-        raise
-    return database
-
-
-def note_closed(database: sqlite3.Connection) -> None:
-    """Write into the file that it is closed in good order."""
-    database.execute("INSERT OR REPLACE INTO notes VALUES (?, '1')", (_CLOSED,))
-
-
-def open_read_only(path: Path) -> sqlite3.Connection:
-    """The file for reading, also beside a process that writes."""
-    _require(path)
-    return sqlite3.connect(
-        f"file:{quote(str(path))}?mode=ro", uri=True, check_same_thread=False, isolation_level=None, timeout=_BUSY_S
-    )
-
-
-def open_shared(path: Path) -> sqlite3.Connection:
-    """The file for short writes, whether or not a bridge has it open: SQLite lets one transaction in at a time."""
-    _require(path)
-    database = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_S)
-    database.execute("PRAGMA synchronous = FULL")
-    return database
-
-
-def lock(path: Path) -> IO[bytes]:
+def acquire_lock(path: Path) -> IO[bytes]:
     """Keep other bridges off the file until the answer is closed or the process ends, however it ends."""
     held = _lock_file(path).open("a+b")
     try:
@@ -217,7 +218,7 @@ def lock(path: Path) -> IO[bytes]:
 
 
 def lock_owner(path: Path) -> int | None:
-    """The process that has the file open for writing, if one has."""
+    """Return the process that has the file open for writing, if one has."""
     try:
         with _lock_file(path).open("rb") as held:
             try:
@@ -233,9 +234,12 @@ def _lock_file(path: Path) -> Path:
     return path.with_name(f"{path.name}.lock")
 
 
+# -- errors
+
+
 @contextmanager
 def translate_errors(path: Path) -> Iterator[None]:
-    """Errors of SQLite and of the file system, as a `SpoolError` that names the file."""
+    """Turn errors of SQLite and of the file system into a `SpoolError` that names the file."""
     try:
         yield
     except sqlite3.OperationalError as error:
@@ -267,8 +271,3 @@ def _damaged(path: Path, what: str) -> str:
         f"{path}: the spool is damaged ({what}); save what is left with 'sqlite3 {path} .recover' and move the file"
         " away, then the bridge starts with a new one"
     )
-
-
-def _require(path: Path) -> None:
-    if not path.exists():
-        raise SpoolError(f"{path}: there is no spool yet; it is made when the bridge first runs")

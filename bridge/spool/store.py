@@ -1,11 +1,10 @@
-"""Making the sinks of a spool file those of the configuration.
-
-The spool file as its one writer sees it.
+"""The spool file as its one writer sees it.
 
 What `commit` returned from survives a power cut. A message is deleted once every sink is done with it, and the totals
 of a sink move in the same transaction as its cursor, so the books can be recomputed from the file at any time.
 
-Synchronous, no threads, no asyncio: see `writer` for those."""
+Synchronous, no threads, no asyncio: see `spool` for those.
+"""
 
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
@@ -14,63 +13,15 @@ from itertools import chain
 from pathlib import Path
 
 from bridge import failpoints
-from bridge.spool import bitmap as blocks
+from bridge.spool import bitmap
 from bridge.spool.message import CursorUpdate, DeadLetter, SpooledMessage
 from bridge.spool.retention import Retention
-from bridge.spool.sqlite import LAST_ID, SpoolError, lock, note_closed, open_for_writing, translate_errors
+from bridge.spool.sqlite import LAST_ID, SpoolError, acquire_lock, mark_closed, open_for_writing, translate_errors
 from edgewire.errors import ConfigError
-
-
-def adopt(database: sqlite3.Connection, path: Path, sinks: Sequence[str], abandon: Collection[str]) -> None:
-    """Forget the sinks that are configured no longer, and begin the books of new ones.
-
-    Raises `ConfigError` for a sink that still has something pending and is not named in `abandon`. Its dead letters
-    are kept either way. Call in a transaction.
-    """
-    last_id: int = database.execute(LAST_ID).fetchone()[0]
-    for name, cursor in database.execute("SELECT name, cursor FROM sinks").fetchall():
-        if name in sinks:
-            continue
-        if cursor < last_id and name not in abandon:
-            pending = last_id - cursor - _done(database, name, cursor)
-            raise ConfigError(
-                f"{path}: holds {pending} messages for the sink '{name}', which is no longer"
-                f" configured; configure it again, or give them up with spool.abandon: [{name}]"
-            )
-        database.execute("DELETE FROM sinks WHERE name = ?", (name,))
-        database.execute("DELETE FROM blocks WHERE owner = ?", (name,))
-    known = {name for (name,) in database.execute("SELECT name FROM sinks")}
-    for name in sinks:
-        if name not in known:
-            _begin(database, name, last_id)
-
-
-def _begin(database: sqlite3.Connection, name: str, last_id: int) -> None:
-    """A new sink begins with the oldest message that is still here.
-
-    Not received are those in between that are deleted; received, in a life of this name before, are its dead letters.
-    """
-    cursor: int = database.execute("SELECT coalesce(min(id) - 1, ?) FROM messages", (last_id,)).fetchone()[0]
-    gone = _done(database, "", cursor)
-    (letters,) = database.execute("SELECT count(*) FROM dead_letters WHERE sink = ?", (name,)).fetchone()
-    start = cursor + gone - letters
-    database.execute("INSERT INTO sinks (name, start, cursor) VALUES (?, ?, ?)", (name, start, cursor))
-    database.execute(
-        "INSERT INTO blocks (owner, block, bits) SELECT ?, block, bits FROM blocks WHERE owner = ''", (name,)
-    )
-
-
-def _done(database: sqlite3.Connection, owner: str, cursor: int) -> int:
-    """How many ids beyond `cursor` the blocks of an owner have."""
-    rows = database.execute("SELECT block, bits FROM blocks WHERE owner = ?", (owner,))
-    return sum(blocks.above(blocks.from_disk(bits), block, cursor).bit_count() for block, bits in rows)
-
 
 # Many rows a statement, in powers of two. `executemany` gives up the GIL once a row and then waits for a busy event
 # loop to hand it back each time: measured ten times slower than this.
 _ROW = "(?, ?, ?, ?, ?, ?, ?, ?)"
-
-
 _INSERTS = [f"INSERT INTO messages VALUES {', '.join([_ROW] * 2**power)}" for power in range(9)]  # noqa: S608
 
 
@@ -86,14 +37,14 @@ class Store:
         self.path = path
         with translate_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock = lock(path)
+            self._lock = acquire_lock(path)
             try:
                 self._database = open_for_writing(path)
             except BaseException:
                 self._lock.close()
                 raise
             try:
-                self.adopt(sinks, abandon)
+                self.reconcile_sinks(sinks, abandon)
             except BaseException:
                 self.close()
                 raise
@@ -101,27 +52,28 @@ class Store:
             """Of the newest message ever committed; 0 for none."""
 
     def cursor(self, sink: str) -> int:
-        """This sink is done with the message of this id and with all before it."""
-        return self._room.cursors[sink]
+        """Return the id up to which this sink is done with every message."""
+        return self._retention.cursors[sink]
 
-    def done_above(self, sink: str) -> dict[int, int]:
-        """The blocks in which this sink is done with something beyond its cursor, as bits; see `blocks`."""
-        return dict(self._room.done[sink])
+    def done_bitmaps(self, sink: str) -> dict[int, int]:
+        """Return the blocks in which this sink is done with something beyond its cursor, as bits; see `bitmap`."""
+        return dict(self._retention.done[sink])
 
     def used_bytes(self) -> int:
-        """Bytes of the file that hold something; pages freed by deletion are used again and do not count."""
+        """Return the bytes of the file that hold something; pages freed by deletion are used again and do not count."""
         with translate_errors(self.path):
-            return self._room.used_bytes()
+            return self._retention.used_bytes()
 
     def oldest_ms(self) -> int | None:
-        """When the oldest message was received that some sink is not done with."""
+        """Return when the oldest message was received that some sink is not done with."""
         with translate_errors(self.path):
             row = self._database.execute(
-                "SELECT received_ms FROM messages WHERE id > ? ORDER BY id LIMIT 1", (min(self._room.cursors.values()),)
+                "SELECT received_ms FROM messages WHERE id > ? ORDER BY id LIMIT 1",
+                (min(self._retention.cursors.values()),),
             ).fetchone()
         return row[0] if row else None
 
-    def commit(self, messages: Sequence[SpooledMessage] = (), settlements: Sequence[CursorUpdate] = ()) -> None:
+    def commit(self, messages: Sequence[SpooledMessage] = (), updates: Sequence[CursorUpdate] = ()) -> None:
         """Write messages (ids following `last_id`) and progress in one transaction; on return both are on disk.
 
         Deletes some of what every sink is done with. On `SpoolError` nothing was written.
@@ -129,37 +81,37 @@ class Store:
         with translate_errors(self.path), self._transaction():
             self._insert(messages)
             touched: set[int] = set()
-            for settlement in settlements:
-                touched |= self._settle(settlement)
-            self._room.sweep(touched, self.last_id)
-            self._room.prune()
-            failpoints.committing(len(messages), len(settlements))
-        failpoints.committed(len(messages), len(settlements))
+            for update in updates:
+                touched |= self._apply(update)
+            self._retention.delete_above_cursor(touched, self.last_id)
+            self._retention.delete_below_cursor()
+            failpoints.committing(len(messages), len(updates))
+        failpoints.committed(len(messages), len(updates))
         if messages:
             self.last_id = messages[-1].id
 
-    def untidy(self) -> bool:
-        """Whether `tidy` has something to do."""
+    def needs_maintenance(self) -> bool:
+        """Say whether `maintain` has something to do."""
         with translate_errors(self.path):
-            return self._room.prunable() or self._room.shrinkable()
+            return self._retention.can_delete_below_cursor() or self._retention.can_vacuum()
 
-    def tidy(self) -> None:
+    def maintain(self) -> None:
         """Delete some more of what every sink is past, and give some free pages back to the file system."""
         with translate_errors(self.path):
-            if self._room.prunable():
+            if self._retention.can_delete_below_cursor():
                 with self._transaction():
-                    self._room.prune()
-            self._room.shrink()
+                    self._retention.delete_below_cursor()
+            self._retention.vacuum()
 
     def close(self) -> None:
         """Close the file in good order, as far as it lets us, and let another process have it."""
         with suppress(SpoolError), translate_errors(self.path):
-            note_closed(self._database)
+            mark_closed(self._database)
         self._database.close()
         self._lock.close()
 
     def get_metadata(self, name: str) -> str | None:
-        """What `set_metadata` kept under this name."""
+        """Return what `set_metadata` kept under this name."""
         with translate_errors(self.path):
             row = self._database.execute("SELECT value FROM notes WHERE name = ?", (name,)).fetchone()
         return row[0] if row else None
@@ -169,12 +121,12 @@ class Store:
         with translate_errors(self.path), self._transaction():
             self._database.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, value))
 
-    def adopt(self, sinks: Sequence[str], abandon: Collection[str] = ()) -> None:
+    def reconcile_sinks(self, sinks: Sequence[str], abandon: Collection[str] = ()) -> None:
         """Make the sinks of the file those of the configuration. Raises `ConfigError` as the constructor does."""
         with translate_errors(self.path):
             with self._transaction():
-                adopt(self._database, self.path, sinks, abandon)
-            self._room = Retention(self._database)
+                _reconcile_sinks(self._database, self.path, sinks, abandon)
+            self._retention = Retention(self._database)
 
     def _insert(self, messages: Sequence[SpooledMessage]) -> None:
         start = 0
@@ -185,23 +137,23 @@ class Store:
             self._database.execute(_INSERTS[power], tuple(chain.from_iterable(rows)))
             start += len(part)
 
-    def _settle(self, settlement: CursorUpdate) -> set[int]:
-        """Write progress; returns the blocks in which something may be deleted now."""
-        sink = settlement.sink
+    def _apply(self, update: CursorUpdate) -> set[int]:
+        """Write progress; return the blocks in which something may be deleted now."""
+        sink = update.sink
         self._database.execute(
             "UPDATE sinks SET cursor = ?, delivered = delivered + ?, dropped = dropped + ? WHERE name = ?",
-            (settlement.cursor, settlement.delivered, settlement.dropped, sink),
+            (update.cursor, update.delivered, update.dropped, sink),
         )
-        for number in settlement.replayed:
+        for number in update.replayed:
             self._database.execute(
                 "DELETE FROM dead_letters WHERE sink = ? AND message_id = ? AND replay = 1", (sink, number)
             )
-        for letter in settlement.dead_letters:
-            self._bury(letter)
-        above = {block: blocks.bits_of(flags) for block, flags in settlement.above.items()}
-        return self._room.advance(sink, settlement.cursor, above)
+        for letter in update.dead_letters:
+            self._dead_letter(letter)
+        done_bitmaps = {block: bitmap.bits_of(flags) for block, flags in update.done_bitmaps.items()}
+        return self._retention.apply(sink, update.cursor, done_bitmaps)
 
-    def _bury(self, letter: DeadLetter) -> None:
+    def _dead_letter(self, letter: DeadLetter) -> None:
         """Keep a dead letter; one that comes back from a replay takes its earlier attempts with it."""
         earlier = self._database.execute(
             "DELETE FROM dead_letters WHERE sink = ? AND message_id = ? AND replay = 1 RETURNING attempts",
@@ -239,3 +191,48 @@ class Store:
     def _scalar(self, statement: str, *values: int) -> int:
         value: int = self._database.execute(statement, values).fetchone()[0]
         return value
+
+
+def _reconcile_sinks(database: sqlite3.Connection, path: Path, sinks: Sequence[str], abandon: Collection[str]) -> None:
+    """Forget the sinks that are configured no longer, and begin the books of new ones.
+
+    Raises `ConfigError` for a sink that still has something pending and is not named in `abandon`. Its dead letters
+    are kept either way. Call in a transaction.
+    """
+    last_id: int = database.execute(LAST_ID).fetchone()[0]
+    for name, cursor in database.execute("SELECT name, cursor FROM sinks").fetchall():
+        if name in sinks:
+            continue
+        if cursor < last_id and name not in abandon:
+            pending = last_id - cursor - _count_done(database, name, cursor)
+            raise ConfigError(
+                f"{path}: holds {pending} messages for the sink '{name}', which is no longer"
+                f" configured; configure it again, or give them up with spool.abandon: [{name}]"
+            )
+        database.execute("DELETE FROM sinks WHERE name = ?", (name,))
+        database.execute("DELETE FROM blocks WHERE owner = ?", (name,))
+    known = {name for (name,) in database.execute("SELECT name FROM sinks")}
+    for name in sinks:
+        if name not in known:
+            _add_sink(database, name, last_id)
+
+
+def _add_sink(database: sqlite3.Connection, name: str, last_id: int) -> None:
+    """Let a new sink begin with the oldest message that is still here.
+
+    Not received are those in between that are deleted; received, in a life of this name before, are its dead letters.
+    """
+    cursor: int = database.execute("SELECT coalesce(min(id) - 1, ?) FROM messages", (last_id,)).fetchone()[0]
+    gone = _count_done(database, "", cursor)
+    (letters,) = database.execute("SELECT count(*) FROM dead_letters WHERE sink = ?", (name,)).fetchone()
+    start = cursor + gone - letters
+    database.execute("INSERT INTO sinks (name, start, cursor) VALUES (?, ?, ?)", (name, start, cursor))
+    database.execute(
+        "INSERT INTO blocks (owner, block, bits) SELECT ?, block, bits FROM blocks WHERE owner = ''", (name,)
+    )
+
+
+def _count_done(database: sqlite3.Connection, owner: str, cursor: int) -> int:
+    """Return how many ids beyond `cursor` the blocks of an owner have."""
+    rows = database.execute("SELECT block, bits FROM blocks WHERE owner = ?", (owner,))
+    return sum(bitmap.bits_above(bitmap.from_disk(bits), block, cursor).bit_count() for block, bits in rows)

@@ -70,18 +70,18 @@ def drain(config: ConfigFile, log_level: LogLevel = "info", log_format: LogForma
 
 def _serve(config: Path, loaded: "BridgeConfig", *, drain: bool = False) -> None:
     """Run a bridge, and do what signals ask of it."""
-    from bridge import service as pipeline
+    from bridge import service
     from bridge.config import BridgeConfig
     from bridge.control import ControlSignals
 
     async def serve(stop: asyncio.Event) -> None:
-        orders = ControlSignals(stop, lambda: load_config(config, BridgeConfig))
+        signals = ControlSignals(stop, lambda: load_config(config, BridgeConfig))
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGHUP, orders.reload.set)
-        loop.add_signal_handler(signal.SIGUSR1, orders.drain.set)
+        loop.add_signal_handler(signal.SIGHUP, signals.reload.set)
+        loop.add_signal_handler(signal.SIGUSR1, signals.drain.set)
         if drain:
-            orders.drain.set()
-        await pipeline.run(loaded, stop, orders=orders)
+            signals.drain.set()
+        await service.run_bridge(loaded, stop, signals=signals)
 
     # The writer thread gives up the GIL at every statement; at the default of 5 ms a busy event loop would keep it
     # from a commit for tens of milliseconds.

@@ -105,7 +105,7 @@ def replay(
     from bridge.spool import dead_letters as letters
 
     chosen = _selection(numbers, sink, topic, reason, since, until, everything=everything)
-    count = letters.replay(_spool(config), chosen)
+    count = letters.replay_dead_letters(_spool(config), chosen)
     _report("replaying", count, as_json=as_json)
 
 
@@ -128,7 +128,7 @@ def drop(
     from bridge.spool import dead_letters as letters
 
     chosen = _selection(numbers, sink, topic, reason, since, until, everything=everything)
-    count = letters.drop(_spool(config), chosen)
+    count = letters.discard_dead_letters(_spool(config), chosen)
     _report("dropped", count, as_json=as_json)
 
 
@@ -177,9 +177,9 @@ def _spool(config: Path) -> Path:
 
 
 def _document(letter: Any) -> dict[str, Any]:
-    from bridge.spool.dead_letters import document
+    from bridge.spool.dead_letters import dead_letter_document
 
-    return document(letter)
+    return dead_letter_document(letter)
 
 
 def _report(what: str, count: int, *, as_json: bool) -> None:

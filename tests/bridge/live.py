@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import random
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -60,7 +61,15 @@ class Publisher:
 class Stage:
     """A bridge on a real broker, whose configuration the test changes."""
 
-    def __init__(self, url: str, path: Path, ingest: IngestStub, site: str | None = None, **settings: Any) -> None:
+    def __init__(
+        self,
+        url: str,
+        path: Path,
+        ingest: IngestStub,
+        site: str | None = None,
+        rng: random.Random | None = None,
+        **settings: Any,
+    ) -> None:
         self.site = site or f"s{secrets.token_hex(4)}"
         self.settings: dict[str, Any] = {
             "broker": url,
@@ -75,9 +84,9 @@ class Stage:
         self.path = config.spool.path
         table, sinks = build_components(config)
         store = Store(self.path, [sink.name for sink in sinks])
-        self.bridge = Bridge(config, table, sinks, store, SystemClock())
-        self.orders = ControlSignals(asyncio.Event(), self.config)
-        self.running = asyncio.create_task(self.bridge.run(self.orders.stop, self.orders))
+        self.bridge = Bridge(config, table, sinks, store, SystemClock(), rng)
+        self.signals = ControlSignals(asyncio.Event(), self.config)
+        self.running = asyncio.create_task(self.bridge.run(self.signals.stop, self.signals))
 
     def config(self, **settings: Any) -> BridgeConfig:
         self.settings.update(settings)
@@ -97,7 +106,7 @@ class Stage:
         """What SIGHUP does, with these settings in the file."""
         before = self.reloads(outcome)
         self.settings.update(settings)
-        self.orders.reload.set()
+        self.signals.reload.set()
         await eventually(lambda: self.reloads(outcome) > before or self.running.done())
         assert not self.running.done()
 
@@ -115,6 +124,6 @@ async def staged(
         await stage.ready()
         yield stage
     finally:
-        stage.orders.stop.set()
+        stage.signals.stop.set()
         await asyncio.wait([stage.running])
     await stage.running

@@ -25,7 +25,7 @@ def config(tmp_path: Path) -> Path:
         sink="http", message_id=2, received_ms=0, topic="t", payload=b"\xff{", reason="bad", attempts=3, dead_ms=5
     )
     store.commit([spooled(number) for number in range(1, 11)])
-    store.commit(settlements=[CursorUpdate(sink="http", cursor=4, delivered=3, dead_letters=(letter,))])
+    store.commit(updates=[CursorUpdate(sink="http", cursor=4, delivered=3, dead_letters=(letter,))])
     store.close()
     path = tmp_path / "bridge.yaml"
     path.write_text(f"spool: {{path: {tmp_path / 'spool.db'}}}\nhttp: {{}}\n")

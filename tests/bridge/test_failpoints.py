@@ -20,13 +20,14 @@ COMMITS = """
 import sys
 from pathlib import Path
 from bridge import failpoints
-from bridge.spool import CursorUpdate, Store
+from bridge.spool.message import CursorUpdate
+from bridge.spool.store import Store
 from tests.bridge.fakes import spooled
 failpoints.announce()
 store = Store(Path(sys.argv[1]), ["http"])
 for number in range(1, 6):
     store.commit([spooled(number)])
-    store.commit(settlements=[CursorUpdate(sink="http", cursor=number, delivered=1)])
+    store.commit(updates=[CursorUpdate(sink="http", cursor=number, delivered=1)])
 store.close()
 """
 

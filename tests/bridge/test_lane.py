@@ -18,13 +18,13 @@ TABLE = RouteTable()
 
 
 def never(ids: Sequence[int]) -> list[RoutedEvent]:
-    raise AssertionError(f"nothing was parked, and {ids} are asked for")
+    raise AssertionError(f"nothing was evicted, and {ids} are asked for")
 
 
-def lane(*devices: str) -> DeliveryQueue:
+def queue(*devices: str) -> DeliveryQueue:
     filled = DeliveryQueue(BACKOFF, 30.0, MemoryBudget(1000, 1 << 20), never)
     for number, device in enumerate(devices, 1):
-        filled.push(routed(number, device, TABLE))
+        filled.enqueue(routed(number, device, TABLE))
     return filled
 
 
@@ -32,73 +32,73 @@ def ids(batch: list[RoutedEvent]) -> list[str]:
     return [one.message_id for one in batch]
 
 
-def test_an_empty_lane_waits_for_a_push() -> None:
-    empty = lane()
+def test_an_empty_queue_waits_for_a_message() -> None:
+    empty = queue()
     assert empty.wait_s(0) is None
-    assert empty.take(10, 0) == []
+    assert empty.take_batch(10, 0) == []
 
 
-def test_trouble_of_the_lane_holds_all_of_it_and_the_wait_grows() -> None:
-    tried = lane("a", "b", "a")
+def test_trouble_of_the_queue_holds_all_of_it_and_the_wait_grows() -> None:
+    tried = queue("a", "b", "a")
     for ceiling in (1.0, 2.0, 4.0, 8.0, 8.0):
-        batch = tried.take(2, 0)
+        batch = tried.take_batch(2, 0)
         assert ids(batch) == ["a:1:1", "b:1:2"]
-        outcome = tried.complete(batch, {0: DOWN, 1: DOWN}, 0, 0.5)
+        outcome = tried.complete_batch(batch, {0: DOWN, 1: DOWN}, 0, 0.5)
         assert outcome.queue_error == DOWN
         assert outcome.retried == {"down": 2}
         assert tried.wait_s(0) == ceiling / 2
-        assert tried.take(10, ceiling / 2 - 0.01) == []
-        tried._resume = 0
-    batch = tried.take(10, 0)
+        assert tried.take_batch(10, ceiling / 2 - 0.01) == []
+        tried.retry_now()
+    batch = tried.take_batch(10, 0)
     assert in_order(ids(batch))
-    assert len(tried.complete(batch, {}, 0, 0.5).delivered) == len(batch)
+    assert len(tried.complete_batch(batch, {}, 0, 0.5).delivered) == len(batch)
 
 
 def test_the_wait_is_short_again_after_a_success() -> None:
-    tried = lane("a")
+    tried = queue("a")
     for _ in range(4):
-        tried.complete(tried.take(1, 99), {0: DOWN}, 0, 0.99)
-        tried._resume = 0
-    tried.complete(tried.take(1, 99), {}, 0, 0.99)
-    tried.push(routed(2, "a", TABLE))
-    tried.complete(tried.take(1, 99), {0: DOWN}, 0, 0.5)
+        tried.complete_batch(tried.take_batch(1, 99), {0: DOWN}, 0, 0.99)
+        tried.retry_now()
+    tried.complete_batch(tried.take_batch(1, 99), {}, 0, 0.99)
+    tried.enqueue(routed(2, "a", TABLE))
+    tried.complete_batch(tried.take_batch(1, 99), {0: DOWN}, 0, 0.5)
     assert tried.wait_s(0) == 0.5
 
 
 def test_a_device_that_waits_holds_back_its_own_messages_alone() -> None:
-    tried = lane("a", "b")
-    tried.complete(tried.take(10, 0), {0: BUSY}, 0, 0.5)
+    tried = queue("a", "b")
+    tried.complete_batch(tried.take_batch(10, 0), {0: BUSY}, 0, 0.5)
     for number, device in enumerate("abab", 3):
-        tried.push(routed(number, device, TABLE))
-    batch = tried.take(10, 0.1)
+        tried.enqueue(routed(number, device, TABLE))
+    batch = tried.take_batch(10, 0.1)
     assert ids(batch) == ["b:1:4", "b:1:6"]
-    tried.complete(batch, {}, 0.1, 0.5)
+    tried.complete_batch(batch, {}, 0.1, 0.5)
     assert tried.wait_s(0.1) == 0.4
-    probe = tried.take(10, 0.5)
+    probe = tried.take_batch(10, 0.5)
     assert ids(probe) == ["a:1:1"]
-    tried.complete(probe, {}, 0.5, 0.5)
-    assert ids(tried.take(10, 0.5)) == ["a:1:3", "a:1:5"]
+    tried.complete_batch(probe, {}, 0.5, 0.5)
+    assert ids(tried.take_batch(10, 0.5)) == ["a:1:3", "a:1:5"]
 
 
 def test_a_rejection_says_how_often_the_message_was_tried() -> None:
-    tried = lane("a", "b")
-    tried.complete(tried.take(10, 0), {0: DOWN, 1: DOWN}, 0, 0.0)
-    outcome = tried.complete(tried.take(10, 0), {0: Rejected("bad")}, 0, 0.0)
+    tried = queue("a", "b")
+    tried.complete_batch(tried.take_batch(10, 0), {0: DOWN, 1: DOWN}, 0, 0.0)
+    outcome = tried.complete_batch(tried.take_batch(10, 0), {0: Rejected("bad")}, 0, 0.0)
     assert [(one.message_id, why.reason, attempts) for one, why, attempts in outcome.rejected] == [("a:1:1", "bad", 2)]
     assert ids(outcome.delivered) == ["b:1:2"]
 
 
 def test_a_destination_that_names_a_time_is_not_asked_before() -> None:
-    tried = lane("a")
-    tried.complete(tried.take(1, 0), {0: Retry(cause="429", reason="", after_s=7.0)}, 0, 0.5)
+    tried = queue("a")
+    tried.complete_batch(tried.take_batch(1, 0), {0: Retry(cause="429", reason="", after_s=7.0)}, 0, 0.5)
     wait = tried.wait_s(0)
     assert wait is not None
     assert 7.0 <= wait <= 8.0
 
 
 def test_what_only_a_person_can_change_is_asked_rarely() -> None:
-    tried = lane("a")
-    tried.complete(tried.take(1, 0), {0: Retry(cause="404", reason="", needs_operator=True)}, 0, 0.0)
+    tried = queue("a")
+    tried.complete_batch(tried.take_batch(1, 0), {0: Retry(cause="404", reason="", needs_operator=True)}, 0, 0.0)
     assert tried.wait_s(0) == 30.0
 
 
@@ -107,19 +107,19 @@ def test_a_device_whose_parked_messages_are_not_to_be_delivered_any_more_is_not_
     tried = DeliveryQueue(BACKOFF, 30.0, window, lambda _: [])
     for number in range(1, 4):
         one = routed(number, "a", TABLE)
-        window.hold(one)
-        tried.push(one)
-    tried.complete(tried.take(3, 0), {0: BUSY, 1: BUSY, 2: BUSY}, 0, 0.5)
-    assert tried.park(0, stalled=True) == 2
-    batch = tried.take(3, 99)
+        window.reserve(one)
+        tried.enqueue(one)
+    tried.complete_batch(tried.take_batch(3, 0), {0: BUSY, 1: BUSY, 2: BUSY}, 0, 0.5)
+    assert tried.evict(0, stalled=True) == 2
+    batch = tried.take_batch(3, 99)
     assert ids(batch) == ["a:1:1"]
-    tried.complete(batch, {}, 99, 0.5)
-    assert tried.take(3, 99) == []
+    tried.complete_batch(batch, {}, 99, 0.5)
+    assert tried.take_batch(3, 99) == []
     # Or the worker would ask again at once, for ever, and nothing else would have its turn on the loop.
     assert tried.wait_s(99) is None
 
 
-FATES = st.sampled_from(["ok", "ok", "rejected", "device", "lane"])
+FATES = st.sampled_from(["ok", "ok", "rejected", "device", "queue"])
 
 
 @given(st.lists(st.sampled_from("abc"), min_size=1, max_size=25), st.data())
@@ -133,26 +133,26 @@ def test_whatever_a_sink_answers_every_message_ends_once_and_in_order(devices: l
     for turn in range(120):
         pushed = data.draw(st.integers(0, 5)) if waiting and turn < 40 else len(waiting)
         for one in waiting[:pushed]:
-            window.hold(one)
-            tried.push(one)
+            window.reserve(one)
+            tried.enqueue(one)
         if data.draw(st.booleans()):
-            tried.park(data.draw(st.integers(0, 4)), stalled=data.draw(st.booleans()))
+            tried.evict(data.draw(st.integers(0, 4)), stalled=data.draw(st.booleans()))
         del waiting[:pushed]
-        batch = tried.take(data.draw(st.integers(1, 6)), now)
+        batch = tried.take_batch(data.draw(st.integers(1, 6)), now)
         fates = data.draw(st.lists(FATES, min_size=len(batch), max_size=len(batch))) if turn < 40 else []
         failures: dict[int, Retry | Rejected] = {}
         stuck: set[str] = set()
         for position, (one, fate) in enumerate(zip(batch, fates, strict=False)):
-            # As the contract of a sink asks: after a retry nothing of the device is delivered, after one of the lane
+            # As the contract of a sink asks: after a retry nothing of the device is delivered, after one of the queue
             # nothing at all.
             if "*" in stuck or one.device_id in stuck:
                 failures[position] = DOWN if "*" in stuck else BUSY
             elif fate == "rejected":
                 failures[position] = Rejected("bad")
-            elif fate in ("device", "lane"):
+            elif fate in ("device", "queue"):
                 failures[position] = BUSY if fate == "device" else DOWN
                 stuck.add(one.device_id if fate == "device" else "*")
-        outcome = tried.complete(batch, failures, now, 0.5)
+        outcome = tried.complete_batch(batch, failures, now, 0.5)
         done = {one.message_id for one in outcome.delivered} | {one.message_id for one, _, _ in outcome.rejected}
         ended += [one.message_id for one in batch if one.message_id in done]
         for one in batch:

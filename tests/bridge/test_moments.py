@@ -14,6 +14,7 @@ from aiohttp.test_utils import TestServer
 
 from bridge import admin
 from bridge.control import NotDrained
+from bridge.source.subscriptions import SubscriptionRecord
 from bridge.spool.accounting import count_messages
 from bridge.spool.store import Store
 from edgewire.mqtt.packets import Connect, Subscribe, Unsuback, Unsubscribe
@@ -37,6 +38,13 @@ class SlowIngest(IngestStub):
         return await super().handle(request)
 
 
+class Impatient(random.Random):
+    """Never waits before it dials again."""
+
+    def random(self) -> float:
+        return 0.0
+
+
 @asynccontextmanager
 async def offline(path: Path, url: str = NOBODY, **settings: Any) -> AsyncIterator[tuple[Stage, SlowIngest]]:
     """A bridge that has no broker, or one that a test scripts: what it has received is put into its spool."""
@@ -51,7 +59,7 @@ async def offline(path: Path, url: str = NOBODY, **settings: Any) -> AsyncIterat
             yield stage, stub
         finally:
             stub.let.set()
-            stage.orders.stop.set()
+            stage.signals.stop.set()
             await asyncio.wait([stage.running])
         await stage.running
 
@@ -70,10 +78,10 @@ def _slow_commits(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_slow_commits")
 async def test_what_a_sink_got_done_before_a_refused_reload_is_not_done_again(tmp_path: Path) -> None:
     async with offline(tmp_path) as (stage, ingest):
-        stage.bridge._spool.append([spooled(number) for number in range(1, 11)], lambda: None)
+        stage.bridge._spool.append_messages([spooled(number) for number in range(1, 11)], lambda: None)
         await ingest.asked.wait()
         stage.settings["http"] = {"url": ingest.url, "ca_file": tmp_path / "missing.pem"}
-        stage.orders.reload.set()
+        stage.signals.reload.set()
         await asyncio.sleep(0.01)
         ingest.let.set()
         await eventually(lambda: stage.reloads("refused") == 1)
@@ -97,20 +105,13 @@ async def test_a_refused_reload_lets_go_of_the_folder_before_the_old_sink_wants_
 async def test_a_stop_in_the_middle_of_a_reload_that_adds_a_sink(tmp_path: Path) -> None:
     async with offline(tmp_path) as (stage, ingest):
         ingest.let.set()
-        stage.bridge._spool.append([spooled(1)], lambda: None)
+        stage.bridge._spool.append_messages([spooled(1)], lambda: None)
         await stage.settled()
         stage.settings["kafka"] = {"bootstrap_servers": "127.0.0.1:1", "timeout": "300ms"}
-        stage.orders.reload.set()
+        stage.signals.reload.set()
         await asyncio.sleep(0.05)  # it waits for Kafka
-        stage.orders.stop.set()
+        stage.signals.stop.set()
         await asyncio.wait_for(stage.running, 5)
-
-
-class Impatient(random.Random):
-    """Never waits before it dials again."""
-
-    def random(self) -> float:
-        return 0.0
 
 
 def count(broker: ScriptedBroker, packet: type) -> int:
@@ -121,10 +122,12 @@ SHARED = ["$share/group/edge/#"]
 
 
 async def test_a_broker_without_shared_subscriptions_is_named(tmp_path: Path) -> None:
-    async with scripted_broker() as broker, offline(tmp_path, broker.url, subscriptions=SHARED) as (stage, _):
+    async with (
+        scripted_broker() as broker,
+        offline(tmp_path, broker.url, rng=Impatient(), subscriptions=SHARED) as (stage, _),
+    ):
         await stage.ready()
         broker.offers = {"shared_subscription_available": 0}
-        stage.bridge._source._rng = Impatient()
         broker.hang_up()
         await eventually(lambda: count(broker, Connect) > 6)
         (reason,) = stage.bridge.readiness().reasons
@@ -132,10 +135,9 @@ async def test_a_broker_without_shared_subscriptions_is_named(tmp_path: Path) ->
 
 
 async def test_a_subscription_that_is_refused_again_and_again_is_no_other_client(tmp_path: Path) -> None:
-    async with scripted_broker() as broker, offline(tmp_path, broker.url) as (stage, _):
+    async with scripted_broker() as broker, offline(tmp_path, broker.url, rng=Impatient()) as (stage, _):
         await stage.ready()
         broker.suback_code = 0x87
-        stage.bridge._source._rng = Impatient()
         broker.hang_up()
         await eventually(lambda: count(broker, Connect) > 6)
         await eventually(lambda: "refuses the subscription" in str(stage.bridge.readiness().reasons))
@@ -155,22 +157,21 @@ async def test_a_reload_to_what_the_broker_does_not_offer_is_refused(tmp_path: P
 async def test_a_reload_while_the_connection_ends_asks_the_next_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with scripted_broker() as broker, offline(tmp_path, broker.url) as (stage, _):
+    async with scripted_broker() as broker, offline(tmp_path, broker.url, rng=Impatient()) as (stage, _):
         await stage.ready()
         source = stage.bridge._source
-        source._rng = Impatient()
-        expect = source._held.expect
+        add = SubscriptionRecord.add
 
-        async def expect_and_end(filters: Iterable[str]) -> None:
-            await expect(filters)
+        async def add_and_end(record: SubscriptionRecord, filters: Iterable[str]) -> None:
+            await add(record, filters)
             assert source._link
-            source._link._let_go("the broker has ended it")  # which is told in the next turn of the loop
+            source._link.abort()  # which is told in the next turn of the loop
             monkeypatch.undo()
 
-        monkeypatch.setattr(source._held, "expect", expect_and_end)
+        monkeypatch.setattr(SubscriptionRecord, "add", add_and_end)
         await stage.signal(subscriptions=["other/#"])
         await eventually(lambda: count(broker, Subscribe) == 2)
-        assert [one.filter for one in source._asked] == ["other/#"]
+        assert [one.filter for one in source._requested] == ["other/#"]
 
 
 async def test_an_answer_that_comes_too_late_is_not_that_to_the_subscription(tmp_path: Path) -> None:
@@ -189,10 +190,10 @@ async def test_an_answer_that_comes_too_late_is_not_that_to_the_subscription(tmp
 @pytest.mark.parametrize("begun", [True, False])
 async def test_a_drain_that_is_stopped_does_not_end_as_if_it_had_drained(tmp_path: Path, begun: bool) -> None:
     stage = Stage(NOBODY, tmp_path, IngestStub(url="http://127.0.0.1:1"))
-    stage.orders.drain.set()
+    stage.signals.drain.set()
     if begun:
         await eventually(lambda: stage.bridge._draining)
-    stage.orders.stop.set()
+    stage.signals.stop.set()
     with pytest.raises(NotDrained, match="the drain was stopped: the broker may hold messages; it stays in"):
         await stage.running
 
@@ -206,7 +207,7 @@ async def test_a_client_of_the_endpoints_that_does_not_end_its_request_does_not_
         _, writer = await asyncio.open_connection(host, int(port))
         writer.write(b"POST /ledger HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc")
         await asyncio.sleep(0.05)
-        stage.orders.stop.set()
+        stage.signals.stop.set()
         async with asyncio.timeout(3):
             await asyncio.wait([stage.running])
         writer.close()

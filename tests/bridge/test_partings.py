@@ -81,10 +81,10 @@ async def test_what_publishes_dead_letters(config: BridgeConfig, dialled: Dialle
 async def receiving(config: BridgeConfig, path: Path) -> AsyncIterator[tuple[MqttSource, "asyncio.Task[None]"]]:
     metrics, clock = Metrics(), SystemClock()
     spool = Spool(Store(path, ["http"]), config.spool, on_messages=lambda _: None, on_commit=lambda _: None)
-    source = MqttSource(config, spool, metrics, LossReport(metrics, clock), clock, random.Random(1))
+    source = MqttSource(config, spool, metrics, LossReport(metrics, clock).record_session_lost, clock, random.Random(1))
     task = asyncio.create_task(source.run())
     try:
-        await until(lambda: source.trouble is None)
+        await until(lambda: source.last_error is None)
         yield source, task
     finally:
         await spool.close()
@@ -93,7 +93,7 @@ async def receiving(config: BridgeConfig, path: Path) -> AsyncIterator[tuple[Mqt
 
 async def test_what_tries_another_configuration(config: BridgeConfig, dialled: Dialled, tmp_path: Path) -> None:
     async with receiving(config, tmp_path / "spool.db") as (source, _):
-        await source._try_out(config)
+        await source.verify_accepted(config)
         assert [link.is_gone for link in dialled] == [False, True]
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from bridge.config import BridgeConfig
 from bridge.routing.table import RouteTable
-from bridge.service import Bridge, run
+from bridge.service import Bridge, run_bridge
 from bridge.source.client import TakenOver
 from bridge.spool.accounting import SinkCounts, count_messages
 from bridge.spool.dead_letters import read_dead_letters
@@ -48,11 +48,11 @@ class Gate(Store):
         self.open.set()
         self.fault: SpoolError | None = None
 
-    def commit(self, messages=(), settlements=()):  # type: ignore[no-untyped-def]
+    def commit(self, messages=(), updates=()):  # type: ignore[no-untyped-def]
         assert self.open.wait(20)
         if self.fault and messages:
             raise self.fault
-        super().commit(messages, settlements)
+        super().commit(messages, updates)
 
 
 class Stage:
@@ -333,14 +333,14 @@ async def test_an_admin_port_that_is_taken_is_named(tmp_path: Path) -> None:
         port = int(other.url.rpartition(":")[2])
         config = BridgeConfig(broker=broker.url, http={}, spool={"path": tmp_path / "s.db"}, admin={"port": port})
         with pytest.raises(ServiceUnavailable, match=rf"cannot listen on 127.0.0.1:{port}.*admin.port"):
-            await run(config, asyncio.Event())
+            await run_bridge(config, asyncio.Event())
 
 
 async def test_a_configuration_that_contradicts_itself_does_not_start(tmp_path: Path) -> None:
     routes = [{"topic": "#", "kafka": "t"}]
     config = BridgeConfig(http={}, routes=routes, spool={"path": tmp_path / "s.db"})
     with pytest.raises(ConfigError, match="leads to no configured sink"):
-        await run(config, asyncio.Event())
+        await run_bridge(config, asyncio.Event())
     assert not (tmp_path / "s.db").exists()
 
 
@@ -362,9 +362,9 @@ SCRIPT = """
 import asyncio, sys
 from pathlib import Path
 from bridge.config import BridgeConfig
-from bridge.service import run
+from bridge.service import run_bridge
 from edgewire.config import load_config
-asyncio.run(run(load_config(Path(sys.argv[1]), BridgeConfig), asyncio.Event()))
+asyncio.run(run_bridge(load_config(Path(sys.argv[1]), BridgeConfig), asyncio.Event()))
 """
 
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bridge.delivery.ack_tracker import AckTracker
-from bridge.spool import bitmap as blocks
+from bridge.spool import bitmap
 from bridge.spool.message import DeadLetter
 
 
@@ -17,31 +17,31 @@ def letter(number: int) -> DeadLetter:
 def test_the_cursor_stops_before_the_first_that_is_missing_and_what_is_beyond_is_settled() -> None:
     progress = AckTracker("s", 10)
     progress.position = 13
-    assert progress.advance() is None
-    progress.delivered([12])
-    settled = progress.advance()
+    assert progress.flush() is None
+    progress.record_delivered([12])
+    settled = progress.flush()
     assert settled
     assert (settled.cursor, settled.delivered) == (10, 1)
-    assert blocks.ids(blocks.bits_of(settled.above[0]), 0) == [12]
+    assert bitmap.ids_of(bitmap.bits_of(settled.done_bitmaps[0]), 0) == [12]
     assert [progress.is_done(number) for number in (10, 11, 12, 13)] == [True, False, True, False]
-    progress.delivered([11])
-    settled = progress.advance()
+    progress.record_delivered([11])
+    settled = progress.flush()
     assert settled
-    assert (settled.cursor, settled.delivered, settled.above) == (12, 1, {})
-    assert progress.advance() is None
+    assert (settled.cursor, settled.delivered, settled.done_bitmaps) == (12, 1, {})
+    assert progress.flush() is None
 
 
 def test_a_replayed_dead_letter_does_not_move_the_cursor() -> None:
     progress = AckTracker("s", 10)
-    progress.replay([4])
+    progress.add_replays([4])
     assert progress.replaying == {4}
-    progress.delivered([4])
-    settled = progress.advance()
+    progress.record_delivered([4])
+    settled = progress.flush()
     assert settled
-    assert (settled.cursor, settled.delivered, settled.replayed, settled.above) == (10, 1, (4,), {})
-    progress.replay([4])
-    progress.dead(letter(4))
-    settled = progress.advance()
+    assert (settled.cursor, settled.delivered, settled.replayed, settled.done_bitmaps) == (10, 1, (4,), {})
+    progress.add_replays([4])
+    progress.record_dead(letter(4))
+    settled = progress.flush()
     assert settled
     assert (settled.cursor, settled.replayed) == (10, ())
     assert not progress.replaying
@@ -51,7 +51,7 @@ FATES = st.sampled_from(["delivered", "dropped", "dead"])
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 3 * blocks.SIZE), st.integers(1, 2 * blocks.SIZE), st.randoms(use_true_random=False), st.data())
+@given(st.integers(0, 3 * bitmap.SIZE), st.integers(1, 2 * bitmap.SIZE), st.randoms(use_true_random=False), st.data())
 def test_in_whatever_order_messages_end_and_however_often_it_restarts_each_counts_once(
     cursor: int, count: int, rng: random.Random, data: st.DataObject
 ) -> None:
@@ -65,33 +65,33 @@ def test_in_whatever_order_messages_end_and_however_often_it_restarts_each_count
         fate = data.draw(FATES)
         expected[fate] += len(part)
         if fate == "delivered":
-            progress.delivered(part)
+            progress.record_delivered(part)
         for number in part if fate != "delivered" else ():
-            progress.dropped(number) if fate == "dropped" else progress.dead(letter(number))
+            progress.record_dropped(number) if fate == "dropped" else progress.record_dead(letter(number))
         done |= set(part)
-        settled = progress.advance()
+        settled = progress.flush()
         assert settled
         totals["delivered"] += settled.delivered
         totals["dropped"] += settled.dropped
         totals["dead"] += len(settled.dead_letters)
         # What the spool does with it.
-        above |= {block: blocks.bits_of(flags) for block, flags in settled.above.items()}
-        above = {block: bits for block, bits in above.items() if block >= settled.cursor >> blocks.SHIFT}
+        above |= {block: bitmap.bits_of(flags) for block, flags in settled.done_bitmaps.items()}
+        above = {block: bits for block, bits in above.items() if block >= settled.cursor >> bitmap.SHIFT}
         beyond = {
-            number for block, bits in above.items() for number in blocks.ids(bits, block) if number > settled.cursor
+            number for block, bits in above.items() for number in bitmap.ids_of(bits, block) if number > settled.cursor
         }
         assert beyond | set(range(settled.cursor + 1)) == done
         if data.draw(st.booleans()):
             progress = AckTracker("s", settled.cursor, above)
     assert totals == expected
-    assert progress._follow() == cursor + count
+    assert progress.advance_cursor() == cursor + count
 
 
-@given(st.integers(0, blocks.FULL), st.integers(0, 5), st.integers(0, 6 * blocks.SIZE))
+@given(st.integers(0, bitmap.FULL), st.integers(0, 5), st.integers(0, 6 * bitmap.SIZE))
 def test_bits_and_flags_say_the_same(bits: int, block: int, cursor: int) -> None:
-    assert blocks.bits_of(blocks.flags_of(bits)) == bits
-    assert blocks.from_disk(blocks.to_disk(bits)) == bits
-    assert blocks.ids(blocks.above(bits, block, cursor), block) == [
-        number for number in blocks.ids(bits, block) if number > cursor
+    assert bitmap.bits_of(bitmap.flags_of(bits)) == bits
+    assert bitmap.from_disk(bitmap.to_disk(bits)) == bits
+    assert bitmap.ids_of(bitmap.bits_above(bits, block, cursor), block) == [
+        number for number in bitmap.ids_of(bits, block) if number > cursor
     ]
-    assert blocks.above(blocks.upto(block, cursor), block, cursor) == 0
+    assert bitmap.bits_above(bitmap.bits_upto(block, cursor), block, cursor) == 0

@@ -24,6 +24,7 @@ from bridge.spool.reader import read_metadata
 from bridge.spool.spool import Spool
 from bridge.spool.store import Store
 from edgefleet.embedded import free_port
+from edgewire.backoff import Backoff
 from edgewire.errors import ServiceUnavailable
 from edgewire.mqtt.packets import Publish
 from tests.bridge.fakes import eventually, scripted_broker, spooled
@@ -60,10 +61,12 @@ def bury(store: Store, first: int, count: int) -> None:
 
 
 @asynccontextmanager
-async def publishing(path: Path, config: BridgeConfig) -> AsyncIterator[tuple[Spool, DeadLetterPublisher]]:
+async def publishing(
+    path: Path, config: BridgeConfig, **options: Any
+) -> AsyncIterator[tuple[Spool, DeadLetterPublisher]]:
     store = Store(path, ["http"])
     spool = Spool(store, SpoolConfig(path=path), on_messages=lambda _: None, on_commit=lambda _: None)
-    one = DeadLetterPublisher(lambda: config, spool, Metrics(), random.Random(1))
+    one = DeadLetterPublisher(lambda: config, spool, Metrics(), random.Random(1), **options)
     running = asyncio.create_task(one.run())
     try:
         yield spool, one
@@ -91,22 +94,20 @@ class Place:
 async def test_every_letter_is_published_whatever_fails_and_restarts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(publisher, "_LOOK_EVERY_S", 0.005)
-    monkeypatch.setattr(publisher, "_AT_ONCE", 7)
-    monkeypatch.setattr(DeadLetterPublisher, "_mqtt", lambda _: ("place", place))
+    monkeypatch.setattr(publisher, "LOOK_EVERY_S", 0.005)
+    monkeypatch.setattr(publisher, "LETTERS_AT_ONCE", 7)
     path, place = tmp_path / "spool.db", Place(fails=3)
+    options: Any = {"targets": {"mqtt": lambda _: ("place", place)}, "backoff": Backoff(0.001, 0.002)}
     config = BridgeConfig(http={}, spool={"path": path})
     store = Store(path, ["http"])
     bury(store, 1, 30)
     store.close()
-    async with publishing(path, config) as (_, one):
-        one._backoff = publisher.Backoff(0.001, 0.002)
+    async with publishing(path, config, **options):
         await eventually(lambda: place.lots >= 4)
-    async with publishing(path, config) as (spool, one):
-        one._backoff = publisher.Backoff(0.001, 0.002)
+    async with publishing(path, config, **options) as (spool, one):
         await spool.run_on_writer(lambda store: bury(store, 31, 10))
         await eventually(lambda: set(place.got) == set(range(1, 41)))
-        await eventually(lambda: one.troubles == [])
+        await eventually(lambda: one.problems == [])
     assert len(place.got) < 40 + 7 * place.lots / 2
 
 

@@ -112,7 +112,7 @@ async def test_credentials_that_the_broker_refuses_are_not_switched_to(
 
 async def test_without_a_file_to_read_again_it_says_so(mosquitto: Any, tmp_path: Path) -> None:
     async with ingest_stub() as ingest, staged(mosquitto.url, tmp_path, ingest) as stage:
-        stage.orders.reread = None
+        stage.signals.reread_config = None
         await stage.signal("refused")
         assert "no file to read again" in stage.bridge.readiness().warnings[0]
 
@@ -128,7 +128,7 @@ async def test_a_sink_that_still_has_messages_is_not_taken_away(mosquitto: Any, 
         http = stage.settings["http"]
         await stage.signal("refused", http=None)
         assert "messages for the sink 'http'" in stage.bridge.readiness().warnings[0]
-        assert set(stage.bridge._crew.names) == {"kafka", "http"}
+        assert set(stage.bridge._runners.names) == {"kafka", "http"}
         ingest.answers = []
         await stage.signal(http=http)
         await stage.settled()
@@ -149,7 +149,7 @@ async def test_a_removed_subscription_is_unsubscribed_now_and_after_a_restart(mo
         settings, site = stage.settings, stage.site
     async with ingest_stub() as ingest:
         again = Stage(mosquitto.url, tmp_path, ingest)
-        again.orders.stop.set()  # this one only lends its shape
+        again.signals.stop.set()  # this one only lends its shape
         await again.running
         again.settings = settings | {"http": {"url": ingest.url}, "subscriptions": own}
         config = again.config()

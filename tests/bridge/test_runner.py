@@ -3,7 +3,7 @@
 import asyncio
 import random
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,29 @@ from tests.bridge.fakes import MemorySink, eventually, in_order, spooled
 BUSY = Retry(cause="busy", reason="busy")
 
 
+class HeldStore(Store):
+    """Its commits wait while `let` is not set."""
+
+    def __init__(self, path: Path, sinks: Sequence[str]) -> None:
+        self.asked, self.let = threading.Event(), threading.Event()
+        self.let.set()
+        super().__init__(path, sinks)
+
+    def commit(self, *args: Any) -> None:
+        self.asked.set()
+        assert self.let.wait(10)
+        super().commit(*args)
+
+
+class AdvancedClock(SystemClock):
+    """A clock that a test moves on."""
+
+    ahead_s = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.ahead_s
+
+
 class Stage:
     """A spool and one runner; `receive` is what the source would do."""
 
@@ -38,19 +61,20 @@ class Stage:
         self.sink = sink
         self.metrics = Metrics()
         self.table = table or RouteTable()
-        store = Store(tmp_path / "spool.db", [sink.name])
+        self.clock = AdvancedClock()
+        self.store = store = HeldStore(tmp_path / "spool.db", [sink.name])
         self.spool = Spool(store, SpoolConfig(path=store.path), on_messages=self._distribute, on_commit=lambda _: None)
-        self.runner = SinkRunner(sink, self.spool, self.table, self.metrics, SystemClock(), random.Random(1))
+        self.runner = SinkRunner(sink, self.spool, self.table, self.metrics, self.clock, random.Random(1))
 
     def receive(self, *messages: SpooledMessage) -> None:
-        self.spool.append(list(messages), lambda: None)
+        self.spool.append_messages(list(messages), lambda: None)
 
     def books(self) -> SinkCounts:
         return count_messages(self.spool.path)[0]
 
     async def settled(self) -> SinkCounts:
         """The books when nothing is pending."""
-        await self.spool.idle()
+        await self.spool.wait_idle()
         await eventually(lambda: not self.books().pending)
         assert self.books().balanced
         return self.books()
@@ -59,10 +83,10 @@ class Stage:
         return self.metrics.registry.get_sample_value(f"edgefleet_bridge_{name}", {"sink": "memory", **labels})
 
     def _distribute(self, messages: list[SpooledMessage]) -> None:
-        if self.runner.takes(messages[0].id, len(messages)):
-            self.runner.take([self.table.resolve(one) for one in messages])
+        if self.runner.can_accept(messages[0].id, len(messages)):
+            self.runner.accept_messages([self.table.resolve(one) for one in messages])
         else:
-            self.runner.wake()
+            self.runner.wake_up()
 
 
 @asynccontextmanager
@@ -120,10 +144,10 @@ async def test_a_window_bounds_what_is_in_memory(tmp_path: Path) -> None:
     sink.open.clear()
     async with staged(tmp_path, sink) as stage:
         stage.receive(*messages(400))
-        await stage.spool.idle()
-        await eventually(lambda: stage.runner._window.messages == 50)
+        await stage.spool.wait_idle()
+        await eventually(lambda: stage.runner._budget.messages == 50)
         await asyncio.sleep(0.05)
-        assert stage.runner._window.messages == 50
+        assert stage.runner._budget.messages == 50
         sink.open.set()
         await stage.settled()
     assert len(sink.got) == 400
@@ -142,10 +166,10 @@ async def test_a_destination_that_is_down_is_asked_again_and_nothing_overtakes(t
     async with staged(tmp_path, sink) as stage:
         for one in messages(100):
             stage.receive(one)
-        await eventually(lambda: bool(stage.runner.troubles))
+        await eventually(lambda: bool(stage.runner.problems))
         books = await stage.settled()
         assert books.delivered == 100
-        assert stage.runner.troubles == []
+        assert stage.runner.problems == []
     assert len(sink.got) == 100
     assert in_order(sink.got)
 
@@ -197,13 +221,13 @@ async def test_a_device_whose_own_address_is_wrong_is_an_alarm_at_once(tmp_path:
             stage.receive(*messages(30))
             await eventually(lambda: len(sink.got) == 20)
             await eventually(lambda: (stage.count("retries_total", cause="404") or 0) > 20)
-        assert stage.runner.troubles == ["device dev-1 must wait, the others go on: /d/dev-1 answers 404"]
+        assert stage.runner.problems == ["device dev-1 must wait, the others go on: /d/dev-1 answers 404"]
         assert stage.count("devices_waiting") == 1
         alarms = [line for line in logged if line["log_level"] == "error"]
         assert [(line["device"], line["reason"]) for line in alarms] == [("dev-1", "/d/dev-1 answers 404")]
         mended = True
         await stage.settled()
-        assert stage.runner.troubles == []
+        assert stage.runner.problems == []
         assert stage.count("devices_waiting") == 0
     assert in_order(sink.got)
 
@@ -220,7 +244,7 @@ async def test_lanes_do_not_wait_for_each_other(tmp_path: Path) -> None:
         stage.receive(*(spooled(n, f"d{n % 2}", kind=("gps", "bme280")[n % 2]) for n in range(1, 41)))
         await eventually(lambda: len(sink.got) == 20)
         assert all(one.startswith("d1:") for one in sink.got)
-        await eventually(lambda: "not found; the breaker of /ingest/gps is open" in str(stage.runner.troubles))
+        await eventually(lambda: "not found; the breaker of /ingest/gps is open" in str(stage.runner.problems))
         assert stage.count("paused", lane="/ingest/gps") == 1
         await eventually(lambda: stage.books()[:6] == ("memory", 40, 20, 0, 0, 20))
         mended = True
@@ -261,11 +285,11 @@ async def test_an_open_breaker_lets_one_probe_through_and_nothing_else(tmp_path:
         # The writes of the other lanes that were under way when it opened may still be among them.
         assert all(len(ids) == 1 for _, ids in sink.batches[first + 3 :])
         assert stage.count("breaker_opened_total", destination="here") == 1
-        assert stage.runner.troubles == ["it is down; the breaker of here is open, a probe is sent now and then"]
+        assert stage.runner.problems == ["it is down; the breaker of here is open, a probe is sent now and then"]
         mended = True
         await stage.settled()
         assert state() == 0
-        assert stage.runner.troubles == []
+        assert stage.runner.problems == []
     assert len(sink.got) == 90
     assert in_order(sink.got)
 
@@ -298,11 +322,11 @@ async def test_what_waits_gives_up_its_memory_and_holds_up_nobody(tmp_path: Path
             stage.receive(*(spooled(n, f"d{n % 2}", kind=kinds[n % 2]) for n in range(start, start + 20)))
         await eventually(lambda: len(sink.got) == 500)
         assert all(one.startswith("d0:") for one in sink.got)
-        assert stage.runner._window.messages <= 40
+        assert stage.runner._budget.messages <= 40
         await eventually(lambda: stage.books()[:6] == ("memory", 1000, 500, 0, 0, 500))
         mended = True
         await stage.settled()
-        assert stage.runner._window.messages == 0
+        assert stage.runner._budget.messages == 0
     assert len(sink.got) == 1000
     assert in_order(sink.got)
 
@@ -355,15 +379,15 @@ async def test_replayed_dead_letters_reach_the_sink_that_refused_them_and_the_bo
     async with staged(tmp_path, sink) as stage:
         stage.receive(*messages(100))
         assert (await stage.settled()).dead_lettered == 10
-        assert letters.replay(stage.spool.path, letters.DeadLetterSelection(numbers=(1, 2))) == 2
+        assert letters.replay_dead_letters(stage.spool.path, letters.DeadLetterSelection(numbers=(1, 2))) == 2
         assert stage.books().pending == 2
         books = await stage.settled()  # refused again
         assert (books.delivered, books.dead_lettered) == (90, 10)
         again = read_dead_letters(stage.spool.path, limit=2)
         assert [one.attempts for one in again] == [2, 2]
         fixed = True
-        assert letters.drop(stage.spool.path, letters.DeadLetterSelection(numbers=(3,))) == 1
-        assert letters.replay(stage.spool.path, letters.DeadLetterSelection(reason="BAD")) == 9
+        assert letters.discard_dead_letters(stage.spool.path, letters.DeadLetterSelection(numbers=(3,))) == 1
+        assert letters.replay_dead_letters(stage.spool.path, letters.DeadLetterSelection(reason="BAD")) == 9
         books = await stage.settled()
         assert (books.delivered, books.dead_lettered, books.discarded) == (99, 0, 1)
     assert len(sink.got) == len(set(sink.got)) == 99
@@ -424,9 +448,9 @@ async def test_a_sink_that_cannot_be_connected_is_tried_again(tmp_path: Path) ->
     sink = Late()
     async with staged(tmp_path, sink) as stage:
         stage.receive(*messages(10))
-        await eventually(lambda: stage.runner.troubles == ["it is not there"])
+        await eventually(lambda: stage.runner.problems == ["it is not there"])
         await stage.settled()
-        assert stage.runner.troubles == []
+        assert stage.runner.problems == []
     assert len(sink.got) == 10
 
 
@@ -468,7 +492,7 @@ async def test_stopping_lets_the_write_under_way_end_and_begins_no_other(tmp_pat
     stage = Stage(tmp_path, sink)
     running = asyncio.create_task(stage.runner.run(finish_s=5))
     stage.receive(*messages(30))
-    await stage.spool.idle()
+    await stage.spool.wait_idle()
     await eventually(lambda: sink.asked == 1)
     stage.runner.stop()
     sink.open.set()
@@ -484,7 +508,7 @@ async def test_a_write_that_does_not_end_is_given_up_and_stays_pending(tmp_path:
     stage = Stage(tmp_path, sink)
     running = asyncio.create_task(stage.runner.run(finish_s=0.02))
     stage.receive(*messages(30))
-    await stage.spool.idle()
+    await stage.spool.wait_idle()
     await eventually(lambda: sink.asked == 1)
     stage.runner.stop()
     await running
@@ -527,30 +551,21 @@ async def test_a_replay_that_is_delivered_and_not_yet_written_down_is_not_taken_
         await eventually(lambda: stage.books().dead_lettered == 1)
         sink.script = None
         sink.open.clear()
-        assert letters.replay(stage.spool.path, letters.DeadLetterSelection(numbers=(1,))) == 1
-        await eventually(lambda: bool(stage.runner._progress.replaying))
-        written, let = threading.Event(), threading.Event()
-        stage.spool._store.commit = _held_back(stage.spool._store.commit, written, let)  # type: ignore[method-assign]
+        assert letters.replay_dead_letters(stage.spool.path, letters.DeadLetterSelection(numbers=(1,))) == 1
+        await eventually(lambda: bool(stage.runner._acks.replaying))
+        stage.store.let.clear()
+        stage.store.asked.clear()
         sink.open.set()
-        await eventually(lambda: not stage.runner._progress.replaying)
-        stage.runner._looked_at -= 1
-        stage.runner.wake()
-        await eventually(written.is_set)
+        await eventually(lambda: not stage.runner._acks.replaying)
+        stage.clock.ahead_s += 1
+        stage.runner.wake_up()
+        await eventually(stage.store.asked.is_set)
         await asyncio.sleep(0.02)
-        let.set()
+        stage.store.let.set()
         books = await stage.settled()
         await asyncio.sleep(0.15)
         assert (books.delivered, stage.books().balanced) == (1, True)
     assert sink.got == ["a:1:1"]
-
-
-def _held_back(commit: Callable[..., None], written: threading.Event, let: threading.Event) -> Callable[..., None]:
-    def held_back(*args: Any) -> None:
-        written.set()
-        assert let.wait(10)
-        commit(*args)
-
-    return held_back
 
 
 async def test_the_first_dead_letter_is_an_increase_to_prometheus(tmp_path: Path) -> None:
@@ -561,9 +576,9 @@ async def test_the_first_dead_letter_is_an_increase_to_prometheus(tmp_path: Path
 
 async def test_what_is_committed_before_a_runner_begins_waits_for_it(tmp_path: Path) -> None:
     stage = Stage(tmp_path, MemorySink())
-    assert not stage.runner.takes(1, 1)
+    assert not stage.runner.can_accept(1, 1)
     stage.receive(spooled(1))
-    await stage.spool.idle()
+    await stage.spool.wait_idle()
     running = asyncio.create_task(stage.runner.run(finish_s=5))
     assert (await stage.settled()).delivered == 1
     stage.runner.stop()

@@ -89,7 +89,8 @@ class Opened:
         self.spool = Spool(Store(path, ["http"]), config.spool, on_messages=self._note, on_commit=lambda _: None)
         clock = SystemClock()
         self.losses = LossReport(self.metrics, clock)
-        self.source = MqttSource(config, self.spool, self.metrics, self.losses, clock, Impatient())
+        on_session_lost = self.losses.record_session_lost
+        self.source = MqttSource(config, self.spool, self.metrics, on_session_lost, clock, Impatient())
         self.got: list[SpooledMessage] = []
         self.running = asyncio.create_task(self.source.run())
 
@@ -97,7 +98,7 @@ class Opened:
         self.got += messages
 
     async def subscribed(self) -> "Opened":
-        await eventually(lambda: self.source.trouble is None)
+        await eventually(lambda: self.source.last_error is None)
         return self
 
     def seqs(self) -> list[bytes]:
@@ -131,7 +132,7 @@ async def test_what_is_published_while_the_bridge_is_away_waits_for_it(fresh: Fr
 async def test_what_was_not_committed_comes_again(fresh: Fresh, monkeypatch: pytest.MonkeyPatch) -> None:
     async with fresh.source() as first:
         await first.subscribed()
-        monkeypatch.setattr(first.spool, "append", lambda messages, done: first.got.extend(messages))
+        monkeypatch.setattr(first.spool, "append_messages", lambda messages, done: first.got.extend(messages))
         await fresh.publish(1, 2, 3)
         await eventually(lambda: len(first.got) == 3)
     async with fresh.source() as second:
@@ -144,7 +145,7 @@ async def test_more_than_the_default_window_is_under_way(fresh: Fresh, monkeypat
     """Mosquitto sends 20 without an acknowledgement unless it is asked for more."""
     async with fresh.source() as opened:
         await opened.subscribed()
-        monkeypatch.setattr(opened.spool, "append", lambda messages, done: opened.got.extend(messages))
+        monkeypatch.setattr(opened.spool, "append_messages", lambda messages, done: opened.got.extend(messages))
         await fresh.publish(*range(300))
         await eventually(lambda: len(opened.got) == 300)
 
@@ -178,7 +179,7 @@ async def test_qos_2_comes_once_and_after_a_crash_again_with_the_same_id(
         assert {one.qos for one in first.got} == {qos}
         assert first.metrics.registry.get_sample_value("edgefleet_bridge_received_total", {"qos": str(qos)}) == 30
         # From here on nothing is committed any more, so neither PUBACK nor PUBREC may leave.
-        monkeypatch.setattr(first.spool, "append", lambda messages, done: first.got.extend(messages))
+        monkeypatch.setattr(first.spool, "append_messages", lambda messages, done: first.got.extend(messages))
         await fresh.publish(30, 31, 32, qos=2)
         await eventually(lambda: len(first.got) == 33)
     async with fresh.source(**settings) as second:
@@ -194,7 +195,7 @@ async def test_two_bridges_with_one_client_id_are_told_so(fresh: Fresh) -> None:
 
         def told() -> bool:
             troubles = [str(one.running.exception()) for one in (first, second) if one.running.done()]
-            troubles += [str(one.source.trouble) for one in (first, second)]
+            troubles += [str(one.source.last_error) for one in (first, second)]
             return any("give every bridge a client_id of its own" in trouble for trouble in troubles)
 
         await eventually(told)
@@ -204,12 +205,12 @@ async def test_a_paused_source_takes_all_when_it_goes_on(fresh: Fresh) -> None:
     async with fresh.source() as opened:
         await opened.subscribed()
         opened.spool.full = True
-        opened.source.committed()
+        opened.source.on_commit()
         await fresh.publish(*range(50))
         await asyncio.sleep(0.1)
         assert opened.got == []
         opened.spool.full = False
-        opened.source.committed()
+        opened.source.on_commit()
         await eventually(lambda: len(opened.got) == 50)
 
 
@@ -224,4 +225,4 @@ async def test_checking_disturbs_no_bridge_that_runs(fresh: Fresh) -> None:
         assert (http.part, http.ok) == ("http", False)
         await fresh.publish(1)
         await eventually(lambda: len(opened.got) == 1)
-        assert opened.source.trouble is None
+        assert opened.source.last_error is None

@@ -26,9 +26,9 @@ class Watched(Store):
         self.let.set()
         self.groups: list[int] = []
 
-    def commit(self, messages=(), settlements=()):  # type: ignore[no-untyped-def]
+    def commit(self, messages=(), updates=()):  # type: ignore[no-untyped-def]
         assert self.let.wait(10)
-        super().commit(messages, settlements)
+        super().commit(messages, updates)
         self.groups.append(len(messages))
 
 
@@ -47,7 +47,7 @@ class Opened:
 
     def append(self, count: int, name: str = "done", size: int = 0) -> None:
         messages = [spooled(0, text="x" * size) for _ in range(count)]
-        self.spool.append(messages, lambda: self.told.append(name))
+        self.spool.append_messages(messages, lambda: self.told.append(name))
 
 
 @asynccontextmanager
@@ -70,11 +70,11 @@ async def test_done_is_called_after_the_commit_and_in_order(tmp_path: Path) -> N
         assert one.spool.queued == 5
         assert one.spool.last_id == 0
         one.store.let.set()
-        await one.spool.idle()
+        await one.spool.wait_idle()
         assert [what for what in one.told if isinstance(what, str)] == ["first", "second"]
         assert [number for what in one.told if isinstance(what, list) for number in what] == [1, 2, 3, 4, 5]
         assert (one.spool.queued, one.spool.last_id) == (0, 5)
-        assert [message.id for message in one.spool.read(2, 2)] == [3, 4]
+        assert [message.id for message in one.spool.read_messages(2, 2)] == [3, 4]
         assert sum(commit.messages for commit in one.commits) == 5
 
 
@@ -84,7 +84,7 @@ async def test_what_waits_is_committed_in_groups(tmp_path: Path) -> None:
         for number in range(20):
             one.append(30, str(number))
         one.store.let.set()
-        await one.spool.idle()
+        await one.spool.wait_idle()
         assert sum(one.store.groups) == 600
         assert max(one.store.groups) == 120
         assert len(one.store.groups) < 20
@@ -93,7 +93,7 @@ async def test_what_waits_is_committed_in_groups(tmp_path: Path) -> None:
 async def test_progress_alone_is_written_too(tmp_path: Path) -> None:
     async with opened(tmp_path) as one:
         one.append(3)
-        await one.spool.idle()
+        await one.spool.wait_idle()
         one.spool.commit_cursor(CursorUpdate(sink="s", cursor=2, delivered=2))
         await eventually(lambda: count_messages(one.spool.path)[0].delivered == 2)
 
@@ -101,7 +101,7 @@ async def test_progress_alone_is_written_too(tmp_path: Path) -> None:
 async def test_closing_writes_what_waits(tmp_path: Path) -> None:
     async with opened(tmp_path, commit_interval="1s") as one:
         one.append(1, "first")
-        await one.spool.idle()
+        await one.spool.wait_idle()
         one.append(4, "last")
         one.spool.commit_cursor(CursorUpdate(sink="s", cursor=1, delivered=1))
     assert one.told[-2:] == ["last", [2, 3, 4, 5]]
@@ -113,7 +113,7 @@ async def test_a_full_spool_takes_nothing_until_there_is_room(tmp_path: Path) ->
         one.append(40, "fits", size=8000)
         await eventually(lambda: one.spool.full)
         one.append(1, "waits")
-        await one.spool.idle()  # returns: there is nothing to wait for
+        await one.spool.wait_idle()  # returns: there is nothing to wait for
         await asyncio.sleep(0.05)
         assert one.told[0] == "fits"
         assert "waits" not in one.told
@@ -130,7 +130,7 @@ async def test_a_full_spool_takes_nothing_until_there_is_room(tmp_path: Path) ->
 async def test_a_spool_that_is_full_at_the_start_says_so(tmp_path: Path) -> None:
     async with opened(tmp_path) as one:
         one.append(40, size=8000)
-        await one.spool.idle()
+        await one.spool.wait_idle()
     async with opened(tmp_path, max_bytes="200KiB") as again:
         assert again.spool.full
         again.append(1)
@@ -141,14 +141,14 @@ async def test_a_spool_that_is_full_at_the_start_says_so(tmp_path: Path) -> None
 async def test_after_a_failed_write_nothing_is_done(tmp_path: Path) -> None:
     async with opened(tmp_path) as one:
         one.append(1, "before")
-        await one.spool.idle()
+        await one.spool.wait_idle()
         pages = one.store._scalar("PRAGMA page_count")
         one.store._database.execute(f"PRAGMA max_page_count = {pages + 1}")
         one.append(10, "never", size=8000)
         with pytest.raises(SpoolError, match="the disk is full"):
             await asyncio.wait_for(asyncio.shield(one.spool.failure), 10)
         one.append(1, "nor this")
-        await one.spool.idle()
+        await one.spool.wait_idle()
     assert one.told == ["before", [1]]
     assert count_messages(one.spool.path)[0].received == 1
 
@@ -167,13 +167,13 @@ async def test_whatever_the_writer_fails_with_is_told(
         with pytest.raises(SpoolError if isinstance(fault, sqlite3.Error) else OverflowError):
             async with asyncio.timeout(5):
                 await asyncio.shield(one.spool.failure)
-        await one.spool.idle()
+        await one.spool.wait_idle()
 
 
 async def test_a_job_runs_after_the_progress_before_it_and_its_answer_comes_back(tmp_path: Path) -> None:
     async with opened(tmp_path) as one:
         one.append(3)
-        await one.spool.idle()
+        await one.spool.wait_idle()
         one.spool.commit_cursor(CursorUpdate(sink="s", cursor=2, delivered=2))
         assert await one.spool.run_on_writer(lambda store: store.cursor("s")) == 2
 
@@ -183,7 +183,7 @@ async def test_a_job_runs_after_the_progress_before_it_and_its_answer_comes_back
         with pytest.raises(SpoolError, match="no"):
             await one.spool.run_on_writer(fail)
         one.append(1)
-        await one.spool.idle()
+        await one.spool.wait_idle()
         assert one.spool.last_id == 4
 
 
@@ -192,10 +192,10 @@ async def test_a_message_that_is_pending_for_too_long_stops_the_taking_until_it_
         one.append(1, "old")  # received in 1970
         await eventually(lambda: one.spool.full is not None)
         assert "spool.max_age is less" in str(one.spool.full)
-        assert "it keeps the session for 2 d" in one.spool.outlook(2 * 86_400)
+        assert "it keeps the session for 2 d" in one.spool.describe_broker_queue(2 * 86_400)
         assert one.spool.headroom_s() is not None
         one.append(1, "waits")
-        await one.spool.idle()
+        await one.spool.wait_idle()
         assert one.told == ["old", [1]]
         one.spool.commit_cursor(CursorUpdate(sink="s", cursor=1, delivered=1))
         await eventually(lambda: "waits" in one.told)

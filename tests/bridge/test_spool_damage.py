@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bridge.spool import sqlite as integrity
+from bridge.spool import sqlite
 from bridge.spool.accounting import count_messages, read_spool_report
 from bridge.spool.message import CursorUpdate
 from bridge.spool.sqlite import SpoolError
@@ -97,7 +97,7 @@ def test_a_file_that_was_cut_is_refused_with_what_to_do(
     tmp_path: Path, share: float, small: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not small:
-        monkeypatch.setattr(integrity, "_SMALL_BYTES", 0)
+        monkeypatch.setattr(sqlite, "_SMALL_BYTES", 0)
     path = closed_in_order(tmp_path)
     os.truncate(path, int(path.stat().st_size * share) // 4096 * 4096)
     with pytest.raises(SpoolError, match=r"the spool is damaged \(.*'sqlite3 .* \.recover' and move the file away"):
@@ -107,10 +107,10 @@ def test_a_file_that_was_cut_is_refused_with_what_to_do(
 def test_a_file_that_was_overwritten_is_checked_after_an_unclean_end_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(integrity, "_SMALL_BYTES", 0)
+    monkeypatch.setattr(sqlite, "_SMALL_BYTES", 0)
     path = closed_in_order(tmp_path)
     looked: list[str] = []
-    monkeypatch.setattr(integrity, "_check", lambda *_: looked.append("looked"))
+    monkeypatch.setattr(sqlite, "_check", lambda *_: looked.append("looked"))
     Store(path, ["s"]).close()
     assert looked == []
     killed = Store(path, ["s"])
@@ -122,8 +122,8 @@ def test_a_file_that_was_overwritten_is_checked_after_an_unclean_end_only(
 
 def test_the_check_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = closed_in_order(tmp_path)
-    monkeypatch.setattr(integrity, "CHECK_S", -1.0)
-    monkeypatch.setattr(integrity, "_STEPS_BETWEEN_LOOKS", 1)
+    monkeypatch.setattr(sqlite, "CHECK_S", -1.0)
+    monkeypatch.setattr(sqlite, "_STEPS_BETWEEN_LOOKS", 1)
     with closing(Store(path, ["s"])) as store:
         assert store.last_id == 199
 
@@ -137,15 +137,17 @@ def test_a_message_that_is_pending_and_missing_is_named(tmp_path: Path) -> None:
         database.commit()
     assert not count_messages(path)[0].balanced
     with closing(SpoolReader(path)) as reader, pytest.raises(SpoolError, match="the message 7 of 's' is pending"):
-        reader.fetch("s", [6, 7, 8])
+        reader.fetch_messages("s", [6, 7, 8])
 
 
 # A bridge without sources: messages are appended until the disk refuses, and what was acknowledged is printed.
 WRITER = """
 import asyncio, sys
 from pathlib import Path
-from bridge.config import SpoolConfig
-from bridge.spool import Spool, SpooledMessage, Store
+from bridge.spool.config import SpoolConfig
+from bridge.spool.message import SpooledMessage
+from bridge.spool.spool import Spool
+from bridge.spool.store import Store
 
 async def main(path):
     acknowledged = 0
@@ -154,10 +156,10 @@ async def main(path):
         acknowledged += 10
     spool = Spool(Store(path, ["s"]), SpoolConfig(path=path), on_messages=lambda _: None, on_commit=lambda _: None)
     for _ in range(10_000):
-        spool.append([SpooledMessage(0, 1, "t", b"x" * 4000, 1, False, False) for _ in range(10)], done)
+        spool.append_messages([SpooledMessage(0, 1, "t", b"x" * 4000, 1, False, False) for _ in range(10)], done)
         if spool.failure.done():
             break
-        await spool.idle()
+        await spool.wait_idle()
     print(acknowledged, spool.failure.exception(), flush=True)
     await spool.close()
 

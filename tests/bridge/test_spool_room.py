@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from bridge.delivery.ack_tracker import AckTracker
 from bridge.delivery.buffer import IdQueue
-from bridge.spool import bitmap as blocks
-from bridge.spool import retention as room
+from bridge.spool import bitmap, retention
 from bridge.spool.accounting import read_spool_report
 from bridge.spool.capacity import BrokerQueueForecast, CapacityLimit
 from bridge.spool.config import SpoolConfig
@@ -22,14 +21,14 @@ from edgewire.errors import ConfigError
 from tests.bridge.fakes import spooled
 
 SINKS = ("http", "kafka")
-COUNT = 3 * blocks.SIZE
+COUNT = 3 * bitmap.SIZE
 
 
 def commit_cursor(store: Store, progress: AckTracker, ids: list[int]) -> None:
-    progress.delivered(ids)
-    settlement = progress.advance()
+    progress.record_delivered(ids)
+    settlement = progress.flush()
     assert settlement
-    store.commit(settlements=[settlement])
+    store.commit(updates=[settlement])
 
 
 @pytest.fixture
@@ -52,9 +51,9 @@ def test_one_stuck_message_keeps_itself_and_not_what_is_behind_it(path: Path) ->
             progress = AckTracker(sink, 0)
             for first in range(1, COUNT + 1, 700):
                 commit_cursor(store, progress, [n for n in range(first, min(first + 700, COUNT + 1)) if n != stuck])
-        left = reader.read(0, limit=COUNT, max_bytes=1 << 30)
+        left = reader.read_messages(0, limit=COUNT, max_bytes=1 << 30)
         assert left[0].id == 5
-        assert len(left) <= 2 * 256 + blocks.SIZE  # the newest block stays whole
+        assert len(left) <= 2 * 256 + bitmap.SIZE  # the newest block stays whole
         assert store.used_bytes() < full / 2
         ledger = read_spool_report(path)
         assert ledger.balanced
@@ -62,11 +61,11 @@ def test_one_stuck_message_keeps_itself_and_not_what_is_behind_it(path: Path) ->
     with closing(Store(path, SINKS)) as store:
         assert store.last_id == COUNT
         store.commit([spooled(COUNT + 1)])
-        again = AckTracker("http", store.cursor("http"), store.done_above("http"))
+        again = AckTracker("http", store.cursor("http"), store.done_bitmaps("http"))
         commit_cursor(store, again, [5])
         assert store.cursor("http") == COUNT
-        while store.untidy():
-            store.tidy()
+        while store.needs_maintenance():
+            store.maintain()
         assert read_spool_report(path).balanced
         assert [one.pending for one in read_spool_report(path).sinks] == [1, 1]
 
@@ -77,24 +76,24 @@ def test_a_sink_that_comes_later_begins_with_what_is_left_and_its_books_balance(
         for sink in SINKS:
             commit_cursor(store, AckTracker(sink, 0), [n for n in range(1, COUNT + 1) if n % 1000])
         with pytest.raises(ConfigError, match="holds 12 messages for the sink 'kafka'"):
-            store.adopt(["http"])
-        store.adopt([*SINKS, "file"])
+            store.reconcile_sinks(["http"])
+        store.reconcile_sinks([*SINKS, "file"])
         file = next(one for one in read_spool_report(path).sinks if one.sink == "file")
         assert file.balanced
         with closing(SpoolReader(path)) as reader:
-            assert file.pending == len(reader.read(0, limit=COUNT, max_bytes=1 << 30)) < COUNT / 2
+            assert file.pending == len(reader.read_messages(0, limit=COUNT, max_bytes=1 << 30)) < COUNT / 2
 
 
 def test_the_file_shrinks_in_small_steps_after_a_long_outage(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(room, "KEEP_FREE_BYTES", 1 << 20)
+    monkeypatch.setattr(retention, "KEEP_FREE_BYTES", 1 << 20)
     with closing(Store(path, ["http"])) as store:
         fill(store, 6000, size=3000)
-        store.commit(settlements=[CursorUpdate(sink="http", cursor=6000, delivered=6000)])
+        store.commit(updates=[CursorUpdate(sink="http", cursor=6000, delivered=6000)])
         large = read_spool_report(path).file_bytes
         assert large > 18 << 20
         steps, before = 0, large
-        while store.untidy():
-            store.tidy()
+        while store.needs_maintenance():
+            store.maintain()
             assert before - (before := read_spool_report(path).file_bytes) <= 129 * 4096
             steps += 1
         assert steps > 30
@@ -104,32 +103,32 @@ def test_the_file_shrinks_in_small_steps_after_a_long_outage(path: Path, monkeyp
 
 def test_the_limits(path: Path) -> None:
     limits = CapacityLimit(SpoolConfig(path=path, max_bytes=100_000, max_age="1h"))
-    assert limits.judge(99_999, None, 0) is None
-    assert limits.judge(100_000, None, 0) == "the spool holds 100,000 bytes and is full"
-    assert limits.judge(96_000, None, 0)  # not before there is some room
-    assert limits.judge(94_000, None, 0) is None
-    assert limits.judge(0, 1000, 3_601_000) is None
-    assert limits.judge(0, 1000, 9_001_000) == "a message has been in the spool for 2 h, spool.max_age is less"
-    assert limits.judge(0, 9_000_000, 9_001_000) is None
+    assert limits.check(99_999, None, 0) is None
+    assert limits.check(100_000, None, 0) == "the spool holds 100,000 bytes and is full"
+    assert limits.check(96_000, None, 0)  # not before there is some room
+    assert limits.check(94_000, None, 0) is None
+    assert limits.check(0, 1000, 3_601_000) is None
+    assert limits.check(0, 1000, 9_001_000) == "a message has been in the spool for 2 h, spool.max_age is less"
+    assert limits.check(0, 9_000_000, 9_001_000) is None
 
 
 def test_what_the_broker_can_hold_is_told_from_the_rate_before() -> None:
-    headroom = BrokerQueueForecast(30_000)
+    forecast = BrokerQueueForecast(30_000)
     for second in range(100):
-        headroom.note(500, False, second)
-    assert headroom.seconds(100) is None
-    assert headroom.sentence(100, 7200) == (
+        forecast.record_commit(500, False, second)
+    assert forecast.seconds_left(100) is None
+    assert forecast.describe(100, 7200) == (
         "the broker queues 30,000 messages; it keeps the session for 2 h after a disconnection"
     )
-    headroom.note(0, True, 100)
-    assert headroom.seconds(100) == pytest.approx(60, rel=0.05)
-    headroom.note(0, True, 120)
-    assert headroom.seconds(120) == pytest.approx(40, rel=0.05)
-    assert headroom.seconds(1000) == 0
-    assert "lasts about 40 s more at 500 messages a second" in headroom.sentence(120, 60)
-    headroom.note(10, False, 130)
-    assert headroom.seconds(130) is None
-    assert "set spool.broker_queue" in BrokerQueueForecast(None).sentence(0, 60)
+    forecast.record_commit(0, True, 100)
+    assert forecast.seconds_left(100) == pytest.approx(60, rel=0.05)
+    forecast.record_commit(0, True, 120)
+    assert forecast.seconds_left(120) == pytest.approx(40, rel=0.05)
+    assert forecast.seconds_left(1000) == 0
+    assert "lasts about 40 s more at 500 messages a second" in forecast.describe(120, 60)
+    forecast.record_commit(10, False, 130)
+    assert forecast.seconds_left(130) is None
+    assert "set spool.broker_queue" in BrokerQueueForecast(None).describe(0, 60)
 
 
 @given(st.lists(st.integers(0, 2**40), max_size=200), st.randoms(use_true_random=False))
@@ -139,7 +138,7 @@ def test_parked_ids_come_back_as_they_went(numbers: list[int], rng: random.Rando
         for _ in range(rng.randrange(20)):
             if rest:
                 queue.append(rest.pop(0))
-        back += queue.take(rng.randrange(10))
+        back += queue.pop_ids(rng.randrange(10))
         assert len(queue) == len(numbers) - len(rest) - len(back)
     assert back == numbers
 

@@ -77,7 +77,7 @@ def test_a_spool_of_an_earlier_version_is_taken_over_with_all_it_holds(path: Pat
         two = spooled(2)
         two.properties = b"{}"
         store.commit([two])
-        assert [one.properties for one in reader.read(0, limit=9, max_bytes=1 << 20)] == [None, b"{}"]
+        assert [one.properties for one in reader.read_messages(0, limit=9, max_bytes=1 << 20)] == [None, b"{}"]
     (letter,) = read_dead_letters(path)
     assert (letter.reason, letter.properties) == ("why", None)
 
@@ -95,9 +95,9 @@ def test_sinks_come_and_go_while_the_file_is_open(path: Path) -> None:
     with closing(Store(path, SINKS)) as store:
         store.commit([spooled(1), spooled(2)], [settled("http", 2, 2), settled("kafka", 1, 1)])
         with pytest.raises(ConfigError, match="1 messages for the sink 'kafka'"):
-            store.adopt(["http", "file"])
+            store.reconcile_sinks(["http", "file"])
         assert [one.sink for one in count_messages(path)] == ["http", "kafka"]
-        store.adopt(["http", "file"], ["kafka"])
+        store.reconcile_sinks(["http", "file"], ["kafka"])
         assert [one.sink for one in count_messages(path)] == ["file", "http"]
         assert (store.cursor("http"), store.cursor("file")) == (2, 1)
         store.commit([spooled(3)], [settled("file", 3, 2)])
@@ -114,9 +114,9 @@ def test_what_was_committed_is_there_after_reopening(path: Path) -> None:
     store.commit(messages)
     store.close()
     with closing(SpoolReader(path)) as reader:
-        read = reader.read(0, limit=1000, max_bytes=1 << 30)
-        assert [one.id for one in reader.read(100, limit=3, max_bytes=1 << 30)] == [101, 102, 103]
-        assert len(reader.read(0, limit=1000, max_bytes=1)) == 1
+        read = reader.read_messages(0, limit=1000, max_bytes=1 << 30)
+        assert [one.id for one in reader.read_messages(100, limit=3, max_bytes=1 << 30)] == [101, 102, 103]
+        assert len(reader.read_messages(0, limit=1000, max_bytes=1)) == 1
 
     def fields(message: object) -> list[object]:
         names = ("id", "received_ms", "topic", "payload", "qos", "retain", "dup", "properties")
@@ -136,10 +136,10 @@ def test_it_is_durable_not_only_written(path: Path) -> None:
 def test_messages_leave_when_every_sink_is_past_them(path: Path) -> None:
     with closing(Store(path, SINKS)) as store, closing(SpoolReader(path)) as reader:
         store.commit([spooled(number) for number in range(1, 11)])
-        store.commit(settlements=[settled("http", 10, 8, dropped=1, dead=(4,))])
-        assert len(reader.read(0, limit=99, max_bytes=1 << 30)) == 10
-        store.commit(settlements=[settled("kafka", 6, 6)])
-        assert [one.id for one in reader.read(0, limit=99, max_bytes=1 << 30)] == [7, 8, 9, 10]
+        store.commit(updates=[settled("http", 10, 8, dropped=1, dead=(4,))])
+        assert len(reader.read_messages(0, limit=99, max_bytes=1 << 30)) == 10
+        store.commit(updates=[settled("kafka", 6, 6)])
+        assert [one.id for one in reader.read_messages(0, limit=99, max_bytes=1 << 30)] == [7, 8, 9, 10]
         http, kafka = count_messages(path)
         assert http[:6] == ("http", 10, 8, 1, 1, 0)
         assert kafka[:6] == ("kafka", 10, 6, 0, 0, 4)
@@ -190,7 +190,7 @@ def test_a_sink_with_pending_messages_cannot_be_configured_away_by_accident(path
         Store(path, ["http"])
     with closing(Store(path, ["http"], abandon=["kafka"])) as store:
         assert [one.sink for one in count_messages(path)] == ["http"]
-        store.commit(settlements=[settled("http", 2, 0)])
+        store.commit(updates=[settled("http", 2, 0)])
     Store(path, ["kafka"]).close()  # http has nothing pending, so it may go
 
 
@@ -220,7 +220,7 @@ def test_room_that_was_freed_does_not_count(path: Path) -> None:
         empty = store.used_bytes()
         store.commit([spooled(number, text="x" * 5000) for number in range(1, 201)])
         assert store.used_bytes() > 1_000_000
-        store.commit(settlements=[settled("http", 200, 200)])
+        store.commit(updates=[settled("http", 200, 200)])
         assert store.used_bytes() < empty + 50_000
 
 
@@ -292,12 +292,12 @@ class Crashes(RuleBasedStateMachine):
         chosen = [number for number in open_ids if rng.random() < share]
         fates = rng.choices(range(3), weights=(20, 2, 1 if len(chosen) < 500 else 0), k=len(chosen))
         progress = self.progress[sink]
-        progress.delivered([number for number, fate in zip(chosen, fates, strict=True) if fate == 0])
+        progress.record_delivered([number for number, fate in zip(chosen, fates, strict=True) if fate == 0])
         for number, fate in zip(chosen, fates, strict=True):
             if fate == 1:
-                progress.dropped(number)
+                progress.record_dropped(number)
             elif fate == 2:
-                progress.dead(letter(sink, number))
+                progress.record_dead(letter(sink, number))
                 self.dead[sink].add(number)
         self.done[sink] |= set(chosen)
         self._settle(sink, [spooled(self.received + 1)])
@@ -315,27 +315,27 @@ class Crashes(RuleBasedStateMachine):
                 if message_id in chosen
             ]
         if numbers:
-            assert letters.replay(self.path, DeadLetterSelection(numbers=tuple(numbers))) == len(chosen)
+            assert letters.replay_dead_letters(self.path, DeadLetterSelection(numbers=tuple(numbers))) == len(chosen)
         self.dead[sink] -= set(chosen)
         self.again[sink] |= set(chosen)
 
     @rule(sink=st.sampled_from(SINKS), well=st.booleans())
     def replays_end(self, sink: str, well: bool) -> None:
-        waiting = self.reader.replays(sink, 0, 10_000)
+        waiting = self.reader.read_replays(sink, 0, 10_000)
         assert {one.id for _, one in waiting} == self.again[sink]
         for number in self.again[sink]:
-            self.progress[sink].replay([number])
+            self.progress[sink].add_replays([number])
             if well:
-                self.progress[sink].delivered([number])
+                self.progress[sink].record_delivered([number])
             else:
-                self.progress[sink].dead(letter(sink, number))
+                self.progress[sink].record_dead(letter(sink, number))
                 self.dead[sink].add(number)
         self.again[sink].clear()
         self._settle(sink)
 
     @rule(sink=st.sampled_from(SINKS))
     def drop(self, sink: str) -> None:
-        assert letters.drop(self.path, DeadLetterSelection(sink=sink)) == len(self.dead[sink])
+        assert letters.discard_dead_letters(self.path, DeadLetterSelection(sink=sink)) == len(self.dead[sink])
         self.discarded[sink] += len(self.dead[sink])
         self.dead[sink].clear()
 
@@ -357,16 +357,18 @@ class Crashes(RuleBasedStateMachine):
 
     @rule()
     def tidy(self) -> None:
-        self.store.tidy()
+        self.store.maintain()
 
     def _settle(self, sink: str, messages: Sequence[SpooledMessage] = ()) -> None:
-        settlement = self.progress[sink].advance()
+        settlement = self.progress[sink].flush()
         self.store.commit(messages, [settlement] if settlement else [])
 
     def _open(self) -> None:
         self.store = Store(self.path, SINKS)
         self.reader = SpoolReader(self.path)
-        self.progress = {sink: AckTracker(sink, self.store.cursor(sink), self.store.done_above(sink)) for sink in SINKS}
+        self.progress = {
+            sink: AckTracker(sink, self.store.cursor(sink), self.store.done_bitmaps(sink)) for sink in SINKS
+        }
 
     def _close(self) -> None:
         self.reader.close()
@@ -388,11 +390,11 @@ class Crashes(RuleBasedStateMachine):
     @invariant()
     def what_is_pending_is_there_in_order(self) -> None:
         for sink in SINKS:
-            progress = AckTracker(sink, self.store.cursor(sink), self.store.done_above(sink))
-            rows = self.reader.read(self.store.cursor(sink), limit=1_000_000, max_bytes=1 << 30)
+            progress = AckTracker(sink, self.store.cursor(sink), self.store.done_bitmaps(sink))
+            rows = self.reader.read_messages(self.store.cursor(sink), limit=1_000_000, max_bytes=1 << 30)
             pending = [one.id for one in rows if not progress.is_done(one.id)]
             assert pending == [number for number in range(1, self.received + 1) if number not in self.done[sink]]
-            assert [one.id for one in self.reader.fetch(sink, pending[:50])] == pending[:50]
+            assert [one.id for one in self.reader.fetch_messages(sink, pending[:50])] == pending[:50]
 
     def teardown(self) -> None:
         self._close()

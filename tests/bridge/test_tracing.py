@@ -14,7 +14,7 @@ from bridge.message import cloudevents
 from bridge.message.user_properties import dump_properties, trace_context
 from bridge.routing.routed import RoutedEvent
 from bridge.routing.table import RouteTable
-from bridge.service import make_tracing
+from bridge.service import build_tracing
 from bridge.sinks.kafka.record import RecordBuilder
 from bridge.tracing import Tracing
 from edgewire.clock import SystemClock
@@ -91,10 +91,10 @@ def test_spans_are_of_the_publishers_trace_and_inside_each_other() -> None:
 
 
 def test_without_the_extra_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert make_tracing(BridgeConfig(http={}), SystemClock()) is None
+    assert build_tracing(BridgeConfig(http={}), SystemClock()) is None
     monkeypatch.setitem(__import__("sys").modules, "bridge.tracing", None)
     with pytest.raises(ConfigError, match=r"pip install 'edgefleet\[otel\]'"):
-        make_tracing(BridgeConfig(http={}, tracing={}), SystemClock())
+        build_tracing(BridgeConfig(http={}, tracing={}), SystemClock())
 
 
 @pytest.mark.services

@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestServer
 from typer.testing import CliRunner
 
 from bridge.config import BridgeConfig
-from bridge.service import run
+from bridge.service import run_bridge
 from bridge.spool.accounting import count_messages
 from bridge.spool.store import Store
 from edgefleet.cli.bridge import app
@@ -79,7 +79,7 @@ async def test_one_poison_message_in_500_costs_itself_and_is_delivered_after_the
                 f"http: {{url: '{url}', parallel: 1}}\n"
             )
             stop = asyncio.Event()
-            running = asyncio.create_task(run(load_config(config, BridgeConfig), stop))
+            running = asyncio.create_task(run_bridge(load_config(config, BridgeConfig), stop))
             path = tmp_path / "spool.db"
             await eventually(lambda: count_messages(path)[0].pending == 0, 20)
             books = count_messages(path)[0]
