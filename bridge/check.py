@@ -1,4 +1,4 @@
-"""What a configuration would do, found out beside any bridge that runs.
+"""Finds out what a configuration would do, beside any bridge that runs.
 
 `bridge check` reaches every endpoint, changes nothing, and disturbs no bridge. `bridge route` tells what would become
 of one message, without a broker, a spool or a sink.
@@ -26,14 +26,14 @@ from edgewire.mqtt.filters import encode_topic, filter_matches
 
 
 class Finding(NamedTuple):
-    """The answer of one endpoint."""
+    """Tells what one endpoint answered."""
 
     part: str
     ok: bool
     text: str
 
 
-async def check(config: BridgeConfig) -> list[Finding]:
+async def check_endpoints(config: BridgeConfig) -> list[Finding]:
     """Look at the broker, the spool and every sink. Raises `ConfigError` where the configuration contradicts itself."""
     _, sinks = build_components(config)
     broker, *rest = await asyncio.gather(_check_broker(config), *(_check_sink(sink) for sink in sinks))

@@ -1,4 +1,4 @@
-"""The configuration file of the bridge; `bridge.yaml` in the root of the repository explains every key.
+"""Reads the configuration file of the bridge; `bridge.yaml` in the root of the repository explains every key.
 
 The settings of each part stand beside it; here are those of the parts that are one file, and how all belong together.
 Environment variables named `BRIDGE_…` win over the file: `BRIDGE_HTTP__URL` sets `http.url`.
@@ -81,7 +81,7 @@ class BridgeConfig(_Sinks):
 
     @property
     def sinks(self) -> dict[str, SinkConfig]:
-        """The settings of the sinks that are configured, by name."""
+        """Return the settings of the sinks that are configured, by name."""
         return {name: config for name in SINKS if (config := getattr(self, name)) is not None}
 
     @field_validator("broker")
@@ -100,7 +100,7 @@ class BridgeConfig(_Sinks):
 
     @property
     def shared(self) -> bool:
-        """Whether other bridges share a subscription with this one, so that each gets a part of its messages."""
+        """Return whether other bridges share a subscription with this one, so that each gets a part of its messages."""
         return any(map(is_shared, self.subscriptions))
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""Spans of OpenTelemetry for messages whose publisher traces them: receive, spool, and one delivery a sink.
+"""Makes spans of OpenTelemetry for messages whose publisher traces them: receive, spool, and one delivery a sink.
 
 A publisher says so with the user property `traceparent` of MQTT 5 (https://www.w3.org/TR/trace-context/). It is kept in
 the spool and handed on to HTTP and Kafka as it came, also where nothing is exported: a trace survives a restart.

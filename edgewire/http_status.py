@@ -1,4 +1,4 @@
-"""What the status of an HTTP answer says about the messages that were posted, the same for every client here.
+"""Decides what the status of an HTTP answer says about the messages that were posted, the same for every client here.
 
 What is not known to be about the data is not held against it: only 400, 413 and 422 may cost a message.
 """
@@ -10,7 +10,7 @@ _BUSY = frozenset({408, 425, 429})
 
 
 class StatusClass(Enum):
-    """What has to be done about an answer."""
+    """Says what has to be done about an answer."""
 
     TAKEN = auto()
     """Nothing: the server has the messages."""

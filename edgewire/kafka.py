@@ -1,4 +1,4 @@
-"""What all clients of Kafka here have in common: the partitioner, and how a topic that is missing is created."""
+"""Holds what all clients of Kafka here have in common: the partitioner, and how a missing topic is created."""
 
 from collections.abc import Collection
 

@@ -1,4 +1,4 @@
-"""The settings of what publishes dead letters: key `dead_letters` of the configuration."""
+"""Reads the settings of what publishes dead letters: key `dead_letters` of the configuration."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""The settings of loss detection: key `watch` of the configuration."""
+"""Reads the settings of loss detection: key `watch` of the configuration."""
 
 from typing import Annotated
 

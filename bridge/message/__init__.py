@@ -1,4 +1,4 @@
-"""What a message is and says, and what is made of it; where it goes is decided in `bridge.routing`.
+"""Says what a message is, and makes texts of it; where it goes is decided in `bridge.routing`.
 
 - `user_properties`: the MQTT 5 properties that go with a message through the spool.
 - `event`: a message and what its topic and payload say.

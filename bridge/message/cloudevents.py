@@ -1,4 +1,4 @@
-"""An event as a CloudEvent: in binary form as headers of HTTP, in structured form as JSON."""
+"""Makes CloudEvents of events: in binary form as headers of HTTP, in structured form as JSON."""
 
 import orjson
 

@@ -1,4 +1,4 @@
-"""A message and what its topic and payload say of it, found out once and used by every sink."""
+"""Holds a message with what its topic and payload say of it, found out once and used by every sink."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +11,7 @@ from edgewire.messages import Topic
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TopicInfo:
-    """What a topic alone says; made once a topic."""
+    """Holds what a topic alone says; made once a topic."""
 
     topic: Topic
     source: str
@@ -22,7 +22,7 @@ class TopicInfo:
 
 @dataclass(slots=True, eq=False)
 class Event:
-    """A message of a device with its id, and its fields when somebody asks for them."""
+    """Holds a message of a device with its id, and its fields when somebody asks for them."""
 
     message: SpooledMessage
     topic_info: TopicInfo
@@ -36,7 +36,7 @@ class Event:
 
     @property
     def fields(self) -> dict[str, Any]:
-        """The payload decoded; kept once somebody has asked."""
+        """Return the payload decoded; it is kept once somebody has asked."""
         if self.decoded is None:
             self.decoded = orjson.loads(self.message.payload)
         return self.decoded

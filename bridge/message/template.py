@@ -1,4 +1,4 @@
-"""Templates over the levels of a topic and the fields of a payload, taken apart when the configuration is read.
+"""Fills levels of a topic and fields of a payload into templates, taken apart when the configuration is read.
 
 `{device_id}`, `{site}`, `{kind}`, `{channel}`, `{topic}`, `{message_id}` and `{timestamp}` are there for every message;
 `{payload.a.b}` is field `b` of field `a` of the payload, and `{payload.a|none}` is `none` where there is no such field.
@@ -50,7 +50,7 @@ class TemplateError(EdgefleetError):
 
 @dataclass(frozen=True, slots=True)
 class TemplateField:
-    """One `{…}` of a template."""
+    """Finds the value of one `{…}` of a template."""
 
     name: str
     default: str | None = None
@@ -59,7 +59,7 @@ class TemplateField:
 
     @property
     def varies_by_device(self) -> bool:
-        """Whether it may differ between messages of one site, kind and channel."""
+        """Return whether it may differ between messages of one site, kind and channel."""
         return self.name not in _STATIC_FIELDS
 
     def render_static(self, info: TopicInfo) -> str:
@@ -94,12 +94,12 @@ class TemplateField:
 
 
 class Template:
-    """A text with fields. Equal to another of the same text."""
+    """Renders a text with fields. Equal to another of the same text."""
 
     __slots__ = ("_is_device_id", "fields", "fixed", "parts", "text")
 
     def __init__(self, text: str) -> None:
-        """Raises `ValueError` for what is no template."""
+        """Take a template apart. Raises `ValueError` for what is none."""
         self.text = text
         self.parts = tuple(_parse(text))
         self.fields = tuple(part for part in self.parts if isinstance(part, TemplateField))
@@ -123,12 +123,12 @@ class Template:
 
     @property
     def varies_by_device(self) -> bool:
-        """Whether it may differ between messages of one site, kind and channel."""
+        """Return whether it may differ between messages of one site, kind and channel."""
         return any(field.varies_by_device for field in self.fields)
 
     @property
     def reads_payload(self) -> bool:
-        """Whether it looks into the payload."""
+        """Return whether it looks into the payload."""
         return any(field.path is not None for field in self.fields)
 
     def __eq__(self, other: object) -> bool:
@@ -155,7 +155,7 @@ class Template:
 
 
 class Body:
-    """A template of a whole body: a text, or a mapping or list of JSON whose texts are templates.
+    """Renders a whole body: a text, or a mapping or list of JSON whose texts are templates.
 
     In JSON a text that is one field of the payload and nothing else, such as `"{payload.speed}"`, becomes the value
     with its type; `"{payload}"` is the whole payload.
@@ -164,7 +164,7 @@ class Body:
     __slots__ = ("_compiled", "is_text", "source")
 
     def __init__(self, source: Any) -> None:
-        """Raises `ValueError` for what is no template."""
+        """Take a template apart. Raises `ValueError` for what is none."""
         self.source = source
         self.is_text = isinstance(source, str)
         self._compiled = _compile(source)

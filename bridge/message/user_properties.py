@@ -1,4 +1,4 @@
-"""The properties of MQTT 5 that go with a message through the spool: its content type and its user properties.
+"""Keeps the MQTT 5 properties that go with a message through the spool: content type and user properties.
 
 As JSON, `{"content_type": …, "user": [[name, value], …]}`; most messages have none and cost nothing.
 """
@@ -17,7 +17,7 @@ Pairs = tuple[tuple[str, str], ...]
 
 
 class UserProperties(NamedTuple):
-    """What a message brings besides its payload."""
+    """Holds what a message brings besides its payload."""
 
     content_type: str | None
     user: Pairs

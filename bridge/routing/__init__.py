@@ -1,4 +1,4 @@
-"""Where a message goes: a pure table from topic and payload to the targets of each sink.
+"""Decides where a message goes: a pure table from topic and payload to the targets of each sink.
 
 - `config`: a row of the table as the configuration has it.
 - `contract`, `validation`, `sampling`: what a row may name, and the rules it may have.

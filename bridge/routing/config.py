@@ -1,4 +1,4 @@
-"""A row of the routing table as the configuration has it."""
+"""Reads a row of the routing table as the configuration has it."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -42,12 +42,12 @@ class RouteConfig(_Targets):
 
     @property
     def targets(self) -> dict[str, Target]:
-        """Where it leads in each sink, by name."""
+        """Return where it leads in each sink, by name."""
         return {name: target for name in SINKS if (target := getattr(self, name)) is not None}
 
     @property
     def loaded_schema(self) -> Schema | None:
-        """The schema that `schema` names."""
+        """Return the schema that `schema` names."""
         return self._schema
 
     @field_validator("topic")
@@ -61,7 +61,7 @@ class RouteConfig(_Targets):
             raise ValueError("drop leaves a message out of every sink: it goes with topic and match alone")
         if self.schema_file and self.validation == "off":
             raise ValueError("schema is set, but validate is off: write validate: warn or validate: reject")
-        self._schema = Schema.load(self.schema_file) if self.schema_file else None
+        self._schema = Schema.from_file(self.schema_file) if self.schema_file else None
         known = self._schema.properties if self._schema else ()
         for name, target in self.targets.items():
             try:

@@ -1,4 +1,4 @@
-"""Which fields a payload can have, as far as the contract of the messages knows: for templates, when they are read."""
+"""Checks templates, when they are read, against the fields that a payload can have by the contract of the messages."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from inspect import isclass

@@ -1,4 +1,4 @@
-"""What routing makes of a message: an event with its route, or the reason why it goes nowhere."""
+"""Says what routing makes of a message: an event with its route, or the reason why it goes nowhere."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from bridge.spool.message import SpooledMessage
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Route:
-    """One row of the table."""
+    """Holds one row of the table, ready for use."""
 
     filter: str
     match: tuple[tuple[str, frozenset[str | int | bool]], ...]
@@ -38,14 +38,14 @@ class Route:
 
 @dataclass(slots=True, eq=False)
 class RoutedEvent(Event):
-    """An event with its route, shared by all sinks."""
+    """Adds the route to an event; all sinks share it."""
 
     route: Route
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Unroutable:
-    """A message that can go nowhere, and why."""
+    """Says that a message can go nowhere, and why."""
 
     message: SpooledMessage
     reason: str
@@ -59,7 +59,7 @@ class Unroutable:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dropped:
-    """A message that a rule leaves out of every sink, and which."""
+    """Says that a rule leaves a message out of every sink, and which."""
 
     message: SpooledMessage
     rule: str

@@ -1,4 +1,4 @@
-"""A rule of a route that takes a share of the messages; what it leaves out is counted as dropped by rule."""
+"""Takes a share of the messages; what it leaves out is counted as dropped by rule."""
 
 import re
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Sampler:
         return drawn < self.share * 2**64
 
     @classmethod
-    def parse(cls, value: object) -> "Sampler":
+    def from_text(cls, value: object) -> "Sampler":
         """Read a share as it is configured. Raises `ValueError` for what is none."""
         match = _SHARE.fullmatch(str(value).strip())
         if isinstance(value, bool) or not match or (match[2] and not int(match[2])):
@@ -46,6 +46,6 @@ class Sampler:
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_plain_validator_function(
-            lambda value: value if isinstance(value, Sampler) else Sampler.parse(value),
+            lambda value: value if isinstance(value, Sampler) else Sampler.from_text(value),
             serialization=core_schema.plain_serializer_function_ser_schema(str),
         )

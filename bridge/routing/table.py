@@ -1,4 +1,4 @@
-"""Where a message goes: a pure table from topic and payload to the targets of each sink.
+"""Decides where a message goes: a pure table from topic and payload to the targets of each sink.
 
 This is the first place that looks into a message. Whatever is wrong with its topic or payload comes out as `Unroutable`
 with the reason, which becomes a dead letter; it is never an error and never touches another message.
@@ -38,14 +38,14 @@ OnInvalid = Callable[[str, str], None]
 
 
 class _TopicRoutes(NamedTuple):
-    """A topic, and the rows whose filter it matches."""
+    """Holds a topic with the rows whose filter it matches."""
 
     info: TopicInfo
     candidates: tuple[Route, ...]
 
 
 class _DropAll(NamedTuple):
-    """Whatever comes on a topic is dropped, unread."""
+    """Says that whatever comes on a topic is dropped, unread."""
 
     rule: str
 

@@ -19,7 +19,7 @@ _SHOWN = 300
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Schema:
-    """A JSON Schema from a file."""
+    """Checks payloads against a JSON Schema from a file."""
 
     path: Path
     properties: frozenset[str]
@@ -27,7 +27,7 @@ class Schema:
     _validator: Any
 
     @classmethod
-    def load(cls, path: Path) -> "Schema":
+    def from_file(cls, path: Path) -> "Schema":
         """Read a schema. Raises `ValueError` with one sentence for a file that is none."""
         try:
             document = orjson.loads(path.read_bytes())

@@ -1,4 +1,4 @@
-"""The sinks: each delivers batches to one kind of destination and says what came of every message.
+"""Sinks: each delivers batches to one kind of destination and says what came of every message.
 
 - `settings`: what the settings and route targets of all sinks have in common.
 - `base`: the contract of a sink, and what it answers.

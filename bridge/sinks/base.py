@@ -1,4 +1,4 @@
-"""The contract of a sink. A sink delivers and says what came of it; it owns no loop, no backoff, no books.
+"""Defines the contract of a sink. A sink delivers and says what came of it; it owns no loop, no backoff, no books.
 
 docs/sinks.md tells how to add one: a file with its settings, its target in a route and a class that keeps this
 contract, and a row in the table of `bridge.sinks.registry`.
@@ -20,7 +20,7 @@ class NotConnected(ServiceUnavailable):
 
 
 class Scope(StrEnum):
-    """What has to wait when a message is to be tried again."""
+    """Says what has to wait when a message is to be tried again."""
 
     DEVICE = "device"
     """The messages of its device; others go on."""
@@ -30,7 +30,7 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retry:
-    """Not delivered, but it may be: try again."""
+    """Says that a message is not delivered but may be: try again."""
 
     cause: str
     """One word or status code, for metrics."""
@@ -45,7 +45,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The sink will never take this message."""
+    """Says that the sink will never take this message."""
 
     reason: str
 
@@ -57,7 +57,7 @@ NO_FAILURES: Failures = {}
 
 
 class Sink(Protocol):
-    """A destination. Several queues may be written at the same time, but never one queue twice."""
+    """Delivers to a destination. Several queues may be written at the same time, but never one queue twice."""
 
     name: str
     batch_messages: int
@@ -69,7 +69,7 @@ class Sink(Protocol):
 
     @property
     def config(self) -> SinkConfig:
-        """Its part of the configuration."""
+        """Return its part of the configuration."""
 
     def queue_key(self, event: RoutedEvent) -> str | None:
         """Return the key of the queue that a message waits in, or None if its route does not lead here.
@@ -95,13 +95,13 @@ class Sink(Protocol):
         """Let go of everything; what was being written counts as not delivered. `connect` may follow."""
 
     async def probe(self) -> str:
-        """For `bridge check`: reach the destination without writing, and say what answered.
+        """Reach the destination without writing, and say what answered; for `bridge check`.
 
         Raises `ServiceUnavailable` or `ConfigError`.
         """
 
     def preview(self, event: RoutedEvent) -> dict[str, Any]:
-        """For `bridge route`: return what `write` would send where, as JSON and without secrets. No I/O.
+        """Return what `write` would send where, as JSON and without secrets; for `bridge route`. No I/O.
 
         Has at least `lane`, which is the queue's key, and `destination`; only for a message that has a queue.
         Raises `TemplateError`.
@@ -110,9 +110,10 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SinkKind:
-    """A row of the table: a name, which is also the key in the configuration and in a route, and what it stands for."""
+    """Names the parts of a sink, in a row of the table."""
 
     name: str
+    """The key of its settings in the configuration, and of its target in a route."""
     config: type[SinkConfig]
     target: type[Target]
     build: Callable[[Any, Sequence[Any], str, Clock], Sink]

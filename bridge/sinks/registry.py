@@ -1,4 +1,4 @@
-"""The one table of sinks. A new sink is a file or folder here and a row in `SINKS`."""
+"""Lists all sinks, in the one table of them. A new sink is a file or folder here and a row in `SINKS`."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

@@ -1,4 +1,4 @@
-"""The settings that all sinks have in common; each sink's own stand beside it, on top of these."""
+"""Holds the settings that all sinks have in common; each sink's own stand beside it, on top of these."""
 
 from collections.abc import Iterator
 from typing import Annotated, Any, Self
@@ -31,7 +31,7 @@ class SinkConfig(Config):
 
     @model_validator(mode="after")
     def _known_fields(self) -> Self:
-        """Templates here are of all routes, so a field must be one of any message."""
+        """Check its templates: they are of all routes, so a field must be one of any message."""
         check_template_fields(_templates(self), "#", {})
         return self
 

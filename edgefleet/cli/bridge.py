@@ -95,11 +95,11 @@ def check(config: ConfigFile, as_json: Json = False) -> None:
 
     Example: `edgefleet bridge check bridge.yaml`
     """
-    from bridge.check import check as look
+    from bridge.check import check_endpoints
     from bridge.config import BridgeConfig
 
     start_logging("error")
-    findings = asyncio.run(look(load_config(config, BridgeConfig)))
+    findings = asyncio.run(check_endpoints(load_config(config, BridgeConfig)))
     if as_json:
         _print_json({finding.part: {"ok": finding.ok, "text": finding.text} for finding in findings})
     else:

@@ -1,4 +1,4 @@
-"""The attributes of CloudEvents 1.0 (https://github.com/cloudevents/spec) that a message has, whoever sends it.
+"""Names the attributes of CloudEvents 1.0 (https://github.com/cloudevents/spec) that a message has, whoever sends it.
 
 The id is the id of the message, the same through every retry and restart; with the source it is unique.
 """

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bridge.check import check
+from bridge.check import check_endpoints
 from bridge.config import BridgeConfig
 from bridge.loss_detection.report import LossReport
 from bridge.metrics import Metrics
@@ -218,7 +218,7 @@ async def test_checking_disturbs_no_bridge_that_runs(fresh: Fresh) -> None:
     async with fresh.source() as opened:
         await opened.subscribed()
         config = fresh.config(spool={"path": fresh.path / "spool.db"})
-        broker, spool, http = await check(config)
+        broker, spool, http = await check_endpoints(config)
         assert broker.ok
         assert "MQTT 5" in broker.text
         assert spool.ok

@@ -1,4 +1,4 @@
-"""The settings of the file sink, and its target in a route."""
+"""Reads the settings of the file sink, and its target in a route."""
 
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self

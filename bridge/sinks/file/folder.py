@@ -1,4 +1,4 @@
-"""The folder of the file sink: its lock, the files that are open, and those that are too old. Blocking calls."""
+"""Keeps the folder of the file sink: its lock, the files that are open, and those that are too old. Blocking calls."""
 
 import fcntl
 import os

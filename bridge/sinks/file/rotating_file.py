@@ -1,4 +1,4 @@
-"""A file that grows by whole lines, each of them safe before it is reported, and is rotated. Blocking calls.
+"""Lets a file grow by whole lines, each of them safe before it is reported, and rotates it. Blocking calls.
 
 A crash can leave a torn last line, which is cut off when the file is opened again, and a rotated file that is not yet
 compressed, which is done then. What was reported is never touched.
@@ -20,7 +20,7 @@ _ROTATED = r"-\d{8}T\d{6}\.\d{6}Z(-\d+)?"
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """When a file is put aside, and what becomes of it."""
+    """Says when a file is put aside, and what becomes of it."""
 
     max_bytes: int
     max_age_s: float | None = None
@@ -30,7 +30,7 @@ class Rotation:
 
 
 class RotatingFile:
-    """One file. `append_lines` from one thread at a time; `clean_up` in any other."""
+    """Writes one file. `append_lines` from one thread at a time; `clean_up` in any other."""
 
     def __init__(self, path: Path, rotation: Rotation, now: Callable[[], float]) -> None:
         """Open or create it. `now` is seconds since 1970. Raises `OSError`."""

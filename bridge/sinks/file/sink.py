@@ -1,4 +1,4 @@
-"""The file sink: messages as lines of files that are rotated. A line is on disk before it counts as delivered."""
+"""Writes messages as lines of files that are rotated. A line is on disk before it counts as delivered."""
 
 import asyncio
 import errno
@@ -35,7 +35,7 @@ class FileSink:
     def __init__(
         self, config: FileSinkConfig, targets: Sequence[FileTarget], _bridge: str, clock: Clock | None = None
     ) -> None:
-        """Raises `ConfigError` for a target that does not fit the settings."""
+        """Take the settings. Raises `ConfigError` for a target that does not fit the settings."""
         if config.format == "cloudevents" and any(target.body and target.body.is_text for target in targets):
             raise ConfigError("a route's file.body is a text, which format cloudevents has no place for")
         self.config = config

@@ -1,4 +1,4 @@
-"""The HTTP client for all requests of the sink: credentials, TLS, timeouts, compression and limits."""
+"""Sends all requests of the HTTP sink: credentials, TLS, timeouts, compression and limits are here."""
 
 import asyncio
 import gzip

@@ -1,4 +1,4 @@
-"""The settings of the HTTP sink, and its target in a route."""
+"""Reads the settings of the HTTP sink, and its target in a route."""
 
 import re
 from pathlib import Path
@@ -150,10 +150,10 @@ class HttpSinkConfig(SinkConfig):
 
     @property
     def authorized(self) -> bool:
-        """Whether requests carry a token or a password."""
+        """Return whether requests carry a token or a password."""
         return self.token is not None or self.username is not None
 
     @property
     def requests_at_once(self) -> int:
-        """`parallel`, or its default for the mode."""
+        """Return `parallel`, or its default for the mode."""
         return self.parallel or (2 if self.mode == "batch" else 32)

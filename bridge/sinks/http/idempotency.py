@@ -1,4 +1,4 @@
-"""Requests that stay what they were: one whose fate is not known is sent again as it was, under the same key.
+"""Keeps requests what they were: one whose fate is not known is sent again as it was, under the same key.
 
 A server that remembers keys can then answer the second attempt without storing anything twice. Pure.
 """

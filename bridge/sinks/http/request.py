@@ -1,4 +1,4 @@
-"""The HTTP requests for the messages of a route: URL, headers, body and queue, compiled once from its target. Pure."""
+"""Makes the HTTP requests for messages of a route: URL, headers, body, queue, compiled once from its target. Pure."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -23,7 +23,7 @@ _CONTENT_TYPES = {
 
 
 class RequestHead(NamedTuple):
-    """What the messages of one request have in common."""
+    """Holds what the messages of one request have in common."""
 
     url: str
     headers: tuple[tuple[str, str], ...]
@@ -33,7 +33,7 @@ class RequestBuilder:
     """Makes the requests of one target, with what the settings of the sink add to it."""
 
     def __init__(self, config: HttpSinkConfig, target: HttpTarget) -> None:
-        """Raises `ConfigError` for a target that does not fit the settings."""
+        """Compile a target. Raises `ConfigError` for one that does not fit the settings."""
         self.target = target
         self._batch = config.mode == "batch"
         self.format = config.format or ("ndjson" if self._batch else "json")

@@ -1,4 +1,4 @@
-"""What an HTTP response means for the messages that were sent: delivered, rejected, or to be tried again. Pure.
+"""Decides what an HTTP response means for the messages that were sent: delivered, rejected, or to be tried again. Pure.
 
 What its status alone says is decided in `edgewire.http_status`, for all clients alike.
 """
@@ -19,7 +19,7 @@ _SHOWN = 300
 
 
 class Response(NamedTuple):
-    """An HTTP response."""
+    """Holds what is needed of an HTTP response."""
 
     url: str
     status: int
@@ -28,7 +28,7 @@ class Response(NamedTuple):
 
 
 class BatchRejected(NamedTuple):
-    """The server refuses the batch as a whole; at least one of its messages is at fault."""
+    """Says that the server refuses a batch as a whole; at least one of its messages is at fault."""
 
     reason: str
 

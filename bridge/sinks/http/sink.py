@@ -1,4 +1,4 @@
-"""The HTTP sink: batches answered as a whole or per item, or one POST a message to the endpoint of its kind.
+"""POSTs batches, answered as a whole or per item, or each message to the endpoint of its kind.
 
 What a request is made of is in `request`, how it is sent in `client`, what came of it in `response`; this file groups,
 splits, and keeps devices in order.
@@ -38,7 +38,7 @@ class HttpSink:
     def __init__(
         self, config: HttpSinkConfig, targets: Sequence[HttpTarget], bridge: str, clock: Clock | None = None
     ) -> None:
-        """Raises `ConfigError` for a target that does not fit the settings."""
+        """Take the settings. Raises `ConfigError` for a target that does not fit the settings."""
         self.config = config
         self._bridge = bridge
         self._client = HttpClient(config, clock or SystemClock())

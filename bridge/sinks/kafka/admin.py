@@ -1,4 +1,4 @@
-"""What a Kafka cluster says to an administrator, and what its errors mean for a message. Blocking calls."""
+"""Asks a Kafka cluster as an administrator does, and says what its errors mean for a message. Blocking calls."""
 
 from collections.abc import Sequence
 from enum import Enum, auto
@@ -18,7 +18,7 @@ log = logs.get("kafka")
 
 
 class ErrorClass(Enum):
-    """What an error is where it is neither a plain retry nor a plain rejection."""
+    """Says what an error is where it is neither a plain retry nor a plain rejection."""
 
     TOO_LARGE = auto()
     """The message, or the record batch it was in."""

@@ -1,4 +1,4 @@
-"""The settings of the Kafka sink, and its target in a route."""
+"""Reads the settings of the Kafka sink, and its target in a route."""
 
 import re
 from typing import Annotated, Any, Literal, Self
@@ -88,7 +88,7 @@ class KafkaSinkConfig(SinkConfig):
     @field_validator("properties")
     @classmethod
     def _keep_the_guarantees(cls, properties: dict[str, Any]) -> dict[str, Any]:
-        """Nothing is lost and order is kept only with these as they are."""
+        """Refuse what would change these: nothing is lost and order is kept only with them as they are."""
         for name in properties:
             if name in _OURS:
                 raise ValueError(f"'{name}' cannot be set here: {_OURS[name]}")

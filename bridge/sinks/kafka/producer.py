@@ -1,4 +1,4 @@
-"""The producers of the Kafka sink: a pipelined one, and a sequential one for what a broker has refused.
+"""Holds the producers of the Kafka sink: a pipelined one, and a sequential one for what a broker has refused.
 
 Of the pipelined one thousands of messages are under way. `enable.gapless.guarantee` ends it for good where one of them
 is refused, so that none that follows it in its partition arrives before it. What was not delivered is then sent one by

@@ -1,4 +1,4 @@
-"""The Kafka record of a message: topic, key, partition, and CloudEvents in binary form as headers. Pure."""
+"""Makes the Kafka record of a message: topic, key, partition, and CloudEvents in binary form as headers. Pure."""
 
 from typing import Any, NamedTuple, cast
 
@@ -16,7 +16,7 @@ _KNOWN_TOPICS = 100_000
 
 
 class KafkaRecord(NamedTuple):
-    """A record as it is produced, without its payload."""
+    """Holds a record as it is produced, without its payload."""
 
     topic: str
     key: str

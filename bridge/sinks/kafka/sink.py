@@ -1,4 +1,4 @@
-"""The Kafka sink: idempotent, acknowledged by all replicas, keyed by device, CloudEvents in binary form.
+"""Produces to Kafka: idempotent, acknowledged by all replicas, keyed by device, CloudEvents in binary form.
 
 The queue of a message is its Kafka topic, or where that is made of the message what all topics of a site, kind and
 channel have in common. What a broker refuses is sent again one by one: whose fault it was shows then, and no later
@@ -43,7 +43,7 @@ class KafkaSink:
     def __init__(
         self, config: KafkaSinkConfig, targets: Sequence[KafkaTarget], bridge: str, _clock: Clock | None = None
     ) -> None:
-        """The topics of `targets` are created where the cluster does not have them."""
+        """Take the settings; the topics of `targets` are created where the cluster does not have them."""
         self.config = config
         self._bridge = bridge
         self._topics = tuple(dict.fromkeys(target.topic.fixed for target in targets if target.topic.fixed))

@@ -24,13 +24,13 @@ def table(*rows: dict[str, object]) -> RouteTable:
     ],
 )
 def test_a_sample_is_a_share(text: object, share: float, by: str) -> None:
-    assert Sampler.parse(text) == Sampler(share, by)  # type: ignore[arg-type]
+    assert Sampler.from_text(text) == Sampler(share, by)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("text", [0, "1/0", "2/1", "half", "", True, -0.5, "1/10 by site", "11"])
 def test_what_is_no_sample_is_refused(text: object) -> None:
     with pytest.raises(ValueError, match=r"is no sample|is no share"):
-        Sampler.parse(text)
+        Sampler.from_text(text)
 
 
 def test_a_sample_takes_its_share_and_always_the_same_messages() -> None:

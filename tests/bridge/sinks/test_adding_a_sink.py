@@ -16,13 +16,13 @@ MOST_FILES = 3
 
 USE = """
 import asyncio, sys
-from bridge.check import check, preview_route
+from bridge.check import check_endpoints, preview_route
 from bridge.config import BridgeConfig
 from edgewire.config import parse_config
 config = parse_config(sys.argv[1], BridgeConfig, name="bridge.yaml")
 body = b'{"device_id":"a","timestamp":"2026-03-01T12:00:00.000Z","boot":1,"seq":5}'
 print(preview_route(config, "edge/hq/bme280/a/telemetry", body)["sinks"]["sqlite"]["destination"])
-print({one.part: one.text for one in asyncio.run(check(config))}["sqlite"])
+print({one.part: one.text for one in asyncio.run(check_endpoints(config))}["sqlite"])
 by_contract = parse_config("sqlite: {}", BridgeConfig, name="x")
 print(preview_route(by_contract, "edge/hq/bme280/a/telemetry", body)["sinks"]["sqlite"]["destination"])
 """

@@ -6,7 +6,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from bridge.check import check
+from bridge.check import check_endpoints
 from bridge.config import BridgeConfig
 from devices.fleet.brokers import broker_pool_for
 from devices.fleet.connector import probe_all
@@ -74,7 +74,7 @@ async def test_the_bridge_shows_its_account_or_its_certificate(broker: SecuredBr
             "http": {"url": "http://127.0.0.1:1"},
         }
     )
-    (found,) = [finding for finding in await check(config) if finding.part == "broker"]
+    (found,) = [finding for finding in await check_endpoints(config) if finding.part == "broker"]
     assert found.ok, found.text
     assert "MQTT 5" in found.text
 
