@@ -38,8 +38,8 @@ def test_it_takes_an_emulated_devices_place(
     judge.loop_start()
 
     here = Population(np.array([1], dtype=np.uint64), np.array([0]), np.array([10_000]), np.array([0]))
-    world = World.of(7, [Site(name="riverside", latitude=48, longitude=2)])
-    chip = Bme280Registers.of(Bme280Sensor(Bme280Settings(), here), world, 0, lambda: time.time() * 1000)
+    world = World.build(7, [Site(name="riverside", latitude=48, longitude=2)])
+    chip = Bme280Registers.for_device(Bme280Sensor(Bme280Settings(), here), world, 0, lambda: time.time() * 1000)
     sleep, slept = time.sleep, []
 
     def until_power_off(seconds: float) -> None:

@@ -42,7 +42,7 @@ class Timeline:
         self.boot: int = boot_number(start_ms)
         """Of all devices, until one is reset."""
         everyone = expand_devices(scenario)
-        self._baseline = World.of(scenario.seed, scenario.sites, vehicles=vehicle_sites(everyone))
+        self._baseline = World.build(scenario.seed, scenario.sites, vehicles=vehicle_sites(everyone))
         bursts = Bursts(scenario, self._baseline, [device for device, _ in everyone])
         self.world = bursts.world
         shard = shard or Shard()

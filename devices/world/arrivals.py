@@ -57,10 +57,10 @@ _FREE_LEAST_S, _FREE_MEAN_S = 2.0, 6.0
 _SWING, _SWING_MS = 0.12, 15_000
 
 
-def headway_s(passage: Hashes, times_ms: Ints, density: Floats, temper: Floats) -> Floats:
+def headway_s(passage: Hashes, times_ms: Ints, density: Floats, aggressiveness: Floats) -> Floats:
     """Time gap to the vehicle ahead, for bits drawn for a vehicle's passage of a link; it swings a little in time."""
     share = np.minimum(_BUNCHED_EMPTY + _BUNCHED_PER_DENSITY * density, _BUNCHED_MOST)
-    bunched = _BUNCHED_S * np.exp(_BUNCHED_SIGMA * normal(extend(passage, 1)) - _RASHNESS * (temper - 1))
+    bunched = _BUNCHED_S * np.exp(_BUNCHED_SIGMA * normal(extend(passage, 1)) - _RASHNESS * (aggressiveness - 1))
     free = _FREE_LEAST_S - _FREE_MEAN_S * np.log1p(-uniform(extend(passage, 2)))
     gap = np.where(uniform(extend(passage, 3)) < share, bunched, free)
     return np.asarray(gap * (1 + _SWING * smooth_noise_of(extend(passage, 4), times_ms, _SWING_MS)))

@@ -16,7 +16,7 @@ from devices.world.world import SiteArrays, World
 class Components:
     """Roads and who drives on them."""
 
-    places: SiteArrays
+    site_arrays: SiteArrays
     roads: Roads
     traffic: Traffic
     drivers: Drivers
@@ -26,9 +26,9 @@ class Components:
 @lru_cache(16)
 def components(world: World) -> Components:
     """The parts of this world."""
-    places = SiteArrays(world)
-    roads, drivers = Roads(world.seed, places), Drivers(world.seed, places)
+    site_arrays = SiteArrays(world)
+    roads, drivers = Roads(world.seed, site_arrays), Drivers(world.seed, site_arrays)
     air = partial(weather, world)
-    traffic = Traffic(world.seed, places, roads, air)
-    planner = TripPlanner(world.seed, places, roads, traffic, air, drivers, world.speed_boost)
-    return Components(places, roads, traffic, drivers, Vehicles(roads, planner, world.vehicles))
+    traffic = Traffic(world.seed, site_arrays, roads, air)
+    planner = TripPlanner(world.seed, site_arrays, roads, traffic, air, drivers, world.speed_boost)
+    return Components(site_arrays, roads, traffic, drivers, Vehicles(roads, planner, world.vehicles))

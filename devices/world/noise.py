@@ -96,7 +96,7 @@ class GridInterpolator:
         self._block = max(1, _BLOCK_POINTS // places)
         self._tables: dict[tuple[int, int], Floats] = {}
 
-    def at(self, places: Ints, times_ms: Ints) -> Floats:
+    def interpolate(self, places: Ints, times_ms: Ints) -> Floats:
         """The quantities at these places and instants: an array of (quantities, rows)."""
         cell = times_ms // GRID_MS
         share = (times_ms - cell * GRID_MS) / GRID_MS
@@ -110,7 +110,8 @@ class GridInterpolator:
             right = left + self._places
         else:
             codes, points = np.unique(
-                np.concatenate([cell, cell + 1]) * self._places + np.concatenate([places, places]), return_inverse=True
+                np.concatenate([cell, cell + 1]) * self._places + np.concatenate([places, places]),
+                return_inverse=True,
             )
             table = self._compute(codes % self._places, codes // self._places * GRID_MS)
             left, right = points[: len(cell)], points[len(cell) :]
@@ -148,7 +149,7 @@ class KnotInterpolator:
         self._rows: dict[int, int] = {}
         self._values: Floats = np.empty((256, width))
 
-    def at(self, entities: Ints, times_ms: Ints) -> Floats:
+    def interpolate(self, entities: Ints, times_ms: Ints) -> Floats:
         """The values of each entity at each instant, a row each."""
         knot, within = np.divmod(times_ms, self._step_ms)
         keys = (entities << _KNOT_BITS) + (knot + _KNOT_ZERO)
@@ -158,7 +159,7 @@ class KnotInterpolator:
         left, right = values[position[: len(keys)]], values[position[len(keys) :]]
         return np.asarray(left + (right - left) * share)
 
-    def nearest(self, entities: Ints, times_ms: Ints) -> Floats:
+    def previous(self, entities: Ints, times_ms: Ints) -> Floats:
         """The values at the last knot before each instant."""
         keys = (entities << _KNOT_BITS) + (times_ms // self._step_ms + _KNOT_ZERO)
         wanted, position = np.unique(keys, return_inverse=True)

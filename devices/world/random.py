@@ -33,7 +33,7 @@ def hash_bits(seed: int, stream: str, *counters: Hashes | Ints | int) -> Hashes:
 
 
 def extend(bits: Hashes, *counters: Hashes | Ints | int) -> Hashes:
-    """A draw continued: `extend(draw(seed, stream, a), b)` is `hash_bits(seed, stream, a, b)`."""
+    """A draw continued: `extend(hash_bits(seed, stream, a), b)` is `hash_bits(seed, stream, a, b)`."""
     for counter in counters:
         step = np.asarray(counter)
         bits = _mix((bits ^ step.astype(np.uint64)) * _GOLDEN + _GOLDEN)

@@ -6,10 +6,9 @@ Visits are over-dispersed as real ones: profile x day effect x correlated hour e
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from devices.world.noise import smooth_noise
-from devices.world.random import Floats, Ints, hash_bits, normal, poisson, uniform
+from devices.world.random import Floats, Hashes, Ints, hash_bits, normal, poisson, uniform
 from devices.world.weather import weather
 from devices.world.world import DAY_MS, HOUR_MS, LocalTime, Site, World
 
@@ -55,7 +54,7 @@ class Visits:
 class Shops:
     """Doors that are counted; arrays have one entry a door."""
 
-    keys: NDArray[np.uint64]
+    keys: Hashes
     """Stable hash of the counter at the door."""
     sites: Ints
     daily_customers: float
@@ -74,8 +73,8 @@ class Shops:
         if self.fixed_total:
             return np.full((len(self.keys), len(days)), round(self.daily_customers), dtype=np.int64)
         noon = days * DAY_MS + DAY_MS // 2
-        come = _who_come(world, days[:, None] * DAY_MS + _TOLD_BY_H * HOUR_MS).mean(axis=2)
-        at_site = _WEEK[(days + 3) % 7] * self._holiday(days) * come
+        turnout = _turnout(world, days[:, None] * DAY_MS + _TOLD_BY_H * HOUR_MS).mean(axis=2)
+        at_site = _WEEK[(days + 3) % 7] * self._holiday_levels(days) * turnout
         effect = np.exp(self.variation * smooth_noise(world.seed, "shop/day", self.keys[:, None], noon, _DAY_EFFECT_MS))
         mean = self.daily_customers * at_site[self.sites] * effect
         return poisson(hash_bits(world.seed, "shop/total", self.keys[:, None], days), mean)
@@ -86,7 +85,7 @@ class Shops:
         shops = np.repeat(np.arange(len(counts)), counts)
         numbers = np.arange(len(shops)) - np.repeat(np.cumsum(counts) - counts, counts)
         keys = self.keys[shops]
-        moment = self._quantile(world, day, shops, uniform(hash_bits(world.seed, "shop/entry", keys, day, numbers)))
+        moment = self._hour_of(world, day, shops, uniform(hash_bits(world.seed, "shop/entry", keys, day, numbers)))
         dwell = _DWELL_MEDIAN_MS * np.exp(
             _DWELL_SIGMA * normal(hash_bits(world.seed, "shop/dwell", keys, day, numbers))
         )
@@ -99,12 +98,12 @@ class Shops:
         start = starts[self.sites[shops]]  # shops are ascending, so their order is not touched
         return Visits(shops, start + entry[order], start + leave[order], numbers[order])
 
-    def _quantile(self, world: World, day: int, shops: Ints, quantile: Floats) -> Floats:
+    def _hour_of(self, world: World, day: int, shops: Ints, quantile: Floats) -> Floats:
         """Hour of the day before which this share of a shop's visitors comes."""
         middle = day * DAY_MS + np.arange(24) * HOUR_MS + HOUR_MS // 2
         effect = np.exp(_HOUR_EFFECT * smooth_noise(world.seed, "shop/hour", self.keys[:, None], middle, HOUR_MS))
-        come = _who_come(world, middle[None, :])[:, 0]
-        by_hour = _BY_HOUR[(day + 3) % 7] * effect * come[self.sites]
+        turnout = _turnout(world, middle[None, :])[:, 0]
+        by_hour = _BY_HOUR[(day + 3) % 7] * effect * turnout[self.sites]
         cumulative = np.zeros((len(by_hour), 25))
         for edge in range(24):
             cumulative[:, edge + 1] = cumulative[:, edge] + by_hour[:, edge]
@@ -115,7 +114,7 @@ class Shops:
         low, high = cumulative[shops, hour], cumulative[shops, hour + 1]
         return np.asarray(hour + (quantile - low) / (high - low))
 
-    def _holiday(self, days: Ints) -> Floats:
+    def _holiday_levels(self, days: Ints) -> Floats:
         dates = days.astype("datetime64[D]")
         months = dates.astype("datetime64[M]")
         month, of_month = months.astype(np.int64) % 12 + 1, (dates - months).astype(np.int64) + 1
@@ -125,7 +124,7 @@ class Shops:
         return np.where(is_holiday, self.holiday_level, 1.0)
 
 
-def _who_come(world: World, local_ms: Ints) -> Floats:
+def _turnout(world: World, local_ms: Ints) -> Floats:
     """Share of the usual customers who come in spite of the weather, [site, then as `local_ms`]."""
     ahead = np.array([_ahead_ms(site, zone) for site, zone in zip(world.sites, world.local, strict=True)])
     times = local_ms - ahead[:, None, None]
@@ -140,5 +139,5 @@ def _ahead_ms(site: Site, zone: LocalTime) -> int:
     By the clock where that says quite something else: a site without a time zone, or one across the date line.
     """
     by_sun = round(site.longitude / 15) * HOUR_MS
-    by_clock = int(zone.of(_SOME_DAY_MS)[0] - _SOME_DAY_MS[0])
+    by_clock = int(zone.from_utc(_SOME_DAY_MS)[0] - _SOME_DAY_MS[0])
     return by_clock if abs(by_clock - by_sun) > _SUN_IS_NEAR_MS else by_sun

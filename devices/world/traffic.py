@@ -103,32 +103,34 @@ class Flow:
 class Traffic:
     """The traffic of a world, by site and number of the road there."""
 
-    def __init__(self, seed: int, places: SiteArrays, roads: Roads, weather: Callable[[Ints, Ints], Weather]) -> None:
+    def __init__(
+        self, seed: int, site_arrays: SiteArrays, roads: Roads, weather: Callable[[Ints, Ints], Weather]
+    ) -> None:
         self._seed = seed
-        self._places = places
+        self._site_arrays = site_arrays
         self._roads = roads
         self._weather = weather
         self._count = len(roads.plan.ends)
-        self._knots = KnotInterpolator(self._compute, width=3, step_ms=_STEP_MS)
+        self._table = KnotInterpolator(self._compute, width=3, step_ms=_STEP_MS)
 
-    def at(self, sites: Ints, roads: Ints, times_ms: Ints) -> Flow:
+    def flow_at(self, sites: Ints, roads: Ints, times_ms: Ints) -> Flow:
         """Traffic on roads of these sites at these instants."""
-        return Flow(*self._knots.at(sites * self._count + roads, times_ms).T)
+        return Flow(*self._table.interpolate(sites * self._count + roads, times_ms).T)
 
-    def on_all_roads(self, sites: Ints, times_ms: Ints) -> Flow:
+    def flow_on_all_roads(self, sites: Ints, times_ms: Ints) -> Flow:
         """Traffic on every road of each site, as arrays [row, road], at the ten minutes in which each instant is."""
         roads = (sites * self._count)[:, None] + np.arange(self._count)
         times = np.broadcast_to(times_ms[:, None], roads.shape)
-        found = self._knots.nearest(roads.ravel(), times.ravel())
+        found = self._table.previous(roads.ravel(), times.ravel())
         return Flow(*found.reshape(*roads.shape, 3).transpose(2, 0, 1))
 
     def _compute(self, entities: Ints, times_ms: Ints) -> Floats:
         sites, roads = np.divmod(entities, self._count)
-        local = self._places.local_ms(sites, times_ms)
+        local = self._site_arrays.local_ms(sites, times_ms)
         air = self._weather(sites, times_ms)
         road_class = self._roads.plan.road_class[roads]
         mean = self._roads.peak_vph[sites, roads] * demand(local) * (1 - _RAIN_DEMAND * air.rain)
-        keys = self._places.keys[sites]
+        keys = self._site_arrays.keys[sites]
         days = local // DAY_MS
         day = normal(hash_bits(self._seed, "traffic/day", keys, days))
         own_day = normal(hash_bits(self._seed, "traffic/day/road", keys, roads, days))

@@ -13,10 +13,9 @@ from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from devices.world.noise import GridInterpolator, noise_fields
-from devices.world.random import Floats, Ints
+from devices.world.random import Flags, Floats, Ints
 from devices.world.world import DAY_MS, HOUR_MS, Site, World
 
 # Mid-latitude lows pass every three to five days and move eastwards at about 30 km/h (0.4 degrees of longitude).
@@ -66,7 +65,7 @@ class Weather:
     """0 outside, 1 in the core of a strong high."""
 
     @property
-    def fog(self) -> NDArray[np.bool_]:
+    def fog(self) -> Flags:
         """Whether sight is reduced by fog."""
         return (self.mist > 0.02) & (self.rain <= 0)
 
@@ -78,7 +77,7 @@ class Weather:
 
 def weather(world: World, sites: Ints, times_ms: Ints) -> Weather:
     """The weather at these sites and instants."""
-    return Weather(*_grid(world).at(sites, times_ms))
+    return Weather(*_grid(world).interpolate(sites, times_ms))
 
 
 def diurnal(local_ms: Ints) -> Floats:
@@ -91,40 +90,6 @@ def diurnal(local_ms: Ints) -> Floats:
         -np.cos(np.pi * since_coolest / rise),
         np.cos(np.pi * (since_coolest - rise) / (24 - rise)),
     )
-
-
-@lru_cache(16)
-def _grid(world: World) -> GridInterpolator:
-    return GridInterpolator(lambda sites, times: _compute(world, sites, times), len(world.sites))
-
-
-def _compute(world: World, sites: Ints, times_ms: Ints) -> Floats:
-    """The fields of `Weather`, in their order."""
-    latitude = np.array([site.latitude for site in world.sites])[sites]
-    drifted = np.array([_east_of_seam(site.longitude) for site in world.sites])[sites] - _EASTWARD_DEG_PER_MS * times_ms
-    air, low, damp, showers, gusts = noise_fields(
-        world.seed, "weather", drifted / _CELL_DEG, latitude / _CELL_DEG, times_ms, _PERIODS_MS
-    )
-    front = np.exp(-((air / _FRONT_WIDTH) ** 2))
-    # Air masses are even within and change at their borders; a front lies in a trough.
-    temperature = 1.25 * np.tanh(1.5 * air)
-    pressure = low - 0.6 * front
-    storm = np.clip((-_CORE - pressure) / _CORE_DEPTH, 0, 1)
-    clear = np.clip((pressure - _CORE) / _CORE_DEPTH, 0, 1)
-    moisture = 0.6 * damp - 0.5 * pressure + 0.62 * showers
-    dryness = np.array([_DRYNESS[site.climate] for site in world.sites])[sites]
-    rain = np.clip((showers - 0.8 * pressure + 0.5 * front - dryness) / 2, 0, 1)
-    hour = (world.local_ms(sites, times_ms) % DAY_MS) / HOUR_MS
-    calm_and_damp = np.clip(np.minimum(pressure - 0.2, moisture + 0.8 - dryness), 0, 1)
-    early = np.clip((3.5 - np.abs(hour - COOLEST_HOUR)) / 2, 0, 1)
-    mist = np.where(rain > 0, 0, calm_and_damp * early)
-    wind = _MEAN_WIND_MS * np.exp(0.45 * gusts - 0.1) * (1 + 1.5 * storm + 0.8 * front) * (1 - 0.8 * mist)
-    return np.stack([temperature, pressure, moisture, rain, mist, wind, storm, front, clear])
-
-
-def _east_of_seam(longitude: float) -> float:
-    """The longitude, counted on beyond 180 degrees as far as the seam."""
-    return longitude + 360 if longitude < _SEAM_DEG else longitude
 
 
 Season = Literal["calendar", "winter", "summer"]
@@ -205,6 +170,40 @@ def outdoor_air(world: World, sites: Ints, times_ms: Ints, season: Season = "cal
 def vapour_pressure_hpa(dew_point_c: Floats) -> Floats:
     """Of air with this dew point, by the Magnus formula over water (WMO-No. 8, annex 4.B)."""
     return np.asarray(6.112 * np.exp(17.62 * dew_point_c / (243.12 + dew_point_c)))
+
+
+@lru_cache(16)
+def _grid(world: World) -> GridInterpolator:
+    return GridInterpolator(lambda sites, times: _compute(world, sites, times), len(world.sites))
+
+
+def _compute(world: World, sites: Ints, times_ms: Ints) -> Floats:
+    """The fields of `Weather`, in their order."""
+    latitude = np.array([site.latitude for site in world.sites])[sites]
+    drifted = np.array([_east_of_seam(site.longitude) for site in world.sites])[sites] - _EASTWARD_DEG_PER_MS * times_ms
+    air, low, damp, showers, gusts = noise_fields(
+        world.seed, "weather", drifted / _CELL_DEG, latitude / _CELL_DEG, times_ms, _PERIODS_MS
+    )
+    front = np.exp(-((air / _FRONT_WIDTH) ** 2))
+    # Air masses are even within and change at their borders; a front lies in a trough.
+    temperature = 1.25 * np.tanh(1.5 * air)
+    pressure = low - 0.6 * front
+    storm = np.clip((-_CORE - pressure) / _CORE_DEPTH, 0, 1)
+    clear = np.clip((pressure - _CORE) / _CORE_DEPTH, 0, 1)
+    moisture = 0.6 * damp - 0.5 * pressure + 0.62 * showers
+    dryness = np.array([_DRYNESS[site.climate] for site in world.sites])[sites]
+    rain = np.clip((showers - 0.8 * pressure + 0.5 * front - dryness) / 2, 0, 1)
+    hour = (world.local_ms(sites, times_ms) % DAY_MS) / HOUR_MS
+    calm_and_damp = np.clip(np.minimum(pressure - 0.2, moisture + 0.8 - dryness), 0, 1)
+    early = np.clip((3.5 - np.abs(hour - COOLEST_HOUR)) / 2, 0, 1)
+    mist = np.where(rain > 0, 0, calm_and_damp * early)
+    wind = _MEAN_WIND_MS * np.exp(0.45 * gusts - 0.1) * (1 + 1.5 * storm + 0.8 * front) * (1 - 0.8 * mist)
+    return np.stack([temperature, pressure, moisture, rain, mist, wind, storm, front, clear])
+
+
+def _east_of_seam(longitude: float) -> float:
+    """The longitude, counted on beyond 180 degrees as far as the seam."""
+    return longitude + 360 if longitude < _SEAM_DEG else longitude
 
 
 def _place(site: Site) -> tuple[float, ...]:

@@ -57,7 +57,7 @@ class LocalTime:
         self._zone = ZoneInfo(timezone)
         self._offsets: dict[int, int] = {}
 
-    def of(self, times_ms: Ints) -> Ints:
+    def from_utc(self, times_ms: Ints) -> Ints:
         """Local milliseconds of these instants; `// DAY_MS` is the local day, `% DAY_MS` the time of day."""
         quarters, inverse = np.unique(times_ms // _QUARTER_MS, return_inverse=True)
         offsets = np.array([self._offset_ms(int(quarter)) for quarter in quarters], dtype=np.int64)
@@ -66,9 +66,9 @@ class LocalTime:
     def day_starts_ms(self, days: Ints) -> Ints:
         """Instant at which each local day begins (days since 1970-01-01): midnight, or the first of two."""
         as_utc = days * DAY_MS
-        start = as_utc - np.maximum(*(self.of(near) - near for near in (as_utc - DAY_MS, as_utc + DAY_MS)))
+        start = as_utc - np.maximum(*(self.from_utc(near) - near for near in (as_utc - DAY_MS, as_utc + DAY_MS)))
         # Where clocks change around midnight, which there may be none of (Santiago, Havana), the day begins later.
-        while (is_early := self.of(start) // DAY_MS < days).any():
+        while (is_early := self.from_utc(start) // DAY_MS < days).any():
             start = start + is_early * _QUARTER_MS
         return np.asarray(start)
 
@@ -101,7 +101,7 @@ class World:
     """Who is in a burst of speeding when; None where nobody ever is."""
 
     @classmethod
-    def of(cls, seed: int, sites: Sequence[Site], vehicles: Mapping[int, str] | None = None) -> "World":
+    def build(cls, seed: int, sites: Sequence[Site], vehicles: Mapping[int, str] | None = None) -> "World":
         """A world with these sites; `vehicles` maps the ordinal of each vehicle of the fleet to its site's name."""
         at: dict[str, list[int]] = {site.name: [] for site in sites}
         for ordinal, site in sorted((vehicles or {}).items()):
@@ -118,7 +118,7 @@ class World:
         local = np.empty_like(times_ms)
         for site in np.unique(sites):
             rows = sites == site
-            local[rows] = self.local[site].of(times_ms[rows])
+            local[rows] = self.local[site].from_utc(times_ms[rows])
         return local
 
 

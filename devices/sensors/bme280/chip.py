@@ -7,9 +7,8 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from devices.world.random import Floats, Ints, hash_bits, normal
+from devices.world.random import Floats, Hashes, Ints, hash_bits, normal
 
 Oversampling = Literal[1, 2, 4, 8, 16]
 Filter = Literal[0, 2, 4, 8, 16]
@@ -87,7 +86,7 @@ class Calibration:
     h6: Floats
 
     @classmethod
-    def of(cls, keys: NDArray[np.uint64]) -> "Calibration":
+    def for_keys(cls, keys: Hashes) -> "Calibration":
         """The constants of the units with these keys: they belong to the unit, whatever the world's seed."""
         spread = _SPREAD * np.clip(
             normal(hash_bits(0, "bme280/trim", keys[None, :], np.arange(len(_EXAMPLE))[:, None])), -3, 3
@@ -142,7 +141,7 @@ Signature = Literal["temperature_zero", "all_zero", "all_ones", "pressure_reset"
 
 
 def signature(
-    name: Signature, keys: NDArray[np.uint64], temperature: Floats, humidity: Floats, pressure: Floats
+    name: Signature, keys: Hashes, temperature: Floats, humidity: Floats, pressure: Floats
 ) -> tuple[Floats, Floats, Floats]:
     """What a driver reads from a register file in disorder instead of these °C, % and hPa, for units with these keys.
 
@@ -154,7 +153,7 @@ def signature(
     These values are outside the range of the chip and of the `bme280` message, as they are from real drivers: whoever
     validates will refuse them, except for those of `pressure_reset`.
     """
-    chip = Calibration.of(keys)
+    chip = Calibration.for_keys(keys)
     raw = to_raw(chip, Sampling(), temperature, humidity, pressure)
     zero = np.zeros(len(keys))
     broken = {

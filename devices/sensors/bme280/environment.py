@@ -3,7 +3,6 @@
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from devices.world.noise import GridInterpolator, fractal_noise
@@ -63,7 +62,7 @@ class RangeSettings(Config):
 class Environment(Protocol):
     """The air at some places over time."""
 
-    def at(self, places: Ints, times: Ints) -> tuple[Floats, NDArray[np.int64]]:
+    def air_at(self, places: Ints, times: Ints) -> tuple[Floats, Ints]:
         """An array of (°C, % and hPa; rows), and the weather event of each row."""
         ...
 
@@ -78,9 +77,9 @@ class IndoorAir:
         self._event_seeds = hash_bits(world.seed, "bme280/event", sites, interval_ms)
         self._grid = GridInterpolator(self._slow, len(sites))
 
-    def at(self, places: Ints, times: Ints) -> tuple[Floats, NDArray[np.int64]]:
+    def air_at(self, places: Ints, times: Ints) -> tuple[Floats, Ints]:
         """See `Environment`."""
-        air = self._grid.at(places, times)
+        air = self._grid.interpolate(places, times)
         if not self._settings.weather_events:
             return air, np.full(len(times), NO_EVENT)
         event, strength = self._events(places, times)
@@ -94,13 +93,13 @@ class IndoorAir:
         # At a front the air changes two to three times as fast as the noise that moves it.
         return np.stack(
             [
-                self._wander("t", settings.temperature_c, found.temperature, AIR_MS // 2, places, times) + 3 * day,
-                self._wander("h", settings.humidity, found.moisture, SHOWER_MS, places, times) - 10 * day,
-                self._wander("p", settings.pressure_hpa, found.pressure, SYNOPTIC_MS // 3, places, times),
+                self._random_walk("t", settings.temperature_c, found.temperature, AIR_MS // 2, places, times) + 3 * day,
+                self._random_walk("h", settings.humidity, found.moisture, SHOWER_MS, places, times) - 10 * day,
+                self._random_walk("p", settings.pressure_hpa, found.pressure, SYNOPTIC_MS // 3, places, times),
             ]
         )
 
-    def _wander(self, name: str, limits: Range, air: Floats, air_ms: int, places: Ints, times: Ints) -> Floats:
+    def _random_walk(self, name: str, limits: Range, air: Floats, air_ms: int, places: Ints, times: Ints) -> Floats:
         half = (limits.high - limits.low) / 2
         # Each half moves the value by at most half * 0.35 * (slope of the noise, up to 40 a period) a step, which
         # shall not be more than half the drift.
@@ -110,7 +109,7 @@ class IndoorAir:
         air = air * np.minimum(1, air_ms / slowest)
         return np.asarray((limits.low + limits.high) / 2 + half * np.tanh(0.5 * (air + own) / np.sqrt(2)))
 
-    def _events(self, places: Ints, times: Ints) -> tuple[NDArray[np.int64], Floats]:
+    def _events(self, places: Ints, times: Ints) -> tuple[Ints, Floats]:
         """The weather event at each row and how strong it is. Time is cut into slots that hold at most one."""
         slot_ms = (2 * self._settings.weather_event_readings[1] * self._interval).take(places)
         slot = times // slot_ms
@@ -129,7 +128,7 @@ class IndoorAir:
         smooth = 4 * wave * wave * (3 - 4 * wave)
         return np.where(inside, event, NO_EVENT), np.where(inside, smooth, 0.0)
 
-    def _slots(self, places: Ints, slots: Ints) -> tuple[NDArray[np.int64], Floats, Floats]:
+    def _slots(self, places: Ints, slots: Ints) -> tuple[Ints, Floats, Floats]:
         """The event of each slot of time, when in it it begins, and how long it lasts (ms)."""
         shortest, longest = self._settings.weather_event_readings
         bits = extend(self._event_seeds.take(places), slots)
@@ -147,9 +146,9 @@ class OutdoorAir:
         self._season, self._world, self._sites = season, world, sites
         self._grid = GridInterpolator(self._slow, len(sites))
 
-    def at(self, places: Ints, times: Ints) -> tuple[Floats, NDArray[np.int64]]:
+    def air_at(self, places: Ints, times: Ints) -> tuple[Floats, Ints]:
         """See `Environment`."""
-        found = self._grid.at(places, times)
+        found = self._grid.interpolate(places, times)
         storm, front, clear = found[3:] > np.array([[0], [_FRONT_FELT], [0]])
         return found[:3], np.where(storm, STORM, np.where(front, FRONT, np.where(clear, CLEAR, NO_EVENT)))
 

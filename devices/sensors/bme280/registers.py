@@ -22,7 +22,7 @@ from devices.sensors.bme280.chip import (
 from devices.sensors.bme280.sensor import Bme280Sensor
 from devices.world.world import World
 
-Source = Callable[[float, Sampling], tuple[float, float, float]]
+AnalogSource = Callable[[float, Sampling], tuple[float, float, float]]
 """°C, % and hPa measured by a conversion with this sampling at this time (ms since 1970 UTC)."""
 
 _CHIP_ID, _RESET_WORD = 0x60, 0xB6
@@ -38,7 +38,7 @@ _STANDBY = {code: standby for standby, code in STANDBY_MS.items()}
 class Bme280Registers:
     """The register file of one chip."""
 
-    def __init__(self, calibration: Calibration, source: Source, now_ms: Callable[[], float]) -> None:
+    def __init__(self, calibration: Calibration, source: AnalogSource, now_ms: Callable[[], float]) -> None:
         """`calibration` is that of one unit; `now_ms` tells the time in ms since 1970 UTC."""
         self._calibration, self._source, self._now = calibration, source, now_ms
         self._trimming = _trimming(calibration)
@@ -47,12 +47,14 @@ class Bme280Registers:
         self._soft_reset()
 
     @classmethod
-    def of(cls, sensor: Bme280Sensor, world: World, device: int, now_ms: Callable[[], float]) -> "Bme280Registers":
+    def for_device(
+        cls, sensor: Bme280Sensor, world: World, device: int, now_ms: Callable[[], float]
+    ) -> "Bme280Registers":
         """The chip of an emulated device (its position in the sensor's population)."""
         ids = np.array([device])
 
         def measured(time_ms: float, sampling: Sampling) -> tuple[float, float, float]:
-            values, _ = sensor.felt(world, ids, np.array([time_ms], dtype=np.int64), sampling)
+            values, _ = sensor.analog_values(world, ids, np.array([time_ms], dtype=np.int64), sampling)
             temperature, humidity, pressure = values[:, 0].tolist()
             return temperature, humidity, pressure
 
@@ -63,7 +65,7 @@ class Bme280Registers:
         self._silent = False
         self._soft_reset()
 
-    def fall_silent(self) -> None:
+    def stop_responding(self) -> None:
         """Acknowledge nothing any more until the power is cycled."""
         self._silent = True
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from devices.sensors.base import Columns, DictionaryColumn, Population
@@ -111,11 +110,11 @@ class Bme280Sensor:
     def __init__(self, settings: Bme280Settings, population: Population) -> None:
         self._settings = settings
         self._keys, self._interval = population.keys, population.interval_ms
-        self._chips = Calibration.of(population.keys)
+        self._chips = Calibration.for_keys(population.keys)
         pairs, places = np.unique(np.stack([population.sites, population.interval_ms]), axis=1, return_inverse=True)
         self._place_sites, self._place_intervals = pairs
-        self._places = places.reshape(-1)
-        self._heat = self._own_heat()
+        self._site_arrays = places.reshape(-1)
+        self._heat = self._self_heating()
         self._by_world: dict[World, tuple[Environment, _Units]] = {}
 
     def sample(self, world: World, ids: Ints, times: Ints) -> Columns:
@@ -130,10 +129,10 @@ class Bme280Sensor:
         """The trimming constants of one device (its position in the population)."""
         return self._chips.take(np.array([device]))
 
-    def felt(self, world: World, ids: Ints, times: Ints, sampling: Sampling) -> tuple[Floats, NDArray[np.int64]]:
+    def analog_values(self, world: World, ids: Ints, times: Ints, sampling: Sampling) -> tuple[Floats, Ints]:
         """(°C, % and hPa; rows) that conversions with this sampling measure before they are counts, and the event."""
-        surroundings, units = self._known(world)
-        values, event = self._lagged(surroundings, ids, times, sampling)
+        environment, units = self._in_world(world)
+        values, event = self._lagged(environment, ids, times, sampling)
         heat = self._heat.take(ids)
         cool = values[0]
         values[0] = cool + heat
@@ -146,27 +145,25 @@ class Bme280Sensor:
             self._add_noise(values, units.noise.take(ids), ids, times, sampling)
         return values, event
 
-    def _sample(self, world: World, ids: Ints, times: Ints) -> tuple[Floats, NDArray[np.int64]]:
+    def _sample(self, world: World, ids: Ints, times: Ints) -> tuple[Floats, Ints]:
         sampling = self._settings.sampling
-        values, event = self.felt(world, ids, times, sampling)
+        values, event = self.analog_values(world, ids, times, sampling)
         chip = self._chips.take(ids)
-        temperature, humidity, pressure = compensate(chip, to_raw(chip, sampling, *_within_chip(values)))
+        temperature, humidity, pressure = compensate(chip, to_raw(chip, sampling, *_clip_to_range(values)))
         found = np.stack([np.clip(temperature, -40, 85), humidity, np.clip(pressure, 300, 1100)])
         return found.round(self._settings.decimals), event
 
-    def _lagged(
-        self, surroundings: Environment, ids: Ints, times: Ints, sampling: Sampling
-    ) -> tuple[Floats, NDArray[np.int64]]:
+    def _lagged(self, environment: Environment, ids: Ints, times: Ints, sampling: Sampling) -> tuple[Floats, Ints]:
         """The air as housing and filter let it through: the mean over a fixed window of the past."""
-        places = self._places.take(ids)
-        values, event = surroundings.at(places, times)
+        places = self._site_arrays.take(ids)
+        values, event = environment.air_at(places, times)
         filtered = max(0, sampling.filter - 1) * self._period_ms(ids, sampling)
         response = np.full(len(ids), self._settings.response_s * 1000)
         # Temperature goes through housing and filter, humidity through the housing, pressure through the filter.
         for row, lag_ms in enumerate((filtered + response, response, filtered)):
             if lag_ms.any():
                 past = (times - np.outer(_LAGS, lag_ms).astype(np.int64)).reshape(-1)
-                earlier = surroundings.at(np.tile(places, len(_LAGS)), past)[0][row].reshape(len(_LAGS), -1)
+                earlier = environment.air_at(np.tile(places, len(_LAGS)), past)[0][row].reshape(len(_LAGS), -1)
                 # Term by term, so that a value has the same bits in any company.
                 values[row] = sum(earlier[1:], start=earlier[0]) / len(_LAGS)
         return values, event
@@ -190,7 +187,7 @@ class Bme280Sensor:
             return np.full(len(ids), sampling.conversion_ms + self._settings.standby_ms)
         return self._interval.take(ids).astype(np.float64)
 
-    def _own_heat(self) -> Floats:
+    def _self_heating(self) -> Floats:
         """K above the air, of each device."""
         settings = self._settings
         period = self._period_ms(np.arange(len(self._keys)), settings.sampling)
@@ -198,13 +195,13 @@ class Bme280Sensor:
         milliwatt = (settings.sampling.charge_ua_ms + standby) / period * _SUPPLY_V / 1000
         return np.asarray(settings.board_heat_c + settings.self_heating * milliwatt)
 
-    def _known(self, world: World) -> tuple[Environment, _Units]:
+    def _in_world(self, world: World) -> tuple[Environment, _Units]:
         known = self._by_world.get(world)
         if known is None:
-            known = self._by_world[world] = self._surroundings(world), self._units(world.seed)
+            known = self._by_world[world] = self._environment(world), self._units(world.seed)
         return known
 
-    def _surroundings(self, world: World) -> Environment:
+    def _environment(self, world: World) -> Environment:
         if self._settings.profile == "indoor":
             return IndoorAir(self._settings, world, self._place_sites, self._place_intervals)
         season = "calendar" if self._settings.profile == "outdoor" else self._settings.profile
@@ -223,7 +220,7 @@ class Bme280Sensor:
         )
 
 
-def _within_chip(values: Floats) -> Floats:
+def _clip_to_range(values: Floats) -> Floats:
     """What the chip can still convert."""
     return np.clip(values, [[-40], [0], [300]], [[85], [100], [1100]])
 

@@ -68,7 +68,7 @@ class Fix:
     satellites: Ints
 
 
-def receive(
+def satellite_fix(
     world: World,
     keys: Hashes,
     sites: Ints,
@@ -84,27 +84,27 @@ def receive(
     HDOP, satellites and error go together: all three come from how much of the sky is open, and for how long.
     """
     seed = world.seed
-    sight = _sight(world, keys, sites, times, moving, power_on, losses)
-    fresh = np.exp(-sight.since_s / _FRESH_S)
+    view = _sky_view(world, keys, sites, times, moving, power_on, losses)
+    fresh = np.exp(-view.since_s / _FRESH_S)
     sky, street = smooth_noise_of(hash_bits(seed, "receiver/sky", _SKY, keys), times, _SKY_MS)
     shade = _canyon(world, sites, moving) * np.clip(0.6 + 0.5 * street, 0, 1.4)
     hdop = np.clip(_OPEN_HDOP + 0.1 * np.abs(sky) + _CANYON_HDOP * shade**2 + _FRESH_HDOP * fresh, 0.6, 12)
     dense = _DENSE_SKY + 1.2 * sky - 7.0 * shade - _FRESH_SATELLITES * fresh
     satellites = np.clip(np.rint(dense), 3, 24).astype(np.int64)
-    known = ~sight.lost
+    known = ~view.lost
     east, north, up = _errors_m(seed, keys, times, hdop / _USUAL_HDOP, shade, scale)
     course = np.radians(moving.heading_deg)
-    east, north = east - sight.held_m * np.sin(course), north - sight.held_m * np.cos(course)
+    east, north = east - view.held_m * np.sin(course), north - view.held_m * np.cos(course)
     white = hash_bits(seed, "receiver/speed", keys, times)
     noise, swing = normals(white)
     speed = np.maximum(moving.speed_ms + _SPEED_SIGMA_MS * scale * noise, 0)
-    places = components(world).places
+    site_arrays = components(world).site_arrays
     return Fix(
         known,
         known & (satellites >= 4),
         np.clip(moving.latitude + north / METRES_PER_DEGREE, -90, 90),
-        (moving.longitude + east / places.metres_per_longitude[sites] + 180) % 360 - 180,
-        places.altitude_m[sites] + _VERTICAL * up,
+        (moving.longitude + east / site_arrays.metres_per_longitude[sites] + 180) % 360 - 180,
+        site_arrays.altitude_m[sites] + _VERTICAL * up,
         speed,
         (moving.heading_deg + _HEADING_SIGMA_DEG * scale * swing) % 360,
         known & (moving.speed_ms >= _COURSE_FROM_MS),
@@ -153,7 +153,7 @@ def _in_tunnel(world: World, sites: Ints, moving: Motion) -> Flags:
     return np.asarray((moving.along_m >= begin) & (moving.along_m <= end) & (end > 0))
 
 
-class _Sight(NamedTuple):
+class _SkyView(NamedTuple):
     """What receivers see of the sky."""
 
     lost: Flags
@@ -166,16 +166,16 @@ class _Sight(NamedTuple):
 
 def _canyon(world: World, sites: Ints, moving: Motion) -> Floats:
     """How deep the street is between its houses, block by block; 0 in the open."""
-    roads, keys = components(world).roads, components(world).places.keys
+    roads, keys = components(world).roads, components(world).site_arrays.keys
     shallow, deep = _BLOCK_DEPTH
     block = (moving.along_m / _BLOCK_M).astype(np.int64)
     depth = shallow + (deep - shallow) * uniform(hash_bits(world.seed, "road/block", keys[sites], moving.road, block))
     return np.where(roads.canyon[sites, moving.road], depth, 0.0)
 
 
-def _sight(
+def _sky_view(
     world: World, keys: Hashes, sites: Ints, times: Ints, moving: Motion, power_on: PowerOn, losses: bool
-) -> _Sight:
+) -> _SkyView:
     """No fix until the first one after power-on, in tunnels, and until the receiver is back after them."""
     shortest, longest = _FIRST_FIX_S[power_on.start]
     first = shortest + (longest - shortest) * uniform(hash_bits(world.seed, "receiver/first", keys, power_on.at_ms))
@@ -197,4 +197,4 @@ def _sight(
         since = np.where(entered, np.minimum(since, beyond / speed - back), since)
         lost |= entered & (since < 0) & ~holds
         since, held = np.where(holds, np.inf, since), np.where(holds, inside, 0.0)
-    return _Sight(lost, np.maximum(since, 0), held)
+    return _SkyView(lost, np.maximum(since, 0), held)

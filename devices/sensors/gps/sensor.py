@@ -5,7 +5,7 @@ from pydantic import Field
 
 from devices.sensors.base import Columns, Population, nullable
 from devices.sensors.gps.nmea import sentences
-from devices.sensors.gps.receiver import CEP_M, PowerOn, Start, battery_v, receive, signal_dbm
+from devices.sensors.gps.receiver import CEP_M, PowerOn, Start, battery_v, satellite_fix, signal_dbm
 from devices.sensors.kind import DeviceKind
 from devices.world.components import components
 from devices.world.random import Ints, hash_bits
@@ -46,7 +46,7 @@ class GpsSensor:
         moving = components(world).vehicles.motion(sites, vehicles, times)
         power_on = PowerOn(population.powered_on_ms, settings.start)
         scale = settings.cep_m / CEP_M
-        fix = receive(world, keys, sites, times, moving, power_on, scale=scale, losses=settings.signal_loss)
+        fix = satellite_fix(world, keys, sites, times, moving, power_on, scale=scale, losses=settings.signal_loss)
         columns: Columns = {
             "vehicle_id": [f"V{number:04d}" for number in vehicles.tolist()],
             "fix": np.where(fix.is_3d, "3d", np.where(fix.known, "2d", "none")),

@@ -12,7 +12,7 @@ from pydantic import Field, StringConstraints
 
 from devices.sensors.base import Columns, Events, Population
 from devices.sensors.kind import DeviceKind
-from devices.sensors.people.visits import ENTRY, SESSION, Messages, ShopDay
+from devices.sensors.people.visits import ENTRY, SESSION, VisitDay, VisitMessages
 from devices.world.random import Ints
 from devices.world.shops import Shops
 from devices.world.timestamps import timestamps
@@ -63,7 +63,7 @@ class PeopleSensor:
         )
         self._day = lru_cache(_DAYS_KEPT)(self._make_day)
         self._after_start = lru_cache(_DAYS_KEPT)(self._count_after)
-        # Messages since a day, by the day before which they are counted; of one world and first day.
+        # VisitMessages since a day, by the day before which they are counted; of one world and first day.
         self._sums: dict[int, Ints] = {}
         self._sums_of: tuple[World, int] | None = None
 
@@ -76,11 +76,11 @@ class PeopleSensor:
         longest = int((last - first).max(initial=0))
         for day in np.unique(np.minimum(first[:, None] + np.arange(longest + 1), last[:, None])).tolist():
             today, began, between = last == day, first == day, (first <= day) & (last > day)
-            plan = self._day(world, day)
-            totals[:, today] = plan.counted(ids[today], times[today])
+            visits = self._day(world, day)
+            totals[:, today] = visits.counted_until(ids[today], times[today])
             recent[:, today] += totals[:, today]
-            recent[:, between] += plan.counted_in_all(ids[between])
-            recent[:, began] -= plan.counted(ids[began], begins[began])
+            recent[:, between] += visits.counted_all(ids[between])
+            recent[:, began] -= visits.counted_until(ids[began], begins[began])
         return {
             "event_type": ["count"] * len(ids),
             "interval_s": np.round(self._interval[ids] / 1000, 3),
@@ -97,11 +97,11 @@ class PeopleSensor:
         for day in range(
             int(self._days(world, ids, start_ms).min()), int(self._days(world, ids, stop_ms - 1).max()) + 1
         ):
-            plan = self._day(world, day)
-            messages = plan.messages(ids, start_ms, stop_ms)
+            visits = self._day(world, day)
+            messages = visits.messages(ids, start_ms, stop_ms)
             owners.append(messages.owner)
             times.append(messages.times)
-            fields += _fields(plan, messages)
+            fields += _fields(visits, messages)
         owner = np.concatenate(owners)
         order = np.argsort(owner, kind="stable")
         return Events(owner[order], np.concatenate(times)[order], [fields[row] for row in order.tolist()])
@@ -113,9 +113,9 @@ class PeopleSensor:
         counts = np.zeros(len(everyone), dtype=np.int64)
         for day in np.unique(last).tolist():
             rows = everyone[last == day]
-            counts[rows] = self._day(world, day).before(rows, stop_ms)
+            counts[rows] = self._day(world, day).count_before(rows, stop_ms)
             begun = rows[first[rows] == day]
-            counts[begun] -= self._day(world, day).before(begun, start_ms)
+            counts[begun] -= self._day(world, day).count_before(begun, start_ms)
         later = first < last
         if later.any():
             counts[later] += self._after_start(world, start_ms)[later]
@@ -131,18 +131,18 @@ class PeopleSensor:
         return counts[ids]
 
     def _count_after(self, world: World, start_ms: int) -> Ints:
-        """Messages of each shop from an instant to the end of its local day."""
+        """VisitMessages of each shop from an instant to the end of its local day."""
         everyone = np.arange(len(self._sites))
         days = self._days(world, everyone, start_ms)
         counts = np.zeros(len(everyone), dtype=np.int64)
         for day in np.unique(days).tolist():
             rows = everyone[days == day]
-            plan = self._day(world, day)
-            counts[rows] = plan.in_all(rows) - plan.before(rows, start_ms)
+            visits = self._day(world, day)
+            counts[rows] = visits.count_all(rows) - visits.count_before(rows, start_ms)
         return counts
 
     def _messages(self, world: World, first_day: int, stop_day: int) -> Ints:
-        """Messages of each shop in the days [first_day, stop_day), added to the nearest answer there was before.
+        """VisitMessages of each shop in the days [first_day, stop_day), added to the nearest answer there was before.
 
         Windows move on, but devices that were reset ask for the day of that as well, again and again.
         """
@@ -163,12 +163,12 @@ class PeopleSensor:
     def _messages_of_day(self, world: World, day: int) -> Ints:
         return np.asarray(3 * self._shops.totals(world, np.array([day]))[:, 0])
 
-    def _make_day(self, world: World, day: int) -> ShopDay:
-        return ShopDay(world, self._shops, day, self._accuracy)
+    def _make_day(self, world: World, day: int) -> VisitDay:
+        return VisitDay(world, self._shops, day, self._accuracy)
 
     def _days(self, world: World, ids: Ints, time_ms: int) -> Ints:
         """Local day of each shop."""
-        days = np.array([int(zone.of(np.array([time_ms]))[0]) // DAY_MS for zone in world.local])
+        days = np.array([int(zone.from_utc(np.array([time_ms]))[0]) // DAY_MS for zone in world.local])
         return np.asarray(days[self._sites[ids]])
 
 
@@ -176,14 +176,14 @@ class PeopleSensor:
 _SLOTS = [f"{start:02d}:00–{(start + 2) % 24:02d}:59" for start in (1, 4, 7, 10, 13, 16, 19, 22)]
 
 
-def _fields(plan: ShopDay, messages: Messages) -> list[dict[str, Any]]:
+def _fields(day: VisitDay, messages: VisitMessages) -> list[dict[str, Any]]:
     """What these messages say; weekday and time slot are in UTC, as all their times."""
     sorts, entries, exits = messages.sorts, messages.entries_ms, messages.exits_ms
     moments = np.where(sorts == ENTRY, entries, np.where(sorts == SESSION, entries, exits))
     session = sorts == SESSION
     visits = iter(
         zip(
-            plan.customers(messages.visitors[session]),
+            day.customer_ids(messages.visitors[session]),
             timestamps(exits[session]),
             np.round((exits[session] - entries[session]) / 60_000, 2).tolist(),
             strict=True,
@@ -192,8 +192,8 @@ def _fields(plan: ShopDay, messages: Messages) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     weekdays = (moments // DAY_MS % 7).tolist()
     slots = ((moments % DAY_MS // HOUR_MS - 1) % 24 // 3).tolist()
-    for sort, moment, day, slot in zip(sorts.tolist(), timestamps(moments), weekdays, slots, strict=True):
-        calendar = {"weekday": _WEEKDAYS[day], "time_slot": _SLOTS[slot]}
+    for sort, moment, weekday, slot in zip(sorts.tolist(), timestamps(moments), weekdays, slots, strict=True):
+        calendar = {"weekday": _WEEKDAYS[weekday], "time_slot": _SLOTS[slot]}
         if sort == SESSION:
             customer, leave, minutes = next(visits)
             found.append(

@@ -25,7 +25,7 @@ _VISITS_DRAWN = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class Messages:
+class VisitMessages:
     """Some messages of a day in the order of shop, time, visitor and sort; one entry each."""
 
     owner: Ints
@@ -43,7 +43,7 @@ class Messages:
         return np.where(self.sorts == ENTRY, self.entries_ms, self.exits_ms)
 
 
-class ShopDay:
+class VisitDay:
     """The messages of a day: an entry, an exit and a session a visit."""
 
     def __init__(self, world: World, shops: Shops, day: int, accuracy: float) -> None:
@@ -67,16 +67,16 @@ class ShopDay:
             self._seen("people/out", self._leaving, accuracy),
         )
 
-    def before(self, shops: Ints, time_ms: int) -> Ints:
-        """Messages of each shop before an instant."""
+    def count_before(self, shops: Ints, time_ms: int) -> Ints:
+        """VisitMessages of each shop before an instant."""
         moment = np.full(len(shops), time_ms)
         return np.asarray(self._messages(self._code(shops, moment)) - self._messages(shops * _SPAN_MS))
 
-    def in_all(self, shops: Ints) -> Ints:
-        """Messages of each shop."""
+    def count_all(self, shops: Ints) -> Ints:
+        """VisitMessages of each shop."""
         return np.asarray(self._messages((shops + 1) * _SPAN_MS) - self._messages(shops * _SPAN_MS))
 
-    def messages(self, shops: Ints, start_ms: int, stop_ms: int) -> Messages:
+    def messages(self, shops: Ints, start_ms: int, stop_ms: int) -> VisitMessages:
         """Those in [start_ms, stop_ms)."""
         start, stop = (self._code(shops, np.full(len(shops), moment)) for moment in (start_ms, stop_ms))
         came, entry = _ranges(self._entries, start, stop)
@@ -85,11 +85,11 @@ class ShopDay:
         owner, who = np.concatenate([came, left, left]), np.concatenate([entry, visitors, visitors])
         sorts = np.repeat([ENTRY, EXIT, SESSION], [len(came), len(left), len(left)])
         exits_ms = np.concatenate([np.zeros(len(came), dtype=np.int64), *[self._instants(self._exits[exit_])] * 2])
-        found = Messages(owner, sorts, who, self._instants(self._entries[who]), exits_ms)
+        found = VisitMessages(owner, sorts, who, self._instants(self._entries[who]), exits_ms)
         order = np.lexsort((sorts, who, found.times, owner))
-        return Messages(owner[order], sorts[order], who[order], found.entries_ms[order], exits_ms[order])
+        return VisitMessages(owner[order], sorts[order], who[order], found.entries_ms[order], exits_ms[order])
 
-    def customers(self, visitors: Ints) -> list[str]:
+    def customer_ids(self, visitors: Ints) -> list[str]:
         """A version 4 UUID for each of these visitors."""
         counters = (
             self._keys[self._entries[visitors] // _SPAN_MS],
@@ -105,17 +105,17 @@ class ShopDay:
             for a, b in zip(high.tolist(), low.tolist(), strict=True)
         ]
 
-    def counted(self, shops: Ints, times_ms: Ints) -> Ints:
+    def counted_until(self, shops: Ints, times_ms: Ints) -> Ints:
         """Entries and exits (a row each) that the counters have seen from local midnight to these instants."""
         return self._counted_to(shops, self._code(shops, times_ms) + 1)
 
-    def counted_in_all(self, shops: Ints) -> Ints:
-        """As `counted`, over the whole day."""
+    def counted_all(self, shops: Ints) -> Ints:
+        """As `counted_until`, over the whole day."""
         return self._counted_to(shops, (shops + 1) * _SPAN_MS)
 
     def _counted_to(self, shops: Ints, stop: Ints) -> Ints:
         found = [
-            counted.before(codes.searchsorted(stop)) - counted.before(codes.searchsorted(shops * _SPAN_MS))
+            counted.rank(codes.searchsorted(stop)) - counted.rank(codes.searchsorted(shops * _SPAN_MS))
             for codes, counted in zip((self._entries, self._exits), self._counted, strict=True)
         ]
         return np.stack(found)
@@ -137,7 +137,7 @@ class ShopDay:
         return np.asarray(codes % _SPAN_MS + self._base)
 
     def _messages(self, codes: Ints) -> Ints:
-        """Messages before each of these codes."""
+        """VisitMessages before each of these codes."""
         return np.asarray(self._entries.searchsorted(codes) + 2 * self._exits.searchsorted(codes))
 
 

@@ -39,7 +39,7 @@ class Thresholds(Config):
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class DrivingState:
     """All that an event can depend on; one value a row."""
 
     thresholds: Thresholds
@@ -60,7 +60,7 @@ class Moment:
 
 
 Attributes = dict[str, Floats]
-Found = tuple[Flags, Attributes]
+Detection = tuple[Flags, Attributes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,38 +69,38 @@ class EventType:
 
     name: str
     weight: float
-    find: Callable[[Moment], Found]
+    detect: Callable[[DrivingState], Detection]
 
 
-def hard_braking(moment: Moment) -> Found:
+def hard_braking(state: DrivingState) -> Detection:
     """Deceleration above the threshold since the last report."""
-    braking = np.round(moment.peak.braking_ms2 / G_MS2, 2)
-    return braking >= moment.thresholds.braking_g, {"braking_g": braking}
+    braking = np.round(state.peak.braking_ms2 / G_MS2, 2)
+    return braking >= state.thresholds.braking_g, {"braking_g": braking}
 
 
-def aggressive_turn(moment: Moment) -> Found:
+def aggressive_turn(state: DrivingState) -> Detection:
     """Lateral acceleration above the threshold since the last report."""
-    lateral = np.round(np.maximum(moment.peak.lateral_ms2, moment.moving.lateral_ms2) / G_MS2, 2)
-    return lateral >= moment.thresholds.lateral_g, {"lateral_g": lateral}
+    lateral = np.round(np.maximum(state.peak.lateral_ms2, state.moving.lateral_ms2) / G_MS2, 2)
+    return lateral >= state.thresholds.lateral_g, {"lateral_g": lateral}
 
 
-def tailgating(moment: Moment) -> Found:
+def tailgating(state: DrivingState) -> Detection:
     """Less time to the vehicle ahead than the threshold."""
-    distance = np.round(moment.headway_s * moment.moving.speed_ms, 1)
-    near = moment.headway_s < moment.thresholds.following_s
-    return near & (moment.moving.speed_ms >= _MOVING_MS), {"following_distance_m": distance}
+    distance = np.round(state.headway_s * state.moving.speed_ms, 1)
+    near = state.headway_s < state.thresholds.following_s
+    return near & (state.moving.speed_ms >= _MOVING_MS), {"following_distance_m": distance}
 
 
-def speeding(moment: Moment) -> Found:
+def speeding(state: DrivingState) -> Detection:
     """Above the limit of the road by more than the threshold, for a while already."""
-    over = np.maximum(moment.over_limit_mph, 0).round(1)
-    return moment.lasting_over_mph > moment.thresholds.over_speed_mph, {"over_speed_mph": over}
+    over = np.maximum(state.over_limit_mph, 0).round(1)
+    return state.lasting_over_mph > state.thresholds.over_speed_mph, {"over_speed_mph": over}
 
 
-def late_night_driving(moment: Moment) -> Found:
+def late_night_driving(state: DrivingState) -> Detection:
     """On the road from 23 to 5 h, local time."""
-    late = (moment.hour >= _LATE_FROM_H) | (moment.hour < _LATE_TO_H)
-    return late & (moment.moving.speed_ms >= _MOVING_MS), {}
+    late = (state.hour >= _LATE_FROM_H) | (state.hour < _LATE_TO_H)
+    return late & (state.moving.speed_ms >= _MOVING_MS), {}
 
 
 EVENT_TYPES = (

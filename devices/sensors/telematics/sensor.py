@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devices.sensors.base import EPOCH_MS, Columns, Population, nullable
-from devices.sensors.gps.receiver import PowerOn, Start, battery_v, receive, signal_dbm
+from devices.sensors.gps.receiver import PowerOn, Start, battery_v, satellite_fix, signal_dbm
 from devices.sensors.kind import DeviceKind
-from devices.sensors.telematics.events import EVENT_TYPES, MPH, PING, EventType, Moment, Thresholds
+from devices.sensors.telematics.events import EVENT_TYPES, MPH, PING, DrivingState, EventType, Thresholds
 from devices.world.arrivals import headway_s
 from devices.world.components import components
 from devices.world.random import Flags, Floats, Hashes, Ints, hash_bits
@@ -57,14 +57,14 @@ class TelematicsSensor:
         population = self._population
         keys, sites, vehicles = population.keys[ids], population.sites[ids], population.ordinals[ids]
         moving = components(world).vehicles.motion(sites, vehicles, times)
-        moment = self._moment(world, ids, times, moving)
-        holds, attributes = self._events(moment)
+        state = self._state(world, ids, times, moving)
+        holds, attributes = self._events(state)
         power_on = PowerOn(population.powered_on_ms, self._settings.start)
-        fix = receive(world, keys, sites, times, moving, power_on, scale=1.0, losses=self._settings.signal_loss)
+        fix = satellite_fix(world, keys, sites, times, moving, power_on, scale=1.0, losses=self._settings.signal_loss)
         trips, departures = components(world).vehicles.last_trips(sites, vehicles, times)
         local = world.local_ms(sites, times)
         time_of_day = times_of_day(local)
-        conditions = moment.air.conditions()
+        conditions = state.air.conditions()
         drivers = [f"D{number:04d}" for number in vehicles.tolist()]
         names = np.array([*(kind.name for kind in self._types), PING], dtype=object)
         gravest = np.where(holds.any(axis=0), holds.argmax(axis=0), len(self._types))
@@ -83,41 +83,41 @@ class TelematicsSensor:
             **attributes,
             "weather": conditions,
             "road_type": ROAD_TYPES[components(world).roads.plan.road_class[moving.road]].tolist(),
-            "traffic_density": np.round(moment.density, 3),
+            "traffic_density": np.round(state.density, 3),
             "time_of_day": time_of_day,
             "battery_v": battery_v(world, keys, times, moving),
             "signal_dbm": signal_dbm(world, keys, sites, times, moving),
             "risk_label": self._risk(holds, conditions, time_of_day),
         }
 
-    def _moment(self, world: World, ids: Ints, times: Ints, moving: Motion) -> Moment:
+    def _state(self, world: World, ids: Ints, times: Ints, moving: Motion) -> DrivingState:
         population, settings = self._population, self._settings
         sites, vehicles = population.sites[ids], population.ordinals[ids]
         over = _over_limit_mph(world, moving)
         earlier = components(world).vehicles.motion(sites, vehicles, times - settings.speeding_for)
-        density = components(world).traffic.at(sites, moving.road, times).density
+        density = components(world).traffic.flow_at(sites, moving.road, times).density
         passage = hash_bits(
-            world.seed, "vehicle/headway", components(world).places.keys[sites], vehicles, moving.trip, moving.link
+            world.seed, "vehicle/headway", components(world).site_arrays.keys[sites], vehicles, moving.trip, moving.link
         )
-        return Moment(
+        return DrivingState(
             settings,
             moving,
             components(world).vehicles.peak_acceleration(sites, vehicles, times, population.interval_ms[ids]),
             over,
             np.minimum(over, _over_limit_mph(world, earlier)),
-            headway_s(passage, times, density, components(world).drivers.temper(sites, vehicles)),
+            headway_s(passage, times, density, components(world).drivers.aggressiveness(sites, vehicles)),
             weather(world, sites, times),
             density,
             (world.local_ms(sites, times) % DAY_MS) / HOUR_MS,
             times,
         )
 
-    def _events(self, moment: Moment) -> tuple[Flags, dict[str, list[Any]]]:
+    def _events(self, state: DrivingState) -> tuple[Flags, dict[str, list[Any]]]:
         """Which types hold [type, row], and every attribute, None where its event does not hold."""
-        holds = np.zeros((len(self._types), len(moment.times)), dtype=np.bool_)
+        holds = np.zeros((len(self._types), len(state.times)), dtype=np.bool_)
         attributes: dict[str, list[Any]] = {}
         for row, kind in enumerate(self._types):
-            holds[row], found = kind.find(moment)
+            holds[row], found = kind.detect(state)
             for name, values in found.items():
                 attributes[name] = nullable(values, holds[row])
         return holds, attributes

@@ -7,15 +7,14 @@ and all of them while it is blind, which `uptime` says.
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from devices.sensors.base import Columns, Population, concat_columns, nullable
 from devices.sensors.kind import DeviceKind
-from devices.sensors.traffic.vehicles import VehiclesSeen
-from devices.sensors.traffic.view import Views, fleet_passed, views
+from devices.sensors.traffic.vehicles import DetectedVehicles
+from devices.sensors.traffic.view import CameraViews, camera_views, fleet_passages
 from devices.world.components import components
-from devices.world.random import Floats, Ints, hash_bits, normal, poisson, uniform
+from devices.world.random import Flags, Floats, Hashes, Ints, hash_bits, normal, poisson, uniform
 from devices.world.roads import KMH
 from devices.world.sun import DUSK_DEG, sun_elevation_deg
 from devices.world.traffic import Flow, inbound_share
@@ -57,7 +56,7 @@ class TrafficSensor:
     def sample(self, world: World, ids: Ints, times: Ints) -> Columns:
         """Counts, speeds (km/h), colours, classes, headways (s) and density of each camera's last interval."""
         sites, interval = self._population.sites[ids], self._population.interval_ms[ids]
-        view = views(world, self._population.keys[ids], sites)
+        view = camera_views(world, self._population.keys[ids], sites)
         traffic = _traffic(world, sites, view.roads, times, interval)
         expected = traffic.vehicles_per_hour * interval / HOUR_MS * self._settings.flow_factor
         ends = np.flatnonzero(np.diff(np.cumsum(expected) // _VEHICLES_AT_ONCE)) + 1
@@ -67,17 +66,19 @@ class TrafficSensor:
         ]
         return {name: concat_columns([part[name] for part in found]) for name in found[0]}
 
-    def _seen(self, world: World, ids: Ints, times: Ints, view: Views, traffic: Flow, expected: Floats) -> Columns:
+    def _seen(
+        self, world: World, ids: Ints, times: Ints, view: CameraViews, traffic: Flow, expected: Floats
+    ) -> Columns:
         """The readings where so many vehicles are expected."""
         population = self._population
         keys, sites, interval = population.keys[ids], population.sites[ids], population.interval_ms[ids]
         middle = times - interval // 2
         counts = poisson(hash_bits(world.seed, "camera/count", keys, times), expected)
-        fleet = fleet_passed(world, sites, view, times, interval)
+        fleet = fleet_passages(world, sites, view, times, interval)
         sight = self._sight(world, keys, sites, times, interval)
         chance = self._detection(world, sites, middle, traffic)
         inbound = inbound_share(world.local_ms(sites, middle), uniform(hash_bits(world.seed, "camera/tide", keys)))
-        seen = VehiclesSeen(
+        seen = DetectedVehicles(
             world.seed, keys, times, view.road_class, counts, interval / 1000, inbound, fleet, sight, chance
         )
         return {
@@ -107,9 +108,7 @@ class TrafficSensor:
             * (1 - _LOST["hidden"] * np.clip(2 * traffic.density, 0, 1))
         )
 
-    def _sight(
-        self, world: World, keys: NDArray[np.uint64], sites: Ints, times: Ints, interval: Ints
-    ) -> NDArray[np.bool_]:
+    def _sight(self, world: World, keys: Hashes, sites: Ints, times: Ints, interval: Ints) -> Flags:
         """Whether the camera sees in each part of the interval: one row a reading."""
         moments = times[:, None] - interval[:, None] + (2 * np.arange(_PARTS) + 1) * interval[:, None] // (2 * _PARTS)
         slot, within = np.divmod(moments, _OUTAGE_SLOT_MS)
@@ -125,9 +124,7 @@ class TrafficSensor:
             out |= elevation.reshape(moments.shape) < DUSK_DEG
         return ~out
 
-    def _confidence(
-        self, world: World, keys: NDArray[np.uint64], times: Ints, chance: Floats, counts: Ints
-    ) -> list[Any]:
+    def _confidence(self, world: World, keys: Hashes, times: Ints, chance: Floats, counts: Ints) -> list[Any]:
         """Average score of the detections: lower where more is missed. None without any."""
         spread = _CONFIDENCE_DEVIATION * normal(hash_bits(world.seed, "camera/confidence", keys, times))
         score = _CONFIDENCE * (chance / self._settings.detection) + spread / np.sqrt(np.maximum(counts, 1))
@@ -137,7 +134,7 @@ class TrafficSensor:
 def _traffic(world: World, sites: Ints, roads: Ints, times: Ints, interval: Ints) -> Flow:
     """The traffic of each interval: that in its middle, or of one longer than an hour the mean of its hours."""
     traffic = components(world).traffic
-    found = traffic.at(sites, roads, times - interval // 2)
+    found = traffic.flow_at(sites, roads, times - interval // 2)
     long = np.flatnonzero(interval > HOUR_MS)
     if not len(long):
         return found
@@ -147,7 +144,7 @@ def _traffic(world: World, sites: Ints, roads: Ints, times: Ints, interval: Ints
         rows = np.flatnonzero(hour < hours)
         at = long[rows]
         into = (2 * hour + 1) * interval[at] // (2 * hours[rows])
-        then = traffic.at(sites[at], roads[at], times[at] - interval[at] + into)
+        then = traffic.flow_at(sites[at], roads[at], times[at] - interval[at] + into)
         vehicles[rows] += then.vehicles_per_hour
         speed[rows] += then.speed_ms * then.vehicles_per_hour
         density[rows] += then.density

@@ -3,11 +3,10 @@
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from devices.sensors.traffic.view import Passed
+from devices.sensors.traffic.view import FleetPassages
 from devices.world.arrivals import arrivals
-from devices.world.random import Floats, Ints, hash_bits, normal, uniform
+from devices.world.random import Flags, Floats, Hashes, Ints, hash_bits, normal, uniform
 from devices.world.roads import CLASSES
 
 # New cars by colour, Axalta Global Automotive Color Popularity Report 2025; the rest of 13 % is divided evenly.
@@ -27,20 +26,20 @@ _FLEET_CLASS = list(_CLASSES).index("van")
 _DIRECTIONS = ("inbound", "outbound")
 
 
-class VehiclesSeen:
+class DetectedVehicles:
     """One row a vehicle that was seen, reading by reading in the order in which they passed."""
 
     def __init__(
         self,
         seed: int,
-        keys: NDArray[np.uint64],
+        keys: Hashes,
         times: Ints,
         road_class: Ints,
         counts: Ints,
         interval_s: Floats,
         inbound: Floats,
-        fleet: Passed,
-        sight: NDArray[np.bool_],
+        fleet: FleetPassages,
+        sight: Flags,
         chance: Floats,
     ) -> None:
         """`counts` vehicles were there besides those of the `fleet`.
@@ -69,13 +68,13 @@ class VehiclesSeen:
         self._of_fleet = rows >= len(others)
         its = rows[self._of_fleet] - len(others)
         self._fleet_speed, self._fleet_colour = fleet.speed_kmh[its], fleet.colour[its]
-        self._class = _sorts(uniform(self._draw("class")), _CLASSES)
+        self._class = _sorts(uniform(self._bits("class")), _CLASSES)
         self._class[self._of_fleet] = _FLEET_CLASS
         self.counts = np.bincount(self._reading, minlength=self._rows).astype(np.int64)
 
     def speeds(self, mean_kmh: Floats) -> dict[str, list[Any]]:
         """Mean, least and greatest speed of each reading, None without vehicles."""
-        z = np.clip(normal(self._draw("speed")), -2.8, 3.5)
+        z = np.clip(normal(self._bits("speed")), -2.8, 3.5)
         mean = mean_kmh[self._reading] * _CLASS_PACE[self._class]
         mean = np.where(self._class == _TRUCK, np.minimum(mean, _TRUCK_MAX_KMH), mean)
         speed = mean * (1 + _DEVIATION[self._road_class] * _CLASS_SPREAD[self._class] * z)
@@ -85,7 +84,7 @@ class VehiclesSeen:
 
     def colours(self) -> list[dict[str, int]]:
         """Vehicles by colour; colours that did not occur are left out, as below."""
-        bits = self._draw("colour")
+        bits = self._bits("colour")
         bits[self._of_fleet] = self._fleet_colour
         return self._tally(_sorts(uniform(bits), _COLOURS), tuple(_COLOURS))
 
@@ -129,7 +128,7 @@ class VehiclesSeen:
         )
         return moments
 
-    def _draw(self, stream: str) -> NDArray[np.uint64]:
+    def _bits(self, stream: str) -> Hashes:
         return hash_bits(self._seed, f"camera/{stream}", *self._counters)
 
     def _tally(self, sort: Ints, names: tuple[str, ...]) -> list[dict[str, int]]:
@@ -156,7 +155,7 @@ def _sorts(chance: Floats, shares: dict[str, float]) -> Ints:
     return np.searchsorted(np.cumsum(list(shares.values()))[:-1], chance, side="right").astype(np.int64)
 
 
-def _rounded(values: Floats, digits: int, known: NDArray[np.bool_]) -> list[Any]:
+def _rounded(values: Floats, digits: int, known: Flags) -> list[Any]:
     return [
         value if there else None for value, there in zip(np.round(values, digits).tolist(), known.tolist(), strict=True)
     ]

@@ -16,7 +16,7 @@ _SHARES = np.array([0.45, 0.2, 0.15, 0.1, 0.1])
 
 
 @dataclass(frozen=True, slots=True)
-class Views:
+class CameraViews:
     """Where cameras look; one value a row."""
 
     roads: Ints
@@ -27,13 +27,13 @@ class Views:
     forward_is_inbound: Flags
     """Whether the road's second node is nearer to the centre than its first."""
 
-    def take(self, rows: Ints) -> "Views":
+    def take(self, rows: Ints) -> "CameraViews":
         """Some of them."""
-        return Views(*(getattr(self, field.name)[rows] for field in fields(self)))
+        return CameraViews(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
+class FleetPassages:
     """Vehicles of the fleet before cameras, reading by reading in the order of time; one an element."""
 
     row: Ints
@@ -46,7 +46,7 @@ class Passed:
     """The draw that decides on the vehicle's colour: it has the same before every camera."""
 
 
-def views(world: World, keys: Hashes, sites: Ints) -> Views:
+def camera_views(world: World, keys: Hashes, sites: Ints) -> CameraViews:
     """The view of each camera, drawn by its key: a point in the middle part of a road."""
     roads = components(world).roads
     bits = hash_bits(world.seed, "camera/place", keys)
@@ -58,7 +58,7 @@ def views(world: World, keys: Hashes, sites: Ints) -> Views:
         road[rows] = candidates[(extend(bits[rows], 1) % np.uint64(len(candidates))).astype(np.int64)]
     length, first = roads.length_m[sites, road], roads.first_xy[sites, road]
     second = first + roads.unit_xy[sites, road] * length[:, None]
-    return Views(
+    return CameraViews(
         road,
         road_class,
         length * (0.3 + 0.4 * uniform(extend(bits, 2))),
@@ -66,7 +66,7 @@ def views(world: World, keys: Hashes, sites: Ints) -> Views:
     )
 
 
-def fleet_passed(world: World, sites: Ints, view: Views, times: Ints, interval: Ints) -> Passed:
+def fleet_passages(world: World, sites: Ints, view: CameraViews, times: Ints, interval: Ints) -> FleetPassages:
     """The vehicles of the fleet that drove past in (time - interval, time] of each reading."""
     points: dict[tuple[int, int, float], list[int]] = {}
     for row, point in enumerate(zip(sites.tolist(), view.roads.tolist(), view.along_m.tolist(), strict=True)):
@@ -85,8 +85,8 @@ def fleet_passed(world: World, sites: Ints, view: Views, times: Ints, interval: 
     joined = np.concatenate(rows)
     order = np.argsort(joined, kind="stable")
     readings, passed = joined[order], Passages.concat(found).take(order)
-    keys = components(world).places.keys[sites[readings]]
-    return Passed(
+    keys = components(world).site_arrays.keys[sites[readings]]
+    return FleetPassages(
         readings,
         (passed.time_ms - times[readings] + interval[readings]) / 1000,
         passed.speed_ms / KMH,

@@ -18,38 +18,38 @@ _HURRY_CHANCE = 0.1
 class Drivers:
     """The drivers of a world; driver n has vehicle n of the site, and does not depend on how many there are."""
 
-    def __init__(self, seed: int, places: SiteArrays) -> None:
+    def __init__(self, seed: int, site_arrays: SiteArrays) -> None:
         self._seed = seed
-        self._places = places
+        self._site_arrays = site_arrays
 
-    def temper(self, sites: Ints, vehicles: Ints) -> Floats:
+    def aggressiveness(self, sites: Ints, vehicles: Ints) -> Floats:
         """How rashly each drives: 1 on average, gamma-distributed with shape 2.
 
         Event counts mixed over it are negative binomial, as claims and harsh events are (Entropy 23:829, 2021).
         """
-        first, second = (uniform(self._draw(f"driver/temper/{part}", sites, vehicles)) for part in (1, 2))
+        first, second = (uniform(self._bits(f"driver/temper/{part}", sites, vehicles)) for part in (1, 2))
         return np.asarray(-0.5 * (np.log1p(-first) + np.log1p(-second)))
 
     def hour_begins_ms(self, sites: Ints, vehicles: Ints) -> Ints:
         """When a vehicle's own hours begin after the full hour: else all would stand still at each full hour."""
-        return (self._draw("driver/phase", sites, vehicles) % np.uint64(HOUR_MS)).astype(np.int64)
+        return (self._bits("driver/phase", sites, vehicles) % np.uint64(HOUR_MS)).astype(np.int64)
 
-    def hurried(self, sites: Ints, vehicles: Ints, hours: Ints) -> Flags:
+    def in_hurry(self, sites: Ints, vehicles: Ints, hours: Ints) -> Flags:
         """Whether the trip of an hour is driven in a hurry: a whole trip of elevated speed."""
-        return np.asarray(uniform(self._draw("driver/hurry", sites, vehicles, hours)) < _HURRY_CHANCE)
+        return np.asarray(uniform(self._bits("driver/hurry", sites, vehicles, hours)) < _HURRY_CHANCE)
 
     def drives(self, sites: Ints, vehicles: Ints, hours: Ints) -> Flags:
         """Whether a trip begins in a vehicle's hour (numbered from 1970 UTC)."""
         # The vehicle's hour begins between this full hour and the next.
-        local = self._places.local_ms(sites, (hours + 1) * HOUR_MS)
+        local = self._site_arrays.local_ms(sites, (hours + 1) * HOUR_MS)
         days, within = np.divmod(local, DAY_MS)
-        shift = np.searchsorted(_SHIFT_EDGES, uniform(self._draw("driver/shift", sites, vehicles)), side="right")
-        begin = _SHIFT_BEGINS[shift] + _SHIFT_BEGIN_SPREAD_H * uniform(self._draw("driver/begin", sites, vehicles))
-        length = _SHIFT_LENGTH_H + _SHIFT_LENGTH_SPREAD_H * uniform(self._draw("driver/length", sites, vehicles))
-        works = uniform(self._draw("driver/day", sites, vehicles, days)) < _WORKS[weekday(days)]
+        shift = np.searchsorted(_SHIFT_EDGES, uniform(self._bits("driver/shift", sites, vehicles)), side="right")
+        begin = _SHIFT_BEGINS[shift] + _SHIFT_BEGIN_SPREAD_H * uniform(self._bits("driver/begin", sites, vehicles))
+        length = _SHIFT_LENGTH_H + _SHIFT_LENGTH_SPREAD_H * uniform(self._bits("driver/length", sites, vehicles))
+        works = uniform(self._bits("driver/day", sites, vehicles, days)) < _WORKS[weekday(days)]
         on_shift = works & ((within / HOUR_MS - begin) % 24 < length)
         chance = np.where(on_shift, _DRIVES_ON_SHIFT, _DRIVES_OFF_SHIFT)
-        return np.asarray(uniform(self._draw("driver/drives", sites, vehicles, hours)) < chance)
+        return np.asarray(uniform(self._bits("driver/drives", sites, vehicles, hours)) < chance)
 
-    def _draw(self, stream: str, sites: Ints, *counters: Ints) -> Hashes:
-        return hash_bits(self._seed, stream, self._places.keys[sites], *counters)
+    def _bits(self, stream: str, sites: Ints, *counters: Ints) -> Hashes:
+        return hash_bits(self._seed, stream, self._site_arrays.keys[sites], *counters)

@@ -12,7 +12,7 @@ _OMEGA = 2 * np.pi / _RIPPLE_S
 
 
 @dataclass(frozen=True, slots=True)
-class Ride:
+class SpeedProfile:
     """Rides over links, one an element: m, m/s and m/s². Cruising speed is at least that at both ends."""
 
     length_m: Floats
@@ -25,30 +25,30 @@ class Ride:
     @classmethod
     def fitted(
         cls, length_m: Floats, enter_ms: Floats, wished_ms: Floats, leave_ms: Floats, up_ms2: Floats, down_ms2: Floats
-    ) -> "Ride":
+    ) -> "SpeedProfile":
         """Rides at the wished speed, or as near to it as speeding up and slowing down fit into the link."""
         reach = 2 * up_ms2 * down_ms2 * length_m + down_ms2 * enter_ms**2 + up_ms2 * leave_ms**2
         cruise = np.minimum(wished_ms, np.sqrt(reach / (up_ms2 + down_ms2)))
         return cls(length_m, enter_ms, cruise, leave_ms, up_ms2, down_ms2)
 
-    def take(self, rows: Flags | Ints) -> "Ride":
+    def take(self, rows: Flags | Ints) -> "SpeedProfile":
         """Some of the rides."""
-        return Ride(*(column[rows] for column in self.columns()))
+        return SpeedProfile(*(column[rows] for column in self.columns()))
 
-    def replaced(self, rows: Ints, others: "Ride") -> "Ride":
+    def replaced(self, rows: Ints, others: "SpeedProfile") -> "SpeedProfile":
         """The rides with some of them exchanged."""
         columns = [column.copy() for column in self.columns()]
         for column, other in zip(columns, others.columns(), strict=True):
             column[rows] = other
-        return Ride(*columns)
+        return SpeedProfile(*columns)
 
     def columns(self) -> tuple[Floats, ...]:
         """The fields in their order."""
         return tuple(getattr(self, field.name) for field in fields(self))
 
-    def sped_up(self, factor: Floats) -> "Ride":
+    def sped_up(self, factor: Floats) -> "SpeedProfile":
         """The same rides in less time: speeds times the factor, accelerations times its square."""
-        return Ride(
+        return SpeedProfile(
             self.length_m,
             self.enter_ms * factor,
             self.cruise_ms * factor,
@@ -71,7 +71,7 @@ class Ride:
         up, cruise, down = self.phases_s
         return up + cruise + down
 
-    def at(self, elapsed_s: Floats) -> tuple[Floats, Floats, Floats]:
+    def state_at(self, elapsed_s: Floats) -> tuple[Floats, Floats, Floats]:
         """Distance from the beginning of the link, speed and acceleration; before and after the ride at rest."""
         up, cruise, down = self.phases_s
         first = np.clip(elapsed_s, 0, up)
@@ -105,7 +105,7 @@ class Ride:
         )
         # Cruising swings a little about its mean: two steps of Newton's method.
         for _ in range(2):
-            distance, speed, _ = self.at(seconds)
+            distance, speed, _ = self.state_at(seconds)
             seconds = np.where(speed > 1, seconds - (distance - distance_m) / np.maximum(speed, 1), seconds)
         return np.asarray(seconds)
 

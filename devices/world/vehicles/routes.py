@@ -15,17 +15,17 @@ _STOPS_BETWEEN = 9
 class Routes:
     """The routes of all trips; a pure function of (seed, site, vehicle, hour)."""
 
-    def __init__(self, seed: int, places: SiteArrays, plan: Plan, drivers: Drivers) -> None:
+    def __init__(self, seed: int, site_arrays: SiteArrays, plan: Plan, drivers: Drivers) -> None:
         self._seed = seed
-        self._places = places
+        self._site_arrays = site_arrays
         self._plan = plan
         self._drivers = drivers
 
     def stop_at(self, sites: Ints, vehicles: Ints, hours: Ints) -> Ints:
         """The node at which a vehicle stands as an hour begins: anywhere between two trips, else its home."""
         between = self._drivers.drives(sites, vehicles, hours - 1) & self._drivers.drives(sites, vehicles, hours)
-        on_tour = self._draw("trip/stop", sites, vehicles, hours)
-        home = self._draw("vehicle/home", sites, vehicles)
+        on_tour = self._bits("trip/stop", sites, vehicles, hours)
+        home = self._bits("vehicle/home", sites, vehicles)
         return STOPS[(np.where(between, on_tour, home) % np.uint64(len(STOPS))).astype(np.int64)]
 
     def find(self, sites: Ints, vehicles: Ints, hours: Ints, bits: Hashes) -> tuple[Ints, Flags]:
@@ -73,5 +73,5 @@ class Routes:
         stops[rows, place] = ends_leg[rows, columns]
         return links, stops
 
-    def _draw(self, stream: str, sites: Ints, *counters: Ints) -> Hashes:
-        return hash_bits(self._seed, stream, self._places.keys[sites], *counters)
+    def _bits(self, stream: str, sites: Ints, *counters: Ints) -> Hashes:
+        return hash_bits(self._seed, stream, self._site_arrays.keys[sites], *counters)

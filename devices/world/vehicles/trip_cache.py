@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from devices.world.random import Floats, Ints
-from devices.world.vehicles.kinematics import Ride
+from devices.world.vehicles.kinematics import SpeedProfile
 from devices.world.vehicles.trips import TripPlanner
 
 # Bits of a key: site above, vehicle, hour below.
@@ -34,7 +34,7 @@ class TripCache:
         self._times = _Growing(2, np.float64)
         self._ends = _Growing(2, np.int64)
         self._links = _Growing(1, np.int64)
-        self._drives = _Growing(9, np.float64)
+        self._profiles = _Growing(9, np.float64)
 
     def rows(self, sites: Ints, vehicles: Ints, hours: Ints) -> Ints:
         """Row of the trip of each vehicle in each hour, planned if it was not yet."""
@@ -65,16 +65,16 @@ class TripCache:
     def link_at(self, rows: Ints, seconds: Floats) -> Ints:
         """Index of the link on which each trip is, this long after departure: the first before, the last after it."""
         axis = rows * _SPAN_S + np.clip(seconds, 0, _END_S)
-        return np.asarray(np.searchsorted(self._drives.values[:, 0], axis, side="right") - 1)
+        return np.asarray(np.searchsorted(self._profiles.values[:, 0], axis, side="right") - 1)
 
     def links(self, at: Ints) -> Ints:
         """The links of the road plan behind indices."""
         return np.asarray(self._links.values[at, 0])
 
-    def drives(self, at: Ints) -> tuple[Floats, Floats, Ride]:
+    def profiles(self, at: Ints) -> tuple[Floats, Floats, SpeedProfile]:
         """When links are entered (s after departure), the turn at their end (rad), and how they are driven."""
-        columns = self._drives.values[at].T
-        return columns[1], columns[2], Ride(*columns[3:])
+        columns = self._profiles.values[at].T
+        return columns[1], columns[2], SpeedProfile(*columns[3:])
 
     def _add(self, keys: list[int]) -> None:
         numbers = np.array(keys, dtype=np.int64)
@@ -87,16 +87,18 @@ class TripCache:
         row = np.repeat(np.arange(first_row, first_row + len(keys)), count)
         last = len(self._links) + np.cumsum(count) - 1
         begin = batch.begin_s[:, :-1][taken]
-        ride = batch.ride.take(taken)
+        profile = batch.profile.take(taken)
         self._times.extend(np.stack([batch.depart_s, batch.begin_s[:, -1]], axis=1))
         self._ends.extend(np.stack([last - count + 1, last], axis=1))
         self._links.extend(batch.links[taken][:, None])
-        self._drives.extend(np.stack([row * _SPAN_S + begin, begin, batch.turn_rad[taken], *ride.columns()], axis=1))
+        self._profiles.extend(
+            np.stack([row * _SPAN_S + begin, begin, batch.turn_rad[taken], *profile.columns()], axis=1)
+        )
         self._rows.update(zip(keys, range(first_row, first_row + len(keys)), strict=True))
 
     def _clear(self) -> None:
         self._rows.clear()
-        for table in (self._times, self._ends, self._links, self._drives):
+        for table in (self._times, self._ends, self._links, self._profiles):
             table.clear()
 
 

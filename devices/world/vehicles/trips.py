@@ -14,7 +14,7 @@ from devices.world.random import Flags, Floats, Hashes, Ints, extend, hash_bits,
 from devices.world.roads import CLASSES, CORNER_M, TOWN_NODES, Roads
 from devices.world.traffic import Traffic
 from devices.world.vehicles.drivers import Drivers
-from devices.world.vehicles.kinematics import Ride
+from devices.world.vehicles.kinematics import SpeedProfile
 from devices.world.vehicles.routes import Routes
 from devices.world.weather import Weather
 from devices.world.world import HOUR_MS, SiteArrays, SpeedBoost
@@ -34,7 +34,7 @@ _HURRY = 2.0
 _SPEED_UP_MS2, _SLOW_DOWN_MS2, _TURN_MS2 = (1.0, 1.5), (1.3, 2.1), (1.4, 2.5)
 # Thresholds of harsh events are 2.7 to 4.4 m/s2 for braking and 3.4 to 5.5 for corners (Teltonika, Digital Matter).
 _HARD_MS2, _SHARP_MS2 = (3.2, 6.2), (3.6, 5.4)
-# Chance that a braking or a turn of a driver of temper 1 is a harsh one; no trustworthy rate was found.
+# Chance that a braking or a turn of a driver of aggressiveness 1 is a harsh one; no trustworthy rate was found.
 _HARSH_CHANCE = 0.07
 _SHARPEST_TURN_RAD, _STRAIGHT_RAD = 2.6, 0.15
 
@@ -51,11 +51,11 @@ class TripBatch:
     """When each link is entered, seconds after departure; after the last link when the trip ends."""
     turn_rad: Floats
     """Change of heading at the end of each link; 0 at the end of the trip and at stops."""
-    ride: Ride
+    profile: SpeedProfile
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
+class _RouteBatch:
     """Where trips lead; one a row, as in `TripBatch`."""
 
     sites: Ints
@@ -67,8 +67,8 @@ class _Way:
     """Where the vehicle stops for a while at the end of a link."""
     valid: Flags
 
-    def take(self, rows: Ints) -> "_Way":
-        return _Way(*(getattr(self, field.name)[rows] for field in fields(self)))
+    def take(self, rows: Ints) -> "_RouteBatch":
+        return _RouteBatch(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 class TripPlanner:
@@ -77,7 +77,7 @@ class TripPlanner:
     def __init__(
         self,
         seed: int,
-        places: SiteArrays,
+        site_arrays: SiteArrays,
         roads: Roads,
         traffic: Traffic,
         weather: Callable[[Ints, Ints], Weather],
@@ -85,17 +85,17 @@ class TripPlanner:
         speed_boost: SpeedBoost | None = None,
     ) -> None:
         self._seed = seed
-        self._places = places
+        self._site_arrays = site_arrays
         self._roads = roads
         self._traffic = traffic
         self._weather = weather
         self.drivers = drivers
         self._speed_boost = speed_boost
-        self._routes = Routes(seed, places, roads.plan, drivers)
+        self._routes = Routes(seed, site_arrays, roads.plan, drivers)
 
     def plan(self, sites: Ints, vehicles: Ints, hours: Ints) -> TripBatch:
         """The trips that these vehicles begin in these hours of theirs (`Drivers.hour_begins_ms`)."""
-        bits = self._draw("trip", sites, vehicles, hours)
+        bits = self._bits("trip", sites, vehicles, hours)
         drives = self.drivers.drives(sites, vehicles, hours)
         links, stops = self._routes.find(sites, vehicles, hours, bits)
         valid = links >= 0
@@ -104,68 +104,68 @@ class TripPlanner:
         links = np.where(valid, links, np.where(links[:, :1] >= 0, links[:, :1], 0))
         last = valid & ~np.pad(valid[:, 1:], ((0, 0), (0, 1)))
         halts = (stops & valid) | last
-        way = _Way(sites, vehicles, hours, bits, links, halts, valid)
-        hurry = np.where(self.drivers.hurried(sites, vehicles, hours), _HURRY, 0.0)
-        ride, wait_s, turn = self._ride(way, hurry[:, None])
+        route = _RouteBatch(sites, vehicles, hours, bits, links, halts, valid)
+        hurry = np.where(self.drivers.in_hurry(sites, vehicles, hours), _HURRY, 0.0)
+        profile, wait_s, turn = self._speed_profile(route, hurry[:, None])
         depart = _between(_DEPART_S, extend(bits, 1))
-        wait_s, pace = _in_time(ride, wait_s, valid, _LATEST_S - depart)
-        ride = ride.sped_up(pace)
+        wait_s, pace = _in_time(profile, wait_s, valid, _LATEST_S - depart)
+        profile = profile.sped_up(pace)
         depart = np.where(drives, depart, NEVER_S)
-        spent = np.where(valid, ride.duration_s + wait_s, 0.0)
+        spent = np.where(valid, profile.duration_s + wait_s, 0.0)
         begin = np.concatenate([np.zeros((len(sites), 1)), np.cumsum(spent, axis=1)], axis=1)
         if self._speed_boost is not None:
-            ride, begin = self._in_burst(self._speed_boost, way, hurry, pace, depart, begin, ride)
-        return TripBatch(depart, valid.sum(axis=1), links, begin, turn, ride)
+            profile, begin = self._in_burst(self._speed_boost, route, hurry, pace, depart, begin, profile)
+        return TripBatch(depart, valid.sum(axis=1), links, begin, turn, profile)
 
     def _in_burst(
         self,
         speed_boost: SpeedBoost,
-        way: _Way,
+        route: _RouteBatch,
         hurry: Floats,
         pace: Floats,
         depart: Floats,
         begin: Floats,
-        ride: Ride,
-    ) -> tuple[Ride, Floats]:
+        profile: SpeedProfile,
+    ) -> tuple[SpeedProfile, Floats]:
         """The trips with those links sped up that lie, with the stop they lead to, in a burst of speeding.
 
         A driver who is early at a stop leaves it as planned: before and after a burst, and at its stops, the vehicle is
         where it would be without, so that its effect begins and ends with it.
         """
-        number = np.arange(way.links.shape[1])
-        stop = np.minimum.accumulate(np.where(way.halts, number, number[-1])[:, ::-1], axis=1)[:, ::-1]
-        row, link = np.nonzero(way.valid)
-        zero_ms = way.hours * HOUR_MS + self.drivers.hour_begins_ms(way.sites, way.vehicles)
+        number = np.arange(route.links.shape[1])
+        stop = np.minimum.accumulate(np.where(route.halts, number, number[-1])[:, ::-1], axis=1)[:, ::-1]
+        row, link = np.nonzero(route.valid)
+        zero_ms = route.hours * HOUR_MS + self.drivers.hour_begins_ms(route.sites, route.vehicles)
         at_ms = zero_ms[:, None] + np.ceil((depart[:, None] + begin) * 1000).astype(np.int64)
-        level = np.broadcast_to(hurry[:, None], way.links.shape).copy()
-        burst = speed_boost(way.sites[row], way.vehicles[row], at_ms[row, link], at_ms[row, stop[row, link] + 1])
+        level = np.broadcast_to(hurry[:, None], route.links.shape).copy()
+        burst = speed_boost(route.sites[row], route.vehicles[row], at_ms[row, link], at_ms[row, stop[row, link] + 1])
         level[row, link] = np.maximum(level[row, link], burst)
         rows = np.flatnonzero((level != hurry[:, None]).any(axis=1))
         if not len(rows):
-            return ride, begin
-        boosted = self._ride(way.take(rows), level[rows])[0].sped_up(pace[rows])
-        sped_up = way.valid[rows] & (level != hurry[:, None])[rows]
-        gain = np.where(sped_up, ride.take(rows).duration_s - boosted.duration_s, 0.0)
+            return profile, begin
+        boosted = self._speed_profile(route.take(rows), level[rows])[0].sped_up(pace[rows])
+        sped_up = route.valid[rows] & (level != hurry[:, None])[rows]
+        gain = np.where(sped_up, profile.take(rows).duration_s - boosted.duration_s, 0.0)
         lead = np.cumsum(gain, axis=1)
         # Of the lead, what there was at the last stop is lost there.
-        left = np.maximum.accumulate(np.where(way.halts[rows], lead, 0.0), axis=1)
+        left = np.maximum.accumulate(np.where(route.halts[rows], lead, 0.0), axis=1)
         begin = begin.copy()
-        begin[rows, 1:] -= np.where(way.valid[rows], lead - left, 0.0)
-        return ride.replaced(rows, boosted), begin
+        begin[rows, 1:] -= np.where(route.valid[rows], lead - left, 0.0)
+        return profile.replaced(rows, boosted), begin
 
-    def _ride(self, way: _Way, hurry: Floats) -> tuple[Ride, Floats, Floats]:
+    def _speed_profile(self, route: _RouteBatch, hurry: Floats) -> tuple[SpeedProfile, Floats, Floats]:
         """How each link is driven, how long is waited at its end, and by how much the vehicle turns there.
 
         `hurry` [trip, link or all of them] is in standard deviations of the road's speeds.
         """
-        sites, vehicles, hours, links = way.sites, way.vehicles, way.hours, way.links
-        temper, bits, halts = self.drivers.temper(sites, vehicles), way.bits, way.halts
+        sites, vehicles, hours, links = route.sites, route.vehicles, route.hours, route.links
+        aggressiveness, bits, halts = self.drivers.aggressiveness(sites, vehicles), route.bits, route.halts
         roads, plan = self._roads, self._roads.plan
         road, kind = links >> 1, plan.road_class[links >> 1]
         length = roads.length_m[sites[:, None], road]
-        luck = extend(bits[:, None], np.arange(100, 100 + links.shape[1]))
+        link_bits = extend(bits[:, None], np.arange(100, 100 + links.shape[1]))
         speed, density, wet = self._surroundings(sites, hours, road)
-        usual = temper[:, None] - 0.9 + 0.5 * normal(extend(luck, 1))
+        usual = aggressiveness[:, None] - 0.9 + 0.5 * normal(extend(link_bits, 1))
         spread = _SPREAD[kind] * (1 - density)
         wished = np.maximum(speed * (1 + spread * (usual + hurry)), 3.0)
         turn = self._turns(sites, links) * ~halts
@@ -173,26 +173,26 @@ class TripPlanner:
         shy = np.minimum(hurry, np.concatenate([hurry[:, :1], hurry[:, :-1]], axis=1))
         following = np.maximum(speed * (1 + spread * (usual + shy)), 3.0)
         following = np.concatenate([following[:, 1:], following[:, -1:]], axis=1)
-        rash = np.minimum(_HARSH_CHANCE * temper[:, None] * (1 + hurry / _HURRY), 0.5)
-        leave = np.minimum(np.minimum(wished, following), self._turn_speed(luck, kind, turn, rash))
+        rash = np.minimum(_HARSH_CHANCE * aggressiveness[:, None] * (1 + hurry / _HURRY), 0.5)
+        leave = np.minimum(np.minimum(wished, following), self._turn_speed(link_bits, kind, turn, rash))
         town = np.isin(plan.link_to(links), TOWN_NODES)
-        red = town & (uniform(extend(luck, 2)) < _RED_CHANCE * (0.8 + density))
+        red = town & (uniform(extend(link_bits, 2)) < _RED_CHANCE * (0.8 + density))
         leave = np.where(halts | red, 0.0, leave)
-        wait = np.where(red, _between(_RED_S, extend(luck, 3)), 0.0)
-        wait = np.where(halts, _between(_STOP_S, extend(luck, 4)), wait) * way.valid
-        down = _between(_SLOW_DOWN_MS2, extend(luck, 5))
-        hard = uniform(extend(luck, 6)) < rash * (1 + density + wet[:, None])
-        down = np.where(hard, _between(_HARD_MS2, extend(luck, 7)), down)
-        up = _between(_SPEED_UP_MS2, extend(luck, 8)) + 0.15 * np.minimum(temper, 2)[:, None]
+        wait = np.where(red, _between(_RED_S, extend(link_bits, 3)), 0.0)
+        wait = np.where(halts, _between(_STOP_S, extend(link_bits, 4)), wait) * route.valid
+        down = _between(_SLOW_DOWN_MS2, extend(link_bits, 5))
+        hard = uniform(extend(link_bits, 6)) < rash * (1 + density + wet[:, None])
+        down = np.where(hard, _between(_HARD_MS2, extend(link_bits, 7)), down)
+        up = _between(_SPEED_UP_MS2, extend(link_bits, 8)) + 0.15 * np.minimum(aggressiveness, 2)[:, None]
         enter = np.concatenate([np.zeros((len(sites), 1)), leave[:, :-1]], axis=1)
-        return Ride.fitted(length, enter, wished, leave, up, down), wait, turn
+        return SpeedProfile.fitted(length, enter, wished, leave, up, down), wait, turn
 
     def _surroundings(self, sites: Ints, hours: Ints, road: Ints) -> tuple[Floats, Floats, Floats]:
         """Speed and density of the traffic on each road half-way through the vehicles' hours, and how wet it is."""
         # Many vehicles share a site and an hour; hours since 1970 fit into 23 bits.
         pairs, row = np.unique((sites << 23) + hours, return_inverse=True)
         places, middle = pairs >> 23, ((pairs & ((1 << 23) - 1)) + 1) * HOUR_MS
-        flow = self._traffic.on_all_roads(places, middle)
+        flow = self._traffic.flow_on_all_roads(places, middle)
         wet = self._weather(places, middle).rain
         return flow.speed_ms[row[:, None], road], flow.density[row[:, None], road], wet[row]
 
@@ -204,25 +204,25 @@ class TripPlanner:
         change[:, :-1] = (angle[:, 1:] - angle[:, :-1] + np.pi) % (2 * np.pi) - np.pi
         return np.where(np.abs(change) > _SHARPEST_TURN_RAD, 0.0, change)
 
-    def _turn_speed(self, luck: Hashes, kind: Ints, turn: Floats, rash: Floats) -> Floats:
+    def _turn_speed(self, link_bits: Hashes, kind: Ints, turn: Floats, rash: Floats) -> Floats:
         """How fast a bend is taken: by the lateral acceleration a driver puts up with, now and then much of it."""
-        lateral = _between(_TURN_MS2, extend(luck, 9))
-        lateral = np.where(uniform(extend(luck, 10)) < rash, _between(_SHARP_MS2, extend(luck, 11)), lateral)
+        lateral = _between(_TURN_MS2, extend(link_bits, 9))
+        lateral = np.where(uniform(extend(link_bits, 10)) < rash, _between(_SHARP_MS2, extend(link_bits, 11)), lateral)
         bend = np.abs(turn)
         return np.where(
             bend < _STRAIGHT_RAD, np.inf, np.sqrt(lateral / np.maximum(curvature(bend, corner_m(kind)), 1e-9))
         )
 
-    def _draw(self, stream: str, sites: Ints, *counters: Ints) -> Hashes:
-        return hash_bits(self._seed, stream, self._places.keys[sites], *counters)
+    def _bits(self, stream: str, sites: Ints, *counters: Ints) -> Hashes:
+        return hash_bits(self._seed, stream, self._site_arrays.keys[sites], *counters)
 
 
-def _in_time(ride: Ride, wait_s: Floats, valid: Flags, available_s: Floats) -> tuple[Floats, Floats]:
+def _in_time(profile: SpeedProfile, wait_s: Floats, valid: Flags, available_s: Floats) -> tuple[Floats, Floats]:
     """Waits and factors of speed with which trips end before the next may begin.
 
     Who would be late waits less, and if need be drives faster.
     """
-    driving = np.where(valid, ride.duration_s, 0.0).sum(axis=1)
+    driving = np.where(valid, profile.duration_s, 0.0).sum(axis=1)
     waiting = np.maximum(wait_s.sum(axis=1), 1e-9)
     wait_s = wait_s * np.clip((available_s - driving) / waiting, 0, 1)[:, None]
     return wait_s, np.maximum(driving / available_s, 1.0)[:, None]

@@ -87,7 +87,7 @@ class Vehicles:
         self._planner = planner
         self._vehicles = vehicles
         count = sum(map(len, vehicles.values()))
-        self._book = TripCache(planner, count)
+        self._cache = TripCache(planner, count)
         # A vehicle that stands is asked after with every reading.
         self._last_driven = lru_cache(max(_KEPT, min(2 * count, _MOST_KEPT)))(self._find_last_driven)
         # By hour, the one that was asked for last at the end; a point is a site, a road, and metres along it.
@@ -95,40 +95,40 @@ class Vehicles:
 
     def motion(self, sites: Ints, vehicles: Ints, times_ms: Ints) -> Motion:
         """Where these vehicles are and how they move."""
-        book = self._book
+        cache = self._cache
         hours, rows, seconds = self._moment(sites, vehicles, times_ms)
-        at = book.link_at(rows, seconds)
-        begin, _, ride = book.drives(at)
-        distance, speed, acceleration = ride.at(seconds - begin)
-        on_trip = (seconds >= 0) & (seconds < book.duration_s(rows))
-        link = book.links(at)
+        at = cache.link_at(rows, seconds)
+        begin, _, profile = cache.profiles(at)
+        distance, speed, acceleration = profile.state_at(seconds - begin)
+        on_trip = (seconds >= 0) & (seconds < cache.duration_s(rows))
+        link = cache.links(at)
         road, forward = link >> 1, (link & 1) == 0
         length = self._roads.length_m[sites, road]
         east, north, heading, bend = self._place(sites, rows, at, distance)
         latitude, longitude = self._roads.latitude_longitude(sites, east, north)
         return Motion(
             latitude, longitude, speed * on_trip, acceleration * on_trip, speed**2 * bend * on_trip, heading, on_trip,
-            road, np.where(forward, distance, length - distance), forward, hours, at - book.ends(rows)[0],
+            road, np.where(forward, distance, length - distance), forward, hours, at - cache.ends(rows)[0],
         )  # fmt: skip
 
     def peak_acceleration(self, sites: Ints, vehicles: Ints, times_ms: Ints, window_ms: Ints) -> PeakAcceleration:
         """The harshest braking and cornering in (time - window, time], within the trip of the vehicle's hour."""
-        book = self._book
+        cache = self._cache
         _, rows, seconds = self._moment(sites, vehicles, times_ms)
         since = seconds - window_ms / 1000
-        at = book.link_at(rows, seconds)
-        first = book.ends(rows)[0]
+        at = cache.link_at(rows, seconds)
+        first = cache.ends(rows)[0]
         braking, lateral = np.zeros(len(rows)), np.zeros(len(rows))
         while True:
-            begin, turn, ride = book.drives(at)
-            up, cruise, down = ride.phases_s
+            begin, turn, profile = cache.profiles(at)
+            up, cruise, down = profile.phases_s
             brakes, ends = begin + up + cruise, begin + up + cruise + down
             # Shorter than half a second is a touch of the pedal that no unit reports.
             slows = (brakes < seconds) & (ends > since) & (down > 0.5)
-            braking = np.maximum(braking, np.where(slows, ride.slow_down_ms2, 0.0))
+            braking = np.maximum(braking, np.where(slows, profile.slow_down_ms2, 0.0))
             bend = curvature(np.abs(turn), self._corner(at, np.where(turn == 0, at, at + 1)))
             turns = (ends <= seconds) & (ends > since)
-            lateral = np.maximum(lateral, np.where(turns, ride.leave_ms**2 * bend, 0.0))
+            lateral = np.maximum(lateral, np.where(turns, profile.leave_ms**2 * bend, 0.0))
             earlier = (begin > since) & (at > first)
             if not earlier.any():
                 return PeakAcceleration(braking, lateral)
@@ -141,8 +141,8 @@ class Vehicles:
         last = hours.copy()
         for row in np.flatnonzero(seconds < 0).tolist():
             last[row] = self._last_driven(int(sites[row]), int(vehicles[row]), int(hours[row]))
-        rows = self._book.rows(sites, vehicles, last)
-        depart_s = self._book.depart_s(rows)
+        rows = self._cache.rows(sites, vehicles, last)
+        depart_s = self._cache.depart_s(rows)
         after_ms = np.ceil(np.where(depart_s < NEVER_S, depart_s, 0) * 1000).astype(np.int64)
         return last, last * HOUR_MS + begins + after_ms
 
@@ -166,22 +166,22 @@ class Vehicles:
         begins = self._planner.drivers.hour_begins_ms(sites, vehicles)
         # An hour of the clock has parts of two of a vehicle's own hours.
         own = np.repeat([hour - 1, hour], len(vehicles) // 2)
-        book = self._book
-        rows = book.rows(sites, vehicles, own)
-        first, last = book.ends(rows)
-        count = np.where(book.depart_s(rows) < NEVER_S, last - first + 1, 0)
+        cache = self._cache
+        rows = cache.rows(sites, vehicles, own)
+        first, last = cache.ends(rows)
+        count = np.where(cache.depart_s(rows) < NEVER_S, last - first + 1, 0)
         at = np.arange(count.sum()) + np.repeat(first - (np.cumsum(count) - count), count)
         which = np.repeat(np.arange(len(rows)), count)
-        here = book.links(at) >> 1 == road
+        here = cache.links(at) >> 1 == road
         which, at = which[here], at[here]
-        forward = (book.links(at) & 1) == 0
-        begin, _, ride = book.drives(at)
-        elapsed = ride.arrival_s(np.where(forward, along_m, ride.length_m - along_m))
-        after_ms = np.ceil((book.depart_s(rows[which]) + begin + elapsed) * 1000).astype(np.int64)
+        forward = (cache.links(at) & 1) == 0
+        begin, _, profile = cache.profiles(at)
+        elapsed = profile.arrival_s(np.where(forward, along_m, profile.length_m - along_m))
+        after_ms = np.ceil((cache.depart_s(rows[which]) + begin + elapsed) * 1000).astype(np.int64)
         times = own[which] * HOUR_MS + begins[which] + after_ms
         within = np.flatnonzero(times // HOUR_MS == hour)
         order = within[np.lexsort((vehicles[which[within]], times[within]))]
-        return Passages(times[order], vehicles[which[order]], ride.at(elapsed)[1][order], forward[order])
+        return Passages(times[order], vehicles[which[order]], profile.state_at(elapsed)[1][order], forward[order])
 
     def _find_last_driven(self, site: int, vehicle: int, hour: int) -> int:
         """The last hour before this one in which a trip began; ten days ago if there was none since."""
@@ -192,26 +192,26 @@ class Vehicles:
     def _moment(self, sites: Ints, vehicles: Ints, times_ms: Ints) -> tuple[Ints, Ints, Floats]:
         """Each vehicle's hour, the row of its trip, and the seconds since its departure."""
         hours, within = np.divmod(times_ms - self._planner.drivers.hour_begins_ms(sites, vehicles), HOUR_MS)
-        rows = self._book.rows(sites, vehicles, hours)
-        return hours, rows, within / 1000 - self._book.depart_s(rows)
+        rows = self._cache.rows(sites, vehicles, hours)
+        return hours, rows, within / 1000 - self._cache.depart_s(rows)
 
     def _place(self, sites: Ints, rows: Ints, at: Ints, distance: Floats) -> tuple[Floats, Floats, Floats, Floats]:
         """East, north (m from the site), heading and curvature. Bends are rounded off on both sides of the node."""
-        book = self._book
-        first, last = book.ends(rows)
+        cache = self._cache
+        first, last = cache.ends(rows)
         before, after = np.maximum(at - 1, first), np.minimum(at + 1, last)
-        _, turn_after, ride = book.drives(at)
-        turn_before = np.where(at > first, book.drives(before)[1], 0.0)
-        to_go = ride.length_m - distance
+        _, turn_after, profile = cache.profiles(at)
+        turn_before = np.where(at > first, cache.profiles(before)[1], 0.0)
+        to_go = profile.length_m - distance
         corner_after, corner_before = self._corner(at, after), self._corner(before, at)
         leaving = (to_go < corner_after) & (turn_after != 0)
         entering = ~leaving & (distance < corner_before) & (turn_before != 0)
         corner = np.where(leaving, corner_after, corner_before)
         turn = np.where(leaving, turn_after, np.where(entering, turn_before, 0.0))
-        # How much of the bend is done, 0 to 1; the node is half-way.
+        # How much of the bend is done, 0 to 1; the node is half-route.
         done = np.where(leaving, 0.5 * (1 - to_go / corner), np.where(entering, 0.5 * (1 + distance / corner), 0.0))
-        unit, start = self._direction(sites, book.links(at))
-        other, _ = self._direction(sites, book.links(np.where(leaving, after, np.where(entering, before, at))))
+        unit, start = self._direction(sites, cache.links(at))
+        other, _ = self._direction(sites, cache.links(np.where(leaving, after, np.where(entering, before, at))))
         # A quadratic Bezier curve with the node as its control point, as a shift from the straight line.
         shift = np.where(leaving, 1.0, -1.0) * corner * np.where(leaving, done, 1 - done) ** 2
         east, north = (start + unit * distance[:, None] + (other - unit) * shift[:, None]).T
@@ -230,5 +230,5 @@ class Vehicles:
     def _corner(self, one: Ints, other: Ints) -> Floats:
         """How far from the node between two links a bend reaches (m)."""
         kind = self._roads.plan.road_class
-        reach = CORNER_M[kind[self._book.links(one) >> 1]], CORNER_M[kind[self._book.links(other) >> 1]]
+        reach = CORNER_M[kind[self._cache.links(one) >> 1]], CORNER_M[kind[self._cache.links(other) >> 1]]
         return np.asarray(np.minimum(*reach))

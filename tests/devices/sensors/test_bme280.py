@@ -315,7 +315,7 @@ CHIPS = (
 def test_a_row_is_the_same_in_any_company(data: st.DataObject, chip: dict[str, Any], seed: int) -> None:
     rows = data.draw(st.lists(st.tuples(st.integers(0, 19), st.integers(0, 10 * DAY_MS)), min_size=2, max_size=60))
     ids, times = np.array([row[0] for row in rows]), MONDAY_MS + np.array([row[1] for row in rows])
-    world = World.of(seed, [Site(name=f"s{n}", latitude=40 + n, longitude=n) for n in range(3)])
+    world = World.build(seed, [Site(name=f"s{n}", latitude=40 + n, longitude=n) for n in range(3)])
     population = Population(
         np.arange(20).astype(np.uint64), np.arange(20) % 3, np.where(np.arange(20) < 9, 10_000, 60_000), np.arange(20)
     )

@@ -24,14 +24,14 @@ def test_compensation_undoes_the_inversion_on_every_chip(t: float, h: float, p: 
     truth = [np.full(len(KEYS), value) for value in (t, h, p)]
     # Half a step of 16 and of 20 bits, on the coarsest of the units and at the coarsest end of the range.
     for sampling, step in ((Sampling(), (0.0029, 0.006, 0.022)), (Sampling(16, 16, 16), (0.0002, 0.006, 0.0014))):
-        chip = Calibration.of(KEYS)
+        chip = Calibration.for_keys(KEYS)
         found = compensate(chip, to_raw(chip, sampling, *truth))
         for value, true, limit in zip(found, truth, step, strict=True):
             assert np.abs(value - true).max() < limit
 
 
 def test_counts_have_the_bits_of_the_oversampling() -> None:
-    chip = Calibration.of(KEYS)
+    chip = Calibration.for_keys(KEYS)
     truth = [np.full(len(KEYS), value) for value in (21.3, 47.1, 1009.0)]
     for sampling, lsb in ((Sampling(), 16), (Sampling(4, 4, 4), 4), (Sampling(16, 16, 16), 1), (Sampling(filter=2), 1)):
         counts = to_raw(chip, sampling, *truth).p
@@ -40,8 +40,8 @@ def test_counts_have_the_bits_of_the_oversampling() -> None:
 
 
 def test_units_are_chips_of_their_own() -> None:
-    assert len(np.unique(Calibration.of(KEYS).t1)) > 100
-    assert Calibration.of(KEYS[5:6]).p1[0] == Calibration.of(KEYS).p1[5]
+    assert len(np.unique(Calibration.for_keys(KEYS).t1)) > 100
+    assert Calibration.for_keys(KEYS[5:6]).p1[0] == Calibration.for_keys(KEYS).p1[5]
 
 
 def test_signatures_are_those_of_the_field() -> None:

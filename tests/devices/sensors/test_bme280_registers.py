@@ -25,11 +25,11 @@ class Bench:
 
     def __init__(self, **chip: object) -> None:
         self.now_ms = float(START_MS)
-        self.world = World.of(7, [Site(name="a", latitude=48, longitude=2)])
+        self.world = World.build(7, [Site(name="a", latitude=48, longitude=2)])
         keys = np.arange(3).astype(np.uint64)
         here = Population(keys, np.zeros(3, dtype=np.int64), np.full(3, 10_000), np.arange(3))
         self.sensor = Bme280Sensor(Bme280Settings(decimals=6, **chip), here)
-        self.chip = Bme280Registers.of(self.sensor, self.world, 1, lambda: self.now_ms)
+        self.chip = Bme280Registers.for_device(self.sensor, self.world, 1, lambda: self.now_ms)
         self.bus = EmulatedBus({ADDRESS: self.chip})
 
     def sleep(self, seconds: float) -> None:
@@ -70,7 +70,7 @@ def test_the_real_driver_reads_what_the_sensor_publishes(
 
 def test_the_driver_reads_the_units_own_constants(bench: Bench) -> None:
     params = bme280.load_calibration_params(bench.bus, ADDRESS)
-    own = Calibration.of(np.array([1], dtype=np.uint64))
+    own = Calibration.for_keys(np.array([1], dtype=np.uint64))
     assert {name: params[f"dig_{name.upper()}"] for name in own.__dataclass_fields__} == {
         name: getattr(own, name)[0] for name in own.__dataclass_fields__
     }
@@ -150,7 +150,7 @@ def test_the_filter_register_quiets_the_pressure(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_silent_chip_answers_after_a_power_cycle(bench: Bench) -> None:
-    bench.chip.fall_silent()
+    bench.chip.stop_responding()
     with pytest.raises(OSError, match="Remote I/O") as caught:
         bme280.load_calibration_params(bench.bus, ADDRESS)
     assert caught.value.errno == 121

@@ -10,7 +10,7 @@ import pytest
 from devices.scenario.scenario import Scenario
 from devices.sensors.base import Population
 from devices.sensors.traffic.sensor import TrafficSensor, TrafficSettings
-from devices.sensors.traffic.view import views
+from devices.sensors.traffic.view import camera_views
 from devices.timeline.timeline import Timeline
 from devices.world.arrivals import LEAST_HEADWAY_S, arrivals, free_share
 from devices.world.components import components
@@ -213,14 +213,14 @@ class TestHeadways:
 
 
 WEEKS = 26
-WORLD = World.of(5, [Site(name="a", latitude=48.1, longitude=-1.4)])
+WORLD = World.build(5, [Site(name="a", latitude=48.1, longitude=-1.4)])
 
 
 @lru_cache
 def half_a_year() -> dict[str, np.ndarray]:
     """What a camera that misses nothing counts on that lane, hour by hour [day, hour]."""
     keys, places = hash_bits(1, "cameras", np.arange(400)), np.zeros(400, dtype=np.int64)
-    key = keys[views(WORLD, keys, places).roads == ROAD][:1]
+    key = keys[camera_views(WORLD, keys, places).roads == ROAD][:1]
     interval = np.array([HOUR_MS // 6])
     camera = TrafficSensor(
         TrafficSettings(detection=1, outage_chance=0), Population(key, places[:1], interval, places[:1])
@@ -272,7 +272,7 @@ class TestOverDispersion:
         times = days[np.arange(120) % 7 < 5][:, None] + np.arange(7 * 6, 20 * 6) * HOUR_MS // 6
         found = []
         for lane in np.flatnonzero(plan.road_class == LANE):
-            flow = traffic.at(np.zeros(times.size, dtype=np.int64), np.full(times.size, lane), times.ravel())
+            flow = traffic.flow_at(np.zeros(times.size, dtype=np.int64), np.full(times.size, lane), times.ravel())
             volume, speed = (values.reshape(-1, 6).mean(axis=1) for values in (flow.vehicles_per_hour, flow.speed_ms))
             found.append(np.corrcoef(np.random.default_rng(1).poisson(volume), speed)[0, 1])
         # Telraam has -0.25, one figure of two streets whose hours are not told. Ours differ by 0.06 from lane to lane;
@@ -282,7 +282,7 @@ class TestOverDispersion:
 
 
 def test_the_sun_is_highest_at_noon_and_low_in_winter() -> None:
-    world = World.of(1, [Site(name="a", latitude=48.0, longitude=0.0)])
+    world = World.build(1, [Site(name="a", latitude=48.0, longitude=0.0)])
     for day, expected in (("2026-06-21", 65.4), ("2026-12-21", 18.6), ("2026-03-21", 42.0)):
         times = parse_ms(f"{day}T00:00:00Z") + np.arange(0, DAY_MS, 600_000)
         height = sun_elevation_deg(world, np.zeros(len(times), dtype=np.int64), times)

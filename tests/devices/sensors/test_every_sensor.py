@@ -55,7 +55,7 @@ def check(kind: str, fields: dict[str, Any], time_ms: int) -> None:
     CONTRACT[kind].check(orjson.loads(orjson.dumps(head | fields)))
 
 
-WORLD = World.of(42, SITES, FLEET)
+WORLD = World.build(42, SITES, FLEET)
 questions = st.lists(
     st.tuples(st.integers(0, DEVICES - 1), st.integers(MONDAY_MS, MONDAY_MS + 30 * DAY_MS)), min_size=1, max_size=12
 )
@@ -74,14 +74,14 @@ def test_a_row_is_the_same_in_any_company_order_and_population(
     # Alone: another population, another world object with nothing kept.
     row = data.draw(st.integers(0, len(asked) - 1))
     single = sensor_of(kind, part_of(population, ids[row : row + 1]))
-    fresh = World.of(42, SITES, FLEET)
+    fresh = World.build(42, SITES, FLEET)
     assert rows(single, fresh, np.zeros(1, dtype=np.int64), times[row : row + 1]) == [together[row]]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_sites_keep_their_devices_readings_when_others_are_added(kind: str) -> None:
     times = MONDAY_MS + np.arange(20) * 3_700_000
-    alone = World.of(42, SITES[:1], dict.fromkeys(range(0, 30, 3), "a"))
+    alone = World.build(42, SITES[:1], dict.fromkeys(range(0, 30, 3), "a"))
     ids = np.zeros(20, dtype=np.int64)
     population = part_of(everyone(), np.array([0]))
     assert rows(sensor_of(kind, population), alone, ids, times) == rows(sensor_of(kind, population), WORLD, ids, times)
@@ -93,7 +93,7 @@ def test_seeds_and_devices_differ(kind: str) -> None:
     population = everyone()
     zero = np.zeros(40, dtype=np.int64)
     first = rows(sensor_of(kind, population), WORLD, zero, times)
-    assert first != rows(sensor_of(kind, population), World.of(43, SITES, FLEET), zero, times)
+    assert first != rows(sensor_of(kind, population), World.build(43, SITES, FLEET), zero, times)
     neighbour = Population(
         population.keys[4:5], population.sites[:1], population.interval_ms[:1], population.ordinals[4:5]
     )
@@ -121,7 +121,7 @@ def test_rows_keep_the_contract_at_any_hour_and_with_any_settings(kind: str) -> 
 @pytest.mark.parametrize("latitude", [-90, 90])
 @pytest.mark.parametrize("longitude", [-180, 180])
 def test_rows_keep_the_contract_at_the_ends_of_the_earth(latitude: float, longitude: float) -> None:
-    world = World.of(1, [Site(name="end", latitude=latitude, longitude=longitude, altitude_m=9000)], {0: "end"})
+    world = World.build(1, [Site(name="end", latitude=latitude, longitude=longitude, altitude_m=9000)], {0: "end"})
     times = MONDAY_MS + np.arange(0, DAY_MS, 1_234_567)
     population = part_of(everyone(), np.array([0, 3, 6, 9]))
     for kind in KINDS:

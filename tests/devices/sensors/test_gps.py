@@ -22,7 +22,7 @@ PopulationOf = Callable[..., Population]
 Table = Callable[[Columns], list[dict[str, Any]]]
 NIGHT_MS = parse_ms("2026-03-02T03:00:00Z")
 MORNING_MS = parse_ms("2026-03-02T08:00:00Z")
-WORLD = World.of(5, [Site(name="a", latitude=48.9, longitude=2.4)])
+WORLD = World.build(5, [Site(name="a", latitude=48.9, longitude=2.4)])
 
 
 def errors_m(found: Columns, vehicle: int, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

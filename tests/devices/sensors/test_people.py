@@ -182,7 +182,7 @@ class TestOverDispersion:
     """Bourke St Mall, Melbourne, 2015-16 (realism.md section 4); seed 5."""
 
     def test_days_are_as_uneven_and_as_alike_as_real_ones(self) -> None:
-        world = World.of(5, [Site(name="a", latitude=48.1, longitude=-1.4)])
+        world = World.build(5, [Site(name="a", latitude=48.1, longitude=-1.4)])
         shops = Shops(hash_bits(1, "shop", np.arange(20)), np.zeros(20, dtype=np.int64), 30_000, 0.15)
         totals = shops.totals(world, MONDAY_MS // DAY_MS + np.arange(364)).reshape(20, 52, 7).astype(float)
         shares = 100 * totals.sum(axis=(0, 1)) / totals.sum()
@@ -194,7 +194,7 @@ class TestOverDispersion:
         assert np.mean(lags) == pytest.approx(0.69, abs=0.08)
 
     def test_hourly_fano_factor_and_shares(self) -> None:
-        world = World.of(5, [Site(name="a", latitude=48.1, longitude=-1.4)])
+        world = World.build(5, [Site(name="a", latitude=48.1, longitude=-1.4)])
         # The source's effects of day and hour (CV 0.15 and 0.06) make a Fano factor of 58 at 2184 visitors an hour.
         shops = Shops(hash_bits(1, "shop", np.arange(6)), np.zeros(6, dtype=np.int64), 24_600, 0.15)
         counts = hourly_entries(shops, world, MONDAY_MS // DAY_MS + 7 * np.arange(52)).astype(float)
@@ -214,7 +214,7 @@ class TestOverDispersion:
     @pytest.mark.parametrize("longitude", [0.0, 150.0])
     def test_rain_empties_the_hours_in_which_it_falls(self, longitude: float) -> None:
         # The second shop's clock shows UTC, as that of a site without a time zone does: ten hours from the sun's time.
-        world = World.of(5, [Site(name="a", latitude=48.1, longitude=longitude)])
+        world = World.build(5, [Site(name="a", latitude=48.1, longitude=longitude)])
         shops = Shops(hash_bits(1, "shop", np.arange(20)), np.zeros(20, dtype=np.int64), 3000, 0.05)
         days = MONDAY_MS // DAY_MS + 7 * np.arange(40)
         counts = hourly_entries(shops, world, days)[:, :, 9:21].sum(axis=1).astype(float)

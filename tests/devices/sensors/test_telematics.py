@@ -9,7 +9,7 @@ import pytest
 
 from devices.sensors.base import Columns, Population
 from devices.sensors.gps.sensor import GpsSensor, GpsSettings
-from devices.sensors.telematics.events import EVENT_TYPES, G_MS2, MPH, EventType, Found, Moment
+from devices.sensors.telematics.events import EVENT_TYPES, G_MS2, MPH, Detection, DrivingState, EventType
 from devices.sensors.telematics.sensor import TelematicsSensor, TelematicsSettings
 from devices.world.components import components
 from devices.world.roads import CLASSES
@@ -22,7 +22,7 @@ Table = Callable[[Columns], list[dict[str, Any]]]
 Row = dict[str, Any]
 MORNING_MS = parse_ms("2026-03-02T07:30:00Z")
 EVENING_MS = parse_ms("2026-03-02T21:30:00Z")
-WORLD = World.of(5, [Site(name="a", latitude=48.9, longitude=2.4)])
+WORLD = World.build(5, [Site(name="a", latitude=48.9, longitude=2.4)])
 GRAVITY = [*(kind.name for kind in EVENT_TYPES), "ping"]
 
 
@@ -146,7 +146,7 @@ def test_the_context_is_that_of_the_world(population: PopulationOf) -> None:
     assert rows["weather"] == weather(WORLD, zeros, times).conditions()
     assert set(rows["weather"]) == {"sunny", "rainy", "foggy"}
     assert rows["traffic_density"] == pytest.approx(
-        components(WORLD).traffic.at(zeros, moving.road, times).density, abs=0.001
+        components(WORLD).traffic.flow_at(zeros, moving.road, times).density, abs=0.001
     )
     assert set(rows["road_type"]) == {"city", "highway", "rural"}
 
@@ -186,8 +186,8 @@ def test_events_come_in_bursts_of_rash_drivers_and_hurried_trips(population: Pop
     assert np.sort(speeding)[-15:].sum() > 0.5 * speeding.sum() > 0
 
 
-def harsh_accel(moment: Moment) -> Found:
-    forward = np.round(moment.moving.acceleration_ms2 / G_MS2, 2)
+def harsh_accel(state: DrivingState) -> Detection:
+    forward = np.round(state.moving.acceleration_ms2 / G_MS2, 2)
     return forward >= 0.15, {"accel_g": forward}
 
 

@@ -13,7 +13,7 @@ YEAR = NEW_YEAR_MS + np.arange(0, 365 * DAY_MS, HOUR_MS)
 
 
 def world(**place: object) -> World:
-    return World.of(3, [Site(name="a", **{"latitude": 48.0, "longitude": 0.0, **place})])
+    return World.build(3, [Site(name="a", **{"latitude": 48.0, "longitude": 0.0, **place})])
 
 
 def year(times: np.ndarray = YEAR, **place: object) -> Air:
@@ -83,7 +83,7 @@ def test_pressure_and_temperature_fall_with_altitude() -> None:
 
 
 def test_weather_moves_eastwards() -> None:
-    two = World.of(3, [Site(name="west", latitude=48, longitude=0), Site(name="east", latitude=48, longitude=2)])
+    two = World.build(3, [Site(name="west", latitude=48, longitude=0), Site(name="east", latitude=48, longitude=2)])
     times = NEW_YEAR_MS + np.arange(0, 200 * DAY_MS, HOUR_MS)
     west, east = (weather(two, np.full(len(times), place), times).pressure for place in (0, 1))
     lags = range(-12, 13)
@@ -113,7 +113,7 @@ def test_a_front_changes_the_air_mass() -> None:
 def test_a_grid_gives_the_same_in_a_sparse_and_in_a_dense_question(rows: int) -> None:
     grid, times = GridInterpolator(lambda places, when: np.stack([np.sin(when / 1e7 + places)]), 3), YEAR[:40] + 1234
     places = np.arange(40) % 3
-    dense = grid.at(places, times)
+    dense = grid.interpolate(places, times)
     # Twenty years apart: too far for a table of all that lies between.
-    sparse = grid.at(np.append(places[:rows], 0), np.append(times[:rows], NEW_YEAR_MS - 7300 * DAY_MS))
+    sparse = grid.interpolate(np.append(places[:rows], 0), np.append(times[:rows], NEW_YEAR_MS - 7300 * DAY_MS))
     assert (sparse[:, :rows] == dense[:, :rows]).all()

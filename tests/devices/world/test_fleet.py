@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devices.world.components import components
-from devices.world.vehicles.kinematics import Ride
+from devices.world.vehicles.kinematics import SpeedProfile
 from devices.world.vehicles.vehicles import Motion
 from devices.world.world import DAY_MS, HOUR_MS, Site, World
 from edgewire.clock import parse_ms
@@ -40,7 +40,7 @@ def metres(moving: Motion) -> tuple[np.ndarray, np.ndarray]:
 
 speeds = st.floats(0, 30)
 rides = st.builds(
-    lambda length, enter, wished, leave, up, down: Ride.fitted(
+    lambda length, enter, wished, leave, up, down: SpeedProfile.fitted(
         *(np.array([value]) for value in (length, enter, max(wished, enter, leave, 3), leave, up, down))
     ),
     st.floats(1200, 5000), speeds, speeds, speeds, st.floats(0.8, 2), st.floats(1, 6),
@@ -48,28 +48,30 @@ rides = st.builds(
 
 
 @given(rides)
-def test_a_ride_covers_its_link_with_speed_as_the_derivative_of_distance(ride: Ride) -> None:
-    duration = float(ride.duration_s[0])
+def test_a_ride_covers_its_link_with_speed_as_the_derivative_of_distance(profile: SpeedProfile) -> None:
+    duration = float(profile.duration_s[0])
     times = np.linspace(0, duration, 4001)
     step = times[1]
-    distance, speed, acceleration = Ride(*(np.repeat(column, len(times)) for column in ride.columns())).at(times)
+    distance, speed, acceleration = SpeedProfile(
+        *(np.repeat(column, len(times)) for column in profile.columns())
+    ).state_at(times)
     assert distance[0] == 0
-    assert distance[-1] == pytest.approx(ride.length_m[0], rel=1e-6)
-    assert speed[0] == pytest.approx(ride.enter_ms[0])
-    assert speed[-2] == pytest.approx(ride.leave_ms[0], abs=6 * step + 0.01)
+    assert distance[-1] == pytest.approx(profile.length_m[0], rel=1e-6)
+    assert speed[0] == pytest.approx(profile.enter_ms[0])
+    assert speed[-2] == pytest.approx(profile.leave_ms[0], abs=6 * step + 0.01)
     assert np.abs(np.diff(distance) / step - (speed[1:] + speed[:-1]) / 2)[:-1].max() < 0.1 + 7 * step
     assert np.abs(np.diff(speed))[:-1].max() <= (7 * step) + 1e-6
-    assert np.abs(acceleration).max() <= max(ride.slow_down_ms2[0], ride.speed_up_ms2[0]) + 0.5
+    assert np.abs(acceleration).max() <= max(profile.slow_down_ms2[0], profile.speed_up_ms2[0]) + 0.5
 
 
 @given(rides, st.floats(0.01, 0.99))
-def test_a_point_of_a_link_is_passed_when_the_ride_is_there(ride: Ride, share: float) -> None:
-    point = ride.length_m * share
-    assert ride.at(ride.arrival_s(point))[0] == pytest.approx(point, abs=0.01)
+def test_a_point_of_a_link_is_passed_when_the_ride_is_there(profile: SpeedProfile, share: float) -> None:
+    point = profile.length_m * share
+    assert profile.state_at(profile.arrival_s(point))[0] == pytest.approx(point, abs=0.01)
 
 
 def test_position_speed_and_acceleration_agree_from_trip_to_trip() -> None:
-    world = World.of(9, SITES, FLEET)
+    world = World.build(9, SITES, FLEET)
     times = MONDAY_MS + 7 * HOUR_MS + np.arange(0, 4 * HOUR_MS, 200)
     for vehicle in busy(world, 4):
         moving = drive(world, vehicle, times)
@@ -91,7 +93,7 @@ def test_position_speed_and_acceleration_agree_from_trip_to_trip() -> None:
 
 
 def test_heading_is_that_of_the_way_driven() -> None:
-    world = World.of(9, SITES, FLEET)
+    world = World.build(9, SITES, FLEET)
     times = MONDAY_MS + 8 * HOUR_MS + np.arange(0, 2 * HOUR_MS, 500)
     moving = drive(world, busy(world, 1)[0], times)
     east, north = metres(moving)
@@ -103,7 +105,7 @@ def test_heading_is_that_of_the_way_driven() -> None:
 
 
 def test_a_trip_is_within_its_hour_and_hours_follow_each_other_in_place() -> None:
-    world = World.of(9, SITES, FLEET)
+    world = World.build(9, SITES, FLEET)
     vehicles = np.arange(300)
     begins = components(world).drivers.hour_begins_ms(np.zeros_like(vehicles), vehicles)
     for hour in range(8, 12):
@@ -118,7 +120,7 @@ def test_a_trip_is_within_its_hour_and_hours_follow_each_other_in_place() -> Non
 
 
 def test_the_fleet_is_never_all_at_rest_or_all_on_the_road() -> None:
-    world = World.of(9, SITES, FLEET)
+    world = World.build(9, SITES, FLEET)
     vehicles = np.arange(400)
     shares = []
     for minute in range(0, 24 * 60, 30):
@@ -140,7 +142,7 @@ moments = st.lists(
 def test_motion_does_not_depend_on_company_or_on_what_was_asked_before(
     first: list[tuple[int, int, int]], second: list[tuple[int, int, int]]
 ) -> None:
-    used, fresh = World.of(9, SITES, FLEET), World.of(9, SITES)
+    used, fresh = World.build(9, SITES, FLEET), World.build(9, SITES)
     components(used).vehicles.motion(*np.array(first).T)
     sites, vehicles, times = np.array(second).T
     together = components(used).vehicles.motion(sites, vehicles, times)
@@ -163,21 +165,21 @@ def test_what_is_kept_is_bounded_and_dropping_it_changes_nothing(monkeypatch: py
     times = MONDAY_MS + 9 * HOUR_MS + np.arange(0, 5 * HOUR_MS, 97_000)
     vehicles = np.arange(len(times)) % 30
     sites = np.zeros_like(vehicles)
-    expected = components(World.of(9, SITES)).vehicles.motion(sites, vehicles, times)
+    expected = components(World.build(9, SITES)).vehicles.motion(sites, vehicles, times)
     monkeypatch.setattr("devices.world.vehicles.trip_cache._FEWEST_KEPT", 7)
-    forgetful = World.of(9, SITES)
+    forgetful = World.build(9, SITES)
     for row in range(len(times)):
         found = components(forgetful).vehicles.motion(
             sites[row : row + 1], vehicles[row : row + 1], times[row : row + 1]
         )
         assert found.latitude[0] == expected.latitude[row]
-        assert len(components(forgetful).vehicles._book._rows) <= 7
+        assert len(components(forgetful).vehicles._cache._rows) <= 7
 
 
 def test_the_trips_of_a_large_fleet_are_planned_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("devices.world.vehicles.trip_cache._FEWEST_KEPT", 100)
-    world = World.of(9, SITES, dict.fromkeys(range(500), "a"))
-    book = components(world).vehicles._book
+    world = World.build(9, SITES, dict.fromkeys(range(500), "a"))
+    book = components(world).vehicles._cache
     vehicles = np.arange(500)
     zeros = np.zeros_like(vehicles)
     planned = []
@@ -191,7 +193,7 @@ def test_the_trips_of_a_large_fleet_are_planned_once(monkeypatch: pytest.MonkeyP
 
 
 def test_every_vehicle_that_passes_a_point_is_counted_there_once() -> None:
-    world = World.of(9, SITES, FLEET)
+    world = World.build(9, SITES, FLEET)
     times = MONDAY_MS + 8 * HOUR_MS + np.arange(0, 2 * HOUR_MS, 250)
     counted = driven = 0
     for road in range(0, 64, 3):
@@ -221,7 +223,7 @@ def test_every_vehicle_that_passes_a_point_is_counted_there_once() -> None:
 
 
 def test_the_peak_acceleration_is_that_of_the_speed_trace() -> None:
-    world = World.of(9, SITES, FLEET)
+    world = World.build(9, SITES, FLEET)
     window, checked = 30_000, 0
     for vehicle in busy(world, 12):
         times = MONDAY_MS + 9 * HOUR_MS + np.arange(0, 3 * HOUR_MS, 250)
@@ -243,7 +245,7 @@ def test_the_peak_acceleration_is_that_of_the_speed_trace() -> None:
 
 
 def test_departures_are_when_the_vehicle_set_out() -> None:
-    world = World.of(9, SITES, FLEET)
+    world = World.build(9, SITES, FLEET)
     times = MONDAY_MS + 10 * HOUR_MS + np.arange(0, 3 * HOUR_MS, 1000)
     for vehicle in busy(world, 3):
         moving = drive(world, vehicle, times)
@@ -257,7 +259,7 @@ def test_departures_are_when_the_vehicle_set_out() -> None:
 
 
 def test_who_has_stood_for_days_is_still_told_by_the_last_trip() -> None:
-    world = World.of(9, SITES, FLEET)
+    world = World.build(9, SITES, FLEET)
     vehicles = np.arange(40)
     zeros = np.zeros_like(vehicles)
     sunday = np.full(40, MONDAY_MS + 6 * DAY_MS + 20 * HOUR_MS)
@@ -271,17 +273,17 @@ def test_who_has_stood_for_days_is_still_told_by_the_last_trip() -> None:
 
 
 def test_rash_drivers_are_few_and_some_trips_are_hurried() -> None:
-    world = World.of(9, SITES)
+    world = World.build(9, SITES)
     vehicles = np.arange(4000)
-    temper = components(world).drivers.temper(np.zeros_like(vehicles), vehicles)
-    assert temper.mean() == pytest.approx(1, abs=0.05)
-    assert temper.var() == pytest.approx(0.5, abs=0.06)
-    hurried = components(world).drivers.hurried(np.zeros_like(vehicles), vehicles, np.full_like(vehicles, 490_000))
+    aggressiveness = components(world).drivers.aggressiveness(np.zeros_like(vehicles), vehicles)
+    assert aggressiveness.mean() == pytest.approx(1, abs=0.05)
+    assert aggressiveness.var() == pytest.approx(0.5, abs=0.06)
+    hurried = components(world).drivers.in_hurry(np.zeros_like(vehicles), vehicles, np.full_like(vehicles, 490_000))
     assert hurried.mean() == pytest.approx(0.1, abs=0.02)
 
 
 def test_who_passed_is_found_once_an_hour_and_forgotten_some_hours_later() -> None:
-    fleet = components(World.of(9, SITES, FLEET)).vehicles
+    fleet = components(World.build(9, SITES, FLEET)).vehicles
     hour = MONDAY_MS // HOUR_MS + 8
     known = fleet.passages(0, 3, 50.0, hour)
     for later in range(1, 6):

@@ -23,17 +23,18 @@ def test_values_do_not_depend_on_earlier_questions_or_on_what_is_kept(
     fresh, small = KnotInterpolator(waves, 2, STEP), KnotInterpolator(waves, 2, STEP, capacity=5)
     for asked in (first, second, first):
         entities, times = np.array(asked).T
-        assert (small.at(entities, times) == fresh.at(entities, times)).all()
+        assert (small.interpolate(entities, times) == fresh.interpolate(entities, times)).all()
         alone = [
-            KnotInterpolator(waves, 2, STEP).at(entities[i : i + 1], times[i : i + 1])[0] for i in range(len(times))
+            KnotInterpolator(waves, 2, STEP).interpolate(entities[i : i + 1], times[i : i + 1])[0]
+            for i in range(len(times))
         ]
-        assert (fresh.at(entities, times) == np.array(alone)).all()
+        assert (fresh.interpolate(entities, times) == np.array(alone)).all()
 
 
 def test_between_knots_it_is_linear_and_at_knots_exact() -> None:
     table = KnotInterpolator(waves, 2, STEP)
     times = np.array([0, STEP, STEP + 1, STEP + STEP // 2, 2 * STEP, -STEP])
-    found = table.at(np.full(6, 3), times)
+    found = table.interpolate(np.full(6, 3), times)
     assert (found[[0, 1, 4, 5]] == waves(np.full(4, 3), times[[0, 1, 4, 5]])).all()
     assert found[3, 0] == (found[1, 0] + found[4, 0]) / 2
-    assert (table.nearest(np.full(2, 3), times[[2, 3]]) == waves(np.full(2, 3), np.full(2, STEP))).all()
+    assert (table.previous(np.full(2, 3), times[[2, 3]]) == waves(np.full(2, 3), np.full(2, STEP))).all()

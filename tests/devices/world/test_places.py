@@ -22,7 +22,7 @@ def at(world: World, index: int, times: np.ndarray) -> np.ndarray:
 def test_local_time_follows_daylight_saving() -> None:
     paris = LocalTime("Europe/Paris")
     winter, summer = parse_ms("2026-03-29T00:59:59Z"), parse_ms("2026-03-29T01:00:00Z")
-    assert (paris.of(np.array([winter, summer])) - [winter, summer]).tolist() == [HOUR_MS, 2 * HOUR_MS]
+    assert (paris.from_utc(np.array([winter, summer])) - [winter, summer]).tolist() == [HOUR_MS, 2 * HOUR_MS]
 
 
 @pytest.mark.parametrize("day", ["2026-03-29", "2026-10-25", "2026-07-01", "2026-12-31"])
@@ -30,7 +30,7 @@ def test_days_begin_at_local_midnight(day: str) -> None:
     paris = LocalTime("Europe/Paris")
     number = parse_ms(day) // DAY_MS
     start = paris.day_starts_ms(np.array([number]))
-    assert paris.of(start).tolist() == [number * DAY_MS]
+    assert paris.from_utc(start).tolist() == [number * DAY_MS]
 
 
 @pytest.mark.parametrize(
@@ -40,8 +40,8 @@ def test_a_day_begins_with_its_first_instant_where_clocks_change_at_midnight(zon
     local = LocalTime(zone)
     days = parse_ms("2023-01-01") // DAY_MS + np.arange(3 * 365)
     starts = local.day_starts_ms(days)
-    assert (local.of(starts) // DAY_MS == days).all()
-    assert (local.of(starts - 1) // DAY_MS == days - 1).all()
+    assert (local.from_utc(starts) // DAY_MS == days).all()
+    assert (local.from_utc(starts - 1) // DAY_MS == days - 1).all()
 
 
 def test_an_unknown_time_zone_is_refused() -> None:
@@ -57,7 +57,7 @@ def test_the_day_is_coolest_at_six_and_warmest_at_two() -> None:
 
 
 def test_weather_is_alike_nearby_and_unrelated_far_away() -> None:
-    world = World.of(
+    world = World.build(
         11, [site("a", 48.0, 2.0), site("near", 48.1, 2.1), site("mid", 49.5, 4.0), site("far", 10.0, 120.0)]
     )
     times = MONDAY_MS + np.arange(0, 400 * DAY_MS, 6 * HOUR_MS)
@@ -69,14 +69,14 @@ def test_weather_is_alike_nearby_and_unrelated_far_away() -> None:
 
 
 def test_weather_is_alike_on_both_sides_of_the_180th_meridian() -> None:
-    world = World.of(11, [site("east", -16.8, 179.9), site("west", -16.8, -179.9)])
+    world = World.build(11, [site("east", -16.8, 179.9), site("west", -16.8, -179.9)])
     times = MONDAY_MS + np.arange(0, 100 * DAY_MS, 6 * HOUR_MS)
     east, west = (weather(world, at(world, index, times), times).pressure for index in range(2))
     assert np.corrcoef(east, west)[0, 1] > 0.97
 
 
 def test_rain_comes_with_low_pressure_and_moist_air() -> None:
-    world = World.of(5, [site("a", 48.0, 2.0)])
+    world = World.build(5, [site("a", 48.0, 2.0)])
     times = MONDAY_MS + np.arange(0, 600 * DAY_MS, 3 * HOUR_MS)
     found = weather(world, at(world, 0, times), times)
     wet = found.rain > 0

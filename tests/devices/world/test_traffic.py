@@ -58,12 +58,12 @@ def test_density_after_greenshields() -> None:
 
 
 def test_counts_vary_as_on_real_streets() -> None:
-    world = World.of(5, [SITE])
+    world = World.build(5, [SITE])
     days = 200
     times = MONDAY_MS + np.arange(days * 24 * 4) * HOUR_MS // 4 + HOUR_MS // 8
     weekdays = np.arange(days) % 7 < 5
     for road in range(0, len(components(world).roads.plan.ends), 9):
-        vehicles = components(world).traffic.at(zeros(times), np.full(len(times), road), times).vehicles_per_hour
+        vehicles = components(world).traffic.flow_at(zeros(times), np.full(len(times), road), times).vehicles_per_hour
         hourly = vehicles.reshape(days, 24, 4).mean(axis=2)[weekdays, 6:22]
         day = hourly.sum(axis=1) / hourly.sum(axis=1).mean()
         residual = hourly / hourly.mean(axis=0) / day[:, None] - 1
@@ -74,35 +74,37 @@ def test_counts_vary_as_on_real_streets() -> None:
 
 
 def test_rain_and_fog_slow_traffic_and_rain_thins_it() -> None:
-    world = World.of(5, [SITE])
+    world = World.build(5, [SITE])
     noons = MONDAY_MS + 12 * HOUR_MS + DAY_MS * np.arange(1500)
     air = weather(world, zeros(noons), noons)
     wet, foggy = air.rain > 0.25, air.mist > 0.3
     clear = (air.rain == 0) & (air.mist == 0)
     for road in (0, 20, 40):
-        flow = components(world).traffic.at(zeros(noons), np.full(len(noons), road), noons)
+        flow = components(world).traffic.flow_at(zeros(noons), np.full(len(noons), road), noons)
         assert flow.speed_ms[wet].mean() < 0.97 * flow.speed_ms[clear].mean()
         assert flow.vehicles_per_hour[wet].mean() < flow.vehicles_per_hour[clear].mean()
     mornings = MONDAY_MS + 5 * HOUR_MS + DAY_MS * np.arange(1500)
     foggy = weather(world, zeros(mornings), mornings).mist > 0.3
     assert foggy.sum() > 10
-    speed = components(world).traffic.at(zeros(mornings), zeros(mornings), mornings).speed_ms
+    speed = components(world).traffic.flow_at(zeros(mornings), zeros(mornings), mornings).speed_ms
     assert speed[foggy].mean() < 0.95 * speed[~foggy].mean()
 
 
 def test_dense_traffic_is_slow_but_not_by_density_alone() -> None:
-    world = World.of(5, [SITE])
+    world = World.build(5, [SITE])
     times = MONDAY_MS + np.arange(0, 28 * DAY_MS, HOUR_MS)
-    flow = components(world).traffic.at(zeros(times), zeros(times), times)
+    flow = components(world).traffic.flow_at(zeros(times), zeros(times), times)
     assert -0.9 < np.corrcoef(flow.vehicles_per_hour, flow.speed_ms)[0, 1] < -0.25
     assert (flow.vehicles_per_hour <= components(world).roads.capacity_vph[0, 0]).all()
 
 
 def test_all_roads_at_once_are_the_roads_one_by_one() -> None:
-    world = World.of(5, [SITE, Site(name="b", latitude=50, longitude=3)])
+    world = World.build(5, [SITE, Site(name="b", latitude=50, longitude=3)])
     roads = np.arange(len(components(world).roads.plan.ends))
-    together = components(world).traffic.on_all_roads(np.array([1, 0]), np.array([MONDAY_MS, MONDAY_MS]))
-    alone = components(World.of(5, world.sites)).traffic.at(np.ones_like(roads), roads, np.full_like(roads, MONDAY_MS))
+    together = components(world).traffic.flow_on_all_roads(np.array([1, 0]), np.array([MONDAY_MS, MONDAY_MS]))
+    alone = components(World.build(5, world.sites)).traffic.flow_at(
+        np.ones_like(roads), roads, np.full_like(roads, MONDAY_MS)
+    )
     assert (together.speed_ms[0] == alone.speed_ms).all()
 
 
@@ -118,7 +120,7 @@ def test_every_stop_can_be_reached_from_every_other() -> None:
 
 
 def test_sites_have_roads_of_their_own_shape_and_of_every_type() -> None:
-    world = World.of(5, [SITE, Site(name="b", latitude=50, longitude=3)])
+    world = World.build(5, [SITE, Site(name="b", latitude=50, longitude=3)])
     assert {CLASSES[kind].road_type for kind in components(world).roads.plan.road_class} == {"city", "highway", "rural"}
     assert (components(world).roads.length_m > 250).all()
     assert np.abs(components(world).roads.length_m[0] - components(world).roads.length_m[1]).max() > 100
