@@ -1,4 +1,4 @@
-"""What several commands share: the event loop, signals, and the options they have in common."""
+"""Holds what several commands share: options and their values, the event loop, signals."""
 
 import asyncio
 import signal
@@ -12,8 +12,11 @@ import typer
 import uvloop
 
 from edgewire import logs
+from edgewire.clock import parse_ms
+from edgewire.errors import ConfigError
 
 Result = TypeVar("Result")
+Parsed = TypeVar("Parsed")
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on stdout.")]
 LogLevel = Annotated[
@@ -30,12 +33,33 @@ ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO", help="Scenario
 
 
 def start_logging(level: str, fmt: str = "auto") -> None:
-    """Logs of the level and form a user named; raises `typer.BadParameter` for a name that is none."""
+    """Log at the level and in the form a user named; raises `typer.BadParameter` for a name that is none."""
     if level.lower() not in ("debug", "info", "warning", "error"):
         raise typer.BadParameter(f"'{level}' is no log level: debug, info, warning or error")
     if fmt not in get_args(logs.LogFormat):
         raise typer.BadParameter(f"'{fmt}' is no log format: {', '.join(get_args(logs.LogFormat))}")
     logs.configure(level, cast("logs.LogFormat", fmt))
+
+
+def parse_option(option: str, parse: Callable[[str], Parsed], text: str) -> Parsed:
+    """Return an option's value; raises `ConfigError` that names the option where `parse` raises `ValueError`."""
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise ConfigError(f"{option}: {error}") from None
+
+
+def parse_instant(
+    option: str,
+    text: str,
+    hint: str = "is no ISO 8601 time, such as 2026-03-01T12:00:00Z",
+    error: Callable[[str], Exception] = ConfigError,
+) -> int:
+    """Return the milliseconds since 1970 of an option's time; raises `error` that names the option."""
+    try:
+        return parse_ms(text)
+    except (ValueError, OverflowError):
+        raise error(f"{option}: '{text}' {hint}") from None
 
 
 def run_async(main: Coroutine[Any, Any, Result]) -> Result:
@@ -59,7 +83,7 @@ async def until_signal(work: Callable[[asyncio.Event], Awaitable[Result]]) -> Re
 
 
 class StopFlag:
-    """Set by SIGINT and SIGTERM, for work that is not on an event loop; calling it says whether it is set."""
+    """Is set by SIGINT and SIGTERM, for work that is not on an event loop; calling it says whether it is set."""
 
     def __init__(self) -> None:
         self._stopped = False
@@ -81,7 +105,7 @@ class StopFlag:
     @classmethod
     @contextmanager
     def on_signals(cls) -> "Iterator[StopFlag]":
-        """A flag for the length of the block; the second signal ends the process at once."""
+        """Yield a flag for the length of the block; the second signal ends the process at once."""
         flag = cls()
 
         def on_signal(number: int, _frame: object) -> None:

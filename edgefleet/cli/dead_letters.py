@@ -1,7 +1,11 @@
 """`edgefleet bridge dead-letters`: look at what a sink would never take, have it tried again, or let it go."""
 
+from collections.abc import Callable
+from dataclasses import astuple, dataclass
+from functools import wraps
+from inspect import Signature, signature
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
@@ -9,9 +13,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from edgefleet.cli.common import Json
-from edgewire.clock import iso_ms, parse_ms
+from edgefleet.cli.common import Json, parse_instant
+from edgewire.clock import iso_ms
 from edgewire.config import load_config
+
+if TYPE_CHECKING:
+    from bridge.spool.dead_letters import DeadLetterSelection
 
 # Imports stand in the commands: `edgefleet --help` must not wait for Kafka's library.
 
@@ -31,15 +38,68 @@ Until = Annotated[str | None, typer.Option(help="Only given up before this time.
 Everything = Annotated[bool, typer.Option("--all", help="All of them; without it some filter or number is needed.")]
 
 
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Says which dead letters a command is about."""
+
+    numbers: Numbers = None
+    sink: Sink = None
+    topic: Topic = None
+    reason: Reason = None
+    since: Since = None
+    until: Until = None
+
+    def selection(self, *, everything: bool = True) -> "DeadLetterSelection":
+        """Return what they select; raises `typer.BadParameter` for nothing in particular, unless it is `everything`."""
+        from bridge.spool.dead_letters import DeadLetterSelection
+        from edgewire.mqtt.errors import Unsendable
+        from edgewire.mqtt.filters import check_filter
+
+        if not everything and not any(astuple(self)):
+            raise typer.BadParameter("say which: numbers, --sink, --topic, --reason, --since, --until, or --all")
+        try:
+            if self.topic:
+                check_filter(self.topic)
+        except Unsendable as error:
+            raise typer.BadParameter(str(error)) from None
+        return DeadLetterSelection(
+            numbers=tuple(self.numbers or ()),
+            sink=self.sink,
+            topic=self.topic,
+            reason=self.reason,
+            since_ms=_instant("--since", self.since),
+            until_ms=_instant("--until", self.until),
+        )
+
+
+def takes_filters(command: Callable[..., None]) -> Callable[..., None]:
+    """Let a command have the options of `Filters` in the place of its parameter `filters`."""
+    options = signature(Filters).parameters
+    parameters = [
+        option
+        for own in signature(command).parameters.values()
+        for option in (options.values() if own.name == "filters" else [own])
+    ]
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        command(filters=Filters(**{name: given.pop(name) for name in options}), **given)
+
+    run.__dict__["__signature__"] = Signature(parameters)
+    run.__annotations__ = {one.name: one.annotation for one in parameters}
+    return run
+
+
+def _instant(option: str, text: str | None) -> int | None:
+    hint = "is no time: write 2026-03-01 or 2026-03-01T12:00:00Z"
+    return None if text is None else parse_instant(option, text, hint, typer.BadParameter)
+
+
 @app.command("list")
+@takes_filters
 def list_(
     config: ConfigFile,
-    numbers: Numbers = None,
-    sink: Sink = None,
-    topic: Topic = None,
-    reason: Reason = None,
-    since: Since = None,
-    until: Until = None,
+    filters: Filters,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest.")] = 20,
     as_json: Json = False,
 ) -> None:
@@ -49,8 +109,7 @@ def list_(
     """
     from bridge.spool.dead_letters import read_dead_letters
 
-    chosen = _selection(numbers, sink, topic, reason, since, until)
-    letters = read_dead_letters(_spool(config), chosen, limit=limit)
+    letters = read_dead_letters(_spool(config), filters.selection(), limit=limit)
     if as_json:
         _print_json({"dead_letters": [_document(letter) for letter in letters]})
         return
@@ -84,14 +143,10 @@ def show(config: ConfigFile, number: Annotated[int, typer.Argument(help="As `lis
 
 
 @app.command("replay")
+@takes_filters
 def replay(
     config: ConfigFile,
-    numbers: Numbers = None,
-    sink: Sink = None,
-    topic: Topic = None,
-    reason: Reason = None,
-    since: Since = None,
-    until: Until = None,
+    filters: Filters,
     everything: Everything = False,
     as_json: Json = False,
 ) -> None:
@@ -104,20 +159,16 @@ def replay(
     """
     from bridge.spool import dead_letters as letters
 
-    chosen = _selection(numbers, sink, topic, reason, since, until, everything=everything)
+    chosen = filters.selection(everything=everything)
     count = letters.replay_dead_letters(_spool(config), chosen)
     _report("replaying", count, as_json=as_json)
 
 
 @app.command("drop")
+@takes_filters
 def drop(
     config: ConfigFile,
-    numbers: Numbers = None,
-    sink: Sink = None,
-    topic: Topic = None,
-    reason: Reason = None,
-    since: Since = None,
-    until: Until = None,
+    filters: Filters,
     everything: Everything = False,
     as_json: Json = False,
 ) -> None:
@@ -127,47 +178,9 @@ def drop(
     """
     from bridge.spool import dead_letters as letters
 
-    chosen = _selection(numbers, sink, topic, reason, since, until, everything=everything)
+    chosen = filters.selection(everything=everything)
     count = letters.discard_dead_letters(_spool(config), chosen)
     _report("dropped", count, as_json=as_json)
-
-
-def _selection(
-    numbers: list[int] | None,
-    sink: str | None,
-    topic: str | None,
-    reason: str | None,
-    since: str | None,
-    until: str | None,
-    *,
-    everything: bool = True,
-) -> Any:
-    from bridge.spool.dead_letters import DeadLetterSelection
-    from edgewire.mqtt.errors import Unsendable
-    from edgewire.mqtt.filters import check_filter
-
-    if not everything and not any((numbers, sink, topic, reason, since, until)):
-        raise typer.BadParameter("say which: numbers, --sink, --topic, --reason, --since, --until, or --all")
-    try:
-        if topic:
-            check_filter(topic)
-    except Unsendable as error:
-        raise typer.BadParameter(str(error)) from None
-    return DeadLetterSelection(
-        numbers=tuple(numbers or ()),
-        sink=sink,
-        topic=topic,
-        reason=reason,
-        since_ms=_instant_ms("--since", since),
-        until_ms=_instant_ms("--until", until),
-    )
-
-
-def _instant_ms(option: str, text: str | None) -> int | None:
-    try:
-        return None if text is None else parse_ms(text)
-    except ValueError:
-        raise typer.BadParameter(f"{option}: '{text}' is no time: write 2026-03-01 or 2026-03-01T12:00:00Z") from None
 
 
 def _spool(config: Path) -> Path:

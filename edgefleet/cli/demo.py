@@ -6,9 +6,8 @@ import orjson
 import typer
 from rich.console import Console
 
-from edgefleet.cli.common import Json, run_async, start_logging, until_signal
+from edgefleet.cli.common import Json, parse_option, run_async, start_logging, until_signal
 from edgewire.config import duration_ms
-from edgewire.errors import ConfigError
 
 
 def command(
@@ -27,10 +26,7 @@ def command(
     from edgefleet.verify import print_verdict
 
     start_logging(log_level)
-    try:
-        seconds = duration_ms(duration) / 1000
-    except ValueError as error:
-        raise ConfigError(f"--duration: {error}") from None
+    seconds = parse_option("--duration", duration_ms, duration) / 1000
     demo.require_kafka_for(seconds)
     people = Console(stderr=as_json)
     with demo.workspace() as folder, demo.services(folder, people) as services:

@@ -16,11 +16,11 @@ from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
 from devices.timeline.timeline import Timeline
-from edgefleet.cli.common import Json, ScenarioFile, StopFlag
+from edgefleet.cli.common import Json, ScenarioFile, StopFlag, parse_instant, parse_option
 from edgefleet.cli.progress import closed_pipe_is_the_end, progress_bar
 from edgefleet.cli.run import power_on_ms
 from edgefleet.cli.targets import Destination, checkpoint_file, stream_target, target_of
-from edgewire.clock import SystemClock, iso_ms, parse_ms
+from edgewire.clock import SystemClock, iso_ms
 from edgewire.config import duration_ms
 from edgewire.errors import ConfigError
 
@@ -220,17 +220,14 @@ def _span(from_: str | None, to: str | None, records: int | None, *, clean: bool
         raise ConfigError(
             "give --from and --to, such as --from 2026-03-01 --to 2026-03-02 (or --records N; or --stream)"
         )
-    begin, end = _instant("--from", from_), _NO_END_MS if to is None else _instant("--to", to)
+    begin, end = _time_ms("--from", from_), _NO_END_MS if to is None else _time_ms("--to", to)
     if end <= begin:
         raise ConfigError(f"--to {to} is not after --from {iso_ms(begin)}")
     return Span(begin, end, records, clean)
 
 
-def _instant(option: str, text: str) -> int:
-    try:
-        instant = parse_ms(text)
-    except ValueError:
-        raise ConfigError(f"{option}: '{text}' is no ISO 8601 time, such as 2026-03-01T12:00:00Z") from None
+def _time_ms(option: str, text: str) -> int:
+    instant = parse_instant(option, text)
     if instant > _NO_END_MS:
         raise ConfigError(f"{option}: '{text}' is too far off: write a time before the year 9999")
     return instant
@@ -239,10 +236,8 @@ def _instant(option: str, text: str) -> int:
 def _interval_s(text: str | None) -> float | None:
     if text is None:
         return None
-    try:
-        milliseconds = duration_ms(float(text) if text.replace(".", "", 1).isdecimal() else text)
-    except ValueError as error:
-        raise ConfigError(f"--interval: {error}") from None
+    is_number = text.replace(".", "", 1).isdecimal()
+    milliseconds = parse_option("--interval", lambda said: duration_ms(float(said) if is_number else said), text)
     if milliseconds <= 0:
         raise ConfigError("--interval: must be more than nothing")
     return milliseconds / 1000

@@ -1,13 +1,12 @@
 """`edgefleet ingest`: the reference HTTP ingest service."""
 
-from collections.abc import Callable
 from typing import Annotated
 
 import orjson
 import typer
 from rich.console import Console
 
-from edgefleet.cli.common import Json, LogLevel, run_async, start_logging, until_signal
+from edgefleet.cli.common import Json, LogLevel, parse_option, run_async, start_logging, until_signal
 from edgewire.config import duration_ms, size_bytes
 from edgewire.errors import ConfigError
 
@@ -53,8 +52,8 @@ def command(
 
     start_logging(log_level)
     limits = BodyLimits(
-        bytes=_parsed("--max-body", size_bytes, max_body),
-        seconds=_parsed("--body-timeout", duration_ms, body_timeout) / 1000,
+        bytes=parse_option("--max-body", size_bytes, max_body),
+        seconds=parse_option("--body-timeout", duration_ms, body_timeout) / 1000,
     )
     if any(not one for one in token or ()):
         raise ConfigError("--token is empty; leave it out to let everybody in")
@@ -69,13 +68,6 @@ def command(
             Console(highlight=False, markup=False).print(f"ingest listens on {url}, stores in {place}; API: {url}/docs")
 
     run_async(until_signal(lambda stop: serve(config, stop, announce)))
-
-
-def _parsed(option: str, parse: Callable[[str], int], text: str) -> int:
-    try:
-        return parse(text)
-    except ValueError as error:
-        raise ConfigError(f"{option}: {error}") from None
 
 
 def _without_password(url: str) -> str:

@@ -9,9 +9,8 @@ import typer
 from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
 from devices.timeline.timeline import Timeline
-from edgefleet.cli.common import Json
+from edgefleet.cli.common import Json, parse_instant
 from edgefleet.cli.run import power_on_ms
-from edgewire.clock import parse_ms
 from edgewire.errors import ConfigError
 
 _DAY_MS = 86_400_000
@@ -47,8 +46,8 @@ def command(
     if out.suffix not in (".png", ".html"):
         raise ConfigError(f"--out {out}: write FILE.png or FILE.html")
     if source.suffix in (".yaml", ".yml"):
-        begin = _instant("--from", from_ or _FROM)
-        end = begin + _DAY_MS if to is None else _instant("--to", to)
+        begin = parse_instant("--from", from_ or _FROM)
+        end = begin + _DAY_MS if to is None else parse_instant("--to", to)
         if end <= begin:
             raise ConfigError(f"--to {to} is not after --from {from_ or _FROM}")
         scenario = Scenario.load(source)
@@ -66,10 +65,3 @@ def command(
         typer.echo(orjson.dumps({"records": found.records, "kinds": list(found.kinds), "out": str(out)}))
     else:
         typer.echo(f"{found.records:,} records drawn in {out}")
-
-
-def _instant(option: str, text: str) -> int:
-    try:
-        return parse_ms(text)
-    except ValueError:
-        raise ConfigError(f"{option}: '{text}' is no ISO 8601 time, such as 2026-03-01T12:00:00Z") from None

@@ -20,7 +20,16 @@ from devices.fleet.metrics import FleetSnapshot
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
-from edgefleet.cli.common import Json, LogLevel, ScenarioFile, run_async, start_logging, until_signal
+from edgefleet.cli.common import (
+    Json,
+    LogLevel,
+    ScenarioFile,
+    parse_instant,
+    parse_option,
+    run_async,
+    start_logging,
+    until_signal,
+)
 from edgefleet.doctor import BrokerFacts, Machine, Needs, evaluate, probe_brokers, require_healthy
 from edgefleet.launch.processes import ProcessLauncher
 from edgefleet.launch.ray_cluster import join_cluster
@@ -88,7 +97,8 @@ def command(
     part = Shard.parse(shard)
     folder = record or record_folder(part)
     raise_open_files()
-    duration_s, from_ms = _seconds(duration), _instant(from_)
+    duration_s = math.inf if duration is None else parse_option("--duration", duration_ms, duration) / 1000
+    from_ms = _begin_ms(from_)
     on_ray = join_cluster(ray_address, log_level) if ray or ray_address else nullcontext()
     with on_ray as cluster:
         count = workers or (max(1, cluster.processors()[1]) if cluster else 1)
@@ -163,22 +173,10 @@ def record_folder(shard: Shard) -> Path:
     return Path("runs") / (name if shard.count == 1 else f"{name}-{shard.index}of{shard.count}")
 
 
-def _seconds(duration: str | None) -> float:
-    if duration is None:
-        return math.inf
-    try:
-        return duration_ms(duration) / 1000
-    except ValueError as error:
-        raise ConfigError(f"--duration: {error}") from None
-
-
-def _instant(text: str | None) -> int | None:
+def _begin_ms(text: str | None) -> int | None:
     if text is None:
         return None
-    try:
-        instant_ms = parse_ms(text)
-    except (ValueError, OverflowError):
-        raise ConfigError(f"--from: '{text}' is no ISO 8601 time, such as 2026-03-01T12:00:00Z") from None
+    instant_ms = parse_instant("--from", text)
     if not EPOCH_MS <= instant_ms < LATEST_MS:
         raise ConfigError(f"--from: '{text}' is not between the years 2000, as of which boots are counted, and 9000")
     return instant_ms

@@ -7,7 +7,7 @@ import orjson
 import typer
 from rich.console import Console
 
-from edgefleet.cli.common import Json
+from edgefleet.cli.common import Json, parse_option
 from edgewire.config import duration_ms
 from edgewire.errors import ConfigError
 
@@ -56,8 +56,8 @@ def command(
             ingest_token=ingest_token,
             kafka=kafka,
             kafka_topics=tuple(kafka_topic or CONTRACT_TOPICS),
-            wait_s=_milliseconds("--wait", wait) / 1000,
-            late_after_ms=_milliseconds("--late-after", late_after),
+            wait_s=parse_option("--wait", duration_ms, wait) / 1000,
+            late_after_ms=parse_option("--late-after", duration_ms, late_after),
             progress=lambda sink, stored, sent: status.update(f"{sink}: {stored:,} of {sent:,} have arrived"),
         )
     if as_json:
@@ -66,10 +66,3 @@ def command(
         print_verdict(verdict, Console())
     if not verdict.ok:
         raise typer.Exit(1)
-
-
-def _milliseconds(option: str, text: str) -> int:
-    try:
-        return duration_ms(text)
-    except ValueError as error:
-        raise ConfigError(f"{option}: {error}") from None
