@@ -50,7 +50,7 @@ class ExportWindow:
     def tables(self) -> list[Table]:
         """As columns, each table in the order of due time, device id and seq."""
         tables = self.timeline.tables(self.from_ms, self.to_ms, clean=self.clean)
-        ordered = [table.rows(self.timeline.order(table.times, table.positions, table.seqs)) for table in tables]
+        ordered = [table.rows(self.timeline.output_order(table.times, table.positions, table.seqs)) for table in tables]
         total = sum(len(table.times) for table in tables)
         return ordered if self.limit is None or total <= self.limit else self._first(ordered, self.limit)
 
@@ -67,7 +67,7 @@ class ExportWindow:
         times, positions, seqs = (
             np.concatenate([getattr(table, name) for table in tables]) for name in ("times", "positions", "seqs")
         )
-        counts = np.bincount(owner[self.timeline.order(times, positions, seqs)[:limit]], minlength=len(tables))
+        counts = np.bincount(owner[self.timeline.output_order(times, positions, seqs)[:limit]], minlength=len(tables))
         return [table.rows(np.arange(count)) for table, count in zip(tables, counts, strict=True) if count]
 
 

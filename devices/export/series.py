@@ -54,7 +54,7 @@ def of_timeline(timeline: Timeline, from_ms: int, to_ms: int) -> Recording:
     if expected > MOST_RECORDS:
         raise ExportError(f"about {expected:,.0f} records are too many for a plot: choose a shorter --from and --to")
     recording = Recording()
-    for batch in timeline.windows(from_ms, to_ms, 50_000):
+    for batch in timeline.batches(from_ms, to_ms, 50_000):
         for payload in batch.payload:
             recording.add(orjson.loads(payload))
     return recording

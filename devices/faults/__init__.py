@@ -1,5 +1,8 @@
-"""Faults on purpose: what goes wrong with which device when, and the truth about it.
+"""Faults on purpose: what goes wrong with which device when, and the ground truth about it.
 
-`model` is the calendar as the scenario writes it, `schedule` says when a fault is there, `effects` what it makes of a
-reading, `plan` applies a calendar to readings, `truth` finds the messages that show it, `labels` is what is written.
+In the order of the data: `registry` lists the faults, each a class on top of `base` in `sensor_faults`,
+`connection_faults` or `bursts`. `schedule` says when one is there, `assigned` which devices have it, and `plan`
+applies a calendar to readings, whose `rows` it hands to each fault's `apply`. `reboots` tells boots from the
+calendar, `transitions` what a live fleet begins and ends, `labels` is the ground truth as it is written.
+A fault is added by its class and its line in `registry` (docs/faults.md); nothing else asks which fault it is.
 """

@@ -36,7 +36,8 @@ class AssignedFault:
     def windows_between(self, positions: Ints, from_ms: int, to_ms: int, trail_ms: int = 0) -> tuple[Ints, Windows]:
         """Return when it affects which of these devices, as far as it, or its `trail_ms`, touches [from_ms, to_ms)."""
         positions = positions[self.has[positions]]
-        owners, windows = self.schedule.between(self.seed, self.stream, self.keys[positions], from_ms - trail_ms, to_ms)
+        keys = self.keys[positions]
+        owners, windows = self.schedule.windows_between(self.seed, self.stream, keys, from_ms - trail_ms, to_ms)
         return positions[owners], windows
 
     def is_there(self, positions: Ints, times: Ints) -> Flags:
@@ -81,7 +82,7 @@ class AssignedFault:
         return f"{self.stream}/chance"
 
     def _windows_at(self, positions: Ints, times: Ints) -> Windows:
-        return self.schedule.at(self.seed, self.stream, self.keys[positions], times)
+        return self.schedule.windows_at(self.seed, self.stream, self.keys[positions], times)
 
 
 def _once_each(last_good: LastGood, positions: Ints, starts: Ints) -> Columns:

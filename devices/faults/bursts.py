@@ -1,4 +1,4 @@
-"""Bursts: vehicles that are driven faster for a while. The one fault that is in the world, not in a device.
+"""Bursts, the one fault that is in the world, not in a device: vehicles are driven faster for a while.
 
 When a vehicle is in one depends on the vehicle alone, so all that see it agree: its units, and cameras on its way.
 """
@@ -40,7 +40,7 @@ class Burst(Fault):
 
     @property
     def affected_fields(self) -> tuple[str, ...]:
-        """What depends on how and where the vehicle drives."""
+        """The fields that depend on how and where the vehicle drives."""
         return KINDS[self.kind].driving_fields
 
 
@@ -108,7 +108,7 @@ class Bursts:
         return self._worlds[-1]
 
     def assigned_to(self, mine: Sequence[_Unit]) -> Iterator[AssignedFault]:
-        """The bursts as faults of these devices, for both kinds of unit."""
+        """Yield the bursts as faults of these devices, for both kinds of unit."""
         if not self._sessions:
             return
         codes = self._codes(mine)
@@ -122,12 +122,12 @@ class Bursts:
                 yield AssignedFault(fault, self._seed, session.stream, fault.schedule, has, keys, worlds)
 
     def excess(self, count: int, vehicles: Ints, from_ms: Ints, to_ms: Ints) -> Floats:
-        """The greatest excess of the first `count` bursts in which vehicles (codes) are from one instant to another."""
+        """Return the greatest excess of the first `count` bursts in which vehicles (codes) are between two instants."""
         level = np.zeros(len(vehicles))
         for session in self._sessions[:count]:
             rows = np.flatnonzero(np.isin(vehicles, session.vehicles))
             schedule = session.fault.schedule
-            windows = schedule.at(self._seed, session.stream, self._keys(vehicles[rows]), from_ms[rows])
+            windows = schedule.windows_at(self._seed, session.stream, self._keys(vehicles[rows]), from_ms[rows])
             rows = rows[windows.holds(from_ms[rows]) & (to_ms[rows] <= windows.end)]
             level[rows] = np.maximum(level[rows], session.fault.excess)
         return level
@@ -151,7 +151,7 @@ class Bursts:
 
 @dataclass(frozen=True, slots=True)
 class _BurstBoost:
-    """The first bursts of the calendar as the world knows them (`devices.world.world.SpeedBoost`)."""
+    """Shows the world the first bursts of the calendar (`devices.world.world.SpeedBoost`)."""
 
     bursts: Bursts
     count: int

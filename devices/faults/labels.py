@@ -1,4 +1,4 @@
-"""What a label is, the ground truth of one fault at one device, and the file of them. Found by `devices.timeline`."""
+"""Labels, the ground truth of one fault at one device each, and their file. `timeline.label_finder` finds them."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -40,7 +40,7 @@ class Label:
 
 
 def prepare_labels(path: Path) -> None:
-    """Begin the file before there are labels: that it cannot be written is to be known before a long export."""
+    """Begin the file before there are labels, so that a long export is told early where it cannot be written."""
     _write(path, b"")
 
 

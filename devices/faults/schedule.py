@@ -1,4 +1,4 @@
-"""When a fault is there: windows of true time, a pure function of seed, stream and device, seekable from anywhere."""
+"""Schedules of faults: windows of true time, a pure function of seed, stream and device, seekable from anywhere."""
 
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -15,57 +15,57 @@ NEVER_MS = -FOREVER_MS
 
 
 class Windows(NamedTuple):
-    """One window a row, [start, end); start = end where there is none."""
+    """Holds one window a row, [start, end); start = end where there is none."""
 
     start: Ints
     end: Ints
 
     def holds(self, times: Ints) -> NDArray[np.bool_]:
-        """Whether each time lies in its row's window."""
+        """Return whether each time lies in its row's window."""
         return (self.start <= times) & (times < self.end)
 
 
 class FaultSchedule(Protocol):
-    """When a fault is there."""
+    """Tells when a fault is there. `keys` are those of the devices, a row each."""
 
-    def at(self, seed: int, stream: str, keys: Hashes, times: Ints) -> Windows:
-        """The window that each device is in at each time, if it is in one."""
+    def windows_at(self, seed: int, stream: str, keys: Hashes, times: Ints) -> Windows:
+        """Return the window that each device is in at each time, if it is in one."""
         ...
 
-    def between(self, seed: int, stream: str, keys: Hashes, from_ms: int, to_ms: int) -> tuple[Ints, Windows]:
-        """All windows of these devices that touch [from_ms, to_ms): position in `keys`, and the window."""
+    def windows_between(self, seed: int, stream: str, keys: Hashes, from_ms: int, to_ms: int) -> tuple[Ints, Windows]:
+        """Return all windows of these devices that touch [from_ms, to_ms): position in `keys`, and the window."""
         ...
 
     def last_end(self, seed: int, stream: str, keys: Hashes, times: Ints, since_ms: int) -> Ints:
-        """When the last window ended that each device had been in by each time; `NEVER_MS` if none since `since_ms`."""
+        """Return when the last window of each device ended by each time; `NEVER_MS` if none since `since_ms`."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class SingleWindow:
-    """One window, the same for all devices."""
+    """Has one window, the same for all devices."""
 
     start_ms: int
     end_ms: int
 
-    def at(self, seed: int, stream: str, keys: Hashes, times: Ints) -> Windows:
-        """As `FaultSchedule.at`."""
+    def windows_at(self, seed: int, stream: str, keys: Hashes, times: Ints) -> Windows:
+        """Return the window that each device is in at each time."""
         return Windows(np.full(len(times), self.start_ms), np.full(len(times), self.end_ms))
 
-    def between(self, seed: int, stream: str, keys: Hashes, from_ms: int, to_ms: int) -> tuple[Ints, Windows]:
-        """As `FaultSchedule.between`."""
+    def windows_between(self, seed: int, stream: str, keys: Hashes, from_ms: int, to_ms: int) -> tuple[Ints, Windows]:
+        """Return all windows that touch [from_ms, to_ms)."""
         touches = self.start_ms < to_ms and self.end_ms > from_ms
         owners = np.arange(len(keys) if touches else 0)
-        return owners, self.at(seed, stream, keys, owners)
+        return owners, self.windows_at(seed, stream, keys, owners)
 
     def last_end(self, seed: int, stream: str, keys: Hashes, times: Ints, since_ms: int) -> Ints:
-        """As `FaultSchedule.last_end`."""
+        """Return when the last window of each device ended by each time."""
         return np.where((self.end_ms <= times) & (self.end_ms >= since_ms), self.end_ms, NEVER_MS)
 
 
 @dataclass(frozen=True, slots=True)
 class RandomWindows:
-    """Windows of random length at random moments, `per_day` on average.
+    """Has windows of random length at random moments, `per_day` on average.
 
     Time is cut into slots at least as long as the longest window; a slot has at most one, wholly inside, so that
     windows of one device do not overlap and each can be told without its neighbours.
@@ -80,12 +80,12 @@ class RandomWindows:
         # Where there is room, every other slot is free, which makes the gaps irregular.
         return max(round(0.5 * DAY_MS / self.per_day), self.longest_ms)
 
-    def at(self, seed: int, stream: str, keys: Hashes, times: Ints) -> Windows:
-        """As `FaultSchedule.at`."""
+    def windows_at(self, seed: int, stream: str, keys: Hashes, times: Ints) -> Windows:
+        """Return the window that each device is in at each time."""
         return self._of_slots(seed, stream, keys, times // self._slot_ms)
 
-    def between(self, seed: int, stream: str, keys: Hashes, from_ms: int, to_ms: int) -> tuple[Ints, Windows]:
-        """As `FaultSchedule.between`."""
+    def windows_between(self, seed: int, stream: str, keys: Hashes, from_ms: int, to_ms: int) -> tuple[Ints, Windows]:
+        """Return all windows that touch [from_ms, to_ms)."""
         slots = np.arange(from_ms // self._slot_ms, -(-to_ms // self._slot_ms))
         owners = np.repeat(np.arange(len(keys)), len(slots))
         windows = self._of_slots(seed, stream, keys[owners], np.tile(slots, len(keys)))
@@ -93,7 +93,7 @@ class RandomWindows:
         return owners[touches], Windows(windows.start[touches], windows.end[touches])
 
     def last_end(self, seed: int, stream: str, keys: Hashes, times: Ints, since_ms: int) -> Ints:
-        """As `FaultSchedule.last_end`."""
+        """Return when the last window of each device ended by each time."""
         found = np.full(len(times), NEVER_MS)
         slots = times // self._slot_ms
         # A slot has a window with a chance of a half at the least, so few are walked back.

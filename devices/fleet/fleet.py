@@ -203,7 +203,7 @@ class Fleet:
     def _create_client(self, position: int) -> DeviceClient:
         device, wire_format = self.timeline.devices[position], self.timeline.wire_format(position)
         boot, booted_ms, reason = self._boots[position]
-        build = self._builds[id(self.timeline.entry(position))]
+        build = self._builds[id(self.timeline.device_group(position))]
         firmware = Firmware(device.device_id, device.key, boot, booted_ms, build, reason)
         broker = self._brokers.broker_for(self._shard.number(position))
         credentials = self._brokers.identities.credentials_for(device.device_id, broker)

@@ -1,1 +1,5 @@
-"""TODO."""
+"""The scenario file, and the devices that it makes.
+
+`scenario` is the file as pydantic models, checked as it is read, `devices` expands its entries into single devices and
+cuts them into shards. Both are plain data; what happens with the devices is computed in `devices.timeline`.
+"""

@@ -1,8 +1,7 @@
-"""Who a device is, wherever it is computed.
+"""The devices of a scenario: names, sites and phases, the same whatever the shard, and the shards themselves.
 
-A part of a fleet: pure arithmetic on the numbers of its devices, so any launcher can hand it out.
-
-Who the devices of a scenario are: names, sites and phases, whatever the shard."""
+A shard is pure arithmetic on the numbers of the devices, so any launcher can hand it out.
+"""
 
 import hashlib
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from edgewire.messages import Channel, Topic
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Who a device is, and when it speaks."""
+    """Says who a device is, and when it speaks."""
 
     device_id: str
     kind: str
@@ -30,13 +29,13 @@ class Device:
     """Stable 64-bit hash of the device id: what its randomness is drawn by."""
 
     def topic(self, channel: Channel) -> str:
-        """The topic of one of its channels."""
+        """Return the topic of one of its channels."""
         return str(Topic(self.site, self.kind, self.device_id, channel))
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Every `count`-th device, from device `index`: what one process of several takes care of."""
+    """Names every `count`-th device, from device `index`: what one process of several takes care of."""
 
     index: int = 0
     count: int = 1
@@ -50,11 +49,11 @@ class Shard:
         return cls(int(index), int(count))
 
     def number(self, position: int) -> int:
-        """The number in the whole scenario of the device at this position of the shard."""
+        """Return the number in the whole scenario of the device at this position of the shard."""
         return self.index + position * self.count
 
     def part(self, index: int, count: int) -> "Shard":
-        """One of `count` parts of this shard."""
+        """Return one of `count` parts of this shard."""
         return Shard(self.number(index), self.count * count)
 
     def __str__(self) -> str:
@@ -62,7 +61,7 @@ class Shard:
 
 
 def expand_devices(scenario: Scenario) -> list[tuple[Device, DeviceGroup]]:
-    """Every device of the scenario, in file order; raises `ConfigError` where two would have the same id."""
+    """Return every device of the scenario, in file order; raises `ConfigError` where two would have the same id."""
     numbers = dict.fromkeys(KINDS, 0)
     devices: list[tuple[Device, DeviceGroup]] = []
     for group in scenario.devices:
@@ -77,7 +76,7 @@ def expand_devices(scenario: Scenario) -> list[tuple[Device, DeviceGroup]]:
 
 
 def device_ids(scenario: Scenario) -> list[str]:
-    """Of every device of the scenario, whatever the shard; raises `ConfigError` where two would have the same."""
+    """Return the id of every device of the scenario; raises `ConfigError` where two would have the same."""
     return [device.device_id for device, _ in expand_devices(scenario)]
 
 
@@ -87,6 +86,7 @@ def _device(device_id: str, group: DeviceGroup, site: str, ordinal: int) -> Devi
 
 
 def check_unique_ids(device_ids: Sequence[str]) -> None:
+    """Raise `ConfigError` where two devices have the same id."""
     seen: set[str] = set()
     for device_id in device_ids:
         if device_id in seen:
@@ -95,5 +95,5 @@ def check_unique_ids(device_ids: Sequence[str]) -> None:
 
 
 def vehicle_sites(devices: Sequence[tuple[Device, DeviceGroup]]) -> dict[int, str]:
-    """Site of every vehicle that carries a unit of the fleet, by ordinal."""
+    """Return the site of every vehicle that carries a unit of the fleet, by ordinal."""
     return {device.ordinal: device.site for device, _ in devices if KINDS[device.kind].rides_in_vehicle}

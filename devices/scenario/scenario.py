@@ -89,7 +89,7 @@ class DeviceGroup(Config):
         return len(self.ids) or self.count or 0
 
     def device_id(self, number: int) -> str:
-        """The id made by the template for the device with this number (from 1) within its kind."""
+        """Return the id that the template makes for the device with this number (from 1) within its kind."""
         try:
             return (self.id or self.kind + "-{n:04d}").format(n=number)
         except (KeyError, IndexError, ValueError) as error:
@@ -153,11 +153,11 @@ class Scenario(ConfigFile):
 
     @property
     def broker_urls(self) -> tuple[BrokerUrl, ...]:
-        """As `brokers`, taken apart."""
+        """The same, taken apart."""
         return tuple(map(BrokerUrl.parse, self.brokers))
 
     def build(self, group: DeviceGroup) -> Build:
-        """What the firmware of the devices of a group is built with."""
+        """Return what the firmware of the devices of a group is built with."""
         return Build(
             firmware=group.firmware or self.firmware,
             outbox=group.outbox or self.outbox,

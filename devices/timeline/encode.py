@@ -1,4 +1,4 @@
-"""Columns to payload bytes: the hot path between the sensors and the wire.
+"""Turns columns into JSON: the hot path between the sensors and the wire.
 
 No model object is built here; a contract test proves that what this writes is what `edgewire.messages` accepts.
 A table is encoded column by column: the texts of all its values are laid out between the constant parts of its rows
@@ -26,7 +26,7 @@ _ROWS_JOINED = 512
 
 
 class Texts(NamedTuple):
-    """The JSON of a column's values, without the quotes that all of them stand in."""
+    """Holds the JSON of a column's values, without the quotes that all of them stand in."""
 
     quote: bytes
     values: Sequence[bytes]
@@ -77,7 +77,7 @@ def encode_events(
 
 
 def json_texts(column: NDArray[Any] | Sequence[Any]) -> Texts:
-    """The JSON of every value of a column."""
+    """Return the JSON of every value of a column."""
     if isinstance(column, DictionaryColumn):
         return Texts(b"", column.with_dictionary(_dumped(column.dictionary)).tolist())
     if isinstance(column, np.ndarray):
@@ -97,7 +97,7 @@ def json_texts(column: NDArray[Any] | Sequence[Any]) -> Texts:
 
 
 def join_rows(parts: Sequence[Sequence[bytes] | bytes], rows: int) -> bytes:
-    """Rows of the parts side by side, where a part is one text a row, or the same for all."""
+    """Return the rows of these parts side by side, where a part is one text a row, or the same for all."""
     template = [part if isinstance(part, bytes) else b"" for part in parts]
     varying = [(place, part) for place, part in enumerate(parts) if not isinstance(part, bytes)]
     joined: list[bytes] = []
@@ -111,7 +111,7 @@ def join_rows(parts: Sequence[Sequence[bytes] | bytes], rows: int) -> bytes:
 
 
 def _shared_texts(column: Sequence[Any]) -> list[bytes]:
-    """As `json_texts`; an object that stands in many rows is encoded once."""
+    """Return the JSON of every value; an object that stands in many rows is encoded once."""
     keys = list(map(id, column))
     distinct = dict(zip(keys, column, strict=True))
     if 2 * len(distinct) > len(keys):
@@ -121,7 +121,7 @@ def _shared_texts(column: Sequence[Any]) -> list[bytes]:
 
 
 def _dumped(values: Iterable[Any]) -> list[bytes]:
-    """The JSON of each value.
+    """Return the JSON of each value.
 
     orjson begins every text in a kilobyte and gives back the rest, in pieces too small for the next one. Kept by the
     ten thousand that costs ten times their length, so the texts are copied (none has a line break in it).
@@ -135,5 +135,5 @@ def _dumped(values: Iterable[Any]) -> list[bytes]:
 
 @lru_cache(16)
 def _ends(boot: int) -> list[bytes]:
-    """What follows the seconds, up to the seq, for each millisecond."""
+    """Return what follows the seconds, up to the seq, for each millisecond."""
     return [b'%s","boot":%d,"seq":' % (text.encode(), boot) for text in MILLISECONDS]

@@ -22,8 +22,6 @@ from edgewire.messages import Channel
 _ROWS_SAMPLED = 8_192
 """Readings that a sensor is asked for at once: what it needs besides (every vehicle that a camera saw) is many times
 what it answers, and stays in the processor's cache."""
-
-
 _ROWS_AHEAD, _LONGEST_AHEAD_MS = 64, 600_000
 """Where small windows follow one another, as in a live run, so many readings are computed at once: one alone costs as
 much as these together. At the most those of ten minutes."""
@@ -45,7 +43,7 @@ class Group:
         kind = KINDS[group.kind]
         self.kind = group.kind
         self.positions = np.array(positions, dtype=np.int64)
-        """Of its devices in the timeline, ascending."""
+        """Those of its devices in the timeline, ascending."""
         self._schedule = Schedule(world.seed, start_ms, devices, group.jitter, overrides)
         self._reboots = reboots
         self._world = world
@@ -56,7 +54,7 @@ class Group:
         population = Population(
             keys=np.array([device.key for device in devices], dtype=np.uint64),
             sites=np.array([site_index[device.site] for device in devices], dtype=np.int64),
-            interval_ms=self._schedule.interval,
+            interval_ms=self._schedule.interval_ms,
             ordinals=np.array([device.ordinal for device in devices], dtype=np.int64),
             powered_on_ms=start_ms,
         )
@@ -72,11 +70,11 @@ class Group:
 
     @property
     def lookback_ms(self) -> int:
-        """How much of the past the readings tell of at the most."""
+        """How much of the past its readings tell of at the most."""
         return self._sensor.lookback_ms if isinstance(self._sensor, HasLookback) else 0
 
     def tables(self, from_ms: int, to_ms: int) -> Iterator[Table]:
-        """What these devices have to say in [from_ms, to_ms)."""
+        """Yield what these devices have to say in [from_ms, to_ms)."""
         if not len(self._everyone) or to_ms <= from_ms or not self._schedule.is_active(from_ms, to_ms):
             return
         follows, self._answered_to_ms = from_ms == self._answered_to_ms, to_ms
@@ -85,33 +83,60 @@ class Group:
         else:
             yield self._ahead(from_ms, to_ms)
 
-    def tables_of(self, positions: Ints, from_ms: Ints, to_ms: Ints) -> Iterator[tuple[Ints, Table]]:
-        """As `tables`, for one device and window of time each; beside each table, which window its rows are from."""
+    def tables_in_windows(self, positions: Ints, from_ms: Ints, to_ms: Ints) -> Iterator[tuple[Ints, Table]]:
+        """Yield the same for one device and window of time each; beside each table, which window its rows are from."""
         owners = np.searchsorted(self.positions, positions)
         if isinstance(self._sensor, EventSensor):
             for window, (owner, begin, end) in enumerate(zip(owners, from_ms.tolist(), to_ms.tolist(), strict=True)):
                 for table in self._tables(np.array([owner]), begin, end):
                     yield np.full(len(table.times), window), table
         elif len(owners):
-            due = self._schedule.due(owners, from_ms, to_ms)
+            due = self._schedule.due_in(owners, from_ms, to_ms)
             table, kept = self._numbered(owners[due.window], self._readings(owners[due.window], due.times))
             yield due.window[kept], table
 
-    def last_before(self, positions: Ints, instants: Ints) -> Columns:
-        """The reading that each device took last before an instant, if need be before it was powered on."""
+    def last_reading_before(self, positions: Ints, instants: Ints) -> Columns:
+        """Return the reading that each device took last before an instant, if need be before it was powered on."""
         owners = np.searchsorted(self.positions, positions)
-        return self._sensor.sample(self._world, owners, self._schedule.last_before(owners, instants))
+        return self._sensor.sample(self._world, owners, self._schedule.last_due_before(owners, instants))
 
-    def sample(self, world: World, positions: Ints, times: Ints) -> Columns:
-        """What these devices would read at these times in another world."""
+    def sample_in_world(self, world: World, positions: Ints, times: Ints) -> Columns:
+        """Return what these devices would read at these times in another world."""
         return _sampled(self._sensor, world, np.searchsorted(self.positions, positions), times)
 
+    def next_boot_and_seq(self, position: int, at_ms: int) -> tuple[int, int]:
+        """Return boot and seq of the first message that a device would have from an instant on."""
+        owner = np.searchsorted(self.positions, [position])
+        instant = np.array([at_ms])
+        begin_ms, boot, base = self._start_ms, boot_number(self._start_ms), 0
+        if self.overrides is not None:
+            begin_ms, boot, base = (
+                int(part[owner[0]]) for part in (self.overrides.begin_ms, self.overrides.boot, self.overrides.base)
+            )
+        count = int(self._count(owner, instant)[0])
+        booted_ms = NEVER_MS
+        if self._reboots is not None:
+            booted_ms = int(self._reboots.last_reboot_ms(self.positions[owner], instant)[0])
+        if booted_ms <= begin_ms:
+            return boot, base + count
+        return boot_number(booted_ms), count - int(self._count(owner, np.array([booted_ms]))[0])
+
+    def follows_schedule(self, position: int, at_ms: int) -> bool:
+        """Return whether a device keeps to this schedule at an instant."""
+        return self._schedule.is_followed(int(np.searchsorted(self.positions, position)), at_ms)
+
+    def end_schedule(self, position: int, at_ms: int) -> None:
+        """Let a device keep to this schedule no longer than up to an instant."""
+        self._schedule.end_at(int(np.searchsorted(self.positions, position)), at_ms)
+
+    # -- readings
+
     def _ahead(self, from_ms: int, to_ms: int) -> Table:
-        """As `tables`, of readings alone, out of a longer window that is computed once for many of this size."""
+        """Return the readings of a small window out of a longer one, which is computed once for many of this size."""
         known = self._known
         if known is None or not known[0] <= from_ms <= to_ms <= known[1]:
             end_ms = from_ms + self._ahead_ms
-            due = self._schedule.due(self._everyone, from_ms, end_ms)
+            due = self._schedule.due_in(self._everyone, from_ms, end_ms)
             table, _ = self._numbered(due.window, self._readings(due.window, due.times))
             self._known = known = from_ms, end_ms, table
         table = known[2]
@@ -121,75 +146,46 @@ class Group:
             inside &= table.times < self.overrides.until_ms[np.searchsorted(self.positions, table.positions)]
         return table.rows(np.flatnonzero(inside))
 
-    def next_message(self, position: int, at_ms: int) -> tuple[int, int]:
-        """Boot and seq of the first message that a device would have from an instant on."""
-        owner = np.searchsorted(self.positions, [position])
-        instant = np.array([at_ms])
-        begin_ms, boot, base = self._start_ms, boot_number(self._start_ms), 0
-        if self.overrides is not None:
-            begin_ms, boot, base = (
-                int(part[owner[0]]) for part in (self.overrides.begin_ms, self.overrides.boot, self.overrides.base)
-            )
-        count = int(self._count(owner, instant)[0])
-        reset = (
-            NEVER_MS if self._reboots is None else int(self._reboots.last_reboot_ms(self.positions[owner], instant)[0])
-        )
-        if reset <= begin_ms:
-            return boot, base + count
-        return boot_number(reset), count - int(self._count(owner, np.array([reset]))[0])
-
-    def follows_schedule(self, position: int, at_ms: int) -> bool:
-        """Whether a device keeps to this schedule at an instant."""
-        return self._schedule.is_followed(int(np.searchsorted(self.positions, position)), at_ms)
-
-    def end_schedule(self, position: int, at_ms: int) -> None:
-        """A device keeps to this schedule no longer."""
-        self._schedule.end_at(int(np.searchsorted(self.positions, position)), at_ms)
-
-    # -- readings
-
     def _tables(self, owners: Ints, from_ms: int, to_ms: int) -> Iterator[Table]:
         if not isinstance(self._sensor, EventSensor):
-            due = self._schedule.due(owners, from_ms, to_ms)
+            due = self._schedule.due_in(owners, from_ms, to_ms)
             yield self._numbered(owners[due.window], self._readings(owners[due.window], due.times))[0]
             return
-        for some, start_ms, begin_ms, end_ms in self._schedule.stretches(owners, from_ms, to_ms):
-            for who, table in self._with_happenings(self._sensor, some, start_ms, begin_ms, end_ms):
+        for some, start_ms, begin_ms, end_ms in self._schedule.split_by_override(owners, from_ms, to_ms):
+            for who, table in self._readings_and_events(self._sensor, some, start_ms, begin_ms, end_ms):
                 yield self._numbered(who, table)[0]
 
     def _readings(self, owners: Ints, times: Ints, seqs: Ints | None = None) -> Table:
         columns = _sampled(self._sensor, self._world, owners, times)
         if seqs is None:
-            seqs = self._schedule.numbers(owners, times)
+            seqs = self._schedule.numbers_at(owners, times)
         return Table(self.kind, self._channel, times, self.positions[owners], seqs, columns)
 
-    def _with_happenings(
+    def _readings_and_events(
         self, sensor: EventSensor, owners: Ints, start_ms: int, from_ms: int, to_ms: int
     ) -> Iterator[tuple[Ints, Table]]:
-        """Readings and happenings, and beside each table the device of each row."""
-        due = self._schedule.due(owners, from_ms, to_ms)
+        """Yield the readings and the events, and beside each table the device of each row."""
+        due = self._schedule.due_in(owners, from_ms, to_ms)
         before = sensor.event_count(self._world, owners, start_ms, from_ms)
-        happened = sensor.events(self._world, owners, from_ms, to_ms)
+        events = sensor.events(self._world, owners, from_ms, to_ms)
         # Within one device: by time, what happened before the reading of the same millisecond.
-        who = np.concatenate([happened.owner, due.window])
-        times = np.concatenate([happened.time_ms, due.times])
-        is_reading = np.arange(len(who)) >= len(happened.owner)
+        who = np.concatenate([events.owner, due.window])
+        times = np.concatenate([events.time_ms, due.times])
+        is_reading = np.arange(len(who)) >= len(events.owner)
         order = np.lexsort((is_reading, times, who))
         begins = np.searchsorted(who[order], np.arange(len(owners)))
         seqs = np.empty(len(order), dtype=np.int64)
         seqs[order] = np.arange(len(order)) + (due.first + before - begins)[who[order]]
-        split = len(happened.owner)
+        split = len(events.owner)
         yield owners[due.window], self._readings(owners[due.window], due.times, seqs[split:])
-        there = owners[happened.owner]
-        yield (
-            there,
-            Table(self.kind, Channel.EVENT, happened.time_ms, self.positions[there], seqs[:split], happened.fields),
-        )
+        there = owners[events.owner]
+        table = Table(self.kind, Channel.EVENT, events.time_ms, self.positions[there], seqs[:split], events.fields)
+        yield there, table
 
     # -- numbering
 
     def _numbered(self, owners: Ints, table: Table) -> tuple[Table, Ints]:
-        """Numbered since the last reset, without what a device that is down does not measure; and the rows kept."""
+        """Number a table since the last reboot, less what devices that are down do not measure; and the rows kept."""
         kept = np.arange(len(owners))
         overrides, reboots = self.overrides, self._reboots
         counted = table.seqs
@@ -209,23 +205,23 @@ class Group:
         return replace(table, seqs=seqs, boots=boots), kept
 
     def _count(self, owners: Ints, instants: Ints) -> Ints:
-        """How many messages each device had before an instant, since this schedule began."""
+        """Return how many messages each device had before an instant, since this schedule began."""
         begin_ms = np.full(len(owners), self._start_ms)
         if self.overrides is not None:
             begin_ms = self.overrides.begin_ms[owners]
             instants = np.minimum(instants, self.overrides.until_ms[owners])
-        count = np.maximum(self._schedule.before(owners, instants), 0)
+        count = np.maximum(self._schedule.first_number_from(owners, instants), 0)
         if isinstance(self._sensor, EventSensor):
             # In the order of time: a sensor that counts from the beginning goes on from its last answer.
             asked = set(zip(instants.tolist(), begin_ms.tolist(), owners.tolist(), strict=True))
             for instant, begin, owner in sorted(asked):
-                happened = self._sensor.event_count(self._world, np.array([owner]), begin, max(begin, instant))
-                count[(owners == owner) & (instants == instant)] += happened[0]
+                events = self._sensor.event_count(self._world, np.array([owner]), begin, max(begin, instant))
+                count[(owners == owner) & (instants == instant)] += events[0]
         return count
 
 
 def _sampled(sensor: Sensor, world: World, owners: Ints, times: Ints) -> Columns:
-    """The readings of each of these devices at each of these times."""
+    """Return the readings of each of these devices at each of these times."""
     parts = [
         sensor.sample(world, owners[start : start + _ROWS_SAMPLED], times[start : start + _ROWS_SAMPLED])
         for start in range(0, len(owners), _ROWS_SAMPLED)

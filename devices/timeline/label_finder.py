@@ -22,7 +22,7 @@ from devices.world.random import Ints
 
 @dataclass(slots=True)
 class _Found:
-    """Messages that show one fault at one device at one time, within one boot."""
+    """Counts the messages that show one fault at one device at one time, within one boot."""
 
     end_ms: int
     first_seq: int | None = None
@@ -38,7 +38,7 @@ class _Found:
 
 
 class _Showing(NamedTuple):
-    """Messages of one boot of a device that show a fault, which is there from its start to its end."""
+    """Names the messages of one boot of a device that show a fault, which is there from its start to its end."""
 
     position: int
     start_ms: int
@@ -72,7 +72,7 @@ def find_labels(
                 for one in _showing(plan, group, assigned, boot, begin, end):
                     found.setdefault((one.position, one.start_ms, one.boot), _Found(one.end_ms)).add(one.seqs)
                 if assigned.fault.is_executed_live:
-                    _add_unseen(found, plan, group, assigned, boot, begin, end)
+                    _add_unseen(found, group, assigned, boot, begin, end)
             fields = _fields(assigned, group, min(key[1] for key in found)) if found else ()
             for (position, start_ms, in_boot), span in found.items():
                 faults += 1
@@ -83,33 +83,32 @@ def find_labels(
 
 def _add_unseen(
     found: dict[tuple[int, int, int], _Found],
-    plan: FaultPlan,
     group: Group,
     assigned: AssignedFault,
     boot: int,
     from_ms: int,
     to_ms: int,
 ) -> None:
-    """A fault of a device or its link is labelled whether or not a message was due meanwhile."""
+    """Add the times of a fault of a device or its link in which no message was due: they are labelled all the same."""
     labelled = {(position, start_ms) for position, start_ms, _ in found}
     positions, windows = assigned.windows_between(group.positions, from_ms, to_ms)
     for position, start_ms, end_ms in zip(*(part.tolist() for part in (positions, *windows)), strict=True):
         if (position, start_ms) not in labelled and group.follows_schedule(position, max(start_ms, from_ms)):
             # A reset is labelled with the boot that begins with it.
-            in_boot = group.next_message(position, end_ms if assigned.fault.reset_reason else start_ms)[0]
+            in_boot = group.next_boot_and_seq(position, end_ms if assigned.fault.reset_reason else start_ms)[0]
             found[position, start_ms, in_boot] = _Found(end_ms)
 
 
 def _showing(
     plan: FaultPlan, group: Group, assigned: AssignedFault, boot: int, from_ms: int, to_ms: int
 ) -> Iterator[_Showing]:
-    """The messages due in [from_ms, to_ms) that show a fault, by device, beginning of the fault, and boot."""
+    """Yield the messages due in [from_ms, to_ms) that show a fault, by device, beginning of the fault, and boot."""
     # How a vehicle was driven is told by the reading after it too.
     trail_ms = group.lookback_ms if assigned.worlds is not None else 0
     positions, windows = assigned.windows_between(group.positions, from_ms, to_ms, trail_ms)
     begins = np.maximum(windows.start, from_ms)
     ends = np.minimum(_shown_until(positions, windows, trail_ms), to_ms)
-    for window, table in group.tables_of(positions, begins, ends):
+    for window, table in group.tables_in_windows(positions, begins, ends):
         boots = np.full(len(window), boot) if table.boots is None else table.boots
         rows = _shown_by(plan, group, assigned, table, boots)
         rows = rows[np.lexsort((boots[rows], window[rows]))]
@@ -122,7 +121,7 @@ def _showing(
 
 
 def _shown_until(positions: Ints, windows: Windows, trail_ms: int) -> Ints:
-    """Until when readings can show these windows, device by device: at the longest until the next one begins."""
+    """Return until when readings can show these windows, device by device: at the longest until the next begins."""
     end = np.minimum(windows.end, FOREVER_MS - trail_ms) + trail_ms
     before_another = np.flatnonzero(positions[1:] == positions[:-1])
     end[before_another] = np.minimum(end[before_another], windows.start[before_another + 1])
@@ -130,7 +129,7 @@ def _shown_until(positions: Ints, windows: Windows, trail_ms: int) -> Ints:
 
 
 def _shown_by(plan: FaultPlan, group: Group, assigned: AssignedFault, table: Table, boots: Ints) -> Ints:
-    """The rows of a table that show the fault."""
+    """Return the rows of a table that show the fault."""
     if assigned.fault.is_executed_live:
         sent = np.flatnonzero(~plan.lost(table.kind, table.positions, table.times))
         return sent[assigned.struck_messages(table.positions[sent], boots[sent], table.seqs[sent])]
@@ -139,22 +138,22 @@ def _shown_by(plan: FaultPlan, group: Group, assigned: AssignedFault, table: Tab
     sent = np.flatnonzero(~plan.lost(table.kind, table.positions, table.times))
     table = table.rows(sent)
     if assigned.worlds is not None:
-        without, with_it = (group.sample(world, table.positions, table.times) for world in assigned.worlds)
+        without, with_it = (group.sample_in_world(world, table.positions, table.times) for world in assigned.worlds)
         return np.asarray(sent[differing_rows(without, with_it)])
     if isinstance(table.columns, list):
         _, rows = plan.apply_to_events(table.kind, table.positions, table.times, table.columns, assigned)
     else:
         readings = Readings(table.kind, table.positions, table.times, table.columns)
-        _, rows = plan.apply_to_readings(readings, group.last_before, assigned)
+        _, rows = plan.apply_to_readings(readings, group.last_reading_before, assigned)
     return np.asarray(sent[rows])
 
 
 def _fields(assigned: AssignedFault, group: Group, at_ms: int) -> tuple[str, ...]:
-    """What a fault changes of what these devices say: some fields are there only by a setting."""
+    """Return the fields that a fault changes of what these devices say: some are there only by a setting."""
     fields = assigned.fault.affected_fields
     if not fields:
         return fields
-    said = {"timestamp", *group.last_before(group.positions[:1], np.array([at_ms]))}
+    said = {"timestamp", *group.last_reading_before(group.positions[:1], np.array([at_ms]))}
     return tuple(name for name in fields if name in said)
 
 

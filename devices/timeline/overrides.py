@@ -1,4 +1,4 @@
-"""What commands change in a live run: the schedules of single devices.
+"""Keeps the schedules of single devices that commands change in a live run.
 
 The timeline stays what the scenario says; a device that is told otherwise leaves its group at a moment, and from then
 on belongs to another one with a schedule of its own. So whatever was computed before stays true, labels included.
@@ -21,8 +21,8 @@ from devices.world.world import World
 
 
 @dataclass(slots=True)
-class _Span:
-    """A device on a schedule of its own."""
+class _Override:
+    """Holds from when until when a device is on a schedule of its own."""
 
     device: Device
     begin_ms: int
@@ -32,7 +32,7 @@ class _Span:
 
 
 class ScheduleOverrides:
-    """The schedules that are no longer the scenario's. All changes are made at moments not yet computed."""
+    """Keeps the schedules that are no longer the scenario's. All changes are made at moments not yet computed."""
 
     def __init__(
         self,
@@ -53,87 +53,89 @@ class ScheduleOverrides:
             position: number for number, group in enumerate(planned) for position in group.positions.tolist()
         }
         # Of each device, its schedules one after the other.
-        self._spans: dict[int, list[_Span]] = {}
+        self._overrides: dict[int, list[_Override]] = {}
         # By entry and how many schedules a device had before; None where it must be built anew.
         self._groups: dict[tuple[int, int], Group | None] = {}
         # Windows are computed in another thread than commands come in.
         self._lock = Lock()
 
     def interval_ms(self, position: int) -> int:
-        """How often a device measures now."""
-        spans = self._spans.get(position)
-        return (spans[-1].device if spans else self._devices[position]).interval_ms
+        """Return how often a device measures now."""
+        overrides = self._overrides.get(position)
+        return (overrides[-1].device if overrides else self._devices[position]).interval_ms
 
     def is_stopped(self, position: int) -> bool:
-        """Whether a device has been told to take no readings."""
-        spans = self._spans.get(position)
-        return spans[-1].until_ms < FOREVER_MS if spans else not self._holds_forever(position)
+        """Return whether a device has been told to take no readings."""
+        overrides = self._overrides.get(position)
+        return overrides[-1].until_ms < FOREVER_MS if overrides else not self._is_as_planned(position)
 
     def set_interval(self, position: int, interval_ms: int, at_ms: int) -> None:
-        """Measure this often from an instant on, also where that was stopped; seqs go on."""
+        """Let a device measure this often from an instant on, also where that was stopped; seqs go on."""
         with self._lock:
-            self._begin(position, interval_ms, at_ms, *self._group(position).next_message(position, at_ms))
+            self._begin_override(
+                position, interval_ms, at_ms, *self._group(position).next_boot_and_seq(position, at_ms)
+            )
 
     def stop_sampling(self, position: int, at_ms: int) -> None:
-        """Take no readings from an instant on."""
+        """Let a device take no readings from an instant on."""
         with self._lock:
-            self._end(position, at_ms)
+            self._end_override(position, at_ms)
 
     def resume_sampling(self, position: int, at_ms: int) -> None:
-        """Take readings again."""
+        """Let a device take readings again."""
         self.set_interval(position, self.interval_ms(position), at_ms)
 
     def reboot_device(self, position: int, at_ms: int, down_ms: int) -> None:
-        """Be down from an instant on, then begin a new boot with seq 0, at the interval as it was."""
+        """Let a device be down from an instant on, then begin a new boot with seq 0, at the interval as it was."""
         with self._lock:
-            self._end(position, at_ms)
+            self._end_override(position, at_ms)
             up_ms = at_ms + down_ms
-            self._begin(position, self.interval_ms(position), up_ms, boot_number(up_ms), 0)
+            self._begin_override(position, self.interval_ms(position), up_ms, boot_number(up_ms), 0)
 
     def groups(self) -> list[Group]:
-        """The groups of changed devices."""
+        """Return the groups of changed devices."""
         with self._lock:
             for (entry, generation), group in list(self._groups.items()):
                 if group is None:
                     self._groups[entry, generation] = self._build(entry, generation)
             return [group for group in self._groups.values() if group is not None]
 
-    def _begin(self, position: int, interval_ms: int, at_ms: int, boot: int, base: int) -> None:
-        self._end(position, at_ms)
+    def _begin_override(self, position: int, interval_ms: int, at_ms: int, boot: int, base: int) -> None:
+        self._end_override(position, at_ms)
         device = self._devices[position]
         changed = replace(device, interval_ms=interval_ms, phase_ms=device.key % interval_ms)
-        spans = self._spans.setdefault(position, [])
-        spans.append(_Span(changed, at_ms, FOREVER_MS, base, boot))
-        self._groups[self._entry_of[position], len(spans) - 1] = None
+        overrides = self._overrides.setdefault(position, [])
+        overrides.append(_Override(changed, at_ms, FOREVER_MS, base, boot))
+        self._groups[self._entry_of[position], len(overrides) - 1] = None
 
-    def _end(self, position: int, at_ms: int) -> None:
-        spans = self._spans.get(position)
-        if spans:
-            spans[-1].until_ms = min(spans[-1].until_ms, at_ms)
+    def _end_override(self, position: int, at_ms: int) -> None:
+        overrides = self._overrides.get(position)
+        if overrides:
+            overrides[-1].until_ms = min(overrides[-1].until_ms, at_ms)
         self._group(position).end_schedule(position, at_ms)
 
     def _group(self, position: int) -> Group:
-        """The one that a device belongs to now."""
-        entry, spans = self._entry_of[position], self._spans.get(position)
-        if not spans:
+        """Return the group that a device belongs to now."""
+        entry, overrides = self._entry_of[position], self._overrides.get(position)
+        if not overrides:
             return self._planned[entry]
-        key = entry, len(spans) - 1
+        key = entry, len(overrides) - 1
         group = self._groups[key] or self._build(*key)
         self._groups[key] = group
         return group
 
-    def _holds_forever(self, position: int) -> bool:
+    def _is_as_planned(self, position: int) -> bool:
         return self._planned[self._entry_of[position]].follows_schedule(position, FOREVER_MS - 1)
 
     def _build(self, entry: int, generation: int) -> Group:
         members = [
-            (position, spans[generation])
-            for position, spans in sorted(self._spans.items())
-            if len(spans) > generation and self._entry_of[position] == entry
+            (position, overrides[generation])
+            for position, overrides in sorted(self._overrides.items())
+            if len(overrides) > generation and self._entry_of[position] == entry
         ]
-        columns = zip(*((span.begin_ms, span.until_ms, span.base, span.boot) for _, span in members), strict=True)
-        spans = OverrideIntervals(*(np.array(column, dtype=np.int64) for column in columns))
+        columns = zip(*((one.begin_ms, one.until_ms, one.base, one.boot) for _, one in members), strict=True)
+        intervals = OverrideIntervals(*(np.array(column, dtype=np.int64) for column in columns))
         kind = self._entries[entry].kind
         reboots = None if self._faults is None else self._faults.reboots(kind, self._start_ms)
-        positions, devices = [position for position, _ in members], [span.device for _, span in members]
-        return Group(self._world, self._start_ms, self._entries[entry], positions, devices, reboots, spans)
+        positions, devices = [position for position, _ in members], [override.device for _, override in members]
+        return Group(self._world, self._start_ms, self._entries[entry], positions, devices, reboots, intervals)

@@ -1,4 +1,4 @@
-"""When the devices of a group measure: reading k at phase + k x interval, late by jitter, while commands let them."""
+"""The schedule of a group: reading k is taken at phase + k x interval, late by jitter, while commands let it be."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from devices.world.random import Ints, hash_bits, uniform
 
 
 class Member(Protocol):
-    """What a group needs of a device."""
+    """Tells what a group needs of a device."""
 
     @property
     def site(self) -> str: ...
@@ -32,7 +32,7 @@ class Member(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class OverrideIntervals:
-    """Where commands changed what devices of a group do: from when until when each keeps to the group's schedule."""
+    """Says from when until when each device keeps to the group's schedule, where commands changed that."""
 
     begin_ms: Ints
     until_ms: Ints
@@ -42,17 +42,17 @@ class OverrideIntervals:
 
 
 class Due(NamedTuple):
-    """Readings due in windows of time."""
+    """Holds the readings due in windows of time."""
 
     first: Ints
     """Number of the first reading of each window."""
     window: Ints
-    """Of each reading: which window it is in."""
+    """The window that each reading is in."""
     times: Ints
 
 
 class Schedule:
-    """Of the devices of a group, by their place in it; `numbers` are those of readings, from 0."""
+    """Says when devices of a group measure. `owners` are their places in it, `numbers` those of readings, from 0."""
 
     def __init__(
         self,
@@ -64,76 +64,76 @@ class Schedule:
     ) -> None:
         self.overrides = overrides
         self._start_ms = start_ms
-        self.interval = np.array([device.interval_ms for device in devices], dtype=np.int64)
+        self.interval_ms = np.array([device.interval_ms for device in devices], dtype=np.int64)
         phases = np.array([device.phase_ms for device in devices], dtype=np.int64)
         self._seed = seed
         self._keys = np.array([device.key for device in devices], dtype=np.uint64)
         self._first_due = phases + (start_ms if overrides is None else overrides.begin_ms)
         # Below the interval, or readings would change places.
-        self._jitter = np.minimum(jitter_ms, self.interval - 1) if jitter_ms else None
+        self._jitter = np.minimum(jitter_ms, self.interval_ms - 1) if jitter_ms else None
 
     @property
     def rate_per_ms(self) -> float:
-        """Readings of all devices together."""
-        return float((1 / self.interval).sum()) if len(self.interval) else 1.0
+        """How many readings all devices take together."""
+        return float((1 / self.interval_ms).sum()) if len(self.interval_ms) else 1.0
 
-    def time(self, owners: Ints, numbers: Ints) -> Ints:
-        """When readings with these numbers are due."""
-        times = self._first_due[owners] + numbers * self.interval[owners]
+    def due_ms(self, owners: Ints, numbers: Ints) -> Ints:
+        """Return when readings with these numbers are due."""
+        times = self._first_due[owners] + numbers * self.interval_ms[owners]
         if self._jitter is None:
             return np.asarray(times)
         late = uniform(hash_bits(self._seed, "firmware/jitter", self._keys[owners], numbers))
         return np.asarray(times + (late * (self._jitter[owners] + 1)).astype(np.int64))
 
-    def before(self, owners: Ints, instants: Ints | int) -> Ints:
-        """Number of the first reading that is due at or after an instant; negative before the first one."""
-        numbers = np.asarray(-((self._first_due[owners] - instants) // self.interval[owners]))
+    def first_number_from(self, owners: Ints, instants: Ints | int) -> Ints:
+        """Return the number of the first reading due at or after an instant; negative before the first one."""
+        numbers = np.asarray(-((self._first_due[owners] - instants) // self.interval_ms[owners]))
         if self._jitter is not None:
-            numbers = numbers - (self.time(owners, numbers - 1) >= instants)
+            numbers = numbers - (self.due_ms(owners, numbers - 1) >= instants)
         return numbers
 
-    def numbers(self, owners: Ints, times: Ints) -> Ints:
-        """Of readings that are due at these times."""
-        return np.asarray((times - self._first_due[owners]) // self.interval[owners])
+    def numbers_at(self, owners: Ints, times: Ints) -> Ints:
+        """Return the numbers of the readings that are due at these times."""
+        return np.asarray((times - self._first_due[owners]) // self.interval_ms[owners])
 
-    def due(self, owners: Ints, from_ms: Ints | int, to_ms: Ints | int) -> Due:
-        """Readings due in a window of time for each of these devices."""
+    def due_in(self, owners: Ints, from_ms: Ints | int, to_ms: Ints | int) -> Due:
+        """Return the readings due in a window of time for each of these devices."""
         if self.overrides is not None:
             from_ms = np.maximum(from_ms, self.overrides.begin_ms[owners])
             to_ms = np.minimum(to_ms, self.overrides.until_ms[owners])
-        first = np.maximum(self.before(owners, from_ms), 0)
-        stop = np.maximum(self.before(owners, to_ms), 0)
+        first = np.maximum(self.first_number_from(owners, from_ms), 0)
+        stop = np.maximum(self.first_number_from(owners, to_ms), 0)
         counts = np.maximum(stop - first, 0)
         window = np.repeat(np.arange(len(owners)), counts)
         within = np.arange(len(window)) - np.repeat(np.cumsum(counts) - counts, counts)
-        return Due(first, window, self.time(owners[window], first[window] + within))
+        return Due(first, window, self.due_ms(owners[window], first[window] + within))
 
-    def last_before(self, owners: Ints, instants: Ints) -> Ints:
-        """When each device measured last before an instant, if need be before it was powered on."""
-        return self.time(owners, self.before(owners, instants) - 1)
+    def last_due_before(self, owners: Ints, instants: Ints) -> Ints:
+        """Return when each device measured last before an instant, if need be before it was powered on."""
+        return self.due_ms(owners, self.first_number_from(owners, instants) - 1)
 
     # -- what commands change
 
     def is_active(self, from_ms: int, to_ms: int) -> bool:
-        """Whether any device keeps to this schedule in a window of time."""
+        """Return whether any device keeps to this schedule in a window of time."""
         overrides = self.overrides
         return overrides is None or bool(((overrides.begin_ms < to_ms) & (overrides.until_ms > from_ms)).any())
 
     def is_followed(self, owner: int, at_ms: int) -> bool:
-        """Whether a device keeps to this schedule at an instant."""
+        """Return whether a device keeps to this schedule at an instant."""
         return self.overrides is None or bool(self.overrides.begin_ms[owner] <= at_ms < self.overrides.until_ms[owner])
 
     def end_at(self, owner: int, at_ms: int) -> None:
-        """A device keeps to this schedule no longer."""
+        """Let a device keep to this schedule no longer than up to an instant."""
         if self.overrides is None:
-            start = np.full(len(self.interval), self._start_ms)
+            start = np.full(len(self.interval_ms), self._start_ms)
             self.overrides = OverrideIntervals(
                 start, np.full_like(start, FOREVER_MS), np.zeros_like(start), boot_number(start)
             )
         self.overrides.until_ms[owner] = min(at_ms, int(self.overrides.until_ms[owner]))
 
-    def stretches(self, owners: Ints, from_ms: int, to_ms: int) -> Iterator[tuple[Ints, int, int, int]]:
-        """Devices with the same beginning and end in a window of time: since when they count, from when to when."""
+    def split_by_override(self, owners: Ints, from_ms: int, to_ms: int) -> Iterator[tuple[Ints, int, int, int]]:
+        """Yield devices with the same beginning and end in a window: since when they count, from when to when."""
         overrides = self.overrides
         if overrides is None:
             yield owners, self._start_ms, from_ms, to_ms

@@ -1,6 +1,4 @@
-"""Messages as columns: what the timeline computes and exports take.
-
-Messages as they go on the wire."""
+"""Messages as columns, as the timeline computes them and exports take them, and as payloads for the wire."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,23 +10,23 @@ from edgewire.messages import Channel
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Messages of one group of devices on one channel; every array and column has one entry a row."""
+    """Holds messages of one group of devices on one channel; every array and column has one entry a row."""
 
     kind: str
     channel: Channel
     times: Ints
     """When each is due, which is when it is measured; ms since 1970 UTC."""
     positions: Ints
-    """Of the device in `Timeline.devices`."""
+    """Positions of the devices in `Timeline.devices`."""
     seqs: Ints
     columns: Columns | list[dict[str, Any]]
     """Fields of the messages beside device_id, timestamp, boot and seq: columns where all rows have the same fields,
     else the fields of each row."""
     boots: Ints | None = None
-    """Of each row; None where all are of the boot in which the devices were powered on."""
+    """The boot of each row; None where all are of the one in which the devices were powered on."""
 
     def rows(self, rows: Ints) -> "Table":
-        """Some of its rows, in the order given."""
+        """Return some of its rows, in the order given."""
         columns = self.columns
         chosen = (
             [columns[row] for row in rows.tolist()]
@@ -48,11 +46,11 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Messages in the order of their due time, device id and seq; one row each, column by column."""
+    """Holds messages in the order of their due time, device id and seq; one row each, column by column."""
 
     due_ms: list[int]
     device: list[int]
-    """Position in `Timeline.devices`."""
+    """Positions in `Timeline.devices`."""
     seq: list[int]
     channel: list[Channel]
     payload: list[bytes]

@@ -1,4 +1,4 @@
-"""Scenario x window of time -> who is due when, with which reading. Pure: no clock, no broker.
+"""Tells of a scenario and a window of time who is due when, with which message. Pure: no clock, no broker.
 
 A device is powered on at `start`. Its reading k is due at start + phase + k x interval, the phase drawn from its
 id, so a fleet never speaks in chorus. What happens between two readings (a visitor at the door) is due when it
@@ -27,20 +27,18 @@ from devices.world.random import Ints
 from devices.world.timestamps import timestamps
 from devices.world.world import World
 
-# Rows of readings that are compared at once to find the labels.
 _LABELLED_ROWS = 200_000
-
-
+"""Readings that are compared at once to find the labels."""
 _NATIVE = NativeFormat()
 
 
 class Timeline:
-    """The messages of a scenario, or of a shard of it, for devices powered on at `start_ms`."""
+    """Computes the messages of a scenario, or of a shard of it, for devices powered on at `start_ms`."""
 
     def __init__(self, scenario: Scenario, start_ms: int, shard: Shard | None = None) -> None:
         self.start_ms = start_ms
         self.boot: int = boot_number(start_ms)
-        """Of all devices, until one is reset."""
+        """The boot of all devices, until one reboots."""
         everyone = expand_devices(scenario)
         self._baseline = World.build(scenario.seed, scenario.sites, vehicles=vehicle_sites(everyone))
         bursts = Bursts(scenario, self._baseline, [device for device, _ in everyone])
@@ -63,7 +61,7 @@ class Timeline:
         self._overrides: ScheduleOverrides | None = None
 
     def tables(self, from_ms: int, to_ms: int, *, clean: bool = False) -> list[Table]:
-        """All messages that are sent, due in [from_ms, to_ms), as columns, one table a group of devices and channel.
+        """Return the messages that are sent, due in [from_ms, to_ms), as columns, one table a group and channel.
 
         With `clean`, the tables of a kind that faults are scheduled for have, behind their own columns, `clean_<field>`
         for every field that a fault can change: what the message would say in good order. `clean_timestamp` is the
@@ -72,7 +70,7 @@ class Timeline:
         return [table for table, _ in self._tables(from_ms, to_ms, clean) if len(table.times)]
 
     def batch(self, from_ms: int, to_ms: int, *, clean: bool = False, lost: bool = False) -> Batch:
-        """All messages due in [from_ms, to_ms), as the bytes that go on the wire.
+        """Return the messages due in [from_ms, to_ms), as the bytes that go on the wire.
 
         `clean` is as in `tables`; with `lost`, messages that a fault keeps from being sent are there too, their
         payload empty.
@@ -81,7 +79,7 @@ class Timeline:
         payloads: list[bytes] = []
         for table, gone in self._tables(from_ms, to_ms, clean):
             tables.append(table)
-            payloads += self.encode(table)
+            payloads += self.encode_table(table)
             if lost and gone is not None:
                 tables.append(gone)
                 payloads += [b""] * len(gone.times)
@@ -90,7 +88,7 @@ class Timeline:
         times = np.concatenate([table.times for table in tables])
         positions = np.concatenate([table.positions for table in tables])
         seqs = np.concatenate([table.seqs for table in tables])
-        order = self.order(times, positions, seqs)
+        order = self.output_order(times, positions, seqs)
         boots = np.concatenate([np.broadcast_to(self.boots(table), len(table.times)) for table in tables])
         channels = [table.channel for table in tables for _ in range(len(table.times))]
         rows = order.tolist()
@@ -103,8 +101,18 @@ class Timeline:
             boots[order].tolist(),
         )
 
-    def encode(self, table: Table) -> list[bytes]:
-        """The payloads of a table, row by row."""
+    def batches(self, from_ms: int, to_ms: int, rows: int) -> Iterator[Batch]:
+        """Yield the messages of [from_ms, to_ms) in successive batches of about `rows` each."""
+        step = max(1, round(rows / self.rate_per_s * 1000))
+        for window in range(from_ms, to_ms, step):
+            yield self.batch(window, min(window + step, to_ms))
+
+    def output_order(self, times: Ints, positions: Ints, seqs: Ints) -> Ints:
+        """Return the rows in the order of all output: by due time, device id, seq."""
+        return np.lexsort((seqs, self._order[positions], times))
+
+    def encode_table(self, table: Table) -> list[bytes]:
+        """Return the payloads of a table, row by row."""
         boots = self.boots(table)
         if isinstance(boots, int):
             return self._encode(table, boots)
@@ -116,17 +124,17 @@ class Timeline:
         return payloads
 
     def boots(self, table: Table) -> Ints | int:
-        """The `boot` of each row, or of all."""
+        """Return the `boot` of each row, or of all."""
         return self.boot if table.boots is None else table.boots
 
     def timestamps_ms(self, table: Table) -> Ints:
-        """The `timestamp` of each row (ms since 1970 UTC): when it is due, unless a fault sets the clock wrong."""
+        """Return each row's `timestamp`, ms since 1970 UTC: when it is due, unless a fault sets the clock wrong."""
         if self._faults is None:
             return table.times
         return self._faults.timestamps_ms(table.kind, table.positions, table.times)
 
-    def entry(self, position: int) -> DeviceGroup:
-        """The entry of the scenario that a device is from."""
+    def device_group(self, position: int) -> DeviceGroup:
+        """Return the entry of the scenario that a device is from."""
         return self._entry_of[position]
 
     def wire_format(self, position: int) -> WireFormat:
@@ -135,7 +143,7 @@ class Timeline:
 
     @property
     def overrides(self) -> ScheduleOverrides:
-        """What commands change in a live run."""
+        """The schedules that commands change in a live run."""
         if self._overrides is None:
             self._overrides = ScheduleOverrides(
                 self.world, self.start_ms, self.devices, self._scenario.devices, self._as_planned, self._faults
@@ -151,7 +159,7 @@ class Timeline:
         return self._faults
 
     def boots_at(self, at_ms: int) -> list[tuple[int, int, str]]:
-        """Of each device: its boot at this time, when that began, and why."""
+        """Return of each device its boot at this time, when that began, and why."""
         began = [(self.boot, self.start_ms, "power_on")] * len(self.devices)
         for group in self._as_planned if self._faults else ():
             reboots = self.faults.reboots(group.kind, self.start_ms)
@@ -164,14 +172,14 @@ class Timeline:
         return began
 
     def fault_transitions(self, from_ms: int, to_ms: int, *, first: bool) -> list[FaultTransition]:
-        """What befalls devices and their links in [from_ms, to_ms), and what ends; with `first` also what is there as
-        it begins."""
+        """Return the faults of devices and links that begin or end in [from_ms, to_ms); with `first`, those that are
+        there as it begins too."""
         return (
             list(fault_transitions(self._faults, self._as_planned, from_ms, to_ms, first=first)) if self._faults else []
         )
 
     def labels(self, from_ms: int, to_ms: int, *, live: bool = False) -> list[Label]:
-        """The ground truth of the messages due in [from_ms, to_ms): every fault that shows in some of them.
+        """Return the ground truth of the messages due in [from_ms, to_ms): every fault that shows in some of them.
 
         `first_seq`, `last_seq` and `messages` tell of these messages; start and end are those of the fault itself.
         With `live`, the faults of devices and links are there too, which an export does not show.
@@ -197,7 +205,7 @@ class Timeline:
         return self._as_planned if self._overrides is None else self._as_planned + self._overrides.groups()
 
     def _tables(self, from_ms: int, to_ms: int, clean: bool) -> Iterator[tuple[Table, Table | None]]:
-        """Of every group and channel what is sent, and what a fault keeps from being sent."""
+        """Yield of every group and channel what is sent, and what a fault keeps from being sent."""
         from_ms = max(from_ms, self.start_ms)
         for group in self._groups:
             for table in group.tables(from_ms, to_ms):
@@ -206,19 +214,9 @@ class Timeline:
                 else:
                     yield _with_faults(self._faults, group, table, self._baseline if clean else None)
 
-    def order(self, times: Ints, positions: Ints, seqs: Ints) -> Ints:
-        """The rows in the order of all output: by due time, device id, seq."""
-        return np.lexsort((seqs, self._order[positions], times))
-
-    def windows(self, from_ms: int, to_ms: int, rows: int) -> Iterator[Batch]:
-        """[from_ms, to_ms) in successive batches of about `rows` messages each."""
-        step = max(1, round(rows / self.rate_per_s * 1000))
-        for window in range(from_ms, to_ms, step):
-            yield self.batch(window, min(window + step, to_ms))
-
 
 def _with_faults(plan: FaultPlan, group: Group, table: Table, clean: World | None) -> tuple[Table, Table | None]:
-    """A table as the devices send it, and its rows that they do not send; `clean` is the world without faults."""
+    """Return a table as the devices send it, and its rows that they do not; `clean` is the world without faults."""
     gone = plan.lost(table.kind, table.positions, table.times)
     missing = None
     if gone.any():
@@ -229,9 +227,9 @@ def _with_faults(plan: FaultPlan, group: Group, table: Table, clean: World | Non
         if clean is not None and "timestamp" in plan.affected_fields(kind):
             rows = [row | {"clean_timestamp": text} for row, text in zip(rows, timestamps(times), strict=True)]
         return replace(table, columns=rows), missing
-    disturbed, _ = plan.apply_to_readings(Readings(kind, positions, times, columns), group.last_before)
+    disturbed, _ = plan.apply_to_readings(Readings(kind, positions, times, columns), group.last_reading_before)
     if clean is not None and len(times):
-        true = columns if not plan.changes_world(kind) else group.sample(clean, positions, times)
+        true = columns if not plan.changes_world(kind) else group.sample_in_world(clean, positions, times)
         true = true | {"timestamp": timestamps(times)}
         disturbed |= {f"clean_{name}": true[name] for name in plan.affected_fields(kind) if name in true}
     return replace(table, columns=disturbed), missing

@@ -25,7 +25,7 @@ START_MS = 1_772_323_200_000
 def test_rate_and_length(schedule: RandomWindows) -> None:
     days = 100 if schedule.per_day < 100 else 10
     # Windows that begin in the span: those that touch it, less those that began before.
-    owners, windows = schedule.between(1, "x", KEYS[:50], START_MS, START_MS + days * DAY_MS)
+    owners, windows = schedule.windows_between(1, "x", KEYS[:50], START_MS, START_MS + days * DAY_MS)
     begun = windows.start >= START_MS
     expected = schedule.per_day * days * 50
     # A slot has a window or not: the count is binomial, its deviation at most that of Poisson. Five of them.
@@ -39,9 +39,9 @@ def test_rate_and_length(schedule: RandomWindows) -> None:
 
 
 def test_devices_have_windows_of_their_own() -> None:
-    owners, windows = RandomWindows(2, 300_000, 3_600_000).between(1, "x", KEYS, START_MS, START_MS + DAY_MS)
+    owners, windows = RandomWindows(2, 300_000, 3_600_000).windows_between(1, "x", KEYS, START_MS, START_MS + DAY_MS)
     assert len(np.unique(windows.start)) == len(owners) > 300
-    other_seed = RandomWindows(2, 300_000, 3_600_000).between(2, "x", KEYS, START_MS, START_MS + DAY_MS)[1]
+    other_seed = RandomWindows(2, 300_000, 3_600_000).windows_between(2, "x", KEYS, START_MS, START_MS + DAY_MS)[1]
     assert not set(windows.start.tolist()) & set(other_seed.start.tolist())
 
 
@@ -58,24 +58,29 @@ def test_listed_and_looked_up_windows_agree(per_day: float, shortest: int, longe
     end = begin + round(20 * DAY_MS / per_day)
     middle = begin + round(cut * (end - begin))
     keys = KEYS[:3]
-    owners, windows = schedule.between(7, "x", keys, begin, end)
-    parts = [schedule.between(7, "x", keys, *part) for part in ((begin, middle), (middle, end))]
+    owners, windows = schedule.windows_between(7, "x", keys, begin, end)
+    parts = [schedule.windows_between(7, "x", keys, *part) for part in ((begin, middle), (middle, end))]
     listed = set(zip(owners.tolist(), windows.start.tolist(), windows.end.tolist(), strict=True))
     found = {
         row for who, part in parts for row in zip(who.tolist(), part.start.tolist(), part.end.tolist(), strict=True)
     }
     assert found == listed
     for edge, inside in ((windows.start - 1, False), (windows.start, True), (windows.end - 1, True)):
-        found_at = schedule.at(7, "x", keys[owners], edge)
+        found_at = schedule.windows_at(7, "x", keys[owners], edge)
         same = (found_at.start == windows.start) & (found_at.end == windows.end) & found_at.holds(edge)
         assert (same == inside).all()
 
 
 def test_once() -> None:
-    owners, windows = SingleWindow(100, 200).between(1, "x", KEYS[:3], 150, 160)
+    owners, windows = SingleWindow(100, 200).windows_between(1, "x", KEYS[:3], 150, 160)
     assert owners.tolist() == [0, 1, 2]
     assert windows.start.tolist() == [100] * 3
     for begin, end in ((0, 100), (200, 300)):
-        assert not len(SingleWindow(100, 200).between(1, "x", KEYS[:3], begin, end)[0])
+        assert not len(SingleWindow(100, 200).windows_between(1, "x", KEYS[:3], begin, end)[0])
     times = np.array([99, 100, 199, 200])
-    assert SingleWindow(100, 200).at(1, "x", KEYS[:4], times).holds(times).tolist() == [False, True, True, False]
+    assert SingleWindow(100, 200).windows_at(1, "x", KEYS[:4], times).holds(times).tolist() == [
+        False,
+        True,
+        True,
+        False,
+    ]
