@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from devices.scenario.scenario import DeviceGroup, Scenario
 from devices.sensors.registry import KINDS
 from edgewire.errors import ConfigError
-from edgewire.messages import Channel, Topic
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +26,6 @@ class Device:
     """Number within its kind, from 0: gps 3 and telematics 3 ride in the same vehicle."""
     key: int
     """Stable 64-bit hash of the device id: what its randomness is drawn by."""
-
-    def topic(self, channel: Channel) -> str:
-        """Return the topic of one of its channels."""
-        return str(Topic(self.site, self.kind, self.device_id, channel))
 
 
 @dataclass(frozen=True, slots=True)
