@@ -38,7 +38,7 @@ class LinkFaultState:
         self._corruption.remove((fault, bits))
 
     def corrupts(self, reading: Reading) -> bool:
-        """Return whether this message is damaged; `FaultPlan.damaged` tells the same of many."""
+        """Return whether this message is damaged; `AssignedFault.struck_messages` tells the same of many."""
         return any(draw(bits, reading.boot, reading.seq) < fault.chance for fault, bits in self._corruption)
 
     def corrupt(self, reading: Reading) -> bytes:

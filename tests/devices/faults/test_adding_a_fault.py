@@ -12,17 +12,27 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 COPIED = ("edgewire", "devices", "bridge", "edgefleet", "docs")
+TOUCHED = {
+    "A fault of the readings": {"devices/faults/overflow.py", "devices/faults/registry.py"},
+    "A fault of the device or its link": {
+        "devices/faults/sim_blocked.py",
+        "devices/faults/registry.py",
+        "devices/fleet/fault_injector.py",
+    },
+}
 SCENARIO = """
 seed: 4
 devices: [{kind: bme280, count: 2, interval: 60s}]
 faults:
   - {type: overflow, kind: bme280, field: humidity, limit: 10, devices: [bme280-0001], from: 2026-03-01T10:00:00Z}
+  - {type: sim_blocked, kind: bme280, from: 2026-03-01T10:00:00Z, to: 2026-03-01T10:05:00Z}
 """
 
 
-def steps() -> list[tuple[str, str, str]]:
-    """Return the code blocks of the section: the file that the text before names, the language, the content."""
-    section = (ROOT / "docs/faults.md").read_text(encoding="utf-8").split("## Adding a fault\n")[1].split("\n## ")[0]
+def steps(heading: str) -> list[tuple[str, str, str]]:
+    """Return the code blocks of a section: the file that the text before names, the language, the content."""
+    page = (ROOT / "docs/faults.md").read_text(encoding="utf-8")
+    section = page.split(f"### {heading}\n")[1].split("\n### ")[0]
     found: list[tuple[str, str, str]] = []
     for text, language, block in re.findall(r"(.*?)^```(\w+)\n(.*?)^```$", section, re.DOTALL | re.MULTILINE):
         named = re.findall(r"^\*\*\d.*?`([\w/]+\.py)`", text, re.MULTILINE)
@@ -30,19 +40,19 @@ def steps() -> list[tuple[str, str, str]]:
     return found
 
 
-def follow(root: Path) -> None:
-    """Write the files that are shown whole, and add the lines marked with + behind those shown before them."""
-    for file, language, block in steps():
+def follow(root: Path, heading: str) -> None:
+    """Write the files that are shown whole, and add the lines marked with + among those that they are shown with."""
+    for file, language, block in steps(heading):
         path = root / file
         if language == "python":
             assert not path.exists()
             path.write_text(block, encoding="utf-8")
             continue
         lines = block.splitlines(keepends=True)
-        before = "".join(line[1:] for line in lines if line[0] == " ")
-        after = "".join(line[1:] for line in lines)
+        before = "".join(line[1:] or "\n" for line in lines if line[0] != "+")
+        after = "".join(line[1:] or "\n" for line in lines)
         text = path.read_text(encoding="utf-8")
-        assert text.count(before) == 1, f"docs/faults.md shows lines that are not in {file}"
+        assert text.count(before) == 1, f"docs/faults.md shows lines that are not in {file}: {before}"
         path.write_text(text.replace(before, after), encoding="utf-8")
 
 
@@ -68,19 +78,28 @@ def run(root: Path, *arguments: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("copy")
     for name in COPIED:
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    follow(root)
     return root
 
 
-def test_it_touches_at_most_three_files(copy: Path) -> None:
+@pytest.fixture(scope="module")
+def copy(original: Path) -> Path:
+    """Follow both examples, one after the other."""
+    for heading, touched in TOUCHED.items():
+        old = files(original)
+        follow(original, heading)
+        new = files(original)
+        assert {name for name in new if new[name] != old.get(name)} == touched
+    return original
+
+
+def test_each_touches_at_most_three_files(copy: Path) -> None:
+    assert all(len(touched) <= 3 for touched in TOUCHED.values())
     old, new = files(ROOT), files(copy)
-    touched = {name for name in new if new[name] != old.get(name)}
-    assert touched == {"devices/faults/overflow.py", "devices/faults/registry.py"}
-    assert len(touched) <= 3
+    assert {name for name in new if new[name] != old.get(name)} == set().union(*TOUCHED.values())
 
 
 def test_it_is_applied_and_labelled(copy: Path) -> None:
@@ -113,8 +132,45 @@ def test_the_reference_lists_it(copy: Path) -> None:
 
 def test_a_device_can_be_told_to_have_it(copy: Path) -> None:
     program = """
-from devices.firmware.commands import read_command
-payload = b'{"id":"a","action":"set_fault","arguments":{"type":"overflow","field":"humidity","limit":50}}'
-print(type(read_command(payload, "bme280", 0)).__name__, read_command(payload, "bme280", 0))
+from devices.firmware.commands import SetFault
+print(SetFault.parse({"type": "overflow", "field": "humidity", "limit": 50}, "bme280", 0))
 """
-    assert "limit=50" in run(copy, "-c", program)
+    assert "limit=50.0" in run(copy, "-c", program)
+
+
+def test_a_live_fleet_begins_and_ends_it(copy: Path) -> None:
+    program = """
+from types import SimpleNamespace
+from devices.faults.registry import FAULTS
+from devices.fleet.fault_injector import FAULT_ACTIONS
+
+fault = FAULTS["sim_blocked"].model_validate({"type": "sim_blocked", "kind": "gps", "rate": 1, "duration": "1m"})
+done = []
+client = SimpleNamespace(link_faults=None)
+for name in ("drop_connection", "request_reconnect", "flush_outbox"):
+    setattr(client, name, lambda name=name: done.append(name))
+FAULT_ACTIONS[type(fault)].begin(None, client, fault, None)
+print(client.link_faults.drop_count, done)
+FAULT_ACTIONS[type(fault)].end(None, client, fault, None)
+print(client.link_faults, done)
+"""
+    began, ended = run(copy, "-c", program).splitlines()
+    assert began == "1 ['drop_connection']"
+    assert ended == "None ['drop_connection', 'request_reconnect', 'flush_outbox']"
+
+
+def test_it_is_labelled_in_a_live_run(copy: Path) -> None:
+    (copy / "s.yaml").write_text(SCENARIO, encoding="utf-8")
+    program = """
+from pathlib import Path
+from devices.scenario.scenario import Scenario
+from devices.timeline.timeline import Timeline
+from edgewire.clock import parse_ms
+
+begin, end = parse_ms("2026-03-01T09:00:00Z"), parse_ms("2026-03-01T11:00:00Z")
+timeline = Timeline(Scenario.load(Path("s.yaml")), begin)
+for label in timeline.labels(begin, end, live=True):
+    if label.type == "sim_blocked":
+        print(label.device_id, label.layer, label.messages)
+"""
+    assert run(copy, "-c", program).splitlines() == ["bme280-0001 transport 5", "bme280-0002 transport 5"]
