@@ -1,4 +1,4 @@
-"""Commands: what arrives on `cmd`, read and checked. `devices.fleet.command_handler` carries them out.
+"""Reads and checks the commands that arrive on `cmd`. `devices.fleet.command_handler` carries them out.
 
 A command is carried out once: its id and response are kept, and when it comes again the same response is given. QoS 1
 delivers twice after a lost connection, and a reboot that is done again at every start would never end.
@@ -22,7 +22,7 @@ _LONGEST_BYTES = 8192
 
 
 class CommandArguments(Config):
-    """The arguments of an action: a class an action, which names what the device is to do."""
+    """Holds the arguments of an action: a class an action, which names what the device is to do."""
 
     @classmethod
     def parse(cls, arguments: Mapping[str, Any], kind: str, now_ms: int) -> Self:
@@ -94,14 +94,14 @@ _SCHEDULED = ("kind", "devices", "share", "from", "from_", "to", "rate")
 
 
 class InvalidCommand(NamedTuple):
-    """A command that cannot be carried out, and why; `id` is empty where it could not be read."""
+    """Tells that a command cannot be carried out, and why; `id` is empty where it could not be read."""
 
     id: str
     error: str
 
 
 class ValidCommand(NamedTuple):
-    """A command that can."""
+    """Holds a command that can be carried out."""
 
     id: str
     action: CommandAction
@@ -142,7 +142,7 @@ def _readable_id(fields: Mapping[str, Any]) -> str:
 
 
 class ResponseCache:
-    """The ids of the last commands and what was answered to them."""
+    """Keeps the ids of the last commands and what was answered to them."""
 
     __slots__ = ("_responses",)
 

@@ -1,10 +1,9 @@
-"""When a device that lost its connection dials again.
+"""Holds what the devices of a group are built with: settings of their firmware, shared by all of them.
 
-Common firmware waits a fixed time (ESPHome 5 s, Tasmota 10 s), so all devices of a broker that went away return
-together, again and again. Exponential waits with full jitter spread them; see `edgewire.backoff`.
-
-
-What the devices of a group are built with: settings of their firmware, shared by all of them."""
+Of a lost connection: common firmware waits a fixed time before it dials again (ESPHome 5 s, Tasmota 10 s), so all
+devices of a broker that went away return together, again and again. Exponential waits with full jitter spread them; see
+`edgewire.backoff`.
+"""
 
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
@@ -28,7 +27,7 @@ class ReconnectConfig(Config):
     """Of the policy `fixed`. ESPHome waits 5 s, Tasmota 10 s."""
 
     def delay_s(self, failures: int, uniform: float) -> float:
-        """Seconds to wait after so many failures in a row, for a draw in [0, 1)."""
+        """Return the seconds to wait after so many failures in a row, for a draw in [0, 1)."""
         if self.policy == "fixed":
             return self.interval / 1000
         return Backoff(base_s=self.base / 1000, cap_s=self.cap / 1000).delay(failures, uniform)
@@ -80,7 +79,7 @@ class FirmwareConfig(Config):
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """All settings of a device's firmware; one object for all devices of a group."""
+    """Holds all settings of a device's firmware; one object for all devices of a group."""
 
     firmware: FirmwareConfig = field(default_factory=FirmwareConfig)
     outbox: OutboxConfig = field(default_factory=OutboxConfig)

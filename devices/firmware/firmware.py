@@ -1,4 +1,4 @@
-"""The firmware of one device: what it does with a reading, a connection, and the loss of one.
+"""Decides as the firmware of one device: what it does with a reading, a connection, and the loss of one.
 
 Pure state: the caller brings events and does what is returned. Readings keep their order: while older ones wait in
 the outbox, a new one goes behind them.
@@ -15,7 +15,7 @@ from edgewire.clock import iso_ms
 
 
 class BootCounters:
-    """What one boot of a device emitted, and what became of it.
+    """Counts what one boot of a device emitted, and what became of it.
 
     Readings are numbered from the first to the last without a gap; each is acknowledged, dropped or still unsent.
     """
@@ -39,14 +39,14 @@ class BootCounters:
 
     @property
     def emitted(self) -> int:
-        """The number of readings that were taken."""
+        """Return the number of readings that were taken."""
         if self.first_seq is None or self.last_seq is None:
             return 0
         return self.last_seq - self.first_seq + 1
 
 
 class Firmware:
-    """The state of one device. What outlives a reset is as in flash: version, interval, responses, perhaps the outbox.
+    """Holds the state of a device. What outlives a reset is as in flash: version, interval, responses, maybe outbox.
 
     `window` is how many more messages the connection takes right now; 0 also stands for being offline.
     """
@@ -185,12 +185,12 @@ class Firmware:
 
     @property
     def emitted(self) -> int:
-        """The number of readings that were taken, of all boots."""
+        """Return the number of readings that were taken, of all boots."""
         return sum(counters.emitted for counters in self.all_counters())
 
     @property
     def dropped(self) -> int:
-        """The number of readings that were given up, of all boots."""
+        """Return the number of readings that were given up, of all boots."""
         if not self._past:
             return len(self.counters.dropped)
         return sum(len(counters.dropped) for counters in self.all_counters())
@@ -213,7 +213,7 @@ class Firmware:
 
     @property
     def responses(self) -> ResponseCache:
-        """What was answered to the commands of late."""
+        """Return what was answered to the last commands."""
         if self._responses is None:
             self._responses = ResponseCache()
         return self._responses

@@ -1,4 +1,4 @@
-"""Store-and-forward memory: readings that wait for a connection, bounded in number and bytes.
+"""Keeps readings that wait for a connection (store and forward), bounded in number and bytes.
 
 A device that loses its broker keeps measuring. What does not fit any more is dropped by policy, and every drop
 is remembered by its seq, because a reading that is gone without a trace could not be told from one that was lost.
@@ -31,7 +31,7 @@ NO_SEQ = -1
 
 
 class Reading(NamedTuple):
-    """One message of a device, ready to be published."""
+    """Holds one message of a device, ready to be published."""
 
     seq: int
     topic: bytes
@@ -41,7 +41,7 @@ class Reading(NamedTuple):
 
 
 class Outbox:
-    """First in, first out, within the limits of its config."""
+    """Keeps readings first in, first out, within the limits of its config."""
 
     __slots__ = ("_bytes", "_config", "_queue")
 
@@ -56,11 +56,11 @@ class Outbox:
 
     @property
     def size_bytes(self) -> int:
-        """Payload bytes held."""
+        """Return how many payload bytes it holds."""
         return self._bytes
 
     def seqs(self, boot: int) -> "SeqRanges":
-        """The seqs of one boot that still wait."""
+        """Return the seqs of one boot that still wait."""
         waiting = SeqRanges()
         for reading in self._queue or ():
             if reading.boot == boot and reading.seq != NO_SEQ:
@@ -82,7 +82,7 @@ class Outbox:
         return dropped
 
     def peek(self) -> Reading:
-        """The oldest reading; raises `IndexError` when there is none."""
+        """Return the oldest reading; raises `IndexError` when there is none."""
         return (self._queue or _NOTHING)[0]
 
     def pop(self) -> Reading:
@@ -115,7 +115,7 @@ _NOTHING: deque[Reading] = deque()
 
 
 class SeqRanges:
-    """A set of seqs that mostly come in runs, kept as inclusive ranges in the order they were added."""
+    """Holds a set of seqs that mostly come in runs, as inclusive ranges in the order they were added."""
 
     __slots__ = ("_ranges",)
 
@@ -124,7 +124,7 @@ class SeqRanges:
         self._ranges: list[list[int]] | None = None
 
     def add(self, seq: int) -> None:
-        """Note one seq; one that follows the last extends its range."""
+        """Add one seq; one that follows the last extends its range."""
         if self._ranges is None:
             self._ranges = []
         if self._ranges and self._ranges[-1][1] + 1 == seq:
@@ -136,12 +136,12 @@ class SeqRanges:
         return sum(last - first + 1 for first, last in self._ranges or ())
 
     def as_list(self) -> list[tuple[int, int]]:
-        """`[(first, last), …]`, both included, as the run record holds them."""
+        """Return `[(first, last), …]`, both included, as the run record holds them."""
         return [(first, last) for first, last in self._ranges or ()]
 
 
 class FlushLimit:
-    """How many waiting readings may leave now: `per_second` on average, a second's worth at once at the most."""
+    """Lets waiting readings leave, `per_second` on average, a second's worth at once at the most."""
 
     __slots__ = ("_at_s", "_credit", "_per_second")
 
@@ -151,7 +151,7 @@ class FlushLimit:
         self._at_s = now_s
 
     def allow(self, wanted: int, now_s: float) -> int:
-        """Of so many that could leave, how many may."""
+        """Return how many may leave, of so many that could."""
         most = max(1.0, self._per_second)
         self._credit = min(most, self._credit + (now_s - self._at_s) * self._per_second)
         self._at_s = now_s

@@ -1,36 +1,29 @@
-"""Battery and radio of a device as functions of its key and the time, so any moment can be told by itself."""
+"""Computes battery and radio of a device from its key and the time, so that any moment can be told by itself."""
 
 from bisect import bisect_right
 
 _MASK = 2**64 - 1
-
-
 _GOLDEN = 0x9E3779B97F4A7C15
-
 
 # Open-circuit voltage of a lithium-polymer cell by charge: the long plateau and the knee below 10 %. Judgement, after
 # the shape that data sheets of 3.7 V cells show.
 _CHARGE = (0.0, 5.0, 10.0, 20.0, 40.0, 60.0, 80.0, 100.0)
-
-
 _VOLTS = (3.00, 3.45, 3.68, 3.74, 3.79, 3.87, 4.02, 4.20)
-
 
 _RSSI_SPREAD_DBM = 8.0
 """Devices of one place differ by this much each way: distance and walls."""
-
 
 _WALKS = ((3_600_000, 4.0), (120_000, 2.0))
 """Period (ms) and reach (dBm) of the slow and the fast part of a device's random walk."""
 
 
 def battery_pct(elapsed_ms: int, life_ms: int) -> float:
-    """Charge left after this long, in per cent; when it is empty somebody changes the battery."""
+    """Return the charge left after this long, in per cent; when it is empty somebody changes the battery."""
     return round(100 * (1 - (elapsed_ms % life_ms) / life_ms), 1)
 
 
 def battery_v(charge_pct: float) -> float:
-    """Voltage of a lithium-polymer cell at this charge."""
+    """Return the voltage of a lithium-polymer cell at this charge."""
     above = min(max(bisect_right(_CHARGE, charge_pct), 1), len(_CHARGE) - 1)
     low, high = _CHARGE[above - 1], _CHARGE[above]
     share = (charge_pct - low) / (high - low)
@@ -38,7 +31,7 @@ def battery_v(charge_pct: float) -> float:
 
 
 def rssi_dbm(typical_dbm: float, key: int, now_ms: int) -> int:
-    """Signal strength of the device with this key: its own level, and a smooth random walk around it."""
+    """Return the signal strength of the device with this key: its own level, and a smooth random walk around it."""
     level = typical_dbm + _RSSI_SPREAD_DBM * _symmetric(key, 0)
     for stream, (period_ms, reach_dbm) in enumerate(_WALKS, start=1):
         knot, within = divmod(now_ms, period_ms)
@@ -50,7 +43,7 @@ def rssi_dbm(typical_dbm: float, key: int, now_ms: int) -> int:
 
 
 def draw(key: int, *counters: int) -> float:
-    """A uniform draw in [0, 1) for a device and counters: the finaliser of splitmix64, as in `devices.world.random`."""
+    """Return a draw in [0, 1) for a device and counters: the finaliser of splitmix64, as in `devices.world.random`."""
     bits = key & _MASK
     for counter in counters:
         bits = ((bits ^ (counter & _MASK)) * _GOLDEN + _GOLDEN) & _MASK

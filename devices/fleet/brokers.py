@@ -34,7 +34,7 @@ class BrokerPool:
         *,
         devices: int = 1,
     ) -> None:
-        """`devices` is how many the whole fleet has."""
+        """Take the brokers of a fleet that has so many `devices` in all its processes."""
         self.urls = tuple(brokers)
         needed = max(1, -(-devices // DEVICES_PER_ADDRESS))
         self._local_addresses = {
@@ -83,7 +83,7 @@ def broker_pool_for(scenario: Scenario, device_ids: Collection[str] = ()) -> Bro
 
 
 class _LocalAddresses:
-    """The local addresses for one broker: some in use, in turn, and the others to take their places."""
+    """Holds the local addresses for one broker: some in use, in turn, and the others to take their places."""
 
     def __init__(self, addresses: Sequence[str | None], needed: int) -> None:
         self._used = deque(addresses[:needed])

@@ -66,7 +66,7 @@ class ClientTrigger(Enum):
 
 
 class IllegalClientTransition(EdgefleetError):
-    """The fleet called something out of turn: a mistake in the program."""
+    """Raised where the fleet calls something out of turn: a mistake in the program."""
 
 
 _S, _T = ClientState, ClientTrigger

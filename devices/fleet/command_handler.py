@@ -36,7 +36,7 @@ MOST_FAULTS = 500
 
 
 class CommandTarget(Protocol):
-    """What commands need of the fleet."""
+    """Names what commands need of the fleet."""
 
     pacer: Pacer
     timeline: Timeline
@@ -49,7 +49,7 @@ class CommandRefused(Exception):
 
 
 class Recipient(NamedTuple):
-    """The device that a command is for."""
+    """Names the device that a command is for."""
 
     client: DeviceClient
     position: int
@@ -66,7 +66,7 @@ Arguments = TypeVar("Arguments", bound=CommandArguments)
 
 @dataclass(frozen=True, slots=True)
 class CommandSpec(Generic[Arguments]):
-    """What an action takes, and what carries it out."""
+    """Says what an action takes, and what carries it out."""
 
     arguments: type[Arguments]
     handle: Callable[["CommandHandler", Recipient, Arguments], Data]

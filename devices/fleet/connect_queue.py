@@ -123,12 +123,12 @@ class ConnectQueue:
                     self._next_turn = max(self._next_turn + 1 / self._ramp.per_second, loop.time() - 0.05)
 
     def _release(self, _: "asyncio.Task[None]") -> None:
-        """A first handshake is over."""
+        """Free the place of a first handshake that is over."""
         self._free += 1
         self._changed.set()
 
     def _next(self) -> tuple[list[_Turn] | None, float]:
-        """The queue whose turn comes first, and when."""
+        """Return the queue whose turn comes first, and when."""
         first = max(self._next_turn, self._first[0][0]) if self._first and self._free else float("inf")
         again = self._again[0][0] if self._again else float("inf")
         if first == again == float("inf"):

@@ -31,7 +31,7 @@ class Identities:
         device_ids: Collection[str] = (),
         ca_file: Path | None = None,
     ) -> None:
-        """Reads what these devices need. Raises `ConfigError` where the folder has not all of it."""
+        """Read what these devices need. Raises `ConfigError` where the folder has not all of it."""
         self._folder = folder
         self._ca = ca_file
         self._device_ids = frozenset(device_ids) if folder else frozenset()

@@ -1,4 +1,4 @@
-"""One device on the network: its firmware's decisions carried out over its own MQTT connection.
+"""Carries out the decisions of one device's firmware over its own MQTT connection.
 
 A client holds no task and no timer: the fleet connects it, paces it and ticks it. `client_state` says what may follow
 what; nothing but connecting, sleeping and resetting changes the state, so that a message costs nothing for it.
@@ -42,7 +42,7 @@ _RESTING = _ASLEEP + _OFF
 
 
 class ClientOwner(Protocol):
-    """What a client needs of the fleet around it."""
+    """Names what a client needs of the fleet around it."""
 
     def device_time_ms(self) -> int: ...
 
@@ -58,7 +58,7 @@ class ClientOwner(Protocol):
 
 
 class DeviceClient:
-    """The MQTT client of one device."""
+    """Publishes what one device has to say, and keeps its connection."""
 
     __slots__ = ("_awake_since_s", "_needs_care", "_owner", "_slept", "_uniform", "broker", "device", "event_topic",
                  "firmware", "link", "link_faults", "reconnects", "session", "state", "telemetry_topic",
@@ -74,7 +74,7 @@ class DeviceClient:
         broker: BrokerUrl,
         wire_format: WireFormat,
     ) -> None:
-        """`uniform` draws from [0, 1) for the waits before a reconnection."""
+        """Draw from [0, 1) with `uniform` for the waits before a reconnection."""
         self.device = device
         self.firmware = firmware
         self.session = session
@@ -99,42 +99,42 @@ class DeviceClient:
 
     @property
     def is_online(self) -> bool:
-        """Whether the broker has accepted the connection and it still stands."""
+        """Return whether the broker has accepted the connection and it still stands."""
         return self.link is not None and self.link.connected
 
     @property
     def is_asleep(self) -> bool:
-        """Whether it is in deep sleep, though its connection may still be closing."""
+        """Return whether it is in deep sleep, though its connection may still be closing."""
         return self.state in _ASLEEP
 
     @property
     def is_off(self) -> bool:
-        """Whether it is down during a reset: it neither measures nor connects."""
+        """Return whether it is down during a reset: it neither measures nor connects."""
         return self.state in _OFF
 
     @property
     def is_resting(self) -> bool:
-        """Whether it has no connection because it wants none: it sleeps, or is down during a reset."""
+        """Return whether it has no connection because it wants none: it sleeps, or is down during a reset."""
         return self.state in _RESTING
 
     @property
     def is_disconnected(self) -> bool:
-        """Whether its connection, if it had one, is closed."""
+        """Return whether its connection, if it had one, is closed."""
         return self.link is None
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing waits to be sent or acknowledged."""
+        """Return whether nothing waits to be sent or acknowledged."""
         return not self.firmware.outbox and not self.session.inflight
 
     @property
     def is_drained(self) -> bool:
-        """Whether nothing more will leave it without another reading or the end of a reset, which may not come."""
+        """Return whether nothing more leaves it without another reading or the end of a reset, which may not come."""
         return self.is_idle or self.is_off or not (self.firmware.is_synced or self.session.inflight)
 
     @property
     def is_stalled(self) -> bool:
-        """Whether readings wait though it is connected, and only the broker's window holds them back."""
+        """Return whether readings wait though it is connected, and only the broker's window holds them back."""
         outbox, faults = self.firmware.outbox, self.link_faults
         if not (outbox and self.is_online and self.firmware.is_synced) or (faults and faults.delay_count):
             return False
@@ -142,12 +142,12 @@ class DeviceClient:
 
     @property
     def is_connect_blocked(self) -> bool:
-        """Whether it wants no connection, or a fault keeps it from connecting."""
+        """Return whether it wants no connection, or a fault keeps it from connecting."""
         return self.state in _RESTING or (self.link_faults is not None and self.link_faults.drop_count > 0)
 
     @property
     def acknowledged(self) -> int:
-        """How many readings the broker took responsibility for."""
+        """Return how many readings the broker took responsibility for."""
         return sum(counters.acknowledged for counters in self.firmware.all_counters())
 
     def unacknowledged(self) -> list[object]:

@@ -27,7 +27,7 @@ from edgewire.mqtt import Session
 
 
 class FaultTarget(Protocol):
-    """What faults need of the fleet."""
+    """Names what faults need of the fleet."""
 
     timeline: Timeline
     clients: list[DeviceClient]
@@ -150,7 +150,7 @@ FaultAction = Callable[[FaultTarget, DeviceClient, Any, FaultTransition], None]
 
 
 class FaultActions(NamedTuple):
-    """How a fault begins at a device, and how it ends."""
+    """Holds how a fault begins at a device, and how it ends."""
 
     begin: FaultAction
     end: FaultAction

@@ -1,4 +1,4 @@
-"""What is wrong with the link of one device at the moment. Most devices never have any of this."""
+"""Holds what is wrong with the link of one device at the moment. Most devices never have any of this."""
 
 from devices.faults.connection_faults import Corrupt
 from devices.firmware.outbox import Reading
@@ -9,7 +9,7 @@ from edgewire.mqtt import Connected, ConnectionLost, Event, Session
 
 
 class LinkFaultState:
-    """The faults that a link has now; several may be there at once."""
+    """Counts the faults that a link has now; several may be there at once."""
 
     __slots__ = ("_corruption", "delay_count", "drop_count", "duplicate", "stalled_link")
 
@@ -26,7 +26,7 @@ class LinkFaultState:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is wrong any more."""
+        """Return whether nothing is wrong any more."""
         return not (self.drop_count or self.delay_count or self.stalled_link or self.duplicate or self._corruption)
 
     def begin_corruption(self, fault: Corrupt, bits: int) -> None:
@@ -58,7 +58,7 @@ class LinkFaultState:
 
 
 class DuplicateClient:
-    """Another client that connects under a device's name, and stays until it is thrown out in turn."""
+    """Connects under a device's name, as another client, and stays until it is thrown out in turn."""
 
     def __init__(self, device: Device, session: Session, broker: BrokerUrl) -> None:
         self.device = device

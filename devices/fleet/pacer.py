@@ -42,14 +42,15 @@ ScheduledAction = tuple[int, Callable[[], None]]
 _Window = tuple[Batch, Sequence[ScheduledAction]]
 
 
-def startup_delay_ms(scenario: Scenario, shards: int = 1, crowd: float = 1.0) -> int:
+def startup_delay_ms(scenario: Scenario, shards: int = 1, workers_per_core: float = 1.0) -> int:
     """Return how far ahead of now a run begins: as long as building its devices may take, so that nothing is late.
 
-    `crowd` is how many processes of such a shard share a core.
+    `workers_per_core` is how many processes of such a shard share a core.
     """
     size = sum(group.size for group in scenario.devices)
     return round(
-        (STARTUP_MS + size * STARTUP_PER_DEVICE_MS + size / shards * STARTUP_PER_OWN_DEVICE_MS) * max(1.0, crowd)
+        (STARTUP_MS + size * STARTUP_PER_DEVICE_MS + size / shards * STARTUP_PER_OWN_DEVICE_MS)
+        * max(1.0, workers_per_core)
     )
 
 
@@ -69,7 +70,7 @@ class Pacer:
         *,
         messages: int | None = None,
     ) -> None:
-        """`scheduled_actions`, asked ahead in another thread, tells what is to be done in a window of device time."""
+        """Ask `scheduled_actions` ahead, in another thread, for what is to be done in a window of device time."""
         self._timeline = timeline
         self._sim_started_ms = sim_started_ms
         self._scale = time_scale

@@ -1,4 +1,4 @@
-"""How a device introduces itself to the broker: its session and its last will."""
+"""Makes what a device introduces itself to the broker with: its session and its last will."""
 
 from devices.firmware.firmware import Firmware
 from devices.scenario.devices import Device

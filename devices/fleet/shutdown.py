@@ -1,4 +1,4 @@
-"""The end of a run: outboxes drain, every device says goodbye, and its connection closes."""
+"""Ends a run: outboxes drain, every device says goodbye, and its connection closes."""
 
 import asyncio
 from collections.abc import Callable, Sequence

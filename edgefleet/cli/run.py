@@ -37,7 +37,7 @@ from edgefleet.launch.shard import ShardJob, ShardResult, combine, raise_open_fi
 from edgefleet.launch.workers import Launcher, Workers
 from edgefleet.report.device_table import save_device_table
 from edgefleet.report.fleet_metrics import serve_metrics
-from edgefleet.report.live import Parts, live_view
+from edgefleet.report.live import ReadSnapshots, live_view
 from edgewire.clock import parse_ms
 from edgewire.config import duration_ms
 from edgewire.errors import ConfigError
@@ -148,13 +148,13 @@ async def _run(job: ShardJob, count: int, launcher: Launcher | None, metrics: st
 
     async def work(stop: asyncio.Event) -> ShardResult:
         if launcher is None:
-            parts: Parts = lambda: [("running", latest)]  # noqa: E731 - a function of one line, and its type
-            async with live_view(parts, console, title):
-                with serve_metrics(parts, metrics):
+            snapshots: ReadSnapshots = lambda: [("running", latest)]  # noqa: E731 - a function of one line, and its type
+            async with live_view(snapshots, console, title):
+                with serve_metrics(snapshots, metrics):
                     return combine([await run_shard(job, stop, keep)])
         workers = Workers(job, count, launcher)
-        async with live_view(workers.parts, console, title):
-            with serve_metrics(workers.parts, metrics):
+        async with live_view(workers.snapshots, console, title):
+            with serve_metrics(workers.snapshots, metrics):
                 return await workers.run(stop)
 
     return await until_signal(work)

@@ -1,4 +1,4 @@
-"""Workers that are processes of this machine, each at the end of a pipe."""
+"""Runs workers as processes of this machine, each at the end of a pipe."""
 
 import asyncio
 import contextlib
@@ -22,18 +22,17 @@ from edgewire.errors import EdgefleetError
 # How long a process may take to end once its pipe is closed.
 JOIN_S = 5.0
 
-
 log = logs.get("workers")
 
 
 class ProcessLauncher:
-    """Starts them."""
+    """Starts workers as processes."""
 
     def __init__(self, log_level: str) -> None:
         self._log_level = log_level
         self._context = multiprocessing.get_context("spawn")
 
-    def launch(self, number: int, hear: OnWorkerMessage) -> "LocalProcess":
+    def launch_worker(self, number: int, on_message: OnWorkerMessage) -> "LocalProcess":
         """Start one; it imports what it needs meanwhile."""
         ours, theirs = self._context.Pipe()
         process = self._context.Process(
@@ -50,31 +49,31 @@ class ProcessLauncher:
         theirs.close()
         # Not `add_reader`: libuv would make the pipe non-blocking, which `send` and `recv` do not bear.
         loop = asyncio.get_running_loop()
-        threading.Thread(target=_listen, args=(ours, loop, hear), daemon=True).start()
+        threading.Thread(target=_listen, args=(ours, loop, on_message), daemon=True).start()
         return LocalProcess(process, ours)
 
-    def crowd(self, count: int) -> float:
-        """How many of them share a core."""
+    def workers_per_core(self, count: int) -> float:
+        """Return how many of them share a core."""
         return count / (os.cpu_count() or 1)
 
 
 class LocalProcess:
-    """One of them."""
+    """Reaches a worker that is a process."""
 
     def __init__(self, process: Any, pipe: Connection) -> None:
         self.process = process
         self._pipe = pipe
 
-    def start(self, job: ShardJob) -> None:
+    def start_job(self, job: ShardJob) -> None:
         """Give it its job."""
-        self._tell(job)
+        self._send(job)
 
-    def stop(self) -> None:
+    def request_stop(self) -> None:
         """Let it end in order."""
-        self._tell("stop")
+        self._send("stop")
 
-    def death(self) -> str:
-        """How it ended, after "died"."""
+    def exit_description(self) -> str:
+        """Return how it ended, after "died"."""
         self.process.join(timeout=JOIN_S)
         code: int | None = self.process.exitcode
         if code is None:
@@ -88,26 +87,26 @@ class LocalProcess:
         await asyncio.to_thread(self.process.join, JOIN_S)
         self._pipe.close()
 
-    def _tell(self, what: ShardJob | str) -> None:
+    def _send(self, what: ShardJob | str) -> None:
         # One that has just died is about to be heard of.
         with contextlib.suppress(OSError):
             self._pipe.send(what)
 
 
-def _listen(pipe: Connection, loop: asyncio.AbstractEventLoop, hear: OnWorkerMessage) -> None:
-    """Hand on what a worker says, last None for the end of its pipe."""
-    said: WorkerMessage | None = WorkerReady()
-    while said is not None:
+def _listen(pipe: Connection, loop: asyncio.AbstractEventLoop, on_message: OnWorkerMessage) -> None:
+    """Pass on what a worker says, last None for the end of its pipe."""
+    message: WorkerMessage | None = WorkerReady()
+    while message is not None:
         try:
-            said = pipe.recv()
+            message = pipe.recv()
         except (EOFError, OSError):
-            said = None
+            message = None
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
-            loop.call_soon_threadsafe(hear, said)
+            loop.call_soon_threadsafe(on_message, message)
 
 
 def main(pipe: Connection, log_level: str) -> None:
-    """What a worker process does."""
+    """Run as a worker process."""
     # The parent tells when to stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logs.configure(log_level)
@@ -116,40 +115,40 @@ def main(pipe: Connection, log_level: str) -> None:
         job = pipe.recv()
     except (EOFError, OSError):
         return
-    said: WorkerMessage
+    message: WorkerMessage
     try:
-        said = uvloop.run(_serve(job, pipe))
+        message = uvloop.run(_serve(job, pipe))
     except EdgefleetError as error:
-        said = WorkerFailed(str(error))
+        message = WorkerFailed(str(error))
     except Exception as error:
         log.exception("a mistake of ours")
-        said = WorkerFailed(f"{type(error).__name__}: {error}")
+        message = WorkerFailed(f"{type(error).__name__}: {error}")
     # The parent may be gone.
     with contextlib.suppress(OSError):
-        pipe.send(said)
+        pipe.send(message)
 
 
 async def _serve(job: ShardJob, pipe: Connection) -> ShardResult:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
-    def obey() -> None:
+    def wait_for_stop() -> None:
         # "stop", or the end of a parent that is gone.
         with contextlib.suppress(EOFError, OSError):
             pipe.recv()
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(stop.set)
 
-    threading.Thread(target=obey, daemon=True).start()
+    threading.Thread(target=wait_for_stop, daemon=True).start()
     # Whoever ends a whole service, as systemd does, sends it to the workers too.
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    return await run_shard(job, stop, _teller(pipe))
+    return await run_shard(job, stop, _snapshot_sender(pipe))
 
 
-def _teller(pipe: Connection) -> Callable[[FleetSnapshot], None]:
-    def tell(snapshot: FleetSnapshot) -> None:
+def _snapshot_sender(pipe: Connection) -> Callable[[FleetSnapshot], None]:
+    def send_snapshot(snapshot: FleetSnapshot) -> None:
         # The parent may be gone; then the run ends of itself.
         with contextlib.suppress(OSError):
             pipe.send(snapshot)
 
-    return tell
+    return send_snapshot

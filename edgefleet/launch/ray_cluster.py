@@ -1,4 +1,4 @@
-"""Workers that are actors of an existing Ray cluster, a processor each, spread over its nodes."""
+"""Runs workers as actors of an existing Ray cluster, a processor each, spread over its nodes."""
 
 import asyncio
 import contextlib
@@ -19,17 +19,14 @@ from edgewire.errors import ConfigError, EdgefleetError, ServiceUnavailable
 
 # How long a cluster may take to find a processor for a worker, and to import us there.
 PLACE_S = 60.0
-
-
 # A cluster that answers at all accepts a connection in this time; Ray itself would try for a minute.
 CONNECT_S = 5.0
-
 
 log = logs.get("ray")
 
 
 class RayCluster:
-    """Starts them, for the job whose parts they run; each first looks whether its node has what it needs.
+    """Starts workers for the job whose parts they run; each first looks whether its node has what it needs.
 
     `brokers` is what they have answered; None leaves that look out.
     """
@@ -46,7 +43,7 @@ class RayCluster:
         )
 
     def processors(self) -> tuple[int, int]:
-        """Of the cluster: all, and those that are free."""
+        """Return how many processors the cluster has, and how many are free."""
         return tuple(
             int(found.get("CPU", 0)) for found in (self._ray.cluster_resources(), self._ray.available_resources())
         )  # type: ignore[return-value]
@@ -56,12 +53,12 @@ class RayCluster:
         self._job, self._count, self._brokers = job, count, brokers
         return self
 
-    def launch(self, number: int, hear: OnWorkerMessage) -> "RayWorker":
+    def launch_worker(self, number: int, on_message: OnWorkerMessage) -> "RayWorker":
         """Start one, once a node has a free processor."""
-        return RayWorker(self._ray, self._actor.remote(self._log_level), self._ready(number), hear)
+        return RayWorker(self._ray, self._actor.remote(self._log_level), self._ready(number), on_message)
 
-    def crowd(self, count: int) -> float:
-        """Each has a processor of its own."""
+    def workers_per_core(self, count: int) -> float:
+        """Return 1: each has a processor of its own."""
         return 1.0
 
     def _ready(self, number: int) -> Any:
@@ -92,59 +89,59 @@ class RayCluster:
 
 
 class RayWorker:
-    """One of them."""
+    """Reaches a worker that is an actor."""
 
-    def __init__(self, ray: Any, actor: Any, ready: Any, hear: OnWorkerMessage) -> None:
+    def __init__(self, ray: Any, actor: Any, ready: Any, on_message: OnWorkerMessage) -> None:
         self._ray = ray
         self._actor = actor
-        self._hear = hear
+        self._on_message = on_message
         self._place: ActorPlace | None = None
         self._job: asyncio.Future[ShardJob] = asyncio.get_running_loop().create_future()
-        self._talk = asyncio.create_task(self._converse(ready), name="ray worker")
+        self._task = asyncio.create_task(self._run(ready), name="ray worker")
 
     @property
     def place(self) -> ActorPlace | None:
-        """Where it runs, once that is known."""
+        """Return where it runs, once that is known."""
         return self._place
 
-    def start(self, job: ShardJob) -> None:
+    def start_job(self, job: ShardJob) -> None:
         """Give it its job."""
         if not self._job.done():
             self._job.set_result(job)
 
-    def stop(self) -> None:
+    def request_stop(self) -> None:
         """Let it end in order."""
         self._actor.stop.remote()
 
-    def death(self) -> str:
-        """Where it was: why, only its node may know."""
+    def exit_description(self) -> str:
+        """Return where it was: why it ended, only its node may know."""
         return f" on node {self._place.node} (process {self._place.pid})" if self._place else " before it was placed"
 
     async def close(self, *, ended: bool) -> None:
         """Let go of it: Ray ends the process and has its processor back."""
-        self._talk.cancel()
-        await asyncio.gather(self._talk, return_exceptions=True)
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
         with contextlib.suppress(self._ray.exceptions.RayError):
             await asyncio.to_thread(self._ray.kill, self._actor)
 
-    async def _converse(self, ready: Any) -> None:
+    async def _run(self, ready: Any) -> None:
         errors = self._ray.exceptions
         try:
             self._place = await ready(self._actor)
-            self._hear(WorkerReady())
+            self._on_message(WorkerReady())
             job = await self._job
-            async for said in self._actor.run.remote(job):
-                self._hear(await said)
+            async for message in self._actor.run.remote(job):
+                self._on_message(await message)
         except EdgefleetError as error:
-            self._hear(WorkerFailed(str(error)))
+            self._on_message(WorkerFailed(str(error)))
         except errors.RayTaskError as error:
-            self._hear(WorkerFailed(f"{type(error.cause).__name__}: {error.cause}"))
+            self._on_message(WorkerFailed(f"{type(error.cause).__name__}: {error.cause}"))
         except errors.RayError as error:
             log.debug("Ray says", error=str(error))
             if self._place is None:
-                self._hear(WorkerFailed(_no_start(str(error))))
+                self._on_message(WorkerFailed(_no_start(str(error))))
         finally:
-            self._hear(None)
+            self._on_message(None)
 
 
 def _difference(ours: InstalledVersions, theirs: InstalledVersions) -> str:
@@ -156,7 +153,7 @@ def _difference(ours: InstalledVersions, theirs: InstalledVersions) -> str:
 
 
 def _no_start(message: str) -> str:
-    """In one line: Ray's own are pages, the last of which says what it was."""
+    """Put in one line what Ray fills pages with, the last of which says what it was."""
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     found = next((line for line in reversed(lines) if "Error" in line), lines[-1] if lines else "no reason given")
     return f"it does not start on the cluster: {found}; every node needs edgefleet, of the version that is here"
@@ -164,7 +161,7 @@ def _no_start(message: str) -> str:
 
 @contextmanager
 def join_cluster(address: str | None, log_level: str) -> Iterator[RayCluster]:
-    """The cluster at `HOST:PORT`, or the one this machine is a node of (None; `RAY_ADDRESS`), while the block runs.
+    """Join the cluster at `HOST:PORT`, or the one this machine is a node of (None; `RAY_ADDRESS`), for a block.
 
     Raises `ConfigError` where Ray is not installed or the address is none, `ServiceUnavailable` where nothing answers.
     """

@@ -1,4 +1,4 @@
-"""What runs on a node of a Ray cluster: one shard, in a process of its own that Ray calls an actor.
+"""Runs one shard on a node of a Ray cluster, in a process of its own that Ray calls an actor.
 
 An actor and not a task, because a shard is told to stop and says how it goes, and because Ray runs a failed task again,
 which would publish its messages twice. Imports nothing of Ray: an actor is a plain class.
@@ -27,13 +27,12 @@ from edgewire.errors import EdgefleetError
 
 PACKAGES = ("edgewire", "devices", "edgefleet")
 
-
 InstalledVersions = dict[str, str]
 """What decides which messages a device sends, and whether a job can be read: name and version of each."""
 
 
 class ActorPlace(NamedTuple):
-    """Where an actor runs, and what of."""
+    """Tells where an actor runs, and of which versions."""
 
     node: str
     pid: int
@@ -41,7 +40,7 @@ class ActorPlace(NamedTuple):
 
 
 def installed_versions() -> InstalledVersions:
-    """Of this process."""
+    """Return what this process has installed."""
     root = Path(__file__).parents[1]
     digest = hashlib.sha256()
     for path in sorted(path for package in PACKAGES for path in (root / package).rglob("*.py")):
@@ -55,14 +54,14 @@ def installed_versions() -> InstalledVersions:
 
 
 class ShardActor:
-    """One shard. Its methods run on one event loop, so it hears `stop` while it runs."""
+    """Runs one shard. Its methods run on one event loop, so it can be stopped while it runs."""
 
     def __init__(self, log_level: str) -> None:
         logs.configure(log_level)
         self._stop = asyncio.Event()
 
     async def place(self) -> tuple[str, int, InstalledVersions]:
-        """A `Place`, as what every version can read."""
+        """Return an `ActorPlace`, as what every version can read."""
         return socket.gethostname(), os.getpid(), installed_versions()
 
     async def check(self, scenario: Scenario, shard: Shard, brokers: Sequence[BrokerFacts]) -> None:
@@ -74,16 +73,16 @@ class ShardActor:
         self._stop.set()
 
     async def run(self, job: ShardJob) -> AsyncIterator[FleetSnapshot | ShardResult | WorkerFailed]:
-        """How it goes, and last what came of it."""
+        """Yield how it goes, and last what came of it."""
         latest: FleetSnapshot | None = None
         news = asyncio.Event()
 
-        def tell(snapshot: FleetSnapshot) -> None:
+        def keep(snapshot: FleetSnapshot) -> None:
             nonlocal latest
             latest = snapshot
             news.set()
 
-        task = asyncio.create_task(run_shard(job, self._stop, tell), name="shard")
+        task = asyncio.create_task(run_shard(job, self._stop, keep), name="shard")
         task.add_done_callback(lambda _: news.set())
         while not task.done():
             await news.wait()

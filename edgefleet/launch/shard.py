@@ -1,4 +1,4 @@
-"""One shard of a run, in this process: what `edgefleet run`, each of its workers, and any other launcher call.
+"""Runs one shard of a run in this process: `edgefleet run`, each of its workers, and any other launcher call it.
 
 A job and its result are plain data that can be pickled, so a launcher may carry them to another process or machine.
 """
@@ -24,23 +24,18 @@ from edgewire.mqtt import Version
 from edgewire.run_record import RunRecord
 
 SNAPSHOT_S = 0.5
-
-
 # A thread that computes readings gives way to the one that sends them after so long.
 SWITCH_S = 0.0005
-
-
 # Of mallopt(3): from this size on, memory is mapped, so it goes back to the system when it is freed. glibc raises its
 # own limit up to 32 MiB as arrays come and go; the holes they left took 1.4 KB a device of 10,000.
 M_MMAP_THRESHOLD, MAPPED_BYTES = -3, 1 << 16
-
 
 OnSnapshot = Callable[[FleetSnapshot], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardJob:
-    """What to run. Times are ms since 1970 UTC, as in `Fleet`."""
+    """Says what to run. Times are ms since 1970 UTC, as in `Fleet`."""
 
     scenario: Scenario
     name: str
@@ -55,7 +50,7 @@ class ShardJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardResult:
-    """What came of it."""
+    """Holds what came of a shard."""
 
     record: RunRecord
     labels: list[Label]
@@ -121,12 +116,12 @@ def raise_open_files() -> int:
 
 
 def combine(results: Sequence[ShardResult], failures: Sequence[str] = ()) -> ShardResult:
-    """The shards of a run as one; `failures` are sentences about those that gave no result."""
+    """Return the shards of a run as one; `failures` are sentences about those that gave no result."""
     if not results:
         raise ServiceUnavailable("no part of the fleet came to its end: " + "; ".join(failures))
     total = FleetSnapshot.total(result.final for result in results)
     record = RunRecord.join([result.record for result in results])
-    limit = diagnose(total)
+    bottleneck = diagnose(total)
     connected = [result.record.connected_after_s for result in results]
     record = replace(
         record,
@@ -134,8 +129,8 @@ def combine(results: Sequence[ShardResult], failures: Sequence[str] = ()) -> Sha
         lag_ms=total.lag.to_json(),
         puback_ms=total.puback.to_json(),
         connected_after_s=None if failures or None in connected else max(filter(None, connected), default=0.0),
-        limited_by=limit.component,
-        verdict=" ".join([*(f"Failed: {failure}." for failure in failures), limit.summary]),
+        limited_by=bottleneck.component,
+        verdict=" ".join([*(f"Failed: {failure}." for failure in failures), bottleneck.summary]),
         failures=[*record.failures, *failures],
     )
     labels = sorted(

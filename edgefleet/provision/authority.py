@@ -1,4 +1,4 @@
-"""A certificate authority for one fleet, kept in two PEM files. For tests and closed networks: it revokes nothing."""
+"""Keeps a certificate authority for one fleet in two PEM files. For tests and closed networks: it revokes nothing."""
 
 import ipaddress
 import re
@@ -28,7 +28,7 @@ class Authority:
 
     @classmethod
     def open(cls, folder: Path, now: datetime) -> "Authority":
-        """That of `ca.crt` and `ca.key`, made where they are missing. Raises `ConfigError` where they are no pair."""
+        """Return that of `ca.crt` and `ca.key`, made where missing. Raises `ConfigError` where they are no pair."""
         certificate_file, key_file = folder / "ca.crt", folder / "ca.key"
         if not certificate_file.exists() and not key_file.exists():
             authority = cls._make(now)
@@ -66,15 +66,15 @@ class Authority:
 
     @property
     def pem(self) -> bytes:
-        """Its own certificate, which is what others trust."""
+        """Return its own certificate, which is what others trust."""
         return self._certificate.public_bytes(serialization.Encoding.PEM)
 
     def issue_client(self, name: str, now: datetime, days: int) -> bytes:
-        """Certificate and key, in one PEM, of a client whose user name at the broker is `name`."""
+        """Return certificate and key, in one PEM, of a client whose user name at the broker is `name`."""
         return self._issue(name, now, days, ExtendedKeyUsageOID.CLIENT_AUTH, ())
 
     def issue_server(self, hosts: Sequence[str], now: datetime, days: int) -> bytes:
-        """Certificate and key of a server that is reached under these names and addresses. Raises `ConfigError`."""
+        """Return certificate and key of a server reached under these names and addresses. Raises `ConfigError`."""
         # Clients go by the alternative names; a common name has room for 64 characters.
         return self._issue(hosts[0][:64], now, days, ExtendedKeyUsageOID.SERVER_AUTH, [_host(host) for host in hosts])
 

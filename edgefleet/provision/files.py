@@ -1,4 +1,4 @@
-"""Writing files that hold secrets."""
+"""Writes files that hold secrets."""
 
 import os
 from pathlib import Path

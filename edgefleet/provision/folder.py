@@ -1,4 +1,4 @@
-"""The folder of a fleet's identities: made once, added to when the fleet grows, never changed behind anybody's back."""
+"""Writes the folder of a fleet's identities: made once, added to as the fleet grows, never changed silently."""
 
 import csv
 import io
@@ -27,7 +27,7 @@ Auth = Literal["password", "certificate"]
 
 @dataclass(frozen=True, slots=True)
 class Provisioned:
-    """What was made, and what was there before."""
+    """Tells what was made, and what was there before."""
 
     folder: Path
     added: int
@@ -55,10 +55,10 @@ def provision(
     now = datetime.now(UTC)
     (folder / DEVICES_FOLDER).mkdir(mode=0o700, parents=True, exist_ok=True)
     authority = Authority.open(folder, now)
-    accounts = _read_accounts(folder / CREDENTIALS)
-    known = len(accounts)
+    credentials = _read_credentials(folder / CREDENTIALS)
+    known = len(credentials)
     for name in (BRIDGE, OPERATOR, *device_ids):
-        accounts.setdefault(name, secrets.token_urlsafe(_PASSWORD_BYTES))
+        credentials.setdefault(name, secrets.token_urlsafe(_PASSWORD_BYTES))
     for name in (BRIDGE, OPERATOR):
         _keep(folder / f"{name}.pem", lambda name=name: authority.issue_client(name, now, days))  # type: ignore[misc]
     for done, name in enumerate(device_ids, start=1):
@@ -67,13 +67,13 @@ def provision(
         progress(done)
     # The broker's is always new: it is the one whose names may have changed, and nobody keeps a copy of it.
     write_secret(folder / "broker.pem", authority.issue_server(hosts, now, days))
-    _write_accounts(folder, accounts)
+    _write_credentials(folder, credentials)
     (folder / "acl").write_text(acl_file([BRIDGE], [OPERATOR]))
     write_secret(folder / SETTINGS, orjson.dumps({"auth": auth, "ca": "ca.crt"}))
     settings = {"persistence_location": f"{folder.resolve()}/", **({"user": user} if user else {})}
     target = folder / "mosquitto.conf"
     target.write_text(broker_profile(profile, folder.resolve(), certificates=auth == "certificate", settings=settings))
-    return Provisioned(folder, len(accounts) - known, known, target)
+    return Provisioned(folder, len(credentials) - known, known, target)
 
 
 def _keep(path: Path, make: Callable[[], bytes]) -> None:
@@ -81,7 +81,7 @@ def _keep(path: Path, make: Callable[[], bytes]) -> None:
         write_secret(path, make())
 
 
-def _read_accounts(path: Path) -> dict[str, str]:
+def _read_credentials(path: Path) -> dict[str, str]:
     try:
         text = path.read_text()
     except FileNotFoundError:
@@ -92,8 +92,8 @@ def _read_accounts(path: Path) -> dict[str, str]:
     return dict((user, password) for user, password in rows[1:])  # noqa: C402 - says what the two are
 
 
-def _write_accounts(folder: Path, accounts: dict[str, str]) -> None:
+def _write_credentials(folder: Path, credentials: dict[str, str]) -> None:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([("username", "password"), *accounts.items()])
+    csv.writer(text, lineterminator="\n").writerows([("username", "password"), *credentials.items()])
     write_secret(folder / CREDENTIALS, text.getvalue().encode())
-    write_secret(folder / "passwords", password_file(accounts).encode())
+    write_secret(folder / "passwords", password_file(credentials).encode())

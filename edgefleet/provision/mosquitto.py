@@ -1,4 +1,4 @@
-"""The files that Mosquitto reads: accounts, who may do what, and the secured profile. Pure text."""
+"""Words the files that Mosquitto reads: passwords, who may do what, and the secured profile. Pure text."""
 
 import base64
 import hashlib
@@ -20,19 +20,19 @@ MOUNT = "/mosquitto/secrets"
 
 
 def password_line(user: str, password: str, salt: bytes | None = None) -> str:
-    """A line of Mosquitto's password file: PBKDF2 with SHA-512, as `mosquitto_passwd` of 2.0 writes it."""
+    """Return a line of Mosquitto's password file: PBKDF2 with SHA-512, as `mosquitto_passwd` of 2.0 writes it."""
     salt = salt or secrets.token_bytes(_SALT_BYTES)
     derived = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, _ITERATIONS)
     return f"{user}:$7${_ITERATIONS}${base64.b64encode(salt).decode()}${base64.b64encode(derived).decode()}"
 
 
-def password_file(accounts: Mapping[str, str]) -> str:
-    """Of user names and their passwords."""
-    return "".join(f"{password_line(user, password)}\n" for user, password in accounts.items())
+def password_file(credentials: Mapping[str, str]) -> str:
+    """Return the file of user names and their passwords."""
+    return "".join(f"{password_line(user, password)}\n" for user, password in credentials.items())
 
 
 def acl_file(readers: Iterable[str], operators: Iterable[str]) -> str:
-    """A device may write its own topics and read its own commands; readers read all; operators may send commands.
+    """Let a device write its own topics and read its own commands, readers read all, and operators send commands.
 
     `%u` is the user name, which is the device id; Mosquitto allows nothing that no line allows.
     """
@@ -48,7 +48,7 @@ def acl_file(readers: Iterable[str], operators: Iterable[str]) -> str:
 
 
 def broker_profile(profile: str, folder: Path, *, certificates: bool, settings: Mapping[str, str]) -> str:
-    """The secured profile with its files in `folder`; with `certificates` clients show one instead of a password."""
+    """Return the secured profile with its files in `folder`; with `certificates` clients show one, and no password."""
     text = profile.replace(f"{MOUNT}/", f"{folder}/")
     if certificates:
         text = text.replace("require_certificate false", "require_certificate true\nuse_identity_as_username true")

@@ -1,4 +1,4 @@
-"""`devices.parquet` beside a run record: a row a device, for whoever asks questions with SQL or pandas."""
+"""Writes `devices.parquet` beside a run record: a row a device, for whoever asks questions with SQL or pandas."""
 
 import importlib.util
 from pathlib import Path
@@ -14,7 +14,10 @@ log = logs.get("record")
 
 
 def save_device_table(record: RunRecord, folder: Path) -> Path | None:
-    """Write it; None, and a word in the log, where pyarrow is not installed. Raises `ConfigError` where it cannot."""
+    """Write the table and return its path; None, and a word in the log, where pyarrow is not installed.
+
+    Raises `ConfigError` where it cannot be written.
+    """
     if importlib.util.find_spec("pyarrow") is None:
         log.info("no devices.parquet beside run.json: pip install 'edgefleet[export]' for it", folder=str(folder))
         return None

@@ -1,4 +1,4 @@
-"""`/metrics` of a running fleet, in Prometheus' format: the sums over its processes."""
+"""Serves `/metrics` of a running fleet, in Prometheus' format: the sums over its processes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from prometheus_client.registry import Collector
 
 from devices.fleet.latency import Histogram
 from devices.fleet.metrics import FleetSnapshot
-from edgefleet.report.live import Parts
+from edgefleet.report.live import ReadSnapshots
 from edgewire.errors import ConfigError, ServiceUnavailable
 
 _GAUGES = {
@@ -39,13 +39,13 @@ _HISTOGRAMS = {
 class FleetCollector(Collector):
     """Reads the fleet when it is asked."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, snapshots: ReadSnapshots) -> None:
+        self._snapshots = snapshots
 
     def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily | HistogramMetricFamily]:
-        """The metrics of this moment."""
-        parts = self._parts()
-        total = FleetSnapshot.total(snapshot for _, snapshot in parts)
+        """Yield the metrics of this moment."""
+        snapshots = self._snapshots()
+        total = FleetSnapshot.total(snapshot for _, snapshot in snapshots)
         for name, text in _GAUGES.items():
             yield GaugeMetricFamily(f"edgefleet_{name}", text, value=getattr(total, name))
         for name, text in _COUNTERS.items():
@@ -57,7 +57,7 @@ class FleetCollector(Collector):
             )
         memory = GaugeMetricFamily("edgefleet_worker_memory_bytes", "Memory of a process.", labels=["worker"])
         cpu = CounterMetricFamily("edgefleet_worker_cpu_seconds", "Processor time of a process.", labels=["worker"])
-        for number, (_, snapshot) in enumerate(parts):
+        for number, (_, snapshot) in enumerate(snapshots):
             memory.add_metric([str(number)], snapshot.rss_bytes)
             cpu.add_metric([str(number)], snapshot.cpu_s)
         yield memory
@@ -65,13 +65,13 @@ class FleetCollector(Collector):
 
 
 def _cumulative(histogram: Histogram) -> list[tuple[str, float]]:
-    """Prometheus' buckets: how many took no longer than each edge (s)."""
+    """Return Prometheus' buckets: how many took no longer than each edge (s)."""
     buckets = [(edge / 1000, float(count)) for edge, count in histogram.cumulative()]
     return [(f"{edge:g}", count) for edge, count in buckets] + [("+Inf", float(histogram.total))]
 
 
 @contextmanager
-def serve_metrics(parts: Parts, address: str | None) -> Iterator[None]:
+def serve_metrics(snapshots: ReadSnapshots, address: str | None) -> Iterator[None]:
     """Serve them on `PORT` or `HOST:PORT` for as long as the block runs; None serves nothing.
 
     Raises `ConfigError` for an address that is none, `ServiceUnavailable` where the port is taken.
@@ -83,7 +83,7 @@ def serve_metrics(parts: Parts, address: str | None) -> Iterator[None]:
     if not port.isdecimal() or not 0 < int(port) < 65536:
         raise ConfigError(f"--metrics: '{address}' is neither a port nor HOST:PORT")
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(FleetCollector(parts))
+    registry.register(FleetCollector(snapshots))
     try:
         server, thread = start_http_server(int(port), host or "127.0.0.1", registry)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The fleet while it runs, for people: a table on a terminal, a log line now and then elsewhere."""
+"""Shows the fleet while it runs, for people: a table on a terminal, a log line now and then elsewhere."""
 
 import asyncio
 import time
@@ -14,22 +14,18 @@ from devices.fleet.metrics import FleetSnapshot
 from edgewire import logs
 
 REFRESH_S = 0.5
-
-
 LOG_EVERY_S = 10.0
 
-
-Parts = Callable[[], Sequence[tuple[str, FleetSnapshot]]]
+ReadSnapshots = Callable[[], Sequence[tuple[str, FleetSnapshot]]]
 """State and numbers of each process of the fleet; one for a fleet of one process."""
-
 
 log = logs.get("fleet")
 
 
 @asynccontextmanager
-async def live_view(parts: Parts, console: Console, title: str) -> AsyncIterator[None]:
+async def live_view(snapshots: ReadSnapshots, console: Console, title: str) -> AsyncIterator[None]:
     """Show the fleet for as long as the block runs."""
-    show = _show_table(parts, console, title) if console.is_terminal else _show_lines(parts)
+    show = _show_table(snapshots, console, title) if console.is_terminal else _show_lines(snapshots)
     task = asyncio.create_task(show, name="live view")
     try:
         yield
@@ -38,38 +34,38 @@ async def live_view(parts: Parts, console: Console, title: str) -> AsyncIterator
         await asyncio.gather(task, return_exceptions=True)
 
 
-class Look(NamedTuple):
-    """The processes of the fleet at a moment."""
+class FleetView(NamedTuple):
+    """Holds the processes of the fleet at a moment."""
 
     moment_s: float
-    parts: Sequence[tuple[str, FleetSnapshot]]
+    snapshots: Sequence[tuple[str, FleetSnapshot]]
 
     @classmethod
-    def at(cls, parts: Parts) -> "Look":
-        """Now."""
-        return cls(time.monotonic(), parts())
+    def take(cls, snapshots: ReadSnapshots) -> "FleetView":
+        """Return the fleet as it is now."""
+        return cls(time.monotonic(), snapshots())
 
     @property
     def total(self) -> FleetSnapshot:
-        """All processes together."""
-        return FleetSnapshot.total(snapshot for _, snapshot in self.parts)
+        """Return all processes together."""
+        return FleetSnapshot.total(snapshot for _, snapshot in self.snapshots)
 
 
-async def _show_table(parts: Parts, console: Console, title: str) -> None:
-    began, before = time.monotonic(), Look.at(parts)
+async def _show_table(snapshots: ReadSnapshots, console: Console, title: str) -> None:
+    began, before = time.monotonic(), FleetView.take(snapshots)
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while True:
             await asyncio.sleep(REFRESH_S)
-            now = Look.at(parts)
+            now = FleetView.take(snapshots)
             live.update(table(f"{title} · {now.moment_s - began:.0f} s", before, now), refresh=True)
             before = now
 
 
-async def _show_lines(parts: Parts) -> None:
-    before = Look.at(parts)
+async def _show_lines(snapshots: ReadSnapshots) -> None:
+    before = FleetView.take(snapshots)
     while True:
         await asyncio.sleep(LOG_EVERY_S)
-        now = Look.at(parts)
+        now = FleetView.take(snapshots)
         total, earlier = now.total, before.total
         lag = total.lag.since(earlier.lag)
         log.info(
@@ -89,12 +85,14 @@ async def _show_lines(parts: Parts) -> None:
         before = now
 
 
-def table(title: str, before: Look, now: Look) -> Table:
-    """A row for the fleet, and one a process where there are several; rates and lags are those since `before`."""
+def table(title: str, before: FleetView, now: FleetView) -> Table:
+    """Return a row for the fleet, and one a process where there are several, with rates and lags since `before`."""
     rows = [("all", now.total, before.total)]
-    if len(now.parts) > 1:
-        earlier = [snapshot for _, snapshot in before.parts] + [FleetSnapshot()] * len(now.parts)
-        rows += [(f"{number} {state}", snapshot, earlier[number]) for number, (state, snapshot) in enumerate(now.parts)]
+    if len(now.snapshots) > 1:
+        earlier = [snapshot for _, snapshot in before.snapshots] + [FleetSnapshot()] * len(now.snapshots)
+        rows += [
+            (f"{number} {state}", snapshot, earlier[number]) for number, (state, snapshot) in enumerate(now.snapshots)
+        ]
     shown = Table(title=title, title_justify="left")
     if len(rows) > 1:
         shown.add_column("worker")

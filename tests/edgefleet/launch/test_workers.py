@@ -113,13 +113,13 @@ async def test_a_worker_that_dies_is_reported_and_the_others_go_on(
     stop = asyncio.Event()
     workers = Workers(job(broker, messages=None), 2, ProcessLauncher("critical"))
     running = asyncio.create_task(workers.run(stop))
-    await until(lambda: len(workers.all) == 2 and all(one.snapshot.acknowledged > 20 for one in workers.all))
-    workers.all[1].hand.process.kill()
-    before = workers.all[0].snapshot.acknowledged
-    await until(lambda: workers.all[0].snapshot.acknowledged > before + 20)
-    assert [state for state, _ in workers.parts()] == ["running", "died"]
+    await until(lambda: len(workers.statuses) == 2 and all(one.snapshot.acknowledged > 20 for one in workers.statuses))
+    workers.statuses[1].handle.process.kill()
+    before = workers.statuses[0].snapshot.acknowledged
+    await until(lambda: workers.statuses[0].snapshot.acknowledged > before + 20)
+    assert [state for state, _ in workers.snapshots()] == ["running", "died"]
     # Whoever ends all processes of a service, as systemd does, ends the worker in order too.
-    workers.all[0].hand.process.terminate()
+    workers.statuses[0].handle.process.terminate()
     stop.set()
     record = (await running).record
     assert record.failures == ["worker 1 died of SIGKILL, its devices are unaccounted for"]
@@ -137,9 +137,9 @@ from edgefleet.launch.workers import Workers
 async def main() -> None:
     workers = Workers(pickle.loads(sys.stdin.buffer.read()), 2, ProcessLauncher("critical"))
     running = asyncio.create_task(workers.run(asyncio.Event()))
-    while len(workers.all) < 2 or not all(one.snapshot.acknowledged for one in workers.all):
+    while len(workers.statuses) < 2 or not all(one.snapshot.acknowledged for one in workers.statuses):
         await asyncio.sleep(0.05)
-    print(*(one.hand.process.pid for one in workers.all), flush=True)
+    print(*(one.handle.process.pid for one in workers.statuses), flush=True)
     await running
 
 if __name__ == "__main__":

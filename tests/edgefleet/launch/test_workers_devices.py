@@ -66,11 +66,11 @@ async def each_worker_obeys(observer: Observer) -> None:
 
 
 async def a_frozen_worker_is_gone_and_returns(observer: Observer, workers: Workers) -> None:
-    pid = workers.all[1].hand.process.pid
+    pid = workers.statuses[1].handle.process.pid
     os.kill(pid, signal.SIGSTOP)
     try:
         await until(lambda: all(observer.states(name) == ["online", "offline"] for name in FROZEN), "every will")
-        await until(lambda: workers.parts()[1][0].startswith("silent for"), "the parent notices")
+        await until(lambda: workers.snapshots()[1][0].startswith("silent for"), "the parent notices")
         before = {name: newest(observer, name) for name in FROZEN}
         assert [observer.states(name) for name in OTHERS] == [["online"]] * len(OTHERS)
     finally:

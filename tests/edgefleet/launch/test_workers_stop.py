@@ -24,40 +24,40 @@ JOB = ShardJob(
 class WorkerHandle:
     """A worker that is told things, and may do nothing about them."""
 
-    def __init__(self, hear: OnWorkerMessage, *, obeys: bool) -> None:
-        self._hear = hear
+    def __init__(self, on_message: OnWorkerMessage, *, obeys: bool) -> None:
+        self._on_message = on_message
         self._obeys = obeys
         self.killed = False
 
-    def start(self, job: ShardJob) -> None:
-        self._hear(FleetSnapshot(devices=1))
+    def start_job(self, job: ShardJob) -> None:
+        self._on_message(FleetSnapshot(devices=1))
 
-    def stop(self) -> None:
+    def request_stop(self) -> None:
         if self._obeys:
-            self._hear(WorkerFailed("it was stopped"))
-            self._hear(None)
+            self._on_message(WorkerFailed("it was stopped"))
+            self._on_message(None)
 
-    def death(self) -> str:
+    def exit_description(self) -> str:
         return ""
 
     async def close(self, *, ended: bool) -> None:
         if not ended:
             self.killed = True
-            self._hear(None)
+            self._on_message(None)
 
 
 class Launcher:
     def __init__(self, *, ready: bool = True) -> None:
-        self.hands: list[WorkerHandle] = []
+        self.handles: list[WorkerHandle] = []
         self._ready = ready
 
-    def launch(self, number: int, hear: OnWorkerMessage) -> WorkerHandle:
-        self.hands.append(WorkerHandle(hear, obeys=number == 0))
+    def launch_worker(self, number: int, on_message: OnWorkerMessage) -> WorkerHandle:
+        self.handles.append(WorkerHandle(on_message, obeys=number == 0))
         if self._ready:
-            hear(WorkerReady())
-        return self.hands[-1]
+            on_message(WorkerReady())
+        return self.handles[-1]
 
-    def crowd(self, count: int) -> float:
+    def workers_per_core(self, count: int) -> float:
         return 1.0
 
 
@@ -70,7 +70,7 @@ async def test_a_worker_that_neither_ends_nor_speaks_is_killed_and_named(monkeyp
     with pytest.raises(ServiceUnavailable, match="worker 0: it was stopped; worker 1 did not end, and said nothing"):
         async with asyncio.timeout(5):
             await run.run(stop)
-    assert [hand.killed for hand in launcher.hands] == [False, True]
+    assert [handle.killed for handle in launcher.handles] == [False, True]
 
 
 async def test_workers_that_are_let_go_are_no_failures() -> None:
@@ -79,21 +79,21 @@ async def test_workers_that_are_let_go_are_no_failures() -> None:
     stop.set()
     with pytest.raises(ServiceUnavailable, match="the run was stopped before it began"):
         await run.run(stop)
-    assert [worker.failure for worker in run.all] == [None, None]
+    assert [worker.failure for worker in run.statuses] == [None, None]
 
 
 async def test_a_process_that_starts_hears_no_ctrl_c_and_one_that_has_died_can_be_told_anything() -> None:
     """All processes of a terminal get Ctrl-C, and the parent alone says when to end."""
     loop = asyncio.get_running_loop()
     heard = {kind: loop.create_future() for kind in (WorkerReady, type(None))}
-    hand = ProcessLauncher("critical").launch(0, lambda said: heard[type(said)].set_result(None))
-    os.kill(hand.process.pid, signal.SIGINT)
+    handle = ProcessLauncher("critical").launch_worker(0, lambda said: heard[type(said)].set_result(None))
+    os.kill(handle.process.pid, signal.SIGINT)
     async with asyncio.timeout(20):
         await heard[WorkerReady]
-        hand.process.kill()
-        hand.process.join()
-        hand.start(JOB)
-        hand.stop()
+        handle.process.kill()
+        handle.process.join()
+        handle.start_job(JOB)
+        handle.request_stop()
         await heard[type(None)]
-    await hand.close(ended=True)
+    await handle.close(ended=True)
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())

@@ -10,7 +10,7 @@ from devices.fleet.latency import Histogram
 from devices.fleet.metrics import FleetSnapshot
 from edgefleet.embedded import free_port
 from edgefleet.report.fleet_metrics import serve_metrics
-from edgefleet.report.live import Look, table
+from edgefleet.report.live import FleetView, table
 from edgewire.errors import ConfigError, ServiceUnavailable
 
 
@@ -22,7 +22,7 @@ def snapshot(acknowledged: int, lag_ms: float) -> FleetSnapshot:
     )
 
 
-def render(before: Look, now: Look) -> list[list[str]]:
+def render(before: FleetView, now: FleetView) -> list[list[str]]:
     console = Console(width=200, record=True, file=None, quiet=False)
     with console.capture() as capture:
         console.print(table("fleet", before, now))
@@ -30,11 +30,11 @@ def render(before: Look, now: Look) -> list[list[str]]:
 
 
 def test_the_table_shows_rates_and_the_lag_of_the_last_moment() -> None:
-    before = Look(10.0, [("running", snapshot(100, 500.0))])
+    before = FleetView(10.0, [("running", snapshot(100, 500.0))])
     lag = before.total.lag.copy()
     lag.add([2.0] * 200)
-    now = Look(12.0, [("running", snapshot(300, 500.0))])
-    now.parts[0][1].lag = lag
+    now = FleetView(12.0, [("running", snapshot(300, 500.0))])
+    now.snapshots[0][1].lag = lag
     rows = render(before, now)
     row = next(row for row in rows if row[:1] == ["1,400/1,500"])
     assert row[1:4] == ["100", "305", "300"]
@@ -43,8 +43,8 @@ def test_the_table_shows_rates_and_the_lag_of_the_last_moment() -> None:
 
 
 def test_several_workers_have_a_row_each() -> None:
-    before = Look(0.0, [])
-    now = Look(1.0, [("running", snapshot(10, 1)), ("died", snapshot(30, 1))])
+    before = FleetView(0.0, [])
+    now = FleetView(1.0, [("running", snapshot(10, 1)), ("died", snapshot(30, 1))])
     text = ["".join(row) for row in render(before, now)]
     assert any("all" in row and "2,800/3,000" in row and "40" in row for row in text)
     assert any("0running" in row for row in text)
