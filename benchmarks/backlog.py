@@ -1,4 +1,4 @@
-"""A backlog of readings, published at once on one connection, and what a chain's sinks have of it."""
+"""A backlog of readings, published at once on one connection, and what a stack's sinks have of it."""
 
 import asyncio
 import time
@@ -7,7 +7,7 @@ from typing import NamedTuple, Self
 
 import uvloop
 
-from benchmarks.chain import Chain
+from benchmarks.stack import Stack
 from devices.scenario.scenario import Scenario
 from devices.timeline.timeline import Timeline
 from edgefleet.verify.arrivals import ArrivalSource
@@ -57,16 +57,16 @@ class Inbox:
         """When the newest was stored, milliseconds since 1970."""
 
     @classmethod
-    def http(cls, chain: Chain, backlog: Backlog) -> Self:
+    def http(cls, stack: Stack, backlog: Backlog) -> Self:
         """Of the ingest."""
-        inbox = cls(HttpSource(chain.ingest_url), backlog)
+        inbox = cls(HttpSource(stack.ingest_url), backlog)
         inbox.look()  # over what is there already
         return inbox
 
     @classmethod
-    def kafka(cls, chain: Chain, backlog: Backlog) -> Self:
+    def kafka(cls, stack: Stack, backlog: Backlog) -> Self:
         """Of the topics of the contract."""
-        inbox = cls(KafkaSource(chain.kafka.bootstrap_servers, since_ms=int(time.time() * 1000) - 1000), backlog)
+        inbox = cls(KafkaSource(stack.kafka.bootstrap_servers, since_ms=int(time.time() * 1000) - 1000), backlog)
         inbox.look()
         return inbox
 

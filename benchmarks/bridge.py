@@ -1,4 +1,4 @@
-"""The bridge and one of the usual shape on the same real services: throughput, latency, CPU a message, losses."""
+"""The bridge and a naive one on the same real services: throughput, latency, CPU a message, losses."""
 
 import subprocess
 import sys
@@ -10,18 +10,18 @@ from threading import Thread
 from typing import NamedTuple
 
 from benchmarks.backlog import Backlog, Inbox, wait_for
-from benchmarks.bridges import UsualBridge, ours, read_book, sampled, wait_until
-from benchmarks.chain import Chain, running_chain, start_fleet
-from benchmarks.sampled_bridge import KAFKA, OTHER, SPOOL, STAGES
+from benchmarks.bridge_processes import NaiveBridge, ours, profiled, read_profile, wait_until
+from benchmarks.profiled_bridge import KAFKA, OTHER, SPOOL, STAGES
 from benchmarks.sampling import table
-from benchmarks.stored import Stored
+from benchmarks.sink_latency import SinkLatency
+from benchmarks.stack import Stack, running_stack, start_fleet
 from edgefleet.embedded import ManagedProcess
 from edgefleet.verify.http_source import HttpSource
 from edgefleet.verify.kafka_source import KafkaSource
 
-OURS, USUAL = 60_000, 3_000
+OURS, NAIVE = 60_000, 3_000
 """Messages of a backlog, by which bridge has to take it: some seconds for either."""
-RATE, USUAL_RATE = 3000, 100
+RATE, NAIVE_RATE = 3000, 100
 STEADY_S, CONNECTING_S = 15, 6
 DRAINED_S = 60
 
@@ -53,22 +53,22 @@ class Loss(NamedTuple):
 
 def run() -> list[str]:
     """All of it on PostgreSQL, our bridge on SQLite too."""
-    messages = 4 * OURS + 4 * USUAL + RATE * (STEADY_S + CONNECTING_S)
-    with running_chain(store="postgresql", messages=messages) as chain:
-        rows = [_row("edgefleet, ingest on PostgreSQL", *_measure(chain, OURS, RATE), RATE)]
-        stages = _stages(chain)
-        losses = [_killed(chain, "edgefleet", ours(chain), OURS)]
-        _end_session(chain)
-        with UsualBridge(chain):
-            usual = _row("the usual bridge, ingest on PostgreSQL", *_measure(chain, USUAL, USUAL_RATE), USUAL_RATE)
-        for name, persistent in (("the usual, its session kept", True), ("the usual, as paho connects", False)):
-            losses.append(_killed(chain, name, UsualBridge(chain, persistent=persistent), USUAL // 2))
-    with running_chain(store="sqlite", messages=messages) as chain:
-        rows.append(_row("edgefleet, ingest on SQLite", *_measure(chain, OURS, RATE), RATE))
+    messages = 4 * OURS + 4 * NAIVE + RATE * (STEADY_S + CONNECTING_S)
+    with running_stack(store="postgresql", messages=messages) as stack:
+        rows = [_row("edgefleet, ingest on PostgreSQL", *_measure(stack, OURS, RATE), RATE)]
+        stages = _stages(stack)
+        losses = [_killed(stack, "edgefleet", ours(stack), OURS)]
+        _end_session(stack)
+        with NaiveBridge(stack):
+            naive = _row("the naive bridge, ingest on PostgreSQL", *_measure(stack, NAIVE, NAIVE_RATE), NAIVE_RATE)
+        for name, persistent in (("the naive one, its session kept", True), ("the naive one, as paho connects", False)):
+            losses.append(_killed(stack, name, NaiveBridge(stack, persistent=persistent), NAIVE // 2))
+    with running_stack(store="sqlite", messages=messages) as stack:
+        rows.append(_row("edgefleet, ingest on SQLite", *_measure(stack, OURS, RATE), RATE))
     return [
-        "## The bridge beside one of the usual shape: Mosquitto, Kafka, ingest and fleet on the same cores",
+        "## The bridge beside a naive one: Mosquitto, Kafka, ingest and fleet on the same cores",
         "",
-        "The usual bridge (`benchmarks/usual_bridge.py`) is paho-mqtt, one `requests.Session.post` and one "
+        "The naive bridge (`benchmarks/naive_bridge.py`) is paho-mqtt, one `requests.Session.post` and one "
         "`Producer.produce` a message. PostgreSQL has fsync on, as has the spool.",
         "",
         "Latency is from due to stored, p50 / p95 / p99.",
@@ -76,7 +76,7 @@ def run() -> list[str]:
         "| bridge | a backlog to both sinks | lost | at a steady | to HTTP | to Kafka |",
         "|---|---:|---:|---:|---:|---:|",
         *rows,
-        usual,
+        naive,
         "",
         "### Killed (SIGKILL) in the middle of a backlog, and started again",
         "",
@@ -93,44 +93,44 @@ def _row(name: str, throughput: Throughput, latency: list[str], rate: int) -> st
     return f"| {name} | {backlog} | {rate:,} msg/s | {' | '.join(latency)} |"
 
 
-def _measure(chain: Chain, count: int, rate: int) -> tuple[Throughput, list[str]]:
-    return _throughput(chain, count), _latency(chain, rate)
+def _measure(stack: Stack, count: int, rate: int) -> tuple[Throughput, list[str]]:
+    return _throughput(stack, count), _latency(stack, rate)
 
 
-def _throughput(chain: Chain, count: int) -> Throughput:
+def _throughput(stack: Stack, count: int) -> Throughput:
     backlog = Backlog.of(count)
-    with closing(Inbox.http(chain, backlog)) as http, closing(Inbox.kafka(chain, backlog)) as kafka:
+    with closing(Inbox.http(stack, backlog)) as http, closing(Inbox.kafka(stack, backlog)) as kafka:
         started_ms = time.time() * 1000
-        backlog.publish(chain.broker.url)
+        backlog.publish(stack.broker.url)
         # Seldom, so that looking does not take the sinks' time: they say when the last message came.
         wait_for((http, kafka), every_s=3)
         seconds = (max(http.last_ms, kafka.last_ms) - started_ms) / 1000
         return Throughput(count / seconds, max(http.missing, kafka.missing))
 
 
-def _latency(chain: Chain, rate: int) -> list[str]:
+def _latency(stack: Stack, rate: int) -> list[str]:
     """Percentiles in HTTP and in Kafka once every device is connected."""
     name = f"steady{time.time_ns()}"
-    fleet = start_fleet(chain, [{"kind": "bme280", "count": rate, "interval": "1s", "id": f"{name}-{{n}}"}])
+    fleet = start_fleet(stack, [{"kind": "bme280", "count": rate, "interval": "1s", "id": f"{name}-{{n}}"}])
     time.sleep(CONNECTING_S + STEADY_S)
     record = fleet.finish()
     from_ms = max(record.started_ms + 1000 * ((record.connected_after_s or 0) + 1), record.stopped_ms - 1000 * STEADY_S)
     time.sleep(2)
-    kafka = KafkaSource(chain.kafka.bootstrap_servers, since_ms=record.started_ms)
+    kafka = KafkaSource(stack.kafka.bootstrap_servers, since_ms=record.started_ms)
     texts = []
-    for source in (HttpSource(chain.ingest_url), kafka):
-        found = Stored.read(source, record, devices=name).latency_ms(from_ms, record.stopped_ms)
+    for source in (HttpSource(stack.ingest_url), kafka):
+        found = SinkLatency.read(source, record, devices=name).latency_ms(from_ms, record.stopped_ms)
         # Nothing: the machine was so busy that the devices were not connected in time, or nothing of theirs came.
         texts.append(f"{found['p50']} / {found['p95']} / {found['p99']} ms" if found["messages"] else "not measured")
     return texts
 
 
-def _killed(chain: Chain, name: str, bridge: ManagedProcess, count: int) -> Loss:
+def _killed(stack: Stack, name: str, bridge: ManagedProcess, count: int) -> Loss:
     """Kill the bridge when some of a backlog has come, start it again a second later, and count what comes."""
     backlog = Backlog.of(count)
-    chain.bridge.terminate()
-    with bridge, closing(Inbox.http(chain, backlog)) as http, closing(Inbox.kafka(chain, backlog)) as kafka:
-        publishing = Thread(target=backlog.publish, args=(chain.broker.url,))
+    stack.bridge.terminate()
+    with bridge, closing(Inbox.http(stack, backlog)) as http, closing(Inbox.kafka(stack, backlog)) as kafka:
+        publishing = Thread(target=backlog.publish, args=(stack.broker.url,))
         publishing.start()
         wait_until(lambda: kafka.look() > count / 10, 60, "a tenth of the backlog has come")
         bridge.kill()
@@ -142,22 +142,22 @@ def _killed(chain: Chain, name: str, bridge: ManagedProcess, count: int) -> Loss
         return Loss(name, count, delivered, http.missing, kafka.missing, kafka.duplicates)
 
 
-def _end_session(chain: Chain) -> None:
+def _end_session(stack: Stack) -> None:
     """Make the broker forget our bridge, so that it queues nothing for it while others are measured."""
-    chain.bridge.terminate()
-    command = [sys.executable, "-m", "edgefleet", "bridge", "drain", str(chain.config)]
+    stack.bridge.terminate()
+    command = [sys.executable, "-m", "edgefleet", "bridge", "drain", str(stack.config)]
     subprocess.run(command, check=True, capture_output=True, timeout=DRAINED_S)
 
 
-def _stages(chain: Chain) -> list[str]:
+def _stages(stack: Stack) -> list[str]:
     """CPU time a message while a backlog goes through, by stage."""
     with tempfile.TemporaryDirectory() as folder:
-        book = Path(folder) / "book.json"
-        chain.bridge.terminate()
-        with sampled(chain, book) as bridge:
-            before = read_book(bridge, book)
-            throughput = _throughput(chain, OURS)
-            after = read_book(bridge, book)
+        profile = Path(folder) / "profile.json"
+        stack.bridge.terminate()
+        with profiled(stack, profile) as bridge:
+            before = read_profile(bridge, profile)
+            throughput = _throughput(stack, OURS)
+            after = read_profile(bridge, profile)
     spent = {stage: after["loop"].get(stage, 0) - before["loop"].get(stage, 0) for stage in STAGES}
     for thread, seconds in after["threads"].items():
         stage = SPOOL if thread == "spool-writer" else KAFKA if thread.startswith("rdk:") else OTHER

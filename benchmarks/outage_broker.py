@@ -24,7 +24,7 @@ from typing import Any
 import orjson
 import yaml
 
-from benchmarks.lasting_judge import Heard, LastingJudge
+from benchmarks.persistent_subscriber import Heard, PersistentSubscriber
 from devices.firmware.config import ReconnectConfig
 from edgefleet.embedded import MosquittoProcess
 from edgewire.run_record import DeviceRecord, RunRecord
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgefleet-outage-")))
         broker = stack.enter_context(MosquittoProcess())
-        judge = LastingJudge(broker.host, broker.port)
+        subscriber = PersistentSubscriber(broker.host, broker.port)
         scenario = folder / "outage.yaml"
         scenario.write_text(yaml.safe_dump(_scenario(options, broker.url)))
         with _fleet(scenario, folder / "run", options) as fleet:
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             output, _ = fleet.communicate(timeout=_duration_s(options) + 120)
         if fleet.returncode:
             raise SystemExit(f"edgefleet run ended with exit code {fleet.returncode}")
-        heard, sessions = judge.end()
+        heard, sessions = subscriber.end()
         record = RunRecord.load(folder / "run")
         dialled, accepted = _dialled(broker.log), _accepted(broker.log)
     summary = {"devices": options.devices, "policy": options.policy, "outage_s": round(60 * options.minutes)}

@@ -14,8 +14,8 @@ from typing import Any
 
 import orjson
 
-from benchmarks.chain import STORES, Chain, FleetLoad, groups_of, running_chain, start_fleet
-from benchmarks.stored import Stored
+from benchmarks.sink_latency import SinkLatency
+from benchmarks.stack import STORES, FleetLoad, Stack, groups_of, running_stack, start_fleet
 from edgefleet.verify import verify_run
 from edgefleet.verify.http_source import HttpSource
 from edgefleet.verify.kafka_source import KafkaSource
@@ -46,14 +46,14 @@ def outage(seconds: float, rate: int, store: str) -> dict[str, Any]:
     """The result of one outage of so many seconds."""
     # The drain is given as long as the outage took and two minutes more; at twice the input rate it needs the former.
     allowed_s = seconds + 120
-    with running_chain(store=store, messages=int(rate * (BEFORE_S + seconds + allowed_s + AFTER_S))) as chain:
-        fleet = start_fleet(chain, groups_of(rate))
+    with running_stack(store=store, messages=int(rate * (BEFORE_S + seconds + allowed_s + AFTER_S))) as stack:
+        fleet = start_fleet(stack, groups_of(rate))
         time.sleep(BEFORE_S)
         stopping_ms = time.time() * 1000
-        stopped_ms, restarted_ms, backlog = _stop_ingest(chain, seconds)
-        drained = _wait_until(lambda: chain.pending()["http"] < rate, allowed_s, chain)
+        stopped_ms, restarted_ms, backlog = _stop_ingest(stack, seconds)
+        drained = _wait_until(lambda: stack.pending()["http"] < rate, allowed_s, stack)
         time.sleep(AFTER_S)
-        found = _report(chain, fleet, rate, (stopping_ms, stopped_ms, restarted_ms))
+        found = _report(stack, fleet, rate, (stopping_ms, stopped_ms, restarted_ms))
     return {
         **found,
         "ok": found["ok"] and drained,
@@ -63,22 +63,22 @@ def outage(seconds: float, rate: int, store: str) -> dict[str, Any]:
     }
 
 
-def _stop_ingest(chain: Chain, seconds: float) -> tuple[float, float, int]:
+def _stop_ingest(stack: Stack, seconds: float) -> tuple[float, float, int]:
     """Stop the ingest for so long; when it began and ended (ms), and what waited for it then."""
     begun = time.monotonic()
-    chain.ingest.terminate()
+    stack.ingest.terminate()
     stopped_ms = time.time() * 1000
     _say(f"the ingest took {time.monotonic() - begun:.1f} s to stop, and stays so for {seconds:.0f} s")
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         time.sleep(min(left, 60))
-        _say(f"pending: {chain.pending()}")
-    backlog = chain.pending()["http"]
-    chain.ingest.start()
+        _say(f"pending: {stack.pending()}")
+    backlog = stack.pending()["http"]
+    stack.ingest.start()
     return stopped_ms, time.time() * 1000, backlog
 
 
-def _wait_until(done: Callable[[], bool], allowed_s: float, chain: Chain) -> bool:
+def _wait_until(done: Callable[[], bool], allowed_s: float, stack: Stack) -> bool:
     begun = told = time.monotonic()
     while not done():
         now = time.monotonic()
@@ -86,20 +86,20 @@ def _wait_until(done: Callable[[], bool], allowed_s: float, chain: Chain) -> boo
             return False
         if now - told >= 10:
             told = now
-            _say(f"pending: {chain.pending()}")
+            _say(f"pending: {stack.pending()}")
         time.sleep(0.5)
     return True
 
 
-def _report(chain: Chain, fleet: FleetLoad, rate: int, moments_ms: tuple[float, float, float]) -> dict[str, Any]:
+def _report(stack: Stack, fleet: FleetLoad, rate: int, moments_ms: tuple[float, float, float]) -> dict[str, Any]:
     """`moments_ms`: when the ingest was told to stop, when it had, and when it was there again."""
     stopping_ms, stopped_ms, restarted_ms = moments_ms
     record = fleet.finish()
     _say("comparing what was sent with what arrived")
-    kafka = chain.kafka.bootstrap_servers
-    verdict = verify_run(record, ingest=chain.ingest_url, kafka=kafka, wait_s=60)
-    in_http = Stored.read(HttpSource(chain.ingest_url), record)
-    in_kafka = Stored.read(KafkaSource(kafka, since_ms=record.started_ms - 60_000), record)
+    kafka = stack.kafka.bootstrap_servers
+    verdict = verify_run(record, ingest=stack.ingest_url, kafka=kafka, wait_s=60)
+    in_http = SinkLatency.read(HttpSource(stack.ingest_url), record)
+    in_kafka = SinkLatency.read(KafkaSource(kafka, since_ms=record.started_ms - 60_000), record)
     drain = _drain(in_http, restarted_ms)
     drained_ms = drain.pop("end_ms", record.stopped_ms)
     begun_ms = record.started_ms + 1000 * (record.connected_after_s or 0) + 5000
@@ -112,7 +112,7 @@ def _report(chain: Chain, fleet: FleetLoad, rate: int, moments_ms: tuple[float, 
     lost = sum(one.lost for one in verdict.totals)
     out_of_order = sum(one.out_of_order for one in verdict.totals)
     return {
-        "ok": verdict.ok and not out_of_order and all(sink["balanced"] for sink in chain.ledger()),
+        "ok": verdict.ok and not out_of_order and all(sink["balanced"] for sink in stack.ledger()),
         "rate": rate,
         "sent": verdict.total_sent,
         "lost": lost,
@@ -124,7 +124,7 @@ def _report(chain: Chain, fleet: FleetLoad, rate: int, moments_ms: tuple[float, 
     }
 
 
-def _drain(in_http: Stored, restarted_ms: float) -> dict[str, float]:
+def _drain(in_http: SinkLatency, restarted_ms: float) -> dict[str, float]:
     """How many the store took a second, from the first message after the restart to the last that had to wait."""
     stored = in_http.stored_ms
     waited = stored[(stored >= restarted_ms - NORMAL_MS) & (stored - in_http.due_ms > NORMAL_MS)]

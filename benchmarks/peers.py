@@ -17,7 +17,7 @@ import orjson
 import paho.mqtt.client as paho
 import uvloop
 
-from benchmarks.sampling import Book
+from benchmarks.sampling import Profile
 from devices.fleet.fleet import Fleet
 from devices.scenario.scenario import Scenario
 
@@ -166,10 +166,10 @@ _PLACES = {
 
 async def run_sampled(host: str, port: int, counted: Counted, qos: int) -> None:
     """As `run_edgefleet`, which prints besides what each stage has taken."""
-    await run_edgefleet(host, port, counted, qos, Book(_PLACES, {}, EVENTS))
+    await run_edgefleet(host, port, counted, qos, Profile(_PLACES, {}, EVENTS))
 
 
-async def run_edgefleet(host: str, port: int, counted: Counted, qos: int, book: Book | None = None) -> None:
+async def run_edgefleet(host: str, port: int, counted: Counted, qos: int, profile: Profile | None = None) -> None:
     """A fleet of BME280s, each reading modelled, encoded, published and accounted for."""
     interval_ms = max(10, round(counted.connections / counted.rate * 1000))
     group = {"kind": "bme280", "count": counted.connections, "interval": f"{interval_ms}ms", "qos": qos}
@@ -181,17 +181,17 @@ async def run_edgefleet(host: str, port: int, counted: Counted, qos: int, book: 
     while fleet.connected_after_s is None:
         await asyncio.sleep(0.1)
     await asyncio.sleep(1)
-    if book:
-        book.begin()
-        threads = book.threads()
+    if profile:
+        profile.begin()
+        threads = profile.threads()
     before, first, started = cpu_s(), fleet.snapshot().acknowledged, time.monotonic()
     await asyncio.sleep(seconds)
     used_s, now = cpu_s() - before, fleet.snapshot()
     stages = {}
-    if book:
-        book.end()
-        model_s = sum(spent - threads.get(name, 0) for name, spent in book.threads().items())
-        stages = {"stages": {stage: book.spent[stage] for stage in STAGES} | {MODEL: model_s}}
+    if profile:
+        profile.end()
+        model_s = sum(spent - threads.get(name, 0) for name, spent in profile.threads().items())
+        stages = {"stages": {stage: profile.spent[stage] for stage in STAGES} | {MODEL: model_s}}
     counted.sent = counted.acknowledged = now.acknowledged - first
     counted.elapsed_s = time.monotonic() - started
     lag = {"lag_p50_ms": now.lag_connected.percentile_ms(50), "lag_p99_ms": now.lag_connected.percentile_ms(99)}

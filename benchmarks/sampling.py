@@ -21,7 +21,7 @@ _ROOT = str(Path(__file__).parents[1]) + os.sep
 _TOP = "/site-packages/"
 
 
-class Book:
+class Profile:
     """CPU seconds by stage. Make it in the thread of the loop."""
 
     def __init__(self, places: Mapping[str, str], packages: Mapping[str, str], other: str) -> None:

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgefleet-scale-")))
         brokers = [stack.enter_context(MosquittoProcess()) for _ in range(options.brokers)]
-        judges = [Judge(broker.host, broker.port) for broker in brokers]
+        subscribers = [Subscriber(broker.host, broker.port) for broker in brokers]
         scenario = folder / "scale.yaml"
         scenario.write_text(yaml.safe_dump(_scenario(options, [broker.url for broker in brokers])))
         report = _run(scenario, folder / "run", options)
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for one in record.devices
             if one.emitted
         }
-        heard = [judge.end() for judge in judges]
+        heard = [subscriber.end() for subscriber in subscribers]
     summary = _summary(options, report, record, expected, heard)
     print(json.dumps(summary, indent=2))
     return 0 if summary["ok"] else 1
@@ -102,7 +102,7 @@ def _run(scenario: Path, record: Path, options: argparse.Namespace) -> dict[str,
     return orjson.loads(done.stdout) | {"exit_code": done.returncode}
 
 
-class Judge:
+class Subscriber:
     """A paho subscriber of one broker, in a process of its own."""
 
     def __init__(self, host: str, port: int) -> None:
@@ -126,7 +126,7 @@ class Judge:
 
 def _listen(host: str, port: int, results: Any, asked: Any) -> None:
     devices: dict[str, list[int]] = {}
-    client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id="judge", protocol=paho.MQTTv311)
+    client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id="subscriber", protocol=paho.MQTTv311)
     client.max_inflight_messages_set(1000)
     state = {"last": time.monotonic()}
 

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
-from benchmarks.chain import STORES, Chain, groups_of, running_chain, start_fleet
 from benchmarks.proc import memory, pid_of
+from benchmarks.stack import STORES, Stack, groups_of, running_stack, start_fleet
 from edgefleet.verify import verify_run
 
 SETTLE_SHARE = 0.25
@@ -56,13 +56,13 @@ def main(arguments: Sequence[str]) -> int:
 
 def soak(seconds: float, rate: int, store: str, every_s: float) -> dict[str, Any]:
     """The result, with all samples."""
-    with running_chain(store=store, messages=int(rate * (seconds + 60))) as chain:
-        fleet = start_fleet(chain, groups_of(rate))
-        samples = _watch(chain, seconds, every_s)
+    with running_stack(store=store, messages=int(rate * (seconds + 60))) as stack:
+        fleet = start_fleet(stack, groups_of(rate))
+        samples = _watch(stack, seconds, every_s)
         record = fleet.finish()
         print("soak: comparing what was sent with what arrived", file=sys.stderr)
-        verdict = verify_run(record, ingest=chain.ingest_url, kafka=chain.kafka.bootstrap_servers, wait_s=60)
-        books = chain.ledger()
+        verdict = verify_run(record, ingest=stack.ingest_url, kafka=stack.kafka.bootstrap_servers, wait_s=60)
+        books = stack.ledger()
     total = verdict.to_json()
     return {
         "rate": rate,
@@ -73,12 +73,12 @@ def soak(seconds: float, rate: int, store: str, every_s: float) -> dict[str, Any
         "http": total["http"],
         "kafka": total["kafka"],
         "balanced": all(sink["balanced"] for sink in books),
-        "memory": judge(samples),
+        "memory": evaluate_memory(samples),
         "samples": [sample._asdict() for sample in samples],
     }
 
 
-def judge(samples: Sequence[Sample]) -> dict[str, Any]:
+def evaluate_memory(samples: Sequence[Sample]) -> dict[str, Any]:
     """Slope and range of the memory once the first quarter of the run is over, in MB of a million bytes."""
     begin = samples[-1].t_s * SETTLE_SHARE
     settled = [sample for sample in samples if sample.t_s >= begin]
@@ -97,13 +97,13 @@ def judge(samples: Sequence[Sample]) -> dict[str, Any]:
     }
 
 
-def _watch(chain: Chain, seconds: float, every_s: float) -> list[Sample]:
-    pid = pid_of(chain.bridge)
+def _watch(stack: Stack, seconds: float, every_s: float) -> list[Sample]:
+    pid = pid_of(stack.bridge)
     samples: list[Sample] = []
     started, told_s = time.monotonic(), 0.0
     while (now := time.monotonic() - started) < seconds:
         rss, anonymous = memory(pid)
-        sample = Sample(round(now, 1), rss, anonymous, chain.spool_file_bytes(), max(chain.pending().values()))
+        sample = Sample(round(now, 1), rss, anonymous, stack.spool_file_bytes(), max(stack.pending().values()))
         samples.append(sample)
         if now >= told_s:
             told_s += 60

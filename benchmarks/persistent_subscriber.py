@@ -23,7 +23,7 @@ class Heard(NamedTuple):
     arrived_ms: int
 
 
-class LastingJudge:
+class PersistentSubscriber:
     """Subscribed at QoS 1 in a process of its own, and again connected a second after the broker is back."""
 
     def __init__(self, host: str, port: int) -> None:
@@ -56,7 +56,7 @@ def _listen(host: str, port: int, results: Any, asked: Any) -> None:
         arrivals.append((time.time_ns() // 1_000_000, message.payload))
 
     client = paho.Client(
-        paho.CallbackAPIVersion.VERSION2, client_id="judge", protocol=paho.MQTTv311, clean_session=False
+        paho.CallbackAPIVersion.VERSION2, client_id="subscriber", protocol=paho.MQTTv311, clean_session=False
     )
     client.max_inflight_messages_set(1000)
     client.reconnect_delay_set(1, 1)

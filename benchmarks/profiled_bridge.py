@@ -1,6 +1,6 @@
-"""`edgefleet bridge run CONFIG` that keeps a book of where its CPU time goes: `sampled_bridge.py CONFIG BOOK`.
+"""`edgefleet bridge run CONFIG` that keeps a profile of where its CPU time goes: `profiled_bridge.py CONFIG PROFILE`.
 
-SIGUSR2 writes the book; two books, before and after, give what was spent in between.
+SIGUSR2 writes the profile; two profiles, before and after, give what was spent in between.
 """
 
 import json
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from types import FrameType
 
-from benchmarks.sampling import Book
+from benchmarks.sampling import Profile
 
 RECEIVE, SPOOL, ROUTE, HTTP, KAFKA, SETTLE, OTHER = STAGES = (
     "receive, decode, acknowledge",
@@ -46,16 +46,16 @@ def main() -> None:
     from edgefleet.cli import main as edgefleet
 
     config, path = sys.argv[1:3]
-    book = Book(_PLACES, _PACKAGES, OTHER)
+    profile = Profile(_PLACES, _PACKAGES, OTHER)
 
     def write(number: int, frame: FrameType | None) -> None:
-        book.sample(number, frame)
+        profile.sample(number, frame)
         partial = Path(path).with_suffix(".partial")
-        partial.write_text(json.dumps({"loop": book.spent, "threads": book.threads()}))
+        partial.write_text(json.dumps({"loop": profile.spent, "threads": profile.threads()}))
         partial.replace(path)
 
     signal.signal(signal.SIGUSR2, write)
-    book.begin()
+    profile.begin()
     sys.argv = ["edgefleet", "bridge", "run", config]
     edgefleet()
 

@@ -12,7 +12,7 @@ from edgewire.run_record import RunRecord
 Times = NDArray[np.int64]
 
 
-class Stored(NamedTuple):
+class SinkLatency(NamedTuple):
     """Of all messages that one sink has: when each was due and when it was stored, in milliseconds since 1970."""
 
     due_ms: Times

@@ -1,6 +1,6 @@
 """A bridge as it is usually written: paho-mqtt, requests and confluent-kafka, one message after the other.
 
-`python usual_bridge.py HOST PORT INGEST_URL BOOTSTRAP_SERVERS [--persistent]`; `--persistent` asks the broker to keep
+`python naive_bridge.py HOST PORT INGEST_URL BOOTSTRAP_SERVERS [--persistent]`; `--persistent` asks the broker to keep
 the session, which paho does not do by itself. Something to compare with: it loses messages.
 """
 
@@ -49,7 +49,7 @@ def main() -> None:
         producer.poll(0)
 
     client = mqtt.Client(
-        mqtt.CallbackAPIVersion.VERSION2, client_id="usual-bridge" if persistent else "", clean_session=not persistent
+        mqtt.CallbackAPIVersion.VERSION2, client_id="naive-bridge" if persistent else "", clean_session=not persistent
     )
     client.on_connect = on_connect
     client.on_message = on_message

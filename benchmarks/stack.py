@@ -1,4 +1,4 @@
-"""The whole chain as processes of their own on loopback: Mosquitto, Kafka, ingest, a bridge, and a fleet as load."""
+"""The whole stack as processes of their own on loopback: Mosquitto, Kafka, ingest, a bridge, and a fleet as load."""
 
 import json
 import os
@@ -29,7 +29,7 @@ _STOP_FLEET_S = 120
 
 
 @dataclass
-class Chain:
+class Stack:
     """Addresses, and the processes behind them."""
 
     folder: Path
@@ -70,11 +70,11 @@ class Chain:
 class FleetLoad:
     """`edgefleet run` as a process that goes on until it is told to stop."""
 
-    def __init__(self, chain: Chain, groups: Sequence[dict[str, object]]) -> None:
+    def __init__(self, stack: Stack, groups: Sequence[dict[str, object]]) -> None:
         """`groups` are devices as in a scenario."""
-        self._record = chain.folder / f"run-{len(chain.fleets)}"
+        self._record = stack.folder / f"run-{len(stack.fleets)}"
         scenario = self._record.with_suffix(".yaml")
-        scenario.write_text(yaml.safe_dump({"broker": chain.broker.url, "devices": list(groups)}))
+        scenario.write_text(yaml.safe_dump({"broker": stack.broker.url, "devices": list(groups)}))
         command: list[str | Path] = [sys.executable, "-m", "edgefleet", "run", scenario, "--record", self._record]
         self.process = ManagedProcess("fleet", [*command, "--json"], ready=lambda: True)
 
@@ -87,19 +87,19 @@ class FleetLoad:
 
 
 @contextmanager
-def running_chain(*, store: str = "sqlite", messages: int, **bridge_config: object) -> Iterator[Chain]:
-    """A chain that will take about so many messages, with settings of the bridge besides; all is gone afterwards."""
+def running_stack(*, store: str = "sqlite", messages: int, **bridge_config: object) -> Iterator[Stack]:
+    """A stack that will take about so many messages, with settings of the bridge besides; all is gone afterwards."""
     require_disk(messages)
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgefleet-bench-")))
-        broker = stack.enter_context(MosquittoProcess())
-        kafka = stack.enter_context(KafkaProcess())
+    with ExitStack() as exits:
+        folder = Path(exits.enter_context(tempfile.TemporaryDirectory(prefix="edgefleet-bench-")))
+        broker = exits.enter_context(MosquittoProcess())
+        kafka = exits.enter_context(KafkaProcess())
         _create_topics(kafka.bootstrap_servers)
-        url = store_url(stack, store, folder)
+        url = store_url(exits, store, folder)
         port, admin = free_port(), free_port()
         ingest_url, bridge_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{admin}"
         command = ("ingest", "--port", str(port), "--store", url, "--log-level", "warning")
-        ingest = stack.enter_context(edgefleet_process("ingest", *command, url=f"{ingest_url}/readyz"))
+        ingest = exits.enter_context(edgefleet_process("ingest", *command, url=f"{ingest_url}/readyz"))
         config = folder / "bridge.yaml"
         settings = {
             "broker": broker.url,
@@ -110,16 +110,16 @@ def running_chain(*, store: str = "sqlite", messages: int, **bridge_config: obje
             **bridge_config,
         }
         config.write_text(yaml.safe_dump(settings))
-        bridge = stack.enter_context(edgefleet_process("bridge", "bridge", "run", config, url=f"{bridge_url}/readyz"))
-        chain = Chain(folder, broker, kafka, ingest, ingest_url, config, bridge, bridge_url)
-        stack.callback(chain.end_fleets)
-        yield chain
+        bridge = exits.enter_context(edgefleet_process("bridge", "bridge", "run", config, url=f"{bridge_url}/readyz"))
+        stack = Stack(folder, broker, kafka, ingest, ingest_url, config, bridge, bridge_url)
+        exits.callback(stack.end_fleets)
+        yield stack
 
 
-def start_fleet(chain: Chain, groups: Sequence[dict[str, object]]) -> FleetLoad:
-    """Begin to publish; the chain ends it at the latest when it ends itself."""
-    fleet = FleetLoad(chain, groups)
-    chain.fleets.append(fleet)
+def start_fleet(stack: Stack, groups: Sequence[dict[str, object]]) -> FleetLoad:
+    """Begin to publish; the stack ends it at the latest when it ends itself."""
+    fleet = FleetLoad(stack, groups)
+    stack.fleets.append(fleet)
     fleet.process.start()
     return fleet
 
@@ -143,11 +143,11 @@ def require_disk(messages: int) -> None:
         )
 
 
-def store_url(stack: ExitStack, store: str, folder: Path) -> str:
+def store_url(exits: ExitStack, store: str, folder: Path) -> str:
     """Of an ingest's store, as `--store` takes it; a PostgreSQL that is crash-safe is started for it."""
     if store == "sqlite":
         return f"sqlite:///{folder / 'ingest.db'}"
-    return os.environ.get("POSTGRES_URL") or stack.enter_context(PostgresProcess({"fsync": "on"})).url
+    return os.environ.get("POSTGRES_URL") or exits.enter_context(PostgresProcess({"fsync": "on"})).url
 
 
 def _create_topics(bootstrap: str) -> None:
