@@ -103,7 +103,7 @@ class RunRecord:
     puback_ms: dict[str, Any] = field(default_factory=dict)
     """Acknowledged by the broker - published, of a sample."""
     connected_after_s: float | None = None
-    """From the first dial until every device had been connected once; None where one never was."""
+    """From the first attempt to connect until every device had been connected once; None where one never was."""
     limited_by: str = ""
     """broker, generator, network or none."""
     verdict: str = ""
