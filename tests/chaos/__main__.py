@@ -65,7 +65,7 @@ def _print(number: int, result: Result) -> None:
     verdict = result.verdict
     print(
         f"{number:4} {'ok    ' if verdict.ok else 'FAILED'} {result.fault:18} seed {result.seed:<7}"
-        f" {result.kills} kills {result.strikes:3} faults {verdict.must:5} messages, {verdict.lost} lost,"
+        f" {result.kills} kills {result.injected:3} faults {verdict.must:5} messages, {verdict.lost} lost,"
         f" {verdict.http_duplicates}+{verdict.kafka_duplicates} duplicates, {verdict.out_of_order} out of order,"
         f" {result.seconds:.1f} s",
         flush=True,

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.chaos.evidence import Arrival, Published
+from tests.chaos.records import Arrival, Published
 
 
 @dataclass(frozen=True, slots=True)

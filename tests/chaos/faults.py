@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.chaos.checker import ANY, NONE, Promise
-from tests.chaos.front import Act
-from tests.chaos.run import Fault, Run, Strike
-from tests.chaos.strikes_bridge import (
+from tests.chaos.inject_bridge import (
     KILL_POINTS,
     aim,
     clock_jump,
@@ -18,8 +16,10 @@ from tests.chaos.strikes_bridge import (
     kill_at_any_time,
     stop_and_start,
 )
-from tests.chaos.strikes_network import Part, delay, on, one_way, resets, silence, stall, throttle
-from tests.chaos.strikes_services import freeze, misbehave, restart_ingest, restart_kafka, restart_mosquitto
+from tests.chaos.inject_network import Part, delay, on, one_way, resets, silence, stall, throttle
+from tests.chaos.inject_services import freeze, misbehave, restart_ingest, restart_kafka, restart_mosquitto
+from tests.chaos.proxy_front import Act
+from tests.chaos.run import Fault, Injection, Run
 
 HTTP_ONLY = Promise(http=True, kafka=False)
 
@@ -45,14 +45,14 @@ def mix(run: Run) -> None:
     chosen = [inside, *run.rng.sample(_AROUND, 2)]
     lock = threading.Lock()
 
-    def strike_one(strike: Strike, seed: float) -> None:
+    def inject_one(inject: Injection, seed: float) -> None:
         mine = Run(run.services, run.bridge, run.publishers, random.Random(seed), run.disk)
-        strike(mine)
+        inject(mine)
         with lock:
-            run.strikes += mine.strikes
+            run.injected += mine.injected
 
     with ThreadPoolExecutor(len(chosen)) as pool:
-        for future in [pool.submit(strike_one, one, run.rng.random()) for one in chosen]:
+        for future in [pool.submit(inject_one, one, run.rng.random()) for one in chosen]:
             future.result()
 
 
@@ -70,7 +70,7 @@ _NETWORK: dict[str, tuple[str, tuple[Part, ...], dict[str, Promise]]] = {
 _LINKS = {"broker": "Mosquitto", "http": "the HTTP endpoint", "kafka": "Kafka"}
 _SLOW = {"stall", "half-open"}
 
-_AROUND: list[Strike] = [
+_AROUND: list[Injection] = [
     *(on(link, *parts) for _, parts, _ in _NETWORK.values() for link in _LINKS),
     misbehave(Act.REFUSE, statuses=(500, 502, 503, 504, 429)),
     misbehave(Act.STORE_AND_DENY, share=0.5),
@@ -83,35 +83,35 @@ FAULTS: Sequence[Fault] = (
         Fault(
             name=point,
             text=f"SIGKILL at the fail point {point}",
-            strike=kill_at(point),
+            inject=kill_at(point),
             armed=lambda rng, point=point: aim(rng, [point], 40),
         )
         for point in KILL_POINTS
     ),
-    Fault(name="kill", text="SIGKILL at any time, also while starting", strike=kill_at_any_time),
-    Fault(name="stop", text="SIGTERM and a new start", strike=stop_and_start, promise=NONE),
+    Fault(name="kill", text="SIGKILL at any time, also while starting", inject=kill_at_any_time),
+    Fault(name="stop", text="SIGTERM and a new start", inject=stop_and_start, promise=NONE),
     Fault(
         name="write-error",
         text="a commit fails with an I/O error",
-        strike=fail_to_write("disk I/O error"),
+        inject=fail_to_write("disk I/O error"),
         armed=lambda rng: aim(rng, ["write-error"], 40),
     ),
     Fault(
         name="disk-full",
         text="a commit fails for want of space",
-        strike=fail_to_write("the disk is full"),
+        inject=fail_to_write("the disk is full"),
         armed=lambda rng: aim(rng, ["disk-full"], 40),
     ),
     Fault(
         name="disk-really-full",
         text="the spool's disk (a tmpfs) is filled to the last byte",
-        strike=fill_the_disk,
+        inject=fill_the_disk,
         disk_bytes=8 << 20,
     ),
     Fault(
         name="clock-jump",
         text="the bridge's wall clock jumps by up to 30 days, forward or back",
-        strike=clock_jump,
+        inject=clock_jump,
         armed=lambda rng: f"clock-jump/{rng.choice((-1, 1)) * rng.randint(60, 30 * 86400)}:{rng.randint(1, 100)}",
         promise=NONE,
     ),
@@ -119,7 +119,7 @@ FAULTS: Sequence[Fault] = (
         Fault(
             name=f"{name}-{link}",
             text=f"{text}, to {destination}",
-            strike=on(link, *parts),
+            inject=on(link, *parts),
             promise=promises[link],
             settings=IMPATIENT if name in _SLOW else {},
         )
@@ -129,44 +129,44 @@ FAULTS: Sequence[Fault] = (
     Fault(
         name="http-refuses",
         text="a storm of 500, 502, 503, 504 or 429 answers",
-        strike=misbehave(Act.REFUSE, statuses=(500, 502, 503, 504, 429)),
+        inject=misbehave(Act.REFUSE, statuses=(500, 502, 503, 504, 429)),
         promise=NONE,
     ),
     Fault(
         name="http-denies",
         text="half of the requests are stored and answered 503",
-        strike=misbehave(Act.STORE_AND_DENY, share=0.5),
+        inject=misbehave(Act.STORE_AND_DENY, share=0.5),
         promise=HTTP_ONLY,
     ),
     Fault(
         name="http-drops",
         text="half of the requests are stored and never answered",
-        strike=misbehave(Act.STORE_AND_DROP, share=0.5),
+        inject=misbehave(Act.STORE_AND_DROP, share=0.5),
         promise=HTTP_ONLY,
     ),
     Fault(
         name="http-slow-answer",
         text="some answers come after the timeout",
-        strike=misbehave(Act.STORE_AND_WAIT, share=0.3, wait_s=1.0),
+        inject=misbehave(Act.STORE_AND_WAIT, share=0.3, wait_s=1.0),
         promise=HTTP_ONLY,
         settings={"http": IMPATIENT["http"]},
     ),
     Fault(
         name="http-slow-store",
         text="some requests are stored after the timeout",
-        strike=misbehave(Act.WAIT_AND_STORE, share=0.3, wait_s=1.0),
+        inject=misbehave(Act.WAIT_AND_STORE, share=0.3, wait_s=1.0),
         promise=HTTP_ONLY,
         settings={"http": IMPATIENT["http"]},
     ),
-    Fault(name="ingest-killed", text="the HTTP service is killed", strike=restart_ingest, promise=HTTP_ONLY),
-    Fault(name="mosquitto-restart", text="Mosquitto is restarted", strike=restart_mosquitto),
-    Fault(name="mosquitto-hangs", text="Mosquitto hangs", strike=freeze("mosquitto"), settings=IMPATIENT),
-    Fault(name="kafka-restart", text="Kafka is restarted or killed", strike=restart_kafka, promise=NONE),
-    Fault(name="kafka-hangs", text="Kafka hangs", strike=freeze("kafka"), promise=NONE, settings=IMPATIENT),
+    Fault(name="ingest-killed", text="the HTTP service is killed", inject=restart_ingest, promise=HTTP_ONLY),
+    Fault(name="mosquitto-restart", text="Mosquitto is restarted", inject=restart_mosquitto),
+    Fault(name="mosquitto-hangs", text="Mosquitto hangs", inject=freeze("mosquitto"), settings=IMPATIENT),
+    Fault(name="kafka-restart", text="Kafka is restarted or killed", inject=restart_kafka, promise=NONE),
+    Fault(name="kafka-hangs", text="Kafka hangs", inject=freeze("kafka"), promise=NONE, settings=IMPATIENT),
     Fault(
         name="mix",
         text="the bridge is killed while two other faults go on",
-        strike=mix,
+        inject=mix,
         settings=IMPATIENT,
         armed=lambda rng: aim(rng, KILL_POINTS, 40) if rng.random() < 0.7 else "",
     ),

@@ -12,7 +12,7 @@ import paho.mqtt.client as mqtt
 from edgewire.clock import iso_ms
 from edgewire.messages.bme280 import BME280_EXAMPLES
 from edgewire.messages.gps import GPS_EXAMPLES
-from tests.chaos.evidence import Published
+from tests.chaos.records import Published
 
 KINDS = ("bme280", "gps")
 _EXAMPLES = {"bme280": BME280_EXAMPLES[0], "gps": GPS_EXAMPLES[0]}

@@ -1,4 +1,4 @@
-"""One run: a bridge of its own, publishers, a fault that strikes meanwhile, and the verdict when all is drained."""
+"""One run: a bridge of its own, publishers, a fault injected meanwhile, and the verdict when all is drained."""
 
 import random
 import shutil
@@ -15,9 +15,9 @@ import paho.mqtt.client as mqtt
 
 from tests.chaos.bridge import KILLED, BridgeUnderTest
 from tests.chaos.checker import ANY, Promise, Verdict, judge
-from tests.chaos.evidence import TopicReader, stored_in
-from tests.chaos.headway import Headway
+from tests.chaos.lag import DrainLag
 from tests.chaos.publishers import KINDS, Publishers, topics
+from tests.chaos.records import TopicReader, stored_in
 from tests.chaos.services import PARTITIONS, Services
 
 Settings = dict[str, Any]
@@ -33,17 +33,17 @@ class Run:
     rng: random.Random
     disk: Path
     """Folder of the spool."""
-    strikes: int = 0
+    injected: int = 0
     """Faults that were injected, kills not counted."""
-    headway: list[tuple[float, int]] = field(default_factory=list)
-    """How the drain at the end got on; see `Headway.steps`."""
+    lag: list[tuple[float, int]] = field(default_factory=list)
+    """How the drain at the end got on; see `DrainLag.steps`."""
 
     def pause(self, shortest_s: float, longest_s: float) -> None:
-        """A random while: the fault is to strike at any moment."""
+        """A random while: the fault is injected at any moment."""
         time.sleep(self.rng.uniform(shortest_s, longest_s))
 
 
-Strike = Callable[[Run], None]
+Injection = Callable[[Run], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +53,7 @@ class Fault:
     name: str
     text: str
     """For the table in docs/reliability.md."""
-    strike: Strike
+    inject: Injection
     promise: Promise = ANY
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Of the bridge, beside those every run has."""
@@ -70,7 +70,7 @@ class Result:
     fault: str
     seed: int
     kills: int
-    strikes: int
+    injected: int
     verdict: Verdict
     seconds: float
     folder: Path | None
@@ -101,11 +101,11 @@ def execute(fault: Fault, seed: int, services: Services, folder: Path) -> Result
         stack.callback(publishers.close)
         run = Run(services, bridge, publishers, rng, disk)
         publishers.start()
-        trouble = _strike(fault, run)
+        problems = _inject(fault, run)
         publishers.finish(at_least=rng.randint(400, 800))
-        trouble += _drain(run, reader)
+        problems += _drain(run, reader)
         verdict = _verdict(run, reader, site, fault.promise)
-    verdict.complaints[:0] = trouble
+    verdict.complaints[:0] = problems
     if verdict.ok:
         shutil.rmtree(folder)
     else:
@@ -116,7 +116,7 @@ def execute(fault: Fault, seed: int, services: Services, folder: Path) -> Result
         fault.name,
         seed,
         bridge.kills,
-        run.strikes,
+        run.injected,
         verdict,
         time.monotonic() - started,
         None if verdict.ok else folder,
@@ -164,32 +164,32 @@ def merge(base: Settings, changes: Mapping[str, Any]) -> Settings:
     return merged
 
 
-def _strike(fault: Fault, run: Run) -> list[str]:
+def _inject(fault: Fault, run: Run) -> list[str]:
     """Let the fault happen; afterwards everything runs again."""
-    trouble: list[str] = []
+    problems: list[str] = []
     try:
-        fault.strike(run)
+        fault.inject(run)
     except AssertionError as error:
-        trouble.append(str(error))
+        problems.append(str(error))
     run.services.heal()
     if run.bridge.running and run.bridge.armed and "clock-jump" not in run.bridge.armed:
-        # The point was not reached; it must not strike while the books are looked at.
+        # The point was not reached; it must not be while the books are looked at.
         run.bridge.kill()
     if not run.bridge.running:
         code = run.bridge.wait_end(0)
-        if code != KILLED and not trouble:
-            trouble.append(f"the bridge ended by itself with exit code {code}:\n{run.bridge.last_words()}")
+        if code != KILLED and not problems:
+            problems.append(f"the bridge ended by itself with exit code {code}:\n{run.bridge.last_words()}")
         run.bridge.start()
-    return trouble
+    return problems
 
 
 def _drain(run: Run, reader: TopicReader) -> list[str]:
     """Until everything acknowledged has arrived and no sink has anything pending; then SIGTERM."""
     must = run.publishers.published().acknowledged
-    headway = Headway(time.monotonic(), run.headway)
+    lag = DrainLag(time.monotonic(), run.lag)
     in_kafka: set[str] = set()
     looked = 0
-    while (trouble := headway.trouble(time.monotonic())) is None:
+    while (problem := lag.problem(time.monotonic())) is None:
         reader.poll()
         in_kafka.update(arrival.id for arrival in reader.arrivals[looked:])
         looked = len(reader.arrivals)
@@ -200,10 +200,10 @@ def _drain(run: Run, reader: TopicReader) -> list[str]:
         if pending is None:
             continue
         left = len(must - in_kafka) + len(must - in_http) + pending
-        headway.note(left, time.monotonic())
+        lag.record(left, time.monotonic())
         if not left:
             return _end(run)
-    return [f"{trouble}: {run.bridge.last_words()[-1500:]}", *_end(run)]
+    return [f"{problem}: {run.bridge.last_words()[-1500:]}", *_end(run)]
 
 
 def _end(run: Run) -> list[str]:
@@ -242,14 +242,14 @@ def _disk(folder: Path, size_bytes: int | None) -> Iterator[Path]:
 def _keep(folder: Path, run: Run, reader: TopicReader, verdict: Verdict) -> None:
     """Write down what the verdict is made of."""
     published = run.publishers.published()
-    evidence = {
+    records = {
         "complaints": verdict.complaints,
         "published": {one: one in published.acknowledged for one in published.payloads},
-        "headway": run.headway,
+        "lag": run.lag,
         "http": [arrival.id for arrival in run.services.front.log],
         "kafka": [f"{one.where}/{one.partition} {one.id}" for one in reader.arrivals],
     }
-    (folder / "evidence.json").write_bytes(orjson.dumps(evidence, option=orjson.OPT_INDENT_2))
+    (folder / "records.json").write_bytes(orjson.dumps(records, option=orjson.OPT_INDENT_2))
 
 
 def _forget_session(services: Services, client_id: str) -> None:

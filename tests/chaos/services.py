@@ -10,8 +10,8 @@ from confluent_kafka.cimpl import NewTopic
 
 from edgefleet.embedded import ManagedProcess, MosquittoProcess, edgefleet_process, free_port
 from tests.chaos.background import Background
-from tests.chaos.front import Front
 from tests.chaos.proxy import Proxy
+from tests.chaos.proxy_front import ProxyFront
 from tests.services.kafka import KafkaProcess
 
 PARTITIONS = 3
@@ -30,7 +30,7 @@ class Services:
             ingest_url, self.ingest = self._ingest()
             stack.enter_context(self.ingest)
             self.background = stack.enter_context(Background())
-            self.front = Front(ingest_url)
+            self.front = ProxyFront(ingest_url)
             self.proxies = {
                 "broker": Proxy(self.mosquitto.port),
                 "http": Proxy(self.front.port),

@@ -65,7 +65,7 @@ def _cells(results: Sequence[Result], fault: Fault | None) -> list[str]:
     return [
         f"{len(results):,}",
         f"{sum(result.kills for result in results):,}",
-        f"{sum(result.strikes for result in results):,}",
+        f"{sum(result.injected for result in results):,}",
         f"{sum(verdict.must for verdict in verdicts):,}",
         f"{sum(verdict.lost for verdict in verdicts):,}",
         http if fault is None or fault.promise.http else f"{http} (none allowed)",

@@ -35,7 +35,7 @@ def test_nothing_is_lost(name: str, services: Services, tmp_path: Path) -> None:
     result = execute(BY_NAME[name], SEED, services, tmp_path)
     assert result.verdict.ok, f"{result.verdict.complaints}; evidence in {result.folder}"
     assert result.verdict.must >= 400
-    assert result.kills + result.strikes
+    assert result.kills + result.injected
 
 
 def test_every_fault_has_a_name_of_its_own() -> None:

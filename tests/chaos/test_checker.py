@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from tests.chaos.checker import ANY, NONE, Promise, Verdict, judge
-from tests.chaos.evidence import Arrival, Published
+from tests.chaos.records import Arrival, Published
 
 
 def payload(device: str, seq: int) -> bytes:

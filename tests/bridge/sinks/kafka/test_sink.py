@@ -20,8 +20,8 @@ from bridge.sinks.kafka.config import KafkaSinkConfig, KafkaTarget
 from bridge.sinks.kafka.sink import KafkaSink
 from edgefleet.provision.authority import Authority
 from edgewire.errors import ConfigError, ServiceUnavailable
+from tests.bridge.delivery.test_runner import staged
 from tests.bridge.fakes import FAST, eventually, in_order, routed, spooled
-from tests.bridge.test_runner import staged
 from tests.services.kafka import SASL_PASSWORD, SASL_USER, KafkaProcess
 
 TARGET = KafkaTarget(topic="test.kafka.sink")

@@ -4,14 +4,14 @@ import random
 import signal
 from collections.abc import Sequence
 
-from tests.chaos.front import Act, Script
-from tests.chaos.run import Run, Strike
+from tests.chaos.proxy_front import Act, Script
+from tests.chaos.run import Injection, Run
 
 
-def misbehave(act: Act, *, statuses: Sequence[int] = (503,), share: float = 1.0, wait_s: float = 0.0) -> Strike:
+def misbehave(act: Act, *, statuses: Sequence[int] = (503,), share: float = 1.0, wait_s: float = 0.0) -> Injection:
     """The HTTP endpoint answers as it should not."""
 
-    def strike(run: Run) -> None:
+    def inject(run: Run) -> None:
         run.pause(0.1, 0.8)
         status = run.rng.choice(statuses)
         headers = {"Retry-After": "1"} if status == 429 else {}
@@ -21,15 +21,15 @@ def misbehave(act: Act, *, statuses: Sequence[int] = (503,), share: float = 1.0,
         run.services.front.script = script
         run.pause(0.8, 2.0)
         run.services.front.script = None
-        run.strikes += run.services.front.misbehaved - before
+        run.injected += run.services.front.misbehaved - before
 
-    return strike
+    return inject
 
 
 def restart_ingest(run: Run) -> None:
     run.pause(0.1, 0.8)
     run.services.ingest.kill()
-    run.strikes += 1
+    run.injected += 1
     run.pause(0.0, 0.5)
     run.services.ingest.start()
 
@@ -41,7 +41,7 @@ def restart_kafka(run: Run) -> None:
         run.services.kafka.kill()
     else:
         run.services.kafka.terminate()
-    run.strikes += 1
+    run.injected += 1
     run.services.kafka.start()
 
 
@@ -49,18 +49,18 @@ def restart_mosquitto(run: Run) -> None:
     """SIGTERM: it writes its sessions and queues. After SIGKILL Mosquitto forgets what it did not write yet."""
     run.pause(0.1, 0.8)
     run.services.mosquitto.restart()
-    run.strikes += 1
+    run.injected += 1
 
 
-def freeze(part: str) -> Strike:
+def freeze(part: str) -> Injection:
     """SIGSTOP and SIGCONT: a process that hangs."""
 
-    def strike(run: Run) -> None:
+    def inject(run: Run) -> None:
         run.pause(0.1, 0.8)
         process = getattr(run.services, part)
         process.signal(signal.SIGSTOP)
-        run.strikes += 1
+        run.injected += 1
         run.pause(0.5, 2.0)
         process.signal(signal.SIGCONT)
 
-    return strike
+    return inject

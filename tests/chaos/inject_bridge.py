@@ -4,8 +4,8 @@ import random
 from collections.abc import Sequence
 
 from tests.chaos.bridge import KILLED
-from tests.chaos.front import Act, Script
-from tests.chaos.run import Run, Strike
+from tests.chaos.proxy_front import Act, Script
+from tests.chaos.run import Injection, Run
 
 KILL_POINTS = ("before-commit", "after-commit", "after-puback", "after-accept", "before-cursor", "after-cursor")
 
@@ -13,10 +13,10 @@ _REACH_S = 15.0
 """How long a fail point may take to be reached."""
 
 
-def kill_at(*points: str) -> Strike:
+def kill_at(*points: str) -> Injection:
     """SIGKILL at fail points, twice or three times; lives after the first meet a backlog in few, large pieces."""
 
-    def strike(run: Run) -> None:
+    def inject(run: Run) -> None:
         lives = run.rng.randint(2, 3)
         if not run.bridge.armed:
             run.bridge.kill()
@@ -28,7 +28,7 @@ def kill_at(*points: str) -> Strike:
             assert code == KILLED, f"exit code {code} at {run.bridge.armed}:\n{run.bridge.last_words()}"
             run.bridge.start(aim(run.rng, points, 10) if life + 1 < lives else None)
 
-    return strike
+    return inject
 
 
 def aim(rng: random.Random, points: Sequence[str], most: int) -> str:
@@ -48,22 +48,22 @@ def stop_and_start(run: Run) -> None:
     for _ in range(2):
         run.pause(0.2, 0.8)
         code = run.bridge.stop()
-        run.strikes += 1
+        run.injected += 1
         assert code == 0, f"exit code {code} after SIGTERM:\n{run.bridge.last_words()}"
         run.bridge.start()
         run.bridge.wait_ready()
 
 
-def fail_to_write(said: str) -> Strike:
+def fail_to_write(said: str) -> Injection:
     """A commit fails: the bridge must end by itself and say why."""
 
-    def strike(run: Run) -> None:
+    def inject(run: Run) -> None:
         point = (run.bridge.armed or "").partition(":")[0]
         for life in range(2):
             _ends_with(run, said)
             run.bridge.start(aim(run.rng, [point], 10) if life == 0 else None)
 
-    return strike
+    return inject
 
 
 def fill_the_disk(run: Run) -> None:
@@ -84,7 +84,7 @@ def fill_the_disk(run: Run) -> None:
 
 def _ends_with(run: Run, said: str) -> None:
     code = run.bridge.wait_end(_REACH_S)
-    run.strikes += 1
+    run.injected += 1
     assert code == 1, f"exit code {code} instead of 1:\n{run.bridge.last_words()}"
     assert said in run.bridge.last_words(), f"does not say '{said}':\n{run.bridge.last_words()}"
 
@@ -92,5 +92,5 @@ def _ends_with(run: Run, said: str) -> None:
 def clock_jump(run: Run) -> None:
     """The jump is in the fail point; here is only the time for it."""
     run.pause(0.8, 1.5)
-    run.strikes += 1
+    run.injected += 1
     assert "fail point reached" in run.bridge.last_words() or "clock" not in (run.bridge.armed or "")

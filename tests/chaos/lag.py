@@ -1,4 +1,4 @@
-"""Whether a drain gets on: a machine that is busy may make it long, but not let it stand still. Pure; time is given."""
+"""Tells whether a drain gets on: a busy machine may make it long, but not stand still. Pure; time is given."""
 
 from dataclasses import dataclass, field
 
@@ -9,20 +9,20 @@ AT_MOST_S = 180.0
 
 
 @dataclass(slots=True)
-class Headway:
-    """What is left, and when it last became less. Repetitions are no headway: they leave as much as before."""
+class DrainLag:
+    """What is left, and when it last became less. Repetitions do not count: they leave as much as before."""
 
     began: float
     """Seconds of a monotonic clock, as all moments here."""
     steps: list[tuple[float, int]] = field(default_factory=list)
     """Seconds from the beginning, and what was left then, whenever that was less than ever before."""
 
-    def note(self, left: int, now: float) -> None:
+    def record(self, left: int, now: float) -> None:
         """So much is left."""
         if not self.steps or left < self.steps[-1][1]:
             self.steps.append((round(now - self.began, 2), left))
 
-    def trouble(self, now: float) -> str | None:
+    def problem(self, now: float) -> str | None:
         """Why there is no use in waiting any longer; None while there is."""
         spent = now - self.began
         last, left = self.steps[-1] if self.steps else (0.0, None)

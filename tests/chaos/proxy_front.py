@@ -13,7 +13,7 @@ import orjson
 from aiohttp import web
 
 from edgefleet.embedded import free_port
-from tests.chaos.evidence import Arrival
+from tests.chaos.records import Arrival
 
 
 class Act(StrEnum):
@@ -43,7 +43,7 @@ class Script:
     rng: random.Random = field(default_factory=random.Random)
 
 
-class Front:
+class ProxyFront:
     """Listens on `port` between `start` and `close`."""
 
     def __init__(self, ingest_url: str) -> None:
