@@ -1,9 +1,8 @@
 """Holds a message with what its topic and payload say of it, found out once and used by every sink."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
-
-import orjson
 
 from bridge.spool.message import SpooledMessage
 from edgewire.messages import Topic
@@ -18,6 +17,8 @@ class TopicInfo:
     """CloudEvents source: the device."""
     type: str
     """CloudEvents type: kind and channel."""
+    decode_fields: Callable[[bytes], dict[str, Any]]
+    """Decodes a payload that is known to be of the topic's format."""
 
 
 @dataclass(slots=True, eq=False)
@@ -38,5 +39,5 @@ class Event:
     def fields(self) -> dict[str, Any]:
         """Return the payload decoded; it is kept once somebody has asked."""
         if self.decoded is None:
-            self.decoded = orjson.loads(self.message.payload)
+            self.decoded = self.topic_info.decode_fields(self.message.payload)
         return self.decoded

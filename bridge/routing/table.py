@@ -1,13 +1,12 @@
 """Decides where a message goes: a pure table from topic and payload to the targets of each sink.
 
-This is the first place that looks into a message. Whatever is wrong with its topic or payload comes out as `Unroutable`
-with the reason, which becomes a dead letter; it is never an error and never touches another message.
+This is the first place that looks into a message, through its decoder (`bridge.source.decoders`). Whatever is wrong
+with its topic or payload comes out as `Unroutable` with the reason, which becomes a dead letter; it is never an error
+and never touches another message.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
-
-import orjson
 
 from bridge.message.event import TopicInfo
 from bridge.routing.config import RouteConfig
@@ -15,23 +14,14 @@ from bridge.routing.routed import Dropped, Route, RoutedEvent, Unroutable
 from bridge.routing.validation import PayloadValidator
 from bridge.sinks.registry import SINKS
 from bridge.sinks.settings import Target
+from bridge.source.decoders import NATIVE, MessageDecoder, UndecodableMessage, preview_value
 from bridge.spool.message import SpooledMessage
 from edgewire.errors import ConfigError
-from edgewire.messages import CONTRACT, ContractError, Topic
-from edgewire.messages.cloudevents import event_source, event_type
+from edgewire.messages import CONTRACT, ContractError
 from edgewire.mqtt.filters import filter_matches
 
 _KNOWN_TOPICS = 100_000
 """Topics remembered with their routes; a fleet has two or three a device."""
-
-_SHOWN = 80
-"""Characters of a wrong value that a reason repeats."""
-
-_MAX_COUNT = 10**15
-"""Boot and seq stay below it, see `MessageId`."""
-
-_LONGEST_TIMESTAMP = 64
-"""Twice what ISO 8601 needs. A server refuses headers that are too long in a way that may look like wrong settings."""
 
 OnInvalid = Callable[[str, str], None]
 """Called with the filter of a route and "warn" or "reject", once for each message that its validator refuses."""
@@ -53,8 +43,10 @@ class _DropAll(NamedTuple):
 class RouteTable:
     """Finds the route of a message. The first row whose filter and match fit decides."""
 
-    def __init__(self, routes: Sequence[RouteConfig] = ()) -> None:
+    def __init__(self, routes: Sequence[RouteConfig] = (), decoder: MessageDecoder = NATIVE) -> None:
         """Make the table of `routes`, or without any that of the message contract."""
+        self._decode_topic = decoder.decode_topic
+        self._decode_message = decoder.decode_message
         self.on_invalid: OnInvalid | None = None
         self._routes = tuple(_route(row) for row in routes or contract_routes())
         self._topics: dict[str, _TopicRoutes | str | _DropAll] = {}
@@ -82,31 +74,14 @@ class RouteTable:
             return Unroutable(message, known)
         if isinstance(known, _DropAll):
             return Dropped(message, known.rule)
-        try:
-            fields = orjson.loads(message.payload)
-        except orjson.JSONDecodeError as error:
-            return Unroutable(message, f"payload is not JSON: {error}")
-        if type(fields) is not dict:
-            return Unroutable(message, f"payload is no JSON object: {_preview(fields)}")
         info, candidates = known
-        device_id = info.topic.device_id
-        boot, seq, timestamp = fields.get("boot"), fields.get("seq"), fields.get("timestamp")
-        # `type() is`: JSON's true is no number, and isinstance would take it for one.
-        if type(boot) is not int or type(seq) is not int or not (0 <= boot < _MAX_COUNT and 0 <= seq < _MAX_COUNT):
-            return Unroutable(message, f"payload has no message id: boot is {_preview(boot)}, seq is {_preview(seq)}")
-        # Sinks write it into headers, where a line break would begin another one.
-        if (
-            type(timestamp) is not str
-            or len(timestamp) > _LONGEST_TIMESTAMP
-            or not (timestamp.isascii() and timestamp.isprintable())
-        ):
-            return Unroutable(message, f"payload has no timestamp: it is {_preview(timestamp)}")
-        if fields.get("device_id") != device_id:
-            said = _preview(fields.get("device_id"))
-            return Unroutable(message, f"payload says device_id {said}, its topic '{device_id}'")
+        try:
+            device_id, message_id, timestamp, fields = self._decode_message(info, message.payload)
+        except UndecodableMessage as error:
+            return Unroutable(message, str(error))
         for route in candidates:
             if not route.match or route.matches(fields):
-                event = RoutedEvent(message, info, device_id, f"{device_id}:{boot}:{seq}", timestamp, route)
+                event = RoutedEvent(message, info, device_id, message_id, timestamp, route)
                 return self._apply_rules(event, fields) if route.has_rules else event
         return Unroutable(message, _mismatch(known, fields))
 
@@ -143,12 +118,12 @@ class RouteTable:
         if candidates and candidates[0].drop and not candidates[0].match:
             return _DropAll(f"route '{candidates[0].filter}': drop")
         try:
-            topic = Topic.parse(text)
+            info = self._decode_topic(text)
         except ContractError as error:
             return str(error)
         if not candidates:
             return f"no route for topic '{text}'"
-        return _TopicRoutes(TopicInfo(topic, event_source(topic), event_type(topic)), candidates)
+        return _TopicRoutes(info, candidates)
 
 
 def contract_routes() -> tuple[RouteConfig, ...]:
@@ -177,11 +152,5 @@ def _route(row: RouteConfig) -> Route:
 
 def _mismatch(known: _TopicRoutes, fields: Mapping[str, Any]) -> str:
     names = dict.fromkeys(name for route in known.candidates for name, _ in route.match)
-    values = ", ".join(f"{name} {_preview(fields.get(name))}" for name in names)
+    values = ", ".join(f"{name} {preview_value(fields.get(name))}" for name in names)
     return f"no route of topic '{known.info.topic}' takes {values}"
-
-
-def _preview(value: object) -> str:
-    """Return a value of a payload as JSON, cut where it is long."""
-    text = orjson.dumps(value).decode()
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

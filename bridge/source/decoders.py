@@ -6,12 +6,14 @@ A further format is a class that keeps `MessageDecoder` and a line in `DECODERS`
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import orjson
 
+from bridge.message.event import TopicInfo
 from edgewire.errors import EdgefleetError
 from edgewire.messages import Topic
+from edgewire.messages.cloudevents import event_source, event_type
 
 _SHOWN = 80
 """Characters of a wrong value that an error repeats."""
@@ -30,15 +32,9 @@ class UndecodableMessage(EdgefleetError):
     """A payload is not in the format of its topic; says what is wrong with it."""
 
 
-class DecodedMessage(NamedTuple):
-    """What a payload says: which message it is, when it was measured, and its values."""
-
-    device_id: str
-    message_id: str
-    """`{device_id}:{boot}:{seq}`, the same through every retry and restart."""
-    timestamp: str
-    """When it was measured, ISO 8601."""
-    fields: dict[str, Any]
+DecodedMessage = tuple[str, str, str, dict[str, Any]]
+"""Device id; message id, `{device_id}:{boot}:{seq}`, the same through every retry and restart; when it was measured, in
+ISO 8601; and the fields. A plain tuple, because one is made for every message."""
 
 
 class MessageDecoder(Protocol):
@@ -46,10 +42,10 @@ class MessageDecoder(Protocol):
 
     name: str
 
-    def decode_topic(self, topic: str) -> Topic:
+    def decode_topic(self, topic: str) -> TopicInfo:
         """Return site, kind, device and channel of a topic. Raises `ContractError` for one of another format."""
 
-    def decode_message(self, topic: Topic, payload: bytes) -> DecodedMessage:
+    def decode_message(self, info: TopicInfo, payload: bytes) -> DecodedMessage:
         """Return what a payload says. Raises `UndecodableMessage`."""
 
     def sequence_of(self, topic: str) -> tuple[str, str]:
@@ -67,11 +63,12 @@ class NativeDecoder:
 
     name = "native"
 
-    def decode_topic(self, topic: str) -> Topic:
-        """Return the levels of the topic. Raises `ContractError`."""
-        return Topic.parse(topic)
+    def decode_topic(self, topic: str) -> TopicInfo:
+        """Return the levels of the topic, and the CloudEvents attributes made of them. Raises `ContractError`."""
+        levels = Topic.parse(topic)
+        return TopicInfo(levels, event_source(levels), event_type(levels), orjson.loads)
 
-    def decode_message(self, topic: Topic, payload: bytes) -> DecodedMessage:
+    def decode_message(self, info: TopicInfo, payload: bytes) -> DecodedMessage:
         """Return identity, time and fields. Raises `UndecodableMessage`."""
         try:
             fields = orjson.loads(payload)
@@ -79,7 +76,7 @@ class NativeDecoder:
             raise UndecodableMessage(f"payload is not JSON: {error}") from None
         if type(fields) is not dict:
             raise UndecodableMessage(f"payload is no JSON object: {preview_value(fields)}")
-        device_id = topic.device_id
+        device_id = info.topic.device_id
         boot, seq, timestamp = fields.get("boot"), fields.get("seq"), fields.get("timestamp")
         # `type() is`: JSON's true is no number, and isinstance would take it for one.
         if type(boot) is not int or type(seq) is not int or not (0 <= boot < _MAX_COUNT and 0 <= seq < _MAX_COUNT):
@@ -95,7 +92,7 @@ class NativeDecoder:
         if fields.get("device_id") != device_id:
             found = preview_value(fields.get("device_id"))
             raise UndecodableMessage(f"payload says device_id {found}, its topic '{device_id}'")
-        return DecodedMessage(device_id, f"{device_id}:{boot}:{seq}", timestamp, fields)
+        return device_id, f"{device_id}:{boot}:{seq}", timestamp, fields
 
     def sequence_of(self, topic: str) -> tuple[str, str]:
         """Return the first four levels of a topic, over whose channels a device counts, and the fourth."""
