@@ -53,9 +53,13 @@ async def test_a_stop_is_heeded_between_two_readings() -> None:
     stop = asyncio.Event()
     pacer = Pacer(line, NOON_MS, 1.0, lambda *_: None)
     task = asyncio.create_task(pacer.run(asyncio.get_running_loop().time(), math.inf, stop))
-    await asyncio.sleep(0.1)
-    stop.set()
     async with asyncio.timeout(30):
+        # The second window is computed while the first one, in which nothing is due, is waited for.
+        for _ in range(3000):
+            if pacer.computed_until_ms >= NOON_MS + 2000:
+                break
+            await asyncio.sleep(0.01)
+        stop.set()
         await task
 
 
