@@ -1,4 +1,4 @@
-"""What a sensor is: columns of readings for any devices at any times, by law 1 the same in any company."""
+"""A sensor gives columns of readings for any devices at any times, by law 1 the same in any company."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which fields of a kind's messages are numbers and which are times, told from the models of the contract."""
+"""The models of the contract tell which fields of a kind's messages are numbers, and which are times."""
 
 import types
 from functools import cache

@@ -1,4 +1,4 @@
-"""What a kind of device is to everything that lists kinds: scenario, faults, exports, plots, watch and doctor."""
+"""A kind of device, as everything that lists kinds knows it: scenario, faults, exports, plots, watch and doctor."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

@@ -1,10 +1,9 @@
-"""When vehicles pass a point of a lane: Cowan's M3 headways, some bunched behind others, the rest free.
+"""Headways: when vehicles pass a point of a lane, and how closely a vehicle follows the one ahead.
 
-P(h > t) = a exp(-l (t - D)) for t >= D: a share 1 - a follows at the least headway D, the others leave an exponential
-gap beyond it. a = (1 - D q) / (1 - (1 - k) D q), where q is the flow of the lane; k = 0.2.
-
-
-How closely a vehicle follows the one ahead."""
+Arrivals are Cowan's M3: some vehicles are bunched behind others, the rest are free. P(h > t) = a exp(-l (t - D)) for
+t >= D: a share 1 - a follows at the least headway D, the others leave an exponential gap beyond it.
+a = (1 - D q) / (1 - (1 - k) D q), where q is the flow of the lane; k = 0.2.
+"""
 
 import numpy as np
 
@@ -18,13 +17,13 @@ _TICKS_PER_S = 1_000_000
 
 
 def free_share(flow_per_s: Floats, least_s: Floats | float = LEAST_HEADWAY_S) -> Floats:
-    """Share of vehicles that do not follow in a bunch, by the flow of their lane."""
+    """Return the share of vehicles that do not follow in a bunch, by the flow of their lane."""
     occupied = least_s * flow_per_s
     return np.asarray((1 - occupied) / (1 - (1 - _BUNCHING) * occupied))
 
 
 def arrivals(bits: Hashes, ends: Hashes, groups: Ints, counts: Ints, length_s: Floats) -> Floats:
-    """Seconds from the beginning of its interval at which each vehicle passes, ascending within its group.
+    """Return the seconds from the beginning of its interval at which each vehicle passes, ascending within its group.
 
     `bits` is a draw for each vehicle, and vehicles of one group (a lane in an interval) stand together; `groups` is
     the group of each. `counts`, `length_s` and `ends` (a draw) have an entry a group. The count is given, so the free
@@ -58,7 +57,7 @@ _SWING, _SWING_MS = 0.12, 15_000
 
 
 def headway_s(passage: Hashes, times_ms: Ints, density: Floats, aggressiveness: Floats) -> Floats:
-    """Time gap to the vehicle ahead, for bits drawn for a vehicle's passage of a link; it swings a little in time."""
+    """Return the time gap to the vehicle ahead, by the bits of a vehicle's passage of a link; it swings a little."""
     share = np.minimum(_BUNCHED_EMPTY + _BUNCHED_PER_DENSITY * density, _BUNCHED_MOST)
     bunched = _BUNCHED_S * np.exp(_BUNCHED_SIGMA * normal(extend(passage, 1)) - _RASHNESS * (aggressiveness - 1))
     free = _FREE_LEAST_S - _FREE_MEAN_S * np.log1p(-uniform(extend(passage, 2)))

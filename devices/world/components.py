@@ -1,4 +1,4 @@
-"""The parts of a world that several kinds of device share: made once a world, and on first use."""
+"""The components of a world that several kinds of device share are made once a world, on first use."""
 
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -25,7 +25,7 @@ class Components:
 
 @lru_cache(16)
 def components(world: World) -> Components:
-    """The parts of this world."""
+    """Return the components of this world."""
     site_arrays = SiteArrays(world)
     roads, drivers = Roads(world.seed, site_arrays), Drivers(world.seed, site_arrays)
     air = partial(weather, world)

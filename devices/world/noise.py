@@ -1,18 +1,12 @@
-"""Slow randomness: smooth noise that can be evaluated at any time directly.
+"""Slow randomness and slow quantities, which can be had at any time directly.
 
-Independent normals at the points of a time lattice, blended by cosine weights whose squares sum to one: mean 0 and
-variance 1 everywhere, not only at the points.
+Noise is made of independent normals at the points of a time lattice, blended by cosine weights whose squares sum to
+one: mean 0 and variance 1 everywhere, not only at the points.
 
-
-Slow quantities, computed at instants of a clock-aligned grid and interpolated between them.
-
-What changes over hours need not be computed for each of a thousand readings of one second; and as the instants are
-those of the clock, a value stays a function of place and time.
-
-Slow functions of time, computed at regular instants (knots) and interpolated linearly between them.
-
-Knots lie at multiples of the step since 1970, so a value does not depend on which others were asked for; what is
-kept of them is only to save time."""
+An interpolator computes a slow quantity at regular instants of the clock alone and interpolates between them: what
+changes over hours need not be computed for each of a thousand readings of one second. As the instants are multiples
+of a step since 1970, a value stays a function of place and time; what is kept of them is only to save time.
+"""
 
 from collections.abc import Callable
 
@@ -26,7 +20,7 @@ _OCTAVES = np.array([0.84, 0.46, 0.28]) / np.sqrt(0.84**2 + 0.46**2 + 0.28**2)
 
 
 def smooth_noise(seed: int, stream: str, entity: Hashes | Ints | int, times_ms: Ints, period_ms: Ints | int) -> Floats:
-    """Unit-variance noise of an entity; values a `period_ms` or more apart are independent."""
+    """Return unit-variance noise of an entity; values a `period_ms` or more apart are independent."""
     cell, within = np.divmod(times_ms, period_ms)
     angle = _angle(within / period_ms)
     left = normal(hash_bits(seed, stream, entity, cell))
@@ -35,14 +29,14 @@ def smooth_noise(seed: int, stream: str, entity: Hashes | Ints | int, times_ms: 
 
 
 def smooth_noise_of(bits: Hashes, times_ms: Ints, period_ms: Ints | int) -> Floats:
-    """As `smooth_noise`, for entities and a stream that are already hashed to `bits`."""
+    """Return `smooth_noise` for entities and a stream that are already hashed to `bits`."""
     cell, within = np.divmod(times_ms, period_ms)
     angle = _angle(within / period_ms)
     return np.asarray(normal(extend(bits, cell)) * np.cos(angle) + normal(extend(bits, cell + 1)) * np.sin(angle))
 
 
 def fractal_noise(seed: int, stream: str, entity: Hashes | Ints | int, times_ms: Ints, period_ms: Ints | int) -> Floats:
-    """Unit-variance noise with detail at a period, a quarter and a sixteenth of it."""
+    """Return unit-variance noise with detail at a period, a quarter and a sixteenth of it."""
     total = sum(
         weight * smooth_noise(seed, f"{stream}/{octave}", entity, times_ms, np.maximum(period_ms // 4**octave, 1))
         for octave, weight in enumerate(_OCTAVES)
@@ -51,7 +45,7 @@ def fractal_noise(seed: int, stream: str, entity: Hashes | Ints | int, times_ms:
 
 
 def noise_fields(seed: int, stream: str, x: Floats, y: Floats, times_ms: Ints, periods_ms: Ints) -> Floats:
-    """Unit-variance noise over a plane and time, one row a period; lattice points of the plane are 1 apart.
+    """Return unit-variance noise over a plane and time, one row a period; lattice points of the plane are 1 apart.
 
     Each is `fractal_noise` in time. Sums run term by term, so that a value has the same bits in any company.
     """
@@ -97,7 +91,7 @@ class GridInterpolator:
         self._tables: dict[tuple[int, int], Floats] = {}
 
     def interpolate(self, places: Ints, times_ms: Ints) -> Floats:
-        """The quantities at these places and instants: an array of (quantities, rows)."""
+        """Return the quantities at these places and instants: an array of (quantities, rows)."""
         cell = times_ms // GRID_MS
         share = (times_ms - cell * GRID_MS) / GRID_MS
         if not len(cell):
@@ -119,7 +113,7 @@ class GridInterpolator:
         return np.asarray(lower + (table.take(right, axis=1) - lower) * share)
 
     def _table(self, first_block: int, last_block: int) -> Floats:
-        """All places at the instants of these blocks, place by place within an instant."""
+        """Return all places at the instants of these blocks, place by place within an instant."""
         known = self._tables.get((first_block, last_block))
         if known is None:
             cells = np.arange(first_block * self._block, (last_block + 1) * self._block)
@@ -150,7 +144,7 @@ class KnotInterpolator:
         self._values: Floats = np.empty((256, width))
 
     def interpolate(self, entities: Ints, times_ms: Ints) -> Floats:
-        """The values of each entity at each instant, a row each."""
+        """Return the values of each entity at each instant, a row each."""
         knot, within = np.divmod(times_ms, self._step_ms)
         keys = (entities << _KNOT_BITS) + (knot + _KNOT_ZERO)
         wanted, position = np.unique(np.concatenate([keys, keys + 1]), return_inverse=True)
@@ -160,7 +154,7 @@ class KnotInterpolator:
         return np.asarray(left + (right - left) * share)
 
     def previous(self, entities: Ints, times_ms: Ints) -> Floats:
-        """The values at the last knot before each instant."""
+        """Return the values at the last knot before each instant."""
         keys = (entities << _KNOT_BITS) + (times_ms // self._step_ms + _KNOT_ZERO)
         wanted, position = np.unique(keys, return_inverse=True)
         return np.asarray(self._look_up(wanted)[position])

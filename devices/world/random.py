@@ -27,13 +27,13 @@ def _mix(value: Hashes) -> Hashes:
 
 
 def hash_bits(seed: int, stream: str, *counters: Hashes | Ints | int) -> Hashes:
-    """64 random bits for each combination of counters; `stream` names what they are for."""
+    """Return 64 random bits for each combination of counters; `stream` names what they are for."""
     value = np.asarray([(seed ^ (zlib.crc32(stream.encode()) << 32)) & 0xFFFFFFFFFFFFFFFF], dtype=np.uint64)
     return extend(value, *counters)
 
 
 def extend(bits: Hashes, *counters: Hashes | Ints | int) -> Hashes:
-    """A draw continued: `extend(hash_bits(seed, stream, a), b)` is `hash_bits(seed, stream, a, b)`."""
+    """Continue a draw: `extend(hash_bits(seed, stream, a), b)` is `hash_bits(seed, stream, a, b)`."""
     for counter in counters:
         step = np.asarray(counter)
         bits = _mix((bits ^ step.astype(np.uint64)) * _GOLDEN + _GOLDEN)
@@ -41,19 +41,19 @@ def extend(bits: Hashes, *counters: Hashes | Ints | int) -> Hashes:
 
 
 def uniform(bits: Hashes) -> Floats:
-    """Uniform in [0, 1)."""
+    """Return a uniform number in [0, 1)."""
     return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def normal(bits: Hashes) -> Floats:
-    """Standard normal, by Box and Muller from the draw and a second one made of it."""
+    """Return a standard normal, by Box and Muller from the draw and a second one made of it."""
     first = 1.0 - uniform(bits)
     second = uniform(_mix(bits ^ _GOLDEN))
     return np.asarray(np.sqrt(-2.0 * np.log(first)) * np.cos(2.0 * np.pi * second))
 
 
 def normals(bits: Hashes) -> tuple[Floats, Floats]:
-    """Two independent standard normals, from the two halves of the bits; they end at 6.7 deviations."""
+    """Return two independent standard normals, from the two halves of the bits; they end at 6.7 deviations."""
     radius = np.sqrt(-2.0 * np.log(((bits >> np.uint64(32)).astype(np.float64) + 0.5) * 2.0**-32))
     angle = (bits & np.uint64(0xFFFFFFFF)).astype(np.float64) * (2.0 * np.pi * 2.0**-32)
     return radius * np.cos(angle), radius * np.sin(angle)
@@ -74,7 +74,7 @@ _NORMAL = _normal_table()
 
 
 def coarse_normals(bits: Hashes, place: int = 0) -> Floats:
-    """Standard normal out of 14 bits of a draw, from a table: a tenth of the cost of `normal`, no tail beyond 4.
+    """Return a standard normal by 14 bits of a draw, from a table: a tenth of `normal`'s cost, no tail beyond 4.
 
     Places 0 to 3 of one draw are independent of each other.
     """
@@ -83,7 +83,7 @@ def coarse_normals(bits: Hashes, place: int = 0) -> Floats:
 
 
 def poisson(bits: Hashes, mean: Floats) -> Ints:
-    """Poisson with these means, by inversion; above 60 the normal approximation (error below 1 % of a deviation)."""
+    """Return Poisson counts, by inversion; for means above 60 the normal approximation (off by 1 % of a deviation)."""
     mean = np.broadcast_to(mean, bits.shape)
     counts = np.maximum(0, np.rint(mean + np.sqrt(mean) * normal(bits))).astype(np.int64)
     small = mean <= 60

@@ -1,9 +1,7 @@
-"""The plan of the roads that every site has: a town's grid of streets, a ring motorway round it, villages outside.
+"""The roads of every site: one plan of a town's grid of streets, a ring motorway round it and villages outside.
 
-Sites differ in how the plan is turned, stretched and bent (see `roads`); which road leads where is the same.
-
-
-The roads of every site: the common plan, turned, stretched and bent by the site's own draw."""
+Which road leads where is the same everywhere; each site turns, stretches and bends the plan by its own draw.
+"""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,7 +18,7 @@ KMH = 1 / 3.6
 
 @dataclass(frozen=True, slots=True)
 class RoadClass:
-    """What roads of one class have in common."""
+    """Hold what roads of one class have in common."""
 
     road_type: str
     """city, highway or rural."""
@@ -47,6 +45,9 @@ CLASSES = (
     RoadClass("rural", 90, 1, 78.5, 14.6, 450, 60),
 )
 ARTERY, STREET, MOTORWAY, RADIAL, LANE = range(5)
+LIMIT_MS = np.array([kind.limit_kmh * KMH for kind in CLASSES])
+CORNER_M = np.array([kind.corner_m for kind in CLASSES])
+ROAD_TYPES = np.array([kind.road_type for kind in CLASSES], dtype=object)
 
 _GRID = 5
 _SPACING_M = 420.0
@@ -77,13 +78,13 @@ class Plan:
     """[node, destination] -> driving time on free roads."""
 
     def link_to(self, links: Ints) -> Ints:
-        """The node at which links end."""
+        """Return the node at which links end."""
         return np.asarray(self.ends[links >> 1, 1 - (links & 1)])
 
 
 @lru_cache(1)
 def plan() -> Plan:
-    """The plan, with the fastest way from everywhere to everywhere."""
+    """Return the plan, with the fastest way from everywhere to everywhere."""
     node_xy = _nodes()
     roads = _roads()
     ends = np.array([road[:2] for road in roads], dtype=np.int64)
@@ -99,10 +100,6 @@ def plan() -> Plan:
 _CANYON_CHANCE = 0.4
 _TUNNEL_CHANCE = {MOTORWAY: 0.34, RADIAL: 0.25}
 _TUNNEL_M = (250.0, 900.0)
-
-LIMIT_MS = np.array([kind.limit_kmh * KMH for kind in CLASSES])
-CORNER_M = np.array([kind.corner_m for kind in CLASSES])
-ROAD_TYPES = np.array([kind.road_type for kind in CLASSES], dtype=object)
 
 
 class Roads:
@@ -133,7 +130,7 @@ class Roads:
         )
 
     def latitude_longitude(self, sites: Ints, east_m: Floats, north_m: Floats) -> tuple[Floats, Floats]:
-        """Degrees of points that lie this far from their sites."""
+        """Return the degrees of points that lie this far from their sites."""
         site_arrays = self._site_arrays
         return (
             np.clip(site_arrays.latitude[sites] + north_m / METRES_PER_DEGREE, -90, 90),
@@ -141,7 +138,7 @@ class Roads:
         )
 
     def _bent(self, seed: int, site_arrays: SiteArrays) -> Floats:
-        """Node coordinates of each site: the plan turned by any angle, stretched by 10 %, every node moved a little."""
+        """Return the nodes of each site: the plan turned by any angle, stretched by 10 %, every node moved a little."""
         turn = 2 * np.pi * uniform(hash_bits(seed, "roads/turn", site_arrays.keys))
         stretch = 0.95 + 0.2 * uniform(hash_bits(seed, "roads/stretch", site_arrays.keys))
         radius = np.hypot(self.plan.node_xy[:, 0], self.plan.node_xy[:, 1])
@@ -181,7 +178,7 @@ def _nodes() -> Floats:
 
 
 def _roads() -> list[tuple[int, int, int]]:
-    """First node, second node, class."""
+    """List the roads: first node, second node, class."""
     middle = _GRID // 2
     rows = [
         (row * _GRID + column, row * _GRID + column + 1, ARTERY if row == middle else STREET)
@@ -206,7 +203,7 @@ def _roads() -> list[tuple[int, int, int]]:
 
 
 def _fastest(ends: Ints, cost: Floats) -> tuple[Ints, Floats]:
-    """Next link and time between all pairs of nodes (Floyd and Warshall)."""
+    """Return the next link and the time between all pairs of nodes (Floyd and Warshall)."""
     seconds = np.full((NODES, NODES), np.inf)
     next_link: NDArray[np.int64] = np.full((NODES, NODES), -1, dtype=np.int64)
     np.fill_diagonal(seconds, 0.0)

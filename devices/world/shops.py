@@ -69,7 +69,7 @@ class Shops:
     """Share of the usual visitors who come on a holiday."""
 
     def totals(self, world: World, days: Ints) -> Ints:
-        """Visits of each shop (rows) on each local day (columns; days since 1970-01-01)."""
+        """Return the visits of each shop (rows) on each local day (columns; days since 1970-01-01)."""
         if self.fixed_total:
             return np.full((len(self.keys), len(days)), round(self.daily_customers), dtype=np.int64)
         noon = days * DAY_MS + DAY_MS // 2
@@ -80,7 +80,7 @@ class Shops:
         return poisson(hash_bits(world.seed, "shop/total", self.keys[:, None], days), mean)
 
     def visits(self, world: World, day: int) -> Visits:
-        """Every visit of a local day; all end before midnight."""
+        """Return every visit of a local day; all end before midnight."""
         counts = self.totals(world, np.array([day]))[:, 0]
         shops = np.repeat(np.arange(len(counts)), counts)
         numbers = np.arange(len(shops)) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -99,7 +99,7 @@ class Shops:
         return Visits(shops, start + entry[order], start + leave[order], numbers[order])
 
     def _hour_of(self, world: World, day: int, shops: Ints, quantile: Floats) -> Floats:
-        """Hour of the day before which this share of a shop's visitors comes."""
+        """Return the hour of the day before which this share of a shop's visitors comes."""
         middle = day * DAY_MS + np.arange(24) * HOUR_MS + HOUR_MS // 2
         effect = np.exp(_HOUR_EFFECT * smooth_noise(world.seed, "shop/hour", self.keys[:, None], middle, HOUR_MS))
         turnout = _turnout(world, middle[None, :])[:, 0]
@@ -125,7 +125,7 @@ class Shops:
 
 
 def _turnout(world: World, local_ms: Ints) -> Floats:
-    """Share of the usual customers who come in spite of the weather, [site, then as `local_ms`]."""
+    """Return the share of the usual customers who come in spite of the weather, [site, then as `local_ms`]."""
     ahead = np.array([_ahead_ms(site, zone) for site, zone in zip(world.sites, world.local, strict=True)])
     times = local_ms - ahead[:, None, None]
     sites = np.broadcast_to(np.arange(len(ahead))[:, None, None], times.shape)
@@ -134,7 +134,7 @@ def _turnout(world: World, local_ms: Ints) -> Floats:
 
 
 def _ahead_ms(site: Site, zone: LocalTime) -> int:
-    """How far local time is ahead of UTC, all the year: by the sun, which for rain is near enough, and quick.
+    """Tell how far local time is ahead of UTC, all the year: by the sun, which for rain is near enough, and quick.
 
     By the clock where that says quite something else: a site without a time zone, or one across the date line.
     """

@@ -10,7 +10,7 @@ DUSK_DEG = -4.0
 
 
 def sun_elevation_deg(world: World, sites: Ints, times_ms: Ints) -> Floats:
-    """Height of the sun over the horizon; without the equation of time, so right to about four degrees."""
+    """Return the height of the sun over the horizon; without the equation of time, so right to about four degrees."""
     latitude = np.radians(np.array([site.latitude for site in world.sites]))[sites]
     longitude = np.array([site.longitude for site in world.sites])[sites]
     days = times_ms / DAY_MS

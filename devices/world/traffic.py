@@ -1,9 +1,8 @@
-"""How much traffic there is at an hour of the week, and how strongly single days and hours depart from it.
-
-Traffic on the roads of a world: how much, how fast, how dense, at any time.
+"""Traffic on the roads of a world: how much, how fast and how dense at any time, and which way it flows.
 
 Volume is a Cox process's intensity: the week's profile, times an effect of the day, times a correlated effect of the
-hour, as counts on real streets vary far more than Poisson's. Speed follows from density after Greenshields."""
+hour, as counts on real streets vary far more than Poisson's. Speed follows from density after Greenshields.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -37,7 +36,7 @@ _MORNING_HOUR, _EVENING_HOUR, _RUSH_WIDTH_H = 8.0, 17.0, 2.5
 
 
 def demand(local_ms: Ints) -> Floats:
-    """Usual traffic relative to the busiest hour of a weekday; between the middles of hours it is interpolated."""
+    """Return the usual traffic relative to a weekday's busiest hour, interpolated between the middles of hours."""
     hour = local_ms / HOUR_MS - 0.5
     low = np.floor(hour).astype(np.int64)
     # 1970-01-01 was a Thursday.
@@ -46,7 +45,7 @@ def demand(local_ms: Ints) -> Floats:
 
 
 def inbound_share(local_ms: Ints, strength: Floats) -> Floats:
-    """Share of the vehicles that drive into town: more in the morning, fewer in the evening, even at weekends.
+    """Return the share of vehicles that drive into town: more in the morning, fewer in the evening, even at weekends.
 
     `strength` in [0, 1) is that of the place: Telraam's two streets turn from 0.59 at 8 h to 0.41 at 17 h, and from
     0.45 to 0.73 in the other direction.
@@ -61,7 +60,7 @@ def inbound_share(local_ms: Ints, strength: Floats) -> Floats:
 
 
 def times_of_day(local_ms: Ints) -> list[str]:
-    """late_night from 23 to 5 h, rush_hour from 7 to 10 and 16 to 19 h on weekdays, evening from 19 h, else daytime."""
+    """Name the time: late_night 23-5 h, on weekdays rush_hour 7-10 and 16-19 h, evening from 19 h, else daytime."""
     days, within = np.divmod(local_ms, DAY_MS)
     hour = within // HOUR_MS
     rush = (((hour >= 7) & (hour < 10)) | ((hour >= 16) & (hour < 19))) & (weekday(days) < 5)
@@ -96,7 +95,7 @@ class Flow:
     """Share of the jam density: 0 = empty, 0.5 = at capacity, towards 1 = jammed."""
 
     def take(self, rows: Ints) -> "Flow":
-        """Some of them."""
+        """Return some of the rows."""
         return Flow(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
@@ -114,11 +113,11 @@ class Traffic:
         self._table = KnotInterpolator(self._compute, width=3, step_ms=_STEP_MS)
 
     def flow_at(self, sites: Ints, roads: Ints, times_ms: Ints) -> Flow:
-        """Traffic on roads of these sites at these instants."""
+        """Return the traffic on roads of these sites at these instants."""
         return Flow(*self._table.interpolate(sites * self._count + roads, times_ms).T)
 
     def flow_on_all_roads(self, sites: Ints, times_ms: Ints) -> Flow:
-        """Traffic on every road of each site, as arrays [row, road], at the ten minutes in which each instant is."""
+        """Return the traffic on every road of each site [row, road], at the ten minutes in which each instant is."""
         roads = (sites * self._count)[:, None] + np.arange(self._count)
         times = np.broadcast_to(times_ms[:, None], roads.shape)
         found = self._table.previous(roads.ravel(), times.ravel())
@@ -146,12 +145,12 @@ class Traffic:
 
 
 def _factor(sigma: float, deviations: Floats) -> Floats:
-    """Lognormal factor with mean 1."""
+    """Return a lognormal factor with mean 1."""
     return np.asarray(np.exp(sigma * deviations - sigma**2 / 2))
 
 
 def greenshields_density(load: Floats) -> Floats:
-    """Share of the jam density at which a road carries this share of its capacity: v = vf (1 - k/kj).
+    """Return the share of the jam density at which a road carries this share of its capacity: v = vf (1 - k/kj).
 
     More than its capacity it cannot carry; what arrives beyond makes it denser, up to 0.85.
     """

@@ -1,10 +1,9 @@
-"""Weather over place and time: what all devices of a region feel alike.
+"""Weather and climate: what all devices of a region feel alike.
 
 Everything is made of noise fields that drift eastwards, so lows, fronts and clear spells pass over one site after the
-other. Anomalies are in units of their usual deviation; `climate` scales them to a place and makes degrees of them.
-
-
-Climates: what the weather's anomalies mean in degrees, percent and hectopascals at a place and a time of year."""
+other. Anomalies are in units of their usual deviation; a climate makes degrees, percent and hectopascals of them, at a
+place and a time of year.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,7 +42,7 @@ WARMEST_HOUR, COOLEST_HOUR = 14.0, 6.0
 
 @dataclass(frozen=True, slots=True)
 class Weather:
-    """One value a row."""
+    """Hold the weather, one value a row."""
 
     temperature: Floats
     """Anomaly of the air mass."""
@@ -66,22 +65,22 @@ class Weather:
 
     @property
     def fog(self) -> Flags:
-        """Whether sight is reduced by fog."""
+        """Tell whether sight is reduced by fog."""
         return (self.mist > 0.02) & (self.rain <= 0)
 
     def conditions(self) -> list[str]:
-        """sunny, rainy or foggy."""
+        """Name each: sunny, rainy or foggy."""
         names: list[str] = np.where(self.rain > 0, "rainy", np.where(self.fog, "foggy", "sunny")).tolist()
         return names
 
 
 def weather(world: World, sites: Ints, times_ms: Ints) -> Weather:
-    """The weather at these sites and instants."""
+    """Return the weather at these sites and instants."""
     return Weather(*_grid(world).interpolate(sites, times_ms))
 
 
 def diurnal(local_ms: Ints) -> Floats:
-    """Daily course from -1 at the coolest hour to 1 at the warmest, both half-waves a cosine."""
+    """Return the daily course from -1 at the coolest hour to 1 at the warmest, both half-waves a cosine."""
     hour = (local_ms % DAY_MS) / HOUR_MS
     since_coolest = (hour - COOLEST_HOUR) % 24
     rise = WARMEST_HOUR - COOLEST_HOUR
@@ -147,7 +146,7 @@ class Air:
 
 
 def outdoor_air(world: World, sites: Ints, times_ms: Ints, season: Season = "calendar") -> Air:
-    """The air outdoors at these sites and instants."""
+    """Return the air outdoors at these sites and instants."""
     found = weather(world, sites, times_ms)
     mean, seasonal, daily, spread, depression, pressure, altitude = np.array(
         [_place(site) for site in world.sites]
@@ -168,7 +167,7 @@ def outdoor_air(world: World, sites: Ints, times_ms: Ints, season: Season = "cal
 
 
 def vapour_pressure_hpa(dew_point_c: Floats) -> Floats:
-    """Of air with this dew point, by the Magnus formula over water (WMO-No. 8, annex 4.B)."""
+    """Return that of air with this dew point, by the Magnus formula over water (WMO-No. 8, annex 4.B)."""
     return np.asarray(6.112 * np.exp(17.62 * dew_point_c / (243.12 + dew_point_c)))
 
 
@@ -178,7 +177,7 @@ def _grid(world: World) -> GridInterpolator:
 
 
 def _compute(world: World, sites: Ints, times_ms: Ints) -> Floats:
-    """The fields of `Weather`, in their order."""
+    """Return the fields of `Weather`, in their order."""
     latitude = np.array([site.latitude for site in world.sites])[sites]
     drifted = np.array([_east_of_seam(site.longitude) for site in world.sites])[sites] - _EASTWARD_DEG_PER_MS * times_ms
     air, low, damp, showers, gusts = noise_fields(
@@ -202,7 +201,7 @@ def _compute(world: World, sites: Ints, times_ms: Ints) -> Floats:
 
 
 def _east_of_seam(longitude: float) -> float:
-    """The longitude, counted on beyond 180 degrees as far as the seam."""
+    """Return the longitude, counted on beyond 180 degrees as far as the seam."""
     return longitude + 360 if longitude < _SEAM_DEG else longitude
 
 
@@ -222,7 +221,7 @@ def _place(site: Site) -> tuple[float, ...]:
 
 
 def _season(world: World, sites: Ints, times_ms: Ints, season: Season) -> Floats:
-    """The northern year's course: 1 in the warmest weeks, -1 in the coldest."""
+    """Return the northern year's course: 1 in the warmest weeks, -1 in the coldest."""
     if season == "calendar":
         # Days since 1970-01-01 modulo the mean year stay within a day of the day of the year.
         return np.asarray(np.cos(2 * np.pi * (times_ms / DAY_MS - _WARMEST_DAY) / _YEAR_DAYS))

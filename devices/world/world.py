@@ -1,8 +1,4 @@
-"""A place where devices stand, and its local time.
-
-The one world all devices of a scenario share: its seed, its places, and who drives through them.
-
-The sites of a world as arrays, for vectorised look-ups by their position."""
+"""The one world that all devices of a scenario share: its seed, its sites with their local time, and its vehicles."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +16,8 @@ from edgewire.messages.topics import SITE
 MINUTE_MS = 60_000
 HOUR_MS = 3_600_000
 DAY_MS = 86_400_000
+METRES_PER_DEGREE = 111_320.0
+"""Of latitude, and of longitude at the equator."""
 _QUARTER_MS = HOUR_MS // 4
 """Offsets of zones change on quarter hours of UTC at the finest."""
 
@@ -46,7 +44,7 @@ class Site(Config):
 
 
 def weekday(days: Ints) -> Ints:
-    """0 for Monday to 6 for Sunday, of days since 1970-01-01, which was a Thursday."""
+    """Return 0 for Monday to 6 for Sunday, of days since 1970-01-01, which was a Thursday."""
     return np.asarray((days + 3) % 7)
 
 
@@ -58,13 +56,13 @@ class LocalTime:
         self._offsets: dict[int, int] = {}
 
     def from_utc(self, times_ms: Ints) -> Ints:
-        """Local milliseconds of these instants; `// DAY_MS` is the local day, `% DAY_MS` the time of day."""
+        """Return the local milliseconds of these instants; `// DAY_MS` is the local day, `% DAY_MS` the time of day."""
         quarters, inverse = np.unique(times_ms // _QUARTER_MS, return_inverse=True)
         offsets = np.array([self._offset_ms(int(quarter)) for quarter in quarters], dtype=np.int64)
         return np.asarray(times_ms + offsets[inverse])
 
     def day_starts_ms(self, days: Ints) -> Ints:
-        """Instant at which each local day begins (days since 1970-01-01): midnight, or the first of two."""
+        """Return the instant at which each local day begins (days since 1970-01-01): midnight, or the first of two."""
         as_utc = days * DAY_MS
         start = as_utc - np.maximum(*(self.from_utc(near) - near for near in (as_utc - DAY_MS, as_utc + DAY_MS)))
         # Where clocks change around midnight, which there may be none of (Santiago, Havana), the day begins later.
@@ -102,7 +100,7 @@ class World:
 
     @classmethod
     def build(cls, seed: int, sites: Sequence[Site], vehicles: Mapping[int, str] | None = None) -> "World":
-        """A world with these sites; `vehicles` maps the ordinal of each vehicle of the fleet to its site's name."""
+        """Return a world with these sites; `vehicles` maps the ordinal of each vehicle to its site's name."""
         at: dict[str, list[int]] = {site.name: [] for site in sites}
         for ordinal, site in sorted((vehicles or {}).items()):
             at[site].append(ordinal)
@@ -114,16 +112,12 @@ class World:
         )
 
     def local_ms(self, sites: Ints, times_ms: Ints) -> Ints:
-        """Local wall-clock milliseconds at each site and instant."""
+        """Return the local wall-clock milliseconds at each site and instant."""
         local = np.empty_like(times_ms)
         for site in np.unique(sites):
             rows = sites == site
             local[rows] = self.local[site].from_utc(times_ms[rows])
         return local
-
-
-METRES_PER_DEGREE = 111_320.0
-"""Of latitude, and of longitude at the equator."""
 
 
 class SiteArrays:
@@ -140,5 +134,5 @@ class SiteArrays:
         self._world = world
 
     def local_ms(self, sites: Ints, times_ms: Ints) -> Ints:
-        """Local wall-clock milliseconds at each site and instant."""
+        """Return the local wall-clock milliseconds at each site and instant."""
         return self._world.local_ms(sites, times_ms)

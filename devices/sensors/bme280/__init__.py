@@ -1,1 +1,5 @@
-"""TODO."""
+"""BME280, a chip that measures air: `environment` (the air around it), `sensor` (readings), `chip` (its arithmetic).
+
+`environment` -> `sensor` (offset, warmth, lag, noise) -> `chip` (counts by the data sheet, and back). `registers` is
+the same chip on an emulated I²C bus, for drivers.
+"""

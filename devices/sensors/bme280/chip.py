@@ -39,7 +39,7 @@ _SPREAD = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How a conversion is made: what a driver writes to ctrl_hum, ctrl_meas and config."""
+    """Set-up of a conversion, as a driver writes it to ctrl_hum, ctrl_meas and config."""
 
     t: Oversampling = 1
     p: Oversampling = 1
@@ -49,16 +49,16 @@ class Sampling:
 
     @property
     def conversion_ms(self) -> float:
-        """Typical time of one conversion of all three (section 9.1)."""
+        """Return the typical time of one conversion of all three (section 9.1)."""
         return 1 + 2 * self.t + (2 * self.p + 0.5) + (2 * self.h + 0.5)
 
     @property
     def charge_ua_ms(self) -> float:
-        """Charge of one conversion, in µA ms: 350, 714 and 340 µA while T, P and H are converted (table 1)."""
+        """Return the charge of one conversion (µA ms): 350, 714 and 340 µA while T, P and H are converted (table 1)."""
         return 350 * (1 + 2 * self.t) + 714 * (2 * self.p + 0.5) + 340 * (2 * self.h + 0.5)
 
     def lsb(self, oversampling: int) -> int:
-        """Step of a 20-bit T or P count: 16 bits and one more a doubling; 20 where the filter runs (section 3.4)."""
+        """Return the step of a 20-bit T or P count: 16 bits, one more a doubling; 20 if filtered (section 3.4)."""
         return 1 if self.filter else 16 // oversampling
 
 
@@ -87,14 +87,14 @@ class Calibration:
 
     @classmethod
     def for_keys(cls, keys: Hashes) -> "Calibration":
-        """The constants of the units with these keys: they belong to the unit, whatever the world's seed."""
+        """Return the constants of the units with these keys: they belong to the unit, whatever the world's seed."""
         spread = _SPREAD * np.clip(
             normal(hash_bits(0, "bme280/trim", keys[None, :], np.arange(len(_EXAMPLE))[:, None])), -3, 3
         )
         return cls(*np.rint(np.array(list(_EXAMPLE.values()))[:, None] * (1 + spread)))
 
     def take(self, ids: Ints) -> "Calibration":
-        """The constants of these units, a row each."""
+        """Return the constants of these units, a row each."""
         return Calibration(*(getattr(self, field.name).take(ids) for field in fields(self)))
 
 
@@ -108,7 +108,7 @@ class Raw:
 
 
 def to_raw(chip: Calibration, sampling: Sampling, temperature: Floats, humidity: Floats, pressure: Floats) -> Raw:
-    """The counts at which the compensation gives these °C, % and hPa, rounded to the bits of the oversampling."""
+    """Return the counts that compensation turns into these °C, % and hPa, rounded to the bits of the oversampling."""
     t_fine = temperature * 5120
     half, curve = chip.t2, chip.t3 / 64
     linear = 2 * t_fine / (half + np.sqrt(half * half + 4 * curve * t_fine))
@@ -126,7 +126,7 @@ def to_raw(chip: Calibration, sampling: Sampling, temperature: Floats, humidity:
 
 
 def compensate(chip: Calibration, raw: Raw) -> tuple[Floats, Floats, Floats]:
-    """°C, % and hPa from counts, by the double precision formulas of section 8.1."""
+    """Return °C, % and hPa from counts, by the double precision formulas of section 8.1."""
     t_fine = _t_fine(chip, raw.t)
     offset, slope = _pressure_line(chip, t_fine)
     bridge = (1048576 - raw.p - offset) * slope
@@ -143,7 +143,7 @@ Signature = Literal["temperature_zero", "all_zero", "all_ones", "pressure_reset"
 def signature(
     name: Signature, keys: Hashes, temperature: Floats, humidity: Floats, pressure: Floats
 ) -> tuple[Floats, Floats, Floats]:
-    """What a driver reads from a register file in disorder instead of these °C, % and hPa, for units with these keys.
+    """Return what a driver reads instead of these °C, % and hPa where the registers are in disorder.
 
     - `temperature_zero`: the T registers hold 0; about -140.9 °C (-134 to -147 from unit to unit) and 780 hPa.
     - `all_zero`: no register answers with more than 0; -140.9 °C, 0 %, 1310 hPa.
@@ -175,7 +175,7 @@ def _t_fine(chip: Calibration, raw_t: Floats) -> Floats:
 
 
 def _pressure_line(chip: Calibration, t_fine: Floats) -> tuple[Floats, Floats]:
-    """Offset in counts and Pa a count of the pressure bridge at this temperature."""
+    """Return the offset in counts and Pa a count of the pressure bridge at this temperature."""
     warm = t_fine / 2 - 64000
     offset = (warm * (warm * (chip.p6 / 32768) + chip.p5 * 2) / 4 + chip.p4 * 65536) / 4096
     gain = (1 + warm * (chip.p3 / 524288 * warm + chip.p2) / (524288 * 32768)) * chip.p1
@@ -183,7 +183,7 @@ def _pressure_line(chip: Calibration, t_fine: Floats) -> tuple[Floats, Floats]:
 
 
 def _humidity_line(chip: Calibration, t_fine: Floats) -> tuple[Floats, Floats]:
-    """Offset in counts and % a count of the humidity bridge at this temperature."""
+    """Return the offset in counts and % a count of the humidity bridge at this temperature."""
     warm = t_fine - 76800
     slope = chip.h2 / 65536 * (1 + chip.h6 / 67108864 * warm * (1 + chip.h3 / 67108864 * warm))
     return chip.h4 * 64 + chip.h5 / 16384 * warm, slope

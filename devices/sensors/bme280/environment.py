@@ -1,4 +1,4 @@
-"""The air around a BME280: what it would read if it were perfect. Slow courses on a grid, weather events by the row."""
+"""The air around a BME280, as a perfect one would read it: slow courses on a grid, weather events by the row."""
 
 from typing import Protocol
 
@@ -22,7 +22,7 @@ _SPARE_EVENTS = 1000
 
 
 class Range(Config):
-    """Where a value stays, and how far it may wander from one reading to the next."""
+    """Range in which a value stays, and how far it may move from one reading to the next."""
 
     low: float = Field(allow_inf_nan=False)
     high: float = Field(allow_inf_nan=False)
@@ -63,7 +63,7 @@ class Environment(Protocol):
     """The air at some places over time."""
 
     def air_at(self, places: Ints, times: Ints) -> tuple[Floats, Ints]:
-        """An array of (°C, % and hPa; rows), and the weather event of each row."""
+        """Return an array of (°C, % and hPa; rows), and the weather event of each row."""
         ...
 
 
@@ -78,7 +78,7 @@ class IndoorAir:
         self._grid = GridInterpolator(self._slow, len(sites))
 
     def air_at(self, places: Ints, times: Ints) -> tuple[Floats, Ints]:
-        """See `Environment`."""
+        """Return the air as `Environment` says."""
         air = self._grid.interpolate(places, times)
         if not self._settings.weather_events:
             return air, np.full(len(times), NO_EVENT)
@@ -110,7 +110,7 @@ class IndoorAir:
         return np.asarray((limits.low + limits.high) / 2 + half * np.tanh(0.5 * (air + own) / np.sqrt(2)))
 
     def _events(self, places: Ints, times: Ints) -> tuple[Ints, Floats]:
-        """The weather event at each row and how strong it is. Time is cut into slots that hold at most one."""
+        """Return the weather event at each row and how strong it is. Time is cut into slots that hold at most one."""
         slot_ms = (2 * self._settings.weather_event_readings[1] * self._interval).take(places)
         slot = times // slot_ms
         first, count = int(slot.min()), len(self._sites)
@@ -129,7 +129,7 @@ class IndoorAir:
         return np.where(inside, event, NO_EVENT), np.where(inside, smooth, 0.0)
 
     def _slots(self, places: Ints, slots: Ints) -> tuple[Ints, Floats, Floats]:
-        """The event of each slot of time, when in it it begins, and how long it lasts (ms)."""
+        """Return the event of each slot of time, when in it it begins, and how long it lasts (ms)."""
         shortest, longest = self._settings.weather_event_readings
         bits = extend(self._event_seeds.take(places), slots)
         whether, when, how_long = (((bits >> np.uint64(21 * n)) & np.uint64(0x1FFFFF)) / 2**21 for n in range(3))
@@ -147,7 +147,7 @@ class OutdoorAir:
         self._grid = GridInterpolator(self._slow, len(sites))
 
     def air_at(self, places: Ints, times: Ints) -> tuple[Floats, Ints]:
-        """See `Environment`."""
+        """Return the air as `Environment` says."""
         found = self._grid.interpolate(places, times)
         storm, front, clear = found[3:] > np.array([[0], [_FRONT_FELT], [0]])
         return found[:3], np.where(storm, STORM, np.where(front, FRONT, np.where(clear, CLEAR, NO_EVENT)))

@@ -50,7 +50,7 @@ class Bme280Registers:
     def for_device(
         cls, sensor: Bme280Sensor, world: World, device: int, now_ms: Callable[[], float]
     ) -> "Bme280Registers":
-        """The chip of an emulated device (its position in the sensor's population)."""
+        """Return the chip of an emulated device (its position in the sensor's population)."""
         ids = np.array([device])
 
         def measured(time_ms: float, sampling: Sampling) -> tuple[float, float, float]:
@@ -70,7 +70,7 @@ class Bme280Registers:
         self._silent = True
 
     def read(self, register: int, length: int) -> list[int]:
-        """Bytes from a register on. A read of several bytes sees one conversion, never halves of two."""
+        """Read bytes from a register on. A read of several bytes sees one conversion, never halves of two."""
         self._acknowledge()
         self._run(self._now())
         file = self._trimming | {
@@ -111,7 +111,7 @@ class Bme280Registers:
 
     @property
     def _mode(self) -> int:
-        """0 asleep, 1 and 2 forced, 3 normal."""
+        """Return 0 asleep, 1 and 2 forced, 3 normal."""
         return self._ctrl_meas & 0x03
 
     @property
@@ -161,22 +161,22 @@ class EmulatedBus:
         self._chips = chips
 
     def read_byte_data(self, address: int, register: int) -> int:
-        """One register; raises `OSError` 121 where nobody acknowledges."""
+        """Read one register; raises `OSError` 121 where nobody acknowledges."""
         return self._chip(address).read(register, 1)[0]
 
     def read_word_data(self, address: int, register: int) -> int:
-        """Two registers, the low byte first; raises as `read_byte_data`."""
+        """Read two registers, the low byte first; raises as `read_byte_data`."""
         low, high = self._chip(address).read(register, 2)
         return high << 8 | low
 
     def read_i2c_block_data(self, address: int, register: int, length: int) -> list[int]:
-        """Up to 32 registers; raises as `read_byte_data`, and `ValueError` for more."""
+        """Read up to 32 registers; raises as `read_byte_data`, and `ValueError` for more."""
         if length > 32:
             raise ValueError("Desired block length over 32 bytes")
         return self._chip(address).read(register, length)
 
     def write_byte_data(self, address: int, register: int, value: int) -> None:
-        """One register; raises as `read_byte_data`."""
+        """Write one register; raises as `read_byte_data`."""
         self._chip(address).write(register, value)
 
     def _chip(self, address: int) -> Bme280Registers:
@@ -186,13 +186,13 @@ class EmulatedBus:
 
 
 def _data(pressure: int, temperature: int, humidity: int) -> list[int]:
-    """Registers 0xF7 to 0xFE."""
+    """Return registers 0xF7 to 0xFE."""
     p, t = pressure << 4, temperature << 4
     return [p >> 16, p >> 8 & 0xFF, p & 0xFF, t >> 16, t >> 8 & 0xFF, t & 0xFF, humidity >> 8, humidity & 0xFF]
 
 
 def _trimming(calibration: Calibration) -> dict[int, int]:
-    """Registers 0x88 to 0xA1 and 0xE1 to 0xE7 (table 16)."""
+    """Return registers 0x88 to 0xA1 and 0xE1 to 0xE7 (table 16)."""
     chip = {name: int(getattr(calibration, name)[0]) for name in calibration.__dataclass_fields__}
     words = [chip[name] & 0xFFFF for name in (*(f"t{n}" for n in range(1, 4)), *(f"p{n}" for n in range(1, 10)))]
     low = [byte for word in words for byte in (word & 0xFF, word >> 8)]

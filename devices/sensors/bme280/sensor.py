@@ -87,13 +87,13 @@ class Bme280Settings(RangeSettings):
 
     @property
     def sampling(self) -> Sampling:
-        """The chip's set-up."""
+        """Return the chip's set-up."""
         return Sampling(self.oversampling_t, self.oversampling_p, self.oversampling_h, self.filter)
 
 
 @dataclass(frozen=True, slots=True)
 class _Units:
-    """What is peculiar to each device, one entry each."""
+    """Hold what is peculiar to each device, one entry each."""
 
     noise: Hashes
     offset: Floats
@@ -118,7 +118,7 @@ class Bme280Sensor:
         self._by_world: dict[World, tuple[Environment, _Units]] = {}
 
     def sample(self, world: World, ids: Ints, times: Ints) -> Columns:
-        """Readings as a driver publishes them, compensated from the chip's counts."""
+        """Return the readings as a driver publishes them, compensated from the chip's counts."""
         values, event = self._sample(world, ids, times)
         columns: Columns = dict(zip(("temperature_c", "humidity", "pressure_hpa"), values, strict=True))
         if self._settings.metadata:
@@ -126,11 +126,11 @@ class Bme280Sensor:
         return columns
 
     def calibration(self, device: int) -> Calibration:
-        """The trimming constants of one device (its position in the population)."""
+        """Return the trimming constants of one device (its position in the population)."""
         return self._chips.take(np.array([device]))
 
     def analog_values(self, world: World, ids: Ints, times: Ints, sampling: Sampling) -> tuple[Floats, Ints]:
-        """(°C, % and hPa; rows) that conversions with this sampling measure before they are counts, and the event."""
+        """Return (°C, % and hPa; rows) as conversions measure them before they are counts, and the weather event."""
         environment, units = self._in_world(world)
         values, event = self._lagged(environment, ids, times, sampling)
         heat = self._heat.take(ids)
@@ -154,7 +154,7 @@ class Bme280Sensor:
         return found.round(self._settings.decimals), event
 
     def _lagged(self, environment: Environment, ids: Ints, times: Ints, sampling: Sampling) -> tuple[Floats, Ints]:
-        """The air as housing and filter let it through: the mean over a fixed window of the past."""
+        """Return the air as housing and filter let it through: the mean over a fixed window of the past."""
         places = self._site_arrays.take(ids)
         values, event = environment.air_at(places, times)
         filtered = max(0, sampling.filter - 1) * self._period_ms(ids, sampling)
@@ -182,13 +182,13 @@ class Bme280Sensor:
         values[2] += scale * NOISE_P_HPA[sampling.p] * p
 
     def _period_ms(self, ids: Ints, sampling: Sampling) -> Floats:
-        """Between two conversions, which is what the filter counts in."""
+        """Return the time between two conversions, which is what the filter counts in."""
         if self._settings.mode == "normal":
             return np.full(len(ids), sampling.conversion_ms + self._settings.standby_ms)
         return self._interval.take(ids).astype(np.float64)
 
     def _self_heating(self) -> Floats:
-        """K above the air, of each device."""
+        """Return by how many K each device is warmer than the air."""
         settings = self._settings
         period = self._period_ms(np.arange(len(self._keys)), settings.sampling)
         standby = _STANDBY_UA * settings.standby_ms if settings.mode == "normal" else 0.0
@@ -221,19 +221,19 @@ class Bme280Sensor:
 
 
 def _clip_to_range(values: Floats) -> Floats:
-    """What the chip can still convert."""
+    """Clip values to what the chip can convert."""
     return np.clip(values, [[-40], [0], [300]], [[85], [100], [1100]])
 
 
 def _filter_weights(coefficient: int) -> Floats:
-    """Of the last conversions in the output of the IIR filter y += (x - y) / c; what is older counts to the oldest."""
+    """Return the weights of past conversions in the IIR filter y += (x - y) / c; the oldest stands for all before."""
     kept = 1 - 1 / coefficient
     length = int(np.ceil(np.log(0.01) / np.log(kept)))
     return np.append(kept ** np.arange(length) / coefficient, kept**length)
 
 
 def _metadata() -> list[dict[str, Any]]:
-    """By the event's number; outside of one the last."""
+    """Return the metadata by the event's number; outside of one the last."""
     common: dict[str, Any] = {"generator": "edgefleet-bme280", "version": "1.0.0"}
     during = [common | {"weather_event": True, "weather_type": name} for name in ("storm", "front", "clear")]
     return [*during, common | {"weather_event": False, "weather_type": None}]

@@ -14,7 +14,7 @@ _PDOP_OF_HDOP, _VDOP_OF_HDOP = 1.8, 1.5
 
 
 def sentence(body: str) -> str:
-    """`$body*checksum`: the exclusive or of the characters in between."""
+    """Return `$body*checksum`: the exclusive or of the characters in between."""
     # Halves of one number laid over each other (a sentence has 82 characters at most): a loop takes thrice as long.
     checksum = int.from_bytes(body.encode("ascii"))
     for shift in (512, 256, 128, 64, 32, 16, 8):
@@ -33,7 +33,7 @@ def sentences(
     satellites: int,
     first_satellite: int,
 ) -> list[str]:
-    """One epoch. Without a position it is the form without a fix; without an altitude the fix is 2D.
+    """Return one epoch. Without a position it is the form without a fix; without an altitude the fix is 2D.
 
     Satellites used are numbered from `first_satellite` (1 to 32) on, so that the sky stays the same for a while.
     """
@@ -62,7 +62,7 @@ def sentences(
 
 
 def without_fix(time_ms: int) -> list[str]:
-    """One epoch of a receiver that sees no satellites."""
+    """Return one epoch of a receiver that sees no satellites."""
     clock, date = _moment(time_ms)
     return [
         sentence(f"GNRMC,{clock},V,,,,,,,{date},,,N"),
@@ -75,7 +75,7 @@ def without_fix(time_ms: int) -> list[str]:
 
 
 def _moment(time_ms: int) -> tuple[str, str]:
-    """Time of day and date as sentences have them."""
+    """Return the time of day and date as sentences have them."""
     day, within = divmod(time_ms, 86_400_000)
     clock = f"{within // 3_600_000:02d}{within // 60_000 % 60:02d}{within // 1000 % 60:02d}.{within % 1000 // 10:02d}"
     return clock, _date(day)
@@ -83,19 +83,19 @@ def _moment(time_ms: int) -> tuple[str, str]:
 
 @lru_cache(8)
 def _date(day: int) -> str:
-    """Day, month and year of a day since 1970-01-01."""
+    """Return the day, month and year of a day since 1970-01-01."""
     return f"{datetime.fromtimestamp(day * 86_400, UTC):%d%m%y}"
 
 
 @lru_cache(32 * (_MOST_IN_GGA + 1))
 def _sky(first: int, number: int) -> tuple[str, list[str]]:
-    """The satellites used, as GSA has them, and the GSV sentences; the same for all epochs with these satellites."""
+    """Return the satellites used, as GSA has them, and the GSV sentences of every epoch with these satellites."""
     used = [f"{(first - 1 + offset) % 32 + 1:02d}" for offset in range(number)]
     return ",".join(used + [""] * (_MOST_IN_GGA - number)), _in_view(used)
 
 
 def _in_view(used: list[str]) -> list[str]:
-    """GSV: four satellites a sentence, with an elevation, azimuth and signal that go with the number."""
+    """Return GSV: four satellites a sentence, with an elevation, azimuth and signal that go with the number."""
     pages = max(1, -(-len(used) // _PER_GSV))
     found = []
     for page in range(pages):
@@ -109,7 +109,7 @@ def _in_view(used: list[str]) -> list[str]:
 
 
 def _angle(degrees: float, width: int) -> str:
-    """Degrees and minutes, dddmm.mmmmm; the minutes never round up to 60."""
+    """Write degrees and minutes, dddmm.mmmmm; the minutes never round up to 60."""
     units = round(abs(degrees) * 60 * 100_000)
     whole, minutes = divmod(units, 60 * 100_000)
     return f"{whole:0{width}d}{minutes // 100_000:02d}.{minutes % 100_000:05d}"

@@ -1,4 +1,4 @@
-"""What the gps and the telematics unit of a vehicle have in common: a satellite receiver, a supply, a modem."""
+"""The gps and the telematics unit of a vehicle have this in common: a satellite receiver, a supply, a modem."""
 
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -45,7 +45,7 @@ Start = Literal["cold", "warm", "hot"]
 
 
 class PowerOn(NamedTuple):
-    """When receivers were powered on, and what they knew then."""
+    """Hold when receivers were powered on, and what they knew then."""
 
     at_ms: int
     start: Start
@@ -53,7 +53,7 @@ class PowerOn(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """What receivers make of the sky; one value a row."""
+    """Hold what receivers make of the sky; one value a row."""
 
     known: Flags
     """Whether there is a fix."""
@@ -79,7 +79,7 @@ def satellite_fix(
     scale: float,
     losses: bool,
 ) -> Fix:
-    """The fixes of receivers `keys` that move like this; errors are `scale` times the usual.
+    """Return the fixes of receivers `keys` that move like this; errors are `scale` times the usual.
 
     HDOP, satellites and error go together: all three come from how much of the sky is open, and for how long.
     """
@@ -114,14 +114,14 @@ def satellite_fix(
 
 
 def battery_v(world: World, keys: Hashes, times: Ints, moving: Motion) -> Floats:
-    """Supply of a vehicle in 10 mV: about 14.1 V while the generator charges, 12.6 V at rest."""
+    """Return the supply of a vehicle in 10 mV: about 14.1 V while the generator charges, 12.6 V at rest."""
     drift = smooth_noise(world.seed, "vehicle/battery", keys, times, 1_800_000)
     volts: Floats = np.where(moving.on_trip, 14.1 + 0.12 * drift, 12.55 + 0.06 * drift)
     return volts.round(2)
 
 
 def signal_dbm(world: World, keys: Hashes, sites: Ints, times: Ints, moving: Motion) -> Ints:
-    """Received signal of the modem: weaker in the country and in tunnels, shadowed over a minute, fading."""
+    """Return the received signal of the modem: weaker in the country and in tunnels, shadowed over a minute, fading."""
     rural = components(world).roads.plan.road_class[moving.road] == LANE
     shadow = smooth_noise(world.seed, "modem/shadow", keys, times, 60_000)
     fading = normal(hash_bits(world.seed, "modem/fading", keys, times))
@@ -133,7 +133,7 @@ def signal_dbm(world: World, keys: Hashes, sites: Ints, times: Ints, moving: Mot
 def _errors_m(
     seed: int, keys: Hashes, times: Ints, dilution: Floats, shade: Floats, scale: float
 ) -> tuple[Floats, Floats, Floats]:
-    """East, north and up."""
+    """Return the errors to the east, north and up."""
     slow = smooth_noise_of(hash_bits(seed, "receiver/error", _SOURCES, keys), times, _PERIODS_MS)
     drift, flicker, wall = slow.reshape(3, 3, -1)
     bits = hash_bits(seed, "receiver/white", keys, times)
@@ -154,7 +154,7 @@ def _in_tunnel(world: World, sites: Ints, moving: Motion) -> Flags:
 
 
 class _SkyView(NamedTuple):
-    """What receivers see of the sky."""
+    """Hold what receivers see of the sky."""
 
     lost: Flags
     """Whether they have no fix."""
@@ -165,7 +165,7 @@ class _SkyView(NamedTuple):
 
 
 def _canyon(world: World, sites: Ints, moving: Motion) -> Floats:
-    """How deep the street is between its houses, block by block; 0 in the open."""
+    """Return how deep the street is between its houses, block by block; 0 in the open."""
     roads, keys = components(world).roads, components(world).site_arrays.keys
     shallow, deep = _BLOCK_DEPTH
     block = (moving.along_m / _BLOCK_M).astype(np.int64)
@@ -176,7 +176,7 @@ def _canyon(world: World, sites: Ints, moving: Motion) -> Floats:
 def _sky_view(
     world: World, keys: Hashes, sites: Ints, times: Ints, moving: Motion, power_on: PowerOn, losses: bool
 ) -> _SkyView:
-    """No fix until the first one after power-on, in tunnels, and until the receiver is back after them."""
+    """Return the view of the sky: no fix until the first after power-on, nor in tunnels and just after them."""
     shortest, longest = _FIRST_FIX_S[power_on.start]
     first = shortest + (longest - shortest) * uniform(hash_bits(world.seed, "receiver/first", keys, power_on.at_ms))
     # What a device would have read before it was powered on is that of one in order.

@@ -40,7 +40,7 @@ class GpsSensor:
         self._population = population
 
     def sample(self, world: World, ids: Ints, times: Ints) -> Columns:
-        """Fixes in degrees, m and km/h; without one, position, speed and heading are None."""
+        """Return fixes in degrees, m and km/h; without one, position, speed and heading are None."""
         settings, population = self._settings, self._population
         keys, sites, vehicles = population.keys[ids], population.sites[ids], population.ordinals[ids]
         moving = components(world).vehicles.motion(sites, vehicles, times)
@@ -65,7 +65,7 @@ class GpsSensor:
         return columns
 
     def _sentences(self, world: World, ids: Ints, times: Ints, columns: Columns) -> list[list[str]]:
-        """The same epoch as the receiver words it."""
+        """Return the same epoch as the receiver words it."""
         # Satellites cross the sky in hours; which are used changes every half of one.
         first = hash_bits(world.seed, "gps/satellites", self._population.sites[ids], times // _SKY_MS) % np.uint64(32)
         names = ("latitude", "longitude", "altitude_m", "speed_kmh", "heading_deg")

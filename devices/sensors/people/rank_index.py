@@ -1,4 +1,4 @@
-"""How many of the first flags of a long row are set: a bit and a half a flag."""
+"""A rank index tells how many of the first flags of a long row are set, in a bit and a half a flag."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ _WORD = 64
 
 
 class RankIndex:
-    """Of flags that are given once; `rank` answers from whole words of them and the bits of one."""
+    """Index flags that are given once; `rank` answers from whole words of them and the bits of one."""
 
     __slots__ = ("_before", "_words")
 
@@ -21,7 +21,7 @@ class RankIndex:
         self._before = np.concatenate([[0], np.cumsum(counts[:-1], dtype=np.int32)]).astype(np.int32)
 
     def rank(self, position: Ints) -> Ints:
-        """How many flags before each position are set; a position is 0 to the number of flags."""
+        """Count the flags set before each position, which is 0 to the number of flags."""
         word, bit = np.divmod(position, _WORD)
         below = (np.uint64(1) << bit.astype(np.uint64)) - np.uint64(1)
         return np.asarray(self._before[word] + np.bitwise_count(self._words[word] & below).astype(np.int64))

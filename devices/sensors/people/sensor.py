@@ -68,7 +68,7 @@ class PeopleSensor:
         self._sums_of: tuple[World, int] | None = None
 
     def sample(self, world: World, ids: Ints, times: Ints) -> Columns:
-        """Counts of the interval that ends at each reading, and since local midnight."""
+        """Return the counts of the interval that ends at each reading, and since local midnight."""
         sites, begins = self._sites[ids], times - self._interval[ids]
         last, first = (world.local_ms(sites, moment) // DAY_MS for moment in (times, begins))
         totals = np.zeros((2, len(ids)), dtype=np.int64)
@@ -92,7 +92,7 @@ class PeopleSensor:
         }
 
     def events(self, world: World, ids: Ints, start_ms: int, stop_ms: int) -> Events:
-        """Crossings and sessions in [start_ms, stop_ms)."""
+        """Return crossings and sessions in [start_ms, stop_ms)."""
         owners, times, fields = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)], []
         for day in range(
             int(self._days(world, ids, start_ms).min()), int(self._days(world, ids, stop_ms - 1).max()) + 1
@@ -107,7 +107,7 @@ class PeopleSensor:
         return Events(owner[order], np.concatenate(times)[order], [fields[row] for row in order.tolist()])
 
     def event_count(self, world: World, ids: Ints, start_ms: int, stop_ms: int) -> Ints:
-        """Three messages for every visit of a whole day, and of the first and the last day what lies in the window."""
+        """Count three messages a visit of whole days, and of the first and the last day what lies in the window."""
         everyone = np.arange(len(self._sites))
         first, last = self._days(world, everyone, start_ms), self._days(world, everyone, stop_ms)
         counts = np.zeros(len(everyone), dtype=np.int64)
@@ -131,7 +131,7 @@ class PeopleSensor:
         return counts[ids]
 
     def _count_after(self, world: World, start_ms: int) -> Ints:
-        """VisitMessages of each shop from an instant to the end of its local day."""
+        """Count the messages of each shop from an instant to the end of its local day."""
         everyone = np.arange(len(self._sites))
         days = self._days(world, everyone, start_ms)
         counts = np.zeros(len(everyone), dtype=np.int64)
@@ -142,7 +142,7 @@ class PeopleSensor:
         return counts
 
     def _messages(self, world: World, first_day: int, stop_day: int) -> Ints:
-        """VisitMessages of each shop in the days [first_day, stop_day), added to the nearest answer there was before.
+        """Count the messages of each shop in the days [first_day, stop_day), from the nearest answer there was before.
 
         Windows move on, but devices that were reset ask for the day of that as well, again and again.
         """
@@ -167,7 +167,7 @@ class PeopleSensor:
         return VisitDay(world, self._shops, day, self._accuracy)
 
     def _days(self, world: World, ids: Ints, time_ms: int) -> Ints:
-        """Local day of each shop."""
+        """Return the local day of each shop."""
         days = np.array([int(zone.from_utc(np.array([time_ms]))[0]) // DAY_MS for zone in world.local])
         return np.asarray(days[self._sites[ids]])
 
@@ -177,7 +177,7 @@ _SLOTS = [f"{start:02d}:00–{(start + 2) % 24:02d}:59" for start in (1, 4, 7, 1
 
 
 def _fields(day: VisitDay, messages: VisitMessages) -> list[dict[str, Any]]:
-    """What these messages say; weekday and time slot are in UTC, as all their times."""
+    """Return what these messages say; weekday and time slot are in UTC, as all their times."""
     sorts, entries, exits = messages.sorts, messages.entries_ms, messages.exits_ms
     moments = np.where(sorts == ENTRY, entries, np.where(sorts == SESSION, entries, exits))
     session = sorts == SESSION

@@ -39,7 +39,7 @@ class VisitMessages:
 
     @property
     def times(self) -> Ints:
-        """When they are due."""
+        """Return when they are due."""
         return np.where(self.sorts == ENTRY, self.entries_ms, self.exits_ms)
 
 
@@ -68,16 +68,16 @@ class VisitDay:
         )
 
     def count_before(self, shops: Ints, time_ms: int) -> Ints:
-        """VisitMessages of each shop before an instant."""
+        """Count the messages of each shop before an instant."""
         moment = np.full(len(shops), time_ms)
         return np.asarray(self._messages(self._code(shops, moment)) - self._messages(shops * _SPAN_MS))
 
     def count_all(self, shops: Ints) -> Ints:
-        """VisitMessages of each shop."""
+        """Count the messages of each shop."""
         return np.asarray(self._messages((shops + 1) * _SPAN_MS) - self._messages(shops * _SPAN_MS))
 
     def messages(self, shops: Ints, start_ms: int, stop_ms: int) -> VisitMessages:
-        """Those in [start_ms, stop_ms)."""
+        """Return those in [start_ms, stop_ms)."""
         start, stop = (self._code(shops, np.full(len(shops), moment)) for moment in (start_ms, stop_ms))
         came, entry = _ranges(self._entries, start, stop)
         left, exit_ = _ranges(self._exits, start, stop)
@@ -90,7 +90,7 @@ class VisitDay:
         return VisitMessages(owner[order], sorts[order], who[order], found.entries_ms[order], exits_ms[order])
 
     def customer_ids(self, visitors: Ints) -> list[str]:
-        """A version 4 UUID for each of these visitors."""
+        """Return a version 4 UUID for each of these visitors."""
         counters = (
             self._keys[self._entries[visitors] // _SPAN_MS],
             self._day,
@@ -106,11 +106,11 @@ class VisitDay:
         ]
 
     def counted_until(self, shops: Ints, times_ms: Ints) -> Ints:
-        """Entries and exits (a row each) that the counters have seen from local midnight to these instants."""
+        """Return entries and exits (a row each) that the counters have seen from local midnight to these instants."""
         return self._counted_to(shops, self._code(shops, times_ms) + 1)
 
     def counted_all(self, shops: Ints) -> Ints:
-        """As `counted_until`, over the whole day."""
+        """Return as `counted_until` does, over the whole day."""
         return self._counted_to(shops, (shops + 1) * _SPAN_MS)
 
     def _counted_to(self, shops: Ints, stop: Ints) -> Ints:
@@ -121,7 +121,7 @@ class VisitDay:
         return np.stack(found)
 
     def _seen(self, stream: str, visitors: Ints | NDArray[np.int32], accuracy: float) -> RankIndex:
-        """How many of the first of these visitors a counter saw."""
+        """Return an index of which of these visitors a counter saw."""
         seen = np.zeros(len(visitors), dtype=np.bool_)
         for start in range(0, len(visitors), _VISITS_DRAWN):
             some = visitors[start : start + _VISITS_DRAWN]
@@ -137,12 +137,12 @@ class VisitDay:
         return np.asarray(codes % _SPAN_MS + self._base)
 
     def _messages(self, codes: Ints) -> Ints:
-        """VisitMessages before each of these codes."""
+        """Count the messages before each of these codes."""
         return np.asarray(self._entries.searchsorted(codes) + 2 * self._exits.searchsorted(codes))
 
 
 def _ranges(codes: Ints, start: Ints, stop: Ints) -> tuple[Ints, Ints]:
-    """The positions of the codes from each start to its stop, and which of these each is of."""
+    """Return the positions of the codes from each start to its stop, and which of these each is of."""
     first = codes.searchsorted(start)
     counts = codes.searchsorted(stop) - first
     owner = np.repeat(np.arange(len(start)), counts)

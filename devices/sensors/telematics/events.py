@@ -1,4 +1,4 @@
-"""The types of driving events, and what each is told by.
+"""The types of driving events, and how each is detected.
 
 A new type is one function and one entry of `EVENT_TYPES`: the function says in which rows the event holds, and its
 attributes there, which become fields of the message.
@@ -24,7 +24,7 @@ _LATE_FROM_H, _LATE_TO_H = 23.0, 5.0
 
 
 class Thresholds(Config):
-    """From where on something is an event."""
+    """Thresholds from which on something is an event."""
 
     braking_g: float = Field(default=0.28, gt=0)
     """Hard braking, in g; Teltonika's default is 2.7 m/s²."""
@@ -40,7 +40,7 @@ class Thresholds(Config):
 
 @dataclass(frozen=True, slots=True)
 class DrivingState:
-    """All that an event can depend on; one value a row."""
+    """Hold all that an event can depend on; one value a row."""
 
     thresholds: Thresholds
     moving: Motion
@@ -73,32 +73,32 @@ class EventType:
 
 
 def hard_braking(state: DrivingState) -> Detection:
-    """Deceleration above the threshold since the last report."""
+    """Detect a deceleration above the threshold since the last report."""
     braking = np.round(state.peak.braking_ms2 / G_MS2, 2)
     return braking >= state.thresholds.braking_g, {"braking_g": braking}
 
 
 def aggressive_turn(state: DrivingState) -> Detection:
-    """Lateral acceleration above the threshold since the last report."""
+    """Detect a lateral acceleration above the threshold since the last report."""
     lateral = np.round(np.maximum(state.peak.lateral_ms2, state.moving.lateral_ms2) / G_MS2, 2)
     return lateral >= state.thresholds.lateral_g, {"lateral_g": lateral}
 
 
 def tailgating(state: DrivingState) -> Detection:
-    """Less time to the vehicle ahead than the threshold."""
+    """Detect less time to the vehicle ahead than the threshold."""
     distance = np.round(state.headway_s * state.moving.speed_ms, 1)
     near = state.headway_s < state.thresholds.following_s
     return near & (state.moving.speed_ms >= _MOVING_MS), {"following_distance_m": distance}
 
 
 def speeding(state: DrivingState) -> Detection:
-    """Above the limit of the road by more than the threshold, for a while already."""
+    """Detect a speed above the road's limit by more than the threshold, for a while already."""
     over = np.maximum(state.over_limit_mph, 0).round(1)
     return state.lasting_over_mph > state.thresholds.over_speed_mph, {"over_speed_mph": over}
 
 
 def late_night_driving(state: DrivingState) -> Detection:
-    """On the road from 23 to 5 h, local time."""
+    """Detect driving from 23 to 5 h, local time."""
     late = (state.hour >= _LATE_FROM_H) | (state.hour < _LATE_TO_H)
     return late & (state.moving.speed_ms >= _MOVING_MS), {}
 

@@ -49,11 +49,11 @@ class TelematicsSensor:
 
     @property
     def lookback_ms(self) -> int:
-        """Since the last reading, and as long as speeding has to last."""
+        """Return the time since the last reading, or as long as speeding has to last."""
         return max(int(self._population.interval_ms.max(initial=0)), self._settings.speeding_for)
 
     def sample(self, world: World, ids: Ints, times: Ints) -> Columns:
-        """One row a reading; attributes of events that do not hold are None."""
+        """Return one row a reading; attributes of events that do not hold are None."""
         population = self._population
         keys, sites, vehicles = population.keys[ids], population.sites[ids], population.ordinals[ids]
         moving = components(world).vehicles.motion(sites, vehicles, times)
@@ -113,7 +113,7 @@ class TelematicsSensor:
         )
 
     def _events(self, state: DrivingState) -> tuple[Flags, dict[str, list[Any]]]:
-        """Which types hold [type, row], and every attribute, None where its event does not hold."""
+        """Tell which types hold [type, row], and every attribute, None where its event does not hold."""
         holds = np.zeros((len(self._types), len(state.times)), dtype=np.bool_)
         attributes: dict[str, list[Any]] = {}
         for row, kind in enumerate(self._types):
@@ -123,7 +123,7 @@ class TelematicsSensor:
         return holds, attributes
 
     def _risk(self, holds: Flags, conditions: list[str], time_of_day: list[str]) -> list[str]:
-        """risky where the weights of the events, raised by poor sight and night, come to the limit."""
+        """Label as risky where the weights of the events, raised by poor sight and night, come to the limit."""
         weights = np.array([kind.weight for kind in self._types])
         poor = np.array(conditions) != "sunny"
         night = np.array(time_of_day) == "late_night"
@@ -138,7 +138,7 @@ def _over_limit_mph(world: World, moving: Motion) -> Floats:
 
 
 def _names_of(names: NDArray[np.object_], holds: Flags) -> list[list[str]]:
-    """The events of each row, gravest first."""
+    """Return the events of each row, gravest first."""
     rows: list[list[str]] = [[PING]] * holds.shape[1]
     for row in np.flatnonzero(holds.any(axis=0)).tolist():
         rows[row] = names[:-1][holds[:, row]].tolist()
@@ -146,13 +146,13 @@ def _names_of(names: NDArray[np.object_], holds: Flags) -> list[list[str]]:
 
 
 def _trip_ids(drivers: list[str], trips: Ints) -> list[str]:
-    """Driver, and the number of the trip's hour since 2000."""
+    """Return the driver, and the number of the trip's hour since 2000."""
     hours = (trips - EPOCH_MS // HOUR_MS).tolist()
     return [f"{driver}-{hour:06d}" for driver, hour in zip(drivers, hours, strict=True)]
 
 
 def _event_ids(seed: int, keys: Hashes, times: Ints) -> list[str]:
-    """A UUID of version 4 for each reading, as 32 hexadecimal digits, made of its hash."""
+    """Return a UUID of version 4 for each reading, as 32 hexadecimal digits, made of its hash."""
     high = hash_bits(seed, "telematics/id/high", keys, times).tolist()
     low = hash_bits(seed, "telematics/id/low", keys, times).tolist()
     return [

@@ -54,7 +54,7 @@ class TrafficSensor:
         self._population = population
 
     def sample(self, world: World, ids: Ints, times: Ints) -> Columns:
-        """Counts, speeds (km/h), colours, classes, headways (s) and density of each camera's last interval."""
+        """Return counts, speeds (km/h), colours, classes, headways (s) and density of each camera's last interval."""
         sites, interval = self._population.sites[ids], self._population.interval_ms[ids]
         view = camera_views(world, self._population.keys[ids], sites)
         traffic = _traffic(world, sites, view.roads, times, interval)
@@ -69,7 +69,7 @@ class TrafficSensor:
     def _seen(
         self, world: World, ids: Ints, times: Ints, view: CameraViews, traffic: Flow, expected: Floats
     ) -> Columns:
-        """The readings where so many vehicles are expected."""
+        """Return the readings where so many vehicles are expected."""
         population = self._population
         keys, sites, interval = population.keys[ids], population.sites[ids], population.interval_ms[ids]
         middle = times - interval // 2
@@ -95,7 +95,7 @@ class TrafficSensor:
         }
 
     def _detection(self, world: World, sites: Ints, times: Ints, traffic: Flow) -> Floats:
-        """Chance to detect a vehicle."""
+        """Return the chance to detect a vehicle."""
         if self._settings.detection == 1:
             return np.ones(len(times))
         air = weather(world, sites, times)
@@ -109,7 +109,7 @@ class TrafficSensor:
         )
 
     def _sight(self, world: World, keys: Hashes, sites: Ints, times: Ints, interval: Ints) -> Flags:
-        """Whether the camera sees in each part of the interval: one row a reading."""
+        """Tell whether the camera sees in each part of the interval: one row a reading."""
         moments = times[:, None] - interval[:, None] + (2 * np.arange(_PARTS) + 1) * interval[:, None] // (2 * _PARTS)
         slot, within = np.divmod(moments, _OUTAGE_SLOT_MS)
         bits = hash_bits(world.seed, "camera/outage", keys[:, None], slot)
@@ -125,14 +125,14 @@ class TrafficSensor:
         return ~out
 
     def _confidence(self, world: World, keys: Hashes, times: Ints, chance: Floats, counts: Ints) -> list[Any]:
-        """Average score of the detections: lower where more is missed. None without any."""
+        """Return the average score of the detections: lower where more is missed. None without any."""
         spread = _CONFIDENCE_DEVIATION * normal(hash_bits(world.seed, "camera/confidence", keys, times))
         score = _CONFIDENCE * (chance / self._settings.detection) + spread / np.sqrt(np.maximum(counts, 1))
         return nullable(np.round(np.clip(score, 0.3, 0.99), 3), counts > 0)
 
 
 def _traffic(world: World, sites: Ints, roads: Ints, times: Ints, interval: Ints) -> Flow:
-    """The traffic of each interval: that in its middle, or of one longer than an hour the mean of its hours."""
+    """Return the traffic of each interval: that in its middle, or of one longer than an hour the mean of its hours."""
     traffic = components(world).traffic
     found = traffic.flow_at(sites, roads, times - interval // 2)
     long = np.flatnonzero(interval > HOUR_MS)

@@ -73,7 +73,7 @@ class DetectedVehicles:
         self.counts = np.bincount(self._reading, minlength=self._rows).astype(np.int64)
 
     def speeds(self, mean_kmh: Floats) -> dict[str, list[Any]]:
-        """Mean, least and greatest speed of each reading, None without vehicles."""
+        """Return the mean, least and greatest speed of each reading, None without vehicles."""
         z = np.clip(normal(self._bits("speed")), -2.8, 3.5)
         mean = mean_kmh[self._reading] * _CLASS_PACE[self._class]
         mean = np.where(self._class == _TRUCK, np.minimum(mean, _TRUCK_MAX_KMH), mean)
@@ -83,21 +83,21 @@ class DetectedVehicles:
         return {f"{name}_speed": _rounded(found[name], 1, self.counts > 0) for name in ("avg", "min", "max")}
 
     def colours(self) -> list[dict[str, int]]:
-        """Vehicles by colour; colours that did not occur are left out, as below."""
+        """Return the vehicles by colour; colours that did not occur are left out, as below."""
         bits = self._bits("colour")
         bits[self._of_fleet] = self._fleet_colour
         return self._tally(_sorts(uniform(bits), _COLOURS), tuple(_COLOURS))
 
     def classes(self) -> list[dict[str, int]]:
-        """Vehicles by class."""
+        """Return the vehicles by class."""
         return self._tally(self._class, tuple(_CLASSES))
 
     def directions(self) -> list[dict[str, int]]:
-        """Vehicles by direction."""
+        """Return the vehicles by direction."""
         return self._tally(self._way, _DIRECTIONS)
 
     def headways(self) -> list[dict[str, float | None]]:
-        """Gaps in s between successive vehicles that were seen, on whatever lane."""
+        """Return the gaps in s between successive vehicles that were seen, on whatever lane."""
         follows = np.diff(self._reading, prepend=-1) == 0
         gaps = np.diff(self._moment, prepend=0.0)[follows]
         counts = np.maximum(self.counts - 1, 0)
@@ -109,7 +109,7 @@ class DetectedVehicles:
         ]
 
     def _moments(self, others: Ints, way: Ints, lanes: Ints, interval_s: Floats, counters: tuple[Any, ...]) -> Floats:
-        """Seconds into the interval at which each vehicle that is not of the fleet passes; lanes fill independently."""
+        """Return when (s into the interval) each vehicle that is not of the fleet passes; lanes fill independently."""
         keys, times, number = (counter[: len(others)] for counter in counters)
         chance = uniform(hash_bits(self._seed, "camera/lane", keys, times, number))
         lane = way[: len(others)] * lanes[others] + (chance * lanes[others]).astype(np.int64)
@@ -139,7 +139,7 @@ class DetectedVehicles:
         ]
 
     def _stats(self, values: Floats, reading: Ints, counts: Ints) -> dict[str, Floats]:
-        """Of each reading; where it has no values, anything. Sums run in order, so company does not change them."""
+        """Return statistics of each reading, anything where it has no values. Sums run in order."""
         some = np.flatnonzero(counts)
         least, most = np.zeros(self._rows), np.zeros(self._rows)
         if len(some):

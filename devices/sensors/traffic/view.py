@@ -28,7 +28,7 @@ class CameraViews:
     """Whether the road's second node is nearer to the centre than its first."""
 
     def take(self, rows: Ints) -> "CameraViews":
-        """Some of them."""
+        """Return some of the rows."""
         return CameraViews(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
@@ -47,7 +47,7 @@ class FleetPassages:
 
 
 def camera_views(world: World, keys: Hashes, sites: Ints) -> CameraViews:
-    """The view of each camera, drawn by its key: a point in the middle part of a road."""
+    """Return the view of each camera, drawn by its key: a point in the middle part of a road."""
     roads = components(world).roads
     bits = hash_bits(world.seed, "camera/place", keys)
     road_class = _CLASSES[np.searchsorted(np.cumsum(_SHARES)[:-1], uniform(bits), side="right")]
@@ -67,7 +67,7 @@ def camera_views(world: World, keys: Hashes, sites: Ints) -> CameraViews:
 
 
 def fleet_passages(world: World, sites: Ints, view: CameraViews, times: Ints, interval: Ints) -> FleetPassages:
-    """The vehicles of the fleet that drove past in (time - interval, time] of each reading."""
+    """Return the vehicles of the fleet that drove past in (time - interval, time] of each reading."""
     points: dict[tuple[int, int, float], list[int]] = {}
     for row, point in enumerate(zip(sites.tolist(), view.roads.tolist(), view.along_m.tolist(), strict=True)):
         if len(world.vehicles[point[0]]):
@@ -96,7 +96,7 @@ def fleet_passages(world: World, sites: Ints, view: CameraViews, times: Ints, in
 
 
 def _passages(world: World, point: tuple[int, int, float], begin_ms: Ints, end_ms: Ints) -> Passages:
-    """All that passed a point (site, road, m) in the hours that these windows touch."""
+    """Return all that passed a point (site, road, m) in the hours that these windows touch."""
     spans = zip((begin_ms // HOUR_MS).tolist(), (end_ms // HOUR_MS).tolist(), strict=True)
     hours = sorted({hour for first, last in set(spans) for hour in range(first, last + 1)})
     vehicles = components(world).vehicles

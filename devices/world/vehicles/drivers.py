@@ -1,4 +1,4 @@
-"""Who drives a vehicle of the fleet, how, and when."""
+"""The drivers of the fleet's vehicles: how and when each drives."""
 
 import numpy as np
 
@@ -23,7 +23,7 @@ class Drivers:
         self._site_arrays = site_arrays
 
     def aggressiveness(self, sites: Ints, vehicles: Ints) -> Floats:
-        """How rashly each drives: 1 on average, gamma-distributed with shape 2.
+        """Tell how rashly each drives: 1 on average, gamma-distributed with shape 2.
 
         Event counts mixed over it are negative binomial, as claims and harsh events are (Entropy 23:829, 2021).
         """
@@ -31,15 +31,15 @@ class Drivers:
         return np.asarray(-0.5 * (np.log1p(-first) + np.log1p(-second)))
 
     def hour_begins_ms(self, sites: Ints, vehicles: Ints) -> Ints:
-        """When a vehicle's own hours begin after the full hour: else all would stand still at each full hour."""
+        """Tell when a vehicle's own hours begin after the full hour: else all would stand still at each full hour."""
         return (self._bits("driver/phase", sites, vehicles) % np.uint64(HOUR_MS)).astype(np.int64)
 
     def in_hurry(self, sites: Ints, vehicles: Ints, hours: Ints) -> Flags:
-        """Whether the trip of an hour is driven in a hurry: a whole trip of elevated speed."""
+        """Tell whether the trip of an hour is driven in a hurry: a whole trip of elevated speed."""
         return np.asarray(uniform(self._bits("driver/hurry", sites, vehicles, hours)) < _HURRY_CHANCE)
 
     def drives(self, sites: Ints, vehicles: Ints, hours: Ints) -> Flags:
-        """Whether a trip begins in a vehicle's hour (numbered from 1970 UTC)."""
+        """Tell whether a trip begins in a vehicle's hour (numbered from 1970 UTC)."""
         # The vehicle's hour begins between this full hour and the next.
         local = self._site_arrays.local_ms(sites, (hours + 1) * HOUR_MS)
         days, within = np.divmod(local, DAY_MS)

@@ -26,28 +26,28 @@ class SpeedProfile:
     def fitted(
         cls, length_m: Floats, enter_ms: Floats, wished_ms: Floats, leave_ms: Floats, up_ms2: Floats, down_ms2: Floats
     ) -> "SpeedProfile":
-        """Rides at the wished speed, or as near to it as speeding up and slowing down fit into the link."""
+        """Return the rides at the wished speed, or as near to it as speeding up and slowing down fit into the link."""
         reach = 2 * up_ms2 * down_ms2 * length_m + down_ms2 * enter_ms**2 + up_ms2 * leave_ms**2
         cruise = np.minimum(wished_ms, np.sqrt(reach / (up_ms2 + down_ms2)))
         return cls(length_m, enter_ms, cruise, leave_ms, up_ms2, down_ms2)
 
     def take(self, rows: Flags | Ints) -> "SpeedProfile":
-        """Some of the rides."""
+        """Return some of the rides."""
         return SpeedProfile(*(column[rows] for column in self.columns()))
 
     def replaced(self, rows: Ints, others: "SpeedProfile") -> "SpeedProfile":
-        """The rides with some of them exchanged."""
+        """Return the rides with some of them exchanged."""
         columns = [column.copy() for column in self.columns()]
         for column, other in zip(columns, others.columns(), strict=True):
             column[rows] = other
         return SpeedProfile(*columns)
 
     def columns(self) -> tuple[Floats, ...]:
-        """The fields in their order."""
+        """Return the fields in their order."""
         return tuple(getattr(self, field.name) for field in fields(self))
 
     def sped_up(self, factor: Floats) -> "SpeedProfile":
-        """The same rides in less time: speeds times the factor, accelerations times its square."""
+        """Return the same rides in less time: speeds times the factor, accelerations times its square."""
         return SpeedProfile(
             self.length_m,
             self.enter_ms * factor,
@@ -59,7 +59,7 @@ class SpeedProfile:
 
     @property
     def phases_s(self) -> tuple[Floats, Floats, Floats]:
-        """How long speeding up, cruising and slowing down take."""
+        """Tell how long speeding up, cruising and slowing down take."""
         up = (self.cruise_ms - self.enter_ms) / self.speed_up_ms2
         down = (self.cruise_ms - self.leave_ms) / self.slow_down_ms2
         used = (self.enter_ms + self.cruise_ms) / 2 * up + (self.cruise_ms + self.leave_ms) / 2 * down
@@ -67,12 +67,12 @@ class SpeedProfile:
 
     @property
     def duration_s(self) -> Floats:
-        """From one end to the other, without waiting."""
+        """Return the time from one end to the other, without waiting."""
         up, cruise, down = self.phases_s
         return up + cruise + down
 
     def state_at(self, elapsed_s: Floats) -> tuple[Floats, Floats, Floats]:
-        """Distance from the beginning of the link, speed and acceleration; before and after the ride at rest."""
+        """Return distance from the link's beginning, speed and acceleration; at rest before and after the ride."""
         up, cruise, down = self.phases_s
         first = np.clip(elapsed_s, 0, up)
         second = np.clip(elapsed_s - up, 0, cruise)
@@ -92,7 +92,7 @@ class SpeedProfile:
         return np.minimum(distance, self.length_m), np.where(moving, np.maximum(speed, 0), 0.0), acceleration * moving
 
     def arrival_s(self, distance_m: Floats) -> Floats:
-        """When a point of the link is passed, seconds after its beginning."""
+        """Tell when a point of the link is passed, seconds after its beginning."""
         up, cruise, _ = self.phases_s
         up_m = (self.enter_ms + self.cruise_ms) / 2 * up
         to_go = np.maximum(distance_m - up_m - self.cruise_ms * cruise, 0)
@@ -110,7 +110,7 @@ class SpeedProfile:
         return np.asarray(seconds)
 
     def _ripple(self, cruised_s: Floats, cruise_s: Floats) -> tuple[Floats, Floats, Floats]:
-        """Displacement that fades in and out over the cruise, and its two derivatives."""
+        """Return the displacement that fades in and out over the cruise, and its two derivatives."""
         amplitude = _RIPPLE_SHARE * self.cruise_ms / _OMEGA
         k = np.pi / np.maximum(cruise_s, 1e-3)
         fade, fade1, fade2 = (

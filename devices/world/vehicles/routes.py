@@ -1,4 +1,4 @@
-"""Where the trips of the fleet's vehicles lead: from stop to stop over the roads of a site."""
+"""The routes of the fleet's vehicles lead from stop to stop over the roads of a site."""
 
 import numpy as np
 
@@ -22,14 +22,14 @@ class Routes:
         self._drivers = drivers
 
     def stop_at(self, sites: Ints, vehicles: Ints, hours: Ints) -> Ints:
-        """The node at which a vehicle stands as an hour begins: anywhere between two trips, else its home."""
+        """Return the node at which a vehicle stands as an hour begins: anywhere between two trips, else its home."""
         between = self._drivers.drives(sites, vehicles, hours - 1) & self._drivers.drives(sites, vehicles, hours)
         on_tour = self._bits("trip/stop", sites, vehicles, hours)
         home = self._bits("vehicle/home", sites, vehicles)
         return STOPS[(np.where(between, on_tour, home) % np.uint64(len(STOPS))).astype(np.int64)]
 
     def find(self, sites: Ints, vehicles: Ints, hours: Ints, bits: Hashes) -> tuple[Ints, Flags]:
-        """Links in order, -1 after the last, and where the vehicle stops at the end of one.
+        """Return links in order, -1 after the last, and where the vehicle stops at the end of one.
 
         As many stops are visited on the way as the time wished for the trip allows, one at least.
         """
@@ -51,7 +51,7 @@ class Routes:
         return self._expand(points, np.where(leg <= visited[:, None], towards, points))
 
     def _expand(self, node: Ints, towards: Ints) -> tuple[Ints, Flags]:
-        """The links of legs [trip, leg] joined to one sequence a trip, and a flag at the last link of each leg."""
+        """Join the links of legs [trip, leg] to one sequence a trip, with a flag at the last link of each leg."""
         plan = self._plan
         steps: list[Ints] = []
         while True:

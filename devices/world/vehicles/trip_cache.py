@@ -1,4 +1,4 @@
-"""The trips that are being driven, kept so that each is planned once, and laid out for looking up moments in many."""
+"""Trips that are being driven are kept, so that each is planned once, and laid out for looking up moments in many."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ class TripCache:
         self._profiles = _Growing(9, np.float64)
 
     def rows(self, sites: Ints, vehicles: Ints, hours: Ints) -> Ints:
-        """Row of the trip of each vehicle in each hour, planned if it was not yet."""
+        """Return the row of the trip of each vehicle in each hour, planned if it was not yet."""
         keys = (((sites << _VEHICLE_BITS) + vehicles) << _HOUR_BITS) + hours
         wanted, position = np.unique(keys, return_inverse=True)
         known = self._rows
@@ -50,29 +50,29 @@ class TripCache:
         return np.array([known[key] for key in wanted.tolist()], dtype=np.int64)[position]
 
     def depart_s(self, rows: Ints) -> Floats:
-        """Departure after the beginning of the vehicle's hour."""
+        """Return the departure after the beginning of the vehicle's hour."""
         return np.asarray(self._times.values[rows, 0])
 
     def duration_s(self, rows: Ints) -> Floats:
-        """From departure to the end of the last stop."""
+        """Return the time from departure to the end of the last stop."""
         return np.asarray(self._times.values[rows, 1])
 
     def ends(self, rows: Ints) -> tuple[Ints, Ints]:
-        """Indices of the first and the last link."""
+        """Return the indices of the first and the last link."""
         first, last = self._ends.values[rows].T
         return first, last
 
     def link_at(self, rows: Ints, seconds: Floats) -> Ints:
-        """Index of the link on which each trip is, this long after departure: the first before, the last after it."""
+        """Return the index of the link of each trip this long after departure: the first before, the last after it."""
         axis = rows * _SPAN_S + np.clip(seconds, 0, _END_S)
         return np.asarray(np.searchsorted(self._profiles.values[:, 0], axis, side="right") - 1)
 
     def links(self, at: Ints) -> Ints:
-        """The links of the road plan behind indices."""
+        """Return the links of the road plan behind indices."""
         return np.asarray(self._links.values[at, 0])
 
     def profiles(self, at: Ints) -> tuple[Floats, Floats, SpeedProfile]:
-        """When links are entered (s after departure), the turn at their end (rad), and how they are driven."""
+        """Tell when links are entered (s after departure), the turn at their end (rad), and how they are driven."""
         columns = self._profiles.values[at].T
         return columns[1], columns[2], SpeedProfile(*columns[3:])
 

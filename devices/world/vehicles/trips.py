@@ -56,7 +56,7 @@ class TripBatch:
 
 @dataclass(frozen=True, slots=True)
 class _RouteBatch:
-    """Where trips lead; one a row, as in `TripBatch`."""
+    """Hold where trips lead; one a row, as in `TripBatch`."""
 
     sites: Ints
     vehicles: Ints
@@ -72,7 +72,7 @@ class _RouteBatch:
 
 
 class TripPlanner:
-    """Plans trips, any number at once."""
+    """Plan trips, any number at once."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class TripPlanner:
         self._routes = Routes(seed, site_arrays, roads.plan, drivers)
 
     def plan(self, sites: Ints, vehicles: Ints, hours: Ints) -> TripBatch:
-        """The trips that these vehicles begin in these hours of theirs (`Drivers.hour_begins_ms`)."""
+        """Return the trips that these vehicles begin in these hours of theirs (`Drivers.hour_begins_ms`)."""
         bits = self._bits("trip", sites, vehicles, hours)
         drives = self.drivers.drives(sites, vehicles, hours)
         links, stops = self._routes.find(sites, vehicles, hours, bits)
@@ -127,7 +127,7 @@ class TripPlanner:
         begin: Floats,
         profile: SpeedProfile,
     ) -> tuple[SpeedProfile, Floats]:
-        """The trips with those links sped up that lie, with the stop they lead to, in a burst of speeding.
+        """Return the trips with those links sped up that lie, with the stop they lead to, in a burst of speeding.
 
         A driver who is early at a stop leaves it as planned: before and after a burst, and at its stops, the vehicle is
         where it would be without, so that its effect begins and ends with it.
@@ -154,7 +154,7 @@ class TripPlanner:
         return profile.replaced(rows, boosted), begin
 
     def _speed_profile(self, route: _RouteBatch, hurry: Floats) -> tuple[SpeedProfile, Floats, Floats]:
-        """How each link is driven, how long is waited at its end, and by how much the vehicle turns there.
+        """Tell how each link is driven, how long is waited at its end, and by how much the vehicle turns there.
 
         `hurry` [trip, link or all of them] is in standard deviations of the road's speeds.
         """
@@ -188,7 +188,7 @@ class TripPlanner:
         return SpeedProfile.fitted(length, enter, wished, leave, up, down), wait, turn
 
     def _surroundings(self, sites: Ints, hours: Ints, road: Ints) -> tuple[Floats, Floats, Floats]:
-        """Speed and density of the traffic on each road half-way through the vehicles' hours, and how wet it is."""
+        """Return speed and density of the traffic on each road half-way through the vehicles' hours, and the rain."""
         # Many vehicles share a site and an hour; hours since 1970 fit into 23 bits.
         pairs, row = np.unique((sites << 23) + hours, return_inverse=True)
         places, middle = pairs >> 23, ((pairs & ((1 << 23) - 1)) + 1) * HOUR_MS
@@ -197,7 +197,7 @@ class TripPlanner:
         return flow.speed_ms[row[:, None], road], flow.density[row[:, None], road], wet[row]
 
     def _turns(self, sites: Ints, links: Ints) -> Floats:
-        """Change of heading from each link to the next; 0 where there is none, or where it would be a U-turn."""
+        """Return the change of heading from each link to the next; 0 where there is none, or it would be a U-turn."""
         unit = self._roads.unit_xy[sites[:, None], links >> 1] * np.where(links & 1, -1.0, 1.0)[..., None]
         angle = np.arctan2(unit[..., 0], unit[..., 1])
         change = np.zeros(links.shape)
@@ -205,7 +205,7 @@ class TripPlanner:
         return np.where(np.abs(change) > _SHARPEST_TURN_RAD, 0.0, change)
 
     def _turn_speed(self, link_bits: Hashes, kind: Ints, turn: Floats, rash: Floats) -> Floats:
-        """How fast a bend is taken: by the lateral acceleration a driver puts up with, now and then much of it."""
+        """Tell how fast a bend is taken: by the lateral acceleration a driver puts up with, now and then much of it."""
         lateral = _between(_TURN_MS2, extend(link_bits, 9))
         lateral = np.where(uniform(extend(link_bits, 10)) < rash, _between(_SHARP_MS2, extend(link_bits, 11)), lateral)
         bend = np.abs(turn)
@@ -218,7 +218,7 @@ class TripPlanner:
 
 
 def _in_time(profile: SpeedProfile, wait_s: Floats, valid: Flags, available_s: Floats) -> tuple[Floats, Floats]:
-    """Waits and factors of speed with which trips end before the next may begin.
+    """Return waits and factors of speed with which trips end before the next may begin.
 
     Who would be late waits less, and if need be drives faster.
     """
@@ -229,13 +229,13 @@ def _in_time(profile: SpeedProfile, wait_s: Floats, valid: Flags, available_s: F
 
 
 def corner_m(kind: Ints) -> Floats:
-    """How far before the end of links [trip, link] a vehicle begins to turn into the next: the shorter of the two."""
+    """Return how far before the end of links [trip, link] vehicles begin to turn: the shorter corner of the two."""
     own = CORNER_M[kind]
     return np.asarray(np.minimum(own, np.concatenate([own[:, 1:], own[:, -1:]], axis=1)))
 
 
 def curvature(turn_rad: Floats, corner: Floats) -> Floats:
-    """Sharpest curvature (1/m) of a bend that is turned smoothly (3q² - 2q³) over twice `corner` metres."""
+    """Return the sharpest curvature (1/m) of a bend that is turned smoothly (3q² - 2q³) over twice `corner` metres."""
     return 1.5 * turn_rad / (2 * corner)
 
 

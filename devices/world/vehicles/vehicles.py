@@ -56,23 +56,23 @@ class Passages:
 
     @classmethod
     def none(cls) -> "Passages":
-        """No vehicle at all."""
+        """Return no vehicle at all."""
         nothing = np.empty(0, dtype=np.int64)
         return cls(nothing, nothing, np.empty(0), np.empty(0, dtype=np.bool_))
 
     @classmethod
     def concat(cls, passages: "list[Passages]") -> "Passages":
-        """Those of several hours or points, one after the other."""
+        """Return those of several hours or points, one after the other."""
         return cls(*(np.concatenate([getattr(some, field.name) for some in passages]) for field in fields(cls)))
 
     def take(self, rows: Ints) -> "Passages":
-        """Some of them."""
+        """Return some of the rows."""
         return Passages(self.time_ms[rows], self.vehicle[rows], self.speed_ms[rows], self.forward[rows])
 
 
 @dataclass(frozen=True, slots=True)
 class PeakAcceleration:
-    """The harshest that vehicles did within windows of time, m/s²; 0 where there was nothing of the kind."""
+    """Hold the harshest that vehicles did within windows of time, m/s²; 0 where there was nothing of the kind."""
 
     braking_ms2: Floats
     lateral_ms2: Floats
@@ -94,7 +94,7 @@ class Vehicles:
         self._passed: dict[int, dict[tuple[int, int, float], Passages]] = {}
 
     def motion(self, sites: Ints, vehicles: Ints, times_ms: Ints) -> Motion:
-        """Where these vehicles are and how they move."""
+        """Tell where these vehicles are and how they move."""
         cache = self._cache
         hours, rows, seconds = self._moment(sites, vehicles, times_ms)
         at = cache.link_at(rows, seconds)
@@ -112,7 +112,7 @@ class Vehicles:
         )  # fmt: skip
 
     def peak_acceleration(self, sites: Ints, vehicles: Ints, times_ms: Ints, window_ms: Ints) -> PeakAcceleration:
-        """The harshest braking and cornering in (time - window, time], within the trip of the vehicle's hour."""
+        """Return the harshest braking and cornering in (time - window, time], within the trip of the vehicle's hour."""
         cache = self._cache
         _, rows, seconds = self._moment(sites, vehicles, times_ms)
         since = seconds - window_ms / 1000
@@ -135,7 +135,7 @@ class Vehicles:
             at = np.where(earlier, at - 1, at)
 
     def last_trips(self, sites: Ints, vehicles: Ints, times_ms: Ints) -> tuple[Ints, Ints]:
-        """Hour and departure (ms) of the last trip that each vehicle began; ten days ago if there was none since."""
+        """Return hour and departure (ms) of the last trip that each vehicle began, ten days ago if none since."""
         begins = self._planner.drivers.hour_begins_ms(sites, vehicles)
         hours, _, seconds = self._moment(sites, vehicles, times_ms)
         last = hours.copy()
@@ -147,7 +147,7 @@ class Vehicles:
         return last, last * HOUR_MS + begins + after_ms
 
     def passages(self, site: int, road: int, along_m: float, hour: int) -> Passages:
-        """The vehicles of a site that drove past a point of a road in an hour since 1970, in the order of time."""
+        """Return the vehicles of a site that passed a point of a road in an hour (since 1970), in the order of time."""
         of_hour = self._passed.pop(hour, None)
         if of_hour is None:
             while len(self._passed) >= _HOURS_KEPT:
@@ -184,19 +184,19 @@ class Vehicles:
         return Passages(times[order], vehicles[which[order]], profile.state_at(elapsed)[1][order], forward[order])
 
     def _find_last_driven(self, site: int, vehicle: int, hour: int) -> int:
-        """The last hour before this one in which a trip began; ten days ago if there was none since."""
+        """Return the last hour before this one in which a trip began; ten days ago if there was none since."""
         hours = np.arange(hour - _LOOKED_BACK_H, hour)
         drives = self._planner.drivers.drives(np.full_like(hours, site), np.full_like(hours, vehicle), hours)
         return int(hours[-1 - drives[::-1].argmax()] if drives.any() else hours[0])
 
     def _moment(self, sites: Ints, vehicles: Ints, times_ms: Ints) -> tuple[Ints, Ints, Floats]:
-        """Each vehicle's hour, the row of its trip, and the seconds since its departure."""
+        """Return each vehicle's hour, the row of its trip, and the seconds since its departure."""
         hours, within = np.divmod(times_ms - self._planner.drivers.hour_begins_ms(sites, vehicles), HOUR_MS)
         rows = self._cache.rows(sites, vehicles, hours)
         return hours, rows, within / 1000 - self._cache.depart_s(rows)
 
     def _place(self, sites: Ints, rows: Ints, at: Ints, distance: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-        """East, north (m from the site), heading and curvature. Bends are rounded off on both sides of the node."""
+        """Return east, north (m from the site), heading and curvature. Bends are rounded on both sides of the node."""
         cache = self._cache
         first, last = cache.ends(rows)
         before, after = np.maximum(at - 1, first), np.minimum(at + 1, last)
@@ -220,7 +220,7 @@ class Vehicles:
         return east, north, np.degrees(angle) % 360, np.abs(turn) * 6 * done * (1 - done) / (2 * corner)
 
     def _direction(self, sites: Ints, links: Ints) -> tuple[Floats, Floats]:
-        """Unit vector and starting point of links."""
+        """Return the unit vector and starting point of links."""
         roads = self._roads
         road, back = links >> 1, (links & 1).astype(np.float64)[:, None]
         unit = roads.unit_xy[sites, road]
@@ -228,7 +228,7 @@ class Vehicles:
         return unit * (1 - 2 * back), roads.first_xy[sites, road] + unit * back * length
 
     def _corner(self, one: Ints, other: Ints) -> Floats:
-        """How far from the node between two links a bend reaches (m)."""
+        """Tell how far from the node between two links a bend reaches (m)."""
         kind = self._roads.plan.road_class
         reach = CORNER_M[kind[self._cache.links(one) >> 1]], CORNER_M[kind[self._cache.links(other) >> 1]]
         return np.asarray(np.minimum(*reach))
