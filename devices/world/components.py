@@ -6,6 +6,7 @@ from functools import lru_cache, partial
 from devices.world.roads import Roads
 from devices.world.traffic import Traffic
 from devices.world.vehicles.drivers import Drivers
+from devices.world.vehicles.trip_cache import TripCache
 from devices.world.vehicles.trips import TripPlanner
 from devices.world.vehicles.vehicles import Vehicles
 from devices.world.weather import weather
@@ -31,4 +32,5 @@ def components(world: World) -> Components:
     air = partial(weather, world)
     traffic = Traffic(world.seed, site_arrays, roads, air)
     planner = TripPlanner(world.seed, site_arrays, roads, traffic, air, drivers, world.speed_boost)
-    return Components(site_arrays, roads, traffic, drivers, Vehicles(roads, planner, world.vehicles))
+    cache = TripCache(planner, sum(map(len, world.vehicles.values())))
+    return Components(site_arrays, roads, traffic, drivers, Vehicles(roads, planner, cache, world.vehicles))

@@ -49,9 +49,12 @@ class TrafficSettings(Config):
 class TrafficSensor:
     """Many cameras with the same settings. Each looks at one point of one road of its site."""
 
-    def __init__(self, settings: TrafficSettings, population: Population) -> None:
+    def __init__(
+        self, settings: TrafficSettings, population: Population, vehicles_at_once: int = _VEHICLES_AT_ONCE
+    ) -> None:
         self._settings = settings
         self._population = population
+        self._vehicles_at_once = vehicles_at_once
 
     def sample(self, world: World, ids: Ints, times: Ints) -> Columns:
         """Return counts, speeds (km/h), colours, classes, headways (s) and density of each camera's last interval."""
@@ -59,14 +62,14 @@ class TrafficSensor:
         view = camera_views(world, self._population.keys[ids], sites)
         traffic = _traffic(world, sites, view.roads, times, interval)
         expected = traffic.vehicles_per_hour * interval / HOUR_MS * self._settings.flow_factor
-        ends = np.flatnonzero(np.diff(np.cumsum(expected) // _VEHICLES_AT_ONCE)) + 1
+        ends = np.flatnonzero(np.diff(np.cumsum(expected) // self._vehicles_at_once)) + 1
         found = [
-            self._seen(world, ids[some], times[some], view.take(some), traffic.take(some), expected[some])
+            self._detected(world, ids[some], times[some], view.take(some), traffic.take(some), expected[some])
             for some in np.split(np.arange(len(ids)), ends)
         ]
         return {name: concat_columns([part[name] for part in found]) for name in found[0]}
 
-    def _seen(
+    def _detected(
         self, world: World, ids: Ints, times: Ints, view: CameraViews, traffic: Flow, expected: Floats
     ) -> Columns:
         """Return the readings where so many vehicles are expected."""

@@ -26,15 +26,19 @@ class TripCache:
     Rows and indices are valid until the next call of `rows`.
     """
 
-    def __init__(self, planner: TripPlanner, vehicles: int) -> None:
-        """`vehicles` is how many there are."""
-        self._kept = min(max(_FEWEST_KEPT, _KEPT_BY_VEHICLE * vehicles), _MOST_KEPT)
+    def __init__(self, planner: TripPlanner, vehicles: int, fewest_kept: int = _FEWEST_KEPT) -> None:
+        """`vehicles` is how many there are; `fewest_kept` trips are kept even where they are few."""
+        self._kept = min(max(fewest_kept, _KEPT_BY_VEHICLE * vehicles), _MOST_KEPT)
         self._planner = planner
         self._rows: dict[int, int] = {}
         self._times = _Growing(2, np.float64)
         self._ends = _Growing(2, np.int64)
         self._links = _Growing(1, np.int64)
         self._profiles = _Growing(9, np.float64)
+
+    def __len__(self) -> int:
+        """Count the trips that are kept."""
+        return len(self._rows)
 
     def rows(self, sites: Ints, vehicles: Ints, hours: Ints) -> Ints:
         """Return the row of the trip of each vehicle in each hour, planned if it was not yet."""

@@ -81,13 +81,13 @@ class PeakAcceleration:
 class Vehicles:
     """The fleet of a world. Vehicle n of a site is the same whatever other vehicles there are."""
 
-    def __init__(self, roads: Roads, planner: TripPlanner, vehicles: Mapping[int, Ints]) -> None:
+    def __init__(self, roads: Roads, planner: TripPlanner, cache: TripCache, vehicles: Mapping[int, Ints]) -> None:
         """`vehicles` are the numbers of the vehicles that there are at each site, which a camera there may count."""
         self._roads = roads
         self._planner = planner
         self._vehicles = vehicles
+        self._cache = cache
         count = sum(map(len, vehicles.values()))
-        self._cache = TripCache(planner, count)
         # A vehicle that stands is asked after with every reading.
         self._last_driven = lru_cache(max(_KEPT, min(2 * count, _MOST_KEPT)))(self._find_last_driven)
         # By hour, the one that was asked for last at the end; a point is a site, a road, and metres along it.

@@ -8,15 +8,14 @@ import orjson
 import pytest
 
 from devices.scenario.scenario import Scenario
-from devices.sensors.base import Population
+from devices.sensors.base import Columns, Population
 from devices.sensors.traffic.sensor import TrafficSensor, TrafficSettings
+from devices.sensors.traffic.vehicles import DetectedVehicles
 from devices.sensors.traffic.view import camera_views
 from devices.timeline.timeline import Timeline
-from devices.world.arrivals import LEAST_HEADWAY_S, arrivals, free_share
 from devices.world.components import components
 from devices.world.random import hash_bits
 from devices.world.roads import LANE
-from devices.world.sun import sun_elevation_deg
 from devices.world.world import Site, World
 from edgewire.clock import parse_ms
 
@@ -25,6 +24,12 @@ HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 # A country lane with about 450 vehicles in its busiest hour, which is the volume of Telraam's streets.
 ROAD = 57
+
+
+def rows_of(columns: Columns) -> list[dict[str, Any]]:
+    """Return the readings as the rows that consumers see."""
+    values = [column.tolist() if isinstance(column, np.ndarray) else column for column in columns.values()]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
 
 
 def readings(from_ms: int, to_ms: int, *groups: dict[str, Any], seed: int = 5) -> list[dict[str, Any]]:
@@ -100,20 +105,23 @@ class TestCamera:
             assert day["avg_speed"] == pytest.approx(np.average(speeds, weights=weights), rel=0.03)
 
     def test_memory_does_not_grow_with_the_vehicles(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        group = {"kind": "traffic", "count": 10, "interval": "1h"}
-        whole = readings(MONDAY_MS, MONDAY_MS + DAY_MS, group)
-        seen: list[int] = []
-        sees = TrafficSensor._seen
+        world = World.build(5, [Site(name="a", latitude=48.0, longitude=2.0)])
+        cameras, zeros = np.arange(10), np.zeros(10, dtype=np.int64)
+        population = Population(hash_bits(1, "cameras", cameras), zeros, np.full(10, HOUR_MS), cameras)
+        ids, hours = (part.ravel() for part in np.meshgrid(cameras, np.arange(1, 25)))
+        whole = rows_of(TrafficSensor(TrafficSettings(), population).sample(world, ids, MONDAY_MS + hours * HOUR_MS))
+        drawn: list[int] = []
 
-        def watched(sensor: TrafficSensor, *arguments: Any) -> Any:
-            seen.append(int(arguments[-1].sum()))
-            return sees(sensor, *arguments)
+        class Watched(DetectedVehicles):
+            def __init__(self, *arguments: Any) -> None:
+                drawn.append(int(arguments[4].sum()))
+                super().__init__(*arguments)
 
-        monkeypatch.setattr("devices.sensors.traffic.sensor._VEHICLES_AT_ONCE", 10_000)
-        monkeypatch.setattr(TrafficSensor, "_seen", watched)
-        assert readings(MONDAY_MS, MONDAY_MS + DAY_MS, group) == whole
-        assert len(seen) > 5
-        assert max(seen) < 15_000
+        monkeypatch.setattr("devices.sensors.traffic.sensor.DetectedVehicles", Watched)
+        careful = TrafficSensor(TrafficSettings(), population, vehicles_at_once=10_000)
+        assert rows_of(careful.sample(world, ids, MONDAY_MS + hours * HOUR_MS)) == whole
+        assert len(drawn) > 5
+        assert max(drawn) < 15_000
 
     def test_flow_factor_scales_the_traffic(self) -> None:
         group = {"kind": "traffic", "count": 6, "interval": "1h"}
@@ -185,33 +193,6 @@ class TestCamera:
         assert speeds["truck"].std() < speeds["car"].std()
 
 
-class TestHeadways:
-    def lane(self, flow_vph: int) -> np.ndarray:
-        counts = np.full(400, flow_vph)
-        groups = np.repeat(np.arange(400), counts)
-        number = np.arange(len(groups))
-        moments = arrivals(
-            hash_bits(3, "t", number), hash_bits(3, "e", np.arange(400)), groups, counts, np.full(400, 3600.0)
-        )
-        gaps = np.diff(moments.reshape(400, -1), axis=1)
-        assert (gaps >= LEAST_HEADWAY_S - 1e-6).all()
-        assert moments.reshape(400, -1)[:, -1].max() <= 3600
-        return np.asarray(gaps.reshape(-1))
-
-    # Cowan M3, least headway 2 s, k = 0.2: share of free vehicles by flow.
-    @pytest.mark.parametrize(("flow_vph", "free"), [(300, 0.96), (600, 0.91), (900, 0.83), (1200, 0.71)])
-    def test_shares_of_free_vehicles(self, flow_vph: int, free: float) -> None:
-        gaps = self.lane(flow_vph)
-        assert gaps.mean() == pytest.approx(3600 / flow_vph, rel=0.02)
-        assert (gaps > LEAST_HEADWAY_S + 1e-5).mean() == pytest.approx(free, abs=0.012)
-        assert float(free_share(np.array([flow_vph / 3600]))[0]) == pytest.approx(free, abs=0.006)
-
-    def test_free_gaps_are_exponential(self) -> None:
-        beyond = self.lane(600) - LEAST_HEADWAY_S
-        beyond = beyond[beyond > 1e-5]
-        assert beyond.std() / beyond.mean() == pytest.approx(1, abs=0.03)
-
-
 WEEKS = 26
 WORLD = World.build(5, [Site(name="a", latitude=48.1, longitude=-1.4)])
 
@@ -279,15 +260,6 @@ class TestOverDispersion:
         # for that, and for what is unknown of theirs, 0.15 either way is by judgement.
         assert -0.40 < np.mean(found) < -0.10
         assert max(found) < 0
-
-
-def test_the_sun_is_highest_at_noon_and_low_in_winter() -> None:
-    world = World.build(1, [Site(name="a", latitude=48.0, longitude=0.0)])
-    for day, expected in (("2026-06-21", 65.4), ("2026-12-21", 18.6), ("2026-03-21", 42.0)):
-        times = parse_ms(f"{day}T00:00:00Z") + np.arange(0, DAY_MS, 600_000)
-        height = sun_elevation_deg(world, np.zeros(len(times), dtype=np.int64), times)
-        assert height.max() == pytest.approx(expected, abs=1.0)
-        assert times[height.argmax()] % DAY_MS == pytest.approx(12 * HOUR_MS, abs=600_000)
 
 
 def test_vehicles_of_the_fleet_are_seen_as_they_drive() -> None:

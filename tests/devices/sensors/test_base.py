@@ -1,4 +1,4 @@
-"""A coded column is its rows: whatever is done to it gives what a list of them gives."""
+"""A dictionary column is its rows: whatever is done to it gives what a list of them gives."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.export.columns import shared
+from devices.export.columns import distinct_objects
 from devices.sensors.base import DictionaryColumn, concat_columns, take_rows
 from devices.timeline.encode import json_texts
 
@@ -32,7 +32,7 @@ def test_it_reads_like_a_list(codes: list[int], data: st.DataObject) -> None:
 def test_what_is_made_of_it_is_made_of_its_rows(codes: list[int]) -> None:
     column, plain = listed(codes)
     assert json_texts(column) == json_texts(plain)
-    numbers, objects = shared(column)
+    numbers, objects = distinct_objects(column)
     assert [objects[number] for number in numbers.tolist()] == plain
     both = concat_columns([column, column])
     assert isinstance(both, DictionaryColumn)

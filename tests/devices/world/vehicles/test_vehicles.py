@@ -1,13 +1,17 @@
 """The fleet's vehicles: real motion, had for any moment, and the same whoever else drives."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from devices.world.components import components
-from devices.world.vehicles.kinematics import SpeedProfile
-from devices.world.vehicles.vehicles import Motion
+from devices.world.vehicles.trip_cache import TripCache
+from devices.world.vehicles.trips import TripBatch, TripPlanner
+from devices.world.vehicles.vehicles import Motion, Vehicles
+from devices.world.weather import weather
 from devices.world.world import DAY_MS, HOUR_MS, Site, World
 from edgewire.clock import parse_ms
 
@@ -39,35 +43,6 @@ def metres(moving: Motion) -> tuple[np.ndarray, np.ndarray]:
 
 
 speeds = st.floats(0, 30)
-rides = st.builds(
-    lambda length, enter, wished, leave, up, down: SpeedProfile.fitted(
-        *(np.array([value]) for value in (length, enter, max(wished, enter, leave, 3), leave, up, down))
-    ),
-    st.floats(1200, 5000), speeds, speeds, speeds, st.floats(0.8, 2), st.floats(1, 6),
-)  # fmt: skip
-
-
-@given(rides)
-def test_a_ride_covers_its_link_with_speed_as_the_derivative_of_distance(profile: SpeedProfile) -> None:
-    duration = float(profile.duration_s[0])
-    times = np.linspace(0, duration, 4001)
-    step = times[1]
-    distance, speed, acceleration = SpeedProfile(
-        *(np.repeat(column, len(times)) for column in profile.columns())
-    ).state_at(times)
-    assert distance[0] == 0
-    assert distance[-1] == pytest.approx(profile.length_m[0], rel=1e-6)
-    assert speed[0] == pytest.approx(profile.enter_ms[0])
-    assert speed[-2] == pytest.approx(profile.leave_ms[0], abs=6 * step + 0.01)
-    assert np.abs(np.diff(distance) / step - (speed[1:] + speed[:-1]) / 2)[:-1].max() < 0.1 + 7 * step
-    assert np.abs(np.diff(speed))[:-1].max() <= (7 * step) + 1e-6
-    assert np.abs(acceleration).max() <= max(profile.slow_down_ms2[0], profile.speed_up_ms2[0]) + 0.5
-
-
-@given(rides, st.floats(0.01, 0.99))
-def test_a_point_of_a_link_is_passed_when_the_ride_is_there(profile: SpeedProfile, share: float) -> None:
-    point = profile.length_m * share
-    assert profile.state_at(profile.arrival_s(point))[0] == pytest.approx(point, abs=0.01)
 
 
 def test_position_speed_and_acceleration_agree_from_trip_to_trip() -> None:
@@ -161,35 +136,45 @@ def test_motion_does_not_depend_on_company_or_on_what_was_asked_before(
         assert getattr(together, field)[row] == getattr(alone, field)[0]
 
 
-def test_what_is_kept_is_bounded_and_dropping_it_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+class CountingPlanner(TripPlanner):
+    """Counts the trips that it plans."""
+
+    planned = 0
+
+    def plan(self, sites: np.ndarray, vehicles: np.ndarray, hours: np.ndarray) -> TripBatch:
+        self.planned += len(sites)
+        return super().plan(sites, vehicles, hours)
+
+
+def with_small_cache(world: World, fewest_kept: int) -> tuple[Vehicles, TripCache, CountingPlanner]:
+    """Return the vehicles of a world with a cache that keeps no more trips than needed."""
+    shared, air = components(world), partial(weather, world)
+    planner = CountingPlanner(world.seed, shared.site_arrays, shared.roads, shared.traffic, air, shared.drivers)
+    cache = TripCache(planner, sum(map(len, world.vehicles.values())), fewest_kept)
+    return Vehicles(shared.roads, planner, cache, world.vehicles), cache, planner
+
+
+def test_what_is_kept_is_bounded_and_dropping_it_changes_nothing() -> None:
     times = MONDAY_MS + 9 * HOUR_MS + np.arange(0, 5 * HOUR_MS, 97_000)
-    vehicles = np.arange(len(times)) % 30
-    sites = np.zeros_like(vehicles)
-    expected = components(World.build(9, SITES)).vehicles.motion(sites, vehicles, times)
-    monkeypatch.setattr("devices.world.vehicles.trip_cache._FEWEST_KEPT", 7)
-    forgetful = World.build(9, SITES)
+    numbers = np.arange(len(times)) % 30
+    sites = np.zeros_like(numbers)
+    expected = components(World.build(9, SITES)).vehicles.motion(sites, numbers, times)
+    forgetful, cache, _ = with_small_cache(World.build(9, SITES), 7)
     for row in range(len(times)):
-        found = components(forgetful).vehicles.motion(
-            sites[row : row + 1], vehicles[row : row + 1], times[row : row + 1]
-        )
-        assert found.latitude[0] == expected.latitude[row]
-        assert len(components(forgetful).vehicles._cache._rows) <= 7
+        one = slice(row, row + 1)
+        assert forgetful.motion(sites[one], numbers[one], times[one]).latitude[0] == expected.latitude[row]
+        assert 0 < len(cache) <= 7
 
 
-def test_the_trips_of_a_large_fleet_are_planned_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("devices.world.vehicles.trip_cache._FEWEST_KEPT", 100)
-    world = World.build(9, SITES, dict.fromkeys(range(500), "a"))
-    book = components(world).vehicles._cache
-    vehicles = np.arange(500)
-    zeros = np.zeros_like(vehicles)
-    planned = []
-    plan = book._planner.plan
-    monkeypatch.setattr(book._planner, "plan", lambda *trips: planned.append(len(trips[0])) or plan(*trips))
+def test_the_trips_of_a_large_fleet_are_planned_once() -> None:
+    vehicles, cache, planner = with_small_cache(World.build(9, SITES, dict.fromkeys(range(500), "a")), 100)
+    numbers = np.arange(500)
+    zeros = np.zeros_like(numbers)
     for minute in range(0, 120, 10):
-        components(world).vehicles.motion(zeros, vehicles, np.full(500, MONDAY_MS + 9 * HOUR_MS + minute * 60_000))
+        vehicles.motion(zeros, numbers, np.full(500, MONDAY_MS + 9 * HOUR_MS + minute * 60_000))
     # Two hours touch three of each vehicle's own at the most.
-    assert sum(planned) <= 3 * 500
-    assert len(book._rows) <= 1500
+    assert 0 < planner.planned <= 3 * 500
+    assert 0 < len(cache) <= 1500
 
 
 def test_every_vehicle_that_passes_a_point_is_counted_there_once() -> None:

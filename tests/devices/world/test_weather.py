@@ -1,12 +1,22 @@
-"""The air outdoors: seasons, days, climates and physics."""
+"""Weather and the air outdoors: seasons, days, climates and physics."""
 
 import numpy as np
 import pytest
 
-from devices.world.noise import GridInterpolator
-from devices.world.weather import CLIMATES, Air, outdoor_air, vapour_pressure_hpa, weather
+from devices.world.weather import CLIMATES, Air, diurnal, outdoor_air, vapour_pressure_hpa, weather
 from devices.world.world import DAY_MS, HOUR_MS, Site, World
 from edgewire.clock import parse_ms
+
+MONDAY_MS = parse_ms("2026-03-02T00:00:00Z")
+
+
+def site(name: str, latitude: float, longitude: float) -> Site:
+    return Site(name=name, latitude=latitude, longitude=longitude)
+
+
+def at(world: World, index: int, times: np.ndarray) -> np.ndarray:
+    return np.full(len(times), index)
+
 
 NEW_YEAR_MS = parse_ms("2026-01-01T00:00:00Z")
 YEAR = NEW_YEAR_MS + np.arange(0, 365 * DAY_MS, HOUR_MS)
@@ -109,11 +119,37 @@ def test_a_front_changes_the_air_mass() -> None:
     assert change[found.front > 0.8].mean() > 2 * change[found.front < 0.1].mean()
 
 
-@pytest.mark.parametrize("rows", [1, 40])
-def test_a_grid_gives_the_same_in_a_sparse_and_in_a_dense_question(rows: int) -> None:
-    grid, times = GridInterpolator(lambda places, when: np.stack([np.sin(when / 1e7 + places)]), 3), YEAR[:40] + 1234
-    places = np.arange(40) % 3
-    dense = grid.interpolate(places, times)
-    # Twenty years apart: too far for a table of all that lies between.
-    sparse = grid.interpolate(np.append(places[:rows], 0), np.append(times[:rows], NEW_YEAR_MS - 7300 * DAY_MS))
-    assert (sparse[:, :rows] == dense[:, :rows]).all()
+def test_the_day_is_coolest_at_six_and_warmest_at_two() -> None:
+    hours = np.arange(0, 24, 0.25)
+    course = diurnal((hours * HOUR_MS).astype(np.int64))
+    assert (hours[course.argmin()], hours[course.argmax()]) == (6, 14)
+    assert (course.min(), course.max()) == pytest.approx((-1, 1))
+
+
+def test_weather_is_alike_nearby_and_unrelated_far_away() -> None:
+    world = World.build(
+        11, [site("a", 48.0, 2.0), site("near", 48.1, 2.1), site("mid", 49.5, 4.0), site("far", 10.0, 120.0)]
+    )
+    times = MONDAY_MS + np.arange(0, 400 * DAY_MS, 6 * HOUR_MS)
+    series = [weather(world, at(world, index, times), times).pressure for index in range(4)]
+    near, mid, far = (np.corrcoef(series[0], other)[0, 1] for other in series[1:])
+    assert near > 0.97
+    assert 0.3 < mid < near
+    assert abs(far) < 0.15
+
+
+def test_weather_is_alike_on_both_sides_of_the_180th_meridian() -> None:
+    world = World.build(11, [site("east", -16.8, 179.9), site("west", -16.8, -179.9)])
+    times = MONDAY_MS + np.arange(0, 100 * DAY_MS, 6 * HOUR_MS)
+    east, west = (weather(world, at(world, index, times), times).pressure for index in range(2))
+    assert np.corrcoef(east, west)[0, 1] > 0.97
+
+
+def test_rain_comes_with_low_pressure_and_moist_air() -> None:
+    world = World.build(5, [site("a", 48.0, 2.0)])
+    times = MONDAY_MS + np.arange(0, 600 * DAY_MS, 3 * HOUR_MS)
+    found = weather(world, at(world, 0, times), times)
+    wet = found.rain > 0
+    assert 0.05 < wet.mean() < 0.35
+    assert found.pressure[wet].mean() < -0.3 < found.pressure[~wet].mean()
+    assert found.moisture[wet].mean() > 0.5
