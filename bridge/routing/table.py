@@ -6,6 +6,7 @@ and never touches another message.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from bridge.message.event import TopicInfo
@@ -27,7 +28,8 @@ OnInvalid = Callable[[str, str], None]
 """Called with the filter of a route and "warn" or "reject", once for each message that its validator refuses."""
 
 
-class _TopicRoutes(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _TopicRoutes:
     """Holds a topic with the rows whose filter it matches."""
 
     info: TopicInfo
@@ -74,12 +76,12 @@ class RouteTable:
             return Unroutable(message, known)
         if isinstance(known, _DropAll):
             return Dropped(message, known.rule)
-        info, candidates = known
+        info = known.info
         try:
             device_id, message_id, timestamp, fields = self._decode_message(info, message.payload)
         except UndecodableMessage as error:
             return Unroutable(message, str(error))
-        for route in candidates:
+        for route in known.candidates:
             if not route.match or route.matches(fields):
                 event = RoutedEvent(message, info, device_id, message_id, timestamp, route)
                 return self._apply_rules(event, fields) if route.has_rules else event
