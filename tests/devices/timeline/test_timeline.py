@@ -3,6 +3,7 @@
 from collections import defaultdict
 
 import orjson
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,6 +11,7 @@ from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS, Columns
 from devices.sensors.registry import KINDS
+from devices.sensors.telematics.sensor import TelematicsSensor
 from devices.timeline.table import Batch
 from devices.timeline.timeline import Timeline
 from devices.world.random import Ints
@@ -107,17 +109,18 @@ def test_boot_grows_with_power_on() -> None:
     assert Timeline(scenario, NOON_MS + 1000).boot == Timeline(scenario, NOON_MS).boot + 1
 
 
-def test_a_live_run_of_few_devices_does_not_ask_the_sensor_for_every_reading_alone() -> None:
+def test_a_live_run_of_few_devices_does_not_ask_the_sensor_for_every_reading_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     scenario = Scenario(seed=3, devices=[{"kind": "telematics", "count": 2, "interval": "1s"}])
     timeline, asked = Timeline(scenario, NOON_MS), []
-    sensor = timeline._groups[0]._sensor
-    sample = sensor.sample
+    sample = TelematicsSensor.sample
 
-    def counting(world: World, ids: Ints, times: Ints) -> Columns:
+    def counting(self: TelematicsSensor, world: World, ids: Ints, times: Ints) -> Columns:
         asked.append(len(ids))
-        return sample(world, ids, times)
+        return sample(self, world, ids, times)
 
-    sensor.sample = counting  # type: ignore[method-assign]
+    monkeypatch.setattr(TelematicsSensor, "sample", counting)
     end_ms = NOON_MS + 2 * MINUTE_MS
     steps = [message for begin in range(NOON_MS, end_ms, 250) for message in between(timeline, begin, begin + 250)]
     assert len(asked) < 10
