@@ -15,7 +15,7 @@ from pathlib import Path
 from devices.export.base import ExportTarget
 from devices.export.csv import CsvWriter
 from devices.export.files import TableFiles
-from devices.export.job import ROW_GROUP_ROWS, WINDOW_ROWS, Span, export
+from devices.export.job import ROW_GROUP_ROWS, WINDOW_ROWS, ExportSpan, export
 from devices.export.jsonl import JsonlFile
 from devices.export.parquet import ParquetWriter
 from devices.scenario.scenario import Scenario
@@ -112,8 +112,8 @@ def _ours(kind: str, format_: str, folder: Path, records: int) -> float:
         "parquet": lambda: TableFiles(timeline, folder / format_, ".parquet", ParquetWriter),
     }
     # The first window fills caches that a long export fills once.
-    export(timeline, Span(_FROM_MS - 1000, _FROM_MS), targets[format_](), checkpoint=None)
-    span = Span(_FROM_MS, _FROM_MS + records * INTERVAL_S * 1000 // DEVICES)
+    export(timeline, ExportSpan(_FROM_MS - 1000, _FROM_MS), targets[format_](), checkpoint=None)
+    span = ExportSpan(_FROM_MS, _FROM_MS + records * INTERVAL_S * 1000 // DEVICES)
     began = time.process_time()
     # As `edgefleet generate` does.
     rows = ROW_GROUP_ROWS if format_ == "parquet" else WINDOW_ROWS

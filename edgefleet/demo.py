@@ -1,4 +1,4 @@
-"""The main job on loopback: fleet -> broker -> bridge -> HTTP ingest and Kafka, and a verdict on what arrived.
+"""Does the main job on loopback: fleet -> broker -> bridge -> HTTP ingest and Kafka, and a verdict on what arrived.
 
 Broker, ingest and bridge are processes of their own, as in production; the verdict rests on the fleet's record, the
 ingest's store and what a consumer reads from Kafka, never on what the bridge says of itself.
@@ -32,7 +32,7 @@ SCENARIO = Path(__file__).with_name("demo.yaml")
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """Where the demo's services listen, and what they are."""
+    """Says where the demo's services listen, and what they are."""
 
     broker: str
     broker_name: str
@@ -42,7 +42,7 @@ class Services:
     bridge: str
 
     def to_json(self) -> dict[str, str]:
-        """As in the demo's JSON."""
+        """Return it as the demo's JSON has it."""
         return {
             "broker": f"{self.broker_name} at {self.broker}",
             "ingest": self.ingest,
@@ -87,7 +87,7 @@ def services(folder: Path, say: Console) -> Iterator[Services]:
 
 
 async def run_fleet(services: Services, duration_s: float, stop: asyncio.Event, console: Console) -> RunRecord:
-    """The demo's fleet, live on the demo's broker."""
+    """Run the demo's fleet live on the demo's broker."""
     scenario = Scenario.load(SCENARIO).model_copy(update={"broker": services.broker})
     version = await probe_all(broker_pool_for(scenario))
     fleet = Fleet(scenario, name="demo", version=version)
@@ -102,7 +102,7 @@ def verify_demo(record: RunRecord, services: Services, wait_s: float) -> RunVerd
 
 @contextmanager
 def workspace() -> Iterator[Path]:
-    """A folder for the demo's spool, store and record that is gone afterwards."""
+    """Yield a folder for the demo's spool, store and record that is gone afterwards."""
     try:
         with tempfile.TemporaryDirectory(prefix="edgefleet-demo-") as folder:
             yield Path(folder)

@@ -1,6 +1,4 @@
-"""Addresses as they may be shown.
-
-What a target of an export is, and the windows of messages it is given."""
+"""Says what a target of an export is, and what windows of messages it is given."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
@@ -16,7 +14,7 @@ from edgewire.errors import EdgefleetError
 
 
 def server_address(url: str) -> str:
-    """Host, port and database of a PostgreSQL URL, without user and password."""
+    """Return host, port and database of a PostgreSQL URL, without user and password."""
     parts = urlsplit(url)
     return f"{parts.hostname or 'localhost'}:{parts.port or 5432}{parts.path}"
 
@@ -26,12 +24,12 @@ ResumeState = Mapping[str, Any]
 
 
 class ExportError(EdgefleetError):
-    """An export cannot begin, or cannot go on; says what to do."""
+    """Says why an export cannot begin, or cannot go on, and what to do."""
 
 
 @dataclass(frozen=True)
 class ExportWindow:
-    """The messages due in [from_ms, to_ms), at most `limit` of them, in the form a target asks for."""
+    """Holds the messages due in [from_ms, to_ms), at most `limit` of them, in the form a target asks for."""
 
     timeline: Timeline
     from_ms: int
@@ -42,13 +40,13 @@ class ExportWindow:
 
     @cached_property
     def batch(self) -> Batch:
-        """As payloads, in the order of due time, device id and seq."""
+        """Return them as payloads, in the order of due time, device id and seq."""
         batch = self.timeline.batch(self.from_ms, self.to_ms, clean=self.clean)
         return batch if self.limit is None or len(batch) <= self.limit else slice_batch(batch, slice(self.limit))
 
     @cached_property
     def tables(self) -> list[Table]:
-        """As columns, each table in the order of due time, device id and seq."""
+        """Return them as columns, each table in the order of due time, device id and seq."""
         tables = self.timeline.tables(self.from_ms, self.to_ms, clean=self.clean)
         ordered = [table.rows(self.timeline.output_order(table.times, table.positions, table.seqs)) for table in tables]
         total = sum(len(table.times) for table in tables)
@@ -56,13 +54,13 @@ class ExportWindow:
 
     @property
     def last_ms(self) -> int:
-        """When the last of its messages is due; `from_ms` where it has none."""
+        """Return when the last of its messages is due; `from_ms` where it has none."""
         if "batch" in self.__dict__:
             return max(self.batch.due_ms, default=self.from_ms)
         return max((int(table.times[-1]) for table in self.tables), default=self.from_ms)
 
     def _first(self, tables: list[Table], limit: int) -> list[Table]:
-        """The first rows of all tables together."""
+        """Return the first rows of all tables together."""
         owner = np.repeat(np.arange(len(tables)), [len(table.times) for table in tables])
         times, positions, seqs = (
             np.concatenate([getattr(table, name) for table in tables]) for name in ("times", "positions", "seqs")
@@ -72,27 +70,27 @@ class ExportWindow:
 
 
 def slice_batch(batch: Batch, rows: slice) -> Batch:
-    """Some messages of a batch."""
+    """Return some messages of a batch."""
     return Batch(*(getattr(batch, field.name)[rows] for field in fields(Batch)))
 
 
 class ExportTarget(Protocol):
-    """Where an export goes. The job calls `open` once, `write` window by window, and `finish` or `abandon`."""
+    """Takes an export. The job calls `open` once, `write` window by window, and `finish` or `abandon`."""
 
     def open(self, state: ResumeState | None) -> None:
         """Get ready; with the `state` of an earlier export, go on behind it, dropping whatever came later."""
         ...
 
     def write(self, window: ExportWindow) -> int:
-        """Write a window's messages; returns how many."""
+        """Write a window's messages, and return how many they are."""
         ...
 
     def save_state(self) -> ResumeState:
-        """Make durable what was written; the state to go on from."""
+        """Make durable what was written, and return the state to go on from."""
         ...
 
     def finish(self) -> None:
-        """All is written: make it durable and visible."""
+        """Make all that was written durable and visible: it is complete."""
         ...
 
     def abandon(self) -> None:
@@ -101,7 +99,7 @@ class ExportTarget(Protocol):
 
 
 class BatchTarget(ExportTarget, Protocol):
-    """A target that takes messages as payloads, so also one by one."""
+    """Takes messages as payloads, so also one by one."""
 
     def write_batch(self, timeline: Timeline, batch: Batch) -> None:
         """Write these messages; they have arrived, or are flushed, when this returns."""

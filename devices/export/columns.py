@@ -1,4 +1,4 @@
-"""Messages as tables: the columns of every shape of message, derived from its model in `edgewire.messages`.
+"""Derives the columns of every shape of message from its model in `edgewire.messages`: messages as tables.
 
 A nested object with known fields becomes one column a field, its name before theirs (`metadata_weather_type`); a list
 or a mapping stays together. Fields that the model does not know get columns behind the others.
@@ -30,7 +30,7 @@ Values = NDArray[Any] | Sequence[Any]
 
 
 class ColumnType(Enum):
-    """What is in a column."""
+    """Names what is in a column."""
 
     TEXT = "text"
     FLOAT = "float"
@@ -46,7 +46,7 @@ class ColumnType(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of a schema."""
+    """Describes one column of a schema."""
 
     name: str
     type: ColumnType
@@ -56,7 +56,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class TableSchema:
-    """A shape of message as a table."""
+    """Describes a shape of message as a table."""
 
     name: str
     """Of its file or database table: the kind, or the Kafka topic where a kind has several schemas."""
@@ -65,37 +65,37 @@ class TableSchema:
     columns: tuple[Column, ...]
 
     def widened(self, table: Table) -> "TableSchema":
-        """This schema with columns for fields of `table` that it does not have yet."""
+        """Return this schema with columns for fields of `table` that it does not have yet."""
         known = {column.path[0] for column in self.columns}
         first = table.columns[0] if isinstance(table.columns, list) else table.columns
         extra = [Column(name, self._type_of(name, table), (name,)) for name in first if name not in known]
         return replace(self, columns=(*self.columns, *extra)) if extra else self
 
     def _type_of(self, name: str, table: Table) -> ColumnType:
-        """Of a column that the model does not know: a clean value is of the type of its field."""
+        """Return the type of a column that the model does not know: a clean value is of the type of its field."""
         field = name.removeprefix("clean_")
         known = {column.name: column.type for column in self.columns if column.name not in HEAD}
         return known[field] if field in known and field != name else _type_of_values(_values(table, name))
 
 
 def dump_columns(columns: Sequence[Column]) -> list[list[Any]]:
-    """Columns as JSON has them."""
+    """Return columns as JSON has them."""
     return [[column.name, column.type.value, list(column.path)] for column in columns]
 
 
 def load_columns(saved: Sequence[Sequence[Any]]) -> tuple[Column, ...]:
-    """The columns that were saved."""
+    """Return the columns that were dumped."""
     return tuple(Column(name, ColumnType(kind), tuple(path)) for name, kind, path in saved)
 
 
 def table_schemas(timeline: Timeline) -> list[TableSchema]:
-    """The schemas of all messages that the devices of a timeline can send."""
+    """Return the schemas of all messages that the devices of a timeline can send."""
     kinds = {device.kind for device in timeline.devices}
     return [schema for kind, contract in CONTRACT.items() if kind in kinds for schema in _schemas(contract)]
 
 
 def split_by_schema(schemas: Sequence[TableSchema], tables: Sequence[Table]) -> Iterator[tuple[TableSchema, Table]]:
-    """Each table with its schema; a table whose rows have several schemas comes in parts."""
+    """Yield each table with its schema; a table whose rows have several schemas comes in parts."""
     for table in tables:
         candidates = [
             schema for schema in schemas if schema.kind == table.kind and schema.message.channel is table.channel
@@ -112,7 +112,7 @@ def split_by_schema(schemas: Sequence[TableSchema], tables: Sequence[Table]) -> 
 
 
 def column_values(column: Column, table: Table) -> Values | None:
-    """The values of a column beyond `HEAD`, one a row; None where no message of this table has that field."""
+    """Return a column's values beyond `HEAD`, one a row; None where no message of this table has that field."""
     values = _values(table, column.path[0])
     if values is None or len(column.path) == 1:
         return values
@@ -128,7 +128,7 @@ def column_values(column: Column, table: Table) -> Values | None:
 
 
 def distinct_objects(values: Values) -> tuple[NDArray[np.int32], list[Any]]:
-    """The objects in a column, each once, and for every row the number of its own."""
+    """Return the objects in a column, each once, and for every row the number of its own."""
     if isinstance(values, DictionaryColumn):
         return values.indices.astype(np.int32), list(values.dictionary)
     keys = list(map(id, values))
@@ -140,7 +140,7 @@ def distinct_objects(values: Values) -> tuple[NDArray[np.int32], list[Any]]:
 def head_values(
     timeline: Timeline, table: Table
 ) -> tuple[list[str], list[str], int | NDArray[np.int64], NDArray[np.int64]]:
-    """Device id and timestamp of every row, the boot of all or of every row, and the seqs."""
+    """Return device id and timestamp of every row, the boot of all or of every row, and the seqs."""
     names = [timeline.devices[position].device_id for position in table.positions.tolist()]
     return names, timestamps(timeline.timestamps_ms(table)), timeline.boots(table), table.seqs
 
@@ -168,7 +168,7 @@ def _columns(model: type[Payload], prefix: tuple[str, ...] = ()) -> Iterator[Col
 
 
 def _bare(annotation: Any) -> Any:
-    """An annotation without `Annotated` and `| None`."""
+    """Return an annotation without `Annotated` and `| None`."""
     origin = get_origin(annotation)
     if origin is Annotated:
         return _bare(get_args(annotation)[0])
@@ -198,7 +198,7 @@ def _type(annotation: Any) -> ColumnType:
 
 
 def _type_of_values(values: Values | None) -> ColumnType:
-    """Of a field that no model knows: by its first value that is not null."""
+    """Return the type of a field that no model knows: that of its first value that is not null."""
     listed = values.tolist() if isinstance(values, np.ndarray) else values or []
     first = next((value for value in listed if value is not None), 0.0)
     return _TYPES.get(type(first), ColumnType.JSON)

@@ -1,4 +1,4 @@
-"""CSV (RFC 4180, UTF-8, LF): the fields of a message as columns, empty where they are null.
+"""Writes CSV (RFC 4180, UTF-8, LF): the fields of a message as columns, empty where they are null.
 
 Numbers and times have the text that they have in the JSON payload; lists and mappings are JSON in a quoted cell.
 """
@@ -33,7 +33,7 @@ _TEXTS = (ColumnType.TEXT, ColumnType.TIME)
 
 
 class CsvWriter:
-    """The file of one schema; its header is written with the first messages."""
+    """Writes the file of one schema; its header is written with the first messages."""
 
     def __init__(self, path: Path, schema: TableSchema) -> None:
         self._file = PartialFile(path)
@@ -41,24 +41,29 @@ class CsvWriter:
         self._columns: tuple[Column, ...] | None = None
 
     def open(self, state: ResumeState | None) -> None:
+        """Begin the file, or go on with it."""
         self._file.open(state)
         if state and state["columns"]:
             self._columns = load_columns(state["columns"])
 
     def write(self, timeline: Timeline, table: Table) -> None:
+        """Append the rows of a table."""
         if self._columns is None:
             self._begin(self._schema.widened(table).columns)
         self._file.write(csv_rows(timeline, table, self._columns or ()))
 
     def save_state(self) -> dict[str, Any]:
+        """Make durable what was written, and return what to go on from."""
         return {**self._file.save_state(), "columns": dump_columns(self._columns or ())}
 
     def finish(self) -> None:
+        """Give the file its name; one without messages has its header."""
         if self._columns is None and not self._file.is_complete:
             self._begin(self._schema.columns)
         self._file.complete()
 
     def abandon(self) -> None:
+        """Let go; the partial file stays."""
         self._file.close()
 
     def _begin(self, columns: tuple[Column, ...]) -> None:
@@ -67,7 +72,7 @@ class CsvWriter:
 
 
 def csv_rows(timeline: Timeline, table: Table, columns: Sequence[Column]) -> bytes:
-    """The rows of a table, which begin with `HEAD` as `columns` do."""
+    """Return the rows of a table, which begin with `HEAD` as `columns` do."""
     names, times, boot, seqs = head_values(timeline, table)
     rows = len(names)
     parts: list[Sequence[bytes] | bytes] = [
@@ -85,7 +90,7 @@ def csv_rows(timeline: Timeline, table: Table, columns: Sequence[Column]) -> byt
 
 
 def csv_cells(kind: ColumnType, values: Values) -> Sequence[bytes]:
-    """The cell of every value of a column."""
+    """Return the cell of every value of a column."""
     if kind in _TEXTS:
         return _text_cells(values.tolist() if isinstance(values, np.ndarray) else values)
     if kind in (ColumnType.FLOAT, ColumnType.INT, ColumnType.BOOL):

@@ -1,4 +1,4 @@
-"""Files under construction: one has its own name when it is complete, and `NAME.partial` until then.
+"""Keeps files under construction: one has its own name when it is complete, and `NAME.partial` until then.
 
 An export of several files can be cut off between the completion of one and of the next. So its state names the file
 itself (its inode), which is known again under its own name. What CSV and Parquet have in common is here too: a file for
@@ -54,7 +54,7 @@ class PartialFile:
 
     @property
     def size(self) -> int:
-        """How many bytes it has."""
+        """Return how many bytes it has."""
         self._opened.flush()
         return os.fstat(self._opened.fileno()).st_size
 
@@ -122,19 +122,29 @@ class PartialFile:
 class TableWriter(Protocol):
     """Writes the file of one schema."""
 
-    def open(self, state: ResumeState | None) -> None: ...
+    def open(self, state: ResumeState | None) -> None:
+        """Begin the file, or go on with it."""
+        ...
 
-    def write(self, timeline: Timeline, table: Table) -> None: ...
+    def write(self, timeline: Timeline, table: Table) -> None:
+        """Append the rows of a table."""
+        ...
 
-    def save_state(self) -> dict[str, Any]: ...
+    def save_state(self) -> dict[str, Any]:
+        """Make durable what was written, and return what to go on from."""
+        ...
 
-    def finish(self) -> None: ...
+    def finish(self) -> None:
+        """Give the file its name."""
+        ...
 
-    def abandon(self) -> None: ...
+    def abandon(self) -> None:
+        """Let go; the partial file stays."""
+        ...
 
 
 class TableFiles:
-    """A file each for the schemas of a timeline: `FOLDER/NAME.SUFFIX`, or one file where there is one schema."""
+    """Writes a file for each schema of a timeline: `FOLDER/NAME.SUFFIX`, or one file where there is one schema."""
 
     def __init__(
         self,
@@ -145,7 +155,7 @@ class TableFiles:
         *,
         folder: bool = False,
     ) -> None:
-        """`path` is a file if it has the suffix and is not said to be a `folder`.
+        """Write to `path`: a file if it has the suffix and is not said to be a `folder`.
 
         Raises `ExportError` where one file does not do.
         """
@@ -159,28 +169,33 @@ class TableFiles:
         self._writers = {schema.name: writer(path, schema) for path, schema in zip(paths, self._schemas, strict=True)}
 
     def open(self, state: ResumeState | None) -> None:
+        """Begin the files, or go on with them."""
         for name, writer in self._writers.items():
             writer.open(state[name] if state else None)
 
     def write(self, window: ExportWindow) -> int:
+        """Append a window's messages to their files."""
         for schema, table in split_by_schema(self._schemas, window.tables):
             self._writers[schema.name].write(window.timeline, table)
         return sum(len(table.times) for table in window.tables)
 
     def save_state(self) -> ResumeState:
+        """Make durable what was written, and return the state of every file."""
         return {name: writer.save_state() for name, writer in self._writers.items()}
 
     def finish(self) -> None:
+        """Give the files their names, one after the other."""
         for writer in self._writers.values():
             writer.finish()
 
     def abandon(self) -> None:
+        """Let go; the partial files stay."""
         for writer in self._writers.values():
             writer.abandon()
 
 
 def require_one_schema(schemas: Sequence[TableSchema], target: str, instead: str) -> None:
-    """Raise `ExportError` unless there is one schema, so one schema."""
+    """Raise `ExportError` unless there is one schema."""
     if len(schemas) > 1:
         names = ", ".join(schema.name for schema in schemas)
         raise ExportError(f"{target}: one file has one schema, but there are {names}: write {instead}")

@@ -1,4 +1,4 @@
-"""HTTP ingest: NDJSON batches, each sent until the server has answered for it.
+"""Posts to the HTTP ingest: NDJSON batches, each sent until the server has answered for it.
 
 A batch whose answer was lost is sent again; the server knows its messages by their ids. What an answer means is
 said in `edgewire.http_status`.
@@ -32,11 +32,11 @@ _TIMEOUT_S = 30.0
 
 
 class Interrupted(ExportError):
-    """The user ended an upload while it waited for the server."""
+    """Says that the user ended an upload while it waited for the server."""
 
 
 class HttpUpload:
-    """POSTs to `url` + `/ingest/batch` over one connection."""
+    """Posts to `url` + `/ingest/batch` over one connection."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class HttpUpload:
         endless: Callable[[str], None] | None = None,
         token: str | None = None,
     ) -> None:
-        """`wait(seconds)` returns True when the user ends the export; `endless` is told of an outage in a stream.
+        """Post to `url`; `wait(seconds)` returns True when the user ends, `endless` is told of a stream's outages.
 
         `token` is sent as a bearer token. Raises `ExportError` for what is no URL.
         """
@@ -77,26 +77,30 @@ class HttpUpload:
         """Why it refused the first of them."""
 
     def open(self, state: ResumeState | None) -> None:
-        """Nothing is sent before the first batch."""
+        """Remember what was refused before; nothing is sent before the first batch."""
         if state:
             self.rejected, self.reason = state["rejected"], state["reason"]
 
     def write(self, window: ExportWindow) -> int:
+        """Send a window's messages."""
         self.write_batch(window.timeline, window.batch)
         return len(window.batch)
 
     def write_batch(self, timeline: Timeline, batch: Batch) -> None:
-        """Raises `ExportError` where the server refuses the batch or cannot be reached for long."""
+        """Send messages; raises `ExportError` where the server refuses them or cannot be reached for long."""
         for start in range(0, len(batch), _BATCH_LINES):
             self._send(b"\n".join(batch.payload[start : start + _BATCH_LINES]))
 
     def save_state(self) -> ResumeState:
+        """Return how many messages were refused; what was sent is durable."""
         return {"rejected": self.rejected, "reason": self.reason}
 
     def finish(self) -> None:
+        """Close the connection."""
         self._connection.close()
 
     def abandon(self) -> None:
+        """Close the connection."""
         self._connection.close()
 
     def _send(self, body: bytes) -> None:
@@ -120,7 +124,7 @@ class HttpUpload:
             self._endless(f"{self._url} takes messages again")
 
     def _post(self, body: bytes) -> str | None:
-        """Send once: None when it is delivered, else what is wrong for now."""
+        """Send once; return None when it is delivered, else what is wrong for now."""
         try:
             self._connection.request("POST", self._path, body, self._headers)
             response = self._connection.getresponse()

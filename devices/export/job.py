@@ -1,6 +1,7 @@
-"""The sidecar file of an export under way: how far it has come, and of which export it is.
+"""Exports: window after window from the timeline to a target, resumable between any two of them.
 
-The export itself: window after window from the timeline to a target, resumable between any two of them."""
+The sidecar file of an export under way says how far it has come, and of which export it is.
+"""
 
 import hashlib
 import os
@@ -16,16 +17,24 @@ from devices.export.base import ExportError, ExportTarget, ExportWindow
 from devices.scenario.scenario import Scenario
 from devices.timeline.timeline import Timeline
 
+WINDOW_ROWS = 20_000
+"""About how many messages are held in memory at once; more would be slower too, for the processor's caches."""
+ROW_GROUP_ROWS = 50_000
+"""The same for Parquet, where a window is a row group: smaller ones compress less and are slower to read."""
+_MAX_STEP_MS = 366 * 86_400_000
+SAVE_EVERY_S = 1.0
+"""An export that is killed loses so much of its time."""
+
 
 def fingerprint(scenario: Scenario, **choices: object) -> str:
-    """A short text that is the same only for exports that write the same messages to the same place."""
+    """Return a short text that is the same only for exports that write the same messages to the same place."""
     said = {"scenario": scenario.model_dump(mode="json", exclude={"broker"}), **choices}
     return hashlib.blake2b(orjson.dumps(said, option=orjson.OPT_SORT_KEYS), digest_size=12).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """How far an export has come."""
+    """Says how far an export has come."""
 
     fingerprint: str
     next_ms: int
@@ -50,7 +59,7 @@ class Checkpoint:
 
     @classmethod
     def load(cls, path: Path, expected: str) -> "Checkpoint | None":
-        """The checkpoint in a file, None where there is none.
+        """Return the checkpoint in a file, None where there is none.
 
         Raises `ExportError` where it belongs to another export than the one with the fingerprint `expected`.
         """
@@ -70,23 +79,9 @@ class Checkpoint:
         return found
 
 
-WINDOW_ROWS = 20_000
-"""About how many messages are held in memory at once; more would be slower too, for the processor's caches."""
-
-
-ROW_GROUP_ROWS = 50_000
-"""The same for Parquet, where a window is a row group: smaller ones compress less and are slower to read."""
-
-
-_MAX_STEP_MS = 366 * 86_400_000
-
-
-SAVE_EVERY_S = 1.0
-
-
 @dataclass(frozen=True, slots=True)
-class Span:
-    """Which messages: those due in [from_ms, to_ms), and no more than `records`."""
+class ExportSpan:
+    """Says which messages: those due in [from_ms, to_ms), and no more than `records`."""
 
     from_ms: int
     to_ms: int
@@ -97,7 +92,7 @@ class Span:
 
 @dataclass(slots=True)
 class ExportProgress:
-    """How far an export is; `report` is called after every window."""
+    """Says how far an export is; `report` is called after every window."""
 
     records: int = 0
     resumed: int = 0
@@ -110,7 +105,7 @@ class ExportProgress:
 
 def export(
     timeline: Timeline,
-    span: Span,
+    span: ExportSpan,
     target: ExportTarget,
     *,
     checkpoint: tuple[Path, str] | None,
@@ -120,7 +115,7 @@ def export(
     progress: ExportProgress | None = None,
     at_end: Callable[[ExportProgress], None] = lambda _: None,
 ) -> ExportProgress:
-    """Write all messages of a span; returns how far it came, which is not the end only if `stop` said so.
+    """Write all messages of a span; return how far it came, which is not the end only if `stop` said so.
 
     `checkpoint` is the sidecar file and the fingerprint of this export, None where a target cannot be gone on with.
     `at_end` is for what belongs to a whole export; one that is cut off in it is gone on with there.
@@ -167,7 +162,7 @@ def export(
 
 
 def next_step(step_ms: int, rows: int, wanted: int) -> int:
-    """How long the next window should be, after one of `step_ms` had so many rows.
+    """Return how long the next window should be, after one of `step_ms` had so many rows.
 
     It depends on the messages alone, so that an export that is gone on with has the same windows.
     """

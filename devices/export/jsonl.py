@@ -1,4 +1,4 @@
-"""JSON Lines: one payload a line, the bytes that a live run publishes."""
+"""Writes JSON Lines: one payload a line, the bytes that a live run publishes."""
 
 from pathlib import Path
 from typing import BinaryIO
@@ -10,55 +10,65 @@ from devices.timeline.timeline import Timeline
 
 
 class JsonlFile:
-    """All kinds in one file, in the order of due time, device id and seq."""
+    """Writes all kinds into one file, in the order of due time, device id and seq."""
 
     def __init__(self, path: Path) -> None:
         self._file = PartialFile(path)
 
     def open(self, state: ResumeState | None) -> None:
+        """Begin the file, or go on with it."""
         self._file.open(state)
 
     def write(self, window: ExportWindow) -> int:
+        """Append a window's messages."""
         self.write_batch(window.timeline, window.batch)
         return len(window.batch)
 
     def write_batch(self, timeline: Timeline, batch: Batch) -> None:
+        """Append some messages."""
         self._file.write(lines(batch))
 
     def save_state(self) -> ResumeState:
+        """Make durable what was written, and return what to go on from."""
         return self._file.save_state()
 
     def finish(self) -> None:
+        """Give the file its name."""
         self._file.complete()
 
     def abandon(self) -> None:
+        """Let go; the partial file stays."""
         self._file.close()
 
 
 class JsonlPipe:
-    """To an open pipe or terminal; what is written is gone, so it cannot be gone on with."""
+    """Writes to an open pipe or terminal; what is written is gone, so it cannot be gone on with."""
 
     def __init__(self, pipe: BinaryIO) -> None:
         self._pipe = pipe
 
     def open(self, state: ResumeState | None) -> None:
+        """Do nothing: the pipe is open."""
         assert state is None, "a pipe has no state to go on from"
 
     def write(self, window: ExportWindow) -> int:
+        """Write a window's messages."""
         self.write_batch(window.timeline, window.batch)
         return len(window.batch)
 
     def write_batch(self, timeline: Timeline, batch: Batch) -> None:
+        """Write some messages; raises `BrokenPipeError` when the reader has left."""
         self._write(lines(batch))
 
     def save_state(self) -> ResumeState:
+        """Return nothing: a pipe has no state."""
         return {}
 
     def finish(self) -> None:
-        """Nothing is held."""
+        """Do nothing: nothing is held."""
 
     def abandon(self) -> None:
-        """Nothing is held."""
+        """Do nothing: nothing is held."""
 
     def _write(self, data: bytes) -> None:
         try:
@@ -71,5 +81,5 @@ class JsonlPipe:
 
 
 def lines(batch: Batch) -> bytes:
-    """The payloads as NDJSON."""
+    """Return the payloads as NDJSON."""
     return b"".join([payload + b"\n" for payload in batch.payload])

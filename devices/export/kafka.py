@@ -1,4 +1,4 @@
-"""Kafka: each message to its topic of the contract, with the key and the headers that the bridge gives it."""
+"""Produces to Kafka: each message to its topic of the contract, with the key and headers that the bridge gives it."""
 
 from collections.abc import Callable
 from typing import Any
@@ -33,7 +33,7 @@ class KafkaTopics:
         self._heads: dict[tuple[int, Channel], KafkaHeaders] = {}
 
     def open(self, state: ResumeState | None) -> None:
-        """Makes the topics that are missing; raises `ExportError` where no broker answers."""
+        """Make the topics that are missing; raises `ExportError` where no broker answers."""
         properties: dict[str, Any] = {"bootstrap.servers": self._servers, "log_level": 0}
         try:
             self._make_topics(AdminClient(properties))
@@ -52,22 +52,27 @@ class KafkaTopics:
         )
 
     def write(self, window: ExportWindow) -> int:
+        """Produce a window's messages."""
         self._produce(window.timeline, window.batch)
         return len(window.batch)
 
     def write_batch(self, timeline: Timeline, batch: Batch) -> None:
+        """Produce some messages; they have arrived when this returns."""
         self._produce(timeline, batch)
         self._flush()
 
     def save_state(self) -> ResumeState:
+        """Wait until all that was produced has arrived."""
         self._flush()
         return {}
 
     def finish(self) -> None:
+        """Wait until all that was produced has arrived, and end the producer."""
         self._flush()
         self._producer = None
 
     def abandon(self) -> None:
+        """End the producer; what is queued is dropped."""
         if self._producer:
             self._producer.purge()
             self._producer.flush(1.0)
@@ -130,7 +135,7 @@ class KafkaTopics:
         return [*head, ("ce_id", message_id.encode()), ("ce_time", measured)]
 
     def _route(self, schema: TableSchema) -> Callable[[bytes], str]:
-        """Topic of a payload of this kind and channel."""
+        """Return the topic of a payload of this kind and channel."""
         same = [
             other
             for other in self._schemas

@@ -1,4 +1,4 @@
-"""Parquet: a row group a window, columns straight from the sensors' arrays to Arrow.
+"""Writes Parquet: a row group a window, columns straight from the sensors' arrays to Arrow.
 
 A Parquet file ends with a footer that says where its row groups are. While an export is under way, the row groups are
 in `NAME.partial`, and a footer for each of them in `NAME.index.partial`, so it can be gone on with wherever it was cut
@@ -66,6 +66,7 @@ class ParquetWriter:
         self._names: tuple[Timeline, pa.Array] | None = None
 
     def open(self, state: ResumeState | None) -> None:
+        """Begin the file, or go on with it."""
         self._file.open(state)
         if self._file.is_complete:
             return
@@ -74,16 +75,19 @@ class ParquetWriter:
             self._begin(replace(self._table_schema, columns=load_columns(state["columns"])))
 
     def write(self, timeline: Timeline, table: Table) -> None:
+        """Append the rows of a table as a row group."""
         if self._schema is None:
             self._begin(self._table_schema.widened(table))
         self._append_group(pa.Table.from_arrays(self._arrays(timeline, table), schema=self._schema))
 
     def save_state(self) -> dict[str, Any]:
+        """Make durable what was written, and return what to go on from."""
         columns = dump_columns(self._table_schema.columns) if self._schema else []
         index = {} if self._file.is_complete else self._index.save_state()
         return {**self._file.save_state(), "index": index, "columns": columns}
 
     def finish(self) -> None:
+        """Append the footer and give the file its name; one without messages has its schema."""
         if not self._file.is_complete:
             if self._schema is None:
                 self._append_group(self._begin(self._table_schema).empty_table())
@@ -93,6 +97,7 @@ class ParquetWriter:
         self._index.discard()
 
     def abandon(self) -> None:
+        """Let go; the partial files stay."""
         self._file.close()
         self._index.close()
 
@@ -174,7 +179,7 @@ class _NestedFields:
         self._shared: dict[str, tuple[NDArray[np.int32], list[Any]]] = {}
 
     def array(self, column: Column) -> pa.Array:
-        """The column of an inner field."""
+        """Return the column of an inner field."""
         outer, inner = column.path
         if outer not in self._shared:
             objects = column_values(Column(outer, ColumnType.JSON, (outer,)), self._table)

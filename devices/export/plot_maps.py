@@ -1,4 +1,4 @@
-"""Maps of a recording: the tracks of its vehicles, one map a region."""
+"""Draws maps of a recording: the tracks of its vehicles, one map a region."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ _LONG_GAP = 3.0
 
 
 def map_panels(recording: Recording) -> list[tuple[float, Panel]]:
-    """Height and picture of every map."""
+    """Return height and picture of every map."""
     regions: dict[tuple[float, float], dict[str, Track]] = {}
     # All units of a vehicle drive the same tracks.
     riding = (kind for kind in KINDS if kind in recording.kinds and KINDS[kind].rides_in_vehicle)

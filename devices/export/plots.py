@@ -1,4 +1,4 @@
-"""Pictures of a recording: series a device with the times of faults shaded, daily profiles, a map of tracks."""
+"""Draws a recording: series a device with the times of faults shaded, daily profiles, a map of tracks."""
 
 import base64
 import html
@@ -31,7 +31,7 @@ _LONG_GAP = 3.0
 
 @dataclass(frozen=True, slots=True)
 class FaultWindow:
-    """When a fault was there, from the labels of a run or an export."""
+    """Says when a fault was there, from the labels of a run or an export."""
 
     device_id: str
     type: str
@@ -40,15 +40,15 @@ class FaultWindow:
     end_ms: int | None
 
 
-def windows_of(labels: Iterable[Label]) -> list[FaultWindow]:
-    """The windows that labels tell of."""
+def fault_windows(labels: Iterable[Label]) -> list[FaultWindow]:
+    """Return the windows that labels tell of."""
     return [
         FaultWindow(label.device_id, label.type, tuple(label.fields), label.start_ms, label.end_ms) for label in labels
     ]
 
 
 def read_labels(path: Path) -> list[FaultWindow]:
-    """The windows in a labels file; raises `ExportError` where it is none."""
+    """Return the windows in a labels file; raises `ExportError` where it is none."""
     try:
         rows = [orjson.loads(line) for line in path.read_bytes().splitlines()]
         return [
@@ -61,11 +61,11 @@ def read_labels(path: Path) -> list[FaultWindow]:
         raise ExportError(f"{path}: is no labels file: {error!r}") from None
 
 
-def draw(recording: Recording, title: str, faults: Sequence[FaultWindow] = ()) -> Figure:
-    """All panels that a recording has data for, one below the other; raises `ExportError` where it has none."""
+def draw_figure(recording: Recording, title: str, faults: Sequence[FaultWindow] = ()) -> Figure:
+    """Draw all panels that a recording has data for, one below the other; raises `ExportError` where it has none."""
     panels = [*_series_panels(recording, faults), *_profile_panels(recording), *map_panels(recording)]
     if not panels:
-        raise ExportError(f"{title}: has no readings to draw")
+        raise ExportError(f"{title}: has no readings to draw_figure")
     heights = [height for height, _ in panels]
     figure = Figure(figsize=(11, sum(heights)), layout="constrained")
     figure.suptitle(f"{title} (times in UTC)", x=0.01, ha="left", fontsize="large")
@@ -139,7 +139,7 @@ def _series_panel(
 
 
 def _shade(axis: Axes, faults: Sequence[FaultWindow], colours: Mapping[str, str], first_ms: int, last_ms: int) -> None:
-    """The times of faults; the legend names each type, and whom it befell."""
+    """Shade the times of faults; the legend names each type, and whom it befell."""
     for type_, colour in colours.items():
         befallen, spans = set(), []
         for fault in faults:
@@ -154,7 +154,7 @@ def _shade(axis: Axes, faults: Sequence[FaultWindow], colours: Mapping[str, str]
 
 
 def _with_gaps(series: Series, name: str) -> tuple[list[float], list[float]]:
-    """The points of a line, with a break at every null and where the device was silent."""
+    """Return the points of a line, with a break at every null and where the device was silent."""
     steps = np.diff(series.times)
     usual = float(np.median(steps)) if len(steps) else math.inf
     times: list[float] = []
@@ -178,7 +178,7 @@ def _profile_panels(recording: Recording) -> list[tuple[float, Panel]]:
 
 
 def _profile_panel(kind: str, name: str, label: str, devices: Sequence[Series]) -> Panel:
-    """Means by hour of day, of working days and of weekends; hours that were seen in part do not count."""
+    """Draw means by hour of day, of working days and of weekends; hours that were seen in part do not count."""
     sums: dict[tuple[bool, int], list[float]] = {}
     for series in devices:
         hours: dict[int, float] = {}
@@ -212,5 +212,5 @@ def _profile_panel(kind: str, name: str, label: str, devices: Sequence[Series]) 
 
 
 def _date(time_ms: int) -> float:
-    """A time as matplotlib counts it: days since 1970."""
+    """Return a time as matplotlib counts it: days since 1970."""
     return time_ms / 86_400_000

@@ -1,4 +1,4 @@
-"""PostgreSQL: a table a shape of message, filled by COPY; exporting the same messages again changes nothing."""
+"""Fills PostgreSQL by COPY: a table a shape of message; exporting the same messages again changes nothing."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -41,10 +41,10 @@ _KEY = ("device_id", "boot", "seq")
 
 
 class PostgresTables:
-    """Each window is one transaction: a reader never sees half of one."""
+    """Writes each window as one transaction: a reader never sees half of one."""
 
     def __init__(self, timeline: Timeline, url: str) -> None:
-        """`url` is postgresql://USER:PASSWORD@HOST:PORT/DATABASE."""
+        """Write to `url`, which is postgresql://USER:PASSWORD@HOST:PORT/DATABASE."""
         self._url = url
         self._place = f"PostgreSQL at {server_address(url)}"
         self._schemas = {schema.name: schema for schema in table_schemas(timeline)}
@@ -52,7 +52,7 @@ class PostgresTables:
         self._connection: psycopg.Connection | None = None
 
     def open(self, state: ResumeState | None) -> None:
-        """Makes the tables and columns that are missing; raises `ExportError` where the server cannot be reached."""
+        """Make the tables and columns that are missing; raises `ExportError` where the server cannot be reached."""
         try:
             self._connection = psycopg.connect(self._url, connect_timeout=10)
             with self._connection.transaction():
@@ -62,6 +62,7 @@ class PostgresTables:
             raise self._failure(error) from None
 
     def write(self, window: ExportWindow) -> int:
+        """Write a window's messages."""
         try:
             with self._open.transaction():
                 for schema, table in split_by_schema(list(self._schemas.values()), window.tables):
@@ -71,12 +72,15 @@ class PostgresTables:
         return sum(len(table.times) for table in window.tables)
 
     def save_state(self) -> ResumeState:
+        """Return nothing: what is written is durable, and known again by its keys."""
         return {}
 
     def finish(self) -> None:
+        """Close the connection."""
         self.abandon()
 
     def abandon(self) -> None:
+        """Close the connection."""
         if self._connection:
             self._connection.close()
             self._connection = None

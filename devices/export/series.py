@@ -1,4 +1,4 @@
-"""What was exported, or would be, as series a device: what plots are made of."""
+"""Collects what was exported, or would be, as series a device: what plots are made of."""
 
 import csv
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,7 +20,7 @@ MOST_RECORDS = 2_000_000
 
 @dataclass(slots=True)
 class Series:
-    """The readings of one device: times in ms since 1970 UTC, and the values of each field, None where null."""
+    """Holds the readings of one device: times in ms since 1970 UTC, and the values of each field, None where null."""
 
     times: list[int] = field(default_factory=list)
     values: dict[str, list[float | None]] = field(default_factory=dict)
@@ -28,7 +28,7 @@ class Series:
 
 @dataclass(slots=True)
 class Recording:
-    """Kind -> device id -> series."""
+    """Maps kind to device id to series."""
 
     kinds: dict[str, dict[str, Series]] = field(default_factory=dict)
     records: int = 0
@@ -48,8 +48,8 @@ class Recording:
             series.values.setdefault(name, []).append(fields.get(name))
 
 
-def of_timeline(timeline: Timeline, from_ms: int, to_ms: int) -> Recording:
-    """What the devices say in [from_ms, to_ms); raises `ExportError` where that is too much to draw."""
+def read_timeline(timeline: Timeline, from_ms: int, to_ms: int) -> Recording:
+    """Return what the devices say in [from_ms, to_ms); raises `ExportError` where that is too much to draw."""
     expected = timeline.rate_per_s * (to_ms - from_ms) / 1000
     if expected > MOST_RECORDS:
         raise ExportError(f"about {expected:,.0f} records are too many for a plot: choose a shorter --from and --to")
@@ -60,8 +60,8 @@ def of_timeline(timeline: Timeline, from_ms: int, to_ms: int) -> Recording:
     return recording
 
 
-def of_file(path: Path) -> Recording:
-    """What is in a .jsonl, .csv or .parquet file; raises `ExportError` where it is none of ours."""
+def read_export(path: Path) -> Recording:
+    """Return what is in a .jsonl, .csv or .parquet file; raises `ExportError` where it is none of ours."""
     recording = Recording()
     try:
         for number, fields in enumerate(_rows(path), start=1):

@@ -1,4 +1,4 @@
-"""The endless form of an export: messages as time passes."""
+"""Writes messages as time passes: the endless form of an export."""
 
 import math
 from collections.abc import Callable
@@ -28,7 +28,7 @@ def stream(
     time_scale: float = 1.0,
     progress: ExportProgress | None = None,
 ) -> ExportProgress:
-    """Messages from the power-on of the devices on: as they fall due, or one every `interval_s` seconds.
+    """Write messages from the power-on of the devices on: as they fall due, or one every `interval_s` seconds.
 
     The devices' time passes `time_scale` times as fast, which does not change a pace that is given in seconds.
     All that are due are put together, and with `linger_s` those that fall due so soon after the first of them: a target
@@ -41,7 +41,7 @@ def stream(
     linger_s = 0.0 if interval_s else linger_s
 
     def due_s(row: int) -> float:
-        """When a row of the batch is due, on the clock of `now_s`."""
+        """Return when a row of the batch is due, on the clock of `now_s`."""
         number = progress.records + row - done
         since_ms = batch.due_ms[row] - timeline.start_ms
         return began_s + (number * interval_s if interval_s else since_ms / 1000 / time_scale)

@@ -1,4 +1,4 @@
-"""`edgefleet bridge`: from MQTT through a durable spool to HTTP and Kafka."""
+"""Implements `edgefleet bridge`: from MQTT through a durable spool to HTTP and Kafka."""
 
 import asyncio
 import signal

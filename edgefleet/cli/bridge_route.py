@@ -1,4 +1,4 @@
-"""`edgefleet bridge route`: what would be sent where, shown without sending anything."""
+"""Implements `edgefleet bridge route`: what would be sent where, shown without sending anything."""
 
 import sys
 from pathlib import Path

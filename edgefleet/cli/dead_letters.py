@@ -1,4 +1,4 @@
-"""`edgefleet bridge dead-letters`: look at what a sink would never take, have it tried again, or let it go."""
+"""Implements `edgefleet bridge dead-letters`: look at what no sink would take, have it tried again, or let it go."""
 
 from collections.abc import Callable
 from dataclasses import astuple, dataclass

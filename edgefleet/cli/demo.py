@@ -1,4 +1,4 @@
-"""`edgefleet demo`: the main job on loopback, with a verdict."""
+"""Implements `edgefleet demo`: the main job on loopback, with a verdict."""
 
 from typing import Annotated
 

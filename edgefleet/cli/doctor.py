@@ -1,4 +1,4 @@
-"""`edgefleet doctor`: what a scenario needs, and whether this machine and its broker have it."""
+"""Implements `edgefleet doctor`: what a scenario needs, and whether this machine and its broker have it."""
 
 from typing import Annotated
 

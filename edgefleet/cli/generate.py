@@ -1,4 +1,4 @@
-"""`edgefleet generate`: the messages of a scenario without a broker, into files, a database, HTTP ingest or Kafka."""
+"""Implements `edgefleet generate`: a scenario's messages into files, a database, HTTP ingest or Kafka, no broker."""
 
 import time
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import orjson
 import typer
 
 from devices.export.base import ExportError, ExportTarget
-from devices.export.job import ROW_GROUP_ROWS, WINDOW_ROWS, ExportProgress, Span, export, fingerprint
+from devices.export.job import ROW_GROUP_ROWS, WINDOW_ROWS, ExportProgress, ExportSpan, export, fingerprint
 from devices.export.stream import stream
 from devices.faults.labels import prepare_labels, write_labels
 from devices.scenario.devices import Shard
@@ -19,7 +19,7 @@ from devices.timeline.timeline import Timeline
 from edgefleet.cli.common import Json, ScenarioFile, StopFlag, parse_instant, parse_option
 from edgefleet.cli.progress import closed_pipe_is_the_end, progress_bar
 from edgefleet.cli.run import power_on_ms
-from edgefleet.cli.targets import Destination, checkpoint_file, stream_target, target_of
+from edgefleet.cli.targets import Destination, checkpoint_file, export_target, stream_target
 from edgewire.clock import SystemClock, iso_ms
 from edgewire.config import duration_ms
 from edgewire.errors import ConfigError
@@ -96,7 +96,7 @@ class _Outcome:
     reason: str
 
     def report(self, *, as_json: bool) -> None:
-        """Say what was written; ends with code 1 where not everything was."""
+        """Say what was written; end with code 1 where not everything was."""
         progress = self.progress
         written = progress.records - progress.resumed
         to_stdout = self.destination.is_stdout
@@ -132,7 +132,7 @@ def _export(
     scenario: Scenario,
     shard: str,
     destination: Destination,
-    span: Span,
+    span: ExportSpan,
     stop: StopFlag,
     *,
     labels: Path | None,
@@ -140,7 +140,7 @@ def _export(
 ) -> _Outcome:
     powered_on = power_on_ms(scenario, span.from_ms)
     timeline = Timeline(scenario, EPOCH_MS if powered_on is None else powered_on, Shard.parse(shard))
-    target = target_of(destination, timeline, stop)
+    target = export_target(destination, timeline, stop)
     mark = fingerprint(
         scenario,
         span=[span.from_ms, span.to_ms, span.records, span.clean],
@@ -215,7 +215,7 @@ def _outcome(progress: ExportProgress, destination: Destination, began: float, t
     return _Outcome(progress, destination, time.monotonic() - began, rejected, reason)
 
 
-def _span(from_: str | None, to: str | None, records: int | None, *, clean: bool) -> Span:
+def _span(from_: str | None, to: str | None, records: int | None, *, clean: bool) -> ExportSpan:
     if from_ is None or (to is None and records is None):
         raise ConfigError(
             "give --from and --to, such as --from 2026-03-01 --to 2026-03-02 (or --records N; or --stream)"
@@ -223,7 +223,7 @@ def _span(from_: str | None, to: str | None, records: int | None, *, clean: bool
     begin, end = _time_ms("--from", from_), _NO_END_MS if to is None else _time_ms("--to", to)
     if end <= begin:
         raise ConfigError(f"--to {to} is not after --from {iso_ms(begin)}")
-    return Span(begin, end, records, clean)
+    return ExportSpan(begin, end, records, clean)
 
 
 def _time_ms(option: str, text: str) -> int:

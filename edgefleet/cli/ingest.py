@@ -1,4 +1,4 @@
-"""`edgefleet ingest`: the reference HTTP ingest service."""
+"""Implements `edgefleet ingest`: the reference HTTP ingest service."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""`edgefleet plot`: pictures of an export, or of what a scenario would give."""
+"""Implements `edgefleet plot`: pictures of an export, or of what a scenario would give."""
 
 from pathlib import Path
 from typing import Annotated
@@ -39,8 +39,7 @@ def command(
     Example: `edgefleet plot scenarios/mixed.yaml --to 2026-03-02T06:00 --out night.png`
     """
     try:
-        from devices.export import plots
-        from devices.export import series as recording
+        from devices.export import plots, series
     except ImportError:
         raise ConfigError("plots need the package matplotlib: pip install 'edgefleet[export]'") from None
     if out.suffix not in (".png", ".html"):
@@ -53,13 +52,13 @@ def command(
         scenario = Scenario.load(source)
         powered_on = power_on_ms(scenario, begin)
         timeline = Timeline(scenario, EPOCH_MS if powered_on is None else powered_on)
-        found = recording.of_timeline(timeline, begin, end)
-        faults = plots.windows_of(timeline.labels(begin, end))
+        found = series.read_timeline(timeline, begin, end)
+        faults = plots.fault_windows(timeline.labels(begin, end))
     else:
         if from_ or to:
             raise ConfigError("--from and --to are for a scenario; an export is drawn as a whole")
-        found, faults = recording.of_file(source), []
-    figure = plots.draw(found, source.name, plots.read_labels(labels) if labels else faults)
+        found, faults = series.read_export(source), []
+    figure = plots.draw_figure(found, source.name, plots.read_labels(labels) if labels else faults)
     plots.save_figure(figure, out, source.name)
     if as_json:
         typer.echo(orjson.dumps({"records": found.records, "kinds": list(found.kinds), "out": str(out)}))

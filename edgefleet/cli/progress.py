@@ -1,4 +1,4 @@
-"""What a terminal shows of an export, and what becomes of one whose reader has left."""
+"""Shows an export on a terminal, and ends one whose reader has left."""
 
 import contextlib
 import os
@@ -10,12 +10,12 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from devices.export.job import ExportProgress, Span
+from devices.export.job import ExportProgress, ExportSpan
 
 
 @contextlib.contextmanager
 def closed_pipe_is_the_end() -> Iterator[None]:
-    """`edgefleet generate … | head` ends when head does."""
+    """End in order when the reader of stdout does, as in `edgefleet generate … | head`."""
     try:
         yield
     except BrokenPipeError:
@@ -25,8 +25,8 @@ def closed_pipe_is_the_end() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def progress_bar(span: Span, title: str) -> Iterator[ExportProgress]:
-    """A progress bar on a terminal, with rate and time left."""
+def progress_bar(span: ExportSpan, title: str) -> Iterator[ExportProgress]:
+    """Yield the progress of an export: a bar on a terminal, with rate and time left."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield ExportProgress()

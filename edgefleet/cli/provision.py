@@ -1,4 +1,4 @@
-"""`edgefleet provision`: identities for every device of a scenario, and a Mosquitto that knows them."""
+"""Implements `edgefleet provision`: identities for every device of a scenario, and a Mosquitto that knows them."""
 
 import os
 from pathlib import Path

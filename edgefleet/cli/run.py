@@ -1,4 +1,4 @@
-"""`edgefleet run`: a scenario live on a broker."""
+"""Implements `edgefleet run`: a scenario live on a broker."""
 
 import asyncio
 import math
@@ -128,7 +128,7 @@ def command(
 async def _prepared(
     scenario: Scenario, name: str, shard: Shard, workers: int | None
 ) -> tuple[ShardJob, list[BrokerFacts]]:
-    """The job, once the brokers have answered, and `workers` processes can do it; None does not look at that."""
+    """Return the job, once the brokers have answered and `workers` processes can do it; None does not look at that."""
     brokers = await probe_brokers(broker_pool_for(scenario), session_expiry_s=scenario.session_expiry // 1000)
     if workers:
         require_healthy(evaluate(Needs.of(scenario, shard=shard, workers=workers), Machine.read(), brokers))
@@ -137,7 +137,7 @@ async def _prepared(
 
 
 async def _run(job: ShardJob, count: int, launcher: Launcher | None, metrics: str | None) -> ShardResult:
-    """In this process, or by workers where there is a launcher."""
+    """Run the job in this process, or by workers where there is a launcher."""
     console = Console(stderr=True)
     title = f"{job.name} on {', '.join(map(str, job.scenario.broker_urls))}"
     latest = FleetSnapshot()
@@ -161,14 +161,14 @@ async def _run(job: ShardJob, count: int, launcher: Launcher | None, metrics: st
 
 
 def power_on_ms(scenario: Scenario, from_ms: int | None) -> int | None:
-    """When the devices were powered on: as the scenario says, else now in a live run, else at the epoch."""
+    """Return when the devices were powered on: as the scenario says, else now in a live run, else at the epoch."""
     if scenario.start is not None:
         return round(scenario.start.timestamp() * 1000)
     return None if from_ms is None else EPOCH_MS
 
 
 def record_folder(shard: Shard) -> Path:
-    """Where a run's record goes unless the user names a folder: `runs/20260301-120000`, with the shard."""
+    """Return where a run's record goes unless the user names a folder: `runs/20260301-120000`, with the shard."""
     name = datetime.fromtimestamp(time.time(), UTC).strftime("%Y%m%d-%H%M%S")
     return Path("runs") / (name if shard.count == 1 else f"{name}-{shard.index}of{shard.count}")
 

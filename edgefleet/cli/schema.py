@@ -1,4 +1,4 @@
-"""`edgefleet schema`: JSON Schema of messages and configuration files, and the AsyncAPI document."""
+"""Implements `edgefleet schema`: JSON Schema of messages and configuration files, and the AsyncAPI document."""
 
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""Where `edgefleet generate` writes to: the options of the command line as a target of `devices.export`."""
+"""Turns the options of `edgefleet generate` into a target of `devices.export`."""
 
 import sys
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ _SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """What the user named: exactly one place, and the format there."""
+    """Says what the user named: exactly one place, and the format there."""
 
     kind: str
     """stdout, file, postgres, upload or kafka."""
@@ -32,11 +32,12 @@ class Destination:
 
     @property
     def is_stdout(self) -> bool:
+        """Return whether it goes to standard output."""
         return self.kind == "stdout"
 
     @property
     def is_folder(self) -> bool:
-        """Whether files of several names are made in the place; the same before and after it is made."""
+        """Return whether files of several names are made in the place; the same before and after it is made."""
         path = Path(self.place)
         has_tables = self.format != "jsonl" and path.suffix != f".{self.format}"
         return self.kind == "file" and (has_tables or self.place.endswith("/") or path.is_dir())
@@ -50,7 +51,7 @@ class Destination:
     def parse(
         cls, out: str, format_: str | None, upload: str | None, kafka: str | None, token: str | None = None
     ) -> "Destination":
-        """Raises `ConfigError` for places that contradict each other, and formats that are none."""
+        """Return it; raises `ConfigError` for places that contradict each other, and formats that are none."""
         if (out != "-") + (upload is not None) + (kafka is not None) > 1:
             raise ConfigError("--out, --upload and --kafka are three places to write to: choose one")
         if format_ is not None and format_ not in FORMATS:
@@ -75,8 +76,8 @@ class Destination:
         return cls("file", out, format_ or suffix or "jsonl")
 
 
-def target_of(destination: Destination, timeline: Timeline, stop: StopFlag) -> ExportTarget:
-    """The target of an export; raises `ConfigError` where its library is not installed."""
+def export_target(destination: Destination, timeline: Timeline, stop: StopFlag) -> ExportTarget:
+    """Return the target of an export; raises `ConfigError` where its library is not installed."""
     if destination.kind == "postgres":
         try:
             from devices.export.postgres import PostgresTables
@@ -95,7 +96,7 @@ def target_of(destination: Destination, timeline: Timeline, stop: StopFlag) -> E
 
 
 def stream_target(destination: Destination, timeline: Timeline, stop: StopFlag) -> BatchTarget:
-    """The target of a stream; raises `ConfigError` for one that takes whole tables only."""
+    """Return the target of a stream; raises `ConfigError` for one that takes whole tables only."""
     if destination.kind == "upload":
         from devices.export.http import HttpUpload
 
@@ -109,7 +110,7 @@ def stream_target(destination: Destination, timeline: Timeline, stop: StopFlag) 
 
 
 def batch_target(destination: Destination, timeline: Timeline, stop: StopFlag) -> BatchTarget:
-    """The target of an export that takes payloads; raises `ConfigError` for one that takes whole tables only."""
+    """Return a target that takes payloads; raises `ConfigError` for one that takes whole tables only."""
     if destination.kind == "upload":
         from devices.export.http import HttpUpload
 
@@ -127,7 +128,7 @@ def batch_target(destination: Destination, timeline: Timeline, stop: StopFlag) -
 
 
 def checkpoint_file(destination: Destination, fingerprint: str) -> Path | None:
-    """Where it is written down how far an export has come; None where it cannot be gone on with."""
+    """Return where it is written down how far an export has come; None where it cannot be gone on with."""
     if destination.is_stdout:
         return None
     if destination.kind != "file":

@@ -1,4 +1,4 @@
-"""`edgefleet verify`: what a run sent against what arrived."""
+"""Implements `edgefleet verify`: what a run sent against what arrived."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""`edgefleet watch`: a live tail of the broker for people."""
+"""Implements `edgefleet watch`: a live tail of the broker for people."""
 
 import asyncio
 import time
@@ -43,9 +43,10 @@ def command(
 
 
 class _Output(Console):
-    """Ends in order where its reader has gone, as `head` does; rich itself would end the process from within a task."""
+    """Ends in order where its reader has gone, as `head` does; rich would end the process from within a task."""
 
     def on_broken_pipe(self) -> None:
+        """Tell whoever prints."""
         raise BrokenPipeError
 
 
@@ -86,7 +87,7 @@ async def _tail(url: BrokerUrl, topic_filter: str, count: int | None, as_json: b
 
 
 def describe(topic: str, payload: bytes, *, retained: bool, now_ms: int) -> Text:
-    """One line for a message; what is outside the contract is shown as it is."""
+    """Return one line for a message; what is outside the contract is shown as it is."""
     mark = "R" if retained else " "
     try:
         where = Topic.parse(topic)

@@ -1,4 +1,4 @@
-"""What a scenario asks for: files, ports, memory, processor time and packet sizes. Pure arithmetic."""
+"""Reckons what a scenario asks for: files, ports, memory, processor time and packet sizes. Pure arithmetic."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ FRAME_BYTES = 16
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needs:
-    """Of one shard, run by `workers` processes of one machine; what brokers need is for the whole scenario."""
+    """Holds what one shard needs, run by `workers` processes of one machine; of brokers, for the whole scenario."""
 
     devices: int
     workers: int
@@ -47,16 +47,16 @@ class Needs:
 
     @property
     def files_a_worker(self) -> int:
-        """Open files of the fullest process."""
+        """Return the open files of the fullest process."""
         return self.files_of(self.workers)
 
     def files_of(self, workers: int) -> int:
-        """Open files of the fullest process if there were so many."""
+        """Return the open files of the fullest process if there were so many."""
         return ceil(self.devices / workers) + SPARE_FILES
 
     @classmethod
     def of(cls, scenario: Scenario, *, shard: Shard | None = None, workers: int = 1) -> "Needs":
-        """What this scenario needs."""
+        """Return what this scenario needs."""
         shard = shard or Shard()
         urls = scenario.broker_urls
         total = sum(group.size for group in scenario.devices)
@@ -83,7 +83,7 @@ class Needs:
 
 
 def _spread(urls: tuple[BrokerUrl, ...], numbers: range) -> dict[BrokerUrl, int]:
-    """How many of the devices with these numbers each broker gets."""
+    """Return how many of the devices with these numbers each broker gets."""
     return dict(Counter(urls[number % len(urls)] for number in numbers))
 
 
@@ -96,7 +96,7 @@ def _sensor_bytes(scenario: Scenario) -> int:
 
 
 def _largest_packet(scenario: Scenario) -> int:
-    """Of the readings that one device of each group takes in a day or so."""
+    """Return the largest of the packets that one device of each group sends in a day or so."""
     groups = [_one_of(group) for group in scenario.devices]
     start_ms = round(scenario.start.timestamp() * 1000) if scenario.start else 0
     timeline = Timeline(scenario.model_copy(update={"devices": tuple(groups), "faults": ()}), start_ms)

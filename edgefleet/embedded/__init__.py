@@ -1,4 +1,4 @@
-"""Broker and Kafka on loopback, and our own commands as processes: what the demo and the tests run on.
+"""Starts a broker, Kafka and our own commands on loopback: what the demo and the tests run on.
 
 Everything here is a context manager and listens on 127.0.0.1 alone; no process outlives the one that started it.
 """

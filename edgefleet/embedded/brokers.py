@@ -1,4 +1,4 @@
-"""An MQTT broker on loopback: Mosquitto with the repository's own profile, or amqtt where there is no Mosquitto."""
+"""Starts an MQTT broker on loopback: Mosquitto with the repository's own profile, or amqtt where there is none."""
 
 import importlib.util
 import os
@@ -16,35 +16,35 @@ _SBIN = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")
 
 
 def find_mosquitto() -> str | None:
-    """The Mosquitto program, also where it is installed outside a user's PATH, as on Debian."""
+    """Return the Mosquitto program, also where it is installed outside a user's PATH, as on Debian."""
     return shutil.which("mosquitto") or shutil.which("mosquitto", path=os.pathsep.join(_SBIN))
 
 
 class Broker(Server):
-    """An MQTT broker in a process of its own; `url` is where its clients connect."""
+    """Runs an MQTT broker in a process of its own; `url` is where its clients connect."""
 
     def __init__(self, name: str, command: list[str | Path], *, port: int, config: Path, settings: str) -> None:
-        """`command` reads `config`, which is written with `settings` on every start."""
+        """Run `command`, which reads `config`; that is written with `settings` on every start."""
         super().__init__(name, command, port=port, folder=config.parent)
         self._config, self._settings = config, settings
 
     @property
     def url(self) -> str:
-        """`mqtt://127.0.0.1:PORT`."""
+        """Return `mqtt://127.0.0.1:PORT`."""
         return f"mqtt://{self.host}:{self.port}"
 
     def start(self) -> Self:
-        """As `Server.start`."""
+        """Write the configuration, start the broker and wait until it accepts connections."""
         self.folder.mkdir(mode=0o700, exist_ok=True)
         self._config.write_text(self._settings, encoding="utf-8")
         return super().start()
 
 
 class MosquittoProcess(Broker):
-    """A Mosquitto with the development profile. Its sessions and queues survive `restart`, not `close`."""
+    """Runs Mosquitto with the development profile. Its sessions and queues survive `restart`, not `close`."""
 
     def __init__(self, *, port: int | None = None, options: Mapping[str, str] | None = None) -> None:
-        """`options` replace settings of the profile, such as `{"max_queued_messages": "100"}`, or are added to them.
+        """Replace settings of the profile by `options`, such as `{"max_queued_messages": "100"}`, or add them.
 
         Raises `ServiceUnavailable` where there is no Mosquitto.
         """
@@ -62,10 +62,10 @@ class MosquittoProcess(Broker):
 
 
 class AmqttProcess(Broker):
-    """amqtt, a broker in Python: speaks MQTT 3.1.1 only, far slower than Mosquitto, forgets all when it stops."""
+    """Runs amqtt, a broker in Python: speaks MQTT 3.1.1 only, far slower than Mosquitto, forgets all when it stops."""
 
     def __init__(self, *, port: int | None = None) -> None:
-        """Raises `ServiceUnavailable` where amqtt is not installed."""
+        """Prepare amqtt; raises `ServiceUnavailable` where it is not installed."""
         if importlib.util.find_spec("amqtt") is None:
             raise ServiceUnavailable("amqtt is not installed: `pip install 'edgefleet[demo]'`")
         port = port or free_port()
@@ -76,7 +76,7 @@ class AmqttProcess(Broker):
 
 
 def embedded_broker(port: int | None = None) -> Broker:
-    """Mosquitto where it is installed, else amqtt; `name` says which. Not started yet.
+    """Return Mosquitto where it is installed, else amqtt; `name` says which. Not started yet.
 
     Raises `ServiceUnavailable` where neither is installed.
     """
@@ -88,13 +88,13 @@ def embedded_broker(port: int | None = None) -> Broker:
 
 
 def profile(name: str = "mosquitto.conf") -> Path:
-    """A profile of mosquitto/: beside this file in an installed package, at the top of a checkout."""
+    """Return a profile of mosquitto/: beside this file in an installed package, at the top of a checkout."""
     installed = Path(__file__).with_name(name)
     return installed if installed.exists() else Path(__file__).parents[2] / "mosquitto" / name
 
 
 def substitute(config: str, settings: Mapping[str, str]) -> str:
-    """A Mosquitto configuration in which `settings` replace the lines of the same key; new keys come last."""
+    """Return a Mosquitto configuration in which `settings` replace the lines of the same key; new keys come last."""
     kept = [line for line in config.splitlines() if line.split(" ", 1)[0] not in settings]
     return "\n".join([*kept, *(f"{key} {value}" for key, value in settings.items())]) + "\n"
 

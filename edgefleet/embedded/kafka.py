@@ -1,4 +1,4 @@
-"""A Kafka to write to where none is installed: librdkafka's built-in cluster, in this process."""
+"""Gives a Kafka to write to where none is installed: librdkafka's built-in cluster, in this process."""
 
 import contextlib
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ from edgewire.errors import ServiceUnavailable
 
 @dataclass(frozen=True, slots=True)
 class KafkaAddress:
-    """Where a Kafka listens, and what it is."""
+    """Says where a Kafka listens, and what it is."""
 
     name: str
     bootstrap_servers: str
@@ -19,7 +19,7 @@ class KafkaAddress:
 
 @contextlib.contextmanager
 def kafka_mock() -> Iterator[KafkaAddress]:
-    """librdkafka's built-in cluster: real Kafka protocol over TCP, everything in memory, gone after the `with` block.
+    """Run librdkafka's built-in cluster: real Kafka protocol over TCP, all in memory, gone after the `with` block.
 
     A topic exists once a client names it, with four partitions. Each keeps its newest 5 MiB (as sent, compressed),
     so whoever wants to read everything of a long run must read along.
@@ -36,7 +36,7 @@ def kafka_mock() -> Iterator[KafkaAddress]:
 
 @contextlib.contextmanager
 def embedded_kafka(environ: Mapping[str, str]) -> Iterator[KafkaAddress]:
-    """The Kafka that `KAFKA_BOOTSTRAP_SERVERS` names, else `kafka_mock`."""
+    """Yield the Kafka that `KAFKA_BOOTSTRAP_SERVERS` names, else `kafka_mock`."""
     if servers := environ.get("KAFKA_BOOTSTRAP_SERVERS"):
         yield KafkaAddress("KAFKA_BOOTSTRAP_SERVERS", servers)
         return

@@ -1,4 +1,4 @@
-"""A program that runs for the length of a `with` block: started, waited for, stopped, killed, started again.
+"""Runs a program for the length of a `with` block: started, waited for, stopped, killed, started again.
 
 It never outlives its parent, however that ends (see parent_watch.py). Starting and stopping block for up to seconds;
 in a coroutine, call them through `asyncio.to_thread`.
@@ -29,7 +29,7 @@ _TAIL_BYTES = 4000
 
 
 def free_port() -> int:
-    """A TCP port of the loopback interface that nobody listens on.
+    """Return a TCP port of the loopback interface that nobody listens on.
 
     Taken from below the range that outgoing connections use: a client that redials a stopped server whose port lies
     in that range may be given the same port for its own end, and then talks to itself.
@@ -42,14 +42,14 @@ def free_port() -> int:
 
 
 def accepts_connections(host: str, port: int) -> bool:
-    """Whether something accepts a TCP connection there now."""
+    """Return whether something accepts a TCP connection there now."""
     with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
         return True
     return False
 
 
 def answers(url: str) -> bool:
-    """Whether a GET of an `http://` URL is answered with a 2xx status now."""
+    """Return whether a GET of an `http://` URL is answered with a 2xx status now."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or LOOPBACK, parts.port or 80, timeout=2)
     try:
@@ -62,12 +62,12 @@ def answers(url: str) -> bool:
 
 
 def temporary_folder(name: str) -> Path:
-    """A name for a folder of its own among the temporary files; nothing is created."""
+    """Return a name for a folder of its own among the temporary files; nothing is created."""
     return Path(tempfile.gettempdir()) / f"edgefleet-{name.replace(' ', '-')}-{secrets.token_hex(6)}"
 
 
 class ManagedProcess:
-    """`command`, ready when `ready()` says so.
+    """Runs `command`, which is ready when `ready()` says so.
 
     It has a `folder` from the first `start` until `close`; what it prints goes to a log there, whose tail is in every
     error.
@@ -83,7 +83,7 @@ class ManagedProcess:
         env: Mapping[str, str] | None = None,
         start_timeout_s: float = 20,
     ) -> None:
-        """`env` is added to this process's environment. Nothing runs or is created before `start`."""
+        """Prepare a process; `env` is added to this one's environment. Nothing runs or is created before `start`."""
         self.name = name
         self._command = [str(part) for part in command]
         self._ready = ready
@@ -95,11 +95,11 @@ class ManagedProcess:
 
     @property
     def running(self) -> bool:
-        """Whether the program has been started and has not ended."""
+        """Return whether the program has been started and has not ended."""
         return self._process is not None and self._process.poll() is None
 
     def log_tail(self) -> str:
-        """The last lines that the program printed."""
+        """Return the last lines that the program printed."""
         if not self.log.exists():
             return ""
         with self.log.open("rb") as file:
@@ -155,7 +155,7 @@ class ManagedProcess:
         self._process.wait()
 
     def restart(self) -> Self:
-        """`terminate`, then `start` with the same address and state."""
+        """End it, then start it with the same address and state."""
         self.terminate()
         return self.start()
 
@@ -166,7 +166,7 @@ class ManagedProcess:
                 os.killpg(self._process.pid, number)
 
     def wait(self, timeout_s: float) -> int:
-        """Exit code of a program that ends by itself; raises `ServiceUnavailable` if it has not after `timeout_s`."""
+        """Return the exit code of a program that ends by itself; raises `ServiceUnavailable` after `timeout_s`."""
         assert self._process is not None, f"{self.name} was never started"
         try:
             return self._process.wait(timeout_s)
@@ -196,7 +196,7 @@ class ManagedProcess:
 
 
 class Server(ManagedProcess):
-    """A `ManagedProcess` that listens on `port` of the loopback interface; ready when it accepts connections."""
+    """Runs a program that listens on `port` of the loopback interface; ready when it accepts connections."""
 
     def __init__(
         self,
@@ -220,7 +220,7 @@ class Server(ManagedProcess):
         )
 
     def start(self) -> Self:
-        """As `ManagedProcess.start`; raises `ServiceUnavailable` too if another program has the port."""
+        """Start the program; raises `ServiceUnavailable` too if another program has the port."""
         if not self.running and not _can_bind(self.port):
             raise ServiceUnavailable(f"{self.name} cannot use port {self.port}: another program listens there")
         return super().start()
@@ -229,7 +229,7 @@ class Server(ManagedProcess):
 def edgefleet_process(
     name: str, *arguments: str | Path, url: str, env: Mapping[str, str] | None = None
 ) -> ManagedProcess:
-    """The command `edgefleet ARGUMENTS` as a process of its own, ready when `url` answers."""
+    """Return the command `edgefleet ARGUMENTS` as a process of its own, ready when `url` answers."""
     return ManagedProcess(
         name, [sys.executable, "-m", "edgefleet", *arguments], ready=lambda: answers(url), env=env, start_timeout_s=30
     )

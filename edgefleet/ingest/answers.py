@@ -1,4 +1,4 @@
-"""What the service answers, as models: they make the OpenAPI page; the fast paths write the same JSON directly."""
+"""Models what the service answers: they make the OpenAPI page; the fast paths write the same JSON directly."""
 
 from typing import Any, Literal
 

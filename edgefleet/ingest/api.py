@@ -1,4 +1,4 @@
-"""The routes: one POST a kind, batches, and what the store holds. JSON is written directly where it is many."""
+"""Serves the routes: one POST a kind, batches, and what the store holds. JSON is written directly where it is many."""
 
 import asyncio
 from collections import Counter
@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, WithJsonSchema
 
 from edgefleet.ingest import answers, validation
 from edgefleet.ingest.body import BodyLimits, content_type, read_body
-from edgefleet.ingest.metrics import Metrics
+from edgefleet.ingest.metrics import IngestMetrics
 from edgefleet.ingest.store import Delivery, Store, StoredMessage
 from edgefleet.ingest.store import Query as StoreQuery
 from edgefleet.ingest.validation import BATCH_FORMS, NotJson
@@ -34,21 +34,21 @@ Instant = Annotated[
 
 
 def json_response(content: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """Written with orjson, which also takes dataclasses and fragments."""
+    """Return an answer written with orjson, which also takes dataclasses and fragments."""
     return Response(orjson.dumps(content), status, headers, media_type="application/json")
 
 
 class Api:
-    """The handlers over one store."""
+    """Handles the requests over one store."""
 
-    def __init__(self, store: Store, clock: Clock, metrics: Metrics, limits: BodyLimits) -> None:
+    def __init__(self, store: Store, clock: Clock, metrics: IngestMetrics, limits: BodyLimits) -> None:
         self._store = store
         self._clock = clock
         self._metrics = metrics
         self._limits = limits
 
     def post_of(self, contract: KindContract) -> Callable[[Request], Awaitable[Response]]:
-        """The handler that takes one message of this kind."""
+        """Return the handler that takes one message of this kind."""
 
         async def post(request: Request) -> Response:
             body = await read_body(request, self._limits)
@@ -153,7 +153,7 @@ def _status(is_new: bool) -> Literal["stored", "known"]:
 
 
 def _page(rows: Sequence[StoredMessage], limit: int) -> bytes:
-    """As `answers.Page`; a short page is the last for now."""
+    """Return `answers.Page` as JSON; a short page is the last for now."""
     return orjson.dumps(
         {"messages": [_row(row) for row in rows], "next": rows[-1].cursor if len(rows) == limit else None}
     )
@@ -168,7 +168,7 @@ def _row(row: StoredMessage) -> dict[str, Any]:
 
 
 def router(api: Api, guards: Sequence[params.Depends] = ()) -> APIRouter:
-    """All routes, described for the OpenAPI page; those that post or read messages are behind `guards`."""
+    """Return all routes, described for the OpenAPI page; those that post or read messages are behind `guards`."""
     refused: dict[int | str, dict[str, Any]] = {
         413: {"model": answers.Error, "description": "Too large"},
         422: {"model": answers.Error, "description": "Breaks the contract; names the field"},

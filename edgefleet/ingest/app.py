@@ -1,4 +1,4 @@
-"""The FastAPI application: routes, and one place that turns errors into answers."""
+"""Makes the FastAPI application: routes, and one place that turns errors into answers."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from edgefleet.ingest.api import Api, json_response, router
 from edgefleet.ingest.auth import guard
 from edgefleet.ingest.body import BodyLimits, BodyRefused
-from edgefleet.ingest.metrics import Metrics, RequestTimer
+from edgefleet.ingest.metrics import IngestMetrics, RequestTimer
 from edgefleet.ingest.store import Store, StoreError
 from edgefleet.ingest.validation import NotJson
 from edgewire import logs
@@ -43,11 +43,11 @@ class _App(FastAPI):
 def create_app(
     store: Store, *, clock: Clock | None = None, limits: BodyLimits = LIMITS, tokens: Sequence[str] = ()
 ) -> FastAPI:
-    """The service over an open store; whoever opened the store closes it after the service has stopped.
+    """Return the service over an open store; whoever opened the store closes it after the service has stopped.
 
     With `tokens`, one of them is needed to post or read messages.
     """
-    metrics = Metrics()
+    metrics = IngestMetrics()
     app = _App(title="edgefleet ingest", version="1", description=_DESCRIPTION)
     guards = [Depends(guard(tokens))] if tokens else []
     app.include_router(router(Api(store, clock or SystemClock(), metrics, limits), guards))
@@ -57,7 +57,7 @@ def create_app(
 
 
 def _answer_errors(app: FastAPI, log: structlog.typing.FilteringBoundLogger) -> None:
-    """Every error is answered with `{"error": sentence}`."""
+    """Answer every error with `{"error": sentence}`."""
 
     def answer(status: int, reason: object, **headers: str) -> Response:
         return json_response({"error": str(reason)}, status, headers)

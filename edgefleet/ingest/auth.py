@@ -1,4 +1,4 @@
-"""Who may post and read: whoever has one of the service's tokens."""
+"""Decides who may post and read: whoever has one of the service's tokens."""
 
 import hmac
 from collections.abc import Awaitable, Callable, Sequence
@@ -11,7 +11,7 @@ _BEARER = HTTPBearer(auto_error=False, description="One of the tokens that the s
 
 
 def guard(tokens: Sequence[str]) -> Callable[..., Awaitable[None]]:
-    """A dependency of routes that answers 401 unless the request has `Authorization: Bearer` with one of `tokens`."""
+    """Return a dependency of routes that answers 401 without `Authorization: Bearer` and one of `tokens`."""
     known = [token.encode() for token in tokens]
 
     async def check(given: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)]) -> None:

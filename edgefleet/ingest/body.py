@@ -18,7 +18,7 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 @dataclass(frozen=True, slots=True)
 class BodyLimits:
-    """What a sender may ask of the service."""
+    """Says what a sender may ask of the service."""
 
     bytes: int
     """Size of a body, also after decompression."""
@@ -27,7 +27,7 @@ class BodyLimits:
 
 
 class BodyRefused(EdgefleetError):
-    """A body is too large, too slow, of the wrong type or damaged; `status` is the HTTP status that says so."""
+    """Says that a body is too large, too slow, of the wrong type or damaged; `status` is the HTTP status for it."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
@@ -35,12 +35,12 @@ class BodyRefused(EdgefleetError):
 
 
 def content_type(request: Request) -> str:
-    """The media type of the body without its parameters, or an empty text."""
+    """Return the media type of the body without its parameters, or an empty text."""
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def read_body(request: Request, limits: BodyLimits, *, types: Collection[str] = ()) -> bytes:
-    """The whole body, decompressed and, where given, of one of these content types; raises `BodyRefused`."""
+    """Return the whole body, decompressed and, where given, of one of these types; raises `BodyRefused`."""
     if types and content_type(request) not in types:
         raise BodyRefused(415, f"content type is '{content_type(request)}', but this path takes {', '.join(types)}")
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
@@ -70,7 +70,7 @@ async def _read(request: Request, limit: int) -> bytes:
 
 
 def _inflate(body: bytes, limit: int) -> bytes:
-    """A gzip body of one or more members, of which no more than `limit` bytes are ever made."""
+    """Return a gzip body of one or more members, of which no more than `limit` bytes are ever made."""
     parts: list[bytes] = []
     room = limit
     try:

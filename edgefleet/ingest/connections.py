@@ -1,4 +1,4 @@
-"""Connections that never finish the head of a request, which uvicorn would keep for ever."""
+"""Ends connections that never finish the head of a request, which uvicorn would keep for ever."""
 
 import asyncio
 from typing import Any
@@ -18,16 +18,18 @@ class WatchedProtocol(H11Protocol):
         self._awaited_before = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to watch."""
         super().connection_made(transport)
         self._timer = self.loop.call_later(HEAD_S, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Watch no more."""
         if self._timer is not None:
             self._timer.cancel()
         super().connection_lost(exc)
 
     def _look(self) -> None:
-        """A head that is awaited at two looks in a row has taken too long; cheaper than a timer a request."""
+        """Close where a head is awaited at two looks in a row; that is cheaper than a timer a request."""
         between = self.cycle is None or self.cycle.response_complete
         awaited = between and self.timeout_keep_alive_task is None
         if awaited and (self._awaited_before or self.cycle is None):

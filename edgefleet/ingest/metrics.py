@@ -1,4 +1,4 @@
-"""What Prometheus sees of the service since the process began; `GET /stats` counts since the store was made."""
+"""Counts for Prometheus since the process began; `GET /stats` counts since the store was made."""
 
 import time
 from collections.abc import Mapping
@@ -9,8 +9,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
-class Metrics:
-    """One registry for one application."""
+class IngestMetrics:
+    """Keeps one registry for one application."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -38,14 +38,14 @@ class Metrics:
         self._requests.labels(route, str(status)).observe(seconds)
 
     def text(self) -> bytes:
-        """In the Prometheus text format."""
+        """Return the metrics in the Prometheus text format."""
         return generate_latest(self._registry)
 
 
 class RequestTimer:
-    """ASGI middleware that observes every request under the path template of its route."""
+    """Observes every request under the path template of its route, as ASGI middleware."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: IngestMetrics) -> None:
         self._app = app
         self._metrics = metrics
 

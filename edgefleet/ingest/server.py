@@ -20,7 +20,7 @@ _GRACE_S = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestConfig:
-    """Where to listen, and where to store."""
+    """Says where to listen, and where to store."""
 
     host: str = "127.0.0.1"
     port: int = 8000
@@ -79,6 +79,7 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
+        """Leave the signals alone."""
         yield
 
 

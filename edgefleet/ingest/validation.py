@@ -23,11 +23,11 @@ _REASON_CHARACTERS = 300
 
 
 class NotJson(EdgefleetError):
-    """A body, or a line of a batch, is not JSON."""
+    """Says that a body, or a line of a batch, is not JSON."""
 
 
 class Rejection(NamedTuple):
-    """A line, or entry, of a batch that is not stored, and why."""
+    """Says which line, or entry, of a batch is not stored, and why."""
 
     line: int
     """From 0, as sent."""
@@ -37,8 +37,8 @@ class Rejection(NamedTuple):
 
 
 @dataclass(slots=True)
-class Batch:
-    """What a batch body holds."""
+class BodyMessages:
+    """Holds the messages of a batch body."""
 
     messages: list[NewMessage] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
@@ -48,16 +48,18 @@ class Batch:
     """By kind."""
 
 
-def decode(payload: bytes) -> object:
-    """The decoded JSON; raises `NotJson`."""
+def decode_json(payload: bytes) -> object:
+    """Return the decoded JSON; raises `NotJson`."""
     try:
         return orjson.loads(payload)
     except orjson.JSONDecodeError as error:
         raise NotJson(f"not JSON: {error}") from None
 
 
-def check(contract: KindContract, fields: object, payload: bytes, idempotency_key: str | None = None) -> NewMessage:
-    """The message in a payload decoded to `fields`.
+def check_message(
+    contract: KindContract, fields: object, payload: bytes, idempotency_key: str | None = None
+) -> NewMessage:
+    """Return the message in a payload decoded to `fields`.
 
     Raises `ContractError` that names the field at fault, also where the key is not the id of the message.
     """
@@ -76,25 +78,25 @@ def check(contract: KindContract, fields: object, payload: bytes, idempotency_ke
 
 
 def read_single(contract: KindContract, body: bytes, form: str, idempotency_key: str | None = None) -> NewMessage:
-    """The one message of a body: as it is, or with the `form` of an event as its data."""
+    """Return the one message of a body: as it is, or with the `form` of an event as its data."""
     if form == cloudevents.CONTENT_TYPE:
-        fields, payload, key = _opened(decode(body))
-        return check(contract, fields, payload, key if idempotency_key is None else idempotency_key)
-    return check(contract, decode(body), body, idempotency_key)
+        fields, payload, key = _opened(decode_json(body))
+        return check_message(contract, fields, payload, key if idempotency_key is None else idempotency_key)
+    return check_message(contract, decode_json(body), body, idempotency_key)
 
 
-def read_batch(body: bytes, form: str = NDJSON) -> Batch:
-    """Messages of any kind, in one of `BATCH_FORMS`. Takes a few microseconds a message.
+def read_batch(body: bytes, form: str = NDJSON) -> BodyMessages:
+    """Return messages of any kind, in one of `BATCH_FORMS`. Takes a few microseconds a message.
 
     Raises `NotJson` where a body that should be one array is none; a line of NDJSON that is no JSON costs itself only.
     """
-    batch = Batch()
+    batch = BodyMessages()
     if form == NDJSON:
         for number, line in enumerate(body.split(b"\n")):
             if payload := line.strip():
                 _add(batch, number, payload, _parsed)
         return batch
-    entries = decode(body)
+    entries = decode_json(body)
     if not isinstance(entries, list):
         raise NotJson(f"not a JSON array, as {form} should be")
     open_entry = _opened if form == cloudevents.BATCH_CONTENT_TYPE else _as_it_is
@@ -107,14 +109,14 @@ _Opened = tuple[object, bytes, str | None]
 """Decoded payload, its text, and the message id that its envelope gives."""
 
 
-def _add(batch: Batch, number: int, entry: Any, open_entry: Callable[[Any], _Opened]) -> None:
+def _add(batch: BodyMessages, number: int, entry: Any, open_entry: Callable[[Any], _Opened]) -> None:
     fields: object = None
     kind = UNKNOWN_KIND
     try:
         fields, payload, key = open_entry(entry)
         contract = kind_of(fields)
         kind = contract.kind
-        batch.messages.append(check(contract, fields, payload, key))
+        batch.messages.append(check_message(contract, fields, payload, key))
         batch.lines.append(number)
     except (NotJson, ContractError) as error:
         batch.rejections.append(Rejection(number, _id_in(fields), str(error)))
@@ -122,7 +124,7 @@ def _add(batch: Batch, number: int, entry: Any, open_entry: Callable[[Any], _Ope
 
 
 def _parsed(line: bytes) -> _Opened:
-    return decode(line), line, None
+    return decode_json(line), line, None
 
 
 def _as_it_is(entry: object) -> _Opened:
@@ -130,7 +132,7 @@ def _as_it_is(entry: object) -> _Opened:
 
 
 def _opened(event: object) -> _Opened:
-    """What a structured CloudEvent holds; its `id` is the message id."""
+    """Return what a structured CloudEvent holds; its `id` is the message id."""
     if not isinstance(event, dict) or "data" not in event or not isinstance(event.get("id"), str):
         raise ContractError("not a CloudEvent with `id` and JSON `data`")
     return event["data"], orjson.dumps(event["data"]), event["id"]

@@ -1,4 +1,4 @@
-"""Where messages are kept. A new store is one file that implements `Store`, one line here, one run of its tests."""
+"""Keeps messages. A new store is one file that implements `Store`, one line here, one run of its tests."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
@@ -33,7 +33,7 @@ STORES: Mapping[str, Callable[[str], Awaitable[Store]]] = MappingProxyType(
 
 
 async def open_store(url: str) -> Store:
-    """The store at `url`, ready for use; the caller closes it.
+    """Return the store at `url`, ready for use; the caller closes it.
 
     Raises `ConfigError` for a URL that names no store, `StoreError` where it cannot be opened.
     """

@@ -1,4 +1,4 @@
-"""What a store promises, whichever database is behind it. Nothing here knows of HTTP or of a database."""
+"""Says what a store promises, whichever database is behind it. Nothing here knows of HTTP or of a database."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,15 +8,15 @@ from edgewire.errors import EdgefleetError
 
 
 class StoreError(EdgefleetError):
-    """The store cannot be opened, read or written; names it. What was being written is not stored."""
+    """Says that the store cannot be opened, read or written; names it. What was being written is not stored."""
 
 
 class StoreBusy(StoreError):
-    """More is waiting to be written than the store takes at once; nothing was stored, trying again later helps."""
+    """Says that more is waiting to be written than the store takes; nothing was stored, trying again later helps."""
 
 
 class NewMessage(NamedTuple):
-    """A valid message on its way into the store. Its id is (device_id, boot, seq)."""
+    """Holds a valid message on its way into the store. Its id is (device_id, boot, seq)."""
 
     device_id: str
     boot: int
@@ -29,13 +29,13 @@ class NewMessage(NamedTuple):
 
     @property
     def id(self) -> str:
-        """The message id in its text form."""
+        """Return the message id in its text form."""
         return f"{self.device_id}:{self.boot}:{self.seq}"
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What one request brings: the messages to store, and how many were refused before, by kind."""
+    """Holds what one request brings: the messages to store, and how many were refused before, by kind."""
 
     received_ms: int
     messages: Sequence[NewMessage] = ()
@@ -43,7 +43,7 @@ class Delivery:
 
 
 class StoredMessage(NamedTuple):
-    """A message as the store has it; `payload` is None where it was not asked for."""
+    """Holds a message as the store has it; `payload` is None where it was not asked for."""
 
     cursor: int
     """Its place in the order of arrival."""
@@ -58,7 +58,7 @@ class StoredMessage(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """Which messages to read, in the order of arrival."""
+    """Says which messages to read, in the order of arrival."""
 
     after: int = 0
     """Only those with a greater cursor."""
@@ -74,7 +74,7 @@ class Query:
 
 @dataclass(slots=True)
 class StoreCounts:
-    """What became of the messages of one kind since the store was made."""
+    """Counts what became of the messages of one kind since the store was made."""
 
     stored: int = 0
     redelivered: int = 0
@@ -86,18 +86,18 @@ class Store(Protocol):
     """Keeps every message once. Any number of calls may be under way at the same time."""
 
     async def add(self, delivery: Delivery) -> list[bool]:
-        """Store the messages in one transaction: for each, whether it is new (False: its id was known).
+        """Store the messages in one transaction; return for each whether it is new (False: its id was known).
 
         Returns only after the commit. Raises `StoreError`, and then nothing of the delivery is stored.
         """
         ...
 
     async def read(self, query: Query) -> list[StoredMessage]:
-        """One page. Cursors grow in the order of commits: a page read once never gains a message later."""
+        """Return one page. Cursors grow in the order of commits: a page read once never gains a message later."""
         ...
 
     async def counts(self) -> dict[str, StoreCounts]:
-        """By kind; a kind that never came is missing."""
+        """Return the counts by kind; a kind that never came is missing."""
         ...
 
     async def check(self) -> None:

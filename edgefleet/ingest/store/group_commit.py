@@ -1,4 +1,4 @@
-"""Group commit: deliveries that arrive while a transaction is being written share the next one.
+"""Commits in groups: deliveries that arrive while a transaction is being written share the next one.
 
 A commit costs a disk flush whatever its size, so under load the cost of a message falls with the number of senders,
 and a single sender waits for nothing but its own commit.
@@ -41,7 +41,7 @@ class GroupCommit:
         self._task = asyncio.create_task(self._run(), name="ingest.group_commit")
 
     async def add(self, delivery: Delivery) -> Answer:
-        """The answer of `write`, after its transaction; raises what `write` raises, or `StoreBusy`."""
+        """Return the answer of `write`, after its transaction; raises what `write` raises, or `StoreBusy`."""
         if self._closing:
             raise StoreError("the store is closing; send the messages again once the service is back")
         size = len(delivery.messages)

@@ -1,4 +1,4 @@
-"""PostgreSQL store: one connection that writes and one that reads, each in a thread of its own.
+"""Stores in PostgreSQL: one connection that writes and one that reads, each in a thread of its own.
 
 A group of deliveries is one COPY into a staging table and one INSERT from there, in one transaction. A connection that
 was lost is made anew by the next call, so the service outlives a restart of its database.
@@ -75,7 +75,7 @@ _READ_ONLY = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_on
 
 
 class PostgresStore:
-    """`Store` in one PostgreSQL database. Made by `from_url`."""
+    """Implements `Store` in one PostgreSQL database. Made by `from_url`."""
 
     def __init__(self, writer: "_Session", reader: "_Session") -> None:
         self._writer, self._reader = writer, reader
@@ -99,25 +99,25 @@ class PostgresStore:
         return cls(writer, reader)
 
     async def add(self, delivery: Delivery) -> list[bool]:
-        """As `Store.add`."""
+        """Store the messages, and return for each whether it is new."""
         return await self._group.add(delivery)
 
     async def read(self, query: Query) -> list[StoredMessage]:
-        """As `Store.read`."""
+        """Return one page."""
         return await self._run(self._read_thread, self._reader, lambda connection: _read(connection, query))
 
     async def counts(self) -> dict[str, StoreCounts]:
-        """As `Store.counts`."""
+        """Return the counts by kind."""
         return await self._run(self._read_thread, self._reader, _counts)
 
     async def check(self) -> None:
-        """As `Store.check`."""
+        """Raise `StoreError` unless the store could be written now."""
         read_only = await self._run(self._write_thread, self._writer, lambda c: c.execute(_READ_ONLY).fetchone())
         if read_only == (True,):
             raise StoreError(f"store {self._writer.place}: is read-only; name the primary server")
 
     async def close(self) -> None:
-        """As `Store.close`."""
+        """Finish what was accepted, then let go of the database."""
         await self._group.close()
         for thread, session in ((self._read_thread, self._reader), (self._write_thread, self._writer)):
             await asyncio.get_running_loop().run_in_executor(thread, session.close)
@@ -130,7 +130,7 @@ class PostgresStore:
 
 
 class _Session:
-    """A connection of one thread, made when it is needed and made again after it was lost."""
+    """Holds a connection of one thread, made when it is needed and made again after it was lost."""
 
     def __init__(self, url: str, *, writes: bool) -> None:
         self._url = url
@@ -143,7 +143,7 @@ class _Session:
         """The database, without who uses it."""
 
     def run(self, work: Callable[[Connection], Result]) -> Result:
-        """The result of `work`; raises `StoreError` in place of what the database raises."""
+        """Return the result of `work`; raises `StoreError` in place of what the database raises."""
         try:
             if self._connection is None or self._connection.closed:
                 self._connection = self._open()
@@ -157,6 +157,7 @@ class _Session:
             ) from error
 
     def close(self) -> None:
+        """Close the connection."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -210,7 +211,7 @@ def _write(connection: Connection, deliveries: Sequence[Delivery]) -> list[list[
 
 
 def _insert(connection: Connection, deliveries: Sequence[Delivery]) -> set[tuple[object, ...]]:
-    """The ids that were not there before."""
+    """Return the ids that were not there before."""
     if not any(delivery.messages for delivery in deliveries):
         return set()
     with connection.cursor() as cursor:
@@ -226,7 +227,7 @@ def _insert(connection: Connection, deliveries: Sequence[Delivery]) -> set[tuple
 def _account(
     deliveries: Sequence[Delivery], new: set[tuple[object, ...]]
 ) -> tuple[list[list[bool]], dict[str, tuple[int, int, int]]]:
-    """The answers, and by kind how many were stored, came again and were rejected. Empties `new`."""
+    """Return the answers, and by kind how many were stored, came again and were rejected. Empties `new`."""
     stored: Counter[str] = Counter()
     redelivered: Counter[str] = Counter()
     rejected: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""SQLite store: one file in WAL mode, one thread that writes and one that reads.
+"""Stores in SQLite: one file in WAL mode, one thread that writes and one that reads.
 
 The event loop never waits for the disk: it hands work to the threads and awaits them. `synchronous=FULL` flushes each
 commit, so what was answered as stored survives a power cut.
@@ -66,7 +66,7 @@ Result = TypeVar("Result")
 
 
 class SqliteStore:
-    """`Store` in one SQLite file. Made by `open`."""
+    """Implements `Store` in one SQLite file. Made by `open`."""
 
     def __init__(self, path: Path, writer: sqlite3.Connection, reader: sqlite3.Connection) -> None:
         self._path = path
@@ -91,23 +91,23 @@ class SqliteStore:
         return cls(path, writer, reader)
 
     async def add(self, delivery: Delivery) -> list[bool]:
-        """As `Store.add`."""
+        """Store the messages, and return for each whether it is new."""
         return await self._group.add(delivery)
 
     async def read(self, query: Query) -> list[StoredMessage]:
-        """As `Store.read`."""
+        """Return one page."""
         return await self._in_thread(self._read_thread, lambda: _read(self._reader, query))
 
     async def counts(self) -> dict[str, StoreCounts]:
-        """As `Store.counts`."""
+        """Return the counts by kind."""
         return await self._in_thread(self._read_thread, lambda: _counts(self._reader))
 
     async def check(self) -> None:
-        """As `Store.check`."""
+        """Raise `StoreError` unless the store could be written now."""
         await self._in_thread(self._write_thread, lambda: _check(self._writer))
 
     async def close(self) -> None:
-        """As `Store.close`."""
+        """Finish what was accepted, then let go of the file."""
         await self._group.close()
         for thread, connection in ((self._read_thread, self._reader), (self._write_thread, self._writer)):
             await self._in_thread(thread, connection.close)

@@ -12,7 +12,7 @@ from pyarrow import parquet
 from devices.export.base import ExportError, ExportTarget
 from devices.export.csv import CsvWriter
 from devices.export.files import PartialFile, TableFiles
-from devices.export.job import Checkpoint, ExportProgress, Span, export
+from devices.export.job import Checkpoint, ExportProgress, ExportSpan, export
 from devices.export.jsonl import JsonlFile
 from devices.export.parquet import ParquetWriter
 from devices.scenario.scenario import Scenario
@@ -22,7 +22,7 @@ from edgewire.clock import iso_ms, parse_ms
 from edgewire.messages import CONTRACT
 
 FROM_MS = parse_ms("2026-03-04T12:00:00Z")
-SPAN = Span(FROM_MS, FROM_MS + 120_000)
+SPAN = ExportSpan(FROM_MS, FROM_MS + 120_000)
 MIXED = Scenario(
     seed=7, devices=[{"kind": kind, "count": 3, "interval": "2s"} for kind in CONTRACT] + [{"kind": "gps", "count": 2}]
 )
@@ -236,7 +236,7 @@ def test_a_partial_file_that_is_gone_is_one_sentence(timeline: Timeline, tmp_pat
 def test_a_limit_of_records_takes_the_first_ones(
     timeline: Timeline, payloads: list[bytes], tmp_path: Path, format_: str
 ) -> None:
-    span = Span(SPAN.from_ms, SPAN.to_ms, records=123)
+    span = ExportSpan(SPAN.from_ms, SPAN.to_ms, records=123)
     done = export(timeline, span, target_for(format_, timeline, tmp_path), checkpoint=None, window_rows=50)
     assert (done.records, done.finished) == (123, True)
     found = set()

@@ -11,7 +11,7 @@ from psycopg import sql
 from typer.testing import CliRunner
 
 from devices.export.base import ExportError
-from devices.export.job import Span, export
+from devices.export.job import ExportSpan, export
 from devices.export.postgres import PostgresTables
 from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
@@ -53,7 +53,7 @@ def test_a_hundred_thousand_vehicle_records_with_labels_in_one_command(
           - {type: bias, kind: telematics, share: 0.1, field: battery_v, offset: 5, rate: 20/day, duration: 5m}
         """
     )
-    span = Span(FROM_MS, FROM_MS + 1_000_000)
+    span = ExportSpan(FROM_MS, FROM_MS + 1_000_000)
     times = ("--from", iso_ms(span.from_ms), "--to", iso_ms(span.to_ms))
     result = CliRunner().invoke(app, ["generate", str(path), *times, "--out", postgres, "--json"])
     assert orjson.loads(result.stdout)["records"] == 100_000
@@ -93,7 +93,7 @@ def test_every_shape_has_its_table_and_a_repeated_export_changes_nothing(
     postgres: str, database: psycopg.Connection
 ) -> None:
     timeline = Timeline(Scenario(devices=[{"kind": kind, "count": 2, "interval": "2s"} for kind in CONTRACT]), EPOCH_MS)
-    whole, first = Span(FROM_MS, FROM_MS + 60_000), Span(FROM_MS, FROM_MS + 20_000)
+    whole, first = ExportSpan(FROM_MS, FROM_MS + 60_000), ExportSpan(FROM_MS, FROM_MS + 20_000)
     export(timeline, first, PostgresTables(timeline, postgres), checkpoint=None, window_rows=20)
     for _ in range(2):
         done = export(timeline, whole, PostgresTables(timeline, postgres), checkpoint=None, window_rows=50)
@@ -131,7 +131,7 @@ def test_columns_that_a_table_lacks_are_added_and_others_left_to_it(
         "number serial NOT NULL, plant text NOT NULL DEFAULT 'here', PRIMARY KEY (device_id, boot, seq))"
     )
     timeline = Timeline(Scenario(devices=[{"kind": "bme280", "count": 2}]), EPOCH_MS)
-    export(timeline, Span(FROM_MS, FROM_MS + 60_000), PostgresTables(timeline, postgres), checkpoint=None)
+    export(timeline, ExportSpan(FROM_MS, FROM_MS + 60_000), PostgresTables(timeline, postgres), checkpoint=None)
     found = database.execute("SELECT count(*), max(number) FROM bme280 WHERE pressure_hpa > 300 AND plant = 'here'")
     assert found.fetchone() == (12, 12)
 

@@ -10,7 +10,7 @@ from pyarrow import parquet
 from devices.export.base import ExportTarget
 from devices.export.csv import CsvWriter
 from devices.export.files import TableFiles
-from devices.export.job import ExportProgress, Span, export
+from devices.export.job import ExportProgress, ExportSpan, export
 from devices.export.jsonl import JsonlFile
 from devices.export.parquet import ParquetWriter
 from devices.scenario.scenario import Scenario
@@ -20,7 +20,7 @@ from edgewire.clock import parse_ms
 
 POINTS = 70
 FROM_MS = parse_ms("2026-03-04T00:00:00Z")
-SPAN = Span(FROM_MS, FROM_MS + 20 * 3_600_000)
+SPAN = ExportSpan(FROM_MS, FROM_MS + 20 * 3_600_000)
 
 
 @cache

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from devices.export.job import Span, export
+from devices.export.job import ExportSpan, export
 from devices.export.jsonl import JsonlFile
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
@@ -74,7 +74,7 @@ def exported(
         windows = iter(range(10_000))
 
         def run(*, resume: bool = False, stop: Callable[[], bool] = lambda: False) -> None:
-            timeline, span = Timeline(scenario, EPOCH_MS, shard), Span(from_ms, NOON_MS + LENGTH_MS)
+            timeline, span = Timeline(scenario, EPOCH_MS, shard), ExportSpan(from_ms, NOON_MS + LENGTH_MS)
             export(
                 timeline,
                 span,

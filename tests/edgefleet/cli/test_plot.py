@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from typer.testing import CliRunner
 
 from devices.export.base import ExportError
-from devices.export.plots import FaultWindow, draw, windows_of
-from devices.export.series import Recording, of_file, of_timeline
+from devices.export.plots import FaultWindow, draw_figure, fault_windows
+from devices.export.series import Recording, read_export, read_timeline
 from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
 from devices.sensors.registry import KINDS
@@ -55,7 +55,7 @@ def test_a_scenario_and_its_exports_give_the_same_picture(scenario: Path, tmp_pa
     for kind, format_ in (("bme280", "csv"), ("gps", "parquet")):
         folder = f"{tmp_path}/{format_}/"
         assert invoke("generate", scenario, *arguments, "--out", folder, "--format", format_).exit_code == 0
-        assert of_file(Path(folder) / f"{kind}.{format_}").kinds[kind] == of_file(exported).kinds[kind]
+        assert read_export(Path(folder) / f"{kind}.{format_}").kinds[kind] == read_export(exported).kinds[kind]
 
 
 def test_a_page_has_the_picture_in_it(scenario: Path, tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_the_time_of_a_fault_is_shaded_where_it_shows() -> None:
     for minute in range(60):
         recording.add(reading(minute, temperature_c=20.0, humidity=50.0, pressure_hpa=1000.0))
     fault = FaultWindow("bme280-0001", "drift", ("temperature_c",), MONDAY_MS + 600_000, MONDAY_MS + 1_200_000)
-    axes = draw(recording, "test", [fault]).axes
+    axes = draw_figure(recording, "test", [fault]).axes
     assert [axis.get_ylabel() for axis in axes] == ["temperature (°C)", "relative humidity (%)", "pressure (hPa)"]
     shaded = [[patch.get_label() for patch in axis.patches] for axis in axes]
     assert shaded == [["drift: bme280-0001"], [], []]
@@ -85,8 +85,8 @@ def test_a_scenario_shades_its_own_faults_and_names_each_type_once(scenario: Pat
     fault = "{type: bias, kind: bme280, field: humidity, offset: 5, rate: 1/h, duration: 5m}"
     scenario.write_text(scenario.read_text() + f"faults: [{fault}]\n")
     timeline = Timeline(Scenario.load(scenario), EPOCH_MS)
-    faults = windows_of(timeline.labels(MONDAY_MS, MONDAY_MS + 6 * 3_600_000))
-    axes = draw(of_timeline(timeline, MONDAY_MS, MONDAY_MS + 6 * 3_600_000), "test", faults).axes
+    faults = fault_windows(timeline.labels(MONDAY_MS, MONDAY_MS + 6 * 3_600_000))
+    axes = draw_figure(read_timeline(timeline, MONDAY_MS, MONDAY_MS + 6 * 3_600_000), "test", faults).axes
     humidity = next(axis for axis in axes if axis.get_ylabel() == "relative humidity (%)")
     labels = [text.get_text() for text in humidity.get_legend().get_texts()]
     assert labels == ["bme280-0001", "bme280-0002", "bias: 2 devices"]
@@ -99,7 +99,7 @@ def test_a_track_breaks_where_the_position_was_not_known() -> None:
         recording.add(
             reading(minute, fix="3d", speed_kmh=50.0, latitude=None if minute < 2 else 48.0, longitude=minute / 1000)
         )
-    (axis,) = [axis for axis in draw(recording, "test").axes if axis.get_xlabel()]
+    (axis,) = [axis for axis in draw_figure(recording, "test").axes if axis.get_xlabel()]
     assert axis.get_title(loc="left") == "tracks of 1 vehicle around 48.00° N, 0.03° E; a dot is where one was last"
     assert [number for number, value in enumerate(axis.lines[0].get_ydata()) if value != value] == [8]
 
@@ -108,7 +108,7 @@ def test_a_line_breaks_at_a_null_and_at_a_silence() -> None:
     recording = Recording()
     for minute in (*range(10), *range(30, 40)):
         recording.add(reading(minute, temperature_c=None if minute == 5 else 20.0, humidity=50.0, pressure_hpa=1000.0))
-    temperature, humidity, _ = (axis.lines[0].get_ydata() for axis in draw(recording, "test").axes)
+    temperature, humidity, _ = (axis.lines[0].get_ydata() for axis in draw_figure(recording, "test").axes)
     assert [number for number, value in enumerate(temperature) if value != value] == [5, 10]
     assert [number for number, value in enumerate(humidity) if value != value] == [10]
 
@@ -117,7 +117,7 @@ def test_a_profile_is_the_mean_of_whole_hours() -> None:
     recording = Recording()
     for minute in range(1, 5 * 60 + 31):
         recording.add(reading(minute, vehicle_count=minute // 60 + 1, avg_speed=30.0))
-    axes = draw(recording, "test").axes
+    axes = draw_figure(recording, "test").axes
     profile = axes[titles(axes).index("traffic: by hour of day (UTC)")]
     assert [round(bar.get_height()) for bar in profile.patches] == [61, 121, 181, 241, 301]
 
@@ -128,7 +128,7 @@ def test_a_profile_has_every_device_in_every_hour_whatever_its_phase() -> None:
         recording.add(reading(minute, vehicle_count=10, avg_speed=30.0))
         other = reading(minute - 2, vehicle_count=100, avg_speed=30.0) | {"device_id": "traffic-0002"}
         recording.add(other)
-    axes = draw(recording, "test").axes
+    axes = draw_figure(recording, "test").axes
     profile = axes[titles(axes).index("traffic: by hour of day (UTC)")]
     assert [round(bar.get_height()) for bar in profile.patches] == [660, 660, 660]
 
@@ -139,7 +139,7 @@ def test_a_profile_has_every_device_in_every_hour_whatever_its_phase() -> None:
         ("missing.jsonl", "a.png", "there is no such file"),
         ("garbage.jsonl", "a.png", "line 1 is not JSON"),
         ("other.jsonl", "a.png", "record 1: is no message of ours"),
-        ("empty.jsonl", "a.png", "has no readings to draw"),
+        ("empty.jsonl", "a.png", "has no readings to draw_figure"),
         ("garbage.parquet", "a.png", "is no Parquet file"),
         ("empty.jsonl", "a.pdf", "write FILE.png or FILE.html"),
     ],

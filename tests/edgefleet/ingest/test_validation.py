@@ -22,17 +22,17 @@ GOOD = [
 
 def test_the_payload_is_kept_byte_for_byte(bme280: Make) -> None:
     payload = orjson.dumps(bme280(), option=orjson.OPT_INDENT_2) + b" "
-    message = validation.check(CONTRACT["bme280"], orjson.loads(payload), payload)
+    message = validation.check_message(CONTRACT["bme280"], orjson.loads(payload), payload)
     assert message.payload.encode() == payload
     assert (message.kind, message.id) == ("bme280", "bme280_fake_001:825667200:0")
 
 
 def test_a_key_that_is_the_id_is_taken_and_another_is_refused(bme280: Make) -> None:
     payload = orjson.dumps(bme280())
-    message = validation.check(CONTRACT["bme280"], bme280(), payload, "bme280_fake_001:825667200:0")
+    message = validation.check_message(CONTRACT["bme280"], bme280(), payload, "bme280_fake_001:825667200:0")
     assert message.seq == 0
     with pytest.raises(ContractError, match="Idempotency-Key or event id is 'bme280_fake_001:825667200:1'"):
-        validation.check(CONTRACT["bme280"], bme280(), payload, "bme280_fake_001:825667200:1")
+        validation.check_message(CONTRACT["bme280"], bme280(), payload, "bme280_fake_001:825667200:1")
 
 
 def test_all_kinds_in_one_batch() -> None:
@@ -70,7 +70,7 @@ def test_a_reason_is_short_however_large_the_value(bme280: Make) -> None:
 @pytest.mark.parametrize("payload", [b"", b"nan", b'"\xff"', b"{}{}", b"[" * 5000, b"\xef\xbb\xbf{}"])
 def test_what_is_not_json_is_said_to_be_not(payload: bytes) -> None:
     with pytest.raises(validation.NotJson):
-        validation.decode(payload)
+        validation.decode_json(payload)
 
 
 json_values = st.recursive(
