@@ -1,5 +1,12 @@
-"""From MQTT into a durable spool, and from there to HTTP and Kafka: acknowledged means safe.
+"""From MQTT into a durable spool, and from there to HTTP, Kafka and files: acknowledged means safe.
 
-The way of a message, one file a step: `source` (subscribe, acknowledge) → `spool` (on disk) → `routing` (where to) →
-`delivery` (order, retry, books) → `sinks` (HTTP, Kafka). `pipeline` puts them together.
+In the order that data flows:
+`source` subscribes, hands every message to the spool, and acknowledges it when it is there; it knows the formats;
+`spool` is the one file in which messages are safe, with what every sink is done with, and the dead letters;
+`message` is what a message says, with the templates and CloudEvents made of it; `routing` says where it goes;
+`delivery` keeps order, retries and cursors, the same for every sink; `sinks` write to one kind of destination each;
+`loss_detection` finds what was lost before it reached us.
+`service` puts the parts together and `control` stops, reloads and drains them; `config` is the file with its keys;
+`admin` and `metrics` tell how it is, `tracing` exports spans, `check` tries a configuration out, and `failpoints` are
+where tests let it die. Only `service` imports from all of them.
 """

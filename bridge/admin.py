@@ -1,4 +1,4 @@
-"""What an operator and a monitoring system may ask a running bridge, over HTTP. Changes nothing.
+"""Answers what an operator and a monitoring system may ask a running bridge, over HTTP. Changes nothing.
 
 /healthz  200 while the process works.
 /readyz   200 when messages are received and kept safe, else 503; says why not, and which sinks wait.
@@ -15,13 +15,13 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from bridge.config import AdminConfig
-from bridge.metrics import Metrics
+from bridge.metrics import BridgeMetrics
 from bridge.spool.accounting import lag_s, read_spool_report
 from bridge.spool.spool import Spool
 from edgewire.clock import Clock
 from edgewire.errors import ServiceUnavailable
 
-_CLOSE_S = 1.0
+CLOSE_S = 1.0
 """How long a bridge that ends waits for a client that does not finish its request, or does not take its answer."""
 
 
@@ -40,7 +40,12 @@ class Admin:
     """Serves the HTTP endpoints of one bridge."""
 
     def __init__(
-        self, config: AdminConfig, spool: Spool, metrics: Metrics, clock: Clock, readiness: Callable[[], Readiness]
+        self,
+        config: AdminConfig,
+        spool: Spool,
+        metrics: BridgeMetrics,
+        clock: Clock,
+        readiness: Callable[[], Readiness],
     ) -> None:
         self._config = config
         self._spool = spool
@@ -56,7 +61,7 @@ class Admin:
                 web.get("/ledger", self._ledger),
             ]
         )
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=_CLOSE_S)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=CLOSE_S)
 
     async def start(self) -> None:
         """Listen. Raises `ServiceUnavailable` where the port is taken."""

@@ -1,4 +1,4 @@
-"""What a person, a supervisor or a signal asks of a bridge that runs: to stop, to reload, to drain.
+"""Carries what a person, a supervisor or a signal asks of a running bridge: to stop, to reload, to drain.
 
 Also what a reload may change, and how another process asks a bridge to drain.
 """
@@ -29,7 +29,7 @@ _PATIENCE_S = 30.0
 
 
 class ControlSignals:
-    """Events to set. `reread_config` gives the configuration of a reload; it raises `ConfigError`."""
+    """Holds events to set. `reread_config` gives the configuration of a reload; it raises `ConfigError`."""
 
     def __init__(self, stop: asyncio.Event, reread_config: Callable[[], BridgeConfig] | None = None) -> None:
         self.stop = stop
@@ -55,7 +55,7 @@ class ControlSignals:
 
 
 class ConfigChanges(NamedTuple):
-    """The top-level keys that differ, and what follows for the sinks."""
+    """Says which top-level keys differ, and what follows for the sinks."""
 
     keys: tuple[str, ...]
     sinks: frozenset[str]

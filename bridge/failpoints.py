@@ -71,32 +71,34 @@ def parse(text: str) -> list[_Armed]:
 class FailPoints:
     """Holds the armed points of a process. Each is passed in one thread alone, the loop's or the spool writer's."""
 
-    def __init__(self, points: list[_Armed]) -> None:
+    def __init__(self, points: list[_Armed], die: Callable[[], object] | None = None) -> None:
+        """Arm `points`; `die` is what those do that kill the process."""
         self._points = points
+        self._die = die or _die
 
     def committing(self, messages: int, updates: int) -> None:
         """Pass the points before a commit."""
         if messages:
-            self._at("before-commit", _die)
+            self._at("before-commit", self._die)
         if updates:
-            self._at("before-cursor", _die)
+            self._at("before-cursor", self._die)
         self._at("write-error", _fail_to_write)
         self._at("disk-full", _fill_the_disk)
 
     def committed(self, messages: int, updates: int) -> None:
         """Pass the points after a commit: it is on disk."""
         if messages:
-            self._at("after-commit", _die)
+            self._at("after-commit", self._die)
         if updates:
-            self._at("after-cursor", _die)
+            self._at("after-cursor", self._die)
 
     def acknowledged(self) -> None:
         """Pass the point after PUBACKs went to the transport, which writes them when this turn of the loop ends."""
-        self._at("after-puback", lambda: asyncio.get_running_loop().call_soon(_die))
+        self._at("after-puback", lambda: asyncio.get_running_loop().call_soon(self._die))
 
     def accepted(self, sink: str) -> None:
         """Pass the point after a sink has taken a batch, or part of one."""
-        self._at("after-accept", _die, sink)
+        self._at("after-accept", self._die, sink)
 
     def clock(self, clock: Clock) -> Clock:
         """Return `clock`, or one that will jump."""

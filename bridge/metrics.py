@@ -11,7 +11,7 @@ _COMMIT_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 _DELIVERY_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300, 3600)
 
 
-class Metrics:
+class BridgeMetrics:
     """Holds every metric of the bridge; the text of each says what it counts."""
 
     def __init__(self) -> None:

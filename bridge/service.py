@@ -1,4 +1,4 @@
-"""The bridge as a service: its parts made from a configuration and put together, source → spool → a runner a sink.
+"""Makes the parts of a bridge from its configuration and runs them: source → spool → a runner a sink.
 
 Shutdown, in this order, whatever the reason for it:
 1. stop reading from the broker;
@@ -23,7 +23,7 @@ from bridge.delivery.runners import SinkRunners
 from bridge.loss_detection.broker_stats import BrokerStatsMonitor
 from bridge.loss_detection.report import LossReport
 from bridge.loss_detection.sequence_gaps import SequenceMonitor
-from bridge.metrics import Metrics
+from bridge.metrics import BridgeMetrics
 from bridge.routing.table import RouteTable
 from bridge.sinks.base import Sink
 from bridge.sinks.registry import SINKS
@@ -31,7 +31,7 @@ from bridge.source.client import MqttSource
 from bridge.spool.accounting import read_lag
 from bridge.spool.message import SpooledMessage
 from bridge.spool.spool import CommitResult, Spool
-from bridge.spool.store import Store
+from bridge.spool.store import SpoolStore
 from edgewire import logs
 from edgewire.clock import Clock, SystemClock
 from edgewire.config import duration_text
@@ -58,7 +58,7 @@ async def run_bridge(
     failpoints.announce()
     clock = clock or failpoints.clock_of(SystemClock())
     table, sinks = build_components(config, clock)
-    store = Store(config.spool.path, [sink.name for sink in sinks], abandon=config.spool.abandon)
+    store = SpoolStore(config.spool.path, [sink.name for sink in sinks], abandon=config.spool.abandon)
     bridge = Bridge(config, table, sinks, store, clock)
     await bridge.run(stop, signals)
 
@@ -71,7 +71,7 @@ class Bridge:
         config: BridgeConfig,
         table: RouteTable,
         sinks: Sequence[Sink],
-        store: Store,
+        store: SpoolStore,
         clock: Clock,
         rng: random.Random | None = None,
     ) -> None:
@@ -82,7 +82,7 @@ class Bridge:
         self._config = config
         self._clock = clock
         self._sinks = sinks
-        self._metrics = metrics = Metrics()
+        self._metrics = metrics = BridgeMetrics()
         metrics.spool_limit_bytes.set(config.spool.max_bytes)
         self._losses = LossReport(metrics, clock)
         self._runners = SinkRunners(table, metrics, clock, rng)

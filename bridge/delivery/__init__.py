@@ -1,4 +1,4 @@
-"""From the spool to the sinks: order, retries and cursors, the same for every sink.
+"""Delivers from the spool to the sinks: order, retries and cursors, the same for every sink.
 
 In the order that data flows: `runners` hands what was committed to one `runner` a sink; that has a `worker` for each
 `queue` (which decides what may be written next, so that no message of a device overtakes another; `buffer` is what

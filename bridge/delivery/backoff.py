@@ -1,4 +1,4 @@
-"""The wait before a message is tried again: exponential backoff with full jitter, or as the answer says. Pure."""
+"""Computes the wait before another attempt: exponential backoff with full jitter, or as the answer says. Pure."""
 
 from bridge.sinks.base import Retry
 from edgewire.backoff import Backoff

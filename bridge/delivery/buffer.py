@@ -1,4 +1,4 @@
-"""What waits in a queue: the first messages in memory, and those behind them, where they are too many, as ids alone.
+"""Holds what waits in a queue: the first messages in memory, those behind them, if they are too many, as ids alone.
 
 Whoever has to wait for long evicts what it has in memory: a byte or two a message stay, and the messages are read
 from the spool again, in order, when their turn comes. Pure; reading is a function that is given.

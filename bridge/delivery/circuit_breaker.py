@@ -1,4 +1,4 @@
-"""The circuit breaker of one destination, what it tells the log and the metrics, and who has to hear of it.
+"""Breaks the circuit to a destination that fails, tells the log and the metrics, and whoever has to hear of it.
 
 Closed: everybody may write. Open: nobody, for a while that grows. Half-open: one queue may write one message, the
 probe; what becomes of it closes the breaker or opens it again. Time is given, in seconds.
@@ -11,7 +11,7 @@ from enum import IntEnum
 
 from bridge.delivery.backoff import delay_s
 from bridge.delivery.queue import BatchOutcome
-from bridge.metrics import Metrics
+from bridge.metrics import BridgeMetrics
 from bridge.sinks.base import Retry
 from bridge.sinks.settings import RetryConfig
 from edgewire import logs
@@ -19,7 +19,7 @@ from edgewire.backoff import Backoff
 
 
 class BreakerState(IntEnum):
-    """Where a breaker stands, as the metric has it."""
+    """Names where a breaker stands, as the metric has it."""
 
     CLOSED = 0
     HALF_OPEN = 1
@@ -88,7 +88,7 @@ class CircuitBreaker:
 class DestinationBreaker:
     """The breaker of one destination; the queues DESTINATION and DESTINATION#SHARD lead to the same."""
 
-    def __init__(self, sink: str, name: str, retry: RetryConfig, metrics: Metrics, rng: random.Random) -> None:
+    def __init__(self, sink: str, name: str, retry: RetryConfig, metrics: BridgeMetrics, rng: random.Random) -> None:
         self.name = name
         self.breaker = CircuitBreaker(
             Backoff(retry.base / 1000, retry.cap / 1000), retry.pause / 1000, retry.open_after
@@ -124,7 +124,7 @@ class DestinationBreaker:
 
     @property
     def last_error(self) -> str | None:
-        """Why it takes nothing, one sentence; None when it does."""
+        """Say why it takes nothing, in one sentence; None when it does."""
         breaker = self.breaker
         if breaker.last_error is None or breaker.state is BreakerState.CLOSED:
             return breaker.last_error
@@ -151,7 +151,7 @@ class DestinationBreaker:
 class DestinationBreakers:
     """Holds the breakers of one sink, each made when its first message comes."""
 
-    def __init__(self, sink: str, retry: RetryConfig, metrics: Metrics, rng: random.Random) -> None:
+    def __init__(self, sink: str, retry: RetryConfig, metrics: BridgeMetrics, rng: random.Random) -> None:
         self._sink = sink
         self._retry = retry
         self._metrics = metrics

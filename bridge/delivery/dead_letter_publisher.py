@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 
 from bridge.config import BridgeConfig
 from bridge.delivery.dead_letter_targets import TARGETS, DeadLetterTarget, FindTarget
-from bridge.metrics import Metrics
+from bridge.metrics import BridgeMetrics
 from bridge.routing.routed import Unroutable
 from bridge.sinks.base import Rejected
 from bridge.spool.dead_letters import read_dead_letters_after
@@ -36,7 +36,7 @@ class DeadLetterPublisher:
         self,
         config: Callable[[], BridgeConfig],
         spool: Spool,
-        metrics: Metrics,
+        metrics: BridgeMetrics,
         rng: random.Random,
         *,
         targets: Mapping[str, FindTarget] = TARGETS,

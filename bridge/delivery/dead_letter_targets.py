@@ -1,4 +1,4 @@
-"""Where dead letters can be published: a Kafka topic, an MQTT topic. Each says when a letter is safe there."""
+"""Publishes dead letters to a Kafka topic or an MQTT topic; each says when a letter is safe there."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""One queue of a sink: what may be written next, so that no message of a device overtakes another. Pure; time is given.
+"""Decides what may be written next in one queue of a sink: no message of a device overtakes another. Time is given.
 
 A message that has to be tried again goes back to where it was, and holds back its device alone or the whole queue, as
 the sink says. A device that fails again and again is tried with one message at a time.

@@ -17,7 +17,7 @@ from bridge.delivery.dead_letter_publisher import dead_letter_for_rejection, dea
 from bridge.delivery.queue import BatchOutcome, DeliveryQueue
 from bridge.delivery.sink_connection import SinkConnection
 from bridge.delivery.worker import QueueWorker
-from bridge.metrics import Metrics
+from bridge.metrics import BridgeMetrics
 from bridge.routing.routed import Dropped, RoutedEvent, Unroutable
 from bridge.routing.table import RouteTable
 from bridge.sinks.base import Sink
@@ -43,7 +43,7 @@ class SinkRunner:
         sink: Sink,
         spool: Spool,
         table: RouteTable,
-        metrics: Metrics,
+        metrics: BridgeMetrics,
         clock: Clock,
         rng: random.Random,
         on_delivered: Callable[[str, Sequence[RoutedEvent]], None] | None = None,

@@ -1,4 +1,4 @@
-"""The runners of a bridge, one a sink: started, replaced and stopped one by one while messages go on arriving.
+"""Holds the runners of a bridge, one a sink: started, replaced and stopped one by one while messages go on arriving.
 
 What a runner that stops has not delivered stays in the spool, and the next one of its sink begins there.
 """
@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Collection, Sequence
 
 from bridge.delivery.runner import SinkRunner
-from bridge.metrics import Metrics
+from bridge.metrics import BridgeMetrics
 from bridge.routing.routed import RoutedEvent
 from bridge.routing.table import RouteTable
 from bridge.sinks.base import Sink
@@ -20,7 +20,7 @@ from edgewire.clock import Clock
 class SinkRunners:
     """Holds every runner and its task."""
 
-    def __init__(self, table: RouteTable, metrics: Metrics, clock: Clock, rng: random.Random) -> None:
+    def __init__(self, table: RouteTable, metrics: BridgeMetrics, clock: Clock, rng: random.Random) -> None:
         self.table = table
         """For the runners started from now on, so exchange it when none is at work."""
         self.failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()

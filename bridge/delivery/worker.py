@@ -1,4 +1,4 @@
-"""The task of one queue: take what may be written, write it, report, and wait as long as queue and breaker say."""
+"""Runs one queue: takes what may be written, writes it, reports, and waits as long as queue and breaker say."""
 
 import asyncio
 import random

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from bridge.config import BridgeConfig
 from bridge.loss_detection.report import LossReport
-from bridge.metrics import Metrics
+from bridge.metrics import BridgeMetrics
 from bridge.source.sessions import tls_context, watch_config
 from edgewire import logs
 from edgewire.backoff import Backoff
@@ -37,7 +37,7 @@ class BrokerStatsMonitor:
     """Reads the broker's statistics for ever (`run`); what cannot be had is no error."""
 
     def __init__(
-        self, config: Callable[[], BridgeConfig], metrics: Metrics, losses: LossReport, rng: random.Random
+        self, config: Callable[[], BridgeConfig], metrics: BridgeMetrics, losses: LossReport, rng: random.Random
     ) -> None:
         """Ask `config` at every connection."""
         self._config = config

@@ -4,7 +4,7 @@ The bridge itself loses nothing, so what is missing was dropped by the broker or
 `sequence_gaps`, which find it.
 """
 
-from bridge.metrics import Metrics
+from bridge.metrics import BridgeMetrics
 from edgewire import logs
 from edgewire.clock import Clock, iso_ms
 
@@ -16,7 +16,7 @@ log = logs.get("losses")
 class LossReport:
     """Holds the latest loss of every kind, and counts all."""
 
-    def __init__(self, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, metrics: BridgeMetrics, clock: Clock) -> None:
         self._metrics = metrics
         self._clock = clock
         self._latest: dict[str, tuple[int, str]] = {}

@@ -80,7 +80,7 @@ class SequenceMonitor:
 
 
 class GapReport(NamedTuple):
-    """What has become known since the last one."""
+    """Tells what has become known since the last one."""
 
     missing: int
     devices: int
@@ -100,7 +100,7 @@ class _Gap:
 
 
 class _DeviceSequence:
-    """The numbers of one device.
+    """Holds the numbers of one device.
 
     `expected` is how the next message says its number, if it says it as our devices do: to look for that is quickest.
     """

@@ -1,4 +1,4 @@
-"""From the broker: subscribe, hand every message to the spool, and acknowledge it when it is there.
+"""Subscribes at the broker, hands every message to the spool, and acknowledges it when it is there.
 
 In the order that data flows: `client` keeps the session connected (`MqttSource`; `state` is its table of transitions),
 `receiver` takes its messages in and acknowledges them, `decoders` says what a topic and a payload are. Beside them

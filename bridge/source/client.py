@@ -1,4 +1,4 @@
-"""The subscriber: a persistent session whose messages are acknowledged only when they are in the spool.
+"""Subscribes: keeps a persistent session whose messages are acknowledged only when they are in the spool.
 
 Others may stop it, let it go on with another configuration, drain it and end its session for good.
 """
@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from bridge.config import BridgeConfig
-from bridge.metrics import Metrics
+from bridge.metrics import BridgeMetrics
 from bridge.source.receiver import Receiver
 from bridge.source.sessions import ending_config, probe_config, session_config, subscriptions, tls_context
 from bridge.source.state import SourceState, SourceTrigger, next_source_state
@@ -83,7 +83,7 @@ class MqttSource:
         self,
         config: BridgeConfig,
         spool: Spool,
-        metrics: Metrics,
+        metrics: BridgeMetrics,
         on_session_lost: Callable[[str], None],
         clock: Clock,
         rng: random.Random,
@@ -124,17 +124,17 @@ class MqttSource:
 
     @property
     def state(self) -> SourceState:
-        """Where it stands."""
+        """Return where it stands."""
         return self._state
 
     @property
     def unacknowledged_s(self) -> float:
-        """Age of the oldest message that waits for its commit."""
+        """Return the age of the oldest message that waits for its commit."""
         return self._receiver.oldest_wait_s()
 
     @property
     def warnings(self) -> list[str]:
-        """What an operator should know although messages are received."""
+        """Say what an operator should know although messages are received."""
         return [OLD_VERSION] if self._link is not None and self._session.version is Version.V311 else []
 
     # -- a life of connections

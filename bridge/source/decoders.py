@@ -1,4 +1,4 @@
-"""What a topic and a payload say of a message: the one place that knows in which format devices write.
+"""Reads topics and payloads: the one place that knows in which format devices write.
 
 A further format is a class that keeps `MessageDecoder` and a line in `DECODERS`. Pure: bytes in, values out.
 """
@@ -38,7 +38,7 @@ ISO 8601; and the fields. A plain tuple, because one is made for every message."
 
 
 class MessageDecoder(Protocol):
-    """One format in which devices write."""
+    """Reads one format in which devices write."""
 
     name: str
 
@@ -59,7 +59,7 @@ class MessageDecoder(Protocol):
 
 
 class NativeDecoder:
-    """The format of `edgewire.messages`: `edge/{site}/{kind}/{device_id}/{channel}` and flat JSON."""
+    """Reads the format of `edgewire.messages`: `edge/{site}/{kind}/{device_id}/{channel}` and flat JSON."""
 
     name = "native"
 

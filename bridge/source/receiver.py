@@ -1,4 +1,4 @@
-"""Messages from the link into the spool, and their acknowledgements back once they are there.
+"""Takes messages from the link into the spool, and sends their acknowledgements once they are there.
 
 PUBACK leaves in the order of receipt after the commit. Nothing is parsed here. When the spool is full or far behind,
 reading stops, and the broker queues what is published.
@@ -9,7 +9,7 @@ from functools import partial
 
 from bridge import failpoints
 from bridge.message.user_properties import dump_properties
-from bridge.metrics import Metrics
+from bridge.metrics import BridgeMetrics
 from bridge.spool.message import SpooledMessage
 from bridge.spool.spool import Spool
 from edgewire import logs
@@ -27,7 +27,7 @@ log = logs.get("source")
 class Receiver:
     """Hands what the source receives to the spool, and acknowledges it once it is safe there."""
 
-    def __init__(self, spool: Spool, metrics: Metrics, clock: Clock) -> None:
+    def __init__(self, spool: Spool, metrics: BridgeMetrics, clock: Clock) -> None:
         self.received = 0
         """Messages so far."""
         self.receive_maximum = 0
@@ -42,7 +42,7 @@ class Receiver:
 
     @property
     def all_acked(self) -> bool:
-        """Whether all that came is committed and acknowledged."""
+        """Say whether all that came is committed and acknowledged."""
         return not self._uncommitted
 
     def oldest_wait_s(self, since: float = 0.0) -> float:

@@ -6,7 +6,7 @@ from edgewire.mqtt.errors import IllegalTransition
 
 
 class SourceState(Enum):
-    """Where the source stands with its session."""
+    """Names where the source stands with its session."""
 
     CONNECTING = auto()
     """There is no connection yet, or none any more: the broker is dialled, again and again."""
@@ -28,7 +28,7 @@ class SourceState(Enum):
 
 
 class SourceTrigger(Enum):
-    """What moves it."""
+    """Names what moves it."""
 
     DIAL = auto()
     """The next connection is about to be made."""

@@ -1,4 +1,4 @@
-"""The filters that the broker's session holds for us, written down in the spool.
+"""Remembers the filters that the broker's session holds for us, in the spool.
 
 A subscription lives as long as the session does. One that is no longer configured would go on filling the spool, so
 the bridge remembers across restarts what it has subscribed to, and unsubscribes what it does not want any more. The
@@ -16,7 +16,7 @@ METADATA_KEY = "subscriptions"
 
 
 class SubscriptionRecord:
-    """What the session holds at most."""
+    """Remembers what the session holds at most."""
 
     def __init__(self, spool: Spool) -> None:
         self._spool = spool

@@ -1,4 +1,4 @@
-"""Where messages are safe: everything between PUBACK and the last sink lives in one SQLite file.
+"""Keeps messages safe: everything between PUBACK and the last sink lives in one SQLite file.
 
 In the order that data flows: `spool` commits in groups from a thread of its own (what the rest of the bridge uses),
 `store` is the file as its one writer sees it, `retention` deletes what every sink is done with (`bitmap` says what

@@ -1,4 +1,4 @@
-"""What became of every message, counted from the spool file beside the process that writes it."""
+"""Counts what became of every message, from the spool file, beside the process that writes it."""
 
 import sqlite3
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Flags of the messages above a cursor that are done with: one flag each, in blocks of 4,096 ids.
+"""Flags the messages above a cursor that are done with: a flag each, in blocks of 4,096 ids.
 
 In memory a block is a bytearray of ASCII digits, which marks and searches at C speed; on disk it is a bit each, so a
 million messages behind one that is stuck cost 125 KB, whatever their order. Pure.

@@ -9,7 +9,7 @@ from edgewire.config import Config, DurationMs, PositiveInt, SizeBytes
 
 
 class SpoolConfig(Config):
-    """The file in which messages are safe."""
+    """Says where the file is in which messages are safe, and when it is full."""
 
     path: Path = Path("bridge-spool.db")
     max_bytes: Annotated[SizeBytes, Field(ge=1 << 16)] = 10 << 30

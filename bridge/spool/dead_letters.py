@@ -1,4 +1,4 @@
-"""The dead letters of a spool file, for people: look, replay, drop. Works with and without a bridge running.
+"""Lets people look at, replay and discard the dead letters of a spool file. Works with and without a bridge running.
 
 SQLite lets one transaction in at a time, whichever process it comes from; so a command writes to the file itself, in
 short transactions, and a running bridge looks for replays once a second. What is replayed is pending again for its

@@ -77,7 +77,7 @@ class SpoolReader:
 
 
 def read_metadata(path: Path, name: str) -> str | None:
-    """Return what `Store.set_metadata` kept. Raises `SpoolError`."""
+    """Return what `SpoolStore.set_metadata` kept. Raises `SpoolError`."""
     with translate_errors(path), closing(open_read_only(path)) as database:
         row = database.execute("SELECT value FROM notes WHERE name = ?", (name,)).fetchone()
     return row[0] if row else None

@@ -1,4 +1,4 @@
-"""The spool as the event loop sees it: appending never blocks, and a thread of its own commits in groups.
+"""Gives the event loop its spool: appending never blocks, and a thread of its own commits in groups.
 
 Messages are committed in the order of `append_messages`, and their `done` is called, on the loop, only after the
 commit. While the spool is full messages wait uncommitted, so nothing of them is acknowledged; progress of the sinks is
@@ -20,7 +20,7 @@ from bridge.spool.capacity import BrokerQueueForecast, CapacityLimit
 from bridge.spool.config import SpoolConfig
 from bridge.spool.message import CursorUpdate, SpooledMessage
 from bridge.spool.reader import SpoolReader
-from bridge.spool.store import Store
+from bridge.spool.store import SpoolStore
 from edgewire.clock import Clock, SystemClock
 
 CURSOR_COMMIT_EVERY_S = 0.1
@@ -55,11 +55,11 @@ class _Group:
 
 
 class Spool:
-    """Owns the `Store`. Everything but `close` returns at once; call it from the loop it was made in."""
+    """Owns the `SpoolStore`. Everything but `close` returns at once; call it from the loop it was made in."""
 
     def __init__(
         self,
-        store: Store,
+        store: SpoolStore,
         config: SpoolConfig,
         *,
         on_messages: Callable[[list[SpooledMessage]], None],
@@ -91,7 +91,7 @@ class Spool:
         self._wake = threading.Condition()
         self._groups: deque[_Group] = deque()
         self._updates: dict[str, CursorUpdate] = {}
-        self._jobs: deque[tuple[Callable[[Store], Any], asyncio.Future[Any]]] = deque()
+        self._jobs: deque[tuple[Callable[[SpoolStore], Any], asyncio.Future[Any]]] = deque()
         self._closing = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -133,7 +133,7 @@ class Spool:
         return self._reader.read_messages(after, limit=limit, max_bytes=_READ_BYTES)
 
     def done_bitmaps(self, sink: str) -> dict[int, int]:
-        """Return what a sink was done with beyond its cursor when the spool was opened; see `Store.done_bitmaps`."""
+        """Return what a sink was done with beyond its cursor when the spool was opened; see `SpoolStore`."""
         return self._store.done_bitmaps(sink)
 
     def fetch_messages(self, sink: str, ids: Sequence[int]) -> list[SpooledMessage]:
@@ -162,7 +162,7 @@ class Spool:
             self._idle.clear()
             await self._idle.wait()
 
-    async def run_on_writer(self, job: Callable[[Store], Result]) -> Result:
+    async def run_on_writer(self, job: Callable[[SpoolStore], Result]) -> Result:
         """Run `job` on the writer's thread, after what was given to `commit_cursor` before; return its answer.
 
         Raises what it raises. A job must be short: nothing is committed meanwhile.
@@ -240,7 +240,7 @@ class Spool:
             return _MAINTAIN_EVERY_S - elapsed
         return None if self._config.max_age is None else _CHECK_AGE_EVERY_S - elapsed
 
-    def _run_job(self, job: Callable[[Store], Any], done: asyncio.Future[Any]) -> None:
+    def _run_job(self, job: Callable[[SpoolStore], Any], done: asyncio.Future[Any]) -> None:
         try:
             answer = job(self._store)
         except Exception as error:

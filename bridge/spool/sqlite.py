@@ -1,4 +1,4 @@
-"""The spool as a SQLite file: its tables, how it is opened, checked and locked, and what its errors mean.
+"""Opens the spool as a SQLite file: makes its tables, checks it, locks it, and says what its errors mean.
 
 After a crash SQLite itself brings the file back to the last commit: what follows the last whole commit of the
 write-ahead log is ignored. What it does not notice by itself is a file that was cut or overwritten. Reading everything
@@ -78,10 +78,10 @@ LAST_ID = "SELECT max(coalesce((SELECT max(id) FROM messages), 0), coalesce((SEL
 CHECK_S = 10.0
 """How long the check may keep the bridge from starting. About 1 GB/s is checked [measured, file in the page cache]."""
 
-_SMALL_BYTES = 128 << 20
+SMALL_BYTES = 128 << 20
 """A file of this size is always checked: it takes a tenth of a second."""
 
-_STEPS_BETWEEN_LOOKS = 20_000
+STEPS_BETWEEN_LOOKS = 20_000
 
 _BUSY_S = 30.0
 """How long a commit waits for a command, such as a replay of dead letters, that writes at the same moment."""
@@ -182,12 +182,13 @@ def _find_damage(database: sqlite3.Connection, path: Path, *, closed_in_order: b
     missing = pages * page_size - size
     if missing > 0 and not (wal.exists() and wal.stat().st_size):
         return f"{missing:,} bytes are missing at its end"
-    return None if closed_in_order and size > _SMALL_BYTES else _check(database, path)
+    return None if closed_in_order and size > SMALL_BYTES else quick_check(database, path)
 
 
-def _check(database: sqlite3.Connection, path: Path) -> str | None:
+def quick_check(database: sqlite3.Connection, path: Path) -> str | None:
+    """Let SQLite read the file for `CHECK_S` at most; return what is wrong, None for nothing that was found."""
     until = time.monotonic() + CHECK_S
-    database.set_progress_handler(lambda: time.monotonic() > until, _STEPS_BETWEEN_LOOKS)
+    database.set_progress_handler(lambda: time.monotonic() > until, STEPS_BETWEEN_LOOKS)
     try:
         found: str = database.execute("PRAGMA quick_check(1)").fetchone()[0]
     except sqlite3.OperationalError as error:

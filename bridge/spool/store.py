@@ -1,4 +1,4 @@
-"""The spool file as its one writer sees it.
+"""Writes the spool file; nothing else does, but for what people do with dead letters.
 
 What `commit` returned from survives a power cut. A message is deleted once every sink is done with it, and the totals
 of a sink move in the same transaction as its cursor, so the books can be recomputed from the file at any time.
@@ -25,8 +25,8 @@ _ROW = "(?, ?, ?, ?, ?, ?, ?, ?)"
 _INSERTS = [f"INSERT INTO messages VALUES {', '.join([_ROW] * 2**power)}" for power in range(9)]  # noqa: S608
 
 
-class Store:
-    """The spool file, opened for writing. Raises `SpoolError` for whatever the file or the disk refuses."""
+class SpoolStore:
+    """Holds the spool file open for writing. Raises `SpoolError` for whatever the file or the disk refuses."""
 
     def __init__(self, path: Path, sinks: Sequence[str], *, abandon: Collection[str] = ()) -> None:
         """Open or create `path`, with a cursor for each of `sinks`.

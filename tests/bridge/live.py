@@ -11,10 +11,10 @@ from typing import Any
 
 from bridge.config import BridgeConfig
 from bridge.control import ControlSignals
-from bridge.metrics import Metrics
+from bridge.metrics import BridgeMetrics
 from bridge.service import Bridge, build_components
 from bridge.spool.accounting import count_messages
-from bridge.spool.store import Store
+from bridge.spool.store import SpoolStore
 from edgewire.clock import SystemClock
 from edgewire.link import BrokerUrl, close_and_wait, connect_link
 from edgewire.mqtt import Session, SessionConfig
@@ -83,7 +83,7 @@ class Stage:
         config = self.config(**settings)
         self.path = config.spool.path
         table, sinks = build_components(config)
-        store = Store(self.path, [sink.name for sink in sinks])
+        store = SpoolStore(self.path, [sink.name for sink in sinks])
         self.bridge = Bridge(config, table, sinks, store, SystemClock(), rng)
         self.signals = ControlSignals(asyncio.Event(), self.config)
         self.running = asyncio.create_task(self.bridge.run(self.signals.stop, self.signals))
@@ -93,7 +93,7 @@ class Stage:
         return BridgeConfig(**self.settings)
 
     @property
-    def metrics(self) -> Metrics:
+    def metrics(self) -> BridgeMetrics:
         return self.bridge._metrics
 
     def reloads(self, outcome: str) -> float:

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from bridge.spool.message import CursorUpdate, DeadLetter
-from bridge.spool.store import Store
+from bridge.spool.store import SpoolStore
 from edgefleet.cli.bridge import app
 from edgewire.errors import ConfigError, EdgefleetError
 from tests.bridge.fakes import ingest_stub, scripted_broker, spooled
@@ -20,7 +20,7 @@ runner = CliRunner()
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     """A configuration whose spool has a history."""
-    store = Store(tmp_path / "spool.db", ["http"])
+    store = SpoolStore(tmp_path / "spool.db", ["http"])
     letter = DeadLetter(
         sink="http", message_id=2, received_ms=0, topic="t", payload=b"\xff{", reason="bad", attempts=3, dead_ms=5
     )
@@ -56,7 +56,7 @@ def test_status_prints_the_books(config: Path) -> None:
 
 
 def test_books_that_do_not_balance_are_exit_code_1(config: Path) -> None:
-    store = Store(config.parent / "spool.db", ["http"])
+    store = SpoolStore(config.parent / "spool.db", ["http"])
     store._database.execute("DELETE FROM messages WHERE id = 7")
     store.close()
     assert invoke("status", config).exit_code == 1
@@ -71,7 +71,7 @@ def test_dead_letters_are_listed_with_their_reason(config: Path) -> None:
 
 
 def test_what_a_device_wrote_is_printed_as_it_is(config: Path) -> None:
-    store = Store(config.parent / "spool.db", ["http"])
+    store = SpoolStore(config.parent / "spool.db", ["http"])
     store._database.execute("UPDATE dead_letters SET reason = 'boot is \"[/red]\"', topic = 'a/[bold]'")
     store.close()
     printed = invoke("dead-letters", "list", config).output

@@ -16,11 +16,11 @@ from bridge.config import BridgeConfig
 from bridge.delivery.dead_letter_targets import MqttDeadLetterTarget
 from bridge.loss_detection.broker_stats import BrokerStatsMonitor
 from bridge.loss_detection.report import LossReport
-from bridge.metrics import Metrics
+from bridge.metrics import BridgeMetrics
 from bridge.source.client import MqttSource
 from bridge.spool.message import DeadLetter
 from bridge.spool.spool import Spool
-from bridge.spool.store import Store
+from bridge.spool.store import SpoolStore
 from edgewire.clock import SystemClock
 from edgewire.link import Link, connect_link
 from tests.services.fixtures import BrokerAddress
@@ -61,7 +61,7 @@ async def cancelled(task: "asyncio.Task[None]") -> None:
 
 
 async def test_what_listens_to_the_broker_itself(config: BridgeConfig, dialled: Dialled) -> None:
-    metrics = Metrics()
+    metrics = BridgeMetrics()
     watch = BrokerStatsMonitor(lambda: config, metrics, LossReport(metrics, SystemClock()), random.Random(1))
     task = asyncio.create_task(watch.run())
     await until(lambda: dialled)
@@ -79,8 +79,8 @@ async def test_what_publishes_dead_letters(config: BridgeConfig, dialled: Dialle
 
 @asynccontextmanager
 async def receiving(config: BridgeConfig, path: Path) -> AsyncIterator[tuple[MqttSource, "asyncio.Task[None]"]]:
-    metrics, clock = Metrics(), SystemClock()
-    spool = Spool(Store(path, ["http"]), config.spool, on_messages=lambda _: None, on_commit=lambda _: None)
+    metrics, clock = BridgeMetrics(), SystemClock()
+    spool = Spool(SpoolStore(path, ["http"]), config.spool, on_messages=lambda _: None, on_commit=lambda _: None)
     source = MqttSource(config, spool, metrics, LossReport(metrics, clock).record_session_lost, clock, random.Random(1))
     task = asyncio.create_task(source.run())
     try:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from bridge.config import AdminConfig
-from bridge.metrics import Metrics
+from bridge.metrics import BridgeMetrics
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 DASHBOARD = json.loads((DEPLOY / "grafana" / "bridge.json").read_text(encoding="utf-8"))
@@ -22,7 +22,9 @@ EXPRESSIONS = [target["expr"] for panel in PANELS for target in panel["targets"]
 
 def served() -> dict[str, set[str]]:
     """Every name in /metrics with its labels."""
-    families = [family for metric in vars(Metrics()).values() if hasattr(metric, "describe") for family in [metric]]
+    families = [
+        family for metric in vars(BridgeMetrics()).values() if hasattr(metric, "describe") for family in [metric]
+    ]
     names: dict[str, set[str]] = {}
     for metric in families:
         labels = set(metric._labelnames)

@@ -11,7 +11,7 @@ import pytest
 from bridge import failpoints
 from bridge.failpoints import FailPoints, parse
 from bridge.spool.sqlite import SpoolError
-from bridge.spool.store import Store
+from bridge.spool.store import SpoolStore
 from edgewire.clock import SystemClock
 from edgewire.errors import ConfigError
 from tests.bridge.fakes import spooled
@@ -21,10 +21,10 @@ import sys
 from pathlib import Path
 from bridge import failpoints
 from bridge.spool.message import CursorUpdate
-from bridge.spool.store import Store
+from bridge.spool.store import SpoolStore
 from tests.bridge.fakes import spooled
 failpoints.announce()
-store = Store(Path(sys.argv[1]), ["http"])
+store = SpoolStore(Path(sys.argv[1]), ["http"])
 for number in range(1, 6):
     store.commit([spooled(number)])
     store.commit(updates=[CursorUpdate(sink="http", cursor=number, delivered=1)])
@@ -52,7 +52,7 @@ def test_a_process_is_killed_at_the_third_passing_and_the_file_shows_where(
     ended = run_commits(tmp_path / "spool.db", f"{point}:3")
     assert ended.returncode == -signal.SIGKILL, ended.stderr
     assert f"armed by {failpoints.VARIABLE}" in ended.stdout + ended.stderr
-    store = Store(tmp_path / "spool.db", ["http"])
+    store = SpoolStore(tmp_path / "spool.db", ["http"])
     assert (store.last_id, store.cursor("http")) == (messages, cursor)
     store.close()
 
@@ -66,7 +66,7 @@ def test_a_commit_that_fails_writes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str, said: str
 ) -> None:
     monkeypatch.setattr(failpoints, "committing", FailPoints(parse(f"{point}:2")).committing)
-    store = Store(tmp_path / "spool.db", ["http"])
+    store = SpoolStore(tmp_path / "spool.db", ["http"])
     store.commit([spooled(1)])
     with pytest.raises(SpoolError, match=said):
         store.commit([spooled(2)])
@@ -74,10 +74,9 @@ def test_a_commit_that_fails_writes_nothing(
     store.close()
 
 
-def test_a_sink_can_be_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sink_can_be_named() -> None:
     struck: list[str] = []
-    monkeypatch.setattr(failpoints, "_die", lambda: struck.append("dead"))
-    points = FailPoints(parse("after-accept/kafka:2"))
+    points = FailPoints(parse("after-accept/kafka:2"), lambda: struck.append("dead"))
     for sink in ("http", "kafka", "http"):
         points.accepted(sink)
     assert struck == []

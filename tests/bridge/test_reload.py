@@ -14,7 +14,7 @@ from bridge.config import BridgeConfig
 from bridge.service import Bridge, build_components
 from bridge.spool.accounting import count_messages
 from bridge.spool.reader import read_metadata
-from bridge.spool.store import Store
+from bridge.spool.store import SpoolStore
 from edgefleet.embedded import MosquittoProcess
 from edgewire.clock import SystemClock
 from edgewire.errors import ConfigError
@@ -154,7 +154,7 @@ async def test_a_removed_subscription_is_unsubscribed_now_and_after_a_restart(mo
         again.settings = settings | {"http": {"url": ingest.url}, "subscriptions": own}
         config = again.config()
         table, sinks = build_components(config)
-        bridge = Bridge(config, table, sinks, Store(again.path, ["http"]), SystemClock())
+        bridge = Bridge(config, table, sinks, SpoolStore(again.path, ["http"]), SystemClock())
         stop = asyncio.Event()
         running = asyncio.create_task(bridge.run(stop))
         await eventually(lambda: other not in (read_metadata(again.path, "subscriptions") or ""))

@@ -16,7 +16,7 @@ from bridge import admin
 from bridge.control import NotDrained
 from bridge.source.subscriptions import SubscriptionRecord
 from bridge.spool.accounting import count_messages
-from bridge.spool.store import Store
+from bridge.spool.store import SpoolStore
 from edgewire.mqtt.packets import Connect, Subscribe, Unsuback, Unsubscribe
 from tests.bridge.fakes import IngestStub, ScriptedBroker, eventually, scripted_broker, spooled
 from tests.bridge.live import Stage
@@ -66,13 +66,13 @@ async def offline(path: Path, url: str = NOBODY, **settings: Any) -> AsyncIterat
 
 @pytest.fixture
 def _slow_commits(monkeypatch: pytest.MonkeyPatch) -> None:
-    commit = Store.commit
+    commit = SpoolStore.commit
 
-    def slowly(self: Store, *args: Any) -> None:
+    def slowly(self: SpoolStore, *args: Any) -> None:
         time.sleep(0.05)
         commit(self, *args)
 
-    monkeypatch.setattr(Store, "commit", slowly)
+    monkeypatch.setattr(SpoolStore, "commit", slowly)
 
 
 @pytest.mark.usefixtures("_slow_commits")
@@ -86,7 +86,7 @@ async def test_what_a_sink_got_done_before_a_refused_reload_is_not_done_again(tm
         ingest.let.set()
         await eventually(lambda: stage.reloads("refused") == 1)
         await stage.settled()
-        await asyncio.sleep(0.2)
+        await stage.bridge._spool.run_on_writer(lambda _: None)  # what was done twice is written down with it
         (books,) = count_messages(stage.path)
     assert (books.delivered, books.balanced) == (10, True)
     assert len(ingest.stored) == 10
@@ -98,7 +98,7 @@ async def test_a_refused_reload_lets_go_of_the_folder_before_the_old_sink_wants_
     async with offline(tmp_path, file=folder, routes=routes) as (stage, ingest):
         await eventually(lambda: (tmp_path / "files" / ".lock").exists())
         await stage.signal("refused", file=folder | {"linger": 1}, http={"url": ingest.url, "ca_file": tmp_path / "no"})
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.05)
         assert not stage.running.done()
 
 
@@ -201,7 +201,7 @@ async def test_a_drain_that_is_stopped_does_not_end_as_if_it_had_drained(tmp_pat
 async def test_a_client_of_the_endpoints_that_does_not_end_its_request_does_not_hold_up_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(admin, "_CLOSE_S", 0.05)
+    monkeypatch.setattr(admin, "CLOSE_S", 0.05)
     async with offline(tmp_path) as (stage, _):
         host, _, port = stage.bridge.admin.url.removeprefix("http://").rpartition(":")
         _, writer = await asyncio.open_connection(host, int(port))

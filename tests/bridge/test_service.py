@@ -20,7 +20,7 @@ from bridge.source.client import TakenOver
 from bridge.spool.accounting import SinkCounts, count_messages
 from bridge.spool.dead_letters import read_dead_letters
 from bridge.spool.sqlite import SpoolError
-from bridge.spool.store import Store
+from bridge.spool.store import SpoolStore
 from edgewire.clock import SystemClock
 from edgewire.errors import ConfigError, ServiceUnavailable
 from edgewire.mqtt.packets import Connect, Disconnect, Subscribe
@@ -39,7 +39,7 @@ from tests.tcp import tcp_server
 TOPIC = "edge/site/bme280/a/telemetry"
 
 
-class Gate(Store):
+class Gate(SpoolStore):
     """A store whose commits wait for the test, or fail as it says."""
 
     def __init__(self, path: Path) -> None:
@@ -119,7 +119,7 @@ async def test_a_message_is_acknowledged_after_the_commit_and_in_order(tmp_path:
         await stage.ready()
         stage.store.open.clear()
         stage.publish(1, 2, 3)
-        await asyncio.sleep(0.1)
+        await eventually(lambda: stage.bridge._spool.queued == 3)
         assert stage.broker.acked == []
         assert stage.sink.got == []
         stage.store.open.set()
@@ -345,7 +345,7 @@ async def test_a_configuration_that_contradicts_itself_does_not_start(tmp_path: 
 
 
 async def test_a_broker_that_is_not_there_is_waited_for(tmp_path: Path) -> None:
-    Store(tmp_path / "spool.db", ["memory"]).close()
+    SpoolStore(tmp_path / "spool.db", ["memory"]).close()
     async with scripted_broker() as broker:
         url = broker.url
     broker.url = url

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from bridge.config import BridgeConfig
 from bridge.service import run_bridge
 from bridge.spool.accounting import count_messages
-from bridge.spool.store import Store
+from bridge.spool.store import SpoolStore
 from edgefleet.cli.bridge import app
 from edgefleet.embedded import edgefleet_process, free_port
 from edgewire.config import load_config
@@ -65,7 +65,7 @@ def stored(ingest: str) -> set[tuple[str, int, int]]:
 
 async def test_one_poison_message_in_500_costs_itself_and_is_delivered_after_the_fix(tmp_path: Path) -> None:
     ingest = f"http://127.0.0.1:{free_port()}"
-    store = Store(tmp_path / "spool.db", ["http"])
+    store = SpoolStore(tmp_path / "spool.db", ["http"])
     reading = {"temperature_c": 20.5, "humidity": 40.0, "pressure_hpa": 1013.0}
     store.commit([spooled(number, f"dev-{number % 7}", **reading) for number in range(1, 501)])
     store.close()

@@ -17,12 +17,12 @@ from bridge.config import BridgeConfig
 from bridge.delivery import dead_letter_publisher as publisher
 from bridge.delivery.dead_letter_publisher import DeadLetterPublisher
 from bridge.delivery.dead_letter_targets import MqttDeadLetterTarget
-from bridge.metrics import Metrics
+from bridge.metrics import BridgeMetrics
 from bridge.spool.config import SpoolConfig
 from bridge.spool.message import CursorUpdate, DeadLetter
 from bridge.spool.reader import read_metadata
 from bridge.spool.spool import Spool
-from bridge.spool.store import Store
+from bridge.spool.store import SpoolStore
 from edgefleet.embedded import free_port
 from edgewire.backoff import Backoff
 from edgewire.errors import ServiceUnavailable
@@ -52,7 +52,7 @@ def large(number: int) -> DeadLetter:
     return replace(letters(number, 1)[0], payload=b"x" * 1_000_100)
 
 
-def bury(store: Store, first: int, count: int) -> None:
+def bury(store: SpoolStore, first: int, count: int) -> None:
     dead = letters(first, count)
     store.commit(
         [spooled(number) for number in range(first, first + count)],
@@ -64,9 +64,9 @@ def bury(store: Store, first: int, count: int) -> None:
 async def publishing(
     path: Path, config: BridgeConfig, **options: Any
 ) -> AsyncIterator[tuple[Spool, DeadLetterPublisher]]:
-    store = Store(path, ["http"])
+    store = SpoolStore(path, ["http"])
     spool = Spool(store, SpoolConfig(path=path), on_messages=lambda _: None, on_commit=lambda _: None)
-    one = DeadLetterPublisher(lambda: config, spool, Metrics(), random.Random(1), **options)
+    one = DeadLetterPublisher(lambda: config, spool, BridgeMetrics(), random.Random(1), **options)
     running = asyncio.create_task(one.run())
     try:
         yield spool, one
@@ -99,7 +99,7 @@ async def test_every_letter_is_published_whatever_fails_and_restarts(
     path, place = tmp_path / "spool.db", Place(fails=3)
     options: Any = {"targets": {"mqtt": lambda _: ("place", place)}, "backoff": Backoff(0.001, 0.002)}
     config = BridgeConfig(http={}, spool={"path": path})
-    store = Store(path, ["http"])
+    store = SpoolStore(path, ["http"])
     bury(store, 1, 30)
     store.close()
     async with publishing(path, config, **options):
@@ -115,7 +115,7 @@ async def test_a_kafka_topic_gets_the_payload_and_the_reason_and_what_is_too_lar
     tmp_path: Path, cluster: str
 ) -> None:
     path, topic = tmp_path / "spool.db", "dead.letters"
-    store = Store(path, ["http"])
+    store = SpoolStore(path, ["http"])
     bury(store, 1, 1)
     store.commit([spooled(2)], [CursorUpdate(sink="http", cursor=2, delivered=0, dead_letters=(large(2),))])
     bury(store, 3, 1)
@@ -152,7 +152,7 @@ async def test_a_kafka_topic_gets_the_payload_and_the_reason_and_what_is_too_lar
 @pytest.mark.services
 async def test_an_mqtt_topic_gets_them_as_json(tmp_path: Path, mosquitto: BrokerAddress) -> None:
     path = tmp_path / "spool.db"
-    store = Store(path, ["http"])
+    store = SpoolStore(path, ["http"])
     bury(store, 1, 50)
     store.close()
     config = BridgeConfig(

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from bridge.config import BridgeConfig
-from bridge.loss_detection import broker_stats as broker_watch
+from bridge.loss_detection import broker_stats
 from bridge.loss_detection.broker_stats import DROPPED, BrokerStatsMonitor
 from bridge.loss_detection.report import LossReport
-from bridge.metrics import Metrics
+from bridge.metrics import BridgeMetrics
 from edgewire.clock import SystemClock
-from edgewire.link import BrokerUrl, close_and_wait, connect_link
-from edgewire.mqtt import Session, SessionConfig, Subscription
+from edgewire.link import BrokerUrl, Link, close_and_wait, connect_link
+from edgewire.mqtt import Event, Session, SessionConfig, Subscribed, Subscription
 from edgewire.mqtt.packets import Connect, Publish
 from tests.bridge.fakes import eventually, ingest_stub, scripted_broker
 from tests.bridge.live import Publisher, staged
@@ -27,7 +27,7 @@ class Watching:
     """A watch on its own."""
 
     def __init__(self, url: str, **settings: Any) -> None:
-        self.metrics = Metrics()
+        self.metrics = BridgeMetrics()
         self.losses = LossReport(self.metrics, SystemClock())
         config = BridgeConfig(broker=url, client_id="w", http={}, watch=settings)
         self.task = asyncio.create_task(
@@ -71,7 +71,7 @@ async def test_a_broker_that_hangs_up_on_it_is_asked_less_and_less_often(monkeyp
         """It connects, and is cut off when it subscribes."""
 
     monkeypatch.setattr(BrokerStatsMonitor, "_listen", listen)
-    monkeypatch.setattr(broker_watch, "asyncio", SimpleNamespace(**vars(asyncio) | {"sleep": brief}))
+    monkeypatch.setattr(broker_stats, "asyncio", SimpleNamespace(**vars(asyncio) | {"sleep": brief}))
     watching = Watching("mqtt://127.0.0.1:1")
     await eventually(lambda: len(waits) > 6)
     await watching.close()
@@ -96,9 +96,15 @@ async def test_a_mosquitto_that_drops_is_found_out(mosquitto_factory: Callable[.
             away = Session(
                 SessionConfig(client_id=f"away-{secrets.token_hex(4)}", clean_start=False, session_expiry_s=60)
             )
-            link = await connect_link(BrokerUrl.parse(server.url), away, lambda *_: None)
+            subscribed = asyncio.Event()
+
+            def on_events(_: Link, events: list[Event]) -> None:
+                if any(isinstance(event, Subscribed) for event in events):
+                    subscribed.set()
+
+            link = await connect_link(BrokerUrl.parse(server.url), away, on_events)
             link.subscribe([Subscription("edge/#", qos=1)])
-            await asyncio.sleep(0.1)
+            await subscribed.wait()
             await close_and_wait(link)
             publisher = Publisher(server.url, stage.site)
             await publisher.more(200)

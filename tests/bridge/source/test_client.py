@@ -13,11 +13,11 @@ import pytest
 from bridge.check import check_endpoints
 from bridge.config import BridgeConfig
 from bridge.loss_detection.report import LossReport
-from bridge.metrics import Metrics
+from bridge.metrics import BridgeMetrics
 from bridge.source.client import MqttSource
 from bridge.spool.message import SpooledMessage
 from bridge.spool.spool import Spool
-from bridge.spool.store import Store
+from bridge.spool.store import SpoolStore
 from edgewire.clock import SystemClock
 from edgewire.link import BrokerUrl, close_and_wait, connect_link
 from edgewire.mqtt import Acknowledged, Event, Session, SessionConfig
@@ -85,8 +85,8 @@ class Opened:
     """A source and a spool whose messages are noted."""
 
     def __init__(self, config: BridgeConfig, path: Path) -> None:
-        self.metrics = Metrics()
-        self.spool = Spool(Store(path, ["http"]), config.spool, on_messages=self._note, on_commit=lambda _: None)
+        self.metrics = BridgeMetrics()
+        self.spool = Spool(SpoolStore(path, ["http"]), config.spool, on_messages=self._note, on_commit=lambda _: None)
         clock = SystemClock()
         self.losses = LossReport(self.metrics, clock)
         on_session_lost = self.losses.record_session_lost
@@ -207,7 +207,7 @@ async def test_a_paused_source_takes_all_when_it_goes_on(fresh: Fresh) -> None:
         opened.spool.full = True
         opened.source.on_commit()
         await fresh.publish(*range(50))
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.05)
         assert opened.got == []
         opened.spool.full = False
         opened.source.on_commit()

@@ -18,7 +18,7 @@ from bridge.spool import sqlite
 from bridge.spool.accounting import count_messages, read_spool_report
 from bridge.spool.message import CursorUpdate
 from bridge.spool.sqlite import SpoolError
-from bridge.spool.store import Store
+from bridge.spool.store import SpoolStore
 from tests.bridge.fakes import ingest_stub, payload, scripted_broker, spooled
 
 GROUPS = 12
@@ -28,7 +28,7 @@ GROUPS = 12
 def crashed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what a killed process leaves: a file and a write-ahead log of twelve commits, ten messages each."""
     folder = tmp_path_factory.mktemp("crashed")
-    store = Store(folder / "spool.db", ["s"])
+    store = SpoolStore(folder / "spool.db", ["s"])
     store._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     for group in range(GROUPS):
         store.commit(
@@ -50,7 +50,7 @@ def copy(crashed: Path, folder: Path) -> Path:
 
 def recovered(path: Path) -> int:
     """Opens the file and returns how many whole commits it has; fails if it has anything else."""
-    with closing(Store(path, ["s"])) as store:
+    with closing(SpoolStore(path, ["s"])) as store:
         groups, rest = divmod(store.last_id, 10)
         assert rest == 0
         (books,) = read_spool_report(path).sinks
@@ -86,7 +86,7 @@ def test_nothing_is_lost_of_a_log_that_is_whole_with_garbage_behind_it(crashed: 
 
 def closed_in_order(tmp_path: Path) -> Path:
     path = tmp_path / "spool.db"
-    with closing(Store(path, ["s"])) as store:
+    with closing(SpoolStore(path, ["s"])) as store:
         store.commit([spooled(number, text="x" * 3000) for number in range(1, 200)])
     return path
 
@@ -97,34 +97,34 @@ def test_a_file_that_was_cut_is_refused_with_what_to_do(
     tmp_path: Path, share: float, small: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not small:
-        monkeypatch.setattr(sqlite, "_SMALL_BYTES", 0)
+        monkeypatch.setattr(sqlite, "SMALL_BYTES", 0)
     path = closed_in_order(tmp_path)
     os.truncate(path, int(path.stat().st_size * share) // 4096 * 4096)
     with pytest.raises(SpoolError, match=r"the spool is damaged \(.*'sqlite3 .* \.recover' and move the file away"):
-        Store(path, ["s"])
+        SpoolStore(path, ["s"])
 
 
 def test_a_file_that_was_overwritten_is_checked_after_an_unclean_end_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sqlite, "_SMALL_BYTES", 0)
+    monkeypatch.setattr(sqlite, "SMALL_BYTES", 0)
     path = closed_in_order(tmp_path)
     looked: list[str] = []
-    monkeypatch.setattr(sqlite, "_check", lambda *_: looked.append("looked"))
-    Store(path, ["s"]).close()
+    monkeypatch.setattr(sqlite, "quick_check", lambda *_: looked.append("looked"))
+    SpoolStore(path, ["s"]).close()
     assert looked == []
-    killed = Store(path, ["s"])
+    killed = SpoolStore(path, ["s"])
     copied = copy(tmp_path, tmp_path.with_name(f"{tmp_path.name}-copy"))
     killed.close()
-    Store(copied, ["s"]).close()
+    SpoolStore(copied, ["s"]).close()
     assert looked == ["looked"]
 
 
 def test_the_check_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = closed_in_order(tmp_path)
     monkeypatch.setattr(sqlite, "CHECK_S", -1.0)
-    monkeypatch.setattr(sqlite, "_STEPS_BETWEEN_LOOKS", 1)
-    with closing(Store(path, ["s"])) as store:
+    monkeypatch.setattr(sqlite, "STEPS_BETWEEN_LOOKS", 1)
+    with closing(SpoolStore(path, ["s"])) as store:
         assert store.last_id == 199
 
 
@@ -147,14 +147,14 @@ from pathlib import Path
 from bridge.spool.config import SpoolConfig
 from bridge.spool.message import SpooledMessage
 from bridge.spool.spool import Spool
-from bridge.spool.store import Store
+from bridge.spool.store import SpoolStore
 
 async def main(path):
     acknowledged = 0
     def done():
         nonlocal acknowledged
         acknowledged += 10
-    spool = Spool(Store(path, ["s"]), SpoolConfig(path=path), on_messages=lambda _: None, on_commit=lambda _: None)
+    spool = Spool(SpoolStore(path, ["s"]), SpoolConfig(path=path), on_messages=lambda _: None, on_commit=lambda _: None)
     for _ in range(10_000):
         spool.append_messages([SpooledMessage(0, 1, "t", b"x" * 4000, 1, False, False) for _ in range(10)], done)
         if spool.failure.done():
@@ -185,7 +185,7 @@ def test_a_disk_that_takes_no_more_stops_it_and_keeps_what_was_acknowledged(tmp_
     acknowledged, error = write_until_it_fails(path, limit_bytes=3_000_000)
     assert "the disk does not take or give data" in error
     assert acknowledged > 100
-    with closing(Store(path, ["s"])) as store:
+    with closing(SpoolStore(path, ["s"])) as store:
         # What was written when the disk refused may be there as well, but nothing that was promised is missing.
         assert acknowledged <= store.last_id <= acknowledged + 10
         assert read_spool_report(path).balanced
@@ -205,7 +205,7 @@ def test_a_full_disk_stops_it_and_keeps_what_was_acknowledged(tmp_path: Path) ->
         shutil.copytree(disk, roomy)
     finally:
         subprocess.run(["umount", str(disk)], check=True)
-    with closing(Store(roomy / "spool.db", ["s"])) as store:
+    with closing(SpoolStore(roomy / "spool.db", ["s"])) as store:
         assert acknowledged <= store.last_id <= acknowledged + 10
 
 
@@ -215,7 +215,7 @@ def test_a_full_disk_stops_it_and_keeps_what_was_acknowledged(tmp_path: Path) ->
 async def test_a_bridge_whose_disk_fails_says_so_ends_with_1_and_acknowledges_nothing(
     tmp_path: Path, point: str, said: str
 ) -> None:
-    Store(tmp_path / "spool.db", ["http"]).close()
+    SpoolStore(tmp_path / "spool.db", ["http"]).close()
     async with scripted_broker() as broker, ingest_stub() as ingest:
         config = tmp_path / "bridge.yaml"
         config.write_text(

@@ -1,22 +1,16 @@
-"""Deletion beyond the lowest cursor, the file that shrinks, limits, and what the broker can hold."""
+"""Deletion beyond the lowest cursor, and the file that shrinks."""
 
-import random
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from bridge.delivery.ack_tracker import AckTracker
-from bridge.delivery.buffer import IdQueue
 from bridge.spool import bitmap, retention
 from bridge.spool.accounting import read_spool_report
-from bridge.spool.capacity import BrokerQueueForecast, CapacityLimit
-from bridge.spool.config import SpoolConfig
 from bridge.spool.message import CursorUpdate
 from bridge.spool.reader import SpoolReader
-from bridge.spool.store import Store
+from bridge.spool.store import SpoolStore
 from edgewire.errors import ConfigError
 from tests.bridge.fakes import spooled
 
@@ -24,7 +18,7 @@ SINKS = ("http", "kafka")
 COUNT = 3 * bitmap.SIZE
 
 
-def commit_cursor(store: Store, progress: AckTracker, ids: list[int]) -> None:
+def commit_cursor(store: SpoolStore, progress: AckTracker, ids: list[int]) -> None:
     progress.record_delivered(ids)
     settlement = progress.flush()
     assert settlement
@@ -36,14 +30,14 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "spool.db"
 
 
-def fill(store: Store, count: int = COUNT, size: int = 0) -> None:
+def fill(store: SpoolStore, count: int = COUNT, size: int = 0) -> None:
     for first in range(store.last_id + 1, store.last_id + count + 1, 512):
         end = min(first + 512, count + 1)
         store.commit([spooled(number, text="x" * size) for number in range(first, end)])
 
 
 def test_one_stuck_message_keeps_itself_and_not_what_is_behind_it(path: Path) -> None:
-    with closing(Store(path, SINKS)) as store, closing(SpoolReader(path)) as reader:
+    with closing(SpoolStore(path, SINKS)) as store, closing(SpoolReader(path)) as reader:
         fill(store, size=200)
         full = store.used_bytes()
         for sink in SINKS:
@@ -58,7 +52,7 @@ def test_one_stuck_message_keeps_itself_and_not_what_is_behind_it(path: Path) ->
         ledger = read_spool_report(path)
         assert ledger.balanced
         assert [one.pending for one in ledger.sinks] == [1, 0]
-    with closing(Store(path, SINKS)) as store:
+    with closing(SpoolStore(path, SINKS)) as store:
         assert store.last_id == COUNT
         store.commit([spooled(COUNT + 1)])
         again = AckTracker("http", store.cursor("http"), store.done_bitmaps("http"))
@@ -71,7 +65,7 @@ def test_one_stuck_message_keeps_itself_and_not_what_is_behind_it(path: Path) ->
 
 
 def test_a_sink_that_comes_later_begins_with_what_is_left_and_its_books_balance(path: Path) -> None:
-    with closing(Store(path, SINKS)) as store:
+    with closing(SpoolStore(path, SINKS)) as store:
         fill(store)
         for sink in SINKS:
             commit_cursor(store, AckTracker(sink, 0), [n for n in range(1, COUNT + 1) if n % 1000])
@@ -86,7 +80,7 @@ def test_a_sink_that_comes_later_begins_with_what_is_left_and_its_books_balance(
 
 def test_the_file_shrinks_in_small_steps_after_a_long_outage(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "KEEP_FREE_BYTES", 1 << 20)
-    with closing(Store(path, ["http"])) as store:
+    with closing(SpoolStore(path, ["http"])) as store:
         fill(store, 6000, size=3000)
         store.commit(updates=[CursorUpdate(sink="http", cursor=6000, delivered=6000)])
         large = read_spool_report(path).file_bytes
@@ -99,52 +93,3 @@ def test_the_file_shrinks_in_small_steps_after_a_long_outage(path: Path, monkeyp
         assert steps > 30
         assert before < 2 << 20
     assert path.stat().st_size == before
-
-
-def test_the_limits(path: Path) -> None:
-    limits = CapacityLimit(SpoolConfig(path=path, max_bytes=100_000, max_age="1h"))
-    assert limits.check(99_999, None, 0) is None
-    assert limits.check(100_000, None, 0) == "the spool holds 100,000 bytes and is full"
-    assert limits.check(96_000, None, 0)  # not before there is some room
-    assert limits.check(94_000, None, 0) is None
-    assert limits.check(0, 1000, 3_601_000) is None
-    assert limits.check(0, 1000, 9_001_000) == "a message has been in the spool for 2 h, spool.max_age is less"
-    assert limits.check(0, 9_000_000, 9_001_000) is None
-
-
-def test_what_the_broker_can_hold_is_told_from_the_rate_before() -> None:
-    forecast = BrokerQueueForecast(30_000)
-    for second in range(100):
-        forecast.record_commit(500, False, second)
-    assert forecast.seconds_left(100) is None
-    assert forecast.describe(100, 7200) == (
-        "the broker queues 30,000 messages; it keeps the session for 2 h after a disconnection"
-    )
-    forecast.record_commit(0, True, 100)
-    assert forecast.seconds_left(100) == pytest.approx(60, rel=0.05)
-    forecast.record_commit(0, True, 120)
-    assert forecast.seconds_left(120) == pytest.approx(40, rel=0.05)
-    assert forecast.seconds_left(1000) == 0
-    assert "lasts about 40 s more at 500 messages a second" in forecast.describe(120, 60)
-    forecast.record_commit(10, False, 130)
-    assert forecast.seconds_left(130) is None
-    assert "set spool.broker_queue" in BrokerQueueForecast(None).describe(0, 60)
-
-
-@given(st.lists(st.integers(0, 2**40), max_size=200), st.randoms(use_true_random=False))
-def test_parked_ids_come_back_as_they_went(numbers: list[int], rng: random.Random) -> None:
-    queue, back, rest = IdQueue(), [], list(numbers)
-    while rest or queue:
-        for _ in range(rng.randrange(20)):
-            if rest:
-                queue.append(rest.pop(0))
-        back += queue.pop_ids(rng.randrange(10))
-        assert len(queue) == len(numbers) - len(rest) - len(back)
-    assert back == numbers
-
-
-def test_parked_ids_of_interleaved_lanes_take_a_byte_or_two() -> None:
-    queue = IdQueue()
-    for number in range(1_000_000, 1_700_000, 7):
-        queue.append(number)
-    assert queue.size < 100_010

@@ -13,11 +13,11 @@ from bridge.spool.message import CursorUpdate, SpooledMessage
 from bridge.spool.retention import Retention
 from bridge.spool.spool import CommitResult, Spool
 from bridge.spool.sqlite import SpoolError
-from bridge.spool.store import Store
+from bridge.spool.store import SpoolStore
 from tests.bridge.fakes import eventually, spooled
 
 
-class Watched(Store):
+class Watched(SpoolStore):
     """Commits when the test lets it."""
 
     def __init__(self, path: Path) -> None:
@@ -177,7 +177,7 @@ async def test_a_job_runs_after_the_progress_before_it_and_its_answer_comes_back
         one.spool.commit_cursor(CursorUpdate(sink="s", cursor=2, delivered=2))
         assert await one.spool.run_on_writer(lambda store: store.cursor("s")) == 2
 
-        def fail(_: Store) -> None:
+        def fail(_: SpoolStore) -> None:
             raise SpoolError("no")
 
         with pytest.raises(SpoolError, match="no"):

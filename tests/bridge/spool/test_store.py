@@ -17,7 +17,7 @@ from bridge.spool.dead_letters import DeadLetterSelection, read_dead_letters
 from bridge.spool.message import CursorUpdate, DeadLetter, SpooledMessage
 from bridge.spool.reader import SpoolReader
 from bridge.spool.sqlite import SpoolError
-from bridge.spool.store import Store
+from bridge.spool.store import SpoolStore
 from edgewire.errors import ConfigError
 from tests.bridge.fakes import spooled
 
@@ -71,9 +71,9 @@ def test_a_spool_of_an_earlier_version_is_taken_over_with_all_it_holds(path: Pat
     with closing(sqlite3.connect(path)) as old:
         old.executescript(VERSION_1)
     for _ in range(2):  # the second opening finds it as it should be
-        with closing(Store(path, SINKS)) as store:
+        with closing(SpoolStore(path, SINKS)) as store:
             assert store.last_id == 1
-    with closing(Store(path, SINKS)) as store, closing(SpoolReader(path)) as reader:
+    with closing(SpoolStore(path, SINKS)) as store, closing(SpoolReader(path)) as reader:
         two = spooled(2)
         two.properties = b"{}"
         store.commit([two])
@@ -83,16 +83,16 @@ def test_a_spool_of_an_earlier_version_is_taken_over_with_all_it_holds(path: Pat
 
 
 def test_notes_are_kept(path: Path) -> None:
-    with closing(Store(path, SINKS)) as store:
+    with closing(SpoolStore(path, SINKS)) as store:
         assert store.get_metadata("a") is None
         store.set_metadata("a", "1")
         store.set_metadata("a", "2")
-    with closing(Store(path, SINKS)) as store:
+    with closing(SpoolStore(path, SINKS)) as store:
         assert store.get_metadata("a") == "2"
 
 
 def test_sinks_come_and_go_while_the_file_is_open(path: Path) -> None:
-    with closing(Store(path, SINKS)) as store:
+    with closing(SpoolStore(path, SINKS)) as store:
         store.commit([spooled(1), spooled(2)], [settled("http", 2, 2), settled("kafka", 1, 1)])
         with pytest.raises(ConfigError, match="1 messages for the sink 'kafka'"):
             store.reconcile_sinks(["http", "file"])
@@ -110,7 +110,7 @@ def test_what_was_committed_is_there_after_reopening(path: Path) -> None:
     messages[4].retain = messages[5].dup = True
     messages[6].qos = 0
     messages[7].properties = b'{"user":[]}'
-    store = Store(path, SINKS)
+    store = SpoolStore(path, SINKS)
     store.commit(messages)
     store.close()
     with closing(SpoolReader(path)) as reader:
@@ -123,18 +123,18 @@ def test_what_was_committed_is_there_after_reopening(path: Path) -> None:
         return [getattr(message, name) for name in names]
 
     assert [fields(one) for one in read] == [fields(one) for one in messages]
-    with closing(Store(path, SINKS)) as store:
+    with closing(SpoolStore(path, SINKS)) as store:
         assert store.last_id == 399
 
 
 def test_it_is_durable_not_only_written(path: Path) -> None:
-    with closing(Store(path, SINKS)) as store:
+    with closing(SpoolStore(path, SINKS)) as store:
         assert store._database.execute("PRAGMA synchronous").fetchone()[0] == 2
         assert store._database.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
 
 
 def test_messages_leave_when_every_sink_is_past_them(path: Path) -> None:
-    with closing(Store(path, SINKS)) as store, closing(SpoolReader(path)) as reader:
+    with closing(SpoolStore(path, SINKS)) as store, closing(SpoolReader(path)) as reader:
         store.commit([spooled(number) for number in range(1, 11)])
         store.commit(updates=[settled("http", 10, 8, dropped=1, dead=(4,))])
         assert len(reader.read_messages(0, limit=99, max_bytes=1 << 30)) == 10
@@ -155,27 +155,27 @@ def test_messages_leave_when_every_sink_is_past_them(path: Path) -> None:
 
 
 def test_books_that_do_not_balance_are_seen(path: Path) -> None:
-    with closing(Store(path, SINKS)) as store:
+    with closing(SpoolStore(path, SINKS)) as store:
         store.commit([spooled(number) for number in range(1, 6)])
         store._database.execute("DELETE FROM messages WHERE id = 3")
         assert not any(one.balanced for one in count_messages(path))
 
 
 def test_ids_go_on_after_everything_was_delivered_and_deleted(path: Path) -> None:
-    store = Store(path, SINKS)
+    store = SpoolStore(path, SINKS)
     store.commit([spooled(1), spooled(2)], [settled("http", 2, 2), settled("kafka", 2, 2)])
     store.close()
     with closing(sqlite3.connect(path)) as database:
         assert database.execute("SELECT count(*) FROM messages").fetchone()[0] == 0
-    with closing(Store(path, SINKS)) as store:
+    with closing(SpoolStore(path, SINKS)) as store:
         assert store.last_id == 2
 
 
 def test_a_new_sink_begins_with_the_oldest_message_there_is(path: Path) -> None:
-    store = Store(path, ["http"])
+    store = SpoolStore(path, ["http"])
     store.commit([spooled(number) for number in range(1, 5)], [settled("http", 2, 2)])
     store.close()
-    with closing(Store(path, SINKS)) as store:
+    with closing(SpoolStore(path, SINKS)) as store:
         assert store.cursor("kafka") == 2
         http, kafka = count_messages(path)
         assert http[:6] == ("http", 4, 2, 0, 0, 2)
@@ -183,25 +183,25 @@ def test_a_new_sink_begins_with_the_oldest_message_there_is(path: Path) -> None:
 
 
 def test_a_sink_with_pending_messages_cannot_be_configured_away_by_accident(path: Path) -> None:
-    store = Store(path, SINKS)
+    store = SpoolStore(path, SINKS)
     store.commit([spooled(1), spooled(2)], [settled("http", 2, 2)])
     store.close()
     with pytest.raises(ConfigError, match=r"holds 2 messages for the sink 'kafka'.*spool.abandon: \[kafka\]"):
-        Store(path, ["http"])
-    with closing(Store(path, ["http"], abandon=["kafka"])) as store:
+        SpoolStore(path, ["http"])
+    with closing(SpoolStore(path, ["http"], abandon=["kafka"])) as store:
         assert [one.sink for one in count_messages(path)] == ["http"]
         store.commit(updates=[settled("http", 2, 0)])
-    Store(path, ["kafka"]).close()  # http has nothing pending, so it may go
+    SpoolStore(path, ["kafka"]).close()  # http has nothing pending, so it may go
 
 
 def test_one_bridge_a_spool(path: Path) -> None:
-    with closing(Store(path, SINKS)), pytest.raises(SpoolError, match="another bridge uses this spool"):
-        Store(path, SINKS)
-    Store(path, SINKS).close()
+    with closing(SpoolStore(path, SINKS)), pytest.raises(SpoolError, match="another bridge uses this spool"):
+        SpoolStore(path, SINKS)
+    SpoolStore(path, SINKS).close()
 
 
 def test_a_full_disk_is_named_and_nothing_is_written(path: Path) -> None:
-    with closing(Store(path, SINKS)) as store:
+    with closing(SpoolStore(path, SINKS)) as store:
         pages = store._scalar("PRAGMA page_count")
         store._database.execute(f"PRAGMA max_page_count = {pages + 2}")
         big = [spooled(number) for number in range(1, 4)]
@@ -216,7 +216,7 @@ def test_a_full_disk_is_named_and_nothing_is_written(path: Path) -> None:
 
 
 def test_room_that_was_freed_does_not_count(path: Path) -> None:
-    with closing(Store(path, ["http"])) as store:
+    with closing(SpoolStore(path, ["http"])) as store:
         empty = store.used_bytes()
         store.commit([spooled(number, text="x" * 5000) for number in range(1, 201)])
         assert store.used_bytes() > 1_000_000
@@ -233,14 +233,14 @@ def test_a_file_that_is_no_spool_is_refused(path: Path, content: bytes | None) -
         with closing(sqlite3.connect(path)) as database:
             database.execute("CREATE TABLE something (a)")
     with pytest.raises(SpoolError, match="no spool"):
-        Store(path, SINKS)
+        SpoolStore(path, SINKS)
     if content is None:
         with closing(sqlite3.connect(path)) as database:
             assert database.execute("SELECT name FROM sqlite_master").fetchall() == [("something",)]
 
 
 def test_a_damaged_spool_is_found_at_the_start(path: Path) -> None:
-    store = Store(path, SINKS)
+    store = SpoolStore(path, SINKS)
     store.commit([spooled(number, text="x" * 3000) for number in range(1, 50)])
     store.close()
     size = path.stat().st_size
@@ -248,7 +248,7 @@ def test_a_damaged_spool_is_found_at_the_start(path: Path) -> None:
         file.seek(size // 2)
         file.write(os.urandom(size // 4))
     with pytest.raises(SpoolError, match="damaged"):
-        Store(path, SINKS)
+        SpoolStore(path, SINKS)
 
 
 def test_a_missing_spool_cannot_be_read(path: Path) -> None:
@@ -259,7 +259,7 @@ def test_a_missing_spool_cannot_be_read(path: Path) -> None:
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SpoolError, match="cannot be opened"):
-        Store(tmp_path / "file" / "spool.db", SINKS)
+        SpoolStore(tmp_path / "file" / "spool.db", SINKS)
 
 
 class Crashes(RuleBasedStateMachine):
@@ -364,7 +364,7 @@ class Crashes(RuleBasedStateMachine):
         self.store.commit(messages, [settlement] if settlement else [])
 
     def _open(self) -> None:
-        self.store = Store(self.path, SINKS)
+        self.store = SpoolStore(self.path, SINKS)
         self.reader = SpoolReader(self.path)
         self.progress = {
             sink: AckTracker(sink, self.store.cursor(sink), self.store.done_bitmaps(sink)) for sink in SINKS
