@@ -170,13 +170,13 @@ class SinkRunner:
 
     def _enqueue(self, messages: Sequence[RoutedEvent | Unroutable | Dropped]) -> None:
         reserve, workers = self._budget.reserve, self._workers
-        for lane, routed in self._select_own(messages):
+        for key, routed in self._select_own(messages):
             reserve(routed)
-            (workers.get(lane) or self._add_worker(lane)).enqueue(routed)
+            (workers.get(key) or self._add_worker(key)).enqueue(routed)
         self._commit_progress()
 
     def _select_own(self, messages: Sequence[RoutedEvent | Unroutable | Dropped]) -> list[tuple[str, RoutedEvent]]:
-        """Those that are for this sink, with their lanes; the others are done with."""
+        """Return those that are for this sink, with the keys of their queues; the others are done with."""
         queue_key_of = self._sink.queue_key
         ours: list[tuple[str, RoutedEvent]] = []
         dead: list[DeadLetter] = []
@@ -207,9 +207,9 @@ class SinkRunner:
                 self._log.info("what has to wait is left in the spool, the others go on", messages=freed)
 
     def _add_worker(self, name: str) -> QueueWorker:
-        lane = DeliveryQueue(self._backoff, self._retry.pause / 1000, self._budget, self._reload)
+        queue = DeliveryQueue(self._backoff, self._retry.pause / 1000, self._budget, self._reload)
         destination = self._destinations.for_queue(name)
-        worker = QueueWorker(name, lane, destination, self._connection, self._on_outcome, self._clock, self._rng)
+        worker = QueueWorker(name, queue, destination, self._connection, self._on_outcome, self._clock, self._rng)
         self._workers[name] = worker
         self._tasks.add(self._group.create_task(worker.run(), name=f"{self.name}.{name}"))
         return worker

@@ -35,18 +35,18 @@ class SinkConnection:
             self._connected.clear()
             await self.sink.close()
 
-    async def write_batch(self, lane: str, batch: Sequence[RoutedEvent]) -> Failures:
+    async def write_batch(self, queue_key: str, batch: Sequence[RoutedEvent]) -> Failures:
         """Do `Sink.write` once the sink is connected."""
         await self._connected.wait()
         try:
-            failures = await self.sink.write(lane, batch)
+            failures = await self.sink.write(queue_key, batch)
         except NotConnected as error:
             retry = Retry(cause="not_connected", reason=str(error))
             if self._connected.is_set():  # else `run` has closed the sink and it is this that we see
                 self._broken.set()
         except Exception as error:
             # A fault of the program. The batch is not lost and the other sinks go on.
-            self._log.exception("the sink failed", lane=lane)
+            self._log.exception("the sink failed", lane=queue_key)
             retry = Retry(cause="internal", reason=f"the sink failed: {type(error).__name__}: {error}")
         else:
             if len(failures) < len(batch):

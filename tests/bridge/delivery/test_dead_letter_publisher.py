@@ -1,4 +1,4 @@
-"""Dead letters on a Kafka topic and an MQTT topic: each once, in order, also when the place fails or we restart."""
+"""Dead letters on a Kafka topic and an MQTT topic: each once, in order, also when the target fails or we restart."""
 
 import asyncio
 import random
@@ -52,7 +52,7 @@ def large(number: int) -> DeadLetter:
     return replace(letters(number, 1)[0], payload=b"x" * 1_000_100)
 
 
-def bury(store: SpoolStore, first: int, count: int) -> None:
+def dead_letter(store: SpoolStore, first: int, count: int) -> None:
     dead = letters(first, count)
     store.commit(
         [spooled(number) for number in range(first, first + count)],
@@ -76,19 +76,19 @@ async def publishing(
         await spool.close()
 
 
-class Place:
-    """Takes letters; every `fails`-th lot arrives without a word of it."""
+class FlakyTarget:
+    """Takes letters; every `fails`-th batch arrives without a word of it."""
 
     def __init__(self, fails: int) -> None:
         self.got: list[int] = []
-        self.lots = 0
+        self.batches = 0
         self._fails = fails
 
     async def publish(self, letters: Sequence[DeadLetter]) -> None:
-        self.lots += 1
+        self.batches += 1
         self.got += [one.message_id for one in letters]
-        if self.lots % self._fails == 0:
-            raise ServiceUnavailable("the place is away")
+        if self.batches % self._fails == 0:
+            raise ServiceUnavailable("the target is away")
 
 
 async def test_every_letter_is_published_whatever_fails_and_restarts(
@@ -96,19 +96,19 @@ async def test_every_letter_is_published_whatever_fails_and_restarts(
 ) -> None:
     monkeypatch.setattr(publisher, "LOOK_EVERY_S", 0.005)
     monkeypatch.setattr(publisher, "LETTERS_AT_ONCE", 7)
-    path, place = tmp_path / "spool.db", Place(fails=3)
-    options: Any = {"targets": {"mqtt": lambda _: ("place", place)}, "backoff": Backoff(0.001, 0.002)}
+    path, target = tmp_path / "spool.db", FlakyTarget(fails=3)
+    options: Any = {"targets": {"mqtt": lambda _: ("place", target)}, "backoff": Backoff(0.001, 0.002)}
     config = BridgeConfig(http={}, spool={"path": path})
     store = SpoolStore(path, ["http"])
-    bury(store, 1, 30)
+    dead_letter(store, 1, 30)
     store.close()
     async with publishing(path, config, **options):
-        await eventually(lambda: place.lots >= 4)
+        await eventually(lambda: target.batches >= 4)
     async with publishing(path, config, **options) as (spool, one):
-        await spool.run_on_writer(lambda store: bury(store, 31, 10))
-        await eventually(lambda: set(place.got) == set(range(1, 41)))
+        await spool.run_on_writer(lambda store: dead_letter(store, 31, 10))
+        await eventually(lambda: set(target.got) == set(range(1, 41)))
         await eventually(lambda: one.problems == [])
-    assert len(place.got) < 40 + 7 * place.lots / 2
+    assert len(target.got) < 40 + 7 * target.batches / 2
 
 
 async def test_a_kafka_topic_gets_the_payload_and_the_reason_and_what_is_too_large_holds_nobody_up(
@@ -116,16 +116,16 @@ async def test_a_kafka_topic_gets_the_payload_and_the_reason_and_what_is_too_lar
 ) -> None:
     path, topic = tmp_path / "spool.db", "dead.letters"
     store = SpoolStore(path, ["http"])
-    bury(store, 1, 1)
+    dead_letter(store, 1, 1)
     store.commit([spooled(2)], [CursorUpdate(sink="http", cursor=2, delivered=0, dead_letters=(large(2),))])
-    bury(store, 3, 1)
+    dead_letter(store, 3, 1)
     store.close()
     config = BridgeConfig(
         http={}, kafka={"bootstrap_servers": cluster}, dead_letters={"kafka_topic": topic}, spool={"path": path}
     )
-    note = f"dead letters published to kafka {topic}"
+    key = f"dead letters published to kafka {topic}"
     async with publishing(path, config):
-        await eventually(lambda: read_metadata(path, note) == "3", 20)
+        await eventually(lambda: read_metadata(path, key) == "3", 20)
     consumer = Consumer({"bootstrap.servers": cluster, "group.id": topic})
     try:
         partitions = consumer.list_topics(topic, timeout=20).topics[topic].partitions
@@ -153,7 +153,7 @@ async def test_a_kafka_topic_gets_the_payload_and_the_reason_and_what_is_too_lar
 async def test_an_mqtt_topic_gets_them_as_json(tmp_path: Path, mosquitto: BrokerAddress) -> None:
     path = tmp_path / "spool.db"
     store = SpoolStore(path, ["http"])
-    bury(store, 1, 50)
+    dead_letter(store, 1, 50)
     store.close()
     config = BridgeConfig(
         broker=mosquitto.url,

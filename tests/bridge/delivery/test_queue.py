@@ -102,7 +102,7 @@ def test_what_only_a_person_can_change_is_asked_rarely() -> None:
     assert tried.wait_s(0) == 30.0
 
 
-def test_a_device_whose_parked_messages_are_not_to_be_delivered_any_more_is_not_waited_for() -> None:
+def test_a_device_whose_evicted_messages_are_not_to_be_delivered_any_more_is_not_waited_for() -> None:
     window = MemoryBudget(1000, 1 << 20)
     tried = DeliveryQueue(BACKOFF, 30.0, window, lambda _: [])
     for number in range(1, 4):

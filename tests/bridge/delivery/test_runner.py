@@ -103,7 +103,7 @@ async def staged(tmp_path: Path, sink: MemorySink, table: RouteTable | None = No
 
 
 class Parted(MemorySink):
-    """Several lanes to one destination."""
+    """Several queues to one destination."""
 
     def queue_key(self, event: RoutedEvent) -> str | None:
         return f"here#{event.device_id}"
@@ -257,11 +257,11 @@ async def test_lanes_do_not_wait_for_each_other(tmp_path: Path) -> None:
 async def test_when_one_lane_of_a_destination_gets_through_the_others_try_again(tmp_path: Path) -> None:
     told: list[str] = []
 
-    def down(lane: str, batch: Sequence[RoutedEvent]) -> Failures:
+    def down(queue_key: str, batch: Sequence[RoutedEvent]) -> Failures:
         # Every part is told once to wait, one of them for an hour.
-        if lane in told:
+        if queue_key in told:
             return {}
-        told.append(lane)
+        told.append(queue_key)
         after_s = 3600.0 if len(told) == 1 else 0.0
         return dict.fromkeys(range(len(batch)), Retry(cause="503", reason="", after_s=after_s))
 
@@ -282,7 +282,7 @@ async def test_an_open_breaker_lets_one_probe_through_and_nothing_else(tmp_path:
         await eventually(lambda: state() == 2)
         first = len(sink.batches)
         await eventually(lambda: len(sink.batches) > first + 5)
-        # The writes of the other lanes that were under way when it opened may still be among them.
+        # The writes of the other queues that were under way when it opened may still be among them.
         assert all(len(ids) == 1 for _, ids in sink.batches[first + 3 :])
         assert stage.count("breaker_opened_total", destination="here") == 1
         assert stage.runner.problems == ["it is down; the breaker of here is open, a probe is sent now and then"]

@@ -20,9 +20,9 @@ COUNT = 3 * bitmap.SIZE
 
 def commit_cursor(store: SpoolStore, progress: AckTracker, ids: list[int]) -> None:
     progress.record_delivered(ids)
-    settlement = progress.flush()
-    assert settlement
-    store.commit(updates=[settlement])
+    update = progress.flush()
+    assert update
+    store.commit(updates=[update])
 
 
 @pytest.fixture

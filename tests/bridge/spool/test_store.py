@@ -360,8 +360,8 @@ class Crashes(RuleBasedStateMachine):
         self.store.maintain()
 
     def _settle(self, sink: str, messages: Sequence[SpooledMessage] = ()) -> None:
-        settlement = self.progress[sink].flush()
-        self.store.commit(messages, [settlement] if settlement else [])
+        update = self.progress[sink].flush()
+        self.store.commit(messages, [update] if update else [])
 
     def _open(self) -> None:
         self.store = SpoolStore(self.path, SINKS)
