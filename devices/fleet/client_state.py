@@ -1,7 +1,7 @@
 """Holds the life of a device's client as a table: nothing else decides what may follow what.
 
 A state tells two things: what the device wants (to be connected, to sleep, to be off), and how far its connection is. A
-device that goes off while it waits or connects keeps its place until the turn or the dial is over, and a connection is
+device that goes off while it waits or connects keeps its place until the turn or attempt is over, and a connection is
 there until its end is reported, whoever has ended it.
 """
 
@@ -43,13 +43,13 @@ class ClientTrigger(Enum):
     REQUEST = auto()
     """It asks for a connection."""
     TAKE_TURN = auto()
-    """Its turn in the connect queue has come, and it dials."""
+    """Its turn in the connect queue has come, and it connects."""
     PASS_TURN = auto()
     """Its turn has come, but it wants no connection or can have none."""
     ACCEPT = auto()
     """The broker has accepted it."""
     FAIL = auto()
-    """The dial has failed. The broker may have accepted it at the last moment all the same: then the link tells."""
+    """The attempt has failed. The broker may have accepted it at the last moment all the same: then the link tells."""
     ANNOUNCE_SLEEP = auto()
     FALL_ASLEEP = auto()
     """All that it has said is acknowledged, and it disconnects."""

@@ -242,7 +242,7 @@ class DeviceClient:
             self.request_connect(self.firmware.on_connection_lost(self._uniform()))
 
     def on_connect_failed(self) -> None:
-        """Ask again, after a dial that did not lead to a connection."""
+        """Ask again, after an attempt that did not lead to a connection."""
         self._move(_T.FAIL)
         self.request_connect(self.firmware.on_connection_lost(self._uniform()))
 

@@ -1,6 +1,7 @@
 """A paho client that hears everything a fleet says, and tells devices what to do."""
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
@@ -15,6 +16,8 @@ from devices.fleet.fleet import Fleet
 from devices.scenario.scenario import Scenario
 from edgefleet.embedded import MosquittoProcess
 from edgewire.run_record import RunRecord, count_seqs
+
+CHANNELS = ("telemetry", "event", "status", "result")
 
 
 class ObservedMessage(NamedTuple):
@@ -80,23 +83,17 @@ def observing(broker: MosquittoProcess) -> Iterator[Observer]:
     """Listens to everything while the block runs."""
     client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id="observer")
     observer = Observer(client)
-    subscribed: list[bool] = []
+    subscribed = threading.Event()
     client.on_connect = lambda *_: client.subscribe([(f"edge/+/+/+/{name}", 1) for name in CHANNELS])
-    client.on_subscribe = lambda *_: subscribed.append(True)
+    client.on_subscribe = lambda *_: subscribed.set()
     client.connect(broker.host, broker.port)
     client.loop_start()
-    deadline = monotonic() + 30
     try:
-        while not subscribed and monotonic() < deadline:
-            client._thread.join(0.01)  # type: ignore[union-attr]
-        assert subscribed
+        assert subscribed.wait(30)
         yield observer
     finally:
         client.disconnect()
         client.loop_stop()
-
-
-CHANNELS = ("telemetry", "event", "status", "result")
 
 
 async def until(condition: Callable[[], bool], what: str) -> None:

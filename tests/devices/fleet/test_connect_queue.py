@@ -16,16 +16,16 @@ def device(name: str) -> Any:
     return SimpleNamespace(device=SimpleNamespace(device_id=name))
 
 
-async def test_devices_are_dialled_in_the_order_of_their_due_time() -> None:
-    dialled: list[str] = []
+async def test_devices_connect_in_the_order_of_their_due_time() -> None:
+    connected: list[str] = []
     finished = asyncio.Event()
 
-    async def dial(connection: Any) -> None:
-        dialled.append(connection.device.device_id)
-        if len(dialled) == 3:
+    async def connect(connection: Any) -> None:
+        connected.append(connection.device.device_id)
+        if len(connected) == 3:
             finished.set()
 
-    queue = ConnectQueue(Ramp(1000), dial)
+    queue = ConnectQueue(Ramp(1000), connect)
     queue.enqueue_connect(device("late"), 0.6)
     queue.enqueue_connect(device("middle"), 0.5)
     task = asyncio.create_task(queue.run())
@@ -34,47 +34,47 @@ async def test_devices_are_dialled_in_the_order_of_their_due_time() -> None:
     async with asyncio.timeout(30):
         await finished.wait()
     task.cancel()
-    assert dialled == ["early", "middle", "late"]
+    assert connected == ["early", "middle", "late"]
 
 
-async def test_the_ramp_spaces_dials() -> None:
+async def test_the_ramp_spaces_handshakes() -> None:
     loop = asyncio.get_running_loop()
     times: list[float] = []
     finished = asyncio.Event()
 
-    async def dial(connection: Any) -> None:
+    async def connect(connection: Any) -> None:
         times.append(loop.time())
         if len(times) == 11:
             finished.set()
 
-    queue = ConnectQueue(Ramp(50), dial)
+    queue = ConnectQueue(Ramp(50), connect)
     for number in range(11):
         queue.enqueue_connect(device(f"d{number}"))
     task = asyncio.create_task(queue.run())
     async with asyncio.timeout(30):
         await finished.wait()
     task.cancel()
-    # Eleven dials at 50 a second span 200 ms; three may follow at once after a hiccup of the machine.
+    # Eleven handshakes at 50 a second span 200 ms; three may follow at once after a hiccup of the machine.
     assert times[-1] - times[0] >= 0.14
 
 
 async def test_who_comes_back_waits_for_nobody() -> None:
     """Many first handshakes hang; a storm of devices that have lost their broker is a storm all the same."""
-    dialled: Counter[str] = Counter()
+    connected: Counter[str] = Counter()
     full, stormed, finished, hang = (asyncio.Event() for _ in range(4))
 
-    async def dial(connection: Any) -> None:
-        dialled[connection.device.device_id] += 1
+    async def connect(connection: Any) -> None:
+        connected[connection.device.device_id] += 1
         for name, number, reached in (
             ("first", CONCURRENT_CONNECTS, full),
             ("again", 500, stormed),
             ("first", 150, finished),
         ):
-            if dialled[name] == number:
+            if connected[name] == number:
                 reached.set()
         await hang.wait()
 
-    queue = ConnectQueue(Ramp(1_000_000), dial)
+    queue = ConnectQueue(Ramp(1_000_000), connect)
     for _ in range(150):
         queue.enqueue_connect(device("first"))
     task = asyncio.create_task(queue.run())
@@ -83,7 +83,7 @@ async def test_who_comes_back_waits_for_nobody() -> None:
         for _ in range(500):
             queue.enqueue_connect(device("again"), again=True)
         await stormed.wait()
-        assert dialled["first"] == CONCURRENT_CONNECTS
+        assert connected["first"] == CONCURRENT_CONNECTS
         hang.set()
         await finished.wait()
     task.cancel()
@@ -93,9 +93,9 @@ async def test_who_comes_back_waits_for_nobody() -> None:
 async def test_the_end_is_not_missed_however_soon_it_follows_a_change(turns: int) -> None:
     """A fleet stopped while it connects: `asyncio.wait_for` of Python 3.11 took the change and forgot the end."""
 
-    async def dial(_: Any) -> None: ...
+    async def connect(_: Any) -> None: ...
 
-    queue = ConnectQueue(Ramp(1), dial)
+    queue = ConnectQueue(Ramp(1), connect)
     queue.enqueue_connect(device("first"), 60)
     task = asyncio.create_task(queue.run())
     await asyncio.sleep(0.01)
@@ -112,7 +112,7 @@ def test_slow_answers_halve_the_rate_and_quick_ones_bring_it_back() -> None:
     ramp.record_accepted(SLOW_S * 2, 10)
     assert ramp.per_second == 200
     ramp.record_accepted(SLOW_S * 2, 10.5)
-    assert ramp.per_second == 200, "what was dialled before the change says nothing about it"
+    assert ramp.per_second == 200, "what was connected before the change says nothing about it"
     ramp.record_overload(11)
     assert ramp.per_second == 100
     for second in range(12, 30):
