@@ -5,7 +5,7 @@ BIN := .venv/bin
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-compose chaos lint docs bench up down clean
+.PHONY: help demo test test-compose chaos lint docs site bench up down clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
@@ -31,6 +31,9 @@ lint: .venv/.dev  ## ruff and mypy
 
 docs: .venv/.dev  ## docs/scenario.md and docs/bridge.md, written from the models
 	$(BIN)/python docs/generate.py
+
+site: .venv/.site  ## docs/ as a site, build/site/index.html; a broken link or a page in no menu is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 bench: .venv/.bench  ## the numbers of benchmarks/, some minutes
 	$(BIN)/python -m benchmarks
@@ -65,7 +68,8 @@ clean:  ## removes .venv and every cache in this folder
 .venv/.demo: EXTRA := demo
 .venv/.dev: EXTRA := dev
 .venv/.bench: EXTRA := bench
-.venv/.demo .venv/.dev .venv/.bench: pyproject.toml constraints.txt
+.venv/.site: EXTRA := site
+.venv/.demo .venv/.dev .venv/.bench .venv/.site: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("edgefleet needs Python 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)")'
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	@echo "Installing edgefleet[$(EXTRA)] into .venv; this takes half a minute, once"
