@@ -4,9 +4,11 @@ Exit codes: 0 done, 1 failed or something was lost, 2 wrong usage.
 """
 
 import sys
+from typing import Annotated
 
 import typer
 
+from edgefleet import __version__
 from edgefleet.cli import bridge, demo, doctor, generate, ingest, plot, provision, run, schema, verify, watch
 from edgewire.errors import EdgefleetError
 
@@ -18,6 +20,24 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"edgefleet {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", "-V", callback=_print_version, is_eager=True, help="Print the version and exit."),
+    ] = False,
+) -> None:
+    """Take the options that stand before a command; each ends the program by itself."""
+
+
 app.command("demo")(demo.command)
 app.command("run")(run.command)
 app.command("doctor")(doctor.command)
