@@ -16,6 +16,8 @@ from edgewire.clock import SystemClock
 from edgewire.errors import ConfigError
 from tests.bridge.fakes import spooled
 
+pytestmark = pytest.mark.slow
+
 COMMITS = """
 import sys
 from pathlib import Path

@@ -368,6 +368,7 @@ asyncio.run(run_bridge(load_config(Path(sys.argv[1]), BridgeConfig), asyncio.Eve
 """
 
 
+@pytest.mark.slow
 async def test_sigkill_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
     config = tmp_path / "bridge.yaml"
     async with scripted_broker() as broker, ingest_stub() as ingest:

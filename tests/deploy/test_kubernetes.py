@@ -54,6 +54,7 @@ def invocation(command: list[str]) -> tuple[Any, Any]:
     return found, found.make_context(found.name, command)
 
 
+@pytest.mark.slow
 # The oldest release that has all of what the Job asks for as stable, and the newest that is known.
 @pytest.mark.parametrize("version", ["1.33", kubernetes_validate.latest_version()])
 @pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda one: f"{one['kind']} {one['metadata'].get('name', '')}")

@@ -1,5 +1,6 @@
 import random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -50,6 +51,7 @@ def test_a_replayed_dead_letter_does_not_move_the_cursor() -> None:
 FATES = st.sampled_from(["delivered", "dropped", "dead"])
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 3 * bitmap.SIZE), st.integers(1, 2 * bitmap.SIZE), st.randoms(use_true_random=False), st.data())
 def test_in_whatever_order_messages_end_and_however_often_it_restarts_each_counts_once(

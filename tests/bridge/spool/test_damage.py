@@ -180,6 +180,7 @@ def write_until_it_fails(path: Path, limit_bytes: int | None = None) -> tuple[in
     return int(count), error
 
 
+@pytest.mark.slow
 def test_a_disk_that_takes_no_more_stops_it_and_keeps_what_was_acknowledged(tmp_path: Path) -> None:
     path = tmp_path / "spool.db"
     acknowledged, error = write_until_it_fails(path, limit_bytes=3_000_000)
@@ -191,6 +192,7 @@ def test_a_disk_that_takes_no_more_stops_it_and_keeps_what_was_acknowledged(tmp_
         assert read_spool_report(path).balanced
 
 
+@pytest.mark.slow
 def test_a_full_disk_stops_it_and_keeps_what_was_acknowledged(tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
@@ -209,6 +211,7 @@ def test_a_full_disk_stops_it_and_keeps_what_was_acknowledged(tmp_path: Path) ->
         assert acknowledged <= store.last_id <= acknowledged + 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("point", "said"), [("write-error", "the disk does not take or give data"), ("disk-full", "the disk is full")]
 )

@@ -405,5 +405,5 @@ def letter(sink: str, number: int) -> DeadLetter:
     return settled(sink, 0, 0, dead=(number,)).dead_letters[0]
 
 
-TestCrashes = Crashes.TestCase
+TestCrashes = pytest.mark.slow(Crashes.TestCase)
 TestCrashes.settings = __import__("hypothesis").settings(max_examples=15, stateful_step_count=20, deadline=None)

@@ -50,6 +50,7 @@ def digests(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
 
 
+@pytest.mark.slow
 def test_jsonl_is_what_a_run_publishes_in_its_order(timeline: Timeline, payloads: list[bytes], tmp_path: Path) -> None:
     done = export(timeline, SPAN, JsonlFile(tmp_path / "all.jsonl"), checkpoint=None, window_rows=50)
     assert (tmp_path / "all.jsonl").read_bytes().splitlines() == payloads
@@ -98,6 +99,7 @@ def text(value: object) -> str:
     return "" if value is None else value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
+@pytest.mark.slow
 def test_parquet_has_every_message_with_typed_columns(
     timeline: Timeline, payloads: list[bytes], tmp_path: Path
 ) -> None:
@@ -117,6 +119,7 @@ def test_parquet_has_every_message_with_typed_columns(
     assert count == len(messages)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format_", ["jsonl", "csv", "parquet"])
 @pytest.mark.parametrize("stop_after", [1, 4])
 def test_an_interrupted_export_goes_on_to_the_same_bytes(
@@ -148,6 +151,7 @@ def test_an_interrupted_export_goes_on_to_the_same_bytes(
     assert not checkpoint[0].exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format_", ["jsonl", "csv", "parquet"])
 def test_what_was_written_behind_the_checkpoint_is_dropped(timeline: Timeline, tmp_path: Path, format_: str) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
@@ -169,6 +173,7 @@ def test_what_was_written_behind_the_checkpoint_is_dropped(timeline: Timeline, t
     assert digests(parts) == digests(whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format_", ["jsonl", "csv", "parquet"])
 @pytest.mark.parametrize("completed", [0, 1, 5])
 def test_an_export_that_is_cut_off_while_its_files_get_their_names_goes_on(

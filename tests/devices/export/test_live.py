@@ -80,6 +80,7 @@ def streamed(
     return timeline
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("linger_s", [0.0, 0.2])
 @pytest.mark.parametrize("away_s", [0.0, 4.0])
 @pytest.mark.parametrize("interval_s", [None, 0.01])

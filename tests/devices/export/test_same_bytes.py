@@ -27,6 +27,8 @@ from edgefleet.embedded import MosquittoProcess
 from edgewire.clock import iso_ms, parse_ms
 from edgewire.messages import CONTRACT
 
+pytestmark = pytest.mark.slow
+
 NOON_MS = parse_ms("2026-03-04T12:00:00Z")
 LENGTH_MS = 120_000
 FAULTS: list[dict[str, Any]] = [

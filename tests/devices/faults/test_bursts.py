@@ -13,6 +13,8 @@ from devices.timeline.timeline import Timeline
 from devices.world.components import components
 from edgewire.clock import parse_ms
 
+pytestmark = pytest.mark.slow
+
 START_MS = parse_ms("2026-03-02T00:00:00Z")
 FROM_MS, TO_MS = parse_ms("2026-03-02T09:00:00Z"), parse_ms("2026-03-02T10:00:00Z")
 BEGIN_MS, END_MS = parse_ms("2026-03-02T08:30:00Z"), parse_ms("2026-03-02T10:30:00Z")

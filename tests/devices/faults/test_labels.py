@@ -80,6 +80,7 @@ def rows(line: Timeline, from_ms: int = NOON_MS, to_ms: int = NOON_MS + 3 * MINU
     return dict(zip(keys, zip(batch.due_ms, batch.payload, strict=True), strict=True))
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(scenario=scenarios, shards=st.integers(2, 4), cut=st.integers(1, 3 * MINUTE_MS - 1))
 def test_same_bytes_and_labels_in_any_shard_window_and_later_start(scenario: Scenario, shards: int, cut: int) -> None:
@@ -103,6 +104,7 @@ def test_same_bytes_and_labels_in_any_shard_window_and_later_start(scenario: Sce
     assert {key: row for part in small for key, row in part.items()} == whole
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(scenario=scenarios)
 def test_labels_name_exactly_the_messages_that_differ(scenario: Scenario) -> None:
@@ -140,6 +142,7 @@ def test_labels_name_exactly_the_messages_that_differ(scenario: Scenario) -> Non
     assert sum(label.messages for label in labels) == sum(map(len, differing.values()))
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(scenario=scenarios)
 def test_the_clean_value_beside_the_faulty_one(scenario: Scenario) -> None:

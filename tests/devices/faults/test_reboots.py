@@ -51,6 +51,7 @@ def rows(timeline: Timeline, from_ms: int, to_ms: int) -> Rows:
     }
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None)
 @given(
     jitter_ms=st.sampled_from([0, 500, 1999]),

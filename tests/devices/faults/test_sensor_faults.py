@@ -143,6 +143,7 @@ def test_code_faults(code: str, temperature: Any, humidity: Any, pressure: Any) 
                 CONTRACT["bme280"].check(faulty)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bme280", "gps", "people", "telematics"])
 def test_a_clock_step_moves_all_times_of_a_message(kind: str) -> None:
     for due, clean, faulty in pairs(kind, {"type": "clock_step", "offset": "-1h"}):
@@ -195,6 +196,7 @@ def test_faults_of_one_value_work_in_the_order_of_the_calendar() -> None:
     assert {row["humidity"] >= 200 for _, _, row in pairs("bme280", clip, bias)} == {True}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["bme280", "people"])
 def test_dropout(kind: str) -> None:
     line = timeline(kind, {"type": "dropout", "devices": [f"{kind}-0001"]})

@@ -61,6 +61,7 @@ questions = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(kinds, questions, st.data())
 def test_a_row_is_the_same_in_any_company_order_and_population(
@@ -109,6 +110,7 @@ SETTINGS: dict[str, list[dict[str, Any]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_rows_keep_the_contract_at_any_hour_and_with_any_settings(kind: str) -> None:
     times = MONDAY_MS + np.arange(0, 14 * DAY_MS, 2 * 3_600_000 + 1_234_567)
@@ -118,6 +120,7 @@ def test_rows_keep_the_contract_at_any_hour_and_with_any_settings(kind: str) -> 
             check(kind, row, int(time_ms))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("latitude", [-90, 90])
 @pytest.mark.parametrize("longitude", [-180, 180])
 def test_rows_keep_the_contract_at_the_ends_of_the_earth(latitude: float, longitude: float) -> None:

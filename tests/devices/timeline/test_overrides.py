@@ -3,6 +3,7 @@
 from collections import defaultdict
 
 import orjson
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -56,6 +57,7 @@ def play(told: list[Told]) -> tuple[Timeline, list[tuple[int, int, int, int, byt
     return timeline, rows
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(told=orders)
 def test_seqs_have_no_gaps_within_a_boot_whatever_is_told(told: list[Told]) -> None:

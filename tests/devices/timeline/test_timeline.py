@@ -46,6 +46,7 @@ def between(timeline: Timeline, from_ms: int, to_ms: int) -> list[tuple[int, str
     return messages(timeline, timeline.batch(from_ms, to_ms))
 
 
+@pytest.mark.slow
 @settings(max_examples=10, deadline=None)
 @given(scenario=scenarios, shards=st.integers(2, 4), cut=st.integers(1, 3 * MINUTE_MS - 1))
 def test_same_bytes_in_any_shard_window_and_from_any_start(scenario: Scenario, shards: int, cut: int) -> None:
@@ -59,6 +60,7 @@ def test_same_bytes_in_any_shard_window_and_from_any_start(scenario: Scenario, s
     assert windows == whole
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(scenario=scenarios)
 def test_seq_counts_from_power_on_without_gaps_in_the_order_of_time(scenario: Scenario) -> None:
@@ -69,6 +71,7 @@ def test_seq_counts_from_power_on_without_gaps_in_the_order_of_time(scenario: Sc
     assert all(numbers == list(range(len(numbers))) for numbers in seqs.values())
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(scenario=scenarios)
 def test_what_the_fast_encoder_writes_keeps_the_contract(scenario: Scenario) -> None:

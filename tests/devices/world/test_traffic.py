@@ -56,6 +56,7 @@ def test_density_after_greenshields() -> None:
     assert 4 * density[below] * (1 - density[below]) == pytest.approx(load[below])
 
 
+@pytest.mark.slow
 def test_counts_vary_as_on_real_streets() -> None:
     world = World.build(5, [SITE])
     days = 200

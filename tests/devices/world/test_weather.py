@@ -50,6 +50,7 @@ def test_the_day_is_warmest_at_two_and_coolest_at_six() -> None:
     assert np.corrcoef(hourly, humidity)[0, 1] < -0.95
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("climate", CLIMATES)
 def test_the_air_is_physically_possible(climate: str) -> None:
     air = year(climate=climate, latitude=CLIMATES[climate].latitude)

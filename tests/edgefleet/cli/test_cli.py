@@ -35,6 +35,7 @@ def scenario(folder: Path, text: str) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -54,6 +55,7 @@ def test_a_wrong_scenario_is_one_sentence_and_exit_code_2(tmp_path: Path, text: 
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_broker_that_is_not_there_is_one_sentence_and_exit_code_1(tmp_path: Path) -> None:
     port = free_port()
     done = edgefleet("run", scenario(tmp_path, f"devices: [{{kind: gps, count: 1}}]\nbroker: mqtt://127.0.0.1:{port}"))
@@ -62,6 +64,7 @@ def test_a_broker_that_is_not_there_is_one_sentence_and_exit_code_1(tmp_path: Pa
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [

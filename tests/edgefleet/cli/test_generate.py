@@ -26,6 +26,8 @@ from edgefleet.embedded import kafka_mock
 from edgewire.errors import ConfigError, EdgefleetError
 from tests.processes import not_outliving
 
+pytestmark = pytest.mark.slow
+
 SPAN = ("--from", "2026-03-04T12:00", "--to", "2026-03-04T12:01")
 
 

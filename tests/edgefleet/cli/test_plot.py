@@ -44,6 +44,7 @@ def titles(axes: list[Axes]) -> list[str]:
     return [axis.get_title(loc="left") for axis in axes]
 
 
+@pytest.mark.slow
 def test_a_scenario_and_its_exports_give_the_same_picture(scenario: Path, tmp_path: Path) -> None:
     arguments = ("--from", "2026-03-02T08:00", "--to", "2026-03-02T09:00")
     exported = tmp_path / "scenario.jsonl"
@@ -58,6 +59,7 @@ def test_a_scenario_and_its_exports_give_the_same_picture(scenario: Path, tmp_pa
         assert read_export(Path(folder) / f"{kind}.{format_}").kinds[kind] == read_export(exported).kinds[kind]
 
 
+@pytest.mark.slow
 def test_a_page_has_the_picture_in_it(scenario: Path, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     result = invoke("plot", scenario, "--from", "2026-03-02", "--to", "2026-03-02T00:30", "--out", page)
@@ -81,6 +83,7 @@ def test_the_time_of_a_fault_is_shaded_where_it_shows() -> None:
     assert shaded == [["drift: bme280-0001"], [], []]
 
 
+@pytest.mark.slow
 def test_a_scenario_shades_its_own_faults_and_names_each_type_once(scenario: Path) -> None:
     fault = "{type: bias, kind: bme280, field: humidity, offset: 5, rate: 1/h, duration: 5m}"
     scenario.write_text(scenario.read_text() + f"faults: [{fault}]\n")
@@ -167,6 +170,7 @@ def test_a_recording_too_large_to_draw_is_refused(scenario: Path, tmp_path: Path
     assert "choose a shorter --from and --to" in str(result.exception)
 
 
+@pytest.mark.slow
 def test_labels_come_from_a_file(scenario: Path, tmp_path: Path) -> None:
     labels = tmp_path / "labels.jsonl"
     arguments = ("plot", scenario, "--to", "2026-03-02T00:30", "--labels", labels, "--out", tmp_path / "a.png")

@@ -176,6 +176,7 @@ async def test_stopping_finishes_what_is_under_way(tmp_path: Path, bme280: Make)
     await store.close()
 
 
+@pytest.mark.slow
 def test_sigterm_ends_the_process_in_order(tmp_path: Path) -> None:
     arguments = [sys.executable, "-m", "edgefleet", "ingest", "--port", "0", "--json"]
     environment = {"EDGEFLEET_INGEST_STORE": f"sqlite:///{tmp_path / 'x.db'}", "PYTHONPATH": ":".join(sys.path)}

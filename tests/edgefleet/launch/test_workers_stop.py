@@ -82,6 +82,7 @@ async def test_workers_that_are_let_go_are_no_failures() -> None:
     assert [worker.failure for worker in run.statuses] == [None, None]
 
 
+@pytest.mark.slow
 async def test_a_process_that_starts_hears_no_ctrl_c_and_one_that_has_died_can_be_told_anything() -> None:
     """All processes of a terminal get Ctrl-C, and the parent alone says when to end."""
     loop = asyncio.get_running_loop()

@@ -102,6 +102,7 @@ def test_a_folder_without_a_record_is_one_sentence(edgefleet: Edgefleet, tmp_pat
     assert "there is no run.json" in done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["bme280", "people", "status", "cmd", "result", "scenario", "bridge"])
 def test_a_schema_is_printed(edgefleet: Edgefleet, name: str) -> None:
     done = edgefleet("schema", name)
@@ -109,6 +110,7 @@ def test_a_schema_is_printed(edgefleet: Edgefleet, name: str) -> None:
     assert orjson.loads(done.stdout)["$schema"].endswith("2020-12/schema")
 
 
+@pytest.mark.slow
 def test_all_schemas_and_asyncapi_are_printed(edgefleet: Edgefleet) -> None:
     done = edgefleet("schema")
     assert done.code == 0, done.stderr

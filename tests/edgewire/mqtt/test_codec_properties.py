@@ -113,6 +113,7 @@ def test_a_large_packet_in_single_bytes_is_read_in_linear_time() -> None:
     assert found == [packet]
 
 
+@pytest.mark.slow
 def test_a_packet_of_a_hundred_thousand_properties_is_read_in_linear_time() -> None:
     pairs = (("", ""),) * 200_000
     packet = Publish(topic="t", properties={"user_property": pairs})

@@ -185,6 +185,7 @@ def test_311_is_bounded_by_its_packet_identifiers_which_subscribe_shares() -> No
     assert peer.publish(1) == 500
 
 
+@pytest.mark.slow
 def test_packet_identifiers_wrap_around_and_skip_those_in_use() -> None:
     peer = opened()
     kept = peer.publish(1)

@@ -232,6 +232,7 @@ def left(folder: Path, names: str = "bme280*") -> list[str]:
     return sorted(path.name for path in folder.glob(names) if not Path(f"{path}.gz").exists())
 
 
+@pytest.mark.slow
 async def test_sigkill_leaves_whole_lines_and_everything_that_was_reported(tmp_path: Path) -> None:
     reported = 1
     for _ in range(4):

@@ -250,6 +250,7 @@ def raise_fatal_error(producer: Producer) -> None:
     assert function(handle, KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, b"by a test") == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["idle", "found out by polling", "under way"])
 async def test_after_a_fatal_error_a_new_producer_goes_on_from_the_cursor(
     cluster: str, tmp_path: Path, moment: str

@@ -134,6 +134,7 @@ class TestBme280:
         rows = readings(MONDAY_MS, MONDAY_MS + 60_000, {"kind": "bme280", "count": 1, "settings": {"metadata": False}})
         assert "metadata" not in rows[0]
 
+    @pytest.mark.slow
     def test_outdoors_no_two_readings_are_far_apart(self) -> None:
         group = {"kind": "bme280", "count": 4, "interval": "10s"}
         for profile in ("outdoor", "winter", "summer"):
@@ -288,6 +289,7 @@ def test_weather_events_have_a_length(readings: tuple[int, int]) -> None:
         Bme280Settings(temperature_c={"low": 0, "high": float("inf"), "drift": 1})
 
 
+@pytest.mark.slow
 def test_neighbours_correlation_falls_with_distance() -> None:
     places = {"a": (48.0, 2.0), "near": (48.2, 2.2), "mid": (50.0, 4.5), "far": (-20.0, 120.0)}
     sites = [{"name": name, "latitude": place[0], "longitude": place[1]} for name, place in places.items()]
@@ -310,6 +312,7 @@ CHIPS = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.data(), st.sampled_from(CHIPS), st.integers(0, 2**40))
 def test_a_row_is_the_same_in_any_company(data: st.DataObject, chip: dict[str, Any], seed: int) -> None:

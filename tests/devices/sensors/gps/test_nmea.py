@@ -26,6 +26,7 @@ class TestNmea:
         group = {"kind": "gps", "count": 60, "interval": "30s", "settings": {"nmea": True}}
         return readings(MONDAY_MS, MONDAY_MS + HOUR_MS, group)
 
+    @pytest.mark.slow
     def test_every_checksum_is_right_and_the_order_is_a_receivers(self) -> None:
         for row in self.rows():
             for line in row["nmea"]:
@@ -35,6 +36,7 @@ class TestNmea:
             sorts = [line[3:6] for line in row["nmea"]]
             assert sorts == ["RMC", "VTG", "GGA", "GSA", *["GSV"] * (len(sorts) - 5), "GLL"]
 
+    @pytest.mark.slow
     def test_sentences_say_what_the_message_says(self) -> None:
         for row in self.rows():
             fields = {line[3:6]: line.split("*")[0].split(",") for line in row["nmea"]}

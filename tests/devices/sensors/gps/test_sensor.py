@@ -43,6 +43,7 @@ def parked(times: np.ndarray) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 def test_error_is_correlated_in_time_and_of_the_receivers_size(population: PopulationOf) -> None:
     sensor = GpsSensor(GpsSettings(decimals=8), population(60, 1000))
     times = NIGHT_MS + np.arange(900) * 1000
@@ -79,6 +80,7 @@ def test_the_error_has_the_size_that_is_set(population: PopulationOf) -> None:
     assert spread(0) < 0.01
 
 
+@pytest.mark.slow
 def test_a_tunnel_takes_position_and_satellites_together(population: PopulationOf, table: Table) -> None:
     times = MORNING_MS + np.arange(0, 3 * HOUR_MS, 5000)
     ids = np.arange(len(times) * 30) % 30
@@ -94,6 +96,7 @@ def test_a_tunnel_takes_position_and_satellites_together(population: PopulationO
     assert "none" not in spared.sample(WORLD, ids, np.repeat(times, 30))["fix"]
 
 
+@pytest.mark.slow
 def test_no_fix_within_a_tunnel_and_for_a_moment_after_it(population: PopulationOf) -> None:
     times = MORNING_MS + np.arange(0, 4 * HOUR_MS, 1000)
     sensor = GpsSensor(GpsSettings(), population(40, 1000))
@@ -149,6 +152,7 @@ def test_dilution_error_and_satellites_go_together(population: PopulationOf) -> 
     assert {"3d", "none"} <= set(found["fix"])
 
 
+@pytest.mark.slow
 def test_the_course_is_empty_at_rest_and_true_on_the_way(population: PopulationOf, table: Table) -> None:
     times = MORNING_MS + np.arange(0, HOUR_MS, 1000)
     sensor = GpsSensor(GpsSettings(), population(20, 1000))
@@ -185,6 +189,7 @@ def test_the_number_of_decimals_is_that_of_the_setting(population: PopulationOf)
     assert all(value is None or round(value, 3) == value for value in found["latitude"])
 
 
+@pytest.mark.slow
 # u-blox MAX-M8Q: cold 26 s, hot 1 s; Teltonika: cold below 35 s, warm below 25 s, hot below 1 s (realism.md section 2).
 @pytest.mark.parametrize(("start", "least_s", "most_s"), [("cold", 26, 35), ("warm", 2, 25), ("hot", 0, 1)])
 def test_time_to_the_first_fix(start: Any, least_s: float, most_s: float, population: PopulationOf) -> None:

@@ -58,6 +58,7 @@ class TestPeople:
             assert row["occupancy"] == row["total_entries"] - row["total_exits"]
         assert counts[-1]["total_entries"] == counts[0]["total_entries"] + sum(row["entries"] for row in counts[1:])
 
+    @pytest.mark.slow
     def test_knobs(self) -> None:
         def visits(**settings: object) -> list[int]:
             group = {"kind": "people", "count": 4, "interval": "1d", "settings": settings}
@@ -71,6 +72,7 @@ class TestPeople:
         quiet, busy = visits(daily_customers=50)[1], visits(daily_customers=500)[1]
         assert busy / quiet == pytest.approx(10, rel=0.15)
 
+    @pytest.mark.slow
     def test_shops_are_busiest_about_noon_and_on_fridays(self) -> None:
         group = {"kind": "people", "count": 3, "interval": "1d"}
         rows = readings(MONDAY_MS, MONDAY_MS + 14 * DAY_MS, group)
@@ -84,6 +86,7 @@ class TestPeople:
         # Euclid: median dwell 14.8 to 17.1 minutes.
         assert 14 < dwell[len(dwell) // 2] < 17.5
 
+    @pytest.mark.slow
     def test_counts_miss_people_so_occupancy_drifts(self) -> None:
         group = {"kind": "people", "count": 20, "interval": "1d", "settings": {"daily_customers": 2000}}
         rows = readings(MONDAY_MS, MONDAY_MS + 2 * DAY_MS, group)
@@ -128,6 +131,7 @@ class TestPeople:
         assert 0.08 < (dwell < np.log(5)).mean() < 0.13
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("date", ["2026-03-29", "2026-10-25"])
 def test_seq_has_no_gaps_over_days_on_which_clocks_change(date: str) -> None:
     start = parse_ms(f"{date}T00:00:00Z") - 6 * HOUR_MS
@@ -193,6 +197,7 @@ class TestOverDispersion:
         lags = [np.corrcoef(shop[:-1], shop[1:])[0, 1] for shop in relative]
         assert np.mean(lags) == pytest.approx(0.69, abs=0.08)
 
+    @pytest.mark.slow
     def test_hourly_fano_factor_and_shares(self) -> None:
         world = World.build(5, [Site(name="a", latitude=48.1, longitude=-1.4)])
         # The source's effects of day and hour (CV 0.15 and 0.06) make a Fano factor of 58 at 2184 visitors an hour.
@@ -211,6 +216,7 @@ class TestOverDispersion:
         for hour, share in ((9, 3.2), (13, 12.0), (17, 10.1), (20, 3.0)):
             assert shares[hour] == pytest.approx(share, abs=0.7)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("longitude", [0.0, 150.0])
     def test_rain_empties_the_hours_in_which_it_falls(self, longitude: float) -> None:
         # The second shop's clock shows UTC, as that of a site without a time zone does: ten hours from the sun's time.

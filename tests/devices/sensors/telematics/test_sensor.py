@@ -17,6 +17,8 @@ from devices.world.weather import weather
 from devices.world.world import HOUR_MS, Site, World
 from edgewire.clock import iso_ms, parse_ms
 
+pytestmark = pytest.mark.slow
+
 PopulationOf = Callable[..., Population]
 Table = Callable[[Columns], list[dict[str, Any]]]
 Row = dict[str, Any]

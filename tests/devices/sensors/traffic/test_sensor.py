@@ -66,6 +66,7 @@ class TestCamera:
         ):  # fmt: skip
             assert sum(row[tally].get(name, 0) for row in rows) / total == pytest.approx(share, abs=0.01)
 
+    @pytest.mark.slow
     def test_rush_hours_are_busier_and_slower_than_nights(self) -> None:
         rows = readings(MONDAY_MS, MONDAY_MS + 5 * DAY_MS, {"kind": "traffic", "count": 12, "interval": "1h"})
 
@@ -181,6 +182,7 @@ class TestCamera:
         assert 0.55 < inbound("08") < 0.75
         assert 0.25 < inbound("17") < 0.45
 
+    @pytest.mark.slow
     def test_trucks_are_slower_and_more_alike_than_cars_on_highways(self) -> None:
         rows = readings(MONDAY_MS, MONDAY_MS + DAY_MS, {"kind": "traffic", "count": 12, "interval": "10s"})
         alone = [row for row in rows if sum(row["class_counts"].values()) == 1 and row["traffic_density_score"] < 0.1]
@@ -219,6 +221,7 @@ def half_a_year() -> dict[str, np.ndarray]:
 class TestOverDispersion:
     """Telraam, two streets of Chateaubourg, 2022 (realism.md section 3): 7 to 20 h on weekdays; seed 5."""
 
+    @pytest.mark.slow
     def test_hourly_fano_factor(self) -> None:
         year = half_a_year()
         hours = year["counts"][year["weekday"] < 5][:, 7:20]
@@ -262,6 +265,7 @@ class TestOverDispersion:
         assert max(found) < 0
 
 
+@pytest.mark.slow
 def test_vehicles_of_the_fleet_are_seen_as_they_drive() -> None:
     rush = (MONDAY_MS + 8 * HOUR_MS, MONDAY_MS + 9 * HOUR_MS)
     lonely = {"flow_factor": 1e-9, "detection": 1, "outage_chance": 0}

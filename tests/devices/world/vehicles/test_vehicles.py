@@ -177,6 +177,7 @@ def test_the_trips_of_a_large_fleet_are_planned_once() -> None:
     assert 0 < len(cache) <= 1500
 
 
+@pytest.mark.slow
 def test_every_vehicle_that_passes_a_point_is_counted_there_once() -> None:
     world = World.build(9, SITES, FLEET)
     times = MONDAY_MS + 8 * HOUR_MS + np.arange(0, 2 * HOUR_MS, 250)
