@@ -5,13 +5,18 @@ BIN := .venv/bin
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-compose chaos lint docs site bench up down clean
+.PHONY: help demo check test test-compose chaos lint docs site bench up down clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
 
 demo: .venv/.demo  ## a fleet, a broker, the bridge, HTTP ingest and Kafka on loopback, and a verdict
 	@$(BIN)/edgefleet demo
+
+# Every property with a few examples; what takes longer than a second is told, to be marked `slow`.
+check: lint  ## lint, and the tests that need no service and little time: under a minute
+	$(BIN)/python -m pytest -q -n auto --maxprocesses 4 --hypothesis-profile quick --durations 5 --durations-min 1 \
+	  -m "not (slow or services or e2e or chaos or compose)" $(PYTEST_ARGS)
 
 test: .venv/.dev  ## all tests but test-compose; PYTEST_ARGS="-k bme280" chooses
 	@$(BIN)/python -m tests.services.kafka >/dev/null || echo "-> the tests on a real Kafka cannot run"

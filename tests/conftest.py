@@ -12,18 +12,27 @@ from hypothesis import settings
 pytest_plugins = ["tests.services.fixtures"]
 
 # The same examples in every run, so that a run that passes here passes elsewhere; new ones are looked for with
-# --hypothesis-profile=explore.
+# --hypothesis-profile=explore. `make check` takes the first few of them.
 settings.register_profile("fixed", derandomize=True, deadline=None)
+settings.register_profile("quick", derandomize=True, deadline=None, max_examples=10)
 settings.register_profile("explore", deadline=None)
 settings.load_profile("fixed")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Every coroutine gets a limit of its own, a little shorter than that of pytest-timeout.
+SERVICES = {"mosquitto", "mosquitto_factory", "kafka", "kafka_process", "kafka_factory", "postgres"}
+"""The fixtures that start a real service, whose tests have the marker `services` whether or not they say so."""
 
-    What that one raises out of its signal handler is lost where a loop is uvloop's, and a test would wait for ever.
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the tests that start a real service, and give every coroutine a limit of its own.
+
+    The limit is a little shorter than that of pytest-timeout: what that one raises out of its signal handler is lost
+    where a loop is uvloop's, and a test would wait for ever.
     """
     for item in items:
+        if not SERVICES.isdisjoint(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.services)
         if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
             marker = item.get_closest_marker("timeout")
             item.obj = _limited(item.obj, float(marker.args[0] if marker else config.getini("timeout")) - 5)

@@ -8,12 +8,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.services.fixtures import unavailable
 
 ROOT = Path(__file__).parents[1]
 NOT_DOCUMENTS = shutil.ignore_patterns(
     ".git", ".venv", "*_cache", ".hypothesis", "__pycache__", "build", "dist", "runs"
 )
+
+pytestmark = pytest.mark.slow
 
 
 def build(repository: Path, site: Path) -> "subprocess.CompletedProcess[str]":
