@@ -228,6 +228,7 @@ class TestOverDispersion:
         assert 200 < hours.mean() < 400  # the volume of such streets
         assert 11 < (hours.var(axis=0) / hours.mean(axis=0)).mean() < 20
 
+    @pytest.mark.slow
     def test_effects_of_day_and_hour(self) -> None:
         year = half_a_year()
         hours = year["counts"][year["weekday"] < 5][:, 7:20]

@@ -154,6 +154,7 @@ def with_small_cache(world: World, fewest_kept: int) -> tuple[Vehicles, TripCach
     return Vehicles(shared.roads, planner, cache, world.vehicles), cache, planner
 
 
+@pytest.mark.slow
 def test_what_is_kept_is_bounded_and_dropping_it_changes_nothing() -> None:
     times = MONDAY_MS + 9 * HOUR_MS + np.arange(0, 5 * HOUR_MS, 97_000)
     numbers = np.arange(len(times)) % 30
