@@ -1,4 +1,4 @@
-"""What every fault of the calendar is: whom it affects and when, in the notations of the file, and what it can do."""
+"""The base of all faults: whom one affects and when, in the notations of the file, and what it may do."""
 
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, ClassVar, Literal
@@ -81,7 +81,7 @@ Layer = Literal["physics", "sensor", "firmware", "transport"]
 
 
 class Fault(Config):
-    """What all faults have: whom they affect and when.
+    """Has what all faults have: whom it affects and when.
 
     What a fault does is in its class: the class variables say which of the methods below are asked, and the plan, the
     labels and the fleet ask nothing else.
@@ -142,7 +142,7 @@ class Fault(Config):
 
     @property
     def schedule(self) -> FaultSchedule:
-        """When it is there."""
+        """The times at which it is there."""
         if self.rate is not None and self.duration is not None:
             return RandomWindows(self.rate, *self.duration)
         assert self.from_ is not None  # the validator said so

@@ -243,7 +243,7 @@ class GpsLoss(Fault):
 
     @property
     def affected_fields(self) -> tuple[str, ...]:
-        """What the receiver tells."""
+        """The fields that the receiver tells."""
         position = ("latitude", "longitude")
         rest = ("altitude_m", "speed_kmh", "heading_deg", "hdop", "satellites")
         return ("fix", *position, *rest, "nmea") if self.kind == "gps" else position

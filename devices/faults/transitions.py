@@ -22,7 +22,7 @@ class FaultTransition(NamedTuple):
 
 
 class AffectedGroup(Protocol):
-    """What is needed of a group of devices."""
+    """Tells what is needed of a group of devices."""
 
     @property
     def kind(self) -> str: ...

@@ -1,4 +1,4 @@
-"""The devices of one entry of a scenario: which of them is due when, and the readings as columns.
+"""Groups, the devices of one entry of a scenario: their readings as columns, numbered, in a window of time.
 
 Knows nothing of faults: these are the readings of devices in good order.
 """
@@ -65,7 +65,7 @@ class Group:
 
     @property
     def overrides(self) -> OverrideIntervals | None:
-        """Where commands changed what the devices do."""
+        """The intervals in which each device keeps to the schedule, where commands changed that."""
         return self._schedule.overrides
 
     @property

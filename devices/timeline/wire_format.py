@@ -22,7 +22,7 @@ class Publication(NamedTuple):
 
 
 class WireFormat(Protocol):
-    """How the devices of a group write what they say. Stateless: one object serves all devices of a run."""
+    """Writes what the devices of a group say. Stateless: one object serves all devices of a run."""
 
     def topic(self, device: Device, channel: Channel) -> str:
         """Return the topic of one of a device's channels."""
