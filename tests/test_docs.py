@@ -46,3 +46,24 @@ def test_links_lead_somewhere(document: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)", text):
         if "://" not in target:
             assert (ROOT / document.parent / target).exists(), f"{document}: {target}"
+
+
+def test_the_picture_of_the_architecture_names_files_that_exist() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    packages = {"devices", "edgewire", "bridge", "edgefleet"}
+    drawn: list[Path] = []
+    package = ""
+    for line in text[text.index("```mermaid") : text.index("## Four laws")].splitlines():
+        package = line.split()[1] if line.strip().startswith("subgraph") else package
+        if label := re.search(r"\(?\"(.+?)<br/>", line):
+            drawn += [ROOT / package / path for path in re.findall(r"[\w/]+\.py|ingest/store/", label[1])]
+    named = [
+        ROOT / path for path in re.findall(r"`([a-z]+/[\w/.]+)`", text) if path.split("/")[0] in packages | {"tests"}
+    ]
+    assert len(drawn) > 15
+    assert len(named) > 15
+    assert [
+        str(path)
+        for path in (*drawn, *named)
+        if "KIND" not in str(path) and "NAME" not in str(path) and not path.exists()
+    ] == []

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from bridge.config import BridgeConfig
 from bridge.loss_detection.report import LossReport
-from bridge.source.decoders import NATIVE, MessageDecoder
+from bridge.message.decoders import NATIVE, MessageDecoder
 from bridge.spool.message import SpooledMessage
 from edgewire import logs
 from edgewire.clock import Clock

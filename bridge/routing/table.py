@@ -1,6 +1,6 @@
 """Decides where a message goes: a pure table from topic and payload to the targets of each sink.
 
-This is the first place that looks into a message, through its decoder (`bridge.source.decoders`). Whatever is wrong
+This is the first place that looks into a message, through its decoder (`bridge.message.decoders`). Whatever is wrong
 with its topic or payload comes out as `Unroutable` with the reason, which becomes a dead letter; it is never an error
 and never touches another message.
 """
@@ -9,13 +9,13 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from bridge.message.decoders import NATIVE, MessageDecoder, UndecodableMessage, preview_value
 from bridge.message.event import TopicInfo
 from bridge.routing.config import RouteConfig
 from bridge.routing.routed import Dropped, Route, RoutedEvent, Unroutable
 from bridge.routing.validation import PayloadValidator
 from bridge.sinks.registry import SINKS
 from bridge.sinks.settings import Target
-from bridge.source.decoders import NATIVE, MessageDecoder, UndecodableMessage, preview_value
 from bridge.spool.message import SpooledMessage
 from edgewire.errors import ConfigError
 from edgewire.messages import CONTRACT, ContractError

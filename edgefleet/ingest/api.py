@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, WithJsonSchema
 from edgefleet.ingest import answers, validation
 from edgefleet.ingest.body import BodyLimits, content_type, read_body
 from edgefleet.ingest.metrics import IngestMetrics
-from edgefleet.ingest.store import Delivery, Store, StoredMessage
+from edgefleet.ingest.store import Delivery, MessageStore, StoredMessage
 from edgefleet.ingest.store import Query as StoreQuery
 from edgefleet.ingest.validation import BATCH_FORMS, NotJson
 from edgewire.clock import Clock, parse_ms
@@ -41,7 +41,7 @@ def json_response(content: object, status: int = 200, headers: dict[str, str] | 
 class Api:
     """Handles the requests over one store."""
 
-    def __init__(self, store: Store, clock: Clock, metrics: IngestMetrics, limits: BodyLimits) -> None:
+    def __init__(self, store: MessageStore, clock: Clock, metrics: IngestMetrics, limits: BodyLimits) -> None:
         self._store = store
         self._clock = clock
         self._metrics = metrics

@@ -14,7 +14,7 @@ from edgefleet.ingest.api import Api, json_response, router
 from edgefleet.ingest.auth import guard
 from edgefleet.ingest.body import BodyLimits, BodyRefused
 from edgefleet.ingest.metrics import IngestMetrics, RequestTimer
-from edgefleet.ingest.store import Store, StoreError
+from edgefleet.ingest.store import MessageStore, StoreError
 from edgefleet.ingest.validation import NotJson
 from edgewire import logs
 from edgewire.clock import Clock, SystemClock
@@ -41,7 +41,7 @@ class _App(FastAPI):
 
 
 def create_app(
-    store: Store, *, clock: Clock | None = None, limits: BodyLimits = LIMITS, tokens: Sequence[str] = ()
+    store: MessageStore, *, clock: Clock | None = None, limits: BodyLimits = LIMITS, tokens: Sequence[str] = ()
 ) -> FastAPI:
     """Return the service over an open store; whoever opened the store closes it after the service has stopped.
 

@@ -1,13 +1,13 @@
-"""Keeps messages. A new store is one file that implements `Store`, one line here, one run of its tests."""
+"""Keeps messages. A new store is one file that implements `MessageStore`, one line here, one run of its tests."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from types import MappingProxyType
 
 from edgefleet.ingest.store.base import (
     Delivery,
+    MessageStore,
     NewMessage,
     Query,
-    Store,
     StoreBusy,
     StoreCounts,
     StoredMessage,
@@ -17,7 +17,7 @@ from edgefleet.ingest.store.sqlite import SqliteStore
 from edgewire.errors import ConfigError
 
 
-async def _postgres(url: str) -> Store:
+async def _postgres(url: str) -> MessageStore:
     try:
         # Not everybody who stores in a file has the driver.
         from edgefleet.ingest.store.postgres import PostgresStore
@@ -26,13 +26,13 @@ async def _postgres(url: str) -> Store:
     return await PostgresStore.from_url(url)
 
 
-STORES: Mapping[str, Callable[[str], Awaitable[Store]]] = MappingProxyType(
+STORES: Mapping[str, Callable[[str], Awaitable[MessageStore]]] = MappingProxyType(
     {"sqlite": SqliteStore.from_url, "postgresql": _postgres, "postgres": _postgres}
 )
 """URL scheme -> how to open the store that a URL of it names."""
 
 
-async def open_store(url: str) -> Store:
+async def open_store(url: str) -> MessageStore:
     """Return the store at `url`, ready for use; the caller closes it.
 
     Raises `ConfigError` for a URL that names no store, `StoreError` where it cannot be opened.
@@ -46,9 +46,9 @@ async def open_store(url: str) -> Store:
 __all__ = [
     "STORES",
     "Delivery",
+    "MessageStore",
     "NewMessage",
     "Query",
-    "Store",
     "StoreBusy",
     "StoreCounts",
     "StoreError",

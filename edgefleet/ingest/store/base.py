@@ -82,7 +82,7 @@ class StoreCounts:
     rejected: int = 0
 
 
-class Store(Protocol):
+class MessageStore(Protocol):
     """Keeps every message once. Any number of calls may be under way at the same time."""
 
     async def add(self, delivery: Delivery) -> list[bool]:

@@ -75,7 +75,7 @@ _READ_ONLY = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_on
 
 
 class PostgresStore:
-    """Implements `Store` in one PostgreSQL database. Made by `from_url`."""
+    """Implements `MessageStore` in one PostgreSQL database. Made by `from_url`."""
 
     def __init__(self, writer: "_Session", reader: "_Session") -> None:
         self._writer, self._reader = writer, reader

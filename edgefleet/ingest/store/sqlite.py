@@ -66,7 +66,7 @@ Result = TypeVar("Result")
 
 
 class SqliteStore:
-    """Implements `Store` in one SQLite file. Made by `open`."""
+    """Implements `MessageStore` in one SQLite file. Made by `open`."""
 
     def __init__(self, path: Path, writer: sqlite3.Connection, reader: sqlite3.Connection) -> None:
         self._path = path

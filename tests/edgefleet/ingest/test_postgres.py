@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 import psycopg
 import pytest
 
-from edgefleet.ingest.store import Delivery, NewMessage, Query, Store, StoreError, open_store
+from edgefleet.ingest.store import Delivery, MessageStore, NewMessage, Query, StoreError, open_store
 from edgefleet.ingest.store.postgres import PostgresStore
 from edgewire.errors import ConfigError, ServiceUnavailable
 from tests.services.fixtures import unavailable
@@ -25,7 +25,7 @@ def schema(postgres: str) -> Iterator[str]:
 
 
 @pytest.fixture
-async def store(schema: str) -> AsyncIterator[Store]:
+async def store(schema: str) -> AsyncIterator[MessageStore]:
     store = await open_store(schema)
     yield store
     await store.close()
@@ -53,7 +53,7 @@ async def test_a_url_that_leads_nowhere_is_one_sentence(url: str, error: type[Ex
     assert "\n" not in str(caught.value)
 
 
-async def test_a_newer_format_is_left_alone(schema: str, store: Store) -> None:
+async def test_a_newer_format_is_left_alone(schema: str, store: MessageStore) -> None:
     with psycopg.connect(schema) as connection:
         connection.execute("UPDATE ingest_format SET version = 99")
     with pytest.raises(StoreError, match="newer edgefleet"):
@@ -80,7 +80,7 @@ async def test_the_service_outlives_a_restart_of_its_database() -> None:
         await store.close()
 
 
-async def test_two_services_on_one_database_share_one_order(schema: str, store: Store) -> None:
+async def test_two_services_on_one_database_share_one_order(schema: str, store: MessageStore) -> None:
     other = await open_store(schema)
     adding = [
         (store, other)[number % 2].add(Delivery(1, messages(f"d-{number // 2}", number % 5 + 1)))
@@ -106,7 +106,7 @@ async def test_two_services_on_one_database_share_one_order(schema: str, store: 
     await other.close()
 
 
-async def test_a_server_that_became_read_only_is_not_ready(store: Store) -> None:
+async def test_a_server_that_became_read_only_is_not_ready(store: MessageStore) -> None:
     assert isinstance(store, PostgresStore)
     store._writer.run(lambda connection: connection.execute("SET default_transaction_read_only = on"))
     with pytest.raises(StoreError, match="is read-only; name the primary"):
@@ -115,7 +115,7 @@ async def test_a_server_that_became_read_only_is_not_ready(store: Store) -> None
         await store.add(Delivery(1, messages("d", 1)))
 
 
-async def test_a_row_is_json_for_sql(schema: str, store: Store) -> None:
+async def test_a_row_is_json_for_sql(schema: str, store: MessageStore) -> None:
     await store.add(Delivery(1, [NewMessage("d", 1, 0, "gps", 0, '{"fix":"3d","note":"tab\\tand \\\\"}')]))
     with psycopg.connect(schema) as connection:
         row = connection.execute("SELECT payload::jsonb ->> 'note' FROM ingest_messages").fetchone()

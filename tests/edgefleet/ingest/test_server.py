@@ -17,7 +17,7 @@ import pytest
 from edgefleet.ingest import connections, server
 from edgefleet.ingest.body import BodyLimits
 from edgefleet.ingest.server import IngestConfig, serve
-from edgefleet.ingest.store import Delivery, NewMessage, Store, StoreBusy, StoreError
+from edgefleet.ingest.store import Delivery, MessageStore, NewMessage, StoreBusy, StoreError
 from edgefleet.ingest.store.sqlite import SqliteStore
 from edgewire.errors import ConfigError, EdgefleetError
 from tests.edgefleet.ingest.conftest import serving
@@ -60,7 +60,7 @@ async def test_a_store_that_cannot_be_opened_is_one_sentence(tmp_path: Path) -> 
 async def test_a_store_that_fails_is_503_and_not_ready(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bme280: Make
 ) -> None:
-    async def open_broken(_: str) -> Store:
+    async def open_broken(_: str) -> MessageStore:
         return await BrokenStore.open(tmp_path / "x.db")
 
     monkeypatch.setattr(server, "open_store", open_broken)

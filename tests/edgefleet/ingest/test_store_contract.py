@@ -12,16 +12,16 @@ from hypothesis import strategies as st
 
 from edgefleet.ingest.store import (
     Delivery,
+    MessageStore,
     NewMessage,
     Query,
-    Store,
     StoreCounts,
     StoredMessage,
     StoreError,
     open_store,
 )
 
-Opener = Callable[[Path], Awaitable[Store]]
+Opener = Callable[[Path], Awaitable[MessageStore]]
 """Opens the store that belongs to a folder: the same one for the same folder."""
 
 
@@ -31,7 +31,7 @@ def opener(request: pytest.FixtureRequest) -> Opener:
         return lambda folder: open_store(f"sqlite:///{folder / 'contract.db'}")
     server = request.getfixturevalue("postgres")
 
-    async def open_schema(folder: Path) -> Store:
+    async def open_schema(folder: Path) -> MessageStore:
         schema = f"s{hashlib.md5(str(folder).encode()).hexdigest()}"
         async with await psycopg.AsyncConnection.connect(server) as connection:
             await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}".encode())
@@ -41,7 +41,7 @@ def opener(request: pytest.FixtureRequest) -> Opener:
 
 
 @pytest.fixture
-async def store(opener: Opener, tmp_path: Path) -> AsyncIterator[Store]:
+async def store(opener: Opener, tmp_path: Path) -> AsyncIterator[MessageStore]:
     store = await opener(tmp_path)
     yield store
     await store.close()
@@ -51,13 +51,13 @@ def message(seq: int, *, device: str = "d-1", boot: int = 1, kind: str = "gps", 
     return NewMessage(device, boot, seq, kind, timestamp_ms or 1000 + seq, f'{{"seq":{seq}, "é":1}}')
 
 
-async def test_a_message_is_kept_as_it_came(store: Store) -> None:
+async def test_a_message_is_kept_as_it_came(store: MessageStore) -> None:
     assert await store.add(Delivery(77, [message(3)])) == [True]
     (stored,) = await store.read(Query())
     assert stored == StoredMessage(stored.cursor, "d-1", 1, 3, "gps", 1003, 77, '{"seq":3, "é":1}')
 
 
-async def test_an_id_is_stored_once(store: Store) -> None:
+async def test_an_id_is_stored_once(store: MessageStore) -> None:
     assert await store.add(Delivery(1, [message(1), message(2), message(1)])) == [True, True, False]
     assert await store.add(Delivery(2, [message(2), message(3)])) == [False, True]
     assert [row.seq for row in await store.read(Query())] == [1, 2, 3]
@@ -65,19 +65,19 @@ async def test_an_id_is_stored_once(store: Store) -> None:
 
 
 @pytest.mark.parametrize("other", [message(1, device="d-2"), message(1, boot=2), message(2)])
-async def test_every_part_of_the_id_counts(store: Store, other: NewMessage) -> None:
+async def test_every_part_of_the_id_counts(store: MessageStore, other: NewMessage) -> None:
     assert await store.add(Delivery(1, [message(1)])) == [True]
     assert await store.add(Delivery(1, [other])) == [True]
 
 
-async def test_the_largest_numbers_fit(store: Store) -> None:
+async def test_the_largest_numbers_fit(store: MessageStore) -> None:
     largest = message(10**15 - 1, boot=10**15 - 1, timestamp_ms=253402300799999)
     assert await store.add(Delivery(253402300799999, [largest])) == [True]
     (stored,) = await store.read(Query())
     assert (stored.boot, stored.seq, stored.timestamp_ms) == (10**15 - 1, 10**15 - 1, 253402300799999)
 
 
-async def test_counts_are_by_kind(store: Store) -> None:
+async def test_counts_are_by_kind(store: MessageStore) -> None:
     assert await store.counts() == {}
     await store.add(Delivery(1, [message(1), message(1), message(2, kind="people")], {"gps": 2, "unknown": 1}))
     await store.add(Delivery(1, [message(1)]))
@@ -88,11 +88,11 @@ async def test_counts_are_by_kind(store: Store) -> None:
     }
 
 
-async def test_an_empty_delivery_is_taken(store: Store) -> None:
+async def test_an_empty_delivery_is_taken(store: MessageStore) -> None:
     assert await store.add(Delivery(1)) == []
 
 
-async def test_pages_follow_the_order_of_arrival(store: Store) -> None:
+async def test_pages_follow_the_order_of_arrival(store: MessageStore) -> None:
     await store.add(Delivery(1, [message(seq) for seq in (5, 1, 4, 2, 3)]))
     seen: list[int] = []
     after = 0
@@ -115,17 +115,17 @@ async def test_pages_follow_the_order_of_arrival(store: Store) -> None:
         (Query(device_id="d-1' OR 1=1 --"), []),
     ],
 )
-async def test_filters(store: Store, query: Query, seqs: list[int]) -> None:
+async def test_filters(store: MessageStore, query: Query, seqs: list[int]) -> None:
     await store.add(Delivery(1, [message(1), message(2, kind="people"), message(3, device="d-2")]))
     assert [row.seq for row in await store.read(query)] == seqs
 
 
-async def test_payloads_are_left_out_on_request(store: Store) -> None:
+async def test_payloads_are_left_out_on_request(store: MessageStore) -> None:
     await store.add(Delivery(1, [message(1)]))
     assert [row.payload for row in await store.read(Query(payload=False))] == [None]
 
 
-async def test_senders_at_the_same_time_each_get_their_own_answer(store: Store) -> None:
+async def test_senders_at_the_same_time_each_get_their_own_answer(store: MessageStore) -> None:
     deliveries = [Delivery(1, [message(seq), message(seq + 1)]) for seq in range(100)]
     answers = await asyncio.gather(*(store.add(delivery) for delivery in deliveries))
     assert sum(sum(answer) for answer in answers) == 101
@@ -149,7 +149,7 @@ async def test_closing_finishes_what_was_accepted(opener: Opener, tmp_path: Path
         await store.add(Delivery(1, [message(99)]))
 
 
-async def test_an_open_store_is_ready(store: Store) -> None:
+async def test_an_open_store_is_ready(store: MessageStore) -> None:
     await store.check()
 
 

@@ -4,10 +4,10 @@ import orjson
 import pytest
 
 from bridge.loss_detection.sequence_gaps import GapDetector
+from bridge.message.decoders import DECODERS, NATIVE, DecodedMessage, UndecodableMessage
 from bridge.routing.config import RouteConfig
 from bridge.routing.routed import RoutedEvent, Unroutable
 from bridge.routing.table import RouteTable
-from bridge.source.decoders import DECODERS, NATIVE, DecodedMessage, UndecodableMessage
 from bridge.spool.message import SpooledMessage
 from edgewire.messages import ContractError
 from tests.bridge.fakes import payload

@@ -1,0 +1,315 @@
+"""Every command that README and docs show is run as it is printed; only ports, hosts and lengths are those of a test.
+
+A command that nothing here knows how to run fails its document, so that none is shown that was never tried.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+
+from edgefleet.cli import app
+from edgefleet.embedded import MosquittoProcess, answers, free_port
+from tests.services.fixtures import unavailable
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")]
+FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+SHELLS = {"sh", "bash", "console", "shell"}
+COMMAND = re.compile(
+    r"^(\$ )?(edgefleet|make|mosquitto\w*|python3?|pip|kubectl|docker|podman\S*|[A-Z_]+=\S+ ) ?", re.MULTILINE
+)
+
+ENDLESS = ("edgefleet ingest", "edgefleet bridge run", "edgefleet watch", "mosquitto_sub", "mosquitto -c", " --stream")
+"""What goes on until it is interrupted, as does `edgefleet run` without a duration."""
+
+SHORTER = {
+    "2026-03-01T12:00": "2026-03-01T06:10",
+    "2026-03-01T10:00": "2026-03-01T06:10",
+    "2026-03-02T04:00": "2026-03-02T00:10",
+}
+"""Ends of exports and plots -> how far a test goes."""
+NOT_RUN = {
+    "make": "that the target is there, and `make -n` knows its steps",
+    "apt-get": "what .ci/run installs",
+    "kubectl": "that what it is given is there; tests/deploy/test_kubernetes.py has what is in it",
+    ".venv/bin/pre-commit": "tests/test_habits.py",
+    ".": "the tests run in an environment of their own",
+    "python": "that a benchmark has these options; it takes minutes",
+}
+"""First words of commands that are not run, and what is tested instead; clusters are in tests/edgefleet/launch."""
+
+
+def fenced(document: Path, languages: set[str]) -> list[str]:
+    """Return the fenced blocks of a document that are in these languages, in their order."""
+    return [body for language, body in FENCE.findall(document.read_text(encoding="utf-8")) if language in languages]
+
+
+def commands(block: str) -> list[str]:
+    """Return the commands of a block, each in one line and without its comment."""
+    text = block.replace("\\\n", " ")
+    return [line for line in (re.sub(r"(^|\s)#(?!\^).*", "", line).strip() for line in text.splitlines()) if line]
+
+
+def handles_sigterm(pid: int) -> bool:
+    """Tell whether a process ends in order when it is told to, which is when it has begun its work."""
+    caught = re.search(r"^SigCgt:\s*(\w+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return caught is not None and bool(int(caught[1], 16) & 1 << signal.SIGTERM - 1)
+
+
+class Terminal:
+    """Runs the commands of one document after each other in a folder; what is endless goes on beside the others."""
+
+    def __init__(self, folder: Path, replacements: Mapping[str, str]) -> None:
+        self.folder = folder
+        self.replacements = dict(replacements)
+        self._background: list[tuple[str, subprocess.Popen[bytes]]] = []
+        binaries = Path(sys.executable).parent
+        self._environment = {
+            **os.environ,
+            "PATH": f"{binaries}:{os.environ['PATH']}:/usr/sbin",
+            "PYTHONPATH": str(ROOT),
+        }
+
+    def run_all(self, document: str, *, before: Callable[[str], None] = lambda _: None) -> None:
+        """Run every command of a document, each block from the same folder; `before` is told each command first."""
+        folder = self.folder
+        for block in fenced(ROOT / document, SHELLS):
+            self.folder = folder
+            for command in commands(block):
+                before(command)
+                self.run(command)
+        self.folder = folder
+
+    def run(self, command: str) -> None:
+        """Run a command; fails the test unless it exits with 0."""
+        if (first := command.split()[0]) in NOT_RUN or "--ray" in command:
+            self._look_at(first, command)
+            return
+        for shown, tested in self.replacements.items():
+            command = command.replace(shown, tested)
+        if first == "cd":
+            self.folder /= command.split()[1]
+            return
+        endless = any(word in command for word in ENDLESS) or (
+            "edgefleet run" in command and "--duration" not in command
+        )
+        if endless:
+            self._start(command.removesuffix("&"))
+            return
+        done = subprocess.run(
+            command, shell=True, cwd=self.folder, env=self._environment, capture_output=True, timeout=200, check=False
+        )
+        assert done.returncode == 0, f"{command}: exit {done.returncode}\n{done.stdout.decode()}{done.stderr.decode()}"
+
+    def close(self) -> None:
+        """Interrupt what is still running, the last first; fails the test where one does not end with 0 then."""
+        failed = []
+        for command, process in reversed(self._background):
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=60)
+            # mosquitto_sub has no answer to an interrupt of its own.
+            if process.returncode != 0 and not command.startswith("mosquitto_sub"):
+                failed.append(f"{command}: exit {process.returncode}\n{errors.decode()}")
+        self._background.clear()
+        assert failed == []
+
+    def kill(self) -> None:
+        """End what a failed test has left."""
+        for _, process in self._background:
+            process.kill()
+            process.communicate()
+
+    def _start(self, command: str) -> None:
+        process = subprocess.Popen(
+            f"exec {command}",
+            shell=True,
+            cwd=self.folder,
+            env=self._environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        self._background.append((command, process))
+        port = re.search(r"--(?:port|metrics) (\d+)", command)
+        deadline = time.monotonic() + 60
+        while not (answers(f"http://127.0.0.1:{port[1]}/metrics") if port else handles_sigterm(process.pid)):
+            assert process.poll() is None, f"{command}: {process.communicate()[1].decode()}"
+            assert time.monotonic() < deadline, f"{command}: is not ready"
+            time.sleep(0.05)
+
+    def _look_at(self, first: str, command: str) -> None:
+        if first == "make":
+            done = subprocess.run(
+                command.replace("make", "make -n", 1), shell=True, cwd=ROOT, capture_output=True, text=True
+            )
+            assert done.returncode == 0, done.stderr
+        elif first == "edgefleet":
+            found, words = typer.main.get_command(app), command.split()[1:]
+            found.commands[words[0]].make_context(words[0], words[1:])  # type: ignore[attr-defined]
+        elif first == "python":
+            module, *words = command.split()[2:]
+            usage = subprocess.run(
+                [sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+            ).stdout
+            assert [word for word in words if word.startswith("--") and word not in usage] == []
+        elif first == "kubectl":
+            for path in re.findall(r"-[kf] ([a-z]\S*)", command):
+                assert (self.folder / path).exists(), command
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
+    """Make a terminal in a copy of what a user has before him: bridge.yaml, scenarios, deploy, README's fleet.yaml."""
+    with ExitStack() as stack:
+
+        def open_terminal(**replacements: str) -> Terminal:
+            shorter = {f"--to {end}": f"--to {sooner}" for end, sooner in SHORTER.items()}
+            ports = {"9464": str(free_port()), "9465": str(free_port()), "8000": str(free_port())}
+            opened = Terminal(tmp_path, {**replacements, **ports, **shorter})
+            for name in ("scenarios", "deploy"):
+                shutil.copytree(ROOT / name, tmp_path / name)
+            shutil.copy(ROOT / "bridge.yaml", tmp_path)
+            (fleet,) = (body for body in fenced(ROOT / "README.md", {"yaml"}) if body.startswith("# fleet.yaml"))
+            (tmp_path / "fleet.yaml").write_text(fleet)
+            for path in (*tmp_path.glob("*.yaml"), *tmp_path.glob("scenarios/*.yaml")):
+                text = path.read_text(encoding="utf-8")
+                for shown, tested in opened.replacements.items():
+                    text = text.replace(shown, tested)
+                path.write_text(text, encoding="utf-8")
+            stack.callback(opened.kill)
+            return opened
+
+        yield open_terminal
+
+
+@pytest.fixture
+def broker(mosquitto_factory: Callable[..., MosquittoProcess]) -> dict[str, str]:
+    """What stands for the broker of the documents: a Mosquitto of the test's own, and its clients on the PATH."""
+    port = mosquitto_factory().port
+    if shutil.which("mosquitto_sub") is None:
+        unavailable("there is no mosquitto_sub on the PATH: `apt-get install mosquitto-clients`")
+    return {
+        "mqtt://broker:1883": f"mqtt://127.0.0.1:{port}",
+        "mqtt://127.0.0.1:1883": f"mqtt://127.0.0.1:{port}",
+        "edgefleet watch": f"edgefleet watch --broker mqtt://127.0.0.1:{port}",
+        "mosquitto_sub": f"mosquitto_sub -p {port}",
+        "mosquitto_pub": f"mosquitto_pub -p {port}",
+        "--duration 5m": "--duration 4s",
+    }
+
+
+DEVICE = "broker: {broker}\ndevices: [{{kind: bme280, count: 1, interval: 1s}}]\n"
+FOLLOWED_ELSEWHERE = "docs/device-kinds.md"
+"""tests/devices/sensors/test_adding_a_kind.py does what it says, in a copy."""
+MESSAGE = '{"device_id":"g1","timestamp":"2026-03-04T12:00:00.000Z","boot":1,"seq":0,"vehicle_id":"V0001","fix":"none"}'
+
+
+def test_every_document_with_commands_is_one_that_is_run() -> None:
+    tested = {FOLLOWED_ELSEWHERE} | set(re.findall(r'"([\w/.-]+\.md)"', Path(__file__).read_text(encoding="utf-8")))
+    shown = {str(path.relative_to(ROOT)) for path in DOCUMENTS if fenced(path, SHELLS)}
+    assert shown <= tested
+    # A block of commands says that it is one.
+    assert [path.name for path in DOCUMENTS for body in fenced(path, {""}) if COMMAND.match(body)] == []
+
+
+@pytest.mark.parametrize("document", ["CONTRIBUTING.md", "docs/reliability.md"])
+def test_targets_of_make(document: str, terminal: Callable[..., Terminal]) -> None:
+    terminal().run_all(document)
+
+
+@pytest.mark.services
+@pytest.mark.timeout(300)
+def test_readme(terminal: Callable[..., Terminal], broker: dict[str, str], kafka: str) -> None:
+    opened = terminal(**broker, **{"127.0.0.1:9092": kafka})
+    (opened.folder / "message.json").write_text(MESSAGE)
+    opened.run_all("README.md")
+    opened.close()
+
+
+@pytest.mark.services
+@pytest.mark.timeout(300)
+def test_a_large_fleet(terminal: Callable[..., Terminal], broker: dict[str, str]) -> None:
+    opened = terminal(**broker)
+    config = opened.folder / "bridge.yaml"
+    config.write_text(yaml.safe_dump({**yaml.safe_load(config.read_text()), "kafka": None}))
+    opened.run("edgefleet ingest --port 8000")
+    opened.run("edgefleet bridge run bridge.yaml")
+
+    def name_the_run(command: str) -> None:
+        if "verify" in command:
+            (run,) = (opened.folder / "runs").iterdir()
+            opened.replacements["runs/20260301-120000"] = f"runs/{run.name}"
+
+    opened.run_all("docs/fleet.md", before=name_the_run)
+    opened.close()
+
+
+@pytest.mark.services
+def test_a_command_to_a_device(terminal: Callable[..., Terminal], broker: dict[str, str]) -> None:
+    opened = terminal(**broker)
+    (opened.folder / "one.yaml").write_text(DEVICE.format(broker=broker["mqtt://127.0.0.1:1883"]))
+    opened.run("edgefleet run one.yaml --metrics 9465")
+    opened.run_all("docs/firmware.md")
+    opened.close()
+
+
+@pytest.mark.services
+def test_the_broker_that_checks_identities(terminal: Callable[..., Terminal], broker: dict[str, str]) -> None:
+    opened = terminal()
+
+    def choose_ports(command: str) -> None:
+        if command.startswith("mosquitto"):
+            config = opened.folder / "secrets" / "mosquitto.conf"
+            config.write_text(
+                re.sub(r"^listener \d+", lambda _: f"listener {free_port()} 127.0.0.1", config.read_text(), flags=re.M)
+            )
+
+    opened.run_all("docs/security.md", before=choose_ports)
+    opened.close()
+    terminal_of_the_broker = Terminal(opened.folder, broker)
+    terminal_of_the_broker.run_all("mosquitto/README.md")
+    terminal_of_the_broker.close()
+
+
+@pytest.mark.services
+def test_sinks(terminal: Callable[..., Terminal], broker: dict[str, str], kafka: str) -> None:
+    opened = terminal(**broker, **{"127.0.0.1:9092": kafka})
+    (opened.folder / "message.json").write_text(MESSAGE)
+    opened.run("edgefleet ingest --port 8000")
+    opened.run_all("docs/sinks.md")
+    opened.close()
+
+
+@pytest.mark.timeout(300)
+def test_files(terminal: Callable[..., Terminal]) -> None:
+    opened = terminal()
+    (opened.folder / "faulty.yaml").write_text(fenced(ROOT / "docs/faults.md", {"yaml"})[0])
+    opened.run_all("docs/faults.md")
+    opened.run_all("docs/exporting.md")
+
+
+def test_several_machines(terminal: Callable[..., Terminal]) -> None:
+    opened = terminal()
+    opened.run_all("docs/deploy.md")
+
+
+@pytest.mark.services
+@pytest.mark.timeout(300)
+def test_what_replaces_the_five_producers(
+    terminal: Callable[..., Terminal], broker: dict[str, str], kafka: str, postgres: str
+) -> None:
+    database = "postgresql://me@localhost/fleet"
+    opened = terminal(**broker, **{"backend:8000": "127.0.0.1:8000", "localhost:9092": kafka, database: postgres})
+    opened.run("edgefleet ingest --port 8000")
+    opened.run_all("docs/migrating.md")
+    opened.close()
