@@ -35,7 +35,7 @@ _Sinks = create_model("_Sinks", __base__=ConfigFile, **_sink_keys)
 
 
 class TracingConfig(Config):
-    """Where spans of OpenTelemetry go, of messages that bring a `traceparent`. Needs the extra `edgefleet[otel]`."""
+    """Says where spans of messages that bring a `traceparent` go. Needs the extra `edgefleet[otel]`."""
 
     endpoint: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:4318/v1/traces")
     """OTLP over HTTP."""
@@ -43,7 +43,7 @@ class TracingConfig(Config):
 
 
 class AdminConfig(Config):
-    """Where /healthz, /readyz, /metrics and /ledger are served."""
+    """Says where /healthz, /readyz, /metrics and /ledger are served."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 9464

@@ -106,9 +106,9 @@ class Bridge:
         beside = [
             asyncio.create_task(stop.wait(), name="stop"),
             asyncio.create_task(self._handle_signals(signals), name="signals"),
-            asyncio.create_task(self._broker_stats.run(), name="broker statistics"),
-            asyncio.create_task(self._sequence_monitor.run(), name="sequence gaps"),
-            asyncio.create_task(self._publisher.run(), name="dead letters"),
+            asyncio.create_task(self._broker_stats.watch_statistics(), name="broker statistics"),
+            asyncio.create_task(self._sequence_monitor.watch_sequences(), name="sequence gaps"),
+            asyncio.create_task(self._publisher.run_publisher(), name="dead letters"),
         ]
         parts: list[asyncio.Future[Any]] = [self._spool.failure, self._runners.failure, receiving, *beside[1:]]
         try:
@@ -143,7 +143,7 @@ class Bridge:
 
     async def _receive(self) -> None:
         """Run the source; one that was stopped, as by a drain, does not end the bridge: whoever stopped it does."""
-        await self._source.run()
+        await self._source.run_source()
         await self._ending.wait()
 
     def _on_messages(self, messages: list[SpooledMessage]) -> None:

@@ -11,8 +11,6 @@ from bridge.routing.routed import RoutedEvent
 
 Fetch = Callable[[Sequence[int]], list[RoutedEvent]]
 """Reads messages by id, in this order; those that are no longer to be delivered are not in the answer."""
-
-
 _RELOAD_AT_ONCE = 500
 """Messages read again in one go: some milliseconds, for which everything else on the loop waits."""
 

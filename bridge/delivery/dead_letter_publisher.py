@@ -56,7 +56,7 @@ class DeadLetterPublisher:
         """Say why letters cannot be published, one sentence a target."""
         return list(self._problems.values())
 
-    async def run(self) -> None:
+    async def run_publisher(self) -> None:
         """Publish to every target. Raises `SpoolError`."""
         try:
             async with asyncio.TaskGroup() as group:

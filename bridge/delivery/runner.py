@@ -105,11 +105,11 @@ class SinkRunner:
         for worker in self._workers.values():
             worker.stop()
 
-    async def run(self, finish_s: float) -> None:
+    async def run_sink(self, finish_s: float) -> None:
         """Deliver until `stop`, then give writes under way `finish_s` seconds. Raises `ConfigError`, `SpoolError`."""
         try:
             async with self._group:
-                connecting = self._group.create_task(self._connection.run(), name=f"{self.name}.connection")
+                connecting = self._group.create_task(self._connection.keep_connected(), name=f"{self.name}.connection")
                 await self._feed()
                 if self._tasks and self._connection.last_error is None:
                     await asyncio.wait(self._tasks, timeout=finish_s)
@@ -211,7 +211,7 @@ class SinkRunner:
         destination = self._destinations.for_queue(name)
         worker = QueueWorker(name, queue, destination, self._connection, self._on_outcome, self._clock, self._rng)
         self._workers[name] = worker
-        self._tasks.add(self._group.create_task(worker.run(), name=f"{self.name}.{name}"))
+        self._tasks.add(self._group.create_task(worker.run_worker(), name=f"{self.name}.{name}"))
         return worker
 
     def _on_outcome(self, outcome: BatchOutcome) -> None:

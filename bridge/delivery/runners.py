@@ -49,7 +49,7 @@ class SinkRunners:
         for sink in sinks:
             runner = SinkRunner(sink, spool, self.table, self._metrics, self._clock, self._rng, self.on_delivered)
             self._runners[runner.name] = runner
-            task = self._tasks[runner.name] = asyncio.create_task(runner.run(finish_s), name=runner.name)
+            task = self._tasks[runner.name] = asyncio.create_task(runner.run_sink(finish_s), name=runner.name)
             task.add_done_callback(self._on_done)
 
     async def stop(self, names: Collection[str]) -> None:

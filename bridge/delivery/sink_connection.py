@@ -25,7 +25,7 @@ class SinkConnection:
         self._connected = asyncio.Event()
         self._broken = asyncio.Event()
 
-    async def run(self) -> None:
+    async def keep_connected(self) -> None:
         """Connect, and connect again when a write finds the connection unusable. Raises `ConfigError`."""
         while True:
             await self._connect()

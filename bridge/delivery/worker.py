@@ -67,7 +67,7 @@ class QueueWorker:
         self._stopping = True
         self._wake.set()
 
-    async def run(self) -> None:
+    async def run_worker(self) -> None:
         """Write until `stop`."""
         sink, queue, breaker = self._connection.sink, self._queue, self._destination.breaker
         while not self._stopping:

@@ -48,7 +48,7 @@ class BrokerStatsMonitor:
         self._dropped: int | None = None
         self._lost = asyncio.Event()
 
-    async def run(self) -> None:
+    async def watch_statistics(self) -> None:
         """Connect, listen, connect again."""
         attempt = 0
         now = asyncio.get_running_loop().time
@@ -56,7 +56,7 @@ class BrokerStatsMonitor:
             started = now()
             if self._config().watch.broker_statistics:
                 try:
-                    await self._listen()
+                    await self.listen_once()
                     if now() - started > _STEADY_S:  # some brokers hang up when they are asked for $SYS
                         attempt = 0
                 except EdgefleetError as error:
@@ -65,7 +65,8 @@ class BrokerStatsMonitor:
             await asyncio.sleep(self._backoff.delay(attempt, 0.5 + self._rng.random() / 2))
             attempt += 1
 
-    async def _listen(self) -> None:
+    async def listen_once(self) -> None:
+        """Listen over one connection, until it ends."""
         config = self._config()
         self._lost.clear()
         link = await connect_link(

@@ -8,7 +8,7 @@ from edgewire.config import Config, DurationMs
 
 
 class WatchConfig(Config):
-    """What is lost before it reaches the bridge is looked for here."""
+    """Says how what is lost before it reaches the bridge is looked for."""
 
     broker_statistics: bool = True
     """Read the broker's own count of dropped messages, over a connection named `{client_id}-watch`."""

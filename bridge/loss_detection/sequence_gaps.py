@@ -64,7 +64,7 @@ class SequenceMonitor:
             for message in messages:
                 observe(message.topic, message.payload, now)
 
-    async def run(self) -> None:
+    async def watch_sequences(self) -> None:
         """Report for ever."""
         while True:
             await asyncio.sleep(_REPORT_EVERY_S)

@@ -21,7 +21,7 @@ from edgewire.errors import ConfigError
 from edgewire.messages import CONTRACT, ContractError
 from edgewire.mqtt.filters import filter_matches
 
-_KNOWN_TOPICS = 100_000
+KNOWN_TOPICS = 100_000
 """Topics remembered with their routes; a fleet has two or three a device."""
 
 OnInvalid = Callable[[str, str], None]
@@ -109,7 +109,7 @@ class RouteTable:
                 self.on_invalid(event.route.filter, level)
 
     def _cache_topic(self, topic: str) -> _TopicRoutes | str | _DropAll:
-        if len(self._topics) >= _KNOWN_TOPICS:
+        if len(self._topics) >= KNOWN_TOPICS:
             self._topics.clear()
         self._topics[topic] = known = self._examine_topic(topic)
         return known

@@ -37,7 +37,7 @@ class SinkConfig(Config):
 
 
 class Target(Config):
-    """Where a route leads in one sink: the value of the sink's key in a route."""
+    """Says where a route leads in one sink: the value of the sink's key in a route."""
 
     @classmethod
     def from_contract(cls, kind: KindContract, message: MessageType) -> Self:

@@ -139,7 +139,7 @@ class MqttSource:
 
     # -- a life of connections
 
-    async def run(self) -> None:
+    async def run_source(self) -> None:
         """Dial, and dial again, until `stop`. Raises `TakenOver` when another client has our session."""
         attempt = 0
         while self._state is not SourceState.STOPPING:

@@ -19,8 +19,6 @@ from edgewire.mqtt import Message
 
 _QUEUE_BEYOND_WINDOW = 10_000
 """Messages of QoS 0 that may wait for the spool; those of QoS 1 are bounded by the receive maximum."""
-
-
 log = logs.get("source")
 
 

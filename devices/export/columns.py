@@ -24,8 +24,6 @@ from edgewire.messages.base import Payload
 
 HEAD = ("device_id", "timestamp", "boot", "seq")
 """Columns that every schema begins with; together, without the timestamp, they are the message id."""
-
-
 Values = NDArray[Any] | Sequence[Any]
 
 

@@ -40,7 +40,7 @@ class CsvWriter:
         self._schema = schema
         self._columns: tuple[Column, ...] | None = None
 
-    def open(self, state: ResumeState | None) -> None:
+    def open_file(self, state: ResumeState | None) -> None:
         """Begin the file, or go on with it."""
         self._file.open(state)
         if state and state["columns"]:

@@ -122,7 +122,7 @@ class PartialFile:
 class TableWriter(Protocol):
     """Writes the file of one schema."""
 
-    def open(self, state: ResumeState | None) -> None:
+    def open_file(self, state: ResumeState | None) -> None:
         """Begin the file, or go on with it."""
         ...
 
@@ -171,7 +171,7 @@ class TableFiles:
     def open(self, state: ResumeState | None) -> None:
         """Begin the files, or go on with them."""
         for name, writer in self._writers.items():
-            writer.open(state[name] if state else None)
+            writer.open_file(state[name] if state else None)
 
     def write(self, window: ExportWindow) -> int:
         """Append a window's messages to their files."""

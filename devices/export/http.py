@@ -23,11 +23,7 @@ from edgewire.http_status import StatusClass, classify_status
 from edgewire.messages import BATCH_PATH
 
 _BATCH_LINES = 2000
-
-
 _ATTEMPTS = 8
-
-
 _TIMEOUT_S = 30.0
 
 

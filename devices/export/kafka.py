@@ -16,7 +16,7 @@ from edgewire.kafka import PARTITIONER, create_topics
 from edgewire.messages import Channel, Topic
 from edgewire.messages.cloudevents import KafkaHeaders, event_source, event_type, topic_headers
 
-_TIMEOUT_S = 10.0
+TIMEOUT_S = 10.0
 _DELIVERY_TIMEOUT_MS = 120_000
 _QUEUED = 200_000
 
@@ -80,14 +80,14 @@ class KafkaTopics:
 
     def _make_topics(self, admin: AdminClient) -> None:
         """Make those that are missing, with as many partitions and replicas as the cluster gives by default."""
-        found = admin.list_topics(timeout=_TIMEOUT_S)
+        found = admin.list_topics(timeout=TIMEOUT_S)
         missing = sorted({schema.message.kafka_topic for schema in self._schemas} - found.topics.keys())
-        results = create_topics(admin, found, missing, timeout_s=_TIMEOUT_S)
+        results = create_topics(admin, found, missing, timeout_s=TIMEOUT_S)
         for error in results.values():
             if error is not None:
                 raise KafkaException(error)
         for topic in set(missing) - results.keys():
-            admin.list_topics(topic, timeout=_TIMEOUT_S)
+            admin.list_topics(topic, timeout=TIMEOUT_S)
 
     def _produce(self, timeline: Timeline, batch: Batch) -> None:
         producer = self._producer

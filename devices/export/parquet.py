@@ -65,7 +65,7 @@ class ParquetWriter:
         """None before the first messages, which may have fields that their model does not know."""
         self._names: tuple[Timeline, pa.Array] | None = None
 
-    def open(self, state: ResumeState | None) -> None:
+    def open_file(self, state: ResumeState | None) -> None:
         """Begin the file, or go on with it."""
         self._file.open(state)
         if self._file.is_complete:

@@ -8,11 +8,7 @@ from devices.export.job import ExportProgress, next_step
 from devices.timeline.timeline import Timeline
 
 _AHEAD_ROWS = 500
-
-
 _FIRST_AHEAD_MS = 1000
-
-
 _MOST_AT_ONCE = 1000
 
 

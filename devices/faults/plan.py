@@ -159,7 +159,7 @@ class FaultPlan:
 
     @property
     def commanded(self) -> int:
-        """How many faults were set by command."""
+        """Return how many faults were set by command."""
         return len(self._set_by_command)
 
     def clear_faults(self, position: int, at_ms: int) -> int:

@@ -16,7 +16,7 @@ from edgewire.config import Config, DurationMs
 
 
 class ReconnectConfig(Config):
-    """How a device comes back after its connection is lost."""
+    """Says how a device comes back after its connection is lost."""
 
     policy: Literal["exponential", "fixed"] = "exponential"
     """`exponential`: a random part (full jitter) of a wait that doubles from `base` to `cap`. `fixed`: always
@@ -56,7 +56,7 @@ class UpdateConfig(Config):
 
 
 class FirmwareConfig(Config):
-    """What a device's firmware does beside measuring."""
+    """Says what a device's firmware does beside measuring."""
 
     version: Version = "1.0.0"
     """As reported in `status`, until an update."""

@@ -14,7 +14,7 @@ from edgewire.config import Config, SizeBytes
 
 
 class OutboxConfig(Config):
-    """How much a device can keep while it is offline."""
+    """Says how much a device can keep while it is offline."""
 
     max_messages: int = Field(default=1000, ge=1)
     max_bytes: SizeBytes = Field(default=256 * 1024, ge=1024)

@@ -98,7 +98,7 @@ class ConnectQueue:
         heapq.heappush(self._again if again else self._first, (due, next(self._tie), client))
         self._changed.set()
 
-    async def run(self) -> None:
+    async def run_queue(self) -> None:
         """Let clients connect until cancelled."""
         loop = asyncio.get_running_loop()
         self._next_turn = loop.time()

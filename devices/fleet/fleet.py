@@ -182,13 +182,13 @@ class Fleet:
         try:
             async with asyncio.TaskGroup() as background:
                 helpers = [
-                    background.create_task(self._connect_queue.run(), name="connect queue"),
-                    background.create_task(self._periodic_tick.run(), name="periodic tick"),
+                    background.create_task(self._connect_queue.run_queue(), name="connect queue"),
+                    background.create_task(self._periodic_tick.run_ticks(), name="periodic tick"),
                 ]
                 for client in self.clients:
                     self.on_booted(client)
                     self._connect_queue.enqueue_connect(client)
-                await self.pacer.run(asyncio.get_running_loop().time() + lead_s, duration_s, stop)
+                await self.pacer.run_pacer(asyncio.get_running_loop().time() + lead_s, duration_s, stop)
                 await drain_outboxes(self.clients)
                 self._stopping = True
                 for helper in helpers:

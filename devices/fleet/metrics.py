@@ -127,7 +127,7 @@ class PeriodicTick:
         self._period_s = period_s
         self.gauges = Gauges()
 
-    async def run(self) -> None:
+    async def run_ticks(self) -> None:
         """Go round until cancelled."""
         loop = asyncio.get_running_loop()
         everyone = self._clients

@@ -93,7 +93,7 @@ class Pacer:
         """
         heapq.heappush(self._action_queue, (due_ms, next(self._tie), act))
 
-    async def run(self, started: float, duration_s: float, stop: asyncio.Event) -> None:
+    async def run_pacer(self, started: float, duration_s: float, stop: asyncio.Event) -> None:
         """Emit from the event loop's time `started`, for `duration_s` seconds or until `stop` is set."""
         self._started = started
         end_ms = self._sim_started_ms + round(min(duration_s, FOREVER_S) * 1000 * self._scale)

@@ -85,7 +85,7 @@ class DeviceGroup(Config):
 
     @property
     def size(self) -> int:
-        """How many devices this group has."""
+        """Return how many devices this group has."""
         return len(self.ids) or self.count or 0
 
     def device_id(self, number: int) -> str:

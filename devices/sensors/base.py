@@ -134,7 +134,7 @@ class HasLookback(Sensor, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """What happened at some devices in a window of time; a row each, in the order of device and ordinal."""
+    """Holds what happened at some devices in a window of time; a row each, in the order of device and ordinal."""
 
     owner: Ints
     """Position of the device in the `ids` that were asked for."""

@@ -19,8 +19,6 @@ from devices.world.timestamps import MILLISECONDS, split_timestamps, timestamps
 
 _PLAIN = frozenset({int, float, bool, type(None)})
 """Types whose JSON has no comma in it."""
-
-
 _ROWS_JOINED = 512
 """At once, so that the pieces of what is joined stay in the processor's cache."""
 

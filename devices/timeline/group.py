@@ -70,7 +70,7 @@ class Group:
 
     @property
     def lookback_ms(self) -> int:
-        """How much of the past its readings tell of at the most."""
+        """Return how much of the past its readings tell of at the most."""
         return self._sensor.lookback_ms if isinstance(self._sensor, HasLookback) else 0
 
     def tables(self, from_ms: int, to_ms: int) -> Iterator[Table]:

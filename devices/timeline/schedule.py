@@ -74,7 +74,7 @@ class Schedule:
 
     @property
     def rate_per_ms(self) -> float:
-        """How many readings all devices take together."""
+        """Return how many readings all devices take together."""
         return float((1 / self.interval_ms).sum()) if len(self.interval_ms) else 1.0
 
     def due_ms(self, owners: Ints, numbers: Ints) -> Ints:

@@ -102,7 +102,7 @@ def command(
     on_ray = join_cluster(ray_address, log_level) if ray or ray_address else nullcontext()
     with on_ray as cluster:
         count = workers or (max(1, cluster.processors()[1]) if cluster else 1)
-        job, brokers = run_async(_prepared(loaded, str(scenario), part, count if check and not cluster else None))
+        job, brokers = run_async(prepare_run(loaded, str(scenario), part, count if check and not cluster else None))
         # A run that cannot be written down is not begun.
         make_folder(folder)
         job = replace(
@@ -125,7 +125,7 @@ def command(
         raise typer.Exit(1)
 
 
-async def _prepared(
+async def prepare_run(
     scenario: Scenario, name: str, shard: Shard, workers: int | None
 ) -> tuple[ShardJob, list[BrokerFacts]]:
     """Return the job, once the brokers have answered and `workers` processes can do it; None does not look at that."""
@@ -155,7 +155,7 @@ async def _run(job: ShardJob, count: int, launcher: Launcher | None, metrics: st
         workers = Workers(job, count, launcher)
         async with live_view(workers.snapshots, console, title):
             with serve_metrics(workers.snapshots, metrics):
-                return await workers.run(stop)
+                return await workers.run_workers(stop)
 
     return await until_signal(work)
 

@@ -111,7 +111,7 @@ class Workers:
         now_s = self._clock.monotonic()
         return [(worker.state(now_s), worker.snapshot) for worker in self.statuses]
 
-    async def run(self, stop: asyncio.Event) -> ShardResult:
+    async def run_workers(self, stop: asyncio.Event) -> ShardResult:
         """Run to the end, and return what the workers that came to theirs have done, with the failures of the others.
 
         Raises `ServiceUnavailable` where none did, or where the run did not begin.

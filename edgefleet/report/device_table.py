@@ -8,8 +8,6 @@ from edgewire.errors import ConfigError
 from edgewire.run_record import RunRecord, count_seqs
 
 FILE_NAME = "devices.parquet"
-
-
 log = logs.get("record")
 
 

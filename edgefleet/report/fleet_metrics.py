@@ -18,8 +18,6 @@ _GAUGES = {
     "inflight": "Messages published and not yet acknowledged.",
     "buffered": "Messages in the outboxes of the devices.",
 }
-
-
 _COUNTERS = {
     "emitted": "Readings taken.",
     "acknowledged": "Messages that the broker has acknowledged.",
@@ -27,8 +25,6 @@ _COUNTERS = {
     "reconnects": "Connections made again after a loss.",
     "failed_dials": "Dials that led to no connection.",
 }
-
-
 _HISTOGRAMS = {
     "lag": ("schedule_lag_seconds", "From when a message was due until it was handed to its connection."),
     "puback": ("puback_latency_seconds", "From a publish to its acknowledgement, of a sample."),

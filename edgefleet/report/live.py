@@ -41,7 +41,7 @@ class FleetView(NamedTuple):
     snapshots: Sequence[tuple[str, FleetSnapshot]]
 
     @classmethod
-    def take(cls, snapshots: ReadSnapshots) -> "FleetView":
+    def from_snapshots(cls, snapshots: ReadSnapshots) -> "FleetView":
         """Return the fleet as it is now."""
         return cls(time.monotonic(), snapshots())
 
@@ -52,20 +52,20 @@ class FleetView(NamedTuple):
 
 
 async def _show_table(snapshots: ReadSnapshots, console: Console, title: str) -> None:
-    began, before = time.monotonic(), FleetView.take(snapshots)
+    began, before = time.monotonic(), FleetView.from_snapshots(snapshots)
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while True:
             await asyncio.sleep(REFRESH_S)
-            now = FleetView.take(snapshots)
+            now = FleetView.from_snapshots(snapshots)
             live.update(table(f"{title} · {now.moment_s - began:.0f} s", before, now), refresh=True)
             before = now
 
 
 async def _show_lines(snapshots: ReadSnapshots) -> None:
-    before = FleetView.take(snapshots)
+    before = FleetView.from_snapshots(snapshots)
     while True:
         await asyncio.sleep(LOG_EVERY_S)
-        now = FleetView.take(snapshots)
+        now = FleetView.from_snapshots(snapshots)
         total, earlier = now.total, before.total
         lag = total.lag.since(earlier.lag)
         log.info(

@@ -60,8 +60,6 @@ STATUS_EXAMPLES: Examples = (
         "battery_v": 4.03,
     },
 )
-
-
 CommandAction = Literal[
     "set_interval",
     "reboot",

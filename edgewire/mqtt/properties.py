@@ -69,7 +69,7 @@ class PropertyScope(Enum):
 
 
 class PropertyForm(Enum):
-    """How a property is written."""
+    """Says how a property is written."""
 
     FLAG = auto()  # one byte, 0 or 1
     U16 = auto()

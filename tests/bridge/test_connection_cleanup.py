@@ -63,7 +63,7 @@ async def cancelled(task: "asyncio.Task[None]") -> None:
 async def test_what_listens_to_the_broker_itself(config: BridgeConfig, dialled: Dialled) -> None:
     metrics = BridgeMetrics()
     watch = BrokerStatsMonitor(lambda: config, metrics, LossReport(metrics, SystemClock()), random.Random(1))
-    task = asyncio.create_task(watch.run())
+    task = asyncio.create_task(watch.watch_statistics())
     await until(lambda: dialled)
     await cancelled(task)
     assert [link.is_gone for link in dialled] == [True]
@@ -82,7 +82,7 @@ async def receiving(config: BridgeConfig, path: Path) -> AsyncIterator[tuple[Mqt
     metrics, clock = BridgeMetrics(), SystemClock()
     spool = Spool(SpoolStore(path, ["http"]), config.spool, on_messages=lambda _: None, on_commit=lambda _: None)
     source = MqttSource(config, spool, metrics, LossReport(metrics, clock).record_session_lost, clock, random.Random(1))
-    task = asyncio.create_task(source.run())
+    task = asyncio.create_task(source.run_source())
     try:
         await until(lambda: source.last_error is None)
         yield source, task

@@ -19,7 +19,7 @@ def _path(template: Template) -> Template:
 
 
 class FileTarget(Target):
-    """Where a route leads in files. A path alone is written as text."""
+    """Says where a route leads in files. A path alone is written as text."""
 
     path: Annotated[Template, AfterValidator(_path)] = Template("{kind}.jsonl")
     """Template; below `file.folder`."""

@@ -12,7 +12,7 @@ from bridge.sinks.file.rotating_file import RotatingFile, Rotation, is_rotated
 from edgewire import logs
 from edgewire.errors import ConfigError, ServiceUnavailable
 
-_OPEN_FILES = 128
+OPEN_FILES = 128
 _KNOWN_FILES = 10_000
 """Whose age is known although they are closed; of others it is that of their last line."""
 
@@ -57,7 +57,7 @@ class Folder:
         if file is None:
             file = self._closed.pop(path, None) or RotatingFile(self._path / path, self._rotation, self._now)
             self._files[path] = file
-            if len(self._files) > _OPEN_FILES:
+            if len(self._files) > OPEN_FILES:
                 self._close_oldest()
         self._files.move_to_end(path)
         rotated = file.append_lines(lines)

@@ -33,7 +33,7 @@ class HttpClient:
         self._session: aiohttp.ClientSession | None = None
         self._free = asyncio.Semaphore(config.connections)
 
-    async def open(self) -> None:
+    async def open_session(self) -> None:
         """Get ready; nothing is sent. Raises `ConfigError` for certificates that cannot be read."""
         config = self._config
         if self._session is not None:

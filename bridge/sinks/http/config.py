@@ -58,7 +58,7 @@ Headers = Annotated[dict[str, Template], AfterValidator(_headers)]
 
 
 class HttpTarget(Target):
-    """Where a route leads over HTTP. A path alone is written as text."""
+    """Says where a route leads over HTTP. A path alone is written as text."""
 
     path: UrlPath | None = None
     """Template; below `http.url`, of single posts. Batches go to `batch_path`."""

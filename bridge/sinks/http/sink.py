@@ -54,7 +54,7 @@ class HttpSink:
 
     async def connect(self) -> None:
         """Open the client. Nothing is sent: an endpoint that is not there shows with the first message."""
-        await self._client.open()
+        await self._client.open_session()
 
     async def write(self, queue_key: str, batch: Sequence[RoutedEvent]) -> Failures:
         self._client.require_open()
@@ -69,7 +69,7 @@ class HttpSink:
         await self._client.close()
 
     async def probe(self) -> str:
-        await self._client.open()
+        await self._client.open_session()
         builders = {builder.fixed_url: builder for builder in self._builders.values() if builder.fixed_url}
         urls = sorted(builders)[:_PROBED] or [url for url in (self.config.url.fixed,) if url]
         notes = [note for url in urls if (note := _check_status(url, await self._status(url, builders.get(url))))]

@@ -40,7 +40,7 @@ def _partition(template: Template) -> Template:
 
 
 class KafkaTarget(Target):
-    """Where a route leads in Kafka. A topic alone is written as text."""
+    """Says where a route leads in Kafka. A topic alone is written as text."""
 
     topic: Annotated[Template, AfterValidator(_topic)]
     """Template."""

@@ -38,7 +38,7 @@ _LAGS = -np.log(1 - (np.arange(8) + 0.5) / 8)
 
 
 class Bme280Settings(RangeSettings):
-    """What an operator of a BME280 may choose."""
+    """Says what an operator of a BME280 may choose."""
 
     profile: Literal["indoor", "outdoor", "winter", "summer"] = "indoor"
     """`indoor` keeps to the ranges; the others are the air outdoors in the site's climate, by the date or with the
@@ -240,8 +240,6 @@ def _metadata() -> list[dict[str, Any]]:
 
 
 _METADATA = _metadata()
-
-
 KIND = DeviceKind(
     "bme280",
     Bme280Settings,

@@ -39,8 +39,6 @@ _LOST_HDOP = 99.99
 _SPEED_SIGMA_MS, _HEADING_SIGMA_DEG = 0.05, 0.3
 _COURSE_FROM_MS = 0.8
 """Slower than this a receiver leaves the course empty (73 of 73 static epochs of gpsd's captures)."""
-
-
 Start = Literal["cold", "warm", "hot"]
 
 

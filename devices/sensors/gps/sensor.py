@@ -17,7 +17,7 @@ _SKY_MS = 1_800_000
 
 
 class GpsSettings(Config):
-    """What an operator of a GPS unit may choose."""
+    """Says what an operator of a GPS unit may choose."""
 
     cep_m: float = Field(default=2.5, ge=0, le=100)
     """Circular error: half of the fixes under an open sky are nearer than this."""

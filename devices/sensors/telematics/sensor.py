@@ -29,7 +29,7 @@ _POOR_SIGHT, _LATE_NIGHT, _RISKY = 0.5, 0.3, 3.0
 
 
 class TelematicsSettings(Thresholds):
-    """What an operator of a telematics unit may choose: from where on something is an event."""
+    """Says what an operator of a telematics unit may choose: from where on something is an event."""
 
     signal_loss: bool = True
     """Whether there is no position in tunnels."""

@@ -34,7 +34,7 @@ _VEHICLES_AT_ONCE = 200_000
 
 
 class TrafficSettings(Config):
-    """What an operator of a traffic camera may choose."""
+    """Says what an operator of a traffic camera may choose."""
 
     flow_factor: float = Field(default=1.0, gt=0, le=10)
     """Multiplies the traffic of the camera's road."""

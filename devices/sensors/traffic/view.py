@@ -17,7 +17,7 @@ _SHARES = np.array([0.45, 0.2, 0.15, 0.1, 0.1])
 
 @dataclass(frozen=True, slots=True)
 class CameraViews:
-    """Where cameras look; one value a row."""
+    """Says where cameras look; one value a row."""
 
     roads: Ints
     """Number of the road at the site."""

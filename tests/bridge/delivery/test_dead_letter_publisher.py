@@ -67,7 +67,7 @@ async def publishing(
     store = SpoolStore(path, ["http"])
     spool = Spool(store, SpoolConfig(path=path), on_messages=lambda _: None, on_commit=lambda _: None)
     one = DeadLetterPublisher(lambda: config, spool, BridgeMetrics(), random.Random(1), **options)
-    running = asyncio.create_task(one.run())
+    running = asyncio.create_task(one.run_publisher())
     try:
         yield spool, one
     finally:

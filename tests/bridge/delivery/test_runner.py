@@ -92,7 +92,7 @@ class Stage:
 @asynccontextmanager
 async def staged(tmp_path: Path, sink: MemorySink, table: RouteTable | None = None) -> AsyncIterator[Stage]:
     stage = Stage(tmp_path, sink, table)
-    running = asyncio.create_task(stage.runner.run(finish_s=5))
+    running = asyncio.create_task(stage.runner.run_sink(finish_s=5))
     try:
         yield stage
     finally:
@@ -482,7 +482,7 @@ async def test_a_configuration_that_cannot_work_ends_the_runner(tmp_path: Path) 
 
     stage = Stage(tmp_path, Wrong())
     with pytest.raises(ConfigError, match=r"kafka.properties: no"):
-        await stage.runner.run(finish_s=5)
+        await stage.runner.run_sink(finish_s=5)
     await stage.spool.close()
 
 
@@ -490,7 +490,7 @@ async def test_stopping_lets_the_write_under_way_end_and_begins_no_other(tmp_pat
     sink = MemorySink(batch=10)
     sink.open.clear()
     stage = Stage(tmp_path, sink)
-    running = asyncio.create_task(stage.runner.run(finish_s=5))
+    running = asyncio.create_task(stage.runner.run_sink(finish_s=5))
     stage.receive(*messages(30))
     await stage.spool.wait_idle()
     await eventually(lambda: sink.asked == 1)
@@ -506,7 +506,7 @@ async def test_a_write_that_does_not_end_is_given_up_and_stays_pending(tmp_path:
     sink = MemorySink()
     sink.open.clear()
     stage = Stage(tmp_path, sink)
-    running = asyncio.create_task(stage.runner.run(finish_s=0.02))
+    running = asyncio.create_task(stage.runner.run_sink(finish_s=0.02))
     stage.receive(*messages(30))
     await stage.spool.wait_idle()
     await eventually(lambda: sink.asked == 1)
@@ -580,7 +580,7 @@ async def test_what_is_committed_before_a_runner_begins_waits_for_it(tmp_path: P
     assert not stage.runner.can_accept(1, 1)
     stage.receive(spooled(1))
     await stage.spool.wait_idle()
-    running = asyncio.create_task(stage.runner.run(finish_s=5))
+    running = asyncio.create_task(stage.runner.run_sink(finish_s=5))
     assert (await stage.settled()).delivered == 1
     stage.runner.stop()
     await running

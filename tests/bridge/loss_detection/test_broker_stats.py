@@ -31,7 +31,7 @@ class Watching:
         self.losses = LossReport(self.metrics, SystemClock())
         config = BridgeConfig(broker=url, client_id="w", http={}, watch=settings)
         self.task = asyncio.create_task(
-            BrokerStatsMonitor(lambda: config, self.metrics, self.losses, random.Random(1)).run()
+            BrokerStatsMonitor(lambda: config, self.metrics, self.losses, random.Random(1)).watch_statistics()
         )
 
     def value(self, name: str) -> float | None:
@@ -70,7 +70,7 @@ async def test_a_broker_that_hangs_up_on_it_is_asked_less_and_less_often(monkeyp
     async def listen(_: BrokerStatsMonitor) -> None:
         """It connects, and is cut off when it subscribes."""
 
-    monkeypatch.setattr(BrokerStatsMonitor, "_listen", listen)
+    monkeypatch.setattr(BrokerStatsMonitor, "listen_once", listen)
     monkeypatch.setattr(broker_stats, "asyncio", SimpleNamespace(**vars(asyncio) | {"sleep": brief}))
     watching = Watching("mqtt://127.0.0.1:1")
     await eventually(lambda: len(waits) > 6)

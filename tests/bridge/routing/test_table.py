@@ -113,7 +113,7 @@ def test_routes_and_sinks_must_fit() -> None:
 
 
 def test_topics_beyond_what_is_remembered_are_still_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bridge.routing.table._KNOWN_TOPICS", 3)
+    monkeypatch.setattr("bridge.routing.table.KNOWN_TOPICS", 3)
     table = RouteTable()
     for number in range(10):
         assert isinstance(table.resolve(spooled(number, f"dev-{number}")), RoutedEvent)

@@ -92,7 +92,7 @@ class Opened:
         on_session_lost = self.losses.record_session_lost
         self.source = MqttSource(config, self.spool, self.metrics, on_session_lost, clock, Impatient())
         self.got: list[SpooledMessage] = []
-        self.running = asyncio.create_task(self.source.run())
+        self.running = asyncio.create_task(self.source.run_source())
 
     def _note(self, messages: list[SpooledMessage]) -> None:
         self.got += messages

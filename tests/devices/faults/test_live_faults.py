@@ -60,7 +60,7 @@ async def test_the_pacer_tells_how_far_it_came() -> None:
 
     stop = asyncio.Event()
     pacer = Pacer(timeline, NOON_MS, 20.0, emit)
-    await pacer.run(asyncio.get_running_loop().time(), 10, stop)
+    await pacer.run_pacer(asyncio.get_running_loop().time(), 10, stop)
     expected = timeline.batch(NOON_MS, pacer.reached_ms, lost=True)
     assert emitted == list(zip(expected.device, expected.seq, expected.payload, strict=True))
     assert 20 <= len(emitted) < 200

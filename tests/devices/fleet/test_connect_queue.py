@@ -28,7 +28,7 @@ async def test_devices_connect_in_the_order_of_their_due_time() -> None:
     queue = ConnectQueue(Ramp(1000), connect)
     queue.enqueue_connect(device("late"), 0.6)
     queue.enqueue_connect(device("middle"), 0.5)
-    task = asyncio.create_task(queue.run())
+    task = asyncio.create_task(queue.run_queue())
     await asyncio.sleep(0.02)
     queue.enqueue_connect(device("early"))
     async with asyncio.timeout(30):
@@ -50,7 +50,7 @@ async def test_the_ramp_spaces_handshakes() -> None:
     queue = ConnectQueue(Ramp(50), connect)
     for number in range(11):
         queue.enqueue_connect(device(f"d{number}"))
-    task = asyncio.create_task(queue.run())
+    task = asyncio.create_task(queue.run_queue())
     async with asyncio.timeout(30):
         await finished.wait()
     task.cancel()
@@ -77,7 +77,7 @@ async def test_who_comes_back_waits_for_nobody() -> None:
     queue = ConnectQueue(Ramp(1_000_000), connect)
     for _ in range(150):
         queue.enqueue_connect(device("first"))
-    task = asyncio.create_task(queue.run())
+    task = asyncio.create_task(queue.run_queue())
     async with asyncio.timeout(30):
         await full.wait()
         for _ in range(500):
@@ -97,7 +97,7 @@ async def test_the_end_is_not_missed_however_soon_it_follows_a_change(turns: int
 
     queue = ConnectQueue(Ramp(1), connect)
     queue.enqueue_connect(device("first"), 60)
-    task = asyncio.create_task(queue.run())
+    task = asyncio.create_task(queue.run_queue())
     await asyncio.sleep(0.01)
     queue.enqueue_connect(device("second"), 60)
     for _ in range(turns):

@@ -26,7 +26,7 @@ class Client:
 async def test_every_device_is_visited_once_a_round(size: int) -> None:
     fleet: list[Any] = [Client(online=number % 2 == 0) for number in range(size)]
     tick = PeriodicTick(fleet, 0.02)
-    task = asyncio.create_task(tick.run())
+    task = asyncio.create_task(tick.run_ticks())
     for _ in range(10_000):
         if tick.gauges.reconnects:
             break
@@ -41,6 +41,6 @@ async def test_every_device_is_visited_once_a_round(size: int) -> None:
 
 
 async def test_a_fleet_of_none_does_not_spin() -> None:
-    task = asyncio.create_task(PeriodicTick([], 0.01).run())
+    task = asyncio.create_task(PeriodicTick([], 0.01).run_ticks())
     await asyncio.sleep(0.03)
     task.cancel()

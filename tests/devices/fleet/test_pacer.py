@@ -33,7 +33,7 @@ async def test_everything_due_is_emitted_once_in_order_and_not_early() -> None:
 
     started = loop.time() + 0.05
     pacer = Pacer(line, NOON_MS, 1.0, emit)
-    await pacer.run(started, 1.0, asyncio.Event())
+    await pacer.run_pacer(started, 1.0, asyncio.Event())
     expected = line.batch(NOON_MS, NOON_MS + 1000)
     assert emitted == list(zip(expected.device, expected.seq, expected.payload, strict=True))
     assert all(moment >= started + (due - NOON_MS) / 1000 for moment, due in zip(moments, expected.due_ms, strict=True))
@@ -44,7 +44,7 @@ async def test_time_can_be_scaled_without_changing_what_is_said() -> None:
     line = timeline(interval="10s")
     payloads: list[bytes] = []
     pacer = Pacer(line, NOON_MS, 600.0, lambda _position, _seq, _channel, payload: payloads.append(payload))
-    await pacer.run(asyncio.get_running_loop().time(), 0.2, asyncio.Event())
+    await pacer.run_pacer(asyncio.get_running_loop().time(), 0.2, asyncio.Event())
     assert payloads == line.batch(NOON_MS, NOON_MS + 120_000).payload
 
 
@@ -52,7 +52,7 @@ async def test_a_stop_is_heeded_between_two_readings() -> None:
     line = timeline(interval="1h")
     stop = asyncio.Event()
     pacer = Pacer(line, NOON_MS, 1.0, lambda *_: None)
-    task = asyncio.create_task(pacer.run(asyncio.get_running_loop().time(), math.inf, stop))
+    task = asyncio.create_task(pacer.run_pacer(asyncio.get_running_loop().time(), math.inf, stop))
     async with asyncio.timeout(30):
         # The second window is computed while the first one, in which nothing is due, is waited for.
         for _ in range(3000):
@@ -70,7 +70,7 @@ async def test_with_messages_each_device_emits_so_many_and_the_run_ends() -> Non
         line, NOON_MS, 1.0, lambda position, seq, _channel, _payload: emitted.append((position, seq)), messages=3
     )
     async with asyncio.timeout(30):
-        await pacer.run(asyncio.get_running_loop().time(), math.inf, asyncio.Event())
+        await pacer.run_pacer(asyncio.get_running_loop().time(), math.inf, asyncio.Event())
     assert sorted(emitted) == [(position, seq) for position in range(20) for seq in range(3)]
     assert pacer.lag.total == 60
 
@@ -89,7 +89,7 @@ async def test_what_is_scheduled_comes_in_its_turn_among_the_messages() -> None:
 
     pacer = Pacer(line, NOON_MS, 4.0, emit, scheduled_actions)
     assert pacer.computed_until_ms == NOON_MS
-    await pacer.run(asyncio.get_running_loop().time(), 0.5, asyncio.Event())
+    await pacer.run_pacer(asyncio.get_running_loop().time(), 0.5, asyncio.Event())
     assert pacer.computed_until_ms == NOON_MS + 2000
     assert [at for at, what in done if what == "planned"] == moments
     assert done == sorted(done, key=lambda one: (one[0], one[1] == "emitted"))
@@ -108,7 +108,7 @@ async def test_an_act_behind_what_is_computed_is_done_in_its_turn() -> None:
             pacer.schedule_action(begin, lambda: done.append(pacer.reached_ms))
 
     pacer = Pacer(line, NOON_MS, 40.0, emit)
-    await pacer.run(asyncio.get_running_loop().time(), 1.3, asyncio.Event())
+    await pacer.run_pacer(asyncio.get_running_loop().time(), 1.3, asyncio.Event())
     begin, reached = done
     assert NOON_MS < begin < NOON_MS + 52_000
     # All that is due before is emitted but for what leaves with it, and nothing that is due then.

@@ -108,7 +108,7 @@ def test_a_run_whose_record_cannot_be_written_is_not_begun(tmp_path: Path, monke
         return None, []
 
     monkeypatch.setattr("edgefleet.cli.run.start_logging", lambda _: None)
-    monkeypatch.setattr("edgefleet.cli.run._prepared", prepared)
+    monkeypatch.setattr("edgefleet.cli.run.prepare_run", prepared)
     path = scenario(tmp_path, "devices: [{kind: gps, count: 1}]")
     done = CliRunner().invoke(app, ["run", str(path), "--record", str(path / "record")])
     assert isinstance(done.exception, ConfigError)

@@ -462,7 +462,7 @@ def test_kafka_gets_every_message_in_its_topic(scenario: Path) -> None:
 
 
 def test_a_kafka_that_is_not_there_is_named(scenario: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("devices.export.kafka._TIMEOUT_S", 0.5)
+    monkeypatch.setattr("devices.export.kafka.TIMEOUT_S", 0.5)
     result = invoke(scenario, *SPAN, "--kafka", "127.0.0.1:1")
     assert isinstance(result.exception, ExportError)
     assert "Kafka at 127.0.0.1:1: " in str(result.exception)

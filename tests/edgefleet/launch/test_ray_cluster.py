@@ -73,7 +73,7 @@ async def fail(error: Exception) -> None:
 async def begun(ray: FakeRay, stop: asyncio.Event | None = None) -> str:
     """The sentence with which a run of two workers does not begin."""
     with pytest.raises(ServiceUnavailable) as caught:
-        await Workers(JOB, 2, RayCluster(ray, "critical")).run(stop or asyncio.Event())
+        await Workers(JOB, 2, RayCluster(ray, "critical")).run_workers(stop or asyncio.Event())
     assert len(ray.killed) == 2, "no actor is left over"
     return str(caught.value)
 

@@ -82,7 +82,7 @@ async def test_the_messages_are_the_same_for_1_2_and_5_workers(
             if workers == 1:
                 result = await run_shard(job(*brokers), asyncio.Event())
             else:
-                result = await Workers(job(*brokers), workers, ProcessLauncher("warning")).run(asyncio.Event())
+                result = await Workers(job(*brokers), workers, ProcessLauncher("warning")).run_workers(asyncio.Event())
             await until(lambda heard=heard: sum(map(len, heard)) >= 57)
         assert result.record.totals == {"emitted": 57, "acknowledged": 57, "dropped": 0, "unsent": 0}
         assert result.final.devices == len(result.record.devices) == 19
@@ -99,7 +99,7 @@ def test_a_result_larger_than_a_pipe_arrives(mosquitto_factory: Callable[[], Mos
 
     async def run() -> ShardResult:
         async with asyncio.timeout(100):
-            return await Workers(started, 2, ProcessLauncher("critical")).run(asyncio.Event())
+            return await Workers(started, 2, ProcessLauncher("critical")).run_workers(asyncio.Event())
 
     result = uvloop.run(run())
     assert result.record.failures == []
@@ -112,7 +112,7 @@ async def test_a_worker_that_dies_is_reported_and_the_others_go_on(
     broker = mosquitto_factory()
     stop = asyncio.Event()
     workers = Workers(job(broker, messages=None), 2, ProcessLauncher("critical"))
-    running = asyncio.create_task(workers.run(stop))
+    running = asyncio.create_task(workers.run_workers(stop))
     await until(lambda: len(workers.statuses) == 2 and all(one.snapshot.acknowledged > 20 for one in workers.statuses))
     workers.statuses[1].handle.process.kill()
     before = workers.statuses[0].snapshot.acknowledged
@@ -136,7 +136,7 @@ from edgefleet.launch.workers import Workers
 
 async def main() -> None:
     workers = Workers(pickle.loads(sys.stdin.buffer.read()), 2, ProcessLauncher("critical"))
-    running = asyncio.create_task(workers.run(asyncio.Event()))
+    running = asyncio.create_task(workers.run_workers(asyncio.Event()))
     while len(workers.statuses) < 2 or not all(one.snapshot.acknowledged for one in workers.statuses):
         await asyncio.sleep(0.05)
     print(*(one.handle.process.pid for one in workers.statuses), flush=True)

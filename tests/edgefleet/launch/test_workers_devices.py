@@ -39,7 +39,7 @@ async def test_commands_reach_every_worker_and_a_frozen_one_returns(
     job = ShardJob(scenario=scenario, name="test", version=Version.V5, shard=Shard(), duration_s=math.inf)
     workers = Workers(job, WORKERS, ProcessLauncher("critical"))
     with observing(broker) as observer:
-        running = asyncio.create_task(workers.run(stop))
+        running = asyncio.create_task(workers.run_workers(stop))
         try:
             await until(lambda: all(observer.states(name) == ["online"] for name in NAMES), "all are online")
             await until(lambda: all(observer.of(name, "telemetry") for name in NAMES), "first readings")

@@ -69,7 +69,7 @@ async def test_a_worker_that_neither_ends_nor_speaks_is_killed_and_named(monkeyp
     run = Workers(JOB, 2, launcher)
     with pytest.raises(ServiceUnavailable, match="worker 0: it was stopped; worker 1 did not end, and said nothing"):
         async with asyncio.timeout(5):
-            await run.run(stop)
+            await run.run_workers(stop)
     assert [handle.killed for handle in launcher.handles] == [False, True]
 
 
@@ -78,7 +78,7 @@ async def test_workers_that_are_let_go_are_no_failures() -> None:
     run = Workers(JOB, 2, launcher)
     stop.set()
     with pytest.raises(ServiceUnavailable, match="the run was stopped before it began"):
-        await run.run(stop)
+        await run.run_workers(stop)
     assert [worker.failure for worker in run.statuses] == [None, None]
 
 

@@ -121,7 +121,7 @@ async def test_a_file_of_an_earlier_life_is_rotated_although_nothing_more_comes(
 async def test_the_age_of_a_file_counts_from_its_first_line_though_it_was_closed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bridge.sinks.file.folder._OPEN_FILES", 1)
+    monkeypatch.setattr("bridge.sinks.file.folder.OPEN_FILES", 1)
     table = RouteTable([RouteConfig(topic="#", file="{device_id}.jsonl")])
     times = [0.0]
     async with connected(tmp_path, table, now=lambda: times[0], max_age="10s") as sink:
@@ -189,7 +189,7 @@ async def test_a_path_that_cannot_be_a_file_is_for_a_person(tmp_path: Path) -> N
 
 
 async def test_many_paths_do_not_keep_many_files_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bridge.sinks.file.folder._OPEN_FILES", 2)
+    monkeypatch.setattr("bridge.sinks.file.folder.OPEN_FILES", 2)
     table = RouteTable([RouteConfig(topic="#", file="{device_id}.jsonl")])
     async with connected(tmp_path, table) as sink:
         for repeat in range(3):
