@@ -159,6 +159,7 @@ def test_workers_do_not_outlive_the_run_that_started_them(
         parent.stdin.write(pickle.dumps(job(mosquitto_factory(), messages=None)))
         parent.stdin.close()
         pids = [int(text) for text in parent.stdout.readline().split()]
+        assert len(pids) == 2
         parent.kill()
     for _ in range(400):
         if not any(map(_lives, pids)):
