@@ -61,7 +61,10 @@ def test_the_wheel_says_that_every_package_is_typed(wheel: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_a_type_checker_finds_the_mistake_of_a_user_and_nothing_else(wheel: Path, tmp_path: Path) -> None:
+def test_a_type_checker_finds_the_mistake_of_a_user_and_nothing_else(
+    wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTHONPATH", raising=False)
     # An environment of its own, in which the wheel comes before the packages of this one: only what lies in a folder of
     # installed packages needs py.typed to count as typed.
     venv.create(tmp_path / "venv")
