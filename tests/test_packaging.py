@@ -21,7 +21,7 @@ PACKAGES = ("edgewire", "devices", "bridge", "edgefleet")
 
 PROGRAM = """\
 from bridge.config import BridgeConfig
-from devices.scenario import Scenario
+from devices.scenario.scenario import Scenario
 from edgefleet import __version__
 from edgewire.messages import MessageId
 
