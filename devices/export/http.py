@@ -145,8 +145,11 @@ class HttpUpload:
             said = orjson.loads(answer)
         except orjson.JSONDecodeError:
             return
-        items = said.get("items") if isinstance(said, dict) else None
-        refused = [item for item in items or [] if isinstance(item, dict) and item.get("status") == "rejected"]
-        self.rejected += len(refused)
+        if not isinstance(said, dict):
+            return
+        items = said.get("items") or []
+        refused = [item for item in items if isinstance(item, dict) and item.get("status") in ("rejected", "conflict")]
+        unlisted = said.get("unlisted")
+        self.rejected += len(refused) + (unlisted if isinstance(unlisted, int) else 0)
         if refused and not self.reason:
             self.reason = str(refused[0].get("error") or "no reason given")

@@ -14,6 +14,9 @@ from edgewire.http_status import StatusClass, classify_status
 
 _RETRY_AFTER_CAP_S = 3600.0
 
+_REFUSED_ITEMS = ("rejected", "conflict")
+"""What an account of a batch says of a message that is not stored: its data, or its id, which belongs to other data."""
+
 _SHOWN = 300
 """Characters of a reason that is repeated."""
 
@@ -64,12 +67,15 @@ def classify_batch_response(response: Response, lines: int) -> dict[int, Rejecte
         return {}
     rejected: dict[int, Rejected] = {}
     for item in items:
-        if isinstance(item, dict) and item.get("status") == "rejected" and type(line := _position(item)) is int:
+        if isinstance(item, dict) and item.get("status") in _REFUSED_ITEMS and type(line := _position(item)) is int:
             rejected[line] = Rejected(_shortened(str(item.get("error") or f"{response.url} gives no reason")))
-    counts = [account.get(name) for name in ("stored", "known", "rejected")]
-    numbers = [count for count in counts if type(count) is int]
+    if _count(account, "unlisted"):
+        # Which they are is not said; halves of the batch are answered in full sooner or later.
+        return BatchRejected(f"{response.url} refuses more messages than it lists")
+    taken, refused = _count(account, "stored", "known"), _count(account, "rejected", "conflicts")
     if any(line not in range(lines) for line in rejected) or (
-        len(numbers) == 3 and (sum(numbers) != lines or numbers[2] != len(rejected))
+        all(type(account.get(name)) is int for name in ("stored", "known", "rejected"))
+        and (taken + refused != lines or refused != len(rejected))
     ):
         return Retry(cause="account", reason=f"{response.url} gave an account that does not fit the {lines} lines sent")
     return rejected
@@ -88,6 +94,10 @@ def retry_after_s(header: str | None, now_ms: int) -> float | None:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return min(max(moment.timestamp() - now_ms / 1000, 0.0), _RETRY_AFTER_CAP_S)
+
+
+def _count(account: dict[str, object], *names: str) -> int:
+    return sum(count for name in names if type(count := account.get(name)) is int)
 
 
 def _position(item: dict[str, object]) -> object:

@@ -309,6 +309,8 @@ class IngestStub(BaseHTTPRequestHandler):
     answers: list[int] = []
     posts: list[int] = []
     refuse_below = -1
+    refusal = "rejected"
+    unlisted = 0
     token = ""
 
     def do_POST(self) -> None:
@@ -323,8 +325,9 @@ class IngestStub(BaseHTTPRequestHandler):
             self.posts.append(len(lines))
             refused = [number for number in range(len(lines)) if len(self.lines) + number <= self.refuse_below]
             self.lines.extend(lines)
-            items = [{"line": line, "status": "rejected", "error": "too hot"} for line in refused]
-            answer = orjson.dumps({"stored": len(lines) - len(items), "rejected": len(items), "items": items})
+            items = [{"line": line, "status": self.refusal, "error": "too hot"} for line in refused]
+            account = {"stored": len(lines) - len(items), "rejected": len(items) + self.unlisted, "items": items}
+            answer = orjson.dumps(account | {"unlisted": self.unlisted})
         self.send_response(status)
         self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
@@ -385,6 +388,9 @@ def test_refused_records_are_counted_and_fail_the_command(scenario: Path, ingest
     assert result.exit_code == 1
     assert orjson.loads(result.stdout)["rejected"] == 3
     assert "3 records were rejected, the first because: too hot" in result.stderr
+    stub.lines, stub.posts, stub.refusal, stub.unlisted = [], [], "conflict", 4
+    rejected = orjson.loads(invoke(scenario, *SPAN, "--upload", url, "--json").stdout)["rejected"]
+    assert rejected == 3 + 4 * len(stub.posts)
     stub.token = "of-the-service"
     assert "answers 401" in str(invoke(scenario, *SPAN, "--upload", url).exception)
     assert invoke(scenario, *SPAN, "--upload", url, "--upload-token", stub.token).exit_code == 0

@@ -70,10 +70,22 @@ def test_lines_are_rejected_one_by_one() -> None:
     assert classify_batch_response(answer(200, body), 3) == {2: Rejected("no seq")}
 
 
+def test_an_id_that_belongs_to_other_content_is_rejected_too() -> None:
+    items = [{"line": 1, "status": "conflict", "error": "other content"}]
+    body = {"stored": 1, "known": 1, "rejected": 0, "conflicts": 1, "unlisted": 0, "items": items}
+    assert classify_batch_response(answer(200, body), 3) == {1: Rejected("other content")}
+
+
+def test_a_list_that_is_cut_short_refuses_the_batch() -> None:
+    body = {"stored": 0, "known": 0, "rejected": 3, "unlisted": 2, "items": [{"line": 0, "status": "rejected"}]}
+    assert isinstance(classify_batch_response(answer(200, body), 3), BatchRejected)
+
+
 @pytest.mark.parametrize(
     "body",
     [
         {"stored": 1, "known": 0, "rejected": 0, "items": []},
+        {"stored": 1, "known": 1, "rejected": 0, "conflicts": 1, "items": []},
         {"stored": 2, "known": 0, "rejected": 1, "items": []},
         {"stored": 2, "known": 0, "rejected": 1, "items": [{"line": 3, "status": "rejected"}]},
         {"items": [{"line": -1, "status": "rejected"}]},
