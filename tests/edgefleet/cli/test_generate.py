@@ -391,6 +391,7 @@ def test_refused_records_are_counted_and_fail_the_command(scenario: Path, ingest
     stub.lines, stub.posts, stub.refusal, stub.unlisted = [], [], "conflict", 4
     rejected = orjson.loads(invoke(scenario, *SPAN, "--upload", url, "--json").stdout)["rejected"]
     assert rejected == 3 + 4 * len(stub.posts)
+    stub.unlisted = 0
     stub.token = "of-the-service"
     assert "answers 401" in str(invoke(scenario, *SPAN, "--upload", url).exception)
     assert invoke(scenario, *SPAN, "--upload", url, "--upload-token", stub.token).exit_code == 0
