@@ -53,12 +53,25 @@ class DeviceRecord:
     first_seq: int | None = None
     last_seq: int | None = None
     acknowledged: int = 0
-    """Messages that the broker acknowledged, or that were written to the socket at QoS 0."""
+    """Messages that the broker acknowledged."""
+    sent_qos0: int = 0
+    """Messages that were written to the socket at QoS 0: nobody says whether they arrived."""
+    refused: dict[str, list[SeqRange]] = field(default_factory=dict)
+    """Reason -> messages that the broker refused, or said beforehand that it would."""
     dropped: list[SeqRange] = field(default_factory=list)
-    """Emitted, then given up: by a full outbox, a fault or a reset, or because the broker refused it."""
+    """Emitted, then given up: by a full outbox, a fault or a reset."""
+    dropped_by_fault: int = 0
+    """Of those dropped: by a fault of the scenario or a reset."""
     unsent: list[SeqRange] = field(default_factory=list)
     """Still in the outbox when the run stopped, or sent and never acknowledged: it may have arrived."""
+    unacknowledged: list[SeqRange] = field(default_factory=list)
+    """Of those unsent: sent and never acknowledged."""
     reconnects: int = 0
+
+    @property
+    def refused_ranges(self) -> list[SeqRange]:
+        """Return what the broker refused, for whatever reason."""
+        return [one for ranges in self.refused.values() for one in ranges]
 
     @property
     def emitted(self) -> int:
@@ -76,9 +89,11 @@ class DeviceRecord:
         if self.emitted < 0:
             raise ValueError(f"first_seq {self.first_seq} comes after last_seq {self.last_seq}")
         end = -1 if self.first_seq is None else self.first_seq - 1
-        for first, last in sorted(self.dropped + self.unsent):
+        for first, last in sorted(self.dropped + self.unsent + self.refused_ranges):
             if not end < first <= last or self.last_seq is None or last > self.last_seq:
-                raise ValueError(f"dropped or unsent range {first}..{last} overlaps another or was never emitted")
+                raise ValueError(
+                    f"dropped, unsent or refused range {first}..{last} overlaps another or was never emitted"
+                )
             end = last
 
 
@@ -125,14 +140,30 @@ class RunRecord:
         return {
             "emitted": sum(device.emitted for device in self.devices),
             "acknowledged": sum(device.acknowledged for device in self.devices),
+            "sent_qos0": sum(device.sent_qos0 for device in self.devices),
+            "refused": sum(count_seqs(device.refused_ranges) for device in self.devices),
             "dropped": sum(count_seqs(device.dropped) for device in self.devices),
             "unsent": sum(count_seqs(device.unsent) for device in self.devices),
         }
 
+    @property
+    def refused(self) -> dict[str, dict[str, int]]:
+        """Return how many messages of each kind of device the broker refused, by reason."""
+        counts: dict[str, dict[str, int]] = {}
+        for device in self.devices:
+            for reason, ranges in device.refused.items():
+                of_kind = counts.setdefault(device.kind, {})
+                of_kind[reason] = of_kind.get(reason, 0) + count_seqs(ranges)
+        return counts
+
     def save(self, folder: Path) -> Path:
         """Write `run.json` into `folder`, which is made where it is missing; a reader never sees half a file."""
         record = {name: getattr(self, name) for name in _RUN_FIELDS}
-        record |= {"totals": self.totals, "devices": [device.to_json() for device in self.devices]}
+        record |= {
+            "totals": self.totals,
+            "refused": self.refused,
+            "devices": [device.to_json() for device in self.devices],
+        }
         path = folder / FILE_NAME
         partial = path.with_suffix(".partial")
         make_folder(folder)

@@ -17,17 +17,25 @@ from edgewire.clock import iso_ms
 class BootCounters:
     """Counts what one boot of a device emitted, and what became of it.
 
-    Readings are numbered from the first to the last without a gap; each is acknowledged, dropped or still unsent.
+    Readings are numbered from the first to the last without a gap; each is acknowledged, sent at QoS 0, refused,
+    dropped, uncertain or still in the outbox.
     """
 
-    __slots__ = ("acknowledged", "boot", "dropped", "first_seq", "last_seq", "uncertain")
+    __slots__ = ("acknowledged", "boot", "dropped", "dropped_by_fault", "first_seq", "last_seq", "refused",
+                 "sent_qos0", "uncertain")  # fmt: skip
 
     def __init__(self, boot: int) -> None:
         self.boot = boot
         self.first_seq: int | None = None
         self.last_seq: int | None = None
         self.acknowledged = 0
+        self.sent_qos0 = 0
+        """Handed to the connection at QoS 0: nobody says whether they arrived."""
+        self.refused: dict[str, SeqRanges] | None = None
+        """Reason -> readings that the broker will never take."""
         self.dropped = SeqRanges()
+        self.dropped_by_fault = 0
+        """Of those dropped: by a fault or a reset, and not by a full outbox."""
         self.uncertain = SeqRanges()
         """Sent, and never acknowledged before a reset or the end: may have arrived or not."""
 
@@ -104,6 +112,7 @@ class Firmware:
         """Count a reading that a fault lost inside the device: it has its number, and counts as dropped."""
         self.counters.count_reading(seq)
         self.counters.dropped.add(seq)
+        self.counters.dropped_by_fault += 1
 
     def pop_publishable(self, window: int, now_s: float) -> list[Reading]:
         """Take the readings out of the outbox that are to be published now, oldest first."""
@@ -119,12 +128,20 @@ class Firmware:
             self._flush_limit = None
         return now
 
-    def on_refused(self, seq: int, boot: int) -> None:
-        """Count a reading as dropped that the broker will never take: it is too large, or not allowed."""
+    def on_refused(self, seq: int, boot: int, reason: str) -> None:
+        """Count a reading that the broker will never take, as it is too large or not allowed."""
         if boot == self.boot:
             self.sent -= 1
         if seq != NO_SEQ:
-            self.counters_of(boot).dropped.add(seq)
+            counters = self.counters_of(boot)
+            if counters.refused is None:
+                counters.refused = {}
+            counters.refused.setdefault(reason, SeqRanges()).add(seq)
+
+    def on_sent_qos0(self, boot: int) -> None:
+        """Count a reading that was handed to the connection, and that nobody will acknowledge."""
+        counters = self.counters if boot == self.boot else self.counters_of(boot)
+        counters.sent_qos0 += 1
 
     def on_acknowledged(self, boot: int, count: int) -> None:
         """Count so many readings of a boot for which the broker took responsibility."""
@@ -159,7 +176,7 @@ class Firmware:
         """
         self.on_uncertain(uncertain)
         if self.build.outbox.storage == "ram":
-            self._drop(self.outbox.clear())
+            self._drop(self.outbox.clear(), by_fault=True)
         if self.counters.first_seq is not None:
             self._past = [*(self._past or ()), self.counters]
         self.boot, self.booted_ms, self.reset_reason = boot, at_ms, reason
@@ -189,6 +206,11 @@ class Firmware:
         return sum(counters.emitted for counters in self.all_counters())
 
     @property
+    def dropped_by_fault(self) -> int:
+        """Return how many of those dropped a fault or a reset has cost, of all boots."""
+        return sum(counters.dropped_by_fault for counters in self.all_counters())
+
+    @property
     def dropped(self) -> int:
         """Return the number of readings that were given up, of all boots."""
         if not self._past:
@@ -204,10 +226,12 @@ class Firmware:
         """Return those of one boot that took readings."""
         return next(counters for counters in self.all_counters() if counters.boot == boot)
 
-    def _drop(self, readings: Iterable[Reading]) -> None:
+    def _drop(self, readings: Iterable[Reading], *, by_fault: bool = False) -> None:
         for reading in readings:
             if reading.seq != NO_SEQ:
-                self.counters_of(reading.boot).dropped.add(reading.seq)
+                counters = self.counters_of(reading.boot)
+                counters.dropped.add(reading.seq)
+                counters.dropped_by_fault += by_fault
 
     # -- what it says
 

@@ -13,6 +13,7 @@ from devices.firmware.firmware import Firmware
 from devices.firmware.outbox import NO_SEQ, Reading
 from devices.fleet.client_state import ClientState, ClientTrigger, next_client_state
 from devices.fleet.fault_state import LinkFaultState
+from devices.fleet.incidents import IncidentRecorder
 from devices.fleet.session_factory import last_will
 from devices.scenario.devices import Device
 from devices.timeline.wire_format import Publication, WireFormat
@@ -29,6 +30,7 @@ from edgewire.mqtt import (
     Session,
     SubscribeRefused,
     Subscription,
+    coded_reason,
 )
 
 # Bytes that the transport may hold before a device keeps further readings to itself are asyncio's default (64 KiB);
@@ -44,11 +46,15 @@ _RESTING = _ASLEEP + _OFF
 class ClientOwner(Protocol):
     """Names what a client needs of the fleet around it."""
 
+    incidents: IncidentRecorder
+
     def device_time_ms(self) -> int: ...
 
     def monotonic_s(self) -> float: ...
 
-    def on_acknowledged(self, client: "DeviceClient", count: int) -> None: ...
+    def on_acknowledged(self, client: "DeviceClient", count: int, answered: int) -> None: ...
+
+    def on_sent_qos0(self) -> None: ...
 
     def on_connect_requested(self, client: "DeviceClient", delay_s: float) -> None: ...
 
@@ -207,11 +213,12 @@ class DeviceClient:
         token = seq if boot == self.firmware.boot else (boot, seq)
         try:
             self.link.publish(reading.topic, reading.payload, qos=reading.qos, token=token)
-        except PublishRefused:
-            self.firmware.on_refused(seq, boot)
+        except PublishRefused as error:
+            self._count_refused(boot, seq, error.code)
             return
         if not reading.qos and seq != NO_SEQ:
-            self._count_acknowledged(boot, 1)
+            self.firmware.on_sent_qos0(boot)
+            self._owner.on_sent_qos0()
 
     def _corrupted(self, reading: Reading) -> Reading:
         """Return what leaves instead of a reading; the reading itself is lost with it."""
@@ -219,9 +226,11 @@ class DeviceClient:
         self.firmware.on_lost_reading(reading.seq)
         return reading._replace(seq=NO_SEQ, payload=self.link_faults.corrupt(reading))
 
-    def _count_acknowledged(self, boot: int, count: int) -> None:
-        self.firmware.on_acknowledged(boot, count)
-        self._owner.on_acknowledged(self, count)
+    def _count_refused(self, boot: int, seq: int, code: int) -> None:
+        reason = coded_reason(code)
+        self.firmware.on_refused(seq, boot, reason)
+        if seq != NO_SEQ:
+            self._owner.incidents.record_refused(self.device.kind, reason)
 
     # -- the connection
 
@@ -248,20 +257,18 @@ class DeviceClient:
 
     def on_events(self, link: Link, events: list[Event]) -> None:
         """Handle what happened on the wire."""
-        confirmed = 0
+        # Readings of this boot and of earlier ones that the broker took, and all that it answered for.
+        confirmed = earlier = answered = 0
         for event in events:
             if type(event) is Acknowledged and type(event.token) is int and event.reason_code < FAILURE:
                 # What nearly all events are: told apart before the `match`, which would try its patterns one by one.
                 confirmed += event.token != NO_SEQ
+                answered += 1
                 continue
             match event:
-                case Acknowledged(_, _, int(seq)):
-                    self.firmware.on_refused(seq, self.firmware.boot)
-                case Acknowledged(_, code, (int(boot), int(seq))):
-                    if code >= FAILURE:
-                        self.firmware.on_refused(seq, boot)
-                    elif seq != NO_SEQ:
-                        self._count_acknowledged(boot, 1)
+                case Acknowledged(_, code, token):
+                    answered += 1
+                    earlier += self._on_answer(code, token)
                 case Connected():
                     self._on_connected(link, session_present=event.session_present)
                 case Message():
@@ -271,9 +278,25 @@ class DeviceClient:
                 case _:
                     pass
         if confirmed:
-            self._count_acknowledged(self.firmware.boot, confirmed)
+            self.firmware.on_acknowledged(self.firmware.boot, confirmed)
+        if answered:
+            self._owner.on_acknowledged(self, confirmed + earlier, answered)
         if self.firmware.outbox:
             self.flush_outbox()
+
+    def _on_answer(self, code: int, token: object) -> int:
+        """Handle an answer that is none of the usual ones; return how many readings of earlier boots it confirms."""
+        match token:
+            case int(seq):
+                self._count_refused(self.firmware.boot, seq, code)
+            case (int(boot), int(seq)) if code >= FAILURE:
+                self._count_refused(boot, seq, code)
+            case (int(boot), int(seq)) if seq != NO_SEQ:
+                self.firmware.on_acknowledged(boot, 1)
+                return 1
+            case None if code >= FAILURE:
+                self._owner.incidents.record_control_refused(coded_reason(code), self.device.device_id)
+        return 0
 
     def tick(self) -> None:
         """Keep the connection alive, let more of the outbox go, fall asleep: some time has passed."""

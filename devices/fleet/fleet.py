@@ -22,6 +22,7 @@ from devices.fleet.connector import Connector
 from devices.fleet.device_client import DeviceClient
 from devices.fleet.fault_injector import FaultInjector
 from devices.fleet.fault_state import DuplicateClient
+from devices.fleet.incidents import IncidentRecorder
 from devices.fleet.latency import AckProbe, Histogram
 from devices.fleet.metrics import FleetSnapshot, PeriodicTick, process_usage
 from devices.fleet.pacer import Pacer, ScheduledAction, startup_delay_ms
@@ -90,6 +91,8 @@ class Fleet:
         self._builds = {id(group): scenario.build(group) for group in scenario.devices}
         self._boots = self.timeline.boots_at(self._sim_started_ms)
         self._acknowledged = 0
+        self._sent_qos0 = 0
+        self.incidents = IncidentRecorder(self._clock.monotonic)
         self._emitted = 0
         self._stopping = False
         self._acks = AckProbe()
@@ -143,11 +146,15 @@ class Fleet:
         if not self._stopping:
             self._connect_queue.enqueue_connect(duplicate)
 
-    def on_acknowledged(self, client: DeviceClient, count: int) -> None:
-        """Count this many more messages, for which the broker took responsibility."""
+    def on_acknowledged(self, client: DeviceClient, count: int, answered: int) -> None:
+        """Count this many more readings, for which the broker took responsibility, of all that it `answered` for."""
         self._acknowledged += count
         if client in self._acks:
-            self._acks.count_acknowledged(client, count, self._clock.monotonic())
+            self._acks.count_acknowledged(client, answered, self._clock.monotonic())
+
+    def on_sent_qos0(self) -> None:
+        """Count one more reading that left at QoS 0."""
+        self._sent_qos0 += 1
 
     def snapshot(self) -> FleetSnapshot:
         """Return the fleet as it is now; what is counted device by device, as it was a moment ago."""
@@ -156,6 +163,8 @@ class Fleet:
             devices=len(self.clients),
             emitted=self._emitted,
             acknowledged=self._acknowledged,
+            sent_qos0=self._sent_qos0,
+            incidents=self.incidents.incidents.copy(),
             unconnected=self._unconnected,
             failed_dials=self._connector.failed_dials,
             refused_dials=self._connector.refused_dials,

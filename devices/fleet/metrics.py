@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 
 from devices.fleet.device_client import DeviceClient
+from devices.fleet.incidents import Incidents
 from devices.fleet.latency import Histogram
 
 # Devices that are looked at in one go, and at the most where a busy loop has woken us late.
@@ -29,6 +30,8 @@ class FleetSnapshot:
     """Not connected even once so far."""
     emitted: int = 0
     acknowledged: int = 0
+    sent_qos0: int = 0
+    """Handed to the connection at QoS 0: nobody says whether they arrived."""
     inflight: int = 0
     """Published and not yet acknowledged."""
     buffered: int = 0
@@ -36,12 +39,16 @@ class FleetSnapshot:
     stalled: int = 0
     """Of those in outboxes: the ones whose device is connected, so that only the broker's window holds them back."""
     dropped: int = 0
+    dropped_by_fault: int = 0
+    """Of those dropped: by a fault of the scenario or a reset, and not by a full outbox."""
     reconnects: int = 0
     failed_dials: int = 0
     refused_dials: int = 0
     """Of the failed dials: those that the broker answered with a refusal."""
     slowed_s: float = 0.0
     """How long the ramp went slower than it was allowed to, because the broker was slow to answer."""
+    incidents: Incidents = field(default_factory=Incidents)
+    """What the broker refused or ended, by reason."""
     lag: Histogram = field(default_factory=Histogram)
     """Handed to the connection - due."""
     lag_connected: Histogram = field(default_factory=Histogram)
@@ -58,6 +65,11 @@ class FleetSnapshot:
     """Memory of the process."""
 
     @property
+    def refused(self) -> int:
+        """Return how many messages the broker refused."""
+        return self.incidents.refused.total()
+
+    @property
     def lag_p99_ms(self) -> float | None:
         """Return how late 99 % of the messages so far left at the most."""
         return self.lag.percentile_ms(99)
@@ -69,7 +81,7 @@ class FleetSnapshot:
         for part in parts:
             for item in fields(cls):
                 value = getattr(part, item.name)
-                if isinstance(value, Histogram):
+                if isinstance(value, Histogram | Incidents):
                     getattr(total, item.name).merge(value)
                 else:
                     setattr(total, item.name, getattr(total, item.name) + value)
@@ -101,6 +113,7 @@ class Gauges:
     buffered: int = 0
     stalled: int = 0
     dropped: int = 0
+    dropped_by_fault: int = 0
     reconnects: int = 0
 
     def count_client(self, client: DeviceClient) -> None:
@@ -116,6 +129,7 @@ class Gauges:
         self.inflight += client.session.inflight
         self.buffered += waiting
         self.dropped += firmware.dropped
+        self.dropped_by_fault += firmware.dropped_by_fault
         self.reconnects += max(0, client.reconnects)
 
 

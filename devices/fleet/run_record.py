@@ -24,10 +24,14 @@ def device_records(client: DeviceClient) -> Iterator[DeviceRecord]:
             first_seq=counters.first_seq,
             last_seq=counters.last_seq,
             acknowledged=counters.acknowledged,
+            sent_qos0=counters.sent_qos0,
+            refused={reason: seqs.as_list() for reason, seqs in (counters.refused or {}).items()},
             # Of the device: they stand with its last boot.
             reconnects=max(0, client.reconnects) if counters is firmware.counters else 0,
             dropped=counters.dropped.as_list(),
+            dropped_by_fault=counters.dropped_by_fault,
             unsent=sorted(firmware.outbox.seqs(counters.boot).as_list() + counters.uncertain.as_list()),
+            unacknowledged=sorted(counters.uncertain.as_list()),
         )
 
 

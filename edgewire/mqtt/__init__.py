@@ -33,7 +33,7 @@ from edgewire.mqtt.filters import check_filter, encode_topic, filter_matches
 from edgewire.mqtt.limits import ServerLimits
 from edgewire.mqtt.packets import Subscription, Version, Will
 from edgewire.mqtt.properties import Properties
-from edgewire.mqtt.reasons import FAILURE, reason_name
+from edgewire.mqtt.reasons import FAILURE, coded_reason, reason_name
 from edgewire.mqtt.session import Session
 from edgewire.mqtt.state import SessionState
 
@@ -66,6 +66,7 @@ __all__ = [
     "Will",
     "WindowFull",
     "check_filter",
+    "coded_reason",
     "encode",
     "encode_topic",
     "filter_matches",

@@ -4,6 +4,7 @@ from edgewire.errors import EdgefleetError
 
 MALFORMED_PACKET = 0x81
 PROTOCOL_ERROR = 0x82
+TOPIC_NAME_INVALID = 0x90
 TOPIC_ALIAS_INVALID = 0x94
 PACKET_TOO_LARGE = 0x95
 
@@ -21,7 +22,14 @@ class Unsendable(EdgefleetError):
 
 
 class PublishRefused(Unsendable):
-    """This message can never be sent to this server: too large, a QoS or retain it does not offer, a bad topic."""
+    """This message can never be sent to this server: too large, a QoS or retain it does not offer, a bad topic.
+
+    `code` is the reason that the server would give.
+    """
+
+    def __init__(self, message: str, code: int = TOPIC_NAME_INVALID) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class SubscribeRefused(Unsendable):

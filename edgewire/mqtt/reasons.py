@@ -72,6 +72,11 @@ def reason_name(code: int) -> str:
     return _CODES.get(code, f"reason 0x{code:02x}")
 
 
+def coded_reason(code: int) -> str:
+    """Return the name of a reason code and the code, as counts and reports show it: `not authorized (0x87)`."""
+    return f"{_CODES[code]} (0x{code:02X})" if code in _CODES else reason_name(code)
+
+
 def refusal_name(code: int) -> str:
     """Return the name of a CONNACK code; 3.1.1 has its own small numbers."""
     return _CONNACK_311.get(code) or reason_name(code)

@@ -215,7 +215,9 @@ class Session:
             raise PublishRefused(str(error)) from None
         code = self.limits.refusal(qos, retain, len(packet))
         if code:
-            raise PublishRefused(f"the server does not take this message of {len(packet)} bytes: {reason_name(code)}")
+            raise PublishRefused(
+                f"the server does not take this message of {len(packet)} bytes: {reason_name(code)}", code
+            )
         if qos:
             outbound.add_publish(packet_id, packet, token)
         self._out.append(packet)

@@ -29,8 +29,12 @@ def test_what_is_saved_is_loaded(record: RunRecord, tmp_path: Path) -> None:
 def test_the_file_has_the_sums_for_other_readers(record: RunRecord, tmp_path: Path) -> None:
     record.devices[0].acknowledged = 9
     record.devices[0].dropped = [(2, 4), (7, 7)]
+    record.devices[0].refused = {"not authorized (0x87)": [(0, 1)], "packet too large (0x95)": [(8, 8)]}
     written = orjson.loads(record.save(tmp_path).read_bytes())
-    assert written["totals"] == {"emitted": 17, "acknowledged": 9, "dropped": 4, "unsent": 2}
+    assert written["totals"] == {
+        "emitted": 17, "acknowledged": 9, "sent_qos0": 0, "refused": 3, "dropped": 4, "unsent": 2
+    }  # fmt: skip
+    assert written["refused"] == {"gps": {"not authorized (0x87)": 2, "packet too large (0x95)": 1}}
     assert [device["emitted"] for device in written["devices"]] == [10, 7, 0]
     assert written["devices"][2]["first_seq"] is None
 

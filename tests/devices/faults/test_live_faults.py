@@ -79,7 +79,7 @@ def test_books_and_labels_of_a_run(mosquitto_factory: Callable[[], MosquittoProc
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     record = RunRecord.load(tmp_path / "run")
-    assert record.totals == {"emitted": 40, "acknowledged": 37, "dropped": 3, "unsent": 0}
+    assert record.totals == {"emitted": 40, "acknowledged": 37, "sent_qos0": 0, "refused": 0, "dropped": 3, "unsent": 0}
     dropped = {device.device_id: device.dropped for device in record.devices if device.dropped}
     labels = [orjson.loads(line) for line in (tmp_path / "run" / FILE_NAME).read_bytes().splitlines()]
     assert [(label["device_id"], label["type"]) for label in labels] == [

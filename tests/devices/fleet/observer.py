@@ -123,7 +123,8 @@ def assert_books_balance(record: RunRecord, observer: Observer) -> None:
     """Every device and boot: what arrived is what was emitted, less what was dropped or is not certain."""
     record.check()
     for device in record.devices:
-        assert device.emitted == device.acknowledged + count_seqs(device.dropped) + count_seqs(device.unsent)
+        ended = count_seqs([*device.dropped, *device.unsent, *device.refused_ranges])
+        assert device.emitted == device.acknowledged + device.sent_qos0 + ended
         arrived = set(observer.seqs(device.device_id).get(device.boot, []))
         given_up = {seq for first, last in device.dropped for seq in range(first, last + 1)}
         uncertain = {seq for first, last in device.unsent for seq in range(first, last + 1)}

@@ -16,7 +16,7 @@ class Client:
         self.is_resting = True
         self.reconnects = 1
         self.session = SimpleNamespace(inflight=2)
-        self.firmware = SimpleNamespace(outbox=[1, 2, 3], dropped=4)
+        self.firmware = SimpleNamespace(outbox=[1, 2, 3], dropped=4, dropped_by_fault=1)
 
     def tick(self) -> None:
         self.ticks += 1

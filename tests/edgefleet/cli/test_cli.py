@@ -171,7 +171,8 @@ def test_a_signal_ends_a_run_in_order(
     client.loop_stop()
     record = RunRecord.load(tmp_path / "run")
     assert record.totals == {
-        "emitted": record.totals["emitted"], "acknowledged": record.totals["emitted"], "dropped": 0, "unsent": 0
+        "emitted": record.totals["emitted"], "acknowledged": record.totals["emitted"], "sent_qos0": 0, "refused": 0,
+        "dropped": 0, "unsent": 0
     }  # fmt: skip
     assert orjson.loads(stdout)["emitted"] == record.totals["emitted"] > 0
     assert heard == ["online"] * 5 + ["offline"] * 5

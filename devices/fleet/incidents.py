@@ -1,0 +1,169 @@
+"""Counts what a broker refuses or ends, and what a device does not heed, each by its reason.
+
+Whoever sees it happen tells the `IncidentRecorder` of the process, which also says it in the log, now and then;
+`Incidents` are the numbers, which several processes can add up.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from time import monotonic
+
+from edgewire import logs
+
+REASONS = 64
+"""Reasons that are told apart for each thing; a broker that makes up ever new ones fills no memory."""
+OTHER = "other reasons"
+EXAMPLES = 3
+"""Devices that are named of each thing; they are all counted."""
+LOG_EVERY_S = 10.0
+
+log = logs.get("fleet")
+
+
+@dataclass(slots=True)
+class DeviceTally:
+    """Counts something that happens to devices: how often, to how many of them, and the names of the first few."""
+
+    events: int = 0
+    devices: int = 0
+    examples: list[str] = field(default_factory=list)
+
+    def merge(self, other: "DeviceTally") -> None:
+        """Count what another one has counted, of other devices."""
+        self.events += other.events
+        self.devices += other.devices
+        self.examples = (self.examples + other.examples)[:EXAMPLES]
+
+    @property
+    def names(self) -> str:
+        """Return the names of the first few, and whether there are more."""
+        return ", ".join(self.examples) + (", …" if self.devices > len(self.examples) else "")
+
+
+@dataclass(slots=True, kw_only=True)
+class Incidents:
+    """Holds the counts since the start of the run."""
+
+    refused: Counter[tuple[str, str]] = field(default_factory=Counter)
+    """(kind of device, reason) -> messages that the broker refused, or said beforehand that it would."""
+    server_disconnects: Counter[str] = field(default_factory=Counter)
+    """Reason -> connections that the broker ended with a DISCONNECT."""
+    connects_refused: Counter[str] = field(default_factory=Counter)
+    """Reason -> connections that the broker refused, by CONNACK or by closing them before."""
+    connects_failed: Counter[str] = field(default_factory=Counter)
+    """Reason -> dials that came to nothing here or on the way, such as for want of open files."""
+    controls_refused: Counter[str] = field(default_factory=Counter)
+    """Reason -> statuses and results of commands that the broker refused."""
+    subscribes_refused: Counter[str] = field(default_factory=Counter)
+    """Reason -> subscriptions to commands that the broker refused."""
+    ignored: Counter[str] = field(default_factory=Counter)
+    """What -> things from the broker that a device did not heed."""
+    takeovers: DeviceTally = field(default_factory=DeviceTally)
+    """Connections that ended because another client used the id of the device."""
+    deaf: DeviceTally = field(default_factory=DeviceTally)
+    """Devices that take no commands, as the broker refused their subscription."""
+
+    def merge(self, other: "Incidents") -> None:
+        """Count what another process has counted."""
+        for item in fields(self):
+            mine, theirs = getattr(self, item.name), getattr(other, item.name)
+            if isinstance(mine, Counter):
+                mine.update(theirs)
+            else:
+                mine.merge(theirs)
+
+    def copy(self) -> "Incidents":
+        """Return one that no longer changes with this one."""
+        copy = Incidents()
+        copy.merge(self)
+        return copy
+
+    def by_reason(self) -> Counter[str]:
+        """Return how many messages were refused for each reason, of all kinds."""
+        totals: Counter[str] = Counter()
+        for (_, reason), count in self.refused.items():
+            totals[reason] += count
+        return totals
+
+
+class IncidentRecorder:
+    """Counts incidents of the devices of one process, and logs each sort of them once in a while."""
+
+    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+        """Read seconds for the log's pauses from `clock`."""
+        self.incidents = Incidents()
+        self._clock = clock
+        self._devices: dict[str, set[str]] = {}
+        self._logged_s: dict[tuple[str, str], float] = {}
+
+    def record_refused(self, kind: str, reason: str, count: int = 1) -> None:
+        """Count messages of a kind of device that the broker will never take."""
+        refused = self.incidents.refused
+        if (kind, reason) not in refused:
+            reason = _bounded(reason, self.incidents.by_reason())
+        refused[kind, reason] += count
+        self._log("the broker refuses messages", f"{kind} {reason}", kind=kind, reason=reason)
+
+    def record_control_refused(self, reason: str, device_id: str = "") -> None:
+        """Count a status, or the result of a command, that the broker will never take."""
+        _count(self.incidents.controls_refused, reason)
+        self._log("the broker refuses the status of devices", reason, reason=reason, device=device_id)
+
+    def record_server_disconnect(self, reason: str, device_id: str = "") -> None:
+        """Count a DISCONNECT of the broker."""
+        _count(self.incidents.server_disconnects, reason)
+        self._log("the broker ended a connection", reason, reason=reason, device=device_id)
+
+    def record_connect_refused(self, reason: str, device_id: str = "") -> None:
+        """Count a connection that the broker refused, or closed before it had accepted it."""
+        _count(self.incidents.connects_refused, reason)
+        self._log("the broker refuses connections", reason, reason=reason, device=device_id)
+
+    def record_connect_failed(self, reason: str) -> None:
+        """Count a dial that came to nothing here or on the way."""
+        _count(self.incidents.connects_failed, reason)
+
+    def record_subscribe_refused(self, device_id: str, reason: str) -> None:
+        """Count a subscription to a device's commands that the broker refused."""
+        _count(self.incidents.subscribes_refused, reason)
+        self._count_device(self.incidents.deaf, "deaf", device_id)
+        self._log("the broker refuses the subscription to commands", reason, reason=reason, device=device_id)
+
+    def record_takeover(self, device_id: str) -> None:
+        """Count that another client has thrown a device out by using its id."""
+        self._count_device(self.incidents.takeovers, "takeovers", device_id)
+        self._log(
+            "another client uses the id of a device", "", device=device_id, so_far=self.incidents.takeovers.events
+        )
+
+    def record_ignored(self, what: str) -> None:
+        """Count something from the broker that a device did not heed, such as `retained command`."""
+        _count(self.incidents.ignored, what)
+        self._log("ignored", what, what=what)
+
+    def _count_device(self, tally: DeviceTally, name: str, device_id: str) -> None:
+        seen = self._devices.setdefault(name, set())
+        tally.events += 1
+        if device_id not in seen:
+            seen.add(device_id)
+            tally.devices += 1
+            if len(tally.examples) < EXAMPLES:
+                tally.examples.append(device_id)
+
+    def _log(self, event: str, key: str, **details: str | int) -> None:
+        now = self._clock()
+        last = self._logged_s.get((event, key))
+        if last is None and len(self._logged_s) >= 8 * REASONS:
+            return
+        if last is None or now - last >= LOG_EVERY_S:
+            self._logged_s[event, key] = now
+            log.warning(event, **details)
+
+
+def _count(counter: Counter[str], reason: str) -> None:
+    counter[_bounded(reason, counter)] += 1
+
+
+def _bounded(reason: str, known: Counter[str]) -> str:
+    return reason if reason in known or len(known) < REASONS else OTHER
