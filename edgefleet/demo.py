@@ -20,6 +20,7 @@ from devices.fleet.connector import probe_all
 from devices.fleet.fleet import Fleet
 from devices.scenario.scenario import Scenario
 from edgefleet.embedded import edgefleet_process, embedded_broker, embedded_kafka, free_port
+from edgefleet.launch.worker_status import WorkerState
 from edgefleet.report.live import live_view
 from edgefleet.verify import RunVerdict, verify_run
 from edgewire.errors import ConfigError, ServiceUnavailable
@@ -91,7 +92,7 @@ async def run_fleet(services: Services, duration_s: float, stop: asyncio.Event, 
     scenario = Scenario.load(SCENARIO).model_copy(update={"broker": services.broker})
     version = await probe_all(broker_pool_for(scenario))
     fleet = Fleet(scenario, name="demo", version=version)
-    async with live_view(lambda: [("running", fleet.snapshot())], console, "edgefleet demo"):
+    async with live_view(lambda: [(WorkerState.RUNNING, fleet.snapshot())], console, "edgefleet demo"):
         return await fleet.run(duration_s, stop)
 
 

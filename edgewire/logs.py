@@ -2,15 +2,39 @@
 
 import logging
 import sys
-from typing import Literal
+from contextlib import suppress
+from typing import Literal, TextIO
 
 import structlog
 
 LogFormat = Literal["auto", "text", "json"]
 
 
-def configure(level: str = "info", fmt: LogFormat = "auto") -> None:
-    """Set up logging for the process; `auto` is text on a terminal and JSON lines otherwise. Logs go to stderr."""
+class _LineWriter:
+    """Writes lines to a file that may go away: a terminal that was closed or a disk that is full ends no run."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def msg(self, message: str) -> None:
+        """Write a line, or lose it."""
+        # `ValueError` is what a file that was closed raises.
+        with suppress(OSError, ValueError):
+            self._file.write(message + "\n")
+            self._file.flush()
+
+    log = debug = info = warn = warning = error = critical = exception = fatal = failure = err = msg
+
+
+def configure(level: str = "info", fmt: LogFormat = "auto", **fields: object) -> None:
+    """Set up logging for the process; `auto` is text on a terminal and JSON lines otherwise. Logs go to stderr.
+
+    Every line has these `fields`, such as the number of the process among its like.
+    """
+
+    def add_fields(_logger: object, _method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+        return {**fields, **event}
+
     as_json = fmt == "json" or (fmt == "auto" and not sys.stderr.isatty())
     renderer: structlog.types.Processor = (
         structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
@@ -18,13 +42,14 @@ def configure(level: str = "info", fmt: LogFormat = "auto") -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            add_fields,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: _LineWriter(sys.stderr),
         cache_logger_on_first_use=False,
     )
 

@@ -239,7 +239,7 @@ class Fleet:
         if not self._unconnected:
             self.connected_after_s = self._clock.monotonic() - self._began
             self._lag_before = self.pacer.lag.copy()
-            log.info("all connected", devices=len(self.clients), after_s=round(self.connected_after_s, 2))
+            log.debug("all connected", devices=len(self.clients), after_s=round(self.connected_after_s, 2))
 
     def _record(self, duration_s: float, final: FleetSnapshot) -> RunRecord:
         return fleet_record(

@@ -31,10 +31,13 @@ from edgefleet.cli.common import (
     until_signal,
 )
 from edgefleet.doctor import BrokerFacts, Machine, Needs, evaluate, probe_brokers, require_healthy
+from edgefleet.launch.launcher import Launcher
+from edgefleet.launch.process_tuning import raise_open_files, tune_allocator
 from edgefleet.launch.processes import ProcessLauncher
 from edgefleet.launch.ray_cluster import join_cluster
-from edgefleet.launch.shard import ShardJob, ShardResult, combine, raise_open_files, run_shard
-from edgefleet.launch.workers import Launcher, Workers
+from edgefleet.launch.shard import ShardJob, ShardResult, combine, run_shard
+from edgefleet.launch.worker_status import WorkerState
+from edgefleet.launch.workers import Workers
 from edgefleet.report.device_table import save_device_table
 from edgefleet.report.fleet_metrics import serve_metrics
 from edgefleet.report.live import ReadSnapshots, live_view
@@ -97,6 +100,7 @@ def command(
     part = Shard.parse(shard)
     folder = record or record_folder(part)
     raise_open_files()
+    tune_allocator()
     duration_s = math.inf if duration is None else parse_option("--duration", duration_ms, duration) / 1000
     from_ms = _begin_ms(from_)
     on_ray = join_cluster(ray_address, log_level) if ray or ray_address else nullcontext()
@@ -148,7 +152,7 @@ async def _run(job: ShardJob, count: int, launcher: Launcher | None, metrics: st
 
     async def work(stop: asyncio.Event) -> ShardResult:
         if launcher is None:
-            snapshots: ReadSnapshots = lambda: [("running", latest)]  # noqa: E731 - a function of one line, and its type
+            snapshots: ReadSnapshots = lambda: [(WorkerState.RUNNING, latest)]  # noqa: E731 - a function of one line, and its type
             async with live_view(snapshots, console, title):
                 with serve_metrics(snapshots, metrics):
                     return combine([await run_shard(job, stop, keep)])

@@ -65,6 +65,15 @@ def _read(path: Path) -> str | None:
         return None
 
 
+def count_oom_kills() -> int:
+    """Return how many processes the kernel has killed since it started because memory ran out, in any container."""
+    for line in (_read(PROC / "vmstat") or "").splitlines():
+        name, _, value = line.partition(" ")
+        if name == "oom_kill":
+            return int(value)
+    return 0
+
+
 def open_files_of_listener(port: int) -> tuple[int, int] | None:
     """Return process id and open-file limit of what listens on this TCP port here; None where that is not visible."""
     inodes = set(_listeners(port))

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import multiprocessing
 import os
+import queue
 import signal
 import threading
 from collections.abc import Callable
@@ -14,34 +15,39 @@ from typing import Any
 import uvloop
 
 from devices.fleet.metrics import FleetSnapshot
+from edgefleet.doctor.machine import count_oom_kills
+from edgefleet.launch.launcher import OnWorkerMessage, WorkerFailed, WorkerMessage, WorkerReady
+from edgefleet.launch.process_tuning import tune_allocator
 from edgefleet.launch.shard import ShardJob, ShardResult, run_shard
-from edgefleet.launch.workers import OnWorkerMessage, WorkerFailed, WorkerMessage, WorkerReady
 from edgewire import logs
 from edgewire.errors import EdgefleetError
 
 # How long a process may take to end once its pipe is closed.
 JOIN_S = 5.0
+# What a terminal sends to all its processes; the parent tells the workers when to stop.
+TERMINAL_SIGNALS = (signal.SIGINT, signal.SIGHUP)
 
 log = logs.get("workers")
 
 
 class ProcessLauncher:
-    """Starts workers as processes."""
+    """Starts workers as processes; `oom_kills` counts those that the kernel has ended for want of memory, so far."""
 
-    def __init__(self, log_level: str) -> None:
+    def __init__(self, log_level: str, oom_kills: Callable[[], int] = count_oom_kills) -> None:
         self._log_level = log_level
+        self._oom_kills = oom_kills
         self._context = multiprocessing.get_context("spawn")
 
     def launch_worker(self, number: int, on_message: OnWorkerMessage) -> "LocalProcess":
         """Start one; it imports what it needs meanwhile."""
         ours, theirs = self._context.Pipe()
         process = self._context.Process(
-            target=main, args=(theirs, self._log_level), name=f"worker {number}", daemon=True
+            target=main, args=(theirs, self._log_level, number), name=f"worker {number}", daemon=True
         )
         # Ctrl-C reaches all processes of a terminal, also one that cannot ignore it yet: so it is born with the signal
         # blocked. The tracker, which the first one would start, unblocks it.
         resource_tracker.ensure_running()
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT,))
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, TERMINAL_SIGNALS)
         try:
             process.start()
         finally:
@@ -50,7 +56,7 @@ class ProcessLauncher:
         # Not `add_reader`: libuv would make the pipe non-blocking, which `send` and `recv` do not bear.
         loop = asyncio.get_running_loop()
         threading.Thread(target=_listen, args=(ours, loop, on_message), daemon=True).start()
-        return LocalProcess(process, ours)
+        return LocalProcess(process, ours, self._oom_kills)
 
     def workers_per_core(self, count: int) -> float:
         """Return how many of them share a core."""
@@ -60,17 +66,21 @@ class ProcessLauncher:
 class LocalProcess:
     """Reaches a worker that is a process."""
 
-    def __init__(self, process: Any, pipe: Connection) -> None:
+    def __init__(self, process: Any, pipe: Connection, oom_kills: Callable[[], int]) -> None:
         self.process = process
         self._pipe = pipe
+        self._oom_kills = oom_kills
+        self._oom_kills_before = oom_kills()
+        self._outgoing: queue.SimpleQueue[ShardJob | str | None] = queue.SimpleQueue()
+        threading.Thread(target=_write, args=(pipe, self._outgoing), daemon=True).start()
 
     def start_job(self, job: ShardJob) -> None:
         """Give it its job."""
-        self._send(job)
+        self._outgoing.put(job)
 
     def request_stop(self) -> None:
         """Let it end in order."""
-        self._send("stop")
+        self._outgoing.put("stop")
 
     def exit_description(self) -> str:
         """Return how it ended, after "died"."""
@@ -78,19 +88,28 @@ class LocalProcess:
         code: int | None = self.process.exitcode
         if code is None:
             return ""
-        return f" of {signal.Signals(-code).name}" if code < 0 else f" with exit code {code}"
+        if code >= 0:
+            return f" with exit code {code}"
+        # The kernel sends the same signal as `kill -9`, but counts it.
+        by_kernel = code == -signal.SIGKILL and self._oom_kills() > self._oom_kills_before
+        why = ", sent by the kernel because memory ran out (OOM killer)" if by_kernel else ""
+        return f" of {signal.Signals(-code).name}{why}"
 
     async def close(self, *, ended: bool) -> None:
         """Let go of it; one that has not ended is killed."""
+        self._outgoing.put(None)
         if not ended:
             self.process.kill()
         await asyncio.to_thread(self.process.join, JOIN_S)
         self._pipe.close()
 
-    def _send(self, what: ShardJob | str) -> None:
-        # One that has just died is about to be heard of.
-        with contextlib.suppress(OSError):
-            self._pipe.send(what)
+
+def _write(pipe: Connection, outgoing: "queue.SimpleQueue[ShardJob | str | None]") -> None:
+    """Tell a worker things, on a thread: a pipe to one that is stopped may be full."""
+    # One that has just died is about to be heard of.
+    with contextlib.suppress(OSError):
+        while (what := outgoing.get()) is not None:
+            pipe.send(what)
 
 
 def _listen(pipe: Connection, loop: asyncio.AbstractEventLoop, on_message: OnWorkerMessage) -> None:
@@ -105,11 +124,12 @@ def _listen(pipe: Connection, loop: asyncio.AbstractEventLoop, on_message: OnWor
             loop.call_soon_threadsafe(on_message, message)
 
 
-def main(pipe: Connection, log_level: str) -> None:
+def main(pipe: Connection, log_level: str, number: int) -> None:
     """Run as a worker process."""
-    # The parent tells when to stop.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    logs.configure(log_level)
+    for ignored in TERMINAL_SIGNALS:
+        signal.signal(ignored, signal.SIG_IGN)
+    logs.configure(log_level, worker=number)
+    tune_allocator()
     try:
         pipe.send(WorkerReady())
         job = pipe.recv()
@@ -120,6 +140,8 @@ def main(pipe: Connection, log_level: str) -> None:
         message = uvloop.run(_serve(job, pipe))
     except EdgefleetError as error:
         message = WorkerFailed(str(error))
+    except MemoryError:
+        message = WorkerFailed("no memory was left for it; run fewer devices on this machine, or raise its limit")
     except Exception as error:
         log.exception("a mistake of ours")
         message = WorkerFailed(f"{type(error).__name__}: {error}")

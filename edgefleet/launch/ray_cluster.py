@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from edgefleet.doctor import BrokerFacts
+from edgefleet.launch.launcher import OnWorkerMessage, WorkerFailed, WorkerReady
 from edgefleet.launch.ray_shard import ActorPlace, InstalledVersions, ShardActor, installed_versions
 from edgefleet.launch.shard import ShardJob
-from edgefleet.launch.workers import OnWorkerMessage, WorkerFailed, WorkerReady
 from edgewire import logs
 from edgewire.errors import ConfigError, EdgefleetError, ServiceUnavailable
 
@@ -55,7 +55,7 @@ class RayCluster:
 
     def launch_worker(self, number: int, on_message: OnWorkerMessage) -> "RayWorker":
         """Start one, once a node has a free processor."""
-        return RayWorker(self._ray, self._actor.remote(self._log_level), self._ready(number), on_message)
+        return RayWorker(self._ray, self._actor.remote(self._log_level, number), self._ready(number), on_message)
 
     def workers_per_core(self, count: int) -> float:
         """Return 1: each has a processor of its own."""

@@ -20,8 +20,9 @@ from devices.fleet.metrics import FleetSnapshot
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from edgefleet.doctor import BrokerFacts, Machine, Needs, evaluate, require_healthy
+from edgefleet.launch.launcher import WorkerFailed
+from edgefleet.launch.process_tuning import tune_allocator
 from edgefleet.launch.shard import ShardJob, ShardResult, run_shard
-from edgefleet.launch.workers import WorkerFailed
 from edgewire import logs
 from edgewire.errors import EdgefleetError
 
@@ -56,8 +57,9 @@ def installed_versions() -> InstalledVersions:
 class ShardActor:
     """Runs one shard. Its methods run on one event loop, so it can be stopped while it runs."""
 
-    def __init__(self, log_level: str) -> None:
-        logs.configure(log_level)
+    def __init__(self, log_level: str, number: int) -> None:
+        logs.configure(log_level, worker=number)
+        tune_allocator()
         self._stop = asyncio.Event()
 
     async def place(self) -> tuple[str, int, InstalledVersions]:

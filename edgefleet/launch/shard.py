@@ -4,13 +4,9 @@ A job and its result are plain data that can be pickled, so a launcher may carry
 """
 
 import asyncio
-import ctypes
 import gc
 import math
-import resource
-import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from devices.faults.labels import Label
@@ -19,17 +15,12 @@ from devices.fleet.fleet import Fleet
 from devices.fleet.metrics import FleetSnapshot
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
+from edgefleet.launch.process_tuning import tuned_process
 from edgewire.errors import ServiceUnavailable
 from edgewire.mqtt import Version
 from edgewire.run_record import RunRecord
 
 SNAPSHOT_S = 0.5
-# A thread that computes readings gives way to the one that sends them after so long.
-SWITCH_S = 0.0005
-# Of mallopt(3): from this size on, memory is mapped, so it goes back to the system when it is freed. glibc raises its
-# own limit up to 32 MiB as arrays come and go; the holes they left took 1.4 KB a device of 10,000.
-M_MMAP_THRESHOLD, MAPPED_BYTES = -3, 1 << 16
-
 OnSnapshot = Callable[[FleetSnapshot], None]
 
 
@@ -58,29 +49,31 @@ class ShardResult:
 
 
 async def run_shard(job: ShardJob, stop: asyncio.Event, on_snapshot: OnSnapshot | None = None) -> ShardResult:
-    """Run the shard until it is over or `stop` is set; `on_snapshot` is told how it goes, every half-second."""
-    prepare_process()
-    fleet = Fleet(
-        job.scenario,
-        name=job.name,
-        version=job.version,
-        shard=job.shard,
-        from_ms=job.from_ms,
-        power_on_ms=job.power_on_ms,
-        started_ms=job.started_ms,
-        messages=job.messages,
-    )
-    # What lives as long as the run is not searched for garbage again and again.
-    gc.freeze()
-    watch = asyncio.create_task(_watch(fleet, on_snapshot or (lambda _: None)), name="snapshots")
-    try:
-        record = await fleet.run(job.duration_s, stop)
-        # After a long run this takes a while, in which whoever waits hears that we are alive.
-        labels = await asyncio.to_thread(fleet.labels)
-    finally:
-        watch.cancel()
-        await asyncio.gather(watch, return_exceptions=True)
-        gc.unfreeze()
+    """Run the shard until it is over or `stop` is set; `on_snapshot` is told how it goes, every half-second.
+
+    The process's settings that it changes meanwhile are afterwards as they were.
+    """
+    with tuned_process():
+        fleet = Fleet(
+            job.scenario,
+            name=job.name,
+            version=job.version,
+            shard=job.shard,
+            from_ms=job.from_ms,
+            power_on_ms=job.power_on_ms,
+            started_ms=job.started_ms,
+            messages=job.messages,
+        )
+        # What lives as long as the run is not searched for garbage again and again.
+        gc.freeze()
+        watch = asyncio.create_task(_watch(fleet, on_snapshot or (lambda _: None)), name="snapshots")
+        try:
+            record = await fleet.run(job.duration_s, stop)
+            # After a long run this takes a while, in which whoever waits hears that we are alive.
+            labels = await asyncio.to_thread(fleet.labels)
+        finally:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
     for label in labels:
         record.faults[label.type] = record.faults.get(label.type, 0) + 1
     return ShardResult(record=record, labels=labels, final=fleet.final)
@@ -94,25 +87,6 @@ async def _watch(fleet: Fleet, on_snapshot: OnSnapshot) -> None:
         if fleet.connected_after_s is not None and not frozen:
             gc.freeze()
             frozen = True
-
-
-def prepare_process() -> None:
-    """Let this process open as many files as it may, and pause seldom."""
-    raise_open_files()
-    sys.setswitchinterval(SWITCH_S)
-    gc.set_threshold(50_000, 20, 50)
-    if sys.platform == "linux":
-        # A C library without it, such as musl, has no such habit.
-        with suppress(AttributeError):
-            ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES)
-
-
-def raise_open_files() -> int:
-    """Raise the soft limit of open files to the hard one; returns it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return sys.maxsize if hard == resource.RLIM_INFINITY else hard
 
 
 def combine(results: Sequence[ShardResult], failures: Sequence[str] = ()) -> ShardResult:

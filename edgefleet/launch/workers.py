@@ -1,115 +1,55 @@
 """Splits a run over workers: each runs a part of the shard, this process collects what they say.
 
 A worker says when it is ready; only then is the moment of the start set, the same for all. It stops when it is told to
-or when this process is gone. One that dies is reported, and the others go on. Where they run is up to a launcher.
+or when this process is gone. One that dies is reported, and the others go on. One that is silent may come back, as
+after SIGCONT, until the run is over: then it is killed and reported. Where they run is up to a launcher.
 """
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+import math
+from dataclasses import replace
 from functools import partial
-from typing import Protocol
 
 from devices.fleet.metrics import FleetSnapshot
 from devices.fleet.pacer import startup_delay_ms
+from edgefleet.launch.launcher import Launcher, WorkerFailed, WorkerMessage, WorkerReady
 from edgefleet.launch.shard import ShardJob, ShardResult, combine
+from edgefleet.launch.worker_status import WorkerLimits, WorkerState, WorkerStatus
 from edgewire import logs
 from edgewire.clock import Clock, SystemClock
 from edgewire.errors import ServiceUnavailable
 
-# A worker speaks every half-second; one that is silent for so long is shown as such.
-SILENT_S = 3.0
-# One that is to end, and says nothing for so long, is killed. To build a large part of a fleet, or to hand in its
-# record, takes seconds.
-GIVE_UP_S = 60.0
+# How often the workers are looked at.
+LOOK_S = 0.25
 
 log = logs.get("workers")
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerReady:
-    """Tells that a worker has started and waits for its job."""
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerFailed:
-    """Tells that a worker could not go on, for this reason."""
-
-    reason: str
-
-
-WorkerMessage = WorkerReady | FleetSnapshot | ShardResult | WorkerFailed
-
-OnWorkerMessage = Callable[[WorkerMessage | None], None]
-"""Is called on the event loop with each message of a worker, last with None when it has ended."""
-
-
-class WorkerHandle(Protocol):
-    """Reaches one worker, wherever it runs."""
-
-    def start_job(self, job: ShardJob) -> None:
-        """Give it its job, once it is ready."""
-
-    def request_stop(self) -> None:
-        """Let it end in order."""
-
-    def exit_description(self) -> str:
-        """Return how it ended, after "worker 1 died", for one that has ended without a word."""
-
-    async def close(self, *, ended: bool) -> None:
-        """Let go of it; one that has not ended is killed."""
-
-
-class Launcher(Protocol):
-    """Starts workers where they are to run."""
-
-    def launch_worker(self, number: int, on_message: OnWorkerMessage) -> WorkerHandle:
-        """Start one."""
-
-    def workers_per_core(self, count: int) -> float:
-        """Return how many of `count` workers share a core."""
-
-
-@dataclass(slots=True)
-class WorkerStatus:
-    """Holds what is known of one worker."""
-
-    number: int
-    handle: WorkerHandle | None = None
-    ready: asyncio.Event = field(default_factory=asyncio.Event)
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
-    snapshot: FleetSnapshot = field(default_factory=FleetSnapshot)
-    last_message_s: float = 0.0
-    result: ShardResult | None = None
-    failure: str | None = None
-
-    def state(self, now_s: float) -> str:
-        """Return what it is doing, for people."""
-        if self.failure:
-            return "died"
-        if self.result:
-            return "done"
-        if not self.ready.is_set():
-            return "starting"
-        silent_s = now_s - self.last_message_s
-        return f"silent for {silent_s:.0f} s" if silent_s > SILENT_S else "running"
 
 
 class Workers:
     """Starts, watches and ends the workers of one run."""
 
-    def __init__(self, job: ShardJob, count: int, launcher: Launcher, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        job: ShardJob,
+        count: int,
+        launcher: Launcher,
+        clock: Clock | None = None,
+        limits: WorkerLimits | None = None,
+    ) -> None:
         self._job = job
         self._count = count
         self._launcher = launcher
         self._clock = clock or SystemClock()
+        self._limits = limits or WorkerLimits()
+        self._ends_s = math.inf
+        """When all workers should have ended, or at least speak of it."""
         self._is_over = False
         self.statuses: list[WorkerStatus] = []
 
-    def snapshots(self) -> list[tuple[str, FleetSnapshot]]:
-        """Return the state and the last known numbers of each worker."""
+    def snapshots(self) -> list[tuple[WorkerState, FleetSnapshot]]:
+        """Return the state and the numbers of each worker; one that is not up has no device connected."""
         now_s = self._clock.monotonic()
-        return [(worker.state(now_s), worker.snapshot) for worker in self.statuses]
+        return [worker.view(now_s, self._limits.silent_s) for worker in self.statuses]
 
     async def run_workers(self, stop: asyncio.Event) -> ShardResult:
         """Run to the end, and return what the workers that came to theirs have done, with the failures of the others.
@@ -121,11 +61,15 @@ class Workers:
             await self._all_ready(stop)
             self._start_jobs()
             ended = asyncio.gather(*(worker.ended.wait() for worker in self.statuses))
-            stopper = asyncio.create_task(self._forward_stop(stop), name="stop workers")
+            helpers = [
+                asyncio.create_task(self._forward_stop(stop), name="stop workers"),
+                asyncio.create_task(self._watch_silence(), name="watch workers"),
+            ]
             try:
                 await ended
             finally:
-                stopper.cancel()
+                for helper in helpers:
+                    helper.cancel()
         finally:
             await self._clean_up()
         results = [worker.result for worker in self.statuses if worker.result]
@@ -139,18 +83,30 @@ class Workers:
 
     async def _all_ready(self, stop: asyncio.Event) -> None:
         """Wait for all: half a fleet is no run, so a worker that does not come up, or Ctrl-C before, ends it."""
-        for worker in self.statuses:
-            await _wait_for_first(worker.ready, worker.ended, stop)
-            if worker.failure:
-                raise ServiceUnavailable(f"the run did not begin: {worker.failure}")
-            if not worker.ready.is_set():
-                raise ServiceUnavailable("the run was stopped before it began: there is no record of it")
+        # Those that share a core share its time as well.
+        limit_s = self._limits.patience_s * max(1.0, self._launcher.workers_per_core(self._count))
+        try:
+            async with asyncio.timeout(limit_s):
+                for worker in self.statuses:
+                    await _wait_for_first(worker.ready, worker.ended, stop)
+                    if worker.failure:
+                        raise ServiceUnavailable(f"the run did not begin: {worker.failure}")
+                    if not worker.ready.is_set():
+                        raise ServiceUnavailable("the run was stopped before it began: there is no record of it")
+        except TimeoutError:
+            missing = ", ".join(str(worker.number) for worker in self.statuses if not worker.ready.is_set())
+            raise ServiceUnavailable(
+                f"the run did not begin: worker {missing} did not come up within {limit_s:.0f} s; "
+                "ask for fewer --workers, or look whether something stops them"
+            ) from None
 
     def _start_jobs(self) -> None:
         # The start lies far enough ahead for the slowest: all of them build their devices at the same time.
         shards, per_core = self._job.shard.count * self._count, self._launcher.workers_per_core(self._count)
         started_ms = self._clock.now_ms() + startup_delay_ms(self._job.scenario, shards, per_core)
         job = replace(self._job, started_ms=self._job.started_ms or started_ms)
+        lead_s = ((job.started_ms or started_ms) - self._clock.now_ms()) / 1000
+        self._ends_s = self._clock.monotonic() + lead_s + self._job.duration_s + self._limits.drain_s
         for worker in self._running():
             worker.last_message_s = self._clock.monotonic()
             assert worker.handle
@@ -161,6 +117,9 @@ class Workers:
 
     def _on_message(self, worker: WorkerStatus, message: WorkerMessage | None) -> None:
         worker.last_message_s = self._clock.monotonic()
+        if worker.warned and message is not None:
+            worker.warned = False
+            log.warning("worker speaks again", worker=worker.number, devices=worker.snapshot.devices)
         match message:
             case None:
                 self._end(worker)
@@ -174,6 +133,8 @@ class Workers:
                 worker.failure = f"worker {worker.number}: {reason}"
 
     def _end(self, worker: WorkerStatus) -> None:
+        if worker.ended.is_set():
+            return
         # After the run, who ends was killed by us.
         if worker.result is None and worker.failure is None and not self._is_over:
             assert worker.handle
@@ -185,24 +146,53 @@ class Workers:
 
     async def _forward_stop(self, stop: asyncio.Event) -> None:
         await stop.wait()
-        told_s = self._clock.monotonic()
+        self._ends_s = min(self._ends_s, self._clock.monotonic())
         for worker in self._running():
             assert worker.handle
             worker.handle.request_stop()
+
+    async def _watch_silence(self) -> None:
+        """Tell of workers that are silent, and end those that still are when the run should be over."""
+        look_s = min(LOOK_S, self._limits.silent_s / 4, self._limits.patience_s / 4)
+        before_s = self._clock.monotonic()
         while running := self._running():
-            await asyncio.sleep(GIVE_UP_S / 60)
+            await asyncio.sleep(look_s)
+            now_s = self._clock.monotonic()
+            # Where we were stopped ourselves, as by Ctrl-Z, nobody has been silent meanwhile.
+            if (lost_s := now_s - before_s - look_s) > self._limits.silent_s / 4:
+                self._ends_s += lost_s
+                for worker in running:
+                    worker.last_message_s += lost_s
+            before_s = now_s
+            if len(running) < self._count and all(self._is_silent(worker, now_s) for worker in running):
+                # All others have ended, so it is time.
+                self._ends_s = min(self._ends_s, now_s)
             for worker in running:
-                # It may hang, or be stopped by SIGSTOP.
-                if (
-                    self._clock.monotonic() - max(told_s, worker.last_message_s) > GIVE_UP_S
-                    and not worker.ended.is_set()
-                ):
-                    worker.failure = (
-                        f"worker {worker.number} did not end, and said nothing for {GIVE_UP_S:.0f} s: it was killed, "
-                        "its devices are unaccounted for"
-                    )
-                    assert worker.handle
-                    await worker.handle.close(ended=False)
+                await self._judge_silence(worker, now_s)
+
+    def _is_silent(self, worker: WorkerStatus, now_s: float) -> bool:
+        return now_s - worker.last_message_s > self._limits.silent_s
+
+    async def _judge_silence(self, worker: WorkerStatus, now_s: float) -> None:
+        if self._is_silent(worker, now_s) and not worker.warned and not worker.ended.is_set():
+            worker.warned = True
+            log.warning(
+                "worker silent: it is stopped, or has no processor",
+                worker=worker.number,
+                silent_s=round(now_s - worker.last_message_s, 1),
+                devices=worker.snapshot.devices,
+            )
+        if now_s - max(self._ends_s, worker.last_message_s) <= self._limits.patience_s or worker.ended.is_set():
+            return
+        if worker.result is None and worker.failure is None:
+            worker.failure = (
+                f"worker {worker.number} did not end, and said nothing for {now_s - worker.last_message_s:.0f} s: "
+                "it was killed, its devices are unaccounted for"
+            )
+        assert worker.handle
+        await worker.handle.close(ended=False)
+        # Whether or not it can still be heard of.
+        self._end(worker)
 
     async def _clean_up(self) -> None:
         self._is_over = True
@@ -213,6 +203,8 @@ class Workers:
 
 async def _wait_for_first(*events: asyncio.Event) -> None:
     waits = [asyncio.create_task(event.wait()) for event in events]
-    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    for wait in waits:
-        wait.cancel()
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()

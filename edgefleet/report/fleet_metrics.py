@@ -53,9 +53,12 @@ class FleetCollector(Collector):
             )
         memory = GaugeMetricFamily("edgefleet_worker_memory_bytes", "Memory of a process.", labels=["worker"])
         cpu = CounterMetricFamily("edgefleet_worker_cpu_seconds", "Processor time of a process.", labels=["worker"])
-        for number, (_, snapshot) in enumerate(snapshots):
+        up = GaugeMetricFamily("edgefleet_worker_up", "0 once a process is dead or silent.", labels=["worker"])
+        for number, (state, snapshot) in enumerate(snapshots):
+            up.add_metric([str(number)], state.is_up)
             memory.add_metric([str(number)], snapshot.rss_bytes)
             cpu.add_metric([str(number)], snapshot.cpu_s)
+        yield up
         yield memory
         yield cpu
 

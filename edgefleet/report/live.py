@@ -11,12 +11,13 @@ from rich.live import Live
 from rich.table import Table
 
 from devices.fleet.metrics import FleetSnapshot
+from edgefleet.launch.worker_status import WorkerState
 from edgewire import logs
 
 REFRESH_S = 0.5
 LOG_EVERY_S = 10.0
 
-ReadSnapshots = Callable[[], Sequence[tuple[str, FleetSnapshot]]]
+ReadSnapshots = Callable[[], Sequence[tuple[WorkerState, FleetSnapshot]]]
 """State and numbers of each process of the fleet; one for a fleet of one process."""
 
 log = logs.get("fleet")
@@ -38,7 +39,7 @@ class FleetView(NamedTuple):
     """Holds the processes of the fleet at a moment."""
 
     moment_s: float
-    snapshots: Sequence[tuple[str, FleetSnapshot]]
+    snapshots: Sequence[tuple[WorkerState, FleetSnapshot]]
 
     @classmethod
     def from_snapshots(cls, snapshots: ReadSnapshots) -> "FleetView":
@@ -49,6 +50,15 @@ class FleetView(NamedTuple):
     def total(self) -> FleetSnapshot:
         """Return all processes together."""
         return FleetSnapshot.total(snapshot for _, snapshot in self.snapshots)
+
+    @property
+    def connected_after_s(self) -> float | None:
+        """Return how long the fleet has tried to connect (s), once every device was connected; None until then."""
+        parts = [snapshot for _, snapshot in self.snapshots]
+        # One that has not spoken yet has no time either.
+        if not parts or any(part.unconnected or not part.elapsed_s for part in parts):
+            return None
+        return max(part.elapsed_s for part in parts)
 
 
 async def _show_table(snapshots: ReadSnapshots, console: Console, title: str) -> None:
@@ -63,26 +73,37 @@ async def _show_table(snapshots: ReadSnapshots, console: Console, title: str) ->
 
 async def _show_lines(snapshots: ReadSnapshots) -> None:
     before = FleetView.from_snapshots(snapshots)
+    announced = False
     while True:
-        await asyncio.sleep(LOG_EVERY_S)
+        await asyncio.sleep(REFRESH_S)
         now = FleetView.from_snapshots(snapshots)
-        total, earlier = now.total, before.total
-        lag = total.lag.since(earlier.lag)
-        log.info(
-            "running",
-            connected=f"{total.connected}/{total.devices}",
-            emitted=total.emitted,
-            per_second=round((total.emitted - earlier.emitted) / (now.moment_s - before.moment_s)),
-            acknowledged=total.acknowledged,
-            in_flight=total.inflight,
-            buffered=total.buffered,
-            dropped=total.dropped,
-            reconnects=total.reconnects,
-            lag_p50_ms=lag.percentile_ms(50),
-            lag_p99_ms=lag.percentile_ms(99),
-            puback_p99_ms=total.puback.since(earlier.puback).percentile_ms(99),
-        )
-        before = now
+        if not announced and (after_s := now.connected_after_s) is not None:
+            log.info("all connected", devices=now.total.devices, after_s=round(after_s, 1))
+            announced = True
+        if now.moment_s - before.moment_s >= LOG_EVERY_S:
+            _log_progress(before, now)
+            before = now
+
+
+def _log_progress(before: FleetView, now: FleetView) -> None:
+    total, earlier = now.total, before.total
+    lag = total.lag.since(earlier.lag)
+    down = {number: state.value for number, (state, _) in enumerate(now.snapshots) if not state.is_up}
+    log.info(
+        "running",
+        connected=f"{total.connected}/{total.devices}",
+        emitted=total.emitted,
+        per_second=round((total.emitted - earlier.emitted) / (now.moment_s - before.moment_s)),
+        acknowledged=total.acknowledged,
+        in_flight=total.inflight,
+        buffered=total.buffered,
+        dropped=total.dropped,
+        reconnects=total.reconnects,
+        lag_p50_ms=lag.percentile_ms(50),
+        lag_p99_ms=lag.percentile_ms(99),
+        puback_p99_ms=total.puback.since(earlier.puback).percentile_ms(99),
+        **({"workers_down": down} if down else {}),
+    )
 
 
 def table(title: str, before: FleetView, now: FleetView) -> Table:

@@ -12,10 +12,11 @@ from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from edgefleet.embedded import free_port
 from edgefleet.launch import ray_cluster
+from edgefleet.launch.launcher import WorkerFailed
 from edgefleet.launch.ray_cluster import RayCluster, join_cluster
 from edgefleet.launch.ray_shard import ShardActor, installed_versions
 from edgefleet.launch.shard import ShardJob
-from edgefleet.launch.workers import WorkerFailed, Workers
+from edgefleet.launch.workers import Workers
 from edgewire.errors import ConfigError, ServiceUnavailable
 from edgewire.mqtt import Version
 
@@ -46,7 +47,7 @@ class FakeRay:
     def remote(self, **options: object) -> Callable[[type], Any]:
         assert options["max_task_retries"] == options["max_restarts"] == 0
         actor = SimpleNamespace(place=SimpleNamespace(remote=self.place))
-        return lambda _: SimpleNamespace(remote=lambda _: actor)
+        return lambda _: SimpleNamespace(remote=lambda *_: actor)
 
     def kill(self, actor: Any) -> None:
         self.killed.append(actor)
@@ -111,7 +112,7 @@ async def test_a_worker_that_does_not_come_up_ends_the_run(error: Exception, sai
 
 
 async def test_an_actor_that_cannot_run_its_shard_says_why() -> None:
-    actor = ShardActor("critical")
+    actor = ShardActor("critical", 0)
     said = [
         one
         async for one in actor.run(

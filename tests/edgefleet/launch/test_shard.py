@@ -1,6 +1,9 @@
 """A part of a fleet, as every launcher runs it."""
 
 import asyncio
+import gc
+import resource
+import sys
 import time
 
 import pytest
@@ -10,6 +13,7 @@ from devices.fleet.metrics import FleetSnapshot
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from edgefleet.launch import shard
+from edgefleet.launch.process_tuning import GC_THRESHOLDS, tuned_process
 from edgefleet.launch.shard import ShardJob, combine, run_shard
 from edgewire.mqtt import Version
 
@@ -44,3 +48,46 @@ async def test_a_part_is_heard_of_until_its_end(monkeypatch: pytest.MonkeyPatch)
     job = ShardJob(scenario=scenario, name="test", version=Version.V5, shard=Shard(1, 2), duration_s=0)
     await run_shard(job, asyncio.Event(), said.append)
     assert len(said) > before[0] + 2
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_whoever_runs_a_part_as_a_library_has_its_process_back(
+    monkeypatch: pytest.MonkeyPatch, *, fails: bool
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 200), hard))
+    try:
+        before = settings()
+        meanwhile: list[object] = []
+
+        def labels(_: Fleet) -> list[object]:
+            meanwhile.append(settings())
+            if fails:
+                raise RuntimeError("a mistake")
+            return []
+
+        monkeypatch.setattr(Fleet, "labels", labels)
+        scenario = Scenario(devices=[{"kind": "bme280", "count": 1}])
+        job = ShardJob(scenario=scenario, name="test", version=Version.V5, shard=Shard(1, 2), duration_s=0)
+        (outcome,) = await asyncio.gather(run_shard(job, asyncio.Event()), return_exceptions=True)
+        assert isinstance(outcome, RuntimeError) is fails
+        assert meanwhile == [((hard, hard), GC_THRESHOLDS, 0.0005)]
+        assert settings() == before
+        assert gc.get_freeze_count() == 0
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_the_last_of_several_parts_puts_the_settings_back() -> None:
+    before = settings()
+    first, second = tuned_process(), tuned_process()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert gc.get_threshold() == GC_THRESHOLDS
+    second.__exit__(None, None, None)
+    assert settings() == before
+
+
+def settings() -> tuple[tuple[int, int], tuple[int, int, int], float]:
+    return resource.getrlimit(resource.RLIMIT_NOFILE), gc.get_threshold(), round(sys.getswitchinterval(), 6)

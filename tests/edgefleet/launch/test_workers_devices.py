@@ -13,6 +13,7 @@ from devices.scenario.scenario import Scenario
 from edgefleet.embedded import MosquittoProcess
 from edgefleet.launch.processes import ProcessLauncher
 from edgefleet.launch.shard import ShardJob
+from edgefleet.launch.worker_status import WorkerState
 from edgefleet.launch.workers import Workers
 from edgewire.messages import Status
 from edgewire.mqtt import Version
@@ -70,7 +71,7 @@ async def a_frozen_worker_is_gone_and_returns(observer: Observer, workers: Worke
     os.kill(pid, signal.SIGSTOP)
     try:
         await until(lambda: all(observer.states(name) == ["online", "offline"] for name in FROZEN), "every will")
-        await until(lambda: workers.snapshots()[1][0].startswith("silent for"), "the parent notices")
+        await until(lambda: workers.snapshots()[1][0] is WorkerState.SILENT, "the parent notices")
         before = {name: newest(observer, name) for name in FROZEN}
         assert [observer.states(name) for name in OTHERS] == [["online"]] * len(OTHERS)
     finally:

@@ -1,59 +1,76 @@
 """Workers that die, hang or are signalled while a run begins or ends: it ends all the same, and says what happened."""
 
 import asyncio
+import contextlib
+import math
 import os
 import signal
+from dataclasses import replace
 
 import pytest
 
 from devices.fleet.metrics import FleetSnapshot
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
-from edgefleet.launch import workers
-from edgefleet.launch.processes import ProcessLauncher
-from edgefleet.launch.shard import ShardJob
-from edgefleet.launch.workers import OnWorkerMessage, WorkerFailed, WorkerReady, Workers
-from edgewire.errors import ServiceUnavailable
+from edgefleet.launch.launcher import OnWorkerMessage, WorkerFailed, WorkerReady
+from edgefleet.launch.processes import LocalProcess, ProcessLauncher
+from edgefleet.launch.shard import ShardJob, ShardResult
+from edgefleet.launch.worker_status import WorkerLimits, WorkerState
+from edgefleet.launch.workers import Workers
+from edgefleet.report.fleet_metrics import FleetCollector
+from edgewire import logs
+from edgewire.clock import SystemClock
+from edgewire.errors import ConfigError, ServiceUnavailable
 from edgewire.mqtt import Version
+from tests.run_records import small_record
 
 JOB = ShardJob(
     scenario=Scenario(devices=[{"kind": "bme280", "count": 2}]), name="test", version=Version.V5, shard=Shard()
 )
 
 
+QUICK = WorkerLimits(silent_s=0.05, patience_s=0.2, drain_s=0.0)
+
+
 class WorkerHandle:
     """A worker that is told things, and may do nothing about them."""
 
-    def __init__(self, on_message: OnWorkerMessage, *, obeys: bool) -> None:
-        self._on_message = on_message
+    def __init__(self, on_message: OnWorkerMessage, *, obeys: bool, ends: bool) -> None:
+        self.say = on_message
         self._obeys = obeys
+        self._ends = ends
         self.killed = False
 
     def start_job(self, job: ShardJob) -> None:
-        self._on_message(FleetSnapshot(devices=1))
+        self.say(FleetSnapshot(devices=1, connected=1))
+        if self._ends:
+            self.say(ShardResult(record=small_record(), labels=[], final=FleetSnapshot(devices=1, connected=1)))
+            self.say(None)
 
     def request_stop(self) -> None:
         if self._obeys:
-            self._on_message(WorkerFailed("it was stopped"))
-            self._on_message(None)
+            self.say(WorkerFailed("it was stopped"))
+            self.say(None)
 
     def exit_description(self) -> str:
         return ""
 
     async def close(self, *, ended: bool) -> None:
-        if not ended:
-            self.killed = True
-            self._on_message(None)
+        # One that the kernel holds back is not even heard of when it is killed.
+        self.killed = self.killed or not ended
 
 
 class Launcher:
-    def __init__(self, *, ready: bool = True) -> None:
+    """Worker 0 obeys, and with `ends` comes to its end at once; no other does anything."""
+
+    def __init__(self, *, ready: int = 99, ends: bool = False) -> None:
         self.handles: list[WorkerHandle] = []
         self._ready = ready
+        self._ends = ends
 
     def launch_worker(self, number: int, on_message: OnWorkerMessage) -> WorkerHandle:
-        self.handles.append(WorkerHandle(on_message, obeys=number == 0))
-        if self._ready:
+        self.handles.append(WorkerHandle(on_message, obeys=number == 0, ends=self._ends and number == 0))
+        if number < self._ready:
             on_message(WorkerReady())
         return self.handles[-1]
 
@@ -61,20 +78,97 @@ class Launcher:
         return 1.0
 
 
-async def test_a_worker_that_neither_ends_nor_speaks_is_killed_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
+class JumpingClock(SystemClock):
+    """Goes on while nothing runs, as for a process that has been stopped."""
+
+    jump_s = 0.0
+
+    def monotonic(self) -> float:
+        return super().monotonic() + self.jump_s
+
+
+async def test_a_worker_that_neither_ends_nor_speaks_is_killed_and_named() -> None:
     """As one that was stopped by SIGSTOP."""
-    monkeypatch.setattr(workers, "GIVE_UP_S", 0.1)
     launcher, stop = Launcher(), asyncio.Event()
     stop.set()
-    run = Workers(JOB, 2, launcher)
     with pytest.raises(ServiceUnavailable, match="worker 0: it was stopped; worker 1 did not end, and said nothing"):
         async with asyncio.timeout(5):
-            await run.run_workers(stop)
+            await Workers(JOB, 2, launcher, limits=QUICK).run_workers(stop)
     assert [handle.killed for handle in launcher.handles] == [False, True]
 
 
+@pytest.mark.parametrize("duration_s", [0.1, math.inf], ids=["its duration is over", "all others have ended"])
+async def test_a_frozen_worker_does_not_keep_a_run_from_ending(duration_s: float) -> None:
+    launcher = Launcher(ends=True)
+    async with asyncio.timeout(5):
+        run = Workers(replace(JOB, duration_s=duration_s), 2, launcher, limits=QUICK)
+        result = await run.run_workers(asyncio.Event())
+    assert [handle.killed for handle in launcher.handles] == [False, True]
+    (failure,) = result.record.failures
+    assert failure.startswith("worker 1 did not end, and said nothing for 0 s: it was killed, its devices are unacc")
+    assert result.record.verdict.startswith("Failed: worker 1 did not end")
+
+
+async def test_a_silent_worker_is_seen_and_may_come_back(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("info")
+    launcher, stop = Launcher(), asyncio.Event()
+    limits = WorkerLimits(silent_s=0.05, patience_s=60)
+    run = Workers(JOB, 2, launcher, limits=limits)
+    running = asyncio.create_task(run.run_workers(stop))
+    async with asyncio.timeout(5):
+        while [state for state, _ in run.snapshots()] != [WorkerState.RUNNING, WorkerState.SILENT]:
+            await asyncio.sleep(0.01)
+            if launcher.handles:
+                launcher.handles[0].say(FleetSnapshot(devices=1, connected=1))
+        assert FleetSnapshot.total(snapshot for _, snapshot in run.snapshots()).connected == 1
+        metrics = {metric.name: metric for metric in FleetCollector(run.snapshots).collect()}
+        assert [sample.value for sample in metrics["edgefleet_worker_up"].samples] == [1, 0]
+        assert metrics["edgefleet_connected"].samples[0].value == 1
+        said = ""
+        while "worker silent" not in said:
+            await asyncio.sleep(0.01)
+            said += capsys.readouterr().err
+        assert '"worker": 1' in said
+        for handle in launcher.handles:
+            handle.say(FleetSnapshot(devices=1, connected=1))
+        assert [state for state, _ in run.snapshots()] == [WorkerState.RUNNING] * 2
+        assert "worker speaks again" in capsys.readouterr().err
+        for handle in launcher.handles:
+            handle.say(ShardResult(record=small_record(), labels=[], final=FleetSnapshot(devices=1)))
+            handle.say(None)
+        with contextlib.suppress(ConfigError):  # two records of the same devices, which is not what this is about
+            await running
+    assert [worker.failure for worker in run.statuses] == [None, None]
+
+
+async def test_whoever_was_stopped_itself_blames_nobody() -> None:
+    """Ctrl-Z stops all processes of a terminal, and `fg` continues them."""
+    clock, launcher, stop = JumpingClock(), Launcher(), asyncio.Event()
+    run = Workers(
+        replace(JOB, duration_s=0.0), 2, launcher, clock, WorkerLimits(silent_s=0.4, patience_s=60, drain_s=0)
+    )
+    running = asyncio.create_task(run.run_workers(stop))
+    async with asyncio.timeout(5):
+        await asyncio.sleep(0.05)
+        assert len(launcher.handles) == 2
+        clock.jump_s = 1000.0
+        await asyncio.sleep(0.15)
+        assert [worker.warned for worker in run.statuses] == [False, False]
+        assert not any(handle.killed for handle in launcher.handles)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_worker_that_does_not_come_up_is_named() -> None:
+    launcher = Launcher(ready=1)
+    with pytest.raises(ServiceUnavailable, match=r"the run did not begin: worker 1 did not come up within 0 s; ask"):
+        async with asyncio.timeout(5):
+            await Workers(JOB, 2, launcher, limits=QUICK).run_workers(asyncio.Event())
+    assert [handle.killed for handle in launcher.handles] == [True, True]
+
+
 async def test_workers_that_are_let_go_are_no_failures() -> None:
-    launcher, stop = Launcher(ready=False), asyncio.Event()
+    launcher, stop = Launcher(ready=0), asyncio.Event()
     run = Workers(JOB, 2, launcher)
     stop.set()
     with pytest.raises(ServiceUnavailable, match="the run was stopped before it began"):
@@ -98,3 +192,20 @@ async def test_a_process_that_starts_hears_no_ctrl_c_and_one_that_has_died_can_b
         await heard[type(None)]
     await handle.close(ended=True)
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kills", "said"), [((3, 4), "died of SIGKILL, sent by the kernel"), ((3, 3), "died of SIGKILL, its")]
+)
+async def test_a_worker_that_the_kernel_kills_for_want_of_memory_is_named_so(kills: tuple[int, int], said: str) -> None:
+    counts = iter(kills)
+    launcher = ProcessLauncher("critical", lambda: next(counts))
+    run = Workers(JOB, 1, launcher)
+    running = asyncio.create_task(run.run_workers(asyncio.Event()))
+    await asyncio.sleep(0)
+    handle = run.statuses[0].handle
+    assert isinstance(handle, LocalProcess)
+    handle.process.kill()
+    with pytest.raises(ServiceUnavailable, match=f"the run did not begin: worker 0 {said}"):
+        await running

@@ -9,6 +9,7 @@ from rich.console import Console
 from devices.fleet.latency import Histogram
 from devices.fleet.metrics import FleetSnapshot
 from edgefleet.embedded import free_port
+from edgefleet.launch.worker_status import WorkerState
 from edgefleet.report.fleet_metrics import serve_metrics
 from edgefleet.report.live import FleetView, table
 from edgewire.errors import ConfigError, ServiceUnavailable
@@ -30,10 +31,10 @@ def render(before: FleetView, now: FleetView) -> list[list[str]]:
 
 
 def test_the_table_shows_rates_and_the_lag_of_the_last_moment() -> None:
-    before = FleetView(10.0, [("running", snapshot(100, 500.0))])
+    before = FleetView(10.0, [(WorkerState.RUNNING, snapshot(100, 500.0))])
     lag = before.total.lag.copy()
     lag.add([2.0] * 200)
-    now = FleetView(12.0, [("running", snapshot(300, 500.0))])
+    now = FleetView(12.0, [(WorkerState.RUNNING, snapshot(300, 500.0))])
     now.snapshots[0][1].lag = lag
     rows = render(before, now)
     row = next(row for row in rows if row[:1] == ["1,400/1,500"])
@@ -44,7 +45,7 @@ def test_the_table_shows_rates_and_the_lag_of_the_last_moment() -> None:
 
 def test_several_workers_have_a_row_each() -> None:
     before = FleetView(0.0, [])
-    now = FleetView(1.0, [("running", snapshot(10, 1)), ("died", snapshot(30, 1))])
+    now = FleetView(1.0, [(WorkerState.RUNNING, snapshot(10, 1)), (WorkerState.DIED, snapshot(30, 1))])
     text = ["".join(row) for row in render(before, now)]
     assert any("all" in row and "2,800/3,000" in row and "40" in row for row in text)
     assert any("0running" in row for row in text)
@@ -53,7 +54,9 @@ def test_several_workers_have_a_row_each() -> None:
 
 def test_metrics_are_the_sums_of_the_workers() -> None:
     port = free_port()
-    with serve_metrics(lambda: [("running", snapshot(10, 1)), ("running", snapshot(30, 1))], str(port)):
+    with serve_metrics(
+        lambda: [(WorkerState.RUNNING, snapshot(10, 1)), (WorkerState.RUNNING, snapshot(30, 1))], str(port)
+    ):
         page = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).read().decode()
     families = {family.name: family for family in text_string_to_metric_families(page)}
     assert families["edgefleet_acknowledged"].samples[0].value == 40
