@@ -154,10 +154,14 @@ class Link(asyncio.Protocol):
         self._arm()
 
     def close(self, reason: int = 0) -> None:
-        """Say DISCONNECT, then close: the server forgets the will, unless `reason` is not 0."""
+        """Say DISCONNECT, then close: the server forgets the will, unless `reason` is not 0.
+
+        The server ends the connection then (3.14.4), and what it still sends is taken in until it has: a socket that is
+        closed before answers with a reset, which may reach the server before it has read our last words.
+        """
         if self._reason is None and self._transport is not None:
             self.session.disconnect(reason)
-        self._detach("closed by us")
+        self._detach("closed by us", half=True)
 
     def abort(self) -> None:
         """Cut the connection without DISCONNECT: the will fires."""
@@ -197,6 +201,15 @@ class Link(asyncio.Protocol):
         """Let the session take `data`, tell the owner, and send what follows."""
         if self._reason is not None:
             return
+        if not self.connected:
+            self._take(data)
+            # What came with CONNACK is taken once the owner has been told of the connection, and has answered.
+            if not self.connected:
+                return
+            data = b""
+        self._take(data)
+
+    def _take(self, data: bytes) -> None:
         fault: str | None = None
         try:
             events = self.session.receive(data, self._clock())
@@ -205,6 +218,9 @@ class Link(asyncio.Protocol):
         if not self.connected and events and isinstance(events[0], Connected):
             self.connected = True
             self._arm()
+        if self.session.state is SessionState.CLOSED:
+            # The owner hears what came before the end, and must not try to answer it.
+            self.connected = self.writable = False
         # What the owner says in answer leaves in one write with the acknowledgements.
         self._corked = True
         try:
@@ -245,8 +261,8 @@ class Link(asyncio.Protocol):
             raise SessionNotConnected(f"nothing can be sent on a link that has ended: {self._reason}")
         return self.session
 
-    def _detach(self, reason: str, *, cut: bool = False) -> None:
-        """Send what may still leave, detach from the session, end the transport. Once."""
+    def _detach(self, reason: str, *, cut: bool = False, half: bool = False) -> None:
+        """Send what may still leave, detach from the session, end the transport; where `half`, our side of it. Once."""
         if self._reason is not None:
             return
         if not cut:
@@ -262,7 +278,12 @@ class Link(asyncio.Protocol):
         if cut:
             transport.abort()
             return
-        transport.close()
+        if half and transport.can_write_eof() and not transport.is_closing():
+            if not self._drop_incoming:
+                transport.resume_reading()
+            transport.write_eof()
+        else:
+            transport.close()
         # A peer that no longer reads, or does not end TLS, would keep the connection and us for ever.
         self._timer = asyncio.get_running_loop().call_later(LINGER_S, transport.abort)
 

@@ -26,6 +26,7 @@ from edgewire.mqtt.events import (
     Message,
     PeerFault,
     ServerDisconnected,
+    StrayAnswer,
     Subscribed,
     Unsubscribed,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "SessionConfig",
     "SessionNotConnected",
     "SessionState",
+    "StrayAnswer",
     "SubscribeRefused",
     "Subscribed",
     "Subscription",

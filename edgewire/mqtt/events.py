@@ -21,6 +21,8 @@ class ConnectRefused(NamedTuple):
 
     code: int
     reason: str
+    server_reference: str = ""
+    """The server to use instead, where this one names any."""
 
 
 class Message(NamedTuple):
@@ -47,6 +49,14 @@ class Acknowledged(NamedTuple):
     """As given to `publish`."""
 
 
+class StrayAnswer(NamedTuple):
+    """The server answered something that is not under way, as some do after a restart; it changes nothing."""
+
+    packet: str
+    """What it sent, such as PUBACK."""
+    packet_id: int
+
+
 class Subscribed(NamedTuple):
     """SUBACK: the granted QoS or, from 0x80 on, the refusal of each filter in order."""
 
@@ -66,6 +76,8 @@ class ServerDisconnected(NamedTuple):
 
     code: int
     reason: str
+    server_reference: str = ""
+    """The server to use instead, where this one names any."""
 
 
 class ConnectionLost(NamedTuple):
@@ -79,6 +91,7 @@ Event = (
     | ConnectRefused
     | Message
     | Acknowledged
+    | StrayAnswer
     | Subscribed
     | Unsubscribed
     | ServerDisconnected

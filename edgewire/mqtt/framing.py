@@ -34,8 +34,8 @@ class FrameReader:
         self._partial: bytearray | None = None
         self._needed = 0
 
-    def feed(self, data: bytes) -> Iterator[Frame]:
-        """Yield the frames that `data` completes; iterate to the end.
+    def feed(self, data: bytes, *, first_only: bool = False) -> Iterator[Frame]:
+        """Yield the frames that `data` completes; iterate to the end. With `first_only` all after one are kept back.
 
         Raises `ProtocolError` at the first byte that cannot be right, after the frames before it.
         """
@@ -71,6 +71,9 @@ class FrameReader:
                 return
             yield first, data[start:stop]
             pos = stop
+            if first_only:
+                self._keep(data, pos, 0)
+                return
 
     def _keep(self, data: bytes, pos: int, needed: int) -> None:
         self._partial = bytearray(data[pos:])

@@ -6,7 +6,7 @@ Survives connections; the window does not (MQTT 5, 4.9). A packet is kept as the
 from edgewire.mqtt.decode import publish_fields
 from edgewire.mqtt.encode import encode, short_acknowledgement
 from edgewire.mqtt.errors import ProtocolError, WindowFull
-from edgewire.mqtt.events import Acknowledged, Event
+from edgewire.mqtt.events import Acknowledged, Event, StrayAnswer
 from edgewire.mqtt.framing import FrameReader
 from edgewire.mqtt.limits import ServerLimits
 from edgewire.mqtt.packets import Publish, Pubrec, Pubrel, Version
@@ -46,6 +46,12 @@ class OutboundQos:
         self._inflight.clear()
         self._released = self._requests = self.waiting = None
 
+    def withdraw(self, token: object) -> None:
+        """Give up what has this token, except QoS 2, whose exchange the server may hold; without a connection."""
+        found = [key for key, (packet, one) in self._inflight.items() if one is token and packet[0] >> 1 & 3 == 1]
+        for packet_id in found:
+            del self._inflight[packet_id]
+
     def tokens(self) -> list[object]:
         """Return the token of everything under way, the oldest first."""
         return [token for _, token in self._inflight.values()]
@@ -78,19 +84,22 @@ class OutboundQos:
             self._requests = {}
         self._requests[packet_id] = (kind, count)
 
-    def on_suback(self, packet_id: int, kind: int) -> int:
-        """Take SUBACK or UNSUBACK, by its `kind`; return how many filters it is for."""
-        expected, count = (self._requests or {}).pop(packet_id, (0, 0))
-        if expected != kind:
-            raise ProtocolError(f"the server answers request {packet_id}, which was not made")
-        if not self._requests:
+    def on_suback(self, packet_id: int, kind: int) -> int | None:
+        """Take SUBACK or UNSUBACK, by its `kind`; return how many filters it is for, None where nothing was asked."""
+        requests = self._requests
+        if requests is None or requests.get(packet_id, (0, 0))[0] != kind:
+            return None
+        _, count = requests.pop(packet_id)
+        if not requests:
             self._requests = None
         return count
 
-    def on_puback(self, packet_id: int) -> object:
-        """Take PUBACK, which ends QoS 1; return the token."""
-        self._expect(packet_id, 1, "PUBACK")
-        return self._finish(packet_id)
+    def on_puback(self, packet_id: int, code: int, events: list[Event]) -> None:
+        """Take PUBACK, which ends QoS 1."""
+        if self._expects(packet_id, 1):
+            events.append(Acknowledged(packet_id, code, self._finish(packet_id)))
+        else:
+            events.append(StrayAnswer("PUBACK", packet_id))
 
     def on_pubrec(self, packet: Pubrec, version: Version, events: list[Event], out: list[bytes]) -> None:
         """Answer PUBREC with PUBREL, unless it refuses the message."""
@@ -99,8 +108,11 @@ class OutboundQos:
             # Of an exchange that has ended here: the server must be able to end it too.
             if code < FAILURE:
                 out.append(encode(Pubrel(packet_id, PACKET_ID_NOT_FOUND if version is Version.V5 else 0), version))
+            events.append(StrayAnswer("PUBREC", packet_id))
             return
-        self._expect(packet_id, 2, "PUBREC")
+        if not self._expects(packet_id, 2):
+            events.append(StrayAnswer("PUBREC", packet_id))
+            return
         if code >= FAILURE:
             if self._released and packet_id in self._released:
                 raise ProtocolError(f"the server refuses message {packet_id} after it has accepted it")
@@ -115,18 +127,22 @@ class OutboundQos:
         """Take PUBCOMP, which ends QoS 2.
 
         Its code is no matter: PUBREC has accepted the message, and `packet identifier not found` only says that an
-        earlier PUBCOMP was lost on its way. One that is not due answers a PUBREL for an exchange that had ended here.
+        earlier PUBCOMP was lost on its way. One that is not due may answer a PUBREL for an exchange that has ended.
         """
         if self._released and packet_id in self._released:
             del self._released[packet_id]
             events.append(Acknowledged(packet_id, 0, self._finish(packet_id)))
-        elif packet_id in self._inflight:
-            raise ProtocolError(f"the server completes message {packet_id} before PUBREL")
+        else:
+            events.append(StrayAnswer("PUBCOMP", packet_id))
 
-    def _expect(self, packet_id: int, qos: int, answer: str) -> None:
+    def _expects(self, packet_id: int, qos: int) -> bool:
+        """Return whether this was sent with that QoS, on this connection, and still waits for its answer.
+
+        Servers of 3.1.1 answer what they were sent before they restarted, or what nobody has sent. To close the
+        connection for that, as 4.13 allows, brings the same answer again on the next one.
+        """
         entry = self._inflight.get(packet_id)
-        if entry is None or entry[0][0] >> 1 & 3 != qos or (self.waiting and packet_id in self.waiting):
-            raise ProtocolError(f"{answer} for packet {packet_id}, which was not sent with QoS {qos}")
+        return entry is not None and entry[0][0] >> 1 & 3 == qos and not (self.waiting and packet_id in self.waiting)
 
     def _finish(self, packet_id: int) -> object:
         _, token = self._inflight.pop(packet_id)

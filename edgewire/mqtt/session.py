@@ -22,7 +22,6 @@ from edgewire.mqtt.errors import (
     WindowFull,
 )
 from edgewire.mqtt.events import (
-    Acknowledged,
     Connected,
     ConnectionLost,
     ConnectRefused,
@@ -30,6 +29,7 @@ from edgewire.mqtt.events import (
     Message,
     PeerFault,
     ServerDisconnected,
+    StrayAnswer,
     Subscribed,
     Unsubscribed,
 )
@@ -181,6 +181,12 @@ class Session:
         self._outbound.clear()
         self._inbound.clear()
 
+    def withdraw_inflight(self, token: object) -> None:
+        """Give up, between two connections, what was published at QoS 1 with this very token: it is out of date."""
+        if self.state is SessionState.CONNECTED:
+            raise IllegalTransition("what is under way on a connection cannot be withdrawn: end it first")
+        self._outbound.withdraw(token)
+
     def publish(
         self,
         topic: str | bytes,
@@ -288,15 +294,17 @@ class Session:
     def receive(self, data: bytes, now: float) -> list[Event]:
         """Return what `data`, any part of the stream, brings about.
 
-        Raises `PeerFault`, with the events before the fault, and nothing else; a DISCONNECT that names the fault is
-        queued where the version has one. After that, and after the end of a connection, data is ignored.
+        What follows CONNACK in the same bytes waits for the next call, which may have no data: so the owner has heard
+        of the connection, and may have used it, before it hears of its end. Raises `PeerFault`, with the events before
+        the fault, and nothing else; a DISCONNECT that names the fault is queued where the version has one. After that,
+        and after the end of a connection, data is ignored.
         """
         events: list[Event] = []
         if self.state is not _CONNECTED and self.state is not SessionState.CONNECTING:
             return events
         self._keepalive.note_received(now)
         try:
-            for first, body in self._frames.feed(data):
+            for first, body in self._frames.feed(data, first_only=self.state is not _CONNECTED):
                 if self.state is not _CONNECTED:
                     if self.state is SessionState.CLOSED:
                         break
@@ -307,8 +315,7 @@ class Session:
                 elif first == _PUBACK and (len(body) == 2 or (len(body) == 3 and self.version is _V5)):
                     # As below, without a packet object: a fleet that publishes receives little else.
                     packet_id = body[0] << 8 | body[1]
-                    code = body[2] if len(body) == 3 else 0
-                    events.append(Acknowledged(packet_id, code, self._outbound.on_puback(packet_id)))
+                    self._outbound.on_puback(packet_id, body[2] if len(body) == 3 else 0, events)
                 else:
                     self._on_control(decode(first, body, self.version), events)
         except ProtocolError as error:
@@ -350,7 +357,7 @@ class Session:
     def _on_control(self, packet: Packet, events: list[Event]) -> None:
         match packet:
             case Puback(packet_id, code):
-                events.append(Acknowledged(packet_id, code, self._outbound.on_puback(packet_id)))
+                self._outbound.on_puback(packet_id, code, events)
             case Pubrec():
                 self._outbound.on_pubrec(packet, self.version, events, self._out)
             case Pubrel(packet_id):
@@ -358,11 +365,11 @@ class Session:
             case Pubcomp(packet_id):
                 self._outbound.on_pubcomp(packet_id, events)
             case Suback(packet_id, codes):
-                self._on_suback(packet_id, PacketType.SUBACK, len(codes))
-                events.append(Subscribed(packet_id, codes))
+                is_due = self._is_due(packet_id, PacketType.SUBACK, len(codes))
+                events.append(Subscribed(packet_id, codes) if is_due else StrayAnswer("SUBACK", packet_id))
             case Unsuback(packet_id, codes):
-                self._on_suback(packet_id, PacketType.UNSUBACK, len(codes))
-                events.append(Unsubscribed(packet_id, codes))
+                is_due = self._is_due(packet_id, PacketType.UNSUBACK, len(codes))
+                events.append(Unsubscribed(packet_id, codes) if is_due else StrayAnswer("UNSUBACK", packet_id))
             case Pingresp():
                 pass  # whatever comes shows that the server is there
             case Connack() if self.state is SessionState.CONNECTING:
@@ -372,16 +379,23 @@ class Session:
             case _:
                 raise ProtocolError(f"the server sent {type(packet).__name__.upper()}, which it may not do here")
 
-    def _on_suback(self, packet_id: int, kind: PacketType, count: int) -> None:
+    def _is_due(self, packet_id: int, kind: PacketType, count: int) -> bool:
         filters = self._outbound.on_suback(packet_id, kind)
+        if filters is None:
+            return False
         if count != filters and not (kind is PacketType.UNSUBACK and self.version is Version.V311):
             raise ProtocolError(f"{kind.name} has {count} codes for {filters} filters")
+        return True
 
     def _on_connack(self, packet: Connack, events: list[Event]) -> None:
         said = packet.properties.get("reason_string", "")
         if packet.code:
             self.state = next_state(self.state, Trigger.CLOSE)
-            events.append(ConnectRefused(packet.code, _explain(refusal_name(packet.code), packet.properties)))
+            events.append(
+                ConnectRefused(
+                    packet.code, _explain(refusal_name(packet.code), packet.properties), _reference(packet.properties)
+                )
+            )
             return
         if packet.session_present and self.config.clean_start:
             raise ProtocolError("the server resumes a session that we asked it to forget")
@@ -403,7 +417,11 @@ class Session:
         if "session_expiry_interval" in packet.properties:
             raise ProtocolError("DISCONNECT of the server has the property 'session_expiry_interval'")
         self.state = next_state(self.state, Trigger.CLOSE)
-        events.append(ServerDisconnected(packet.code, _explain(reason_name(packet.code), packet.properties)))
+        events.append(
+            ServerDisconnected(
+                packet.code, _explain(reason_name(packet.code), packet.properties), _reference(packet.properties)
+            )
+        )
 
     # -- time
 
@@ -430,6 +448,10 @@ class Session:
     def resume_reading(self, now: float) -> None:
         """Watch the server's silence again, as the owner reads again."""
         self._keepalive.resume_listening(now)
+
+
+def _reference(properties: Properties) -> str:
+    return properties.get("server_reference", "")
 
 
 def _explain(name: str, properties: Properties) -> str:

@@ -30,6 +30,8 @@ class Connection:
             except ConnectionError:
                 data = b""
             if not data:
+                # As brokers do: who waits for the end of the connection need not wait for the end of the test.
+                self.writer.close()
                 return None
             if self._decoder is None:
                 self._raw += data

@@ -27,6 +27,7 @@ from edgewire.mqtt import (
 )
 from edgewire.mqtt.packets import (
     Connack,
+    Connect,
     Disconnect,
     Pingreq,
     Pingresp,
@@ -176,6 +177,56 @@ async def test_a_connection_that_is_reset_is_told_once() -> None:
         assert owner.losses[0].startswith("the connection broke")
 
 
+@pytest.mark.parametrize(
+    ("follows", "loss"),
+    [
+        (b"\xff\xff\xff", "the server broke the protocol: a packet begins with the byte 0xff"),
+        (
+            encode(Connack(), Version.V5),
+            "the server broke the protocol: the server sent CONNACK, which it may not do here",
+        ),
+        (encode(Disconnect(0x8E), Version.V5), "the server ended the connection: session taken over"),
+    ],
+    ids=["garbage", "second CONNACK", "DISCONNECT"],
+)
+async def test_what_is_bad_and_comes_with_connack_ends_a_connection_that_was_used(follows: bytes, loss: str) -> None:
+    """The owner subscribes as soon as it is connected, as devices and the bridge do."""
+    owner, failures = Owner(), list[dict[str, object]]()
+
+    def subscribe(link: Link, events: list[Event]) -> None:
+        if isinstance(events[0], Connected):
+            link.subscribe([Subscription("a")])
+        owner(link, events)
+
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: failures.append(context))
+    async with broker() as server:
+        session = Session(SessionConfig(client_id="c"))
+        connecting = asyncio.create_task(connect_link(server.url, session, subscribe))
+        connection = await server.connection()
+        assert isinstance(await connection.packet(), Connect)
+        connection.writer.write(encode(Connack(), Version.V5) + follows)
+        link = await connecting
+        await until(lambda: owner.losses)
+        assert (owner.losses, link.connected) == ([loss], False)
+        assert await connection.packet() == Subscribe(1, (Subscription("a"),))
+    assert failures == []
+
+
+async def test_an_owner_does_not_take_a_connection_that_ends_in_the_same_bytes_for_one_that_stands() -> None:
+    stands: list[tuple[bool, bool]] = []
+    async with broker() as server:
+        session = Session(SessionConfig(client_id="c"))
+        connecting = asyncio.create_task(
+            connect_link(server.url, session, lambda link, _: stands.append((link.connected, link.writable)))
+        )
+        connection = await server.connection()
+        await connection.accept()
+        await connecting
+        connection.say(Publish(topic="a", payload=b"command"), Disconnect(0x98))
+        await until(lambda: len(stands) == 3)
+    assert stands == [(True, True), (False, False), (False, False)]
+
+
 async def test_the_reason_of_the_server_is_told_before_the_loss() -> None:
     owner = Owner()
     async with broker() as server:
@@ -223,7 +274,9 @@ async def test_a_session_may_be_dialled_again_at_once_and_its_old_link_is_done(e
         await until(lambda: owner.messages)
         end(old)
         new, again = await connect(server, second, session)
-        assert owner.losses
+        while await connection.packet() is not None:
+            pass
+        await until(lambda: owner.losses)
         for attempt in (lambda: old.publish("t", b""), lambda: old.subscribe([]), lambda: old.unsubscribe([])):
             with pytest.raises(SessionNotConnected, match="by us"):
                 attempt()
@@ -241,6 +294,41 @@ async def test_a_session_may_be_dialled_again_at_once_and_its_old_link_is_done(e
         assert await again.packet() == Publish(topic="t", payload=b"for the new link")
         assert (second.losses, new.connected) == ([], True)
         new.abort()
+
+
+@pytest.mark.parametrize("paused", [False, True])
+async def test_a_connection_is_closed_in_order_although_the_server_has_something_to_say(paused: bool) -> None:
+    """A socket that is closed with something unread resets the connection."""
+    owner = Owner()
+    async with broker() as server:
+        link, connection = await connect(server, owner)
+        if paused:
+            link.pause_reading()
+        link.publish("t", b"last", qos=1)
+        link.close()
+        assert await connection.packet() == Publish(topic="t", payload=b"last", qos=1, packet_id=1)
+        assert await connection.packet() == Disconnect()
+        for _ in range(20):
+            connection.say(Puback(1), Publish(topic="t", payload=bytes(1000)))
+            await connection.writer.drain()
+            await asyncio.sleep(0)
+        assert owner.losses == []
+        # `packet` would take a reset for an end.
+        assert await connection.reader.read() == b""
+        connection.close()
+        await until(lambda: owner.losses)
+        assert (owner.losses, link.is_gone) == (["closed by us"], True)
+
+
+async def test_a_closing_link_does_not_wait_for_ever_for_a_peer_that_does_not_close(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(protocol, "LINGER_S", 0.01)
+    owner = Owner()
+    async with broker() as server:
+        link, _ = await connect(server, owner)
+        link.close()
+        await until(lambda: owner.losses)
 
 
 async def test_a_closing_link_does_not_wait_for_ever_for_a_peer_that_does_not_read(
@@ -359,6 +447,9 @@ class RecordingTransport(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__()
         self.writes: list[bytes] = []
+
+    def can_write_eof(self) -> bool:
+        return False
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.writes.append(bytes(data))

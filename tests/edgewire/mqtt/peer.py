@@ -1,6 +1,16 @@
 """The other end for tests of a session: a server that says exactly what the test tells it, and the clock."""
 
-from edgewire.mqtt import Connected, Event, Message, PacketDecoder, Session, SessionConfig, Version, encode
+from edgewire.mqtt import (
+    Connected,
+    Event,
+    Message,
+    PacketDecoder,
+    Session,
+    SessionConfig,
+    SessionState,
+    Version,
+    encode,
+)
 from edgewire.mqtt.packets import Connack, Packet
 from edgewire.mqtt.properties import Properties
 
@@ -24,7 +34,10 @@ class Peer:
         return self.hear(b"".join(encode(packet, self.session.version) for packet in packets))
 
     def hear(self, data: bytes) -> list[Event]:
-        return self.session.receive(data, self.now)
+        """The server says these bytes, in one chunk; what follows CONNACK is taken by a second call."""
+        begins = self.session.state is SessionState.CONNECTING
+        events = self.session.receive(data, self.now)
+        return events + self.session.receive(b"", self.now) if begins else events
 
     def connect(self) -> list[Packet]:
         """A new transport; returns what the session says first."""

@@ -20,6 +20,7 @@ from edgewire.mqtt import (
     Unsendable,
     Version,
     Will,
+    encode,
 )
 from edgewire.mqtt.packets import Auth, Connack, Connect, Disconnect, Pingresp, Puback, Publish, Subscribe
 from tests.edgewire.mqtt.peer import BOTH, Peer, opened
@@ -140,7 +141,7 @@ def test_a_refusal_says_what_the_server_adds() -> None:
     peer = Peer(SessionConfig(client_id="c"))
     peer.connect()
     events = peer.say(Connack(False, 0x9C, {"reason_string": "full", "server_reference": "b:1883"}))
-    assert events == [ConnectRefused(0x9C, "use another server: full (use b:1883)")]
+    assert events == [ConnectRefused(0x9C, "use another server: full (use b:1883)", "b:1883")]
 
 
 @pytest.mark.parametrize("version", BOTH)
@@ -149,6 +150,23 @@ def test_a_session_that_we_asked_to_forget_may_not_be_resumed(version: Version) 
     peer.connect()
     with pytest.raises(ProtocolError, match="asked it to forget"):
         peer.accept(session_present=True)
+
+
+@pytest.mark.parametrize("follows", [encode(Disconnect(0x8E), Version.V5), b"\xff\xff", encode(Connack(), Version.V5)])
+def test_what_comes_with_connack_waits_until_the_owner_has_used_the_connection(follows: bytes) -> None:
+    peer = Peer(SessionConfig(client_id="c"))
+    peer.connect()
+    session = peer.session
+    events = session.receive(encode(Connack(), Version.V5) + follows, peer.now)
+    assert [type(event) for event in events] == [Connected]
+    session.subscribe([Subscription("a")], peer.now)
+    if follows[0] == 0xE0:
+        assert session.receive(b"", peer.now) == [ServerDisconnected(0x8E, "session taken over")]
+    else:
+        with pytest.raises(PeerFault):
+            session.receive(b"", peer.now)
+    assert session.state is SessionState.CLOSED
+    assert isinstance(peer.sent()[0], Subscribe)
 
 
 @pytest.mark.parametrize("packet", [Publish(topic="t"), Puback(1), Pingresp(), Disconnect(), Auth()])
