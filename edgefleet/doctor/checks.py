@@ -77,10 +77,16 @@ def _ports(needs: Needs, machine: Machine) -> Iterator[DoctorCheck]:
 
 
 def _memory(needs: Needs, machine: Machine) -> DoctorCheck:
-    need, have = needs.memory_bytes, machine.memory_bytes
+    need, have, limit = needs.memory_bytes, machine.memory_bytes, machine.memory_limit_bytes
     short = have is not None and need > have
     fix = f"fewer devices on this machine: --shard 0/{ceil(need / max(have or 1, 1))} here" if short else ""
     text = "unknown" if have is None else f"{have // MIB:,} MiB"
+    if limit is not None:
+        text += f" of the {limit // MIB:,} MiB that its control group may have"
+        # Less than a process takes by itself is no matter of devices.
+        if short:
+            more = f"a memory limit of {ceil((limit + need - (have or 0)) / MIB):,} MiB for the container"
+            fix = more if (have or 0) < needs.memory_without_devices_bytes else f"{more}, or {fix}"
     return DoctorCheck("memory", _fails(short), f"{need // MIB:,} MiB", text, fix)
 
 
@@ -96,9 +102,10 @@ def _cpu(needs: Needs, machine: Machine) -> DoctorCheck:
             verdict, fix = ("failure" if need > needs.workers else "warning"), f"--workers {workers}"
         else:
             verdict, fix = "warning", "longer intervals, or several machines with --shard"
-    text = f"{have:g} cores, {needs.workers} of them used"
+    whose = "" if machine.cpu_quota_cores is None else " (the quota of its control group)"
+    text = f"{have:g} cores{whose}, {needs.workers} of them used"
     if needs.workers >= have:
-        text = f"{have:g} cores, shared with all else that runs here"
+        text = f"{have:g} cores{whose}, shared with all else that runs here"
     return DoctorCheck("processor", verdict, f"{need:.2f} cores for {needs.messages_per_s:,.0f} messages/s", text, fix)
 
 

@@ -6,7 +6,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-CGROUP = Path("/sys/fs/cgroup")
+from edgewire.cgroup import ROOT, read_cgroup_limits
+
 PROC = Path("/proc")
 
 
@@ -19,43 +20,49 @@ class Machine:
     ports: tuple[int, int] | None
     """First and last port for outgoing connections."""
     memory_bytes: int | None
-    """What new processes can have."""
+    """What a run can have, that of this process included."""
     cores: float
+    memory_limit_bytes: int | None = None
+    """Of the container, or whatever else has a control group, where it leaves less than the machine has; above it the
+    kernel kills."""
+    cpu_quota_cores: float | None = None
+    """Of the same, where it is less than the cores."""
 
     @classmethod
-    def read(cls) -> "Machine":
-        """Return the limits of this machine, now."""
+    def read(cls, root: Path = ROOT) -> "Machine":
+        """Return the limits of this machine, now; `root` is where `/proc` and `/sys` lie."""
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        groups = read_cgroup_limits(root)
+        affinity = getattr(os, "sched_getaffinity", None)
+        cores = float(len(affinity(0)) if affinity else os.cpu_count() or 1)
+        quota = groups.cpu_quota_cores if groups.cpu_quota_cores and groups.cpu_quota_cores < cores else None
+        free = [left for left in (groups.memory_left_bytes, _available(root / "proc")) if left is not None]
         return cls(
             open_files=sys.maxsize if hard == resource.RLIM_INFINITY else hard,
-            ports=_ports(),
-            memory_bytes=_memory(),
-            cores=_cores(),
+            ports=_ports(root / "proc"),
+            memory_bytes=min(free) + _own_bytes(root / "proc") if free else None,
+            cores=quota or cores,
+            memory_limit_bytes=groups.memory_limit_bytes if groups.memory_left_bytes == min(free, default=0) else None,
+            cpu_quota_cores=quota,
         )
 
 
-def _ports() -> tuple[int, int] | None:
-    numbers = (_read(PROC / "sys/net/ipv4/ip_local_port_range") or "").split()
+def _ports(proc: Path) -> tuple[int, int] | None:
+    numbers = (_read(proc / "sys/net/ipv4/ip_local_port_range") or "").split()
     return (int(numbers[0]), int(numbers[1])) if len(numbers) == 2 else None
 
 
-def _memory() -> int | None:
-    available = None
-    for line in (_read(PROC / "meminfo") or "").splitlines():
+def _available(proc: Path) -> int | None:
+    for line in (_read(proc / "meminfo") or "").splitlines():
         if line.startswith("MemAvailable:"):
-            available = int(line.split()[1]) * 1024
-    limit, used = _read(CGROUP / "memory.max") or "max", _read(CGROUP / "memory.current")
-    if limit.strip() != "max" and used:
-        left = int(limit) - int(used)
-        return left if available is None else min(available, left)
-    return available
+            return int(line.split()[1]) * 1024
+    return None
 
 
-def _cores() -> float:
-    affinity = getattr(os, "sched_getaffinity", None)
-    cores = float(len(affinity(0)) if affinity else os.cpu_count() or 1)
-    quota = (_read(CGROUP / "cpu.max") or "max").split()
-    return min(cores, int(quota[0]) / int(quota[1])) if len(quota) == 2 and quota[0] != "max" else cores
+def _own_bytes(proc: Path) -> int:
+    """Return the memory that this process alone has: it is one of those that a run needs, and counted with them."""
+    fields = (_read(proc / "self/statm") or "").split()
+    return (int(fields[1]) - int(fields[2])) * resource.getpagesize() if len(fields) > 2 else 0
 
 
 def _read(path: Path) -> str | None:

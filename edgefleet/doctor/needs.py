@@ -34,6 +34,8 @@ class Needs:
     messages_per_s: float
     cpu_cores: float
     memory_bytes: int
+    memory_without_devices_bytes: int
+    """Of that: what the processes take by themselves."""
     connections_by_broker: dict[BrokerUrl, int]
     """From this machine."""
     all_connections_by_broker: dict[BrokerUrl, int]
@@ -64,13 +66,16 @@ class Needs:
         share = mine / total
         rates = [(group, group.size * 1000 / group.interval * scenario.time_scale) for group in scenario.devices]
         rate = sum(per_s for _, per_s in rates)
+        # Several workers have a process over them.
+        processes_bytes = (workers if workers == 1 else workers + 1) * PROCESS_BYTES
         cpu = sum(per_s * (WIRE_S + KINDS[group.kind].reading_s) for group, per_s in rates) * share
         return cls(
             devices=mine,
             workers=workers,
             messages_per_s=rate * share,
             cpu_cores=cpu + mine * WATCH_S,
-            memory_bytes=workers * PROCESS_BYTES + mine * DEVICE_BYTES + round(_sensor_bytes(scenario) * share),
+            memory_bytes=processes_bytes + mine * DEVICE_BYTES + round(_sensor_bytes(scenario) * share),
+            memory_without_devices_bytes=processes_bytes,
             connections_by_broker=_spread(urls, range(shard.index, total, shard.count)),
             all_connections_by_broker=_spread(urls, range(total)),
             messages_per_s_by_broker=rate / len(set(urls)),

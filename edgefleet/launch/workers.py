@@ -79,7 +79,13 @@ class Workers:
         for number in range(self._count):
             worker = WorkerStatus(number, last_message_s=self._clock.monotonic())
             self.statuses.append(worker)
-            worker.handle = self._launcher.launch_worker(number, partial(self._on_message, worker))
+            try:
+                worker.handle = self._launcher.launch_worker(number, partial(self._on_message, worker))
+            except (OSError, RuntimeError) as error:  # what a thread that cannot be started raises
+                raise ServiceUnavailable(
+                    f"the run did not begin: worker {number} cannot be started: {error}; ask for fewer --workers, or "
+                    "raise the limits of processes and open files (ulimit -u, ulimit -n, the container's pids)"
+                ) from None
 
     async def _all_ready(self, stop: asyncio.Event) -> None:
         """Wait for all: half a fleet is no run, so a worker that does not come up, or Ctrl-C before, ends it."""

@@ -1,6 +1,8 @@
 """Needs against limits: what is not enough is named, with the setting that changes it."""
 
+import resource
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from edgewire.mqtt import Version
 from edgewire.mqtt.limits import ServerLimits
 
 MACHINE = Machine(open_files=20_000, ports=(32768, 60999), memory_bytes=4 * 2**30, cores=2)
+MIB = 2**20
 URL = "mqtt://10.0.0.1"
 
 
@@ -110,3 +113,66 @@ def test_this_machine_can_be_read() -> None:
     machine = Machine.read()
     assert machine.open_files > 0
     assert machine.cores > 0
+    assert machine.memory_bytes is not None
+    assert machine.memory_bytes > 10 * MIB
+
+
+def test_a_limit_of_a_container_is_the_memory_there_is_and_named() -> None:
+    """Of what a machine of 23,010 MiB shows: what the kernel kills above is what counts."""
+    contained = replace(MACHINE, memory_bytes=24 * MIB, memory_limit_bytes=114 * MIB)
+    checks = {check.name: check for check in evaluate(Needs.of(scenario(100)), contained, [facts()])}
+    assert checks["memory"].have == "24 MiB of the 114 MiB that its control group may have"
+    assert checks["memory"].fix == "a memory limit of 181 MiB for the container"
+    roomier = replace(contained, memory_bytes=150 * MIB, memory_limit_bytes=160 * MIB)
+    assert wrong(evaluate(Needs.of(scenario(100)), roomier, [facts()])) == {}
+    assert wrong(evaluate(Needs.of(scenario(100), workers=2), roomier, [facts()])) == {
+        "memory": "failure: a memory limit of 281 MiB for the container"
+    }
+    found = wrong(evaluate(Needs.of(scenario()), roomier, [facts()]))["memory"]
+    assert found == (
+        "failure: a memory limit of 218 MiB for the container, or fewer devices on this machine: --shard 0/2 here"
+    )
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_nested_limits_of_either_version_are_read(tmp_path: Path, version: int) -> None:
+    root = machine_folder(tmp_path, version)
+    read = Machine.read(root)
+    own = 3000 * resource.getpagesize()
+    assert (read.memory_bytes, read.memory_limit_bytes) == (14 * MIB + own, 114 * MIB)
+    assert (read.cores, read.cpu_quota_cores) == (0.5, 0.5)
+    assert read.ports == (2000, 3000)
+    cpu = next(check for check in evaluate(Needs.of(scenario(10)), read, [facts()]) if check.name == "processor")
+    assert cpu.have == "0.5 cores (the quota of its control group), shared with all else that runs here"
+
+
+def machine_folder(folder: Path, version: int) -> Path:
+    """A machine of 23,010 MiB with a group of 114 MiB, of which 100 are used, and half a core, around ours."""
+    group = "sys/fs/cgroup" if version == 2 else "sys/fs/cgroup/{}"
+    limit, used = (
+        ("memory.max", "memory.current") if version == 2 else ("memory.limit_in_bytes", "memory.usage_in_bytes")
+    )
+    files = {
+        "proc/meminfo": f"MemTotal: 99999999 kB\nMemAvailable: {23_010 * 1024} kB\n",
+        "proc/self/statm": "9000 5000 2000 1 0 1 0\n",
+        "proc/sys/net/ipv4/ip_local_port_range": "2000\t3000\n",
+        "proc/self/cgroup": "0::/pod/app\n" if version == 2 else "4:memory:/pod/app\n3:cpu:/pod/app\n",
+        "proc/self/mountinfo": "30 1 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n"
+        if version == 2
+        else "".join(f"31 1 0:2 / /sys/fs/cgroup/{name} rw - cgroup cgroup rw,{name}\n" for name in ("memory", "cpu")),
+        f"{group.format('memory')}/pod/{limit}": f"{114 * MIB}\n",
+        f"{group.format('memory')}/pod/{used}": f"{100 * MIB}\n",
+        f"{group.format('memory')}/pod/app/{limit}": f"{500 * MIB}\n",
+        f"{group.format('memory')}/pod/app/{used}": f"{5 * MIB}\n",
+    }
+    cpu = f"{group.format('cpu')}/pod"
+    files |= (
+        {f"{cpu}/cpu.max": "50000 100000\n"}
+        if version == 2
+        else {f"{cpu}/cpu.cfs_quota_us": "50000\n", f"{cpu}/cpu.cfs_period_us": "100000\n"}
+    )
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder

@@ -167,6 +167,19 @@ async def test_a_worker_that_does_not_come_up_is_named() -> None:
     assert [handle.killed for handle in launcher.handles] == [True, True]
 
 
+async def test_a_worker_that_cannot_be_started_is_named_and_the_others_end() -> None:
+    class Full(Launcher):
+        def launch_worker(self, number: int, on_message: OnWorkerMessage) -> WorkerHandle:
+            if number == 1:
+                raise BlockingIOError(11, "Resource temporarily unavailable")
+            return super().launch_worker(number, on_message)
+
+    launcher = Full()
+    with pytest.raises(ServiceUnavailable, match=r"worker 1 cannot be started: .*unavailable; ask for fewer --workers"):
+        await Workers(JOB, 2, launcher, limits=QUICK).run_workers(asyncio.Event())
+    assert [handle.killed for handle in launcher.handles] == [True]
+
+
 async def test_workers_that_are_let_go_are_no_failures() -> None:
     launcher, stop = Launcher(ready=0), asyncio.Event()
     run = Workers(JOB, 2, launcher)
