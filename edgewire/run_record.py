@@ -1,29 +1,36 @@
 """The run record, in which a fleet says what it emitted: `run.json`, written by the fleet, read by verification.
 
 It is the fleet's own account and knows nothing of brokers, bridges or sinks. Plain dataclasses, because a fleet
-may have 100,000 devices; they are validated only when a file is read.
+may have 100,000 devices; they are validated only when a file is read. `run_folder` writes it while the run goes on.
 """
 
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import orjson
 from pydantic import Field, TypeAdapter, ValidationError
 
+from edgewire.clock import iso_ms
 from edgewire.config import describe_error
 from edgewire.errors import ConfigError
 
 FILE_NAME = "run.json"
+
+FORMAT = 2
+"""Of the file. A reader refuses a newer one, in which something may be missing that it does not look for."""
 
 # Shards start at their own moment; messages are dated to the millisecond.
 JOINABLE_MS = 50
 
 SeqRange = tuple[int, int]
 """First and last seq of a run of messages, both included."""
+
+ShardNumber = tuple[int, int]
+"""Index and count: every `count`-th device of the scenario, from device `index`."""
 
 
 def make_folder(folder: Path) -> None:
@@ -98,11 +105,40 @@ class DeviceRecord:
 
 
 @dataclass(slots=True, kw_only=True)
+class UnaccountedPart:
+    """Names a part of the fleet whose end nobody knows, such as that of a worker that was killed.
+
+    What the last checkpoint knew of its devices may be among the devices of the record; more may have been sent.
+    """
+
+    name: str
+    """As in "worker 1"."""
+    shard: ShardNumber
+    reason: str
+    """Why, in a sentence."""
+    device_ids: list[str] = field(default_factory=list)
+    """All of its devices."""
+
+
+@dataclass(slots=True, kw_only=True)
 class RunRecord:
     """Tells one run of one fleet process. Times are milliseconds since 1970 UTC."""
 
+    format: int = FORMAT
+    state: Literal["running", "complete"] = "complete"
+    """running: a checkpoint, which stays where the process was killed; what came after `stopped_ms` is not in it."""
     run_id: str
+    """The same in all parts of a run that were told it; otherwise of this part alone."""
+    shards: list[ShardNumber] = field(default_factory=lambda: [(0, 1)])
+    """Which parts of the scenario's devices this record tells of."""
     scenario: str
+    scenario_sha256: str = ""
+    """Of the scenario as it was run, without its broker: equal where the same devices say the same. Empty: unknown."""
+    scenario_devices: int | None = None
+    """How many devices the whole scenario has, of which a shard has a part. None: unknown."""
+    fixed_boots: bool = True
+    """Whether the boots come from `--from` or the scenario's `start`: then another run sends messages of the same ids,
+    and only the time of arrival tells the two apart. Otherwise the second of the start is in every id."""
     seed: int
     broker: str
     """Without its password; several are parted by a comma."""
@@ -127,6 +163,8 @@ class RunRecord:
     """Faults that show in the messages, by type; the label file beside the record has each."""
     failures: list[str] = field(default_factory=list)
     """What ended before its time, such as a worker; its devices are missing here."""
+    unaccounted: list[UnaccountedPart] = field(default_factory=list)
+    """The parts of the fleet whose messages are not, or not all, in this record."""
     devices: list[DeviceRecord] = field(default_factory=list)
 
     @property
@@ -159,6 +197,7 @@ class RunRecord:
     def save(self, folder: Path) -> Path:
         """Write `run.json` into `folder`, which is made where it is missing; a reader never sees half a file."""
         record = {name: getattr(self, name) for name in _RUN_FIELDS}
+        record["unaccounted"] = [asdict(part) for part in self.unaccounted]
         record |= {
             "totals": self.totals,
             "refused": self.refused,
@@ -178,24 +217,21 @@ class RunRecord:
     def join(cls, records: "Sequence[RunRecord]") -> "RunRecord":
         """Return the records of the shards of one run as one, without what is measured of a process.
 
-        Raises `ConfigError` where they are not of one run.
+        Raises `ConfigError` where they are not of one run, or two are of the same shard.
         """
         first = records[0]
         if len(records) == 1:
             return first
-        for other in records[1:]:
-            for name in ("scenario", "seed", "time_scale"):
-                if getattr(other, name) != getattr(first, name):
-                    raise ConfigError(
-                        f"the records are not of one run: {name} is {getattr(first, name)!r} and "
-                        f"{getattr(other, name)!r}"
-                    )
-            if abs(other._zero_ms - first._zero_ms) > JOINABLE_MS:
-                raise ConfigError(
-                    "the records are not of one run: their devices' clocks differ; verify them one by one"
-                )
+        for number, other in enumerate(records[1:], 1):
+            first._require_same_run(other)
+            for earlier in records[:number]:
+                earlier._require_other_part(other)
         joined = replace(
             first,
+            state="running" if any(record.state == "running" for record in records) else "complete",
+            run_id=", ".join(dict.fromkeys(name for record in records for name in record.run_id.split(", "))),
+            shards=sorted(shard for record in records for shard in record.shards),
+            fixed_boots=any(record.fixed_boots for record in records),
             broker=", ".join(dict.fromkeys(url for record in records for url in record.broker.split(", "))),
             started_ms=min(record.started_ms for record in records),
             stopped_ms=max(record.stopped_ms for record in records),
@@ -207,6 +243,7 @@ class RunRecord:
             verdict="",
             faults=dict(sum((Counter(record.faults) for record in records), Counter())),
             failures=[failure for record in records for failure in record.failures],
+            unaccounted=[part for record in records for part in record.unaccounted],
             devices=sorted(
                 (device for record in records for device in record.devices),
                 key=lambda device: (device.kind, device.device_id, device.boot),
@@ -217,6 +254,49 @@ class RunRecord:
         except ValueError as error:
             raise ConfigError(f"the records are not of different shards: {error}") from None
         return joined
+
+    def _require_same_run(self, other: "RunRecord") -> None:
+        """Raise `ConfigError` where the two cannot have been parts of one run."""
+        names = ["seed", "time_scale", "scenario_devices"]
+        # Hosts may keep the same file in different places.
+        names.append("scenario_sha256" if self.scenario_sha256 and other.scenario_sha256 else "scenario")
+        for name in names:
+            ours, theirs = getattr(self, name), getattr(other, name)
+            if ours != theirs:
+                raise ConfigError(f"the records are not of one run: {name} is {ours!r} and {theirs!r}")
+        if self.run_id != other.run_id and max(self.started_ms, other.started_ms) > min(
+            self.stopped_ms, other.stopped_ms
+        ):
+            earlier, later = sorted((self, other), key=lambda record: record.started_ms)
+            raise ConfigError(
+                f"the records are not of one run: {earlier.run_id} had ended at {iso_ms(earlier.stopped_ms)}, and "
+                f"{later.run_id} began at {iso_ms(later.started_ms)}; give the records of the shards that ran together"
+            )
+        if abs(other._zero_ms - self._zero_ms) > JOINABLE_MS:
+            raise ConfigError("the records are not of one run: their devices' clocks differ; verify them one by one")
+
+    def _require_other_part(self, other: "RunRecord") -> None:
+        """Raise `ConfigError` where a device may be in both."""
+        for index, count in self.shards:
+            for second, of in other.shards:
+                if count != of:
+                    raise ConfigError(
+                        f"the records are not of one run: one is of shard {index}/{count}, another of {second}/{of}"
+                    )
+                if index == second:
+                    raise ConfigError(
+                        f"the records are not of different shards: two are of shard {index}/{count}; give each once"
+                    )
+
+    def missing_shards(self) -> list[ShardNumber]:
+        """Return the parts of the scenario that neither this record nor its unaccounted parts tell of."""
+        count = max((of for _, of in self.shards), default=1)
+        return [(index, count) for index in range(count) if (index, count) not in set(self.shards)]
+
+    def devices_in(self, shard: ShardNumber) -> int | None:
+        """Return how many of the scenario's devices are in this shard; None where the record does not say."""
+        index, count = shard
+        return None if self.scenario_devices is None else len(range(index, self.scenario_devices, count))
 
     @property
     def _zero_ms(self) -> float:
@@ -236,7 +316,10 @@ class RunRecord:
         except OSError as error:
             raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
         try:
-            record = _ADAPTER.validate_python(orjson.loads(data))
+            content = orjson.loads(data)
+            if isinstance(content, dict) and isinstance(found := content.get("format"), int) and found > FORMAT:
+                raise ConfigError(f"{path}: was written by a newer edgefleet (format {found}); update this one")
+            record = _ADAPTER.validate_python(content)
         except orjson.JSONDecodeError as error:
             raise ConfigError(f"{path}: is not JSON, perhaps cut short: {error}") from None
         except ValidationError as error:
@@ -249,6 +332,9 @@ class RunRecord:
 
     def check(self) -> None:
         """Raise `ValueError` where the record contradicts itself."""
+        for index, count in (*self.shards, *(part.shard for part in self.unaccounted)):
+            if not 0 <= index < count:
+                raise ValueError(f"there is no shard {index}/{count}")
         boots: set[tuple[str, int]] = set()
         for position, device in enumerate(self.devices):
             where = f"devices[{position}] ({device.device_id}, boot {device.boot})"

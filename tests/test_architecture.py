@@ -22,7 +22,18 @@ MAY_IMPORT = {
 """Package -> the other packages of ours that it may import."""
 
 LAYERS = {
-    "edgewire": ["errors", "clock", "backoff", "config", "logs", "mqtt", "link", "messages", "run_record"],
+    "edgewire": [
+        "errors",
+        "clock",
+        "backoff",
+        "config",
+        "logs",
+        "mqtt",
+        "link",
+        "messages",
+        "run_record",
+        "run_folder",
+    ],
     "devices": ["world", "sensors", "faults", "firmware", "scenario", "timeline", "export", "fleet"],
     "bridge": [
         "failpoints",

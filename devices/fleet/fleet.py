@@ -26,7 +26,7 @@ from devices.fleet.incidents import IncidentRecorder
 from devices.fleet.latency import AckProbe, Histogram
 from devices.fleet.metrics import FleetSnapshot, PeriodicTick, process_usage
 from devices.fleet.pacer import Pacer, ScheduledAction, startup_delay_ms
-from devices.fleet.run_record import fleet_record
+from devices.fleet.run_record import fleet_record, new_run_id
 from devices.fleet.session_factory import create_session
 from devices.fleet.shutdown import disconnect_all, drain_outboxes
 from devices.scenario.devices import Shard
@@ -50,7 +50,8 @@ class Fleet:
 
     `from_ms` is the devices' time at which the run begins (None: now), `power_on_ms` when they were powered on
     (None: as the run begins), `started_ms` the wall time at which it begins (None: as soon as the devices are built);
-    all in ms since 1970 UTC. With `messages`, each device emits so many and no more.
+    all in ms since 1970 UTC. With `messages`, each device emits so many and no more. `run_id` is that of the whole run,
+    of which this may be a shard (None: a new one).
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Fleet:
         power_on_ms: int | None = None,
         started_ms: int | None = None,
         messages: int | None = None,
+        run_id: str | None = None,
         clock: Clock | None = None,
         rng: random.Random | None = None,
     ) -> None:
@@ -73,6 +75,12 @@ class Fleet:
         self._version = version
         self._shard = shard or Shard()
         self._messages = messages
+        self._run_id = run_id or new_run_id()
+        # Two runs whose devices start at the same moment of their time send messages of the same ids. Where that
+        # time is fast, the next run may come upon a reboot of the calendar that this one has gone through.
+        self._fixed_boots = (
+            from_ms is not None or power_on_ms is not None or (scenario.time_scale > 1 and bool(scenario.faults))
+        )
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not secrets
         self._started_ms = started_ms or self._clock.now_ms() + startup_delay_ms(scenario, self._shard.count)
         self._sim_started_ms = self._started_ms if from_ms is None else from_ms
@@ -246,6 +254,9 @@ class Fleet:
             self._scenario,
             self.clients,
             final,
+            run_id=self._run_id,
+            shard=self._shard,
+            fixed_boots=self._fixed_boots,
             name=self._name,
             broker=str(self._brokers),
             started_ms=self._started_ms,

@@ -1,13 +1,34 @@
-"""Makes the record of a run: what each device says of itself when it is over, and what limited the fleet."""
+"""Makes the record of a run: what each device says of itself, and what limited the fleet."""
 
+import hashlib
 import uuid
 from collections.abc import Iterator, Sequence
 
 from devices.fleet.bottleneck import diagnose
 from devices.fleet.device_client import DeviceClient
 from devices.fleet.metrics import FleetSnapshot
+from devices.scenario.devices import Shard, device_ids
 from devices.scenario.scenario import Scenario
-from edgewire.run_record import DeviceRecord, RunRecord
+from edgewire.run_record import DeviceRecord, RunRecord, UnaccountedPart
+
+# Keys that say how a scenario is run, not what its devices say: the shards of a run may differ in them.
+OF_THE_HOST = {"broker", "identities", "ca_file", "source_addresses", "connects_per_second"}
+
+
+def new_run_id() -> str:
+    """Return an id that no other run has."""
+    return uuid.uuid4().hex
+
+
+def scenario_digest(scenario: Scenario) -> str:
+    """Return the SHA-256 of what decides which devices there are and what they say, in hex."""
+    return hashlib.sha256(scenario.model_dump_json(exclude=OF_THE_HOST).encode()).hexdigest()
+
+
+def unaccounted_part(scenario: Scenario, shard: Shard, name: str, reason: str) -> UnaccountedPart:
+    """Return the entry for a part of the fleet that ended without its record, with the ids of all its devices."""
+    devices = device_ids(scenario)[shard.index :: shard.count]
+    return UnaccountedPart(name=name, shard=(shard.index, shard.count), reason=reason, device_ids=devices)
 
 
 def device_records(client: DeviceClient) -> Iterator[DeviceRecord]:
@@ -40,6 +61,9 @@ def fleet_record(
     clients: Sequence[DeviceClient],
     final: FleetSnapshot,
     *,
+    run_id: str,
+    shard: Shard,
+    fixed_boots: bool,
     name: str,
     broker: str,
     started_ms: int,
@@ -52,8 +76,12 @@ def fleet_record(
     """Return the record of a run that is over; `final` is the fleet before its devices said goodbye."""
     bottleneck = diagnose(final)
     return RunRecord(
-        run_id=uuid.uuid4().hex,
+        run_id=run_id,
+        shards=[(shard.index, shard.count)],
         scenario=name,
+        scenario_sha256=scenario_digest(scenario),
+        scenario_devices=sum(group.size for group in scenario.devices),
+        fixed_boots=fixed_boots,
         seed=scenario.seed,
         broker=broker,
         started_ms=started_ms,

@@ -1,7 +1,9 @@
 """Implements `edgefleet run`: a scenario live on a broker."""
 
 import asyncio
+import itertools
 import math
+import re
 import time
 from contextlib import nullcontext
 from dataclasses import replace
@@ -17,6 +19,7 @@ from devices.faults.labels import FILE_NAME as LABELS_FILE
 from devices.faults.labels import write_labels
 from devices.fleet.brokers import broker_pool_for
 from devices.fleet.metrics import FleetSnapshot
+from devices.fleet.run_record import new_run_id
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
@@ -38,16 +41,18 @@ from edgefleet.launch.ray_cluster import join_cluster
 from edgefleet.launch.shard import ShardJob, ShardResult, combine, run_shard
 from edgefleet.launch.worker_status import WorkerState
 from edgefleet.launch.workers import Workers
+from edgefleet.report.device_table import FILE_NAME as DEVICES_FILE
 from edgefleet.report.device_table import save_device_table
 from edgefleet.report.fleet_metrics import serve_metrics
 from edgefleet.report.live import ReadSnapshots, live_view
 from edgewire.clock import parse_ms
 from edgewire.config import duration_ms
 from edgewire.errors import ConfigError
-from edgewire.run_record import make_folder
+from edgewire.run_folder import RunFolder
 
 # Of a year in which a run may begin, so that it also ends in one with four digits.
 LATEST_MS = parse_ms("9000-01-01T00:00:00Z")
+RUN_ID = r"[A-Za-z0-9._-]{1,64}"
 
 
 def command(
@@ -81,6 +86,17 @@ def command(
     record: Annotated[
         Path | None, typer.Option(help="Folder for the run record. Default: runs/ and the time.", file_okay=False)
     ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Let --record replace what another run has left in that folder.")
+    ] = False,
+    run_id: Annotated[
+        str | None,
+        typer.Option(
+            envvar="FLEET_RUN_ID",
+            help="Name of this run, the same for all of its shards. Default: a random one.",
+            show_default=False,
+        ),
+    ] = None,
     metrics: Annotated[
         str | None, typer.Option(help="Serve /metrics for Prometheus on this port, or HOST:PORT.", show_default=False)
     ] = None,
@@ -98,7 +114,7 @@ def command(
         update={key: value for key, value in changes.items() if value is not None}
     )
     part = Shard.parse(shard)
-    folder = record or record_folder(part)
+    folder = RunFolder(record or record_folder(part), companions=(LABELS_FILE, DEVICES_FILE))
     raise_open_files()
     tune_allocator()
     duration_s = math.inf if duration is None else parse_option("--duration", duration_ms, duration) / 1000
@@ -108,22 +124,28 @@ def command(
         count = workers or (max(1, cluster.processors()[1]) if cluster else 1)
         job, brokers = run_async(prepare_run(loaded, str(scenario), part, count if check and not cluster else None))
         # A run that cannot be written down is not begun.
-        make_folder(folder)
+        folder.claim(overwrite=overwrite)
         job = replace(
             job,
             duration_s=duration_s,
             messages=messages,
             from_ms=from_ms,
             power_on_ms=power_on_ms(loaded, from_ms),
+            run_id=_checked_run_id(run_id),
         )
         launcher: Launcher | None = ProcessLauncher(log_level) if count > 1 else None
         if cluster:
             launcher = cluster.prepare(job, count, brokers if check else None)
-        result = run_async(_run(job, count, launcher, metrics))
-    path = result.record.save(folder)
-    save_device_table(result.record, folder)
+        try:
+            folder.begin()
+            result = run_async(_run(job, count, launcher, metrics))
+        except BaseException:
+            folder.abandon()
+            raise
+    path = folder.write_final(result.record)
+    save_device_table(result.record, folder.path)
     if loaded.faults or result.labels:
-        write_labels(folder / LABELS_FILE, result.labels)
+        write_labels(folder.path / LABELS_FILE, result.labels)
     _report(result, path, as_json=as_json)
     if result.record.failures:
         raise typer.Exit(1)
@@ -174,7 +196,18 @@ def power_on_ms(scenario: Scenario, from_ms: int | None) -> int | None:
 def record_folder(shard: Shard) -> Path:
     """Return where a run's record goes unless the user names a folder: `runs/20260301-120000`, with the shard."""
     name = datetime.fromtimestamp(time.time(), UTC).strftime("%Y%m%d-%H%M%S")
-    return Path("runs") / (name if shard.count == 1 else f"{name}-{shard.index}of{shard.count}")
+    folder = Path("runs") / (name if shard.count == 1 else f"{name}-{shard.index}of{shard.count}")
+    # Two may begin in the same second.
+    others = (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(2))
+    return next(found for found in itertools.chain([folder], others) if not found.exists())
+
+
+def _checked_run_id(text: str | None) -> str:
+    if text is None:
+        return new_run_id()
+    if not re.fullmatch(RUN_ID, text):
+        raise ConfigError(f"--run-id: '{text}' is no name of a run: 1 to 64 letters, digits, '.', '_' and '-'")
+    return text
 
 
 def _begin_ms(text: str | None) -> int | None:

@@ -7,18 +7,19 @@ import asyncio
 import gc
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from devices.faults.labels import Label
 from devices.fleet.bottleneck import diagnose
 from devices.fleet.fleet import Fleet
 from devices.fleet.metrics import FleetSnapshot
+from devices.fleet.run_record import new_run_id
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from edgefleet.launch.process_tuning import tuned_process
 from edgewire.errors import ServiceUnavailable
 from edgewire.mqtt import Version
-from edgewire.run_record import RunRecord
+from edgewire.run_record import RunRecord, UnaccountedPart
 
 SNAPSHOT_S = 0.5
 OnSnapshot = Callable[[FleetSnapshot], None]
@@ -34,6 +35,8 @@ class ShardJob:
     shard: Shard
     duration_s: float = math.inf
     messages: int | None = None
+    run_id: str = field(default_factory=new_run_id)
+    """The same in all parts of the run."""
     from_ms: int | None = None
     power_on_ms: int | None = None
     started_ms: int | None = None
@@ -63,6 +66,7 @@ async def run_shard(job: ShardJob, stop: asyncio.Event, on_snapshot: OnSnapshot 
             power_on_ms=job.power_on_ms,
             started_ms=job.started_ms,
             messages=job.messages,
+            run_id=job.run_id,
         )
         # What lives as long as the run is not searched for garbage again and again.
         gc.freeze()
@@ -89,8 +93,18 @@ async def _watch(fleet: Fleet, on_snapshot: OnSnapshot) -> None:
             frozen = True
 
 
-def combine(results: Sequence[ShardResult], failures: Sequence[str] = ()) -> ShardResult:
-    """Return the shards of a run as one; `failures` are sentences about those that gave no result."""
+def combine(
+    results: Sequence[ShardResult],
+    failures: Sequence[str] = (),
+    *,
+    shard: Shard | None = None,
+    unaccounted: Sequence[UnaccountedPart] = (),
+) -> ShardResult:
+    """Return the parts of a run as one.
+
+    `failures` are sentences about those that gave no result, `unaccounted` their devices. `shard` is what all of them
+    together are; None where that is what the only one says.
+    """
     if not results:
         raise ServiceUnavailable("no part of the fleet came to its end: " + "; ".join(failures))
     total = FleetSnapshot.total(result.final for result in results)
@@ -99,6 +113,7 @@ def combine(results: Sequence[ShardResult], failures: Sequence[str] = ()) -> Sha
     connected = [result.record.connected_after_s for result in results]
     record = replace(
         record,
+        shards=record.shards if shard is None else [(shard.index, shard.count)],
         limits=record.limits | {"lag_ms": total.lag.summary(), "lag_connected_ms": total.lag_connected.summary()},
         lag_ms=total.lag.to_json(),
         puback_ms=total.puback.to_json(),
@@ -106,6 +121,7 @@ def combine(results: Sequence[ShardResult], failures: Sequence[str] = ()) -> Sha
         limited_by=bottleneck.component,
         verdict=" ".join([*(f"Failed: {failure}." for failure in failures), bottleneck.summary]),
         failures=[*record.failures, *failures],
+        unaccounted=[*record.unaccounted, *unaccounted],
     )
     labels = sorted(
         (label for result in results for label in result.labels), key=lambda label: (label.device_id, label.start_ms)

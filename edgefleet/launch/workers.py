@@ -12,12 +12,14 @@ from functools import partial
 
 from devices.fleet.metrics import FleetSnapshot
 from devices.fleet.pacer import startup_delay_ms
+from devices.fleet.run_record import unaccounted_part
 from edgefleet.launch.launcher import Launcher, WorkerFailed, WorkerMessage, WorkerReady
 from edgefleet.launch.shard import ShardJob, ShardResult, combine
 from edgefleet.launch.worker_status import WorkerLimits, WorkerState, WorkerStatus
 from edgewire import logs
 from edgewire.clock import Clock, SystemClock
 from edgewire.errors import ServiceUnavailable
+from edgewire.run_record import UnaccountedPart
 
 # How often the workers are looked at.
 LOOK_S = 0.25
@@ -73,7 +75,17 @@ class Workers:
         finally:
             await self._clean_up()
         results = [worker.result for worker in self.statuses if worker.result]
-        return combine(results, [worker.failure for worker in self.statuses if worker.failure])
+        failed = [(worker, worker.failure) for worker in self.statuses if worker.failure]
+        return combine(
+            results,
+            [failure for _, failure in failed],
+            shard=self._job.shard,
+            unaccounted=[self._unaccounted(worker, failure) for worker, failure in failed if not worker.result],
+        )
+
+    def _unaccounted(self, worker: WorkerStatus, reason: str) -> UnaccountedPart:
+        shard = self._job.shard.part(worker.number, self._count)
+        return unaccounted_part(self._job.scenario, shard, f"worker {worker.number}", reason)
 
     def _launch(self) -> None:
         for number in range(self._count):

@@ -8,8 +8,8 @@ import orjson
 import pytest
 
 from edgewire.errors import ConfigError
-from edgewire.run_record import DeviceRecord, RunRecord
-from tests.run_records import run_record, small_record
+from edgewire.run_record import FORMAT, DeviceRecord, RunRecord, UnaccountedPart
+from tests.run_records import STARTED_MS, run_record, small_record
 
 
 @pytest.fixture
@@ -20,6 +20,7 @@ def record() -> RunRecord:
 def test_what_is_saved_is_loaded(record: RunRecord, tmp_path: Path) -> None:
     record.devices[0].dropped = [(2, 4)]
     record.limits = {"duration_s": 60}
+    record.unaccounted = [UnaccountedPart(name="worker 1", shard=(1, 2), reason="it died", device_ids=["g-2"])]
     path = record.save(tmp_path / "runs" / "r-1")
     assert path.name == "run.json"
     assert RunRecord.load(path.parent) == record
@@ -107,11 +108,13 @@ def test_a_boot_that_is_there_twice_is_refused(record: RunRecord, tmp_path: Path
 def test_the_records_of_shards_are_joined() -> None:
     one = run_record(DeviceRecord(device_id="b-2", kind="bme280", site="s", boot=7, first_seq=0, last_seq=1))
     other = run_record(DeviceRecord(device_id="b-1", kind="bme280", site="s", boot=7, first_seq=0, last_seq=4))
+    one.shards, other.shards = [(0, 2)], [(1, 2)]
     one.faults, other.faults, other.failures = {"stuck": 2}, {"stuck": 1, "spike": 1}, ["worker 1 died"]
     other.broker, other.stopped_ms = "mqtt://10.0.0.2:1883", other.stopped_ms + 5
     joined = RunRecord.join([one, other])
     assert [device.device_id for device in joined.devices] == ["b-1", "b-2"]
     assert joined.totals["emitted"] == 7
+    assert joined.missing_shards() == []
     assert joined.faults == {"stuck": 3, "spike": 1}
     assert joined.failures == ["worker 1 died"]
     assert joined.broker == "mqtt://127.0.0.1:1883, mqtt://10.0.0.2:1883"
@@ -123,13 +126,59 @@ def test_the_records_of_shards_are_joined() -> None:
     ("change", "said"),
     [
         ({"seed": 2}, "not of one run: seed is 1 and 2"),
-        ({"started_ms": 0}, "their devices' clocks differ"),
+        ({"sim_started_ms": 0}, "their devices' clocks differ"),
+        ({"scenario": "other.yaml"}, "scenario is 'fleet.yaml' and 'other.yaml'"),
+        ({"scenario_devices": 4}, "scenario_devices is None and 4"),
+        ({"shards": [(0, 2)]}, "two are of shard 0/2; give each once"),
+        ({"shards": [(1, 3)]}, "one is of shard 0/2, another of 1/3"),
+        (
+            {"run_id": "r-2", "started_ms": STARTED_MS + 60_001, "stopped_ms": STARTED_MS + 90_000},
+            r"r-1 had ended at 2027-01-15T08:01:00\.000Z, and r-2 began at 2027-01-15T08:01:00\.001Z",
+        ),
         ({}, "not of different shards: devices"),
     ],
 )
 def test_records_that_do_not_belong_together_are_refused(record: RunRecord, change: dict[str, Any], said: str) -> None:
+    record.shards = [(0, 2)]
     with pytest.raises(ConfigError, match=said):
-        RunRecord.join([record, replace(record, **change)])
+        RunRecord.join([record, replace(record, **({"shards": [(1, 2)]} | change))])
+
+
+def test_the_third_of_three_shards_is_looked_at_too(record: RunRecord) -> None:
+    shards = [replace(record, shards=[(index, 3)], devices=[]) for index in (0, 1, 1)]
+    with pytest.raises(ConfigError, match="two are of shard 1/3"):
+        RunRecord.join(shards)
+
+
+def test_a_file_kept_elsewhere_is_the_same_scenario(record: RunRecord) -> None:
+    """What counts is what is in it."""
+    here = replace(record, shards=[(0, 2)], scenario_sha256="1f", devices=[])
+    joined = RunRecord.join([here, replace(here, shards=[(1, 2)], scenario="/etc/fleet.yaml")])
+    assert joined.shards == [(0, 2), (1, 2)]
+    with pytest.raises(ConfigError, match="scenario_sha256 is '1f' and '2e'"):
+        RunRecord.join([here, replace(here, shards=[(1, 2)], scenario_sha256="2e")])
+
+
+def test_a_shard_knows_which_others_there_are(record: RunRecord) -> None:
+    part = replace(record, shards=[(1, 4), (3, 4)], scenario_devices=10)
+    assert part.missing_shards() == [(0, 4), (2, 4)]
+    assert [part.devices_in(shard) for shard in ((0, 4), (1, 4), (2, 4), (3, 4))] == [3, 3, 2, 2]
+    assert record.missing_shards() == []
+    assert record.devices_in((0, 1)) is None, "an older record does not say"
+
+
+@pytest.mark.parametrize("shard", [[2, 2], [-1, 2], [0, 0]])
+def test_a_shard_that_cannot_be_is_refused(record: RunRecord, tmp_path: Path, shard: list[int]) -> None:
+    path = record.save(tmp_path)
+    path.write_bytes(orjson.dumps(orjson.loads(path.read_bytes()) | {"shards": [shard]}))
+    with pytest.raises(ConfigError, match=f"there is no shard {shard[0]}/{shard[1]}"):
+        RunRecord.load(tmp_path)
+
+
+def test_a_record_of_a_newer_edgefleet_is_refused(record: RunRecord, tmp_path: Path) -> None:
+    replace(record, format=FORMAT + 1).save(tmp_path)
+    with pytest.raises(ConfigError, match=f"was written by a newer edgefleet .format {FORMAT + 1}.; update"):
+        RunRecord.load(tmp_path)
 
 
 def test_a_device_that_was_reset_is_one_device() -> None:

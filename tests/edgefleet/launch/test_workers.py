@@ -13,7 +13,7 @@ import paho.mqtt.client as mqtt
 import pytest
 import uvloop
 
-from devices.scenario.devices import Shard
+from devices.scenario.devices import Shard, device_ids
 from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
 from edgefleet.embedded import MosquittoProcess
@@ -118,7 +118,9 @@ async def test_a_worker_that_dies_is_reported_and_the_others_go_on(
 ) -> None:
     broker = mosquitto_factory()
     stop = asyncio.Event()
-    workers = Workers(job(broker, messages=None), 2, ProcessLauncher("critical"))
+    endless = job(broker, messages=None)
+    all_ids = device_ids(endless.scenario)
+    workers = Workers(endless, 2, ProcessLauncher("critical"))
     running = asyncio.create_task(workers.run_workers(stop))
     await until(lambda: len(workers.statuses) == 2 and all(one.snapshot.acknowledged > 20 for one in workers.statuses))
     workers.statuses[1].handle.process.kill()
@@ -133,6 +135,10 @@ async def test_a_worker_that_dies_is_reported_and_the_others_go_on(
     assert record.verdict.startswith("Failed: worker 1 died of SIGKILL")
     assert record.connected_after_s is None
     assert len(record.devices) == 10
+    (part,) = record.unaccounted
+    assert (part.name, part.shard, part.reason) == ("worker 1", (1, 2), record.failures[0])
+    assert sorted([*part.device_ids, *(one.device_id for one in record.devices)]) == sorted(all_ids)
+    assert (record.shards, record.scenario_devices) == ([(0, 1)], 19)
     assert record.totals["acknowledged"] == record.totals["emitted"] > before
 
 
