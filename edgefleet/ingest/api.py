@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import orjson
 from fastapi import APIRouter, Query, Request, Response, params
-from pydantic import BeforeValidator, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from edgefleet.ingest import answers, validation
 from edgefleet.ingest.body import BodyLimits, content_type, read_body
@@ -19,6 +19,8 @@ from edgewire.clock import Clock, parse_ms
 from edgewire.messages import BATCH_PATH, CONTRACT, ContractError, KindContract, cloudevents
 
 MAX_PAGE = 50_000
+MAX_DEVICES = 1000
+"""In one question: as many ids as a URL holds."""
 
 
 def _instant_ms(value: object) -> int:
@@ -26,8 +28,12 @@ def _instant_ms(value: object) -> int:
     return int(text) if text.isdecimal() else parse_ms(text)
 
 
+MAX_INT = 2**63 - 1
+"""The stores' largest."""
+
 Instant = Annotated[
     int,
+    Field(le=MAX_INT),
     BeforeValidator(_instant_ms),
     WithJsonSchema({"type": "string", "description": "ISO 8601 (UTC without an offset), or milliseconds since 1970"}),
 ]
@@ -111,16 +117,30 @@ class Api:
     async def messages(
         self,
         kind: str | None = None,
-        device_id: str | None = None,
+        device_id: Annotated[
+            list[str] | None, Query(max_length=MAX_DEVICES, description="Of this device; repeatable.")
+        ] = None,
+        boot: Annotated[int | None, Query(ge=0, le=MAX_INT, description="Of the devices.")] = None,
         since: Annotated[Instant | None, Query(description="Measured at this time or later.")] = None,
         until: Annotated[Instant | None, Query(description="Measured before this time.")] = None,
-        after: Annotated[int, Query(ge=0, description="The `next` of the page before.")] = 0,
+        received_since: Annotated[Instant | None, Query(description="Arrived at this time or later.")] = None,
+        received_until: Annotated[Instant | None, Query(description="Arrived before this time.")] = None,
+        after: Annotated[int, Query(ge=0, le=MAX_INT, description="The `next` of the page before.")] = 0,
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 1000,
         payload: Annotated[bool, Query(description="Whether to send the payloads along.")] = True,
     ) -> Response:
         """A page of what is stored, in the order of arrival."""
         query = StoreQuery(
-            after=after, limit=limit, kind=kind, device_id=device_id, since_ms=since, until_ms=until, payload=payload
+            after=after,
+            limit=limit,
+            kind=kind,
+            device_ids=device_id or (),
+            boot=boot,
+            since_ms=since,
+            until_ms=until,
+            received_since_ms=received_since,
+            received_until_ms=received_until,
+            payload=payload,
         )
         rows = await self._store.read(query)
         content = await asyncio.to_thread(_page, rows, limit)

@@ -64,11 +64,17 @@ class Query:
     """Only those with a greater cursor."""
     limit: int = 1000
     kind: str | None = None
-    device_id: str | None = None
+    device_ids: Sequence[str] = ()
+    """Of these devices; none: of all."""
+    boot: int | None = None
     since_ms: int | None = None
     """Measured at this time or later."""
     until_ms: int | None = None
     """Measured before this time."""
+    received_since_ms: int | None = None
+    """Arrived at this time or later."""
+    received_until_ms: int | None = None
+    """Arrived before this time."""
     payload: bool = True
 
 

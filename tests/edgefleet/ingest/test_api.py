@@ -230,6 +230,11 @@ async def test_a_row_has_what_verification_needs(service: Client, bme280: Make) 
         ("until=2026-03-02T08:15:01", [0]),
         ("since=1772439300000&until=1772439300001", [0]),
         ("kind=sonar", []),
+        ("device_id=bme280_fake_001&device_id=other&boot=825667200", [0]),
+        ("device_id=bme280_fake_001&boot=1", []),
+        ("received_since=2000-01-01T00:00:00Z", [0, 1]),
+        ("received_since=2999-01-01T00:00:00Z", []),
+        ("received_until=2000-01-01T00:00:00Z", []),
     ],
 )
 async def test_messages_by_kind_device_and_time(
@@ -240,7 +245,20 @@ async def test_messages_by_kind_device_and_time(
     assert [row["seq"] for row in page["messages"]] == seqs
 
 
-@pytest.mark.parametrize("query", ["limit=0", "limit=50001", "after=-1", "since=yesterday", "payload=perhaps"])
+@pytest.mark.parametrize(
+    "query",
+    [
+        "limit=0",
+        "limit=50001",
+        "after=-1",
+        f"after={2**63}",
+        "since=yesterday",
+        f"since={2**63}",
+        "received_since=9999999999999999999",
+        "boot=-1",
+        "payload=perhaps",
+    ],
+)
 async def test_a_wrong_parameter_is_named(service: Client, query: str) -> None:
     status, body = await get(service, f"/messages?{query}")
     assert status == 422

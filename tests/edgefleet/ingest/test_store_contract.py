@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -107,17 +108,42 @@ async def test_pages_follow_the_order_of_arrival(store: MessageStore) -> None:
     ("query", "seqs"),
     [
         (Query(kind="people"), [2]),
-        (Query(device_id="d-2"), [3]),
+        (Query(device_ids=["d-2"]), [3]),
         (Query(since_ms=1002), [2, 3]),
         (Query(until_ms=1002), [1]),
         (Query(since_ms=1001, until_ms=1003, kind="gps"), [1]),
-        (Query(device_id="d-9"), []),
-        (Query(device_id="d-1' OR 1=1 --"), []),
+        (Query(device_ids=["d-1", "d-2"]), [1, 2, 3]),
+        (Query(device_ids=["d-9"]), []),
+        (Query(device_ids=["d-1' OR 1=1 --"]), []),
+        (Query(boot=1), [1, 2, 3]),
+        (Query(boot=2, device_ids=["d-1"]), []),
     ],
 )
 async def test_filters(store: MessageStore, query: Query, seqs: list[int]) -> None:
     await store.add(Delivery(1, [message(1), message(2, kind="people"), message(3, device="d-2")]))
     assert [row.seq for row in await store.read(query)] == seqs
+
+
+@pytest.mark.parametrize(
+    ("query", "seqs"),
+    [
+        (Query(received_since_ms=20), [3, 2]),
+        (Query(received_since_ms=20, device_ids=["d-1"]), [3, 2]),
+        (Query(received_since_ms=31), []),
+        (Query(received_until_ms=20), [1, 4]),
+        (Query(received_since_ms=10, received_until_ms=30), [1, 2]),
+    ],
+)
+async def test_filters_by_arrival(store: MessageStore, query: Query, seqs: list[int]) -> None:
+    """A clock that was set back, or a slow request, puts an older time behind a newer one."""
+    for received_ms, seq in ((10, 1), (30, 3), (9, 4), (20, 2)):
+        await store.add(Delivery(received_ms, [message(seq)]))
+    assert [row.seq for row in await store.read(query)] == seqs
+    seen, after = [], 0
+    while page := await store.read(replace(query, after=after, limit=1)):
+        after = page[-1].cursor
+        seen += [row.seq for row in page]
+    assert seen == seqs
 
 
 async def test_payloads_are_left_out_on_request(store: MessageStore) -> None:
