@@ -13,6 +13,7 @@ import uvloop
 
 from edgewire import logs
 from edgewire.clock import parse_ms
+from edgewire.config import duration_ms, duration_text
 from edgewire.errors import ConfigError
 
 Result = TypeVar("Result")
@@ -47,6 +48,14 @@ def parse_option(option: str, parse: Callable[[str], Parsed], text: str) -> Pars
         return parse(text)
     except ValueError as error:
         raise ConfigError(f"{option}: {error}") from None
+
+
+def parse_duration(option: str, text: str, *, least_ms: int = 1) -> int:
+    """Return the milliseconds of an option's duration; raises `ConfigError` for none, and for less than `least_ms`."""
+    milliseconds = parse_option(option, duration_ms, text)
+    if milliseconds < least_ms:
+        raise ConfigError(f"{option}: '{text}' is too short: give {duration_text(least_ms)} or more, such as 10s")
+    return milliseconds
 
 
 def parse_instant(

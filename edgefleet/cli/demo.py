@@ -6,8 +6,7 @@ import orjson
 import typer
 from rich.console import Console
 
-from edgefleet.cli.common import Json, parse_option, run_async, start_logging, until_signal
-from edgewire.config import duration_ms
+from edgefleet.cli.common import Json, parse_duration, run_async, start_logging, until_signal
 
 
 def command(
@@ -26,7 +25,7 @@ def command(
     from edgefleet.verify import print_verdict
 
     start_logging(log_level)
-    seconds = parse_option("--duration", duration_ms, duration) / 1000
+    seconds = parse_duration("--duration", duration) / 1000
     demo.require_kafka_for(seconds)
     people = Console(stderr=as_json)
     with demo.workspace() as folder, demo.services(folder, people) as services:

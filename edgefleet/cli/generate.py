@@ -16,12 +16,11 @@ from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
 from devices.timeline.timeline import Timeline
-from edgefleet.cli.common import Json, ScenarioFile, StopFlag, parse_instant, parse_option
+from edgefleet.cli.common import Json, ScenarioFile, StopFlag, parse_duration, parse_instant
 from edgefleet.cli.progress import closed_pipe_is_the_end, progress_bar
 from edgefleet.cli.run import power_on_ms
 from edgefleet.cli.targets import Destination, checkpoint_file, export_target, stream_target
 from edgewire.clock import SystemClock, iso_ms
-from edgewire.config import duration_ms
 from edgewire.errors import ConfigError
 
 _NO_END_MS = 253_370_764_800_000
@@ -237,7 +236,4 @@ def _interval_s(text: str | None) -> float | None:
     if text is None:
         return None
     is_number = text.replace(".", "", 1).isdecimal()
-    milliseconds = parse_option("--interval", lambda said: duration_ms(float(said) if is_number else said), text)
-    if milliseconds <= 0:
-        raise ConfigError("--interval: must be more than nothing")
-    return milliseconds / 1000
+    return parse_duration("--interval", f"{float(text):f}s" if is_number else text) / 1000

@@ -6,8 +6,8 @@ import orjson
 import typer
 from rich.console import Console
 
-from edgefleet.cli.common import Json, LogLevel, parse_option, run_async, start_logging, until_signal
-from edgewire.config import duration_ms, size_bytes
+from edgefleet.cli.common import Json, LogLevel, parse_duration, parse_option, run_async, start_logging, until_signal
+from edgewire.config import size_bytes
 from edgewire.errors import ConfigError
 
 
@@ -53,7 +53,7 @@ def command(
     start_logging(log_level)
     limits = BodyLimits(
         bytes=parse_option("--max-body", size_bytes, max_body),
-        seconds=parse_option("--body-timeout", duration_ms, body_timeout) / 1000,
+        seconds=parse_duration("--body-timeout", body_timeout) / 1000,
     )
     if any(not one for one in token or ()):
         raise ConfigError("--token is empty; leave it out to let everybody in")

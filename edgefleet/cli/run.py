@@ -27,8 +27,8 @@ from edgefleet.cli.common import (
     Json,
     LogLevel,
     ScenarioFile,
+    parse_duration,
     parse_instant,
-    parse_option,
     run_async,
     start_logging,
     until_signal,
@@ -46,7 +46,6 @@ from edgefleet.report.device_table import save_device_table
 from edgefleet.report.fleet_metrics import serve_metrics
 from edgefleet.report.live import ReadSnapshots, live_view
 from edgewire.clock import parse_ms
-from edgewire.config import duration_ms
 from edgewire.errors import ConfigError
 from edgewire.run_folder import RunFolder
 
@@ -117,7 +116,7 @@ def command(
     folder = RunFolder(record or record_folder(part), companions=(LABELS_FILE, DEVICES_FILE))
     raise_open_files()
     tune_allocator()
-    duration_s = math.inf if duration is None else parse_option("--duration", duration_ms, duration) / 1000
+    duration_s = math.inf if duration is None else parse_duration("--duration", duration) / 1000
     from_ms = _begin_ms(from_)
     on_ray = join_cluster(ray_address, log_level) if ray or ray_address else nullcontext()
     with on_ray as cluster:

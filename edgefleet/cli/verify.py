@@ -7,8 +7,7 @@ import orjson
 import typer
 from rich.console import Console
 
-from edgefleet.cli.common import Json, parse_option
-from edgewire.config import duration_ms
+from edgefleet.cli.common import Json, parse_duration
 from edgewire.errors import ConfigError
 
 
@@ -47,6 +46,8 @@ def command(
     from edgefleet.verify.kafka_source import CONTRACT_TOPICS
     from edgewire.run_record import RunRecord
 
+    wait_s = parse_duration("--wait", wait, least_ms=0) / 1000
+    late_after_ms = parse_duration("--late-after", late_after, least_ms=0)
     record = RunRecord.join([RunRecord.load(run) for run in runs])
     people = Console(stderr=True)
     with people.status("reading") as status:
@@ -56,8 +57,8 @@ def command(
             ingest_token=ingest_token,
             kafka=kafka,
             kafka_topics=tuple(kafka_topic or CONTRACT_TOPICS),
-            wait_s=parse_option("--wait", duration_ms, wait) / 1000,
-            late_after_ms=parse_option("--late-after", duration_ms, late_after),
+            wait_s=wait_s,
+            late_after_ms=late_after_ms,
             progress=lambda sink, stored, sent: status.update(f"{sink}: {stored:,} of {sent:,} have arrived"),
         )
     if as_json:

@@ -49,7 +49,23 @@ class RayCluster:
         )  # type: ignore[return-value]
 
     def prepare(self, job: ShardJob, count: int, brokers: Sequence[BrokerFacts] | None) -> "RayCluster":
-        """Let the workers look at their part of this job before they say they are ready."""
+        """Let the workers look at their part of this job before they say they are ready.
+
+        Raises `ServiceUnavailable` where the cluster has fewer processors than there are to be workers.
+        """
+        total, free = self.processors()
+        if count > total:
+            raise ServiceUnavailable(
+                f"the Ray cluster has {total} processors, and {count} workers take one each: ask for --workers {total} "
+                "at the most, or add nodes"
+            )
+        if count > free:
+            log.warning(
+                f"the Ray cluster has no processor for some workers, they wait up to {PLACE_S:.0f} s for one",
+                workers=count,
+                processors=total,
+                free=free,
+            )
         self._job, self._count, self._brokers = job, count, brokers
         return self
 

@@ -85,6 +85,10 @@ def test_wrong_usage_has_exit_code_2(arguments: tuple[str, ...]) -> None:
     ("option", "value"),
     [
         ("--duration", "soon"),
+        ("--duration", "0s"),
+        ("--duration", "0.4ms"),
+        ("--duration", "-5s"),
+        ("--duration", "36501d"),
         ("--from", "yesterday"),
         ("--from", "0001-01-01"),
         ("--from", "9999-12-31"),
@@ -101,6 +105,25 @@ def test_a_wrong_value_is_named_before_anything_is_dialled(
     done = CliRunner().invoke(app, ["run", str(path), option, value])
     assert option in f"{done.exception}{done.output}"
     assert isinstance(done.exception, ConfigError) or done.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("demo", "--duration", "0s"), "--duration: '0s' is too short: give 1ms or more, such as 10s"),
+        (("ingest", "--body-timeout", "0s"), "--body-timeout: '0s' is too short"),
+        (("verify", "runs", "--ingest", "http://127.0.0.1:1", "--wait", "-1s"), "--wait: '-1s' is no duration"),
+        (("verify", "runs", "--ingest", "http://127.0.0.1:1", "--late-after", "5"), "--late-after: '5' is no duration"),
+    ],
+)
+def test_a_duration_in_which_nothing_can_happen_is_refused(
+    monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], said: str
+) -> None:
+    for command in ("demo", "ingest"):
+        monkeypatch.setattr(f"edgefleet.cli.{command}.start_logging", lambda _: None)
+    done = CliRunner().invoke(app, arguments)
+    assert isinstance(done.exception, ConfigError)
+    assert said in str(done.exception)
 
 
 def test_a_run_whose_record_cannot_be_written_is_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

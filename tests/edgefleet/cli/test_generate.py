@@ -220,6 +220,7 @@ def test_a_reader_that_leaves_is_the_end(sensors: Path) -> None:
         ((*SPAN, "--shard", "3/3"), "write i/n"),
         (("--stream", "--from", "2026-03-04"), "leave out --from"),
         (("--stream", "--interval", "soon"), "--interval: 'soon' is no duration"),
+        (("--stream", "--interval", "0"), "--interval: '0.000000s' is too short: give 1ms or more"),
         (("--stream", "--out", "x.csv"), "--stream goes to stdout"),
     ],
 )

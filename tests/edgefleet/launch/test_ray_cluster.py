@@ -17,6 +17,7 @@ from edgefleet.launch.ray_cluster import RayCluster, join_cluster
 from edgefleet.launch.ray_shard import ShardActor, installed_versions
 from edgefleet.launch.shard import ShardJob
 from edgefleet.launch.workers import Workers
+from edgewire import logs
 from edgewire.errors import ConfigError, ServiceUnavailable
 from edgewire.mqtt import Version
 
@@ -89,6 +90,17 @@ async def test_a_cluster_without_a_free_processor(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(ray_cluster, "PLACE_S", 0.01)
     said = await begun(FakeRay(never))
     assert "of 4 it has 0 free; ask for fewer --workers" in said
+
+
+def test_a_cluster_with_fewer_processors_than_workers_says_so_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    cluster = RayCluster(FakeRay(never), "critical")
+    with pytest.raises(
+        ServiceUnavailable, match=r"has 4 processors, and 5 workers take one each: ask for --workers 4 "
+    ):
+        cluster.prepare(JOB, 5, None)
+    logs.configure("warning")
+    cluster.prepare(JOB, 4, None)
+    assert '"workers": 4, "processors": 4, "free": 0' in capsys.readouterr().err
 
 
 async def test_ctrl_c_while_the_cluster_has_no_place() -> None:
