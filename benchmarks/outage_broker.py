@@ -25,7 +25,7 @@ import orjson
 import yaml
 
 from benchmarks.persistent_subscriber import Heard, PersistentSubscriber
-from devices.firmware.config import ReconnectConfig
+from devices.firmware.reconnect import ReconnectConfig
 from edgefleet.embedded import MosquittoProcess
 from edgewire.run_record import DeviceRecord, RunRecord
 

@@ -1,37 +1,13 @@
-"""Holds what the devices of a group are built with: settings of their firmware, shared by all of them.
-
-Of a lost connection: common firmware waits a fixed time before it dials again (ESPHome 5 s, Tasmota 10 s), so all
-devices of a broker that went away return together, again and again. Exponential waits with full jitter spread them; see
-`edgewire.backoff`.
-"""
+"""Holds what the devices of a group are built with: settings of their firmware, shared by all of them."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
 from devices.firmware.outbox import OutboxConfig
-from edgewire.backoff import Backoff
+from devices.firmware.reconnect import ReconnectConfig
 from edgewire.config import Config, DurationMs
-
-
-class ReconnectConfig(Config):
-    """Says how a device comes back after its connection is lost."""
-
-    policy: Literal["exponential", "fixed"] = "exponential"
-    """`exponential`: a random part (full jitter) of a wait that doubles from `base` to `cap`. `fixed`: always
-    `interval`, as common firmware does; a fleet of such devices returns as a storm."""
-    base: DurationMs = Field(default=1000, ge=1)
-    cap: DurationMs = Field(default=60_000, ge=1)
-    interval: DurationMs = Field(default=5000, ge=1)
-    """Of the policy `fixed`. ESPHome waits 5 s, Tasmota 10 s."""
-
-    def delay_s(self, failures: int, uniform: float) -> float:
-        """Return the seconds to wait after so many failures in a row, for a draw in [0, 1)."""
-        if self.policy == "fixed":
-            return self.interval / 1000
-        return Backoff(base_s=self.base / 1000, cap_s=self.cap / 1000).delay(failures, uniform)
-
 
 Version = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,31}$")]
 """Of a firmware, such as 1.4.2."""

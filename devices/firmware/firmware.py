@@ -10,8 +10,12 @@ from typing import Any
 from devices.firmware.commands import ResponseCache
 from devices.firmware.config import Build
 from devices.firmware.outbox import NO_SEQ, FlushLimit, Outbox, Reading, SeqRanges
+from devices.firmware.reconnect import Comeback, ConnectionEnd, ReconnectState
 from devices.firmware.vitals import battery_pct, battery_v, rssi_dbm
 from edgewire.clock import iso_ms
+
+COMMANDS_PER_S = 20
+"""A device heeds no more commands in a second: what is beyond that is a flood, and no operator."""
 
 
 class BootCounters:
@@ -60,9 +64,10 @@ class Firmware:
     """
 
     __slots__ = (
-        "_failures",
+        "_command_limit",
         "_flush_limit",
         "_past",
+        "_reconnect",
         "_responses",
         "boot",
         "booted_ms",
@@ -91,9 +96,10 @@ class Firmware:
         self.counters = BootCounters(boot)
         self.sent = 0
         self.is_synced = not build.firmware.first_sync
-        self._failures = 0
+        self._reconnect: ReconnectState | None = None
         self._past: list[BootCounters] | None = None
         self._flush_limit: FlushLimit | None = None
+        self._command_limit: FlushLimit | None = None
         self._responses: ResponseCache | None = None
 
     # -- readings
@@ -150,15 +156,21 @@ class Firmware:
 
     # -- the connection
 
-    def on_connected(self) -> None:
-        """Begin again with a short wait after the next loss: the broker has accepted the device."""
-        self._failures = 0
+    def on_connection_lost(self, end: ConnectionEnd, uniform: float) -> Comeback:
+        """Return when to come back after a connection was lost or not made, for a draw in [0, 1)."""
+        if self._reconnect is None:
+            self._reconnect = ReconnectState()
+        return self._reconnect.plan_comeback(self.build.reconnect, end, uniform)
 
-    def on_connection_lost(self, uniform: float) -> float:
-        """Return the seconds to wait after a connection was lost or not made, for a draw in [0, 1)."""
-        delay = self.build.reconnect.delay_s(self._failures, uniform)
-        self._failures += 1
-        return delay
+    def on_connection_proved(self) -> None:
+        """Begin again with a short wait after the next loss: all that was to be said has been acknowledged."""
+        self._reconnect = None
+
+    def allows_command(self, now_s: float) -> bool:
+        """Return whether to heed one more command: who floods a device is not answered at any rate."""
+        if self._command_limit is None:
+            self._command_limit = FlushLimit(COMMANDS_PER_S, now_s - 1)
+        return self._command_limit.allow(1, now_s) > 0
 
     def wants_to_wake(self) -> bool:
         """Return whether a sleeping device has enough to say."""
@@ -183,7 +195,7 @@ class Firmware:
         self.version = version or self.version
         self.counters = BootCounters(boot)
         self.sent = 0
-        self._failures = 0
+        self._reconnect = None
         self._flush_limit = None
         self.is_synced = not self.build.firmware.first_sync
 

@@ -10,9 +10,12 @@ another takes its place.
 import ipaddress
 from collections import deque
 from collections.abc import Collection, Sequence
+from contextlib import suppress
+from dataclasses import replace
 
 from devices.fleet.credentials import Identities
 from devices.scenario.scenario import Scenario
+from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl, Link, NoLocalPort, connect_link
 from edgewire.link.connect import OnEvents, OnWritable
 from edgewire.mqtt import Session
@@ -37,6 +40,7 @@ class BrokerPool:
         """Take the brokers of a fleet that has so many `devices` in all its processes."""
         self.urls = tuple(brokers)
         needed = max(1, -(-devices // DEVICES_PER_ADDRESS))
+        self._source_addresses = tuple(source_addresses)
         self._local_addresses = {
             broker: _LocalAddresses(_addresses(broker, source_addresses), needed) for broker in self.urls
         }
@@ -51,7 +55,9 @@ class BrokerPool:
     ) -> Link:
         """Connect a session; raises as `connect_link`, but `NoLocalPort` only when every address is used up."""
         tls = self.identities.tls(session.config.client_id) if broker.uses_tls else None
-        addresses = self._local_addresses[broker]
+        addresses = self._local_addresses.get(broker)
+        if addresses is None:  # one of the brokers refers its devices to it
+            addresses = _LocalAddresses(_addresses(broker, self._source_addresses), 1)
         for attempt in range(1, len(addresses) + 1):
             source = addresses.next()
             try:
@@ -72,6 +78,19 @@ class BrokerPool:
 
     def __str__(self) -> str:
         return ", ".join(map(str, self.urls))
+
+
+def referred_broker(broker: BrokerUrl, reference: str) -> BrokerUrl | None:
+    """Return the first server of a server reference (MQTT 5, 4.11), with the scheme and credentials of `broker`.
+
+    None where the reference names none, or the same one.
+    """
+    for text in reference.split():
+        with suppress(ConfigError):
+            found = BrokerUrl.parse(f"{broker.scheme}://{text}")
+            if found.username is None and (found.host, found.port) != (broker.host, broker.port):
+                return replace(broker, host=found.host, port=found.port)
+    return None
 
 
 def broker_pool_for(scenario: Scenario, device_ids: Collection[str] = ()) -> BrokerPool:

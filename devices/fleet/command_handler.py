@@ -30,6 +30,7 @@ from devices.timeline.wire_format import Publication
 from edgewire.config import duration_text
 from edgewire.messages import Channel
 from edgewire.messages.control import CommandAction
+from edgewire.mqtt import Message, Properties, Unsendable, encode_topic
 
 MOST_FAULTS = 500
 """Set by command in one process: each is looked at with every batch of readings."""
@@ -88,10 +89,13 @@ class CommandHandler:
         self._updating: set[int] = set()
         self._restarting: set[int] = set()
 
-    def handle_command(self, client: DeviceClient, payload: bytes) -> None:
-        """Carry out the message that came on a device's `cmd`, and publish the result."""
+    def handle_command(self, client: DeviceClient, message: Message) -> None:
+        """Carry out the message that came on a device's `cmd`, and publish the result.
+
+        It goes where the command asks for it (MQTT 5, 4.10), else to the device's `result`.
+        """
         firmware, now_ms = client.firmware, self._fleet.device_time_ms()
-        command = read_command(payload, client.device.kind, now_ms, _arguments_of)
+        command = read_command(message.payload, client.device.kind, now_ms, _arguments_of)
         response = firmware.responses.cached_response(command.id) if command.id else None
         if response is None:
             error: str | None = None
@@ -109,8 +113,10 @@ class CommandHandler:
             # An expired or wrong command may be sent again in good order under its id.
             if isinstance(command, ValidCommand):
                 firmware.responses.cache_response(command.id, response)
-        topic = client.wire_format.topic(client.device, Channel.RESULT)
-        client.publish_control(Publication(topic, response, retain=False))
+        topic = _response_topic(message) or client.wire_format.topic(client.device, Channel.RESULT)
+        correlation = message.properties.get("correlation_data")
+        properties = None if correlation is None else Properties(correlation_data=correlation)
+        client.publish_control(Publication(topic, response, retain=False), properties)
 
     def _execute(self, client: DeviceClient, command: ValidCommand) -> Data:
         spec, position = command_spec(command.action), self._position_of(client)
@@ -228,6 +234,16 @@ def command_spec(action: CommandAction) -> CommandSpec[Any]:
         case "clear_faults":
             return CommandSpec(ClearFaults, CommandHandler._clear_faults)
     assert_never(action)
+
+
+def _response_topic(message: Message) -> str:
+    """Return where the sender wants the response; empty where it does not say so, or names no topic."""
+    topic = message.properties.get("response_topic", "")
+    try:
+        encode_topic(topic)
+    except Unsendable:
+        return ""
+    return topic
 
 
 def _arguments_of(action: CommandAction) -> type[CommandArguments]:

@@ -12,16 +12,28 @@ from devices.fleet.brokers import BrokerPool
 from devices.fleet.connect_queue import Connectable, Ramp
 from devices.fleet.device_client import DeviceClient
 from devices.fleet.fault_state import DuplicateClient
+from devices.fleet.incidents import IncidentRecorder
 from devices.fleet.latency import Histogram
 from edgewire import logs
 from edgewire.clock import Clock
 from edgewire.errors import ConfigError, EdgefleetError, ServiceUnavailable
-from edgewire.link import BrokerRefused, BrokerUrl, close_and_wait
-from edgewire.mqtt import Session, SessionConfig, Version
+from edgewire.link import (
+    BrokerRefused,
+    BrokerUnreachable,
+    BrokerUrl,
+    ConnectCutOff,
+    NoLocalPort,
+    close_and_wait,
+)
+from edgewire.mqtt import FAILURE, Session, SessionConfig, Version, coded_reason
+from edgewire.mqtt.advice import advice
 from edgewire.mqtt.limits import ServerLimits
+from edgewire.mqtt.reasons import refusal_name
 
 # MQTT 3.1.1 and 5: the server is unavailable or busy, or has no room for one more.
 TRY_LATER = frozenset({0x03, 0x88, 0x89, 0x97, 0x9F})
+
+CUT_OFF = "closed before CONNACK: its limit?"
 
 log = logs.get("fleet")
 
@@ -29,8 +41,16 @@ log = logs.get("fleet")
 class Connector:
     """Connects devices; `on_first` is told when one is connected for the first time."""
 
-    def __init__(self, brokers: BrokerPool, ramp: Ramp, clock: Clock, on_first: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        brokers: BrokerPool,
+        ramp: Ramp,
+        clock: Clock,
+        on_first: Callable[[], None],
+        incidents: IncidentRecorder,
+    ) -> None:
         self._brokers = brokers
+        self._incidents = incidents
         self._ramp = ramp
         self._clock = clock
         self._on_first = on_first
@@ -38,7 +58,7 @@ class Connector:
         """Accepted by the broker - dialled."""
         self.failed_dials = 0
         self.refused_dials = 0
-        """Of the failed ones: those that the broker answered with a refusal."""
+        """Of the failed ones: those that the broker refused, or ended instead of answering."""
 
     async def connect_client(self, client: Connectable) -> None:
         """Connect a client whose turn has come, if it still wants to."""
@@ -56,7 +76,8 @@ class Connector:
             # What the user must mend is worth a word to them; an outage shows in the counts.
             tell = log.warning if isinstance(error, ConfigError) else log.debug
             tell("dial failed", device=client.device.device_id, reason=str(error))
-            self._record_failure(client, error)
+            self._count_failure(client, error)
+            self._plan_another(client, error)
             return
         now = self._clock.monotonic()
         self.connack.add([1000 * (now - began)])
@@ -65,16 +86,36 @@ class Connector:
             self._ramp.record_accepted(now - began, now)
             self._on_first()
 
-    def _record_failure(self, client: DeviceClient, error: EdgefleetError) -> None:
+    def _count_failure(self, client: DeviceClient, error: EdgefleetError) -> None:
         self.failed_dials += 1
-        refused = isinstance(error, BrokerRefused)
-        self.refused_dials += refused
+        device_id = client.device.device_id
+        match error:
+            case BrokerRefused(code=code):
+                self.refused_dials += 1
+                reason = coded_reason(code) if code >= FAILURE else f"{refusal_name(code)} ({code})"
+                self._incidents.record_connect_refused(reason, device_id, advice("CONNACK", code))
+            case ConnectCutOff():
+                self.refused_dials += 1
+                self._incidents.record_connect_refused(CUT_OFF, device_id, "look for a limit of its connections")
+            case BrokerUnreachable(reason=reason):
+                self._incidents.record_connect_failed(reason)
+            case NoLocalPort():
+                self._incidents.record_connect_failed("no local port is free")
+            case ServiceUnavailable():
+                self._incidents.record_connect_failed("no answer to CONNECT in time, or a wrong one")
+            case _:
+                self._incidents.record_connect_failed("a setting that cannot be used")
+
+    def _plan_another(self, client: DeviceClient, error: EdgefleetError) -> None:
         # The ramp is that of first connections: an outage later on says nothing about it.
         if client.reconnects < 0 and (
             isinstance(error, ServiceUnavailable) or (isinstance(error, BrokerRefused) and error.code in TRY_LATER)
         ):
             self._ramp.record_overload(self._clock.monotonic())
-        client.on_connect_failed()
+        if isinstance(error, BrokerRefused):
+            client.on_connect_failed(error.code, error.server_reference)
+        else:
+            client.on_connect_failed()
 
 
 async def probe(broker: BrokerUrl, brokers: BrokerPool) -> tuple[Version, ServerLimits]:

@@ -5,16 +5,18 @@ what; nothing but connecting, sleeping and resetting changes the state, so that 
 """
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
 
 from devices.firmware.firmware import Firmware
 from devices.firmware.outbox import NO_SEQ, Reading
+from devices.firmware.reconnect import REFERRALS, SERVER_MOVED, SESSION_TAKEN_OVER, ConnectionEnd
+from devices.fleet.brokers import referred_broker
 from devices.fleet.client_state import ClientState, ClientTrigger, next_client_state
+from devices.fleet.command_inbox import CommandInbox
 from devices.fleet.fault_state import LinkFaultState
 from devices.fleet.incidents import IncidentRecorder
-from devices.fleet.session_factory import last_will
+from devices.fleet.session_factory import fitted_will, last_will, learned_limits
 from devices.scenario.devices import Device
 from devices.timeline.wire_format import Publication, WireFormat
 from edgewire.link import BrokerUrl, Link
@@ -26,16 +28,23 @@ from edgewire.mqtt import (
     ConnectionLost,
     Event,
     Message,
+    Properties,
     PublishRefused,
+    ServerDisconnected,
     Session,
-    SubscribeRefused,
-    Subscription,
+    StrayAnswer,
+    Subscribed,
     coded_reason,
 )
+from edgewire.mqtt.advice import advice
+from edgewire.mqtt.reasons import QOS_NOT_SUPPORTED
 
 # Bytes that the transport may hold before a device keeps further readings to itself are asyncio's default (64 KiB);
 # QoS 0 has no in-flight window, so this is how many readings of the outbox go out in one go.
 QOS0_BURST = 64
+
+STATUS = "status"
+"""The token of a status that is published: only the newest is worth sending again."""
 
 _S, _T = ClientState, ClientTrigger
 _ASLEEP = (_S.ASLEEP, _S.ASLEEP_CLOSING)
@@ -60,15 +69,15 @@ class ClientOwner(Protocol):
 
     def on_booted(self, client: "DeviceClient") -> None: ...
 
-    def on_command(self, client: "DeviceClient", payload: bytes) -> None: ...
+    def on_command(self, client: "DeviceClient", message: Message) -> None: ...
 
 
 class DeviceClient:
     """Publishes what one device has to say, and keeps its connection."""
 
-    __slots__ = ("_awake_since_s", "_needs_care", "_owner", "_slept", "_uniform", "broker", "device", "event_topic",
-                 "firmware", "link", "link_faults", "reconnects", "session", "state", "telemetry_topic",
-                 "wire_format")  # fmt: skip
+    __slots__ = ("_commands", "_connected_since_s", "_farewell", "_home", "_is_acknowledged", "_needs_care", "_owner",
+                 "_slept", "_uniform", "broker", "device", "event_topic", "firmware", "link", "link_faults",
+                 "reconnects", "session", "state", "telemetry_topic", "wire_format")  # fmt: skip
 
     def __init__(
         self,
@@ -99,7 +108,14 @@ class DeviceClient:
         self._uniform = uniform
         build = firmware.build
         self._needs_care = build.firmware.sleep is not None or build.outbox.flush_per_second is not None
-        self._awake_since_s = 0.0
+        self._connected_since_s = 0.0
+        # Whether a message was acknowledged on the connection that is there.
+        self._is_acknowledged = False
+        self._commands = CommandInbox(device, firmware, session, wire_format, owner.incidents)
+        # What the broker said as it ended the connection, until the end is reported.
+        self._farewell: ServerDisconnected | None = None
+        # The broker to come back to where another one, that it has referred the device to, does not want it.
+        self._home = broker
         # Whether its last connection ended for sleep: then the next one makes up for no loss.
         self._slept = False
 
@@ -190,14 +206,26 @@ class DeviceClient:
     def publish_status(self, state: str) -> None:
         """Publish the retained status, where there is a connection."""
         status = self.firmware.status(state, self._owner.device_time_ms())
-        self.publish_control(self.wire_format.status(self.device, status))
+        self.publish_control(self.wire_format.status(self.device, status), token=STATUS)
 
-    def publish_control(self, message: Publication) -> None:
-        """Publish a status or the result of a command, where there is a connection."""
-        if self.link is not None and self.link.connected:
-            # With the window full of readings that a resumed session sends again, it goes out at QoS 0.
-            qos = 1 if self.session.window_free else 0
-            self.link.publish(message.topic, message.payload, qos=qos, retain=message.retain)
+    def publish_control(
+        self, message: Publication, properties: Properties | None = None, token: str | None = None
+    ) -> None:
+        """Publish a status or the result of a command, where there is a connection, as the broker's limits allow."""
+        if self.link is None or not self.link.connected:
+            return
+        limits, retain = self.session.limits, message.retain
+        if retain and not limits.retain_available:
+            retain = False
+            self._owner.incidents.record_adapted("status without retain", self.device.device_id)
+        # With the window full of readings that a resumed session sends again, it goes out at QoS 0.
+        qos = min(1, limits.maximum_qos) if self.session.window_free else 0
+        try:
+            self.link.publish(
+                message.topic, message.payload, qos=qos, retain=retain, properties=properties, token=token
+            )
+        except PublishRefused as error:
+            self._owner.incidents.record_control_refused(coded_reason(error.code), self.device.device_id)
 
     def _free_window(self, qos: int) -> int:
         link = self.link
@@ -214,7 +242,11 @@ class DeviceClient:
         try:
             self.link.publish(reading.topic, reading.payload, qos=reading.qos, token=token)
         except PublishRefused as error:
-            self._count_refused(boot, seq, error.code)
+            if error.code == QOS_NOT_SUPPORTED and reading.qos > self.session.limits.maximum_qos:
+                self._owner.incidents.record_adapted("message at a lower QoS", self.device.device_id)
+                self._publish(reading._replace(qos=self.session.limits.maximum_qos))
+            else:
+                self._count_refused(boot, seq, error.code)
             return
         if not reading.qos and seq != NO_SEQ:
             self.firmware.on_sent_qos0(boot)
@@ -237,7 +269,23 @@ class DeviceClient:
     def begin_connect(self) -> bool:
         """Return whether it still wants to connect, now that its turn in the connect queue has come."""
         self._move(_T.PASS_TURN if self.is_connect_blocked else _T.TAKE_TURN)
-        return self.state is _S.CONNECTING
+        if self.state is not _S.CONNECTING:
+            return False
+        if self.session.inflight:
+            # What it says of itself on the connection to come is newer.
+            self.session.withdraw_inflight(STATUS)
+        self._fit_will()
+        return True
+
+    def _fit_will(self) -> None:
+        """Ask for a will that the broker takes, by what its last CONNACK or refusal says."""
+        will, limits = self.session.config.will, self.session.limits
+        if will is None or not (will.qos and will.retain) or fitted_will(will, limits) != will:
+            self._write_will()
+
+    def _write_will(self) -> None:
+        will = fitted_will(last_will(self.device, self.firmware, self.wire_format), self.session.limits)
+        self.session.config = replace(self.session.config, will=will)
 
     def request_connect(self, delay_s: float = 0.0) -> None:
         """Ask for a connection, unless one is there or asked for already, or cannot be had."""
@@ -248,12 +296,24 @@ class DeviceClient:
     def request_reconnect(self) -> None:
         """Come back as its policy says, where what kept it from connecting is over."""
         if self.state is _S.DISCONNECTED and not self.is_connect_blocked:
-            self.request_connect(self.firmware.on_connection_lost(self._uniform()))
+            self.request_connect(self.firmware.on_connection_lost(ConnectionEnd(), self._uniform()).delay_s)
 
-    def on_connect_failed(self) -> None:
-        """Ask again, after an attempt that did not lead to a connection."""
+    def on_connect_failed(self, code: int = 0, server_reference: str = "") -> None:
+        """Ask again, after an attempt that did not lead to a connection; `code` is that of a refusal."""
         self._move(_T.FAIL)
-        self.request_connect(self.firmware.on_connection_lost(self._uniform()))
+        if self.session.config.will is not None:
+            self.session.assume_limits(learned_limits(self.session.limits, self.session.config.will, code))
+        self._follow_reference(code, server_reference)
+        self.request_connect(self.firmware.on_connection_lost(ConnectionEnd(code), self._uniform()).delay_s)
+
+    def _follow_reference(self, code: int, server_reference: str) -> None:
+        """Choose the broker for the next connection: the one that this one refers to, where it may, or its own."""
+        referred = None
+        if code in REFERRALS and self.firmware.build.reconnect.follow_server_reference:
+            referred = referred_broker(self.broker, server_reference)
+        if referred is not None and code == SERVER_MOVED:
+            self._home = referred
+        self.broker = referred or self._home
 
     def on_events(self, link: Link, events: list[Event]) -> None:
         """Handle what happened on the wire."""
@@ -272,12 +332,20 @@ class DeviceClient:
                 case Connected():
                     self._on_connected(link, session_present=event.session_present)
                 case Message():
-                    self._owner.on_command(self, event.payload)
+                    if self._commands.accepts_command(event, self._owner.monotonic_s()):
+                        self._owner.on_command(self, event)
+                case Subscribed(_, codes):
+                    self._commands.on_subscribed(codes)
+                case ServerDisconnected():
+                    self._farewell = event
+                case StrayAnswer(packet, _):
+                    self._owner.incidents.record_ignored(f"{packet} for nothing that is under way")
                 case ConnectionLost():
-                    self._on_connection_lost(link)
+                    self._on_connection_lost(link, event)
                 case _:
                     pass
         if confirmed:
+            self._is_acknowledged = True
             self.firmware.on_acknowledged(self.firmware.boot, confirmed)
         if answered:
             self._owner.on_acknowledged(self, confirmed + earlier, answered)
@@ -286,6 +354,8 @@ class DeviceClient:
 
     def _on_answer(self, code: int, token: object) -> int:
         """Handle an answer that is none of the usual ones; return how many readings of earlier boots it confirms."""
+        if code < FAILURE:
+            self._is_acknowledged = True
         match token:
             case int(seq):
                 self._count_refused(self.firmware.boot, seq, code)
@@ -294,7 +364,7 @@ class DeviceClient:
             case (int(boot), int(seq)) if seq != NO_SEQ:
                 self.firmware.on_acknowledged(boot, 1)
                 return 1
-            case None if code >= FAILURE:
+            case None | str() if code >= FAILURE:
                 self._owner.incidents.record_control_refused(coded_reason(code), self.device.device_id)
         return 0
 
@@ -304,6 +374,8 @@ class DeviceClient:
         if link is None:
             return
         link.tick()
+        if self.is_online:
+            self._commands.expect_suback(self._owner.monotonic_s())
         if self._needs_care and self.is_online:
             self.flush_outbox()
             self._maybe_sleep()
@@ -342,24 +414,17 @@ class DeviceClient:
     def _on_connected(self, link: Link, *, session_present: bool) -> None:
         self.link = link
         self._move(_T.ACCEPT)
+        self._connected_since_s = self._owner.monotonic_s()
+        self._is_acknowledged = False
         if self.is_connect_blocked:
             self.drop_connection()
             return
         is_first = self.reconnects < 0
         # A device that went to sleep has lost nothing.
         self.reconnects += is_first or not self._slept
-        self._awake_since_s = self._owner.monotonic_s()
         self._slept = False
-        self.firmware.on_connected()
-        # At first always: a session of an earlier process may be one without a subscription.
-        if self.firmware.build.firmware.commands and not (session_present and not is_first):
-            self._subscribe(link)
+        self._commands.on_accepted(link, self._connected_since_s, session_present=session_present)
         self.publish_status("online")
-
-    def _subscribe(self, link: Link) -> None:
-        # A broker that takes no subscriptions leaves the device without commands.
-        with suppress(SubscribeRefused):
-            link.subscribe([Subscription(topic, qos=1) for topic in self.wire_format.command_topics(self.device)])
 
     def _maybe_sleep(self) -> None:
         """Go to sleep where all is said: first the status says so, then, once that is acknowledged, the device goes."""
@@ -369,17 +434,52 @@ class DeviceClient:
         if self.state is _S.FALLING_ASLEEP:
             self._move(_T.FALL_ASLEEP)
             self.link.close()
-        elif (self._owner.monotonic_s() - self._awake_since_s) * 1000 >= sleep.awake:
+        elif (self._owner.monotonic_s() - self._connected_since_s) * 1000 >= sleep.awake:
             self._move(_T.ANNOUNCE_SLEEP)
             self.publish_status("sleeping")
 
-    def _on_connection_lost(self, link: Link) -> None:
-        if self.link is link:
-            self.link = None
-            # It may have announced its sleep and lost the connection before.
-            self._slept = self.is_asleep
-            self._move(_T.LOSE)
-            self.request_connect(self.firmware.on_connection_lost(self._uniform()))
+    def _on_connection_lost(self, link: Link, lost: ConnectionLost) -> None:
+        if self.link is not link:
+            return
+        self.link = None
+        # It may have announced its sleep and lost the connection before.
+        self._slept = self.is_asleep
+        self._move(_T.LOSE)
+        code, server_reference = self._count_farewell()
+        end = ConnectionEnd(
+            code=code,
+            lasted_s=self._owner.monotonic_s() - self._connected_since_s,
+            is_acknowledged=self._is_acknowledged or not (self.session.limits.maximum_qos or self.session.inflight),
+            is_unexplained=lost.is_unexplained and not self.is_duplicated,
+        )
+        comeback = self.firmware.on_connection_lost(end, self._uniform())
+        for _ in range(comeback.takeovers):
+            self._owner.incidents.record_takeover(self.device.device_id)
+        if comeback.is_cut_short:
+            self._owner.incidents.record_server_disconnect("no reason, soon after CONNACK", self.device.device_id)
+        if self._slept:
+            self.firmware.on_connection_proved()
+        self._follow_reference(code, server_reference)
+        self.request_connect(comeback.delay_s)
+
+    def _count_farewell(self) -> tuple[int, str]:
+        """Count what the broker said as it ended the connection; return the code, and the server to use instead."""
+        farewell, self._farewell = self._farewell, None
+        if farewell is None:
+            return 0, ""
+        code, incidents = farewell.code, self._owner.incidents
+        if code != SESSION_TAKEN_OVER:
+            incidents.record_server_disconnect(
+                coded_reason(code), self.device.device_id, advice("DISCONNECT", code), farewell.reason
+            )
+        elif not self.is_duplicated:
+            incidents.record_takeover(self.device.device_id)
+        return code, farewell.server_reference
+
+    @property
+    def is_duplicated(self) -> bool:
+        """Return whether a fault of the scenario has another client use its id."""
+        return self.link_faults is not None and self.link_faults.duplicate is not None
 
     # -- resets
 
@@ -393,7 +493,7 @@ class DeviceClient:
         """Start anew, and connect."""
         self.firmware.on_reset(boot, at_ms, reason, self.unacknowledged(), version)
         self.session.discard_inflight()
-        self.session.config = replace(self.session.config, will=last_will(self.device, self.firmware, self.wire_format))
+        self._write_will()
         self._move(_T.POWER_ON)
         self._owner.on_booted(self)
         self.request_connect()

@@ -35,7 +35,7 @@ from devices.timeline.timeline import Timeline
 from edgewire import logs
 from edgewire.clock import Clock, SystemClock
 from edgewire.messages import Channel
-from edgewire.mqtt import Version
+from edgewire.mqtt import Message, Version
 from edgewire.run_record import RunRecord
 
 # Every link's keep alive is looked at once in this part of its length, and at least so often and so seldom (s).
@@ -106,7 +106,7 @@ class Fleet:
         self._acks = AckProbe()
         # The ramp is that of the whole fleet.
         self._ramp = Ramp(scenario.connects_per_second / self._shard.count)
-        self._connector = Connector(self._brokers, self._ramp, self._clock, self._count_first)
+        self._connector = Connector(self._brokers, self._ramp, self._clock, self._count_first, self.incidents)
         self._connect_queue = ConnectQueue(
             self._ramp, self._connector.connect_client, brokers=len(set(self._brokers.urls)) / self._shard.count
         )
@@ -145,9 +145,9 @@ class Fleet:
             at_ms = firmware.booted_ms + firmware.build.firmware.first_sync
             self.pacer.schedule_action(at_ms, partial(client.on_time_synced, firmware.boot))
 
-    def on_command(self, client: DeviceClient, payload: bytes) -> None:
+    def on_command(self, client: DeviceClient, message: Message) -> None:
         """Let a device do what it is told to."""
-        self._command_handler.handle_command(client, payload)
+        self._command_handler.handle_command(client, message)
 
     def connect_duplicate(self, duplicate: DuplicateClient) -> None:
         """Let another client connect under the name of a device."""

@@ -57,6 +57,8 @@ class Incidents:
     """Reason -> statuses and results of commands that the broker refused."""
     subscribes_refused: Counter[str] = field(default_factory=Counter)
     """Reason -> subscriptions to commands that the broker refused."""
+    adapted: Counter[str] = field(default_factory=Counter)
+    """What -> things that devices do otherwise than they are set to, as the broker's limits ask for."""
     ignored: Counter[str] = field(default_factory=Counter)
     """What -> things from the broker that a device did not heed."""
     takeovers: DeviceTally = field(default_factory=DeviceTally)
@@ -110,25 +112,37 @@ class IncidentRecorder:
         _count(self.incidents.controls_refused, reason)
         self._log("the broker refuses the status of devices", reason, reason=reason, device=device_id)
 
-    def record_server_disconnect(self, reason: str, device_id: str = "") -> None:
-        """Count a DISCONNECT of the broker."""
-        _count(self.incidents.server_disconnects, reason)
-        self._log("the broker ended a connection", reason, reason=reason, device=device_id)
+    def record_adapted(self, what: str, device_id: str = "") -> None:
+        """Count something that a device does otherwise than it is set to, as the broker's limits ask for."""
+        _count(self.incidents.adapted, what)
+        self._log("the broker's limits are obeyed", what, what=what, device=device_id)
 
-    def record_connect_refused(self, reason: str, device_id: str = "") -> None:
+    def record_server_disconnect(self, reason: str, device_id: str = "", fix: str = "", said: str = "") -> None:
+        """Count a connection that the broker ended, by a DISCONNECT mostly; `said` is all that stood there."""
+        _count(self.incidents.server_disconnects, reason)
+        details = {"fix": fix, "said": said}
+        self._log("the broker ended a connection", reason, reason=reason, device=device_id, **_given(details))
+
+    def record_connect_refused(self, reason: str, device_id: str = "", fix: str = "") -> None:
         """Count a connection that the broker refused, or closed before it had accepted it."""
         _count(self.incidents.connects_refused, reason)
-        self._log("the broker refuses connections", reason, reason=reason, device=device_id)
+        self._log("the broker refuses connections", reason, reason=reason, device=device_id, **_given({"fix": fix}))
 
     def record_connect_failed(self, reason: str) -> None:
         """Count a dial that came to nothing here or on the way."""
         _count(self.incidents.connects_failed, reason)
 
-    def record_subscribe_refused(self, device_id: str, reason: str) -> None:
-        """Count a subscription to a device's commands that the broker refused."""
+    def record_subscribe_refused(self, device_id: str, reason: str, fix: str = "") -> None:
+        """Count a subscription to a device's commands that the broker refused or did not answer."""
         _count(self.incidents.subscribes_refused, reason)
         self._count_device(self.incidents.deaf, "deaf", device_id)
-        self._log("the broker refuses the subscription to commands", reason, reason=reason, device=device_id)
+        self._log(
+            "the broker refuses the subscription to commands",
+            reason,
+            reason=reason,
+            device=device_id,
+            **_given({"fix": fix}),
+        )
 
     def record_takeover(self, device_id: str) -> None:
         """Count that another client has thrown a device out by using its id."""
@@ -159,6 +173,11 @@ class IncidentRecorder:
         if last is None or now - last >= LOG_EVERY_S:
             self._logged_s[event, key] = now
             log.warning(event, **details)
+
+
+def _given(details: dict[str, str]) -> dict[str, str]:
+    """Return what there is to tell."""
+    return {name: text for name, text in details.items() if text}
 
 
 def _count(counter: Counter[str], reason: str) -> None:

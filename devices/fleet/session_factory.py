@@ -1,10 +1,14 @@
 """Makes what a device introduces itself to the broker with: its session and its last will."""
 
+from dataclasses import replace
+
 from devices.firmware.firmware import Firmware
 from devices.scenario.devices import Device
 from devices.scenario.scenario import Scenario
 from devices.timeline.wire_format import WireFormat
-from edgewire.mqtt import Session, SessionConfig, Version, Will
+from edgewire.mqtt import ServerLimits, Session, SessionConfig, Version, Will
+from edgewire.mqtt.errors import PACKET_TOO_LARGE
+from edgewire.mqtt.reasons import QOS_NOT_SUPPORTED, RETAIN_NOT_SUPPORTED
 
 
 def last_will(device: Device, firmware: Firmware, wire_format: WireFormat) -> Will:
@@ -14,15 +18,36 @@ def last_will(device: Device, firmware: Firmware, wire_format: WireFormat) -> Wi
     return Will(topic=will.topic, payload=bytes(bytearray(will.payload)), qos=1, retain=will.retain)
 
 
+def fitted_will(will: Will, limits: ServerLimits) -> Will | None:
+    """Return as much of a will as a broker of these limits takes: without retain, at a lower QoS, or none at all."""
+    if len(will.topic.encode()) + len(will.payload) >= limits.maximum_packet_size:
+        return None
+    return replace(will, qos=min(will.qos, limits.maximum_qos), retain=will.retain and limits.retain_available)
+
+
+def learned_limits(limits: ServerLimits, will: Will, code: int) -> ServerLimits:
+    """Return the limits that a broker seems to have which refuses CONNECT with this code, and this will."""
+    if code == RETAIN_NOT_SUPPORTED:
+        return replace(limits, retain_available=False)
+    if code == QOS_NOT_SUPPORTED and will.qos:
+        return replace(limits, maximum_qos=will.qos - 1)
+    if code == PACKET_TOO_LARGE:
+        return replace(limits, maximum_packet_size=len(will.payload))
+    return limits
+
+
 def create_session(
     device: Device,
     firmware: Firmware,
     wire_format: WireFormat,
     scenario: Scenario,
     credentials: tuple[str | None, bytes | None],
-    version: Version,
+    version: Version | None,
 ) -> Session:
-    """Return the session of a device that has not connected yet; `credentials` are user name and password."""
+    """Return the session of a device that has not connected yet; `credentials` are user name and password.
+
+    Without a `version`, as nobody has asked the broker, it begins with 5 and finds out.
+    """
     username, password = credentials
     config = SessionConfig(
         client_id=device.device_id,
@@ -36,7 +61,7 @@ def create_session(
         password=password,
         will=last_will(device, firmware, wire_format),
     )
-    session = Session(config, version)
+    session = Session(config, version or Version.V5)
     # The probe has asked: no device need wonder whether a slow broker does not speak its version.
-    session.accepted = True
+    session.accepted = version is not None
     return session

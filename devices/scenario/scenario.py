@@ -8,8 +8,9 @@ from pydantic_settings import SettingsConfigDict
 
 from devices.faults.base import Instant
 from devices.faults.registry import AnyFault
-from devices.firmware.config import Build, FirmwareConfig, ReconnectConfig
+from devices.firmware.config import Build, FirmwareConfig
 from devices.firmware.outbox import OutboxConfig
+from devices.firmware.reconnect import ReconnectConfig
 from devices.sensors.base import EPOCH_MS
 from devices.sensors.registry import KINDS
 from devices.world.world import Site

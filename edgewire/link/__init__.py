@@ -5,8 +5,25 @@ In the order of a connection: `url` says where, `transport` how, `connect` says 
 """
 
 from edgewire.link.closing import close_and_wait
-from edgewire.link.connect import BrokerRefused, NoLocalPort, connect_link, probe_version
+from edgewire.link.connect import (
+    BrokerRefused,
+    BrokerUnreachable,
+    ConnectCutOff,
+    NoLocalPort,
+    connect_link,
+    probe_version,
+)
 from edgewire.link.protocol import Link
 from edgewire.link.url import BrokerUrl
 
-__all__ = ["BrokerRefused", "BrokerUrl", "Link", "NoLocalPort", "close_and_wait", "connect_link", "probe_version"]
+__all__ = [
+    "BrokerRefused",
+    "BrokerUnreachable",
+    "BrokerUrl",
+    "ConnectCutOff",
+    "Link",
+    "NoLocalPort",
+    "close_and_wait",
+    "connect_link",
+    "probe_version",
+]

@@ -11,6 +11,7 @@ from edgewire.link.protocol import Link
 from edgewire.link.transport import TRANSPORTS, Endpoint
 from edgewire.link.url import BrokerUrl
 from edgewire.mqtt import Connected, ConnectionLost, ConnectRefused, Event, Session, Version, encode
+from edgewire.mqtt.advice import advice
 from edgewire.mqtt.packets import Connect, Disconnect
 from edgewire.mqtt.reasons import UNSUPPORTED_VERSION
 
@@ -20,21 +21,31 @@ OnWritable = Callable[[Link], None]
 SILENCE_S = 2.0
 """How long a broker may leave CONNECT unanswered before we ask whether it knows version 5."""
 
-_CREDENTIALS = frozenset({0x04, 0x05, 0x86, 0x87})
-"""Codes of CONNACK by which a broker says that it does not know us (3.1.1 3.2.2.3, 5.0 3.2.2.2)."""
-
 
 class NoLocalPort(ServiceUnavailable):
     """The local address has no port left for another connection: the next one needs another local address."""
 
 
+class ConnectCutOff(ServiceUnavailable):
+    """The broker took the connection and ended it instead of answering CONNECT, as one does that is at its limit."""
+
+
+class BrokerUnreachable(ServiceUnavailable):
+    """The broker was not reached; `reason` is what the system says about it."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 class BrokerRefused(EdgefleetError):
     """The broker answered CONNECT with a refusal; names the broker, the client and the reason."""
 
-    def __init__(self, message: str, code: int, text: str) -> None:
+    def __init__(self, message: str, code: int, text: str, server_reference: str = "") -> None:
         super().__init__(message)
         self.code = code
         self.text = text
+        self.server_reference = server_reference
 
 
 async def connect_link(
@@ -183,14 +194,18 @@ class _Attempt:
         if isinstance(event, ConnectRefused):
             if event.code in UNSUPPORTED_VERSION and self._session.version is Version.V5:
                 raise _Version5Refused
-            hint = "; look at the user and password in its URL" if event.code in _CREDENTIALS else ""
             raise BrokerRefused(
-                f"broker {self._broker} refused client '{self._session.config.client_id}': {event.reason}{hint}",
+                f"broker {self._broker} refused client '{self._session.config.client_id}': {event.reason}; "
+                f"{advice('CONNACK', event.code)}",
                 event.code,
                 event.reason,
+                event.server_reference,
             )
         if isinstance(event, ConnectionLost):
-            raise ServiceUnavailable(f"broker {self._broker} did not accept CONNECT: {event.reason}")
+            sentence = f"broker {self._broker} did not accept CONNECT: {event.reason}"
+            if event.is_unexplained:
+                raise ConnectCutOff(f"{sentence}; is it at its limit of connections, or no MQTT broker?")
+            raise ServiceUnavailable(sentence)
 
 
 def _endpoint(broker: BrokerUrl, tls: ssl.SSLContext | None, local_addr: tuple[str, int] | None = None) -> Endpoint:
@@ -208,6 +223,8 @@ def _unreachable(broker: BrokerUrl, error: OSError) -> ServiceUnavailable:
             f"broker {broker} cannot be dialled, as no local port is free: give more source addresses, or widen "
             f"net.ipv4.ip_local_port_range"
         )
-    return ServiceUnavailable(
-        f"broker {broker} cannot be reached: {error.strerror or error}: start it or correct the URL"
-    )
+    reason = error.strerror or str(error)
+    fix = "start it or correct the URL"
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        reason, fix = "too many open files here", "raise the limit of open files (ulimit -n), or use more workers"
+    return BrokerUnreachable(f"broker {broker} cannot be reached: {reason}: {fix}", reason)

@@ -249,10 +249,11 @@ class Link(asyncio.Protocol):
         """Tell the owner `ConnectionLost`, once."""
         if self._transport is None:
             return
+        is_unexplained = self._reason is None
         self._detach(f"the connection broke: {exc}" if exc else "the server closed the connection")
         self._cancel_timer()
         self._transport = None
-        self.on_events(self, [ConnectionLost(self._reason or "")])
+        self.on_events(self, [ConnectionLost(self._reason or "", is_unexplained)])
 
     # -- inside
 

@@ -84,6 +84,8 @@ class ConnectionLost(NamedTuple):
     """The connection has ended, for whatever reason; nothing of it follows."""
 
     reason: str
+    is_unexplained: bool = False
+    """Whether the server or the network ended it without a word."""
 
 
 Event = (

@@ -181,6 +181,10 @@ class Session:
         self._outbound.clear()
         self._inbound.clear()
 
+    def assume_limits(self, limits: ServerLimits) -> None:
+        """Take these for the limits of the server until its CONNACK states them: another connection has learnt them."""
+        self.limits = limits
+
     def withdraw_inflight(self, token: object) -> None:
         """Give up, between two connections, what was published at QoS 1 with this very token: it is out of date."""
         if self.state is SessionState.CONNECTED:

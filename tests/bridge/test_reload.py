@@ -99,7 +99,7 @@ async def test_credentials_that_the_broker_refuses_are_not_switched_to(
         await stage.signal("refused", broker=url("two", "wrong"))
         (warning,) = stage.bridge.readiness().warnings
         assert "refused client" in warning
-        assert warning.endswith("look at the user and password in its URL")
+        assert "look at the user and password" in warning
         assert stage.bridge.readiness().reasons == []
         await stage.signal("refused", mqtt={"ca_file": tmp_path / "missing.pem"}, broker=url("one", "right"))
         await stage.signal(mqtt={}, broker=url("two", "right"))

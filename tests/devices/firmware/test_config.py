@@ -3,7 +3,7 @@
 from collections import Counter
 from random import Random
 
-from devices.firmware.config import ReconnectConfig
+from devices.firmware.reconnect import ReconnectConfig
 
 DEVICES = 5000
 

@@ -1,12 +1,14 @@
 """What the firmware decides, with no clock and no network."""
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.firmware.config import Build, ReconnectConfig
-from devices.firmware.firmware import Firmware
+from devices.firmware.config import Build
+from devices.firmware.firmware import COMMANDS_PER_S, Firmware
 from devices.firmware.outbox import OutboxConfig, Reading
+from devices.firmware.reconnect import ConnectionEnd, ReconnectConfig
 from edgewire.messages import Status
 
 
@@ -39,11 +41,17 @@ def test_a_new_reading_never_overtakes_one_that_waits() -> None:
     assert [waiting.seq for waiting in device.pop_publishable(5, 0.0)] == [0, 1]
 
 
-def test_waits_grow_to_the_cap_and_start_again_after_a_connection() -> None:
+def test_waits_grow_to_the_cap_and_start_again_after_a_connection_that_has_proved_itself() -> None:
     device = firmware()
-    assert [device.on_connection_lost(0.5) for _ in range(5)] == [0.5, 1, 2, 4, 4]
-    device.on_connected()
-    assert device.on_connection_lost(0.5) == 0.5
+    assert [device.on_connection_lost(ConnectionEnd(), 0.5).delay_s for _ in range(5)] == [0.5, 1, 2, 4, 4]
+    device.on_connection_proved()
+    assert device.on_connection_lost(ConnectionEnd(), 0.5).delay_s == 0.5
+
+
+def test_a_flood_of_commands_is_heeded_at_a_limited_rate() -> None:
+    device = firmware()
+    assert sum(device.allows_command(0.0) for _ in range(1000)) == COMMANDS_PER_S
+    assert sum(device.allows_command(1 + number / 1000) for number in range(1000)) == pytest.approx(40, abs=1)
 
 
 def test_status_keeps_the_contract() -> None:

@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.firmware.config import Build, FirmwareConfig, ReconnectConfig
+from devices.firmware.config import Build, FirmwareConfig
 from devices.firmware.firmware import Firmware
 from devices.firmware.outbox import NO_SEQ, OutboxConfig, Reading
+from devices.firmware.reconnect import ReconnectConfig
 from edgewire.messages import Status
 
 steps = st.lists(st.sampled_from(["read", "room", "lose", "damage", "reset"]), max_size=60)

@@ -8,6 +8,7 @@ import pytest
 
 from devices.fleet.connect_queue import Ramp
 from devices.fleet.connector import Connector
+from devices.fleet.incidents import IncidentRecorder
 from edgewire.errors import ServiceUnavailable
 from edgewire.link import BrokerRefused, BrokerUrl
 
@@ -29,7 +30,7 @@ class Device(SimpleNamespace):
     def begin_connect(self) -> bool:
         return True
 
-    def on_connect_failed(self) -> None:
+    def on_connect_failed(self, code: int = 0, server_reference: str = "") -> None:
         self.failures += 1
 
 
@@ -43,7 +44,7 @@ def connector(error: Exception | None) -> tuple[Connector, Ramp, list[bool]]:
     brokers: Any = SimpleNamespace(open_link=open_link)
     # The ramp may change by now: its first second is over.
     clock: Any = SimpleNamespace(monotonic=lambda: 10.0)
-    return Connector(brokers, ramp, clock, lambda: firsts.append(True)), ramp, firsts
+    return Connector(brokers, ramp, clock, lambda: firsts.append(True), IncidentRecorder()), ramp, firsts
 
 
 async def test_a_first_connection_is_told() -> None:

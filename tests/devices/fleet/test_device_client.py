@@ -17,7 +17,7 @@ from devices.scenario.scenario import Scenario
 from devices.timeline.native_format import NativeFormat
 from devices.timeline.timeline import Timeline
 from edgewire.link import BrokerUrl
-from edgewire.mqtt import Acknowledged, Connected, ConnectionLost, Version
+from edgewire.mqtt import Acknowledged, Connected, ConnectionLost, Subscribed, Version
 from edgewire.mqtt.limits import ServerLimits
 
 CONNECTED = Connected(True, "", ServerLimits())
@@ -41,6 +41,7 @@ def connect(client: DeviceClient) -> Mock:
     assert client.begin_connect()
     link = Mock(connected=True, writable=True)
     client.on_events(link, [CONNECTED])
+    client.on_events(link, [Subscribed(1, (1,))])
     return link
 
 
