@@ -30,13 +30,19 @@ def command(
     ] = None,
     wait: Annotated[str, typer.Option(help="How long to wait for what has not arrived yet.")] = "30s",
     late_after: Annotated[str, typer.Option(help="What takes longer from due to arrived is counted as late.")] = "5s",
+    clock_allowance: Annotated[
+        str,
+        typer.Option(help="What came earlier than this before it was sent is of another run of the same ids."),
+    ] = "1s",
     as_json: Json = False,
 ) -> None:
-    """Compare what a run sent with what arrived in the ingest store and in Kafka; exit code 1 if anything was lost.
+    """Compare what a run sent with what arrived in the ingest store and in Kafka.
 
-    Per kind: sent, stored, lost with the first missing ids, duplicates, out of order, late, and the latency.
+    Per kind: sent, stored, lost with the first missing ids, refused by the broker, duplicates, out of order, late, and
+    the latency. PASS and exit code 0: all that the whole fleet emitted is there. FAIL and 1: something is missing.
+    INCOMPLETE and 1: nothing is known to be, but not everything is known; the lines above say what not.
 
-    Several records are those of the shards of one run.
+    Several records are those of the shards of one run, all of which are needed.
 
     Example: `edgefleet verify runs/latest --ingest http://127.0.0.1:8000 --kafka 127.0.0.1:9092`
     """
@@ -48,6 +54,7 @@ def command(
 
     wait_s = parse_duration("--wait", wait, least_ms=0) / 1000
     late_after_ms = parse_duration("--late-after", late_after, least_ms=0)
+    allowance_ms = parse_duration("--clock-allowance", clock_allowance, least_ms=0)
     record = RunRecord.join([RunRecord.load(run) for run in runs])
     people = Console(stderr=True)
     with people.status("reading") as status:
@@ -59,6 +66,7 @@ def command(
             kafka_topics=tuple(kafka_topic or CONTRACT_TOPICS),
             wait_s=wait_s,
             late_after_ms=late_after_ms,
+            allowance_ms=allowance_ms,
             progress=lambda sink, stored, sent: status.update(f"{sink}: {stored:,} of {sent:,} have arrived"),
         )
     if as_json:

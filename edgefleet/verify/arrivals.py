@@ -28,6 +28,13 @@ class ArrivalSource(Protocol):
         """Yield what arrived since the last call; raises `ServiceUnavailable` that names the sink."""
         ...
 
+    def find_arrivals(self, devices: Sequence[tuple[str, int]]) -> Iterator[Arrivals]:
+        """Yield what `read_arrivals` leaves out for its age of these boots (device id, boot), where that can be found.
+
+        Raises `ServiceUnavailable` that names the sink.
+        """
+        ...
+
     @property
     def note(self) -> str:
         """Return what one must know to read the numbers; may be empty."""

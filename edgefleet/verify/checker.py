@@ -1,8 +1,4 @@
-"""Compares a run record with what arrived. Pure: no I/O and no clock; four bytes of memory a message and sink.
-
-Every message that a device numbered has a slot: the devices one after the other, in each the seqs from first to last.
-A sink's ledger is one array over the slots with the latency of each message's first arrival, or why there is none.
-"""
+"""Compares a run record with what arrived. Pure: no I/O and no clock; four bytes of memory a message and sink."""
 
 from collections.abc import Iterable, Mapping
 
@@ -10,115 +6,113 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefleet.verify.arrivals import Arrivals
+from edgefleet.verify.clocks import ALLOWANCE_MS, clock_difference_ms, humanize_ms
+from edgefleet.verify.gaps import find_gaps
+from edgefleet.verify.message_index import (
+    ARRIVED_UNSENT,
+    EARLIER,
+    FASTEST,
+    MISSING,
+    NOT_SENT,
+    SLOWEST,
+    UNSENT,
+    Indices,
+    MessageIndex,
+)
 from edgefleet.verify.verdict import Counts, Latency, RunVerdict, SinkVerdict
-from edgewire.run_record import DeviceRecord, RunRecord, count_seqs
+from edgewire.clock import iso_ms
+from edgewire.run_record import RunRecord, count_seqs
 
 MISSING_SHOWN = 20
 """Ids of so many missing messages are named; they are all counted."""
 
-Indices = NDArray[np.int64]
-
-_MISSING = -(2**31)
-_NOT_SENT = _MISSING + 1
-_FASTEST, _SLOWEST = _MISSING + 2, 2**31 - 1
-
-
-class MessageIndex:
-    """Says where each message of a run has its slot, and when it was due. Devices are grouped by kind."""
-
-    def __init__(self, record: RunRecord) -> None:
-        self.record = record
-        self.devices = sorted((one for one in record.devices if one.emitted), key=lambda device: device.kind)
-        emitted = np.array([device.emitted for device in self.devices], np.int64)
-        self.start = np.concatenate(([0], np.cumsum(emitted)))
-        """Of each device, and the end of the last."""
-        self.first_seq = np.array([device.first_seq for device in self.devices], np.int64)
-        self._positions = {(device.device_id, device.boot): at for at, device in enumerate(self.devices)}
-        self.kinds = self._kind_ranges(record.devices)
-        self.sent = {kind: self._sent(*devices) for kind, devices in self.kinds.items()}
-        """Messages of each kind that should have arrived."""
-
-    def __len__(self) -> int:
-        return int(self.start[-1])
-
-    def positions(self, arrivals: Arrivals) -> Indices:
-        """Return which device each arrival is of; -1 for those of other runs."""
-        find = self._positions.get
-        keys = zip(arrivals.device_id, arrivals.boot, strict=True)
-        return np.fromiter((find(key, -1) for key in keys), np.int64, len(arrivals.seq))
-
-    def latency_ms(self, arrivals: Arrivals, rows: NDArray[np.bool_]) -> Indices:
-        """Return the wall time at which these arrivals came, less that at which they were due."""
-        elapsed = np.asarray(arrivals.timestamp_ms, np.int64)[rows] - self.record.sim_started_ms
-        due = self.record.started_ms + np.rint(elapsed / self.record.time_scale).astype(np.int64)
-        latency: Indices = np.clip(np.asarray(arrivals.arrived_ms, np.int64)[rows] - due, _FASTEST, _SLOWEST)
-        return latency
-
-    def message_id(self, slot: int) -> str:
-        """Return the id of the message in a slot."""
-        at = int(np.searchsorted(self.start, slot, side="right")) - 1
-        device = self.devices[at]
-        return f"{device.device_id}:{device.boot}:{self.first_seq[at] + slot - self.start[at]}"
-
-    def empty_ledger(self) -> NDArray[np.int32]:
-        """Return a ledger in which everything is missing but what was never sent."""
-        ledger = np.full(len(self), _MISSING, np.int32)
-        for at, device in enumerate(self.devices):
-            offset = self.start[at] - self.first_seq[at]
-            for first, last in (*device.dropped, *device.unsent):
-                ledger[offset + first : offset + last + 1] = _NOT_SENT
-        return ledger
-
-    def _sent(self, first: int, end: int) -> int:
-        return sum(one.emitted - count_seqs(one.dropped) - count_seqs(one.unsent) for one in self.devices[first:end])
-
-    def _kind_ranges(self, devices: Iterable[DeviceRecord]) -> dict[str, tuple[int, int]]:
-        """Return the positions of each kind's devices as a range; empty for a kind that emitted nothing."""
-        kinds = [device.kind for device in self.devices]
-        ranges = {}
-        for kind in sorted({device.kind for device in devices}):
-            first = kinds.index(kind) if kind in kinds else 0
-            ranges[kind] = (first, first + kinds.count(kind))
-        return ranges
-
 
 class Checker:
-    """Takes what arrived in one sink, in any number of pieces, and says what that amounts to."""
+    """Takes what arrived in one sink, in any number of pieces, and says what that amounts to.
 
-    def __init__(self, index: MessageIndex) -> None:
+    Where another run has the same ids, what arrived more than `allowance_ms` before this run sent it is not this run's.
+    """
+
+    def __init__(self, index: MessageIndex, allowance_ms: int = ALLOWANCE_MS) -> None:
         self._index = index
+        self._allowance_ms = allowance_ms
         self._ledger = index.empty_ledger()
         self.sent = sum(index.sent.values())
         """How many messages should arrive."""
         self.stored = 0
         """How many of those have."""
+        self._unconfirmed = self._count_unconfirmed()
+        self._due_ms: list[int] = []
+        """The first and the last moment at which something was due that has arrived."""
+        self._earlier_ms: list[int] = []
+        """The first and the last arrival of what is not of this run."""
         self._highest: dict[str, Indices] = {}
         size = len(index.devices)
         self._duplicates, self._unexpected, self._out_of_order = (np.zeros(size, np.int64) for _ in range(3))
 
     @property
     def complete(self) -> bool:
-        """Return whether all messages sent have arrived."""
-        return self.stored == self.sent
+        """Return whether all has arrived that was sent, or may have been."""
+        return self.stored == self.sent and not self._unconfirmed
+
+    def missing_devices(self) -> list[tuple[str, int]]:
+        """Return id and boot of the devices of which something is missing."""
+        slots = np.flatnonzero((self._ledger == MISSING) | (self._ledger == UNSENT))
+        positions = np.unique(np.searchsorted(self._index.start, slots, side="right") - 1)
+        return [(self._index.devices[at].device_id, self._index.devices[at].boot) for at in positions.tolist()]
 
     def add_arrivals(self, arrivals: Arrivals) -> None:
         """Enter what arrived next. Messages of other runs are passed over."""
-        position = self._index.positions(arrivals)
+        index = self._index
+        position = index.positions(arrivals)
         ours = position >= 0
         device = position[ours]
+        if not len(device):
+            return
         seq = np.asarray(arrivals.seq, np.int64)[ours]
-        latency = self._index.latency_ms(arrivals, ours)
-        slot = self._index.start[device] + seq - self._index.first_seq[device]
-        numbered = (slot >= self._index.start[device]) & (slot < self._index.start[device + 1])
-        sent = numbered.copy()
-        sent[numbered] = self._ledger[slot[numbered]] != _NOT_SENT
+        arrived_ms = np.asarray(arrivals.arrived_ms, np.int64)[ours]
+        due_ms = index.due_ms(arrivals, ours)
+        slot = index.start[device] + seq - index.first_seq[device]
+        numbered = (slot >= index.start[device]) & (slot < index.start[device + 1])
+        earlier = self._is_earlier(arrived_ms, due_ms)
+        if earlier.any():
+            self._enter_earlier(slot[earlier & numbered], arrived_ms[earlier & numbered])
+            keep = ~earlier
+            device, slot, numbered = device[keep], slot[keep], numbered[keep]
+            arrived_ms, due_ms = arrived_ms[keep], due_ms[keep]
+        state = np.full(len(slot), NOT_SENT, np.int64)
+        state[numbered] = self._ledger[slot[numbered]]
+        sent = (state != NOT_SENT) & (state != UNSENT) & (state != ARRIVED_UNSENT)
         _count_devices(self._unexpected, device[~sent])
-        self._enter(arrivals.stream, device[sent], slot[sent], latency[sent])
+        self._enter_unsent(slot[(state == UNSENT)])
+        latency = np.clip(arrived_ms - due_ms, FASTEST, SLOWEST)[sent]
+        _extend(self._due_ms, due_ms[sent])
+        self._enter(arrivals.stream, device[sent], slot[sent], latency)
+
+    def _is_earlier(self, arrived_ms: Indices, due_ms: Indices) -> NDArray[np.bool_]:
+        """Return which arrivals cannot be those of messages that this run sent."""
+        record = self._index.record
+        if not record.fixed_boots:
+            return np.zeros(len(arrived_ms), np.bool_)
+        possible = np.full(len(arrived_ms), record.started_ms, np.int64)
+        if not self._index.has_device_clock_faults:
+            np.maximum(possible, due_ms, out=possible)
+        is_earlier: NDArray[np.bool_] = arrived_ms < possible - self._allowance_ms
+        return is_earlier
+
+    def _enter_earlier(self, slot: Indices, arrived_ms: Indices) -> None:
+        missing = (self._ledger[slot] == MISSING) | (self._ledger[slot] == EARLIER)
+        self._ledger[slot[missing]] = EARLIER
+        _extend(self._earlier_ms, arrived_ms[missing])
+
+    def _enter_unsent(self, slot: Indices) -> None:
+        self._ledger[slot] = ARRIVED_UNSENT
+        self._unconfirmed = max(0, self._unconfirmed - len(np.unique(slot)))
 
     def _enter(self, stream: str, device: Indices, slot: Indices, latency: Indices) -> None:
         is_first = np.zeros(len(slot), np.bool_)
         is_first[np.unique(slot, return_index=True)[1]] = True
-        is_first &= self._ledger[slot] == _MISSING
+        is_first &= (self._ledger[slot] == MISSING) | (self._ledger[slot] == EARLIER)
         _count_devices(self._duplicates, device[~is_first])
         device, slot = device[is_first], slot[is_first]
         self._ledger[slot] = latency[is_first]
@@ -139,32 +133,77 @@ class Checker:
         behind[order] = slot < before
         return behind
 
+    def _count_unconfirmed(self) -> int:
+        """Return how many were sent and never confirmed, so that one must wait for them too."""
+        unconfirmed = sum(count_seqs(device.unacknowledged) for device in self._index.devices)
+        return min(unconfirmed, int(np.count_nonzero(self._ledger == UNSENT)))
+
     def verdict(self, late_after_ms: int, note: str = "") -> SinkVerdict:
         """Return what all that was entered amounts to; late is what took longer than `late_after_ms`."""
-        per_kind = {kind: self._count_range(devices, late_after_ms) for kind, devices in self._index.kinds.items()}
-        total = self._count_range((0, len(self._index.devices)), late_after_ms)
-        return SinkVerdict(total=total, per_kind=per_kind, note=note)
+        due_span_ms = self._due_ms[1] - self._due_ms[0] if self._due_ms else 0
+        differ_ms = clock_difference_ms(self._ledger[self._ledger >= FASTEST], due_span_ms)
+        per_kind = {
+            kind: self._count_range(devices, late_after_ms, differ_ms) for kind, devices in self._index.kinds.items()
+        }
+        total = self._count_range((0, len(self._index.devices)), late_after_ms, differ_ms)
+        return SinkVerdict(
+            total=total,
+            per_kind=per_kind,
+            note=note,
+            clocks_differ_ms=differ_ms,
+            untold=tuple(self._untold(total.earlier, differ_ms)),
+        )
 
-    def _count_range(self, devices: tuple[int, int], late_after_ms: int) -> Counts:
-        first, end = devices
-        start = int(self._index.start[first])
-        ledger = self._ledger[start : self._index.start[end]]
-        missing = np.flatnonzero(ledger == _MISSING)[:MISSING_SHOWN] + start
-        latency = ledger[ledger > _NOT_SENT]
+    def _untold(self, earlier: int, differ_ms: int | None) -> Iterable[str]:
+        record = self._index.record
+        advice = "use another --from, leave it out, or begin with an empty store, and set the clocks by NTP"
+        if earlier:
+            first, last = map(iso_ms, self._earlier_ms)
+            yield (
+                f"{earlier:,} were there before this run sent them, from {first} to {last}; it began at "
+                f"{iso_ms(record.started_ms)}. They are of an earlier run of the same ids, or the clocks differ: "
+                f"whether this run's arrived cannot be told; {advice}"
+            )
+        elif differ_ms is not None and abs(differ_ms) > self._allowance_ms and record.fixed_boots:
+            yield (
+                f"all seem to have taken {humanize_ms(differ_ms)}: they are of another run of the same ids, or the "
+                f"clocks differ, which cannot be told; {advice}"
+            )
+
+    def _count_range(self, devices: tuple[int, int], late_after_ms: int, differ_ms: int | None) -> Counts:
+        index, (first, end) = self._index, devices
+        start = int(index.start[first])
+        ledger = self._ledger[start : index.start[end]]
+        missing = np.flatnonzero(ledger == MISSING)[:MISSING_SHOWN] + start
+        latency = ledger[ledger >= FASTEST]
+        earlier = int(np.count_nonzero(ledger == EARLIER))
         return Counts(
-            sent=int(np.count_nonzero(ledger != _NOT_SENT)),
+            sent=len(latency) + int(np.count_nonzero(ledger == MISSING)) + earlier,
             stored=len(latency),
-            missing=tuple(self._index.message_id(slot) for slot in missing.tolist()),
+            missing=tuple(index.message_id(slot) for slot in missing.tolist()),
+            earlier=earlier,
+            refused=index.sum_devices(first, end, lambda device: count_seqs(device.refused_ranges)),
+            dropped=index.sum_devices(first, end, lambda device: count_seqs(device.dropped)),
+            overflowed=index.sum_devices(
+                first, end, lambda device: count_seqs(device.dropped) - device.dropped_by_fault
+            ),
+            unsent=int(np.count_nonzero(ledger == UNSENT)),
             unexpected=int(self._unexpected[first:end].sum()),
             duplicates=int(self._duplicates[first:end].sum()),
             out_of_order=int(self._out_of_order[first:end].sum()),
-            late=int(np.count_nonzero(latency > late_after_ms)),
-            latency=_percentiles(latency),
+            late=int(np.count_nonzero(latency > late_after_ms)) if differ_ms is None else None,
+            latency=_percentiles(latency) if differ_ms is None else None,
         )
 
 
 def _count_devices(counts: Indices, device: Indices) -> None:
     counts += np.bincount(device, minlength=len(counts))
+
+
+def _extend(span: list[int], values: Indices) -> None:
+    """Let `span`, the least and the greatest of some values, take in these."""
+    if len(values):
+        span[:] = [min([*span[:1], int(values.min())]), max([*span[1:], int(values.max())])]
 
 
 def _percentiles(latency: NDArray[np.int32]) -> Latency | None:
@@ -183,6 +222,8 @@ def run_verdict(
         run_id=index.record.run_id,
         sent=index.sent,
         sinks={name: checker.verdict(late_after_ms, notes.get(name, "")) for name, checker in checkers.items()},
+        refused=index.record.refused,
+        gaps=find_gaps(index.record),
     )
 
 
@@ -192,13 +233,14 @@ def verify(
     http: Iterable[Arrivals] | None = None,
     kafka: Iterable[Arrivals] | None = None,
     late_after_ms: int = 5000,
+    allowance_ms: int = ALLOWANCE_MS,
 ) -> RunVerdict:
     """Return the verdict on a run, from all that arrived in either sink; a sink that is None is left out."""
     index = MessageIndex(record)
     checkers: dict[str, Checker] = {}
     for name, source in (("http", http), ("kafka", kafka)):
         if source is not None:
-            checkers[name] = Checker(index)
+            checkers[name] = Checker(index, allowance_ms)
             for arrivals in source:
                 checkers[name].add_arrivals(arrivals)
     return run_verdict(index, checkers, late_after_ms, {})

@@ -1,8 +1,8 @@
 """Reads what the ingest service has stored, page by page, in the order of arrival."""
 
 import http.client
-from collections.abc import Iterator
-from urllib.parse import urlsplit
+from collections.abc import Iterator, Sequence
+from urllib.parse import urlencode, urlsplit
 
 import orjson
 
@@ -10,6 +10,8 @@ from edgefleet.verify.arrivals import CHUNK, Arrivals
 from edgewire.errors import ConfigError, EdgefleetError, ServiceUnavailable
 
 _TIMEOUT_S = 10
+# So many devices are asked for by name, which an index finds; of more, all is read that arrived in their time.
+_NAMED = 500
 
 
 class HttpSource:
@@ -17,14 +19,24 @@ class HttpSource:
 
     note = ""
 
-    def __init__(self, url: str, token: str | None = None) -> None:
-        """`token` is sent as a bearer token where the service asks for one."""
+    def __init__(
+        self, url: str, token: str | None = None, *, since_ms: int | None = None, device_ids: Sequence[str] = ()
+    ) -> None:
+        """`token` is sent as a bearer token where the service asks for one.
+
+        What arrived before `since_ms` (milliseconds since 1970 UTC, by the service's clock) is left out, and what is
+        not of `device_ids`, where these are given.
+        """
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigError(f"ingest '{url}' is no URL of a service: write http://HOST:PORT")
         self._url = url
         self._prefix = parts.path.rstrip("/")
         self._after = 0
+        self._since_ms = since_ms
+        self._filters: list[tuple[str, object]] = [] if since_ms is None else [("received_since", max(0, since_ms))]
+        if len(device_ids) <= _NAMED:
+            self._filters += [("device_id", name) for name in device_ids]
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         try:
@@ -34,9 +46,32 @@ class HttpSource:
 
     def read_arrivals(self) -> Iterator[Arrivals]:
         """Yield what arrived since the last call; raises `ServiceUnavailable` that names the ingest."""
+        for arrivals, cursor in self._read_pages(self._filters, self._after):
+            self._after = cursor
+            yield arrivals
+        self._connection.close()  # the service ends one that is idle; the next call may be long after, and dials anew
+
+    def find_arrivals(self, devices: Sequence[tuple[str, int]]) -> Iterator[Arrivals]:
+        """Yield what arrived of these boots (device id, boot) before the time from which `read_arrivals` reads on."""
+        if self._since_ms is None:
+            return
+        boots: dict[int, list[str]] = {}
+        for device_id, boot in devices:
+            boots.setdefault(boot, []).append(device_id)
+        for boot, names in boots.items():
+            for first in range(0, len(names), _NAMED):
+                filters: list[tuple[str, object]] = [("received_until", max(0, self._since_ms)), ("boot", boot)]
+                filters += [("device_id", name) for name in names[first : first + _NAMED]]
+                for arrivals, _ in self._read_pages(filters, 0):
+                    yield arrivals
+        self._connection.close()
+
+    def _read_pages(self, filters: Sequence[tuple[str, object]], after: int) -> Iterator[tuple[Arrivals, int]]:
+        """Yield each page with the cursor of its last row."""
         more = True
         while more:
-            body = self._get(f"{self._prefix}/messages?payload=false&limit={CHUNK}&after={self._after}")
+            query = urlencode([("payload", "false"), ("limit", CHUNK), ("after", after), *filters])
+            body = self._get(f"{self._prefix}/messages?{query}")
             try:
                 page = orjson.loads(body)
                 rows, more = page["messages"], page["next"] is not None
@@ -48,11 +83,10 @@ class HttpSource:
                     [row["timestamp_ms"] for row in rows],
                     [row["received_ms"] for row in rows],
                 )
-                self._after = rows[-1]["cursor"] if rows else self._after
+                after = rows[-1]["cursor"] if rows else after
             except (orjson.JSONDecodeError, KeyError, TypeError):
                 raise EdgefleetError(f"{self._url} is no edgefleet ingest: /messages answers something else") from None
-            yield arrivals
-        self._connection.close()  # the service ends one that is idle; the next call may be long after, and dials anew
+            yield arrivals, after
 
     def close(self) -> None:
         """Let go of the connection."""
@@ -71,6 +105,6 @@ class HttpSource:
             raise ServiceUnavailable(f"ingest {self._url} asks for another bearer token; give --ingest-token")
         if answer.status != 200:
             raise ServiceUnavailable(
-                f"ingest {self._url} answers {answer.status} to GET {path}; is it edgefleet ingest?"
+                f"ingest {self._url} answers {answer.status} to GET {path.partition('?')[0]}; is it edgefleet ingest?"
             )
         return body

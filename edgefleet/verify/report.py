@@ -1,27 +1,64 @@
 """Prints a verdict for people."""
 
+from collections.abc import Iterator
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from edgefleet.verify.verdict import Counts, Latency, RunVerdict
+from edgefleet.verify.clocks import humanize_ms
+from edgefleet.verify.verdict import Counts, Latency, Outcome, RunVerdict, SinkVerdict
 
-_COLUMNS = ("sent", "stored", "lost", "dupli-\ncates", "out of\norder", "late", "p50", "p95", "p99")
+_COLUMNS = ("sent", "stored", "lost", "re-\nfused", "dupli-\ncates", "out of\norder", "late", "p50", "p95", "p99")
+
+_STYLES = {Outcome.PASS: "bold green", Outcome.FAIL: "bold red", Outcome.INCOMPLETE: "bold yellow"}
 
 
 def print_verdict(verdict: RunVerdict, console: Console) -> None:
-    """Print a table by kind and sink, the ids of what is missing, and the verdict on the last line."""
+    """Print a table by kind and sink, the ids of what is missing, what is wrong, and the verdict on the last line."""
     console.print(_table(verdict))
     for name, sink in verdict.sinks.items():
-        if sink.note:
-            console.print(sink.note, style="dim", highlight=False)
-        if sink.total.unexpected:
-            text = f"{name}: {sink.total.unexpected:,} arrived that the device counts as not sent"
-            console.print(text, style="dim", highlight=False)
+        for text in _notes(name, sink):
+            console.print(text, style="dim", highlight=False, markup=False)
         if sink.total.lost:
             more = ", …" if sink.total.lost > len(sink.total.missing) else ""
-            console.print(f"missing in {name}: {', '.join(sink.total.missing)}{more}", style="red", highlight=False)
+            console.print(
+                f"missing in {name}: {', '.join(sink.total.missing)}{more}", style="red", highlight=False, markup=False
+            )
+    for failure in verdict.failures():
+        console.print(failure, style="red", highlight=False, markup=False, soft_wrap=True)
+    for sentence in verdict.gaps:
+        console.print(f"not known: {sentence}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+    for name, sink in verdict.sinks.items():
+        for sentence in sink.untold:
+            console.print(
+                f"not known: {name}: {sentence}", style="yellow", highlight=False, markup=False, soft_wrap=True
+            )
     console.print(_last_line(verdict), soft_wrap=True)
+
+
+def _notes(name: str, sink: SinkVerdict) -> Iterator[str]:
+    """Yield what one must know to read the numbers of a sink."""
+    if sink.note:
+        yield sink.note
+    if sink.clocks_differ_ms is not None:
+        yield f"{name}: {_clock_note(sink.clocks_differ_ms)}"
+    if sink.total.unexpected:
+        yield f"{name}: {sink.total.unexpected:,} arrived that the device counts as not sent"
+    if by_fault := sink.total.dropped - sink.total.overflowed:
+        yield f"{name}: {by_fault:,} are not there because a fault of the scenario or a reset took them"
+
+
+def _clock_note(differ_ms: int) -> str:
+    if differ_ms < 0:
+        return (
+            f"the clocks of the fleet and of the sink differ by about {humanize_ms(differ_ms)} (arrived before it was "
+            "due): latencies mean nothing"
+        )
+    return (
+        f"the clocks of the fleet and of the sink differ by about {humanize_ms(differ_ms)}, unless the first and the "
+        "last message were held up equally long: latencies mean nothing"
+    )
 
 
 def _table(verdict: RunVerdict) -> Table:
@@ -43,8 +80,10 @@ def _table(verdict: RunVerdict) -> Table:
 
 def _cells(counts: Counts) -> list[str | Text]:
     lost = Text(f"{counts.lost:,}", style="bold red" if counts.lost else "green")
-    others = [f"{number:,}" for number in (counts.duplicates, counts.out_of_order, counts.late)]
-    return [f"{counts.sent:,}", f"{counts.stored:,}", lost, *others, *_percentiles(counts.latency)]
+    refused = Text(f"{counts.refused:,}", style="bold red" if counts.refused else "")
+    others = [f"{number:,}" for number in (counts.duplicates, counts.out_of_order)]
+    late = "–" if counts.late is None else f"{counts.late:,}"
+    return [f"{counts.sent:,}", f"{counts.stored:,}", lost, refused, *others, late, *_percentiles(counts.latency)]
 
 
 def _percentiles(latency: Latency | None) -> list[str]:
@@ -55,11 +94,12 @@ def _last_line(verdict: RunVerdict) -> Text:
     parts = [f"sent {verdict.total_sent:,}"]
     for name, sink in verdict.sinks.items():
         parts.append(f"{name} stored {sink.total.stored:,} lost {sink.total.lost:,}")
+    for name in ("refused", "unsent"):
+        counts = max((getattr(total, name) for total in verdict.totals), default=0)
+        parts += [f"{name} {counts:,}"] if counts else []
     parts.append(f"duplicates {sum(total.duplicates for total in verdict.totals):,}")
-    if not verdict.total_sent:
-        parts.append("the record holds nothing that was sent")
     latency = next((total.latency for total in verdict.totals), None)
     if latency:
         parts.append(" ".join(f"{name} {value:,} ms" for name, value in latency.to_json().items()))
-    mark = Text("PASS", style="bold green") if verdict.ok else Text("FAIL", style="bold red")
-    return Text.assemble(mark, "  ", " · ".join(parts))
+    outcome = verdict.outcome
+    return Text.assemble(Text(outcome.value, style=_STYLES[outcome]), "  ", " · ".join(parts))

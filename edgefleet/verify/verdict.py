@@ -1,8 +1,20 @@
-"""Holds what verification found, as numbers."""
+"""Holds what verification found, as numbers and as sentences, and what that amounts to."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any
+
+
+class Outcome(StrEnum):
+    """Says what a comparison amounts to."""
+
+    PASS = "PASS"  # noqa: S105 - a word for people
+    """All that the whole fleet emitted is there."""
+    FAIL = "FAIL"
+    """Something is missing, and it is known what."""
+    INCOMPLETE = "INCOMPLETE"
+    """Nothing is known to be missing, but not everything is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,28 +32,42 @@ class Latency:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """Counts what a sink has of the messages of one kind, or of all."""
+    """Counts what a sink has of the messages of one kind, or of all.
+
+    Each message that was emitted is either sent, refused, dropped or unsent.
+    """
 
     sent: int = 0
-    """What should be there: emitted, less what the device dropped and what it had not sent when it stopped."""
+    """What should be there."""
     stored: int = 0
     """How many of those are there, each counted once."""
     missing: tuple[str, ...] = ()
     """Ids of the first that are not."""
+    earlier: int = 0
+    """Of those that are not: how many were there before this run sent them, so that it cannot be told."""
+    refused: int = 0
+    """The broker would not take them."""
+    dropped: int = 0
+    """The device gave them up."""
+    overflowed: int = 0
+    """Of those dropped: not by a fault of the scenario, but because the outbox was full."""
+    unsent: int = 0
+    """Left in the device when the run stopped, or never confirmed by the broker, and not there."""
     unexpected: int = 0
     """Arrived although, by the record, the device never sent it; often on its way when the fleet stopped."""
     duplicates: int = 0
     """Arrivals of a message beyond its first."""
     out_of_order: int = 0
     """Arrived after a later message of the same device, boot and stream."""
-    late: int = 0
+    late: int | None = 0
+    """None where the clocks differ."""
     latency: Latency | None = None
-    """None where nothing arrived."""
+    """None where nothing arrived, or the clocks differ."""
 
     @property
     def lost(self) -> int:
-        """Return how many never arrived."""
-        return self.sent - self.stored
+        """Return how many were sent and never arrived."""
+        return self.sent - self.stored - self.earlier
 
     def to_json(self) -> dict[str, Any]:
         """Return it as printed with `--json`."""
@@ -49,6 +75,11 @@ class Counts:
             "stored": self.stored,
             "lost": self.lost,
             "missing": list(self.missing),
+            "earlier": self.earlier,
+            "refused": self.refused,
+            "dropped": self.dropped,
+            "overflowed": self.overflowed,
+            "unsent": self.unsent,
             "unexpected": self.unexpected,
             "duplicates": self.duplicates,
             "out_of_order": self.out_of_order,
@@ -65,17 +96,25 @@ class SinkVerdict:
     per_kind: Mapping[str, Counts]
     note: str = ""
     """What one must know to read the numbers."""
+    clocks_differ_ms: int | None = None
+    """By how much the sink's clock seems to be ahead of the fleet's, where that is why latencies mean nothing."""
+    untold: tuple[str, ...] = ()
+    """Sentences on what cannot be told from what is there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunVerdict:
-    """Says whether all that was sent is in every sink that was looked into."""
+    """Says whether all that was emitted is in every sink that was looked into."""
 
     run_id: str
     sent: Mapping[str, int]
     """By kind."""
     sinks: Mapping[str, SinkVerdict] = field(default_factory=dict)
     """By name: `http`, `kafka`."""
+    refused: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """By kind and reason."""
+    gaps: Sequence[str] = ()
+    """Sentences on the parts of the fleet whose messages are not accounted for."""
 
     @property
     def total_sent(self) -> int:
@@ -83,26 +122,67 @@ class RunVerdict:
         return sum(self.sent.values())
 
     @property
+    def outcome(self) -> Outcome:
+        """Return what it amounts to. An empty run proves nothing."""
+        if any(self._failures(sink.total) for sink in self.sinks.values()):
+            return Outcome.FAIL
+        if self.untold:
+            return Outcome.INCOMPLETE
+        return Outcome.PASS if self.total_sent > 0 else Outcome.FAIL
+
+    @property
     def ok(self) -> bool:
-        """Return whether nothing was lost, and there was something to lose: an empty run proves nothing."""
-        return self.total_sent > 0 and all(sink.total.lost == 0 for sink in self.sinks.values())
+        """Return whether it is known that nothing is missing."""
+        return self.outcome is Outcome.PASS
+
+    @property
+    def untold(self) -> list[str]:
+        """Return why it is not known whether everything arrived, in sentences."""
+        return [*self.gaps, *(sentence for sink in self.sinks.values() for sentence in sink.untold)]
 
     @property
     def totals(self) -> list[Counts]:
         """Return the counts of each sink."""
         return [sink.total for sink in self.sinks.values()]
 
+    def failures(self) -> list[str]:
+        """Return what is known to be missing, in sentences."""
+        found = [f"{name}: {text}" for name, sink in self.sinks.items() for text in self._failures(sink.total)]
+        return found if found or self.total_sent or self.untold else ["the record holds nothing that was sent"]
+
+    def _failures(self, total: Counts) -> list[str]:
+        reasons: dict[str, int] = {}
+        for of_kind in self.refused.values():
+            for reason, count in of_kind.items():
+                reasons[reason] = reasons.get(reason, 0) + count
+        why = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items())
+        return [
+            sentence
+            for count, sentence in (
+                (total.lost, f"{total.lost:,} were sent and did not arrive"),
+                (total.refused, f"the broker refused {total.refused:,}: {why}"),
+                (total.unsent, f"{total.unsent:,} never left the devices, or were never confirmed, and did not arrive"),
+                (total.overflowed, f"{total.overflowed:,} were given up by devices whose outbox was full"),
+            )
+            if count
+        ]
+
     def to_json(self) -> dict[str, Any]:
         """Return it as printed with `--json`. The latency at the top is that of the first sink."""
         latency = next((total.latency for total in self.totals), None)
+        late = [total.late for total in self.totals if total.late is not None]
         return {
             "ok": self.ok,
+            "verdict": self.outcome.value,
             "run_id": self.run_id,
             "sent": self.total_sent,
+            "failures": self.failures(),
+            "incomplete": self.untold,
+            "refused": {kind: dict(reasons) for kind, reasons in self.refused.items()},
             **{name: _sink_json(sink) for name, sink in self.sinks.items()},
             "duplicates": sum(total.duplicates for total in self.totals),
             "out_of_order": sum(total.out_of_order for total in self.totals),
-            "late": sum(total.late for total in self.totals),
+            "late": sum(late) if late or not self.sinks else None,
             "latency_ms": latency.to_json() if latency else None,
             "per_kind": {
                 kind: {"sent": sent} | {name: sink.per_kind[kind].to_json() for name, sink in self.sinks.items()}
@@ -112,4 +192,5 @@ class RunVerdict:
 
 
 def _sink_json(sink: SinkVerdict) -> dict[str, Any]:
-    return sink.total.to_json() | ({"note": sink.note} if sink.note else {})
+    found = sink.total.to_json() | {"clocks_differ_ms": sink.clocks_differ_ms}
+    return found | ({"note": sink.note} if sink.note else {})

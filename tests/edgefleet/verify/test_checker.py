@@ -2,14 +2,17 @@
 
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgefleet.verify import Checker, Latency, from_rows, verify
+from edgefleet.verify import Checker, Latency, Outcome, from_rows, verify
 from edgefleet.verify.arrivals import CHUNK
-from edgefleet.verify.checker import MISSING_SHOWN, MessageIndex
+from edgefleet.verify.checker import MISSING_SHOWN
+from edgefleet.verify.message_index import SLOWEST, MessageIndex
 from edgewire.run_record import DeviceRecord, RunRecord
 
 Row = tuple[str, int, int, int, int]
@@ -62,11 +65,58 @@ def test_what_was_not_sent_but_arrived_is_unexpected(record: RunRecord, everythi
 
 def test_what_was_dropped_is_not_missed(make_record: Callable[..., RunRecord], arrive: Arrive) -> None:
     device = DeviceRecord(
-        device_id="g", kind="gps", site="s", boot=7, first_seq=0, last_seq=9, dropped=[(0, 2), (5, 5)], unsent=[(9, 9)]
+        device_id="g",
+        kind="gps",
+        site="s",
+        boot=7,
+        first_seq=0,
+        last_seq=8,
+        dropped=[(0, 2), (5, 5)],
+        dropped_by_fault=4,
     )
     verdict = verify(make_record(device), http=from_rows(arrive("g", seq) for seq in (3, 4, 6, 7, 8)))
     assert verdict.ok
     assert verdict.total_sent == 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"refused": {"not authorized (0x87)": [(4, 4)], "quota exceeded (0x97)": [(8, 9)]}},
+            "http: the broker refused 3: 1 not authorized (0x87), 2 quota exceeded (0x97)",
+        ),
+        (
+            {"unsent": [(4, 4), (8, 9)]},
+            "http: 3 never left the devices, or were never confirmed, and did not arrive",
+        ),
+        (
+            {"dropped": [(4, 4), (8, 9)], "dropped_by_fault": 1},
+            "http: 2 were given up by devices whose outbox was full",
+        ),
+    ],
+)
+def test_what_the_broker_never_had_fails(
+    make_record: Callable[..., RunRecord], arrive: Arrive, changes: dict[str, Any], said: str
+) -> None:
+    device = DeviceRecord(device_id="g", kind="gps", site="s", boot=7, first_seq=0, last_seq=9, **changes)
+    verdict = verify(make_record(device), http=from_rows(arrive("g", seq) for seq in (0, 1, 2, 3, 5, 6, 7)))
+    assert (verdict.outcome, verdict.failures()) == (Outcome.FAIL, [said])
+    assert (verdict.total_sent, verdict.sinks["http"].total.lost) == (7, 0)
+
+
+def test_what_was_never_confirmed_may_have_arrived(make_record: Callable[..., RunRecord], arrive: Arrive) -> None:
+    device = DeviceRecord(
+        device_id="g", kind="gps", site="s", boot=7, first_seq=0, last_seq=4, unsent=[(3, 4)], unacknowledged=[(3, 4)]
+    )
+    checker = Checker(MessageIndex(make_record(device)))
+    seen = []
+    for seq in range(5):
+        for arrivals in from_rows([arrive("g", seq)] * (1 + (seq == 3))):
+            checker.add_arrivals(arrivals)
+        seen.append((checker.complete, checker.verdict(5000).total.unsent))
+    assert seen == [(False, 2), (False, 2), (False, 2), (False, 1), (True, 0)]
+    assert checker.verdict(5000).total.unexpected == 3
 
 
 def test_a_run_that_sent_nothing_proves_nothing(make_record: Callable[..., RunRecord]) -> None:
@@ -99,9 +149,11 @@ def test_order_is_kept_within_a_stream_only(record: RunRecord, arrive: Arrive) -
 
 
 def test_a_latency_beyond_the_scale_is_cut_not_wrapped(record: RunRecord, arrive: Arrive) -> None:
-    rows = [arrive("g-1", 0, latency_ms=10**13), arrive("g-1", 1, latency_ms=-(10**13))]
-    total = verify(record, http=from_rows(rows)).sinks["http"].total
-    assert (total.stored, total.late) == (2, 1)
+    record.fixed_boots = False
+    rows = [arrive("g-1", 0, latency_ms=10**13), *(arrive("g-1", seq) for seq in (2, 3))]
+    total = verify(record, http=from_rows([*rows, arrive("g-1", 1, latency_ms=-(10**13))])).sinks["http"].total
+    assert (total.stored, total.late) == (4, 1)
+    assert total.latency == Latency(20, SLOWEST, SLOWEST)
 
 
 def test_many_rows_come_in_chunks() -> None:
@@ -175,14 +227,15 @@ def test_faults_put_in_are_found_exactly(data: st.DataObject, devices: list[Devi
     assert total.sent == len(sent)
     assert total.stored == checker.stored == len(first_latency)
     assert (total.duplicates, total.out_of_order, total.unexpected) == (duplicates, out_of_order, unexpected)
-    assert total.late == sum(latency > 100 for latency in first_latency.values())
     assert checker.complete == (len(first_latency) == len(sent))
     assert len(total.missing) == min(MISSING_SHOWN, len(sent) - len(first_latency))
     named = {(device, int(boot), int(seq)) for device, boot, seq in (text.split(":") for text in total.missing)}
     assert named <= sent - first_latency.keys()
     if first_latency:
-        expected = np.percentile(list(first_latency.values()), (50, 95, 99), method="inverted_cdf")
-        assert total.latency == Latency(*expected.tolist())
+        expected = np.percentile(list(first_latency.values()), (50, 95, 99), method="inverted_cdf").tolist()
+        assert total.latency == (Latency(*expected) if expected[0] >= 0 else None)
+        late = sum(latency > 100 for latency in first_latency.values())
+        assert total.late == (late if expected[0] >= 0 else None)
 
 
 def test_the_json_has_the_promised_shape(record: RunRecord, everything: list[Row]) -> None:

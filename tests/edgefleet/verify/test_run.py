@@ -11,7 +11,7 @@ from confluent_kafka import Producer
 from edgefleet.ingest.server import IngestConfig, serve
 from edgefleet.ingest.store import Delivery, NewMessage, open_store
 from edgefleet.verify import Arrivals, Checker, Latency, from_rows, verify_run
-from edgefleet.verify.checker import MessageIndex
+from edgefleet.verify.message_index import MessageIndex
 from edgefleet.verify.run import read_until_complete
 from edgewire.clock import iso_ms
 from edgewire.errors import ServiceUnavailable
