@@ -14,10 +14,11 @@ from pydantic import Field
 from devices.faults.assigned import AssignedFault
 from devices.faults.base import Fault, Layer
 from devices.sensors.registry import KINDS
-from devices.world.random import Floats, Hashes, Ints, hash_bits, uniform
+from devices.world.random import Flags, Floats, Hashes, Ints, hash_bits, uniform
 from devices.world.world import Site, SiteArrays, World
 
-_VEHICLE_BITS = 32
+_VEHICLE_BITS = 40
+"""Of a code, below the site: numbers of vehicles have up to twelve digits."""
 
 
 class Burst(Fault):
@@ -79,8 +80,8 @@ class _Session:
 
     fault: Burst
     stream: str
-    vehicles: Ints
-    """Codes of the vehicles that have it, ascending."""
+    vehicles: Ints | None
+    """Codes of the vehicles that have it, where the calendar names units; without, `share` of all."""
 
 
 class Bursts:
@@ -99,7 +100,7 @@ class Bursts:
                 name = f"fault/burst/{fault.kind}"
                 stream = f"{name}/{seen[name]}"
                 seen[name] += 1
-                self._sessions.append(_Session(fault, stream, self._affected_vehicles(fault, stream, everyone)))
+                self._sessions.append(_Session(fault, stream, self._named_vehicles(fault, everyone)))
                 self._worlds.append(replace(baseline, speed_boost=_BurstBoost(self, len(self._sessions))))
 
     @property
@@ -118,28 +119,32 @@ class Bursts:
             worlds = self._worlds[number], self._worlds[number + 1]
             for kind in (name for name, kind in KINDS.items() if kind.rides_in_vehicle):
                 fault = session.fault.model_copy(update={"kind": kind})
-                has = np.asarray(kinds == kind, dtype=np.bool_) & np.isin(codes, session.vehicles)
+                has = np.asarray(kinds == kind, dtype=np.bool_) & self._have(session, codes)
                 yield AssignedFault(fault, self._seed, session.stream, fault.schedule, has, keys, worlds)
 
     def excess(self, count: int, vehicles: Ints, from_ms: Ints, to_ms: Ints) -> Floats:
         """Return the greatest excess of the first `count` bursts in which vehicles (codes) are between two instants."""
         level = np.zeros(len(vehicles))
         for session in self._sessions[:count]:
-            rows = np.flatnonzero(np.isin(vehicles, session.vehicles))
+            rows = np.flatnonzero(self._have(session, vehicles))
             schedule = session.fault.schedule
             windows = schedule.windows_at(self._seed, session.stream, self._keys(vehicles[rows]), from_ms[rows])
             rows = rows[windows.holds(from_ms[rows]) & (to_ms[rows] <= windows.end)]
             level[rows] = np.maximum(level[rows], session.fault.excess)
         return level
 
-    def _affected_vehicles(self, fault: Burst, stream: str, everyone: Sequence[_Unit]) -> Ints:
-        units = [unit for unit in everyone if unit.kind == fault.kind]
-        if fault.devices:
-            units = [unit for unit in units if unit.device_id in fault.devices]
-        codes = self._codes(units)
-        if fault.share is not None:
-            codes = codes[uniform(hash_bits(self._seed, f"{stream}/share", self._keys(codes))) < fault.share]
-        return np.unique(codes)
+    def _have(self, session: _Session, codes: Ints) -> Flags:
+        """Tell which vehicles have a burst: by its own number, so that it is in the world whoever rides in it."""
+        if session.vehicles is not None:
+            return np.isin(codes, session.vehicles)
+        if session.fault.share is None:
+            return np.ones(len(codes), dtype=np.bool_)
+        return uniform(hash_bits(self._seed, f"{session.stream}/share", self._keys(codes))) < session.fault.share
+
+    def _named_vehicles(self, fault: Burst, everyone: Sequence[_Unit]) -> Ints | None:
+        if not fault.devices:
+            return None
+        return self._codes([unit for unit in everyone if unit.kind == fault.kind and unit.device_id in fault.devices])
 
     def _codes(self, units: Sequence[_Unit]) -> Ints:
         return np.array([(self._site[unit.site] << _VEHICLE_BITS) + unit.ordinal for unit in units], dtype=np.int64)

@@ -7,6 +7,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from devices.scenario.numbers import IdNumbers
 from devices.scenario.scenario import DeviceGroup, Scenario
 from devices.sensors.registry import KINDS
 from edgewire.errors import ConfigError
@@ -23,7 +24,7 @@ class Device:
     interval_ms: int
     phase_ms: int
     ordinal: int
-    """Number within its kind, from 0: gps 3 and telematics 3 ride in the same vehicle."""
+    """Its number, less one, which its id tells alone: gps-0003 and telematics-0003 ride in the same vehicle."""
     key: int
     """Stable 64-bit hash of the device id: what its randomness is drawn by."""
 
@@ -55,24 +56,42 @@ class Shard:
         return f"{self.index}/{self.count}"
 
 
-def expand_devices(scenario: Scenario) -> list[tuple[Device, DeviceGroup]]:
-    """Return every device of the scenario, in file order; raises `ConfigError` where two would have the same id."""
-    numbers = dict.fromkeys(KINDS, 0)
+def all_devices(scenario: Scenario) -> list[tuple[Device, DeviceGroup]]:
+    """Return every device of the scenario, in file order, those that are hardware by now as well.
+
+    Raises `ConfigError` where two would have the same id, or an id of `hardware` is none of its group.
+    """
+    numbers = IdNumbers.of(scenario)
+    counted = dict.fromkeys(KINDS, 0)
     devices: list[tuple[Device, DeviceGroup]] = []
     for group in scenario.devices:
+        begin = len(devices)
         for position in range(group.size):
-            ordinal = numbers[group.kind]
-            numbers[group.kind] += 1
+            counted[group.kind] += 1
+            device_id = group.ids[position] if group.ids else group.device_id(counted[group.kind])
+            ordinal = numbers.ordinal(group, position, counted[group.kind])
             site = group.site or scenario.sites[ordinal % len(scenario.sites)].name
-            device_id = group.ids[position] if group.ids else group.device_id(ordinal + 1)
             devices.append((_device(device_id, group, site, ordinal), group))
+        strange = set(group.hardware).difference(device.device_id for device, _ in devices[begin:])
+        if strange:
+            raise ConfigError(f"scenario: hardware: '{min(strange)}' is not the id of a device of its group")
     check_unique_ids([device.device_id for device, _ in devices])
     return devices
 
 
+def expand_devices(scenario: Scenario) -> list[tuple[Device, DeviceGroup]]:
+    """Return every device that is emulated; otherwise as `all_devices`."""
+    return emulated(all_devices(scenario))
+
+
+def emulated(devices: Sequence[tuple[Device, DeviceGroup]]) -> list[tuple[Device, DeviceGroup]]:
+    """Return the devices in whose place there is no hardware yet."""
+    return [(device, group) for device, group in devices if device.device_id not in group.hardware]
+
+
 def device_ids(scenario: Scenario) -> list[str]:
-    """Return the id of every device of the scenario; raises `ConfigError` where two would have the same."""
-    return [device.device_id for device, _ in expand_devices(scenario)]
+    """Return the id of every device, hardware too, as that needs a password as well; raises as `all_devices`."""
+    return [device.device_id for device, _ in all_devices(scenario)]
 
 
 def _device(device_id: str, group: DeviceGroup, site: str, ordinal: int) -> Device:
@@ -89,6 +108,6 @@ def check_unique_ids(device_ids: Sequence[str]) -> None:
         seen.add(device_id)
 
 
-def vehicle_sites(devices: Sequence[tuple[Device, DeviceGroup]]) -> dict[int, str]:
-    """Return the site of every vehicle that carries a unit of the fleet, by ordinal."""
-    return {device.ordinal: device.site for device, _ in devices if KINDS[device.kind].rides_in_vehicle}
+def vehicle_sites(devices: Sequence[tuple[Device, DeviceGroup]]) -> set[tuple[int, str]]:
+    """Return the vehicles in which units of the fleet ride: number less one, and site."""
+    return {(device.ordinal, device.site) for device, _ in devices if KINDS[device.kind].rides_in_vehicle}

@@ -60,6 +60,11 @@ class DeviceGroup(Config):
     """Template of the device ids, with `{n}` the number of the device within its kind: `bme280_fake_{n:03d}`."""
     ids: tuple[Annotated[str, StringConstraints(pattern=rf"^{DEVICE_ID}$")], ...] = ()
     """The device ids one by one, instead of `count` and `id`."""
+    hardware: tuple[str, ...] = ()
+    """Ids of this group whose place real sensors have taken: they are not emulated, and all others stay as they are."""
+    vehicles: tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...] = ()
+    """With `ids` of gps and telematics: the number of the vehicle that each rides in. Without it the id tells: units
+    whose ids end in the same number, or differ only in the kind's name, ride in the same vehicle."""
     settings: dict[str, Any] = {}
     """Of the sensor; each kind has its own."""
     firmware: FirmwareConfig | None = None
@@ -82,6 +87,10 @@ class DeviceGroup(Config):
             raise ValueError("jitter: must be shorter than the interval")
         if self.size > 1 and not self.ids and self.device_id(1) == self.device_id(2):
             raise ValueError("id: needs {n} in it, or all devices would have the same name")
+        if self.vehicles and not KINDS[self.kind].rides_in_vehicle:
+            raise ValueError(f"vehicles: {self.kind} rides in none; leave it out")
+        if self.vehicles and len(self.vehicles) != len(self.ids):
+            raise ValueError("vehicles: needs one number for each of ids")
         return self
 
     @property
@@ -119,6 +128,9 @@ class Scenario(ConfigFile):
     """When the devices were powered on. Without it a live run powers them on as it begins, and exports take
     them to have run since 2000."""
     sites: tuple[Site, ...] = Field(default=(Site(name="default", latitude=48.8566, longitude=2.3522),), min_length=1)
+    vehicles: int = Field(default=32, ge=0, le=100_000)
+    """How many vehicles of the fleet drive at each site, whether or not a unit rides in them: cameras count them. Those
+    that a unit rides in come on top."""
     devices: tuple[DeviceGroup, ...] = Field(min_length=1)
     faults: tuple[AnyFault, ...] = ()
     """The fault calendar: what goes wrong with which devices and when; see faults.md. Applied in this order."""

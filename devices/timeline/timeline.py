@@ -14,7 +14,7 @@ from devices.faults.bursts import Bursts
 from devices.faults.labels import Label
 from devices.faults.plan import FaultPlan, Readings, check_devices
 from devices.faults.transitions import FaultTransition, fault_transitions
-from devices.scenario.devices import Device, Shard, expand_devices, vehicle_sites
+from devices.scenario.devices import Device, Shard, all_devices, emulated, vehicle_sites
 from devices.scenario.scenario import DeviceGroup, Scenario
 from devices.sensors.base import boot_number
 from devices.timeline.group import Group
@@ -39,12 +39,15 @@ class Timeline:
         self.start_ms = start_ms
         self.boot: int = boot_number(start_ms)
         """The boot of all devices, until one reboots."""
-        everyone = expand_devices(scenario)
-        self._baseline = World.build(scenario.seed, scenario.sites, vehicles=vehicle_sites(everyone))
+        # What is hardware by now still has its vehicle, and its faults' entries.
+        everyone = all_devices(scenario)
+        self._baseline = World.build(
+            scenario.seed, scenario.sites, vehicle_sites(everyone), everywhere=scenario.vehicles
+        )
         bursts = Bursts(scenario, self._baseline, [device for device, _ in everyone])
         self.world = bursts.world
         shard = shard or Shard()
-        mine = everyone[shard.index :: shard.count]
+        mine = emulated(everyone)[shard.index :: shard.count]
         self.devices = tuple(device for device, _ in mine)
         self._entry_of = [group for _, group in mine]
         self._order = np.argsort(np.argsort([device.device_id for device in self.devices], kind="stable"))

@@ -1,6 +1,6 @@
 """The one world that all devices of a scenario share: its seed, its sites with their local time, and its vehicles."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Literal
@@ -94,21 +94,31 @@ class World:
     local: tuple[LocalTime, ...]
     """Local time of each site."""
     vehicles: Mapping[int, Ints]
-    """Ordinals of the fleet's vehicles at each site, by the site's position in `sites`."""
+    """Numbers of the fleet's vehicles at each site, by the site's position in `sites`, ascending."""
     speed_boost: SpeedBoost | None = None
     """Who is in a burst of speeding when; None where nobody ever is."""
 
     @classmethod
-    def build(cls, seed: int, sites: Sequence[Site], vehicles: Mapping[int, str] | None = None) -> "World":
-        """Return a world with these sites; `vehicles` maps the ordinal of each vehicle to its site's name."""
-        at: dict[str, list[int]] = {site.name: [] for site in sites}
-        for ordinal, site in sorted((vehicles or {}).items()):
-            at[site].append(ordinal)
+    def build(
+        cls,
+        seed: int,
+        sites: Sequence[Site],
+        vehicles: Mapping[int, str] | Iterable[tuple[int, str]] = (),
+        *,
+        everywhere: int = 0,
+    ) -> "World":
+        """Return a world with these sites; `vehicles` are numbers of vehicles, each with its site's name.
+
+        The first `everywhere` numbers are at every site beside.
+        """
+        at: dict[str, set[int]] = {site.name: set(range(everywhere)) for site in sites}
+        for ordinal, site in vehicles.items() if isinstance(vehicles, Mapping) else vehicles:
+            at[site].add(ordinal)
         return cls(
             seed,
             tuple(sites),
             tuple(LocalTime(site.timezone) for site in sites),
-            {index: np.array(at[site.name], dtype=np.int64) for index, site in enumerate(sites)},
+            {index: np.array(sorted(at[site.name]), dtype=np.int64) for index, site in enumerate(sites)},
         )
 
     def local_ms(self, sites: Ints, times_ms: Ints) -> Ints:

@@ -67,7 +67,8 @@ class GpsSensor:
     def _sentences(self, world: World, ids: Ints, times: Ints, columns: Columns) -> list[list[str]]:
         """Return the same epoch as the receiver words it."""
         # Satellites cross the sky in hours; which are used changes every half of one.
-        first = hash_bits(world.seed, "gps/satellites", self._population.sites[ids], times // _SKY_MS) % np.uint64(32)
+        site_keys = components(world).site_arrays.keys[self._population.sites[ids]]
+        first = hash_bits(world.seed, "gps/satellites", site_keys, times // _SKY_MS) % np.uint64(32)
         names = ("latitude", "longitude", "altitude_m", "speed_kmh", "heading_deg")
         rows = zip(
             times.tolist(),

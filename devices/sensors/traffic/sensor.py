@@ -77,7 +77,7 @@ class TrafficSensor:
         keys, sites, interval = population.keys[ids], population.sites[ids], population.interval_ms[ids]
         middle = times - interval // 2
         counts = poisson(hash_bits(world.seed, "camera/count", keys, times), expected)
-        fleet = fleet_passages(world, sites, view, times, interval)
+        fleet = fleet_passages(world, keys, sites, view, times, interval)
         sight = self._sight(world, keys, sites, times, interval)
         chance = self._detection(world, sites, middle, traffic)
         inbound = inbound_share(world.local_ms(sites, middle), uniform(hash_bits(world.seed, "camera/tide", keys)))

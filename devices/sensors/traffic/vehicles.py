@@ -1,5 +1,6 @@
 """The single vehicles behind a camera's counts, and what the camera makes of those it saw."""
 
+from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -133,10 +134,8 @@ class DetectedVehicles:
 
     def _tally(self, sort: Ints, names: tuple[str, ...]) -> list[dict[str, int]]:
         table = np.bincount(self._reading * len(names) + sort, minlength=self._rows * len(names))
-        return [
-            {name: count for name, count in zip(names, row, strict=True) if count}
-            for row in table.reshape(self._rows, len(names)).tolist()
-        ]
+        rows = table.reshape(self._rows, len(names)).tolist()
+        return [dict(compress(zip(names, row, strict=True), row)) for row in rows]
 
     def _stats(self, values: Floats, reading: Ints, counts: Ints) -> dict[str, Floats]:
         """Return statistics of each reading, anything where it has no values. Sums run in order."""

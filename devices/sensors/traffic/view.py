@@ -7,8 +7,7 @@ import numpy as np
 from devices.world.components import components
 from devices.world.random import Flags, Floats, Hashes, Ints, extend, hash_bits, uniform
 from devices.world.roads import ARTERY, KMH, LANE, MOTORWAY, RADIAL, STREET
-from devices.world.vehicles.vehicles import Passages
-from devices.world.world import HOUR_MS, World
+from devices.world.world import World
 
 # Where cameras are put, by class of road; by judgement.
 _CLASSES = np.array([ARTERY, MOTORWAY, RADIAL, LANE, STREET])
@@ -66,38 +65,19 @@ def camera_views(world: World, keys: Hashes, sites: Ints) -> CameraViews:
     )
 
 
-def fleet_passages(world: World, sites: Ints, view: CameraViews, times: Ints, interval: Ints) -> FleetPassages:
-    """Return the vehicles of the fleet that drove past in (time - interval, time] of each reading."""
-    points: dict[tuple[int, int, float], list[int]] = {}
-    for row, point in enumerate(zip(sites.tolist(), view.roads.tolist(), view.along_m.tolist(), strict=True)):
-        if len(world.vehicles[point[0]]):
-            points.setdefault(point, []).append(row)
-    rows: list[Ints] = [np.empty(0, dtype=np.int64)]
-    found = [Passages.none()]
-    for point, its_rows in points.items():
-        here = np.array(its_rows, dtype=np.int64)
-        begin, end = times[here] - interval[here], times[here]
-        passages = _passages(world, point, begin, end)
-        first = np.searchsorted(passages.time_ms, begin, side="right")
-        count = np.searchsorted(passages.time_ms, end, side="right") - first
-        rows.append(np.repeat(here, count))
-        found.append(passages.take(np.arange(count.sum()) + np.repeat(first - (np.cumsum(count) - count), count)))
-    joined = np.concatenate(rows)
-    order = np.argsort(joined, kind="stable")
-    readings, passed = joined[order], Passages.concat(found).take(order)
-    keys = components(world).site_arrays.keys[sites[readings]]
+def fleet_passages(
+    world: World, keys: Hashes, sites: Ints, view: CameraViews, times: Ints, interval: Ints
+) -> FleetPassages:
+    """Return the vehicles of the fleet that drove past cameras `keys` in (time - interval, time] of each reading."""
+    log = components(world).vehicles.passage_log
+    _, first, camera = np.unique(keys, return_index=True, return_inverse=True)
+    points = log.numbers(sites[first], view.roads[first], view.along_m[first])[camera]
+    readings, passed = log.between(points, times - interval, times)
+    site_keys = components(world).site_arrays.keys[sites[readings]]
     return FleetPassages(
         readings,
         (passed.time_ms - times[readings] + interval[readings]) / 1000,
         passed.speed_ms / KMH,
         passed.forward == view.forward_is_inbound[readings],
-        hash_bits(world.seed, "vehicle/colour", keys, passed.vehicle),
+        hash_bits(world.seed, "vehicle/colour", site_keys, passed.vehicle),
     )
-
-
-def _passages(world: World, point: tuple[int, int, float], begin_ms: Ints, end_ms: Ints) -> Passages:
-    """Return all that passed a point (site, road, m) in the hours that these windows touch."""
-    spans = zip((begin_ms // HOUR_MS).tolist(), (end_ms // HOUR_MS).tolist(), strict=True)
-    hours = sorted({hour for first, last in set(spans) for hour in range(first, last + 1)})
-    vehicles = components(world).vehicles
-    return Passages.concat([vehicles.passages(*point, hour) for hour in hours])

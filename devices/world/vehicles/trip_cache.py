@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from devices.world.random import Floats, Ints
+from devices.world.random import Floats, Ints, hash_bits
 from devices.world.vehicles.kinematics import SpeedProfile
 from devices.world.vehicles.trips import TripPlanner
 
@@ -42,16 +42,19 @@ class TripCache:
 
     def rows(self, sites: Ints, vehicles: Ints, hours: Ints) -> Ints:
         """Return the row of the trip of each vehicle in each hour, planned if it was not yet."""
-        keys = (((sites << _VEHICLE_BITS) + vehicles) << _HOUR_BITS) + hours
-        wanted, position = np.unique(keys, return_inverse=True)
+        keys, position = np.unique(_keys(sites, vehicles, hours), return_inverse=True)
+        wanted = keys.tolist()
         known = self._rows
-        missing = [key for key in wanted.tolist() if key not in known]
+        missing = [number for number, key in enumerate(wanted) if key not in known]
         if missing:
             if len(known) + len(missing) > self._kept:
                 self._clear()
-                missing = wanted.tolist()
-            self._add(missing)
-        return np.array([known[key] for key in wanted.tolist()], dtype=np.int64)[position]
+                missing = list(range(len(wanted)))
+            rows = np.empty(len(wanted), dtype=np.int64)
+            rows[position] = np.arange(len(position))
+            at = rows[missing]
+            self._add([wanted[number] for number in missing], sites[at], vehicles[at], hours[at])
+        return np.array([known[key] for key in wanted], dtype=np.int64)[position]
 
     def depart_s(self, rows: Ints) -> Floats:
         """Return the departure after the beginning of the vehicle's hour."""
@@ -80,10 +83,8 @@ class TripCache:
         columns = self._profiles.values[at].T
         return columns[1], columns[2], SpeedProfile(*columns[3:])
 
-    def _add(self, keys: list[int]) -> None:
-        numbers = np.array(keys, dtype=np.int64)
-        vehicles = (numbers >> _HOUR_BITS) & ((1 << _VEHICLE_BITS) - 1)
-        batch = self._planner.plan(numbers >> (_HOUR_BITS + _VEHICLE_BITS), vehicles, numbers & ((1 << _HOUR_BITS) - 1))
+    def _add(self, keys: list[int], sites: Ints, vehicles: Ints, hours: Ints) -> None:
+        batch = self._planner.plan(sites, vehicles, hours)
         first_row = len(self._times)
         # A trip that is not driven keeps one link, to stand at.
         count = np.maximum(batch.count, 1)
@@ -104,6 +105,16 @@ class TripCache:
         self._rows.clear()
         for table in (self._times, self._ends, self._links, self._profiles):
             table.clear()
+
+
+def _keys(sites: Ints, vehicles: Ints, hours: Ints) -> Ints:
+    """Return the key of each trip; of a vehicle whose number has too many bits it is a hash, below 0."""
+    keys = (((sites << _VEHICLE_BITS) + vehicles) << _HOUR_BITS) + hours
+    large = np.flatnonzero(vehicles >> _VEHICLE_BITS)
+    if len(large):
+        bits = hash_bits(0, "trip", sites[large], vehicles[large], hours[large]) | np.uint64(1 << 63)
+        keys[large] = bits.view(np.int64)
+    return np.asarray(keys)
 
 
 class _Growing:

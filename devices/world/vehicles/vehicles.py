@@ -1,13 +1,14 @@
 """The vehicles of the fleet at any moment: where they are, how they move, and what they drove past."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
 from devices.world.random import Flags, Floats, Ints
 from devices.world.roads import CORNER_M, Roads
+from devices.world.vehicles.passages import PassageLog, Passages
 from devices.world.vehicles.trip_cache import TripCache
 from devices.world.vehicles.trips import NEVER_S, TripPlanner, curvature
 from devices.world.world import HOUR_MS
@@ -15,8 +16,6 @@ from devices.world.world import HOUR_MS
 _LOOKED_BACK_H = 240
 _KEPT, _MOST_KEPT = 8192, 200_000
 """Answers about single vehicles that are kept: two for each, up to 40 MB of them."""
-_HOURS_KEPT = 6
-"""Hours of which is kept who passed where. A camera asks for the current one all the time, and for the one before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,31 +45,6 @@ class Motion:
 
 
 @dataclass(frozen=True, slots=True)
-class Passages:
-    """Vehicles that drove past a point, in the order of time."""
-
-    time_ms: Ints
-    vehicle: Ints
-    speed_ms: Floats
-    forward: Flags
-
-    @classmethod
-    def none(cls) -> "Passages":
-        """Return no vehicle at all."""
-        nothing = np.empty(0, dtype=np.int64)
-        return cls(nothing, nothing, np.empty(0), np.empty(0, dtype=np.bool_))
-
-    @classmethod
-    def concat(cls, passages: "list[Passages]") -> "Passages":
-        """Return those of several hours or points, one after the other."""
-        return cls(*(np.concatenate([getattr(some, field.name) for some in passages]) for field in fields(cls)))
-
-    def take(self, rows: Ints) -> "Passages":
-        """Return some of the rows."""
-        return Passages(self.time_ms[rows], self.vehicle[rows], self.speed_ms[rows], self.forward[rows])
-
-
-@dataclass(frozen=True, slots=True)
 class PeakAcceleration:
     """Hold the harshest that vehicles did within windows of time, m/s²; 0 where there was nothing of the kind."""
 
@@ -85,13 +59,12 @@ class Vehicles:
         """`vehicles` are the numbers of the vehicles that there are at each site, which a camera there may count."""
         self._roads = roads
         self._planner = planner
-        self._vehicles = vehicles
         self._cache = cache
         count = sum(map(len, vehicles.values()))
         # A vehicle that stands is asked after with every reading.
         self._last_driven = lru_cache(max(_KEPT, min(2 * count, _MOST_KEPT)))(self._find_last_driven)
-        # By hour, the one that was asked for last at the end; a point is a site, a road, and metres along it.
-        self._passed: dict[int, dict[tuple[int, int, float], Passages]] = {}
+        self.passage_log = PassageLog(planner.drivers, cache, vehicles)
+        """Who passed where."""
 
     def motion(self, sites: Ints, vehicles: Ints, times_ms: Ints) -> Motion:
         """Tell where these vehicles are and how they move."""
@@ -148,40 +121,8 @@ class Vehicles:
 
     def passages(self, site: int, road: int, along_m: float, hour: int) -> Passages:
         """Return the vehicles of a site that passed a point of a road in an hour (since 1970), in the order of time."""
-        of_hour = self._passed.pop(hour, None)
-        if of_hour is None:
-            while len(self._passed) >= _HOURS_KEPT:
-                del self._passed[next(iter(self._passed))]
-            of_hour = {}
-        self._passed[hour] = of_hour
-        point = site, road, along_m
-        known = of_hour.get(point)
-        if known is None:
-            known = of_hour[point] = self._find_passages(site, road, along_m, hour)
-        return known
-
-    def _find_passages(self, site: int, road: int, along_m: float, hour: int) -> Passages:
-        vehicles = np.tile(self._vehicles[site], 2)
-        sites = np.full_like(vehicles, site)
-        begins = self._planner.drivers.hour_begins_ms(sites, vehicles)
-        # An hour of the clock has parts of two of a vehicle's own hours.
-        own = np.repeat([hour - 1, hour], len(vehicles) // 2)
-        cache = self._cache
-        rows = cache.rows(sites, vehicles, own)
-        first, last = cache.ends(rows)
-        count = np.where(cache.depart_s(rows) < NEVER_S, last - first + 1, 0)
-        at = np.arange(count.sum()) + np.repeat(first - (np.cumsum(count) - count), count)
-        which = np.repeat(np.arange(len(rows)), count)
-        here = cache.links(at) >> 1 == road
-        which, at = which[here], at[here]
-        forward = (cache.links(at) & 1) == 0
-        begin, _, profile = cache.profiles(at)
-        elapsed = profile.arrival_s(np.where(forward, along_m, profile.length_m - along_m))
-        after_ms = np.ceil((cache.depart_s(rows[which]) + begin + elapsed) * 1000).astype(np.int64)
-        times = own[which] * HOUR_MS + begins[which] + after_ms
-        within = np.flatnonzero(times // HOUR_MS == hour)
-        order = within[np.lexsort((vehicles[which[within]], times[within]))]
-        return Passages(times[order], vehicles[which[order]], profile.state_at(elapsed)[1][order], forward[order])
+        point = self.passage_log.numbers(np.array([site]), np.array([road]), np.array([along_m]))
+        return self.passage_log.at_point(int(point[0]), hour)
 
     def _find_last_driven(self, site: int, vehicle: int, hour: int) -> int:
         """Return the last hour before this one in which a trip began; ten days ago if there was none since."""
