@@ -7,10 +7,12 @@ made.
 """
 
 import asyncio
+import math
 import random
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial
+from typing import Literal
 
 from devices.faults.labels import Label
 from devices.firmware.firmware import Firmware
@@ -26,7 +28,7 @@ from devices.fleet.incidents import IncidentRecorder
 from devices.fleet.latency import AckProbe, Histogram
 from devices.fleet.metrics import FleetSnapshot, PeriodicTick, process_usage
 from devices.fleet.pacer import Pacer, ScheduledAction, startup_delay_ms
-from devices.fleet.run_record import fleet_record, new_run_id
+from devices.fleet.run_record import device_records, fleet_record, new_run_id
 from devices.fleet.session_factory import create_session
 from devices.fleet.shutdown import disconnect_all, drain_outboxes
 from devices.scenario.devices import Shard
@@ -36,11 +38,13 @@ from edgewire import logs
 from edgewire.clock import Clock, SystemClock
 from edgewire.messages import Channel
 from edgewire.mqtt import Message, Version
-from edgewire.run_record import RunRecord
+from edgewire.run_record import DeviceRecord, RunRecord
 
 # Every link's keep alive is looked at once in this part of its length, and at least so often and so seldom (s).
 TICK_OF_KEEP_ALIVE = 0.02
 TICK_PERIOD_S = (0.25, 1.0)
+# So many devices are looked at in one go of the event loop: some 2 ms, in which no message leaves.
+CHECKPOINT_STEP = 200
 
 log = logs.get("fleet")
 
@@ -75,6 +79,7 @@ class Fleet:
         self._version = version
         self._shard = shard or Shard()
         self._messages = messages
+        self._duration_s = math.inf
         self._run_id = run_id or new_run_id()
         # Two runs whose devices start at the same moment of their time send messages of the same ids. Where that
         # time is fast, the next run may come upon a reboot of the calendar that this one has gone through.
@@ -193,6 +198,7 @@ class Fleet:
 
     async def run(self, duration_s: float, stop: asyncio.Event) -> RunRecord:
         """Run until `duration_s` is over or `stop` is set, and account for every message."""
+        self._duration_s = duration_s
         lead_s = (self._started_ms - self._clock.now_ms()) / 1000
         self._began = self._clock.monotonic()
         self._cpu_before_s = process_usage()[0]
@@ -215,7 +221,17 @@ class Fleet:
             self._stopping = True
             self.final = self.snapshot()
             await disconnect_all(self.clients)
-        return self._record(duration_s, self.final)
+        devices = [record for client in self.clients for record in device_records(client)]
+        return self._record("complete", self._clock.now_ms(), devices, self.final)
+
+    async def checkpoint(self) -> RunRecord:
+        """Return the record as it is now, while the run goes on; every so many devices it lets the others work."""
+        at_ms, devices = self._clock.now_ms(), list[DeviceRecord]()
+        for position, client in enumerate(self.clients):
+            devices += device_records(client)
+            if position % CHECKPOINT_STEP == CHECKPOINT_STEP - 1:
+                await asyncio.sleep(0)
+        return self._record("running", at_ms, devices, self.snapshot())
 
     def _create_client(self, position: int) -> DeviceClient:
         device, wire_format = self.timeline.devices[position], self.timeline.wire_format(position)
@@ -249,20 +265,27 @@ class Fleet:
             self._lag_before = self.pacer.lag.copy()
             log.debug("all connected", devices=len(self.clients), after_s=round(self.connected_after_s, 2))
 
-    def _record(self, duration_s: float, final: FleetSnapshot) -> RunRecord:
+    def _record(
+        self,
+        state: Literal["running", "complete"],
+        stopped_ms: int,
+        devices: list[DeviceRecord],
+        snapshot: FleetSnapshot,
+    ) -> RunRecord:
         return fleet_record(
             self._scenario,
-            self.clients,
-            final,
+            devices,
+            snapshot,
+            state=state,
             run_id=self._run_id,
             shard=self._shard,
             fixed_boots=self._fixed_boots,
             name=self._name,
             broker=str(self._brokers),
             started_ms=self._started_ms,
-            stopped_ms=self._clock.now_ms(),
+            stopped_ms=stopped_ms,
             sim_started_ms=self._sim_started_ms,
-            duration_s=duration_s,
+            duration_s=self._duration_s,
             messages=self._messages,
             connected_after_s=self.connected_after_s,
         )

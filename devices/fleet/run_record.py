@@ -2,8 +2,10 @@
 
 import hashlib
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from typing import Literal
 
+from devices.firmware.outbox import NO_SEQ, SeqRanges
 from devices.fleet.bottleneck import diagnose
 from devices.fleet.device_client import DeviceClient
 from devices.fleet.metrics import FleetSnapshot
@@ -32,11 +34,15 @@ def unaccounted_part(scenario: Scenario, shard: Shard, name: str, reason: str) -
 
 
 def device_records(client: DeviceClient) -> Iterator[DeviceRecord]:
-    """Yield the record of a device's messages: one a boot that had some, or the only one."""
+    """Yield the record of a device's messages so far: one a boot that had some, or the only one.
+
+    What it has sent and is not acknowledged is unsent. Changes nothing of the device.
+    """
     firmware = client.firmware
-    firmware.on_uncertain(client.unacknowledged())
+    in_flight = _in_flight(client)
     boots = list(firmware.all_counters())
     for counters in [one for one in boots if one.first_seq is not None] or boots[-1:]:
+        unacknowledged = sorted(counters.uncertain.as_list() + in_flight.get(counters.boot, SeqRanges()).as_list())
         yield DeviceRecord(
             device_id=firmware.device_id,
             kind=client.device.kind,
@@ -51,16 +57,31 @@ def device_records(client: DeviceClient) -> Iterator[DeviceRecord]:
             reconnects=max(0, client.reconnects) if counters is firmware.counters else 0,
             dropped=counters.dropped.as_list(),
             dropped_by_fault=counters.dropped_by_fault,
-            unsent=sorted(firmware.outbox.seqs(counters.boot).as_list() + counters.uncertain.as_list()),
-            unacknowledged=sorted(counters.uncertain.as_list()),
+            unsent=sorted(firmware.outbox.seqs(counters.boot).as_list() + unacknowledged),
+            unacknowledged=unacknowledged,
         )
+
+
+def _in_flight(client: DeviceClient) -> dict[int, SeqRanges]:
+    """Return what was published and is not acknowledged yet, by boot."""
+    found: dict[int, SeqRanges] = {}
+    for token in client.unacknowledged():
+        match token:
+            case int(seq) if seq != NO_SEQ:
+                found.setdefault(client.firmware.boot, SeqRanges()).add(seq)
+            case (int(boot), int(seq)) if seq != NO_SEQ:
+                found.setdefault(boot, SeqRanges()).add(seq)
+            case _:
+                pass
+    return found
 
 
 def fleet_record(
     scenario: Scenario,
-    clients: Sequence[DeviceClient],
-    final: FleetSnapshot,
+    devices: list[DeviceRecord],
+    snapshot: FleetSnapshot,
     *,
+    state: Literal["running", "complete"] = "complete",
     run_id: str,
     shard: Shard,
     fixed_boots: bool,
@@ -73,9 +94,10 @@ def fleet_record(
     messages: int | None,
     connected_after_s: float | None,
 ) -> RunRecord:
-    """Return the record of a run that is over; `final` is the fleet before its devices said goodbye."""
-    bottleneck = diagnose(final)
+    """Return the record of a run: of one that is over, `snapshot` is the fleet before its devices said goodbye."""
+    bottleneck = diagnose(snapshot)
     return RunRecord(
+        state=state,
         run_id=run_id,
         shards=[(shard.index, shard.count)],
         scenario=name,
@@ -88,11 +110,11 @@ def fleet_record(
         stopped_ms=stopped_ms,
         sim_started_ms=sim_started_ms,
         time_scale=scenario.time_scale,
-        limits={"duration_s": duration_s, "messages": messages, "lag_ms": final.lag.summary()},
-        lag_ms=final.lag.to_json(),
-        puback_ms=final.puback.to_json(),
+        limits={"duration_s": duration_s, "messages": messages, "lag_ms": snapshot.lag.summary()},
+        lag_ms=snapshot.lag.to_json(),
+        puback_ms=snapshot.puback.to_json(),
         connected_after_s=None if connected_after_s is None else round(connected_after_s, 3),
         limited_by=bottleneck.component,
         verdict=bottleneck.summary,
-        devices=[record for client in clients for record in device_records(client)],
+        devices=devices,
     )
