@@ -37,7 +37,7 @@ from devices.timeline.timeline import Timeline
 from edgewire import logs
 from edgewire.clock import Clock, SystemClock
 from edgewire.messages import Channel
-from edgewire.mqtt import Message, Version
+from edgewire.mqtt import Message, ServerLimits, Version
 from edgewire.run_record import DeviceRecord, RunRecord
 
 # Every link's keep alive is looked at once in this part of its length, and at least so often and so seldom (s).
@@ -63,7 +63,8 @@ class Fleet:
         scenario: Scenario,
         *,
         name: str,
-        version: Version = Version.V5,
+        version: Version | None = Version.V5,
+        limits: ServerLimits | None = None,
         shard: Shard | None = None,
         from_ms: int | None = None,
         power_on_ms: int | None = None,
@@ -77,6 +78,7 @@ class Fleet:
         self._scenario = scenario
         self._name = name
         self._version = version
+        self._limits = limits or ServerLimits()
         self._shard = shard or Shard()
         self._messages = messages
         self._duration_s = math.inf
@@ -240,7 +242,9 @@ class Fleet:
         firmware = Firmware(device.device_id, device.key, boot, booted_ms, build, reason)
         broker = self._brokers.broker_for(self._shard.number(position))
         credentials = self._brokers.identities.credentials_for(device.device_id, broker)
-        session = create_session(device, firmware, wire_format, self._scenario, credentials, self._version)
+        session = create_session(
+            device, firmware, wire_format, self._scenario, credentials, self._version, self._limits
+        )
         return DeviceClient(device, firmware, session, self, self._rng.random, broker, wire_format)
 
     def _emit(self, position: int, seq: int, channel: Channel, payload: bytes) -> None:

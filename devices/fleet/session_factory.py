@@ -43,10 +43,12 @@ def create_session(
     scenario: Scenario,
     credentials: tuple[str | None, bytes | None],
     version: Version | None,
+    limits: ServerLimits | None = None,
 ) -> Session:
     """Return the session of a device that has not connected yet; `credentials` are user name and password.
 
-    Without a `version`, as nobody has asked the broker, it begins with 5 and finds out.
+    Without a `version`, as nobody has asked the broker, it begins with 5 and finds out; `limits` are what is known of
+    those of the broker.
     """
     username, password = credentials
     config = SessionConfig(
@@ -64,4 +66,6 @@ def create_session(
     session = Session(config, version or Version.V5)
     # The probe has asked: no device need wonder whether a slow broker does not speak its version.
     session.accepted = version is not None
+    if limits is not None:
+        session.assume_limits(limits)
     return session

@@ -23,14 +23,15 @@ def command(
     Example: `edgefleet doctor scenarios/mixed.yaml --workers 2`
     """
     from devices.fleet.brokers import broker_pool_for
-    from edgefleet.doctor import Machine, Needs, evaluate, print_checks, probe_brokers
+    from edgefleet.doctor import Machine, Needs, ProbePlan, evaluate, print_checks, probe_brokers
 
     start_logging("warning")
     loaded = Scenario.load(scenario)
     if broker:
         loaded = loaded.model_copy(update={"broker": tuple(broker)})
-    expiry_s = loaded.session_expiry // 1000
-    brokers = run_async(probe_brokers(broker_pool_for(loaded), session_expiry_s=expiry_s, ask_sys=True))
+    part = Shard.parse(shard)
+    plan = ProbePlan(session_expiry_s=loaded.session_expiry // 1000, ask_sys=True, scenario=loaded, shard=part)
+    brokers = run_async(probe_brokers(broker_pool_for(loaded), plan))
     checks = evaluate(Needs.of(loaded, shard=Shard.parse(shard), workers=workers), Machine.read(), brokers)
     if as_json:
         facts = [{"broker": str(one.url), "sys": one.sys} for one in brokers]

@@ -5,6 +5,7 @@ import itertools
 import math
 import re
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -33,7 +34,16 @@ from edgefleet.cli.common import (
     start_logging,
     until_signal,
 )
-from edgefleet.doctor import BrokerFacts, Machine, Needs, evaluate, probe_brokers, require_healthy
+from edgefleet.doctor import (
+    BrokerFacts,
+    Machine,
+    Needs,
+    ProbePlan,
+    common_limits,
+    evaluate,
+    probe_brokers,
+    require_healthy,
+)
 from edgefleet.launch.launcher import Launcher
 from edgefleet.launch.process_tuning import raise_open_files, tune_allocator
 from edgefleet.launch.processes import ProcessLauncher
@@ -99,7 +109,15 @@ def command(
     metrics: Annotated[
         str | None, typer.Option(help="Serve /metrics for Prometheus on this port, or HOST:PORT.", show_default=False)
     ] = None,
-    check: Annotated[bool, typer.Option(help="Begin by comparing needs and limits, as `edgefleet doctor`.")] = True,
+    check: Annotated[
+        bool, typer.Option(help="Begin by asking the broker and comparing needs and limits, as `edgefleet doctor`.")
+    ] = True,
+    wait: Annotated[
+        str,
+        typer.Option(
+            envvar="EDGEFLEET_WAIT", help="Wait so long for a broker that is not there yet, or is busy: 60s, 5m."
+        ),
+    ] = "0s",
     as_json: Json = False,
     log_level: LogLevel = "info",
 ) -> None:
@@ -117,11 +135,19 @@ def command(
     raise_open_files()
     tune_allocator()
     duration_s = math.inf if duration is None else parse_duration("--duration", duration) / 1000
+    wait_s = parse_duration("--wait", wait, least_ms=0) / 1000
     from_ms = _begin_ms(from_)
     on_ray = join_cluster(ray_address, log_level) if ray or ray_address else nullcontext()
     with on_ray as cluster:
         count = workers or (max(1, cluster.processors()[1]) if cluster else 1)
-        job, brokers = run_async(prepare_run(loaded, str(scenario), part, count if check and not cluster else None))
+        job = ShardJob(scenario=loaded, name=str(scenario), version=None, shard=part)
+        brokers: Sequence[BrokerFacts] = ()
+        if check:
+            brokers = run_async(ask_brokers(loaded, part, wait_s))
+            if not cluster:
+                require_healthy(evaluate(Needs.of(loaded, shard=part, workers=count), Machine.read(), brokers))
+            version = min(broker.version for broker in brokers)
+            job = replace(job, version=version, limits=common_limits(brokers))
         # A run that cannot be written down is not begun.
         folder.claim(overwrite=overwrite)
         job = replace(
@@ -150,15 +176,10 @@ def command(
         raise typer.Exit(1)
 
 
-async def prepare_run(
-    scenario: Scenario, name: str, shard: Shard, workers: int | None
-) -> tuple[ShardJob, list[BrokerFacts]]:
-    """Return the job, once the brokers have answered and `workers` processes can do it; None does not look at that."""
-    brokers = await probe_brokers(broker_pool_for(scenario), session_expiry_s=scenario.session_expiry // 1000)
-    if workers:
-        require_healthy(evaluate(Needs.of(scenario, shard=shard, workers=workers), Machine.read(), brokers))
-    version = min(broker.version for broker in brokers)
-    return ShardJob(scenario=scenario, name=name, version=version, shard=shard), brokers
+async def ask_brokers(scenario: Scenario, shard: Shard, wait_s: float) -> Sequence[BrokerFacts]:
+    """Return what the brokers say of themselves; one that is not there may take so long to come."""
+    plan = ProbePlan(session_expiry_s=scenario.session_expiry // 1000, scenario=scenario, shard=shard, wait_s=wait_s)
+    return await probe_brokers(broker_pool_for(scenario), plan)
 
 
 async def _run(job: ShardJob, count: int, launcher: Launcher | None, metrics: str | None) -> ShardResult:

@@ -4,7 +4,7 @@
 three, `report` tells people.
 """
 
-from edgefleet.doctor.broker_probe import BrokerFacts, probe_brokers
+from edgefleet.doctor.broker_probe import BrokerFacts, ProbePlan, common_limits, probe_brokers
 from edgefleet.doctor.checks import CheckOutcome, DoctorCheck, evaluate
 from edgefleet.doctor.machine import Machine
 from edgefleet.doctor.needs import Needs
@@ -16,6 +16,8 @@ __all__ = [
     "DoctorCheck",
     "Machine",
     "Needs",
+    "ProbePlan",
+    "common_limits",
     "evaluate",
     "print_checks",
     "probe_brokers",

@@ -2,17 +2,32 @@
 
 import asyncio
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from math import inf
+from time import monotonic
 
-from devices.fleet.brokers import BrokerPool, is_loopback
+from devices.fleet.brokers import BrokerPool, broker_pool_for, is_loopback
+from devices.fleet.connector import TRY_LATER
+from devices.scenario.devices import Shard, expand_devices
+from devices.scenario.scenario import Scenario
 from edgefleet.doctor.machine import open_files_of_listener
-from edgewire.link import BrokerUrl, Link, close_and_wait
-from edgewire.mqtt import Event, Message, Session, SessionConfig, Subscription, Version
+from edgewire import logs
+from edgewire.errors import ServiceUnavailable
+from edgewire.link import BrokerRefused, BrokerUrl, Link, close_and_wait
+from edgewire.mqtt import Connected, Event, Message, Session, SessionConfig, Subscription, Version
 from edgewire.mqtt.limits import ServerLimits
 
 # Mosquitto keeps its `$SYS` messages retained, so they come at once or not at all.
 SYS_S = 0.7
 SYS_TOPICS = ("$SYS/broker/version", "$SYS/broker/clients/connected", "$SYS/broker/clients/maximum")
+
+STRANGER = frozenset({0x02, 0x04, 0x05, 0x80, 0x85, 0x86, 0x87, 0x8A})
+"""Codes of CONNACK, of 3.1.1 and of 5, with which a broker refuses a client id or an identity that it does not know."""
+WAIT_STEP_S = 0.5
+TELL_EVERY_S = 10.0
+
+log = logs.get("doctor")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,50 +43,126 @@ class BrokerFacts:
     """Process id and open-file limit, where it runs on this machine and may be looked at."""
 
 
-async def probe_brokers(
-    brokers: BrokerPool,
-    *,
-    session_expiry_s: int = 0,
-    ask_sys: bool = False,
-) -> list[BrokerFacts]:
-    """Probe each broker: whether it keeps sessions for so long, and with `ask_sys` what it says in `$SYS`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbePlan:
+    """Says how to ask the brokers of a fleet."""
+
+    session_expiry_s: int = 0
+    """Ask whether they keep sessions for so long."""
+    ask_sys: bool = False
+    """Ask what they say in `$SYS`."""
+    scenario: Scenario | None = None
+    """A broker that does not let a stranger in is asked as one of its devices in here, which is not connected yet."""
+    shard: Shard = field(default_factory=Shard)
+    """Take no device of another part of the fleet, which may run already."""
+    wait_s: float = 0.0
+    """Ask again for so long where there is none yet, or it is busy."""
+
+
+async def probe_brokers(brokers: BrokerPool, plan: ProbePlan) -> list[BrokerFacts]:
+    """Ask each broker what it is.
 
     Raises `ServiceUnavailable` or `BrokerRefused` where there is none, or it turns us away.
     """
-    return await asyncio.gather(
-        *(_probe_broker(broker, brokers, session_expiry_s, ask_sys) for broker in dict.fromkeys(brokers.urls))
-    )
+    return await asyncio.gather(*(_BrokerProbe(broker, brokers, plan).ask() for broker in dict.fromkeys(brokers.urls)))
 
 
-async def _probe_broker(broker: BrokerUrl, brokers: BrokerPool, session_expiry_s: int, ask_sys: bool) -> BrokerFacts:
-    client_id = f"edgefleet-probe-{uuid.uuid4().hex[:8]}"
-    username, password = brokers.identities.credentials_for(client_id, broker)
-    config = SessionConfig(
-        client_id=client_id,
-        # The longest there is: a broker that wants pings more often says so.
-        keep_alive_s=65_535,
-        session_expiry_s=session_expiry_s,
-        username=username,
-        password=password,
-    )
-    session = Session(config)
-    heard: dict[str, str] = {}
+class _BrokerProbe:
+    """Asks one broker."""
 
-    def on_events(_link: Link, events: list[Event]) -> None:
-        heard.update(
-            {event.topic: event.payload.decode(errors="replace") for event in events if isinstance(event, Message)}
+    def __init__(self, broker: BrokerUrl, brokers: BrokerPool, plan: ProbePlan) -> None:
+        self._broker = broker
+        self._brokers = brokers
+        self._plan = plan
+        self._heard: dict[str, str] = {}
+        self._was_kept = False
+
+    async def ask(self) -> BrokerFacts:
+        """Ask until there is an answer, or the time for it is over."""
+        until_s = monotonic() + self._plan.wait_s
+        told_s = -inf
+        while True:
+            try:
+                return await self._ask_once()
+            except (ServiceUnavailable, BrokerRefused) as error:
+                may_change = not isinstance(error, BrokerRefused) or error.code in TRY_LATER
+                left_s = until_s - monotonic()
+                if not may_change or left_s <= 0:
+                    raise
+                if monotonic() - told_s > TELL_EVERY_S:
+                    told_s = monotonic()
+                    log.warning("waiting for the broker", broker=str(self._broker), reason=str(error))
+                await asyncio.sleep(min(WAIT_STEP_S, left_s))
+
+    async def _ask_once(self) -> BrokerFacts:
+        try:
+            session = await self._ask_as(f"edgefleet-probe-{uuid.uuid4().hex[:8]}", is_device=False)
+        except BrokerRefused as error:
+            scenario = self._plan.scenario
+            device_id = None
+            if scenario is not None and error.code in STRANGER:
+                device_id = probe_devices(scenario, self._plan.shard).get(self._broker)
+            if scenario is None or device_id is None:
+                raise
+            log.info("the broker knows no strangers: asking as a device", broker=str(self._broker), device=device_id)
+            self._brokers = broker_pool_for(scenario, [device_id])
+            session = await self._ask_as(device_id, is_device=True)
+        local = is_loopback(self._broker.host)
+        process = await asyncio.to_thread(open_files_of_listener, self._broker.port) if local else None
+        return BrokerFacts(
+            url=self._broker, version=session.version, limits=session.limits, sys=self._heard, process=process
         )
 
-    link = await brokers.open_link(broker, session, on_events)
-    try:
-        if ask_sys:
-            link.subscribe([Subscription(topic) for topic in SYS_TOPICS])
-            await asyncio.sleep(SYS_S)
-    finally:
-        await close_and_wait(link)
-        if session_expiry_s:
-            # The session that the broker now keeps goes with a clean start.
-            clean = Session(replace(config, clean_start=True, session_expiry_s=0), session.version)
-            await close_and_wait(await brokers.open_link(broker, clean, lambda _link, _events: None))
-    process = await asyncio.to_thread(open_files_of_listener, broker.port) if is_loopback(broker.host) else None
-    return BrokerFacts(url=broker, version=session.version, limits=session.limits, sys=heard, process=process)
+    async def _ask_as(self, client_id: str, *, is_device: bool) -> Session:
+        """Connect under this id, and leave as little behind as was there: the session of a device may hold commands."""
+        username, password = self._brokers.identities.credentials_for(client_id, self._broker)
+        config = SessionConfig(
+            client_id=client_id,
+            clean_start=not is_device,
+            # The longest there is: a broker that wants pings more often says so.
+            keep_alive_s=65_535,
+            session_expiry_s=self._plan.session_expiry_s,
+            username=username,
+            password=password,
+        )
+        session = Session(config)
+        link = await self._brokers.open_link(self._broker, session, self._on_events)
+        try:
+            if self._plan.ask_sys:
+                link.subscribe([Subscription(topic) for topic in SYS_TOPICS])
+                await asyncio.sleep(SYS_S)
+        finally:
+            await close_and_wait(link)
+            if not self._was_kept and (is_device or self._plan.session_expiry_s):
+                # The session that the broker now keeps goes with a clean start.
+                clean = Session(replace(config, clean_start=True, session_expiry_s=0), session.version)
+                await close_and_wait(await self._brokers.open_link(self._broker, clean, lambda _link, _events: None))
+        return session
+
+    def _on_events(self, _link: Link, events: list[Event]) -> None:
+        for event in events:
+            match event:
+                case Connected():
+                    self._was_kept = event.session_present
+                case Message(topic=topic, payload=payload) if topic in SYS_TOPICS:
+                    self._heard[topic] = payload.decode(errors="replace")
+
+
+def probe_devices(scenario: Scenario, shard: Shard) -> dict[BrokerUrl, str]:
+    """Return the first emulated device of this shard for each broker: none of its devices has connected yet."""
+    urls = scenario.broker_urls
+    found: dict[BrokerUrl, str] = {}
+    for number, (device, _) in enumerate(expand_devices(scenario)):
+        if number % shard.count == shard.index:
+            found.setdefault(urls[number % len(urls)], device.device_id)
+    return found
+
+
+def common_limits(facts: Iterable[BrokerFacts]) -> ServerLimits:
+    """Return what every one of these brokers takes."""
+    limits = [one.limits for one in facts]
+    return ServerLimits(
+        maximum_packet_size=min(one.maximum_packet_size for one in limits),
+        maximum_qos=min(one.maximum_qos for one in limits),
+        retain_available=all(one.retain_available for one in limits),
+    )

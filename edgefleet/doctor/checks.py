@@ -123,8 +123,8 @@ def _broker(needs: Needs, broker: BrokerFacts) -> Iterator[DoctorCheck]:
         f"{name}, QoS", _fails(wrong), str(needs.highest_qos), str(limits.maximum_qos), fix if wrong else ""
     )
     if not limits.retain_available:
-        fix = "retain_available true in mosquitto.conf"
-        yield DoctorCheck(f"{name}, retained status", "failure", "retained messages", "not allowed", fix)
+        fix = "retain_available true in mosquitto.conf, or live without: who comes later sees no status"
+        yield DoctorCheck(f"{name}, retained status", "warning", "retained messages", "not allowed", fix)
     yield from _sessions(name, needs, broker)
 
 

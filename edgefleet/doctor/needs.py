@@ -81,7 +81,7 @@ class Needs:
             messages_per_s_by_broker=rate / len(set(urls)),
             sources_by_broker={url: _sources(scenario, url) for url in urls},
             largest_packet_bytes=_largest_packet(scenario),
-            highest_qos=max(1, *(group.qos for group in scenario.devices)),
+            highest_qos=max(group.qos for group in scenario.devices),
             keep_alive_s=scenario.keep_alive // 1000,
             session_expiry_s=scenario.session_expiry // 1000,
         )

@@ -18,7 +18,7 @@ from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from edgefleet.launch.process_tuning import tuned_process
 from edgewire.errors import ServiceUnavailable
-from edgewire.mqtt import Version
+from edgewire.mqtt import ServerLimits, Version
 from edgewire.run_record import RunRecord, UnaccountedPart
 
 SNAPSHOT_S = 0.5
@@ -31,8 +31,11 @@ class ShardJob:
 
     scenario: Scenario
     name: str
-    version: Version
+    version: Version | None
+    """Of MQTT, as the brokers have said; None lets each device find out."""
     shard: Shard
+    limits: ServerLimits = field(default_factory=ServerLimits)
+    """What all brokers take, as far as they have said it."""
     duration_s: float = math.inf
     messages: int | None = None
     run_id: str = field(default_factory=new_run_id)
@@ -61,6 +64,7 @@ async def run_shard(job: ShardJob, stop: asyncio.Event, on_snapshot: OnSnapshot 
             job.scenario,
             name=job.name,
             version=job.version,
+            limits=job.limits,
             shard=job.shard,
             from_ms=job.from_ms,
             power_on_ms=job.power_on_ms,

@@ -127,13 +127,9 @@ def test_a_duration_in_which_nothing_can_happen_is_refused(
 
 
 def test_a_run_whose_record_cannot_be_written_is_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def prepared(*_: object) -> tuple[None, list[None]]:
-        return None, []
-
     monkeypatch.setattr("edgefleet.cli.run.start_logging", lambda _: None)
-    monkeypatch.setattr("edgefleet.cli.run.prepare_run", prepared)
     path = scenario(tmp_path, "devices: [{kind: gps, count: 1}]")
-    done = CliRunner().invoke(app, ["run", str(path), "--record", str(path / "record")])
+    done = CliRunner().invoke(app, ["run", str(path), "--no-check", "--record", str(path / "record")])
     assert isinstance(done.exception, ConfigError)
     assert "fleet.yaml/record/run.json: the run record cannot be written" in str(done.exception)
 

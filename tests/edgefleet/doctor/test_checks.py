@@ -99,9 +99,17 @@ def test_what_connack_says_is_compared() -> None:
     name = "broker 10.0.0.1:1883"
     assert found[f"{name}, packet size"].startswith("failure: max_packet_size")
     assert found[f"{name}, QoS"] == "failure: max_qos 1 in mosquitto.conf, or qos: 0 in the scenario"
-    assert found[f"{name}, retained status"] == "failure: retain_available true in mosquitto.conf"
+    assert found[f"{name}, retained status"].startswith("warning: retain_available true in mosquitto.conf")
     assert found[f"{name}, keep alive"] == "warning: keep_alive: 30s in the scenario"
     assert found[f"{name}, session expiry"].startswith("warning: session_expiry: 60s in the scenario")
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+def test_no_qos_is_asked_for_that_the_scenario_has_not(qos: int) -> None:
+    """Statuses, wills and subscriptions follow what the broker has."""
+    needs = Needs.of(Scenario(broker="mqtt://10.0.0.1", devices=[{"kind": "bme280", "count": 1, "qos": qos}]))
+    found = wrong(evaluate(needs, MACHINE, [facts(maximum_qos=0)]))
+    assert ("broker 10.0.0.1:1883, QoS" in found) is (qos > 0)
 
 
 def test_a_run_that_would_not_come_up_is_one_sentence() -> None:
