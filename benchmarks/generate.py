@@ -62,7 +62,7 @@ class PlainSensor:
             "temperature_c": round(self._temperature, 2),
             "humidity": round(self._humidity, 2),
             "pressure_hpa": round(self._pressure, 2),
-            "metadata": {"generator": "plain", "version": "1", "weather_event": False, "weather_type": None},
+            "metadata": {"generator": "plain", "version": "1", "in_weather_event": False, "weather_event_type": None},
         }
 
 

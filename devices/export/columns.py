@@ -1,7 +1,7 @@
 """Derives the columns of every shape of message from its model in `edgewire.messages`: messages as tables.
 
-A nested object with known fields becomes one column a field, its name before theirs (`metadata_weather_type`); a list
-or a mapping stays together. Fields that the model does not know get columns behind the others.
+A nested object with known fields becomes one column a field, its name before theirs (`metadata_weather_event_type`);
+a list or a mapping stays together. Fields that the model does not know get columns behind the others.
 """
 
 import types

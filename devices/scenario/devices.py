@@ -90,8 +90,8 @@ def emulated(devices: Sequence[tuple[Device, DeviceGroup]]) -> list[tuple[Device
 
 
 def device_ids(scenario: Scenario) -> list[str]:
-    """Return the id of every device, hardware too, as that needs a password as well; raises as `all_devices`."""
-    return [device.device_id for device, _ in all_devices(scenario)]
+    """Return the id of every device that is emulated; raises as `all_devices`."""
+    return [device.device_id for device, _ in expand_devices(scenario)]
 
 
 def _device(device_id: str, group: DeviceGroup, site: str, ordinal: int) -> Device:

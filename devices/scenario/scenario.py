@@ -124,6 +124,9 @@ class Scenario(ConfigFile):
     for about 28,000 connections to one broker. A broker on loopback is dialled from 127.0.0.1 to 127.0.0.17 anyway."""
     time_scale: float = Field(default=1.0, gt=0, le=100_000)
     """How fast the devices' time passes: 60 is an hour in a minute."""
+    timestamps: Literal["device", "real"] = "device"
+    """With a `time_scale`: `device` stamps messages with the devices' own time, which passes that fast; `real` with
+    real UTC: devices speak that much more often, and that many more people come, at the hours that it really is."""
     start: Instant | None = None
     """When the devices were powered on. Without it a live run powers them on as it begins, and exports take
     them to have run since 2000."""

@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from devices.sensors.base import Population, Sensor
+from devices.sensors.base import Columns, Population, Sensor
 from devices.sensors.fields import numeric_fields, reading_of
+from devices.world.random import Ints
 from edgewire.config import Config
 from edgewire.messages import Channel
 
@@ -21,6 +22,12 @@ class DeviceKind:
     settings: type[Config]
     sensor: Callable[[Any, Population], Sensor]
     """Called with the group's settings and its devices."""
+    busier: Callable[[Mapping[str, Any], float], Mapping[str, Any]] | None = None
+    """Makes settings with so many times as much happening between readings; None where nothing does."""
+    restamp_event: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    """Makes those fields of an event anew that follow from times in it, where these were changed."""
+    restamp_columns: Callable[[Columns, Ints, int], Columns] | None = None
+    """Makes those columns of readings anew that follow from their times (ms since 1970) and the power-on's."""
     counts_interval: bool = False
     """Whether a reading counts what passed since the one before, so that it cannot be late (`jitter`)."""
     driving_fields: tuple[str, ...] = ()

@@ -22,6 +22,7 @@ from devices.timeline.label_finder import find_labels
 from devices.timeline.native_format import NativeFormat
 from devices.timeline.overrides import ScheduleOverrides
 from devices.timeline.table import Batch, Table
+from devices.timeline.wall_time import PacedTime, with_shown_times
 from devices.timeline.wire_format import WireFormat
 from devices.world.random import Ints
 from devices.world.timestamps import timestamps
@@ -62,6 +63,8 @@ class Timeline:
         self.rate_per_s = sum(1000 / device.interval_ms for device in self.devices) or 1e-6
         self._scenario = scenario
         self._overrides: ScheduleOverrides | None = None
+        self.paced: PacedTime | None = None
+        """The times that messages show where they go out at a pace of their own; windows are then asked for in turn."""
 
     def tables(self, from_ms: int, to_ms: int, *, clean: bool = False) -> list[Table]:
         """Return the messages that are sent, due in [from_ms, to_ms), as columns, one table a group and channel.
@@ -79,19 +82,22 @@ class Timeline:
         payload empty.
         """
         tables: list[Table] = []
-        payloads: list[bytes] = []
+        is_sent: list[bool] = []
         for table, gone in self._tables(from_ms, to_ms, clean):
-            tables.append(table)
-            payloads += self.encode_table(table)
-            if lost and gone is not None:
-                tables.append(gone)
-                payloads += [b""] * len(gone.times)
-        if not payloads:
+            parts = [table] if gone is None or not lost else [table, gone]
+            tables += parts
+            is_sent += [True, False][: len(parts)]
+        if not sum(len(table.times) for table in tables):
             return Batch([], [], [], [], [], [])
         times = np.concatenate([table.times for table in tables])
         positions = np.concatenate([table.positions for table in tables])
         seqs = np.concatenate([table.seqs for table in tables])
         order = self.output_order(times, positions, seqs)
+        if self.paced is not None:
+            self.paced.extend(times[order])
+        payloads: list[bytes] = []
+        for table, sent in zip(tables, is_sent, strict=True):
+            payloads += self.encode_table(table) if sent else [b""] * len(table.times)
         boots = np.concatenate([np.broadcast_to(self.boots(table), len(table.times)) for table in tables])
         channels = [table.channel for table in tables for _ in range(len(table.times))]
         rows = order.tolist()
@@ -201,7 +207,11 @@ class Timeline:
         names = [self.devices[position].device_id for position in table.positions.tolist()]
         # A table is of one group, and so of one format.
         wire_format = self.wire_format(int(table.positions[0]))
-        return wire_format.encode(table, names, self.timestamps_ms(table), boot)
+        stamps = self.timestamps_ms(table)
+        if self.paced is not None:
+            error = stamps - table.times
+            table, stamps = with_shown_times(table, error, self.paced), self.paced(table.times) + error
+        return wire_format.encode(table, names, stamps, boot)
 
     @property
     def _groups(self) -> list[Group]:

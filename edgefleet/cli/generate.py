@@ -13,9 +13,11 @@ from devices.export.job import ROW_GROUP_ROWS, WINDOW_ROWS, ExportProgress, Expo
 from devices.export.stream import stream
 from devices.faults.labels import prepare_labels, write_labels
 from devices.scenario.devices import Shard
+from devices.scenario.pace import at_pace, in_real_time
 from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
 from devices.timeline.timeline import Timeline
+from devices.timeline.wall_time import PacedTime
 from edgefleet.cli.common import Json, ScenarioFile, StopFlag, parse_duration, parse_instant
 from edgefleet.cli.progress import closed_pipe_is_the_end, progress_bar
 from edgefleet.cli.run import power_on_ms
@@ -25,6 +27,8 @@ from edgewire.errors import ConfigError
 
 _NO_END_MS = 253_370_764_800_000
 """9999-01-01: about what calendars are made for."""
+_ROWS_LOOKED_AT = 2000
+"""Of a stream at a pace, to see how often its devices speak by themselves."""
 _LINGER_S = 0.2
 """Messages of a stream that fall due within this time go to a server in one request."""
 
@@ -186,8 +190,7 @@ def _stream(
     records: int | None,
     stop: StopFlag,
 ) -> _Outcome:
-    powered_on = power_on_ms(scenario, None)
-    timeline = Timeline(scenario, SystemClock().now_ms() if powered_on is None else powered_on, shard)
+    timeline = _live_timeline(scenario, shard, interval_s)
     target = stream_target(destination, timeline, stop)
     progress = ExportProgress()
     began = time.monotonic()
@@ -200,13 +203,31 @@ def _stream(
                 records=records,
                 now_s=time.monotonic,
                 wait=stop.wait,
-                time_scale=scenario.time_scale,
+                time_scale=in_real_time(scenario).time_scale,
                 linger_s=_LINGER_S if destination.kind in ("upload", "kafka") else 0.0,
                 progress=progress,
             )
     except ExportError as error:
         raise ExportError(f"{error}; {progress.records:,} records had arrived") from None
     return _outcome(progress, destination, began, target)
+
+
+def _live_timeline(scenario: Scenario, shard: Shard, interval_s: float | None) -> Timeline:
+    """Return the timeline of a stream that begins now; with an interval its messages show the times of their turns.
+
+    The devices then speak so often, and so many people come, that the turns are about when they would be anyway.
+    """
+    powered_on = power_on_ms(scenario, None)
+    start_ms = SystemClock().now_ms() if powered_on is None else powered_on
+    if interval_s is None:
+        return Timeline(in_real_time(scenario), start_ms, shard)
+    natural = Timeline(scenario, start_ms, shard)
+    # Where things happen between readings too, how many is seen by looking; an hour has some at any time of the day.
+    span_ms = round(min(max(_ROWS_LOOKED_AT / natural.rate_per_s * 1000, 60_000), 3_600_000))
+    rate_per_s = max(len(natural.batch(start_ms, start_ms + span_ms)) * 1000 / span_ms, natural.rate_per_s)
+    timeline = Timeline(at_pace(scenario, 1 / (interval_s * rate_per_s)), start_ms, shard)
+    timeline.paced = PacedTime(start_ms, interval_s * 1000)
+    return timeline
 
 
 def _outcome(progress: ExportProgress, destination: Destination, began: float, target: ExportTarget) -> _Outcome:

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from devices.scenario.devices import device_ids
+from devices.scenario.devices import all_devices
 from devices.scenario.scenario import Scenario
 from edgefleet.cli.common import Json, ScenarioFile
 from edgefleet.embedded.brokers import profile
@@ -44,7 +44,7 @@ def command(
         raise ConfigError("certificates need the package cryptography: pip install 'edgefleet[provision]'") from None
     if auth not in ("password", "certificate"):
         raise ConfigError(f"--auth {auth}: there are password and certificate")
-    names = [*device_ids(Scenario.load(scenario)), *_checked(also or [])]
+    names = [*(device.device_id for device, _ in all_devices(Scenario.load(scenario))), *_checked(also or [])]
     hosts = host or ["localhost", "127.0.0.1", "::1"]
     try:
         with Progress(console=Console(stderr=True), transient=True) as progress:

@@ -22,6 +22,7 @@ from devices.fleet.brokers import broker_pool_for
 from devices.fleet.metrics import FleetSnapshot
 from devices.fleet.run_record import new_run_id
 from devices.scenario.devices import Shard
+from devices.scenario.pace import in_real_time
 from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
 from edgefleet.cli.common import (
@@ -130,6 +131,7 @@ def command(
     loaded = Scenario.load(scenario).model_copy(
         update={key: value for key, value in changes.items() if value is not None}
     )
+    loaded = in_real_time(loaded)
     part = Shard.parse(shard)
     folder = RunFolder(record or record_folder(part), companions=(LABELS_FILE, DEVICES_FILE))
     raise_open_files()

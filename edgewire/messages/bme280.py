@@ -12,9 +12,9 @@ class Bme280Metadata(Payload):
 
     generator: str
     version: str
-    weather_event: bool = False
+    in_weather_event: bool = False
     """Whether the reading was taken during a weather event."""
-    weather_type: Literal["storm", "front", "clear"] | None = None
+    weather_event_type: Literal["storm", "front", "clear"] | None = None
     """Which event; null outside of one."""
 
 
@@ -39,8 +39,8 @@ BME280_EXAMPLES: Examples = (
         "metadata": {
             "generator": "edgefleet",
             "version": "0.1.0",
-            "weather_event": True,
-            "weather_type": "front",
+            "in_weather_event": True,
+            "weather_event_type": "front",
         },
     },
 )

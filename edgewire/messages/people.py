@@ -19,6 +19,7 @@ class FootTrafficSession(Measurement):
     entry_time: UtcTime
     exit_time: UtcTime
     trip_duration_minutes: Annotated[float, Field(ge=0)]
+    """From the entry to the exit; emulated counters round to whole minutes."""
     weekday: Weekday
     time_slot: TimeSlot
 
@@ -30,7 +31,7 @@ SESSION_EXAMPLES: Examples = (
         "customer_id": "3b9f6f0e-6d5c-4b57-9a51-3a1f0c2a7d44",
         "entry_time": "2026-03-02T07:52:30.000Z",
         "exit_time": EXAMPLE_TIME,
-        "trip_duration_minutes": 22.5,
+        "trip_duration_minutes": 22,
         "weekday": "Monday",
         "time_slot": "07:00–09:59",
     },

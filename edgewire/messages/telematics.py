@@ -31,7 +31,7 @@ class TelematicsEvent(Measurement):
     speed_mph: Annotated[float, Field(ge=0, le=250)]
     heading_deg: Annotated[int, Field(ge=0, le=359)]
     period_minute: Annotated[int, Field(ge=0)]
-    """Whole minutes since the trip began."""
+    """Whole minutes since the unit was powered on; in an export of one that always ran, since midnight UTC."""
     braking_g: G | None = None
     lateral_g: G | None = None
     over_speed_mph: Annotated[float, Field(ge=0)] | None = None

@@ -235,8 +235,8 @@ def _filter_weights(coefficient: int) -> Floats:
 def _metadata() -> list[dict[str, Any]]:
     """Return the metadata by the event's number; outside of one the last."""
     common: dict[str, Any] = {"generator": "edgefleet-bme280", "version": "1.0.0"}
-    during = [common | {"weather_event": True, "weather_type": name} for name in ("storm", "front", "clear")]
-    return [*during, common | {"weather_event": False, "weather_type": None}]
+    during = [common | {"in_weather_event": True, "weather_event_type": name} for name in ("storm", "front", "clear")]
+    return [*during, common | {"in_weather_event": False, "weather_event_type": None}]
 
 
 _METADATA = _metadata()

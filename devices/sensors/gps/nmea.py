@@ -113,3 +113,19 @@ def _angle(degrees: float, width: int) -> str:
     units = round(abs(degrees) * 60 * 100_000)
     whole, minutes = divmod(units, 60 * 100_000)
     return f"{whole:0{width}d}{minutes // 100_000:02d}.{minutes % 100_000:05d}"
+
+
+def at_another_time(epoch: list[str], time_ms: int) -> list[str]:
+    """Return the sentences of an epoch with another time and date in them."""
+    clock, date = _moment(time_ms)
+    changed = []
+    for text in epoch:
+        fields = text[1:].partition("*")[0].split(",")
+        for place, value in _TIMES_IN.get(fields[0][2:], ()):
+            fields[place] = clock if value == "clock" else date
+        changed.append(sentence(",".join(fields)))
+    return changed
+
+
+_TIMES_IN = {"RMC": ((1, "clock"), (9, "date")), "GGA": ((1, "clock"),), "GLL": ((5, "clock"),)}
+"""Which fields of a sentence are the time and the date; the sentence's own name is field 0."""

@@ -4,7 +4,7 @@ import numpy as np
 from pydantic import Field
 
 from devices.sensors.base import Columns, Population, nullable
-from devices.sensors.gps.nmea import sentences
+from devices.sensors.gps.nmea import at_another_time, sentences
 from devices.sensors.gps.receiver import CEP_M, PowerOn, Start, battery_v, satellite_fix, signal_dbm
 from devices.sensors.kind import DeviceKind
 from devices.world.components import components
@@ -81,10 +81,17 @@ class GpsSensor:
         return [sentences(*row) for row in rows]
 
 
+def _restamped(columns: Columns, times: Ints, _powered_on_ms: int) -> Columns:
+    """Return the sentences with the times that are shown."""
+    epochs = columns.get("nmea")
+    return {} if epochs is None else {"nmea": list(map(at_another_time, epochs, times.tolist()))}
+
+
 KIND = DeviceKind(
     "gps",
     GpsSettings,
     GpsSensor,
+    restamp_columns=_restamped,
     driving_fields=(
         *("latitude", "longitude", "heading_deg", "fix", "altitude_m", "speed_kmh", "hdop", "satellites"),
         *("signal_dbm", "nmea"),

@@ -4,6 +4,7 @@ A visit gives three messages: an entry, an exit, and at the moment of the exit t
 true; the counts miss a few people in each direction, so the occupancy drifts as that of real counters does.
 """
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Annotated, Any
 
@@ -17,9 +18,11 @@ from devices.world.random import Ints
 from devices.world.shops import Shops
 from devices.world.timestamps import timestamps
 from devices.world.world import DAY_MS, HOUR_MS, World
+from edgewire.clock import parse_ms
 from edgewire.config import Config
 
 _WEEKDAYS = ("Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday")  # from 1970-01-01
+_MOST_CUSTOMERS = 200_000
 _DAYS_KEPT = 3
 _TOTALS_AT_ONCE = 200_000
 _SUMS_KEPT = 64
@@ -28,7 +31,7 @@ _SUMS_KEPT = 64
 class PeopleSettings(Config):
     """The shop that is counted."""
 
-    daily_customers: float = Field(default=1000, gt=0, le=200_000)
+    daily_customers: float = Field(default=1000, gt=0, le=_MOST_CUSTOMERS)
     """On an average day."""
     daily_variation: float = Field(default=0.10, ge=0, le=2)
     """Relative spread of the day's total."""
@@ -185,7 +188,7 @@ def _fields(day: VisitDay, messages: VisitMessages) -> list[dict[str, Any]]:
         zip(
             day.customer_ids(messages.visitors[session]),
             timestamps(exits[session]),
-            np.round((exits[session] - entries[session]) / 60_000, 2).tolist(),
+            np.rint((exits[session] - entries[session]) / 60_000).astype(np.int64).tolist(),
             strict=True,
         )
     )
@@ -211,10 +214,32 @@ def _fields(day: VisitDay, messages: VisitMessages) -> list[dict[str, Any]]:
     return found
 
 
+def _restamped(event: dict[str, Any]) -> dict[str, Any]:
+    """Return an event whose weekday, time slot and duration follow from the times in it."""
+    entry, leave = event.get("entry_time"), event.get("exit_time")
+    moment = parse_ms(entry or event["time"])
+    calendar = {"weekday": _WEEKDAYS[moment // DAY_MS % 7], "time_slot": _slot(moment)}
+    if entry is None or leave is None:
+        return event | calendar
+    return event | {"trip_duration_minutes": round((parse_ms(leave) - moment) / 60_000)} | calendar
+
+
+def _slot(moment_ms: int) -> str:
+    return _SLOTS[(moment_ms % DAY_MS // HOUR_MS - 1) % 24 // 3]
+
+
+def _busier(settings: Mapping[str, Any], factor: float) -> Mapping[str, Any]:
+    """Return settings by which so many times as many customers come, as far as there is room for them."""
+    daily = float(settings.get("daily_customers", PeopleSettings().daily_customers)) * factor
+    return {**settings, "daily_customers": min(max(daily, 1e-3), _MOST_CUSTOMERS)}
+
+
 KIND = DeviceKind(
     "people",
     PeopleSettings,
     PeopleSensor,
+    busier=_busier,
+    restamp_event=_restamped,
     counts_interval=True,
     plot_labels={"occupancy": "people inside"},
     plot_profile=("entries", "entries an hour and door"),

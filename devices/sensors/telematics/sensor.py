@@ -61,7 +61,7 @@ class TelematicsSensor:
         holds, attributes = self._events(state)
         power_on = PowerOn(population.powered_on_ms, self._settings.start)
         fix = satellite_fix(world, keys, sites, times, moving, power_on, scale=1.0, losses=self._settings.signal_loss)
-        trips, departures = components(world).vehicles.last_trips(sites, vehicles, times)
+        trips, _ = components(world).vehicles.last_trips(sites, vehicles, times)
         local = world.local_ms(sites, times)
         time_of_day = times_of_day(local)
         conditions = state.air.conditions()
@@ -79,7 +79,7 @@ class TelematicsSensor:
             "longitude": nullable(np.round(fix.longitude, 6), fix.known),
             "speed_mph": np.round(fix.speed_ms / MPH, 1),
             "heading_deg": np.rint(fix.heading_deg).astype(np.int64) % 360,
-            "period_minute": (times - departures) // 60_000,
+            "period_minute": _minutes_since(population.powered_on_ms, times),
             **attributes,
             "weather": conditions,
             "road_type": ROAD_TYPES[components(world).roads.plan.road_class[moving.road]].tolist(),
@@ -132,6 +132,18 @@ class TelematicsSensor:
         return labels
 
 
+def _minutes_since(powered_on_ms: int, times: Ints) -> Ints:
+    """Return the whole minutes since the unit was powered on; of one that always ran, since midnight UTC."""
+    if powered_on_ms == EPOCH_MS:
+        return np.asarray(times % DAY_MS // 60_000)
+    # What it would have said before it was powered on is of minute 0.
+    return np.asarray(np.maximum(times - powered_on_ms, 0) // 60_000)
+
+
+def _restamped(columns: Columns, times: Ints, powered_on_ms: int) -> Columns:
+    return {"period_minute": _minutes_since(powered_on_ms, times)}
+
+
 def _over_limit_mph(world: World, moving: Motion) -> Floats:
     limit = LIMIT_MS[components(world).roads.plan.road_class[moving.road]]
     return np.asarray((moving.speed_ms - limit) / MPH)
@@ -165,6 +177,7 @@ KIND = DeviceKind(
     "telematics",
     TelematicsSettings,
     TelematicsSensor,
+    restamp_columns=_restamped,
     driving_fields=(
         *("latitude", "longitude", "heading_deg", "speed_mph", "event_type", "events", "braking_g", "lateral_g"),
         *("over_speed_mph", "following_distance_m", "road_type", "traffic_density", "signal_dbm", "risk_label"),

@@ -68,7 +68,7 @@ def test_a_wrong_row_is_one_sentence(row: str, said: str) -> None:
     [
         "topic: 'edge/+/gps/#', http: '/{payload.vehicle_id}'",
         "topic: '#', http: '/{payload.vehicle_id}'",
-        "topic: 'edge/+/bme280/+/telemetry', http: '/{payload.metadata.weather_type}'",
+        "topic: 'edge/+/bme280/+/telemetry', http: '/{payload.metadata.weather_event_type}'",
         "topic: 'edge/+/traffic/#', http: '/{payload.color_counts.white}'",
         "topic: 'edge/+/toaster/#', http: '/{payload.crumbs}'",
         "topic: 'edge/+/gps/#', http: '/{payload.own|none}'",

@@ -108,13 +108,13 @@ def test_every_shape_has_its_table_and_a_repeated_export_changes_nothing(
         ]
         assert sum(count(database, name) for name in names) == done.records
     stored = database.execute(
-        "SELECT temperature_c, metadata_generator, metadata_weather_event FROM bme280 "
+        "SELECT temperature_c, metadata_generator, metadata_in_weather_event FROM bme280 "
         "ORDER BY timestamp, device_id LIMIT 1"
     ).fetchone()
     payloads = [orjson.loads(payload) for payload in timeline.batch(whole.from_ms, whole.to_ms).payload]
     reading = next(fields for fields in payloads if "pressure_hpa" in fields)
     metadata = reading["metadata"]
-    assert stored == (reading["temperature_c"], metadata["generator"], metadata["weather_event"])
+    assert stored == (reading["temperature_c"], metadata["generator"], metadata["in_weather_event"])
     colours = database.execute(
         "SELECT sum((SELECT sum(n::int) FROM jsonb_each_text(color_counts) AS c(k, n))) FROM traffic"
     )

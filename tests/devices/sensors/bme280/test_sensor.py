@@ -100,17 +100,20 @@ class TestBme280:
 
     def test_weather_events_are_named_and_felt(self) -> None:
         rows = readings(MONDAY_MS, MONDAY_MS + DAY_MS, {"kind": "bme280", "count": 1, "interval": "10s"})
-        types = Counter(row["metadata"]["weather_type"] for row in rows)
+        types = Counter(row["metadata"]["weather_event_type"] for row in rows)
         assert set(types) == {None, "storm", "front", "clear"}
-        assert all(row["metadata"]["weather_event"] == (row["metadata"]["weather_type"] is not None) for row in rows)
+        assert all(
+            row["metadata"]["in_weather_event"] == (row["metadata"]["weather_event_type"] is not None) for row in rows
+        )
         pressure = {
-            kind: np.mean([r["pressure_hpa"] for r in rows if r["metadata"]["weather_type"] == kind]) for kind in types
+            kind: np.mean([r["pressure_hpa"] for r in rows if r["metadata"]["weather_event_type"] == kind])
+            for kind in types
         }
         assert pressure["storm"] < pressure[None] < pressure["clear"]
         none = readings(
             MONDAY_MS, MONDAY_MS + DAY_MS, {"kind": "bme280", "count": 1, "settings": {"weather_events": False}}
         )
-        assert not any(row["metadata"]["weather_event"] for row in none)
+        assert not any(row["metadata"]["in_weather_event"] for row in none)
 
     def test_ranges_are_kept_to(self) -> None:
         cold = {
@@ -161,7 +164,7 @@ class TestBme280:
     def test_the_worlds_weather_is_named_outdoors(self) -> None:
         group = {"kind": "bme280", "count": 1, "interval": "30m", "settings": {"profile": "outdoor"}}
         rows = readings(MONDAY_MS, MONDAY_MS + 100 * DAY_MS, group)
-        shares = Counter(row["metadata"]["weather_type"] for row in rows)
+        shares = Counter(row["metadata"]["weather_event_type"] for row in rows)
         assert all(0.01 < shares[name] / len(rows) < 0.25 for name in ("storm", "front", "clear"))
 
 

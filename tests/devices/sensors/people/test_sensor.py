@@ -39,7 +39,8 @@ class TestPeople:
         )
         for row in sessions:
             minutes = (parse_ms(row["exit_time"]) - parse_ms(row["entry_time"])) / 60_000
-            assert row["trip_duration_minutes"] == pytest.approx(minutes, abs=0.006)
+            assert type(row["trip_duration_minutes"]) is int
+            assert row["trip_duration_minutes"] == pytest.approx(minutes, abs=0.501)
             assert row["timestamp"] == row["exit_time"]
             assert row["weekday"] == "Monday"
             first, last = row["time_slot"].split("–")
@@ -124,7 +125,8 @@ class TestPeople:
 
     def test_dwell_is_lognormal(self) -> None:
         rows = readings(MONDAY_MS, MONDAY_MS + 3 * DAY_MS, {"kind": "people", "count": 4, "interval": "1d"})
-        dwell = np.log([row["trip_duration_minutes"] for row in rows if row["event_type"] == "foot_traffic"])
+        sessions = [row for row in rows if row["event_type"] == "foot_traffic"]
+        dwell = np.log([(parse_ms(row["exit_time"]) - parse_ms(row["entry_time"])) / 60_000 for row in sessions])
         # Euclid: median 14.8 to 17.1 minutes, sigma 0.89 to 0.92 (a day's end cuts a few short), 9 to 11 % below 5 min.
         assert 14.5 < np.exp(np.median(dwell)) < 17.1
         assert 0.84 < dwell.std() < 0.94

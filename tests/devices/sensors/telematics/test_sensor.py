@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -124,20 +125,21 @@ def test_gps_and_telematics_of_one_number_ride_together(population: PopulationOf
     assert set(unit["driver_id"]) == {"D0007"}
 
 
-def test_trips_have_ids_and_minutes_of_their_own(population: PopulationOf, table: Table) -> None:
+def test_trips_have_ids_and_minutes_count_since_the_power_on(population: PopulationOf, table: Table) -> None:
     ids, times = grid(20, MORNING_MS, 10_000, 1440)
     rows = table(TelematicsSensor(TelematicsSettings(), population(20)).sample(WORLD, ids, times))
     for vehicle in range(20):
         mine = rows[vehicle * 1440 : (vehicle + 1) * 1440]
-        begun: dict[str, int] = {}
         for row, time_ms in zip(mine, times[:1440].tolist(), strict=True):
             assert row["trip_id"].startswith(f"D{vehicle:04d}-")
-            begin = begun.setdefault(row["trip_id"], time_ms - row["period_minute"] * 60_000)
-            # Whole minutes since one and the same beginning.
-            assert 0 <= time_ms - begin - row["period_minute"] * 60_000 + 60_000 < 120_000
+            # A unit that always ran counts from midnight.
+            assert row["period_minute"] == int(row["ts"][11:13]) * 60 + int(row["ts"][14:16])
             assert row["ts"] == iso_ms(time_ms)
         assert [row["trip_id"] for row in mine] == sorted(row["trip_id"] for row in mine)
     assert len({row["trip_id"] for row in rows}) > 40
+    on_at_seven = replace(population(20), powered_on_ms=MORNING_MS - 90_000)
+    rows = table(TelematicsSensor(TelematicsSettings(), on_at_seven).sample(WORLD, ids[:1440], times[:1440]))
+    assert [row["period_minute"] for row in rows] == ((times[:1440] - MORNING_MS + 90_000) // 60_000).tolist()
 
 
 def test_the_context_is_that_of_the_world(population: PopulationOf) -> None:
