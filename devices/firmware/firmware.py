@@ -162,6 +162,10 @@ class Firmware:
             self._reconnect = ReconnectState()
         return self._reconnect.plan_comeback(self.build.reconnect, end, uniform)
 
+    def on_accepted_again(self, *, was_alone: bool) -> int:
+        """Return the takeovers that show as the broker accepts the device after a loss, if that `was_alone`."""
+        return 0 if self._reconnect is None else self._reconnect.on_accepted_again(was_alone=was_alone)
+
     def on_connection_proved(self) -> None:
         """Begin again with a short wait after the next loss: all that was to be said has been acknowledged."""
         self._reconnect = None

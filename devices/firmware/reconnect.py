@@ -75,6 +75,8 @@ SLOW_AHEAD = 3
 SUSPICIOUS = 3
 """So many connections in a row that were used, did not last, and ended without a word, are a sign of another client
 with the same id: brokers of 3.1.1, and Mosquitto before 2.0.15, do not say that a session is taken over."""
+SUSPICIOUS_ALONE = 2
+"""As many are enough where those of the other devices stayed, so that the broker was there all the time."""
 
 
 class ReconnectConfig(Config):
@@ -131,26 +133,40 @@ class Comeback(NamedTuple):
 class ReconnectState:
     """Counts what did not go well with the last connections of a device."""
 
-    __slots__ = ("brief", "failures")
+    __slots__ = ("brief", "failures", "told")
 
     def __init__(self) -> None:
         self.failures = 0
         """Connections lost or not made, since one has proved itself."""
         self.brief = 0
-        """Of the last ones: those in a row that ended without a word before they had proved themselves."""
+        """Of the last ones: those in a row that were used, ended without a word and before they had lasted."""
+        self.told = 0
+        """Of those: the ones for which another client has been blamed."""
 
     def plan_comeback(self, config: ReconnectConfig, end: ConnectionEnd, uniform: float) -> Comeback:
         """Return what follows from the end of a connection, for a draw in [0, 1)."""
         lasts = end.lasted_s * 1000 >= config.stable
         if lasts and end.is_acknowledged:
             self.failures = 0
-        self.brief = self.brief + 1 if end.is_unexplained and not lasts else 0
+        if end.is_unexplained and not lasts:
+            self.brief += 1
+        else:
+            self.brief = self.told = 0
         takeovers, is_cut_short, pace = 0, False, PACES.get(end.code, _P.USUAL)
         if self.brief >= SUSPICIOUS:
             is_cut_short = not end.is_acknowledged
             if end.is_acknowledged:
-                takeovers = SUSPICIOUS if self.brief == SUSPICIOUS else 1
+                takeovers = self._blame_another()
                 pace = PACES[SESSION_TAKEN_OVER]
         delay_s = config.delay_s(self.failures, uniform, pace)
         self.failures += 1
         return Comeback(delay_s, takeovers, is_cut_short)
+
+    def on_accepted_again(self, *, was_alone: bool) -> int:
+        """Return the takeovers that show as the broker accepts the device again, if its last end `was_alone`."""
+        return self._blame_another() if was_alone and self.brief >= SUSPICIOUS_ALONE else 0
+
+    def _blame_another(self) -> int:
+        takeovers = self.brief - self.told
+        self.told = self.brief
+        return takeovers

@@ -16,6 +16,7 @@ from devices.fleet.client_state import ClientState, ClientTrigger, next_client_s
 from devices.fleet.command_inbox import CommandInbox
 from devices.fleet.fault_state import LinkFaultState
 from devices.fleet.incidents import IncidentRecorder
+from devices.fleet.loss_window import LossWindow
 from devices.fleet.session_factory import fitted_will, last_will, learned_limits
 from devices.scenario.devices import Device
 from devices.timeline.wire_format import Publication, WireFormat
@@ -56,6 +57,7 @@ class ClientOwner(Protocol):
     """Names what a client needs of the fleet around it."""
 
     incidents: IncidentRecorder
+    losses: LossWindow
 
     def device_time_ms(self) -> int: ...
 
@@ -75,8 +77,8 @@ class ClientOwner(Protocol):
 class DeviceClient:
     """Publishes what one device has to say, and keeps its connection."""
 
-    __slots__ = ("_commands", "_connected_since_s", "_farewell", "_home", "_is_acknowledged", "_needs_care", "_owner",
-                 "_slept", "_uniform", "broker", "device", "event_topic", "firmware", "link", "link_faults",
+    __slots__ = ("_commands", "_connected_since_s", "_farewell", "_home", "_is_acknowledged", "_lost_s", "_needs_care",
+                 "_owner", "_slept", "_uniform", "broker", "device", "event_topic", "firmware", "link", "link_faults",
                  "reconnects", "session", "state", "telemetry_topic", "wire_format")  # fmt: skip
 
     def __init__(
@@ -111,6 +113,8 @@ class DeviceClient:
         self._connected_since_s = 0.0
         # Whether a message was acknowledged on the connection that is there.
         self._is_acknowledged = False
+        # When the last connection ended without a word, if it had been used.
+        self._lost_s: float | None = None
         self._commands = CommandInbox(device, firmware, session, wire_format, owner.incidents)
         # What the broker said as it ended the connection, until the end is reported.
         self._farewell: ServerDisconnected | None = None
@@ -419,6 +423,8 @@ class DeviceClient:
         if self.is_connect_blocked:
             self.drop_connection()
             return
+        if self._lost_s is not None:
+            self._blame_takeovers(self.firmware.on_accepted_again(was_alone=self._owner.losses.was_alone(self._lost_s)))
         is_first = self.reconnects < 0
         # A device that went to sleep has lost nothing.
         self.reconnects += is_first or not self._slept
@@ -453,14 +459,23 @@ class DeviceClient:
             is_unexplained=lost.is_unexplained and not self.is_duplicated,
         )
         comeback = self.firmware.on_connection_lost(end, self._uniform())
-        for _ in range(comeback.takeovers):
-            self._owner.incidents.record_takeover(self.device.device_id)
+        # Only the end of a connection that was used is a sign of another client.
+        self._lost_s = None
+        if end.is_unexplained:
+            self._owner.losses.record_loss(self._owner.monotonic_s())
+            if end.is_acknowledged:
+                self._lost_s = self._owner.monotonic_s()
+        self._blame_takeovers(comeback.takeovers)
         if comeback.is_cut_short:
             self._owner.incidents.record_server_disconnect("no reason, soon after CONNACK", self.device.device_id)
         if self._slept:
             self.firmware.on_connection_proved()
         self._follow_reference(code, server_reference)
         self.request_connect(comeback.delay_s)
+
+    def _blame_takeovers(self, count: int) -> None:
+        for _ in range(count):
+            self._owner.incidents.record_takeover(self.device.device_id)
 
     def _count_farewell(self) -> tuple[int, str]:
         """Count what the broker said as it ended the connection; return the code, and the server to use instead."""

@@ -26,6 +26,7 @@ from devices.fleet.fault_injector import FaultInjector
 from devices.fleet.fault_state import DuplicateClient
 from devices.fleet.incidents import IncidentRecorder
 from devices.fleet.latency import AckProbe, Histogram
+from devices.fleet.loss_window import LossWindow
 from devices.fleet.metrics import FleetSnapshot, PeriodicTick, process_usage
 from devices.fleet.pacer import Pacer, ScheduledAction, startup_delay_ms
 from devices.fleet.run_record import device_records, fleet_record, new_run_id
@@ -108,6 +109,7 @@ class Fleet:
         self._acknowledged = 0
         self._sent_qos0 = 0
         self.incidents = IncidentRecorder(self._clock.monotonic)
+        self.losses = LossWindow(len(self.timeline.devices))
         self._emitted = 0
         self._stopping = False
         self._acks = AckProbe()

@@ -148,7 +148,10 @@ class IncidentRecorder:
         """Count that another client has thrown a device out by using its id."""
         self._count_device(self.incidents.takeovers, "takeovers", device_id)
         self._log(
-            "another client uses the id of a device", "", device=device_id, so_far=self.incidents.takeovers.events
+            "another client uses the id of a device (another run? the real sensor?)",
+            "",
+            device=device_id,
+            so_far=self.incidents.takeovers.events,
         )
 
     def record_ignored(self, what: str) -> None:

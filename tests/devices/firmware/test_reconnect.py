@@ -92,6 +92,21 @@ def test_another_client_with_our_id_is_told_by_connections_that_were_used_and_en
     )
 
 
+def test_two_such_ends_are_enough_where_the_other_devices_stayed_connected() -> None:
+    state = ReconnectState()
+    told = []
+    for was_alone in (True, False, True, True):
+        told.append(state.plan_comeback(CONFIG, SOON_THROWN_OUT, 0.5).takeovers)
+        told.append(state.on_accepted_again(was_alone=was_alone))
+    assert told == [0, 0, 0, 0, 3, 0, 1, 0]
+    state = ReconnectState()
+    told = [
+        state.plan_comeback(CONFIG, SOON_THROWN_OUT, 0.5).takeovers + state.on_accepted_again(was_alone=True)
+        for _ in range(4)
+    ]
+    assert told == [0, 2, 1, 1]
+
+
 @pytest.mark.parametrize(
     "between",
     [ConnectionEnd(), ConnectionEnd(0x89), ConnectionEnd(lasted_s=60, is_acknowledged=True, is_unexplained=True)],

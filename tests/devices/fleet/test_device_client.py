@@ -12,6 +12,7 @@ from devices.firmware.outbox import NO_SEQ, Reading
 from devices.fleet.client_state import ClientState
 from devices.fleet.device_client import DeviceClient
 from devices.fleet.fault_state import LinkFaultState
+from devices.fleet.loss_window import LossWindow
 from devices.fleet.session_factory import create_session
 from devices.scenario.scenario import Scenario
 from devices.timeline.native_format import NativeFormat
@@ -28,7 +29,7 @@ def device(owner: Any = None, **group: Any) -> DeviceClient:
     one = Timeline(scenario, 0).devices[0]
     firmware = Firmware(one.device_id, one.key, 1, 0, scenario.build(scenario.devices[0]))
     session = create_session(one, firmware, NativeFormat(), scenario, (None, None), Version.V5)
-    owner = owner or Mock(device_time_ms=lambda: 0, monotonic_s=lambda: 0.0)
+    owner = owner or Mock(device_time_ms=lambda: 0, monotonic_s=lambda: 0.0, losses=LossWindow(1))
     broker = BrokerUrl.parse("mqtt://127.0.0.1:1883")
     return DeviceClient(one, firmware, session, owner, lambda: 0.5, broker, NativeFormat())
 
@@ -127,6 +128,7 @@ class Surroundings:
 
     def __init__(self) -> None:
         owner = Mock(device_time_ms=lambda: 0, monotonic_s=lambda: 0.0, on_connect_requested=self._request)
+        owner.losses = LossWindow(1)
         self.client = device(owner, firmware={"sleep": {"awake": 0}})
         self.turns, self.dials, self.boot = 1, 0, 1
 

@@ -12,8 +12,9 @@ from devices.firmware.firmware import COMMANDS_PER_S
 from devices.fleet.command_handler import CommandHandler
 from devices.fleet.device_client import DeviceClient
 from devices.fleet.incidents import IncidentRecorder
+from devices.fleet.loss_window import LossWindow
 from edgewire.mqtt import ConnectionLost, Message, ServerDisconnected, ServerLimits, StrayAnswer, Subscribed, Version
-from edgewire.mqtt.packets import Connack, Connect, Packet, Publish, Subscribe
+from edgewire.mqtt.packets import Connack, Connect, Packet, Puback, Publish, Subscribe
 from edgewire.mqtt.session import Session
 from tests.devices.fleet.test_device_client import device, reading
 from tests.edgewire.mqtt.peer import Peer
@@ -31,6 +32,7 @@ class Wire:
             device_time_ms=lambda: 0,
             monotonic_s=lambda: self.now_s,
             incidents=IncidentRecorder(lambda: self.now_s),
+            losses=LossWindow(10),
             on_connect_requested=lambda _, delay_s: self.dialled.append(delay_s),
             timeline=Mock(devices=[]),
         )
@@ -38,6 +40,8 @@ class Wire:
         self.peer = Peer(self.client.session.config)
         self.peer.session = self.client.session
         self.link = Mock()
+        self.status_id = 0
+        """The packet identifier of the status that was said last."""
 
     @property
     def incidents(self) -> Any:
@@ -57,7 +61,9 @@ class Wire:
         self.link.publish = lambda topic, payload, **options: session.publish(topic, payload, now=0, **options)
         self.link.subscribe = lambda filters: session.subscribe(filters, 0)
         self.hear(Connack(session_present, 0, limits))
-        return self.peer.sent()
+        said = self.peer.sent()
+        self.status_id = next((one.packet_id for one in statuses(said)), 0)
+        return said
 
     def hear(self, *packets: Packet) -> None:
         self.client.on_events(self.link, self.peer.say(*packets))
@@ -269,6 +275,18 @@ def test_another_client_with_the_id_is_named_where_the_broker_says_so() -> None:
     assert (wire.incidents.takeovers.events, wire.incidents.takeovers.examples) == (1, ["bme280-0001"])
     assert wire.dialled[-1] > 4
     assert not wire.incidents.server_disconnects
+
+
+def test_another_client_with_the_id_is_named_where_the_broker_only_closes_used_connections() -> None:
+    wire = Wire()
+    for _ in range(3):
+        wire.dial()
+        wire.accept(session_present=True)
+        wire.hear(Puback(wire.status_id))
+        wire.now_s += 1
+        wire.lose()
+        wire.now_s += 1
+    assert wire.incidents.takeovers.events == 3
 
 
 def test_what_the_broker_says_as_it_ends_a_connection_is_counted() -> None:
