@@ -44,6 +44,8 @@ from edgewire.mqtt.reasons import QOS_NOT_SUPPORTED
 # QoS 0 has no in-flight window, so this is how many readings of the outbox go out in one go.
 QOS0_BURST = 64
 
+PUBACK_S = 10.0
+"""So long without any acknowledgement, and the broker is taken for one that gives none."""
 STATUS = "status"
 """The token of a status that is published: only the newest is worth sending again."""
 
@@ -77,9 +79,10 @@ class ClientOwner(Protocol):
 class DeviceClient:
     """Publishes what one device has to say, and keeps its connection."""
 
-    __slots__ = ("_commands", "_connected_since_s", "_farewell", "_home", "_is_acknowledged", "_lost_s", "_needs_care",
-                 "_owner", "_slept", "_uniform", "broker", "device", "event_topic", "firmware", "link", "link_faults",
-                 "reconnects", "session", "state", "telemetry_topic", "wire_format")  # fmt: skip
+    __slots__ = ("_commands", "_connected_since_s", "_farewell", "_home", "_is_acknowledged", "_is_unanswered",
+                 "_lost_s", "_needs_care", "_owner", "_slept", "_uniform", "broker", "device", "event_topic",
+                 "firmware", "link", "link_faults", "reconnects", "session", "state", "telemetry_topic",
+                 "wire_format")  # fmt: skip
 
     def __init__(
         self,
@@ -113,6 +116,8 @@ class DeviceClient:
         self._connected_since_s = 0.0
         # Whether a message was acknowledged on the connection that is there.
         self._is_acknowledged = False
+        # Whether it was told that none is, for so long that one should be.
+        self._is_unanswered = False
         # When the last connection ended without a word, if it had been used.
         self._lost_s: float | None = None
         self._commands = CommandInbox(device, firmware, session, wire_format, owner.incidents)
@@ -379,10 +384,19 @@ class DeviceClient:
             return
         link.tick()
         if self.is_online:
-            self._commands.expect_suback(self._owner.monotonic_s())
+            self._expect_answers(self._owner.monotonic_s())
         if self._needs_care and self.is_online:
             self.flush_outbox()
             self._maybe_sleep()
+
+    def _expect_answers(self, now_s: float) -> None:
+        """Find that the broker leaves the device without answers, where it has had the time for them."""
+        self._commands.expect_suback(now_s)
+        if self._is_acknowledged or self._is_unanswered or now_s - self._connected_since_s < PUBACK_S:
+            return
+        if self.session.inflight:
+            self._is_unanswered = True
+            self._owner.incidents.record_never_acknowledged(self.device.device_id)
 
     def wake(self) -> None:
         """End the sleep."""
@@ -419,7 +433,7 @@ class DeviceClient:
         self.link = link
         self._move(_T.ACCEPT)
         self._connected_since_s = self._owner.monotonic_s()
-        self._is_acknowledged = False
+        self._is_acknowledged = self._is_unanswered = False
         if self.is_connect_blocked:
             self.drop_connection()
             return

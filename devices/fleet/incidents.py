@@ -65,6 +65,8 @@ class Incidents:
     """Connections that ended because another client used the id of the device."""
     deaf: DeviceTally = field(default_factory=DeviceTally)
     """Devices that take no commands, as the broker refused their subscription."""
+    unanswered: DeviceTally = field(default_factory=DeviceTally)
+    """Devices that are connected, and of whose messages the broker acknowledges none for a long time."""
 
     def merge(self, other: "Incidents") -> None:
         """Count what another process has counted."""
@@ -153,6 +155,11 @@ class IncidentRecorder:
             device=device_id,
             so_far=self.incidents.takeovers.events,
         )
+
+    def record_never_acknowledged(self, device_id: str) -> None:
+        """Count a connection on which the broker has acknowledged nothing for a long time."""
+        self._count_device(self.incidents.unanswered, "unanswered", device_id)
+        self._log("the broker acknowledges no message", "", device=device_id, fix="look into its log, and at its load")
 
     def record_ignored(self, what: str) -> None:
         """Count something from the broker that a device did not heed, such as `retained command`."""

@@ -256,6 +256,20 @@ def test_a_broker_that_does_not_answer_the_subscription_leaves_the_device_deaf()
     assert wire.incidents.subscribes_refused == {"no SUBACK within 10 s": 1}
 
 
+def test_a_broker_that_acknowledges_nothing_is_named_while_the_run_goes_on() -> None:
+    wire = Wire()
+    for acknowledged in (False, True):
+        wire.dial()
+        wire.accept()
+        if acknowledged:
+            wire.hear(Puback(wire.status_id))
+        for _ in range(30):
+            wire.now_s += 1
+            wire.client.tick()
+        assert (wire.incidents.unanswered.events, wire.incidents.unanswered.devices) == (1, 1)
+        wire.lose()
+
+
 def test_a_subscription_that_was_lost_with_its_connection_is_made_again() -> None:
     """The session that the broker made for it is there the next time, and has no subscription."""
     wire = Wire()
