@@ -73,6 +73,8 @@ class DeviceRecord:
     """Still in the outbox when the run stopped, or sent and never acknowledged: it may have arrived."""
     unacknowledged: list[SeqRange] = field(default_factory=list)
     """Of those unsent: sent and never acknowledged."""
+    unacknowledged_by_fault: int = 0
+    """Of those: before a reset."""
     reconnects: int = 0
 
     @property
@@ -156,9 +158,15 @@ class RunRecord:
     connected_after_s: float | None = None
     """From the first attempt to connect until every device had been connected once; None where one never was."""
     limited_by: str = ""
-    """broker, generator, network or none."""
+    """broker, generator, network, takeover or none."""
     verdict: str = ""
-    """What the limit of the run was, in one sentence with its evidence."""
+    """What is missing, and what the limit of the run was, in sentences with their evidence."""
+    problems: dict[str, str] = field(default_factory=dict)
+    """What is missing and fails the run, the gravest first: a name for machines, and a sentence."""
+    notes: dict[str, str] = field(default_factory=dict)
+    """What happened and fails nothing, in the same form."""
+    incidents: dict[str, Any] = field(default_factory=dict)
+    """What the broker refused or ended, and what devices did not heed, by reason."""
     faults: dict[str, int] = field(default_factory=dict)
     """Faults that show in the messages, by type; the label file beside the record has each."""
     failures: list[str] = field(default_factory=list)

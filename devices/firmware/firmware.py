@@ -26,7 +26,7 @@ class BootCounters:
     """
 
     __slots__ = ("acknowledged", "boot", "dropped", "dropped_by_fault", "first_seq", "last_seq", "refused",
-                 "sent_qos0", "uncertain")  # fmt: skip
+                 "sent_qos0", "uncertain", "uncertain_by_fault")  # fmt: skip
 
     def __init__(self, boot: int) -> None:
         self.boot = boot
@@ -42,6 +42,8 @@ class BootCounters:
         """Of those dropped: by a fault or a reset, and not by a full outbox."""
         self.uncertain = SeqRanges()
         """Sent, and never acknowledged before a reset or the end: may have arrived or not."""
+        self.uncertain_by_fault = 0
+        """Of those: before a reset."""
 
     def count_reading(self, seq: int) -> None:
         """Count a reading that was taken."""
@@ -190,7 +192,9 @@ class Firmware:
 
         `uncertain` are the tokens of what was sent and not acknowledged: the new boot knows nothing of it.
         """
+        before = len(self.counters.uncertain)
         self.on_uncertain(uncertain)
+        self.counters.uncertain_by_fault += len(self.counters.uncertain) - before
         if self.build.outbox.storage == "ram":
             self._drop(self.outbox.clear(), by_fault=True)
         if self.counters.first_seq is not None:

@@ -12,7 +12,7 @@ from devices.fleet.brokers import BrokerPool
 from devices.fleet.connect_queue import Connectable, Ramp
 from devices.fleet.device_client import DeviceClient
 from devices.fleet.fault_state import DuplicateClient
-from devices.fleet.incidents import IncidentRecorder
+from devices.fleet.incidents import NO_OPEN_FILE, NO_PORT, IncidentRecorder
 from devices.fleet.latency import Histogram
 from edgewire import logs
 from edgewire.clock import Clock
@@ -50,10 +50,10 @@ class Connector:
         incidents: IncidentRecorder,
     ) -> None:
         self._brokers = brokers
-        self._incidents = incidents
         self._ramp = ramp
         self._clock = clock
         self._on_first = on_first
+        self._incidents = incidents
         self.connack = Histogram()
         """Accepted by the broker - dialled."""
         self.failed_dials = 0
@@ -100,15 +100,18 @@ class Connector:
             case BrokerUnreachable(reason=reason):
                 self._incidents.record_connect_failed(reason)
             case NoLocalPort():
-                self._incidents.record_connect_failed("no local port is free")
+                self._incidents.record_connect_failed(NO_PORT)
             case ServiceUnavailable():
                 self._incidents.record_connect_failed("no answer to CONNECT in time, or a wrong one")
             case _:
                 self._incidents.record_connect_failed("a setting that cannot be used")
 
     def _plan_another(self, client: DeviceClient, error: EdgefleetError) -> None:
-        # The ramp is that of first connections: an outage later on says nothing about it.
-        if client.reconnects < 0 and (
+        # The ramp is that of first connections: an outage later on says nothing about it, nor what is short here.
+        is_ours = isinstance(error, NoLocalPort) or (
+            isinstance(error, BrokerUnreachable) and error.reason == NO_OPEN_FILE
+        )
+        if (client.reconnects < 0 and not is_ours) and (
             isinstance(error, ServiceUnavailable) or (isinstance(error, BrokerRefused) and error.code in TRY_LATER)
         ):
             self._ramp.record_overload(self._clock.monotonic())

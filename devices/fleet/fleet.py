@@ -25,17 +25,18 @@ from devices.fleet.device_client import DeviceClient
 from devices.fleet.fault_injector import FaultInjector
 from devices.fleet.fault_state import DuplicateClient
 from devices.fleet.incidents import IncidentRecorder
-from devices.fleet.latency import AckProbe, Histogram
+from devices.fleet.latency import AckProbe, Histogram, sample_every
 from devices.fleet.loss_window import LossWindow
 from devices.fleet.metrics import FleetSnapshot, PeriodicTick, process_usage
 from devices.fleet.pacer import Pacer, ScheduledAction, startup_delay_ms
-from devices.fleet.run_record import device_records, fleet_record, new_run_id
+from devices.fleet.run_record import close_books, device_records, fleet_record, new_run_id
 from devices.fleet.session_factory import create_session
 from devices.fleet.shutdown import disconnect_all, drain_outboxes
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from devices.timeline.timeline import Timeline
 from edgewire import logs
+from edgewire.cgroup import CpuThrottling, read_cpu_throttling
 from edgewire.clock import Clock, SystemClock
 from edgewire.messages import Channel
 from edgewire.mqtt import Message, ServerLimits, Version
@@ -112,7 +113,7 @@ class Fleet:
         self.losses = LossWindow(len(self.timeline.devices))
         self._emitted = 0
         self._stopping = False
-        self._acks = AckProbe()
+        self._acks = AckProbe(sample_every(scenario.messages_per_s / self._shard.count))
         # The ramp is that of the whole fleet.
         self._ramp = Ramp(scenario.connects_per_second / self._shard.count)
         self._connector = Connector(self._brokers, self._ramp, self._clock, self._count_first, self.incidents)
@@ -122,6 +123,7 @@ class Fleet:
         self._unconnected = len(self.timeline.devices)
         self._began = self._clock.monotonic()
         self._cpu_before_s = 0.0
+        self._throttling_before = CpuThrottling()
         self._lag_before: Histogram | None = None
         # A shard may have none.
         self.connected_after_s: float | None = None if self._unconnected else 0.0
@@ -176,6 +178,7 @@ class Fleet:
     def snapshot(self) -> FleetSnapshot:
         """Return the fleet as it is now; what is counted device by device, as it was a moment ago."""
         cpu_s, rss_bytes = process_usage()
+        throttling = read_cpu_throttling().since(self._throttling_before)
         return FleetSnapshot(
             devices=len(self.clients),
             emitted=self._emitted,
@@ -193,6 +196,8 @@ class Fleet:
             cpu_s=cpu_s - self._cpu_before_s,
             elapsed_s=self._clock.monotonic() - self._began,
             rss_bytes=rss_bytes,
+            cpu_periods=throttling.periods,
+            cpu_throttled_periods=throttling.throttled,
             **asdict(self._periodic_tick.gauges),
         )
 
@@ -206,6 +211,7 @@ class Fleet:
         lead_s = (self._started_ms - self._clock.now_ms()) / 1000
         self._began = self._clock.monotonic()
         self._cpu_before_s = process_usage()[0]
+        self._throttling_before = read_cpu_throttling()
         try:
             async with asyncio.TaskGroup() as background:
                 helpers = [
@@ -226,6 +232,7 @@ class Fleet:
             self.final = self.snapshot()
             await disconnect_all(self.clients)
         devices = [record for client in self.clients for record in device_records(client)]
+        self.final = close_books(self.final, devices)
         return self._record("complete", self._clock.now_ms(), devices, self.final)
 
     async def checkpoint(self) -> RunRecord:

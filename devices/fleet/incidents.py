@@ -6,14 +6,17 @@ Whoever sees it happen tells the `IncidentRecorder` of the process, which also s
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from time import monotonic
+from typing import Any
 
 from edgewire import logs
 
 REASONS = 64
 """Reasons that are told apart for each thing; a broker that makes up ever new ones fills no memory."""
 OTHER = "other reasons"
+NO_OPEN_FILE = "too many open files here"
+NO_PORT = "no local port is free"
 EXAMPLES = 3
 """Devices that are named of each thing; they are all counted."""
 LOG_EVERY_S = 10.0
@@ -83,6 +86,15 @@ class Incidents:
         copy.merge(self)
         return copy
 
+    def to_json(self) -> dict[str, Any]:
+        """Return what there is of it, as a run record holds it; `refused` stands there by itself."""
+        counts = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "refused"}
+        return {
+            name: dict(value) if isinstance(value, Counter) else asdict(value)
+            for name, value in counts.items()
+            if (value.total() if isinstance(value, Counter) else value.events)
+        }
+
     def by_reason(self) -> Counter[str]:
         """Return how many messages were refused for each reason, of all kinds."""
         totals: Counter[str] = Counter()
@@ -133,6 +145,7 @@ class IncidentRecorder:
     def record_connect_failed(self, reason: str) -> None:
         """Count a dial that came to nothing here or on the way."""
         _count(self.incidents.connects_failed, reason)
+        self._log("dials fail", reason, reason=reason)
 
     def record_subscribe_refused(self, device_id: str, reason: str, fix: str = "") -> None:
         """Count a subscription to a device's commands that the broker refused or did not answer."""
@@ -188,6 +201,13 @@ class IncidentRecorder:
 def _given(details: dict[str, str]) -> dict[str, str]:
     """Return what there is to tell."""
     return {name: text for name, text in details.items() if text}
+
+
+def top_reason(counts: Counter[str]) -> str:
+    """Return the most frequent reason with its count, and how many others there are."""
+    ((reason, count),) = counts.most_common(1)
+    more = f", and {len(counts) - 1} other reasons" if len(counts) > 1 else ""
+    return f"{reason}: {count:,}{more}"
 
 
 def _count(counter: Counter[str], reason: str) -> None:

@@ -12,8 +12,17 @@ from numpy.typing import NDArray
 # To find the buckets of one value costs as much as those of a hundred: values are kept until there are so many.
 _KEPT = 2048
 
-# One message in so many is timed.
+# One message in so many is timed at the most; where few are sent, more of them, for about so many a second.
 EVERY = 16
+SAMPLES_PER_S = 400
+
+# A percentile is told from so many values on: below, it would be the largest of a few.
+ENOUGH = {50: 5, 95: 20, 99: 100}
+
+
+def sample_every(messages_per_s: float) -> int:
+    """Return one message in how many is to be timed, where so many are sent."""
+    return max(1, min(EVERY, round(messages_per_s / SAMPLES_PER_S)))
 
 
 class Histogram:
@@ -68,9 +77,22 @@ class Histogram:
         rank = np.searchsorted(np.cumsum(self._counts), self.total * percent / 100)
         return round(float(self._EDGES_MS[min(int(rank), len(self._EDGES_MS) - 1)]), 2)
 
+    def sound_percentile_ms(self, percent: int) -> float | None:
+        """Return this percentile, one of `ENOUGH`; None where it would be made of too few values."""
+        return self.percentile_ms(percent) if self.total >= ENOUGH[percent] else None
+
+    def usual_ms(self) -> float | None:
+        """Return the 99th percentile; of fewer values the median, in which no single one counts; None of too few."""
+        return self.sound_percentile_ms(99) or self.sound_percentile_ms(50)
+
+    def share_between(self, low_ms: float, high_ms: float) -> float:
+        """Return which part of the values lies between these two, to within a bucket."""
+        low, high = np.searchsorted(self._EDGES_MS, (low_ms, high_ms))
+        return float(self._counts[low:high].sum()) / max(1, self.total)
+
     def summary(self) -> dict[str, float | None]:
-        """Return the percentiles that reports show."""
-        return {f"p{percent}": self.percentile_ms(percent) for percent in (50, 95, 99)}
+        """Return the percentiles that reports show, as far as there are enough values for each."""
+        return {f"p{percent}": self.sound_percentile_ms(percent) for percent in ENOUGH}
 
     def buckets(self) -> list[tuple[float, int]]:
         """Return `(upper edge in ms, count)` of each bucket with something in it; the last stands for all beyond it."""
@@ -107,15 +129,17 @@ class Histogram:
 class AckProbe:
     """Times one message a device at once. PUBACKs come in the order of the messages (MQTT 4.6), so they are counted."""
 
-    def __init__(self) -> None:
+    def __init__(self, every: int = EVERY) -> None:
+        """Time one message in `every`."""
         self.latency = Histogram()
+        self._every = every
         self._under_way: dict[Hashable, tuple[int, float]] = {}
         self._skipped = 0
 
     def is_due(self) -> bool:
         """Return whether the message that is published now is one of the sample."""
         self._skipped += 1
-        if self._skipped < EVERY:
+        if self._skipped < self._every:
             return False
         self._skipped = 0
         return True

@@ -41,6 +41,14 @@ class FleetSnapshot:
     dropped: int = 0
     dropped_by_fault: int = 0
     """Of those dropped: by a fault of the scenario or a reset, and not by a full outbox."""
+    unsent: int = 0
+    """Still in the outboxes when the run was over."""
+    unacknowledged: int = 0
+    """Sent, and never acknowledged before the run was over or the device was reset."""
+    unacknowledged_by_fault: int = 0
+    """Of those: what a reset has cut off."""
+    unaccounted: int = 0
+    """When the run was over: emitted, less all that became of it. Anything but 0 is a mistake of ours."""
     reconnects: int = 0
     failed_dials: int = 0
     refused_dials: int = 0
@@ -63,6 +71,25 @@ class FleetSnapshot:
     """Processor time since then."""
     rss_bytes: int = 0
     """Memory of the process."""
+    cpu_periods: int = 0
+    """Since then, periods in which the control group of the process wanted the processor; 0 without a quota."""
+    cpu_throttled_periods: int = 0
+    """Of those: in which its quota was used up."""
+
+    @property
+    def delivered(self) -> int:
+        """Return how many messages left, as far as anybody says: acknowledged, or sent at QoS 0."""
+        return self.acknowledged + self.sent_qos0
+
+    @property
+    def lost(self) -> int:
+        """Return how many messages did not leave, or may not have, for whatever reason; right when the run is over."""
+        return self.refused + self.dropped + self.unsent + self.unacknowledged + max(0, self.unaccounted)
+
+    @property
+    def not_connected(self) -> int:
+        """Return how many devices have no connection though they want one."""
+        return self.devices - self.connected - self.resting
 
     @property
     def refused(self) -> int:

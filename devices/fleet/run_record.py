@@ -2,16 +2,18 @@
 
 import hashlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from devices.firmware.outbox import NO_SEQ, SeqRanges
-from devices.fleet.bottleneck import diagnose
+from devices.fleet.bottleneck import diagnose, verdict_text
 from devices.fleet.device_client import DeviceClient
 from devices.fleet.metrics import FleetSnapshot
+from devices.fleet.verdict import find_notes, find_problems
 from devices.scenario.devices import Shard, device_ids
 from devices.scenario.scenario import Scenario
-from edgewire.run_record import DeviceRecord, RunRecord, UnaccountedPart
+from edgewire.run_record import DeviceRecord, RunRecord, UnaccountedPart, count_seqs
 
 # Keys that say how a scenario is run, not what its devices say: the shards of a run may differ in them.
 OF_THE_HOST = {"broker", "identities", "ca_file", "source_addresses", "connects_per_second"}
@@ -59,6 +61,7 @@ def device_records(client: DeviceClient) -> Iterator[DeviceRecord]:
             dropped_by_fault=counters.dropped_by_fault,
             unsent=sorted(firmware.outbox.seqs(counters.boot).as_list() + unacknowledged),
             unacknowledged=unacknowledged,
+            unacknowledged_by_fault=counters.uncertain_by_fault,
         )
 
 
@@ -74,6 +77,25 @@ def _in_flight(client: DeviceClient) -> dict[int, SeqRanges]:
             case _:
                 pass
     return found
+
+
+def close_books(final: FleetSnapshot, devices: Sequence[DeviceRecord]) -> FleetSnapshot:
+    """Return the fleet as it ended, with what became of every message at last, as its devices tell it."""
+    unsent = sum(count_seqs(device.unsent) for device in devices)
+    unacknowledged = sum(count_seqs(device.unacknowledged) for device in devices)
+    books = replace(
+        final,
+        acknowledged=sum(device.acknowledged for device in devices),
+        sent_qos0=sum(device.sent_qos0 for device in devices),
+        dropped=sum(count_seqs(device.dropped) for device in devices),
+        dropped_by_fault=sum(device.dropped_by_fault for device in devices),
+        unsent=unsent - unacknowledged,
+        unacknowledged=unacknowledged,
+        unacknowledged_by_fault=sum(device.unacknowledged_by_fault for device in devices),
+    )
+    refused = sum(count_seqs(device.refused_ranges) for device in devices)
+    ended = books.delivered + books.dropped + unsent + refused
+    return replace(books, unaccounted=final.emitted - ended)
 
 
 def fleet_record(
@@ -94,9 +116,8 @@ def fleet_record(
     messages: int | None,
     connected_after_s: float | None,
 ) -> RunRecord:
-    """Return the record of a run: of one that is over, `snapshot` is the fleet before its devices said goodbye."""
-    bottleneck = diagnose(snapshot)
-    return RunRecord(
+    """Return the record of a run: of one that is over, `snapshot` is what `close_books` made of it."""
+    record = RunRecord(
         state=state,
         run_id=run_id,
         shards=[(shard.index, shard.count)],
@@ -114,7 +135,21 @@ def fleet_record(
         lag_ms=snapshot.lag.to_json(),
         puback_ms=snapshot.puback.to_json(),
         connected_after_s=None if connected_after_s is None else round(connected_after_s, 3),
-        limited_by=bottleneck.component,
-        verdict=bottleneck.summary,
         devices=devices,
+    )
+    return with_verdict(record, snapshot)
+
+
+def with_verdict(record: RunRecord, now: FleetSnapshot, failures: Sequence[str] = ()) -> RunRecord:
+    """Return the record with the verdict on the numbers of its whole fleet; `failures` are parts that are missing."""
+    is_over = record.state == "complete"
+    bottleneck = diagnose(now, is_over=is_over)
+    text = verdict_text(now, bottleneck, is_over=is_over)
+    return replace(
+        record,
+        limited_by=bottleneck.component,
+        verdict=" ".join([*(f"Failed: {failure}." for failure in failures), text]),
+        problems=dict(find_problems(now, is_over=is_over)),
+        notes=dict(find_notes(now)),
+        incidents=now.incidents.to_json(),
     )

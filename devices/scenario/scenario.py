@@ -172,6 +172,11 @@ class Scenario(ConfigFile):
         """The same, taken apart."""
         return tuple(map(BrokerUrl.parse, self.brokers))
 
+    @property
+    def messages_per_s(self) -> float:
+        """About how many readings the whole fleet takes in a second of wall time."""
+        return self.time_scale * sum(1000 * group.size / group.interval for group in self.devices)
+
     def build(self, group: DeviceGroup) -> Build:
         """Return what the firmware of the devices of a group is built with."""
         return Build(

@@ -54,8 +54,10 @@ from edgefleet.launch.worker_status import WorkerState
 from edgefleet.launch.workers import Workers
 from edgefleet.report.device_table import FILE_NAME as DEVICES_FILE
 from edgefleet.report.device_table import save_device_table
+from edgefleet.report.fail_if import FailCondition
 from edgefleet.report.fleet_metrics import serve_metrics
 from edgefleet.report.live import ReadSnapshots, live_view
+from edgefleet.report.run_summary import apply_condition, has_failed, summary_json, summary_text
 from edgewire.clock import parse_ms
 from edgewire.errors import ConfigError
 from edgewire.run_folder import RunFolder
@@ -110,6 +112,14 @@ def command(
     metrics: Annotated[
         str | None, typer.Option(help="Serve /metrics for Prometheus on this port, or HOST:PORT.", show_default=False)
     ] = None,
+    fail_if: Annotated[
+        str | None,
+        typer.Option(
+            envvar="EDGEFLEET_FAIL_IF",
+            help="Also fail where this holds: 'p99_ms>50 or connected<0.99'. docs/fleet.md has the names.",
+            show_default=False,
+        ),
+    ] = None,
     check: Annotated[
         bool, typer.Option(help="Begin by asking the broker and comparing needs and limits, as `edgefleet doctor`.")
     ] = True,
@@ -124,7 +134,10 @@ def command(
 ) -> None:
     """Run the devices of SCENARIO on its broker until Ctrl-C, and write down what each of them emitted.
 
-    Exit code 1 if a worker died. Example: `edgefleet run scenarios/mixed.yaml --duration 1m`
+    Exit code 1 if anything is missing: refused, dropped, unsent or never acknowledged, a device that never connected
+    or was thrown out, a part of the fleet that died, or what --fail-if says.
+
+    Example: `edgefleet run scenarios/mixed.yaml --duration 1m`
     """
     start_logging(log_level)
     changes = {"broker": tuple(broker) if broker else None, "time_scale": time_scale, "seed": seed}
@@ -132,6 +145,7 @@ def command(
         update={key: value for key, value in changes.items() if value is not None}
     )
     loaded = in_real_time(loaded)
+    condition = None if fail_if is None else FailCondition(fail_if)
     part = Shard.parse(shard)
     folder = RunFolder(record or record_folder(part), companions=(LABELS_FILE, DEVICES_FILE))
     raise_open_files()
@@ -169,12 +183,14 @@ def command(
         except BaseException:
             folder.abandon()
             raise
+    result = apply_condition(result, condition)
     path = folder.write_final(result.record)
     save_device_table(result.record, folder.path)
     if loaded.faults or result.labels:
         write_labels(folder.path / LABELS_FILE, result.labels)
-    _report(result, path, as_json=as_json)
-    if result.record.failures:
+    run = str(path.parent)
+    typer.echo(orjson.dumps(summary_json(result, run)) if as_json else summary_text(result, run, LABELS_FILE))
+    if has_failed(result.record):
         raise typer.Exit(1)
 
 
@@ -239,23 +255,3 @@ def _begin_ms(text: str | None) -> int | None:
     if not EPOCH_MS <= instant_ms < LATEST_MS:
         raise ConfigError(f"--from: '{text}' is not between the years 2000, as of which boots are counted, and 9000")
     return instant_ms
-
-
-def _report(result: ShardResult, path: Path, *, as_json: bool) -> None:
-    record, totals = result.record, result.record.totals
-    if as_json:
-        measured = {"connected_after_s": record.connected_after_s, "reconnects": result.final.reconnects}
-        measured |= {"rss_bytes": result.final.rss_bytes, "cpu_s": round(result.final.cpu_s, 3)}
-        judged = {"limited_by": record.limited_by, "verdict": record.verdict, "failures": record.failures}
-        report = {"run": str(path.parent), "devices": record.device_count, **totals, **record.limits}
-        report["puback_ms"] = result.final.puback.summary()
-        typer.echo(orjson.dumps(report | measured | judged | {"labels": len(result.labels)}))
-        return
-    unsent = f", {totals['unsent']:,} unsent or unconfirmed" if totals["unsent"] else ""
-    dropped = f", {totals['dropped']:,} dropped by full outboxes or faults" if totals["dropped"] else ""
-    faults = f"; {len(result.labels):,} faults in {LABELS_FILE}" if result.labels else ""
-    typer.echo(
-        f"{record.device_count:,} devices emitted {totals['emitted']:,} messages, "
-        f"{totals['acknowledged']:,} acknowledged{dropped}{unsent}; record in {path.parent}{faults}"
-    )
-    typer.echo(record.verdict)

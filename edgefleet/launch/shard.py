@@ -10,10 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from devices.faults.labels import Label
-from devices.fleet.bottleneck import diagnose
 from devices.fleet.fleet import Fleet
 from devices.fleet.metrics import FleetSnapshot
-from devices.fleet.run_record import new_run_id
+from devices.fleet.run_record import new_run_id, with_verdict
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from edgefleet.launch.process_tuning import tuned_process
@@ -113,7 +112,6 @@ def combine(
         raise ServiceUnavailable("no part of the fleet came to its end: " + "; ".join(failures))
     total = FleetSnapshot.total(result.final for result in results)
     record = RunRecord.join([result.record for result in results])
-    bottleneck = diagnose(total)
     connected = [result.record.connected_after_s for result in results]
     record = replace(
         record,
@@ -122,11 +120,10 @@ def combine(
         lag_ms=total.lag.to_json(),
         puback_ms=total.puback.to_json(),
         connected_after_s=None if failures or None in connected else max(filter(None, connected), default=0.0),
-        limited_by=bottleneck.component,
-        verdict=" ".join([*(f"Failed: {failure}." for failure in failures), bottleneck.summary]),
         failures=[*record.failures, *failures],
         unaccounted=[*record.unaccounted, *unaccounted],
     )
+    record = with_verdict(record, total, failures)
     labels = sorted(
         (label for result in results for label in result.labels), key=lambda label: (label.device_id, label.start_ms)
     )

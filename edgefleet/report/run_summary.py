@@ -1,0 +1,78 @@
+"""Prints what came of a run, for people and for machines, and says whether it failed."""
+
+from dataclasses import replace
+from typing import Any
+
+from edgefleet.launch.shard import ShardResult
+from edgefleet.report.fail_if import FailCondition, RunNumbers
+from edgewire.run_record import RunRecord
+
+
+def apply_condition(result: ShardResult, condition: FailCondition | None) -> ShardResult:
+    """Return the result with one more problem where the condition of the user makes the run fail."""
+    failure = condition and condition.find_failure(RunNumbers(result.record, result.final))
+    if not failure:
+        return result
+    record = replace(
+        result.record,
+        problems=result.record.problems | {"fail_if": failure},
+        verdict=f"{failure}. {result.record.verdict}",
+    )
+    return replace(result, record=record)
+
+
+def has_failed(record: RunRecord) -> bool:
+    """Return whether something is missing from a run, so that its exit code is 1."""
+    return bool(record.problems or record.failures)
+
+
+def summary_json(result: ShardResult, folder: str) -> dict[str, Any]:
+    """Return what `--json` prints."""
+    record, final = result.record, result.final
+    return {
+        "run": folder,
+        "devices": record.device_count,
+        **record.totals,
+        **record.limits,
+        "puback_ms": {"count": final.puback.total, **final.puback.summary()},
+        "connected_after_s": record.connected_after_s,
+        "reconnects": final.reconnects,
+        "rss_bytes": final.rss_bytes,
+        "cpu_s": round(final.cpu_s, 3),
+        "ok": not has_failed(record),
+        "limited_by": record.limited_by,
+        "verdict": record.verdict,
+        "problems": record.problems,
+        "notes": record.notes,
+        "failures": record.failures,
+        "never_connected": final.unconnected,
+        "unacknowledged": final.unacknowledged,
+        "dropped_by_fault": final.dropped_by_fault,
+        "refused_by": record.refused,
+        "incidents": record.incidents,
+        "labels": len(result.labels),
+    }
+
+
+def summary_text(result: ShardResult, folder: str, labels_file: str) -> str:
+    """Return the same for people: what became of the messages, and the verdict."""
+    record, totals, final = result.record, result.record.totals, result.final
+    overflowed = totals["dropped"] - final.dropped_by_fault
+    in_outboxes = totals["unsent"] - final.unacknowledged
+    counts = [
+        (totals["acknowledged"], "acknowledged"),
+        (totals["sent_qos0"], "sent at QoS 0"),
+        (totals["refused"], "refused by the broker"),
+        (overflowed, "dropped by full outboxes"),
+        (final.dropped_by_fault, "dropped by faults"),
+        (final.unacknowledged, "never acknowledged"),
+        (in_outboxes, "unsent"),
+    ]
+    said = [f"{count:,} {what}" for count, what in counts if count or what == "acknowledged"]
+    if totals["sent_qos0"] and not totals["acknowledged"]:
+        said = said[1:]
+    faults = f"; {len(result.labels):,} faults in {labels_file}" if result.labels else ""
+    return (
+        f"{record.device_count:,} devices emitted {totals['emitted']:,} messages: {', '.join(said)}; "
+        f"record in {folder}{faults}\n{'FAIL  ' if has_failed(record) else ''}{record.verdict}"
+    )
