@@ -246,6 +246,11 @@ def test_an_odd_broker(case: Case, outcomes: dict[str, Outcome]) -> None:
     assert totals["emitted"] == sum(totals[part] for part in parts), totals
     assert (totals["acknowledged"] == totals["emitted"]) or not case.is_fine, totals
     assert case.seen(outcome.incidents), outcome.incidents
+    if totals["acknowledged"] < totals["emitted"]:
+        assert record.problems, "something is missing, and the run has not failed"
+        assert "Nothing was the limit" not in record.verdict
+    assert "unaccounted" not in record.problems, record.problems
+    assert not (case.is_fine and record.problems), record.problems
     for device, dials in outcome.broker.dials.items():
         assert dials <= (1 if case.is_fine else MOST_DIALS), f"{device} dialled {dials} times"
     # A status a connection, and the goodbye; readings once a connection at the most.

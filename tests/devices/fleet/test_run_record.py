@@ -41,7 +41,7 @@ async def test_a_checkpoint_is_a_whole_account_and_disturbs_nothing(
         )
         assert before.stopped_ms < after.stopped_ms
         assert 0 < before.totals["emitted"] <= after.totals["emitted"]
-        assert before.totals["acknowledged"] < after.totals["acknowledged"]
+        assert before.totals["acknowledged"] <= after.totals["acknowledged"]
         for device in before.devices:
             ended = count_seqs([*device.dropped, *device.unsent, *device.refused_ranges])
             assert device.emitted == device.acknowledged + device.sent_qos0 + ended
