@@ -33,6 +33,9 @@ class Population:
     """Number of the device within its kind: the gps and the telematics unit of one ordinal share a vehicle."""
     powered_on_ms: int = EPOCH_MS
     """When the devices were powered on: what a sensor needs a while for begins then."""
+    resets: Ints | None = None
+    """Of each device the boot that its last reset began, 0 where there was none: what is peculiar to the place it is in
+    is drawn anew by a reset. None where nobody was reset."""
 
 
 class DictionaryColumn(Sequence[Any]):

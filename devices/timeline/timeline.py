@@ -30,6 +30,7 @@ from devices.world.world import World
 
 _LABELLED_ROWS = 200_000
 """Readings that are compared at once to find the labels."""
+_MOST_SORTED_MS = 2**62
 _NATIVE = NativeFormat()
 
 
@@ -118,7 +119,16 @@ class Timeline:
 
     def output_order(self, times: Ints, positions: Ints, seqs: Ints) -> Ints:
         """Return the rows in the order of all output: by due time, device id, seq."""
-        return np.lexsort((seqs, self._order[positions], times))
+        if not len(times):
+            return np.empty(0, dtype=np.int64)
+        first, ids = int(times.min()), self._order.take(positions, mode="clip")
+        if int(times.max()) - first < _MOST_SORTED_MS // len(self.devices):
+            # One number a row, which sorts in a third of the time; seq decides only where these are the same.
+            codes = (times - first) * len(self.devices) + ids
+            order = np.argsort(codes, kind="stable")
+            if (np.diff(codes[order]) > 0).all():
+                return np.asarray(order)
+        return np.lexsort((seqs, ids, times))
 
     def encode_table(self, table: Table) -> list[bytes]:
         """Return the payloads of a table, row by row."""

@@ -109,8 +109,8 @@ class GridInterpolator:
             )
             table = self._compute(codes % self._places, codes // self._places * GRID_MS)
             left, right = points[: len(cell)], points[len(cell) :]
-        lower = table.take(left, axis=1)
-        return np.asarray(lower + (table.take(right, axis=1) - lower) * share)
+        lower = table.take(left, axis=1, mode="clip")
+        return np.asarray(lower + (table.take(right, axis=1, mode="clip") - lower) * share)
 
     def _table(self, first_block: int, last_block: int) -> Floats:
         """Return all places at the instants of these blocks, place by place within an instant."""

@@ -4,7 +4,7 @@ Source of formulas and figures: Bosch BST-BME280-DS001-10, rev 1.1. Pure and vec
 """
 
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -95,7 +95,11 @@ class Calibration:
 
     def take(self, ids: Ints) -> "Calibration":
         """Return the constants of these units, a row each."""
-        return Calibration(*(getattr(self, field.name).take(ids) for field in fields(self)))
+        return Calibration(*self.table().take(ids, axis=1))
+
+    def table(self) -> Floats:
+        """Return the constants as rows of one array, a column a unit."""
+        return np.stack([getattr(self, field.name) for field in fields(self)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,34 +111,63 @@ class Raw:
     h: Floats
 
 
+class _Bridges(NamedTuple):
+    """Hold what the compensation of pressure and humidity makes of a temperature: offsets and slopes of the bridges."""
+
+    t_fine: Floats
+    pressure: tuple[Floats, Floats]
+    humidity: tuple[Floats, Floats]
+
+    @classmethod
+    def at(cls, chip: Calibration, raw_t: Floats) -> "_Bridges":
+        t_fine = _t_fine(chip, raw_t)
+        return cls(t_fine, _pressure_line(chip, t_fine), _humidity_line(chip, t_fine))
+
+
 def to_raw(chip: Calibration, sampling: Sampling, temperature: Floats, humidity: Floats, pressure: Floats) -> Raw:
     """Return the counts that compensation turns into these °C, % and hPa, rounded to the bits of the oversampling."""
+    return _to_raw(chip, sampling, temperature, humidity, pressure)[0]
+
+
+def compensate(chip: Calibration, raw: Raw) -> tuple[Floats, Floats, Floats]:
+    """Return °C, % and hPa from counts, by the double precision formulas of section 8.1."""
+    return _compensate(chip, raw, _Bridges.at(chip, raw.t))
+
+
+def measured(
+    chip: Calibration, sampling: Sampling, temperature: Floats, humidity: Floats, pressure: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Return the °C, % and hPa that a driver compensates from the counts of these: `compensate(to_raw(...))`."""
+    return _compensate(chip, *_to_raw(chip, sampling, temperature, humidity, pressure))
+
+
+def _to_raw(
+    chip: Calibration, sampling: Sampling, temperature: Floats, humidity: Floats, pressure: Floats
+) -> tuple[Raw, _Bridges]:
     t_fine = temperature * 5120
     half, curve = chip.t2, chip.t3 / 64
     linear = 2 * t_fine / (half + np.sqrt(half * half + 4 * curve * t_fine))
     raw_t = _counts((linear + chip.t1 / 1024) * 16384, _T_TOP, sampling.lsb(sampling.t))
     # What the compensation will take the temperature for, so that pressure and humidity are exact beside it.
-    t_fine = _t_fine(chip, raw_t)
-    offset, slope = _pressure_line(chip, t_fine)
+    bridges = _Bridges.at(chip, raw_t)
+    offset, slope = bridges.pressure
     pascal = pressure * 100 - chip.p7 / 16
     square, line = chip.p9 / 2**35, 1 + chip.p8 / 2**19
     bridge = 2 * pascal / (line + np.sqrt(line * line + 4 * square * pascal))
     raw_p = _counts(1048576 - offset - bridge / slope, _P_TOP, sampling.lsb(sampling.p))
-    offset, slope = _humidity_line(chip, t_fine)
+    offset, slope = bridges.humidity
     bridge = 2 * humidity / (1 + np.sqrt(1 - chip.h1 * humidity / 131072))
-    return Raw(raw_t, raw_p, _counts(bridge / slope + offset, _H_TOP, 1))
+    return Raw(raw_t, raw_p, _counts(bridge / slope + offset, _H_TOP, 1)), bridges
 
 
-def compensate(chip: Calibration, raw: Raw) -> tuple[Floats, Floats, Floats]:
-    """Return °C, % and hPa from counts, by the double precision formulas of section 8.1."""
-    t_fine = _t_fine(chip, raw.t)
-    offset, slope = _pressure_line(chip, t_fine)
+def _compensate(chip: Calibration, raw: Raw, bridges: _Bridges) -> tuple[Floats, Floats, Floats]:
+    offset, slope = bridges.pressure
     bridge = (1048576 - raw.p - offset) * slope
     pascal = bridge + (bridge * (bridge * (chip.p9 / 2**31) + chip.p8 / 32768) + chip.p7) / 16
-    offset, slope = _humidity_line(chip, t_fine)
+    offset, slope = bridges.humidity
     wet = (raw.h - offset) * slope
     humidity = wet * (1 - chip.h1 * wet / 524288)
-    return t_fine / 5120, np.clip(humidity, 0, 100), pascal / 100
+    return bridges.t_fine / 5120, np.clip(humidity, 0, 100), pascal / 100
 
 
 Signature = Literal["temperature_zero", "all_zero", "all_ones", "pressure_reset"]
