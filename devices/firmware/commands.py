@@ -37,7 +37,11 @@ class SetInterval(CommandArguments):
 
 
 class RebootDevice(CommandArguments):
-    """Reset."""
+    """Restart."""
+
+
+class ResetDevice(CommandArguments):
+    """Restart, and begin with new values."""
 
 
 class Identify(CommandArguments):

@@ -13,6 +13,7 @@ from devices.firmware.commands import (
     CommandArguments,
     Identify,
     RebootDevice,
+    ResetDevice,
     SetFault,
     SetInterval,
     StartReadings,
@@ -160,6 +161,10 @@ class CommandHandler:
         self._restart(to, "command", None)
         return None
 
+    def _reset(self, to: Recipient, _arguments: ResetDevice) -> Data:
+        self._restart(to, "command", None, anew=True)
+        return None
+
     def _set_fault(self, to: Recipient, arguments: SetFault) -> Data:
         faults = self._fleet.timeline.faults
         if faults.commanded >= MOST_FAULTS:
@@ -193,7 +198,7 @@ class CommandHandler:
         self._fleet.pacer.schedule_action(at_ms + config.download, install)
         return {"from": firmware.version, "to": arguments.version, "download": duration_text(config.download)}
 
-    def _restart(self, to: Recipient, reason: str, version: str | None) -> None:
+    def _restart(self, to: Recipient, reason: str, version: str | None, *, anew: bool = False) -> None:
         client, position, at_ms = to
         down_ms = client.firmware.build.firmware.boot_time
         up_ms = at_ms + down_ms
@@ -203,7 +208,7 @@ class CommandHandler:
             self._restarting.discard(position)
             client.power_on(boot_number(up_ms), up_ms, reason, version)
 
-        self._fleet.timeline.overrides.reboot_device(position, at_ms, down_ms)
+        self._fleet.timeline.overrides.reboot_device(position, at_ms, down_ms, anew=anew)
         self._fleet.pacer.schedule_action(at_ms, client.power_off)
         self._fleet.pacer.schedule_action(up_ms, start)
 
@@ -225,6 +230,8 @@ def command_spec(action: CommandAction) -> CommandSpec[Any]:
             return CommandSpec(StartReadings, CommandHandler._start, waits_for_restart=True)
         case "reboot":
             return CommandSpec(RebootDevice, CommandHandler._reboot, waits_for_restart=True)
+        case "reset":
+            return CommandSpec(ResetDevice, CommandHandler._reset, waits_for_restart=True)
         case "update_firmware":
             return CommandSpec(UpdateFirmware, CommandHandler._update_firmware, waits_for_restart=True)
         case "identify":

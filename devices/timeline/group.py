@@ -57,6 +57,7 @@ class Group:
             interval_ms=self._schedule.interval_ms,
             ordinals=np.array([device.ordinal for device in devices], dtype=np.int64),
             powered_on_ms=start_ms,
+            resets=None if overrides is None else overrides.reset,
         )
         self._ahead_ms = min(round(_ROWS_AHEAD / self._schedule.rate_per_ms), _LONGEST_AHEAD_MS)
         self._answered_to_ms: int | None = None

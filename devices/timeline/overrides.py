@@ -29,6 +29,8 @@ class _Override:
     until_ms: int
     base: int
     boot: int
+    reset: int
+    """The boot that the last reset began; 0 where there was none."""
 
 
 class ScheduleOverrides:
@@ -85,12 +87,16 @@ class ScheduleOverrides:
         """Let a device take readings again."""
         self.set_interval(position, self.interval_ms(position), at_ms)
 
-    def reboot_device(self, position: int, at_ms: int, down_ms: int) -> None:
-        """Let a device be down from an instant on, then begin a new boot with seq 0, at the interval as it was."""
+    def reboot_device(self, position: int, at_ms: int, down_ms: int, *, anew: bool = False) -> None:
+        """Let a device be down from an instant on, then begin a new boot with seq 0, at the interval as it was.
+
+        With `anew` it is as if it stood somewhere else from then on: what is peculiar to its place is drawn again.
+        """
         with self._lock:
             self._end_override(position, at_ms)
             up_ms = at_ms + down_ms
-            self._begin_override(position, self.interval_ms(position), up_ms, boot_number(up_ms), 0)
+            reset = boot_number(up_ms) if anew else None
+            self._begin_override(position, self.interval_ms(position), up_ms, boot_number(up_ms), 0, reset)
 
     def groups(self) -> list[Group]:
         """Return the groups of changed devices."""
@@ -100,12 +106,16 @@ class ScheduleOverrides:
                     self._groups[entry, generation] = self._build(entry, generation)
             return [group for group in self._groups.values() if group is not None]
 
-    def _begin_override(self, position: int, interval_ms: int, at_ms: int, boot: int, base: int) -> None:
+    def _begin_override(
+        self, position: int, interval_ms: int, at_ms: int, boot: int, base: int, reset: int | None = None
+    ) -> None:
         self._end_override(position, at_ms)
         device = self._devices[position]
         changed = replace(device, interval_ms=interval_ms, phase_ms=device.key % interval_ms)
         overrides = self._overrides.setdefault(position, [])
-        overrides.append(_Override(changed, at_ms, FOREVER_MS, base, boot))
+        if reset is None:
+            reset = overrides[-1].reset if overrides else 0
+        overrides.append(_Override(changed, at_ms, FOREVER_MS, base, boot, reset))
         self._groups[self._entry_of[position], len(overrides) - 1] = None
 
     def _end_override(self, position: int, at_ms: int) -> None:
@@ -133,7 +143,7 @@ class ScheduleOverrides:
             for position, overrides in sorted(self._overrides.items())
             if len(overrides) > generation and self._entry_of[position] == entry
         ]
-        columns = zip(*((one.begin_ms, one.until_ms, one.base, one.boot) for _, one in members), strict=True)
+        columns = zip(*((one.begin_ms, one.until_ms, one.base, one.boot, one.reset) for _, one in members), strict=True)
         intervals = OverrideIntervals(*(np.array(column, dtype=np.int64) for column in columns))
         kind = self._entries[entry].kind
         reboots = None if self._faults is None else self._faults.reboots(kind, self._start_ms)

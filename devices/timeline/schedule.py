@@ -39,6 +39,8 @@ class OverrideIntervals:
     base: Ints
     """Seq of the first message since then."""
     boot: Ints
+    reset: Ints
+    """The boot that the device's last reset began; 0 where there was none."""
 
 
 class Due(NamedTuple):
@@ -128,7 +130,11 @@ class Schedule:
         if self.overrides is None:
             start = np.full(len(self.interval_ms), self._start_ms)
             self.overrides = OverrideIntervals(
-                start, np.full_like(start, FOREVER_MS), np.zeros_like(start), boot_number(start)
+                start,
+                np.full_like(start, FOREVER_MS),
+                np.zeros_like(start),
+                boot_number(start),
+                np.zeros_like(start),
             )
         self.overrides.until_ms[owner] = min(at_ms, int(self.overrides.until_ms[owner]))
 

@@ -63,6 +63,7 @@ STATUS_EXAMPLES: Examples = (
 CommandAction = Literal[
     "set_interval",
     "reboot",
+    "reset",
     "identify",
     "set_fault",
     "clear_faults",

@@ -112,3 +112,30 @@ def test_a_fault_by_command_is_labelled_from_the_moment_it_is_set() -> None:
     assert [(fields["device_id"], fields["seq"]) for fields in changed] == [("gps-0002", seq) for seq in (5, 6, 7)]
     (label,) = timeline.labels(NOON_MS, NOON_MS + 10_000)
     assert (label.first_seq, label.last_seq, label.start_ms, label.end_ms) == (5, 7, NOON_MS + 5000, NOON_MS + 8000)
+
+
+def test_a_reset_draws_the_values_of_its_place_anew_and_a_reboot_does_not() -> None:
+    wide = {"low": 0, "high": 60, "drift": 0.5}
+    still = {"noise": False, "weather_events": False, "daily_pattern": False, "temperature_c": wide}
+    scenario = Scenario(devices=[{"kind": "bme280", "count": 8, "interval": "1s", "settings": still}])
+
+    def jumps(*, anew: bool) -> list[float]:
+        timeline = Timeline(scenario, NOON_MS)
+        found = []
+        before = [orjson.loads(one) for one in timeline.batch(NOON_MS, NOON_MS + 20_000).payload]
+        for device in range(8):
+            timeline.overrides.reboot_device(device, NOON_MS + 20_000, 2000, anew=anew)
+            # What it is told afterwards does not take it back.
+            timeline.overrides.set_interval(device, 500, NOON_MS + 30_000)
+        after = [orjson.loads(one) for one in timeline.batch(NOON_MS + 20_000, NOON_MS + 40_000).payload]
+        for device in timeline.devices:
+            old = [row["temperature_c"] for row in before if row["device_id"] == device.device_id]
+            new = [row["temperature_c"] for row in after if row["device_id"] == device.device_id]
+            assert max(new) - min(new) < 1.5
+            found.append(abs(new[0] - old[-1]))
+        return found
+
+    assert max(jumps(anew=False)) < 1.5
+    anew = jumps(anew=True)
+    # Half of what moves a value is the region's weather, and stays.
+    assert sum(jump > 2 for jump in anew) >= 5
