@@ -59,8 +59,8 @@ def diagnose(now: FleetSnapshot, *, is_over: bool = True) -> Bottleneck:
 
 def verdict_text(now: FleetSnapshot, bottleneck: Bottleneck, *, is_over: bool = True) -> str:
     """Return all that is to be said of a run: what is missing, what the limit was, and what else happened."""
-    problems = [f"{finding.sentence}." for finding in find_problems(now, is_over=is_over)]
-    return " ".join([*problems, bottleneck.summary, *(f"{finding.sentence}." for finding in find_notes(now))])
+    problems = [finding.full_sentence for finding in find_problems(now, is_over=is_over)]
+    return " ".join([*problems, bottleneck.summary, *(finding.full_sentence for finding in find_notes(now))])
 
 
 def _exhausted(now: FleetSnapshot) -> Bottleneck | None:
@@ -113,7 +113,7 @@ def _connections(now: FleetSnapshot, facts: str) -> Bottleneck | None:
         return Bottleneck(
             "broker",
             f"The broker was the limit: it refused {refused:,} connections{_why(now.incidents.connects_refused)}, and "
-            f"{now.not_connected:,} devices were not connected at the end (its limit of connections?); {facts}.",
+            f"{now.not_connected:,} devices were not connected at the end; {facts}.",
         )
     # Those that have not been connected yet are late for nobody's sake but the ramp's.
     if now.not_connected > now.unconnected or (now.not_connected and now.failed_dials):

@@ -204,10 +204,9 @@ def _given(details: dict[str, str]) -> dict[str, str]:
 
 
 def top_reason(counts: Counter[str]) -> str:
-    """Return the most frequent reason with its count, and how many others there are."""
+    """Return the most frequent reason, with its count and that of the others where there are others."""
     ((reason, count),) = counts.most_common(1)
-    more = f", and {len(counts) - 1} other reasons" if len(counts) > 1 else ""
-    return f"{reason}: {count:,}{more}"
+    return f"{reason} {count:,} times, and {len(counts) - 1} other reasons" if len(counts) > 1 else reason
 
 
 def _count(counter: Counter[str], reason: str) -> None:

@@ -22,6 +22,11 @@ class RunFinding(NamedTuple):
     sentence: str
     """For people; begins with a capital letter and has no full stop."""
 
+    @property
+    def full_sentence(self) -> str:
+        """Return the sentence with what ends it."""
+        return self.sentence if self.sentence.endswith("?") else f"{self.sentence}."
+
 
 def find_problems(now: FleetSnapshot, *, is_over: bool) -> list[RunFinding]:
     """Return what is missing and fails the run; until a run `is_over`, only what cannot be made good any more."""
@@ -65,6 +70,11 @@ def _problems(now: FleetSnapshot, *, is_over: bool) -> Iterator[RunFinding]:
     if overflowed:
         yield RunFinding("dropped", f"{_count(overflowed, 'message was', 'messages were')} dropped by full outboxes")
     if not is_over:
+        if incidents.unanswered.devices and now.inflight:
+            count = _count(incidents.unanswered.devices, "device")
+            yield RunFinding(
+                "unanswered", f"The broker has acknowledged nothing of {count} for long ({incidents.unanswered.names})"
+            )
         return
     in_doubt = now.unacknowledged - now.unacknowledged_by_fault
     if in_doubt:

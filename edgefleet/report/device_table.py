@@ -23,10 +23,9 @@ def save_device_table(record: RunRecord, folder: Path) -> Path | None:
     import pyarrow.parquet as pq
 
     devices = record.devices
-    columns = {
-        name: [getattr(device, name) for device in devices]
-        for name in ("device_id", "kind", "site", "boot", "first_seq", "last_seq", "emitted", "acknowledged")
-    }
+    names = ("device_id", "kind", "site", "boot", "first_seq", "last_seq", "emitted", "acknowledged", "sent_qos0")
+    columns = {name: [getattr(device, name) for device in devices] for name in names}
+    columns["refused"] = [count_seqs(device.refused_ranges) for device in devices]
     columns |= {name: [count_seqs(getattr(device, name)) for device in devices] for name in ("dropped", "unsent")}
     columns["reconnects"] = [device.reconnects for device in devices]
     texts = {"device_id", "kind", "site"}

@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from devices.fleet.incidents import Incidents
 from devices.fleet.latency import Histogram
 from devices.fleet.metrics import FleetSnapshot
 from edgefleet.report.live import ReadSnapshots
@@ -21,9 +22,20 @@ _GAUGES = {
 _COUNTERS = {
     "emitted": "Readings taken.",
     "acknowledged": "Messages that the broker has acknowledged.",
+    "sent_qos0": "Messages sent at QoS 0, which nobody acknowledges.",
     "dropped": "Messages given up by their device.",
+    "dropped_by_fault": "Of those: by a fault of the scenario or a reset, and not by a full outbox.",
     "reconnects": "Connections made again after a loss.",
     "failed_dials": "Dials that led to no connection.",
+}
+_INCIDENTS = {
+    "server_disconnects": "Connections that the broker ended, by its reason.",
+    "connects_refused": "Connections that the broker refused, by its reason.",
+    "connects_failed": "Dials that came to nothing here or on the way, by the reason.",
+    "controls_refused": "Statuses and results of commands that the broker refused, by its reason.",
+    "subscribes_refused": "Subscriptions to commands that the broker refused, by its reason.",
+    "ignored": "Things from the broker that a device did not heed.",
+    "adapted": "Things that devices do otherwise, as the limits of the broker ask for.",
 }
 _HISTOGRAMS = {
     "lag": ("schedule_lag_seconds", "From when a message was due until it was handed to its connection."),
@@ -46,6 +58,7 @@ class FleetCollector(Collector):
             yield GaugeMetricFamily(f"edgefleet_{name}", text, value=getattr(total, name))
         for name, text in _COUNTERS.items():
             yield CounterMetricFamily(f"edgefleet_{name}", text, value=getattr(total, name))
+        yield from _incidents(total.incidents)
         for name, (metric, text) in _HISTOGRAMS.items():
             histogram: Histogram = getattr(total, name)
             yield HistogramMetricFamily(
@@ -61,6 +74,22 @@ class FleetCollector(Collector):
         yield up
         yield memory
         yield cpu
+
+
+def _incidents(incidents: Incidents) -> Iterator[CounterMetricFamily]:
+    refused = CounterMetricFamily(
+        "edgefleet_refused", "Messages that the broker refused, by kind and reason.", labels=["kind", "reason"]
+    )
+    for (kind, reason), count in incidents.refused.items():
+        refused.add_metric([kind, reason], count)
+    yield refused
+    for name, text in _INCIDENTS.items():
+        metric = CounterMetricFamily(f"edgefleet_{name}", text, labels=["reason"])
+        for reason, count in getattr(incidents, name).items():
+            metric.add_metric([reason], count)
+        yield metric
+    takeovers = incidents.takeovers.events
+    yield CounterMetricFamily("edgefleet_takeovers", "Connections ended by another client with the id.", takeovers)
 
 
 def _cumulative(histogram: Histogram) -> list[tuple[str, float]]:

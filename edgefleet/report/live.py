@@ -11,11 +11,17 @@ from rich.live import Live
 from rich.table import Table
 
 from devices.fleet.metrics import FleetSnapshot
+from devices.fleet.verdict import find_problems
 from edgefleet.launch.worker_status import WorkerState
 from edgewire import logs
 
 REFRESH_S = 0.5
 LOG_EVERY_S = 10.0
+
+# Characters of a terminal in which a process has a row and no number is cut short, and of columns of the narrow table.
+WIDE = 170
+NAME_WIDTH = 19
+PART_WIDTH = 20
 
 ReadSnapshots = Callable[[], Sequence[tuple[WorkerState, FleetSnapshot]]]
 """State and numbers of each process of the fleet; one for a fleet of one process."""
@@ -67,7 +73,8 @@ async def _show_table(snapshots: ReadSnapshots, console: Console, title: str) ->
         while True:
             await asyncio.sleep(REFRESH_S)
             now = FleetView.from_snapshots(snapshots)
-            live.update(table(f"{title} · {now.moment_s - began:.0f} s", before, now), refresh=True)
+            heading = f"{title} · {now.moment_s - began:.0f} s"
+            live.update(table(heading, before, now, console.width), refresh=True)
             before = now
 
 
@@ -88,6 +95,7 @@ async def _show_lines(snapshots: ReadSnapshots) -> None:
 def _log_progress(before: FleetView, now: FleetView) -> None:
     total, earlier = now.total, before.total
     lag = total.lag.since(earlier.lag)
+    problems = [finding.sentence for finding in find_problems(total, is_over=False)]
     down = {number: state.value for number, (state, _) in enumerate(now.snapshots) if not state.is_up}
     log.info(
         "running",
@@ -95,47 +103,74 @@ def _log_progress(before: FleetView, now: FleetView) -> None:
         emitted=total.emitted,
         per_second=round((total.emitted - earlier.emitted) / (now.moment_s - before.moment_s)),
         acknowledged=total.acknowledged,
+        **({"sent_qos0": total.sent_qos0} if total.sent_qos0 else {}),
         in_flight=total.inflight,
         buffered=total.buffered,
+        refused=total.refused,
         dropped=total.dropped,
+        **({"takeovers": total.incidents.takeovers.events} if total.incidents.takeovers.events else {}),
         reconnects=total.reconnects,
         lag_p50_ms=lag.percentile_ms(50),
         lag_p99_ms=lag.percentile_ms(99),
         puback_p99_ms=total.puback.since(earlier.puback).percentile_ms(99),
         **({"workers_down": down} if down else {}),
+        **({"problems": problems} if problems else {}),
     )
 
 
-def table(title: str, before: FleetView, now: FleetView) -> Table:
-    """Return a row for the fleet, and one a process where there are several, with rates and lags since `before`."""
-    rows = [("all", now.total, before.total)]
+def table(title: str, before: FleetView, now: FleetView, width: int = WIDE) -> Table:
+    """Return the numbers of the fleet, and of each process where there are several, with rates and lags since `before`.
+
+    They have a row each. Where `width` characters are too few for that, they have a column each, as many as fit.
+    """
+    parts = [("all", now.total, before.total)]
     if len(now.snapshots) > 1:
         earlier = [snapshot for _, snapshot in before.snapshots] + [FleetSnapshot()] * len(now.snapshots)
-        rows += [
+        parts += [
             (f"{number} {state}", snapshot, earlier[number]) for number, (state, snapshot) in enumerate(now.snapshots)
         ]
-    shown = Table(title=title, title_justify="left")
-    if len(rows) > 1:
-        shown.add_column("worker")
     seconds = max(now.moment_s - before.moment_s, 0.001)
-    for name in _cells(rows[0][1], rows[0][2], seconds):
-        shown.add_column(name, justify="right")
-    for name, snapshot, previous in rows:
-        cells = _cells(snapshot, previous, seconds).values()
-        shown.add_row(*([name] if len(rows) > 1 else []), *cells)
+    names = list(_cells(*parts[0][1:], seconds))
+    columns = [(name, list(_cells(snapshot, previous, seconds).values())) for name, snapshot, previous in parts]
+    problems = "\n".join(finding.full_sentence for finding in find_problems(now.total, is_over=False))
+    shown = Table(title=title, title_justify="left", caption=problems or None, caption_justify="left",
+                  caption_style="bold red")  # fmt: skip
+    if width >= WIDE:
+        if len(parts) > 1:
+            shown.add_column("worker")
+        for name in names:
+            shown.add_column(name, justify="right")
+        for name, cells in columns:
+            shown.add_row(*([name] if len(parts) > 1 else []), *cells)
+        return shown
+    # Those that are not as they should be come first: the others do the same.
+    amiss = {number for number, (state, _) in enumerate(now.snapshots) if not state.is_up}
+    workers = sorted(range(len(columns) - 1), key=lambda number: number not in amiss)
+    room = max(0, (width - NAME_WIDTH) // PART_WIDTH - 1)
+    fitting = [columns[0], *(columns[1 + number] for number in sorted(workers[:room]))]
+    shown.add_column("" if len(fitting) == len(columns) else f"{len(columns) - len(fitting)} more", no_wrap=True)
+    for name, _ in fitting:
+        shown.add_column(name if len(parts) > 1 else "", justify="right")
+    for position, name in enumerate(names):
+        shown.add_row(name, *(cells[position] for _, cells in fitting))
     return shown
 
 
 def _cells(now: FleetSnapshot, before: FleetSnapshot, seconds: float) -> dict[str, str]:
     lag = now.lag.since(before.lag)
+    at_qos0 = {"sent at QoS 0": f"{now.sent_qos0:,}"} if now.sent_qos0 else {}
+    takeovers = now.incidents.takeovers.events
     return {
         "connected": f"{now.connected:,}/{now.devices:,}",
-        "sent/s": f"{(now.acknowledged - before.acknowledged) / seconds:,.0f}",
+        "sent/s": f"{(now.delivered - before.delivered) / seconds:,.0f}",
         "emitted": f"{now.emitted:,}",
         "acknowledged": f"{now.acknowledged:,}",
+        **at_qos0,
         "in flight": f"{now.inflight:,}",
         "buffered": f"{now.buffered:,}",
+        "refused": f"{now.refused:,}",
         "dropped": f"{now.dropped:,}",
+        **({"taken over": f"{takeovers:,}"} if takeovers else {}),
         "reconnects": f"{now.reconnects:,}",
         "lag p50": _ms(lag.percentile_ms(50)),
         "lag p99": _ms(lag.percentile_ms(99)),

@@ -1,11 +1,13 @@
 """What people and Prometheus see of a running fleet."""
 
 import urllib.request
+from dataclasses import replace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
+from devices.fleet.incidents import IncidentRecorder
 from devices.fleet.latency import Histogram
 from devices.fleet.metrics import FleetSnapshot
 from edgefleet.embedded import free_port
@@ -50,6 +52,46 @@ def test_several_workers_have_a_row_each() -> None:
     assert any("all" in row and "2,800/3,000" in row and "40" in row for row in text)
     assert any("0running" in row for row in text)
     assert any("1died" in row for row in text)
+
+
+def test_a_narrow_terminal_cuts_no_number_short_and_shows_who_is_amiss() -> None:
+    recorder = IncidentRecorder(lambda: 0.0)
+    recorder.record_refused("gps", "not authorized (0x87)", 1_234_567)
+    large = replace(snapshot(3, 1), devices=250_000, connected=250_000, emitted=100_000_000, acknowledged=99_000_000)
+    large.incidents = recorder.incidents
+    for count in (1, 2, 8):
+        states = [WorkerState.RUNNING] * (count - 1) + [WorkerState.SILENT]
+        now = FleetView(2.0, [(state, large) for state in states])
+        console = Console(width=80)
+        with console.capture() as capture:
+            console.print(table("fleet", FleetView(0.0, []), now, 80))
+        text = capture.get()
+        lines = text.splitlines()
+        assert max(map(len, lines)) <= 80
+        assert "…" not in text
+        assert any("refused" in line and f"{1_234_567 * count:,}" in line for line in lines)
+        assert count == 1 or f"{count - 1} silent" in text
+        assert "The broker refused" in text
+
+
+def test_metrics_tell_refusals_by_kind_and_reason() -> None:
+    recorder = IncidentRecorder(lambda: 0.0)
+    recorder.record_refused("gps", "not authorized (0x87)", 60)
+    recorder.record_server_disconnect('a "reason" of its own\n')
+    recorder.record_takeover("gps-0001")
+    one = FleetSnapshot(incidents=recorder.incidents, sent_qos0=7, dropped=3, dropped_by_fault=2)
+    port = free_port()
+    with serve_metrics(lambda: [(WorkerState.RUNNING, one)] * 2, str(port)):
+        page = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).read().decode()
+    samples = {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(page)
+        for sample in family.samples
+    }
+    assert samples["edgefleet_refused_total", "gps", "not authorized (0x87)"] == 120
+    assert samples["edgefleet_server_disconnects_total", 'a "reason" of its own\n'] == 2
+    assert samples["edgefleet_takeovers_total",] == 2
+    assert (samples["edgefleet_sent_qos0_total",], samples["edgefleet_dropped_by_fault_total",]) == (14, 4)
 
 
 def test_metrics_are_the_sums_of_the_workers() -> None:
