@@ -8,7 +8,7 @@ from typing import Annotated
 import orjson
 import typer
 
-from devices.export.base import ExportError, ExportTarget
+from devices.export.base import BatchTarget, ExportError, ExportTarget
 from devices.export.job import ROW_GROUP_ROWS, WINDOW_ROWS, ExportProgress, ExportSpan, export, fingerprint
 from devices.export.stream import stream
 from devices.faults.labels import prepare_labels, write_labels
@@ -22,6 +22,7 @@ from edgefleet.cli.common import Json, ScenarioFile, StopFlag, parse_duration, p
 from edgefleet.cli.progress import closed_pipe_is_the_end, progress_bar
 from edgefleet.cli.run import power_on_ms
 from edgefleet.cli.targets import Destination, checkpoint_file, export_target, stream_target
+from edgefleet.report.stream_report import Discard, StreamReport, banner
 from edgewire.clock import SystemClock, iso_ms
 from edgewire.errors import ConfigError
 
@@ -55,6 +56,13 @@ def command(
     interval: Annotated[
         str | None, typer.Option(help="With --stream: a message every so often (0.25, 250ms, 2s).")
     ] = None,
+    print_: Annotated[
+        bool, typer.Option("--print", help="With --stream: a banner, a readable line a message, and statistics.")
+    ] = False,
+    stats_every: Annotated[
+        int | None,
+        typer.Option(help="With --stream: statistics after so many messages. Default with --print: 100.", min=1),
+    ] = None,
     records: Annotated[int | None, typer.Option(help="Stop after this many messages.", min=1)] = None,
     seed: Annotated[int | None, typer.Option(help="Seed, instead of the scenario's.", min=0, max=2**63 - 1)] = None,
     shard: Annotated[str, typer.Option(envvar="FLEET_SHARD", help="Only part i of n of the devices: i/n.")] = "0/1",
@@ -81,8 +89,20 @@ def command(
                 raise ConfigError("--stream is live and endless: leave out --from, --to and --resume")
             if labels or clean:
                 raise ConfigError("--labels and --clean are for exports: leave out --stream")
-            outcome = _stream(loaded, Shard.parse(shard), destination, _interval_s(interval), records, stop)
+            every = stats_every or (100 if print_ else None)
+            outcome = _stream(
+                loaded,
+                Shard.parse(shard),
+                destination,
+                _interval_s(interval),
+                records,
+                stop,
+                is_printed=print_,
+                stats_every=every,
+            )
         else:
+            if print_ or stats_every:
+                raise ConfigError("--print and --stats-every are for a stream: add --stream")
             if interval is not None:
                 raise ConfigError("--interval is the pace of --stream; the devices' own interval is in the scenario")
             span = _span(from_, to, records, clean=clean)
@@ -189,9 +209,15 @@ def _stream(
     interval_s: float | None,
     records: int | None,
     stop: StopFlag,
+    *,
+    is_printed: bool = False,
+    stats_every: int | None = None,
 ) -> _Outcome:
     timeline = _live_timeline(scenario, shard, interval_s)
-    target = stream_target(destination, timeline, stop)
+    target = _stream_target(destination, timeline, stop, is_printed=is_printed, stats_every=stats_every)
+    if is_printed:
+        for line in banner(scenario, str(destination), interval_s):
+            typer.echo(line, err=True)
     progress = ExportProgress()
     began = time.monotonic()
     try:
@@ -210,6 +236,29 @@ def _stream(
     except ExportError as error:
         raise ExportError(f"{error}; {progress.records:,} records had arrived") from None
     return _outcome(progress, destination, began, target)
+
+
+def _stream_target(
+    destination: Destination, timeline: Timeline, stop: StopFlag, *, is_printed: bool, stats_every: int | None
+) -> BatchTarget:
+    """Return the target of a stream, with a report around it where one is asked for.
+
+    Where the messages would go to stdout, readable lines stand in their place.
+    """
+    if not is_printed and stats_every is None:
+        return stream_target(destination, timeline, stop)
+    reports: list[StreamReport] = []
+    inner: BatchTarget = Discard()
+    if not (is_printed and destination.is_stdout):
+        inner = stream_target(destination, timeline, stop, lambda said: reports[0].on_trouble(said))
+    report = StreamReport(
+        inner,
+        say_line=typer.echo if is_printed else None,
+        say=lambda line: typer.echo(line, err=True),
+        every=stats_every,
+    )
+    reports.append(report)
+    return report
 
 
 def _live_timeline(scenario: Scenario, shard: Shard, interval_s: float | None) -> Timeline:

@@ -1,6 +1,7 @@
 """Turns the options of `edgefleet generate` into a target of `devices.export`."""
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -95,15 +96,26 @@ def export_target(destination: Destination, timeline: Timeline, stop: StopFlag) 
     return batch_target(destination, timeline, stop)
 
 
-def stream_target(destination: Destination, timeline: Timeline, stop: StopFlag) -> BatchTarget:
-    """Return the target of a stream; raises `ConfigError` for one that takes whole tables only."""
+def stream_target(
+    destination: Destination, timeline: Timeline, stop: StopFlag, on_trouble: Callable[[str], None] | None = None
+) -> BatchTarget:
+    """Return the target of a stream, which tells `on_trouble` of outages that it waits for the end of.
+
+    Raises `ConfigError` for one that takes whole tables only.
+    """
+
+    def tell(said: str) -> None:
+        typer.echo(f"edgefleet: {said}", err=True)
+        if on_trouble:
+            on_trouble(said)
+
     if destination.kind == "upload":
         from devices.export.http import HttpUpload
 
         return HttpUpload(
             destination.place,
             stop.wait,
-            endless=lambda said: typer.echo(f"edgefleet: {said}", err=True),
+            endless=tell,
             token=destination.token,
         )
     return batch_target(destination, timeline, stop)

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from devices.export.base import ExportError
 from devices.sensors.registry import KINDS
 from edgefleet.cli import app
 from edgefleet.embedded import kafka_mock
+from edgewire.clock import parse_ms
 from edgewire.errors import ConfigError, EdgefleetError
 from tests.processes import not_outliving
 
@@ -300,6 +302,38 @@ def test_a_stream_is_live_and_ends_after_its_records(scenario: Path) -> None:
     assert len(messages) == 12
     assert min(message["boot"] for message in messages) >= int(before_s) - 946_684_800
     assert invoke(scenario, "--stream", "--records", "5").stdout_bytes.count(b"\n") == 5
+    # What they say the time is follows the pace, from the start on.
+    shown = [parse_ms(message["timestamp"]) for message in messages]
+    assert shown[0] >= before_s * 1000 - 1
+    assert all(0 <= shown[0] + 10 * number - time_ms <= 40 for number, time_ms in enumerate(shown))
+
+
+def test_a_printed_stream_has_a_banner_a_line_a_message_and_statistics(
+    scenario: Path, ingest: tuple[str, type["IngestStub"]], tmp_path: Path
+) -> None:
+    url, stub = ingest
+    stub.refuse_below = 2
+    room = tmp_path / "room.yaml"
+    room.write_text("devices: [{kind: bme280, ids: [kitchen, hall], interval: 10s}]\n")
+    pace = ("--stream", "--interval", "0.01", "--print", "--stats-every", "3")
+    result = invoke(room, *pace, "--records", "7", "--upload", url)
+    assert result.exit_code == 1
+    lines = [line for line in result.stdout.splitlines() if line[:1] in "✓✗"]
+    assert [line[0] for line in lines] == ["✗"] * 3 + ["✓"] * 4
+    assert "(too hot)" in lines[0]
+    assert re.fullmatch(r"✓ \S+Z  (kitchen|hall)  [\d.]+ °C  [\d.]+ %  [\d.]+ hPa", lines[-1])
+    told = result.stderr.splitlines()
+    assert told[0] == f"streaming to {url}, a message every 0.01 s; Ctrl-C ends it"
+    assert told[1].startswith("  2 bme280 (kitchen, hall), every 10s: temperature_c 18 to 28, humidity 30 to 70")
+    statistics = [line for line in told if line.startswith("statistics: ")]
+    assert statistics[0].startswith("statistics: 0 sent, 3 refused, 0 failed; last success never, last error 2")
+    assert statistics[-1].startswith("statistics: 4 sent, 3 refused, 0 failed; last success 2")
+    assert statistics[-1].endswith("refused: too hot")
+    # Without a place to send to, the lines stand in the place of the messages.
+    shown = invoke(room, *pace, "--records", "2").stdout.splitlines()
+    assert [line[0] for line in shown] == ["✓", "✓"]
+    said = invoke(room, "--from", "2026-03-01", "--records", "1", "--print").exception
+    assert str(said) == "--print and --stats-every are for a stream: add --stream"
 
 
 class IngestStub(BaseHTTPRequestHandler):

@@ -1,0 +1,178 @@
+"""What a person is told of a stream of `edgefleet generate`: a banner, a line a reading, and statistics."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from devices.export.base import BatchTarget, ExportError, ExportWindow, ResumeState, slice_batch
+from devices.scenario.scenario import DeviceGroup, Scenario
+from devices.sensors.registry import KINDS
+from devices.timeline.table import Batch
+from devices.timeline.timeline import Timeline
+from edgewire.clock import SystemClock, iso_ms
+from edgewire.config import duration_text
+
+Say = Callable[[str], None]
+_IDS_NAMED = 3
+
+
+class Discard:
+    """A target that takes everything and keeps nothing: for a stream that is only looked at."""
+
+    def open(self, state: ResumeState | None) -> None:
+        """Do nothing."""
+
+    def write(self, window: ExportWindow) -> int:
+        """Return how many messages there were."""
+        return len(window.batch)
+
+    def write_batch(self, timeline: Timeline, batch: Batch) -> None:
+        """Do nothing."""
+
+    def save_state(self) -> ResumeState:
+        """Return nothing, as there is nothing to go on from."""
+        return {}
+
+    def finish(self) -> None:
+        """Do nothing."""
+
+    def abandon(self) -> None:
+        """Do nothing."""
+
+
+@dataclass(slots=True)
+class StreamStatistics:
+    """Counts what became of the messages of a stream."""
+
+    sent: int = 0
+    refused: int = 0
+    failed: int = 0
+    last_success: str | None = None
+    """When, ISO 8601 UTC."""
+    last_error: str | None = None
+    """When, and what was wrong."""
+
+    def __str__(self) -> str:
+        return (
+            f"statistics: {self.sent:,} sent, {self.refused:,} refused, {self.failed:,} failed; "
+            f"last success {self.last_success or 'never'}, last error {self.last_error or 'never'}"
+        )
+
+
+class StreamReport:
+    """Hands messages on to a target one by one and tells what became of each; a target of a stream itself."""
+
+    def __init__(
+        self,
+        target: BatchTarget,
+        *,
+        say_line: Say | None,
+        say: Say,
+        every: int | None,
+        now_ms: Callable[[], int] | None = None,
+    ) -> None:
+        """Tell `say_line` of every message, and `say` the statistics of each `every` messages and at the end."""
+        self.statistics = StreamStatistics()
+        self._target = target
+        self._say_line, self._say, self._every = say_line, say, every
+        self._now_ms = now_ms or SystemClock().now_ms
+
+    @property
+    def rejected(self) -> int:
+        """Messages that the target's server refused."""
+        return int(getattr(self._target, "rejected", 0))
+
+    @property
+    def reason(self) -> str:
+        """Why it refused the first of them."""
+        return str(getattr(self._target, "reason", ""))
+
+    def on_trouble(self, said: str) -> None:
+        """Remember what a target tells of an outage that it waits for the end of."""
+        self.statistics.last_error = f"{iso_ms(self._now_ms())} {said}"
+
+    def open(self, state: ResumeState | None) -> None:
+        """Open the target."""
+        self._target.open(state)
+
+    def write(self, window: ExportWindow) -> int:
+        """Write a window's messages."""
+        self.write_batch(window.timeline, window.batch)
+        return len(window.batch)
+
+    def write_batch(self, timeline: Timeline, batch: Batch) -> None:
+        """Write these messages one after the other."""
+        for row in range(len(batch)):
+            self._write_row(timeline, slice_batch(batch, slice(row, row + 1)))
+
+    def save_state(self) -> ResumeState:
+        """Return what the target needs to go on."""
+        return self._target.save_state()
+
+    def finish(self) -> None:
+        """Finish the target, and tell the statistics of all."""
+        self._target.finish()
+        self._tell_statistics()
+
+    def abandon(self) -> None:
+        """Abandon the target, and tell the statistics of all."""
+        self._target.abandon()
+        self._tell_statistics()
+
+    def _write_row(self, timeline: Timeline, row: Batch) -> None:
+        counted, refused = self.statistics, self.rejected
+        kind = timeline.devices[row.device[0]].kind
+        try:
+            self._target.write_batch(timeline, row)
+        except ExportError as error:
+            counted.failed += 1
+            self.on_trouble(str(error))
+            self._tell(False, kind, row.payload[0], str(error))
+            raise
+        if self.rejected > refused:
+            counted.refused += 1
+            self.on_trouble(f"refused: {self.reason}")
+            self._tell(False, kind, row.payload[0], self.reason)
+        else:
+            counted.sent += 1
+            counted.last_success = iso_ms(self._now_ms())
+            self._tell(True, kind, row.payload[0])
+        if self._every and (counted.sent + counted.refused) % self._every == 0:
+            self._tell_statistics()
+
+    def _tell(self, is_taken: bool, kind: str, payload: bytes, why: str = "") -> None:
+        if self._say_line:
+            self._say_line(f"{'✓' if is_taken else '✗'} {reading_line(kind, payload)}{f'  ({why})' if why else ''}")
+
+    def _tell_statistics(self) -> None:
+        if self._every:
+            self._say(str(self.statistics))
+
+
+def reading_line(kind: str, payload: bytes) -> str:
+    """Return one readable line for a message: when, who, and what a person looks for first."""
+    fields: dict[str, Any] = orjson.loads(payload)
+    shown = KINDS[kind].summary_formats.items()
+    values = "  ".join(form.format(fields[name]) for name, form in shown if fields.get(name) is not None)
+    return f"{fields['timestamp']}  {fields['device_id']}  {values}"
+
+
+def banner(scenario: Scenario, place: str, interval_s: float | None) -> list[str]:
+    """Return what a stream begins with: where it goes, which devices there are, and the ranges they keep to."""
+    pace = f", a message every {interval_s:g} s" if interval_s else ""
+    return [f"streaming to {place}{pace}; Ctrl-C ends it", *(_group_line(group) for group in scenario.devices)]
+
+
+def _group_line(group: DeviceGroup) -> str:
+    named = ", ".join(group.ids[:_IDS_NAMED]) + (", …" if len(group.ids) > _IDS_NAMED else "")
+    names = f" ({named})" if named else ""
+    settings = KINDS[group.kind].settings(**group.settings)
+    ranges = [
+        f"{name} {limits.low:g} to {limits.high:g}"
+        for name in type(settings).model_fields
+        if hasattr(limits := getattr(settings, name), "low") and getattr(settings, "profile", "indoor") == "indoor"
+    ]
+    told = f": {', '.join(ranges)}" if ranges else ""
+    return f"  {group.size:,} {group.kind}{names}, every {duration_text(group.interval)}{told}"
