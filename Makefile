@@ -4,6 +4,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 PYTEST_ARGS ?=
 
+# What is tested is kept compiled, whatever the environment says: that is a third of the time of a short run.
+COMPILED := PYTHONDONTWRITEBYTECODE=
+# What PYTEST_ARGS chooses may all be in one of the two halves: pytest ends with 5 where it chose nothing.
+NONE_CHOSEN = [ $$? -eq 5 ] && $(if $(PYTEST_ARGS),true,false)
+
 .DEFAULT_GOAL := help
 .PHONY: help demo check test test-compose chaos lint docs site bench up down clean
 
@@ -13,16 +18,18 @@ help:  ## this list
 demo: .venv/.demo  ## a fleet, a broker, the bridge, HTTP ingest and Kafka on loopback, and a verdict
 	@$(BIN)/edgefleet demo
 
-# Every property with a few examples; what takes longer than a second is told, to be marked `slow`. The tests are kept
-# compiled, whatever the environment says: that is a third of the time.
+# Every property with a few examples; what takes longer than a second is told, to be marked `slow`.
 check: lint  ## lint, and the tests that need no service and little time: under a minute
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --hypothesis-profile quick \
+	$(COMPILED) $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --hypothesis-profile quick \
 	  --durations 5 --durations-min 1 \
 	  -m "not (slow or services or e2e or chaos or compose)" $(PYTEST_ARGS)
 
+# Those that start no service in as many processes as there are cores; then the others one after the other, as each
+# process would start services of its own, and measures them.
 test: .venv/.dev  ## all tests but test-compose; PYTEST_ARGS="-k bme280" chooses
 	@$(BIN)/python -m tests.services.kafka >/dev/null || echo "-> the tests on a real Kafka cannot run"
-	$(BIN)/python -m pytest -m "not compose" $(PYTEST_ARGS)
+	$(COMPILED) $(BIN)/python -m pytest -n auto --maxprocesses 4 -m "not (services or e2e or chaos or compose)" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
+	$(COMPILED) $(BIN)/python -m pytest -m "(services or e2e or chaos) and not compose" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
 	@echo "Not run: the tests of docker-compose.yml, which need Docker or Podman: make test-compose"
 
 test-compose: .venv/.dev  ## builds docker-compose.yml, brings it up, checks that nothing is lost
