@@ -47,6 +47,14 @@ class AssignedFault:
         there[rows] = self._windows_at(positions[rows], times[rows]).holds(times[rows])
         return there
 
+    def left_ms(self, positions: Ints, times: Ints) -> Ints:
+        """Return for how long it still affects each device after each time; 0 where it does not."""
+        left = np.zeros(len(times), dtype=np.int64)
+        rows = np.flatnonzero(self.has[positions])
+        windows = self._windows_at(positions[rows], times[rows])
+        left[rows] = np.where(windows.holds(times[rows]), windows.end - times[rows], 0)
+        return left
+
     def last_end(self, positions: Ints, times: Ints, since_ms: int) -> Ints:
         """Return when it last ended at each of these devices, which have it; `NEVER_MS` if not since `since_ms`."""
         return self.schedule.last_end(self.seed, self.stream, self.keys[positions], times, since_ms)

@@ -90,11 +90,15 @@ class Duplicate(ConnectionFault):
 class Delay(ConnectionFault):
     """Messages stay in the device, and leave in their order when the fault ends."""
 
+    holds_messages: ClassVar[bool] = True
+
     type: Literal["delay"]
 
 
 class Reorder(ConnectionFault):
     """Messages stay in the device, and leave when the fault ends, the newest first."""
+
+    holds_messages: ClassVar[bool] = True
 
     type: Literal["reorder"]
 

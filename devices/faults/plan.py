@@ -101,6 +101,14 @@ class FaultPlan:
                 lost[rows.rows[assigned.fault.lost(rows)]] = True
         return lost
 
+    def network_delay_ms(self, kind: str, positions: Ints, times: Ints) -> Ints:
+        """Return how much later than measured messages leave in a live run, as the calendar has it."""
+        delay = np.zeros(len(times), dtype=np.int64)
+        for assigned in self.connection_faults(kind):
+            if assigned.fault.holds_messages:
+                delay = np.maximum(delay, assigned.left_ms(positions, times))
+        return delay
+
     def timestamps_ms(self, kind: str, positions: Ints, times: Ints) -> Ints:
         """Return what the devices' clocks show at these times."""
         stamps = times

@@ -98,6 +98,13 @@ class DeviceGroup(Config):
         """Return how many devices this group has."""
         return len(self.ids) or self.count or 0
 
+    def beside(self, folder: Path) -> "DeviceGroup":
+        """Return this group with the path of a user's module whole, which is in a folder."""
+        module = self.settings.get("event_module")
+        if not module:
+            return self
+        return self.model_copy(update={"settings": self.settings | {"event_module": str(folder.resolve() / module)}})
+
     def device_id(self, number: int) -> str:
         """Return the id that the template makes for the device with this number (from 1) within its kind."""
         try:
@@ -187,5 +194,9 @@ class Scenario(ConfigFile):
 
     @classmethod
     def load(cls, path: Path) -> "Scenario":
-        """Read a scenario file; raises `ConfigError` that names the file and the key."""
-        return config.load_config(path, cls)
+        """Read a scenario file; raises `ConfigError` that names the file and the key.
+
+        A user's module that it names is one beside it.
+        """
+        loaded = config.load_config(path, cls)
+        return loaded.model_copy(update={"devices": tuple(group.beside(path.parent) for group in loaded.devices)})

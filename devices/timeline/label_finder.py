@@ -55,17 +55,22 @@ def find_labels(
     windows: Sequence[tuple[int, int]],
     *,
     live: bool = False,
+    delays: bool = False,
 ) -> list[Label]:
     """Return the labels of all faults that messages due in these successive windows show, by start, device, calendar.
 
     `boot` is that of the messages that have none of their own. With `live`, faults of links are there too, with the
-    messages that were due meanwhile, if any.
+    messages that were due meanwhile, if any; with `delays` those of them that hold messages back.
     """
     labels: dict[tuple[int, str, int, int], Label] = {}
     faults = 0
     for group in groups:
         # Faults of links are numbered behind the others of the kind.
-        connection = [one for one in plan.connection_faults(group.kind) if live or one.fault.shows_in_exports]
+        connection = [
+            one
+            for one in plan.connection_faults(group.kind)
+            if live or one.fault.shows_in_exports or (delays and one.fault.holds_messages)
+        ]
         for number, assigned in enumerate([*plan.reading_faults(group.kind), *connection]):
             found: dict[tuple[int, int, int], _Found] = {}
             for begin, end in windows:

@@ -64,6 +64,9 @@ class Timeline:
         self.rate_per_s = sum(1000 / device.interval_ms for device in self.devices) or 1e-6
         self._scenario = scenario
         self._overrides: ScheduleOverrides | None = None
+        self.shows_delays = False
+        """Whether messages of an export say how much later than measured a live run sends them: `network_delay_ms`, and
+        the faults that hold them back have labels."""
         self.paced: PacedTime | None = None
         """The times that messages show where they go out at a pace of their own; windows are then asked for in turn."""
 
@@ -209,7 +212,7 @@ class Timeline:
         begins = range(max(from_ms, self.start_ms), to_ms, step)
         windows = [(begin, min(begin + step, to_ms)) for begin in begins]
         names = [device.device_id for device in self.devices]
-        return find_labels(self._faults, self._groups, names, self.boot, windows, live=live)
+        return find_labels(self._faults, self._groups, names, self.boot, windows, live=live, delays=self.shows_delays)
 
     def _encode(self, table: Table, boot: int) -> list[bytes]:
         if not len(table.positions):
@@ -232,10 +235,17 @@ class Timeline:
         from_ms = max(from_ms, self.start_ms)
         for group in self._groups:
             for table in group.tables(from_ms, to_ms):
-                if self._faults is None or not self._faults.reading_faults(group.kind):
-                    yield table, None
-                else:
-                    yield _with_faults(self._faults, group, table, self._baseline if clean else None)
+                sent, gone = table, None
+                if self._faults is not None and self._faults.reading_faults(group.kind):
+                    sent, gone = _with_faults(self._faults, group, table, self._baseline if clean else None)
+                yield self._with_delays(sent) if self.shows_delays else sent, gone
+
+    def _with_delays(self, table: Table) -> Table:
+        delay = self.faults.network_delay_ms(table.kind, table.positions, table.times)
+        if isinstance(table.columns, list):
+            rows = zip(table.columns, delay.tolist(), strict=True)
+            return replace(table, columns=[row | {"network_delay_ms": late} for row, late in rows])
+        return replace(table, columns=table.columns | {"network_delay_ms": delay})
 
 
 def _with_faults(plan: FaultPlan, group: Group, table: Table, clean: World | None) -> tuple[Table, Table | None]:

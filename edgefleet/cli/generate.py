@@ -73,6 +73,10 @@ def command(
     clean: Annotated[
         bool, typer.Option("--clean", help="Add clean_… fields: what a faulty field would say in good order.")
     ] = False,
+    delays: Annotated[
+        bool,
+        typer.Option("--delays", help="Add network_delay_ms: how much later than measured a live run would send it."),
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted export stopped.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -87,8 +91,8 @@ def command(
         if stream:
             if from_ or to or resume:
                 raise ConfigError("--stream is live and endless: leave out --from, --to and --resume")
-            if labels or clean:
-                raise ConfigError("--labels and --clean are for exports: leave out --stream")
+            if labels or clean or delays:
+                raise ConfigError("--labels, --clean and --delays are for exports: leave out --stream")
             every = stats_every or (100 if print_ else None)
             outcome = _stream(
                 loaded,
@@ -106,7 +110,7 @@ def command(
             if interval is not None:
                 raise ConfigError("--interval is the pace of --stream; the devices' own interval is in the scenario")
             span = _span(from_, to, records, clean=clean)
-            outcome = _export(loaded, shard, destination, span, stop, labels=labels, resume=resume)
+            outcome = _export(loaded, shard, destination, span, stop, labels=labels, delays=delays, resume=resume)
     outcome.report(as_json=as_json)
 
 
@@ -159,14 +163,16 @@ def _export(
     stop: StopFlag,
     *,
     labels: Path | None,
+    delays: bool,
     resume: bool,
 ) -> _Outcome:
     powered_on = power_on_ms(scenario, span.from_ms)
     timeline = Timeline(scenario, EPOCH_MS if powered_on is None else powered_on, Shard.parse(shard))
+    timeline.shows_delays = delays
     target = export_target(destination, timeline, stop)
     mark = fingerprint(
         scenario,
-        span=[span.from_ms, span.to_ms, span.records, span.clean],
+        span=[span.from_ms, span.to_ms, span.records, span.clean, delays],
         shard=shard,
         out=str(destination),
         format=destination.format,

@@ -30,6 +30,13 @@ class GpsPosition(Measurement):
     """Supply voltage in volts."""
     signal_dbm: Annotated[int, Field(ge=-150, le=0)] | None = None
     """Received signal strength of the modem in dBm."""
+    weather: Literal["sunny", "rainy", "foggy"] | None = None
+    """This and what follows: where the unit is told what surrounds its vehicle."""
+    road_type: Literal["city", "highway", "rural"] | None = None
+    traffic_density: Annotated[float, Field(ge=0, le=1)] | None = None
+    time_of_day: Literal["rush_hour", "late_night", "daytime", "evening"] | None = None
+    risk_label: Literal["safe", "risky"] | None = None
+    """Ground truth: whether the driving since the last report was risky."""
     nmea: list[str] | None = None
     """The epoch as NMEA 0183 sentences, where the unit passes them on."""
 

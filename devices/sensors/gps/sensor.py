@@ -1,12 +1,16 @@
 """GPS unit of a vehicle: its position as the receiver sees it."""
 
+from typing import Annotated
+
 import numpy as np
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
 from devices.sensors.base import Columns, Population, nullable
 from devices.sensors.gps.nmea import at_another_time, sentences
 from devices.sensors.gps.receiver import CEP_M, PowerOn, Start, battery_v, satellite_fix, signal_dbm
 from devices.sensors.kind import DeviceKind
+from devices.sensors.telematics.driving import DrivingMonitor
+from devices.sensors.telematics.events import EVENT_TYPES, Thresholds
 from devices.world.components import components
 from devices.world.random import Ints, hash_bits
 from devices.world.roads import KMH
@@ -30,6 +34,12 @@ class GpsSettings(Config):
     """Of latitude and longitude: 6 is about 0.1 m."""
     nmea: bool = False
     """Whether messages carry the receiver's NMEA sentences beside the position."""
+    context: bool = False
+    """Whether messages say in which weather, on which road, in how much traffic and at which time of day the vehicle
+    drives, and the ground truth of whether that is risky, as those of a telematics unit do (with its usual
+    thresholds)."""
+    identifier_prefix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]*$", max_length=20)] = ""
+    """Before the vehicle's id, so that it is none of production's: `SYN-`."""
 
 
 class GpsSensor:
@@ -38,6 +48,12 @@ class GpsSensor:
     def __init__(self, settings: GpsSettings, population: Population) -> None:
         self._settings = settings
         self._population = population
+        self._monitor = DrivingMonitor(Thresholds(), population, EVENT_TYPES) if settings.context else None
+
+    @property
+    def lookback_ms(self) -> int:
+        """Return how far back the risk of a reading reaches."""
+        return self._monitor.lookback_ms if self._monitor else 0
 
     def sample(self, world: World, ids: Ints, times: Ints) -> Columns:
         """Return fixes in degrees, m and km/h; without one, position, speed and heading are None."""
@@ -48,7 +64,7 @@ class GpsSensor:
         scale = settings.cep_m / CEP_M
         fix = satellite_fix(world, keys, sites, times, moving, power_on, scale=scale, losses=settings.signal_loss)
         columns: Columns = {
-            "vehicle_id": [f"V{number:04d}" for number in vehicles.tolist()],
+            "vehicle_id": [f"{settings.identifier_prefix}V{number:04d}" for number in vehicles.tolist()],
             "fix": np.where(fix.is_3d, "3d", np.where(fix.known, "2d", "none")),
             "latitude": nullable(np.round(fix.latitude, settings.decimals), fix.known),
             "longitude": nullable(np.round(fix.longitude, settings.decimals), fix.known),
@@ -60,6 +76,10 @@ class GpsSensor:
             "battery_v": battery_v(world, keys, times, moving),
             "signal_dbm": signal_dbm(world, keys, sites, times, moving),
         }
+        if self._monitor:
+            state = self._monitor.state(world, ids, times, moving)
+            context = self._monitor.context(world, ids, state)
+            columns |= context | {"risk_label": self._monitor.risk(self._monitor.events(state)[0], context)}
         if settings.nmea:
             columns["nmea"] = self._sentences(world, ids, times, columns)
         return columns
@@ -94,7 +114,7 @@ KIND = DeviceKind(
     restamp_columns=_restamped,
     driving_fields=(
         *("latitude", "longitude", "heading_deg", "fix", "altitude_m", "speed_kmh", "hdop", "satellites"),
-        *("signal_dbm", "nmea"),
+        *("signal_dbm", "nmea", "road_type", "traffic_density", "risk_label"),
     ),
     decimals={
         "latitude": 6,
@@ -104,6 +124,7 @@ KIND = DeviceKind(
         "heading_deg": 1,
         "hdop": 2,
         "battery_v": 2,
+        "traffic_density": 3,
     },
     plot_labels={"speed_kmh": "speed (km/h)"},
     plot_devices=3,  # speeds go up and down all the time: more lines would hide one another

@@ -1,1 +1,1 @@
-"""Telematics unit: `events` (types of driving events) -> `sensor` (the vehicle's motion, told as events)."""
+"""Telematics unit: `events` (types of driving events), `driving` (which hold, and how risky it is) -> `sensor`."""

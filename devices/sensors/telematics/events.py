@@ -1,19 +1,24 @@
 """The types of driving events, and how each is detected.
 
-A new type is one function and one entry of `EVENT_TYPES`: the function says in which rows the event holds, and its
-attributes there, which become fields of the message.
+A new type is one function and one entry of `EVENT_TYPES`, here or in a module of the user's (`event_module`): the
+function says in which rows the event holds, and its attributes there, which become fields of the message.
 """
 
+import re
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from pydantic import Field
 
-from devices.world.random import Flags, Floats, Ints
+from devices.sensors.user_module import load_attribute
+from devices.world.random import Flags, Floats, Hashes, Ints, extend, uniform
 from devices.world.vehicles.vehicles import Motion, PeakAcceleration
 from devices.world.weather import Weather
 from edgewire.config import Config, DurationMs
+from edgewire.errors import ConfigError
 
 G_MS2 = 9.80665
 MPH = 0.44704
@@ -57,6 +62,12 @@ class DrivingState:
     hour: Floats
     """Local time of day."""
     times: Ints
+    bits: Hashes
+    """Random bits of each report."""
+
+    def uniform(self, name: str) -> Floats:
+        """Return a number in [0, 1) for each report; other names have other numbers."""
+        return uniform(extend(self.bits, zlib.crc32(name.encode())))
 
 
 Attributes = dict[str, Floats]
@@ -70,6 +81,8 @@ class EventType:
     name: str
     weight: float
     detect: Callable[[DrivingState], Detection]
+    drawn: Callable[[DrivingState, Floats], Attributes] | None = None
+    """The attributes of an event that its chance brings about (`event_chances`), for an excess of 1 on average."""
 
 
 def hard_braking(state: DrivingState) -> Detection:
@@ -103,12 +116,61 @@ def late_night_driving(state: DrivingState) -> Detection:
     return late & (state.moving.speed_ms >= _MOVING_MS), {}
 
 
+def random_event(name: str, *, weight: float, chance: float, **attributes: tuple[float, float]) -> EventType:
+    """Return a type that a report shows by chance while the vehicle drives, with attributes drawn from ranges.
+
+    `random_event("harsh_accel", weight=2.5, chance=0.05, accel_g=(0.3, 1.0))`
+    """
+
+    def detect(state: DrivingState) -> Detection:
+        found = {
+            field: np.round(low + (high - low) * state.uniform(f"{name}/{field}"), 2)
+            for field, (low, high) in attributes.items()
+        }
+        return state.moving.on_trip & (state.uniform(f"{name}/chance") < chance), found
+
+    return EventType(name, weight, detect)
+
+
+def _harder_braking(state: DrivingState, excess: Floats) -> Attributes:
+    return {"braking_g": np.minimum(state.thresholds.braking_g * (1 + excess / 3), 1.2).round(2)}
+
+
+def _sharper_turn(state: DrivingState, excess: Floats) -> Attributes:
+    return {"lateral_g": np.minimum(state.thresholds.lateral_g * (1 + excess / 4), 1.0).round(2)}
+
+
+def _nearer(state: DrivingState, excess: Floats) -> Attributes:
+    gap_s = state.thresholds.following_s * np.exp(-excess / 3)
+    return {"following_distance_m": np.round(gap_s * np.maximum(state.moving.speed_ms, _MOVING_MS), 1)}
+
+
+def _faster(state: DrivingState, excess: Floats) -> Attributes:
+    return {"over_speed_mph": np.minimum(state.thresholds.over_speed_mph * (1 + excess / 2), 60.0).round(1)}
+
+
 EVENT_TYPES = (
-    EventType("hard_braking", 5.0, hard_braking),
-    EventType("aggressive_turn", 4.0, aggressive_turn),
-    EventType("tailgating", 3.0, tailgating),
-    EventType("speeding", 2.0, speeding),
+    EventType("hard_braking", 5.0, hard_braking, _harder_braking),
+    EventType("aggressive_turn", 4.0, aggressive_turn, _sharper_turn),
+    EventType("tailgating", 3.0, tailgating, _nearer),
+    EventType("speeding", 2.0, speeding, _faster),
     EventType("late_night_driving", 1.0, late_night_driving),
 )
 PING = "ping"
 """What a report without any event is called."""
+
+
+@lru_cache(16)
+def event_types_of(path: str | None) -> tuple[EventType, ...]:
+    """Return the types there are, with those of a user's module; raises `ConfigError` where that has none."""
+    if path is None:
+        return EVENT_TYPES
+    types = load_attribute(path, "EVENT_TYPES")
+    if not isinstance(types, list | tuple) or not all(isinstance(one, EventType) for one in types):
+        raise ConfigError(f"{path}: EVENT_TYPES needs to be a list of EventType")
+    # One of a name that there is already takes its place.
+    named = {kind.name: kind for kind in (*EVENT_TYPES, *types)}
+    wrong = next((name for name in named if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name == PING), None)
+    if wrong is not None:
+        raise ConfigError(f"{path}: '{wrong}' is no name of an event type: write lower_case, and not {PING}")
+    return tuple(named.values())

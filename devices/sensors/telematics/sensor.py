@@ -5,27 +5,22 @@ without any it is a ping.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field, StringConstraints
 
 from devices.sensors.base import EPOCH_MS, Columns, Population, nullable
 from devices.sensors.gps.receiver import PowerOn, Start, battery_v, satellite_fix, signal_dbm
 from devices.sensors.kind import DeviceKind
-from devices.sensors.telematics.events import EVENT_TYPES, MPH, PING, DrivingState, EventType, Thresholds
-from devices.world.arrivals import headway_s
+from devices.sensors.telematics.driving import DrivingMonitor
+from devices.sensors.telematics.events import MPH, PING, EventType, Thresholds, event_types_of
 from devices.world.components import components
-from devices.world.random import Flags, Floats, Hashes, Ints, hash_bits
-from devices.world.roads import LIMIT_MS, ROAD_TYPES
+from devices.world.random import Flags, Hashes, Ints, hash_bits
 from devices.world.timestamps import timestamps
-from devices.world.traffic import times_of_day
-from devices.world.vehicles.vehicles import Motion
-from devices.world.weather import weather
 from devices.world.world import DAY_MS, HOUR_MS, World
-
-# Rain or fog, and the night, make the same event riskier; from this sum of weights on a record is labelled risky.
-_POOR_SIGHT, _LATE_NIGHT, _RISKY = 0.5, 0.3, 3.0
+from edgewire.errors import ConfigError
 
 
 class TelematicsSettings(Thresholds):
@@ -35,39 +30,50 @@ class TelematicsSettings(Thresholds):
     """Whether there is no position in tunnels."""
     start: Start = "hot"
     """How long there is no position after power-on: hot within a second, warm 15 to 25 s, cold 26 to 35 s."""
+    event_chances: dict[str, Annotated[float, Field(ge=0, le=1)]] = {}
+    """Type of event -> chance that a report of a vehicle that is on a trip shows it, in the place of what the driving
+    gives: `{hard_braking: 0.05, tailgating: 0.1}`."""
+    event_module: str | None = None
+    """Python file with further types of events, as a list `EVENT_TYPES`; relative to the scenario's. It is run with the
+    program's rights."""
+    identifier_prefix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]*$", max_length=20)] = ""
+    """Before the ids of drivers and trips, so that they are none of production's: `SYN-`."""
 
 
 class TelematicsSensor:
     """Many telematics units with the same settings; unit n rides in vehicle n of its site, with driver n."""
 
     def __init__(
-        self, settings: TelematicsSettings, population: Population, event_types: Sequence[EventType] = EVENT_TYPES
+        self, settings: TelematicsSettings, population: Population, event_types: Sequence[EventType] | None = None
     ) -> None:
+        """Take other event types than the settings name; raises `ConfigError` for a chance of none of them."""
         self._settings = settings
         self._population = population
-        self._types = sorted(event_types, key=lambda kind: -kind.weight)
+        types = event_types_of(settings.event_module) if event_types is None else event_types
+        unknown = set(settings.event_chances) - {kind.name for kind in types}
+        if unknown:
+            raise ConfigError(f"event_chances: '{min(unknown)}' is not one of {', '.join(kind.name for kind in types)}")
+        self._monitor = DrivingMonitor(settings, population, types, settings.event_chances)
+        self._names = np.array([*(kind.name for kind in self._monitor.types), PING], dtype=object)
 
     @property
     def lookback_ms(self) -> int:
         """Return the time since the last reading, or as long as speeding has to last."""
-        return max(int(self._population.interval_ms.max(initial=0)), self._settings.speeding_for)
+        return self._monitor.lookback_ms
 
     def sample(self, world: World, ids: Ints, times: Ints) -> Columns:
         """Return one row a reading; attributes of events that do not hold are None."""
-        population = self._population
+        population, monitor, names = self._population, self._monitor, self._names
         keys, sites, vehicles = population.keys[ids], population.sites[ids], population.ordinals[ids]
         moving = components(world).vehicles.motion(sites, vehicles, times)
-        state = self._state(world, ids, times, moving)
-        holds, attributes = self._events(state)
+        state = monitor.state(world, ids, times, moving)
+        holds, attributes = monitor.events(state)
+        context = monitor.context(world, ids, state)
         power_on = PowerOn(population.powered_on_ms, self._settings.start)
         fix = satellite_fix(world, keys, sites, times, moving, power_on, scale=1.0, losses=self._settings.signal_loss)
         trips, _ = components(world).vehicles.last_trips(sites, vehicles, times)
-        local = world.local_ms(sites, times)
-        time_of_day = times_of_day(local)
-        conditions = state.air.conditions()
-        drivers = [f"D{number:04d}" for number in vehicles.tolist()]
-        names = np.array([*(kind.name for kind in self._types), PING], dtype=object)
-        gravest = np.where(holds.any(axis=0), holds.argmax(axis=0), len(self._types))
+        drivers = [f"{self._settings.identifier_prefix}D{number:04d}" for number in vehicles.tolist()]
+        gravest = np.where(holds.any(axis=0), holds.argmax(axis=0), len(names) - 1)
         return {
             "event_id": _event_ids(world.seed, keys, times),
             "driver_id": drivers,
@@ -81,55 +87,11 @@ class TelematicsSensor:
             "heading_deg": np.rint(fix.heading_deg).astype(np.int64) % 360,
             "period_minute": _minutes_since(population.powered_on_ms, times),
             **attributes,
-            "weather": conditions,
-            "road_type": ROAD_TYPES[components(world).roads.plan.road_class[moving.road]].tolist(),
-            "traffic_density": np.round(state.density, 3),
-            "time_of_day": time_of_day,
+            **context,
             "battery_v": battery_v(world, keys, times, moving),
             "signal_dbm": signal_dbm(world, keys, sites, times, moving),
-            "risk_label": self._risk(holds, conditions, time_of_day),
+            "risk_label": monitor.risk(holds, context),
         }
-
-    def _state(self, world: World, ids: Ints, times: Ints, moving: Motion) -> DrivingState:
-        population, settings = self._population, self._settings
-        sites, vehicles = population.sites[ids], population.ordinals[ids]
-        over = _over_limit_mph(world, moving)
-        earlier = components(world).vehicles.motion(sites, vehicles, times - settings.speeding_for)
-        density = components(world).traffic.flow_at(sites, moving.road, times).density
-        passage = hash_bits(
-            world.seed, "vehicle/headway", components(world).site_arrays.keys[sites], vehicles, moving.trip, moving.link
-        )
-        return DrivingState(
-            settings,
-            moving,
-            components(world).vehicles.peak_acceleration(sites, vehicles, times, population.interval_ms[ids]),
-            over,
-            np.minimum(over, _over_limit_mph(world, earlier)),
-            headway_s(passage, times, density, components(world).drivers.aggressiveness(sites, vehicles)),
-            weather(world, sites, times),
-            density,
-            (world.local_ms(sites, times) % DAY_MS) / HOUR_MS,
-            times,
-        )
-
-    def _events(self, state: DrivingState) -> tuple[Flags, dict[str, list[Any]]]:
-        """Tell which types hold [type, row], and every attribute, None where its event does not hold."""
-        holds = np.zeros((len(self._types), len(state.times)), dtype=np.bool_)
-        attributes: dict[str, list[Any]] = {}
-        for row, kind in enumerate(self._types):
-            holds[row], found = kind.detect(state)
-            for name, values in found.items():
-                attributes[name] = nullable(values, holds[row])
-        return holds, attributes
-
-    def _risk(self, holds: Flags, conditions: list[str], time_of_day: list[str]) -> list[str]:
-        """Label as risky where the weights of the events, raised by poor sight and night, come to the limit."""
-        weights = np.array([kind.weight for kind in self._types])
-        poor = np.array(conditions) != "sunny"
-        night = np.array(time_of_day) == "late_night"
-        score = weights @ holds * (1 + _POOR_SIGHT * poor + _LATE_NIGHT * night)
-        labels: list[str] = np.where(score >= _RISKY, "risky", "safe").tolist()
-        return labels
 
 
 def _minutes_since(powered_on_ms: int, times: Ints) -> Ints:
@@ -142,11 +104,6 @@ def _minutes_since(powered_on_ms: int, times: Ints) -> Ints:
 
 def _restamped(columns: Columns, times: Ints, powered_on_ms: int) -> Columns:
     return {"period_minute": _minutes_since(powered_on_ms, times)}
-
-
-def _over_limit_mph(world: World, moving: Motion) -> Floats:
-    limit = LIMIT_MS[components(world).roads.plan.road_class[moving.road]]
-    return np.asarray((moving.speed_ms - limit) / MPH)
 
 
 def _names_of(names: NDArray[np.object_], holds: Flags) -> list[list[str]]:

@@ -1,13 +1,17 @@
 """Scenario files: what is read, and what a user is told about one that is wrong."""
 
+from collections import Counter
 from pathlib import Path
 
+import orjson
 import pytest
 
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
+from devices.sensors.base import EPOCH_MS
 from devices.timeline.timeline import Timeline
 from edgewire import config
+from edgewire.clock import parse_ms
 from edgewire.errors import ConfigError
 
 SMALLEST = "devices: [{kind: bme280, count: 3}]"
@@ -120,3 +124,22 @@ def test_a_distant_start_is_the_one_that_is_written() -> None:
     start = parse(SMALLEST + "\nstart: 9999-12-31").start
     assert start is not None
     assert start.isoformat() == "9999-12-31T00:00:00+00:00"
+
+
+@pytest.mark.slow
+def test_the_vehicle_data_set_spreads_over_days_roads_weathers_and_risk() -> None:
+    scenario = Scenario.load(Path(__file__).parents[3] / "scenarios/vehicles.yaml")
+    timeline = Timeline(scenario, EPOCH_MS)
+    assert 100_000 / timeline.rate_per_s > 5 * 86_400
+    # Every twelfth hour of six days, which 100,000 records span.
+    begins = [parse_ms("2026-03-01T00:00:00Z") + half_day * 12 * 3_600_000 for half_day in range(12)]
+    rows = [orjson.loads(payload) for begin in begins for payload in timeline.batch(begin, begin + 3_600_000).payload]
+    for kind in ("gps", "telematics"):
+        mine = [row for row in rows if row["device_id"].startswith(kind)]
+        share = {
+            name: Counter(row[name] for row in mine) for name in ("weather", "road_type", "time_of_day", "risk_label")
+        }
+        assert {"sunny", "rainy"} <= set(share["weather"])
+        assert set(share["road_type"]) == {"city", "highway", "rural"}
+        assert len(share["time_of_day"]) >= 3
+        assert 0.02 < share["risk_label"]["risky"] / len(mine) < 0.2

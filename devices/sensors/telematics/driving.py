@@ -1,0 +1,109 @@
+"""What driving shows at a report: which events hold, with which attributes, and whether it is risky.
+
+A telematics unit reports it; a gps unit is told of it where its messages carry the context.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from devices.sensors.base import Columns, Population, nullable
+from devices.sensors.telematics.events import MPH, DrivingState, EventType, Thresholds
+from devices.world.arrivals import headway_s
+from devices.world.components import components
+from devices.world.random import Flags, Floats, Ints, hash_bits
+from devices.world.roads import LIMIT_MS, ROAD_TYPES
+from devices.world.traffic import times_of_day
+from devices.world.vehicles.vehicles import Motion
+from devices.world.weather import weather
+from devices.world.world import DAY_MS, HOUR_MS, World
+
+# Rain or fog, and the night, make the same event riskier; from this sum of weights on a record is labelled risky.
+_POOR_SIGHT, _LATE_NIGHT, _RISKY = 0.5, 0.3, 3.0
+
+
+class DrivingMonitor:
+    """Watches the driving of vehicles from one report to the next."""
+
+    def __init__(
+        self,
+        thresholds: Thresholds,
+        population: Population,
+        event_types: Sequence[EventType],
+        chances: dict[str, float] | None = None,
+    ) -> None:
+        """`chances` says of some types how likely a report shows them, in the place of what the driving gives."""
+        self.types = sorted(event_types, key=lambda kind: -kind.weight)
+        self._thresholds, self._population = thresholds, population
+        self._chances = chances or {}
+
+    @property
+    def lookback_ms(self) -> int:
+        """Return the time since the last report, or as long as speeding has to last."""
+        return max(int(self._population.interval_ms.max(initial=0)), self._thresholds.speeding_for)
+
+    def state(self, world: World, ids: Ints, times: Ints, moving: Motion) -> DrivingState:
+        """Return all that events can depend on."""
+        population, thresholds = self._population, self._thresholds
+        sites, vehicles = population.sites[ids], population.ordinals[ids]
+        over = _over_limit_mph(world, moving)
+        earlier = components(world).vehicles.motion(sites, vehicles, times - thresholds.speeding_for)
+        density = components(world).traffic.flow_at(sites, moving.road, times).density
+        passage = hash_bits(
+            world.seed, "vehicle/headway", components(world).site_arrays.keys[sites], vehicles, moving.trip, moving.link
+        )
+        return DrivingState(
+            thresholds,
+            moving,
+            components(world).vehicles.peak_acceleration(sites, vehicles, times, population.interval_ms[ids]),
+            over,
+            np.minimum(over, _over_limit_mph(world, earlier)),
+            headway_s(passage, times, density, components(world).drivers.aggressiveness(sites, vehicles)),
+            weather(world, sites, times),
+            density,
+            (world.local_ms(sites, times) % DAY_MS) / HOUR_MS,
+            times,
+            hash_bits(world.seed, "vehicle/event", components(world).site_arrays.keys[sites], vehicles, times),
+        )
+
+    def events(self, state: DrivingState) -> tuple[Flags, dict[str, list[Any]]]:
+        """Tell which types hold [type, row], and every attribute, None where its event does not hold."""
+        holds = np.zeros((len(self.types), len(state.times)), dtype=np.bool_)
+        attributes: dict[str, list[Any]] = {}
+        for row, kind in enumerate(self.types):
+            holds[row], found = kind.detect(state)
+            chance = self._chances.get(kind.name)
+            if chance is not None:
+                shown, found = holds[row].copy(), dict(found)
+                holds[row] = state.moving.on_trip & (state.uniform(f"{kind.name}/chance") < chance)
+                drawn = kind.drawn(state, -np.log1p(-state.uniform(kind.name))) if kind.drawn else {}
+                for name, values in drawn.items():
+                    found[name] = np.where(shown, found.get(name, values), values)
+            for name, values in found.items():
+                attributes[name] = nullable(values, holds[row])
+        return holds, attributes
+
+    def context(self, world: World, ids: Ints, state: DrivingState) -> Columns:
+        """Return what surrounds the vehicles: weather, road, traffic and time of day."""
+        local = world.local_ms(self._population.sites[ids], state.times)
+        return {
+            "weather": state.air.conditions(),
+            "road_type": ROAD_TYPES[components(world).roads.plan.road_class[state.moving.road]].tolist(),
+            "traffic_density": np.round(state.density, 3),
+            "time_of_day": times_of_day(local),
+        }
+
+    def risk(self, holds: Flags, context: Columns) -> list[str]:
+        """Label as risky where the weights of the events, raised by poor sight and night, come to the limit."""
+        weights = np.array([kind.weight for kind in self.types])
+        poor = np.array(context["weather"]) != "sunny"
+        night = np.array(context["time_of_day"]) == "late_night"
+        score = weights @ holds * (1 + _POOR_SIGHT * poor + _LATE_NIGHT * night)
+        labels: list[str] = np.where(score >= _RISKY, "risky", "safe").tolist()
+        return labels
+
+
+def _over_limit_mph(world: World, moving: Motion) -> Floats:
+    limit = LIMIT_MS[components(world).roads.plan.road_class[moving.road]]
+    return np.asarray((moving.speed_ms - limit) / MPH)
