@@ -3,13 +3,16 @@
 A reader finds the newest checkpoint, whole, or the record, never half a file and never the evidence of an earlier run.
 """
 
-from collections.abc import Sequence
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from edgewire.errors import ConfigError
-from edgewire.run_record import FILE_NAME, RunRecord, make_folder
+from edgewire.run_checkpoint import RunCheckpoint
+from edgewire.run_record import FILE_NAME, RunRecord, make_folder, write_record
 
 
 class RunFolder:
@@ -18,10 +21,19 @@ class RunFolder:
     `companions` are the names of the files that others write beside the record: they belong to the same run.
     """
 
-    def __init__(self, path: Path, companions: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        path: Path,
+        companions: Sequence[str] = (),
+        rescue_places: Callable[[], Iterable[Path]] | None = None,
+    ) -> None:
         self.path = path
+        self._rescue_places = rescue_places or find_rescue_places
         self._companions = companions
         self._made: list[Path] = []
+        # A checkpoint is written on a thread, which may be late.
+        self._lock = threading.Lock()
+        self._is_final = False
 
     def claim(self, *, overwrite: bool) -> None:
         """Make the folder. Raises `ConfigError` where nothing can be written there, or where it holds another run.
@@ -48,16 +60,54 @@ class RunFolder:
                     f"{self.path / name}: is of another run and cannot be removed: {error.strerror}"
                 ) from None
 
-    def write_checkpoint(self, record: RunRecord) -> Path:
-        """Write what is known while the run goes on; if nothing else is written, it is known not to have ended."""
-        return replace(record, state="running").save(self.path)
+    def write_checkpoint(self, checkpoint: RunCheckpoint) -> None:
+        """Write what is known while the run goes on; if nothing else is written, it is known not to have ended.
+
+        Raises `ConfigError` where it cannot be written. Once the record is written, it does nothing.
+        """
+        with self._lock:
+            if not self._is_final:
+                write_record(self.path, checkpoint.to_bytes())
 
     def write_final(self, record: RunRecord) -> Path:
-        """Write the record of a run that is over, in the place of its checkpoints."""
-        return replace(record, state="complete").save(self.path)
+        """Write the record of a run that is over, in the place of its checkpoints, and return the file.
+
+        Where it cannot be written there, as on a disk that is full, another place is tried: the system's folder for
+        temporary files, the one in memory, the current and the home folder. Raises `ConfigError` where none takes it.
+        """
+        record = replace(record, state="complete")
+        with self._lock:
+            self._is_final = True
+            try:
+                return record.save(self.path)
+            except ConfigError as error:
+                for place in self._rescue_places():
+                    folder = place / f"edgefleet-run-{record.run_id}"
+                    with suppress(OSError):
+                        folder.mkdir(mode=0o700)
+                        try:
+                            return record.save(folder)
+                        except ConfigError:
+                            folder.rmdir()
+                raise error
 
     def abandon(self) -> None:
         """Remove the folders that `claim` made, where nothing has been written there: the run did not begin."""
         for folder in self._made:
             with suppress(OSError):
                 folder.rmdir()
+
+
+def find_rescue_places() -> Iterator[Path]:
+    """Yield where a record may go that its own disk does not take."""
+    finders: tuple[Callable[[], Path], ...] = (
+        lambda: Path(tempfile.gettempdir()),
+        lambda: Path("/dev/shm"),  # noqa: S108 - the folder in it is made, and is nobody else's
+        Path,
+        Path.home,
+    )
+    for find in finders:
+        # Where no temporary folder takes a file, or nobody is at home.
+        with suppress(OSError, RuntimeError):
+            if (place := find()).is_dir():
+                yield place

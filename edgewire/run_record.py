@@ -7,6 +7,7 @@ may have 100,000 devices; they are validated only when a file is read. `run_fold
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -183,14 +184,7 @@ class RunRecord:
     @property
     def totals(self) -> dict[str, int]:
         """Return the counts of all devices together."""
-        return {
-            "emitted": sum(device.emitted for device in self.devices),
-            "acknowledged": sum(device.acknowledged for device in self.devices),
-            "sent_qos0": sum(device.sent_qos0 for device in self.devices),
-            "refused": sum(count_seqs(device.refused_ranges) for device in self.devices),
-            "dropped": sum(count_seqs(device.dropped) for device in self.devices),
-            "unsent": sum(count_seqs(device.unsent) for device in self.devices),
-        }
+        return count_totals(self.devices)
 
     @property
     def refused(self) -> dict[str, dict[str, int]]:
@@ -204,22 +198,12 @@ class RunRecord:
 
     def save(self, folder: Path) -> Path:
         """Write `run.json` into `folder`, which is made where it is missing; a reader never sees half a file."""
-        record = {name: getattr(self, name) for name in _RUN_FIELDS}
-        record["unaccounted"] = [asdict(part) for part in self.unaccounted]
-        record |= {
+        record = encode_head(self) | {
             "totals": self.totals,
             "refused": self.refused,
             "devices": [device.to_json() for device in self.devices],
         }
-        path = folder / FILE_NAME
-        partial = path.with_suffix(".partial")
-        make_folder(folder)
-        try:
-            partial.write_bytes(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
-            os.replace(partial, path)
-        except OSError as error:
-            raise ConfigError(f"{path}: the run record cannot be written: {error.strerror}") from None
-        return path
+        return write_record(folder, orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
 
     @classmethod
     def join(cls, records: "Sequence[RunRecord]") -> "RunRecord":
@@ -327,13 +311,11 @@ class RunRecord:
             content = orjson.loads(data)
             if isinstance(content, dict) and isinstance(found := content.get("format"), int) and found > FORMAT:
                 raise ConfigError(f"{path}: was written by a newer edgefleet (format {found}); update this one")
-            record = _ADAPTER.validate_python(content)
+            record = parse_record(content)
         except orjson.JSONDecodeError as error:
             raise ConfigError(f"{path}: is not JSON, perhaps cut short: {error}") from None
         except ValidationError as error:
             raise ConfigError(f"{path}: {describe_error(error)}") from None
-        try:
-            record.check()
         except ValueError as error:
             raise ConfigError(f"{path}: {error}") from None
         return record
@@ -353,6 +335,50 @@ class RunRecord:
                 device.check()
             except ValueError as error:
                 raise ValueError(f"{where}: {error}") from None
+
+
+def count_totals(devices: Sequence[DeviceRecord]) -> dict[str, int]:
+    """Return the counts of these devices together."""
+    return {
+        "emitted": sum(device.emitted for device in devices),
+        "acknowledged": sum(device.acknowledged for device in devices),
+        "sent_qos0": sum(device.sent_qos0 for device in devices),
+        "refused": sum(count_seqs(device.refused_ranges) for device in devices),
+        "dropped": sum(count_seqs(device.dropped) for device in devices),
+        "unsent": sum(count_seqs(device.unsent) for device in devices),
+    }
+
+
+def encode_head(record: RunRecord) -> dict[str, Any]:
+    """Return what stands in `run.json` before the devices, and before what is counted of them."""
+    head = {name: getattr(record, name) for name in _RUN_FIELDS}
+    return head | {"unaccounted": [asdict(part) for part in record.unaccounted]}
+
+
+def parse_record(content: object) -> RunRecord:
+    """Return the record that a file holds. Raises `ValueError`, of which pydantic's is one, where it is none."""
+    record = _ADAPTER.validate_python(content)
+    record.check()
+    return record
+
+
+def write_record(folder: Path, content: bytes) -> Path:
+    """Write `run.json` into `folder`, which is made where it is missing; a reader never sees half a file.
+
+    Raises `ConfigError` where it cannot be written; then what was there before still is.
+    """
+    path = folder / FILE_NAME
+    partial = path.with_suffix(".partial")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    except OSError as error:
+        # Half a file takes room where there may be none.
+        with suppress(OSError):
+            partial.unlink()
+        raise ConfigError(f"{path}: the run record cannot be written: {error.strerror}") from None
+    return path
 
 
 _DEVICE_FIELDS = tuple(item.name for item in fields(DeviceRecord))

@@ -32,6 +32,7 @@ LAYERS = {
         "link",
         "messages",
         "run_record",
+        "run_checkpoint",
         "run_folder",
     ],
     "devices": ["world", "sensors", "faults", "firmware", "scenario", "timeline", "export", "fleet"],

@@ -11,7 +11,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
+from functools import cached_property, partial
 from typing import Literal
 
 from devices.faults.labels import Label
@@ -29,7 +29,14 @@ from devices.fleet.latency import AckProbe, Histogram, sample_every
 from devices.fleet.loss_window import LossWindow
 from devices.fleet.metrics import FleetSnapshot, PeriodicTick, process_usage
 from devices.fleet.pacer import Pacer, ScheduledAction, startup_delay_ms
-from devices.fleet.run_record import close_books, device_records, fleet_record, new_run_id
+from devices.fleet.run_record import (
+    close_books,
+    device_records,
+    encode_so_far,
+    fleet_record,
+    new_run_id,
+    scenario_digest,
+)
 from devices.fleet.session_factory import create_session
 from devices.fleet.shutdown import disconnect_all, drain_outboxes
 from devices.scenario.devices import Shard
@@ -40,13 +47,12 @@ from edgewire.cgroup import CpuThrottling, read_cpu_throttling
 from edgewire.clock import Clock, SystemClock
 from edgewire.messages import Channel
 from edgewire.mqtt import Message, ServerLimits, Version
+from edgewire.run_checkpoint import RunCheckpoint
 from edgewire.run_record import DeviceRecord, RunRecord
 
 # Every link's keep alive is looked at once in this part of its length, and at least so often and so seldom (s).
 TICK_OF_KEEP_ALIVE = 0.02
 TICK_PERIOD_S = (0.25, 1.0)
-# So many devices are looked at in one go of the event loop: some 2 ms, in which no message leaves.
-CHECKPOINT_STEP = 200
 
 log = logs.get("fleet")
 
@@ -205,8 +211,11 @@ class Fleet:
         """Return the ground truth of what was emitted so far: the faults that show in it."""
         return self.timeline.labels(self._sim_started_ms, self.pacer.reached_ms, live=True)
 
-    async def run(self, duration_s: float, stop: asyncio.Event) -> RunRecord:
-        """Run until `duration_s` is over or `stop` is set, and account for every message."""
+    async def run(self, duration_s: float, stop: asyncio.Event, at_once: asyncio.Event | None = None) -> RunRecord:
+        """Run until `duration_s` is over or `stop` is set, and account for every message.
+
+        Once `at_once` is set as well, nothing is waited for any more: what has not been acknowledged is unsent.
+        """
         self._duration_s = duration_s
         lead_s = (self._started_ms - self._clock.now_ms()) / 1000
         self._began = self._clock.monotonic()
@@ -222,7 +231,7 @@ class Fleet:
                     self.on_booted(client)
                     self._connect_queue.enqueue_connect(client)
                 await self.pacer.run_pacer(asyncio.get_running_loop().time() + lead_s, duration_s, stop)
-                await drain_outboxes(self.clients)
+                await drain_outboxes(self.clients, at_once)
                 self._stopping = True
                 for helper in helpers:
                     helper.cancel()
@@ -230,19 +239,16 @@ class Fleet:
         finally:
             self._stopping = True
             self.final = self.snapshot()
-            await disconnect_all(self.clients)
+            await disconnect_all(self.clients, at_once)
         devices = [record for client in self.clients for record in device_records(client)]
         self.final = close_books(self.final, devices)
         return self._record("complete", self._clock.now_ms(), devices, self.final)
 
-    async def checkpoint(self) -> RunRecord:
-        """Return the record as it is now, while the run goes on; every so many devices it lets the others work."""
-        at_ms, devices = self._clock.now_ms(), list[DeviceRecord]()
-        for position, client in enumerate(self.clients):
-            devices += device_records(client)
-            if position % CHECKPOINT_STEP == CHECKPOINT_STEP - 1:
-                await asyncio.sleep(0)
-        return self._record("running", at_ms, devices, self.snapshot())
+    async def checkpoint(self, share: float = 0.5) -> RunCheckpoint:
+        """Return the record as it is now, while the run goes on; takes no more than this share of the processor."""
+        head = self._record("running", self._clock.now_ms(), [], self.snapshot())
+        devices, totals = await encode_so_far(self.clients, share)
+        return RunCheckpoint(head=head, devices=devices, totals=totals)
 
     def _create_client(self, position: int) -> DeviceClient:
         device, wire_format = self.timeline.devices[position], self.timeline.wire_format(position)
@@ -278,6 +284,10 @@ class Fleet:
             self._lag_before = self.pacer.lag.copy()
             log.debug("all connected", devices=len(self.clients), after_s=round(self.connected_after_s, 2))
 
+    @cached_property
+    def _scenario_sha256(self) -> str:
+        return scenario_digest(self._scenario)
+
     def _record(
         self,
         state: Literal["running", "complete"],
@@ -291,6 +301,7 @@ class Fleet:
             snapshot,
             state=state,
             run_id=self._run_id,
+            scenario_sha256=self._scenario_sha256,
             shard=self._shard,
             fixed_boots=self._fixed_boots,
             name=self._name,

@@ -1,7 +1,10 @@
 """Makes the record of a run: what each device says of itself, and what limited the fleet."""
 
+import asyncio
 import hashlib
+import time
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Literal
@@ -13,7 +16,11 @@ from devices.fleet.metrics import FleetSnapshot
 from devices.fleet.verdict import find_notes, find_problems
 from devices.scenario.devices import Shard, device_ids
 from devices.scenario.scenario import Scenario
-from edgewire.run_record import DeviceRecord, RunRecord, UnaccountedPart, count_seqs
+from edgewire.run_checkpoint import encode_devices
+from edgewire.run_record import DeviceRecord, RunRecord, UnaccountedPart, count_seqs, count_totals
+
+# So many devices are looked at in one go of the event loop: some 0.7 ms, in which no message leaves.
+CHECKPOINT_STEP = 50
 
 # Keys that say how a scenario is run, not what its devices say: the shards of a run may differ in them.
 OF_THE_HOST = {"broker", "identities", "ca_file", "source_addresses", "connects_per_second"}
@@ -79,6 +86,23 @@ def _in_flight(client: DeviceClient) -> dict[int, SeqRanges]:
     return found
 
 
+async def encode_so_far(clients: Sequence[DeviceClient], share: float) -> tuple[list[bytes], dict[str, int]]:
+    """Return the records of the devices as JSON, and their totals; takes no more than this share of the processor.
+
+    It goes a few devices at a time, so that no message waits for it: what is said of a device is of one moment, what is
+    said of all of them is not.
+    """
+    pieces: list[bytes] = []
+    totals: Counter[str] = Counter()
+    for start in range(0, len(clients), CHECKPOINT_STEP):
+        began = time.thread_time()
+        records = [record for client in clients[start : start + CHECKPOINT_STEP] for record in device_records(client)]
+        pieces += encode_devices(records)
+        totals.update(count_totals(records))
+        await asyncio.sleep((time.thread_time() - began) * (1 / share - 1))
+    return pieces, dict(totals)
+
+
 def close_books(final: FleetSnapshot, devices: Sequence[DeviceRecord]) -> FleetSnapshot:
     """Return the fleet as it ended, with what became of every message at last, as its devices tell it."""
     unsent = sum(count_seqs(device.unsent) for device in devices)
@@ -105,6 +129,7 @@ def fleet_record(
     *,
     state: Literal["running", "complete"] = "complete",
     run_id: str,
+    scenario_sha256: str,
     shard: Shard,
     fixed_boots: bool,
     name: str,
@@ -122,7 +147,7 @@ def fleet_record(
         run_id=run_id,
         shards=[(shard.index, shard.count)],
         scenario=name,
-        scenario_sha256=scenario_digest(scenario),
+        scenario_sha256=scenario_sha256,
         scenario_devices=sum(group.size for group in scenario.devices),
         fixed_boots=fixed_boots,
         seed=scenario.seed,

@@ -10,25 +10,28 @@ GRACE_S = 10.0
 POLL_S = 0.05
 
 
-async def drain_outboxes(clients: Sequence[DeviceClient]) -> None:
-    """Wait until all that can leave is acknowledged, or the grace period is over."""
+async def drain_outboxes(clients: Sequence[DeviceClient], at_once: asyncio.Event | None = None) -> None:
+    """Wait until all that can leave is acknowledged, the grace period is over, or `at_once` is set."""
     for client in clients:
         client.finish_readings()
-    await _within_grace(lambda: all(client.is_drained for client in clients))
+    await _within_grace(lambda: all(client.is_drained for client in clients), at_once)
 
 
-async def disconnect_all(clients: Sequence[DeviceClient]) -> None:
-    """Let every device say goodbye, and wait for the connections to close, as long as the grace period at the most."""
+async def disconnect_all(clients: Sequence[DeviceClient], at_once: asyncio.Event | None = None) -> None:
+    """Let every device say goodbye, and wait for the connections to close, as long as the grace period at the most.
+
+    Once `at_once` is set nobody waits for them.
+    """
     for position, client in enumerate(clients):
         client.disconnect_cleanly()
         if position % 200 == 199:
             await asyncio.sleep(0)
     # The last bytes leave with the event loop's next turns.
-    await _within_grace(lambda: all(client.is_disconnected for client in clients))
+    await _within_grace(lambda: all(client.is_disconnected for client in clients), at_once)
 
 
-async def _within_grace(condition: Callable[[], bool]) -> None:
+async def _within_grace(condition: Callable[[], bool], at_once: asyncio.Event | None) -> None:
     for _ in range(round(GRACE_S / POLL_S)):
-        if condition():
+        if condition() or (at_once and at_once.is_set()):
             return
         await asyncio.sleep(POLL_S)

@@ -6,7 +6,7 @@ import math
 import re
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,6 @@ import typer
 from rich.console import Console
 
 from devices.faults.labels import FILE_NAME as LABELS_FILE
-from devices.faults.labels import write_labels
 from devices.fleet.brokers import broker_pool_for
 from devices.fleet.metrics import FleetSnapshot
 from devices.fleet.run_record import new_run_id
@@ -52,11 +51,10 @@ from edgefleet.launch.ray_cluster import join_cluster
 from edgefleet.launch.shard import ShardJob, ShardResult, combine, run_shard
 from edgefleet.launch.worker_status import WorkerState
 from edgefleet.launch.workers import Workers
-from edgefleet.report.device_table import FILE_NAME as DEVICES_FILE
-from edgefleet.report.device_table import save_device_table
 from edgefleet.report.fail_if import FailCondition
 from edgefleet.report.fleet_metrics import serve_metrics
 from edgefleet.report.live import ReadSnapshots, live_view
+from edgefleet.report.run_files import COMPANIONS, RunFiles
 from edgefleet.report.run_summary import apply_condition, has_failed, summary_json, summary_text
 from edgewire.clock import parse_ms
 from edgewire.errors import ConfigError
@@ -147,7 +145,8 @@ def command(
     loaded = in_real_time(loaded)
     condition = None if fail_if is None else FailCondition(fail_if)
     part = Shard.parse(shard)
-    folder = RunFolder(record or record_folder(part), companions=(LABELS_FILE, DEVICES_FILE))
+    folder = RunFolder(record or record_folder(part), COMPANIONS)
+    files = RunFiles(folder, with_labels=bool(loaded.faults))
     raise_open_files()
     tune_allocator()
     duration_s = math.inf if duration is None else parse_duration("--duration", duration) / 1000
@@ -164,8 +163,6 @@ def command(
                 require_healthy(evaluate(Needs.of(loaded, shard=part, workers=count), Machine.read(), brokers))
             version = min(broker.version for broker in brokers)
             job = replace(job, version=version, limits=common_limits(brokers))
-        # A run that cannot be written down is not begun.
-        folder.claim(overwrite=overwrite)
         job = replace(
             job,
             duration_s=duration_s,
@@ -177,19 +174,22 @@ def command(
         launcher: Launcher | None = ProcessLauncher(log_level) if count > 1 else None
         if cluster:
             launcher = cluster.prepare(job, count, brokers if check else None)
+        # A run that cannot be written down is not begun.
+        folder.claim(overwrite=overwrite)
         try:
             folder.begin()
-            result = run_async(_run(job, count, launcher, metrics))
+            result = run_async(_run(job, count, launcher, metrics, files, condition))
         except BaseException:
             folder.abandon()
             raise
-    result = apply_condition(result, condition)
-    path = folder.write_final(result.record)
-    save_device_table(result.record, folder.path)
-    if loaded.faults or result.labels:
-        write_labels(folder.path / LABELS_FILE, result.labels)
-    run = str(path.parent)
-    typer.echo(orjson.dumps(summary_json(result, run)) if as_json else summary_text(result, run, LABELS_FILE))
+    with suppress(OSError):  # a terminal that has gone, or another full disk
+        for problem in files.problems:
+            typer.echo(f"edgefleet: {problem}", err=True)
+    run = str(files.path)
+    try:
+        typer.echo(orjson.dumps(summary_json(result, run)) if as_json else summary_text(result, run, LABELS_FILE))
+    except OSError:
+        raise typer.Exit(1) from None
     if has_failed(result.record):
         raise typer.Exit(1)
 
@@ -200,8 +200,16 @@ async def ask_brokers(scenario: Scenario, shard: Shard, wait_s: float) -> Sequen
     return await probe_brokers(broker_pool_for(scenario), plan)
 
 
-async def _run(job: ShardJob, count: int, launcher: Launcher | None, metrics: str | None) -> ShardResult:
-    """Run the job in this process, or by workers where there is a launcher."""
+async def _run(
+    job: ShardJob,
+    count: int,
+    launcher: Launcher | None,
+    metrics: str | None,
+    files: RunFiles,
+    condition: FailCondition | None,
+) -> ShardResult:
+    """Run the job in this process, or by workers where there is a launcher, and write down what came of it."""
+    at_once = asyncio.Event()
     console = Console(stderr=True)
     title = f"{job.name} on {', '.join(map(str, job.scenario.broker_urls))}"
     latest = FleetSnapshot()
@@ -210,18 +218,23 @@ async def _run(job: ShardJob, count: int, launcher: Launcher | None, metrics: st
         nonlocal latest
         latest = snapshot
 
-    async def work(stop: asyncio.Event) -> ShardResult:
+    async def run(stop: asyncio.Event) -> ShardResult:
         if launcher is None:
             snapshots: ReadSnapshots = lambda: [(WorkerState.RUNNING, latest)]  # noqa: E731 - a function of one line, and its type
             async with live_view(snapshots, console, title):
                 with serve_metrics(snapshots, metrics):
-                    return combine([await run_shard(job, stop, keep)])
-        workers = Workers(job, count, launcher)
+                    return combine([await run_shard(job, stop, keep, files.write_checkpoint, at_once)])
+        workers = Workers(job, count, launcher, on_checkpoint=files.write_checkpoint)
         async with live_view(workers.snapshots, console, title):
             with serve_metrics(workers.snapshots, metrics):
-                return await workers.run_workers(stop)
+                return await workers.run_workers(stop, at_once)
 
-    return await until_signal(work)
+    async def work(stop: asyncio.Event) -> ShardResult:
+        result = apply_condition(await run(stop), condition)
+        # Here, where a signal does not yet end the process.
+        return await asyncio.to_thread(files.write_result, result)
+
+    return await until_signal(work, at_once)
 
 
 def power_on_ms(scenario: Scenario, from_ms: int | None) -> int | None:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from devices.fleet.metrics import FleetSnapshot
 from edgefleet.launch.shard import ShardJob, ShardResult
+from edgewire.run_checkpoint import RunCheckpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class WorkerFailed:
     reason: str
 
 
-WorkerMessage = WorkerReady | FleetSnapshot | ShardResult | WorkerFailed
+WorkerMessage = WorkerReady | FleetSnapshot | RunCheckpoint | ShardResult | WorkerFailed
 
 OnWorkerMessage = Callable[[WorkerMessage | None], None]
 """Is called on the event loop with each message of a worker, last with None when it has ended."""
@@ -32,8 +33,8 @@ class WorkerHandle(Protocol):
     def start_job(self, job: ShardJob) -> None:
         """Give it its job, once it is ready."""
 
-    def request_stop(self) -> None:
-        """Let it end in order."""
+    def request_stop(self, *, at_once: bool = False) -> None:
+        """Let it end in order, or without waiting for anything."""
 
     def exit_description(self) -> str:
         """Return how it ended, after "worker 1 died", for one that has ended without a word."""

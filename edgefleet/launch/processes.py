@@ -21,6 +21,7 @@ from edgefleet.launch.process_tuning import tune_allocator
 from edgefleet.launch.shard import ShardJob, ShardResult, run_shard
 from edgewire import logs
 from edgewire.errors import EdgefleetError
+from edgewire.run_checkpoint import RunCheckpoint
 
 # How long a process may take to end once its pipe is closed.
 JOIN_S = 5.0
@@ -78,9 +79,9 @@ class LocalProcess:
         """Give it its job."""
         self._outgoing.put(job)
 
-    def request_stop(self) -> None:
-        """Let it end in order."""
-        self._outgoing.put("stop")
+    def request_stop(self, *, at_once: bool = False) -> None:
+        """Let it end in order, or without waiting for anything."""
+        self._outgoing.put("at once" if at_once else "stop")
 
     def exit_description(self) -> str:
         """Return how it ended, after "died"."""
@@ -135,42 +136,72 @@ def main(pipe: Connection, log_level: str, number: int) -> None:
         job = pipe.recv()
     except (EOFError, OSError):
         return
-    message: WorkerMessage
+    said = _Speaker(pipe)
     try:
-        message = uvloop.run(_serve(job, pipe))
+        said.say(uvloop.run(_serve(job, pipe, said)))
     except EdgefleetError as error:
-        message = WorkerFailed(str(error))
+        said.say(WorkerFailed(str(error)))
     except MemoryError:
-        message = WorkerFailed("no memory was left for it; run fewer devices on this machine, or raise its limit")
+        said.say(WorkerFailed("no memory was left for it; run fewer devices on this machine, or raise its limit"))
     except Exception as error:
         log.exception("a mistake of ours")
-        message = WorkerFailed(f"{type(error).__name__}: {error}")
-    # The parent may be gone.
-    with contextlib.suppress(OSError):
-        pipe.send(message)
+        said.say(WorkerFailed(f"{type(error).__name__}: {error}"))
+    said.finish()
 
 
-async def _serve(job: ShardJob, pipe: Connection) -> ShardResult:
-    stop = asyncio.Event()
+async def _serve(job: ShardJob, pipe: Connection, said: "_Speaker") -> ShardResult:
+    stop, at_once = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def wait_for_stop() -> None:
-        # "stop", or the end of a parent that is gone.
-        with contextlib.suppress(EOFError, OSError):
-            pipe.recv()
+        # "stop" and perhaps "at once", or the end of a parent that is gone.
+        asked = ""
+        with contextlib.suppress(EOFError, OSError, RuntimeError):
+            while asked != "at once":
+                asked = pipe.recv()
+                loop.call_soon_threadsafe(at_once.set if asked == "at once" else stop.set)
+            return
         with contextlib.suppress(RuntimeError):
             loop.call_soon_threadsafe(stop.set)
 
     threading.Thread(target=wait_for_stop, daemon=True).start()
     # Whoever ends a whole service, as systemd does, sends it to the workers too.
     loop.add_signal_handler(signal.SIGTERM, stop.set)
-    return await run_shard(job, stop, _snapshot_sender(pipe))
+    return await run_shard(job, stop, said.say_if_heard, said.say_when_heard, at_once)
 
 
-def _snapshot_sender(pipe: Connection) -> Callable[[FleetSnapshot], None]:
-    def send_snapshot(snapshot: FleetSnapshot) -> None:
+class _Speaker:
+    """Says things to the parent on a thread, in order: it may be stopped, and then nobody may wait for it.
+
+    To one that is gone, or does not listen, no more is said than it can take.
+    """
+
+    def __init__(self, pipe: Connection) -> None:
+        self._outgoing: queue.SimpleQueue[WorkerMessage | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._speak, args=(pipe,), daemon=True)
+        self._thread.start()
+
+    def say(self, message: WorkerMessage) -> None:
+        """Say it, whenever that is possible."""
+        self._outgoing.put(message)
+
+    def say_if_heard(self, snapshot: FleetSnapshot) -> None:
+        """Say how it goes, unless the parent has not even heard how it went."""
+        if self._outgoing.empty():
+            self.say(snapshot)
+
+    async def say_when_heard(self, checkpoint: RunCheckpoint) -> None:
+        """Hand over a checkpoint, with the same exception."""
+        if self._outgoing.empty():
+            self.say(checkpoint)
+
+    def finish(self) -> None:
+        """Wait until all is said."""
+        self._outgoing.put(None)
+        self._thread.join()
+
+    def _speak(self, pipe: Connection) -> None:
         # The parent may be gone; then the run ends of itself.
         with contextlib.suppress(OSError):
-            pipe.send(snapshot)
-
-    return send_snapshot
+            while (message := self._outgoing.get()) is not None:
+                pipe.send(message)

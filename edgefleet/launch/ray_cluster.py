@@ -125,9 +125,9 @@ class RayWorker:
         if not self._job.done():
             self._job.set_result(job)
 
-    def request_stop(self) -> None:
-        """Let it end in order."""
-        self._actor.stop.remote()
+    def request_stop(self, *, at_once: bool = False) -> None:
+        """Let it end in order, or without waiting for anything."""
+        self._actor.stop.remote(at_once)
 
     def exit_description(self) -> str:
         """Return where it was: why it ended, only its node may know."""

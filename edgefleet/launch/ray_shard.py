@@ -25,6 +25,7 @@ from edgefleet.launch.process_tuning import tune_allocator
 from edgefleet.launch.shard import ShardJob, ShardResult, run_shard
 from edgewire import logs
 from edgewire.errors import EdgefleetError
+from edgewire.run_checkpoint import RunCheckpoint
 
 PACKAGES = ("edgewire", "devices", "edgefleet")
 
@@ -60,7 +61,7 @@ class ShardActor:
     def __init__(self, log_level: str, number: int) -> None:
         logs.configure(log_level, worker=number)
         tune_allocator()
-        self._stop = asyncio.Event()
+        self._stop, self._at_once = asyncio.Event(), asyncio.Event()
 
     async def place(self) -> tuple[str, int, InstalledVersions]:
         """Return an `ActorPlace`, as what every version can read."""
@@ -70,27 +71,32 @@ class ShardActor:
         """Raise `EdgefleetError` where this node has not what the shard needs."""
         require_healthy(evaluate(Needs.of(scenario, shard=shard), Machine.read(), brokers))
 
-    async def stop(self) -> None:
-        """Let the run end in order."""
+    async def stop(self, at_once: bool) -> None:
+        """Let the run end in order, or without waiting for anything."""
         self._stop.set()
+        if at_once:
+            self._at_once.set()
 
-    async def run(self, job: ShardJob) -> AsyncIterator[FleetSnapshot | ShardResult | WorkerFailed]:
+    async def run(self, job: ShardJob) -> AsyncIterator[FleetSnapshot | RunCheckpoint | ShardResult | WorkerFailed]:
         """Yield how it goes, and last what came of it."""
-        latest: FleetSnapshot | None = None
+        # The newest of each.
+        latest: dict[type, FleetSnapshot | RunCheckpoint] = {}
         news = asyncio.Event()
 
-        def keep(snapshot: FleetSnapshot) -> None:
-            nonlocal latest
-            latest = snapshot
+        def keep(message: FleetSnapshot | RunCheckpoint) -> None:
+            latest[type(message)] = message
             news.set()
 
-        task = asyncio.create_task(run_shard(job, self._stop, keep), name="shard")
+        async def keep_checkpoint(checkpoint: RunCheckpoint) -> None:
+            keep(checkpoint)
+
+        task = asyncio.create_task(run_shard(job, self._stop, keep, keep_checkpoint, self._at_once), name="shard")
         task.add_done_callback(lambda _: news.set())
         while not task.done():
             await news.wait()
             news.clear()
-            if latest and not task.done():
-                yield latest
+            while latest and not task.done():
+                yield latest.pop(next(iter(latest)))
         try:
             yield task.result()
         except EdgefleetError as error:

@@ -6,7 +6,7 @@ A job and its result are plain data that can be pickled, so a launcher may carry
 import asyncio
 import gc
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from devices.faults.labels import Label
@@ -16,12 +16,25 @@ from devices.fleet.run_record import new_run_id, with_verdict
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from edgefleet.launch.process_tuning import tuned_process
+from edgewire import logs
 from edgewire.errors import ServiceUnavailable
 from edgewire.mqtt import ServerLimits, Version
+from edgewire.run_checkpoint import RunCheckpoint
 from edgewire.run_record import RunRecord, UnaccountedPart
 
 SNAPSHOT_S = 0.5
+# A process that is killed leaves what it knew so long ago at the most, where that takes no more than this share of its
+# core: 15 us a device.
+CHECKPOINT_S = 5.0
+CHECKPOINT_SHARE = 0.02
+# The first ones follow each other sooner.
+FIRST_CHECKPOINT_S = 1.0
+
 OnSnapshot = Callable[[FleetSnapshot], None]
+OnCheckpoint = Callable[[RunCheckpoint], Awaitable[None]]
+
+
+log = logs.get("shard")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,10 +66,17 @@ class ShardResult:
     final: FleetSnapshot
 
 
-async def run_shard(job: ShardJob, stop: asyncio.Event, on_snapshot: OnSnapshot | None = None) -> ShardResult:
-    """Run the shard until it is over or `stop` is set; `on_snapshot` is told how it goes, every half-second.
+async def run_shard(
+    job: ShardJob,
+    stop: asyncio.Event,
+    on_snapshot: OnSnapshot | None = None,
+    on_checkpoint: OnCheckpoint | None = None,
+    at_once: asyncio.Event | None = None,
+) -> ShardResult:
+    """Run the shard until it is over or `stop` is set; with `at_once` as well, nothing is waited for any more.
 
-    The process's settings that it changes meanwhile are afterwards as they were.
+    `on_snapshot` is told how it goes, every half-second; `on_checkpoint` what each device has done so far, at the start
+    and every few seconds. The process's settings that it changes meanwhile are afterwards as they were.
     """
     with tuned_process():
         fleet = Fleet(
@@ -73,14 +93,16 @@ async def run_shard(job: ShardJob, stop: asyncio.Event, on_snapshot: OnSnapshot 
         )
         # What lives as long as the run is not searched for garbage again and again.
         gc.freeze()
-        watch = asyncio.create_task(_watch(fleet, on_snapshot or (lambda _: None)), name="snapshots")
+        helpers = [asyncio.create_task(_watch(fleet, on_snapshot or (lambda _: None)), name="snapshots")]
+        if on_checkpoint:
+            helpers.append(asyncio.create_task(_write_checkpoints(fleet, on_checkpoint), name="checkpoints"))
         try:
-            record = await fleet.run(job.duration_s, stop)
-            # After a long run this takes a while, in which whoever waits hears that we are alive.
-            labels = await asyncio.to_thread(fleet.labels)
+            record = await fleet.run(job.duration_s, stop, at_once)
+            labels = await _labels(fleet, at_once)
         finally:
-            watch.cancel()
-            await asyncio.gather(watch, return_exceptions=True)
+            for helper in helpers:
+                helper.cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
     for label in labels:
         record.faults[label.type] = record.faults.get(label.type, 0) + 1
     return ShardResult(record=record, labels=labels, final=fleet.final)
@@ -96,25 +118,51 @@ async def _watch(fleet: Fleet, on_snapshot: OnSnapshot) -> None:
             frozen = True
 
 
+async def _write_checkpoints(fleet: Fleet, on_checkpoint: OnCheckpoint) -> None:
+    """Hand on checkpoints: one as the run begins, more often in its first seconds than later."""
+    share, pause_s = 0.5, FIRST_CHECKPOINT_S
+    while True:
+        await on_checkpoint(await fleet.checkpoint(share))
+        await asyncio.sleep(pause_s)
+        share, pause_s = CHECKPOINT_SHARE, min(CHECKPOINT_S, 2 * pause_s)
+
+
+async def _labels(fleet: Fleet, at_once: asyncio.Event | None) -> list[Label]:
+    """Return the ground truth; of one that is to end at once, what is found meanwhile: it may be nothing."""
+    # After a long run this takes a while, in which whoever waits hears that we are alive.
+    finding = asyncio.ensure_future(asyncio.to_thread(fleet.labels))
+    hurrying = asyncio.create_task((at_once or asyncio.Event()).wait(), name="hurry")
+    try:
+        await asyncio.wait((finding, hurrying), return_when=asyncio.FIRST_COMPLETED)
+        if not finding.done():
+            log.warning("no labels of the faults: the run was to end at once")
+            return []
+        return finding.result()
+    finally:
+        hurrying.cancel()
+
+
 def combine(
     results: Sequence[ShardResult],
     failures: Sequence[str] = (),
     *,
     shard: Shard | None = None,
     unaccounted: Sequence[UnaccountedPart] = (),
+    known: Sequence[RunCheckpoint] = (),
 ) -> ShardResult:
     """Return the parts of a run as one.
 
-    `failures` are sentences about those that gave no result, `unaccounted` their devices. `shard` is what all of them
-    together are; None where that is what the only one says.
+    `failures` are sentences about those that gave no result, `unaccounted` their devices, `known` what these had done
+    when they last spoke of it. `shard` is what all parts together are; None where that is what the only one says.
     """
     if not results:
         raise ServiceUnavailable("no part of the fleet came to its end: " + "; ".join(failures))
     total = FleetSnapshot.total(result.final for result in results)
-    record = RunRecord.join([result.record for result in results])
+    record = RunRecord.join([*(result.record for result in results), *(one.to_record() for one in known)])
     connected = [result.record.connected_after_s for result in results]
     record = replace(
         record,
+        state="complete",
         shards=record.shards if shard is None else [(shard.index, shard.count)],
         limits=record.limits | {"lag_ms": total.lag.summary(), "lag_connected_ms": total.lag_connected.summary()},
         lag_ms=total.lag.to_json(),

@@ -8,6 +8,7 @@ from devices.fleet.metrics import FleetSnapshot
 from devices.fleet.shutdown import GRACE_S
 from edgefleet.launch.launcher import WorkerHandle
 from edgefleet.launch.shard import ShardResult
+from edgewire.run_checkpoint import RunCheckpoint
 
 
 class WorkerState(StrEnum):
@@ -49,6 +50,8 @@ class WorkerStatus:
     snapshot: FleetSnapshot = field(default_factory=FleetSnapshot)
     """The last that it said."""
     last_message_s: float = 0.0
+    checkpoint: RunCheckpoint | None = None
+    """The last: what each of its devices had done."""
     result: ShardResult | None = None
     failure: str | None = None
     warned: bool = False

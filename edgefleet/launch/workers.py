@@ -14,11 +14,12 @@ from devices.fleet.metrics import FleetSnapshot
 from devices.fleet.pacer import startup_delay_ms
 from devices.fleet.run_record import unaccounted_part
 from edgefleet.launch.launcher import Launcher, WorkerFailed, WorkerMessage, WorkerReady
-from edgefleet.launch.shard import ShardJob, ShardResult, combine
+from edgefleet.launch.shard import CHECKPOINT_S, FIRST_CHECKPOINT_S, OnCheckpoint, ShardJob, ShardResult, combine
 from edgefleet.launch.worker_status import WorkerLimits, WorkerState, WorkerStatus
 from edgewire import logs
 from edgewire.clock import Clock, SystemClock
 from edgewire.errors import ServiceUnavailable
+from edgewire.run_checkpoint import RunCheckpoint
 from edgewire.run_record import UnaccountedPart
 
 # How often the workers are looked at.
@@ -37,12 +38,17 @@ class Workers:
         launcher: Launcher,
         clock: Clock | None = None,
         limits: WorkerLimits | None = None,
+        on_checkpoint: OnCheckpoint | None = None,
+        first_checkpoint_s: float = FIRST_CHECKPOINT_S,
     ) -> None:
         self._job = job
         self._count = count
         self._launcher = launcher
         self._clock = clock or SystemClock()
         self._limits = limits or WorkerLimits()
+        self._patience_s = self._limits.patience_s
+        self._on_checkpoint = on_checkpoint
+        self._first_checkpoint_s = first_checkpoint_s
         self._ends_s = math.inf
         """When all workers should have ended, or at least speak of it."""
         self._is_over = False
@@ -53,10 +59,12 @@ class Workers:
         now_s = self._clock.monotonic()
         return [worker.view(now_s, self._limits.silent_s) for worker in self.statuses]
 
-    async def run_workers(self, stop: asyncio.Event) -> ShardResult:
+    async def run_workers(self, stop: asyncio.Event, at_once: asyncio.Event | None = None) -> ShardResult:
         """Run to the end, and return what the workers that came to theirs have done, with the failures of the others.
 
-        Raises `ServiceUnavailable` where none did, or where the run did not begin.
+        They are told to end in order once `stop` is set, and not to wait for anything once `at_once` is. What was known
+        of the devices of those that failed is in the record. Raises `ServiceUnavailable` where all did, or where the
+        run did not begin.
         """
         try:
             self._launch()
@@ -66,7 +74,10 @@ class Workers:
             helpers = [
                 asyncio.create_task(self._forward_stop(stop), name="stop workers"),
                 asyncio.create_task(self._watch_silence(), name="watch workers"),
+                asyncio.create_task(self._join_checkpoints(), name="checkpoints"),
             ]
+            if at_once:
+                helpers.append(asyncio.create_task(self._forward_stop(at_once, at_once=True), name="end workers"))
             try:
                 await ended
             finally:
@@ -75,12 +86,12 @@ class Workers:
         finally:
             await self._clean_up()
         results = [worker.result for worker in self.statuses if worker.result]
-        failed = [(worker, worker.failure) for worker in self.statuses if worker.failure]
         return combine(
             results,
-            [failure for _, failure in failed],
+            [worker.failure for worker in self.statuses if worker.failure],
             shard=self._job.shard,
-            unaccounted=[self._unaccounted(worker, failure) for worker, failure in failed if not worker.result],
+            unaccounted=self._failed_parts(),
+            known=[worker.checkpoint for worker in self.statuses if worker.checkpoint and not worker.result],
         )
 
     def _unaccounted(self, worker: WorkerStatus, reason: str) -> UnaccountedPart:
@@ -145,6 +156,8 @@ class Workers:
                 worker.ready.set()
             case FleetSnapshot():
                 worker.snapshot = message
+            case RunCheckpoint():
+                worker.checkpoint = message
             case ShardResult():
                 worker.result, worker.snapshot = message, message.final
             case WorkerFailed(reason):
@@ -162,12 +175,35 @@ class Workers:
         if worker.failure:
             log.error("worker failed", worker=worker.number, reason=worker.failure, devices=worker.snapshot.devices)
 
-    async def _forward_stop(self, stop: asyncio.Event) -> None:
+    async def _forward_stop(self, stop: asyncio.Event, *, at_once: bool = False) -> None:
         await stop.wait()
         self._ends_s = min(self._ends_s, self._clock.monotonic())
+        if at_once:
+            self._patience_s = self._limits.silent_s
         for worker in self._running():
             assert worker.handle
-            worker.handle.request_stop()
+            worker.handle.request_stop(at_once=at_once)
+
+    async def _join_checkpoints(self) -> None:
+        """Hand on what the workers have said of their devices, more often in the first seconds than later."""
+        pause_s, before = self._first_checkpoint_s, 0
+        while self._on_checkpoint:
+            await asyncio.sleep(pause_s)
+            found = [worker.checkpoint for worker in self.statuses if worker.checkpoint]
+            if (moments := sum(one.head.stopped_ms for one in found)) > before:
+                before = moments
+                missing = [
+                    self._unaccounted(worker, f"worker {worker.number} had not said anything of its devices")
+                    for worker in self.statuses
+                    if not worker.checkpoint and not worker.failure
+                ]
+                shard = (self._job.shard.index, self._job.shard.count)
+                await self._on_checkpoint(RunCheckpoint.join(found, [shard], [*self._failed_parts(), *missing]))
+                pause_s = min(CHECKPOINT_S, 2 * pause_s)
+
+    def _failed_parts(self) -> list[UnaccountedPart]:
+        failed = ((worker, worker.failure) for worker in self.statuses if worker.failure and not worker.result)
+        return [self._unaccounted(worker, failure) for worker, failure in failed]
 
     async def _watch_silence(self) -> None:
         """Tell of workers that are silent, and end those that still are when the run should be over."""
@@ -200,7 +236,7 @@ class Workers:
                 silent_s=round(now_s - worker.last_message_s, 1),
                 devices=worker.snapshot.devices,
             )
-        if now_s - max(self._ends_s, worker.last_message_s) <= self._limits.patience_s or worker.ended.is_set():
+        if now_s - max(self._ends_s, worker.last_message_s) <= self._patience_s or worker.ended.is_set():
             return
         if worker.result is None and worker.failure is None:
             worker.failure = (

@@ -1,11 +1,13 @@
 """The folder of a run: another run is not written over unasked, and leaves no evidence behind."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from edgewire.errors import ConfigError
-from edgewire.run_folder import RunFolder
+from edgewire.run_checkpoint import RunCheckpoint
+from edgewire.run_folder import RunFolder, find_rescue_places
 from edgewire.run_record import RunRecord
 from tests.run_records import small_record
 
@@ -20,9 +22,11 @@ def test_a_checkpoint_stays_until_the_record_takes_its_place(tmp_path: Path) -> 
     folder = RunFolder(tmp_path / "runs" / "r-1")
     folder.claim(overwrite=False)
     folder.begin()
-    folder.write_checkpoint(small_record())
-    assert RunRecord.load(folder.path).state == "running"
+    folder.write_checkpoint(RunCheckpoint.of(small_record()))
+    assert RunRecord.load(folder.path) == replace(small_record(), state="running")
     folder.write_final(small_record())
+    # One that was under way on its thread.
+    folder.write_checkpoint(RunCheckpoint.of(small_record()))
     assert RunRecord.load(folder.path) == small_record()
     assert small_record().state == "complete"
     assert names(folder.path) == ["run.json"]
@@ -60,7 +64,7 @@ def test_a_folder_that_was_there_or_holds_something_stays(tmp_path: Path) -> Non
     old.abandon()
     new = RunFolder(tmp_path / "new")
     new.claim(overwrite=False)
-    new.write_checkpoint(small_record())
+    new.write_checkpoint(RunCheckpoint.of(small_record()))
     new.abandon()
     assert names(tmp_path) == ["new", "old"]
 
@@ -71,3 +75,45 @@ def test_what_cannot_be_removed_is_named(tmp_path: Path) -> None:
     folder.claim(overwrite=True)
     with pytest.raises(ConfigError, match=r"run\.json: is of another run and cannot be removed"):
         folder.begin()
+
+
+def full(folder: Path) -> None:
+    """Let writes of a record into this folder fail."""
+    (folder / "run.partial").symlink_to("/dev/full")
+
+
+def test_a_record_that_its_disk_does_not_take_goes_elsewhere(tmp_path: Path) -> None:
+    there, full_too, spare = tmp_path / "there", tmp_path / "full", tmp_path / "spare"
+    (full_too / "edgefleet-run-r-1").mkdir(parents=True)
+    spare.mkdir()
+    folder = RunFolder(there, rescue_places=lambda: [tmp_path / "nowhere", full_too, spare])
+    folder.claim(overwrite=False)
+    folder.write_checkpoint(RunCheckpoint.of(small_record()))
+    full(there)
+    with pytest.raises(ConfigError, match=r"run\.json: the run record cannot be written: No space left on device"):
+        folder.write_checkpoint(RunCheckpoint.of(small_record()))
+    assert names(there) == ["run.json"], "half a file takes room where there is none"
+    full(there)
+    path = folder.write_final(small_record())
+    assert path == spare / "edgefleet-run-r-1" / "run.json"
+    assert RunRecord.load(path.parent) == small_record()
+    assert path.parent.stat().st_mode & 0o077 == 0
+    assert RunRecord.load(there).state == "running", "the checkpoint is still there"
+
+
+def test_a_record_that_no_disk_takes_is_one_error(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, rescue_places=lambda: [tmp_path / "nowhere"])
+    full(tmp_path)
+    with pytest.raises(ConfigError, match=f"{tmp_path}/run.json: the run record cannot be written: No space left"):
+        folder.write_final(small_record())
+
+
+@pytest.mark.parametrize("find", ["tempfile.gettempdir", "pathlib.Path.home"])
+def test_a_machine_may_lack_a_place(find: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = list(find_rescue_places())
+
+    def fail(*_: object) -> Path:
+        raise FileNotFoundError if find.endswith("dir") else RuntimeError
+
+    monkeypatch.setattr(find, fail)
+    assert len(list(find_rescue_places())) == len(whole) - 1

@@ -27,7 +27,7 @@ async def test_a_checkpoint_is_a_whole_account_and_disturbs_nothing(
         while len(checkpoints) < 3:
             reached = fleet.snapshot().acknowledged + 300
             await until(lambda reached=reached: fleet.snapshot().acknowledged > reached, "more is acknowledged")
-            checkpoints.append(await fleet.checkpoint())
+            checkpoints.append((await fleet.checkpoint()).to_record())
 
     final = await conduct(scenario, script)
     assert (final.state, final.totals["unsent"]) == ("complete", 0)

@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from edgefleet.cli import app, watch
+from edgefleet.cli.common import SAME_SIGNAL_S
 from edgefleet.cli.watch import describe
 from edgefleet.embedded import MosquittoProcess, free_port
 from edgewire.clock import parse_ms
@@ -155,7 +156,7 @@ def test_the_demo_ends_with_a_verdict_that_balances() -> None:
 
 
 @pytest.mark.services
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_a_run_in_order(
     number: signal.Signals, tmp_path: Path, mosquitto_factory: Callable[[], MosquittoProcess]
 ) -> None:
@@ -181,6 +182,8 @@ def test_a_signal_ends_a_run_in_order(
             assert run.poll() is None
             time.sleep(0.05)
         run.send_signal(number)
+        # A wrapper may hand it on once more.
+        run.send_signal(number)
         stdout, stderr = run.communicate(timeout=60)
     assert run.returncode == 0, stderr.decode()
     deadline = time.monotonic() + 20
@@ -195,6 +198,61 @@ def test_a_signal_ends_a_run_in_order(
     }  # fmt: skip
     assert orjson.loads(stdout)["emitted"] == record.totals["emitted"] > 0
     assert heard == ["online"] * 5 + ["offline"] * 5
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_leaves_what_each_device_had_sent(
+    tmp_path: Path, mosquitto_factory: Callable[[], MosquittoProcess]
+) -> None:
+    broker = mosquitto_factory()
+    path = scenario(tmp_path, f"devices: [{{kind: bme280, count: 6, interval: 100ms}}]\nbroker: {broker.url}")
+    options = ("--record", tmp_path / "run", "--workers", "2", "--log-level", "error")
+    command = [sys.executable, "-m", "edgefleet", "run", str(path), *map(str, options)]
+    with subprocess.Popen(command) as run, not_outliving(run):
+        record = wait_for_record(tmp_path / "run", run, lambda record: len(record.devices) == 6)
+        assert record.state == "running"
+        wait_for_record(tmp_path / "run", run, lambda record: record.totals["acknowledged"] > 30)
+        run.kill()
+    record = RunRecord.load(tmp_path / "run")
+    assert (record.state, record.shards, record.unaccounted) == ("running", [(0, 1)], [])
+    assert record.totals["acknowledged"] > 30
+    assert [entry.name for entry in (tmp_path / "run").iterdir()] == ["run.json"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_second_ctrl_c_waits_for_nothing_and_keeps_the_record(
+    workers: str, tmp_path: Path, mosquitto_factory: Callable[[], MosquittoProcess]
+) -> None:
+    broker = mosquitto_factory()
+    path = scenario(tmp_path, f"devices: [{{kind: bme280, count: 4, interval: 100ms}}]\nbroker: {broker.url}")
+    options = ("--record", tmp_path / "run", "--workers", workers, "--log-level", "error", "--json")
+    command = [sys.executable, "-m", "edgefleet", "run", str(path), *map(str, options)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as run, not_outliving(run):
+        wait_for_record(tmp_path / "run", run, lambda record: record.totals["acknowledged"] > 10)
+        # From here on nothing is acknowledged, so the outboxes would never drain.
+        broker.signal(signal.SIGSTOP)
+        wait_for_record(tmp_path / "run", run, lambda record: record.totals["unsent"] > 4)
+        run.send_signal(signal.SIGINT)
+        time.sleep(2 * SAME_SIGNAL_S)
+        run.send_signal(signal.SIGINT)
+        stdout, _ = run.communicate(timeout=60)
+    broker.signal(signal.SIGCONT)
+    record = RunRecord.load(tmp_path / "run")
+    assert (record.state, len(record.devices)) == ("complete", 4)
+    assert record.totals["unsent"] > 0
+    totals = record.totals
+    assert totals["emitted"] == totals["acknowledged"] + totals["unsent"] == orjson.loads(stdout)["emitted"]
+
+
+def wait_for_record(folder: Path, run: "subprocess.Popen[bytes]", condition: Callable[[RunRecord], bool]) -> RunRecord:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        assert run.poll() is None
+        if (folder / "run.json").exists() and condition(record := RunRecord.load(folder)):
+            return record
+        time.sleep(0.05)
+    raise AssertionError("did not happen within 60 s")
 
 
 class TestWatch:

@@ -22,6 +22,7 @@ from edgewire import logs
 from edgewire.clock import SystemClock
 from edgewire.errors import ConfigError, ServiceUnavailable
 from edgewire.mqtt import Version
+from edgewire.run_checkpoint import RunCheckpoint
 from tests.run_records import small_record
 
 JOB = ShardJob(
@@ -40,6 +41,7 @@ class WorkerHandle:
         self._obeys = obeys
         self._ends = ends
         self.killed = False
+        self.told: list[str] = []
 
     def start_job(self, job: ShardJob) -> None:
         self.say(FleetSnapshot(devices=1, connected=1))
@@ -47,8 +49,9 @@ class WorkerHandle:
             self.say(ShardResult(record=small_record(), labels=[], final=FleetSnapshot(devices=1, connected=1)))
             self.say(None)
 
-    def request_stop(self) -> None:
-        if self._obeys:
+    def request_stop(self, *, at_once: bool = False) -> None:
+        self.told.append("at once" if at_once else "stop")
+        if self._obeys and not at_once:
             self.say(WorkerFailed("it was stopped"))
             self.say(None)
 
@@ -95,6 +98,44 @@ async def test_a_worker_that_neither_ends_nor_speaks_is_killed_and_named() -> No
         async with asyncio.timeout(5):
             await Workers(JOB, 2, launcher, limits=QUICK).run_workers(stop)
     assert [handle.killed for handle in launcher.handles] == [False, True]
+
+
+async def test_whoever_asks_twice_does_not_wait_for_a_frozen_worker() -> None:
+    launcher, stop, at_once = Launcher(ends=True), asyncio.Event(), asyncio.Event()
+    stop.set()
+    run = Workers(JOB, 2, launcher, limits=WorkerLimits(silent_s=0.05, patience_s=60))
+    running = asyncio.create_task(run.run_workers(stop, at_once))
+    await asyncio.sleep(0.1)
+    assert (launcher.handles[1].told, running.done()) == (["stop"], False)
+    at_once.set()
+    async with asyncio.timeout(5):
+        result = await running
+    assert launcher.handles[1].told == ["stop", "at once"]
+    assert len(result.record.failures) == 1
+
+
+async def test_what_a_dead_worker_had_said_of_its_devices_is_in_the_record() -> None:
+    record = small_record()
+    parts = [replace(record, shards=[(number, 2)], devices=record.devices[number::2]) for number in range(2)]
+    written: asyncio.Queue[RunCheckpoint] = asyncio.Queue()
+    launcher = Launcher()
+    run = Workers(JOB, 2, launcher, limits=WorkerLimits(), on_checkpoint=written.put, first_checkpoint_s=0.01)
+    running = asyncio.create_task(run.run_workers(asyncio.Event()))
+    await asyncio.sleep(0.05)
+    first, second = launcher.handles
+    first.say(RunCheckpoint.of(parts[0]))
+    async with asyncio.timeout(5):
+        early = (await written.get()).to_record()
+        assert (early.state, early.shards, len(early.devices)) == ("running", [(0, 1)], 2)
+        assert [part.reason for part in early.unaccounted] == ["worker 1 had not said anything of its devices"]
+        second.say(RunCheckpoint.of(parts[1]))
+        second.say(None)
+        first.say(ShardResult(record=parts[0], labels=[], final=FleetSnapshot(devices=2)))
+        first.say(None)
+        result = await running
+    assert sorted(device.device_id for device in result.record.devices) == ["b-1", "g-1", "p-1"]
+    assert [part.reason for part in result.record.unaccounted] == result.record.failures
+    assert result.record.failures == ["worker 1 died, its devices are unaccounted for"]
 
 
 @pytest.mark.parametrize("duration_s", [0.1, math.inf], ids=["its duration is over", "all others have ended"])

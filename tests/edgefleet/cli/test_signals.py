@@ -1,0 +1,90 @@
+"""Signals end a command in order; the next one at once, and the one after that whatever it is doing."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from edgefleet.cli import common
+from edgefleet.cli.common import StopFlag, until_signal
+from tests.processes import not_outliving
+
+ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """Those of pytest come back."""
+    before = {number: signal.getsignal(number) for number in ENDING}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize("number", ENDING)
+async def test_the_first_signal_stops_and_the_second_ends_at_once(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(common, "SAME_SIGNAL_S", 0.05)
+    at_once = asyncio.Event()
+
+    async def work(stop: asyncio.Event) -> str:
+        os.kill(os.getpid(), number)
+        await stop.wait()
+        os.kill(os.getpid(), number)
+        await asyncio.sleep(0.02)
+        assert not at_once.is_set(), "that was the same one, handed on"
+        await asyncio.sleep(0.05)
+        os.kill(os.getpid(), number)
+        await at_once.wait()
+        return "done"
+
+    async with asyncio.timeout(5):
+        assert await until_signal(work, at_once) == "done"
+    assert signal.getsignal(number) is signal.SIG_DFL
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", ENDING)
+def test_the_signal_after_the_last_kills(number: signal.Signals) -> None:
+    code = (
+        "import asyncio\nfrom edgefleet.cli.common import run_async, until_signal\n"
+        "async def work(stop):\n    print('up', flush=True)\n    await stop.wait()\n    print('stopping', flush=True)\n"
+        "    await asyncio.sleep(0.4)\n    print('hangs', flush=True)\n    while True: pass\n"
+        "run_async(until_signal(work))\n"
+    )
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process, not_outliving(process):
+        assert process.stdout is not None
+        assert process.stdout.readline() == "up\n"
+        process.send_signal(number)
+        assert process.stdout.readline() == "stopping\n"
+        assert process.stdout.readline() == "hangs\n"
+        process.send_signal(number)
+        assert process.wait(20) == -number
+
+
+async def test_under_nohup_a_hangup_is_nothing() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    async def work(stop: asyncio.Event) -> bool:
+        os.kill(os.getpid(), signal.SIGHUP)
+        await asyncio.sleep(0.02)
+        return stop.is_set()
+
+    assert await until_signal(work) is False
+    with StopFlag.on_signals() as stop:
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert not stop()
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+
+
+@pytest.mark.parametrize("number", ENDING)
+def test_work_without_an_event_loop_is_stopped_by_the_same_signals(number: signal.Signals) -> None:
+    with StopFlag.on_signals() as stop:
+        os.kill(os.getpid(), number)
+        assert stop.wait(5)
