@@ -10,6 +10,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 _COMMIT_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5)
 _DELIVERY_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300, 3600)
 
+_USUAL_RETRIES = ("network", "timeout", "not_connected", "429", "500", "502", "503", "504")
+"""Causes of retries that are told from the start; others when they first happen."""
+
+_REMARKS = ("known", "error_in_answer", "html", "expired")
+
 
 class BridgeMetrics:
     """Holds every metric of the bridge; the text of each says what it counts."""
@@ -38,6 +43,12 @@ class BridgeMetrics:
         self.connected = gauge("connected", "Whether the broker has accepted us")
         self.reconnects = counter("reconnects", "Connections to the broker after the first")
         self.sessions_lost = counter("sessions_lost", "Times the broker had no session: what it had queued is lost")
+        self.subscribe_failures = counter(
+            "subscribe_failures", "Subscriptions that the broker refused, or did not answer in time", "cause"
+        )
+        self.session_expiry_s = gauge(
+            "session_expiry_seconds", "How long the broker keeps the session, and queues, while we are away; as it says"
+        )
         self.mqtt_version = gauge("mqtt_version", "Protocol level of the connection: 5, or 4 for MQTT 3.1.1")
         self.receive_window = gauge(
             "receive_window", "Messages the broker may send before the first is acknowledged; 20, mostly, in 3.1.1"
@@ -67,6 +78,13 @@ class BridgeMetrics:
         self.dead_letters = counter("dead_letters", "Messages given up for a sink", "sink")
         self.letters_published = counter("dead_letters_published", "Dead letters published, by place", "place")
         self.retries = counter("retries", "Messages to be tried again, by cause", "sink", "cause")
+        self.remarks = counter(
+            "remarks",
+            "Delivered messages of which an operator should know: what the answer said although it took them (html,"
+            " error_in_answer), a conflict that shows a resend to be known (known), those that had expired (expired)",
+            "sink",
+            "cause",
+        )
         self.delivery_s = histogram(
             "delivery_seconds", "From receipt to the sink, of the oldest message of each batch", _DELIVERY_S, "sink"
         )
@@ -88,13 +106,28 @@ class BridgeMetrics:
         self.pending = gauge("pending", "Messages in the spool that a sink is not done with", "sink")
         self.oldest_s = gauge("oldest_pending_seconds", "Age of the oldest message a sink is not done with", "sink")
 
+        # Of one that appears with 1 Prometheus sees no increase; see `init_sink`.
         for outcome in ("done", "refused"):
-            self.reloads.labels(outcome)  # see `init_sink`
+            self.reloads.labels(outcome)
+        for cause in ("refused", "no_answer"):
+            self.subscribe_failures.labels(cause)
+        for qos in ("0", "1", "2"):
+            self.received.labels(qos)
 
     def init_sink(self, sink: str) -> None:
         """Tell the counters of a sink from 0 on: of one that appears with 1 Prometheus sees no increase."""
         for of_sink in (self.delivered, self.dropped, self.dead_letters):
             of_sink.labels(sink)
+        for cause in _USUAL_RETRIES:
+            self.retries.labels(sink, cause)
+        for cause in _REMARKS:
+            self.remarks.labels(sink, cause)
+
+    def init_destination(self, sink: str, destination: str) -> None:
+        """Tell what is known of a destination before its first failure."""
+        self.breaker_opened.labels(sink, destination)
+        self.breaker_state.labels(sink, destination).set(0)
+        self.paused.labels(sink, destination).set(0)
 
     def remove_sink(self, sink: str) -> None:
         """Tell no longer what is measured of a sink now: it is there no more. Totals stay."""

@@ -82,7 +82,8 @@ class Bridge:
         self._config = config
         self._clock = clock
         self._sinks = sinks
-        self._metrics = metrics = BridgeMetrics()
+        self.metrics = metrics = BridgeMetrics()
+        """Everything that is measured of it."""
         metrics.spool_limit_bytes.set(config.spool.max_bytes)
         self._losses = LossReport(metrics, clock)
         self._runners = SinkRunners(table, metrics, clock, rng)
@@ -153,8 +154,8 @@ class Bridge:
         self._runners.dispatch(messages)
 
     def _on_commit(self, commit: CommitResult) -> None:
-        self._metrics.spooled.inc(commit.messages)
-        self._metrics.commit_s.observe(commit.seconds)
+        self.metrics.spooled.inc(commit.messages)
+        self.metrics.commit_s.observe(commit.seconds)
         self._source.on_commit()
 
     def readiness(self) -> Readiness:
@@ -167,8 +168,9 @@ class Bridge:
             reasons.append(f"{self._spool.full}: nothing is acknowledged; {broker_queue}")
         if self._spool.failure.done():
             reasons.append("the spool has failed: nothing is acknowledged")
-        warnings = [*self._source.warnings, *self._losses.warnings, *([self._refused] if self._refused else [])]
-        self._metrics.unacknowledged_s.set(self._source.unacknowledged_s)
+        warnings = [*self._source.warnings, *self._losses.warnings, *self._runners.warnings]
+        warnings += [self._refused] if self._refused else []
+        self.metrics.unacknowledged_s.set(self._source.unacknowledged_s)
         return Readiness(reasons, [*self._runners.problems, *self._publisher.problems], warnings)
 
     # -- reload and drain
@@ -182,11 +184,11 @@ class Bridge:
                 keys = await self.reload(signals.reread_config())
             except ConfigError as error:
                 self._refused = f"the configuration was not reloaded, the old one stays in force: {error}"
-                self._metrics.reloads.labels("refused").inc()
+                self.metrics.reloads.labels("refused").inc()
                 log.error("configuration not reloaded, the old one stays in force", reason=str(error))
             else:
                 self._refused = None
-                self._metrics.reloads.labels("done").inc()
+                self.metrics.reloads.labels("done").inc()
                 log.info("configuration reloaded", changed=keys)
         await self._drain()
 
@@ -203,7 +205,7 @@ class Bridge:
             await self._source.reconfigure(old, proven=True)
             raise
         await self._spool.configure(config.spool)
-        self._metrics.spool_limit_bytes.set(config.spool.max_bytes)
+        self.metrics.spool_limit_bytes.set(config.spool.max_bytes)
         self._sequence_monitor.configure(config)
         self._config = config
         return list(changes.keys)
@@ -228,7 +230,7 @@ class Bridge:
             raise
         runners.table = table
         for name in set(leaving) - {sink.name for sink in arriving}:
-            self._metrics.remove_sink(name)
+            self.metrics.remove_sink(name)
         runners.start(arriving, self._spool, config.shutdown_timeout / 1000)
 
     async def _drain(self) -> None:

@@ -99,7 +99,7 @@ class DestinationBreaker:
         self._labels = (sink, name)
         self._rng = rng
         self._log = logs.get(f"sink.{sink}")
-        metrics.breaker_state.labels(*self._labels).set(BreakerState.CLOSED)
+        metrics.init_destination(*self._labels)
 
     def record_outcome(self, outcome: BatchOutcome, written: int, now: float, *, probe: bool) -> None:
         """Note what became of a write of so many messages."""

@@ -50,6 +50,8 @@ class DeadLetterPublisher:
         self._targets = targets
         self._backoff = backoff or Backoff(base_s=1, cap_s=60)
         self._problems: dict[str, str] = {}
+        for kind in targets:
+            metrics.letters_published.labels(kind)
 
     @property
     def problems(self) -> list[str]:

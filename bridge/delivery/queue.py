@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from bridge.delivery.backoff import delay_s
 from bridge.delivery.buffer import Fetch, MemoryBudget, MessageBuffer
 from bridge.routing.routed import RoutedEvent
-from bridge.sinks.base import Failures, Rejected, Retry, Scope
+from bridge.sinks.base import Failures, Rejected, Remark, Retry, Scope
 from edgewire.backoff import Backoff
 
 
@@ -33,6 +33,8 @@ class BatchOutcome:
     delivered: list[RoutedEvent] = field(default_factory=list)
     rejected: list[tuple[RoutedEvent, Rejected, int]] = field(default_factory=list)
     """With the number of attempts."""
+    remarks: list[Remark] = field(default_factory=list)
+    """Of messages that are delivered."""
     retried: Counter[str] = field(default_factory=Counter)
     """Messages by cause."""
     queue_error: Retry | None = None
@@ -125,10 +127,12 @@ class DeliveryQueue:
                 outcome.retried[failure.cause] += 1
                 continue
             earlier = self._attempts.pop(routed.message.id, 0)
-            if failure is None:
-                outcome.delivered.append(routed)
-            else:
+            if isinstance(failure, Rejected):
                 outcome.rejected.append((routed, failure, earlier + 1))
+                continue
+            outcome.delivered.append(routed)
+            if failure is not None:
+                outcome.remarks.append(failure)
         if len(again) < len(batch):
             self._retries = 0
         self._unblock_devices(batch, again)

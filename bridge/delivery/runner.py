@@ -15,6 +15,7 @@ from bridge.delivery.buffer import MemoryBudget
 from bridge.delivery.circuit_breaker import DestinationBreakers
 from bridge.delivery.dead_letter_publisher import dead_letter_for_rejection, dead_letter_for_unroutable
 from bridge.delivery.queue import BatchOutcome, DeliveryQueue
+from bridge.delivery.remark_log import RemarkLog
 from bridge.delivery.sink_connection import SinkConnection
 from bridge.delivery.worker import QueueWorker
 from bridge.metrics import BridgeMetrics
@@ -67,6 +68,9 @@ class SinkRunner:
         self._destinations = DestinationBreakers(sink.name, retry, metrics, rng)
         self._looked_at = clock.monotonic() - _LOOK_EVERY_S
         metrics.init_sink(sink.name)
+        for destination in sink.destinations:
+            self._destinations.for_queue(destination)
+        self._remarks = RemarkLog(sink.name, metrics, clock)
         self._tasks: set[asyncio.Task[None]] = set()
         self._group = asyncio.TaskGroup()
         self._more = asyncio.Event()
@@ -84,6 +88,11 @@ class SinkRunner:
         more = f" and {len(alone) - 1} others" if len(alone) > 1 else ""
         devices = [f"device {device}{more} must wait, the others go on: {why}"] if alone else []
         return list(dict.fromkeys([*([whole] if whole else []), *self._destinations.problems(), *devices]))
+
+    @property
+    def warnings(self) -> list[str]:
+        """Say what an operator should know of messages that were delivered, one sentence each."""
+        return self._remarks.warnings
 
     def can_accept(self, first_id: int, count: int) -> bool:
         """Say whether the runner would have these messages now, rather than read them from the file later."""
@@ -228,6 +237,8 @@ class SinkRunner:
             self._budget.release(routed)
         for routed, _, _ in outcome.rejected:
             self._budget.release(routed)
+        if outcome.remarks:
+            self._remarks.record(outcome.remarks)
         for cause, count in outcome.retried.items():
             self._metrics.retries.labels(self.name, cause).inc(count)
         for device, alarm in outcome.operator_errors.items():

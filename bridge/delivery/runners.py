@@ -43,8 +43,15 @@ class SinkRunners:
         """Say what waits, one sentence each, with the name of its sink."""
         return [f"{runner.name}: {problem}" for runner in self._runners.values() for problem in runner.problems]
 
+    @property
+    def warnings(self) -> list[str]:
+        """Say what an operator should know of what was delivered, one sentence each, with the name of its sink."""
+        return [f"{runner.name}: {warning}" for runner in self._runners.values() for warning in runner.warnings]
+
     def start(self, sinks: Sequence[Sink], spool: Spool, finish_s: float) -> None:
         """Let these sinks work from where the spool says they are."""
+        for route, level in self.table.validated:
+            self._metrics.invalid.labels(route, level)
         self.table.on_invalid = lambda route, level: self._metrics.invalid.labels(route, level).inc()
         for sink in sinks:
             runner = SinkRunner(sink, spool, self.table, self._metrics, self._clock, self._rng, self.on_delivered)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bridge import failpoints
 from bridge.routing.routed import RoutedEvent
-from bridge.sinks.base import Failures, NotConnected, Retry, Sink
+from bridge.sinks.base import Failures, NotConnected, Remark, Retry, Sink
 from edgewire import logs
 from edgewire.backoff import Backoff
 from edgewire.errors import ServiceUnavailable
@@ -49,7 +49,7 @@ class SinkConnection:
             self._log.exception("the sink failed", lane=queue_key)
             retry = Retry(cause="internal", reason=f"the sink failed: {type(error).__name__}: {error}")
         else:
-            if len(failures) < len(batch):
+            if len(failures) < len(batch) or any(isinstance(one, Remark) for one in failures.values()):
                 failpoints.accepted(self.sink.name)
             return failures
         return dict.fromkeys(range(len(batch)), retry)

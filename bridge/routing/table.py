@@ -58,6 +58,11 @@ class RouteTable:
         """Return where the routes lead in one sink."""
         return [route.targets[sink] for route in self._routes if sink in route.targets]
 
+    @property
+    def validated(self) -> list[tuple[str, str]]:
+        """Return the filters of the routes that have a validator, and what it does: what `on_invalid` may be told."""
+        return [(route.filter, route.validator.level) for route in self._routes if route.validator]
+
     def check_sinks(self, sinks: Collection[str]) -> None:
         """Raise `ConfigError` for a route that leads to none of `sinks`, or one of them that no route leads to."""
         for route in self._routes:

@@ -41,6 +41,8 @@ class Retry:
     """Not earlier than this, because the destination said so."""
     needs_operator: bool = False
     """Only a person can change this answer: retry slowly and raise an alarm."""
+    maybe_taken: bool = False
+    """The destination may have the message all the same: its answer was lost, or said nothing of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +52,20 @@ class Rejected:
     reason: str
 
 
-Failures = Mapping[int, Retry | Rejected]
-"""By position in the batch, what was not delivered."""
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """Says that a message is delivered, and what an operator should know about it all the same."""
+
+    cause: str
+    """One word, for metrics."""
+    reason: str
+    """One sentence, for logs and people."""
+
+
+Failure = Retry | Rejected | Remark
+
+Failures = Mapping[int, Failure]
+"""By position in the batch, what was not delivered, or was with a `Remark`."""
 
 NO_FAILURES: Failures = {}
 
@@ -71,6 +85,10 @@ class Sink(Protocol):
     def config(self) -> SinkConfig:
         """Return its part of the configuration."""
 
+    @property
+    def destinations(self) -> Sequence[str]:
+        """Return those that are known before the first message: they are counted from the start."""
+
     def queue_key(self, event: RoutedEvent) -> str | None:
         """Return the key of the queue that a message waits in, or None if its route does not lead here.
 
@@ -86,8 +104,8 @@ class Sink(Protocol):
     async def write(self, queue_key: str, batch: Sequence[RoutedEvent]) -> Failures:
         """Deliver `batch`, and return when the fate of every message is known.
 
-        Whatever is not in the answer is safe at its destination. Where a message is to be tried again, later ones of
-        its device must not have been delivered. A message that a template cannot be filled in for is `Rejected`.
+        Whatever is not in the answer, or only with a `Remark`, is safe at its destination. Where a message is to be
+        tried again, later ones of its device are too. A message that a template cannot be filled in for is `Rejected`.
         Raises `NotConnected`. May be cancelled.
         """
 

@@ -63,6 +63,7 @@ class MemorySink:
 
     name = "memory"
     linger_s = 0.0
+    destinations: Sequence[str] = ()
     last_error = None
 
     def __init__(
@@ -185,8 +186,14 @@ class ScriptedBroker:
         self.said: list[Packet] = []
         self.session_present = False
         self.offers: Properties = {}
-        self.suback_code = 1
+        self.suback_code: int | None = 1
+        """None: SUBSCRIBE is not answered."""
+        self.after_connack = b""
+        """Sent in one piece with CONNACK."""
+        self.connects: list[Connect] = []
         self.acked: list[int] = []
+        self.requested: list[str] = []
+        """Filters of the last SUBSCRIBE."""
         self.subscribed = asyncio.Event()
         self._writer: asyncio.StreamWriter | None = None
         self._changed = asyncio.Condition()
@@ -225,10 +232,15 @@ class ScriptedBroker:
         self.said.append(packet)
         match packet:
             case Connect():
-                self.send(Connack(self.session_present, properties=self.offers))
+                self.connects.append(packet)
+                assert self._writer
+                connack = encode(Connack(self.session_present, properties=self.offers), Version.V5)
+                self._writer.write(connack + self.after_connack)
             case Subscribe(packet_id=packet_id, subscriptions=subscriptions):
-                self.send(Suback(packet_id, (self.suback_code,) * len(subscriptions)))
-                self.subscribed.set()
+                self.requested = [one.filter for one in subscriptions]
+                if self.suback_code is not None:
+                    self.send(Suback(packet_id, (self.suback_code,) * len(subscriptions)))
+                    self.subscribed.set()
             case Puback(packet_id=packet_id):
                 self.acked.append(packet_id)
             case Publish(packet_id=packet_id) if packet_id:

@@ -94,7 +94,7 @@ class Stage:
 
     @property
     def metrics(self) -> BridgeMetrics:
-        return self.bridge._metrics
+        return self.bridge.metrics
 
     def reloads(self, outcome: str) -> float:
         return self.metrics.registry.get_sample_value("edgefleet_bridge_reloads_total", {"outcome": outcome}) or 0

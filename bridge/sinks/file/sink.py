@@ -12,7 +12,7 @@ from typing import Any
 from bridge.message import cloudevents
 from bridge.message.template import TemplateError, one_line
 from bridge.routing.routed import RoutedEvent
-from bridge.sinks.base import Failures, NotConnected, Rejected, Retry
+from bridge.sinks.base import Failure, Failures, NotConnected, Rejected, Retry
 from bridge.sinks.file.config import FileSinkConfig, FileTarget
 from bridge.sinks.file.folder import Folder
 from bridge.sinks.file.rotating_file import RotatingFile, Rotation
@@ -45,6 +45,7 @@ class FileSink:
         self._rotation = Rotation(config.max_bytes, age_s, config.compression == "gzip", config.keep)
         now_ms = (clock or SystemClock()).now_ms
         paths = [target.path for target in targets]
+        self.destinations = list(dict.fromkeys(path.fixed for path in paths if path.fixed))
         self._folder = Folder(config.folder, self._rotation, paths, lambda: now_ms() / 1000)
         self._writer: ThreadPoolExecutor | None = None
         self._cleaner: ThreadPoolExecutor | None = None
@@ -69,7 +70,7 @@ class FileSink:
         writer = self._writer
         if writer is None:
             raise NotConnected(f"the files in {self.config.folder} are closed")
-        failures: dict[int, Retry | Rejected] = {}
+        failures: dict[int, Failure] = {}
         lines: dict[str, list[bytes]] = {}
         positions: dict[str, list[int]] = {}
         for position, event in enumerate(batch):

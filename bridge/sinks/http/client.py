@@ -1,23 +1,29 @@
-"""Sends all requests of the HTTP sink: credentials, TLS, timeouts, compression and limits are here."""
+"""Sends all requests of the HTTP sink: credentials, TLS, proxies, timeouts, compression and limits are here."""
 
 import asyncio
 import gzip
 import ssl
 from base64 import b64encode
 from collections.abc import Mapping
+from contextlib import suppress
+from urllib.parse import urlsplit
 
 import aiohttp
 
-from bridge.sinks.base import NotConnected, Retry
+from bridge.sinks.base import NotConnected, Rejected, Retry
 from bridge.sinks.http.config import HttpSinkConfig
+from bridge.sinks.http.proxy import ProxyChooser
 from bridge.sinks.http.response import Response, retry_after_s
-from edgewire.clock import Clock
+from edgewire.clock import Clock, iso_ms
 from edgewire.errors import ConfigError, ServiceUnavailable
 
 _METHOD_NOT_ALLOWED = 405
 
 _BODY_SHOWN = 64 << 10
-"""Bytes of the response to a single post that are read; that to a batch is read to its end."""
+"""Bytes that are read of a body in which only a reason is looked for."""
+
+_BODY_SHOWN_S = 1.0
+"""How long is waited for these: what the status says is known already."""
 
 _IN_THREAD_BYTES = 16 << 10
 """A larger body is compressed beside the event loop."""
@@ -27,18 +33,22 @@ class HttpClient:
     """Sends requests between `open` and `close`."""
 
     def __init__(self, config: HttpSinkConfig, clock: Clock) -> None:
-        """Take the settings; the clock is for responses that name a time."""
+        """Take the settings; the clock is for responses that name a time. Raises `ConfigError` for an unfit proxy."""
         self._config = config
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
         self._free = asyncio.Semaphore(config.connections)
+        self.proxies = ProxyChooser(config.proxy)
 
     async def open_session(self) -> None:
         """Get ready; nothing is sent. Raises `ConfigError` for certificates that cannot be read."""
         config = self._config
         if self._session is not None:
             return
-        headers = {"Authorization": f"Bearer {config.token.get_secret_value()}"} if config.token else {}
+        # What we can decompress within a limit, whatever is installed beside.
+        headers = {"Accept-Encoding": "gzip, deflate"}
+        if config.token:
+            headers["Authorization"] = f"Bearer {config.token.get_secret_value()}"
         if config.username is not None and config.password:
             pair = f"{config.username}:{config.password.get_secret_value()}"
             headers["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
@@ -47,6 +57,8 @@ class HttpClient:
             timeout=aiohttp.ClientTimeout(total=config.timeout / 1000, sock_connect=config.connect_timeout / 1000),
             # The limits are our own: one of the connector would be waited for within the timeout of a request.
             connector=aiohttp.TCPConnector(ssl=_tls(config) or True, limit=0),
+            # No cookie of one answer goes with the messages of another device.
+            cookie_jar=aiohttp.DummyCookieJar(),
         )
 
     async def close(self) -> None:
@@ -61,8 +73,13 @@ class HttpClient:
             raise NotConnected(f"{self._config.url} is not connected: it is being closed")
         return self._session
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes, *, read_all: bool) -> Response | Retry:
-        """POST, and read the response to its end, or its beginning. Raises `NotConnected`."""
+    async def post(
+        self, url: str, headers: Mapping[str, str], body: bytes, *, fate_in_body: bool
+    ) -> Response | Rejected | Retry:
+        """POST, and read the response: up to the limit where the fate of messages is in it, else its beginning.
+
+        `Rejected` is a request that cannot be made. Raises `NotConnected`.
+        """
         if self._config.compression == "gzip":
             headers = {**headers, "Content-Encoding": "gzip"}
             body = await _compressed(body)
@@ -70,20 +87,67 @@ class HttpClient:
             async with (
                 self._free,
                 # A redirected POST may arrive as a GET; a moved endpoint is for a person to look at.
-                self.require_open().post(url, data=body, headers=headers, allow_redirects=False) as response,
+                self.require_open().post(
+                    url, data=body, headers=headers, allow_redirects=False, proxy=self.proxies.proxy_for(url)
+                ) as response,
             ):
-                content = await (response.read() if read_all else response.content.read(_BODY_SHOWN))
-                wait_s = retry_after_s(response.headers.get("Retry-After"), self._clock.now_ms())
-                return Response(url, response.status, wait_s, content)
+                return await self._read(url, response, to_the_end=fate_in_body and 200 <= response.status < 300)
         except aiohttp.ConnectionTimeoutError:
             limit_s = self._config.connect_timeout / 1000
-            return Retry(cause="connect_timeout", reason=f"{url} was not connected within {limit_s:g} s")
+            where = self.proxies.describe(url)
+            return Retry(cause="connect_timeout", reason=f"{url} was not connected within {limit_s:g} s{where}")
         except TimeoutError:
-            return Retry(cause="timeout", reason=f"{url} did not answer within {self._config.timeout / 1000:g} s")
+            reason = f"{url} did not answer within {self._config.timeout / 1000:g} s"
+            return Retry(cause="timeout", reason=reason, maybe_taken=True)
+        except aiohttp.ClientHttpProxyError as error:
+            reason = f"{url} cannot be reached: the proxy answers {error.status}{self.proxies.describe(url)}"
+            return Retry(cause="proxy", reason=reason, needs_operator=400 <= error.status < 500)
         except aiohttp.ClientSSLError as error:
             return Retry(cause="tls", reason=f"{url} cannot be reached: {_error_text(error)}", needs_operator=True)
+        except aiohttp.InvalidURL:
+            return Rejected(f"{url} is no URL that can be asked for")
         except aiohttp.ClientError as error:
-            return Retry(cause="network", reason=f"{url} cannot be reached: {_error_text(error)}")
+            reason = f"{url} cannot be reached: {_error_text(error)}{self.proxies.describe(url)}"
+            sent = not isinstance(error, aiohttp.ClientConnectorError)
+            return Retry(cause="network", reason=reason, maybe_taken=sent)
+        except ValueError as error:  # aiohttp refuses what would be two headers, yarl what is no host
+            return Rejected(f"{url} cannot be asked: {error}")
+
+    async def _read(self, url: str, response: aiohttp.ClientResponse, *, to_the_end: bool) -> Response:
+        """Return what is needed of a response. Raises `TimeoutError`, `aiohttp.ClientError`; where only a reason is
+        looked for, neither of them: its status has said all.
+        """
+        parts: list[bytes] = []
+        limit = self._config.answer_limit if to_the_end else _BODY_SHOWN
+
+        async def collect() -> bool:
+            size = 0
+            async for part in response.content.iter_any():
+                parts.append(part)
+                size += len(part)
+                if size > limit:
+                    return True
+            return False
+
+        if to_the_end:
+            too_large = await collect()
+        else:
+            too_large = True
+            with suppress(TimeoutError, aiohttp.ClientError):
+                async with asyncio.timeout(_BODY_SHOWN_S):
+                    too_large = await collect()
+        now_ms = self._clock.now_ms()
+        headers = response.headers
+        wait_s = retry_after_s(headers.get("Retry-After"), now_ms)
+        return Response(
+            url,
+            response.status,
+            wait_s,
+            b"".join(parts)[:limit],
+            headers.get("Content-Type", "").partition(";")[0].strip().lower(),
+            too_large,
+            _note(response.status, headers.get("Location"), None if wait_s is None else now_ms + int(wait_s * 1000)),
+        )
 
     async def probe_status(self, url: str, headers: Mapping[str, str], empty: bytes | None) -> int:
         """Return the status of a GET, for `bridge check`; where POST alone is taken, that of posting `empty`, if given.
@@ -96,14 +160,29 @@ class HttpClient:
         return await self._status("POST", url, headers, empty)
 
     async def _status(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> int:
+        where = self.proxies.describe(url)
         try:
-            request = self.require_open().request(method, url, headers=headers, data=body, allow_redirects=False)
+            request = self.require_open().request(
+                method, url, headers=headers, data=body, allow_redirects=False, proxy=self.proxies.proxy_for(url)
+            )
             async with request as response:
                 return response.status
         except TimeoutError:
-            raise ServiceUnavailable(f"{url} does not answer: look at http.url and whether it runs") from None
-        except aiohttp.ClientError as error:
-            raise ServiceUnavailable(f"{url} cannot be reached: {_error_text(error)}; look at http.url") from None
+            raise ServiceUnavailable(f"{url} does not answer{where}: look at http.url, and whether it runs") from None
+        except (aiohttp.ClientError, ValueError) as error:
+            raise ServiceUnavailable(
+                f"{url} cannot be reached{where}: {_error_text(error)}; look at http.url"
+            ) from None
+
+
+def _note(status: int, location: str | None, wait_until_ms: int | None) -> str:
+    """Say what else an answer tells: where it leads to, without what may be secret there, or how long to wait."""
+    if location and 300 <= status < 400:
+        with suppress(ValueError):
+            parts = urlsplit(location[:500])
+            host = parts.netloc.rpartition("@")[2]
+            return f"it leads to {host}{parts.path}, and a moved endpoint is for a person to look at"
+    return "" if wait_until_ms is None else f"it wants to be left alone until {iso_ms(wait_until_ms)}"
 
 
 def _tls(config: HttpSinkConfig) -> ssl.SSLContext | None:

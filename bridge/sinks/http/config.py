@@ -8,8 +8,10 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from bridge.message.template import Body, Template
+from bridge.sinks.http.proxy import ProxySetting
+from bridge.sinks.http.success import Statuses, SuccessConfig
 from bridge.sinks.settings import SinkConfig, Target
-from edgewire.config import DurationMs, PositiveInt
+from edgewire.config import DurationMs, PositiveInt, SizeBytes
 from edgewire.messages import BATCH_PATH, KindContract, MessageType
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -68,6 +70,12 @@ class HttpTarget(Target):
     """Templates; besides those of `http.headers`."""
     body: Body | None = None
     """Template of a text, or of JSON; without it the body is the payload."""
+    line_before: Body | None = None
+    """Template of a line that goes before each message of an ndjson batch, as bulk APIs want it."""
+    statuses: Statuses | None = None
+    """Instead of `http.statuses`, for this route."""
+    success: SuccessConfig | None = None
+    """Instead of `http.success`, for this route."""
 
     @model_validator(mode="before")
     @classmethod
@@ -111,6 +119,15 @@ class HttpSinkConfig(SinkConfig):
     """Until the whole answer is there."""
     connect_timeout: Annotated[DurationMs, Field(ge=1)] = 5_000
     """Until the connection is there, TLS included."""
+    answer_limit: Annotated[SizeBytes, Field(ge=1024, le=1 << 30)] = 4 << 20
+    """Of an answer, decompressed: more is not read. Where the fate of messages is in it, they wait for a person."""
+    statuses: Statuses = {}
+    """Status -> delivered, dead_letter, retry or pause, where that is not as docs/sinks.md has it, such as
+    `{409: delivered}`."""
+    success: SuccessConfig | None = None
+    """What an answer of 2xx must have besides its status. Absent: nothing, but one that tells of an error is noted."""
+    proxy: ProxySetting = "environment"
+    """environment: HTTP_PROXY, HTTPS_PROXY and NO_PROXY count; none: they do not; or http://HOST:PORT."""
     compression: Literal["none", "gzip"] = "none"
     """Of bodies; the server must take `Content-Encoding: gzip`."""
     headers: Headers = {}

@@ -4,14 +4,23 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import quote
 
+from yarl import URL
+
 from bridge.message import cloudevents
 from bridge.message.template import Template, TemplateError, one_line
 from bridge.routing.routed import RoutedEvent
 from bridge.sinks.http.config import HttpSinkConfig, HttpTarget
+from bridge.sinks.http.success import USUAL, AnswerRules
 from edgewire.errors import ConfigError
 from edgewire.messages.cloudevents import BATCH_CONTENT_TYPE, CONTENT_TYPE
 
 _KNOWN_DESTINATIONS = 10_000
+
+LONGEST_URL = 8_000
+"""Characters; what RFC 9110 (4.1) asks every server to take. Longer ones are answered with anything or nothing."""
+
+LONGEST_HEADERS = 8_000
+"""Bytes of the values of headers that are made of a message: servers limit the line or the whole at 8 KB."""
 
 _CONTENT_TYPES = {
     ("batch", "ndjson"): "application/x-ndjson",
@@ -27,6 +36,8 @@ class RequestHead(NamedTuple):
 
     url: str
     headers: tuple[tuple[str, str], ...]
+    rules: AnswerRules
+    """What the answer means."""
 
 
 class RequestBuilder:
@@ -37,7 +48,10 @@ class RequestBuilder:
         self.target = target
         self._batch = config.mode == "batch"
         self.format = config.format or ("ndjson" if self._batch else "json")
+        if target.line_before and not (self._batch and self.format == "ndjson"):
+            raise ConfigError("a route's http.line_before is for batches of format ndjson")
         self._url = _url(config, target)
+        self.rules = _rules(config, target)
         self._destination = self._url if target.url or config.url.fields else _path(config, target)
         self._shards = config.requests_at_once if self._batch else 0
         self._headers = _headers(config, target, self.format)
@@ -48,12 +62,16 @@ class RequestBuilder:
         """Those that are the same for every message."""
         self.fixed_url = self._url.fixed
         """Where all messages go; None where that depends on the message."""
-        self.url_varies_by_device = self._url.varies_by_device
-        """Whether the messages of one queue go to different URLs."""
+        self.head_varies_by_device = self._url.varies_by_device or any(
+            value.varies_by_device for value in self._headers.values()
+        )
+        """Whether the messages of one queue may have different URLs or headers."""
         fixed = self._url.fixed is not None and all(value.fixed is not None for value in self._headers.values())
         self.fixed_head = (
             RequestHead(
-                self._url.fixed or "", tuple((name, value.fixed or "") for name, value in self._headers.items())
+                self._url.fixed or "",
+                tuple((name, value.fixed or "") for name, value in self._headers.items()),
+                self.rules,
             )
             if fixed
             else None
@@ -61,6 +79,8 @@ class RequestBuilder:
         """Where all messages go, with which headers; None where that depends on the message."""
         fixed_destination = self._destination.fixed
         self._only_queue_keys = None if fixed_destination is None else self._keys_of(fixed_destination)
+        self.destinations = [] if fixed_destination is None else [fixed_destination]
+        """Where its messages go, where that is the same for all."""
 
     def queue_key(self, event: RoutedEvent) -> str:
         """Return the key of the queue of a message; see `Sink.queue_key`."""
@@ -79,10 +99,19 @@ class RequestBuilder:
         if self.fixed_head is not None:
             return self.fixed_head
         url = self._url.render(event, _quoted)
+        if len(url) > LONGEST_URL:
+            raise TemplateError(
+                f"the URL has {len(url):,} characters with its fields filled in, more than {LONGEST_URL:,}"
+            )
         if self._url.reads_payload and any(part in (".", "..") for part in url.partition("?")[0].split("/")):
             raise TemplateError(f"the URL {url} has a level of dots alone")
         headers = tuple((name, _header(name, value.render(event))) for name, value in self._headers.items())
-        return RequestHead(url, headers)
+        size = sum(len(value.encode()) for _, value in headers)
+        if size > LONGEST_HEADERS:
+            raise TemplateError(
+                f"the headers have {size:,} bytes with their fields filled in, more than {LONGEST_HEADERS:,}"
+            )
+        return RequestHead(url, headers, self.rules)
 
     def encode_item(self, event: RoutedEvent) -> bytes:
         """Return the message as one body, or as its part of a batch. Raises `TemplateError`."""
@@ -90,20 +119,36 @@ class RequestBuilder:
         data = body.render(event) if body else event.message.payload
         if self.format == "cloudevents":
             return cloudevents.structured(event, data)
-        return one_line(data) if self.format == "ndjson" else data
+        if self.format != "ndjson":
+            return data
+        before = self.target.line_before
+        # A bulk API wants a line end behind its last line as well.
+        return one_line(before.render(event)) + b"\n" + one_line(data) + b"\n" if before else one_line(data)
 
     def encode_batch(self, items: list[bytes]) -> bytes:
         """Return a batch as one body."""
-        return b"\n".join(items) if self.format == "ndjson" else b"[" + b",".join(items) + b"]"
+        if self.format == "ndjson":
+            return (b"" if self.target.line_before else b"\n").join(items)
+        return b"[" + b",".join(items) + b"]"
 
     def _keys_of(self, destination: str) -> list[str]:
         return [f"{destination}#{number}" for number in range(self._shards)] if self._shards else [destination]
 
 
 def _url(config: HttpSinkConfig, target: HttpTarget) -> Template:
-    if target.url:
-        return target.url
-    return Template(config.url.text.rstrip("/") + _path(config, target).text)
+    url = target.url or Template(config.url.text.rstrip("/") + _path(config, target).text)
+    if url.fixed is not None:
+        try:
+            URL(url.fixed)
+        except ValueError as error:
+            raise ConfigError(f"'{url.fixed}' is no URL that can be asked for: {error}") from None
+    return url
+
+
+def _rules(config: HttpSinkConfig, target: HttpTarget) -> AnswerRules:
+    statuses = config.statuses if target.statuses is None else target.statuses
+    success = config.success if target.success is None else target.success
+    return AnswerRules(statuses, success) if statuses or success else USUAL
 
 
 def _path(config: HttpSinkConfig, target: HttpTarget) -> Template:

@@ -7,18 +7,19 @@ splits, and keeps devices in order.
 import asyncio
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from bridge.message import cloudevents
 from bridge.message.template import TemplateError
 from bridge.message.user_properties import trace_context
 from bridge.routing.routed import RoutedEvent
-from bridge.sinks.base import Failures, Rejected, Retry, Scope
+from bridge.sinks.base import Failure, Failures, Rejected, Retry, Scope
 from bridge.sinks.http.client import HttpClient
 from bridge.sinks.http.config import HttpSinkConfig, HttpTarget
-from bridge.sinks.http.idempotency import PendingRequests, batch_key
+from bridge.sinks.http.idempotency import PendingRequests, Resend, batch_key
 from bridge.sinks.http.request import RequestBuilder, RequestHead
-from bridge.sinks.http.response import BatchRejected, classify_batch_response, classify_response
+from bridge.sinks.http.response import Refused, classify_batch_response, classify_response
 from edgewire.clock import Clock, SystemClock
 from edgewire.errors import ConfigError, ServiceUnavailable
 
@@ -27,6 +28,9 @@ _SECRET = re.compile("authorization|cookie|token|secret|api-?key", re.IGNORECASE
 
 _PROBED = 20
 """Endpoints that `bridge check` looks at."""
+
+_ALONE_IN_VAIN = 2
+"""So many messages of a batch, each alone in a request and none taken, show that it is not the messages."""
 
 
 class HttpSink:
@@ -43,10 +47,12 @@ class HttpSink:
         self._bridge = bridge
         self._client = HttpClient(config, clock or SystemClock())
         self._pending = PendingRequests()
+        self._maybe_taken: set[int] = set()  # single posts that are to be sent again and may have been taken
         # By identity, which is quick; a builder keeps its target alive, so none is taken for another.
         self._builders = {id(target): RequestBuilder(config, target) for target in targets}
         self.batch_messages = config.batch_messages
         self.linger_s = config.linger / 1000 if config.mode == "batch" else 0.0
+        self.destinations = list(dict.fromkeys(d for builder in self._builders.values() for d in builder.destinations))
 
     def queue_key(self, event: RoutedEvent) -> str | None:
         target = event.route.targets.get("http")
@@ -58,7 +64,7 @@ class HttpSink:
 
     async def write(self, queue_key: str, batch: Sequence[RoutedEvent]) -> Failures:
         self._client.require_open()
-        failures: dict[int, Retry | Rejected] = {}
+        failures: dict[int, Failure] = {}
         if self.config.mode == "batch":
             await self._write_batch(queue_key, batch, failures)
         else:
@@ -75,7 +81,9 @@ class HttpSink:
         notes = [note for url in urls if (note := _check_status(url, await self._status(url, builders.get(url))))]
         if not urls:
             return "nothing can be reached without a message: every URL is a template"
-        return "; ".join([f"{', '.join(urls)} answers" if len(urls) == 1 else f"{len(urls)} URLs answer", *notes])
+        proxies = dict.fromkeys(text for url in urls if (text := self._client.proxies.describe(url)))
+        said = f"{', '.join(urls)} answers" if len(urls) == 1 else f"{len(urls)} URLs answer"
+        return "; ".join([said + " and".join(proxies), *notes])
 
     async def _status(self, url: str, builder: RequestBuilder | None) -> int:
         """Ask a URL for its status. Posts nothing but a batch of no messages: a check must leave nothing behind."""
@@ -86,7 +94,7 @@ class HttpSink:
 
     def preview(self, event: RoutedEvent) -> dict[str, Any]:
         builder = self._builder(event)
-        url, headers = builder.head(event)
+        url, headers, _ = builder.head(event)
         item = builder.encode_item(event)
         single = self.config.mode == "single"
         key = event.message_id if single else batch_key(self._bridge, [event])
@@ -107,39 +115,95 @@ class HttpSink:
     def _builder(self, event: RoutedEvent) -> RequestBuilder:
         return self._builders[id(event.route.targets["http"])]
 
-    async def _write_batch(
-        self, queue_key: str, batch: Sequence[RoutedEvent], failures: dict[int, Retry | Rejected]
-    ) -> None:
-        """POST what has the same URL and headers together; stop at the first request that has to wait."""
-        items, groups = self._group(queue_key, batch, failures)
-        waiting = groups[::-1]  # the next part is the last one
+    async def _write_batch(self, queue_key: str, batch: Sequence[RoutedEvent], failures: dict[int, Failure]) -> None:
+        """POST what has the same URL and headers together; stop at the first request that has to wait.
+
+        A device that has to wait alone is held: what follows of it is not sent, and the others go on.
+        """
+        items, resend, groups = self._group(queue_key, batch, failures)
+        waiting = [(head, part, bool(resend.positions) and part is resend.positions) for head, part in groups[::-1]]
+        held: dict[str, Retry] = {}
+        taken, alone_in_vain = False, 0
         while waiting:
-            head, part = waiting.pop()
+            head, part, sent_before = waiting.pop()  # the next part is the last one
+            if held:
+                part = _without(held, batch, part, failures)
+                if not part:
+                    continue
             request = [batch[position] for position in part]
             body = self._builder(request[0]).encode_batch([items[position] for position in part])
-            result = await self._post_batch(head, request, body)
-            if isinstance(result, Retry):
+            resent = part is resend.positions and resend.maybe_taken
+            result = await self._post_batch(head, request, body, resent=resent)
+            if isinstance(result, Refused):
+                alone = result.alone
+                if len(part) > 1 and (result.at_once or sent_before):  # halve it until the message at fault is alone
+                    middle = len(part) // 2
+                    waiting += [(head, part[middle:], True), (head, part[:middle], True)]
+                    continue
+                if isinstance(alone, Rejected):
+                    failures[part[0]] = alone
+                    continue
+                alone_in_vain += 1
+                if len(part) > 1 or (not taken and alone_in_vain >= _ALONE_IN_VAIN):
+                    result = replace(alone, scope=Scope.QUEUE)
+                else:
+                    result = alone
+            if (
+                isinstance(result, Retry)
+                and result.needs_operator
+                and result.cause.isdecimal()
+                and self._builder(request[0]).fixed_head is None
+            ):
+                # The URL or a header is made of these messages: others have another one.
+                result = replace(result, scope=Scope.DEVICE)
+            if isinstance(result, Retry) and result.scope is Scope.QUEUE:
                 # What follows is not sent: it would overtake.
-                self._pending.remember(queue_key, request)
-                for _, positions in ((head, part), *waiting):
+                self._pending.remember(queue_key, request, maybe_taken=result.maybe_taken or resent)
+                for positions in (part, *(positions for _, positions, _ in waiting)):
                     failures.update(dict.fromkeys(positions, result))
                 return
-            if isinstance(result, BatchRejected):
-                if len(part) == 1:
-                    failures[part[0]] = Rejected(result.reason)
-                else:  # halve it until the message at fault is alone
-                    middle = len(part) // 2
-                    waiting += [(head, part[middle:]), (head, part[:middle])]
+            told = dict.fromkeys(range(len(part)), result) if isinstance(result, Retry) else result
+            taken = taken or len(told) < len(part) or any(not isinstance(one, Retry) for one in told.values())
+            if not self._take_note(batch, part, told, held, failures):
+                for _, positions, _ in waiting:
+                    failures.update(dict.fromkeys(positions, next(one for one in told.values() if _stops(one))))
+                return
+
+    @staticmethod
+    def _take_note(
+        batch: Sequence[RoutedEvent],
+        part: Sequence[int],
+        told: Mapping[int, Failure],
+        held: dict[str, Retry],
+        failures: dict[int, Failure],
+    ) -> bool:
+        """Note what became of the messages of a request, by line; return whether another may be sent.
+
+        What follows a message that is to be tried again, of its device, comes again as well, so that the order is as it
+        was, although the server may have taken it.
+        """
+        if not told:
+            return True
+        stopped: dict[str, Retry] = {}
+        for line, position in enumerate(part):
+            device = batch[position].device_id
+            failure = stopped.get(device) or told.get(line)
+            if failure is None:
                 continue
-            failures.update({part[line]: rejected for line, rejected in result.items()})
+            failures[position] = failure
+            if isinstance(failure, Retry):
+                stopped[device] = failure
+        held.update(stopped)
+        return not any(_stops(failure) for failure in stopped.values())
 
     def _group(
-        self, queue_key: str, batch: Sequence[RoutedEvent], failures: dict[int, Retry | Rejected]
-    ) -> tuple[dict[int, bytes], list[tuple[RequestHead, list[int]]]]:
-        """Return the parts of the body by position, and which positions go in one request."""
+        self, queue_key: str, batch: Sequence[RoutedEvent], failures: dict[int, Failure]
+    ) -> tuple[dict[int, bytes], Resend, list[tuple[RequestHead, list[int]]]]:
+        """Return the parts of the body by position, what was sent before, and which positions go in one request."""
         items: dict[int, bytes] = {}
         groups: dict[RequestHead, list[int]] = {}
-        pending = self._pending.recall(queue_key, batch)
+        resend = self._pending.recall(queue_key, batch)
+        pending = resend.positions
         again = set(pending)
         builders = self._builders
         for position, event in enumerate(batch):
@@ -153,16 +217,20 @@ class HttpSink:
             if position not in again:
                 groups.setdefault(head, []).append(position)
         first = [(self._builder(batch[pending[0]]).head(batch[pending[0]]), pending)] if pending else []
-        return items, [*first, *(_in_order(batch, groups) if len(groups) > 1 else groups.items())]
+        return items, resend, [*first, *(_in_order(batch, groups) if len(groups) > 1 else groups.items())]
 
     async def _post_batch(
-        self, head: RequestHead, request: list[RoutedEvent], body: bytes
-    ) -> dict[int, Rejected] | BatchRejected | Retry:
+        self, head: RequestHead, request: list[RoutedEvent], body: bytes, *, resent: bool
+    ) -> dict[int, Failure] | Refused | Retry:
         headers = {**dict(head.headers), "Idempotency-Key": batch_key(self._bridge, request)}
-        response = await self._client.post(head.url, headers, body, read_all=True)
-        return response if isinstance(response, Retry) else classify_batch_response(response, len(request))
+        response = await self._client.post(head.url, headers, body, fate_in_body=True)
+        if isinstance(response, Rejected):
+            return Refused(response, at_once=True)
+        if isinstance(response, Retry):
+            return response
+        return classify_batch_response(response, len(request), head.rules, resent=resent)
 
-    async def _write_singles(self, batch: Sequence[RoutedEvent], failures: dict[int, Retry | Rejected]) -> None:
+    async def _write_singles(self, batch: Sequence[RoutedEvent], failures: dict[int, Failure]) -> None:
         """POST for the devices side by side, the messages of each one after the other."""
         devices: dict[str, list[int]] = {}
         for position, event in enumerate(batch):
@@ -177,7 +245,7 @@ class HttpSink:
         batch: Sequence[RoutedEvent],
         positions: list[int],
         free: asyncio.Semaphore,
-        failures: dict[int, Retry | Rejected],
+        failures: dict[int, Failure],
     ) -> None:
         for at, position in enumerate(positions):
             async with free:
@@ -188,10 +256,11 @@ class HttpSink:
             if failure is not None:
                 failures[position] = failure
 
-    async def _post_single(self, event: RoutedEvent) -> Rejected | Retry | None:
+    async def _post_single(self, event: RoutedEvent) -> Failure | None:
         builder = self._builder(event)
+        number = event.message.id
         try:
-            url, fixed = builder.head(event)
+            url, fixed, rules = builder.head(event)
             body = builder.encode_item(event)
         except TemplateError as error:
             return Rejected(str(error))
@@ -199,14 +268,40 @@ class HttpSink:
         headers["Idempotency-Key"] = event.message_id
         if event.message.properties:
             headers = dict(trace_context(event.message.properties)) | headers
-        response = await self._client.post(url, headers, body, read_all=False)
-        if isinstance(response, Retry):
-            return response
-        failure = classify_response(response)
-        if isinstance(failure, Retry) and response.status == 404 and builder.url_varies_by_device:
-            # The URL is the device's own: others of the queue go elsewhere.
-            return Retry(cause=failure.cause, reason=failure.reason, scope=Scope.DEVICE, needs_operator=True)
+        response = await self._client.post(url, headers, body, fate_in_body=rules.reads_body)
+        failure = (
+            response
+            if isinstance(response, Rejected | Retry)
+            else classify_response(response, rules, resent=number in self._maybe_taken)
+        )
+        if not isinstance(failure, Retry):
+            self._maybe_taken.discard(number)
+            return failure
+        if failure.maybe_taken:
+            self._maybe_taken.add(number)
+        if failure.needs_operator and failure.cause.isdecimal() and builder.head_varies_by_device:
+            # The URL or the credentials are the device's own: others of the queue have others.
+            return replace(failure, scope=Scope.DEVICE)
         return failure
+
+
+def _stops(failure: Failure) -> bool:
+    """Return whether nothing else of the queue may be sent."""
+    return isinstance(failure, Retry) and failure.scope is Scope.QUEUE
+
+
+def _without(
+    held: Mapping[str, Retry], batch: Sequence[RoutedEvent], part: list[int], failures: dict[int, Failure]
+) -> list[int]:
+    """Return what of a part may be sent; what is of a device that is held waits with it."""
+    free: list[int] = []
+    for position in part:
+        retry = held.get(batch[position].device_id)
+        if retry is None:
+            free.append(position)
+        else:
+            failures[position] = retry
+    return part if len(free) == len(part) else free
 
 
 def _in_order(

@@ -15,7 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from bridge.message.template import TemplateError
 from bridge.routing.routed import RoutedEvent
-from bridge.sinks.base import NO_FAILURES, Failures, NotConnected, Rejected, Retry
+from bridge.sinks.base import NO_FAILURES, Failure, Failures, NotConnected, Rejected, Retry
 from bridge.sinks.kafka.admin import (
     ErrorClass,
     classify_error,
@@ -48,6 +48,7 @@ class KafkaSink:
         self._bridge = bridge
         self._topics = tuple(dict.fromkeys(target.topic.fixed for target in targets if target.topic.fixed))
         self._known_topics: set[str] = set()
+        self.destinations = self._topics
         self._has_topic_templates = any(target.topic.fixed is None for target in targets)
         self.last_error: str | None = None
         properties = {
@@ -73,7 +74,7 @@ class KafkaSink:
     async def write(self, queue_key: str, batch: Sequence[RoutedEvent]) -> Failures:
         if self._has_topic_templates and (new := self._new_topics(batch)) and (retry := await self._create_topics(new)):
             return dict.fromkeys(range(len(batch)), retry)
-        failures: dict[int, Retry | Rejected] = {}
+        failures: dict[int, Failure] = {}
         left: Collection[int] = range(len(batch))
         if queue_key not in self._refused:
             left = await self._send(self._producers.pipelined(), batch, left, failures)
@@ -111,7 +112,7 @@ class KafkaSink:
         producer: Producer,
         batch: Sequence[RoutedEvent],
         positions: Collection[int],
-        failures: dict[int, Retry | Rejected],
+        failures: dict[int, Failure],
     ) -> dict[int, KafkaError]:
         """Send these of a batch, and return what was refused. What cannot be sent at all goes into `failures`."""
         report = BatchReport()
@@ -150,7 +151,7 @@ class KafkaSink:
         return report.errors
 
     async def _send_one_by_one(
-        self, batch: Sequence[RoutedEvent], positions: Sequence[int], failures: dict[int, Retry | Rejected]
+        self, batch: Sequence[RoutedEvent], positions: Sequence[int], failures: dict[int, Failure]
     ) -> None:
         """Send each after the one before it is delivered or rejected; those behind one that has to wait, wait too."""
         for at, position in enumerate(positions):

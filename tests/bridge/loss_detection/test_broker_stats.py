@@ -92,7 +92,7 @@ async def test_a_mosquitto_that_drops_is_found_out(mosquitto_factory: Callable[.
     async with ingest_stub() as ingest:
         watch = {"broker_statistics": True}
         async with staged(server.url, tmp_path, ingest, watch=watch) as stage:
-            await eventually(lambda: stage.bridge._metrics.broker_statistics._value.get() == 1)
+            await eventually(lambda: stage.bridge.metrics.broker_statistics._value.get() == 1)
             away = Session(
                 SessionConfig(client_id=f"away-{secrets.token_hex(4)}", clean_start=False, session_expiry_s=60)
             )

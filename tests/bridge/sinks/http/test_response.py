@@ -5,7 +5,7 @@ import pytest
 
 from bridge.sinks.base import Rejected, Retry, Scope
 from bridge.sinks.http.response import (
-    BatchRejected,
+    Refused,
     Response,
     classify_batch_response,
     classify_response,
@@ -29,14 +29,14 @@ def test_success_is_delivered(status: int) -> None:
     assert classify_batch_response(answer(status), 3) == {}
 
 
-@pytest.mark.parametrize("status", [400, 413, 422])
+@pytest.mark.parametrize("status", [400, 409, 412, 413, 414, 422, 431])
 def test_only_these_are_the_fault_of_the_message(status: int) -> None:
     said = classify_response(answer(status, {"error": "humidity: 120"}))
     assert said == Rejected(f"{URL} answers {status}: humidity: 120")
-    assert classify_batch_response(answer(status), 3) == BatchRejected(f"{URL} answers {status}")
+    assert classify_batch_response(answer(status), 3) == Refused(Rejected(f"{URL} answers {status}"), at_once=True)
 
 
-@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 599])
+@pytest.mark.parametrize("status", [408, 425, 429, 502, 503, 504, 599])
 def test_these_pass(status: int) -> None:
     said = classify_response(answer(status, after_s=3))
     assert isinstance(said, Retry)
@@ -78,7 +78,7 @@ def test_an_id_that_belongs_to_other_content_is_rejected_too() -> None:
 
 def test_a_list_that_is_cut_short_refuses_the_batch() -> None:
     body = {"stored": 0, "known": 0, "rejected": 3, "unlisted": 2, "items": [{"line": 0, "status": "rejected"}]}
-    assert isinstance(classify_batch_response(answer(200, body), 3), BatchRejected)
+    assert isinstance(classify_batch_response(answer(200, body), 3), Refused)
 
 
 @pytest.mark.parametrize(
