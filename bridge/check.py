@@ -16,7 +16,8 @@ from bridge.routing.routed import Dropped, RoutedEvent, Unroutable
 from bridge.routing.validation import PayloadValidator
 from bridge.service import build_components
 from bridge.sinks.base import Sink
-from bridge.source.sessions import probe_config, subscriptions, tls_context
+from bridge.source.advice import expiry_warning, overlap_warnings
+from bridge.source.sessions import effective_filters, probe_config, subscriptions, tls_context
 from bridge.spool.message import SpooledMessage
 from edgewire.errors import ConfigError, EdgefleetError
 from edgewire.link import BrokerUrl, Link, close_and_wait, connect_link
@@ -41,8 +42,16 @@ async def check_endpoints(config: BridgeConfig) -> list[Finding]:
 
 
 async def _check_broker(config: BridgeConfig) -> Finding:
-    """Connect beside the bridge's own session, and subscribe as it would."""
+    """Connect beside the bridge's own session, and subscribe as it would.
+
+    First it asks, without a subscription, for how long the broker would keep the session; the second connection lets it
+    forget that again.
+    """
     broker = BrokerUrl.parse(config.broker)
+    try:
+        kept_s = await _kept_session_s(config, broker)
+    except EdgefleetError as error:
+        return Finding("broker", False, str(error))
     session = Session(probe_config(config))
     answer: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
 
@@ -66,11 +75,25 @@ async def _check_broker(config: BridgeConfig) -> Finding:
         return Finding("broker", False, str(error))
     if not isinstance(said, Subscribed):
         return Finding("broker", False, f"{broker} ended the connection when asked for a subscription")
-    for topic, code in zip(config.subscriptions, said.codes, strict=True):
+    filters = effective_filters(config)
+    for topic, code in zip(filters, said.codes, strict=True):
         if code >= FAILURE:
             return Finding("broker", False, f"{broker} refuses the subscription '{topic}': {reason_name(code)}")
     version = "MQTT 5" if session.version is Version.V5 else "MQTT 3.1.1: the broker limits the messages under way"
-    return Finding("broker", True, f"{broker} accepts {', '.join(config.subscriptions)} ({version})")
+    warning = expiry_warning(str(broker), kept_s, config.mqtt.session_expiry // 1000)
+    notes = [f"{broker} accepts {', '.join(filters)} ({version})", *([warning] if warning else [])]
+    return Finding("broker", kept_s > 0, "; ".join([*notes, *overlap_warnings(config)]))
+
+
+async def _kept_session_s(config: BridgeConfig, broker: BrokerUrl) -> int:
+    """Return for how long the broker would keep the session, in seconds. Raises `EdgefleetError`."""
+    session = Session(replace(probe_config(config), session_expiry_s=config.mqtt.session_expiry // 1000))
+    timeout_s = config.mqtt.connect_timeout / 1000
+    link = await connect_link(broker, session, lambda *_: None, tls=tls_context(config), timeout_s=timeout_s)
+    try:
+        return session.limits.session_expiry_s
+    finally:
+        await close_and_wait(link)
 
 
 async def _check_sink(sink: Sink) -> Finding:

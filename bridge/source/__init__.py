@@ -2,6 +2,6 @@
 
 In the order that data flows: `client` keeps the session connected (`MqttSource`; `state` is its table of transitions),
 `receiver` takes its messages in and acknowledges them. Beside them `config` (the keys `mqtt`), `sessions` (what every
-connection of the bridge asks for) and `subscriptions` (what the broker's session holds). Nothing here knows of routes
-or sinks.
+connection of the bridge asks for), `subscriptions` (what the broker's session holds) and `advice` (what an operator
+should know of both). Nothing here knows of routes or sinks.
 """

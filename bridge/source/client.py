@@ -11,8 +11,16 @@ from typing import TypeVar
 
 from bridge.config import BridgeConfig
 from bridge.metrics import BridgeMetrics
+from bridge.source.advice import expiry_warning, overlap_warnings
 from bridge.source.receiver import Receiver
-from bridge.source.sessions import ending_config, probe_config, session_config, subscriptions, tls_context
+from bridge.source.sessions import (
+    effective_filters,
+    ending_config,
+    probe_config,
+    session_config,
+    subscriptions,
+    tls_context,
+)
 from bridge.source.state import SourceState, SourceTrigger, next_source_state
 from bridge.source.subscriptions import SubscriptionRecord
 from bridge.spool.spool import Spool
@@ -45,6 +53,9 @@ _STEADY_S = 10.0
 
 _SHORT_LIVED = 3
 """So many connections in a row that do not last are a sign of another client with our name."""
+
+_EXPLAINED = ("the server broke the protocol", "the server ended the connection")
+"""How the reason of a lost connection begins where it is the broker's own."""
 
 _WATCH_EVERY_S = 1.0
 
@@ -103,7 +114,9 @@ class MqttSource:
         self._link: Link | None = None
         self._lost = asyncio.Event()
         self._fault: TakenOver | None = None
-        self._short_lived = 0  # connections in a row that did not last
+        self._short_lived = 0  # connections in a row that did not last, and nobody said why
+        self._explained = False  # whether the broker said why the last connection ended, or its end says so
+        self._expiry_warning: str | None = None  # the broker keeps the session for less than it was asked for
         self._last_logged: str | None = None  # the problem that was logged last, until a connection lasts
         self._connections = 0  # that got as far as a subscription
         self._requested: list[Subscription] = []
@@ -118,6 +131,12 @@ class MqttSource:
         self._tls = tls_context(config)
         self._session = Session(session_config(config))
         self._receiver.receive_maximum = config.mqtt.receive_maximum
+        self._note_overlaps(config)
+
+    def _note_overlaps(self, config: BridgeConfig) -> None:
+        self._overlaps = overlap_warnings(config)
+        for warning in self._overlaps:
+            log.warning(warning)
 
     def _step(self, trigger: SourceTrigger) -> None:
         self._state = next_source_state(self._state, trigger)
@@ -135,7 +154,12 @@ class MqttSource:
     @property
     def warnings(self) -> list[str]:
         """Say what an operator should know although messages are received."""
-        return [OLD_VERSION] if self._link is not None and self._session.version is Version.V311 else []
+        old = self._link is not None and self._session.version is Version.V311
+        return [
+            *([OLD_VERSION] if old else []),
+            *([self._expiry_warning] if self._expiry_warning else []),
+            *self._overlaps,
+        ]
 
     # -- a life of connections
 
@@ -148,7 +172,7 @@ class MqttSource:
             self._step(SourceTrigger.DIAL)
             self._receiver.paused = False
             if self._state not in _DRAINING:
-                await self._subscriptions.add(self._config.subscriptions)
+                await self._subscriptions.add(effective_filters(self._config))
             timeout_s = self._config.mqtt.connect_timeout / 1000
             try:
                 link = await connect_link(
@@ -188,11 +212,15 @@ class MqttSource:
     async def _watch_connection(self, link: Link) -> None:
         """Return when the connection is lost; renew it when an acknowledgement is stuck."""
         since = self._clock.monotonic()
+        patience_s = self._config.mqtt.connect_timeout / 1000
         while not self._lost.is_set():
             if self._state is SourceState.RECEIVING:
                 await self._unsubscribe_stale(link)
+            elif self._state is SourceState.SUBSCRIBING and self._clock.monotonic() - since > patience_s:
+                self._metrics.subscribe_failures.labels("no_answer").inc()
+                self._refuse(link, f"broker {self._broker} has not answered the subscription within {patience_s:g} s")
             with suppress(TimeoutError):
-                async with asyncio.timeout(_WATCH_EVERY_S):
+                async with asyncio.timeout(min(_WATCH_EVERY_S, patience_s)):
                     await self._lost.wait()
             stuck_s = self._receiver.oldest_wait_s(since)
             if stuck_s > self._config.mqtt.stuck_after / 1000 and not self._spool.full and not self._lost.is_set():
@@ -205,9 +233,9 @@ class MqttSource:
 
     async def _unsubscribe_stale(self, link: Link) -> None:
         """Unsubscribe what the session holds besides the configuration."""
-        stale = self._subscriptions.stale(self._config.subscriptions)
+        stale = self._subscriptions.stale(effective_filters(self._config))
         if stale and link is self._link and await self._answer_to(link.unsubscribe, stale) is not None:
-            await self._subscriptions.commit(self._config.subscriptions)
+            await self._subscriptions.commit(effective_filters(self._config))
             log.info("unsubscribed", topics=stale)
 
     async def _answer_to(
@@ -230,7 +258,7 @@ class MqttSource:
 
     def _detect_takeover_loop(self, lasted_s: float) -> None:
         """Count connections that end early: Mosquitto 2.0 does not say that another client takes our session over."""
-        if self._state is SourceState.REFUSED:
+        if self._state is SourceState.REFUSED or self._explained:
             return  # and it was said why
         on_purpose = self._state in (SourceState.STOPPING, SourceState.RENEWING)
         if lasted_s < _STEADY_S and not on_purpose:
@@ -300,11 +328,22 @@ class MqttSource:
             if not event.session_present:
                 self._step(SourceTrigger.EMPTY)
             return
+        self._note_expiry(event.limits.session_expiry_s)
         self._requested = subscriptions(self._config)
+        self.last_error = f"broker {self._broker} has not yet answered the subscription"
         try:
             self._subscribe_id = link.subscribe(self._requested)
         except Unsendable as error:
             self._refuse(link, f"broker {self._broker} has no such subscriptions: {error}")
+
+    def _note_expiry(self, kept_s: int) -> None:
+        """Warn where the broker keeps the session, and queues, for less than it was asked for."""
+        wanted_s = self._config.mqtt.session_expiry // 1000
+        self._metrics.session_expiry_s.set(kept_s)
+        warning = expiry_warning(str(self._broker), kept_s, wanted_s)
+        if warning and warning != self._expiry_warning:
+            log.warning(warning)
+        self._expiry_warning = warning
 
     def _on_subscribed(self, link: Link, codes: tuple[int, ...]) -> None:
         if link is not self._link:
@@ -312,6 +351,7 @@ class MqttSource:
         self._subscribe_id = 0
         for one, code in zip(self._requested, codes, strict=True):
             if code >= FAILURE:
+                self._metrics.subscribe_failures.labels("refused").inc()
                 self._refuse(link, self._refusal_text(one.filter, code))
                 return
             if code == 0:
@@ -338,6 +378,7 @@ class MqttSource:
 
     def _on_lost(self, link: Link, reason: str) -> None:
         self._metrics.connected.set(0)
+        self._explained = reason.startswith(_EXPLAINED) and not reason.endswith("without a reason")
         if link is self._link and self._state is not SourceState.STOPPING and self._short_lived < _SHORT_LIVED:
             self._report_problem(f"the connection to broker {self._broker} is lost: {reason}")
         self._step(SourceTrigger.LOSE)
@@ -397,7 +438,7 @@ class MqttSource:
 
     async def _resubscribe(self, config: BridgeConfig) -> None:
         """Subscribe to what is new, then unsubscribe what is gone: in between both come, never neither."""
-        await self._subscriptions.add(config.subscriptions)
+        await self._subscriptions.add(effective_filters(config))
         before, after = subscriptions(self._config), subscriptions(config)
         link = self._link
         if link is None or self._state is not SourceState.RECEIVING:
@@ -412,9 +453,16 @@ class MqttSource:
             raise ConfigError(f"broker {self._broker} has no such subscriptions: {error}") from None
         for one, code in zip(new, codes or (), strict=False):
             if code >= FAILURE:
+                self._metrics.subscribe_failures.labels("refused").inc()
                 await self._unsubscribe_stale(link)
                 raise ConfigError(self._refusal_text(one.filter, code))
         self._config = config
+        self._note_overlaps(config)
+        if codes is None:
+            # No answer: the next connection asks for all of them again, and is watched until it is answered.
+            self._metrics.subscribe_failures.labels("no_answer").inc()
+            link.abort()
+            return
         await self._unsubscribe_stale(link)
 
     # -- the end of the session
@@ -436,7 +484,7 @@ class MqttSource:
                 await asyncio.sleep(_ROUND_S)
 
     async def _unsubscribe_all(self, link: Link) -> tuple[int, ...] | None:
-        filters = {*self._config.subscriptions, *self._subscriptions.stale(())}
+        filters = {*effective_filters(self._config), *self._subscriptions.stale(())}
         return await self._answer_to(link.unsubscribe, sorted(filters))
 
     async def end_session(self) -> None:

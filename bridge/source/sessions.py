@@ -7,6 +7,7 @@ from bridge.config import BridgeConfig
 from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl
 from edgewire.mqtt import SessionConfig, Subscription
+from edgewire.mqtt.filters import covers, is_shared
 
 _RETAIN_HANDLING = {"always": 0, "new": 1, "never": 2}
 
@@ -60,7 +61,21 @@ def subscriptions(config: BridgeConfig) -> list[Subscription]:
     A shared subscription gets none of them, whatever it asks for (4.8.2), and may not be `no_local`.
     """
     handling = _RETAIN_HANDLING[config.mqtt.retained]
-    return [Subscription(topic, qos=config.mqtt.qos, retain_handling=handling) for topic in config.subscriptions]
+    return [Subscription(topic, qos=config.mqtt.qos, retain_handling=handling) for topic in effective_filters(config)]
+
+
+def effective_filters(config: BridgeConfig) -> tuple[str, ...]:
+    """Return the configured filters without those that another covers: a broker sends a message once for each filter.
+
+    Of a shared subscription only a repetition is left out: its group has a part of what the filter inside it matches.
+    """
+    left: list[str] = []
+    filters = list(dict.fromkeys(config.subscriptions))
+    for topic in filters:
+        others = [one for one in filters if one != topic and not is_shared(one)]
+        if is_shared(topic) or not any(covers(one, topic) for one in others):
+            left.append(topic)
+    return tuple(left)
 
 
 def tls_context(config: BridgeConfig) -> ssl.SSLContext | None:

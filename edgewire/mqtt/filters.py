@@ -49,6 +49,41 @@ def check_filter(topic_filter: str) -> None:
         raise Unsendable(f"filter '{topic_filter}' has '#' before its last level")
 
 
+def covers(wide: str, narrow: str) -> bool:
+    """Tell whether every topic that `narrow` matches is one that `wide` matches; neither is a shared subscription."""
+    if wide == narrow:
+        return True
+    if narrow.startswith("$") and wide[0] in "+#":
+        return False
+    wider, narrower = wide.split("/"), narrow.split("/")
+    if wider[-1] == "#":
+        wider.pop()
+        if narrower[-1] == "#":
+            narrower.pop()
+        if len(narrower) < len(wider):
+            return False
+        narrower = narrower[: len(wider)]
+    if len(wider) != len(narrower) or "#" in narrower:
+        return False
+    return all(w == "+" or w == n for w, n in zip(wider, narrower, strict=True))
+
+
+def overlap(one: str, other: str) -> bool:
+    """Tell whether some topic matches both filters; neither is a shared subscription."""
+    if (one[0] in "+#" and other.startswith("$")) or (other[0] in "+#" and one.startswith("$")):
+        return False
+    first, second = one.split("/"), other.split("/")
+    for a, b in zip(first, second, strict=False):
+        if "#" in (a, b):
+            return True
+        if a != b and "+" not in (a, b):
+            return False
+    if len(first) == len(second):
+        return True
+    longer = first if len(first) > len(second) else second
+    return longer[min(len(first), len(second)) :] == ["#"]  # `a/#` matches `a` too
+
+
 def filter_matches(topic_filter: str, topic: str) -> bool:
     """Tell whether a message on `topic` goes to a subscription of `topic_filter`; both must be valid.
 

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgewire.mqtt import Unsendable, check_filter, encode_topic, filter_matches
+from edgewire.mqtt.filters import covers, overlap
 
 
 @pytest.mark.parametrize(
@@ -88,3 +89,40 @@ def test_a_topic_with_any_levels_made_wild_matches_itself(parts: list[str], wild
     assert filter_matches("/".join(pattern), topic) is not (hidden and pattern[0] == "+")
     pattern = [*pattern[:cut], "#"]
     assert filter_matches("/".join(pattern), topic) is not (hidden and pattern[0] in "+#")
+
+
+@pytest.mark.parametrize(
+    ("wide", "narrow", "is_covered", "share_topics"),
+    [
+        ("a/#", "a/+/b", True, True),
+        ("a/#", "a", True, True),
+        ("a/#", "a/#", True, True),
+        ("a/+", "a/#", False, True),
+        ("a/+", "a/b", True, True),
+        ("a/+/c", "a/b/+", False, True),
+        ("a/b", "a/c", False, False),
+        ("a/b", "a/b/c", False, False),
+        ("#", "$SYS/#", False, False),
+        ("+/x", "$SYS/x", False, False),
+        ("$SYS/#", "$SYS/+/x", True, True),
+        ("a", "a/#", False, True),
+        ("a", "a/+", False, False),
+        ("+", "+/+", False, False),
+    ],
+)
+def test_filters_cover_and_overlap(wide: str, narrow: str, is_covered: bool, share_topics: bool) -> None:
+    assert covers(wide, narrow) is is_covered
+    assert overlap(wide, narrow) is overlap(narrow, wide) is share_topics
+
+
+_LEVELS = st.lists(st.sampled_from(["a", "b", "+", "$s", ""]), min_size=1, max_size=4).map("/".join)
+_FILTERS = st.one_of(_LEVELS, _LEVELS.map(lambda text: text + "/#"), st.just("#")).filter(bool)
+_TOPICS = st.lists(st.sampled_from(["a", "b", "$s", ""]), min_size=1, max_size=5).map("/".join).filter(bool)
+
+
+@given(_FILTERS, _FILTERS, _TOPICS)
+def test_covering_and_overlapping_are_what_topics_say(one: str, other: str, topic: str) -> None:
+    if covers(one, other) and filter_matches(other, topic):
+        assert filter_matches(one, topic)
+    if filter_matches(one, topic) and filter_matches(other, topic):
+        assert overlap(one, other)

@@ -1,0 +1,46 @@
+"""Says what an operator should know of how the bridge and its broker fit together, although messages are received."""
+
+from itertools import combinations
+
+from bridge.config import BridgeConfig
+from bridge.source.sessions import effective_filters
+from edgewire.config import duration_text
+from edgewire.mqtt.filters import covers, is_shared, overlap
+
+
+def expiry_warning(broker: str, kept_s: int, wanted_s: int) -> str | None:
+    """Say what it means that a broker keeps the session for less than it was asked for; None where it does not."""
+    if kept_s >= wanted_s:
+        return None
+    if kept_s == 0:
+        return (
+            f"broker {broker} keeps no session: whatever is published while the bridge is not connected is lost; raise"
+            " the session expiry that it allows"
+        )
+    kept, wanted = duration_text(kept_s * 1000), duration_text(wanted_s * 1000)
+    return (
+        f"broker {broker} keeps the session for {kept}, not {wanted}: what it has queued for a bridge that is away for"
+        " longer is lost"
+    )
+
+
+def overlap_warnings(config: BridgeConfig) -> list[str]:
+    """Say which filters are left out because another covers them, and which bring some messages more than once."""
+    effective = effective_filters(config)
+    covered = {
+        topic: next(one for one in effective if not is_shared(one) and covers(one, topic))
+        for topic in dict.fromkeys(config.subscriptions)
+        if topic not in effective
+    }
+    return [
+        *(f"subscription '{topic}' is left out: '{by}' covers it" for topic, by in covered.items()),
+        *(
+            f"subscriptions '{one}' and '{other}' overlap: what both match comes twice, and is delivered twice"
+            for one, other in combinations(effective, 2)
+            if overlap(_without_share(one), _without_share(other))
+        ),
+    ]
+
+
+def _without_share(topic: str) -> str:
+    return topic.split("/", 2)[2] if is_shared(topic) else topic
