@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from devices.fleet.incidents import NO_OPEN_FILE, NO_PORT, top_reason
-from devices.fleet.latency import ENOUGH
 from devices.fleet.metrics import FleetSnapshot
 from devices.fleet.verdict import find_notes, find_problems
 
@@ -23,8 +22,8 @@ SLOW_P99_MS = 1000.0
 MANY_RECONNECTS = 0.01
 # Linux puts off an acknowledgement of TCP for so long, and a sender without TCP_NODELAY waits for it.
 DELAYED_ACK_MS = (36.0, 50.0)
-# Of the PUBACKs: so many that took just that long are no accident.
-MANY_DELAYED = 0.1
+# Of the PUBACKs: so many that took just that long, and more than one, are no accident.
+MANY_DELAYED = 0.01
 
 # Whose limit it was where nothing else shows but that something is missing.
 _CAUSES: dict[str, Component] = {
@@ -159,7 +158,8 @@ def _acknowledgements(now: FleetSnapshot, facts: str) -> Bottleneck | None:
 def _nothing(now: FleetSnapshot, facts: str, *, is_over: bool) -> Bottleneck:
     early = f", and the run ended before {now.unconnected:,} devices had connected" if now.unconnected else ""
     problems = find_problems(now, is_over=is_over)
-    if not problems:
+    # What a fault of the scenario has cost is no problem, but missing all the same.
+    if not (problems or now.lost):
         return Bottleneck("none", f"Nothing was the limit: {facts}{early}.")
     causes = (cause for finding in problems if (cause := _CAUSES.get(finding.name)))
     return Bottleneck(next(causes, "none"), f"What did leave: {facts}{early}.")
@@ -182,7 +182,7 @@ def _facts(now: FleetSnapshot) -> str:
         facts += f", and the {now.puback.total:,} timed ones were {answered} within "
         facts += f"{_ms(now.puback.percentile_ms(100) or 0.0)}, too few for a percentile"
     delayed = now.puback.share_between(*DELAYED_ACK_MS)
-    if now.puback.total >= ENOUGH[50] and delayed > MANY_DELAYED:
+    if delayed > MANY_DELAYED and delayed * now.puback.total > 1.5:
         facts += f" ({delayed:.0%} after about 40 ms: TCP waits so long for more, unless 'set_tcp_nodelay true' is in "
         facts += "mosquitto.conf)"
     return facts

@@ -1,5 +1,6 @@
 """A condition over the numbers of a run: what it means, what it says, and what is no condition."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -99,3 +100,8 @@ def test_any_text_is_a_condition_or_one_sentence(text: str) -> None:
 def test_every_number_can_be_asked_of_an_empty_run_and_of_a_full_one(name: str) -> None:
     assert FailCondition(f"{name} == {name}").find_failure(numbers(devices=0, connected=0, emitted=0)) is not None
     assert NUMBERS[name][0]
+
+
+def test_every_number_is_in_the_documents() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "fleet.md").read_text(encoding="utf-8")
+    assert [name for name in NUMBERS if f"`{name}`" not in text] == []
