@@ -1,0 +1,103 @@
+"""What `edgefleet run` says and returns where a real Mosquitto refuses, is full, or takes everything."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from typer.testing import CliRunner
+
+from edgefleet.cli import app
+from edgefleet.embedded import MosquittoProcess
+from edgewire.errors import ConfigError
+from edgewire.run_record import RunRecord
+
+FLEET = (
+    "devices: [{kind: bme280, count: 3, interval: 100ms}, {kind: gps, count: 2, interval: 100ms, qos: %d}]\nbroker: %s"
+)
+
+
+@pytest.fixture(autouse=True)
+def keep_logging(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The log is set up for the whole process."""
+    monkeypatch.setattr("edgefleet.cli.run.start_logging", lambda _: None)
+
+
+def run(folder: Path, broker: MosquittoProcess, *options: str, qos: int = 1) -> tuple[int, dict[str, Any], RunRecord]:
+    path = folder / "fleet.yaml"
+    path.write_text(FLEET % (qos, broker.url))
+    record = folder / "run"
+    arguments = [
+        "run",
+        str(path),
+        "--record",
+        str(record),
+        "--messages",
+        "4",
+        "--json",
+        *options,
+    ]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.output
+    return done.exit_code, orjson.loads(done.stdout.splitlines()[-1]), RunRecord.load(record)
+
+
+@pytest.mark.slow
+@pytest.mark.services
+@pytest.mark.parametrize("qos", [1, 2])
+def test_what_an_acl_refuses_is_named_by_kind_and_fails(
+    qos: int, tmp_path: Path, mosquitto_factory: Callable[..., MosquittoProcess]
+) -> None:
+    acl = tmp_path / "acl"
+    acl.write_text("topic write edge/+/bme280/#\ntopic write edge/+/gps/+/status\ntopic read #\n")
+    acl.chmod(0o644)
+    code, report, record = run(tmp_path, mosquitto_factory(options={"acl_file": str(acl)}), qos=qos)
+    assert code == 1
+    assert report["refused_by"] == record.refused == {"gps": {"not authorized (0x87)": 8}}
+    assert (report["refused"], report["acknowledged"], report["dropped"], report["limited_by"]) == (8, 12, 0, "broker")
+    assert (
+        report["problems"]
+        == record.problems
+        == {"refused": "The broker refused 8 messages: not authorized (0x87), of gps"}
+    )
+    assert "Nothing was the limit" not in report["verdict"]
+    refused = [device for device in record.devices if device.refused]
+    assert [(device.kind, device.refused) for device in refused] == [("gps", {"not authorized (0x87)": [(0, 3)]})] * 2
+
+
+@pytest.mark.slow
+@pytest.mark.services
+def test_what_is_too_large_for_the_broker_is_named(
+    tmp_path: Path, mosquitto_factory: Callable[..., MosquittoProcess]
+) -> None:
+    code, report, _ = run(tmp_path, mosquitto_factory(options={"message_size_limit": "100"}))
+    assert code == 1
+    assert report["refused"] == report["emitted"] == 20
+    assert list(report["problems"])[:2] == ["nothing_arrived", "refused"]
+    assert "packet too large (0x95), of bme280 and gps" in report["verdict"]
+
+
+@pytest.mark.slow
+@pytest.mark.services
+def test_qos_0_is_sent_and_not_acknowledged_and_a_condition_may_fail_the_run(
+    tmp_path: Path, mosquitto_factory: Callable[..., MosquittoProcess], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = mosquitto_factory()
+    code, report, _ = run(tmp_path, broker, "--fail-if", "lost>0 or connected<1", qos=0)
+    assert (code, report["ok"], report["problems"]) == (0, True, {})
+    assert (report["acknowledged"], report["sent_qos0"]) == (12, 8)
+    assert "8 messages left at QoS 0" in report["verdict"]
+    monkeypatch.setenv("EDGEFLEET_FAIL_IF", "emitted==20")
+    code, report, record = run(tmp_path, broker, "--overwrite")
+    assert (code, report["ok"]) == (1, False)
+    assert report["problems"] == record.problems == {"fail_if": "'--fail-if emitted==20' holds: emitted is 20"}
+
+
+def test_a_condition_that_is_none_is_wrong_usage_and_begins_no_run(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.yaml"
+    path.write_text(FLEET % (1, "mqtt://127.0.0.1:1"))
+    done = CliRunner().invoke(app, ["run", str(path), "--record", str(tmp_path / "run"), "--fail-if", "losst>0"])
+    assert isinstance(done.exception, ConfigError)
+    assert "did you mean 'lost'?" in str(done.exception)
+    assert not (tmp_path / "run").exists()
