@@ -107,7 +107,9 @@ class DestinationBreaker:
         done = bool(outcome.delivered or outcome.rejected)
         # Where every one of several devices fails it is not the devices.
         shared = next(iter(outcome.device_errors.values())) if len(outcome.device_errors) > 1 and not done else None
-        error = outcome.queue_error or shared
+        # A probe that fails, if only for its device, shows nothing that works.
+        failed_probe = next(iter(outcome.device_errors.values()), None) if probe and not done else None
+        error = outcome.queue_error or shared or failed_probe
         if done or not error:
             breaker.record_success(well=done)
         if error:

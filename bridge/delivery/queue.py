@@ -2,6 +2,9 @@
 
 A message that has to be tried again goes back to where it was, and holds back its device alone or the whole queue, as
 the sink says. A device that fails again and again is tried with one message at a time.
+
+Where a destination fails with a message that was alone in its batch, that may be the message's doing, whatever the sink
+says: its device is suspect. The others have their turn first; once one of them gets through, the suspect waits alone.
 """
 
 from collections import Counter
@@ -24,6 +27,12 @@ class _BlockedDevice:
     due: float = 0.0
     last_error: Retry | None = None
     """Its own, which others of the queue do not have."""
+
+    def take(self, wanted: int) -> list[RoutedEvent]:
+        """Remove and return its next messages; none where none of its evicted ones is to be delivered any more."""
+        self.buffer.reload(wanted)
+        messages = self.buffer.messages
+        return [messages.popleft() for _ in range(min(wanted, len(messages)))]
 
 
 @dataclass(slots=True)
@@ -56,6 +65,7 @@ class DeliveryQueue:
         self._fetch = fetch
         self._ready = MessageBuffer(budget, fetch)
         self._blocked: dict[str, _BlockedDevice] = {}
+        self._suspects: dict[str, None] = {}  # blocked devices, the one that was tried last at the end
         self._attempts: dict[int, int] = {}
         self._retries = 0
         self._resume = 0.0
@@ -96,6 +106,8 @@ class DeliveryQueue:
         batch: list[RoutedEvent] = []
         if now < self._resume:
             return batch
+        if self._suspects and (batch := self._take_suspect(now, convicted=True)):
+            return batch
         if self._blocked:
             self._take_from_blocked(batch, limit, now)
         self._ready.reload(limit - len(batch))
@@ -107,7 +119,7 @@ class DeliveryQueue:
                 blocked.buffer.enqueue(routed)
             else:
                 batch.append(routed)
-        return batch
+        return batch or (self._take_suspect(now, convicted=False) if self._suspects else batch)
 
     def complete_batch(
         self, batch: Sequence[RoutedEvent], failures: Failures, now: float, uniform: float
@@ -136,19 +148,37 @@ class DeliveryQueue:
         if len(again) < len(batch):
             self._retries = 0
         self._unblock_devices(batch, again)
-        self._requeue(again, now, uniform, outcome)
+        if self._suspects and len(again) < len(batch):
+            self._convict_suspects(now, uniform)
+        self._requeue(again, now, uniform, outcome, alone=len(batch) == 1)
         return outcome
+
+    def _take_suspect(self, now: float, *, convicted: bool) -> list[RoutedEvent]:
+        """Return the next message of a suspect, alone: of one that waits alone, or of one that does not yet."""
+        for device in list(self._suspects):
+            blocked = self._blocked[device]
+            if blocked.due <= now and bool(blocked.retries) is convicted:
+                if batch := blocked.take(1):
+                    return batch
+                del self._blocked[device], self._suspects[device]
+        return []
+
+    def _convict_suspects(self, now: float, uniform: float) -> None:
+        """Let suspects wait alone from now on: another message got through since they did not."""
+        for device in self._suspects:
+            blocked = self._blocked[device]
+            if not blocked.retries:
+                blocked.due = now + self._backoff.delay(0, uniform)
+                blocked.retries = 1
 
     def _take_from_blocked(self, batch: list[RoutedEvent], limit: int, now: float) -> None:
         gone: list[str] = []
         for device, blocked in self._blocked.items():
-            if blocked.due <= now and len(batch) < limit:
-                wanted = min(limit - len(batch), 1 if blocked.retries else limit)
-                blocked.buffer.reload(wanted)
-                messages = blocked.buffer.messages
-                if not messages:
-                    gone.append(device)  # none of its evicted messages is to be delivered any more
-                batch += [messages.popleft() for _ in range(min(wanted, len(messages)))]
+            if blocked.due <= now and len(batch) < limit and device not in self._suspects:
+                taken = blocked.take(min(limit - len(batch), 1 if blocked.retries else limit))
+                batch += taken
+                if not taken:
+                    gone.append(device)
         for device in gone:
             del self._blocked[device]
 
@@ -161,11 +191,18 @@ class DeliveryQueue:
                 blocked.retries = 0
                 blocked.due = 0.0
                 blocked.last_error = None
+                self._suspects.pop(device, None)
                 if not len(blocked.buffer):
                     del self._blocked[device]
 
     def _requeue(
-        self, again: list[tuple[RoutedEvent, Retry]], now: float, uniform: float, outcome: BatchOutcome
+        self,
+        again: list[tuple[RoutedEvent, Retry]],
+        now: float,
+        uniform: float,
+        outcome: BatchOutcome,
+        *,
+        alone: bool,
     ) -> None:
         """Put messages back in front of what follows them, and decide who waits how long."""
         for routed, _ in again:
@@ -174,10 +211,14 @@ class DeliveryQueue:
         for routed, _ in reversed(again):
             self._blocked[routed.device_id].buffer.messages.appendleft(routed)
         for routed, retry in again:
-            if retry.scope is Scope.DEVICE:
+            convicted = routed.device_id in self._suspects and self._blocked[routed.device_id].retries
+            if retry.scope is Scope.DEVICE or convicted:
                 outcome.device_errors[routed.device_id] = retry
             else:
                 outcome.queue_error = outcome.queue_error or retry
+                if alone:
+                    self._suspects.pop(routed.device_id, None)
+                    self._suspects[routed.device_id] = None
         for device, retry in outcome.device_errors.items():
             blocked = self._blocked[device]
             blocked.due = now + self._delay(retry, blocked.retries, uniform)

@@ -88,6 +88,8 @@ _BUSY_S = 30.0
 
 _CLOSED = "closed in good order"
 
+_PRIVATE = 0o600
+
 log = logs.get("spool")
 
 
@@ -100,6 +102,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
 
     After a crash SQLite itself brings it back to the last commit.
     """
+    _keep_private(path)
     # Transactions are written out: the module's own would commit at statements of its choosing.
     # Opened in one thread and used from then on by the writer's.
     database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=_BUSY_S)
@@ -123,6 +126,18 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def _keep_private(path: Path) -> None:
+    """Let nobody else read the file, which holds every message; SQLite makes those beside it with the same rights."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, _PRIVATE))
+        for file in (path, *(path.with_name(f"{path.name}{ending}") for ending in ("-wal", "-shm", ".lock"))):
+            # A spool of an earlier version is closed to others as well, where it is ours.
+            if file.exists() and file.stat().st_uid == os.geteuid() and file.stat().st_mode & 0o077:
+                file.chmod(_PRIVATE)
+    except OSError as error:
+        raise SpoolError(f"{path}: the spool cannot be opened: {error.strerror}") from error
 
 
 def mark_closed(database: sqlite3.Connection) -> None:
@@ -206,7 +221,7 @@ def quick_check(database: sqlite3.Connection, path: Path) -> str | None:
 
 def acquire_lock(path: Path) -> IO[bytes]:
     """Keep other bridges off the file until the answer is closed or the process ends, however it ends."""
-    held = _lock_file(path).open("a+b")
+    held = os.fdopen(os.open(_lock_file(path), os.O_RDWR | os.O_CREAT | os.O_APPEND, _PRIVATE), "a+b")
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

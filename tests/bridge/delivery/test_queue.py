@@ -80,6 +80,48 @@ def test_a_device_that_waits_holds_back_its_own_messages_alone() -> None:
     assert ids(tried.take_batch(10, 0.5)) == ["a:1:3", "a:1:5"]
 
 
+def test_a_message_that_fails_alone_stops_nobody_else() -> None:
+    tried = queue("a", "a", "b", "c")
+    alone = tried.take_batch(1, 0)
+    assert ids(alone) == ["a:1:1"]
+    assert tried.complete_batch(alone, {0: DOWN}, 0, 0.0).queue_error == DOWN
+    probe = tried.take_batch(1, 0)
+    assert ids(probe) == ["b:1:3"]  # it was not to be a's turn again
+    assert tried.complete_batch(probe, {0: DOWN}, 0, 0.0).queue_error == DOWN
+    probe = tried.take_batch(1, 0)
+    assert ids(probe) == ["c:1:4"]
+    tried.complete_batch(probe, {}, 0, 0.5)  # so it is the messages, and these devices wait alone from now on
+    assert tried.take_batch(10, 0) == []
+    assert tried.wait_s(0) == 0.5
+    tried.enqueue(routed(5, "d", TABLE))
+    tried.enqueue(routed(6, "a", TABLE))
+    batch = tried.take_batch(10, 0.1)
+    assert ids(batch) == ["d:1:5"]
+    tried.complete_batch(batch, {}, 0.1, 0.5)
+    first = tried.take_batch(10, 0.5)
+    assert ids(first) == ["a:1:1"]
+    outcome = tried.complete_batch(first, {0: DOWN}, 0.5, 0.5)
+    assert (outcome.queue_error, outcome.device_errors) == (None, {"a": DOWN})
+    second = tried.take_batch(10, 0.5)
+    assert ids(second) == ["b:1:3"]
+    tried.complete_batch(second, {}, 0.5, 0.5)
+    assert tried.wait_s(0.5) == 1.0
+    third = tried.take_batch(10, 1.5)
+    assert ids(third) == ["a:1:1"]
+    tried.complete_batch(third, {}, 1.5, 0.5)
+    assert ids(tried.take_batch(10, 1.5)) == ["a:1:2", "a:1:6"]
+
+
+def test_where_all_fail_alone_each_has_its_turn() -> None:
+    tried = queue("a", "b", "c")
+    turns = []
+    for _ in range(6):
+        batch = tried.take_batch(1, 0)
+        turns += [one.device_id for one in batch]
+        tried.complete_batch(batch, {0: DOWN}, 0, 0.0)
+    assert turns == ["a", "b", "c", "a", "b", "c"]
+
+
 def test_a_rejection_says_how_often_the_message_was_tried() -> None:
     tried = queue("a", "b")
     tried.complete_batch(tried.take_batch(10, 0), {0: DOWN, 1: DOWN}, 0, 0.0)

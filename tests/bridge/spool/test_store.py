@@ -407,3 +407,18 @@ def letter(sink: str, number: int) -> DeadLetter:
 
 TestCrashes = pytest.mark.slow(Crashes.TestCase)
 TestCrashes.settings = __import__("hypothesis").settings(max_examples=15, stateful_step_count=20, deadline=None)
+
+
+def test_nobody_else_may_read_a_spool(path: Path) -> None:
+    path.parent.mkdir()
+    (path.parent / "spool.db.lock").touch(0o644)
+    before = os.umask(0)
+    try:
+        for _ in range(2):
+            with closing(SpoolStore(path, SINKS)) as store:
+                store.commit([spooled(store.last_id + 1)], [])
+                modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
+                assert modes == dict.fromkeys(("spool.db", "spool.db-wal", "spool.db-shm", "spool.db.lock"), 0o600)
+            path.chmod(0o644)  # as an earlier version left it
+    finally:
+        os.umask(before)
