@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from edgewire.clock import iso_ms
 from edgewire.errors import ConfigError
 from edgewire.run_checkpoint import RunCheckpoint
 from edgewire.run_record import FILE_NAME, RunRecord, make_folder, write_record
@@ -49,6 +50,20 @@ class RunFolder:
         missing = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         make_folder(self.path)
         self._made = missing
+
+    def find_unfinished(self, run_id: str) -> str | None:
+        """Return a sentence about an earlier process of this same run that has left a checkpoint here and no record.
+
+        So it is where the machine of a shard was lost, and another has taken its place.
+        """
+        with suppress(ConfigError):
+            earlier = RunRecord.load(self.path)
+            if earlier.state == "running" and earlier.run_id == run_id:
+                return (
+                    f"an earlier process of this run was killed after its checkpoint of {iso_ms(earlier.stopped_ms)}, "
+                    f"by which its devices had emitted {earlier.totals['emitted']:,} messages: they are unaccounted for"
+                )
+        return None
 
     def begin(self) -> None:
         """Remove what another run has left here. Raises `ConfigError` where that cannot be done."""

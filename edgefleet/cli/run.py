@@ -176,9 +176,11 @@ def command(
             launcher = cluster.prepare(job, count, brokers if check else None)
         # A run that cannot be written down is not begun.
         folder.claim(overwrite=overwrite)
+        unfinished = folder.find_unfinished(job.run_id)
+        failures = [unfinished] if unfinished else []
         try:
             folder.begin()
-            result = run_async(_run(job, count, launcher, metrics, files, condition))
+            result = run_async(_run(job, count, launcher, metrics, files, condition, failures))
         except BaseException:
             folder.abandon()
             raise
@@ -207,6 +209,7 @@ async def _run(
     metrics: str | None,
     files: RunFiles,
     condition: FailCondition | None,
+    failures: Sequence[str],
 ) -> ShardResult:
     """Run the job in this process, or by workers where there is a launcher, and write down what came of it."""
     at_once = asyncio.Event()
@@ -230,7 +233,9 @@ async def _run(
                 return await workers.run_workers(stop, at_once)
 
     async def work(stop: asyncio.Event) -> ShardResult:
-        result = apply_condition(await run(stop), condition)
+        result = await run(stop)
+        result = replace(result, record=replace(result.record, failures=[*failures, *result.record.failures]))
+        result = apply_condition(result, condition)
         # Here, where a signal does not yet end the process.
         return await asyncio.to_thread(files.write_result, result)
 

@@ -161,7 +161,7 @@ def test_the_pods_of_the_job_have_every_device_exactly_once() -> None:
     assert job["spec"]["completionMode"] == "Indexed"
     assert job["spec"]["completions"] == job["spec"]["parallelism"]
     # A variable can only be put into those that come after it.
-    assert list(environment(job)) == ["JOB_COMPLETION_INDEX", "FLEET_SHARD"]
+    assert list(environment(job)) == ["JOB_COMPLETION_INDEX", "FLEET_SHARD", "FLEET_RUN_ID"]
     scenario = Scenario.load(FOLDER / "fleet" / "scenario.yaml")
     mine = [[device.device_id for device in Timeline(scenario, 0, shard).devices] for shard in shards_of(job)]
     assert sorted(device for part in mine for device in part) == sorted(device_ids(scenario))

@@ -69,6 +69,19 @@ def test_a_folder_that_was_there_or_holds_something_stays(tmp_path: Path) -> Non
     assert names(tmp_path) == ["new", "old"]
 
 
+def test_an_earlier_process_of_the_same_run_is_not_forgotten(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path)
+    assert folder.find_unfinished("r-1") is None
+    folder.write_checkpoint(RunCheckpoint.of(small_record()))
+    said = folder.find_unfinished("r-1")
+    assert said is not None
+    assert "killed after its checkpoint of 2027-01-15T08:01:00.000Z" in said
+    assert "17 messages: they are unaccounted for" in said
+    assert folder.find_unfinished("r-2") is None, "of another run"
+    folder.write_final(small_record())
+    assert folder.find_unfinished("r-1") is None, "it came to its end"
+
+
 def test_what_cannot_be_removed_is_named(tmp_path: Path) -> None:
     (tmp_path / "run.json").mkdir()
     folder = RunFolder(tmp_path)
