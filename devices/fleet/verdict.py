@@ -41,7 +41,9 @@ def find_notes(now: FleetSnapshot) -> list[RunFinding]:
 def _problems(now: FleetSnapshot, *, is_over: bool) -> Iterator[RunFinding]:
     incidents = now.incidents
     if is_over and now.emitted and not now.delivered:
-        yield RunFinding("nothing_arrived", f"Not one of {_count(now.emitted, 'message')} reached the broker")
+        yield RunFinding(
+            "nothing_arrived", f"The broker took none of {_count(now.emitted, 'message')}, as far as it says"
+        )
     if is_over and now.unconnected:
         why = incidents.connects_refused + incidents.connects_failed
         yield RunFinding(
@@ -97,6 +99,8 @@ def _problems(now: FleetSnapshot, *, is_over: bool) -> Iterator[RunFinding]:
 
 def _notes(now: FleetSnapshot) -> Iterator[RunFinding]:
     incidents = now.incidents
+    if now.devices and not now.emitted:
+        yield RunFinding("nothing_emitted", "No device had anything to send in this time")
     if now.dropped_by_fault or now.unacknowledged_by_fault:
         doubt = f", and left {now.unacknowledged_by_fault:,} in doubt" if now.unacknowledged_by_fault else ""
         yield RunFinding(

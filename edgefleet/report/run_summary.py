@@ -5,7 +5,7 @@ from typing import Any
 
 from edgefleet.launch.shard import ShardResult
 from edgefleet.report.fail_if import FailCondition, RunNumbers
-from edgewire.run_record import RunRecord
+from edgewire.run_record import RunRecord, count_seqs
 
 
 def apply_condition(result: ShardResult, condition: FailCondition | None) -> ShardResult:
@@ -56,16 +56,18 @@ def summary_json(result: ShardResult, folder: str) -> dict[str, Any]:
 
 def summary_text(result: ShardResult, folder: str, labels_file: str) -> str:
     """Return the same for people: what became of the messages, and the verdict."""
-    record, totals, final = result.record, result.record.totals, result.final
-    overflowed = totals["dropped"] - final.dropped_by_fault
-    in_outboxes = totals["unsent"] - final.unacknowledged
+    record, totals = result.record, result.record.totals
+    by_fault = sum(device.dropped_by_fault for device in record.devices)
+    unacknowledged = sum(count_seqs(device.unacknowledged) for device in record.devices)
+    overflowed = totals["dropped"] - by_fault
+    in_outboxes = totals["unsent"] - unacknowledged
     counts = [
         (totals["acknowledged"], "acknowledged"),
         (totals["sent_qos0"], "sent at QoS 0"),
         (totals["refused"], "refused by the broker"),
         (overflowed, "dropped by full outboxes"),
-        (final.dropped_by_fault, "dropped by faults"),
-        (final.unacknowledged, "never acknowledged"),
+        (by_fault, "dropped by faults"),
+        (unacknowledged, "never acknowledged"),
         (in_outboxes, "unsent"),
     ]
     said = [f"{count:,} {what}" for count, what in counts if count or what == "acknowledged"]

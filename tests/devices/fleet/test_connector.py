@@ -1,5 +1,7 @@
 """What connecting leads to is counted, and told to the ramp where it is a device's first connection."""
 
+import os
+import resource
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -8,9 +10,10 @@ import pytest
 
 from devices.fleet.connect_queue import Ramp
 from devices.fleet.connector import Connector
-from devices.fleet.incidents import IncidentRecorder
+from devices.fleet.incidents import NO_OPEN_FILE, NO_PORT, IncidentRecorder
 from edgewire.errors import ServiceUnavailable
-from edgewire.link import BrokerRefused, BrokerUrl
+from edgewire.link import BrokerRefused, BrokerUnreachable, BrokerUrl, NoLocalPort, connect_link
+from edgewire.mqtt import Session, SessionConfig
 
 BROKER = BrokerUrl.parse("mqtt://127.0.0.1:1883")
 
@@ -34,7 +37,7 @@ class Device(SimpleNamespace):
         self.failures += 1
 
 
-def connector(error: Exception | None) -> tuple[Connector, Ramp, list[bool]]:
+def connector(error: Exception | None, recorder: IncidentRecorder | None = None) -> tuple[Connector, Ramp, list[bool]]:
     async def open_link(_broker: BrokerUrl, _session: None, on_events: Callable[[], None], _flush: object) -> None:
         if error is not None:
             raise error
@@ -44,7 +47,7 @@ def connector(error: Exception | None) -> tuple[Connector, Ramp, list[bool]]:
     brokers: Any = SimpleNamespace(open_link=open_link)
     # The ramp may change by now: its first second is over.
     clock: Any = SimpleNamespace(monotonic=lambda: 10.0)
-    return Connector(brokers, ramp, clock, lambda: firsts.append(True), IncidentRecorder()), ramp, firsts
+    return Connector(brokers, ramp, clock, lambda: firsts.append(True), recorder or IncidentRecorder()), ramp, firsts
 
 
 async def test_a_first_connection_is_told() -> None:
@@ -70,3 +73,30 @@ async def test_a_refusal_is_no_hurry_of_ours_unless_the_broker_has_no_room() -> 
         made, ramp, _ = connector(BrokerRefused("no", code, "no"))
         await made.connect_client(Device(-1))  # type: ignore[arg-type]
         assert (made.failed_dials, made.refused_dials, ramp.per_second) == (1, 1, per_second)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(BrokerUnreachable("no file", NO_OPEN_FILE), NO_OPEN_FILE), (NoLocalPort("no port"), NO_PORT)],
+)
+async def test_what_is_short_here_is_counted_by_its_name_and_no_overload_of_the_broker(
+    error: ServiceUnavailable, reason: str
+) -> None:
+    recorder = IncidentRecorder()
+    made, ramp, _ = connector(error, recorder)
+    await made.connect_client(Device(-1))  # type: ignore[arg-type]
+    assert recorder.incidents.connects_failed == {reason: 1}
+    assert ramp.per_second == 100
+
+
+async def test_a_dial_without_an_open_file_has_the_reason_that_the_verdict_looks_for() -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest_free = os.dup(0)
+    os.close(lowest_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, limits[1]))
+    try:
+        with pytest.raises(BrokerUnreachable) as raised:
+            await connect_link(BROKER, Session(SessionConfig(client_id="d")), lambda _link, _events: None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert raised.value.reason == NO_OPEN_FILE

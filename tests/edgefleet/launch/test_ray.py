@@ -119,8 +119,9 @@ async def test_a_shard_that_dies_is_reported_and_ctrl_c_ends_the_others_in_order
         assert re.fullmatch(
             r"worker [01] died on node \S+ \(process \d+\), its devices are unaccounted for", report["failures"][0]
         )
-        assert report["devices"] in (9, 10)
-        assert report["emitted"] == report["acknowledged"] > 20
+        # Of the shard that died there is what it had sent at its last checkpoint, if it came to one.
+        assert report["devices"] in (9, 10, 19)
+        assert report["emitted"] == report["acknowledged"] + report["unsent"] > 20
     assert RunRecord.load(tmp_path / "run").totals["acknowledged"] == report["acknowledged"]
 
 
