@@ -282,7 +282,11 @@ class Link(asyncio.Protocol):
         if half and transport.can_write_eof() and not transport.is_closing():
             if not self._drop_incoming:
                 transport.resume_reading()
-            transport.write_eof()
+            try:
+                transport.write_eof()
+            except OSError:  # the peer has reset it, and asyncio has not told us yet
+                transport.abort()
+                return
         else:
             transport.close()
         # A peer that no longer reads, or does not end TLS, would keep the connection and us for ever.

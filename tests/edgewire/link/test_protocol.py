@@ -1,6 +1,7 @@
 """One connection: flow control both ways, its end in all ways, and what is told of it."""
 
 import asyncio
+import errno
 import gc
 import socket
 import tracemalloc
@@ -462,6 +463,31 @@ class RecordingTransport(asyncio.Transport):
 
     def abort(self) -> None:
         self.writes.append(b"aborted")
+
+
+class ResetTransport(RecordingTransport):
+    """Is that of a connection which the peer has reset, before asyncio tells of it."""
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def is_closing(self) -> bool:
+        return False
+
+    def resume_reading(self) -> None:
+        pass
+
+    def write_eof(self) -> None:
+        raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+
+
+def test_closing_what_the_peer_has_reset_is_no_error() -> None:
+    transport = ResetTransport()
+    link = Link(Session(SessionConfig(client_id="c"), Version.V311), Owner())
+    link.connection_made(transport)
+    link.data_received(encode(Connack(), Version.V311))
+    link.close()
+    assert transport.writes[-1] == b"aborted"
 
 
 def test_the_answers_to_one_chunk_leave_in_one_write() -> None:
