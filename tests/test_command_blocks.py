@@ -289,6 +289,7 @@ def test_sinks(terminal: Callable[..., Terminal], broker: dict[str, str], kafka:
     opened.close()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_files(terminal: Callable[..., Terminal]) -> None:
     opened = terminal()
@@ -297,6 +298,7 @@ def test_files(terminal: Callable[..., Terminal]) -> None:
     opened.run_all("docs/exporting.md")
 
 
+@pytest.mark.slow
 def test_several_machines(terminal: Callable[..., Terminal]) -> None:
     opened = terminal()
     opened.run_all("docs/deploy.md")

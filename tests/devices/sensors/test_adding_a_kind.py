@@ -91,6 +91,7 @@ def test_the_page_touches_three_files(copy: Path) -> None:
     assert [arguments[1] for arguments in commands()] == ["generate", "plot", "run"]
 
 
+@pytest.mark.slow
 def test_its_kind_is_exported_drawn_described_and_routed(copy: Path) -> None:
     scenario = copy / "energy.yaml"
     assert "kind: energy" in scenario.read_text()
