@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/sinks.md").read_text(encoding="utf-8").partition("# Adding a sink\n")[2]
 

@@ -18,6 +18,8 @@ from devices.sensors.base import EPOCH_MS
 from devices.timeline.timeline import Timeline
 from edgewire.clock import parse_ms
 
+pytestmark = pytest.mark.slow
+
 POINTS = 70
 FROM_MS = parse_ms("2026-03-04T00:00:00Z")
 SPAN = ExportSpan(FROM_MS, FROM_MS + 20 * 3_600_000)

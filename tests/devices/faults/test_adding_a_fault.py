@@ -10,6 +10,8 @@ from pathlib import Path
 import orjson
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[3]
 COPIED = ("edgewire", "devices", "bridge", "edgefleet", "docs")
 TOUCHED = {
