@@ -78,7 +78,7 @@ def _targets(tree: ast.Module, name: str, path: Path, modules: Set[str]) -> set[
             # Importing a.b.c runs the __init__ of a and of a.b first.
             found |= {module, *parents(module)}
     # Those that the importing module stands in itself have begun to run before it; naming one is another matter.
-    named = {imported.rpartition(".")[0] for imported in _imported_names(tree, package) if imported not in modules}
+    named = {imported.rpartition(".")[0] for imported in _imported_names(tree, package)}
     return found - {name} - (set(parents(name)) - named)
 
 

@@ -54,9 +54,6 @@ _STEADY_S = 10.0
 _SHORT_LIVED = 3
 """So many connections in a row that do not last are a sign of another client with our name."""
 
-_EXPLAINED = ("the server broke the protocol", "the server ended the connection")
-"""How the reason of a lost connection begins where it is the broker's own."""
-
 _WATCH_EVERY_S = 1.0
 
 _QUIET_ROUNDS = 3
@@ -115,7 +112,7 @@ class MqttSource:
         self._lost = asyncio.Event()
         self._fault: TakenOver | None = None
         self._short_lived = 0  # connections in a row that did not last, and nobody said why
-        self._explained = False  # whether the broker said why the last connection ended, or its end says so
+        self._unexplained = False  # whether the last connection ended without a word of the broker or of ours
         self._expiry_warning: str | None = None  # the broker keeps the session for less than it was asked for
         self._last_logged: str | None = None  # the problem that was logged last, until a connection lasts
         self._connections = 0  # that got as far as a subscription
@@ -258,13 +255,12 @@ class MqttSource:
 
     def _detect_takeover_loop(self, lasted_s: float) -> None:
         """Count connections that end early: Mosquitto 2.0 does not say that another client takes our session over."""
-        if self._state is SourceState.REFUSED or self._explained:
+        if self._state is SourceState.REFUSED:
             return  # and it was said why
-        on_purpose = self._state in (SourceState.STOPPING, SourceState.RENEWING)
-        if lasted_s < _STEADY_S and not on_purpose:
-            self._short_lived += 1
-        else:
+        if lasted_s >= _STEADY_S or self._state in (SourceState.STOPPING, SourceState.RENEWING):
             self._short_lived, self._last_logged = 0, None
+        elif self._unexplained:
+            self._short_lived += 1
         if self._short_lived >= _SHORT_LIVED and not self._fault:
             self._report_problem(
                 f"broker {self._broker} ends one connection after the other soon after it was made:"
@@ -304,8 +300,8 @@ class MqttSource:
                         f"another client connected to {self._broker} as '{self._config.client_id}' and took the session"
                         " over: give every bridge a client_id of its own"
                     )
-            case ConnectionLost(reason=reason):
-                self._on_lost(link, reason)
+            case ConnectionLost():
+                self._on_lost(link, event)
             case _:
                 pass
 
@@ -376,11 +372,11 @@ class MqttSource:
             f" let '{self._config.client_id}' read it in the broker's access list"
         )
 
-    def _on_lost(self, link: Link, reason: str) -> None:
+    def _on_lost(self, link: Link, event: ConnectionLost) -> None:
         self._metrics.connected.set(0)
-        self._explained = reason.startswith(_EXPLAINED) and not reason.endswith("without a reason")
+        self._unexplained = event.is_unexplained
         if link is self._link and self._state is not SourceState.STOPPING and self._short_lived < _SHORT_LIVED:
-            self._report_problem(f"the connection to broker {self._broker} is lost: {reason}")
+            self._report_problem(f"the connection to broker {self._broker} is lost: {event.reason}")
         self._step(SourceTrigger.LOSE)
         self._link = None
         for answer in self._answers.values():

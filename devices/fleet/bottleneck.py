@@ -4,9 +4,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
-from devices.fleet.incidents import NO_OPEN_FILE, NO_PORT, top_reason
+from devices.fleet.incidents import NO_PORT, top_reason
 from devices.fleet.metrics import FleetSnapshot
 from devices.fleet.verdict import find_notes, find_problems
+from edgewire.link import NO_OPEN_FILE
 
 Component = Literal["none", "generator", "broker", "network", "takeover"]
 

@@ -12,12 +12,13 @@ from devices.fleet.brokers import BrokerPool
 from devices.fleet.connect_queue import Connectable, Ramp
 from devices.fleet.device_client import DeviceClient
 from devices.fleet.fault_state import DuplicateClient
-from devices.fleet.incidents import NO_OPEN_FILE, NO_PORT, IncidentRecorder
+from devices.fleet.incidents import NO_PORT, IncidentRecorder
 from devices.fleet.latency import Histogram
 from edgewire import logs
 from edgewire.clock import Clock
 from edgewire.errors import ConfigError, EdgefleetError, ServiceUnavailable
 from edgewire.link import (
+    NO_OPEN_FILE,
     BrokerRefused,
     BrokerUnreachable,
     BrokerUrl,

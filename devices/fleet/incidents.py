@@ -15,7 +15,6 @@ from edgewire import logs
 REASONS = 64
 """Reasons that are told apart for each thing; a broker that makes up ever new ones fills no memory."""
 OTHER = "other reasons"
-NO_OPEN_FILE = "too many open files here"
 NO_PORT = "no local port is free"
 EXAMPLES = 3
 """Devices that are named of each thing; they are all counted."""

@@ -96,11 +96,6 @@ class FleetSnapshot:
         """Return how many messages the broker refused."""
         return self.incidents.refused.total()
 
-    @property
-    def lag_p99_ms(self) -> float | None:
-        """Return how late 99 % of the messages so far left at the most."""
-        return self.lag.percentile_ms(99)
-
     @classmethod
     def total(cls, parts: "Iterable[FleetSnapshot]") -> "FleetSnapshot":
         """Return all of them together."""

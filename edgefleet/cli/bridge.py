@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from edgefleet.cli import dead_letters
 from edgefleet.cli.bridge_route import route
 from edgefleet.cli.common import Json, LogFormat, LogLevel, run_async, start_logging, until_signal
+from edgefleet.cli.dead_letters import app as dead_letters_app
 from edgewire.clock import SystemClock, iso_ms
 from edgewire.config import load_config
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bridge.config import BridgeConfig
 
 app = typer.Typer(help="Forward messages from MQTT to HTTP and Kafka, and lose none.", no_args_is_help=True)
-app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(dead_letters_app, name="dead-letters")
 app.command("route")(route)
 
 ConfigFile = Annotated[

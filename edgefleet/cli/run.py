@@ -139,10 +139,9 @@ def command(
     """
     start_logging(log_level)
     changes = {"broker": tuple(broker) if broker else None, "time_scale": time_scale, "seed": seed}
-    loaded = Scenario.load(scenario).model_copy(
-        update={key: value for key, value in changes.items() if value is not None}
+    loaded = in_real_time(
+        Scenario.load(scenario).model_copy(update={key: value for key, value in changes.items() if value is not None})
     )
-    loaded = in_real_time(loaded)
     condition = None if fail_if is None else FailCondition(fail_if)
     part = Shard.parse(shard)
     folder = RunFolder(record or record_folder(part), COMPANIONS)
@@ -152,28 +151,29 @@ def command(
     duration_s = math.inf if duration is None else parse_duration("--duration", duration) / 1000
     wait_s = parse_duration("--wait", wait, least_ms=0) / 1000
     from_ms = _begin_ms(from_)
+    job = ShardJob(
+        scenario=loaded,
+        name=str(scenario),
+        version=None,
+        shard=part,
+        duration_s=duration_s,
+        messages=messages,
+        from_ms=from_ms,
+        power_on_ms=power_on_ms(loaded, from_ms),
+        run_id=_checked_run_id(run_id),
+    )
     on_ray = join_cluster(ray_address, log_level) if ray or ray_address else nullcontext()
     with on_ray as cluster:
         count = workers or (max(1, cluster.processors()[1]) if cluster else 1)
-        job = ShardJob(scenario=loaded, name=str(scenario), version=None, shard=part)
-        brokers: Sequence[BrokerFacts] = ()
-        if check:
-            brokers = run_async(ask_brokers(loaded, part, wait_s))
+        brokers = run_async(ask_brokers(loaded, part, wait_s)) if check else None
+        if brokers is not None:
             if not cluster:
                 require_healthy(evaluate(Needs.of(loaded, shard=part, workers=count), Machine.read(), brokers))
             version = min(broker.version for broker in brokers)
             job = replace(job, version=version, limits=common_limits(brokers))
-        job = replace(
-            job,
-            duration_s=duration_s,
-            messages=messages,
-            from_ms=from_ms,
-            power_on_ms=power_on_ms(loaded, from_ms),
-            run_id=_checked_run_id(run_id),
-        )
         launcher: Launcher | None = ProcessLauncher(log_level) if count > 1 else None
         if cluster:
-            launcher = cluster.prepare(job, count, brokers if check else None)
+            launcher = cluster.prepare(job, count, brokers)
         # A run that cannot be written down is not begun.
         folder.claim(overwrite=overwrite)
         unfinished = folder.find_unfinished(job.run_id)

@@ -6,6 +6,7 @@ In the order of a connection: `url` says where, `transport` how, `connect` says 
 
 from edgewire.link.closing import close_and_wait
 from edgewire.link.connect import (
+    NO_OPEN_FILE,
     BrokerRefused,
     BrokerUnreachable,
     ConnectCutOff,
@@ -17,6 +18,7 @@ from edgewire.link.protocol import Link
 from edgewire.link.url import BrokerUrl
 
 __all__ = [
+    "NO_OPEN_FILE",
     "BrokerRefused",
     "BrokerUnreachable",
     "BrokerUrl",

@@ -26,6 +26,10 @@ class NoLocalPort(ServiceUnavailable):
     """The local address has no port left for another connection: the next one needs another local address."""
 
 
+NO_OPEN_FILE = "too many open files here"
+"""The reason of `BrokerUnreachable` where this process may open no more files."""
+
+
 class ConnectCutOff(ServiceUnavailable):
     """The broker took the connection and ended it instead of answering CONNECT, as one does that is at its limit."""
 
@@ -226,5 +230,5 @@ def _unreachable(broker: BrokerUrl, error: OSError) -> ServiceUnavailable:
     reason = error.strerror or str(error)
     fix = "start it or correct the URL"
     if error.errno in (errno.EMFILE, errno.ENFILE):
-        reason, fix = "too many open files here", "raise the limit of open files (ulimit -n), or use more workers"
+        reason, fix = NO_OPEN_FILE, "raise the limit of open files (ulimit -n), or use more workers"
     return BrokerUnreachable(f"broker {broker} cannot be reached: {reason}: {fix}", reason)

@@ -141,7 +141,8 @@ def _url(config: HttpSinkConfig, target: HttpTarget) -> Template:
         try:
             URL(url.fixed)
         except ValueError as error:
-            raise ConfigError(f"'{url.fixed}' is no URL that can be asked for: {error}") from None
+            shown = url.fixed.partition("?")[0].rpartition("@")[2]  # a user and values may be secret
+            raise ConfigError(f"'{shown}' is no URL that can be asked for: {error}") from None
     return url
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bridge.check import check_endpoints
 from bridge.config import BridgeConfig
@@ -18,7 +20,7 @@ from bridge.source.advice import overlap_warnings
 from bridge.source.sessions import effective_filters
 from bridge.spool.store import SpoolStore
 from edgewire.clock import SystemClock
-from edgewire.mqtt import Version, encode
+from edgewire.mqtt import Version, encode, filter_matches
 from edgewire.mqtt.packets import Connack, Disconnect, Packet
 from tests.bridge.fakes import MemorySink, ScriptedBroker, eventually, scripted_broker
 
@@ -158,3 +160,14 @@ def test_usual_subscriptions_are_left_as_they_are() -> None:
     config = BridgeConfig(http={})
     assert effective_filters(config) == config.subscriptions
     assert overlap_warnings(config) == []
+
+
+_FILTERS = ["#", "+/#", "+/+/#", "a/#", "a/+", "a/b", "a", "+", "$SYS/#", "$share/g/#"]
+
+
+@given(st.lists(st.sampled_from(_FILTERS), min_size=1, max_size=5))
+def test_whatever_is_left_out_every_topic_is_still_subscribed_to(filters: list[str]) -> None:
+    effective = effective_filters(BridgeConfig(http={}, subscriptions=filters))
+    for topic in ("a", "b", "a/b", "a/b/c", "$SYS/x"):
+        asked_for = any(filter_matches(one, topic) for one in filters if not one.startswith("$share"))
+        assert any(filter_matches(one, topic) for one in effective if not one.startswith("$share")) is asked_for

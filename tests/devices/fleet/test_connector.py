@@ -10,9 +10,9 @@ import pytest
 
 from devices.fleet.connect_queue import Ramp
 from devices.fleet.connector import Connector
-from devices.fleet.incidents import NO_OPEN_FILE, NO_PORT, IncidentRecorder
+from devices.fleet.incidents import NO_PORT, IncidentRecorder
 from edgewire.errors import ServiceUnavailable
-from edgewire.link import BrokerRefused, BrokerUnreachable, BrokerUrl, NoLocalPort, connect_link
+from edgewire.link import NO_OPEN_FILE, BrokerRefused, BrokerUnreachable, BrokerUrl, NoLocalPort, connect_link
 from edgewire.mqtt import Session, SessionConfig
 
 BROKER = BrokerUrl.parse("mqtt://127.0.0.1:1883")

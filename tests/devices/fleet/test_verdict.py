@@ -7,10 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devices.fleet.bottleneck import diagnose, verdict_text
-from devices.fleet.incidents import NO_OPEN_FILE, IncidentRecorder
+from devices.fleet.incidents import IncidentRecorder
 from devices.fleet.latency import Histogram
 from devices.fleet.metrics import FleetSnapshot
 from devices.fleet.verdict import find_notes, find_problems
+from edgewire.link import NO_OPEN_FILE
 
 NOT_AUTHORIZED = "not authorized (0x87)"
 
