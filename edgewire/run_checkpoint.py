@@ -4,7 +4,6 @@ A fleet may have 100,000 devices and goes on sending meanwhile, so their records
 at a time, and stay bytes until somebody has to read them.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -44,7 +43,7 @@ class RunCheckpoint:
         return cls(
             head=replace(head, shards=shards, unaccounted=[*head.unaccounted, *unaccounted]),
             devices=[piece for part in parts for piece in part.devices],
-            totals=dict(sum((Counter(part.totals) for part in parts), Counter())),
+            totals={name: sum(part.totals.get(name, 0) for part in parts) for name in count_totals([])},
         )
 
     def to_bytes(self) -> bytes:

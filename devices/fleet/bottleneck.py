@@ -44,8 +44,8 @@ class Bottleneck:
     summary: str
 
 
-def diagnose(now: FleetSnapshot, *, is_over: bool = True) -> Bottleneck:
-    """Find what limited a run, or a part of one, from what its processes counted."""
+def diagnose(now: FleetSnapshot, *, is_over: bool = True, parts_missing: bool = False) -> Bottleneck:
+    """Find what limited a run, or a part of one, from what its processes counted, unless some did not come to that."""
     facts = _facts(now)
     return (
         _exhausted(now)
@@ -53,7 +53,7 @@ def diagnose(now: FleetSnapshot, *, is_over: bool = True) -> Bottleneck:
         or _takeover(now)
         or _connections(now, facts)
         or _acknowledgements(now, facts)
-        or _nothing(now, facts, is_over=is_over)
+        or _nothing(now, facts, is_over=is_over, parts_missing=parts_missing)
     )
 
 
@@ -156,11 +156,11 @@ def _acknowledgements(now: FleetSnapshot, facts: str) -> Bottleneck | None:
     return None
 
 
-def _nothing(now: FleetSnapshot, facts: str, *, is_over: bool) -> Bottleneck:
+def _nothing(now: FleetSnapshot, facts: str, *, is_over: bool, parts_missing: bool) -> Bottleneck:
     early = f", and the run ended before {now.unconnected:,} devices had connected" if now.unconnected else ""
     problems = find_problems(now, is_over=is_over)
     # What a fault of the scenario has cost is no problem, but missing all the same.
-    if not (problems or now.lost):
+    if not (problems or now.lost or parts_missing):
         return Bottleneck("none", f"Nothing was the limit: {facts}{early}.")
     causes = (cause for finding in problems if (cause := _CAUSES.get(finding.name)))
     return Bottleneck(next(causes, "none"), f"What did leave: {facts}{early}.")

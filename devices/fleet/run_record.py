@@ -93,7 +93,7 @@ async def encode_so_far(clients: Sequence[DeviceClient], share: float) -> tuple[
     said of all of them is not.
     """
     pieces: list[bytes] = []
-    totals: Counter[str] = Counter()
+    totals = Counter(count_totals([]))
     for start in range(0, len(clients), CHECKPOINT_STEP):
         began = time.thread_time()
         records = [record for client in clients[start : start + CHECKPOINT_STEP] for record in device_records(client)]
@@ -168,7 +168,7 @@ def fleet_record(
 def with_verdict(record: RunRecord, now: FleetSnapshot, failures: Sequence[str] = ()) -> RunRecord:
     """Return the record with the verdict on the numbers of its whole fleet; `failures` are parts that are missing."""
     is_over = record.state == "complete"
-    bottleneck = diagnose(now, is_over=is_over)
+    bottleneck = diagnose(now, is_over=is_over, parts_missing=bool(failures))
     text = verdict_text(now, bottleneck, is_over=is_over)
     return replace(
         record,

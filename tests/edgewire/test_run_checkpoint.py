@@ -33,7 +33,9 @@ def test_parts_are_joined_with_what_failed(*, empty: bool) -> None:
     other = run_record(*([] if empty else [DeviceRecord(device_id="b-2", kind="bme280", site="s", boot=7)]))
     one.shards, other.shards = [(0, 3)], [(1, 3)]
     lost = UnaccountedPart(name="worker 2", shard=(2, 3), reason="it died", device_ids=["b-3"])
-    joined = RunCheckpoint.join([RunCheckpoint.of(one), RunCheckpoint.of(other)], [(0, 1)], [lost]).to_record()
+    checkpoint = RunCheckpoint.join([RunCheckpoint.of(one), RunCheckpoint.of(other)], [(0, 1)], [lost])
+    joined = checkpoint.to_record()
+    assert checkpoint.totals == joined.totals, "also what is nothing"
     assert [device.device_id for device in joined.devices] == ["b-1", "b-2"][: 1 if empty else 2]
     assert (joined.state, joined.shards, joined.unaccounted) == ("running", [(0, 1)], [lost])
     assert joined.totals["emitted"] == 5

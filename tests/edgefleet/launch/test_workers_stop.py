@@ -148,6 +148,7 @@ async def test_a_frozen_worker_does_not_keep_a_run_from_ending(duration_s: float
     (failure,) = result.record.failures
     assert failure.startswith("worker 1 did not end, and said nothing for 0 s: it was killed, its devices are unacc")
     assert result.record.verdict.startswith("Failed: worker 1 did not end")
+    assert "Nothing was the limit" not in result.record.verdict
 
 
 async def test_a_silent_worker_is_seen_and_may_come_back(capsys: pytest.CaptureFixture[str]) -> None:
