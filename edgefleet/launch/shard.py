@@ -24,7 +24,7 @@ from edgewire.run_record import RunRecord, UnaccountedPart
 
 SNAPSHOT_S = 0.5
 # A process that is killed leaves what it knew so long ago at the most, where that takes no more than this share of its
-# core: 15 us a device.
+# core: 23 us a device.
 CHECKPOINT_S = 5.0
 CHECKPOINT_SHARE = 0.02
 # The first ones follow each other sooner.
