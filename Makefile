@@ -18,10 +18,11 @@ help:  ## this list
 demo: .venv/.demo  ## a fleet, a broker, the bridge, HTTP ingest and Kafka on loopback, and a verdict
 	@$(BIN)/edgefleet demo
 
-# Every property with a few examples; what takes longer than a second is told, to be marked `slow`.
+# Every property with a few examples; what takes longer than half a second is told, to be marked `slow`. Half of the time is
+# waiting: more processes than a small machine has cores.
 check: lint  ## lint, and the tests that need no service and little time: under a minute
-	$(COMPILED) $(BIN)/python -m pytest -q -n auto --maxprocesses 4 --hypothesis-profile quick \
-	  --durations 5 --durations-min 1 \
+	$(COMPILED) $(BIN)/python -m pytest -q -n 3 --hypothesis-profile quick \
+	  --durations 5 --durations-min 0.7 \
 	  -m "not (slow or services or e2e or chaos or compose)" $(PYTEST_ARGS)
 
 # Those that start no service in as many processes as there are cores; then the others one after the other, as each

@@ -69,8 +69,9 @@ def find_circles(graph: Graph) -> list[list[str]]:
 
 def _targets(tree: ast.Module, name: str, path: Path, modules: Set[str]) -> set[str]:
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    names = set(_imported_names(tree, package))
     found: set[str] = set()
-    for imported in _imported_names(tree, package):
+    for imported in names:
         module = imported
         while module and module not in modules:
             module = module.rpartition(".")[0]
@@ -78,7 +79,7 @@ def _targets(tree: ast.Module, name: str, path: Path, modules: Set[str]) -> set[
             # Importing a.b.c runs the __init__ of a and of a.b first.
             found |= {module, *parents(module)}
     # Those that the importing module stands in itself have begun to run before it; naming one is another matter.
-    named = {imported.rpartition(".")[0] for imported in _imported_names(tree, package)}
+    named = {imported.rpartition(".")[0] for imported in names}
     return found - {name} - (set(parents(name)) - named)
 
 

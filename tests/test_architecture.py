@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.import_graph import PACKAGES, find_circles, read_graph
+from tests.import_graph import PACKAGES, Graph, find_circles, read_graph
 
 ROOT = Path(__file__).parents[1]
 
@@ -163,8 +163,13 @@ def test_the_host_of_a_registry_is_recognised() -> None:
     assert REGISTRIES.search("index-url = https://pypi" + ".org/simple")
 
 
-def test_nothing_is_imported_in_a_circle() -> None:
-    assert find_circles(read_graph(ROOT)) == []
+@pytest.fixture(scope="module")
+def graph() -> Graph:
+    return read_graph(ROOT)
+
+
+def test_nothing_is_imported_in_a_circle(graph: Graph) -> None:
+    assert find_circles(graph) == []
 
 
 def test_a_circle_is_found_wherever_it_hides(tmp_path: Path) -> None:
@@ -181,8 +186,18 @@ def test_a_circle_is_found_wherever_it_hides(tmp_path: Path) -> None:
     assert find_circles(read_graph(tmp_path)) == [["edgewire.link", "edgewire.one", "edgewire.two"]]
 
 
-def test_the_parts_of_a_package_import_downwards() -> None:
-    assert upwards(read_graph(ROOT)) == UPWARDS.keys()
+def test_to_name_the_package_around_is_to_import_it(tmp_path: Path) -> None:
+    (tmp_path / "edgewire").mkdir()
+    (tmp_path / "edgewire/__init__.py").write_text("from edgewire.one import name")
+    (tmp_path / "edgewire/one.py").write_text("from edgewire import two")
+    (tmp_path / "edgewire/two.py").write_text("")
+    assert find_circles(read_graph(tmp_path)) == [["edgewire", "edgewire.one"]]
+    (tmp_path / "edgewire/one.py").write_text("from edgewire.two import name")
+    assert find_circles(read_graph(tmp_path)) == []
+
+
+def test_the_parts_of_a_package_import_downwards(graph: Graph) -> None:
+    assert upwards(graph) == UPWARDS.keys()
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -199,6 +199,7 @@ async def keeps_messages_for_a_session_that_is_away(
 
 @pytest.mark.services
 class TestMosquitto:
+    @pytest.mark.slow
     async def test_keeps_messages_for_a_session_that_is_away(self, mosquitto: BrokerAddress) -> None:
         await keeps_messages_for_a_session_that_is_away(mosquitto)
 
@@ -268,6 +269,7 @@ def read(servers: str, topic: str, count: int) -> list[int]:
 
 
 class TestKafka:
+    @pytest.mark.slow
     def test_the_mock_speaks_kafka_and_is_gone_afterwards(self) -> None:
         with kafka_mock() as kafka:
             host, port = kafka.bootstrap_servers.split(":")

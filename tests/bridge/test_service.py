@@ -231,6 +231,7 @@ async def test_the_endpoints(tmp_path: Path) -> None:
         stage.sink.open.set()
 
 
+@pytest.mark.slow
 async def test_a_lost_connection_is_dialled_again_and_a_lost_session_is_noticed(tmp_path: Path) -> None:
     async with staged(tmp_path) as stage:
         await stage.ready()
@@ -248,6 +249,7 @@ async def test_a_lost_connection_is_dialled_again_and_a_lost_session_is_noticed(
         assert "edgefleet_bridge_sessions_lost_total 1.0" in text
 
 
+@pytest.mark.slow
 async def test_what_an_earlier_connection_brought_is_not_acknowledged_on_this_one(tmp_path: Path) -> None:
     async with staged(tmp_path) as stage:
         await stage.ready()
@@ -265,6 +267,7 @@ async def test_what_an_earlier_connection_brought_is_not_acknowledged_on_this_on
         await stage.broker.until(lambda: stage.broker.acked == [7])
 
 
+@pytest.mark.slow
 async def test_a_message_stuck_without_acknowledgement_renews_the_connection(tmp_path: Path) -> None:
     async with staged(tmp_path, mqtt={"stuck_after": "1s"}) as stage:
         await stage.ready()

@@ -2,6 +2,7 @@
 
 import random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,6 +10,7 @@ from bridge.delivery.buffer import IdQueue
 
 
 @given(st.lists(st.integers(0, 2**40), max_size=200), st.randoms(use_true_random=False))
+@pytest.mark.slow
 def test_evicted_ids_come_back_as_they_went(numbers: list[int], rng: random.Random) -> None:
     queue, back, rest = IdQueue(), [], list(numbers)
     while rest or queue:

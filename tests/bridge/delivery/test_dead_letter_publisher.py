@@ -111,6 +111,7 @@ async def test_every_letter_is_published_whatever_fails_and_restarts(
     assert len(target.got) < 40 + 7 * target.batches / 2
 
 
+@pytest.mark.slow
 async def test_a_kafka_topic_gets_the_payload_and_the_reason_and_what_is_too_large_holds_nobody_up(
     tmp_path: Path, cluster: str
 ) -> None:

@@ -352,6 +352,7 @@ async def test_a_restart_sends_nothing_again_that_was_delivered_beyond_the_curso
     assert (books.received, books.delivered) == (101, 101)
 
 
+@pytest.mark.slow
 async def test_a_slow_destination_holds_up_no_other(tmp_path: Path) -> None:
     class Slow(MemorySink):
         async def write(self, queue_key: str, batch: Sequence[RoutedEvent]) -> Failures:
@@ -369,6 +370,7 @@ async def test_a_slow_destination_holds_up_no_other(tmp_path: Path) -> None:
     assert in_order(sink.got)
 
 
+@pytest.mark.slow
 async def test_replayed_dead_letters_reach_the_sink_that_refused_them_and_the_books_balance(tmp_path: Path) -> None:
     fixed = False
 
@@ -544,6 +546,7 @@ async def test_a_random_sink_never_breaks_the_order_or_the_books(tmp_path: Path)
     assert in_order(sink.got)
 
 
+@pytest.mark.slow
 async def test_a_replay_that_is_delivered_and_not_yet_written_down_is_not_taken_again(tmp_path: Path) -> None:
     sink = MemorySink(lambda _, batch: {at: Rejected("BAD") for at in range(len(batch))})
     async with staged(tmp_path, sink) as stage:

@@ -1,5 +1,6 @@
 """Gaps in the numbers of devices: what is missing, what is only late, and how much is remembered."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -86,6 +87,7 @@ def test_what_does_not_follow_the_contract_is_not_counted() -> None:
     assert report.missing == 1
 
 
+@pytest.mark.slow
 def test_memory_is_bounded() -> None:
     detector = GapDetector(10)
     for number in range(MAX_DEVICES + 10):

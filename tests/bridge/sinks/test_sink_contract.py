@@ -142,6 +142,7 @@ async def arrived(destination: SinkUnderTest) -> list[str]:
     return await asyncio.to_thread(destination.arrived)
 
 
+@pytest.mark.slow
 async def test_a_batch_arrives_whole_and_in_order(destination: SinkUnderTest) -> None:
     sink = destination.sink
     await sink.connect()
@@ -164,6 +165,7 @@ async def test_the_messages_of_a_device_share_a_queue(destination: SinkUnderTest
         assert len({sink.queue_key(routed(number, device)) for number in range(20)}) == 1
 
 
+@pytest.mark.slow
 async def test_it_can_be_closed_and_connected_again(destination: SinkUnderTest) -> None:
     sink = destination.sink
     await sink.close()
@@ -212,6 +214,7 @@ async def test_probing_says_what_answered(destination: SinkUnderTest) -> None:
     await destination.sink.close()
 
 
+@pytest.mark.slow
 async def test_a_preview_says_where_a_message_would_go_without_sending_it(destination: SinkUnderTest) -> None:
     one = routed(1, "dev-1")
     preview = destination.sink.preview(one)

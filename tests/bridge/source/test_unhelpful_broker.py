@@ -89,6 +89,7 @@ async def test_a_session_that_is_kept_for_less_is_noticed(
         assert [one.clean_start for one in broker.connects] == [True, True]
 
 
+@pytest.mark.slow
 async def test_a_subscription_that_is_not_answered_is_named_counted_and_asked_again(tmp_path: Path) -> None:
     async with scripted_broker() as broker:
         broker.suback_code = None

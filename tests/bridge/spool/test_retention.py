@@ -78,6 +78,7 @@ def test_a_sink_that_comes_later_begins_with_what_is_left_and_its_books_balance(
             assert file.pending == len(reader.read_messages(0, limit=COUNT, max_bytes=1 << 30)) < COUNT / 2
 
 
+@pytest.mark.slow
 def test_the_file_shrinks_in_small_steps_after_a_long_outage(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "KEEP_FREE_BYTES", 1 << 20)
     with closing(SpoolStore(path, ["http"])) as store:

@@ -98,6 +98,7 @@ async def test_progress_alone_is_written_too(tmp_path: Path) -> None:
         await eventually(lambda: count_messages(one.spool.path)[0].delivered == 2)
 
 
+@pytest.mark.slow
 async def test_closing_writes_what_waits(tmp_path: Path) -> None:
     async with opened(tmp_path, commit_interval="1s") as one:
         one.append(1, "first")

@@ -215,6 +215,7 @@ class _Killed(Exception):
     pass
 
 
+@pytest.mark.slow
 def test_a_parquet_export_is_one_file_with_its_statistics(timeline: Timeline, tmp_path: Path) -> None:
     export(timeline, SPAN, target_for("parquet", timeline, tmp_path), checkpoint=None, window_rows=60)
     assert {path.name for path in tmp_path.iterdir()} == {f"{name}.parquet" for name in SHAPES}

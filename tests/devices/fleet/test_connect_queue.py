@@ -16,6 +16,7 @@ def device(name: str) -> Any:
     return SimpleNamespace(device=SimpleNamespace(device_id=name))
 
 
+@pytest.mark.slow
 async def test_devices_connect_in_the_order_of_their_due_time() -> None:
     connected: list[str] = []
     finished = asyncio.Event()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 import orjson
+import pytest
 
 from devices.fleet.pacer import TICK_S, Pacer
 from devices.scenario.scenario import Scenario
@@ -20,6 +21,7 @@ def timeline(**group: object) -> Timeline:
     return Timeline(Scenario(seed=1, devices=[{"kind": "bme280", "count": 20, "interval": "200ms", **group}]), NOON_MS)
 
 
+@pytest.mark.slow
 async def test_everything_due_is_emitted_once_in_order_and_not_early() -> None:
     line = timeline()
     loop = asyncio.get_running_loop()
@@ -63,6 +65,7 @@ async def test_a_stop_is_heeded_between_two_readings() -> None:
         await task
 
 
+@pytest.mark.slow
 async def test_with_messages_each_device_emits_so_many_and_the_run_ends() -> None:
     line = timeline()
     emitted: list[tuple[int, int]] = []
@@ -75,6 +78,7 @@ async def test_with_messages_each_device_emits_so_many_and_the_run_ends() -> Non
     assert pacer.lag.total == 60
 
 
+@pytest.mark.slow
 async def test_what_is_scheduled_comes_in_its_turn_among_the_messages() -> None:
     line = timeline()
     done: list[tuple[int, str]] = []
@@ -96,6 +100,7 @@ async def test_what_is_scheduled_comes_in_its_turn_among_the_messages() -> None:
     assert len(done) == len(expected) + len(moments)
 
 
+@pytest.mark.slow
 async def test_an_act_behind_what_is_computed_is_done_in_its_turn() -> None:
     line = timeline()
     done: list[int] = []

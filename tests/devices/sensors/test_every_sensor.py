@@ -80,6 +80,7 @@ def test_a_row_is_the_same_in_any_company_order_and_population(
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.slow
 def test_sites_keep_their_devices_readings_when_others_are_added(kind: str) -> None:
     times = MONDAY_MS + np.arange(20) * 3_700_000
     alone = World.build(42, SITES[:1], dict.fromkeys(range(0, 30, 3), "a"))

@@ -73,6 +73,7 @@ def test_climates_differ_as_they_should() -> None:
     assert np.ptp(by_month(tropical.temperature_c)) < 3 < 12 < np.ptp(by_month(temperate.temperature_c))
 
 
+@pytest.mark.slow
 def test_it_rains_by_the_climate() -> None:
     shares = {}
     for name, climate in CLIMATES.items():

@@ -67,6 +67,7 @@ async def test_a_broker_that_refuses_devices_too_is_told_with_what_to_do() -> No
             await ask(scenario(broker.url))
 
 
+@pytest.mark.slow
 async def test_a_busy_broker_is_waited_for() -> None:
     def busy_at_first(client: Client, packet: Packet) -> Sequence[Answer]:
         return [Connack(False, 0x89 if sum(broker.dials.values()) < 3 else 0)]
@@ -76,6 +77,7 @@ async def test_a_busy_broker_is_waited_for() -> None:
     assert facts.version is Version.V5
 
 
+@pytest.mark.slow
 async def test_a_broker_that_is_not_there_yet_is_waited_for() -> None:
     port = free_port()
     url = BrokerUrl("mqtt", "127.0.0.1", port)

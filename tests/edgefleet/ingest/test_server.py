@@ -92,6 +92,7 @@ async def test_a_sender_that_hangs_up_disturbs_nobody(service: aiohttp.ClientSes
         assert answer.status == 201
 
 
+@pytest.mark.slow
 async def test_a_body_that_stalls_is_408_and_disturbs_nobody(config: IngestConfig, bme280: Make) -> None:
     async with serving(replace(config, limits=BodyLimits(bytes=1000, seconds=0.2))) as client:
         base = client._base_url
@@ -106,6 +107,7 @@ async def test_a_body_that_stalls_is_408_and_disturbs_nobody(config: IngestConfi
 
 
 @pytest.mark.parametrize("head", [b"", b"GET /hea", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /hea"])
+@pytest.mark.slow
 async def test_a_head_that_never_ends_is_not_awaited_for_ever(
     config: IngestConfig, monkeypatch: pytest.MonkeyPatch, head: bytes
 ) -> None:
@@ -127,6 +129,7 @@ async def test_a_head_that_never_ends_is_not_awaited_for_ever(
         writer.close()
 
 
+@pytest.mark.slow
 async def test_without_a_token_nobody_posts_or_reads(config: IngestConfig, bme280: Make) -> None:
     async with serving(replace(config, tokens=("old-secret", "new-secret"))) as client:
 
@@ -152,6 +155,7 @@ async def test_without_a_token_nobody_posts_or_reads(config: IngestConfig, bme28
         assert "security" not in page["paths"]["/healthz"]["get"]
 
 
+@pytest.mark.slow
 async def test_stopping_finishes_what_is_under_way(tmp_path: Path, bme280: Make) -> None:
     path = tmp_path / "x.db"
     stop = asyncio.Event()

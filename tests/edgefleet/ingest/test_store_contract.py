@@ -181,6 +181,7 @@ async def test_an_open_store_is_ready(store: MessageStore) -> None:
 
 @settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 3), st.integers(0, 5)), max_size=8)))
+@pytest.mark.slow
 def test_any_deliveries_leave_the_set_of_their_ids(
     opener: Opener, tmp_path_factory: pytest.TempPathFactory, deliveries: list[list[tuple[str, int, int]]]
 ) -> None:

@@ -74,6 +74,7 @@ def test_a_narrow_terminal_cuts_no_number_short_and_shows_who_is_amiss() -> None
         assert "The broker refused" in text
 
 
+@pytest.mark.slow
 def test_metrics_tell_refusals_by_kind_and_reason() -> None:
     recorder = IncidentRecorder(lambda: 0.0)
     recorder.record_refused("gps", "not authorized (0x87)", 60)
@@ -94,6 +95,7 @@ def test_metrics_tell_refusals_by_kind_and_reason() -> None:
     assert (samples["edgefleet_sent_qos0_total",], samples["edgefleet_dropped_by_fault_total",]) == (14, 4)
 
 
+@pytest.mark.slow
 def test_metrics_are_the_sums_of_the_workers() -> None:
     port = free_port()
     with serve_metrics(
@@ -115,6 +117,7 @@ def test_an_address_that_is_none_is_refused(address: str) -> None:
         pass
 
 
+@pytest.mark.slow
 def test_a_taken_port_is_one_sentence() -> None:
     port = str(free_port())
     with (

@@ -65,6 +65,7 @@ async def test_every_page_is_read_and_only_what_is_new_the_next_time(
     source.close()
 
 
+@pytest.mark.slow
 async def test_a_connection_that_the_service_ended_between_two_looks_is_made_anew(store_url: str) -> None:
     port = free_port()
     source = HttpSource(f"http://127.0.0.1:{port}")

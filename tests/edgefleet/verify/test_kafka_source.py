@@ -66,6 +66,7 @@ def test_every_topic_of_the_contract_is_read_and_no_other(cluster: Cluster, sour
     assert source.note.startswith("Kafka times are CreateTime")
 
 
+@pytest.mark.slow
 def test_only_what_is_new_is_read_the_next_time(cluster: Cluster, source: KafkaSource) -> None:
     cluster.put("gps_positions", payload(0), payload(1), payload(1))
     assert [arrivals.seq for arrivals in read(source)] == [(0, 1, 1)]
@@ -109,6 +110,7 @@ def test_other_topics_can_be_named(cluster: Cluster) -> None:
     source.close()
 
 
+@pytest.mark.slow
 def test_a_cluster_that_is_not_there_is_named() -> None:
     source = KafkaSource("127.0.0.1:1", timeout_s=0.5)
     with pytest.raises(ServiceUnavailable, match=r"Kafka at 127\.0\.0\.1:1 cannot be read: .*; is it running there\?"):

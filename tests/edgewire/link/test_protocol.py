@@ -347,6 +347,7 @@ async def test_a_closing_link_does_not_wait_for_ever_for_a_peer_that_does_not_re
         assert owner.losses == ["closed by us"]
 
 
+@pytest.mark.slow
 async def test_who_parts_knows_that_the_connection_is_gone() -> None:
     owner = Owner()
     async with broker() as server:
@@ -431,6 +432,7 @@ async def test_while_reading_is_paused_a_server_is_not_given_up() -> None:
         await until(lambda: owner.losses)
 
 
+@pytest.mark.slow
 async def test_a_link_with_its_own_timer_pings_and_gives_up_by_itself() -> None:
     owner = Owner()
     async with broker() as server:

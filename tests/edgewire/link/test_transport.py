@@ -170,6 +170,7 @@ class UnixConnector:
         return transport
 
 
+@pytest.mark.slow
 async def test_a_new_transport_is_a_class_and_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "broker.sock"
     monkeypatch.setitem(TRANSPORTS, "unix", TransportType(UnixConnector(path), 0, uses_tls=False))

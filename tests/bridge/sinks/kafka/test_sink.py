@@ -34,6 +34,7 @@ def sink(cluster: str, **settings: object) -> KafkaSink:
     return KafkaSink(KafkaSinkConfig(bootstrap_servers=cluster, **settings), [TARGET], "bridge-1")  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 async def test_a_message_carries_its_cloud_event_and_its_key(cluster: str) -> None:
     tried = sink(cluster)
     await tried.connect()
@@ -68,6 +69,7 @@ async def test_a_message_carries_its_cloud_event_and_its_key(cluster: str) -> No
     }
 
 
+@pytest.mark.slow
 async def test_a_message_that_is_too_large_costs_itself_alone(cluster: str) -> None:
     tried = sink(cluster, properties={"message.max.bytes": 2000})
     await tried.connect()
@@ -191,6 +193,7 @@ def read_all(cluster: str, topics: list[str]) -> list[tuple[str, int, bytes, dic
         consumer.close()
 
 
+@pytest.mark.slow
 async def test_topic_key_partition_and_headers_are_made_of_the_message(cluster: str) -> None:
     table = made_of(
         topic="tpl.{site}.{payload.vehicle_id}",

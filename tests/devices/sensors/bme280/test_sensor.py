@@ -54,6 +54,7 @@ def course(count: int, interval: str, **chip: Any) -> dict[str, np.ndarray]:
 
 
 class TestBme280:
+    @pytest.mark.slow
     def test_values_move_gradually_and_stay_plausible(self) -> None:
         rows = readings(MONDAY_MS, MONDAY_MS + DAY_MS, {"kind": "bme280", "count": 5, "interval": "10s"})
         for number in range(1, 6):

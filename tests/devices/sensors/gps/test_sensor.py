@@ -67,6 +67,7 @@ def test_error_is_correlated_in_time_and_of_the_receivers_size(population: Popul
     assert np.median(np.concatenate(distances)) == pytest.approx(2.5, abs=0.35)
 
 
+@pytest.mark.slow
 def test_the_error_has_the_size_that_is_set(population: PopulationOf) -> None:
     times = NIGHT_MS + np.arange(0, HOUR_MS // 2, 60_000)
     vehicles = parked(times)[:10]
@@ -231,6 +232,7 @@ def test_readings_without_a_fix_keep_the_contract_and_are_the_same_from_any_mome
     assert all(message.latitude is not None for message in located if message.timestamp_ms > MORNING_MS + 36_000)
 
 
+@pytest.mark.slow
 def test_a_parked_vehicle_wanders(population: PopulationOf) -> None:
     sensor = GpsSensor(GpsSettings(), population(60, 1000))
     times = NIGHT_MS + np.arange(600) * 1000

@@ -79,6 +79,7 @@ def test_a_chance_of_no_type_is_refused() -> None:
         Timeline(fleet(event_chances={"braking": 0.1}), NOON_MS)
 
 
+@pytest.mark.slow
 def test_a_module_beside_the_scenario_brings_types_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "my_events.py").write_text(HARSH)
     (tmp_path / "fleet.yaml").write_text(

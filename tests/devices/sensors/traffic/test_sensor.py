@@ -55,6 +55,7 @@ class TestCamera:
                 assert gaps["min"] <= gaps["mean"] <= gaps["max"]
                 assert gaps["mean"] * (count - 1) <= row["interval_s"] + 0.001 * count
 
+    @pytest.mark.slow
     def test_colours_and_classes_have_the_published_shares(self) -> None:
         rows = readings(MONDAY_MS, MONDAY_MS + 3 * DAY_MS, {"kind": "traffic", "count": 6, "interval": "30m"})
         total = sum(row["vehicle_count"] for row in rows)
@@ -91,6 +92,7 @@ class TestCamera:
         assert min(more) >= 0
         assert sum(more) > 100
 
+    @pytest.mark.slow
     def test_a_day_s_count_is_that_of_its_hours(self) -> None:
         group = {"kind": "traffic", "count": 6, "settings": {"detection": 1, "outage_chance": 0}}
         begin = MONDAY_MS + DAY_MS
@@ -124,6 +126,7 @@ class TestCamera:
         assert len(drawn) > 5
         assert max(drawn) < 15_000
 
+    @pytest.mark.slow
     def test_flow_factor_scales_the_traffic(self) -> None:
         group = {"kind": "traffic", "count": 6, "interval": "1h"}
         plain = readings(MONDAY_MS, MONDAY_MS + DAY_MS, group)
@@ -131,6 +134,7 @@ class TestCamera:
         ratio = sum(r["vehicle_count"] for r in double) / sum(r["vehicle_count"] for r in plain)
         assert ratio == pytest.approx(2, abs=0.1)
 
+    @pytest.mark.slow
     def test_vehicles_are_missed_by_light_rain_and_chance(self) -> None:
         group = {"kind": "traffic", "count": 6, "interval": "1h"}
         days = (MONDAY_MS, MONDAY_MS + 2 * DAY_MS)
@@ -169,6 +173,7 @@ class TestCamera:
         assert 10 < down < 90  # two of 2 to 45 minutes
         assert all(row["vehicle_count"] == 0 for row in rows if row["uptime"] == 0)
 
+    @pytest.mark.slow
     def test_the_tide_turns_between_morning_and_evening(self) -> None:
         rows = readings(MONDAY_MS, MONDAY_MS + 5 * DAY_MS, {"kind": "traffic", "count": 8, "interval": "1h"})
 
@@ -241,6 +246,7 @@ class TestOverDispersion:
         lag = np.corrcoef(residual[:, :-1].ravel(), residual[:, 1:].ravel())[0, 1]
         assert 0.07 < lag < 0.26
 
+    @pytest.mark.slow
     def test_share_of_the_weekend_and_of_the_hours(self) -> None:
         year = half_a_year()
         counts, weekday = year["counts"], year["weekday"]

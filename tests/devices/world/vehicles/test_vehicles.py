@@ -94,6 +94,7 @@ def test_a_trip_is_within_its_hour_and_hours_follow_each_other_in_place() -> Non
         assert np.abs(before.longitude - after.longitude).max() < 1e-9
 
 
+@pytest.mark.slow
 def test_the_fleet_is_never_all_at_rest_or_all_on_the_road() -> None:
     world = World.build(9, SITES, FLEET)
     vehicles = np.arange(400)
@@ -114,6 +115,7 @@ moments = st.lists(
 
 
 @given(moments, moments)
+@pytest.mark.slow
 def test_motion_does_not_depend_on_company_or_on_what_was_asked_before(
     first: list[tuple[int, int, int]], second: list[tuple[int, int, int]]
 ) -> None:
@@ -209,6 +211,7 @@ def test_every_vehicle_that_passes_a_point_is_counted_there_once() -> None:
     assert counted == driven > 50
 
 
+@pytest.mark.slow
 def test_the_peak_acceleration_is_that_of_the_speed_trace() -> None:
     world = World.build(9, SITES, FLEET)
     window, checked = 30_000, 0
