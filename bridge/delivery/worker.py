@@ -2,14 +2,15 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from bridge.delivery.circuit_breaker import BreakerState, DestinationBreaker
 from bridge.delivery.queue import BatchOutcome, DeliveryQueue
 from bridge.delivery.sink_connection import SinkConnection
 from bridge.routing.routed import RoutedEvent
-from edgewire.clock import Clock
+from bridge.sinks.base import Failure, Failures, Rejected, Remark
+from edgewire.clock import Clock, iso_ms
 
 _SLOW_S = 1.0
 """A write that takes longer holds up its queue; the others should not wait for it."""
@@ -87,7 +88,13 @@ class QueueWorker:
 
     async def _write(self, batch: list[RoutedEvent], *, probe: bool) -> None:
         self._writing_since = self._clock.monotonic()
-        failures = await self._connection.write_batch(self._name, batch)
+        now_ms = self._clock.now_ms()
+        expired = [
+            position
+            for position, event in enumerate(batch)
+            if event.expires_ms is not None and event.expires_ms <= now_ms
+        ]
+        failures = await (self._write_expired(batch, expired, now_ms) if expired else self._write_batch(batch))
         self._writing_since = None
         now = self._clock.monotonic()
         outcome = self._queue.complete_batch(batch, failures, now, self._rng.random())
@@ -96,8 +103,29 @@ class QueueWorker:
             self._queue.retry_now()  # from here on the breaker decides
         self._on_outcome(outcome)
 
+    async def _write_batch(self, batch: Sequence[RoutedEvent]) -> Failures:
+        return await self._connection.write_batch(self._name, batch)
+
+    async def _write_expired(self, batch: Sequence[RoutedEvent], expired: Sequence[int], now_ms: int) -> Failures:
+        """Write a batch in which the expiry of some messages is over: by their route they are given up, or noted."""
+        failures: dict[int, Failure] = {}
+        for position in expired:
+            if batch[position].route.expired == "dead_letter":
+                failures[position] = Rejected(_expired_text(batch[position], now_ms))
+        left = [position for position in range(len(batch)) if position not in failures]
+        told = await self._write_batch([batch[position] for position in left]) if left else {}
+        failures |= {left[position]: failure for position, failure in told.items()}
+        for position in expired:
+            failures.setdefault(position, Remark("expired", _expired_text(batch[position], now_ms)))
+        return failures
+
     async def _sleep(self, longest_s: float | None) -> None:
         self._wake.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(longest_s):
                 await self._wake.wait()
+
+
+def _expired_text(event: RoutedEvent, now_ms: int) -> str:
+    expires_ms = event.expires_ms or 0
+    return f"the message expired at {iso_ms(expires_ms)}, {(now_ms - expires_ms) / 1000:,.0f} s before its turn came"

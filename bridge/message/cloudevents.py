@@ -3,7 +3,8 @@
 import orjson
 
 from bridge.message.event import Event
-from bridge.message.user_properties import trace_context
+from bridge.message.user_properties import media_type, trace_context
+from edgewire.clock import iso_ms
 from edgewire.messages.cloudevents import DATA_CONTENT_TYPE, topic_attributes
 
 
@@ -11,7 +12,10 @@ def binary_headers(event: Event) -> dict[str, str]:
     """Return the attributes of an event as headers."""
     attributes = topic_attributes(event.topic_info.source, event.topic_info.type)
     headers = {f"ce-{name}": value for name, value in attributes.items()}
-    return headers | {"ce-id": event.message_id, "ce-time": event.timestamp}
+    headers |= {"ce-id": event.message_id, "ce-time": event.timestamp}
+    if event.expires_ms is not None:
+        headers["ce-expirytime"] = iso_ms(event.expires_ms)
+    return headers
 
 
 def structured(event: Event, data: bytes) -> bytes:
@@ -19,8 +23,10 @@ def structured(event: Event, data: bytes) -> bytes:
     head = topic_attributes(event.topic_info.source, event.topic_info.type) | {
         "id": event.message_id,
         "time": event.timestamp,
-        "datacontenttype": DATA_CONTENT_TYPE,
+        "datacontenttype": media_type(event.message.properties) or DATA_CONTENT_TYPE,
     }
+    if event.expires_ms is not None:
+        head["expirytime"] = iso_ms(event.expires_ms)  # CloudEvents Expiry Time extension
     if event.message.properties:
         head.update(trace_context(event.message.properties))  # CloudEvents Distributed Tracing extension
     return orjson.dumps(head)[:-1] + b',"data":' + data + b"}"

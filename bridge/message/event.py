@@ -32,6 +32,8 @@ class Event:
     """`{device_id}:{boot}:{seq}`."""
     timestamp: str
     """When it was measured, as in the payload."""
+    expires_ms: int | None = field(default=None, init=False, repr=False)
+    """When it is of no use any more, milliseconds since 1970 UTC; mostly None: never."""
     decoded: dict[str, Any] | None = field(default=None, init=False, repr=False)
     """The payload decoded, where that was done already; `fields` has it in any case."""
 

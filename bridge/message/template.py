@@ -2,7 +2,8 @@
 
 `{device_id}`, `{site}`, `{kind}`, `{channel}`, `{topic}`, `{message_id}` and `{timestamp}` are there for every message;
 `{payload.a.b}` is field `b` of field `a` of the payload, and `{payload.a|none}` is `none` where there is no such field.
-`{property.NAME}` is a user property of MQTT 5, or `content_type`, and may have a default too.
+`{property.NAME}` is a user property of MQTT 5, or `content_type`, or `expiry_s`, and may have a default too, as may
+`{expires}`, which is when the message is of no use any more.
 `{{` and `}}` are braces. A `Template` makes a text, a `Body` a whole body of JSON or text.
 """
 
@@ -18,6 +19,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from bridge.message.event import Event, TopicInfo
 from bridge.message.user_properties import load_properties
+from edgewire.clock import iso_ms
 from edgewire.errors import EdgefleetError
 
 _BUILTIN_FIELDS: Mapping[str, Callable[[Event], str]] = {
@@ -40,6 +42,7 @@ _STATIC_FIELDS: Mapping[str, Callable[[TopicInfo], str]] = {
 
 _TOKEN = re.compile(r"\{\{|\}\}|\{([^{}|]*)(?:\|([^{}]*))?\}|[{}]")
 _PROPERTY = "property."
+_EXPIRES = "expires"
 _PAYLOAD_PATH = re.compile(r"payload(\.[^\s.{}|]+)*")
 _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
 
@@ -71,7 +74,9 @@ class TemplateField:
         if self.name in _BUILTIN_FIELDS:
             return _BUILTIN_FIELDS[self.name](event)
         found: Any
-        if self.path is None:
+        if self.name == _EXPIRES:
+            found = None if event.expires_ms is None else iso_ms(event.expires_ms)
+        elif self.path is None:
             found = load_properties(event.message.properties).lookup(self.name.removeprefix(_PROPERTY))
         else:
             found = event.fields
@@ -247,12 +252,14 @@ def _parse(text: str) -> Iterator[str | TemplateField]:
 def _parse_field(name: str, default: str | None) -> TemplateField:
     if name in _BUILTIN_FIELDS:
         return TemplateField(name)
+    if name == _EXPIRES:
+        return TemplateField(name, default)
     if name.startswith(_PROPERTY) and len(name) > len(_PROPERTY):
         return TemplateField(name, default)
     if not _PAYLOAD_PATH.fullmatch(name):
         raise ValueError(
             f"'{{{name}}}' is no field of a template:"
-            f" it knows {', '.join(_BUILTIN_FIELDS)}, payload.FIELD and property.NAME"
+            f" it knows {', '.join(_BUILTIN_FIELDS)}, expires, payload.FIELD and property.NAME"
         )
     return TemplateField(name, default, tuple(name.split(".")[1:]))
 

@@ -1,6 +1,6 @@
-"""Keeps the MQTT 5 properties that go with a message through the spool: content type and user properties.
+"""Keeps the MQTT 5 properties that go with a message through the spool: content type, expiry and user properties.
 
-As JSON, `{"content_type": …, "user": [[name, value], …]}`; most messages have none and cost nothing.
+As JSON, `{"content_type": …, "expiry": …, "user": [[name, value], …]}`; most messages have none and cost nothing.
 """
 
 import re
@@ -12,6 +12,8 @@ from edgewire.mqtt import Properties
 
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _TRACESTATE_LENGTH = 512
+_MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]{1,100}/[\w!#$&^.+-]{1,100}(;[\x20-\x7e]{1,200})?", re.ASCII)
+_EXPIRY = b'"expiry":'
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -21,6 +23,8 @@ class UserProperties(NamedTuple):
 
     content_type: str | None
     user: Pairs
+    expiry_s: int | None = None
+    """Seconds after its receipt in which it is of use; the broker has taken off those it waited there."""
 
     def user_property(self, name: str) -> str | None:
         """Return the first user property of this name, in any case, as header names are compared."""
@@ -28,7 +32,9 @@ class UserProperties(NamedTuple):
         return next((value for key, value in self.user if key.lower() == wanted), None)
 
     def lookup(self, name: str) -> str | None:
-        """Return what a template means by `property.NAME`: the content type, or a user property."""
+        """Return what a template means by `property.NAME`: the content type, the expiry, or a user property."""
+        if name == "expiry_s":
+            return None if self.expiry_s is None else str(self.expiry_s)
         return self.content_type if name == "content_type" else self.user_property(name)
 
 
@@ -38,9 +44,12 @@ NO_PROPERTIES = UserProperties(None, ())
 def dump_properties(properties: Properties) -> bytes | None:
     """Return the properties of a PUBLISH as they are spooled; None where there is nothing to keep."""
     content_type, user = properties.get("content_type"), properties.get("user_property")
-    if content_type is None and not user:
+    expiry_s = properties.get("message_expiry_interval")
+    if content_type is None and expiry_s is None and not user:
         return None
     document: dict[str, object] = {"user": user or ()}
+    if expiry_s is not None:
+        document["expiry"] = expiry_s
     if content_type is not None:
         document["content_type"] = content_type
     return orjson.dumps(document)
@@ -51,7 +60,24 @@ def load_properties(dumped: bytes | None) -> UserProperties:
     if not dumped:
         return NO_PROPERTIES
     document = orjson.loads(dumped)
-    return UserProperties(document.get("content_type"), tuple((name, value) for name, value in document["user"]))
+    user = tuple((name, value) for name, value in document["user"])
+    return UserProperties(document.get("content_type"), user, document.get("expiry"))
+
+
+def expires_ms(dumped: bytes | None, received_ms: int) -> int | None:
+    """Return when a message is of no use any more, milliseconds since 1970 UTC; None for never, as most."""
+    if not dumped or _EXPIRY not in dumped:
+        return None
+    expiry_s = load_properties(dumped).expiry_s
+    return None if expiry_s is None else received_ms + expiry_s * 1000
+
+
+def media_type(dumped: bytes | None) -> str | None:
+    """Return the content type that a message says it has, where it is one that fits into any header."""
+    if not dumped:
+        return None
+    found = load_properties(dumped).content_type
+    return found if found is not None and _MEDIA_TYPE.fullmatch(found) else None
 
 
 def trace_context(dumped: bytes | None) -> Pairs:

@@ -38,6 +38,8 @@ class RouteConfig(_Targets):
     """Payloads that are not as agreed: not looked at, counted, or made dead letters."""
     schema_file: Annotated[Path | None, Field(alias="schema")] = None
     """A JSON Schema to validate against instead of the contract."""
+    expired: Literal["deliver", "dead_letter"] = "deliver"
+    """A message whose expiry (MQTT 5) is over when its turn comes is delivered and counted, or a dead letter."""
     _schema: Schema | None = PrivateAttr(None)
 
     @property
@@ -57,7 +59,7 @@ class RouteConfig(_Targets):
 
     @model_validator(mode="after")
     def _makes_sense(self) -> Self:
-        if self.drop and (self.targets or self.sample or self.validation != "off"):
+        if self.drop and (self.targets or self.sample or self.validation != "off" or self.expired != "deliver"):
             raise ValueError("drop leaves a message out of every sink: it goes with topic and match alone")
         if self.schema_file and self.validation == "off":
             raise ValueError("schema is set, but validate is off: write validate: warn or validate: reject")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from bridge.message.event import Event
 from bridge.routing.sampling import Sampler
@@ -26,6 +26,8 @@ class Route:
     """Whether a template of its targets names a field of the payload."""
     has_rules: bool = False
     """Whether there is more to it than where it leads."""
+    expired: Literal["deliver", "dead_letter"] = "deliver"
+    """What becomes of a message whose expiry is over when its turn comes."""
 
     def matches(self, fields: Mapping[str, Any]) -> bool:
         """Return whether the payload has the values this route asks for."""

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from bridge.message.decoders import NATIVE, MessageDecoder, UndecodableMessage, preview_value
 from bridge.message.event import TopicInfo
+from bridge.message.user_properties import expires_ms
 from bridge.routing.config import RouteConfig
 from bridge.routing.routed import Dropped, Route, RoutedEvent, Unroutable
 from bridge.routing.validation import PayloadValidator
@@ -89,6 +90,8 @@ class RouteTable:
         for route in known.candidates:
             if not route.match or route.matches(fields):
                 event = RoutedEvent(message, info, device_id, message_id, timestamp, route)
+                if message.properties is not None:
+                    event.expires_ms = expires_ms(message.properties, message.received_ms)
                 return self._apply_rules(event, fields) if route.has_rules else event
         return Unroutable(message, _mismatch(known, fields))
 
@@ -154,7 +157,7 @@ def _route(row: RouteConfig) -> Route:
     reads = any(template.reads_payload for target in targets.values() for template in target.templates())
     validator = None if row.validation == "off" else PayloadValidator(row.validation, row.loaded_schema)
     has_rules = bool(row.drop or row.sample or validator or reads)
-    return Route(row.topic, match, targets, row.drop, row.sample, validator, reads, has_rules)
+    return Route(row.topic, match, targets, row.drop, row.sample, validator, reads, has_rules, row.expired)
 
 
 def _mismatch(known: _TopicRoutes, fields: Mapping[str, Any]) -> str:

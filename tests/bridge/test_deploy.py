@@ -1,5 +1,6 @@
 """deploy/: every metric that a panel or a rule asks for is one that the bridge has, and the files are of their form."""
 
+import asyncio
 import json
 import re
 from pathlib import Path
@@ -10,6 +11,11 @@ import yaml
 
 from bridge.config import AdminConfig
 from bridge.metrics import BridgeMetrics
+from bridge.service import Bridge, build_components
+from bridge.spool.store import SpoolStore
+from edgewire.clock import SystemClock
+from tests.bridge.fakes import scripted_broker
+from tests.bridge.source.test_unhelpful_broker import config_for
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 DASHBOARD = json.loads((DEPLOY / "grafana" / "bridge.json").read_text(encoding="utf-8"))
@@ -51,6 +57,26 @@ def test_every_metric_is_on_the_dashboard() -> None:
     shown = " ".join(target["expr"] for panel in PANELS for target in panel["targets"])
     missing = [name for name in served() if not name.endswith(("_sum", "_count")) and name not in shown]
     assert missing == []
+
+
+async def test_every_counter_of_a_bridge_that_just_started_is_there_with_0(tmp_path: Path) -> None:
+    """Prometheus sees no increase of one that appears with 1, and the panel of one that is not there says "No data"."""
+    async with scripted_broker() as broker:
+        routes = [{"topic": "edge/#", "http": "/x", "validate": "warn"}]
+        config = config_for(broker, tmp_path, routes=routes)
+        table, sinks = build_components(config)
+        bridge = Bridge(config, table, sinks, SpoolStore(config.spool.path, ["http"]), SystemClock())
+        stop = asyncio.Event()
+        running = asyncio.create_task(bridge.run(stop))
+        await bridge.started.wait()
+        registry = bridge.metrics.registry
+        counters = [metric for metric in registry.collect() if metric.type == "counter"]
+        opened = {"sink": "http", "destination": "/ingest/batch"}
+        first = registry.get_sample_value("edgefleet_bridge_breaker_opened_total", opened)
+        stop.set()
+        await running
+    assert [one.name for one in counters if not any(sample.name.endswith("_total") for sample in one.samples)] == []
+    assert first == 0
 
 
 def test_the_dashboard_is_whole() -> None:

@@ -4,9 +4,10 @@ from typing import Any, NamedTuple, cast
 
 from bridge.message.event import TopicInfo
 from bridge.message.template import TemplateError
-from bridge.message.user_properties import trace_context
+from bridge.message.user_properties import media_type, trace_context
 from bridge.routing.routed import RoutedEvent
 from bridge.sinks.kafka.config import TOPIC_NAME, KafkaTarget
+from edgewire.clock import iso_ms
 from edgewire.messages.cloudevents import KafkaHeaders, topic_headers
 
 BY_KEY = -1
@@ -60,6 +61,10 @@ class RecordBuilder:
             headers.append(("mqtt_retain", b"1"))
         if message.properties:
             headers += [(name, value.encode()) for name, value in trace_context(message.properties)]
+            if found := media_type(message.properties):
+                headers[0] = ("content-type", found.encode())
+            if event.expires_ms is not None:
+                headers.append(("ce_expirytime", iso_ms(event.expires_ms).encode()))
         if target.headers:
             headers += [(name, value.render(event).encode()) for name, value in target.headers.items()]
         return headers

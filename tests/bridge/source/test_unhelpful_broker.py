@@ -33,9 +33,9 @@ class Impatient(random.Random):
 
 
 def config_for(broker: ScriptedBroker, tmp_path: Path, **settings: Any) -> BridgeConfig:
+    settings = {"http": {}, **settings}
     return BridgeConfig(
         broker=broker.url,
-        http={},
         spool={"path": tmp_path / "spool.db"},
         watch={"broker_statistics": False},
         admin={"port": 0},
