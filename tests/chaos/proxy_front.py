@@ -4,7 +4,9 @@ The log is the checker's raw evidence: every request that ingest stored, in orde
 """
 
 import asyncio
+import gzip
 import random
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -15,12 +17,17 @@ from aiohttp import web
 from edgefleet.embedded import free_port
 from tests.chaos.records import Arrival
 
+_BOMB = gzip.compress(bytes(1 << 20)) * 1024
+"""A gigabyte of zeros, in members."""
+
 
 class Act(StrEnum):
     """What becomes of a request."""
 
     REFUSE = "refuse"
     """Answered with `status`; ingest never sees it."""
+    REFUSE_BATCH = "refuse-batch"
+    """The same where it has more than one message; others go to ingest."""
     STORE_AND_DENY = "store-and-deny"
     """Ingest stores it, and it is answered with `status` all the same."""
     STORE_AND_DROP = "store-and-drop"
@@ -29,6 +36,17 @@ class Act(StrEnum):
     """Ingest stores it, and the answer comes `wait_s` later."""
     WAIT_AND_STORE = "wait-and-store"
     """It is held for `wait_s` before ingest sees it."""
+    STORE_AND_CONFLICT = "store-and-conflict"
+    """Ingest stores it and the connection ends without an answer; whatever comes under the same key again is answered
+    409, and ingest does not see it."""
+    STORE_AND_FLOOD = "store-and-flood"
+    """Ingest stores it, and the answer of 200 never ends."""
+    STORE_AND_BOMB = "store-and-bomb"
+    """Ingest stores it, and the answer of 200 is gzip of a gigabyte."""
+    LIE_HTML = "lie-html"
+    """Answered 200 with a login page; ingest never sees it."""
+    LIE_ERRORS = "lie-errors"
+    """Answered 200 with `errors: true`; ingest never sees it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +72,7 @@ class ProxyFront:
         self.misbehaved = 0
         """Requests that got an answer of the script's."""
         self._upstream = ingest_url
+        self._taken_keys: set[str] = set()  # of requests that were stored and not answered
         self._client: aiohttp.ClientSession | None = None
         self._runner: web.AppRunner | None = None
 
@@ -75,12 +94,22 @@ class ProxyFront:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
+        key = request.headers.get("Idempotency-Key", "")
+        if key in self._taken_keys:
+            self.misbehaved += 1
+            return web.json_response({"error": "this key was used before"}, status=409)
         script = self.script
         if script is None or script.rng.random() >= script.share:
             return await self._store(request, body)
+        if script.act is Act.REFUSE_BATCH and b"\n" not in body.strip():
+            return await self._store(request, body)
         self.misbehaved += 1
-        if script.act is Act.REFUSE:
+        if script.act in (Act.REFUSE, Act.REFUSE_BATCH):
             return web.Response(status=script.status, headers=script.headers, text="refused by the chaos suite")
+        if script.act is Act.LIE_HTML:
+            return web.Response(text="<!doctype html><title>log in</title>", content_type="text/html")
+        if script.act is Act.LIE_ERRORS:
+            return web.json_response({"took": 3, "errors": True, "items": []})
         if script.act is Act.WAIT_AND_STORE:
             await asyncio.sleep(script.wait_s)
         answer = await self._store(request, body)
@@ -90,7 +119,26 @@ class ProxyFront:
             return web.Response(status=script.status, headers=script.headers, text="stored, and denied")
         elif script.act is Act.STORE_AND_DROP and request.transport:
             request.transport.abort()
+        elif script.act is Act.STORE_AND_CONFLICT and answer.status < 300 and request.transport:
+            self._taken_keys.add(key)
+            request.transport.abort()
+        elif script.act is Act.STORE_AND_FLOOD:
+            return await self._flood(request, {})
+        elif script.act is Act.STORE_AND_BOMB:
+            return await self._flood(request, {"Content-Encoding": "gzip"})
         return answer
+
+    async def _flood(self, request: web.Request, headers: dict[str, str]) -> web.StreamResponse:
+        """Answer without an end, or with what becomes a gigabyte, until the client has had enough."""
+        response = web.StreamResponse(headers=headers)
+        with suppress(ConnectionError):
+            await response.prepare(request)
+            if headers:
+                await response.write(_BOMB)
+                await response.write_eof()
+            while not headers:
+                await response.write(bytes(1 << 16))
+        return response
 
     async def _store(self, request: web.Request, body: bytes) -> web.Response:
         assert self._client is not None
