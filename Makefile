@@ -36,7 +36,7 @@ test: .venv/.dev  ## all tests but test-compose; PYTEST_ARGS="-k bme280" chooses
 test-compose: .venv/.dev  ## builds docker-compose.yml, brings it up, checks that nothing is lost
 	$(BIN)/python -m pytest -m compose $(PYTEST_ARGS)
 
-chaos: .venv/.dev  ## 410 runs in which the bridge is killed or its surroundings fail, about 40 minutes; CHAOS_ARGS="--help"
+chaos: .venv/.dev  ## 470 runs in which the bridge is killed or its surroundings fail, about 50 minutes; CHAOS_ARGS="--help"
 	$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
 
 lint: .venv/.dev  ## ruff and mypy
