@@ -12,7 +12,7 @@ from rich.progress import Progress
 from devices.scenario.devices import all_devices
 from devices.scenario.scenario import Scenario
 from edgefleet.cli.common import Json, ScenarioFile
-from edgefleet.embedded.brokers import profile
+from edgefleet.embedded.brokers import find_mosquitto, mosquitto_version, profile
 from edgewire.errors import ConfigError
 from edgewire.messages.base import DEVICE_ID
 
@@ -62,16 +62,35 @@ def command(
             )
     except OSError as error:
         raise ConfigError(f"--out {out}: cannot be written: {error.strerror} ({error.filename})") from None
+    warning = _warning(auth)
     if as_json:
-        document = {"folder": str(made.folder), "added": made.added, "kept": made.kept, "profile": str(made.profile)}
+        document = {"folder": str(made.folder), "added": made.added, "kept": made.kept, "renewed": made.renewed}
+        document |= {"profile": str(made.profile), "warning": warning}
         typer.echo(orjson.dumps(document))
         return
     say = Console(highlight=False, soft_wrap=True).print
     say(f"{made.added:,} identities added, {made.kept:,} kept in {made.folder}: {len(names):,} devices,")
     say(f"the bridge ({BRIDGE}) and an operator ({OPERATOR}); passwords are in {made.folder}/credentials.csv")
+    if made.renewed:
+        say(f"renewed  certificates of {' and '.join(made.renewed)}: give them to who has a copy of the old ones")
+    if warning:
+        say(f"warning  {warning}")
     say(f"broker   mosquitto -c {made.profile}")
     say(f"fleet    in the scenario: broker: mqtts://{hosts[0]}:8883, identities: {made.folder}")
     say(f"bridge   broker: mqtts://{hosts[0]}:8884 with mqtt.ca_file and an account: see docs/security.md")
+
+
+def _warning(auth: str) -> str | None:
+    from edgefleet.provision.mosquitto import KEEPS_SESSIONS
+
+    program = find_mosquitto()
+    version = mosquitto_version(program) if program else ()
+    if auth != "password" or not version or version >= KEEPS_SESSIONS:
+        return None
+    return (
+        f"{program} is version {'.'.join(map(str, version))}, where anybody who reaches port 8883 can end a session: "
+        f"take {'.'.join(map(str, KEEPS_SESSIONS))} or newer, or --auth certificate"
+    )
 
 
 def _checked(names: list[str]) -> list[str]:

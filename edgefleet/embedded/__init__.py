@@ -3,7 +3,14 @@
 Everything here is a context manager and listens on 127.0.0.1 alone; no process outlives the one that started it.
 """
 
-from edgefleet.embedded.brokers import AmqttProcess, Broker, MosquittoProcess, embedded_broker, find_mosquitto
+from edgefleet.embedded.brokers import (
+    AmqttProcess,
+    Broker,
+    MosquittoProcess,
+    embedded_broker,
+    find_mosquitto,
+    mosquitto_version,
+)
 from edgefleet.embedded.kafka import KafkaAddress, embedded_kafka, kafka_mock
 from edgefleet.embedded.process import (
     ManagedProcess,
@@ -30,5 +37,6 @@ __all__ = [
     "find_mosquitto",
     "free_port",
     "kafka_mock",
+    "mosquitto_version",
     "temporary_folder",
 ]

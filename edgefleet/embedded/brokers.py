@@ -2,7 +2,9 @@
 
 import importlib.util
 import os
+import re
 import shutil
+import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +20,13 @@ _SBIN = ("/usr/sbin", "/usr/local/sbin", "/opt/homebrew/sbin")
 def find_mosquitto() -> str | None:
     """Return the Mosquitto program, also where it is installed outside a user's PATH, as on Debian."""
     return shutil.which("mosquitto") or shutil.which("mosquitto", path=os.pathsep.join(_SBIN))
+
+
+def mosquitto_version(program: str) -> tuple[int, ...]:
+    """Return the version of a Mosquitto program, such as (2, 0, 22); empty where it does not say one."""
+    done = subprocess.run([program, "-h"], capture_output=True, text=True, check=False, timeout=10)
+    found = re.match(r"mosquitto version (\d+(?:\.\d+)+)", done.stdout)
+    return tuple(map(int, found[1].split("."))) if found else ()
 
 
 class Broker(Server):

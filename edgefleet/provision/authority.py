@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -27,11 +28,14 @@ class Authority:
         self._key = key
 
     @classmethod
-    def open(cls, folder: Path, now: datetime) -> "Authority":
-        """Return that of `ca.crt` and `ca.key`, made where missing. Raises `ConfigError` where they are no pair."""
-        certificate_file, key_file = folder / "ca.crt", folder / "ca.key"
+    def open(cls, folder: Path, now: datetime, stem: str = "ca", subject: str = "edgefleet test CA") -> "Authority":
+        """Return that of STEM.crt and STEM.key, made where missing. Raises `ConfigError` where they are no pair.
+
+        `subject` is its name: a broker that trusts two of them tells by it which has signed a certificate.
+        """
+        certificate_file, key_file = folder / f"{stem}.crt", folder / f"{stem}.key"
         if not certificate_file.exists() and not key_file.exists():
-            authority = cls._make(now)
+            authority = cls._make(now, subject)
             write_secret(key_file, _pem_key(authority._key))
             certificate_file.write_bytes(authority.pem)
             return authority
@@ -39,15 +43,19 @@ class Authority:
             certificate = x509.load_pem_x509_certificate(certificate_file.read_bytes())
             key = serialization.load_pem_private_key(key_file.read_bytes(), None)
         except (OSError, ValueError) as error:
-            raise ConfigError(f"{folder}: ca.crt and ca.key cannot be read: {error}; restore or remove both") from None
+            raise ConfigError(
+                f"{folder}: {stem}.crt and {stem}.key cannot be read: {error}; restore or remove both"
+            ) from None
         if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
-            raise ConfigError(f"{folder}: ca.key is not the key of ca.crt; restore the right one or remove both")
+            raise ConfigError(
+                f"{folder}: {stem}.key is not the key of {stem}.crt; restore the right one or remove both"
+            )
         return cls(certificate, key)
 
     @classmethod
-    def _make(cls, now: datetime) -> "Authority":
+    def _make(cls, now: datetime, subject: str) -> "Authority":
         key = ec.generate_private_key(ec.SECP256R1())
-        name = _name("edgefleet test CA")
+        name = _name(subject)
         builder = _builder(name, name, key, now, _CA_DAYS).add_extension(
             x509.BasicConstraints(ca=True, path_length=0), critical=True
         )
@@ -68,6 +76,14 @@ class Authority:
     def pem(self) -> bytes:
         """Return its own certificate, which is what others trust."""
         return self._certificate.public_bytes(serialization.Encoding.PEM)
+
+    def has_issued(self, pem: bytes) -> bool:
+        """Return whether it has signed this certificate."""
+        try:
+            x509.load_pem_x509_certificate(pem).verify_directly_issued_by(self._certificate)
+        except (ValueError, TypeError, InvalidSignature):
+            return False
+        return True
 
     def issue_client(self, name: str, now: datetime, days: int) -> bytes:
         """Return certificate and key, in one PEM, of a client whose user name at the broker is `name`."""

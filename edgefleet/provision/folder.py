@@ -32,6 +32,8 @@ class Provisioned:
     folder: Path
     added: int
     kept: int
+    renewed: list[str]
+    """Whose certificate had to be replaced, for it was signed by the authority of the devices."""
     profile: Path
     """The configuration with which Mosquitto uses the folder."""
 
@@ -49,31 +51,41 @@ def provision(
 ) -> Provisioned:
     """Write all that is missing in `folder`; `profile` is the secured profile, `user` whom a root Mosquitto becomes.
 
-    Passwords and certificates that are there stay as they are, so devices that already have theirs go on working.
-    Raises `ConfigError` where the folder holds something else.
+    Passwords and certificates that are there stay as they are, so devices that already have theirs go on working; only
+    of the services a certificate that an earlier edgefleet let the devices' authority sign is made anew.
+    Raises `ConfigError` where the folder holds something else, or a device has the name of a service.
     """
+    if taken := {BRIDGE, OPERATOR}.intersection(device_ids):
+        raise ConfigError(f"device '{taken.pop()}' has the name of an account with more rights; give it another id")
     now = datetime.now(UTC)
     (folder / DEVICES_FOLDER).mkdir(mode=0o700, parents=True, exist_ok=True)
     authority = Authority.open(folder, now)
     credentials = _read_credentials(folder / CREDENTIALS)
+    services = Authority.open(folder, now, "service-ca", "edgefleet service CA")
     known = len(credentials)
     for name in (BRIDGE, OPERATOR, *device_ids):
         credentials.setdefault(name, secrets.token_urlsafe(_PASSWORD_BYTES))
+    renewed = []
     for name in (BRIDGE, OPERATOR):
-        _keep(folder / f"{name}.pem", lambda name=name: authority.issue_client(name, now, days))  # type: ignore[misc]
+        path = folder / f"{name}.pem"
+        was_there = path.exists()
+        if not was_there or not services.has_issued(path.read_bytes()):
+            write_secret(path, services.issue_client(name, now, days))
+            renewed += [name] * was_there
     for done, name in enumerate(device_ids, start=1):
         path = folder / DEVICES_FOLDER / f"{name}.pem"
         _keep(path, lambda name=name: authority.issue_client(name, now, days))  # type: ignore[misc]
         progress(done)
     # The broker's is always new: it is the one whose names may have changed, and nobody keeps a copy of it.
     write_secret(folder / "broker.pem", authority.issue_server(hosts, now, days))
+    (folder / "clients-ca.crt").write_bytes(authority.pem + services.pem)
     _write_credentials(folder, credentials)
     (folder / "acl").write_text(acl_file([BRIDGE], [OPERATOR]))
     write_secret(folder / SETTINGS, orjson.dumps({"auth": auth, "ca": "ca.crt"}))
     settings = {"persistence_location": f"{folder.resolve()}/", **({"user": user} if user else {})}
     target = folder / "mosquitto.conf"
     target.write_text(broker_profile(profile, folder.resolve(), certificates=auth == "certificate", settings=settings))
-    return Provisioned(folder, len(credentials) - known, known, target)
+    return Provisioned(folder, len(credentials) - known, known, renewed, target)
 
 
 def _keep(path: Path, make: Callable[[], bytes]) -> None:
@@ -97,3 +109,5 @@ def _write_credentials(folder: Path, credentials: dict[str, str]) -> None:
     csv.writer(text, lineterminator="\n").writerows([("username", "password"), *credentials.items()])
     write_secret(folder / CREDENTIALS, text.getvalue().encode())
     write_secret(folder / "passwords", password_file(credentials).encode())
+    services = {name: credentials[name] for name in (BRIDGE, OPERATOR)}
+    write_secret(folder / "service-passwords", password_file(services).encode())

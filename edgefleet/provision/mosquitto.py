@@ -15,6 +15,10 @@ _SALT_BYTES = 12
 
 _WRITTEN = (Channel.TELEMETRY, Channel.EVENT, Channel.STATUS, Channel.RESULT)
 
+KEEPS_SESSIONS = (2, 0, 13)
+"""Version of Mosquitto before which a connection without a user name, although it is refused, ends the session whose
+client id it names, on a listener with `use_username_as_clientid`."""
+
 MOUNT = "/mosquitto/secrets"
 """Where the profile of the repository expects the folder of `edgefleet provision`."""
 

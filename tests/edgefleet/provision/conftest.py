@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import orjson
 import pytest
 
 from edgefleet.embedded import free_port
@@ -26,6 +27,12 @@ class SecuredBroker:
     """Port of the devices."""
     others: int
     """Port of the bridge and of people."""
+
+    @property
+    def by_certificate(self) -> bool:
+        """Whether clients show certificates; otherwise passwords."""
+        settings: dict[str, str] = orjson.loads((self.folder / "identities.json").read_bytes())
+        return settings["auth"] == "certificate"
 
 
 def provisioned(folder: Path, auth: Auth = "password") -> Path:

@@ -63,9 +63,8 @@ async def test_an_operator_tells_a_device_what_to_do(broker: SecuredBroker) -> N
 async def test_the_bridge_shows_its_account_or_its_certificate(broker: SecuredBroker) -> None:
     folder = broker.folder
     password = passwords(folder)[BRIDGE]
-    by_certificate = orjson.loads((folder / "identities.json").read_bytes())["auth"] == "certificate"
-    account = "" if by_certificate else f"{BRIDGE}:{password}@"
-    mqtt = {"ca_file": folder / "ca.crt"} | ({"certificate": folder / f"{BRIDGE}.pem"} if by_certificate else {})
+    account = "" if broker.by_certificate else f"{BRIDGE}:{password}@"
+    mqtt = {"ca_file": folder / "ca.crt"} | ({"certificate": folder / f"{BRIDGE}.pem"} if broker.by_certificate else {})
     config = BridgeConfig.model_validate(
         {
             "broker": f"mqtts://{account}127.0.0.1:{broker.others}",

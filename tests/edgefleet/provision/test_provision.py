@@ -2,6 +2,7 @@
 
 import stat
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,8 @@ from typer.testing import CliRunner
 from devices.fleet.credentials import Identities
 from edgefleet.cli import app
 from edgefleet.embedded.brokers import profile
-from edgefleet.provision import BRIDGE, provision
+from edgefleet.provision import BRIDGE, OPERATOR, provision
+from edgefleet.provision.authority import Authority
 from edgefleet.provision.mosquitto import acl_file, password_line
 from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl
@@ -27,16 +29,18 @@ def test_secrets_are_for_their_owner_only(tmp_path: Path) -> None:
     readable = {
         path.name for path in folder.rglob("*") if path.is_file() and stat.S_IMODE(path.stat().st_mode) != 0o600
     }
-    assert readable == {"ca.crt", "acl", "mosquitto.conf"}
+    assert readable == {"ca.crt", "service-ca.crt", "clients-ca.crt", "acl", "mosquitto.conf"}
     assert stat.S_IMODE((folder / "devices").stat().st_mode) == 0o700
 
 
 def test_every_certificate_is_signed_and_says_who(tmp_path: Path) -> None:
     folder = provisioned(tmp_path / "secrets")
-    authority = x509.load_pem_x509_certificate((folder / "ca.crt").read_bytes())
+    devices, services = (
+        x509.load_pem_x509_certificate((folder / name).read_bytes()) for name in ("ca.crt", "service-ca.crt")
+    )
     for path in (folder / "broker.pem", folder / f"{BRIDGE}.pem", *(folder / "devices").iterdir()):
         certificate = x509.load_pem_x509_certificate(path.read_bytes())
-        certificate.verify_directly_issued_by(authority)
+        certificate.verify_directly_issued_by(services if path.stem == BRIDGE else devices)
         (name,) = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
         assert name.value == ("localhost" if path.stem == "broker" else path.stem)
     openssl = ["openssl", "verify", "-x509_strict", "-purpose", "sslclient", "-CAfile", folder / "ca.crt"]
@@ -53,7 +57,7 @@ def test_a_fleet_that_grows_keeps_what_it_had(tmp_path: Path) -> None:
     assert (made.added, made.kept) == (1, len(DEVICES) + 2)
     after = secrets_of(folder)
     assert {name for name in before if before[name] != after[name]} <= {
-        "credentials.csv", "passwords", "broker.pem", "mosquitto.conf"
+        "credentials.csv", "passwords", "service-passwords", "broker.pem", "mosquitto.conf"
     }  # fmt: skip
     assert after["credentials.csv"].startswith(before["credentials.csv"])
     assert "devices/people-0001.pem" in after
@@ -75,7 +79,30 @@ def test_the_acl_names_no_device() -> None:
     assert "user operator\ntopic read edge/#\ntopic read $SYS/#\ntopic write edge/+/+/+/cmd\n" in text
 
 
-@pytest.mark.parametrize("broken", ["ca.key", "credentials.csv"])
+def test_a_folder_of_an_earlier_edgefleet_renews_what_its_services_show(tmp_path: Path) -> None:
+    folder = provisioned(tmp_path / "secrets", "certificate")
+    now = datetime.now(UTC)
+    (folder / f"{BRIDGE}.pem").write_bytes(Authority.open(folder, now).issue_client(BRIDGE, now, 2))
+    for name in ("service-ca.crt", "service-ca.key", "service-passwords", "clients-ca.crt"):
+        (folder / name).unlink()
+    before = secrets_of(folder)
+    text = profile("secured.conf").read_text()
+    made = provision(folder, DEVICES, hosts=["localhost"], auth="certificate", days=2, profile=text)
+    assert (made.added, made.renewed) == (0, [BRIDGE, OPERATOR])
+    after = secrets_of(folder)
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {f"{BRIDGE}.pem", f"{OPERATOR}.pem", "passwords", "broker.pem", "mosquitto.conf"}
+    assert provision(folder, DEVICES, hosts=["localhost"], auth="certificate", days=2, profile=text).renewed == []
+
+
+@pytest.mark.parametrize("name", [BRIDGE, OPERATOR])
+def test_no_device_has_the_name_of_an_account_with_more_rights(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=f"device '{name}' has the name of an account"):
+        provision(tmp_path, [*DEVICES, name], hosts=["localhost"], auth="password", days=2, profile="")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("broken", ["ca.key", "service-ca.key", "credentials.csv"])
 def test_a_damaged_folder_is_not_overwritten(tmp_path: Path, broken: str) -> None:
     folder = provisioned(tmp_path / "secrets")
     (folder / broken).write_text("something else")
@@ -98,6 +125,29 @@ def test_the_command_says_what_to_do_next(tmp_path: Path) -> None:
     assert "--auth biometric: there are password and certificate" in str(wrong.exception)
     wrong = CliRunner().invoke(app, [*arguments, "--also", "a/b"])
     assert "--also a/b" in str(wrong.exception)
+
+
+@pytest.mark.parametrize(
+    ("version", "auth", "warned"),
+    [
+        ("2.0.11", "password", True),
+        ("2.0.11", "certificate", False),
+        ("2.0.13", "password", False),
+        ("?", "password", False),
+    ],
+)
+def test_a_mosquitto_that_forgets_sessions_is_warned_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str, auth: str, warned: bool
+) -> None:
+    program = tmp_path / "mosquitto"
+    program.write_text(f"#!/bin/sh\necho mosquitto version {version}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr("edgefleet.cli.provision.find_mosquitto", lambda: str(program))
+    (tmp_path / "s.yaml").write_text("devices: [{kind: bme280, count: 1}]")
+    arguments = ["provision", str(tmp_path / "s.yaml"), "--out", str(tmp_path / "secrets"), "--auth", auth]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0
+    assert ("is version 2.0.11" in done.output) == warned
 
 
 @pytest.mark.parametrize(

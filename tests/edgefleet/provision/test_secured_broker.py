@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import orjson
 import paho.mqtt.client as mqtt
 import pytest
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from edgefleet.provision import BRIDGE, OPERATOR
@@ -27,11 +28,22 @@ class Client:
     """A paho client that remembers what it was told."""
 
     def __init__(
-        self, broker: SecuredBroker, user: str | None, *, port: int, client_id: str, password: str = ""
+        self,
+        broker: SecuredBroker,
+        *,
+        port: int,
+        client_id: str,
+        account: tuple[str, str] | None = None,
+        pem: Path | None = None,
+        will: str = "",
+        session_s: int = 0,
     ) -> None:
-        self.mqtt = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv5)
+        """Connect with what is given: user and password, a certificate, a topic of a will, a session that stays."""
+        self.mqtt = mqtt.Client(
+            mqtt.CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv5, reconnect_on_failure=False
+        )
         self.connected: ReasonCode | None = None
-        self.lost = False
+        self.lost = self.session_present = False
         self.subscribed: list[ReasonCode] = []
         self.published: list[ReasonCode] = []
         self.messages: list[tuple[str, bytes]] = []
@@ -40,19 +52,21 @@ class Client:
         self.mqtt.on_subscribe = lambda _c, _u, _m, codes, _p: self.subscribed.extend(codes)
         self.mqtt.on_publish = lambda _c, _u, _m, code, _p: self.published.append(code)
         self.mqtt.on_message = lambda _c, _u, message: self.messages.append((message.topic, message.payload))
-        certificates = orjson.loads((broker.folder / "identities.json").read_bytes())["auth"] == "certificate"
         context = ssl.create_default_context(cafile=broker.folder / "ca.crt")
-        if user is not None and certificates:
-            place = broker.folder / "devices" if port == broker.devices else broker.folder
-            context.load_cert_chain(place / f"{user}.pem")
-        elif user is not None:
-            self.mqtt.username_pw_set(user, password or passwords(broker.folder)[user])
+        if pem:
+            context.load_cert_chain(pem)
+        if account:
+            self.mqtt.username_pw_set(*account)
+        if will:
+            self.mqtt.will_set(will, b"last words", qos=1, retain=True)
         self.mqtt.tls_set_context(context)
-        self.mqtt.connect("127.0.0.1", port)
+        properties = Properties(PacketTypes.CONNECT)
+        properties.SessionExpiryInterval = session_s
+        self.mqtt.connect("127.0.0.1", port, clean_start=not session_s, properties=properties)
         self.mqtt.loop_start()
 
-    def _on_connect(self, _c: Any, _u: Any, _f: Any, code: ReasonCode, _p: Any) -> None:
-        self.connected = code
+    def _on_connect(self, _c: Any, _u: Any, flags: Any, code: ReasonCode, _p: Any) -> None:
+        self.connected, self.session_present = code, flags.session_present
 
     def _on_disconnect(self, *_: Any) -> None:
         self.lost = True
@@ -83,10 +97,19 @@ def passwords(folder: Path) -> dict[str, str]:
         return {row["username"]: row["password"] for row in csv.DictReader(file)}
 
 
+def pem_of(folder: Path, user: str) -> Path:
+    return (folder if user in (BRIDGE, OPERATOR) else folder / "devices") / f"{user}.pem"
+
+
 @contextmanager
-def client(broker: SecuredBroker, user: str, *, client_id: str = "") -> Iterator[Client]:
-    device = user not in (BRIDGE, OPERATOR)
-    one = Client(broker, user, port=broker.devices if device else broker.others, client_id=client_id or user)
+def client(broker: SecuredBroker, user: str, *, client_id: str = "", **more: Any) -> Iterator[Client]:
+    """Somebody with the identity that the folder has for him, on the listener that is his."""
+    port = broker.others if user in (BRIDGE, OPERATOR) else broker.devices
+    if broker.by_certificate:
+        more["pem"] = pem_of(broker.folder, user)
+    else:
+        more["account"] = user, passwords(broker.folder)[user]
+    one = Client(broker, port=port, client_id=client_id or user, **more)
     try:
         assert not one.wait("connected").is_failure
         yield one
@@ -136,19 +159,3 @@ def test_the_bridge_reads_all_and_sends_no_commands(broker: SecuredBroker) -> No
         # Listeners of people and services leave the client id alone: a check disturbs no running bridge.
         assert check.subscribe("edge/#")
         assert not bridge.lost
-
-
-def test_nobody_is_anonymous(broker: SecuredBroker) -> None:
-    for port in (broker.devices, broker.others):
-        nobody = None
-        try:
-            nobody = Client(broker, None, port=port, client_id=A)
-            deadline = time.monotonic() + WAIT_S
-            while nobody.connected is None and not nobody.lost and time.monotonic() < deadline:
-                time.sleep(0.01)
-            assert nobody.lost or (nobody.connected is not None and nobody.connected.is_failure)
-        except (ssl.SSLError, OSError):
-            pass  # without a certificate the handshake itself may fail
-        finally:
-            if nobody:
-                nobody.mqtt.loop_stop()
