@@ -24,6 +24,7 @@ from edgewire.link import BrokerUrl, Link, close_and_wait, connect_link
 from edgewire.mqtt import FAILURE, ConnectionLost, Event, Session, Subscribed, Version, reason_name
 from edgewire.mqtt.errors import Unsendable
 from edgewire.mqtt.filters import encode_topic, filter_matches
+from edgewire.output import require_file
 
 
 class Finding(NamedTuple):
@@ -107,7 +108,10 @@ async def _check_sink(sink: Sink) -> Finding:
 
 def _check_spool(path: Path) -> Finding:
     """Find out whether a file can be made there, or the one that is there be written; it is not touched."""
-    folder = path.absolute().parent
+    try:
+        folder = require_file(path).absolute().parent
+    except OSError as error:
+        return Finding("spool", False, f"{path} cannot be written to: {error.strerror}; set spool.path")
     while not folder.exists():
         folder = folder.parent
     probe = folder / f".{path.name}.check"
@@ -120,7 +124,7 @@ def _check_spool(path: Path) -> Finding:
     if not path.exists():
         return Finding("spool", True, f"{path} will be made")
     try:
-        path.open("ab").close()
+        require_file(path).open("ab").close()
     except OSError as error:
         return Finding("spool", False, f"{path} cannot be written to: {error.strerror}; set spool.path")
     return Finding("spool", True, f"{path} is there")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from edgewire.clock import iso_ms
 from edgewire.errors import ConfigError
+from edgewire.output import is_stream, resolve_output
 from edgewire.run_checkpoint import RunCheckpoint
 from edgewire.run_record import FILE_NAME, RunRecord, make_folder, write_record
 
@@ -41,7 +42,7 @@ class RunFolder:
 
         With `overwrite` the other run may be there; it stays until `begin`.
         """
-        found = [name for name in (FILE_NAME, *self._companions) if (self.path / name).exists()]
+        found = [name for name in (FILE_NAME, *self._companions) if self._holds(name)]
         if found and not overwrite:
             raise ConfigError(
                 f"--record {self.path}: it holds {' and '.join(found)} of another run; "
@@ -50,6 +51,10 @@ class RunFolder:
         missing = [folder for folder in (self.path, *self.path.parents) if not folder.exists()]
         make_folder(self.path)
         self._made = missing
+
+    def _holds(self, name: str) -> bool:
+        # What was written into a stream is gone.
+        return (self.path / name).exists() and not is_stream(self.path / name)
 
     def find_unfinished(self, run_id: str) -> str | None:
         """Return a sentence about an earlier process of this same run that has left a checkpoint here and no record.
@@ -69,7 +74,8 @@ class RunFolder:
         """Remove what another run has left here. Raises `ConfigError` where that cannot be done."""
         for name in (FILE_NAME, *self._companions):
             try:
-                (self.path / name).unlink(missing_ok=True)
+                if not is_stream(self.path / name):
+                    resolve_output(self.path / name).unlink(missing_ok=True)
             except OSError as error:
                 raise ConfigError(
                     f"{self.path / name}: is of another run and cannot be removed: {error.strerror}"

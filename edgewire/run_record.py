@@ -4,10 +4,8 @@ It is the fleet's own account and knows nothing of brokers, bridges or sinks. Pl
 may have 100,000 devices; they are validated only when a file is read. `run_folder` writes it while the run goes on.
 """
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,6 +16,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from edgewire.clock import iso_ms
 from edgewire.config import describe_error
 from edgewire.errors import ConfigError
+from edgewire.output import is_stream, partial_path, resolve_output, write_output
 
 FILE_NAME = "run.json"
 
@@ -38,9 +37,11 @@ def make_folder(folder: Path) -> None:
     """Make the folder of a run record where it is missing. Raises `ConfigError` where nothing can be written there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        partial = (folder / FILE_NAME).with_suffix(".partial")
-        partial.touch()
-        partial.unlink()
+        path = folder / FILE_NAME
+        if not is_stream(path):
+            partial = partial_path(resolve_output(path))
+            partial.touch()
+            partial.unlink()
     except OSError as error:
         raise ConfigError(f"{folder / FILE_NAME}: the run record cannot be written: {error.strerror}") from None
 
@@ -368,15 +369,9 @@ def write_record(folder: Path, content: bytes) -> Path:
     Raises `ConfigError` where it cannot be written; then what was there before still is.
     """
     path = folder / FILE_NAME
-    partial = path.with_suffix(".partial")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        os.replace(partial, path)
+        write_output(path, content)
     except OSError as error:
-        # Half a file takes room where there may be none.
-        with suppress(OSError):
-            partial.unlink()
         raise ConfigError(f"{path}: the run record cannot be written: {error.strerror}") from None
     return path
 

@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from edgewire import logs
 from edgewire.errors import EdgefleetError
+from edgewire.output import require_file, resolve_output
 
 VERSION = 3
 
@@ -131,6 +132,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
 def _keep_private(path: Path) -> None:
     """Let nobody else read the file, which holds every message; SQLite makes those beside it with the same rights."""
     try:
+        path = require_file(path)  # those beside it are beside the file itself
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, _PRIVATE))
         for file in (path, *(path.with_name(f"{path.name}{ending}") for ending in ("-wal", "-shm", ".lock"))):
             # A spool of an earlier version is closed to others as well, where it is ours.
@@ -221,7 +223,7 @@ def quick_check(database: sqlite3.Connection, path: Path) -> str | None:
 
 def acquire_lock(path: Path) -> IO[bytes]:
     """Keep other bridges off the file until the answer is closed or the process ends, however it ends."""
-    held = os.fdopen(os.open(_lock_file(path), os.O_RDWR | os.O_CREAT | os.O_APPEND, _PRIVATE), "a+b")
+    held = os.fdopen(os.open(require_file(_lock_file(path)), os.O_RDWR | os.O_CREAT | os.O_APPEND, _PRIVATE), "a+b")
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -247,7 +249,9 @@ def lock_owner(path: Path) -> int | None:
 
 
 def _lock_file(path: Path) -> Path:
-    return path.with_name(f"{path.name}.lock")
+    # Beside the file itself: two bridges must not have it by two names.
+    found = resolve_output(path)
+    return found.with_name(f"{found.name}.lock")
 
 
 # -- errors

@@ -7,25 +7,42 @@ each schema of the messages.
 
 import contextlib
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO, Protocol
 
 from devices.export.base import ExportError, ExportWindow, ResumeState
 from devices.export.columns import TableSchema, split_by_schema, table_schemas
 from devices.timeline.table import Table
 from devices.timeline.timeline import Timeline
+from edgewire.output import is_stream, open_stream, partial_path, require_file
 
 
 class PartialFile:
-    """Appends to `path.partial`, which others may do too; `complete` gives it its name."""
+    """Appends to `path.partial`, which others may do too; `complete` gives it its name.
 
-    def __init__(self, path: Path) -> None:
+    What is a stream at `path`, such as a FIFO, is written into instead (see `edgewire.output`), and cannot be gone on
+    with: at once, or where the writer moves about in its file (`staged`), as a whole from a temporary one. What is only
+    of use to another file until that is complete (`part_of`) is where that one is.
+    """
+
+    def __init__(self, path: Path, *, staged: bool = False, part_of: "PartialFile | None" = None) -> None:
         self.path = path
         self.partial = path.with_name(path.name + ".partial")
         self.is_complete = False
         """Whether it has its name already."""
+        self._staged = staged
+        self._part_of = part_of
+        self._stage: TemporaryDirectory[str] | None = None
+        self._is_stream = False
         self._file: BinaryIO | None = None
+
+    @property
+    def stage(self) -> Path | None:
+        """Return the temporary folder of one that is written into a stream as a whole."""
+        return Path(self._stage.name) if self._stage else None
 
     def open(self, state: ResumeState | None) -> None:
         """Begin anew, or go on from where it was saved, dropping what came later.
@@ -33,7 +50,17 @@ class PartialFile:
         Raises `ExportError` where the file cannot be written, or is shorter than it was.
         """
         with self.translate_errors():
+            if self._part_of and self._part_of.stage:
+                self.partial = self._part_of.stage / self.partial.name
+                self._file = self.partial.open("ab")
+                return
+            self._is_stream = is_stream(self.path)
+            if self._is_stream:
+                self._open_stream()
+                return
+            self.path = require_file(self.path)
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.partial = partial_path(self.path)
             if state is None:
                 self.partial.open("wb").close()
             elif self._was_completed(state):
@@ -65,6 +92,10 @@ class PartialFile:
 
     def save_state(self) -> ResumeState:
         """Make durable what was written, and return what to go on from."""
+        if self._is_stream:
+            with self.translate_errors():
+                self._opened.flush()
+            return {}
         if self.is_complete:
             found = self.path.stat()
         else:
@@ -76,6 +107,9 @@ class PartialFile:
         """Make it durable and give it its name."""
         if self.is_complete:
             return
+        if self._is_stream:
+            self._finish_stream()
+            return
         self._sync()
         self.close()
         try:
@@ -86,7 +120,8 @@ class PartialFile:
     def discard(self) -> None:
         """Remove it."""
         self.close()
-        self.partial.unlink(missing_ok=True)
+        if not self._is_stream:
+            self.partial.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Let go; the partial file stays."""
@@ -95,6 +130,9 @@ class PartialFile:
             with contextlib.suppress(OSError):
                 self._file.close()
             self._file = None
+        if self._stage:
+            self._stage.cleanup()
+            self._stage = None
 
     @contextlib.contextmanager
     def translate_errors(self) -> Iterator[None]:
@@ -102,13 +140,32 @@ class PartialFile:
         try:
             yield
         except OSError as error:
-            reason = os.strerror(error.errno) if error.errno else error
-            raise ExportError(f"{self.partial} cannot be written: {reason}") from None
+            place = self.path if self._is_stream else self.partial
+            raise ExportError(f"{place} cannot be written: {_reason(error)}") from None
 
     def _sync(self) -> None:
         with self.translate_errors():
             self._opened.flush()
             os.fsync(self._opened.fileno())
+
+    def _open_stream(self) -> None:
+        if not self._staged:
+            self._file = open_stream(self.path)
+            return
+        self._stage = TemporaryDirectory(prefix="edgefleet-")
+        self.partial = Path(self._stage.name) / self.partial.name
+        self._file = self.partial.open("ab")
+
+    def _finish_stream(self) -> None:
+        with self.translate_errors():
+            self._opened.flush()
+            if self._stage:
+                with open_stream(self.path) as stream, self.partial.open("rb") as content:
+                    shutil.copyfileobj(content, stream)
+            else:
+                self._opened.close()  # here, so that what is not taken is an error
+            self.is_complete = True
+        self.close()
 
     def _was_completed(self, state: ResumeState) -> bool:
         return not self.partial.exists() and self.path.exists() and self.path.stat().st_ino == state.get("inode")
@@ -117,6 +174,13 @@ class PartialFile:
     def _opened(self) -> BinaryIO:
         assert self._file is not None, f"{self.partial} is not open"
         return self._file
+
+
+def _reason(error: OSError) -> str:
+    # pyarrow has a sentence of its own in the place of the reason, with the path and the code.
+    return (
+        error.strerror if error.filename and error.strerror else os.strerror(error.errno) if error.errno else str(error)
+    )
 
 
 class TableWriter(Protocol):

@@ -16,6 +16,7 @@ import orjson
 from devices.export.base import ExportError, ExportTarget, ExportWindow
 from devices.scenario.scenario import Scenario
 from devices.timeline.timeline import Timeline
+from edgewire.output import partial_path, require_file
 
 WINDOW_ROWS = 20_000
 """About how many messages are held in memory at once; more would be slower too, for the processor's caches."""
@@ -47,8 +48,9 @@ class Checkpoint:
 
     def save(self, path: Path) -> None:
         """Write the file, whole or not at all; raises `ExportError` where that cannot be."""
-        beside = path.with_name(path.name + ".new")
         try:
+            path = require_file(path)
+            beside = partial_path(path, ".new")
             with beside.open("wb") as file:
                 file.write(orjson.dumps(self))
                 file.flush()

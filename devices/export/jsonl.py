@@ -13,6 +13,7 @@ class JsonlFile:
     """Writes all kinds into one file, in the order of due time, device id and seq."""
 
     def __init__(self, path: Path) -> None:
+        self.paths = [path]
         self._file = PartialFile(path)
 
     def open(self, state: ResumeState | None) -> None:

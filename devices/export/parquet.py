@@ -58,8 +58,8 @@ class ParquetWriter:
     """Writes the file of one schema."""
 
     def __init__(self, path: Path, schema: TableSchema) -> None:
-        self._file = PartialFile(path)
-        self._index = PartialFile(path.with_name(path.name + ".index"))
+        self._file = PartialFile(path, staged=True)
+        self._index = PartialFile(path.with_name(path.name + ".index"), part_of=self._file)
         self._table_schema = schema
         self._schema: pa.Schema | None = None
         """None before the first messages, which may have fields that their model does not know."""

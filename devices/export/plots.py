@@ -21,6 +21,7 @@ from devices.export.plot_maps import Panel, map_panels
 from devices.export.series import Recording, Series
 from devices.faults.labels import Label
 from devices.sensors.registry import KINDS
+from edgewire.output import write_output
 
 _DATE_FORMATTER: Callable[[Locator], Formatter] = matplotlib.dates.ConciseDateFormatter
 _FAULTS = ("#d62728", "#ff7f0e", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f")
@@ -88,8 +89,7 @@ def save_figure(figure: Figure, path: Path, title: str) -> None:
             f'<body><img alt="{said}" style="max-width:100%" src="data:image/png;base64,{image}"></body></html>\n'
         ).encode()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        write_output(path, content)
     except OSError as error:
         raise ExportError(f"{path}: cannot be written: {error.strerror}") from None
 

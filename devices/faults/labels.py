@@ -1,6 +1,7 @@
 """Labels, the ground truth of one fault at one device each, and their file. `timeline.label_finder` finds them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import orjson
 
 from edgewire.errors import ConfigError
+from edgewire.output import is_stream, partial_path, require_file, write_output
 
 FILE_NAME = "labels.jsonl"
 
@@ -41,24 +43,23 @@ class Label:
 
 def prepare_labels(path: Path) -> None:
     """Begin the file before there are labels, so that a long export is told early where it cannot be written."""
-    _write(path, b"")
+    if not is_stream(path):
+        with _explained(path):
+            found = require_file(path)
+            found.parent.mkdir(parents=True, exist_ok=True)
+            partial_path(found).touch()
 
 
 def write_labels(path: Path, labels: Iterable[Label]) -> None:
     """Write labels as JSON lines, whole or not at all. Raises `ConfigError` where the file cannot be written."""
-    partial = _write(path, b"".join(orjson.dumps(asdict(one), option=orjson.OPT_APPEND_NEWLINE) for one in labels))
-    try:
-        partial.replace(path)
-    except OSError as error:
-        raise ConfigError(f"{path}: the labels cannot be written: {error.strerror}") from None
+    content = b"".join(orjson.dumps(asdict(one), option=orjson.OPT_APPEND_NEWLINE) for one in labels)
+    with _explained(path):
+        write_output(path, content)
 
 
-def _write(path: Path, content: bytes) -> Path:
-    """Write `path.partial`, and return it."""
-    partial = path.with_name(path.name + ".partial")
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
+        yield
     except OSError as error:
         raise ConfigError(f"{path}: the labels cannot be written: {error.strerror}") from None
-    return partial

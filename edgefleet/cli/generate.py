@@ -21,7 +21,7 @@ from devices.timeline.wall_time import PacedTime
 from edgefleet.cli.common import Json, ScenarioFile, StopFlag, parse_duration, parse_instant
 from edgefleet.cli.progress import closed_pipe_is_the_end, progress_bar
 from edgefleet.cli.run import power_on_ms
-from edgefleet.cli.targets import Destination, checkpoint_file, export_target, stream_target
+from edgefleet.cli.targets import Destination, checkpoint_file, export_target, stream_path, stream_target
 from edgefleet.report.stream_report import Discard, StreamReport, banner
 from edgewire.clock import SystemClock, iso_ms
 from edgewire.errors import ConfigError
@@ -121,6 +121,8 @@ class _Outcome:
     seconds: float
     rejected: int
     reason: str
+    resumable: bool = False
+    """Whether the same command with --resume goes on where it was interrupted."""
 
     def report(self, *, as_json: bool) -> None:
         """Say what was written; end with code 1 where not everything was."""
@@ -141,7 +143,7 @@ class _Outcome:
         elif not to_stdout or not progress.finished:
             rate = written / max(self.seconds, 1e-9)
             state = "" if progress.finished else "interrupted: "
-            more = "" if progress.finished or to_stdout else "; the same command with --resume goes on"
+            more = "" if progress.finished or not self.resumable else "; the same command with --resume goes on"
             typer.echo(
                 f"{state}{progress.records:,} records to {self.destination} in {self.seconds:.1f} s "
                 f"({rate:,.0f}/s){more}",
@@ -177,9 +179,10 @@ def _export(
         out=str(destination),
         format=destination.format,
     )
-    sidecar = checkpoint_file(destination, mark)
+    sidecar = checkpoint_file(destination, target, mark)
     if resume and sidecar is None:
-        raise ConfigError("--resume: what went to stdout is gone; give --out a file")
+        gone = stream_path(target) or "stdout"
+        raise ConfigError(f"--resume: what went to {gone} is gone, so it cannot be gone on with; give --out a file")
     if labels:
         prepare_labels(labels)
 
@@ -205,7 +208,7 @@ def _export(
             progress=progress,
             at_end=write_truth,
         )
-    return _outcome(progress, destination, began, target)
+    return _outcome(progress, destination, began, target, resumable=sidecar is not None)
 
 
 def _stream(
@@ -285,9 +288,11 @@ def _live_timeline(scenario: Scenario, shard: Shard, interval_s: float | None) -
     return timeline
 
 
-def _outcome(progress: ExportProgress, destination: Destination, began: float, target: ExportTarget) -> _Outcome:
+def _outcome(
+    progress: ExportProgress, destination: Destination, began: float, target: ExportTarget, *, resumable: bool = False
+) -> _Outcome:
     rejected, reason = getattr(target, "rejected", 0), getattr(target, "reason", "")
-    return _Outcome(progress, destination, time.monotonic() - began, rejected, reason)
+    return _Outcome(progress, destination, time.monotonic() - began, rejected, reason, resumable)
 
 
 def _span(from_: str | None, to: str | None, records: int | None, *, clean: bool) -> ExportSpan:

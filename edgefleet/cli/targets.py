@@ -14,8 +14,10 @@ from devices.export.jsonl import JsonlFile, JsonlPipe
 from devices.timeline.timeline import Timeline
 from edgefleet.cli.common import StopFlag
 from edgewire.errors import ConfigError
+from edgewire.output import is_stream, resolve_output
 
 FORMATS = ("jsonl", "csv", "parquet")
+STDOUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 _SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "parquet"}
 
 
@@ -53,7 +55,7 @@ class Destination:
         cls, out: str, format_: str | None, upload: str | None, kafka: str | None, token: str | None = None
     ) -> "Destination":
         """Return it; raises `ConfigError` for places that contradict each other, and formats that are none."""
-        if (out != "-") + (upload is not None) + (kafka is not None) > 1:
+        if (out not in STDOUT) + (upload is not None) + (kafka is not None) > 1:
             raise ConfigError("--out, --upload and --kafka are three places to write to: choose one")
         if format_ is not None and format_ not in FORMATS:
             raise ConfigError(f"--format {format_}: there are {', '.join(FORMATS)}")
@@ -64,10 +66,10 @@ class Destination:
             if kind == "postgres":
                 _check_url(out)
             return cls(kind, upload or kafka or out, "jsonl", token)
-        if out == "-":
+        if out in STDOUT:
             if format_ not in (None, "jsonl"):
                 raise ConfigError(f"--format {format_}: stdout takes jsonl; give --out a file")
-            return cls("stdout", out, "jsonl")
+            return cls("stdout", "-", "jsonl")
         suffix = _SUFFIXES.get(Path(out).suffix)
         folder = out.endswith("/") or Path(out).is_dir()
         if format_ is None and (folder or suffix is None):
@@ -139,14 +141,25 @@ def batch_target(destination: Destination, timeline: Timeline, stop: StopFlag) -
     return JsonlFile(path / "all.jsonl" if destination.is_folder else path)
 
 
-def checkpoint_file(destination: Destination, fingerprint: str) -> Path | None:
+def stream_path(target: ExportTarget) -> Path | None:
+    """Return the first of its files that is none but a stream, such as a FIFO: what went into it is gone."""
+    return next((path for path in getattr(target, "paths", ()) if is_stream(path)), None)
+
+
+def checkpoint_file(destination: Destination, target: ExportTarget, fingerprint: str) -> Path | None:
     """Return where it is written down how far an export has come; None where it cannot be gone on with."""
-    if destination.is_stdout:
+    if destination.is_stdout or stream_path(target):
         return None
     if destination.kind != "file":
         return Path(f"edgefleet-{destination.kind}-{fingerprint}.checkpoint")
     path = Path(destination.place)
-    return path / ".checkpoint" if destination.is_folder else path.with_name(path.name + ".checkpoint")
+    if destination.is_folder:
+        return path / ".checkpoint"
+    try:
+        path = resolve_output(path)
+    except OSError as error:
+        raise ConfigError(f"--out {path}: cannot be written: {error.strerror}") from None
+    return path.with_name(path.name + ".checkpoint")
 
 
 def _check_url(url: str) -> None:

@@ -12,8 +12,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from edgefleet.provision.files import write_secret
+from edgefleet.provision.files import write_public, write_secret
 from edgewire.errors import ConfigError
+from edgewire.output import require_file
 
 _SKEW = timedelta(hours=1)
 """Certificates are valid from a little before they are made, for machines whose clocks are behind."""
@@ -37,11 +38,11 @@ class Authority:
         if not certificate_file.exists() and not key_file.exists():
             authority = cls._make(now, subject)
             write_secret(key_file, _pem_key(authority._key))
-            certificate_file.write_bytes(authority.pem)
+            write_public(certificate_file, authority.pem)
             return authority
         try:
-            certificate = x509.load_pem_x509_certificate(certificate_file.read_bytes())
-            key = serialization.load_pem_private_key(key_file.read_bytes(), None)
+            certificate = x509.load_pem_x509_certificate(require_file(certificate_file).read_bytes())
+            key = serialization.load_pem_private_key(require_file(key_file).read_bytes(), None)
         except (OSError, ValueError) as error:
             raise ConfigError(
                 f"{folder}: {stem}.crt and {stem}.key cannot be read: {error}; restore or remove both"

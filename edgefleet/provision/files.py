@@ -1,13 +1,15 @@
-"""Writes files that hold secrets."""
+"""Writes the files of an identities' folder; those with secrets for their owner alone."""
 
-import os
 from pathlib import Path
+
+from edgewire.output import require_file, write_output
 
 
 def write_secret(path: Path, content: bytes) -> None:
-    """Write a file that only its owner can read, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.part")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-    temporary.replace(path)
+    """Write a file that only its owner can read, whole or not at all. Raises `OSError`, also for what is no file."""
+    write_output(require_file(path), content, mode=0o600)
+
+
+def write_public(path: Path, content: bytes) -> None:
+    """Write a file that others may read, whole or not at all. Raises `OSError`, also for what is no file."""
+    write_output(require_file(path), content, mode=0o644)

@@ -13,9 +13,10 @@ import orjson
 
 from devices.fleet.credentials import CREDENTIALS, DEVICES_FOLDER, OPERATOR, SETTINGS
 from edgefleet.provision.authority import Authority
-from edgefleet.provision.files import write_secret
+from edgefleet.provision.files import write_public, write_secret
 from edgefleet.provision.mosquitto import acl_file, broker_profile, password_file
 from edgewire.errors import ConfigError
+from edgewire.output import require_file
 
 BRIDGE = "edgefleet-bridge"
 """User name of the bridge: reads every topic."""
@@ -80,22 +81,23 @@ def provision(
     write_secret(folder / "broker.pem", authority.issue_server(hosts, now, days))
     (folder / "clients-ca.crt").write_bytes(authority.pem + services.pem)
     _write_credentials(folder, credentials)
-    (folder / "acl").write_text(acl_file([BRIDGE], [OPERATOR]))
+    write_public(folder / "acl", acl_file([BRIDGE], [OPERATOR]).encode())
     write_secret(folder / SETTINGS, orjson.dumps({"auth": auth, "ca": "ca.crt"}))
     settings = {"persistence_location": f"{folder.resolve()}/", **({"user": user} if user else {})}
     target = folder / "mosquitto.conf"
-    target.write_text(broker_profile(profile, folder.resolve(), certificates=auth == "certificate", settings=settings))
+    text = broker_profile(profile, folder.resolve(), certificates=auth == "certificate", settings=settings)
+    write_public(target, text.encode())
     return Provisioned(folder, len(credentials) - known, known, renewed, target)
 
 
 def _keep(path: Path, make: Callable[[], bytes]) -> None:
-    if not path.exists():
+    if not require_file(path).exists():
         write_secret(path, make())
 
 
 def _read_credentials(path: Path) -> dict[str, str]:
     try:
-        text = path.read_text()
+        text = require_file(path).read_text()
     except FileNotFoundError:
         return {}
     rows = list(csv.reader(io.StringIO(text)))

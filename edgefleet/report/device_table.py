@@ -5,6 +5,7 @@ from pathlib import Path
 
 from edgewire import logs
 from edgewire.errors import ConfigError
+from edgewire.output import write_output
 from edgewire.run_record import RunRecord, count_seqs
 
 FILE_NAME = "devices.parquet"
@@ -31,8 +32,10 @@ def save_device_table(record: RunRecord, folder: Path) -> Path | None:
     texts = {"device_id", "kind", "site"}
     schema = pa.schema([(name, pa.string() if name in texts else pa.int64()) for name in columns])
     path = folder / FILE_NAME
+    content = pa.BufferOutputStream()
+    pq.write_table(pa.table(columns, schema=schema), content)
     try:
-        pq.write_table(pa.table(columns, schema=schema), path)
+        write_output(path, content.getvalue().to_pybytes())
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be written: {error}") from None
+        raise ConfigError(f"{path}: cannot be written: {error.strerror}") from None
     return path

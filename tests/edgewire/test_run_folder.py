@@ -1,7 +1,9 @@
 """The folder of a run: another run is not written over unasked, and leaves no evidence behind."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -90,23 +92,34 @@ def test_what_cannot_be_removed_is_named(tmp_path: Path) -> None:
         folder.begin()
 
 
-def full(folder: Path) -> None:
-    """Let writes of a record into this folder fail."""
-    (folder / "run.partial").symlink_to("/dev/full")
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Folders that have no room for a record."""
+    folders: list[Path] = []
+    real_fdopen = os.fdopen
+
+    def fdopen(descriptor: int, *arguments: Any) -> Any:
+        place = Path(f"/proc/self/fd/{descriptor}").readlink().parent
+        if place in folders:
+            os.close(descriptor)
+            descriptor = os.open("/dev/full", os.O_WRONLY)
+        return real_fdopen(descriptor, *arguments)
+
+    monkeypatch.setattr("edgewire.output.os.fdopen", fdopen)
+    return folders
 
 
-def test_a_record_that_its_disk_does_not_take_goes_elsewhere(tmp_path: Path) -> None:
+def test_a_record_that_its_disk_does_not_take_goes_elsewhere(tmp_path: Path, full: list[Path]) -> None:
     there, full_too, spare = tmp_path / "there", tmp_path / "full", tmp_path / "spare"
     (full_too / "edgefleet-run-r-1").mkdir(parents=True)
     spare.mkdir()
     folder = RunFolder(there, rescue_places=lambda: [tmp_path / "nowhere", full_too, spare])
     folder.claim(overwrite=False)
     folder.write_checkpoint(RunCheckpoint.of(small_record()))
-    full(there)
+    full.append(there)
     with pytest.raises(ConfigError, match=r"run\.json: the run record cannot be written: No space left on device"):
         folder.write_checkpoint(RunCheckpoint.of(small_record()))
     assert names(there) == ["run.json"], "half a file takes room where there is none"
-    full(there)
     path = folder.write_final(small_record())
     assert path == spare / "edgefleet-run-r-1" / "run.json"
     assert RunRecord.load(path.parent) == small_record()
@@ -114,9 +127,9 @@ def test_a_record_that_its_disk_does_not_take_goes_elsewhere(tmp_path: Path) -> 
     assert RunRecord.load(there).state == "running", "the checkpoint is still there"
 
 
-def test_a_record_that_no_disk_takes_is_one_error(tmp_path: Path) -> None:
+def test_a_record_that_no_disk_takes_is_one_error(tmp_path: Path, full: list[Path]) -> None:
     folder = RunFolder(tmp_path, rescue_places=lambda: [tmp_path / "nowhere"])
-    full(tmp_path)
+    full.append(tmp_path)
     with pytest.raises(ConfigError, match=f"{tmp_path}/run.json: the run record cannot be written: No space left"):
         folder.write_final(small_record())
 

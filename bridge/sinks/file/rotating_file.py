@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from edgewire.output import require_file
+
 _CHUNK = 64 << 10
 _STAMP = "%Y%m%dT%H%M%S.%fZ"
 _ROTATED = r"-\d{8}T\d{6}\.\d{6}Z(-\d+)?"
@@ -33,8 +35,11 @@ class RotatingFile:
     """Writes one file. `append_lines` from one thread at a time; `clean_up` in any other."""
 
     def __init__(self, path: Path, rotation: Rotation, now: Callable[[], float]) -> None:
-        """Open or create it. `now` is seconds since 1970. Raises `OSError`."""
-        self.path = path
+        """Open or create it, or that which a link at `path` leads to. `now` is seconds since 1970.
+
+        Raises `OSError`, also for what is no file: in a FIFO nothing is safe.
+        """
+        self.path = path = require_file(path)
         self._rotation = rotation
         self._now = now
         self._started = now()
@@ -156,7 +161,7 @@ def _compressed(path: Path) -> Path:
 
 def _compress(path: Path) -> None:
     """Replace a file by its compressed form; whenever it is interrupted, one of the two is whole."""
-    half = path.with_name(f".{path.name}.gz.half")
+    half = require_file(path.with_name(f".{path.name}.gz.half"))
     with path.open("rb") as source, half.open("wb") as target:
         with gzip.GzipFile(fileobj=target, mode="wb", compresslevel=6, mtime=0) as packed:
             shutil.copyfileobj(source, packed, _CHUNK)

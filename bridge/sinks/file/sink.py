@@ -21,7 +21,16 @@ from edgewire.clock import Clock, SystemClock
 from edgewire.errors import ConfigError, EdgefleetError
 
 _LONGEST_NAME = 200
-_NEEDS_OPERATOR = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG}
+_NEEDS_OPERATOR = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.EINVAL,
+    errno.ELOOP,
+}
 
 log = logs.get("file")
 

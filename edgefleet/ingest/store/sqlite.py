@@ -17,6 +17,7 @@ from typing import TypeVar
 from edgefleet.ingest.store.base import Delivery, Query, StoreCounts, StoredMessage, StoreError
 from edgefleet.ingest.store.group_commit import GroupCommit
 from edgewire.errors import ConfigError
+from edgewire.output import require_file
 
 _PRAGMAS = (
     "PRAGMA journal_mode=WAL",
@@ -135,6 +136,10 @@ def _error(path: Path, error: sqlite3.Error) -> StoreError:
 
 def _open(path: Path) -> tuple[sqlite3.Connection, sqlite3.Connection]:
     connections: list[sqlite3.Connection] = []
+    try:
+        require_file(path)
+    except OSError as error:
+        raise StoreError(f"store {path}: cannot be used: {error.strerror}") from None
     try:
         for _ in range(2):
             # Transactions are ours alone (isolation_level=None); each connection stays with one thread at a time.

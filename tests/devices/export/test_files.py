@@ -290,6 +290,6 @@ def test_an_empty_export_has_its_header(tmp_path: Path) -> None:
 def test_a_full_disk_is_one_sentence(tmp_path: Path, format_: str) -> None:
     sensors = Timeline(Scenario(devices=[{"kind": "bme280", "count": 2}]), EPOCH_MS)
     name = "all.jsonl" if format_ == "jsonl" else f"bme280.{format_}"
-    (tmp_path / f"{name}.partial").symlink_to("/dev/full")
-    with pytest.raises(ExportError, match=f"{name}.partial cannot be written: No space left on device$"):
+    (tmp_path / name).symlink_to("/dev/full")
+    with pytest.raises(ExportError, match=f"{name} cannot be written: No space left on device$"):
         export(sensors, SPAN, target_for(format_, sensors, tmp_path), checkpoint=None)

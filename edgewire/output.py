@@ -1,0 +1,117 @@
+"""Writes what a user names as an output, and never puts a file in the place of what is none.
+
+- a regular file, or nothing yet: written beside it as `NAME.partial`, which is given the name when it is complete;
+- a symbolic link: the same at its target, and the link stays;
+- a FIFO, a character device or a socket (a stream): opened and written into. It has no name to be given and no state to
+  go on from;
+- a block device, or a folder where a file is to be: refused.
+
+Whatever is refused raises `OSError` with a reason as its `strerror`, as the operating system does.
+"""
+
+import errno
+import os
+import re
+import socket
+import stat
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+_STREAMS = {stat.S_IFIFO: "a FIFO", stat.S_IFCHR: "a character device", stat.S_IFSOCK: "a socket"}
+_NO_FILES = _STREAMS | {stat.S_IFBLK: "a block device"}
+
+_OPEN_FILES = re.compile(r"/(dev|proc/(self|thread-self|\d+))/fd/")
+"""Links to what a process has open: what they lead to may have no name, and is the opener's to replace."""
+
+
+def resolve_output(path: Path) -> Path:
+    """Return the path of the file that is written: that of the target where `path` is a link, whether it exists or not.
+
+    A link of a process to what it has open is not followed: `/dev/stdout` stays as it is. Raises `OSError` for links
+    that lead in a circle.
+    """
+    for _ in range(40):
+        if not path.is_symlink() or _is_open_file(path):
+            return path
+        path = path.parent / path.readlink()
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+
+
+def is_stream(path: Path) -> bool:
+    """Return whether output goes into what is there, instead of taking its place; see the module."""
+    try:
+        found = resolve_output(path)
+        return _is_open_file(found) or stat.S_IFMT(found.stat().st_mode) in _STREAMS
+    except OSError:
+        return False
+
+
+def require_file(path: Path) -> Path:
+    """Return the path to write at, as `resolve_output`. Raises `OSError` where something else than a file is there."""
+    found = resolve_output(path)
+    with suppress(FileNotFoundError):
+        kind = stat.S_IFMT(found.stat().st_mode)
+        if kind == stat.S_IFDIR:
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if kind != stat.S_IFREG:
+            raise OSError(errno.EINVAL, f"it is {_NO_FILES.get(kind, 'no regular file')}, not a file", str(path))
+    return found
+
+
+def partial_path(path: Path, suffix: str = ".partial") -> Path:
+    """Return the name of a file under construction. Raises `OSError` where something else than a file has it."""
+    partial = path.with_name(path.name + suffix)
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(partial.lstat().st_mode):
+            raise OSError(errno.EEXIST, f"{partial.name} beside it is no regular file: remove it", str(partial))
+    return partial
+
+
+def open_stream(path: Path) -> BinaryIO:
+    """Open a stream for writing; of a FIFO, wait for its reader. Raises `OSError` for what is none."""
+    found = resolve_output(path)
+    if not _is_open_file(found) and stat.S_ISSOCK(found.stat().st_mode):
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.connect(str(found))
+            return connection.makefile("wb")
+        finally:
+            connection.close()  # the file keeps it open
+    # Not to be cut off and never to be made: it is there, and what it has may be somebody's.
+    return os.fdopen(os.open(found, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC), "wb")
+
+
+def write_output(path: Path, content: bytes, *, mode: int = 0o666) -> None:
+    """Write a file whole or not at all, its folder made where it is missing; or write into a stream.
+
+    `mode` are the permissions of a file, less those that the umask takes. Raises `OSError`.
+    """
+    if is_stream(path):
+        with open_stream(path) as stream:
+            stream.write(content)
+        return
+    found = require_file(path)
+    found.parent.mkdir(parents=True, exist_ok=True)
+    partial = partial_path(found)
+    with suppress(FileNotFoundError):
+        partial.unlink()  # an earlier one may have other permissions
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        partial.replace(found)
+    except OSError:
+        # Half a file takes room where there may be none.
+        with suppress(OSError):
+            partial.unlink()
+        raise
+
+
+def _is_open_file(path: Path) -> bool:
+    # `/dev/stdout` leads to one; on the way there are no other links.
+    text = str(path)
+    with suppress(OSError):
+        if path.is_symlink() and str(path.parent) == "/dev":
+            text = str(path.readlink())
+    return _OPEN_FILES.match(text) is not None
