@@ -7,7 +7,7 @@ Environment variables named `BRIDGE_…` win over the file: `BRIDGE_HTTP__URL` s
 import os
 import re
 import socket
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AnyHttpUrl, Field, create_model, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
@@ -20,8 +20,10 @@ from bridge.sinks.settings import SinkConfig
 from bridge.source.config import MqttConfig
 from bridge.spool.config import SpoolConfig
 from edgewire.config import Config, ConfigFile, DurationMs
+from edgewire.config_errors import located_error, text_matching
 from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl
+from edgewire.link.url import with_password_file
 from edgewire.messages import MEASUREMENT_FILTERS
 from edgewire.mqtt.filters import filter_matches, is_shared
 
@@ -54,9 +56,18 @@ class BridgeConfig(_Sinks):
 
     model_config = SettingsConfigDict(env_prefix="BRIDGE_")
 
+    own_keys = frozenset({*SINKS, "routes", "subscriptions", "spool", "mqtt", "admin"})
+    foreign_keys: ClassVar = {
+        "this is a scenario: run it with `edgefleet run {name}`": frozenset(
+            {"devices", "sites", "faults", "seed", "time_scale", "outbox", "firmware"}
+        )
+    }
+
     broker: str = "mqtt://127.0.0.1:1883"
     """mqtt://[user:password@]host[:port], or mqtts:// for TLS."""
-    client_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")] = "edgefleet-bridge"
+    client_id: Annotated[
+        str, text_matching(r"^[A-Za-z0-9_.-]{1,64}$", "letters, digits, '_', '.' and '-', at most 64 of them")
+    ] = "edgefleet-bridge"
     """The name of the session: stable, and of one bridge alone. Knows {hostname}, and {ordinal}: the number at the end
     of the host's name, as of a StatefulSet's pod, or the environment variable BRIDGE_ORDINAL."""
     subscriptions: Annotated[tuple[str, ...], Field(min_length=1)] = MEASUREMENT_FILTERS
@@ -73,6 +84,13 @@ class BridgeConfig(_Sinks):
     """How long the sinks may take to finish what they have begun."""
     drain_timeout: Annotated[DurationMs, Field(ge=0)] = 300_000
     """How long a drain may take until nothing is pending."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _password_from_file(cls, values: dict[str, Any]) -> dict[str, Any]:
+        mqtt = values.get("mqtt")
+        path = mqtt.get("password_file") if isinstance(mqtt, dict) else getattr(mqtt, "password_file", None)
+        return with_password_file(values, path, "mqtt.password_file", cls.model_fields["broker"].default)
 
     @field_validator("client_id", mode="before")
     @classmethod
@@ -106,7 +124,7 @@ class BridgeConfig(_Sinks):
     @model_validator(mode="after")
     def _retained_come(self) -> Self:
         if self.mqtt.retained == "always" and all(map(is_shared, self.subscriptions)):
-            raise ValueError("mqtt.retained is 'always', but a shared subscription gets none of them")
+            raise located_error(("mqtt", "retained"), "is 'always', but a shared subscription gets none of them")
         return self
 
     @model_validator(mode="after")

@@ -1,19 +1,22 @@
 """Configuration files: YAML checked by a pydantic model, with environment variables on top.
 
-Environment variables are named prefix + key path joined by `__`: `BRIDGE_SPOOL__MAX_BYTES` sets
-`spool.max_bytes`; lists and mappings are written as JSON. They are also read from a `.env` file.
+Environment variables are named prefix + key path joined by `__`: `BRIDGE_SPOOL__MAX_BYTES` sets `spool.max_bytes`; see
+`environment`. What is wrong is explained by `config_errors`, with lines from `yaml_file`.
 """
 
-import difflib
 import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, ClassVar, TypeVar
 
-import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from edgewire.config_errors import explain_errors, nested_error
+from edgewire.environment import Overlay, overlay
 from edgewire.errors import ConfigError
+from edgewire.model_tree import anchor_paths
+from edgewire.yaml_file import Location, Problem, YamlFile, key_path, raise_problems
 
 
 class Config(BaseModel):
@@ -27,13 +30,13 @@ class ConfigFile(BaseSettings):
 
     # Defaults are written in the unit they are held in (ms), which is not how a bare number in a file is read (s).
     model_config = SettingsConfigDict(
-        extra="forbid",
-        frozen=True,
-        use_attribute_docstrings=True,
-        env_nested_delimiter="__",
-        env_file=".env",
-        validate_default=False,
+        extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=False, env_file=None
     )
+
+    own_keys: ClassVar[frozenset[str]] = frozenset()
+    """A file that has none of these,"""
+    foreign_keys: ClassVar[Mapping[str, frozenset[str]]] = {}
+    """but some of those under a sentence, is another program's: the sentence says which."""
 
     @classmethod
     def settings_customise_sources(
@@ -45,21 +48,31 @@ class ConfigFile(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Let the environment win over `.env`, and that over the file (which is what the constructor is given)."""
-        return env_settings, _KnownKeys(dotenv_settings), init_settings
+        return (_Overlaid(settings_cls, init_settings),)
 
 
-class _KnownKeys(PydanticBaseSettingsSource):
-    """Leaves out of `.env` what the model does not know: other programs read that file too."""
+class _Overlaid(PydanticBaseSettingsSource):
+    """Gives what the constructor is given, with the variables of the environment in it."""
 
-    def __init__(self, inner: PydanticBaseSettingsSource) -> None:
-        super().__init__(inner.settings_cls)
-        self._inner = inner
+    def __init__(self, settings_cls: type[BaseSettings], init: PydanticBaseSettingsSource) -> None:
+        super().__init__(settings_cls)
+        self._init = init
 
     def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
-        return self._inner.get_field_value(field, field_name)
+        return self._init.get_field_value(field, field_name)
 
     def __call__(self) -> dict[str, Any]:
-        return {key: value for key, value in self._inner().items() if key in self.settings_cls.model_fields}
+        return _overlay(self._init(), self.settings_cls).data
+
+
+def _overlay(data: dict[str, Any], model: type[BaseModel]) -> Overlay:
+    """Return the data with the environment in it, where the model is a whole file. Raises `ConfigError`."""
+    if not issubclass(model, ConfigFile):
+        return Overlay(data)
+    found = overlay(data, model, str(model.model_config.get("env_prefix", "")))
+    if found.problems:
+        raise ConfigError("\n".join(found.problems))
+    return found
 
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -125,77 +138,104 @@ SizeBytes = Annotated[int, BeforeValidator(size_bytes)]
 PositiveInt = Annotated[int, Field(ge=1)]
 
 
+MOST_BYTES = 64 << 20
+"""Of a configuration file."""
+
+
 def load_config(path: Path, model: type[Model]) -> Model:
     """Read a YAML file into `model`; for a `ConfigFile`, environment variables win over the file.
 
-    Raises `ConfigError` with one sentence that names the file and the key.
+    Relative paths in it are relative to its folder. Raises `ConfigError` with a sentence for every fault, which names
+    the file, the line and the key.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        text = content.decode()
     except FileNotFoundError:
         raise ConfigError(f"{path}: there is no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from None
-    return parse_config(text, model, name=str(path))
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: is no text in UTF-8") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    if len(content) > MOST_BYTES:
+        raise ConfigError(f"{path}: is larger than {MOST_BYTES >> 20} MiB: is it the right file?")
+    return parse_config(text, model, name=str(path), folder=path.parent)
 
 
-def parse_config(text: str, model: type[Model], *, name: str) -> Model:
+def parse_config(text: str, model: type[Model], *, name: str, folder: Path | None = None) -> Model:
     """Read the text of a file called `name`; otherwise as `load_config`."""
-    try:
-        data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{name}: is not YAML: {' '.join(str(error).split())}") from None
+    file = YamlFile(text, name)
+    data = file.data
     if data is not None and not isinstance(data, dict):
         raise ConfigError(f"{name}: must be a mapping of keys to values, not a {type(data).__name__}")
-    return validate_config(data or {}, model, name=name)
-
-
-def validate_config(data: dict[str, Any], model: type[Model], *, name: str) -> Model:
-    """Check `data` against `model`; the first fault becomes a `ConfigError` that names the key."""
-    unnamed = [key for key in data if not isinstance(key, str)]
-    if unnamed:
-        raise ConfigError(f"{name}: key {unnamed[0]!r} must be a text")
+    data = data or {}
+    raise_problems(name, [_no_text(key, file) for key in data if not isinstance(key, str)])
+    _refuse_file_of_another_program(data, model, name)
+    if folder is not None:
+        data = anchor_paths(data, model, folder)
+        raise_problems(name, list(_misplaced(file, file.data or {}, data, folder)))
     try:
         return model(**data)
     except ValidationError as error:
-        raise ConfigError(f"{name}: {describe_error(error, model)}") from None
-    except SettingsError as error:
-        raise ConfigError(f"environment: {error}: lists and mappings are written as JSON") from None
+        _raise_explained(error, model, _overlay(data, model), file)
+        raise  # cannot be reached: an error has something to explain
+
+
+def _raise_explained(error: ValidationError, model: type[BaseModel], found: Overlay, file: YamlFile) -> None:
+    problems: list[Problem] = []
+    environment: list[str] = []
+    for fault in explain_errors(error, model, file, found.data):
+        variable = found.origin(fault.location)
+        if variable:
+            environment.append(f"environment variable {variable}: {fault.text}")
+        else:
+            problems.append(Problem(fault.text, file.line(fault.location)))
+    try:
+        raise_problems(file.name, problems)
+    except ConfigError as refused:
+        environment.insert(0, str(refused))
+    raise ConfigError("\n".join(environment)) from None
+
+
+def _no_text(key: Any, file: YamlFile) -> Problem:
+    line = file.line((str(key),)) or file.line((str(key).lower(),))
+    return Problem(f"key {key!r} must be a text: put it in quotes", line)
+
+
+def _refuse_file_of_another_program(data: dict[str, Any], model: type[BaseModel], name: str) -> None:
+    if issubclass(model, ConfigFile) and not model.own_keys & data.keys():
+        for said, keys in model.foreign_keys.items():
+            if keys & data.keys():
+                raise ConfigError(f"{name}: {said.format(name=name)}")
+
+
+def _misplaced(file: YamlFile, written: Any, anchored: Any, folder: Path, at: Location = ()) -> Iterator[Problem]:
+    """Yield what was meant to be in the working directory, where everything was looked for until version 0.2."""
+    pairs: Iterable[tuple[Any, Any, Any]] = ()
+    if isinstance(written, dict):
+        pairs = ((key, one, anchored[key]) for key, one in written.items())
+    elif isinstance(written, list):
+        pairs = ((number, *both) for number, both in enumerate(zip(written, anchored, strict=True)))
+    elif isinstance(written, str) and written != anchored and not Path(anchored).exists() and Path(written).exists():
+        yield Problem(
+            f"{key_path(at)}: '{written}' is looked for beside this file, as {anchored}, and is not there, but"
+            f" in the working directory: move it there, or write {Path(written).absolute()}",
+            file.line(at),
+        )
+    for key, one, other in pairs:
+        yield from _misplaced(file, one, other, folder, (*at, key))
 
 
 def check_section(data: dict[str, Any], model: type[Model], *, at: str) -> Model:
-    """Check a part of a file inside a validator: the first fault becomes a `ValueError` that names its key."""
+    """Check a part of a file, under the key `at`, in a validator: raises all its faults as one `ValidationError`."""
     try:
         return model(**data)
     except ValidationError as error:
-        said = describe_error(error, model)
-        raise ValueError(f"in {at}: {said}") from None
+        raise nested_error(error, model, at) from None
 
 
 def describe_error(error: ValidationError, model: type[BaseModel] | None = None) -> str:
     """Return the first fault of a pydantic error as one sentence that names the key and what it should be."""
-    first = error.errors(include_url=False)[0]
-    where = _key_path(first["loc"])
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    if first["type"] == "extra_forbidden":
-        key = str(first["loc"][-1])
-        return f"unknown key '{where}'{_suggestion(key, first['loc'], model)}{more}"
-    if first["type"] == "missing":
-        return f"key '{where}' is missing{more}"
-    said = first["msg"].removeprefix("Value error, ")
-    given = "" if isinstance(first["input"], dict | list) else f", got {first['input']!r}"
-    return f"{where + ': ' if where else ''}{said}{given}{more}"
-
-
-def _key_path(location: tuple[int | str, ...]) -> str:
-    path = ""
-    for part in location:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
-    return path
-
-
-def _suggestion(key: str, location: tuple[int | str, ...], model: type[BaseModel] | None) -> str:
-    if model is None or len(location) != 1:
-        return ""
-    close = difflib.get_close_matches(key, model.model_fields, n=1)
-    return f", did you mean '{close[0]}'?" if close else f"; it knows {', '.join(sorted(model.model_fields))}"
+    first, *others = explain_errors(error, model)
+    return first.text + (f" (and {len(others)} more)" if others else "")

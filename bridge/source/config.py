@@ -27,6 +27,8 @@ class MqttConfig(Config):
     To a shared subscription it never does."""
     stuck_after: Annotated[DurationMs, Field(ge=1000)] = 60_000
     """The connection is renewed when a message has been waiting for its acknowledgement this long."""
+    password_file: Path | None = None
+    """File with the password of the user in `broker`, instead of one in the URL. Read again by a reload."""
     ca_file: Path | None = None
     """Certificates to trust for mqtts:// instead of the system's."""
     certificate: Path | None = None

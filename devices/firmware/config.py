@@ -3,13 +3,20 @@
 from dataclasses import dataclass, field
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from devices.firmware.outbox import OutboxConfig
 from devices.firmware.reconnect import ReconnectConfig
 from edgewire.config import Config, DurationMs
+from edgewire.config_errors import text_matching
 
-Version = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,31}$")]
+Version = Annotated[
+    str,
+    text_matching(
+        r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,31}$",
+        "letters, digits, '_', '.', '+' and '-', at most 32 of them, and begin with a letter or digit",
+    ),
+]
 """Of a firmware, such as 1.4.2."""
 
 

@@ -1,9 +1,9 @@
 """The scenario file: which devices there are, where, how often they speak, and to which broker."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, IPvAnyAddress, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, IPvAnyAddress, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from devices.faults.base import Instant
@@ -16,14 +16,16 @@ from devices.sensors.registry import KINDS
 from devices.world.world import Site
 from edgewire import config
 from edgewire.config import Config, ConfigFile, DurationMs
+from edgewire.config_errors import closest, located_error, text_matching
 from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl
+from edgewire.link.url import with_password_file
 from edgewire.messages.base import DEVICE_ID
 
 
 def _known_kind(kind: str) -> str:
     if kind not in KINDS:
-        raise ValueError(f"is not a kind of device; there are {', '.join(KINDS)}")
+        raise ValueError(f"is not a kind of device{closest(kind, KINDS)}; there are {', '.join(KINDS)}")
     return kind
 
 
@@ -38,7 +40,20 @@ def _broker_urls(urls: str | tuple[str, ...]) -> str | tuple[str, ...]:
     return urls
 
 
-DeviceIdTemplate = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.{}:-]*$", max_length=64)]
+DeviceIdTemplate = Annotated[
+    str,
+    text_matching(
+        r"^[A-Za-z0-9][A-Za-z0-9_.{}:-]*$",
+        "letters, digits, '_', '.' and '-' with {n} among them, such as sensor-{n:04d}, and first a letter or digit",
+        max_length=64,
+    ),
+]
+DeviceIdText = Annotated[
+    str,
+    text_matching(
+        rf"^{DEVICE_ID}$", "letters, digits, '_', '.' and '-', at most 64 of them, and begin with a letter or digit"
+    ),
+]
 
 
 class DeviceGroup(Config):
@@ -58,7 +73,7 @@ class DeviceGroup(Config):
     """Name of the site they are at; without it they are spread over all sites."""
     id: DeviceIdTemplate | None = None
     """Template of the device ids, with `{n}` the number of the device within its kind: `bme280_fake_{n:03d}`."""
-    ids: tuple[Annotated[str, StringConstraints(pattern=rf"^{DEVICE_ID}$")], ...] = ()
+    ids: tuple[DeviceIdText, ...] = ()
     """The device ids one by one, instead of `count` and `id`."""
     hardware: tuple[str, ...] = ()
     """Ids of this group whose place real sensors have taken: they are not emulated, and all others stay as they are."""
@@ -82,15 +97,16 @@ class DeviceGroup(Config):
             raise ValueError("id makes names for count devices; leave it out where ids lists them")
         config.check_section(self.settings, KINDS[self.kind].settings, at="settings")
         if self.jitter and KINDS[self.kind].counts_interval:
-            raise ValueError(f"jitter: a reading of {self.kind} counts what passed since the one before; leave it out")
+            said = f"a reading of {self.kind} counts what passed since the one before; leave it out"
+            raise located_error(("jitter",), said)
         if self.jitter >= self.interval:
-            raise ValueError("jitter: must be shorter than the interval")
+            raise located_error(("jitter",), "must be shorter than the interval")
         if self.size > 1 and not self.ids and self.device_id(1) == self.device_id(2):
-            raise ValueError("id: needs {n} in it, or all devices would have the same name")
+            raise located_error(("id",), "needs {n} in it, or all devices would have the same name")
         if self.vehicles and not KINDS[self.kind].rides_in_vehicle:
-            raise ValueError(f"vehicles: {self.kind} rides in none; leave it out")
+            raise located_error(("vehicles",), f"{self.kind} rides in none; leave it out")
         if self.vehicles and len(self.vehicles) != len(self.ids):
-            raise ValueError("vehicles: needs one number for each of ids")
+            raise located_error(("vehicles",), "needs one number for each of ids")
         return self
 
     @property
@@ -110,7 +126,8 @@ class DeviceGroup(Config):
         try:
             return (self.id or self.kind + "-{n:04d}").format(n=number)
         except (KeyError, IndexError, ValueError) as error:
-            raise ValueError(f"id: '{self.id}' is not a template with {{n}} in it: {error}") from None
+            said = f"'{self.id}' is not a template with {{n}} in it: {error}"
+            raise located_error(("id",), said) from None
 
 
 class Scenario(ConfigFile):
@@ -118,12 +135,21 @@ class Scenario(ConfigFile):
 
     model_config = SettingsConfigDict(env_prefix="EDGEFLEET_")
 
+    own_keys = frozenset({"devices"})
+    foreign_keys: ClassVar = {
+        "this is a bridge's file: run it with `edgefleet bridge run {name}`": frozenset(
+            {"http", "kafka", "file", "routes", "subscriptions", "spool", "mqtt", "admin", "watch", "dead_letters"}
+        )
+    }
+
     seed: int = Field(default=0, ge=0, lt=2**63)
     broker: Annotated[str | tuple[str, ...], AfterValidator(_broker_urls)] = "mqtt://127.0.0.1:1883"
     """mqtt://HOST:PORT or mqtts://HOST:PORT, with user:password@ where the broker asks for it. A list of them: the
     devices are spread over all, always in the same way."""
     identities: Path | None = None
     """Folder of `edgefleet provision`: each device has a user name and password, or a certificate, of its own."""
+    password_file: Path | None = None
+    """File with the password of the user in the URL of the broker, instead of one in that URL."""
     ca_file: Path | None = None
     """Certificates to trust for mqtts:// instead of the system's; not needed where `identities` has its own."""
     source_addresses: tuple[IPvAnyAddress, ...] = ()
@@ -153,20 +179,31 @@ class Scenario(ConfigFile):
     outbox: OutboxConfig = OutboxConfig()
     reconnect: ReconnectConfig = ReconnectConfig()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _password_from_file(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return with_password_file(
+            values, values.get("password_file"), "password_file", cls.model_fields["broker"].default
+        )
+
     @model_validator(mode="after")
     def _check(self) -> "Scenario":
         names = [site.name for site in self.sites]
         if len(set(names)) < len(names):
-            raise ValueError("sites: two sites have the same name")
+            twin = next(position for position, name in enumerate(names) if name in names[:position])
+            raise located_error(("sites", twin, "name"), f"two sites are called '{names[twin]}'")
         for position, group in enumerate(self.devices):
             if group.site is not None and group.site not in names:
-                raise ValueError(f"devices[{position}].site: '{group.site}' is not one of {', '.join(names)}")
+                near = closest(group.site, names)
+                raise located_error(
+                    ("devices", position, "site"), f"'{group.site}' is not one of {', '.join(names)}{near}"
+                )
         kinds = {group.kind for group in self.devices}
         for position, fault in enumerate(self.faults):
             if fault.kind not in kinds:
-                raise ValueError(f"faults[{position}].kind: there is no {fault.kind} among the devices")
+                raise located_error(("faults", position, "kind"), f"there is no {fault.kind} among the devices")
         if self.start is not None and self.start.timestamp() * 1000 < EPOCH_MS:
-            raise ValueError("start: boots are counted as of 2000-01-01, so none begins before that")
+            raise located_error(("start",), "boots are counted as of 2000-01-01, so none begins before that")
         return self
 
     @property

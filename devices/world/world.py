@@ -7,10 +7,11 @@ from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field
 
 from devices.world.random import Floats, Ints, hash_bits
 from edgewire.config import Config
+from edgewire.config_errors import text_matching
 from edgewire.messages.topics import SITE
 
 MINUTE_MS = 60_000
@@ -33,7 +34,7 @@ def _known_zone(name: str) -> str:
 class Site(Config):
     """A town, plant or shop: devices of one site share weather, roads and customers."""
 
-    name: Annotated[str, StringConstraints(pattern=rf"^{SITE}$")]
+    name: Annotated[str, text_matching(rf"^{SITE}$", "letters, digits, '_' and '-'")]
     """A level of the devices' topics."""
     latitude: float = Field(ge=-90, le=90)
     longitude: float = Field(ge=-180, le=180)

@@ -51,7 +51,7 @@ def test_one_sink_is_enough_and_everything_else_has_a_default() -> None:
 def test_a_wrong_configuration_is_one_sentence_that_names_the_key(text: str, said: str) -> None:
     with pytest.raises(ConfigError) as caught:
         read(text)
-    assert str(caught.value).startswith("b.yaml: ")
+    assert str(caught.value).startswith("b.yaml:")
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
 

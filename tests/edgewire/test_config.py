@@ -58,7 +58,7 @@ def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_dotenv_lies_between_file_and_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text("TESTFLEET_COUNT=5\nTESTFLEET_NAME=dotenv\nTESTFLEET_UNKNOWN=1\nOTHER=2\n")
+    (tmp_path / ".env").write_text("TESTFLEET_COUNT=5\nTESTFLEET_NAME=dotenv\nOTHER=2\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TESTFLEET_COUNT", "7")
     outer = parse("count: 2\nname: file")
@@ -68,13 +68,13 @@ def test_dotenv_lies_between_file_and_environment(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("cuont: 2", "file.yaml: unknown key 'cuont', did you mean 'count'?"),
-        ("inner: {sise: 2}", "file.yaml: unknown key 'inner.sise'"),
-        ("count: many", "file.yaml: count: Input should be a valid integer"),
-        ("inner: {wait: soon}", "file.yaml: inner.wait: 'soon' is no duration"),
+        ("cuont: 2", "file.yaml:1: unknown key 'cuont', did you mean 'count'?"),
+        ("inner: {sise: 2}", "file.yaml:1: unknown key 'inner.sise', did you mean 'size'?"),
+        ("count: many", "file.yaml:1: count: Input should be a valid integer"),
+        ("inner: {wait: soon}", "file.yaml:1: inner.wait: 'soon' is no duration"),
         ("- a list", "file.yaml: must be a mapping of keys to values, not a list"),
-        ("a: b: c", "file.yaml: is not YAML"),
-        ("1: x", "file.yaml: key 1 must be a text"),
+        ("a: b: c", "file.yaml:1: is not YAML"),
+        ("1: x", "file.yaml:1: key 1 must be a text"),
     ],
 )
 def test_a_fault_is_one_sentence_that_names_file_and_key(text: str, said: str) -> None:

@@ -12,7 +12,10 @@ from bridge.sinks.http.proxy import ProxySetting
 from bridge.sinks.http.success import Statuses, SuccessConfig
 from bridge.sinks.settings import SinkConfig, Target
 from edgewire.config import DurationMs, PositiveInt, SizeBytes
+from edgewire.config_errors import text_matching
 from edgewire.messages import BATCH_PATH, KindContract, MessageType
+from edgewire.redact import show_url, url_fault
+from edgewire.secret_file import take_secret
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OURS = ("idempotency-key", "content-length", "content-encoding", "transfer-encoding")
@@ -27,13 +30,13 @@ def _url(template: Template) -> Template:
         if field.name not in _CHOOSES_HOST:
             raise ValueError(f"'{{{field.name}}}' cannot choose the host: only {', '.join(_CHOOSES_HOST)} can")
     if scheme not in ("http", "https") or not authority or any(character.isspace() for character in text):
-        raise ValueError(f"'{text}' is no URL of the form http://HOST[:PORT][/PATH]")
+        raise ValueError(f"'{show_url(text)}' is no URL of the form http://HOST[:PORT][/PATH]")
     if "@" in authority:
         raise ValueError("a URL holds no password: write username and password")
     try:
         _ = urlsplit(Template(text).fixed or re.sub(r"\{[^}]*\}", "x", text)).port
     except ValueError as error:
-        raise ValueError(f"'{text}' is no URL: {error}") from None
+        raise ValueError(f"'{show_url(text)}' is no URL: {url_fault(error)}") from None
     return template
 
 
@@ -134,15 +137,26 @@ class HttpSinkConfig(SinkConfig):
     """Templates."""
     token: SecretStr | None = None
     """Sent as `Authorization: Bearer`."""
-    username: Annotated[str, Field(pattern=r"^[^:]*$")] | None = None
+    username: Annotated[str, text_matching(r"^[^:]*$", "a name without a colon")] | None = None
     """With `password`, sent as `Authorization: Basic`."""
     password: SecretStr | None = None
+    token_file: Path | None = None
+    """File with the token, instead of `token`. Read again by a reload."""
+    password_file: Path | None = None
+    """File with the password, instead of `password`. Read again by a reload."""
     ca_file: Path | None = None
     """Certificates to trust for https:// instead of the system's."""
     certificate: Path | None = None
     """PEM file of the certificate, and its chain, by which the bridge says who it is (mTLS)."""
     key: Path | None = None
     """PEM file of its key, where that is not in the same file."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _secrets_from_files(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        return take_secret(take_secret(values, "token"), "password")
 
     @field_validator("url")
     @classmethod

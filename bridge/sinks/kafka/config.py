@@ -9,6 +9,9 @@ from bridge.message.template import Template
 from bridge.sinks.settings import SinkConfig, Target
 from edgewire.config import DurationMs, PositiveInt
 from edgewire.messages import KindContract, MessageType
+from edgewire.model_tree import PathKeys
+from edgewire.redact import is_secret_name
+from edgewire.secret_file import take_secret
 
 _OURS = {
     "acks": "the bridge needs acknowledgements of all replicas",
@@ -23,7 +26,23 @@ _OURS = {
     "linger.ms": "write linger",
     "queue.buffering.max.ms": "write linger",
 }
+_FILES = frozenset(
+    {
+        *("ssl.ca.location", "ssl.certificate.location", "ssl.crl.location", "ssl.key.location"),
+        *("ssl.keystore.location", "sasl.kerberos.keytab"),
+        *("sasl.password_file", "sasl.username_file", "ssl.key.password_file", "ssl.keystore.password_file"),
+        *("sasl.oauthbearer.client.secret_file", "ssl.key.pem_file", "ssl.certificate.pem_file"),
+    }
+)
+"""Properties that are paths, relative to the configuration file."""
 TOPIC_NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
+
+
+def _property_name(name: str) -> str:
+    """Return the name of a property: in that of a variable of the environment `_` stands for `.`."""
+    if "." in name or name == "log_level":
+        return name
+    return name.removesuffix("_file").replace("_", ".") + ("_file" if name.endswith("_file") else "")
 
 
 def _topic(template: Template) -> Template:
@@ -82,8 +101,24 @@ class KafkaSinkConfig(SinkConfig):
     batch_messages: PositiveInt = 2000
     timeout: Annotated[DurationMs, Field(ge=1)] = 10_000
     """For reaching the cluster and creating topics. Delivery itself is tried for ever."""
-    properties: dict[str, str | int | float | bool] = {}
-    """Further properties of librdkafka, such as `security.protocol`."""
+    properties: Annotated[dict[str, str | int | float | bool], PathKeys(_FILES)] = {}
+    """Further properties of librdkafka, such as `security.protocol`. NAME_file, such as `sasl.password_file`, is a file
+    that holds the value of NAME; it is read again by a reload."""
+
+    @field_validator("properties", mode="before")
+    @classmethod
+    def _values_from_files(cls, properties: Any) -> Any:
+        """Read what is in files, and take a name as a variable of the environment has it."""
+        if not isinstance(properties, dict):
+            return properties
+        found = {_property_name(str(name)): value for name, value in properties.items()}
+        for name in [name for name in found if name.endswith("_file")]:
+            found = take_secret(found, name.removesuffix("_file"))
+            del found[name]
+        for name, value in found.items():
+            if is_secret_name(name) and isinstance(value, bool | float):
+                raise ValueError(f"'{name}' is read as a number or a yes or no, but should be a text: put it in quotes")
+        return found
 
     @field_validator("properties")
     @classmethod

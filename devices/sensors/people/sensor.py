@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from devices.sensors.base import Columns, Events, Population
 from devices.sensors.kind import DeviceKind
@@ -20,6 +20,7 @@ from devices.world.timestamps import timestamps
 from devices.world.world import DAY_MS, HOUR_MS, World
 from edgewire.clock import parse_ms
 from edgewire.config import Config
+from edgewire.config_errors import text_matching
 
 _WEEKDAYS = ("Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday")  # from 1970-01-01
 _MOST_CUSTOMERS = 200_000
@@ -39,7 +40,10 @@ class PeopleSettings(Config):
     """Exactly `daily_customers` every day, whatever the weekday and the weather."""
     accuracy: float = Field(default=0.97, gt=0, le=1)
     """Chance that the counts see a person go through the door; in and out independently. Makers claim 95 to 98 %."""
-    holidays: tuple[Annotated[str, StringConstraints(pattern=r"^(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$")], ...] = (
+    holidays: tuple[
+        Annotated[str, text_matching(r"^(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])$", "a month and a day, such as 12-25")],
+        ...,
+    ] = (
         "01-01",
         "12-25",
     )

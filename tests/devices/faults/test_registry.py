@@ -62,9 +62,9 @@ def test_what_a_fault_says_of_itself() -> None:
         (f"{{type: bias, kind: gps, field: humidity, offset: 1, {AT}}}", r"faults\[0\].*'humidity' is no number in a"),
         (f"{{type: bias, kind: gps, field: vehicle_id, offset: 1, {AT}}}", "'vehicle_id' is no number.*there are lat"),
         (f"{{type: bias, kind: gps, field: seq, offset: 1, {AT}}}", "'seq' is no number"),
-        (f"{{type: bias, kind: gps, field: hdop, {AT}}}", r"faults\[0\].bias.offset' is missing"),
-        (f"{{type: bias, kind: gps, field: hdop, offset: .inf, {AT}}}", r"faults\[0\].bias.offset"),
-        (f"{{type: bias, kind: gps, field: hdop, offset: 1, size: 3, {AT}}}", r"unknown key 'faults\[0\].bias.size'"),
+        (f"{{type: bias, kind: gps, field: hdop, {AT}}}", r"faults\[0\].offset' is missing"),
+        (f"{{type: bias, kind: gps, field: hdop, offset: .inf, {AT}}}", r"faults\[0\].offset"),
+        (f"{{type: bias, kind: gps, field: hdop, offset: 1, size: 3, {AT}}}", r"unknown key 'faults\[0\].size'"),
         (f"{{type: dropout, kind: toaster, {AT}}}", "'toaster' is not a kind of device; there are bme280"),
         (f"{{type: dropout, kind: traffic, {AT}}}", "there is no traffic among the devices"),
         (f"{{type: dropout, kind: gps, devices: [gps-0001], share: 0.5, {AT}}}", "leave one out"),
@@ -78,15 +78,15 @@ def test_what_a_fault_says_of_itself() -> None:
         ("{type: dropout, kind: gps, rate: 1/day, duration: 1h..5m}", "the shorter one first"),
         (f"{{type: clip, kind: gps, field: hdop, {AT}}}", "needs low or high"),
         (f"{{type: clip, kind: gps, field: hdop, low: 3, high: 1, {AT}}}", "low must not be above high"),
-        (f"{{type: code_fault, kind: gps, {AT}}}", r"faults\[0\].code_fault.kind"),
-        (f"{{type: gps_loss, kind: bme280, {AT}}}", r"faults\[0\].gps_loss.kind"),
+        (f"{{type: code_fault, kind: gps, {AT}}}", r"faults\[0\].kind"),
+        (f"{{type: gps_loss, kind: bme280, {AT}}}", r"faults\[0\].kind"),
     ],
 )
 def test_a_wrong_calendar_is_refused_in_one_sentence(fault: str, sentence: str) -> None:
     with pytest.raises(ConfigError, match=sentence) as caught:
         parse(fault)
     assert "\n" not in str(caught.value)
-    assert str(caught.value).startswith("fleet.yaml: ")
+    assert str(caught.value).startswith("fleet.yaml:3: ")
 
 
 @pytest.mark.parametrize(

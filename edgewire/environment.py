@@ -1,0 +1,229 @@
+"""Puts environment variables on top of a configuration file, key by key, and refuses those that are no setting.
+
+`BRIDGE_HTTP__URL` is `http.url`; `EDGEFLEET_DEVICES__0__SETTINGS__NOISE` is `settings.noise` of the first of `devices`.
+`NAME_FILE` names a file that holds the value of NAME. They are also read from a `.env` file in the working directory.
+
+A name with the prefix that is no setting is refused, as it is most likely misspelt, but for two kinds: those that the
+program itself, its tests or docker-compose.yml know (`OTHER_VARIABLES`), and those that Kubernetes makes of services in
+the same namespace, such as `BRIDGE_SERVICE_HOST` and `BRIDGE_PORT=tcp://10.0.0.1:9464` of one called `bridge`.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+from dotenv import dotenv_values
+from pydantic import BaseModel
+
+from edgewire.errors import ConfigError
+from edgewire.model_tree import child, is_model, is_structured, options, variable_paths
+from edgewire.redact import is_secret_name
+from edgewire.secret_file import read_secret
+from edgewire.yaml_file import Location
+
+OPTION_VARIABLES = frozenset(
+    {
+        *("EDGEFLEET_BROKER", "EDGEFLEET_LOG_FORMAT", "EDGEFLEET_LOG_LEVEL"),
+        *("EDGEFLEET_INGEST_BODY_TIMEOUT", "EDGEFLEET_INGEST_HOST", "EDGEFLEET_INGEST_MAX_BODY"),
+        *("EDGEFLEET_INGEST_PORT", "EDGEFLEET_INGEST_STORE", "EDGEFLEET_INGEST_TOKEN"),
+        *("EDGEFLEET_VERIFY_INGEST", "EDGEFLEET_VERIFY_KAFKA"),
+    }
+)
+"""Variables of command line options, of all commands; a test compares them."""
+
+OTHER_VARIABLES = frozenset(
+    {
+        *("BRIDGE_ORDINAL", "EDGEFLEET_FAILPOINT"),
+        *("EDGEFLEET_CHAOS_SEED", "EDGEFLEET_REQUIRE_SERVICES"),
+    }
+)
+"""What the program reads elsewhere, and what its tests read."""
+
+_COMPOSE_VARIABLES = frozenset({"BRIDGE_PORT"})
+"""What docker-compose.yml takes from a `.env` file."""
+
+_SERVICE_LINK = re.compile(r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
+_SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://\S+")
+
+
+@dataclass(slots=True)
+class Overlay:
+    """Holds a configuration with the variables put into it."""
+
+    data: dict[str, Any]
+    origins: dict[Location, str] = field(default_factory=dict)
+    """Location of a value -> the variable that it is from."""
+    problems: list[str] = field(default_factory=list)
+
+    def origin(self, location: Location) -> str | None:
+        """Return the variable that a value, or one that it is in, is from."""
+        found = [one for one in self.origins if location[: len(one)] == one]
+        return self.origins[max(found, key=len)] if found else None
+
+
+def is_service_link(name: str, value: str) -> bool:
+    """Return whether Kubernetes makes a variable like this for a service in the same namespace."""
+    return bool(_SERVICE_LINK.fullmatch(name)) or (name.endswith("_PORT") and bool(_SERVICE_ADDRESS.fullmatch(value)))
+
+
+def read_environment(prefix: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the variables with a prefix, of the `.env` file and of the environment, without what others put there.
+
+    Raises `ConfigError` for a `.env` file that cannot be read.
+    """
+    try:
+        written = {name: value for name, value in dotenv_values(".env").items() if value is not None}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f".env: cannot be read: {getattr(error, 'strerror', None) or 'is no text in UTF-8'}"
+        ) from None
+
+    def ours(variables: Mapping[str, str], others: frozenset[str]) -> dict[str, str]:
+        upper = {name.upper(): value for name, value in variables.items()}
+        return {
+            name: value
+            for name, value in upper.items()
+            if name.startswith(prefix) and name not in others and not is_service_link(name, value)
+        }
+
+    return ours(written, OTHER_VARIABLES | _COMPOSE_VARIABLES), ours(os.environ, OTHER_VARIABLES)
+
+
+def overlay(data: Mapping[str, Any], model: type[BaseModel], prefix: str) -> Overlay:
+    """Return a configuration with the variables of the environment in it; what is wrong with them is in `problems`."""
+    result = Overlay(copy_containers(dict(data)))
+    for variables in read_environment(prefix):
+        # The whole before its parts, and the items of a list in their order.
+        for name in sorted(variables, key=lambda name: [_sortable(part) for part in name.split("__")]):
+            _apply(result, model, prefix, name, variables[name])
+    return result
+
+
+def unknown_variables(names: Iterable[str], prefix: str, models: Iterable[type[BaseModel]]) -> list[str]:
+    """Return a sentence for each name, which is no setting of a model and no option, with the nearest that is one."""
+    known = {*(OPTION_VARIABLES), *(name for model in models for name in variable_names(model, prefix))}
+    return [_unknown(name, known) for name in names]
+
+
+def variable_names(model: type[BaseModel], prefix: str) -> list[str]:
+    """Return the names of the variables of all keys, with 0 for the positions of lists."""
+    return [prefix + "__".join(path).upper() for path in variable_paths(model)]
+
+
+def copy_containers(value: Any) -> Any:
+    """Return a copy of lists and mappings; what else is in them is shared."""
+    if isinstance(value, dict):
+        return {key: copy_containers(one) for key, one in value.items()}
+    return [copy_containers(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def is_option_variable(name: str) -> bool:
+    """Return whether a name is that of an option, or names a file with its value."""
+    return name in OPTION_VARIABLES or name.removesuffix("_FILE") in OPTION_VARIABLES
+
+
+def _apply(result: Overlay, model: type[BaseModel], prefix: str, name: str, text: str) -> None:
+    found = _resolve(result.data, model, name.removeprefix(prefix))
+    if found is None and name.endswith("_FILE") and (found := _resolve(result.data, model, name[len(prefix) : -5])):
+        try:
+            text = read_secret(Path(text))
+        except ValueError as error:
+            result.problems.append(f"environment variable {name}: {error}")
+            return
+    if found is None:
+        if not is_option_variable(name):
+            result.problems.extend(unknown_variables([name], prefix, [model]))
+        return
+    location, annotation = found
+    try:
+        value = _value(text, annotation, location)
+        _set(result.data, location, value)
+    except ValueError as error:
+        result.problems.append(f"environment variable {name}: {error}")
+        return
+    result.origins[location] = name
+
+
+def _resolve(data: Any, model: type[BaseModel], path: str) -> tuple[Location, Any] | None:
+    """Return where a variable leads, and what type is there; None where nowhere."""
+    annotation: Any = model
+    location: list[int | str] = []
+    for part in path.split("__"):
+        found = child(annotation, part, data) if part else None
+        if found is None:
+            return None
+        location.append(found.key)
+        annotation = found.annotation
+        data = _get(data, found.key)
+    return tuple(location), annotation
+
+
+def _get(data: Any, key: int | str) -> Any:
+    if isinstance(data, dict):
+        return data.get(key)
+    return data[key] if isinstance(data, list) and isinstance(key, int) and key < len(data) else None
+
+
+def _value(text: str, annotation: Any, location: Location) -> Any:
+    """Return the value of a variable: JSON where there is a list or mapping. Raises `ValueError`."""
+    found = list(options(annotation))
+    looks_structured = text.lstrip()[:1] in ("{", "[")
+    if any(map(is_structured, found)) and (looks_structured or str not in found):
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError:
+            # A model may have a short form that is a text, as the target of a route has.
+            if looks_structured or not any(map(is_model, found)):
+                raise ValueError('lists and mappings are written as JSON, such as ["a"] or {"a": 1}') from None
+            return text
+    if Any in found and not is_secret_name(str(location[-1])):
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError:
+            return text
+    return text
+
+
+def _set(data: dict[str, Any], location: Location, value: Any) -> None:
+    at: Any = data
+    for number, key in enumerate(location):
+        is_last = number == len(location) - 1
+        if isinstance(key, int):
+            if key > len(at):
+                raise ValueError(f"there are {len(at)} items, numbered from 0: the next one is {len(at)}")
+            if key == len(at):
+                at.append(None)
+            before = at[key]
+        else:
+            before = at.get(key)
+            # One of a value and the file that holds it: of the file and the environment, the environment's.
+            if is_last:
+                at.pop(key.removesuffix("_file") if key.endswith("_file") else f"{key}_file", None)
+        if is_last:
+            at[key] = {**before, **value} if isinstance(before, dict) and isinstance(value, dict) else value
+        else:
+            kind = list if isinstance(location[number + 1], int) else dict
+            if not isinstance(before, kind):
+                at[key] = before = kind()
+            at = before
+
+
+def _unknown(name: str, known: Iterable[str]) -> str:
+    plain = {_plain(one): one for one in known}
+    near = [plain[_plain(name)]] if _plain(name) in plain else []
+    near = near or [plain[one] for one in difflib.get_close_matches(_plain(name), plain, n=1, cutoff=0.7)]
+    hint = f", did you mean {near[0]}?" if near else ": leave it out; the parts of a key are joined by two underscores"
+    return f"environment variable {name} is no setting{hint}"
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"_(\d+_)?", "", name)
+
+
+def _sortable(part: str) -> tuple[int, str]:
+    return (int(part), "") if part.isdecimal() else (-1, part)

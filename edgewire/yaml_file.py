@@ -1,0 +1,198 @@
+"""Reads YAML as a person meant it, and remembers in which line everything stands.
+
+What YAML would take silently is refused: a key written twice, and a number that reads otherwise than it is written,
+such as 00042, which is 34, and 52:54:00, which is 190440.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from edgewire.errors import ConfigError
+from edgewire.redact import is_secret_name
+
+Location = tuple[int | str, ...]
+"""Keys and positions that lead to a value."""
+
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+_SURPRISING = re.compile(r"[-+]?(0[0-7_]+|[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?)")
+"""Octal numbers, and numbers to the base of 60."""
+
+_MOST_VALUES = 5_000_000
+"""In a file, counted as often as an alias stands for them."""
+
+_QUOTED = re.compile(r"'[^']{2,}'|\"[^\"]{2,}\"")
+_SIGNS = "write a text that begins with one of * & ! @ ` % | > [ { in quotes"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Tells what is wrong, and where."""
+
+    text: str
+    line: int | None = None
+
+
+class YamlFile:
+    """Holds the content of a file, and the nodes that it was made of."""
+
+    def __init__(self, text: str, name: str) -> None:
+        """Read the text of a file called `name`. Raises `ConfigError` that names every fault with its line."""
+        self.name = name
+        self._root: yaml.Node | None = None
+        self._problems: list[Problem] = []
+        self.data: Any = None
+        try:
+            self._read(text)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{name}{_position(error)}: is not YAML: {_explanation(error)}") from None
+        except RecursionError:
+            raise ConfigError(f"{name}: is nested too deeply") from None
+        except ValueError as error:
+            raise ConfigError(f"{name}: is not YAML: it has a value that is none, such as a day 32: {error}") from None
+        raise_problems(name, self._problems)
+
+    def _read(self, text: str) -> None:
+        loader = _Loader(text)
+        try:
+            self._root = loader.get_single_node()
+            if self._root is None:
+                return
+            if self._check(self._root, (), {}) > _MOST_VALUES:
+                raise ConfigError(f"{self.name}: its aliases stand for more than {_MOST_VALUES:,} values")
+            # Not what is refused anyway; and construction brings the keys of `<<` among the others.
+            self.data = None if self._problems else loader.construct_document(self._root)
+        finally:
+            loader.dispose()
+
+    def _check(self, node: yaml.Node, path: Location, sizes: dict[int, int]) -> int:
+        """Note what is wrong in a node, once however often it stands there; return how many values it stands for."""
+        if id(node) in sizes:
+            if sizes[id(node)] < 0:
+                raise ConfigError(f"{self.name}:{_line(node)}: an alias stands for what it is in")
+            return sizes[id(node)]
+        sizes[id(node)] = -1
+        size = 1
+        if isinstance(node, yaml.ScalarNode):
+            self._check_number(node, path)
+        elif isinstance(node, yaml.SequenceNode):
+            for position, item in enumerate(node.value):
+                size += self._check(item, (*path, position), sizes)
+        else:
+            first: dict[tuple[str, str], yaml.Node] = {}
+            for key, value in node.value:
+                size += self._check(value, (*path, str(key.value)), sizes)
+                if not isinstance(key, yaml.ScalarNode):
+                    continue
+                self._check_number(key, path)
+                before = first.setdefault((key.tag, key.value), key)
+                if before is not key and key.value != "<<":
+                    where = key_path((*path, key.value))
+                    again = f"key '{where}' is written twice, in line {_line(before)} and here: leave one out"
+                    self._problems.append(Problem(again, _line(key)))
+        sizes[id(node)] = size
+        return size
+
+    def _check_number(self, node: yaml.ScalarNode, path: Location) -> None:
+        numbers = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+        if node.style or node.tag not in numbers or not _SURPRISING.fullmatch(node.value):
+            return
+        reading = yaml.safe_load(node.value)
+        hidden = is_secret_path(path)
+        said = "a number" if hidden else f"the number {reading}"
+        written = "it" if hidden else f"'{node.value}'"
+        where = f"{key_path(path)}: " if path else ""
+        self._problems.append(Problem(f"{where}{written} is read as {said}: put it in quotes", _line(node)))
+
+    def locate(self, location: Location) -> tuple[Location, yaml.Node | None]:
+        """Return the part of a location that is in the file, without what pydantic puts between, and its node."""
+        node, found = self._root, []
+        for part in location:
+            inner = _child(node, part)
+            if inner is not None:
+                node = inner
+                found.append(part)
+        return tuple(found), node
+
+    def line(self, location: Location) -> int | None:
+        """Return in which line a value stands, or the nearest that it is in; None for the whole file."""
+        found, node = self.locate(location)
+        if not found or node is None:
+            return None
+        return _line(self._key_node(found) or node)
+
+    def written(self, location: Location) -> str | None:
+        """Return a value as it is written."""
+        node = self.locate(location)[1]
+        return str(node.value) if isinstance(node, yaml.ScalarNode) else None
+
+    def _key_node(self, location: Location) -> yaml.Node | None:
+        """Return the key of a value in a mapping: it is where a person looks for it."""
+        found, node = self.locate(location)
+        parent = self.locate(found[:-1])[1]
+        for key, value in _pairs(parent):
+            if value is node and key.value == str(found[-1]):
+                return key
+        return None
+
+
+def raise_problems(name: str, problems: Sequence[Problem], most: int = 20) -> None:
+    """Raise `ConfigError` with all problems of a file, a sentence a line, in the order of the file."""
+    if not problems:
+        return
+    ordered = sorted(dict.fromkeys(problems), key=lambda problem: problem.line or 0)
+    lines = [f"{name}{f':{one.line}' if one.line else ''}: {one.text}" for one in ordered[:most]]
+    if len(ordered) > most:
+        lines.append(f"{name}: and {len(ordered) - most} more")
+    raise ConfigError("\n".join(lines))
+
+
+def key_path(location: Location) -> str:
+    """Return a location as a person writes it: `devices[0].count`."""
+    path = ""
+    for part in location:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+    return path
+
+
+def is_secret_path(location: Location) -> bool:
+    """Return whether the value there may be a secret: by its own name, or as one of headers."""
+    names = [part for part in location if isinstance(part, str)]
+    return bool(names) and (is_secret_name(names[-1]) or "headers" in names[:-1])
+
+
+def _child(node: yaml.Node | None, part: int | str) -> yaml.Node | None:
+    if isinstance(node, yaml.SequenceNode):
+        inside = isinstance(part, int) and 0 <= part < len(node.value)
+        return node.value[part] if inside else None
+    # The last one counts: keys of `<<` come first.
+    found = [value for key, value in _pairs(node) if key.value == str(part)]
+    return found[-1] if found else None
+
+
+def _pairs(node: yaml.Node | None) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:
+    if isinstance(node, yaml.MappingNode):
+        yield from ((key, value) for key, value in node.value if isinstance(key, yaml.ScalarNode))
+
+
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1
+
+
+def _position(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    return f":{mark.line + 1}" if mark else ""
+
+
+def _explanation(error: yaml.YAMLError) -> str:
+    """Return what the parser says, without any of the text: that may be a secret."""
+    problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be read"
+    said = _QUOTED.sub("…", " ".join(str(problem).split()))
+    mark = getattr(error, "problem_mark", None)
+    column = f" in column {mark.column + 1}" if mark else ""
+    hint = f"; {_SIGNS}" if re.search("alias|tag|anchor|cannot start any token|alphabetic", said) else ""
+    return f"{said}{column}{hint}"
