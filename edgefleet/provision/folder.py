@@ -68,7 +68,7 @@ def provision(
         credentials.setdefault(name, secrets.token_urlsafe(_PASSWORD_BYTES))
     renewed = []
     for name in (BRIDGE, OPERATOR):
-        path = folder / f"{name}.pem"
+        path = require_file(folder / f"{name}.pem")
         was_there = path.exists()
         if not was_there or not services.has_issued(path.read_bytes()):
             write_secret(path, services.issue_client(name, now, days))
@@ -79,7 +79,7 @@ def provision(
         progress(done)
     # The broker's is always new: it is the one whose names may have changed, and nobody keeps a copy of it.
     write_secret(folder / "broker.pem", authority.issue_server(hosts, now, days))
-    (folder / "clients-ca.crt").write_bytes(authority.pem + services.pem)
+    write_public(folder / "clients-ca.crt", authority.pem + services.pem)
     _write_credentials(folder, credentials)
     write_public(folder / "acl", acl_file([BRIDGE], [OPERATOR]).encode())
     write_secret(folder / SETTINGS, orjson.dumps({"auth": auth, "ca": "ca.crt"}))
