@@ -24,26 +24,39 @@ class Posted(_Answer):
     status: Literal["stored", "known"]
 
 
+class NotPosted(Error):
+    """Why one message was refused."""
+
+    id: str | None = None
+    """Of a conflict only."""
+    status: Literal["conflict"] | None = None
+    """Another message is stored under the same id, with other content."""
+
+
 class Item(_Answer):
     """What became of one line of a batch."""
 
     line: int
     """From 0, as sent."""
-    status: Literal["stored", "known", "rejected"]
+    status: Literal["stored", "known", "rejected", "conflict"]
     id: str | None
     """Null where a rejected line does not say it."""
     error: str | None = None
-    """Why it was rejected; only there."""
+    """Why it was rejected, or what it is in conflict with; only there."""
 
 
 class BatchPosted(_Answer):
-    """What became of a batch. `stored` + `known` + `rejected` is the number of lines that are not empty."""
+    """What became of a batch. `stored`, `known`, `rejected` and `conflicts` add up to the lines that are not empty."""
 
     stored: int
     known: int
     rejected: int
+    conflicts: int
+    """Lines under whose id other content is stored; theirs is not."""
+    unlisted: int
+    """Lines that are rejected or in conflict and not among the `items`, which list the first thousand of them."""
     items: list[Item]
-    """The rejected lines, or all with `?items=all`."""
+    """The lines that are rejected or in conflict; with `?items=all` those that are stored or known, too."""
 
 
 class KindStats(_Answer):
@@ -53,6 +66,8 @@ class KindStats(_Answer):
     redelivered: int = 0
     """Came again and were already stored."""
     rejected: int = 0
+    conflicts: int = 0
+    """Came under an id that is stored with other content, and were not stored: a boot counter may have been reset."""
 
 
 class Stats(KindStats):

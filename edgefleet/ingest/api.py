@@ -1,22 +1,32 @@
 """Serves the routes: one POST a kind, batches, and what the store holds. JSON is written directly where it is many."""
 
 import asyncio
+import inspect
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import asdict
+from operator import itemgetter
 from typing import Annotated, Any, Literal
 
 import orjson
-from fastapi import APIRouter, Query, Request, Response, params
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response, params
 from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from edgefleet.ingest import answers, validation
-from edgefleet.ingest.body import BodyLimits, content_type, read_body
+from edgefleet.ingest.body import BodyLimits, BodyReader, content_type
 from edgefleet.ingest.metrics import IngestMetrics
-from edgefleet.ingest.store import Delivery, MessageStore, StoredMessage
+from edgefleet.ingest.store import Delivery, MessageStore, StoredMessage, StoreResult, is_full
 from edgefleet.ingest.store import Query as StoreQuery
-from edgefleet.ingest.validation import BATCH_FORMS, NotJson
+from edgefleet.ingest.validation import BATCH_FORMS, MAX_LISTED, BatchTooLong, BodyMessages, NotJson
 from edgewire.clock import Clock, parse_ms
 from edgewire.messages import BATCH_PATH, CONTRACT, ContractError, KindContract, cloudevents
+from edgewire.messages.base import DeviceId
+
+SINGLE_FORMS = ("application/json", cloudevents.CONTENT_TYPE)
+"""Content types of one message: as it is, or an event with the message as data."""
+
+_AT_ONCE_BYTES = 16 << 10
+"""A single message up to this size is decoded without a thread, in some tens of microseconds."""
 
 MAX_PAGE = 50_000
 MAX_DEVICES = 1000
@@ -25,11 +35,14 @@ MAX_DEVICES = 1000
 
 def _instant_ms(value: object) -> int:
     text = str(value)
-    return int(text) if text.isdecimal() else parse_ms(text)
+    if text.isdecimal():
+        return int(text[:_INT_DIGITS])  # longer ones are too large as well, and slow to read
+    return parse_ms(text)
 
 
 MAX_INT = 2**63 - 1
 """The stores' largest."""
+_INT_DIGITS = len(str(MAX_INT)) + 1
 
 Instant = Annotated[
     int,
@@ -51,21 +64,33 @@ class Api:
         self._store = store
         self._clock = clock
         self._metrics = metrics
-        self._limits = limits
+        self._bodies = BodyReader(limits)
 
     def post_of(self, contract: KindContract) -> Callable[[Request], Awaitable[Response]]:
         """Return the handler that takes one message of this kind."""
 
         async def post(request: Request) -> Response:
-            body = await read_body(request, self._limits)
-            key = request.headers.get("idempotency-key")
-            try:
-                message = validation.read_single(contract, body, content_type(request), key)
-            except (NotJson, ContractError):
-                await self._add(Delivery(self._clock.now_ms(), rejected={contract.kind: 1}))
-                raise
-            (is_new,) = await self._add(Delivery(self._clock.now_ms(), [message]))
-            return json_response({"id": message.id, "status": _status(is_new)}, 201 if is_new else 200)
+            async with self._bodies.read(request, SINGLE_FORMS, validation.MESSAGE_BYTES) as body:
+                form, key = content_type(request), request.headers.get("idempotency-key")
+                arguments = (contract, body, form, key)
+                try:
+                    if len(body) <= _AT_ONCE_BYTES:
+                        message = validation.read_single(*arguments)
+                    else:
+                        message = await self._bodies.decode(len(body), validation.read_single, *arguments)
+                except (NotJson, ContractError, BatchTooLong):
+                    await self._add(Delivery(self._clock.now_ms(), rejected={contract.kind: 1}))
+                    raise
+                (result,) = await self._add(Delivery(self._clock.now_ms(), [message]))
+            answer = {"id": message.id, "status": result}
+            match result:
+                case StoreResult.STORED:
+                    return json_response(answer, 201)
+                case StoreResult.KNOWN:
+                    return json_response(answer)
+                case StoreResult.CONFLICT:
+                    # Not 409, which to a resent request may mean that the first is stored: this one never is.
+                    return json_response(answer | {"error": _conflict(message.id)}, 422)
 
         return post
 
@@ -81,44 +106,29 @@ class Api:
         A line's kind is told by the field that only that kind has. In an array, an entry is what a line is in NDJSON.
         """
         received_ms = self._clock.now_ms()
-        body = await read_body(request, self._limits, types=BATCH_FORMS)
-        # In a thread, so that a large batch does not hold up everybody else.
-        batch = await asyncio.to_thread(validation.read_batch, body, content_type(request))
-        news = await self._add(Delivery(received_ms, batch.messages, batch.rejected))
-        listed: list[dict[str, Any]] = [
-            {"line": line, "status": "rejected", "id": message_id, "error": error}
-            for line, message_id, error in batch.rejections
-        ]
-        if items == "all":
-            accepted = zip(batch.lines, batch.messages, news, strict=True)
-            listed += [
-                {"line": line, "status": _status(is_new), "id": message.id} for line, message, is_new in accepted
-            ]
-            listed.sort(key=lambda item: item["line"])
-        stored = sum(news)
-        return json_response(
-            {"stored": stored, "known": len(news) - stored, "rejected": len(batch.rejections), "items": listed}
-        )
+        async with self._bodies.read(request, BATCH_FORMS) as body:
+            form = content_type(request)
+            batch = await self._bodies.decode(len(body), validation.read_batch, body, form)
+            results = await self._add(Delivery(received_ms, batch.messages, batch.rejected))
+            return json_response(await asyncio.to_thread(_account, batch, results, list_all=items == "all"))
 
     async def stats(self) -> answers.Stats:
         """How many messages of each kind were stored, came again, or were rejected, since the store was made."""
         counts = await self._store.counts()
-        kinds = {
-            kind: answers.KindStats(stored=count.stored, redelivered=count.redelivered, rejected=count.rejected)
-            for kind, count in counts.items()
-        }
+        kinds = {kind: answers.KindStats(**asdict(count)) for kind, count in counts.items()}
         return answers.Stats(
             stored=sum(kind.stored for kind in kinds.values()),
             redelivered=sum(kind.redelivered for kind in kinds.values()),
             rejected=sum(kind.rejected for kind in kinds.values()),
+            conflicts=sum(kind.conflicts for kind in kinds.values()),
             kinds={kind: answers.KindStats() for kind in CONTRACT} | kinds,
         )
 
     async def messages(
         self,
-        kind: str | None = None,
+        kind: Annotated[str | None, Query(pattern="^[a-z0-9_]{1,64}$")] = None,
         device_id: Annotated[
-            list[str] | None, Query(max_length=MAX_DEVICES, description="Of this device; repeatable.")
+            list[DeviceId] | None, Query(max_length=MAX_DEVICES, description="Of this device; repeatable.")
         ] = None,
         boot: Annotated[int | None, Query(ge=0, le=MAX_INT, description="Of the devices.")] = None,
         since: Annotated[Instant | None, Query(description="Measured at this time or later.")] = None,
@@ -143,7 +153,7 @@ class Api:
             payload=payload,
         )
         rows = await self._store.read(query)
-        content = await asyncio.to_thread(_page, rows, limit)
+        content = await asyncio.to_thread(_page, rows, query)
         return Response(content, media_type="application/json")
 
     async def live(self) -> answers.Health:
@@ -159,24 +169,49 @@ class Api:
         """Metrics in the Prometheus text format."""
         return Response(self._metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    async def _add(self, delivery: Delivery) -> list[bool]:
-        news = await self._store.add(delivery)
-        stored = Counter(message.kind for message, is_new in zip(delivery.messages, news, strict=True) if is_new)
-        self._metrics.count("stored", stored)
-        self._metrics.count("known", Counter(message.kind for message in delivery.messages) - stored)
-        self._metrics.count("rejected", delivery.rejected)
-        return news
+    async def _add(self, delivery: Delivery) -> list[StoreResult]:
+        results = await self._store.add(delivery)
+        self._metrics.count(
+            Counter((message.kind, result) for message, result in zip(delivery.messages, results, strict=True))
+        )
+        self._metrics.count({(kind, "rejected"): number for kind, number in delivery.rejected.items()})
+        return results
 
 
-def _status(is_new: bool) -> Literal["stored", "known"]:
-    return "stored" if is_new else "known"
+def _conflict(message_id: str) -> str:
+    return f"'{message_id}' is stored with other content, and this is not; was its device's boot counter reset?"
 
 
-def _page(rows: Sequence[StoredMessage], limit: int) -> bytes:
-    """Return `answers.Page` as JSON; a short page is the last for now."""
-    return orjson.dumps(
-        {"messages": [_row(row) for row in rows], "next": rows[-1].cursor if len(rows) == limit else None}
-    )
+def _account(batch: BodyMessages, results: Sequence[StoreResult], *, list_all: bool) -> dict[str, Any]:
+    """Return `answers.BatchPosted`."""
+    counts = Counter(results)
+    rejected = sum(batch.rejected.values())
+    refused: list[dict[str, Any]] = [
+        {"line": line, "status": "rejected", "id": message_id, "error": error}
+        for line, message_id, error in batch.rejections
+    ]
+    listed: list[dict[str, Any]] = []
+    for line, message, result in zip(batch.lines, batch.messages, results, strict=True):
+        if result is StoreResult.CONFLICT:
+            refused.append({"line": line, "status": result, "id": message.id, "error": _conflict(message.id)})
+        elif list_all:
+            listed.append({"line": line, "status": result, "id": message.id})
+    refused.sort(key=itemgetter("line"))
+    listed += refused[:MAX_LISTED]
+    return {
+        "stored": counts[StoreResult.STORED],
+        "known": counts[StoreResult.KNOWN],
+        "rejected": rejected,
+        "conflicts": counts[StoreResult.CONFLICT],
+        "unlisted": rejected + counts[StoreResult.CONFLICT] - len(refused[:MAX_LISTED]),
+        "items": sorted(listed, key=itemgetter("line")),
+    }
+
+
+def _page(rows: Sequence[StoredMessage], query: StoreQuery) -> bytes:
+    """Return `answers.Page` as JSON; one that is not full is the last for now."""
+    next_after = rows[-1].cursor if is_full(rows, query) else None
+    return orjson.dumps({"messages": [_row(row) for row in rows], "next": next_after})
 
 
 def _row(row: StoredMessage) -> dict[str, Any]:
@@ -191,9 +226,10 @@ def router(api: Api, guards: Sequence[params.Depends] = ()) -> APIRouter:
     """Return all routes, described for the OpenAPI page; those that post or read messages are behind `guards`."""
     refused: dict[int | str, dict[str, Any]] = {
         413: {"model": answers.Error, "description": "Too large"},
-        422: {"model": answers.Error, "description": "Breaks the contract; names the field"},
+        422: {"model": answers.NotPosted, "description": "Breaks the contract, or its id has other content"},
         503: {"model": answers.Error, "description": "Not stored; try again later"},
         400: {"model": answers.Error, "description": "Not JSON, or damaged"},
+        415: {"model": answers.Error, "description": "Of another type, character set or encoding than is taken"},
         408: {"model": answers.Error, "description": "The body came too slowly"},
     }
     if guards:
@@ -220,16 +256,39 @@ def router(api: Api, guards: Sequence[params.Depends] = ()) -> APIRouter:
         methods=["POST"],
         tags=["ingest"],
         response_model=answers.BatchPosted,
-        responses=refused | {415: {"model": answers.Error, "description": f"None of {', '.join(BATCH_FORMS)}"}},
+        responses=refused,
+        dependencies=[Depends(_only_parameters_of(api.post_batch))],
         openapi_extra={"requestBody": {"required": True, "content": _batch_body()}},
     )
     guarded.add_api_route("/stats", api.stats, tags=["read"])
-    guarded.add_api_route("/messages", api.messages, tags=["read"], response_model=answers.Page)
+    guarded.add_api_route(
+        "/messages",
+        api.messages,
+        tags=["read"],
+        response_model=answers.Page,
+        dependencies=[Depends(_only_parameters_of(api.messages, repeatable={"device_id"}))],
+    )
     routes.include_router(guarded)
     routes.add_api_route("/healthz", api.live, tags=["operation"])
     routes.add_api_route("/readyz", api.ready, tags=["operation"], responses={503: {"model": answers.Error}})
     routes.add_api_route("/metrics", api.prometheus, tags=["operation"], response_class=Response)
     return routes
+
+
+def _only_parameters_of(
+    endpoint: Callable[..., Awaitable[Response]], repeatable: Collection[str] = ()
+) -> Callable[[Request], Awaitable[None]]:
+    """Return a dependency that answers 422 to a parameter that would have no effect: misspelt, or given twice."""
+    known = [name for name in inspect.signature(endpoint).parameters if name != "request"]
+
+    async def check(request: Request) -> None:
+        for name, times in Counter(name for name, _ in request.query_params.multi_items()).items():
+            if name not in known:
+                raise HTTPException(422, f"parameter {name[:100]!r} is none of {', '.join(known)}")
+            if times > 1 and name not in repeatable:
+                raise HTTPException(422, f"parameter {name} is given {times} times; give it once")
+
+    return check
 
 
 def _batch_body() -> dict[str, Any]:

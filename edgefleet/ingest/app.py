@@ -15,7 +15,7 @@ from edgefleet.ingest.auth import guard
 from edgefleet.ingest.body import BodyLimits, BodyRefused
 from edgefleet.ingest.metrics import IngestMetrics, RequestTimer
 from edgefleet.ingest.store import MessageStore, StoreError
-from edgefleet.ingest.validation import NotJson
+from edgefleet.ingest.validation import BatchTooLong, NotJson
 from edgewire import logs
 from edgewire.clock import Clock, SystemClock
 from edgewire.messages import CONTRACT, ContractError
@@ -66,10 +66,15 @@ def _answer_errors(app: FastAPI, log: structlog.typing.FilteringBoundLogger) -> 
     def not_json(_: Request, error: NotJson) -> Response:
         return answer(400, error)
 
+    @app.exception_handler(BatchTooLong)
+    def batch_too_long(_: Request, error: BatchTooLong) -> Response:
+        return answer(413, error)
+
     @app.exception_handler(BodyRefused)
     def body_refused(_: Request, error: BodyRefused) -> Response:
         # What is left of a body that was not read to its end would be taken for the next request.
-        return answer(error.status, error, **({"Connection": "close"} if error.status == 408 else {}))
+        headers = {"Connection": "close"} if error.unread else {}
+        return answer(error.status, error, **headers, **({"Retry-After": "1"} if error.status == 503 else {}))
 
     @app.exception_handler(ContractError)
     def contract_broken(_: Request, error: ContractError) -> Response:
@@ -83,7 +88,7 @@ def _answer_errors(app: FastAPI, log: structlog.typing.FilteringBoundLogger) -> 
     @app.exception_handler(RequestValidationError)
     def parameter_wrong(_: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
-        return answer(422, f"parameter {first['loc'][-1]}: {first['msg'].removeprefix('Value error, ')}")
+        return answer(422, f"parameter {first['loc'][1]}: {first['msg'].removeprefix('Value error, ')}")
 
     @app.exception_handler(HTTPException)
     def no_such_route(_: Request, error: HTTPException) -> Response:

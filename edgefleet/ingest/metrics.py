@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from edgefleet.ingest.store import StoreResult
+from edgefleet.ingest.validation import UNKNOWN_KIND
+from edgewire.messages import CONTRACT
+
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -16,10 +20,15 @@ class IngestMetrics:
         self._registry = CollectorRegistry()
         self._messages = Counter(
             "edgefleet_ingest_messages",
-            "Messages received, by kind and by what became of them: stored, known or rejected.",
+            "Messages received, by kind and by what became of them: stored, known, rejected or conflict.",
             ("kind", "result"),
             registry=self._registry,
         )
+        # What has not happened yet is 0: the first time could not be seen as an increase otherwise.
+        for kind in CONTRACT:
+            for result in (*StoreResult, "rejected"):
+                self._messages.labels(kind, result)
+        self._messages.labels(UNKNOWN_KIND, "rejected")
         self._requests = Histogram(
             "edgefleet_ingest_request_seconds",
             "Time from the request to the end of the answer, by route and status.",
@@ -28,9 +37,9 @@ class IngestMetrics:
             registry=self._registry,
         )
 
-    def count(self, result: str, kinds: Mapping[str, int]) -> None:
-        """Add messages of these kinds that had this result."""
-        for kind, number in kinds.items():
+    def count(self, results: Mapping[tuple[str, str], int]) -> None:
+        """Add messages by kind and by what became of them."""
+        for (kind, result), number in results.items():
             self._messages.labels(kind, result).inc(number)
 
     def observe(self, route: str, status: int, seconds: float) -> None:

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from edgefleet.ingest.json_text import check_json_text
 from edgefleet.ingest.store import NewMessage
 from edgewire.errors import EdgefleetError
 from edgewire.messages import ContractError, KindContract, MessageId, cloudevents, kind_of
@@ -18,12 +19,25 @@ BATCH_FORMS = (NDJSON, "application/json", cloudevents.BATCH_CONTENT_TYPE)
 UNKNOWN_KIND = "unknown"
 """Under which messages are counted whose kind cannot be told."""
 
+MESSAGE_BYTES = 1 << 20
+"""Of one message, alone or in a batch; the brokers' profiles take no larger packet."""
+MAX_LINES = 50_000
+"""Lines or entries of a batch; 8 MiB are some 30,000 messages."""
+MAX_LISTED = 1000
+"""Refused lines that a batch's answer lists; the others are only counted."""
+_MAX_CONTAINERS = 500_000
+"""Objects and arrays in one JSON text. An empty one takes two bytes there and about a hundred in memory."""
+
 _REASON_CHARACTERS = 300
 """A reason may quote the value that was refused, which may be as large as the body."""
 
 
 class NotJson(EdgefleetError):
     """Says that a body, or a line of a batch, is not JSON."""
+
+
+class BatchTooLong(EdgefleetError):
+    """Says that a body has too many lines, or too much in one JSON text, and is to be sent in parts."""
 
 
 class Rejection(NamedTuple):
@@ -44,12 +58,15 @@ class BodyMessages:
     lines: list[int] = field(default_factory=list)
     """The line of each message."""
     rejections: list[Rejection] = field(default_factory=list)
+    """The first `MAX_LISTED`."""
     rejected: Counter[str] = field(default_factory=Counter)
     """By kind."""
 
 
 def decode_json(payload: bytes) -> object:
-    """Return the decoded JSON; raises `NotJson`."""
+    """Return the decoded JSON; raises `NotJson`, or `BatchTooLong` for what would fill the memory."""
+    if len(payload) > _MAX_CONTAINERS and payload.count(b"{") + payload.count(b"[") > _MAX_CONTAINERS:
+        raise BatchTooLong(f"body has more than {_MAX_CONTAINERS} objects and arrays; send smaller batches")
     try:
         return orjson.loads(payload)
     except orjson.JSONDecodeError as error:
@@ -63,8 +80,11 @@ def check_message(
 
     Raises `ContractError` that names the field at fault, also where the key is not the id of the message.
     """
+    if len(payload) > MESSAGE_BYTES:
+        raise ContractError(f"the message has {len(payload)} bytes; at most {MESSAGE_BYTES} are taken")
     try:
         message = contract.check(fields)
+        check_json_text(payload, fields)
     except ContractError as error:
         raise ContractError(_shorten(str(error))) from None
     if idempotency_key is not None and idempotency_key != str(message.message_id):
@@ -80,18 +100,22 @@ def check_message(
 def read_single(contract: KindContract, body: bytes, form: str, idempotency_key: str | None = None) -> NewMessage:
     """Return the one message of a body: as it is, or with the `form` of an event as its data."""
     if form == cloudevents.CONTENT_TYPE:
-        fields, payload, key = _opened(decode_json(body))
+        event = decode_json(body)
+        check_json_text(body, event)
+        fields, payload, key = _opened(event)
         return check_message(contract, fields, payload, key if idempotency_key is None else idempotency_key)
     return check_message(contract, decode_json(body), body, idempotency_key)
 
 
 def read_batch(body: bytes, form: str = NDJSON) -> BodyMessages:
-    """Return messages of any kind, in one of `BATCH_FORMS`. Takes a few microseconds a message.
+    """Return messages of any kind, in one of `BATCH_FORMS`. Takes some ten microseconds a message.
 
-    Raises `NotJson` where a body that should be one array is none; a line of NDJSON that is no JSON costs itself only.
+    Raises `NotJson` where a body that should be one array is none, `ContractError` where it could not be kept as it
+    came, `BatchTooLong` where it has too many; a line of NDJSON that is no JSON costs itself only.
     """
     batch = BodyMessages()
     if form == NDJSON:
+        _check_length(body.count(b"\n"), "lines")
         for number, line in enumerate(body.split(b"\n")):
             if payload := line.strip():
                 _add(batch, number, payload, _parsed)
@@ -99,10 +123,18 @@ def read_batch(body: bytes, form: str = NDJSON) -> BodyMessages:
     entries = decode_json(body)
     if not isinstance(entries, list):
         raise NotJson(f"not a JSON array, as {form} should be")
+    _check_length(len(entries), "entries")
+    # An entry is written anew: what that would lose is refused here.
+    check_json_text(body, entries)
     open_entry = _opened if form == cloudevents.BATCH_CONTENT_TYPE else _as_it_is
     for number, entry in enumerate(entries):
         _add(batch, number, entry, open_entry)
     return batch
+
+
+def _check_length(count: int, what: str) -> None:
+    if count > MAX_LINES:
+        raise BatchTooLong(f"body has {count} {what}, and at most {MAX_LINES} are taken; send smaller batches")
 
 
 _Opened = tuple[object, bytes, str | None]
@@ -119,11 +151,14 @@ def _add(batch: BodyMessages, number: int, entry: Any, open_entry: Callable[[Any
         batch.messages.append(check_message(contract, fields, payload, key))
         batch.lines.append(number)
     except (NotJson, ContractError) as error:
-        batch.rejections.append(Rejection(number, _id_in(fields), str(error)))
+        if len(batch.rejections) < MAX_LISTED:
+            batch.rejections.append(Rejection(number, _id_in(fields), str(error)))
         batch.rejected[kind] += 1
 
 
 def _parsed(line: bytes) -> _Opened:
+    if len(line) > MESSAGE_BYTES:
+        raise ContractError(f"the line has {len(line)} bytes; at most {MESSAGE_BYTES} are taken")
     return decode_json(line), line, None
 
 

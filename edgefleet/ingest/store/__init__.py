@@ -12,6 +12,8 @@ from edgefleet.ingest.store.base import (
     StoreCounts,
     StoredMessage,
     StoreError,
+    StoreResult,
+    is_full,
 )
 from edgefleet.ingest.store.sqlite import SqliteStore
 from edgewire.errors import ConfigError
@@ -52,6 +54,8 @@ __all__ = [
     "StoreBusy",
     "StoreCounts",
     "StoreError",
+    "StoreResult",
     "StoredMessage",
+    "is_full",
     "open_store",
 ]

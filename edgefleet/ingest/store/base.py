@@ -2,7 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import NamedTuple, Protocol
+
+import orjson
 
 from edgewire.errors import EdgefleetError
 
@@ -13,6 +16,16 @@ class StoreError(EdgefleetError):
 
 class StoreBusy(StoreError):
     """Says that more is waiting to be written than the store takes; nothing was stored, trying again later helps."""
+
+
+class StoreResult(StrEnum):
+    """Says what became of a message that a store was given."""
+
+    STORED = "stored"
+    KNOWN = "known"
+    """Its id was stored before, with the same content."""
+    CONFLICT = "conflict"
+    """Its id was stored before with other content, which is kept; this one is not stored."""
 
 
 class NewMessage(NamedTuple):
@@ -76,6 +89,8 @@ class Query:
     received_until_ms: int | None = None
     """Arrived before this time."""
     payload: bool = True
+    payload_bytes: int = 32 << 20
+    """With which a page ends before it has `limit` messages, for there may be large ones among them."""
 
 
 @dataclass(slots=True)
@@ -86,20 +101,35 @@ class StoreCounts:
     redelivered: int = 0
     """Came again and were already stored."""
     rejected: int = 0
+    conflicts: int = 0
+    """Came under an id that has other content, and are not stored."""
+
+    def count(self, result: StoreResult) -> None:
+        """Add a message that a store was given."""
+        match result:
+            case StoreResult.STORED:
+                self.stored += 1
+            case StoreResult.KNOWN:
+                self.redelivered += 1
+            case StoreResult.CONFLICT:
+                self.conflicts += 1
 
 
 class MessageStore(Protocol):
     """Keeps every message once. Any number of calls may be under way at the same time."""
 
-    async def add(self, delivery: Delivery) -> list[bool]:
-        """Store the messages in one transaction; return for each whether it is new (False: its id was known).
+    async def add(self, delivery: Delivery) -> list[StoreResult]:
+        """Store the messages in one transaction; return for each what became of it.
 
         Returns only after the commit. Raises `StoreError`, and then nothing of the delivery is stored.
         """
         ...
 
     async def read(self, query: Query) -> list[StoredMessage]:
-        """Return one page. Cursors grow in the order of commits: a page read once never gains a message later."""
+        """Return one page: of `limit` messages or `payload_bytes`, or what there is; see `is_full`.
+
+        Cursors grow in the order of commits: a page read once never gains a message later.
+        """
         ...
 
     async def counts(self) -> dict[str, StoreCounts]:
@@ -113,3 +143,28 @@ class MessageStore(Protocol):
     async def close(self) -> None:
         """Finish what was accepted, then let go of the database."""
         ...
+
+
+def is_full(page: Sequence[StoredMessage], query: Query) -> bool:
+    """Return whether a page has all that it may have, so that more may follow."""
+    size = sum(len(row.payload.encode()) for row in page if row.payload is not None)
+    return len(page) == query.limit or size >= query.payload_bytes
+
+
+def compare_payloads(stored: str, came: str) -> StoreResult:
+    """Return whether a message that came under a known id is `KNOWN` or in `CONFLICT` with what is stored.
+
+    The same JSON in another notation is the same content: a sender may have put it into an array, or another order.
+    """
+    if stored == came or _is_same(orjson.loads(stored), orjson.loads(came)):
+        return StoreResult.KNOWN
+    return StoreResult.CONFLICT
+
+
+def _is_same(one: object, other: object) -> bool:
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_is_same(value, other[key]) for key, value in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_is_same, one, other))
+    # To Python true is 1.
+    return isinstance(one, bool) == isinstance(other, bool) and one == other

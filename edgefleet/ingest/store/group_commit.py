@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from typing import NamedTuple
 
-from edgefleet.ingest.store.base import Delivery, StoreBusy, StoreError
+from edgefleet.ingest.store.base import Delivery, StoreBusy, StoreError, StoreResult
 
-Answer = list[bool]
+Answer = list[StoreResult]
 Write = Callable[[Sequence[Delivery]], list[Answer]]
 """Writes deliveries in one transaction and answers each; blocks, so it is called in `executor` only."""
 

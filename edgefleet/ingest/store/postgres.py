@@ -5,15 +5,25 @@ was lost is made anew by the next call, so the service outlives a restart of its
 """
 
 import asyncio
-from collections import Counter
+import itertools
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple
 from typing import TypeVar
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from edgefleet.ingest.store.base import Delivery, Query, StoreCounts, StoredMessage, StoreError
+from edgefleet.ingest.store.base import (
+    Delivery,
+    Query,
+    StoreCounts,
+    StoredMessage,
+    StoreError,
+    StoreResult,
+    compare_payloads,
+)
 from edgefleet.ingest.store.group_commit import GroupCommit
 from edgewire.errors import ConfigError
 
@@ -47,6 +57,7 @@ _MIGRATIONS = (
     # Whoever verifies a run asks for what came since it began, of a store that may hold years. Rows lie in that order,
     # so a summary of their blocks does, and costs a writer nothing.
     ("CREATE INDEX ingest_received ON ingest_messages USING brin (received_ms) WITH (autosummarize = on)",),
+    ("ALTER TABLE ingest_counts ADD COLUMN conflicts bigint NOT NULL DEFAULT 0",),
 )
 """Step n brings a database from format n to n + 1. Steps are only ever added."""
 
@@ -65,15 +76,27 @@ _INSERT = """
     SELECT device_id, boot, seq, kind, timestamp_ms, payload, received_ms FROM ingest_staging ORDER BY position
     ON CONFLICT DO NOTHING RETURNING device_id, boot, seq
 """
+_DIFFERING = """
+    SELECT position, m.payload FROM ingest_staging s JOIN ingest_messages m USING (device_id, boot, seq)
+    WHERE m.payload <> s.payload
+"""
 _COUNT = """
-    INSERT INTO ingest_counts AS c (kind, stored, redelivered, rejected) VALUES (%s, %s, %s, %s)
+    INSERT INTO ingest_counts AS c (kind, stored, redelivered, rejected, conflicts) VALUES (%s, %s, %s, %s, %s)
     ON CONFLICT (kind) DO UPDATE SET stored = c.stored + excluded.stored,
-        redelivered = c.redelivered + excluded.redelivered, rejected = c.rejected + excluded.rejected
+        redelivered = c.redelivered + excluded.redelivered, rejected = c.rejected + excluded.rejected,
+        conflicts = c.conflicts + excluded.conflicts
 """
 _PAGE = """
-    SELECT cursor, device_id, boot, seq, kind, timestamp_ms, received_ms, CASE WHEN %(payload)s THEN payload END
+    SELECT cursor, device_id, boot, seq, kind, timestamp_ms, received_ms, {payload}
     FROM ingest_messages WHERE {where} ORDER BY cursor LIMIT %(limit)s
 """
+_BOUNDED = """
+    SELECT cursor, device_id, boot, seq, kind, timestamp_ms, received_ms, payload FROM (
+        SELECT *, sum(octet_length(payload)) OVER (ORDER BY cursor) - octet_length(payload) AS before
+        FROM ({page}) AS page
+    ) AS summed WHERE before < %(payload_bytes)s ORDER BY cursor
+"""
+"""A page up to the message with which its payloads reach a size; no others leave the server."""
 _READ_ONLY = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::boolean"
 
 
@@ -101,8 +124,8 @@ class PostgresStore:
             raise
         return cls(writer, reader)
 
-    async def add(self, delivery: Delivery) -> list[bool]:
-        """Store the messages, and return for each whether it is new."""
+    async def add(self, delivery: Delivery) -> list[StoreResult]:
+        """Store the messages, and return for each what became of it."""
         return await self._group.add(delivery)
 
     async def read(self, query: Query) -> list[StoredMessage]:
@@ -185,6 +208,10 @@ class _Session:
 
 
 def _migrate(place: str, connection: Connection) -> None:
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding != "UTF8":
+        # One message with a character that it has not would fail for ever, and with it all that are written together.
+        raise StoreError(f"store {place}: the database has encoding {encoding}; make one with encoding UTF8")
     with connection.transaction():
         # The lock comes before the look: two services may open a new database at the same time.
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
@@ -202,21 +229,23 @@ def _migrate(place: str, connection: Connection) -> None:
             connection.execute("UPDATE ingest_format SET version = %s", (len(_MIGRATIONS),))
 
 
-def _write(connection: Connection, deliveries: Sequence[Delivery]) -> list[list[bool]]:
+def _write(connection: Connection, deliveries: Sequence[Delivery]) -> list[list[StoreResult]]:
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-        new = _insert(connection, deliveries)
-        answers, counts = _account(deliveries, new)
+        results = iter(_insert(connection, deliveries))
+        answers = [list(itertools.islice(results, len(delivery.messages))) for delivery in deliveries]
+        counts = _account(deliveries, answers)
         if counts:
             with connection.cursor() as cursor:
-                cursor.executemany(_COUNT, [(kind, *numbers) for kind, numbers in sorted(counts.items())])
+                cursor.executemany(_COUNT, [(kind, *astuple(count)) for kind, count in sorted(counts.items())])
     return answers
 
 
-def _insert(connection: Connection, deliveries: Sequence[Delivery]) -> set[tuple[object, ...]]:
-    """Return the ids that were not there before."""
-    if not any(delivery.messages for delivery in deliveries):
-        return set()
+def _insert(connection: Connection, deliveries: Sequence[Delivery]) -> list[StoreResult]:
+    """Return what became of each message."""
+    messages = [message for delivery in deliveries for message in delivery.messages]
+    if not messages:
+        return []
     with connection.cursor() as cursor:
         position = 0
         with cursor.copy(_COPY) as copy:
@@ -224,30 +253,28 @@ def _insert(connection: Connection, deliveries: Sequence[Delivery]) -> set[tuple
                 for message in delivery.messages:
                     copy.write_row((position, *message, delivery.received_ms))
                     position += 1
-        return set(cursor.execute(_INSERT).fetchall())
-
-
-def _account(
-    deliveries: Sequence[Delivery], new: set[tuple[object, ...]]
-) -> tuple[list[list[bool]], dict[str, tuple[int, int, int]]]:
-    """Return the answers, and by kind how many were stored, came again and were rejected. Empties `new`."""
-    stored: Counter[str] = Counter()
-    redelivered: Counter[str] = Counter()
-    rejected: Counter[str] = Counter()
-    answers = []
-    for delivery in deliveries:
-        answer = []
-        for message in delivery.messages:
+        new = set(cursor.execute(_INSERT).fetchall())
+        is_new = []
+        for message in messages:
             key = (message.device_id, message.boot, message.seq)
             # Of an id that comes twice the first is the new one.
-            is_new = key in new
+            is_new.append(key in new)
             new.discard(key)
-            (stored if is_new else redelivered)[message.kind] += 1
-            answer.append(is_new)
-        answers.append(answer)
-        rejected.update(delivery.rejected)
-    kinds = stored.keys() | redelivered.keys() | rejected.keys()
-    return answers, {kind: (stored[kind], redelivered[kind], rejected[kind]) for kind in kinds}
+        results = [StoreResult.STORED if one else StoreResult.KNOWN for one in is_new]
+        if not all(is_new):
+            for at, stored in cursor.execute(_DIFFERING).fetchall():
+                results[int(str(at))] = compare_payloads(str(stored), messages[int(str(at))].payload)
+        return results
+
+
+def _account(deliveries: Sequence[Delivery], answers: Sequence[Sequence[StoreResult]]) -> dict[str, StoreCounts]:
+    counts: defaultdict[str, StoreCounts] = defaultdict(StoreCounts)
+    for delivery, answer in zip(deliveries, answers, strict=True):
+        for message, result in zip(delivery.messages, answer, strict=True):
+            counts[message.kind].count(result)
+        for kind, number in delivery.rejected.items():
+            counts[kind].rejected += number
+    return counts
 
 
 _CONDITIONS = {
@@ -272,11 +299,14 @@ def _read(connection: Connection, query: Query) -> list[StoredMessage]:
     where = " AND ".join(_CONDITIONS[name] for name in given)
     if query.device_ids:
         given["device_ids"] = list(query.device_ids)
-    values = given | {"payload": query.payload, "limit": query.limit}
-    return [StoredMessage._make(row) for row in connection.execute(_PAGE.format(where=where).encode(), values)]
+    select = _PAGE.format(payload="payload" if query.payload else "NULL", where=where)
+    if query.payload:
+        select = _BOUNDED.format(page=select)
+    rows = connection.execute(select.encode(), given | {"limit": query.limit, "payload_bytes": query.payload_bytes})
+    return [StoredMessage._make(row) for row in rows]
 
 
 def _counts(connection: Connection) -> dict[str, StoreCounts]:
     with connection.cursor(row_factory=psycopg.rows.tuple_row) as cursor:
-        rows = cursor.execute("SELECT kind, stored, redelivered, rejected FROM ingest_counts").fetchall()
-    return {kind: StoreCounts(stored, redelivered, rejected) for kind, stored, redelivered, rejected in rows}
+        rows = cursor.execute("SELECT kind, stored, redelivered, rejected, conflicts FROM ingest_counts").fetchall()
+    return {kind: StoreCounts(*numbers) for kind, *numbers in rows}

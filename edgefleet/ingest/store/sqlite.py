@@ -5,16 +5,27 @@ commit, so what was answered as stored survives a power cut.
 """
 
 import asyncio
+import contextlib
 import itertools
 import json
 import sqlite3
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple
 from pathlib import Path
 from typing import TypeVar
 
-from edgefleet.ingest.store.base import Delivery, Query, StoreCounts, StoredMessage, StoreError
+from edgefleet.ingest.store.base import (
+    Delivery,
+    NewMessage,
+    Query,
+    StoreCounts,
+    StoredMessage,
+    StoreError,
+    StoreResult,
+    compare_payloads,
+)
 from edgefleet.ingest.store.group_commit import GroupCommit
 from edgewire.errors import ConfigError
 from edgewire.output import require_file
@@ -51,6 +62,7 @@ _MIGRATIONS = (
     ),
     # Whoever verifies a run asks for what came since it began, of a store that may hold years.
     ("CREATE INDEX message_received ON messages (received_ms)",),
+    ("ALTER TABLE counts ADD COLUMN conflicts INTEGER NOT NULL DEFAULT 0",),
 )
 """Step n brings a file from `user_version` n to n + 1. Steps are only ever added."""
 
@@ -58,10 +70,12 @@ _INSERT = """
     INSERT INTO messages (device_id, boot, seq, kind, timestamp_ms, payload, received_ms)
     VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
+_PAYLOAD = "SELECT payload FROM messages WHERE device_id = ? AND boot = ? AND seq = ?"
 _COUNT = """
-    INSERT INTO counts (kind, stored, redelivered, rejected) VALUES (?, ?, ?, ?)
+    INSERT INTO counts (kind, stored, redelivered, rejected, conflicts) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (kind) DO UPDATE SET stored = stored + excluded.stored,
-        redelivered = redelivered + excluded.redelivered, rejected = rejected + excluded.rejected
+        redelivered = redelivered + excluded.redelivered, rejected = rejected + excluded.rejected,
+        conflicts = conflicts + excluded.conflicts
 """
 _SELECT = "SELECT cursor, device_id, boot, seq, kind, timestamp_ms, received_ms, {payload} FROM messages WHERE {where} "
 _PAGE = "ORDER BY cursor LIMIT :limit"
@@ -94,8 +108,8 @@ class SqliteStore:
         writer, reader = await asyncio.to_thread(_open, path)
         return cls(path, writer, reader)
 
-    async def add(self, delivery: Delivery) -> list[bool]:
-        """Store the messages, and return for each whether it is new."""
+    async def add(self, delivery: Delivery) -> list[StoreResult]:
+        """Store the messages, and return for each what became of it."""
         return await self._group.add(delivery)
 
     async def read(self, query: Query) -> list[StoredMessage]:
@@ -123,7 +137,7 @@ class SqliteStore:
         except sqlite3.Error as error:
             raise _error(self._path, error) from error
 
-    def _write(self, deliveries: Sequence[Delivery]) -> list[list[bool]]:
+    def _write(self, deliveries: Sequence[Delivery]) -> list[list[StoreResult]]:
         try:
             return _write(self._writer, deliveries)
         except sqlite3.Error as error:
@@ -173,10 +187,8 @@ def _migrate(path: Path, connection: sqlite3.Connection) -> None:
     connection.execute("COMMIT")
 
 
-def _write(connection: sqlite3.Connection, deliveries: Sequence[Delivery]) -> list[list[bool]]:
-    stored: Counter[str] = Counter()
-    redelivered: Counter[str] = Counter()
-    rejected: Counter[str] = Counter()
+def _write(connection: sqlite3.Connection, deliveries: Sequence[Delivery]) -> list[list[StoreResult]]:
+    counts: defaultdict[str, StoreCounts] = defaultdict(StoreCounts)
     answers = []
     cursor = connection.cursor()
     cursor.execute("BEGIN IMMEDIATE")
@@ -184,14 +196,13 @@ def _write(connection: sqlite3.Connection, deliveries: Sequence[Delivery]) -> li
         for delivery in deliveries:
             answer = []
             for message in delivery.messages:
-                cursor.execute(_INSERT, (*message, delivery.received_ms))
-                is_new = cursor.rowcount == 1
-                (stored if is_new else redelivered)[message.kind] += 1
-                answer.append(is_new)
+                result = _insert(cursor, message, delivery.received_ms)
+                counts[message.kind].count(result)
+                answer.append(result)
             answers.append(answer)
-            rejected.update(delivery.rejected)
-        kinds = stored.keys() | redelivered.keys() | rejected.keys()
-        cursor.executemany(_COUNT, [(kind, stored[kind], redelivered[kind], rejected[kind]) for kind in kinds])
+            for kind, number in delivery.rejected.items():
+                counts[kind].rejected += number
+        cursor.executemany(_COUNT, [(kind, *astuple(count)) for kind, count in counts.items()])
         cursor.execute("COMMIT")
     except BaseException:
         # A full disk may already have rolled back.
@@ -199,6 +210,14 @@ def _write(connection: sqlite3.Connection, deliveries: Sequence[Delivery]) -> li
             cursor.execute("ROLLBACK")
         raise
     return answers
+
+
+def _insert(cursor: sqlite3.Cursor, message: NewMessage, received_ms: int) -> StoreResult:
+    cursor.execute(_INSERT, (*message, received_ms))
+    if cursor.rowcount == 1:
+        return StoreResult.STORED
+    (payload,) = cursor.execute(_PAYLOAD, message[:3]).fetchone()
+    return compare_payloads(payload, message.payload)
 
 
 _CONDITIONS = {
@@ -224,13 +243,20 @@ def _read(connection: sqlite3.Connection, query: Query) -> list[StoredMessage]:
     select = _SELECT.format(payload="payload" if query.payload else "NULL", where=where) + _PAGE
     if query.device_ids:
         given["device_ids"] = json.dumps(list(query.device_ids))
-    rows = connection.execute(select, given | {"limit": query.limit})
-    return [StoredMessage._make(row) for row in rows]
+    page: list[StoredMessage] = []
+    size = 0
+    with contextlib.closing(connection.execute(select, given | {"limit": query.limit})) as rows:
+        for row in rows:
+            page.append(StoredMessage._make(row))
+            size += len((page[-1].payload or "").encode())
+            if size >= query.payload_bytes:
+                break
+    return page
 
 
 def _counts(connection: sqlite3.Connection) -> dict[str, StoreCounts]:
-    rows = connection.execute("SELECT kind, stored, redelivered, rejected FROM counts")
-    return {kind: StoreCounts(stored, redelivered, rejected) for kind, stored, redelivered, rejected in rows}
+    rows = connection.execute("SELECT kind, stored, redelivered, rejected, conflicts FROM counts")
+    return {kind: StoreCounts(*numbers) for kind, *numbers in rows}
 
 
 def _check(connection: sqlite3.Connection) -> None:

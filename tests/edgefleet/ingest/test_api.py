@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import io
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -15,12 +16,13 @@ from edgewire.messages import BATCH_PATH, CONTRACT
 Make = Callable[..., dict[str, Any]]
 Client = aiohttp.ClientSession
 
+JSON = {"Content-Type": "application/json"}
 NDJSON = {"Content-Type": "application/x-ndjson"}
 
 
 async def post(client: Client, path: str, body: object, **headers: str) -> tuple[int, Any]:
     data = body if isinstance(body, bytes) else orjson.dumps(body)
-    async with client.post(path, data=data, headers=headers) as answer:
+    async with client.post(path, data=io.BytesIO(data), headers=JSON | headers) as answer:
         return answer.status, await answer.json()
 
 
@@ -88,7 +90,7 @@ async def test_a_chunked_body_is_bounded_too(service: Client) -> None:
         for _ in range(40):
             yield b" " * 1000
 
-    async with service.post("/ingest/gps", data=chunks()) as answer:
+    async with service.post("/ingest/gps", data=chunks(), headers=JSON) as answer:
         assert answer.status == 413
 
 
@@ -102,7 +104,7 @@ async def test_a_body_without_end_is_cut_off(service: Client) -> None:
         ended = True
 
     with suppress(aiohttp.ClientError, ConnectionError):
-        async with service.post("/ingest/gps", data=endless()) as answer:
+        async with service.post("/ingest/gps", data=endless(), headers=JSON) as answer:
             assert answer.status == 413
     assert not ended
 
@@ -186,11 +188,11 @@ async def test_stats_count_what_came(service: Client, bme280: Make, gps: Make) -
     await post(service, "/ingest/traffic", b"{}")
     _, stats = await get(service, "/stats")
     assert [stats[key] for key in ("stored", "redelivered", "rejected")] == [3, 1, 3]
-    assert stats["kinds"]["bme280"] == {"stored": 2, "redelivered": 0, "rejected": 0}
-    assert stats["kinds"]["gps"] == {"stored": 1, "redelivered": 1, "rejected": 1}
-    assert stats["kinds"]["traffic"] == {"stored": 0, "redelivered": 0, "rejected": 1}
-    assert stats["kinds"]["people"] == {"stored": 0, "redelivered": 0, "rejected": 0}
-    assert stats["kinds"]["unknown"] == {"stored": 0, "redelivered": 0, "rejected": 1}
+    assert stats["kinds"]["bme280"] == {"stored": 2, "redelivered": 0, "rejected": 0, "conflicts": 0}
+    assert stats["kinds"]["gps"] == {"stored": 1, "redelivered": 1, "rejected": 1, "conflicts": 0}
+    assert stats["kinds"]["traffic"] == {"stored": 0, "redelivered": 0, "rejected": 1, "conflicts": 0}
+    assert stats["kinds"]["people"] == {"stored": 0, "redelivered": 0, "rejected": 0, "conflicts": 0}
+    assert stats["kinds"]["unknown"] == {"stored": 0, "redelivered": 0, "rejected": 1, "conflicts": 0}
 
 
 async def test_messages_are_read_back_page_by_page(service: Client, bme280: Make) -> None:

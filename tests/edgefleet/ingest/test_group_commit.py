@@ -7,8 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from edgefleet.ingest.store import Delivery, NewMessage, StoreBusy, StoreError
+from edgefleet.ingest.store import Delivery, NewMessage, StoreBusy, StoreError, StoreResult
 from edgefleet.ingest.store.group_commit import GROUP_MESSAGES, GroupCommit
+
+STORED, KNOWN, _ = StoreResult
 
 
 class Writer:
@@ -18,19 +20,19 @@ class Writer:
         self.groups: list[list[int]] = []
         self.may_write = threading.Event()
 
-    def write(self, deliveries: Sequence[Delivery]) -> list[list[bool]]:
+    def write(self, deliveries: Sequence[Delivery]) -> list[list[StoreResult]]:
         self.may_write.wait(10)
         self.groups.append([delivery.received_ms for delivery in deliveries])
         if any(delivery.received_ms == 13 for delivery in deliveries):
             raise StoreError("disk full")
-        return [[delivery.received_ms % 2 == 0] * len(delivery.messages) for delivery in deliveries]
+        return [[(STORED, KNOWN)[delivery.received_ms % 2]] * len(delivery.messages) for delivery in deliveries]
 
 
 def delivery(received_ms: int, size: int = 1) -> Delivery:
     return Delivery(received_ms, [NewMessage("d", 1, 0, "gps", 0, "{}")] * size)
 
 
-async def start(commit: GroupCommit, *deliveries: Delivery) -> list[asyncio.Task[list[bool]]]:
+async def start(commit: GroupCommit, *deliveries: Delivery) -> list[asyncio.Task[list[StoreResult]]]:
     """Deliveries under way, the first of them in a transaction that waits to be let go."""
     tasks = []
     for one in deliveries:
@@ -46,7 +48,7 @@ async def test_what_arrives_during_a_write_shares_the_next() -> None:
         tasks = await start(commit, *(delivery(number) for number in range(4)))
         assert not any(task.done() for task in tasks)
         writer.may_write.set()
-        assert await asyncio.gather(*tasks) == [[True], [False], [True], [False]]
+        assert await asyncio.gather(*tasks) == [[STORED], [KNOWN], [STORED], [KNOWN]]
         assert writer.groups == [[0], [1, 2, 3]]
         await commit.close()
 
@@ -58,9 +60,9 @@ async def test_a_failure_reaches_those_of_its_transaction_only() -> None:
         tasks = await start(commit, delivery(0), delivery(13), delivery(15))
         writer.may_write.set()
         outcomes = await asyncio.gather(*tasks, return_exceptions=True)
-        assert outcomes[0] == [True]
+        assert outcomes[0] == [STORED]
         assert [type(outcome) for outcome in outcomes[1:]] == [StoreError, StoreError]
-        assert await commit.add(delivery(2)) == [True]
+        assert await commit.add(delivery(2)) == [STORED]
         await commit.close()
 
 
@@ -72,8 +74,8 @@ async def test_the_queue_is_bounded_but_a_large_delivery_gets_through() -> None:
         with pytest.raises(StoreBusy, match="5 messages already wait"):
             await commit.add(delivery(4))
         writer.may_write.set()
-        assert await asyncio.gather(*tasks) == [[True], [True] * 5]
-        assert await commit.add(delivery(4)) == [True]
+        assert await asyncio.gather(*tasks) == [[STORED], [STORED] * 5]
+        assert await commit.add(delivery(4)) == [STORED]
         await commit.close()
 
 
@@ -95,5 +97,5 @@ async def test_a_sender_that_gives_up_disturbs_nobody() -> None:
         tasks = await start(commit, delivery(0), delivery(2), delivery(4))
         tasks[1].cancel()
         writer.may_write.set()
-        assert await tasks[2] == [True]
+        assert await tasks[2] == [STORED]
         await commit.close()

@@ -1,14 +1,23 @@
 """What is particular to the PostgreSQL store: its URL, its connection, and what can be wrong with them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
 
+import orjson
 import psycopg
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from edgefleet.ingest.store import Delivery, MessageStore, NewMessage, Query, StoreError, open_store
+from edgefleet.ingest.store import Delivery, MessageStore, NewMessage, Query, StoreError, StoreResult, open_store
 from edgefleet.ingest.store.postgres import PostgresStore
+from edgefleet.ingest.validation import NotJson, read_single
 from edgewire.errors import ConfigError, ServiceUnavailable
+from edgewire.messages import CONTRACT, ContractError
 from tests.services.fixtures import unavailable
 from tests.services.postgres import PostgresProcess
 
@@ -29,6 +38,9 @@ async def store(schema: str) -> AsyncIterator[MessageStore]:
     store = await open_store(schema)
     yield store
     await store.close()
+
+
+STORED, KNOWN, _ = StoreResult
 
 
 def messages(device: str, count: int) -> list[NewMessage]:
@@ -67,14 +79,14 @@ async def test_the_service_outlives_a_restart_of_its_database() -> None:
         unavailable(str(error))
     with server:
         store = await open_store(server.url)
-        assert await store.add(Delivery(1, messages("d", 2))) == [True, True]
+        assert await store.add(Delivery(1, messages("d", 2))) == [STORED, STORED]
         server.kill()
         with pytest.raises(StoreError, match=r"store postgresql://127\.0\.0\.1"):
             await store.add(Delivery(1, messages("d", 3)))
         with pytest.raises(StoreError):
             await store.check()
         server.start()
-        assert await store.add(Delivery(1, messages("d", 3))) == [False, False, True]
+        assert await store.add(Delivery(1, messages("d", 3))) == [KNOWN, KNOWN, STORED]
         assert len(await store.read(Query())) == 3
         await store.check()
         await store.close()
@@ -101,7 +113,11 @@ async def test_two_services_on_one_database_share_one_order(schema: str, store: 
     await following
     # Every id is new to one of the two, and whoever read page by page has missed none.
     stored = await store.read(Query())
-    assert sum(map(sum, answers)) == len(stored) == len({(row.device_id, row.seq) for row in stored})
+    assert (
+        sum(answer.count(STORED) for answer in answers)
+        == len(stored)
+        == len({(row.device_id, row.seq) for row in stored})
+    )
     assert seen == [row.cursor for row in stored]
     await other.close()
 
@@ -113,6 +129,83 @@ async def test_a_server_that_became_read_only_is_not_ready(store: MessageStore) 
         await store.check()
     with pytest.raises(StoreError, match="read-only transaction"):
         await store.add(Delivery(1, messages("d", 1)))
+
+
+ODD = [
+    rb'{"v":"\u0000"}',
+    rb'{"v":"\\u0000"}',
+    rb'{"\u0000":1}',
+    rb'{"v":"\ud83d\ude00 \uffff \u0001"}',
+    b'{"v":"\xef\xbf\xbe \xf4\x8f\xbf\xbf"}',
+    b'{"v":1e308}',
+    b'{"v":-1e-308}',
+    b'{"v":1e-999}',
+    b'{"v":1e-9999}',
+    b'{"v":1e-16384}',
+    b'{"v":1e-999999999}',
+    b'{"v":1e-99999999999999999999}',
+    b'{"v":0e131073}',
+    b'{"v":0e99999999999}',
+    b'{"v":' + b"9" * 300 + b"}",
+    b'{"v":0.' + b"1" * 990 + b"}",
+    b'{"v":0.' + b"1" * 16_384 + b"}",
+    b'{"v":' + b"0." + b"0" * 200_000 + b"1}",
+    b'{"v":' + b"[" * 99 + b"]" * 99 + b"}",
+    b'{"v":' + b"[" * 100 + b"]" * 100 + b"}",
+    b'{"v":' + b"[" * 1000 + b"]" * 1000 + b"}",
+    b'{"v":' + b'{"v":' * 1000 + b"1" + b"}" * 1001,
+    b'{"v":"' + b"x" * 1_000_000 + b'"}',
+    b'{"v":[' + b"{}," * 200_000 + b"1]}",
+    b'{"' + b"k" * 100_000 + b'":1}',
+    b'{"v":1,"v":2}',
+    b"{}",
+]
+"""Fields of a message that somebody may send."""
+
+
+@given(
+    st.dictionaries(st.text(max_size=3), st.text(max_size=5) | st.floats(allow_nan=False) | st.integers(), max_size=3)
+)
+def odd_fields(fields: dict[str, object]) -> None:
+    """Make a message of any fields, and remember it."""
+    made.append(orjson.dumps({key: str(value) if isinstance(value, int) else value for key, value in fields.items()}))
+
+
+made: list[bytes] = []
+
+
+async def test_what_is_taken_can_be_asked_for_its_fields(
+    schema: str, store: MessageStore, tmp_path: Path, bme280: Callable[..., dict[str, Any]]
+) -> None:
+    odd_fields()
+    taken: list[NewMessage] = []
+    for seq, fields in enumerate([*ODD, *made]):
+        text = orjson.dumps(bme280(seq))[:-1] + (b"," if fields != b"{}" else b"") + fields[1:]
+        with suppress(ContractError, NotJson):
+            taken.append(read_single(CONTRACT["bme280"], text, "application/json"))
+    assert len(ODD) // 3 < sum(message.seq < len(ODD) for message in taken) < len(ODD)
+    sqlite = await open_store(f"sqlite:///{tmp_path / 'x.db'}")
+    for one in (store, sqlite):
+        assert await one.add(Delivery(1, taken)) == [STORED] * len(taken)
+    await sqlite.close()
+    with psycopg.connect(schema) as connection:
+        in_postgres = connection.execute(
+            "SELECT seq, (payload::jsonb ->> 'seq')::int, payload::jsonb ->> 'humidity' FROM ingest_messages"
+        ).fetchall()
+    with closing(sqlite3.connect(tmp_path / "x.db")) as connection:
+        in_sqlite = connection.execute(
+            "SELECT seq, json_extract(payload, '$.seq'), json_extract(payload, '$.humidity') FROM messages"
+        ).fetchall()
+    assert len(in_postgres) == len(in_sqlite) == len(taken)
+    assert {(row[0], float(row[2])) for row in in_postgres} == {(row[0], float(row[2])) for row in in_sqlite}
+    assert all(row[0] == row[1] for row in [*in_postgres, *in_sqlite])
+
+
+async def test_a_database_that_cannot_hold_every_character_is_refused(postgres: str) -> None:
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute("CREATE DATABASE latin ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C' TEMPLATE template0")
+    with pytest.raises(StoreError, match="/latin: the database has encoding LATIN1; make one with encoding UTF8"):
+        await open_store(f"{postgres.rpartition('/')[0]}/latin")
 
 
 async def test_a_row_is_json_for_sql(schema: str, store: MessageStore) -> None:

@@ -17,7 +17,7 @@ import pytest
 from edgefleet.ingest import connections, server
 from edgefleet.ingest.body import BodyLimits
 from edgefleet.ingest.server import IngestConfig, serve
-from edgefleet.ingest.store import Delivery, MessageStore, NewMessage, StoreBusy, StoreError
+from edgefleet.ingest.store import Delivery, MessageStore, NewMessage, StoreBusy, StoreError, StoreResult
 from edgefleet.ingest.store.sqlite import SqliteStore
 from edgewire.errors import ConfigError, EdgefleetError
 from tests.edgefleet.ingest.conftest import serving
@@ -26,10 +26,13 @@ from tests.processes import not_outliving
 Make = Callable[..., dict[str, Any]]
 
 
+HEAD = b"POST /ingest/gps HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+
+
 class BrokenStore(SqliteStore):
     """Reads, but does not write."""
 
-    async def add(self, delivery: Delivery) -> list[bool]:
+    async def add(self, delivery: Delivery) -> list[StoreResult]:
         raise StoreBusy("7 messages already wait to be stored; try again in a second")
 
     async def check(self) -> None:
@@ -84,7 +87,7 @@ async def test_a_sender_that_hangs_up_disturbs_nobody(service: aiohttp.ClientSes
     base = service._base_url
     assert base is not None
     _, writer = await asyncio.open_connection(base.host, base.port)
-    writer.write(b"POST /ingest/gps HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
+    writer.write(HEAD + b"Content-Length: 1000\r\n\r\n{")
     await writer.drain()
     writer.close()
     await writer.wait_closed()
@@ -98,7 +101,7 @@ async def test_a_body_that_stalls_is_408_and_disturbs_nobody(config: IngestConfi
         base = client._base_url
         assert base is not None
         reader, writer = await asyncio.open_connection(base.host, base.port)
-        writer.write(b"POST /ingest/gps HTTP/1.1\r\nHost: x\r\nContent-Length: 900\r\n\r\n{")
+        writer.write(HEAD + b"Content-Length: 900\r\n\r\n{")
         async with client.post("/api/v1/sensors/bme280", json=bme280()) as answer:
             assert answer.status == 201
         assert (await reader.readline()).startswith(b"HTTP/1.1 408")
@@ -171,12 +174,13 @@ async def test_stopping_finishes_what_is_under_way(tmp_path: Path, bme280: Make)
 
     async with (
         aiohttp.ClientSession(await url) as client,
-        client.post("/api/v1/sensors/bme280", data=slowly()) as answer,
+        client.post("/api/v1/sensors/bme280", data=slowly(), headers={"Content-Type": "application/json"}) as answer,
     ):
         assert answer.status == 201
     await running
     store = await SqliteStore.open(path)
-    assert await store.add(Delivery(1, [NewMessage("bme280_fake_001", 825667200, 0, "bme280", 0, "{}")])) == [False]
+    same_id = NewMessage("bme280_fake_001", 825667200, 0, "bme280", 0, "{}")
+    assert await store.add(Delivery(1, [same_id])) == [StoreResult.CONFLICT]
     await store.close()
 
 

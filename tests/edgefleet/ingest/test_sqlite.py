@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edgefleet.ingest.store import Delivery, NewMessage, Query, StoreError, open_store
+from edgefleet.ingest.store import Delivery, NewMessage, Query, StoreError, StoreResult, open_store
 from edgefleet.ingest.store.sqlite import SqliteStore
 from edgewire.errors import ConfigError
 
@@ -64,7 +64,7 @@ async def test_a_failed_write_stores_nothing_and_the_next_succeeds(tmp_path: Pat
     assert await store.counts() == {}
     other.execute("DROP TRIGGER full")
     other.close()
-    assert await store.add(Delivery(1, messages)) == [True] * 4
+    assert await store.add(Delivery(1, messages)) == [StoreResult.STORED] * 4
     await store.close()
 
 

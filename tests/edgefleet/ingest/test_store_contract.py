@@ -19,8 +19,12 @@ from edgefleet.ingest.store import (
     StoreCounts,
     StoredMessage,
     StoreError,
+    StoreResult,
+    is_full,
     open_store,
 )
+
+STORED, KNOWN, CONFLICT = StoreResult
 
 Opener = Callable[[Path], Awaitable[MessageStore]]
 """Opens the store that belongs to a folder: the same one for the same folder."""
@@ -53,27 +57,27 @@ def message(seq: int, *, device: str = "d-1", boot: int = 1, kind: str = "gps", 
 
 
 async def test_a_message_is_kept_as_it_came(store: MessageStore) -> None:
-    assert await store.add(Delivery(77, [message(3)])) == [True]
+    assert await store.add(Delivery(77, [message(3)])) == [STORED]
     (stored,) = await store.read(Query())
     assert stored == StoredMessage(stored.cursor, "d-1", 1, 3, "gps", 1003, 77, '{"seq":3, "é":1}')
 
 
 async def test_an_id_is_stored_once(store: MessageStore) -> None:
-    assert await store.add(Delivery(1, [message(1), message(2), message(1)])) == [True, True, False]
-    assert await store.add(Delivery(2, [message(2), message(3)])) == [False, True]
+    assert await store.add(Delivery(1, [message(1), message(2), message(1)])) == [STORED, STORED, KNOWN]
+    assert await store.add(Delivery(2, [message(2), message(3)])) == [KNOWN, STORED]
     assert [row.seq for row in await store.read(Query())] == [1, 2, 3]
     assert [row.received_ms for row in await store.read(Query())] == [1, 1, 2]
 
 
 @pytest.mark.parametrize("other", [message(1, device="d-2"), message(1, boot=2), message(2)])
 async def test_every_part_of_the_id_counts(store: MessageStore, other: NewMessage) -> None:
-    assert await store.add(Delivery(1, [message(1)])) == [True]
-    assert await store.add(Delivery(1, [other])) == [True]
+    assert await store.add(Delivery(1, [message(1)])) == [STORED]
+    assert await store.add(Delivery(1, [other])) == [STORED]
 
 
 async def test_the_largest_numbers_fit(store: MessageStore) -> None:
     largest = message(10**15 - 1, boot=10**15 - 1, timestamp_ms=253402300799999)
-    assert await store.add(Delivery(253402300799999, [largest])) == [True]
+    assert await store.add(Delivery(253402300799999, [largest])) == [STORED]
     (stored,) = await store.read(Query())
     assert (stored.boot, stored.seq, stored.timestamp_ms) == (10**15 - 1, 10**15 - 1, 253402300799999)
 
@@ -87,6 +91,27 @@ async def test_counts_are_by_kind(store: MessageStore) -> None:
         "people": StoreCounts(1, 0, 0),
         "unknown": StoreCounts(0, 0, 1),
     }
+
+
+async def test_a_known_id_with_other_content_is_a_conflict(store: MessageStore) -> None:
+    first = message(1)._replace(payload='{"v":1,"on":true,"w":[0.5]}')
+    await store.add(Delivery(1, [first]))
+    same = [first._replace(payload=text) for text in ('{"on": true, "v": 1.0, "w": [5e-1]}', first.payload)]
+    other = [
+        first._replace(payload=text)
+        for text in (
+            '{"v":2,"on":true,"w":[0.5]}',
+            '{"v":1,"on":1,"w":[0.5]}',
+            '{"v":1,"on":true}',
+            '{"v":1,"on":true,"w":[]}',
+        )
+    ]
+    assert await store.add(Delivery(2, [*same, *other])) == [KNOWN] * 2 + [CONFLICT] * 4
+    # Also within one delivery, where the first is the one that is kept.
+    twice = [message(2), message(2)._replace(payload="{}"), message(2)]
+    assert await store.add(Delivery(3, twice)) == [STORED, CONFLICT, KNOWN]
+    assert [row.payload for row in await store.read(Query())] == [first.payload, message(2).payload]
+    assert await store.counts() == {"gps": StoreCounts(stored=2, redelivered=3, rejected=0, conflicts=5)}
 
 
 async def test_an_empty_delivery_is_taken(store: MessageStore) -> None:
@@ -151,15 +176,28 @@ async def test_payloads_are_left_out_on_request(store: MessageStore) -> None:
     assert [row.payload for row in await store.read(Query(payload=False))] == [None]
 
 
+async def test_a_page_ends_before_it_is_too_large(store: MessageStore) -> None:
+    await store.add(Delivery(1, [message(seq)._replace(payload=f'["{"é" * 498}"]') for seq in range(7)]))
+    query = Query(payload_bytes=2500)
+    first = await store.read(query)
+    assert (len(first), is_full(first, query)) == (3, True)
+    query = Query(payload_bytes=2500, after=first[-1].cursor, limit=2)
+    second = await store.read(query)
+    assert ([row.seq for row in second], is_full(second, query)) == ([3, 4], True)
+    query = Query(payload_bytes=2500, after=second[-1].cursor)
+    assert not is_full(await store.read(query), query)
+    assert len(await store.read(Query(payload=False, payload_bytes=1))) == 7
+
+
 async def test_senders_at_the_same_time_each_get_their_own_answer(store: MessageStore) -> None:
     deliveries = [Delivery(1, [message(seq), message(seq + 1)]) for seq in range(100)]
     answers = await asyncio.gather(*(store.add(delivery) for delivery in deliveries))
-    assert sum(sum(answer) for answer in answers) == 101
+    assert sum(answer.count(STORED) for answer in answers) == 101
     assert sorted(row.seq for row in await store.read(Query())) == list(range(101))
 
 
 async def test_what_was_stored_is_there_after_reopening(opener: Opener, tmp_path: Path) -> None:
-    for expected in ([True], [False]):
+    for expected in ([STORED], [KNOWN]):
         store = await opener(tmp_path)
         assert await store.add(Delivery(1, [message(1)])) == expected
         await store.close()
@@ -170,7 +208,7 @@ async def test_closing_finishes_what_was_accepted(opener: Opener, tmp_path: Path
     adding = [asyncio.create_task(store.add(Delivery(1, [message(seq)]))) for seq in range(20)]
     await asyncio.sleep(0)
     await store.close()
-    assert await asyncio.gather(*adding) == [[True]] * 20
+    assert await asyncio.gather(*adding) == [[STORED]] * 20
     with pytest.raises(StoreError, match="closing"):
         await store.add(Delivery(1, [message(99)]))
 
@@ -190,8 +228,8 @@ def test_any_deliveries_leave_the_set_of_their_ids(
         known: set[tuple[str, int, int]] = set()
         for ids in deliveries:
             messages = [message(seq, device=device, boot=boot) for device, boot, seq in ids]
-            for one, is_new in zip(ids, await store.add(Delivery(1, messages)), strict=True):
-                assert is_new == (one not in known)
+            for one, result in zip(ids, await store.add(Delivery(1, messages)), strict=True):
+                assert result is (KNOWN if one in known else STORED)
                 known.add(one)
         assert {row[1:4] for row in await store.read(Query())} == known
         await store.close()
