@@ -23,10 +23,10 @@ def find_gaps(record: RunRecord) -> list[str]:
     found += [failure for failure in record.failures if failure not in told]
     for index, count in record.missing_shards():
         size = record.devices_in((index, count))
-        its = "" if size is None else f" with its {size:,} devices"
+        its = "" if size is None else f" with its {_count(size)}"
         found.append(f"shard {index}/{count}{its} is not accounted for: give the folder of its record too")
     if absent := _absent_devices(record):
-        found.append(f"{absent:,} devices of the scenario are in no record")
+        found.append(f"{_count(absent)} of the scenario: in no record")
     return found
 
 
@@ -37,6 +37,10 @@ def _absent_devices(record: RunRecord) -> int:
     return max(0, sum(size for size in expected if size is not None) - len(known))
 
 
+def _count(devices: int) -> str:
+    return "1 device" if devices == 1 else f"{devices:,} devices"
+
+
 def _devices(device_ids: Sequence[str]) -> str:
     more = ", …" if len(device_ids) > IDS_SHOWN else ""
-    return f"{len(device_ids):,} devices: {', '.join(device_ids[:IDS_SHOWN])}{more}"
+    return f"{_count(len(device_ids))}: {', '.join(device_ids[:IDS_SHOWN])}{more}"

@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -74,6 +75,62 @@ async def test_a_loss_exits_1_also_as_json(
     assert done.code == 1, done.stderr
     found = orjson.loads(done.stdout)
     assert (found["ok"], found["http"]["missing"], found["late"]) == (False, ["g-1:7:0"], 14)
+
+
+@pytest.mark.parametrize("age_ms", [9_256, 3_600_000], ids=["a moment ago", "long ago"])
+async def test_rows_of_an_earlier_run_are_no_pass(
+    edgefleet: Edgefleet, record: RunRecord, everything: list[Row], tmp_path: Path, age_ms: int
+) -> None:
+    """A run that is repeated with the same --from, of which nothing arrives."""
+    record.save(tmp_path)
+    older = [(*row[:4], row[4] - age_ms) for row in everything]
+    done = await verify_stored(edgefleet, older, tmp_path)
+    assert done.code == 1, done.stderr
+    *_, sentence, last = done.stdout.splitlines()
+    assert sentence.startswith("not known: http: 15 were there before this run sent them")
+    assert last.startswith("INCOMPLETE  sent 15 · http stored 0 lost 0")
+
+
+async def test_a_clock_that_is_hours_off_hides_no_message_of_a_run_with_its_own_ids(
+    edgefleet: Edgefleet, record: RunRecord, everything: list[Row], tmp_path: Path
+) -> None:
+    record.fixed_boots = False
+    record.save(tmp_path)
+    done = await verify_stored(edgefleet, [(*row[:4], row[4] - 7_200_000) for row in everything], tmp_path)
+    assert done.code == 0, done.stdout
+    assert "differ by about 7,200 s" in done.stdout.replace("\n", " ")
+    assert " ms" not in done.stdout.splitlines()[-1]
+
+
+async def test_one_shard_of_two_is_incomplete_and_both_pass(
+    edgefleet: Edgefleet, record: RunRecord, everything: list[Row], tmp_path: Path
+) -> None:
+    record.scenario_devices = 3
+    shards = [replace(record, shards=[(number, 2)], devices=record.devices[number::2]) for number in (0, 1)]
+    shards[0].save(tmp_path)
+    shards[1].save(tmp_path / "other")
+    alone = await verify_stored(edgefleet, everything, tmp_path, "--json")
+    assert alone.code == 1, alone.stderr
+    found = orjson.loads(alone.stdout)
+    assert (found["verdict"], found["failures"]) == ("INCOMPLETE", [])
+    assert found["incomplete"] == [
+        "shard 1/2 with its 1 device is not accounted for: give the folder of its record too"
+    ]
+    both = await verify_stored(edgefleet, everything, tmp_path, str(tmp_path / "other"))
+    assert both.code == 0, both.stdout
+
+
+async def test_what_the_broker_refused_has_a_column_and_exits_1(
+    edgefleet: Edgefleet, record: RunRecord, everything: list[Row], tmp_path: Path
+) -> None:
+    record.devices[0].refused = {"not authorized (0x87)": [(8, 9)]}
+    record.save(tmp_path)
+    done = await verify_stored(edgefleet, [row for row in everything if row[2] < 8], tmp_path)
+    assert done.code == 1, done.stderr
+    lines = done.stdout.splitlines()
+    assert ["gps", "http", "8", "8", "0", "2"] in [line.split()[:6] for line in lines]
+    assert "http: the broker refused 2: 2 not authorized (0x87)" in lines
+    assert lines[-1].startswith("FAIL  sent 13 · http stored 13 lost 0 · refused 2")
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def test_with_all_shards_nothing_is_missing(record: RunRecord, everything: list[
 
 def test_devices_that_are_in_no_record_are_counted(record: RunRecord, judged: Callable[[], RunVerdict]) -> None:
     record.scenario_devices = 5
-    assert_incomplete(judged(), ["2 devices of the scenario are in no record"])
+    assert_incomplete(judged(), ["2 devices of the scenario: in no record"])
     record.unaccounted = [dead_worker("t-1", "t-2")]
     assert len(find_gaps(record)) == 1
 

@@ -52,6 +52,22 @@ def seqs(source: HttpSource) -> list[int]:
     return [seq for arrivals in source.read_arrivals() for seq in arrivals.seq]
 
 
+async def test_only_what_came_since_and_of_these_devices_is_read(url: str, store_url: str) -> None:
+    store = await open_store(store_url)
+    for received_ms, device, seq in ((10, "d", 0), (50, "d", 1), (60, "e", 2), (70, "f", 3)):
+        await store.add(Delivery(received_ms, [NewMessage(device, 2, seq, "gps", 1000, "{}")]))
+    await store.close()
+    since = HttpSource(url, since_ms=50)
+    assert await asyncio.to_thread(seqs, since) == [1, 2, 3]
+    named = HttpSource(url, since_ms=50, device_ids=["d", "f"])
+    assert await asyncio.to_thread(seqs, named) == [1, 3]
+    find = lambda *boots: [seq for found in since.find_arrivals(boots) for seq in found.seq]  # noqa: E731 - for a thread
+    assert await asyncio.to_thread(find, ("d", 2), ("e", 2)) == [0]
+    assert await asyncio.to_thread(find, ("d", 3)) == [], "of another boot"
+    many = HttpSource(url, since_ms=50, device_ids=[f"x-{number}" for number in range(501)])
+    assert await asyncio.to_thread(seqs, many) == [1, 2, 3], "too many to name in one question"
+
+
 async def test_every_page_is_read_and_only_what_is_new_the_next_time(
     url: str, store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
