@@ -18,7 +18,7 @@ from edgewire.run_record import FILE_NAME, RunRecord, make_folder, write_record
 
 
 class RunFolder:
-    """Holds the folder of one run. Call `claim` before the run, `begin` as it starts, then the writers.
+    """Holds the folder of one run. Call `claim` before the run, `begin` and `write_start` as it starts, then others.
 
     `companions` are the names of the files that others write beside the record: they belong to the same run.
     """
@@ -36,6 +36,8 @@ class RunFolder:
         # A checkpoint is written on a thread, which may be late.
         self._lock = threading.Lock()
         self._is_final = False
+        # Whether what says that the run begins is all that has been written.
+        self._has_start = False
 
     def claim(self, *, overwrite: bool) -> None:
         """Make the folder. Raises `ConfigError` where nothing can be written there, or where it holds another run.
@@ -81,6 +83,11 @@ class RunFolder:
                     f"{self.path / name}: is of another run and cannot be removed: {error.strerror}"
                 ) from None
 
+    def write_start(self, checkpoint: RunCheckpoint) -> None:
+        """Write that the run begins, before anything is sent; raises as `write_checkpoint`."""
+        write_record(self.path, checkpoint.to_bytes())
+        self._has_start = True
+
     def write_checkpoint(self, checkpoint: RunCheckpoint) -> None:
         """Write what is known while the run goes on; if nothing else is written, it is known not to have ended.
 
@@ -88,6 +95,7 @@ class RunFolder:
         """
         with self._lock:
             if not self._is_final:
+                self._has_start = False
                 write_record(self.path, checkpoint.to_bytes())
 
     def write_final(self, record: RunRecord) -> Path:
@@ -98,7 +106,7 @@ class RunFolder:
         """
         record = replace(record, state="complete")
         with self._lock:
-            self._is_final = True
+            self._is_final, self._has_start = True, False
             try:
                 return record.save(self.path)
             except ConfigError as error:
@@ -113,7 +121,11 @@ class RunFolder:
                 raise error
 
     def abandon(self) -> None:
-        """Remove the folders that `claim` made, where nothing has been written there: the run did not begin."""
+        """Remove what says that the run begins, and the folders that `claim` made, where that is all: it did not."""
+        path = self.path / FILE_NAME
+        if self._has_start and not is_stream(path):
+            with suppress(OSError):
+                resolve_output(path).unlink(missing_ok=True)
         for folder in self._made:
             with suppress(OSError):
                 folder.rmdir()

@@ -34,6 +34,7 @@ from devices.fleet.run_record import (
     device_records,
     encode_so_far,
     fleet_record,
+    has_fixed_boots,
     new_run_id,
     scenario_digest,
 )
@@ -91,11 +92,7 @@ class Fleet:
         self._messages = messages
         self._duration_s = math.inf
         self._run_id = run_id or new_run_id()
-        # Two runs whose devices start at the same moment of their time send messages of the same ids. Where that
-        # time is fast, the next run may come upon a reboot of the calendar that this one has gone through.
-        self._fixed_boots = (
-            from_ms is not None or power_on_ms is not None or (scenario.time_scale > 1 and bool(scenario.faults))
-        )
+        self._fixed_boots = has_fixed_boots(scenario, from_ms, power_on_ms)
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not secrets
         self._started_ms = started_ms or self._clock.now_ms() + startup_delay_ms(scenario, self._shard.count)
         self._sim_started_ms = self._started_ms if from_ms is None else from_ms

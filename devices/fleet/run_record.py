@@ -31,6 +31,15 @@ def new_run_id() -> str:
     return uuid.uuid4().hex
 
 
+def has_fixed_boots(scenario: Scenario, from_ms: int | None, power_on_ms: int | None) -> bool:
+    """Return whether another run of the scenario may send messages of the same ids, as its boots come again.
+
+    Two runs whose devices start at the same moment of their time do. Where that time is fast, the next run may come
+    upon a reboot of the calendar that this one has gone through.
+    """
+    return from_ms is not None or power_on_ms is not None or (scenario.time_scale > 1 and bool(scenario.faults))
+
+
 def scenario_digest(scenario: Scenario) -> str:
     """Return the SHA-256 of what decides which devices there are and what they say, in hex."""
     return hashlib.sha256(scenario.model_dump_json(exclude=OF_THE_HOST).encode()).hexdigest()

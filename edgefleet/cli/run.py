@@ -48,7 +48,7 @@ from edgefleet.launch.launcher import Launcher
 from edgefleet.launch.process_tuning import raise_open_files, tune_allocator
 from edgefleet.launch.processes import ProcessLauncher
 from edgefleet.launch.ray_cluster import join_cluster
-from edgefleet.launch.shard import ShardJob, ShardResult, combine, run_shard
+from edgefleet.launch.shard import ShardJob, ShardResult, combine, run_shard, starting_checkpoint
 from edgefleet.launch.worker_status import WorkerState
 from edgefleet.launch.workers import Workers
 from edgefleet.report.fail_if import FailCondition
@@ -150,6 +150,11 @@ def command(
     tune_allocator()
     duration_s = math.inf if duration is None else parse_duration("--duration", duration) / 1000
     wait_s = parse_duration("--wait", wait, least_ms=0) / 1000
+    if wait_s and not check:
+        raise ConfigError(
+            "--wait: it waits until the broker answers, and with --no-check nobody asks it: leave one of the two out; "
+            "without --wait the devices themselves try until they are connected"
+        )
     from_ms = _begin_ms(from_)
     job = ShardJob(
         scenario=loaded,
@@ -180,6 +185,7 @@ def command(
         failures = [unfinished] if unfinished else []
         try:
             folder.begin()
+            files.write_start(starting_checkpoint(job))
             result = run_async(_run(job, count, launcher, metrics, files, condition, failures))
         except BaseException:
             folder.abandon()

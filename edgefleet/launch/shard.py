@@ -12,15 +12,15 @@ from dataclasses import dataclass, field, replace
 from devices.faults.labels import Label
 from devices.fleet.fleet import Fleet
 from devices.fleet.metrics import FleetSnapshot
-from devices.fleet.run_record import new_run_id, with_verdict
+from devices.fleet.run_record import fleet_record, has_fixed_boots, new_run_id, scenario_digest, with_verdict
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from edgefleet.launch.process_tuning import tuned_process
 from edgewire import logs
-from edgewire.errors import ServiceUnavailable
+from edgewire.clock import SystemClock
 from edgewire.mqtt import ServerLimits, Version
-from edgewire.run_checkpoint import RunCheckpoint
-from edgewire.run_record import RunRecord, UnaccountedPart
+from edgewire.run_checkpoint import NOT_ENDED, RunCheckpoint
+from edgewire.run_record import RunRecord, UnaccountedPart, count_totals
 
 SNAPSHOT_S = 0.5
 # A process that is killed leaves what it knew so long ago at the most, where that takes no more than this share of its
@@ -64,6 +64,31 @@ class ShardResult:
     record: RunRecord
     labels: list[Label]
     final: FleetSnapshot
+
+
+def starting_checkpoint(job: ShardJob) -> RunCheckpoint:
+    """Return the checkpoint of a run that has sent nothing yet: who it is, and which devices it is to have."""
+    now_ms = SystemClock().now_ms()
+    started_ms = job.started_ms or now_ms
+    head = fleet_record(
+        job.scenario,
+        [],
+        FleetSnapshot(),
+        state="running",
+        run_id=job.run_id,
+        scenario_sha256=scenario_digest(job.scenario),
+        shard=job.shard,
+        fixed_boots=has_fixed_boots(job.scenario, job.from_ms, job.power_on_ms),
+        name=job.name,
+        broker=", ".join(map(str, job.scenario.broker_urls)),
+        started_ms=started_ms,
+        stopped_ms=now_ms,
+        sim_started_ms=started_ms if job.from_ms is None else job.from_ms,
+        duration_s=job.duration_s,
+        messages=job.messages,
+        connected_after_s=None,
+    )
+    return RunCheckpoint(head=replace(head, verdict=NOT_ENDED), totals=count_totals([]))
 
 
 async def run_shard(
@@ -149,15 +174,15 @@ def combine(
     shard: Shard | None = None,
     unaccounted: Sequence[UnaccountedPart] = (),
     known: Sequence[RunCheckpoint] = (),
+    snapshots: Sequence[FleetSnapshot] = (),
 ) -> ShardResult:
-    """Return the parts of a run as one.
+    """Return the parts of a run, of which there is one at least, as one.
 
     `failures` are sentences about those that gave no result, `unaccounted` their devices, `known` what these had done
     when they last spoke of it. `shard` is what all parts together are; None where that is what the only one says.
+    `snapshots` are the last numbers of all: they are taken where none gave a result.
     """
-    if not results:
-        raise ServiceUnavailable("no part of the fleet came to its end: " + "; ".join(failures))
-    total = FleetSnapshot.total(result.final for result in results)
+    total = FleetSnapshot.total([result.final for result in results] or snapshots)
     record = RunRecord.join([*(result.record for result in results), *(one.to_record() for one in known)])
     connected = [result.record.connected_after_s for result in results]
     record = replace(

@@ -14,7 +14,15 @@ from devices.fleet.metrics import FleetSnapshot
 from devices.fleet.pacer import startup_delay_ms
 from devices.fleet.run_record import unaccounted_part
 from edgefleet.launch.launcher import Launcher, WorkerFailed, WorkerMessage, WorkerReady
-from edgefleet.launch.shard import CHECKPOINT_S, FIRST_CHECKPOINT_S, OnCheckpoint, ShardJob, ShardResult, combine
+from edgefleet.launch.shard import (
+    CHECKPOINT_S,
+    FIRST_CHECKPOINT_S,
+    OnCheckpoint,
+    ShardJob,
+    ShardResult,
+    combine,
+    starting_checkpoint,
+)
 from edgefleet.launch.worker_status import WorkerLimits, WorkerState, WorkerStatus
 from edgewire import logs
 from edgewire.clock import Clock, SystemClock
@@ -63,8 +71,8 @@ class Workers:
         """Run to the end, and return what the workers that came to theirs have done, with the failures of the others.
 
         They are told to end in order once `stop` is set, and not to wait for anything once `at_once` is. What was known
-        of the devices of those that failed is in the record. Raises `ServiceUnavailable` where all did, or where the
-        run did not begin.
+        of the devices of those that failed is in the record, which is there also where all did. Raises
+        `ServiceUnavailable` where the run did not begin.
         """
         try:
             self._launch()
@@ -86,12 +94,14 @@ class Workers:
         finally:
             await self._clean_up()
         results = [worker.result for worker in self.statuses if worker.result]
+        known = [worker.checkpoint for worker in self.statuses if worker.checkpoint and not worker.result]
         return combine(
             results,
             [worker.failure for worker in self.statuses if worker.failure],
             shard=self._job.shard,
             unaccounted=self._failed_parts(),
-            known=[worker.checkpoint for worker in self.statuses if worker.checkpoint and not worker.result],
+            known=known if results or known else [starting_checkpoint(self._job)],
+            snapshots=[worker.snapshot for worker in self.statuses],
         )
 
     def _unaccounted(self, worker: WorkerStatus, reason: str) -> UnaccountedPart:
@@ -133,7 +143,7 @@ class Workers:
         # The start lies far enough ahead for the slowest: all of them build their devices at the same time.
         shards, per_core = self._job.shard.count * self._count, self._launcher.workers_per_core(self._count)
         started_ms = self._clock.now_ms() + startup_delay_ms(self._job.scenario, shards, per_core)
-        job = replace(self._job, started_ms=self._job.started_ms or started_ms)
+        job = self._job = replace(self._job, started_ms=self._job.started_ms or started_ms)
         lead_s = ((job.started_ms or started_ms) - self._clock.now_ms()) / 1000
         self._ends_s = self._clock.monotonic() + lead_s + self._job.duration_s + self._limits.drain_s
         for worker in self._running():

@@ -34,15 +34,20 @@ class RunFiles:
         """Where the record is: elsewhere where its folder did not take it."""
         self.problems: list[str] = []
 
+    def write_start(self, checkpoint: RunCheckpoint) -> None:
+        """Write that the run begins, so that one that is killed before its first checkpoint leaves its name."""
+        try:
+            self._folder.write_start(checkpoint)
+        except ConfigError as error:
+            self._warn(error)
+
     async def write_checkpoint(self, checkpoint: RunCheckpoint) -> None:
         """Write what the devices have done so far, beside the event loop; a disk that does not take it is told once."""
         try:
             await asyncio.to_thread(self._folder.write_checkpoint, checkpoint)
             self._warned = False
         except ConfigError as error:
-            if not self._warned:
-                log.warning("no checkpoint: only a record at the end would tell what was sent", reason=str(error))
-            self._warned = True
+            self._warn(error)
 
     def write_result(self, result: ShardResult) -> ShardResult:
         """Write all that a run leaves when it is over; return it with what could not be written as one more problem."""
@@ -54,6 +59,11 @@ class RunFiles:
             return result
         said = "; ".join(self.problems)
         return replace(result, record=replace(result.record, problems=result.record.problems | {"record": said}))
+
+    def _warn(self, error: ConfigError) -> None:
+        if not self._warned:
+            log.warning("no checkpoint: only a record at the end would tell what was sent", reason=str(error))
+        self._warned = True
 
     def _write_record(self, result: ShardResult) -> None:
         self.path = self._folder.write_final(result.record).parent

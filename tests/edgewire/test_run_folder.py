@@ -52,11 +52,25 @@ def test_what_another_run_left_goes_as_this_one_begins(tmp_path: Path) -> None:
     assert names(tmp_path) == ["notes.txt"], "what is not ours stays"
 
 
-def test_a_run_that_does_not_begin_leaves_no_folder(tmp_path: Path) -> None:
+@pytest.mark.parametrize("has_start", [False, True])
+def test_a_run_that_does_not_begin_leaves_no_folder(tmp_path: Path, has_start: bool) -> None:
     folder = RunFolder(tmp_path / "runs" / "r-1")
     folder.claim(overwrite=False)
+    if has_start:
+        folder.begin()
+        folder.write_start(RunCheckpoint.of(small_record()))
+        assert RunRecord.load(folder.path).state == "running"
     folder.abandon()
     assert names(tmp_path) == []
+
+
+def test_a_run_that_has_written_what_it_sent_is_not_abandoned(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "r-1")
+    folder.claim(overwrite=False)
+    folder.write_start(RunCheckpoint.of(small_record()))
+    folder.write_checkpoint(RunCheckpoint.of(small_record()))
+    folder.abandon()
+    assert names(folder.path) == ["run.json"]
 
 
 def test_a_folder_that_was_there_or_holds_something_stays(tmp_path: Path) -> None:

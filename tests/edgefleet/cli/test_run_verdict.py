@@ -101,3 +101,12 @@ def test_a_condition_that_is_none_is_wrong_usage_and_begins_no_run(tmp_path: Pat
     assert isinstance(done.exception, ConfigError)
     assert "did you mean 'lost'?" in str(done.exception)
     assert not (tmp_path / "run").exists()
+
+
+def test_to_wait_for_a_broker_that_nobody_asks_is_wrong_usage(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.yaml"
+    path.write_text(FLEET % (1, "mqtt://127.0.0.1:1"))
+    done = CliRunner().invoke(app, ["run", str(path), "--record", str(tmp_path / "run"), "--no-check", "--wait", "9s"])
+    assert isinstance(done.exception, ConfigError)
+    assert str(done.exception).startswith("--wait: it waits until the broker answers, and with --no-check nobody asks")
+    assert not (tmp_path / "run").exists()

@@ -14,10 +14,12 @@ from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from edgefleet.launch.launcher import OnWorkerMessage, WorkerFailed, WorkerReady
 from edgefleet.launch.processes import LocalProcess, ProcessLauncher
-from edgefleet.launch.shard import ShardJob, ShardResult
+from edgefleet.launch.shard import ShardJob, ShardResult, starting_checkpoint
 from edgefleet.launch.worker_status import WorkerLimits, WorkerState
 from edgefleet.launch.workers import Workers
 from edgefleet.report.fleet_metrics import FleetCollector
+from edgefleet.report.run_summary import has_failed
+from edgefleet.verify import Outcome, verify
 from edgewire import logs
 from edgewire.clock import SystemClock
 from edgewire.errors import ConfigError, ServiceUnavailable
@@ -94,10 +96,47 @@ async def test_a_worker_that_neither_ends_nor_speaks_is_killed_and_named() -> No
     """As one that was stopped by SIGSTOP."""
     launcher, stop = Launcher(), asyncio.Event()
     stop.set()
-    with pytest.raises(ServiceUnavailable, match="worker 0: it was stopped; worker 1 did not end, and said nothing"):
-        async with asyncio.timeout(5):
-            await Workers(JOB, 2, launcher, limits=QUICK).run_workers(stop)
+    async with asyncio.timeout(5):
+        result = await Workers(JOB, 2, launcher, limits=QUICK).run_workers(stop)
     assert [handle.killed for handle in launcher.handles] == [False, True]
+    first, second = result.record.failures
+    assert first == "worker 0: it was stopped"
+    assert second.startswith("worker 1 did not end, and said nothing")
+
+
+async def test_where_all_workers_fail_there_is_a_record_that_says_so() -> None:
+    """Also of a run of which nothing was known yet."""
+    launcher, stop = Launcher(), asyncio.Event()
+    stop.set()
+    result = await Workers(JOB, 2, launcher, limits=QUICK).run_workers(stop)
+    record = result.record
+    record.check()
+    assert (record.state, record.shards, record.scenario_devices, record.run_id) == (
+        "complete",
+        [(0, 1)],
+        2,
+        JOB.run_id,
+    )
+    assert [part.device_ids for part in record.unaccounted] == [["bme280-0001"], ["bme280-0002"]]
+    assert (result.final.devices, record.limited_by) == (2, "none"), "they were connected to the last"
+    assert record.verdict.startswith("Failed: worker 0: it was stopped.")
+    assert "Nothing was the limit" not in record.verdict
+    assert has_failed(record)
+    assert verify(record, http=[]).outcome is Outcome.INCOMPLETE
+
+
+async def test_a_run_that_has_sent_nothing_yet_is_incomplete() -> None:
+    record = starting_checkpoint(replace(JOB, from_ms=10**12, shard=Shard(1, 2))).to_record()
+    assert (record.state, record.sim_started_ms, record.fixed_boots, record.shards) == (
+        "running",
+        10**12,
+        True,
+        [(1, 2)],
+    )
+    verdict = verify(record, http=[])
+    assert verdict.outcome is Outcome.INCOMPLETE
+    assert "checkpoint" in verdict.untold[0]
+    assert verdict.untold[-1] == "1 device of the scenario: in no record"
 
 
 async def test_whoever_asks_twice_does_not_wait_for_a_frozen_worker() -> None:
