@@ -7,10 +7,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import orjson
 import paho.mqtt.client as mqtt
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from edgefleet.cli import app, watch
@@ -18,6 +20,7 @@ from edgefleet.cli.common import SAME_SIGNAL_S
 from edgefleet.cli.watch import describe
 from edgefleet.embedded import MosquittoProcess, free_port
 from edgewire.clock import parse_ms
+from edgewire.environment import OPTION_VARIABLES
 from edgewire.errors import ConfigError
 from edgewire.run_record import RunRecord
 from tests.processes import not_outliving
@@ -285,3 +288,18 @@ def test_a_watch_whose_reader_has_gone_ends_in_order() -> None:
 
     with pytest.raises(BrokenPipeError):
         watch._Output(file=Gone()).print("a line")
+
+
+def test_the_variables_of_all_options_are_known_as_such() -> None:
+    """One that is not would be refused as a misspelt setting of the scenario."""
+    found: set[str] = set()
+
+    def collect(command: Any) -> None:
+        for option in command.params:
+            found.update([option.envvar] if isinstance(option.envvar, str) else option.envvar or ())
+        for child in getattr(command, "commands", {}).values():
+            collect(child)
+
+    collect(typer.main.get_command(app))
+    assert {name for name in found if name.startswith(("EDGEFLEET_", "BRIDGE_"))} <= OPTION_VARIABLES
+    assert "EDGEFLEET_WAIT" in found
