@@ -23,9 +23,6 @@ FILE_NAME = "run.json"
 FORMAT = 2
 """Of the file. A reader refuses a newer one, in which something may be missing that it does not look for."""
 
-# Shards start at their own moment; messages are dated to the millisecond.
-JOINABLE_MS = 50
-
 SeqRange = tuple[int, int]
 """First and last seq of a run of messages, both included."""
 
@@ -78,6 +75,8 @@ class DeviceRecord:
     unacknowledged_by_fault: int = 0
     """Of those: before a reset."""
     reconnects: int = 0
+    due_offset_ms: int = 0
+    """So much later than the record's own times say were its messages due: its shard had begun so much later."""
 
     @property
     def refused_ranges(self) -> list[SeqRange]:
@@ -219,16 +218,15 @@ class RunRecord:
             first._require_same_run(other)
             for earlier in records[:number]:
                 earlier._require_other_part(other)
+        earliest = min(records, key=lambda record: record.started_ms)
         joined = replace(
-            first,
+            earliest,
             state="running" if any(record.state == "running" for record in records) else "complete",
             run_id=", ".join(dict.fromkeys(name for record in records for name in record.run_id.split(", "))),
             shards=sorted(shard for record in records for shard in record.shards),
             fixed_boots=any(record.fixed_boots for record in records),
             broker=", ".join(dict.fromkeys(url for record in records for url in record.broker.split(", "))),
-            started_ms=min(record.started_ms for record in records),
             stopped_ms=max(record.stopped_ms for record in records),
-            sim_started_ms=min(record.sim_started_ms for record in records),
             lag_ms={},
             puback_ms={},
             connected_after_s=None,
@@ -238,7 +236,7 @@ class RunRecord:
             failures=[failure for record in records for failure in record.failures],
             unaccounted=[part for record in records for part in record.unaccounted],
             devices=sorted(
-                (device for record in records for device in record.devices),
+                (device for record in records for device in record._devices_as_of(earliest)),
                 key=lambda device: (device.kind, device.device_id, device.boot),
             ),
         )
@@ -265,8 +263,11 @@ class RunRecord:
                 f"the records are not of one run: {earlier.run_id} had ended at {iso_ms(earlier.stopped_ms)}, and "
                 f"{later.run_id} began at {iso_ms(later.started_ms)}; give the records of the shards that ran together"
             )
-        if abs(other._zero_ms - self._zero_ms) > JOINABLE_MS:
-            raise ConfigError("the records are not of one run: their devices' clocks differ; verify them one by one")
+        if self.sim_started_ms != other.sim_started_ms and not (self._began_now and other._began_now):
+            raise ConfigError(
+                "the records are not of one run: their devices' time began at "
+                f"{iso_ms(self.sim_started_ms)} and at {iso_ms(other.sim_started_ms)}; give all shards the same --from"
+            )
 
     def _require_other_part(self, other: "RunRecord") -> None:
         """Raise `ConfigError` where a device may be in both."""
@@ -292,9 +293,22 @@ class RunRecord:
         return None if self.scenario_devices is None else len(range(index, self.scenario_devices, count))
 
     @property
+    def _began_now(self) -> bool:
+        """Return whether the devices' time began with that of the wall, and not with `--from`."""
+        return self.sim_started_ms == self.started_ms
+
+    @property
     def _zero_ms(self) -> float:
         """Return the wall time at which the devices' time was 0."""
         return self.started_ms - self.sim_started_ms / self.time_scale
+
+    def _devices_as_of(self, other: "RunRecord") -> Iterable[DeviceRecord]:
+        """Return the devices as they stand in a record of the other's times."""
+        # A shard that is started by itself begins at its own moment.
+        offset_ms = round(self._zero_ms - other._zero_ms)
+        if not offset_ms:
+            return self.devices
+        return [replace(device, due_offset_ms=device.due_offset_ms + offset_ms) for device in self.devices]
 
     @classmethod
     def load(cls, folder: Path) -> "RunRecord":

@@ -71,7 +71,7 @@ class Checker:
             return
         seq = np.asarray(arrivals.seq, np.int64)[ours]
         arrived_ms = np.asarray(arrivals.arrived_ms, np.int64)[ours]
-        due_ms = index.due_ms(arrivals, ours)
+        due_ms = index.due_ms(arrivals, ours, device)
         slot = index.start[device] + seq - index.first_seq[device]
         numbered = (slot >= index.start[device]) & (slot < index.start[device + 1])
         earlier = self._is_earlier(arrived_ms, due_ms)

@@ -37,6 +37,7 @@ class MessageIndex:
         self.start = np.concatenate(([0], np.cumsum(emitted)))
         """Of each device, and the end of the last."""
         self.first_seq = np.array([device.first_seq for device in self.devices], np.int64)
+        self._due_offset_ms = np.array([device.due_offset_ms for device in self.devices], np.int64)
         self.has_device_clock_faults = bool(DEVICE_CLOCK_FAULTS & record.faults.keys())
         self._positions = {(device.device_id, device.boot): at for at, device in enumerate(self.devices)}
         # Of these the record has what the last checkpoint knew: what they had not sent then, they may have sent since.
@@ -54,10 +55,11 @@ class MessageIndex:
         keys = zip(arrivals.device_id, arrivals.boot, strict=True)
         return np.fromiter((find(key, -1) for key in keys), np.int64, len(arrivals.seq))
 
-    def due_ms(self, arrivals: Arrivals, rows: NDArray[np.bool_]) -> Indices:
-        """Return the wall time at which these arrivals were due."""
+    def due_ms(self, arrivals: Arrivals, rows: NDArray[np.bool_], device: Indices) -> Indices:
+        """Return the wall time at which these arrivals were due, which are of the devices at these positions."""
         elapsed = np.asarray(arrivals.timestamp_ms, np.int64)[rows] - self.record.sim_started_ms
         due: Indices = self.record.started_ms + np.rint(elapsed / self.record.time_scale).astype(np.int64)
+        due += self._due_offset_ms[device]
         return due
 
     def message_id(self, slot: int) -> str:

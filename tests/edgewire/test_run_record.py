@@ -126,7 +126,7 @@ def test_the_records_of_shards_are_joined() -> None:
     ("change", "said"),
     [
         ({"seed": 2}, "not of one run: seed is 1 and 2"),
-        ({"sim_started_ms": 0}, "their devices' clocks differ"),
+        ({"sim_started_ms": 0}, "devices' time began at 2023-.* and at 1970-.*; give all shards the same --from"),
         ({"scenario": "other.yaml"}, "scenario is 'fleet.yaml' and 'other.yaml'"),
         ({"scenario_devices": 4}, "scenario_devices is None and 4"),
         ({"shards": [(0, 2)]}, "two are of shard 0/2; give each once"),
@@ -142,6 +142,30 @@ def test_records_that_do_not_belong_together_are_refused(record: RunRecord, chan
     record.shards = [(0, 2)]
     with pytest.raises(ConfigError, match=said):
         RunRecord.join([record, replace(record, **({"shards": [(1, 2)]} | change))])
+
+
+@pytest.mark.parametrize("order", [slice(None), slice(None, None, -1)])
+def test_shards_that_began_apart_are_joined_and_each_keeps_its_times(record: RunRecord, order: slice) -> None:
+    """As those do that are started by hand on two machines, with the same `--from`."""
+    one = replace(record, shards=[(0, 2)], devices=record.devices[:1])
+    other = replace(record, shards=[(1, 2)], devices=record.devices[1:], run_id="r-2", started_ms=STARTED_MS + 7_000)
+    joined = RunRecord.join([one, other][order])
+    assert (joined.started_ms, joined.sim_started_ms) == (STARTED_MS, record.sim_started_ms)
+    assert {device.device_id: device.due_offset_ms for device in joined.devices} == {
+        "g-1": 0,
+        "b-1": 7_000,
+        "p-1": 7_000,
+    }
+
+
+def test_shards_of_a_fast_run_that_began_now_are_joined_by_the_time_of_the_wall(record: RunRecord) -> None:
+    record = replace(record, time_scale=60.0, sim_started_ms=STARTED_MS)
+    one = replace(record, shards=[(0, 2)], devices=record.devices[:1])
+    later_ms = STARTED_MS + 6_000
+    other = replace(record, shards=[(1, 2)], devices=record.devices[1:], started_ms=later_ms, sim_started_ms=later_ms)
+    joined = RunRecord.join([one, other])
+    # What was due as the second began, was due 100 ms after the start by the first one's clock.
+    assert {device.due_offset_ms for device in joined.devices} == {0, 5_900}
 
 
 def test_the_third_of_three_shards_is_looked_at_too(record: RunRecord) -> None:

@@ -52,6 +52,14 @@ def test_with_all_shards_nothing_is_missing(record: RunRecord, everything: list[
     record.scenario_devices = 3
     shards = [replace(record, shards=[(index, 3)], devices=[one]) for index, one in enumerate(record.devices)]
     assert verify(RunRecord.join(shards), http=from_rows(everything)).outcome is Outcome.PASS
+    later = replace(shards[2], started_ms=record.started_ms + 4_000)
+    moved = [row if row[0] != later.devices[0].device_id else (*row[:4], row[4] + 4_000) for row in everything]
+    apart = verify(RunRecord.join([*shards[:2], later]), http=from_rows(moved))
+    assert (apart.outcome, apart.sinks["http"].total.late, apart.sinks["http"].total.latency) == (
+        Outcome.PASS,
+        0,
+        verify(record, http=from_rows(everything)).sinks["http"].total.latency,
+    )
     assert verify(RunRecord.join(shards[1:]), http=from_rows(everything)).outcome is Outcome.INCOMPLETE
 
 
