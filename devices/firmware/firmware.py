@@ -225,18 +225,6 @@ class Firmware:
         """Return the number of readings that were taken, of all boots."""
         return sum(counters.emitted for counters in self.all_counters())
 
-    @property
-    def dropped_by_fault(self) -> int:
-        """Return how many of those dropped a fault or a reset has cost, of all boots."""
-        return sum(counters.dropped_by_fault for counters in self.all_counters())
-
-    @property
-    def dropped(self) -> int:
-        """Return the number of readings that were given up, of all boots."""
-        if not self._past:
-            return len(self.counters.dropped)
-        return sum(len(counters.dropped) for counters in self.all_counters())
-
     def all_counters(self) -> Iterator[BootCounters]:
         """Yield the counters of each boot, the oldest first."""
         yield from self._past or ()

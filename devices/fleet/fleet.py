@@ -54,6 +54,8 @@ from edgewire.run_record import DeviceRecord, RunRecord
 # Every link's keep alive is looked at once in this part of its length, and at least so often and so seldom (s).
 TICK_OF_KEEP_ALIVE = 0.02
 TICK_PERIOD_S = (0.25, 1.0)
+COUNTED_AT_ONCE = {"devices", "emitted", "acknowledged", "sent_qos0"}
+"""What the fleet counts as it happens, and not a device at a time in the round over all devices."""
 
 log = logs.get("fleet")
 
@@ -181,6 +183,8 @@ class Fleet:
     def snapshot(self) -> FleetSnapshot:
         """Return the fleet as it is now; what is counted device by device, as it was a moment ago."""
         cpu_s, rss_bytes = process_usage()
+        kinds = self._periodic_tick.kinds.copy()
+        counted = {name: value for name, value in asdict(kinds.total()).items() if name not in COUNTED_AT_ONCE}
         throttling = read_cpu_throttling().since(self._throttling_before)
         return FleetSnapshot(
             devices=len(self.clients),
@@ -201,7 +205,8 @@ class Fleet:
             rss_bytes=rss_bytes,
             cpu_periods=throttling.periods,
             cpu_throttled_periods=throttling.throttled,
-            **asdict(self._periodic_tick.gauges),
+            kinds=kinds,
+            **counted,
         )
 
     def labels(self) -> list[Label]:

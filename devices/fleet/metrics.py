@@ -6,6 +6,7 @@ alive. It goes a few devices at a time, spread over the round, so that no messag
 
 import asyncio
 import resource
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 
@@ -16,6 +17,92 @@ from devices.fleet.latency import Histogram
 # Devices that are looked at in one go, and at the most where a busy loop has woken us late.
 SLICE = 200
 LARGEST_SLICE = 2000
+
+
+@dataclass(slots=True)
+class Gauges:
+    """Holds sums over devices: those of one kind, or all."""
+
+    devices: int = 0
+    connected: int = 0
+    resting: int = 0
+    emitted: int = 0
+    acknowledged: int = 0
+    sent_qos0: int = 0
+    inflight: int = 0
+    buffered: int = 0
+    stalled: int = 0
+    dropped: int = 0
+    dropped_by_fault: int = 0
+    reconnects: int = 0
+
+    def count_client(self, client: DeviceClient) -> None:
+        """Count one device."""
+        firmware = client.firmware
+        waiting = len(firmware.outbox)
+        self.devices += 1
+        if client.is_online:
+            self.connected += 1
+            if waiting and client.is_stalled:
+                self.stalled += waiting
+        elif client.is_resting:
+            self.resting += 1
+        for counters in firmware.all_counters():
+            self.emitted += counters.emitted
+            self.acknowledged += counters.acknowledged
+            self.sent_qos0 += counters.sent_qos0
+            self.dropped += len(counters.dropped)
+            self.dropped_by_fault += counters.dropped_by_fault
+        self.inflight += client.session.inflight
+        self.buffered += waiting
+        self.reconnects += max(0, client.reconnects)
+
+    def merge(self, other: "Gauges") -> None:
+        """Count what another one has counted."""
+        for item in fields(self):
+            setattr(self, item.name, getattr(self, item.name) + getattr(other, item.name))
+
+
+class KindGauges(dict[str, Gauges]):
+    """Holds the sums by the kind of the devices."""
+
+    @classmethod
+    def of_kinds(cls, devices: Iterable[str]) -> "KindGauges":
+        """Return zeros, but for the number of devices; `devices` has the kind of each."""
+        return cls({kind: Gauges(devices=count) for kind, count in Counter(devices).items()})
+
+    @classmethod
+    def of_clients(cls, clients: Iterable[DeviceClient]) -> "KindGauges":
+        """Return those of these devices as they are now."""
+        counted = cls()
+        for client in clients:
+            counted.count_client(client)
+        return counted
+
+    def count_client(self, client: DeviceClient) -> None:
+        """Count one device."""
+        kind = client.device.kind
+        if kind not in self:
+            self[kind] = Gauges()
+        self[kind].count_client(client)
+
+    def copy(self) -> "KindGauges":
+        """Return one to which others can be added."""
+        copy = KindGauges()
+        copy.merge(self)
+        return copy
+
+    def merge(self, other: "KindGauges") -> None:
+        """Count what another one has counted, of other devices."""
+        for kind, gauges in other.items():
+            self.setdefault(kind, Gauges()).merge(gauges)
+
+    def total(self) -> Gauges:
+        """Return all kinds together."""
+        total = Gauges()
+        for gauges in self.values():
+            total.merge(gauges)
+        return total
 
 
 @dataclass(slots=True, kw_only=True)
@@ -75,6 +162,8 @@ class FleetSnapshot:
     """Since then, periods in which the control group of the process wanted the processor; 0 without a quota."""
     cpu_throttled_periods: int = 0
     """Of those: in which its quota was used up."""
+    kinds: KindGauges = field(default_factory=KindGauges)
+    """The same by kind of device, where it is known by device: as it was in the last round over all devices."""
 
     @property
     def delivered(self) -> int:
@@ -103,7 +192,7 @@ class FleetSnapshot:
         for part in parts:
             for item in fields(cls):
                 value = getattr(part, item.name)
-                if isinstance(value, Histogram | Incidents):
+                if isinstance(value, Histogram | Incidents | KindGauges):
                     getattr(total, item.name).merge(value)
                 else:
                     setattr(total, item.name, getattr(total, item.name) + value)
@@ -125,43 +214,13 @@ def _rss_bytes(max_rss_kib: int) -> int:
         return max_rss_kib * 1024
 
 
-@dataclass(slots=True)
-class Gauges:
-    """Holds sums over all devices."""
-
-    connected: int = 0
-    resting: int = 0
-    inflight: int = 0
-    buffered: int = 0
-    stalled: int = 0
-    dropped: int = 0
-    dropped_by_fault: int = 0
-    reconnects: int = 0
-
-    def count_client(self, client: DeviceClient) -> None:
-        """Count one device."""
-        firmware = client.firmware
-        waiting = len(firmware.outbox)
-        if client.is_online:
-            self.connected += 1
-            if waiting and client.is_stalled:
-                self.stalled += waiting
-        elif client.is_resting:
-            self.resting += 1
-        self.inflight += client.session.inflight
-        self.buffered += waiting
-        self.dropped += firmware.dropped
-        self.dropped_by_fault += firmware.dropped_by_fault
-        self.reconnects += max(0, client.reconnects)
-
-
 class PeriodicTick:
-    """Goes over the clients once every `period_s`; `gauges` are those of the last whole round."""
+    """Goes over the clients once every `period_s`; `kinds` are the gauges of the last whole round."""
 
     def __init__(self, clients: Sequence[DeviceClient], period_s: float) -> None:
         self._clients = clients
         self._period_s = period_s
-        self.gauges = Gauges()
+        self.kinds = KindGauges.of_kinds(client.device.kind for client in clients)
 
     async def run_ticks(self) -> None:
         """Go round until cancelled."""
@@ -169,7 +228,7 @@ class PeriodicTick:
         everyone = self._clients
         pause_s = self._period_s * min(1.0, SLICE / max(1, len(everyone)))
         while True:
-            began, done, gauges = loop.time(), 0, Gauges()
+            began, done, kinds = loop.time(), 0, KindGauges()
             while done < len(everyone):
                 await asyncio.sleep(pause_s)
                 # A busy loop wakes us late: then more of them at once, or the round would never end.
@@ -177,16 +236,13 @@ class PeriodicTick:
                 stop = max(done + 1, min(due, done + LARGEST_SLICE))
                 for client in everyone[done:stop]:
                     client.tick()
-                    gauges.count_client(client)
+                    kinds.count_client(client)
                 done = stop
-            self.gauges = gauges
+            self.kinds = kinds
             if not everyone:
                 await asyncio.sleep(self._period_s)
 
-    def count_clients(self) -> Gauges:
+    def count_clients(self) -> KindGauges:
         """Return the gauges as they are now; takes long where there are many devices."""
-        gauges = Gauges()
-        for client in self._clients:
-            gauges.count_client(client)
-        self.gauges = gauges
-        return gauges
+        self.kinds = KindGauges.of_clients(self._clients)
+        return self.kinds

@@ -29,6 +29,14 @@ class IngestMetrics:
             for result in (*StoreResult, "rejected"):
                 self._messages.labels(kind, result)
         self._messages.labels(UNKNOWN_KIND, "rejected")
+        self._responses = Counter(
+            "edgefleet_ingest_responses",
+            "Answered requests, by the class of their status.",
+            ("status_class",),
+            registry=self._registry,
+        )
+        for first_digit in range(2, 6):
+            self._responses.labels(f"{first_digit}xx")
         self._requests = Histogram(
             "edgefleet_ingest_request_seconds",
             "Time from the request to the end of the answer, by route and status.",
@@ -45,6 +53,7 @@ class IngestMetrics:
     def observe(self, route: str, status: int, seconds: float) -> None:
         """Add one answered request."""
         self._requests.labels(route, str(status)).observe(seconds)
+        self._responses.labels(f"{status // 100}xx").inc()
 
     def text(self) -> bytes:
         """Return the metrics in the Prometheus text format."""

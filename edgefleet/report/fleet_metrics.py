@@ -1,21 +1,23 @@
 """Serves `/metrics` of a running fleet, in Prometheus' format: the sums over its processes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from devices.fleet.incidents import Incidents
+from devices.fleet.incidents import OTHER, Incidents
 from devices.fleet.latency import Histogram
 from devices.fleet.metrics import FleetSnapshot
 from edgefleet.report.live import ReadSnapshots
 from edgewire.errors import ConfigError, ServiceUnavailable
 
+# What is known by device has the label `kind`, and is as it was in the last round over all devices, about a second ago.
 _GAUGES = {
     "devices": "Devices of this run.",
     "connected": "Devices whose connection the broker has accepted.",
+    "resting": "Devices that want no connection: they sleep, or are down during a reset.",
     "inflight": "Messages published and not yet acknowledged.",
     "buffered": "Messages in the outboxes of the devices.",
 }
@@ -26,7 +28,6 @@ _COUNTERS = {
     "dropped": "Messages given up by their device.",
     "dropped_by_fault": "Of those: by a fault of the scenario or a reset, and not by a full outbox.",
     "reconnects": "Connections made again after a loss.",
-    "failed_dials": "Dials that led to no connection.",
 }
 _INCIDENTS = {
     "server_disconnects": "Connections that the broker ended, by its reason.",
@@ -54,11 +55,17 @@ class FleetCollector(Collector):
         """Yield the metrics of this moment."""
         snapshots = self._snapshots()
         total = FleetSnapshot.total(snapshot for _, snapshot in snapshots)
-        for name, text in _GAUGES.items():
-            yield GaugeMetricFamily(f"edgefleet_{name}", text, value=getattr(total, name))
-        for name, text in _COUNTERS.items():
-            yield CounterMetricFamily(f"edgefleet_{name}", text, value=getattr(total, name))
-        yield from _incidents(total.incidents)
+        families: list[GaugeMetricFamily | CounterMetricFamily] = [
+            *(GaugeMetricFamily(f"edgefleet_{name}", text, labels=["kind"]) for name, text in _GAUGES.items()),
+            *(CounterMetricFamily(f"edgefleet_{name}", text, labels=["kind"]) for name, text in _COUNTERS.items()),
+        ]
+        for family in families:
+            for kind, gauges in total.kinds.items():
+                family.add_metric([kind], getattr(gauges, family.name.removeprefix("edgefleet_")))
+            yield family
+        yield GaugeMetricFamily("edgefleet_never_connected", "Devices not connected even once.", total.unconnected)
+        yield CounterMetricFamily("edgefleet_failed_dials", "Dials that led to no connection.", total.failed_dials)
+        yield from _incidents(total.incidents, list(total.kinds))
         for name, (metric, text) in _HISTOGRAMS.items():
             histogram: Histogram = getattr(total, name)
             yield HistogramMetricFamily(
@@ -76,20 +83,29 @@ class FleetCollector(Collector):
         yield cpu
 
 
-def _incidents(incidents: Incidents) -> Iterator[CounterMetricFamily]:
+def _incidents(incidents: Incidents, kinds: Sequence[str]) -> Iterator[CounterMetricFamily]:
+    """Yield them by reason, and their sums: of a reason that appears with 1 Prometheus sees no increase."""
+    sums = CounterMetricFamily(
+        "edgefleet_incidents", "All of a sort, whatever their reason: the other metrics' sums.", labels=["incident"]
+    )
     refused = CounterMetricFamily(
         "edgefleet_refused", "Messages that the broker refused, by kind and reason.", labels=["kind", "reason"]
     )
-    for (kind, reason), count in incidents.refused.items():
+    for (kind, reason), count in ({(kind, OTHER): 0 for kind in kinds} | incidents.refused).items():
         refused.add_metric([kind, reason], count)
+    sums.add_metric(["refused"], incidents.refused.total())
     yield refused
     for name, text in _INCIDENTS.items():
         metric = CounterMetricFamily(f"edgefleet_{name}", text, labels=["reason"])
-        for reason, count in getattr(incidents, name).items():
+        counts = getattr(incidents, name)
+        for reason, count in ({OTHER: 0} | counts).items():
             metric.add_metric([reason], count)
+        sums.add_metric([name], counts.total())
         yield metric
     takeovers = incidents.takeovers.events
+    sums.add_metric(["takeovers"], takeovers)
     yield CounterMetricFamily("edgefleet_takeovers", "Connections ended by another client with the id.", takeovers)
+    yield sums
 
 
 def _cumulative(histogram: Histogram) -> list[tuple[str, float]]:

@@ -6,17 +6,27 @@ from typing import Any
 
 import pytest
 
-from devices.fleet.metrics import PeriodicTick
+from devices.firmware.firmware import BootCounters
+from devices.fleet.metrics import FleetSnapshot, PeriodicTick
 
 
 class Client:
-    def __init__(self, *, online: bool) -> None:
+    def __init__(self, *, online: bool, kind: str = "gps") -> None:
+        self.device = SimpleNamespace(kind=kind)
         self.ticks = 0
         self.is_online = self.is_stalled = online
         self.is_resting = True
         self.reconnects = 1
         self.session = SimpleNamespace(inflight=2)
-        self.firmware = SimpleNamespace(outbox=[1, 2, 3], dropped=4, dropped_by_fault=1)
+        counters = BootCounters(1)
+        counters.acknowledged = 2
+        counters.dropped_by_fault = 1
+        for seq in (0, 2, 3, 5):
+            counters.dropped.add(seq)
+        for seq in range(4):
+            counters.count_reading(seq)
+        boots = [counters]
+        self.firmware = SimpleNamespace(outbox=[1, 2, 3], boots=boots, all_counters=lambda: iter(boots))
 
     def tick(self) -> None:
         self.ticks += 1
@@ -28,16 +38,30 @@ async def test_every_device_is_visited_once_a_round(size: int) -> None:
     tick = PeriodicTick(fleet, 0.02)
     task = asyncio.create_task(tick.run_ticks())
     for _ in range(10_000):
-        if tick.gauges.reconnects:
+        if tick.kinds.total().reconnects:
             break
         await asyncio.sleep(0.001)
     task.cancel()
     assert {client.ticks for client in fleet} <= {1, 2}
-    online = (size + 1) // 2
-    assert (tick.gauges.connected, tick.gauges.stalled) == (online, 3 * online)
-    assert tick.gauges.resting == size - online
-    assert (tick.gauges.inflight, tick.gauges.buffered, tick.gauges.dropped) == (2 * size, 3 * size, 4 * size)
-    assert tick.count_clients() == tick.gauges
+    online, gauges = (size + 1) // 2, tick.kinds.total()
+    assert (gauges.connected, gauges.stalled) == (online, 3 * online)
+    assert gauges.resting == size - online
+    assert (gauges.inflight, gauges.buffered, gauges.dropped) == (2 * size, 3 * size, 4 * size)
+    assert tick.count_clients() == tick.kinds
+
+
+def test_devices_are_counted_by_kind_over_all_their_boots_and_workers() -> None:
+    clients: list[Any] = [Client(online=True, kind=kind) for kind in ("gps", "people", "gps")]
+    clients[0].firmware.boots.append(BootCounters(2))
+    clients[0].firmware.boots[-1].count_reading(0)
+    tick = PeriodicTick(clients, 1.0)
+    assert {kind: gauges.devices for kind, gauges in tick.kinds.items()} == {"gps": 2, "people": 1}
+    assert tick.kinds.total().emitted == 0
+    kinds = tick.count_clients()
+    assert (kinds["gps"].emitted, kinds["gps"].acknowledged, kinds["people"].emitted) == (9, 4, 4)
+    both = FleetSnapshot.total([FleetSnapshot(kinds=kinds), FleetSnapshot(kinds=kinds)])
+    assert (both.kinds["gps"].emitted, both.kinds["gps"].devices) == (18, 4)
+    assert kinds["gps"].emitted == 9
 
 
 async def test_a_fleet_of_none_does_not_spin() -> None:

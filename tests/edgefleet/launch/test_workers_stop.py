@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from devices.fleet.metrics import FleetSnapshot
+from devices.fleet.metrics import FleetSnapshot, Gauges, KindGauges
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from edgefleet.launch.launcher import OnWorkerMessage, WorkerFailed, WorkerReady
@@ -200,7 +200,8 @@ async def test_a_silent_worker_is_seen_and_may_come_back(capsys: pytest.CaptureF
         while [state for state, _ in run.snapshots()] != [WorkerState.RUNNING, WorkerState.SILENT]:
             await asyncio.sleep(0.01)
             if launcher.handles:
-                launcher.handles[0].say(FleetSnapshot(devices=1, connected=1))
+                kinds = KindGauges({"gps": Gauges(connected=1)})
+                launcher.handles[0].say(FleetSnapshot(devices=1, connected=1, kinds=kinds))
         assert FleetSnapshot.total(snapshot for _, snapshot in run.snapshots()).connected == 1
         metrics = {metric.name: metric for metric in FleetCollector(run.snapshots).collect()}
         assert [sample.value for sample in metrics["edgefleet_worker_up"].samples] == [1, 0]

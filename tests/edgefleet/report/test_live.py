@@ -9,7 +9,7 @@ from rich.console import Console
 
 from devices.fleet.incidents import IncidentRecorder
 from devices.fleet.latency import Histogram
-from devices.fleet.metrics import FleetSnapshot
+from devices.fleet.metrics import FleetSnapshot, Gauges, KindGauges
 from edgefleet.embedded import free_port
 from edgefleet.launch.worker_status import WorkerState
 from edgefleet.report.fleet_metrics import serve_metrics
@@ -20,9 +20,9 @@ from edgewire.errors import ConfigError, ServiceUnavailable
 def snapshot(acknowledged: int, lag_ms: float) -> FleetSnapshot:
     lag = Histogram()
     lag.add([lag_ms] * acknowledged)
-    return FleetSnapshot(
-        devices=1500, connected=1400, emitted=acknowledged + 5, acknowledged=acknowledged, buffered=4, lag=lag
-    )
+    counts = {"devices": 1500, "connected": 1400, "emitted": acknowledged + 5, "acknowledged": acknowledged}
+    kinds = KindGauges({"gps": Gauges(**counts, buffered=4)})
+    return FleetSnapshot(**counts, buffered=4, lag=lag, kinds=kinds)
 
 
 def render(before: FleetView, now: FleetView) -> list[list[str]]:
@@ -80,7 +80,8 @@ def test_metrics_tell_refusals_by_kind_and_reason() -> None:
     recorder.record_refused("gps", "not authorized (0x87)", 60)
     recorder.record_server_disconnect('a "reason" of its own\n')
     recorder.record_takeover("gps-0001")
-    one = FleetSnapshot(incidents=recorder.incidents, sent_qos0=7, dropped=3, dropped_by_fault=2)
+    kinds = KindGauges({"gps": Gauges(sent_qos0=7, dropped=3, dropped_by_fault=2), "people": Gauges()})
+    one = FleetSnapshot(incidents=recorder.incidents, kinds=kinds)
     port = free_port()
     with serve_metrics(lambda: [(WorkerState.RUNNING, one)] * 2, str(port)):
         page = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).read().decode()
@@ -92,7 +93,13 @@ def test_metrics_tell_refusals_by_kind_and_reason() -> None:
     assert samples["edgefleet_refused_total", "gps", "not authorized (0x87)"] == 120
     assert samples["edgefleet_server_disconnects_total", 'a "reason" of its own\n'] == 2
     assert samples["edgefleet_takeovers_total",] == 2
-    assert (samples["edgefleet_sent_qos0_total",], samples["edgefleet_dropped_by_fault_total",]) == (14, 4)
+    assert samples["edgefleet_sent_qos0_total", "gps"] == 14
+    assert samples["edgefleet_dropped_by_fault_total", "gps"] == 4
+    # What has not happened yet is 0: Prometheus sees no increase of a counter that appears with 1.
+    assert samples["edgefleet_refused_total", "people", "other reasons"] == 0
+    assert samples["edgefleet_dropped_total", "people"] == 0
+    sums = {name[1]: value for name, value in samples.items() if name[0] == "edgefleet_incidents_total"}
+    assert (sums["refused"], sums["server_disconnects"], sums["takeovers"], sums["connects_refused"]) == (120, 2, 2, 0)
 
 
 @pytest.mark.slow
