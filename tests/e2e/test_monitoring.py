@@ -93,8 +93,8 @@ def test_no_panel_and_no_rule_is_empty(prometheus: str) -> None:
         return not empty
 
     try:
-        wait_until(all_told, 20)
+        wait_until(all_told)
     except AssertionError:
         pytest.fail("nothing is said by\n" + "\n".join(sorted(empty)))
-    wait_until(lambda: bool(ask(prometheus, "sum(rate(edgefleet_acknowledged_total[5s])) > 0")), 20)
+    wait_until(lambda: bool(ask(prometheus, "sum(rate(edgefleet_acknowledged_total[5s])) > 0")))
     assert len(ask(prometheus, "edgefleet_connected")) == len(FLEET["devices"])
