@@ -4,6 +4,7 @@ What its status alone says is decided in `edgewire.http_status`, for all clients
 (`success`) says nothing else.
 """
 
+from collections.abc import Collection
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
@@ -75,7 +76,7 @@ def classify_response(response: Response, rules: AnswerRules = USUAL, *, resent:
     if success and (fault := success.fault(response.content_type, document)):
         return _no_success(response, success, fault)
     if success and success.items is not None:
-        found = _read_items(response, document, 1, rules, resent)
+        found = _read_items(response, document, 1, rules, (0,) if resent else ())
         return found if isinstance(found, Retry) else found.get(0)
     if response.status == _MULTI_STATUS and not rules.reads_body:
         return _unread(response)
@@ -83,13 +84,14 @@ def classify_response(response: Response, rules: AnswerRules = USUAL, *, resent:
 
 
 def classify_batch_response(
-    response: Response, lines: int, rules: AnswerRules = USUAL, *, resent: bool = False
+    response: Response, lines: int, rules: AnswerRules = USUAL, *, resent: Collection[int] = ()
 ) -> dict[int, Failure] | Refused | Retry:
     """Return what became of a batch of `lines` messages: by line what is to be said of it; the others are delivered.
 
-    A server that answers 2xx without an account of the lines has taken them all.
+    A server that answers 2xx without an account of the lines has taken them all. Those lines were `resent` of which an
+    earlier attempt may have been taken.
     """
-    fate = _fate_of(response, rules, resent)
+    fate = _fate_of(response, rules, len(resent) == lines)
     if fate is not Fate.DELIVERED:
         failure = _failure(response, fate, rules, single=False)
         if isinstance(failure, Rejected):
@@ -161,7 +163,7 @@ def _fate_of(response: Response, rules: AnswerRules, resent: bool) -> Fate:
 def _failure(response: Response, fate: Fate, rules: AnswerRules, *, single: bool) -> Rejected | Retry:
     cause, reason = str(response.status), _reason(response)
     if fate is Fate.DEAD_LETTER:
-        return Rejected(reason)
+        return Rejected(reason + _conflict_advice(response.status, rules))
     if fate is Fate.PAUSE:
         return Retry(cause=cause, reason=reason, needs_operator=True)
     status = response.status
@@ -181,6 +183,15 @@ def _known(response: Response, rules: AnswerRules) -> Remark | None:
     if response.status in rules.statuses:
         return None
     return Remark("known", f"{_reason(response)}: it was sent before and counts as delivered")
+
+
+def _conflict_advice(status: int, rules: AnswerRules) -> str:
+    """Say what to do about a conflict that is none of a resend: whether the server has this message is not known."""
+    if status in rules.statuses or classify_status(status) is not StatusClass.CONFLICT:
+        return ""
+    return (
+        f"; if it answers so to all that it has, write http.statuses: {{{status}: delivered}} and replay it"
+    )
 
 
 # -- by what is in it
@@ -257,7 +268,7 @@ def _read_account(response: Response, document: Any, lines: int) -> dict[int, Re
 
 
 def _read_items(
-    response: Response, document: Any, lines: int, rules: AnswerRules, resent: bool
+    response: Response, document: Any, lines: int, rules: AnswerRules, resent: Collection[int]
 ) -> dict[int, Failure] | Retry:
     """Return what `success.items` says of each message, its status read as that of an answer."""
     assert rules.success
@@ -275,7 +286,7 @@ def _read_items(
         why = find_in_json(item, config.reason)
         body = b"" if why is None else why.encode() if isinstance(why, str) else orjson.dumps(why)
         told = response._replace(status=status, body=body, content_type="")
-        fate = _fate_of(told, rules, resent)
+        fate = _fate_of(told, rules, line in resent)
         if fate is not Fate.DELIVERED:
             result[line] = _failure(told, fate, rules, single=True)
         elif not 200 <= status < 300 and (remark := _known(told, rules)):

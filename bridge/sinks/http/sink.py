@@ -14,10 +14,10 @@ from bridge.message import cloudevents
 from bridge.message.template import TemplateError
 from bridge.message.user_properties import trace_context
 from bridge.routing.routed import RoutedEvent
-from bridge.sinks.base import Failure, Failures, Rejected, Retry, Scope
+from bridge.sinks.base import Failure, Failures, Rejected, Remark, Retry, Scope
 from bridge.sinks.http.client import HttpClient
 from bridge.sinks.http.config import HttpSinkConfig, HttpTarget
-from bridge.sinks.http.idempotency import PendingRequests, Resend, batch_key
+from bridge.sinks.http.idempotency import MaybeTaken, PendingRequests, batch_key
 from bridge.sinks.http.request import RequestBuilder, RequestHead
 from bridge.sinks.http.response import Refused, classify_batch_response, classify_response
 from edgewire.clock import Clock, SystemClock
@@ -47,7 +47,7 @@ class HttpSink:
         self._bridge = bridge
         self._client = HttpClient(config, clock or SystemClock())
         self._pending = PendingRequests()
-        self._maybe_taken: set[int] = set()  # single posts that are to be sent again and may have been taken
+        self._maybe_taken = MaybeTaken()
         # By identity, which is quick; a builder keeps its target alive, so none is taken for another.
         self._builders = {id(target): RequestBuilder(config, target) for target in targets}
         self.batch_messages = config.batch_messages
@@ -120,8 +120,8 @@ class HttpSink:
 
         A device that has to wait alone is held: what follows of it is not sent, and the others go on.
         """
-        items, resend, groups = self._group(queue_key, batch, failures)
-        waiting = [(head, part, bool(resend.positions) and part is resend.positions) for head, part in groups[::-1]]
+        items, pending, groups = self._group(queue_key, batch, failures)
+        waiting = [(head, part, bool(pending) and part is pending) for head, part in groups[::-1]]
         held: dict[str, Retry] = {}
         taken, alone_in_vain = False, 0
         while waiting:
@@ -132,16 +132,18 @@ class HttpSink:
                     continue
             request = [batch[position] for position in part]
             body = self._builder(request[0]).encode_batch([items[position] for position in part])
-            resent = part is resend.positions and resend.maybe_taken
-            result = await self._post_batch(head, request, body, resent=resent)
+            result = await self._post_batch(head, request, body)
             if isinstance(result, Refused):
                 alone = result.alone
+                if isinstance(alone, Retry) and alone.maybe_taken:
+                    self._maybe_taken.add(request)
                 if len(part) > 1 and (result.at_once or sent_before):  # halve it until the message at fault is alone
                     middle = len(part) // 2
                     waiting += [(head, part[middle:], True), (head, part[:middle], True)]
                     continue
                 if isinstance(alone, Rejected):
                     failures[part[0]] = alone
+                    self._maybe_taken.discard(request)
                     continue
                 alone_in_vain += 1
                 if len(part) > 1 or (not taken and alone_in_vain >= _ALONE_IN_VAIN):
@@ -156,9 +158,11 @@ class HttpSink:
             ):
                 # The URL or a header is made of these messages: others have another one.
                 result = replace(result, scope=Scope.DEVICE)
+            if isinstance(result, Retry) and result.maybe_taken:
+                self._maybe_taken.add(request)
             if isinstance(result, Retry) and result.scope is Scope.QUEUE:
                 # What follows is not sent: it would overtake.
-                self._pending.remember(queue_key, request, maybe_taken=result.maybe_taken or resent)
+                self._pending.remember(queue_key, request)
                 for positions in (part, *(positions for _, positions, _ in waiting)):
                     failures.update(dict.fromkeys(positions, result))
                 return
@@ -169,8 +173,8 @@ class HttpSink:
                     failures.update(dict.fromkeys(positions, next(one for one in told.values() if _stops(one))))
                 return
 
-    @staticmethod
     def _take_note(
+        self,
         batch: Sequence[RoutedEvent],
         part: Sequence[int],
         told: Mapping[int, Failure],
@@ -183,27 +187,30 @@ class HttpSink:
         was, although the server may have taken it.
         """
         if not told:
+            self._maybe_taken.discard(batch[position] for position in part)
             return True
         stopped: dict[str, Retry] = {}
         for line, position in enumerate(part):
-            device = batch[position].device_id
-            failure = stopped.get(device) or told.get(line)
-            if failure is None:
+            event, own = batch[position], told.get(line)
+            failure = stopped.get(event.device_id) or own
+            if failure is not None:
+                failures[position] = failure
+            if not isinstance(failure, Retry):
+                self._maybe_taken.discard([event])
                 continue
-            failures[position] = failure
-            if isinstance(failure, Retry):
-                stopped[device] = failure
+            stopped[event.device_id] = failure
+            if own is None or isinstance(own, Remark) or (isinstance(own, Retry) and own.maybe_taken):
+                self._maybe_taken.add([event])
         held.update(stopped)
         return not any(_stops(failure) for failure in stopped.values())
 
     def _group(
         self, queue_key: str, batch: Sequence[RoutedEvent], failures: dict[int, Failure]
-    ) -> tuple[dict[int, bytes], Resend, list[tuple[RequestHead, list[int]]]]:
-        """Return the parts of the body by position, what was sent before, and which positions go in one request."""
+    ) -> tuple[dict[int, bytes], list[int], list[tuple[RequestHead, list[int]]]]:
+        """Return the parts of the body by position, the request that is sent again, and which positions go in one."""
         items: dict[int, bytes] = {}
         groups: dict[RequestHead, list[int]] = {}
-        resend = self._pending.recall(queue_key, batch)
-        pending = resend.positions
+        pending = self._pending.recall(queue_key, batch)
         again = set(pending)
         builders = self._builders
         for position, event in enumerate(batch):
@@ -217,10 +224,10 @@ class HttpSink:
             if position not in again:
                 groups.setdefault(head, []).append(position)
         first = [(self._builder(batch[pending[0]]).head(batch[pending[0]]), pending)] if pending else []
-        return items, resend, [*first, *(_in_order(batch, groups) if len(groups) > 1 else groups.items())]
+        return items, pending, [*first, *(_in_order(batch, groups) if len(groups) > 1 else groups.items())]
 
     async def _post_batch(
-        self, head: RequestHead, request: list[RoutedEvent], body: bytes, *, resent: bool
+        self, head: RequestHead, request: list[RoutedEvent], body: bytes
     ) -> dict[int, Failure] | Refused | Retry:
         headers = {**dict(head.headers), "Idempotency-Key": batch_key(self._bridge, request)}
         response = await self._client.post(head.url, headers, body, fate_in_body=True)
@@ -228,7 +235,7 @@ class HttpSink:
             return Refused(response, at_once=True)
         if isinstance(response, Retry):
             return response
-        return classify_batch_response(response, len(request), head.rules, resent=resent)
+        return classify_batch_response(response, len(request), head.rules, resent=self._maybe_taken.lines(request))
 
     async def _write_singles(self, batch: Sequence[RoutedEvent], failures: dict[int, Failure]) -> None:
         """POST for the devices side by side, the messages of each one after the other."""
@@ -258,7 +265,6 @@ class HttpSink:
 
     async def _post_single(self, event: RoutedEvent) -> Failure | None:
         builder = self._builder(event)
-        number = event.message.id
         try:
             url, fixed, rules = builder.head(event)
             body = builder.encode_item(event)
@@ -272,13 +278,13 @@ class HttpSink:
         failure = (
             response
             if isinstance(response, Rejected | Retry)
-            else classify_response(response, rules, resent=number in self._maybe_taken)
+            else classify_response(response, rules, resent=bool(self._maybe_taken.lines([event])))
         )
         if not isinstance(failure, Retry):
-            self._maybe_taken.discard(number)
+            self._maybe_taken.discard([event])
             return failure
         if failure.maybe_taken:
-            self._maybe_taken.add(number)
+            self._maybe_taken.add([event])
         if failure.needs_operator and failure.cause.isdecimal() and builder.head_varies_by_device:
             # The URL or the credentials are the device's own: others of the queue have others.
             return replace(failure, scope=Scope.DEVICE)

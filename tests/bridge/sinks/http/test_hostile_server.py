@@ -206,7 +206,10 @@ async def test_a_conflict_after_a_lost_answer_is_delivered(mode: str, code: int)
         assert isinstance(remark, Remark)
         assert remark.reason.endswith(f"answers {code}: known: it was sent before and counts as delivered")
         server.says(status(code))  # another message, which was never sent before
-        assert await sink.write("lane", [routed(2)]) == {0: Rejected(f"{_where(server, mode)} answers {code}")}
+        advice = (
+            f"; if it answers so to all that it has, write http.statuses: {{{code}: delivered}} and replay it"
+        )
+        assert await sink.write("lane", [routed(2)]) == {0: Rejected(f"{_where(server, mode)} answers {code}{advice}")}
 
 
 async def test_a_conflict_after_a_refusal_is_none_of_a_resend() -> None:
@@ -264,3 +267,45 @@ async def test_a_server_that_fails_on_one_message_of_a_batch_stops_nobody_else()
 
 def _where(server: RawServer, mode: str) -> str:
     return server.url + ("/ingest/batch" if mode == "batch" else "/api/v1/sensors/bme280")
+
+
+@pytest.mark.parametrize("others", [[], [routed(2, "b")], [routed(2, "b"), routed(3, "c")]])
+async def test_a_conflict_after_a_lost_answer_is_delivered_whatever_was_sent_in_between(others: list[Any]) -> None:
+    """A destination that fails gets one message at a time, of another device each time: none is forgotten."""
+    async with raw_server() as server, sink_at(server.url) as sink:
+        first = routed(1, "a")
+        for event in (first, *others):
+            server.says(b"", then_close=True)
+            assert cause_of(await sink.write("lane", [event])) == "network"
+        for event in (first, *others):
+            server.says(status(409))
+            (remark,) = (await sink.write("lane", [event])).values()
+            assert isinstance(remark, Remark)
+        server.says(status(409))
+        assert isinstance((await sink.write("lane", [first]))[0], Rejected)  # settled, and forgotten
+
+
+async def test_a_batch_that_is_cut_otherwise_knows_which_of_its_messages_were_sent_before() -> None:
+    async with raw_server() as server, sink_at(server.url) as sink:
+        batch = [routed(1, "a"), routed(2, "b"), routed(3, "c")]
+        server.says(b"", then_close=True)
+        assert len(await sink.write("lane", batch[:2])) == 2
+        for code in (409, 409, 200):  # both, the one that was sent before, the other
+            server.says(status(code))
+        failures = await sink.write("lane", batch[1:])
+        assert [type(failures.get(position)) for position in range(2)] == [Remark, type(None)]
+
+
+async def test_an_item_that_conflicts_is_known_where_it_was_sent_before() -> None:
+    def items(*codes: int) -> bytes:
+        told = ",".join(f'{{"create":{{"status":{code}}}}}' for code in codes)
+        return status(200, f'{{"items":[{told}]}}'.encode(), b"Content-Type: application/json\r\n")
+
+    async with raw_server() as server, sink_at(server.url, success={"items": {}}) as sink:
+        batch = [routed(1, "a"), routed(2, "a"), routed(3, "b"), routed(4, "c")]
+        server.says(items(429, 201, 503, 409))  # the second was taken and comes again, behind the first
+        failures = await sink.write("lane", batch)
+        assert [type(failures[position]) for position in range(4)] == [Retry, Retry, Retry, Rejected]
+        server.says(items(409, 409, 409))
+        failures = await sink.write("lane", batch[:3])
+        assert [type(failures[position]) for position in range(3)] == [Rejected, Remark, Remark]
