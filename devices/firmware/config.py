@@ -67,3 +67,5 @@ class Build:
     firmware: FirmwareConfig = field(default_factory=FirmwareConfig)
     outbox: OutboxConfig = field(default_factory=OutboxConfig)
     reconnect: ReconnectConfig = field(default_factory=ReconnectConfig)
+    run_id: str = ""
+    """The run that the devices belong to, which their status tells; empty where it tells none."""

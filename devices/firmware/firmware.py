@@ -268,6 +268,8 @@ class Firmware:
             "dropped": len(self.counters.dropped),
             "reset_reason": self.reset_reason,
         }
+        if self.build.run_id:
+            status["run_id"] = self.build.run_id
         if now_ms is not None:
             status |= self._vitals(now_ms)
         return status

@@ -10,7 +10,7 @@ import asyncio
 import math
 import random
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property, partial
 from typing import Literal
 
@@ -110,7 +110,7 @@ class Fleet:
         )
         self._fault_injector = FaultInjector(self)
         self._command_handler = CommandHandler(self)
-        self._builds = {id(group): scenario.build(group) for group in scenario.devices}
+        self._builds = {id(group): replace(scenario.build(group), run_id=self._run_id) for group in scenario.devices}
         self._boots = self.timeline.boots_at(self._sim_started_ms)
         self._acknowledged = 0
         self._sent_qos0 = 0

@@ -34,6 +34,8 @@ class Status(Payload):
     """Since that boot; not in a will."""
     reset_reason: ResetReason | None = None
     """Why that boot happened."""
+    run_id: str | None = None
+    """Of the run that an emulated device belongs to, as in its record; hardware has none."""
     rssi_dbm: int | None = None
     """Signal strength of the radio, where there is one."""
     battery_pct: Annotated[float, Field(ge=0, le=100)] | None = None
@@ -55,6 +57,7 @@ STATUS_EXAMPLES: Examples = (
         "dropped": 0,
         "uptime_s": 4022.5,
         "reset_reason": "power_on",
+        "run_id": "4f6d1c0be2a94d5f8a7c3e21d0b95a64",
         "rssi_dbm": -67,
         "battery_pct": 81.5,
         "battery_v": 4.03,

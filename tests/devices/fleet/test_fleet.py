@@ -99,6 +99,7 @@ async def test_each_device_says_hello_and_goodbye_on_its_retained_status(
     assert len(states) == len(record.devices) == 20
     assert all([status.state for status in said] == ["online", "offline"] for said in states.values())
     assert sum(said[-1].sent for said in states.values()) == record.totals["emitted"]
+    assert {status.run_id for said in states.values() for status in said} == {record.run_id}
     with listening(broker, "edge/+/+/+/status") as later:
         await until(lambda: len(later) >= 20)
     assert all(retained for _, _, retained in later)

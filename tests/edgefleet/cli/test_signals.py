@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from edgefleet.__main__ import main
 from edgefleet.cli import common
 from edgefleet.cli.common import StopFlag, until_signal
 from tests.processes import not_outliving
@@ -88,3 +89,42 @@ def test_work_without_an_event_loop_is_stopped_by_the_same_signals(number: signa
     with StopFlag.on_signals() as stop:
         os.kill(os.getpid(), number)
         assert stop.wait(5)
+
+
+INTERRUPTED_IN = """
+import os, signal, sys
+from edgefleet.__main__ import main
+
+class Interrupter:
+    def find_spec(self, name, path=None, target=None):
+        if name == sys.argv[1]:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupter())
+main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", ["typer", "numpy", "edgefleet.cli.verify", "uvloop"])
+def test_ctrl_c_while_the_program_is_imported_is_one_sentence(module: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_IN, module],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (130, "edgefleet: interrupted before it had begun\n")
+
+
+def test_ctrl_c_in_a_command_that_does_not_listen_for_it_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("edgefleet.cli.main", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert (ended.value.code, capfd.readouterr().err) == (130, "edgefleet: interrupted\n")
