@@ -1,11 +1,12 @@
 """Starts the program: the `edgefleet` script, and `python -m edgefleet` where that is not on the PATH.
 
-Imports nothing but what Python has loaded already, so that Ctrl-C while the rest is imported has an answer as well.
+Imports next to nothing, so that Ctrl-C while the rest is imported has an answer as well.
 """
 
 import os
 import signal
 import sys
+from types import FrameType
 
 INTERRUPTED = 130
 """The exit code of a program that Ctrl-C has ended, as shells have it."""
@@ -13,14 +14,10 @@ INTERRUPTED = 130
 
 def main() -> None:
     """Run a command; one that Ctrl-C ends before it listens for that leaves a sentence and no traceback."""
-    is_ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if is_ours:
-        # Not an exception: a library that is half imported may catch it, or print it.
-        signal.signal(signal.SIGINT, _leave)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _interrupt)
     from edgefleet.cli import main as run_command
 
-    if is_ours:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         run_command()
     except KeyboardInterrupt:
@@ -28,9 +25,14 @@ def main() -> None:
         sys.exit(INTERRUPTED)
 
 
-def _leave(_number: int, _frame: object) -> None:
-    _say(b"edgefleet: interrupted before it had begun\n")
-    os._exit(INTERRUPTED)
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Raise `KeyboardInterrupt`, but not in an import: a library that is half imported may catch it, or print it."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            _say(b"edgefleet: interrupted before it had begun\n")
+            os._exit(INTERRUPTED)
+        frame = frame.f_back
+    signal.default_int_handler(number, frame)
 
 
 def _say(sentence: bytes) -> None:

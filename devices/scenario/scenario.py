@@ -221,6 +221,12 @@ class Scenario(ConfigFile):
         """About how many readings the whole fleet takes in a second of wall time."""
         return self.time_scale * sum(1000 * group.size / group.interval for group in self.devices)
 
+    def power_on_ms(self, from_ms: int | None) -> int | None:
+        """Return when the devices were powered on, for messages as of `from_ms`; None for now, as a live run begins."""
+        if self.start is not None:
+            return round(self.start.timestamp() * 1000)
+        return None if from_ms is None else EPOCH_MS
+
     def build(self, group: DeviceGroup) -> Build:
         """Return what the firmware of the devices of a group is built with."""
         return Build(

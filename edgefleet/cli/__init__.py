@@ -1,5 +1,8 @@
 """The command line: one file a command, registered here; errors become one line and an exit code.
 
+A command's file has its options and their help, and is loaded when the command is called; what the command needs is
+imported by its function, so that no help waits for it.
+
 Exit codes: 0 done, 1 failed or something was lost, 2 wrong usage.
 """
 
@@ -9,15 +12,19 @@ from typing import Annotated
 import typer
 
 from edgefleet import __version__
-from edgefleet.cli import bridge, demo, doctor, generate, ingest, plot, provision, run, schema, verify, watch
+from edgefleet.cli.lazy_group import RICH_MARKUP_MODE, lazy_group
 from edgewire.errors import EdgefleetError
+
+COMMANDS = ("demo", "run", "doctor", "generate", "plot", "bridge", "ingest", "verify", "provision", "watch", "schema")
+"""Each in the module of its name, in the order in which `--help` lists them."""
 
 app = typer.Typer(
     name="edgefleet",
+    cls=lazy_group({name: f"edgefleet.cli.{name.replace('-', '_')}" for name in COMMANDS}),
     help="A fleet of emulated edge devices on MQTT, and a bridge to HTTP and Kafka that loses nothing.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
+    rich_markup_mode=RICH_MARKUP_MODE,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -36,19 +43,6 @@ def _root(
     ] = False,
 ) -> None:
     """Take the options that stand before a command; each ends the program by itself."""
-
-
-app.command("demo")(demo.command)
-app.command("run")(run.command)
-app.command("doctor")(doctor.command)
-app.command("generate")(generate.command)
-app.command("plot")(plot.command)
-app.add_typer(bridge.app, name="bridge")
-app.command("ingest")(ingest.command)
-app.command("verify")(verify.command)
-app.command("provision")(provision.command)
-app.command("watch")(watch.command)
-app.command("schema")(schema.command)
 
 
 def main() -> None:

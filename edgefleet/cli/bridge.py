@@ -1,35 +1,32 @@
 """Implements `edgefleet bridge`: from MQTT through a durable spool to HTTP and Kafka."""
 
-import asyncio
-import signal
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from edgefleet.cli.bridge_route import route
-from edgefleet.cli.common import Json, LogFormat, LogLevel, run_async, start_logging, until_signal
+from edgefleet.cli.common import Json, LogFormat, LogLevel, start_logging
 from edgefleet.cli.dead_letters import app as dead_letters_app
-from edgewire.clock import SystemClock, iso_ms
-from edgewire.config import load_config
+from edgefleet.cli.lazy_group import RICH_MARKUP_MODE, CommandGroup
 
 if TYPE_CHECKING:
     from bridge.config import BridgeConfig
 
-app = typer.Typer(help="Forward messages from MQTT to HTTP and Kafka, and lose none.", no_args_is_help=True)
+app = typer.Typer(
+    help="Forward messages from MQTT to HTTP and Kafka, and lose none.",
+    cls=CommandGroup,
+    no_args_is_help=True,
+    rich_markup_mode=RICH_MARKUP_MODE,
+    add_completion=False,
+)
 app.add_typer(dead_letters_app, name="dead-letters")
 app.command("route")(route)
 
 ConfigFile = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="Configuration file, such as bridge.yaml.", show_default=False)
 ]
-
-# Imports stand in the commands: `edgefleet --help` must not wait for Kafka's library.
 
 
 @app.command("run")
@@ -41,6 +38,7 @@ def run(config: ConfigFile, log_level: LogLevel = "info", log_format: LogFormat 
     Example: `edgefleet bridge run bridge.yaml`
     """
     from bridge.config import BridgeConfig
+    from edgewire.config import load_config
 
     start_logging(log_level, log_format)
     _serve(config, load_config(config, BridgeConfig))
@@ -58,6 +56,7 @@ def drain(config: ConfigFile, log_level: LogLevel = "info", log_format: LogForma
     from bridge.config import BridgeConfig
     from bridge.control import drain_running_bridge
     from bridge.spool.sqlite import lock_owner
+    from edgewire.config import load_config
 
     start_logging(log_level, log_format)
     loaded = load_config(config, BridgeConfig)
@@ -70,9 +69,15 @@ def drain(config: ConfigFile, log_level: LogLevel = "info", log_format: LogForma
 
 def _serve(config: Path, loaded: "BridgeConfig", *, drain: bool = False) -> None:
     """Run a bridge, and do what signals ask of it."""
+    import asyncio
+    import signal
+    import sys
+
     from bridge import service
     from bridge.config import BridgeConfig
     from bridge.control import ControlSignals
+    from edgefleet.cli.signals import run_async, until_signal
+    from edgewire.config import load_config
 
     async def serve(stop: asyncio.Event) -> None:
         signals = ControlSignals(stop, lambda: load_config(config, BridgeConfig))
@@ -95,8 +100,15 @@ def check(config: ConfigFile, as_json: Json = False) -> None:
 
     Example: `edgefleet bridge check bridge.yaml`
     """
+    import asyncio
+
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
     from bridge.check import check_endpoints
     from bridge.config import BridgeConfig
+    from edgewire.config import load_config
 
     start_logging("error")
     findings = asyncio.run(check_endpoints(load_config(config, BridgeConfig)))
@@ -120,8 +132,13 @@ def status(config: ConfigFile, as_json: Json = False) -> None:
 
     Example: `edgefleet bridge status bridge.yaml`
     """
+    from rich.console import Console
+    from rich.table import Table
+
     from bridge.config import BridgeConfig
     from bridge.spool.accounting import lag_s, read_spool_report
+    from edgewire.clock import SystemClock, iso_ms
+    from edgewire.config import load_config
 
     ledger = read_spool_report(load_config(config, BridgeConfig).spool.path)
     now_ms = SystemClock().now_ms()

@@ -6,11 +6,8 @@ from typing import Annotated, Any
 
 import orjson
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from edgefleet.cli.common import Json
-from edgewire.config import load_config
 from edgewire.errors import ConfigError
 
 _COLOURS = {"sent": "green", "dropped": "yellow", "dead letter": "red"}
@@ -30,6 +27,7 @@ def route(
     """
     from bridge.check import preview_route
     from bridge.config import BridgeConfig
+    from edgewire.config import load_config
 
     found = preview_route(load_config(config, BridgeConfig), topic, _read(payload))
     if as_json:
@@ -52,6 +50,9 @@ def _read(payload: str) -> bytes:
 
 
 def _print(found: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+
     console = Console(soft_wrap=True, highlight=False)
     subscribed = "" if found["subscribed"] else " (not among the subscriptions)"
     console.print(f"topic  {escape(found['topic'])}{subscribed}\nroute  {escape(found['route'] or 'none')}")

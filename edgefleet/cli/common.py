@@ -1,26 +1,14 @@
-"""Holds what several commands share: options and their values, the event loop, signals."""
+"""Holds what several commands share: options and their values. Every command loads it: it imports little."""
 
-import asyncio
-import math
-import signal
-import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, cast, get_args
+from typing import Annotated, TypeVar, cast, get_args
 
 import typer
-import uvloop
 
-from edgewire import logs
 from edgewire.clock import parse_ms
-from edgewire.config import duration_ms, duration_text
 from edgewire.errors import ConfigError
 
-# The same signal again within this time (s) is the same one.
-SAME_SIGNAL_S = 0.2
-
-Result = TypeVar("Result")
 Parsed = TypeVar("Parsed")
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on stdout.")]
@@ -39,6 +27,8 @@ ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO", help="Scenario
 
 def start_logging(level: str, fmt: str = "auto") -> None:
     """Log at the level and in the form a user named; raises `typer.BadParameter` for a name that is none."""
+    from edgewire import logs
+
     if level.lower() not in ("debug", "info", "warning", "error"):
         raise typer.BadParameter(f"'{level}' is no log level: debug, info, warning or error")
     if fmt not in get_args(logs.LogFormat):
@@ -56,6 +46,8 @@ def parse_option(option: str, parse: Callable[[str], Parsed], text: str) -> Pars
 
 def parse_duration(option: str, text: str, *, least_ms: int = 1) -> int:
     """Return the milliseconds of an option's duration; raises `ConfigError` for none, and for less than `least_ms`."""
+    from edgewire.config import duration_ms, duration_text
+
     milliseconds = parse_option(option, duration_ms, text)
     if milliseconds < least_ms:
         raise ConfigError(f"{option}: '{text}' is too short: give {duration_text(least_ms)} or more, such as 10s")
@@ -73,91 +65,3 @@ def parse_instant(
         return parse_ms(text)
     except (ValueError, OverflowError):
         raise error(f"{option}: '{text}' {hint}") from None
-
-
-def run_async(main: Coroutine[Any, Any, Result]) -> Result:
-    """Run a coroutine to its end on uvloop."""
-    return uvloop.run(main)
-
-
-async def until_signal(
-    work: Callable[[asyncio.Event], Awaitable[Result]], at_once: asyncio.Event | None = None
-) -> Result:
-    """Run `work` with an event that SIGINT, SIGTERM and SIGHUP set.
-
-    When the same signal comes again it sets `at_once`, where that is given, and the time after that, or else, it ends
-    the process. Signals that are ignored, as SIGHUP under nohup, stay so.
-    """
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    steps = [event for event in (stop, at_once) if event]
-    received: dict[signal.Signals, tuple[int, float]] = {}
-
-    def on_signal(number: signal.Signals) -> None:
-        count, before_s = received.get(number, (0, -math.inf))
-        # A wrapper hands on the Ctrl-C that the terminal has sent to us as well: that is one.
-        if loop.time() - before_s < SAME_SIGNAL_S:
-            return
-        received[number] = (count + 1, loop.time())
-        steps[count].set()
-        if count + 1 == len(steps):
-            # From then on the kernel ends us, even where this loop hangs.
-            loop.call_later(SAME_SIGNAL_S, let_kill, number)
-
-    def let_kill(number: signal.Signals) -> None:
-        loop.remove_signal_handler(number)
-        signal.signal(number, signal.SIG_DFL)
-
-    for number in _ending_signals():
-        loop.add_signal_handler(number, on_signal, number)
-    try:
-        return await work(stop)
-    finally:
-        for number in received:
-            let_kill(number)
-
-
-def _ending_signals() -> list[signal.Signals]:
-    return [
-        number
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
-    ]
-
-
-class StopFlag:
-    """Is set by SIGINT, SIGTERM and SIGHUP, for work that is not on an event loop; calling it says whether it is."""
-
-    def __init__(self) -> None:
-        self._stopped = False
-
-    def __call__(self) -> bool:
-        return self._stopped
-
-    def set(self) -> None:
-        """Ask the work to end."""
-        self._stopped = True
-
-    def wait(self, seconds: float) -> bool:
-        """Sleep; returns at once, and True, when the work is to end."""
-        deadline = time.monotonic() + seconds
-        while not self._stopped and (left := deadline - time.monotonic()) > 0:
-            time.sleep(min(left, 0.05))
-        return self._stopped
-
-    @classmethod
-    @contextmanager
-    def on_signals(cls) -> "Iterator[StopFlag]":
-        """Yield a flag for the length of the block; the second signal ends the process at once."""
-        flag = cls()
-
-        def on_signal(number: int, _frame: object) -> None:
-            flag.set()
-            signal.signal(number, before[signal.Signals(number)])
-
-        before = {number: signal.signal(number, on_signal) for number in _ending_signals()}
-        try:
-            yield flag
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)

@@ -9,20 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from edgefleet.cli.common import Json, parse_instant
-from edgewire.clock import iso_ms
-from edgewire.config import load_config
+from edgefleet.cli.lazy_group import CommandGroup
 
 if TYPE_CHECKING:
     from bridge.spool.dead_letters import DeadLetterSelection
 
-# Imports stand in the commands: `edgefleet --help` must not wait for Kafka's library.
-
-app = typer.Typer(help="Messages that a sink would never take, and why.", no_args_is_help=True)
+app = typer.Typer(cls=CommandGroup, help="Messages that a sink would never take, and why.", no_args_is_help=True)
 
 ConfigFile = Annotated[
     Path, typer.Argument(metavar="CONFIG", help="Configuration file, such as bridge.yaml.", show_default=False)
@@ -107,7 +101,12 @@ def list_(
 
     Example: `edgefleet bridge dead-letters list bridge.yaml --sink http --reason 'not JSON' --since 2026-03-01`
     """
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
     from bridge.spool.dead_letters import read_dead_letters
+    from edgewire.clock import iso_ms
 
     letters = read_dead_letters(_spool(config), filters.selection(), limit=limit)
     if as_json:
@@ -185,6 +184,7 @@ def drop(
 
 def _spool(config: Path) -> Path:
     from bridge.config import BridgeConfig
+    from edgewire.config import load_config
 
     return load_config(config, BridgeConfig).spool.path
 

@@ -4,9 +4,8 @@ from typing import Annotated
 
 import orjson
 import typer
-from rich.console import Console
 
-from edgefleet.cli.common import Json, parse_duration, run_async, start_logging, until_signal
+from edgefleet.cli.common import Json, parse_duration, start_logging
 
 
 def command(
@@ -21,7 +20,10 @@ def command(
 
     Example: `edgefleet demo --duration 1m`
     """
+    from rich.console import Console
+
     from edgefleet import demo
+    from edgefleet.cli.signals import run_async, until_signal
     from edgefleet.verify import print_verdict
 
     start_logging(log_level)

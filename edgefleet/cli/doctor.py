@@ -4,11 +4,8 @@ from typing import Annotated
 
 import orjson
 import typer
-from rich.console import Console
 
-from devices.scenario.devices import Shard
-from devices.scenario.scenario import Scenario
-from edgefleet.cli.common import Json, ScenarioFile, run_async, start_logging
+from edgefleet.cli.common import Json, ScenarioFile, start_logging
 
 
 def command(
@@ -22,7 +19,12 @@ def command(
 
     Example: `edgefleet doctor scenarios/mixed.yaml --workers 2`
     """
+    from rich.console import Console
+
     from devices.fleet.brokers import broker_pool_for
+    from devices.scenario.devices import Shard
+    from devices.scenario.scenario import Scenario
+    from edgefleet.cli.signals import run_async
     from edgefleet.doctor import Machine, Needs, ProbePlan, evaluate, print_checks, probe_brokers
 
     start_logging("warning")

@@ -1,37 +1,12 @@
 """Implements `edgefleet generate`: a scenario's messages into files, a database, HTTP ingest or Kafka, no broker."""
 
-import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-import orjson
 import typer
 
-from devices.export.base import BatchTarget, ExportError, ExportTarget
-from devices.export.job import ROW_GROUP_ROWS, WINDOW_ROWS, ExportProgress, ExportSpan, export, fingerprint
-from devices.export.stream import stream
-from devices.faults.labels import prepare_labels, write_labels
-from devices.scenario.devices import Shard
-from devices.scenario.pace import at_pace, in_real_time
-from devices.scenario.scenario import Scenario
-from devices.sensors.base import EPOCH_MS
-from devices.timeline.timeline import Timeline
-from devices.timeline.wall_time import PacedTime
-from edgefleet.cli.common import Json, ScenarioFile, StopFlag, parse_duration, parse_instant
-from edgefleet.cli.progress import closed_pipe_is_the_end, progress_bar
-from edgefleet.cli.run import power_on_ms
-from edgefleet.cli.targets import Destination, checkpoint_file, export_target, stream_path, stream_target
-from edgefleet.report.stream_report import Discard, StreamReport, banner
-from edgewire.clock import SystemClock, iso_ms
+from edgefleet.cli.common import Json, ScenarioFile
 from edgewire.errors import ConfigError
-
-_NO_END_MS = 253_370_764_800_000
-"""9999-01-01: about what calendars are made for."""
-_ROWS_LOOKED_AT = 2000
-"""Of a stream at a pace, to see how often its devices speak by themselves."""
-_LINGER_S = 0.2
-"""Messages of a stream that fall due within this time go to a server in one request."""
 
 
 def command(
@@ -84,6 +59,12 @@ def command(
 
     Example: `edgefleet generate scenarios/mixed.yaml --from 2026-03-01 --to 2026-03-02 --out march.jsonl`
     """
+    from devices.scenario.devices import Shard
+    from devices.scenario.scenario import Scenario
+    from edgefleet.cli.exporting import export_span, parse_interval, parse_span, stream_live
+    from edgefleet.cli.signals import StopFlag
+    from edgefleet.cli.targets import Destination
+
     loaded = Scenario.load(scenario)
     loaded = loaded if seed is None else loaded.model_copy(update={"seed": seed})
     destination = Destination.parse(out, format_, upload, kafka, upload_token)
@@ -94,11 +75,11 @@ def command(
             if labels or clean or delays:
                 raise ConfigError("--labels, --clean and --delays are for exports: leave out --stream")
             every = stats_every or (100 if print_ else None)
-            outcome = _stream(
+            outcome = stream_live(
                 loaded,
                 Shard.parse(shard),
                 destination,
-                _interval_s(interval),
+                parse_interval(interval),
                 records,
                 stop,
                 is_printed=print_,
@@ -109,212 +90,6 @@ def command(
                 raise ConfigError("--print and --stats-every are for a stream: add --stream")
             if interval is not None:
                 raise ConfigError("--interval is the pace of --stream; the devices' own interval is in the scenario")
-            span = _span(from_, to, records, clean=clean)
-            outcome = _export(loaded, shard, destination, span, stop, labels=labels, delays=delays, resume=resume)
+            span = parse_span(from_, to, records, clean=clean)
+            outcome = export_span(loaded, shard, destination, span, stop, labels=labels, delays=delays, resume=resume)
     outcome.report(as_json=as_json)
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    progress: ExportProgress
-    destination: Destination
-    seconds: float
-    rejected: int
-    reason: str
-    resumable: bool = False
-    """Whether the same command with --resume goes on where it was interrupted."""
-
-    def report(self, *, as_json: bool) -> None:
-        """Say what was written; end with code 1 where not everything was."""
-        progress = self.progress
-        written = progress.records - progress.resumed
-        to_stdout = self.destination.is_stdout
-        if as_json:
-            summary = {
-                "records": progress.records,
-                "resumed": progress.resumed,
-                "rejected": self.rejected,
-                "finished": progress.finished,
-                "seconds": round(self.seconds, 3),
-                "records_per_s": round(written / max(self.seconds, 1e-9)),
-                "out": str(self.destination),
-            }
-            typer.echo(orjson.dumps(summary), err=to_stdout)
-        elif not to_stdout or not progress.finished:
-            rate = written / max(self.seconds, 1e-9)
-            state = "" if progress.finished else "interrupted: "
-            more = "" if progress.finished or not self.resumable else "; the same command with --resume goes on"
-            typer.echo(
-                f"{state}{progress.records:,} records to {self.destination} in {self.seconds:.1f} s "
-                f"({rate:,.0f}/s){more}",
-                err=to_stdout,
-            )
-        if self.rejected:
-            typer.echo(
-                f"edgefleet: {self.rejected:,} records were rejected, the first because: {self.reason}", err=True
-            )
-        if self.rejected or not progress.finished:
-            raise typer.Exit(1)
-
-
-def _export(
-    scenario: Scenario,
-    shard: str,
-    destination: Destination,
-    span: ExportSpan,
-    stop: StopFlag,
-    *,
-    labels: Path | None,
-    delays: bool,
-    resume: bool,
-) -> _Outcome:
-    powered_on = power_on_ms(scenario, span.from_ms)
-    timeline = Timeline(scenario, EPOCH_MS if powered_on is None else powered_on, Shard.parse(shard))
-    timeline.shows_delays = delays
-    target = export_target(destination, timeline, stop)
-    mark = fingerprint(
-        scenario,
-        span=[span.from_ms, span.to_ms, span.records, span.clean, delays],
-        shard=shard,
-        out=str(destination),
-        format=destination.format,
-    )
-    sidecar = checkpoint_file(destination, target, mark)
-    if resume and sidecar is None:
-        gone = stream_path(target) or "stdout"
-        raise ConfigError(f"--resume: what went to {gone} is gone, so it cannot be gone on with; give --out a file")
-    if labels:
-        prepare_labels(labels)
-
-    def write_truth(progress: ExportProgress) -> None:
-        if not labels and not hasattr(target, "add_labels"):
-            return
-        found = timeline.labels(span.from_ms, progress.next_ms)
-        if labels:
-            write_labels(labels, found)
-        if found and hasattr(target, "add_labels"):
-            target.add_labels(found)
-
-    began = time.monotonic()
-    with closed_pipe_is_the_end(), progress_bar(span, str(destination)) as progress:
-        export(
-            timeline,
-            span,
-            target,
-            checkpoint=None if sidecar is None else (sidecar, mark),
-            resume=resume,
-            window_rows=ROW_GROUP_ROWS if destination.format == "parquet" else WINDOW_ROWS,
-            stop=stop,
-            progress=progress,
-            at_end=write_truth,
-        )
-    return _outcome(progress, destination, began, target, resumable=sidecar is not None)
-
-
-def _stream(
-    scenario: Scenario,
-    shard: Shard,
-    destination: Destination,
-    interval_s: float | None,
-    records: int | None,
-    stop: StopFlag,
-    *,
-    is_printed: bool = False,
-    stats_every: int | None = None,
-) -> _Outcome:
-    timeline = _live_timeline(scenario, shard, interval_s)
-    target = _stream_target(destination, timeline, stop, is_printed=is_printed, stats_every=stats_every)
-    if is_printed:
-        for line in banner(scenario, str(destination), interval_s):
-            typer.echo(line, err=True)
-    progress = ExportProgress()
-    began = time.monotonic()
-    try:
-        with closed_pipe_is_the_end():
-            stream(
-                timeline,
-                target,
-                interval_s=interval_s,
-                records=records,
-                now_s=time.monotonic,
-                wait=stop.wait,
-                time_scale=in_real_time(scenario).time_scale,
-                linger_s=_LINGER_S if destination.kind in ("upload", "kafka") else 0.0,
-                progress=progress,
-            )
-    except ExportError as error:
-        raise ExportError(f"{error}; {progress.records:,} records had arrived") from None
-    return _outcome(progress, destination, began, target)
-
-
-def _stream_target(
-    destination: Destination, timeline: Timeline, stop: StopFlag, *, is_printed: bool, stats_every: int | None
-) -> BatchTarget:
-    """Return the target of a stream, with a report around it where one is asked for.
-
-    Where the messages would go to stdout, readable lines stand in their place.
-    """
-    if not is_printed and stats_every is None:
-        return stream_target(destination, timeline, stop)
-    reports: list[StreamReport] = []
-    inner: BatchTarget = Discard()
-    if not (is_printed and destination.is_stdout):
-        inner = stream_target(destination, timeline, stop, lambda said: reports[0].on_trouble(said))
-    report = StreamReport(
-        inner,
-        say_line=typer.echo if is_printed else None,
-        say=lambda line: typer.echo(line, err=True),
-        every=stats_every,
-    )
-    reports.append(report)
-    return report
-
-
-def _live_timeline(scenario: Scenario, shard: Shard, interval_s: float | None) -> Timeline:
-    """Return the timeline of a stream that begins now; with an interval its messages show the times of their turns.
-
-    The devices then speak so often, and so many people come, that the turns are about when they would be anyway.
-    """
-    powered_on = power_on_ms(scenario, None)
-    start_ms = SystemClock().now_ms() if powered_on is None else powered_on
-    if interval_s is None:
-        return Timeline(in_real_time(scenario), start_ms, shard)
-    natural = Timeline(scenario, start_ms, shard)
-    # Where things happen between readings too, how many is seen by looking; an hour has some at any time of the day.
-    span_ms = round(min(max(_ROWS_LOOKED_AT / natural.rate_per_s * 1000, 60_000), 3_600_000))
-    rate_per_s = max(len(natural.batch(start_ms, start_ms + span_ms)) * 1000 / span_ms, natural.rate_per_s)
-    timeline = Timeline(at_pace(scenario, 1 / (interval_s * rate_per_s)), start_ms, shard)
-    timeline.paced = PacedTime(start_ms, interval_s * 1000)
-    return timeline
-
-
-def _outcome(
-    progress: ExportProgress, destination: Destination, began: float, target: ExportTarget, *, resumable: bool = False
-) -> _Outcome:
-    rejected, reason = getattr(target, "rejected", 0), getattr(target, "reason", "")
-    return _Outcome(progress, destination, time.monotonic() - began, rejected, reason, resumable)
-
-
-def _span(from_: str | None, to: str | None, records: int | None, *, clean: bool) -> ExportSpan:
-    if from_ is None or (to is None and records is None):
-        raise ConfigError(
-            "give --from and --to, such as --from 2026-03-01 --to 2026-03-02 (or --records N; or --stream)"
-        )
-    begin, end = _time_ms("--from", from_), _NO_END_MS if to is None else _time_ms("--to", to)
-    if end <= begin:
-        raise ConfigError(f"--to {to} is not after --from {iso_ms(begin)}")
-    return ExportSpan(begin, end, records, clean)
-
-
-def _time_ms(option: str, text: str) -> int:
-    instant = parse_instant(option, text)
-    if instant > _NO_END_MS:
-        raise ConfigError(f"{option}: '{text}' is too far off: write a time before the year 9999")
-    return instant
-
-
-def _interval_s(text: str | None) -> float | None:
-    if text is None:
-        return None
-    is_number = text.replace(".", "", 1).isdecimal()
-    return parse_duration("--interval", f"{float(text):f}s" if is_number else text) / 1000

@@ -4,10 +4,8 @@ from typing import Annotated
 
 import orjson
 import typer
-from rich.console import Console
 
-from edgefleet.cli.common import Json, LogLevel, parse_duration, parse_option, run_async, start_logging, until_signal
-from edgewire.config import size_bytes
+from edgefleet.cli.common import Json, LogLevel, parse_duration, parse_option, start_logging
 from edgewire.errors import ConfigError
 
 
@@ -47,8 +45,12 @@ def command(
 
     Example: `edgefleet ingest --port 8000 --store sqlite:///edgefleet.db`
     """
+    from rich.console import Console
+
+    from edgefleet.cli.signals import run_async, until_signal
     from edgefleet.ingest.body import BodyLimits
     from edgefleet.ingest.server import IngestConfig, serve
+    from edgewire.config import size_bytes
 
     start_logging(log_level)
     limits = BodyLimits(

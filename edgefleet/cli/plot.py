@@ -6,11 +6,7 @@ from typing import Annotated
 import orjson
 import typer
 
-from devices.scenario.scenario import Scenario
-from devices.sensors.base import EPOCH_MS
-from devices.timeline.timeline import Timeline
 from edgefleet.cli.common import Json, parse_instant
-from edgefleet.cli.run import power_on_ms
 from edgewire.errors import ConfigError
 
 _DAY_MS = 86_400_000
@@ -38,6 +34,10 @@ def command(
 
     Example: `edgefleet plot scenarios/mixed.yaml --to 2026-03-02T06:00 --out night.png`
     """
+    from devices.scenario.scenario import Scenario
+    from devices.sensors.base import EPOCH_MS
+    from devices.timeline.timeline import Timeline
+
     try:
         from devices.export import plots, series
     except ImportError:
@@ -50,7 +50,7 @@ def command(
         if end <= begin:
             raise ConfigError(f"--to {to} is not after --from {from_ or _FROM}")
         scenario = Scenario.load(source)
-        powered_on = power_on_ms(scenario, begin)
+        powered_on = scenario.power_on_ms(begin)
         timeline = Timeline(scenario, EPOCH_MS if powered_on is None else powered_on)
         found = series.read_timeline(timeline, begin, end)
         faults = plots.fault_windows(timeline.labels(begin, end))

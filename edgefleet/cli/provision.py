@@ -1,20 +1,13 @@
 """Implements `edgefleet provision`: identities for every device of a scenario, and a Mosquitto that knows them."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import orjson
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
-from devices.scenario.devices import all_devices
-from devices.scenario.scenario import Scenario
 from edgefleet.cli.common import Json, ScenarioFile
-from edgefleet.embedded.brokers import find_mosquitto, mosquitto_version, profile
 from edgewire.errors import ConfigError
-from edgewire.messages.base import DEVICE_ID
 
 
 def command(
@@ -38,6 +31,15 @@ def command(
 
     Example: `edgefleet provision scenarios/mixed.yaml --out secrets && mosquitto -c secrets/mosquitto.conf`
     """
+    import os
+
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from devices.scenario.devices import all_devices
+    from devices.scenario.scenario import Scenario
+    from edgefleet.embedded.brokers import profile
+
     try:
         from edgefleet.provision import BRIDGE, OPERATOR, provision
     except ImportError:
@@ -81,6 +83,7 @@ def command(
 
 
 def _warning(auth: str) -> str | None:
+    from edgefleet.embedded.brokers import find_mosquitto, mosquitto_version
     from edgefleet.provision.mosquitto import KEEPS_SESSIONS
 
     program = find_mosquitto()
@@ -95,6 +98,8 @@ def _warning(auth: str) -> str | None:
 
 def _checked(names: list[str]) -> list[str]:
     import re
+
+    from edgewire.messages.base import DEVICE_ID
 
     for name in names:
         if not re.fullmatch(DEVICE_ID, name):

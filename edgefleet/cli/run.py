@@ -1,68 +1,19 @@
 """Implements `edgefleet run`: a scenario live on a broker."""
 
-import asyncio
-import itertools
 import math
-import re
-import time
-from collections.abc import Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import orjson
 import typer
-from rich.console import Console
 
-from devices.faults.labels import FILE_NAME as LABELS_FILE
-from devices.fleet.brokers import broker_pool_for
-from devices.fleet.metrics import FleetSnapshot
-from devices.fleet.run_record import new_run_id
-from devices.scenario.devices import Shard
-from devices.scenario.pace import in_real_time
-from devices.scenario.scenario import Scenario
-from devices.sensors.base import EPOCH_MS
-from edgefleet.cli.common import (
-    Json,
-    LogLevel,
-    ScenarioFile,
-    parse_duration,
-    parse_instant,
-    run_async,
-    start_logging,
-    until_signal,
-)
-from edgefleet.doctor import (
-    BrokerFacts,
-    Machine,
-    Needs,
-    ProbePlan,
-    common_limits,
-    evaluate,
-    probe_brokers,
-    require_healthy,
-)
-from edgefleet.launch.launcher import Launcher
-from edgefleet.launch.process_tuning import raise_open_files, tune_allocator
-from edgefleet.launch.processes import ProcessLauncher
-from edgefleet.launch.ray_cluster import join_cluster
-from edgefleet.launch.shard import ShardJob, ShardResult, combine, run_shard, starting_checkpoint
-from edgefleet.launch.worker_status import WorkerState
-from edgefleet.launch.workers import Workers
-from edgefleet.report.fail_if import FailCondition
-from edgefleet.report.fleet_metrics import serve_metrics
-from edgefleet.report.live import ReadSnapshots, live_view
-from edgefleet.report.run_files import COMPANIONS, RunFiles
-from edgefleet.report.run_summary import apply_condition, has_failed, summary_json, summary_text
-from edgewire.clock import parse_ms
+from edgefleet.cli.common import Json, LogLevel, ScenarioFile, parse_duration, start_logging
 from edgewire.errors import ConfigError
-from edgewire.run_folder import RunFolder
 
-# Of a year in which a run may begin, so that it also ends in one with four digits.
-LATEST_MS = parse_ms("9000-01-01T00:00:00Z")
-RUN_ID = r"[A-Za-z0-9._-]{1,64}"
+if TYPE_CHECKING:
+    from edgefleet.launch.launcher import Launcher
 
 
 def command(
@@ -137,6 +88,22 @@ def command(
 
     Example: `edgefleet run scenarios/mixed.yaml --duration 1m`
     """
+    from devices.faults.labels import FILE_NAME as LABELS_FILE
+    from devices.scenario.devices import Shard
+    from devices.scenario.pace import in_real_time
+    from devices.scenario.scenario import Scenario
+    from edgefleet.cli.live_run import ask_brokers, parse_begin, parse_run_id, record_folder, run_live
+    from edgefleet.cli.signals import run_async
+    from edgefleet.doctor import Machine, Needs, common_limits, evaluate, require_healthy
+    from edgefleet.launch.process_tuning import raise_open_files, tune_allocator
+    from edgefleet.launch.processes import ProcessLauncher
+    from edgefleet.launch.ray_cluster import join_cluster
+    from edgefleet.launch.shard import ShardJob, starting_checkpoint
+    from edgefleet.report.fail_if import FailCondition
+    from edgefleet.report.run_files import COMPANIONS, RunFiles
+    from edgefleet.report.run_summary import has_failed, summary_json, summary_text
+    from edgewire.run_folder import RunFolder
+
     start_logging(log_level)
     changes = {"broker": tuple(broker) if broker else None, "time_scale": time_scale, "seed": seed}
     loaded = in_real_time(
@@ -155,7 +122,7 @@ def command(
             "--wait: it waits until the broker answers, and with --no-check nobody asks it: leave one of the two out; "
             "without --wait the devices themselves try until they are connected"
         )
-    from_ms = _begin_ms(from_)
+    from_ms = parse_begin(from_)
     job = ShardJob(
         scenario=loaded,
         name=str(scenario),
@@ -164,8 +131,8 @@ def command(
         duration_s=duration_s,
         messages=messages,
         from_ms=from_ms,
-        power_on_ms=power_on_ms(loaded, from_ms),
-        run_id=_checked_run_id(run_id),
+        power_on_ms=loaded.power_on_ms(from_ms),
+        run_id=parse_run_id(run_id),
     )
     on_ray = join_cluster(ray_address, log_level) if ray or ray_address else nullcontext()
     with on_ray as cluster:
@@ -186,7 +153,7 @@ def command(
         try:
             folder.begin()
             files.write_start(starting_checkpoint(job))
-            result = run_async(_run(job, count, launcher, metrics, files, condition, failures))
+            result = run_async(run_live(job, count, launcher, metrics, files, condition, failures))
         except BaseException:
             folder.abandon()
             raise
@@ -200,82 +167,3 @@ def command(
         raise typer.Exit(1) from None
     if has_failed(result.record):
         raise typer.Exit(1)
-
-
-async def ask_brokers(scenario: Scenario, shard: Shard, wait_s: float) -> Sequence[BrokerFacts]:
-    """Return what the brokers say of themselves; one that is not there may take so long to come."""
-    plan = ProbePlan(session_expiry_s=scenario.session_expiry // 1000, scenario=scenario, shard=shard, wait_s=wait_s)
-    return await probe_brokers(broker_pool_for(scenario), plan)
-
-
-async def _run(
-    job: ShardJob,
-    count: int,
-    launcher: Launcher | None,
-    metrics: str | None,
-    files: RunFiles,
-    condition: FailCondition | None,
-    failures: Sequence[str],
-) -> ShardResult:
-    """Run the job in this process, or by workers where there is a launcher, and write down what came of it."""
-    at_once = asyncio.Event()
-    console = Console(stderr=True)
-    title = f"{job.name} on {', '.join(map(str, job.scenario.broker_urls))}"
-    latest = FleetSnapshot()
-
-    def keep(snapshot: FleetSnapshot) -> None:
-        nonlocal latest
-        latest = snapshot
-
-    async def run(stop: asyncio.Event) -> ShardResult:
-        if launcher is None:
-            snapshots: ReadSnapshots = lambda: [(WorkerState.RUNNING, latest)]  # noqa: E731 - a function of one line, and its type
-            async with live_view(snapshots, console, title):
-                with serve_metrics(snapshots, metrics):
-                    return combine([await run_shard(job, stop, keep, files.write_checkpoint, at_once)])
-        workers = Workers(job, count, launcher, on_checkpoint=files.write_checkpoint)
-        async with live_view(workers.snapshots, console, title):
-            with serve_metrics(workers.snapshots, metrics):
-                return await workers.run_workers(stop, at_once)
-
-    async def work(stop: asyncio.Event) -> ShardResult:
-        result = await run(stop)
-        result = replace(result, record=replace(result.record, failures=[*failures, *result.record.failures]))
-        result = apply_condition(result, condition)
-        # Here, where a signal does not yet end the process.
-        return await asyncio.to_thread(files.write_result, result)
-
-    return await until_signal(work, at_once)
-
-
-def power_on_ms(scenario: Scenario, from_ms: int | None) -> int | None:
-    """Return when the devices were powered on: as the scenario says, else now in a live run, else at the epoch."""
-    if scenario.start is not None:
-        return round(scenario.start.timestamp() * 1000)
-    return None if from_ms is None else EPOCH_MS
-
-
-def record_folder(shard: Shard) -> Path:
-    """Return where a run's record goes unless the user names a folder: `runs/20260301-120000`, with the shard."""
-    name = datetime.fromtimestamp(time.time(), UTC).strftime("%Y%m%d-%H%M%S")
-    folder = Path("runs") / (name if shard.count == 1 else f"{name}-{shard.index}of{shard.count}")
-    # Two may begin in the same second.
-    others = (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(2))
-    return next(found for found in itertools.chain([folder], others) if not found.exists())
-
-
-def _checked_run_id(text: str | None) -> str:
-    if text is None:
-        return new_run_id()
-    if not re.fullmatch(RUN_ID, text):
-        raise ConfigError(f"--run-id: '{text}' is no name of a run: 1 to 64 letters, digits, '.', '_' and '-'")
-    return text
-
-
-def _begin_ms(text: str | None) -> int | None:
-    if text is None:
-        return None
-    instant_ms = parse_instant("--from", text)
-    if not EPOCH_MS <= instant_ms < LATEST_MS:
-        raise ConfigError(f"--from: '{text}' is not between the years 2000, as of which boots are counted, and 9000")
-    return instant_ms

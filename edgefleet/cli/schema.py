@@ -4,10 +4,8 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from edgewire.errors import ConfigError
-from edgewire.messages.schema import JSON_SCHEMA, MESSAGE_SCHEMAS, asyncapi, message_schema
 
 
 def _scenario() -> dict[str, Any]:
@@ -25,12 +23,11 @@ def _bridge() -> dict[str, Any]:
 _FILES: Mapping[str, Callable[[], dict[str, Any]]] = {"scenario": _scenario, "bridge": _bridge}
 """Configuration files that have a schema."""
 
-_NAMES = (*MESSAGE_SCHEMAS, *_FILES)
-
 
 def command(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help=f"One of {', '.join(_NAMES)}; all without it.")
+        str | None,
+        typer.Argument(metavar="[NAME]", help="A kind, such as bme280, or a file: scenario, bridge. Default: all."),
     ] = None,
     as_asyncapi: Annotated[
         bool, typer.Option("--asyncapi", help="Print the AsyncAPI 3.0 document of all messages instead.")
@@ -40,17 +37,24 @@ def command(
 
     Example: `edgefleet schema bme280`, `edgefleet schema --asyncapi`
     """
-    if name is not None and (as_asyncapi or name not in _NAMES):
+    from rich.console import Console
+
+    from edgewire.messages.schema import MESSAGE_SCHEMAS, asyncapi
+
+    names = (*MESSAGE_SCHEMAS, *_FILES)
+    if name is not None and (as_asyncapi or name not in names):
         wrong = "--asyncapi covers all messages and takes no name" if as_asyncapi else f"there is no schema '{name}'"
-        raise ConfigError(f"{wrong}; names are {', '.join(_NAMES)}")
+        raise ConfigError(f"{wrong}; names are {', '.join(names)}")
     if as_asyncapi:
         document = asyncapi()
     elif name is not None:
         document = _schema(name)
     else:
-        document = {each: _schema(each) for each in _NAMES}
+        document = {each: _schema(each) for each in names}
     Console().print_json(data=document)
 
 
 def _schema(name: str) -> dict[str, Any]:
+    from edgewire.messages.schema import JSON_SCHEMA, message_schema
+
     return {"$schema": JSON_SCHEMA, **_FILES[name]()} if name in _FILES else message_schema(name)

@@ -12,7 +12,7 @@ from devices.export.csv import CsvWriter
 from devices.export.files import TableFiles
 from devices.export.jsonl import JsonlFile, JsonlPipe
 from devices.timeline.timeline import Timeline
-from edgefleet.cli.common import StopFlag
+from edgefleet.cli.signals import StopFlag
 from edgewire.errors import ConfigError
 from edgewire.output import is_stream, resolve_output
 

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import orjson
 import typer
-from rich.console import Console
 
 from edgefleet.cli.common import Json, parse_duration
 from edgewire.errors import ConfigError
@@ -48,6 +47,8 @@ def command(
     """
     if ingest is None and kafka is None:
         raise ConfigError("nothing to compare with: give --ingest URL, --kafka HOST:PORT or both")
+    from rich.console import Console
+
     from edgefleet.verify import print_verdict, verify_run
     from edgefleet.verify.kafka_source import CONTRACT_TOPICS
     from edgewire.run_record import RunRecord

@@ -15,10 +15,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from edgefleet.cli import app, watch
-from edgefleet.cli.common import SAME_SIGNAL_S
-from edgefleet.cli.watch import describe
+from edgefleet.cli import app
+from edgefleet.cli.signals import SAME_SIGNAL_S
 from edgefleet.embedded import MosquittoProcess, free_port
+from edgefleet.report import broker_tail
+from edgefleet.report.broker_tail import describe
 from edgewire.clock import parse_ms
 from edgewire.environment import OPTION_VARIABLES
 from edgewire.errors import ConfigError
@@ -287,7 +288,7 @@ def test_a_watch_whose_reader_has_gone_ends_in_order() -> None:
             raise BrokenPipeError
 
     with pytest.raises(BrokenPipeError):
-        watch._Output(file=Gone()).print("a line")
+        broker_tail._Output(file=Gone()).print("a line")
 
 
 def test_the_variables_of_all_options_are_known_as_such() -> None:

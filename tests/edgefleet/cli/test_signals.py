@@ -10,8 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from edgefleet.__main__ import main
-from edgefleet.cli import common
-from edgefleet.cli.common import StopFlag, until_signal
+from edgefleet.cli import signals
+from edgefleet.cli.signals import StopFlag, until_signal
 from tests.processes import not_outliving
 
 ENDING = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
@@ -30,7 +30,7 @@ def handlers() -> Iterator[None]:
 async def test_the_first_signal_stops_and_the_second_ends_at_once(
     number: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(common, "SAME_SIGNAL_S", 0.05)
+    monkeypatch.setattr(signals, "SAME_SIGNAL_S", 0.05)
     at_once = asyncio.Event()
 
     async def work(stop: asyncio.Event) -> str:
@@ -53,7 +53,7 @@ async def test_the_first_signal_stops_and_the_second_ends_at_once(
 @pytest.mark.parametrize("number", ENDING)
 def test_the_signal_after_the_last_kills(number: signal.Signals) -> None:
     code = (
-        "import asyncio\nfrom edgefleet.cli.common import run_async, until_signal\n"
+        "import asyncio\nfrom edgefleet.cli.signals import run_async, until_signal\n"
         "async def work(stop):\n    print('up', flush=True)\n    await stop.wait()\n    print('stopping', flush=True)\n"
         "    await asyncio.sleep(0.4)\n    print('hangs', flush=True)\n    while True: pass\n"
         "run_async(until_signal(work))\n"
@@ -95,9 +95,11 @@ INTERRUPTED_IN = """
 import os, signal, sys
 from edgefleet.__main__ import main
 
+module = sys.argv.pop(1)
+
 class Interrupter:
     def find_spec(self, name, path=None, target=None):
-        if name == sys.argv[1]:
+        if name == module:
             os.kill(os.getpid(), signal.SIGINT)
 
 sys.meta_path.insert(0, Interrupter())
@@ -106,10 +108,18 @@ main()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("module", ["typer", "numpy", "edgefleet.cli.verify", "uvloop"])
-def test_ctrl_c_while_the_program_is_imported_is_one_sentence(module: str) -> None:
+@pytest.mark.parametrize(
+    ("module", "command"),
+    [
+        ("typer", ("--help",)),
+        ("edgefleet.cli.verify", ("verify", "runs/x", "--ingest", "http://127.0.0.1:1")),
+        ("numpy", ("run", "x.yaml")),
+        ("uvloop", ("watch",)),
+    ],
+)
+def test_ctrl_c_while_the_program_is_imported_is_one_sentence(module: str, command: tuple[str, ...]) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED_IN, module],
+        [sys.executable, "-c", INTERRUPTED_IN, module, *command],
         capture_output=True,
         text=True,
         timeout=60,

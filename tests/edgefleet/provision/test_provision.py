@@ -142,7 +142,7 @@ def test_a_mosquitto_that_forgets_sessions_is_warned_of(
     program = tmp_path / "mosquitto"
     program.write_text(f"#!/bin/sh\necho mosquitto version {version}\n")
     program.chmod(0o755)
-    monkeypatch.setattr("edgefleet.cli.provision.find_mosquitto", lambda: str(program))
+    monkeypatch.setattr("edgefleet.embedded.brokers.find_mosquitto", lambda: str(program))
     (tmp_path / "s.yaml").write_text("devices: [{kind: bme280, count: 1}]")
     arguments = ["provision", str(tmp_path / "s.yaml"), "--out", str(tmp_path / "secrets"), "--auth", auth]
     done = CliRunner().invoke(app, arguments)
