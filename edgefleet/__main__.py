@@ -20,7 +20,10 @@ def main() -> None:
 
     try:
         run_command()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as end:
+        # Typer makes the one of the other.
+        if isinstance(end, SystemExit) and end.code != INTERRUPTED:
+            raise
         _say(b"edgefleet: interrupted\n")
         sys.exit(INTERRUPTED)
 

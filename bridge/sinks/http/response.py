@@ -189,9 +189,7 @@ def _conflict_advice(status: int, rules: AnswerRules) -> str:
     """Say what to do about a conflict that is none of a resend: whether the server has this message is not known."""
     if status in rules.statuses or classify_status(status) is not StatusClass.CONFLICT:
         return ""
-    return (
-        f"; if it answers so to all that it has, write http.statuses: {{{status}: delivered}} and replay it"
-    )
+    return f"; if it answers so to all that it has, write http.statuses: {{{status}: delivered}} and replay it"
 
 
 # -- by what is in it

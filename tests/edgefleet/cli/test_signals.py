@@ -128,11 +128,12 @@ def test_ctrl_c_while_the_program_is_imported_is_one_sentence(module: str, comma
     assert (done.returncode, done.stderr) == (130, "edgefleet: interrupted before it had begun\n")
 
 
+@pytest.mark.parametrize("end", [KeyboardInterrupt(), SystemExit(130)], ids=repr)
 def test_ctrl_c_in_a_command_that_does_not_listen_for_it_is_one_sentence(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    end: BaseException, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     def interrupted() -> None:
-        raise KeyboardInterrupt
+        raise end
 
     monkeypatch.setattr("edgefleet.cli.main", interrupted)
     with pytest.raises(SystemExit) as ended:

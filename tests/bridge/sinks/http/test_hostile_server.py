@@ -206,9 +206,7 @@ async def test_a_conflict_after_a_lost_answer_is_delivered(mode: str, code: int)
         assert isinstance(remark, Remark)
         assert remark.reason.endswith(f"answers {code}: known: it was sent before and counts as delivered")
         server.says(status(code))  # another message, which was never sent before
-        advice = (
-            f"; if it answers so to all that it has, write http.statuses: {{{code}: delivered}} and replay it"
-        )
+        advice = f"; if it answers so to all that it has, write http.statuses: {{{code}: delivered}} and replay it"
         assert await sink.write("lane", [routed(2)]) == {0: Rejected(f"{_where(server, mode)} answers {code}{advice}")}
 
 

@@ -56,9 +56,7 @@ def test_a_conflict_is_delivered_where_it_was_sent_before_and_else_costs_the_mes
     known = of_one(answer(status), resent=True)
     assert isinstance(known, Remark)
     assert known.cause == "known"
-    advice = (
-        f"; if it answers so to all that it has, write http.statuses: {{{status}: delivered}} and replay it"
-    )
+    advice = f"; if it answers so to all that it has, write http.statuses: {{{status}: delivered}} and replay it"
     assert of_one(answer(status)) == Rejected(f"{URL} answers {status}{advice}")
     assert of_one(answer(status), statuses={status: "dead_letter"}) == Rejected(f"{URL} answers {status}")
     assert classify_batch_response(answer(status), 2, resent={0, 1}) == {0: known, 1: known}
