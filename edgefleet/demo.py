@@ -19,7 +19,7 @@ from devices.fleet.brokers import broker_pool_for
 from devices.fleet.connector import probe_all
 from devices.fleet.fleet import Fleet
 from devices.scenario.scenario import Scenario
-from edgefleet.embedded import edgefleet_process, embedded_broker, embedded_kafka, free_port
+from edgefleet.embedded import BrokerEngine, edgefleet_process, embedded_broker, embedded_kafka, free_port
 from edgefleet.launch.worker_status import WorkerState
 from edgefleet.report.live import live_view
 from edgefleet.verify import RunVerdict, verify_run
@@ -62,10 +62,10 @@ def require_kafka_for(seconds: float) -> None:
 
 
 @contextmanager
-def services(folder: Path, say: Console) -> Iterator[Services]:
+def services(folder: Path, say: Console, engine: BrokerEngine | None = None) -> Iterator[Services]:
     """Start everything but the fleet, in the order in which they need each other; stop it in the reverse order."""
     with ExitStack() as stack:
-        broker = stack.enter_context(embedded_broker())
+        broker = stack.enter_context(embedded_broker(engine=engine))
         kafka = stack.enter_context(embedded_kafka(os.environ))
         ingest_port, admin_port = free_port(), free_port()
         ingest_url = f"http://127.0.0.1:{ingest_port}"

@@ -30,7 +30,10 @@ COMMAND = re.compile(
     r"^(\$ )?(edgefleet|make|mosquitto\w*|python3?|pip|kubectl|docker|podman\S*|[A-Z_]+=\S+ ) ?", re.MULTILINE
 )
 
-ENDLESS = ("edgefleet ingest", "edgefleet bridge run", "edgefleet watch", "mosquitto_sub", "mosquitto -c", " --stream")
+ENDLESS = (
+    *("edgefleet broker", "edgefleet ingest", "edgefleet bridge run", "edgefleet watch"),
+    *("mosquitto_sub", "mosquitto -c", " --stream"),
+)
 """What goes on until it is interrupted, as does `edgefleet run` without a duration."""
 
 SHORTER = {
@@ -140,7 +143,7 @@ class Terminal:
             stderr=subprocess.PIPE,
         )
         self._background.append((command, process))
-        port = re.search(r"--(?:port|metrics) (\d+)", command)
+        port = None if "edgefleet broker" in command else re.search(r"--(?:port|metrics) (\d+)", command)
         deadline = time.monotonic() + 60
         while not (answers(f"http://127.0.0.1:{port[1]}/metrics") if port else handles_sigterm(process.pid)):
             assert process.poll() is None, f"{command}: {process.communicate()[1].decode()}"
@@ -200,10 +203,12 @@ def broker(mosquitto_factory: Callable[..., MosquittoProcess]) -> dict[str, str]
     return {
         "mqtt://broker:1883": f"mqtt://127.0.0.1:{port}",
         "mqtt://127.0.0.1:1883": f"mqtt://127.0.0.1:{port}",
+        "edgefleet broker": f"edgefleet broker --port {free_port()}",
         "edgefleet watch": f"edgefleet watch --broker mqtt://127.0.0.1:{port}",
         "mosquitto_sub": f"mosquitto_sub -p {port}",
         "mosquitto_pub": f"mosquitto_pub -p {port}",
         "--duration 5m": "--duration 4s",
+        "--duration 1m": "--duration 4s",
     }
 
 

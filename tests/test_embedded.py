@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import aiomqtt
@@ -16,6 +16,8 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 from edgefleet.embedded import (
     AmqttProcess,
     Broker,
+    BrokerEngine,
+    IotcoreProcess,
     ManagedProcess,
     MosquittoProcess,
     accepts_connections,
@@ -26,8 +28,11 @@ from edgefleet.embedded import (
     free_port,
     kafka_mock,
 )
-from edgefleet.embedded.brokers import profile, substitute
+from edgefleet.embedded.brokers import MQTT_5, MQTT_311, profile, substitute
 from edgewire.errors import ServiceUnavailable
+from edgewire.link import BrokerUrl, Link, connect_link
+from edgewire.link.closing import close_and_wait
+from edgewire.mqtt import Acknowledged, Event, Message, Session, SessionConfig, Subscribed, Subscription, Version, Will
 from tests.services.fixtures import BrokerAddress
 from tests.services.kafka import KafkaProcess
 
@@ -235,16 +240,121 @@ class TestMosquitto:
         assert embedded_broker().name == "mosquitto"
 
 
-class TestAmqtt:
-    async def test_keeps_messages_for_a_session_that_is_away(self) -> None:
+@pytest.fixture(scope="module")
+def iotcore() -> Iterator[IotcoreProcess]:
+    with IotcoreProcess() as broker:
+        yield broker
+
+
+class Witness:
+    """A client of ours: what it has heard, and how it can be cut off."""
+
+    def __init__(self, broker: Broker, version: Version, config: SessionConfig) -> None:
+        self._url = BrokerUrl.parse(broker.urls[MQTT_5 if version is Version.V5 else MQTT_311])
+        self.session = Session(config, version)
+        self._changed = asyncio.Event()
+        self.messages: list[Message] = []
+        self.acknowledged = 0
+        self.subscribed = False
+
+    async def __aenter__(self) -> "Witness":
+        self.link = await connect_link(self._url, self.session, self._on_events)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await close_and_wait(self.link)
+
+    def _on_events(self, _link: Link, events: list[Event]) -> None:
+        self.messages += [event for event in events if isinstance(event, Message)]
+        self.acknowledged += sum(isinstance(event, Acknowledged) for event in events)
+        self.subscribed |= any(isinstance(event, Subscribed) for event in events)
+        self._changed.set()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(20):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def subscribe(self, topic_filter: str) -> None:
+        self.link.subscribe([Subscription(topic_filter, 1)])
+        await self.until(lambda: self.subscribed)
+
+
+@pytest.mark.parametrize("version", [Version.V5, Version.V311])
+class TestIotcore:
+    """What a fleet and a bridge need of a broker; that the names of topics differ keeps the versions apart."""
+
+    async def test_keeps_retained_messages_until_they_are_cleared(
+        self, iotcore: IotcoreProcess, version: Version
+    ) -> None:
+        topic = f"kept/{version}"
+        async with Witness(iotcore, version, SessionConfig(client_id="publisher")) as publisher:
+            for payload in (b"old", b"new"):
+                publisher.link.publish(topic, payload, qos=1, retain=True)
+            await publisher.until(lambda: publisher.acknowledged == 2)
+            async with Witness(iotcore, version, SessionConfig(client_id="reader")) as reader:
+                await reader.subscribe(topic)
+                await reader.until(lambda: bool(reader.messages))
+            publisher.link.publish(topic, b"", qos=1, retain=True)
+            await publisher.until(lambda: publisher.acknowledged == 3)
+            async with Witness(iotcore, version, SessionConfig(client_id="late")) as late:
+                await late.subscribe(topic)
+                publisher.link.publish(topic, b"live", qos=1)
+                await late.until(lambda: bool(late.messages))
+        assert [(message.payload, message.retain) for message in reader.messages] == [(b"new", True)]
+        assert [(message.payload, message.retain) for message in late.messages] == [(b"live", False)]
+
+    async def test_speaks_for_a_client_that_was_cut_off(self, iotcore: IotcoreProcess, version: Version) -> None:
+        will = Will(topic=f"will/{version}", payload=b"gone", qos=1)
+        async with Witness(iotcore, version, SessionConfig(client_id="heir")) as heir:
+            await heir.subscribe(will.topic)
+            async with Witness(iotcore, version, SessionConfig(client_id="mortal", will=will)) as mortal:
+                mortal.link.abort()
+                await heir.until(lambda: bool(heir.messages))
+        assert [message.payload for message in heir.messages] == [b"gone"]
+
+    async def test_keeps_the_queue_of_a_bridge_that_is_away(self, iotcore: IotcoreProcess, version: Version) -> None:
+        config = SessionConfig(client_id=f"bridge-{version}", clean_start=False, session_expiry_s=3600)
+        async with Witness(iotcore, version, config) as bridge:
+            await bridge.subscribe(f"queue/{version}/#")
+        async with Witness(iotcore, version, SessionConfig(client_id="fleet")) as fleet:
+            for number in range(1, 2001):
+                await fleet.until(lambda: fleet.session.window_free > 0)
+                fleet.link.publish(f"queue/{version}/{number % 7}", str(number).encode(), qos=1)
+            await fleet.until(lambda: fleet.acknowledged == 2000)
+        async with Witness(iotcore, version, config) as bridge:
+            await bridge.until(lambda: len(bridge.messages) >= 2000)
+        numbers = [int(message.payload) for message in bridge.messages]
+        assert sorted(numbers) == list(range(1, 2001))
+        assert all([n for n in numbers if n % 7 == k] == list(range(k or 7, 2001, 7)) for k in range(7))
+
+
+class TestEngines:
+    def test_iotcore_listens_on_loopback_alone(self, iotcore: IotcoreProcess) -> None:
+        assert set(iotcore.urls) == {MQTT_311, MQTT_5}
+        for port in (iotcore.port, iotcore.port_5):
+            assert accepts_connections("127.0.0.1", port)
+            assert not accepts_connections("127.0.0.2", port)
+
+    def test_a_second_port_in_use_is_an_error_that_names_it(self, iotcore: IotcoreProcess) -> None:
+        with pytest.raises(ServiceUnavailable, match=f"iotcore cannot use port {iotcore.port_5}: another program"):
+            IotcoreProcess(port_5=iotcore.port_5).start()
+
+    async def test_amqtt_keeps_messages_for_a_session_that_is_away(self) -> None:
         with await asyncio.to_thread(AmqttProcess().start) as broker:
             await keeps_messages_for_a_session_that_is_away(broker)
 
-    def test_stands_in_where_there_is_no_mosquitto(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_next_best_stands_in_where_one_is_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("edgefleet.embedded.brokers.find_mosquitto", lambda: None)
-        assert embedded_broker().name == "amqtt"
+        assert embedded_broker().name == "iotcore"
         with pytest.raises(ServiceUnavailable, match="apt-get install mosquitto"):
-            MosquittoProcess()
+            embedded_broker(engine=BrokerEngine.MOSQUITTO)
+        monkeypatch.setitem(sys.modules, "iotcore", None)
+        assert embedded_broker().name == "amqtt"
+        monkeypatch.setitem(sys.modules, "amqtt", None)
+        with pytest.raises(ServiceUnavailable, match=r"there is no MQTT broker: .*pip install 'edgefleet\[demo\]'"):
+            embedded_broker()
 
 
 def write_and_read(servers: str, topic: str, count: int = 20) -> list[int]:

@@ -15,7 +15,20 @@ from edgefleet import __version__
 from edgefleet.cli.lazy_group import RICH_MARKUP_MODE, lazy_group
 from edgewire.errors import EdgefleetError
 
-COMMANDS = ("demo", "run", "doctor", "generate", "plot", "bridge", "ingest", "verify", "provision", "watch", "schema")
+COMMANDS = (
+    "demo",
+    "broker",
+    "run",
+    "doctor",
+    "generate",
+    "plot",
+    "bridge",
+    "ingest",
+    "verify",
+    "provision",
+    "watch",
+    "schema",
+)
 """Each in the module of its name, in the order in which `--help` lists them."""
 
 app = typer.Typer(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 import typer
 
+from edgefleet.cli.broker import start_embedded
 from edgefleet.cli.common import Json, LogLevel, ScenarioFile, parse_duration, start_logging
 from edgewire.errors import ConfigError
 
@@ -17,8 +18,14 @@ if TYPE_CHECKING:
 
 
 def command(
+    context: typer.Context,
     scenario: ScenarioFile,
-    broker: Annotated[list[str] | None, typer.Option(help="Broker URL, instead of the scenario's; repeatable.")] = None,
+    broker: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Broker URL, instead of the scenario's; repeatable. 'embedded' starts one, for as long as the run."
+        ),
+    ] = None,
     duration: Annotated[str | None, typer.Option(help="Stop after this long: 30s, 5m, 1h. Default: at Ctrl-C.")] = None,
     messages: Annotated[
         int | None, typer.Option(help="Stop when each device has sent so many messages.", min=1)
@@ -105,7 +112,8 @@ def command(
     from edgewire.run_folder import RunFolder
 
     start_logging(log_level)
-    changes = {"broker": tuple(broker) if broker else None, "time_scale": time_scale, "seed": seed}
+    urls = start_embedded(context, broker or (), only_here=not (ray or ray_address))
+    changes = {"broker": urls or None, "time_scale": time_scale, "seed": seed}
     loaded = in_real_time(
         Scenario.load(scenario).model_copy(update={key: value for key, value in changes.items() if value is not None})
     )

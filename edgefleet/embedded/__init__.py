@@ -6,6 +6,8 @@ Everything here is a context manager and listens on 127.0.0.1 alone; no process 
 from edgefleet.embedded.brokers import (
     AmqttProcess,
     Broker,
+    BrokerEngine,
+    IotcoreProcess,
     MosquittoProcess,
     embedded_broker,
     find_mosquitto,
@@ -25,6 +27,8 @@ from edgefleet.embedded.process import (
 __all__ = [
     "AmqttProcess",
     "Broker",
+    "BrokerEngine",
+    "IotcoreProcess",
     "KafkaAddress",
     "ManagedProcess",
     "MosquittoProcess",

@@ -4,8 +4,6 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from confluent_kafka import KafkaException, Producer
-
 from edgewire.errors import ServiceUnavailable
 
 
@@ -24,6 +22,8 @@ def kafka_mock() -> Iterator[KafkaAddress]:
     A topic exists once a client names it, with four partitions. Each keeps its newest 5 MiB (as sent, compressed),
     so whoever wants to read everything of a long run must read along.
     """
+    from confluent_kafka import KafkaException, Producer
+
     owner = Producer({"test.mock.num.brokers": 1, "log_level": 0})
     try:
         brokers = owner.list_topics(timeout=10).brokers.values()

@@ -196,7 +196,7 @@ class ManagedProcess:
 
 
 class Server(ManagedProcess):
-    """Runs a program that listens on `port` of the loopback interface; ready when it accepts connections."""
+    """Runs a program that listens on `port` of the loopback interface, and perhaps on others; ready when all accept."""
 
     def __init__(
         self,
@@ -204,25 +204,28 @@ class Server(ManagedProcess):
         command: Sequence[str | Path],
         *,
         port: int,
+        other_ports: Sequence[int] = (),
         ready: Callable[[], bool] | None = None,
         folder: Path | None = None,
         env: Mapping[str, str] | None = None,
         start_timeout_s: float = 20,
     ) -> None:
         self.host, self.port = LOOPBACK, port
+        self._ports = (port, *other_ports)
         super().__init__(
             name,
             command,
-            ready=ready or (lambda: accepts_connections(LOOPBACK, port)),
+            ready=ready or (lambda: all(accepts_connections(LOOPBACK, one) for one in self._ports)),
             folder=folder,
             env=env,
             start_timeout_s=start_timeout_s,
         )
 
     def start(self) -> Self:
-        """Start the program; raises `ServiceUnavailable` too if another program has the port."""
-        if not self.running and not _can_bind(self.port):
-            raise ServiceUnavailable(f"{self.name} cannot use port {self.port}: another program listens there")
+        """Start the program; raises `ServiceUnavailable` too if another program has one of the ports."""
+        taken = [] if self.running else [port for port in self._ports if not _can_bind(port)]
+        if taken:
+            raise ServiceUnavailable(f"{self.name} cannot use port {taken[0]}: another program listens there")
         return super().start()
 
 
