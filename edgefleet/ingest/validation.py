@@ -27,6 +27,8 @@ MAX_LISTED = 1000
 """Refused lines that a batch's answer lists; the others are only counted."""
 _MAX_CONTAINERS = 500_000
 """Objects and arrays in one JSON text. An empty one takes two bytes there and about a hundred in memory."""
+_MAX_COMMAS = 1_000_000
+"""Nor more values than that, which take forty bytes each; the largest batch has no million fields."""
 
 _REASON_CHARACTERS = 300
 """A reason may quote the value that was refused, which may be as large as the body."""
@@ -67,6 +69,8 @@ def decode_json(payload: bytes) -> object:
     """Return the decoded JSON; raises `NotJson`, or `BatchTooLong` for what would fill the memory."""
     if len(payload) > _MAX_CONTAINERS and payload.count(b"{") + payload.count(b"[") > _MAX_CONTAINERS:
         raise BatchTooLong(f"body has more than {_MAX_CONTAINERS} objects and arrays; send smaller batches")
+    if len(payload) > _MAX_COMMAS and payload.count(b",") > _MAX_COMMAS:
+        raise BatchTooLong(f"body has more than {_MAX_COMMAS} values; send smaller batches")
     try:
         return orjson.loads(payload)
     except orjson.JSONDecodeError as error:

@@ -132,6 +132,7 @@ async def test_a_long_list_of_refusals_is_cut_and_says_so(service: Client, bme28
     [
         (b"\n" * (8 << 20), NDJSON, 413, "body has 8388608 lines, and at most 50000"),
         (b"[" + b"1," * 60_000 + b"1]", JSON, 413, "body has 60001 entries"),
+        (b"[" + b"1," * 1_500_000 + b"1]", JSON, 413, "more than 1000000 values"),
         (b"[" + b"[]," * 600_000 + b"{}]", JSON, 413, "more than 500000 objects and arrays"),
         (b"[" * 5000 + b"]" * 5000, JSON, 400, "not JSON"),
         (b"[" * 500 + b"]" * 500, JSON, 422, "nested deeper than 100"),
