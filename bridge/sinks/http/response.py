@@ -4,6 +4,7 @@ What its status alone says is decided in `edgewire.http_status`, for all clients
 (`success`) says nothing else.
 """
 
+import re
 from collections.abc import Collection
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -16,9 +17,15 @@ from bridge.sinks.http.success import NO_JSON, USUAL, AnswerRules, Fate, Success
 from edgewire.http_status import StatusClass, classify_status
 
 RETRY_AFTER_CAP_S = 3600.0
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]*)?")
+"""Whole ones, by the standard; some services write fractions."""
 
 _REFUSED_ITEMS = ("rejected", "conflict")
 """What an account of a batch says of a message that is not stored: its data, or its id, which belongs to other data."""
+
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+_HTML = (b"<!doctype html", b"<html")
 
 _SHOWN = 300
 """Characters of a reason that is repeated."""
@@ -119,7 +126,7 @@ def classify_batch_response(
     if account is None and response.status == _MULTI_STATUS and not rules.reads_body:
         return _unread(response)
     found: dict[int, Failure] = {**(account or {})}
-    if doubt := _doubt(response, rules, document):
+    if doubt := _doubt(response, rules, document, accounted=account is not None):
         found = dict.fromkeys(range(lines), doubt) | found
     return found
 
@@ -128,7 +135,7 @@ def retry_after_s(header: str | None, now_ms: int) -> float | None:
     """Return the seconds of a Retry-After header, a number or a date; None where there is none or it makes no sense."""
     if not header:
         return None
-    if header.strip().isdecimal():
+    if _SECONDS.fullmatch(header.strip()):
         return min(float(header), RETRY_AFTER_CAP_S)
     try:
         moment = parsedate_to_datetime(header)
@@ -196,23 +203,28 @@ def _conflict_advice(status: int, rules: AnswerRules) -> str:
 
 
 def _document(response: Response, *, always: bool) -> Any:
-    """Return the JSON of a body, looked at where somebody asked for it or it says that it is JSON."""
-    if not response.body or response.too_large or not (always or response.content_type.endswith("json")):
+    """Return the JSON of a body, looked at where somebody asked for it, or where it says or seems to be JSON."""
+    if not response.body or response.too_large:
+        return NO_JSON
+    body = response.body.removeprefix(_BYTE_ORDER_MARK)
+    if not (always or response.content_type.endswith("json") or body.lstrip()[:1] in (b"{", b"[")):
         return NO_JSON
     try:
-        return orjson.loads(response.body)
+        return orjson.loads(body)
     except orjson.JSONDecodeError:
         return NO_JSON
 
 
-def _doubt(response: Response, rules: AnswerRules, document: Any) -> Remark | None:
+def _doubt(response: Response, rules: AnswerRules, document: Any, *, accounted: bool = False) -> Remark | None:
     """Remark on an answer of 2xx that does not look like a success, where nothing says what one is."""
     if rules.reads_body:
         return None
     advice = "say in http.success what a success is"
-    if said := error_said(document):
+    if said := error_said(document, accounted=accounted):
         return Remark("error_in_answer", f"{response.url} answers {response.status}, but says {said}: {advice}")
-    html = response.content_type in ("text/html", "application/xhtml+xml")
+    html = response.content_type in ("text/html", "application/xhtml+xml") or (
+        response.body.removeprefix(_BYTE_ORDER_MARK)[:100].lstrip().lower().startswith(_HTML)
+    )
     if html and not (rules.success and rules.success.content_type):
         what = f"{response.url} answers {response.status} with a page of HTML, as a login page would"
         return Remark("html", f"{what}: {advice}")

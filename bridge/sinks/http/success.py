@@ -34,7 +34,9 @@ class Fate(StrEnum):
 
 def _path(path: str) -> str:
     if not all(path.split(".")):
-        raise ValueError(f"'{path}' is no path in JSON: names joined by dots, * for the only member of an object")
+        raise ValueError(
+            f"'{path}' is no path in JSON: names or places in a list joined by dots, * for the only member"
+        )
     return path
 
 
@@ -141,6 +143,9 @@ USUAL = AnswerRules({}, None)
 def find_in_json(document: Any, path: str) -> Any:
     """Return the value at a path; None where there is none."""
     for step in _steps(path):
+        if isinstance(document, list) and step.isdecimal():
+            document = document[int(step)] if int(step) < len(document) else None
+            continue
         if not isinstance(document, dict):
             return None
         document = next(iter(document.values())) if step == "*" and len(document) == 1 else document.get(step)
@@ -152,19 +157,41 @@ def _steps(path: str) -> tuple[str, ...]:
     return tuple(path.split("."))
 
 
-def error_said(document: Any) -> str | None:
-    """Return what the top level of a JSON answer says of an error, as it says it; None where it says nothing of one."""
+_ERRORS = ("errors", "error", "haserrors", "has_errors")
+_REFUSED = ("failed", "failures", "rejected", "dropped")
+"""Counts or lists, where nothing says of which message."""
+_SUCCESS = ("success", "ok", "succeeded", "successful", "issuccess", "is_success")
+_NOTHING = frozenset({"", "0", "false", "none", "null", "ok"})
+"""Texts that mean that there is no error."""
+_ITEMS_LOOKED_AT = 1000
+
+
+def error_said(document: Any, *, accounted: bool = False) -> str | None:
+    """Return what the top level of a JSON answer says of an error, as it says it; None where it says nothing of one.
+
+    Of a list that is what one of its items says. It is `accounted` where what was refused is known item by item.
+    """
+    if isinstance(document, list):
+        for number, item in enumerate(document[:_ITEMS_LOOKED_AT]):
+            if isinstance(item, dict) and (said := error_said(item)):
+                return f"{said} in item {number}"
+        return None
     if not isinstance(document, dict):
         return None
-    for name in ("errors", "error"):
-        if document.get(name):
-            return f'"{name}": {_shown(document[name])}'
-    for name in ("success", "ok"):
-        if document.get(name) is False:
-            return f'"{name}": false'
-    status = document.get("status")
-    if isinstance(status, str) and status.lower() in ("error", "fail", "failed", "failure"):
-        return f'"status": {_shown(status)}'
+    for key, value in document.items():
+        name = key.lower()
+        if name in _ERRORS or (name in _REFUSED and not accounted):
+            tells = value.strip().lower() not in _NOTHING if isinstance(value, str) else bool(value)
+        elif name in _SUCCESS:
+            tells = value is False or value == 0 or (isinstance(value, str) and value.lower() in ("false", "no", "0"))
+        else:
+            tells = (
+                name == "status"
+                and isinstance(value, str)
+                and value.lower() in ("error", "fail", "failed", "failure", "rejected")
+            )
+        if tells:
+            return f'"{_cut(key)}": {_shown(value)}'
     return None
 
 
@@ -174,5 +201,8 @@ def _same(found: Any, wanted: JsonValue) -> bool:
 
 
 def _shown(value: Any) -> str:
-    text = orjson.dumps(value).decode()
+    return _cut(orjson.dumps(value).decode())
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

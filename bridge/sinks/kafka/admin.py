@@ -46,6 +46,16 @@ _NEEDS_OPERATOR = frozenset(
     }
 )
 
+OF_TOPIC = frozenset(
+    {
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.TOPIC_EXCEPTION,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+    }
+)
+"""Said of a topic, and of no other: where a topic is made of the message, others of its queue may go on."""
+
 _HINTS = {
     KafkaError._AUTHENTICATION: "look at sasl.username, sasl.password and sasl.mechanism in kafka.properties",
     KafkaError._SSL: "look at security.protocol, ssl.ca.location and ssl.certificate.location in kafka.properties",

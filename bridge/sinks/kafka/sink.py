@@ -8,6 +8,7 @@ message of a device overtakes. Topics and what Kafka's errors mean are in `admin
 import asyncio
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -15,8 +16,9 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from bridge.message.template import TemplateError
 from bridge.routing.routed import RoutedEvent
-from bridge.sinks.base import NO_FAILURES, Failure, Failures, NotConnected, Rejected, Retry
+from bridge.sinks.base import NO_FAILURES, Failure, Failures, NotConnected, Rejected, Retry, Scope
 from bridge.sinks.kafka.admin import (
+    OF_TOPIC,
     ErrorClass,
     classify_error,
     connection_properties,
@@ -81,7 +83,7 @@ class KafkaSink:
         if left:
             self._refused.add(queue_key)
             await self._send_one_by_one(batch, sorted(left), failures)
-        if not any(isinstance(failure, Retry) for failure in failures.values()):
+        if not any(_stops(failure) for failure in failures.values()):
             self._refused.discard(queue_key)
         if not failures:
             if self.last_error:
@@ -144,7 +146,7 @@ class KafkaSink:
                     stopped = report.errors[position] = error.args[0]
                 else:
                     failures[position] = failure
-                    stopped = failure if isinstance(failure, Retry) else None
+                    stopped = failure if isinstance(failure, Retry) and _stops(failure) else None
             else:
                 report.waiting += 1
         await self._producers.wait_for(report)
@@ -153,8 +155,16 @@ class KafkaSink:
     async def _send_one_by_one(
         self, batch: Sequence[RoutedEvent], positions: Sequence[int], failures: dict[int, Failure]
     ) -> None:
-        """Send each after the one before it is delivered or rejected; those behind one that has to wait, wait too."""
+        """Send each after the one before it is delivered or rejected; those behind one that has to wait, wait too.
+
+        Where a device has to wait alone, these are the others of its own.
+        """
+        held: dict[str, Failure] = {}
         for at, position in enumerate(positions):
+            device = batch[position].device_id
+            if device in held:
+                failures[position] = held[device]
+                continue
             refused = await self._send(self._producers.sequential(), batch, [position], failures)
             for error in refused.values():
                 found = self._classify(error, batch[position])
@@ -162,9 +172,11 @@ class KafkaSink:
                     raise NotConnected(f"the Kafka producer cannot go on: {error.str()}")
                 failures[position] = found
             failure = failures.get(position)
-            if isinstance(failure, Retry):
+            if failure is not None and _stops(failure):
                 failures.update(dict.fromkeys(positions[at:], failure))
                 return
+            if isinstance(failure, Retry):
+                held[device] = failure
 
     def _new_topics(self, batch: Sequence[RoutedEvent]) -> set[str]:
         """Return the topics of a batch that the cluster was not yet asked for."""
@@ -194,6 +206,10 @@ class KafkaSink:
             return Rejected(f"Kafka topic '{topic}' takes no message of {size} bytes: it is too large")
         if error.code() == KafkaError._UNKNOWN_PARTITION and partition != BY_KEY:
             return Rejected(f"Kafka topic '{topic}' has no partition {partition}")
+        target = target_of(event)
+        if isinstance(found, Retry) and error.code() in OF_TOPIC and target and target.topic.fixed is None:
+            # The topic is made of this message: others have another one.
+            return replace(found, scope=Scope.DEVICE)
         return found
 
     def _on_error(self, error: KafkaError) -> None:
@@ -201,3 +217,8 @@ class KafkaSink:
         if self.last_error is None:
             log.warning("Kafka is in trouble, trying again", fault=error.str())
         self.last_error = f"Kafka: {error.str()}"
+
+
+def _stops(failure: Failure) -> bool:
+    """Return whether nothing else of the queue may be sent."""
+    return isinstance(failure, Retry) and failure.scope is Scope.QUEUE

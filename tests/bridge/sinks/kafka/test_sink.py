@@ -3,8 +3,10 @@
 import asyncio
 import ctypes
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import confluent_kafka
 import pytest
@@ -15,7 +17,7 @@ from confluent_kafka.cimpl import NewTopic
 from bridge.routing.config import RouteConfig
 from bridge.routing.routed import RoutedEvent
 from bridge.routing.table import RouteTable
-from bridge.sinks.base import NotConnected, Rejected, Retry
+from bridge.sinks.base import NotConnected, Rejected, Retry, Scope
 from bridge.sinks.kafka.admin import ErrorClass, classify_error
 from bridge.sinks.kafka.config import KafkaSinkConfig, KafkaTarget
 from bridge.sinks.kafka.sink import KafkaSink
@@ -242,16 +244,60 @@ async def test_a_topic_that_cannot_be_asked_for_makes_its_messages_wait() -> Non
     await tried.close()
 
 
-# -- a fatal error, as librdkafka raises it itself
+# -- what librdkafka's own test interface can do, on the handle behind a Python producer
+
+
+def of_librdkafka(name: str, *arguments: type, result: type = ctypes.c_int) -> Callable[..., Any]:
+    (library,) = (Path(confluent_kafka.__file__).parents[1] / "confluent_kafka.libs").glob("librdkafka*")
+    function = ctypes.CDLL(str(library))[name]
+    function.argtypes, function.restype = arguments, result
+    return function
+
+
+def handle(producer: Producer) -> ctypes.c_void_p:
+    return ctypes.c_void_p.from_address(id(producer) + object.__basicsize__)
 
 
 def raise_fatal_error(producer: Producer) -> None:
-    """`rd_kafka_test_fatal_error` of the library's own test interface, on the handle behind a Python producer."""
-    (library,) = (Path(confluent_kafka.__file__).parents[1] / "confluent_kafka.libs").glob("librdkafka*")
-    function = ctypes.CDLL(str(library)).rd_kafka_test_fatal_error
-    function.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p]
-    handle = ctypes.c_void_p.from_address(id(producer) + object.__basicsize__)
-    assert function(handle, KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, b"by a test") == 0
+    function = of_librdkafka("rd_kafka_test_fatal_error", ctypes.c_void_p, ctypes.c_int, ctypes.c_char_p)
+    assert function(handle(producer), KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER, b"by a test") == 0
+
+
+@pytest.mark.parametrize("made_of_message", [True, False])
+async def test_a_topic_that_is_refused_holds_up_its_devices_alone_where_it_is_made_of_the_message(
+    made_of_message: bool,
+) -> None:
+    owner = Producer({"test.mock.num.brokers": 1, "log_level": 0})
+    ((broker, *_),) = [list(owner.list_topics(timeout=10).brokers.values())]
+    mock = of_librdkafka("rd_kafka_handle_mock_cluster", ctypes.c_void_p, result=ctypes.c_void_p)(handle(owner))
+    refuse = of_librdkafka("rd_kafka_mock_topic_set_error", ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int)
+    refuse(mock, b"tpl.bad", KafkaError.TOPIC_AUTHORIZATION_FAILED)
+    table = made_of(topic="tpl.{payload.vehicle_id}" if made_of_message else "tpl.bad")
+    config = KafkaSinkConfig(bootstrap_servers=f"{broker.host}:{broker.port}")
+    tried = KafkaSink(config, table.targets_in("kafka"), "b")  # type: ignore[arg-type]
+    await tried.connect()
+    devices = {"a": "good", "b": "bad", "c": "good"}
+    batch = [
+        routed(number, device, table, vehicle_id=topic)
+        for number, (device, topic) in enumerate([*devices.items(), *devices.items()])
+    ]
+    failures = await tried.write("lane", batch)
+    assert sorted(failures) == ([1, 4] if made_of_message else [0, 1, 2, 3, 4, 5])
+    for why in failures.values():
+        assert isinstance(why, Retry)
+        assert (why.cause, why.needs_operator) == ("topic_authorization_failed", True)
+        assert (why.scope is Scope.DEVICE) is made_of_message
+    refuse(mock, b"tpl.bad", KafkaError.NO_ERROR)
+    left = [batch[position] for position in sorted(failures)]
+    async with asyncio.timeout(20):
+        # librdkafka asks for a topic that was refused only now and then
+        while await tried.write("lane", left):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    await tried.close()
+    del owner
+
+
+# -- a fatal error, as librdkafka raises it itself
 
 
 @pytest.mark.slow
