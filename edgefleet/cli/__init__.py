@@ -27,6 +27,7 @@ COMMANDS = (
     "verify",
     "provision",
     "watch",
+    "forget",
     "schema",
 )
 """Each in the module of its name, in the order in which `--help` lists them."""

@@ -11,6 +11,7 @@ import typer
 
 from edgefleet.cli.broker import start_embedded
 from edgefleet.cli.common import Json, LogLevel, ScenarioFile, parse_duration, start_logging
+from edgefleet.cli.forget import FORGET_S, forget
 from edgewire.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -85,6 +86,10 @@ def command(
             envvar="EDGEFLEET_WAIT", help="Wait so long for a broker that is not there yet, or is busy: 60s, 5m."
         ),
     ] = "0s",
+    forget_after: Annotated[
+        bool,
+        typer.Option("--forget", help="At the end, clear what the devices leave at the broker, as `edgefleet forget`."),
+    ] = False,
     as_json: Json = False,
     log_level: LogLevel = "info",
 ) -> None:
@@ -165,13 +170,16 @@ def command(
         except BaseException:
             folder.abandon()
             raise
+    left = forget(loaded, part, FORGET_S) if forget_after else None
     with suppress(OSError):  # a terminal that has gone, or another full disk
         for problem in files.problems:
             typer.echo(f"edgefleet: {problem}", err=True)
+        if left is not None:
+            typer.echo(f"edgefleet forget: {left}", err=True)
     run = str(files.path)
     try:
         typer.echo(orjson.dumps(summary_json(result, run)) if as_json else summary_text(result, run, LABELS_FILE))
     except OSError:
         raise typer.Exit(1) from None
-    if has_failed(result.record):
+    if has_failed(result.record) or (left is not None and left.failures):
         raise typer.Exit(1)

@@ -1,0 +1,265 @@
+"""Clears what devices have left at their brokers: the retained status of each, whatever else is retained, its session.
+
+It is done as each device itself, one connection a device: that is who may write to its topics where the broker checks
+identities, and a clean start ends the session that the broker has kept for it.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from time import monotonic
+
+from devices.firmware.firmware import Firmware
+from devices.fleet.brokers import BrokerPool, broker_pool_for
+from devices.fleet.session_factory import last_will
+from devices.scenario.devices import Device, Shard
+from devices.scenario.scenario import Scenario
+from devices.timeline.timeline import Timeline
+from devices.timeline.wire_format import WireFormat
+from edgewire.errors import EdgefleetError, ServiceUnavailable
+from edgewire.link import BrokerUrl, Link, close_and_wait
+from edgewire.messages import Channel
+from edgewire.mqtt import (
+    FAILURE,
+    Acknowledged,
+    ConnectionLost,
+    Event,
+    Message,
+    ServerDisconnected,
+    Session,
+    SessionConfig,
+    Subscribed,
+    Subscription,
+    Version,
+    coded_reason,
+)
+from edgewire.mqtt.advice import advice
+
+AT_ONCE = 50
+"""Devices that are connected at the same time."""
+DEVICE_S = 20.0
+"""How long the broker may take over one device."""
+ECHO_S = 1.0
+"""How long a device waits to hear what it has published itself."""
+SHOWN = 3
+"""Devices that are named with a reason."""
+
+
+@dataclass(slots=True)
+class ForgetReport:
+    """Holds what was cleared, and what was not and why."""
+
+    devices: int = 0
+    cleared: int = 0
+    """Retained messages that were there, and that the broker has cleared."""
+    unseen: int = 0
+    """Statuses that the broker has cleared if there were any: it does not let their devices read them."""
+    failures: dict[str, list[str]] = field(default_factory=dict)
+    """Reason -> the devices of which something may still be there."""
+
+    @property
+    def failed(self) -> int:
+        """Return of how many devices something may still be there."""
+        return sum(map(len, self.failures.values()))
+
+    def add_failure(self, reason: str, device_id: str) -> None:
+        """Note that something of this device may still be there."""
+        self.failures.setdefault(reason, []).append(device_id)
+
+    def to_json(self) -> dict[str, object]:
+        """Return it as `--json` prints it."""
+        return {
+            "ok": not self.failures,
+            "devices": self.devices,
+            "cleared": self.cleared,
+            "unseen": self.unseen,
+            "failed": self.failed,
+            "failures": self.failures,
+        }
+
+    def __str__(self) -> str:
+        lines = [f"{self.cleared} retained messages of {self.devices} devices cleared"]
+        if self.unseen:
+            lines.append(
+                f"{self.unseen} statuses that their devices may write but not read: cleared as well, if there were any"
+            )
+        for reason, device_ids in self.failures.items():
+            shown = ", ".join(device_ids[:SHOWN]) + (", …" if len(device_ids) > SHOWN else "")
+            lines.append(f"NOT CLEARED for {len(device_ids)} devices ({shown}): {reason}")
+        return "\n".join(lines)
+
+
+async def forget_devices(
+    scenario: Scenario, shard: Shard, timeout_s: float, stop: asyncio.Event | None = None
+) -> ForgetReport:
+    """Clear what the emulated devices of a scenario, or of a shard of it, have left; ends after `timeout_s` or `stop`.
+
+    A device that runs meanwhile is thrown out, comes back, and says its status again. Raises `ConfigError` for
+    identities that cannot be used.
+    """
+    return await _Forgetting(scenario, shard).run(timeout_s, stop or asyncio.Event())
+
+
+class _Forgetting:
+    """Goes through the devices, some at once, and not faster than the scenario lets them connect."""
+
+    def __init__(self, scenario: Scenario, shard: Shard) -> None:
+        self._scenario = scenario
+        self._shard = shard
+        self._timeline = Timeline(scenario, 0, shard)
+        self._brokers = broker_pool_for(scenario, [device.device_id for device in self._timeline.devices])
+        self._report = ForgetReport(devices=len(self._timeline.devices))
+        # What a broker was found to speak: its other devices need not find out.
+        self._versions: dict[BrokerUrl, Version] = {}
+
+    async def run(self, timeout_s: float, stop: asyncio.Event) -> ForgetReport:
+        count = len(self._timeline.devices)
+        waiting = iter(range(count))
+        done: set[int] = set()
+        began_s = monotonic()
+
+        async def take_turns() -> None:
+            for position in waiting:
+                due_s = began_s + position / self._scenario.connects_per_second
+                await asyncio.sleep(due_s - monotonic())
+                await self._forget_device(position)
+                done.add(position)
+
+        workers = [asyncio.create_task(take_turns(), name="forget") for _ in range(min(AT_ONCE, count))]
+        stopping = asyncio.create_task(stop.wait(), name="stop")
+        everything = asyncio.create_task(_all_of(workers), name="all devices")
+        try:
+            await asyncio.wait({everything, stopping}, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (stopping, everything, *workers):
+                task.cancel()
+            await asyncio.gather(stopping, everything, *workers, return_exceptions=True)
+        if everything.done() and not everything.cancelled():
+            everything.result()
+        why = "interrupted" if stop.is_set() else f"not done within {timeout_s:g} s: give --timeout more"
+        for position in range(count):
+            if position not in done:
+                self._report.add_failure(why, self._timeline.devices[position].device_id)
+        return self._report
+
+    async def _forget_device(self, position: int) -> None:
+        device = self._timeline.devices[position]
+        broker = self._brokers.broker_for(self._shard.number(position))
+        firmware = Firmware(
+            device.device_id, device.key, 0, 0, self._scenario.build(self._timeline.device_group(position))
+        )
+        status, others = retained_topics(device, firmware, self._timeline.wire_format(position))
+        username, password = self._brokers.identities.credentials_for(device.device_id, broker)
+        config = SessionConfig(client_id=device.device_id, username=username, password=password)
+        session = Session(config, self._versions.get(broker, Version.V5))
+        conversation = _Conversation(status, session)
+        try:
+            async with asyncio.timeout(DEVICE_S):
+                await conversation.hold(self._brokers, broker, others)
+        except TimeoutError:
+            conversation.problems.append(f"broker {broker} did not answer within {DEVICE_S:g} s")
+        except EdgefleetError as error:
+            conversation.problems.append(str(error))
+        else:
+            self._versions[broker] = session.version
+        self._report.cleared += conversation.cleared
+        self._report.unseen += conversation.is_unseen
+        for problem in conversation.problems:
+            # Otherwise every device has a reason of its own.
+            self._report.add_failure(problem.replace(device.device_id, "DEVICE"), device.device_id)
+
+
+async def _all_of(tasks: Sequence[asyncio.Task[None]]) -> None:
+    await asyncio.gather(*tasks)
+
+
+def retained_topics(device: Device, firmware: Firmware, wire_format: WireFormat) -> tuple[str, list[str]]:
+    """Return the topic of a device's retained status, and all its others, where others may have retained something."""
+    status = wire_format.status(device, firmware.status("offline", None)).topic
+    channels = (wire_format.topic(device, channel) for channel in Channel)
+    others = (*channels, *wire_format.command_topics(device), last_will(device, firmware, wire_format).topic)
+    return status, [topic for topic in dict.fromkeys(others) if topic != status]
+
+
+class _Conversation:
+    """Is what one device and its broker say to each other."""
+
+    def __init__(self, status: str, session: Session) -> None:
+        self._status = status
+        self._session = session
+        self._retained: set[str] = set()
+        self._echoed: set[str] = set()
+        self._answers: dict[object, int] = {}
+        self._granted: tuple[int, ...] = ()
+        self._end: str | None = None
+        self._changed = asyncio.Event()
+        self.cleared = 0
+        """Retained messages that were there and have been cleared."""
+        self.is_unseen = False
+        """Whether the broker took the clearing of a status that it does not show."""
+        self.problems: list[str] = []
+        """Why something may still be there."""
+
+    async def hold(self, brokers: BrokerPool, broker: BrokerUrl, others: Sequence[str]) -> None:
+        """Connect, clear the status and what is retained on `others`, and go. Raises `EdgefleetError`."""
+        link = await brokers.open_link(broker, self._session, self._on_events)
+        try:
+            if self._session.limits.retain_available:
+                await self._clear_all(link, others)
+        finally:
+            await close_and_wait(link)
+
+    def _on_events(self, _link: Link, events: list[Event]) -> None:
+        for event in events:
+            match event:
+                case Message(topic=topic, payload=b""):
+                    self._echoed.add(topic)
+                case Message(topic=topic, retain=True):
+                    self._retained.add(topic)
+                case Subscribed(codes=codes):
+                    self._granted = codes
+                case Acknowledged(reason_code=code, token=topic):
+                    self._answers[topic] = code
+                case ServerDisconnected(reason=reason):
+                    self._end = reason
+                case ConnectionLost(reason=reason):
+                    self._end = self._end or reason
+        self._changed.set()
+
+    async def _clear_all(self, link: Link, others: Sequence[str]) -> None:
+        link.subscribe([Subscription(topic, 1) for topic in (self._status, *others)])
+        await self._until(lambda: bool(self._granted))
+        # The answer to it comes after all that was retained, so that what there is is known by then. Nobody but who
+        # watches statuses gets it, while an empty message on another topic would reach those who expect readings.
+        if await self._clear_topic(link, self._status) and self._status not in (self._retained | self._echoed):
+            self.is_unseen = True
+            if self._session.version is not Version.V5:
+                # There PUBACK says no more than that the message has come.
+                self.problems.append("the broker does not say whether it has cleared its status: look at its log")
+        for topic in sorted(self._retained - {self._status}):
+            await self._clear_topic(link, topic)
+
+    async def _clear_topic(self, link: Link, topic: str) -> bool:
+        """Clear what is retained on a topic; returns whether the broker has taken that."""
+        qos = min(1, self._session.limits.maximum_qos)
+        link.publish(topic, b"", qos=qos, retain=True, token=topic)
+        if qos:
+            await self._until(lambda: topic in self._answers)
+            if (code := self._answers[topic]) >= FAILURE:
+                what = "its status" if topic == self._status else f"what is retained on {topic}"
+                why = f"{coded_reason(code)}; {advice('PUBACK', code)}"
+                self.problems.append(f"the broker refused to clear {what}: {why}")
+                return False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ECHO_S):
+                await self._until(lambda: topic in self._echoed)
+        self.cleared += topic in self._retained
+        return True
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            if self._end is not None:
+                raise ServiceUnavailable(f"the broker ended the connection: {self._end}")
+            self._changed.clear()
+            await self._changed.wait()

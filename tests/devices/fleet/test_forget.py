@@ -1,0 +1,139 @@
+"""What devices leave at their broker is cleared, counted, and told where it is not; in bounded time."""
+
+import asyncio
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import aiomqtt
+import orjson
+import pytest
+from typer.testing import CliRunner, Result
+
+from devices.fleet.forget import forget_devices
+from devices.scenario.devices import Shard
+from devices.scenario.scenario import Scenario
+from edgefleet.cli import app
+from edgefleet.embedded import Broker, IotcoreProcess, MosquittoProcess
+from tests.tcp import tcp_server
+
+KINDS = ("bme280", "traffic", "gps", "telematics", "people")
+
+
+def fleet(folder: Path, url: str, each: int) -> Path:
+    """A scenario with so many devices of every kind."""
+    groups = "".join(f"  - {{kind: {kind}, count: {each}, interval: 100ms}}\n" for kind in KINDS)
+    path = folder / "fleet.yaml"
+    path.write_text(f"broker: {url}\nconnects_per_second: 1000\ndevices:\n{groups}")
+    return path
+
+
+def command(*words: str | Path) -> Result:
+    return CliRunner().invoke(app, list(map(str, words)))
+
+
+async def retained(broker: Broker, expected: int) -> set[str]:
+    """The topics on which something is retained: those that come before a message of our own."""
+    found = set()
+    async with aiomqtt.Client(broker.host, broker.port) as client:
+        await client.subscribe("edge/#", qos=1)
+        async with asyncio.timeout(10):
+            async for message in client.messages:
+                if message.retain:
+                    found.add(str(message.topic))
+                else:
+                    return found
+                if len(found) == expected:
+                    await client.publish("edge/fence", b"", qos=1)
+    raise AssertionError
+
+
+async def retain(broker: Broker, *topics: str) -> None:
+    async with aiomqtt.Client(broker.host, broker.port) as client:
+        for topic in topics:
+            await client.publish(topic, b"{}", qos=1, retain=True)
+
+
+@pytest.mark.timeout(180)
+def test_125_devices_leave_nothing_behind(tmp_path: Path, mosquitto_factory: Callable[..., MosquittoProcess]) -> None:
+    broker = mosquitto_factory()
+    path = fleet(tmp_path, broker.url, 25)
+    ran = command("run", path, "--duration", "1s", "--record", tmp_path / "run")
+    assert ran.exit_code == 0, ran.output
+    strange = {f"edge/default/bme280/bme280-0001/{channel}" for channel in ("telemetry", "cmd")}
+    asyncio.run(retain(broker, *strange, "edge/default/bme280/elsewhere/status"))
+    before = asyncio.run(retained(broker, 128))
+    assert strange <= before
+    done = command("forget", path)
+    assert (done.exit_code, done.stdout) == (0, "127 retained messages of 125 devices cleared\n")
+    assert asyncio.run(retained(broker, 1)) == {"edge/default/bme280/elsewhere/status"}, "of no device of this scenario"
+    again = command("forget", path, "--json")
+    assert orjson.loads(again.stdout) == {
+        "ok": True,
+        "devices": 125,
+        "cleared": 0,
+        "unseen": 0,
+        "failed": 0,
+        "failures": {},
+    }
+
+
+@pytest.mark.slow
+def test_a_run_that_forgets_leaves_no_status(tmp_path: Path) -> None:
+    with IotcoreProcess() as broker:
+        words = ("--duration", "500ms", "--forget", "--record", tmp_path / "run")
+        ran = command("run", fleet(tmp_path, broker.url, 2), *words)
+        assert ran.exit_code == 0, ran.output
+        assert "edgefleet forget: 10 retained messages of 10 devices cleared" in ran.stderr
+        done = command("forget", tmp_path / "fleet.yaml", "--shard", "0/2")
+        assert done.stdout == "0 retained messages of 5 devices cleared\n"
+
+
+@pytest.mark.parametrize(
+    ("acl", "exit_code", "said"),
+    [
+        (
+            "topic read #",
+            1,
+            r"NOT CLEARED for 5 devices \(bme280-0001, .*, …\): the broker refused to clear",
+        ),
+        ("topic write edge/#", 0, r"5 statuses that their devices may write but not read: cleared as well"),
+    ],
+)
+def test_what_the_broker_refuses_and_what_it_hides(
+    acl: str, exit_code: int, said: str, tmp_path: Path, mosquitto_factory: Callable[..., MosquittoProcess]
+) -> None:
+    (tmp_path / "acl").write_text(f"{acl}\n")
+    broker = mosquitto_factory({"acl_file": str(tmp_path / "acl")})
+    done = command("forget", fleet(tmp_path, broker.url, 1))
+    assert done.exit_code == exit_code, done.output
+
+    assert re.search(said, done.stdout), done.stdout
+
+
+async def silence(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+
+
+async def test_a_broker_that_never_answers_costs_no_more_than_the_timeout(tmp_path: Path) -> None:
+    async with tcp_server(silence) as port:
+        scenario = Scenario.load(fleet(tmp_path, f"mqtt://127.0.0.1:{port}", 1))
+        report = await forget_devices(scenario, Shard(), 0.1)
+    assert report.failures == {"not done within 0.1 s: give --timeout more": [f"{kind}-0001" for kind in KINDS]}
+
+
+async def test_ctrl_c_ends_it_and_says_what_was_left(tmp_path: Path) -> None:
+    stop = asyncio.Event()
+    stop.set()
+    scenario = Scenario.load(fleet(tmp_path, "mqtt://127.0.0.1:1", 1))
+    report = await forget_devices(scenario, Shard(), 60, stop)
+    assert report.failed == 5
+
+
+def test_a_broker_that_is_not_there_is_one_reason(tmp_path: Path) -> None:
+    done = command("forget", fleet(tmp_path, "mqtt://127.0.0.1:1", 2))
+    assert done.exit_code == 1
+    assert done.stdout.splitlines()[1:] == [
+        "NOT CLEARED for 10 devices (bme280-0001, bme280-0002, traffic-0001, …): broker mqtt://127.0.0.1:1 cannot be "
+        "reached: Connection refused: start it or correct the URL"
+    ]
