@@ -92,7 +92,7 @@ class BridgeConfig(_Sinks):
         path = mqtt.get("password_file") if isinstance(mqtt, dict) else getattr(mqtt, "password_file", None)
         return with_password_file(values, path, "mqtt.password_file", cls.model_fields["broker"].default)
 
-    @field_validator("client_id", mode="before")
+    @field_validator("client_id", mode="before", json_schema_input_type=str)
     @classmethod
     def _member(cls, client_id: object) -> object:
         return member_client_id(client_id) if isinstance(client_id, str) else client_id

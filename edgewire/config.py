@@ -129,10 +129,18 @@ def humanize_duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-DurationMs = Annotated[int, BeforeValidator(duration_ms), PlainSerializer(duration_text, when_used="json")]
+# What stands in a file is not what is held: the published JSON Schema, by which an editor checks, is of the file.
+DurationText = Annotated[str, Field(pattern=rf"^\s*{_DURATION.pattern}\s*$", examples=["10s", "250ms", "1.5h"])] | float
+SizeText = Annotated[str, Field(pattern=r"^\s*\d+(\.\d+)?\s*([kKmMgG][iI]?[bB]|[bB])?\s*$", examples=["512MiB"])] | int
+
+DurationMs = Annotated[
+    int,
+    BeforeValidator(duration_ms, json_schema_input_type=DurationText),
+    PlainSerializer(duration_text, when_used="json"),
+]
 """A duration in a file, held as whole milliseconds."""
 
-SizeBytes = Annotated[int, BeforeValidator(size_bytes)]
+SizeBytes = Annotated[int, BeforeValidator(size_bytes, json_schema_input_type=SizeText)]
 """A size in a file, held as bytes."""
 
 PositiveInt = Annotated[int, Field(ge=1)]

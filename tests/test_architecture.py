@@ -57,7 +57,7 @@ LAYERS = {
         "admin",
         "service",
     ],
-    "edgefleet": ["embedded", "ingest", "verify", "doctor", "provision", "launch", "report", "demo", "cli"],
+    "edgefleet": ["starter", "embedded", "ingest", "verify", "doctor", "provision", "launch", "report", "demo", "cli"],
 }
 """Package -> its parts, the lowest first: a part imports only from parts below it."""
 UPWARDS = {

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 import edgefleet
 from edgefleet.cli import app
+from edgefleet.starter import starter_files
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("edgewire", "devices", "bridge", "edgefleet")
@@ -89,6 +90,23 @@ def test_a_type_checker_finds_the_mistake_of_a_user_and_nothing_else(
     assert errors == [
         f'program.py:{last}: error: Incompatible return value type (got "int", expected "str")  [return-value]'
     ], checked.stdout + checked.stderr
+
+
+@pytest.mark.slow
+def test_what_is_installed_writes_what_a_checkout_has(
+    wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "installed")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "installed"))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    told = run(sys.executable, "-P", "-m", "edgefleet", "init", "new", folder=folder)
+    assert sorted(Path(line).relative_to("new") for line in told.splitlines() if "schemas" not in line) == sorted(
+        map(Path, starter_files())
+    )
+    for name, text in starter_files().items():
+        assert (folder / "new" / name).read_text(encoding="utf-8") == text
 
 
 def test_the_version_is_that_of_the_package(wheel: Path) -> None:

@@ -3,7 +3,9 @@
 from collections.abc import Iterator
 from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from bridge.message.template import Template, templates_in
 from bridge.routing.contract import check_template_fields
@@ -38,6 +40,11 @@ class SinkConfig(Config):
 
 class Target(Config):
     """Says where a route leads in one sink: the value of the sink's key in a route."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        # A text alone is the address; see each sink.
+        return {"anyOf": [{"type": "string"}, handler(core)]}
 
     @classmethod
     def from_contract(cls, kind: KindContract, message: MessageType) -> Self:

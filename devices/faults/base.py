@@ -62,13 +62,15 @@ def _signed(value: object) -> object:
     return duration_ms(value)
 
 
-Instant = Annotated[AwareDatetime, BeforeValidator(_utc)]
+Instant = Annotated[AwareDatetime, BeforeValidator(_utc, json_schema_input_type=str)]
 """A time; without an offset it is UTC."""
-PerDay = Annotated[float, BeforeValidator(_per_day), Field(gt=0, le=86_400, allow_inf_nan=False)]
+PerDay = Annotated[
+    float, BeforeValidator(_per_day, json_schema_input_type=str | float), Field(gt=0, le=86_400, allow_inf_nan=False)
+]
 """`2/day`, `0.5/h`, `1/min`, held as a number a day."""
-Durations = Annotated[tuple[int, int], BeforeValidator(_durations)]
+Durations = Annotated[tuple[int, int], BeforeValidator(_durations, json_schema_input_type=str | tuple[int, int])]
 """`5m..1h`, or one duration for all, held as whole milliseconds."""
-SignedMs = Annotated[int, BeforeValidator(_signed), Field(ge=-(10**12), le=10**12)]
+SignedMs = Annotated[int, BeforeValidator(_signed, json_schema_input_type=str | float), Field(ge=-(10**12), le=10**12)]
 """A duration that may begin with a minus, held as whole milliseconds."""
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e9, le=1e9)]
 Positive = Annotated[float, Field(allow_inf_nan=False, gt=0, le=1e9)]

@@ -17,6 +17,7 @@ from edgewire.errors import EdgefleetError
 
 COMMANDS = (
     "demo",
+    "init",
     "broker",
     "run",
     "doctor",

@@ -6,6 +6,7 @@ from typing import Annotated, TypeVar, cast, get_args
 
 import typer
 
+from edgefleet.starter import scenario_path
 from edgewire.clock import parse_ms
 from edgewire.errors import ConfigError
 
@@ -22,7 +23,15 @@ LogFormat = Annotated[
         envvar="EDGEFLEET_LOG_FORMAT", help="text, json (one object a line), or auto: text on a terminal, else json."
     ),
 ]
-ScenarioFile = Annotated[Path, typer.Argument(metavar="SCENARIO", help="Scenario file (YAML).", show_default=False)]
+ScenarioFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="SCENARIO",
+        help="Scenario file (YAML), or the name of one that comes with edgefleet: mixed, bme280, …",
+        show_default=False,
+        callback=scenario_path,
+    ),
+]
 
 
 def start_logging(level: str, fmt: str = "auto") -> None:

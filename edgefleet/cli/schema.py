@@ -55,6 +55,13 @@ def command(
 
 
 def _schema(name: str) -> dict[str, Any]:
-    from edgewire.messages.schema import JSON_SCHEMA, message_schema
+    from edgewire.messages.schema import message_schema
 
-    return {"$schema": JSON_SCHEMA, **_FILES[name]()} if name in _FILES else message_schema(name)
+    return file_schema(name) if name in _FILES else message_schema(name)
+
+
+def file_schema(name: str) -> dict[str, Any]:
+    """Return the JSON Schema of a configuration file: `scenario` or `bridge`."""
+    from edgewire.messages.schema import JSON_SCHEMA
+
+    return {"$schema": JSON_SCHEMA, **_FILES[name]()}

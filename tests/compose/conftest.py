@@ -15,6 +15,8 @@ from tests.compose.stack import ComposeStack
 from tests.services.fixtures import unavailable
 
 ROOT = Path(__file__).parents[2]
+SETTINGS = {"BRIDGE_HTTP__BATCH_MESSAGES": "250", "EDGEFLEET_SEED": "7"}
+"""What a user gives to the containers by the environment."""
 PORTS = ("MQTT_PORT", "KAFKA_PORT", "INGEST_PORT", "BRIDGE_PORT")
 
 
@@ -60,6 +62,8 @@ def ports() -> Iterator[dict[str, int]]:
     with pytest.MonkeyPatch.context() as patch:
         for name, port in chosen.items():
             patch.setenv(name, str(port))
+        for name, value in SETTINGS.items():
+            patch.setenv(name, value)
         yield chosen
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from edgefleet.embedded import answers
 from edgewire.messages import CONTRACT
+from tests.compose.conftest import SETTINGS
 from tests.compose.stack import ComposeStack
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(600)]
@@ -25,6 +26,22 @@ def until(condition: Callable[[], bool], timeout_s: float) -> bool:
 def test_our_services_do_not_run_as_root(stack: ComposeStack) -> None:
     for service in ("ingest", "bridge"):
         assert stack.run("exec", "-T", service, "id", "-u").strip() == "10001"
+
+
+def test_settings_of_the_environment_are_those_of_the_containers(stack: ComposeStack) -> None:
+    name = "BRIDGE_HTTP__BATCH_MESSAGES"
+    assert stack.run("exec", "-T", "bridge", "printenv", name).strip() == SETTINGS[name]
+    printed = ["exec", "-T", "bridge", "printenv", "BRIDGE_HTTP__URL"]
+    assert stack.run(*printed).strip() == "http://ingest:8000"
+
+
+def test_the_image_has_the_scenarios_and_what_its_commands_need(stack: ComposeStack) -> None:
+    edgefleet = ["exec", "-T", "bridge", "edgefleet"]
+    assert len(stack.run(*edgefleet, "generate", "bme280", "--from", "2026-03-01", "--records", "3").splitlines()) == 3
+    parquet = ["generate", "mixed", "--from", "2026-03-01", "--records", "9", "--out", "/tmp/found.parquet"]
+    stack.run(*edgefleet, *parquet)
+    assert "scenarios/mixed.yaml" in stack.run(*edgefleet, "init", "/tmp/begin", "--scenario", "mixed")
+    stack.run(*edgefleet, "provision", "/tmp/begin/scenarios/mixed.yaml", "--out", "/tmp/secrets", "--host", "broker")
 
 
 def test_nothing_is_lost_although_the_bridge_is_killed(stack: ComposeStack) -> None:

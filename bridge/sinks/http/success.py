@@ -82,7 +82,9 @@ class ItemsConfig(Config):
 class SuccessConfig(Config):
     """Says what an answer of 2xx must have besides its status for the messages to count as delivered."""
 
-    content_type: Annotated[tuple[MediaType, ...], BeforeValidator(_listed)] = ()
+    content_type: Annotated[
+        tuple[MediaType, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])
+    ] = ()
     """Media types, such as `application/json`: with any other, such as a login page, it is no success."""
     fields: Annotated[dict[JsonPath, JsonValue | list[JsonValue]], Field(alias="json")] = {}
     """Fields of the answer's JSON and the value, or values, they must have; null: the field may be missing."""
