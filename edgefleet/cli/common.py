@@ -6,7 +6,6 @@ from typing import Annotated, TypeVar, cast, get_args
 
 import typer
 
-from edgefleet.starter import scenario_path
 from edgewire.clock import parse_ms
 from edgewire.errors import ConfigError
 
@@ -23,13 +22,21 @@ LogFormat = Annotated[
         envvar="EDGEFLEET_LOG_FORMAT", help="text, json (one object a line), or auto: text on a terminal, else json."
     ),
 ]
+
+
+def _find_scenario(path: Path) -> Path:
+    from edgefleet.starter import scenario_path
+
+    return scenario_path(path)
+
+
 ScenarioFile = Annotated[
     Path,
     typer.Argument(
         metavar="SCENARIO",
         help="Scenario file (YAML), or the name of one that comes with edgefleet: mixed, bme280, …",
         show_default=False,
-        callback=scenario_path,
+        callback=_find_scenario,
     ),
 ]
 
