@@ -2,13 +2,16 @@
 
 import asyncio
 import gzip
+import re
 import ssl
 from base64 import b64encode
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from urllib.parse import urlsplit
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 
 from bridge.sinks.base import NotConnected, Rejected, Retry
 from bridge.sinks.http.config import HttpSinkConfig
@@ -19,6 +22,10 @@ from edgewire.errors import ConfigError, ServiceUnavailable
 
 _METHOD_NOT_ALLOWED = 405
 
+_BODILESS = (b" 204", b" 304")
+"""Of a status line, what says that no body follows."""
+_ANNOUNCES_BODY = re.compile(rb"\r\n(content-length: *[^ 0]|transfer-encoding:)", re.IGNORECASE)
+
 _BODY_SHOWN = 64 << 10
 """Bytes that are read of a body in which only a reason is looked for."""
 
@@ -27,6 +34,31 @@ _BODY_SHOWN_S = 1.0
 
 _IN_THREAD_BYTES = 16 << 10
 """A larger body is compressed beside the event loop."""
+
+
+class _ResponseHandler(ResponseHandler):
+    """Reads no body where there is none by the standard, as of a 204, whatever the server says and sends.
+
+    aiohttp would take it for the beginning of another answer, and refuse both.
+    """
+
+    def data_received(self, data: bytes) -> None:
+        """Cut off such a body where it comes with the head; where one is announced, use the connection no more."""
+        if data[:5] == b"HTTP/" and data[8:12] in _BODILESS:
+            head, _, body = data.partition(b"\r\n\r\n")
+            if body or _ANNOUNCES_BODY.search(head):
+                self.force_close()
+                data = data[: len(data) - len(body)]
+        super().data_received(data)
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Makes connections with a `_ResponseHandler`."""
+
+    def __init__(self, tls: ssl.SSLContext | bool) -> None:
+        # The limits are our own: one of the connector would be waited for within the timeout of a request.
+        super().__init__(ssl=tls, limit=0)
+        self._factory = partial[ResponseHandler](_ResponseHandler, loop=self._loop)
 
 
 class HttpClient:
@@ -55,8 +87,7 @@ class HttpClient:
         self._session = aiohttp.ClientSession(
             headers=headers,
             timeout=aiohttp.ClientTimeout(total=config.timeout / 1000, sock_connect=config.connect_timeout / 1000),
-            # The limits are our own: one of the connector would be waited for within the timeout of a request.
-            connector=aiohttp.TCPConnector(ssl=_tls(config) or True, limit=0),
+            connector=_Connector(_tls(config) or True),
             # No cookie of one answer goes with the messages of another device.
             cookie_jar=aiohttp.DummyCookieJar(),
         )

@@ -123,8 +123,19 @@ ATTACKS: dict[str, tuple[dict[str, Any], str | None, str | None]] = {
     "less than its length": ({"data": _OK + b"Content-Length: 9\r\n\r\n{}", "then_close": True}, "network", None),
     "more than its length": ({"data": _OK + b"Content-Length: 2\r\n\r\n{}HTTP/1.1 500 No\r\n\r\n"}, None, None),
     "HTTP/1.0 without a length": ({"data": b"HTTP/1.0 200 OK\r\n\r\n{}", "then_close": True}, None, None),
-    # aiohttp takes what follows a 204 for another answer, and refuses both.
-    "204 with a body": ({"data": b"HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n{}"}, "network", "network"),
+    "204 with a body": ({"data": b"HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n{}"}, None, None),
+    "204 in chunks": (
+        {"data": b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"},
+        None,
+        None,
+    ),
+    "204 with an endless body": ({"data": b"HTTP/1.1 204 No Content\r\n\r\n", "again": bytes(1 << 16)}, None, None),
+    "204 with its body later": (
+        {"data": b"HTTP/1.1 204 No\r\nContent-Length: 99999\r\n\r\n", "again": b"{}", "every_s": 0.01},
+        None,
+        None,
+    ),
+    "304 with a body": ({"data": b"HTTP/1.1 304 Not Modified\r\nContent-Length: 2\r\n\r\n{}"}, "304", "304"),
     "an encoding that nobody asked for": (
         {"data": _OK + b"Content-Encoding: br\r\nContent-Length: 2\r\n\r\n{}"},
         "network",
