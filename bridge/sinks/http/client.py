@@ -58,7 +58,8 @@ class _Connector(aiohttp.TCPConnector):
     def __init__(self, tls: ssl.SSLContext | bool) -> None:
         # The limits are our own: one of the connector would be waited for within the timeout of a request.
         super().__init__(ssl=tls, limit=0)
-        self._factory = partial[ResponseHandler](_ResponseHandler, loop=self._loop)
+        make: type[ResponseHandler] = _ResponseHandler
+        self._factory = partial(make, loop=self._loop)
 
 
 class HttpClient:
