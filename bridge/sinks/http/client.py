@@ -24,6 +24,8 @@ _METHOD_NOT_ALLOWED = 405
 
 _BODILESS = (b" 204", b" 304")
 """Of a status line, what says that no body follows."""
+_INTERIM_ANSWERS, _INTERIM_BYTES = 20, 1000
+"""At once; a server sends one or two before its answer."""
 _ANNOUNCES_BODY = re.compile(rb"\r\n(content-length: *[^ 0]|transfer-encoding:)", re.IGNORECASE)
 
 _BODY_SHOWN = 64 << 10
@@ -39,11 +41,17 @@ _IN_THREAD_BYTES = 16 << 10
 class _ResponseHandler(ResponseHandler):
     """Reads no body where there is none by the standard, as of a 204, whatever the server says and sends.
 
-    aiohttp would take it for the beginning of another answer, and refuse both.
+    aiohttp would take it for the beginning of another answer, and refuse both. Nor are thousands of interim answers
+    (100 Continue) taken at once, each of which costs kilobytes.
     """
 
     def data_received(self, data: bytes) -> None:
         """Cut off such a body where it comes with the head; where one is announced, use the connection no more."""
+        if len(data) > _INTERIM_BYTES and data.count(b"\r\n\r\nHTTP/1.1 1") > _INTERIM_ANSWERS:
+            self.set_exception(aiohttp.ClientPayloadError("there is no end of interim answers"))
+            if self.transport is not None:
+                self.transport.close()
+            return
         if data[:5] == b"HTTP/" and data[8:12] in _BODILESS:
             head, _, body = data.partition(b"\r\n\r\n")
             if body or _ANNOUNCES_BODY.search(head):

@@ -114,9 +114,14 @@ ATTACKS: dict[str, tuple[dict[str, Any], str | None, str | None]] = {
     "one endless header": ({"data": _OK + b"X-More: ", "again": b"x" * 60_000}, "network", "network"),
     "endless status line": ({"data": b"HTTP/1.1 200 ", "again": b"x" * 60_000}, "network", "network"),
     "100 Continue for ever": (
-        {"data": b"HTTP/1.1 100 Continue\r\n\r\n" * 100, "again": b"HTTP/1.1 100 Continue\r\n\r\n"},
+        {"data": b"HTTP/1.1 100 Continue\r\n\r\n" * 2, "again": b"HTTP/1.1 100 Continue\r\n\r\n", "every_s": 0.01},
         "timeout",
         "timeout",
+    ),
+    "thousands of 100 Continue": (
+        {"data": b"HTTP/1.1 100 Continue\r\n\r\n", "again": b"HTTP/1.1 100 Continue\r\n\r\n" * 10_000},
+        "network",
+        "network",
     ),
     "silence": ({"data": b"", "again": b"", "every_s": 9}, "timeout", "timeout"),
     "a drop now and then": ({"data": CHUNKED, "again": b"1\r\n \r\n", "every_s": 0.02}, "timeout", None),
