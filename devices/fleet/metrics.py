@@ -8,7 +8,7 @@ import asyncio
 import resource
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 from devices.fleet.device_client import DeviceClient
 from devices.fleet.incidents import Incidents
@@ -184,6 +184,11 @@ class FleetSnapshot:
     def refused(self) -> int:
         """Return how many messages the broker refused."""
         return self.incidents.refused.total()
+
+    def without_connections(self) -> "FleetSnapshot":
+        """Return the same fleet with no device connected, nor resting: nobody vouches for them any more."""
+        kinds = KindGauges({kind: replace(one, connected=0, resting=0) for kind, one in self.kinds.items()})
+        return replace(self, connected=0, resting=0, kinds=kinds)
 
     @classmethod
     def total(cls, parts: "Iterable[FleetSnapshot]") -> "FleetSnapshot":

@@ -1,7 +1,7 @@
 """What is known of one worker: its state, as its silence tells it, and the last of its numbers that still hold."""
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from devices.fleet.metrics import FleetSnapshot
@@ -72,4 +72,4 @@ class WorkerStatus:
         state = self.state(now_s, silent_s)
         if state in (WorkerState.STARTING, WorkerState.RUNNING):
             return state, self.snapshot
-        return state, replace(self.snapshot, connected=0, resting=0)
+        return state, self.snapshot.without_connections()

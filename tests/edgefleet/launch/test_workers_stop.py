@@ -46,7 +46,7 @@ class WorkerHandle:
         self.told: list[str] = []
 
     def start_job(self, job: ShardJob) -> None:
-        self.say(FleetSnapshot(devices=1, connected=1))
+        self.say(FleetSnapshot(devices=1, connected=1, kinds=KindGauges({"gps": Gauges(devices=1, connected=1)})))
         if self._ends:
             self.say(ShardResult(record=small_record(), labels=[], final=FleetSnapshot(devices=1, connected=1)))
             self.say(None)
@@ -200,7 +200,7 @@ async def test_a_silent_worker_is_seen_and_may_come_back(capsys: pytest.CaptureF
         while [state for state, _ in run.snapshots()] != [WorkerState.RUNNING, WorkerState.SILENT]:
             await asyncio.sleep(0.01)
             if launcher.handles:
-                kinds = KindGauges({"gps": Gauges(connected=1)})
+                kinds = KindGauges({"gps": Gauges(devices=1, connected=1)})
                 launcher.handles[0].say(FleetSnapshot(devices=1, connected=1, kinds=kinds))
         assert FleetSnapshot.total(snapshot for _, snapshot in run.snapshots()).connected == 1
         metrics = {metric.name: metric for metric in FleetCollector(run.snapshots).collect()}
