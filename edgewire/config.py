@@ -12,7 +12,7 @@ from typing import Annotated, Any, ClassVar, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from edgewire.config_errors import explain_errors, nested_error
+from edgewire.config_errors import ConfigFault, explain_errors, nested_error
 from edgewire.environment import Overlay, overlay
 from edgewire.errors import ConfigError
 from edgewire.model_tree import anchor_paths
@@ -188,6 +188,32 @@ def parse_config(text: str, model: type[Model], *, name: str, folder: Path | Non
     except ValidationError as error:
         _raise_explained(error, model, _overlay(data, model), file)
         raise  # cannot be reached: an error has something to explain
+
+
+def check_options(data: dict[str, Any], model: type[Model], options: Mapping[Location, str]) -> Model:
+    """Make a configuration that is in no file, of options of a command line: location of a value -> its option.
+
+    The environment wins over `data`, as it does over a file. Raises `ConfigError` with a sentence for every fault,
+    which names the option or the variable.
+    """
+    try:
+        return model(**data)
+    except ValidationError as error:
+        found = _overlay(data, model)
+        said = [_blame_option(fault, found, options) for fault in explain_errors(error, model, None, found.data)]
+        raise ConfigError("\n".join(said)) from None
+
+
+def _blame_option(fault: ConfigFault, found: Overlay, options: Mapping[Location, str]) -> str:
+    """Return the sentence for a fault, with the option or variable in the place of where it would be in a file."""
+    if variable := found.origin(fault.location):
+        return f"environment variable {variable}: {fault.text}"
+    for length in range(len(fault.location), 0, -1):
+        at = fault.location[:length]
+        if at in options:
+            text = fault.text.replace(f"{key_path(at[:-1])}.", "").removeprefix(f"{key_path(at)}: ")
+            return f"{options[at]}: {text.removeprefix(f'{at[-1]}: ')}"
+    return fault.text
 
 
 def _raise_explained(error: ValidationError, model: type[BaseModel], found: Overlay, file: YamlFile) -> None:

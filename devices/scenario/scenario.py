@@ -62,7 +62,7 @@ class DeviceGroup(Config):
     kind: Annotated[str, AfterValidator(_known_kind)]
     """A kind of the contract, such as `bme280`; each has settings of its own."""
     count: int | None = Field(default=None, ge=1, le=1_000_000)
-    """How many; not needed where `ids` lists them."""
+    """How many; without it one, or those that `ids` lists."""
     interval: DurationMs = Field(default=10_000, ge=10, le=7 * 86_400_000)
     """Between two readings of one device."""
     jitter: DurationMs = Field(default=0, ge=0)
@@ -91,8 +91,8 @@ class DeviceGroup(Config):
 
     @model_validator(mode="after")
     def _check(self) -> "DeviceGroup":
-        if bool(self.ids) == (self.count is not None):
-            raise ValueError("needs either count or ids")
+        if self.ids and self.count is not None:
+            raise ValueError("ids lists the devices one by one; leave out count, or ids")
         if self.ids and self.id:
             raise ValueError("id makes names for count devices; leave it out where ids lists them")
         config.check_section(self.settings, KINDS[self.kind].settings, at="settings")
@@ -112,7 +112,7 @@ class DeviceGroup(Config):
     @property
     def size(self) -> int:
         """Return how many devices this group has."""
-        return len(self.ids) or self.count or 0
+        return len(self.ids) or self.count or 1
 
     def beside(self, folder: Path) -> "DeviceGroup":
         """Return this group with the path of a user's module whole, which is in a folder."""

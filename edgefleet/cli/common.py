@@ -9,6 +9,9 @@ import typer
 from edgewire.clock import parse_ms
 from edgewire.errors import ConfigError
 
+DEFAULT_FROM = "2026-03-02"
+"""When exports and plots begin unless they are told: always the same, so that they are the same."""
+
 Parsed = TypeVar("Parsed")
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on stdout.")]
@@ -24,10 +27,11 @@ LogFormat = Annotated[
 ]
 
 
-def _find_scenario(path: Path) -> Path:
+def find_scenario(path: Path | None) -> Path | None:
+    """Return the path of the scenario of that name which comes with edgefleet, or else the path itself."""
     from edgefleet.starter import scenario_path
 
-    return scenario_path(path)
+    return None if path is None else scenario_path(path)
 
 
 ScenarioFile = Annotated[
@@ -36,7 +40,7 @@ ScenarioFile = Annotated[
         metavar="SCENARIO",
         help="Scenario file (YAML), or the name of one that comes with edgefleet: mixed, bme280, …",
         show_default=False,
-        callback=_find_scenario,
+        callback=find_scenario,
     ),
 ]
 

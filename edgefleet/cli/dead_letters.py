@@ -1,9 +1,6 @@
 """Implements `edgefleet bridge dead-letters`: look at what no sink would take, have it tried again, or let it go."""
 
-from collections.abc import Callable
 from dataclasses import astuple, dataclass
-from functools import wraps
-from inspect import Signature, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +9,7 @@ import typer
 
 from edgefleet.cli.common import Json, parse_instant
 from edgefleet.cli.lazy_group import CommandGroup
+from edgefleet.cli.option_groups import takes_options
 
 if TYPE_CHECKING:
     from bridge.spool.dead_letters import DeadLetterSelection
@@ -66,31 +64,13 @@ class Filters:
         )
 
 
-def takes_filters(command: Callable[..., None]) -> Callable[..., None]:
-    """Let a command have the options of `Filters` in the place of its parameter `filters`."""
-    options = signature(Filters).parameters
-    parameters = [
-        option
-        for own in signature(command).parameters.values()
-        for option in (options.values() if own.name == "filters" else [own])
-    ]
-
-    @wraps(command)
-    def run(**given: Any) -> None:
-        command(filters=Filters(**{name: given.pop(name) for name in options}), **given)
-
-    run.__dict__["__signature__"] = Signature(parameters)
-    run.__annotations__ = {one.name: one.annotation for one in parameters}
-    return run
-
-
 def _instant(option: str, text: str | None) -> int | None:
     hint = "is no time: write 2026-03-01 or 2026-03-01T12:00:00Z"
     return None if text is None else parse_instant(option, text, hint, typer.BadParameter)
 
 
 @app.command("list")
-@takes_filters
+@takes_options(filters=Filters)
 def list_(
     config: ConfigFile,
     filters: Filters,
@@ -142,7 +122,7 @@ def show(config: ConfigFile, number: Annotated[int, typer.Argument(help="As `lis
 
 
 @app.command("replay")
-@takes_filters
+@takes_options(filters=Filters)
 def replay(
     config: ConfigFile,
     filters: Filters,
@@ -164,7 +144,7 @@ def replay(
 
 
 @app.command("drop")
-@takes_filters
+@takes_options(filters=Filters)
 def drop(
     config: ConfigFile,
     filters: Filters,

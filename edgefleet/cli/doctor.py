@@ -5,11 +5,17 @@ from typing import Annotated
 import orjson
 import typer
 
-from edgefleet.cli.common import Json, ScenarioFile, start_logging
+from edgefleet.cli.common import Json, start_logging
+from edgefleet.cli.fleet_options import FleetOptions, Interval, ScenarioOrKind
+from edgefleet.cli.option_groups import takes_options
 
 
+@takes_options(fleet=FleetOptions)
 def command(
-    scenario: ScenarioFile,
+    scenario: ScenarioOrKind = None,
+    *,
+    fleet: FleetOptions,
+    interval: Interval = None,
     broker: Annotated[list[str] | None, typer.Option(help="Broker URL, instead of the scenario's; repeatable.")] = None,
     workers: Annotated[int, typer.Option(help="Processes that share the devices.", min=1, max=256)] = 1,
     shard: Annotated[str, typer.Option(envvar="FLEET_SHARD", help="Only part i of n of the devices: i/n.")] = "0/1",
@@ -23,12 +29,11 @@ def command(
 
     from devices.fleet.brokers import broker_pool_for
     from devices.scenario.devices import Shard
-    from devices.scenario.scenario import Scenario
     from edgefleet.cli.signals import run_async
     from edgefleet.doctor import Machine, Needs, ProbePlan, evaluate, print_checks, probe_brokers
 
     start_logging("warning")
-    loaded = Scenario.load(scenario)
+    loaded = fleet.load(scenario, interval)
     if broker:
         loaded = loaded.model_copy(update={"broker": tuple(broker)})
     part = Shard.parse(shard)

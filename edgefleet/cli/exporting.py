@@ -17,7 +17,7 @@ from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
 from devices.timeline.timeline import Timeline
 from devices.timeline.wall_time import PacedTime
-from edgefleet.cli.common import parse_duration, parse_instant
+from edgefleet.cli.common import DEFAULT_FROM, parse_duration, parse_instant
 from edgefleet.cli.progress import closed_pipe_is_the_end, progress_bar
 from edgefleet.cli.signals import StopFlag
 from edgefleet.cli.targets import Destination, checkpoint_file, export_target, stream_path, stream_target
@@ -27,6 +27,7 @@ from edgewire.errors import ConfigError
 
 _NO_END_MS = 253_370_764_800_000
 """9999-01-01: about what calendars are made for."""
+_HOUR_MS = 3_600_000
 _ROWS_LOOKED_AT = 2000
 """Of a stream at a pace, to see how often its devices speak by themselves."""
 _LINGER_S = 0.2
@@ -219,12 +220,11 @@ def _outcome(
 
 
 def parse_span(from_: str | None, to: str | None, records: int | None, *, clean: bool) -> ExportSpan:
-    """Return what is to be exported; raises `ConfigError` for a time without an end, or that ends before it begins."""
-    if from_ is None or (to is None and records is None):
-        raise ConfigError(
-            "give --from and --to, such as --from 2026-03-01 --to 2026-03-02 (or --records N; or --stream)"
-        )
-    begin, end = _time_ms("--from", from_), _NO_END_MS if to is None else _time_ms("--to", to)
+    """Return what is to be exported; raises `ConfigError` for a time that ends before it begins."""
+    begin = _time_ms("--from", from_ or DEFAULT_FROM)
+    end = begin + _HOUR_MS if records is None else _NO_END_MS
+    if to is not None:
+        end = _time_ms("--to", to)
     if end <= begin:
         raise ConfigError(f"--to {to} is not after --from {iso_ms(begin)}")
     return ExportSpan(begin, end, records, clean)

@@ -5,13 +5,23 @@ from typing import Annotated
 
 import typer
 
-from edgefleet.cli.common import Json, ScenarioFile
+from edgefleet.cli.common import DEFAULT_FROM, Json
+from edgefleet.cli.fleet_options import FleetOptions, ScenarioOrKind
+from edgefleet.cli.option_groups import takes_options
 from edgewire.errors import ConfigError
 
 
+@takes_options(fleet=FleetOptions)
 def command(
-    scenario: ScenarioFile,
-    from_: Annotated[str | None, typer.Option("--from", help="First time (ISO 8601, UTC without an offset).")] = None,
+    scenario: ScenarioOrKind = None,
+    *,
+    fleet: FleetOptions,
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from", help=f"First time (ISO 8601, UTC without an offset). Default: {DEFAULT_FROM}.", show_default=False
+        ),
+    ] = None,
     to: Annotated[str | None, typer.Option(help="Time before which it ends.")] = None,
     out: Annotated[
         str, typer.Option(help="FILE.jsonl, FILE.csv, FILE.parquet, FOLDER/, postgresql://…, or - for stdout.")
@@ -29,7 +39,10 @@ def command(
     kafka: Annotated[str | None, typer.Option(help="Produce to Kafka at these bootstrap servers.")] = None,
     stream: Annotated[bool, typer.Option("--stream", help="Endless, from now on, as messages fall due.")] = False,
     interval: Annotated[
-        str | None, typer.Option(help="With --stream: a message every so often (0.25, 250ms, 2s).")
+        str | None,
+        typer.Option(
+            help="With --stream: a message every so often (0.25, 250ms, 2s); else with --kind: the devices' own."
+        ),
     ] = None,
     print_: Annotated[
         bool, typer.Option("--print", help="With --stream: a banner, a readable line a message, and statistics.")
@@ -57,15 +70,16 @@ def command(
 ) -> None:
     """Write the messages that the devices of SCENARIO send between two times, the same bytes as a live run.
 
+    Without --to and --records it ends an hour after it began.
+
     Example: `edgefleet generate scenarios/mixed.yaml --from 2026-03-01 --to 2026-03-02 --out march.jsonl`
     """
     from devices.scenario.devices import Shard
-    from devices.scenario.scenario import Scenario
     from edgefleet.cli.exporting import export_span, parse_interval, parse_span, stream_live
     from edgefleet.cli.signals import StopFlag
     from edgefleet.cli.targets import Destination
 
-    loaded = Scenario.load(scenario)
+    loaded = fleet.load(scenario, None if stream or scenario else interval)
     loaded = loaded if seed is None else loaded.model_copy(update={"seed": seed})
     destination = Destination.parse(out, format_, upload, kafka, upload_token)
     with StopFlag.on_signals() as stop:
@@ -88,7 +102,7 @@ def command(
         else:
             if print_ or stats_every:
                 raise ConfigError("--print and --stats-every are for a stream: add --stream")
-            if interval is not None:
+            if interval is not None and scenario:
                 raise ConfigError("--interval is the pace of --stream; the devices' own interval is in the scenario")
             span = parse_span(from_, to, records, clean=clean)
             outcome = export_span(loaded, shard, destination, span, stop, labels=labels, delays=delays, resume=resume)

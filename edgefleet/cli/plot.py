@@ -6,20 +6,31 @@ from typing import Annotated
 import orjson
 import typer
 
-from edgefleet.cli.common import Json, parse_instant
+from edgefleet.cli.common import DEFAULT_FROM, Json, parse_instant
+from edgefleet.cli.fleet_options import FleetOptions, Interval
+from edgefleet.cli.option_groups import takes_options
 from edgewire.errors import ConfigError
 
 _DAY_MS = 86_400_000
-_FROM = "2026-03-02"
 
 
+@takes_options(fleet=FleetOptions)
 def command(
-    source: Annotated[
-        Path, typer.Argument(metavar="FILE|SCENARIO", help="An export (.jsonl, .csv, .parquet) or a scenario (.yaml).")
-    ],
     out: Annotated[Path, typer.Option(help="FILE.png or FILE.html.", dir_okay=False)],
+    source: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[FILE|SCENARIO]",
+            help="An export (.jsonl, .csv, .parquet), or a scenario (.yaml); or give --kind.",
+            show_default=False,
+        ),
+    ] = None,
+    *,
+    fleet: FleetOptions,
+    interval: Interval = None,
     from_: Annotated[
-        str | None, typer.Option("--from", help=f"Of a scenario: first time. Default: {_FROM}.", show_default=False)
+        str | None,
+        typer.Option("--from", help=f"Of a scenario: first time. Default: {DEFAULT_FROM}.", show_default=False),
     ] = None,
     to: Annotated[str | None, typer.Option(help="Of a scenario: time before which it ends. Default: a day.")] = None,
     labels: Annotated[
@@ -34,7 +45,6 @@ def command(
 
     Example: `edgefleet plot scenarios/mixed.yaml --to 2026-03-02T06:00 --out night.png`
     """
-    from devices.scenario.scenario import Scenario
     from devices.sensors.base import EPOCH_MS
     from devices.timeline.timeline import Timeline
 
@@ -44,22 +54,24 @@ def command(
         raise ConfigError("plots need the package matplotlib: pip install 'edgefleet[export]'") from None
     if out.suffix not in (".png", ".html"):
         raise ConfigError(f"--out {out}: write FILE.png or FILE.html")
-    if source.suffix in (".yaml", ".yml"):
-        begin = parse_instant("--from", from_ or _FROM)
+    if source is None or source.suffix in (".yaml", ".yml"):
+        scenario = fleet.load(source, interval, what="an export or a scenario file")
+        begin = parse_instant("--from", from_ or DEFAULT_FROM)
         end = begin + _DAY_MS if to is None else parse_instant("--to", to)
         if end <= begin:
-            raise ConfigError(f"--to {to} is not after --from {from_ or _FROM}")
-        scenario = Scenario.load(source)
+            raise ConfigError(f"--to {to} is not after --from {from_ or DEFAULT_FROM}")
         powered_on = scenario.power_on_ms(begin)
         timeline = Timeline(scenario, EPOCH_MS if powered_on is None else powered_on)
         found = series.read_timeline(timeline, begin, end)
         faults = plots.fault_windows(timeline.labels(begin, end))
     else:
+        fleet.refuse_beside(source, interval)
         if from_ or to:
             raise ConfigError("--from and --to are for a scenario; an export is drawn as a whole")
         found, faults = series.read_export(source), []
-    figure = plots.draw_figure(found, source.name, plots.read_labels(labels) if labels else faults)
-    plots.save_figure(figure, out, source.name)
+    title = source.name if source else fleet.name(None)
+    figure = plots.draw_figure(found, title, plots.read_labels(labels) if labels else faults)
+    plots.save_figure(figure, out, title)
     if as_json:
         typer.echo(orjson.dumps({"records": found.records, "kinds": list(found.kinds), "out": str(out)}))
     else:

@@ -6,12 +6,17 @@ from typing import Annotated
 import orjson
 import typer
 
-from edgefleet.cli.common import Json, ScenarioFile
+from edgefleet.cli.common import Json
+from edgefleet.cli.fleet_options import FleetOptions, ScenarioOrKind
+from edgefleet.cli.option_groups import takes_options
 from edgewire.errors import ConfigError
 
 
+@takes_options(fleet=FleetOptions)
 def command(
-    scenario: ScenarioFile,
+    scenario: ScenarioOrKind = None,
+    *,
+    fleet: FleetOptions,
     out: Annotated[Path, typer.Option(help="Folder of the identities; made, or added to.", file_okay=False)] = Path(
         "secrets"
     ),
@@ -37,7 +42,6 @@ def command(
     from rich.progress import Progress
 
     from devices.scenario.devices import all_devices
-    from devices.scenario.scenario import Scenario
     from edgefleet.embedded.brokers import profile
 
     try:
@@ -46,7 +50,7 @@ def command(
         raise ConfigError("certificates need the package cryptography: pip install 'edgefleet[provision]'") from None
     if auth not in ("password", "certificate"):
         raise ConfigError(f"--auth {auth}: there are password and certificate")
-    names = [*(device.device_id for device, _ in all_devices(Scenario.load(scenario))), *_checked(also or [])]
+    names = [*(device.device_id for device, _ in all_devices(fleet.load(scenario))), *_checked(also or [])]
     hosts = host or ["localhost", "127.0.0.1", "::1"]
     try:
         with Progress(console=Console(stderr=True), transient=True) as progress:

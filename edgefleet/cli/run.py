@@ -10,17 +10,23 @@ import orjson
 import typer
 
 from edgefleet.cli.broker import start_embedded
-from edgefleet.cli.common import Json, LogLevel, ScenarioFile, parse_duration, start_logging
+from edgefleet.cli.common import Json, LogLevel, parse_duration, start_logging
+from edgefleet.cli.fleet_options import FleetOptions, Interval, ScenarioOrKind
 from edgefleet.cli.forget import FORGET_S, forget
+from edgefleet.cli.option_groups import takes_options
 from edgewire.errors import ConfigError
 
 if TYPE_CHECKING:
     from edgefleet.launch.launcher import Launcher
 
 
+@takes_options(fleet=FleetOptions)
 def command(
     context: typer.Context,
-    scenario: ScenarioFile,
+    scenario: ScenarioOrKind = None,
+    *,
+    fleet: FleetOptions,
+    interval: Interval = None,
     broker: Annotated[
         list[str] | None,
         typer.Option(
@@ -98,12 +104,13 @@ def command(
     Exit code 1 if anything is missing: refused, dropped, unsent or never acknowledged, a device that never connected
     or was thrown out, a part of the fleet that died, or what --fail-if says.
 
-    Example: `edgefleet run scenarios/mixed.yaml --duration 1m`
+    Without a file: `--kind`, with `--count`, `--interval` and `--set` where they matter.
+
+    Example: `edgefleet run scenarios/mixed.yaml --duration 1m`, `edgefleet run --kind bme280 --count 100`
     """
     from devices.faults.labels import FILE_NAME as LABELS_FILE
     from devices.scenario.devices import Shard
     from devices.scenario.pace import in_real_time
-    from devices.scenario.scenario import Scenario
     from edgefleet.cli.live_run import ask_brokers, parse_begin, parse_run_id, record_folder, run_live
     from edgefleet.cli.signals import run_async
     from edgefleet.doctor import Machine, Needs, common_limits, evaluate, require_healthy
@@ -120,7 +127,9 @@ def command(
     urls = start_embedded(context, broker or (), only_here=not (ray or ray_address))
     changes = {"broker": urls or None, "time_scale": time_scale, "seed": seed}
     loaded = in_real_time(
-        Scenario.load(scenario).model_copy(update={key: value for key, value in changes.items() if value is not None})
+        fleet.load(scenario, interval).model_copy(
+            update={key: value for key, value in changes.items() if value is not None}
+        )
     )
     condition = None if fail_if is None else FailCondition(fail_if)
     part = Shard.parse(shard)
@@ -138,7 +147,7 @@ def command(
     from_ms = parse_begin(from_)
     job = ShardJob(
         scenario=loaded,
-        name=str(scenario),
+        name=fleet.name(scenario),
         version=None,
         shard=part,
         duration_s=duration_s,

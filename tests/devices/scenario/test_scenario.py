@@ -76,8 +76,10 @@ def test_no_shard(text: str) -> None:
             "devices: [{kind: bmp, count: 1}]",
             "devices[0].kind: is not a kind of device; there are bme280, traffic, gps",
         ),
-        ("devices: [{kind: gps}]", "devices[0]: needs either count or ids"),
-        ("devices: [{kind: gps, count: 1, ids: [a]}]", "devices[0]: needs either count or ids"),
+        (
+            "devices: [{kind: gps, count: 1, ids: [a]}]",
+            "devices[0]: ids lists the devices one by one; leave out count, or ids",
+        ),
         ("devices: [{kind: gps, count: 2, id: unit}]", "devices[0].id: needs {n} in it"),
         ("devices: [{kind: gps, count: 2, id: 'unit-{m}'}]", "devices[0].id: 'unit-{m}' is not a template"),
         ("devices: [{kind: gps, count: 1, interval: often}]", "devices[0].interval: 'often' is no duration"),

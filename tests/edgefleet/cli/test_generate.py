@@ -200,8 +200,6 @@ def test_a_reader_that_leaves_is_the_end(sensors: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "give --from and --to"),
-        (("--from", "2026-03-04"), "give --from and --to"),
         (("--from", "yesterday", "--to", "2026-03-04"), "--from: 'yesterday' is no ISO 8601 time"),
         (("--from", "2026-03-04", "--to", "2026-03-03"), "is not after"),
         ((*SPAN, "--out", "x.txt"), "does not say the format"),
