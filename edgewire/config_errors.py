@@ -73,7 +73,7 @@ def _nested(one: ErrorDetails, model: type[BaseModel], at: str) -> InitErrorDeta
     said = _sentence(one, place, model, None)
     if one["type"] in ("extra_forbidden", "missing"):
         said = said.replace(f"'{key_path(place)}'", "'{path}'", 1)
-    fault = PydanticCustomError("explained", "{said}", {"said": said})
+    fault = PydanticCustomError("explained", "{said}", {"said": said, "is_missing": one["type"] == "missing"})
     return InitErrorDetails(type=fault, loc=(at, *one["loc"]), input=None)
 
 
@@ -110,11 +110,12 @@ def _place(one: ErrorDetails, data: Any) -> Location:
     found: list[int | str] = []
     at: Any = data
     last = len(one["loc"]) - 1
+    is_missing = one["type"] == "missing" or one.get("ctx", {}).get("is_missing", False)
     for number, part in enumerate(one["loc"]):
         inner = _inner(at, part)
         if inner is not _NOTHING:
             at = inner
-        elif not (number == last and one["type"] == "missing"):
+        elif not (number == last and is_missing):
             continue
         found.append(part)
     return tuple(found)

@@ -80,6 +80,10 @@ def test_no_shard(text: str) -> None:
             "devices: [{kind: gps, count: 1, ids: [a]}]",
             "devices[0]: ids lists the devices one by one; leave out count, or ids",
         ),
+        (
+            "devices: [{kind: bme280, settings: {temperature_c: {low: 3, high: 5}}}]",
+            "key 'devices[0].settings.temperature_c.drift' is missing",
+        ),
         ("devices: [{kind: gps, count: 2, id: unit}]", "devices[0].id: needs {n} in it"),
         ("devices: [{kind: gps, count: 2, id: 'unit-{m}'}]", "devices[0].id: 'unit-{m}' is not a template"),
         ("devices: [{kind: gps, count: 1, interval: often}]", "devices[0].interval: 'often' is no duration"),

@@ -17,7 +17,9 @@ def fleet(*kinds: str, count: tuple[int, ...] = (), settings: tuple[str, ...] = 
 
 def test_it_is_the_scenario_that_a_file_would_be() -> None:
     made = fleet(
-        "bme280", count=(100,), settings=("noise=false", "temperature_c={min: -5, max: 12.5}", "outbox.max_messages=50")
+        "bme280",
+        count=(100,),
+        settings=("noise=false", "temperature_c={low: -5, high: 12.5, drift: 0.5}", "outbox.max_messages=50"),
     )
     assert made.load(None, "1s") == Scenario(
         devices=[
@@ -25,7 +27,7 @@ def test_it_is_the_scenario_that_a_file_would_be() -> None:
                 "kind": "bme280",
                 "count": 100,
                 "interval": "1s",
-                "settings": {"noise": False, "temperature_c": {"min": -5, "max": 12.5}},
+                "settings": {"noise": False, "temperature_c": {"low": -5, "high": 12.5, "drift": 0.5}},
                 "outbox": {"max_messages": 50},
             }
         ]
