@@ -34,17 +34,6 @@ def find_scenario(path: Path | None) -> Path | None:
     return None if path is None else scenario_path(path)
 
 
-ScenarioFile = Annotated[
-    Path,
-    typer.Argument(
-        metavar="SCENARIO",
-        help="Scenario file (YAML), or the name of one that comes with edgefleet: mixed, bme280, …",
-        show_default=False,
-        callback=find_scenario,
-    ),
-]
-
-
 def start_logging(level: str, fmt: str = "auto") -> None:
     """Log at the level and in the form a user named; raises `typer.BadParameter` for a name that is none."""
     from edgewire import logs

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 import typer
 
-from edgefleet.cli.common import Json, ScenarioFile, parse_duration, start_logging
+from edgefleet.cli.common import Json, parse_duration, start_logging
+from edgefleet.cli.fleet_options import FleetOptions, ScenarioOrKind
+from edgefleet.cli.option_groups import takes_options
 
 if TYPE_CHECKING:
     from devices.fleet.forget import ForgetReport
@@ -16,8 +18,11 @@ FORGET_S = 300
 """How long it may take unless a user says otherwise."""
 
 
+@takes_options(fleet=FleetOptions)
 def command(
-    scenario: ScenarioFile,
+    scenario: ScenarioOrKind = None,
+    *,
+    fleet: FleetOptions,
     broker: Annotated[list[str] | None, typer.Option(help="Broker URL, instead of the scenario's; repeatable.")] = None,
     shard: Annotated[str, typer.Option(envvar="FLEET_SHARD", help="Only part i of n of the devices: i/n.")] = "0/1",
     timeout: Annotated[str, typer.Option(help="Give up after this long: 30s, 5m.")] = f"{FORGET_S}s",
@@ -31,11 +36,10 @@ def command(
     Example: `edgefleet forget scenarios/mixed.yaml`
     """
     from devices.scenario.devices import Shard
-    from devices.scenario.scenario import Scenario
 
     start_logging("warning")
     timeout_s = parse_duration("--timeout", timeout) / 1000
-    loaded = Scenario.load(scenario)
+    loaded = fleet.load(scenario)
     if broker:
         loaded = loaded.model_copy(update={"broker": tuple(broker)})
     report = forget(loaded, Shard.parse(shard), timeout_s)

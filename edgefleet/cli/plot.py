@@ -6,7 +6,7 @@ from typing import Annotated
 import orjson
 import typer
 
-from edgefleet.cli.common import DEFAULT_FROM, Json, parse_instant
+from edgefleet.cli.common import DEFAULT_FROM, Json, find_scenario, parse_instant
 from edgefleet.cli.fleet_options import FleetOptions, Interval
 from edgefleet.cli.option_groups import takes_options
 from edgewire.errors import ConfigError
@@ -54,6 +54,8 @@ def command(
         raise ConfigError("plots need the package matplotlib: pip install 'edgefleet[export]'") from None
     if out.suffix not in (".png", ".html"):
         raise ConfigError(f"--out {out}: write FILE.png or FILE.html")
+    if source is not None and not source.suffix:
+        source = find_scenario(source)
     if source is None or source.suffix in (".yaml", ".yml"):
         scenario = fleet.load(source, interval, what="an export or a scenario file")
         begin = parse_instant("--from", from_ or DEFAULT_FROM)

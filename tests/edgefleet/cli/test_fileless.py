@@ -108,7 +108,7 @@ def test_the_environment_wins_and_is_named(monkeypatch: pytest.MonkeyPatch) -> N
         fleet("bme280").load(None)
 
 
-@pytest.mark.parametrize("command", ["run", "generate", "doctor", "provision", "plot"])
+@pytest.mark.parametrize("command", ["run", "generate", "doctor", "provision", "plot", "forget"])
 def test_every_command_about_a_scenario_takes_kinds_in_its_place(command: str, tmp_path: Path) -> None:
     path = tmp_path / "fleet.yaml"
     path.write_text("devices: [{kind: gps}]")
