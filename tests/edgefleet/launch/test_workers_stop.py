@@ -278,7 +278,7 @@ async def test_a_process_that_starts_hears_no_ctrl_c_and_one_that_has_died_can_b
     heard = {kind: loop.create_future() for kind in (WorkerReady, type(None))}
     handle = ProcessLauncher("critical").launch_worker(0, lambda said: heard[type(said)].set_result(None))
     os.kill(handle.process.pid, signal.SIGINT)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         await heard[WorkerReady]
         handle.process.kill()
         handle.process.join()
