@@ -10,7 +10,7 @@ COMPILED := PYTHONDONTWRITEBYTECODE=
 NONE_CHOSEN = [ $$? -eq 5 ] && $(if $(PYTEST_ARGS),true,false)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-compose chaos lint docs site bench up down clean
+.PHONY: help demo check test test-compose test-spark chaos lint docs site bench up down clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
@@ -23,18 +23,22 @@ demo: .venv/.demo  ## a fleet, a broker, the bridge, HTTP ingest and Kafka on lo
 check: lint  ## lint, and the tests that need no service and little time: under a minute
 	$(COMPILED) $(BIN)/python -m pytest -q -n 3 --hypothesis-profile quick \
 	  --durations 5 --durations-min 0.7 \
-	  -m "not (slow or services or e2e or chaos or compose)" $(PYTEST_ARGS)
+	  -m "not (slow or services or e2e or chaos or compose or spark)" $(PYTEST_ARGS)
 
 # Those that start no service in as many processes as there are cores; then the others one after the other, as each
 # process would start services of its own, and measures them.
 test: .venv/.dev  ## all tests but test-compose; PYTEST_ARGS="-k bme280" chooses
 	@$(BIN)/python -m tests.services.kafka >/dev/null || echo "-> the tests on a real Kafka cannot run"
-	$(COMPILED) $(BIN)/python -m pytest -n auto --maxprocesses 4 -m "not (services or e2e or chaos or compose)" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
-	$(COMPILED) $(BIN)/python -m pytest -m "(services or e2e or chaos) and not compose" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
-	@echo "Not run: the tests of docker-compose.yml, which need Docker or Podman: make test-compose"
+	$(COMPILED) $(BIN)/python -m pytest -n auto --maxprocesses 4 -m "not (services or e2e or chaos or compose or spark)" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
+	$(COMPILED) $(BIN)/python -m pytest -m "(services or e2e or chaos) and not (compose or spark)" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
+	@echo "Not run: the tests of docker-compose.yml and on a real Spark: make test-compose, make test-spark"
 
 test-compose: .venv/.dev  ## builds docker-compose.yml, brings it up, checks that nothing is lost
 	$(BIN)/python -m pytest -m compose $(PYTEST_ARGS)
+
+test-spark: .venv/.dev  ## a real Spark reads the Kafka topics by the printed schemas; fetches PySpark (430 MB), about a minute
+	@$(BIN)/python -c 'import pyspark' 2>/dev/null || $(BIN)/pip install --quiet 'pyspark==4.0.0'
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -m spark $(PYTEST_ARGS)
 
 chaos: .venv/.dev  ## 470 runs in which the bridge is killed or its surroundings fail, about 50 minutes; CHAOS_ARGS="--help"
 	$(BIN)/python -m tests.chaos $(CHAOS_ARGS)

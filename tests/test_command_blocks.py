@@ -20,6 +20,7 @@ import yaml
 
 from edgefleet.cli import app
 from edgefleet.embedded import MosquittoProcess, answers, free_port
+from tests.deploy.test_helm import find_helm
 from tests.services.fixtures import unavailable
 
 ROOT = Path(__file__).parents[1]
@@ -45,7 +46,8 @@ SHORTER = {
 NOT_RUN = {
     "make": "that the target is there, and `make -n` knows its steps",
     "apt-get": "what .ci/run installs",
-    "kubectl": "that what it is given is there; tests/deploy/test_kubernetes.py has what is in it",
+    "kubectl": "that what it is given is there, and that kustomizations render; tests/deploy has what is in it",
+    "helm": "that the chart renders with these options; tests/deploy/test_helm.py has what is in it",
     ".venv/bin/pre-commit": "tests/test_habits.py",
     ".": "the tests run in an environment of their own",
     "python": "that a benchmark has these options; it takes minutes",
@@ -150,6 +152,12 @@ class Terminal:
             assert time.monotonic() < deadline, f"{command}: is not ready"
             time.sleep(0.05)
 
+    def _succeeds(self, command: list[str]) -> None:
+        done = subprocess.run(
+            command, cwd=self.folder, env=self._environment, capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, f"{command}: {done.stderr}"
+
     def _look_at(self, first: str, command: str) -> None:
         if first == "make":
             done = subprocess.run(
@@ -166,8 +174,14 @@ class Terminal:
             ).stdout
             assert [word for word in words if word.startswith("--") and word not in usage] == []
         elif first == "kubectl":
-            for path in re.findall(r"-[kf] ([a-z]\S*)", command):
+            for path in re.findall(r"(?:-[kf] |--from-(?:env-)?file=)([a-z]\S*)", command):
                 assert (self.folder / path).exists(), command
+            if shutil.which("kubectl") and (folder := re.search(r" apply .*-k (\S+)", command)):
+                self._succeeds(["kubectl", "kustomize", folder[1]])
+        elif first == "helm":
+            _, _, release, chart, *options = command.split()
+            options = [option for option in options if option != "--wait"]
+            self._succeeds([find_helm(), "template", "--kube-version=1.33", release, chart, *options])
 
 
 @pytest.fixture
@@ -291,6 +305,7 @@ def test_sinks(terminal: Callable[..., Terminal], broker: dict[str, str], kafka:
     (opened.folder / "message.json").write_text(MESSAGE)
     opened.run("edgefleet ingest --port 8000")
     opened.run_all("docs/sinks.md")
+    opened.run_all("docs/spark.md")
     opened.close()
 
 

@@ -63,6 +63,11 @@ log.cleaner.dedupe.buffer.size=4194304
 """
 
 
+def cache_folder() -> Path:
+    """Return the folder in which jars are kept from run to run."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgefleet"
+
+
 def kafka_jars() -> Path:
     """The folder of the broker's jars; Maven fills it on first use (about 45 MB).
 
@@ -70,8 +75,7 @@ def kafka_jars() -> Path:
     """
     version = re.search(r"kafka_2\.13</artifactId>\s*<version>([^<]+)<", _POM.read_text(encoding="utf-8"))
     assert version, f"{_POM} names no version of kafka_2.13"
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgefleet"
-    jars = cache / f"kafka-{version[1]}"
+    jars = cache_folder() / f"kafka-{version[1]}"
     for program in ("java", *(() if jars.is_dir() else ("mvn",))):
         if shutil.which(program) is None:
             raise ServiceUnavailable(
@@ -79,15 +83,16 @@ def kafka_jars() -> Path:
                 "or name a running Kafka in KAFKA_BOOTSTRAP_SERVERS"
             )
     if not jars.is_dir():
-        _copy_jars(jars)
+        copy_jars(_POM, jars)
     return jars
 
 
-def _copy_jars(jars: Path) -> None:
+def copy_jars(project: Path, jars: Path) -> None:
+    """Have Maven copy the jars of a project into a folder. Raises `ServiceUnavailable` where it cannot."""
     jars.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=jars.parent) as folder:
         # Maven reads a project only from where it may write beside it; the checkout stays clean.
-        pom = shutil.copy(_POM, folder)
+        pom = shutil.copy(project, Path(folder) / "pom.xml")
         target = Path(folder) / "jars"
         result = subprocess.run(
             ["mvn", "-B", "-q", "-f", pom, _COPY, "-DincludeScope=runtime", f"-DoutputDirectory={target}"],
@@ -96,7 +101,9 @@ def _copy_jars(jars: Path) -> None:
             timeout=600,
         )
         if result.returncode != 0:
-            raise ServiceUnavailable(f"Maven could not fetch Kafka's jars: {result.stdout.strip()[-2000:]}")
+            raise ServiceUnavailable(
+                f"Maven could not fetch the jars of {project.name}: {result.stdout.strip()[-2000:]}"
+            )
         # All or nothing: another run may be filling the same cache.
         if not jars.is_dir():
             target.rename(jars)

@@ -173,6 +173,7 @@ def test_all_schemas_and_asyncapi_are_printed(edgefleet: Edgefleet) -> None:
     assert done.code == 0, done.stderr
     assert {"gps", "status", "scenario", "bridge"} <= orjson.loads(done.stdout).keys()
     assert orjson.loads(edgefleet("schema", "--asyncapi").stdout)["asyncapi"] == "3.0.0"
+    assert "ddl" in orjson.loads(edgefleet("schema", "spark").stdout)["topics"]["sensors.bme280"]
 
 
 @pytest.mark.parametrize("arguments", [["sonar"], ["gps", "--asyncapi"]])
