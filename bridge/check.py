@@ -43,6 +43,12 @@ async def check_endpoints(config: BridgeConfig) -> list[Finding]:
 
 
 async def _check_broker(config: BridgeConfig) -> Finding:
+    """Ask the broker, and warn of subscriptions that overlap, whether it answers or not."""
+    finding = await _ask_broker(config)
+    return finding._replace(text="; ".join([finding.text, *overlap_warnings(config)]))
+
+
+async def _ask_broker(config: BridgeConfig) -> Finding:
     """Connect beside the bridge's own session, and subscribe as it would.
 
     First it asks, without a subscription, for how long the broker would keep the session; the second connection lets it
@@ -83,7 +89,7 @@ async def _check_broker(config: BridgeConfig) -> Finding:
     version = "MQTT 5" if session.version is Version.V5 else "MQTT 3.1.1: the broker limits the messages under way"
     warning = expiry_warning(str(broker), kept_s, config.mqtt.session_expiry // 1000)
     notes = [f"{broker} accepts {', '.join(filters)} ({version})", *([warning] if warning else [])]
-    return Finding("broker", kept_s > 0, "; ".join([*notes, *overlap_warnings(config)]))
+    return Finding("broker", kept_s > 0, "; ".join(notes))
 
 
 async def _kept_session_s(config: BridgeConfig, broker: BrokerUrl) -> int:

@@ -22,7 +22,7 @@ async def connected_from(local: tuple[str, int], host: str, port: int) -> socket
         if error.errno == socket.EAI_ADDRFAMILY:
             raise ConfigError(f"source address {local[0]} is of another family than {host}") from None
         raise
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named, so that asyncio sets TCP_NODELAY
     try:
         sock.setblocking(False)
         if sys.platform == "linux" and not local[1]:

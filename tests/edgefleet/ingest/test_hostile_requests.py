@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import random
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,11 +11,13 @@ from typing import Any
 import aiohttp
 import orjson
 import pytest
+from yarl import URL
 
 from edgefleet.ingest import body, validation
 from edgefleet.ingest.body import BodyLimits
 from edgefleet.ingest.server import IngestConfig
 from edgewire.messages import BATCH_PATH
+from edgewire.messages.bme280 import BME280_EXAMPLES
 from tests.edgefleet.ingest.conftest import serving
 from tests.edgefleet.ingest.test_api import JSON, NDJSON, get, post, post_batch
 
@@ -286,6 +289,72 @@ async def test_an_absurd_parameter_is_422_and_named(service: Client, query: str)
     assert said["error"].startswith("parameter ")
     assert query.partition("=")[0].replace("%00", "x00") in said["error"]
     assert len(said["error"]) < 400
+
+
+ODD_VALUES = (
+    *("%00", "%ED%A0%80", "%FF", "%F0%9F%98%80", "9" * 30, "-1", "-0", "+1", "1.5", "1e400", "NaN", "Infinity", "true"),
+    *("[]", "{}", "0x10", "1_000", "%D9%A1", "%20", "%0D%0A", "'", "%22", "%25", "2147483648", "9223372036854775807"),
+    *("9223372036854775808", "-9223372036854775808", "0001-01-01", "0000-01-01", "9999-12-31T23:59:59Z", "2026-02-30"),
+    *("2026-01-01T00:00:00%2B99:99", "2026-W01-1", "1969-12-31", "now", "", "0", "a,b"),
+)
+PARAMETERS = (
+    *("after", "since", "until", "received_since", "received_until", "limit", "device_id", "kind", "boot", "payload"),
+)
+
+
+@pytest.mark.slow
+async def test_no_question_is_an_error_of_the_service(service: Client, bme280: Make) -> None:
+    assert (await post(service, PATH, bme280()))[0] == 201
+    rng = random.Random(7)
+    questions = [f"{name}={value}" for name in PARAMETERS for value in ODD_VALUES]
+    questions = rng.sample(questions, 100) + ["&".join(rng.sample(questions, 3)) for _ in range(20)]
+    for question in questions:
+        url = URL(f"/messages?{question}", encoded=True)
+        async with service.get(url) as answer:
+            assert answer.status in (200, 422), question
+            assert len(await answer.read()) < 5000, question
+
+
+FORMS = ("application/json", "application/x-ndjson", *map("application/cloudevents{}+json".format, ("", "-batch")))
+GOOD = orjson.dumps(BME280_EXAMPLES[0])
+ODD_BODIES = (
+    *(b"", b" ", b"null", b"1", b'"x"', b"[[]]", b"[null]", b"{}", b"\xef\xbb\xbf" + GOOD, GOOD + GOOD, GOOD + b"\0"),
+    *(
+        GOOD.decode().encode("utf-16"),
+        b"[" * 100_000,
+        b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
+        b'{"id":1,"data":[]}',
+    ),
+    *(b'{"id":"\\u0000","data":{}}', b'[{"id":{}}]', b'{"id":"a:1:1","data":{"a":1,"a":2}}', b"1e" + b"9" * 100_000),
+    *(
+        GOOD[:-1] + b',"' + key + b'":' + value + b"}"
+        for key in (b"boot", b"seq", b"timestamp", b"temperature_c", b"extra", b"\\u0000", b"\\ud800", b"id")
+        for value in (
+            b"null",
+            b"[]",
+            b"-1",
+            b"1e400",
+            b"1e-400",
+            b"9" * 400,
+            b"NaN",
+            b'"\\ud800"',
+            b'"\\u0000"',
+            b"1.5",
+        )
+    ),
+)
+
+
+@pytest.mark.slow
+async def test_no_body_is_an_error_of_the_service(service: Client) -> None:
+    """In any form, alone or as a batch, it is refused, or taken and there to be read."""
+    rng = random.Random(7)
+    for odd in [*ODD_BODIES[:19], *rng.sample(ODD_BODIES[19:], 30)]:
+        path, form = rng.choice((PATH, BATCH_PATH)), rng.choice(FORMS)
+        status, said = await post(service, path, odd, **{"Content-Type": form})
+        assert status in (200, 201, 400, 413, 415, 422), (path, form, odd[:60], said)
+        assert len(orjson.dumps(said)) < 1000, (path, form, odd[:60])
+    assert (await get(service, "/messages"))[0] == 200
 
 
 async def test_a_batch_has_no_other_parameters(service: Client, bme280: Make) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from edgefleet.ingest import connections, server
 from edgefleet.ingest.body import BodyLimits
-from edgefleet.ingest.server import IngestConfig, serve
+from edgefleet.ingest.server import IngestConfig, _listen, serve
 from edgefleet.ingest.store import Delivery, MessageStore, NewMessage, StoreBusy, StoreError, StoreResult
 from edgefleet.ingest.store.sqlite import SqliteStore
 from edgewire.errors import ConfigError, EdgefleetError
@@ -37,6 +37,12 @@ class BrokenStore(SqliteStore):
 
     async def check(self) -> None:
         raise StoreError("store x.db: disk full")
+
+
+def test_the_body_of_an_answer_waits_for_no_delayed_ack() -> None:
+    """asyncio turns Nagle's algorithm off for sockets that say that they are TCP; 42 ms an answer it was else."""
+    with _listen("127.0.0.1", 0) as listener:
+        assert listener.proto == socket.IPPROTO_TCP
 
 
 async def test_a_port_in_use_is_one_sentence(tmp_path: Path) -> None:
