@@ -27,13 +27,16 @@ def scenario_names() -> list[str]:
 def scenario_path(path: Path) -> Path:
     """Return the file of a scenario: the one at this path, else that of the packaged scenario of this name.
 
-    A file always wins. Where there is none and one of ours may be meant, `ConfigError` says how it is had.
+    A file always wins, a folder of that name does not. Where there is nothing and one of ours may be meant,
+    `ConfigError` says how it is had.
     """
     text = str(path)
-    if path.exists():
+    if path.exists() and not path.is_dir():
         return path
     if text in scenario_names():
         return starter_folder() / "scenarios" / f"{text}.yaml"
+    if path.exists():
+        return path
     if path.suffix in (".yaml", ".yml") and path.stem in scenario_names():
         raise ConfigError(
             f"{text}: no such file; `{path.stem}` without folder and ending is the scenario that comes with edgefleet,"

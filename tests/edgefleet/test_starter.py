@@ -167,6 +167,9 @@ def test_nothing_takes_the_place_of_what_is_no_file(tmp_path: Path, *, force: bo
 def test_a_scenario_is_known_by_its_name(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert scenario_path(Path(name)).read_bytes() == (ROOT / "scenarios" / f"{name}.yaml").read_bytes()
+    Path(name).mkdir()
+    assert scenario_path(Path(name)) != Path(name)
+    Path(name).rmdir()
     Path(name).write_text("a file of the user's")
     assert scenario_path(Path(name)) == Path(name)
 
