@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
+import kubernetes_validate
 import pytest
 import typer
 import yaml
@@ -152,11 +153,16 @@ class Terminal:
             assert time.monotonic() < deadline, f"{command}: is not ready"
             time.sleep(0.05)
 
-    def _succeeds(self, command: list[str]) -> None:
+    def _renders(self, command: list[str]) -> None:
+        """Fail the test unless a command prints manifests that Kubernetes would take."""
         done = subprocess.run(
             command, cwd=self.folder, env=self._environment, capture_output=True, text=True, timeout=60
         )
         assert done.returncode == 0, f"{command}: {done.stderr}"
+        manifests = [one for one in yaml.safe_load_all(done.stdout) if one]
+        assert manifests
+        for manifest in manifests:
+            kubernetes_validate.validate(manifest, "1.33", strict=True)
 
     def _look_at(self, first: str, command: str) -> None:
         if first == "make":
@@ -177,11 +183,11 @@ class Terminal:
             for path in re.findall(r"(?:-[kf] |--from-(?:env-)?file=)([a-z]\S*)", command):
                 assert (self.folder / path).exists(), command
             if shutil.which("kubectl") and (folder := re.search(r" apply .*-k (\S+)", command)):
-                self._succeeds(["kubectl", "kustomize", folder[1]])
+                self._renders(["kubectl", "kustomize", folder[1]])
         elif first == "helm":
             _, _, release, chart, *options = command.split()
             options = [option for option in options if option != "--wait"]
-            self._succeeds([find_helm(), "template", "--kube-version=1.33", release, chart, *options])
+            self._renders([find_helm(), "template", "--kube-version=1.33", release, chart, *options])
 
 
 @pytest.fixture
