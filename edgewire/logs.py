@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Literal, TextIO
 
@@ -13,11 +14,15 @@ LogFormat = Literal["auto", "text", "json"]
 class _LineWriter:
     """Writes lines to a file that may go away: a terminal that was closed or a disk that is full ends no run."""
 
-    def __init__(self, file: TextIO) -> None:
+    def __init__(self, file: TextIO, write_line: Callable[[str], None] | None = None) -> None:
         self._file = file
+        self._write_line = write_line
 
     def msg(self, message: str) -> None:
         """Write a line, or lose it."""
+        if self._write_line:
+            self._write_line(message)
+            return
         # `ValueError` is what a file that was closed raises.
         with suppress(OSError, ValueError):
             self._file.write(message + "\n")
@@ -26,8 +31,11 @@ class _LineWriter:
     log = debug = info = warn = warning = error = critical = exception = fatal = failure = err = msg
 
 
-def configure(level: str = "info", fmt: LogFormat = "auto", **fields: object) -> None:
-    """Set up logging for the process; `auto` is text on a terminal and JSON lines otherwise. Logs go to stderr.
+def configure(
+    level: str = "info", fmt: LogFormat = "auto", write_line: Callable[[str], None] | None = None, **fields: object
+) -> None:
+    """Set up logging for the process; `auto` is text on a terminal and JSON lines otherwise. Logs go to stderr,
+    or, line by line, to `write_line`.
 
     Every line has these `fields`, such as the number of the process among its like.
     """
@@ -49,7 +57,7 @@ def configure(level: str = "info", fmt: LogFormat = "auto", **fields: object) ->
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=lambda *_: _LineWriter(sys.stderr),
+        logger_factory=lambda *_: _LineWriter(sys.stderr, write_line),
         cache_logger_on_first_use=False,
     )
 

@@ -57,7 +57,19 @@ LAYERS = {
         "admin",
         "service",
     ],
-    "edgefleet": ["starter", "embedded", "ingest", "verify", "doctor", "provision", "launch", "report", "demo", "cli"],
+    "edgefleet": [
+        "terminal",
+        "starter",
+        "embedded",
+        "ingest",
+        "verify",
+        "doctor",
+        "provision",
+        "launch",
+        "report",
+        "demo",
+        "cli",
+    ],
 }
 """Package -> its parts, the lowest first: a part imports only from parts below it."""
 UPWARDS = {

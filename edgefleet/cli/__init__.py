@@ -13,6 +13,7 @@ import typer
 
 from edgefleet import __version__
 from edgefleet.cli.lazy_group import RICH_MARKUP_MODE, lazy_group
+from edgefleet.terminal import echo
 from edgewire.errors import EdgefleetError
 
 COMMANDS = (
@@ -65,5 +66,5 @@ def main() -> None:
     try:
         app()
     except EdgefleetError as error:
-        typer.echo(f"edgefleet: {error}", err=True)
+        echo(f"edgefleet: {error}", err=True)
         sys.exit(error.exit_code)

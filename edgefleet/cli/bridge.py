@@ -108,6 +108,7 @@ def check(config: ConfigFile, as_json: Json = False) -> None:
 
     from bridge.check import check_endpoints
     from bridge.config import BridgeConfig
+    from edgefleet.terminal import fit_table
     from edgewire.config import load_config
 
     start_logging("error")
@@ -118,7 +119,8 @@ def check(config: ConfigFile, as_json: Json = False) -> None:
         table = Table(box=None, show_header=False)
         for finding in findings:
             table.add_row("[green]ok[/]" if finding.ok else "[red]failed[/]", finding.part, escape(finding.text))
-        Console().print(table)
+        console = Console()
+        console.print(fit_table(table, console.width, keys=2, one_a_line=True))
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
 
@@ -137,6 +139,7 @@ def status(config: ConfigFile, as_json: Json = False) -> None:
 
     from bridge.config import BridgeConfig
     from bridge.spool.accounting import lag_s, read_spool_report
+    from edgefleet.terminal import fit_table, say
     from edgewire.clock import SystemClock, iso_ms
     from edgewire.config import load_config
 
@@ -152,8 +155,9 @@ def status(config: ConfigFile, as_json: Json = False) -> None:
         table.add_row("oldest pending", *("-" if one is None else iso_ms(one) for one in oldest))
         table.add_row("lag", *(f"{lag_s(one, now_ms):,.0f} s" for one in oldest))
         table.add_row("balanced", *("yes" if one.balanced else "[red]no[/]" for one in ledger.sinks))
-        Console().print(table)
-        Console().print(f"the spool holds {ledger.spool_bytes:,} bytes, its file has {ledger.file_bytes:,}")
+        console = Console()
+        console.print(fit_table(table, console.width))
+        say(console, f"the spool holds {ledger.spool_bytes:,} bytes, its file has {ledger.file_bytes:,}")
     if not ledger.balanced:
         raise typer.Exit(1)
 

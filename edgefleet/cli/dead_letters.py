@@ -86,6 +86,7 @@ def list_(
     from rich.table import Table
 
     from bridge.spool.dead_letters import read_dead_letters
+    from edgefleet.terminal import fit_table
     from edgewire.clock import iso_ms
 
     letters = read_dead_letters(_spool(config), filters.selection(), limit=limit)
@@ -101,7 +102,8 @@ def list_(
         when = iso_ms(letter.dead_ms)
         topic, reason = escape(letter.topic), escape(letter.reason)  # a device chose them
         table.add_row(str(letter.number), when, letter.sink, topic, str(letter.attempts), reason)
-    Console().print(table if letters else "no dead letters")
+    console = Console()
+    console.print(fit_table(table, console.width, keys=3, one_a_line=True) if letters else "no dead letters")
 
 
 @app.command("show")

@@ -22,6 +22,7 @@ from edgefleet.cli.progress import closed_pipe_is_the_end, progress_bar
 from edgefleet.cli.signals import StopFlag
 from edgefleet.cli.targets import Destination, checkpoint_file, export_target, stream_path, stream_target
 from edgefleet.report.stream_report import Discard, StreamReport, banner
+from edgefleet.terminal import echo
 from edgewire.clock import SystemClock, iso_ms
 from edgewire.errors import ConfigError
 
@@ -66,15 +67,13 @@ class ExportOutcome:
             rate = written / max(self.seconds, 1e-9)
             state = "" if progress.finished else "interrupted: "
             more = "" if progress.finished or not self.resumable else "; the same command with --resume goes on"
-            typer.echo(
+            echo(
                 f"{state}{progress.records:,} records to {self.destination} in {self.seconds:.1f} s "
                 f"({rate:,.0f}/s){more}",
                 err=to_stdout,
             )
         if self.rejected:
-            typer.echo(
-                f"edgefleet: {self.rejected:,} records were rejected, the first because: {self.reason}", err=True
-            )
+            echo(f"edgefleet: {self.rejected:,} records were rejected, the first because: {self.reason}", err=True)
         if self.rejected or not progress.finished:
             raise typer.Exit(1)
 

@@ -8,6 +8,7 @@ import typer
 from edgefleet.cli.common import Json, parse_duration, start_logging
 from edgefleet.cli.fleet_options import FleetOptions, ScenarioOrKind
 from edgefleet.cli.option_groups import takes_options
+from edgefleet.terminal import echo
 
 if TYPE_CHECKING:
     from devices.fleet.forget import ForgetReport
@@ -43,7 +44,10 @@ def command(
     if broker:
         loaded = loaded.model_copy(update={"broker": tuple(broker)})
     report = forget(loaded, Shard.parse(shard), timeout_s)
-    typer.echo(orjson.dumps(report.to_json()) if as_json else str(report))
+    if as_json:
+        typer.echo(orjson.dumps(report.to_json()))
+    else:
+        echo(str(report))
     if report.failures:
         raise typer.Exit(1)
 

@@ -43,6 +43,7 @@ def command(
 
     from devices.scenario.devices import all_devices
     from edgefleet.embedded.brokers import profile
+    from edgefleet.terminal import echo
 
     try:
         from edgefleet.provision import BRIDGE, OPERATOR, provision
@@ -74,16 +75,15 @@ def command(
         document |= {"profile": str(made.profile), "warning": warning}
         typer.echo(orjson.dumps(document))
         return
-    say = Console(highlight=False, soft_wrap=True).print
-    say(f"{made.added:,} identities added, {made.kept:,} kept in {made.folder}: {len(names):,} devices,")
-    say(f"the bridge ({BRIDGE}) and an operator ({OPERATOR}); passwords are in {made.folder}/credentials.csv")
+    echo(f"{made.added:,} identities added, {made.kept:,} kept in {made.folder}: {len(names):,} devices,")
+    echo(f"the bridge ({BRIDGE}) and an operator ({OPERATOR}); passwords are in {made.folder}/credentials.csv")
     if made.renewed:
-        say(f"renewed  certificates of {' and '.join(made.renewed)}: give them to who has a copy of the old ones")
+        echo(f"renewed  certificates of {' and '.join(made.renewed)}: give them to who has a copy of the old ones")
     if warning:
-        say(f"warning  {warning}")
-    say(f"broker   mosquitto -c {made.profile}")
-    say(f"fleet    in the scenario: broker: mqtts://{hosts[0]}:8883, identities: {made.folder}")
-    say(f"bridge   broker: mqtts://{hosts[0]}:8884 with mqtt.ca_file and an account: see docs/security.md")
+        echo(f"warning  {warning}")
+    echo(f"broker   mosquitto -c {made.profile}")
+    echo(f"fleet    in the scenario: broker: mqtts://{hosts[0]}:8883, identities: {made.folder}")
+    echo(f"bridge   broker: mqtts://{hosts[0]}:8884 with mqtt.ca_file and an account: see docs/security.md")
 
 
 def _warning(auth: str) -> str | None:

@@ -14,6 +14,7 @@ from edgefleet.cli.common import Json, LogLevel, parse_duration, start_logging
 from edgefleet.cli.fleet_options import FleetOptions, Interval, ScenarioOrKind
 from edgefleet.cli.forget import FORGET_S, forget
 from edgefleet.cli.option_groups import takes_options
+from edgefleet.terminal import echo
 from edgewire.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -182,12 +183,15 @@ def command(
     left = forget(loaded, part, FORGET_S) if forget_after else None
     with suppress(OSError):  # a terminal that has gone, or another full disk
         for problem in files.problems:
-            typer.echo(f"edgefleet: {problem}", err=True)
+            echo(f"edgefleet: {problem}", err=True)
         if left is not None:
-            typer.echo(f"edgefleet forget: {left}", err=True)
+            echo(f"edgefleet forget: {left}", err=True)
     run = str(files.path)
     try:
-        typer.echo(orjson.dumps(summary_json(result, run)) if as_json else summary_text(result, run, LABELS_FILE))
+        if as_json:
+            typer.echo(orjson.dumps(summary_json(result, run)))
+        else:
+            echo(summary_text(result, run, LABELS_FILE))
     except OSError:
         raise typer.Exit(1) from None
     if has_failed(result.record) or (left is not None and left.failures):

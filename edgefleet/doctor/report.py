@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from edgefleet.doctor.checks import DoctorCheck
+from edgefleet.terminal import fit_table, say
 from edgewire import logs
 from edgewire.errors import EdgefleetError
 
@@ -25,10 +26,10 @@ def print_checks(checks: Sequence[DoctorCheck], console: Console) -> None:
         table.add_column(name, overflow="fold")
     for check in checks:
         table.add_row(check.name, check.need, check.have, _MARKS[check.verdict])
-    console.print(table)
+    console.print(fit_table(table, console.width, one_a_line=True))
     for check in checks:
         if check.fix:
-            console.print(f"-> {check.name}: {check.fix}", highlight=False, markup=False, soft_wrap=True)
+            say(console, f"-> {check.name}: {check.fix}")
 
 
 def require_healthy(checks: Sequence[DoctorCheck]) -> None:

@@ -6,8 +6,10 @@ import multiprocessing
 import os
 import queue
 import signal
+import sys
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any
@@ -25,10 +27,19 @@ from edgewire.run_checkpoint import RunCheckpoint
 
 # How long a process may take to end once its pipe is closed.
 JOIN_S = 5.0
+# What may wait for a parent that does not listen; further lines of the log are lost.
+MOST_WAITING = 1000
 # What a terminal sends to all its processes; the parent tells the workers when to stop.
 TERMINAL_SIGNALS = (signal.SIGINT, signal.SIGHUP)
 
 log = logs.get("workers")
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLogLine:
+    """Holds a line that a worker has logged."""
+
+    text: str
 
 
 class ProcessLauncher:
@@ -115,12 +126,18 @@ def _write(pipe: Connection, outgoing: "queue.SimpleQueue[ShardJob | str | None]
 
 def _listen(pipe: Connection, loop: asyncio.AbstractEventLoop, on_message: OnWorkerMessage) -> None:
     """Pass on what a worker says, last None for the end of its pipe."""
-    message: WorkerMessage | None = WorkerReady()
+    message: WorkerMessage | WorkerLogLine | None = WorkerReady()
     while message is not None:
         try:
             message = pipe.recv()
         except (EOFError, OSError):
             message = None
+        if isinstance(message, WorkerLogLine):
+            # Where the live table is shown, Rich stands in the place of stderr, and prints above it.
+            with contextlib.suppress(OSError, ValueError):
+                sys.stderr.write(message.text + "\n")
+                sys.stderr.flush()
+            continue
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
             loop.call_soon_threadsafe(on_message, message)
 
@@ -129,7 +146,15 @@ def main(pipe: Connection, log_level: str, number: int) -> None:
     """Run as a worker process."""
     for ignored in TERMINAL_SIGNALS:
         signal.signal(ignored, signal.SIG_IGN)
-    logs.configure(log_level, worker=number)
+    said: _Speaker | None = None
+
+    def write_line(line: str) -> None:
+        if said is None:
+            print(line, file=sys.stderr, flush=True)  # noqa: T201 - it has not been heard yet
+        else:
+            said.say_line(line)
+
+    logs.configure(log_level, write_line=write_line, worker=number)
     tune_allocator()
     try:
         pipe.send(WorkerReady())
@@ -177,13 +202,18 @@ class _Speaker:
     """
 
     def __init__(self, pipe: Connection) -> None:
-        self._outgoing: queue.SimpleQueue[WorkerMessage | None] = queue.SimpleQueue()
+        self._outgoing: queue.SimpleQueue[WorkerMessage | WorkerLogLine | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._speak, args=(pipe,), daemon=True)
         self._thread.start()
 
-    def say(self, message: WorkerMessage) -> None:
+    def say(self, message: "WorkerMessage | WorkerLogLine") -> None:
         """Say it, whenever that is possible."""
         self._outgoing.put(message)
+
+    def say_line(self, line: str) -> None:
+        """Hand over a line of the log: only the parent knows what is on the terminal, such as the live table."""
+        if self._outgoing.qsize() < MOST_WAITING:
+            self.say(WorkerLogLine(line))
 
     def say_if_heard(self, snapshot: FleetSnapshot) -> None:
         """Say how it goes, unless the parent has not even heard how it went."""

@@ -13,15 +13,13 @@ from rich.table import Table
 from devices.fleet.metrics import FleetSnapshot
 from devices.fleet.verdict import find_problems
 from edgefleet.launch.worker_status import WorkerState
+from edgefleet.terminal import fits
 from edgewire import logs
 
 REFRESH_S = 0.5
 LOG_EVERY_S = 10.0
-
-# Characters of a terminal in which a process has a row and no number is cut short, and of columns of the narrow table.
-WIDE = 170
-NAME_WIDTH = 19
-PART_WIDTH = 20
+LEAST_COLUMN = 10
+"""Characters that the column of a worker has at least, such as `0 running`."""
 
 ReadSnapshots = Callable[[], Sequence[tuple[WorkerState, FleetSnapshot]]]
 """State and numbers of each process of the fleet; one for a fleet of one process."""
@@ -118,7 +116,7 @@ def _log_progress(before: FleetView, now: FleetView) -> None:
     )
 
 
-def table(title: str, before: FleetView, now: FleetView, width: int = WIDE) -> Table:
+def table(title: str, before: FleetView, now: FleetView, width: int) -> Table:
     """Return the numbers of the fleet, and of each process where there are several, with rates and lags since `before`.
 
     They have a row each. Where `width` characters are too few for that, they have a column each, as many as fit.
@@ -133,26 +131,38 @@ def table(title: str, before: FleetView, now: FleetView, width: int = WIDE) -> T
     names = list(_cells(*parts[0][1:], seconds))
     columns = [(name, list(_cells(snapshot, previous, seconds).values())) for name, snapshot, previous in parts]
     problems = "\n".join(finding.full_sentence for finding in find_problems(now.total, is_over=False))
-    shown = Table(title=title, title_justify="left", caption=problems or None, caption_justify="left",
-                  caption_style="bold red")  # fmt: skip
-    if width >= WIDE:
-        if len(parts) > 1:
-            shown.add_column("worker")
-        for name in names:
-            shown.add_column(name, justify="right")
-        for name, cells in columns:
-            shown.add_row(*([name] if len(parts) > 1 else []), *cells)
+
+    def heading() -> Table:
+        return Table(
+            title=title,
+            title_justify="left",
+            caption=problems or None,
+            caption_justify="left",
+            caption_style="bold red",
+        )
+
+    shown = heading()
+    if len(parts) > 1:
+        shown.add_column("worker", no_wrap=True)
+    for name in names:
+        shown.add_column(name, justify="right", no_wrap=True)
+    for name, cells in columns:
+        shown.add_row(*([name] if len(parts) > 1 else []), *cells)
+    if fits(shown, width):
         return shown
     # Those that are not as they should be come first: the others do the same.
     amiss = {number for number, (state, _) in enumerate(now.snapshots) if not state.is_up}
     workers = sorted(range(len(columns) - 1), key=lambda number: number not in amiss)
-    room = max(0, (width - NAME_WIDTH) // PART_WIDTH - 1)
-    fitting = [columns[0], *(columns[1 + number] for number in sorted(workers[:room]))]
-    shown.add_column("" if len(fitting) == len(columns) else f"{len(columns) - len(fitting)} more", no_wrap=True)
-    for name, _ in fitting:
-        shown.add_column(name if len(parts) > 1 else "", justify="right")
-    for position, name in enumerate(names):
-        shown.add_row(name, *(cells[position] for _, cells in fitting))
+    for room in range(min(len(workers), width // LEAST_COLUMN), -1, -1):
+        fitting = [columns[0], *(columns[1 + number] for number in sorted(workers[:room]))]
+        shown = heading()
+        shown.add_column("" if len(fitting) == len(columns) else f"{len(columns) - len(fitting)} more", no_wrap=True)
+        for name, _ in fitting:
+            shown.add_column(name if len(parts) > 1 else "", justify="right", no_wrap=True)
+        for position, name in enumerate(names):
+            shown.add_row(name, *(cells[position] for _, cells in fitting))
+        if fits(shown, width):
+            break
     return shown
 
 

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from edgefleet.terminal import fit_table, say
 from edgefleet.verify.clocks import humanize_ms
 from edgefleet.verify.verdict import Counts, Latency, Outcome, RunVerdict, SinkVerdict
 
@@ -16,25 +17,21 @@ _STYLES = {Outcome.PASS: "bold green", Outcome.FAIL: "bold red", Outcome.INCOMPL
 
 def print_verdict(verdict: RunVerdict, console: Console) -> None:
     """Print a table by kind and sink, the ids of what is missing, what is wrong, and the verdict on the last line."""
-    console.print(_table(verdict))
+    console.print(fit_table(_table(verdict), console.width, keys=2))
     for name, sink in verdict.sinks.items():
         for text in _notes(name, sink):
-            console.print(text, style="dim", highlight=False, markup=False)
+            say(console, text, "dim")
         if sink.total.lost:
             more = ", …" if sink.total.lost > len(sink.total.missing) else ""
-            console.print(
-                f"missing in {name}: {', '.join(sink.total.missing)}{more}", style="red", highlight=False, markup=False
-            )
+            say(console, f"missing in {name}: {', '.join(sink.total.missing)}{more}", "red")
     for failure in verdict.failures():
-        console.print(failure, style="red", highlight=False, markup=False, soft_wrap=True)
+        say(console, failure, "red")
     for sentence in verdict.gaps:
-        console.print(f"not known: {sentence}", style="yellow", highlight=False, markup=False, soft_wrap=True)
+        say(console, f"not known: {sentence}", "yellow")
     for name, sink in verdict.sinks.items():
         for sentence in sink.untold:
-            console.print(
-                f"not known: {name}: {sentence}", style="yellow", highlight=False, markup=False, soft_wrap=True
-            )
-    console.print(_last_line(verdict), soft_wrap=True)
+            say(console, f"not known: {name}: {sentence}", "yellow")
+    say(console, _last_line(verdict))
 
 
 def _notes(name: str, sink: SinkVerdict) -> Iterator[str]:
@@ -62,7 +59,7 @@ def _clock_note(differ_ms: int) -> str:
 
 
 def _table(verdict: RunVerdict) -> Table:
-    """Return the counts as a table that fits 80 columns and cuts no number short."""
+    """Return the counts as a table, whose figures have all their digits."""
     caption = "p50, p95, p99: latency from due to arrived, in milliseconds"
     table = Table(title=f"run {verdict.run_id}", caption=caption, box=None, header_style="dim")
     table.add_column("kind", no_wrap=True)

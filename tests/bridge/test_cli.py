@@ -46,6 +46,16 @@ def test_every_command_has_an_example(command: list[str]) -> None:
     assert "Example: edgefleet bridge" in " ".join(result.output.split())
 
 
+@pytest.mark.parametrize("columns", [60, 80, 120])
+@pytest.mark.parametrize("command", [("status",), ("dead-letters", "list")])
+def test_no_figure_is_cut_on_a_terminal_of_any_width(config: Path, command: tuple[str, ...], columns: int) -> None:
+    result = runner.invoke(app, [*command, str(config)], env={"COLUMNS": str(columns)}, catch_exceptions=False)
+    assert "…" not in result.output
+    assert max(map(len, result.output.splitlines())) <= columns
+    assert "http" in result.output
+    assert "1970-01-01T00:00:0" in result.output
+
+
 def test_status_prints_the_books(config: Path) -> None:
     result = invoke("status", config, "--json")
     assert result.exit_code == 0

@@ -48,6 +48,7 @@ def test_no_help_loads_what_only_the_command_needs(asked: dict[str, list[str]]) 
     ours = {name for name in asked["modules"] if name.startswith(("edgefleet", "edgewire"))}
     assert {name for name in ours if not name.startswith("edgefleet.cli")} == {
         "edgefleet",
+        "edgefleet.terminal",
         "edgewire",
         "edgewire.clock",
         "edgewire.errors",

@@ -28,7 +28,7 @@ def snapshot(acknowledged: int, lag_ms: float) -> FleetSnapshot:
 def render(before: FleetView, now: FleetView) -> list[list[str]]:
     console = Console(width=200, record=True, file=None, quiet=False)
     with console.capture() as capture:
-        console.print(table("fleet", before, now))
+        console.print(table("fleet", before, now, 200))
     return [line.replace("│", " ").replace("┃", " ").split() for line in capture.get().splitlines()]
 
 
