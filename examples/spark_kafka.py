@@ -44,18 +44,21 @@ def once(messages: DataFrame) -> DataFrame:
     return messages.withWatermark("timestamp", "10 minutes").dropDuplicatesWithinWatermark(["ce_id"])
 
 
-def main() -> None:
+def show_minutes(messages: DataFrame, _: int) -> None:
     """Print how many messages of how many devices there are in each minute of their own time."""
+    per_minute = messages.groupBy(f.window("timestamp", "1 minute").alias("minute"))
+    counts = per_minute.agg(f.count("*").alias("messages"), f.countDistinct("device_id").alias("devices"))
+    counts.orderBy("minute").show(1000, truncate=False)
+
+
+def main() -> None:
+    """Print what is in a topic, in batches as they come."""
     servers, topic = sys.argv[1:3]
     spark = SparkSession.builder.appName("edgefleet").getOrCreate()
     schema = StructType.fromJson(contract()["topics"][topic]["struct"])
     messages = once(read_messages(spark, servers, topic, schema))
-    per_minute = messages.groupBy(f.window("timestamp", "1 minute")).agg(
-        f.count("*").alias("messages"), f.approx_count_distinct("device_id").alias("devices")
-    )
-    query = per_minute.writeStream.outputMode("append").format("console").option("truncate", "false")
-    # What is there, and no more; without a trigger it goes on as messages come.
-    query.trigger(availableNow=True).start().awaitTermination()
+    # What is there, and no more; without the trigger it goes on as messages come.
+    messages.writeStream.foreachBatch(show_minutes).trigger(availableNow=True).start().awaitTermination()
 
 
 if __name__ == "__main__":
