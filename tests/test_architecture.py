@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.import_graph import PACKAGES, Graph, find_circles, read_graph
+from tests.services.fixtures import require_program
 
 ROOT = Path(__file__).parents[1]
 
@@ -168,6 +169,7 @@ def test_a_breach_is_found(path: str, source: str, found: set[str]) -> None:
 
 
 def test_no_file_names_the_host_of_a_package_registry() -> None:
+    require_program("git", "git")
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True
     )

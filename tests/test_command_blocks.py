@@ -22,7 +22,7 @@ import yaml
 from edgefleet.cli import app
 from edgefleet.embedded import MosquittoProcess, answers, free_port
 from tests.deploy.test_helm import find_helm
-from tests.services.fixtures import unavailable
+from tests.services.fixtures import require_program
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")]
@@ -218,8 +218,7 @@ def terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
 def broker(mosquitto_factory: Callable[..., MosquittoProcess]) -> dict[str, str]:
     """What stands for the broker of the documents: a Mosquitto of the test's own, and its clients on the PATH."""
     port = mosquitto_factory().port
-    if shutil.which("mosquitto_sub") is None:
-        unavailable("there is no mosquitto_sub on the PATH: `apt-get install mosquitto-clients`")
+    require_program("mosquitto_sub", "mosquitto-clients")
     return {
         "mqtt://broker:1883": f"mqtt://127.0.0.1:{port}",
         "mqtt://127.0.0.1:1883": f"mqtt://127.0.0.1:{port}",

@@ -234,7 +234,7 @@ def edgefleet_process(
 ) -> ManagedProcess:
     """Return the command `edgefleet ARGUMENTS` as a process of its own, ready when `url` answers."""
     return ManagedProcess(
-        name, [sys.executable, "-m", "edgefleet", *arguments], ready=lambda: answers(url), env=env, start_timeout_s=30
+        name, [sys.executable, "-m", "edgefleet", *arguments], ready=lambda: answers(url), env=env, start_timeout_s=90
     )
 
 

@@ -5,6 +5,7 @@ skipped with a sentence that says how to get it; with EDGEFLEET_REQUIRE_SERVICES
 """
 
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -24,6 +25,12 @@ def unavailable(why: str) -> NoReturn:
     if os.environ.get("EDGEFLEET_REQUIRE_SERVICES") == "1":
         pytest.fail(f"EDGEFLEET_REQUIRE_SERVICES=1, but {why}", pytrace=False)
     pytest.skip(why)
+
+
+def require_program(name: str, package: str) -> None:
+    """Skip the running test where a program is not installed; fail it where services are required."""
+    if shutil.which(name) is None:
+        unavailable(f"there is no {name} on the PATH: `apt-get install {package}`")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ from ssl import PROTOCOL_TLS_SERVER, SSLContext
 import pytest
 import uvloop
 
+from tests.services.fixtures import require_program
+
 
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
@@ -20,6 +22,7 @@ def pytest_asyncio_loop_factories(
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A certificate for 127.0.0.1 that signs itself, and its key."""
+    require_program("openssl", "openssl")
     folder = tmp_path_factory.mktemp("tls")
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -addext subjectAltName=IP:127.0.0.1"

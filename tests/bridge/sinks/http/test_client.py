@@ -14,6 +14,7 @@ from bridge.sinks.http.config import HttpSinkConfig
 from bridge.sinks.http.sink import HttpSink
 from edgewire.errors import ConfigError
 from tests.bridge.fakes import TABLE, routed
+from tests.services.fixtures import require_program
 
 
 def sink_of(url: str, table: RouteTable = TABLE, **settings: object) -> HttpSink:
@@ -23,6 +24,7 @@ def sink_of(url: str, table: RouteTable = TABLE, **settings: object) -> HttpSink
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """ca.pem, and a certificate with its key for the server and for the client."""
+    require_program("openssl", "openssl")
     folder = tmp_path_factory.mktemp("certificates")
 
     def openssl(*arguments: str) -> None:
