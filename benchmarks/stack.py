@@ -17,7 +17,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from edgefleet.embedded import ManagedProcess, MosquittoProcess, edgefleet_process, free_port
-from edgefleet.verify.kafka_source import CONTRACT_TOPICS
+from edgefleet.verify.topics import CONTRACT_TOPICS
 from edgewire.run_record import RunRecord
 from tests.services.kafka import KafkaProcess
 from tests.services.postgres import PostgresProcess

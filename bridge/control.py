@@ -6,6 +6,7 @@ Also what a reload may change, and how another process asks a bridge to drain.
 import asyncio
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -101,6 +102,8 @@ def describe_pending(path: Path) -> str:
 def drain_running_bridge(config: BridgeConfig, pid: int) -> None:
     """Ask the bridge of this spool to drain, and wait until it has ended. Raises `NotDrained`."""
     path = config.spool.path
+    if sys.platform == "win32":
+        raise NotDrained(f"process {pid} uses {path}: stop it first, as nothing can tell it to drain on Windows")
     try:
         os.kill(pid, signal.SIGUSR1)
     except OSError as error:

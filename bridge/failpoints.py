@@ -15,6 +15,7 @@ import os
 import re
 import signal
 import sqlite3
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -141,6 +142,8 @@ class _JumpingClock:
 
 
 def _die() -> None:
+    if sys.platform == "win32":
+        os._exit(137)
     os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -46,5 +46,13 @@ def _say(sentence: bytes) -> None:
         sys.exit(INTERRUPTED)
 
 
+def _leave_out_working_directory() -> None:
+    """Look for modules as `python -P` does: where a user works may be a folder `devices` or `bridge` of theirs."""
+    ours = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    if not sys.flags.safe_path and os.path.abspath(sys.path[0]) != ours:
+        del sys.path[0]
+
+
 if __name__ == "__main__":
+    _leave_out_working_directory()
     main()

@@ -14,9 +14,12 @@ import os
 import re
 import socket
 import stat
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
+
+from edgewire.os_support import OPEN_FLAGS
 
 _STREAMS = {stat.S_IFIFO: "a FIFO", stat.S_IFCHR: "a character device", stat.S_IFSOCK: "a socket"}
 _NO_FILES = _STREAMS | {stat.S_IFBLK: "a block device"}
@@ -71,7 +74,7 @@ def partial_path(path: Path, suffix: str = ".partial") -> Path:
 def open_stream(path: Path) -> BinaryIO:
     """Open a stream for writing; of a FIFO, wait for its reader. Raises `OSError` for what is none."""
     found = resolve_output(path)
-    if not _is_open_file(found) and stat.S_ISSOCK(found.stat().st_mode):
+    if sys.platform != "win32" and not _is_open_file(found) and stat.S_ISSOCK(found.stat().st_mode):
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             connection.connect(str(found))
@@ -79,7 +82,7 @@ def open_stream(path: Path) -> BinaryIO:
         finally:
             connection.close()  # the file keeps it open
     # Not to be cut off and never to be made: it is there, and what it has may be somebody's.
-    return os.fdopen(os.open(found, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC), "wb")
+    return os.fdopen(os.open(found, os.O_WRONLY | os.O_APPEND | OPEN_FLAGS), "wb")
 
 
 def write_output(path: Path, content: bytes, *, mode: int = 0o666) -> None:
@@ -96,7 +99,7 @@ def write_output(path: Path, content: bytes, *, mode: int = 0o666) -> None:
     partial = partial_path(found)
     with suppress(FileNotFoundError):
         partial.unlink()  # an earlier one may have other permissions
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | OPEN_FLAGS, mode)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)

@@ -7,13 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import orjson
-from confluent_kafka import KafkaError, KafkaException, Producer
 
 from bridge.config import BridgeConfig
-from bridge.sinks.kafka.admin import connection_properties, create_missing_topics
 from bridge.sinks.kafka.config import KafkaSinkConfig
 from bridge.source.sessions import dead_letters_config, tls_context
 from bridge.spool.dead_letters import dead_letter_document
@@ -22,6 +20,9 @@ from edgewire import logs
 from edgewire.errors import ServiceUnavailable
 from edgewire.link import BrokerUrl, Link, close_and_wait, connect_link
 from edgewire.mqtt import FAILURE, Acknowledged, ConnectionLost, Event, PublishRefused, Session, reason_name
+
+if TYPE_CHECKING:
+    from confluent_kafka import KafkaError, Producer
 
 _KAFKA_S = 30.0
 
@@ -57,6 +58,10 @@ class KafkaDeadLetterTarget:
 
     def _publish(self, letters: Sequence[DeadLetter], gone: threading.Event) -> None:
         """Dead letters are few: a producer for each batch costs little and leaves nothing to look after."""
+        from confluent_kafka import KafkaException, Producer
+
+        from bridge.sinks.kafka.admin import connection_properties, create_missing_topics
+
         create_missing_topics(self._config, [self._topic], self._client_id)
         try:
             producer = Producer(
@@ -74,12 +79,14 @@ class KafkaDeadLetterTarget:
         except (KafkaException, BufferError) as error:
             raise ServiceUnavailable(f"Kafka topic '{self._topic}' takes no dead letters: {error}") from None
 
-    def _produce(self, producer: Producer, letters: Sequence[DeadLetter], gone: threading.Event) -> list[DeadLetter]:
+    def _produce(self, producer: "Producer", letters: Sequence[DeadLetter], gone: threading.Event) -> list[DeadLetter]:
         """Produce these and return those that are too large. Raises `ServiceUnavailable` where another is not taken."""
+        from confluent_kafka import KafkaError, KafkaException
+
         large: list[DeadLetter] = []
         errors: list[KafkaError] = []
 
-        def answered(letter: DeadLetter, error: KafkaError | None, _message: object = None) -> None:
+        def answered(letter: DeadLetter, error: "KafkaError | None", _message: object = None) -> None:
             if error is not None and error.code() == KafkaError.MSG_SIZE_TOO_LARGE and letter.payload:
                 large.append(letter)
             elif error is not None:

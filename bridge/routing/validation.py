@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import jsonschema_rs
 import orjson
 
 from edgewire.messages import ContractError, contract_of
@@ -35,6 +34,10 @@ class Schema:
             raise ValueError(f"schema {path} cannot be read: {error.strerror}") from None
         except orjson.JSONDecodeError as error:
             raise ValueError(f"schema {path} is not JSON: {error}") from None
+        try:
+            import jsonschema_rs
+        except ModuleNotFoundError:
+            raise ValueError(f"schema {path} needs the package jsonschema-rs: pip install jsonschema-rs") from None
         try:
             validator = jsonschema_rs.validator_for(document, retriever=_refuse_reference)
         except (ValueError, jsonschema_rs.ReferencingError) as error:

@@ -6,7 +6,6 @@ takes long for a large file, so that is done only when it is small or the last w
 bounded time; what is damaged beyond that shows when it is read, and stops the bridge then.
 """
 
-import fcntl
 import os
 import sqlite3
 import time
@@ -18,6 +17,7 @@ from urllib.parse import quote
 
 from edgewire import logs
 from edgewire.errors import EdgefleetError
+from edgewire.os_support import is_ours, lock_file
 from edgewire.output import require_file, resolve_output
 
 VERSION = 3
@@ -136,7 +136,7 @@ def _keep_private(path: Path) -> None:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, _PRIVATE))
         for file in (path, *(path.with_name(f"{path.name}{ending}") for ending in ("-wal", "-shm", ".lock"))):
             # A spool of an earlier version is closed to others as well, where it is ours.
-            if file.exists() and file.stat().st_uid == os.geteuid() and file.stat().st_mode & 0o077:
+            if file.exists() and is_ours(file.stat().st_uid) and file.stat().st_mode & 0o077:
                 file.chmod(_PRIVATE)
     except OSError as error:
         raise SpoolError(f"{path}: the spool cannot be opened: {error.strerror}") from error
@@ -225,7 +225,7 @@ def acquire_lock(path: Path) -> IO[bytes]:
     """Keep other bridges off the file until the answer is closed or the process ends, however it ends."""
     held = os.fdopen(os.open(require_file(_lock_file(path)), os.O_RDWR | os.O_CREAT | os.O_APPEND, _PRIVATE), "a+b")
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        lock_file(held.fileno())
     except BlockingIOError:
         held.close()
         raise SpoolError(f"{path}: another bridge uses this spool; stop it or set another spool.path") from None
@@ -240,7 +240,7 @@ def lock_owner(path: Path) -> int | None:
     try:
         with _lock_file(path).open("rb") as held:
             try:
-                fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                lock_file(held.fileno(), shared=True)
             except BlockingIOError:
                 return int(held.read() or 0) or None
     except OSError:

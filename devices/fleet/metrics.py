@@ -5,7 +5,6 @@ alive. It goes a few devices at a time, spread over the round, so that no messag
 """
 
 import asyncio
-import resource
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from devices.fleet.device_client import DeviceClient
 from devices.fleet.incidents import Incidents
 from devices.fleet.latency import Histogram
+from edgewire.os_support import own_usage, page_bytes
 
 # Devices that are looked at in one go, and at the most where a busy loop has woken us late.
 SLICE = 200
@@ -206,17 +206,17 @@ class FleetSnapshot:
 
 def process_usage() -> tuple[float, int]:
     """Return processor time (s) and memory (bytes) of this process."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime, _rss_bytes(usage.ru_maxrss)
+    cpu_s, most_bytes = own_usage()
+    return cpu_s, _rss_bytes(most_bytes)
 
 
-def _rss_bytes(max_rss_kib: int) -> int:
+def _rss_bytes(most_bytes: int) -> int:
     try:
         with open("/proc/self/statm", encoding="ascii") as file:
-            return int(file.read().split()[1]) * resource.getpagesize()
+            return int(file.read().split()[1]) * page_bytes()
     except OSError:
         # Without /proc only the largest so far is known.
-        return max_rss_kib * 1024
+        return most_bytes
 
 
 class PeriodicTick:

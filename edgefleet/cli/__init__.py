@@ -6,6 +6,7 @@ imported by its function, so that no help waits for it.
 Exit codes: 0 done, 1 failed or something was lost, 2 wrong usage.
 """
 
+import os
 import sys
 from typing import Annotated
 
@@ -68,3 +69,21 @@ def main() -> None:
     except EdgefleetError as error:
         echo(f"edgefleet: {error}", err=True)
         sys.exit(error.exit_code)
+    except ImportError:
+        if (sentence := _shadowed()) is None:
+            raise
+        typer.echo(f"edgefleet: {sentence}", err=True)
+        sys.exit(1)
+
+
+def _shadowed() -> str | None:
+    """Return which of our packages was not imported, as another one has its name; None where all are ours."""
+    ours = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
+    for name in ("edgewire", "devices", "bridge"):
+        found = getattr(sys.modules.get(name), "__file__", None)
+        if found and os.path.dirname(os.path.dirname(found)) != ours:
+            return (
+                f"Python has imported {found} as '{name}', which is a part of edgefleet: rename that folder, or "
+                f"take it out of PYTHONPATH"
+            )
+    return None

@@ -81,9 +81,10 @@ def _serve(config: Path, loaded: "BridgeConfig", *, drain: bool = False) -> None
 
     async def serve(stop: asyncio.Event) -> None:
         signals = ControlSignals(stop, lambda: load_config(config, BridgeConfig))
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGHUP, signals.reload.set)
-        loop.add_signal_handler(signal.SIGUSR1, signals.drain.set)
+        if sys.platform != "win32":
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGHUP, signals.reload.set)
+            loop.add_signal_handler(signal.SIGUSR1, signals.drain.set)
         if drain:
             signals.drain.set()
         await service.run_bridge(loaded, stop, signals=signals)

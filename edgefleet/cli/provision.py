@@ -36,7 +36,6 @@ def command(
 
     Example: `edgefleet provision scenarios/mixed.yaml --out secrets && mosquitto -c secrets/mosquitto.conf`
     """
-    import os
 
     from rich.console import Console
     from rich.progress import Progress
@@ -44,6 +43,7 @@ def command(
     from devices.scenario.devices import all_devices
     from edgefleet.embedded.brokers import profile
     from edgefleet.terminal import echo
+    from edgewire.os_support import is_root
 
     try:
         from edgefleet.provision import BRIDGE, OPERATOR, provision
@@ -64,7 +64,7 @@ def command(
                 days=days,
                 profile=profile("secured.conf").read_text(encoding="utf-8"),
                 # A Mosquitto that root starts becomes the user `mosquitto`, who may not read our folder.
-                user="root" if os.geteuid() == 0 else None,
+                user="root" if is_root() else None,
                 progress=lambda done: progress.update(task, completed=done),
             )
     except OSError as error:

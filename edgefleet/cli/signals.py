@@ -3,22 +3,24 @@
 import asyncio
 import math
 import signal
+import sys
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-import uvloop
+from edgewire.os_support import run_coroutine
 
 # The same signal again within this time (s) is the same one.
 SAME_SIGNAL_S = 0.2
+_ENDING = ("SIGINT", "SIGTERM", "SIGHUP")
 
 Result = TypeVar("Result")
 
 
 def run_async(main: Coroutine[Any, Any, Result]) -> Result:
-    """Run a coroutine to its end on uvloop."""
-    return uvloop.run(main)
+    """Run a coroutine to its end, on uvloop where that exists."""
+    return run_coroutine(main)
 
 
 async def until_signal(
@@ -46,11 +48,15 @@ async def until_signal(
             loop.call_later(SAME_SIGNAL_S, let_kill, number)
 
     def let_kill(number: signal.Signals) -> None:
-        loop.remove_signal_handler(number)
+        if sys.platform != "win32":
+            loop.remove_signal_handler(number)
         signal.signal(number, signal.SIG_DFL)
 
     for number in _ending_signals():
-        loop.add_signal_handler(number, on_signal, number)
+        if sys.platform == "win32":
+            signal.signal(number, lambda number, _: loop.call_soon_threadsafe(on_signal, signal.Signals(number)))
+        else:
+            loop.add_signal_handler(number, on_signal, number)
     try:
         return await work(stop)
     finally:
@@ -61,8 +67,8 @@ async def until_signal(
 def _ending_signals() -> list[signal.Signals]:
     return [
         number
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        if number is not signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN
+        for number in (getattr(signal, name) for name in _ENDING if hasattr(signal, name))
+        if number.name != "SIGHUP" or signal.getsignal(number) is not signal.SIG_IGN
     ]
 
 

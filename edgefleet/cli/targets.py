@@ -130,6 +130,9 @@ def batch_target(destination: Destination, timeline: Timeline, stop: StopFlag) -
 
         return HttpUpload(destination.place, stop.wait, token=destination.token)
     if destination.kind == "kafka":
+        from edgewire.extras import require_kafka
+
+        require_kafka("--kafka")
         from devices.export.kafka import KafkaTopics
 
         return KafkaTopics(timeline, destination.place)

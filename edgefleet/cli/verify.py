@@ -50,7 +50,7 @@ def command(
     from rich.console import Console
 
     from edgefleet.verify import print_verdict, verify_run
-    from edgefleet.verify.kafka_source import CONTRACT_TOPICS
+    from edgefleet.verify.topics import CONTRACT_TOPICS
     from edgewire.run_record import RunRecord
 
     wait_s = parse_duration("--wait", wait, least_ms=0) / 1000

@@ -1,12 +1,12 @@
 """Reads from the kernel what this machine offers; None where it does not say."""
 
 import os
-import resource
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from edgewire.cgroup import ROOT, read_cgroup_limits
+from edgewire.os_support import open_files_limit, page_bytes
 
 PROC = Path("/proc")
 
@@ -31,14 +31,14 @@ class Machine:
     @classmethod
     def read(cls, root: Path = ROOT) -> "Machine":
         """Return the limits of this machine, now; `root` is where `/proc` and `/sys` lie."""
-        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        hard = open_files_limit()[1]
         groups = read_cgroup_limits(root)
         affinity = getattr(os, "sched_getaffinity", None)
         cores = float(len(affinity(0)) if affinity else os.cpu_count() or 1)
         quota = groups.cpu_quota_cores if groups.cpu_quota_cores and groups.cpu_quota_cores < cores else None
         free = [left for left in (groups.memory_left_bytes, _available(root / "proc")) if left is not None]
         return cls(
-            open_files=sys.maxsize if hard == resource.RLIM_INFINITY else hard,
+            open_files=hard,
             ports=_ports(root / "proc"),
             memory_bytes=min(free) + _own_bytes(root / "proc") if free else None,
             cores=quota or cores,
@@ -62,7 +62,7 @@ def _available(proc: Path) -> int | None:
 def _own_bytes(proc: Path) -> int:
     """Return the memory that this process alone has: it is one of those that a run needs, and counted with them."""
     fields = (_read(proc / "self/statm") or "").split()
-    return (int(fields[1]) - int(fields[2])) * resource.getpagesize() if len(fields) > 2 else 0
+    return (int(fields[1]) - int(fields[2])) * page_bytes() if len(fields) > 2 else 0
 
 
 def _read(path: Path) -> str | None:

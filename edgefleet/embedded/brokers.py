@@ -13,6 +13,7 @@ from typing import Self
 
 from edgefleet.embedded.process import LOOPBACK, Server, free_port, temporary_folder
 from edgewire.errors import ServiceUnavailable
+from edgewire.os_support import is_root
 
 MOSQUITTO_HINT = "install it (`apt-get install mosquitto`, `brew install mosquitto`)"
 DEMO_HINT = "`pip install 'edgefleet[demo]'`"
@@ -73,7 +74,7 @@ class MosquittoProcess(Broker):
         port = port or free_port()
         config = temporary_folder("mosquitto") / "mosquitto.conf"
         settings = {"listener": f"{port} {LOOPBACK}", "persistence_location": f"{config.parent}/", **(options or {})}
-        if os.geteuid() == 0:
+        if is_root():
             # Otherwise Mosquitto becomes the user `mosquitto`, who may not write to our folder.
             settings["user"] = "root"
         text = substitute(profile().read_text(encoding="utf-8"), settings)

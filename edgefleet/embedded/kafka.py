@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from edgewire.errors import ServiceUnavailable
+from edgewire.extras import require_extra
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ def kafka_mock() -> Iterator[KafkaAddress]:
     A topic exists once a client names it, with four partitions. Each keeps its newest 5 MiB (as sent, compressed),
     so whoever wants to read everything of a long run must read along.
     """
+    require_extra("confluent_kafka", "demo", "librdkafka's built-in Kafka")
     from confluent_kafka import KafkaException, Producer
 
     owner = Producer({"test.mock.num.brokers": 1, "log_level": 0})

@@ -32,7 +32,7 @@ def main(command: list[str]) -> int:
 
     threading.Thread(target=kill_when_let_go, daemon=True).start()
     code = child.wait()
-    if let_go.is_set():
+    if let_go.is_set() and sys.platform != "win32":
         os.killpg(0, signal.SIGKILL)
     return code if code >= 0 else 128 - code
 

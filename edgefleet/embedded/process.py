@@ -147,12 +147,16 @@ class ManagedProcess:
         """End the program and what it started without a warning, as a crash would (SIGKILL); also when it is frozen."""
         if self._process is None:
             return
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        if self.running:
+        self._let_go()
+        if sys.platform != "win32" and self.running:
             # The watch may be frozen with the program; it alone is thawed, and kills.
             os.kill(self._process.pid, signal.SIGCONT)
         self._process.wait()
+
+    def _let_go(self) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.close()
 
     def restart(self) -> Self:
         """End it, then start it with the same address and state."""
@@ -162,6 +166,9 @@ class ManagedProcess:
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the program and what it started; SIGSTOP freezes it, SIGCONT thaws it."""
         if self._process is not None and self.running:
+            if sys.platform == "win32":
+                self._let_go()  # there are no groups of processes: the watch ends what it has started
+                return
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, number)
 

@@ -2,11 +2,12 @@
 
 import ctypes
 import gc
-import resource
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+
+from edgewire.os_support import open_files_limit, set_open_files_limit
 
 # A thread that computes readings gives way to the one that sends them after so long.
 SWITCH_S = 0.0005
@@ -37,7 +38,7 @@ class _Tuning:
                 self._undo.pop()()
 
     def _change(self) -> None:
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        soft, hard = open_files_limit()
         thresholds, switch_s = gc.get_threshold(), sys.getswitchinterval()
         # `gc.unfreeze` knows all or nothing: where others have frozen something, it all stays frozen.
         self._undo = [] if gc.get_freeze_count() else [gc.unfreeze]
@@ -64,7 +65,7 @@ def tuned_process() -> Iterator[None]:
 def _set_open_files(soft: int, hard: int) -> None:
     # Somebody may have lowered the hard limit meanwhile.
     with suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        set_open_files_limit(soft, hard)
 
 
 def tune_allocator() -> None:
@@ -77,7 +78,7 @@ def tune_allocator() -> None:
 
 def raise_open_files() -> int:
     """Raise the soft limit of open files to the hard one; returns it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft, hard = open_files_limit()
     if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return sys.maxsize if hard == resource.RLIM_INFINITY else hard
+        set_open_files_limit(hard, hard)
+    return hard

@@ -14,8 +14,6 @@ from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any
 
-import uvloop
-
 from devices.fleet.metrics import FleetSnapshot
 from edgefleet.doctor.machine import count_oom_kills
 from edgefleet.launch.launcher import OnWorkerMessage, WorkerFailed, WorkerMessage, WorkerReady
@@ -23,6 +21,7 @@ from edgefleet.launch.process_tuning import tune_allocator
 from edgefleet.launch.shard import ShardJob, ShardResult, run_shard
 from edgewire import logs
 from edgewire.errors import EdgefleetError
+from edgewire.os_support import run_coroutine
 from edgewire.run_checkpoint import RunCheckpoint
 
 # How long a process may take to end once its pipe is closed.
@@ -30,7 +29,7 @@ JOIN_S = 5.0
 # What may wait for a parent that does not listen; further lines of the log are lost.
 MOST_WAITING = 1000
 # What a terminal sends to all its processes; the parent tells the workers when to stop.
-TERMINAL_SIGNALS = (signal.SIGINT, signal.SIGHUP)
+TERMINAL_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)]
 
 log = logs.get("workers")
 
@@ -52,18 +51,22 @@ class ProcessLauncher:
 
     def launch_worker(self, number: int, on_message: OnWorkerMessage) -> "LocalProcess":
         """Start one; it imports what it needs meanwhile."""
-        ours, theirs = self._context.Pipe()
+        pipe: tuple[Any, Any] = self._context.Pipe()
+        ours, theirs = pipe
         process = self._context.Process(
             target=main, args=(theirs, self._log_level, number), name=f"worker {number}", daemon=True
         )
         # Ctrl-C reaches all processes of a terminal, also one that cannot ignore it yet: so it is born with the signal
         # blocked. The tracker, which the first one would start, unblocks it.
-        resource_tracker.ensure_running()
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, TERMINAL_SIGNALS)
-        try:
+        if sys.platform == "win32":
             process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        else:
+            resource_tracker.ensure_running()
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, TERMINAL_SIGNALS)
+            try:
+                process.start()
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
         # Not `add_reader`: libuv would make the pipe non-blocking, which `send` and `recv` do not bear.
         loop = asyncio.get_running_loop()
@@ -103,7 +106,7 @@ class LocalProcess:
         if code >= 0:
             return f" with exit code {code}"
         # The kernel sends the same signal as `kill -9`, but counts it.
-        by_kernel = code == -signal.SIGKILL and self._oom_kills() > self._oom_kills_before
+        by_kernel = signal.Signals(-code).name == "SIGKILL" and self._oom_kills() > self._oom_kills_before
         why = ", sent by the kernel because memory ran out (OOM killer)" if by_kernel else ""
         return f" of {signal.Signals(-code).name}{why}"
 
@@ -163,7 +166,7 @@ def main(pipe: Connection, log_level: str, number: int) -> None:
         return
     said = _Speaker(pipe)
     try:
-        said.say(uvloop.run(_serve(job, pipe, said)))
+        said.say(run_coroutine(_serve(job, pipe, said)))
     except EdgefleetError as error:
         said.say(WorkerFailed(str(error)))
     except MemoryError:
@@ -191,7 +194,8 @@ async def _serve(job: ShardJob, pipe: Connection, said: "_Speaker") -> ShardResu
 
     threading.Thread(target=wait_for_stop, daemon=True).start()
     # Whoever ends a whole service, as systemd does, sends it to the workers too.
-    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    if sys.platform != "win32":
+        loop.add_signal_handler(signal.SIGTERM, stop.set)
     return await run_shard(job, stop, said.say_if_heard, said.say_when_heard, at_once)
 
 

@@ -19,11 +19,10 @@ from confluent_kafka import (
 )
 
 from edgefleet.verify.arrivals import Arrivals, from_rows
+from edgefleet.verify.topics import CONTRACT_TOPICS
 from edgewire.clock import parse_ms
 from edgewire.errors import ConfigError, ServiceUnavailable
-from edgewire.messages import CONTRACT, ContractError, MessageId
-
-CONTRACT_TOPICS = tuple(message.kafka_topic for contract in CONTRACT.values() for message in contract.messages)
+from edgewire.messages import ContractError, MessageId
 
 TIMEOUT_S = 8
 """For one question to Kafka."""

@@ -8,10 +8,11 @@ from edgefleet.verify.arrivals import ArrivalSource
 from edgefleet.verify.checker import Checker, run_verdict
 from edgefleet.verify.clocks import ALLOWANCE_MS
 from edgefleet.verify.http_source import HttpSource
-from edgefleet.verify.kafka_source import CONTRACT_TOPICS, KafkaSource
 from edgefleet.verify.message_index import MessageIndex
+from edgefleet.verify.topics import CONTRACT_TOPICS
 from edgefleet.verify.verdict import RunVerdict
 from edgewire.clock import Clock, SystemClock
+from edgewire.extras import require_kafka
 from edgewire.run_record import RunRecord
 
 LATE_AFTER_MS = 5000
@@ -49,6 +50,9 @@ def verify_run(
             http = HttpSource(ingest, ingest_token, since_ms=since_ms, device_ids=names)
             sources["http"] = stack.enter_context(closing(http))
         if kafka is not None:
+            require_kafka("--kafka")
+            from edgefleet.verify.kafka_source import KafkaSource
+
             source = KafkaSource(kafka, since_ms=since_ms, topics=kafka_topics)
             sources["kafka"] = stack.enter_context(closing(source))
         index = MessageIndex(record)

@@ -19,7 +19,7 @@ async def connected_from(local: tuple[str, int], host: str, port: int) -> socket
     try:
         found = await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
     except socket.gaierror as error:
-        if error.errno == socket.EAI_ADDRFAMILY:
+        if error.errno == getattr(socket, "EAI_ADDRFAMILY", None):
             raise ConfigError(f"source address {local[0]} is of another family than {host}") from None
         raise
     sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named, so that asyncio sets TCP_NODELAY

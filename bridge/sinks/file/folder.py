@@ -1,6 +1,5 @@
 """Keeps the folder of the file sink: its lock, the files that are open, and those that are too old. Blocking calls."""
 
-import fcntl
 import os
 import re
 from collections import OrderedDict
@@ -11,6 +10,7 @@ from bridge.message.template import Template
 from bridge.sinks.file.rotating_file import RotatingFile, Rotation, is_rotated
 from edgewire import logs
 from edgewire.errors import ConfigError, ServiceUnavailable
+from edgewire.os_support import OPEN_FLAGS, lock_file
 
 OPEN_FILES = 128
 _KNOWN_FILES = 10_000
@@ -39,8 +39,8 @@ class Folder:
         """
         try:
             self._path.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(self._path / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock = os.open(self._path / ".lock", os.O_RDWR | os.O_CREAT | OPEN_FLAGS, 0o644)
+            lock_file(self._lock)
         except BlockingIOError:
             self.close()
             raise ConfigError(f"{self._path} is used by another bridge: set file.folder to one of its own") from None

@@ -8,11 +8,13 @@ import gzip
 import os
 import re
 import shutil
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from edgewire.os_support import OPEN_FLAGS
 from edgewire.output import require_file
 
 _CHUNK = 64 << 10
@@ -63,7 +65,7 @@ class RotatingFile:
             view = memoryview(lines)
             while view:
                 view = view[os.write(self._file, view) :]
-            os.fdatasync(self._file)
+            _sync_data(self._file)
         except OSError:
             # Part of it may be there; and after a failed sync nobody knows what is.
             self._cut_and_close()
@@ -109,7 +111,7 @@ class RotatingFile:
 
     def _open(self) -> None:
         new = not self.path.exists()
-        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | OPEN_FLAGS, 0o644)
         size = os.fstat(self._file).st_size
         self._size = _whole_lines(self._file, size)
         if self._size < size:
@@ -148,11 +150,20 @@ def _whole_lines(file: int, size: int) -> int:
     end = size
     while end:
         start = max(0, end - _CHUNK)
-        found = os.pread(file, end - start, start).rfind(b"\n")
+        found = _read_at(file, end - start, start).rfind(b"\n")
         if found >= 0:
             return start + found + 1
         end = start
     return 0
+
+
+def _read_at(file: int, size: int, start: int) -> bytes:
+    os.lseek(file, start, os.SEEK_SET)  # what is appended goes to the end all the same
+    return os.read(file, size)
+
+
+_sync_data: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
+"""Linux alone may leave out what else is known of a file."""
 
 
 def _compressed(path: Path) -> Path:
@@ -174,6 +185,8 @@ def _compress(path: Path) -> None:
 
 def _sync_folder(folder: Path) -> None:
     """Make a new name safe: it is so only once its folder is."""
+    if sys.platform == "win32":
+        return  # where a folder cannot be opened
     file = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(file)

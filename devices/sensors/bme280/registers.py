@@ -3,8 +3,8 @@
 Time is an argument: the chip asks the clock it is given, and a conversion takes as long as the data sheet says.
 """
 
+import errno
 from collections.abc import Callable, Mapping
-from errno import EREMOTEIO
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from devices.sensors.bme280.chip import (
 )
 from devices.sensors.bme280.sensor import Bme280Sensor
 from devices.world.world import World
+
+EREMOTEIO: int = getattr(errno, "EREMOTEIO", errno.EIO)
+"""What Linux says of a device on the bus that does not answer; other systems have no such number."""
 
 AnalogSource = Callable[[float, Sampling], tuple[float, float, float]]
 """°C, % and hPa measured by a conversion with this sampling at this time (ms since 1970 UTC)."""

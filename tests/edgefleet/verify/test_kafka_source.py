@@ -9,7 +9,8 @@ import pytest
 from confluent_kafka import Producer
 
 from edgefleet.verify import Arrivals
-from edgefleet.verify.kafka_source import CONTRACT_TOPICS, KafkaSource
+from edgefleet.verify.kafka_source import KafkaSource
+from edgefleet.verify.topics import CONTRACT_TOPICS
 from edgewire.errors import ConfigError, ServiceUnavailable
 
 
