@@ -39,6 +39,7 @@ LAYERS = {
         "mqtt",
         "link",
         "messages",
+        "dialects",
         "run_record",
         "run_checkpoint",
         "run_folder",

@@ -1,0 +1,118 @@
+"""Says what a dialect makes of a message, and what a decoder is.
+
+The values of a message have one name and one unit whatever dialect they came in: `temperature_c`, `speed_kmh`. What has
+no value (`null`, `nan`, `unavailable`, a missing key) is left out: it is never 0 and never an error of its own.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Protocol
+from zoneinfo import ZoneInfo
+
+from edgewire.errors import EdgefleetError
+
+Value = float | int | bool | str
+"""A value of a device, in the unit that its name says."""
+
+
+class DialectError(EdgefleetError):
+    """A message is not what its dialect says it must be; says what is wrong with it."""
+
+
+class MessageRole(StrEnum):
+    """What a message of a device is for."""
+
+    READING = "reading"
+    """Values that were measured."""
+    EVENT = "event"
+    """Something that happened."""
+    AVAILABILITY = "availability"
+    """Whether the device, or its gateway, is there."""
+    STATE = "state"
+    """What the device says of itself: uptime, radio, relays, version."""
+    COMMAND = "command"
+    """Something for the device to do."""
+    ANSWER = "answer"
+    """The device's answer to a command."""
+    DESCRIPTION = "description"
+    """What the device has, and in which units: no values."""
+
+
+class TimeSource(StrEnum):
+    """Where the time of a message is from."""
+
+    DEVICE = "device"
+    """The message has an instant, with its offset or in UTC."""
+    ZONE = "zone"
+    """The message has a local time, and the configuration its zone."""
+    ARRIVAL = "arrival"
+    """The message has no time, or one that cannot be placed: it is when it arrived."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """Says how a message arrived."""
+
+    received_ms: int
+    """Milliseconds since 1970 UTC."""
+    retained: bool = False
+    """Whether the broker had kept it: then it is the last known state, not a new reading."""
+    zone: ZoneInfo | None = None
+    """The zone of local times."""
+
+
+@dataclass(frozen=True, slots=True)
+class DialectMessage:
+    """Holds what a message says."""
+
+    device_id: str
+    """The device's own name, as it stands in the topic or payload: it may hold what our ids may not."""
+    role: MessageRole
+    time_ms: int
+    """When it was measured or said, milliseconds since 1970 UTC."""
+    time_source: TimeSource
+    values: Mapping[str, Value] = field(default_factory=dict)
+    """By canonical name."""
+    sensor: str = ""
+    """Which of the device's sensors the values are of, by the name it has there; empty where they are the device's."""
+    parts: Mapping[str, Mapping[str, Value]] = field(default_factory=dict)
+    """The values of each sensor by its name, where a message has those of several; `values` are the device's then."""
+    extra: Mapping[str, object] = field(default_factory=dict)
+    """What the dialect has no canonical name for, as it came."""
+    is_stale: bool = False
+    """Whether these are values of the past that are shown again: retained, or out of a gateway's cache."""
+    remarks: tuple[str, ...] = ()
+    """What was read otherwise than it stands, and why, in words: a quirk of a firmware, an unknown unit."""
+
+
+def unread(
+    device_id: str,
+    role: MessageRole,
+    arrival: Arrival,
+    extra: Mapping[str, object] | None = None,
+    values: Mapping[str, Value] | None = None,
+) -> DialectMessage:
+    """Return a message that has no time of its own, and mostly no values."""
+    return DialectMessage(
+        device_id,
+        role,
+        arrival.received_ms,
+        TimeSource.ARRIVAL,
+        values=values or {},
+        extra=extra or {},
+        is_stale=arrival.retained,
+    )
+
+
+class DialectDecoder(Protocol):
+    """Reads the messages of one dialect, and remembers what devices have described of themselves."""
+
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """Return the topic filters that match everything this dialect publishes."""
+        ...
+
+    def decode(self, topic: str, payload: bytes, arrival: Arrival) -> DialectMessage:
+        """Return what a message says. Raises `DialectError`."""
+        ...

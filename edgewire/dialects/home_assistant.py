@@ -1,0 +1,394 @@
+"""Home Assistant's discovery: what entities there are, on which topics, in which units, and how to read their values.
+
+Read in home-assistant.io (MQTT integration, device_tracker.mqtt) and the source of its core. Quirks: `None` is no value
+and an empty text is ignored (core pull request 87004); the unit `C` is refused since 2025.7 (core issue 146957) and
+read as °C here; `º` is not `°` (issue 4278); templates come as `value_json.a.b` and as `value_json['a']['b']` (Tasmota
+issue 9436), with filters; `~` stands for a base only as first or last letter, and only in keys that end in `topic`; one
+bare `nan` would break every entity of a topic (awtrix-ng issue 9) and is one missing value here.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from edgewire.config import Config
+from edgewire.dialects.base import Arrival, DialectError, DialectMessage, MessageRole, Value, unread
+from edgewire.dialects.units import quantity_of, to_canonical, unit_suffix
+from edgewire.dialects.values import NO_VALUE, number, read_json, read_object, read_text, shown
+
+MAX_ENTITIES = 200_000
+"""Entities that are remembered; a home has hundreds, a fleet of 10,000 devices some ten a device."""
+
+_LONG_NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        "avty": "availability",
+        "avty_mode": "availability_mode",
+        "avty_t": "availability_topic",
+        "cmd_t": "command_topic",
+        "cmps": "components",
+        "dev": "device",
+        "dev_cla": "device_class",
+        "exp_aft": "expire_after",
+        "json_attr_t": "json_attributes_topic",
+        "o": "origin",
+        "obj_id": "object_id",
+        "p": "platform",
+        "pl_avail": "payload_available",
+        "pl_not_avail": "payload_not_available",
+        "pl_off": "payload_off",
+        "pl_on": "payload_on",
+        "src_type": "source_type",
+        "stat_cla": "state_class",
+        "stat_t": "state_topic",
+        "t": "topic",
+        "uniq_id": "unique_id",
+        "unit_of_meas": "unit_of_measurement",
+        "val_tpl": "value_template",
+        "ids": "identifiers",
+        "cns": "connections",
+        "mf": "manufacturer",
+        "mdl": "model",
+        "sw": "sw_version",
+        "hw": "hw_version",
+    }
+)
+_CLASSES: Mapping[str, str] = MappingProxyType(
+    {
+        "temperature": "temperature_c",
+        "humidity": "humidity",
+        "pressure": "pressure_hpa",
+        "atmospheric_pressure": "pressure_hpa",
+        "battery": "battery_pct",
+        "signal_strength": "rssi_dbm",
+        "speed": "speed_kmh",
+        "wind_speed": "speed_kmh",
+        "distance": "distance_m",
+        "voltage": "voltage_v",
+        "current": "current_a",
+        "power": "power_w",
+        "energy": "energy_wh",
+        "duration": "duration_s",
+    }
+)
+"""Device class -> canonical name; an entity of another class, or of none, has its own."""
+_DEFAULT_UNITS: Mapping[str, str] = MappingProxyType({"humidity": "%", "battery_pct": "%"})
+"""Units of those quantities that have one only."""
+_TRACKER_KEYS: Mapping[str, str] = MappingProxyType(
+    {"latitude": "latitude", "longitude": "longitude", "gps_accuracy": "accuracy_m", "battery_level": "battery_pct"}
+)
+_PATH = re.compile(r"value(_json)?((?:\.[A-Za-z_]\w*|\[\s*(?:'[^']*'|\"[^\"]*\"|\d{1,4})\s*\])*)")
+_STEP = re.compile(r"\.([A-Za-z_]\w*)|\[\s*(?:'([^']*)'|\"([^\"]*)\"|(\d+))\s*\]")
+_FILTERS = re.compile(r"(?:\s*\|\s*(?:float|int|round|is_defined|string|default)(?:\([^()]{0,20}\))?)*")
+_NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
+
+Path = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """Holds one entity as its configuration describes it."""
+
+    device_id: str
+    key: str
+    """Its own name in the device."""
+    component: str
+    name: str
+    """Canonical name of its value."""
+    unit: str
+    state_topic: str
+    path: Path | None
+    """Where its value stands in a JSON payload; None where the payload is the value."""
+    problem: str = ""
+    """Why its value cannot be read; empty where it can."""
+    attributes_topic: str = ""
+    availability: tuple[tuple[str, str, str], ...] = ()
+    """Topic, and the texts that say that it is there and that it is not."""
+    on_off: tuple[str, str] = ("ON", "OFF")
+
+
+class EntityRegistry:
+    """Remembers the entities that were described, by the topics on which they speak."""
+
+    def __init__(self) -> None:
+        self._by_config: dict[str, tuple[Entity, ...]] = {}
+        self._by_topic: dict[str, dict[tuple[str, str], Entity]] = {}
+
+    def __len__(self) -> int:
+        return sum(map(len, self._by_config.values()))
+
+    def learn(self, config_topic: str, entities: tuple[Entity, ...]) -> None:
+        """Replace what was known by a configuration topic. Raises `DialectError` where there would be too many."""
+        for old in self._by_config.pop(config_topic, ()):
+            for topic in _topics(old):
+                here = self._by_topic.get(topic, {})
+                here.pop((old.device_id, old.key), None)
+                if not here:
+                    self._by_topic.pop(topic, None)
+        if len(self._by_config) >= MAX_ENTITIES:
+            raise DialectError(f"more than {MAX_ENTITIES:,} configurations: '{config_topic}' is not remembered")
+        if entities:
+            self._by_config[config_topic] = entities
+        for entity in entities:
+            for topic in _topics(entity):
+                self._by_topic.setdefault(topic, {})[entity.device_id, entity.key] = entity
+
+    def entities_on(self, topic: str) -> tuple[Entity, ...]:
+        """Return the entities that a topic tells something of."""
+        return tuple(self._by_topic.get(topic, {}).values())
+
+
+class HomeAssistantOptions(Config):
+    """Says how discovery is set up, where that is not the default."""
+
+    discovery_prefix: Annotated[str, Field(min_length=1, max_length=100)] = "homeassistant"
+
+
+class HomeAssistantDecoder:
+    """Learns entities from discovery, and reads whatever they publish on the topics that it names."""
+
+    def __init__(self, options: HomeAssistantOptions | None = None, registry: EntityRegistry | None = None) -> None:
+        self._prefix = (options or HomeAssistantOptions()).discovery_prefix
+        self.registry = EntityRegistry() if registry is None else registry
+
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """Return the filter of discovery; the entities' own topics must be subscribed to beside it."""
+        return (f"{self._prefix}/#",)
+
+    def decode(self, topic: str, payload: bytes, arrival: Arrival) -> DialectMessage:
+        """Return what a message says. Raises `DialectError`."""
+        if topic == f"{self._prefix}/status":
+            return unread("", MessageRole.AVAILABILITY, arrival, values={"online": read_text(payload) == "online"})
+        if topic.startswith(f"{self._prefix}/") and topic.endswith("/config"):
+            return self.learn(topic, payload, arrival)
+        entities = self.registry.entities_on(topic)
+        if not entities:
+            raise DialectError(f"no configuration names topic '{topic}': its unit and device are not known")
+        return read_entities(entities, topic, payload, arrival)
+
+    def learn(self, topic: str, payload: bytes, arrival: Arrival) -> DialectMessage:
+        """Remember what a configuration describes. Raises `DialectError`."""
+        if not payload:
+            self.registry.learn(topic, ())
+            return unread("", MessageRole.DESCRIPTION, arrival, {"removed": True})
+        entities, body = read_config(topic.removeprefix(f"{self._prefix}/"), payload)
+        self.registry.learn(topic, entities)
+        device = entities[0].device_id if entities else ""
+        message = unread(device, MessageRole.DESCRIPTION, arrival, body)
+        problems = tuple(f"{entity.key}: {entity.problem}" for entity in entities if entity.problem)
+        return replace(message, remarks=problems)
+
+
+def read_config(topic: str, payload: bytes) -> tuple[tuple[Entity, ...], Mapping[str, Any]]:
+    """Return the entities of a configuration, whose topic is given less its prefix. Raises `DialectError`."""
+    levels = topic.split("/")
+    if len(levels) not in (3, 4):
+        raise DialectError(f"configuration on '{topic}': it is COMPONENT/[NODE/]OBJECT/config")
+    component, object_id = levels[0], levels[-2]
+    body = _expand(read_object(payload))
+    if body.get("migrate_discovery") is True:
+        return (), body
+    if component != "device":
+        return (_entity(component, object_id, body, object_id),), body
+    if not isinstance(body.get("components"), dict) or not isinstance(body.get("device"), dict):
+        raise DialectError("a device's configuration has no device, or no components")
+    shared = {key: value for key, value in body.items() if key != "components"}
+    entities = []
+    for key, described in body["components"].items():
+        # What names its platform only is removed.
+        if isinstance(described, dict) and len(described) > 1 and isinstance(described.get("platform"), str):
+            entities.append(_entity(described["platform"], key, shared | described, object_id))
+    return tuple(entities), body
+
+
+def read_entities(entities: tuple[Entity, ...], topic: str, payload: bytes, arrival: Arrival) -> DialectMessage:
+    """Return the values that a payload has for the entities of its topic. Raises `DialectError`."""
+    first = entities[0]
+    said = [
+        text
+        for entity in entities
+        for place, *texts in entity.availability
+        if place == topic
+        for text in enumerate(texts)
+    ]
+    if said and topic != first.state_topic:
+        text = read_text(payload)
+        online = {words: not place for place, words in said}.get(text)
+        if online is None:
+            raise DialectError(f"availability says {shown(text)}")
+        return unread(first.device_id, MessageRole.AVAILABILITY, arrival, values={"online": online})
+    found: dict[str, dict[str, Value]] = {}
+    remarks: list[str] = []
+    body = read_json(payload, lenient=True) if any(entity.path is not None for entity in entities) else None
+    for entity in entities:
+        if topic == entity.attributes_topic and entity.component == "device_tracker":
+            found.setdefault(entity.key, {}).update(_tracker_values(read_object(payload, lenient=True)))
+        elif entity.problem:
+            remarks.append(f"{entity.key}: {entity.problem}")
+        elif (read := _entity_value(entity, body, payload, remarks)) is not None:
+            found.setdefault(entity.key, {})[read[0]] = read[1]
+    names = [name for values in found.values() for name in values]
+    message = unread(first.device_id, MessageRole.READING, arrival)
+    if len(entities) == 1:
+        return replace(message, values=next(iter(found.values()), {}), sensor=entities[0].key, remarks=tuple(remarks))
+    if len(set(names)) == len(names):
+        values = {name: value for part in found.values() for name, value in part.items()}
+        return replace(message, values=values, remarks=tuple(remarks))
+    return replace(message, parts=found, remarks=tuple(remarks))
+
+
+def canonical_name(device_class: str, key: str) -> str:
+    """Return the canonical name of an entity's value: by its class, else its own name."""
+    return _CLASSES.get(device_class) or _NOT_IN_NAMES.sub("_", key.lower()).strip("_") or "value"
+
+
+def convert(name: str, read: float, unit: str, remarks: list[str]) -> tuple[str, float]:
+    """Return a value in the unit of its canonical name; under another name, with a remark, where that is not known."""
+    unit = unit or _DEFAULT_UNITS.get(name, "")
+    if not quantity_of(name):
+        return (f"{name}_{unit_suffix(unit)}" if unit and not name.endswith(unit_suffix(unit)) else name), read
+    if unit and (converted := to_canonical(name, read, unit)) is not None:
+        return name, converted
+    remarks.append(f"{name}: unit {shown(unit)} is not known: kept as it is" if unit else f"{name}: no unit is given")
+    stem = name.rpartition("_")[0] or name
+    return (f"{stem}_{unit_suffix(unit)}" if unit else stem), read
+
+
+def _entity(component: str, key: str, body: Mapping[str, Any], object_id: str) -> Entity:
+    device = body.get("device") if isinstance(body.get("device"), dict) else {}
+    path, problem = _template(_text(body, "value_template"))
+    availability = body.get("availability")
+    listed = availability if isinstance(availability, list) else [availability] if availability else []
+    if topic := _text(body, "availability_topic"):
+        listed = [{"topic": topic, **{name: body[name] for name in _AVAILABLE if name in body}}, *listed]
+    state_topic = _text(body, "state_topic")
+    attributes_topic = _text(body, "json_attributes_topic")
+    if not (state_topic or attributes_topic):
+        problem = problem or "it has no state topic"
+    return Entity(
+        _device_id(device or {}, object_id),
+        key,
+        component,
+        canonical_name(_text(body, "device_class"), key),
+        _text(body, "unit_of_measurement"),
+        state_topic,
+        path,
+        problem,
+        attributes_topic,
+        tuple(
+            (_text(item, "topic"), _text(item, _AVAILABLE[0]) or "online", _text(item, _AVAILABLE[1]) or "offline")
+            for item in map(_expand, listed)
+        ),
+        (_text(body, "payload_on") or "ON", _text(body, "payload_off") or "OFF"),
+    )
+
+
+_AVAILABLE = ("payload_available", "payload_not_available")
+
+
+def _device_id(device: Mapping[str, Any], object_id: str) -> str:
+    """Return the first identifier of a device, else its address, else the name in the topic."""
+    identifiers = device.get("identifiers")
+    if isinstance(identifiers, list) and identifiers:
+        identifiers = identifiers[0]
+    if isinstance(identifiers, str) and identifiers:
+        return identifiers
+    connections = device.get("connections")
+    if isinstance(connections, list) and connections and isinstance(connections[0], list) and len(connections[0]) > 1:
+        return str(connections[0][1])
+    return object_id
+
+
+def _template(text: str) -> tuple[Path | None, str]:
+    """Return the path that a template names, and why it cannot be read where it does more than that."""
+    if not text:
+        return None, ""
+    inner = text.strip()
+    if not (inner.startswith("{{") and inner.endswith("}}")):
+        return None, f"template {shown(text)} is more than one value"
+    inner = inner[2:-2].strip().strip("-").strip()
+    found = _PATH.match(inner)
+    if not found or not _FILTERS.fullmatch(inner[found.end() :].rstrip()):
+        return None, f"template {shown(text)} is more than one value"
+    steps: list[str | int] = []
+    for named, single, double, place in _STEP.findall(found[2]):
+        steps.append(int(place) if place else named or single or double)
+    return (tuple(steps) if found[1] else None), ""
+
+
+def _entity_value(entity: Entity, body: Any, payload: bytes, remarks: list[str]) -> tuple[str, Value] | None:
+    """Return name and value that a payload has for an entity; None where it has none."""
+    if entity.path is None:
+        found: Any = read_text(payload)
+    else:
+        found = body
+        for step in entity.path:
+            if isinstance(found, dict) and isinstance(step, str):
+                found = found.get(step)
+            else:
+                found = found[step] if isinstance(found, list) and isinstance(step, int) and step < len(found) else None
+    if found is None or (isinstance(found, str) and found.strip().lower() in NO_VALUE):
+        return None
+    if entity.component in ("binary_sensor", "switch"):
+        on, off = entity.on_off
+        text = str(found)
+        if text not in (on, off):
+            raise DialectError(f"{entity.key} says {shown(text)}: neither {on} nor {off}")
+        return entity.name, text == on
+    if entity.name not in _CLASSES.values() and not entity.unit and isinstance(found, str | bool):
+        return entity.name, found
+    read = number(found)
+    return None if read is None else convert(entity.name, read, entity.unit, remarks)
+
+
+def _tracker_values(body: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
+    for key, name in _TRACKER_KEYS.items():
+        if (read := number(body.get(key))) is not None:
+            yield name, read
+
+
+def _expand(found: object) -> dict[str, Any]:
+    """Return a configuration with the long names of its keys, and its topics without `~`."""
+    if not isinstance(found, dict):
+        return {}
+    body = {_LONG_NAMES.get(key, key): value for key, value in found.items()}
+    base = body.pop("~", None)
+    for key, value in body.items():
+        if key == "device" and isinstance(value, dict):
+            body[key] = {_LONG_NAMES.get(name, name): inner for name, inner in value.items()}
+        elif key == "components" and isinstance(value, dict):
+            inherited = {"~": base} if isinstance(base, str) else {}
+            body[key] = {name: _expand(inherited | inner) for name, inner in value.items() if isinstance(inner, dict)}
+        elif key == "availability" and isinstance(value, list):
+            body[key] = [_with_base(_expand(item), base) for item in value]
+    return _with_base(body, base)
+
+
+def _with_base(body: dict[str, Any], base: object) -> dict[str, Any]:
+    if not isinstance(base, str):
+        return body
+    for key, value in body.items():
+        if key.endswith("topic") and isinstance(value, str):
+            if value.startswith("~"):
+                value = base + value[1:]
+            elif value.endswith("~"):
+                value = value[:-1] + base
+            body[key] = value
+    return body
+
+
+def _text(body: Mapping[str, Any], key: str) -> str:
+    value = body.get(key)
+    return value if isinstance(value, str) else ""
+
+
+def _topics(entity: Entity) -> Iterator[str]:
+    yield from dict.fromkeys(
+        topic
+        for topic in (entity.state_topic, entity.attributes_topic, *(place for place, _, _ in entity.availability))
+        if topic
+    )

@@ -1,0 +1,41 @@
+"""The dialects there are, by name."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from edgewire.config import Config
+from edgewire.dialects.base import DialectDecoder
+from edgewire.dialects.esphome import EsphomeDecoder, EsphomeOptions
+from edgewire.dialects.home_assistant import HomeAssistantDecoder, HomeAssistantOptions
+from edgewire.dialects.owntracks import OwnTracksDecoder, OwnTracksOptions
+from edgewire.dialects.shelly import ShellyDecoder, ShellyOptions
+from edgewire.dialects.tasmota import TasmotaDecoder, TasmotaOptions
+from edgewire.dialects.zigbee2mqtt import Zigbee2MqttDecoder, Zigbee2MqttOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """A dialect, as everything that lists dialects knows it."""
+
+    name: str
+    options: type[Config]
+    decoder: Callable[[Any], DialectDecoder]
+    """Called with the options; a decoder learns, so each use has its own."""
+
+
+DIALECTS: Mapping[str, Dialect] = MappingProxyType(
+    {
+        dialect.name: dialect
+        for dialect in (
+            Dialect("tasmota", TasmotaOptions, TasmotaDecoder),
+            Dialect("esphome", EsphomeOptions, EsphomeDecoder),
+            Dialect("homeassistant", HomeAssistantOptions, HomeAssistantDecoder),
+            Dialect("zigbee2mqtt", Zigbee2MqttOptions, Zigbee2MqttDecoder),
+            Dialect("shelly", ShellyOptions, ShellyDecoder),
+            Dialect("owntracks", OwnTracksOptions, OwnTracksDecoder),
+        )
+    }
+)
+"""Name -> dialect. A further one is a file and a line here."""

@@ -1,0 +1,112 @@
+"""Reads JSON and values as devices write them: leniently where a firmware is known to be wrong, strictly elsewhere."""
+
+import math
+import re
+from typing import Any
+
+import orjson
+
+from edgewire.dialects.base import DialectError
+
+MAX_PAYLOAD = 1 << 20
+"""Bytes. The largest message of a dialect here is a gateway's list of devices, about 2 kB a device."""
+_MAX_DEPTH = 32
+_SHOWN = 80
+
+NO_VALUE = frozenset({"", "nan", "none", "null", "unavailable", "unknown", "n/a", "undefined", "inf", "-inf"})
+"""Texts, in small letters, that stand where there is no value."""
+
+_STRING_OR_BARE = re.compile(r'"(?:[^"\\]|\\.)*"|(?<![\w.])-?(?:nan|inf(?:inity)?)(?![\w.])', re.IGNORECASE)
+"""A string, which is left as it is, or a number that C's printf writes and JSON does not have."""
+
+Number = int | float
+
+
+def read_object(payload: bytes, *, lenient: bool = False) -> dict[str, Any]:
+    """Return the JSON object that a payload is. Raises `DialectError`."""
+    fields = read_json(payload, lenient=lenient)
+    if type(fields) is not dict:
+        raise DialectError(f"payload is no JSON object: {shown(payload)}")
+    return fields
+
+
+def read_json(payload: bytes, *, lenient: bool = False) -> Any:
+    """Return what a JSON payload says; with `lenient`, bare `nan` and `inf` stand for null. Raises `DialectError`."""
+    if len(payload) > MAX_PAYLOAD:
+        raise DialectError(f"payload of {len(payload):,} bytes is longer than the {MAX_PAYLOAD:,} allowed")
+    try:
+        found = orjson.loads(payload)
+    except orjson.JSONDecodeError as error:
+        found = _read_bare(payload) if lenient else None
+        if found is None:
+            raise DialectError(f"payload is not JSON: {error}: {shown(payload)}") from None
+    if _is_deep(found):
+        raise DialectError(f"payload is nested deeper than {_MAX_DEPTH} levels")
+    return found
+
+
+def read_text(payload: bytes) -> str:
+    """Return a payload that is one short text. Raises `DialectError`."""
+    if len(payload) > 1024:
+        raise DialectError(f"payload of {len(payload):,} bytes is too long for one value")
+    try:
+        return payload.decode().strip()
+    except UnicodeDecodeError:
+        raise DialectError(f"payload is no UTF-8: {shown(payload)}") from None
+
+
+def number(value: object) -> Number | None:
+    """Return a number, also one that is written as a text; None for all that stands for no value.
+
+    Raises `DialectError` for what is neither, and for a bool, which is no number.
+    """
+    if value is None:
+        return None
+    if type(value) is int or type(value) is float:
+        return value if math.isfinite(value) else None
+    if type(value) is str:
+        text = value.strip()
+        if text.lower() in NO_VALUE:
+            return None
+        try:
+            found = float(text)
+        except ValueError:
+            found = math.nan
+        # float() also takes "1_000", "١" and "infinity", which no firmware writes for a number.
+        if math.isfinite(found) and re.fullmatch(r"[+-]?[0-9]*\.?[0-9]*(?:[eE][+-]?[0-9]+)?", text):
+            return int(text) if re.fullmatch(r"[+-]?[0-9]{1,18}", text) else found
+    raise DialectError(f"{shown(value)} is no number")
+
+
+def shown(value: object) -> str:
+    """Return a value as an error repeats it, cut where it is long."""
+    text = value[: _SHOWN + 1].decode("utf-8", "backslashreplace") if isinstance(value, bytes) else repr(value)
+    text = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text[: _SHOWN + 1])
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def _read_bare(payload: bytes) -> Any:
+    try:
+        text = payload.decode()
+    except UnicodeDecodeError:
+        return None
+    mended = _STRING_OR_BARE.sub(lambda match: match[0] if match[0][0] == '"' else "null", text)
+    try:
+        return orjson.loads(mended)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _is_deep(found: Any) -> bool:
+    level = [found]
+    for _ in range(_MAX_DEPTH):
+        level = [
+            child
+            for item in level
+            if isinstance(item, dict | list)
+            for child in (item.values() if isinstance(item, dict) else item)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return False
+    return True

@@ -1,0 +1,203 @@
+"""Zigbee2MQTT: a gateway that publishes for its devices.
+
+Read in the source of Zigbee2MQTT 2.12.1 and on zigbee2mqtt.io. Quirks: a start publishes the cache again, which nothing
+but `last_seen` tells (issue 3496); `null` for what was never seen (issue 9236); with `output: attribute` a topic a key,
+null as an empty payload (issue 25978); 2.0 dropped plain texts of availability, `bridge/config` and `bridge/log` (pull
+request 24200); batteries came as texts (issue 245). `voltage` is in mV of batteries and in V of plugs: the gateway's
+list of devices says which, else the battery beside it.
+"""
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from edgewire.config import Config
+from edgewire.dialects.base import Arrival, DialectError, DialectMessage, MessageRole, Value, unread
+from edgewire.dialects.home_assistant import convert
+from edgewire.dialects.times import device_time
+from edgewire.dialects.values import number, read_json, read_object, read_text, shown
+
+_MAX_DEVICES = 20_000
+"""A coordinator takes a few hundred; emulated gateways may have more."""
+_LONGEST_NAME = 256
+
+_NUMBERS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "temperature": ("temperature_c", "°C"),
+        "device_temperature": ("chip_temperature_c", "°C"),
+        "humidity": ("humidity", "%"),
+        "pressure": ("pressure_hpa", "hPa"),
+        "battery": ("battery_pct", "%"),
+        "linkquality": ("link_quality", ""),
+        "illuminance": ("illuminance_lx", ""),
+        "co2": ("co2_ppm", ""),
+        "power": ("power_w", "W"),
+        "current": ("current_a", "A"),
+        "energy": ("energy_wh", "kWh"),
+    }
+)
+"""Key -> canonical name, and the unit where the gateway's list of devices gives none."""
+_FLAGS = frozenset({"occupancy", "contact", "water_leak", "smoke", "tamper", "battery_low", "vibration", "presence"})
+_UPDATED = frozenset({"last_seen", "update", "elapsed"})
+_ONLINE: Mapping[str, bool] = MappingProxyType({"online": True, "offline": False})
+
+
+class Zigbee2MqttOptions(Config):
+    """Says how the gateway is set up, where that is not the default."""
+
+    base_topic: Annotated[str, Field(min_length=1, max_length=100)] = "zigbee2mqtt"
+
+
+class Zigbee2MqttDecoder:
+    """Reads what a gateway publishes, and remembers its devices' names and units. A device is its friendly name."""
+
+    def __init__(self, options: Zigbee2MqttOptions | None = None) -> None:
+        self._base = (options or Zigbee2MqttOptions()).base_topic
+        self._units: dict[str, dict[str, str]] = {}
+
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """Return the one filter of the gateway."""
+        return (f"{self._base}/#",)
+
+    def decode(self, topic: str, payload: bytes, arrival: Arrival) -> DialectMessage:
+        """Return what a message says. Raises `DialectError`."""
+        name = topic.removeprefix(f"{self._base}/")
+        if name == topic or not name or len(name) > _LONGEST_NAME:
+            raise DialectError(f"topic '{topic}' is not below {self._base}/")
+        if name.startswith("bridge/"):
+            return self._bridge(name.removeprefix("bridge/"), payload, arrival)
+        device, _, last = name.rpartition("/")
+        if name not in self._units and device:
+            if last == "availability":
+                return _availability(device, payload, arrival)
+            if last in ("set", "get"):
+                return unread(device, MessageRole.COMMAND, arrival, {last: read_text(payload)})
+            parent, _, above = device.rpartition("/")
+            if parent and above in ("set", "get") and device not in self._units:
+                return unread(parent, MessageRole.COMMAND, arrival, {f"{above}/{last}": read_text(payload)})
+        if not payload:
+            # A renamed device, or an attribute that is null.
+            return unread(self._known(name)[0], MessageRole.READING, arrival)
+        known, attribute = self._known(name)
+        if attribute:
+            return self._attribute(known, attribute, payload, arrival)
+        return self._reading(name, payload, arrival)
+
+    def _known(self, name: str) -> tuple[str, str]:
+        """Return which known device a topic is of, and the attribute it is for."""
+        device, _, attribute = name.rpartition("/")
+        return (device, attribute) if name not in self._units and device in self._units else (name, "")
+
+    def _reading(self, name: str, payload: bytes, arrival: Arrival) -> DialectMessage:
+        found = read_json(payload, lenient=True)
+        if type(found) is not dict:
+            device, _, attribute = name.rpartition("/")
+            if not device:
+                raise DialectError(f"payload is no JSON object: {shown(payload)}")
+            return self._attribute(device, attribute, payload, arrival)
+        return self._values(name, found, arrival)
+
+    def _attribute(self, device: str, attribute: str, payload: bytes, arrival: Arrival) -> DialectMessage:
+        """Return the one value that a topic of its own has; text that is not JSON is a text."""
+        try:
+            value = read_json(payload, lenient=True)
+        except DialectError:
+            value = read_text(payload)
+        return self._values(device, {attribute: value}, arrival)
+
+    def _values(self, device: str, body: Mapping[str, Any], arrival: Arrival) -> DialectMessage:
+        at_ms, source, remark = device_time(body.get("last_seen"), arrival)
+        remarks = [remark] if remark else []
+        values: dict[str, Value] = {}
+        extra: dict[str, object] = {}
+        for key, value in body.items():
+            if value is None or key in _UPDATED:
+                continue
+            found = list(self._read(device, key, value, body, remarks))
+            values.update(found)
+            if not found and not (isinstance(value, str) and key in _NUMBERS):
+                extra[key] = value
+        return DialectMessage(
+            device,
+            MessageRole.READING,
+            at_ms,
+            source,
+            values=values,
+            extra=extra,
+            is_stale=arrival.retained,
+            remarks=tuple(remarks),
+        )
+
+    def _read(
+        self, device: str, key: str, value: object, body: Mapping[str, Any], remarks: list[str]
+    ) -> Iterator[tuple[str, Value]]:
+        if key == "state" and value in ("ON", "OFF"):
+            yield "relay_on", value == "ON"
+        elif key in _FLAGS and isinstance(value, bool):
+            yield key, value
+        elif key == "voltage":
+            # Without the list, a battery beside it tells that it is a battery's, and that is in mV.
+            unit = self._units.get(device, {}).get(key) or ("mV" if "battery" in body else "")
+            read = number(value)
+            if read is not None and unit:
+                yield convert("battery_v" if unit == "mV" else "voltage_v", read, unit, remarks)
+            elif read is not None:
+                remarks.append("voltage: its unit is not known without the gateway's list of devices")
+                yield "voltage", read
+        elif key in _NUMBERS and not isinstance(value, dict | list):
+            name, unit = _NUMBERS[key]
+            read = number(value)
+            unit = self._units.get(device, {}).get(key) or unit
+            if read is not None:
+                yield convert(name, read, unit, remarks) if unit and name != "link_quality" else (name, read)
+
+    def _bridge(self, name: str, payload: bytes, arrival: Arrival) -> DialectMessage:
+        """Return what the gateway says of itself. Its own name is `bridge`."""
+        if name == "state":
+            return _availability("bridge", payload, arrival)
+        if name == "devices":
+            devices = read_json(payload)
+            if not isinstance(devices, list):
+                raise DialectError("bridge/devices is no list")
+            self._learn(devices)
+            return unread("bridge", MessageRole.DESCRIPTION, arrival, {"devices": devices})
+        if name in ("log", "logging") or name.startswith("event"):
+            return unread("bridge", MessageRole.EVENT, arrival, {name: read_json(payload)})
+        if name.startswith("response/"):
+            return unread("bridge", MessageRole.ANSWER, arrival, {"request": name[9:], **read_object(payload)})
+        if name.startswith(("request/", "config/")):
+            return unread("bridge", MessageRole.COMMAND, arrival, {name: read_text(payload)})
+        return unread("bridge", MessageRole.DESCRIPTION, arrival, {name: read_json(payload)})
+
+    def _learn(self, devices: list[Any]) -> None:
+        """Remember the devices' names, and the units of what they expose."""
+        units: dict[str, dict[str, str]] = {}
+        for device in devices[:_MAX_DEVICES]:
+            name = device.get("friendly_name") if isinstance(device, dict) else None
+            if isinstance(name, str):
+                definition = device.get("definition")
+                units[name] = dict(_exposed_units(definition.get("exposes") if isinstance(definition, dict) else None))
+        self._units = units
+
+
+def _availability(device: str, payload: bytes, arrival: Arrival) -> DialectMessage:
+    """Return whether a device or the gateway is there; 1.x said it in plain text."""
+    text = read_text(payload)
+    if text.startswith("{"):
+        text = str(read_object(payload).get("state"))
+    if text not in _ONLINE:
+        raise DialectError(f"availability says {shown(text)}: neither online nor offline")
+    return unread(device, MessageRole.AVAILABILITY, arrival, values={"online": _ONLINE[text]})
+
+
+def _exposed_units(exposes: object) -> Iterator[tuple[str, str]]:
+    for exposed in exposes if isinstance(exposes, list) else ():
+        if not isinstance(exposed, dict):
+            continue
+        key, unit = exposed.get("property"), exposed.get("unit")
+        if isinstance(key, str) and isinstance(unit, str):
+            yield key, unit
+        yield from _exposed_units(exposed.get("features"))

@@ -1,0 +1,86 @@
+"""No message is so wrong that a decoder does anything but refuse it with a sentence."""
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edgewire.dialects.base import Arrival, DialectError, DialectMessage
+from edgewire.dialects.registry import DIALECTS
+from tests.dialects.test_captures import captures
+
+ARRIVAL = Arrival(1_790_000_000_000)
+LEVELS = sorted(
+    {level for parameters in captures() for level in parameters.values[1]["topic"].split("/")}
+    | {"", "config", "device"}
+)
+KEYS = sorted(
+    {
+        "Time", "BME280", "Temperature", "TempUnit", "StatusSNS", "params", "method", "ts", "temperature:0", "tC",
+        "_type", "lat", "tst", "state", "dev", "cmps", "stat_t", "val_tpl", "avty", "~", "friendly_name", "exposes",
+        "last_seen", "battery", "voltage", "Wifi", "Info1", "events", "result", "migrate_discovery", "ids", "cns",
+        "unit_of_meas",
+    }
+)  # fmt: skip
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(), st.text(max_size=8), st.sampled_from(
+        ["location", "NotifyStatus", "nan", "2024-01-01T00:00:00", "{{ value_json.a }}", "~/x", "online", "1e400"]
+    )
+)  # fmt: skip
+TREES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+def decode(dialect: str, topic: str, payload: bytes, decoder: Any = None) -> DialectMessage | None:
+    known = DIALECTS[dialect]
+    decoder = decoder or known.decoder(known.options())
+    try:
+        message = decoder.decode(topic, payload, ARRIVAL)
+    except DialectError as error:
+        said = str(error)
+        message = None
+    if message is None:
+        assert 0 < len(said) < 400 + len(topic)
+        return None
+    assert isinstance(message, DialectMessage)
+    for name, value in message.values.items():
+        assert isinstance(value, bool | int | float | str)
+        assert isinstance(value, str) or math.isfinite(value), name
+    return message
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@given(
+    topic=st.lists(st.sampled_from(LEVELS), min_size=1, max_size=5).map("/".join),
+    payload=st.binary(max_size=40) | TREES.map(lambda tree: json.dumps(tree).encode()),
+)
+def test_whatever_comes_is_read_or_refused(dialect: str, topic: str, payload: bytes) -> None:
+    decode(dialect, topic, payload)
+
+
+@pytest.mark.parametrize(("dialect", "entry"), captures())
+def test_a_capture_that_is_cut_or_has_other_values_is_read_or_refused(dialect: str, entry: dict[str, Any]) -> None:
+    known = DIALECTS[dialect]
+    decoder = known.decoder(known.options(**entry.get("options", {})))
+    for earlier in entry.get("before", ()):
+        decoder.decode(earlier["topic"], earlier["payload"].encode(), ARRIVAL)
+    payload = entry["payload"].encode()
+    for end in range(0, len(payload), max(1, len(payload) // 40)):
+        decode(dialect, entry["topic"], payload[:end], decoder)
+    for old in (b'"', b"1", b"2", b"{", b"}", b":"):
+        for new in (b"", b"null", b"[", b"\x00", b"\xff", b"1e999"):
+            decode(dialect, entry["topic"], payload.replace(old, new, 1), decoder)
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_what_is_nested_or_long_without_end_is_refused(dialect: str) -> None:
+    topics = ["tele/x/SENSOR", "zigbee2mqtt/x", "x/events/rpc", "owntracks/a/b", "homeassistant/sensor/x/config"]
+    for payload in (b"[" * 5000, b'{"a":' * 900 + b"1" + b"}" * 900, b'{"a":"' + b"x" * (2 << 20) + b'"}'):
+        for topic in topics:
+            assert decode(dialect, topic, payload) is None
