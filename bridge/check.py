@@ -147,7 +147,7 @@ def preview_route(config: BridgeConfig, topic: str, payload: bytes) -> dict[str,
         raise ConfigError(f"--topic: {error}") from None
     table, sinks = build_components(config)
     found = table.resolve(SpooledMessage(1, 0, topic, payload, 1, False, False))
-    subscribed = any(filter_matches(one, topic) for one in config.subscriptions)
+    subscribed = any(filter_matches(one, topic) for one in config.filters)
     result: dict[str, Any] = {"topic": topic, "subscribed": subscribed, "route": None, "schema": None}
     if isinstance(found, RoutedEvent):
         result |= {"route": found.route.filter, "message_id": found.message_id, "schema": _validate(found)}

@@ -14,6 +14,7 @@ from pydantic_settings import SettingsConfigDict
 
 from bridge.delivery.config import DeadLettersConfig
 from bridge.loss_detection.config import WatchConfig
+from bridge.message.config import RAW_FORMAT, SubscriptionConfig
 from bridge.routing.config import RouteConfig, valid_topic_filter
 from bridge.sinks.registry import SINKS
 from bridge.sinks.settings import SinkConfig
@@ -25,7 +26,7 @@ from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl
 from edgewire.link.url import with_password_file
 from edgewire.messages import MEASUREMENT_FILTERS
-from edgewire.mqtt.filters import filter_matches, is_shared
+from edgewire.mqtt.filters import filter_matches, is_shared, overlap
 
 # The keys of the sinks come from their table, so that a new sink needs no line here.
 _sink_keys: dict[str, Any] = {
@@ -70,7 +71,8 @@ class BridgeConfig(_Sinks):
     ] = "edgefleet-bridge"
     """The name of the session: stable, and of one bridge alone. Knows {hostname}, and {ordinal}: the number at the end
     of the host's name, as of a StatefulSet's pod, or the environment variable BRIDGE_ORDINAL."""
-    subscriptions: Annotated[tuple[str, ...], Field(min_length=1)] = MEASUREMENT_FILTERS
+    subscriptions: Annotated[tuple[str | SubscriptionConfig, ...], Field(min_length=1)] = MEASUREMENT_FILTERS
+    """Topic filters, each alone (what comes by it is read by the message contract) or with the format it is read in."""
     mqtt: MqttConfig = MqttConfig()
     watch: WatchConfig = WatchConfig()
     tracing: TracingConfig | None = None
@@ -113,30 +115,53 @@ class BridgeConfig(_Sinks):
 
     @field_validator("subscriptions")
     @classmethod
-    def _filters(cls, subscriptions: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(map(valid_topic_filter, subscriptions))
+    def _filters(cls, subscriptions: tuple[str | SubscriptionConfig, ...]) -> tuple[str | SubscriptionConfig, ...]:
+        return tuple(valid_topic_filter(one) if isinstance(one, str) else one for one in subscriptions)
+
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """Return the topic filters of the subscriptions."""
+        return tuple(one if isinstance(one, str) else one.filter for one in self.subscriptions)
+
+    @property
+    def formats(self) -> tuple[SubscriptionConfig, ...]:
+        """Return the subscriptions that say how what comes by them is read."""
+        return tuple(one for one in self.subscriptions if isinstance(one, SubscriptionConfig))
 
     @property
     def shared(self) -> bool:
         """Return whether other bridges share a subscription with this one, so that each gets a part of its messages."""
-        return any(map(is_shared, self.subscriptions))
+        return any(map(is_shared, self.filters))
 
     @model_validator(mode="after")
     def _retained_come(self) -> Self:
-        if self.mqtt.retained == "always" and all(map(is_shared, self.subscriptions)):
+        if self.mqtt.retained == "always" and all(map(is_shared, self.filters)):
             raise located_error(("mqtt", "retained"), "is 'always', but a shared subscription gets none of them")
         return self
 
     @model_validator(mode="after")
     def _dead_letters_do_not_come_back(self) -> Self:
         topic = self.dead_letters.mqtt_topic
-        if topic and (found := next((one for one in self.subscriptions if _subscribes(one, topic)), None)):
+        if topic and (found := next((one for one in self.filters if _subscribes(one, topic)), None)):
             raise ValueError(
                 f"dead_letters.mqtt_topic '{topic}' is among the subscriptions ('{found}'): every dead letter would"
                 " come back as a message; name another topic"
             )
         if self.dead_letters.kafka_topic and "kafka" not in self.sinks:
             raise ValueError("dead_letters.kafka_topic is set, but kafka is not configured: name its cluster")
+        return self
+
+    @model_validator(mode="after")
+    def _bytes_fit(self) -> Self:
+        """Refuse what nobody looks into where its sink puts messages together as JSON."""
+        for number, one in enumerate(self.subscriptions):
+            if not isinstance(one, SubscriptionConfig) or one.format != RAW_FORMAT:
+                continue
+            rows = [row for row in self.routes if overlap(row.topic, one.plain_filter)]
+            for name, settings in self.sinks.items():
+                if any(name in row.targets and not settings.takes_bytes(row.targets[name]) for row in rows):
+                    said = f"is none, and {name} puts messages together as JSON: set {name}.mode: single"
+                    raise located_error(("subscriptions", number, "decode"), said)
         return self
 
     @model_validator(mode="after")

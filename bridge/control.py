@@ -81,7 +81,8 @@ def compare_configs(old: BridgeConfig, new: BridgeConfig, sinks: frozenset[str])
         )
     keys = tuple(key for key in type(old).model_fields if getattr(old, key) != getattr(new, key))
     concerned = frozenset(keys) - _NOT_SINKS
-    return ConfigChanges(keys, concerned & sinks, bool(concerned - sinks))
+    everything = bool(concerned - sinks) or old.formats != new.formats
+    return ConfigChanges(keys, concerned & sinks, everything)
 
 
 def _address(config: BridgeConfig) -> tuple[str, int]:

@@ -24,6 +24,7 @@ from bridge.loss_detection.broker_stats import BrokerStatsMonitor
 from bridge.loss_detection.report import LossReport
 from bridge.loss_detection.sequence_gaps import SequenceMonitor
 from bridge.metrics import BridgeMetrics
+from bridge.routing.descriptions import DeviceDescriptions
 from bridge.routing.table import RouteTable
 from bridge.sinks.base import Sink
 from bridge.sinks.registry import SINKS
@@ -88,6 +89,8 @@ class Bridge:
         self._losses = LossReport(metrics, clock)
         self._runners = SinkRunners(table, metrics, clock, rng)
         self._sequence_monitor = SequenceMonitor(config, self._losses, clock)
+        # Before the spool has the file to itself, in a thread of its own.
+        self._descriptions = DeviceDescriptions(store, clock)
         self._spool = Spool(store, config.spool, on_messages=self._on_messages, on_commit=self._on_commit, clock=clock)
         self._source = MqttSource(config, self._spool, metrics, self._losses.record_session_lost, clock, rng)
         self._broker_stats = BrokerStatsMonitor(lambda: self._config, metrics, self._losses, rng)
@@ -98,6 +101,7 @@ class Bridge:
         self._refused: str | None = None
         self._draining = False
         self._ending = asyncio.Event()
+        self._descriptions.begin(self._spool, table)
 
     async def run(self, stop: asyncio.Event, signals: ControlSignals | None = None) -> None:
         """Run until `stop` or a drain, or until a part fails, and raise what it failed with."""
@@ -196,6 +200,7 @@ class Bridge:
         """Go on with another configuration; return the keys that differ. After a `ConfigError` all is as before."""
         old = self._config
         table, _ = build_components(config)
+        self._descriptions.restore(table)
         changes = compare_configs(old, config, frozenset({*self._runners.names, *config.sinks}))
         await self._source.reconfigure(config)
         try:
@@ -259,7 +264,7 @@ class Bridge:
 
 def build_components(config: BridgeConfig, clock: Clock | None = None) -> tuple[RouteTable, list[Sink]]:
     """Make the routes and sinks of a configuration. No I/O; raises `ConfigError` where they contradict each other."""
-    table = RouteTable(config.routes)
+    table = RouteTable(config.routes, subscriptions=config.formats)
     table.check_sinks(config.sinks)
     return table, build_sinks(config, table, clock or SystemClock())
 

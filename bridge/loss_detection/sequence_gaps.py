@@ -49,7 +49,7 @@ class SequenceMonitor:
             log.info("of a shared subscription a member gets a part: gaps in the numbers of devices are not looked for")
         wanted = config.watch.sequences and not config.shared
         grace_s = config.watch.grace / 1000
-        chosen = (config.subscriptions, grace_s) if wanted else None
+        chosen = (config.filters, grace_s) if wanted else None
         if chosen is None:
             self._detector = None
         elif self._detector is None or self._chosen != chosen:

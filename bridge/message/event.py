@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from bridge.message.user_properties import media_type
 from bridge.spool.message import SpooledMessage
 from edgewire.messages import Topic
 
@@ -19,6 +20,10 @@ class TopicInfo:
     """CloudEvents type: kind and channel."""
     decode_fields: Callable[[bytes], dict[str, Any]]
     """Decodes a payload that is known to be of the topic's format."""
+    content_type: str | None = None
+    """Of payloads that may be anything, where a message does not say itself; None for JSON."""
+    is_foreign: bool = False
+    """Whether it came in another format than that of the contract, and so on another topic than `topic`."""
 
 
 @dataclass(slots=True, eq=False)
@@ -36,6 +41,8 @@ class Event:
     """When it is of no use any more, milliseconds since 1970 UTC; mostly None: never."""
     decoded: dict[str, Any] | None = field(default=None, init=False, repr=False)
     """The payload decoded, where that was done already; `fields` has it in any case."""
+    decoded_body: bytes | None = field(default=None, init=False, repr=False)
+    """Its fields as JSON, where it came in another format than that of the message contract."""
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -43,3 +50,20 @@ class Event:
         if self.decoded is None:
             self.decoded = self.topic_info.decode_fields(self.message.payload)
         return self.decoded
+
+    @property
+    def body(self) -> bytes:
+        """Return what is delivered: the payload as it came, or what was read in it."""
+        return self.message.payload if self.decoded_body is None else self.decoded_body
+
+    @property
+    def content_type(self) -> str | None:
+        """Return the media type of the body, where it is not the JSON that a sink takes it for."""
+        if self.decoded_body is not None:
+            return None
+        return media_type(self.message.properties) or self.topic_info.content_type
+
+    @property
+    def is_raw(self) -> bool:
+        """Return whether the body is bytes that nobody has looked into."""
+        return self.topic_info.content_type is not None

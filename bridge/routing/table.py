@@ -9,8 +9,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from bridge.message.config import NATIVE_FORMAT, SubscriptionConfig
 from bridge.message.decoders import NATIVE, MessageDecoder, UndecodableMessage, preview_value
 from bridge.message.event import TopicInfo
+from bridge.message.foreign import ForeignDecoder, OnDescribed
 from bridge.message.user_properties import expires_ms
 from bridge.routing.config import RouteConfig
 from bridge.routing.routed import Dropped, Route, RoutedEvent, Unroutable
@@ -19,7 +21,7 @@ from bridge.sinks.registry import SINKS
 from bridge.sinks.settings import Target
 from bridge.spool.message import SpooledMessage
 from edgewire.errors import ConfigError
-from edgewire.messages import CONTRACT, ContractError
+from edgewire.messages import CONTRACT, ContractError, Topic
 from edgewire.mqtt.filters import filter_matches
 
 KNOWN_TOPICS = 100_000
@@ -46,14 +48,40 @@ class _DropAll(NamedTuple):
 class RouteTable:
     """Finds the route of a message. The first row whose filter and match fit decides."""
 
-    def __init__(self, routes: Sequence[RouteConfig] = (), decoder: MessageDecoder = NATIVE) -> None:
-        """Make the table of `routes`, or without any that of the message contract."""
+    def __init__(
+        self,
+        routes: Sequence[RouteConfig] = (),
+        decoder: MessageDecoder = NATIVE,
+        subscriptions: Sequence[SubscriptionConfig] = (),
+    ) -> None:
+        """Make the table of `routes`, or without any that of the message contract.
+
+        What comes by one of `subscriptions` is read as that says, and everything else by `decoder`.
+        """
         self._decode_topic = decoder.decode_topic
         self._decode_message = decoder.decode_message
         self.on_invalid: OnInvalid | None = None
         self._routes = tuple(_route(row) for row in routes or contract_routes())
-        self._topics: dict[str, _TopicRoutes | str | _DropAll] = {}
+        self._topics: dict[str, _TopicRoutes | ForeignDecoder | str | _DropAll] = {}
+        self._foreign = [ForeignDecoder(one) for one in subscriptions if one.format != NATIVE_FORMAT]
+        self._foreign_routes: dict[tuple[str, Topic], tuple[Route, ...]] = {}
         self._last_invalid = 0  # the newest message counted as invalid: each sink that is behind asks again
+
+    def restore(
+        self, spool_boot: int, descriptions: Mapping[str, str], on_described: OnDescribed | None = None
+    ) -> None:
+        """Give messages without an identity of their own one by the spool, and known descriptions to the decoders.
+
+        `on_described` is called with each description that comes and is not yet known: topic and payload.
+        """
+        for decoder in self._foreign:
+            mine = [
+                (topic, payload)
+                for topic, payload in descriptions.items()
+                if filter_matches(decoder.config.plain_filter, topic)
+            ]
+            decoder.restore(spool_boot, mine)
+            decoder.on_described = on_described
 
     def targets_in(self, sink: str) -> list[Target]:
         """Return where the routes lead in one sink."""
@@ -82,6 +110,8 @@ class RouteTable:
             return Unroutable(message, known)
         if isinstance(known, _DropAll):
             return Dropped(message, known.rule)
+        if isinstance(known, ForeignDecoder):
+            return self._resolve_foreign(message, known)
         info = known.info
         try:
             device_id, message_id, timestamp, fields = self._decode_message(info, message.payload)
@@ -93,7 +123,38 @@ class RouteTable:
                 if message.properties is not None:
                     event.expires_ms = expires_ms(message.properties, message.received_ms)
                 return self._apply_rules(event, fields) if route.has_rules else event
-        return Unroutable(message, _mismatch(known, fields))
+        return Unroutable(message, _mismatch(str(known.info.topic), known.candidates, fields))
+
+    def _resolve_foreign(self, message: SpooledMessage, decoder: ForeignDecoder) -> RoutedEvent | Unroutable | Dropped:
+        """Return a message of another format with its route, or why it goes nowhere."""
+        try:
+            found = decoder.decode_event(message)
+        except UndecodableMessage as error:
+            return Unroutable(message, str(error))
+        if isinstance(found, str):
+            return Dropped(message, found)
+        topic = found.info.topic
+        candidates = self._foreign_routes.get((message.topic, topic))
+        if candidates is None:
+            if len(self._foreign_routes) >= KNOWN_TOPICS:
+                self._foreign_routes.clear()
+            # A route may name the topic on which it came, or that of the contract which it would have had.
+            candidates = self._foreign_routes[message.topic, topic] = self._routes_of(message.topic) or self._routes_of(
+                str(topic)
+            )
+        for route in candidates:
+            if not route.match or route.matches(found.fields):
+                event = RoutedEvent(message, found.info, found.device_id, found.message_id, found.timestamp, route)
+                event.decoded, event.decoded_body = found.fields, found.body
+                if message.properties is not None:
+                    event.expires_ms = expires_ms(message.properties, message.received_ms)
+                return self._apply_rules(event, found.fields) if route.has_rules else event
+        if not candidates:
+            return Unroutable(message, f"no route for topic '{message.topic}', nor for '{topic}' as it was read")
+        return Unroutable(message, _mismatch(message.topic, candidates, found.fields))
+
+    def _routes_of(self, topic: str) -> tuple[Route, ...]:
+        return tuple(route for route in self._routes if filter_matches(route.filter, topic))
 
     def _apply_rules(self, event: RoutedEvent, fields: dict[str, Any]) -> RoutedEvent | Unroutable | Dropped:
         """Return what the rules of its route make of a message."""
@@ -116,17 +177,20 @@ class RouteTable:
             if self.on_invalid:
                 self.on_invalid(event.route.filter, level)
 
-    def _cache_topic(self, topic: str) -> _TopicRoutes | str | _DropAll:
+    def _cache_topic(self, topic: str) -> _TopicRoutes | ForeignDecoder | str | _DropAll:
         if len(self._topics) >= KNOWN_TOPICS:
             self._topics.clear()
         self._topics[topic] = known = self._examine_topic(topic)
         return known
 
-    def _examine_topic(self, text: str) -> _TopicRoutes | str | _DropAll:
-        """Return the rows for a topic, or why a message on it can go nowhere."""
-        candidates = tuple(route for route in self._routes if filter_matches(route.filter, text))
+    def _examine_topic(self, text: str) -> _TopicRoutes | ForeignDecoder | str | _DropAll:
+        """Return the rows for a topic, or who reads it, or why a message on it can go nowhere."""
+        candidates = self._routes_of(text)
         if candidates and candidates[0].drop and not candidates[0].match:
             return _DropAll(f"route '{candidates[0].filter}': drop")
+        for decoder in self._foreign:
+            if filter_matches(decoder.config.plain_filter, text):
+                return decoder
         try:
             info = self._decode_topic(text)
         except ContractError as error:
@@ -160,7 +224,7 @@ def _route(row: RouteConfig) -> Route:
     return Route(row.topic, match, targets, row.drop, row.sample, validator, reads, has_rules, row.expired)
 
 
-def _mismatch(known: _TopicRoutes, fields: Mapping[str, Any]) -> str:
-    names = dict.fromkeys(name for route in known.candidates for name, _ in route.match)
+def _mismatch(topic: str, candidates: Sequence[Route], fields: Mapping[str, Any]) -> str:
+    names = dict.fromkeys(name for route in candidates for name, _ in route.match)
     values = ", ".join(f"{name} {preview_value(fields.get(name))}" for name in names)
-    return f"no route of topic '{known.info.topic}' takes {values}"
+    return f"no route of topic '{topic}' takes {values}"

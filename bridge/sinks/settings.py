@@ -37,6 +37,10 @@ class SinkConfig(Config):
         check_template_fields(_templates(self), "#", {})
         return self
 
+    def takes_bytes(self, target: "Target") -> bool:
+        """Return whether a message that is no JSON, or not even text, can be sent as it is to this target."""
+        return True
+
 
 class Target(Config):
     """Says where a route leads in one sink: the value of the sink's key in a route."""

@@ -29,7 +29,7 @@ def overlap_warnings(config: BridgeConfig) -> list[str]:
     effective = effective_filters(config)
     covered = {
         topic: next(one for one in effective if not is_shared(one) and covers(one, topic))
-        for topic in dict.fromkeys(config.subscriptions)
+        for topic in dict.fromkeys(config.filters)
         if topic not in effective
     }
     return [

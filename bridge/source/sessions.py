@@ -70,7 +70,7 @@ def effective_filters(config: BridgeConfig) -> tuple[str, ...]:
     Of a shared subscription only a repetition is left out: its group has a part of what the filter inside it matches.
     """
     left: list[str] = []
-    filters = list(dict.fromkeys(config.subscriptions))
+    filters = list(dict.fromkeys(config.filters))
     for topic in filters:
         others = [one for one in filters if one != topic and not is_shared(one)]
         if is_shared(topic) or not any(covers(one, topic) for one in others):

@@ -122,6 +122,14 @@ class SpoolStore:
         with translate_errors(self.path), self._transaction():
             self._database.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (name, value))
 
+    def list_metadata(self, prefix: str) -> dict[str, str]:
+        """Return what is kept under names that begin so, by the rest of the name."""
+        with translate_errors(self.path):
+            rows = self._database.execute(
+                "SELECT name, value FROM notes WHERE substr(name, 1, ?) = ?", (len(prefix), prefix)
+            ).fetchall()
+        return {name[len(prefix) :]: value for name, value in rows}
+
     def reconcile_sinks(self, sinks: Sequence[str], abandon: Collection[str] = ()) -> None:
         """Make the sinks of the file those of the configuration. Raises `ConfigError` as the constructor does."""
         with translate_errors(self.path):

@@ -35,5 +35,7 @@ def load_kind(name: str) -> DeviceKind:
     return kind
 
 
-KINDS: Mapping[str, DeviceKind] = MappingProxyType({name: load_kind(name) for name in CONTRACT})
+KINDS: Mapping[str, DeviceKind] = MappingProxyType(
+    {name: load_kind(name) for name, contract in CONTRACT.items() if contract.emulated}
+)
 """Kind -> what it is, in the order of the contract."""

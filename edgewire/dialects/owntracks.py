@@ -101,7 +101,7 @@ def _position(device: str, role: MessageRole, body: Mapping[str, Any], arrival: 
     if body["_type"] == "location":
         _check_place(values)
     if isinstance(event := body.get("event"), str):
-        values["event_type"] = event
+        values["event"] = event
     return DialectMessage(
         device,
         role,

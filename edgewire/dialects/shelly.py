@@ -165,7 +165,7 @@ def _notification(device: str, body: Mapping[str, Any], arrival: Arrival) -> Dia
         at_ms, source, remark = device_time(params.get("ts"), arrival)
         events = params.get("events")
         first = events[0] if isinstance(events, list) and events and isinstance(events[0], dict) else {}
-        values: dict[str, Value] = {"event_type": first["event"]} if isinstance(first.get("event"), str) else {}
+        values: dict[str, Value] = {"event": first["event"]} if isinstance(first.get("event"), str) else {}
         return DialectMessage(
             device,
             MessageRole.EVENT,

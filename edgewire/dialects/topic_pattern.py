@@ -46,5 +46,11 @@ class TopicPattern:
         """Return the topic in which each name is replaced by its value."""
         return _NAME.sub(lambda name: str(names[name[1]]), self.text)
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, TopicPattern) and other.text == self.text and other._regex == self._regex
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
     def __repr__(self) -> str:
         return f"TopicPattern({self.text!r})"

@@ -11,6 +11,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from edgewire.config import describe_error
 from edgewire.messages.base import ContractError, Examples, Measurement
 from edgewire.messages.bme280 import BME280_EXAMPLES, Bme280Reading
+from edgewire.messages.device import DEVICE_EXAMPLES, DeviceReading
 from edgewire.messages.gps import GPS_EXAMPLES, GpsPosition
 from edgewire.messages.people import (
     COUNT_EXAMPLES,
@@ -58,6 +59,8 @@ class KindContract:
     http_path: str
     """Takes one JSON message a POST."""
     messages: tuple[MessageType, ...]
+    emulated: bool = True
+    """Whether there are emulated devices of this kind; what other makers' devices say has none."""
     _adapter: TypeAdapter[Any] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -129,6 +132,13 @@ CONTRACT: Mapping[str, KindContract] = MappingProxyType(
                     MessageType(FootTrafficCrossing, Channel.EVENT, "foot_traffic_realistic", CROSSING_EXAMPLES),
                     MessageType(FootTrafficCount, Channel.TELEMETRY, "foot_traffic_counts", COUNT_EXAMPLES),
                 ),
+            ),
+            KindContract(
+                "device",
+                "source",
+                "/ingest/device",
+                (MessageType(DeviceReading, Channel.TELEMETRY, "device_readings", DEVICE_EXAMPLES),),
+                emulated=False,
             ),
         )
     }

@@ -137,8 +137,10 @@ class FileSink:
         path = target.path.render(event, _part)
         if target.path.fields and max(map(len, path.encode().split(b"/"))) > _LONGEST_NAME:
             raise TemplateError(f"template '{target.path}' makes a name of more than {_LONGEST_NAME} bytes")
-        data = target.body.render(event) if target.body else event.message.payload
-        return path, one_line(cloudevents.structured(event, data) if self.config.format == "cloudevents" else data)
+        data = target.body.render(event) if target.body else event.body
+        # A line of bytes that may be anything is an event, with the bytes inside in a form that keeps them.
+        is_event = self.config.format == "cloudevents" or (event.is_raw and target.body is None)
+        return path, one_line(cloudevents.structured(event, data) if is_event else data)
 
     def _append(self, path: str, lines: bytes) -> None:
         """Append lines, in the writer's thread."""

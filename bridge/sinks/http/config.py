@@ -151,6 +151,11 @@ class HttpSinkConfig(SinkConfig):
     key: Path | None = None
     """PEM file of its key, where that is not in the same file."""
 
+    def takes_bytes(self, target: Target) -> bool:
+        """Return whether the parts of a body are not JSON beside JSON."""
+        has_body = isinstance(target, HttpTarget) and target.body is not None
+        return self.mode == "single" or self.format == "cloudevents" or has_body
+
     @model_validator(mode="before")
     @classmethod
     def _secrets_from_files(cls, values: Any) -> Any:

@@ -1,12 +1,13 @@
 """Makes the HTTP requests for messages of a route: URL, headers, body, queue, compiled once from its target. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 from urllib.parse import quote
 
 from yarl import URL
 
 from bridge.message import cloudevents
+from bridge.message.attributes import http_attributes
 from bridge.message.template import Template, TemplateError, one_line
 from bridge.routing.routed import RoutedEvent
 from bridge.sinks.http.config import HttpSinkConfig, HttpTarget
@@ -55,6 +56,8 @@ class RequestBuilder:
         self._destination = self._url if target.url or config.url.fields else _path(config, target)
         self._shards = config.requests_at_once if self._batch else 0
         self._headers = _headers(config, target, self.format)
+        given = {name.lower() for name in (*config.headers, *target.headers)}
+        self._has_usual_type = target.body is None and "content-type" not in given
         self._queue_keys: dict[str, list[str]] = {}  # by destination
         self.empty_batch = self.encode_batch([]) if self._batch else None
         """The body of a batch of no messages; a single post of none does not exist."""
@@ -113,10 +116,20 @@ class RequestBuilder:
             )
         return RequestHead(url, headers, self.rules)
 
+    def single_headers(self, event: RoutedEvent, fixed: Iterable[tuple[str, str]]) -> dict[str, str]:
+        """Return the headers of a single post: what tells of its message, and what the configuration says instead."""
+        found = cloudevents.binary_headers(event) if self.format == "json" else {}
+        if event.topic_info.is_foreign:
+            found |= http_attributes(event)
+        found |= dict(fixed)
+        if event.is_raw and self.format == "json" and self._has_usual_type:
+            found["Content-Type"] = event.content_type or ""
+        return found
+
     def encode_item(self, event: RoutedEvent) -> bytes:
         """Return the message as one body, or as its part of a batch. Raises `TemplateError`."""
         body = self.target.body
-        data = body.render(event) if body else event.message.payload
+        data = body.render(event) if body else event.body
         if self.format == "cloudevents":
             return cloudevents.structured(event, data)
         if self.format != "ndjson":

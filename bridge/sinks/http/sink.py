@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from bridge.message import cloudevents
 from bridge.message.template import TemplateError
 from bridge.message.user_properties import trace_context
 from bridge.routing.routed import RoutedEvent
@@ -98,15 +97,14 @@ class HttpSink:
         item = builder.encode_item(event)
         single = self.config.mode == "single"
         key = event.message_id if single else batch_key(self._bridge, [event])
-        attributes = cloudevents.binary_headers(event) if single and builder.format == "json" else {}
+        sent = builder.single_headers(event, headers) if single else dict(headers)
         secret = {"Authorization": "***"} if self.config.authorized else {}
         return {
             "lane": builder.queue_key(event),
             "destination": url,
             "headers": {
                 **secret,
-                **attributes,
-                **{name: _shown(name, value) for name, value in headers},
+                **{name: _shown(name, value) for name, value in sent.items()},
                 "Idempotency-Key": key,
             },
             "body": (item if single else builder.encode_batch([item])).decode(errors="backslashreplace"),
@@ -270,7 +268,7 @@ class HttpSink:
             body = builder.encode_item(event)
         except TemplateError as error:
             return Rejected(str(error))
-        headers = {**(cloudevents.binary_headers(event) if builder.format == "json" else {}), **dict(fixed)}
+        headers = builder.single_headers(event, fixed)
         headers["Idempotency-Key"] = event.message_id
         if event.message.properties:
             headers = dict(trace_context(event.message.properties)) | headers

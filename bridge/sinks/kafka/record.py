@@ -2,9 +2,10 @@
 
 from typing import Any, NamedTuple, cast
 
+from bridge.message.attributes import mqtt_attributes
 from bridge.message.event import TopicInfo
 from bridge.message.template import TemplateError
-from bridge.message.user_properties import media_type, trace_context
+from bridge.message.user_properties import trace_context
 from bridge.routing.routed import RoutedEvent
 from bridge.sinks.kafka.config import TOPIC_NAME, KafkaTarget
 from edgewire.clock import iso_ms
@@ -61,10 +62,12 @@ class RecordBuilder:
             headers.append(("mqtt_retain", b"1"))
         if message.properties:
             headers += [(name, value.encode()) for name, value in trace_context(message.properties)]
-            if found := media_type(message.properties):
-                headers[0] = ("content-type", found.encode())
             if event.expires_ms is not None:
                 headers.append(("ce_expirytime", iso_ms(event.expires_ms).encode()))
+        if (message.properties or info.content_type) and (found := event.content_type):
+            headers[0] = ("content-type", found.encode())
+        if info.is_foreign:
+            headers += [(name, value.encode()) for name, value in mqtt_attributes(event)]
         if target.headers:
             headers += [(name, value.render(event).encode()) for name, value in target.headers.items()]
         return headers

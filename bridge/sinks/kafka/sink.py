@@ -106,7 +106,7 @@ class KafkaSink:
             "key": key,
             "partition": None if partition == BY_KEY else partition,
             "headers": {name: value.decode() if isinstance(value, bytes) else value for name, value in headers},
-            "body": event.message.payload.decode(errors="backslashreplace"),
+            "body": event.body.decode(errors="backslashreplace"),
         }
 
     async def _send(
@@ -133,7 +133,7 @@ class KafkaSink:
             try:
                 topic, key, partition, headers = build_record(event)
                 on_delivery = partial(report.on_delivery, position)
-                producer.produce(topic, event.message.payload, key, partition, on_delivery, headers=headers)
+                producer.produce(topic, event.body, key, partition, on_delivery, headers=headers)
             except TemplateError as error:
                 failures[position] = Rejected(str(error))
             except BufferError:
@@ -202,7 +202,7 @@ class KafkaSink:
         topic, _, partition, _ = self._records.build_record(event)
         found = classify_error(error, topic)
         if found is ErrorClass.TOO_LARGE:
-            size = len(event.message.payload)
+            size = len(event.body)
             return Rejected(f"Kafka topic '{topic}' takes no message of {size} bytes: it is too large")
         if error.code() == KafkaError._UNKNOWN_PARTITION and partition != BY_KEY:
             return Rejected(f"Kafka topic '{topic}' has no partition {partition}")

@@ -1,0 +1,107 @@
+"""Reads an entry of `subscriptions`: a topic filter, and how what comes on it is to be read."""
+
+from typing import Annotated, Any, Literal, Self, TypeVar
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, ValidationError, model_validator
+
+from edgewire.config import Config
+from edgewire.config_errors import closest, explain_errors, located_error, text_matching
+from edgewire.dialects.base import DialectDecoder, DialectError
+from edgewire.dialects.own_format import OwnFormat, OwnFormatDecoder
+from edgewire.dialects.registry import DIALECTS
+from edgewire.mqtt.errors import Unsendable
+from edgewire.mqtt.filters import check_filter, is_shared
+
+NATIVE_FORMAT = "edgefleet"
+"""The format of the message contract."""
+RAW_FORMAT = "none"
+"""Bytes that nobody looks into."""
+OWN_FORMAT = "own"
+
+RoleName = Literal["reading", "event", "availability", "state", "answer", "command", "description"]
+
+
+class SubscriptionConfig(Config):
+    """A topic filter, and how what comes on it is read."""
+
+    filter: Annotated[str, Field(min_length=1)]
+    """Topic filter, with the wildcards of MQTT."""
+    decode: str | dict[str, Any] = NATIVE_FORMAT
+    """`edgefleet` (the message contract), the name of a dialect, a mapping with `topic` and `payload` of a format of
+    your own, or `none`: any bytes, forwarded as they are. A dialect's options stand beside its name: `{dialect: shelly,
+    temperature_unit: F}`."""
+    timezone: str | None = None
+    """The zone of local times, such as `Europe/Berlin`. Without it they are not used: the time is that of arrival."""
+    site: Annotated[
+        str, text_matching(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", "at most 64 letters, digits, _ . and -")
+    ] = "default"
+    """The site of these devices, where neither topic nor payload has one."""
+    kind: Annotated[str, text_matching(r"^[a-z0-9_]{1,64}$", "at most 64 small letters, digits and _")] | None = None
+    """The kind of these devices. Without it: `bme280` where temperature, humidity and pressure are there, else
+    `device`."""
+    roles: Annotated[tuple[RoleName, ...], Field(min_length=1)] = ("reading", "event")
+    """What is forwarded; the rest is counted as dropped by rule."""
+    retained: Literal["drop", "forward"] = "drop"
+    """What becomes of values that the broker had kept and sends because of the subscription: state, no new reading."""
+
+    @model_validator(mode="after")
+    def _can_be_read(self) -> Self:
+        try:
+            check_filter(self.filter)
+        except Unsendable as error:
+            raise located_error(("filter",), str(error)) from None
+        if self.timezone is not None:
+            try:
+                ZoneInfo(self.timezone)
+            except (ZoneInfoNotFoundError, ValueError, OSError):
+                raise located_error(
+                    ("timezone",), f"there is no zone '{self.timezone}': Europe/Berlin is one"
+                ) from None
+        try:
+            self.make_decoder()
+        except (DialectError, ValueError) as error:
+            raise located_error(("decode",), str(error)) from None
+        return self
+
+    @property
+    def format(self) -> str:
+        """Return the name of the format: `edgefleet`, `none`, `own`, or that of a dialect."""
+        if isinstance(self.decode, str):
+            return self.decode
+        return str(self.decode["dialect"]) if "dialect" in self.decode else OWN_FORMAT
+
+    @property
+    def zone(self) -> ZoneInfo | None:
+        """Return the zone of local times."""
+        return ZoneInfo(self.timezone) if self.timezone else None
+
+    @property
+    def plain_filter(self) -> str:
+        """Return the filter without its share: what a topic is compared with."""
+        return self.filter.split("/", 2)[2] if is_shared(self.filter) else self.filter
+
+    def make_decoder(self) -> DialectDecoder | None:
+        """Return a new decoder; None for the message contract and for bytes. Raises `DialectError` or `ValueError`."""
+        if self.decode in (NATIVE_FORMAT, RAW_FORMAT):
+            return None
+        options = {} if isinstance(self.decode, str) else dict(self.decode)
+        name = self.decode if isinstance(self.decode, str) else options.pop("dialect", None)
+        if name is None:
+            return OwnFormatDecoder(_validated(OwnFormat, options))
+        if name not in DIALECTS:
+            names = (NATIVE_FORMAT, RAW_FORMAT, *DIALECTS)
+            raise ValueError(f"there is no dialect '{name}'{closest(str(name), names)}; there are {', '.join(names)}")
+        dialect = DIALECTS[name]
+        return dialect.decoder(_validated(dialect.options, options))
+
+
+Options = TypeVar("Options", bound=Config)
+
+
+def _validated(model: type[Options], options: dict[str, Any]) -> Options:
+    """Return the options of a decoder. Raises `ValueError` that says all that is wrong with them."""
+    try:
+        return model.model_validate(options)
+    except ValidationError as error:
+        raise ValueError("; ".join(fault.text for fault in explain_errors(error, model, None, options))) from None

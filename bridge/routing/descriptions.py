@@ -1,0 +1,64 @@
+"""Keeps what devices have described of themselves, as discovery messages do, from run to run of the bridge.
+
+What is read of a message depends on it: without it a bridge that starts with messages in its spool would not know their
+units, and the broker sends a retained description again only to a new subscription.
+"""
+
+import asyncio
+
+from bridge.routing.table import RouteTable
+from bridge.spool.spool import Spool
+from bridge.spool.store import SpoolStore
+from edgewire import logs
+from edgewire.clock import Clock
+
+_IDENTITY = "identity"
+_PREFIX = "description "
+_EPOCH_S = 946_684_800
+"""2000-01-01: boots are counted from there, as those of the emulated devices are."""
+MAX_DESCRIPTIONS = 200_000
+"""Kept in the spool; ten a device of 20,000."""
+
+log = logs.get("routing")
+
+
+class DeviceDescriptions:
+    """Knows the spool's identity and the descriptions that came so far, and writes down new ones."""
+
+    def __init__(self, store: SpoolStore, clock: Clock) -> None:
+        """Read what the spool has; a new spool gets its identity, which is the boot of messages that have none."""
+        self._spool: Spool | None = None
+        written = store.get_metadata(_IDENTITY)
+        if written is None:
+            written = str(clock.now_ms() // 1000 - _EPOCH_S)
+            store.set_metadata(_IDENTITY, written)
+        self._boot = int(written)
+        self._known = store.list_metadata(_PREFIX)
+        self._writing: set[asyncio.Task[None]] = set()
+        self._has_warned = False
+
+    def begin(self, spool: Spool, table: RouteTable) -> None:
+        """Write down what is new into this spool from now on, and give a table what is known."""
+        self._spool = spool
+        self.restore(table)
+
+    def restore(self, table: RouteTable) -> None:
+        """Give a table what is known, and be told by it of what is new."""
+        table.restore(self._boot, self._known, self._remember)
+
+    def _remember(self, topic: str, payload: str) -> None:
+        if topic not in self._known and len(self._known) >= MAX_DESCRIPTIONS:
+            if not self._has_warned:
+                self._has_warned = True
+                log.warning(
+                    "too many descriptions of devices: new ones are forgotten at the end", kept=MAX_DESCRIPTIONS
+                )
+            return
+        self._known[topic] = payload
+        task = asyncio.get_running_loop().create_task(self._write(topic, payload), name="description")
+        self._writing.add(task)
+        task.add_done_callback(self._writing.discard)
+
+    async def _write(self, topic: str, payload: str) -> None:
+        assert self._spool is not None  # nothing is routed before `begin`
+        await self._spool.run_on_writer(lambda store: store.set_metadata(_PREFIX + topic, payload))

@@ -1,0 +1,232 @@
+"""A format of the user's own, written down once: where each value of a device stands in topics and payloads.
+
+`topic: plant/{site}/{id}/state` and `payload: {t: temperature_c, rh: {from: humidity}, ts: {from: timestamp, as:
+epoch_ms}, fw: {const: "1.4"}}`. A text that is the name of a field stands for its value; other texts, numbers, booleans
+and null are constants, which a reader does not look at. Keys that the mapping does not name are kept as they are.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from types import MappingProxyType
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, PrivateAttr, model_validator
+
+from edgewire.config import Config
+from edgewire.dialects.base import Arrival, DialectError, DialectMessage, MessageRole, Value
+from edgewire.dialects.times import device_time
+from edgewire.dialects.topic_pattern import TopicPattern
+from edgewire.dialects.units import QUANTITIES, quantity_of, to_canonical
+from edgewire.dialects.values import NO_VALUE, number, read_json, read_text, shown
+from edgewire.messages import CONTRACT
+
+MAX_LEAVES = 200
+"""Values in one payload; a device with more sends several messages."""
+
+_SAME_WORD = 0.85
+"""Likeness from which a name is taken for another one that is misspelt."""
+_DIGITS = re.compile(r"_?[0-9]+")
+_NAME = re.compile(r"[a-z_][a-z0-9_]*")
+_IDENTITY = ("id", "site", "timestamp", "boot", "seq", "event_type")
+_LEAF_KEYS = frozenset({"from", "unit", "round", "as", "const"})
+_TIMES = ("iso", "epoch_s", "epoch_ms", "epoch_us", "local")
+
+KNOWN_FIELDS: frozenset[str] = frozenset(
+    {*_IDENTITY}
+    | {name for contract in CONTRACT.values() for message in contract.messages for name in message.model.model_fields}
+    | {"dew_point_c", "battery_pct", "rssi_dbm", "link_quality", "accuracy_m", "uptime_s", "power_w", "energy_wh",
+       "voltage_v", "current_a", "illuminance_lx", "co2_ppm", "relay_on", "firmware", "online"}
+)  # fmt: skip
+"""Names that a mapping may use: the fields of the message contract, and what other makers' devices have beside."""
+
+_SCALES: Mapping[str, float] = MappingProxyType({"epoch_s": 1000.0, "epoch_ms": 1.0, "epoch_us": 0.001})
+
+
+@dataclass(frozen=True, slots=True)
+class MappedField:
+    """Says where a field stands, and how it is written there."""
+
+    path: tuple[str | int, ...]
+    name: str
+    unit: str = ""
+    """Empty: the unit of the name."""
+    decimals: int | None = None
+    time: Literal["", "iso", "epoch_s", "epoch_ms", "epoch_us", "local"] = ""
+
+
+class OwnFormat(Config):
+    """Describes the messages of devices in a format of the user's own; the same for who writes and who reads them."""
+
+    topic: Annotated[str, Field(min_length=1, max_length=1000)]
+    """With names in braces: {id}, {site}, and any others; each takes one level, or a part of one."""
+    payload: Any
+    """A mapping, a list, or one field, where the payload is its bare value."""
+    role: Literal["reading", "event"] = "reading"
+    _pattern: TopicPattern = PrivateAttr()
+    _fields: tuple[MappedField, ...] = PrivateAttr()
+
+    @model_validator(mode="after")
+    def _understood(self) -> Self:
+        try:
+            self._pattern = TopicPattern(self.topic)
+        except DialectError as error:
+            raise ValueError(str(error)) from None
+        self._fields = tuple(_read_mapping(self.payload, (), set(self._pattern.names)))
+        if len(self._fields) > MAX_LEAVES:
+            raise ValueError(f"payload has {len(self._fields)} fields, more than {MAX_LEAVES}: send several messages")
+        names = [field.name for field in self._fields]
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"payload: '{twice}' stands in two places: which of them would be read?")
+        if "id" not in {*self._pattern.names, *names}:
+            raise ValueError("neither topic nor payload says where the device's id stands: write {id} into the topic")
+        if not {*names}.difference(_IDENTITY):
+            raise ValueError("payload has no value of the device in it: name a field, such as temperature_c")
+        return self
+
+    @property
+    def pattern(self) -> TopicPattern:
+        """Return the topics."""
+        return self._pattern
+
+    @property
+    def fields(self) -> tuple[MappedField, ...]:
+        """Return the fields of the payload, in its order."""
+        return self._fields
+
+
+class OwnFormatDecoder:
+    """Reads messages by the mapping of an `OwnFormat`."""
+
+    def __init__(self, form: OwnFormat) -> None:
+        self._form = form
+        self._is_bare = len(form.fields) == 1 and not form.fields[0].path
+        # Keys of the top level that the mapping names, as fields or as constants.
+        self._named = frozenset(form.payload) if isinstance(form.payload, dict) else frozenset()
+
+    @property
+    def filters(self) -> tuple[str, ...]:
+        """Return the narrowest filter of its topics."""
+        return (self._form.pattern.filter,)
+
+    def decode(self, topic: str, payload: bytes, arrival: Arrival) -> DialectMessage:
+        """Return what a message says. Raises `DialectError`."""
+        levels = self._form.pattern.match(topic)
+        if levels is None:
+            raise DialectError(f"topic '{topic}' is not of the form {self._form.topic}")
+        body: Any = read_text(payload) if self._is_bare else read_json(payload, lenient=True)
+        if not self._is_bare and not isinstance(body, dict | list):
+            raise DialectError(f"payload is no JSON object: {shown(payload)}")
+        found: dict[str, Any] = {}
+        written: object = None
+        for field in self._form.fields:
+            value = _at(body, field.path)
+            if value is None or (isinstance(value, str) and value.strip().lower() in NO_VALUE):
+                continue
+            if field.name == "timestamp":
+                written = _scaled_time(value, field)
+            else:
+                found[field.name] = _value(field, value)
+        at_ms, source, remark = device_time(written, arrival)
+        device = found.pop("id", None) or levels.get("id")
+        if not isinstance(device, str | int) or isinstance(device, bool):
+            raise DialectError(f"the device's id is {shown(device)}")
+        values: dict[str, Value] = {**{name: text for name, text in levels.items() if name != "id"}, **found}
+        left = {key: value for key, value in body.items() if key not in self._named} if isinstance(body, dict) else {}
+        return DialectMessage(
+            str(device),
+            MessageRole(self._form.role),
+            at_ms,
+            source,
+            values=values,
+            extra=left,
+            is_stale=arrival.retained,
+            remarks=(remark,) if remark else (),
+        )
+
+
+def _read_mapping(node: Any, path: tuple[str | int, ...], levels: set[str]) -> Iterator[MappedField]:
+    """Yield the fields of a mapping. Raises `ValueError` for what is none of it, with its place."""
+    where = ".".join(map(str, path)) or "payload"
+    if isinstance(node, str):
+        if _NAME.fullmatch(node):
+            yield MappedField(path, _known(node, where, levels))
+    elif isinstance(node, dict):
+        if node and node.keys() <= _LEAF_KEYS:
+            if (field := _read_leaf(node, path, where, levels)) is not None:
+                yield field
+            return
+        for key, inner in node.items():
+            yield from _read_mapping(inner, (*path, str(key)), levels)
+    elif isinstance(node, list):
+        for place, inner in enumerate(node):
+            yield from _read_mapping(inner, (*path, place), levels)
+    elif node is not None and not isinstance(node, bool | int | float):
+        raise ValueError(f"{where}: {node!r} is neither a field nor a constant")
+
+
+def _read_leaf(node: dict[str, Any], path: tuple[str | int, ...], where: str, levels: set[str]) -> MappedField | None:
+    if "const" in node:
+        if len(node) > 1:
+            raise ValueError(f"{where}: const stands alone, without {', '.join(sorted(node.keys() - {'const'}))}")
+        return None
+    name = node.get("from")
+    if not isinstance(name, str):
+        raise ValueError(f"{where}: from names the field that stands there")
+    name = _known(name, where, levels)
+    unit, decimals, time = node.get("unit", ""), node.get("round"), node.get("as", "")
+    if time and (name != "timestamp" or time not in _TIMES):
+        raise ValueError(f"{where}: as is for timestamp, and one of {', '.join(_TIMES)}")
+    if decimals is not None and (type(decimals) is not int or not 0 <= decimals <= 15):
+        raise ValueError(f"{where}: round is a number of decimals from 0 to 15")
+    if unit and to_canonical(name, 0.0, str(unit)) is None:
+        units = ", ".join(sorted(quantity_of(name))) or "none: it has no unit"
+        raise ValueError(f"{where}: unit '{unit}' is not known for {name}: {units}")
+    return MappedField(path, name, str(unit), decimals, time)
+
+
+def _known(name: str, where: str, levels: set[str]) -> str:
+    if name in KNOWN_FIELDS or name in levels:
+        return name
+    near = get_close_matches(name, KNOWN_FIELDS, 1, _SAME_WORD)
+    # A name with a unit at its end may be of a quantity that the contract does not have: temperature2_c, flow_m.
+    has_unit = "_" in name and name.rpartition("_")[2] in QUANTITIES
+    if has_unit and (not near or _DIGITS.sub("", name) in KNOWN_FIELDS):
+        return name
+    hint = f"did you mean '{near[0]}'?" if near else "nor does it end in a unit, as _c and _pct are."
+    raise ValueError(f"{where}: there is no field '{name}', {hint} A text that is meant as it stands is {{const: …}}")
+
+
+def _at(body: Any, path: tuple[str | int, ...]) -> Any:
+    for step in path:
+        if isinstance(body, dict) and isinstance(step, str):
+            body = body.get(step)
+        elif isinstance(body, list) and isinstance(step, int) and step < len(body):
+            body = body[step]
+        else:
+            return None
+    return body
+
+
+def _value(field: MappedField, value: Any) -> Value | Any:
+    """Return a value in the unit of its name; what is a text or flag by its name stays one."""
+    if field.name in ("boot", "seq"):
+        read = number(value)
+        if type(read) is not int or not 0 <= read < 10**15:
+            raise DialectError(f"{field.name} is {shown(value)}: it is a whole number from 0 on")
+        return read
+    if isinstance(value, bool | dict | list) or not (quantity_of(field.name) or field.unit):
+        return value
+    read = number(value)
+    if read is None or not field.unit:
+        return read
+    return to_canonical(field.name, read, field.unit)
+
+
+def _scaled_time(value: Any, field: MappedField) -> object:
+    """Return a time as `device_time` takes it: a number has the unit that the mapping says, whatever its size."""
+    if field.time not in _SCALES:
+        return value
+    read = number(value)
+    return None if read is None else round(read * _SCALES[field.time]) / 1000
