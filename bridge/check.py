@@ -16,7 +16,7 @@ from bridge.routing.routed import Dropped, RoutedEvent, Unroutable
 from bridge.routing.validation import PayloadValidator
 from bridge.service import build_components
 from bridge.sinks.base import Sink
-from bridge.source.advice import expiry_warning, overlap_warnings
+from bridge.source.advice import expiry_warning, subscription_warnings
 from bridge.source.sessions import effective_filters, probe_config, subscriptions, tls_context
 from bridge.spool.message import SpooledMessage
 from edgewire.errors import ConfigError, EdgefleetError
@@ -43,9 +43,9 @@ async def check_endpoints(config: BridgeConfig) -> list[Finding]:
 
 
 async def _check_broker(config: BridgeConfig) -> Finding:
-    """Ask the broker, and warn of subscriptions that overlap, whether it answers or not."""
+    """Ask the broker, and warn of subscriptions that overlap or bring nothing, whether it answers or not."""
     finding = await _ask_broker(config)
-    return finding._replace(text="; ".join([finding.text, *overlap_warnings(config)]))
+    return finding._replace(text="; ".join([finding.text, *subscription_warnings(config)]))
 
 
 async def _ask_broker(config: BridgeConfig) -> Finding:
@@ -148,9 +148,12 @@ def preview_route(config: BridgeConfig, topic: str, payload: bytes) -> dict[str,
     table, sinks = build_components(config)
     found = table.resolve(SpooledMessage(1, 0, topic, payload, 1, False, False))
     subscribed = any(filter_matches(one, topic) for one in config.filters)
-    result: dict[str, Any] = {"topic": topic, "subscribed": subscribed, "route": None, "schema": None}
+    result: dict[str, Any] = {"topic": topic, "subscribed": subscribed, "route": None, "schema": None, "decoded": None}
     if isinstance(found, RoutedEvent):
         result |= {"route": found.route.filter, "message_id": found.message_id, "schema": _validate(found)}
+        if found.topic_info.is_foreign:
+            read_as = "bytes" if found.is_raw else found.fields["source"]["format"]
+            result["decoded"] = {"format": read_as, "topic": str(found.topic_info.topic), "fields": found.fields}
     return result | {"sinks": {sink.name: _preview_sink(sink, found) for sink in sinks}}
 
 

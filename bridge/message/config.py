@@ -10,6 +10,7 @@ from edgewire.config_errors import closest, explain_errors, located_error, text_
 from edgewire.dialects.base import DialectDecoder, DialectError
 from edgewire.dialects.own_format import OwnFormat, OwnFormatDecoder
 from edgewire.dialects.registry import DIALECTS
+from edgewire.messages import MEASUREMENT_FILTERS
 from edgewire.mqtt.errors import Unsendable
 from edgewire.mqtt.filters import check_filter, is_shared
 
@@ -80,6 +81,15 @@ class SubscriptionConfig(Config):
     def plain_filter(self) -> str:
         """Return the filter without its share: what a topic is compared with."""
         return self.filter.split("/", 2)[2] if is_shared(self.filter) else self.filter
+
+    @property
+    def readable_filters(self) -> tuple[str, ...]:
+        """Return filters that match whatever can be read in this format."""
+        if self.format == NATIVE_FORMAT:
+            return MEASUREMENT_FILTERS
+        dialect = DIALECTS.get(self.format)
+        decoder = self.make_decoder()
+        return ("#",) if decoder is None or (dialect and dialect.any_topic) else decoder.filters
 
     def make_decoder(self) -> DialectDecoder | None:
         """Return a new decoder; None for the message contract and for bytes. Raises `DialectError` or `ValueError`."""

@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from bridge.message.config import RAW_FORMAT, SubscriptionConfig
+from bridge.message.config import NATIVE_FORMAT, RAW_FORMAT, SubscriptionConfig
 from bridge.message.decoders import UndecodableMessage
 from bridge.message.event import TopicInfo
 from bridge.spool.message import SpooledMessage
 from edgewire.clock import iso_ms
-from edgewire.dialects.base import Arrival, DialectError, DialectMessage, MessageRole, TimeSource
+from edgewire.dialects.base import Arrival, DialectDecoder, DialectError, DialectMessage, MessageRole, TimeSource
 from edgewire.messages import Channel, Topic
 from edgewire.messages.base import DEVICE_ID
 from edgewire.messages.cloudevents import event_source, event_type
@@ -55,15 +55,15 @@ class DecodedEvent(NamedTuple):
 
 
 class ForeignDecoder:
-    """Reads what comes by one subscription."""
+    """Reads what comes by one subscription that is not in the format of the message contract."""
 
-    def __init__(self, config: SubscriptionConfig) -> None:
-        """Make the decoder of a subscription that is not in the format of the message contract."""
+    def __init__(self, config: SubscriptionConfig, decoder: DialectDecoder | None) -> None:
+        """Read with `decoder`; None for bytes that nobody looks into."""
         self.config = config
         self.spool_boot = 0
         """The boot of messages that have none of their own; see `RouteTable.restore`."""
         self.on_described: OnDescribed | None = None
-        self._decoder = config.make_decoder()
+        self._decoder = decoder
         self._zone = config.zone
         self._roles = frozenset(map(MessageRole, config.roles))
         self._infos: dict[Topic, TopicInfo] = {}
@@ -165,6 +165,23 @@ class ForeignDecoder:
             info = TopicInfo(topic, event_source(topic), event_type(topic), orjson.loads, content_type, is_foreign=True)
             self._infos[topic] = info
         return info
+
+
+def foreign_decoders(subscriptions: Iterable[SubscriptionConfig]) -> list[ForeignDecoder]:
+    """Make the decoders of those subscriptions that are not in the format of the message contract.
+
+    What is the same format with the same options is one decoder: devices may describe themselves by one subscription
+    and speak by another.
+    """
+    shared: dict[str, DialectDecoder | None] = {}
+    found = []
+    for config in subscriptions:
+        if config.format != NATIVE_FORMAT:
+            key = repr(config.decode)
+            if key not in shared:
+                shared[key] = config.make_decoder()
+            found.append(ForeignDecoder(config, shared[key]))
+    return found
 
 
 def to_device_id(name: str) -> str:

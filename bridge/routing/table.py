@@ -9,10 +9,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from bridge.message.config import NATIVE_FORMAT, SubscriptionConfig
+from bridge.message.config import SubscriptionConfig
 from bridge.message.decoders import NATIVE, MessageDecoder, UndecodableMessage, preview_value
 from bridge.message.event import TopicInfo
-from bridge.message.foreign import ForeignDecoder, OnDescribed
+from bridge.message.foreign import ForeignDecoder, OnDescribed, foreign_decoders
 from bridge.message.user_properties import expires_ms
 from bridge.routing.config import RouteConfig
 from bridge.routing.routed import Dropped, Route, RoutedEvent, Unroutable
@@ -63,7 +63,7 @@ class RouteTable:
         self.on_invalid: OnInvalid | None = None
         self._routes = tuple(_route(row) for row in routes or contract_routes())
         self._topics: dict[str, _TopicRoutes | ForeignDecoder | str | _DropAll] = {}
-        self._foreign = [ForeignDecoder(one) for one in subscriptions if one.format != NATIVE_FORMAT]
+        self._foreign = foreign_decoders(subscriptions)
         self._foreign_routes: dict[tuple[str, Topic], tuple[Route, ...]] = {}
         self._last_invalid = 0  # the newest message counted as invalid: each sink that is behind asks again
 

@@ -3,6 +3,7 @@
 from itertools import combinations
 
 from bridge.config import BridgeConfig
+from bridge.message.config import SubscriptionConfig
 from bridge.source.sessions import effective_filters
 from edgewire.config import duration_text
 from edgewire.mqtt.filters import covers, is_shared, overlap
@@ -24,6 +25,11 @@ def expiry_warning(broker: str, kept_s: int, wanted_s: int) -> str | None:
     )
 
 
+def subscription_warnings(config: BridgeConfig) -> list[str]:
+    """Say what is to be known of the subscriptions before anything comes."""
+    return [*overlap_warnings(config), *format_warnings(config)]
+
+
 def overlap_warnings(config: BridgeConfig) -> list[str]:
     """Say which filters are left out because another covers them, and which bring some messages more than once."""
     effective = effective_filters(config)
@@ -40,6 +46,24 @@ def overlap_warnings(config: BridgeConfig) -> list[str]:
             if overlap(_without_share(one), _without_share(other))
         ),
     ]
+
+
+def format_warnings(config: BridgeConfig) -> list[str]:
+    """Say of which subscriptions nothing can be read in the format that they have."""
+    found = []
+    for one in config.subscriptions:
+        entry = SubscriptionConfig(filter=one) if isinstance(one, str) else one
+        readable = entry.readable_filters
+        dropped = any(row.drop and overlap(entry.plain_filter, row.topic) for row in config.routes)
+        if not dropped and not any(overlap(entry.plain_filter, known) for known in readable):
+            wanted = (
+                "give it the format that it is in, with decode" if isinstance(one, str) else "that is on other topics"
+            )
+            found.append(
+                f"subscription '{entry.filter}' can bring nothing but dead letters: {entry.format} is on"
+                f" {', '.join(readable)}; {wanted}"
+            )
+    return found
 
 
 def _without_share(topic: str) -> str:

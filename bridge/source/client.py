@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from bridge.config import BridgeConfig
 from bridge.metrics import BridgeMetrics
-from bridge.source.advice import expiry_warning, overlap_warnings
+from bridge.source.advice import expiry_warning, subscription_warnings
 from bridge.source.receiver import Receiver
 from bridge.source.sessions import (
     effective_filters,
@@ -128,11 +128,11 @@ class MqttSource:
         self._tls = tls_context(config)
         self._session = Session(session_config(config))
         self._receiver.receive_maximum = config.mqtt.receive_maximum
-        self._note_overlaps(config)
+        self._note_subscriptions(config)
 
-    def _note_overlaps(self, config: BridgeConfig) -> None:
-        self._overlaps = overlap_warnings(config)
-        for warning in self._overlaps:
+    def _note_subscriptions(self, config: BridgeConfig) -> None:
+        self._subscription_warnings = subscription_warnings(config)
+        for warning in self._subscription_warnings:
             log.warning(warning)
 
     def _step(self, trigger: SourceTrigger) -> None:
@@ -155,7 +155,7 @@ class MqttSource:
         return [
             *([OLD_VERSION] if old else []),
             *([self._expiry_warning] if self._expiry_warning else []),
-            *self._overlaps,
+            *self._subscription_warnings,
         ]
 
     # -- a life of connections
@@ -453,7 +453,7 @@ class MqttSource:
                 await self._unsubscribe_stale(link)
                 raise ConfigError(self._refusal_text(one.filter, code))
         self._config = config
-        self._note_overlaps(config)
+        self._note_subscriptions(config)
         if codes is None:
             # No answer: the next connection asks for all of them again, and is watched until it is answered.
             self._metrics.subscribe_failures.labels("no_answer").inc()

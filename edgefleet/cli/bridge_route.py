@@ -56,6 +56,9 @@ def _print(found: dict[str, Any]) -> None:
     console = Console(soft_wrap=True, highlight=False)
     subscribed = "" if found["subscribed"] else " (not among the subscriptions)"
     console.print(f"topic  {escape(found['topic'])}{subscribed}\nroute  {escape(found['route'] or 'none')}")
+    if decoded := found["decoded"]:
+        console.print(f"read as {decoded['format']}: {escape(decoded['topic'])}")
+        console.print("        " + escape(orjson.dumps(decoded["fields"]).decode()))
     if schema := found["schema"]:
         verdict = "valid" if schema["valid"] else f"[yellow]{escape(schema['fault'])}[/]"
         console.print(f"schema {verdict} (validate: {schema['validate']}, {escape(schema['against'])})")

@@ -23,6 +23,8 @@ class Dialect:
     options: type[Config]
     decoder: Callable[[Any], DialectDecoder]
     """Called with the options; a decoder learns, so each use has its own."""
+    any_topic: bool = False
+    """Whether devices may use topics beside the decoder's `filters`, which they describe themselves."""
 
 
 DIALECTS: Mapping[str, Dialect] = MappingProxyType(
@@ -30,8 +32,8 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
         dialect.name: dialect
         for dialect in (
             Dialect("tasmota", TasmotaOptions, TasmotaDecoder),
-            Dialect("esphome", EsphomeOptions, EsphomeDecoder),
-            Dialect("homeassistant", HomeAssistantOptions, HomeAssistantDecoder),
+            Dialect("esphome", EsphomeOptions, EsphomeDecoder, any_topic=True),
+            Dialect("homeassistant", HomeAssistantOptions, HomeAssistantDecoder, any_topic=True),
             Dialect("zigbee2mqtt", Zigbee2MqttOptions, Zigbee2MqttDecoder),
             Dialect("shelly", ShellyOptions, ShellyDecoder),
             Dialect("owntracks", OwnTracksOptions, OwnTracksDecoder),
