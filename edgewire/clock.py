@@ -6,6 +6,7 @@ and the same reading has the same bytes wherever it is computed.
 
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Protocol
 
 
@@ -35,8 +36,13 @@ class SystemClock:
 
 def iso_ms(instant_ms: int) -> str:
     """Return ISO 8601 UTC with milliseconds, as every timestamp on the wire: `2026-03-01T12:00:00.000Z`."""
-    moment = datetime.fromtimestamp(instant_ms // 1000, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{instant_ms % 1000:03d}Z"
+    return f"{_iso_second(instant_ms // 1000)}.{instant_ms % 1000:03d}Z"
+
+
+@lru_cache(4096)
+def _iso_second(instant_s: int) -> str:
+    """Return a whole second; those of now are asked for again and again."""
+    return f"{datetime.fromtimestamp(instant_s, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
 def parse_ms(text: str) -> int:

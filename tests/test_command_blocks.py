@@ -314,6 +314,12 @@ def test_sinks(terminal: Callable[..., Terminal], broker: dict[str, str], kafka:
     opened.close()
 
 
+def test_dialects(terminal: Callable[..., Terminal]) -> None:
+    opened = terminal()
+    (opened.folder / "dialects.yaml").write_text(fenced(ROOT / "docs/dialects.md", {"yaml"})[0])
+    opened.run_all("docs/dialects.md")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_files(terminal: Callable[..., Terminal]) -> None:

@@ -65,8 +65,9 @@ class ForeignDecoder:
         self.on_described: OnDescribed | None = None
         self._decoder = decoder
         self._zone = config.zone
+        self._format = config.format
         self._roles = frozenset(map(MessageRole, config.roles))
-        self._infos: dict[Topic, TopicInfo] = {}
+        self._infos: dict[tuple[str, str, str, MessageRole], TopicInfo] = {}
         self._described: dict[str, tuple[int, str]] = {}
 
     def restore(self, spool_boot: int, descriptions: Iterable[tuple[str, str]]) -> None:
@@ -83,26 +84,26 @@ class ForeignDecoder:
 
     def decode_event(self, message: SpooledMessage) -> DecodedEvent | str:
         """Return what a message says, or the rule by which it is left out. Raises `UndecodableMessage`."""
-        if self.config.format == RAW_FORMAT or self._decoder is None:
+        if self._decoder is None:
             return self._raw(message)
         # Sinks that are behind ask again, in an order of their own: what is newer stays known.
         known_id, known = self._described.get(message.topic, (0, None))
         if known is not None and message.id < known_id:
-            return f"{self.config.format}: description"
+            return f"{self._format}: description"
         arrival = Arrival(message.received_ms, message.retain, self._zone)
         try:
             found = self._decoder.decode(message.topic, message.payload, arrival)
         except DialectError as error:
-            raise UndecodableMessage(f"{self.config.format}: {error}") from None
+            raise UndecodableMessage(f"{self._format}: {error}") from None
         if found.role is MessageRole.DESCRIPTION:
             self._remember(message, known)
         if found.role not in self._roles:
-            return f"{self.config.format}: {found.role.value}"
+            return f"{self._format}: {found.role.value}"
         if found.role in (MessageRole.READING, MessageRole.EVENT):
             if found.is_stale and self.config.retained == "drop":
-                return f"{self.config.format}: retained, the last known state and no new {found.role.value}"
+                return f"{self._format}: retained, the last known state and no new {found.role.value}"
             if not (found.values or found.parts or found.extra):
-                return f"{self.config.format}: no values"
+                return f"{self._format}: no values"
         return self._event(message, found)
 
     def _remember(self, message: SpooledMessage, known: str | None) -> None:
@@ -122,12 +123,12 @@ class ForeignDecoder:
             del values["boot"], values["seq"]
         else:
             boot, seq = self.spool_boot, message.id
-        device_id = to_device_id(found.device_id or "unnamed")
         kind = self.config.kind or ("bme280" if values.keys() >= _BME280 else "device")
         site = own_site if isinstance(own_site, str) and own_site else self.config.site
-        info = self._info(Topic(to_device_id(site), kind, device_id, _CHANNELS[found.role]))
+        info = self._info(site, kind, found.device_id or "unnamed", found.role)
+        device_id = info.topic.device_id
         timestamp = iso_ms(found.time_ms)
-        source: dict[str, Any] = {"format": self.config.format, "name": found.device_id}
+        source: dict[str, Any] = {"format": self._format, "name": found.device_id}
         if found.time_source is not TimeSource.DEVICE:
             source["time"] = found.time_source.value
         if found.sensor:
@@ -137,7 +138,7 @@ class ForeignDecoder:
         if found.remarks:
             source["remarks"] = list(found.remarks)
         extra = dict(found.extra)
-        for name in _OURS.intersection(values):
+        for name in () if _OURS.isdisjoint(values) else _OURS.intersection(values):
             # An entity may be called so; the names are those of the message here.
             extra[name] = values.pop(name)
         fields: dict[str, Any] = {"device_id": device_id, "timestamp": timestamp, "boot": boot, "seq": seq, **values}
@@ -151,19 +152,22 @@ class ForeignDecoder:
     def _raw(self, message: SpooledMessage) -> DecodedEvent | str:
         if message.retain and self.config.retained == "drop":
             return f"{RAW_FORMAT}: retained, the last known state and no new message"
-        device_id = to_device_id(message.topic)
-        kind = self.config.kind or "raw"
-        info = self._info(Topic(to_device_id(self.config.site), kind, device_id, Channel.TELEMETRY), _OCTETS)
+        info = self._info(self.config.site, self.config.kind or "raw", message.topic, MessageRole.READING)
+        device_id = info.topic.device_id
         message_id = f"{device_id}:{self.spool_boot}:{message.id}"
         return DecodedEvent(info, device_id, message_id, iso_ms(message.received_ms), {}, None)
 
-    def _info(self, topic: Topic, content_type: str | None = None) -> TopicInfo:
-        info = self._infos.get(topic)
+    def _info(self, site: str, kind: str, name: str, role: MessageRole) -> TopicInfo:
+        """Return the topic that a device of the contract would have; made once."""
+        key = site, kind, name, role
+        info = self._infos.get(key)
         if info is None:
             if len(self._infos) >= _KNOWN_INFOS:
                 self._infos.clear()
+            topic = Topic(to_device_id(site), kind, to_device_id(name), _CHANNELS[role])
+            content_type = _OCTETS if self._decoder is None else None
             info = TopicInfo(topic, event_source(topic), event_type(topic), orjson.loads, content_type, is_foreign=True)
-            self._infos[topic] = info
+            self._infos[key] = info
         return info
 
 

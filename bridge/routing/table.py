@@ -21,7 +21,7 @@ from bridge.sinks.registry import SINKS
 from bridge.sinks.settings import Target
 from bridge.spool.message import SpooledMessage
 from edgewire.errors import ConfigError
-from edgewire.messages import CONTRACT, ContractError, Topic
+from edgewire.messages import CONTRACT, ContractError
 from edgewire.mqtt.filters import filter_matches
 
 KNOWN_TOPICS = 100_000
@@ -64,7 +64,7 @@ class RouteTable:
         self._routes = tuple(_route(row) for row in routes or contract_routes())
         self._topics: dict[str, _TopicRoutes | ForeignDecoder | str | _DropAll] = {}
         self._foreign = foreign_decoders(subscriptions)
-        self._foreign_routes: dict[tuple[str, Topic], tuple[Route, ...]] = {}
+        self._foreign_routes: dict[tuple[str, TopicInfo], tuple[Route, ...]] = {}
         self._last_invalid = 0  # the newest message counted as invalid: each sink that is behind asks again
 
     def restore(
@@ -133,15 +133,14 @@ class RouteTable:
             return Unroutable(message, str(error))
         if isinstance(found, str):
             return Dropped(message, found)
-        topic = found.info.topic
-        candidates = self._foreign_routes.get((message.topic, topic))
+        candidates = self._foreign_routes.get((message.topic, found.info))
         if candidates is None:
             if len(self._foreign_routes) >= KNOWN_TOPICS:
                 self._foreign_routes.clear()
             # A route may name the topic on which it came, or that of the contract which it would have had.
-            candidates = self._foreign_routes[message.topic, topic] = self._routes_of(message.topic) or self._routes_of(
-                str(topic)
-            )
+            candidates = self._foreign_routes[message.topic, found.info] = self._routes_of(
+                message.topic
+            ) or self._routes_of(str(found.info.topic))
         for route in candidates:
             if not route.match or route.matches(found.fields):
                 event = RoutedEvent(message, found.info, found.device_id, found.message_id, found.timestamp, route)
@@ -150,7 +149,9 @@ class RouteTable:
                     event.expires_ms = expires_ms(message.properties, message.received_ms)
                 return self._apply_rules(event, found.fields) if route.has_rules else event
         if not candidates:
-            return Unroutable(message, f"no route for topic '{message.topic}', nor for '{topic}' as it was read")
+            return Unroutable(
+                message, f"no route for topic '{message.topic}', nor for '{found.info.topic}' as it was read"
+            )
         return Unroutable(message, _mismatch(message.topic, candidates, found.fields))
 
     def _routes_of(self, topic: str) -> tuple[Route, ...]:

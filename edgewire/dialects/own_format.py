@@ -28,6 +28,7 @@ MAX_LEAVES = 200
 _SAME_WORD = 0.85
 """Likeness from which a name is taken for another one that is misspelt."""
 _DIGITS = re.compile(r"_?[0-9]+")
+_KNOWN_TOPICS = 100_000
 _NAME = re.compile(r"[a-z_][a-z0-9_]*")
 _IDENTITY = ("id", "site", "timestamp", "boot", "seq", "event_type")
 _LEAF_KEYS = frozenset({"from", "unit", "round", "as", "const"})
@@ -102,6 +103,7 @@ class OwnFormatDecoder:
     def __init__(self, form: OwnFormat) -> None:
         self._form = form
         self._is_bare = len(form.fields) == 1 and not form.fields[0].path
+        self._known: dict[str, dict[str, str]] = {}
         # Keys of the top level that the mapping names, as fields or as constants.
         self._named = frozenset(form.payload) if isinstance(form.payload, dict) else frozenset()
 
@@ -112,7 +114,7 @@ class OwnFormatDecoder:
 
     def decode(self, topic: str, payload: bytes, arrival: Arrival) -> DialectMessage:
         """Return what a message says. Raises `DialectError`."""
-        levels = self._form.pattern.match(topic)
+        levels = self._known.get(topic) or self._levels(topic)
         if levels is None:
             raise DialectError(f"topic '{topic}' is not of the form {self._form.topic}")
         body: Any = read_text(payload) if self._is_bare else read_json(payload, lenient=True)
@@ -144,6 +146,14 @@ class OwnFormatDecoder:
             is_stale=arrival.retained,
             remarks=(remark,) if remark else (),
         )
+
+    def _levels(self, topic: str) -> dict[str, str] | None:
+        levels = self._form.pattern.match(topic)
+        if levels is not None:
+            if len(self._known) >= _KNOWN_TOPICS:
+                self._known.clear()
+            self._known[topic] = levels
+        return levels
 
 
 def _read_mapping(node: Any, path: tuple[str | int, ...], levels: set[str]) -> Iterator[MappedField]:

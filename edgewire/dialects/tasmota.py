@@ -38,7 +38,9 @@ _SENSOR_KEYS: Mapping[str, tuple[str, str, str]] = {
 }
 """Key in a sensor's object -> canonical name, the key of the message that has its unit, and the unit without that."""
 _UNIT_KEYS = frozenset({"TempUnit", "PressureUnit", "SpeedUnit"})
+_KNOWN_TOPICS = 100_000
 _TIME_KEYS = frozenset({"Time", "Epoch"})
+_NO_VALUES = _UNIT_KEYS | _TIME_KEYS
 _ANSWERS = re.compile(r"RESULT|STATUS\d*|POWER\d*|[A-Z][A-Z0-9]*")
 _STATUS_SENSOR = ("StatusSNS", "StatusSTS")
 _UPTIME = re.compile(r"(\d{1,6})T(\d\d):(\d\d):(\d\d)")
@@ -68,6 +70,7 @@ class TasmotaDecoder:
         cmnd, stat, tele = options.prefixes
         self._topics = TopicPattern(pattern + "/{name}", deep=frozenset({"topic"}))
         self._prefixes = {cmnd: "cmnd", stat: "stat", tele: "tele"}
+        self._known: dict[str, tuple[str, str, str]] = {}
         self._discovery = TopicPattern("tasmota/discovery/{mac}/{name}")
         if len(self._prefixes) < 3:
             raise DialectError("prefixes: two of them are the same, so commands could not be told from answers")
@@ -85,24 +88,35 @@ class TasmotaDecoder:
 
     def decode(self, topic: str, payload: bytes, arrival: Arrival) -> DialectMessage:
         """Return what a message says. Raises `DialectError`."""
-        if found := self._discovery.match(topic):
+        known = self._known.get(topic) or self._levels(topic)
+        if known is None:
+            found = self._discovery.match(topic)
+            if found is None:
+                raise DialectError(f"topic '{topic}' is not of the form {self._topics.text.replace('{name}', 'NAME')}")
             return _description(found["mac"], found["name"], payload, arrival)
-        levels = self._topics.match(topic)
-        meaning = self._prefixes.get(levels["prefix"]) if levels else None
-        if levels is None or meaning is None:
-            raise DialectError(f"topic '{topic}' is not of the form {self._topics.text.replace('{name}', 'NAME')}")
-        device, name = levels["topic"], levels["name"].upper()
-        if meaning == "cmnd":
-            return unread(device, MessageRole.COMMAND, arrival, {levels["name"]: read_text(payload)})
-        if name == "LWT":
-            return _availability(device, payload, arrival)
+        meaning, device, name = known
         if name == "SENSOR" and meaning == "tele":
             return _reading(device, read_object(payload, lenient=True), arrival)
+        if meaning == "cmnd":
+            return unread(device, MessageRole.COMMAND, arrival, {name: read_text(payload)})
+        if name == "LWT":
+            return _availability(device, payload, arrival)
         if meaning == "tele" and (name == "STATE" or name.startswith("INFO")):
             return _state(device, read_object(payload, lenient=True), arrival)
         if _ANSWERS.fullmatch(name):
             return _answer(device, name, payload, arrival)
-        raise DialectError(f"topic '{topic}': Tasmota publishes nothing under the name {shown(levels['name'])}")
+        raise DialectError(f"topic '{topic}': Tasmota publishes nothing under the name {shown(name)}")
+
+    def _levels(self, topic: str) -> tuple[str, str, str] | None:
+        """Return what the prefix means, the device, and the name, of a topic of a device; None for any other."""
+        levels = self._topics.match(topic)
+        meaning = self._prefixes.get(levels["prefix"]) if levels else None
+        if levels is None or meaning is None:
+            return None
+        if len(self._known) >= _KNOWN_TOPICS:
+            self._known.clear()
+        self._known[topic] = found = meaning, levels["topic"], levels["name"].upper()
+        return found
 
 
 def _availability(device: str, payload: bytes, arrival: Arrival) -> DialectMessage:
@@ -116,21 +130,20 @@ def _reading(device: str, body: Mapping[str, Any], arrival: Arrival) -> DialectM
     """Return what stands under SENSOR, or under StatusSNS in an answer."""
     at_ms, source, remark = device_time(body.get("Epoch", body.get("Time")), arrival)
     remarks = [remark] if remark else []
-    # Sonoff SC has no object for its sensor.
-    loose = {key: value for key, value in body.items() if key in _SENSOR_KEYS and not isinstance(value, dict)}
-    objects = [("", loose), *((key, value) for key, value in body.items() if isinstance(value, dict))]
-    known = _TIME_KEYS | _UNIT_KEYS | loose.keys() | {name for name, _ in objects}
-    extra: dict[str, object] = {key: value for key, value in body.items() if key not in known and value is not None}
     sensors: dict[str, dict[str, Value]] = {}
-    for name, found in objects:
-        values: dict[str, Value] = {}
-        for key, value in found.items():
-            if key not in _SENSOR_KEYS or isinstance(value, dict | list):
-                extra |= {} if value is None else {f"{name}.{key}": value}
-            elif (read := _sensor_value(key, value, body, remarks)) is not None:
-                values[read[0]] = read[1]
-        if values:
-            sensors[name] = values
+    extra: dict[str, object] = {}
+    loose: dict[str, Any] = {}
+    for key, value in body.items():
+        if type(value) is dict:
+            if values := _sensor_values(key, value, body, extra, remarks):
+                sensors[key] = values
+        elif key in _SENSOR_KEYS:
+            # Sonoff SC has no object for its sensor.
+            loose[key] = value
+        elif key not in _NO_VALUES and value is not None:
+            extra[key] = value
+    if loose and (values := _sensor_values("", loose, body, extra, remarks)):
+        sensors[""] = values
     single = next(iter(sensors)) if len(sensors) == 1 else ""
     return DialectMessage(
         device,
@@ -146,20 +159,29 @@ def _reading(device: str, body: Mapping[str, Any], arrival: Arrival) -> DialectM
     )
 
 
-def _sensor_value(key: str, value: object, body: Mapping[str, Any], remarks: list[str]) -> tuple[str, Value] | None:
-    """Return canonical name and value of a key of a sensor; None where it has no value."""
-    name, unit_key, default = _SENSOR_KEYS[key]
-    read = number(value)
-    if read is None:
-        return None
-    unit = body.get(unit_key, default) if unit_key else default
-    if not unit:
-        return name, read
-    converted = to_canonical(name, read, str(unit))
-    if converted is None:
-        remarks.append(f"unit {shown(unit)} of {key} is not known: kept as it is")
-        return f"{name.rpartition('_')[0] or name}_{unit_suffix(str(unit))}", read
-    return name, converted
+def _sensor_values(
+    sensor: str, found: Mapping[str, Any], body: Mapping[str, Any], extra: dict[str, object], remarks: list[str]
+) -> dict[str, Value]:
+    """Return the values of a sensor; what has no canonical name goes into `extra`."""
+    values: dict[str, Value] = {}
+    for key, value in found.items():
+        known = _SENSOR_KEYS.get(key)
+        if known is None or isinstance(value, dict | list):
+            if value is not None:
+                extra[f"{sensor}.{key}" if sensor else key] = value
+            continue
+        read = value if type(value) is float else number(value)
+        if read is None:
+            continue
+        name, unit_key, default = known
+        unit = str(body.get(unit_key, default)) if unit_key else default
+        converted = to_canonical(name, read, unit) if unit else read
+        if converted is None:
+            remarks.append(f"unit {shown(unit)} of {key} is not known: kept as it is")
+            values[f"{name.rpartition('_')[0] or name}_{unit_suffix(unit)}"] = read
+        else:
+            values[name] = converted
+    return values
 
 
 def _state(device: str, body: Mapping[str, Any], arrival: Arrival) -> DialectMessage:

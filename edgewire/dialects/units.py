@@ -8,6 +8,7 @@ Factors: BIPM SI Brochure, 9th edition, table 8, and NIST SP 811, appendix B.8, 
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 
 _SPACES = re.compile(r"\s+")
@@ -21,21 +22,23 @@ _ASCII = str.maketrans({"µ": "u", "μ": "u", "²": "2", "³": "3", "°": "deg",
 Linear = tuple[float, float]
 """Factor and offset: canonical = value x factor + offset."""
 
+_SAME: Linear = (1, 0)
+
 _TEMPERATURE: Mapping[str, Linear] = {
-    "°c": (1, 0),
+    "°c": _SAME,
     "°f": (5 / 9, -160 / 9),
     "k": (1, -273.15),
-    "c": (1, 0),
+    "c": _SAME,
     "f": (5 / 9, -160 / 9),
-    "cel": (1, 0),
-    "celsius": (1, 0),
+    "cel": _SAME,
+    "celsius": _SAME,
     "fahrenheit": (5 / 9, -160 / 9),
     "kelvin": (1, -273.15),
 }
 _PRESSURE: Mapping[str, Linear] = {
-    "hpa": (1, 0),
-    "mbar": (1, 0),
-    "mb": (1, 0),
+    "hpa": _SAME,
+    "mbar": _SAME,
+    "mb": _SAME,
     "bar": (1000, 0),
     "pa": (0.01, 0),
     "kpa": (10, 0),
@@ -45,9 +48,9 @@ _PRESSURE: Mapping[str, Linear] = {
     "psi": (68.94757, 0),
 }
 _SPEED: Mapping[str, Linear] = {
-    "km/h": (1, 0),
-    "kmh": (1, 0),
-    "kph": (1, 0),
+    "km/h": _SAME,
+    "kmh": _SAME,
+    "kph": _SAME,
     "m/s": (3.6, 0),
     "mph": (1.609344, 0),
     "kn": (1.852, 0),
@@ -56,27 +59,27 @@ _SPEED: Mapping[str, Linear] = {
     "ft/s": (1.09728, 0),
 }
 _LENGTH: Mapping[str, Linear] = {
-    "m": (1, 0),
+    "m": _SAME,
     "km": (1000, 0),
     "cm": (0.01, 0),
     "mm": (0.001, 0),
     "ft": (0.3048, 0),
     "mi": (1609.344, 0),
 }
-_SIGNAL: Mapping[str, Linear] = {"dbm": (1, 0)}
-_PERCENT: Mapping[str, Linear] = {"%": (1, 0), "%rh": (1, 0)}
-_VOLTAGE: Mapping[str, Linear] = {"v": (1, 0), "mv": (0.001, 0)}
-_CURRENT: Mapping[str, Linear] = {"a": (1, 0), "ma": (0.001, 0)}
-_POWER: Mapping[str, Linear] = {"w": (1, 0), "kw": (1000, 0), "mw": (0.001, 0)}
+_SIGNAL: Mapping[str, Linear] = {"dbm": _SAME}
+_PERCENT: Mapping[str, Linear] = {"%": _SAME, "%rh": _SAME}
+_VOLTAGE: Mapping[str, Linear] = {"v": _SAME, "mv": (0.001, 0)}
+_CURRENT: Mapping[str, Linear] = {"a": _SAME, "ma": (0.001, 0)}
+_POWER: Mapping[str, Linear] = {"w": _SAME, "kw": (1000, 0), "mw": (0.001, 0)}
 _ENERGY: Mapping[str, Linear] = {
-    "wh": (1, 0),
+    "wh": _SAME,
     "kwh": (1000, 0),
     "mwh": (1e6, 0),
     "j": (1 / 3600, 0),
     "wmin": (1 / 60, 0),
 }
-_DURATION: Mapping[str, Linear] = {"s": (1, 0), "ms": (0.001, 0), "min": (60, 0), "h": (3600, 0), "d": (86400, 0)}
-_ANGLE: Mapping[str, Linear] = {"°": (1, 0), "deg": (1, 0), "rad": (57.29577951308232, 0)}
+_DURATION: Mapping[str, Linear] = {"s": _SAME, "ms": (0.001, 0), "min": (60, 0), "h": (3600, 0), "d": (86400, 0)}
+_ANGLE: Mapping[str, Linear] = {"°": _SAME, "deg": _SAME, "rad": (57.29577951308232, 0)}
 
 QUANTITIES: Mapping[str, Mapping[str, Linear]] = MappingProxyType(
     {
@@ -114,10 +117,10 @@ def to_canonical(name: str, value: float, unit: str) -> float | None:
     The result is rounded to nine decimals, which is finer than any sensor's step.
     """
     linear = _linear(name, unit)
-    if linear is None:
-        return None
+    if linear is _SAME or linear is None:
+        return None if linear is None else value
     factor, offset = linear
-    return value if linear == (1, 0) else round(value * factor + offset, 9)
+    return round(value * factor + offset, 9)
 
 
 def from_canonical(name: str, value: float, unit: str) -> float | None:
@@ -126,7 +129,7 @@ def from_canonical(name: str, value: float, unit: str) -> float | None:
     if linear is None:
         return None
     factor, offset = linear
-    return value if linear == (1, 0) else round((value - offset) / factor, 9)
+    return value if linear is _SAME else round((value - offset) / factor, 9)
 
 
 def unit_suffix(unit: str) -> str:
@@ -135,6 +138,7 @@ def unit_suffix(unit: str) -> str:
     return _NOT_IN_NAMES.sub("_", text).strip("_") or "unit"
 
 
+@lru_cache(4096)
 def _linear(name: str, unit: str) -> Linear | None:
     written = _SPACES.sub("", unit).translate(_WRITTEN)
     if written in _CASED and name.endswith(("_w", "_wh")):
