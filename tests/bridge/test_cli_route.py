@@ -142,7 +142,7 @@ async def test_check_says_that_credentials_are_wrong(config: Path, kafka_process
     application.router.add_get("/{path:.*}", refuse)
     async with TestServer(application) as server, scripted_broker() as broker:
         sasl = "security.protocol: SASL_PLAINTEXT, sasl.mechanism: PLAIN"
-        properties = f"{{{sasl}, sasl.username: {SASL_USER}, sasl.password: no}}"
+        properties = f"{{{sasl}, sasl.username: {SASL_USER}, sasl.password: 'no'}}"
         config.write_text(  # noqa: ASYNC240 - a test
             f"broker: {broker.url}\nspool: {{path: {config.parent / 's.db'}}}\n"
             f"http: {{url: '{server.make_url('')}', token: wrong}}\n"
