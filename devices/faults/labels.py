@@ -13,6 +13,9 @@ from edgewire.output import is_stream, partial_path, require_file, write_output
 
 FILE_NAME = "labels.jsonl"
 
+LONGEST_LINE = 1 << 20
+"""Bytes of a line that is read."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Label:
@@ -55,6 +58,28 @@ def write_labels(path: Path, labels: Iterable[Label]) -> None:
     content = b"".join(orjson.dumps(asdict(one), option=orjson.OPT_APPEND_NEWLINE) for one in labels)
     with _explained(path):
         write_output(path, content)
+
+
+def iter_labels(path: Path) -> Iterator[Label]:
+    """Yield the labels of a file; raises `ConfigError` where it cannot be read, or the line that is no label."""
+    try:
+        with path.open("rb") as file:
+            number = 0
+            while line := file.readline(LONGEST_LINE):
+                number += 1
+                try:
+                    fields = orjson.loads(line)
+                    label = Label(**fields | {"fields": tuple(fields["fields"])})
+                    whole = (label.start_ms, label.messages, *([] if label.end_ms is None else [label.end_ms]))
+                    if not all(type(value) is int for value in whole) or not isinstance(label.type, str):
+                        raise TypeError
+                except (ValueError, TypeError, KeyError):
+                    raise ConfigError(
+                        f"{path}: line {number} is no label of a fault; is it a file that edgefleet wrote?"
+                    ) from None
+                yield label
+    except OSError as error:
+        raise ConfigError(f"{path}: the labels cannot be read: {error.strerror}") from None
 
 
 @contextmanager

@@ -15,6 +15,12 @@ DEFAULT_FROM = "2026-03-02"
 Parsed = TypeVar("Parsed")
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on stdout.")]
+HtmlPage = Annotated[
+    Path | None,
+    typer.Option(
+        "--html", metavar="FILE", help="Also write a report, one HTML file for a browser.", show_default=False
+    ),
+]
 LogLevel = Annotated[
     str,
     typer.Option(envvar="EDGEFLEET_LOG_LEVEL", help="debug, info, warning or error; logs go to stderr."),

@@ -30,6 +30,7 @@ from edgefleet.launch.worker_status import WorkerState
 from edgefleet.launch.workers import Workers
 from edgefleet.report.fail_if import FailCondition
 from edgefleet.report.fleet_metrics import serve_metrics
+from edgefleet.report.history import FleetHistory, recorded_history
 from edgefleet.report.live import ReadSnapshots, live_view
 from edgefleet.report.run_files import RunFiles
 from edgefleet.report.run_summary import apply_condition
@@ -55,6 +56,7 @@ async def run_live(
     files: RunFiles,
     condition: FailCondition | None,
     failures: Sequence[str],
+    history: FleetHistory | None = None,
 ) -> ShardResult:
     """Run the job in this process, or by workers where there is a launcher, and write down what came of it."""
     at_once = asyncio.Event()
@@ -69,11 +71,11 @@ async def run_live(
     async def run(stop: asyncio.Event) -> ShardResult:
         if launcher is None:
             snapshots: ReadSnapshots = lambda: [(WorkerState.RUNNING, latest)]  # noqa: E731 - a function of one line, and its type
-            async with live_view(snapshots, console, title):
+            async with live_view(snapshots, console, title), recorded_history(history, snapshots):
                 with serve_metrics(snapshots, metrics):
                     return combine([await run_shard(job, stop, keep, files.write_checkpoint, at_once)])
         workers = Workers(job, count, launcher, on_checkpoint=files.write_checkpoint)
-        async with live_view(workers.snapshots, console, title):
+        async with live_view(workers.snapshots, console, title), recorded_history(history, workers.snapshots):
             with serve_metrics(workers.snapshots, metrics):
                 return await workers.run_workers(stop, at_once)
 
@@ -81,6 +83,8 @@ async def run_live(
         result = await run(stop)
         result = replace(result, record=replace(result.record, failures=[*failures, *result.record.failures]))
         result = apply_condition(result, condition)
+        if history:
+            history.close((result.record.stopped_ms - result.record.started_ms) / 1000, result.final)
         # Here, where a signal does not yet end the process.
         return await asyncio.to_thread(files.write_result, result)
 

@@ -10,7 +10,7 @@ import orjson
 import typer
 
 from edgefleet.cli.broker import start_embedded
-from edgefleet.cli.common import Json, LogLevel, parse_duration, start_logging
+from edgefleet.cli.common import HtmlPage, Json, LogLevel, parse_duration, start_logging
 from edgefleet.cli.fleet_options import FleetOptions, Interval, ScenarioOrKind
 from edgefleet.cli.forget import FORGET_S, forget
 from edgefleet.cli.option_groups import takes_options
@@ -97,6 +97,7 @@ def command(
         bool,
         typer.Option("--forget", help="At the end, clear what the devices leave at the broker, as `edgefleet forget`."),
     ] = False,
+    html: HtmlPage = None,
     as_json: Json = False,
     log_level: LogLevel = "info",
 ) -> None:
@@ -120,6 +121,9 @@ def command(
     from edgefleet.launch.ray_cluster import join_cluster
     from edgefleet.launch.shard import ShardJob, starting_checkpoint
     from edgefleet.report.fail_if import FailCondition
+    from edgefleet.report.history import FleetHistory
+    from edgefleet.report.html.files import check_page, list_run_files, write_page
+    from edgefleet.report.html.run_page import run_page
     from edgefleet.report.run_files import COMPANIONS, RunFiles
     from edgefleet.report.run_summary import has_failed, summary_json, summary_text
     from edgewire.run_folder import RunFolder
@@ -136,6 +140,9 @@ def command(
     part = Shard.parse(shard)
     folder = RunFolder(record or record_folder(part), COMPANIONS)
     files = RunFiles(folder, with_labels=bool(loaded.faults))
+    if html:
+        check_page(html, [*([scenario] if scenario else []), *list_run_files([folder.path])])
+    history = FleetHistory() if html else None
     raise_open_files()
     tune_allocator()
     duration_s = math.inf if duration is None else parse_duration("--duration", duration) / 1000
@@ -176,7 +183,7 @@ def command(
         try:
             folder.begin()
             files.write_start(starting_checkpoint(job))
-            result = run_async(run_live(job, count, launcher, metrics, files, condition, failures))
+            result = run_async(run_live(job, count, launcher, metrics, files, condition, failures, history))
         except BaseException:
             folder.abandon()
             raise
@@ -187,6 +194,12 @@ def command(
         if left is not None:
             echo(f"edgefleet forget: {left}", err=True)
     run = str(files.path)
+    unwritten: ConfigError | None = None
+    if html and history:
+        try:
+            write_page(html, run_page(result, history))
+        except ConfigError as error:
+            unwritten = error
     try:
         if as_json:
             typer.echo(orjson.dumps(summary_json(result, run)))
@@ -194,5 +207,7 @@ def command(
             echo(summary_text(result, run, LABELS_FILE))
     except OSError:
         raise typer.Exit(1) from None
+    if unwritten:
+        raise unwritten
     if has_failed(result.record) or (left is not None and left.failures):
         raise typer.Exit(1)

@@ -1,13 +1,16 @@
 """Implements `edgefleet verify`: what a run sent against what arrived."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import orjson
 import typer
 
-from edgefleet.cli.common import Json, parse_duration
+from edgefleet.cli.common import HtmlPage, Json, parse_duration
 from edgewire.errors import ConfigError
+
+if TYPE_CHECKING:
+    from devices.faults.labels import Label
 
 
 def command(
@@ -33,6 +36,7 @@ def command(
         str,
         typer.Option(help="What came earlier than this before it was sent is of another run of the same ids."),
     ] = "1s",
+    html: HtmlPage = None,
     as_json: Json = False,
 ) -> None:
     """Compare what a run sent with what arrived in the ingest store and in Kafka.
@@ -57,7 +61,14 @@ def command(
     late_after_ms = parse_duration("--late-after", late_after, least_ms=0)
     allowance_ms = parse_duration("--clock-allowance", clock_allowance, least_ms=0)
     record = RunRecord.join([RunRecord.load(run) for run in runs])
+    labels: list[Label] = []
+    if html:
+        from edgefleet.report.html.files import check_page, list_run_files, read_run_labels
+
+        check_page(html, list_run_files(runs))
+        labels = read_run_labels(runs)
     people = Console(stderr=True)
+    unwritten: ConfigError | None = None
     with people.status("reading") as status:
         verdict = verify_run(
             record,
@@ -70,9 +81,21 @@ def command(
             allowance_ms=allowance_ms,
             progress=lambda sink, stored, sent: status.update(f"{sink}: {stored:,} of {sent:,} have arrived"),
         )
+    if html:
+        from edgefleet.report.html.files import write_page
+        from edgefleet.report.html.verify_page import verify_page
+
+        services = {name: url for name, url in (("http", ingest), ("kafka", kafka)) if url}
+        page = verify_page(verdict, record, labels, services, late_after_ms)
+        try:
+            write_page(html, page)
+        except ConfigError as error:
+            unwritten = error
     if as_json:
         typer.echo(orjson.dumps(verdict.to_json(), option=orjson.OPT_INDENT_2))
     else:
         print_verdict(verdict, Console())
+    if unwritten:
+        raise unwritten
     if not verdict.ok:
         raise typer.Exit(1)

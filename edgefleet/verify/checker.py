@@ -1,6 +1,8 @@
 """Compares a run record with what arrived. Pure: no I/O and no clock; four bytes of memory a message and sink."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,7 @@ from edgefleet.verify.message_index import (
     Indices,
     MessageIndex,
 )
+from edgefleet.verify.timing import ArrivalRates, SinkTiming, TimeSeries, bucket_latencies
 from edgefleet.verify.verdict import Counts, Latency, RunVerdict, SinkVerdict
 from edgewire.clock import iso_ms
 from edgewire.run_record import RunRecord, count_seqs
@@ -47,6 +50,7 @@ class Checker:
         self._earlier_ms: list[int] = []
         """The first and the last arrival of what is not of this run."""
         self._highest: dict[str, Indices] = {}
+        self._due, self._arrived = (TimeSeries(index.record.started_ms) for _ in range(2))
         size = len(index.devices)
         self._duplicates, self._unexpected, self._out_of_order = (np.zeros(size, np.int64) for _ in range(3))
 
@@ -87,7 +91,11 @@ class Checker:
         self._enter_unsent(slot[(state == UNSENT)])
         latency = np.clip(arrived_ms - due_ms, FASTEST, SLOWEST)[sent]
         _extend(self._due_ms, due_ms[sent])
-        self._enter(arrivals.stream, device[sent], slot[sent], latency)
+        is_first = self._enter(arrivals.stream, device[sent], slot[sent], latency)
+        arrived_ms = arrived_ms[sent][is_first]
+        self._arrived.add(arrived_ms)
+        # A device whose clock is wrong may say that it measured in years to come.
+        self._due.add(np.minimum(due_ms[sent][is_first], np.maximum(arrived_ms, index.record.stopped_ms)))
 
     def _is_earlier(self, arrived_ms: Indices, due_ms: Indices) -> NDArray[np.bool_]:
         """Return which arrivals cannot be those of messages that this run sent."""
@@ -109,7 +117,8 @@ class Checker:
         self._ledger[slot] = ARRIVED_UNSENT
         self._unconfirmed = max(0, self._unconfirmed - len(np.unique(slot)))
 
-    def _enter(self, stream: str, device: Indices, slot: Indices, latency: Indices) -> None:
+    def _enter(self, stream: str, device: Indices, slot: Indices, latency: Indices) -> NDArray[np.bool_]:
+        """Enter messages that were sent; return which of them arrived for the first time."""
         is_first = np.zeros(len(slot), np.bool_)
         is_first[np.unique(slot, return_index=True)[1]] = True
         is_first &= (self._ledger[slot] == MISSING) | (self._ledger[slot] == EARLIER)
@@ -118,6 +127,7 @@ class Checker:
         self._ledger[slot] = latency[is_first]
         self.stored += len(slot)
         _count_devices(self._out_of_order, device[self._behind(stream, device, slot)])
+        return is_first
 
     def _behind(self, stream: str, device: Indices, slot: Indices) -> NDArray[np.bool_]:
         """Return which of these come after a later message of their device; remembers the latest of each."""
@@ -152,7 +162,29 @@ class Checker:
             note=note,
             clocks_differ_ms=differ_ms,
             untold=tuple(self._untold(total.earlier, differ_ms)),
+            timing=self._timing(differ_ms),
         )
+
+    def _timing(self, differ_ms: int | None) -> SinkTiming:
+        index, ledger = self._index, self._ledger
+        positions, counts = np.unique(
+            np.searchsorted(index.start, np.flatnonzero(ledger == MISSING), side="right") - 1, return_counts=True
+        )
+        missing: Counter[str] = Counter()
+        for at, count in zip(positions.tolist(), counts.tolist(), strict=True):
+            missing[index.devices[at].device_id] += count
+        found = SinkTiming(
+            rates=ArrivalRates(self._due.counts(), self._due.width_ms, self._arrived.counts(), self._arrived.width_ms),
+            missing_by_device=dict(missing),
+        )
+        if differ_ms is not None:
+            return found
+        per_kind = {}
+        for kind, (first, end) in index.kinds.items():
+            of_kind = ledger[index.start[first] : index.start[end]]
+            per_kind[kind] = bucket_latencies(of_kind[of_kind >= FASTEST])
+        latency = bucket_latencies(ledger[ledger >= FASTEST])
+        return replace(found, latency=latency, latency_per_kind=per_kind)
 
     def _untold(self, earlier: int, differ_ms: int | None) -> Iterable[str]:
         record = self._index.record

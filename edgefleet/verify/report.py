@@ -19,7 +19,7 @@ def print_verdict(verdict: RunVerdict, console: Console) -> None:
     """Print a table by kind and sink, the ids of what is missing, what is wrong, and the verdict on the last line."""
     console.print(fit_table(_table(verdict), console.width, keys=2))
     for name, sink in verdict.sinks.items():
-        for text in _notes(name, sink):
+        for text in sink_notes(name, sink):
             say(console, text, "dim")
         if sink.total.lost:
             more = ", …" if sink.total.lost > len(sink.total.missing) else ""
@@ -34,7 +34,7 @@ def print_verdict(verdict: RunVerdict, console: Console) -> None:
     say(console, _last_line(verdict))
 
 
-def _notes(name: str, sink: SinkVerdict) -> Iterator[str]:
+def sink_notes(name: str, sink: SinkVerdict) -> Iterator[str]:
     """Yield what one must know to read the numbers of a sink."""
     if sink.note:
         yield sink.note

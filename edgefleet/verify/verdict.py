@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from edgefleet.verify.timing import SinkTiming
+
 
 class Outcome(StrEnum):
     """Says what a comparison amounts to."""
@@ -100,6 +102,8 @@ class SinkVerdict:
     """By how much the sink's clock seems to be ahead of the fleet's, where that is why latencies mean nothing."""
     untold: tuple[str, ...] = ()
     """Sentences on what cannot be told from what is there."""
+    timing: SinkTiming = field(default_factory=SinkTiming)
+    """For a report; `--json` has none of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,7 +52,9 @@ def test_what_an_acl_refuses_is_named_by_kind_and_fails(
     acl = tmp_path / "acl"
     acl.write_text("topic write edge/+/bme280/#\ntopic write edge/+/gps/+/status\ntopic read #\n")
     acl.chmod(0o644)
-    code, report, record = run(tmp_path, mosquitto_factory(options={"acl_file": str(acl)}), qos=qos)
+    page = tmp_path / "report.html"
+    broker = mosquitto_factory(options={"acl_file": str(acl)})
+    code, report, record = run(tmp_path, broker, "--html", str(page), qos=qos)
     assert code == 1
     assert report["refused_by"] == record.refused == {"gps": {"not authorized (0x87)": 8}}
     assert (report["refused"], report["acknowledged"], report["dropped"], report["limited_by"]) == (8, 12, 0, "broker")
@@ -62,6 +64,8 @@ def test_what_an_acl_refuses_is_named_by_kind_and_fails(
         == {"refused": "The broker refused 8 messages: not authorized (0x87), of gps"}
     )
     assert "Nothing was the limit" not in report["verdict"]
+    assert ">FAIL<" in page.read_text()
+    assert 'data-figure="refused">8<' in page.read_text()
     refused = [device for device in record.devices if device.refused]
     assert [(device.kind, device.refused) for device in refused] == [("gps", {"not authorized (0x87)": [(0, 3)]})] * 2
 

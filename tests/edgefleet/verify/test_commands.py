@@ -77,6 +77,27 @@ async def test_a_loss_exits_1_also_as_json(
     assert (found["ok"], found["http"]["missing"], found["late"]) == (False, ["g-1:7:0"], 14)
 
 
+@pytest.mark.parametrize(("stored", "word"), [(slice(None), "PASS"), (slice(1, None), "FAIL")], ids=["all", "but one"])
+async def test_a_report_is_written_whatever_the_verdict(
+    edgefleet: Edgefleet, record: RunRecord, everything: list[Row], tmp_path: Path, stored: slice, word: str
+) -> None:
+    record.save(tmp_path)
+    page = tmp_path / "report.html"
+    done = await verify_stored(edgefleet, everything[stored], tmp_path, "--html", str(page))
+    assert (done.code, done.stdout.splitlines()[-1][:4]) == (0 if word == "PASS" else 1, word)
+    assert f"<title>{word}: run r-1</title>" in page.read_text()
+
+
+def test_a_report_in_the_place_of_the_record_is_refused(
+    edgefleet: Edgefleet, record: RunRecord, tmp_path: Path
+) -> None:
+    path = record.save(tmp_path)
+    before = path.read_bytes()
+    done = edgefleet("verify", tmp_path, "--ingest", "http://127.0.0.1:9", "--html", path)
+    assert (done.code, path.read_bytes()) == (2, before)
+    assert "that file is part of the run" in done.stderr
+
+
 @pytest.mark.parametrize("age_ms", [9_256, 3_600_000], ids=["a moment ago", "long ago"])
 async def test_rows_of_an_earlier_run_are_no_pass(
     edgefleet: Edgefleet, record: RunRecord, everything: list[Row], tmp_path: Path, age_ms: int
