@@ -49,8 +49,8 @@ def command(
     from edgefleet.embedded import embedded_broker
 
     with embedded_broker(port, port_5=port_5 or _next_port(port), engine=parse_engine(engine)) as broker:
-        typer.echo(_as_json(broker) if as_json else _as_text(broker))
-        run_async(until_signal(lambda stop: _watch_over(broker, stop)))
+        said = _as_json(broker) if as_json else _as_text(broker)
+        run_async(until_signal(lambda stop: _watch_over(broker, stop, said)))
 
 
 def parse_engine(name: str | None) -> "BrokerEngine | None":
@@ -79,10 +79,14 @@ def start_embedded(context: typer.Context, urls: Sequence[str], *, only_here: bo
     return tuple(broker.url if url == EMBEDDED else url for url in urls)
 
 
-async def _watch_over(broker: "Broker", stop: "asyncio.Event") -> None:
-    """Return when `stop` is set; raises `ServiceUnavailable` when the broker has ended before."""
+async def _watch_over(broker: "Broker", stop: "asyncio.Event", said: str | bytes) -> None:
+    """Say where it is, now that signals are heard, and return when `stop` is set.
+
+    Raises `ServiceUnavailable` when the broker has ended before.
+    """
     import asyncio
 
+    typer.echo(said)
     while not stop.is_set():
         if not broker.running:
             raise ServiceUnavailable(f"{broker.name} has ended; its last words:\n{broker.log_tail() or '(none)'}")

@@ -108,7 +108,7 @@ def test_what_the_broker_refuses_and_what_it_hides(
     done = command("forget", fleet(tmp_path, broker.url, 1))
     assert done.exit_code == exit_code, done.output
 
-    assert re.search(said, done.stdout), done.stdout
+    assert re.search(said, " ".join(done.stdout.split())), done.stdout
 
 
 async def silence(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
@@ -133,7 +133,8 @@ async def test_ctrl_c_ends_it_and_says_what_was_left(tmp_path: Path) -> None:
 def test_a_broker_that_is_not_there_is_one_reason(tmp_path: Path) -> None:
     done = command("forget", fleet(tmp_path, "mqtt://127.0.0.1:1", 2))
     assert done.exit_code == 1
-    assert done.stdout.splitlines()[1:] == [
+    assert " ".join(done.stdout.split()) == (
+        "0 retained messages of 10 devices cleared "
         "NOT CLEARED for 10 devices (bme280-0001, bme280-0002, traffic-0001, …): broker mqtt://127.0.0.1:1 cannot be "
         "reached: Connection refused: start it or correct the URL"
-    ]
+    )
