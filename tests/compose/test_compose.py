@@ -11,7 +11,7 @@ from edgewire.messages import CONTRACT
 from tests.compose.conftest import SETTINGS
 from tests.compose.stack import ComposeStack
 
-pytestmark = [pytest.mark.compose, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.compose, pytest.mark.timeout(1200)]
 
 
 def until(condition: Callable[[], bool], timeout_s: float) -> bool:
@@ -38,7 +38,7 @@ def test_settings_of_the_environment_are_those_of_the_containers(stack: ComposeS
 def test_the_image_has_the_scenarios_and_what_its_commands_need(stack: ComposeStack) -> None:
     edgefleet = ["exec", "-T", "bridge", "edgefleet"]
     assert len(stack.run(*edgefleet, "generate", "bme280", "--from", "2026-03-01", "--records", "3").splitlines()) == 3
-    parquet = ["generate", "mixed", "--from", "2026-03-01", "--records", "9", "--out", "/tmp/found.parquet"]
+    parquet = ["generate", "bme280", "--from", "2026-03-01", "--records", "9", "--out", "/tmp/found.parquet"]
     stack.run(*edgefleet, *parquet)
     assert "scenarios/mixed.yaml" in stack.run(*edgefleet, "init", "/tmp/begin", "--scenario", "mixed")
     stack.run(*edgefleet, "provision", "/tmp/begin/scenarios/mixed.yaml", "--out", "/tmp/secrets", "--host", "broker")
