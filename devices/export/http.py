@@ -1,15 +1,22 @@
-"""Posts to the HTTP ingest: NDJSON batches, each sent until the server has answered for it.
+"""Posts to an HTTP endpoint, each request until the server has answered for it.
 
-A batch whose answer was lost is sent again; the server knows its messages by their ids. What an answer means is
-said in `edgewire.http_status`.
+A URL without a path, or with `/ingest/batch`, is our ingest: batches of NDJSON. Any other URL is used exactly as it is,
+one JSON object a POST; with a batch size, a JSON array of so many.
+
+A request whose answer was lost is sent again; our ingest knows messages by their ids, others by the Idempotency-Key of
+a single one. What an answer means is said in `edgewire.http_status`.
 
 An export gives up after some attempts, and can be gone on with. A stream cannot, so once the server has taken something
-it waits for it for ever: what falls due meanwhile is made and sent afterwards.
+it waits for it for ever, unless it is told how often to try: what falls due meanwhile is made and sent afterwards.
 """
 
 import http.client
 import random
-from collections.abc import Callable
+import select
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import count
 from urllib.parse import urlsplit
 
@@ -22,30 +29,53 @@ from edgewire.backoff import Backoff
 from edgewire.http_status import StatusClass, classify_status
 from edgewire.messages import BATCH_PATH
 
-_BATCH_LINES = 2000
-_ATTEMPTS = 8
-_TIMEOUT_S = 30.0
+_BATCH_RECORDS = 2000
+_RETRIES = 7
+_BACKOFF = Backoff(base_s=0.5, cap_s=30.0)
+_ANSWER_BYTES = 4 * 2**20
+"""More of an answer is not read."""
+_REASON_CHARACTERS = 300
+REPORT_EVERY_S = 5.0
+"""Refusals are told of at most so often."""
 
 
 class Interrupted(ExportError):
     """Says that the user ended an upload while it waited for the server."""
 
 
+@dataclass(frozen=True, slots=True)
+class UploadOptions:
+    """Says how records are posted."""
+
+    batch: int | None = None
+    """Records of a request; None for what the URL says."""
+    records_per_s: float | None = None
+    timeout_s: float = 30.0
+    """Of a request."""
+    retries: int | None = None
+    """How often a request is sent again; then an export ends, and a stream counts its records as failed. None for 7,
+    and for ever in a stream whose server has taken something."""
+    backoff: Backoff = _BACKOFF
+    token: str | None = None
+    """Sent as a bearer token."""
+
+
 class HttpUpload:
-    """Posts to `url` + `/ingest/batch` over one connection."""
+    """Posts to one URL over one connection."""
 
     def __init__(
         self,
         url: str,
         wait: Callable[[float], bool],
-        backoff: Backoff | None = None,
+        options: UploadOptions | None = None,
         *,
-        endless: Callable[[str], None] | None = None,
-        token: str | None = None,
+        tell: Callable[[str], None],
+        is_endless: bool = False,
+        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Post to `url`; `wait(seconds)` returns True when the user ends, `endless` is told of a stream's outages.
+        """Post to `url`; `wait(seconds)` returns True when the user ends, `tell` is told of outages and refusals.
 
-        `token` is sent as a bearer token. Raises `ExportError` for what is no URL.
+        Raises `ExportError` for what is no URL.
         """
         try:
             parts = urlsplit(url)
@@ -56,26 +86,46 @@ class HttpUpload:
             raise ExportError(f"--upload {url}: write http://HOST:PORT or https://HOST:PORT")
         if parts.username is not None:
             raise ExportError("--upload: a user in the URL is not sent; an ingest that asks takes --upload-token")
+        options = options or UploadOptions()
+        is_ours = parts.path.rstrip("/").endswith(BATCH_PATH) or parts.path in ("", "/")
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self._connection = kind(parts.hostname, port, timeout=_TIMEOUT_S)
-        self._headers = {"Content-Type": "application/x-ndjson"}
-        if token:
-            self._headers["Authorization"] = f"Bearer {token}"
-        self._path = parts.path.rstrip("/") + BATCH_PATH
-        self._url = f"{parts.scheme}://{parts.netloc}{self._path}"
-        self._wait = wait
-        self._backoff = backoff or Backoff(base_s=0.5, cap_s=30.0)
-        self._endless = endless
+        self._connection = kind(parts.hostname, port, timeout=options.timeout_s)
+        path = BATCH_PATH if parts.path in ("", "/") else parts.path
+        self._path = path + (f"?{parts.query}" if parts.query else "")
+        self._url = f"{parts.scheme}://{parts.netloc}{path}"
+        self._is_ours = is_ours
+        self._batch = options.batch or (_BATCH_RECORDS if is_ours else 1)
+        self._headers = {"Content-Type": "application/x-ndjson" if is_ours else "application/json"}
+        if options.token:
+            self._headers["Authorization"] = f"Bearer {options.token}"
+        self._options = options
+        self._wait, self._tell, self._now_s = wait, tell, now_s
+        self._is_endless = is_endless
         self._is_known = False
+        self._free_at_s = 0.0
+        self._told_at_s = -REPORT_EVERY_S
+        self._untold = 0
         self.rejected = 0
-        """Messages that the server refused."""
+        """Records that the server refused."""
+        self.failed = 0
+        """Records of a stream that it never answered for."""
         self.reason = ""
-        """Why it refused the first of them."""
+        """Why the first of them was refused, or failed."""
+        self.latest = ""
+        """Why the last of them was."""
+        self.statuses: Counter[int] = Counter()
+        """Status of an answer -> how many requests had it."""
+
+    @property
+    def is_single(self) -> bool:
+        """Return whether every record is a request of its own."""
+        return self._batch == 1 and not self._is_ours
 
     def open(self, state: ResumeState | None) -> None:
         """Remember what was refused before; nothing is sent before the first batch."""
         if state:
             self.rejected, self.reason = state["rejected"], state["reason"]
+            self.statuses = Counter({int(status): number for status, number in state["statuses"].items()})
 
     def write(self, window: ExportWindow) -> int:
         """Send a window's messages."""
@@ -83,13 +133,20 @@ class HttpUpload:
         return len(window.batch)
 
     def write_batch(self, timeline: Timeline, batch: Batch) -> None:
-        """Send messages; raises `ExportError` where the server refuses them or cannot be reached for long."""
-        for start in range(0, len(batch), _BATCH_LINES):
-            self._send(b"\n".join(batch.payload[start : start + _BATCH_LINES]))
+        """Send messages; raises `ExportError` where the server cannot be reached for long, or lets nobody in."""
+        for start in range(0, len(batch), self._batch):
+            records = batch.payload[start : start + self._batch]
+            headers = self._headers
+            if self.is_single:
+                device = timeline.devices[batch.device[start]].device_id
+                headers = headers | {"Idempotency-Key": f"{device}:{batch.boot[start]}:{batch.seq[start]}"}
+            self._keep_to_rate(len(records))
+            self._send(self._body(records), headers, len(records))
 
     def save_state(self) -> ResumeState:
         """Return how many messages were refused; what was sent is durable."""
-        return {"rejected": self.rejected, "reason": self.reason}
+        statuses = {str(status): number for status, number in self.statuses.items()}
+        return {"rejected": self.rejected, "reason": self.reason, "statuses": statuses}
 
     def finish(self) -> None:
         """Close the connection."""
@@ -99,45 +156,98 @@ class HttpUpload:
         """Close the connection."""
         self._connection.close()
 
-    def _send(self, body: bytes) -> None:
+    def _body(self, records: Sequence[bytes]) -> bytes:
+        if self._is_ours:
+            return b"\n".join(records)
+        return records[0] if self.is_single else b"[" + b",".join(records) + b"]"
+
+    def _keep_to_rate(self, records: int) -> None:
+        rate = self._options.records_per_s
+        if rate is None:
+            return
+        now_s = self._now_s()
+        if self._free_at_s > now_s and self._wait(self._free_at_s - now_s):
+            raise Interrupted(f"{self._url}: ended while it kept to the rate limit")
+        self._free_at_s = max(self._free_at_s, now_s) + records / rate
+
+    def _send(self, body: bytes, headers: dict[str, str], records: int) -> None:
+        retries = self._options.retries
         for attempt in count():
-            fault = self._post(body)
+            fault = self._post(body, headers, records)
             if fault is None:
-                self._taken(attempt)
+                self._on_taken(attempt)
                 return
-            if attempt + 1 >= _ATTEMPTS and not (self._endless and self._is_known):
-                next_step = "start again" if self._endless else "go on with --resume"
-                raise ExportError(f"{self._url} {fault}, {_ATTEMPTS} times in a row: {next_step} when it is back")
-            if self._endless and not attempt:
-                self._endless(f"{self._url} {fault}: trying again")
+            if attempt >= (_RETRIES if retries is None else retries):
+                if self._is_endless and retries is not None:
+                    self._on_failed(records, fault)
+                    return
+                if not (self._is_endless and self._is_known):
+                    next_step = "start again" if self._is_endless else "go on with --resume"
+                    times = f"{attempt + 1} times in a row" if attempt else "and is tried once"
+                    raise ExportError(f"{self._url} {fault}, {times}: {next_step} when it is back")
+            if not attempt:
+                self._tell(f"{self._url} {fault}: trying again")
             # A spread in time needs no secrecy.
-            if self._wait(self._backoff.delay(attempt, random.random())):  # noqa: S311
+            if self._wait(self._options.backoff.delay(attempt, random.random())):  # noqa: S311
                 raise Interrupted(f"{self._url}: ended while it {fault}")
 
-    def _taken(self, attempts: int) -> None:
+    def _on_taken(self, attempts: int) -> None:
         self._is_known = True
-        if self._endless and attempts:
-            self._endless(f"{self._url} takes messages again")
+        if attempts:
+            self._tell(f"{self._url} takes messages again")
 
-    def _post(self, body: bytes) -> str | None:
-        """Send once; return None when it is delivered, else what is wrong for now."""
+    def _on_failed(self, records: int, fault: str) -> None:
+        self.failed += records
+        self.latest = fault
+        self.reason = self.reason or fault
+        self._report(records, f"{fault}: given up")
+
+    def _post(self, body: bytes, headers: dict[str, str], records: int) -> str | None:
+        """Send once; return None when the server has answered for the records, else what is wrong for now."""
         try:
-            self._connection.request("POST", self._path, body, self._headers)
+            self._leave_stale_connection()
+            self._connection.request("POST", self._path, body, headers)
             response = self._connection.getresponse()
-            answer = response.read()
+            answer = response.read(_ANSWER_BYTES)
+            if not response.isclosed():
+                self._connection.close()
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
             return f"cannot be reached: {getattr(error, 'strerror', None) or error or type(error).__name__}"
-        found = classify_status(response.status)
+        status = response.status
+        self.statuses[status] += 1
+        found = classify_status(status)
         if found is StatusClass.TRY_AGAIN:
-            return f"answers {response.status}"
-        if found is not StatusClass.TAKEN:
-            shown = answer.decode(errors="replace").strip()[:300]
-            if response.status == 401:
-                shown += " (--upload-token)"
-            raise ExportError(f"{self._url} answers {response.status}: {shown}")
-        self._account(answer)
+            return f"answers {status}"
+        if found is StatusClass.TAKEN:
+            if self._is_ours:
+                self._account(answer)
+            return None
+        said = f"answers {status}: {answer.decode(errors='replace').strip()[:_REASON_CHARACTERS]}"
+        if status == 401:
+            said += " (--upload-token)"
+        if found is StatusClass.NEEDS_OPERATOR and self._is_ours and not self._is_endless:
+            # Nothing is lost yet, and nothing will be taken before somebody has seen to it.
+            raise ExportError(f"{self._url} {said}")
+        self.rejected += records
+        self.latest = said
+        self.reason = self.reason or said
+        self._report(records, said)
         return None
+
+    def _leave_stale_connection(self) -> None:
+        """Close a connection that the server has closed since the last answer, as servers do with idle ones."""
+        socket = self._connection.sock
+        if socket is not None and select.select([socket], [], [], 0)[0]:
+            self._connection.close()
+
+    def _report(self, records: int, said: str) -> None:
+        """Tell of records that were not taken: at once of the first, and then every few seconds of how many."""
+        self._untold += records
+        now_s = self._now_s()
+        if now_s - self._told_at_s >= REPORT_EVERY_S:
+            self._tell(f"{self._url} {said} ({self._untold:,} {'record' if self._untold == 1 else 'records'})")
+            self._told_at_s, self._untold = now_s, 0
 
     def _account(self, answer: bytes) -> None:
         """Count what was refused; a server that gives no account has taken all."""
@@ -151,5 +261,6 @@ class HttpUpload:
         refused = [item for item in items if isinstance(item, dict) and item.get("status") in ("rejected", "conflict")]
         unlisted = said.get("unlisted")
         self.rejected += len(refused) + (unlisted if isinstance(unlisted, int) else 0)
-        if refused and not self.reason:
-            self.reason = str(refused[0].get("error") or "no reason given")
+        if refused:
+            self.latest = str(refused[-1].get("error") or "no reason given")
+            self.reason = self.reason or str(refused[0].get("error") or "no reason given")

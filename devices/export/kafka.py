@@ -1,6 +1,11 @@
-"""Produces to Kafka: each message to its topic of the contract, with the key and headers that the bridge gives it."""
+"""Produces to Kafka: each message to its topic of the contract, with the key and headers that the bridge gives it.
 
-from collections.abc import Callable
+Other topics can be named, and how long to wait for a cluster that is not there.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
@@ -12,8 +17,9 @@ from devices.export.columns import TableSchema, table_schemas
 from devices.scenario.devices import Device
 from devices.timeline.table import Batch
 from devices.timeline.timeline import Timeline
+from edgewire.errors import ConfigError
 from edgewire.kafka import PARTITIONER, create_topics
-from edgewire.messages import Channel, Topic
+from edgewire.messages import KAFKA_TOPIC, Channel, Topic
 from edgewire.messages.cloudevents import KafkaHeaders, event_source, event_type, topic_headers
 
 TIMEOUT_S = 10.0
@@ -21,11 +27,56 @@ _DELIVERY_TIMEOUT_MS = 120_000
 _QUEUED = 200_000
 
 
+@dataclass(frozen=True, slots=True)
+class KafkaOptions:
+    """Says to which topics, and how long to try."""
+
+    topics: Mapping[str, str] = field(default_factory=dict)
+    """Kind, or topic of the contract -> topic; that of `ALL_TOPICS` is for all others."""
+    retries: int | None = None
+    """How often a cluster that does not answer is asked again at the start; None for 6. A message is given up after so
+    many times the wait; None for two minutes."""
+    backoff_s: float = 5.0
+    """Between two times."""
+
+
+ALL_TOPICS = ""
+_RETRIES = 6
+
+
+def parse_topics(texts: list[str], schemas: list[TableSchema]) -> dict[str, str]:
+    """Return the topics that a user named: NAME, or KIND=NAME, or TOPIC_OF_THE_CONTRACT=NAME.
+
+    Raises `ConfigError` for what is no name of a topic, and for what no device of the `schemas` sends.
+    """
+    known = dict.fromkeys([schema.kind for schema in schemas] + [schema.message.kafka_topic for schema in schemas])
+    found: dict[str, str] = {}
+    for text in texts:
+        stream, _, name = text.rpartition("=")
+        if not KAFKA_TOPIC.fullmatch(name):
+            raise ConfigError(f"--topic {text}: a topic has letters, digits, '.', '_' and '-', at most 249")
+        if stream not in known and stream != ALL_TOPICS:
+            raise ConfigError(f"--topic {text}: nothing here goes to '{stream}'; there are {', '.join(known)}")
+        found[stream] = name
+    return found
+
+
 class KafkaTopics:
     """Produces with acknowledgement by all replicas; what is saved has arrived."""
 
-    def __init__(self, timeline: Timeline, bootstrap_servers: str) -> None:
+    def __init__(
+        self,
+        timeline: Timeline,
+        bootstrap_servers: str,
+        options: KafkaOptions | None = None,
+        *,
+        tell: Callable[[str], None] = lambda _: None,
+        wait: Callable[[float], bool] = lambda _: False,
+    ) -> None:
+        """Produce to a cluster; `wait(seconds)` returns True when the user ends, `tell` is told of what is awaited."""
         self._servers = bootstrap_servers
+        self._options = options or KafkaOptions()
+        self._tell, self._wait = tell, wait
         self._schemas = table_schemas(timeline)
         self._producer: Producer | None = None
         self._fault: KafkaError | None = None
@@ -35,16 +86,13 @@ class KafkaTopics:
     def open(self, state: ResumeState | None) -> None:
         """Make the topics that are missing; raises `ExportError` where no broker answers."""
         properties: dict[str, Any] = {"bootstrap.servers": self._servers, "log_level": 0}
-        try:
-            self._make_topics(AdminClient(properties))
-        except KafkaException as error:
-            raise self._failure(error.args[0]) from None
+        self._await_cluster(AdminClient(properties))
         self._producer = Producer(
             properties
             | {
                 "partitioner": PARTITIONER,
                 "enable.idempotence": True,
-                "message.timeout.ms": _DELIVERY_TIMEOUT_MS,
+                "message.timeout.ms": self._delivery_timeout_ms,
                 "linger.ms": 5,
                 "compression.type": "lz4",
                 "queue.buffering.max.messages": _QUEUED,
@@ -78,10 +126,32 @@ class KafkaTopics:
             self._producer.flush(1.0)
             self._producer = None
 
+    @property
+    def _delivery_timeout_ms(self) -> int:
+        retries, backoff_s = self._options.retries, self._options.backoff_s
+        return _DELIVERY_TIMEOUT_MS if retries is None else max(round(retries * backoff_s * 1000), 1000)
+
+    def _await_cluster(self, admin: AdminClient) -> None:
+        """Make the topics; while no broker answers, try again as often as the options say."""
+        retries = _RETRIES if self._options.retries is None else self._options.retries
+        for left in range(retries, -1, -1):
+            again_s = time.monotonic() + self._options.backoff_s
+            try:
+                self._make_topics(admin)
+                return
+            except KafkaException as error:
+                failure = self._failure(error.args[0])
+            if not left:
+                raise failure
+            self._tell(f"{failure}: trying again, {left} more {'time' if left == 1 else 'times'}")
+            if self._wait(max(0.0, again_s - time.monotonic())):
+                raise failure
+
     def _make_topics(self, admin: AdminClient) -> None:
         """Make those that are missing, with as many partitions and replicas as the cluster gives by default."""
-        found = admin.list_topics(timeout=TIMEOUT_S)
-        missing = sorted({schema.message.kafka_topic for schema in self._schemas} - found.topics.keys())
+        # Asking takes as long as the pause at the most: librdkafka tries by itself all the while.
+        found = admin.list_topics(timeout=min(TIMEOUT_S, max(self._options.backoff_s, 1.0)))
+        missing = sorted(set(map(self._topic, self._schemas)) - found.topics.keys())
         results = create_topics(admin, found, missing, timeout_s=TIMEOUT_S)
         for error in results.values():
             if error is not None:
@@ -142,6 +212,12 @@ class KafkaTopics:
             if other.kind == schema.kind and other.message.channel is schema.message.channel
         ]
         if len(same) == 1:
-            return lambda _: schema.message.kafka_topic
-        topics = {name: other.message.kafka_topic for other in same for name in other.message.event_types}
+            topic = self._topic(schema)
+            return lambda _: topic
+        topics = {name: self._topic(other) for other in same for name in other.message.event_types}
         return lambda payload: topics[orjson.loads(payload)["event_type"]]
+
+    def _topic(self, schema: TableSchema) -> str:
+        """Return where messages of this shape go: the most special name that the user gave, else the contract's."""
+        own, named = schema.message.kafka_topic, self._options.topics
+        return next((named[key] for key in (own, schema.kind, ALL_TOPICS) if key in named), own)

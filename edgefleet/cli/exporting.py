@@ -1,7 +1,8 @@
 """Does what `edgefleet generate` was told: exports a span of time, or streams from now on, and says what came of it."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import orjson
@@ -20,7 +21,7 @@ from devices.timeline.wall_time import PacedTime
 from edgefleet.cli.common import DEFAULT_FROM, parse_duration, parse_instant
 from edgefleet.cli.progress import closed_pipe_is_the_end, progress_bar
 from edgefleet.cli.signals import StopFlag
-from edgefleet.cli.targets import Destination, checkpoint_file, export_target, stream_path, stream_target
+from edgefleet.cli.targets import Destination, batch_target, checkpoint_file, export_target, stream_path
 from edgefleet.report.stream_report import Discard, StreamReport, banner
 from edgefleet.terminal import echo
 from edgewire.clock import SystemClock, iso_ms
@@ -31,6 +32,8 @@ _NO_END_MS = 253_370_764_800_000
 _HOUR_MS = 3_600_000
 _ROWS_LOOKED_AT = 2000
 """Of a stream at a pace, to see how often its devices speak by themselves."""
+_SINGLE_WINDOW_ROWS = 200
+_STATISTICS_EVERY_S = 10.0
 _LINGER_S = 0.2
 """Messages of a stream that fall due within this time go to a server in one request."""
 
@@ -46,6 +49,10 @@ class ExportOutcome:
     reason: str
     resumable: bool = False
     """Whether the same command with --resume goes on where it was interrupted."""
+    failed: int = 0
+    """Records of a stream that were given up."""
+    statuses: Mapping[int, int] = field(default_factory=dict)
+    """Of an upload: status of an answer -> how many requests had it."""
 
     def report(self, *, as_json: bool) -> None:
         """Say what was written; end with code 1 where not everything was."""
@@ -61,7 +68,10 @@ class ExportOutcome:
                 "seconds": round(self.seconds, 3),
                 "records_per_s": round(written / max(self.seconds, 1e-9)),
                 "out": str(self.destination),
+                "failed": self.failed,
             }
+            if self.destination.kind == "upload":
+                summary["statuses"] = {str(status): number for status, number in sorted(self.statuses.items())}
             typer.echo(orjson.dumps(summary), err=to_stdout)
         elif not to_stdout or not progress.finished:
             rate = written / max(self.seconds, 1e-9)
@@ -72,10 +82,23 @@ class ExportOutcome:
                 f"({rate:,.0f}/s){more}",
                 err=to_stdout,
             )
-        if self.rejected:
-            echo(f"edgefleet: {self.rejected:,} records were rejected, the first because: {self.reason}", err=True)
-        if self.rejected or not progress.finished:
+        if self.rejected or self.failed:
+            echo(f"edgefleet: {self._missing()}, the first because: {self.reason}{self._answers()}", err=True)
+        if self.rejected or self.failed or not progress.finished:
             raise typer.Exit(1)
+
+    def _missing(self) -> str:
+        told = {"rejected": self.rejected, "given up": self.failed}
+        return " and ".join(
+            f"{number:,} {'record was' if number == 1 else 'records were'} {what}"
+            for what, number in told.items()
+            if number
+        )
+
+    def _answers(self) -> str:
+        """Return how often each status came; nothing where all requests were taken."""
+        listed = ", ".join(f"{number:,} of {status}" for status, number in sorted(self.statuses.items()))
+        return f"; answers: {listed}" if set(self.statuses) - {200} else ""
 
 
 def export_span(
@@ -118,19 +141,26 @@ def export_span(
             target.add_labels(found)
 
     began = time.monotonic()
-    with closed_pipe_is_the_end(), progress_bar(span, str(destination)) as progress:
+    with closed_pipe_is_the_end(), progress_bar(span, str(destination), is_told=not destination.is_stdout) as progress:
         export(
             timeline,
             span,
             target,
             checkpoint=None if sidecar is None else (sidecar, mark),
             resume=resume,
-            window_rows=ROW_GROUP_ROWS if destination.format == "parquet" else WINDOW_ROWS,
+            window_rows=_window_rows(destination, target),
             stop=stop,
             progress=progress,
             at_end=write_truth,
         )
     return _outcome(progress, destination, began, target, resumable=sidecar is not None)
+
+
+def _window_rows(destination: Destination, target: ExportTarget) -> int:
+    """Return about how many records are between two checkpoints: few where each is a request, and sent again."""
+    if destination.format == "parquet":
+        return ROW_GROUP_ROWS
+    return _SINGLE_WINDOW_ROWS if getattr(target, "is_single", False) else WINDOW_ROWS
 
 
 def stream_live(
@@ -143,13 +173,27 @@ def stream_live(
     *,
     is_printed: bool = False,
     stats_every: int | None = None,
+    is_quiet: bool = False,
 ) -> ExportOutcome:
-    """Stream from now on until it is stopped, or `records` messages are out."""
+    """Stream from now on until it is stopped, or `records` messages are out.
+
+    Where it does not go to stdout, and unless it `is_quiet`, it says where to, and every ten seconds how it goes.
+    """
     timeline = _live_timeline(scenario, shard, interval_s)
-    target = _stream_target(destination, timeline, stop, is_printed=is_printed, stats_every=stats_every)
-    if is_printed:
+    is_told = is_printed or not (is_quiet or destination.is_stdout)
+    target = _stream_target(
+        destination,
+        timeline,
+        stop,
+        is_printed=is_printed,
+        stats_every=stats_every,
+        stats_every_s=_STATISTICS_EVERY_S if is_told and stats_every is None else None,
+    )
+    if is_told:
         for line in banner(scenario, str(destination), interval_s):
             typer.echo(line, err=True)
+    # Each to a place of its own, or in a request of its own: nothing is gained by waiting for the next.
+    is_alone = destination.kind not in ("upload", "kafka") or getattr(target, "is_single", False)
     progress = ExportProgress()
     began = time.monotonic()
     try:
@@ -162,7 +206,7 @@ def stream_live(
                 now_s=time.monotonic,
                 wait=stop.wait,
                 time_scale=in_real_time(scenario).time_scale,
-                linger_s=_LINGER_S if destination.kind in ("upload", "kafka") else 0.0,
+                linger_s=0.0 if is_alone else _LINGER_S,
                 progress=progress,
             )
     except ExportError as error:
@@ -171,23 +215,30 @@ def stream_live(
 
 
 def _stream_target(
-    destination: Destination, timeline: Timeline, stop: StopFlag, *, is_printed: bool, stats_every: int | None
+    destination: Destination,
+    timeline: Timeline,
+    stop: StopFlag,
+    *,
+    is_printed: bool,
+    stats_every: int | None,
+    stats_every_s: float | None,
 ) -> BatchTarget:
     """Return the target of a stream, with a report around it where one is asked for.
 
     Where the messages would go to stdout, readable lines stand in their place.
     """
-    if not is_printed and stats_every is None:
-        return stream_target(destination, timeline, stop)
+    if not is_printed and stats_every is None and stats_every_s is None:
+        return batch_target(destination, timeline, stop, is_endless=True)
     reports: list[StreamReport] = []
     inner: BatchTarget = Discard()
     if not (is_printed and destination.is_stdout):
-        inner = stream_target(destination, timeline, stop, lambda said: reports[0].on_trouble(said))
+        inner = batch_target(destination, timeline, stop, lambda said: reports[0].on_trouble(said), is_endless=True)
     report = StreamReport(
         inner,
         say_line=typer.echo if is_printed else None,
         say=lambda line: typer.echo(line, err=True),
         every=stats_every,
+        every_s=stats_every_s,
     )
     reports.append(report)
     return report
@@ -214,8 +265,16 @@ def _live_timeline(scenario: Scenario, shard: Shard, interval_s: float | None) -
 def _outcome(
     progress: ExportProgress, destination: Destination, began: float, target: ExportTarget, *, resumable: bool = False
 ) -> ExportOutcome:
-    rejected, reason = getattr(target, "rejected", 0), getattr(target, "reason", "")
-    return ExportOutcome(progress, destination, time.monotonic() - began, rejected, reason, resumable)
+    return ExportOutcome(
+        progress,
+        destination,
+        time.monotonic() - began,
+        getattr(target, "rejected", 0),
+        getattr(target, "reason", ""),
+        resumable,
+        getattr(target, "failed", 0),
+        getattr(target, "statuses", {}),
+    )
 
 
 def parse_span(from_: str | None, to: str | None, records: int | None, *, clean: bool) -> ExportSpan:

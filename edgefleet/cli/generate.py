@@ -6,12 +6,13 @@ from typing import Annotated
 import typer
 
 from edgefleet.cli.common import DEFAULT_FROM, Json
+from edgefleet.cli.delivery_options import DeliveryOptions
 from edgefleet.cli.fleet_options import FleetOptions, ScenarioOrKind
 from edgefleet.cli.option_groups import takes_options
 from edgewire.errors import ConfigError
 
 
-@takes_options(fleet=FleetOptions)
+@takes_options(fleet=FleetOptions, delivery=DeliveryOptions)
 def command(
     scenario: ScenarioOrKind = None,
     *,
@@ -29,14 +30,7 @@ def command(
     format_: Annotated[
         str | None, typer.Option("--format", help="jsonl, csv or parquet, where the name does not say it.")
     ] = None,
-    upload: Annotated[str | None, typer.Option(help="Post to the HTTP ingest at this URL, in batches.")] = None,
-    upload_token: Annotated[
-        str | None,
-        typer.Option(
-            envvar="EDGEFLEET_INGEST_TOKEN", help="With --upload: bearer token, where the service asks for one."
-        ),
-    ] = None,
-    kafka: Annotated[str | None, typer.Option(help="Produce to Kafka at these bootstrap servers.")] = None,
+    delivery: DeliveryOptions,
     stream: Annotated[bool, typer.Option("--stream", help="Endless, from now on, as messages fall due.")] = False,
     interval: Annotated[
         str | None,
@@ -51,7 +45,9 @@ def command(
         int | None,
         typer.Option(help="With --stream: statistics after so many messages. Default with --print: 100.", min=1),
     ] = None,
-    records: Annotated[int | None, typer.Option(help="Stop after this many messages.", min=1)] = None,
+    records: Annotated[
+        int | None, typer.Option("--records", "--events", help="Stop after this many messages.", min=1)
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed, instead of the scenario's.", min=0, max=2**63 - 1)] = None,
     shard: Annotated[str, typer.Option(envvar="FLEET_SHARD", help="Only part i of n of the devices: i/n.")] = "0/1",
     labels: Annotated[
@@ -81,7 +77,7 @@ def command(
 
     loaded = fleet.load(scenario, None if stream or scenario else interval)
     loaded = loaded if seed is None else loaded.model_copy(update={"seed": seed})
-    destination = Destination.parse(out, format_, upload, kafka, upload_token)
+    destination = Destination.parse(out, format_, delivery)
     with StopFlag.on_signals() as stop:
         if stream:
             if from_ or to or resume:
@@ -98,6 +94,7 @@ def command(
                 stop,
                 is_printed=print_,
                 stats_every=every,
+                is_quiet=as_json,
             )
         else:
             if print_ or stats_every:

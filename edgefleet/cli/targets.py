@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -15,6 +16,9 @@ from devices.timeline.timeline import Timeline
 from edgefleet.cli.signals import StopFlag
 from edgewire.errors import ConfigError
 from edgewire.output import is_stream, resolve_output
+
+if TYPE_CHECKING:
+    from edgefleet.cli.delivery_options import DeliveryOptions
 
 FORMATS = ("jsonl", "csv", "parquet")
 STDOUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
@@ -30,8 +34,8 @@ class Destination:
     place: str
     format: str
     """One of `FORMATS`."""
-    token: str | None = field(default=None, repr=False)
-    """What an upload shows the ingest."""
+    delivery: "DeliveryOptions" = field(repr=False)
+    """How a server is treated."""
 
     @property
     def is_stdout(self) -> bool:
@@ -48,15 +52,16 @@ class Destination:
     def __str__(self) -> str:
         if self.kind == "postgres":
             return f"postgresql://{server_address(self.place)}"
-        return "stdout" if self.is_stdout else self.place
+        # What follows the path of a URL may be a key.
+        return "stdout" if self.is_stdout else self.place.partition("?")[0] if self.kind == "upload" else self.place
 
     @classmethod
-    def parse(
-        cls, out: str, format_: str | None, upload: str | None, kafka: str | None, token: str | None = None
-    ) -> "Destination":
+    def parse(cls, out: str, format_: str | None, delivery: "DeliveryOptions") -> "Destination":
         """Return it; raises `ConfigError` for places that contradict each other, and formats that are none."""
+        upload, kafka = delivery.upload, delivery.kafka
         if (out not in STDOUT) + (upload is not None) + (kafka is not None) > 1:
             raise ConfigError("--out, --upload and --kafka are three places to write to: choose one")
+        delivery.check()
         if format_ is not None and format_ not in FORMATS:
             raise ConfigError(f"--format {format_}: there are {', '.join(FORMATS)}")
         if upload is not None or kafka is not None or out.startswith(("postgresql://", "postgres://")):
@@ -65,18 +70,18 @@ class Destination:
             kind = "upload" if upload is not None else "kafka" if kafka is not None else "postgres"
             if kind == "postgres":
                 _check_url(out)
-            return cls(kind, upload or kafka or out, "jsonl", token)
+            return cls(kind, upload or kafka or out, "jsonl", delivery)
         if out in STDOUT:
             if format_ not in (None, "jsonl"):
                 raise ConfigError(f"--format {format_}: stdout takes jsonl; give --out a file")
-            return cls("stdout", "-", "jsonl")
+            return cls("stdout", "-", "jsonl", delivery)
         suffix = _SUFFIXES.get(Path(out).suffix)
         folder = out.endswith("/") or Path(out).is_dir()
         if format_ is None and (folder or suffix is None):
             raise ConfigError(f"--out {out}: its name does not say the format: add --format jsonl, csv or parquet")
         if not folder and format_ is not None and suffix not in (None, format_):
             raise ConfigError(f"--out {out}: its name says {suffix}, --format says {format_}: choose one")
-        return cls("file", out, format_ or suffix or "jsonl")
+        return cls("file", out, format_ or suffix or "jsonl", delivery)
 
 
 def export_target(destination: Destination, timeline: Timeline, stop: StopFlag) -> ExportTarget:
@@ -98,12 +103,17 @@ def export_target(destination: Destination, timeline: Timeline, stop: StopFlag) 
     return batch_target(destination, timeline, stop)
 
 
-def stream_target(
-    destination: Destination, timeline: Timeline, stop: StopFlag, on_trouble: Callable[[str], None] | None = None
+def batch_target(
+    destination: Destination,
+    timeline: Timeline,
+    stop: StopFlag,
+    on_trouble: Callable[[str], None] | None = None,
+    *,
+    is_endless: bool = False,
 ) -> BatchTarget:
-    """Return the target of a stream, which tells `on_trouble` of outages that it waits for the end of.
+    """Return a target that takes payloads, of a stream where it `is_endless`.
 
-    Raises `ConfigError` for one that takes whole tables only.
+    It tells `on_trouble` of what it waits for the end of. Raises `ConfigError` for one that takes whole tables only.
     """
 
     def tell(said: str) -> None:
@@ -114,28 +124,16 @@ def stream_target(
     if destination.kind == "upload":
         from devices.export.http import HttpUpload
 
-        return HttpUpload(
-            destination.place,
-            stop.wait,
-            endless=tell,
-            token=destination.token,
-        )
-    return batch_target(destination, timeline, stop)
-
-
-def batch_target(destination: Destination, timeline: Timeline, stop: StopFlag) -> BatchTarget:
-    """Return a target that takes payloads; raises `ConfigError` for one that takes whole tables only."""
-    if destination.kind == "upload":
-        from devices.export.http import HttpUpload
-
-        return HttpUpload(destination.place, stop.wait, token=destination.token)
+        options = destination.delivery.upload_options()
+        return HttpUpload(destination.place, stop.wait, options, tell=tell, is_endless=is_endless)
     if destination.kind == "kafka":
         from edgewire.extras import require_kafka
 
         require_kafka("--kafka")
         from devices.export.kafka import KafkaTopics
 
-        return KafkaTopics(timeline, destination.place)
+        options_of_kafka = destination.delivery.kafka_options(timeline)
+        return KafkaTopics(timeline, destination.place, options_of_kafka, tell=tell, wait=stop.wait)
     if destination.kind == "stdout":
         return JsonlPipe(sys.stdout.buffer)
     if destination.format != "jsonl" or destination.kind == "postgres":

@@ -1,6 +1,6 @@
 """What a person is told of a stream of `edgefleet generate`: a banner, a line a reading, and statistics."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,13 +71,30 @@ class StreamReport:
         say_line: Say | None,
         say: Say,
         every: int | None,
+        every_s: float | None = None,
         now_ms: Callable[[], int] | None = None,
     ) -> None:
-        """Tell `say_line` of every message, and `say` the statistics of each `every` messages and at the end."""
+        """Tell `say_line` of every message, and `say` the statistics of each `every` messages and at the end.
+
+        Or every so many seconds. Messages are handed on one by one where each is told of, or counted.
+        """
         self.statistics = StreamStatistics()
         self._target = target
         self._say_line, self._say, self._every = say_line, say, every
+        self._every_s = every_s
         self._now_ms = now_ms or SystemClock().now_ms
+        self._told_ms = self._now_ms()
+
+    @property
+    def failed(self) -> int:
+        """Messages that the target gave up."""
+        return int(getattr(self._target, "failed", 0))
+
+    @property
+    def statuses(self) -> Mapping[int, int]:
+        """Status of an answer -> how many requests had it, where the target posts them."""
+        found: Mapping[int, int] = getattr(self._target, "statuses", {})
+        return found
 
     @property
     def rejected(self) -> int:
@@ -104,8 +121,11 @@ class StreamReport:
 
     def write_batch(self, timeline: Timeline, batch: Batch) -> None:
         """Write these messages one after the other."""
-        for row in range(len(batch)):
-            self._write_row(timeline, slice_batch(batch, slice(row, row + 1)))
+        if self._say_line is None and self._every is None:
+            self._write_rows(timeline, batch)
+        else:
+            for row in range(len(batch)):
+                self._write_rows(timeline, slice_batch(batch, slice(row, row + 1)))
 
     def save_state(self) -> ResumeState:
         """Return what the target needs to go on."""
@@ -121,25 +141,34 @@ class StreamReport:
         self._target.abandon()
         self._tell_statistics()
 
-    def _write_row(self, timeline: Timeline, row: Batch) -> None:
-        counted, refused = self.statistics, self.rejected
-        kind = timeline.devices[row.device[0]].kind
+    def _write_rows(self, timeline: Timeline, rows: Batch) -> None:
+        counted, refused, failed = self.statistics, self.rejected, self.failed
+        kind = timeline.devices[rows.device[0]].kind
         try:
-            self._target.write_batch(timeline, row)
+            self._target.write_batch(timeline, rows)
         except ExportError as error:
-            counted.failed += 1
+            counted.failed += len(rows)
             self.on_trouble(str(error))
-            self._tell(False, kind, row.payload[0], str(error))
+            self._tell(False, kind, rows.payload[0], str(error))
             raise
-        if self.rejected > refused:
-            counted.refused += 1
-            self.on_trouble(f"refused: {self.reason}")
-            self._tell(False, kind, row.payload[0], self.reason)
-        else:
-            counted.sent += 1
+        refused, failed, why = self.rejected - refused, self.failed - failed, ""
+        counted.refused += refused
+        counted.failed += failed
+        if refused or failed:
+            why = str(getattr(self._target, "latest", self.reason))
+            self.on_trouble(f"{'refused' if refused else 'failed'}: {why}")
+        if refused + failed < len(rows):
+            counted.sent += len(rows) - refused - failed
             counted.last_success = iso_ms(self._now_ms())
-            self._tell(True, kind, row.payload[0])
-        if self._every and (counted.sent + counted.refused) % self._every == 0:
+        self._tell(not refused and not failed, kind, rows.payload[0], why)
+        self._tell_statistics_in_turn()
+
+    def _tell_statistics_in_turn(self) -> None:
+        counted = self.statistics
+        if self._every and (counted.sent + counted.refused + counted.failed) % self._every == 0:
+            self._tell_statistics()
+        elif self._every_s and self._now_ms() - self._told_ms >= self._every_s * 1000:
+            self._told_ms = self._now_ms()
             self._tell_statistics()
 
     def _tell(self, is_taken: bool, kind: str, payload: bytes, why: str = "") -> None:
@@ -147,7 +176,7 @@ class StreamReport:
             self._say_line(f"{'✓' if is_taken else '✗'} {reading_line(kind, payload)}{f'  ({why})' if why else ''}")
 
     def _tell_statistics(self) -> None:
-        if self._every:
+        if self._every or self._every_s:
             self._say(str(self.statistics))
 
 

@@ -5,13 +5,22 @@ a contract test proves that both agree.
 """
 
 from edgewire.messages.base import ContractError, Measurement, MessageId
-from edgewire.messages.contract import BATCH_PATH, CONTRACT, KindContract, MessageType, contract_of, kind_of
+from edgewire.messages.contract import (
+    BATCH_PATH,
+    CONTRACT,
+    KAFKA_TOPIC,
+    KindContract,
+    MessageType,
+    contract_of,
+    kind_of,
+)
 from edgewire.messages.control import Command, Result, Status
 from edgewire.messages.topics import MEASUREMENT_FILTERS, Channel, Topic
 
 __all__ = [
     "BATCH_PATH",
     "CONTRACT",
+    "KAFKA_TOPIC",
     "MEASUREMENT_FILTERS",
     "Channel",
     "Command",

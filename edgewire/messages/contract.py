@@ -1,5 +1,6 @@
 """The one table of the contract: kind -> its messages, where they travel, and where they end up."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -25,6 +26,8 @@ from edgewire.messages.telematics import TELEMATICS_EXAMPLES, TelematicsEvent
 from edgewire.messages.topics import Channel
 from edgewire.messages.traffic import TRAFFIC_EXAMPLES, TrafficEvent
 
+KAFKA_TOPIC = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
+"""What a topic of Kafka may be called."""
 _NO_OBJECT = "payload is JSON, but not an object with the fields of a message"
 
 

@@ -1,6 +1,5 @@
 """Reads the settings of the Kafka sink, and its target in a route."""
 
-import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
@@ -8,7 +7,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from bridge.message.template import Template
 from bridge.sinks.settings import SinkConfig, Target
 from edgewire.config import DurationMs, PositiveInt
-from edgewire.messages import KindContract, MessageType
+from edgewire.messages import KAFKA_TOPIC, KindContract, MessageType
 from edgewire.model_tree import PathKeys
 from edgewire.redact import is_secret_name
 from edgewire.secret_file import take_secret
@@ -35,7 +34,6 @@ _FILES = frozenset(
     }
 )
 """Properties that are paths, relative to the configuration file."""
-TOPIC_NAME = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
 
 
 def _property_name(name: str) -> str:
@@ -47,7 +45,7 @@ def _property_name(name: str) -> str:
 
 def _topic(template: Template) -> Template:
     example = "".join([part if isinstance(part, str) else "x" for part in template.parts])
-    if not TOPIC_NAME.fullmatch(example):
+    if not KAFKA_TOPIC.fullmatch(example):
         raise ValueError(f"'{template.text}' is no name of a topic: letters, digits, '.', '_' and '-', at most 249")
     return template
 

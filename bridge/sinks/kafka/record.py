@@ -7,8 +7,9 @@ from bridge.message.event import TopicInfo
 from bridge.message.template import TemplateError
 from bridge.message.user_properties import trace_context
 from bridge.routing.routed import RoutedEvent
-from bridge.sinks.kafka.config import TOPIC_NAME, KafkaTarget
+from bridge.sinks.kafka.config import KafkaTarget
 from edgewire.clock import iso_ms
+from edgewire.messages import KAFKA_TOPIC
 from edgewire.messages.cloudevents import KafkaHeaders, topic_headers
 
 BY_KEY = -1
@@ -75,7 +76,7 @@ class RecordBuilder:
 
 def _topic(event: RoutedEvent, target: KafkaTarget) -> str:
     topic = target.topic.render(event)
-    if not TOPIC_NAME.fullmatch(topic):
+    if not KAFKA_TOPIC.fullmatch(topic):
         raise TemplateError(f"template '{target.topic}' makes '{topic[:80]}', which is no name of a Kafka topic")
     return topic
 

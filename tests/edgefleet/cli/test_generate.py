@@ -502,10 +502,12 @@ def test_kafka_gets_every_message_in_its_topic(scenario: Path) -> None:
 
 
 def test_a_kafka_that_is_not_there_is_named(scenario: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("devices.export.kafka.TIMEOUT_S", 0.5)
-    result = invoke(scenario, *SPAN, "--kafka", "127.0.0.1:1")
+    monkeypatch.setattr("devices.export.kafka.TIMEOUT_S", 0.1)
+    result = invoke(scenario, *SPAN, "--kafka", "127.0.0.1:1", "--retries", "2", "--retry-backoff", "50ms")
     assert isinstance(result.exception, ExportError)
-    assert "Kafka at 127.0.0.1:1: " in str(result.exception)
+    assert str(result.exception).startswith("Kafka at 127.0.0.1:1: ")
+    told = [line.rpartition(": trying again, ")[2] for line in result.stderr.splitlines()]
+    assert told == ["2 more times", "1 more time"]
 
 
 def test_labels_and_clean_values_tell_the_truth(scenario: Path, tmp_path: Path) -> None:
