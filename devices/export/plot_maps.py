@@ -36,8 +36,7 @@ def map_panels(recording: Recording) -> list[tuple[float, Panel]]:
 
 
 def _track(series: Series) -> Track:
-    steps = np.diff(series.times)
-    longest = _LONG_GAP * float(np.median(steps)) if len(steps) else math.inf
+    longest = series.long_gap_ms()
     longitudes: list[float] = []
     latitudes: list[float] = []
     last_ms: int | None = None

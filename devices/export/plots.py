@@ -26,8 +26,6 @@ from edgewire.output import write_output
 _DATE_FORMATTER: Callable[[Locator], Formatter] = matplotlib.dates.ConciseDateFormatter
 _FAULTS = ("#d62728", "#ff7f0e", "#9467bd", "#8c564b", "#e377c2", "#7f7f7f")
 """Colours of the types of faults."""
-_LONG_GAP = 3.0
-"""In usual intervals: a longer silence is a gap in the line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +154,11 @@ def _shade(axis: Axes, faults: Sequence[FaultWindow], colours: Mapping[str, str]
 def _with_gaps(series: Series, name: str) -> tuple[list[float], list[float]]:
     """Return the points of a line, with a break at every null and where the device was silent."""
     steps = np.diff(series.times)
-    usual = float(np.median(steps)) if len(steps) else math.inf
+    long_gap_ms = series.long_gap_ms()
     times: list[float] = []
     values: list[float] = []
     for number, (time_ms, value) in enumerate(zip(series.times, series.values[name], strict=True)):
-        if number and steps[number - 1] > _LONG_GAP * usual:
+        if number and steps[number - 1] > long_gap_ms:
             times.append(_date(time_ms - 1))
             values.append(math.nan)
         times.append(_date(time_ms))
@@ -171,21 +169,17 @@ def _with_gaps(series: Series, name: str) -> tuple[list[float], list[float]]:
 def _profile_panels(recording: Recording) -> list[tuple[float, Panel]]:
     profiles = ((kind, KINDS[kind].plot_profile) for kind in KINDS if kind in recording.kinds)
     return [
-        (2.6, _profile_panel(kind, *profile, list(recording.kinds[kind].values())))
+        (2.6, _profile_panel(kind, profile[1], list(recording.kinds[kind].values())))
         for kind, profile in profiles
         if profile is not None
     ]
 
 
-def _profile_panel(kind: str, name: str, label: str, devices: Sequence[Series]) -> Panel:
+def _profile_panel(kind: str, label: str, devices: Sequence[Series]) -> Panel:
     """Draw means by hour of day, of working days and of weekends; hours that were seen in part do not count."""
     sums: dict[tuple[bool, int], list[float]] = {}
     for series in devices:
-        hours: dict[int, float] = {}
-        for time_ms, value in zip(series.times, series.values[name], strict=True):
-            # A reading counts what came before it.
-            hour = (time_ms - 1) // 3_600_000
-            hours[hour] = hours.get(hour, 0.0) + (value or 0.0)
+        hours = series.hours
         interval = float(np.median(np.diff(series.times))) if len(series.times) > 1 else 0.0
         first, last = series.times[0] - interval, series.times[-1] + interval
         seen = [hour for hour in hours if first <= hour * 3_600_000 and (hour + 1) * 3_600_000 <= last]

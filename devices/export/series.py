@@ -1,8 +1,10 @@
 """Collects what was exported, or would be, as series a device: what plots are made of."""
 
 import csv
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,15 @@ from devices.timeline.timeline import Timeline
 from edgewire.clock import parse_ms
 from edgewire.messages import ContractError, kind_of
 
-MOST_RECORDS = 2_000_000
-"""More would neither fit a picture nor the memory of a small machine."""
+MOST_RECORDS = 50_000_000
+"""Of a scenario: to compute more takes longer than anybody waits for a picture."""
+MOST_POINTS = 2_000_000
+"""Of all devices together: more would neither fit a picture nor the memory of a small machine."""
+MOST_OF_A_DEVICE = 8192
+"""More than a picture has pixels side by side; beyond, the least and the most of a stretch are kept."""
+LEAST_OF_A_DEVICE = 128
+_LONG_GAP = 3.0
+"""In usual intervals: a longer silence is a gap in the line."""
 
 
 @dataclass(slots=True)
@@ -24,6 +33,34 @@ class Series:
 
     times: list[int] = field(default_factory=list)
     values: dict[str, list[float | None]] = field(default_factory=dict)
+    hours: dict[int, float] = field(default_factory=dict)
+    """Sum of the field of the daily profile, of all readings of an hour since 1970."""
+    stretch_ms: int = 0
+    """How long the stretches are of which the least and the most was kept; 0 where every reading is there."""
+
+    def decimate(self) -> None:
+        """Keep at most half: of each of equal stretches of time the least and the most of every field."""
+        first_ms, last_ms = min(self.times), max(self.times)
+        count = max(len(self.times) // (4 * max(len(self.values), 1)), 1)
+        self.stretch_ms = (last_ms - first_ms) // count + 1
+        stretches: dict[int, list[int]] = {}
+        for number, time_ms in enumerate(self.times):
+            stretches.setdefault((time_ms - first_ms) // self.stretch_ms, []).append(number)
+        kept: set[int] = set()
+        for stretch in stretches.values():
+            for column in self.values.values():
+                known = [(value, number) for number in stretch if (value := column[number]) is not None]
+                # A null breaks the line: one of a stretch without any reading stays.
+                kept.update((min(known)[1], max(known)[1]) if known else stretch[:1])
+        chosen = sorted(kept)
+        self.times = [self.times[number] for number in chosen]
+        self.values = {name: [column[number] for number in chosen] for name, column in self.values.items()}
+
+    def long_gap_ms(self) -> float:
+        """Return how long a silence is that breaks a line."""
+        steps = sorted(after - before for before, after in pairwise(self.times))
+        usual = steps[len(steps) // 2] if steps else math.inf
+        return max(_LONG_GAP * usual, 2 * self.stretch_ms)
 
 
 @dataclass(slots=True)
@@ -32,24 +69,35 @@ class Recording:
 
     kinds: dict[str, dict[str, Series]] = field(default_factory=dict)
     records: int = 0
+    _devices: int = field(default=0, init=False, repr=False)
 
     def add(self, fields: Mapping[str, Any]) -> None:
         """Take the drawn fields of a message; crossings and sessions of people are left out, their counts are kept."""
         self.records += 1
-        if self.records > MOST_RECORDS:
-            raise ExportError(f"more than {MOST_RECORDS:,} records are too many for a plot: choose a shorter time")
         kind = kind_of(fields).kind
         names = KINDS[kind].plotted_fields
         if not any(name in fields for name in names):
             return
-        series = self.kinds.setdefault(kind, {}).setdefault(str(fields["device_id"]), Series())
-        series.times.append(parse_ms(str(fields["timestamp"]).replace(" ", "T")))
+        devices = self.kinds.setdefault(kind, {})
+        device_id = str(fields["device_id"])
+        series = devices.get(device_id)
+        if series is None:
+            series = devices[device_id] = Series()
+            self._devices += 1
+        time_ms = parse_ms(str(fields["timestamp"]).replace(" ", "T"))
+        series.times.append(time_ms)
         for name in names:
             series.values.setdefault(name, []).append(fields.get(name))
+        if profile := KINDS[kind].plot_profile:
+            # A reading counts what came before it.
+            hour = (time_ms - 1) // 3_600_000
+            series.hours[hour] = series.hours.get(hour, 0.0) + (fields.get(profile[0]) or 0.0)
+        if len(series.times) >= min(MOST_OF_A_DEVICE, max(LEAST_OF_A_DEVICE, MOST_POINTS // self._devices)):
+            series.decimate()
 
 
 def read_timeline(timeline: Timeline, from_ms: int, to_ms: int) -> Recording:
-    """Return what the devices say in [from_ms, to_ms); raises `ExportError` where that is too much to draw."""
+    """Return what the devices say in [from_ms, to_ms); raises `ExportError` where that takes too long."""
     expected = timeline.rate_per_s * (to_ms - from_ms) / 1000
     if expected > MOST_RECORDS:
         raise ExportError(f"about {expected:,.0f} records are too many for a plot: choose a shorter --from and --to")

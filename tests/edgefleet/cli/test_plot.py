@@ -1,5 +1,6 @@
 """`edgefleet plot`: a picture of a scenario or an export; what cannot be drawn is one sentence."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from typer.testing import CliRunner
 
 from devices.export.base import ExportError
 from devices.export.plots import FaultWindow, draw_figure, fault_windows
-from devices.export.series import Recording, read_export, read_timeline
+from devices.export.series import MOST_OF_A_DEVICE, Recording, read_export, read_timeline
 from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
 from devices.sensors.registry import KINDS
@@ -165,7 +166,7 @@ def test_a_time_is_of_a_scenario_and_forward(scenario: Path, tmp_path: Path) -> 
 
 
 def test_a_recording_too_large_to_draw_is_refused(scenario: Path, tmp_path: Path) -> None:
-    result = invoke("plot", scenario, "--from", "2001-01-01", "--to", "2026-01-01", "--out", tmp_path / "a.png")
+    result = invoke("plot", scenario, "--from", "2000-01-01", "--to", "2026-01-01", "--out", tmp_path / "a.png")
     assert isinstance(result.exception, ExportError)
     assert "choose a shorter --from and --to" in str(result.exception)
 
@@ -178,3 +179,33 @@ def test_labels_come_from_a_file(scenario: Path, tmp_path: Path) -> None:
     assert invoke(*arguments).exit_code == 0
     labels.write_text('{"a": 1}\n')
     assert "is no labels file" in str(invoke(*arguments).exception)
+
+
+def test_a_long_series_keeps_the_least_and_the_most_of_each_stretch() -> None:
+    recording, count = Recording(), 40_000
+    reading = {"humidity": 50.0, "pressure_hpa": 1000.0, "boot": 1, "device_id": "bme280-0001"}
+    for number in range(count):
+        value = {20_000: -30.0, 30_001: 60.0}.get(number, 20.0)
+        time_ms = MONDAY_MS + 1000 * number + (3_600_000 if number > 35_000 else 0)
+        recording.add({**reading, "seq": number, "timestamp": iso_ms(time_ms), "temperature_c": value})
+    series = recording.kinds["bme280"]["bme280-0001"]
+    assert recording.records == count
+    assert len(series.times) <= MOST_OF_A_DEVICE
+    assert series.times == sorted(series.times)
+    assert {len(column) for column in series.values.values()} == {len(series.times)}
+    kept = dict(zip(series.times, series.values["temperature_c"], strict=True))
+    assert (kept[MONDAY_MS + 20_000_000], kept[MONDAY_MS + 30_001_000]) == (-30.0, 60.0)
+    steps = [after - before for before, after in pairwise(series.times)]
+    assert [step for step in steps if step > series.long_gap_ms()] == [max(steps)], "the hour of silence alone"
+
+
+def test_a_daily_profile_is_of_all_readings() -> None:
+    recording = Recording()
+    reading = {"device_id": "p", "boot": 1, "event_type": "count", "interval_s": 1.0, "exits": 0, "entries": 1}
+    for number in range(1, 20_001):
+        totals = {"total_entries": number, "total_exits": 0, "occupancy": number}
+        recording.add({**reading, **totals, "seq": number, "timestamp": iso_ms(MONDAY_MS + 1000 * number)})
+    series = recording.kinds["people"]["p"]
+    assert len(series.times) < 20_000
+    assert sum(series.hours.values()) == 20_000
+    assert series.hours[MONDAY_MS // 3_600_000] == 3600

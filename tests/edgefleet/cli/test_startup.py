@@ -61,6 +61,7 @@ def test_the_version_is_printed_without_any_command(asked: dict[str, list[str]])
     assert [name for name in asked["early"] if name.startswith("edgefleet.")] == [
         "edgefleet.cli",
         "edgefleet.cli.lazy_group",
+        "edgefleet.terminal",
     ]
 
 
