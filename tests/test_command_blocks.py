@@ -83,6 +83,8 @@ class Terminal:
         binaries = Path(sys.executable).parent
         self._environment = {
             **os.environ,
+            # Where a command names no broker, as one without a file may not, it is the test's.
+            "EDGEFLEET_BROKER": self.replacements.get("mqtt://127.0.0.1:1883", "mqtt://127.0.0.1:1883"),
             "PATH": f"{binaries}:{os.environ['PATH']}:/usr/sbin",
             "PYTHONPATH": str(ROOT),
         }

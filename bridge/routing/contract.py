@@ -7,7 +7,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 
 from bridge.message.template import Template, TemplateField
-from edgewire.messages import CONTRACT, KindContract, MessageType
+from edgewire.messages import ACCEPTED, KindContract, MessageType
 
 MatchValues = Mapping[str, str | int | bool | list[str | int | bool]]
 """Field of the payload -> the value, or values, that it must have."""
@@ -37,7 +37,7 @@ def message_types_for(topic: str, match: MatchValues) -> list[MessageType]:
     events = {wanted} if isinstance(wanted, str) else set(wanted) if isinstance(wanted, list) else set()
     return [
         message
-        for contract in CONTRACT.values()
+        for contract in ACCEPTED.values()
         for message in contract.messages
         if _may_match(levels, contract, message) and (not events or _has_one_of(message, events))
     ]

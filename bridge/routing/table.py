@@ -21,7 +21,7 @@ from bridge.sinks.registry import SINKS
 from bridge.sinks.settings import Target
 from bridge.spool.message import SpooledMessage
 from edgewire.errors import ConfigError
-from edgewire.messages import CONTRACT, ContractError
+from edgewire.messages import ACCEPTED, ContractError
 from edgewire.mqtt.filters import filter_matches
 
 KNOWN_TOPICS = 100_000
@@ -202,14 +202,14 @@ class RouteTable:
 
 
 def contract_routes() -> tuple[RouteConfig, ...]:
-    """Return the routes of `edgewire.messages.CONTRACT`, one a type of message, to every sink there is."""
+    """Return the routes of `edgewire.messages.ACCEPTED`, one a type of message, to every sink there is."""
     return tuple(
         RouteConfig(
             topic=f"edge/+/{contract.kind}/+/{message.channel.value}",
             match={"event_type": list(message.event_types)} if message.event_types else {},
             **{name: kind.target.from_contract(contract, message) for name, kind in SINKS.items()},
         )
-        for contract in CONTRACT.values()
+        for contract in ACCEPTED.values()
         for message in contract.messages
     )
 

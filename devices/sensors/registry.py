@@ -35,7 +35,5 @@ def load_kind(name: str) -> DeviceKind:
     return kind
 
 
-KINDS: Mapping[str, DeviceKind] = MappingProxyType(
-    {name: load_kind(name) for name, contract in CONTRACT.items() if contract.emulated}
-)
+KINDS: Mapping[str, DeviceKind] = MappingProxyType({name: load_kind(name) for name in CONTRACT})
 """Kind -> what it is, in the order of the contract."""

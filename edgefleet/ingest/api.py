@@ -19,7 +19,7 @@ from edgefleet.ingest.store import Delivery, MessageStore, StoredMessage, StoreR
 from edgefleet.ingest.store import Query as StoreQuery
 from edgefleet.ingest.validation import BATCH_FORMS, MAX_LISTED, BatchTooLong, BodyMessages, NotJson
 from edgewire.clock import Clock, parse_ms
-from edgewire.messages import BATCH_PATH, CONTRACT, ContractError, KindContract, cloudevents
+from edgewire.messages import ACCEPTED, BATCH_PATH, ContractError, KindContract, cloudevents
 from edgewire.messages.base import DeviceId
 
 SINGLE_FORMS = ("application/json", cloudevents.CONTENT_TYPE)
@@ -121,7 +121,7 @@ class Api:
             redelivered=sum(kind.redelivered for kind in kinds.values()),
             rejected=sum(kind.rejected for kind in kinds.values()),
             conflicts=sum(kind.conflicts for kind in kinds.values()),
-            kinds={kind: answers.KindStats() for kind in CONTRACT} | kinds,
+            kinds={kind: answers.KindStats() for kind in ACCEPTED} | kinds,
         )
 
     async def messages(
@@ -236,7 +236,7 @@ def router(api: Api, guards: Sequence[params.Depends] = ()) -> APIRouter:
         refused[401] = {"model": answers.Error, "description": "No bearer token, or not one of this service"}
     routes = APIRouter()
     guarded = APIRouter(dependencies=guards)
-    for contract in CONTRACT.values():
+    for contract in ACCEPTED.values():
         guarded.add_api_route(
             contract.http_path,
             api.post_of(contract),

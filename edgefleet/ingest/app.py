@@ -18,7 +18,7 @@ from edgefleet.ingest.store import MessageStore, StoreError
 from edgefleet.ingest.validation import BatchTooLong, NotJson
 from edgewire import logs
 from edgewire.clock import Clock, SystemClock
-from edgewire.messages import CONTRACT, ContractError
+from edgewire.messages import ACCEPTED, ContractError
 
 LIMITS = BodyLimits(bytes=8 << 20, seconds=30)
 """By default; the bytes are some 30,000 messages."""
@@ -32,7 +32,7 @@ class _App(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """Add the models of the messages: the routes name them, but FastAPI does not see them checked."""
         page = super().openapi()
-        models = [message.model for contract in CONTRACT.values() for message in contract.messages]
+        models = [message.model for contract in ACCEPTED.values() for message in contract.messages]
         _, definitions = models_json_schema(
             [(model, "validation") for model in models], ref_template="#/components/schemas/{model}"
         )

@@ -8,7 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from edgefleet.ingest.store import StoreResult
 from edgefleet.ingest.validation import UNKNOWN_KIND
-from edgewire.messages import CONTRACT
+from edgewire.messages import ACCEPTED
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
@@ -25,7 +25,7 @@ class IngestMetrics:
             registry=self._registry,
         )
         # What has not happened yet is 0: the first time could not be seen as an increase otherwise.
-        for kind in CONTRACT:
+        for kind in ACCEPTED:
             for result in (*StoreResult, "rejected"):
                 self._messages.labels(kind, result)
         self._messages.labels(UNKNOWN_KIND, "rejected")

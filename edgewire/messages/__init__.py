@@ -6,6 +6,7 @@ a contract test proves that both agree.
 
 from edgewire.messages.base import ContractError, Measurement, MessageId
 from edgewire.messages.contract import (
+    ACCEPTED,
     BATCH_PATH,
     CONTRACT,
     KAFKA_TOPIC,
@@ -18,6 +19,7 @@ from edgewire.messages.control import Command, Result, Status
 from edgewire.messages.topics import MEASUREMENT_FILTERS, Channel, Topic
 
 __all__ = [
+    "ACCEPTED",
     "BATCH_PATH",
     "CONTRACT",
     "KAFKA_TOPIC",

@@ -62,8 +62,6 @@ class KindContract:
     http_path: str
     """Takes one JSON message a POST."""
     messages: tuple[MessageType, ...]
-    emulated: bool = True
-    """Whether there are emulated devices of this kind; what other makers' devices say has none."""
     _adapter: TypeAdapter[Any] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -136,13 +134,6 @@ CONTRACT: Mapping[str, KindContract] = MappingProxyType(
                     MessageType(FootTrafficCount, Channel.TELEMETRY, "foot_traffic_counts", COUNT_EXAMPLES),
                 ),
             ),
-            KindContract(
-                "device",
-                "source",
-                "/ingest/device",
-                (MessageType(DeviceReading, Channel.TELEMETRY, "device_readings", DEVICE_EXAMPLES),),
-                emulated=False,
-            ),
         )
     }
 )
@@ -151,6 +142,18 @@ CONTRACT: Mapping[str, KindContract] = MappingProxyType(
 The order matters to `kind_of`: telematics and people both have an `event_type`, so the narrower marker comes first.
 """
 
+DEVICE_CONTRACT = KindContract(
+    "device",
+    "source",
+    "/ingest/device",
+    (MessageType(DeviceReading, Channel.TELEMETRY, "device_readings", DEVICE_EXAMPLES),),
+)
+"""Of what the bridge reads in messages of other makers' devices; the values have no fixed names, so that it has neither
+emulated devices nor tables."""
+
+ACCEPTED: Mapping[str, KindContract] = MappingProxyType({**CONTRACT, DEVICE_CONTRACT.kind: DEVICE_CONTRACT})
+"""Every kind that the bridge delivers and ingest takes."""
+
 BATCH_PATH = "/ingest/batch"
 """Takes `application/x-ndjson`, messages of all kinds, and answers per line."""
 
@@ -158,17 +161,17 @@ BATCH_PATH = "/ingest/batch"
 def contract_of(kind: str) -> KindContract:
     """Return the contract of a kind; raises `ContractError` that lists the kinds there are."""
     try:
-        return CONTRACT[kind]
+        return ACCEPTED[kind]
     except KeyError:
-        raise ContractError(f"kind '{kind}' is not one of {', '.join(CONTRACT)}") from None
+        raise ContractError(f"kind '{kind}' is not one of {', '.join(ACCEPTED)}") from None
 
 
 def kind_of(fields: object) -> KindContract:
     """Return the contract of a decoded payload, told by the first marker field it has; `ContractError` if by none."""
     if not isinstance(fields, dict):
         raise ContractError(_NO_OBJECT)
-    for contract in CONTRACT.values():
+    for contract in ACCEPTED.values():
         if contract.marker in fields:
             return contract
-    markers = ", ".join(f"{contract.marker} ({contract.kind})" for contract in CONTRACT.values())
+    markers = ", ".join(f"{contract.marker} ({contract.kind})" for contract in ACCEPTED.values())
     raise ContractError(f"payload of no known kind: it has none of the fields {markers}")

@@ -11,7 +11,7 @@ import aiohttp
 import orjson
 import pytest
 
-from edgewire.messages import BATCH_PATH, CONTRACT
+from edgewire.messages import ACCEPTED, BATCH_PATH
 
 Make = Callable[..., dict[str, Any]]
 Client = aiohttp.ClientSession
@@ -43,14 +43,14 @@ async def test_a_new_message_is_201_and_a_known_one_200(service: Client, bme280:
         assert answer == (status, {"id": message_id, "status": word})
 
 
-@pytest.mark.parametrize("kind", CONTRACT)
+@pytest.mark.parametrize("kind", ACCEPTED)
 async def test_every_message_of_every_kind_has_its_path(service: Client, kind: str) -> None:
-    for seq, message in enumerate(CONTRACT[kind].messages):
+    for seq, message in enumerate(ACCEPTED[kind].messages):
         payload = message.examples[0] | {"seq": seq}
-        status, _ = await post(service, CONTRACT[kind].http_path, payload)
+        status, _ = await post(service, ACCEPTED[kind].http_path, payload)
         assert status == 201
     _, stats = await get(service, "/stats")
-    assert stats["kinds"][kind]["stored"] == len(CONTRACT[kind].messages)
+    assert stats["kinds"][kind]["stored"] == len(ACCEPTED[kind].messages)
 
 
 @pytest.mark.parametrize(
@@ -296,7 +296,7 @@ async def test_the_openapi_page_describes_every_message(service: Client) -> None
     async with service.get("/docs") as answer:
         assert answer.status == 200
     _, page = await get(service, "/openapi.json")
-    for contract in CONTRACT.values():
+    for contract in ACCEPTED.values():
         content = page["paths"][contract.http_path]["post"]["requestBody"]["content"]["application/json"]
         named = {one["$ref"].rpartition("/")[2] for one in content["schema"]["oneOf"]}
         assert named == {message.model.__name__ for message in contract.messages}

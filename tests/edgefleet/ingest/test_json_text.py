@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgefleet.ingest.json_text import MAX_DEPTH, check_json_text
-from edgewire.messages import CONTRACT, ContractError
+from edgewire.messages import ACCEPTED, ContractError
 
 
 def check(text: bytes) -> None:
@@ -56,9 +56,9 @@ def test_what_only_looks_like_it_is_taken(text: bytes) -> None:
     check(text)
 
 
-@pytest.mark.parametrize("kind", CONTRACT)
+@pytest.mark.parametrize("kind", ACCEPTED)
 def test_every_message_of_the_contract_is_taken_in_any_notation(kind: str) -> None:
-    for message in CONTRACT[kind].messages:
+    for message in ACCEPTED[kind].messages:
         for option in (None, orjson.OPT_INDENT_2):
             check(orjson.dumps(message.examples[0], option=option))
 

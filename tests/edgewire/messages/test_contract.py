@@ -5,7 +5,7 @@ from typing import Any
 import orjson
 import pytest
 
-from edgewire.messages import CONTRACT, Channel, ContractError, MessageId, MessageType, contract_of, kind_of
+from edgewire.messages import ACCEPTED, Channel, ContractError, MessageId, MessageType, contract_of, kind_of
 from edgewire.messages.bme280 import BME280_EXAMPLES
 from edgewire.messages.gps import GPS_EXAMPLES, GpsPosition
 from edgewire.messages.people import SESSION_EXAMPLES
@@ -18,7 +18,7 @@ TELEMATICS, SESSION = TELEMATICS_EXAMPLES[0], SESSION_EXAMPLES[0]
 
 MEASUREMENTS = [
     pytest.param(contract.kind, message.model, payload, id=message.model.__name__)
-    for contract in CONTRACT.values()
+    for contract in ACCEPTED.values()
     for message in contract.messages
     for payload in message.examples
 ]
@@ -26,7 +26,7 @@ MEASUREMENTS = [
 
 @pytest.mark.parametrize(("kind", "model", "payload"), MEASUREMENTS)
 def test_a_valid_payload_is_taken_as_its_own_model(kind: str, model: type, payload: dict[str, Any]) -> None:
-    message = CONTRACT[kind].parse(orjson.dumps(payload))
+    message = ACCEPTED[kind].parse(orjson.dumps(payload))
     assert type(message) is model
     assert message.message_id == MessageId(payload["device_id"], payload["boot"], payload["seq"])
     assert message.timestamp_ms == 1772439300000
@@ -55,7 +55,7 @@ def test_control_messages(control: ControlType) -> None:
 def test_the_event_types_of_a_shape_are_those_its_model_is_limited_to(
     kind: str, event_types: list[tuple[str, ...]]
 ) -> None:
-    assert [message.event_types for message in CONTRACT[kind].messages] == event_types
+    assert [message.event_types for message in ACCEPTED[kind].messages] == event_types
 
 
 def test_a_message_without_an_example_is_refused() -> None:
@@ -64,7 +64,7 @@ def test_a_message_without_an_example_is_refused() -> None:
 
 
 def test_unknown_fields_are_kept() -> None:
-    message = CONTRACT["bme280"].check(BME280 | {"gas_ohm": 51200})
+    message = ACCEPTED["bme280"].check(BME280 | {"gas_ohm": 51200})
     assert message.model_extra == {"gas_ohm": 51200}
 
 
@@ -106,19 +106,19 @@ def test_unknown_fields_are_kept() -> None:
 )
 def test_a_broken_payload_is_refused_with_the_field_at_fault(kind: str, payload: object, reason: str) -> None:
     with pytest.raises(ContractError) as refused:
-        CONTRACT[kind].check(payload)
+        ACCEPTED[kind].check(payload)
     assert reason in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
 def test_a_new_telematics_type_brings_its_own_attributes() -> None:
-    message = CONTRACT["telematics"].check(TELEMATICS | {"event_type": "harsh_accel", "accel_g": 0.4})
+    message = ACCEPTED["telematics"].check(TELEMATICS | {"event_type": "harsh_accel", "accel_g": 0.4})
     assert message.model_extra == {"accel_g": 0.4}
 
 
 def test_what_is_not_json_is_refused() -> None:
     with pytest.raises(ContractError, match="payload is not JSON"):
-        CONTRACT["gps"].parse(b"{'fix': 1}")
+        ACCEPTED["gps"].parse(b"{'fix': 1}")
 
 
 @pytest.mark.parametrize("payload", [{"device_id": "x"}, {}, [1], 5, None])
@@ -128,12 +128,12 @@ def test_a_payload_of_no_kind_is_refused(payload: object) -> None:
 
 
 def test_an_unknown_kind_is_answered_with_those_there_are() -> None:
-    assert contract_of("gps") is CONTRACT["gps"]
+    assert contract_of("gps") is ACCEPTED["gps"]
     with pytest.raises(ContractError, match="'sonar' is not one of bme280, traffic, gps, telematics, people"):
         contract_of("sonar")
 
 
 def test_paths_and_topics_are_distinct() -> None:
-    topics = [message.kafka_topic for contract in CONTRACT.values() for message in contract.messages]
+    topics = [message.kafka_topic for contract in ACCEPTED.values() for message in contract.messages]
     assert len(set(topics)) == len(topics)
-    assert len({contract.http_path for contract in CONTRACT.values()}) == len(CONTRACT)
+    assert len({contract.http_path for contract in ACCEPTED.values()}) == len(ACCEPTED)
