@@ -95,5 +95,5 @@ def test_the_image_has_what_its_commands_need() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     found = re.search(r'pip install .*?"?\.\[([\w,]+)\]"?$', text.replace("\\\n", " "), re.MULTILINE)
     assert found
-    assert set(found[1].split(",")) == {"export", "otel", "provision"} <= extras.keys()
+    assert set(found[1].split(",")) == {"export", "kafka", "otel", "provision"} <= extras.keys()
     assert "edgefleet[postgres]" in extras["export"]
