@@ -1,8 +1,7 @@
 """The contract for Apache Spark: the schema of every Kafka topic, as the JSON of a StructType and as DDL.
 
 Generated from the models, as all other schemas. A field that a message may leave out, or that may be null in it, is
-nullable. Fields that a model does not know are left out by Spark; their message is read all the same. A value that may
-be of several types is its JSON as text.
+nullable. Fields that a model does not know are left out by Spark; their message is read all the same.
 """
 
 import types
@@ -91,15 +90,13 @@ def _model_field(name: str, field: FieldInfo) -> Json:
 
 def _data_type(annotation: Any) -> tuple[DataType, bool]:
     """Return the type of a field, and whether it may be null. Raises `TypeError` for one that has none in Spark."""
-    if annotation is Any:
-        return "string", True
     if get_origin(annotation) is Annotated:
         return _data_type(get_args(annotation)[0])
     if get_origin(annotation) in (Union, types.UnionType):
         others = [one for one in get_args(annotation) if one is not type(None)]
-        data_type = _data_type(others[0])[0] if len(others) == 1 else "string"
-        return data_type, len(others) < len(get_args(annotation))
-    if get_origin(annotation) is Literal:
+        if len(others) == 1:
+            return _data_type(others[0])[0], len(others) < len(get_args(annotation))
+    elif get_origin(annotation) is Literal:
         kinds = {type(value) for value in get_args(annotation)}
         if len(kinds) == 1:
             return _data_type(kinds.pop())

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 
 from edgewire.errors import ServiceUnavailable
-from edgewire.messages import CONTRACT, kind_of
 from edgewire.messages.spark import kafka_record, spark_schemas
 from tests.services.fixtures import unavailable
 from tests.services.kafka import cache_folder, copy_jars
@@ -24,9 +23,6 @@ pytestmark = [pytest.mark.spark, pytest.mark.timeout(600)]
 ROOT = Path(__file__).parents[2]
 POM = ROOT / "tests" / "services" / "spark-pom.xml"
 TOPICS = spark_schemas()
-OF_THE_FLEET = [
-    message.kafka_topic for contract in CONTRACT.values() if contract.emulated for message in contract.messages
-]
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +86,8 @@ def written(kafka: str) -> dict[str, int]:
 
 
 def _topic_of(fields: dict[str, Any]) -> str:
+    from edgewire.messages import kind_of
+
     return next(
         one.kafka_topic
         for one in kind_of(fields).messages
@@ -114,7 +112,7 @@ def test_a_record_of_the_source_is_as_printed(spark: Any, kafka: str, written: d
     assert found.simpleString() == types.StructType.fromJson(kafka_record()).simpleString()
 
 
-@pytest.mark.parametrize("topic", OF_THE_FLEET)
+@pytest.mark.parametrize("topic", TOPICS)
 def test_every_message_arrives_once_and_whole(
     spark: Any, example: ModuleType, kafka: str, written: dict[str, int], topic: str, tmp_path: Path
 ) -> None:
