@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,7 +26,7 @@ from tests.deploy.test_helm import find_helm
 from tests.services.fixtures import require_program
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("*/README.md")]
+DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("[a-z]*/*.md"), *ROOT.glob("[a-z]*/*/*.md")]
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 SHELLS = {"sh", "bash", "console", "shell"}
 COMMAND = re.compile(
@@ -39,6 +40,7 @@ ENDLESS = (
 """What goes on until it is interrupted, as does `edgefleet run` without a duration."""
 
 SHORTER = {
+    "--broker embedded --duration 10s": "--broker embedded --duration 2s",
     "--from 2026-03-01T06:00 --to 2026-03-01T12:00": "--from 2026-03-01T06:00 --to 2026-03-01T06:10",
     "--from 2026-03-01T06:00 --to 2026-03-01T10:00": "--from 2026-03-01T06:00 --to 2026-03-01T06:10",
     "--from 2026-03-02 --to 2026-03-02T04:00": "--from 2026-03-02 --to 2026-03-02T00:10",
@@ -50,6 +52,7 @@ NOT_RUN = {
     "kubectl": "that what it is given is there, and that kustomizations render; tests/deploy has what is in it",
     "helm": "that the chart renders with these options; tests/deploy/test_helm.py has what is in it",
     ".venv/bin/pre-commit": "tests/test_habits.py",
+    "pip": "that the package has the extras which are asked for",
     ".": "the tests run in an environment of their own",
     "python": "that a benchmark has these options; it takes minutes",
 }
@@ -181,6 +184,10 @@ class Terminal:
                 [sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
             ).stdout
             assert [word for word in words if word.startswith("--") and word not in usage] == []
+        elif first == "pip":
+            project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+            (wanted,) = re.findall(r"\[([\w,-]+)\]", command)
+            assert set(wanted.split(",")) <= project["optional-dependencies"].keys(), command
         elif first == "kubectl":
             for path in re.findall(r"(?:-[kf] |--from-(?:env-)?file=)([a-z]\S*)", command):
                 assert (self.folder / path).exists(), command
