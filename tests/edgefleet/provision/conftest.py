@@ -54,8 +54,7 @@ def secured(folder: Path) -> Iterator[SecuredBroker]:
     for name, port in zip(("8883", "8884"), ports, strict=True):
         settings = settings.replace(f"listener {name}", f"listener {port} 127.0.0.1")
     config = folder / "test.conf"
-    # The listeners open in their order, so the last one says that all are.
-    with Broker("mosquitto", [program, "-c", config], port=ports[-1], config=config, settings=settings):
+    with Broker("mosquitto", [program, "-c", config], ports=ports, config=config, settings=settings):
         yield SecuredBroker(folder, *ports)
 
 
