@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
@@ -15,6 +16,8 @@ from bridge.config import BridgeConfig
 from devices.faults.base import Durations, PerDay
 from devices.scenario.scenario import Scenario
 from devices.sensors.registry import KINDS
+from edgefleet.cli import app
+from edgefleet.cli.variables import option_variables
 from edgewire.config import DurationMs, SizeBytes, duration_text
 
 HERE = Path(__file__).parent
@@ -37,7 +40,37 @@ def bridge() -> str:
     return _page("Bridge configuration", BridgeConfig, "BRIDGE_")
 
 
-PAGES = {"scenario.md": scenario, "bridge.md": bridge}
+def environment() -> str:
+    """The reference of the variables of all options."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for command, parameter, variables in option_variables(typer.main.get_command(app)):
+        for variable in variables:
+            found.setdefault(variable, {}).setdefault(f"`{'/'.join(parameter.opts)}`", []).append(f"`{command}`")
+    rows = ["| variable | option | of |", "|---|---|---|"]
+    for variable, options in sorted(found.items()):
+        commands = [one for names in options.values() for one in names]
+        rows.append(f"| `{variable}` | {', '.join(options)} | {', '.join(commands)} |")
+    return "\n".join(
+        [
+            "# Environment variables\n",
+            "<!-- Written by docs/generate.py from the commands; do not edit. -->\n",
+            "What a container would set has a variable: the options below, every key of a scenario as `EDGEFLEET_…`",
+            "and every key of a bridge's file as `BRIDGE_…` ([scenario](scenario.md), [bridge](bridge.md)): `--broker`",
+            "of `run`, `doctor` and `forget` is the key `broker`, `EDGEFLEET_BROKER`. Flags win over the environment,",
+            "that over a `.env` file in the working directory, and that over the file.\n",
+            "- A variable that is empty is not set. `NAME_FILE` names a file that holds the value of `NAME`.",
+            "- Of an option that may be repeated, the values stand with spaces between: `EDGEFLEET_KIND='bme280 gps'`.",
+            "- A flag is `true` or `false`: `EDGEFLEET_CHECK=false` is `--no-check`.",
+            "- `EDGEFLEET_INGEST_TOKEN` may be several tokens: the ingest takes each, its clients show the first.",
+            "- A name with one of these prefixes that is no setting is refused, with the nearest that is one. A",
+            "  variable of another command is no fault.\n",
+            *rows,
+            "",
+        ]
+    )
+
+
+PAGES = {"scenario.md": scenario, "bridge.md": bridge, "environment.md": environment}
 
 
 def _page(title: str, model: type[BaseModel], prefix: str) -> str:

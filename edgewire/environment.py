@@ -29,11 +29,22 @@ from edgewire.yaml_file import Location
 OPTION_VARIABLES = frozenset(
     {
         *("EDGEFLEET_BROKER", "EDGEFLEET_FAIL_IF", "EDGEFLEET_LOG_FORMAT", "EDGEFLEET_LOG_LEVEL", "EDGEFLEET_WAIT"),
+        *("EDGEFLEET_CHECK", "EDGEFLEET_COUNT", "EDGEFLEET_DURATION", "EDGEFLEET_ENGINE", "EDGEFLEET_FORGET"),
+        "EDGEFLEET_FORGET_TIMEOUT",
+        *("EDGEFLEET_FROM", "EDGEFLEET_INTERVAL", "EDGEFLEET_KIND", "EDGEFLEET_MESSAGES", "EDGEFLEET_METRICS"),
+        *("EDGEFLEET_OVERWRITE", "EDGEFLEET_RAY", "EDGEFLEET_RAY_ADDRESS", "EDGEFLEET_RECORD", "EDGEFLEET_SEED"),
+        *("EDGEFLEET_SET", "EDGEFLEET_TIME_SCALE", "EDGEFLEET_WORKERS", "FLEET_RUN_ID", "FLEET_SHARD"),
+        *("EDGEFLEET_CLEAN", "EDGEFLEET_DELAYS", "EDGEFLEET_FORMAT", "EDGEFLEET_KAFKA", "EDGEFLEET_LABELS"),
+        *("EDGEFLEET_OUT", "EDGEFLEET_PRINT", "EDGEFLEET_RECORDS", "EDGEFLEET_RESUME", "EDGEFLEET_STATS_EVERY"),
+        *("EDGEFLEET_STREAM", "EDGEFLEET_TO", "EDGEFLEET_UPLOAD"),
         *("EDGEFLEET_INGEST_BODY_TIMEOUT", "EDGEFLEET_INGEST_HOST", "EDGEFLEET_INGEST_MAX_BODY"),
         *("EDGEFLEET_INGEST_PORT", "EDGEFLEET_INGEST_STORE", "EDGEFLEET_INGEST_TOKEN"),
-        *("EDGEFLEET_VERIFY_INGEST", "EDGEFLEET_VERIFY_KAFKA"),
-        *("EDGEFLEET_BATCH", "EDGEFLEET_KAFKA", "EDGEFLEET_RATE_LIMIT", "EDGEFLEET_RETRIES", "EDGEFLEET_RETRY_BACKOFF"),
-        *("EDGEFLEET_TIMEOUT", "EDGEFLEET_UPLOAD"),
+        *("EDGEFLEET_PROVISION_ALSO", "EDGEFLEET_PROVISION_AUTH", "EDGEFLEET_PROVISION_DAYS"),
+        *("EDGEFLEET_PROVISION_HOST", "EDGEFLEET_PROVISION_OUT"),
+        *("EDGEFLEET_VERIFY_CLOCK_ALLOWANCE", "EDGEFLEET_VERIFY_INGEST", "EDGEFLEET_VERIFY_KAFKA"),
+        *("EDGEFLEET_VERIFY_KAFKA_TOPIC", "EDGEFLEET_VERIFY_LATE_AFTER", "EDGEFLEET_VERIFY_WAIT"),
+        *("EDGEFLEET_BATCH", "EDGEFLEET_RATE_LIMIT", "EDGEFLEET_RETRIES", "EDGEFLEET_RETRY_BACKOFF"),
+        *("EDGEFLEET_TIMEOUT", "EDGEFLEET_TOPIC"),
     }
 )
 """Variables of command line options, of all commands; a test compares them."""
@@ -45,6 +56,8 @@ OTHER_VARIABLES = frozenset(
     }
 )
 """What the program reads elsewhere, and what its tests read."""
+
+_SHARD_VARIABLES = frozenset({"FLEET_RUN_ID", "FLEET_SHARD"})
 
 _COMPOSE_VARIABLES = frozenset({"BRIDGE_PORT"})
 """What docker-compose.yml takes from a `.env` file."""
@@ -76,24 +89,78 @@ def is_service_link(name: str, value: str) -> bool:
 def read_environment(prefix: str) -> tuple[dict[str, str], dict[str, str]]:
     """Return the variables with a prefix, of the `.env` file and of the environment, without what others put there.
 
-    Raises `ConfigError` for a `.env` file that cannot be read.
+    One that is empty is not set. Raises `ConfigError` for a `.env` file that cannot be read.
     """
+    written, given = _both_places()
+    return _known_to_us(written, prefix, OTHER_VARIABLES | _COMPOSE_VARIABLES), _known_to_us(
+        given, prefix, OTHER_VARIABLES
+    )
+
+
+def _both_places() -> tuple[dict[str, str], dict[str, str]]:
     try:
-        written = {name: value for name, value in dotenv_values(".env").items() if value is not None}
+        written = {name: value for name, value in dotenv_values(".env").items() if value}
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f".env: cannot be read: {getattr(error, 'strerror', None) or 'is no text in UTF-8'}"
         ) from None
 
-    def ours(variables: Mapping[str, str], others: frozenset[str]) -> dict[str, str]:
-        upper = {name.upper(): value for name, value in variables.items()}
-        return {
-            name: value
-            for name, value in upper.items()
-            if name.startswith(prefix) and name not in others and not is_service_link(name, value)
-        }
+    def ours(variables: Mapping[str, str]) -> dict[str, str]:
+        upper = {name.upper(): value for name, value in variables.items() if value}
+        return {name: value for name, value in upper.items() if not is_service_link(name, value)}
 
-    return ours(written, OTHER_VARIABLES | _COMPOSE_VARIABLES), ours(os.environ, OTHER_VARIABLES)
+    return ours(written), ours(os.environ)
+
+
+def _known_to_us(variables: Mapping[str, str], prefix: str, others: frozenset[str]) -> dict[str, str]:
+    return {name: value for name, value in variables.items() if name.startswith(prefix) and name not in others}
+
+
+def read_variable(name: str) -> str | None:
+    """Return the value of a variable of an option, None where it is not set or empty; see the module.
+
+    Raises `ConfigError` for a file of a value that cannot be read, and where both the value and its file are given.
+    """
+    for variables in reversed(_both_places()):
+        if variables.get(name):
+            if variables.get(f"{name}_FILE"):
+                raise ConfigError(f"environment variables {name} and {name}_FILE are both set: leave one out")
+            return variables[name]
+        if place := variables.get(f"{name}_FILE"):
+            try:
+                return read_secret(Path(place))
+            except ValueError as error:
+                raise ConfigError(f"environment variable {name}_FILE: {error}") from None
+    return None
+
+
+def variable_set(name: str) -> str | None:
+    """Return which variable gives an option its value: its own, that of a file with it, or none."""
+    for variables in reversed(_both_places()):
+        for one in (name, f"{name}_FILE"):
+            if variables.get(one):
+                return one
+    return None
+
+
+def doubtful_variables(prefix: str) -> list[str]:
+    """Return the names with a prefix that are set and belong to no option."""
+    return sorted(
+        {name for variables in read_environment(prefix) for name in variables if not is_option_variable(name)}
+    )
+
+
+def misspelt_shard_variables() -> list[str]:
+    """Return a sentence for each variable that is nearly one of a shard's: others may begin with FLEET_ as well."""
+    names = {name for variables in read_environment("FLEET_") for name in variables if not is_option_variable(name)}
+    near = [name for name in sorted(names) if difflib.get_close_matches(name, _SHARD_VARIABLES, n=1, cutoff=0.85)]
+    return [_unknown(name, _SHARD_VARIABLES) for name in near]
+
+
+def variable_leads_to_key(name: str, model: type[BaseModel], prefix: str) -> bool:
+    """Return whether a variable is one of a file's keys, or names a file with the value of one."""
+    path = name.removeprefix(prefix)
+    return any(_resolve({}, model, one) is not None for one in {path, path.removesuffix("_FILE")})
 
 
 def overlay(data: Mapping[str, Any], model: type[BaseModel], prefix: str) -> Overlay:
@@ -217,7 +284,7 @@ def _set(data: dict[str, Any], location: Location, value: Any) -> None:
 
 def _unknown(name: str, known: Iterable[str]) -> str:
     plain = {_plain(one): one for one in known}
-    near = [plain[_plain(name)]] if _plain(name) in plain else []
+    near = [one for one in (name.removeprefix("EDGE"), plain.get(_plain(name))) if one in plain.values()]
     near = near or [plain[one] for one in difflib.get_close_matches(_plain(name), plain, n=1, cutoff=0.7)]
     hint = f", did you mean {near[0]}?" if near else ": leave it out; the parts of a key are joined by two underscores"
     return f"environment variable {name} is no setting{hint}"

@@ -19,7 +19,10 @@ EMBEDDED = "embedded"
 
 Engine = Annotated[
     str | None,
-    typer.Option(help="Broker to start: mosquitto, iotcore or amqtt. Default: the first that is installed."),
+    typer.Option(
+        envvar="EDGEFLEET_ENGINE",
+        help="Broker to start: mosquitto, iotcore or amqtt. Default: the first that is installed.",
+    ),
 ]
 
 

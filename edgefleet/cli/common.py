@@ -33,6 +33,11 @@ LogFormat = Annotated[
 ]
 
 
+def first_token(text: str | None) -> str | None:
+    """Return the token that a client shows: the ingest takes several from its variable, with spaces between."""
+    return text.split()[0] if text and text.split() else text
+
+
 def find_scenario(path: Path | None) -> Path | None:
     """Return the path of the scenario of that name which comes with edgefleet, or else the path itself."""
     from edgefleet.starter import scenario_path
@@ -45,9 +50,11 @@ def start_logging(level: str, fmt: str = "auto") -> None:
     from edgewire import logs
 
     if level.lower() not in ("debug", "info", "warning", "error"):
-        raise typer.BadParameter(f"'{level}' is no log level: debug, info, warning or error")
+        raise typer.BadParameter(f"'{level}' is no log level: debug, info, warning or error", param_hint="--log-level")
     if fmt not in get_args(logs.LogFormat):
-        raise typer.BadParameter(f"'{fmt}' is no log format: {', '.join(get_args(logs.LogFormat))}")
+        raise typer.BadParameter(
+            f"'{fmt}' is no log format: {', '.join(get_args(logs.LogFormat))}", param_hint="--log-format"
+        )
     logs.configure(level, cast("logs.LogFormat", fmt))
 
 

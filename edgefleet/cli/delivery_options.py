@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgefleet.cli.common import parse_duration
+from edgefleet.cli.common import first_token, parse_duration
 from edgewire.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class DeliveryOptions:
         str | None,
         typer.Option(
             envvar="EDGEFLEET_INGEST_TOKEN",
+            callback=first_token,
             help="With --upload: bearer token, where the service asks for one.",
             show_default=False,
             rich_help_panel=_PANEL,
@@ -80,6 +81,7 @@ class DeliveryOptions:
     topic: Annotated[
         list[str] | None,
         typer.Option(
+            envvar="EDGEFLEET_TOPIC",
             help="With --kafka: another topic for all messages (NAME), for a kind (bme280=NAME), or for those of a "
             "topic (foot_traffic=NAME). Repeatable.",
             show_default=False,

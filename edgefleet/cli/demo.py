@@ -6,14 +6,16 @@ import orjson
 import typer
 
 from edgefleet.cli.broker import Engine, parse_engine
-from edgefleet.cli.common import Json, parse_duration, start_logging
+from edgefleet.cli.common import Json, LogLevel, parse_duration, start_logging
 
 
 def command(
-    duration: Annotated[str, typer.Option(help="How long the fleet runs: 30s, 1m.")] = "45s",
+    duration: Annotated[
+        str, typer.Option(envvar="EDGEFLEET_DURATION", help="How long the fleet runs: 30s, 1m.")
+    ] = "45s",
     engine: Engine = None,
     as_json: Json = False,
-    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "warning",
+    log_level: LogLevel = "warning",
 ) -> None:
     """Run a fleet of a few hundred devices on loopback and prove that everything it sent has arrived.
 

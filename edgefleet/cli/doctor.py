@@ -17,7 +17,9 @@ def command(
     fleet: FleetOptions,
     interval: Interval = None,
     broker: Annotated[list[str] | None, typer.Option(help="Broker URL, instead of the scenario's; repeatable.")] = None,
-    workers: Annotated[int, typer.Option(help="Processes that share the devices.", min=1, max=256)] = 1,
+    workers: Annotated[
+        int, typer.Option(envvar="EDGEFLEET_WORKERS", help="Processes that share the devices.", min=1, max=256)
+    ] = 1,
     shard: Annotated[str, typer.Option(envvar="FLEET_SHARD", help="Only part i of n of the devices: i/n.")] = "0/1",
     as_json: Json = False,
 ) -> None:

@@ -26,7 +26,10 @@ ScenarioOrKind = Annotated[
 Interval = Annotated[
     str | None,
     typer.Option(
-        help="Between two readings of a device: 1s, 250ms. Default: 10s.", show_default=False, rich_help_panel=_PANEL
+        envvar="EDGEFLEET_INTERVAL",
+        help="Between two readings of a device: 1s, 250ms. Default: 10s.",
+        show_default=False,
+        rich_help_panel=_PANEL,
     ),
 ]
 
@@ -38,12 +41,16 @@ class FleetOptions:
     kind: Annotated[
         list[str] | None,
         typer.Option(
-            help="Devices of this kind, such as bme280; repeatable.", show_default=False, rich_help_panel=_PANEL
+            envvar="EDGEFLEET_KIND",
+            help="Devices of this kind, such as bme280; repeatable.",
+            show_default=False,
+            rich_help_panel=_PANEL,
         ),
     ] = None
     count: Annotated[
         list[int] | None,
         typer.Option(
+            envvar="EDGEFLEET_COUNT",
             help="How many; one, or once for each --kind. Default: 1.",
             min=1,
             show_default=False,
@@ -55,6 +62,7 @@ class FleetOptions:
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
+            envvar="EDGEFLEET_SET",
             help="A setting of the kind, or another key of its devices, such as noise=false, qos=0 or "
             "outbox.max_messages=100; of one kind among several: gps.jitter=200ms. Repeatable.",
             show_default=False,
@@ -86,7 +94,8 @@ class FleetOptions:
         if given := self._given(interval):
             options = " and ".join(given)
             raise ConfigError(
-                f"{options}: the devices are in {scenario}: change them there, or leave the file out and give --kind"
+                f"{options}: the devices are in {scenario}: change them there, or leave the file out"
+                + ("" if self.kind else " and give --kind")
             )
 
     def name(self, scenario: Path | None) -> str:

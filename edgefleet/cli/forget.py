@@ -26,7 +26,9 @@ def command(
     fleet: FleetOptions,
     broker: Annotated[list[str] | None, typer.Option(help="Broker URL, instead of the scenario's; repeatable.")] = None,
     shard: Annotated[str, typer.Option(envvar="FLEET_SHARD", help="Only part i of n of the devices: i/n.")] = "0/1",
-    timeout: Annotated[str, typer.Option(help="Give up after this long: 30s, 5m.")] = f"{FORGET_S}s",
+    timeout: Annotated[
+        str, typer.Option(envvar="EDGEFLEET_FORGET_TIMEOUT", help="Give up after this long: 30s, 5m.")
+    ] = f"{FORGET_S}s",
     as_json: Json = False,
 ) -> None:
     """Clear what the devices of SCENARIO have left at their broker: retained statuses and all else retained, sessions.

@@ -20,48 +20,83 @@ def command(
     from_: Annotated[
         str | None,
         typer.Option(
-            "--from", help=f"First time (ISO 8601, UTC without an offset). Default: {DEFAULT_FROM}.", show_default=False
+            "--from",
+            envvar="EDGEFLEET_FROM",
+            help=f"First time (ISO 8601, UTC without an offset). Default: {DEFAULT_FROM}.",
+            show_default=False,
         ),
     ] = None,
-    to: Annotated[str | None, typer.Option(help="Time before which it ends.")] = None,
+    to: Annotated[str | None, typer.Option(envvar="EDGEFLEET_TO", help="Time before which it ends.")] = None,
     out: Annotated[
-        str, typer.Option(help="FILE.jsonl, FILE.csv, FILE.parquet, FOLDER/, postgresql://…, or - for stdout.")
+        str,
+        typer.Option(
+            envvar="EDGEFLEET_OUT", help="FILE.jsonl, FILE.csv, FILE.parquet, FOLDER/, postgresql://…, or - for stdout."
+        ),
     ] = "-",
     format_: Annotated[
-        str | None, typer.Option("--format", help="jsonl, csv or parquet, where the name does not say it.")
+        str | None,
+        typer.Option(
+            "--format", envvar="EDGEFLEET_FORMAT", help="jsonl, csv or parquet, where the name does not say it."
+        ),
     ] = None,
     delivery: DeliveryOptions,
-    stream: Annotated[bool, typer.Option("--stream", help="Endless, from now on, as messages fall due.")] = False,
+    stream: Annotated[
+        bool, typer.Option("--stream", envvar="EDGEFLEET_STREAM", help="Endless, from now on, as messages fall due.")
+    ] = False,
     interval: Annotated[
         str | None,
         typer.Option(
-            help="With --stream: a message every so often (0.25, 250ms, 2s); else with --kind: the devices' own."
+            envvar="EDGEFLEET_INTERVAL",
+            help="With --stream: a message every so often (0.25, 250ms, 2s); else with --kind: the devices' own.",
         ),
     ] = None,
     print_: Annotated[
-        bool, typer.Option("--print", help="With --stream: a banner, a readable line a message, and statistics.")
+        bool,
+        typer.Option(
+            "--print",
+            envvar="EDGEFLEET_PRINT",
+            help="With --stream: a banner, a readable line a message, and statistics.",
+        ),
     ] = False,
     stats_every: Annotated[
         int | None,
-        typer.Option(help="With --stream: statistics after so many messages. Default with --print: 100.", min=1),
+        typer.Option(
+            envvar="EDGEFLEET_STATS_EVERY",
+            help="With --stream: statistics after so many messages. Default with --print: 100.",
+            min=1,
+        ),
     ] = None,
     records: Annotated[
-        int | None, typer.Option("--records", "--events", help="Stop after this many messages.", min=1)
+        int | None,
+        typer.Option("--records", "--events", envvar="EDGEFLEET_RECORDS", help="Stop after this many messages.", min=1),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed, instead of the scenario's.", min=0, max=2**63 - 1)] = None,
+    seed: Annotated[
+        int | None, typer.Option(envvar="EDGEFLEET_SEED", help="Seed, instead of the scenario's.", min=0, max=2**63 - 1)
+    ] = None,
     shard: Annotated[str, typer.Option(envvar="FLEET_SHARD", help="Only part i of n of the devices: i/n.")] = "0/1",
     labels: Annotated[
         Path | None,
-        typer.Option(help="Also write the ground truth of the faults: FILE.jsonl.", dir_okay=False),
+        typer.Option(
+            envvar="EDGEFLEET_LABELS", help="Also write the ground truth of the faults: FILE.jsonl.", dir_okay=False
+        ),
     ] = None,
     clean: Annotated[
-        bool, typer.Option("--clean", help="Add clean_… fields: what a faulty field would say in good order.")
+        bool,
+        typer.Option(
+            "--clean", envvar="EDGEFLEET_CLEAN", help="Add clean_… fields: what a faulty field would say in good order."
+        ),
     ] = False,
     delays: Annotated[
         bool,
-        typer.Option("--delays", help="Add network_delay_ms: how much later than measured a live run would send it."),
+        typer.Option(
+            "--delays",
+            envvar="EDGEFLEET_DELAYS",
+            help="Add network_delay_ms: how much later than measured a live run would send it.",
+        ),
     ] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where an interrupted export stopped.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", envvar="EDGEFLEET_RESUME", help="Go on where an interrupted export stopped.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Write the messages that the devices of SCENARIO send between two times, the same bytes as a live run.

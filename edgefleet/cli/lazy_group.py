@@ -71,6 +71,9 @@ def _load_command(name: str, module: str) -> Any:
     if app is None:
         app = typer.Typer(add_completion=False, rich_markup_mode=RICH_MARKUP_MODE)
         app.command(name)(found.command)
+    from edgefleet.cli.variables import take_variables
+
     command = typer.main.get_command(app)
     command.name = name
+    take_variables(command)
     return command

@@ -17,17 +17,35 @@ def command(
     scenario: ScenarioOrKind = None,
     *,
     fleet: FleetOptions,
-    out: Annotated[Path, typer.Option(help="Folder of the identities; made, or added to.", file_okay=False)] = Path(
-        "secrets"
-    ),
+    out: Annotated[
+        Path,
+        typer.Option(
+            envvar="EDGEFLEET_PROVISION_OUT", help="Folder of the identities; made, or added to.", file_okay=False
+        ),
+    ] = Path("secrets"),
     host: Annotated[
-        list[str] | None, typer.Option(help="Name or address under which the broker is reached; repeatable.")
+        list[str] | None,
+        typer.Option(
+            envvar="EDGEFLEET_PROVISION_HOST", help="Name or address under which the broker is reached; repeatable."
+        ),
     ] = None,
-    auth: Annotated[str, typer.Option(help="How clients show who they are: password, or certificate.")] = "password",
+    auth: Annotated[
+        str,
+        typer.Option(
+            envvar="EDGEFLEET_PROVISION_AUTH", help="How clients show who they are: password, or certificate."
+        ),
+    ] = "password",
     also: Annotated[
-        list[str] | None, typer.Option(help="Id of a device outside the scenario, such as real hardware; repeatable.")
+        list[str] | None,
+        typer.Option(
+            envvar="EDGEFLEET_PROVISION_ALSO",
+            help="Id of a device outside the scenario, such as real hardware; repeatable.",
+        ),
     ] = None,
-    days: Annotated[int, typer.Option(min=1, max=3650, help="How long new certificates are valid.")] = 365,
+    days: Annotated[
+        int,
+        typer.Option(envvar="EDGEFLEET_PROVISION_DAYS", min=1, max=3650, help="How long new certificates are valid."),
+    ] = 365,
     as_json: Json = False,
 ) -> None:
     """Give every device of SCENARIO a password and a certificate, and write what a secured Mosquitto needs.

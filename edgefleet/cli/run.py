@@ -34,36 +34,62 @@ def command(
             help="Broker URL, instead of the scenario's; repeatable. 'embedded' starts one, for as long as the run."
         ),
     ] = None,
-    duration: Annotated[str | None, typer.Option(help="Stop after this long: 30s, 5m, 1h. Default: at Ctrl-C.")] = None,
+    duration: Annotated[
+        str | None,
+        typer.Option(envvar="EDGEFLEET_DURATION", help="Stop after this long: 30s, 5m, 1h. Default: at Ctrl-C."),
+    ] = None,
     messages: Annotated[
-        int | None, typer.Option(help="Stop when each device has sent so many messages.", min=1)
+        int | None,
+        typer.Option(envvar="EDGEFLEET_MESSAGES", help="Stop when each device has sent so many messages.", min=1),
     ] = None,
     time_scale: Annotated[
-        float | None, typer.Option(help="Speed of the devices' time.", min=0.001, max=100_000)
+        float | None,
+        typer.Option(envvar="EDGEFLEET_TIME_SCALE", help="Speed of the devices' time.", min=0.001, max=100_000),
     ] = None,
     from_: Annotated[
-        str | None, typer.Option("--from", help="Devices' time at which the run begins (ISO 8601). Default: now.")
+        str | None,
+        typer.Option(
+            "--from", envvar="EDGEFLEET_FROM", help="Devices' time at which the run begins (ISO 8601). Default: now."
+        ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed, instead of the scenario's.", min=0, max=2**63 - 1)] = None,
+    seed: Annotated[
+        int | None, typer.Option(envvar="EDGEFLEET_SEED", help="Seed, instead of the scenario's.", min=0, max=2**63 - 1)
+    ] = None,
     workers: Annotated[
         int | None,
         typer.Option(
+            envvar="EDGEFLEET_WORKERS",
             help="Processes that share the devices. Default: 1, or the free processors of the Ray cluster.",
             min=1,
             max=256,
             show_default=False,
         ),
     ] = None,
-    ray: Annotated[bool, typer.Option("--ray", help="Run the workers on the Ray cluster of this machine.")] = False,
+    ray: Annotated[
+        bool, typer.Option("--ray", envvar="EDGEFLEET_RAY", help="Run the workers on the Ray cluster of this machine.")
+    ] = False,
     ray_address: Annotated[
-        str | None, typer.Option(help="The same, on the cluster at HOST:PORT. Also RAY_ADDRESS.", show_default=False)
+        str | None,
+        typer.Option(
+            envvar="EDGEFLEET_RAY_ADDRESS",
+            help="The same, on the cluster at HOST:PORT. Also RAY_ADDRESS.",
+            show_default=False,
+        ),
     ] = None,
     shard: Annotated[str, typer.Option(envvar="FLEET_SHARD", help="Run only part i of n of the devices: i/n.")] = "0/1",
     record: Annotated[
-        Path | None, typer.Option(help="Folder for the run record. Default: runs/ and the time.", file_okay=False)
+        Path | None,
+        typer.Option(
+            envvar="EDGEFLEET_RECORD", help="Folder for the run record. Default: runs/ and the time.", file_okay=False
+        ),
     ] = None,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Let --record replace what another run has left in that folder.")
+        bool,
+        typer.Option(
+            "--overwrite",
+            envvar="EDGEFLEET_OVERWRITE",
+            help="Let --record replace what another run has left in that folder.",
+        ),
     ] = False,
     run_id: Annotated[
         str | None,
@@ -74,7 +100,12 @@ def command(
         ),
     ] = None,
     metrics: Annotated[
-        str | None, typer.Option(help="Serve /metrics for Prometheus on this port, or HOST:PORT.", show_default=False)
+        str | None,
+        typer.Option(
+            envvar="EDGEFLEET_METRICS",
+            help="Serve /metrics for Prometheus on this port, or HOST:PORT.",
+            show_default=False,
+        ),
     ] = None,
     fail_if: Annotated[
         str | None,
@@ -85,7 +116,11 @@ def command(
         ),
     ] = None,
     check: Annotated[
-        bool, typer.Option(help="Begin by asking the broker and comparing needs and limits, as `edgefleet doctor`.")
+        bool,
+        typer.Option(
+            envvar="EDGEFLEET_CHECK",
+            help="Begin by asking the broker and comparing needs and limits, as `edgefleet doctor`.",
+        ),
     ] = True,
     wait: Annotated[
         str,
@@ -95,7 +130,11 @@ def command(
     ] = "0s",
     forget_after: Annotated[
         bool,
-        typer.Option("--forget", help="At the end, clear what the devices leave at the broker, as `edgefleet forget`."),
+        typer.Option(
+            "--forget",
+            envvar="EDGEFLEET_FORGET",
+            help="At the end, clear what the devices leave at the broker, as `edgefleet forget`.",
+        ),
     ] = False,
     html: HtmlPage = None,
     as_json: Json = False,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 import typer
 
-from edgefleet.cli.common import HtmlPage, Json, parse_duration
+from edgefleet.cli.common import HtmlPage, Json, first_token, parse_duration
 from edgewire.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,19 +22,36 @@ def command(
         str | None, typer.Option(envvar="EDGEFLEET_VERIFY_INGEST", help="URL of the ingest service.")
     ] = None,
     ingest_token: Annotated[
-        str | None, typer.Option(envvar="EDGEFLEET_INGEST_TOKEN", help="Bearer token, where the service asks for one.")
+        str | None,
+        typer.Option(
+            envvar="EDGEFLEET_INGEST_TOKEN", callback=first_token, help="Bearer token, where the service asks for one."
+        ),
     ] = None,
     kafka: Annotated[
         str | None, typer.Option(envvar="EDGEFLEET_VERIFY_KAFKA", help="Bootstrap servers of Kafka: HOST:PORT,….")
     ] = None,
     kafka_topic: Annotated[
-        list[str] | None, typer.Option(help="Kafka topic to read, instead of those of the contract; repeatable.")
+        list[str] | None,
+        typer.Option(
+            envvar="EDGEFLEET_VERIFY_KAFKA_TOPIC",
+            help="Kafka topic to read, instead of those of the contract; repeatable.",
+        ),
     ] = None,
-    wait: Annotated[str, typer.Option(help="How long to wait for what has not arrived yet.")] = "30s",
-    late_after: Annotated[str, typer.Option(help="What takes longer from due to arrived is counted as late.")] = "5s",
+    wait: Annotated[
+        str, typer.Option(envvar="EDGEFLEET_VERIFY_WAIT", help="How long to wait for what has not arrived yet.")
+    ] = "30s",
+    late_after: Annotated[
+        str,
+        typer.Option(
+            envvar="EDGEFLEET_VERIFY_LATE_AFTER", help="What takes longer from due to arrived is counted as late."
+        ),
+    ] = "5s",
     clock_allowance: Annotated[
         str,
-        typer.Option(help="What came earlier than this before it was sent is of another run of the same ids."),
+        typer.Option(
+            envvar="EDGEFLEET_VERIFY_CLOCK_ALLOWANCE",
+            help="What came earlier than this before it was sent is of another run of the same ids.",
+        ),
     ] = "1s",
     html: HtmlPage = None,
     as_json: Json = False,

@@ -7,12 +7,10 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import orjson
 import paho.mqtt.client as mqtt
 import pytest
-import typer
 from typer.testing import CliRunner
 
 from edgefleet.cli import app
@@ -21,7 +19,6 @@ from edgefleet.embedded import MosquittoProcess, free_port
 from edgefleet.report import broker_tail
 from edgefleet.report.broker_tail import describe
 from edgewire.clock import parse_ms
-from edgewire.environment import OPTION_VARIABLES
 from edgewire.errors import ConfigError
 from edgewire.run_record import RunRecord
 from tests.processes import not_outliving
@@ -289,18 +286,3 @@ def test_a_watch_whose_reader_has_gone_ends_in_order() -> None:
 
     with pytest.raises(BrokenPipeError):
         broker_tail._Output(file=Gone()).print("a line")
-
-
-def test_the_variables_of_all_options_are_known_as_such() -> None:
-    """One that is not would be refused as a misspelt setting of the scenario."""
-    found: set[str] = set()
-
-    def collect(command: Any) -> None:
-        for option in command.params:
-            found.update([option.envvar] if isinstance(option.envvar, str) else option.envvar or ())
-        for child in getattr(command, "commands", {}).values():
-            collect(child)
-
-    collect(typer.main.get_command(app))
-    assert {name for name in found if name.startswith(("EDGEFLEET_", "BRIDGE_"))} <= OPTION_VARIABLES
-    assert "EDGEFLEET_WAIT" in found
