@@ -20,6 +20,7 @@ from bridge.spool.accounting import lag_s, read_spool_report
 from bridge.spool.spool import Spool
 from edgewire.clock import Clock
 from edgewire.errors import ServiceUnavailable
+from edgewire.redact import hide_urls
 
 CLOSE_S = 1.0
 """How long a bridge that ends waits for a client that does not finish its request, or does not take its answer."""
@@ -90,7 +91,8 @@ class Admin:
 
     async def _readyz(self, _: web.Request) -> web.Response:
         readiness = self._readiness()
-        return _json({"ready": not readiness.reasons, **readiness._asdict()}, 503 if readiness.reasons else 200)
+        said = {name: list(map(hide_urls, texts)) for name, texts in readiness._asdict().items()}
+        return _json({"ready": not readiness.reasons, **said}, 503 if readiness.reasons else 200)
 
     async def _ledger(self, _: web.Request) -> web.Response:
         report = await asyncio.to_thread(read_spool_report, self._spool.path)

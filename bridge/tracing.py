@@ -5,7 +5,10 @@ the spool and handed on to HTTP and Kafka as it came, also where nothing is expo
 Messages without it cost nothing.
 """
 
+import logging
+import os
 from collections.abc import Sequence
+from urllib.parse import unquote_plus
 
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -20,11 +23,40 @@ from bridge.message.user_properties import trace_context
 from bridge.routing.routed import RoutedEvent
 from bridge.spool.message import SpooledMessage
 from edgewire.clock import Clock
+from edgewire.redact import KnownSecrets, query_values
 
 _REMEMBERED = 20_000
 """Messages whose delivery is made a child of their receipt; the others' is one of the publisher's span."""
 
 _NS = 1_000_000
+
+
+class _WithoutSecrets(logging.Filter):
+    """Hides, in what the exporter logs, the secrets in its endpoint and in its headers, and the user of its proxy."""
+
+    def __init__(self, secrets: Sequence[str]) -> None:
+        super().__init__()
+        headers = (
+            value for name, value in os.environ.items() if name.startswith("OTEL_") and name.endswith("_HEADERS")
+        )
+        parts = (part for value in headers for pair in value.split(",") for part in (pair, pair.partition("=")[2]))
+        self._secrets = KnownSecrets([*secrets, *(part.strip() for part in parts), *map(unquote_plus, secrets)])
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg, record.args = self._secrets.hide(record.getMessage()), ()
+        record.exc_info = None
+        return True
+
+
+def _hide_in_log(secrets: Sequence[str]) -> None:
+    hide = _WithoutSecrets(secrets)
+    for name in (
+        "opentelemetry.exporter.otlp.proto.http.trace_exporter",
+        "opentelemetry.sdk._shared_internal",
+        "opentelemetry.util.re",
+        "urllib3.connectionpool",
+    ):
+        logging.getLogger(name).addFilter(hide)
 
 
 class Tracing:
@@ -36,6 +68,8 @@ class Tracing:
         name = settings.service_name if settings else "edgefleet-bridge"
         resource = Resource.create({"service.name": name, "service.instance.id": config.client_id})
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
+        if settings:
+            _hide_in_log(query_values(str(settings.endpoint)))
         if processor is None:
             processor = BatchSpanProcessor(OTLPSpanExporter(endpoint=str(settings.endpoint) if settings else None))
         self._provider.add_span_processor(processor)

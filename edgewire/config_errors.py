@@ -16,7 +16,7 @@ from pydantic import BaseModel, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from edgewire.model_tree import models_at, named_fields
-from edgewire.redact import MASK, hide_urls
+from edgewire.redact import MASK, hide_urls, show_url
 from edgewire.yaml_file import Location, YamlFile, is_secret_path, key_path
 
 _PATTERNS: dict[str, str] = {}
@@ -154,6 +154,10 @@ def _sentence(one: ErrorDetails, place: Location, model: type[BaseModel] | None,
         return f"key '{key_path(place)}' is missing"
     if kind in ("explained", "located"):
         return str(context["said"])
+    if isinstance(value, str) and ("://" in value or "@" in value):
+        # Whatever key it stands under, and also where spaces in it let nobody see that it is a URL.
+        one = {**one, "msg": one["msg"].replace(value, show_url(value)), "input": show_url(value)}
+        value = one["input"]
     hidden = is_secret_path(place)
     if kind == "string_type" and not isinstance(value, dict | list | None):
         return _quotes_needed(value, written, hidden=hidden)

@@ -8,6 +8,8 @@ from typing import Literal, TextIO
 
 import structlog
 
+from edgewire.redact import hide_secrets, hide_urls
+
 LogFormat = Literal["auto", "text", "json"]
 
 
@@ -31,6 +33,22 @@ class _LineWriter:
     log = debug = info = warn = warning = error = critical = exception = fatal = failure = err = msg
 
 
+class _LastResort(logging.StreamHandler[TextIO]):
+    """Writes what libraries log and nobody takes, on stderr as Python does, but without secrets."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__(sys.stderr)
+        self.setLevel(level)
+
+    def format(self, record: logging.LogRecord) -> str:
+        return hide_urls(super().format(record))
+
+
+def _hide_secrets(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Hide what no line should have got: whoever logs knows no better than the error that it logs."""
+    return hide_secrets(event)
+
+
 def configure(
     level: str = "info", fmt: LogFormat = "auto", write_line: Callable[[str], None] | None = None, **fields: object
 ) -> None:
@@ -43,6 +61,7 @@ def configure(
     def add_fields(_logger: object, _method: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
         return {**fields, **event}
 
+    logging.lastResort = _LastResort(logging.WARNING)
     as_json = fmt == "json" or (fmt == "auto" and not sys.stderr.isatty())
     renderer: structlog.types.Processor = (
         structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
@@ -54,6 +73,7 @@ def configure(
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
+            _hide_secrets,
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),

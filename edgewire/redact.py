@@ -5,14 +5,19 @@ such as `token` and `password`. A path is shown: a secret that is part of one ha
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import unquote_plus
 
 MASK = "***"
+
+_SHORTEST = 6
+"""Characters of a secret that is looked for in the words of others."""
 
 _URL_IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>|`]+")
 _HOST_FIRST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?[/?#][^?#]*")
 _PARAMETER = re.compile(r"([^=&;]*)(=?)([^&;]*)")
+_JSON_MEMBER = re.compile(r'("([^"\\]{1,100})"\s*:\s*)"(?:[^"\\]|\\.)*"')
 _BRACES = re.compile(r"\{[^{}]*\}")
 
 _SECRET_NAME = re.compile(
@@ -33,6 +38,8 @@ def show_url(text: str) -> str:
     It is for refused URLs as well, so it takes the last `@` for the end of the user information: a password in which
     `#`, `/` or `?` is not escaped ends there all the same. Only where HTTP has a host already, one in a path is left.
     """
+    if not ("@" in text or "?" in text or "#" in text):
+        return text
     scheme, separator, rest = text.partition("://")
     if not separator:
         scheme, rest = "", text
@@ -42,6 +49,11 @@ def show_url(text: str) -> str:
     place, question_mark, query = rest.partition("?")
     shown = "".join(_show_parameter(*found.groups()) + query[found.end() : found.end() + 1] for found in _fields(query))
     return f"{scheme}{separator}{place}{question_mark}{shown}{hash_sign}{MASK if fragment else ''}"
+
+
+def show_servers(text: str) -> str:
+    """Return a list of servers with commas between, each shown as a URL is."""
+    return ",".join(map(show_url, text.split(",")))
 
 
 def hide_urls(text: str) -> str:
@@ -65,6 +77,37 @@ def escape_hint(text: str) -> str:
     if not found:
         return ""
     return "; in a user name or password " + ", ".join(f"write {sign} as %{ord(sign):02X}" for sign in found)
+
+
+def hide_json_secrets(text: str) -> str:
+    """Return a text with `***` for the texts that stand under names of secrets, where it is JSON."""
+    return _JSON_MEMBER.sub(lambda found: f'{found[1]}"{MASK}"' if is_secret_name(found[2]) else found[0], text)
+
+
+class KnownSecrets:
+    """Hides secrets that are known by their text, for what others say: a server may repeat what it was sent."""
+
+    def __init__(self, values: Iterable[str]) -> None:
+        """Take them; what is very short is left out, as it would be found everywhere."""
+        self._texts = sorted({value for value in values if len(value) >= _SHORTEST}, key=len, reverse=True)
+
+    def hide(self, text: str) -> str:
+        """Return a text with `***` for each of them, and URLs shown as by `show_url`."""
+        for secret in self._texts:
+            text = text.replace(secret, MASK)
+        return hide_urls(text)
+
+
+def query_values(url: str) -> list[str]:
+    """Return the values of the query of a URL, as they are written and as they are meant."""
+    query = url.partition("?")[2].partition("#")[0]
+    written = [field.partition("=")[2] or field for field in re.split("[&;]", query)]
+    return [*written, *map(unquote_plus, written)]
+
+
+def is_harmless_header(name: str) -> bool:
+    """Return whether a header of this name never holds a secret."""
+    return name.lower() in _HARMLESS_HEADERS
 
 
 def is_secret_name(name: str) -> bool:

@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from enum import IntEnum
+from itertools import count
 
 from bridge.delivery.backoff import delay_s
 from bridge.delivery.queue import BatchOutcome
@@ -16,6 +17,7 @@ from bridge.sinks.base import Retry
 from bridge.sinks.settings import RetryConfig
 from edgewire import logs
 from edgewire.backoff import Backoff
+from edgewire.redact import show_url
 
 
 class BreakerState(IntEnum):
@@ -89,6 +91,7 @@ class DestinationBreaker:
     """The breaker of one destination; the queues DESTINATION and DESTINATION#SHARD lead to the same."""
 
     def __init__(self, sink: str, name: str, retry: RetryConfig, metrics: BridgeMetrics, rng: random.Random) -> None:
+        """`name` is for people and metrics, so there is no secret in it."""
         self.name = name
         self.breaker = CircuitBreaker(
             Backoff(retry.base / 1000, retry.cap / 1000), retry.pause / 1000, retry.open_after
@@ -164,12 +167,20 @@ class DestinationBreakers:
         """Return the breaker of the destination that a queue leads to."""
         name = queue_key.partition("#")[0]
         if name not in self._known:
-            self._known[name] = DestinationBreaker(self._sink, name, self._retry, self._metrics, self._rng)
+            shown = self._shown(name)
+            self._known[name] = DestinationBreaker(self._sink, shown, self._retry, self._metrics, self._rng)
         return self._known[name]
+
+    def _shown(self, name: str) -> str:
+        """Return a destination as it may be shown; two that differ in a secret alone are told apart by a number."""
+        shown = show_url(name)
+        taken = {one.name for one in self._known.values()}
+        numbered = (f"{shown} ({number})" for number in count(2))
+        return shown if shown not in taken else next(one for one in numbered if one not in taken)
 
     def remove_metrics(self) -> None:
         """Tell no longer what is measured of its destinations now: the sink ends."""
-        for name in self._known:
+        for name in (one.name for one in self._known.values()):
             for gauge in (self._metrics.breaker_state, self._metrics.paused):
                 with suppress(KeyError):
                     gauge.remove(self._sink, name)

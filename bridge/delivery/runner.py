@@ -220,7 +220,7 @@ class SinkRunner:
         destination = self._destinations.for_queue(name)
         worker = QueueWorker(name, queue, destination, self._connection, self._on_outcome, self._clock, self._rng)
         self._workers[name] = worker
-        self._tasks.add(self._group.create_task(worker.run_worker(), name=f"{self.name}.{name}"))
+        self._tasks.add(self._group.create_task(worker.run_worker(), name=f"{self.name}.{destination.name}"))
         return worker
 
     def _on_outcome(self, outcome: BatchOutcome) -> None:

@@ -4,20 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 import numpy as np
 
 from devices.timeline.table import Batch, Table
 from devices.timeline.timeline import Timeline
 from edgewire.errors import EdgefleetError
-
-
-def server_address(url: str) -> str:
-    """Return host, port and database of a PostgreSQL URL, without user and password."""
-    parts = urlsplit(url)
-    return f"{parts.hostname or 'localhost'}:{parts.port or 5432}{parts.path}"
-
 
 ResumeState = Mapping[str, Any]
 """What a target needs to go on from a window's end, as JSON has it."""

@@ -18,7 +18,6 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
-from urllib.parse import urlsplit
 
 import orjson
 
@@ -28,6 +27,9 @@ from devices.timeline.timeline import Timeline
 from edgewire.backoff import Backoff
 from edgewire.http_status import StatusClass, classify_status
 from edgewire.messages import BATCH_PATH
+from edgewire.redact import KnownSecrets, query_values
+from edgewire.service_url import split_http_url
+from edgewire.tls import explain_tls
 
 _BATCH_RECORDS = 2000
 _RETRIES = 7
@@ -35,6 +37,8 @@ _BACKOFF = Backoff(base_s=0.5, cap_s=30.0)
 _ANSWER_BYTES = 4 * 2**20
 """More of an answer is not read."""
 _REASON_CHARACTERS = 300
+_SHOWN_BYTES = 8192
+"""More of an answer is not looked at for a reason."""
 REPORT_EVERY_S = 5.0
 """Refusals are told of at most so often."""
 
@@ -78,21 +82,17 @@ class HttpUpload:
         Raises `ExportError` for what is no URL.
         """
         try:
-            parts = urlsplit(url)
-            port = parts.port
+            parts = split_http_url(url, with_query=True)
         except ValueError as error:
-            raise ExportError(f"--upload {url}: {error}: write http://HOST:PORT or https://HOST:PORT") from None
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ExportError(f"--upload {url}: write http://HOST:PORT or https://HOST:PORT")
-        if parts.username is not None:
-            raise ExportError("--upload: a user in the URL is not sent; an ingest that asks takes --upload-token")
+            raise ExportError(f"--upload: {error}") from None
         options = options or UploadOptions()
         is_ours = parts.path.rstrip("/").endswith(BATCH_PATH) or parts.path in ("", "/")
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        self._connection = kind(parts.hostname, port, timeout=options.timeout_s)
+        self._connection = kind(parts.hostname or "", parts.port, timeout=options.timeout_s)
         path = BATCH_PATH if parts.path in ("", "/") else parts.path
         self._path = path + (f"?{parts.query}" if parts.query else "")
         self._url = f"{parts.scheme}://{parts.netloc}{path}"
+        self._secrets = KnownSecrets([options.token or "", *query_values(url)])
         self._is_ours = is_ours
         self._batch = options.batch or (_BATCH_RECORDS if is_ours else 1)
         self._headers = {"Content-Type": "application/x-ndjson" if is_ours else "application/json"}
@@ -213,7 +213,8 @@ class HttpUpload:
                 self._connection.close()
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
-            return f"cannot be reached: {getattr(error, 'strerror', None) or error or type(error).__name__}"
+            tls = explain_tls(error, "the variable SSL_CERT_FILE", "http://")
+            return f"cannot be reached: {tls or getattr(error, 'strerror', None) or error or type(error).__name__}"
         status = response.status
         self.statuses[status] += 1
         found = classify_status(status)
@@ -223,7 +224,8 @@ class HttpUpload:
             if self._is_ours:
                 self._account(answer)
             return None
-        said = f"answers {status}: {answer.decode(errors='replace').strip()[:_REASON_CHARACTERS]}"
+        shown = self._secrets.hide(answer[:_SHOWN_BYTES].decode(errors="replace"))
+        said = f"answers {status}: {shown.strip()[:_REASON_CHARACTERS]}"
         if status == 401:
             said += " (--upload-token)"
         if found is StatusClass.NEEDS_OPERATOR and self._is_ours and not self._is_endless:
@@ -262,5 +264,8 @@ class HttpUpload:
         unlisted = said.get("unlisted")
         self.rejected += len(refused) + (unlisted if isinstance(unlisted, int) else 0)
         if refused:
-            self.latest = str(refused[-1].get("error") or "no reason given")
-            self.reason = self.reason or str(refused[0].get("error") or "no reason given")
+            self.latest = self._why(refused[-1])
+            self.reason = self.reason or self._why(refused[0])
+
+    def _why(self, item: dict[str, object]) -> str:
+        return self._secrets.hide(str(item.get("error") or "no reason given"))

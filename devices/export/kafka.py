@@ -21,6 +21,7 @@ from edgewire.errors import ConfigError
 from edgewire.kafka import PARTITIONER, create_topics
 from edgewire.messages import KAFKA_TOPIC, Channel, Topic
 from edgewire.messages.cloudevents import KafkaHeaders, event_source, event_type, topic_headers
+from edgewire.redact import show_servers
 
 TIMEOUT_S = 10.0
 _DELIVERY_TIMEOUT_MS = 120_000
@@ -74,6 +75,8 @@ class KafkaTopics:
         wait: Callable[[float], bool] = lambda _: False,
     ) -> None:
         """Produce to a cluster; `wait(seconds)` returns True when the user ends, `tell` is told of what is awaited."""
+        if "@" in bootstrap_servers:
+            raise ExportError(f"--kafka {show_servers(bootstrap_servers)} has a user: write HOST:PORT")
         self._servers = bootstrap_servers
         self._options = options or KafkaOptions()
         self._tell, self._wait = tell, wait

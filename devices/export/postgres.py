@@ -5,14 +5,17 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.types.json import Jsonb
 
-from devices.export.base import ExportError, ExportWindow, ResumeState, server_address
+from devices.export.base import ExportError, ExportWindow, ResumeState
 from devices.export.columns import Column, ColumnType, TableSchema, split_by_schema, table_schemas
 from devices.export.csv import csv_rows
 from devices.faults.labels import Label
 from devices.timeline.table import Table
 from devices.timeline.timeline import Timeline
+from edgewire.redact import KnownSecrets, escape_hint
+from edgewire.service_url import postgres_address
 
 _SQL = {
     ColumnType.TEXT: "text",
@@ -46,7 +49,15 @@ class PostgresTables:
     def __init__(self, timeline: Timeline, url: str) -> None:
         """Write to `url`, which is postgresql://USER:PASSWORD@HOST:PORT/DATABASE."""
         self._url = url
-        self._place = f"PostgreSQL at {server_address(url)}"
+        self._place = f"PostgreSQL at {postgres_address(url)}"
+        try:
+            given = conninfo_to_dict(url)
+        except psycopg.ProgrammingError:
+            # Its text shows what it does not understand, which may be of the password.
+            raise ExportError(
+                f"{self._place}: the URL cannot be read{escape_hint(url) or ': a % is written as %25'}"
+            ) from None
+        self._secrets = KnownSecrets([str(given.get("password") or "")])
         self._schemas = {schema.name: schema for schema in table_schemas(timeline)}
         self._ready: set[str] = set()
         self._connection: psycopg.Connection | None = None
@@ -142,7 +153,7 @@ class PostgresTables:
             raise self._failure(error) from None
 
     def _failure(self, error: psycopg.Error) -> ExportError:
-        said = " ".join(str(error).split())
+        said = self._secrets.hide(" ".join(str(error).split()))
         return ExportError(f"{self._place}: {said}")
 
 

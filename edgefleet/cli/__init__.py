@@ -16,6 +16,7 @@ from edgefleet import __version__
 from edgefleet.cli.lazy_group import RICH_MARKUP_MODE, lazy_group
 from edgefleet.terminal import echo
 from edgewire.errors import EdgefleetError
+from edgewire.redact import hide_urls
 
 COMMANDS = (
     "demo",
@@ -67,7 +68,7 @@ def main() -> None:
     try:
         app()
     except EdgefleetError as error:
-        echo(f"edgefleet: {error}", err=True)
+        echo(f"edgefleet: {hide_urls(str(error))}", err=True)
         sys.exit(error.exit_code)
     except ImportError:
         if (sentence := _shadowed()) is None:

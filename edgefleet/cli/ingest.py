@@ -7,6 +7,7 @@ import typer
 
 from edgefleet.cli.common import Json, LogLevel, parse_duration, parse_option, start_logging
 from edgewire.errors import ConfigError
+from edgewire.redact import show_url
 
 
 def command(
@@ -61,7 +62,7 @@ def command(
         raise ConfigError("--token is empty; leave it out to let everybody in")
     config = IngestConfig(host=host, port=port, store=store, limits=limits, tokens=tuple(token or ()))
 
-    place = _without_password(store)
+    place = show_url(store)
 
     def announce(url: str) -> None:
         if as_json:
@@ -70,8 +71,3 @@ def command(
             Console(highlight=False, markup=False).print(f"ingest listens on {url}, stores in {place}; API: {url}/docs")
 
     run_async(until_signal(lambda stop: serve(config, stop, announce)))
-
-
-def _without_password(url: str) -> str:
-    scheme, separator, rest = url.partition("://")
-    return scheme + separator + rest.rpartition("@")[2]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from devices.export.base import BatchTarget, ExportTarget, server_address
+from devices.export.base import BatchTarget, ExportTarget
 from devices.export.csv import CsvWriter
 from devices.export.files import TableFiles
 from devices.export.jsonl import JsonlFile, JsonlPipe
@@ -16,6 +16,8 @@ from devices.timeline.timeline import Timeline
 from edgefleet.cli.signals import StopFlag
 from edgewire.errors import ConfigError
 from edgewire.output import is_stream, resolve_output
+from edgewire.redact import show_url
+from edgewire.service_url import postgres_address
 
 if TYPE_CHECKING:
     from edgefleet.cli.delivery_options import DeliveryOptions
@@ -51,9 +53,11 @@ class Destination:
 
     def __str__(self) -> str:
         if self.kind == "postgres":
-            return f"postgresql://{server_address(self.place)}"
+            return f"postgresql://{postgres_address(self.place)}"
+        if self.is_stdout:
+            return "stdout"
         # What follows the path of a URL may be a key.
-        return "stdout" if self.is_stdout else self.place.partition("?")[0] if self.kind == "upload" else self.place
+        return show_url(self.place.partition("?")[0] if self.kind == "upload" else self.place)
 
     @classmethod
     def parse(cls, out: str, format_: str | None, delivery: "DeliveryOptions") -> "Destination":
@@ -165,7 +169,7 @@ def checkpoint_file(destination: Destination, target: ExportTarget, fingerprint:
 
 def _check_url(url: str) -> None:
     try:
-        server_address(url)
+        postgres_address(url)
     except ValueError as error:
         raise ConfigError(f"--out postgresql://…: {error}: write postgresql://USER@HOST:PORT/DATABASE") from None
 

@@ -20,9 +20,13 @@ def command(
     """
     from edgefleet.cli.signals import run_async, until_signal
     from edgefleet.report.broker_tail import watch_broker
+    from edgewire.errors import ConfigError
     from edgewire.link import BrokerUrl
     from edgewire.mqtt import Unsendable, check_filter
+    from edgewire.redact import show_url
 
+    if "://" in topic_filter:
+        raise ConfigError(f"'{show_url(topic_filter)}' is a URL, not a topic filter: give a broker with --broker URL")
     url = BrokerUrl.parse(broker)
     try:
         check_filter(topic_filter)

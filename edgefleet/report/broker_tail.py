@@ -16,6 +16,7 @@ from edgewire.clock import parse_ms
 from edgewire.errors import ServiceUnavailable
 from edgewire.link import BrokerUrl
 from edgewire.messages import ContractError, Topic
+from edgewire.tls import explain_tls
 
 _CONTROL = {name: f"{name} {{}}" for name in ("state", "sent", "buffered", "dropped", "id", "action", "ok", "error")}
 
@@ -64,7 +65,9 @@ async def _tail(url: BrokerUrl, topic_filter: str, count: int | None, as_json: b
                 if seen == count:
                     return
     except aiomqtt.MqttError as error:
-        raise ServiceUnavailable(f"{url}: no connection to the broker: {error}; is it running there?") from None
+        tls = explain_tls(error, "the variable SSL_CERT_FILE", "mqtt://") if url.uses_tls else None
+        said = tls or f"{error}; is it running there?"
+        raise ServiceUnavailable(f"{url}: no connection to the broker: {said}") from None
 
 
 def describe(topic: str, payload: bytes, *, retained: bool, now_ms: int) -> Text:

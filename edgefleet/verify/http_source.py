@@ -2,12 +2,14 @@
 
 import http.client
 from collections.abc import Iterator, Sequence
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import orjson
 
 from edgefleet.verify.arrivals import CHUNK, Arrivals
 from edgewire.errors import ConfigError, EdgefleetError, ServiceUnavailable
+from edgewire.service_url import split_http_url
+from edgewire.tls import explain_tls
 
 _TIMEOUT_S = 10
 # So many devices are asked for by name, which an index finds; of more, all is read that arrived in their time.
@@ -27,9 +29,10 @@ class HttpSource:
         What arrived before `since_ms` (milliseconds since 1970 UTC, by the service's clock) is left out, and what is
         not of `device_ids`, where these are given.
         """
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError(f"ingest '{url}' is no URL of a service: write http://HOST:PORT")
+        try:
+            parts = split_http_url(url)
+        except ValueError as error:
+            raise ConfigError(f"ingest {error}") from None
         self._url = url
         self._prefix = parts.path.rstrip("/")
         self._after = 0
@@ -39,10 +42,7 @@ class HttpSource:
             self._filters += [("device_id", name) for name in device_ids]
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        try:
-            self._connection = connect(parts.hostname, parts.port, timeout=_TIMEOUT_S)
-        except ValueError as error:
-            raise ConfigError(f"ingest '{url}': {error}") from None
+        self._connection = connect(parts.hostname or "", parts.port, timeout=_TIMEOUT_S)
 
     def read_arrivals(self) -> Iterator[Arrivals]:
         """Yield what arrived since the last call; raises `ServiceUnavailable` that names the ingest."""
@@ -99,7 +99,8 @@ class HttpSource:
             body = answer.read()
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
-            reason = str(error) or type(error).__name__
+            tls = explain_tls(error, "the variable SSL_CERT_FILE", "http://")
+            reason = tls or str(error) or type(error).__name__
             raise ServiceUnavailable(f"ingest {self._url} cannot be read: {reason}; is it running there?") from None
         if answer.status == 401:
             raise ServiceUnavailable(f"ingest {self._url} asks for another bearer token; give --ingest-token")

@@ -23,6 +23,7 @@ from edgefleet.verify.topics import CONTRACT_TOPICS
 from edgewire.clock import parse_ms
 from edgewire.errors import ConfigError, ServiceUnavailable
 from edgewire.messages import ContractError, MessageId
+from edgewire.redact import show_servers
 
 TIMEOUT_S = 8
 """For one question to Kafka."""
@@ -59,6 +60,8 @@ class KafkaSource:
         """Messages that Kafka dates before `since_ms` (milliseconds since 1970 UTC) may be left out."""
         if not bootstrap:
             raise ConfigError("Kafka's bootstrap servers are empty: write HOST:PORT")
+        if "@" in bootstrap:
+            raise ConfigError(f"Kafka's bootstrap servers '{show_servers(bootstrap)}' have a user: write HOST:PORT")
         self._bootstrap = bootstrap
         self._timeout_s = timeout_s
         self._since_ms = since_ms

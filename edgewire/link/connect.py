@@ -14,6 +14,7 @@ from edgewire.mqtt import Connected, ConnectionLost, ConnectRefused, Event, Sess
 from edgewire.mqtt.advice import advice
 from edgewire.mqtt.packets import Connect, Disconnect
 from edgewire.mqtt.reasons import UNSUPPORTED_VERSION
+from edgewire.tls import explain_tls
 
 OnEvents = Callable[[Link, list[Event]], None]
 OnWritable = Callable[[Link], None]
@@ -208,7 +209,8 @@ class _Attempt:
         if isinstance(event, ConnectionLost):
             sentence = f"broker {self._broker} did not accept CONNECT: {event.reason}"
             if event.is_unexplained:
-                raise ConnectCutOff(f"{sentence}; is it at its limit of connections, or no MQTT broker?")
+                tls = "" if self._broker.uses_tls else "; if the port is for TLS, write mqtts://"
+                raise ConnectCutOff(f"{sentence}; is it at its limit of connections, or no MQTT broker?{tls}")
             raise ServiceUnavailable(sentence)
 
 
@@ -220,6 +222,12 @@ def _endpoint(broker: BrokerUrl, tls: ssl.SSLContext | None, local_addr: tuple[s
     return Endpoint(broker.host, broker.port, tls, local_addr)
 
 
+def _handshake_fault(error: OSError) -> str | None:
+    if isinstance(error, ConnectionResetError | ConnectionAbortedError | BrokenPipeError):
+        return "it ended the TLS handshake: if the port is not for TLS, write mqtt://"
+    return explain_tls(error, "ca_file", "mqtt://")
+
+
 def _unreachable(broker: BrokerUrl, error: OSError) -> ServiceUnavailable:
     # `connect` finds no free port, or, on systems where it is for `bind` to find one, that does not.
     if error.errno in (errno.EADDRNOTAVAIL, errno.EADDRINUSE):
@@ -227,6 +235,8 @@ def _unreachable(broker: BrokerUrl, error: OSError) -> ServiceUnavailable:
             f"broker {broker} cannot be dialled, as no local port is free: give more source addresses, or widen "
             f"net.ipv4.ip_local_port_range"
         )
+    if broker.uses_tls and (tls := _handshake_fault(error)):
+        return BrokerUnreachable(f"broker {broker} cannot be reached: {tls}", tls)
     reason = error.strerror or str(error)
     fix = "start it or correct the URL"
     if error.errno in (errno.EMFILE, errno.ENFILE):

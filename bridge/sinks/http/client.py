@@ -5,7 +5,7 @@ import gzip
 import re
 import ssl
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from urllib.parse import urlsplit
@@ -19,6 +19,8 @@ from bridge.sinks.http.proxy import ProxyChooser
 from bridge.sinks.http.response import Response, retry_after_s
 from edgewire.clock import Clock, iso_ms
 from edgewire.errors import ConfigError, ServiceUnavailable
+from edgewire.redact import KnownSecrets, show_url
+from edgewire.tls import explain_tls
 
 _METHOD_NOT_ALLOWED = 405
 
@@ -73,9 +75,14 @@ class _Connector(aiohttp.TCPConnector):
 class HttpClient:
     """Sends requests between `open` and `close`."""
 
-    def __init__(self, config: HttpSinkConfig, clock: Clock) -> None:
-        """Take the settings; the clock is for responses that name a time. Raises `ConfigError` for an unfit proxy."""
+    def __init__(self, config: HttpSinkConfig, clock: Clock, secrets: Iterable[str] = ()) -> None:
+        """Take the settings; the clock is for responses that name a time.
+
+        A server may repeat what it was sent: `secrets`, and those of the settings, are hidden in its words. Raises
+        `ConfigError` for an unfit proxy.
+        """
         self._config = config
+        self._secrets = KnownSecrets([*_credentials(config), *secrets])
         self._clock = clock
         self._session: aiohttp.ClientSession | None = None
         self._free = asyncio.Semaphore(config.connections)
@@ -91,8 +98,7 @@ class HttpClient:
         if config.token:
             headers["Authorization"] = f"Bearer {config.token.get_secret_value()}"
         if config.username is not None and config.password:
-            pair = f"{config.username}:{config.password.get_secret_value()}"
-            headers["Authorization"] = f"Basic {b64encode(pair.encode()).decode()}"
+            headers["Authorization"] = f"Basic {_basic(config.username, config.password.get_secret_value())}"
         self._session = aiohttp.ClientSession(
             headers=headers,
             timeout=aiohttp.ClientTimeout(total=config.timeout / 1000, sock_connect=config.connect_timeout / 1000),
@@ -110,7 +116,7 @@ class HttpClient:
     def require_open(self) -> aiohttp.ClientSession:
         """Return the open session. Raises `NotConnected` where it is closed."""
         if self._session is None:
-            raise NotConnected(f"{self._config.url} is not connected: it is being closed")
+            raise NotConnected(f"{show_url(str(self._config.url))} is not connected: it is being closed")
         return self._session
 
     async def post(
@@ -135,23 +141,30 @@ class HttpClient:
         except aiohttp.ConnectionTimeoutError:
             limit_s = self._config.connect_timeout / 1000
             where = self.proxies.describe(url)
-            return Retry(cause="connect_timeout", reason=f"{url} was not connected within {limit_s:g} s{where}")
+            return Retry(
+                cause="connect_timeout", reason=f"{show_url(url)} was not connected within {limit_s:g} s{where}"
+            )
         except TimeoutError:
-            reason = f"{url} did not answer within {self._config.timeout / 1000:g} s"
+            reason = f"{show_url(url)} did not answer within {self._config.timeout / 1000:g} s"
             return Retry(cause="timeout", reason=reason, maybe_taken=True)
         except aiohttp.ClientHttpProxyError as error:
-            reason = f"{url} cannot be reached: the proxy answers {error.status}{self.proxies.describe(url)}"
+            reason = f"{show_url(url)} cannot be reached: the proxy answers {error.status}{self.proxies.describe(url)}"
             return Retry(cause="proxy", reason=reason, needs_operator=400 <= error.status < 500)
         except aiohttp.ClientSSLError as error:
-            return Retry(cause="tls", reason=f"{url} cannot be reached: {_error_text(error)}", needs_operator=True)
+            reason = f"{show_url(url)} cannot be reached: {self._tls_fault(error)}"
+            return Retry(cause="tls", reason=reason, needs_operator=True)
         except aiohttp.InvalidURL:
-            return Rejected(f"{url} is no URL that can be asked for")
+            return Rejected(f"{show_url(url)} is no URL that can be asked for")
         except aiohttp.ClientError as error:
-            reason = f"{url} cannot be reached: {_error_text(error)}{self.proxies.describe(url)}"
+            said = self._secrets.hide(_error_text(error))
+            reason = f"{show_url(url)} cannot be reached: {said}{self.proxies.describe(url)}"
             sent = not isinstance(error, aiohttp.ClientConnectorError)
             return Retry(cause="network", reason=reason, maybe_taken=sent)
         except ValueError as error:  # aiohttp refuses what would be two headers, yarl what is no host
-            return Rejected(f"{url} cannot be asked: {error}")
+            return Rejected(f"{show_url(url)} cannot be asked: {self._secrets.hide(str(error))}")
+
+    def _tls_fault(self, error: aiohttp.ClientSSLError) -> str:
+        return explain_tls(error, "http.ca_file", "http://") or self._secrets.hide(_error_text(error))
 
     async def _read(self, url: str, response: aiohttp.ClientResponse, *, to_the_end: bool) -> Response:
         """Return what is needed of a response. Raises `TimeoutError`, `aiohttp.ClientError`; where only a reason is
@@ -180,13 +193,14 @@ class HttpClient:
         headers = response.headers
         wait_s = retry_after_s(headers.get("Retry-After"), now_ms)
         return Response(
-            url,
+            show_url(url),
             response.status,
             wait_s,
             b"".join(parts)[:limit],
             headers.get("Content-Type", "").partition(";")[0].strip().lower(),
             too_large,
             _note(response.status, headers.get("Location"), None if wait_s is None else now_ms + int(wait_s * 1000)),
+            self._secrets,
         )
 
     async def probe_status(self, url: str, headers: Mapping[str, str], empty: bytes | None) -> int:
@@ -208,11 +222,28 @@ class HttpClient:
             async with request as response:
                 return response.status
         except TimeoutError:
-            raise ServiceUnavailable(f"{url} does not answer{where}: look at http.url, and whether it runs") from None
+            raise ServiceUnavailable(
+                f"{show_url(url)} does not answer{where}: look at http.url, and whether it runs"
+            ) from None
+        except aiohttp.ClientSSLError as error:
+            raise ServiceUnavailable(f"{show_url(url)} cannot be reached{where}: {self._tls_fault(error)}") from None
         except (aiohttp.ClientError, ValueError) as error:
             raise ServiceUnavailable(
-                f"{url} cannot be reached{where}: {_error_text(error)}; look at http.url"
+                f"{show_url(url)} cannot be reached{where}: {self._secrets.hide(_error_text(error))}; look at http.url"
             ) from None
+
+
+def _credentials(config: HttpSinkConfig) -> Iterator[str]:
+    """Yield the secrets of the settings, in each form in which they are sent."""
+    for secret in (config.token, config.password):
+        if secret:
+            yield secret.get_secret_value()
+    if config.username is not None and config.password:
+        yield _basic(config.username, config.password.get_secret_value())
+
+
+def _basic(username: str, password: str) -> str:
+    return b64encode(f"{username}:{password}".encode()).decode()
 
 
 def _note(status: int, location: str | None, wait_until_ms: int | None) -> str:

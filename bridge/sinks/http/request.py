@@ -1,6 +1,6 @@
 """Makes the HTTP requests for messages of a route: URL, headers, body, queue, compiled once from its target. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -14,6 +14,7 @@ from bridge.sinks.http.config import HttpSinkConfig, HttpTarget
 from bridge.sinks.http.success import USUAL, AnswerRules
 from edgewire.errors import ConfigError
 from edgewire.messages.cloudevents import BATCH_CONTENT_TYPE, CONTENT_TYPE
+from edgewire.redact import hide_urls, is_harmless_header, query_values, show_url
 
 _KNOWN_DESTINATIONS = 10_000
 
@@ -85,6 +86,17 @@ class RequestBuilder:
         self.destinations = [] if fixed_destination is None else [fixed_destination]
         """Where its messages go, where that is the same for all."""
 
+    def written(self, header: str) -> str:
+        """Return the value of a header as the configuration has it, empty for one that is not of the configuration."""
+        return self._headers[header].text if header in self._headers else ""
+
+    def secrets(self) -> Iterator[str]:
+        """Yield what may be secret in its URL and headers."""
+        yield from query_values("".join(part if isinstance(part, str) else "{}" for part in self._url.parts))
+        for name, value in self._headers.items():
+            if not is_harmless_header(name):
+                yield from (word for part in value.parts if isinstance(part, str) for word in part.split())
+
     def queue_key(self, event: RoutedEvent) -> str:
         """Return the key of the queue of a message; see `Sink.queue_key`."""
         keys = self._only_queue_keys
@@ -107,7 +119,7 @@ class RequestBuilder:
                 f"the URL has {len(url):,} characters with its fields filled in, more than {LONGEST_URL:,}"
             )
         if self._url.reads_payload and any(part in (".", "..") for part in url.partition("?")[0].split("/")):
-            raise TemplateError(f"the URL {url} has a level of dots alone")
+            raise TemplateError(f"the URL {show_url(url)} has a level of dots alone")
         headers = tuple((name, _header(name, value.render(event))) for name, value in self._headers.items())
         size = sum(len(value.encode()) for _, value in headers)
         if size > LONGEST_HEADERS:
@@ -154,8 +166,9 @@ def _url(config: HttpSinkConfig, target: HttpTarget) -> Template:
         try:
             URL(url.fixed)
         except ValueError as error:
-            shown = url.fixed.partition("?")[0].rpartition("@")[2]  # a user and values may be secret
-            raise ConfigError(f"'{shown}' is no URL that can be asked for: {error}") from None
+            raise ConfigError(
+                f"'{show_url(url.fixed)}' is no URL that can be asked for: {hide_urls(str(error))}"
+            ) from None
     return url
 
 

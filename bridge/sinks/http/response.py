@@ -15,6 +15,7 @@ import orjson
 from bridge.sinks.base import Failure, Rejected, Remark, Retry, Scope
 from bridge.sinks.http.success import NO_JSON, USUAL, AnswerRules, Fate, SuccessConfig, error_said, find_in_json
 from edgewire.http_status import StatusClass, classify_status
+from edgewire.redact import KnownSecrets
 
 RETRY_AFTER_CAP_S = 3600.0
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]*)?")
@@ -42,6 +43,9 @@ _HALVED = frozenset({423, 500})
 """Answered a second time to the same batch, it is halved: it may be one message that the server fails on."""
 
 
+_NO_SECRETS = KnownSecrets(())
+
+
 class Response(NamedTuple):
     """Holds what is needed of an HTTP response."""
 
@@ -55,6 +59,8 @@ class Response(NamedTuple):
     """Whether there was more of the body than is read; `body` is its beginning."""
     note: str = ""
     """What else a person should know: where it redirects to, until when it wants to be left alone."""
+    secrets: KnownSecrets = _NO_SECRETS
+    """Hidden where its words are repeated; what became of a message is read from the body as it came."""
 
 
 class Refused(NamedTuple):
@@ -221,7 +227,8 @@ def _doubt(response: Response, rules: AnswerRules, document: Any, *, accounted: 
         return None
     advice = "say in http.success what a success is"
     if said := error_said(document, accounted=accounted):
-        return Remark("error_in_answer", f"{response.url} answers {response.status}, but says {said}: {advice}")
+        what = f"{response.url} answers {response.status}, but says {response.secrets.hide(said)}"
+        return Remark("error_in_answer", f"{what}: {advice}")
     html = response.content_type in ("text/html", "application/xhtml+xml") or (
         response.body.removeprefix(_BYTE_ORDER_MARK)[:100].lstrip().lower().startswith(_HTML)
     )
@@ -232,7 +239,8 @@ def _doubt(response: Response, rules: AnswerRules, document: Any, *, accounted: 
 
 
 def _no_success(response: Response, success: SuccessConfig, fault: str) -> Rejected | Retry:
-    reason = f"{response.url} answers {response.status}, but it is no success: {fault}{_ending(_text(response))}"
+    said = f"{response.secrets.hide(fault)}{_ending(_text(response))}"
+    reason = f"{response.url} answers {response.status}, but it is no success: {said}"
     if success.otherwise is Fate.DEAD_LETTER:
         return Rejected(reason)
     pause = success.otherwise is Fate.PAUSE
@@ -264,7 +272,9 @@ def _read_account(response: Response, document: Any, lines: int) -> dict[int, Re
         if isinstance(item, dict) and type(line := _position(item)) is int:
             told = True
             if item.get("status") in _REFUSED_ITEMS:
-                rejected[line] = Rejected(_shortened(str(item.get("error") or f"{response.url} gives no reason")))
+                rejected[line] = Rejected(
+                    _shortened(response, str(item.get("error") or f"{response.url} gives no reason"))
+                )
     if _count(document, "unlisted"):
         # Which they are is not said; halves of the batch are answered in full sooner or later.
         return Refused(Rejected(f"{response.url} refuses more messages than it lists"), at_once=True)
@@ -333,11 +343,11 @@ def _text(response: Response) -> str:
     if len(response.body) <= _SHOWN_BYTES:
         document = _document(response, always=True)
         if isinstance(document, dict) and isinstance(document.get("error"), str):
-            return _shortened(document["error"])
-    return _shortened(response.body[:_SHOWN_BYTES].decode(errors="replace"))
+            return _shortened(response, document["error"])
+    return _shortened(response, response.body[:_SHOWN_BYTES].decode(errors="replace"))
 
 
-def _shortened(text: str) -> str:
-    text = " ".join(text.split())
+def _shortened(response: Response, text: str) -> str:
+    text = " ".join(response.secrets.hide(text).split())
     text = "".join([character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text])
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

@@ -5,7 +5,6 @@ splits, and keeps devices in order.
 """
 
 import asyncio
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -21,9 +20,7 @@ from bridge.sinks.http.request import RequestBuilder, RequestHead
 from bridge.sinks.http.response import Refused, classify_batch_response, classify_response
 from edgewire.clock import Clock, SystemClock
 from edgewire.errors import ConfigError, ServiceUnavailable
-
-_SECRET = re.compile("authorization|cookie|token|secret|api-?key", re.IGNORECASE)
-"""Names of headers whose values are not for a terminal."""
+from edgewire.redact import hide_json_secrets, show_header, show_url
 
 _PROBED = 20
 """Endpoints that `bridge check` looks at."""
@@ -44,11 +41,12 @@ class HttpSink:
         """Take the settings. Raises `ConfigError` for a target that does not fit the settings."""
         self.config = config
         self._bridge = bridge
-        self._client = HttpClient(config, clock or SystemClock())
         self._pending = PendingRequests()
         self._maybe_taken = MaybeTaken()
         # By identity, which is quick; a builder keeps its target alive, so none is taken for another.
         self._builders = {id(target): RequestBuilder(config, target) for target in targets}
+        secrets = (secret for builder in self._builders.values() for secret in builder.secrets())
+        self._client = HttpClient(config, clock or SystemClock(), secrets)
         self.batch_messages = config.batch_messages
         self.linger_s = config.linger / 1000 if config.mode == "batch" else 0.0
         self.destinations = list(dict.fromkeys(d for builder in self._builders.values() for d in builder.destinations))
@@ -81,7 +79,7 @@ class HttpSink:
         if not urls:
             return "nothing can be reached without a message: every URL is a template"
         proxies = dict.fromkeys(text for url in urls if (text := self._client.proxies.describe(url)))
-        said = f"{', '.join(urls)} answers" if len(urls) == 1 else f"{len(urls)} URLs answer"
+        said = f"{', '.join(map(show_url, urls))} answers" if len(urls) == 1 else f"{len(urls)} URLs answer"
         return "; ".join([said + " and".join(proxies), *notes])
 
     async def _status(self, url: str, builder: RequestBuilder | None) -> int:
@@ -100,14 +98,16 @@ class HttpSink:
         sent = builder.single_headers(event, headers) if single else dict(headers)
         secret = {"Authorization": "***"} if self.config.authorized else {}
         return {
-            "lane": builder.queue_key(event),
-            "destination": url,
+            "lane": _shown_key(builder.queue_key(event)),
+            "destination": show_url(url),
             "headers": {
                 **secret,
-                **{name: _shown(name, value) for name, value in sent.items()},
+                **{name: show_header(name, builder.written(name), value) for name, value in sent.items()},
                 "Idempotency-Key": key,
             },
-            "body": (item if single else builder.encode_batch([item])).decode(errors="backslashreplace"),
+            "body": hide_json_secrets(
+                (item if single else builder.encode_batch([item])).decode(errors="backslashreplace")
+            ),
         }
 
     def _builder(self, event: RoutedEvent) -> RequestBuilder:
@@ -327,15 +327,17 @@ def _in_order(
     return parts
 
 
-def _shown(name: str, value: str) -> str:
-    return "***" if _SECRET.search(name) else value
+def _shown_key(queue_key: str) -> str:
+    destination, separator, shard = queue_key.rpartition("#")
+    return show_url(destination) + separator + shard if separator else show_url(queue_key)
 
 
-def _check_status(url: str, status: int) -> str | None:
+def _check_status(address: str, status: int) -> str | None:
     """Say what the answer to a GET or an empty batch tells of an endpoint; None for nothing worth saying.
 
     Raises `ConfigError` or `ServiceUnavailable`.
     """
+    url = show_url(address)
     if status in (401, 403):
         raise ConfigError(f"{url} answers {status}: look at http.token, http.username and http.headers")
     if status == 407 or status >= 500:

@@ -9,7 +9,7 @@ from bridge.sinks.settings import SinkConfig, Target
 from edgewire.config import DurationMs, PositiveInt
 from edgewire.messages import KAFKA_TOPIC, KindContract, MessageType
 from edgewire.model_tree import PathKeys
-from edgewire.redact import is_secret_name
+from edgewire.redact import is_secret_name, show_servers
 from edgewire.secret_file import take_secret
 
 _OURS = {
@@ -34,6 +34,14 @@ _FILES = frozenset(
     }
 )
 """Properties that are paths, relative to the configuration file."""
+
+
+def _servers(servers: str) -> str:
+    if "@" in servers:
+        raise ValueError(
+            f"'{show_servers(servers)}' has a user: write sasl.username and sasl.password_file into properties"
+        )
+    return servers
 
 
 def _property_name(name: str) -> str:
@@ -89,7 +97,7 @@ class KafkaTarget(Target):
 class KafkaSinkConfig(SinkConfig):
     """The Kafka sink."""
 
-    bootstrap_servers: Annotated[str, Field(min_length=1)] = "127.0.0.1:9092"
+    bootstrap_servers: Annotated[str, Field(min_length=1), AfterValidator(_servers)] = "127.0.0.1:9092"
     partitions: PositiveInt = 6
     """Of a topic that the bridge has to create."""
     replication_factor: PositiveInt | None = None

@@ -31,6 +31,7 @@ from bridge.sinks.kafka.record import BY_KEY, RecordBuilder, target_of
 from edgewire import logs
 from edgewire.clock import Clock
 from edgewire.errors import ServiceUnavailable
+from edgewire.redact import hide_json_secrets, show_header
 
 _KNOWN_TOPICS = 10_000
 
@@ -105,8 +106,8 @@ class KafkaSink:
             "destination": topic,
             "key": key,
             "partition": None if partition == BY_KEY else partition,
-            "headers": {name: value.decode() if isinstance(value, bytes) else value for name, value in headers},
-            "body": event.body.decode(errors="backslashreplace"),
+            "headers": {name: _shown(name, value, target_of(event)) for name, value in headers},
+            "body": hide_json_secrets(event.body.decode(errors="backslashreplace")),
         }
 
     async def _send(
@@ -222,3 +223,9 @@ class KafkaSink:
 def _stops(failure: Failure) -> bool:
     """Return whether nothing else of the queue may be sent."""
     return isinstance(failure, Retry) and failure.scope is Scope.QUEUE
+
+
+def _shown(name: str, value: str | bytes | None, target: KafkaTarget | None) -> str | None:
+    text = value.decode() if isinstance(value, bytes) else value
+    written = target.headers.get(name) if target else None
+    return text if text is None or written is None else show_header(name, written.text, text)

@@ -17,6 +17,7 @@ from edgefleet.ingest.store.base import (
 )
 from edgefleet.ingest.store.sqlite import SqliteStore
 from edgewire.errors import ConfigError
+from edgewire.redact import show_url
 
 
 async def _postgres(url: str) -> MessageStore:
@@ -41,7 +42,9 @@ async def open_store(url: str) -> MessageStore:
     """
     scheme, separator, _ = url.partition("://")
     if not separator or scheme not in STORES:
-        raise ConfigError(f"store '{url}' is of no known kind; known are {', '.join(f'{name}://' for name in STORES)}")
+        raise ConfigError(
+            f"store '{show_url(url)}' is of no known kind; known are {', '.join(f'{name}://' for name in STORES)}"
+        )
     return await STORES[scheme](url)
 
 

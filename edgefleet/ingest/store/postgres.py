@@ -26,6 +26,8 @@ from edgefleet.ingest.store.base import (
 )
 from edgefleet.ingest.store.group_commit import GroupCommit
 from edgewire.errors import ConfigError
+from edgewire.redact import KnownSecrets, escape_hint, show_url
+from edgewire.service_url import postgres_address
 
 Result = TypeVar("Result")
 Connection = psycopg.Connection[tuple[object, ...]]
@@ -113,9 +115,14 @@ class PostgresStore:
     async def from_url(cls, url: str) -> "PostgresStore":
         """Open the database of a URL: `postgresql://USER:PASSWORD@HOST:PORT/DATABASE`, and make its tables."""
         try:
+            postgres_address(url)
             conninfo_to_dict(url)
-        except psycopg.Error as error:
-            raise ConfigError(f"--store is no PostgreSQL URL: {str(error).strip()}") from None
+        except ValueError as error:
+            raise ConfigError(f"--store {show_url(url)} is no PostgreSQL URL: {error}") from None
+        except psycopg.Error:
+            # Its text shows what it does not understand, which may be of the password.
+            hint = escape_hint(url) or "; in a user name or password write % as %25"
+            raise ConfigError(f"--store {show_url(url)} is no PostgreSQL URL: it cannot be read{hint}") from None
         writer, reader = _Session(url, writes=True), _Session(url, writes=False)
         try:
             await asyncio.to_thread(writer.run, lambda connection: _migrate(writer.place, connection))
@@ -163,6 +170,7 @@ class _Session:
         self._writes = writes
         self._connection: Connection | None = None
         given = conninfo_to_dict(url)
+        self._secrets = KnownSecrets([str(given.get("password") or "")])
         self.place = (
             f"postgresql://{given.get('host', 'localhost')}:{given.get('port', 5432)}/{given.get('dbname', '')}"
         )
@@ -179,7 +187,7 @@ class _Session:
                 self.close()
             reason = (error.diag.message_primary or str(error)).strip().splitlines()[0]
             raise StoreError(
-                f"store {self.place}: {reason}; check that the server runs and what it has logged"
+                f"store {self.place}: {self._secrets.hide(reason)}; check that the server runs and what it has logged"
             ) from error
 
     def close(self) -> None:

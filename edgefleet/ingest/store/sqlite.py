@@ -29,6 +29,7 @@ from edgefleet.ingest.store.base import (
 from edgefleet.ingest.store.group_commit import GroupCommit
 from edgewire.errors import ConfigError
 from edgewire.output import require_file
+from edgewire.redact import show_url
 
 _PRAGMAS = (
     "PRAGMA journal_mode=WAL",
@@ -99,7 +100,9 @@ class SqliteStore:
         """Open the file of a URL: `sqlite:///relative/path` or `sqlite:////absolute/path`."""
         path = url.removeprefix("sqlite:///")
         if path == url or not path:
-            raise ConfigError(f"store '{url}' names no file: write sqlite:///PATH, such as sqlite:///edgefleet.db")
+            raise ConfigError(
+                f"store '{show_url(url)}' names no file: write sqlite:///PATH, such as sqlite:///edgefleet.db"
+            )
         return await cls.open(Path(path))
 
     @classmethod

@@ -3,7 +3,7 @@
 import orjson
 import pytest
 
-from bridge.sinks.base import Rejected, Retry, Scope
+from bridge.sinks.base import Rejected, Remark, Retry, Scope
 from bridge.sinks.http.response import (
     Refused,
     Response,
@@ -12,6 +12,7 @@ from bridge.sinks.http.response import (
     retry_after_s,
 )
 from edgewire.clock import parse_ms
+from edgewire.redact import KnownSecrets
 
 URL = "http://ingest/x"
 
@@ -133,3 +134,12 @@ def test_a_server_without_an_account_has_taken_all(body: bytes) -> None:
 )
 def test_retry_after(header: str | None, seconds: float | None) -> None:
     assert retry_after_s(header, NOW_MS) == seconds
+
+
+def test_what_a_server_repeats_of_a_secret_is_hidden_but_decides_all_the_same() -> None:
+    secrets = KnownSecrets(["S3CRET", "errors"])
+    refused = classify_response(answer(400, {"error": "who is S3CRET?"})._replace(secrets=secrets))
+    assert isinstance(refused, Rejected)
+    assert refused.reason == f"{URL} answers 400: who is ***?"
+    doubted = classify_response(answer(200, {"errors": True})._replace(secrets=secrets))
+    assert isinstance(doubted, Remark)
