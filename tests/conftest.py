@@ -3,11 +3,15 @@
 import asyncio
 import functools
 import inspect
+import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 from hypothesis import settings
+
+# A terminal of its own width is for those tests that ask for one: pytest-xdist and some shells set it for all.
+os.environ.pop("COLUMNS", None)
 
 pytest_plugins = ["tests.services.fixtures"]
 

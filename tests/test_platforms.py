@@ -9,6 +9,7 @@ import pytest
 
 from devices.scenario.scenario import Scenario
 from devices.timeline.timeline import Timeline
+from edgefleet.cli.delivery_options import DeliveryOptions
 from edgefleet.cli.signals import StopFlag
 from edgefleet.cli.targets import Destination, batch_target
 from edgefleet.verify import verify_run
@@ -87,7 +88,7 @@ def test_what_needs_kafka_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
         verify_run(small_record(), kafka="127.0.0.1:1", wait_s=0)
     timeline = Timeline(Scenario.model_validate({"devices": [{"kind": "bme280", "count": 1}]}), 0)
     with pytest.raises(ConfigError, match=NEEDS_KAFKA):
-        batch_target(Destination.parse("-", None, None, "127.0.0.1:1"), timeline, StopFlag())
+        batch_target(Destination.parse("-", None, DeliveryOptions(kafka="127.0.0.1:1")), timeline, StopFlag())
 
 
 @pytest.fixture

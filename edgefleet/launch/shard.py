@@ -18,6 +18,7 @@ from devices.scenario.scenario import Scenario
 from edgefleet.launch.process_tuning import tuned_process
 from edgewire import logs
 from edgewire.clock import SystemClock
+from edgewire.errors import ServiceUnavailable
 from edgewire.mqtt import ServerLimits, Version
 from edgewire.run_checkpoint import NOT_ENDED, RunCheckpoint
 from edgewire.run_record import RunRecord, UnaccountedPart, count_totals
@@ -176,12 +177,14 @@ def combine(
     known: Sequence[RunCheckpoint] = (),
     snapshots: Sequence[FleetSnapshot] = (),
 ) -> ShardResult:
-    """Return the parts of a run, of which there is one at least, as one.
+    """Return the parts of a run as one. Raises `ServiceUnavailable` where nothing is known of any.
 
     `failures` are sentences about those that gave no result, `unaccounted` their devices, `known` what these had done
     when they last spoke of it. `shard` is what all parts together are; None where that is what the only one says.
     `snapshots` are the last numbers of all: they are taken where none gave a result.
     """
+    if not results and not known:
+        raise ServiceUnavailable("nothing is known of any part of the fleet: " + "; ".join(failures))
     total = FleetSnapshot.total([result.final for result in results] or snapshots)
     record = RunRecord.join([*(result.record for result in results), *(one.to_record() for one in known)])
     connected = [result.record.connected_after_s for result in results]

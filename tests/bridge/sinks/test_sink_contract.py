@@ -75,7 +75,7 @@ async def destination(
         yield SinkUnderTest(
             file,
             lambda: lines(tmp_path),
-            lambda: fail_once(monkeypatch, "bridge.sinks.file.rotating_file.os.fdatasync", full),
+            lambda: fail_once(monkeypatch, "bridge.sinks.file.rotating_file._sync_data", full),
         )
         await file.close()
     else:

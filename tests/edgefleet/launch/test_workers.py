@@ -192,7 +192,7 @@ def _lives(pid: int) -> bool:
         return False
 
 
-def test_without_any_result_there_is_no_record() -> None:
+def test_where_nothing_is_known_of_any_worker_there_is_no_record() -> None:
     none: list[ShardResult] = []
     with pytest.raises(ServiceUnavailable, match="worker 0 died"):
         combine(none, ["worker 0 died of SIGKILL"])
