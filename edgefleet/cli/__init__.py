@@ -16,7 +16,6 @@ from edgefleet import __version__
 from edgefleet.cli.lazy_group import RICH_MARKUP_MODE, lazy_group
 from edgefleet.terminal import echo
 from edgewire.errors import EdgefleetError
-from edgewire.redact import hide_urls
 
 COMMANDS = (
     "demo",
@@ -68,6 +67,8 @@ def main() -> None:
     try:
         app()
     except EdgefleetError as error:
+        from edgewire.redact import hide_urls
+
         echo(f"edgefleet: {hide_urls(str(error))}", err=True)
         sys.exit(error.exit_code)
     except ImportError:

@@ -7,7 +7,6 @@ import typer
 
 from edgefleet.cli.common import Json, LogLevel, parse_duration, parse_option, start_logging
 from edgewire.errors import ConfigError
-from edgewire.redact import show_url
 
 
 def command(
@@ -52,6 +51,7 @@ def command(
     from edgefleet.ingest.body import BodyLimits
     from edgefleet.ingest.server import IngestConfig, serve
     from edgewire.config import size_bytes
+    from edgewire.redact import show_url
 
     start_logging(log_level)
     limits = BodyLimits(
