@@ -50,7 +50,7 @@ def messages(device: str, count: int) -> list[NewMessage]:
 @pytest.mark.parametrize(
     ("url", "error", "sentence"),
     [
-        ("postgresql://user@host:5432/x?no_such_option=1", ConfigError, "no PostgreSQL URL: invalid URI query"),
+        ("postgresql://user@host:5432/x?no_such_option=1", ConfigError, "no PostgreSQL URL: it cannot be read"),
         (
             "postgresql://user:secret@127.0.0.1:1/edge",
             StoreError,
