@@ -16,6 +16,7 @@ from bridge.delivery.config import DeadLettersConfig
 from bridge.loss_detection.config import WatchConfig
 from bridge.message.config import RAW_FORMAT, SubscriptionConfig
 from bridge.routing.config import RouteConfig, valid_topic_filter
+from bridge.routing.table import contract_routes, possible_routes
 from bridge.sinks.registry import SINKS
 from bridge.sinks.settings import SinkConfig
 from bridge.source.config import MqttConfig
@@ -26,7 +27,7 @@ from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl
 from edgewire.link.url import with_password_file
 from edgewire.messages import MEASUREMENT_FILTERS
-from edgewire.mqtt.filters import filter_matches, is_shared, overlap
+from edgewire.mqtt.filters import filter_matches, is_shared
 
 # The keys of the sinks come from their table, so that a new sink needs no line here.
 _sink_keys: dict[str, Any] = {
@@ -157,7 +158,7 @@ class BridgeConfig(_Sinks):
         for number, one in enumerate(self.subscriptions):
             if not isinstance(one, SubscriptionConfig) or one.format != RAW_FORMAT:
                 continue
-            rows = [row for row in self.routes if overlap(row.topic, one.plain_filter)]
+            rows = possible_routes(one, self.routes or contract_routes())
             for name, settings in self.sinks.items():
                 if any(name in row.targets and not settings.takes_bytes(row.targets[name]) for row in rows):
                     said = f"is none, and {name} puts messages together as JSON: set {name}.mode: single"

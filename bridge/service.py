@@ -90,7 +90,7 @@ class Bridge:
         self._runners = SinkRunners(table, metrics, clock, rng)
         self._sequence_monitor = SequenceMonitor(config, self._losses, clock)
         # Before the spool has the file to itself, in a thread of its own.
-        self._descriptions = DeviceDescriptions(store, clock)
+        self._descriptions = DeviceDescriptions(store)
         self._spool = Spool(store, config.spool, on_messages=self._on_messages, on_commit=self._on_commit, clock=clock)
         self._source = MqttSource(config, self._spool, metrics, self._losses.record_session_lost, clock, rng)
         self._broker_stats = BrokerStatsMonitor(lambda: self._config, metrics, self._losses, rng)

@@ -245,7 +245,7 @@ def _refuse_file_of_another_program(data: dict[str, Any], model: type[BaseModel]
 
 
 def _misplaced(file: YamlFile, written: Any, anchored: Any, folder: Path, at: Location = ()) -> Iterator[Problem]:
-    """Yield what was meant to be in the working directory, where everything was looked for until version 0.2."""
+    """Yield what was meant to be in the working directory, where everything was looked for once."""
     pairs: Iterable[tuple[Any, Any, Any]] = ()
     if isinstance(written, dict):
         pairs = ((key, one, anchored[key]) for key, one in written.items())

@@ -5,6 +5,7 @@ probe; what becomes of it closes the breaker or opens it again. Time is given, i
 """
 
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from enum import IntEnum
@@ -162,25 +163,29 @@ class DestinationBreakers:
         self._metrics = metrics
         self._rng = rng
         self._known: dict[str, DestinationBreaker] = {}
+        self._shown_names: set[str] = set()
+        self._shown_times: Counter[str] = Counter()
 
     def for_queue(self, queue_key: str) -> DestinationBreaker:
         """Return the breaker of the destination that a queue leads to."""
         name = queue_key.partition("#")[0]
         if name not in self._known:
-            shown = self._shown(name)
+            shown = self._take_name(name)
             self._known[name] = DestinationBreaker(self._sink, shown, self._retry, self._metrics, self._rng)
         return self._known[name]
 
-    def _shown(self, name: str) -> str:
+    def _take_name(self, name: str) -> str:
         """Return a destination as it may be shown; two that differ in a secret alone are told apart by a number."""
         shown = show_url(name)
-        taken = {one.name for one in self._known.values()}
-        numbered = (f"{shown} ({number})" for number in count(2))
-        return shown if shown not in taken else next(one for one in numbered if one not in taken)
+        self._shown_times[shown] += 1
+        numbered = (f"{shown} ({number})" if number > 1 else shown for number in count(self._shown_times[shown]))
+        free = next(one for one in numbered if one not in self._shown_names)
+        self._shown_names.add(free)
+        return free
 
     def remove_metrics(self) -> None:
         """Tell no longer what is measured of its destinations now: the sink ends."""
-        for name in (one.name for one in self._known.values()):
+        for name in self._shown_names:
             for gauge in (self._metrics.breaker_state, self._metrics.paused):
                 with suppress(KeyError):
                     gauge.remove(self._sink, name)

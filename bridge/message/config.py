@@ -18,6 +18,8 @@ NATIVE_FORMAT = "edgefleet"
 """The format of the message contract."""
 RAW_FORMAT = "none"
 """Bytes that nobody looks into."""
+RAW_KIND = "raw"
+"""The kind of such bytes, where none is set."""
 OWN_FORMAT = "own"
 
 RoleName = Literal["reading", "event", "availability", "state", "answer", "command", "description"]
@@ -81,6 +83,15 @@ class SubscriptionConfig(Config):
     def plain_filter(self) -> str:
         """Return the filter without its share: what a topic is compared with."""
         return self.filter.split("/", 2)[2] if is_shared(self.filter) else self.filter
+
+    @property
+    def read_as_filter(self) -> str:
+        """Return a filter that matches every topic of the contract that its messages are read as."""
+        if self.format == NATIVE_FORMAT:
+            return self.plain_filter
+        if self.format == RAW_FORMAT:
+            return f"edge/+/{self.kind or RAW_KIND}/+/telemetry"
+        return f"edge/+/{self.kind or '+'}/+/+"
 
     @property
     def readable_filters(self) -> tuple[str, ...]:

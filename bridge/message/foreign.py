@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from bridge.message.config import NATIVE_FORMAT, RAW_FORMAT, SubscriptionConfig
+from bridge.message.config import NATIVE_FORMAT, OWN_FORMAT, RAW_FORMAT, RAW_KIND, SubscriptionConfig
 from bridge.message.decoders import UndecodableMessage
 from bridge.message.event import TopicInfo
 from bridge.spool.message import SpooledMessage
@@ -37,6 +37,7 @@ _OCTETS = "application/octet-stream"
 _ID = re.compile(DEVICE_ID)
 _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_.-]+")
 _KNOWN_INFOS = 100_000
+_KNOWN_DESCRIPTIONS = 200_000
 
 OnDescribed = Callable[[str, str], None]
 """Called with topic and payload of a message that describes devices, where it is not the one that is known."""
@@ -68,35 +69,39 @@ class ForeignDecoder:
         self._format = config.format
         self._roles = frozenset(map(MessageRole, config.roles))
         self._infos: dict[tuple[str, str, str, MessageRole], TopicInfo] = {}
-        self._described: dict[str, tuple[int, str]] = {}
+        # Topic -> id of the message that last described devices there, and the hash of what it said.
+        self._described: dict[str, tuple[int, int]] = {}
 
     def restore(self, spool_boot: int, descriptions: Iterable[tuple[str, str]]) -> None:
         """Go on where an earlier run was: with the numbers of its spool, and what devices had described."""
         self.spool_boot = spool_boot
+        if self._decoder is None:
+            return
         for topic, payload in descriptions:
-            if self._decoder is not None:
-                self._described[topic] = 0, payload
-                try:
-                    self._decoder.decode(topic, payload.encode(), Arrival(0, retained=True))
-                except DialectError:
-                    # Options may have changed since; the device describes itself again.
-                    continue
+            self._described[topic] = 0, hash(payload)
+            try:
+                self._decoder.decode(topic, payload.encode(), Arrival(0, retained=True))
+            except DialectError:
+                # Options may have changed since; the device describes itself again.
+                continue
 
     def decode_event(self, message: SpooledMessage) -> DecodedEvent | str:
         """Return what a message says, or the rule by which it is left out. Raises `UndecodableMessage`."""
-        if self._decoder is None:
+        decoder = self._decoder
+        if decoder is None:
             return self._raw(message)
-        # Sinks that are behind ask again, in an order of their own: what is newer stays known.
-        known_id, known = self._described.get(message.topic, (0, None))
-        if known is not None and message.id < known_id:
-            return f"{self._format}: description"
+        # Sinks that are behind ask again, in an order of their own: what is newer stays known, so what came before it
+        # on its topic is read by a decoder that is thrown away.
+        is_older = message.topic in self._described and message.id < self._described[message.topic][0]
+        if is_older:
+            decoder = self.config.make_decoder() or decoder
         arrival = Arrival(message.received_ms, message.retain, self._zone)
         try:
-            found = self._decoder.decode(message.topic, message.payload, arrival)
+            found = decoder.decode(message.topic, message.payload, arrival)
         except DialectError as error:
             raise UndecodableMessage(f"{self._format}: {error}") from None
-        if found.role is MessageRole.DESCRIPTION:
-            self._remember(message, known)
+        if found.role is MessageRole.DESCRIPTION and not is_older:
+            self._remember(message)
         if found.role not in self._roles:
             return f"{self._format}: {found.role.value}"
         if found.role in (MessageRole.READING, MessageRole.EVENT):
@@ -106,20 +111,24 @@ class ForeignDecoder:
                 return f"{self._format}: no values"
         return self._event(message, found)
 
-    def _remember(self, message: SpooledMessage, known: str | None) -> None:
+    def _remember(self, message: SpooledMessage) -> None:
+        known = self._described.get(message.topic)
+        if known is None and len(self._described) >= _KNOWN_DESCRIPTIONS:
+            return
         try:
             payload = message.payload.decode()
         except UnicodeDecodeError:
             return
-        self._described[message.topic] = message.id, payload
-        if payload != known and self.on_described is not None:
+        self._described[message.topic] = message.id, hash(payload)
+        if (known is None or known[1] != hash(payload)) and self.on_described is not None:
             self.on_described(message.topic, payload)
 
     def _event(self, message: SpooledMessage, found: DialectMessage) -> DecodedEvent:
         values = dict(found.values)
         own_site = values.pop("site", None)
         boot, seq = values.get("boot"), values.get("seq")
-        if type(boot) is int and type(seq) is int:
+        # In a dialect it would be an entity, or a level of a topic, that is called so.
+        if self._format == OWN_FORMAT and type(boot) is int and type(seq) is int:
             del values["boot"], values["seq"]
         else:
             boot, seq = self.spool_boot, message.id
@@ -152,7 +161,7 @@ class ForeignDecoder:
     def _raw(self, message: SpooledMessage) -> DecodedEvent | str:
         if message.retain and self.config.retained == "drop":
             return f"{RAW_FORMAT}: retained, the last known state and no new message"
-        info = self._info(self.config.site, self.config.kind or "raw", message.topic, MessageRole.READING)
+        info = self._info(self.config.site, self.config.kind or RAW_KIND, message.topic, MessageRole.READING)
         device_id = info.topic.device_id
         message_id = f"{device_id}:{self.spool_boot}:{message.id}"
         return DecodedEvent(info, device_id, message_id, iso_ms(message.received_ms), {}, None)

@@ -5,19 +5,22 @@ units, and the broker sends a retained description again only to a new subscript
 """
 
 import asyncio
+import secrets
 
 from bridge.routing.table import RouteTable
 from bridge.spool.spool import Spool
+from bridge.spool.sqlite import SpoolError
 from bridge.spool.store import SpoolStore
 from edgewire import logs
-from edgewire.clock import Clock
 
 _IDENTITY = "identity"
 _PREFIX = "description "
-_EPOCH_S = 946_684_800
-"""2000-01-01: boots are counted from there, as those of the emulated devices are."""
+_IDENTITY_BITS = 49
+"""As many as stay below 10^15, which boots do. It is drawn, as bridges that share a subscription start together."""
 MAX_DESCRIPTIONS = 200_000
 """Kept in the spool; ten a device of 20,000."""
+MAX_DESCRIPTION_CHARACTERS = 256_000_000
+"""Of all descriptions together: 1,280 each."""
 
 log = logs.get("routing")
 
@@ -25,15 +28,16 @@ log = logs.get("routing")
 class DeviceDescriptions:
     """Knows the spool's identity and the descriptions that came so far, and writes down new ones."""
 
-    def __init__(self, store: SpoolStore, clock: Clock) -> None:
+    def __init__(self, store: SpoolStore) -> None:
         """Read what the spool has; a new spool gets its identity, which is the boot of messages that have none."""
         self._spool: Spool | None = None
         written = store.get_metadata(_IDENTITY)
         if written is None:
-            written = str(clock.now_ms() // 1000 - _EPOCH_S)
+            written = str(secrets.randbits(_IDENTITY_BITS))
             store.set_metadata(_IDENTITY, written)
         self._boot = int(written)
         self._known = store.list_metadata(_PREFIX)
+        self._characters = sum(map(len, self._known.values()))
         self._writing: set[asyncio.Task[None]] = set()
         self._has_warned = False
 
@@ -47,18 +51,26 @@ class DeviceDescriptions:
         table.restore(self._boot, self._known, self._remember)
 
     def _remember(self, topic: str, payload: str) -> None:
-        if topic not in self._known and len(self._known) >= MAX_DESCRIPTIONS:
+        known = self._known.get(topic)
+        characters = self._characters + len(payload) - len(known or "")
+        if (known is None and len(self._known) >= MAX_DESCRIPTIONS) or characters > MAX_DESCRIPTION_CHARACTERS:
             if not self._has_warned:
                 self._has_warned = True
                 log.warning(
-                    "too many descriptions of devices: new ones are forgotten at the end", kept=MAX_DESCRIPTIONS
+                    "too many descriptions of devices: new ones are forgotten at the end",
+                    kept=len(self._known),
+                    characters=self._characters,
                 )
             return
         self._known[topic] = payload
+        self._characters = characters
         task = asyncio.get_running_loop().create_task(self._write(topic, payload), name="description")
         self._writing.add(task)
         task.add_done_callback(self._writing.discard)
 
     async def _write(self, topic: str, payload: str) -> None:
         assert self._spool is not None  # nothing is routed before `begin`
-        await self._spool.run_on_writer(lambda store: store.set_metadata(_PREFIX + topic, payload))
+        try:
+            await self._spool.run_on_writer(lambda store: store.set_metadata(_PREFIX + topic, payload))
+        except SpoolError as error:
+            log.warning("a description of a device is forgotten at the end", topic=topic, reason=str(error))

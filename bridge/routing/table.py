@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from bridge.message.config import SubscriptionConfig
+from bridge.message.config import RAW_FORMAT, SubscriptionConfig
 from bridge.message.decoders import NATIVE, MessageDecoder, UndecodableMessage, preview_value
 from bridge.message.event import TopicInfo
 from bridge.message.foreign import ForeignDecoder, OnDescribed, foreign_decoders
@@ -22,7 +22,7 @@ from bridge.sinks.settings import Target
 from bridge.spool.message import SpooledMessage
 from edgewire.errors import ConfigError
 from edgewire.messages import ACCEPTED, ContractError
-from edgewire.mqtt.filters import filter_matches
+from edgewire.mqtt.filters import covers, filter_matches, overlap
 
 KNOWN_TOPICS = 100_000
 """Topics remembered with their routes; a fleet has two or three a device."""
@@ -212,6 +212,16 @@ def contract_routes() -> tuple[RouteConfig, ...]:
         for contract in ACCEPTED.values()
         for message in contract.messages
     )
+
+
+def possible_routes(subscription: SubscriptionConfig, routes: Sequence[RouteConfig]) -> list[RouteConfig]:
+    """Return the rows that may take a message of a subscription: by its topic, else by the one that it is read as."""
+    # Of bytes nothing is known that a row could ask for.
+    rows = [row for row in routes if not (row.match and subscription.format == RAW_FORMAT)]
+    found = [row for row in rows if overlap(row.topic, subscription.plain_filter)]
+    if not any(covers(row.topic, subscription.plain_filter) for row in routes):
+        found += [row for row in rows if row not in found and overlap(row.topic, subscription.read_as_filter)]
+    return found
 
 
 def _route(row: RouteConfig) -> Route:

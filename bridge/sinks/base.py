@@ -70,6 +70,11 @@ Failures = Mapping[int, Failure]
 NO_FAILURES: Failures = {}
 
 
+def stops_queue(failure: Failure) -> bool:
+    """Return whether nothing else of the queue may be sent before what failed so."""
+    return isinstance(failure, Retry) and failure.scope is Scope.QUEUE
+
+
 class Sink(Protocol):
     """Delivers to a destination. Several queues may be written at the same time, but never one queue twice."""
 

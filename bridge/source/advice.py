@@ -4,6 +4,7 @@ from itertools import combinations
 
 from bridge.config import BridgeConfig
 from bridge.message.config import SubscriptionConfig
+from bridge.routing.table import contract_routes, possible_routes
 from bridge.source.sessions import effective_filters
 from edgewire.config import duration_text
 from edgewire.mqtt.filters import covers, is_shared, overlap
@@ -49,8 +50,9 @@ def overlap_warnings(config: BridgeConfig) -> list[str]:
 
 
 def format_warnings(config: BridgeConfig) -> list[str]:
-    """Say of which subscriptions nothing can be read in the format that they have."""
+    """Say of which subscriptions nothing can be read in the format that they have, or no route takes what is read."""
     found = []
+    effective = effective_filters(config)
     for one in config.subscriptions:
         entry = SubscriptionConfig(filter=one) if isinstance(one, str) else one
         readable = entry.readable_filters
@@ -62,6 +64,11 @@ def format_warnings(config: BridgeConfig) -> list[str]:
             found.append(
                 f"subscription '{entry.filter}' can bring nothing but dead letters: {entry.format} is on"
                 f" {', '.join(readable)}; {wanted}"
+            )
+        elif entry.filter in effective and not possible_routes(entry, config.routes or contract_routes()):
+            found.append(
+                f"subscription '{entry.filter}' can bring nothing but dead letters: no route takes what it brings; give"
+                f" it one, with topic: '{entry.plain_filter}'"
             )
     return found
 

@@ -40,6 +40,10 @@ AT_ONCE = 50
 """Devices that are connected at the same time."""
 DEVICE_S = 20.0
 """How long the broker may take over one device."""
+ATTEMPTS = 3
+"""Times that a device connects whose connection breaks: the broker may be ending the one that the device had before."""
+ATTEMPT_S = 0.2
+"""How long it waits before it connects again."""
 ECHO_S = 1.0
 """How long a device waits to hear what it has published itself."""
 SHOWN = 3
@@ -152,8 +156,7 @@ class _Forgetting:
         status, others = retained_topics(device, firmware, self._timeline.wire_format(position))
         username, password = self._brokers.identities.credentials_for(device.device_id, broker)
         config = SessionConfig(client_id=device.device_id, username=username, password=password)
-        session = Session(config, self._versions.get(broker, Version.V5))
-        conversation = _Conversation(status, session)
+        conversation = _Conversation(status, config, self._versions.get(broker, Version.V5))
         try:
             async with asyncio.timeout(DEVICE_S):
                 await conversation.hold(self._brokers, broker, others)
@@ -162,7 +165,7 @@ class _Forgetting:
         except EdgefleetError as error:
             conversation.problems.append(str(error))
         else:
-            self._versions[broker] = session.version
+            self._versions[broker] = conversation.version
         self._report.cleared += conversation.cleared
         self._report.unseen += conversation.is_unseen
         for problem in conversation.problems:
@@ -182,32 +185,59 @@ def retained_topics(device: Device, firmware: Firmware, wire_format: WireFormat)
     return status, [topic for topic in dict.fromkeys(others) if topic != status]
 
 
+class _ConnectionBroke(ServiceUnavailable):
+    """A connection that the broker had taken is gone, and the broker did not say why."""
+
+
 class _Conversation:
     """Is what one device and its broker say to each other."""
 
-    def __init__(self, status: str, session: Session) -> None:
+    def __init__(self, status: str, config: SessionConfig, version: Version) -> None:
+        self.version = version
+        """What the broker speaks, once `hold` has returned."""
         self._status = status
-        self._session = session
-        self._retained: set[str] = set()
-        self._echoed: set[str] = set()
-        self._answers: dict[object, int] = {}
-        self._granted: tuple[int, ...] = ()
-        self._end: str | None = None
+        self._config = config
         self._changed = asyncio.Event()
-        self.cleared = 0
-        """Retained messages that were there and have been cleared."""
+        # What was there before the first attempt is there for the report, whichever attempt clears it.
+        self._retained: set[str] = set()
+        self._cleared: set[str] = set()
+        self._begin()
         self.is_unseen = False
         """Whether the broker took the clearing of a status that it does not show."""
         self.problems: list[str] = []
         """Why something may still be there."""
 
+    def _begin(self) -> None:
+        self._session = Session(self._config, self.version)
+        self._echoed: set[str] = set()
+        self._answers: dict[object, int] = {}
+        self._granted: tuple[int, ...] = ()
+        self._end: ServiceUnavailable | None = None
+
+    @property
+    def cleared(self) -> int:
+        """Return how many retained messages were there and have been cleared."""
+        return len(self._cleared & self._retained)
+
     async def hold(self, brokers: BrokerPool, broker: BrokerUrl, others: Sequence[str]) -> None:
         """Connect, clear the status and what is retained on `others`, and go. Raises `EdgefleetError`."""
+        for attempt in range(ATTEMPTS):
+            try:
+                await self._attempt(brokers, broker, others)
+                break
+            except _ConnectionBroke:
+                if attempt == ATTEMPTS - 1:
+                    raise
+                await asyncio.sleep(ATTEMPT_S)
+                self._begin()
+
+    async def _attempt(self, brokers: BrokerPool, broker: BrokerUrl, others: Sequence[str]) -> None:
         link = await brokers.open_link(broker, self._session, self._on_events)
         try:
             if self._session.limits.retain_available:
                 await self._clear_all(link, others)
         finally:
+            self.version = self._session.version
             await close_and_wait(link)
 
     def _on_events(self, _link: Link, events: list[Event]) -> None:
@@ -222,9 +252,9 @@ class _Conversation:
                 case Acknowledged(reason_code=code, token=topic):
                     self._answers[topic] = code
                 case ServerDisconnected(reason=reason):
-                    self._end = reason
+                    self._end = ServiceUnavailable(f"the broker ended the connection: {reason}")
                 case ConnectionLost(reason=reason):
-                    self._end = self._end or reason
+                    self._end = self._end or _ConnectionBroke(f"the broker ended the connection: {reason}")
         self._changed.set()
 
     async def _clear_all(self, link: Link, others: Sequence[str]) -> None:
@@ -254,12 +284,12 @@ class _Conversation:
         with suppress(TimeoutError):
             async with asyncio.timeout(ECHO_S):
                 await self._until(lambda: topic in self._echoed)
-        self.cleared += topic in self._retained
+        self._cleared.add(topic)
         return True
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():
             if self._end is not None:
-                raise ServiceUnavailable(f"the broker ended the connection: {self._end}")
+                raise self._end
             self._changed.clear()
             await self._changed.wait()

@@ -8,7 +8,7 @@ bare `nan` would break every entity of a topic (awtrix-ng issue 9) and is one mi
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Annotated, Any
@@ -18,7 +18,7 @@ from pydantic import Field
 from edgewire.config import Config
 from edgewire.dialects.base import Arrival, DialectError, DialectMessage, MessageRole, Value, unread
 from edgewire.dialects.units import quantity_of, to_canonical, unit_suffix
-from edgewire.dialects.values import NO_VALUE, number, read_json, read_object, read_text, shown
+from edgewire.dialects.values import NO_VALUE, Path, number, read_json, read_object, read_text, shown, value_at
 
 MAX_ENTITIES = 200_000
 """Entities that are remembered; a home has hundreds, a fleet of 10,000 devices some ten a device."""
@@ -28,6 +28,7 @@ _LONG_NAMES: Mapping[str, str] = MappingProxyType(
         "avty": "availability",
         "avty_mode": "availability_mode",
         "avty_t": "availability_topic",
+        "avty_tpl": "availability_template",
         "cmd_t": "command_topic",
         "cmps": "components",
         "dev": "device",
@@ -85,7 +86,18 @@ _STEP = re.compile(r"\.([A-Za-z_]\w*)|\[\s*(?:'([^']*)'|\"([^\"]*)\"|(\d+))\s*\]
 _FILTERS = re.compile(r"(?:\s*\|\s*(?:float|int|round|is_defined|string|default)(?:\([^()]{0,20}\))?)*")
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
 
-Path = tuple[str | int, ...]
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """Says where an entity tells whether it is there, and how."""
+
+    topic: str
+    online: str
+    offline: str
+    path: Path | None
+    """Where the word stands in a JSON payload; None where the payload is the word."""
+    problem: str
+    """Why it cannot be read; empty where it can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +117,7 @@ class Entity:
     problem: str = ""
     """Why its value cannot be read; empty where it can."""
     attributes_topic: str = ""
-    availability: tuple[tuple[str, str, str], ...] = ()
-    """Topic, and the texts that say that it is there and that it is not."""
+    availability: tuple[Availability, ...] = ()
     on_off: tuple[str, str] = ("ON", "OFF")
 
 
@@ -114,24 +125,24 @@ class EntityRegistry:
     """Remembers the entities that were described, by the topics on which they speak."""
 
     def __init__(self) -> None:
+        self._count = 0
         self._by_config: dict[str, tuple[Entity, ...]] = {}
         self._by_topic: dict[str, dict[tuple[str, str], Entity]] = {}
-
-    def __len__(self) -> int:
-        return sum(map(len, self._by_config.values()))
 
     def learn(self, config_topic: str, entities: tuple[Entity, ...]) -> None:
         """Replace what was known by a configuration topic. Raises `DialectError` where there would be too many."""
         for old in self._by_config.pop(config_topic, ()):
+            self._count -= 1
             for topic in _topics(old):
                 here = self._by_topic.get(topic, {})
                 here.pop((old.device_id, old.key), None)
                 if not here:
                     self._by_topic.pop(topic, None)
-        if len(self._by_config) >= MAX_ENTITIES:
-            raise DialectError(f"more than {MAX_ENTITIES:,} configurations: '{config_topic}' is not remembered")
+        if self._count + len(entities) > MAX_ENTITIES:
+            raise DialectError(f"more than {MAX_ENTITIES:,} entities: those of '{config_topic}' are not remembered")
         if entities:
             self._by_config[config_topic] = entities
+            self._count += len(entities)
         for entity in entities:
             for topic in _topics(entity):
                 self._by_topic.setdefault(topic, {})[entity.device_id, entity.key] = entity
@@ -208,19 +219,9 @@ def read_config(topic: str, payload: bytes) -> tuple[tuple[Entity, ...], Mapping
 def read_entities(entities: tuple[Entity, ...], topic: str, payload: bytes, arrival: Arrival) -> DialectMessage:
     """Return the values that a payload has for the entities of its topic. Raises `DialectError`."""
     first = entities[0]
-    said = [
-        text
-        for entity in entities
-        for place, *texts in entity.availability
-        if place == topic
-        for text in enumerate(texts)
-    ]
-    if said and topic != first.state_topic:
-        text = read_text(payload)
-        online = {words: not place for place, words in said}.get(text)
-        if online is None:
-            raise DialectError(f"availability says {shown(text)}")
-        return unread(first.device_id, MessageRole.AVAILABILITY, arrival, values={"online": online})
+    told = [one for entity in entities for one in entity.availability if one.topic == topic]
+    if told and topic != first.state_topic:
+        return unread(first.device_id, MessageRole.AVAILABILITY, arrival, values={"online": _is_online(told, payload)})
     found: dict[str, dict[str, Value]] = {}
     remarks: list[str] = []
     body = read_json(payload, lenient=True) if any(entity.path is not None for entity in entities) else None
@@ -261,10 +262,6 @@ def convert(name: str, read: float, unit: str, remarks: list[str]) -> tuple[str,
 def _entity(component: str, key: str, body: Mapping[str, Any], object_id: str) -> Entity:
     device = body.get("device") if isinstance(body.get("device"), dict) else {}
     path, problem = _template(_text(body, "value_template"))
-    availability = body.get("availability")
-    listed = availability if isinstance(availability, list) else [availability] if availability else []
-    if topic := _text(body, "availability_topic"):
-        listed = [{"topic": topic, **{name: body[name] for name in _AVAILABLE if name in body}}, *listed]
     state_topic = _text(body, "state_topic")
     attributes_topic = _text(body, "json_attributes_topic")
     if not (state_topic or attributes_topic):
@@ -279,15 +276,32 @@ def _entity(component: str, key: str, body: Mapping[str, Any], object_id: str) -
         path,
         problem,
         attributes_topic,
-        tuple(
-            (_text(item, "topic"), _text(item, _AVAILABLE[0]) or "online", _text(item, _AVAILABLE[1]) or "offline")
-            for item in map(_expand, listed)
-        ),
+        tuple(_availability(body)),
         (_text(body, "payload_on") or "ON", _text(body, "payload_off") or "OFF"),
     )
 
 
-_AVAILABLE = ("payload_available", "payload_not_available")
+def _availability(body: Mapping[str, Any]) -> Iterator[Availability]:
+    """Yield what a configuration says under `availability`, and beside it under `availability_topic`."""
+    for found in (body, *body.get("availability", ())):
+        keys = ("availability_topic", "availability_template") if found is body else ("topic", "value_template")
+        topic, template = (_text(found, key) for key in keys)
+        if topic:
+            path, problem = _template(template)
+            online = _text(found, "payload_available") or "online"
+            yield Availability(topic, online, _text(found, "payload_not_available") or "offline", path, problem)
+
+
+def _is_online(told: Sequence[Availability], payload: bytes) -> bool:
+    """Return what a payload says of whether its device is there. Raises `DialectError`."""
+    said: object = None
+    for one in told:
+        said = read_text(payload) if one.path is None else value_at(read_json(payload, lenient=True), one.path)
+        if not one.problem and said in (one.online, one.offline):
+            return said == one.online
+    raise DialectError(
+        told[0].problem or f"availability says {shown(said)}: neither {told[0].online} nor {told[0].offline}"
+    )
 
 
 def _device_id(device: Mapping[str, Any], object_id: str) -> str:
@@ -322,15 +336,7 @@ def _template(text: str) -> tuple[Path | None, str]:
 
 def _entity_value(entity: Entity, body: Any, payload: bytes, remarks: list[str]) -> tuple[str, Value] | None:
     """Return name and value that a payload has for an entity; None where it has none."""
-    if entity.path is None:
-        found: Any = read_text(payload)
-    else:
-        found = body
-        for step in entity.path:
-            if isinstance(found, dict) and isinstance(step, str):
-                found = found.get(step)
-            else:
-                found = found[step] if isinstance(found, list) and isinstance(step, int) and step < len(found) else None
+    found = read_text(payload) if entity.path is None else value_at(body, entity.path)
     if found is None or (isinstance(found, str) and found.strip().lower() in NO_VALUE):
         return None
     if entity.component in ("binary_sensor", "switch"):
@@ -363,8 +369,9 @@ def _expand(found: object) -> dict[str, Any]:
         elif key == "components" and isinstance(value, dict):
             inherited = {"~": base} if isinstance(base, str) else {}
             body[key] = {name: _expand(inherited | inner) for name, inner in value.items() if isinstance(inner, dict)}
-        elif key == "availability" and isinstance(value, list):
-            body[key] = [_with_base(_expand(item), base) for item in value]
+        elif key == "availability":
+            listed = value if isinstance(value, list) else [value]
+            body[key] = [_with_base(_expand(item), base) for item in listed]
     return _with_base(body, base)
 
 
@@ -389,6 +396,6 @@ def _text(body: Mapping[str, Any], key: str) -> str:
 def _topics(entity: Entity) -> Iterator[str]:
     yield from dict.fromkeys(
         topic
-        for topic in (entity.state_topic, entity.attributes_topic, *(place for place, _, _ in entity.availability))
+        for topic in (entity.state_topic, entity.attributes_topic, *(one.topic for one in entity.availability))
         if topic
     )

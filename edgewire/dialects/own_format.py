@@ -19,7 +19,7 @@ from edgewire.dialects.base import Arrival, DialectError, DialectMessage, Messag
 from edgewire.dialects.times import device_time
 from edgewire.dialects.topic_pattern import TopicPattern
 from edgewire.dialects.units import QUANTITIES, quantity_of, to_canonical
-from edgewire.dialects.values import NO_VALUE, number, read_json, read_text, shown
+from edgewire.dialects.values import NO_VALUE, Path, number, read_json, read_text, shown, value_at
 from edgewire.messages import CONTRACT
 
 MAX_LEAVES = 200
@@ -49,7 +49,7 @@ _SCALES: Mapping[str, float] = MappingProxyType({"epoch_s": 1000.0, "epoch_ms": 
 class MappedField:
     """Says where a field stands, and how it is written there."""
 
-    path: tuple[str | int, ...]
+    path: Path
     name: str
     unit: str = ""
     """Empty: the unit of the name."""
@@ -123,7 +123,7 @@ class OwnFormatDecoder:
         found: dict[str, Any] = {}
         written: object = None
         for field in self._form.fields:
-            value = _at(body, field.path)
+            value = value_at(body, field.path)
             if value is None or (isinstance(value, str) and value.strip().lower() in NO_VALUE):
                 continue
             if field.name == "timestamp":
@@ -156,7 +156,7 @@ class OwnFormatDecoder:
         return levels
 
 
-def _read_mapping(node: Any, path: tuple[str | int, ...], levels: set[str]) -> Iterator[MappedField]:
+def _read_mapping(node: Any, path: Path, levels: set[str]) -> Iterator[MappedField]:
     """Yield the fields of a mapping. Raises `ValueError` for what is none of it, with its place."""
     where = ".".join(map(str, path)) or "payload"
     if isinstance(node, str):
@@ -176,7 +176,7 @@ def _read_mapping(node: Any, path: tuple[str | int, ...], levels: set[str]) -> I
         raise ValueError(f"{where}: {node!r} is neither a field nor a constant")
 
 
-def _read_leaf(node: dict[str, Any], path: tuple[str | int, ...], where: str, levels: set[str]) -> MappedField | None:
+def _read_leaf(node: dict[str, Any], path: Path, where: str, levels: set[str]) -> MappedField | None:
     if "const" in node:
         if len(node) > 1:
             raise ValueError(f"{where}: const stands alone, without {', '.join(sorted(node.keys() - {'const'}))}")
@@ -206,17 +206,6 @@ def _known(name: str, where: str, levels: set[str]) -> str:
         return name
     hint = f"did you mean '{near[0]}'?" if near else "nor does it end in a unit, as _c and _pct are."
     raise ValueError(f"{where}: there is no field '{name}', {hint} A text that is meant as it stands is {{const: …}}")
-
-
-def _at(body: Any, path: tuple[str | int, ...]) -> Any:
-    for step in path:
-        if isinstance(body, dict) and isinstance(step, str):
-            body = body.get(step)
-        elif isinstance(body, list) and isinstance(step, int) and step < len(body):
-            body = body[step]
-        else:
-            return None
-    return body
 
 
 def _value(field: MappedField, value: Any) -> Value | Any:

@@ -16,10 +16,21 @@ _SHOWN = 80
 NO_VALUE = frozenset({"", "nan", "none", "null", "unavailable", "unknown", "n/a", "undefined", "inf", "-inf"})
 """Texts, in small letters, that stand where there is no value."""
 
-_STRING_OR_BARE = re.compile(r'"(?:[^"\\]|\\.)*"|(?<![\w.])-?(?:nan|inf(?:inity)?)(?![\w.])', re.IGNORECASE)
-"""A string, which is left as it is, or a number that C's printf writes and JSON does not have."""
+_STRING_OR_BARE = re.compile(
+    r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|(?<![\w.])-?(?:nan|inf(?:inity)?)(?![\w.])', re.IGNORECASE | re.DOTALL
+)
+"""A string, which is left as it is, or a number that C's printf writes and JSON does not have.
+
+A string without an end goes to the end of the payload: were it tried again from each of its quotes, 1 MB of them would
+take hours.
+"""
+_NUMBER = re.compile(r"[+-]?[0-9]*(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?")
+_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,18}")
 
 Number = int | float
+
+Path = tuple[str | int, ...]
+"""Keys and positions, from the outside in, of a value in a JSON payload."""
 
 
 def read_object(payload: bytes, *, lenient: bool = False) -> dict[str, Any]:
@@ -74,9 +85,21 @@ def number(value: object) -> Number | None:
         except ValueError:
             found = math.nan
         # float() also takes "1_000", "١" and "infinity", which no firmware writes for a number.
-        if math.isfinite(found) and re.fullmatch(r"[+-]?[0-9]*\.?[0-9]*(?:[eE][+-]?[0-9]+)?", text):
-            return int(text) if re.fullmatch(r"[+-]?[0-9]{1,18}", text) else found
+        if math.isfinite(found) and _NUMBER.fullmatch(text):
+            return int(text) if _WHOLE_NUMBER.fullmatch(text) else found
     raise DialectError(f"{shown(value)} is no number")
+
+
+def value_at(body: Any, path: Path) -> Any:
+    """Return what stands at a path of a JSON payload; None where nothing does."""
+    for step in path:
+        if isinstance(body, dict) and isinstance(step, str):
+            body = body.get(step)
+        elif isinstance(body, list) and isinstance(step, int) and step < len(body):
+            body = body[step]
+        else:
+            return None
+    return body
 
 
 def shown(value: object) -> str:

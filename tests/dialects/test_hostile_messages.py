@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edgewire.dialects.base import Arrival, DialectError, DialectMessage
+from edgewire.dialects.home_assistant import HomeAssistantDecoder
 from edgewire.dialects.registry import DIALECTS
+from edgewire.dialects.values import read_json
 from tests.dialects.test_captures import captures
 
 ARRIVAL = Arrival(1_790_000_000_000)
@@ -76,6 +78,46 @@ def test_a_capture_that_is_cut_or_has_other_values_is_read_or_refused(dialect: s
     for old in (b'"', b"1", b"2", b"{", b"}", b":"):
         for new in (b"", b"null", b"[", b"\x00", b"\xff", b"1e999"):
             decode(dialect, entry["topic"], payload.replace(old, new, 1), decoder)
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b'"' + b'\\"' * 500_000,
+        b'{"a":"' + b'\\"' * 500_000 + b"\\\n",
+        b'{"a":nan,"b":"' + b"\\" * 1_000_001,
+        b'{"BME280":{"Temperature":"' + b"0" * 1_000_000 + b'_0"},"temperature":"' + b"0" * 1_000 + b'_0"}',
+        b"0" * 1_000 + b"_0",
+        b"nan" * 300_000,
+    ],
+)
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_what_is_long_is_read_in_one_pass(dialect: str, payload: bytes) -> None:
+    """What is tried again from each of a million places takes hours, in which nothing else is read."""
+    for topic in ("tele/x/SENSOR", "zigbee2mqtt/x", "zigbee2mqtt/x/temperature", "x/events/rpc", "x/sensor/y/state"):
+        decode(dialect, topic, payload)
+
+
+def test_a_string_without_an_end_hides_nothing_that_is_missing() -> None:
+    assert read_json(b'{"a":nan,"b":"nan"}', lenient=True) == {"a": None, "b": "nan"}
+    assert read_json(b'{"a":"x\\"nan","b":-inf}', lenient=True) == {"a": 'x"nan', "b": None}
+    for payload in (b'{"a":nan,"b":"nan}', b'{"a":nan,"b":"\\'):
+        with pytest.raises(DialectError, match="is not JSON"):
+            read_json(payload, lenient=True)
+
+
+def test_entities_are_bounded_however_few_configurations_they_come_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edgewire.dialects.home_assistant.MAX_ENTITIES", 5)
+    decoder = HomeAssistantDecoder()
+    parts = {f"p{number}": {"p": "sensor", "stat_t": f"s/{number}"} for number in range(4)}
+    config = json.dumps({"dev": {"ids": "x"}, "cmps": parts}).encode()
+    for _ in range(3):
+        decoder.decode("homeassistant/device/one/config", config, ARRIVAL)
+    with pytest.raises(DialectError, match="more than 5 entities: those of 'homeassistant/device/two/config'"):
+        decoder.decode("homeassistant/device/two/config", config, ARRIVAL)
+    decoder.decode("homeassistant/device/one/config", b"", ARRIVAL)
+    decoder.decode("homeassistant/device/two/config", config, ARRIVAL)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)

@@ -12,7 +12,7 @@ from typing import Any
 from bridge.message.template import TemplateError
 from bridge.message.user_properties import trace_context
 from bridge.routing.routed import RoutedEvent
-from bridge.sinks.base import Failure, Failures, Rejected, Remark, Retry, Scope
+from bridge.sinks.base import Failure, Failures, Rejected, Remark, Retry, Scope, stops_queue
 from bridge.sinks.http.client import HttpClient
 from bridge.sinks.http.config import HttpSinkConfig, HttpTarget
 from bridge.sinks.http.idempotency import MaybeTaken, PendingRequests, batch_key
@@ -168,7 +168,7 @@ class HttpSink:
             taken = taken or len(told) < len(part) or any(not isinstance(one, Retry) for one in told.values())
             if not self._take_note(batch, part, told, held, failures):
                 for _, positions, _ in waiting:
-                    failures.update(dict.fromkeys(positions, next(one for one in told.values() if _stops(one))))
+                    failures.update(dict.fromkeys(positions, next(one for one in told.values() if stops_queue(one))))
                 return
 
     def _take_note(
@@ -200,7 +200,7 @@ class HttpSink:
             if own is None or isinstance(own, Remark) or (isinstance(own, Retry) and own.maybe_taken):
                 self._maybe_taken.add([event])
         held.update(stopped)
-        return not any(_stops(failure) for failure in stopped.values())
+        return not any(stops_queue(failure) for failure in stopped.values())
 
     def _group(
         self, queue_key: str, batch: Sequence[RoutedEvent], failures: dict[int, Failure]
@@ -287,11 +287,6 @@ class HttpSink:
             # The URL or the credentials are the device's own: others of the queue have others.
             return replace(failure, scope=Scope.DEVICE)
         return failure
-
-
-def _stops(failure: Failure) -> bool:
-    """Return whether nothing else of the queue may be sent."""
-    return isinstance(failure, Retry) and failure.scope is Scope.QUEUE
 
 
 def _without(

@@ -16,7 +16,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from bridge.message.template import TemplateError
 from bridge.routing.routed import RoutedEvent
-from bridge.sinks.base import NO_FAILURES, Failure, Failures, NotConnected, Rejected, Retry, Scope
+from bridge.sinks.base import NO_FAILURES, Failure, Failures, NotConnected, Rejected, Retry, Scope, stops_queue
 from bridge.sinks.kafka.admin import (
     OF_TOPIC,
     ErrorClass,
@@ -84,7 +84,7 @@ class KafkaSink:
         if left:
             self._refused.add(queue_key)
             await self._send_one_by_one(batch, sorted(left), failures)
-        if not any(_stops(failure) for failure in failures.values()):
+        if not any(stops_queue(failure) for failure in failures.values()):
             self._refused.discard(queue_key)
         if not failures:
             if self.last_error:
@@ -147,7 +147,7 @@ class KafkaSink:
                     stopped = report.errors[position] = error.args[0]
                 else:
                     failures[position] = failure
-                    stopped = failure if isinstance(failure, Retry) and _stops(failure) else None
+                    stopped = failure if isinstance(failure, Retry) and stops_queue(failure) else None
             else:
                 report.waiting += 1
         await self._producers.wait_for(report)
@@ -173,7 +173,7 @@ class KafkaSink:
                     raise NotConnected(f"the Kafka producer cannot go on: {error.str()}")
                 failures[position] = found
             failure = failures.get(position)
-            if failure is not None and _stops(failure):
+            if failure is not None and stops_queue(failure):
                 failures.update(dict.fromkeys(positions[at:], failure))
                 return
             if isinstance(failure, Retry):
@@ -218,11 +218,6 @@ class KafkaSink:
         if self.last_error is None:
             log.warning("Kafka is in trouble, trying again", fault=error.str())
         self.last_error = f"Kafka: {error.str()}"
-
-
-def _stops(failure: Failure) -> bool:
-    """Return whether nothing else of the queue may be sent."""
-    return isinstance(failure, Retry) and failure.scope is Scope.QUEUE
 
 
 def _shown(name: str, value: str | bytes | None, target: KafkaTarget | None) -> str | None:

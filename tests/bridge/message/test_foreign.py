@@ -14,9 +14,11 @@ from bridge.message.user_properties import dump_properties
 from bridge.routing.config import RouteConfig
 from bridge.routing.routed import Dropped, RoutedEvent, Unroutable
 from bridge.routing.table import RouteTable
+from bridge.source.advice import format_warnings
 from bridge.spool.message import SpooledMessage
 from edgewire.messages import contract_of
 
+RAW_BME280 = {"filter": "raw/#", "decode": "none", "kind": "bme280"}
 RECEIVED_MS = 1_790_000_000_000
 TASMOTA = (
     b'{"Time":"2024-03-09T06:40:00Z","BME280":{"Temperature":14.2,"Humidity":61.5,"Pressure":1002.4},"TempUnit":"C"}'
@@ -209,6 +211,33 @@ def test_bytes_are_refused_where_a_sink_would_put_them_between_json() -> None:
     with pytest.raises(ValueError, match=r"puts messages together as JSON: set http\.mode: single"):
         BridgeConfig(http={}, **settings)
     assert BridgeConfig(http={"mode": "single"}, **settings).filters == ("edge/#", "raw/#")
+    for named in ({"routes": [{"topic": "edge/#", "http": "/x"}]}, {"routes": [], "subscriptions": [RAW_BME280]}):
+        # A route may name the topic that they are read as.
+        with pytest.raises(ValueError, match=r"set http\.mode: single"):
+            BridgeConfig(http={}, **settings | named)
+    apart = {"routes": [{"topic": "edge/#", "http": "/x"}, {"topic": "raw/#", "kafka": "raw"}]}
+    assert BridgeConfig(http={}, kafka={"bootstrap_servers": "localhost:9092"}, **settings | apart).sinks
+
+
+@pytest.mark.parametrize(
+    ("subscription", "routes", "said"),
+    [
+        ({"filter": "raw/#", "decode": "none"}, [], True),
+        ({"filter": "raw/#", "decode": "none"}, [{"topic": "edge/#", "match": {"a": 1}, "http": "/x"}], True),
+        ({"filter": "raw/#", "decode": "none"}, [{"topic": "edge/+/raw/#", "http": "/x"}], False),
+        ({"filter": "raw/#", "decode": "none"}, [{"topic": "raw/camera/+", "http": "/x"}], False),
+        ({"filter": "tele/#", "decode": "tasmota"}, [], False),
+        ({"filter": "tele/#", "decode": "tasmota"}, [{"topic": "edge/+/device/#", "http": "/x"}], False),
+        ({"filter": "tele/#", "decode": "tasmota", "kind": "plug"}, [{"topic": "edge/+/device/#", "http": "/x"}], True),
+        ("edge/+/gps/#", [{"topic": "edge/+/bme280/#", "http": "/x"}], True),
+        ("edge/#", [], False),
+    ],
+)
+def test_a_subscription_whose_messages_no_route_takes_is_warned_of(
+    subscription: Any, routes: list[dict[str, Any]], said: bool
+) -> None:
+    found = format_warnings(BridgeConfig(http={"mode": "single"}, subscriptions=[subscription], routes=routes))
+    assert ["no route takes what it brings" in warning for warning in found] == [True] * said
 
 
 def test_names_that_are_no_ids_become_ids_that_stay_apart() -> None:
@@ -239,13 +268,32 @@ def test_descriptions_are_told_once_and_known_again_after_a_restart() -> None:
 
 
 def test_a_sink_that_is_behind_does_not_bring_back_an_older_description() -> None:
-    routes = table(filter="#", decode="esphome")
+    routes = table({"topic": "#", "http": "/x"}, filter="#", decode="esphome", roles=["reading", "description"])
     topic = "homeassistant/sensor/porch/out/config"
     for number, unit in ((5, "°C"), (3, "°F")):
         config = b'{"dev_cla":"temperature","unit_of_meas":"%s","stat_t":"porch/sensor/out/state"}' % unit.encode()
-        routes.resolve(message(topic, config, number=number))
+        described = event_of(routes.resolve(message(topic, config, number=number)))
+        assert described.message_id.endswith(f":{number}"), "older or not, it is forwarded"
     found = event_of(routes.resolve(message("porch/sensor/out/state", b"20", number=9)))
     assert found.fields["temperature_c"] == 20
+
+
+def test_a_reading_that_came_before_a_description_on_its_topic_is_one() -> None:
+    routes = table(filter="owntracks/#", decode="owntracks")
+    assert isinstance(routes.resolve(message("owntracks/ann/phone", b"", number=5)), Dropped)
+    place = b'{"_type":"location","lat":48.1,"lon":11.5,"tst":1790000000}'
+    found = event_of(routes.resolve(message("owntracks/ann/phone", place, number=3)))
+    assert found.fields["latitude"] == 48.1
+
+
+def test_entities_that_are_called_boot_and_seq_are_no_identity() -> None:
+    routes = table(filter="#", decode="homeassistant")
+    for name in ("boot", "seq"):
+        config = orjson.dumps({"stat_t": "x/state", "val_tpl": f"{{{{ value_json.{name} }}}}", "dev": {"ids": "x"}})
+        routes.resolve(message(f"homeassistant/sensor/x/{name}/config", config))
+    found = event_of(routes.resolve(message("x/state", b'{"boot":1,"seq":1}', number=9)))
+    assert found.message_id == "x:825667200:9"
+    assert found.fields["other"] == {"boot": 1, "seq": 1}
 
 
 def test_an_entity_with_one_of_our_names_takes_nothing_over() -> None:

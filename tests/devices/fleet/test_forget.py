@@ -2,7 +2,8 @@
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiomqtt
@@ -10,13 +11,16 @@ import orjson
 import pytest
 from typer.testing import CliRunner, Result
 
-from devices.fleet.forget import forget_devices
+from devices.fleet.forget import ATTEMPTS, forget_devices
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from edgefleet.cli import app
 from edgefleet.embedded import Broker, IotcoreProcess, MosquittoProcess
+from edgewire.mqtt import PacketDecoder, Version
+from edgewire.mqtt.packets import Publish
 from tests.tcp import tcp_server
 
+Factory = Callable[..., MosquittoProcess]
 KINDS = ("bme280", "traffic", "gps", "telematics", "people")
 
 
@@ -55,7 +59,7 @@ async def retain(broker: Broker, *topics: str) -> None:
 
 
 @pytest.mark.timeout(180)
-def test_125_devices_leave_nothing_behind(tmp_path: Path, mosquitto_factory: Callable[..., MosquittoProcess]) -> None:
+def test_125_devices_leave_nothing_behind(tmp_path: Path, mosquitto_factory: Factory) -> None:
     broker = mosquitto_factory()
     path = fleet(tmp_path, broker.url, 25)
     ran = command("run", path, "--duration", "1s", "--record", tmp_path / "run")
@@ -101,7 +105,7 @@ def test_a_run_that_forgets_leaves_no_status(tmp_path: Path) -> None:
     ],
 )
 def test_what_the_broker_refuses_and_what_it_hides(
-    acl: str, exit_code: int, said: str, tmp_path: Path, mosquitto_factory: Callable[..., MosquittoProcess]
+    acl: str, exit_code: int, said: str, tmp_path: Path, mosquitto_factory: Factory
 ) -> None:
     (tmp_path / "acl").write_text(f"{acl}\n")
     broker = mosquitto_factory({"acl_file": str(tmp_path / "acl")})
@@ -120,6 +124,56 @@ async def test_a_broker_that_never_answers_costs_no_more_than_the_timeout(tmp_pa
         scenario = Scenario.load(fleet(tmp_path, f"mqtt://127.0.0.1:{port}", 1))
         report = await forget_devices(scenario, Shard(), 0.1)
     assert report.failures == {"not done within 0.1 s: give --timeout more": [f"{kind}-0001" for kind in KINDS]}
+
+
+@asynccontextmanager
+async def breaking(broker: Broker, breaks: int) -> AsyncIterator[tuple[int, list[None]]]:
+    """A way to the broker on which its answer to a device's PUBLISH is lost with the first connections."""
+    made: list[None] = []
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        made.append(None)
+        is_good = len(made) > breaks
+        decoder, published = PacketDecoder(Version.V5), asyncio.Event()
+        there, back = await asyncio.open_connection(broker.host, broker.port)
+
+        async def forward(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+            while data := await source.read(65536):
+                if is_good or not published.is_set() or source is reader:
+                    target.write(data)
+                if source is reader and any(isinstance(packet, Publish) for packet in decoder.feed(data)):
+                    published.set()
+                elif published.is_set() and not is_good:
+                    writer.transport.abort()
+            target.close()
+
+        await asyncio.gather(forward(reader, back), forward(there, writer), return_exceptions=True)
+        back.close()
+
+    async with tcp_server(relay) as port:
+        yield port, made
+
+
+@pytest.mark.services
+async def test_a_device_whose_connection_breaks_connects_again(tmp_path: Path, mosquitto_factory: Factory) -> None:
+    broker = mosquitto_factory()
+    other = "edge/default/bme280/elsewhere/status"
+    await retain(broker, other, *(f"edge/default/{kind}/{kind}-0001/status" for kind in KINDS))
+    async with breaking(broker, 5) as (port, made):
+        scenario = Scenario.load(fleet(tmp_path, f"mqtt://127.0.0.1:{port}", 1))
+        report = await forget_devices(scenario, Shard(), 30)
+    assert (report.cleared, report.failures, len(made)) == (5, {}, 10), "what is cleared once is counted once"
+    assert await retained(broker, 1) == {other}
+
+
+@pytest.mark.services
+async def test_a_connection_that_always_breaks_is_named(tmp_path: Path, mosquitto_factory: Factory) -> None:
+    async with breaking(mosquitto_factory(), 1000) as (port, made):
+        scenario = Scenario.load(fleet(tmp_path, f"mqtt://127.0.0.1:{port}", 1))
+        report = await forget_devices(scenario, Shard(), 30)
+    (reason,) = report.failures
+    assert reason.startswith("the broker ended the connection: ")
+    assert (report.failed, len(made)) == (5, 5 * ATTEMPTS)
 
 
 async def test_ctrl_c_ends_it_and_says_what_was_left(tmp_path: Path) -> None:
