@@ -92,6 +92,8 @@ class StoredRow(_Answer):
     """When this service had received it."""
     payload: dict[str, Any] | None = None
     """As received; left out with `payload=false`."""
+    conflict_ms: int | None = None
+    """When other content last came under its id, and was refused; left out where none did."""
 
 
 class Page(_Answer):

@@ -135,6 +135,9 @@ class Api:
         until: Annotated[Instant | None, Query(description="Measured before this time.")] = None,
         received_since: Annotated[Instant | None, Query(description="Arrived at this time or later.")] = None,
         received_until: Annotated[Instant | None, Query(description="Arrived before this time.")] = None,
+        conflict_since: Annotated[
+            Instant | None, Query(description="Other content came under their ids at this time or later.")
+        ] = None,
         after: Annotated[int, Query(ge=0, le=MAX_INT, description="The `next` of the page before.")] = 0,
         limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 1000,
         payload: Annotated[bool, Query(description="Whether to send the payloads along.")] = True,
@@ -150,6 +153,7 @@ class Api:
             until_ms=until,
             received_since_ms=received_since,
             received_until_ms=received_until,
+            conflict_since_ms=conflict_since,
             payload=payload,
         )
         rows = await self._store.read(query)
@@ -217,6 +221,8 @@ def _page(rows: Sequence[StoredMessage], query: StoreQuery) -> bytes:
 def _row(row: StoredMessage) -> dict[str, Any]:
     fields = row._asdict()
     payload = fields.pop("payload")
+    if row.conflict_ms is None:
+        del fields["conflict_ms"]
     fields["id"] = f"{row.device_id}:{row.boot}:{row.seq}"
     # The payload goes out as it came in, without being decoded: it was valid JSON when it was stored.
     return fields if payload is None else fields | {"payload": orjson.Fragment(payload)}

@@ -35,6 +35,13 @@ class ArrivalSource(Protocol):
         """
         ...
 
+    def find_conflicts(self) -> Iterator[Arrivals]:
+        """Yield under which ids other content came than is there, and when last, where the sink can tell.
+
+        Raises `ServiceUnavailable` that names the sink.
+        """
+        ...
+
     @property
     def note(self) -> str:
         """Return what one must know to read the numbers; may be empty."""

@@ -49,6 +49,9 @@ class Checker:
         """The first and the last moment at which something was due that has arrived."""
         self._earlier_ms: list[int] = []
         """The first and the last arrival of what is not of this run."""
+        self._conflicts = 0
+        self._conflict_ms: list[int] = []
+        """The first and the last moment at which other content came under an id of this run."""
         self._highest: dict[str, Indices] = {}
         self._due, self._arrived = (TimeSeries(index.record.started_ms) for _ in range(2))
         size = len(index.devices)
@@ -96,6 +99,21 @@ class Checker:
         self._arrived.add(arrived_ms)
         # A device whose clock is wrong may say that it measured in years to come.
         self._due.add(np.minimum(due_ms[sent][is_first], np.maximum(arrived_ms, index.record.stopped_ms)))
+
+    def add_conflicts(self, conflicts: Arrivals) -> None:
+        """Enter under which ids other content came than is there, each once. Those of other runs are passed over."""
+        index = self._index
+        position = index.positions(conflicts)
+        ours = position >= 0
+        device = position[ours]
+        if not len(device):
+            return
+        at_ms = np.asarray(conflicts.arrived_ms, np.int64)[ours]
+        slot = index.start[device] + np.asarray(conflicts.seq, np.int64)[ours] - index.first_seq[device]
+        numbered = (slot >= index.start[device]) & (slot < index.start[device + 1])
+        numbered &= ~self._is_earlier(at_ms, index.due_ms(conflicts, ours, device))
+        self._conflicts += int(np.count_nonzero(self._ledger[slot[numbered]] != NOT_SENT))
+        _extend(self._conflict_ms, at_ms[numbered])
 
     def _is_earlier(self, arrived_ms: Indices, due_ms: Indices) -> NDArray[np.bool_]:
         """Return which arrivals cannot be those of messages that this run sent."""
@@ -161,7 +179,7 @@ class Checker:
             per_kind=per_kind,
             note=note,
             clocks_differ_ms=differ_ms,
-            untold=tuple(self._untold(total.earlier, differ_ms)),
+            untold=(*self._untold(total.earlier, differ_ms), *self._untold_conflicts()),
             timing=self._timing(differ_ms),
         )
 
@@ -200,6 +218,15 @@ class Checker:
             yield (
                 f"all seem to have taken {humanize_ms(differ_ms)}: they are of another run of the same ids, or the "
                 f"clocks differ, which cannot be told; {advice}"
+            )
+
+    def _untold_conflicts(self) -> Iterable[str]:
+        if self._conflicts:
+            first, last = map(iso_ms, self._conflict_ms)
+            yield (
+                f"under {self._conflicts:,} ids of this run other content came as well, from {first} to {last}, and "
+                "was refused: another run of the same ids goes on, or messages were altered on their way. Which of the "
+                "two is there cannot be told; use another --from, or leave it out"
             )
 
     def _count_range(self, devices: tuple[int, int], late_after_ms: int, differ_ms: int | None) -> Counts:

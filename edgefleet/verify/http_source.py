@@ -66,8 +66,21 @@ class HttpSource:
                     yield arrivals
         self._connection.close()
 
-    def _read_pages(self, filters: Sequence[tuple[str, object]], after: int) -> Iterator[tuple[Arrivals, int]]:
-        """Yield each page with the cursor of its last row."""
+    def find_conflicts(self) -> Iterator[Arrivals]:
+        """Yield under which ids other content came since `since_ms`, and was refused; when is their `arrived_ms`."""
+        since = ("conflict_since", max(0, self._since_ms or 0))
+        of_devices = [(name, value) for name, value in self._filters if name == "device_id"]
+        for arrivals, _ in self._read_pages([since, *of_devices], 0, arrived="conflict_ms"):
+            yield arrivals
+        self._connection.close()
+
+    def _read_pages(
+        self, filters: Sequence[tuple[str, object]], after: int, arrived: str = "received_ms"
+    ) -> Iterator[tuple[Arrivals, int]]:
+        """Yield each page with the cursor of its last row. Rows without the time `arrived` are passed over.
+
+        An ingest of an earlier version knows nothing of conflicts, and answers with all of its rows instead.
+        """
         more = True
         while more:
             query = urlencode([("payload", "false"), ("limit", CHUNK), ("after", after), *filters])
@@ -75,15 +88,16 @@ class HttpSource:
             try:
                 page = orjson.loads(body)
                 rows, more = page["messages"], page["next"] is not None
+                after = rows[-1]["cursor"] if rows else after
+                rows = [row for row in rows if arrived == "received_ms" or arrived in row]
                 arrivals = Arrivals(
                     "http",
                     [row["device_id"] for row in rows],
                     [row["boot"] for row in rows],
                     [row["seq"] for row in rows],
                     [row["timestamp_ms"] for row in rows],
-                    [row["received_ms"] for row in rows],
+                    [row[arrived] for row in rows],
                 )
-                after = rows[-1]["cursor"] if rows else after
             except (orjson.JSONDecodeError, KeyError, TypeError):
                 raise EdgefleetError(f"{self._url} is no edgefleet ingest: /messages answers something else") from None
             yield arrivals, after

@@ -104,6 +104,10 @@ class KafkaSource:
         """Yield nothing: Kafka finds by time alone, and whatever comes again is there again."""
         yield from ()
 
+    def find_conflicts(self) -> Iterator[Arrivals]:
+        """Yield nothing: Kafka takes whatever comes, under whatever id."""
+        yield from ()
+
     def close(self) -> None:
         """Let go of the consumer."""
         self._consumer.close()

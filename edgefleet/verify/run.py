@@ -61,6 +61,8 @@ def verify_run(
         for name, checker in checkers.items():
             for arrivals in sources[name].find_arrivals(checker.missing_devices()):
                 checker.add_arrivals(arrivals)
+            for conflicts in sources[name].find_conflicts():
+                checker.add_conflicts(conflicts)
         notes = {name: source.note for name, source in sources.items()}
     return run_verdict(index, checkers, late_after_ms, notes)
 

@@ -20,6 +20,7 @@ from bridge.spool.store import SpoolStore
 from edgefleet.cli.bridge import app
 from edgefleet.embedded import edgefleet_process, free_port
 from edgefleet.verify import Outcome, verify_run
+from edgewire.clock import SystemClock
 from edgewire.config import load_config
 from edgewire.messages import BATCH_PATH
 from edgewire.run_record import DeviceRecord
@@ -68,6 +69,7 @@ def ask(url: str, data: bytes | None = None) -> dict[str, object]:
 
 @pytest.mark.parametrize("mode", ["batch", "single"])
 async def test_other_content_under_a_known_id_is_a_dead_letter_and_no_pass(tmp_path: Path, mode: str) -> None:
+    before_ms = SystemClock().now_ms()
     ingest = f"http://127.0.0.1:{free_port()}"
     reading = {"humidity": 40.0, "pressure_hpa": 1013.0}
     devices = {seq: LOST if seq <= COUNT else OWN for seq in range(1, 2 * COUNT + 1)}
@@ -117,3 +119,10 @@ async def test_other_content_under_a_known_id_is_a_dead_letter_and_no_pass(tmp_p
         )
         verdict = await asyncio.to_thread(verify_run, record, ingest=ingest)
         assert verdict.outcome is not Outcome.PASS
+        # All ids are there, and were while the run went on: what another sent under them is what cannot be told.
+        record.started_ms, record.fixed_boots = before_ms, False
+        verdict = await asyncio.to_thread(verify_run, record, ingest=ingest)
+        assert verdict.sinks["http"].total.lost == 0
+        assert verdict.outcome is Outcome.INCOMPLETE
+        (sentence,) = verdict.untold
+        assert sentence.startswith(f"under {COUNT} ids of this run other content came as well")

@@ -67,6 +67,8 @@ class StoredMessage(NamedTuple):
     timestamp_ms: int
     received_ms: int
     payload: str | None
+    conflict_ms: int | None = None
+    """When other content last came under its id; None where none did."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,8 @@ class Query:
     """Arrived at this time or later."""
     received_until_ms: int | None = None
     """Arrived before this time."""
+    conflict_since_ms: int | None = None
+    """Other content came under their ids at this time or later."""
     payload: bool = True
     payload_bytes: int = 32 << 20
     """With which a page ends before it has `limit` messages, for there may be large ones among them."""

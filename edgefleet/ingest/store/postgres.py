@@ -60,6 +60,11 @@ _MIGRATIONS = (
     # so a summary of their blocks does, and costs a writer nothing.
     ("CREATE INDEX ingest_received ON ingest_messages USING brin (received_ms) WITH (autosummarize = on)",),
     ("ALTER TABLE ingest_counts ADD COLUMN conflicts bigint NOT NULL DEFAULT 0",),
+    # Whoever verifies a run asks which of its messages others came under the ids of: mostly of none.
+    (
+        "ALTER TABLE ingest_messages ADD COLUMN conflict_ms bigint",
+        "CREATE INDEX ingest_conflict ON ingest_messages (conflict_ms) WHERE conflict_ms IS NOT NULL",
+    ),
 )
 """Step n brings a database from format n to n + 1. Steps are only ever added."""
 
@@ -82,6 +87,14 @@ _DIFFERING = """
     SELECT position, m.payload FROM ingest_staging s JOIN ingest_messages m USING (device_id, boot, seq)
     WHERE m.payload <> s.payload
 """
+_CONFLICT = """
+    UPDATE ingest_messages m SET conflict_ms = greatest(m.conflict_ms, s.last_ms)
+    FROM (
+        SELECT device_id, boot, seq, max(received_ms) AS last_ms FROM ingest_staging WHERE position = ANY(%s)
+        GROUP BY device_id, boot, seq
+    ) AS s
+    WHERE m.device_id = s.device_id AND m.boot = s.boot AND m.seq = s.seq
+"""
 _COUNT = """
     INSERT INTO ingest_counts AS c (kind, stored, redelivered, rejected, conflicts) VALUES (%s, %s, %s, %s, %s)
     ON CONFLICT (kind) DO UPDATE SET stored = c.stored + excluded.stored,
@@ -89,11 +102,11 @@ _COUNT = """
         conflicts = c.conflicts + excluded.conflicts
 """
 _PAGE = """
-    SELECT cursor, device_id, boot, seq, kind, timestamp_ms, received_ms, {payload}
+    SELECT cursor, device_id, boot, seq, kind, timestamp_ms, received_ms, {payload}, conflict_ms
     FROM ingest_messages WHERE {where} ORDER BY cursor LIMIT %(limit)s
 """
 _BOUNDED = """
-    SELECT cursor, device_id, boot, seq, kind, timestamp_ms, received_ms, payload FROM (
+    SELECT cursor, device_id, boot, seq, kind, timestamp_ms, received_ms, payload, conflict_ms FROM (
         SELECT *, sum(octet_length(payload)) OVER (ORDER BY cursor) - octet_length(payload) AS before
         FROM ({page}) AS page
     ) AS summed WHERE before < %(payload_bytes)s ORDER BY cursor
@@ -272,6 +285,8 @@ def _insert(connection: Connection, deliveries: Sequence[Delivery]) -> list[Stor
         if not all(is_new):
             for at, stored in cursor.execute(_DIFFERING).fetchall():
                 results[int(str(at))] = compare_payloads(str(stored), messages[int(str(at))].payload)
+            if conflicts := [at for at, result in enumerate(results) if result is StoreResult.CONFLICT]:
+                cursor.execute(_CONFLICT, (conflicts,))
         return results
 
 
@@ -299,6 +314,7 @@ _CONDITIONS = {
         " AND received_ms >= %(received_since_ms)s"
     ),
     "received_until_ms": "received_ms < %(received_until_ms)s",
+    "conflict_since_ms": "conflict_ms >= %(conflict_since_ms)s",
 }
 
 

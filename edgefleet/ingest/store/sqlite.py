@@ -64,6 +64,11 @@ _MIGRATIONS = (
     # Whoever verifies a run asks for what came since it began, of a store that may hold years.
     ("CREATE INDEX message_received ON messages (received_ms)",),
     ("ALTER TABLE counts ADD COLUMN conflicts INTEGER NOT NULL DEFAULT 0",),
+    # Whoever verifies a run asks which of its messages others came under the ids of: mostly of none.
+    (
+        "ALTER TABLE messages ADD COLUMN conflict_ms INTEGER",
+        "CREATE INDEX message_conflict ON messages (conflict_ms) WHERE conflict_ms IS NOT NULL",
+    ),
 )
 """Step n brings a file from `user_version` n to n + 1. Steps are only ever added."""
 
@@ -72,13 +77,19 @@ _INSERT = """
     VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
 """
 _PAYLOAD = "SELECT payload FROM messages WHERE device_id = ? AND boot = ? AND seq = ?"
+_CONFLICT = """
+    UPDATE messages SET conflict_ms = max(coalesce(conflict_ms, 0), ?) WHERE device_id = ? AND boot = ? AND seq = ?
+"""
 _COUNT = """
     INSERT INTO counts (kind, stored, redelivered, rejected, conflicts) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (kind) DO UPDATE SET stored = stored + excluded.stored,
         redelivered = redelivered + excluded.redelivered, rejected = rejected + excluded.rejected,
         conflicts = conflicts + excluded.conflicts
 """
-_SELECT = "SELECT cursor, device_id, boot, seq, kind, timestamp_ms, received_ms, {payload} FROM messages WHERE {where} "
+_SELECT = (
+    "SELECT cursor, device_id, boot, seq, kind, timestamp_ms, received_ms, {payload}, conflict_ms FROM {table}"
+    " WHERE {where} "
+)
 _PAGE = "ORDER BY cursor LIMIT :limit"
 
 Result = TypeVar("Result")
@@ -220,7 +231,10 @@ def _insert(cursor: sqlite3.Cursor, message: NewMessage, received_ms: int) -> St
     if cursor.rowcount == 1:
         return StoreResult.STORED
     (payload,) = cursor.execute(_PAYLOAD, message[:3]).fetchone()
-    return compare_payloads(payload, message.payload)
+    result = compare_payloads(payload, message.payload)
+    if result is StoreResult.CONFLICT:
+        cursor.execute(_CONFLICT, (received_ms, *message[:3]))
+    return result
 
 
 _CONDITIONS = {
@@ -232,6 +246,7 @@ _CONDITIONS = {
     "until_ms": "timestamp_ms < :until_ms",
     "received_since_ms": "+received_ms >= :received_since_ms",
     "received_until_ms": "received_ms < :received_until_ms",
+    "conflict_since_ms": "conflict_ms >= :conflict_since_ms",
 }
 # The pages of what came since then begin at the first that did. SQLite takes one lower bound of the cursor to the place
 # where it begins to read, so both are in one; and without the plus it would look for the first from the beginning of
@@ -241,9 +256,14 @@ _AFTER_BOTH = "cursor > max(:after, (SELECT min(+cursor) FROM messages WHERE rec
 
 def _read(connection: sqlite3.Connection, query: Query) -> list[StoredMessage]:
     given = {name: value for name in _CONDITIONS if (value := getattr(query, name)) not in (None, ())}
-    conditions = _CONDITIONS if query.received_since_ms is None else _CONDITIONS | {"after": _AFTER_BOTH}
+    conditions, table = _CONDITIONS, "messages"
+    if query.conflict_since_ms is not None:
+        # Else SQLite would read the table in the order of its cursors, or all rows of those devices.
+        table += " INDEXED BY message_conflict"
+    elif query.received_since_ms is not None:
+        conditions = _CONDITIONS | {"after": _AFTER_BOTH}
     where = " AND ".join(conditions[name] for name in given)
-    select = _SELECT.format(payload="payload" if query.payload else "NULL", where=where) + _PAGE
+    select = _SELECT.format(payload="payload" if query.payload else "NULL", table=table, where=where) + _PAGE
     if query.device_ids:
         given["device_ids"] = json.dumps(list(query.device_ids))
     page: list[StoredMessage] = []

@@ -298,7 +298,8 @@ ODD_VALUES = (
     *("2026-01-01T00:00:00%2B99:99", "2026-W01-1", "1969-12-31", "now", "", "0", "a,b"),
 )
 PARAMETERS = (
-    *("after", "since", "until", "received_since", "received_until", "limit", "device_id", "kind", "boot", "payload"),
+    *("after", "since", "until", "received_since", "received_until", "conflict_since", "limit", "device_id", "kind"),
+    *("boot", "payload"),
 )
 
 
@@ -378,6 +379,11 @@ async def test_a_known_id_with_other_content_is_422_and_counted_apart(service: C
     assert [said[name] for name in ("stored", "known", "rejected", "conflicts", "unlisted")] == [1, 1, 0, 1, 0]
     (item,) = said["items"]
     assert (item["line"], item["status"], item["id"]) == (1, "conflict", message_id)
+    _, page = await get(service, "/messages?conflict_since=2000-01-01T00:00:00Z")
+    assert [row["seq"] for row in page["messages"]] == [0]
+    assert page["messages"][0]["conflict_ms"] >= page["messages"][0]["received_ms"]
+    _, page = await get(service, "/messages")
+    assert ["conflict_ms" in row for row in page["messages"]] == [True, False]
     _, stats = await get(service, "/stats")
     assert stats["kinds"]["bme280"] == {"stored": 2, "redelivered": 2, "rejected": 0, "conflicts": 2}
     async with service.get("/metrics") as answer:

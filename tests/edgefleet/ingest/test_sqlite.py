@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edgefleet.ingest.store import Delivery, NewMessage, Query, StoreError, StoreResult, open_store
+from edgefleet.ingest.store import Delivery, NewMessage, Query, StoreCounts, StoreError, StoreResult, open_store, sqlite
 from edgefleet.ingest.store.sqlite import SqliteStore
 from edgewire.errors import ConfigError
 
@@ -46,6 +46,45 @@ async def test_a_newer_format_is_left_alone(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(StoreError, match="newer edgefleet"):
         await SqliteStore.open(path)
+
+
+async def test_a_file_of_an_earlier_format_is_brought_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "earlier.db"
+    connection = sqlite3.connect(path)
+    connection.executescript("""
+        CREATE TABLE messages (
+            cursor INTEGER PRIMARY KEY, device_id TEXT NOT NULL, boot INTEGER NOT NULL, seq INTEGER NOT NULL,
+            kind TEXT NOT NULL, timestamp_ms INTEGER NOT NULL, received_ms INTEGER NOT NULL, payload TEXT NOT NULL
+        );
+        CREATE UNIQUE INDEX message_id ON messages (device_id, boot, seq);
+        CREATE TABLE counts (
+            kind TEXT PRIMARY KEY, stored INTEGER NOT NULL, redelivered INTEGER NOT NULL, rejected INTEGER NOT NULL
+        ) WITHOUT ROWID;
+        INSERT INTO messages VALUES (1, 'd', 1, 0, 'gps', 5, 6, '{"v":1}');
+        INSERT INTO counts VALUES ('gps', 1, 0, 0);
+        PRAGMA user_version=1;
+    """)
+    connection.close()
+    store = await SqliteStore.open(path)
+    assert [row.conflict_ms for row in await store.read(Query())] == [None]
+    await store.add(Delivery(9, [NewMessage("d", 1, 0, "gps", 5, '{"v":2}')]))
+    assert [row.conflict_ms for row in await store.read(Query(conflict_since_ms=9))] == [9]
+    assert await store.counts() == {"gps": StoreCounts(1, 0, 0, 1)}
+    await store.close()
+
+
+async def test_conflicts_are_found_by_their_index(tmp_path: Path) -> None:
+    """Of a store of a million messages that has none, nothing is read."""
+    path = tmp_path / "x.db"
+    await (await SqliteStore.open(path)).close()
+    connection = sqlite3.connect(path)
+    asked: list[str] = []
+    connection.set_trace_callback(asked.append)
+    sqlite._read(connection, Query(conflict_since_ms=5, device_ids=["d"], payload=False))
+    connection.set_trace_callback(None)
+    (plan, *_) = connection.execute(f"EXPLAIN QUERY PLAN {asked[0]}").fetchall()
+    connection.close()
+    assert "USING INDEX message_conflict" in plan[3], plan
 
 
 async def test_a_failed_write_stores_nothing_and_the_next_succeeds(tmp_path: Path) -> None:

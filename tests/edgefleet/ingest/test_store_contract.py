@@ -5,6 +5,7 @@ import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -116,6 +117,32 @@ async def test_a_known_id_with_other_content_is_a_conflict(store: MessageStore) 
 
 async def test_an_empty_delivery_is_taken(store: MessageStore) -> None:
     assert await store.add(Delivery(1)) == []
+
+
+@pytest.mark.parametrize("payload", [True, False])
+async def test_ids_under_which_other_content_came_are_found_by_when_it_last_did(
+    store: MessageStore, payload: bool
+) -> None:
+    first = [message(seq, device=device) for device in ("d-1", "d-2") for seq in range(5)]
+    other = [one._replace(payload='{"other":1}') for one in first]
+    await store.add(Delivery(10, first))
+    assert await store.read(Query(conflict_since_ms=0)) == []
+    assert await store.add(Delivery(30, [other[1], other[6]])) == [CONFLICT] * 2
+    assert await store.add(Delivery(20, [other[1], other[2], first[3], other[2]])) == [CONFLICT] * 2 + [KNOWN, CONFLICT]
+
+    async def found(**conditions: Any) -> list[tuple[str, int, int | None]]:
+        rows = await store.read(Query(payload=payload, **conditions))
+        return [(row.device_id, row.seq, row.conflict_ms) for row in rows]
+
+    assert await found(conflict_since_ms=0) == [("d-1", 1, 30), ("d-1", 2, 20), ("d-2", 1, 30)]
+    assert await found(conflict_since_ms=21) == [("d-1", 1, 30), ("d-2", 1, 30)]
+    assert await found(conflict_since_ms=31) == []
+    assert await found(conflict_since_ms=0, device_ids=["d-2"]) == [("d-2", 1, 30)]
+    (page,) = await store.read(Query(conflict_since_ms=0, limit=1))
+    assert await found(conflict_since_ms=0, after=page.cursor) == [("d-1", 2, 20), ("d-2", 1, 30)]
+    assert [row.payload for row in await store.read(Query())] == [one.payload for one in first], "nothing else changes"
+    await store.add(Delivery(40, [other[1]]))
+    assert await found(conflict_since_ms=40) == [("d-1", 1, 40)]
 
 
 async def test_pages_follow_the_order_of_arrival(store: MessageStore) -> None:

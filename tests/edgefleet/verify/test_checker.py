@@ -13,6 +13,7 @@ from edgefleet.verify import Checker, Latency, Outcome, from_rows, verify
 from edgefleet.verify.arrivals import CHUNK
 from edgefleet.verify.checker import MISSING_SHOWN
 from edgefleet.verify.message_index import SLOWEST, MessageIndex
+from edgefleet.verify.verdict import RunVerdict
 from edgewire.run_record import DeviceRecord, RunRecord
 
 Row = tuple[str, int, int, int, int]
@@ -53,6 +54,36 @@ def test_other_runs_are_passed_over(record: RunRecord, everything: list[Row], ar
     others = [arrive("g-1", 3, boot=6), arrive("elsewhere", 3), arrive("p-1", 0)]
     total = verify(record, http=from_rows(others + everything)).sinks["http"].total
     assert (total.stored, total.unexpected, total.duplicates) == (15, 0, 0)
+
+
+def test_other_content_under_an_id_of_the_run_is_no_pass(
+    record: RunRecord, everything: list[Row], arrive: Arrive
+) -> None:
+    checker = Checker(MessageIndex(record))
+    for arrivals in from_rows(everything):
+        checker.add_arrivals(arrivals)
+    of_others = [arrive("g-1", 3, boot=6), arrive("elsewhere", 3), arrive("p-1", 0), arrive("g-1", 10)]
+    for conflicts in from_rows(of_others):
+        checker.add_conflicts(conflicts)
+    assert checker.verdict(5000).untold == ()
+    for conflicts in from_rows([arrive("g-1", 3), arrive("b-1", 4)]):
+        checker.add_conflicts(conflicts)
+    (sentence,) = checker.verdict(5000).untold
+    assert sentence.startswith("under 2 ids of this run other content came as well, from 2")
+    verdict = RunVerdict(run_id="r", sent={"gps": 15}, sinks={"http": checker.verdict(5000)})
+    assert (verdict.outcome, verdict.untold) == (Outcome.INCOMPLETE, [sentence])
+
+
+def test_other_content_that_came_before_the_run_was_of_another(
+    make_record: Callable[..., RunRecord], arrive: Arrive
+) -> None:
+    record = make_record(DeviceRecord(device_id="g", kind="gps", site="s", boot=7, first_seq=0, last_seq=9))
+    checker = Checker(MessageIndex(record), 1000)
+    early, now = arrive("g", 1), arrive("g", 2)
+    for conflicts in from_rows([(*early[:4], record.started_ms - 60_000), now]):
+        checker.add_conflicts(conflicts)
+    (sentence,) = checker.verdict(5000).untold
+    assert sentence.startswith("under 1 ids of this run")
 
 
 def test_what_was_not_sent_but_arrived_is_unexpected(record: RunRecord, everything: list[Row], arrive: Arrive) -> None:

@@ -92,6 +92,41 @@ async def test_a_connection_that_the_service_ended_between_two_looks_is_made_ane
     source.close()
 
 
+def conflicts(source: HttpSource) -> list[tuple[int, int]]:
+    return [
+        (seq, at_ms)
+        for found in source.find_conflicts()
+        for seq, at_ms in zip(found.seq, found.arrived_ms, strict=True)
+    ]
+
+
+async def test_ids_under_which_other_content_came_are_read_with_when_it_did(
+    url: str, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_source, "CHUNK", 2)
+    await put(store_url, 0, 1, 2, 3, 4)
+    store = await open_store(store_url)
+    for received_ms, seq in ((40, 0), (60, 1), (70, 3), (80, 4)):
+        await store.add(Delivery(received_ms, [NewMessage("d", 2, seq, "gps", 1000 + seq, '{"other":1}')]))
+    await store.close()
+    assert await asyncio.to_thread(conflicts, HttpSource(url, since_ms=50)) == [(1, 60), (3, 70), (4, 80)]
+    assert await asyncio.to_thread(conflicts, HttpSource(url, since_ms=50, device_ids=["d"])) == [
+        (1, 60),
+        (3, 70),
+        (4, 80),
+    ]
+    assert await asyncio.to_thread(conflicts, HttpSource(url, since_ms=50, device_ids=["e"])) == []
+    assert await asyncio.to_thread(conflicts, HttpSource(url)) == [(0, 40), (1, 60), (3, 70), (4, 80)]
+
+
+def test_an_ingest_that_knows_nothing_of_conflicts_has_none() -> None:
+    row = b'{"cursor":1,"device_id":"d","boot":2,"seq":0,"kind":"gps","timestamp_ms":1,"received_ms":2,"id":"d:2:0"}'
+    with answering(200, b'{"messages":[%s],"next":null}' % row) as url:
+        source = HttpSource(url, since_ms=0)
+        assert conflicts(source) == []
+        source.close()
+
+
 async def test_the_columns_are_those_of_the_store(url: str, store_url: str) -> None:
     await put(store_url, 7)
     source = HttpSource(url)
