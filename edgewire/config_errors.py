@@ -159,7 +159,9 @@ def _sentence(one: ErrorDetails, place: Location, model: type[BaseModel] | None,
         one = {**one, "msg": one["msg"].replace(value, show_url(value)), "input": show_url(value)}
         value = one["input"]
     hidden = is_secret_path(place)
-    if kind == "string_type" and not isinstance(value, dict | list | None):
+    if kind == "string_type" and value is None:
+        return "is empty, but should be a text: leave it out, or put it in quotes"
+    if kind == "string_type" and not isinstance(value, dict | list):
         return _quotes_needed(value, written, hidden=hidden)
     said = _requirement(kind, context, value, str(one["msg"]).removeprefix("Value error, "))
     if hidden:
@@ -203,4 +205,5 @@ def _given(value: Any, said: str) -> str:
         return ""
     shown = repr(value) if isinstance(value, str | bool | int | float) else json.dumps(str(value))
     shown = shown if len(shown) <= _MOST_SHOWN else f"{shown[:_MOST_SHOWN]}…"
-    return "" if isinstance(value, str) and value and value in said else f", got {shown}"
+    is_told = said.startswith(f"{value!r} is none of") or (isinstance(value, str) and value and value in said)
+    return "" if is_told else f", got {shown}"

@@ -15,6 +15,7 @@ import re
 import socket
 import stat
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -23,6 +24,9 @@ from edgewire.os_support import OPEN_FLAGS
 
 _STREAMS = {stat.S_IFIFO: "a FIFO", stat.S_IFCHR: "a character device", stat.S_IFSOCK: "a socket"}
 _NO_FILES = _STREAMS | {stat.S_IFBLK: "a block device"}
+
+FIFO_WAIT_S = 30.0
+"""How long a FIFO may be without a reader (s)."""
 
 _OPEN_FILES = re.compile(r"/(dev|proc/(self|thread-self|\d+))/fd/")
 """Links to what a process has open: what they lead to may have no name, and is the opener's to replace."""
@@ -71,10 +75,16 @@ def partial_path(path: Path, suffix: str = ".partial") -> Path:
     return partial
 
 
-def open_stream(path: Path) -> BinaryIO:
-    """Open a stream for writing; of a FIFO, wait for its reader. Raises `OSError` for what is none."""
+def open_stream(path: Path, *, wait_s: float = FIFO_WAIT_S) -> BinaryIO:
+    """Open a stream for writing; of a FIFO, wait for its reader, `wait_s` seconds at the most.
+
+    Raises `OSError` for what is no stream, and for a FIFO that nobody has begun to read.
+    """
     found = resolve_output(path)
-    if sys.platform != "win32" and not _is_open_file(found) and stat.S_ISSOCK(found.stat().st_mode):
+    kind = 0 if _is_open_file(found) else stat.S_IFMT(found.stat().st_mode)
+    if kind == stat.S_IFIFO:
+        return os.fdopen(_open_fifo(found, wait_s), "wb")
+    if sys.platform != "win32" and kind == stat.S_IFSOCK:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             connection.connect(str(found))
@@ -109,6 +119,24 @@ def write_output(path: Path, content: bytes, *, mode: int = 0o666) -> None:
         with suppress(OSError):
             partial.unlink()
         raise
+
+
+def _open_fifo(path: Path, wait_s: float) -> int:
+    # An open that blocks is begun again after a signal that has a handler: it would end by SIGKILL alone.
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0) | OPEN_FLAGS)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            if time.monotonic() >= deadline:
+                said = f"nobody has begun to read this FIFO in {wait_s:g} s: start its reader first"
+                raise OSError(errno.ENXIO, said, str(path)) from None
+            time.sleep(0.02)
+        else:
+            os.set_blocking(descriptor, True)
+            return descriptor
 
 
 def _is_open_file(path: Path) -> bool:

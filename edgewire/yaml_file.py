@@ -49,7 +49,7 @@ class YamlFile:
         try:
             self._read(text)
         except yaml.YAMLError as error:
-            raise ConfigError(f"{name}{_position(error)}: is not YAML: {_explanation(error)}") from None
+            raise ConfigError(f"{name}{_position(error)}: is not YAML: {_explanation(error, text)}") from None
         except RecursionError:
             raise ConfigError(f"{name}: is nested too deeply") from None
         except ValueError as error:
@@ -79,6 +79,7 @@ class YamlFile:
         size = 1
         if isinstance(node, yaml.ScalarNode):
             self._check_number(node, path)
+            self._check_date(node, path)
         elif isinstance(node, yaml.SequenceNode):
             for position, item in enumerate(node.value):
                 size += self._check(item, (*path, position), sizes)
@@ -107,6 +108,17 @@ class YamlFile:
         written = "it" if hidden else f"'{node.value}'"
         where = f"{key_path(path)}: " if path else ""
         self._problems.append(Problem(f"{where}{written} is read as {said}: put it in quotes", _line(node)))
+
+    def _check_date(self, node: yaml.ScalarNode, path: Location) -> None:
+        if node.tag != "tag:yaml.org,2002:timestamp":
+            return
+        try:
+            yaml.SafeLoader("").construct_yaml_timestamp(node)
+        except (ValueError, AttributeError) as error:
+            where = f"{key_path(path)}: " if path else ""
+            reason = f": {error}" if isinstance(error, ValueError) and not is_secret_path(path) else ""
+            said = f"{where}is read as a date, and is none{reason}; a text goes into quotes"
+            self._problems.append(Problem(said, _line(node)))
 
     def locate(self, location: Location) -> tuple[Location, yaml.Node | None]:
         """Return the part of a location that is in the file, without what pydantic puts between, and its node."""
@@ -188,11 +200,14 @@ def _position(error: yaml.YAMLError) -> str:
     return f":{mark.line + 1}" if mark else ""
 
 
-def _explanation(error: yaml.YAMLError) -> str:
+def _explanation(error: yaml.YAMLError, text: str) -> str:
     """Return what the parser says, without any of the text: that may be a secret."""
     problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be read"
     said = _QUOTED.sub("…", " ".join(str(problem).split()))
     mark = getattr(error, "problem_mark", None)
+    line = text.splitlines()[mark.line : mark.line + 1] if mark else []
+    if line and "\t" in line[0][: len(line[0]) - len(line[0].lstrip())]:
+        return "the line begins with a tab: YAML is indented by spaces"
     column = f" in column {mark.column + 1}" if mark else ""
     hint = f"; {_SIGNS}" if re.search("alias|tag|anchor|cannot start any token|alphabetic", said) else ""
     return f"{said}{column}{hint}"

@@ -87,3 +87,19 @@ def test_a_fault_is_one_sentence_that_names_file_and_key(text: str, said: str) -
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.yaml: there is no such file"):
         config.load_config(tmp_path / "nowhere.yaml", Outer)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("name: a\nwhen: 2026-13-45\n", "f.yaml:2: when: is read as a date, and is none: month must be in 1..12"),
+        ("a: !!timestamp soon\n", "f.yaml:1: a: is read as a date, and is none; a text goes into quotes"),
+        ("password: 2026-13-45\n", "f.yaml:1: password: is read as a date, and is none; a text goes into quotes"),
+        ("inner:\n\twait: 1s\n", "f.yaml:2: is not YAML: the line begins with a tab: YAML is indented by spaces"),
+        ("name: null\n", "f.yaml:1: name: is empty, but should be a text"),
+    ],
+)
+def test_what_yaml_makes_of_a_text_is_explained(text: str, said: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        config.parse_config(text, Outer, name="f.yaml")
+    assert said in str(raised.value)
