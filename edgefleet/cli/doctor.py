@@ -8,13 +8,15 @@ import typer
 from edgefleet.cli.common import Json, start_logging
 from edgefleet.cli.fleet_options import FleetOptions, Interval, ScenarioOrKind
 from edgefleet.cli.option_groups import takes_options
+from edgefleet.cli.shorthands import ScenarioShorthands
 
 
-@takes_options(fleet=FleetOptions)
+@takes_options(fleet=FleetOptions, shorthands=ScenarioShorthands)
 def command(
     scenario: ScenarioOrKind = None,
     *,
     fleet: FleetOptions,
+    shorthands: ScenarioShorthands,
     interval: Interval = None,
     broker: Annotated[list[str] | None, typer.Option(help="Broker URL, instead of the scenario's; repeatable.")] = None,
     workers: Annotated[
@@ -35,7 +37,7 @@ def command(
     from edgefleet.doctor import Machine, Needs, ProbePlan, evaluate, print_checks, probe_brokers
 
     start_logging("warning")
-    loaded = fleet.load(scenario, interval)
+    loaded = shorthands.apply(fleet.load(scenario, interval))
     if broker:
         loaded = loaded.model_copy(update={"broker": tuple(broker)})
     part = Shard.parse(shard)

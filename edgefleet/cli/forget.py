@@ -8,6 +8,7 @@ import typer
 from edgefleet.cli.common import Json, parse_duration, start_logging
 from edgefleet.cli.fleet_options import FleetOptions, ScenarioOrKind
 from edgefleet.cli.option_groups import takes_options
+from edgefleet.cli.shorthands import ScenarioShorthands
 from edgefleet.terminal import echo
 
 if TYPE_CHECKING:
@@ -19,11 +20,12 @@ FORGET_S = 300
 """How long it may take unless a user says otherwise."""
 
 
-@takes_options(fleet=FleetOptions)
+@takes_options(fleet=FleetOptions, shorthands=ScenarioShorthands)
 def command(
     scenario: ScenarioOrKind = None,
     *,
     fleet: FleetOptions,
+    shorthands: ScenarioShorthands,
     broker: Annotated[list[str] | None, typer.Option(help="Broker URL, instead of the scenario's; repeatable.")] = None,
     shard: Annotated[str, typer.Option(envvar="FLEET_SHARD", help="Only part i of n of the devices: i/n.")] = "0/1",
     timeout: Annotated[
@@ -42,7 +44,7 @@ def command(
 
     start_logging("warning")
     timeout_s = parse_duration("--timeout", timeout) / 1000
-    loaded = fleet.load(scenario)
+    loaded = shorthands.apply(fleet.load(scenario))
     if broker:
         loaded = loaded.model_copy(update={"broker": tuple(broker)})
     report = forget(loaded, Shard.parse(shard), timeout_s)

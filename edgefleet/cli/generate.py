@@ -9,14 +9,16 @@ from edgefleet.cli.common import DEFAULT_FROM, Json
 from edgefleet.cli.delivery_options import DeliveryOptions
 from edgefleet.cli.fleet_options import FleetOptions, ScenarioOrKind
 from edgefleet.cli.option_groups import takes_options
+from edgefleet.cli.shorthands import ScenarioShorthands
 from edgewire.errors import ConfigError
 
 
-@takes_options(fleet=FleetOptions, delivery=DeliveryOptions)
+@takes_options(fleet=FleetOptions, shorthands=ScenarioShorthands, delivery=DeliveryOptions)
 def command(
     scenario: ScenarioOrKind = None,
     *,
     fleet: FleetOptions,
+    shorthands: ScenarioShorthands,
     from_: Annotated[
         str | None,
         typer.Option(
@@ -110,7 +112,7 @@ def command(
     from edgefleet.cli.signals import StopFlag
     from edgefleet.cli.targets import Destination
 
-    loaded = fleet.load(scenario, None if stream or scenario else interval)
+    loaded = shorthands.apply(fleet.load(scenario, None if stream or scenario else interval))
     loaded = loaded if seed is None else loaded.model_copy(update={"seed": seed})
     destination = Destination.parse(out, format_, delivery)
     with StopFlag.on_signals() as stop:

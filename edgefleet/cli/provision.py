@@ -9,14 +9,16 @@ import typer
 from edgefleet.cli.common import Json
 from edgefleet.cli.fleet_options import FleetOptions, ScenarioOrKind
 from edgefleet.cli.option_groups import takes_options
+from edgefleet.cli.shorthands import ScenarioShorthands
 from edgewire.errors import ConfigError
 
 
-@takes_options(fleet=FleetOptions)
+@takes_options(fleet=FleetOptions, shorthands=ScenarioShorthands)
 def command(
     scenario: ScenarioOrKind = None,
     *,
     fleet: FleetOptions,
+    shorthands: ScenarioShorthands,
     out: Annotated[
         Path,
         typer.Option(
@@ -69,7 +71,10 @@ def command(
         raise ConfigError("certificates need the package cryptography: pip install 'edgefleet[provision]'") from None
     if auth not in ("password", "certificate"):
         raise ConfigError(f"--auth {auth}: there are password and certificate")
-    names = [*(device.device_id for device, _ in all_devices(fleet.load(scenario))), *_checked(also or [])]
+    names = [
+        *(device.device_id for device, _ in all_devices(shorthands.apply(fleet.load(scenario)))),
+        *_checked(also or []),
+    ]
     hosts = host or ["localhost", "127.0.0.1", "::1"]
     try:
         with Progress(console=Console(stderr=True), transient=True) as progress:

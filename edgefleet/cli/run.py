@@ -14,6 +14,7 @@ from edgefleet.cli.common import HtmlPage, Json, LogLevel, parse_duration, start
 from edgefleet.cli.fleet_options import FleetOptions, Interval, ScenarioOrKind
 from edgefleet.cli.forget import FORGET_S, forget
 from edgefleet.cli.option_groups import takes_options
+from edgefleet.cli.shorthands import ScenarioShorthands
 from edgefleet.terminal import echo
 from edgewire.errors import ConfigError
 
@@ -21,12 +22,13 @@ if TYPE_CHECKING:
     from edgefleet.launch.launcher import Launcher
 
 
-@takes_options(fleet=FleetOptions)
+@takes_options(fleet=FleetOptions, shorthands=ScenarioShorthands)
 def command(
     context: typer.Context,
     scenario: ScenarioOrKind = None,
     *,
     fleet: FleetOptions,
+    shorthands: ScenarioShorthands,
     interval: Interval = None,
     broker: Annotated[
         list[str] | None,
@@ -171,7 +173,7 @@ def command(
     urls = start_embedded(context, broker or (), only_here=not (ray or ray_address))
     changes = {"broker": urls or None, "time_scale": time_scale, "seed": seed}
     loaded = in_real_time(
-        fleet.load(scenario, interval).model_copy(
+        shorthands.apply(fleet.load(scenario, interval)).model_copy(
             update={key: value for key, value in changes.items() if value is not None}
         )
     )

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from devices.sensors.base import Columns, Events, Population
 from devices.sensors.kind import DeviceKind
+from devices.sensors.people.events import VisitEvent, VisitState, visit_events_of, visit_fields
 from devices.sensors.people.visits import ENTRY, SESSION, VisitDay, VisitMessages
 from devices.world.random import Ints
 from devices.world.shops import Shops
@@ -50,6 +51,9 @@ class PeopleSettings(Config):
     """Month and day."""
     holiday_level: float = Field(default=0.1, ge=0, le=3)
     """Share of the usual customers who come on a holiday."""
+    event_module: str | None = None
+    """Python file with types of visits, as a list `EVENT_TYPES`: sessions have their names in `events`, and their
+    attributes. Relative to the scenario's; it is run with the program's rights."""
 
 
 class PeopleSensor:
@@ -59,6 +63,8 @@ class PeopleSensor:
         self._interval = population.interval_ms
         self._sites = population.sites
         self._accuracy = settings.accuracy
+        self._powered_on_ms = population.powered_on_ms
+        self._event_types = visit_events_of(settings.event_module)
         self._shops = Shops(
             population.keys,
             population.sites,
@@ -107,8 +113,8 @@ class PeopleSensor:
             visits = self._day(world, day)
             messages = visits.messages(ids, start_ms, stop_ms)
             owners.append(messages.owner)
-            times.append(messages.times)
-            fields += _fields(visits, messages)
+            times.append(messages.due_ms)
+            fields += _fields(visits, messages, self._event_types)
         owner = np.concatenate(owners)
         order = np.argsort(owner, kind="stable")
         return Events(owner[order], np.concatenate(times)[order], [fields[row] for row in order.tolist()])
@@ -171,7 +177,7 @@ class PeopleSensor:
         return np.asarray(3 * self._shops.totals(world, np.array([day]))[:, 0])
 
     def _make_day(self, world: World, day: int) -> VisitDay:
-        return VisitDay(world, self._shops, day, self._accuracy)
+        return VisitDay(world, self._shops, day, self._accuracy, self._powered_on_ms)
 
     def _days(self, world: World, ids: Ints, time_ms: int) -> Ints:
         """Return the local day of each shop."""
@@ -183,16 +189,21 @@ class PeopleSensor:
 _SLOTS = [f"{start:02d}:00–{(start + 2) % 24:02d}:59" for start in (1, 4, 7, 10, 13, 16, 19, 22)]
 
 
-def _fields(day: VisitDay, messages: VisitMessages) -> list[dict[str, Any]]:
+def _fields(day: VisitDay, messages: VisitMessages, types: tuple[VisitEvent, ...]) -> list[dict[str, Any]]:
     """Return what these messages say; weekday and time slot are in UTC, as all their times."""
     sorts, entries, exits = messages.sorts, messages.entries_ms, messages.exits_ms
     moments = np.where(sorts == ENTRY, entries, np.where(sorts == SESSION, entries, exits))
     session = sorts == SESSION
+    further: list[dict[str, object]] = [{}] * int(session.sum())
+    if types:
+        bits = day.visit_bits(messages.visitors[session])
+        further = visit_fields(types, VisitState(entries[session], exits[session], bits))
     visits = iter(
         zip(
             day.customer_ids(messages.visitors[session]),
             timestamps(exits[session]),
             np.rint((exits[session] - entries[session]) / 60_000).astype(np.int64).tolist(),
+            further,
             strict=True,
         )
     )
@@ -202,7 +213,7 @@ def _fields(day: VisitDay, messages: VisitMessages) -> list[dict[str, Any]]:
     for sort, moment, weekday, slot in zip(sorts.tolist(), timestamps(moments), weekdays, slots, strict=True):
         calendar = {"weekday": _WEEKDAYS[weekday], "time_slot": _SLOTS[slot]}
         if sort == SESSION:
-            customer, leave, minutes = next(visits)
+            customer, leave, minutes, more = next(visits)
             found.append(
                 {
                     "event_type": "foot_traffic",
@@ -211,6 +222,7 @@ def _fields(day: VisitDay, messages: VisitMessages) -> list[dict[str, Any]]:
                     "exit_time": leave,
                     "trip_duration_minutes": minutes,
                     **calendar,
+                    **more,
                 }
             )
         else:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devices.sensors.people.rank_index import RankIndex
-from devices.world.random import Ints, hash_bits, uniform
+from devices.world.random import Hashes, Ints, hash_bits, uniform
 from devices.world.shops import Shops
 from devices.world.world import DAY_MS, World
 
@@ -36,17 +36,16 @@ class VisitMessages:
     """Entry of the visit."""
     exits_ms: Ints
     """Its exit; of an entry not told."""
-
-    @property
-    def times(self) -> Ints:
-        """Return when they are due."""
-        return np.where(self.sorts == ENTRY, self.entries_ms, self.exits_ms)
+    due_ms: Ints
 
 
 class VisitDay:
-    """The messages of a day: an entry, an exit and a session a visit."""
+    """The messages of a day: an entry, an exit and a session a visit.
 
-    def __init__(self, world: World, shops: Shops, day: int, accuracy: float) -> None:
+    Of who is inside when the counters are powered on, they tell the entry then, so that every exit has its entry.
+    """
+
+    def __init__(self, world: World, shops: Shops, day: int, accuracy: float, powered_on_ms: int) -> None:
         self._world, self._keys, self._day = world, shops.keys, day
         self._base = (day - 1) * DAY_MS
         numbers, entries, exits = [], [], []
@@ -60,6 +59,7 @@ class VisitDay:
         self._numbers, self._entries = np.concatenate(numbers), np.concatenate(entries)
         exit_codes = np.concatenate(exits)
         del entries, exits
+        self._told, self._told_order = self._tell_entries(exit_codes, powered_on_ms)
         self._leaving = np.argsort(exit_codes, kind="stable").astype(np.int32)
         self._exits = exit_codes[self._leaving]
         self._counted = (
@@ -79,15 +79,23 @@ class VisitDay:
     def messages(self, shops: Ints, start_ms: int, stop_ms: int) -> VisitMessages:
         """Return those in [start_ms, stop_ms)."""
         start, stop = (self._code(shops, np.full(len(shops), moment)) for moment in (start_ms, stop_ms))
-        came, entry = _ranges(self._entries, start, stop)
+        came, entry = _ranges(self._told, start, stop)
         left, exit_ = _ranges(self._exits, start, stop)
         visitors = self._leaving[exit_].astype(np.int64)
+        due_ms = np.concatenate([self._instants(self._told[entry]), *[self._instants(self._exits[exit_])] * 2])
+        if self._told_order is not None:
+            entry = self._told_order[entry]
         owner, who = np.concatenate([came, left, left]), np.concatenate([entry, visitors, visitors])
         sorts = np.repeat([ENTRY, EXIT, SESSION], [len(came), len(left), len(left)])
         exits_ms = np.concatenate([np.zeros(len(came), dtype=np.int64), *[self._instants(self._exits[exit_])] * 2])
-        found = VisitMessages(owner, sorts, who, self._instants(self._entries[who]), exits_ms)
-        order = np.lexsort((sorts, who, found.times, owner))
-        return VisitMessages(owner[order], sorts[order], who[order], found.entries_ms[order], exits_ms[order])
+        order = np.lexsort((sorts, who, due_ms, owner))
+        entries_ms = self._instants(self._entries[who[order]])
+        return VisitMessages(owner[order], sorts[order], who[order], entries_ms, exits_ms[order], due_ms[order])
+
+    def visit_bits(self, visitors: Ints) -> Hashes:
+        """Return random bits for each of these visitors."""
+        keys = self._keys[self._entries[visitors] // _SPAN_MS]
+        return hash_bits(self._world.seed, "shop/visit", keys, self._day, self._numbers[visitors].astype(np.int64))
 
     def customer_ids(self, visitors: Ints) -> list[str]:
         """Return a version 4 UUID for each of these visitors."""
@@ -112,6 +120,22 @@ class VisitDay:
     def counted_all(self, shops: Ints) -> Ints:
         """Return as `counted_until` does, over the whole day."""
         return self._counted_to(shops, (shops + 1) * _SPAN_MS)
+
+    def _tell_entries(self, exit_codes: Ints, powered_on_ms: int) -> tuple[Ints, Ints | None]:
+        """Return the codes at which entries are told, ascending, and whose each is; None where each has its own."""
+        owners = self._entries // _SPAN_MS
+        start = self._code(owners, np.full(len(owners), powered_on_ms))
+        inside = (self._entries < start) & (exit_codes >= start)
+        if not inside.any():
+            return self._entries, None
+        # One a millisecond, who leaves first at first, so that those of a stream at a pace have a turn each.
+        rows = np.flatnonzero(inside)
+        rows = rows[np.argsort(exit_codes[rows], kind="stable")]
+        rank = np.arange(len(rows)) - np.searchsorted(owners[rows], owners[rows])
+        told = self._entries.copy()
+        told[rows] = np.minimum(start[rows] + rank, exit_codes[rows])
+        order = np.argsort(told, kind="stable")
+        return told[order], order
 
     def _counted_to(self, shops: Ints, stop: Ints) -> Ints:
         found = [
@@ -138,7 +162,7 @@ class VisitDay:
 
     def _messages(self, codes: Ints) -> Ints:
         """Count the messages before each of these codes."""
-        return np.asarray(self._entries.searchsorted(codes) + 2 * self._exits.searchsorted(codes))
+        return np.asarray(self._told.searchsorted(codes) + 2 * self._exits.searchsorted(codes))
 
 
 def _ranges(codes: Ints, start: Ints, stop: Ints) -> tuple[Ints, Ints]:

@@ -52,6 +52,7 @@ def test_no_help_loads_what_only_the_command_needs(asked: dict[str, list[str]]) 
         "edgewire",
         "edgewire.clock",
         "edgewire.errors",
+        "edgewire.redact",
     }
     assert len(asked["modules"]) < 60
 

@@ -1,0 +1,105 @@
+"""Types of visits that a user's module tells apart: which hold, with which attributes, become fields of the session.
+
+A type is one function and one entry of the module's list `EVENT_TYPES`, as of telematics.
+"""
+
+import re
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from devices.sensors.user_module import load_attribute
+from devices.world.random import Flags, Floats, Hashes, Ints, extend, uniform
+from devices.world.world import DAY_MS, HOUR_MS
+from edgewire.errors import ConfigError
+from edgewire.messages.people import FootTrafficSession
+
+
+@dataclass(frozen=True, slots=True)
+class VisitState:
+    """Hold all that a type can depend on; one value a visit, when it has ended."""
+
+    entries_ms: Ints
+    """Instants in ms since 1970 UTC."""
+    exits_ms: Ints
+    bits: Hashes
+    """Random bits of each visit."""
+
+    @property
+    def minutes(self) -> Floats:
+        """Return how long each visit was."""
+        return np.asarray((self.exits_ms - self.entries_ms) / 60_000)
+
+    @property
+    def hour(self) -> Floats:
+        """Return the time of day of each entry, in hours UTC."""
+        return np.asarray(self.entries_ms % DAY_MS / HOUR_MS)
+
+    def uniform(self, name: str) -> Floats:
+        """Return a number in [0, 1) for each visit; other names have other numbers."""
+        return uniform(extend(self.bits, zlib.crc32(name.encode())))
+
+
+VisitDetection = tuple[Flags, dict[str, Floats]]
+
+
+@dataclass(frozen=True, slots=True)
+class VisitEvent:
+    """A type of visit: its name is in `events` of the sessions for which `detect` says so, its attributes beside it."""
+
+    name: str
+    detect: Callable[[VisitState], VisitDetection]
+
+
+def random_visit_event(name: str, *, chance: float, **attributes: tuple[float, float]) -> VisitEvent:
+    """Return a type that a visit is of by chance, with attributes drawn from ranges.
+
+    `random_visit_event("purchase", chance=0.3, amount_eur=(2, 80))`
+    """
+
+    def detect(visits: VisitState) -> VisitDetection:
+        found = {
+            field: np.round(low + (high - low) * visits.uniform(f"{name}/{field}"), 2)
+            for field, (low, high) in attributes.items()
+        }
+        return visits.uniform(f"{name}/chance") < chance, found
+
+    return VisitEvent(name, detect)
+
+
+@lru_cache(16)
+def visit_events_of(path: str | None) -> tuple[VisitEvent, ...]:
+    """Return the types of a user's module; raises `ConfigError` where it has none, or one with a wrong name."""
+    if path is None:
+        return ()
+    types = load_attribute(path, "EVENT_TYPES")
+    if not isinstance(types, list | tuple) or not all(isinstance(one, VisitEvent) for one in types):
+        raise ConfigError(f"{path}: EVENT_TYPES needs to be a list of VisitEvent")
+    names = [one.name for one in types]
+    wrong = next((name for name in names if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or names.count(name) > 1), None)
+    if wrong is not None:
+        raise ConfigError(f"{path}: '{wrong}' is no name of a type of visit: write lower_case, each name once")
+    return tuple(types)
+
+
+def visit_fields(types: tuple[VisitEvent, ...], visits: VisitState) -> list[dict[str, object]]:
+    """Return for each visit the names of its types, and every attribute, None where its type does not hold.
+
+    Raises `ConfigError` for an attribute that a session has already.
+    """
+    rows: list[dict[str, object]] = [{"events": []} for _ in range(len(visits.entries_ms))]
+    for kind in types:
+        holds, attributes = kind.detect(visits)
+        taken = sorted(attributes.keys() & {*FootTrafficSession.model_fields, "events"})
+        if taken:
+            raise ConfigError(f"type of visit '{kind.name}': a session has a field '{taken[0]}' of its own; rename it")
+        values = {name: np.broadcast_to(column, holds.shape).tolist() for name, column in attributes.items()}
+        for row, holds_here in enumerate(holds.tolist()):
+            names = rows[row]["events"]
+            if holds_here and isinstance(names, list):
+                names.append(kind.name)
+            rows[row].update({name: column[row] if holds_here else None for name, column in values.items()})
+    return rows
