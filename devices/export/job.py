@@ -125,7 +125,9 @@ def export(
     progress = progress or ExportProgress()
     path, mark = checkpoint or (None, "")
     saved = Checkpoint.load(path, mark) if resume and path else None
-    at, step = (saved.next_ms, saved.step_ms) if saved else (span.from_ms, _first_step(timeline, window_rows))
+    # Of few records no more are made than are asked for.
+    first_rows = window_rows if span.records is None else min(window_rows, span.records)
+    at, step = (saved.next_ms, saved.step_ms) if saved else (span.from_ms, _first_step(timeline, first_rows))
     progress.records = progress.resumed = saved.records if saved else 0
     progress.next_ms = at
 
