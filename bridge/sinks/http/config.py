@@ -163,6 +163,13 @@ class HttpSinkConfig(SinkConfig):
             return values
         return take_secret(take_secret(values, "token"), "password")
 
+    @field_validator("token", "password")
+    @classmethod
+    def _one_line(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None and not secret.get_secret_value().isprintable():
+            raise ValueError("has a line break or another control character: a secret is one line")
+        return secret
+
     @field_validator("url")
     @classmethod
     def _base(cls, url: Template) -> Template:
