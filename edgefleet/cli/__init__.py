@@ -72,10 +72,19 @@ def main() -> None:
         echo(f"edgefleet: {hide_urls(str(error))}", err=True)
         sys.exit(error.exit_code)
     except ImportError:
-        if (sentence := _shadowed()) is None:
-            raise
-        typer.echo(f"edgefleet: {sentence}", err=True)
+        sentence = _shadowed()
+        typer.echo(f"edgefleet: {sentence}" if sentence else _traceback(), err=True)
         sys.exit(1)
+    except Exception:
+        typer.echo(_traceback(), err=True)
+        sys.exit(1)
+
+
+def _traceback() -> str:
+    """Return what Python prints of an error that nobody expected, whose words may be a URL with its password."""
+    import traceback
+
+    return hide_urls(traceback.format_exc().rstrip())
 
 
 def _shadowed() -> str | None:

@@ -25,7 +25,7 @@ class IngestConfig:
     host: str = "127.0.0.1"
     port: int = 8000
     """0 takes a free one."""
-    store: str = "sqlite:///edgefleet.db"
+    store: str = field(default="sqlite:///edgefleet.db", repr=False)
     limits: BodyLimits = LIMITS
     tokens: Sequence[str] = field(default=(), repr=False)
     """Bearer tokens, one of which is needed to post or read; none: everybody may."""

@@ -24,6 +24,7 @@ from edgewire.config import load_config
 from tests.bridge.fakes import eventually, payload, scripted_broker
 
 TOPIC = "edge/site/bme280/a/telemetry"
+TRACED = {"user_property": (("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"),)}
 CANARY = "C4N4RY"
 """In every secret; what stands behind it says where it leaked from."""
 
@@ -68,7 +69,7 @@ class Secrets:
                     },
                 }
             ],
-            "tracing": {"endpoint": f"http://127.0.0.1:1/v1/traces?key={secret('tracing')}"},
+            "tracing": {"endpoint": f"{self.url}/v1/traces?key={secret('tracing')}"},
             "spool": {"path": "spool.db"},
             "admin": {"port": 0},
             "watch": {"broker_statistics": False},
@@ -90,14 +91,24 @@ class Secrets:
 
 
 @asynccontextmanager
-async def echoing_server(status: int) -> AsyncIterator[tuple[str, list[dict[str, str]]]]:
-    """A server that repeats all that it is told, in its answer and in a header of it; and what headers it got."""
+async def echoing_server(
+    status: int, spans: list[str] | None = None
+) -> AsyncIterator[tuple[str, list[dict[str, str]]]]:
+    """A server that repeats all that it is told, in its answer and in a header of it; and what headers it got.
+
+    `spans` are what it got as the collector of spans.
+    """
     seen: list[dict[str, str]] = []
 
     async def answer(request: web.Request) -> web.Response:
-        seen.append(dict(request.headers))
+        is_collector = request.path == "/v1/traces"
+        if is_collector:
+            spans.append((await request.read()).decode("latin-1"))
+        else:
+            seen.append(dict(request.headers))
         said = {"error": f"{request.url} {dict(request.headers)}"}
-        return web.json_response(said, status=status, headers={"Location": str(request.url)})
+        answered = 400 if is_collector and status != 200 else status
+        return web.json_response(said, status=answered, headers={"Location": str(request.url)})
 
     application = web.Application()
     application.router.add_route("*", "/{path:.*}", answer)
@@ -157,8 +168,16 @@ FATES = {
 
 @pytest.mark.parametrize("log_format", ["json", "text"])
 @pytest.mark.parametrize("fate", FATES)
-async def test_no_secret_of_a_bridge_is_shown(fate: str, log_format: Any, tmp_path: Path, line_log: list[str]) -> None:
-    async with scripted_broker() as broker, echoing_server(FATES[fate]) as (url, seen):
+async def test_no_secret_of_a_bridge_is_shown(
+    fate: str,
+    log_format: Any,
+    tmp_path: Path,
+    line_log: list[str],
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    spans: list[str] = []
+    async with scripted_broker() as broker, echoing_server(FATES[fate], spans) as (url, seen):
         secrets = Secrets(tmp_path, broker.url, url)
         logs.configure("debug", log_format, line_log.append)
         config = secrets.load()
@@ -174,7 +193,7 @@ async def test_no_secret_of_a_bridge_is_shown(fate: str, log_format: Any, tmp_pa
                     secrets.write(2)
                     signals.reload.set()
                     await eventually(lambda: reloads(bridge, "done") == 1)
-                broker.publish(turn, TOPIC, payload("a", turn))
+                broker.publish(turn, TOPIC, payload("a", turn), properties=TRACED)
                 await eventually(lambda turn=turn: secret("token_file", turn) in str(seen))  # type: ignore[misc]
                 emitted += await pages(bridge)
             emitted += await asyncio.to_thread(commands, secrets.path)
@@ -185,13 +204,17 @@ async def test_no_secret_of_a_bridge_is_shown(fate: str, log_format: Any, tmp_pa
         for turn in (1, 2):
             for place in ("token_file", "sink-header", "route-header"):
                 assert secret(place, turn) in str(seen)
-        assert broker.connects[0].password == secret("mqtt_file").encode()
+        for turn, connect in ((1, broker.connects[0]), (2, broker.connects[-1])):
+            assert connect.password == secret("mqtt_file", turn).encode()
         assert line_log
-        secrets.assert_hidden(*emitted, *line_log)
+        assert "/hook" in "".join(emitted)
+        assert any("deliver http" in one for one in spans) is (FATES[fate] == 200)
+        assert ("Failed to export" in caplog.text) is (FATES[fate] != 200)
+        secrets.assert_hidden(*emitted, *line_log, *spans, caplog.text, *capfd.readouterr())
 
 
 async def test_what_a_rejected_reload_says_hides_the_old_and_the_new(tmp_path: Path, line_log: list[str]) -> None:
-    async with scripted_broker() as broker, echoing_server(200) as (url, _):
+    async with scripted_broker() as broker, echoing_server(200, []) as (url, _):
         secrets = Secrets(tmp_path, broker.url, url)
         logs.configure("debug", "json", line_log.append)
         config = secrets.load()

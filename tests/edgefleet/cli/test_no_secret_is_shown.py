@@ -75,3 +75,19 @@ def test_a_secret_is_not_shown(
 def test_a_url_in_the_place_of_a_filter_is_told() -> None:
     done = CliRunner().invoke(app, ["watch", f"mqtt://{USER}:1"])
     assert "is a URL, not a topic filter: give a broker with --broker URL" in str(done.exception)
+
+
+def test_the_traceback_of_a_crash_has_no_secret(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def crash(*_: object) -> None:
+        raise RuntimeError(f"cannot open http://{USER}/x?key={CANARY}")
+
+    monkeypatch.setattr("edgefleet.report.broker_tail.watch_broker", crash)
+    monkeypatch.setattr("sys.argv", ["edgefleet", "watch"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = capfd.readouterr().err
+    assert ended.value.code == 1
+    assert said.startswith("Traceback (most recent call last):")
+    assert said.endswith("RuntimeError: cannot open http://***@127.0.0.1/x?key=***\n")
