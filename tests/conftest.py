@@ -12,6 +12,7 @@ from hypothesis import settings
 
 # A terminal of its own width is for those tests that ask for one: pytest-xdist and some shells set it for all.
 os.environ.pop("COLUMNS", None)
+os.unsetenv("COLUMNS")  # which readline, that pytest imports, sets behind the back of os.environ
 
 pytest_plugins = ["tests.services.fixtures"]
 
