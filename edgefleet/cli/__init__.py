@@ -84,6 +84,8 @@ def _traceback() -> str:
     """Return what Python prints of an error that nobody expected, whose words may be a URL with its password."""
     import traceback
 
+    from edgewire.redact import hide_urls
+
     return hide_urls(traceback.format_exc().rstrip())
 
 

@@ -52,7 +52,6 @@ def test_no_help_loads_what_only_the_command_needs(asked: dict[str, list[str]]) 
         "edgewire",
         "edgewire.clock",
         "edgewire.errors",
-        "edgewire.redact",
     }
     assert len(asked["modules"]) < 60
 
