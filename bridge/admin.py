@@ -1,10 +1,4 @@
-"""Answers what an operator and a monitoring system may ask a running bridge, over HTTP. Changes nothing.
-
-/healthz  200 while the process works.
-/readyz   200 when messages are received and kept safe, else 503; says why not, and which sinks wait.
-/metrics  Prometheus.
-/ledger   the books of every sink, counted from the spool.
-"""
+"""Answers what an operator and a monitoring system may ask a running bridge, over HTTP. Changes nothing."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,7 +14,16 @@ from bridge.spool.accounting import lag_s, read_spool_report
 from bridge.spool.spool import Spool
 from edgewire.clock import Clock
 from edgewire.errors import ServiceUnavailable
+from edgewire.http_index import ServedPath, render_index
 from edgewire.redact import hide_urls
+
+_SENTENCES = {
+    "/healthz": "200 while the process works.",
+    "/readyz": "200 while messages are received and kept safe, else 503; says why not, and which sinks wait.",
+    "/metrics": "Metrics in the Prometheus text format.",
+    "/ledger": "The books of every sink, counted from the spool.",
+}
+"""Path -> what it is for, as `/` says it."""
 
 CLOSE_S = 1.0
 """How long a bridge that ends waits for a client that does not finish its request, or does not take its answer."""
@@ -53,15 +56,14 @@ class Admin:
         self._metrics = metrics
         self._clock = clock
         self._readiness = readiness
+        handlers = {
+            "/healthz": self._healthz,
+            "/readyz": self._readyz,
+            "/metrics": self._metrics_page,
+            "/ledger": self._ledger,
+        }
         application = web.Application()
-        application.add_routes(
-            [
-                web.get("/healthz", self._healthz),
-                web.get("/readyz", self._readyz),
-                web.get("/metrics", self._metrics_page),
-                web.get("/ledger", self._ledger),
-            ]
-        )
+        application.add_routes([web.get("/", self._index), *(web.get(path, handlers[path]) for path in _SENTENCES)])
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=CLOSE_S)
 
     async def start(self) -> None:
@@ -85,6 +87,11 @@ class Admin:
     async def close(self) -> None:
         """Stop listening."""
         await self._runner.cleanup()
+
+    async def _index(self, request: web.Request) -> web.Response:
+        paths = [ServedPath("GET", path, sentence) for path, sentence in _SENTENCES.items()]
+        page = render_index("edgefleet bridge", paths, request.headers.getall("Accept", []))
+        return web.Response(body=page.body, headers=page.headers)
 
     async def _healthz(self, _: web.Request) -> web.Response:
         return _json({"status": "ok"})

@@ -14,6 +14,7 @@ from edgefleet.ingest.api import Api, json_response, router
 from edgefleet.ingest.auth import guard
 from edgefleet.ingest.body import BodyLimits, BodyRefused
 from edgefleet.ingest.metrics import IngestMetrics, RequestTimer
+from edgefleet.ingest.pages import add_pages
 from edgefleet.ingest.store import MessageStore, StoreError
 from edgefleet.ingest.validation import BatchTooLong, NotJson
 from edgewire import logs
@@ -31,6 +32,8 @@ _DESCRIPTION = (
 class _App(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """Add the models of the messages: the routes name them, but FastAPI does not see them checked."""
+        if self.openapi_schema:
+            return self.openapi_schema
         page = super().openapi()
         models = [message.model for contract in ACCEPTED.values() for message in contract.messages]
         _, definitions = models_json_schema(
@@ -48,9 +51,10 @@ def create_app(
     With `tokens`, one of them is needed to post or read messages.
     """
     metrics = IngestMetrics()
-    app = _App(title="edgefleet ingest", version="1", description=_DESCRIPTION)
+    app = _App(title="edgefleet ingest", version="1", description=_DESCRIPTION, docs_url=None, redoc_url=None)
     guards = [Depends(guard(tokens))] if tokens else []
     app.include_router(router(Api(store, clock or SystemClock(), metrics, limits), guards))
+    add_pages(app)
     app.add_middleware(RequestTimer, metrics=metrics)
     _answer_errors(app, logs.get("ingest"))
     return app

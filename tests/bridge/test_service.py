@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import sys
 import threading
@@ -229,6 +230,21 @@ async def test_the_endpoints(tmp_path: Path) -> None:
         (books,) = ledger["sinks"]
         assert (books["sink"], books["received"], books["pending"]) == ("memory", 2, 2)
         stage.sink.open.set()
+
+
+async def test_the_root_lists_every_endpoint_with_a_sentence(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage, aiohttp.ClientSession(stage.bridge.admin.url) as client:
+        status, listed = await stage.get("/")
+        assert (status, listed["service"]) == (200, "edgefleet bridge")
+        assert [one["path"] for one in listed["paths"]] == ["/healthz", "/readyz", "/metrics", "/ledger"]
+        assert all(one["method"] == "GET" and one["sentence"].endswith(".") for one in listed["paths"])
+        async with client.get("/", headers={"Accept": "text/html,*/*;q=0.8"}) as answer:
+            assert (answer.status, answer.content_type) == (200, "text/html")
+            links = re.findall(r'href="\.(/[^"]*)"', await answer.text())
+        assert links == [one["path"] for one in listed["paths"]]
+        for link in links:
+            async with client.get(link) as answer:
+                assert answer.status in {200, 503}
 
 
 @pytest.mark.slow
