@@ -131,13 +131,25 @@ def read_command(
         return InvalidCommand(command_id, describe_error(error))
     if command.expires is not None and command.expires.timestamp() * 1000 < now_ms:
         return InvalidCommand(command_id, f"command expired at {iso_ms(round(command.expires.timestamp() * 1000))}")
+    return read_arguments(command.id, command.action, command.arguments, kind, now_ms, arguments_of)
+
+
+def read_arguments(
+    command_id: str,
+    action: CommandAction,
+    arguments: Mapping[str, Any],
+    kind: str,
+    now_ms: int,
+    arguments_of: Callable[[CommandAction], type[CommandArguments]],
+) -> ValidCommand | InvalidCommand:
+    """Return a command with its arguments checked."""
     try:
-        arguments = arguments_of(command.action).parse(command.arguments, kind, now_ms)
+        checked = arguments_of(action).parse(arguments, kind, now_ms)
     except ValidationError as error:
         return InvalidCommand(command_id, f"arguments: {describe_error(error)}")
     except ValueError as error:
         return InvalidCommand(command_id, f"arguments: {error}")
-    return ValidCommand(command.id, command.action, arguments)
+    return ValidCommand(command_id, action, checked)
 
 
 def _readable_id(fields: Mapping[str, Any]) -> str:

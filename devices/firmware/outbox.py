@@ -38,6 +38,8 @@ class Reading(NamedTuple):
     payload: bytes
     qos: int
     boot: int
+    address: int = -1
+    """Where its format says how it is published; negative where there is nothing to say."""
 
 
 class Outbox:

@@ -12,6 +12,7 @@ from devices.firmware.commands import (
     ClearFaults,
     CommandArguments,
     Identify,
+    InvalidCommand,
     RebootDevice,
     ResetDevice,
     SetFault,
@@ -20,6 +21,7 @@ from devices.firmware.commands import (
     StopReadings,
     UpdateFirmware,
     ValidCommand,
+    read_arguments,
     read_command,
 )
 from devices.firmware.vitals import draw
@@ -27,9 +29,9 @@ from devices.fleet.device_client import DeviceClient
 from devices.fleet.pacer import Pacer
 from devices.sensors.base import boot_number
 from devices.timeline.timeline import Timeline
-from devices.timeline.wire_format import Publication
+from devices.timeline.wire_format import CommandAnswer, CommandRequest
 from edgewire.config import duration_text
-from edgewire.messages import Channel
+from edgewire.dialects.encoder import Publication
 from edgewire.messages.control import CommandAction
 from edgewire.mqtt import Message, Properties, Unsendable, encode_topic
 
@@ -91,33 +93,69 @@ class CommandHandler:
         self._restarting: set[int] = set()
 
     def handle_command(self, client: DeviceClient, message: Message) -> None:
-        """Carry out the message that came on a device's `cmd`, and publish the result.
+        """Carry out what came on a command topic, and publish the answer in the device's format.
 
-        It goes where the command asks for it (MQTT 5, 4.10), else to the device's `result`.
+        Where the message names a topic for it (MQTT 5, 4.10), a result of the message contract goes there.
         """
         firmware, now_ms = client.firmware, self._fleet.device_time_ms()
-        command = read_command(message.payload, client.device.kind, now_ms, _arguments_of)
-        response = firmware.responses.cached_response(command.id) if command.id else None
-        if response is None:
-            error: str | None = None
-            data: Data = None
-            if isinstance(command, ValidCommand):
-                try:
-                    data = self._execute(client, command)
-                except CommandRefused as refused:
-                    error = str(refused)
-            else:
-                error = command.error
-            result = firmware.result(command.id, error, now_ms, data)
-            # Copied: what orjson returns holds on to 4 KiB of memory, however short it is.
-            response = bytes(bytearray(client.wire_format.result(client.device, result)))
+        request = client.wire_format.read_command(client.device, message)
+        if request is None:
+            client.ignore_command()
+            return
+        command: ValidCommand | InvalidCommand | None = None
+        if request.payload is not None:
+            command = read_command(request.payload, client.device.kind, now_ms, _arguments_of)
+        elif request.action:
+            command = read_arguments("", request.action, request.arguments, client.device.kind, now_ms, _arguments_of)
+        command_id = "" if command is None else command.id
+        cached = firmware.responses.cached_response(command_id) if command_id else None
+        if cached is None:
+            messages = self._answers(client, request, command, now_ms)
             # An expired or wrong command may be sent again in good order under its id.
-            if isinstance(command, ValidCommand):
-                firmware.responses.cache_response(command.id, response)
-        topic = _response_topic(message) or client.wire_format.topic(client.device, Channel.RESULT)
+            if command_id and isinstance(command, ValidCommand):
+                firmware.responses.cache_response(command_id, messages[0].payload)
+        else:
+            messages = [Publication(client.wire_format.result_topic(client.device), cached, retain=False)]
         correlation = message.properties.get("correlation_data")
         properties = None if correlation is None else Properties(correlation_data=correlation)
-        client.publish_control(Publication(topic, response, retain=False), properties)
+        elsewhere = _response_topic(message) if request.payload is not None else ""
+        for one in messages:
+            client.publish_control(one._replace(topic=elsewhere) if elsewhere else one, properties)
+
+    def _answers(
+        self,
+        client: DeviceClient,
+        request: CommandRequest,
+        command: ValidCommand | InvalidCommand | None,
+        now_ms: int,
+    ) -> list[Publication]:
+        """Do what is asked for; return what the device says to it."""
+        firmware, timeline = client.firmware, self._fleet.timeline
+        error: str | None = None
+        data: Data = None
+        if isinstance(command, ValidCommand):
+            try:
+                data = self._execute(client, command)
+            except CommandRefused as refused:
+                error = str(refused)
+        elif command is not None:
+            error = command.error
+        answer = CommandAnswer(
+            result=firmware.result("" if command is None else command.id, error, now_ms, data),
+            status=firmware.status("online", now_ms),
+        )
+        if request.payload is None:
+            position, overrides = self._position_of(client), timeline.overrides
+            is_stopped = overrides.is_stopped(position)
+            answer = answer._replace(
+                interval_s=0.0 if is_stopped else overrides.interval_ms(position) / 1000,
+                readings=timeline.read_now(position, now_ms) if request.wants_reading else (),
+            )
+        # Copied: what orjson returns holds on to 4 KiB of memory, however short it is.
+        return [
+            one._replace(payload=bytes(bytearray(one.payload)))
+            for one in client.wire_format.answer(client.device, request, answer)
+        ]
 
     def _execute(self, client: DeviceClient, command: ValidCommand) -> Data:
         spec, position = command_spec(command.action), self._position_of(client)

@@ -53,6 +53,9 @@ class CommandInbox:
             return
         qos = min(1, self._session.limits.maximum_qos)
         topics = self._wire_format.command_topics(self._device)
+        if not topics:
+            # A device of the user's own format takes no commands.
+            return
         self.state, self._asked_s = CommandSubscription.ASKED, now_s
         try:
             link.subscribe([Subscription(topic, qos) for topic in topics])

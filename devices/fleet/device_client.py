@@ -19,9 +19,9 @@ from devices.fleet.incidents import IncidentRecorder
 from devices.fleet.loss_window import LossWindow
 from devices.fleet.session_factory import fitted_will, last_will, learned_limits
 from devices.scenario.devices import Device
-from devices.timeline.wire_format import Publication, WireFormat
+from devices.timeline.wire_format import PublishOptions, WireFormat
+from edgewire.dialects.encoder import Publication
 from edgewire.link import BrokerUrl, Link
-from edgewire.messages import Channel
 from edgewire.mqtt import (
     FAILURE,
     Acknowledged,
@@ -80,8 +80,8 @@ class DeviceClient:
     """Publishes what one device has to say, and keeps its connection."""
 
     __slots__ = ("_commands", "_connected_since_s", "_farewell", "_home", "_is_acknowledged", "_is_unanswered",
-                 "_lost_s", "_needs_care", "_owner", "_slept", "_uniform", "broker", "device", "event_topic",
-                 "firmware", "link", "link_faults", "reconnects", "session", "state", "telemetry_topic",
+                 "_lost_s", "_needs_care", "_options", "_owner", "_slept", "_uniform", "broker", "device",
+                 "firmware", "link", "link_faults", "reconnects", "session", "state", "topics",
                  "wire_format")  # fmt: skip
 
     def __init__(
@@ -107,8 +107,9 @@ class DeviceClient:
         """What is wrong with its link at the moment."""
         self.reconnects = -1
         """Connections made after a loss; -1 until the first connection."""
-        self.telemetry_topic = wire_format.topic(device, Channel.TELEMETRY).encode()
-        self.event_topic = wire_format.topic(device, Channel.EVENT).encode()
+        self.topics = tuple(topic.encode() for topic in wire_format.topics(device))
+        """Where its messages go, by their addresses."""
+        self._options = wire_format.options
         self._owner = owner
         self._uniform = uniform
         build = firmware.build
@@ -196,6 +197,10 @@ class DeviceClient:
         elif self.is_asleep and self.firmware.wants_to_wake():
             self.wake()
 
+    def ignore_command(self) -> None:
+        """Count a message on a command topic that this device's firmware does not heed."""
+        self._owner.incidents.record_ignored("message on a command topic that is no command")
+
     def lose_reading(self, seq: int) -> None:
         """Count a reading that was taken, and that a fault keeps from being sent."""
         self.firmware.on_lost_reading(seq)
@@ -215,7 +220,8 @@ class DeviceClient:
     def publish_status(self, state: str) -> None:
         """Publish the retained status, where there is a connection."""
         status = self.firmware.status(state, self._owner.device_time_ms())
-        self.publish_control(self.wire_format.status(self.device, status), token=STATUS)
+        for message in self.wire_format.status(self.device, status):
+            self.publish_control(message, token=STATUS)
 
     def publish_control(
         self, message: Publication, properties: Properties | None = None, token: str | None = None
@@ -249,7 +255,10 @@ class DeviceClient:
         seq, boot = reading.seq, reading.boot
         token = seq if boot == self.firmware.boot else (boot, seq)
         try:
-            self.link.publish(reading.topic, reading.payload, qos=reading.qos, token=token)
+            if self._options is None:
+                self.link.publish(reading.topic, reading.payload, qos=reading.qos, token=token)
+            else:
+                self._publish_as(self._options[reading.address], reading, token)
         except PublishRefused as error:
             if error.code == QOS_NOT_SUPPORTED and reading.qos > self.session.limits.maximum_qos:
                 self._owner.incidents.record_adapted("message at a lower QoS", self.device.device_id)
@@ -260,6 +269,17 @@ class DeviceClient:
         if not reading.qos and seq != NO_SEQ:
             self.firmware.on_sent_qos0(boot)
             self._owner.on_sent_qos0()
+
+    def _publish_as(self, options: PublishOptions, reading: Reading, token: object) -> None:
+        """Publish a message with what its format says beside topic and payload."""
+        assert self.link is not None
+        retain = options.retain and self.session.limits.retain_available
+        if options.retain and not retain:
+            self._owner.incidents.record_adapted("message without retain", self.device.device_id)
+        properties = self.wire_format.properties_of(self.device, options) if options.properties else None
+        self.link.publish(
+            reading.topic, reading.payload, qos=reading.qos, retain=retain, properties=properties, token=token
+        )
 
     def _corrupted(self, reading: Reading) -> Reading:
         """Return what leaves instead of a reading; the reading itself is lost with it."""
@@ -293,8 +313,9 @@ class DeviceClient:
             self._write_will()
 
     def _write_will(self) -> None:
-        will = fitted_will(last_will(self.device, self.firmware, self.wire_format), self.session.limits)
-        self.session.config = replace(self.session.config, will=will)
+        will = last_will(self.device, self.firmware, self.wire_format)
+        if will is not None:
+            self.session.config = replace(self.session.config, will=fitted_will(will, self.session.limits))
 
     def request_connect(self, delay_s: float = 0.0) -> None:
         """Ask for a connection, unless one is there or asked for already, or cannot be had."""

@@ -16,7 +16,7 @@ from typing import Literal
 
 from devices.faults.labels import Label
 from devices.firmware.firmware import Firmware
-from devices.firmware.outbox import Reading
+from devices.firmware.outbox import NO_SEQ, Reading
 from devices.fleet.brokers import broker_pool_for
 from devices.fleet.command_handler import CommandHandler
 from devices.fleet.connect_queue import ConnectQueue, Ramp
@@ -46,7 +46,6 @@ from devices.timeline.timeline import Timeline
 from edgewire import logs
 from edgewire.cgroup import CpuThrottling, read_cpu_throttling
 from edgewire.clock import Clock, SystemClock
-from edgewire.messages import Channel
 from edgewire.mqtt import Message, ServerLimits, Version
 from edgewire.run_checkpoint import RunCheckpoint
 from edgewire.run_record import DeviceRecord, RunRecord
@@ -98,7 +97,8 @@ class Fleet:
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not secrets
         self._started_ms = started_ms or self._clock.now_ms() + startup_delay_ms(scenario, self._shard.count)
         self._sim_started_ms = self._started_ms if from_ms is None else from_ms
-        self.timeline = Timeline(scenario, self._sim_started_ms if power_on_ms is None else power_on_ms, shard)
+        powered_on_ms = self._sim_started_ms if power_on_ms is None else power_on_ms
+        self.timeline = Timeline(scenario, powered_on_ms, shard, in_dialects=True)
         self._brokers = broker_pool_for(scenario, [device.device_id for device in self.timeline.devices])
         self.pacer = Pacer(
             self.timeline,
@@ -264,14 +264,17 @@ class Fleet:
         )
         return DeviceClient(device, firmware, session, self, self._rng.random, broker, wire_format)
 
-    def _emit(self, position: int, seq: int, channel: Channel, payload: bytes) -> None:
+    def _emit(self, position: int, seq: int, address: int, payload: bytes) -> None:
         client = self.clients[position]
-        topic = client.event_topic if channel is Channel.EVENT else client.telemetry_topic
-        self._emitted += 1
+        if seq != NO_SEQ:
+            self._emitted += 1
         if not payload:
-            client.lose_reading(seq)
+            if seq != NO_SEQ:
+                client.lose_reading(seq)
             return
-        client.handle_reading(Reading(seq, topic, payload, client.device.qos, client.firmware.boot))
+        client.handle_reading(
+            Reading(seq, client.topics[address], payload, client.device.qos, client.firmware.boot, address)
+        )
         if self._acks.is_due() and client.is_online and client not in self._acks:
             self._acks.start_sample(client, client.session.inflight, self._clock.monotonic())
 

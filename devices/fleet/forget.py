@@ -19,7 +19,6 @@ from devices.timeline.timeline import Timeline
 from devices.timeline.wire_format import WireFormat
 from edgewire.errors import EdgefleetError, ServiceUnavailable
 from edgewire.link import BrokerUrl, Link, close_and_wait
-from edgewire.messages import Channel
 from edgewire.mqtt import (
     FAILURE,
     Acknowledged,
@@ -111,7 +110,7 @@ class _Forgetting:
     def __init__(self, scenario: Scenario, shard: Shard) -> None:
         self._scenario = scenario
         self._shard = shard
-        self._timeline = Timeline(scenario, 0, shard)
+        self._timeline = Timeline(scenario, 0, shard, in_dialects=True)
         self._brokers = broker_pool_for(scenario, [device.device_id for device in self._timeline.devices])
         self._report = ForgetReport(devices=len(self._timeline.devices))
         # What a broker was found to speak: its other devices need not find out.
@@ -178,11 +177,23 @@ async def _all_of(tasks: Sequence[asyncio.Task[None]]) -> None:
 
 
 def retained_topics(device: Device, firmware: Firmware, wire_format: WireFormat) -> tuple[str, list[str]]:
-    """Return the topic of a device's retained status, and all its others, where others may have retained something."""
-    status = wire_format.status(device, firmware.status("offline", None)).topic
-    channels = (wire_format.topic(device, channel) for channel in Channel)
-    others = (*channels, *wire_format.command_topics(device), last_will(device, firmware, wire_format).topic)
-    return status, [topic for topic in dict.fromkeys(others) if topic != status]
+    """Return the topic of a device's retained status, and all its others, where others may have retained something.
+
+    A format that tells no status has its first message in that place.
+    """
+    told = [one for state in ("online", "offline") for one in wire_format.status(device, firmware.status(state, None))]
+    will = last_will(device, firmware, wire_format)
+    commands = [topic for topic in wire_format.command_topics(device) if not set("+#").intersection(topic)]
+    others = (
+        *(one.topic for one in told),
+        *wire_format.topics(device),
+        *commands,
+        wire_format.result_topic(device),
+        "" if will is None else will.topic,
+    )
+    retained = [one.topic for one in told if one.retain]
+    topics = [topic for topic in dict.fromkeys([*retained, *others]) if topic]
+    return topics[0], topics[1:]
 
 
 class _ConnectionBroke(ServiceUnavailable):

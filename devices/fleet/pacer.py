@@ -13,11 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import islice
 
+from devices.firmware.outbox import NO_SEQ
 from devices.fleet.latency import Histogram
 from devices.scenario.scenario import Scenario
 from devices.timeline.table import Batch
 from devices.timeline.timeline import Timeline
-from edgewire.messages import Channel
 
 # How long before its first message a run is prepared, as a whole and for each device of the fleet and of the process.
 STARTUP_MS = 300
@@ -33,8 +33,8 @@ LONGEST_S = 1.0
 TICK_S = 0.004
 FOREVER_S = 10**9
 
-Emit = Callable[[int, int, Channel, bytes], None]
-"""Device position, seq, channel, payload; the payload is empty where a fault keeps the message from being sent."""
+Emit = Callable[[int, int, int, bytes], None]
+"""Device position, seq, address, payload; the payload is empty where a fault keeps the message from being sent."""
 
 ScheduledAction = tuple[int, Callable[[], None]]
 """Something to be done at a device time."""
@@ -129,7 +129,7 @@ class Pacer:
     async def _release(self, window_end_ms: int, batch: Batch, stop: asyncio.Event) -> None:
         """Emit one window, and wait for its end."""
         loop = asyncio.get_running_loop()
-        rows = zip(batch.due_ms, batch.device, batch.seq, batch.channel, batch.payload, strict=True)
+        rows = zip(batch.due_ms, batch.device, batch.seq, batch.address, batch.payload, strict=True)
         # The end of the window is one more moment to wait for, though nothing is due then.
         due_wall = [self._wall(due) for due in [*batch.due_ms, window_end_ms]]
         actions = self._action_queue
@@ -137,10 +137,10 @@ class Pacer:
         while done < len(due_wall) and not stop.is_set():
             now = loop.time()
             ready = bisect_right(due_wall, now, lo=done)
-            for due_ms, device, seq, channel, payload in islice(rows, ready - done):
+            for due_ms, device, seq, address, payload in islice(rows, ready - done):
                 while actions and actions[0][0] <= due_ms:
                     heapq.heappop(actions)[2]()
-                self._emit(device, seq, channel, payload)
+                self._emit(device, seq, address, payload)
             # What comes later waits for the messages of the next window.
             while actions and actions[0][0] <= window_end_ms and self._wall(actions[0][0]) <= now:
                 heapq.heappop(actions)[2]()
@@ -173,11 +173,13 @@ class Quota:
         """Return the batch without what exceeds the quota."""
         left = self._left
         kept = []
-        for row, device in enumerate(batch.device):
-            if left[device]:
+        for row, (device, seq) in enumerate(zip(batch.device, batch.seq, strict=True)):
+            if not left[device]:
+                continue
+            if seq != NO_SEQ:
                 left[device] -= 1
                 self._unfinished -= not left[device]
-                kept.append(row)
+            kept.append(row)
         if len(kept) == len(batch):
             return batch
         return replace(
@@ -188,6 +190,7 @@ class Quota:
             channel=[batch.channel[row] for row in kept],
             payload=[batch.payload[row] for row in kept],
             boot=[batch.boot[row] for row in kept],
+            address=[batch.address[row] for row in kept],
         )
 
 

@@ -11,9 +11,11 @@ from edgewire.mqtt.errors import PACKET_TOO_LARGE
 from edgewire.mqtt.reasons import QOS_NOT_SUPPORTED, RETAIN_NOT_SUPPORTED
 
 
-def last_will(device: Device, firmware: Firmware, wire_format: WireFormat) -> Will:
-    """Return what the broker publishes when the device goes without a goodbye."""
+def last_will(device: Device, firmware: Firmware, wire_format: WireFormat) -> Will | None:
+    """Return what the broker publishes when the device goes without a goodbye; None where its format has no such."""
     will = wire_format.will(device, firmware.status("offline", None))
+    if will is None:
+        return None
     # Copied: what orjson returns holds on to 4 KiB of memory, however short it is.
     return Will(topic=will.topic, payload=bytes(bytearray(will.payload)), qos=1, retain=will.retain)
 

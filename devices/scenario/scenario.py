@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field, IPvAnyAddress, model_validator
 from pydantic_settings import SettingsConfigDict
@@ -11,12 +12,15 @@ from devices.faults.registry import AnyFault
 from devices.firmware.config import Build, FirmwareConfig
 from devices.firmware.outbox import OutboxConfig
 from devices.firmware.reconnect import ReconnectConfig
+from devices.scenario.speech import NATIVE_DIALECT, MessageProperties, OwnMessage, own_encoder, read_dialect
 from devices.sensors.base import EPOCH_MS
 from devices.sensors.registry import KINDS
 from devices.world.world import Site
 from edgewire import config
-from edgewire.config import Config, ConfigFile, DurationMs
+from edgewire.config import Config, ConfigFile, DurationMs, SizeBytes
 from edgewire.config_errors import closest, located_error, text_matching
+from edgewire.dialects.base import DialectError
+from edgewire.dialects.encoder import DialectEncoder
 from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl
 from edgewire.link.url import with_password_file
@@ -82,6 +86,26 @@ class DeviceGroup(Config):
     whose ids end in the same number, or differ only in the kind's name, ride in the same vehicle."""
     settings: dict[str, Any] = {}
     """Of the sensor; each kind has its own."""
+    dialect: str | dict[str, Any] = NATIVE_DIALECT
+    """How the devices speak: `edgefleet` is the message contract; the others are in dialects.md. A dialect's options
+    stand beside its name: `{dialect: tasmota, full_topic: "%topic%/%prefix%/"}`."""
+    topic: str | None = None
+    """With `payload`: a format of your own, instead of a dialect. Names in braces stand for what the device has:
+    `plant/{site}/{id}/state`."""
+    payload: Any = None
+    """What is said at each reading: names of fields stand for their values; see your-own-format.md."""
+    retain: bool = False
+    """Of your own format: whether the broker keeps the last message."""
+    pad_to: SizeBytes = Field(default=0, ge=0, le=268_435_455)
+    """Of your own format: a shorter payload has so many spaces at its end that it is as long."""
+    properties: MessageProperties = MessageProperties()
+    """Of your own format: properties of MQTT 5."""
+    messages: tuple[OwnMessage, ...] = Field(default=(), max_length=50)
+    """Several messages of your own format at each reading, instead of `topic` and `payload`."""
+    events: tuple[OwnMessage, ...] = Field(default=(), max_length=50)
+    """Messages of your own format for each event of a kind that has some beside its readings, such as people."""
+    timezone: str = "UTC"
+    """Of local times in dialects and formats that have such, such as `Europe/Berlin`."""
     firmware: FirmwareConfig | None = None
     """Instead of the scenario's."""
     outbox: OutboxConfig | None = None
@@ -103,11 +127,53 @@ class DeviceGroup(Config):
             raise located_error(("jitter",), "must be shorter than the interval")
         if self.size > 1 and not self.ids and self.device_id(1) == self.device_id(2):
             raise located_error(("id",), "needs {n} in it, or all devices would have the same name")
+        self._check_speech()
         if self.vehicles and not KINDS[self.kind].rides_in_vehicle:
             raise located_error(("vehicles",), f"{self.kind} rides in none; leave it out")
         if self.vehicles and len(self.vehicles) != len(self.ids):
             raise located_error(("vehicles",), "needs one number for each of ids")
         return self
+
+    def _check_speech(self) -> None:
+        own = [name for name in ("topic", "payload", "messages", "events") if name in self.model_fields_set]
+        if own and self.dialect != NATIVE_DIALECT:
+            raise located_error((own[0],), "is of a format of your own; leave it out, or the dialect")
+        if (self.topic is None) != (self.payload is None):
+            missing = "payload" if self.payload is None else "topic"
+            raise located_error((missing,), "is missing: a format of your own needs topic and payload")
+        if self.topic is not None and self.messages:
+            raise located_error(("messages",), "lists all messages of a reading; leave out topic and payload, or this")
+        if self.events and self.topic is None and not self.messages:
+            raise located_error(("events",), "needs topic and payload of the readings beside it")
+        for name in ("retain", "pad_to", "properties"):
+            if name in self.model_fields_set and self.topic is None:
+                raise located_error((name,), "is of a format of your own: it needs topic and payload beside it")
+        try:
+            ZoneInfo(self.timezone)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            said = f"there is no zone '{self.timezone}': Europe/Berlin is one"
+            raise located_error(("timezone",), said) from None
+        try:
+            self.make_encoder()
+        except (DialectError, ValueError) as error:
+            raise located_error(("payload" if self.topic else "messages" if own else "dialect",), str(error)) from None
+
+    def make_encoder(self) -> DialectEncoder | None:
+        """Return what writes the messages; None for the message contract. Raises `DialectError` or `ValueError`."""
+        messages = self.messages
+        if self.topic is not None:
+            messages = (
+                OwnMessage(
+                    topic=self.topic,
+                    payload=self.payload,
+                    retain=self.retain,
+                    pad_to=self.pad_to,
+                    properties=self.properties,
+                ),
+            )
+        if messages:
+            return own_encoder(self.kind, messages, self.events)
+        return None if self.dialect == NATIVE_DIALECT else read_dialect(self.dialect, self.kind)
 
     @property
     def size(self) -> int:

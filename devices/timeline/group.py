@@ -49,7 +49,7 @@ class Group:
         self._world = world
         self._start_ms = start_ms
         self._everyone = np.arange(len(devices), dtype=np.int64)
-        self._channel = kind.channel
+        self.channel = kind.channel
         site_index = {site.name: index for index, site in enumerate(world.sites)}
         population = Population(
             keys=np.array([device.key for device in devices], dtype=np.uint64),
@@ -160,7 +160,7 @@ class Group:
         columns = _sampled(self._sensor, self._world, owners, times)
         if seqs is None:
             seqs = self._schedule.numbers_at(owners, times)
-        return Table(self.kind, self._channel, times, self.positions[owners], seqs, columns)
+        return Table(self.kind, self.channel, times, self.positions[owners], seqs, columns)
 
     def _readings_and_events(
         self, sensor: EventSensor, owners: Ints, start_ms: int, from_ms: int, to_ms: int

@@ -8,37 +8,63 @@ import orjson
 from devices.scenario.devices import Device
 from devices.timeline.encode import encode_columns, encode_events
 from devices.timeline.table import Table
-from devices.timeline.wire_format import Publication
+from devices.timeline.wire_format import CommandAnswer, CommandRequest, MessagePart, PublishOptions
 from devices.world.random import Ints
+from edgewire.dialects.encoder import Publication
 from edgewire.messages import Channel, Topic
+from edgewire.mqtt import Message, Properties
+
+_TELEMETRY, _EVENT = (MessagePart(0, is_numbered=True),), (MessagePart(1, is_numbered=True),)
 
 
 class NativeFormat:
     """The contract of `edgewire.messages`: `edge/{site}/{kind}/{device_id}/{channel}`, and flat JSON."""
 
-    def topic(self, device: Device, channel: Channel) -> str:
-        """Return the topic of one of a device's channels."""
-        return str(Topic(device.site, device.kind, device.device_id, channel))
+    options = None
+
+    def parts(self, channel: Channel) -> tuple[MessagePart, ...]:
+        """Return the one message that each row is."""
+        return _EVENT if channel is Channel.EVENT else _TELEMETRY
+
+    def topics(self, device: Device) -> tuple[str, str]:
+        """Return the topics of telemetry and of events."""
+        return self._topic(device, Channel.TELEMETRY), self._topic(device, Channel.EVENT)
 
     def command_topics(self, device: Device) -> tuple[str, ...]:
         """Return the one topic on which a device takes commands."""
-        return (self.topic(device, Channel.CMD),)
+        return (self._topic(device, Channel.CMD),)
 
-    def encode(self, table: Table, device_ids: Sequence[str], timestamps_ms: Ints, boot: int) -> list[bytes]:
+    def encode(self, table: Table, devices: Sequence[Device], timestamps_ms: Ints, boot: int) -> list[bytes]:
         """Return the payload of each row of a table, whose rows are all of one boot."""
         columns = table.columns
+        device_ids = [device.device_id for device in devices]
         if isinstance(columns, list):
             return encode_events(device_ids, timestamps_ms, boot, table.seqs, columns)
         return encode_columns(device_ids, timestamps_ms, boot, table.seqs, columns)
 
-    def status(self, device: Device, status: Mapping[str, Any]) -> Publication:
-        """Return the retained message that tells a device's state."""
-        return Publication(self.topic(device, Channel.STATUS), orjson.dumps(status), retain=True)
+    def properties_of(self, device: Device, options: PublishOptions) -> Properties | None:
+        """Return none: the contract has no properties."""
+        return None
 
-    def result(self, device: Device, result: Mapping[str, Any]) -> bytes:
-        """Return the payload that answers a command."""
-        return orjson.dumps(result)
+    def status(self, device: Device, status: Mapping[str, Any]) -> tuple[Publication]:
+        """Return the retained message that tells a device's state."""
+        return (self.will(device, status),)
 
     def will(self, device: Device, status: Mapping[str, Any]) -> Publication:
         """Return what the broker publishes when the device goes without a goodbye: a status like any other."""
-        return self.status(device, status)
+        return Publication(self._topic(device, Channel.STATUS), orjson.dumps(status), retain=True)
+
+    def read_command(self, device: Device, message: Message) -> CommandRequest:
+        """Return the payload: it is a command of the contract."""
+        return CommandRequest(message.payload)
+
+    def result_topic(self, device: Device) -> str:
+        """Return the topic on which a device answers."""
+        return self._topic(device, Channel.RESULT)
+
+    def answer(self, device: Device, request: CommandRequest, answer: CommandAnswer) -> tuple[Publication]:
+        """Return the result."""
+        return (Publication(self.result_topic(device), orjson.dumps(answer.result), retain=False),)
+
+    def _topic(self, device: Device, channel: Channel) -> str:
+        return str(Topic(device.site, device.kind, device.device_id, channel))

@@ -52,9 +52,12 @@ class Batch:
     device: list[int]
     """Positions in `Timeline.devices`."""
     seq: list[int]
+    """`NO_SEQ` for what goes with a reading and is not accounted for."""
     channel: list[Channel]
     payload: list[bytes]
     boot: list[int]
+    address: list[int]
+    """Positions in `WireFormat.topics` of the device's format."""
 
     def __len__(self) -> int:
         return len(self.due_ms)

@@ -7,6 +7,7 @@ happens. `seq` numbers both together, so it can be told for any window without w
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,9 +15,12 @@ from devices.faults.bursts import Bursts
 from devices.faults.labels import Label
 from devices.faults.plan import FaultPlan, Readings, check_devices
 from devices.faults.transitions import FaultTransition, fault_transitions
+from devices.firmware.outbox import NO_SEQ
 from devices.scenario.devices import Device, Shard, all_devices, emulated, vehicle_sites
 from devices.scenario.scenario import DeviceGroup, Scenario
 from devices.sensors.base import boot_number
+from devices.sensors.registry import KINDS
+from devices.timeline.formats import make_wire_formats
 from devices.timeline.group import Group
 from devices.timeline.label_finder import find_labels
 from devices.timeline.native_format import NativeFormat
@@ -27,6 +31,8 @@ from devices.timeline.wire_format import WireFormat
 from devices.world.random import Ints
 from devices.world.timestamps import timestamps
 from devices.world.world import World
+from edgewire.dialects.encoder import Publication
+from edgewire.messages import Channel
 
 _LABELLED_ROWS = 200_000
 """Readings that are compared at once to find the labels."""
@@ -34,10 +40,23 @@ _MOST_SORTED_MS = 2**62
 _NATIVE = NativeFormat()
 
 
+class _MessageRows(NamedTuple):
+    per_row: int
+    """Messages that are made of one row."""
+    seqs: Ints
+    addresses: Ints
+
+
 class Timeline:
     """Computes the messages of a scenario, or of a shard of it, for devices powered on at `start_ms`."""
 
-    def __init__(self, scenario: Scenario, start_ms: int, shard: Shard | None = None) -> None:
+    def __init__(
+        self, scenario: Scenario, start_ms: int, shard: Shard | None = None, *, in_dialects: bool = False
+    ) -> None:
+        """Write messages `in_dialects`, as they go on the wire; without that all of them in the native format.
+
+        Raises `ConfigError`.
+        """
         self.start_ms = start_ms
         self.boot: int = boot_number(start_ms)
         """The boot of all devices, until one reboots."""
@@ -54,6 +73,8 @@ class Timeline:
         self._entry_of = [group for _, group in mine]
         self._order = np.argsort(np.argsort([device.device_id for device in self.devices], kind="stable"))
         self._faults = _fault_plan(scenario, everyone, self.devices, bursts) if scenario.faults else None
+        formats = make_wire_formats(scenario) if in_dialects else {}
+        self._formats = [formats.get(id(group), _NATIVE) for group in self._entry_of] if formats else None
         self._as_planned: list[Group] = []
         for group in scenario.devices:
             positions = [position for position, (_, owner) in enumerate(mine) if owner is group]
@@ -92,18 +113,25 @@ class Timeline:
             tables += parts
             is_sent += [True, False][: len(parts)]
         if not sum(len(table.times) for table in tables):
-            return Batch([], [], [], [], [], [])
-        times = np.concatenate([table.times for table in tables])
-        positions = np.concatenate([table.positions for table in tables])
-        seqs = np.concatenate([table.seqs for table in tables])
+            return Batch([], [], [], [], [], [], [])
+        made = [(table, self._message_rows(table)) for table in tables]
+        times = np.concatenate([np.repeat(table.times, messages.per_row) for table, messages in made])
+        positions = np.concatenate([np.repeat(table.positions, messages.per_row) for table, messages in made])
+        seqs = np.concatenate([messages.seqs for _, messages in made])
         order = self.output_order(times, positions, seqs)
         if self.paced is not None:
             self.paced.extend(times[order])
         payloads: list[bytes] = []
-        for table, sent in zip(tables, is_sent, strict=True):
-            payloads += self.encode_table(table) if sent else [b""] * len(table.times)
-        boots = np.concatenate([np.broadcast_to(self.boots(table), len(table.times)) for table in tables])
-        channels = [table.channel for table in tables for _ in range(len(table.times))]
+        for (table, messages), sent in zip(made, is_sent, strict=True):
+            payloads += self.encode_table(table) if sent else [b""] * len(messages.seqs)
+        boots = np.concatenate(
+            [
+                np.repeat(np.broadcast_to(self.boots(table), len(table.times)), messages.per_row)
+                for table, messages in made
+            ]
+        )
+        channels = [table.channel for table, messages in made for _ in range(len(messages.seqs))]
+        addresses = np.concatenate([messages.addresses for _, messages in made])
         rows = order.tolist()
         return Batch(
             times[order].tolist(),
@@ -112,6 +140,7 @@ class Timeline:
             [channels[row] for row in rows],
             [payloads[row] for row in rows],
             boots[order].tolist(),
+            addresses[order].tolist(),
         )
 
     def batches(self, from_ms: int, to_ms: int, rows: int) -> Iterator[Batch]:
@@ -138,11 +167,14 @@ class Timeline:
         boots = self.boots(table)
         if isinstance(boots, int):
             return self._encode(table, boots)
-        payloads: list[bytes] = [b""] * len(boots)
+        per_row = self._message_rows(table).per_row
+        payloads: list[bytes] = [b""] * (len(boots) * per_row)
         for boot in np.unique(boots).tolist():
             rows = np.flatnonzero(boots == boot)
-            for row, payload in zip(rows.tolist(), self._encode(table.rows(rows), boot), strict=True):
-                payloads[row] = payload
+            encoded = self._encode(table.rows(rows), boot)
+            for place in range(per_row):
+                for row, payload in zip(rows.tolist(), encoded[place::per_row], strict=True):
+                    payloads[row * per_row + place] = payload
         return payloads
 
     def boots(self, table: Table) -> Ints | int:
@@ -160,8 +192,24 @@ class Timeline:
         return self._entry_of[position]
 
     def wire_format(self, position: int) -> WireFormat:
-        """Return the format in which a device writes what it says: the native one, as there is no other yet."""
-        return _NATIVE
+        """Return the format in which a device writes what it says."""
+        return _NATIVE if self._formats is None else self._formats[position]
+
+    def read_now(self, position: int, at_ms: int) -> list[Publication]:
+        """Return the messages of a reading that a device takes at an instant because somebody asks for it.
+
+        None of a device whose messages are events, which happen or not.
+        """
+        owner = next((one for one in self._groups if position in one.positions), None)
+        if owner is None or KINDS[owner.kind].channel is Channel.EVENT:
+            return []
+        columns = owner.sample_in_world(self.world, np.array([position]), np.array([at_ms]))
+        table = Table(owner.kind, owner.channel, np.array([at_ms]), np.array([position]), np.array([0]), columns)
+        if self._faults is not None and self._faults.reading_faults(owner.kind):
+            table, _ = _with_faults(self._faults, owner, table, None)
+        topics, parts = self.wire_format(position).topics(self.devices[position]), self._message_rows(table)
+        payloads = self.encode_table(table)
+        return [Publication(topics[at], payload, False) for at, payload in zip(parts.addresses, payloads, strict=True)]
 
     @property
     def overrides(self) -> ScheduleOverrides:
@@ -217,14 +265,29 @@ class Timeline:
     def _encode(self, table: Table, boot: int) -> list[bytes]:
         if not len(table.positions):
             return []
-        names = [self.devices[position].device_id for position in table.positions.tolist()]
+        devices = [self.devices[position] for position in table.positions.tolist()]
         # A table is of one group, and so of one format.
         wire_format = self.wire_format(int(table.positions[0]))
         stamps = self.timestamps_ms(table)
         if self.paced is not None:
             error = stamps - table.times
             table, stamps = with_shown_times(table, error, self.paced), self.paced(table.times) + error
-        return wire_format.encode(table, names, stamps, boot)
+        return wire_format.encode(table, devices, stamps, boot)
+
+    def _message_rows(self, table: Table) -> "_MessageRows":
+        """Return the numbers and addresses of the messages that are made of a table."""
+        if not len(table.positions):
+            return _MessageRows(1, table.seqs, table.seqs)
+        parts = self.wire_format(int(table.positions[0])).parts(table.channel)
+        addresses = np.tile(np.array([part.address for part in parts], dtype=np.int64), len(table.seqs))
+        if len(parts) == 1 and parts[0].is_numbered:
+            return _MessageRows(1, table.seqs, addresses)
+        numbered = sum(part.is_numbered for part in parts)
+        seqs = np.full((len(table.seqs), len(parts)), NO_SEQ, dtype=np.int64)
+        places = [place for place, part in enumerate(parts) if part.is_numbered]
+        for number, place in enumerate(places):
+            seqs[:, place] = table.seqs * numbered + number
+        return _MessageRows(len(parts), seqs.ravel(), addresses)
 
     @property
     def _groups(self) -> list[Group]:

@@ -1,52 +1,111 @@
 """The seam between what devices have to say and how it is written on the wire: topics and payloads of a device.
 
-Nothing outside a format knows the names in a topic or the keys of a payload. There is `native_format.NativeFormat`; a
-further format is a class with these methods, and is chosen in `Timeline.wire_format`.
+Nothing outside a format knows the names in a topic or the keys of a payload. There are `native_format.NativeFormat`
+and, for what other makers' devices say, `dialect_format.DialectFormat`; `Timeline.wire_format` chooses.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from devices.scenario.devices import Device
 from devices.timeline.table import Table
 from devices.world.random import Ints
+from edgewire.dialects.encoder import Publication
 from edgewire.messages import Channel
+from edgewire.messages.control import CommandAction
+from edgewire.mqtt import Message, Properties
 
 
-class Publication(NamedTuple):
-    """A message that a device publishes beside its readings, or the broker for it."""
+class MessagePart(NamedTuple):
+    """Names one of the messages that are made of a row of a table."""
 
-    topic: str
-    payload: bytes
-    retain: bool
+    address: int
+    """Position in `WireFormat.topics` and `WireFormat.options`."""
+    is_numbered: bool
+    """Whether it has a number and is accounted for, as readings and events are."""
+
+
+class PublishOptions(NamedTuple):
+    """Says how the messages of one address are published."""
+
+    retain: bool = False
+    properties: Mapping[str, Any] = {}
+    """As in `edgewire.dialects.encoder.MessageTemplate`."""
+
+
+class CommandRequest(NamedTuple):
+    """Holds what came on a command topic, as far as a format can tell."""
+
+    payload: bytes | None = None
+    """A command of the message contract, not looked into; None where `action` says what is asked for."""
+    action: CommandAction | Literal[""] = ""
+    """Empty: nothing is to be done, only answered."""
+    arguments: Mapping[str, Any] = {}
+    wants_reading: bool = False
+    spoken: object = None
+    """What the format itself needs for the answer."""
+
+
+class CommandAnswer(NamedTuple):
+    """Holds what came of a command."""
+
+    result: Mapping[str, Any]
+    """Fields of `edgewire.messages.Result`."""
+    status: Mapping[str, Any]
+    """Fields of `edgewire.messages.Status`."""
+    interval_s: float = 0.0
+    """Between two readings, as the command has left it; 0 where they are stopped."""
+    readings: Sequence[Publication] = ()
+    """The messages of a reading that was taken for it."""
 
 
 class WireFormat(Protocol):
-    """Writes what the devices of a group say. Stateless: one object serves all devices of a run."""
+    """Writes what the devices of a group say. Stateless: one object serves all devices of a group."""
 
-    def topic(self, device: Device, channel: Channel) -> str:
-        """Return the topic of one of a device's channels."""
+    @property
+    def options(self) -> Sequence[PublishOptions] | None:
+        """Return how the messages of each address are published; None where all are plain."""
+        ...
+
+    def parts(self, channel: Channel) -> Sequence[MessagePart]:
+        """Return the messages that are made of each row of a table of this channel."""
+        ...
+
+    def topics(self, device: Device) -> Sequence[str]:
+        """Return the topics of a device's messages, by their addresses."""
         ...
 
     def command_topics(self, device: Device) -> Sequence[str]:
-        """Return the topics that a device subscribes to for its commands."""
+        """Return the topic filters that a device subscribes to for its commands."""
         ...
 
-    def encode(self, table: Table, device_ids: Sequence[str], timestamps_ms: Ints, boot: int) -> list[bytes]:
-        """Return the payload of each row of a table, whose rows are all of one boot.
+    def encode(self, table: Table, devices: Sequence[Device], timestamps_ms: Ints, boot: int) -> list[bytes]:
+        """Return the payloads of the rows of a table, which are all of one boot: of each row those of its parts.
 
         `timestamps_ms` are what the devices' clocks show, which is `table.times` unless a fault sets them wrong.
         """
         ...
 
-    def status(self, device: Device, status: Mapping[str, Any]) -> Publication:
-        """Return the message that tells a device's state; `status` has the fields of `edgewire.messages.Status`."""
+    def properties_of(self, device: Device, options: PublishOptions) -> Properties | None:
+        """Return the MQTT 5 properties of a device's message."""
         ...
 
-    def result(self, device: Device, result: Mapping[str, Any]) -> bytes:
-        """Return the payload that answers a command; `result` has the fields of `edgewire.messages.Result`."""
+    def status(self, device: Device, status: Mapping[str, Any]) -> Sequence[Publication]:
+        """Return what tells a device's state; `status` has the fields of `edgewire.messages.Status`."""
         ...
 
-    def will(self, device: Device, status: Mapping[str, Any]) -> Publication:
+    def will(self, device: Device, status: Mapping[str, Any]) -> Publication | None:
         """Return the message that the broker publishes when the device goes without a goodbye."""
+        ...
+
+    def read_command(self, device: Device, message: Message) -> CommandRequest | None:
+        """Return what a message on a command topic asks for; None where the device does not heed it."""
+        ...
+
+    def result_topic(self, device: Device) -> str:
+        """Return the topic of results of the message contract; empty where the format has none."""
+        ...
+
+    def answer(self, device: Device, request: CommandRequest, answer: CommandAnswer) -> Sequence[Publication]:
+        """Return what a device publishes when a command is done, or refused."""
         ...

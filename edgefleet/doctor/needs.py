@@ -10,7 +10,6 @@ from devices.scenario.scenario import DeviceGroup, Scenario
 from devices.sensors.registry import KINDS
 from devices.timeline.timeline import Timeline
 from edgewire.link import BrokerUrl
-from edgewire.messages import Channel
 
 # Beside its connections a process has its event loop, logs, pipes, and dials under way that will fail.
 SPARE_FILES = 300
@@ -104,11 +103,12 @@ def _largest_packet(scenario: Scenario) -> int:
     """Return the largest of the packets that one device of each group sends in a day or so."""
     groups = [_one_of(group) for group in scenario.devices]
     start_ms = round(scenario.start.timestamp() * 1000) if scenario.start else 0
-    timeline = Timeline(scenario.model_copy(update={"devices": tuple(groups), "faults": ()}), start_ms)
+    timeline = Timeline(
+        scenario.model_copy(update={"devices": tuple(groups), "faults": ()}), start_ms, in_dialects=True
+    )
     batch = timeline.batch(start_ms, start_ms + 24 * 3_600_000)
     topics = [
-        len(timeline.wire_format(position).topic(device, Channel.TELEMETRY))
-        for position, device in enumerate(timeline.devices)
+        max(map(len, timeline.wire_format(position).topics(device))) for position, device in enumerate(timeline.devices)
     ]
     sizes = (topics[device] + len(payload) for device, payload in zip(batch.device, batch.payload, strict=True))
     return max(sizes, default=0) + FRAME_BYTES

@@ -31,7 +31,8 @@ _DIGITS = re.compile(r"_?[0-9]+")
 _KNOWN_TOPICS = 100_000
 _NAME = re.compile(r"[a-z_][a-z0-9_]*")
 _IDENTITY = ("id", "site", "timestamp", "boot", "seq", "event_type")
-_LEAF_KEYS = frozenset({"from", "unit", "round", "as", "const"})
+LEAF_KEYS = frozenset({"from", "unit", "round", "as", "const", "missing", "optional", "fixed"})
+"""A mapping that has no other keys is a field."""
 _TIMES = ("iso", "epoch_s", "epoch_ms", "epoch_us", "local")
 
 KNOWN_FIELDS: frozenset[str] = frozenset(
@@ -55,6 +56,12 @@ class MappedField:
     """Empty: the unit of the name."""
     decimals: int | None = None
     time: Literal["", "iso", "epoch_s", "epoch_ms", "epoch_us", "local"] = ""
+    missing: Any = None
+    """What is written where there is no value."""
+    is_optional: bool = False
+    """Whether its key is left out there."""
+    is_fixed: bool = False
+    """Whether all its decimals are written, zeros at the end too, as C's printf does."""
 
 
 class OwnFormat(Config):
@@ -163,8 +170,8 @@ def _read_mapping(node: Any, path: Path, levels: set[str]) -> Iterator[MappedFie
         if _NAME.fullmatch(node):
             yield MappedField(path, _known(node, where, levels))
     elif isinstance(node, dict):
-        if node and node.keys() <= _LEAF_KEYS:
-            if (field := _read_leaf(node, path, where, levels)) is not None:
+        if node and node.keys() <= LEAF_KEYS:
+            if (field := read_leaf(node, path, where, levels)) is not None:
                 yield field
             return
         for key, inner in node.items():
@@ -176,7 +183,7 @@ def _read_mapping(node: Any, path: Path, levels: set[str]) -> Iterator[MappedFie
         raise ValueError(f"{where}: {node!r} is neither a field nor a constant")
 
 
-def _read_leaf(node: dict[str, Any], path: Path, where: str, levels: set[str]) -> MappedField | None:
+def read_leaf(node: dict[str, Any], path: Path, where: str, levels: set[str]) -> MappedField | None:
     if "const" in node:
         if len(node) > 1:
             raise ValueError(f"{where}: const stands alone, without {', '.join(sorted(node.keys() - {'const'}))}")
@@ -193,7 +200,18 @@ def _read_leaf(node: dict[str, Any], path: Path, where: str, levels: set[str]) -
     if unit and to_canonical(name, 0.0, str(unit)) is None:
         units = ", ".join(sorted(quantity_of(name))) or "none: it has no unit"
         raise ValueError(f"{where}: unit '{unit}' is not known for {name}: {units}")
-    return MappedField(path, name, str(unit), decimals, time)
+    missing, optional, fixed = node.get("missing"), node.get("optional", False), node.get("fixed", False)
+    if optional is not True and optional is not False:
+        raise ValueError(f"{where}: optional is true or false: whether the key is left out where there is no value")
+    if optional and missing is not None:
+        raise ValueError(f"{where}: missing is what stands there without a value, and optional leaves the key out")
+    if isinstance(missing, dict | list):
+        raise ValueError(f"{where}: missing is a text, a number, true, false or null")
+    if fixed is not True and fixed is not False:
+        raise ValueError(f"{where}: fixed is true or false: whether all decimals of round are written")
+    if fixed and decimals is None:
+        raise ValueError(f"{where}: fixed writes all decimals, and round says how many")
+    return MappedField(path, name, str(unit), decimals, time, missing, optional, fixed)
 
 
 def _known(name: str, where: str, levels: set[str]) -> str:

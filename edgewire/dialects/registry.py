@@ -7,11 +7,12 @@ from typing import Any
 
 from edgewire.config import Config
 from edgewire.dialects.base import DialectDecoder
+from edgewire.dialects.encoder import DialectEncoder
 from edgewire.dialects.esphome import EsphomeDecoder, EsphomeOptions
 from edgewire.dialects.home_assistant import HomeAssistantDecoder, HomeAssistantOptions
 from edgewire.dialects.owntracks import OwnTracksDecoder, OwnTracksOptions
 from edgewire.dialects.shelly import ShellyDecoder, ShellyOptions
-from edgewire.dialects.tasmota import TasmotaDecoder, TasmotaOptions
+from edgewire.dialects.tasmota import TasmotaDecoder, TasmotaEncoder, TasmotaOptions
 from edgewire.dialects.zigbee2mqtt import Zigbee2MqttDecoder, Zigbee2MqttOptions
 
 
@@ -23,6 +24,9 @@ class Dialect:
     options: type[Config]
     decoder: Callable[[Any], DialectDecoder]
     """Called with the options; a decoder learns, so each use has its own."""
+    encoder: Callable[[Any, str], DialectEncoder] | None = None
+    """Called with the options and the kind of the devices; None where the dialect is only read. Raises `DialectError`
+    for a kind that makes no sense in it."""
     any_topic: bool = False
     """Whether devices may use topics beside the decoder's `filters`, which they describe themselves."""
 
@@ -31,7 +35,7 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
     {
         dialect.name: dialect
         for dialect in (
-            Dialect("tasmota", TasmotaOptions, TasmotaDecoder),
+            Dialect("tasmota", TasmotaOptions, TasmotaDecoder, TasmotaEncoder),
             Dialect("esphome", EsphomeOptions, EsphomeDecoder, any_topic=True),
             Dialect("homeassistant", HomeAssistantOptions, HomeAssistantDecoder, any_topic=True),
             Dialect("zigbee2mqtt", Zigbee2MqttOptions, Zigbee2MqttDecoder),

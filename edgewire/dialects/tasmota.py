@@ -10,12 +10,20 @@ once a message, and not at all where they are the default.
 import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
+import orjson
 from pydantic import Field
 
 from edgewire.config import Config
 from edgewire.dialects.base import Arrival, DialectError, DialectMessage, MessageRole, Value, unread
+from edgewire.dialects.encoder import (
+    CommandOutcome,
+    DeviceNames,
+    DialectCommand,
+    MessageTemplate,
+    Publication,
+)
 from edgewire.dialects.times import device_time
 from edgewire.dialects.topic_pattern import TopicPattern
 from edgewire.dialects.units import to_canonical, unit_suffix
@@ -53,6 +61,12 @@ class TasmotaOptions(Config):
     """As the command `FullTopic` sets it."""
     prefixes: tuple[str, str, str] = ("cmnd", "stat", "tele")
     """As the commands `Prefix1`, `Prefix2` and `Prefix3` set them."""
+    temperature_unit: Literal["C", "F"] = "C"
+    """In which emulated devices say temperatures (SetOption8); read ones say it themselves."""
+    pressure_unit: Literal["hPa", "mmHg", "inHg"] = "hPa"
+    """In which emulated devices say the pressure (SetOption24 and 139)."""
+    discovery: bool = True
+    """Whether emulated devices describe themselves under `tasmota/discovery` (SetOption19 0)."""
 
 
 class TasmotaDecoder:
@@ -252,3 +266,246 @@ def _dict(value: object) -> Mapping[str, Any]:
 
 
 _EMPTY: Mapping[str, Any] = MappingProxyType({})
+
+
+_MODULE = "Generic"
+_GROUP_TOPIC = "tasmotas"
+_TELE_PERIODS = range(10, 3601)
+_DEFAULT_TELE_PERIOD_S = 300
+_VERSION = "14.4.1(release-sensors)"
+"""Of the firmware, in the form in which Tasmota says it."""
+_TIME = {"from": "timestamp", "as": "local"}
+_SENSORS: Mapping[str, tuple[str, Mapping[str, tuple[str, int, str]]]] = {
+    "bme280": (
+        "BME280",
+        {
+            "Temperature": ("temperature_c", 1, "temperature_unit"),
+            "Humidity": ("humidity", 1, ""),
+            "DewPoint": ("dew_point_c", 1, "temperature_unit"),
+            "Pressure": ("pressure_hpa", 1, "pressure_unit"),
+        },
+    )
+}
+"""Kind -> the name of its driver's object, and key -> field, decimals by default (TempRes, HumRes and PressRes are 1),
+and the option that has its unit."""
+
+
+class TasmotaEncoder:
+    """Writes what a Tasmota device publishes: LWT, INFO, STATE and SENSOR, discovery, and the answers to commands."""
+
+    events: tuple[MessageTemplate, ...] = ()
+
+    def __init__(self, options: TasmotaOptions, kind: str) -> None:
+        """Raises `DialectError` for options that no device can have, and for a kind that Tasmota has no driver of."""
+        TasmotaDecoder(options)
+        if kind not in _SENSORS:
+            raise DialectError(f"Tasmota has no driver that says what a {kind} says; there is one for bme280")
+        self._options = options
+        self._driver, self._keys = _SENSORS[kind]
+        self._prefixes = dict(zip(("cmnd", "stat", "tele"), options.prefixes, strict=True))
+        self.messages = (
+            MessageTemplate(self._topic("tele", "STATE"), _STATE, MessageRole.STATE),
+            MessageTemplate(self._topic("tele", "SENSOR"), self._sensor_body()),
+        )
+
+    def state(self, names: DeviceNames, status: Mapping[str, Any]) -> Iterator[Publication]:
+        """Yield LWT, and as a device comes the empty command that clears a retained one, INFO1 to INFO3, discovery."""
+        is_online = status["state"] == "online"
+        yield Publication(self._filled("tele", "LWT", names), b"Online" if is_online else b"Offline", retain=True)
+        if not is_online:
+            return
+        yield Publication(self._filled("cmnd", "POWER", names), b"", retain=False)
+        for place, body in enumerate(self._info(names, status), start=1):
+            yield self._json("tele", f"INFO{place}", {f"Info{place}": body}, names)
+        if self._options.discovery:
+            yield from self._discovery(names)
+
+    def will(self, names: DeviceNames) -> Publication:
+        """Return the retained `Offline`."""
+        return Publication(self._filled("tele", "LWT", names), b"Offline", retain=True)
+
+    def command_topics(self, names: DeviceNames) -> tuple[str, ...]:
+        """Return the filters of the device, of the group that all are in, and of the fallback topic."""
+        own = self._filled("cmnd", "#", names)
+        group, fallback = (
+            self._filled("cmnd", "#", {**names, "id": topic}) for topic in (_GROUP_TOPIC, _fallback(names))
+        )
+        return (own, group, fallback)
+
+    def read_command(self, names: DeviceNames, topic: str, payload: bytes) -> DialectCommand | None:
+        """Return what a command asks for; None for what is no text."""
+        name = topic.rpartition("/")[2].upper()
+        try:
+            text = payload.decode().strip()
+        except UnicodeDecodeError:
+            return None
+        if name == "POWER" and not text:
+            # Its own, which clears what somebody retained there: it is not answered.
+            return DialectCommand("", {}, name)
+        is_query = text in ("", "?")
+        if name == "TELEPERIOD" and not is_query:
+            return _set_period(text)
+        if name == "RESTART" and text in ("1", "99"):
+            return DialectCommand("reboot", {}, name)
+        if name in ("TELEPERIOD", "STATE", "STATUS"):
+            return DialectCommand("", {}, name, "" if is_query else text, wants_reading=True)
+        return DialectCommand("", {}, "")
+
+    def answer(self, names: DeviceNames, command: DialectCommand, outcome: CommandOutcome) -> Iterator[Publication]:
+        """Yield the answer under `stat`; a query of TelePeriod has STATE and SENSOR follow, as the device would."""
+        said = dict(zip(("state", "sensor"), (orjson.loads(one.payload) for one in outcome.readings), strict=False))
+        match command.name:
+            case "TELEPERIOD":
+                yield self._json("stat", "RESULT", {"TelePeriod": round(outcome.interval_s)}, names)
+                if command.wants_reading:
+                    yield from outcome.readings
+            case "RESTART":
+                yield self._json("stat", "RESULT", {"Restart": "Restarting"}, names)
+            case "STATE":
+                yield self._json("stat", "RESULT", said.get("state", {}), names)
+            case "POWER":
+                return
+            case "STATUS":
+                yield from self._status(command.argument, said, names)
+            case _:
+                yield self._json("stat", "RESULT", {"Command": "Unknown"}, names)
+
+    def _status(self, number: str, said: Mapping[str, Any], names: DeviceNames) -> Iterator[Publication]:
+        if number in ("", "0"):
+            own = {"Module": 0, "DeviceName": names["id"], "FriendlyName": [names["id"]], "Topic": names["id"]}
+            yield self._json("stat", "STATUS", {"Status": own}, names)
+        if number in ("2", "0"):
+            version = {"Version": _VERSION, "BuildDateTime": "2024-12-15T14:12:17", "Core": "2_7_8", "SDK": "2.2.2-dev"}
+            yield self._json("stat", "STATUS2", {"StatusFWR": version}, names)
+        if number in ("8", "10", "0"):
+            name = f"STATUS{'10' if number == '0' else number}"
+            yield self._json("stat", name, {"StatusSNS": said.get("sensor", {})}, names)
+        if number in ("11", "0"):
+            yield self._json("stat", "STATUS11", {"StatusSTS": said.get("state", {})}, names)
+        if number not in ("", "0", "2", "8", "10", "11"):
+            yield self._json("stat", "RESULT", {"Command": "Error"}, names)
+
+    # -- what it says
+
+    def _sensor_body(self) -> dict[str, Any]:
+        options = self._options
+        values: dict[str, Any] = {}
+        for key, (field, decimals, unit_of) in self._keys.items():
+            unit = str(getattr(options, unit_of)) if unit_of else ""
+            values[key] = {"from": field, "round": 2 if unit == "inHg" else decimals} | ({"unit": unit} if unit else {})
+        return {
+            "Time": _TIME,
+            self._driver: values,
+            "PressureUnit": {"const": options.pressure_unit},
+            "TempUnit": {"const": options.temperature_unit},
+        }
+
+    def _info(self, names: DeviceNames, status: Mapping[str, Any]) -> tuple[dict[str, Any], ...]:
+        fallback = self._filled("cmnd", "", {**names, "id": _fallback(names)})
+        group = self._filled("cmnd", "", {**names, "id": _GROUP_TOPIC})
+        return (
+            {"Module": _MODULE, "Version": _VERSION, "FallbackTopic": fallback, "GroupTopic": group},
+            {"WebServerMode": "Admin", "Hostname": names["id"], "IPAddress": _ip_address(names)},
+            {"RestartReason": _restart_reason(str(status["reset_reason"])), "BootCount": status["boot"]},
+        )
+
+    def _discovery(self, names: DeviceNames) -> Iterator[Publication]:
+        mac, options = names["mac"], self._options
+        config = {
+            "ip": _ip_address(names),
+            "dn": names["id"],
+            "fn": [names["id"], *([None] * 7)],
+            "hn": names["id"],
+            "mac": mac,
+            "md": _MODULE,
+            "ty": 0,
+            "if": 0,
+            "cam": 0,
+            "ofln": "Offline",
+            "onln": "Online",
+            "state": ["OFF", "ON", "TOGGLE", "HOLD"],
+            "sw": _VERSION.partition("(")[0],
+            "t": names["id"],
+            "ft": options.full_topic,
+            "tp": list(options.prefixes),
+            "rl": [0] * 32,
+            "swc": [-1] * 28,
+            "swn": [None] * 28,
+            "btn": [0] * 32,
+            "so": {"4": 0, "11": 0, "13": 0, "17": 0, "20": 0, "30": 0, "68": 0, "73": 0, "82": 0, "114": 0, "117": 0},
+            "lk": 0,
+            "lt_st": 0,
+            "bat": 0,
+            "dslp": 0,
+            "sho": [0] * 4,
+            "sht": [[0, 0, 0]] * 4,
+            "ver": 1,
+        }
+        # What it has is told by the keys; no value is of a reading that was accounted for.
+        sensors = {
+            "Time": "1970-01-01T00:00:00",
+            self._driver: dict.fromkeys(self._keys),
+            "PressureUnit": options.pressure_unit,
+            "TempUnit": options.temperature_unit,
+        }
+        for part, body in (("config", config), ("sensors", {"sn": sensors, "ver": 1})):
+            yield Publication(f"tasmota/discovery/{mac}/{part}", orjson.dumps(body), retain=True)
+
+    def _topic(self, prefix: str, name: str) -> str:
+        topic = self._options.full_topic.strip("/").replace("%prefix%", self._prefixes[prefix])
+        return topic.replace("%topic%", "{id}").replace("%hostname%", "{id}").replace("%id%", "{mac}") + f"/{name}"
+
+    def _filled(self, prefix: str, name: str, names: DeviceNames) -> str:
+        return self._topic(prefix, name).replace("{id}", names["id"]).replace("{mac}", names["mac"])
+
+    def _json(self, prefix: str, name: str, body: Mapping[str, Any], names: DeviceNames) -> Publication:
+        return Publication(self._filled(prefix, name, names), orjson.dumps(body), retain=False)
+
+
+_STATE: Mapping[str, Any] = {
+    "Time": _TIME,
+    "Uptime": "uptime_clock",
+    "UptimeSec": "uptime_s",
+    "Heap": 25,
+    "SleepMode": {"const": "Dynamic"},
+    "Sleep": 50,
+    "LoadAvg": 19,
+    "MqttCount": 1,
+    "Wifi": {
+        "AP": 1,
+        "SSId": {"const": "edge"},
+        "BSSId": {"const": "02:00:5E:00:53:01"},
+        "Channel": 6,
+        "Mode": {"const": "11n"},
+        "RSSI": "wifi_quality_pct",
+        "Signal": "rssi_dbm",
+        "LinkCount": 1,
+        "Downtime": {"const": "0T00:00:03"},
+    },
+}
+
+
+def _set_period(text: str) -> DialectCommand:
+    """Return what TelePeriod asks for: 0 is off, 1 the default, 2 to 9 are taken for 10."""
+    if not text.isdecimal() or not text.isascii() or int(text) > _TELE_PERIODS[-1]:
+        return DialectCommand("", {}, "")
+    seconds = int(text)
+    if not seconds:
+        return DialectCommand("stop", {}, "TELEPERIOD")
+    seconds = _DEFAULT_TELE_PERIOD_S if seconds == 1 else max(seconds, _TELE_PERIODS[0])
+    return DialectCommand("set_interval", {"interval": f"{seconds}s"}, "TELEPERIOD")
+
+
+def _fallback(names: DeviceNames) -> str:
+    return f"DVES_{names['mac'][-6:]}_fb"
+
+
+def _ip_address(names: DeviceNames) -> str:
+    """Return an address of a home network that follows from the hardware's."""
+    tail = int(names["mac"][-4:], 16)
+    return f"192.168.{tail >> 8}.{tail % 254 + 1}"
+
+
+def _restart_reason(reason: str) -> str:
+    reasons = {"power_on": "Power On", "command": "Software/System restart", "watchdog": "Hardware Watchdog"}
+    return reasons.get(reason, reason.replace("_", " ").capitalize())

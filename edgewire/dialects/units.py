@@ -123,6 +123,17 @@ def to_canonical(name: str, value: float, unit: str) -> float | None:
     return round(value * factor + offset, 9)
 
 
+def linear_units(name: str, unit: str) -> Linear:
+    """Return factor and offset of a unit that is known for a canonical name: canonical = value x factor + offset.
+
+    Raises `KeyError` for one that is not.
+    """
+    linear = _linear(name, unit)
+    if linear is None:
+        raise KeyError(unit)
+    return linear
+
+
 def from_canonical(name: str, value: float, unit: str) -> float | None:
     """Return a value of a canonical name in another unit, the inverse of `to_canonical`; None for an unknown unit."""
     linear = _linear(name, unit)

@@ -19,7 +19,6 @@ from devices.timeline.timeline import Timeline
 from edgefleet.cli import app
 from edgefleet.embedded import MosquittoProcess
 from edgewire.clock import parse_ms
-from edgewire.messages import Channel
 from edgewire.run_record import RunRecord
 
 NOON_MS = parse_ms("2026-03-04T12:00:00Z")
@@ -53,7 +52,7 @@ async def test_the_pacer_tells_how_far_it_came() -> None:
     timeline = Timeline(Scenario(devices=GROUPS, faults=FAULTS), NOON_MS)
     emitted: list[tuple[int, int, bytes]] = []
 
-    def emit(position: int, seq: int, _channel: Channel, payload: bytes) -> None:
+    def emit(position: int, seq: int, _address: int, payload: bytes) -> None:
         emitted.append((position, seq, payload))
         if len(emitted) == 20:
             stop.set()

@@ -12,7 +12,6 @@ from devices.fleet.pacer import TICK_S, Pacer
 from devices.scenario.scenario import Scenario
 from devices.timeline.timeline import Timeline
 from edgewire.clock import parse_ms
-from edgewire.messages import Channel
 
 NOON_MS = parse_ms("2026-03-04T12:00:00Z")
 
@@ -28,8 +27,8 @@ async def test_everything_due_is_emitted_once_in_order_and_not_early() -> None:
     emitted: list[tuple[int, int, bytes]] = []
     moments: list[float] = []
 
-    def emit(position: int, seq: int, channel: Channel, payload: bytes) -> None:
-        assert channel is Channel.TELEMETRY
+    def emit(position: int, seq: int, address: int, payload: bytes) -> None:
+        assert address == 0
         emitted.append((position, seq, payload))
         moments.append(loop.time())
 
@@ -45,7 +44,7 @@ async def test_everything_due_is_emitted_once_in_order_and_not_early() -> None:
 async def test_time_can_be_scaled_without_changing_what_is_said() -> None:
     line = timeline(interval="10s")
     payloads: list[bytes] = []
-    pacer = Pacer(line, NOON_MS, 600.0, lambda _position, _seq, _channel, payload: payloads.append(payload))
+    pacer = Pacer(line, NOON_MS, 600.0, lambda _position, _seq, _address, payload: payloads.append(payload))
     await pacer.run_pacer(asyncio.get_running_loop().time(), 0.2, asyncio.Event())
     assert payloads == line.batch(NOON_MS, NOON_MS + 120_000).payload
 
@@ -70,7 +69,7 @@ async def test_with_messages_each_device_emits_so_many_and_the_run_ends() -> Non
     line = timeline()
     emitted: list[tuple[int, int]] = []
     pacer = Pacer(
-        line, NOON_MS, 1.0, lambda position, seq, _channel, _payload: emitted.append((position, seq)), messages=3
+        line, NOON_MS, 1.0, lambda position, seq, _address, _payload: emitted.append((position, seq)), messages=3
     )
     async with asyncio.timeout(30):
         await pacer.run_pacer(asyncio.get_running_loop().time(), math.inf, asyncio.Event())
@@ -88,7 +87,7 @@ async def test_what_is_scheduled_comes_in_its_turn_among_the_messages() -> None:
     def scheduled_actions(from_ms: int, to_ms: int) -> list[tuple[int, Callable[[], None]]]:
         return [(at, partial(done.append, (at, "planned"))) for at in moments if from_ms <= at < to_ms]
 
-    def emit(position: int, seq: int, channel: Channel, payload: bytes) -> None:
+    def emit(position: int, seq: int, address: int, payload: bytes) -> None:
         done.append((parse_ms(orjson.loads(payload)["timestamp"]), "emitted"))
 
     pacer = Pacer(line, NOON_MS, 4.0, emit, scheduled_actions)
@@ -105,7 +104,7 @@ async def test_an_act_behind_what_is_computed_is_done_in_its_turn() -> None:
     line = timeline()
     done: list[int] = []
 
-    def emit(position: int, seq: int, channel: Channel, payload: bytes) -> None:
+    def emit(position: int, seq: int, address: int, payload: bytes) -> None:
         if not done:
             # As a command does: it begins where nothing is computed yet.
             begin = pacer.computed_until_ms

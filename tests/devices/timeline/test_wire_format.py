@@ -3,16 +3,16 @@
 from collections.abc import Sequence
 
 import orjson
-import pytest
 
 from devices.scenario.devices import Device
 from devices.scenario.scenario import Scenario
 from devices.timeline.native_format import NativeFormat
 from devices.timeline.table import Table
 from devices.timeline.timeline import Timeline
-from devices.timeline.wire_format import Publication, WireFormat
+from devices.timeline.wire_format import WireFormat
 from devices.world.random import Ints
 from edgewire.clock import parse_ms
+from edgewire.dialects.encoder import Publication
 from edgewire.messages import Channel, Status, Topic
 
 NOON_MS = parse_ms("2026-03-04T12:00:00Z")
@@ -23,25 +23,31 @@ STATUS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("channel", Channel)
-def test_a_native_topic_is_one_of_the_contract(channel: Channel) -> None:
-    topic = NativeFormat().topic(DEVICE, channel)
-    assert topic == f"edge/riverside/gps/gps-0001/{channel.value}"
-    assert Topic.parse(topic) == Topic("riverside", "gps", "gps-0001", channel)
+def test_native_topics_are_those_of_the_contract() -> None:
+    native = NativeFormat()
+    channels = {
+        Channel.TELEMETRY: native.topics(DEVICE)[native.parts(Channel.TELEMETRY)[0].address],
+        Channel.EVENT: native.topics(DEVICE)[native.parts(Channel.EVENT)[0].address],
+        Channel.STATUS: native.will(DEVICE, STATUS).topic,
+        Channel.CMD: native.command_topics(DEVICE)[0],
+        Channel.RESULT: native.result_topic(DEVICE),
+    }
+    assert channels == {channel: f"edge/riverside/gps/gps-0001/{channel.value}" for channel in Channel}
+    assert {Topic.parse(topic).channel for topic in channels.values()} == set(Channel)
 
 
 def test_native_status_and_will_are_retained_and_of_the_contract() -> None:
     native = NativeFormat()
-    assert native.status(DEVICE, STATUS) == native.will(DEVICE, STATUS)
-    assert native.will(DEVICE, STATUS) == Publication("edge/riverside/gps/gps-0001/status", orjson.dumps(STATUS), True)
-    assert Status.model_validate_json(native.status(DEVICE, STATUS).payload).state == "offline"
-    assert native.command_topics(DEVICE) == ("edge/riverside/gps/gps-0001/cmd",)
+    (status,) = native.status(DEVICE, STATUS)
+    assert status == native.will(DEVICE, STATUS)
+    assert status == Publication("edge/riverside/gps/gps-0001/status", orjson.dumps(STATUS), True)
+    assert Status.model_validate_json(status.payload).state == "offline"
 
 
 class TerseFormat(NativeFormat):
     """Writes the seq alone."""
 
-    def encode(self, table: Table, device_ids: Sequence[str], timestamps_ms: Ints, boot: int) -> list[bytes]:
+    def encode(self, table: Table, devices: Sequence[Device], timestamps_ms: Ints, boot: int) -> list[bytes]:
         return [b"%d" % seq for seq in table.seqs.tolist()]
 
 

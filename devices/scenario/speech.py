@@ -1,0 +1,123 @@
+"""Says how the devices of a group speak where it is not the message contract: a dialect, or the user's own format."""
+
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from devices.sensors.derived import spoken_fields
+from devices.sensors.registry import KINDS
+from edgewire.config import Config, DurationMs, SizeBytes
+from edgewire.config_errors import closest, explain_errors
+from edgewire.dialects.encoder import DialectEncoder, MessageTemplate
+from edgewire.dialects.own_encoder import OwnFormatEncoder
+from edgewire.dialects.payload_template import braced_names, compile_payload, named_in
+from edgewire.dialects.registry import DIALECTS
+from edgewire.messages import CONTRACT, Channel
+
+NATIVE_DIALECT = "edgefleet"
+"""The message contract."""
+DEVICE_NAMES = frozenset({"id", "site", "kind", "mac", "n"})
+"""Names that stand in braces for what every device has."""
+
+
+class MessageProperties(Config):
+    """Properties of MQTT 5 that messages have; a broker of 3.1.1 does not see them."""
+
+    content_type: str | None = Field(default=None, min_length=1, max_length=200)
+    """Such as `application/json`."""
+    message_expiry: DurationMs | None = Field(default=None, ge=1000, le=4_294_967_295_000)
+    """How long a message is of use: a broker drops those that wait longer."""
+    user: dict[str, str] = Field(default={}, max_length=32)
+    """User properties. A value may have names in braces, such as `{site}`."""
+
+    @property
+    def spoken(self) -> dict[str, Any]:
+        """Return them as `edgewire.dialects.encoder.MessageTemplate` has them."""
+        found: dict[str, Any] = {}
+        if self.content_type is not None:
+            found["content_type"] = self.content_type
+        if self.message_expiry is not None:
+            found["message_expiry_s"] = self.message_expiry // 1000
+        if self.user:
+            found["user"] = dict(self.user)
+        return found
+
+
+class OwnMessage(Config):
+    """A message of the user's own format."""
+
+    topic: str = Field(min_length=1, max_length=1000)
+    """With names in braces: `{id}`, `{site}`, `{kind}`, `{mac}`, `{n}`."""
+    payload: Any
+    """Names of fields stand for their values; see your-own-format.md."""
+    retain: bool = False
+    """Whether the broker keeps the last of them."""
+    pad_to: SizeBytes = Field(default=0, ge=0, le=268_435_455)
+    """A shorter payload has so many spaces at its end that it is as long."""
+    properties: MessageProperties = MessageProperties()
+    """Of MQTT 5."""
+
+    def template(self) -> MessageTemplate:
+        """Return it as an encoder has it."""
+        return MessageTemplate(
+            self.topic, self.payload, retain=self.retain, pad_to=self.pad_to, properties=self.properties.spoken
+        )
+
+
+def read_dialect(dialect: str | Mapping[str, Any], kind: str) -> DialectEncoder:
+    """Return what writes the messages of devices of a kind. Raises `ValueError` with a sentence."""
+    options = {} if isinstance(dialect, str) else dict(dialect)
+    name = dialect if isinstance(dialect, str) else options.pop("dialect", None)
+    spoken = {one.name: one for one in DIALECTS.values() if one.encoder is not None}
+    found = spoken.get(str(name))
+    if found is None or found.encoder is None:
+        names = (NATIVE_DIALECT, *spoken)
+        raise ValueError(f"there is no dialect '{name}'{closest(str(name), names)}; there are {', '.join(names)}")
+    try:
+        given = found.options.model_validate(options)
+    except ValidationError as error:
+        faults = explain_errors(error, found.options, None, options)
+        raise ValueError("; ".join(fault.text for fault in faults)) from None
+    encoder = found.encoder(given, kind)
+    check_spoken(kind, encoder)
+    return encoder
+
+
+def own_encoder(kind: str, messages: Sequence[OwnMessage], events: Sequence[OwnMessage]) -> DialectEncoder:
+    """Return what writes messages of the user's own format. Raises `ValueError` with a sentence."""
+    encoder = OwnFormatEncoder([message.template() for message in messages], [message.template() for message in events])
+    check_spoken(kind, encoder)
+    return encoder
+
+
+def spoken_messages(kind: str, encoder: DialectEncoder) -> dict[Channel, tuple[MessageTemplate, ...]]:
+    """Return what is said of each row of a kind's messages, by their channel."""
+    reading = KINDS[kind].channel
+    messages = {reading: tuple(encoder.messages)}
+    if reading is not Channel.EVENT:
+        messages[Channel.EVENT] = tuple(encoder.events)
+    return messages
+
+
+def check_spoken(kind: str, encoder: DialectEncoder) -> None:
+    """Raise `ValueError` for a message that says what devices of this kind do not have, and for events unsaid."""
+    unsaid = KINDS[kind].channel is not Channel.EVENT and not encoder.events
+    if unsaid and any(message.channel is Channel.EVENT for message in CONTRACT[kind].messages):
+        raise ValueError(f"{kind} has events beside its readings, and they would not be said: write `events` for them")
+    for channel, messages in spoken_messages(kind, encoder).items():
+        known = spoken_fields(kind, channel)
+        for message in messages:
+            fields, names = named_in(compile_payload(message.payload, known))
+            texts = (message.topic, *message.properties.get("user", {}).values())
+            for name in (*names, *(name for text in texts for name in braced_names(text))):
+                if name not in DEVICE_NAMES:
+                    raise ValueError(f"nothing is called {{{name}}}; there are {', '.join(sorted(DEVICE_NAMES))}")
+            for name in fields:
+                if name not in known:
+                    near = get_close_matches(name, known, 1)
+                    hint = f"; did you mean '{near[0]}'?" if near else f"; there are {', '.join(sorted(known))}"
+                    raise ValueError(f"{kind} has no field '{name}'{hint}")
+            if "+" in message.topic or "#" in message.topic:
+                raise ValueError(f"topic '{message.topic}' has a wildcard: a device publishes on one topic")

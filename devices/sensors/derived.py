@@ -1,0 +1,66 @@
+"""Names what a device can say of a reading: the fields of its messages, and what follows from these."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgewire.messages import CONTRACT, Channel
+
+Numbers = NDArray[np.float64]
+
+DEVICE_FIELDS = frozenset(
+    {"id", "site", "firmware", "uptime_s", "uptime_clock", "rssi_dbm", "wifi_quality_pct", "battery_pct"}
+)
+"""What every device knows of itself, whatever it measures."""
+_KMH_A_MPH = 1.609344
+
+
+class DerivedField(NamedTuple):
+    """Says how a field follows from others of the same message."""
+
+    needs: tuple[str, ...]
+    derive: Callable[..., Numbers]
+
+
+def dew_point_c(temperature_c: Numbers, humidity: Numbers) -> Numbers:
+    """Return the dew point (°C) by the Magnus formula with the constants 17.62 and 243.12 °C.
+
+    They are those of WMO-No. 8, annex 4.B, over water from -45 to 60 °C; below 1 % the humidity counts as 1 %.
+    """
+    gamma = np.log(np.maximum(humidity, 1.0) / 100) + 17.62 * temperature_c / (243.12 + temperature_c)
+    return np.asarray(np.round(243.12 * gamma / (17.62 - gamma), 2))
+
+
+def _speed_kmh(speed_mph: Numbers) -> Numbers:
+    return np.asarray(np.round(speed_mph * _KMH_A_MPH, 3))
+
+
+DERIVED: Mapping[str, DerivedField] = {
+    "dew_point_c": DerivedField(("temperature_c", "humidity"), dew_point_c),
+    "speed_kmh": DerivedField(("speed_mph",), _speed_kmh),
+}
+"""What follows from other fields of a message, where it is not among them."""
+
+
+@cache
+def spoken_fields(kind: str, channel: Channel) -> frozenset[str]:
+    """Return the fields that can be said of the messages of a kind on a channel."""
+    own = {
+        name for message in CONTRACT[kind].messages if message.channel is channel for name in message.model.model_fields
+    }
+    own.discard("device_id")
+    derived = {name for name, field in DERIVED.items() if own.issuperset(field.needs)}
+    return frozenset(own | derived | DEVICE_FIELDS)
+
+
+def derived_column(name: str, columns: Mapping[str, Sequence[Any] | NDArray[Any]]) -> NDArray[Any] | list[Any]:
+    """Return a derived field of many messages; None where a field that it follows from has no value."""
+    needs, derive = DERIVED[name]
+    arrays = [np.array([np.nan if value is None else value for value in columns[need]], dtype=float) for need in needs]
+    found = derive(*arrays)
+    if not np.isnan(found).any():
+        return found
+    return [None if value != value else value for value in found.tolist()]

@@ -1,0 +1,189 @@
+"""Writes what devices say in a dialect, or in a format of the user's own, column by column as the native format."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+
+from devices.scenario.devices import Device
+from devices.scenario.speech import spoken_messages
+from devices.sensors.derived import spoken_fields
+from devices.timeline.encode import join_rows
+from devices.timeline.field_texts import TableRows, Vitals, field_texts
+from devices.timeline.table import Table
+from devices.timeline.wire_format import CommandAnswer, CommandRequest, MessagePart, PublishOptions
+from devices.world.random import Ints
+from edgewire.dialects.base import MessageRole
+from edgewire.dialects.encoder import (
+    CommandOutcome,
+    DeviceNames,
+    DialectCommand,
+    DialectEncoder,
+    MessageTemplate,
+    Publication,
+)
+from edgewire.dialects.payload_template import (
+    FieldPart,
+    NamePart,
+    PayloadPart,
+    compile_payload,
+    fill_names,
+)
+from edgewire.messages import Channel
+from edgewire.mqtt import Message, Properties
+
+_KNOWN_NAMES = 100_000
+_LINE_BREAK = b"\n"
+
+
+class _Compiled(NamedTuple):
+    template: MessageTemplate
+    parts: tuple[PayloadPart, ...]
+
+
+class DialectFormat:
+    """Writes the messages of one group of devices through the encoder of a dialect."""
+
+    def __init__(
+        self,
+        kind: str,
+        encoder: DialectEncoder,
+        names_of: Callable[[Device], DeviceNames],
+        vitals: Vitals,
+    ) -> None:
+        """Take what stands for the names in braces from `names_of`."""
+        self._encoder = encoder
+        self._names_of = names_of
+        self._vitals = vitals
+        self._names: dict[str, DeviceNames] = {}
+        self._compiled: dict[Channel, list[_Compiled]] = {}
+        self._parts: dict[Channel, tuple[MessagePart, ...]] = {}
+        self._addresses: list[MessageTemplate] = []
+        for channel, messages in spoken_messages(kind, encoder).items():
+            known = spoken_fields(kind, channel)
+            self._compiled[channel] = [
+                _Compiled(message, compile_payload(message.payload, known)) for message in messages
+            ]
+            first = len(self._addresses)
+            self._parts[channel] = tuple(
+                MessagePart(first + place, message.role is not MessageRole.STATE)
+                for place, message in enumerate(messages)
+            )
+            self._addresses += messages
+        self.options = tuple(map(_options, self._addresses))
+
+    def parts(self, channel: Channel) -> tuple[MessagePart, ...]:
+        """Return the messages that are made of each row of a table of this channel."""
+        return self._parts.get(channel, ())
+
+    def topics(self, device: Device) -> tuple[str, ...]:
+        """Return the topics of a device's messages, by the address that their part names."""
+        names = self._device_names(device)
+        return tuple(fill_names(message.topic, names) for message in self._addresses)
+
+    def command_topics(self, device: Device) -> Sequence[str]:
+        """Return the topic filters that a device subscribes to for its commands."""
+        return self._encoder.command_topics(self._device_names(device))
+
+    def encode(self, table: Table, devices: Sequence[Device], timestamps_ms: Ints, boot: int) -> list[bytes]:
+        """Return the payloads of each row of a table, row by row, and of each row in the order of its parts."""
+        rows = TableRows(table, devices, timestamps_ms, boot, self._vitals)
+        compiled = self._compiled[table.channel]
+        if len(compiled) == 1:
+            return self._written(compiled[0], rows)
+        payloads: list[bytes] = [b""] * (len(devices) * len(compiled))
+        for place, one in enumerate(compiled):
+            payloads[place :: len(compiled)] = self._written(one, rows)
+        return payloads
+
+    def status(self, device: Device, status: Mapping[str, Any]) -> Sequence[Publication]:
+        """Return the messages that tell a device's state."""
+        return tuple(self._encoder.state(self._device_names(device), status))
+
+    def will(self, device: Device, status: Mapping[str, Any]) -> Publication | None:
+        """Return the message that the broker publishes when the device goes without a goodbye."""
+        return self._encoder.will(self._device_names(device))
+
+    def read_command(self, device: Device, message: Message) -> CommandRequest | None:
+        """Return what a message asks for; None where the device does not heed it."""
+        found = self._encoder.read_command(self._device_names(device), message.topic, message.payload)
+        if found is None:
+            return None
+        return CommandRequest(None, found.action, found.arguments, found.wants_reading, found)
+
+    def result_topic(self, device: Device) -> str:
+        """Return an empty text: no command has an id by which its answer could be asked for again."""
+        return ""
+
+    def answer(self, device: Device, request: CommandRequest, answer: CommandAnswer) -> Sequence[Publication]:
+        """Return what a device publishes when a command is done, or refused."""
+        assert isinstance(request.spoken, DialectCommand)
+        result = answer.result
+        outcome = CommandOutcome(
+            result["error"], result.get("data", {}), answer.status, answer.interval_s, answer.readings
+        )
+        return tuple(self._encoder.answer(self._device_names(device), request.spoken, outcome))
+
+    # -- writing
+
+    def _written(self, compiled: _Compiled, rows: TableRows) -> list[bytes]:
+        count = len(rows.devices)
+        if not count:
+            return []
+        pieces: list[Sequence[bytes] | bytes] = []
+        for part in compiled.parts:
+            match part:
+                case bytes():
+                    pieces.append(part)
+                case NamePart(text):
+                    pieces.append(self._named_texts(text, rows.devices))
+                case FieldPart(field, key, is_bare):
+                    texts = field_texts(field, rows, is_bare=is_bare)
+                    pieces.append([b"" if text is None else key + text for text in texts] if key else _whole(texts))
+        payloads = join_rows([*pieces, _LINE_BREAK], count).split(_LINE_BREAK)[:-1]
+        size = compiled.template.pad_to
+        return [payload.ljust(size) for payload in payloads] if size else payloads
+
+    def _named_texts(self, text: str, devices: Sequence[Device]) -> list[bytes]:
+        known: dict[str, bytes] = {}
+        for device in devices:
+            if device.device_id not in known:
+                filled = fill_names(text, self._device_names(device))
+                known[device.device_id] = _json_inside(filled)
+        return [known[device.device_id] for device in devices]
+
+    def _device_names(self, device: Device) -> DeviceNames:
+        names = self._names.get(device.device_id)
+        if names is None:
+            if len(self._names) >= _KNOWN_NAMES:
+                self._names.clear()
+            self._names[device.device_id] = names = self._names_of(device)
+        return names
+
+    def properties_of(self, device: Device, options: PublishOptions) -> Properties | None:
+        """Return the MQTT 5 properties of a device's message."""
+        if not options.properties:
+            return None
+        names = self._device_names(device)
+        given = options.properties
+        found: Properties = {}
+        if user := given.get("user"):
+            found["user_property"] = tuple((name, fill_names(text, names)) for name, text in user.items())
+        if "content_type" in given:
+            found["content_type"] = given["content_type"]
+        if "message_expiry_s" in given:
+            found["message_expiry_interval"] = given["message_expiry_s"]
+        return found
+
+
+def _whole(texts: Sequence[bytes | None]) -> list[bytes]:
+    return [b"null" if text is None else text for text in texts]
+
+
+def _json_inside(text: str) -> bytes:
+    """Return a text as it stands between the quotes of JSON."""
+    return orjson.dumps(text)[1:-1]
+
+
+def _options(message: MessageTemplate) -> PublishOptions:
+    return PublishOptions(message.retain, dict(message.properties))

@@ -1,0 +1,188 @@
+"""Writes one field of many messages: in the unit, with the decimals and in the form of time that a mapping names."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from devices.firmware.vitals import battery_pct, rssi_dbm
+from devices.scenario.devices import Device
+from devices.sensors.base import EPOCH_MS, DictionaryColumn
+from devices.sensors.derived import DERIVED, derived_column
+from devices.timeline.encode import json_texts
+from devices.timeline.table import Table
+from devices.world.random import Ints
+from devices.world.timestamps import timestamps
+from edgewire.dialects.own_format import MappedField
+from edgewire.dialects.units import linear_units
+
+_QUARTER_MS = 900_000
+"""Offsets from UTC are multiples of it, and zones change theirs at such moments."""
+
+
+class Vitals(NamedTuple):
+    """Says what devices of a group tell of themselves with their readings."""
+
+    firmware: str
+    rssi_dbm: float
+    """Typical of the place."""
+    battery_life_ms: int | None
+    zone: ZoneInfo
+    """Of times without an offset."""
+
+
+class TableRows(NamedTuple):
+    """Holds messages whose fields are to be written; every sequence has one entry a row."""
+
+    table: Table
+    devices: Sequence[Device]
+    times_ms: Ints
+    """What the devices' clocks show."""
+    boot: int
+    vitals: Vitals
+
+
+def field_texts(field: MappedField, rows: TableRows, *, is_bare: bool = False) -> list[bytes | None]:
+    """Return the text of a field in each message: JSON, or bare; None where the field is left out."""
+    if field.name == "timestamp":
+        return list(_time_texts(field, rows, is_bare=is_bare))
+    column = _column(field.name, rows)
+    if isinstance(column, DictionaryColumn):
+        return column.with_dictionary([_one_text(one, field, is_bare=is_bare) for one in column.dictionary]).tolist()
+    if isinstance(column, np.ndarray) and column.dtype.kind in "iuf":
+        numbers = _converted(column, field)
+        if field.is_fixed:
+            form = b"%%.%df" % (field.decimals or 0)
+            return [form % value for value in numbers.tolist()]
+        return list(json_texts(numbers).values)
+    values = column.tolist() if isinstance(column, np.ndarray) else column
+    return [_one_text(value, field, is_bare=is_bare) for value in values]
+
+
+def _one_text(value: Any, field: MappedField, *, is_bare: bool) -> bytes | None:
+    if value is None:
+        if field.is_optional:
+            return None
+        value = field.missing
+        if isinstance(value, str) and is_bare:
+            return value.encode()
+        return b"" if value is None and is_bare else orjson.dumps(value)
+    if isinstance(value, float | int) and not isinstance(value, bool):
+        number = _converted(np.array([value]), field)[0].item()
+        return b"%.*f" % (field.decimals or 0, number) if field.is_fixed else orjson.dumps(number)
+    if is_bare and isinstance(value, str):
+        return value.encode()
+    return orjson.dumps(value)
+
+
+def _converted(numbers: NDArray[Any], field: MappedField) -> NDArray[Any]:
+    """Return numbers in the unit and with the decimals of a mapping."""
+    if field.unit:
+        factor, offset = linear_units(field.name, field.unit)
+        if (factor, offset) != (1, 0):
+            numbers = (numbers - offset) / factor
+            if field.decimals is None:
+                numbers = np.round(numbers, 9)
+    if field.decimals is not None and numbers.dtype.kind == "f":
+        numbers = np.round(numbers, field.decimals) + 0.0  # no -0.0
+    if field.decimals == 0 and not field.is_fixed:
+        return numbers.astype(np.int64)
+    return numbers
+
+
+def _column(name: str, rows: TableRows) -> NDArray[Any] | Sequence[Any]:
+    if (of_device := _OF_DEVICE.get(name)) is not None:
+        found: NDArray[Any] | Sequence[Any] = of_device(rows)
+        return found
+    columns = rows.table.columns
+    if isinstance(columns, list):
+        if name in DERIVED and not (columns and name in columns[0]):
+            return derived_column(name, {need: [row.get(need) for row in columns] for need in DERIVED[name].needs})
+        return [row.get(name) for row in columns]
+    return columns[name] if name in columns else derived_column(name, columns)
+
+
+def _uptime_s(rows: TableRows) -> Ints:
+    # A boot is numbered by the second in which it began.
+    return np.maximum(0, (rows.table.times - EPOCH_MS) // 1000 - (rows.boot - 1))
+
+
+def _uptime_clock(rows: TableRows) -> list[str]:
+    """Return the uptime as days, hours, minutes and seconds: `0T01:02:03`."""
+    texts = []
+    for seconds in _uptime_s(rows).tolist():
+        days, rest = divmod(seconds, 86_400)
+        texts.append(f"{days}T{rest // 3600:02d}:{rest // 60 % 60:02d}:{rest % 60:02d}")
+    return texts
+
+
+def _wifi_quality_pct(rows: TableRows) -> list[int]:
+    """Return the signal strength in per cent, -50 dBm being all and -100 nothing, as ESP8266 firmwares show it."""
+    return [min(100, max(0, 2 * (dbm + 100))) for dbm in _rssi_dbm(rows)]
+
+
+def _rssi_dbm(rows: TableRows) -> list[int]:
+    typical = rows.vitals.rssi_dbm
+    return [
+        rssi_dbm(typical, device.key, at) for device, at in zip(rows.devices, rows.table.times.tolist(), strict=True)
+    ]
+
+
+def _battery_pct(rows: TableRows) -> list[float | None]:
+    life_ms = rows.vitals.battery_life_ms
+    if life_ms is None:
+        return [None] * len(rows.devices)
+    return [
+        battery_pct(at - EPOCH_MS + device.key % life_ms, life_ms)
+        for device, at in zip(rows.devices, rows.table.times.tolist(), strict=True)
+    ]
+
+
+_OF_DEVICE: Mapping[str, Callable[[TableRows], Any]] = {
+    "id": lambda rows: [device.device_id for device in rows.devices],
+    "site": lambda rows: [device.site for device in rows.devices],
+    "boot": lambda rows: np.full(len(rows.devices), rows.boot),
+    "seq": lambda rows: rows.table.seqs,
+    "timestamp": lambda rows: rows.times_ms,
+    "firmware": lambda rows: [rows.vitals.firmware] * len(rows.devices),
+    "uptime_s": _uptime_s,
+    "uptime_clock": _uptime_clock,
+    "rssi_dbm": _rssi_dbm,
+    "wifi_quality_pct": _wifi_quality_pct,
+    "battery_pct": _battery_pct,
+}
+"""Fields that follow from the device and the time."""
+
+
+def _time_texts(field: MappedField, rows: TableRows, *, is_bare: bool) -> list[bytes]:
+    times = rows.times_ms
+    quote = b"" if is_bare else b'"'
+    match field.time:
+        case "epoch_ms":
+            return [b"%d" % at for at in times.tolist()]
+        case "epoch_us":
+            return [b"%d" % (at * 1000) for at in times.tolist()]
+        case "epoch_s":
+            decimals = field.decimals or 0
+            return [b"%.*f" % (decimals, at / 1000) if decimals else b"%d" % (at // 1000) for at in times.tolist()]
+        case "local":
+            seconds = (times + _offsets_ms(times, rows.vitals.zone)) // 1000
+            distinct, inverse = np.unique(seconds, return_inverse=True)
+            texts = [quote + text.encode() + quote for text in np.datetime_as_string(distinct.astype("datetime64[s]"))]
+            return [texts[at] for at in inverse.tolist()]
+    return [quote + text.encode() + quote for text in timestamps(times)]
+
+
+def _offsets_ms(times_ms: Ints, zone: ZoneInfo) -> Ints:
+    """Return the zone's offset from UTC at each time."""
+    quarters, inverse = np.unique(times_ms // _QUARTER_MS, return_inverse=True)
+    offsets = np.empty(len(quarters), dtype=np.int64)
+    for place, quarter in enumerate(quarters.tolist()):
+        moment = datetime.fromtimestamp(quarter * _QUARTER_MS / 1000, UTC).astimezone(zone)
+        offset = moment.utcoffset()
+        offsets[place] = 0 if offset is None else round(offset.total_seconds() * 1000)
+    return offsets[inverse]

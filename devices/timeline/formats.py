@@ -1,0 +1,43 @@
+"""Makes the wire format of each entry of a scenario that does not speak the native one."""
+
+from zoneinfo import ZoneInfo
+
+from devices.scenario.devices import Device
+from devices.scenario.scenario import Scenario
+from devices.timeline.dialect_format import DialectFormat
+from devices.timeline.field_texts import Vitals
+from edgewire.dialects.encoder import DeviceNames
+
+USUAL_RSSI_DBM = -65.0
+"""Of a radio of which nothing is said: good enough, as most are."""
+
+
+def make_wire_formats(scenario: Scenario) -> dict[int, DialectFormat]:
+    """Return, by the `id` of the group, the formats of those that speak a dialect or their own."""
+    formats: dict[int, DialectFormat] = {}
+    for group in scenario.devices:
+        encoder = group.make_encoder()
+        if encoder is not None:
+            firmware = scenario.build(group).firmware
+            vitals = Vitals(
+                firmware=firmware.version,
+                rssi_dbm=USUAL_RSSI_DBM if firmware.rssi is None else firmware.rssi,
+                battery_life_ms=firmware.battery_life,
+                zone=ZoneInfo(group.timezone),
+            )
+            formats[id(group)] = DialectFormat(group.kind, encoder, device_names, vitals)
+    return formats
+
+
+def device_names(device: Device) -> DeviceNames:
+    """Return what stands for the names in braces of a device.
+
+    The address is one that nobody but its owner gives out (IEEE 802: the second bit of its first byte is set).
+    """
+    return {
+        "id": device.device_id,
+        "site": device.site,
+        "kind": device.kind,
+        "mac": f"02{device.key % 2**40:010X}",
+        "n": str(device.ordinal + 1),
+    }

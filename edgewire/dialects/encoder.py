@@ -1,0 +1,107 @@
+"""Says what a device of a dialect publishes, and what an encoder is: the inverse of `base.DialectDecoder`.
+
+Topics and payloads are templates in the notation of `own_format`, so that whoever has a million readings to write can
+write them column by column. A name in braces stands for what is peculiar to the device: `{id}`, `{site}`, `{kind}`,
+`{mac}`, and the columns of a file of identities.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol
+
+from edgewire.dialects.base import MessageRole
+from edgewire.messages.control import CommandAction
+
+DeviceNames = Mapping[str, str]
+"""What stands for the names in braces, of one device."""
+
+
+class Publication(NamedTuple):
+    """A message that a device publishes beside its readings, or the broker for it."""
+
+    topic: str
+    payload: bytes
+    retain: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MessageTemplate:
+    """Describes a message that a device publishes at every reading, or with every event."""
+
+    topic: str
+    """With names in braces."""
+    payload: Any
+    """In the notation of `own_format`: names of fields stand for their values."""
+    role: MessageRole = MessageRole.READING
+    """Readings and events are numbered and accounted for; a state that goes with them is not."""
+    retain: bool = False
+    pad_to: int = 0
+    """Bytes; a shorter payload has so many spaces at its end that it is as long."""
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    """Of MQTT 5: `content_type`, `message_expiry_s`, `user`, whose values may have names in braces."""
+
+
+class DialectCommand(NamedTuple):
+    """Holds what a message on a command topic asks for, in words of `edgewire.messages.control`."""
+
+    action: CommandAction | Literal[""]
+    """An action of the message contract; empty where the device answers without doing anything."""
+    arguments: Mapping[str, Any]
+    """Of the action."""
+    name: str
+    """The command as the dialect calls it; empty for one that it does not know."""
+    argument: str = ""
+    """What the dialect itself needs for the answer."""
+    wants_reading: bool = False
+    """Whether the answer holds the last reading."""
+
+
+class CommandOutcome(NamedTuple):
+    """Holds what came of a command."""
+
+    error: str | None
+    """Why it was not carried out; None where it was."""
+    data: Mapping[str, Any]
+    status: Mapping[str, Any]
+    """Fields of `edgewire.messages.Status`."""
+    interval_s: float
+    """Between two readings, as the command has left it; 0 where they are stopped."""
+    readings: Sequence[Publication]
+    """The messages of the last reading, where the command wants it."""
+
+
+class DialectEncoder(Protocol):
+    """Writes the messages of devices of one kind in one dialect. Stateless: one object serves all of them."""
+
+    @property
+    def messages(self) -> Sequence[MessageTemplate]:
+        """Return what is published at every reading, in this order."""
+        ...
+
+    @property
+    def events(self) -> Sequence[MessageTemplate]:
+        """Return what is published with every event; empty where the dialect says nothing of events."""
+        ...
+
+    def state(self, names: DeviceNames, status: Mapping[str, Any]) -> Iterable[Publication]:
+        """Return what tells a state; `online` is the birth, with what introduces the device.
+
+        `status` has the fields of `edgewire.messages.Status`.
+        """
+        ...
+
+    def will(self, names: DeviceNames) -> Publication | None:
+        """Return what the broker publishes when the device goes without a goodbye."""
+        ...
+
+    def command_topics(self, names: DeviceNames) -> Sequence[str]:
+        """Return the topic filters of its commands."""
+        ...
+
+    def read_command(self, names: DeviceNames, topic: str, payload: bytes) -> DialectCommand | None:
+        """Return what a message asks for; None where the device does not heed it. Raises nothing."""
+        ...
+
+    def answer(self, names: DeviceNames, command: DialectCommand, outcome: CommandOutcome) -> Iterable[Publication]:
+        """Return what the device publishes when a command is done, or refused."""
+        ...

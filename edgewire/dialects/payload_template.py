@@ -1,0 +1,115 @@
+"""Takes the payload of a `MessageTemplate` apart once, so that a million of them can be joined from columns."""
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import orjson
+
+from edgewire.dialects.base import DialectError
+from edgewire.dialects.own_format import LEAF_KEYS, MappedField, read_leaf
+
+_FIELD = re.compile(r"[a-z_][a-z0-9_]*")
+_BRACES = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
+
+
+class FieldPart(NamedTuple):
+    """Marks where the value of a field stands."""
+
+    field: MappedField
+    key: bytes = b""
+    """What comes before the value where there is one, if the key is left out where there is none."""
+    is_bare: bool = False
+    """Whether the value is the whole payload: a text stands without quotes then."""
+
+
+class NamePart(NamedTuple):
+    """Marks where a text with names in braces stands, which is the same in all messages of a device."""
+
+    text: str
+
+
+PayloadPart = bytes | FieldPart | NamePart
+
+
+def compile_payload(payload: Any, names: frozenset[str] = frozenset()) -> tuple[PayloadPart, ...]:
+    """Return the parts of a payload, in their order; `names` are fields beside those that every mapping may name.
+
+    Raises `ValueError` for what is no payload, with its place.
+    """
+    if (field := _field_of(payload, "payload", names)) is not None:
+        return (FieldPart(field, is_bare=True),)
+    joined: list[PayloadPart] = []
+    for part in _parts(payload, "payload", names):
+        if isinstance(part, bytes) and joined and isinstance(joined[-1], bytes):
+            joined[-1] += part
+        else:
+            joined.append(part)
+    return tuple(joined)
+
+
+def _field_of(node: Any, where: str, names: frozenset[str]) -> MappedField | None:
+    """Return the field that a node stands for; None where it is a constant or has others in it."""
+    if isinstance(node, str) and _FIELD.fullmatch(node):
+        return read_leaf({"from": node}, (), where, set(names))
+    if isinstance(node, dict) and node and node.keys() <= LEAF_KEYS and "const" not in node:
+        return read_leaf(node, (), where, set(names))
+    return None
+
+
+def _parts(node: Any, where: str, names: frozenset[str]) -> Iterator[PayloadPart]:
+    if (field := _field_of(node, where, names)) is not None:
+        yield FieldPart(field)
+    elif isinstance(node, dict) and node.keys() == {"const"}:
+        yield orjson.dumps(node["const"])
+    elif isinstance(node, dict):
+        yield from _object(node, where, names)
+    elif isinstance(node, list):
+        for place, inner in enumerate(node):
+            yield b"[" if not place else b","
+            yield from _parts(inner, f"{where}.{place}", names)
+        yield b"]" if node else b"[]"
+    elif isinstance(node, str) and _BRACES.search(node):
+        yield b'"'
+        yield NamePart(node)
+        yield b'"'
+    else:
+        yield orjson.dumps(node)
+
+
+def _object(node: dict[Any, Any], where: str, names: frozenset[str]) -> Iterator[PayloadPart]:
+    if not node:
+        yield b"{}"
+        return
+    # Fields that may be left out go last: the comma before each is left out with it.
+    entries = [(str(key), inner, _field_of(inner, f"{where}.{key}", names)) for key, inner in node.items()]
+    entries.sort(key=lambda entry: entry[2] is not None and entry[2].is_optional)
+    if entries[0][2] is not None and entries[0][2].is_optional:
+        raise ValueError(f"{where}: all its keys are optional; it needs one that is always there")
+    for place, (key, inner, field) in enumerate(entries):
+        head = (b"," if place else b"{") + orjson.dumps(key) + b":"
+        if field is not None and field.is_optional:
+            yield FieldPart(field, head)
+        else:
+            yield head
+            yield from _parts(inner, f"{where}.{key}", names)
+    yield b"}"
+
+
+def braced_names(text: str) -> list[str]:
+    """Return the names that stand in braces in a text."""
+    return _BRACES.findall(text)
+
+
+def fill_names(text: str, device_names: Any) -> str:
+    """Return a text in which each name in braces is replaced by what the device has for it. Raises `DialectError`."""
+    try:
+        return _BRACES.sub(lambda found: str(device_names[found[1]]), text)
+    except KeyError as error:
+        raise DialectError(f"'{text}': nothing is called {error}") from None
+
+
+def named_in(parts: Iterable[PayloadPart]) -> tuple[list[str], list[str]]:
+    """Return the fields whose values stand in a payload, and the names that stand in braces."""
+    fields = [part.field.name for part in parts if isinstance(part, FieldPart)]
+    return fields, [name for part in parts if isinstance(part, NamePart) for name in braced_names(part.text)]
