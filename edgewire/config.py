@@ -6,6 +6,7 @@ Environment variables are named prefix + key path joined by `__`: `BRIDGE_SPOOL_
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 
@@ -16,7 +17,7 @@ from edgewire.config_errors import ConfigFault, explain_errors, nested_error
 from edgewire.environment import Overlay, overlay
 from edgewire.errors import ConfigError
 from edgewire.model_tree import anchor_paths
-from edgewire.yaml_file import Location, Problem, YamlFile, key_path, raise_problems
+from edgewire.yaml_file import Location, Problem, YamlFile, key_path, problem_lines, raise_problems
 
 
 class Config(BaseModel):
@@ -51,6 +52,10 @@ class ConfigFile(BaseSettings):
         return (_Overlaid(settings_cls, init_settings),)
 
 
+_tells_problems: ContextVar[bool] = ContextVar("_tells_problems", default=False)
+"""Whether who makes a configuration tells what is wrong with variables itself, beside what is wrong with the file."""
+
+
 class _Overlaid(PydanticBaseSettingsSource):
     """Gives what the constructor is given, with the variables of the environment in it."""
 
@@ -62,17 +67,17 @@ class _Overlaid(PydanticBaseSettingsSource):
         return self._init.get_field_value(field, field_name)
 
     def __call__(self) -> dict[str, Any]:
-        return _overlay(self._init(), self.settings_cls).data
+        found = _overlay(self._init(), self.settings_cls)
+        if found.problems and not _tells_problems.get():
+            raise ConfigError("\n".join(found.problems))
+        return found.data
 
 
 def _overlay(data: dict[str, Any], model: type[BaseModel]) -> Overlay:
-    """Return the data with the environment in it, where the model is a whole file. Raises `ConfigError`."""
+    """Return the data with the environment in it, where the model is a whole file."""
     if not issubclass(model, ConfigFile):
         return Overlay(data)
-    found = overlay(data, model, str(model.model_config.get("env_prefix", "")))
-    if found.problems:
-        raise ConfigError("\n".join(found.problems))
-    return found
+    return overlay(data, model, str(model.model_config.get("env_prefix", "")))
 
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -174,20 +179,43 @@ def load_config(path: Path, model: type[Model]) -> Model:
 def parse_config(text: str, model: type[Model], *, name: str, folder: Path | None = None) -> Model:
     """Read the text of a file called `name`; otherwise as `load_config`."""
     file = YamlFile(text, name)
-    data = file.data
-    if data is not None and not isinstance(data, dict):
+    data = {} if file.data is None else file.data
+    if not isinstance(data, dict):
+        raise_problems(name, file.problems)
         raise ConfigError(f"{name}: must be a mapping of keys to values, not a {type(data).__name__}")
-    data = data or {}
-    raise_problems(name, [_no_text(key, file) for key in data if not isinstance(key, str)])
     _refuse_file_of_another_program(data, model, name)
+    problems = [*file.problems, *(_no_text(key, file) for key in data if not isinstance(key, str))]
+    data = {key: value for key, value in data.items() if isinstance(key, str)}
     if folder is not None:
-        data = anchor_paths(data, model, folder)
-        raise_problems(name, list(_misplaced(file, file.data or {}, data, folder)))
+        data, written = anchor_paths(data, model, folder), data
+        problems.extend(_misplaced(file, written, data, folder))
+    found = _overlay(data, model)
+    told = _tells_problems.set(True)
     try:
-        return model(**data)
+        loaded = model(**data)
     except ValidationError as error:
-        _raise_explained(error, model, _overlay(data, model), file)
-        raise  # cannot be reached: an error has something to explain
+        for fault in explain_errors(error, model, file, found.data):
+            if variable := _variable_to_blame(fault.location, found, file):
+                found.problems.append(f"environment variable {variable}: {fault.text}")
+            else:
+                problems.append(Problem(fault.text, file.line(fault.location)))
+    else:
+        if not problems and not found.problems:
+            return loaded
+    finally:
+        _tells_problems.reset(told)
+    raise ConfigError("\n".join([*problem_lines(name, problems), *found.problems]))
+
+
+def _variable_to_blame(location: Location, found: Overlay, file: YamlFile) -> str | None:
+    """Return the variable that a value is from, or that made what it is missing in, where the file has neither."""
+    if variable := found.origin(location):
+        return variable
+    in_file = 0
+    while in_file < len(location) and file.locate(location[: in_file + 1])[0] == location[: in_file + 1]:
+        in_file += 1
+    made = location[: in_file + 1]
+    return next((name for at, name in found.origins.items() if len(made) > in_file and at[: len(made)] == made), None)
 
 
 def check_options(data: dict[str, Any], model: type[Model], options: Mapping[Location, str]) -> Model:
@@ -214,22 +242,6 @@ def _blame_option(fault: ConfigFault, found: Overlay, options: Mapping[Location,
             text = fault.text.replace(f"{key_path(at[:-1])}.", "").removeprefix(f"{key_path(at)}: ")
             return f"{options[at]}: {text.removeprefix(f'{at[-1]}: ')}"
     return fault.text
-
-
-def _raise_explained(error: ValidationError, model: type[BaseModel], found: Overlay, file: YamlFile) -> None:
-    problems: list[Problem] = []
-    environment: list[str] = []
-    for fault in explain_errors(error, model, file, found.data):
-        variable = found.origin(fault.location)
-        if variable:
-            environment.append(f"environment variable {variable}: {fault.text}")
-        else:
-            problems.append(Problem(fault.text, file.line(fault.location)))
-    try:
-        raise_problems(file.name, problems)
-    except ConfigError as refused:
-        environment.insert(0, str(refused))
-    raise ConfigError("\n".join(environment)) from None
 
 
 def _no_text(key: Any, file: YamlFile) -> Problem:

@@ -64,6 +64,7 @@ _SHARD_VARIABLES = frozenset({"FLEET_RUN_ID", "FLEET_SHARD"})
 _COMPOSE_VARIABLES = frozenset({"BRIDGE_PORT"})
 """What docker-compose.yml takes from a `.env` file."""
 
+_PREFIXES = re.compile(r"^(EDGEFLEET|BRIDGE|FLEET)")
 _SERVICE_LINK = re.compile(r"\w+_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
 _SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://\S+")
 
@@ -287,9 +288,16 @@ def _set(data: dict[str, Any], location: Location, value: Any) -> None:
 def _unknown(name: str, known: Iterable[str]) -> str:
     plain = {_plain(one): one for one in known}
     near = [one for one in (name.removeprefix("EDGE"), plain.get(_plain(name))) if one in plain.values()]
-    near = near or [plain[one] for one in difflib.get_close_matches(_plain(name), plain, n=1, cutoff=0.7)]
+    near = near or [plain[one] for one in _similar(_plain(name), plain)]
     hint = f", did you mean {near[0]}?" if near else ": leave it out; the parts of a key are joined by two underscores"
     return f"environment variable {name} is no setting{hint}"
+
+
+def _similar(name: str, known: Iterable[str]) -> list[str]:
+    # A prefix that all have makes none of them alike.
+    own = {_PREFIXES.sub("", one): one for one in known}
+    found = difflib.get_close_matches(_PREFIXES.sub("", name), own, n=1, cutoff=0.7)
+    return [own[one] for one in found] or difflib.get_close_matches(name, known, n=1, cutoff=0.9)
 
 
 def _plain(name: str) -> str:

@@ -12,11 +12,14 @@ Whatever is refused raises `OSError` with a reason as its `strerror`, as the ope
 import errno
 import os
 import re
+import signal
 import socket
 import stat
 import sys
+import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -75,6 +78,19 @@ def partial_path(path: Path, suffix: str = ".partial") -> Path:
     return partial
 
 
+def make_output_folder(path: Path, mode: int = 0o777) -> None:
+    """Make a folder, and those it is in, where they are missing; where a link leads nowhere yet, its target is made.
+
+    Raises `OSError` where something else than a folder is there.
+    """
+    found = Path(os.path.realpath(path))
+    try:
+        found.mkdir(mode, parents=True, exist_ok=True)
+    except FileExistsError:
+        kind = _NO_FILES.get(stat.S_IFMT(found.stat().st_mode), "a file")
+        raise NotADirectoryError(errno.ENOTDIR, f"it is {kind}, not a folder", str(path)) from None
+
+
 def open_stream(path: Path, *, wait_s: float = FIFO_WAIT_S) -> BinaryIO:
     """Open a stream for writing; of a FIFO, wait for its reader, `wait_s` seconds at the most.
 
@@ -105,7 +121,7 @@ def write_output(path: Path, content: bytes, *, mode: int = 0o666) -> None:
             stream.write(content)
         return
     found = require_file(path)
-    found.parent.mkdir(parents=True, exist_ok=True)
+    make_output_folder(found.parent)
     partial = partial_path(found)
     with suppress(FileNotFoundError):
         partial.unlink()  # an earlier one may have other permissions
@@ -124,19 +140,41 @@ def write_output(path: Path, content: bytes, *, mode: int = 0o666) -> None:
 def _open_fifo(path: Path, wait_s: float) -> int:
     # An open that blocks is begun again after a signal that has a handler: it would end by SIGKILL alone.
     deadline = time.monotonic() + wait_s
-    while True:
-        try:
-            descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0) | OPEN_FLAGS)
-        except OSError as error:
-            if error.errno != errno.ENXIO:
-                raise
-            if time.monotonic() >= deadline:
-                said = f"nobody has begun to read this FIFO in {wait_s:g} s: start its reader first"
-                raise OSError(errno.ENXIO, said, str(path)) from None
-            time.sleep(0.02)
-        else:
-            os.set_blocking(descriptor, True)
-            return descriptor
+    with _ended_by_signals(path):
+        while True:
+            try:
+                descriptor = os.open(path, os.O_WRONLY | getattr(os, "O_NONBLOCK", 0) | OPEN_FLAGS)
+            except OSError as error:
+                if error.errno != errno.ENXIO:
+                    raise
+                if time.monotonic() >= deadline:
+                    said = f"nobody has begun to read this FIFO in {wait_s:g} s: start its reader first"
+                    raise OSError(errno.ENXIO, said, str(path)) from None
+                time.sleep(0.02)
+            else:
+                os.set_blocking(descriptor, True)
+                return descriptor
+
+
+@contextmanager
+def _ended_by_signals(path: Path) -> Iterator[None]:
+    """Let a signal end the wait by an `OSError`: a handler that ends the work between two steps is never asked."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def ended(number: int, _frame: object) -> None:
+        said = f"nobody had begun to read this FIFO when {signal.Signals(number).name} came"
+        raise OSError(errno.EINTR, said, str(path))
+
+    names = [number for name in ("SIGINT", "SIGTERM", "SIGHUP") if (number := getattr(signal, name, None))]
+    ours = [number for number in names if signal.getsignal(number) not in (signal.SIG_IGN, signal.SIG_DFL, None)]
+    before = {number: signal.signal(number, ended) for number in ours}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _is_open_file(path: Path) -> bool:

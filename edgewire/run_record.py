@@ -16,7 +16,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from edgewire.clock import iso_ms
 from edgewire.config import describe_error
 from edgewire.errors import ConfigError
-from edgewire.output import is_stream, partial_path, resolve_output, write_output
+from edgewire.output import is_stream, make_output_folder, partial_path, resolve_output, write_output
 
 FILE_NAME = "run.json"
 
@@ -33,7 +33,7 @@ ShardNumber = tuple[int, int]
 def make_folder(folder: Path) -> None:
     """Make the folder of a run record where it is missing. Raises `ConfigError` where nothing can be written there."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_output_folder(folder)
         path = folder / FILE_NAME
         if not is_stream(path):
             partial = partial_path(resolve_output(path))

@@ -25,6 +25,7 @@ _SURPRISING = re.compile(r"[-+]?(0[0-7_]+|[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)
 _MOST_VALUES = 5_000_000
 """In a file, counted as often as an alias stands for them."""
 
+_TEXT = "tag:yaml.org,2002:str"
 _QUOTED = re.compile(r"'[^']{2,}'|\"[^\"]{2,}\"")
 _SIGNS = "write a text that begins with one of * & ! @ ` % | > [ { in quotes"
 
@@ -41,10 +42,11 @@ class YamlFile:
     """Holds the content of a file, and the nodes that it was made of."""
 
     def __init__(self, text: str, name: str) -> None:
-        """Read the text of a file called `name`. Raises `ConfigError` that names every fault with its line."""
+        """Read the text of a file called `name`. Raises `ConfigError` for what cannot be read at all."""
         self.name = name
         self._root: yaml.Node | None = None
-        self._problems: list[Problem] = []
+        self.problems: list[Problem] = []
+        """What is refused, although it can be read: a key written twice counts once, a doubtful value as a text."""
         self.data: Any = None
         try:
             self._read(text)
@@ -54,7 +56,6 @@ class YamlFile:
             raise ConfigError(f"{name}: is nested too deeply") from None
         except ValueError as error:
             raise ConfigError(f"{name}: is not YAML: it has a value that is none, such as a day 32: {error}") from None
-        raise_problems(name, self._problems)
 
     def _read(self, text: str) -> None:
         loader = _Loader(text)
@@ -64,8 +65,8 @@ class YamlFile:
                 return
             if self._check(self._root, (), {}) > _MOST_VALUES:
                 raise ConfigError(f"{self.name}: its aliases stand for more than {_MOST_VALUES:,} values")
-            # Not what is refused anyway; and construction brings the keys of `<<` among the others.
-            self.data = None if self._problems else loader.construct_document(self._root)
+            # After the check: construction brings the keys of `<<` among the others.
+            self.data = loader.construct_document(self._root)
         finally:
             loader.dispose()
 
@@ -94,7 +95,7 @@ class YamlFile:
                 if before is not key and key.value != "<<":
                     where = key_path((*path, key.value))
                     again = f"key '{where}' is written twice, in line {_line(before)} and here: leave one out"
-                    self._problems.append(Problem(again, _line(key)))
+                    self.problems.append(Problem(again, _line(key)))
         sizes[id(node)] = size
         return size
 
@@ -107,7 +108,8 @@ class YamlFile:
         said = "a number" if hidden else f"the number {reading}"
         written = "it" if hidden else f"'{node.value}'"
         where = f"{key_path(path)}: " if path else ""
-        self._problems.append(Problem(f"{where}{written} is read as {said}: put it in quotes", _line(node)))
+        self.problems.append(Problem(f"{where}{written} is read as {said}: put it in quotes", _line(node)))
+        node.tag = _TEXT
 
     def _check_date(self, node: yaml.ScalarNode, path: Location) -> None:
         if node.tag != "tag:yaml.org,2002:timestamp":
@@ -118,7 +120,8 @@ class YamlFile:
             where = f"{key_path(path)}: " if path else ""
             reason = f": {error}" if isinstance(error, ValueError) and not is_secret_path(path) else ""
             said = f"{where}is read as a date, and is none{reason}; a text goes into quotes"
-            self._problems.append(Problem(said, _line(node)))
+            self.problems.append(Problem(said, _line(node)))
+            node.tag = _TEXT
 
     def locate(self, location: Location) -> tuple[Location, yaml.Node | None]:
         """Return the part of a location that is in the file, without what pydantic puts between, and its node."""
@@ -152,15 +155,19 @@ class YamlFile:
         return None
 
 
-def raise_problems(name: str, problems: Sequence[Problem], most: int = 20) -> None:
+def raise_problems(name: str, problems: Sequence[Problem]) -> None:
     """Raise `ConfigError` with all problems of a file, a sentence a line, in the order of the file."""
-    if not problems:
-        return
+    if problems:
+        raise ConfigError("\n".join(problem_lines(name, problems)))
+
+
+def problem_lines(name: str, problems: Sequence[Problem], most: int = 20) -> list[str]:
+    """Return the problems of a file, a sentence each, in the order of the file."""
     ordered = sorted(dict.fromkeys(problems), key=lambda problem: problem.line or 0)
     lines = [f"{name}{f':{one.line}' if one.line else ''}: {one.text}" for one in ordered[:most]]
     if len(ordered) > most:
         lines.append(f"{name}: and {len(ordered) - most} more")
-    raise ConfigError("\n".join(lines))
+    return lines
 
 
 def key_path(location: Location) -> str:

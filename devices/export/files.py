@@ -17,7 +17,7 @@ from devices.export.base import ExportError, ExportWindow, ResumeState
 from devices.export.columns import TableSchema, split_by_schema, table_schemas
 from devices.timeline.table import Table
 from devices.timeline.timeline import Timeline
-from edgewire.output import is_stream, open_stream, partial_path, require_file
+from edgewire.output import is_stream, make_output_folder, open_stream, partial_path, require_file
 
 
 class PartialFile:
@@ -59,7 +59,7 @@ class PartialFile:
                 self._open_stream()
                 return
             self.path = require_file(self.path)
-            self.path.parent.mkdir(parents=True, exist_ok=True)
+            make_output_folder(self.path.parent)
             self.partial = partial_path(self.path)
             if state is None:
                 self.partial.open("wb").close()
@@ -78,6 +78,11 @@ class PartialFile:
         """Append some bytes; raises `ExportError` where the disk is full."""
         with self.translate_errors():
             self._opened.write(data)
+
+    def flush(self) -> None:
+        """Hand over what was written, so that what is counted as written is; raises `ExportError` as `write` does."""
+        with self.translate_errors():
+            self._opened.flush()
 
     @property
     def size(self) -> int:
@@ -140,7 +145,7 @@ class PartialFile:
         try:
             yield
         except OSError as error:
-            place = self.path if self._is_stream else self.partial
+            place = self.partial if self._file and not self._is_stream else self.path
             raise ExportError(f"{place} cannot be written: {_reason(error)}") from None
 
     def _sync(self) -> None:

@@ -28,6 +28,7 @@ class JsonlFile:
     def write_batch(self, timeline: Timeline, batch: Batch) -> None:
         """Append some messages."""
         self._file.write(lines(batch))
+        self._file.flush()
 
     def save_state(self) -> ResumeState:
         """Make durable what was written, and return what to go on from."""

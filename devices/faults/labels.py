@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from edgewire.errors import ConfigError
-from edgewire.output import is_stream, partial_path, require_file, write_output
+from edgewire.output import is_stream, make_output_folder, partial_path, require_file, write_output
 
 FILE_NAME = "labels.jsonl"
 
@@ -49,7 +49,7 @@ def prepare_labels(path: Path) -> None:
     if not is_stream(path):
         with _explained(path):
             found = require_file(path)
-            found.parent.mkdir(parents=True, exist_ok=True)
+            make_output_folder(found.parent)
             partial_path(found).touch()
 
 

@@ -10,7 +10,7 @@ from edgewire.config import check_options
 from edgewire.config_errors import closest
 from edgewire.errors import ConfigError
 from edgewire.model_tree import named_fields
-from edgewire.yaml_file import Location, YamlFile
+from edgewire.yaml_file import Location, YamlFile, raise_problems
 
 _GROUP_KEYS = frozenset(DeviceGroup.model_fields) - {"kind", "count", "ids", "vehicles", "settings"}
 """What `--set` may say of a group, beside the settings of its kind."""
@@ -93,7 +93,9 @@ class _Groups:
 def _read_value(option: str, value: str) -> Any:
     """Return a value as a scenario file has it."""
     try:
-        return YamlFile(value, option).data
+        read = YamlFile(value, option)
+        raise_problems(option, read.problems)
+        return read.data
     except ConfigError as error:
         said = re.sub(r"^:\d+", "", str(error).removeprefix(option))
         raise ConfigError(option + said) from None

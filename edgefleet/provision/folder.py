@@ -16,7 +16,7 @@ from edgefleet.provision.authority import Authority
 from edgefleet.provision.files import write_public, write_secret
 from edgefleet.provision.mosquitto import acl_file, broker_profile, password_file
 from edgewire.errors import ConfigError
-from edgewire.output import require_file
+from edgewire.output import make_output_folder, require_file
 
 BRIDGE = "edgefleet-bridge"
 """User name of the bridge: reads every topic."""
@@ -59,7 +59,8 @@ def provision(
     if taken := {BRIDGE, OPERATOR}.intersection(device_ids):
         raise ConfigError(f"device '{taken.pop()}' has the name of an account with more rights; give it another id")
     now = datetime.now(UTC)
-    (folder / DEVICES_FOLDER).mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_output_folder(folder)
+    make_output_folder(folder / DEVICES_FOLDER, 0o700)
     authority = Authority.open(folder, now)
     credentials = _read_credentials(folder / CREDENTIALS)
     services = Authority.open(folder, now, "service-ca", "edgefleet service CA")

@@ -103,3 +103,21 @@ def test_what_yaml_makes_of_a_text_is_explained(text: str, said: str) -> None:
     with pytest.raises(ConfigError) as raised:
         config.parse_config(text, Outer, name="f.yaml")
     assert said in str(raised.value)
+
+
+def test_all_that_is_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TESTFLEET_INNER__WAIT", "soon")
+    monkeypatch.setenv("TESTFLEET_NAMES", "x")
+    text = "name: 00042\ncuont: 1\ncount: 1\ncount: big\n7: x\n"
+    with pytest.raises(ConfigError) as raised:
+        parse(text)
+    assert str(raised.value).splitlines() == [
+        "file.yaml:1: name: '00042' is read as the number 34: put it in quotes",
+        "file.yaml:2: unknown key 'cuont', did you mean 'count'?",
+        "file.yaml:4: key 'count' is written twice, in line 3 and here: leave one out",
+        "file.yaml:4: count: Input should be a valid integer, unable to parse string as an integer, got 'big'",
+        "file.yaml:5: key 7 must be a text: put it in quotes",
+        "environment variable TESTFLEET_NAMES is no setting, did you mean TESTFLEET_NAME?",
+        "environment variable TESTFLEET_INNER__WAIT: inner.wait: 'soon' is no duration: write a number with ms, s, m, h"
+        " or d, such as 10s",
+    ]

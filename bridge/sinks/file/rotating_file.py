@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from edgewire.os_support import OPEN_FLAGS
-from edgewire.output import require_file
+from edgewire.output import make_output_folder, require_file
 
 _CHUNK = 64 << 10
 _STAMP = "%Y%m%dT%H%M%S.%fZ"
@@ -47,7 +47,7 @@ class RotatingFile:
         self._started = now()
         self._size = 0
         self._file = -1
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_output_folder(path.parent)
         written = path.stat().st_mtime if path.exists() else self._started
         self._open()
         if self._size:

@@ -9,7 +9,7 @@ from devices.faults.labels import Label, iter_labels
 from edgefleet.report.html.faults import MOST_LABELS
 from edgefleet.report.run_files import COMPANIONS
 from edgewire.errors import ConfigError
-from edgewire.output import is_stream, partial_path, require_file, write_output
+from edgewire.output import is_stream, make_output_folder, partial_path, require_file, write_output
 from edgewire.run_record import FILE_NAME as RUN_FILE
 
 
@@ -21,7 +21,7 @@ def check_page(path: Path, inputs: Iterable[Path]) -> None:
         found = require_file(path)
         if any(found.resolve() == one.resolve() for one in inputs):
             raise ConfigError(f"--html {path}: that file is part of the run; name another one for the report")
-        found.parent.mkdir(parents=True, exist_ok=True)
+        make_output_folder(found.parent)
         partial = partial_path(found)
         partial.touch()
         partial.unlink()

@@ -21,18 +21,19 @@ from devices.faults.labels import write_labels
 from edgefleet.cli import app
 from edgefleet.report.device_table import save_device_table
 from edgewire.errors import EdgefleetError
+from edgewire.output import make_output_folder
 from edgewire.run_record import RunRecord, make_folder
 
 SPAN = ("--from", "2026-03-04T12:00", "--to", "2026-03-04T12:01")
-NULL = (1, 3)
+NULL, FULL = (1, 3), (1, 7)
 
 
-def make_null(path: Path) -> Path:
-    """A device of our own that takes everything, as /dev/null does."""
+def make_null(path: Path, device: tuple[int, int] = NULL) -> Path:
+    """A device of our own: one that takes everything, as /dev/null does, or another."""
     if os.geteuid() != 0:
         pytest.skip("only root makes device nodes")
     try:
-        os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(*NULL))
+        os.mknod(path, stat.S_IFCHR | 0o666, os.makedev(*device))
         path.open("wb").close()
     except OSError as error:
         pytest.skip(f"device nodes cannot be made or used here: {error}")
@@ -102,6 +103,31 @@ def test_generate_writes_into_a_device_and_leaves_it_what_it_is(scenario: Path, 
     assert f"90 records to {node}" in done("generate", scenario, *SPAN, "--out", node)
     assert is_null(node)
     assert {*tmp_path.iterdir()} == before
+
+
+def test_a_stream_counts_what_a_full_disk_did_not_take_as_not_arrived(scenario: Path, tmp_path: Path) -> None:
+    full = make_null(tmp_path / "full.jsonl", FULL)
+    result = invoke("generate", scenario, "--stream", "--interval", "1ms", "--records", 3, "--out", full)
+    assert "No space left on device; 0 records had arrived" in said(result)
+
+
+def test_folders_are_made_where_a_link_leads(scenario: Path, tmp_path: Path) -> None:
+    for name, command in (
+        ("csv", ("generate", scenario, *SPAN, "--format", "csv", "--out", "LINK/")),
+        ("sec", ("provision", scenario, "--out", "LINK")),
+        ("in", ("init", "LINK")),
+    ):
+        link, target = tmp_path / name, tmp_path / f"{name}-target"
+        link.symlink_to(target.name)
+        done(*(str(word).replace("LINK", str(link)) for word in command))
+        assert link.is_symlink()
+        assert any(target.iterdir())
+    link, target = tmp_path / "run", tmp_path / "run-target"
+    link.symlink_to(target.name)
+    make_folder(link)
+    assert target.is_dir()
+    with pytest.raises(NotADirectoryError, match="it is a file, not a folder"):
+        make_output_folder(scenario)
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
