@@ -323,10 +323,11 @@ def test_sinks(terminal: Callable[..., Terminal], broker: dict[str, str], kafka:
     opened.close()
 
 
-def test_dialects(terminal: Callable[..., Terminal]) -> None:
-    opened = terminal()
+def test_dialects(terminal: Callable[..., Terminal], broker: dict[str, str]) -> None:
+    opened = terminal(**broker)
     (opened.folder / "dialects.yaml").write_text(fenced(ROOT / "docs/dialects.md", {"yaml"})[0])
     opened.run_all("docs/dialects.md")
+    opened.close()
 
 
 @pytest.mark.slow

@@ -12,14 +12,20 @@ def command(
     topic_filter: Annotated[str, typer.Argument(metavar="[FILTER]", help="Topic filter.")] = "edge/#",
     broker: Annotated[str, typer.Option(envvar="EDGEFLEET_BROKER", help="Broker URL.")] = "mqtt://127.0.0.1:1883",
     count: Annotated[int | None, typer.Option(help="Stop after this many messages.", min=1)] = None,
+    decode: Annotated[
+        str | None,
+        typer.Option(metavar="DIALECT", help="How devices of other makers speak: tasmota, zigbee2mqtt, …"),
+    ] = None,
+    timezone: Annotated[str | None, typer.Option(help="Of local times in that dialect, as Europe/Berlin.")] = None,
     as_json: Json = False,
 ) -> None:
     """Show what passes through the broker: kind, device, age and the values that matter; R marks retained messages.
 
-    Example: `edgefleet watch 'edge/+/bme280/#'`
+    Examples: `edgefleet watch 'edge/+/bme280/#'`, `edgefleet watch 'tele/#' --decode tasmota`
     """
     from edgefleet.cli.signals import run_async, until_signal
     from edgefleet.report.broker_tail import watch_broker
+    from edgefleet.report.dialect_reader import DialectReader
     from edgewire.errors import ConfigError
     from edgewire.link import BrokerUrl
     from edgewire.mqtt import Unsendable, check_filter
@@ -32,5 +38,8 @@ def command(
         check_filter(topic_filter)
     except Unsendable as error:
         raise typer.BadParameter(str(error)) from None
+    if timezone is not None and decode is None:
+        raise typer.BadParameter("is of a dialect's local times: name it with --decode", param_hint="--timezone")
+    reader = None if decode is None else DialectReader(decode, timezone)
     with suppress(BrokenPipeError):
-        run_async(until_signal(lambda stop: watch_broker(url, topic_filter, count, as_json, stop)))
+        run_async(until_signal(lambda stop: watch_broker(url, topic_filter, count, as_json, stop, reader)))

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from devices.sensors.registry import KINDS
+from edgefleet.report.dialect_reader import DialectReader, age_text
 from edgewire.clock import parse_ms
 from edgewire.errors import ServiceUnavailable
 from edgewire.link import BrokerUrl
@@ -30,11 +31,19 @@ class _Output(Console):
 
 
 async def watch_broker(
-    url: BrokerUrl, topic_filter: str, count: int | None, as_json: bool, stop: asyncio.Event
+    url: BrokerUrl,
+    topic_filter: str,
+    count: int | None,
+    as_json: bool,
+    stop: asyncio.Event,
+    reader: DialectReader | None = None,
 ) -> None:
-    """Print what passes until it is stopped, or `count` messages have; raises `ServiceUnavailable` without a broker."""
+    """Print what passes until it is stopped, or `count` messages have; raises `ServiceUnavailable` without a broker.
+
+    With a `reader` what comes is taken for messages of its dialect.
+    """
     console = _Output(highlight=False, soft_wrap=True)
-    tail = asyncio.create_task(_tail(url, topic_filter, count, as_json, console), name="tail")
+    tail = asyncio.create_task(_tail(url, topic_filter, count, as_json, console, reader), name="tail")
     stopped = asyncio.create_task(stop.wait(), name="stop")
     done, pending = await asyncio.wait((tail, stopped), return_when=asyncio.FIRST_COMPLETED)
     for task in pending:
@@ -44,7 +53,14 @@ async def watch_broker(
         tail.result()
 
 
-async def _tail(url: BrokerUrl, topic_filter: str, count: int | None, as_json: bool, console: Console) -> None:
+async def _tail(
+    url: BrokerUrl,
+    topic_filter: str,
+    count: int | None,
+    as_json: bool,
+    console: Console,
+    reader: DialectReader | None,
+) -> None:
     try:
         async with aiomqtt.Client(
             url.host,
@@ -57,7 +73,13 @@ async def _tail(url: BrokerUrl, topic_filter: str, count: int | None, as_json: b
             seen = 0
             async for message in client.messages:
                 payload = message.payload if isinstance(message.payload, bytes) else b""
-                if as_json:
+                if reader is not None:
+                    found = reader.read(str(message.topic), payload, retained=message.retain, now_ms=_now_ms())
+                    if as_json:
+                        typer.echo(orjson.dumps(found.as_json()).decode())
+                    else:
+                        console.print(found.line(_now_ms()))
+                elif as_json:
                     typer.echo(_as_json(str(message.topic), payload, message.retain))
                 else:
                     console.print(describe(str(message.topic), payload, retained=message.retain, now_ms=_now_ms()))
@@ -95,12 +117,9 @@ def describe(topic: str, payload: bytes, *, retained: bool, now_ms: int) -> Text
 
 def _age(fields: Mapping[str, Any], now_ms: int) -> str:
     try:
-        seconds = (now_ms - parse_ms(str(fields["timestamp"]))) / 1000
+        return age_text(now_ms - parse_ms(str(fields["timestamp"])))
     except (KeyError, ValueError):
         return "–"
-    if abs(seconds) < 100:
-        return f"{seconds:.2f} s"
-    return f"{seconds / 60:.0f} min" if abs(seconds) < 6000 else f"{seconds / 3600:.0f} h"
 
 
 def _state_style(fields: Mapping[str, Any]) -> str:
