@@ -9,7 +9,9 @@ from edgewire.clock import parse_ms
 from edgewire.errors import ConfigError
 
 NOW_MS = parse_ms("2026-03-04T12:00:10Z")
-SENSOR = b'{"Time":"2026-03-04T13:00:00","BME280":{"Temperature":21.5,"Humidity":40.1,"Pressure":1002.4},"TempUnit":"C"}'
+SENSOR = (
+    b'{"Time":"2026-03-04T13:00:00","BME280":{"Temperature":21.5,"Humidity":40.1,"Pressure":1002.4},"TempUnit":"C"}'
+)
 TWO = b'{"Time":"2026-03-04T13:00:00","DS18B20-1":{"Temperature":3.5},"DS18B20-2":{"Temperature":4}}'
 
 
