@@ -2,6 +2,10 @@
 
 from bisect import bisect_right
 
+import numpy as np
+
+from devices.world.random import Hashes, Ints, extend, uniform
+
 _MASK = 2**64 - 1
 _GOLDEN = 0x9E3779B97F4A7C15
 
@@ -40,6 +44,19 @@ def rssi_dbm(typical_dbm: float, key: int, now_ms: int) -> int:
         before, after = _symmetric(key, stream, knot), _symmetric(key, stream, knot + 1)
         level += reach_dbm * (before + smooth * (after - before))
     return round(min(-10.0, max(-125.0, level)))
+
+
+def rssi_dbm_column(typical_dbm: float, keys: Hashes, times_ms: Ints) -> Ints:
+    """Return what `rssi_dbm` does, of many devices at once: each at its time."""
+    level = typical_dbm + _RSSI_SPREAD_DBM * (2 * uniform(extend(keys, 0)) - 1)
+    for stream, (period_ms, reach_dbm) in enumerate(_WALKS, start=1):
+        knots, within = np.divmod(times_ms, period_ms)
+        share = within / period_ms
+        smooth = share * share * (3 - 2 * share)
+        walk = extend(keys, stream)
+        before, after = (2 * uniform(extend(walk, at)) - 1 for at in (knots, knots + 1))
+        level += reach_dbm * (before + smooth * (after - before))
+    return np.rint(np.clip(level, -125.0, -10.0)).astype(np.int64)
 
 
 def draw(key: int, *counters: int) -> float:

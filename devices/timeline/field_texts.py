@@ -9,7 +9,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from devices.firmware.vitals import battery_pct, rssi_dbm
+from devices.firmware.vitals import battery_pct, rssi_dbm_column
 from devices.scenario.devices import Device
 from devices.sensors.base import EPOCH_MS, DictionaryColumn
 from devices.sensors.derived import DERIVED, derived_column
@@ -120,16 +120,14 @@ def _uptime_clock(rows: TableRows) -> list[str]:
     return texts
 
 
-def _wifi_quality_pct(rows: TableRows) -> list[int]:
+def _rssi_dbm(rows: TableRows) -> Ints:
+    keys = np.array([device.key for device in rows.devices], dtype=np.uint64)
+    return rssi_dbm_column(rows.vitals.rssi_dbm, keys, rows.table.times)
+
+
+def _wifi_quality_pct(rows: TableRows) -> Ints:
     """Return the signal strength in per cent, -50 dBm being all and -100 nothing, as ESP8266 firmwares show it."""
-    return [min(100, max(0, 2 * (dbm + 100))) for dbm in _rssi_dbm(rows)]
-
-
-def _rssi_dbm(rows: TableRows) -> list[int]:
-    typical = rows.vitals.rssi_dbm
-    return [
-        rssi_dbm(typical, device.key, at) for device, at in zip(rows.devices, rows.table.times.tolist(), strict=True)
-    ]
+    return np.asarray(np.clip(2 * (_rssi_dbm(rows) + 100), 0, 100))
 
 
 def _battery_pct(rows: TableRows) -> list[float | None]:

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devices.firmware.vitals import battery_pct, battery_v, draw, rssi_dbm
+from devices.firmware.vitals import battery_pct, battery_v, draw, rssi_dbm, rssi_dbm_column
 from devices.world import random as rng
 
 keys = st.integers(0, 2**64 - 1)
@@ -42,3 +42,10 @@ def test_the_voltage_falls_slowly_and_then_fast() -> None:
 def test_draws_are_those_of_the_world(bits: int, first: int, second: int) -> None:
     drawn = rng.uniform(rng.extend(np.array([bits], dtype=np.uint64), first, second))[0]
     assert draw(bits, first, second) == drawn
+
+
+@given(devices=st.lists(st.tuples(keys, times), min_size=1, max_size=20), typical=st.integers(-95, -40))
+def test_many_devices_at_once_have_the_strength_of_each(devices: list[tuple[int, int]], typical: int) -> None:
+    asked = np.array([key for key, _ in devices], dtype=np.uint64)
+    column = rssi_dbm_column(typical, asked, np.array([now_ms for _, now_ms in devices]))
+    assert column.tolist() == [rssi_dbm(typical, key, now_ms) for key, now_ms in devices]
