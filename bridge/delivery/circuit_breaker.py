@@ -109,8 +109,8 @@ class DestinationBreaker:
         """Note what became of a write of so many messages."""
         breaker, before, failing = self.breaker, self.breaker.state, self.breaker.last_error is not None
         done = bool(outcome.delivered or outcome.rejected)
-        # Where every one of several devices fails it is not the devices.
-        shared = next(iter(outcome.device_errors.values())) if len(outcome.device_errors) > 1 and not done else None
+        # Where every one of several devices fails it is not the devices, but where others get through meanwhile.
+        shared = next(iter(outcome.device_errors.values())) if outcome.doubtful_devices > 1 and not done else None
         # A probe that fails, if only for its device, shows nothing that works.
         failed_probe = next(iter(outcome.device_errors.values()), None) if probe and not done else None
         error = outcome.queue_error or shared or failed_probe

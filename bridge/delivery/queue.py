@@ -8,7 +8,7 @@ says: its device is suspect. The others have their turn first; once one of them 
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from bridge.delivery.backoff import delay_s
@@ -24,6 +24,8 @@ class _BlockedDevice:
 
     buffer: MessageBuffer
     retries: int = 0
+    failed_at: int = 0
+    """Of the writes that did something, how many were before it failed by itself."""
     due: float = 0.0
     last_error: Retry | None = None
     """Its own, which others of the queue do not have."""
@@ -50,6 +52,8 @@ class BatchOutcome:
     """Why the queue as a whole has to wait."""
     device_errors: dict[str, Retry] = field(default_factory=dict)
     """Devices that have to wait alone, and why."""
+    doubtful_devices: int = 0
+    """Those of them since whose first failure nobody else got through: it may be the destination that fails."""
     operator_errors: dict[str, Retry] = field(default_factory=dict)
     """Those of them that wait for a person, told once."""
 
@@ -69,6 +73,7 @@ class DeliveryQueue:
         self._attempts: dict[int, int] = {}
         self._retries = 0
         self._resume = 0.0
+        self._successes = 0  # writes that did something with a message while others waited
 
     def enqueue(self, routed: RoutedEvent) -> None:
         """Add the next message."""
@@ -101,24 +106,18 @@ class DeliveryQueue:
             return None
         return max(earliest - now, self._resume - now, 0.0)
 
-    def take_batch(self, limit: int, now: float) -> list[RoutedEvent]:
-        """Return the next batch; empty while everything has to wait."""
+    def take_batch(self, limit: int, now: float, *, probe: bool = False) -> list[RoutedEvent]:
+        """Return the next batch, empty while everything has to wait; of a `probe` that tries the destination, one."""
         batch: list[RoutedEvent] = []
         if now < self._resume:
             return batch
+        if probe:
+            return self._take_probe(now)
         if self._suspects and (batch := self._take_suspect(now, convicted=True)):
             return batch
         if self._blocked:
             self._take_from_blocked(batch, limit, now)
-        self._ready.reload(limit - len(batch))
-        ready = self._ready.messages
-        while ready and len(batch) < limit:
-            routed = ready.popleft()
-            blocked = self._blocked.get(routed.device_id) if self._blocked else None
-            if blocked is not None and (len(blocked.buffer) or blocked.due > now):
-                blocked.buffer.enqueue(routed)
-            else:
-                batch.append(routed)
+        self._take_ready(batch, limit, now)
         return batch or (self._take_suspect(now, convicted=False) if self._suspects else batch)
 
     def complete_batch(
@@ -147,11 +146,46 @@ class DeliveryQueue:
                 outcome.remarks.append(failure)
         if len(again) < len(batch):
             self._retries = 0
+            self._successes += 1
         self._unblock_devices(batch, again)
         if self._suspects and len(again) < len(batch):
             self._convict_suspects(now, uniform)
         self._requeue(again, now, uniform, outcome, alone=len(batch) == 1)
         return outcome
+
+    def _take_probe(self, now: float) -> list[RoutedEvent]:
+        """Return one message, of a device that has not failed by itself where there is one.
+
+        One that fails for ever would else be asked again and again, and the others never.
+        """
+        due = [device for device, blocked in self._blocked.items() if blocked.due <= now]
+        well = (one for one in due if not self._blocked[one].retries and one not in self._suspects)
+        if batch := self._take_first(well):
+            return batch
+        self._take_ready(batch, 1, now)
+        batch = batch or self._take_suspect(now, convicted=False)
+        failed = (one for one in due if one in self._blocked and self._blocked[one].retries)
+        return batch or self._take_first(sorted(failed, key=lambda one: self._blocked[one].due))
+
+    def _take_first(self, devices: Iterable[str]) -> list[RoutedEvent]:
+        """Return the next message of the first of these blocked devices that has one."""
+        for device in devices:
+            if batch := self._blocked[device].take(1):
+                return batch
+            del self._blocked[device]
+            self._suspects.pop(device, None)
+        return []
+
+    def _take_ready(self, batch: list[RoutedEvent], limit: int, now: float) -> None:
+        self._ready.reload(limit - len(batch))
+        ready = self._ready.messages
+        while ready and len(batch) < limit:
+            routed = ready.popleft()
+            blocked = self._blocked.get(routed.device_id) if self._blocked else None
+            if blocked is not None and (len(blocked.buffer) or blocked.due > now):
+                blocked.buffer.enqueue(routed)
+            else:
+                batch.append(routed)
 
     def _take_suspect(self, now: float, *, convicted: bool) -> list[RoutedEvent]:
         """Return the next message of a suspect, alone: of one that waits alone, or of one that does not yet."""
@@ -222,6 +256,9 @@ class DeliveryQueue:
         for device, retry in outcome.device_errors.items():
             blocked = self._blocked[device]
             blocked.due = now + self._delay(retry, blocked.retries, uniform)
+            if not blocked.retries:
+                blocked.failed_at = self._successes
+            outcome.doubtful_devices += blocked.failed_at == self._successes
             blocked.retries += 1
             if retry.needs_operator and not (blocked.last_error and blocked.last_error.needs_operator):
                 outcome.operator_errors[device] = retry

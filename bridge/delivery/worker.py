@@ -16,6 +16,10 @@ _SLOW_S = 1.0
 """A write that takes longer holds up its queue; the others should not wait for it."""
 
 
+_TURN_S = 0.02
+"""For which the queue that had the last probe leaves the next one to others."""
+
+
 class QueueWorker:
     """Writes one queue in order. `run` until `stop`, which lets the write under way end."""
 
@@ -39,6 +43,8 @@ class QueueWorker:
         self._rng = rng
         self._wake = asyncio.Event()
         self._writing_since: float | None = None
+        self._has_probed = False
+        """Whether the last write was the probe of an open breaker."""
         self._stopping = False
         destination.listeners.append(self.retry_now)
 
@@ -80,8 +86,15 @@ class QueueWorker:
                     await asyncio.sleep(sink.linger_s)  # the first message is here: others may join it
                 continue
             closed = breaker.state is BreakerState.CLOSED
-            batch = queue.take_batch(breaker.allow(sink.batch_messages, now), now)
+            if not closed and self._has_probed:
+                # Another queue of the destination may have something that gets through.
+                self._has_probed = False
+                await asyncio.sleep(_TURN_S)
+                continue
+            limit = breaker.allow(sink.batch_messages, now)
+            batch = queue.take_batch(limit, now, probe=not closed) if limit else []
             if batch:
+                self._has_probed = not closed
                 await self._write(batch, probe=not closed)
             elif not closed:
                 self._destination.release_probe()

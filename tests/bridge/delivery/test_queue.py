@@ -122,6 +122,38 @@ def test_where_all_fail_alone_each_has_its_turn() -> None:
     assert turns == ["a", "b", "c", "a", "b", "c"]
 
 
+def test_a_probe_is_of_a_device_that_has_not_failed_by_itself_where_there_is_one() -> None:
+    tried = queue("bad", "worse")
+    tried.complete_batch(tried.take_batch(10, 0), {0: BUSY, 1: BUSY}, 0, 0.5)
+    for number, device in enumerate(["bad", "good", "fine"], 3):
+        tried.enqueue(routed(number, device, TABLE))
+    turns = []
+    for now in range(1, 7):
+        (probe,) = tried.take_batch(1, now * 100, probe=True)
+        turns.append(probe.device_id)
+        error = DOWN if probe.device_id in ("good", "fine") else BUSY
+        tried.complete_batch([probe], {0: error}, now * 100, 0.0)
+        tried.retry_now()
+    # The two that may be well take turns; the others only where there is nobody else.
+    assert turns == ["good", "fine", "good", "fine", "good", "fine"]
+    last = tried.take_batch(1, 1000, probe=True)
+    outcome = tried.complete_batch(last, {}, 1000, 0.0)
+    assert ids(outcome.delivered) == ["good:1:4"]
+
+
+def test_those_that_fail_while_others_get_through_say_nothing_of_the_destination() -> None:
+    tried = queue("bad", "worse")
+    outcome = tried.complete_batch(tried.take_batch(10, 0), {0: BUSY, 1: BUSY}, 0, 0.5)
+    assert outcome.doubtful_devices == 2
+    outcome = tried.complete_batch(tried.take_batch(10, 100), {0: BUSY, 1: BUSY}, 100, 0.5)
+    assert outcome.doubtful_devices == 2
+    tried.enqueue(routed(3, "good", TABLE))
+    tried.complete_batch(tried.take_batch(10, 100), {}, 100, 0.5)
+    outcome = tried.complete_batch(tried.take_batch(10, 200), {0: BUSY, 1: BUSY}, 200, 0.5)
+    assert [*outcome.device_errors] == ["bad", "worse"]
+    assert outcome.doubtful_devices == 0
+
+
 def test_a_rejection_says_how_often_the_message_was_tried() -> None:
     tried = queue("a", "b")
     tried.complete_batch(tried.take_batch(10, 0), {0: DOWN, 1: DOWN}, 0, 0.0)

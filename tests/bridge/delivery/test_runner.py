@@ -232,6 +232,35 @@ async def test_a_device_whose_own_address_is_wrong_is_an_alarm_at_once(tmp_path:
     assert in_order(sink.got)
 
 
+@pytest.mark.parametrize("parts", [1, 2])
+async def test_devices_that_fail_for_ever_never_take_all_probes_of_an_open_breaker(tmp_path: Path, parts: int) -> None:
+    missing = Retry(cause="404", reason="none", scope=Scope.DEVICE, needs_operator=True)
+    down, bad = True, {"dev-1", "dev-2"}
+
+    def half(_: str, batch: Sequence[RoutedEvent]) -> Failures:
+        broken = {n: missing for n, one in enumerate(batch) if one.device_id in bad}
+        return (dict.fromkeys(range(len(batch)), BUSY) if down else {}) | broken
+
+    class Halves(MemorySink):
+        """The two that fail may be alone in a queue of the destination."""
+
+        def queue_key(self, event: RoutedEvent) -> str | None:
+            return f"here#{parts > 1 and event.device_id in ('dev-1', 'dev-2')}"
+
+    sink = Halves(half, batch=10)
+    async with staged(tmp_path, sink) as stage:
+        stage.receive(*messages(60, devices=6))
+        await eventually(lambda: stage.count("breaker_state", destination="here") == 2)
+        down = False
+        await eventually(lambda: len(sink.got) == 40)
+        stage.receive(*(spooled(100 + n, f"dev-{n % 6}") for n in range(60)))
+        await eventually(lambda: len(sink.got) == 80)
+        assert in_order(sink.got)
+        bad.clear()
+        await stage.settled()
+    assert in_order(sink.got)
+
+
 async def test_lanes_do_not_wait_for_each_other(tmp_path: Path) -> None:
     mended = False
 
