@@ -12,7 +12,14 @@ from devices.faults.registry import AnyFault
 from devices.firmware.config import Build, FirmwareConfig
 from devices.firmware.outbox import OutboxConfig
 from devices.firmware.reconnect import ReconnectConfig
-from devices.scenario.speech import NATIVE_DIALECT, MessageProperties, OwnMessage, own_encoder, read_dialect
+from devices.scenario.speech import (
+    NATIVE_DIALECT,
+    MessageProperties,
+    OwnMessage,
+    own_encoder,
+    read_dialect,
+    shared_topics,
+)
 from devices.sensors.base import EPOCH_MS
 from devices.sensors.registry import KINDS
 from devices.world.world import Site
@@ -154,9 +161,16 @@ class DeviceGroup(Config):
             said = f"there is no zone '{self.timezone}': Europe/Berlin is one"
             raise located_error(("timezone",), said) from None
         try:
-            self.make_encoder()
+            encoder = self.make_encoder()
         except (DialectError, ValueError) as error:
             raise located_error(("payload" if self.topic else "messages" if own else "dialect",), str(error)) from None
+        if self.size > 1 and encoder is not None and (shared := shared_topics(self.kind, encoder)):
+            said = (
+                f"all {self.size:,} devices would speak on '{shared[0]}', and nothing tells them apart: write {{id}} "
+            )
+            raise located_error(
+                ("topic" if self.topic else "messages",), said + "into the topic, or id into the payload"
+            )
 
     def make_encoder(self) -> DialectEncoder | None:
         """Return what writes the messages; None for the message contract. Raises `DialectError` or `ValueError`."""

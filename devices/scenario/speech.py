@@ -21,6 +21,9 @@ NATIVE_DIALECT = "edgefleet"
 DEVICE_NAMES = frozenset({"id", "site", "kind", "mac", "n"})
 """Names that stand in braces for what every device has."""
 
+OF_ONE_DEVICE = frozenset({"id", "mac", "n"})
+"""Those of them that no two devices of a kind share."""
+
 
 class MessageProperties(Config):
     """Properties of MQTT 5 that messages have; a broker of 3.1.1 does not see them."""
@@ -90,6 +93,17 @@ def own_encoder(kind: str, messages: Sequence[OwnMessage], events: Sequence[OwnM
     encoder = OwnFormatEncoder([message.template() for message in messages], [message.template() for message in events])
     check_spoken(kind, encoder)
     return encoder
+
+
+def shared_topics(kind: str, encoder: DialectEncoder) -> list[str]:
+    """Return the topics on which all devices speak, and where nothing in the payload tells them apart."""
+    shared = []
+    for channel, messages in spoken_messages(kind, encoder).items():
+        for message in messages:
+            fields, names = named_in(compile_payload(message.payload, spoken_fields(kind, channel)))
+            if OF_ONE_DEVICE.isdisjoint({*fields, *names, *braced_names(message.topic)}):
+                shared.append(message.topic)
+    return shared
 
 
 def spoken_messages(kind: str, encoder: DialectEncoder) -> dict[Channel, tuple[MessageTemplate, ...]]:

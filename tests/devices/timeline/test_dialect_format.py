@@ -129,6 +129,7 @@ def test_what_has_no_value_is_written_as_the_mapping_says() -> None:
         ({"topic": "a/{id}", "payload": {"t": "temperatur_c"}}, "temperature_c"),
         ({"topic": "a/{id}", "payload": {"v": "speed_kmh"}}, "bme280 has no field 'speed_kmh'"),
         ({"topic": "a/{line}", "payload": {"t": "temperature_c"}}, "nothing is called {line}"),
+        ({"topic": "a/{site}/x", "payload": {"t": "temperature_c"}}, "all 3 devices would speak on 'a/{site}/x'"),
         ({"topic": "a/+", "payload": {"t": "temperature_c"}}, "wildcard"),
         ({"topic": "a/{id}", "payload": {"t": "temperature_c"}, "dialect": "tasmota"}, "format of your own"),
         ({"retain": True}, "format of your own"),
