@@ -154,7 +154,9 @@ def _sentence(one: ErrorDetails, place: Location, model: type[BaseModel] | None,
         return f"key '{key_path(place)}' is missing"
     if kind in ("explained", "located"):
         return str(context["said"])
-    if isinstance(value, str) and ("://" in value or "@" in value or (value.startswith("/") and "?" in value)):
+    if isinstance(value, str) and (
+        "://" in value or "@" in value or (value[:1] == "/" and ("?" in value or "#" in value))
+    ):
         # Whatever key it stands under, also a path with a query, or where spaces let nobody see that it is a URL.
         one = {**one, "msg": one["msg"].replace(value, show_url(value)), "input": show_url(value)}
         value = one["input"]

@@ -18,6 +18,7 @@ _URL_IN_TEXT = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>|`]+")
 _HOST_FIRST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:\d{1,5})?[/?#][^?#]*")
 _PARAMETER = re.compile(r"([^=&;]*)(=?)([^&;]*)")
 _JSON_MEMBER = re.compile(r'("([^"\\]{1,100})"\s*:\s*)"(?:[^"\\]|\\.)*"')
+_FORM_FIELD = re.compile(r"(?:^|(?<=[&?;,\s]))([A-Za-z0-9_.\[\]-]{1,100})=([^&\s\"']+)")
 _BRACES = re.compile(r"\{[^{}]*\}")
 
 _SECRET_NAME = re.compile(
@@ -79,9 +80,17 @@ def escape_hint(text: str) -> str:
     return "; in a user name or password " + ", ".join(f"write {sign} as %{ord(sign):02X}" for sign in found)
 
 
-def hide_json_secrets(text: str) -> str:
-    """Return a text with `***` for the texts that stand under names of secrets, where it is JSON."""
-    return _JSON_MEMBER.sub(lambda found: f'{found[1]}"{MASK}"' if is_secret_name(found[2]) else found[0], text)
+def hide_named_secrets(text: str) -> str:
+    """Return a text with `***` for what stands under names of secrets in it, be it JSON or the fields of a form."""
+    text = _JSON_MEMBER.sub(lambda found: f'{found[1]}"{MASK}"' if is_secret_name(found[2]) else found[0], text)
+    return _FORM_FIELD.sub(lambda found: f"{found[1]}={MASK}" if is_secret_name(found[1]) else found[0], text)
+
+
+def named_secrets(text: str) -> list[str]:
+    """Return what `hide_named_secrets` hides in a text, without the fields of a template in it."""
+    found = [match[0][len(match[1]) + 1 : -1] for match in _JSON_MEMBER.finditer(text) if is_secret_name(match[2])]
+    found += [match[2] for match in _FORM_FIELD.finditer(text) if is_secret_name(match[1])]
+    return [word for value in found for part in _BRACES.split(value) for word in part.split()]
 
 
 class KnownSecrets:

@@ -106,7 +106,7 @@ async def echoing_server(
             spans.append((await request.read()).decode("latin-1"))
         else:
             seen.append(dict(request.headers))
-        said = {"error": f"{request.url} {dict(request.headers)}"}
+        said = {"error": f"{request.url} {dict(request.headers)} {(await request.read()).decode(errors='replace')}"}
         answered = 400 if is_collector and status != 200 else status
         return web.json_response(said, status=answered, headers={"Location": str(request.url)})
 
@@ -238,6 +238,53 @@ async def test_what_a_rejected_reload_says_hides_the_old_and_the_new(tmp_path: P
         secrets.assert_hidden(*emitted, *line_log)
 
 
+CREDENTIALS: dict[str, dict[str, Any]] = {
+    "user and password": {"http": {"token_file": None, "username": "fleet", "password": f"{CANARY}-basic"}},
+    "user and password_file": {"http": {"token_file": None, "username": "fleet", "password_file": "key.secret"}},
+    "Authorization written": {"http": {"token_file": None, "headers": {"Authorization": f"Bearer {CANARY}-own"}}},
+    "a cookie beside a field": {"http": {"headers": {"Cookie": f"sid={CANARY}-sid; device={{device_id}}"}}},
+    "a URL with a query": {"routes": [{"topic": "#", "http": {"url": f"URL/x?sig={CANARY}-a%2Fb&d={{device_id}}"}}]},
+    "a body of JSON": {
+        "routes": [{"topic": "#", "http": {"path": "/", "body": {"auth": [{"token": f"{CANARY}-j {{device_id}}"}]}}}]
+    },
+    "a body of a form": {
+        "routes": [{"topic": "#", "http": {"path": "/", "body": f"api_key={CANARY}-f&device={{device_id}}"}}]
+    },
+    "a line of a bulk": {
+        "http": {"mode": "batch"},
+        "routes": [{"topic": "#", "http": {"path": "/", "line_before": {"index": {"secret": f"{CANARY}-bulk"}}}}],
+    },
+}
+
+
+@pytest.mark.parametrize("place", CREDENTIALS)
+async def test_a_server_that_repeats_a_credential_does_not_show_it(
+    place: str, tmp_path: Path, line_log: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with scripted_broker() as broker, echoing_server(400, []) as (url, seen):
+        secrets = Secrets(tmp_path, broker.url, url, **CREDENTIALS[place])
+        secrets.path.write_text(secrets.path.read_text().replace("URL/", f"{url}/"))
+        logs.configure("debug", "json", line_log.append)
+        config = secrets.load()
+        table, sinks = build_components(config)
+        bridge = Bridge(config, table, sinks, SpoolStore(config.spool.path, ["http"]), SystemClock())
+        stop = asyncio.Event()
+        running = asyncio.create_task(bridge.run(stop))
+        try:
+            await eventually(broker.subscribed.is_set)
+            broker.publish(1, TOPIC, payload("a", 1))
+            await eventually(lambda: "messages given up" in "".join(line_log))
+            emitted = [*await pages(bridge), *await asyncio.to_thread(commands, secrets.path)]
+        finally:
+            stop.set()
+            await asyncio.wait([running])
+        await running
+        assert seen
+        assert "answers 400" in "".join(emitted)
+        assert "***" in "".join(emitted)
+        secrets.assert_hidden(*emitted, *line_log, *capfd.readouterr())
+
+
 WRONG: dict[str, dict[str, Any]] = {
     "broker, port": {"broker": f"mqtt://fleet:{CANARY}@h:99999", "mqtt": {"password_file": None}},
     "broker, # in the password": {"broker": f"mqtt://fleet:#{CANARY}@h:1", "mqtt": {"password_file": None}},
@@ -256,6 +303,7 @@ WRONG: dict[str, dict[str, Any]] = {
     "http, proxy with a user": {"http": {"proxy": f"http://u:{CANARY}@p:99999"}},
     "route, query with a field": {"routes": [{"topic": "#", "http": {"path": f"/x?key={CANARY}{{none}}"}}]},
     "route, url": {"routes": [{"topic": "#", "http": {"url": f"http://u:{CANARY}@[h/"}}]},
+    "route, fragment": {"routes": [{"topic": "#", "http": {"path": f"/x#{CANARY}"}}]},
     "kafka, user": {"kafka": {"bootstrap_servers": f"u:{CANARY}@h:1"}},
     "kafka, no route": {"kafka": {"properties": {"sasl.password": CANARY}}},
     "kafka, property that is none": {

@@ -19,6 +19,9 @@ from edgefleet.embedded import ManagedProcess, answers, free_port
 KILLED = 128 + signal.SIGKILL
 """Exit code that the parent watch gives a program ended by SIGKILL."""
 
+START_S = 150.0
+"""Of a start (s): it needs 1.5 s of a core, of which a process of low priority gets little where all are busy."""
+
 
 class BridgeUnderTest:
     """Started, killed and started again on the same spool."""
@@ -61,12 +64,12 @@ class BridgeUnderTest:
             env={VARIABLE: armed or ""},
         ).start()
 
-    def wait_ready(self, timeout_s: float = 30) -> None:
+    def wait_ready(self, timeout_s: float = START_S) -> None:
         """Until it receives. Raises `AssertionError` where it does not, or has ended."""
         deadline = time.monotonic() + timeout_s
         while not self.ready:
             assert self.running, f"the bridge ended by itself:\n{self.last_words()}"
-            assert time.monotonic() < deadline, f"the bridge was not ready in time:\n{self.last_words()}"
+            assert time.monotonic() < deadline, f"the bridge was not ready in {timeout_s:g} s:\n{self.last_words()}"
             time.sleep(0.02)
 
     def wait_end(self, timeout_s: float) -> int | None:
@@ -88,7 +91,7 @@ class BridgeUnderTest:
     def stop(self) -> int:
         """SIGTERM, and its exit code."""
         assert self._process is not None
-        return self._process.terminate(timeout_s=20)
+        return self._process.terminate(timeout_s=60)
 
     def _bury(self) -> int:
         """The exit code of a life that has ended; a SIGKILL is counted once."""

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Sequence
 
-from tests.chaos.bridge import KILLED
+from tests.chaos.bridge import KILLED, START_S
 from tests.chaos.proxy_front import Act, Script
 from tests.chaos.run import Injection, Run
 
@@ -83,7 +83,7 @@ def fill_the_disk(run: Run) -> None:
 
 
 def _ends_with(run: Run, said: str) -> None:
-    code = run.bridge.wait_end(_REACH_S)
+    code = run.bridge.wait_end(START_S)
     run.injected += 1
     assert code == 1, f"exit code {code} instead of 1:\n{run.bridge.last_words()}"
     assert said in run.bridge.last_words(), f"does not say '{said}':\n{run.bridge.last_words()}"

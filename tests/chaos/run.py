@@ -186,6 +186,11 @@ def _inject(fault: Fault, run: Run) -> list[str]:
 def _drain(run: Run, reader: TopicReader) -> list[str]:
     """Until everything acknowledged has arrived and no sink has anything pending; then SIGTERM."""
     must = run.publishers.published().acknowledged
+    # What it has not begun yet is not late: a life that was killed while it started has said nothing so far.
+    try:
+        run.bridge.wait_ready()
+    except AssertionError as error:
+        return [str(error)]
     lag = DrainLag(time.monotonic(), run.lag)
     in_kafka: set[str] = set()
     looked = 0

@@ -2,7 +2,15 @@
 
 import pytest
 
-from edgewire.redact import KnownSecrets, escape_hint, hide_json_secrets, hide_urls, show_servers, show_url
+from edgewire.redact import (
+    KnownSecrets,
+    escape_hint,
+    hide_named_secrets,
+    hide_urls,
+    named_secrets,
+    show_servers,
+    show_url,
+)
 
 
 @pytest.mark.parametrize(
@@ -31,7 +39,10 @@ def test_the_sign_that_is_not_escaped_is_named() -> None:
 
 
 def test_secrets_in_json_are_hidden_by_their_name() -> None:
-    assert hide_json_secrets('{"token": "S3C\\"RET", "humidity": "40"}') == '{"token": "***", "humidity": "40"}'
+    assert hide_named_secrets('{"token": "S3C\\"RET", "humidity": "40"}') == '{"token": "***", "humidity": "40"}'
+
+    assert hide_named_secrets("api_key=S3CRET&v=1&token={x}") == "api_key=***&v=1&token=***"
+    assert named_secrets('{"token": "Bearer S3CRET {device_id}", "v": "x"}') == ["Bearer", "S3CRET"]
 
 
 def test_known_secrets_are_hidden_wherever_a_server_repeats_them() -> None:

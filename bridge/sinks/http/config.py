@@ -31,6 +31,7 @@ def _url(template: Template) -> Template:
             raise ValueError(f"'{{{field.name}}}' cannot choose the host: only {', '.join(_CHOOSES_HOST)} can")
     if scheme not in ("http", "https") or not authority or any(character.isspace() for character in text):
         raise ValueError(f"'{show_url(text)}' is no URL of the form http://HOST[:PORT][/PATH]")
+    _no_fragment(text)
     if "@" in authority:
         raise ValueError("a URL holds no password: write username and password")
     try:
@@ -42,8 +43,14 @@ def _url(template: Template) -> Template:
 
 def _path(template: Template) -> Template:
     if not re.fullmatch(r"/[^\s]*", template.text):
-        raise ValueError(f"'{template.text}' is no path: it begins with / and has no spaces")
+        raise ValueError(f"'{show_url(template.text)}' is no path: it begins with / and has no spaces")
+    _no_fragment(template.text)
     return template
+
+
+def _no_fragment(text: str) -> None:
+    if "#" in re.sub(r"\{[^{}]*\}", "", text):
+        raise ValueError(f"'{show_url(text)}': what follows # is not sent: leave it out, or write # as %23")
 
 
 def _headers(headers: dict[str, Template]) -> dict[str, Template]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 from urllib.parse import quote
 
+import orjson
 from yarl import URL
 
 from bridge.message import cloudevents
@@ -14,7 +15,7 @@ from bridge.sinks.http.config import HttpSinkConfig, HttpTarget
 from bridge.sinks.http.success import USUAL, AnswerRules
 from edgewire.errors import ConfigError
 from edgewire.messages.cloudevents import BATCH_CONTENT_TYPE, CONTENT_TYPE
-from edgewire.redact import hide_urls, is_harmless_header, query_values, show_url
+from edgewire.redact import hide_urls, is_harmless_header, named_secrets, query_values, show_url
 
 _KNOWN_DESTINATIONS = 10_000
 
@@ -91,11 +92,13 @@ class RequestBuilder:
         return self._headers[header].text if header in self._headers else ""
 
     def secrets(self) -> Iterator[str]:
-        """Yield what may be secret in its URL and headers."""
+        """Yield what may be secret in its URL, headers and body."""
         yield from query_values("".join(part if isinstance(part, str) else "{}" for part in self._url.parts))
         for name, value in self._headers.items():
             if not is_harmless_header(name):
                 yield from (word for part in value.parts if isinstance(part, str) for word in part.split())
+        for body in filter(None, (self.target.body, self.target.line_before)):
+            yield from named_secrets(body.source if body.is_text else orjson.dumps(body.source).decode())
 
     def queue_key(self, event: RoutedEvent) -> str:
         """Return the key of the queue of a message; see `Sink.queue_key`."""

@@ -20,7 +20,7 @@ from bridge.sinks.http.request import RequestBuilder, RequestHead
 from bridge.sinks.http.response import Refused, classify_batch_response, classify_response
 from edgewire.clock import Clock, SystemClock
 from edgewire.errors import ConfigError, ServiceUnavailable
-from edgewire.redact import hide_json_secrets, show_header, show_url
+from edgewire.redact import hide_named_secrets, show_header, show_url
 
 _PROBED = 20
 """Endpoints that `bridge check` looks at."""
@@ -105,7 +105,7 @@ class HttpSink:
                 **{name: show_header(name, builder.written(name), value) for name, value in sent.items()},
                 "Idempotency-Key": key,
             },
-            "body": hide_json_secrets(
+            "body": hide_named_secrets(
                 (item if single else builder.encode_batch([item])).decode(errors="backslashreplace")
             ),
         }

@@ -31,7 +31,7 @@ from bridge.sinks.kafka.record import BY_KEY, RecordBuilder, target_of
 from edgewire import logs
 from edgewire.clock import Clock
 from edgewire.errors import ServiceUnavailable
-from edgewire.redact import hide_json_secrets, show_header
+from edgewire.redact import hide_named_secrets, show_header
 
 _KNOWN_TOPICS = 10_000
 
@@ -107,7 +107,7 @@ class KafkaSink:
             "key": key,
             "partition": None if partition == BY_KEY else partition,
             "headers": {name: _shown(name, value, target_of(event)) for name, value in headers},
-            "body": hide_json_secrets(event.body.decode(errors="backslashreplace")),
+            "body": hide_named_secrets(event.body.decode(errors="backslashreplace")),
         }
 
     async def _send(
