@@ -6,7 +6,7 @@ PYTEST_ARGS ?=
 
 # What is tested is kept compiled, whatever the environment says: that is a third of the time of a short run.
 COMPILED := PYTHONDONTWRITEBYTECODE=
-# What PYTEST_ARGS chooses may all be in one of the two halves: pytest ends with 5 where it chose nothing.
+# What PYTEST_ARGS chooses may all be in one of the three parts: pytest ends with 5 where it chose nothing.
 NONE_CHOSEN = [ $$? -eq 5 ] && $(if $(PYTEST_ARGS),true,false)
 
 .DEFAULT_GOAL := help
@@ -23,14 +23,16 @@ demo: .venv/.demo  ## a fleet, a broker, the bridge, HTTP ingest and Kafka on lo
 check: lint  ## lint, and the tests that need no service and little time: under a minute
 	$(COMPILED) $(BIN)/python -m pytest -q -n 3 --hypothesis-profile quick \
 	  --durations 5 --durations-min 0.7 \
-	  -m "not (slow or services or e2e or chaos or compose or spark)" $(PYTEST_ARGS)
+	  -m "not (slow or services or e2e or chaos or compose or spark or documents)" $(PYTEST_ARGS)
 
 # Those that start no service in as many processes as there are cores; then the others one after the other, as each
-# process would start services of its own, and measures them.
+# process would start services of its own, and measures them; last the commands of the documents, which measure nothing and
+# mostly wait.
 test: .venv/.dev  ## all tests but test-compose; PYTEST_ARGS="-k bme280" chooses
 	@$(BIN)/python -m tests.services.kafka >/dev/null || echo "-> the tests on a real Kafka cannot run"
-	$(COMPILED) $(BIN)/python -m pytest -n auto --maxprocesses 4 -m "not (services or e2e or chaos or compose or spark)" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
-	$(COMPILED) $(BIN)/python -m pytest -m "(services or e2e or chaos) and not (compose or spark)" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
+	$(COMPILED) $(BIN)/python -m pytest -n auto --maxprocesses 4 -m "not (services or e2e or chaos or compose or spark or documents)" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
+	$(COMPILED) $(BIN)/python -m pytest -m "(services or e2e or chaos) and not (compose or spark or documents)" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
+	$(COMPILED) $(BIN)/python -m pytest -n 2 -m documents $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
 	@echo "Not run: the tests of docker-compose.yml and on a real Spark: make test-compose, make test-spark"
 
 test-compose: .venv/.dev  ## builds docker-compose.yml, brings it up, checks that nothing is lost

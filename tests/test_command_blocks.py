@@ -25,6 +25,8 @@ from edgefleet.embedded import MosquittoProcess, answers, free_port
 from tests.deploy.test_helm import find_helm
 from tests.services.fixtures import require_program
 
+pytestmark = pytest.mark.documents
+
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [*ROOT.glob("*.md"), *ROOT.glob("[a-z]*/*.md"), *ROOT.glob("[a-z]*/*/*.md")]
 FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
