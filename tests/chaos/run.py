@@ -82,7 +82,8 @@ def execute(fault: Fault, seed: int, services: Services, folder: Path) -> Result
     started = time.monotonic()
     rng = random.Random(f"{fault.name}:{seed}")
     site = f"c{random.SystemRandom().getrandbits(40):010x}"
-    folder = folder / f"{fault.name}-{seed}-{site}"
+    # Whole: the bridge takes a path of its configuration for one beside that file.
+    folder = folder.resolve() / f"{fault.name}-{seed}-{site}"
     folder.mkdir(parents=True)
     names = [f"{site}-{kind}" for kind in KINDS]
     services.front.log.clear()
