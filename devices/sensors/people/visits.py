@@ -39,6 +39,10 @@ class VisitMessages:
     due_ms: Ints
 
 
+_TOLD_MS, _TOLD_APART_MS = 5000, 100
+"""After a counter is powered on it tells within so long who is inside, each so long after the other at the most."""
+
+
 class VisitDay:
     """The messages of a day: an entry, an exit and a session a visit.
 
@@ -128,12 +132,15 @@ class VisitDay:
         inside = (self._entries < start) & (exit_codes >= start)
         if not inside.any():
             return self._entries, None
-        # One a millisecond, who leaves first at first, so that those of a stream at a pace have a turn each.
+        # One after the other, who leaves first at first, and all within seconds: a burst as the device is powered on
+        # would wait for its connection, and in a stream at a pace they have a turn each.
         rows = np.flatnonzero(inside)
         rows = rows[np.argsort(exit_codes[rows], kind="stable")]
-        rank = np.arange(len(rows)) - np.searchsorted(owners[rows], owners[rows])
+        first = np.searchsorted(owners[rows], owners[rows])
+        count = np.searchsorted(owners[rows], owners[rows], side="right") - first
+        apart_ms = np.clip(_TOLD_MS // count, 1, _TOLD_APART_MS)
         told = self._entries.copy()
-        told[rows] = np.minimum(start[rows] + rank, exit_codes[rows])
+        told[rows] = np.minimum(start[rows] + (np.arange(len(rows)) - first + 1) * apart_ms, exit_codes[rows])
         order = np.argsort(told, kind="stable")
         return told[order], order
 
