@@ -76,6 +76,7 @@ class Firmware:
         "build",
         "counters",
         "device_id",
+        "is_introduced",
         "is_synced",
         "key",
         "outbox",
@@ -98,6 +99,8 @@ class Firmware:
         self.counters = BootCounters(boot)
         self.sent = 0
         self.is_synced = not build.firmware.first_sync
+        self.is_introduced = False
+        """Whether it has said since it booted that it is there."""
         self._reconnect: ReconnectState | None = None
         self._past: list[BootCounters] | None = None
         self._flush_limit: FlushLimit | None = None
@@ -205,6 +208,7 @@ class Firmware:
         self.sent = 0
         self._reconnect = None
         self._flush_limit = None
+        self.is_introduced = False
         self.is_synced = not self.build.firmware.first_sync
 
     # -- counting

@@ -220,8 +220,11 @@ class DeviceClient:
     def publish_status(self, state: str) -> None:
         """Publish the retained status, where there is a connection."""
         status = self.firmware.status(state, self._owner.device_time_ms())
-        for message in self.wire_format.status(self.device, status):
+        is_first = not self.firmware.is_introduced
+        for message in self.wire_format.status(self.device, status, is_first=is_first):
             self.publish_control(message, token=STATUS)
+        if state == "online" and self.is_online:
+            self.firmware.is_introduced = True
 
     def publish_control(
         self, message: Publication, properties: Properties | None = None, token: str | None = None
@@ -234,7 +237,7 @@ class DeviceClient:
             retain = False
             self._owner.incidents.record_adapted("status without retain", self.device.device_id)
         # With the window full of readings that a resumed session sends again, it goes out at QoS 0.
-        qos = min(1, limits.maximum_qos) if self.session.window_free else 0
+        qos = min(message.qos, limits.maximum_qos) if self.session.window_free else 0
         try:
             self.link.publish(
                 message.topic, message.payload, qos=qos, retain=retain, properties=properties, token=token
@@ -490,7 +493,7 @@ class DeviceClient:
         end = ConnectionEnd(
             code=code,
             lasted_s=self._owner.monotonic_s() - self._connected_since_s,
-            is_acknowledged=self._is_acknowledged or not (self.session.limits.maximum_qos or self.session.inflight),
+            is_acknowledged=self._is_acknowledged or not self.session.inflight,
             is_unexplained=lost.is_unexplained and not self.is_duplicated,
         )
         comeback = self.firmware.on_connection_lost(end, self._uniform())

@@ -17,7 +17,7 @@ def last_will(device: Device, firmware: Firmware, wire_format: WireFormat) -> Wi
     if will is None:
         return None
     # Copied: what orjson returns holds on to 4 KiB of memory, however short it is.
-    return Will(topic=will.topic, payload=bytes(bytearray(will.payload)), qos=1, retain=will.retain)
+    return Will(topic=will.topic, payload=bytes(bytearray(will.payload)), qos=will.qos, retain=will.retain)
 
 
 def fitted_will(will: Will, limits: ServerLimits) -> Will | None:

@@ -28,6 +28,7 @@ from edgewire.config import Config, ConfigFile, DurationMs, SizeBytes
 from edgewire.config_errors import closest, located_error, text_matching
 from edgewire.dialects.base import DialectError
 from edgewire.dialects.encoder import DialectEncoder
+from edgewire.dialects.registry import DIALECTS
 from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl
 from edgewire.link.url import with_password_file
@@ -75,11 +76,12 @@ class DeviceGroup(Config):
     count: int | None = Field(default=None, ge=1, le=1_000_000)
     """How many; without it one, or those that `ids` lists."""
     interval: DurationMs = Field(default=10_000, ge=10, le=7 * 86_400_000)
-    """Between two readings of one device."""
+    """Between two readings of one device; in a dialect by default what is usual for its devices, see dialects.md."""
     jitter: DurationMs = Field(default=0, ge=0)
     """Each reading is taken up to this much later than due, as timers of firmware are late. Not for traffic and people,
     whose readings count what passed since the one before."""
     qos: Literal[0, 1, 2] = 1
+    """Of the readings; in a dialect by default that of its devices, see dialects.md."""
     site: str | None = None
     """Name of the site they are at; without it they are spread over all sites."""
     id: DeviceIdTemplate | None = None
@@ -119,6 +121,20 @@ class DeviceGroup(Config):
     """Instead of the scenario's."""
     reconnect: ReconnectConfig | None = None
     """Instead of the scenario's."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_the_dialect_has_it(cls, values: Any) -> Any:
+        """Take QoS and interval that are usual in the dialect, where the group does not set them."""
+        dialect = values.get("dialect") if isinstance(values, dict) else None
+        name = dialect.get("dialect") if isinstance(dialect, dict) else dialect
+        found = DIALECTS.get(name) if isinstance(name, str) else None
+        if found is None or found.encoder is None:
+            return values
+        usual: dict[str, Any] = {"qos": found.qos}
+        if found.interval_ms is not None:
+            usual["interval"] = f"{found.interval_ms}ms"
+        return usual | values
 
     @model_validator(mode="after")
     def _check(self) -> "DeviceGroup":

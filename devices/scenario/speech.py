@@ -18,8 +18,8 @@ from edgewire.messages import CONTRACT, Channel
 
 NATIVE_DIALECT = "edgefleet"
 """The message contract."""
-DEVICE_NAMES = frozenset({"id", "site", "kind", "mac", "n"})
-"""Names that stand in braces for what every device has."""
+DEVICE_NAMES = frozenset({"id", "site", "kind", "mac", "n", "tail"})
+"""Names that stand in braces for what every device has; `tail` is the last two letters of its id."""
 
 OF_ONE_DEVICE = frozenset({"id", "mac", "n"})
 """Those of them that no two devices of a kind share."""

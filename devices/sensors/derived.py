@@ -12,10 +12,22 @@ from edgewire.messages import CONTRACT, Channel
 Numbers = NDArray[np.float64]
 
 DEVICE_FIELDS = frozenset(
-    {"id", "site", "firmware", "uptime_s", "uptime_clock", "rssi_dbm", "wifi_quality_pct", "battery_pct"}
+    {
+        "id",
+        "site",
+        "firmware",
+        "uptime_s",
+        "uptime_clock",
+        "rssi_dbm",
+        "wifi_quality_pct",
+        "battery_pct",
+        "supply_v",
+    }
 )
 """What every device knows of itself, whatever it measures."""
 _KMH_A_MPH = 1.609344
+_RANGE_ERROR_M = 5.0
+"""By which receivers multiply HDOP for the accuracy that they state: what one satellite's distance is wrong by."""
 
 
 class DerivedField(NamedTuple):
@@ -38,8 +50,13 @@ def _speed_kmh(speed_mph: Numbers) -> Numbers:
     return np.asarray(np.round(speed_mph * _KMH_A_MPH, 3))
 
 
+def _accuracy_m(hdop: Numbers) -> Numbers:
+    return np.asarray(np.round(_RANGE_ERROR_M * hdop, 1))
+
+
 DERIVED: Mapping[str, DerivedField] = {
     "dew_point_c": DerivedField(("temperature_c", "humidity"), dew_point_c),
+    "accuracy_m": DerivedField(("hdop",), _accuracy_m),
     "speed_kmh": DerivedField(("speed_mph",), _speed_kmh),
 }
 """What follows from other fields of a message, where it is not among them."""

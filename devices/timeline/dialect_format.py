@@ -3,16 +3,17 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 import orjson
 
 from devices.scenario.devices import Device
 from devices.scenario.speech import spoken_messages
 from devices.sensors.derived import spoken_fields
 from devices.timeline.encode import join_rows
-from devices.timeline.field_texts import TableRows, Vitals, field_texts
+from devices.timeline.field_texts import TableRows, Vitals, field_texts, has_value
 from devices.timeline.table import Table
 from devices.timeline.wire_format import CommandAnswer, CommandRequest, MessagePart, PublishOptions
-from devices.world.random import Ints
+from devices.world.random import Flags, Ints
 from edgewire.dialects.base import MessageRole
 from edgewire.dialects.encoder import (
     CommandOutcome,
@@ -71,6 +72,8 @@ class DialectFormat:
             )
             self._addresses += messages
         self.options = tuple(map(_options, self._addresses))
+        self.leaves_out = any(message.needs for message in self._addresses)
+        """Whether some readings may have no message."""
 
     def parts(self, channel: Channel) -> tuple[MessagePart, ...]:
         """Return the messages that are made of each row of a table of this channel."""
@@ -96,9 +99,20 @@ class DialectFormat:
             payloads[place :: len(compiled)] = self._written(one, rows)
         return payloads
 
-    def status(self, device: Device, status: Mapping[str, Any]) -> Sequence[Publication]:
+    def is_said(self, table: Table) -> Flags | None:
+        """Return whether there is a message, of each row of a table and in it of each part; None where always."""
+        compiled = self._compiled[table.channel]
+        if not any(one.template.needs for one in compiled):
+            return None
+        said = np.ones((len(table.times), len(compiled)), dtype=bool)
+        for place, one in enumerate(compiled):
+            for name in one.template.needs:
+                said[:, place] &= has_value(name, table, self._vitals)
+        return said
+
+    def status(self, device: Device, status: Mapping[str, Any], *, is_first: bool = True) -> Sequence[Publication]:
         """Return the messages that tell a device's state."""
-        return tuple(self._encoder.state(self._device_names(device), status))
+        return tuple(self._encoder.state(self._device_names(device), status, is_first=is_first))
 
     def will(self, device: Device, status: Mapping[str, Any]) -> Publication | None:
         """Return the message that the broker publishes when the device goes without a goodbye."""

@@ -9,13 +9,13 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from devices.firmware.vitals import battery_pct, rssi_dbm_column
+from devices.firmware.vitals import battery_pct, battery_v, rssi_dbm_column
 from devices.scenario.devices import Device
 from devices.sensors.base import EPOCH_MS, DictionaryColumn
 from devices.sensors.derived import DERIVED, derived_column
 from devices.timeline.encode import json_texts
 from devices.timeline.table import Table
-from devices.world.random import Ints
+from devices.world.random import Flags, Ints
 from devices.world.timestamps import timestamps
 from edgewire.dialects.own_format import MappedField
 from edgewire.dialects.units import linear_units
@@ -61,6 +61,17 @@ def field_texts(field: MappedField, rows: TableRows, *, is_bare: bool = False) -
         return list(json_texts(numbers).values)
     values = column.tolist() if isinstance(column, np.ndarray) else column
     return [_one_text(value, field, is_bare=is_bare) for value in values]
+
+
+def has_value(name: str, table: Table, vitals: Vitals) -> Flags:
+    """Return of each row whether a field has a value."""
+    if name in _OF_BATTERY:
+        return np.full(len(table.times), vitals.battery_life_ms is not None)
+    columns = table.columns
+    column = [row.get(name) for row in columns] if isinstance(columns, list) else columns[name]
+    if isinstance(column, np.ndarray):
+        return np.ones(len(column), dtype=bool)
+    return np.array([value is not None for value in column], dtype=bool)
 
 
 def _one_text(value: Any, field: MappedField, *, is_bare: bool) -> bytes | None:
@@ -140,6 +151,12 @@ def _battery_pct(rows: TableRows) -> list[float | None]:
     ]
 
 
+def _supply_v(rows: TableRows) -> list[float | None]:
+    return [None if charge is None else battery_v(charge) for charge in _battery_pct(rows)]
+
+
+_OF_BATTERY = frozenset({"battery_pct", "supply_v"})
+"""Fields that have a value where a device has a battery."""
 _OF_DEVICE: Mapping[str, Callable[[TableRows], Any]] = {
     "id": lambda rows: [device.device_id for device in rows.devices],
     "site": lambda rows: [device.site for device in rows.devices],
@@ -152,6 +169,7 @@ _OF_DEVICE: Mapping[str, Callable[[TableRows], Any]] = {
     "rssi_dbm": _rssi_dbm,
     "wifi_quality_pct": _wifi_quality_pct,
     "battery_pct": _battery_pct,
+    "supply_v": _supply_v,
 }
 """Fields that follow from the device and the time."""
 

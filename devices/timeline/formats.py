@@ -40,4 +40,5 @@ def device_names(device: Device) -> DeviceNames:
         "kind": device.kind,
         "mac": f"02{device.key % 2**40:010X}",
         "n": str(device.ordinal + 1),
+        "tail": device.device_id[-2:],
     }

@@ -46,7 +46,11 @@ class NativeFormat:
         """Return none: the contract has no properties."""
         return None
 
-    def status(self, device: Device, status: Mapping[str, Any]) -> tuple[Publication]:
+    def is_said(self, table: Table) -> None:
+        """Return None: every row is a message."""
+        return
+
+    def status(self, device: Device, status: Mapping[str, Any], *, is_first: bool = True) -> tuple[Publication]:
         """Return the retained message that tells a device's state."""
         return (self.will(device, status),)
 

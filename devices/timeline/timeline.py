@@ -25,10 +25,11 @@ from devices.timeline.group import Group
 from devices.timeline.label_finder import find_labels
 from devices.timeline.native_format import NativeFormat
 from devices.timeline.overrides import ScheduleOverrides
+from devices.timeline.said_numbers import SaidNumbers
 from devices.timeline.table import Batch, Table
 from devices.timeline.wall_time import PacedTime, with_shown_times
 from devices.timeline.wire_format import WireFormat
-from devices.world.random import Ints
+from devices.world.random import Flags, Ints
 from devices.world.timestamps import timestamps
 from devices.world.world import World
 from edgewire.dialects.encoder import Publication
@@ -45,6 +46,8 @@ class _MessageRows(NamedTuple):
     """Messages that are made of one row."""
     seqs: Ints
     addresses: Ints
+    said: Flags
+    """Whether there is such a message."""
 
 
 class Timeline:
@@ -75,6 +78,8 @@ class Timeline:
         self._faults = _fault_plan(scenario, everyone, self.devices, bursts) if scenario.faults else None
         formats = make_wire_formats(scenario) if in_dialects else {}
         self._formats = [formats.get(id(group), _NATIVE) for group in self._entry_of] if formats else None
+        self._has_unsaid = any(one.leaves_out for one in formats.values())
+        self._said_numbers = SaidNumbers()
         self._as_planned: list[Group] = []
         for group in scenario.devices:
             positions = [position for position, (_, owner) in enumerate(mine) if owner is group]
@@ -106,6 +111,8 @@ class Timeline:
         `clean` is as in `tables`; with `lost`, messages that a fault keeps from being sent are there too, their
         payload empty.
         """
+        if self._has_unsaid:
+            self._said_numbers.begin_window(from_ms, to_ms)
         tables: list[Table] = []
         is_sent: list[bool] = []
         for table, gone in self._tables(from_ms, to_ms, clean):
@@ -118,18 +125,23 @@ class Timeline:
         times = np.concatenate([np.repeat(table.times, messages.per_row) for table, messages in made])
         positions = np.concatenate([np.repeat(table.positions, messages.per_row) for table, messages in made])
         seqs = np.concatenate([messages.seqs for _, messages in made])
-        order = self.output_order(times, positions, seqs)
-        if self.paced is not None:
-            self.paced.extend(times[order])
-        payloads: list[bytes] = []
-        for (table, messages), sent in zip(made, is_sent, strict=True):
-            payloads += self.encode_table(table) if sent else [b""] * len(messages.seqs)
         boots = np.concatenate(
             [
                 np.repeat(np.broadcast_to(self.boots(table), len(table.times)), messages.per_row)
                 for table, messages in made
             ]
         )
+        if self._has_unsaid:
+            said = np.concatenate([messages.said for _, messages in made])
+            seqs = self._said_numbers.renumber(positions, boots, seqs, said)
+        order = self.output_order(times, positions, seqs)
+        if self._has_unsaid:
+            order = order[said[order]]
+        if self.paced is not None:
+            self.paced.extend(times[order])
+        payloads: list[bytes] = []
+        for (table, messages), sent in zip(made, is_sent, strict=True):
+            payloads += self.encode_table(table) if sent else [b""] * len(messages.seqs)
         channels = [table.channel for table, messages in made for _ in range(len(messages.seqs))]
         addresses = np.concatenate([messages.addresses for _, messages in made])
         rows = order.tolist()
@@ -209,7 +221,8 @@ class Timeline:
             table, _ = _with_faults(self._faults, owner, table, None)
         topics, parts = self.wire_format(position).topics(self.devices[position]), self._message_rows(table)
         payloads = self.encode_table(table)
-        return [Publication(topics[at], payload, False) for at, payload in zip(parts.addresses, payloads, strict=True)]
+        made = zip(parts.addresses.tolist(), payloads, parts.said.tolist(), strict=True)
+        return [Publication(topics[at], payload, retain=False) for at, payload, is_said in made if is_said]
 
     @property
     def overrides(self) -> ScheduleOverrides:
@@ -277,17 +290,19 @@ class Timeline:
     def _message_rows(self, table: Table) -> "_MessageRows":
         """Return the numbers and addresses of the messages that are made of a table."""
         if not len(table.positions):
-            return _MessageRows(1, table.seqs, table.seqs)
-        parts = self.wire_format(int(table.positions[0])).parts(table.channel)
+            return _MessageRows(1, table.seqs, table.seqs, np.ones(len(table.seqs), dtype=bool))
+        wire_format = self.wire_format(int(table.positions[0]))
+        parts, is_said = wire_format.parts(table.channel), wire_format.is_said(table)
+        said = np.ones(len(table.seqs) * len(parts), dtype=bool) if is_said is None else is_said.ravel()
         addresses = np.tile(np.array([part.address for part in parts], dtype=np.int64), len(table.seqs))
         if len(parts) == 1 and parts[0].is_numbered:
-            return _MessageRows(1, table.seqs, addresses)
+            return _MessageRows(1, table.seqs, addresses, said)
         numbered = sum(part.is_numbered for part in parts)
         seqs = np.full((len(table.seqs), len(parts)), NO_SEQ, dtype=np.int64)
         places = [place for place, part in enumerate(parts) if part.is_numbered]
         for number, place in enumerate(places):
             seqs[:, place] = table.seqs * numbered + number
-        return _MessageRows(len(parts), seqs.ravel(), addresses)
+        return _MessageRows(len(parts), seqs.ravel(), addresses, said)
 
     @property
     def _groups(self) -> list[Group]:

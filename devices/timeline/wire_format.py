@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from devices.scenario.devices import Device
 from devices.timeline.table import Table
-from devices.world.random import Ints
+from devices.world.random import Flags, Ints
 from edgewire.dialects.encoder import Publication
 from edgewire.messages import Channel
 from edgewire.messages.control import CommandAction
@@ -90,8 +90,15 @@ class WireFormat(Protocol):
         """Return the MQTT 5 properties of a device's message."""
         ...
 
-    def status(self, device: Device, status: Mapping[str, Any]) -> Sequence[Publication]:
-        """Return what tells a device's state; `status` has the fields of `edgewire.messages.Status`."""
+    def is_said(self, table: Table) -> Flags | None:
+        """Return whether there is a message, of each row of a table and in it of each part; None where always."""
+        ...
+
+    def status(self, device: Device, status: Mapping[str, Any], *, is_first: bool = True) -> Sequence[Publication]:
+        """Return what tells a device's state; `status` has the fields of `edgewire.messages.Status`.
+
+        `is_first` says whether it is the first of a boot.
+        """
         ...
 
     def will(self, device: Device, status: Mapping[str, Any]) -> Publication | None:

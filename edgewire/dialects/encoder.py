@@ -22,6 +22,7 @@ class Publication(NamedTuple):
     topic: str
     payload: bytes
     retain: bool
+    qos: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class MessageTemplate:
     retain: bool = False
     pad_to: int = 0
     """Bytes; a shorter payload has so many spaces at its end that it is as long."""
+    needs: tuple[str, ...] = ()
+    """Fields without a value of which there is no message: a phone without a position says nothing."""
     properties: Mapping[str, Any] = field(default_factory=dict)
     """Of MQTT 5: `content_type`, `message_expiry_s`, `user`, whose values may have names in braces."""
 
@@ -83,10 +86,10 @@ class DialectEncoder(Protocol):
         """Return what is published with every event; empty where the dialect says nothing of events."""
         ...
 
-    def state(self, names: DeviceNames, status: Mapping[str, Any]) -> Iterable[Publication]:
+    def state(self, names: DeviceNames, status: Mapping[str, Any], *, is_first: bool = True) -> Iterable[Publication]:
         """Return what tells a state; `online` is the birth, with what introduces the device.
 
-        `status` has the fields of `edgewire.messages.Status`.
+        `status` has the fields of `edgewire.messages.Status`; `is_first` says whether it is the first of a boot.
         """
         ...
 
@@ -105,3 +108,9 @@ class DialectEncoder(Protocol):
     def answer(self, names: DeviceNames, command: DialectCommand, outcome: CommandOutcome) -> Iterable[Publication]:
         """Return what the device publishes when a command is done, or refused."""
         ...
+
+
+def home_address(names: DeviceNames) -> str:
+    """Return an IP address of a home network that follows from the hardware's."""
+    tail = int(names["mac"][-4:], 16)
+    return f"192.168.{tail >> 8}.{tail % 254 + 1}"

@@ -13,7 +13,7 @@ class OwnFormatEncoder:
         self.messages = tuple(messages)
         self.events = tuple(events)
 
-    def state(self, names: DeviceNames, status: Mapping[str, Any]) -> tuple[Publication, ...]:
+    def state(self, names: DeviceNames, status: Mapping[str, Any], *, is_first: bool = True) -> tuple[Publication, ...]:
         """Return nothing."""
         return ()
 

@@ -7,12 +7,17 @@ on the topic of positions and has none (mqttwarn issue 105), and Android's has n
 `_type` (recorder issue 374).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any
+
+import orjson
+from pydantic import Field
 
 from edgewire.config import Config
 from edgewire.dialects.base import Arrival, DialectError, DialectMessage, MessageRole, Value, unread
+from edgewire.dialects.encoder import CommandOutcome, DeviceNames, DialectCommand, MessageTemplate, Publication
+from edgewire.dialects.payload_template import fill_names
 from edgewire.dialects.times import device_time
 from edgewire.dialects.topic_pattern import TopicPattern
 from edgewire.dialects.values import number, read_object, shown
@@ -51,8 +56,16 @@ _BELOW = ("event", "waypoint", "waypoints", "status", "dump", "cmd", "info", "st
 """What may follow the topic of a device."""
 
 
+_LEVEL = r"^[^/+#\x00]+$"
+
+
 class OwnTracksOptions(Config):
-    """Has nothing that can be set: the topics are OwnTracks' own."""
+    """Says which topics emulated devices have; what is read needs no options."""
+
+    user: Annotated[str, Field(min_length=1, max_length=200, pattern=_LEVEL)] = "{site}"
+    """The level of the topic that names the user. With names in braces: `{site}`, `{id}`, `{n}`."""
+    device: Annotated[str, Field(min_length=1, max_length=200, pattern=_LEVEL)] = "{id}"
+    """The level that names the device, likewise."""
 
 
 class OwnTracksDecoder:
@@ -125,3 +138,121 @@ def _tracker_id(device: str, body: Mapping[str, Any]) -> str:
     """Return the two letters that a map shows: the last ones of the topic where none are sent."""
     tid = body.get("tid")
     return tid if isinstance(tid, str) and tid else device[-2:]
+
+
+_ROOT = "owntracks"
+_LOCATION_INTERVALS = ("moveModeLocatorInterval", "locatorInterval")
+"""Keys of a configuration that say, in seconds, how often a position is taken."""
+
+
+class OwnTracksEncoder:
+    """Writes what the app on a phone publishes: where it is, what is known without it, and answers to its commands.
+
+    Without a position there is nothing to say. The will has neither place nor time, as Android's has none.
+    """
+
+    events: tuple[MessageTemplate, ...] = ()
+
+    def __init__(self, options: OwnTracksOptions, kind: str) -> None:
+        """Raises `DialectError` for a kind that is no position, and for a topic that would be that of several."""
+        if kind == "telematics":
+            raise DialectError("OwnTracks has no word for what telematics tell, such as hard_braking; use gps")
+        if kind != "gps":
+            raise DialectError(f"OwnTracks tells where a phone is, and a {kind} measures something else; use gps")
+        self._topic = f"{_ROOT}/{options.user}/{options.device}"
+        self.messages = (
+            MessageTemplate(
+                self._topic,
+                {**_LOCATION, "topic": self._topic},
+                retain=True,
+                needs=("latitude", "longitude"),
+            ),
+        )
+
+    def state(self, names: DeviceNames, status: Mapping[str, Any], *, is_first: bool = True) -> tuple[Publication, ...]:
+        """Return nothing: a phone says where it is, and its will that it is gone."""
+        return ()
+
+    def will(self, names: DeviceNames) -> Publication:
+        """Return the `lwt`, which is not retained: the last position stays."""
+        return Publication(self._filled("", names), b'{"_type":"lwt"}', retain=False, qos=0)
+
+    def command_topics(self, names: DeviceNames) -> tuple[str, ...]:
+        """Return the one topic of commands."""
+        return (self._filled("/cmd", names),)
+
+    def read_command(self, names: DeviceNames, topic: str, payload: bytes) -> DialectCommand | None:
+        """Return what a `cmd` asks for; None for all that the app does not heed."""
+        try:
+            body = read_object(payload)
+        except DialectError:
+            return None
+        if body.get("_type") != "cmd":
+            return None
+        match body.get("action"):
+            case "reportLocation":
+                return DialectCommand("", {}, "reportLocation", wants_reading=True)
+            case ("status" | "dump" | "waypoints") as action:
+                return DialectCommand("", {}, action)
+            case "setConfiguration":
+                return _set_interval(body.get("configuration"))
+        return None
+
+    def answer(self, names: DeviceNames, command: DialectCommand, outcome: CommandOutcome) -> Iterator[Publication]:
+        """Yield the position with its reason, the app's status, configuration or places; nothing for what is set."""
+        match command.name:
+            case "reportLocation":
+                for one in outcome.readings:
+                    said = orjson.dumps(orjson.loads(one.payload) | {"t": "r"})
+                    yield Publication(one.topic, said, retain=True)
+            case "status":
+                android = {"wifi": 0, "ps": 0, "bo": 0, "loc": 0, "hib": 0}
+                yield self._json("/status", {"_type": "status", "android": android}, names)
+            case "dump":
+                every = round(outcome.interval_s)
+                configuration = {
+                    "_type": "configuration",
+                    "deviceId": self._filled("", names).rpartition("/")[2],
+                    "tid": names["tail"],
+                    "monitoring": 2,
+                    "pubTopicBase": "owntracks/%u/%d",
+                } | dict.fromkeys(_LOCATION_INTERVALS, every)
+                yield self._json("/dump", configuration, names)
+            case "waypoints":
+                yield self._json("/waypoints", {"_type": "waypoints", "waypoints": []}, names)
+
+    def _filled(self, below: str, names: DeviceNames) -> str:
+        return fill_names(self._topic, names) + below
+
+    def _json(self, below: str, body: Mapping[str, Any], names: DeviceNames) -> Publication:
+        return Publication(self._filled(below, names), orjson.dumps(body), retain=False)
+
+
+_TIME = {"from": "timestamp", "as": "epoch_s"}
+_LOCATION: Mapping[str, Any] = {
+    "_type": {"const": "location"},
+    "tst": _TIME,
+    "lat": "latitude",
+    "lon": "longitude",
+    "acc": {"from": "accuracy_m", "round": 0},
+    "created_at": _TIME,
+    "t": {"const": "t"},
+    "conn": {"const": "m"},
+    "m": 2,
+    "tid": "{tail}",
+    "alt": {"from": "altitude_m", "round": 0, "optional": True},
+    "vel": {"from": "speed_kmh", "round": 0, "optional": True},
+    "cog": {"from": "heading_deg", "round": 0, "optional": True},
+    "batt": {"from": "battery_pct", "round": 0, "optional": True},
+}
+
+
+def _set_interval(configuration: object) -> DialectCommand | None:
+    """Return how often a configuration has positions taken; None where it does not say."""
+    if not isinstance(configuration, dict):
+        return None
+    for key in _LOCATION_INTERVALS:
+        seconds = configuration.get(key)
+        if type(seconds) is int and 1 <= seconds <= 7 * 86_400:
+            return DialectCommand("set_interval", {"interval": f"{seconds}s"}, "setConfiguration")
+    return None

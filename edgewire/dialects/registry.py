@@ -10,8 +10,8 @@ from edgewire.dialects.base import DialectDecoder
 from edgewire.dialects.encoder import DialectEncoder
 from edgewire.dialects.esphome import EsphomeDecoder, EsphomeOptions
 from edgewire.dialects.home_assistant import HomeAssistantDecoder, HomeAssistantOptions
-from edgewire.dialects.owntracks import OwnTracksDecoder, OwnTracksOptions
-from edgewire.dialects.shelly import ShellyDecoder, ShellyOptions
+from edgewire.dialects.owntracks import OwnTracksDecoder, OwnTracksEncoder, OwnTracksOptions
+from edgewire.dialects.shelly import ShellyDecoder, ShellyEncoder, ShellyOptions
 from edgewire.dialects.tasmota import TasmotaDecoder, TasmotaEncoder, TasmotaOptions
 from edgewire.dialects.zigbee2mqtt import Zigbee2MqttDecoder, Zigbee2MqttOptions
 
@@ -27,6 +27,10 @@ class Dialect:
     encoder: Callable[[Any, str], DialectEncoder] | None = None
     """Called with the options and the kind of the devices; None where the dialect is only read. Raises `DialectError`
     for a kind that makes no sense in it."""
+    qos: int = 1
+    """Of the readings of emulated devices, where their group says nothing."""
+    interval_ms: int | None = None
+    """Between their readings, likewise; None: as for the message contract."""
     any_topic: bool = False
     """Whether devices may use topics beside the decoder's `filters`, which they describe themselves."""
 
@@ -35,12 +39,12 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
     {
         dialect.name: dialect
         for dialect in (
-            Dialect("tasmota", TasmotaOptions, TasmotaDecoder, TasmotaEncoder),
+            Dialect("tasmota", TasmotaOptions, TasmotaDecoder, TasmotaEncoder, qos=0, interval_ms=300_000),
             Dialect("esphome", EsphomeOptions, EsphomeDecoder, any_topic=True),
             Dialect("homeassistant", HomeAssistantOptions, HomeAssistantDecoder, any_topic=True),
             Dialect("zigbee2mqtt", Zigbee2MqttOptions, Zigbee2MqttDecoder),
-            Dialect("shelly", ShellyOptions, ShellyDecoder),
-            Dialect("owntracks", OwnTracksOptions, OwnTracksDecoder),
+            Dialect("shelly", ShellyOptions, ShellyDecoder, ShellyEncoder, interval_ms=60_000),
+            Dialect("owntracks", OwnTracksOptions, OwnTracksDecoder, OwnTracksEncoder, interval_ms=60_000),
         )
     }
 )

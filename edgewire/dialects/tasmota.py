@@ -23,6 +23,7 @@ from edgewire.dialects.encoder import (
     DialectCommand,
     MessageTemplate,
     Publication,
+    home_address,
 )
 from edgewire.dialects.times import device_time
 from edgewire.dialects.topic_pattern import TopicPattern
@@ -308,17 +309,21 @@ class TasmotaEncoder:
             MessageTemplate(self._topic("tele", "SENSOR"), self._sensor_body()),
         )
 
-    def state(self, names: DeviceNames, status: Mapping[str, Any]) -> Iterator[Publication]:
-        """Yield LWT, and as a device comes the empty command that clears a retained one, INFO1 to INFO3, discovery."""
+    def state(self, names: DeviceNames, status: Mapping[str, Any], *, is_first: bool = True) -> Iterator[Publication]:
+        """Yield LWT, and as a device comes the empty command that clears a retained one and discovery.
+
+        INFO1 to INFO3 come once a boot.
+        """
         is_online = status["state"] == "online"
-        yield Publication(self._filled("tele", "LWT", names), b"Online" if is_online else b"Offline", retain=True)
+        said = b"Online" if is_online else b"Offline"
+        yield Publication(self._filled("tele", "LWT", names), said, retain=True, qos=0)
         if not is_online:
             return
-        yield Publication(self._filled("cmnd", "POWER", names), b"", retain=False)
-        for place, body in enumerate(self._info(names, status), start=1):
+        yield Publication(self._filled("cmnd", "POWER", names), b"", retain=False, qos=0)
+        for place, body in enumerate(self._info(names, status) if is_first else (), start=1):
             yield self._json("tele", f"INFO{place}", {f"Info{place}": body}, names)
         if self._options.discovery:
-            yield from self._discovery(names)
+            yield from self._discovery(names, has_battery="battery_pct" in status)
 
     def will(self, names: DeviceNames) -> Publication:
         """Return the retained `Offline`."""
@@ -405,14 +410,14 @@ class TasmotaEncoder:
         group = self._filled("cmnd", "", {**names, "id": _GROUP_TOPIC})
         return (
             {"Module": _MODULE, "Version": _VERSION, "FallbackTopic": fallback, "GroupTopic": group},
-            {"WebServerMode": "Admin", "Hostname": names["id"], "IPAddress": _ip_address(names)},
+            {"WebServerMode": "Admin", "Hostname": names["id"], "IPAddress": home_address(names)},
             {"RestartReason": _restart_reason(str(status["reset_reason"])), "BootCount": status["boot"]},
         )
 
-    def _discovery(self, names: DeviceNames) -> Iterator[Publication]:
+    def _discovery(self, names: DeviceNames, *, has_battery: bool) -> Iterator[Publication]:
         mac, options = names["mac"], self._options
         config = {
-            "ip": _ip_address(names),
+            "ip": home_address(names),
             "dn": names["id"],
             "fn": [names["id"], *([None] * 7)],
             "hn": names["id"],
@@ -435,7 +440,7 @@ class TasmotaEncoder:
             "so": {"4": 0, "11": 0, "13": 0, "17": 0, "20": 0, "30": 0, "68": 0, "73": 0, "82": 0, "114": 0, "117": 0},
             "lk": 0,
             "lt_st": 0,
-            "bat": 0,
+            "bat": int(has_battery),
             "dslp": 0,
             "sho": [0] * 4,
             "sht": [[0, 0, 0]] * 4,
@@ -449,7 +454,7 @@ class TasmotaEncoder:
             "TempUnit": options.temperature_unit,
         }
         for part, body in (("config", config), ("sensors", {"sn": sensors, "ver": 1})):
-            yield Publication(f"tasmota/discovery/{mac}/{part}", orjson.dumps(body), retain=True)
+            yield Publication(f"tasmota/discovery/{mac}/{part}", orjson.dumps(body), retain=True, qos=0)
 
     def _topic(self, prefix: str, name: str) -> str:
         topic = self._options.full_topic.strip("/").replace("%prefix%", self._prefixes[prefix])
@@ -459,13 +464,14 @@ class TasmotaEncoder:
         return self._topic(prefix, name).replace("{id}", names["id"]).replace("{mac}", names["mac"])
 
     def _json(self, prefix: str, name: str, body: Mapping[str, Any], names: DeviceNames) -> Publication:
-        return Publication(self._filled(prefix, name, names), orjson.dumps(body), retain=False)
+        return Publication(self._filled(prefix, name, names), orjson.dumps(body), retain=False, qos=0)
 
 
 _STATE: Mapping[str, Any] = {
     "Time": _TIME,
     "Uptime": "uptime_clock",
     "UptimeSec": "uptime_s",
+    "Vcc": {"from": "supply_v", "round": 3, "optional": True},
     "Heap": 25,
     "SleepMode": {"const": "Dynamic"},
     "Sleep": 50,
@@ -498,12 +504,6 @@ def _set_period(text: str) -> DialectCommand:
 
 def _fallback(names: DeviceNames) -> str:
     return f"DVES_{names['mac'][-6:]}_fb"
-
-
-def _ip_address(names: DeviceNames) -> str:
-    """Return an address of a home network that follows from the hardware's."""
-    tail = int(names["mac"][-4:], 16)
-    return f"192.168.{tail >> 8}.{tail % 254 + 1}"
 
 
 def _restart_reason(reason: str) -> str:

@@ -142,3 +142,19 @@ def test_what_has_no_value_is_written_as_the_mapping_says() -> None:
 def test_what_cannot_be_said_is_refused(group: dict[str, Any], said: str) -> None:
     with pytest.raises((ConfigError, ValueError), match=re.escape(said)):
         scenario(**group)
+
+
+@pytest.mark.parametrize(
+    ("group", "qos", "interval_ms"),
+    [
+        ({"dialect": "tasmota"}, 0, 300_000),
+        ({"dialect": {"dialect": "shelly"}}, 1, 60_000),
+        ({"dialect": "owntracks", "kind": "gps"}, 1, 60_000),
+        ({"dialect": "tasmota", "qos": 2, "interval": "5s"}, 2, 5_000),
+        ({"dialect": "edgefleet"}, 1, 10_000),
+        ({"topic": "a/{id}", "payload": {"t": "temperature_c"}}, 1, 10_000),
+    ],
+)
+def test_a_dialect_has_its_own_qos_and_interval(group: dict[str, Any], qos: int, interval_ms: int) -> None:
+    (found,) = Scenario.model_validate({"devices": [{"kind": "bme280"} | group]}).devices
+    assert (found.qos, found.interval) == (qos, interval_ms)
