@@ -119,6 +119,8 @@ def read_export(path: Path) -> Recording:
                 raise ExportError(f"{path}, record {number}: is no message of ours: {error}") from None
     except FileNotFoundError:
         raise ExportError(f"{path}: there is no such file") from None
+    except (ContractError, csv.Error) as error:
+        raise ExportError(f"{path}: is no file of messages of ours: {error}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise ExportError(f"{path}: cannot be read: {error}") from None
     return recording
@@ -132,15 +134,15 @@ def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
         yield from _parquet_rows(path)
     else:
         with path.open("rb") as lines:
-            yield from _json_rows(lines)
+            yield from _json_rows(lines, path)
 
 
-def _json_rows(lines: Iterable[bytes]) -> Iterator[Mapping[str, Any]]:
+def _json_rows(lines: Iterable[bytes], path: Path) -> Iterator[Mapping[str, Any]]:
     for number, line in enumerate(lines, start=1):
         try:
             yield orjson.loads(line)
         except orjson.JSONDecodeError as error:
-            raise ExportError(f"line {number} is not JSON: {error}") from None
+            raise ExportError(f"{path}, line {number}: is not JSON: {error}") from None
 
 
 def _typed(row: Mapping[str, str]) -> Mapping[str, Any]:

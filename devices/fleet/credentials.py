@@ -91,14 +91,14 @@ class Identities:
                 f"identities: {folder} holds no identities; make them with edgefleet provision SCENARIO --out {folder}"
             ) from None
         if self._certificates:
-            known = {path.stem for path in (folder / DEVICES_FOLDER).iterdir() if path.suffix == ".pem"}
+            known = {path.stem for path in (folder / DEVICES_FOLDER).glob("*.pem")}
         else:
             self._passwords = _passwords(folder / CREDENTIALS, {OPERATOR, *device_ids})
             known = set(self._passwords)
         missing = [device_id for device_id in device_ids if device_id not in known]
         if missing:
             raise ConfigError(
-                f"identities: {folder} has none for '{missing[0]}' and {len(missing) - 1} more; add them with "
+                f"identities: {folder} has none for '{missing[0]}'{_and_more(len(missing) - 1)}; add them with "
                 f"edgefleet provision SCENARIO --out {folder}"
             )
 
@@ -106,6 +106,17 @@ class Identities:
 def _passwords(path: Path, wanted: set[str]) -> dict[str, str]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            return {row["username"]: row["password"] for row in csv.DictReader(file) if row["username"] in wanted}
-    except (OSError, KeyError) as error:
-        raise ConfigError(f"identities: {path} cannot be read: {error}; run edgefleet provision again") from None
+            rows = csv.reader(file)
+            if next(rows, None) == ["username", "password"]:
+                return dict((user, password) for user, password in rows if user in wanted)  # noqa: C402 - what the two are
+    except OSError as error:
+        raise ConfigError(
+            f"identities: {path} cannot be read: {error.strerror}; run edgefleet provision again"
+        ) from None
+    except (ValueError, csv.Error):
+        pass  # not two in a row, no text, or a field without an end
+    raise ConfigError(f"identities: {path} is no list of user names and passwords; run edgefleet provision again")
+
+
+def _and_more(count: int) -> str:
+    return f" and {count:,} more" if count else ""

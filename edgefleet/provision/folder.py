@@ -98,10 +98,12 @@ def _keep(path: Path, make: Callable[[], bytes]) -> None:
 
 def _read_credentials(path: Path) -> dict[str, str]:
     try:
-        text = require_file(path).read_text()
+        text = require_file(path).read_text(encoding="utf-8")
+        rows = list(csv.reader(io.StringIO(text)))
     except FileNotFoundError:
         return {}
-    rows = list(csv.reader(io.StringIO(text)))
+    except (UnicodeDecodeError, csv.Error):
+        rows = []
     if not rows or rows[0] != ["username", "password"] or any(len(row) != 2 for row in rows):
         raise ConfigError(f"{path}: is not a list of user names and passwords; restore it or name another folder")
     return dict((user, password) for user, password in rows[1:])  # noqa: C402 - says what the two are

@@ -188,7 +188,7 @@ def _place(message: Message) -> tuple[_Partition, int]:
 
 def _header(message: Message, name: str) -> str | None:
     value = dict(message.headers() or ()).get(name)
-    return value.decode() if isinstance(value, bytes) else value
+    return value.decode(errors="replace") if isinstance(value, bytes) else value
 
 
 def _fields(value: bytes | None) -> Mapping[str, Any]:

@@ -141,7 +141,7 @@ def test_a_profile_has_every_device_in_every_hour_whatever_its_phase() -> None:
     ("source", "out", "said"),
     [
         ("missing.jsonl", "a.png", "there is no such file"),
-        ("garbage.jsonl", "a.png", "line 1 is not JSON"),
+        ("garbage.jsonl", "a.png", "line 1: is not JSON"),
         ("other.jsonl", "a.png", "record 1: is no message of ours"),
         ("empty.jsonl", "a.png", "has no readings to draw_figure"),
         ("garbage.parquet", "a.png", "is no Parquet file"),

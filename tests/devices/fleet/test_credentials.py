@@ -1,0 +1,42 @@
+"""The folder of identities, and what is said of one that is damaged: one sentence, and nothing of what is in it."""
+
+from pathlib import Path
+
+import pytest
+
+from devices.fleet.credentials import Identities
+from edgefleet.provision.folder import provision
+from edgewire.errors import ConfigError
+from edgewire.link import BrokerUrl
+
+BROKER = BrokerUrl.parse("mqtts://127.0.0.1:1")
+SECRET = b"C4N4RY"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"\xff\xfe" + SECRET, "is no list of user names and passwords"),
+        (b"user,password\na," + SECRET, "is no list of user names and passwords"),
+        (b"username,password\na," + SECRET + b",more\n", "is no list of user names and passwords"),
+        (b"username,password\n" + SECRET + b"\n", "is no list of user names and passwords"),
+        (b'username,password\na,"' + SECRET * 30_000, "is no list of user names and passwords"),
+        (b"username,password\nb," + SECRET, "has none for 'a'; add them"),
+        (b"", "is no list of user names and passwords"),
+    ],
+)
+def test_a_damaged_list_of_passwords_is_one_sentence(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "identities.json").write_text('{"auth": "password", "ca": "ca.crt"}')
+    (tmp_path / "credentials.csv").write_bytes(content)
+    with pytest.raises(ConfigError, match=said) as raised:
+        Identities(tmp_path, [BROKER], ["a"])
+    assert SECRET.decode() not in str(raised.value)
+    if said.startswith("is no"):
+        with pytest.raises(ConfigError, match="is not a list of user names and passwords"):
+            provision(tmp_path, ["a"], hosts=["h"], auth="password", days=1, profile="")
+
+
+def test_a_folder_without_certificates_is_told(tmp_path: Path) -> None:
+    (tmp_path / "identities.json").write_text('{"auth": "certificate", "ca": "ca.crt"}')
+    with pytest.raises(ConfigError, match="has none for 'a' and 1 more; add them"):
+        Identities(tmp_path, [BROKER], ["a", "b"])
