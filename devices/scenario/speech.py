@@ -84,7 +84,8 @@ def read_dialect(dialect: str | Mapping[str, Any], kind: str) -> DialectEncoder:
         faults = explain_errors(error, found.options, None, options)
         raise ValueError("; ".join(fault.text for fault in faults)) from None
     encoder = found.encoder(given, kind)
-    check_spoken(kind, encoder)
+    # A dialect that has no word for events says none.
+    check_spoken(kind, encoder, says_events=False)
     return encoder
 
 
@@ -115,9 +116,9 @@ def spoken_messages(kind: str, encoder: DialectEncoder) -> dict[Channel, tuple[M
     return messages
 
 
-def check_spoken(kind: str, encoder: DialectEncoder) -> None:
+def check_spoken(kind: str, encoder: DialectEncoder, *, says_events: bool = True) -> None:
     """Raise `ValueError` for a message that says what devices of this kind do not have, and for events unsaid."""
-    unsaid = KINDS[kind].channel is not Channel.EVENT and not encoder.events
+    unsaid = says_events and KINDS[kind].channel is not Channel.EVENT and not encoder.events
     if unsaid and any(message.channel is Channel.EVENT for message in CONTRACT[kind].messages):
         raise ValueError(f"{kind} has events beside its readings, and they would not be said: write `events` for them")
     for channel, messages in spoken_messages(kind, encoder).items():

@@ -30,7 +30,7 @@ from edgewire.dialects.payload_template import (
     compile_payload,
     fill_names,
 )
-from edgewire.messages import Channel
+from edgewire.messages import CONTRACT, Channel
 from edgewire.mqtt import Message, Properties
 
 _KNOWN_NAMES = 100_000
@@ -72,7 +72,9 @@ class DialectFormat:
             )
             self._addresses += messages
         self.options = tuple(map(_options, self._addresses))
-        self.leaves_out = any(message.needs for message in self._addresses)
+        self.leaves_out = any(message.needs for message in self._addresses) or any(
+            not self._compiled.get(message.channel) for message in CONTRACT[kind].messages
+        )
         """Whether some readings may have no message."""
 
     def parts(self, channel: Channel) -> tuple[MessagePart, ...]:

@@ -68,7 +68,9 @@ def has_value(name: str, table: Table, vitals: Vitals) -> Flags:
     if name in _OF_BATTERY:
         return np.full(len(table.times), vitals.battery_life_ms is not None)
     columns = table.columns
-    column = [row.get(name) for row in columns] if isinstance(columns, list) else columns[name]
+    column = [row.get(name) for row in columns] if isinstance(columns, list) else columns.get(name, _NONE)
+    if column is _NONE:
+        return np.zeros(len(table.times), dtype=bool)
     if isinstance(column, np.ndarray):
         return np.ones(len(column), dtype=bool)
     return np.array([value is not None for value in column], dtype=bool)
@@ -114,7 +116,12 @@ def _column(name: str, rows: TableRows) -> NDArray[Any] | Sequence[Any]:
         if name in DERIVED and not (columns and name in columns[0]):
             return derived_column(name, {need: [row.get(need) for row in columns] for need in DERIVED[name].needs})
         return [row.get(name) for row in columns]
-    return columns[name] if name in columns else derived_column(name, columns)
+    if name in columns:
+        return columns[name]
+    if name in DERIVED:
+        return derived_column(name, columns)
+    # The settings of the group leave it out.
+    return [None] * len(rows.devices)
 
 
 def _uptime_s(rows: TableRows) -> Ints:
@@ -155,6 +162,7 @@ def _supply_v(rows: TableRows) -> list[float | None]:
     return [None if charge is None else battery_v(charge) for charge in _battery_pct(rows)]
 
 
+_NONE: list[Any] = []
 _OF_BATTERY = frozenset({"battery_pct", "supply_v"})
 """Fields that have a value where a device has a battery."""
 _OF_DEVICE: Mapping[str, Callable[[TableRows], Any]] = {

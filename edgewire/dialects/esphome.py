@@ -7,16 +7,27 @@ own, which only its discovery tells.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, Any
 
+import orjson
 from pydantic import Field
 
 from edgewire.config import Config
 from edgewire.dialects.base import Arrival, DialectError, DialectMessage, MessageRole, Value, unread
+from edgewire.dialects.encoder import (
+    CommandOutcome,
+    DeviceNames,
+    DialectCommand,
+    MessageTemplate,
+    Publication,
+    home_address,
+)
+from edgewire.dialects.entities import ENTITIES, VITALS, FieldEntity, topic_level
 from edgewire.dialects.home_assistant import EntityRegistry, HomeAssistantDecoder, HomeAssistantOptions, read_entities
+from edgewire.dialects.payload_template import fill_names
 from edgewire.dialects.values import NO_VALUE, number, read_object, read_text, shown
 
 _STATE = re.compile(r"(?P<device>.+)/(?P<component>[a-z_]+)/(?P<object>[^/]*)/(?P<what>state|command)", re.DOTALL)
@@ -36,6 +47,10 @@ class EsphomeOptions(Config):
     discovery_prefix: Annotated[str, Field(min_length=1, max_length=100)] = "homeassistant"
     topic_prefix: Annotated[str, Field(max_length=100)] = ""
     """What stands before `/sensor/…` in topics, less the node's name; `home` for `home/porch/sensor/…`."""
+    discovery: bool = True
+    """Whether emulated nodes describe themselves to Home Assistant, and below `esphome/discover`."""
+    wifi_signal: bool = False
+    """Whether emulated nodes have a sensor of their radio's signal."""
 
 
 class EsphomeDecoder:
@@ -112,3 +127,118 @@ def _undescribed(device: str, component: str, name: str, payload: bytes, arrival
         values[name] = said if read is None else read
         remarks = (f"{name}: its discovery was not seen, so its quantity and unit are not known",) * (read is not None)
     return replace(unread(device, MessageRole.READING, arrival, None, values), sensor=name, remarks=remarks)
+
+
+_VERSION = "2024.11.0"
+_BOARD = "nodemcuv2"
+_NO_VALUE = "nan"
+_DERIVED = frozenset({"dew_point_c"})
+"""What the component of a sensor does not measure."""
+
+
+class EsphomeEncoder:
+    """Writes what an ESPHome node publishes: a retained message for each of its sensors, and its discovery.
+
+    A node takes no commands: these nodes have no switch, and no sensor can be asked.
+    """
+
+    events: tuple[MessageTemplate, ...] = ()
+
+    def __init__(self, options: EsphomeOptions, kind: str) -> None:
+        """Raises `DialectError` for a kind that is no numbers at an interval."""
+        if kind == "telematics" or kind not in ENTITIES:
+            raise DialectError(
+                f"ESPHome's sensors are numbers at an interval, and {kind} tells events; there are "
+                f"{', '.join(sorted(ENTITIES.keys() - {'telematics'}))}"
+            )
+        self._options = options
+        self._prefix = f"{options.topic_prefix}/{{id}}" if options.topic_prefix else "{id}"
+        self._entities = tuple(one for one in ENTITIES[kind] if one.field not in _DERIVED)
+        self._vitals = tuple(one for one in VITALS if one.field == "battery_pct" or options.wifi_signal)
+        self.messages = tuple(self._message(one) for one in (*self._entities, *self._vitals))
+
+    def _message(self, entity: FieldEntity) -> MessageTemplate:
+        payload = {"from": entity.field, "round": entity.decimals, "fixed": True, "missing": _NO_VALUE}
+        needs = (entity.field,) if entity.field == "battery_pct" else ()
+        role = MessageRole.STATE if entity in self._vitals else MessageRole.READING
+        topic = f"{self._prefix}/sensor/{entity.object_id}/state"
+        return MessageTemplate(topic, payload, role, retain=True, needs=needs)
+
+    def state(self, names: DeviceNames, status: Mapping[str, Any], *, is_first: bool = True) -> Iterator[Publication]:
+        """Yield `status`, and as a node comes its description and that of each of its sensors."""
+        is_online = status["state"] == "online"
+        yield Publication(self._status_topic(names), b"online" if is_online else b"offline", retain=True, qos=0)
+        if not (is_online and self._options.discovery):
+            return
+        node = topic_level(names["id"])
+        yield Publication(_DISCOVER + node, orjson.dumps(_node(names)), retain=True, qos=2)
+        for entity in (*self._entities, *self._vitals):
+            if entity.field == "battery_pct" and "battery_pct" not in status:
+                continue
+            topic = f"{self._options.discovery_prefix}/sensor/{node}/{entity.object_id}/config"
+            yield Publication(topic, orjson.dumps(self._configuration(entity, names)), retain=True, qos=0)
+
+    def will(self, names: DeviceNames) -> Publication:
+        """Return the retained `offline`."""
+        return Publication(self._status_topic(names), b"offline", retain=True, qos=0)
+
+    def command_topics(self, names: DeviceNames) -> tuple[str, ...]:
+        """Return none."""
+        return ()
+
+    def read_command(self, names: DeviceNames, topic: str, payload: bytes) -> DialectCommand | None:
+        """Return none."""
+        return None
+
+    def answer(self, names: DeviceNames, command: DialectCommand, outcome: CommandOutcome) -> tuple[Publication, ...]:
+        """Return nothing."""
+        return ()
+
+    def _status_topic(self, names: DeviceNames) -> str:
+        return fill_names(self._prefix, names) + "/status"
+
+    def _configuration(self, entity: FieldEntity, names: DeviceNames) -> dict[str, Any]:
+        mac, prefix = names["mac"].lower(), fill_names(self._prefix, names)
+        written: dict[str, Any] = {"dev_cla": entity.device_class} if entity.device_class else {}
+        if entity.unit:
+            written["unit_of_meas"] = entity.unit
+        written |= {
+            "stat_cla": entity.state_class,
+            "name": entity.name,
+            "stat_t": f"{prefix}/sensor/{entity.object_id}/state",
+            "avty_t": f"{prefix}/status",
+            "uniq_id": f"{mac}-sensor-{_fnv1(entity.name):08x}",
+        }
+        if entity.is_diagnostic:
+            written["ent_cat"] = "diagnostic"
+        written["dev"] = {
+            "ids": mac,
+            "name": names["id"],
+            "sw": f"{_VERSION} (Nov 20 2024, 10:00:00)",
+            "mdl": _BOARD,
+            "mf": "Espressif",
+            "cns": [["mac", mac]],
+        }
+        return written
+
+
+def _node(names: DeviceNames) -> dict[str, Any]:
+    return {
+        "ip": home_address(names),
+        "name": names["id"],
+        "friendly_name": names["id"],
+        "port": 6053,
+        "version": _VERSION,
+        "mac": names["mac"].lower(),
+        "platform": "ESP8266",
+        "board": _BOARD,
+        "network": "wifi",
+    }
+
+
+def _fnv1(text: str) -> int:
+    """Return the 32-bit FNV-1 hash by which ESPHome tells entities apart."""
+    found = 2166136261
+    for letter in text.encode():
+        found = (found * 16777619 & 0xFFFFFFFF) ^ letter
+    return found

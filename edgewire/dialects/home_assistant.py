@@ -119,6 +119,8 @@ class Entity:
     attributes_topic: str = ""
     availability: tuple[Availability, ...] = ()
     on_off: tuple[str, str] = ("ON", "OFF")
+    is_number: bool = False
+    """Whether a text is a number that has no unit, as counts have none: what has a state class is one."""
 
 
 class EntityRegistry:
@@ -278,6 +280,7 @@ def _entity(component: str, key: str, body: Mapping[str, Any], object_id: str) -
         attributes_topic,
         tuple(_availability(body)),
         (_text(body, "payload_on") or "ON", _text(body, "payload_off") or "OFF"),
+        bool(_text(body, "state_class")),
     )
 
 
@@ -345,7 +348,7 @@ def _entity_value(entity: Entity, body: Any, payload: bytes, remarks: list[str])
         if text not in (on, off):
             raise DialectError(f"{entity.key} says {shown(text)}: neither {on} nor {off}")
         return entity.name, text == on
-    if entity.name not in _CLASSES.values() and not entity.unit and isinstance(found, str | bool):
+    if entity.name not in _CLASSES.values() and not (entity.unit or entity.is_number) and isinstance(found, str | bool):
         return entity.name, found
     read = number(found)
     return None if read is None else convert(entity.name, read, entity.unit, remarks)

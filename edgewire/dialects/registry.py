@@ -8,7 +8,7 @@ from typing import Any
 from edgewire.config import Config
 from edgewire.dialects.base import DialectDecoder
 from edgewire.dialects.encoder import DialectEncoder
-from edgewire.dialects.esphome import EsphomeDecoder, EsphomeOptions
+from edgewire.dialects.esphome import EsphomeDecoder, EsphomeEncoder, EsphomeOptions
 from edgewire.dialects.home_assistant import HomeAssistantDecoder, HomeAssistantOptions
 from edgewire.dialects.owntracks import OwnTracksDecoder, OwnTracksEncoder, OwnTracksOptions
 from edgewire.dialects.shelly import ShellyDecoder, ShellyEncoder, ShellyOptions
@@ -40,7 +40,9 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
         dialect.name: dialect
         for dialect in (
             Dialect("tasmota", TasmotaOptions, TasmotaDecoder, TasmotaEncoder, qos=0, interval_ms=300_000),
-            Dialect("esphome", EsphomeOptions, EsphomeDecoder, any_topic=True),
+            Dialect(
+                "esphome", EsphomeOptions, EsphomeDecoder, EsphomeEncoder, qos=0, interval_ms=60_000, any_topic=True
+            ),
             Dialect("homeassistant", HomeAssistantOptions, HomeAssistantDecoder, any_topic=True),
             Dialect("zigbee2mqtt", Zigbee2MqttOptions, Zigbee2MqttDecoder),
             Dialect("shelly", ShellyOptions, ShellyDecoder, ShellyEncoder, interval_ms=60_000),
