@@ -34,7 +34,7 @@ class Backlog(NamedTuple):
 
     def publish(self, broker: str) -> None:
         """At QoS 1, as fast as the broker takes them; on return it has acknowledged all."""
-        uvloop.run(_publish(BrokerUrl.parse(broker), self._readings()))
+        uvloop.run(publish_messages(BrokerUrl.parse(broker), self._readings()))
 
     def _readings(self) -> list[tuple[bytes, bytes]]:
         group = {"kind": "bme280", "count": _DEVICES, "interval": "1s", "id": f"{self.name}-{{n}}"}
@@ -106,7 +106,8 @@ def wait_for(inboxes: tuple[Inbox, Inbox], every_s: float = 1.0) -> None:
             seen, quiet_since = now, time.monotonic()
 
 
-async def _publish(broker: BrokerUrl, messages: list[tuple[bytes, bytes]]) -> None:
+async def publish_messages(broker: BrokerUrl, messages: list[tuple[bytes, bytes]]) -> None:
+    """Publish topics with payloads at QoS 1; on return the broker has acknowledged all."""
     moved = asyncio.Event()
 
     def on_events(_link: Link, _events: list[Event]) -> None:

@@ -31,6 +31,8 @@ _PLACES = {
     "bridge/routing/table.py": ROUTE,
     "bridge/routing/sampling.py": ROUTE,
     "bridge/message/event.py": ROUTE,
+    "bridge/message/foreign.py": ROUTE,
+    "edgewire/dialects/": ROUTE,
     "bridge/routing/validation.py": ROUTE,
     "bridge/loss_detection/sequence_gaps.py": ROUTE,
     "bridge/sinks/http/": HTTP,

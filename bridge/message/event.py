@@ -48,7 +48,7 @@ class Event:
     def fields(self) -> dict[str, Any]:
         """Return the payload decoded; it is kept once somebody has asked."""
         if self.decoded is None:
-            self.decoded = self.topic_info.decode_fields(self.message.payload)
+            self.decoded = self.topic_info.decode_fields(self.body)
         return self.decoded
 
     @property

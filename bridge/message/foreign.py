@@ -8,7 +8,8 @@ messages with the same content are two, and what a device or broker sends twice 
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from functools import lru_cache
+from typing import NamedTuple
 
 import orjson
 
@@ -21,6 +22,7 @@ from edgewire.dialects.base import Arrival, DialectDecoder, DialectError, Dialec
 from edgewire.messages import Channel, Topic
 from edgewire.messages.base import DEVICE_ID
 from edgewire.messages.cloudevents import event_source, event_type
+from edgewire.messages.contract import DEVICE_CONTRACT
 
 _CHANNELS: Mapping[MessageRole, Channel] = {
     MessageRole.READING: Channel.TELEMETRY,
@@ -31,28 +33,42 @@ _CHANNELS: Mapping[MessageRole, Channel] = {
     MessageRole.ANSWER: Channel.RESULT,
     MessageRole.COMMAND: Channel.CMD,
 }
-_BME280 = frozenset({"temperature_c", "humidity", "pressure_hpa"})
-_OURS = frozenset({"device_id", "timestamp", "boot", "seq", "source", "parts", "other"})
+_OURS = frozenset({"device_id", "timestamp", "boot", "seq", "site", "source", "parts", "other"})
+"""Names of values that are names of the message."""
 _OCTETS = "application/octet-stream"
 _ID = re.compile(DEVICE_ID)
 _NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_.-]+")
 _KNOWN_INFOS = 100_000
 _KNOWN_DESCRIPTIONS = 200_000
 
+_DESCRIPTION, _READING, _EVENT = MessageRole.DESCRIPTION, MessageRole.READING, MessageRole.EVENT
+_BY_DEVICE = TimeSource.DEVICE
+_iso_ms = lru_cache(4096)(iso_ms)
+"""Devices write whole seconds, and many messages arrive in the same millisecond."""
+
 OnDescribed = Callable[[str, str], None]
 """Called with topic and payload of a message that describes devices, where it is not the one that is known."""
 
 
-class DecodedEvent(NamedTuple):
-    """Holds what an event is made of."""
+DecodedEvent = tuple[TopicInfo, str, str, str, bytes | None]
+"""What an event is made of: the topic that it would have in the contract, device id, message id, timestamp, and its
+body, which is None where the payload is delivered as it came. A plain tuple, because one is made for every message.
+"""
+_OriginKey = tuple[str, str, str, str, MessageRole, TimeSource]
+"""The device's own name, its sensor, kind, site, role, and where the time is from."""
+
+
+class _Origin(NamedTuple):
+    """Holds what messages with the same key have in common, in the form in which it is written."""
 
     info: TopicInfo
     device_id: str
-    message_id: str
-    timestamp: str
-    fields: dict[str, Any]
-    body: bytes | None
-    """None where the payload is delivered as it came."""
+    head: bytes
+    """Of the body, up to the timestamp."""
+    source: bytes
+    """What `source` says, as JSON."""
+    tail: bytes
+    """The same as it stands in the body."""
 
 
 class ForeignDecoder:
@@ -66,8 +82,13 @@ class ForeignDecoder:
         self.on_described: OnDescribed | None = None
         self._decoder = decoder
         self._zone = config.zone
+        self._arrival = Arrival(0, zone=self._zone)
+        """Of the last message: many arrive in the same millisecond."""
         self._format = config.format
-        self._roles = frozenset(map(MessageRole, config.roles))
+        self._site = config.site
+        self._kind = config.kind
+        self._roles = tuple(map(MessageRole, config.roles))
+        self._origins: dict[_OriginKey, _Origin] = {}
         self._infos: dict[tuple[str, str, str, MessageRole], TopicInfo] = {}
         # Topic -> id of the message that last described devices there, and the hash of what it said.
         self._described: dict[str, tuple[int, int]] = {}
@@ -90,23 +111,28 @@ class ForeignDecoder:
         decoder = self._decoder
         if decoder is None:
             return self._raw(message)
+        topic = message.topic
         # Sinks that are behind ask again, in an order of their own: what is newer stays known, so what came before it
         # on its topic is read by a decoder that is thrown away.
-        is_older = message.topic in self._described and message.id < self._described[message.topic][0]
+        described = self._described.get(topic) if self._described else None
+        is_older = described is not None and message.id < described[0]
         if is_older:
             decoder = self.config.make_decoder() or decoder
-        arrival = Arrival(message.received_ms, message.retain, self._zone)
+        arrival = self._arrival
+        if arrival.received_ms != message.received_ms or arrival.retained != message.retain:
+            arrival = self._arrival = Arrival(message.received_ms, message.retain, self._zone)
         try:
-            found = decoder.decode(message.topic, message.payload, arrival)
+            found = decoder.decode(topic, message.payload, arrival)
         except DialectError as error:
             raise UndecodableMessage(f"{self._format}: {error}") from None
-        if found.role is MessageRole.DESCRIPTION and not is_older:
+        role = found.role
+        if role is _DESCRIPTION and not is_older:
             self._remember(message)
-        if found.role not in self._roles:
-            return f"{self._format}: {found.role.value}"
-        if found.role in (MessageRole.READING, MessageRole.EVENT):
+        if role not in self._roles:
+            return f"{self._format}: {role.value}"
+        if role is _READING or role is _EVENT:
             if found.is_stale and self.config.retained == "drop":
-                return f"{self._format}: retained, the last known state and no new {found.role.value}"
+                return f"{self._format}: retained, the last known state and no new {role.value}"
             if not (found.values or found.parts or found.extra):
                 return f"{self._format}: no values"
         return self._event(message, found)
@@ -124,39 +150,59 @@ class ForeignDecoder:
             self.on_described(message.topic, payload)
 
     def _event(self, message: SpooledMessage, found: DialectMessage) -> DecodedEvent:
-        values = dict(found.values)
-        own_site = values.pop("site", None)
-        boot, seq = values.get("boot"), values.get("seq")
-        # In a dialect it would be an entity, or a level of a topic, that is called so.
-        if self._format == OWN_FORMAT and type(boot) is int and type(seq) is int:
-            del values["boot"], values["seq"]
-        else:
-            boot, seq = self.spool_boot, message.id
-        kind = self.config.kind or ("bme280" if values.keys() >= _BME280 else "device")
-        site = own_site if isinstance(own_site, str) and own_site else self.config.site
-        info = self._info(site, kind, found.device_id or "unnamed", found.role)
-        device_id = info.topic.device_id
-        timestamp = iso_ms(found.time_ms)
-        source: dict[str, Any] = {"format": self._format, "name": found.device_id}
-        if found.time_source is not TimeSource.DEVICE:
-            source["time"] = found.time_source.value
-        if found.sensor:
-            source["sensor"] = found.sensor
-        if found.is_stale:
-            source["retained"] = True
-        if found.remarks:
-            source["remarks"] = list(found.remarks)
-        extra = dict(found.extra)
-        for name in () if _OURS.isdisjoint(values) else _OURS.intersection(values):
+        name, role, time_ms, time_source, values, sensor, parts, extra, is_stale, remarks = found
+        boot, seq, site = self.spool_boot, message.id, self._site
+        if not _OURS.isdisjoint(values):
+            values, extra = dict(values), dict(extra)
+            own_site = values.pop("site", None)
+            site = own_site if isinstance(own_site, str) and own_site else site
+            # In a dialect it would be an entity, or a level of a topic, that is called so.
+            if self._format == OWN_FORMAT and type(values.get("boot")) is int and type(values.get("seq")) is int:
+                boot, seq = values.pop("boot"), values.pop("seq")  # type: ignore[assignment]
             # An entity may be called so; the names are those of the message here.
-            extra[name] = values.pop(name)
-        fields: dict[str, Any] = {"device_id": device_id, "timestamp": timestamp, "boot": boot, "seq": seq, **values}
-        fields["source"] = source
-        if found.parts:
-            fields["parts"] = found.parts
+            extra |= {ours: values.pop(ours) for ours in _OURS.intersection(values)}
+        if self._kind is None:
+            is_air = "pressure_hpa" in values and "humidity" in values and "temperature_c" in values
+            kind = "bme280" if is_air else DEVICE_CONTRACT.kind
+        else:
+            kind = self._kind
+        key = name, sensor, kind, site, role, time_source
+        origin = self._origins.get(key) or self._learn_origin(key)
+        device_id = origin.device_id
+        timestamp = _iso_ms(time_ms)
+        body = b'%b%b","boot":%d,"seq":%d' % (origin.head, timestamp.encode(), boot, seq)
+        if values:
+            body += b"," + orjson.dumps(values)[1:-1]
+        if is_stale or remarks:
+            source = orjson.loads(origin.source)
+            if is_stale:
+                source["retained"] = True
+            if remarks:
+                source["remarks"] = remarks
+            body += b',"source":' + orjson.dumps(source)
+        else:
+            body += origin.tail
+        if parts:
+            body += b',"parts":' + orjson.dumps(parts)
         if extra:
-            fields["other"] = extra
-        return DecodedEvent(info, device_id, f"{device_id}:{boot}:{seq}", timestamp, fields, orjson.dumps(fields))
+            body += b',"other":' + orjson.dumps(extra)
+        return origin.info, device_id, f"{device_id}:{boot}:{seq}", timestamp, body + b"}"
+
+    def _learn_origin(self, key: _OriginKey) -> _Origin:
+        """Remember what all messages have in common that say the same of where they are from."""
+        name, sensor, kind, site, role, time_source = key
+        source = {"format": self._format, "name": name}
+        if time_source is not _BY_DEVICE:
+            source["time"] = time_source.value
+        if sensor:
+            source["sensor"] = sensor
+        info = self._info(site, kind, name or "unnamed", role)
+        device_id, dumped = info.topic.device_id, orjson.dumps(source)
+        head = b'{"device_id":%b,"timestamp":"' % orjson.dumps(device_id)
+        if len(self._origins) >= _KNOWN_INFOS:
+            self._origins.clear()
+        origin = self._origins[key] = _Origin(info, device_id, head, dumped, b',"source":' + dumped)
+        return origin
 
     def _raw(self, message: SpooledMessage) -> DecodedEvent | str:
         if message.retain and self.config.retained == "drop":
@@ -164,7 +210,7 @@ class ForeignDecoder:
         info = self._info(self.config.site, self.config.kind or RAW_KIND, message.topic, MessageRole.READING)
         device_id = info.topic.device_id
         message_id = f"{device_id}:{self.spool_boot}:{message.id}"
-        return DecodedEvent(info, device_id, message_id, iso_ms(message.received_ms), {}, None)
+        return info, device_id, message_id, iso_ms(message.received_ms), None
 
     def _info(self, site: str, kind: str, name: str, role: MessageRole) -> TopicInfo:
         """Return the topic that a device of the contract would have; made once."""
@@ -173,7 +219,9 @@ class ForeignDecoder:
         if info is None:
             if len(self._infos) >= _KNOWN_INFOS:
                 self._infos.clear()
-            topic = Topic(to_device_id(site), kind, to_device_id(name), _CHANNELS[role])
+            # Of a device, what happened is a reading too: the contract has no other messages of this kind.
+            channel = Channel.TELEMETRY if role is _EVENT and kind == DEVICE_CONTRACT.kind else _CHANNELS[role]
+            topic = Topic(to_device_id(site), kind, to_device_id(name), channel)
             content_type = _OCTETS if self._decoder is None else None
             info = TopicInfo(topic, event_source(topic), event_type(topic), orjson.loads, content_type, is_foreign=True)
             self._infos[key] = info

@@ -133,26 +133,27 @@ class RouteTable:
             return Unroutable(message, str(error))
         if isinstance(found, str):
             return Dropped(message, found)
-        candidates = self._foreign_routes.get((message.topic, found.info))
+        info, device_id, message_id, timestamp, body = found
+        candidates = self._foreign_routes.get((message.topic, info))
         if candidates is None:
             if len(self._foreign_routes) >= KNOWN_TOPICS:
                 self._foreign_routes.clear()
             # A route may name the topic on which it came, or that of the contract which it would have had.
-            candidates = self._foreign_routes[message.topic, found.info] = self._routes_of(
-                message.topic
-            ) or self._routes_of(str(found.info.topic))
-        for route in candidates:
-            if not route.match or route.matches(found.fields):
-                event = RoutedEvent(message, found.info, found.device_id, found.message_id, found.timestamp, route)
-                event.decoded, event.decoded_body = found.fields, found.body
-                if message.properties is not None:
-                    event.expires_ms = expires_ms(message.properties, message.received_ms)
-                return self._apply_rules(event, found.fields) if route.has_rules else event
+            candidates = self._routes_of(message.topic) or self._routes_of(str(info.topic))
+            self._foreign_routes[message.topic, info] = candidates
         if not candidates:
-            return Unroutable(
-                message, f"no route for topic '{message.topic}', nor for '{found.info.topic}' as it was read"
-            )
-        return Unroutable(message, _mismatch(message.topic, candidates, found.fields))
+            return Unroutable(message, f"no route for topic '{message.topic}', nor for '{info.topic}' as it was read")
+        event = RoutedEvent(message, info, device_id, message_id, timestamp, candidates[0])
+        event.decoded_body = body
+        if body is None:
+            event.decoded = {}  # nobody looks into bytes
+        if message.properties is not None:
+            event.expires_ms = expires_ms(message.properties, message.received_ms)
+        for route in candidates:
+            if not route.match or route.matches(event.fields):
+                event.route = route
+                return self._apply_rules(event, event.fields) if route.has_rules else event
+        return Unroutable(message, _mismatch(message.topic, candidates, event.fields))
 
     def _routes_of(self, topic: str) -> tuple[Route, ...]:
         return tuple(route for route in self._routes if filter_matches(route.filter, topic))

@@ -2,13 +2,12 @@
 
 Read in the page MQTT of ESPHome's documentation and its source (mqtt_component, mqtt_sensor). Quirks: a sensor without
 a value says `nan`, retained (Home Assistant core issue 98096), or `None` (esphome pull request 7768); a text sensor
-publishes under `sensor/`; names outside ASCII once gave `sensor//state` (issue 4508); an entity may have a topic of its
-own, which only its discovery tells.
+publishes under `sensor/`; a light's state is JSON; names outside ASCII once gave `sensor//state` (issue 4508); an
+entity may have a topic of its own, which only its discovery tells.
 """
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Annotated, Any
 
@@ -30,15 +29,34 @@ from edgewire.dialects.home_assistant import EntityRegistry, HomeAssistantDecode
 from edgewire.dialects.payload_template import fill_names
 from edgewire.dialects.values import NO_VALUE, number, read_object, read_text, shown
 
-_STATE = re.compile(r"(?P<device>.+)/(?P<component>[a-z_]+)/(?P<object>[^/]*)/(?P<what>state|command)", re.DOTALL)
+_COMPONENTS = (
+    "alarm_control_panel", "binary_sensor", "button", "climate", "cover", "date", "datetime", "event", "fan", "light",
+    "lock", "number", "select", "sensor", "switch", "text", "text_sensor", "time", "update", "valve", "water_heater",
+)  # fmt: skip
+_STATE = re.compile(
+    rf"(?P<device>.+)/(?P<component>{'|'.join(_COMPONENTS)})/(?P<object>[^/]*)(?:/(?P<part>[a-z_]+))?"
+    r"/(?P<what>state|command)",
+    re.DOTALL,
+)
+"""A cover's position, a fan's speed, what a thermostat measures are a level lower."""
 _FLAGS: Mapping[str, Mapping[str, bool]] = MappingProxyType(
     {
-        component: MappingProxyType({"ON": True, "OFF": False})
-        for component in ("binary_sensor", "switch", "fan", "light")
+        **{name: MappingProxyType({"ON": True, "OFF": False}) for name in ("binary_sensor", "switch", "fan")},
+        "lock": MappingProxyType({"LOCKED": True, "UNLOCKED": False}),
     }
 )
+_PARTS: Mapping[str, str] = MappingProxyType(
+    {"current_temperature": "temperature_c", "target_temperature": "target_temperature_c",
+     "current_humidity": "humidity", "target_humidity": "target_humidity_pct", "position": "position_pct"}
+)  # fmt: skip
+"""Level below an entity -> canonical name: a thermostat works in °C, whatever it shows, and the others in %."""
+_KNOWN_TOPICS = 100_000
 _DISCOVER = "esphome/discover/"
 _CALIBRATED = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
+
+
+_Levels = tuple[str, str, str, str, bool]
+"""Device, component, object, what is below it, and whether it is a command."""
 
 
 class EsphomeOptions(Config):
@@ -59,6 +77,8 @@ class EsphomeDecoder:
     def __init__(self, options: EsphomeOptions | None = None) -> None:
         self._options = options or EsphomeOptions()
         self.registry = EntityRegistry()
+        self._known: dict[str, _Levels] = {}
+        self._config_prefix = f"{self._options.discovery_prefix}/"
         self._discovery = HomeAssistantDecoder(
             HomeAssistantOptions(discovery_prefix=self._options.discovery_prefix), self.registry
         )
@@ -70,13 +90,15 @@ class EsphomeDecoder:
         return (
             f"{base}/status",
             f"{base}/+/+/state",
+            f"{base}/+/+/+/state",
+            f"{base}/debug",
             f"{self._options.discovery_prefix}/+/+/+/config",
             _DISCOVER + "+",
         )
 
     def decode(self, topic: str, payload: bytes, arrival: Arrival) -> DialectMessage:
         """Return what a message says. Raises `DialectError`."""
-        if topic.startswith(f"{self._options.discovery_prefix}/") and topic.endswith("/config"):
+        if topic.startswith(self._config_prefix) and topic.endswith("/config"):
             return self._discovery.learn(topic, payload, arrival)
         if topic.startswith(_DISCOVER):
             extra = read_object(payload) if payload else {"removed": True}
@@ -84,16 +106,29 @@ class EsphomeDecoder:
         device, _, last = topic.rpartition("/")
         if last == "status" and device:
             return self._availability(self._name(device), payload, arrival)
-        found = _STATE.fullmatch(topic)
+        if last == "debug" and device:
+            return unread(self._name(device), MessageRole.STATE, arrival, {"log": payload.decode("utf-8", "replace")})
+        found = self._known.get(topic) or self._levels(topic)
         if found is None:
             return self._own_topic(topic, payload, arrival)
-        device = self._name(found["device"])
-        if found["what"] == "command":
-            return unread(device, MessageRole.COMMAND, arrival, {found["object"]: read_text(payload)})
+        device, component, name, part, is_command = found
+        if is_command:
+            what = f"{name}/{part}" if part else name
+            return unread(device, MessageRole.COMMAND, arrival, {what: read_text(payload)})
         if entities := self.registry.entities_on(topic):
-            message = read_entities(entities, topic, payload, arrival)
-            return replace(message, device_id=device, sensor=found["object"])
-        return _undescribed(device, found["component"], found["object"], payload, arrival)
+            return read_entities(entities, topic, payload, arrival, device, name)
+        return _undescribed(device, component, name, part, payload, arrival)
+
+    def _levels(self, topic: str) -> _Levels | None:
+        """Take a topic apart; None for one that is none of ESPHome's own."""
+        found = _STATE.fullmatch(topic)
+        if found is None:
+            return None
+        if len(self._known) >= _KNOWN_TOPICS:
+            self._known.clear()
+        device, part = self._name(found["device"]), found["part"] or ""
+        self._known[topic] = levels = device, found["component"], found["object"], part, found["what"] == "command"
+        return levels
 
     def _name(self, device: str) -> str:
         prefix = f"{self._options.topic_prefix}/" if self._options.topic_prefix else ""
@@ -111,22 +146,44 @@ class EsphomeDecoder:
         return unread(device, MessageRole.AVAILABILITY, arrival, values={"online": said == "online"})
 
 
-def _undescribed(device: str, component: str, name: str, payload: bytes, arrival: Arrival) -> DialectMessage:
+def _undescribed(device: str, component: str, name: str, part: str, payload: bytes, arrival: Arrival) -> DialectMessage:
     """Return a value whose discovery was not seen: under its own name, as its quantity and unit are not known."""
+    if payload.lstrip()[:1] == b"{":
+        return _object(device, component, name, payload, arrival)
     said = read_text(payload)
     name = name or "value"
     values: dict[str, Value] = {}
     remarks: tuple[str, ...] = ()
-    if component in _FLAGS:
-        if said not in _FLAGS[component]:
-            raise DialectError(f"{component} '{name}' says {shown(said)}: neither ON nor OFF")
-        values[name] = _FLAGS[component][said]
+    if component in _FLAGS and not part:
+        if said.lower() not in NO_VALUE:
+            if said not in _FLAGS[component]:
+                words = " nor ".join(_FLAGS[component])
+                raise DialectError(f"{component} '{name}' says {shown(said)}: neither {words}")
+            values[name] = _FLAGS[component][said]
     elif said.lower() not in NO_VALUE:
         # A text sensor's state comes under the same topic.
         read = number(said) if _CALIBRATED.fullmatch(said) else None
-        values[name] = said if read is None else read
-        remarks = (f"{name}: its discovery was not seen, so its quantity and unit are not known",) * (read is not None)
-    return replace(unread(device, MessageRole.READING, arrival, None, values), sensor=name, remarks=remarks)
+        if part in _PARTS and read is not None:
+            values[_PARTS[part]] = read
+        else:
+            own = f"{name}_{part}" if part else name
+            values[own] = said if read is None else read
+            told = f"{own}: its discovery was not seen, so its quantity and unit are not known"
+            remarks = (told,) * (read is not None)
+    return unread(device, MessageRole.READING, arrival, None, values)._replace(sensor=name, remarks=remarks)
+
+
+def _object(device: str, component: str, name: str, payload: bytes, arrival: Arrival) -> DialectMessage:
+    """Return the state of a light or an update, or an event, which stand in JSON."""
+    body = read_object(payload)
+    happened = body.get("event_type")
+    if component == "event" and isinstance(happened, str):
+        message = unread(device, MessageRole.EVENT, arrival, {}, {"event": happened})
+    else:
+        on = body.get("state")
+        values: dict[str, Value] = {name or "value": on == "ON"} if on in ("ON", "OFF") else {}
+        message = unread(device, MessageRole.STATE, arrival, body, values)
+    return message._replace(sensor=name)
 
 
 _VERSION = "2024.11.0"

@@ -9,14 +9,15 @@ bare `nan` would break every entity of a topic (awtrix-ng issue 9) and is one mi
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from edgewire.config import Config
-from edgewire.dialects.base import Arrival, DialectError, DialectMessage, MessageRole, Value, unread
+from edgewire.dialects.base import Arrival, DialectError, DialectMessage, MessageRole, TimeSource, Value, unread
+from edgewire.dialects.templates import AS_IT_IS, Scale, read_template
 from edgewire.dialects.units import quantity_of, to_canonical, unit_suffix
 from edgewire.dialects.values import NO_VALUE, Path, number, read_json, read_object, read_text, shown, value_at
 
@@ -42,6 +43,8 @@ _LONG_NAMES: Mapping[str, str] = MappingProxyType(
         "pl_not_avail": "payload_not_available",
         "pl_off": "payload_off",
         "pl_on": "payload_on",
+        "stat_on": "state_on",
+        "stat_off": "state_off",
         "src_type": "source_type",
         "stat_cla": "state_class",
         "stat_t": "state_topic",
@@ -81,9 +84,8 @@ _DEFAULT_UNITS: Mapping[str, str] = MappingProxyType({"humidity": "%", "battery_
 _TRACKER_KEYS: Mapping[str, str] = MappingProxyType(
     {"latitude": "latitude", "longitude": "longitude", "gps_accuracy": "accuracy_m", "battery_level": "battery_pct"}
 )
-_PATH = re.compile(r"value(_json)?((?:\.[A-Za-z_]\w*|\[\s*(?:'[^']*'|\"[^\"]*\"|\d{1,4})\s*\])*)")
-_STEP = re.compile(r"\.([A-Za-z_]\w*)|\[\s*(?:'([^']*)'|\"([^\"]*)\"|(\d+))\s*\]")
-_FILTERS = re.compile(r"(?:\s*\|\s*(?:float|int|round|is_defined|string|default)(?:\([^()]{0,20}\))?)*")
+_ON_OFF = frozenset({"binary_sensor", "switch", "siren", "fan", "light", "humidifier"})
+_NO_PARTS: Mapping[str, Any] = MappingProxyType({})
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
 
 
@@ -121,6 +123,7 @@ class Entity:
     on_off: tuple[str, str] = ("ON", "OFF")
     is_number: bool = False
     """Whether a text is a number that has no unit, as counts have none: what has a state class is one."""
+    scale: Scale = AS_IT_IS
 
 
 class EntityRegistry:
@@ -193,7 +196,7 @@ class HomeAssistantDecoder:
         device = entities[0].device_id if entities else ""
         message = unread(device, MessageRole.DESCRIPTION, arrival, body)
         problems = tuple(f"{entity.key}: {entity.problem}" for entity in entities if entity.problem)
-        return replace(message, remarks=problems)
+        return message._replace(remarks=problems)
 
 
 def read_config(topic: str, payload: bytes) -> tuple[tuple[Entity, ...], Mapping[str, Any]]:
@@ -218,30 +221,45 @@ def read_config(topic: str, payload: bytes) -> tuple[tuple[Entity, ...], Mapping
     return tuple(entities), body
 
 
-def read_entities(entities: tuple[Entity, ...], topic: str, payload: bytes, arrival: Arrival) -> DialectMessage:
-    """Return the values that a payload has for the entities of its topic. Raises `DialectError`."""
+def read_entities(
+    entities: tuple[Entity, ...], topic: str, payload: bytes, arrival: Arrival, device: str = "", sensor: str = ""
+) -> DialectMessage:
+    """Return the values that a payload has for the entities of its topic; `device` and `sensor` where these are known
+    by other names. Raises `DialectError`."""
     first = entities[0]
-    told = [one for entity in entities for one in entity.availability if one.topic == topic]
-    if told and topic != first.state_topic:
+    if topic != first.state_topic and (told := [o for e in entities for o in e.availability if o.topic == topic]):
         return unread(first.device_id, MessageRole.AVAILABILITY, arrival, values={"online": _is_online(told, payload)})
-    found: dict[str, dict[str, Value]] = {}
+    device = device or first.device_id
     remarks: list[str] = []
-    body = read_json(payload, lenient=True) if any(entity.path is not None for entity in entities) else None
-    for entity in entities:
-        if topic == entity.attributes_topic and entity.component == "device_tracker":
-            found.setdefault(entity.key, {}).update(_tracker_values(read_object(payload, lenient=True)))
-        elif entity.problem:
-            remarks.append(f"{entity.key}: {entity.problem}")
-        elif (read := _entity_value(entity, body, payload, remarks)) is not None:
-            found.setdefault(entity.key, {})[read[0]] = read[1]
-    names = [name for values in found.values() for name in values]
-    message = unread(first.device_id, MessageRole.READING, arrival)
     if len(entities) == 1:
-        return replace(message, values=next(iter(found.values()), {}), sensor=entities[0].key, remarks=tuple(remarks))
+        values = _entity_values(first, topic, payload, remarks)
+        sensor = sensor or first.key
+        if not values and first.problem and topic != first.attributes_topic:
+            raise DialectError(f"{first.key}: {first.problem}")
+        return DialectMessage(
+            device, MessageRole.READING, arrival.received_ms, TimeSource.ARRIVAL, values, sensor, _NO_PARTS, _NO_PARTS,
+            arrival.retained, tuple(remarks) if remarks else (),
+        )  # fmt: skip
+    found = {one.key: values for one in entities if (values := _entity_values(one, topic, payload, remarks))}
+    problems = [f"{one.key}: {one.problem}" for one in entities if one.problem and topic != one.attributes_topic]
+    if problems and len(problems) == len(entities):
+        raise DialectError("; ".join(problems[:3]))
+    message = unread(device, MessageRole.READING, arrival)._replace(sensor=sensor, remarks=(*remarks, *problems))
+    names = [name for values in found.values() for name in values]
     if len(set(names)) == len(names):
-        values = {name: value for part in found.values() for name, value in part.items()}
-        return replace(message, values=values, remarks=tuple(remarks))
-    return replace(message, parts=found, remarks=tuple(remarks))
+        return message._replace(values={name: value for part in found.values() for name, value in part.items()})
+    return message._replace(parts=found)
+
+
+def _entity_values(entity: Entity, topic: str, payload: bytes, remarks: list[str]) -> dict[str, Value]:
+    """Return the values that a payload has for an entity. Raises `DialectError`."""
+    if topic == entity.attributes_topic and entity.component == "device_tracker":
+        return dict(_tracker_values(read_object(payload, lenient=True)))
+    if entity.problem or topic != entity.state_topic:
+        return {}
+    body = None if entity.path is None else read_json(payload, lenient=True)
+    read = _entity_value(entity, body, payload, remarks)
+    return {} if read is None else {read[0]: read[1]}
 
 
 def canonical_name(device_class: str, key: str) -> str:
@@ -263,7 +281,7 @@ def convert(name: str, read: float, unit: str, remarks: list[str]) -> tuple[str,
 
 def _entity(component: str, key: str, body: Mapping[str, Any], object_id: str) -> Entity:
     device = body.get("device") if isinstance(body.get("device"), dict) else {}
-    path, problem = _template(_text(body, "value_template"))
+    path, scale, problem = read_template(_text(body, "value_template"))
     state_topic = _text(body, "state_topic")
     attributes_topic = _text(body, "json_attributes_topic")
     if not (state_topic or attributes_topic):
@@ -279,8 +297,9 @@ def _entity(component: str, key: str, body: Mapping[str, Any], object_id: str) -
         problem,
         attributes_topic,
         tuple(_availability(body)),
-        (_text(body, "payload_on") or "ON", _text(body, "payload_off") or "OFF"),
+        (_word(body, "payload_on", "state_on") or "ON", _word(body, "payload_off", "state_off") or "OFF"),
         bool(_text(body, "state_class")),
+        scale,
     )
 
 
@@ -290,7 +309,7 @@ def _availability(body: Mapping[str, Any]) -> Iterator[Availability]:
         keys = ("availability_topic", "availability_template") if found is body else ("topic", "value_template")
         topic, template = (_text(found, key) for key in keys)
         if topic:
-            path, problem = _template(template)
+            path, _, problem = read_template(template)
             online = _text(found, "payload_available") or "online"
             yield Availability(topic, online, _text(found, "payload_not_available") or "offline", path, problem)
 
@@ -320,29 +339,12 @@ def _device_id(device: Mapping[str, Any], object_id: str) -> str:
     return object_id
 
 
-def _template(text: str) -> tuple[Path | None, str]:
-    """Return the path that a template names, and why it cannot be read where it does more than that."""
-    if not text:
-        return None, ""
-    inner = text.strip()
-    if not (inner.startswith("{{") and inner.endswith("}}")):
-        return None, f"template {shown(text)} is more than one value"
-    inner = inner[2:-2].strip().strip("-").strip()
-    found = _PATH.match(inner)
-    if not found or not _FILTERS.fullmatch(inner[found.end() :].rstrip()):
-        return None, f"template {shown(text)} is more than one value"
-    steps: list[str | int] = []
-    for named, single, double, place in _STEP.findall(found[2]):
-        steps.append(int(place) if place else named or single or double)
-    return (tuple(steps) if found[1] else None), ""
-
-
 def _entity_value(entity: Entity, body: Any, payload: bytes, remarks: list[str]) -> tuple[str, Value] | None:
     """Return name and value that a payload has for an entity; None where it has none."""
     found = read_text(payload) if entity.path is None else value_at(body, entity.path)
     if found is None or (isinstance(found, str) and found.strip().lower() in NO_VALUE):
         return None
-    if entity.component in ("binary_sensor", "switch"):
+    if entity.component in _ON_OFF:
         on, off = entity.on_off
         text = str(found)
         if text not in (on, off):
@@ -350,7 +352,9 @@ def _entity_value(entity: Entity, body: Any, payload: bytes, remarks: list[str])
         return entity.name, text == on
     if entity.name not in _CLASSES.values() and not (entity.unit or entity.is_number) and isinstance(found, str | bool):
         return entity.name, found
-    read = number(found)
+    read = found if type(found) is float or type(found) is int else number(found)
+    if read is not None and entity.scale is not AS_IT_IS:
+        read = round(read * entity.scale[0] + entity.scale[1], 9)
     return None if read is None else convert(entity.name, read, entity.unit, remarks)
 
 
@@ -394,6 +398,12 @@ def _with_base(body: dict[str, Any], base: object) -> dict[str, Any]:
 def _text(body: Mapping[str, Any], key: str) -> str:
     value = body.get(key)
     return value if isinstance(value, str) else ""
+
+
+def _word(body: Mapping[str, Any], *keys: str) -> str:
+    """Return what a state is compared with; `true` is what Home Assistant's templates make of JSON's: True."""
+    found = next((body[key] for key in keys if body.get(key) is not None), "")
+    return str(found) if isinstance(found, str | bool | int | float) else ""
 
 
 def _topics(entity: Entity) -> Iterator[str]:

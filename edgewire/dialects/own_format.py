@@ -10,13 +10,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
 from edgewire.config import Config
-from edgewire.dialects.base import Arrival, DialectError, DialectMessage, MessageRole, Value
-from edgewire.dialects.times import device_time
+from edgewire.dialects.base import Arrival, DialectError, DialectMessage, MessageRole, TimeSource, Value
+from edgewire.dialects.times import DeviceTime, device_instant, device_time
 from edgewire.dialects.topic_pattern import TopicPattern
 from edgewire.dialects.units import QUANTITIES, quantity_of, to_canonical
 from edgewire.dialects.values import NO_VALUE, Path, number, read_json, read_text, shown, value_at
@@ -44,6 +44,9 @@ KNOWN_FIELDS: frozenset[str] = frozenset(
 """Names that a mapping may use: the fields of the message contract, and what other makers' devices have beside."""
 
 _SCALES: Mapping[str, float] = MappingProxyType({"epoch_s": 1000.0, "epoch_ms": 1.0, "epoch_us": 0.001})
+
+
+_NO_PARTS: Mapping[str, Mapping[str, Value]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +107,38 @@ class OwnFormat(Config):
         return self._fields
 
 
+class _Step(NamedTuple):
+    """Says how one field of the payload is read; made once a format."""
+
+    key: str | int | None
+    """Where it stands, if that is on the top level; None where `field.path` says it."""
+    name: str
+    is_number: bool
+    """Whether a number is taken as it is."""
+    field: MappedField
+
+
 class OwnFormatDecoder:
     """Reads messages by the mapping of an `OwnFormat`."""
 
     def __init__(self, form: OwnFormat) -> None:
         self._form = form
+        self._role = MessageRole(form.role)
         self._is_bare = len(form.fields) == 1 and not form.fields[0].path
-        self._known: dict[str, dict[str, str]] = {}
+        self._known: dict[str, tuple[object, dict[str, Value]]] = {}
         # Keys of the top level that the mapping names, as fields or as constants.
         self._named = frozenset(form.payload) if isinstance(form.payload, dict) else frozenset()
+        self._time = next((field for field in form.fields if field.name == "timestamp"), None)
+        self._steps = tuple(
+            _Step(
+                field.path[0] if len(field.path) == 1 and isinstance(form.payload, dict) else None,
+                field.name,
+                not field.unit and bool(quantity_of(field.name)),
+                field,
+            )
+            for field in form.fields
+            if field is not self._time
+        )
 
     @property
     def filters(self) -> tuple[str, ...]:
@@ -121,46 +147,47 @@ class OwnFormatDecoder:
 
     def decode(self, topic: str, payload: bytes, arrival: Arrival) -> DialectMessage:
         """Return what a message says. Raises `DialectError`."""
-        levels = self._known.get(topic) or self._levels(topic)
-        if levels is None:
+        known = self._known.get(topic) or self._levels(topic)
+        if known is None:
             raise DialectError(f"topic '{topic}' is not of the form {self._form.topic}")
+        device, levels = known
         body: Any = read_text(payload) if self._is_bare else read_json(payload, lenient=True)
-        if not self._is_bare and not isinstance(body, dict | list):
+        is_object = type(body) is dict
+        if not (is_object or self._is_bare or isinstance(body, list)):
             raise DialectError(f"payload is no JSON object: {shown(payload)}")
-        found: dict[str, Any] = {}
-        written: object = None
-        for field in self._form.fields:
-            value = value_at(body, field.path)
-            if value is None or (isinstance(value, str) and value.strip().lower() in NO_VALUE):
-                continue
-            if field.name == "timestamp":
-                written = _scaled_time(value, field)
-            else:
-                found[field.name] = _value(field, value)
-        at_ms, source, remark = device_time(written, arrival)
-        device = found.pop("id", None) or levels.get("id")
+        values = levels.copy()
+        for key, name, is_number, field in self._steps:
+            value = body.get(key) if is_object and key is not None else value_at(body, field.path)
+            if is_number and (type(value) is float or type(value) is int):
+                values[name] = value
+            elif value is not None and not (isinstance(value, str) and value.strip().lower() in NO_VALUE):
+                values[name] = _value(field, value)
+        if self._time is None:
+            at_ms, source, remark = arrival.received_ms, TimeSource.ARRIVAL, ""
+        else:
+            at_ms, source, remark = _time(value_at(body, self._time.path), self._time, arrival)
+        if "id" in values:
+            device = values.pop("id") or device
         if not isinstance(device, str | int) or isinstance(device, bool):
             raise DialectError(f"the device's id is {shown(device)}")
-        values: dict[str, Value] = {**{name: text for name, text in levels.items() if name != "id"}, **found}
-        left = {key: value for key, value in body.items() if key not in self._named} if isinstance(body, dict) else {}
+        left: dict[str, object] = {}
+        if is_object and not body.keys() <= self._named:
+            left = {key: value for key, value in body.items() if key not in self._named}
+        told = (remark,) if remark else ()
         return DialectMessage(
-            str(device),
-            MessageRole(self._form.role),
-            at_ms,
-            source,
-            values=values,
-            extra=left,
-            is_stale=arrival.retained,
-            remarks=(remark,) if remark else (),
+            str(device), self._role, at_ms, source, values, "", _NO_PARTS, left, arrival.retained, told
         )
 
-    def _levels(self, topic: str) -> dict[str, str] | None:
+    def _levels(self, topic: str) -> tuple[object, dict[str, Value]] | None:
+        """Return the device that a topic names, and what else it says; None for a topic of another form."""
         levels = self._form.pattern.match(topic)
-        if levels is not None:
-            if len(self._known) >= _KNOWN_TOPICS:
-                self._known.clear()
-            self._known[topic] = levels
-        return levels
+        if levels is None:
+            return None
+        if len(self._known) >= _KNOWN_TOPICS:
+            self._known.clear()
+        others: dict[str, Value] = {name: text for name, text in levels.items() if name != "id"}
+        self._known[topic] = found = levels.get("id"), others
+        return found
 
 
 def _read_mapping(node: Any, path: Path, levels: set[str]) -> Iterator[MappedField]:
@@ -241,9 +268,13 @@ def _value(field: MappedField, value: Any) -> Value | Any:
     return to_canonical(field.name, read, field.unit)
 
 
-def _scaled_time(value: Any, field: MappedField) -> object:
-    """Return a time as `device_time` takes it: a number has the unit that the mapping says, whatever its size."""
+def _time(value: Any, field: MappedField, arrival: Arrival) -> DeviceTime:
+    """Return the time of a message: a number has the unit that the mapping says, whatever its size."""
+    if value is None or (isinstance(value, str) and value.strip().lower() in NO_VALUE):
+        return arrival.received_ms, TimeSource.ARRIVAL, ""
     if field.time not in _SCALES:
-        return value
+        return device_time(value, arrival)
     read = number(value)
-    return None if read is None else round(read * _SCALES[field.time]) / 1000
+    if read is None:
+        return arrival.received_ms, TimeSource.ARRIVAL, ""
+    return device_instant(round(read * _SCALES[field.time]), value, arrival)

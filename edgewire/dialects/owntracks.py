@@ -35,6 +35,7 @@ _KEYS: Mapping[str, tuple[str, float]] = {
     "rad": ("radius_m", 1),
 }
 """Key -> canonical name, and the factor to its unit: `p` is in kPa."""
+_NEVER_NEGATIVE = frozenset({"acc", "vac", "vel", "cog", "batt", "p", "rad"})
 _ROLES: Mapping[str, MessageRole] = MappingProxyType(
     {
         "location": MessageRole.READING,
@@ -52,6 +53,9 @@ _ROLES: Mapping[str, MessageRole] = MappingProxyType(
     }
 )
 """`_type` -> what the message is for."""
+_READING, _EVENT = MessageRole.READING, MessageRole.EVENT
+_NO_PARTS: Mapping[str, Mapping[str, Value]] = MappingProxyType({})
+_KNOWN_TOPICS = 100_000
 _BELOW = ("event", "waypoint", "waypoints", "status", "dump", "cmd", "info", "step", "beacon", "request")
 """What may follow the topic of a device."""
 
@@ -77,15 +81,11 @@ class OwnTracksDecoder:
         del options
         self._topics = TopicPattern("owntracks/{user}/{device}")
         self._below = TopicPattern("owntracks/{user}/{device}/{name}")
+        self._known: dict[str, str] = {}
 
     def decode(self, topic: str, payload: bytes, arrival: Arrival) -> DialectMessage:
         """Return what a message says. Raises `DialectError`."""
-        levels = self._topics.match(topic) or self._below.match(topic)
-        if levels is None or levels.get("name", "cmd") not in _BELOW:
-            raise DialectError(
-                f"topic '{topic}' is none of OwnTracks: they are owntracks/USER/DEVICE and what is below"
-            )
-        device = f"{levels['user']}/{levels['device']}"
+        device = self._known.get(topic) or self._device(topic)
         if not payload.strip():
             # A retained card or position is deleted so.
             return unread(device, MessageRole.DESCRIPTION, arrival, {"removed": True})
@@ -96,11 +96,23 @@ class OwnTracksDecoder:
         role = _ROLES.get(kind) if isinstance(kind, str) else None
         if role is None:
             raise DialectError(f"payload has no _type that OwnTracks has: it is {shown(kind)}")
-        if role in (MessageRole.READING, MessageRole.EVENT):
+        if role is _READING or role is _EVENT:
             return _position(device, role, body, arrival)
         if role is MessageRole.AVAILABILITY:
             return unread(device, role, arrival, body, {"online": False})
         return unread(device, role, arrival, body)
+
+    def _device(self, topic: str) -> str:
+        """Return the device of a topic. Raises `DialectError` for one that is none of OwnTracks."""
+        levels = self._topics.match(topic) or self._below.match(topic)
+        if levels is None or levels.get("name", "cmd") not in _BELOW:
+            raise DialectError(
+                f"topic '{topic}' is none of OwnTracks: they are owntracks/USER/DEVICE and what is below"
+            )
+        if len(self._known) >= _KNOWN_TOPICS:
+            self._known.clear()
+        self._known[topic] = device = f"{levels['user']}/{levels['device']}"
+        return device
 
 
 def _position(device: str, role: MessageRole, body: Mapping[str, Any], arrival: Arrival) -> DialectMessage:
@@ -108,23 +120,25 @@ def _position(device: str, role: MessageRole, body: Mapping[str, Any], arrival: 
         raise DialectError(f"a {body['_type']} has no tst: when it was is not known")
     at_ms, source, remark = device_time(body["tst"], arrival)
     values: dict[str, Value] = {}
-    for key, (name, factor) in _KEYS.items():
-        if key in body and (read := number(body[key])) is not None:
-            values[name] = read if factor == 1 else round(read * factor, 9)
+    extra: dict[str, object] = {}
+    for key, value in body.items():
+        if key not in _KEYS:
+            extra[key] = value
+        else:
+            name, factor = _KEYS[key]
+            read = value if type(value) is int or type(value) is float else number(value)
+            # Less than nothing is how iOS says that it does not know.
+            if read is not None and (read >= 0 or key not in _NEVER_NEGATIVE):
+                values[name] = read if factor == 1 else round(read * factor, 9)
     if body["_type"] == "location":
         _check_place(values)
     if isinstance(event := body.get("event"), str):
         values["event"] = event
-    return DialectMessage(
-        device,
-        role,
-        at_ms,
-        source,
-        values=values,
-        extra={key: value for key, value in body.items() if key not in _KEYS} | {"tid": _tracker_id(device, body)},
-        is_stale=arrival.retained,
-        remarks=(remark,) if remark else (),
-    )
+    if not (isinstance(tid := extra.get("tid"), str) and tid):
+        # The two letters that a map shows are the last ones of the topic where none are sent.
+        extra["tid"] = device[-2:]
+    told = (remark,) if remark else ()
+    return DialectMessage(device, role, at_ms, source, values, "", _NO_PARTS, extra, arrival.retained, told)
 
 
 def _check_place(values: Mapping[str, Value]) -> None:
@@ -132,12 +146,6 @@ def _check_place(values: Mapping[str, Value]) -> None:
         found = values.get(name)
         if not isinstance(found, int | float) or abs(found) > most:
             raise DialectError(f"a location's {name} is {shown(found)}")
-
-
-def _tracker_id(device: str, body: Mapping[str, Any]) -> str:
-    """Return the two letters that a map shows: the last ones of the topic where none are sent."""
-    tid = body.get("tid")
-    return tid if isinstance(tid, str) and tid else device[-2:]
 
 
 _ROOT = "owntracks"

@@ -5,12 +5,13 @@ Read in shelly-api-docs (Mqtt, Notifications, RPCProtocol) and, for the first ge
 retained by some firmwares and not by others; `src` stays the device's id where a prefix of one's own is set
 (ioBroker.shelly issue 896); `sys.unixtime` is null before the clock is set; a device on USB says a battery of 0 %; a
 `bthomesensor` tells neither quantity nor unit (node-red-contrib-shelly issue 200). The temperature of the first
-generation's H&T is in the unit of its settings, which no message tells: `temperature_unit` does.
+generation's H&T is in the unit of its settings, which no message tells: `temperature_unit` does. The
+`temperature:0` of a meter is that of the meter itself (ioBroker.shelly issue 787), and a prefix of one's own may begin
+with `shellies/` too (ha-shellies-discovery-gen2 issue 649).
 """
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeGuard
@@ -32,45 +33,100 @@ from edgewire.dialects.encoder import (
 from edgewire.dialects.payload_template import fill_names
 from edgewire.dialects.times import device_time
 from edgewire.dialects.units import to_canonical
-from edgewire.dialects.values import number, read_object, read_text, shown
+from edgewire.dialects.values import number, read_json, read_object, read_text, shown
 
-_COMPONENT = re.compile(r"([a-z][a-z0-9_]*)(?::(\d{1,5}))?")
 _NO_READING = 999
 """What a probe that is not there reads, in °C and %, see the module."""
 
-_COMPONENT_KEYS: Mapping[str, tuple[tuple[str, str], ...]] = MappingProxyType(
+_METERED: Mapping[str, str] = {
+    "apower": "power_w",
+    "voltage": "voltage_v",
+    "current": "current_a",
+    "freq": "frequency_hz",
+    "pf": "power_factor",
+    "aenergy.total": "energy_wh",
+    "ret_aenergy.total": "energy_returned_wh",
+    "temperature.tC": "chip_temperature_c",
+}
+_ONE_PHASE: Mapping[str, str] = {
+    "act_power": "power_w",
+    "aprt_power": "apparent_power_va",
+    "voltage": "voltage_v",
+    "current": "current_a",
+    "freq": "frequency_hz",
+    "pf": "power_factor",
+}
+_LINES = ("a", "b", "c")
+
+
+def _of_line(name: str, line: str) -> str:
+    """Return a name for one line of three: `power_w` of `a` is `power_a_w`."""
+    stem, _, unit = name.rpartition("_")
+    return f"{stem}_{line}_{unit}"
+
+
+_COMPONENT_KEYS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
-        "temperature": (("tC", "temperature_c"),),
-        "humidity": (("rh", "humidity"),),
-        "devicepower": (("battery.V", "battery_v"), ("battery.percent", "battery_pct")),
-        "illuminance": (("lux", "illuminance_lx"),),
-        "voltmeter": (("voltage", "voltage_v"),),
-        "switch": (
-            ("apower", "power_w"),
-            ("voltage", "voltage_v"),
-            ("current", "current_a"),
-            ("aenergy.total", "energy_wh"),
-        ),
-        "pm1": (
-            ("apower", "power_w"),
-            ("voltage", "voltage_v"),
-            ("current", "current_a"),
-            ("aenergy.total", "energy_wh"),
-        ),
-        "wifi": (("rssi", "rssi_dbm"),),
-        "sys": (("uptime", "uptime_s"),),
+        "temperature": {"tC": "temperature_c"},
+        "humidity": {"rh": "humidity"},
+        "devicepower": {"battery.V": "battery_v", "battery.percent": "battery_pct"},
+        "illuminance": {"lux": "illuminance_lx"},
+        "voltmeter": {"voltage": "voltage_v"},
+        "switch": _METERED,
+        "light": {**_METERED, "brightness": "brightness_pct"},
+        "cover": {**_METERED, "current_pos": "position_pct"},
+        "pm1": _METERED,
+        "em1": _ONE_PHASE,
+        "em1data": {"total_act_energy": "energy_wh", "total_act_ret_energy": "energy_returned_wh"},
+        "em": {
+            "total_act_power": "power_w",
+            "total_aprt_power": "apparent_power_va",
+            "total_current": "current_a",
+            "n_current": "current_n_a",
+            **{
+                f"{line}_{key}": f"{name}_{line}" if name == "power_factor" else _of_line(name, line)
+                for line in _LINES
+                for key, name in _ONE_PHASE.items()
+            },
+        },
+        "emdata": {
+            "total_act": "energy_wh",
+            "total_act_ret": "energy_returned_wh",
+            **{f"{line}_total_act_energy": f"energy_{line}_wh" for line in _LINES},
+            **{f"{line}_total_act_ret_energy": f"energy_returned_{line}_wh" for line in _LINES},
+        },
+        "bthomedevice": {"battery": "battery_pct", "rssi": "rssi_dbm"},
+        "thermostat": {"current_C": "temperature_c", "target_C": "target_temperature_c"},
+        "blutrv": {"battery": "battery_pct", "rssi": "rssi_dbm", "target_C": "target_temperature_c",
+                   "current_C": "temperature_c"},
+        "wifi": {"rssi": "rssi_dbm"},
+        "sys": {"uptime": "uptime_s"},
     }
-)
-"""Kind of component -> path of a value in it, and its canonical name."""
-_COMPONENT_FLAGS: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {"switch": ("output", "relay_on"), "input": ("state", "input_on"), "smoke": ("alarm", "smoke"),
-     "flood": ("alarm", "water_leak")}
 )  # fmt: skip
+"""Kind of component -> path of a value in it, and its canonical name."""
+_NO_KEYS: Mapping[str, str] = MappingProxyType({})
+_COMPONENT_FLAGS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {"switch": ("output", "relay_on"), "light": ("output", "light_on"), "input": ("state", "input_on"),
+     "smoke": ("alarm", "smoke"), "flood": ("alarm", "water_leak"), "presence": ("state", "presence")}
+)  # fmt: skip
+_KINDS = frozenset({*_COMPONENT_KEYS, *_COMPONENT_FLAGS})
+_READING, _STATE = MessageRole.READING, MessageRole.STATE
+_OF_THE_DEVICE = frozenset(
+    {"sys", "wifi", "eth", "cloud", "mqtt", "ws", "ble", "bthome", "bthomecontrol", "script", "matter", "knx", "ui",
+     "modbus", "serial", "dali", "plugs_ui", "pill", "virtual", "cury_ui", "service"}
+)  # fmt: skip
+"""Kinds of components that measure nothing."""
+_METER = re.compile(r"shelly(?:pro|plus)?(?:3em|em)")
+"""Names of meters, whose `temperature:0` is that of the device itself."""
 
 _VITALS = frozenset({"rssi_dbm", "uptime_s", "battery_v", "battery_pct"})
 """What a message without anything else tells no more than the state of the device with."""
 
 _GEN1 = re.compile(r"shellies/(?P<device>[^/]+)/(?P<name>.+)")
+_GEN2_BELOW = re.compile(
+    r".+/(?:events/rpc|rpc|status(?:/[a-z0-9_]+:\d+|/sys|/wifi|/cloud|/mqtt|/ws|/ble|/eth)?|debug/log)"
+)
+"""Topics of the second generation, whose prefix may begin with `shellies/` as well."""
 _GEN1_VALUES: tuple[tuple[re.Pattern[str], str, str], ...] = tuple(
     (re.compile(pattern), name, unit)
     for pattern, name, unit in (
@@ -78,17 +134,42 @@ _GEN1_VALUES: tuple[tuple[re.Pattern[str], str, str], ...] = tuple(
         (r"sensor/humidity", "humidity", "%"),
         (r"sensor/battery", "battery_pct", "%"),
         (r"sensor/lux", "illuminance_lx", ""),
+        (r"sensor/concentration", "gas_ppm", ""),
+        (r"sensor/tilt", "tilt_deg", ""),
         (r"temperature", "chip_temperature_c", "C"),
         (r"temperature_f", "chip_temperature_c", "F"),
         (r"ext_temperature/(?P<id>\d+)", "temperature_c", "C"),
         (r"ext_temperature_f/(?P<id>\d+)", "temperature_c", "F"),
         (r"ext_humidity/(?P<id>\d+)", "humidity", "%"),
-        (r"(?:relay|emeter)/(?P<id>\d+)/power", "power_w", "W"),
-        (r"relay/(?P<id>\d+)/energy", "energy_wh", "Wmin"),
+        (r"(?:relay|emeter|roller|light|white|color|meter)/(?P<id>\d+)/power", "power_w", "W"),
+        (r"(?:relay|emeter|roller|light|white|color|meter)/(?P<id>\d+)/energy", "energy_wh", "Wmin"),
+        (r"emeter/(?P<id>\d+)/returned_energy", "energy_returned_wh", "Wmin"),
+        (r"emeter/(?P<id>\d+)/total", "energy_wh", "Wh"),
+        (r"emeter/(?P<id>\d+)/total_returned", "energy_returned_wh", "Wh"),
+        (r"emeter/(?P<id>\d+)/reactive_power", "reactive_power_var", ""),
+        (r"emeter/(?P<id>\d+)/pf", "power_factor", ""),
+        (r"emeter/(?P<id>\d+)/current", "current_a", "A"),
         (r"(?:emeter/(?P<id>\d+)/)?voltage", "voltage_v", "V"),
+        (r"adc/(?P<id>\d+)", "voltage_v", "V"),
+        (r"roller/(?P<id>\d+)/pos", "position_pct", ""),
     )
 )
 """Below `shellies/ID/` -> canonical name and unit; "set" is the unit of the device's settings."""
+_GEN1_FLAGS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
+    (re.compile(pattern), name)
+    for pattern, name in (
+        (r"sensor/flood", "water_leak"),
+        (r"sensor/smoke", "smoke"),
+        (r"sensor/motion", "occupancy"),
+        (r"sensor/vibration", "vibration"),
+        (r"sensor/(?:state|dwIsOpened)", "open"),
+        (r"(?:input|ext_switch)/(?P<id>\d+)", "input_on"),
+    )
+)
+_SWITCHED = re.compile(r"(relay|light|white|color)/(\d+)")
+_GEN1_WORDS: Mapping[str, bool] = MappingProxyType(
+    {"true": True, "false": False, "1": True, "0": False, "open": True, "close": False}
+)
 
 
 class ShellyOptions(Config):
@@ -107,14 +188,14 @@ class ShellyOptions(Config):
 class ShellyDecoder:
     """Reads what Shelly devices publish. A device is its topic prefix."""
 
-    filters = ("+/events/rpc", "+/online", "+/status/#", "+/rpc", "shellies/#")
+    filters = ("+/events/rpc", "+/online", "+/status/#", "+/rpc", "+/announce", "+/debug/log", "shellies/#")
 
     def __init__(self, options: ShellyOptions | None = None) -> None:
         self._options = options or ShellyOptions()
 
     def decode(self, topic: str, payload: bytes, arrival: Arrival) -> DialectMessage:
         """Return what a message says. Raises `DialectError`."""
-        if topic.startswith("shellies/"):
+        if topic.startswith("shellies/") and not _GEN2_BELOW.fullmatch(topic):
             return self._first_generation(topic, payload, arrival)
         prefix, _, name = topic.rpartition("/")
         if name == "online" and prefix:
@@ -123,11 +204,23 @@ class ShellyDecoder:
             return _notification(prefix.removesuffix("/events"), read_object(payload), arrival)
         if name == "rpc" and prefix:
             return _frame(prefix, read_object(payload), arrival)
-        device, found, component = topic.partition("/status/")
+        device, found, component = topic.rpartition("/status/")
         if found and device and "/" not in component:
-            return _components(
-                device, MessageRole.READING, {component: read_object(payload)}, (None, arrival), extra={}
+            return _components(device, {component: read_object(payload)}, (None, arrival), {})
+        if name == "status" and prefix:
+            return _components(prefix, _objects(read_object(payload)), (None, arrival), {})
+        if topic.endswith("/debug/log"):
+            return unread(
+                topic.removesuffix("/debug/log"),
+                MessageRole.STATE,
+                arrival,
+                {"log": payload.decode("utf-8", "replace")},
             )
+        if name == "announce" and prefix:
+            return unread(prefix, MessageRole.DESCRIPTION, arrival, read_object(payload))
+        device, found, command = topic.partition("/command")
+        if found and device and command[:1] in ("", "/"):
+            return unread(device, MessageRole.COMMAND, arrival, {topic.removeprefix(f"{device}/"): read_text(payload)})
         raise DialectError(f"topic '{topic}' is none of Shelly: they end in /online, /rpc or /status/COMPONENT")
 
     def _first_generation(self, topic: str, payload: bytes, arrival: Arrival) -> DialectMessage:
@@ -146,13 +239,19 @@ class ShellyDecoder:
             return unread(device, MessageRole.DESCRIPTION, arrival, read_object(payload))
         if name.endswith("command"):
             return unread(device, MessageRole.COMMAND, arrival, {name: read_text(payload)})
+        if payload.lstrip()[:1] in (b"{", b"["):
+            return _first_generation_object(device, name, payload, arrival)
         said = read_text(payload)
         for pattern, canonical, unit in _GEN1_VALUES:
             if match := pattern.fullmatch(name):
                 return self._plain_value(device, canonical, unit, match.groupdict().get("id"), said, arrival)
-        if (relay := re.fullmatch(r"relay/(\d+)", name)) and said in ("on", "off", "overpower"):
-            role, values = MessageRole.STATE, {f"relay{relay[1]}_on": said == "on"}
-            return unread(device, role, arrival, {name: said}, values)
+        for pattern, canonical in _GEN1_FLAGS:
+            if (match := pattern.fullmatch(name)) and said in _GEN1_WORDS:
+                message = unread(device, MessageRole.READING, arrival, {}, {canonical: _GEN1_WORDS[said]})
+                return message._replace(sensor=match.groupdict().get("id") or "")
+        if (relay := _SWITCHED.fullmatch(name)) and said in ("on", "off", "overpower"):
+            of = "relay" if relay[1] == "relay" else "light"
+            return unread(device, MessageRole.STATE, arrival, {name: said}, {f"{of}{relay[2]}_on": said == "on"})
         return unread(device, MessageRole.STATE, arrival, {name: said})
 
     def _plain_value(
@@ -166,7 +265,7 @@ class ShellyDecoder:
             assert converted is not None  # the units of the table are all known
             values[name] = converted
         message = unread(device, MessageRole.READING, arrival, {}, values)
-        return message if sensor is None else replace(message, sensor=sensor)
+        return message if sensor is None else message._replace(sensor=sensor)
 
 
 def _availability(device: str, payload: bytes, arrival: Arrival) -> DialectMessage:
@@ -182,19 +281,20 @@ def _notification(device: str, body: Mapping[str, Any], arrival: Arrival) -> Dia
         raise DialectError(f"notification has no method and params: {shown(dict(body))}")
     extra = {"method": method, "src": body.get("src")}
     if method in ("NotifyStatus", "NotifyFullStatus"):
-        components = {key: value for key, value in params.items() if isinstance(value, dict)}
-        return _components(device, MessageRole.READING, components, (params.get("ts"), arrival), extra)
+        return _components(device, _objects(params), (params.get("ts"), arrival), extra)
     if method == "NotifyEvent":
         at_ms, source, remark = device_time(params.get("ts"), arrival)
         events = params.get("events")
         first = events[0] if isinstance(events, list) and events and isinstance(events[0], dict) else {}
         values: dict[str, Value] = {"event": first["event"]} if isinstance(first.get("event"), str) else {}
+        component = first.get("component")
         return DialectMessage(
             device,
             MessageRole.EVENT,
             at_ms,
             source,
             values=values,
+            sensor=component if isinstance(component, str) else "",
             extra=extra | {"events": events},
             is_stale=arrival.retained,
             remarks=(remark,) if remark else (),
@@ -213,10 +313,13 @@ def _frame(device: str, body: Mapping[str, Any], arrival: Arrival) -> DialectMes
     raise DialectError(f"RPC frame has neither method nor result nor error: {shown(dict(body))}")
 
 
+def _objects(params: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    return {key: value for key, value in params.items() if type(value) is dict}
+
+
 def _components(
     device: str,
-    role: MessageRole,
-    components: Mapping[str, Mapping[str, Any]],
+    components: Mapping[str, dict[str, Any]],
     when: tuple[object, Arrival],
     extra: Mapping[str, object],
 ) -> DialectMessage:
@@ -224,50 +327,71 @@ def _components(
     written, arrival = when
     at_ms, source, remark = device_time(written, arrival)
     values: dict[str, Value] = {}
-    parts: dict[str, dict[str, Value]] = {}
+    parts: dict[str, Mapping[str, Value]] = {}
     unknown: dict[str, object] = {}
+    role = _STATE
     for key, body in components.items():
-        named = _COMPONENT.fullmatch(key)
-        if not named or named[1] not in _COMPONENT_KEYS.keys() | _COMPONENT_FLAGS.keys():
+        kind, _, number_text = key.partition(":")
+        if kind not in _OF_THE_DEVICE:
+            role = _READING
+        if kind not in _KINDS or not (number_text.isdecimal() or key == kind):
             unknown[key] = body
             continue
-        found = dict(_component_values(named[1], body))
-        if named[2] in (None, "0"):
-            values |= found
+        found = _component_values(kind, body)
+        if key == "temperature:0" and found and _is_meter(device, components, extra):
+            found = {"chip_temperature_c": found["temperature_c"]}
+        if number_text in ("", "0"):
+            # What two components call the same is that of the first: each may have a chip.
+            values = found | values if values else found
         elif found:
             parts[key] = found
     if values and not parts and values.keys() <= _VITALS:
         role = MessageRole.STATE
     remarks = [remark] if remark else []
-    remarks += [f"{key}: quantity and unit are not known" for key in unknown if key.startswith("bthomesensor")]
-    return DialectMessage(
-        device,
-        role,
-        at_ms,
-        source,
-        values=values,
-        parts=parts,
-        extra={**extra, **unknown},
-        is_stale=arrival.retained,
-        remarks=tuple(remarks),
-    )
+    if unknown:
+        remarks += [f"{key}: quantity and unit are not known" for key in unknown if key.startswith("bthomesensor")]
+    told = tuple(remarks) if remarks else ()
+    more = {**extra, **unknown} if unknown else extra
+    return DialectMessage(device, role, at_ms, source, values, "", parts, more, arrival.retained, told)
 
 
-def _component_values(kind: str, body: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
-    battery, external = body.get("battery"), body.get("external")
-    # On USB there may be none: it then says 0 % and a fraction of a volt.
-    if isinstance(external, dict) and external.get("present") is True and isinstance(battery, dict):
-        body = body if battery.get("percent") else {}
-    for path, name in _COMPONENT_KEYS.get(kind, ()):
-        found: Any = body
-        for key in path.split("."):
-            found = found.get(key) if isinstance(found, dict) else None
-        read = number(found)
-        no_reading = read == _NO_READING and name in ("temperature_c", "humidity")
-        if read is not None and not no_reading:
-            yield name, read
+def _is_meter(device: str, components: Mapping[str, object], extra: Mapping[str, object]) -> bool:
+    """Return whether a device is a meter: by its own name, as its topic may have another, or by what it measures."""
+    named = _METER.match(str(extra.get("src") or device)) is not None
+    return named or any(key.startswith(("em:", "em1:")) for key in components)
+
+
+def _component_values(kind: str, body: dict[str, Any]) -> dict[str, Value]:
+    if kind == "devicepower":
+        # On USB there may be no battery: it then says 0 % and a fraction of a volt.
+        battery, external = body.get("battery"), body.get("external")
+        on_usb = isinstance(external, dict) and external.get("present") is True
+        if on_usb and isinstance(battery, dict) and not battery.get("percent"):
+            return {}
+    values: dict[str, Value] = {}
+    for path, name in _COMPONENT_KEYS.get(kind, _NO_KEYS).items():
+        found: Any = body.get(path)
+        if found is None:
+            outer, _, inner = path.partition(".")
+            found = within.get(inner) if type(within := body.get(outer)) is dict else None
+            if found is None:
+                continue
+        read = found if type(found) is float or type(found) is int else number(found)
+        if read is not None and not (read == _NO_READING and name in ("temperature_c", "humidity")):
+            values[name] = read
     if (flag := _COMPONENT_FLAGS.get(kind)) and isinstance(body.get(flag[0]), bool):
-        yield flag[1], body[flag[0]]
+        values[flag[1]] = body[flag[0]]
+    return values
+
+
+def _first_generation_object(device: str, name: str, payload: bytes, arrival: Arrival) -> DialectMessage:
+    """Return an event of an input, or the state of a part, which stand in JSON."""
+    body = read_json(payload)
+    happened = body.get("event") if isinstance(body, dict) and name.startswith("input_event/") else None
+    if isinstance(happened, str) and happened:
+        message = unread(device, MessageRole.EVENT, arrival, {name: body}, {"event": happened})
+        return message._replace(sensor=name.removeprefix("input_event/"))
+    return unread(device, MessageRole.STATE, arrival, {name: body})
 
 
 _MODEL, _APP, _GENERATION = "S3SN-0U12A", "HTG3", 3

@@ -1,16 +1,19 @@
 """Tasmota: what its sensors, its state and its answers say.
 
-Read in the pages MQTT, Commands, BME280, DeepSleep and JSON-Status-Responses of Tasmota's documentation, and in its
-source (xdrv_12_discovery, xsns_09_bmp). Quirks: a sensor that is not there says bare `nan` (Tasmota issue 4147) or
-`null`; numbers were texts once (issue 52); firmware 7 has no `Info1` around what INFO1 says; Sonoff SC writes its
-values beside `Time`; a second chip renames the first (issue 20589); the units of pressure, temperature and speed stand
-once a message, and not at all where they are the default.
+Read in the pages MQTT, Commands, BME280, DeepSleep, Zigbee and JSON-Status-Responses of Tasmota's documentation, and in
+its source (support, support_tasmota, language, xdrv_12_discovery, xsns_09_bmp). Quirks: a sensor that is not there says
+bare `nan` (Tasmota issue 4147) or `null`; numbers were texts once (issue 52); firmware 7 has no `Info1` around what
+INFO1 says; Sonoff SC writes its values beside `Time`, and firmware 5 a meter's, under ENERGY (issue 1595); firmware 5
+has several DS18x20 in one object (issue 1089); a second chip renames the first (issue 20589); meters of several phases
+write lists (issue 22131); the units of pressure, temperature and speed stand once a message, in the firmware's
+language, and not at all where they are the default, which is m/s for speed. The temperature of an ESP32, or of a
+meter's chip, is not that of a room.
 """
 
 import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import orjson
 from pydantic import Field
@@ -27,7 +30,7 @@ from edgewire.dialects.encoder import (
 )
 from edgewire.dialects.times import device_time
 from edgewire.dialects.topic_pattern import TopicPattern
-from edgewire.dialects.units import to_canonical, unit_suffix
+from edgewire.dialects.units import linear_of, numbered, unit_suffix
 from edgewire.dialects.values import number, read_object, read_text, shown
 
 _SENSOR_KEYS: Mapping[str, tuple[str, str, str]] = {
@@ -37,20 +40,57 @@ _SENSOR_KEYS: Mapping[str, tuple[str, str, str]] = {
     "Humidity": ("humidity", "", "%"),
     "Pressure": ("pressure_hpa", "PressureUnit", "hPa"),
     "SeaPressure": ("sea_pressure_hpa", "PressureUnit", "hPa"),
-    "Speed": ("speed_kmh", "SpeedUnit", "km/h"),
+    "Speed": ("speed_kmh", "SpeedUnit", "m/s"),
     "Illuminance": ("illuminance_lx", "", ""),
     "CarbonDioxide": ("co2_ppm", "", ""),
+    "eCO2": ("eco2_ppm", "", ""),
+    "TVOC": ("tvoc_ppb", "", ""),
+    "PM1": ("pm1_ug_m3", "", ""),
+    "PM2.5": ("pm2_5_ug_m3", "", ""),
+    "PM10": ("pm10_ug_m3", "", ""),
+    "Moisture": ("moisture_pct", "", "%"),
     "Voltage": ("voltage_v", "", "V"),
     "Current": ("current_a", "", "A"),
     "Power": ("power_w", "", "W"),
-    "Total": ("energy_wh", "", "kWh"),
+    "Frequency": ("frequency_hz", "", ""),
+    "Battery": ("battery_pct", "", "%"),
+    "RSSI": ("rssi_dbm", "", ""),
 }
 """Key in a sensor's object -> canonical name, the key of the message that has its unit, and the unit without that."""
-_UNIT_KEYS = frozenset({"TempUnit", "PressureUnit", "SpeedUnit"})
+_METER_KEYS: Mapping[str, tuple[str, str, str]] = {
+    **_SENSOR_KEYS,
+    "Total": ("energy_wh", "", "kWh"),
+    "Yesterday": ("energy_yesterday_wh", "", "kWh"),
+    "Today": ("energy_today_wh", "", "kWh"),
+    "ApparentPower": ("apparent_power_va", "", ""),
+    "ReactivePower": ("reactive_power_var", "", ""),
+    "Factor": ("power_factor", "", ""),
+}
+"""Of the meter, whose object is called ENERGY."""
+_ZIGBEE_KEYS: Mapping[str, tuple[str, str, str]] = {
+    "Temperature": ("temperature_c", "TempUnit", "C"),
+    "Humidity": ("humidity", "", "%"),
+    "Pressure": ("pressure_hpa", "PressureUnit", "hPa"),
+    "BatteryPercentage": ("battery_pct", "", "%"),
+    "BatteryVoltage": ("battery_v", "", "V"),
+    "LinkQuality": ("link_quality", "", ""),
+}
+"""Of a Zigbee device behind a Tasmota, whose `Power` is its switch, and whose `Illuminance` is no lux."""
+_METER, _ZIGBEE = "ENERGY", "ZbReceived"
+_CHIPS = frozenset({"ESP32", "ADE7880", "ADE7953", "AXP192", "AXP2101", "BL0940", "BL0942", "BL09XX", "CSE7761"})
+"""Objects whose temperature is that of a chip in the device."""
+_SPECIAL = _CHIPS | {_METER, _ZIGBEE}
+"""Objects whose keys mean something else than those of sensors."""
+_LONGEST_UNIT = 16
+_MOST_PHASES = 8
 _KNOWN_TOPICS = 100_000
 _TIME_KEYS = frozenset({"Time", "Epoch"})
-_NO_VALUES = _UNIT_KEYS | _TIME_KEYS
-_ANSWERS = re.compile(r"RESULT|STATUS\d*|POWER\d*|[A-Z][A-Z0-9]*")
+_NO_VALUES = frozenset({"TempUnit", "PressureUnit", "SpeedUnit", *_TIME_KEYS})
+_NO_SENSORS: Mapping[str, Mapping[str, Value]] = MappingProxyType({})
+_READING = MessageRole.READING
+_ANSWERS = re.compile(r"[A-Z][A-Z0-9_]*")
+_PRESSED = re.compile(r"(?:BUTTON|SWITCH)\d+T?")
+_RELAY = re.compile(r"POWER(\d*)")
 _STATUS_SENSOR = ("StatusSNS", "StatusSTS")
 _UPTIME = re.compile(r"(\d{1,6})T(\d\d):(\d\d):(\d\d)")
 
@@ -112,12 +152,19 @@ class TasmotaDecoder:
         meaning, device, name = known
         if name == "SENSOR" and meaning == "tele":
             return _reading(device, read_object(payload, lenient=True), arrival)
+        if name == _METER and meaning == "tele":
+            meter = read_object(payload, lenient=True)
+            return _reading(device, {_METER: meter, "Time": meter.get("Time")}, arrival)
         if meaning == "cmnd":
             return unread(device, MessageRole.COMMAND, arrival, {name: read_text(payload)})
         if name == "LWT":
             return _availability(device, payload, arrival)
         if meaning == "tele" and (name == "STATE" or name.startswith("INFO")):
             return _state(device, read_object(payload, lenient=True), arrival)
+        if name == "LOGGING":
+            return unread(device, MessageRole.STATE, arrival, {name: payload.decode("utf-8", "replace")})
+        if (meaning == "tele" and name == "RESULT") or _PRESSED.fullmatch(name):
+            return _happening(device, read_object(payload, lenient=True), arrival)
         if _ANSWERS.fullmatch(name):
             return _answer(device, name, payload, arrival)
         raise DialectError(f"topic '{topic}': Tasmota publishes nothing under the name {shown(name)}")
@@ -141,62 +188,167 @@ def _availability(device: str, payload: bytes, arrival: Arrival) -> DialectMessa
     return unread(device, MessageRole.AVAILABILITY, arrival, values={"online": said == "Online"})
 
 
-def _reading(device: str, body: Mapping[str, Any], arrival: Arrival) -> DialectMessage:
+class _Key(NamedTuple):
+    """Says what stands under a key of a sensor, in the units of the message."""
+
+    name: str
+    factor: float = 1
+    offset: float = 0
+    is_same: bool = True
+    """Whether a number is taken as it is."""
+    remark: str = ""
+
+
+class _Keys(NamedTuple):
+    """Says what stands under the keys of an object."""
+
+    same: Mapping[str, str]
+    """Key -> name, where a number is taken as it is."""
+    all: Mapping[str, _Key]
+
+
+_MessageKeys = Mapping[str, _Keys]
+"""Object -> its keys; those of all others under an empty text."""
+
+
+class _Found(NamedTuple):
+    """Collects what a message says."""
+
+    keys: _MessageKeys
+    sensors: dict[str, dict[str, Value]]
+    own: dict[str, Value]
+    """Of the device."""
+    extra: dict[str, object]
+    remarks: list[str]
+
+
+def _reading(device: str, body: dict[str, Any], arrival: Arrival) -> DialectMessage:
     """Return what stands under SENSOR, or under StatusSNS in an answer."""
-    at_ms, source, remark = device_time(body.get("Epoch", body.get("Time")), arrival)
-    remarks = [remark] if remark else []
+    get = body.get
+    at_ms, source, remark = device_time(body["Epoch"] if "Epoch" in body else get("Time"), arrival)
+    units = get("TempUnit", "C"), get("PressureUnit", "hPa"), get("SpeedUnit", "m/s")
+    try:
+        keys = _KNOWN_KEYS[units]
+    except (KeyError, TypeError):
+        keys = _learn_keys(units)
+    same = keys[""].same
     sensors: dict[str, dict[str, Value]] = {}
+    own: dict[str, Value] = {}
     extra: dict[str, object] = {}
-    loose: dict[str, Any] = {}
+    remarks = [remark] if remark else []
     for key, value in body.items():
         if type(value) is dict:
-            if values := _sensor_values(key, value, body, extra, remarks):
+            # Most are numbers under keys that are known; others are looked at one by one.
+            values: dict[str, Value] = {}
+            for inner, read in value.items():
+                if inner in same and (type(read) is float or type(read) is int) and key not in _SPECIAL:
+                    values[same[inner]] = read
+                else:
+                    _read_object(key, value, _Found(keys, sensors, own, extra, remarks))
+                    break
+            else:
                 sensors[key] = values
-        elif key in _SENSOR_KEYS:
-            # Sonoff SC has no object for its sensor.
-            loose[key] = value
         elif key not in _NO_VALUES and value is not None:
-            extra[key] = value
-    if loose and (values := _sensor_values("", loose, body, extra, remarks)):
-        sensors[""] = values
-    single = next(iter(sensors)) if len(sensors) == 1 else ""
-    return DialectMessage(
-        device,
-        MessageRole.READING,
-        at_ms,
-        source,
-        values=sensors[single] if len(sensors) == 1 else {},
-        sensor=single,
-        parts={} if len(sensors) == 1 else sensors,
-        extra=extra,
-        is_stale=arrival.retained,
-        remarks=tuple(remarks),
-    )
+            if key in keys[""].all:
+                # Sonoff SC has no object for its sensor.
+                found = _Found(keys, sensors, own, extra, remarks)
+                _read_value("", key, value, keys[""].all, sensors.setdefault("", {}), found)
+            else:
+                extra[key] = value
+    told = tuple(remarks) if remarks else ()
+    if len(sensors) == 1:
+        name, values = sensors.popitem()
+        values = own | values if own else values
+        return DialectMessage(device, _READING, at_ms, source, values, name, _NO_SENSORS, extra, arrival.retained, told)
+    parts = {name: values for name, values in sensors.items() if values}
+    return DialectMessage(device, _READING, at_ms, source, own, "", parts, extra, arrival.retained, told)
 
 
-def _sensor_values(
-    sensor: str, found: Mapping[str, Any], body: Mapping[str, Any], extra: dict[str, object], remarks: list[str]
-) -> dict[str, Value]:
-    """Return the values of a sensor; what has no canonical name goes into `extra`."""
+def _read_object(sensor: str, body: dict[str, Any], found: _Found) -> None:
+    """Take in the values of an object, which may have others in it."""
+    keys = found.keys
+    if sensor in _CHIPS:
+        _read_chip(sensor, body, found)
+        return
+    same, all_keys = keys[sensor] if sensor in keys else keys[""]
     values: dict[str, Value] = {}
-    for key, value in found.items():
-        known = _SENSOR_KEYS.get(key)
-        if known is None or isinstance(value, dict | list):
-            if value is not None:
-                extra[f"{sensor}.{key}" if sensor else key] = value
-            continue
-        read = value if type(value) is float else number(value)
-        if read is None:
-            continue
-        name, unit_key, default = known
-        unit = str(body.get(unit_key, default)) if unit_key else default
-        converted = to_canonical(name, read, unit) if unit else read
-        if converted is None:
-            remarks.append(f"unit {shown(unit)} of {key} is not known: kept as it is")
-            values[f"{name.rpartition('_')[0] or name}_{unit_suffix(unit)}"] = read
+    for key, value in body.items():
+        if key in same and (type(value) is float or type(value) is int):
+            values[same[key]] = value
+        elif key in all_keys:
+            _read_value(sensor, key, value, all_keys, values, found)
+        elif type(value) is not dict:
+            if value is not None and key != "Time":
+                found.extra[f"{sensor}.{key}"] = value
+        elif key in _CHIPS:
+            _read_chip(key, value, found)
+        elif sensor == _ZIGBEE:
+            _read_object(key, value, found._replace(keys={"": keys[_ZIGBEE]}))
         else:
-            values[name] = converted
-    return values
+            # DS18x20 of firmware 5 has its sensors in it.
+            _read_object(f"{sensor}.{key}", value, found)
+    if values:
+        found.sensors[sensor] = values
+
+
+def _read_value(
+    sensor: str, key: str, value: object, keys: Mapping[str, _Key], values: dict[str, Value], found: _Found
+) -> None:
+    """Take in a value that may be anything: a list has a number a phase."""
+    name, factor, offset, is_same, remark = keys[key]
+    if isinstance(value, dict):
+        found.extra[f"{sensor}.{key}" if sensor else key] = value
+        return
+    listed = value if isinstance(value, list) else [value]
+    for place, item in enumerate(listed[:_MOST_PHASES], 1):
+        if (read := number(item)) is not None:
+            converted = read if is_same else round(read * factor + offset, 9)
+            values[numbered(name, place) if isinstance(value, list) else name] = converted
+    if remark and remark not in found.remarks:
+        found.remarks.append(remark)
+
+
+def _read_chip(chip: str, body: dict[str, Any], found: _Found) -> None:
+    """Take the temperature of a chip in the device as what it is; what else it says has no name."""
+    for key, value in body.items():
+        if key == "Temperature":
+            _, factor, offset, is_same, _ = found.keys[""].all[key]
+            if (read := number(value)) is not None:
+                found.own["chip_temperature_c"] = read if is_same else round(read * factor + offset, 9)
+        elif value is not None:
+            found.extra[f"{chip}.{key}"] = value
+
+
+_KNOWN_KEYS: dict[tuple[str, str, str], _MessageKeys] = {}
+"""What keys mean in messages with these units of temperature, pressure and speed."""
+_MOST_UNITS = 1000
+
+
+def _learn_keys(units: tuple[object, object, object]) -> _MessageKeys:
+    """Return what keys mean in a message with these units; few are remembered, as they may be anything."""
+    temperature, pressure, speed = (str(unit)[:_LONGEST_UNIT] for unit in units)
+    by_key = {"TempUnit": temperature, "PressureUnit": pressure, "SpeedUnit": speed}
+    tables = {"": _SENSOR_KEYS, _METER: _METER_KEYS, _ZIGBEE: _ZIGBEE_KEYS}
+    found: dict[str, _Keys] = {}
+    for table, keys in tables.items():
+        described = {key: _key(key, name, by_key.get(unit, default)) for key, (name, unit, default) in keys.items()}
+        same = {key: one.name for key, one in described.items() if one.is_same and not one.remark}
+        found[table] = _Keys(same, described)
+    if len(_KNOWN_KEYS) >= _MOST_UNITS:
+        _KNOWN_KEYS.clear()
+    _KNOWN_KEYS[temperature, pressure, speed] = found
+    return found
+
+
+def _key(key: str, name: str, unit: str) -> _Key:
+    if not unit:
+        return _Key(name)
+    linear = linear_of(name, unit)
+    if linear is None:
+        kept = f"{name.rpartition('_')[0] or name}_{unit_suffix(unit)}"
+        return _Key(kept, remark=f"unit {shown(unit)} of {key} is not known: kept as it is")
+    factor, offset = linear
+    return _Key(name, factor, offset, is_same=(factor, offset) == (1, 0))
 
 
 def _state(device: str, body: Mapping[str, Any], arrival: Arrival) -> DialectMessage:
@@ -229,8 +381,8 @@ def _state_values(body: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
     if (supply := number(body.get("Vcc"))) is not None:
         yield "supply_v", supply
     for key, value in body.items():
-        if re.fullmatch(r"POWER\d*", key) and value in ("ON", "OFF"):
-            yield f"relay{key[5:]}_on", value == "ON"
+        if (relay := _RELAY.fullmatch(key)) and value in ("ON", "OFF"):
+            yield f"relay{relay[1]}_on", value == "ON"
     for key, name in (("Version", "firmware"), ("RestartReason", "reset_reason")):
         if isinstance(text := info.get(key), str):
             yield name, text
@@ -238,10 +390,28 @@ def _state_values(body: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
         yield "boot", boots
 
 
+def _happening(device: str, body: dict[str, Any], arrival: Arrival) -> DialectMessage:
+    """Return what was received or pressed: by infrared, radio, a button, or a Zigbee device."""
+    if isinstance(body.get(_ZIGBEE), dict):
+        return _reading(device, body, arrival)
+    at_ms, source, remark = device_time(body.get("Epoch", body.get("Time")), arrival)
+    action = next((value for key in ("ACTION", "STATE", "TRIG") if isinstance(value := body.get(key), str)), None)
+    return DialectMessage(
+        device,
+        MessageRole.EVENT,
+        at_ms,
+        source,
+        values={} if action is None else {"event": action},
+        extra={key: value for key, value in body.items() if key not in _TIME_KEYS},
+        is_stale=arrival.retained,
+        remarks=(remark,) if remark else (),
+    )
+
+
 def _answer(device: str, name: str, payload: bytes, arrival: Arrival) -> DialectMessage:
     """Return what an answer says: a reading where it repeats SENSOR, the state where it repeats STATE."""
-    if re.fullmatch(r"POWER\d*", name) and (said := payload.decode("utf-8", "replace")) in ("ON", "OFF"):
-        return unread(device, MessageRole.STATE, arrival, values={f"relay{name[5:]}_on": said == "ON"})
+    if (relay := _RELAY.fullmatch(name)) and (said := payload.decode("utf-8", "replace")) in ("ON", "OFF"):
+        return unread(device, MessageRole.STATE, arrival, values={f"relay{relay[1]}_on": said == "ON"})
     body = read_object(payload, lenient=True)
     sensors, state = (body.get(key) for key in _STATUS_SENSOR)
     if isinstance(sensors, dict):

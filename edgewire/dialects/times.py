@@ -1,52 +1,97 @@
 """Reads the times that devices write: with an offset, local, as seconds or milliseconds since 1970, or not at all."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from edgewire.dialects.base import Arrival, TimeSource
 
 _SET_MS = 1_451_606_400_000
 """2016-01-01. A device that shows an earlier time has not been told the time since its power-on."""
+_SET_YEAR = 2016
 _MILLISECONDS_FROM = 100_000_000_000
 """Numbers from here on are milliseconds: as seconds they are past the year 5138, as milliseconds past March 1973."""
 _MICROSECONDS_FROM = 100_000_000_000_000
 _LATEST_MS = 253_402_300_799_999
 """The last moment of the year 9999, which is as far as ISO 8601 with four digits goes."""
 _LONGEST = 64
+_MINUTE = len("2026-03-01T12:00")
+_SECOND = len("2026-03-01T12:00:00")
+_OFFSET = len("+01:00")
+_KNOWN = 8192
+"""Texts whose time is remembered: many devices write the same second, and each the same minute again."""
 
 DeviceTime = tuple[int, TimeSource, str]
 """Milliseconds since 1970 UTC, where that is from, and a remark, mostly empty."""
+
+_DEVICE, _ZONE, _ARRIVAL = TimeSource.DEVICE, TimeSource.ZONE, TimeSource.ARRIVAL
+_NO_TIME = -1
+_NO_ZONE = "local time without a zone: set timezone"
 
 
 def device_time(written: object, arrival: Arrival) -> DeviceTime:
     """Return the time of a message: as written where that can be placed, else its arrival."""
     if written is None:
-        return arrival.received_ms, TimeSource.ARRIVAL, ""
-    if isinstance(written, bool):
-        return _at_arrival(arrival, f"time {written} is none")
-    if isinstance(written, int | float):
-        return _checked(_epoch_ms(written), TimeSource.DEVICE, written, arrival)
-    if isinstance(written, str) and len(written) <= _LONGEST:
-        text = written.strip()
-        if text.replace(".", "", 1).isdecimal() and text.isascii():
-            return _checked(_epoch_ms(float(text)), TimeSource.DEVICE, written, arrival)
-        try:
-            moment = datetime.fromisoformat(text)
-        except ValueError:
-            return _at_arrival(arrival, f"time {text!r} is no ISO 8601")
-        if moment.tzinfo is not None:
-            return _checked(_ms(moment), TimeSource.DEVICE, written, arrival)
-        return _local(moment, arrival)
-    return _at_arrival(arrival, "time is neither a text nor a number")
+        return arrival.received_ms, _ARRIVAL, ""
+    if type(written) is str and len(written) <= _LONGEST:
+        found = _written_time(written, arrival.zone)
+    elif isinstance(written, bool):
+        found = _unplaced(f"time {written} is none")
+    elif isinstance(written, int | float):
+        found = _checked(_epoch_ms(written), _DEVICE, written)
+    else:
+        found = _unplaced("time is neither a text nor a number")
+    return (arrival.received_ms, _ARRIVAL, found[2]) if found[0] == _NO_TIME else found
 
 
-def _local(moment: datetime, arrival: Arrival) -> DeviceTime:
+def device_instant(at_ms: int, written: object, arrival: Arrival) -> DeviceTime:
+    """Return the time of a message that says how long after 1970 it was, in a unit that is known."""
+    if _SET_MS <= at_ms <= _LATEST_MS:
+        return at_ms, _DEVICE, ""
+    return arrival.received_ms, _ARRIVAL, _checked(at_ms, _DEVICE, written)[2]
+
+
+@lru_cache(_KNOWN)
+def _written_time(written: str, zone: ZoneInfo | None) -> DeviceTime:
+    """Return the time that a text says; `_NO_TIME` where that of the arrival is to be taken."""
+    # What devices write mostly: a whole second, of a minute that they have written before.
+    if written[_MINUTE : _MINUTE + 1] == ":" and written[_SECOND:] in ("", "Z"):
+        second = written[_MINUTE + 1 : _SECOND]
+        if second.isascii() and second.isdecimal() and len(second) == 2 and second < "60":
+            minute = _minute(written[:_MINUTE], written[_SECOND:], zone)
+            if minute is not None:
+                return minute[0] + int(second) * 1000, minute[1], ""
+    return _parsed(written, zone)
+
+
+@lru_cache(_KNOWN)
+def _minute(text: str, offset: str, zone: ZoneInfo | None) -> DeviceTime | None:
+    """Return when a minute begins; None where there is more to be said of it, or no such time."""
+    first, last = (_parsed(f"{text}:{second}{offset}", zone) for second in ("00", "59"))
+    return first if not (first[2] or last[2]) and last[0] - first[0] == 59_000 else None
+
+
+def _parsed(written: str, zone: ZoneInfo | None) -> DeviceTime:
+    text = written.strip()
+    if text.replace(".", "", 1).isdecimal() and text.isascii():
+        return _checked(_epoch_ms(float(text)), _DEVICE, written)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return _unplaced(f"time {text!r} is no ISO 8601")
+    if moment.tzinfo is not None:
+        return _checked(_ms(moment), _DEVICE, written)
+    return _local(moment, zone)
+
+
+def _local(moment: datetime, zone: ZoneInfo | None) -> DeviceTime:
     """Place a time without an offset: in the zone that was given, or not at all."""
-    if arrival.zone is None:
-        return _at_arrival(arrival, "local time without a zone: set timezone", moment.year)
-    placed = moment.replace(tzinfo=arrival.zone)
-    at_ms, source, remark = _checked(_ms(placed), TimeSource.ZONE, moment.isoformat(), arrival)
-    return at_ms, source, remark or _clock_change(moment, arrival.zone)
+    if moment.year < _SET_YEAR:
+        return _unplaced("the device's clock is not set")
+    if zone is None:
+        return _unplaced(_NO_ZONE)
+    at_ms, source, remark = _checked(_ms(moment.replace(tzinfo=zone)), _ZONE, moment.isoformat())
+    return at_ms, source, remark or _clock_change(moment, zone)
 
 
 def _clock_change(moment: datetime, zone: ZoneInfo) -> str:
@@ -58,18 +103,16 @@ def _clock_change(moment: datetime, zone: ZoneInfo) -> str:
     return "this local time comes twice: the earlier is taken" if exists else "this local time does not exist"
 
 
-def _checked(at_ms: int | None, source: TimeSource, written: object, arrival: Arrival) -> DeviceTime:
+def _checked(at_ms: int | None, source: TimeSource, written: object) -> DeviceTime:
     if at_ms is None or not 0 <= at_ms <= _LATEST_MS:
-        return _at_arrival(arrival, f"time {written} is out of range")
+        return _unplaced(f"time {written} is out of range")
     if at_ms < _SET_MS:
-        return _at_arrival(arrival, f"the device's clock is not set: it shows {written}")
+        return _unplaced(f"the device's clock is not set: it shows {written}")
     return at_ms, source, ""
 
 
-def _at_arrival(arrival: Arrival, remark: str, year: int = 9999) -> DeviceTime:
-    if year < 2016:
-        remark = "the device's clock is not set"
-    return arrival.received_ms, TimeSource.ARRIVAL, remark
+def _unplaced(remark: str) -> DeviceTime:
+    return _NO_TIME, _ARRIVAL, remark
 
 
 def _epoch_ms(number: float) -> int | None:

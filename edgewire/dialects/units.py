@@ -3,7 +3,9 @@
 A unit that is not known is never guessed: the value keeps it in its name and a remark tells.
 
 Factors: BIPM SI Brochure, 9th edition, table 8, and NIST SP 811, appendix B.8, where mmHg and inHg are "conventional"
-(133.322387415 Pa, 3386.389 Pa) and torr is 101325/760 Pa. The nautical mile is 1,852 m, the mile 1,609.344 m, exactly.
+(133.322387415 Pa, 3386.389 Pa) and torr is 101325/760 Pa. Some are there in Russian, Ukrainian and Chinese as well, as
+firmwares built in these languages write them (Tasmota's language files). The nautical mile is 1,852 m, the
+mile 1,609.344 m, exactly.
 """
 
 import re
@@ -43,6 +45,11 @@ _PRESSURE: Mapping[str, Linear] = {
     "pa": (0.01, 0),
     "kpa": (10, 0),
     "mmhg": (1.33322387415, 0),
+    "гпа": _SAME,
+    "百帕": _SAME,
+    "ммрт.ст.": (1.33322387415, 0),
+    "мм.рт.ст.": (1.33322387415, 0),
+    "毫米汞柱": (1.33322387415, 0),
     "torr": (1.33322368421, 0),
     "inhg": (33.86389, 0),
     "psi": (68.94757, 0),
@@ -57,6 +64,10 @@ _SPEED: Mapping[str, Linear] = {
     "kt": (1.852, 0),
     "knots": (1.852, 0),
     "ft/s": (1.09728, 0),
+    "yd/s": (3.29184, 0),
+    "км/ч": _SAME,
+    "км/год": _SAME,
+    "м/с": (3.6, 0),
 }
 _LENGTH: Mapping[str, Linear] = {
     "m": _SAME,
@@ -116,7 +127,7 @@ def to_canonical(name: str, value: float, unit: str) -> float | None:
 
     The result is rounded to nine decimals, which is finer than any sensor's step.
     """
-    linear = _linear(name, unit)
+    linear = linear_of(name, unit)
     if linear is _SAME or linear is None:
         return None if linear is None else value
     factor, offset = linear
@@ -128,7 +139,7 @@ def linear_units(name: str, unit: str) -> Linear:
 
     Raises `KeyError` for one that is not.
     """
-    linear = _linear(name, unit)
+    linear = linear_of(name, unit)
     if linear is None:
         raise KeyError(unit)
     return linear
@@ -136,7 +147,7 @@ def linear_units(name: str, unit: str) -> Linear:
 
 def from_canonical(name: str, value: float, unit: str) -> float | None:
     """Return a value of a canonical name in another unit, the inverse of `to_canonical`; None for an unknown unit."""
-    linear = _linear(name, unit)
+    linear = linear_of(name, unit)
     if linear is None:
         return None
     factor, offset = linear
@@ -149,8 +160,15 @@ def unit_suffix(unit: str) -> str:
     return _NOT_IN_NAMES.sub("_", text).strip("_") or "unit"
 
 
+def numbered(name: str, number: int) -> str:
+    """Return the canonical name of one of several values: `power_w` and 2 are `power2_w`."""
+    stem, _, unit = name.rpartition("_")
+    return f"{stem}{number}_{unit}" if stem else f"{name}{number}"
+
+
 @lru_cache(4096)
-def _linear(name: str, unit: str) -> Linear | None:
+def linear_of(name: str, unit: str) -> Linear | None:
+    """Return factor and offset from a unit to that of a canonical name; None where this unit is not known for it."""
     written = _SPACES.sub("", unit).translate(_WRITTEN)
     if written in _CASED and name.endswith(("_w", "_wh")):
         return _CASED[written]

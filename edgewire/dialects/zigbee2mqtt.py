@@ -4,7 +4,8 @@ Read in the source of Zigbee2MQTT 2.12.1 and on zigbee2mqtt.io. Quirks: a start 
 but `last_seen` tells (issue 3496); `null` for what was never seen (issue 9236); with `output: attribute` a topic a key,
 null as an empty payload (issue 25978); 2.0 dropped plain texts of availability, `bridge/config` and `bridge/log` (pull
 request 24200); batteries came as texts (issue 245). `voltage` is in mV of batteries and in V of plugs: the gateway's
-list of devices says which, else the battery beside it.
+list of devices says which, else the battery beside it. In 1.x `illuminance` was a logarithm and `illuminance_lux` the
+lux.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ from edgewire.config import Config
 from edgewire.dialects.base import Arrival, DialectError, DialectMessage, MessageRole, Value, unread
 from edgewire.dialects.home_assistant import convert
 from edgewire.dialects.times import device_time
+from edgewire.dialects.units import quantity_of, to_canonical
 from edgewire.dialects.values import number, read_json, read_object, read_text, shown
 
 _MAX_DEVICES = 20_000
@@ -26,22 +28,41 @@ _LONGEST_NAME = 256
 _NUMBERS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "temperature": ("temperature_c", "°C"),
+        "local_temperature": ("temperature_c", "°C"),
         "device_temperature": ("chip_temperature_c", "°C"),
+        "cpu_temperature": ("chip_temperature_c", "°C"),
         "humidity": ("humidity", "%"),
+        "soil_moisture": ("moisture_pct", "%"),
         "pressure": ("pressure_hpa", "hPa"),
         "battery": ("battery_pct", "%"),
         "linkquality": ("link_quality", ""),
         "illuminance": ("illuminance_lx", ""),
+        "illuminance_lux": ("illuminance_lx", ""),
         "co2": ("co2_ppm", ""),
+        "pm25": ("pm2_5_ug_m3", ""),
+        "pm10": ("pm10_ug_m3", ""),
         "power": ("power_w", "W"),
+        "power_apparent": ("apparent_power_va", ""),
+        "power_reactive": ("reactive_power_var", ""),
+        "power_factor": ("power_factor", ""),
+        "ac_frequency": ("frequency_hz", ""),
         "current": ("current_a", "A"),
         "energy": ("energy_wh", "kWh"),
+        "produced_energy": ("energy_returned_wh", "kWh"),
     }
 )
 """Key -> canonical name, and the unit where the gateway's list of devices gives none."""
-_FLAGS = frozenset({"occupancy", "contact", "water_leak", "smoke", "tamper", "battery_low", "vibration", "presence"})
-_UPDATED = frozenset({"last_seen", "update", "elapsed"})
+_FLAGS = frozenset(
+    {"occupancy", "contact", "water_leak", "smoke", "gas", "carbon_monoxide", "tamper", "battery_low", "vibration",
+     "presence"}
+)  # fmt: skip
+_UPDATED = frozenset({"last_seen", "update", "update_available", "elapsed", "device"})
 _ONLINE: Mapping[str, bool] = MappingProxyType({"online": True, "offline": False})
+_MILLIVOLTS = range(1000, 20_000)
+"""What a battery's voltage can be in mV, and in V cannot."""
+_READING = MessageRole.READING
+_NO_PARTS: Mapping[str, Mapping[str, Value]] = MappingProxyType({})
+_NO_UNITS: Mapping[str, str] = MappingProxyType({})
 
 
 class Zigbee2MqttOptions(Config):
@@ -109,50 +130,22 @@ class Zigbee2MqttDecoder:
         return self._values(device, {attribute: value}, arrival)
 
     def _values(self, device: str, body: Mapping[str, Any], arrival: Arrival) -> DialectMessage:
+        units = self._units.get(device, _NO_UNITS)
         at_ms, source, remark = device_time(body.get("last_seen"), arrival)
         remarks = [remark] if remark else []
         values: dict[str, Value] = {}
         extra: dict[str, object] = {}
         for key, value in body.items():
-            if value is None or key in _UPDATED:
-                continue
-            found = list(self._read(device, key, value, body, remarks))
-            values.update(found)
-            if not found and not (isinstance(value, str) and key in _NUMBERS):
-                extra[key] = value
-        return DialectMessage(
-            device,
-            MessageRole.READING,
-            at_ms,
-            source,
-            values=values,
-            extra=extra,
-            is_stale=arrival.retained,
-            remarks=tuple(remarks),
-        )
-
-    def _read(
-        self, device: str, key: str, value: object, body: Mapping[str, Any], remarks: list[str]
-    ) -> Iterator[tuple[str, Value]]:
-        if key == "state" and value in ("ON", "OFF"):
-            yield "relay_on", value == "ON"
-        elif key in _FLAGS and isinstance(value, bool):
-            yield key, value
-        elif key == "voltage":
-            # Without the list, a battery beside it tells that it is a battery's, and that is in mV.
-            unit = self._units.get(device, {}).get(key) or ("mV" if "battery" in body else "")
-            read = number(value)
-            if read is not None and unit:
-                yield convert("battery_v" if unit == "mV" else "voltage_v", read, unit, remarks)
-            elif read is not None:
-                remarks.append("voltage: its unit is not known without the gateway's list of devices")
-                yield "voltage", read
-        elif key in _NUMBERS and not isinstance(value, dict | list):
-            name, unit = _NUMBERS[key]
-            read = number(value)
-            unit = self._units.get(device, {}).get(key) or unit
-            if read is not None:
-                yield convert(name, read, unit, remarks) if unit and name != "link_quality" else (name, read)
+            if key in _SAME and key not in units and (type(value) is int or type(value) is float):
+                values[_SAME[key]] = value
+            elif value is not None and key not in _UPDATED:
+                _read_value(key, value, body, units, values, extra, remarks)
+        role = _READING
+        if action := next((action for key in ("action", "click") if (action := body.get(key))), None):
+            role = MessageRole.EVENT
+            values["event"] = str(action)
+        told = tuple(remarks) if remarks else ()
+        return DialectMessage(device, role, at_ms, source, values, "", _NO_PARTS, extra, arrival.retained, told)
 
     def _bridge(self, name: str, payload: bytes, arrival: Arrival) -> DialectMessage:
         """Return what the gateway says of itself. Its own name is `bridge`."""
@@ -179,8 +172,57 @@ class Zigbee2MqttDecoder:
             name = device.get("friendly_name") if isinstance(device, dict) else None
             if isinstance(name, str):
                 definition = device.get("definition")
-                units[name] = dict(_exposed_units(definition.get("exposes") if isinstance(definition, dict) else None))
+                exposed = _exposed_units(definition.get("exposes") if isinstance(definition, dict) else None)
+                # What is as it would be without the list needs no second look.
+                units[name] = {key: unit for key, unit in exposed if _is_telling(key, unit)}
         self._units = units
+
+
+def _read_value(
+    key: str,
+    value: object,
+    body: Mapping[str, Any],
+    units: Mapping[str, str],
+    values: dict[str, Value],
+    extra: dict[str, object],
+    remarks: list[str],
+) -> None:
+    """Take in a value that may be anything; what has no canonical name goes into `extra`."""
+    if key == "illuminance" and "illuminance_lux" in body:
+        extra[key] = value  # 1.x had the logarithm here, and lux beside it
+    elif key == "voltage" and not isinstance(value, dict | list):
+        if (read := number(value)) is not None:
+            # Without the list, a battery beside it tells that it is a battery's, and that is in mV.
+            unit = units.get(key) or ("mV" if "battery" in body and round(read) in _MILLIVOLTS else "")
+            if unit:
+                name, read = convert("battery_v" if unit == "mV" else "voltage_v", read, unit, remarks)
+                values[name] = read
+            else:
+                remarks.append("voltage: its unit is not known without the gateway's list of devices")
+                values[key] = read
+    elif key in _NUMBERS and not isinstance(value, dict | list | bool):
+        name, unit = _NUMBERS[key]
+        unit = units.get(key) or unit
+        if (read := number(value)) is not None:
+            if unit and quantity_of(name):
+                name, read = convert(name, read, unit, remarks)
+            values[name] = read
+    elif (key == "state" or key.startswith("state_")) and value in ("ON", "OFF"):
+        values[f"relay{key[5:]}_on"] = value == "ON"
+    elif key in _FLAGS and isinstance(value, bool):
+        values[key] = value
+    elif key not in ("action", "click") or value:
+        extra[key] = value
+
+
+_SAME: Mapping[str, str] = MappingProxyType(
+    {
+        key: name
+        for key, (name, unit) in _NUMBERS.items()
+        if key != "illuminance" and (not unit or not quantity_of(name) or to_canonical(name, 1.0, unit) == 1.0)
+    }
+)
+"""Keys whose numbers are taken as they are, where the gateway's list of devices says nothing else."""
 
 
 def _availability(device: str, payload: bytes, arrival: Arrival) -> DialectMessage:
@@ -191,6 +233,12 @@ def _availability(device: str, payload: bytes, arrival: Arrival) -> DialectMessa
     if text not in _ONLINE:
         raise DialectError(f"availability says {shown(text)}: neither online nor offline")
     return unread(device, MessageRole.AVAILABILITY, arrival, values={"online": _ONLINE[text]})
+
+
+def _is_telling(key: str, unit: str) -> bool:
+    """Return whether a unit says more than what a key means without it."""
+    name, usual = _NUMBERS.get(key, ("", ""))
+    return key == "voltage" or (unit != usual and bool(quantity_of(name)))
 
 
 def _exposed_units(exposes: object) -> Iterator[tuple[str, str]]:

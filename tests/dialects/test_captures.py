@@ -1,6 +1,5 @@
 """What real devices have sent, as others reported it, is decoded right, or refused with a reason; never read wrong."""
 
-import dataclasses
 import re
 from pathlib import Path
 from typing import Any
@@ -47,7 +46,7 @@ def test_a_capture_is_decoded_right(dialect: str, entry: dict[str, Any]) -> None
             decoder.decode(entry["topic"], payload, arrival_of(entry))
         return
     message = decoder.decode(entry["topic"], payload, arrival_of(entry))
-    found = dataclasses.asdict(message)
+    found = message._asdict()
     assert found["role"] == entry["role"]
     assert found["time_source"] == entry.get("time", "arrival")
     assert found["values"] == entry.get("values", found["values"] if entry["role"] in ("description", "answer") else {})

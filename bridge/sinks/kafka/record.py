@@ -68,7 +68,10 @@ class RecordBuilder:
         if (message.properties or info.content_type) and (found := event.content_type):
             headers[0] = ("content-type", found.encode())
         if info.is_foreign:
-            headers += [(name, value.encode()) for name, value in mqtt_attributes(event)]
+            if event.is_raw:
+                headers += [(name, value.encode()) for name, value in mqtt_attributes(event)]
+            else:
+                headers.append(("mqtt_topic", message.topic.encode()))
         if target.headers:
             headers += [(name, value.render(event).encode()) for name, value in target.headers.items()]
         return headers
