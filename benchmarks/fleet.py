@@ -8,10 +8,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import orjson
 
+from benchmarks.formats import FORMATS
 from benchmarks.sampling import table
 from edgefleet.embedded import MosquittoProcess
 
@@ -21,6 +23,7 @@ RATE, SECONDS = 3000, 5.0
 SLOW = 1000
 """Messages a second for those that cannot keep up with `RATE` on one core."""
 FLAT_OUT = 100_000
+FORMAT_ROUNDS = 5
 GROWTH = (100, 1000, 15_000)
 GROWTH_RATE = 1500
 OPEN_FILES = 20_000
@@ -31,7 +34,7 @@ def run() -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         floor = Path(folder) / "floor"
         subprocess.run(["cc", "-O2", "-o", floor, Path(__file__).with_name("floor.c")], check=True)
-        return [*_clients(floor), "", *_stages(), "", *_saturation(floor), "", *_growth()]
+        return [*_clients(floor), "", *_stages(), "", *_formats(), "", *_saturation(floor), "", *_growth()]
 
 
 def measure(client: str | Path, connections: int, rate: float, seconds: float, qos: int) -> dict[str, Any]:
@@ -82,6 +85,24 @@ def _stages() -> list[str]:
     result = measure("sampled", CONNECTIONS, RATE, 2 * SECONDS, 1)
     heading = f"### Where it goes: the fleet's {_us(result):.0f} µs of a QoS 1 message at {RATE:,} a second"
     return [heading, "", *table(result["stages"], result["acknowledged"])]
+
+
+def _formats() -> list[str]:
+    """Every format in turn, several times: the processor is not the same from one minute to the next."""
+    rounds = [
+        {name: _us(measure(name, CONNECTIONS, RATE, SECONDS, 1)) for name in FORMATS} for _ in range(FORMAT_ROUNDS)
+    ]
+    medians = {name: median(one[name] for one in rounds) for name in FORMATS}
+    native = next(iter(medians.values()))
+    return [
+        f"### What the devices speak: CPU of a QoS 1 message that is published, {RATE:,} a second",
+        "",
+        f"Medians of {FORMAT_ROUNDS} rounds. Of Tasmota every second message is a state, of ESPHome each is one value.",
+        "",
+        "| format | CPU a message | against the contract |",
+        "|---|---:|---:|",
+        *(f"| {name} | {cost:.0f} µs | {cost / native:.2f} × |" for name, cost in medians.items()),
+    ]
 
 
 def _saturation(floor: Path) -> list[str]:

@@ -9,7 +9,10 @@ import contextlib
 import resource
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import Any
 
 import aiomqtt
 import gmqtt
@@ -17,9 +20,12 @@ import orjson
 import paho.mqtt.client as paho
 import uvloop
 
+from benchmarks.formats import FORMATS
 from benchmarks.sampling import Profile
 from devices.fleet.fleet import Fleet
 from devices.scenario.scenario import Scenario
+from devices.timeline.timeline import Timeline
+from edgewire.messages import Channel
 
 PAYLOAD = b"x" * 125
 WINDOW = 10
@@ -169,10 +175,26 @@ async def run_sampled(host: str, port: int, counted: Counted, qos: int) -> None:
     await run_edgefleet(host, port, counted, qos, Profile(_PLACES, {}, EVENTS))
 
 
-async def run_edgefleet(host: str, port: int, counted: Counted, qos: int, profile: Profile | None = None) -> None:
-    """A fleet of BME280s, each reading modelled, encoded, published and accounted for."""
-    interval_ms = max(10, round(counted.connections / counted.rate * 1000))
-    group = {"kind": "bme280", "count": counted.connections, "interval": f"{interval_ms}ms", "qos": qos}
+async def run_spoken(name: str, host: str, port: int, counted: Counted, qos: int) -> None:
+    """As `run_edgefleet`, in one of `FORMATS`."""
+    await run_edgefleet(host, port, counted, qos, said=FORMATS[name])
+
+
+async def run_edgefleet(
+    host: str,
+    port: int,
+    counted: Counted,
+    qos: int,
+    profile: Profile | None = None,
+    said: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    """A fleet of BME280s, each reading modelled, encoded, published and accounted for; `said` in some format."""
+    group = {"kind": "bme280", "count": counted.connections, "qos": qos, "interval": "1s", **said}
+    scenario = Scenario(devices=[group])
+    parts = Timeline(scenario, 0, in_dialects=True).wire_format(0).parts(Channel.TELEMETRY)
+    published = len(parts) / sum(part.is_numbered for part in parts)
+    interval_ms = max(10, round(len(parts) * counted.connections / counted.rate * 1000))
+    group["interval"] = f"{interval_ms}ms"
     scenario = Scenario(broker=f"mqtt://{host}:{port}", devices=[group], connects_per_second=5000)
     fleet = Fleet(scenario, name="bench")
     seconds = counted.messages / counted.rate
@@ -192,7 +214,7 @@ async def run_edgefleet(host: str, port: int, counted: Counted, qos: int, profil
         profile.end()
         model_s = sum(spent - threads.get(name, 0) for name, spent in profile.threads().items())
         stages = {"stages": {stage: profile.spent[stage] for stage in STAGES} | {MODEL: model_s}}
-    counted.sent = counted.acknowledged = now.acknowledged - first
+    counted.sent = counted.acknowledged = round((now.acknowledged - first) * published)
     counted.elapsed_s = time.monotonic() - started
     lag = {"lag_p50_ms": now.lag_connected.percentile_ms(50), "lag_p99_ms": now.lag_connected.percentile_ms(99)}
     report(counted, fleet.connected_after_s, used_s, **lag, **stages)
@@ -223,6 +245,7 @@ def report(counted: Counted, connect_s: float, used_s: float, **more: object) ->
 
 
 CLIENTS = {
+    **{name: partial(run_spoken, name) for name in FORMATS},
     "edgefleet": run_edgefleet,
     "sampled": run_sampled,
     "gmqtt": run_gmqtt,
