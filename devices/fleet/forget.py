@@ -183,7 +183,8 @@ def retained_topics(device: Device, firmware: Firmware, wire_format: WireFormat)
     """
     told = [one for state in ("online", "offline") for one in wire_format.status(device, firmware.status(state, None))]
     will = last_will(device, firmware, wire_format)
-    commands = [topic for topic in wire_format.command_topics(device) if not set("+#").intersection(topic)]
+    own = [topic for topic in wire_format.command_topics(device) if topic not in wire_format.shared_topics]
+    commands = [topic for topic in own if not set("+#").intersection(topic)]
     others = (
         *(one.topic for one in told),
         *wire_format.topics(device),

@@ -16,6 +16,7 @@ from devices.scenario.speech import (
     NATIVE_DIALECT,
     MessageProperties,
     OwnMessage,
+    discovery_writer,
     own_encoder,
     read_dialect,
     shared_topics,
@@ -28,6 +29,7 @@ from edgewire.config import Config, ConfigFile, DurationMs, SizeBytes
 from edgewire.config_errors import closest, located_error, text_matching
 from edgewire.dialects.base import DialectError
 from edgewire.dialects.encoder import DialectEncoder
+from edgewire.dialects.home_assistant_discovery import DiscoveryWriter, HomeAssistantDiscovery
 from edgewire.dialects.registry import DIALECTS
 from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl
@@ -113,6 +115,9 @@ class DeviceGroup(Config):
     """Several messages of your own format at each reading, instead of `topic` and `payload`."""
     events: tuple[OwnMessage, ...] = Field(default=(), max_length=50)
     """Messages of your own format for each event of a kind that has some beside its readings, such as people."""
+    discovery: Literal["homeassistant"] | HomeAssistantDiscovery | None = None
+    """`homeassistant`: the devices describe themselves to Home Assistant, whatever they speak. With options:
+    `{form: single, prefix: homeassistant}`; see dialects.md."""
     timezone: str = "UTC"
     """Of local times in dialects and formats that have such, such as `Europe/Berlin`."""
     firmware: FirmwareConfig | None = None
@@ -180,6 +185,10 @@ class DeviceGroup(Config):
             encoder = self.make_encoder()
         except (DialectError, ValueError) as error:
             raise located_error(("payload" if self.topic else "messages" if own else "dialect",), str(error)) from None
+        try:
+            self.make_discovery(encoder)
+        except DialectError as error:
+            raise located_error(("discovery",), str(error)) from None
         if self.size > 1 and encoder is not None and (shared := shared_topics(self.kind, encoder)):
             said = (
                 f"all {self.size:,} devices would speak on '{shared[0]}', and nothing tells them apart: write {{id}} "
@@ -204,6 +213,14 @@ class DeviceGroup(Config):
         if messages:
             return own_encoder(self.kind, messages, self.events)
         return None if self.dialect == NATIVE_DIALECT else read_dialect(self.dialect, self.kind)
+
+    def make_discovery(self, encoder: DialectEncoder | None) -> DiscoveryWriter | None:
+        """Return what describes the devices; None where they do not. Raises `DialectError`."""
+        if self.discovery is None:
+            return None
+        options = HomeAssistantDiscovery() if isinstance(self.discovery, str) else self.discovery
+        dialect = self.dialect if isinstance(self.dialect, str) else str(self.dialect.get("dialect"))
+        return discovery_writer(options, self.kind, dialect, encoder)
 
     @property
     def size(self) -> int:

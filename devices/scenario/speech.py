@@ -10,11 +10,14 @@ from devices.sensors.derived import spoken_fields
 from devices.sensors.registry import KINDS
 from edgewire.config import Config, DurationMs, SizeBytes
 from edgewire.config_errors import closest, explain_errors
+from edgewire.dialects.base import DialectError
 from edgewire.dialects.encoder import DialectEncoder, MessageTemplate
+from edgewire.dialects.home_assistant_discovery import DiscoveryWriter, HomeAssistantDiscovery, Spoken
 from edgewire.dialects.own_encoder import OwnFormatEncoder
 from edgewire.dialects.payload_template import braced_names, compile_payload, named_in
 from edgewire.dialects.registry import DIALECTS
 from edgewire.messages import CONTRACT, Channel
+from edgewire.messages.topics import ROOT
 
 NATIVE_DIALECT = "edgefleet"
 """The message contract."""
@@ -77,6 +80,8 @@ def read_dialect(dialect: str | Mapping[str, Any], kind: str) -> DialectEncoder:
     found = spoken.get(str(name))
     if found is None or found.encoder is None:
         names = (NATIVE_DIALECT, *spoken)
+        if name == "homeassistant":
+            raise ValueError("Home Assistant's discovery goes with any dialect: write `discovery: homeassistant`")
         raise ValueError(f"there is no dialect '{name}'{closest(str(name), names)}; there are {', '.join(names)}")
     try:
         given = found.options.model_validate(options)
@@ -136,3 +141,29 @@ def check_spoken(kind: str, encoder: DialectEncoder, *, says_events: bool = True
                     raise ValueError(f"{kind} has no field '{name}'{hint}")
             if "+" in message.topic or "#" in message.topic:
                 raise ValueError(f"topic '{message.topic}' has a wildcard: a device publishes on one topic")
+
+
+def spoken_by(kind: str, encoder: DialectEncoder | None) -> Spoken:
+    """Return the messages of devices of a kind, in the message contract without an encoder, as discovery needs them."""
+    if encoder is not None:
+        return Spoken(tuple(encoder.messages), tuple(encoder.events))
+    found: dict[Channel, list[MessageTemplate]] = {}
+    for message in CONTRACT[kind].messages:
+        names = {name: field for name, field in message.model.model_fields.items() if name != "device_id"}
+        payload = {
+            name: name if field.is_required() else {"from": name, "optional": True} for name, field in names.items()
+        }
+        topic = f"{ROOT}/{{site}}/{{kind}}/{{id}}/{message.channel.value}"
+        found.setdefault(message.channel, []).append(MessageTemplate(topic, payload))
+    reading = KINDS[kind].channel
+    events = () if reading is Channel.EVENT else tuple(found.get(Channel.EVENT, ()))
+    return Spoken(tuple(found[reading]), events)
+
+
+def discovery_writer(
+    options: HomeAssistantDiscovery, kind: str, dialect: str, encoder: DialectEncoder | None
+) -> DiscoveryWriter:
+    """Return what describes devices to Home Assistant. Raises `DialectError`."""
+    if dialect == "esphome":
+        raise DialectError("ESPHome describes itself to Home Assistant: leave this out")
+    return DiscoveryWriter(options, kind, spoken_by(kind, encoder), spoken_fields(kind, KINDS[kind].channel))

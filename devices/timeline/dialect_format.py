@@ -75,7 +75,8 @@ class DialectFormat:
         self.leaves_out = any(message.needs for message in self._addresses) or any(
             not self._compiled.get(message.channel) for message in CONTRACT[kind].messages
         )
-        """Whether some readings may have no message."""
+        """Whether some readings or events may have no message."""
+        self.shared_topics: tuple[str, ...] = ()
 
     def parts(self, channel: Channel) -> tuple[MessagePart, ...]:
         """Return the messages that are made of each row of a table of this channel."""

@@ -4,17 +4,21 @@ from zoneinfo import ZoneInfo
 
 from devices.scenario.devices import Device
 from devices.scenario.scenario import Scenario
+from devices.scenario.speech import spoken_by
 from devices.timeline.dialect_format import DialectFormat
+from devices.timeline.discovery_layer import DiscoveryLayer
 from devices.timeline.field_texts import Vitals
+from devices.timeline.native_format import NativeFormat
+from devices.timeline.wire_format import WireFormat
 from edgewire.dialects.encoder import DeviceNames
 
 USUAL_RSSI_DBM = -65.0
 """Of a radio of which nothing is said: good enough, as most are."""
 
 
-def make_wire_formats(scenario: Scenario) -> dict[int, DialectFormat]:
-    """Return, by the `id` of the group, the formats of those that speak a dialect or their own."""
-    formats: dict[int, DialectFormat] = {}
+def make_wire_formats(scenario: Scenario) -> dict[int, WireFormat]:
+    """Return, by the `id` of the group, the formats of those that speak a dialect or their own, or have a discovery."""
+    formats: dict[int, WireFormat] = {}
     for group in scenario.devices:
         encoder = group.make_encoder()
         if encoder is not None:
@@ -26,6 +30,9 @@ def make_wire_formats(scenario: Scenario) -> dict[int, DialectFormat]:
                 zone=ZoneInfo(group.timezone),
             )
             formats[id(group)] = DialectFormat(group.kind, encoder, device_names, vitals)
+        if (writer := group.make_discovery(encoder)) is not None:
+            inner = formats.get(id(group), NativeFormat())
+            formats[id(group)] = DiscoveryLayer(inner, writer, spoken_by(group.kind, encoder), device_names)
     return formats
 
 

@@ -21,6 +21,8 @@ class NativeFormat:
     """The contract of `edgewire.messages`: `edge/{site}/{kind}/{device_id}/{channel}`, and flat JSON."""
 
     options = None
+    leaves_out = False
+    shared_topics: tuple[str, ...] = ()
 
     def parts(self, channel: Channel) -> tuple[MessagePart, ...]:
         """Return the one message that each row is."""

@@ -67,6 +67,16 @@ class WireFormat(Protocol):
         """Return how the messages of each address are published; None where all are plain."""
         ...
 
+    @property
+    def leaves_out(self) -> bool:
+        """Return whether some readings or events may have no message."""
+        ...
+
+    @property
+    def shared_topics(self) -> Sequence[str]:
+        """Return those of the command topics that are not the device's alone."""
+        ...
+
     def parts(self, channel: Channel) -> Sequence[MessagePart]:
         """Return the messages that are made of each row of a table of this channel."""
         ...

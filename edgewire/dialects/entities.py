@@ -1,7 +1,7 @@
 """Names the quantities of each kind of device as Home Assistant and ESPHome show them: class, unit, decimals.
 
-Device classes, state classes and units are those of home-assistant.io (sensor, number of decimals by ESPHome's
-components bme280 and gps).
+Device classes, state classes and units are those of home-assistant.io (sensor), number of decimals by ESPHome's
+components bme280 and gps.
 """
 
 import re
@@ -84,6 +84,13 @@ ENTITIES: Mapping[str, tuple[FieldEntity, ...]] = MappingProxyType(
     }
 )
 """Kind -> its quantities, in the order in which they are said."""
+TEXTS: Mapping[str, tuple[FieldEntity, ...]] = MappingProxyType(
+    {
+        "gps": (FieldEntity("fix", "Fix", state_class="", is_diagnostic=True),),
+        "telematics": (FieldEntity("event_type", "Last Event", state_class=""),),
+    }
+)
+"""Kind -> what it says in words."""
 VITALS: Sequence[FieldEntity] = (
     FieldEntity("rssi_dbm", "WiFi Signal", "signal_strength", "dBm", 0, is_diagnostic=True),
     FieldEntity("battery_pct", "Battery", "battery", "%", 0, is_diagnostic=True),

@@ -6,7 +6,7 @@ and null are constants, which a reader does not look at. Keys that the mapping d
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import MappingProxyType
@@ -278,3 +278,11 @@ def _time(value: Any, field: MappedField, arrival: Arrival) -> DeviceTime:
     if read is None:
         return arrival.received_ms, TimeSource.ARRIVAL, ""
     return device_instant(round(read * _SCALES[field.time]), value, arrival)
+
+
+def mapped_fields(payload: Any, names: Collection[str]) -> tuple[MappedField, ...]:
+    """Return the fields of a payload; `names` are fields beside those that every mapping may name.
+
+    Raises `ValueError` for what is no payload, with its place.
+    """
+    return tuple(_read_mapping(payload, (), set(names)))

@@ -25,6 +25,10 @@ _TEMPLATE = re.compile(
 """A path with filters that leave its value as it is, or one step of arithmetic with a constant."""
 
 
+_GUARD = re.compile(r"\s+if\s[^{}|]{1,900}\sis defined\s+else\s+''$")
+"""What passes over messages that have no such value: there the template gives an empty text, which is none."""
+
+
 def read_template(text: str) -> tuple[Path | None, Scale, str]:
     """Return the path that a template names, what it makes of the number there, and why it cannot be read where it does
     more than that."""
@@ -33,7 +37,7 @@ def read_template(text: str) -> tuple[Path | None, Scale, str]:
     inner = text.strip()
     found = None
     if inner.startswith("{{") and inner.endswith("}}") and inner.count("(") == inner.count(")") and len(inner) < 1000:
-        found = _TEMPLATE.fullmatch(inner[2:-2].strip().strip("-").strip())
+        found = _TEMPLATE.fullmatch(_GUARD.sub("", inner[2:-2].strip().strip("-").strip()))
     if not found:
         return None, AS_IT_IS, f"template {shown(text)} is more than one value"
     steps = tuple(

@@ -10,10 +10,9 @@ from devices.scenario.devices import Device
 from devices.scenario.scenario import Scenario
 from devices.sensors.base import Columns
 from devices.sensors.registry import KINDS
-from devices.timeline.dialect_format import DialectFormat
 from devices.timeline.formats import make_wire_formats
 from devices.timeline.table import Table
-from devices.timeline.wire_format import CommandAnswer
+from devices.timeline.wire_format import CommandAnswer, WireFormat
 from edgewire.clock import parse_ms
 from edgewire.dialects.encoder import Publication
 from edgewire.messages import CONTRACT, Channel
@@ -29,7 +28,7 @@ ONLINE: dict[str, Any] = {
 """Of a device that has come."""
 
 
-def format_of(kind: str, dialect: Any, **group: Any) -> DialectFormat:
+def format_of(kind: str, dialect: Any, **group: Any) -> WireFormat:
     """Return what writes the messages of a device of this kind in a dialect."""
     scenario = Scenario.model_validate({"devices": [{"kind": kind, "dialect": dialect} | group]})
     (found,) = make_wire_formats(scenario).values()
@@ -40,7 +39,7 @@ def device_of(kind: str) -> Device:
     return replace(DEVICE, kind=kind)
 
 
-def said(kind: str, spoken: DialectFormat, *rows: dict[str, Any], channel: Channel | None = None) -> list[Publication]:
+def said(kind: str, spoken: WireFormat, *rows: dict[str, Any], channel: Channel | None = None) -> list[Publication]:
     """Return the messages that a device makes of readings with these fields, at noon and each second after it."""
     channel = channel or KINDS[kind].channel
     count = len(rows)
@@ -57,7 +56,7 @@ def said(kind: str, spoken: DialectFormat, *rows: dict[str, Any], channel: Chann
     kept = np.ones(len(payloads), dtype=bool) if is_said is None else is_said.ravel()
     addresses = [part.address for part in parts] * count
     return [
-        Publication(topics[at], payload, options[at].retain)
+        Publication(topics[at], payload, retain=options is not None and options[at].retain)
         for at, payload, keep in zip(addresses, payloads, kept, strict=True)
         if keep
     ]
@@ -75,7 +74,7 @@ def reading_of(kind: str, **fields: Any) -> dict[str, Any]:
 
 
 def ask(
-    kind: str, spoken: DialectFormat, topic: str, payload: bytes, readings: Sequence[Publication] = (), **result: Any
+    kind: str, spoken: WireFormat, topic: str, payload: bytes, readings: Sequence[Publication] = (), **result: Any
 ) -> tuple[Any, list[Publication]]:
     """Return what a message on a command topic asks for, and what the device says to it."""
     device = device_of(kind)
