@@ -11,11 +11,13 @@ it waits for it for ever, unless it is told how often to try: what falls due mea
 """
 
 import http.client
+import math
 import random
 import select
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 
@@ -25,6 +27,7 @@ from devices.export.base import ExportError, ExportWindow, ResumeState
 from devices.timeline.table import Batch
 from devices.timeline.timeline import Timeline
 from edgewire.backoff import Backoff
+from edgewire.http_answer import Answer, AnswerReader, error_said, is_html, one_printable_line
 from edgewire.http_status import StatusClass, classify_status
 from edgewire.messages import BATCH_PATH
 from edgewire.redact import KnownSecrets, query_values
@@ -102,6 +105,10 @@ class HttpUpload:
         self._wait, self._tell, self._now_s = wait, tell, now_s
         self._is_endless = is_endless
         self._is_known = False
+        self._maybe_taken = False
+        """Whether the server may have the records of this request of an earlier attempt."""
+        self._answers = AnswerReader(options.timeout_s, _ANSWER_BYTES)
+        self._doubted_at_s = -math.inf
         self._free_at_s = 0.0
         self._told_at_s = -REPORT_EVERY_S
         self._untold = 0
@@ -151,10 +158,12 @@ class HttpUpload:
     def finish(self) -> None:
         """Close the connection."""
         self._connection.close()
+        self._answers.close()
 
     def abandon(self) -> None:
         """Close the connection."""
         self._connection.close()
+        self._answers.close()
 
     def _body(self, records: Sequence[bytes]) -> bytes:
         if self._is_ours:
@@ -172,6 +181,7 @@ class HttpUpload:
 
     def _send(self, body: bytes, headers: dict[str, str], records: int) -> None:
         retries = self._options.retries
+        self._maybe_taken = False
         for attempt in count():
             fault = self._post(body, headers, records)
             if fault is None:
@@ -204,28 +214,30 @@ class HttpUpload:
 
     def _post(self, body: bytes, headers: dict[str, str], records: int) -> str | None:
         """Send once; return None when the server has answered for the records, else what is wrong for now."""
+        is_sent = False
         try:
             self._leave_stale_connection()
             self._connection.request("POST", self._path, body, headers)
-            response = self._connection.getresponse()
-            answer = response.read(_ANSWER_BYTES)
-            if not response.isclosed():
-                self._connection.close()
+            is_sent = True
+            answer = self._answers.read(self._connection)
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
+            self._maybe_taken = self._maybe_taken or is_sent
             tls = explain_tls(error, "the variable SSL_CERT_FILE", "http://")
             return f"cannot be reached: {tls or getattr(error, 'strerror', None) or error or type(error).__name__}"
-        status = response.status
+        status = answer.status
         self.statuses[status] += 1
         found = classify_status(status)
         if found is StatusClass.TRY_AGAIN:
+            self._maybe_taken = self._maybe_taken or status >= 500
             return f"answers {status}"
         if found is StatusClass.TAKEN:
-            if self._is_ours:
-                self._account(answer)
+            self._doubt(answer, accounted=self._is_ours and self._account(answer.body), records=records)
             return None
-        shown = self._secrets.hide(answer[:_SHOWN_BYTES].decode(errors="replace"))
-        said = f"answers {status}: {shown.strip()[:_REASON_CHARACTERS]}"
+        if found is StatusClass.CONFLICT and self._maybe_taken:
+            return None  # it has them: its earlier answer was lost
+        shown = one_printable_line(self._secrets.hide(answer.body[:_SHOWN_BYTES].decode(errors="replace")))
+        said = f"answers {status}: {shown[:_REASON_CHARACTERS]}"
         if status == 401:
             said += " (--upload-token)"
         if found is StatusClass.NEEDS_OPERATOR and self._is_ours and not self._is_endless:
@@ -251,14 +263,29 @@ class HttpUpload:
             self._tell(f"{self._url} {said} ({self._untold:,} {'record' if self._untold == 1 else 'records'})")
             self._told_at_s, self._untold = now_s, 0
 
-    def _account(self, answer: bytes) -> None:
-        """Count what was refused; a server that gives no account has taken all."""
+    def _doubt(self, answer: Answer, *, accounted: bool, records: int) -> None:
+        """Tell of an answer of 2xx that does not look like a success; its records count as taken all the same."""
+        what = "a page of HTML, as a login page would be" if is_html(answer.content_type, answer.body) else ""
+        if not what and answer.body.lstrip()[:1] in (b"{", b"["):
+            with suppress(orjson.JSONDecodeError):
+                said = error_said(orjson.loads(answer.body), accounted=accounted)
+                what = self._secrets.hide(said) if said else ""
+        now_s = self._now_s()
+        if what and now_s - self._doubted_at_s >= REPORT_EVERY_S:
+            self._doubted_at_s = now_s
+            number = f"{records:,} {'record' if records == 1 else 'records'}"
+            self._tell(
+                f"{self._url} answers {answer.status} with {what}: {number} counted as taken, look at the server"
+            )
+
+    def _account(self, answer: bytes) -> bool:
+        """Count what was refused, and return whether there is an account; a server that gives none has taken all."""
         try:
             said = orjson.loads(answer)
         except orjson.JSONDecodeError:
-            return
+            return False
         if not isinstance(said, dict):
-            return
+            return False
         items = said.get("items") or []
         refused = [item for item in items if isinstance(item, dict) and item.get("status") in ("rejected", "conflict")]
         unlisted = said.get("unlisted")
@@ -266,6 +293,7 @@ class HttpUpload:
         if refused:
             self.latest = self._why(refused[-1])
             self.reason = self.reason or self._why(refused[0])
+        return "stored" in said
 
     def _why(self, item: dict[str, object]) -> str:
-        return self._secrets.hide(str(item.get("error") or "no reason given"))
+        return one_printable_line(self._secrets.hide(str(item.get("error") or "no reason given")))

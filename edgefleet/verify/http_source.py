@@ -8,10 +8,15 @@ import orjson
 
 from edgefleet.verify.arrivals import CHUNK, Arrivals
 from edgewire.errors import ConfigError, EdgefleetError, ServiceUnavailable
+from edgewire.http_answer import AnswerReader
 from edgewire.service_url import split_http_url
 from edgewire.tls import explain_tls
 
 _TIMEOUT_S = 10
+_ANSWER_S = 60.0
+"""Of a whole page."""
+_PAGE_BYTES = 64 << 20
+"""Of a page, a row of which has some 200."""
 # So many devices are asked for by name, which an index finds; of more, all is read that arrived in their time.
 _NAMED = 500
 
@@ -43,6 +48,7 @@ class HttpSource:
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         connect = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self._connection = connect(parts.hostname or "", parts.port, timeout=_TIMEOUT_S)
+        self._answers = AnswerReader(_ANSWER_S, _PAGE_BYTES)
 
     def read_arrivals(self) -> Iterator[Arrivals]:
         """Yield what arrived since the last call; raises `ServiceUnavailable` that names the ingest."""
@@ -88,7 +94,9 @@ class HttpSource:
             try:
                 page = orjson.loads(body)
                 rows, more = page["messages"], page["next"] is not None
-                after = rows[-1]["cursor"] if rows else after
+                before, after = after, rows[-1]["cursor"] if rows else after
+                if more and not after > before:
+                    raise TypeError("the next page is this one")
                 rows = [row for row in rows if arrived == "received_ms" or arrived in row]
                 arrivals = Arrivals(
                     "http",
@@ -105,12 +113,12 @@ class HttpSource:
     def close(self) -> None:
         """Let go of the connection."""
         self._connection.close()
+        self._answers.close()
 
     def _get(self, path: str) -> bytes:
         try:
             self._connection.request("GET", path, headers=self._headers)
-            answer = self._connection.getresponse()
-            body = answer.read()
+            answer = self._answers.read(self._connection)
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
             tls = explain_tls(error, "the variable SSL_CERT_FILE", "http://")
@@ -122,4 +130,8 @@ class HttpSource:
             raise ServiceUnavailable(
                 f"ingest {self._url} answers {answer.status} to GET {path.partition('?')[0]}; is it edgefleet ingest?"
             )
-        return body
+        if answer.too_large:
+            raise EdgefleetError(
+                f"{self._url} is no edgefleet ingest: /messages answers more than {_PAGE_BYTES >> 20} MiB"
+            )
+        return answer.body

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import orjson
 
 from bridge.sinks.base import Failure, Rejected, Remark, Retry, Scope
-from bridge.sinks.http.success import NO_JSON, USUAL, AnswerRules, Fate, SuccessConfig, error_said, find_in_json
+from bridge.sinks.http.success import NO_JSON, USUAL, AnswerRules, Fate, SuccessConfig, find_in_json
+from edgewire.http_answer import error_said, is_html, one_printable_line
 from edgewire.http_status import StatusClass, classify_status
 from edgewire.redact import KnownSecrets
 
@@ -25,8 +26,6 @@ _REFUSED_ITEMS = ("rejected", "conflict")
 """What an account of a batch says of a message that is not stored: its data, or its id, which belongs to other data."""
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
-_HTML = (b"<!doctype html", b"<html")
 
 _SHOWN = 300
 """Characters of a reason that is repeated."""
@@ -229,10 +228,7 @@ def _doubt(response: Response, rules: AnswerRules, document: Any, *, accounted: 
     if said := error_said(document, accounted=accounted):
         what = f"{response.url} answers {response.status}, but says {response.secrets.hide(said)}"
         return Remark("error_in_answer", f"{what}: {advice}")
-    html = response.content_type in ("text/html", "application/xhtml+xml") or (
-        response.body.removeprefix(_BYTE_ORDER_MARK)[:100].lstrip().lower().startswith(_HTML)
-    )
-    if html and not (rules.success and rules.success.content_type):
+    if is_html(response.content_type, response.body) and not (rules.success and rules.success.content_type):
         what = f"{response.url} answers {response.status} with a page of HTML, as a login page would"
         return Remark("html", f"{what}: {advice}")
     return None
@@ -348,6 +344,5 @@ def _text(response: Response) -> str:
 
 
 def _shortened(response: Response, text: str) -> str:
-    text = " ".join(response.secrets.hide(text).split())
-    text = "".join([character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text])
+    text = one_printable_line(response.secrets.hide(text))
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

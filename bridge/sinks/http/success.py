@@ -14,10 +14,9 @@ import orjson
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from edgewire.config import Config
+from edgewire.http_answer import cut_text
 
 JsonValue = str | int | float | bool | None
-
-_SHOWN = 80
 
 
 class Fate(StrEnum):
@@ -159,52 +158,10 @@ def _steps(path: str) -> tuple[str, ...]:
     return tuple(path.split("."))
 
 
-_ERRORS = ("errors", "error", "haserrors", "has_errors")
-_REFUSED = ("failed", "failures", "rejected", "dropped")
-"""Counts or lists, where nothing says of which message."""
-_SUCCESS = ("success", "ok", "succeeded", "successful", "issuccess", "is_success")
-_NOTHING = frozenset({"", "0", "false", "none", "null", "ok"})
-"""Texts that mean that there is no error."""
-_ITEMS_LOOKED_AT = 1000
-
-
-def error_said(document: Any, *, accounted: bool = False) -> str | None:
-    """Return what the top level of a JSON answer says of an error, as it says it; None where it says nothing of one.
-
-    Of a list that is what one of its items says. It is `accounted` where what was refused is known item by item.
-    """
-    if isinstance(document, list):
-        for number, item in enumerate(document[:_ITEMS_LOOKED_AT]):
-            if isinstance(item, dict) and (said := error_said(item)):
-                return f"{said} in item {number}"
-        return None
-    if not isinstance(document, dict):
-        return None
-    for key, value in document.items():
-        name = key.lower()
-        if name in _ERRORS or (name in _REFUSED and not accounted):
-            tells = value.strip().lower() not in _NOTHING if isinstance(value, str) else bool(value)
-        elif name in _SUCCESS:
-            tells = value is False or value == 0 or (isinstance(value, str) and value.lower() in ("false", "no", "0"))
-        else:
-            tells = (
-                name == "status"
-                and isinstance(value, str)
-                and value.lower() in ("error", "fail", "failed", "failure", "rejected")
-            )
-        if tells:
-            return f'"{_cut(key)}": {_shown(value)}'
-    return None
-
-
 def _same(found: Any, wanted: JsonValue) -> bool:
     """Compare as JSON does: true is no 1."""
     return found == wanted and isinstance(found, bool) is isinstance(wanted, bool)
 
 
 def _shown(value: Any) -> str:
-    return _cut(orjson.dumps(value).decode())
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+    return cut_text(orjson.dumps(value).decode())

@@ -26,6 +26,7 @@ class Endpoint(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     requests: list[tuple[str, dict[str, str], Any]] = []
     answers: list[int] = []
+    body = b"no"
     closes_unsaid = False
 
     def do_POST(self) -> None:
@@ -33,9 +34,9 @@ class Endpoint(BaseHTTPRequestHandler):
         self.requests.append((self.path, dict(self.headers), orjson.loads(body)))
         status = self.answers.pop(0) if self.answers else 201
         self.send_response(status)
-        self.send_header("Content-Length", "2")
+        self.send_header("Content-Length", str(len(self.body)))
         self.end_headers()
-        self.wfile.write(b"no")
+        self.wfile.write(self.body)
         # Without a word in the answer, as servers do that have waited for long.
         self.close_connection = self.closes_unsaid
 
@@ -133,6 +134,36 @@ def test_retries_are_as_many_as_is_said(endpoint: tuple[str, type[Endpoint]]) ->
     assert result.exit_code == 1
     assert "edgefleet: 1 record was given up, the first because: answers 500; answers: " in result.stderr
     assert "statistics: 3 sent, 0 refused, 1 failed; last success 2" in result.stderr
+
+
+def test_a_conflict_after_an_answer_that_said_nothing_is_no_refusal(endpoint: tuple[str, type[Endpoint]]) -> None:
+    url, stub = endpoint
+    stub.answers = [500, 409, 409]
+    result = invoke(SCENARIOS / "bme280.yaml", "--records", 2, "--upload", f"{url}/x", "--json")
+    assert orjson.loads(result.stdout)["rejected"] == 1  # the second, which was not sent before
+    assert [headers["Idempotency-Key"] for _, headers, _ in stub.requests][0::2][:1] == [
+        stub.requests[1][1]["Idempotency-Key"]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"errors": true, "items": []}', 'answers 201 with "errors": true: 1 record counted as taken'),
+        (b" <html>login</html>", "answers 201 with a page of HTML, as a login page would be: 1 record counted"),
+        (b'{"errors": []}', ""),
+        (b"{", ""),
+    ],
+)
+def test_an_answer_that_does_not_look_like_a_success_is_told(
+    endpoint: tuple[str, type[Endpoint]], body: bytes, said: str
+) -> None:
+    url, stub = endpoint
+    stub.body = body
+    result = invoke(SCENARIOS / "bme280.yaml", "--records", 2, "--upload", f"{url}/x")
+    assert result.exit_code == 0
+    assert (said in result.stderr) if said else ("answers" not in result.stderr)
+    assert result.stderr.count("answers 201") == bool(said)  # once
 
 
 def test_a_connection_that_the_server_has_closed_is_no_trouble(endpoint: tuple[str, type[Endpoint]]) -> None:

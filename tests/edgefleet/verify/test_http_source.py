@@ -170,7 +170,18 @@ def answering(status: int, body: bytes) -> Iterator[str]:
             thread.join()
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"messages": [1], "next": null}', b'{"messages": []}'])
+ROW = b'{"cursor": 1, "device_id": "d", "boot": 1, "seq": 1, "timestamp_ms": 1, "received_ms": 1}'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"<html>", b"[]", b'{"messages": [1], "next": null}', b'{"messages": []}'),
+        b'{"messages": [], "next": 5}',
+        b'{"messages": [%b], "next": 1}' % ROW,  # the same page again and again
+        b'{"messages": [%b], "next": 1}' % ROW.replace(b"1,", b'"x",', 1),
+    ],
+)
 def test_another_service_is_recognised(body: bytes) -> None:
     with answering(200, body) as url, pytest.raises(EdgefleetError, match=f"{url} is no edgefleet ingest"):
         read(url)
