@@ -9,6 +9,9 @@ from bridge.source.sessions import effective_filters
 from edgewire.config import duration_text
 from edgewire.mqtt.filters import covers, is_shared, overlap
 
+_SHOWN = 7
+"""Filters of a format; those of one whose prefix has any number of levels go on alike."""
+
 
 def expiry_warning(broker: str, kept_s: int, wanted_s: int) -> str | None:
     """Say what it means that a broker keeps the session for less than it was asked for; None where it does not."""
@@ -63,7 +66,7 @@ def format_warnings(config: BridgeConfig) -> list[str]:
             )
             found.append(
                 f"subscription '{entry.filter}' can bring nothing but dead letters: {entry.format} is on"
-                f" {', '.join(readable)}; {wanted}"
+                f" {', '.join(readable[:_SHOWN])}; {wanted}"
             )
         elif entry.filter in effective and not possible_routes(entry, config.routes or contract_routes()):
             found.append(

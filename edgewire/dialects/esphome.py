@@ -25,7 +25,8 @@ from edgewire.dialects.encoder import (
     home_address,
 )
 from edgewire.dialects.entities import ENTITIES, VITALS, FieldEntity, topic_level
-from edgewire.dialects.home_assistant import EntityRegistry, HomeAssistantDecoder, HomeAssistantOptions, read_entities
+from edgewire.dialects.entity_registry import EntityRegistry
+from edgewire.dialects.home_assistant import HomeAssistantDecoder, HomeAssistantOptions, read_entities
 from edgewire.dialects.payload_template import fill_names
 from edgewire.dialects.values import NO_VALUE, number, read_object, read_text, shown
 

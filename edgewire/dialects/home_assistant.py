@@ -9,7 +9,6 @@ bare `nan` would break every entity of a topic (awtrix-ng issue 9) and is one mi
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Annotated, Any
 
@@ -17,12 +16,11 @@ from pydantic import Field
 
 from edgewire.config import Config
 from edgewire.dialects.base import Arrival, DialectError, DialectMessage, MessageRole, TimeSource, Value, unread
-from edgewire.dialects.templates import AS_IT_IS, Scale, read_template
+from edgewire.dialects.entity_registry import Availability, Entity, EntityRegistry, is_on
+from edgewire.dialects.templates import AS_IT_IS, read_template
 from edgewire.dialects.units import quantity_of, to_canonical, unit_suffix
-from edgewire.dialects.values import NO_VALUE, Path, number, read_json, read_object, read_text, shown, value_at
-
-MAX_ENTITIES = 200_000
-"""Entities that are remembered; a home has hundreds, a fleet of 10,000 devices some ten a device."""
+from edgewire.dialects.values import NO_VALUE, number, read_json, read_object, read_text, shown, value_at
+from edgewire.mqtt.filters import filter_matches
 
 _LONG_NAMES: Mapping[str, str] = MappingProxyType(
     {
@@ -76,9 +74,15 @@ _CLASSES: Mapping[str, str] = MappingProxyType(
         "power": "power_w",
         "energy": "energy_wh",
         "duration": "duration_s",
+        "illuminance": "illuminance_lx",
+        "carbon_dioxide": "co2_ppm",
     }
 )
 """Device class -> canonical name; an entity of another class, or of none, has its own."""
+_FLAG_CLASSES: Mapping[str, str] = MappingProxyType(
+    {"battery": "battery_low", "moisture": "water_leak", "motion": "occupancy"}
+)
+"""Device class -> name of what is on or off, where that is not the class itself."""
 _DEFAULT_UNITS: Mapping[str, str] = MappingProxyType({"humidity": "%", "battery_pct": "%"})
 """Units of those quantities that have one only."""
 _TRACKER_KEYS: Mapping[str, str] = MappingProxyType(
@@ -87,74 +91,6 @@ _TRACKER_KEYS: Mapping[str, str] = MappingProxyType(
 _ON_OFF = frozenset({"binary_sensor", "switch", "siren", "fan", "light", "humidifier"})
 _NO_PARTS: Mapping[str, Any] = MappingProxyType({})
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
-
-
-@dataclass(frozen=True, slots=True)
-class Availability:
-    """Says where an entity tells whether it is there, and how."""
-
-    topic: str
-    online: str
-    offline: str
-    path: Path | None
-    """Where the word stands in a JSON payload; None where the payload is the word."""
-    problem: str
-    """Why it cannot be read; empty where it can."""
-
-
-@dataclass(frozen=True, slots=True)
-class Entity:
-    """Holds one entity as its configuration describes it."""
-
-    device_id: str
-    key: str
-    """Its own name in the device."""
-    component: str
-    name: str
-    """Canonical name of its value."""
-    unit: str
-    state_topic: str
-    path: Path | None
-    """Where its value stands in a JSON payload; None where the payload is the value."""
-    problem: str = ""
-    """Why its value cannot be read; empty where it can."""
-    attributes_topic: str = ""
-    availability: tuple[Availability, ...] = ()
-    on_off: tuple[str, str] = ("ON", "OFF")
-    is_number: bool = False
-    """Whether a text is a number that has no unit, as counts have none: what has a state class is one."""
-    scale: Scale = AS_IT_IS
-
-
-class EntityRegistry:
-    """Remembers the entities that were described, by the topics on which they speak."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._by_config: dict[str, tuple[Entity, ...]] = {}
-        self._by_topic: dict[str, dict[tuple[str, str], Entity]] = {}
-
-    def learn(self, config_topic: str, entities: tuple[Entity, ...]) -> None:
-        """Replace what was known by a configuration topic. Raises `DialectError` where there would be too many."""
-        for old in self._by_config.pop(config_topic, ()):
-            self._count -= 1
-            for topic in _topics(old):
-                here = self._by_topic.get(topic, {})
-                here.pop((old.device_id, old.key), None)
-                if not here:
-                    self._by_topic.pop(topic, None)
-        if self._count + len(entities) > MAX_ENTITIES:
-            raise DialectError(f"more than {MAX_ENTITIES:,} entities: those of '{config_topic}' are not remembered")
-        if entities:
-            self._by_config[config_topic] = entities
-            self._count += len(entities)
-        for entity in entities:
-            for topic in _topics(entity):
-                self._by_topic.setdefault(topic, {})[entity.device_id, entity.key] = entity
-
-    def entities_on(self, topic: str) -> tuple[Entity, ...]:
-        """Return the entities that a topic tells something of."""
-        return tuple(self._by_topic.get(topic, {}).values())
 
 
 class HomeAssistantOptions(Config):
@@ -227,21 +163,25 @@ def read_entities(
     """Return the values that a payload has for the entities of its topic; `device` and `sensor` where these are known
     by other names. Raises `DialectError`."""
     first = entities[0]
-    if topic != first.state_topic and (told := [o for e in entities for o in e.availability if o.topic == topic]):
+    if not filter_matches(first.state_topic, topic) and (
+        told := [o for e in entities for o in e.availability if o.topic == topic]
+    ):
         return unread(first.device_id, MessageRole.AVAILABILITY, arrival, values={"online": _is_online(told, payload)})
     device = device or first.device_id
     remarks: list[str] = []
     if len(entities) == 1:
         values = _entity_values(first, topic, payload, remarks)
         sensor = sensor or first.key
-        if not values and first.problem and topic != first.attributes_topic:
+        if not values and first.problem and not is_on(first.attributes_topic, topic):
             raise DialectError(f"{first.key}: {first.problem}")
         return DialectMessage(
             device, MessageRole.READING, arrival.received_ms, TimeSource.ARRIVAL, values, sensor, _NO_PARTS, _NO_PARTS,
             arrival.retained, tuple(remarks) if remarks else (),
         )  # fmt: skip
     found = {one.key: values for one in entities if (values := _entity_values(one, topic, payload, remarks))}
-    problems = [f"{one.key}: {one.problem}" for one in entities if one.problem and topic != one.attributes_topic]
+    problems = [
+        f"{one.key}: {one.problem}" for one in entities if one.problem and not is_on(one.attributes_topic, topic)
+    ]
     if problems and len(problems) == len(entities):
         raise DialectError("; ".join(problems[:3]))
     message = unread(device, MessageRole.READING, arrival)._replace(sensor=sensor, remarks=(*remarks, *problems))
@@ -253,9 +193,9 @@ def read_entities(
 
 def _entity_values(entity: Entity, topic: str, payload: bytes, remarks: list[str]) -> dict[str, Value]:
     """Return the values that a payload has for an entity. Raises `DialectError`."""
-    if topic == entity.attributes_topic and entity.component == "device_tracker":
+    if is_on(entity.attributes_topic, topic) and entity.component == "device_tracker":
         return dict(_tracker_values(read_object(payload, lenient=True)))
-    if entity.problem or topic != entity.state_topic:
+    if entity.problem or not is_on(entity.state_topic, topic):
         return {}
     body = None if entity.path is None else read_json(payload, lenient=True)
     read = _entity_value(entity, body, payload, remarks)
@@ -265,6 +205,12 @@ def _entity_values(entity: Entity, topic: str, payload: bytes, remarks: list[str
 def canonical_name(device_class: str, key: str) -> str:
     """Return the canonical name of an entity's value: by its class, else its own name."""
     return _CLASSES.get(device_class) or _NOT_IN_NAMES.sub("_", key.lower()).strip("_") or "value"
+
+
+def _flag_name(device_class: str, key: str) -> str:
+    """Return the name of what is on or off: of a class that says what it means, else the entity's own."""
+    known = device_class in ("smoke", "gas", "occupancy", "presence", "vibration", "tamper")
+    return _FLAG_CLASSES.get(device_class) or (device_class if known else canonical_name("", key))
 
 
 def convert(name: str, read: float, unit: str, remarks: list[str]) -> tuple[str, float]:
@@ -290,7 +236,9 @@ def _entity(component: str, key: str, body: Mapping[str, Any], object_id: str) -
         _device_id(device or {}, object_id),
         key,
         component,
-        canonical_name(_text(body, "device_class"), key),
+        _flag_name(_text(body, "device_class"), key)
+        if component in _ON_OFF
+        else canonical_name(_text(body, "device_class"), key),
         _text(body, "unit_of_measurement"),
         state_topic,
         path,
@@ -404,11 +352,3 @@ def _word(body: Mapping[str, Any], *keys: str) -> str:
     """Return what a state is compared with; `true` is what Home Assistant's templates make of JSON's: True."""
     found = next((body[key] for key in keys if body.get(key) is not None), "")
     return str(found) if isinstance(found, str | bool | int | float) else ""
-
-
-def _topics(entity: Entity) -> Iterator[str]:
-    yield from dict.fromkeys(
-        topic
-        for topic in (entity.state_topic, entity.attributes_topic, *(one.topic for one in entity.availability))
-        if topic
-    )

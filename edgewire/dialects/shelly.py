@@ -185,10 +185,18 @@ class ShellyOptions(Config):
     """Whether emulated devices send the state of each component below `/status`."""
 
 
+_ENDS = ("events/rpc", "online", "status/#", "rpc", "announce", "debug/log")
+_MOST_LEVELS = 6
+"""Of a topic prefix; what is read has no limit, but a filter that can bring nothing is told by these."""
+
+
 class ShellyDecoder:
     """Reads what Shelly devices publish. A device is its topic prefix."""
 
-    filters = ("+/events/rpc", "+/online", "+/status/#", "+/rpc", "+/announce", "+/debug/log", "shellies/#")
+    filters = (
+        "shellies/#",
+        *("+/" * levels + end for levels in range(1, _MOST_LEVELS + 1) for end in _ENDS),
+    )
 
     def __init__(self, options: ShellyOptions | None = None) -> None:
         self._options = options or ShellyOptions()
@@ -351,7 +359,7 @@ def _components(
     if unknown:
         remarks += [f"{key}: quantity and unit are not known" for key in unknown if key.startswith("bthomesensor")]
     told = tuple(remarks) if remarks else ()
-    more = {**extra, **unknown} if unknown else extra
+    more = {**extra, **unknown} if unknown else extra if values or parts else {}
     return DialectMessage(device, role, at_ms, source, values, "", parts, more, arrival.retained, told)
 
 

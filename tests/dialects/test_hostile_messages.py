@@ -108,7 +108,7 @@ def test_a_string_without_an_end_hides_nothing_that_is_missing() -> None:
 
 
 def test_entities_are_bounded_however_few_configurations_they_come_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgewire.dialects.home_assistant.MAX_ENTITIES", 5)
+    monkeypatch.setattr("edgewire.dialects.entity_registry.MAX_ENTITIES", 5)
     decoder = HomeAssistantDecoder()
     parts = {f"p{number}": {"p": "sensor", "stat_t": f"s/{number}"} for number in range(4)}
     config = json.dumps({"dev": {"ids": "x"}, "cmps": parts}).encode()
