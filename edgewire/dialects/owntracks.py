@@ -7,6 +7,7 @@ on the topic of positions and has none (mqttwarn issue 105), and Android's has n
 `_type` (recorder issue 374).
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Annotated, Any
@@ -217,7 +218,7 @@ class OwnTracksEncoder:
                 android = {"wifi": 0, "ps": 0, "bo": 0, "loc": 0, "hib": 0}
                 yield self._json("/status", {"_type": "status", "android": android}, names)
             case "dump":
-                every = round(outcome.interval_s)
+                every = math.ceil(outcome.interval_s)
                 configuration = {
                     "_type": "configuration",
                     "deviceId": self._filled("", names).rpartition("/")[2],

@@ -10,6 +10,7 @@ language, and not at all where they are the default, which is m/s for speed. The
 meter's chip, is not that of a room.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
@@ -531,7 +532,7 @@ class TasmotaEncoder:
         said = dict(zip(("state", "sensor"), (orjson.loads(one.payload) for one in outcome.readings), strict=False))
         match command.name:
             case "TELEPERIOD":
-                yield self._json("stat", "RESULT", {"TelePeriod": round(outcome.interval_s)}, names)
+                yield self._json("stat", "RESULT", {"TelePeriod": math.ceil(outcome.interval_s)}, names)
                 if command.wants_reading:
                     yield from outcome.readings
             case "RESTART":

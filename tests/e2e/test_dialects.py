@@ -1,0 +1,134 @@
+"""Fleets that speak as other makers' devices do: all they say reaches the store, and commands are answered."""
+
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import orjson
+import paho.mqtt.client as paho
+import pytest
+import yaml
+
+from edgefleet.embedded import MosquittoProcess, edgefleet_process, free_port
+from edgewire.errors import ServiceUnavailable
+from edgewire.run_record import RunRecord
+from tests.e2e.stack import wait_until
+from tests.services.fixtures import unavailable
+
+pytestmark = [pytest.mark.e2e, pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(120)]
+
+OWN = {
+    "topic": "plant/{site}/{id}/state",
+    "payload": {
+        "t": {"from": "temperature_c", "unit": "°F", "round": 2}, "rh": "humidity", "p": "pressure_hpa",
+        "n": {"b": "boot", "s": "seq"}, "ts": {"from": "timestamp", "as": "epoch_ms"},
+    },
+}  # fmt: skip
+GROUPS: dict[str, dict[str, Any]] = {
+    "tasmota": {"kind": "bme280", "dialect": "tasmota", "discovery": "homeassistant"},
+    "shelly": {"kind": "bme280", "dialect": "shelly"},
+    "esphome": {"kind": "people", "dialect": "esphome"},
+    "owntracks": {"kind": "gps", "dialect": "owntracks"},
+    "own": {"kind": "bme280", **OWN},
+    "edgefleet": {"kind": "bme280", "discovery": {"form": "single", "prefix": "ha"}},
+}
+"""Site -> how its devices speak."""
+SUBSCRIPTIONS: list[Any] = [
+    "edge/+/+/+/telemetry",
+    {"filter": "tele/#", "decode": "tasmota", "site": "tasmota"},
+    {"filter": "tasmota/discovery/#", "decode": "tasmota", "site": "tasmota"},
+    {"filter": "+/events/rpc", "decode": "shelly", "site": "shelly"},
+    {"filter": "+/online", "decode": "shelly", "site": "shelly"},
+    {"filter": "homeassistant/sensor/#", "decode": "esphome", "site": "esphome"},
+    {"filter": "+/sensor/+/state", "decode": "esphome", "site": "esphome"},
+    {"filter": "+/status", "decode": "esphome", "site": "esphome"},
+    {"filter": "owntracks/#", "decode": "owntracks", "site": "owntracks"},
+    {"filter": "plant/#", "decode": OWN},
+]
+
+
+@contextmanager
+def listening(broker: MosquittoProcess, *filters: str) -> Iterator[tuple[paho.Client, list[tuple[str, bytes]]]]:
+    """A client, and what it hears on these topics."""
+    heard: list[tuple[str, bytes]] = []
+    client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+    subscribed = threading.Event()
+    client.on_message = lambda _client, _data, message: heard.append((message.topic, message.payload))
+    client.on_subscribe = lambda *_: subscribed.set()
+    client.connect(broker.host, broker.port)
+    client.loop_start()
+    client.subscribe([(one, 1) for one in filters])
+    assert subscribed.wait(10)
+    try:
+        yield client, heard
+    finally:
+        client.disconnect()
+        client.loop_stop()
+
+
+def stored(path: Path) -> Counter[str]:
+    """The messages of each site in the store."""
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as database:
+        rows = database.execute("SELECT device_id FROM messages").fetchall()
+    # A phone is called after its user, who is its site here.
+    return Counter(device.split("-")[0] for (device,) in rows)
+
+
+def test_what_fleets_say_in_any_dialect_is_stored(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        try:
+            broker = stack.enter_context(MosquittoProcess())
+        except ServiceUnavailable as error:
+            unavailable(str(error))
+        ports = free_port(), free_port()
+        ingest, admin = (f"http://127.0.0.1:{port}" for port in ports)
+        store = tmp_path / "ingest.db"
+        command = ("ingest", "--port", str(ports[0]), "--store", f"sqlite:///{store}")
+        stack.enter_context(edgefleet_process("ingest", *command, url=f"{ingest}/readyz"))
+        config = tmp_path / "bridge.yaml"
+        settings = {"broker": broker.url, "subscriptions": SUBSCRIPTIONS, "http": {"url": ingest},
+                    "spool": {"path": str(tmp_path / "spool.db")}, "admin": {"port": ports[1]}}  # fmt: skip
+        config.write_text(yaml.safe_dump(settings))
+        stack.enter_context(edgefleet_process("bridge", "bridge", "run", config, url=f"{admin}/readyz"))
+        client, heard = stack.enter_context(
+            listening(broker, "stat/#", "me/rpc", "homeassistant/#", "ha/#", "+/online", "tele/+/LWT")
+        )
+        scenario = tmp_path / "fleet.yaml"
+        sites = [{"name": site, "latitude": 48.9, "longitude": 2.4} for site in GROUPS]
+        devices = [
+            {"ids": [f"{site}-001", f"{site}-002"], "interval": "250ms", "qos": 1, "site": site} | group
+            for site, group in GROUPS.items()
+        ]
+        content = {"broker": broker.url, "sites": sites, "devices": devices}
+        scenario.write_text(yaml.safe_dump(content))
+        words = ("run", str(scenario), "--duration", "4s", "--record", str(tmp_path / "run"))
+        fleet = subprocess.Popen([sys.executable, "-m", "edgefleet", *words], stderr=subprocess.PIPE)
+        wait_until(lambda: sum(topic.endswith(("/online", "/LWT")) for topic, _ in heard) >= 4)
+        client.publish("shelly-001/rpc", b'{"id":1,"src":"me","method":"Shelly.GetStatus"}', qos=1)
+        client.publish("cmnd/tasmota-001/TelePeriod", b"", qos=1)
+        client.publish("owntracks/owntracks/owntracks-001/cmd", b'{"_type":"cmd","action":"dump"}', qos=1)
+        wait_until(lambda: {"me/rpc", "stat/tasmota-001/RESULT"} <= {topic for topic, _ in heard})
+        before = len(heard)
+        client.publish("homeassistant/status", b"online", qos=1)
+        described = "homeassistant/device/tasmota-001/config"
+        wait_until(lambda: described in {topic for topic, _ in heard[before:]})
+        _, said = fleet.communicate(timeout=60)
+        assert fleet.returncode == 0, said.decode()
+        record = RunRecord.load(tmp_path / "run")
+        sent: Counter[str] = Counter()
+        for device in record.devices:
+            assert device.emitted == device.acknowledged, device
+            sent[device.device_id.rpartition("-")[0]] += device.emitted
+        assert all(sent[site] for site in GROUPS.keys() - {"owntracks"})
+        sent["tasmota"] += 1  # the reading that was asked for
+        wait_until(lambda: stored(store).total() >= sent.total())
+        assert stored(store) == +sent
+    answer = orjson.loads(next(payload for topic, payload in heard if topic == "me/rpc"))
+    assert {"temperature:0", "wifi", "sys"} <= answer["result"].keys()
+    assert {topic.split("/")[1] for topic, _ in heard if topic.startswith("ha/")} == {"sensor", "binary_sensor"}
