@@ -10,8 +10,9 @@ import pytest
 from devices.scenario.scenario import Scenario
 from devices.timeline.timeline import Timeline
 from edgefleet.cli.delivery_options import DeliveryOptions
+from edgefleet.cli.destination import Destination
 from edgefleet.cli.signals import StopFlag
-from edgefleet.cli.targets import Destination, batch_target
+from edgefleet.cli.targets import batch_target
 from edgefleet.verify import verify_run
 from edgewire.errors import ConfigError
 from tests.platforms import PLATFORMS, Platform, wanted

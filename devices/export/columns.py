@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
+from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import numpy as np
@@ -31,6 +32,9 @@ class ColumnType(Enum):
     """Names what is in a column."""
 
     TEXT = "text"
+    """One of some: a category."""
+    ID = "id"
+    """A text that stands in one row, or few."""
     FLOAT = "float"
     INT = "int"
     BOOL = "bool"
@@ -72,7 +76,7 @@ class TableSchema:
     def _type_of(self, name: str, table: Table) -> ColumnType:
         """Return the type of a column that the model does not know: a clean value is of the type of its field."""
         field = name.removeprefix("clean_")
-        known = {column.name: column.type for column in self.columns if column.name not in HEAD}
+        known = {column.name: column.type for column in self.columns}
         return known[field] if field in known and field != name else _type_of_values(_values(table, name))
 
 
@@ -162,7 +166,23 @@ def _columns(model: type[Payload], prefix: tuple[str, ...] = ()) -> Iterator[Col
         if isinstance(annotation, type) and issubclass(annotation, Payload):
             yield from _columns(annotation, path)
         else:
-            yield Column("_".join(path), _type(annotation), path)
+            column = "_".join(path)
+            type_ = _type(annotation)
+            if type_ is ColumnType.TEXT and any(_UUID in str(getattr(each, "pattern", "")) for each in field.metadata):
+                type_ = ColumnType.ID
+            yield Column(column, ColumnType.FLOAT if column in _fractional_names() else type_, path)
+
+
+@cache
+def _fractional_names() -> frozenset[str]:
+    """Return the names of what has a fraction in some kind: then it has in all, or readers could not join them."""
+    return frozenset(
+        name
+        for contract in CONTRACT.values()
+        for message in contract.messages
+        for name, field in message.model.model_fields.items()
+        if _type(_bare(field.annotation)) is ColumnType.FLOAT
+    )
 
 
 def _bare(annotation: Any) -> Any:
@@ -176,6 +196,8 @@ def _bare(annotation: Any) -> Any:
     return annotation
 
 
+_UUID = "[0-9a-f]{"
+"""In the pattern of a text that is made of random digits."""
 _TYPES: Mapping[Any, ColumnType] = {
     str: ColumnType.TEXT,
     float: ColumnType.FLOAT,

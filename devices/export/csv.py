@@ -22,21 +22,22 @@ from devices.export.columns import (
     head_values,
     load_columns,
 )
-from devices.export.files import PartialFile
+from devices.export.compression import Compress
+from devices.export.files import PartialFile, merged_order
 from devices.sensors.base import DictionaryColumn
 from devices.timeline.encode import join_rows, json_texts
 from devices.timeline.table import Table
 from devices.timeline.timeline import Timeline
 
 _SPECIAL = (b",", b'"', b"\n", b"\r")
-_TEXTS = (ColumnType.TEXT, ColumnType.TIME)
+_TEXTS = (ColumnType.TEXT, ColumnType.ID, ColumnType.TIME)
 
 
 class CsvWriter:
     """Writes the file of one schema; its header is written with the first messages."""
 
-    def __init__(self, path: Path, schema: TableSchema) -> None:
-        self._file = PartialFile(path)
+    def __init__(self, path: Path, schema: TableSchema, compress: Compress | None = None) -> None:
+        self._file = PartialFile(path, compress=compress)
         self._schema = schema
         self._columns: tuple[Column, ...] | None = None
 
@@ -46,11 +47,16 @@ class CsvWriter:
         if state and state["columns"]:
             self._columns = load_columns(state["columns"])
 
-    def write(self, timeline: Timeline, table: Table) -> None:
-        """Append the rows of a table."""
+    def write(self, timeline: Timeline, tables: Sequence[Table]) -> None:
+        """Append the rows of some tables, in the order of all output."""
         if self._columns is None:
-            self._begin(self._schema.widened(table).columns)
-        self._file.write(csv_rows(timeline, table, self._columns or ()))
+            self._begin(self._schema.widened(tables[0]).columns)
+        columns = self._columns or ()
+        if len(tables) == 1:
+            self._file.write(csv_rows(timeline, tables[0], columns))
+            return
+        rows = [row for table in tables for row in csv_rows(timeline, table, columns, end=b"\0").split(b"\0")[:-1]]
+        self._file.write(b"".join(rows[row] + b"\n" for row in merged_order(timeline, tables).tolist()))
 
     def save_state(self) -> dict[str, Any]:
         """Make durable what was written, and return what to go on from."""
@@ -71,7 +77,7 @@ class CsvWriter:
         self._file.write(",".join(column.name for column in columns).encode() + b"\n")
 
 
-def csv_rows(timeline: Timeline, table: Table, columns: Sequence[Column]) -> bytes:
+def csv_rows(timeline: Timeline, table: Table, columns: Sequence[Column], *, end: bytes = b"\n") -> bytes:
     """Return the rows of a table, which begin with `HEAD` as `columns` do."""
     names, times, boot, seqs = head_values(timeline, table)
     rows = len(names)
@@ -86,7 +92,7 @@ def csv_rows(timeline: Timeline, table: Table, columns: Sequence[Column]) -> byt
         values = column_values(column, table)
         parts.append(b",")
         parts.append(b"" if values is None else csv_cells(column.type, values))
-    return join_rows([*parts, b"\n"], rows)
+    return join_rows([*parts, end], rows)
 
 
 def csv_cells(kind: ColumnType, values: Values) -> Sequence[bytes]:

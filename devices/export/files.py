@@ -8,16 +8,22 @@ each schema of the messages.
 import contextlib
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from devices.export.base import ExportError, ExportWindow, ResumeState
 from devices.export.columns import TableSchema, split_by_schema, table_schemas
+from devices.export.compression import Compress
 from devices.timeline.table import Table
 from devices.timeline.timeline import Timeline
 from edgewire.output import is_stream, make_output_folder, open_stream, partial_path, require_file
+from edgewire.output_lock import OutputLock
 
 
 class PartialFile:
@@ -25,19 +31,28 @@ class PartialFile:
 
     What is a stream at `path`, such as a FIFO, is written into instead (see `edgewire.output`), and cannot be gone on
     with: at once, or where the writer moves about in its file (`staged`), as a whole from a temporary one. What is only
-    of use to another file until that is complete (`part_of`) is where that one is.
+    of use to another file until that is complete (`part_of`) is where that one is. A file has one writer at a time.
     """
 
-    def __init__(self, path: Path, *, staged: bool = False, part_of: "PartialFile | None" = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        staged: bool = False,
+        part_of: "PartialFile | None" = None,
+        compress: Compress | None = None,
+    ) -> None:
         self.path = path
         self.partial = path.with_name(path.name + ".partial")
         self.is_complete = False
         """Whether it has its name already."""
         self._staged = staged
+        self._compress = compress
         self._part_of = part_of
         self._stage: TemporaryDirectory[str] | None = None
         self._is_stream = False
         self._file: BinaryIO | None = None
+        self._lock: OutputLock | None = None
 
     @property
     def stage(self) -> Path | None:
@@ -47,20 +62,25 @@ class PartialFile:
     def open(self, state: ResumeState | None) -> None:
         """Begin anew, or go on from where it was saved, dropping what came later.
 
-        Raises `ExportError` where the file cannot be written, or is shorter than it was.
+        Raises `ExportError` where the file cannot be written, or is shorter than it was; `OutputBusyError` where
+        another process writes it.
         """
         with self.translate_errors():
             if self._part_of and self._part_of.stage:
                 self.partial = self._part_of.stage / self.partial.name
                 self._file = self.partial.open("ab")
                 return
-            self._is_stream = is_stream(self.path)
+            self._is_stream = self._is_stdout or is_stream(self.path)
             if self._is_stream:
                 self._open_stream()
                 return
             self.path = require_file(self.path)
             make_output_folder(self.path.parent)
             self.partial = partial_path(self.path)
+            if self._part_of is None:
+                lock = OutputLock(self.path)
+                lock.acquire()
+                self._lock = lock
             if state is None:
                 self.partial.open("wb").close()
             elif self._was_completed(state):
@@ -75,9 +95,9 @@ class PartialFile:
             self._file = self.partial.open("ab")
 
     def write(self, data: bytes) -> None:
-        """Append some bytes; raises `ExportError` where the disk is full."""
+        """Append some bytes, compressed as a piece of their own; raises `ExportError` where the disk is full."""
         with self.translate_errors():
-            self._opened.write(data)
+            self._opened.write(self._compress(data) if self._compress and data else data)
 
     def flush(self) -> None:
         """Hand over what was written, so that what is counted as written is; raises `ExportError` as `write` does."""
@@ -111,16 +131,21 @@ class PartialFile:
     def complete(self) -> None:
         """Make it durable and give it its name."""
         if self.is_complete:
+            self.close()
             return
         if self._is_stream:
             self._finish_stream()
             return
         self._sync()
-        self.close()
+        if self._lock:
+            self._lock.check()
         try:
+            self._close_file()
             self.partial.replace(self.path)
         except OSError as error:
             raise ExportError(f"{self.path} cannot be written: {error.strerror}") from None
+        finally:
+            self.close()
 
     def discard(self) -> None:
         """Remove it."""
@@ -130,6 +155,12 @@ class PartialFile:
 
     def close(self) -> None:
         """Let go; the partial file stays."""
+        self._close_file()
+        if self._lock:
+            self._lock.release()
+            self._lock = None
+
+    def _close_file(self) -> None:
         if self._file:
             # What a full disk does not take is not saved either.
             with contextlib.suppress(OSError):
@@ -145,6 +176,8 @@ class PartialFile:
         try:
             yield
         except OSError as error:
+            if self._is_stdout and isinstance(error, BrokenPipeError):
+                raise
             place = self.partial if self._file and not self._is_stream else self.path
             raise ExportError(f"{place} cannot be written: {_reason(error)}") from None
 
@@ -155,7 +188,7 @@ class PartialFile:
 
     def _open_stream(self) -> None:
         if not self._staged:
-            self._file = open_stream(self.path)
+            self._file = self._reopened()
             return
         self._stage = TemporaryDirectory(prefix="edgefleet-")
         self.partial = Path(self._stage.name) / self.partial.name
@@ -165,12 +198,19 @@ class PartialFile:
         with self.translate_errors():
             self._opened.flush()
             if self._stage:
-                with open_stream(self.path) as stream, self.partial.open("rb") as content:
+                with self._reopened() as stream, self.partial.open("rb") as content:
                     shutil.copyfileobj(content, stream)
             else:
                 self._opened.close()  # here, so that what is not taken is an error
             self.is_complete = True
         self.close()
+
+    @property
+    def _is_stdout(self) -> bool:
+        return str(self.path) == "-"
+
+    def _reopened(self) -> BinaryIO:
+        return os.fdopen(os.dup(sys.stdout.fileno()), "wb") if self._is_stdout else open_stream(self.path)
 
     def _was_completed(self, state: ResumeState) -> bool:
         return not self.partial.exists() and self.path.exists() and self.path.stat().st_ino == state.get("inode")
@@ -188,6 +228,10 @@ def _reason(error: OSError) -> str:
     )
 
 
+_OTHER_SUFFIX = {".parquet": ".pq", ".csv.gz": ".csv.gzip", ".csv.zst": ".csv.zstd"}
+"""What else the name of one file may end in."""
+
+
 class TableWriter(Protocol):
     """Writes the file of one schema."""
 
@@ -195,8 +239,8 @@ class TableWriter(Protocol):
         """Begin the file, or go on with it."""
         ...
 
-    def write(self, timeline: Timeline, table: Table) -> None:
-        """Append the rows of a table."""
+    def write(self, timeline: Timeline, tables: Sequence[Table]) -> None:
+        """Append the rows of some tables, in the order of all output."""
         ...
 
     def save_state(self) -> dict[str, Any]:
@@ -223,34 +267,49 @@ class TableFiles:
         writer: Callable[[Path, TableSchema], TableWriter],
         *,
         folder: bool = False,
+        part: str = "",
     ) -> None:
-        """Write to `path`: a file if it has the suffix and is not said to be a `folder`.
+        """Write to `path`: a file if it has the suffix and is not said to be a `folder`, or is "-", which is stdout.
 
-        Raises `ExportError` where one file does not do.
+        In a folder the names end in `part`, before the suffix. Raises `ExportError` where one file does not do.
         """
         self._schemas = table_schemas(timeline)
-        if path.suffix == suffix and not folder:
-            require_one_schema(self._schemas, f"{path}", f"--out {path.with_suffix('')}/ --format {suffix[1:]}")
+        is_file = str(path) == "-" or path.name.lower().endswith((suffix, _OTHER_SUFFIX.get(suffix, suffix)))
+        if is_file and not folder:
+            place = "stdout" if str(path) == "-" else str(path)
+            folder_name = "FOLDER" if str(path) == "-" else str(path)[: -len(suffix)]
+            require_one_schema(self._schemas, place, f"--out {folder_name}/ --format {suffix[1:]}")
             paths = [path] * len(self._schemas)
         else:
-            paths = [path / f"{schema.name}{suffix}" for schema in self._schemas]
+            paths = [path / f"{schema.name}{part}{suffix}" for schema in self._schemas]
         self.paths = paths
+        self.rows: dict[Path, int] = dict.fromkeys(paths, 0)
+        """Rows of each file, for its manifest."""
         self._writers = {schema.name: writer(path, schema) for path, schema in zip(paths, self._schemas, strict=True)}
 
     def open(self, state: ResumeState | None) -> None:
         """Begin the files, or go on with them."""
-        for name, writer in self._writers.items():
+        for path, (name, writer) in zip(self.paths, self._writers.items(), strict=True):
             writer.open_file(state[name] if state else None)
+            self.rows[path] = state[name]["rows"] if state else 0
 
     def write(self, window: ExportWindow) -> int:
         """Append a window's messages to their files."""
+        paths = dict(zip(self._writers, self.paths, strict=True))
+        found: dict[str, list[Table]] = {}
         for schema, table in split_by_schema(self._schemas, window.tables):
-            self._writers[schema.name].write(window.timeline, table)
+            found.setdefault(schema.name, []).append(table)
+        for name, tables in found.items():
+            self._writers[name].write(window.timeline, tables)
+            self.rows[paths[name]] += sum(len(table.times) for table in tables)
         return sum(len(table.times) for table in window.tables)
 
     def save_state(self) -> ResumeState:
         """Make durable what was written, and return the state of every file."""
-        return {name: writer.save_state() for name, writer in self._writers.items()}
+        return {
+            name: {**writer.save_state(), "rows": self.rows[path]}
+            for path, (name, writer) in zip(self.paths, self._writers.items(), strict=True)
+        }
 
     def finish(self) -> None:
         """Give the files their names, one after the other."""
@@ -261,6 +320,14 @@ class TableFiles:
         """Let go; the partial files stay."""
         for writer in self._writers.values():
             writer.abandon()
+
+
+def merged_order(timeline: Timeline, tables: Sequence[Table]) -> NDArray[np.int64]:
+    """Return the order of all output of the rows of several tables, one behind the other."""
+    times, positions, seqs = (
+        np.concatenate([getattr(table, name) for table in tables]) for name in ("times", "positions", "seqs")
+    )
+    return timeline.output_order(times, positions, seqs)
 
 
 def require_one_schema(schemas: Sequence[TableSchema], target: str, instead: str) -> None:

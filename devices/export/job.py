@@ -3,10 +3,11 @@
 The sidecar file of an export under way says how far it has come, and of which export it is.
 """
 
+import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ import orjson
 from devices.export.base import ExportError, ExportTarget, ExportWindow
 from devices.scenario.scenario import Scenario
 from devices.timeline.timeline import Timeline
-from edgewire.output import partial_path, require_file
+from edgewire.output import make_output_folder, partial_path, require_file
+from edgewire.output_lock import OutputLock
 
 WINDOW_ROWS = 20_000
 """About how many messages are held in memory at once; more would be slower too, for the processor's caches."""
@@ -124,45 +126,63 @@ def export(
     """
     progress = progress or ExportProgress()
     path, mark = checkpoint or (None, "")
-    saved = Checkpoint.load(path, mark) if resume and path else None
-    # Of few records no more are made than are asked for.
-    first_rows = window_rows if span.records is None else min(window_rows, span.records)
-    at, step = (saved.next_ms, saved.step_ms) if saved else (span.from_ms, _first_step(timeline, first_rows))
-    progress.records = progress.resumed = saved.records if saved else 0
-    progress.next_ms = at
+    with _owned(path) if path else contextlib.nullcontext():
+        saved = Checkpoint.load(path, mark) if resume and path else None
+        # Of few records no more are made than are asked for.
+        first_rows = window_rows if span.records is None else min(window_rows, span.records)
+        at, step = (saved.next_ms, saved.step_ms) if saved else (span.from_ms, _first_step(timeline, first_rows))
+        progress.records = progress.resumed = saved.records if saved else 0
+        progress.next_ms = at
 
-    def save() -> None:
-        if path:
-            Checkpoint(mark, progress.next_ms, step, progress.records, dict(target.save_state())).save(path)
-
-    try:
-        target.open(saved.target if saved else None)
-        # From the first moment on, so that also an export that fails in its first second can be gone on with.
-        save()
-        saved_at = time.monotonic()
-        while at < span.to_ms and progress.records != span.records and not stop():
-            limit = None if span.records is None else span.records - progress.records
-            window = ExportWindow(timeline, at, min(at + step, span.to_ms), limit, span.clean)
-            rows = target.write(window)
-            at, step = window.to_ms, next_step(step, rows, window_rows)
-            progress.records += rows
-            is_cut = progress.records == span.records
-            progress.next_ms = window.last_ms + 1 if is_cut else at
-            progress.report(progress)
-            if time.monotonic() - saved_at >= SAVE_EVERY_S:
-                save()
-                saved_at = time.monotonic()
-        save()
-        if at >= span.to_ms or progress.records == span.records:
-            target.finish()
-            at_end(progress)
-            progress.finished = True
+        def save() -> None:
             if path:
-                path.unlink(missing_ok=True)
+                Checkpoint(mark, progress.next_ms, step, progress.records, dict(target.save_state())).save(path)
+
+        try:
+            target.open(saved.target if saved else None)
+            # From the first moment on, so that also an export that fails in its first second can be gone on with.
+            save()
+            saved_at = time.monotonic()
+            while at < span.to_ms and progress.records != span.records and not stop():
+                limit = None if span.records is None else span.records - progress.records
+                window = ExportWindow(timeline, at, min(at + step, span.to_ms), limit, span.clean)
+                rows = target.write(window)
+                at, step = window.to_ms, next_step(step, rows, window_rows)
+                progress.records += rows
+                is_cut = progress.records == span.records
+                progress.next_ms = window.last_ms + 1 if is_cut else at
+                progress.report(progress)
+                if time.monotonic() - saved_at >= SAVE_EVERY_S:
+                    save()
+                    saved_at = time.monotonic()
+            save()
+            if at >= span.to_ms or progress.records == span.records:
+                target.finish()
+                at_end(progress)
+                progress.finished = True
+                if path:
+                    path.unlink(missing_ok=True)
+        finally:
+            if not progress.finished:
+                target.abandon()
+        return progress
+
+
+@contextlib.contextmanager
+def _owned(checkpoint: Path) -> Iterator[None]:
+    """Keep other processes from the place of an export: what of it is under way is in one checkpoint."""
+    place = checkpoint.parent if checkpoint.name.startswith(".") else checkpoint.with_suffix("")
+    lock = OutputLock(checkpoint, place)
+    with contextlib.suppress(OSError):  # the target says what is wrong with the place
+        make_output_folder(checkpoint.parent)
+    try:
+        lock.acquire()
+    except OSError as error:
+        raise ExportError(f"{checkpoint.parent} cannot be written: {error.strerror}") from None
+    try:
+        yield
     finally:
-        if not progress.finished:
-            target.abandon()
-    return progress
+        lock.release()
 
 
 def next_step(step_ms: int, rows: int, wanted: int) -> int:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from devices.export.base import ExportError, ExportWindow, ResumeState
+from devices.export.compression import Compress
 from devices.export.files import PartialFile
 from devices.timeline.table import Batch
 from devices.timeline.timeline import Timeline
@@ -12,13 +13,15 @@ from devices.timeline.timeline import Timeline
 class JsonlFile:
     """Writes all kinds into one file, in the order of due time, device id and seq."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, compress: Compress | None = None) -> None:
         self.paths = [path]
-        self._file = PartialFile(path)
+        self.rows: dict[Path, int] = {path: 0}
+        self._file = PartialFile(path, compress=compress)
 
     def open(self, state: ResumeState | None) -> None:
         """Begin the file, or go on with it."""
         self._file.open(state)
+        self.rows[self.paths[0]] = state["rows"] if state else 0
 
     def write(self, window: ExportWindow) -> int:
         """Append a window's messages."""
@@ -29,10 +32,11 @@ class JsonlFile:
         """Append some messages."""
         self._file.write(lines(batch))
         self._file.flush()
+        self.rows[self.paths[0]] += len(batch)
 
     def save_state(self) -> ResumeState:
         """Make durable what was written, and return what to go on from."""
-        return self._file.save_state()
+        return {**self._file.save_state(), "rows": self.rows[self.paths[0]]}
 
     def finish(self) -> None:
         """Give the file its name."""
@@ -46,8 +50,9 @@ class JsonlFile:
 class JsonlPipe:
     """Writes to an open pipe or terminal; what is written is gone, so it cannot be gone on with."""
 
-    def __init__(self, pipe: BinaryIO) -> None:
+    def __init__(self, pipe: BinaryIO, compress: Compress | None = None) -> None:
         self._pipe = pipe
+        self._compress = compress
 
     def open(self, state: ResumeState | None) -> None:
         """Do nothing: the pipe is open."""
@@ -74,7 +79,7 @@ class JsonlPipe:
 
     def _write(self, data: bytes) -> None:
         try:
-            self._pipe.write(data)
+            self._pipe.write(self._compress(data) if self._compress and data else data)
             self._pipe.flush()
         except BrokenPipeError:
             raise

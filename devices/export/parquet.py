@@ -10,7 +10,7 @@ and no page is read or written twice. The magic number of all but the first, and
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -32,7 +32,7 @@ from devices.export.columns import (
     dump_columns,
     load_columns,
 )
-from devices.export.files import PartialFile
+from devices.export.files import PartialFile, merged_order
 from devices.timeline.table import Table
 from devices.timeline.timeline import Timeline
 
@@ -44,6 +44,7 @@ _LABEL = pa.dictionary(pa.int32(), pa.string())
 _TIME = pa.timestamp("ms", tz="UTC")
 _ARROW = {
     ColumnType.TEXT: _LABEL,
+    ColumnType.ID: pa.string(),
     ColumnType.FLOAT: pa.float64(),
     ColumnType.INT: pa.int64(),
     ColumnType.BOOL: pa.bool_(),
@@ -57,7 +58,9 @@ _ARROW = {
 class ParquetWriter:
     """Writes the file of one schema."""
 
-    def __init__(self, path: Path, schema: TableSchema) -> None:
+    def __init__(self, path: Path, schema: TableSchema, metadata: Mapping[str, str] | None = None) -> None:
+        """Write rows of a schema; the `metadata` is for whoever reads the footer."""
+        self._metadata = dict(metadata or {})
         self._file = PartialFile(path, staged=True)
         self._index = PartialFile(path.with_name(path.name + ".index"), part_of=self._file)
         self._table_schema = schema
@@ -74,11 +77,16 @@ class ParquetWriter:
         if state and state["columns"]:
             self._begin(replace(self._table_schema, columns=load_columns(state["columns"])))
 
-    def write(self, timeline: Timeline, table: Table) -> None:
-        """Append the rows of a table as a row group."""
+    def write(self, timeline: Timeline, tables: Sequence[Table]) -> None:
+        """Append the rows of some tables as a row group, in the order of all output."""
         if self._schema is None:
-            self._begin(self._table_schema.widened(table))
-        self._append_group(pa.Table.from_arrays(self._arrays(timeline, table), schema=self._schema))
+            self._begin(self._table_schema.widened(tables[0]))
+        made = [pa.Table.from_arrays(self._arrays(timeline, table), schema=self._schema) for table in tables]
+        if len(made) == 1:
+            self._append_group(made[0])
+            return
+        whole = pa.concat_tables(made).unify_dictionaries().combine_chunks()
+        self._append_group(whole.take(pa.array(merged_order(timeline, tables))))
 
     def save_state(self) -> dict[str, Any]:
         """Make durable what was written, and return what to go on from."""
@@ -93,7 +101,7 @@ class ParquetWriter:
                 self._append_group(self._begin(self._table_schema).empty_table())
             self._index.save_state()
             self._file.write(_joined(self._index.partial.read_bytes()))
-            self._file.complete()
+        self._file.complete()
         self._index.discard()
 
     def abandon(self) -> None:
@@ -103,7 +111,8 @@ class ParquetWriter:
 
     def _begin(self, schema: TableSchema) -> pa.Schema:
         self._table_schema = schema
-        self._schema = pa.schema([pa.field(column.name, _ARROW[column.type]) for column in schema.columns])
+        fields = [pa.field(column.name, _ARROW[column.type]) for column in schema.columns]
+        self._schema = pa.schema(fields, metadata=self._metadata or None)
         return self._schema
 
     def _append_group(self, table: pa.Table) -> None:

@@ -9,7 +9,15 @@ from typing import Any
 import orjson
 
 from edgewire.errors import ConfigError
-from edgewire.output import is_stream, make_output_folder, partial_path, require_file, write_output
+from edgewire.output import (
+    is_stream,
+    make_output_folder,
+    partial_path,
+    require_file,
+    resolve_output,
+    write_output,
+)
+from edgewire.output_lock import OutputLock
 
 FILE_NAME = "labels.jsonl"
 
@@ -55,9 +63,29 @@ def prepare_labels(path: Path) -> None:
 
 def write_labels(path: Path, labels: Iterable[Label]) -> None:
     """Write labels as JSON lines, whole or not at all. Raises `ConfigError` where the file cannot be written."""
-    content = b"".join(orjson.dumps(asdict(one), option=orjson.OPT_APPEND_NEWLINE) for one in labels)
+    content = b"".join(label_lines(labels))
     with _explained(path):
         write_output(path, content)
+
+
+def label_lines(labels: Iterable[Label]) -> Iterator[bytes]:
+    """Yield the line of each label."""
+    return (orjson.dumps(asdict(one), option=orjson.OPT_APPEND_NEWLINE) for one in labels)
+
+
+@contextmanager
+def owned_labels(path: Path | None) -> Iterator[None]:
+    """Keep other processes from a labels file meanwhile; raises `OutputBusyError` where one of them writes it."""
+    if path is None or is_stream(path):
+        yield
+        return
+    with _explained(path):
+        lock = OutputLock(resolve_output(path), path)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def iter_labels(path: Path) -> Iterator[Label]:

@@ -1,27 +1,33 @@
 """Does what `edgefleet generate` was told: exports a span of time, or streams from now on, and says what came of it."""
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import orjson
 import typer
 
 from devices.export.base import BatchTarget, ExportError, ExportTarget
 from devices.export.job import ROW_GROUP_ROWS, WINDOW_ROWS, ExportProgress, ExportSpan, export, fingerprint
+from devices.export.manifest import listed_files, remove_former, stale_files, write_manifest
+from devices.export.provenance import Provenance
 from devices.export.stream import stream
-from devices.faults.labels import prepare_labels, write_labels
+from devices.faults.labels import label_lines, owned_labels, prepare_labels, write_labels
 from devices.scenario.devices import Shard
 from devices.scenario.pace import at_pace, in_real_time
 from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
 from devices.timeline.timeline import Timeline
 from devices.timeline.wall_time import PacedTime
+from edgefleet import __version__
 from edgefleet.cli.common import DEFAULT_FROM, parse_duration, parse_instant
+from edgefleet.cli.destination import Destination, check_labels, check_outputs
+from edgefleet.cli.export_options import ExportOptions
 from edgefleet.cli.progress import closed_pipe_is_the_end, progress_bar
 from edgefleet.cli.signals import StopFlag
-from edgefleet.cli.targets import Destination, batch_target, checkpoint_file, export_target, stream_path
+from edgefleet.cli.targets import batch_target, checkpoint_file, export_target, part_suffix, stream_path
 from edgefleet.report.stream_report import Discard, StreamReport, banner
 from edgefleet.terminal import echo
 from edgewire.clock import SystemClock, iso_ms
@@ -34,6 +40,7 @@ _ROWS_LOOKED_AT = 2000
 """Of a stream at a pace, to see how often its devices speak by themselves."""
 _SINGLE_WINDOW_ROWS = 200
 _STATISTICS_EVERY_S = 10.0
+_NAMES_SHOWN = 5
 _LINGER_S = 0.2
 """Messages of a stream that fall due within this time go to a server in one request."""
 
@@ -53,6 +60,10 @@ class ExportOutcome:
     """Records of a stream that were given up."""
     statuses: Mapping[int, int] = field(default_factory=dict)
     """Of an upload: status of an answer -> how many requests had it."""
+    notes: Sequence[str] = ()
+    """Sentences for the user, beside the count."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """What else `--json` tells."""
 
     def report(self, *, as_json: bool) -> None:
         """Say what was written; end with code 1 where not everything was."""
@@ -72,7 +83,7 @@ class ExportOutcome:
             }
             if self.destination.kind == "upload":
                 summary["statuses"] = {str(status): number for status, number in sorted(self.statuses.items())}
-            typer.echo(orjson.dumps(summary), err=to_stdout)
+            typer.echo(orjson.dumps(summary | dict(self.details)), err=to_stdout)
         elif not to_stdout or not progress.finished:
             rate = written / max(self.seconds, 1e-9)
             state = "" if progress.finished else "interrupted: "
@@ -82,6 +93,8 @@ class ExportOutcome:
                 f"({rate:,.0f}/s){more}",
                 err=to_stdout,
             )
+        for note in self.notes:
+            echo(f"edgefleet: {note}", err=True)
         if self.rejected or self.failed:
             echo(f"edgefleet: {self._missing()}, the first because: {self.reason}{self._answers()}", err=True)
         if self.rejected or self.failed or not progress.finished:
@@ -107,41 +120,67 @@ def export_span(
     destination: Destination,
     span: ExportSpan,
     stop: StopFlag,
+    options: ExportOptions,
     *,
-    labels: Path | None,
-    delays: bool,
     resume: bool,
+    source: Path | None = None,
 ) -> ExportOutcome:
-    """Export a span of the scenario's time; raises `ConfigError` for what contradicts itself."""
+    """Export a span of the scenario's time; raises `ConfigError` for what contradicts itself.
+
+    `source` is the scenario's file, which no output may be.
+    """
+    options.check(destination)
+    labels = options.labels
+    check_labels(labels)
+    part = Shard.parse(shard)
     powered_on = scenario.power_on_ms(span.from_ms)
-    timeline = Timeline(scenario, EPOCH_MS if powered_on is None else powered_on, Shard.parse(shard))
-    timeline.shows_delays = delays
-    target = export_target(destination, timeline, stop)
+    timeline = Timeline(scenario, EPOCH_MS if powered_on is None else powered_on, part)
+    timeline.shows_delays = options.delays
+    notes = []
+    if early := check_begin(scenario, timeline.start_ms, span):
+        notes.append(early)
+        span = replace(span, from_ms=timeline.start_ms)
+    provenance = Provenance.of_export(scenario, span, part, __version__, delays=options.delays)
+    target = export_target(destination, timeline, stop, provenance, options)
+    check_outputs(destination, getattr(target, "paths", ()), labels, source)
     mark = fingerprint(
         scenario,
-        span=[span.from_ms, span.to_ms, span.records, span.clean, delays],
+        span=[span.from_ms, span.to_ms, span.records, span.clean, options.delays],
         shard=shard,
         out=str(destination),
-        format=destination.format,
+        format=destination.suffix,
+        version=__version__,
+        schema=options.schema,
     )
-    sidecar = checkpoint_file(destination, target, mark)
+    sidecar = checkpoint_file(destination, target, mark, part)
     if resume and sidecar is None:
         gone = stream_path(target) or "stdout"
         raise ConfigError(f"--resume: what went to {gone} is gone, so it cannot be gone on with; give --out a file")
-    if labels:
-        prepare_labels(labels)
+    folder = Path(destination.place) if destination.is_folder else None
+    former = listed_files(folder) if folder else []
+    labels_path = None if labels is None or labels == "-" else Path(labels)
+    if labels_path:
+        prepare_labels(labels_path)
 
-    def write_truth(progress: ExportProgress) -> None:
-        if not labels and not hasattr(target, "add_labels"):
-            return
-        found = timeline.labels(span.from_ms, progress.next_ms)
-        if labels:
-            write_labels(labels, found)
-        if found and hasattr(target, "add_labels"):
-            target.add_labels(found)
+    def finish_around(progress: ExportProgress) -> None:
+        """Write what belongs to a whole export: its labels and its manifest."""
+        if labels or hasattr(target, "add_labels"):
+            found = timeline.labels(span.from_ms, progress.next_ms)
+            if labels_path:
+                write_labels(labels_path, found)
+            elif labels:
+                typer.echo(b"".join(label_lines(found)), nl=False)
+            if found and hasattr(target, "add_labels"):
+                target.add_labels(found)
+        if folder:
+            write_manifest(folder, part_suffix(part), provenance, getattr(target, "rows", {}), former)
 
     began = time.monotonic()
-    with closed_pipe_is_the_end(), progress_bar(span, str(destination), is_told=not destination.is_stdout) as progress:
+    with (
+        owned_labels(labels_path),
+        closed_pipe_is_the_end(),
+        progress_bar(span, str(destination), is_told=not destination.is_stdout) as progress,
+    ):
         export(
             timeline,
             span,
@@ -151,9 +190,60 @@ def export_span(
             window_rows=_window_rows(destination, target),
             stop=stop,
             progress=progress,
-            at_end=write_truth,
+            at_end=finish_around,
         )
-    return _outcome(progress, destination, began, target, resumable=sidecar is not None)
+    details: dict[str, Any] = dict(getattr(target, "counts", {}))
+    if details.get("already_there"):
+        notes.append(f"{details['inserted']:,} records were inserted, {details['already_there']:,} were there already")
+    if progress.finished and not progress.records:
+        notes.append(_why_nothing(timeline, span, part))
+    if progress.finished and folder:
+        stale = stale_files(folder, part_suffix(part), provenance)
+        removed = remove_former(folder, stale, former) if options.replace else []
+        stale = [path for path in stale if path not in removed]
+        details["stale"] = [str(path.relative_to(folder)) for path in stale]
+        if stale:
+            notes.append(_stale_sentence(folder, details["stale"]))
+    outcome = _outcome(progress, destination, began, target, resumable=sidecar is not None)
+    return replace(outcome, notes=notes, details=details)
+
+
+def check_begin(scenario: Scenario, start_ms: int, span: ExportSpan) -> str:
+    """Return a sentence where the devices are powered on within a span, nothing where they are on before.
+
+    Raises `ConfigError` where they are powered on after it, and where nobody said when they are.
+    """
+    if span.from_ms >= start_ms:
+        return ""
+    if scenario.start is None:
+        raise ConfigError(
+            f"--from {iso_ms(span.from_ms)}: the devices have been running since {iso_ms(start_ms)}, and say nothing "
+            "before: give a later --from, or the scenario a `start`"
+        )
+    if span.to_ms <= start_ms:
+        raise ConfigError(
+            f"--to {iso_ms(span.to_ms)}: the devices are powered on at {iso_ms(start_ms)}, the `start` of the "
+            "scenario, and say nothing before: give a later --to"
+        )
+    return f"the devices are powered on at {iso_ms(start_ms)}, the `start` of the scenario: there is nothing before"
+
+
+def _why_nothing(timeline: Timeline, span: ExportSpan, part: Shard) -> str:
+    if not timeline.devices:
+        return f"there is no record, as shard {part} has no device: there are fewer devices than shards"
+    return (
+        f"there is no record, as none of the {len(timeline.devices):,} devices has anything to say from "
+        f"{iso_ms(span.from_ms)} to {iso_ms(span.to_ms)}: choose a longer span"
+    )
+
+
+def _stale_sentence(folder: Path, names: Sequence[str]) -> str:
+    shown = ", ".join(names[:_NAMES_SHOWN]) + (", …" if len(names) > _NAMES_SHOWN else "")
+    files = "1 file" if len(names) == 1 else f"{len(names):,} files"
+    return (
+        f"{folder} has {files} that this export did not write ({shown}), which who reads the whole folder reads too: "
+        "remove them, write to another folder, or let --replace remove what the manifest of a former export tells of"
+    )
 
 
 def _window_rows(destination: Destination, target: ExportTarget) -> int:

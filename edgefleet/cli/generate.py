@@ -1,19 +1,19 @@
 """Implements `edgefleet generate`: a scenario's messages into files, a database, HTTP ingest or Kafka, no broker."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from edgefleet.cli.common import DEFAULT_FROM, Json
+from edgefleet.cli.common import DEFAULT_FROM, Json, find_scenario
 from edgefleet.cli.delivery_options import DeliveryOptions
+from edgefleet.cli.export_options import ExportOptions
 from edgefleet.cli.fleet_options import FleetOptions, ScenarioOrKind
 from edgefleet.cli.option_groups import takes_options
 from edgefleet.cli.shorthands import ScenarioShorthands
 from edgewire.errors import ConfigError
 
 
-@takes_options(fleet=FleetOptions, shorthands=ScenarioShorthands, delivery=DeliveryOptions)
+@takes_options(fleet=FleetOptions, shorthands=ScenarioShorthands, delivery=DeliveryOptions, options=ExportOptions)
 def command(
     scenario: ScenarioOrKind = None,
     *,
@@ -38,7 +38,9 @@ def command(
     format_: Annotated[
         str | None,
         typer.Option(
-            "--format", envvar="EDGEFLEET_FORMAT", help="jsonl, csv or parquet, where the name does not say it."
+            "--format",
+            envvar="EDGEFLEET_FORMAT",
+            help="jsonl, csv or parquet (jsonl.gz, csv.zst …), where the name does not say it.",
         ),
     ] = None,
     delivery: DeliveryOptions,
@@ -76,26 +78,7 @@ def command(
         int | None, typer.Option(envvar="EDGEFLEET_SEED", help="Seed, instead of the scenario's.", min=0, max=2**63 - 1)
     ] = None,
     shard: Annotated[str, typer.Option(envvar="FLEET_SHARD", help="Only part i of n of the devices: i/n.")] = "0/1",
-    labels: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="EDGEFLEET_LABELS", help="Also write the ground truth of the faults: FILE.jsonl.", dir_okay=False
-        ),
-    ] = None,
-    clean: Annotated[
-        bool,
-        typer.Option(
-            "--clean", envvar="EDGEFLEET_CLEAN", help="Add clean_… fields: what a faulty field would say in good order."
-        ),
-    ] = False,
-    delays: Annotated[
-        bool,
-        typer.Option(
-            "--delays",
-            envvar="EDGEFLEET_DELAYS",
-            help="Add network_delay_ms: how much later than measured a live run would send it.",
-        ),
-    ] = False,
+    options: ExportOptions,
     resume: Annotated[
         bool, typer.Option("--resume", envvar="EDGEFLEET_RESUME", help="Go on where an interrupted export stopped.")
     ] = False,
@@ -108,9 +91,9 @@ def command(
     Example: `edgefleet generate scenarios/mixed.yaml --from 2026-03-01 --to 2026-03-02 --out march.jsonl`
     """
     from devices.scenario.devices import Shard
+    from edgefleet.cli.destination import Destination
     from edgefleet.cli.exporting import export_span, parse_interval, parse_span, stream_live
     from edgefleet.cli.signals import StopFlag
-    from edgefleet.cli.targets import Destination
 
     loaded = shorthands.apply(fleet.load(scenario, None if stream or scenario else interval))
     loaded = loaded if seed is None else loaded.model_copy(update={"seed": seed})
@@ -119,8 +102,7 @@ def command(
         if stream:
             if from_ or to or resume:
                 raise ConfigError("--stream is live and endless: leave out --from, --to and --resume")
-            if labels or clean or delays:
-                raise ConfigError("--labels, --clean and --delays are for exports: leave out --stream")
+            options.refuse_in_stream()
             every = stats_every or (100 if print_ else None)
             outcome = stream_live(
                 loaded,
@@ -138,6 +120,7 @@ def command(
                 raise ConfigError("--print and --stats-every are for a stream: add --stream")
             if interval is not None and scenario:
                 raise ConfigError("--interval is the pace of --stream; the devices' own interval is in the scenario")
-            span = parse_span(from_, to, records, clean=clean)
-            outcome = export_span(loaded, shard, destination, span, stop, labels=labels, delays=delays, resume=resume)
+            span = parse_span(from_, to, records, clean=options.clean)
+            source = find_scenario(scenario)
+            outcome = export_span(loaded, shard, destination, span, stop, options, resume=resume, source=source)
     outcome.report(as_json=as_json)

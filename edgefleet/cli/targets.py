@@ -2,109 +2,54 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
 from devices.export.base import BatchTarget, ExportTarget
+from devices.export.compression import Compress, compressor
 from devices.export.csv import CsvWriter
 from devices.export.files import TableFiles
 from devices.export.jsonl import JsonlFile, JsonlPipe
+from devices.export.provenance import Provenance
+from devices.scenario.devices import Shard
 from devices.timeline.timeline import Timeline
+from edgefleet.cli.destination import Destination
+from edgefleet.cli.export_options import ExportOptions
 from edgefleet.cli.signals import StopFlag
 from edgewire.errors import ConfigError
 from edgewire.output import is_stream, resolve_output
-from edgewire.redact import show_url
-from edgewire.service_url import postgres_address
-
-if TYPE_CHECKING:
-    from edgefleet.cli.delivery_options import DeliveryOptions
-
-FORMATS = ("jsonl", "csv", "parquet")
-STDOUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
-_SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "parquet"}
 
 
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """Says what the user named: exactly one place, and the format there."""
-
-    kind: str
-    """stdout, file, postgres, upload or kafka."""
-    place: str
-    format: str
-    """One of `FORMATS`."""
-    delivery: "DeliveryOptions" = field(repr=False)
-    """How a server is treated."""
-
-    @property
-    def is_stdout(self) -> bool:
-        """Return whether it goes to standard output."""
-        return self.kind == "stdout"
-
-    @property
-    def is_folder(self) -> bool:
-        """Return whether files of several names are made in the place; the same before and after it is made."""
-        path = Path(self.place)
-        has_tables = self.format != "jsonl" and path.suffix != f".{self.format}"
-        return self.kind == "file" and (has_tables or self.place.endswith("/") or path.is_dir())
-
-    def __str__(self) -> str:
-        if self.kind == "postgres":
-            return f"postgresql://{postgres_address(self.place)}"
-        if self.is_stdout:
-            return "stdout"
-        # What follows the path of a URL may be a key.
-        return show_url(self.place.partition("?")[0] if self.kind == "upload" else self.place)
-
-    @classmethod
-    def parse(cls, out: str, format_: str | None, delivery: "DeliveryOptions") -> "Destination":
-        """Return it; raises `ConfigError` for places that contradict each other, and formats that are none."""
-        upload, kafka = delivery.upload, delivery.kafka
-        if (out not in STDOUT) + (upload is not None) + (kafka is not None) > 1:
-            raise ConfigError("--out, --upload and --kafka are three places to write to: choose one")
-        delivery.check()
-        if format_ is not None and format_ not in FORMATS:
-            raise ConfigError(f"--format {format_}: there are {', '.join(FORMATS)}")
-        if upload is not None or kafka is not None or out.startswith(("postgresql://", "postgres://")):
-            if format_ is not None:
-                raise ConfigError("--format is for files; leave it out")
-            kind = "upload" if upload is not None else "kafka" if kafka is not None else "postgres"
-            if kind == "postgres":
-                _check_url(out)
-            return cls(kind, upload or kafka or out, "jsonl", delivery)
-        if out in STDOUT:
-            if format_ not in (None, "jsonl"):
-                raise ConfigError(f"--format {format_}: stdout takes jsonl; give --out a file")
-            return cls("stdout", "-", "jsonl", delivery)
-        suffix = _SUFFIXES.get(Path(out).suffix)
-        folder = out.endswith("/") or Path(out).is_dir()
-        if format_ is None and (folder or suffix is None):
-            raise ConfigError(f"--out {out}: its name does not say the format: add --format jsonl, csv or parquet")
-        if not folder and format_ is not None and suffix not in (None, format_):
-            raise ConfigError(f"--out {out}: its name says {suffix}, --format says {format_}: choose one")
-        return cls("file", out, format_ or suffix or "jsonl", delivery)
-
-
-def export_target(destination: Destination, timeline: Timeline, stop: StopFlag) -> ExportTarget:
+def export_target(
+    destination: Destination, timeline: Timeline, stop: StopFlag, provenance: Provenance, options: ExportOptions
+) -> ExportTarget:
     """Return the target of an export; raises `ConfigError` where its library is not installed."""
     if destination.kind == "postgres":
         try:
-            from devices.export.postgres import PostgresTables
+            from devices.export.postgres import PostgresOptions, PostgresTables
         except ImportError:
             raise _missing("PostgreSQL", "psycopg") from None
-        return PostgresTables(timeline, destination.place)
+        stored = PostgresOptions(options.schema, options.replace, options.partition is not None)
+        return PostgresTables(timeline, destination.place, provenance, stored)
+    path, part = Path(destination.place), part_suffix(Shard.parse(provenance.shard))
     if destination.format == "csv":
-        return TableFiles(timeline, Path(destination.place), ".csv", CsvWriter, folder=destination.is_folder)
+        csv = partial(CsvWriter, compress=_compress(destination))
+        return TableFiles(timeline, path, destination.suffix, csv, folder=destination.is_folder, part=part)
     if destination.format == "parquet":
         try:
             from devices.export.parquet import ParquetWriter
         except ImportError:
             raise _missing("Parquet", "pyarrow") from None
-        return TableFiles(timeline, Path(destination.place), ".parquet", ParquetWriter, folder=destination.is_folder)
-    return batch_target(destination, timeline, stop)
+        parquet = partial(ParquetWriter, metadata=provenance.as_metadata())
+        return TableFiles(timeline, path, destination.suffix, parquet, folder=destination.is_folder, part=part)
+    return batch_target(destination, timeline, stop, part=part)
+
+
+def part_suffix(shard: Shard) -> str:
+    """Return what the files of one shard of several have in their names, so that all fit into one folder."""
+    return "" if shard.count == 1 else f"-{shard.index}-of-{shard.count}"
 
 
 def batch_target(
@@ -114,6 +59,7 @@ def batch_target(
     on_trouble: Callable[[str], None] | None = None,
     *,
     is_endless: bool = False,
+    part: str = "",
 ) -> BatchTarget:
     """Return a target that takes payloads, of a stream where it `is_endless`.
 
@@ -138,12 +84,14 @@ def batch_target(
 
         options_of_kafka = destination.delivery.kafka_options(timeline)
         return KafkaTopics(timeline, destination.place, options_of_kafka, tell=tell, wait=stop.wait)
-    if destination.kind == "stdout":
-        return JsonlPipe(sys.stdout.buffer)
     if destination.format != "jsonl" or destination.kind == "postgres":
         raise ConfigError("--stream goes to stdout, FILE.jsonl, --upload or --kafka")
+    if destination.kind == "stdout":
+        return JsonlPipe(sys.stdout.buffer, _compress(destination))
     path = Path(destination.place)
-    return JsonlFile(path / "all.jsonl" if destination.is_folder else path)
+    if destination.is_folder:
+        path /= f"all{part}{destination.suffix}"
+    return JsonlFile(path, _compress(destination))
 
 
 def stream_path(target: ExportTarget) -> Path | None:
@@ -151,7 +99,7 @@ def stream_path(target: ExportTarget) -> Path | None:
     return next((path for path in getattr(target, "paths", ()) if is_stream(path)), None)
 
 
-def checkpoint_file(destination: Destination, target: ExportTarget, fingerprint: str) -> Path | None:
+def checkpoint_file(destination: Destination, target: ExportTarget, fingerprint: str, shard: Shard) -> Path | None:
     """Return where it is written down how far an export has come; None where it cannot be gone on with."""
     if destination.is_stdout or stream_path(target):
         return None
@@ -159,7 +107,7 @@ def checkpoint_file(destination: Destination, target: ExportTarget, fingerprint:
         return Path(f"edgefleet-{destination.kind}-{fingerprint}.checkpoint")
     path = Path(destination.place)
     if destination.is_folder:
-        return path / ".checkpoint"
+        return path / f".checkpoint{part_suffix(shard)}"
     try:
         path = resolve_output(path)
     except OSError as error:
@@ -167,11 +115,11 @@ def checkpoint_file(destination: Destination, target: ExportTarget, fingerprint:
     return path.with_name(path.name + ".checkpoint")
 
 
-def _check_url(url: str) -> None:
+def _compress(destination: Destination) -> Compress | None:
     try:
-        postgres_address(url)
-    except ValueError as error:
-        raise ConfigError(f"--out postgresql://…: {error}: write postgresql://USER@HOST:PORT/DATABASE") from None
+        return compressor(destination.compression)
+    except ImportError:
+        raise _missing("zstd", "pyarrow") from None
 
 
 def _missing(what: str, package: str) -> ConfigError:

@@ -1,18 +1,24 @@
 """Into a real PostgreSQL: every record once, whatever is repeated, verified by SQL."""
 
 import hashlib
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import orjson
 import psycopg
 import pytest
+from click.testing import Result
 from psycopg import sql
 from typer.testing import CliRunner
 
 from devices.export.base import ExportError
+from devices.export.columns import table_schemas
 from devices.export.job import ExportSpan, export
-from devices.export.postgres import PostgresTables
+from devices.export.postgres import PostgresOptions, PostgresTables
+from devices.export.provenance import Provenance
+from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
 from devices.timeline.timeline import Timeline
@@ -30,7 +36,7 @@ def database(postgres: str) -> Iterator[psycopg.Connection]:
     with psycopg.connect(postgres, autocommit=True) as connection:
         yield connection
         for (name,) in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall():
-            connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
+            connection.execute(sql.SQL("DROP TABLE IF EXISTS {} CASCADE").format(sql.Identifier(name)))
 
 
 def count(database: psycopg.Connection, table: str) -> int:
@@ -142,3 +148,131 @@ def test_a_server_that_is_not_there_is_named_without_its_password() -> None:
     with pytest.raises(ExportError, match=r"PostgreSQL at 127\.0\.0\.1:1/none: ") as caught:
         target.open(None)
     assert "secret" not in str(caught.value)
+
+
+def minute(
+    timeline: Timeline,
+    postgres: str,
+    options: PostgresOptions | None = None,
+    *,
+    clean: bool = False,
+    scenario: str = "the first",
+) -> PostgresTables:
+    """What a minute of export came to; all that can be known of it is in the table `runs` too."""
+    span = ExportSpan(FROM_MS, FROM_MS + 60_000, clean=clean)
+    of = Provenance(1, scenario, "0", iso_ms(span.from_ms), iso_ms(span.to_ms), None, "0/1", clean, False)
+    target = PostgresTables(timeline, postgres, of, options)
+    export(timeline, span, target, checkpoint=None)
+    return target
+
+
+def sensors(seed: int, **fault: object) -> Timeline:
+    faults = [{"type": "bias", "kind": "bme280", "field": "humidity", **fault}] if fault else []
+    return Timeline(Scenario(seed=seed, devices=[{"kind": "bme280", "count": 3}], faults=faults), EPOCH_MS)
+
+
+def test_what_is_there_with_other_values_fails_and_stays(postgres: str, database: psycopg.Connection) -> None:
+    faulty = {"offset": 5, "from": iso_ms(FROM_MS)}
+    assert minute(sensors(1, **faulty), postgres).counts == {"inserted": 18, "already_there": 0}
+    assert minute(sensors(1, **faulty), postgres).counts == {"inserted": 0, "already_there": 18}
+    before = database.execute("SELECT * FROM bme280 ORDER BY device_id, seq").fetchall()
+    said = r"18 of 18 rows of bme280 are there already with other values, the first .* = \(bme280-000\d, 1, \d+\)"
+    for other in (sensors(2, **faulty), sensors(1, offset=6, **{"from": iso_ms(FROM_MS)})):
+        # By its rows, and by what `runs` tells.
+        with pytest.raises(ExportError, match=said):
+            minute(other, postgres, scenario="the first")
+        with pytest.raises(ExportError, match=r"run 2 in the table runs had seed 1, scenario the first; this one has"):
+            minute(other, postgres, scenario="another")
+    with pytest.raises(ExportError, match="of another seed, scenario or option"):
+        minute(sensors(1, **faulty), postgres, clean=True)
+    found = database.execute("SELECT * FROM bme280 ORDER BY device_id, seq").fetchall()
+    assert [row[: len(before[0])] for row in found] == before
+
+    assert (
+        minute(sensors(1, **faulty), postgres, PostgresOptions(is_replacing=True), clean=True).counts["inserted"] == 18
+    )
+    assert database.execute("SELECT count(*), count(clean_humidity) FROM bme280").fetchone() == (18, 18)
+    runs = database.execute("SELECT finished IS NOT NULL, inserted, already_there FROM runs ORDER BY run_id").fetchall()
+    assert runs == [(True, 18, 0), (True, 0, 18), (True, 18, 0)]
+
+
+def test_people_of_another_seed_are_no_mixture(
+    postgres: str, database: psycopg.Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their numbers are others, so that no key is there twice."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shop.yaml").write_text("devices: [{kind: people, settings: {daily_customers: 2000}}]\n")
+    names = ("foot_traffic", "foot_traffic_realistic", "foot_traffic_counts")
+
+    def noon(*options: str) -> Result:
+        times = ("--from", iso_ms(FROM_MS + 5 * 3_600_000), "--to", iso_ms(FROM_MS + 6 * 3_600_000))
+        return CliRunner().invoke(app, ["generate", "shop.yaml", *times, "--out", postgres, *options])
+
+    assert noon("--seed", "1").exit_code == 0
+    before = [count(database, name) for name in names]
+    assert min(before) > 0
+    assert "had seed 1" in str(noon("--seed", "2").exception)
+    assert [count(database, name) for name in names] == before
+    assert "were there already" in noon("--seed", "1").stderr
+    assert noon("--seed", "2", "--replace").exit_code == 0
+    after = [count(database, name) for name in names]
+    assert noon("--seed", "2", "--schema", "apart").exit_code == 0
+    with database.transaction():
+        database.execute("SET LOCAL search_path TO apart")
+        assert [count(database, name) for name in names] == after != before
+    database.execute("DROP SCHEMA apart CASCADE")
+    assert "had seed 2" in str(noon("--seed", "1").exception)
+
+
+def test_labels_of_another_fault_are_told(postgres: str, database: psycopg.Connection) -> None:
+    for offset in (5, 5, 6):
+        timeline = sensors(1, offset=offset, **{"from": iso_ms(FROM_MS)})
+        target, found = PostgresTables(timeline, postgres), timeline.labels(FROM_MS, FROM_MS + 60_000)
+        if offset == 5:
+            target.add_labels(found)
+        else:
+            with pytest.raises(ExportError, match="3 of 3 labels are there already with other parameters"):
+                target.add_labels(found)
+    assert count(database, "labels") == 3
+
+
+def test_a_schema_of_its_own_and_a_partition_a_day(postgres: str, database: psycopg.Connection) -> None:
+    options = PostgresOptions(schema="of my own", has_day_partitions=True)
+    timeline = sensors(1)
+    span = ExportSpan(FROM_MS, FROM_MS + 30 * 3_600_000)
+    for inserted in (32_400, 0):
+        target = PostgresTables(timeline, postgres, options=options)
+        export(timeline, span, target, checkpoint=None)
+        assert target.counts["inserted"] == inserted
+    try:
+        days = database.execute(
+            'SELECT tableoid::regclass::text, count(*) FROM "of my own".bme280 GROUP BY 1 ORDER BY 1'
+        ).fetchall()
+        assert days == [('"of my own".bme280_p20260304', 18_360), ('"of my own".bme280_p20260305', 14_040)]
+        with pytest.raises(ExportError, match="other values"):
+            minute(sensors(2), postgres, options)
+        with pytest.raises(ExportError, match="the table bme280 is partitioned: add --partition day"):
+            minute(timeline, postgres, PostgresOptions(schema="of my own"))
+        assert database.execute("SELECT to_regclass('bme280')").fetchone() == (None,)
+    finally:
+        database.execute('DROP SCHEMA "of my own" CASCADE')
+
+
+def test_a_table_runs_of_somebody_else_is_left_alone(postgres: str, database: psycopg.Connection) -> None:
+    database.execute("CREATE TABLE runs (id int)")
+    with pytest.raises(ExportError, match="there is a table runs of somebody else: keep apart with --schema NAME"):
+        minute(sensors(1), postgres)
+
+
+def test_shards_that_begin_at_once_make_their_tables_together(postgres: str, database: psycopg.Connection) -> None:
+    def run(index: int) -> int:
+        scenario = Scenario(devices=[{"kind": kind, "count": 8, "interval": "2s"} for kind in CONTRACT])
+        timeline = Timeline(scenario, EPOCH_MS, Shard(index, 8))
+        together.wait()
+        return minute(timeline, postgres, PostgresOptions(has_day_partitions=True)).counts["inserted"]
+
+    together = threading.Barrier(8)
+    with ThreadPoolExecutor(8) as pool:
+        inserted = list(pool.map(run, range(8)))
+    names = [schema.name for schema in table_schemas(Timeline(Scenario(devices=[{"kind": k} for k in CONTRACT]), 0))]
+    assert sum(inserted) == sum(count(database, name) for name in names) > 1000
