@@ -96,6 +96,11 @@ def table_schemas(timeline: Timeline) -> list[TableSchema]:
     return [schema for kind, contract in CONTRACT.items() if kind in kinds for schema in _schemas(contract)]
 
 
+def all_schemas() -> list[TableSchema]:
+    """Return the schemas of all messages of all kinds."""
+    return [schema for contract in CONTRACT.values() for schema in _schemas(contract)]
+
+
 def split_by_schema(schemas: Sequence[TableSchema], tables: Sequence[Table]) -> Iterator[tuple[TableSchema, Table]]:
     """Yield each table with its schema; a table whose rows have several schemas comes in parts."""
     for table in tables:

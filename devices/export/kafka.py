@@ -18,10 +18,10 @@ from devices.scenario.devices import Device
 from devices.timeline.table import Batch
 from devices.timeline.timeline import Timeline
 from edgewire.errors import ConfigError
-from edgewire.kafka import PARTITIONER, create_topics
+from edgewire.kafka import CLUSTER_DEFAULT, PARTITIONER, create_topics
 from edgewire.messages import KAFKA_TOPIC, Channel, Topic
 from edgewire.messages.cloudevents import KafkaHeaders, event_source, event_type, topic_headers
-from edgewire.redact import show_servers
+from edgewire.redact import KnownSecrets, is_secret_name, show_servers
 
 TIMEOUT_S = 10.0
 _DELIVERY_TIMEOUT_MS = 120_000
@@ -39,6 +39,17 @@ class KafkaOptions:
     many times the wait; None for two minutes."""
     backoff_s: float = 5.0
     """Between two times."""
+    properties: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """Further ones of librdkafka, such as `security.protocol`."""
+    compression: str = "lz4"
+    linger_ms: int = 5
+    partitions: int = CLUSTER_DEFAULT
+    """Of a topic that has to be created."""
+    replicas: int = CLUSTER_DEFAULT
+    timeout_s: float | None = None
+    """For reaching the cluster and creating topics; None for ten seconds, or less between two times."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Of every message, besides those that the bridge gives it."""
 
 
 ALL_TOPICS = ""
@@ -79,6 +90,9 @@ class KafkaTopics:
             raise ExportError(f"--kafka {show_servers(bootstrap_servers)} has a user: write HOST:PORT")
         self._servers = bootstrap_servers
         self._options = options or KafkaOptions()
+        given = self._options.properties.items()
+        self._secrets = KnownSecrets([str(value) for name, value in given if is_secret_name(name)])
+        self._more_headers: KafkaHeaders = [(name, text.encode()) for name, text in self._options.headers.items()]
         self._tell, self._wait = tell, wait
         self._schemas = table_schemas(timeline)
         self._producer: Producer | None = None
@@ -88,19 +102,22 @@ class KafkaTopics:
 
     def open(self, state: ResumeState | None) -> None:
         """Make the topics that are missing; raises `ExportError` where no broker answers."""
-        properties: dict[str, Any] = {"bootstrap.servers": self._servers, "log_level": 0}
-        self._await_cluster(AdminClient(properties))
-        self._producer = Producer(
-            properties
-            | {
-                "partitioner": PARTITIONER,
-                "enable.idempotence": True,
-                "message.timeout.ms": self._delivery_timeout_ms,
-                "linger.ms": 5,
-                "compression.type": "lz4",
-                "queue.buffering.max.messages": _QUEUED,
-            }
-        )
+        options = self._options
+        properties: dict[str, Any] = {"log_level": 0, **options.properties, "bootstrap.servers": self._servers}
+        ours = {
+            "enable.idempotence": True,
+            "message.timeout.ms": self._delivery_timeout_ms,
+            "linger.ms": options.linger_ms,
+            "compression.type": options.compression,
+        }
+        usual = {"partitioner": PARTITIONER, "queue.buffering.max.messages": _QUEUED}
+        try:
+            admin = AdminClient(properties)
+            producer = Producer(usual | properties | ours)
+        except KafkaException as error:
+            raise self._failure(error.args[0]) from None
+        self._await_cluster(admin)
+        self._producer = producer
 
     def write(self, window: ExportWindow) -> int:
         """Produce a window's messages."""
@@ -153,14 +170,16 @@ class KafkaTopics:
     def _make_topics(self, admin: AdminClient) -> None:
         """Make those that are missing, with as many partitions and replicas as the cluster gives by default."""
         # Asking takes as long as the pause at the most: librdkafka tries by itself all the while.
-        found = admin.list_topics(timeout=min(TIMEOUT_S, max(self._options.backoff_s, 1.0)))
+        timeout_s = TIMEOUT_S if self._options.timeout_s is None else self._options.timeout_s
+        found = admin.list_topics(timeout=min(timeout_s, max(self._options.backoff_s, 1.0)))
         missing = sorted(set(map(self._topic, self._schemas)) - found.topics.keys())
-        results = create_topics(admin, found, missing, timeout_s=TIMEOUT_S)
+        partitions, replicas = self._options.partitions, self._options.replicas
+        results = create_topics(admin, found, missing, partitions=partitions, replicas=replicas, timeout_s=timeout_s)
         for error in results.values():
             if error is not None:
                 raise KafkaException(error)
         for topic in set(missing) - results.keys():
-            admin.list_topics(topic, timeout=TIMEOUT_S)
+            admin.list_topics(topic, timeout=timeout_s)
 
     def _produce(self, timeline: Timeline, batch: Batch) -> None:
         producer = self._producer
@@ -195,7 +214,7 @@ class KafkaTopics:
             raise self._failure(self._fault)
 
     def _failure(self, error: KafkaError) -> ExportError:
-        return ExportError(f"Kafka at {self._servers}: {error.str()}")
+        return ExportError(f"Kafka at {self._servers}: {self._secrets.hide(error.str())}")
 
     def _headers(
         self, position: int, device: Device, channel: Channel, message_id: str, payload: bytes
@@ -205,7 +224,7 @@ class KafkaTopics:
             topic = Topic(device.site, device.kind, device.device_id, channel)
             head = self._heads[position, channel] = topic_headers(event_source(topic), event_type(topic))
         measured = payload.partition(b'"timestamp":"')[2].partition(b'"')[0]
-        return [*head, ("ce_id", message_id.encode()), ("ce_time", measured)]
+        return [*head, ("ce_id", message_id.encode()), ("ce_time", measured), *self._more_headers]
 
     def _route(self, schema: TableSchema) -> Callable[[bytes], str]:
         """Return the topic of a payload of this kind and channel."""

@@ -1,6 +1,7 @@
 """Says how `edgefleet generate` delivers to a server: which URL or cluster, how much at once, how often it tries."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -78,6 +79,17 @@ class DeliveryOptions:
             rich_help_panel=_PANEL,
         ),
     ] = None
+    kafka_config: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="EDGEFLEET_KAFKA_CONFIG",
+            metavar="FILE",
+            help="How the cluster is reached (SASL, TLS, compression), topics and headers: YAML, the keys of the "
+            "bridge's Kafka sink.",
+            show_default=False,
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
     topic: Annotated[
         list[str] | None,
         typer.Option(
@@ -109,6 +121,15 @@ class DeliveryOptions:
         ),
     ] = None
 
+    @property
+    def kafka_servers(self) -> str | None:
+        """Return the bootstrap servers that `--kafka` names, or the file of `--kafka-config`; None without either."""
+        if self.kafka is not None or self.kafka_config is None:
+            return self.kafka
+        from edgefleet.cli.kafka_config import load_kafka_config
+
+        return load_kafka_config(self.kafka_config).bootstrap_servers
+
     def check(self) -> None:
         """Raise `ConfigError` for an option that says nothing of where the messages go."""
         of_upload = {"--batch": self.batch, "--rate-limit": self.rate_limit, "--timeout": self.timeout}
@@ -117,9 +138,9 @@ class DeliveryOptions:
             if value is not None and self.upload is None:
                 raise ConfigError(f"{option} is for posts over HTTP: add --upload URL, or leave it out")
         for option, value in of_both.items():
-            if value is not None and self.upload is None and self.kafka is None:
+            if value is not None and self.upload is None and self.kafka_servers is None:
                 raise ConfigError(f"{option} is for a server: add --upload or --kafka, or leave it out")
-        if self.topic and self.kafka is None:
+        if self.topic and self.kafka_servers is None:
             raise ConfigError("--topic is for Kafka: add --kafka HOST:PORT, or leave it out")
 
     def upload_options(self) -> "UploadOptions":
@@ -143,11 +164,31 @@ class DeliveryOptions:
 
     def kafka_options(self, timeline: "Timeline") -> "KafkaOptions":
         """Return what they say of Kafka; raises `ConfigError` for topics that no message goes to."""
-        from devices.export.columns import table_schemas
+        from devices.export.columns import all_schemas, table_schemas
         from devices.export.kafka import KafkaOptions, parse_topics
+        from edgewire.kafka import CLUSTER_DEFAULT
 
         usual = KafkaOptions()
         backoff_s = usual.backoff_s
         if self.retry_backoff is not None:
             backoff_s = parse_duration("--retry-backoff", self.retry_backoff) / 1000
-        return KafkaOptions(parse_topics(self.topic or [], table_schemas(timeline)), self.retries, backoff_s)
+        schemas = table_schemas(timeline)
+        options = KafkaOptions(parse_topics(self.topic or [], schemas), self.retries, backoff_s)
+        if self.kafka_config is None:
+            return options
+        from edgefleet.cli.kafka_config import load_kafka_config
+
+        said = load_kafka_config(self.kafka_config)
+        # Of all kinds, some may not be in this scenario: the file is for several.
+        written = parse_topics([f"{of}={name}" for of, name in said.topics.items()], all_schemas())
+        return replace(
+            options,
+            topics=written | dict(options.topics),
+            properties=said.properties,
+            compression=said.compression,
+            linger_ms=said.linger,
+            partitions=said.partitions if "partitions" in said.model_fields_set else CLUSTER_DEFAULT,
+            replicas=said.replication_factor or CLUSTER_DEFAULT,
+            timeout_s=said.timeout / 1000,
+            headers=said.headers,
+        )

@@ -111,7 +111,7 @@ class Destination:
     @classmethod
     def parse(cls, out: str, format_: str | None, delivery: "DeliveryOptions") -> "Destination":
         """Return it; raises `ConfigError` for places that contradict each other, and formats that are none."""
-        upload, kafka = delivery.upload, delivery.kafka
+        upload, kafka = delivery.upload, delivery.kafka_servers
         if (out not in STDOUT) + (upload is not None) + (kafka is not None) > 1:
             raise ConfigError("--out, --upload and --kafka are three places to write to: choose one")
         delivery.check()

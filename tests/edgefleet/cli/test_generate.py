@@ -501,6 +501,45 @@ def test_kafka_gets_every_message_in_its_topic(scenario: Path) -> None:
     assert all(b'"event_type":"foot_traffic"' in value for topic, value in found if topic == "foot_traffic")
 
 
+def test_a_file_says_how_kafka_is_reached_and_what_goes_there(scenario: Path, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("hunter2hunter2\n")
+    config = tmp_path / "kafka.yaml"
+    with kafka_mock() as cluster:
+        config.write_text(
+            f"bootstrap_servers: {cluster.bootstrap_servers}\ncompression: gzip\nlinger: 50ms\n"
+            "topics: {bme280: plant.sensors}\nheaders: {plant: north}\nproperties: {client.id: me}\n"
+        )
+        assert invoke(scenario, *SPAN, "--kafka-config", config).exit_code == 0
+        consumer = Consumer({"bootstrap.servers": cluster.bootstrap_servers, "group.id": "t", "log_level": 0})
+        partitions = consumer.list_topics("plant.sensors", timeout=20).topics["plant.sensors"].partitions
+        consumer.assign([TopicPartition("plant.sensors", number, OFFSET_BEGINNING) for number in partitions])
+        first = consumer.poll(20)
+        assert first is not None
+        assert dict(first.headers() or [])["plant"] == b"north"
+        consumer.close()
+    config.write_text("properties: {sasl.password_file: password, sasl.mechanism: hunter2hunter2}\n")
+    said = str(invoke(scenario, *SPAN, "--kafka", "127.0.0.1:1", "--kafka-config", config).exception)
+    assert said.startswith("Kafka at 127.0.0.1:1: ")
+    assert "hunter2" not in said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("window: 5", "'window' is for the bridge"),
+        ("properties: {acks: 1}", "'acks' cannot be set here"),
+        ("headers: {ce_id: x}", "header 'ce_id' is written by edgefleet itself"),
+        ("topics: {bme281: x}", "nothing here goes to 'bme281'"),
+        ("servers: x", "servers"),
+    ],
+)
+def test_a_kafka_file_that_says_what_it_cannot_is_refused(scenario: Path, tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "kafka.yaml").write_text(text + "\n")
+    result = invoke(scenario, *SPAN, "--kafka", "127.0.0.1:1", "--kafka-config", tmp_path / "kafka.yaml")
+    assert isinstance(result.exception, ConfigError)
+    assert said in str(result.exception)
+
+
 def test_a_kafka_that_is_not_there_is_named(scenario: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("devices.export.kafka.TIMEOUT_S", 0.1)
     result = invoke(scenario, *SPAN, "--kafka", "127.0.0.1:1", "--retries", "2", "--retry-backoff", "50ms")
