@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+import numpy as np
 import typer
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -14,11 +15,21 @@ from pydantic_core import PydanticUndefined
 
 from bridge.config import BridgeConfig
 from devices.faults.base import Durations, PerDay
-from devices.scenario.scenario import Scenario
+from devices.scenario.devices import Device
+from devices.scenario.scenario import DeviceGroup, Scenario
+from devices.scenario.speech import read_dialect
 from devices.sensors.registry import KINDS
+from devices.timeline.formats import make_wire_formats
+from devices.timeline.table import Table
+from devices.timeline.wire_format import WireFormat
 from edgefleet.cli import app
 from edgefleet.cli.variables import option_variables
+from edgewire.clock import parse_ms
 from edgewire.config import DurationMs, SizeBytes, duration_text
+from edgewire.dialects.base import DialectError
+from edgewire.dialects.registry import DIALECTS
+from edgewire.messages import CONTRACT
+from edgewire.messages.base import EXAMPLE_TIME
 
 HERE = Path(__file__).parent
 _VALIDATED = {
@@ -70,7 +81,89 @@ def environment() -> str:
     )
 
 
-PAGES = {"scenario.md": scenario, "bridge.md": bridge, "environment.md": environment}
+def dialects() -> str:
+    """The page of dialects, with what emulated devices say in each."""
+    page = (HERE / "dialects.md").read_text(encoding="utf-8")
+    before, _, rest = page.partition(_SPOKEN_BEGIN)
+    after = rest.partition(_SPOKEN_END)[2]
+    spoken = "\n".join(_spoken(name) for name, dialect in DIALECTS.items() if dialect.encoder is not None)
+    return f"{before}{_SPOKEN_BEGIN}\n\n{spoken}\n{_SPOKEN_END}{after}"
+
+
+PAGES = {"scenario.md": scenario, "bridge.md": bridge, "environment.md": environment, "dialects.md": dialects}
+
+_SPOKEN_BEGIN = "<!-- Written by docs/generate.py from the encoders, up to the next such line; do not edit. -->"
+_SPOKEN_END = "<!-- The end of what docs/generate.py writes. -->"
+_LONGEST_SAMPLE = 220
+_STATUS = {
+    "state": "online",
+    "boot": 12,
+    "firmware": "1.0.0",
+    "timestamp": EXAMPLE_TIME,
+    "reset_reason": "power_on",
+    "uptime_s": 3.0,
+}
+
+
+def _spoken(name: str) -> str:
+    """What devices say in a dialect: topics, one sample of each, and the options."""
+    dialect = DIALECTS[name]
+    spoken, refused = [], []
+    for kind in KINDS:
+        try:
+            read_dialect(name, kind)
+        except (ValueError, DialectError) as error:
+            refused.append(f"- `{kind}` is refused: {error}.")
+        else:
+            spoken.append(kind)
+    kind = spoken[0]
+    group = DeviceGroup.model_validate({"kind": kind, "dialect": name})
+    form = make_wire_formats(Scenario(devices=[group]))
+    (found,) = form.values()
+    device = Device("porch", kind, "home", group.qos, group.interval, 0, 0, 0xAABBCCDDEE)
+    rows = ["| topic | when | QoS | retained | sample |", "|---|---|---|---|---|"]
+    births = found.status(device, _STATUS)
+    rows += [_sample(one.topic, "birth", one.qos, one.payload, retain=one.retain) for one in births]
+    rows += [
+        _sample(topic, "reading", group.qos, payload, retain=retain) for topic, payload, retain in _said(found, device)
+    ]
+    if (will := found.will(device, _STATUS | {"state": "offline"})) is not None:
+        rows.append(_sample(will.topic, "will", will.qos, will.payload, retain=will.retain))
+    commands = [f"`{topic}`" for topic in found.command_topics(device)]
+    heading = f"### `{name}`\n\nOf {', '.join(f'`{one}`' for one in spoken)}; by default QoS {group.qos}, every "
+    listens = f"\nListens on {', '.join(commands)}.\n" if commands else "\nTakes no commands.\n"
+    return "\n".join(
+        [
+            heading + f"`{duration_text(group.interval)}`. A device `porch` at the site `home` says:\n",
+            *rows,
+            listens,
+            *refused,
+            *([""] if refused else []),
+            _table(dialect.options),
+        ]
+    )
+
+
+def _said(found: WireFormat, device: Device) -> Iterator[tuple[str, bytes, bool]]:
+    """The messages of a reading, the first example of the contract."""
+    channel = KINDS[device.kind].channel
+    example = next(message for message in CONTRACT[device.kind].messages if message.channel is channel).examples[0]
+    fields = {key: value for key, value in example.items() if key not in ("device_id", "timestamp", "boot", "seq")}
+    columns = {key: [value] for key, value in fields.items()}
+    times = np.array([parse_ms(EXAMPLE_TIME)])
+    table = Table(device.kind, channel, times, np.array([0]), np.array([0]), columns)
+    said = found.is_said(table)
+    for place, part in enumerate(found.parts(channel)):
+        if said is None or said[0, place]:
+            payload = found.encode(table, [device], times, 12)[place]
+            retain = bool(found.options) and found.options[part.address].retain
+            yield found.topics(device)[part.address], payload, retain
+
+
+def _sample(topic: str, when: str, qos: int, payload: bytes, *, retain: bool) -> str:
+    text = payload.decode().replace("|", "\\|")
+    shown = text if len(text) <= _LONGEST_SAMPLE else f"{text[:_LONGEST_SAMPLE]}…"
+    return f"| `{topic}` | {when} | {qos} | {'yes' if retain else 'no'} | {f'`{shown}`' if text else '(empty)'} |"
 
 
 def _page(title: str, model: type[BaseModel], prefix: str) -> str:

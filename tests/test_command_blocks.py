@@ -327,8 +327,13 @@ def test_sinks(terminal: Callable[..., Terminal], broker: dict[str, str], kafka:
 
 def test_dialects(terminal: Callable[..., Terminal], broker: dict[str, str]) -> None:
     opened = terminal(**broker)
-    (opened.folder / "dialects.yaml").write_text(fenced(ROOT / "docs/dialects.md", {"yaml"})[0])
-    opened.run_all("docs/dialects.md")
+    for document in ("docs/dialects.md", "docs/your-own-format.md"):
+        for body in fenced(ROOT / document, {"yaml"}):
+            # A block that is a file begins with its name.
+            if named := re.match(r"# (\S+\.yaml)\n", body):
+                at = broker["mqtt://127.0.0.1:1883"]
+                (opened.folder / named[1]).write_text(body.replace("mqtt://127.0.0.1:1883", at))
+        opened.run_all(document)
     opened.close()
 
 

@@ -64,6 +64,7 @@ class EsphomeOptions(Config):
     """Says how the nodes are set up, where that is not the default."""
 
     discovery_prefix: Annotated[str, Field(min_length=1, max_length=100)] = "homeassistant"
+    """Of the topics of Home Assistant's discovery."""
     topic_prefix: Annotated[str, Field(max_length=100)] = ""
     """What stands before `/sensor/…` in topics, less the node's name; `home` for `home/porch/sensor/…`."""
     discovery: bool = True
