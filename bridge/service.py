@@ -102,6 +102,7 @@ class Bridge:
         self._draining = False
         self._ending = asyncio.Event()
         self._descriptions.begin(self._spool, table)
+        table.tell_counters(self._sequence_monitor)
 
     async def run(self, stop: asyncio.Event, signals: ControlSignals | None = None) -> None:
         """Run until `stop` or a drain, or until a part fails, and raise what it failed with."""
@@ -201,6 +202,7 @@ class Bridge:
         old = self._config
         table, _ = build_components(config)
         self._descriptions.restore(table)
+        table.tell_counters(self._sequence_monitor)
         changes = compare_configs(old, config, frozenset({*self._runners.names, *config.sinks}))
         await self._source.reconfigure(config)
         try:

@@ -2,7 +2,8 @@
 
 A device counts its messages from boot to boot, over all its topics. A number that is left out may still come: sent
 again, or by another path of the broker; only after a grace is it missing, and if it comes then, it is found. What is
-late or comes twice is no gap, and of a boot whose beginning we have not seen nothing is known.
+late or comes twice is no gap, and of a boot whose beginning we have not seen nothing is known. Devices of other formats
+have their numbers elsewhere, or none: who reads their messages tells what is in them.
 """
 
 import asyncio
@@ -10,11 +11,14 @@ from collections import deque
 from typing import NamedTuple
 
 from bridge.config import BridgeConfig
+from bridge.loss_detection.reading_intervals import IntervalGapDetector
 from bridge.loss_detection.report import LossReport
+from bridge.message.config import NATIVE_FORMAT
 from bridge.message.decoders import NATIVE, MessageDecoder
 from bridge.spool.message import SpooledMessage
 from edgewire import logs
 from edgewire.clock import Clock
+from edgewire.mqtt.filters import filter_matches
 
 _REPORT_EVERY_S = 1.0
 
@@ -35,6 +39,9 @@ class SequenceMonitor:
         self._losses = losses
         self._clock = clock
         self._detector: GapDetector | None = None
+        self._intervals = IntervalGapDetector()
+        self._foreign: tuple[str, ...] = ()
+        self._is_foreign: dict[str, bool] = {}
         self._chosen: tuple[tuple[str, ...], float] | None = None
         self.configure(config)
 
@@ -54,7 +61,10 @@ class SequenceMonitor:
             self._detector = None
         elif self._detector is None or self._chosen != chosen:
             self._detector = GapDetector(grace_s)
+            self._intervals = IntervalGapDetector()
         self._chosen = chosen
+        self._foreign = tuple(one.plain_filter for one in config.formats if one.format != NATIVE_FORMAT)
+        self._is_foreign.clear()
 
     def observe_messages(self, messages: list[SpooledMessage]) -> None:
         """Look at newly committed messages."""
@@ -62,7 +72,27 @@ class SequenceMonitor:
             now = self._clock.monotonic()
             observe = self._detector.observe
             for message in messages:
-                observe(message.topic, message.payload, now)
+                if not (self._foreign and self._is_other_format(message.topic)):
+                    observe(message.topic, message.payload, now)
+
+    def observe_number(self, device: str, boot: int, seq: int) -> None:
+        """Look at the number that a device of another format gives a message; each message once, in order."""
+        if self._detector:
+            self._detector.observe_number(device, boot, seq, self._clock.monotonic())
+
+    def observe_reading(self, device: str, at_ms: int) -> None:
+        """Look at the time that a device of another format gives a reading; each once, in order."""
+        if self._detector:
+            self._intervals.observe_reading(device, at_ms)
+
+    def _is_other_format(self, topic: str) -> bool:
+        """Return whether what a payload says there is known only to who reads its format."""
+        known = self._is_foreign.get(topic)
+        if known is None:
+            if len(self._is_foreign) >= MAX_TOPICS:
+                self._is_foreign.clear()
+            known = self._is_foreign[topic] = any(filter_matches(one, topic) for one in self._foreign)
+        return known
 
     async def watch_sequences(self) -> None:
         """Report for ever."""
@@ -77,6 +107,8 @@ class SequenceMonitor:
             self._losses.record_missing(report.missing, report.devices, report.example)
         if report and report.found:
             self._losses.record_found_late(report.found)
+        if missed := self._intervals.take_missed():
+            self._losses.record_missing(missed.missing, missed.devices, missed.example)
 
 
 class GapReport(NamedTuple):
@@ -139,12 +171,24 @@ class GapDetector:
             return
         device = device or self._cache_topic(topic)
         boot, seq = numbers
+        self._take_number(device, boot, seq, now)
+        device.prefix = self._decoder.sequence_prefix(device.boot)
+        device.expected = b"%b%d," % (device.prefix, device.next)
+
+    def observe_number(self, name: str, boot: int, seq: int, now: float) -> None:
+        """Look at a message whose numbers were read elsewhere."""
+        device = self._by_topic.get(f" {name}")
+        if device is None:
+            self._make_room()
+            # No topic has a space at its beginning, and no device of ours such a key.
+            device = self._by_topic[f" {name}"] = self.devices[f" {name}"] = _DeviceSequence(name)
+        self._take_number(device, boot, seq, now)
+
+    def _take_number(self, device: _DeviceSequence, boot: int, seq: int, now: float) -> None:
         if boot == device.boot and seq == device.next:
             device.next = seq + 1
         else:
             self._handle_gap(device, boot, seq, now)
-        device.prefix = self._decoder.sequence_prefix(device.boot)
-        device.expected = b"%b%d," % (device.prefix, device.next)
 
     def take_report(self, now: float) -> GapReport | None:
         """Return the gaps that have not been filled in time; None where there is nothing to say."""
@@ -160,12 +204,15 @@ class GapDetector:
         found, self._found = self._found, 0
         return GapReport(missing, len(devices), example, found) if missing or found else None
 
-    def _cache_topic(self, topic: str) -> _DeviceSequence:
+    def _make_room(self) -> None:
         if len(self._by_topic) >= MAX_TOPICS or len(self.devices) >= MAX_DEVICES:
             # More than we watch: begin anew. Gaps that wait are forgotten, and none is made up.
             self._by_topic.clear()
             self.devices.clear()
             self._waiting.clear()
+
+    def _cache_topic(self, topic: str) -> _DeviceSequence:
+        self._make_room()
         key, name = self._decoder.sequence_of(topic)
         device = self.devices.get(key)
         if device is None:

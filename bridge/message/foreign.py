@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import orjson
 
@@ -42,7 +42,9 @@ _KNOWN_INFOS = 100_000
 _KNOWN_DESCRIPTIONS = 200_000
 
 _DESCRIPTION, _READING, _EVENT = MessageRole.DESCRIPTION, MessageRole.READING, MessageRole.EVENT
-_BY_DEVICE = TimeSource.DEVICE
+_BY_DEVICE, _BY_ARRIVAL = TimeSource.DEVICE, TimeSource.ARRIVAL
+_PERIODIC = frozenset({"tasmota"})
+"""Formats whose devices send a reading every so many seconds by their own clock."""
 _iso_ms = lru_cache(4096)(iso_ms)
 """Devices write whole seconds, and many messages arrive in the same millisecond."""
 
@@ -56,6 +58,16 @@ body, which is None where the payload is delivered as it came. A plain tuple, be
 """
 _OriginKey = tuple[str, str, str, str, MessageRole, TimeSource]
 """The device's own name, its sensor, kind, site, role, and where the time is from."""
+
+
+class DeviceCounters(Protocol):
+    """Is told of what devices count, so that what is missing shows: each message once, in order."""
+
+    def observe_number(self, device: str, boot: int, seq: int) -> None:
+        """Look at a device's own number of a message."""
+
+    def observe_reading(self, device: str, at_ms: int) -> None:
+        """Look at a device's own time of a reading."""
 
 
 class _Origin(NamedTuple):
@@ -80,11 +92,15 @@ class ForeignDecoder:
         self.spool_boot = 0
         """The boot of messages that have none of their own; see `RouteTable.restore`."""
         self.on_described: OnDescribed | None = None
+        self.counters: DeviceCounters | None = None
+        self._counted = 0
+        """Id of the newest message that they were told of: each sink that is behind asks again."""
         self._decoder = decoder
         self._zone = config.zone
         self._arrival = Arrival(0, zone=self._zone)
         """Of the last message: many arrive in the same millisecond."""
         self._format = config.format
+        self._is_periodic = self._format in _PERIODIC
         self._site = config.site
         self._kind = config.kind
         self._roles = tuple(map(MessageRole, config.roles))
@@ -159,6 +175,9 @@ class ForeignDecoder:
             # In a dialect it would be an entity, or a level of a topic, that is called so.
             if self._format == OWN_FORMAT and type(values.get("boot")) is int and type(values.get("seq")) is int:
                 boot, seq = values.pop("boot"), values.pop("seq")  # type: ignore[assignment]
+                if self.counters is not None and message.id > self._counted and not is_stale:
+                    self._counted = message.id
+                    self.counters.observe_number(name, boot, seq)
             # An entity may be called so; the names are those of the message here.
             extra |= {ours: values.pop(ours) for ours in _OURS.intersection(values)}
         if self._kind is None:
@@ -166,6 +185,10 @@ class ForeignDecoder:
             kind = "bme280" if is_air else DEVICE_CONTRACT.kind
         else:
             kind = self._kind
+        if self._is_periodic and message.id > self._counted and role is _READING and time_source is not _BY_ARRIVAL:
+            self._counted = message.id
+            if self.counters is not None:
+                self.counters.observe_reading(name, time_ms)
         key = name, sensor, kind, site, role, time_source
         origin = self._origins.get(key) or self._learn_origin(key)
         device_id = origin.device_id

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from bridge.message.config import RAW_FORMAT, SubscriptionConfig
 from bridge.message.decoders import NATIVE, MessageDecoder, UndecodableMessage, preview_value
 from bridge.message.event import TopicInfo
-from bridge.message.foreign import ForeignDecoder, OnDescribed, foreign_decoders
+from bridge.message.foreign import DeviceCounters, ForeignDecoder, OnDescribed, foreign_decoders
 from bridge.message.user_properties import expires_ms
 from bridge.routing.config import RouteConfig
 from bridge.routing.routed import Dropped, Route, RoutedEvent, Unroutable
@@ -82,6 +82,11 @@ class RouteTable:
             ]
             decoder.restore(spool_boot, mine)
             decoder.on_described = on_described
+
+    def tell_counters(self, counters: DeviceCounters) -> None:
+        """Tell of the numbers and times that devices of other formats give their messages."""
+        for decoder in self._foreign:
+            decoder.counters = counters
 
     def targets_in(self, sink: str) -> list[Target]:
         """Return where the routes lead in one sink."""
