@@ -42,6 +42,11 @@ def text_matching(pattern: str, words: str, *, max_length: int | None = None) ->
     return StringConstraints(pattern=pattern, max_length=max_length)
 
 
+def pattern_words(pattern: str) -> str:
+    """Return what a text of a pattern is, in words where there are any."""
+    return _PATTERNS.get(pattern, f"a text of the pattern {pattern}")
+
+
 def explain_errors(
     error: ValidationError, model: type[BaseModel] | None = None, file: YamlFile | None = None, data: Any = None
 ) -> list[ConfigFault]:
@@ -174,7 +179,7 @@ def _sentence(one: ErrorDetails, place: Location, model: type[BaseModel] | None,
 def _requirement(kind: str, context: dict[str, Any], value: Any, said: str) -> str:
     """Return what a value should be, in words."""
     if kind == "string_pattern_mismatch":
-        return f"should be {_PATTERNS.get(context['pattern'], 'a text of the pattern ' + context['pattern'])}"
+        return f"should be {pattern_words(context['pattern'])}"
     if kind in ("literal_error", "enum"):
         known = [word.strip(" '") for word in context["expected"].replace(" or ", ", ").split(",")]
         return f"{value!r} is none of {context['expected']}{closest(str(value), known)}"

@@ -19,6 +19,7 @@ from edgefleet.ingest.store import Delivery, MessageStore, StoredMessage, StoreR
 from edgefleet.ingest.store import Query as StoreQuery
 from edgefleet.ingest.validation import BATCH_FORMS, MAX_LISTED, BatchTooLong, BodyMessages, NotJson
 from edgewire.clock import Clock, parse_ms
+from edgewire.config_errors import text_matching
 from edgewire.messages import ACCEPTED, BATCH_PATH, ContractError, KindContract, cloudevents
 from edgewire.messages.base import DeviceId
 
@@ -126,7 +127,9 @@ class Api:
 
     async def messages(
         self,
-        kind: Annotated[str | None, Query(pattern="^[a-z0-9_]{1,64}$")] = None,
+        kind: Annotated[
+            str | None, text_matching("^[a-z0-9_]{1,64}$", "lower-case letters, digits and '_', at most 64 of them")
+        ] = None,
         device_id: Annotated[
             list[DeviceId] | None, Query(max_length=MAX_DEVICES, description="Of this device; repeatable.")
         ] = None,

@@ -19,6 +19,7 @@ from edgefleet.ingest.store import MessageStore, StoreError
 from edgefleet.ingest.validation import BatchTooLong, NotJson
 from edgewire import logs
 from edgewire.clock import Clock, SystemClock
+from edgewire.config_errors import pattern_words
 from edgewire.messages import ACCEPTED, ContractError
 
 LIMITS = BodyLimits(bytes=8 << 20, seconds=30)
@@ -92,7 +93,10 @@ def _answer_errors(app: FastAPI, log: structlog.typing.FilteringBoundLogger) -> 
     @app.exception_handler(RequestValidationError)
     def parameter_wrong(_: Request, error: RequestValidationError) -> Response:
         first = error.errors()[0]
-        return answer(422, f"parameter {first['loc'][1]}: {first['msg'].removeprefix('Value error, ')}")
+        said = first["msg"].removeprefix("Value error, ")
+        if first["type"] == "string_pattern_mismatch":
+            said = f"should be {pattern_words(first['ctx']['pattern'])}"
+        return answer(422, f"parameter {first['loc'][1]}: {said}")
 
     @app.exception_handler(HTTPException)
     def no_such_route(_: Request, error: HTTPException) -> Response:

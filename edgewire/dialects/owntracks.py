@@ -16,6 +16,7 @@ import orjson
 from pydantic import Field
 
 from edgewire.config import Config
+from edgewire.config_errors import text_matching
 from edgewire.dialects.base import Arrival, DialectError, DialectMessage, MessageRole, Value, unread
 from edgewire.dialects.encoder import CommandOutcome, DeviceNames, DialectCommand, MessageTemplate, Publication
 from edgewire.dialects.payload_template import fill_names
@@ -61,15 +62,17 @@ _BELOW = ("event", "waypoint", "waypoints", "status", "dump", "cmd", "info", "st
 """What may follow the topic of a device."""
 
 
-_LEVEL = r"^[^/+#\x00]+$"
+_Level = Annotated[
+    str, Field(min_length=1, max_length=200), text_matching(r"^[^/+#\x00]+$", "one level of a topic, without / + #")
+]
 
 
 class OwnTracksOptions(Config):
     """Says which topics emulated devices have; what is read needs no options."""
 
-    user: Annotated[str, Field(min_length=1, max_length=200, pattern=_LEVEL)] = "{site}"
+    user: _Level = "{site}"
     """The level of the topic that names the user. With names in braces: `{site}`, `{id}`, `{n}`."""
-    device: Annotated[str, Field(min_length=1, max_length=200, pattern=_LEVEL)] = "{id}"
+    device: _Level = "{id}"
     """The level that names the device, likewise."""
 
 

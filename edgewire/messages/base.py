@@ -4,8 +4,9 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
+from edgewire.config_errors import text_matching
 from edgewire.errors import EdgefleetError
 
 
@@ -16,7 +17,9 @@ class ContractError(EdgefleetError):
 # No '/', '+' or '#' (it is a topic level) and no ':' (it separates the parts of a message id).
 DEVICE_ID = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 
-DeviceId = Annotated[str, StringConstraints(pattern=rf"^{DEVICE_ID}$")]
+DeviceId = Annotated[
+    str, text_matching(rf"^{DEVICE_ID}$", "letters, digits, '_', '.' and '-', at most 64, a letter or digit first")
+]
 """The name of one device, unique in a fleet: also its MQTT client id, and the Kafka key of its messages."""
 
 

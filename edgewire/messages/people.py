@@ -2,12 +2,15 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
+from edgewire.config_errors import text_matching
 from edgewire.messages.base import EXAMPLE_TIME, Examples, Measurement, UtcTime, example_head
 
 Weekday = Literal["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
-TimeSlot = Annotated[str, StringConstraints(pattern=r"^\d\d:\d\d–\d\d:\d\d$"), Field(examples=["07:00–09:59"])]
+TimeSlot = Annotated[
+    str, text_matching(r"^\d\d:\d\d–\d\d:\d\d$", "two times of day, as 07:00–09:59"), Field(examples=["07:00–09:59"])
+]
 Count = Annotated[int, Field(ge=0)]
 
 
@@ -15,7 +18,7 @@ class FootTrafficSession(Measurement):
     """One visit, reported when the visitor leaves; weekday and slot are those of the entry."""
 
     event_type: Literal["foot_traffic"]
-    customer_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+    customer_id: Annotated[str, text_matching(r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$", "a UUID in lower case")]
     entry_time: UtcTime
     exit_time: UtcTime
     trip_duration_minutes: Annotated[float, Field(ge=0)]

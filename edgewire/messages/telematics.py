@@ -2,8 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
+from edgewire.config_errors import text_matching
 from edgewire.messages.base import EXAMPLE_TIME, Examples, Measurement, UtcTime, example_head
 from edgewire.messages.gps import Latitude, Longitude
 
@@ -17,13 +18,15 @@ class TelematicsEvent(Measurement):
     a new type brings its own attributes, which are kept.
     """
 
-    event_id: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{32}$")]
+    event_id: Annotated[str, text_matching(r"^[0-9a-f]{32}$", "32 hexadecimal digits")]
     """A UUID as 32 hexadecimal digits."""
     driver_id: str
     trip_id: str
     ts: UtcTime
     """The same instant as `timestamp`, under the name that telematics consumers know."""
-    event_type: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
+    event_type: Annotated[
+        str, text_matching(r"^[a-z][a-z0-9_]*$", "lower-case letters, digits and '_', a letter first")
+    ]
     events: list[str] = []
     """Every type that holds at this instant, gravest first."""
     latitude: Latitude | None

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import numpy as np
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from devices.sensors.base import Columns, Population, nullable
 from devices.sensors.gps.nmea import at_another_time, sentences
@@ -16,6 +16,7 @@ from devices.world.random import Ints, hash_bits
 from devices.world.roads import KMH
 from devices.world.world import World
 from edgewire.config import Config
+from edgewire.config_errors import text_matching
 
 _SKY_MS = 1_800_000
 
@@ -38,7 +39,9 @@ class GpsSettings(Config):
     """Whether messages say in which weather, on which road, in how much traffic and at which time of day the vehicle
     drives, and the ground truth of whether that is risky, as those of a telematics unit do (with its usual
     thresholds)."""
-    identifier_prefix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]*$", max_length=20)] = ""
+    identifier_prefix: Annotated[
+        str, text_matching(r"^[A-Za-z0-9_.-]*$", "letters, digits, '_', '.' and '-'", max_length=20)
+    ] = ""
     """Before the vehicle's id, so that it is none of production's: `SYN-`."""
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from devices.sensors.base import EPOCH_MS, Columns, Population, nullable
 from devices.sensors.gps.receiver import PowerOn, Start, battery_v, satellite_fix, signal_dbm
@@ -20,6 +20,7 @@ from devices.world.components import components
 from devices.world.random import Flags, Hashes, Ints, hash_bits
 from devices.world.timestamps import timestamps
 from devices.world.world import DAY_MS, HOUR_MS, World
+from edgewire.config_errors import text_matching
 from edgewire.errors import ConfigError
 
 
@@ -36,7 +37,9 @@ class TelematicsSettings(Thresholds):
     event_module: str | None = None
     """Python file with further types of events, as a list `EVENT_TYPES`; relative to the scenario's. It is run with the
     program's rights."""
-    identifier_prefix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]*$", max_length=20)] = ""
+    identifier_prefix: Annotated[
+        str, text_matching(r"^[A-Za-z0-9_.-]*$", "letters, digits, '_', '.' and '-'", max_length=20)
+    ] = ""
     """Before the ids of drivers and trips, so that they are none of production's: `SYN-`."""
 
 
