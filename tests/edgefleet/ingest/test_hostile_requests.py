@@ -289,6 +289,7 @@ async def test_an_absurd_parameter_is_422_and_named(service: Client, query: str)
     assert said["error"].startswith("parameter ")
     assert query.partition("=")[0].replace("%00", "x00") in said["error"]
     assert len(said["error"]) < 400
+    assert "pattern" not in said["error"]
 
 
 ODD_VALUES = (
