@@ -617,10 +617,11 @@ class TasmotaEncoder:
             "sht": [[0, 0, 0]] * 4,
             "ver": 1,
         }
-        # What it has is told by the keys; no value is of a reading that was accounted for.
+        # What it has is told by the keys; a reader takes what has a number here for a number, and no value is of a
+        # reading that was accounted for.
         sensors = {
             "Time": "1970-01-01T00:00:00",
-            self._driver: dict.fromkeys(self._keys),
+            self._driver: dict.fromkeys(self._keys, 0.0),
             "PressureUnit": options.pressure_unit,
             "TempUnit": options.temperature_unit,
         }
