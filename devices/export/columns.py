@@ -77,6 +77,8 @@ class TableSchema:
         """Return the type of a column that the model does not know: a clean value is of the type of its field."""
         field = name.removeprefix("clean_")
         known = {column.name: column.type for column in self.columns}
+        if name == "split":
+            return ColumnType.TEXT  # its first value may be null
         return known[field] if field in known and field != name else _type_of_values(_values(table, name))
 
 
@@ -226,4 +228,6 @@ def _type_of_values(values: Values | None) -> ColumnType:
     """Return the type of a field that no model knows: that of its first value that is not null."""
     listed = values.tolist() if isinstance(values, np.ndarray) else values or []
     first = next((value for value in listed if value is not None), 0.0)
+    if isinstance(first, list):
+        return ColumnType.TEXTS
     return _TYPES.get(type(first), ColumnType.JSON)

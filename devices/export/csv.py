@@ -3,7 +3,9 @@
 Numbers and times have the text that they have in the JSON payload; lists and mappings are JSON in a quoted cell.
 """
 
+import codecs
 from collections.abc import Sequence
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +35,24 @@ _SPECIAL = (b",", b'"', b"\n", b"\r")
 _TEXTS = (ColumnType.TEXT, ColumnType.ID, ColumnType.TIME)
 
 
+class CsvDialect(Enum):
+    """Names for which reader a file is."""
+
+    PLAIN = "plain"
+    """RFC 4180, as most readers have it."""
+    EXCEL = "excel"
+    """With a byte order mark, without which it takes UTF-8 for another encoding; times as it knows them, in UTC."""
+    SPARK = "spark"
+    """A quote in a quoted cell stands behind a backslash, and so does a backslash: what Spark reads by default."""
+
+
 class CsvWriter:
     """Writes the file of one schema; its header is written with the first messages."""
 
-    def __init__(self, path: Path, schema: TableSchema, compress: Compress | None = None) -> None:
+    def __init__(
+        self, path: Path, schema: TableSchema, compress: Compress | None = None, dialect: CsvDialect = CsvDialect.PLAIN
+    ) -> None:
+        self._dialect = dialect
         self._file = PartialFile(path, compress=compress)
         self._schema = schema
         self._columns: tuple[Column, ...] | None = None
@@ -53,9 +69,13 @@ class CsvWriter:
             self._begin(self._schema.widened(tables[0]).columns)
         columns = self._columns or ()
         if len(tables) == 1:
-            self._file.write(csv_rows(timeline, tables[0], columns))
+            self._file.write(csv_rows(timeline, tables[0], columns, dialect=self._dialect))
             return
-        rows = [row for table in tables for row in csv_rows(timeline, table, columns, end=b"\0").split(b"\0")[:-1]]
+        rows = [
+            row
+            for table in tables
+            for row in csv_rows(timeline, table, columns, end=b"\0", dialect=self._dialect).split(b"\0")[:-1]
+        ]
         self._file.write(b"".join(rows[row] + b"\n" for row in merged_order(timeline, tables).tolist()))
 
     def save_state(self) -> dict[str, Any]:
@@ -74,12 +94,22 @@ class CsvWriter:
 
     def _begin(self, columns: tuple[Column, ...]) -> None:
         self._columns = columns
-        self._file.write(",".join(column.name for column in columns).encode() + b"\n")
+        mark = codecs.BOM_UTF8 if self._dialect is CsvDialect.EXCEL else b""
+        self._file.write(mark + ",".join(column.name for column in columns).encode() + b"\n")
 
 
-def csv_rows(timeline: Timeline, table: Table, columns: Sequence[Column], *, end: bytes = b"\n") -> bytes:
+def csv_rows(
+    timeline: Timeline,
+    table: Table,
+    columns: Sequence[Column],
+    *,
+    end: bytes = b"\n",
+    dialect: CsvDialect = CsvDialect.PLAIN,
+) -> bytes:
     """Return the rows of a table, which begin with `HEAD` as `columns` do."""
     names, times, boot, seqs = head_values(timeline, table)
+    if dialect is CsvDialect.EXCEL:
+        times = [_excel_time(text) for text in times]
     rows = len(names)
     parts: list[Sequence[bytes] | bytes] = [
         [name.encode() for name in names],
@@ -91,8 +121,24 @@ def csv_rows(timeline: Timeline, table: Table, columns: Sequence[Column], *, end
     for column in columns[len(HEAD) :]:
         values = column_values(column, table)
         parts.append(b",")
-        parts.append(b"" if values is None else csv_cells(column.type, values))
+        if dialect is CsvDialect.EXCEL and column.type is ColumnType.TIME and values is not None:
+            values = [None if value is None else _excel_time(value) for value in values]
+        cells = b"" if values is None else csv_cells(column.type, values)
+        if dialect is CsvDialect.SPARK and not isinstance(cells, bytes):
+            cells = [_escaped(cell) for cell in cells]
+        parts.append(cells)
     return join_rows([*parts, end], rows)
+
+
+def _excel_time(text: str) -> str:
+    return text.removesuffix("Z").replace("T", " ", 1)
+
+
+def _escaped(cell: bytes) -> bytes:
+    """Return a cell whose quotes stand behind backslashes instead of being doubled."""
+    if cell == b'""' or not cell.startswith(b'"'):
+        return cell
+    return b'"' + cell[1:-1].replace(b'""', b'"').replace(b"\\", b"\\\\").replace(b'"', b'\\"') + b'"'
 
 
 def csv_cells(kind: ColumnType, values: Values) -> Sequence[bytes]:

@@ -128,7 +128,7 @@ def read_export(path: Path) -> Recording:
 
 def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
     if path.suffix == ".csv":
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             yield from map(_typed, csv.DictReader(file))
     elif path.suffix == ".parquet":
         yield from _parquet_rows(path)

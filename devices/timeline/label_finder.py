@@ -65,13 +65,7 @@ def find_labels(
     labels: dict[tuple[int, str, int, int], Label] = {}
     faults = 0
     for group in groups:
-        # Faults of links are numbered behind the others of the kind.
-        connection = [
-            one
-            for one in plan.connection_faults(group.kind)
-            if live or one.fault.shows_in_exports or (delays and one.fault.holds_messages)
-        ]
-        for number, assigned in enumerate([*plan.reading_faults(group.kind), *connection]):
+        for number, assigned in enumerate(_labelled_faults(plan, group.kind, live=live, delays=delays)):
             found: dict[tuple[int, int, int], _Found] = {}
             for begin, end in windows:
                 for one in _showing(plan, group, assigned, boot, begin, end):
@@ -84,6 +78,33 @@ def find_labels(
                 label = _label(assigned, fields, device_ids[position], in_boot, start_ms, span)
                 labels[start_ms, label.device_id, number, faults] = label
     return [labels[key] for key in sorted(labels)]
+
+
+def faults_shown(
+    plan: FaultPlan, group: Group, boot: int, from_ms: int, to_ms: int, *, delays: bool
+) -> dict[tuple[int, int, int], list[str]]:
+    """Return the types of the faults that each message due in [from_ms, to_ms) shows, by position, boot and seq.
+
+    They are those that the labels tell of; messages without any are not there.
+    """
+    found: dict[tuple[int, int, int], list[str]] = {}
+    for assigned in _labelled_faults(plan, group.kind, live=False, delays=delays):
+        for one in _showing(plan, group, assigned, boot, from_ms, to_ms):
+            for seq in one.seqs.tolist():
+                types = found.setdefault((one.position, one.boot, seq), [])
+                if assigned.fault.type_name not in types:
+                    types.append(assigned.fault.type_name)
+    return found
+
+
+def _labelled_faults(plan: FaultPlan, kind: str, *, live: bool, delays: bool) -> list[AssignedFault]:
+    # Faults of links are numbered behind the others of the kind.
+    connection = [
+        one
+        for one in plan.connection_faults(kind)
+        if live or one.fault.shows_in_exports or (delays and one.fault.holds_messages)
+    ]
+    return [*plan.reading_faults(kind), *connection]
 
 
 def _add_unseen(

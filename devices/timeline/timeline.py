@@ -20,9 +20,10 @@ from devices.scenario.devices import Device, Shard, all_devices, emulated, vehic
 from devices.scenario.scenario import DeviceGroup, Scenario
 from devices.sensors.base import boot_number
 from devices.sensors.registry import KINDS
+from devices.timeline.annotations import Annotations
 from devices.timeline.formats import make_wire_formats
 from devices.timeline.group import Group
-from devices.timeline.label_finder import find_labels
+from devices.timeline.label_finder import faults_shown, find_labels
 from devices.timeline.native_format import NativeFormat
 from devices.timeline.overrides import ScheduleOverrides
 from devices.timeline.said_numbers import SaidNumbers
@@ -93,6 +94,8 @@ class Timeline:
         self.shows_delays = False
         """Whether messages of an export say how much later than measured a live run sends them: `network_delay_ms`, and
         the faults that hold them back have labels."""
+        self.annotations: Annotations | None = None
+        """What is added to the messages of an export."""
         self.paced: PacedTime | None = None
         """The times that messages show where they go out at a pace of their own; windows are then asked for in turn."""
 
@@ -312,11 +315,21 @@ class Timeline:
         """Yield of every group and channel what is sent, and what a fault keeps from being sent."""
         from_ms = max(from_ms, self.start_ms)
         for group in self._groups:
+            shown: dict[tuple[int, int, int], list[str]] = {}
+            if self.annotations and self.annotations.has_faults and self._faults is not None:
+                shown = faults_shown(self._faults, group, self.boot, from_ms, to_ms, delays=self.shows_delays)
             for table in group.tables(from_ms, to_ms):
                 sent, gone = table, None
                 if self._faults is not None and self._faults.reading_faults(group.kind):
                     sent, gone = _with_faults(self._faults, group, table, self._baseline if clean else None)
-                yield self._with_delays(sent) if self.shows_delays else sent, gone
+                sent = self._with_delays(sent) if self.shows_delays else sent
+                yield self._annotated(sent, shown) if self.annotations else sent, gone
+
+    def _annotated(self, table: Table, faults: dict[tuple[int, int, int], list[str]]) -> Table:
+        assert self.annotations is not None, "nothing is to be added"
+        boots = np.broadcast_to(self.boots(table), len(table.times))
+        added = self.annotations.add(replace(table, boots=boots), self.devices, self.world, faults)
+        return replace(added, boots=table.boots)
 
     def _with_delays(self, table: Table) -> Table:
         delay = self.faults.network_delay_ms(table.kind, table.positions, table.times)

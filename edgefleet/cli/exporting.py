@@ -140,6 +140,8 @@ def export_span(
     if early := check_begin(scenario, timeline.start_ms, span):
         notes.append(early)
         span = replace(span, from_ms=timeline.start_ms)
+    is_open = span.records is not None and span.to_ms == _NO_END_MS
+    timeline.annotations = options.annotations(scenario, span, is_open)
     provenance = Provenance.of_export(scenario, span, part, __version__, delays=options.delays)
     target = export_target(destination, timeline, stop, provenance, options)
     check_outputs(destination, getattr(target, "paths", ()), labels, source)
@@ -150,7 +152,7 @@ def export_span(
         out=str(destination),
         format=destination.suffix,
         version=__version__,
-        schema=options.schema,
+        options=options.describe_additions(),
     )
     sidecar = checkpoint_file(destination, target, mark, part)
     if resume and sidecar is None:

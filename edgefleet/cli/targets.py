@@ -9,7 +9,7 @@ import typer
 
 from devices.export.base import BatchTarget, ExportTarget
 from devices.export.compression import Compress, compressor
-from devices.export.csv import CsvWriter
+from devices.export.csv import CsvDialect, CsvWriter
 from devices.export.files import TableFiles
 from devices.export.jsonl import JsonlFile, JsonlPipe
 from devices.export.provenance import Provenance
@@ -35,7 +35,7 @@ def export_target(
         return PostgresTables(timeline, destination.place, provenance, stored)
     path, part = Path(destination.place), part_suffix(Shard.parse(provenance.shard))
     if destination.format == "csv":
-        csv = partial(CsvWriter, compress=_compress(destination))
+        csv = partial(CsvWriter, compress=_compress(destination), dialect=CsvDialect(options.csv or "plain"))
         return TableFiles(timeline, path, destination.suffix, csv, folder=destination.is_folder, part=part)
     if destination.format == "parquet":
         try:

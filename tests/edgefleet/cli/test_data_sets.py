@@ -1,7 +1,10 @@
 """`edgefleet generate` never loses or mixes data silently: one writer a place, names that say what is written."""
 
+import csv
 import gzip
 import hashlib
+from collections import Counter
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -260,3 +263,62 @@ def test_a_clean_timestamp_is_a_time(sensors: Path, tmp_path: Path) -> None:
     assert table.schema.field("clean_timestamp").type == table.schema.field("timestamp").type
     late = [a - b for a, b in zip(table["timestamp"].to_pylist(), table["clean_timestamp"].to_pylist(), strict=True)]
     assert {delta.total_seconds() for delta in late} == {0.0, 3600.0}
+
+
+@pytest.mark.parametrize("format_", ["csv", "parquet"])
+def test_a_learner_needs_no_join(sensors: Path, tmp_path: Path, format_: str) -> None:
+    with sensors.open("a") as file:
+        file.write("faults: [{type: bias, kind: bme280, field: humidity, offset: 5, from: 2026-03-04T12:00:30Z}]\n")
+    options = ("--label-column", "--split", "train=.7,test=.3", "--split-by", "time", "--local-time")
+    done(sensors, *SPAN, "--out", f"x.{format_}", *options)
+    if format_ == "csv":
+        with (tmp_path / "x.csv").open(newline="") as lines:
+            rows = [row | {"faults": orjson.loads(row["faults"])} for row in csv.DictReader(lines)]
+    else:
+        rows = parquet.read_table(tmp_path / "x.parquet").to_pylist()
+    assert [row["faults"] for row in rows] == [[]] * 9 + [["bias"]] * 9
+    assert Counter(row["split"] for row in rows) == {"train": 13, "test": 5}
+    assert all(str(row["local_time"]).endswith("+00:00") for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--split", "a=1", "--split-by", "time", "--records", "5"), "give --to"),
+        (("--split-by", "time"), "add --split"),
+        (("--split", "a=1", "--split-by", "site"), "there are device and time"),
+        (("--split", "a=1", "--split-gap", "1h"), "add --split-by time"),
+        (("--csv", "excel", "--out", "x.parquet"), "--csv is for files of CSV"),
+        (("--csv", "numbers", "--out", "x.csv"), "there are excel and spark"),
+        (("--schema", "x"), "--schema is for PostgreSQL"),
+        (("--partition", "day"), "--partition is for PostgreSQL"),
+        (("--replace", "--out", "x.csv"), "--replace is for FOLDER/ and PostgreSQL"),
+        (("--stream", "--label-column"), "--label-column is for exports"),
+    ],
+)
+def test_an_option_that_would_be_ignored_is_refused(sensors: Path, options: tuple[str, ...], said: str) -> None:
+    assert said in refused(sensors, *options)
+
+
+def test_csv_for_excel_and_for_spark(mixed: Path, tmp_path: Path) -> None:
+    rows = {}
+    for dialect in ("excel", "spark"):
+        done(mixed, *SPAN, "--out", f"{dialect}/", "--format", "csv", "--csv", dialect)
+    done(mixed, *SPAN, "--out", "plain/", "--format", "csv")
+    for name in ("traffic", "telematics", "foot_traffic_realistic"):
+        content = (tmp_path / "excel" / f"{name}.csv").read_bytes()
+        assert content.startswith(b"\xef\xbb\xbfdevice_id,timestamp,")
+        with (tmp_path / "excel" / f"{name}.csv").open(newline="", encoding="utf-8-sig") as lines:
+            rows["excel"] = list(csv.DictReader(lines))
+        with (tmp_path / "plain" / f"{name}.csv").open(newline="", encoding="utf-8") as lines:
+            rows["plain"] = list(csv.DictReader(lines))
+        with (tmp_path / "spark" / f"{name}.csv").open(newline="", encoding="utf-8") as lines:
+            rows["spark"] = list(csv.DictReader(lines, doublequote=False, escapechar="\\"))
+        assert rows["spark"] == rows["plain"]
+        assert len(rows["plain"]) > 1
+        for ours, other in zip(rows["plain"], rows["excel"], strict=True):
+            datetime.strptime(other["timestamp"], "%Y-%m-%d %H:%M:%S.%f").replace(tzinfo=UTC)
+            assert {key: text.replace(" ", "T").removesuffix("Z") for key, text in other.items()} == {
+                key: text.replace(" ", "T").removesuffix("Z") for key, text in ours.items()
+            }
+    assert "–".encode() in (tmp_path / "excel" / "foot_traffic_realistic.csv").read_bytes()
