@@ -83,11 +83,13 @@ def remove_former(folder: Path, stale: Iterable[Path], former: Iterable[Path]) -
     return removed
 
 
-def listed_files(folder: Path) -> list[Path]:
-    """Return the files that all the manifests in a folder tell of."""
+def listed_files(folder: Path, *, with_former: bool = True) -> list[Path]:
+    """Return the files that all the manifests in a folder tell of, and those of a former export that are left."""
     told = [_read(path) for path in folder.glob("_manifest*.json") if _OURS.fullmatch(path.name)]
     names = [str(file["name"]) for said in told for file in _files(said)]
     left = [said["former"] for said in told if isinstance(said.get("former"), list)]
+    if not with_former:
+        return [folder / name for name in names]
     return [folder / name for name in names + [name for each in left for name in each if _is_inside(name)]]
 
 

@@ -49,22 +49,26 @@ def fault_windows(labels: Iterable[Label]) -> list[FaultWindow]:
 def read_labels(path: Path) -> list[FaultWindow]:
     """Return the windows in a labels file; raises `ExportError` where it is none."""
     try:
-        rows = [orjson.loads(line) for line in path.read_bytes().splitlines()]
-        return [
-            FaultWindow(row["device_id"], row["type"], tuple(row["fields"]), row["start_ms"], row["end_ms"])
-            for row in rows
-        ]
+        lines = path.read_bytes().splitlines()
     except OSError as error:
         raise ExportError(f"{path}: cannot be read: {error.strerror}") from None
-    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-        raise ExportError(f"{path}: is no labels file: {error!r}") from None
+    found = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = orjson.loads(line)
+            end_ms = None if row["end_ms"] is None else int(row["end_ms"])
+            fields = tuple(map(str, row["fields"]))
+            found.append(FaultWindow(str(row["device_id"]), str(row["type"]), fields, int(row["start_ms"]), end_ms))
+        except (ValueError, KeyError, TypeError) as error:
+            raise ExportError(f"{path}, line {number}: is no labels file: {error!r}") from None
+    return found
 
 
 def draw_figure(recording: Recording, title: str, faults: Sequence[FaultWindow] = ()) -> Figure:
     """Draw all panels that a recording has data for, one below the other; raises `ExportError` where it has none."""
     panels = [*_series_panels(recording, faults), *_profile_panels(recording), *map_panels(recording)]
     if not panels:
-        raise ExportError(f"{title}: has no readings to draw_figure")
+        raise ExportError(f"{title}: has no readings to draw")
     heights = [height for height, _ in panels]
     figure = Figure(figsize=(11, sum(heights)), layout="constrained")
     figure.suptitle(f"{title} (times in UTC)", x=0.01, ha="left", fontsize="large")

@@ -1,21 +1,32 @@
 """Collects what was exported, or would be, as series a device: what plots are made of."""
 
 import csv
+import gzip
+import io
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 import orjson
 
 from devices.export.base import ExportError
+from devices.export.manifest import listed_files
 from devices.sensors.registry import KINDS
 from devices.timeline.timeline import Timeline
 from edgewire.clock import parse_ms
 from edgewire.messages import ContractError, kind_of
 
+_FORMATS = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+}
 MOST_RECORDS = 50_000_000
 """Of a scenario: to compute more takes longer than anybody waits for a picture."""
 MOST_POINTS = 2_000_000
@@ -109,49 +120,99 @@ def read_timeline(timeline: Timeline, from_ms: int, to_ms: int) -> Recording:
 
 
 def read_export(path: Path) -> Recording:
-    """Return what is in a .jsonl, .csv or .parquet file; raises `ExportError` where it is none of ours."""
+    """Return what is in a file of an export, or in a folder of them; raises `ExportError` where it is none of ours."""
     recording = Recording()
-    try:
-        for number, fields in enumerate(_rows(path), start=1):
-            try:
-                recording.add(fields)
-            except (ContractError, KeyError, ValueError) as error:
-                raise ExportError(f"{path}, record {number}: is no message of ours: {error}") from None
-    except FileNotFoundError:
-        raise ExportError(f"{path}: there is no such file") from None
-    except (ContractError, csv.Error) as error:
-        raise ExportError(f"{path}: is no file of messages of ours: {error}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ExportError(f"{path}: cannot be read: {error}") from None
+    for file in _data_files(path) if path.is_dir() else [path]:
+        _read_file(file, recording)
     return recording
 
 
-def _rows(path: Path) -> Iterator[Mapping[str, Any]]:
-    if path.suffix == ".csv":
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            yield from map(_typed, csv.DictReader(file))
-    elif path.suffix == ".parquet":
-        yield from _parquet_rows(path)
-    else:
-        with path.open("rb") as lines:
-            yield from _json_rows(lines, path)
+def _data_files(folder: Path) -> list[Path]:
+    """Return the files that the manifests in a folder tell of, or else all that can be drawn, of one format."""
+    told = sorted({path for path in listed_files(folder, with_former=False) if path.is_file()})
+    found = told or sorted(
+        path
+        for path in folder.rglob("*")
+        if _format(path) and path.is_file() and not any(part[0] in "._" for part in path.relative_to(folder).parts)
+    )
+    formats = {_format(path)[0] for path in found if _format(path)}
+    if not found:
+        raise ExportError(f"{folder}: has no export to draw: no file ends in .jsonl, .csv or .parquet")
+    if len(formats) > 1:
+        raise ExportError(f"{folder}: has exports as {' and as '.join(sorted(formats))}: give one of its files")
+    return found
 
 
-def _json_rows(lines: Iterable[bytes], path: Path) -> Iterator[Mapping[str, Any]]:
+def _read_file(path: Path, recording: Recording) -> None:
+    said = f"{path}"
+    try:
+        for said, fields in _rows(path):
+            try:
+                recording.add(_typed(fields) if path.suffix != ".parquet" else fields)
+            except (ContractError, KeyError, ValueError, TypeError) as error:
+                raise ExportError(f"{said}: is no message of ours: {error}") from None
+    except FileNotFoundError:
+        raise ExportError(f"{path}: there is no such file") from None
+    except (ContractError, csv.Error) as error:
+        raise ExportError(f"{said}: is no file of messages of ours: {error}") from None
+    except (OSError, UnicodeDecodeError, EOFError) as error:
+        raise ExportError(f"{path}: cannot be read: {error}") from None
+
+
+def _format(path: Path) -> tuple[str, ...]:
+    """Return the format of a file and its compression, as its name says; nothing of a file that is not drawn."""
+    *rest, last = ["", *(suffix.lower() for suffix in path.suffixes)]
+    compression = last if last in (".gz", ".zst") else ""
+    named = _FORMATS.get(rest[-1] if compression and rest else last)
+    return (named, compression) if named else ()
+
+
+def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield every message with its place: file and line, or the number of the row."""
+    format_, compression = _format(path) or ("jsonl", "")
+    if format_ == "parquet":
+        for number, row in enumerate(_parquet_rows(path), start=1):
+            yield f"{path}, row {number}", row
+        return
+    with _opened(path, compression) as file:
+        if format_ == "jsonl":
+            yield from _json_rows(file, path)
+            return
+        reader = csv.DictReader(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""))
+        for row in reader:
+            yield f"{path}, line {reader.line_num}", row
+
+
+def _opened(path: Path, compression: str) -> BinaryIO:
+    if compression == ".gz":
+        return cast("BinaryIO", gzip.open(path, "rb"))
+    if compression == ".zst":
+        import pyarrow as pa
+
+        return cast("BinaryIO", io.BufferedReader(pa.CompressedInputStream(str(path), "zstd")))
+    return path.open("rb")
+
+
+def _json_rows(lines: Iterable[bytes], path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for number, line in enumerate(lines, start=1):
         try:
-            yield orjson.loads(line)
+            yield f"{path}, line {number}", orjson.loads(line)
         except orjson.JSONDecodeError as error:
             raise ExportError(f"{path}, line {number}: is not JSON: {error}") from None
 
 
-def _typed(row: Mapping[str, str]) -> Mapping[str, Any]:
+def _typed(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a message with numbers where its cells in CSV have their texts."""
     drawn = KINDS[kind_of(row).kind].plotted_fields
     return {
-        name: (float(text) if text else None) if name in drawn else text
+        name: _number(text) if name in drawn and isinstance(text, str) else text
         for name, text in row.items()
         if text is not None
     }
+
+
+def _number(text: str) -> float | None:
+    return float(text) if text else None
 
 
 def _parquet_rows(path: Path) -> Iterator[Mapping[str, Any]]:

@@ -375,6 +375,8 @@ def parse_span(from_: str | None, to: str | None, records: int | None, *, clean:
     end = begin + _HOUR_MS if records is None else _NO_END_MS
     if to is not None:
         end = _time_ms("--to", to)
+    if end <= begin and to is None:
+        raise ConfigError(f"--from {iso_ms(begin)} is too late: there is no time after it to look for records in")
     if end <= begin:
         raise ConfigError(f"--to {to} is not after --from {iso_ms(begin)}")
     return ExportSpan(begin, end, records, clean)

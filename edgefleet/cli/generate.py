@@ -72,7 +72,14 @@ def command(
     ] = None,
     records: Annotated[
         int | None,
-        typer.Option("--records", "--events", envvar="EDGEFLEET_RECORDS", help="Stop after this many messages.", min=1),
+        typer.Option(
+            "--records",
+            "--events",
+            envvar="EDGEFLEET_RECORDS",
+            help="Stop after this many messages.",
+            min=1,
+            max=10**15,
+        ),
     ] = None,
     seed: Annotated[
         int | None, typer.Option(envvar="EDGEFLEET_SEED", help="Seed, instead of the scenario's.", min=0, max=2**63 - 1)

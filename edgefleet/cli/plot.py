@@ -20,8 +20,8 @@ def command(
     source: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[FILE|SCENARIO]",
-            help="An export (.jsonl, .csv, .parquet), or a scenario (.yaml); or give --kind.",
+            metavar="[FILE|FOLDER|SCENARIO]",
+            help="An export (.jsonl, .csv, .parquet, or a folder of them), or a scenario (.yaml); or give --kind.",
             show_default=False,
         ),
     ] = None,
@@ -54,12 +54,14 @@ def command(
         raise ConfigError("plots need the package matplotlib: pip install 'edgefleet[export]'") from None
     if out.suffix not in (".png", ".html"):
         raise ConfigError(f"--out {out}: write FILE.png or FILE.html")
-    if source is not None and not source.suffix:
+    if source is not None and not source.suffix and not source.is_dir():
         source = find_scenario(source)
     if source is None or source.suffix in (".yaml", ".yml"):
         scenario = fleet.load(source, interval, what="an export or a scenario file")
         begin = parse_instant("--from", from_ or DEFAULT_FROM)
         end = begin + _DAY_MS if to is None else parse_instant("--to", to)
+        if begin < EPOCH_MS and scenario.start is None:
+            raise ConfigError(f"--from {from_}: the devices have been running since 2000-01-01: give a later --from")
         if end <= begin:
             raise ConfigError(f"--to {to} is not after --from {from_ or DEFAULT_FROM}")
         powered_on = scenario.power_on_ms(begin)

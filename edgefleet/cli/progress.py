@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from devices.export.job import ExportProgress, ExportSpan
 
-LINE_EVERY_S = 10.0
+LINE_EVERY_S = 60.0
 """Between two lines of progress where no terminal shows a bar."""
 
 
@@ -31,7 +31,7 @@ def closed_pipe_is_the_end() -> Iterator[None]:
 def progress_bar(span: ExportSpan, title: str, *, is_told: bool = True) -> Iterator[ExportProgress]:
     """Yield the progress of an export: a bar on a terminal, with rate and time left.
 
-    Elsewhere a line every ten seconds, where `is_told`.
+    Elsewhere a line a minute, where `is_told`.
     """
     console = Console(stderr=True)
     began = time.monotonic()

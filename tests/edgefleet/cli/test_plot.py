@@ -1,5 +1,6 @@
 """`edgefleet plot`: a picture of a scenario or an export; what cannot be drawn is one sentence."""
 
+import gzip
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -142,9 +143,14 @@ def test_a_profile_has_every_device_in_every_hour_whatever_its_phase() -> None:
     [
         ("missing.jsonl", "a.png", "there is no such file"),
         ("garbage.jsonl", "a.png", "line 1: is not JSON"),
-        ("other.jsonl", "a.png", "record 1: is no message of ours"),
-        ("empty.jsonl", "a.png", "has no readings to draw_figure"),
+        ("other.jsonl", "a.png", "other.jsonl, line 1: is no message of ours"),
+        ("empty.jsonl", "a.png", "has no readings to draw"),
         ("garbage.parquet", "a.png", "is no Parquet file"),
+        ("cells.csv", "a.png", "cells.csv, line 3: is no message of ours: could not convert"),
+        ("list.jsonl", "a.png", "list.jsonl, line 1: is no message of ours"),
+        ("cut.jsonl.gz", "a.png", "cannot be read: "),
+        ("nothing/", "a.png", "has no export to draw"),
+        ("both/", "a.png", "has exports as csv and as jsonl: give one of its files"),
         ("empty.jsonl", "a.pdf", "write FILE.png or FILE.html"),
     ],
 )
@@ -153,6 +159,14 @@ def test_what_cannot_be_drawn_is_one_sentence(tmp_path: Path, source: str, out: 
     (tmp_path / "garbage.parquet").write_text("garbage\n")
     (tmp_path / "other.jsonl").write_text('{"a": 1}\n')
     (tmp_path / "empty.jsonl").write_text("")
+    head, row = "device_id,timestamp,boot,seq,temperature_c,pressure_hpa", "a,2026-03-02T00:00:00Z,1,1"
+    (tmp_path / "cells.csv").write_text(f"{head}\n{row},1.5,1000\n{row},warm,1000\n")
+    (tmp_path / "list.jsonl").write_text("[1]\n")
+    (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(b"")[:8])
+    (tmp_path / "nothing").mkdir()
+    (tmp_path / "both").mkdir()
+    for name in ("a.csv", "a.jsonl"):
+        (tmp_path / "both" / name).write_text("")
     result = invoke("plot", tmp_path / source, "--out", tmp_path / out)
     assert isinstance(result.exception, EdgefleetError)
     assert said in str(result.exception)
@@ -172,13 +186,26 @@ def test_a_recording_too_large_to_draw_is_refused(scenario: Path, tmp_path: Path
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("format_", ["csv.gz", "jsonl.zst", "parquet"])
+def test_a_folder_is_drawn_as_a_whole(scenario: Path, tmp_path: Path, format_: str) -> None:
+    arguments = ("--from", "2026-03-02T08:00", "--to", "2026-03-02T08:20")
+    assert invoke("generate", scenario, *arguments, "--out", tmp_path / "one.jsonl").exit_code == 0
+    for part in range(2):
+        shard = ("--shard", f"{part}/2", "--format", format_)
+        assert invoke("generate", scenario, *arguments, "--out", f"{tmp_path}/f/", *shard).exit_code == 0
+    (tmp_path / "f" / "mine.jsonl").write_text("not of the manifest\n")
+    assert read_export(tmp_path / "f") == read_export(tmp_path / "one.jsonl")
+    assert invoke("plot", f"{tmp_path}/f/", "--out", tmp_path / "a.png").exit_code == 0
+
+
+@pytest.mark.slow
 def test_labels_come_from_a_file(scenario: Path, tmp_path: Path) -> None:
     labels = tmp_path / "labels.jsonl"
     arguments = ("plot", scenario, "--to", "2026-03-02T00:30", "--labels", labels, "--out", tmp_path / "a.png")
     labels.write_bytes(orjson.dumps(LABEL) + b"\n")
     assert invoke(*arguments).exit_code == 0
-    labels.write_text('{"a": 1}\n')
-    assert "is no labels file" in str(invoke(*arguments).exception)
+    labels.write_bytes(orjson.dumps(LABEL) + b'\n{"a": 1}\n')
+    assert "labels.jsonl, line 2: is no labels file" in str(invoke(*arguments).exception)
 
 
 def test_a_long_series_keeps_the_least_and_the_most_of_each_stretch() -> None:
