@@ -66,7 +66,8 @@ class BridgeConfig(_Sinks):
     }
 
     broker: str = "mqtt://127.0.0.1:1883"
-    """mqtt://[user:password@]host[:port], or mqtts:// for TLS."""
+    """mqtt://[user:password@]host[:port], mqtts:// for TLS, ws:// or wss:// for WebSockets, unix:///path; see
+    transports.md."""
     client_id: Annotated[
         str, text_matching(r"^[A-Za-z0-9_.-]{1,64}$", "letters, digits, '_', '.' and '-', at most 64 of them")
     ] = "edgefleet-bridge"

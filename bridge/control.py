@@ -85,9 +85,8 @@ def compare_configs(old: BridgeConfig, new: BridgeConfig, sinks: frozenset[str])
     return ConfigChanges(keys, concerned & sinks, everything)
 
 
-def _address(config: BridgeConfig) -> tuple[str, int]:
-    broker = BrokerUrl.parse(config.broker)
-    return broker.host, broker.port
+def _address(config: BridgeConfig) -> str:
+    return BrokerUrl.parse(config.broker).place
 
 
 class NotDrained(EdgefleetError):

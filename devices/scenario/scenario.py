@@ -257,7 +257,8 @@ class Scenario(ConfigFile):
 
     seed: int = Field(default=0, ge=0, lt=2**63)
     broker: Annotated[str | tuple[str, ...], AfterValidator(_broker_urls)] = "mqtt://127.0.0.1:1883"
-    """mqtt://HOST:PORT or mqtts://HOST:PORT, with user:password@ where the broker asks for it. A list of them: the
+    """mqtt://HOST:PORT, mqtts://, ws:// or wss:// (with a path), or unix:///PATH, with user:password@ where the broker
+    asks for it; see transports.md. A list of them: the
     devices are spread over all, always in the same way."""
     identities: Path | None = None
     """Folder of `edgefleet provision`: each device has a user name and password, or a certificate, of its own."""

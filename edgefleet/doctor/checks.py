@@ -61,6 +61,8 @@ def _ports(needs: Needs, machine: Machine) -> Iterator[DoctorCheck]:
     first, last = machine.ports
     span = last - first + 1
     for url, need in needs.connections_by_broker.items():
+        if not url.host:
+            continue  # a file
         sources = needs.sources_by_broker[url]
         fix = ""
         if need > sources * span:
@@ -71,9 +73,7 @@ def _ports(needs: Needs, machine: Machine) -> Iterator[DoctorCheck]:
                 else f"list {missing} addresses of this machine in the scenario's source_addresses"
             )
         have = f"{sources * span:,}" + (f" from {sources} addresses" if sources > 1 else "")
-        yield DoctorCheck(
-            f"local ports to {url.host}:{url.port}", _fails(need > sources * span), f"{need:,}", have, fix
-        )
+        yield DoctorCheck(f"local ports to {url.place}", _fails(need > sources * span), f"{need:,}", have, fix)
 
 
 def _memory(needs: Needs, machine: Machine) -> DoctorCheck:
@@ -110,7 +110,7 @@ def _cpu(needs: Needs, machine: Machine) -> DoctorCheck:
 
 
 def _broker(needs: Needs, broker: BrokerFacts) -> Iterator[DoctorCheck]:
-    limits, name = broker.limits, f"broker {broker.url.host}:{broker.url.port}"
+    limits, name = broker.limits, f"broker {broker.url.place}"
     clients = needs.all_connections_by_broker.get(broker.url, 0)
     yield _broker_connections(name, clients, broker)
     yield _broker_messages(name, needs)

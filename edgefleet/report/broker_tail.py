@@ -2,10 +2,10 @@
 
 import asyncio
 import time
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
-import aiomqtt
 import orjson
 import typer
 from rich.console import Console
@@ -15,9 +15,24 @@ from devices.sensors.registry import KINDS
 from edgefleet.report.dialect_reader import DialectReader, age_text
 from edgewire.clock import parse_ms
 from edgewire.errors import ServiceUnavailable
-from edgewire.link import BrokerUrl
+from edgewire.link import BrokerUrl, Link, close_and_wait, connect_link
 from edgewire.messages import ContractError, Topic
-from edgewire.tls import explain_tls
+from edgewire.mqtt import (
+    FAILURE,
+    ConnectionLost,
+    Event,
+    Message,
+    ServerDisconnected,
+    Session,
+    SessionConfig,
+    Subscribed,
+    Subscription,
+    reason_name,
+)
+
+LARGEST_PACKET = 16 << 20
+AHEAD = 1000
+"""Messages that wait to be printed before no more are read."""
 
 _CONTROL = {name: f"{name} {{}}" for name in ("state", "sent", "buffered", "dropped", "id", "action", "ok", "error")}
 
@@ -61,35 +76,54 @@ async def _tail(
     console: Console,
     reader: DialectReader | None,
 ) -> None:
-    try:
-        async with aiomqtt.Client(
-            url.host,
-            url.port,
+    heard: asyncio.Queue[Event] = asyncio.Queue()
+    session = Session(
+        SessionConfig(
+            client_id=f"edgefleet-watch-{uuid.uuid4().hex[:8]}",
             username=url.username,
-            password=url.password,
-            tls_params=aiomqtt.TLSParameters() if url.uses_tls else None,
-        ) as client:
-            await client.subscribe(topic_filter)
-            seen = 0
-            async for message in client.messages:
-                payload = message.payload if isinstance(message.payload, bytes) else b""
-                if reader is not None:
-                    found = reader.read(str(message.topic), payload, retained=message.retain, now_ms=_now_ms())
-                    if as_json:
-                        typer.echo(orjson.dumps(found.as_json()).decode())
-                    else:
-                        console.print(found.line(_now_ms()))
-                elif as_json:
-                    typer.echo(_as_json(str(message.topic), payload, message.retain))
-                else:
-                    console.print(describe(str(message.topic), payload, retained=message.retain, now_ms=_now_ms()))
-                seen += 1
-                if seen == count:
-                    return
-    except aiomqtt.MqttError as error:
-        tls = explain_tls(error, "the variable SSL_CERT_FILE", "mqtt://") if url.uses_tls else None
-        said = tls or f"{error}; is it running there?"
-        raise ServiceUnavailable(f"{url}: no connection to the broker: {said}") from None
+            password=None if url.password is None else url.password.encode(),
+            maximum_packet_size=LARGEST_PACKET,
+        )
+    )
+    link = await connect_link(url, session, lambda one, events: _queue(heard, one, events))
+    seen = 0
+    try:
+        link.subscribe([Subscription(topic_filter, qos=0)])
+        while seen != count:
+            event = await heard.get()
+            if heard.empty():
+                link.resume_reading()
+            match event:
+                case Message():
+                    _print_message(event, as_json, console, reader)
+                    seen += 1
+                case Subscribed(codes=codes) if codes[0] >= FAILURE:
+                    raise ServiceUnavailable(f"{url}: the broker refuses '{topic_filter}': {reason_name(codes[0])}")
+                case ServerDisconnected(reason=reason) | ConnectionLost(reason=reason):
+                    raise ServiceUnavailable(f"{url}: the connection to the broker is lost: {reason}")
+    finally:
+        await close_and_wait(link)
+
+
+def _queue(heard: asyncio.Queue[Event], link: Link, events: list[Event]) -> None:
+    for event in events:
+        heard.put_nowait(event)
+    if heard.qsize() > AHEAD:
+        link.pause_reading()
+
+
+def _print_message(message: Message, as_json: bool, console: Console, reader: DialectReader | None) -> None:
+    topic, payload, now_ms = message.topic, message.payload, _now_ms()
+    if reader is not None:
+        found = reader.read(topic, payload, retained=message.retain, now_ms=now_ms)
+        if as_json:
+            typer.echo(orjson.dumps(found.as_json()).decode())
+        else:
+            console.print(found.line(now_ms))
+    elif as_json:
+        typer.echo(_as_json(topic, payload, message.retain))
+    else:
+        console.print(describe(topic, payload, retained=message.retain, now_ms=now_ms))
 
 
 def describe(topic: str, payload: bytes, *, retained: bool, now_ms: int) -> Text:

@@ -4,11 +4,12 @@ import asyncio
 import errno
 import ssl
 from collections.abc import Callable
+from dataclasses import replace
 from time import monotonic
 
 from edgewire.errors import ConfigError, EdgefleetError, ServiceUnavailable
 from edgewire.link.protocol import Link
-from edgewire.link.transport import TRANSPORTS, Endpoint
+from edgewire.link.transport import Endpoint, HandshakeRefused, Headers, UrlForm
 from edgewire.link.url import BrokerUrl
 from edgewire.mqtt import Connected, ConnectionLost, ConnectRefused, Event, Session, Version, encode
 from edgewire.mqtt.advice import advice
@@ -63,19 +64,22 @@ async def connect_link(
     on_writable: OnWritable | None = None,
     local_addr: tuple[str, int] | None = None,
     own_timer: bool = True,
+    headers: Headers = (),
+    alpn: tuple[str, ...] = (),
 ) -> Link:
     """Connect `session` to `broker`; `on_events` gets `Connected` before this returns, and all that follows.
 
     A broker that does not speak version 5 is connected to again with 3.1.1, and the session keeps to that; `timeout_s`
     is for each of the two. Only a session that no server has accepted yet wonders so about a broker that says nothing.
-    `tls` replaces the default context of a URL with TLS.
+    `tls` replaces the default context of a URL with TLS; of the protocols of `alpn`, which it offers, the broker has to
+    choose one. `headers` go with the handshake of a WebSocket.
 
     Raises `ServiceUnavailable` if the broker cannot be reached or does not answer (`NoLocalPort` if it was not even
     asked), `BrokerRefused` if it says no, `ConfigError` for `tls` with a URL without TLS and for a `local_addr` that
     cannot be used. Then `on_events` is not called, unless a time-out or a cancellation came together with CONNACK: it
     gets `Connected`, and soon after `ConnectionLost`.
     """
-    endpoint = _endpoint(broker, tls, local_addr)
+    endpoint = _endpoint(broker, tls, local_addr, headers=headers, alpn=alpn)
     attempt = _Attempt(broker, endpoint, session, on_events, on_writable, own_timer)
     try:
         return await attempt.run(timeout_s)
@@ -89,19 +93,29 @@ async def connect_link(
             raise
 
 
-async def probe_version(broker: BrokerUrl, *, tls: ssl.SSLContext | None = None, timeout_s: float = 10) -> Version:
+async def probe_version(
+    broker: BrokerUrl,
+    *,
+    tls: ssl.SSLContext | None = None,
+    timeout_s: float = 10,
+    headers: Headers = (),
+    alpn: tuple[str, ...] = (),
+) -> Version:
     """Return the version to speak with this broker: 3.1.1 only if it refuses a plain CONNECT of version 5.
 
     Ask once before connecting a whole fleet. Raises `ServiceUnavailable` if the broker cannot be reached or is silent.
     """
+    return await _probe(broker, _endpoint(broker, tls, headers=headers, alpn=alpn), timeout_s)
+
+
+async def _probe(broker: BrokerUrl, endpoint: Endpoint, timeout_s: float) -> Version:
     # Without properties and will: an amqtt 0.12 reads their lengths as those of texts and waits for ever.
     question = encode(Connect(client_id=""), Version.V5)
-    endpoint = _endpoint(broker, tls)
     reader = asyncio.StreamReader()
     protocol = asyncio.StreamReaderProtocol(reader)
     try:
         async with asyncio.timeout(timeout_s):
-            transport = await TRANSPORTS[broker.scheme].connector.open_transport(endpoint, lambda: protocol)
+            transport = await broker.kind.connector.open_transport(endpoint, lambda: protocol)
             try:
                 transport.write(question)
                 answer = await reader.readexactly(4)
@@ -150,7 +164,7 @@ class _Attempt:
         link = Link(self._session, handler, monotonic, self._on_writable, own_timer=self._own_timer)
         try:
             async with asyncio.timeout(timeout_s):
-                await TRANSPORTS[self._broker.scheme].connector.open_transport(self._endpoint, lambda: link)
+                await self._broker.kind.connector.open_transport(self._endpoint, lambda: link)
                 if self._session.version is Version.V5 and not self._session.accepted:
                     await self._check_version(outcome, timeout_s)
                 self._raise_for_refusal(await outcome)
@@ -188,7 +202,7 @@ class _Attempt:
         if outcome.done() and not isinstance(outcome.result(), ConnectionLost):
             return
         try:
-            version = await probe_version(self._broker, tls=self._endpoint.tls, timeout_s=timeout_s)
+            version = await _probe(self._broker, replace(self._endpoint, local_addr=None), timeout_s)
         except ServiceUnavailable:
             return
         answered = outcome.done() and not isinstance(outcome.result(), ConnectionLost)
@@ -209,23 +223,43 @@ class _Attempt:
         if isinstance(event, ConnectionLost):
             sentence = f"broker {self._broker} did not accept CONNECT: {event.reason}"
             if event.is_unexplained:
-                tls = "" if self._broker.uses_tls else "; if the port is for TLS, write mqtts://"
+                tls = "; if the port is for TLS, write mqtts://" if self._broker.scheme == "mqtt" else ""
                 raise ConnectCutOff(f"{sentence}; is it at its limit of connections, or no MQTT broker?{tls}")
             raise ServiceUnavailable(sentence)
 
 
-def _endpoint(broker: BrokerUrl, tls: ssl.SSLContext | None, local_addr: tuple[str, int] | None = None) -> Endpoint:
+def _endpoint(
+    broker: BrokerUrl,
+    tls: ssl.SSLContext | None,
+    local_addr: tuple[str, int] | None = None,
+    *,
+    headers: Headers = (),
+    alpn: tuple[str, ...] = (),
+) -> Endpoint:
     if tls and not broker.uses_tls:
         raise ConfigError(f"broker {broker} is not dialled with TLS: write mqtts:// or leave the certificates out")
     if broker.uses_tls:
         tls = tls or ssl.create_default_context()
-    return Endpoint(broker.host, broker.port, tls, local_addr)
+    kind = broker.kind
+    return Endpoint(
+        broker.host,
+        broker.port,
+        tls,
+        local_addr,
+        broker.path,
+        headers if kind.takes_headers else (),
+        alpn if kind.takes_alpn else (),
+    )
 
 
-def _handshake_fault(error: OSError) -> str | None:
+def _plain(broker: BrokerUrl) -> str:
+    return "ws://" if broker.kind.takes_headers else "mqtt://"
+
+
+def _handshake_fault(broker: BrokerUrl, error: OSError) -> str | None:
     if isinstance(error, ConnectionResetError | ConnectionAbortedError | BrokenPipeError):
-        return "it ended the TLS handshake: if the port is not for TLS, write mqtt://"
-    return explain_tls(error, "ca_file", "mqtt://")
+        return f"it ended the TLS handshake: if the port is not for TLS, write {_plain(broker)}"
+    return explain_tls(error, "ca_file", _plain(broker))
 
 
 def _unreachable(broker: BrokerUrl, error: OSError) -> ServiceUnavailable:
@@ -235,10 +269,14 @@ def _unreachable(broker: BrokerUrl, error: OSError) -> ServiceUnavailable:
             f"broker {broker} cannot be dialled, as no local port is free: give more source addresses, or widen "
             f"net.ipv4.ip_local_port_range"
         )
-    if broker.uses_tls and (tls := _handshake_fault(error)):
+    if isinstance(error, HandshakeRefused):
+        return BrokerUnreachable(f"broker {broker} cannot be reached: {error.reason}: {error.fix}", error.reason)
+    if broker.uses_tls and (tls := _handshake_fault(broker, error)):
         return BrokerUnreachable(f"broker {broker} cannot be reached: {tls}", tls)
     reason = error.strerror or str(error)
     fix = "start it or correct the URL"
+    if broker.kind.form is UrlForm.FILE and error.errno == errno.EACCES:
+        fix = "let this user read and write the file of its socket"
     if error.errno in (errno.EMFILE, errno.ENFILE):
         reason, fix = NO_OPEN_FILE, "raise the limit of open files (ulimit -n), or use more workers"
     return BrokerUnreachable(f"broker {broker} cannot be reached: {reason}: {fix}", reason)

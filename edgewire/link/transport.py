@@ -4,59 +4,43 @@ A new one is a class that keeps the contract of `TransportConnector` and a line 
 """
 
 import asyncio
-import ssl
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from enum import Enum, auto
 
-from edgewire.link.local_address import connected_from
+from edgewire.link.endpoint import Endpoint, HandshakeRefused, Headers, ProtocolFactory, TransportConnector
+from edgewire.link.stream import TcpConnector, UnixConnector
 
-ProtocolFactory = Callable[[], asyncio.Protocol]
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Tells a connector what to reach, and from where."""
-
-    host: str
-    port: int
-    tls: ssl.SSLContext | None = None
-    """Speak TLS by this context, and check that the certificate is for `host`; None is plain."""
-    local_addr: tuple[str, int] | None = None
-    """The address of this machine to connect from, with port 0 for any; None leaves it to the system."""
+__all__ = [
+    "TRANSPORTS",
+    "Endpoint",
+    "HandshakeRefused",
+    "Headers",
+    "ProtocolFactory",
+    "TransportConnector",
+    "TransportType",
+    "UrlForm",
+]
 
 
-class TransportConnector(Protocol):
-    """Opens a stream of bytes to an endpoint. Has no state: one serves every connection."""
+class WebSocketConnector:
+    """A WebSocket over TCP or TLS; what it takes is loaded for whoever has such a broker."""
 
     async def open_transport(self, endpoint: Endpoint, make_protocol: ProtocolFactory) -> asyncio.Transport:
-        """Connect, and let the protocol that `make_protocol` gives drive the connection from then on.
+        """Connect, and say the handshake of HTTP."""
+        from edgewire.link.websocket import open_websocket
 
-        Raises `OSError` if the endpoint cannot be reached, `ConfigError` if `local_addr` cannot be used. Nothing is
-        left open when it raises or is cancelled.
-        """
-        ...
+        return await open_websocket(TcpConnector(), endpoint, make_protocol)
 
 
-class TcpConnector:
-    """TCP, with TLS upon it where the endpoint has a context."""
+class UrlForm(Enum):
+    """Names what stands behind the scheme of a URL."""
 
-    async def open_transport(self, endpoint: Endpoint, make_protocol: ProtocolFactory) -> asyncio.Transport:
-        """Connect by way of the resolver, or from the local address of the endpoint."""
-        loop = asyncio.get_running_loop()
-        host, port, tls = endpoint.host, endpoint.port, endpoint.tls
-        if endpoint.local_addr is None:
-            transport, _ = await loop.create_connection(make_protocol, host, port, ssl=tls)
-            return transport
-        sock = await connected_from(endpoint.local_addr, host, port)
-        try:
-            transport, _ = await loop.create_connection(
-                make_protocol, sock=sock, ssl=tls, server_hostname=host if tls else None
-            )
-        except BaseException:
-            sock.close()
-            raise
-        return transport
+    HOST = auto()
+    """A host and a port."""
+    WEB = auto()
+    """The same, a path and a query."""
+    FILE = auto()
+    """The path of a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +50,21 @@ class TransportType:
     connector: TransportConnector
     default_port: int
     uses_tls: bool
+    form: UrlForm = UrlForm.HOST
+    takes_alpn: bool = False
+    """Whether a protocol may be asked for in the TLS handshake."""
+
+    @property
+    def takes_headers(self) -> bool:
+        """Return whether its handshake is one of HTTP."""
+        return self.form is UrlForm.WEB
 
 
 TRANSPORTS = {
     "mqtt": TransportType(TcpConnector(), 1883, uses_tls=False),
-    "mqtts": TransportType(TcpConnector(), 8883, uses_tls=True),
+    "mqtts": TransportType(TcpConnector(), 8883, uses_tls=True, takes_alpn=True),
+    "ws": TransportType(WebSocketConnector(), 80, uses_tls=False, form=UrlForm.WEB),
+    "wss": TransportType(WebSocketConnector(), 443, uses_tls=True, form=UrlForm.WEB),
+    "unix": TransportType(UnixConnector(), 0, uses_tls=False, form=UrlForm.FILE),
 }
 """By the scheme of a broker URL."""

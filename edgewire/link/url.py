@@ -4,17 +4,33 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from edgewire.config_errors import closest
 from edgewire.errors import ConfigError
-from edgewire.link.transport import TRANSPORTS
+from edgewire.link.transport import TRANSPORTS, TransportType, UrlForm
 from edgewire.redact import MASK, escape_hint, show_url, url_fault
 from edgewire.secret_file import read_secret
 
-_WEBSOCKETS = ("ws", "wss")
-_OTHER_NAMES = {"tcp": "mqtt", "ssl": "mqtts", "tls": "mqtts", "mqtt+ssl": "mqtts", "mqtt+tls": "mqtts"}
+_OTHER_NAMES = {
+    "tcp": "mqtt",
+    "ssl": "mqtts",
+    "tls": "mqtts",
+    "mqtt+ssl": "mqtts",
+    "mqtt+tls": "mqtts",
+    "http": "ws",
+    "https": "wss",
+    "mqtt+ws": "ws",
+    "mqtt+wss": "wss",
+    "mqtt+unix": "unix",
+}
 """Schemes by which other programs call ours."""
+
+WEBSOCKET_PATH = "/mqtt"
+"""What a URL without a path asks for: the path of EMQX, HiveMQ, VerneMQ and the cloud services; Mosquitto takes any."""
+_IN_A_TARGET = "/%:@!$&'()*+,;=-._~?"
+_UNIX_PATH_BYTES = 107
+"""unix(7): with the zero behind it a path has 108."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +47,22 @@ class BrokerUrl:
     username: str | None = field(default=None, repr=False)
     password: str | None = field(default=None, repr=False)
 
+    path: str = field(default="", repr=False)
+    """Of a WebSocket: path and query to ask for, as they go out. Of a UNIX socket: its file."""
+
     @classmethod
     def parse(cls, text: str) -> "BrokerUrl":
-        """Read `mqtt://[USER[:PASSWORD]@]HOST[:PORT]`, or `mqtts://` for TLS. Raises `ConfigError`, naming the URL."""
+        """Read `mqtt://[USER[:PASSWORD]@]HOST[:PORT]`, the same with `mqtts://`, `ws://` or `wss://`, or `unix:///PATH`.
+
+        Those of WebSockets may have a path and a query. Raises `ConfigError`, naming the URL.
+        """
         try:
             parts = urlsplit(text.strip())
             port = parts.port
         except ValueError as error:
             raise _refused(text, f"cannot be read: {url_fault(error)}") from None
+        if parts.scheme in TRANSPORTS and TRANSPORTS[parts.scheme].form is UrlForm.FILE:
+            return cls._of_file(text, parts)
         if parts.scheme not in TRANSPORTS or not parts.hostname:
             raise _refused(text, _wrong_form(parts.scheme))
         try:
@@ -48,21 +72,50 @@ class BrokerUrl:
             raise _refused(text, "has a host name with a part that is empty, too long or no name") from None
         if port == 0:
             raise _refused(text, "has port 0: it is 1 to 65535")
-        if parts.path not in ("", "/") or parts.query or parts.fragment:
+        kind, path = TRANSPORTS[parts.scheme], ""
+        if kind.form is UrlForm.WEB:
+            path = _web_path(text, parts)
+        elif parts.path not in ("", "/") or parts.query or parts.fragment:
             raise _refused(text, "has more than a host and a port: leave that out")
-        username = None if parts.username is None else unquote(parts.username)
-        password = None if parts.password is None else unquote(parts.password)
-        return cls(parts.scheme, parts.hostname, port or TRANSPORTS[parts.scheme].default_port, username, password)
+        return cls(parts.scheme, parts.hostname, port or kind.default_port, *_user(parts), path)
+
+    @classmethod
+    def _of_file(cls, text: str, parts: SplitResult) -> "BrokerUrl":
+        path = unquote(parts.path)
+        if parts.hostname:
+            said = f"names a host, '{parts.hostname}': a socket is a file, write three slashes, unix:///PATH"
+            raise _refused(text, said)
+        if parts.query or parts.fragment:
+            raise _refused(text, "has more than the path of a socket: leave that out, or write ? as %3F and # as %23")
+        if not path.startswith("/") or path.endswith("/"):
+            raise _refused(text, "does not name the file of a socket by its whole path: write unix:///PATH")
+        if "\0" in path or len(path.encode(errors="surrogateescape")) > _UNIX_PATH_BYTES:
+            raise _refused(text, f"has a path that no socket can have: it has {_UNIX_PATH_BYTES} bytes at the most")
+        return cls(parts.scheme, "", 0, *_user(parts), path)
 
     @property
     def uses_tls(self) -> bool:
         """Tell whether the connection is encrypted, and the broker shows a certificate."""
         return TRANSPORTS[self.scheme].uses_tls
 
+    @property
+    def kind(self) -> TransportType:
+        """Return what is known of the scheme."""
+        return TRANSPORTS[self.scheme]
+
+    @property
+    def place(self) -> str:
+        """Return where it is, in short: `HOST:PORT`, or the file of the socket."""
+        if self.kind.form is UrlForm.FILE:
+            return self.path
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
     def __str__(self) -> str:
         user = f"{MASK}@" if self.username or self.password else ""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{user}{host}:{self.port}"
+        if self.kind.form is UrlForm.FILE:
+            return f"{self.scheme}://{user}{quote(self.path)}"
+        path = "" if self.path == WEBSOCKET_PATH else show_url(self.path)
+        return f"{self.scheme}://{user}{self.place}{path}"
 
 
 def with_password_file(values: Mapping[str, Any], path: Any, key: str, default: str) -> dict[str, Any]:
@@ -99,10 +152,25 @@ def _refused(text: str, said: str) -> ConfigError:
     return ConfigError(f"broker URL '{show_url(text)}' {said}{escape_hint(text)}")
 
 
+def _user(parts: SplitResult) -> tuple[str | None, str | None]:
+    username = None if parts.username is None else unquote(parts.username)
+    return username, None if parts.password is None else unquote(parts.password)
+
+
+def _web_path(text: str, parts: SplitResult) -> str:
+    """Return the path and query to ask a WebSocket for."""
+    if parts.fragment or "#" in text:
+        raise _refused(text, "has a part behind # that no server gets: leave it out, or write # as %23")
+    path = (parts.path or (WEBSOCKET_PATH if not parts.query else "/")) + (f"?{parts.query}" if parts.query else "")
+    if any(character.isspace() or not character.isprintable() for character in path):
+        raise _refused(text, "has a space or another character that no path has: write it as %20")
+    return quote(path, safe=_IN_A_TARGET)
+
+
 def _wrong_form(scheme: str) -> str:
-    first, *others = (f"{name}://" for name in TRANSPORTS)
+    first, *others = (
+        f"{name}://" + ("/PATH" if kind.form is UrlForm.FILE else "") for name, kind in TRANSPORTS.items()
+    )
     forms = " or ".join((f"{first}HOST:PORT", *others))
-    if scheme in _WEBSOCKETS:
-        return f"is for MQTT over WebSocket, which is not supported: name the broker's TCP listener, as {forms}"
     near = f", did you mean {_OTHER_NAMES[scheme]}://?" if scheme in _OTHER_NAMES else closest(scheme, TRANSPORTS)
     return f"is not of the form {forms}{near}"

@@ -5,15 +5,18 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
 
 import pytest
 
 from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl, connect_link, probe_version
-from edgewire.link.transport import TRANSPORTS, Endpoint, ProtocolFactory, TransportType
+from edgewire.link.transport import TRANSPORTS, Endpoint, ProtocolFactory, TransportType, UrlForm
 from edgewire.mqtt import Event, Message, Session, SessionConfig, Version
 from edgewire.mqtt.packets import Connack, Publish
 from tests.edgewire.link.broker import Connection, until
+from tests.edgewire.link.websocket_peer import over_websocket, unix_server
 from tests.tcp import tcp_server
 
 
@@ -36,18 +39,18 @@ class Recorder(asyncio.Protocol):
 
 
 class EchoServer:
-    """What it is sent it sends back; `peers` are the addresses that connected."""
+    """What it is sent it sends back."""
 
     def __init__(self) -> None:
-        self.peers: list[str] = []
         self.ended = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        peer = writer.get_extra_info("peername")
-        self.peers.append(peer[0] if peer else "")
         while data := await reader.read(65536):
             writer.write(data)
         self.ended += 1
+
+
+WITH_HOSTS = sorted(scheme for scheme, kind in TRANSPORTS.items() if kind.form is not UrlForm.FILE)
 
 
 @pytest.fixture(params=sorted(TRANSPORTS))
@@ -66,20 +69,37 @@ def trusted(kind: TransportType, certificate: tuple[Path, Path]) -> ssl.SSLConte
     return ssl.create_default_context(cafile=certificate[0]) if kind.uses_tls else None
 
 
+class Where(NamedTuple):
+    """Where a server of a test is."""
+
+    port: int
+    path: str
+
+    def endpoint(self, tls: ssl.SSLContext | None, local: tuple[str, int] | None = None) -> Endpoint:
+        return Endpoint("127.0.0.1", self.port, tls, local, self.path)
+
+
 @asynccontextmanager
-async def echo(kind: TransportType, server_context: ssl.SSLContext) -> AsyncIterator[tuple[EchoServer, int]]:
+async def echo(kind: TransportType, server_context: ssl.SSLContext) -> AsyncIterator[tuple[EchoServer, Where]]:
     server = EchoServer()
-    async with tcp_server(server.serve, tls=server_context if kind.uses_tls else None) as port:
-        yield server, port
+    serve = over_websocket(server.serve) if kind.form is UrlForm.WEB else server.serve
+    if kind.form is UrlForm.FILE:
+        with TemporaryDirectory() as folder:
+            path = f"{folder}/echo.sock"
+            async with unix_server(serve, path):
+                yield server, Where(0, path)
+        return
+    async with tcp_server(serve, tls=server_context if kind.uses_tls else None) as port:
+        yield server, Where(port, "/mqtt" if kind.form is UrlForm.WEB else "")
 
 
 async def test_bytes_go_both_ways_and_the_end_is_told_once(
     kind: TransportType, trusted: ssl.SSLContext | None, server_context: ssl.SSLContext
 ) -> None:
     sent = bytes(range(256)) * 1000
-    async with echo(kind, server_context) as (server, port):
+    async with echo(kind, server_context) as (server, where):
         protocol = Recorder()
-        transport = await kind.connector.open_transport(Endpoint("127.0.0.1", port, trusted), lambda: protocol)
+        transport = await kind.connector.open_transport(where.endpoint(trusted), lambda: protocol)
         assert protocol.made == [transport], "it is connected before it is returned"
         transport.write(sent)
         await until(lambda: protocol.received == sent)
@@ -92,9 +112,9 @@ async def test_bytes_go_both_ways_and_the_end_is_told_once(
 async def test_reading_can_be_paused(
     kind: TransportType, trusted: ssl.SSLContext | None, server_context: ssl.SSLContext
 ) -> None:
-    async with echo(kind, server_context) as (_, port):
+    async with echo(kind, server_context) as (_, where):
         paused, other = Recorder(), Recorder()
-        endpoint = Endpoint("127.0.0.1", port, trusted)
+        endpoint = where.endpoint(trusted)
         transport = await kind.connector.open_transport(endpoint, lambda: paused)
         second = await kind.connector.open_transport(endpoint, lambda: other)
         transport.pause_reading()
@@ -109,16 +129,17 @@ async def test_reading_can_be_paused(
         await until(lambda: paused.ended and other.ended)
 
 
+@pytest.mark.parametrize("scheme", WITH_HOSTS)
 @pytest.mark.parametrize("local", ["127.0.0.1", "127.0.0.2", None])
 async def test_the_local_address_is_the_one_that_was_chosen(
     kind: TransportType, trusted: ssl.SSLContext | None, server_context: ssl.SSLContext, local: str | None
 ) -> None:
-    async with echo(kind, server_context) as (server, port):
-        endpoint = Endpoint("127.0.0.1", port, trusted, (local, 0) if local else None)
+    async with echo(kind, server_context) as (_, where):
+        endpoint = where.endpoint(trusted, (local, 0) if local else None)
         protocol = Recorder()
         transport = await kind.connector.open_transport(endpoint, lambda: protocol)
-        await until(lambda: server.peers)
-        assert server.peers == [local or "127.0.0.1"]
+        peer = local or "127.0.0.1"
+        assert transport.get_extra_info("sockname")[0] == peer
         transport.abort()
         await until(lambda: protocol.ended)
 
@@ -130,11 +151,13 @@ async def test_where_nobody_listens_an_os_error_says_so(
     async with tcp_server(EchoServer().serve) as port:
         pass
     protocol = Recorder()
-    with pytest.raises(OSError, match=r"(?i)connect|refused"):
-        await kind.connector.open_transport(Endpoint("127.0.0.1", port, trusted, local), lambda: protocol)
+    endpoint = Endpoint("127.0.0.1", port, trusted, local, "/nobody/listens")
+    with pytest.raises(OSError, match=r"(?i)connect|refused|no such file"):
+        await kind.connector.open_transport(endpoint, lambda: protocol)
     assert protocol.made == []
 
 
+@pytest.mark.parametrize("scheme", WITH_HOSTS)
 async def test_a_local_address_of_another_machine_is_a_mistake_of_the_configuration(
     kind: TransportType, trusted: ssl.SSLContext | None
 ) -> None:
@@ -147,20 +170,20 @@ async def test_a_server_whose_certificate_is_not_trusted_is_not_spoken_to(
     kind: TransportType, server_context: ssl.SSLContext
 ) -> None:
     protocol = Recorder()
-    async with echo(kind, server_context) as (_, port):
-        endpoint = Endpoint("127.0.0.1", port, ssl.create_default_context())
+    async with echo(kind, server_context) as (_, where):
+        endpoint = where.endpoint(ssl.create_default_context())
         with pytest.raises(ssl.SSLCertVerificationError):
             await kind.connector.open_transport(endpoint, lambda: protocol)
     assert protocol.made == []
 
 
 def test_the_table_says_what_a_url_leaves_out(scheme: str, kind: TransportType) -> None:
-    url = BrokerUrl.parse(f"{scheme}://h")
+    url = BrokerUrl.parse(f"{scheme}:///h" if kind.form is UrlForm.FILE else f"{scheme}://h")
     assert (url.port, url.uses_tls) == (kind.default_port, kind.uses_tls)
 
 
-class UnixConnector:
-    """A transport that is not there yet: the socket of a file."""
+class PipeConnector:
+    """A transport that is not there yet: the socket of a file that it knows by itself."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -173,7 +196,7 @@ class UnixConnector:
 @pytest.mark.slow
 async def test_a_new_transport_is_a_class_and_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "broker.sock"
-    monkeypatch.setitem(TRANSPORTS, "unix", TransportType(UnixConnector(path), 0, uses_tls=False))
+    monkeypatch.setitem(TRANSPORTS, "pipe", TransportType(PipeConnector(path), 0, uses_tls=False))
     connections: asyncio.Queue[Connection] = asyncio.Queue()
 
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -184,7 +207,7 @@ async def test_a_new_transport_is_a_class_and_a_line(tmp_path: Path, monkeypatch
 
     events: list[Event] = []
     server = await asyncio.start_unix_server(accept, path)
-    url = BrokerUrl.parse("unix://local:1")
+    url = BrokerUrl.parse("pipe://local:1")
     assert await probe_version(url) is Version.V5
     link = await connect_link(url, Session(SessionConfig(client_id="c")), lambda _, found: events.extend(found))
     link.publish("up", b"hello")
@@ -199,5 +222,5 @@ async def test_a_new_transport_is_a_class_and_a_line(tmp_path: Path, monkeypatch
         await one.writer.wait_closed()
     server.close()
     await server.wait_closed()
-    with pytest.raises(ConfigError, match="mqtt://HOST:PORT or mqtts:// or unix://"):
-        BrokerUrl.parse("http://h")
+    with pytest.raises(ConfigError, match="mqtt://HOST:PORT or mqtts:// or ws:// or wss:// or unix:///PATH or pipe://"):
+        BrokerUrl.parse("htp://h")

@@ -17,11 +17,19 @@ from edgewire.link import BrokerUrl
         ("mqtt://u@h", BrokerUrl("mqtt", "h", 1883, "u")),
         ("mqtt://u:p%40ss@h", BrokerUrl("mqtt", "h", 1883, "u", "p@ss")),
         ("mqtt://[::1]:1", BrokerUrl("mqtt", "::1", 1)),
+        ("ws://h", BrokerUrl("ws", "h", 80, path="/mqtt")),
+        ("wss://u:p@h/", BrokerUrl("wss", "h", 443, "u", "p", "/")),
+        ("wss://h:8084/a%20b?x=1&y=ü", BrokerUrl("wss", "h", 8084, path="/a%20b?x=1&y=%C3%BC")),
+        ("ws://h?x=1", BrokerUrl("ws", "h", 80, path="/?x=1")),
+        ("unix:///run/a%20b.sock", BrokerUrl("unix", "", 0, path="/run/a b.sock")),
+        ("unix:/run/m.sock", BrokerUrl("unix", "", 0, path="/run/m.sock")),
+        ("unix://u:p%40ss@/run/m.sock", BrokerUrl("unix", "", 0, "u", "p@ss", "/run/m.sock")),
     ],
 )
 def test_a_url_is_taken_apart(text: str, parsed: BrokerUrl) -> None:
     assert BrokerUrl.parse(text) == parsed
-    assert BrokerUrl.parse(str(parsed)).host == parsed.host
+    again = BrokerUrl.parse(str(parsed))
+    assert (again.scheme, again.host, again.port) == (parsed.scheme, parsed.host, parsed.port)
 
 
 @pytest.mark.parametrize(
@@ -31,6 +39,17 @@ def test_a_url_is_taken_apart(text: str, parsed: BrokerUrl) -> None:
         "h",
         "h:1883",
         "http://h",
+        "ws://",
+        "ws:///mqtt",
+        "ws://h/mqtt#part",
+        "ws://h:0/mqtt",
+        "unix:",
+        "unix:relative.sock",
+        "unix:///",
+        "unix:///run/folder/",
+        "unix://run/m.sock",
+        "unix:///run/m.sock?x=1",
+        f"unix:///{'a' * 108}",
         "mqtt://",
         "mqtt://h:x",
         "mqtt://h:99999",
@@ -44,6 +63,12 @@ def test_a_url_is_taken_apart(text: str, parsed: BrokerUrl) -> None:
 def test_a_wrong_url_is_named(text: str) -> None:
     with pytest.raises(ConfigError, match="broker URL"):
         BrokerUrl.parse(text)
+
+
+def test_no_text_shows_what_is_in_a_query() -> None:
+    url = BrokerUrl.parse("wss://h/mqtt?X-Amz-Signature=s3cret&plain")
+    assert str(url) == "wss://h:443/mqtt?X-Amz-Signature=***&***"
+    assert "s3cret" not in repr(url)
 
 
 def test_no_text_shows_the_password() -> None:
@@ -65,7 +90,9 @@ def test_no_text_shows_the_password() -> None:
         ("http://fleet:s3cret@h", "'http://***@h' is not of the form mqtt://HOST:PORT or mqtts://"),
         ("mqtts://fleet:s3cret@h:99999", "'mqtts://***@h:99999' cannot be read: its port is no number from 1 to 65535"),
         ("mqtts://fleet:s3cret@[::1", "'mqtts://***@.*' cannot be read: its host is no IPv6 address"),
-        ("ws://fleet:s3cret@h", "is for MQTT over WebSocket, which is not supported: .* mqtt://HOST:PORT"),
+        ("ws://fleet:s3cret@h/mqtt#x", "'ws://***@h/mqtt#.*' has a part behind # that no server gets"),
+        ("https://fleet:s3cret@h", "did you mean wss://"),
+        ("unix://fleet:s3cret@run/m.sock", "names a host, 'run': a socket is a file, write three slashes"),
         ("ssl://fleet:s3cret@h", "did you mean mqtts://"),
         ("mqqt://fleet:s3cret@h", "did you mean 'mqtt'"),
         ("fleet:s3cret@h:1883", "'\\*\\*\\*@h:1883' is not of the form"),
