@@ -1,7 +1,7 @@
 """Finds out what a configuration would do, beside any bridge that runs.
 
 `bridge check` reaches every endpoint, changes nothing, and disturbs no bridge. `bridge route` tells what would become
-of one message, without a broker, a spool or a sink.
+of one message, without a broker or a sink; of the spool, where there is one, it reads what devices have described.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from bridge.config import BridgeConfig
 from bridge.message.template import TemplateError
+from bridge.routing.descriptions import read_descriptions
 from bridge.routing.routed import Dropped, RoutedEvent, Unroutable
 from bridge.routing.validation import PayloadValidator
 from bridge.service import build_components
@@ -19,6 +20,7 @@ from bridge.sinks.base import Sink
 from bridge.source.advice import expiry_warning, subscription_warnings
 from bridge.source.sessions import effective_filters, probe_config, subscriptions, tls_context
 from bridge.spool.message import SpooledMessage
+from edgewire.clock import SystemClock
 from edgewire.errors import ConfigError, EdgefleetError
 from edgewire.link import BrokerUrl, Link, close_and_wait, connect_link
 from edgewire.mqtt import FAILURE, ConnectionLost, Event, Session, Subscribed, Version, reason_name
@@ -146,7 +148,11 @@ def preview_route(config: BridgeConfig, topic: str, payload: bytes) -> dict[str,
     except Unsendable as error:
         raise ConfigError(f"--topic: {error}") from None
     table, sinks = build_components(config)
-    found = table.resolve(SpooledMessage(1, 0, topic, payload, 1, False, False))
+    if config.formats:
+        # Units and names stand in what devices have described to a bridge that ran.
+        table.restore(0, read_descriptions(config.spool.path))
+    now_ms = SystemClock().now_ms()  # of a message without a time, or with one that cannot be placed
+    found = table.resolve(SpooledMessage(1, now_ms, topic, payload, 1, False, False))
     subscribed = any(filter_matches(one, topic) for one in config.filters)
     result: dict[str, Any] = {"topic": topic, "subscribed": subscribed, "route": None, "schema": None, "decoded": None}
     if isinstance(found, RoutedEvent):
