@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
-PARTS = ("startup", "client", "fleet", "generate", "bridge")
+PARTS = ("startup", "client", "fleet", "generate", "bridge", "decode")
 
 
 def machine() -> str:

@@ -105,7 +105,7 @@ def run(messages: int = MESSAGES) -> list[str]:
                     spent[name].append(used)
     base = min(spent["native"])
     return [
-        "### CPU of our bridge a message, received → delivered to HTTP and Kafka, by what devices write",
+        "## CPU of our bridge a message, received → delivered to HTTP and Kafka, by what devices write",
         "",
         f"{messages:,} messages of {DEVICES:,} devices a backlog, the least of {ROUNDS} backlogs.",
         "",
