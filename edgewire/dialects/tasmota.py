@@ -381,6 +381,8 @@ def _state_values(body: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
         yield "rssi_dbm", signal
     if (supply := number(body.get("Vcc"))) is not None:
         yield "supply_v", supply
+    if (charge := number(body.get("BatteryPercentage"))) is not None:
+        yield "battery_pct", charge
     for key, value in body.items():
         if (relay := _RELAY.fullmatch(key)) and value in ("ON", "OFF"):
             yield f"relay{relay[1]}_on", value == "ON"
@@ -644,6 +646,7 @@ _STATE: Mapping[str, Any] = {
     "Uptime": "uptime_clock",
     "UptimeSec": "uptime_s",
     "Vcc": {"from": "supply_v", "round": 3, "optional": True},
+    "BatteryPercentage": {"from": "battery_pct", "round": 0, "optional": True},
     "Heap": 25,
     "SleepMode": {"const": "Dynamic"},
     "Sleep": 50,

@@ -2,7 +2,9 @@
 
 import orjson
 
+from edgewire.dialects.base import Arrival
 from edgewire.dialects.encoder import Publication
+from edgewire.dialects.tasmota import TasmotaDecoder
 from tests.dialects.speaking import ONLINE, device_of, format_of, reading_of, said
 
 SENSOR = device_of("bme280")
@@ -22,8 +24,11 @@ def test_a_device_introduces_itself_once_a_boot() -> None:
 
 def test_a_battery_shows_where_there_is_one() -> None:
     mains, battery = (format_of("bme280", "tasmota", firmware=one) for one in ({}, {"battery_life": "90d"}))
-    state = orjson.loads(said("bme280", battery, reading_of("bme280"))[0].payload)
+    message = said("bme280", battery, reading_of("bme280"))[0]
+    state = orjson.loads(message.payload)
     assert 3.0 <= state["Vcc"] <= 4.2
+    read = TasmotaDecoder().decode(message.topic, message.payload, Arrival(0)).values
+    assert (read["supply_v"], read["battery_pct"]) == (state["Vcc"], state["BatteryPercentage"])
     assert "Vcc" not in orjson.loads(said("bme280", mains, reading_of("bme280"))[0].payload)
     config = next(one for one in battery.status(SENSOR, ONLINE | {"battery_pct": 50.0}) if one.topic.endswith("config"))
     assert orjson.loads(config.payload)["bat"] == 1

@@ -1,0 +1,77 @@
+"""One device that speaks a dialect, on a link that is only written to: its birth, its will, and what it says of it."""
+
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+
+from devices.firmware.firmware import Firmware
+from devices.fleet.device_client import DeviceClient
+from devices.fleet.loss_window import LossWindow
+from devices.fleet.session_factory import create_session
+from devices.scenario.scenario import Scenario
+from devices.timeline.timeline import Timeline
+from edgewire.link import BrokerUrl
+from edgewire.mqtt import Connected, ConnectionLost, Subscribed, Version
+from edgewire.mqtt.limits import ServerLimits
+
+CONNECTED = Connected(True, "", ServerLimits())
+
+
+def device(**group: Any) -> DeviceClient:
+    scenario = Scenario.model_validate({"devices": [{"kind": "bme280", "count": 1} | group]})
+    line = Timeline(scenario, 0, in_dialects=True)
+    (one,), spoken = line.devices, line.wire_format(0)
+    firmware = Firmware(one.device_id, one.key, 1, 0, scenario.build(scenario.devices[0]))
+    session = create_session(one, firmware, spoken, scenario, (None, None), Version.V5)
+    owner = Mock(device_time_ms=lambda: 0, monotonic_s=lambda: 0.0, losses=LossWindow(1))
+    return DeviceClient(one, firmware, session, owner, lambda: 0.5, BrokerUrl.parse("mqtt://127.0.0.1:1883"), spoken)
+
+
+def born(client: DeviceClient) -> list[tuple[str, bool]]:
+    """Connect, and return topic and retain of what is published then."""
+    assert client.begin_connect()
+    link = Mock(connected=True, writable=True)
+    client.on_events(link, [CONNECTED])
+    client.on_events(link, [Subscribed(1, (1,))])
+    published = [(call.args[0], call.kwargs["retain"]) for call in link.publish.mock_calls]
+    client.on_events(link, [ConnectionLost("")])
+    return published
+
+
+@pytest.mark.parametrize(
+    ("group", "expected", "will"),
+    [
+        (
+            {"dialect": {"dialect": "tasmota", "discovery": False}},
+            [("tele/d/LWT", True), ("cmnd/d/POWER", False), *((f"tele/d/INFO{n}", False) for n in (1, 2, 3))],
+            ("tele/d/LWT", b"Offline", 1, True),
+        ),
+        ({"dialect": "shelly"}, [("d/online", True), ("d/events/rpc", False)], ("d/online", b"false", 1, True)),
+        (
+            {"dialect": {"dialect": "esphome", "discovery": False}},
+            [("d/status", True)],
+            ("d/status", b"offline", 0, True),
+        ),
+        (
+            {"kind": "gps", "dialect": "owntracks"},
+            [],
+            ("owntracks/default/d", b'{"_type":"lwt"}', 0, False),
+        ),
+        (
+            {"topic": "x/{id}", "payload": {"t": "temperature_c"}, "discovery": "homeassistant"},
+            [("homeassistant/device/d/config", True)],
+            None,
+        ),
+    ],
+)
+def test_birth_and_will_go_out_as_the_dialect_has_them(group: dict[str, Any], expected: Any, will: Any) -> None:
+    client = device(id="d", **group)
+    asked = client.session.config.will
+    assert (None if asked is None else (asked.topic, asked.payload, asked.qos, asked.retain)) == will
+    assert born(client) == expected
+    again = [one for one in expected if "INFO" not in one[0]]
+    assert born(client) == again, "what is said once a boot is not said at every connection"
+    client.power_off()
+    client.power_on(2, 0, "watchdog")
+    assert born(client) == expected
