@@ -77,6 +77,9 @@ class DeviceRecord:
     reconnects: int = 0
     due_offset_ms: int = 0
     """So much later than the record's own times say were its messages due: its shard had begun so much later."""
+    changed_ms: int | None = None
+    """The devices' time from which it said something else than the scenario has, because a command changed its schedule
+    or its faults; None where none did."""
 
     @property
     def refused_ranges(self) -> list[SeqRange]:
@@ -124,6 +127,15 @@ class UnaccountedPart:
 
 
 @dataclass(slots=True, kw_only=True)
+class PoweredPart:
+    """Says when the devices of a part of the scenario were powered on: what they say follows from it."""
+
+    shard: ShardNumber
+    power_on_ms: int
+    """By the devices' clock."""
+
+
+@dataclass(slots=True, kw_only=True)
 class RunRecord:
     """Tells one run of one fleet process. Times are milliseconds since 1970 UTC."""
 
@@ -139,6 +151,11 @@ class RunRecord:
     """Of the scenario as it was run, without its broker: equal where the same devices say the same. Empty: unknown."""
     scenario_devices: int | None = None
     """How many devices the whole scenario has, of which a shard has a part. None: unknown."""
+    spoken: dict[str, Any] | None = None
+    """The scenario itself, without what is of the host, where devices speak a dialect or a format of the user's own:
+    what has no id in it is compared with what they said, which is computed again. None where all speak the contract."""
+    powered: list[PoweredPart] = field(default_factory=list)
+    """Every part of it, where `spoken` is there."""
     fixed_boots: bool = True
     """Whether the boots come from `--from` or the scenario's `start`: then another run sends messages of the same ids,
     and only the time of arrival tells the two apart. Otherwise the second of the start is in every id."""
@@ -224,6 +241,7 @@ class RunRecord:
             state="running" if any(record.state == "running" for record in records) else "complete",
             run_id=", ".join(dict.fromkeys(name for record in records for name in record.run_id.split(", "))),
             shards=sorted(shard for record in records for shard in record.shards),
+            powered=[part for record in records for part in record.powered],
             fixed_boots=any(record.fixed_boots for record in records),
             broker=", ".join(dict.fromkeys(url for record in records for url in record.broker.split(", "))),
             stopped_ms=max(record.stopped_ms for record in records),

@@ -5,8 +5,6 @@ without a boot and number of the device's own get those of the spool, which surv
 messages with the same content are two, and what a device or broker sends twice is twice there.
 """
 
-import hashlib
-import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import NamedTuple, Protocol
@@ -20,7 +18,7 @@ from bridge.spool.message import SpooledMessage
 from edgewire.clock import iso_ms
 from edgewire.dialects.base import Arrival, DialectDecoder, DialectError, DialectMessage, MessageRole, TimeSource
 from edgewire.messages import Channel, Topic
-from edgewire.messages.base import DEVICE_ID
+from edgewire.messages.base import to_device_id
 from edgewire.messages.cloudevents import event_source, event_type
 from edgewire.messages.contract import DEVICE_CONTRACT
 
@@ -36,8 +34,6 @@ _CHANNELS: Mapping[MessageRole, Channel] = {
 _OURS = frozenset({"device_id", "timestamp", "boot", "seq", "site", "source", "parts", "other"})
 """Names of values that are names of the message."""
 _OCTETS = "application/octet-stream"
-_ID = re.compile(DEVICE_ID)
-_NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_.-]+")
 _KNOWN_INFOS = 100_000
 _KNOWN_DESCRIPTIONS = 200_000
 
@@ -266,14 +262,3 @@ def foreign_decoders(subscriptions: Iterable[SubscriptionConfig]) -> list[Foreig
                 shared[key] = config.make_decoder()
             found.append(ForeignDecoder(config, shared[key]))
     return found
-
-
-def to_device_id(name: str) -> str:
-    """Return a name as an id: itself where it may be one, else its letters that may, and a digest that tells it apart.
-
-    The digest has 32 bits: of 10,000 such names two are the same with a chance of 1 %, where their letters are, too.
-    """
-    if _ID.fullmatch(name):
-        return name
-    letters = _NOT_IN_IDS.sub("-", name).strip("-._")[:50] or "device"
-    return f"{letters}-{hashlib.blake2b(name.encode('utf-8', 'surrogatepass'), digest_size=4).hexdigest()}"

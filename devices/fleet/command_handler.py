@@ -77,6 +77,8 @@ class CommandSpec(Generic[Arguments]):
     waits_for_restart: bool = False
     """Whether it is refused while the device is about to restart: its next boot is in the timeline already, which what
     comes before that would turn upside down."""
+    changes_messages: bool = True
+    """Whether the device says something else from then on than the scenario has."""
 
 
 class CommandHandler:
@@ -161,7 +163,11 @@ class CommandHandler:
         spec, position = command_spec(command.action), self._position_of(client)
         if spec.waits_for_restart and position in self._restarting:
             raise CommandRefused("the device is about to restart: send this when it is back")
-        return spec.handle(self, Recipient(client, position, self._fleet.pacer.computed_until_ms), command.arguments)
+        at_ms = self._fleet.pacer.computed_until_ms
+        data = spec.handle(self, Recipient(client, position, at_ms), command.arguments)
+        if spec.changes_messages and client.changed_ms is None:
+            client.changed_ms = at_ms
+        return data
 
     # -- handlers
 
@@ -273,7 +279,7 @@ def command_spec(action: CommandAction) -> CommandSpec[Any]:
         case "update_firmware":
             return CommandSpec(UpdateFirmware, CommandHandler._update_firmware, waits_for_restart=True)
         case "identify":
-            return CommandSpec(Identify, CommandHandler._identify)
+            return CommandSpec(Identify, CommandHandler._identify, changes_messages=False)
         case "set_fault":
             return CommandSpec(SetFault, CommandHandler._set_fault)
         case "clear_faults":

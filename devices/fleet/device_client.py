@@ -80,7 +80,7 @@ class DeviceClient:
     """Publishes what one device has to say, and keeps its connection."""
 
     __slots__ = ("_commands", "_connected_since_s", "_farewell", "_home", "_is_acknowledged", "_is_unanswered",
-                 "_lost_s", "_needs_care", "_options", "_owner", "_slept", "_uniform", "broker", "device",
+                 "_lost_s", "_needs_care", "_options", "_owner", "_slept", "_uniform", "broker", "changed_ms", "device",
                  "firmware", "link", "link_faults", "reconnects", "session", "state", "topics",
                  "wire_format")  # fmt: skip
 
@@ -105,6 +105,8 @@ class DeviceClient:
         """The connection, from its acceptance until its end was reported."""
         self.link_faults: LinkFaultState | None = None
         """What is wrong with its link at the moment."""
+        self.changed_ms: int | None = None
+        """The device time from which commands let it say something else than the scenario has."""
         self.reconnects = -1
         """Connections made after a loss; -1 until the first connection."""
         self.topics = tuple(topic.encode() for topic in wire_format.topics(device))

@@ -12,7 +12,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import cached_property, partial
-from typing import Literal
+from typing import Any, Literal
 
 from devices.faults.labels import Label
 from devices.firmware.firmware import Firmware
@@ -37,6 +37,7 @@ from devices.fleet.run_record import (
     has_fixed_boots,
     new_run_id,
     scenario_digest,
+    spoken_scenario,
 )
 from devices.fleet.session_factory import create_session
 from devices.fleet.shutdown import disconnect_all, drain_outboxes
@@ -293,6 +294,10 @@ class Fleet:
     def _scenario_sha256(self) -> str:
         return scenario_digest(self._scenario)
 
+    @cached_property
+    def _spoken(self) -> dict[str, Any] | None:
+        return spoken_scenario(self._scenario)
+
     def _record(
         self,
         state: Literal["running", "complete"],
@@ -314,6 +319,8 @@ class Fleet:
             started_ms=self._started_ms,
             stopped_ms=stopped_ms,
             sim_started_ms=self._sim_started_ms,
+            power_on_ms=self.timeline.start_ms,
+            spoken=self._spoken,
             duration_s=self._duration_s,
             messages=self._messages,
             connected_after_s=self.connected_after_s,

@@ -7,7 +7,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 from devices.firmware.outbox import NO_SEQ, SeqRanges
 from devices.fleet.bottleneck import diagnose, verdict_text
@@ -17,7 +17,7 @@ from devices.fleet.verdict import find_notes, find_problems
 from devices.scenario.devices import Shard, device_ids
 from devices.scenario.scenario import Scenario
 from edgewire.run_checkpoint import encode_devices
-from edgewire.run_record import DeviceRecord, RunRecord, UnaccountedPart, count_seqs, count_totals
+from edgewire.run_record import DeviceRecord, PoweredPart, RunRecord, UnaccountedPart, count_seqs, count_totals
 
 # So many devices are looked at in one go of the event loop: some 0.7 ms, in which no message leaves.
 CHECKPOINT_STEP = 50
@@ -43,6 +43,16 @@ def has_fixed_boots(scenario: Scenario, from_ms: int | None, power_on_ms: int | 
 def scenario_digest(scenario: Scenario) -> str:
     """Return the SHA-256 of what decides which devices there are and what they say, in hex."""
     return hashlib.sha256(scenario.model_dump_json(exclude=OF_THE_HOST).encode()).hexdigest()
+
+
+def spoken_scenario(scenario: Scenario) -> dict[str, Any] | None:
+    """Return the scenario as it is to be read again, without what is of the host; None where all speak the contract."""
+    if all(group.make_encoder() is None for group in scenario.devices):
+        return None
+    whole: dict[str, Any] = scenario.model_dump(mode="json", exclude=OF_THE_HOST | {"password_file"})
+    # What was not set must not seem to be: a format of one's own and a dialect exclude each other.
+    whole["devices"] = [group.model_dump(mode="json", exclude_unset=True) for group in scenario.devices]
+    return whole
 
 
 def unaccounted_part(scenario: Scenario, shard: Shard, name: str, reason: str) -> UnaccountedPart:
@@ -78,6 +88,7 @@ def device_records(client: DeviceClient) -> Iterator[DeviceRecord]:
             unsent=sorted(firmware.outbox.seqs(counters.boot).as_list() + unacknowledged),
             unacknowledged=unacknowledged,
             unacknowledged_by_fault=counters.uncertain_by_fault,
+            changed_ms=client.changed_ms,
         )
 
 
@@ -146,6 +157,8 @@ def fleet_record(
     started_ms: int,
     stopped_ms: int,
     sim_started_ms: int,
+    power_on_ms: int,
+    spoken: dict[str, Any] | None,
     duration_s: float,
     messages: int | None,
     connected_after_s: float | None,
@@ -164,6 +177,8 @@ def fleet_record(
         started_ms=started_ms,
         stopped_ms=stopped_ms,
         sim_started_ms=sim_started_ms,
+        spoken=spoken,
+        powered=[] if spoken is None else [PoweredPart(shard=(shard.index, shard.count), power_on_ms=power_on_ms)],
         time_scale=scenario.time_scale,
         limits={"duration_s": duration_s, "messages": messages, "lag_ms": snapshot.lag.summary()},
         lag_ms=snapshot.lag.to_json(),

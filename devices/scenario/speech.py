@@ -167,3 +167,12 @@ def discovery_writer(
     if dialect == "esphome":
         raise DialectError("ESPHome describes itself to Home Assistant: leave this out")
     return DiscoveryWriter(options, kind, spoken_by(kind, encoder), spoken_fields(kind, KINDS[kind].channel))
+
+
+def has_message_ids(kind: str, encoder: DialectEncoder) -> bool:
+    """Return whether all that is said has the device's boot and number in it, by which it is known again."""
+    return isinstance(encoder, OwnFormatEncoder) and all(
+        {"boot", "seq"} <= set(named_in(compile_payload(one.payload, spoken_fields(kind, channel)))[0])
+        for channel, messages in spoken_messages(kind, encoder).items()
+        for one in messages
+    )

@@ -1,6 +1,7 @@
 """Writes what devices say in a dialect, or in a format of the user's own, column by column as the native format."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -98,8 +99,12 @@ class DialectFormat:
         if len(compiled) == 1:
             return self._written(compiled[0], rows)
         payloads: list[bytes] = [b""] * (len(devices) * len(compiled))
+        numbered = [place for place, part in enumerate(self._parts[table.channel]) if part.is_numbered]
         for place, one in enumerate(compiled):
-            payloads[place :: len(compiled)] = self._written(one, rows)
+            # Each message of a reading has a number of its own, as it is accounted for.
+            number = numbered.index(place) if place in numbered else 0
+            seqs = table.seqs * max(1, len(numbered)) + number
+            payloads[place :: len(compiled)] = self._written(one, rows._replace(table=replace(table, seqs=seqs)))
         return payloads
 
     def is_said(self, table: Table) -> Flags | None:

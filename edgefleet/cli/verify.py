@@ -71,7 +71,6 @@ def command(
     from rich.console import Console
 
     from edgefleet.verify import print_verdict, verify_run
-    from edgefleet.verify.topics import CONTRACT_TOPICS
     from edgewire.run_record import RunRecord
 
     wait_s = parse_duration("--wait", wait, least_ms=0) / 1000
@@ -92,7 +91,7 @@ def command(
             ingest=ingest,
             ingest_token=ingest_token,
             kafka=kafka,
-            kafka_topics=tuple(kafka_topic or CONTRACT_TOPICS),
+            kafka_topics=kafka_topic,
             wait_s=wait_s,
             late_after_ms=late_after_ms,
             allowance_ms=allowance_ms,

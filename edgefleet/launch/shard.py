@@ -12,7 +12,14 @@ from dataclasses import dataclass, field, replace
 from devices.faults.labels import Label
 from devices.fleet.fleet import Fleet
 from devices.fleet.metrics import FleetSnapshot
-from devices.fleet.run_record import fleet_record, has_fixed_boots, new_run_id, scenario_digest, with_verdict
+from devices.fleet.run_record import (
+    fleet_record,
+    has_fixed_boots,
+    new_run_id,
+    scenario_digest,
+    spoken_scenario,
+    with_verdict,
+)
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from edgefleet.launch.process_tuning import tuned_process
@@ -71,6 +78,7 @@ def starting_checkpoint(job: ShardJob) -> RunCheckpoint:
     """Return the checkpoint of a run that has sent nothing yet: who it is, and which devices it is to have."""
     now_ms = SystemClock().now_ms()
     started_ms = job.started_ms or now_ms
+    sim_started_ms = started_ms if job.from_ms is None else job.from_ms
     head = fleet_record(
         job.scenario,
         [],
@@ -84,7 +92,9 @@ def starting_checkpoint(job: ShardJob) -> RunCheckpoint:
         broker=", ".join(map(str, job.scenario.broker_urls)),
         started_ms=started_ms,
         stopped_ms=now_ms,
-        sim_started_ms=started_ms if job.from_ms is None else job.from_ms,
+        sim_started_ms=sim_started_ms,
+        power_on_ms=sim_started_ms if job.power_on_ms is None else job.power_on_ms,
+        spoken=spoken_scenario(job.scenario),
         duration_s=job.duration_s,
         messages=job.messages,
         connected_after_s=None,

@@ -1,8 +1,8 @@
 """Holds messages as a sink has them, in columns: a run may have millions."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 CHUNK = 50_000
 
@@ -19,6 +19,8 @@ class Arrivals(NamedTuple):
     """When each was measured, by the device's clock."""
     arrived_ms: Sequence[int]
     """When each arrived, by the sink's clock."""
+    fields: Sequence[Mapping[str, Any] | None] = ()
+    """What each says, where the source was told to read that; empty where it was not."""
 
 
 class ArrivalSource(Protocol):

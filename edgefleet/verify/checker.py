@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from edgefleet.verify.arrivals import Arrivals
 from edgefleet.verify.clocks import ALLOWANCE_MS, clock_difference_ms, humanize_ms
 from edgefleet.verify.gaps import find_gaps
 from edgefleet.verify.message_index import (
+    ALTERED,
     ARRIVED_UNSENT,
     EARLIER,
     FASTEST,
@@ -28,6 +30,27 @@ from edgewire.run_record import RunRecord, count_seqs
 
 MISSING_SHOWN = 20
 """Ids of so many missing messages are named; they are all counted."""
+
+
+class SinkChecker(Protocol):
+    """Takes what arrived in one sink, in any number of pieces, and says what that amounts to."""
+
+    sent: int
+    """How many messages should arrive."""
+
+    @property
+    def stored(self) -> int: ...
+
+    @property
+    def complete(self) -> bool: ...
+
+    def missing_devices(self) -> list[tuple[str, int]]: ...
+
+    def add_arrivals(self, arrivals: Arrivals) -> None: ...
+
+    def add_conflicts(self, conflicts: Arrivals) -> None: ...
+
+    def verdict(self, late_after_ms: int, note: str = "") -> SinkVerdict: ...
 
 
 class Checker:
@@ -79,7 +102,11 @@ class Checker:
         seq = np.asarray(arrivals.seq, np.int64)[ours]
         arrived_ms = np.asarray(arrivals.arrived_ms, np.int64)[ours]
         due_ms = index.due_ms(arrivals, ours, device)
-        slot = index.start[device] + seq - index.first_seq[device]
+        self.enter(arrivals.stream, device, index.start[device] + seq - index.first_seq[device], arrived_ms, due_ms)
+
+    def enter(self, stream: str, device: Indices, slot: Indices, arrived_ms: Indices, due_ms: Indices) -> None:
+        """Enter what arrived next in a stream, of devices at these positions, in these slots; times are of the wall."""
+        index = self._index
         numbered = (slot >= index.start[device]) & (slot < index.start[device + 1])
         earlier = self._is_earlier(arrived_ms, due_ms)
         if earlier.any():
@@ -94,11 +121,29 @@ class Checker:
         self._enter_unsent(slot[(state == UNSENT)])
         latency = np.clip(arrived_ms - due_ms, FASTEST, SLOWEST)[sent]
         _extend(self._due_ms, due_ms[sent])
-        is_first = self._enter(arrivals.stream, device[sent], slot[sent], latency)
+        is_first = self._enter(stream, device[sent], slot[sent], latency)
         arrived_ms = arrived_ms[sent][is_first]
         self._arrived.add(arrived_ms)
         # A device whose clock is wrong may say that it measured in years to come.
         self._due.add(np.minimum(due_ms[sent][is_first], np.maximum(arrived_ms, index.record.stopped_ms)))
+
+    def enter_altered(self, slot: Indices) -> None:
+        """Enter which messages arrived with other values than were sent."""
+        self._ledger[slot] = ALTERED
+
+    def count_unexpected(self, device: Indices) -> None:
+        """Count arrivals of devices at these positions that are none of their messages."""
+        _count_devices(self._unexpected, device)
+
+    @property
+    def ledger(self) -> NDArray[np.int32]:
+        """Return what is entered of each slot so far, as a copy."""
+        return self._ledger.copy()
+
+    @property
+    def unconfirmed(self) -> int:
+        """Return how many were sent and never confirmed, and have not arrived."""
+        return self._unconfirmed
 
     def add_conflicts(self, conflicts: Arrivals) -> None:
         """Enter under which ids other content came than is there, each once. Those of other runs are passed over."""
@@ -235,10 +280,11 @@ class Checker:
         ledger = self._ledger[start : index.start[end]]
         missing = np.flatnonzero(ledger == MISSING)[:MISSING_SHOWN] + start
         latency = ledger[ledger >= FASTEST]
-        earlier = int(np.count_nonzero(ledger == EARLIER))
+        earlier, altered = (int(np.count_nonzero(ledger == code)) for code in (EARLIER, ALTERED))
         return Counts(
-            sent=len(latency) + int(np.count_nonzero(ledger == MISSING)) + earlier,
+            sent=len(latency) + int(np.count_nonzero(ledger == MISSING)) + earlier + altered,
             stored=len(latency),
+            altered=altered,
             missing=tuple(index.message_id(slot) for slot in missing.tolist()),
             earlier=earlier,
             refused=index.sum_devices(first, end, lambda device: count_seqs(device.refused_ranges)),
@@ -274,15 +320,22 @@ def _percentiles(latency: NDArray[np.int32]) -> Latency | None:
 
 
 def run_verdict(
-    index: MessageIndex, checkers: Mapping[str, Checker], late_after_ms: int, notes: Mapping[str, str]
+    index: MessageIndex,
+    checkers: Mapping[str, SinkChecker],
+    late_after_ms: int,
+    notes: Mapping[str, str],
+    gaps: Iterable[str] = (),
 ) -> RunVerdict:
-    """Return the verdict on what the checkers, by name of their sink, have been given."""
+    """Return the verdict on what the checkers, by name of their sink, have been given.
+
+    `gaps` are sentences on what could not be compared, beside what the record itself leaves open.
+    """
     return RunVerdict(
         run_id=index.record.run_id,
         sent=index.sent,
         sinks={name: checker.verdict(late_after_ms, notes.get(name, "")) for name, checker in checkers.items()},
         refused=index.record.refused,
-        gaps=find_gaps(index.record),
+        gaps=[*find_gaps(index.record), *gaps],
     )
 
 

@@ -19,6 +19,8 @@ _PAGE_BYTES = 64 << 20
 """Of a page, a row of which has some 200."""
 # So many devices are asked for by name, which an index finds; of more, all is read that arrived in their time.
 _NAMED = 500
+_WITH_CONTENT = 5000
+"""Messages of a page that has what they say."""
 
 
 class HttpSource:
@@ -27,12 +29,18 @@ class HttpSource:
     note = ""
 
     def __init__(
-        self, url: str, token: str | None = None, *, since_ms: int | None = None, device_ids: Sequence[str] = ()
+        self,
+        url: str,
+        token: str | None = None,
+        *,
+        since_ms: int | None = None,
+        device_ids: Sequence[str] = (),
+        reads_content: bool = False,
     ) -> None:
         """`token` is sent as a bearer token where the service asks for one.
 
         What arrived before `since_ms` (milliseconds since 1970 UTC, by the service's clock) is left out, and what is
-        not of `device_ids`, where these are given.
+        not of `device_ids`, where these are given. With `reads_content`, what the messages say is read as well.
         """
         try:
             parts = split_http_url(url)
@@ -41,6 +49,7 @@ class HttpSource:
         self._url = url
         self._prefix = parts.path.rstrip("/")
         self._after = 0
+        self._reads_content = reads_content
         self._since_ms = since_ms
         self._filters: list[tuple[str, object]] = [] if since_ms is None else [("received_since", max(0, since_ms))]
         if len(device_ids) <= _NAMED:
@@ -52,7 +61,7 @@ class HttpSource:
 
     def read_arrivals(self) -> Iterator[Arrivals]:
         """Yield what arrived since the last call; raises `ServiceUnavailable` that names the ingest."""
-        for arrivals, cursor in self._read_pages(self._filters, self._after):
+        for arrivals, cursor in self._read_pages(self._filters, self._after, reads_content=self._reads_content):
             self._after = cursor
             yield arrivals
         self._connection.close()  # the service ends one that is idle; the next call may be long after, and dials anew
@@ -81,7 +90,12 @@ class HttpSource:
         self._connection.close()
 
     def _read_pages(
-        self, filters: Sequence[tuple[str, object]], after: int, arrived: str = "received_ms"
+        self,
+        filters: Sequence[tuple[str, object]],
+        after: int,
+        arrived: str = "received_ms",
+        *,
+        reads_content: bool = False,
     ) -> Iterator[tuple[Arrivals, int]]:
         """Yield each page with the cursor of its last row. Rows without the time `arrived` are passed over.
 
@@ -89,7 +103,8 @@ class HttpSource:
         """
         more = True
         while more:
-            query = urlencode([("payload", "false"), ("limit", CHUNK), ("after", after), *filters])
+            limit, payload = (_WITH_CONTENT, "true") if reads_content else (CHUNK, "false")
+            query = urlencode([("payload", payload), ("limit", limit), ("after", after), *filters])
             body = self._get(f"{self._prefix}/messages?{query}")
             try:
                 page = orjson.loads(body)
@@ -105,6 +120,7 @@ class HttpSource:
                     [row["seq"] for row in rows],
                     [row["timestamp_ms"] for row in rows],
                     [row[arrived] for row in rows],
+                    [row["payload"] for row in rows] if reads_content else (),
                 )
             except (orjson.JSONDecodeError, KeyError, TypeError):
                 raise EdgefleetError(f"{self._url} is no edgefleet ingest: /messages answers something else") from None

@@ -18,7 +18,7 @@ from confluent_kafka import (
     TopicPartition,
 )
 
-from edgefleet.verify.arrivals import Arrivals, from_rows
+from edgefleet.verify.arrivals import Arrivals
 from edgefleet.verify.topics import CONTRACT_TOPICS
 from edgewire.clock import parse_ms
 from edgewire.errors import ConfigError, ServiceUnavailable
@@ -44,6 +44,7 @@ class _Row(NamedTuple):
     seq: int
     timestamp_ms: int
     arrived_ms: int
+    fields: Mapping[str, Any]
 
 
 class KafkaSource:
@@ -56,8 +57,12 @@ class KafkaSource:
         since_ms: int | None = None,
         topics: Sequence[str] = CONTRACT_TOPICS,
         timeout_s: float = TIMEOUT_S,
+        reads_content: bool = False,
     ) -> None:
-        """Messages that Kafka dates before `since_ms` (milliseconds since 1970 UTC) may be left out."""
+        """Messages that Kafka dates before `since_ms` (milliseconds since 1970 UTC) may be left out.
+
+        With `reads_content`, what the messages say is read as well.
+        """
         if not bootstrap:
             raise ConfigError("Kafka's bootstrap servers are empty: write HOST:PORT")
         if "@" in bootstrap:
@@ -66,6 +71,7 @@ class KafkaSource:
         self._timeout_s = timeout_s
         self._since_ms = since_ms
         self._topics = topics
+        self._reads_content = reads_content
         self._next: dict[_Partition, int] = {}
         self._time_types: set[int] = set()
         self._unreadable = 0
@@ -157,7 +163,9 @@ class KafkaSource:
                 if self._next[partition] >= ahead.get(partition, 0):
                     ahead.pop(partition, None)
             for topic, of_topic in rows.items():
-                yield from from_rows(of_topic, topic)
+                names, boots, seqs, timestamps, arrived, fields = zip(*of_topic, strict=True)
+                content = fields if self._reads_content else ()
+                yield Arrivals(topic, names, boots, seqs, timestamps, arrived, content)
             if messages:
                 heard = time.monotonic()
             elif time.monotonic() - heard > _SILENCE_S:
@@ -171,7 +179,7 @@ class KafkaSource:
             fields = _fields(message.value())
             text = _header(message, "ce_id") or f"{fields['device_id']}:{fields['boot']}:{fields['seq']}"
             message_id = MessageId.parse(text)
-            return _Row(*message_id, parse_ms(fields["timestamp"]), arrived_ms)
+            return _Row(*message_id, parse_ms(fields["timestamp"]), arrived_ms, fields)
         except (ContractError, KeyError, TypeError, ValueError):
             self._unreadable += 1
             return None

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefleet.verify.arrivals import Arrivals
+from edgewire.messages.base import to_device_id
 from edgewire.run_record import DeviceRecord, RunRecord, count_seqs
 
 Indices = NDArray[np.int64]
@@ -21,7 +22,9 @@ UNSENT = MISSING + 2
 ARRIVED_UNSENT = MISSING + 3
 EARLIER = MISSING + 4
 """There before this run sent it, and not again since."""
-FASTEST, SLOWEST = MISSING + 5, 2**31 - 1
+ALTERED = MISSING + 5
+"""There with other values than were sent."""
+FASTEST, SLOWEST = MISSING + 6, 2**31 - 1
 
 DEVICE_CLOCK_FAULTS = {"clock_step", "clock_drift"}
 """With one of them a message may say that it was measured after it arrived."""
@@ -40,14 +43,32 @@ class MessageIndex:
         self._due_offset_ms = np.array([device.due_offset_ms for device in self.devices], np.int64)
         self.has_device_clock_faults = bool(DEVICE_CLOCK_FAULTS & record.faults.keys())
         self._positions = {(device.device_id, device.boot): at for at, device in enumerate(self.devices)}
+        for at, device in enumerate(self.devices):
+            if (name := to_device_id(device.device_id)) != device.device_id:
+                self._positions.setdefault((name, device.boot), at)
         # Of these the record has what the last checkpoint knew: what they had not sent then, they may have sent since.
         self._unfinished = {name for part in record.unaccounted for name in part.device_ids}
+        self._omitted: Indices = np.zeros(0, np.int64)
         self.kinds = self._kind_ranges(record.devices)
         self.sent = {kind: self._sent(*devices) for kind, devices in self.kinds.items()}
         """Messages of each kind that should have arrived."""
 
     def __len__(self) -> int:
         return int(self.start[-1])
+
+    def omit(self, slots: Indices) -> None:
+        """Expect nothing in these slots any more, in ledgers that are made from now on."""
+        ledger = self.empty_ledger()
+        slots = np.unique(slots)
+        missing = slots[ledger[slots] == MISSING]
+        for kind, (first, end) in self.kinds.items():
+            low, high = np.searchsorted(missing, (self.start[first], self.start[end]))
+            self.sent[kind] -= int(high - low)
+        self._omitted = np.union1d(self._omitted, slots)
+
+    def position_of(self, device_id: str, boot: int) -> int:
+        """Return the position of a boot of a device; -1 where it is not of this run, or sent nothing."""
+        return self._positions.get((device_id, boot), -1)
 
     def positions(self, arrivals: Arrivals) -> Indices:
         """Return which device each arrival is of; -1 for those of other runs."""
@@ -57,7 +78,11 @@ class MessageIndex:
 
     def due_ms(self, arrivals: Arrivals, rows: NDArray[np.bool_], device: Indices) -> Indices:
         """Return the wall time at which these arrivals were due, which are of the devices at these positions."""
-        elapsed = np.asarray(arrivals.timestamp_ms, np.int64)[rows] - self.record.sim_started_ms
+        return self.wall_ms(np.asarray(arrivals.timestamp_ms, np.int64)[rows], device)
+
+    def wall_ms(self, device_time_ms: Indices, device: Indices) -> Indices:
+        """Return the wall time at which it was this time for the devices at these positions."""
+        elapsed = device_time_ms - self.record.sim_started_ms
         due: Indices = self.record.started_ms + np.rint(elapsed / self.record.time_scale).astype(np.int64)
         due += self._due_offset_ms[device]
         return due
@@ -85,6 +110,7 @@ class MessageIndex:
             ):
                 for first, last in ranges:
                     ledger[offset + first : offset + last + 1] = code
+        ledger[self._omitted] = NOT_SENT
         return ledger
 
     def sum_devices(self, first: int, end: int, count: Callable[[DeviceRecord], int]) -> int:

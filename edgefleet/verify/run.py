@@ -3,17 +3,22 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING
 
 from edgefleet.verify.arrivals import ArrivalSource
-from edgefleet.verify.checker import Checker, run_verdict
+from edgefleet.verify.checker import Checker, SinkChecker, run_verdict
 from edgefleet.verify.clocks import ALLOWANCE_MS
 from edgefleet.verify.http_source import HttpSource
 from edgefleet.verify.message_index import MessageIndex
-from edgefleet.verify.topics import CONTRACT_TOPICS
+from edgefleet.verify.topics import ACCEPTED_TOPICS, CONTRACT_TOPICS
 from edgefleet.verify.verdict import RunVerdict
 from edgewire.clock import Clock, SystemClock
 from edgewire.extras import require_kafka
+from edgewire.messages.base import to_device_id
 from edgewire.run_record import RunRecord
+
+if TYPE_CHECKING:
+    from edgefleet.verify.expected_contents import ExpectedContents
 
 LATE_AFTER_MS = 5000
 CLOCK_SKEW_MS = 300_000
@@ -30,7 +35,7 @@ def verify_run(
     ingest: str | None = None,
     ingest_token: str | None = None,
     kafka: str | None = None,
-    kafka_topics: Sequence[str] = CONTRACT_TOPICS,
+    kafka_topics: Sequence[str] | None = None,
     wait_s: float = 0,
     late_after_ms: int = LATE_AFTER_MS,
     allowance_ms: int = ALLOWANCE_MS,
@@ -38,6 +43,7 @@ def verify_run(
 ) -> RunVerdict:
     """Return the verdict on a run, from the ingest at a URL and the Kafka at these servers; None leaves one out.
 
+    Of Kafka, the topics of the message contract are read where none are given.
     Blocks for up to `wait_s` seconds, while something is missing. Where another run has the same ids, what arrived more
     than `allowance_ms` before this one sent it is not this run's. Raises `ServiceUnavailable` within 10 s where a
     sink cannot be read, and `ConfigError` for a URL that is none.
@@ -45,18 +51,32 @@ def verify_run(
     with ExitStack() as stack:
         sources: dict[str, ArrivalSource] = {}
         since_ms = record.started_ms - CLOCK_SKEW_MS
+        index = MessageIndex(record)
+        expected: ExpectedContents | None = None
+        names = list(dict.fromkeys(device.device_id for device in record.devices))
+        if record.spoken is not None:
+            # Of the bridge and the devices, which nobody else's verdict needs.
+            from edgefleet.verify.content_checker import ContentChecker
+            from edgefleet.verify.expected_contents import expect_contents
+
+            expected = expect_contents(record, index)
+            names = list(dict.fromkeys([*map(to_device_id, names), *expected.devices]))
         if ingest is not None:
-            names = list(dict.fromkeys(device.device_id for device in record.devices))
-            http = HttpSource(ingest, ingest_token, since_ms=since_ms, device_ids=names)
+            http = HttpSource(
+                ingest, ingest_token, since_ms=since_ms, device_ids=names, reads_content=expected is not None
+            )
             sources["http"] = stack.enter_context(closing(http))
         if kafka is not None:
             require_kafka("--kafka")
             from edgefleet.verify.kafka_source import KafkaSource
 
-            source = KafkaSource(kafka, since_ms=since_ms, topics=kafka_topics)
+            topics = kafka_topics or (CONTRACT_TOPICS if expected is None else ACCEPTED_TOPICS)
+            source = KafkaSource(kafka, since_ms=since_ms, topics=topics, reads_content=expected is not None)
             sources["kafka"] = stack.enter_context(closing(source))
-        index = MessageIndex(record)
-        checkers = {name: Checker(index, allowance_ms) for name in sources}
+        checkers: dict[str, SinkChecker] = {
+            name: Checker(index, allowance_ms) if expected is None else ContentChecker(index, expected, allowance_ms)
+            for name in sources
+        }
         read_until_complete(sources, checkers, wait_s, SystemClock(), time.sleep, progress)
         for name, checker in checkers.items():
             for arrivals in sources[name].find_arrivals(checker.missing_devices()):
@@ -64,12 +84,12 @@ def verify_run(
             for conflicts in sources[name].find_conflicts():
                 checker.add_conflicts(conflicts)
         notes = {name: source.note for name, source in sources.items()}
-    return run_verdict(index, checkers, late_after_ms, notes)
+    return run_verdict(index, checkers, late_after_ms, notes, gaps=() if expected is None else expected.gaps)
 
 
 def read_until_complete(
     sources: Mapping[str, ArrivalSource],
-    checkers: Mapping[str, Checker],
+    checkers: Mapping[str, SinkChecker],
     wait_s: float,
     clock: Clock,
     sleep: Callable[[float], None],

@@ -7,6 +7,9 @@ from typing import Any
 
 from edgefleet.verify.timing import SinkTiming
 
+_DEVICES_SHOWN = 3
+_DEVICES_LISTED = 100
+
 
 class Outcome(StrEnum):
     """Says what a comparison amounts to."""
@@ -45,6 +48,8 @@ class Counts:
     """How many of those are there, each counted once."""
     missing: tuple[str, ...] = ()
     """Ids of the first that are not."""
+    altered: int = 0
+    """How many of those are there with other values than were sent; told only of what has no id in it."""
     earlier: int = 0
     """Of those that are not: how many were there before this run sent them, so that it cannot be told."""
     refused: int = 0
@@ -69,7 +74,7 @@ class Counts:
     @property
     def lost(self) -> int:
         """Return how many were sent and never arrived."""
-        return self.sent - self.stored - self.earlier
+        return self.sent - self.stored - self.earlier - self.altered
 
     def to_json(self) -> dict[str, Any]:
         """Return it as printed with `--json`."""
@@ -77,6 +82,7 @@ class Counts:
             "stored": self.stored,
             "lost": self.lost,
             "missing": list(self.missing),
+            "altered": self.altered,
             "earlier": self.earlier,
             "refused": self.refused,
             "dropped": self.dropped,
@@ -91,6 +97,17 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Alterations:
+    """Says what is other than it was sent in the messages that were looked into."""
+
+    looked_into: int = 0
+    fields: Mapping[str, int] = field(default_factory=dict)
+    """Name of a value, or `timestamp` -> in how many it is other."""
+    examples: tuple[str, ...] = ()
+    """The first, in words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SinkVerdict:
     """Holds what one sink has."""
 
@@ -102,6 +119,7 @@ class SinkVerdict:
     """By how much the sink's clock seems to be ahead of the fleet's, where that is why latencies mean nothing."""
     untold: tuple[str, ...] = ()
     """Sentences on what cannot be told from what is there."""
+    alterations: Alterations = field(default_factory=Alterations)
     timing: SinkTiming = field(default_factory=SinkTiming)
     """For a report; `--json` has none of it."""
 
@@ -128,7 +146,7 @@ class RunVerdict:
     @property
     def outcome(self) -> Outcome:
         """Return what it amounts to. An empty run proves nothing."""
-        if any(self._failures(sink.total) for sink in self.sinks.values()):
+        if any(self._failures(sink) for sink in self.sinks.values()):
             return Outcome.FAIL
         if self.untold:
             return Outcome.INCOMPLETE
@@ -151,10 +169,11 @@ class RunVerdict:
 
     def failures(self) -> list[str]:
         """Return what is known to be missing, in sentences."""
-        found = [f"{name}: {text}" for name, sink in self.sinks.items() for text in self._failures(sink.total)]
+        found = [f"{name}: {text}" for name, sink in self.sinks.items() for text in self._failures(sink)]
         return found if found or self.total_sent or self.untold else ["the record holds nothing that was sent"]
 
-    def _failures(self, total: Counts) -> list[str]:
+    def _failures(self, sink: SinkVerdict) -> list[str]:
+        total = sink.total
         reasons: dict[str, int] = {}
         for of_kind in self.refused.values():
             for reason, count in of_kind.items():
@@ -163,7 +182,8 @@ class RunVerdict:
         return [
             sentence
             for count, sentence in (
-                (total.lost, f"{total.lost:,} were sent and did not arrive"),
+                (total.lost, f"{total.lost:,} were sent and did not arrive{_of_devices(sink)}"),
+                (total.altered, f"{total.altered:,} arrived with other values than were sent{_in_fields(sink)}"),
                 (total.refused, f"the broker refused {total.refused:,}: {why}"),
                 (total.unsent, f"{total.unsent:,} never left the devices, or were never confirmed, and did not arrive"),
                 (total.overflowed, f"{total.overflowed:,} were given up by devices whose outbox was full"),
@@ -184,6 +204,7 @@ class RunVerdict:
             "incomplete": self.untold,
             "refused": {kind: dict(reasons) for kind, reasons in self.refused.items()},
             **{name: _sink_json(sink) for name, sink in self.sinks.items()},
+            "altered": sum(total.altered for total in self.totals),
             "duplicates": sum(total.duplicates for total in self.totals),
             "out_of_order": sum(total.out_of_order for total in self.totals),
             "late": sum(late) if late or not self.sinks else None,
@@ -195,6 +216,28 @@ class RunVerdict:
         }
 
 
+def _of_devices(sink: SinkVerdict) -> str:
+    """Say of which devices messages are missing, those with the most first."""
+    missing = _most_missing(sink)
+    more = ", …" if len(sink.timing.missing_by_device) > _DEVICES_SHOWN else ""
+    named = ", ".join(f"{count:,} of {name}" for name, count in [*missing.items()][:_DEVICES_SHOWN])
+    return f": {named}{more}" if named else ""
+
+
+def _in_fields(sink: SinkVerdict) -> str:
+    """Say what is other in messages that were altered."""
+    found = sink.alterations
+    named = ", ".join(f"{name} in {count:,}" for name, count in found.fields.items())
+    part = "" if found.looked_into >= sink.total.altered else f" of the first {found.looked_into:,}"
+    return f": {named}{part}" if named else ""
+
+
+def _most_missing(sink: SinkVerdict) -> dict[str, int]:
+    return dict(sorted(sink.timing.missing_by_device.items(), key=lambda one: (-one[1], one[0])))
+
+
 def _sink_json(sink: SinkVerdict) -> dict[str, Any]:
     found = sink.total.to_json() | {"clocks_differ_ms": sink.clocks_differ_ms}
+    found["missing_by_device"] = dict([*_most_missing(sink).items()][:_DEVICES_LISTED])
+    found["altered_fields"] = dict(sink.alterations.fields)
     return found | ({"note": sink.note} if sink.note else {})

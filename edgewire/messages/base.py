@@ -1,5 +1,6 @@
 """The fields that every message has, and the id by which it is known."""
 
+import hashlib
 import re
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, NamedTuple
@@ -40,6 +41,8 @@ UtcTime = Annotated[
 _NUMBER = "0|[1-9][0-9]{0,14}"
 _ID = re.compile(f"({DEVICE_ID}):({_NUMBER}):({_NUMBER})")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DEVICE_ID = re.compile(DEVICE_ID)
+_NOT_IN_IDS = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
 class Payload(BaseModel):
@@ -102,3 +105,14 @@ class MessageId(NamedTuple):
         if not match:
             raise ContractError(f"'{text}' is no message id: it has the form device_id:boot:seq")
         return cls(match[1], int(match[2]), int(match[3]))
+
+
+def to_device_id(name: str) -> str:
+    """Return a name as an id: itself where it may be one, else its letters that may, and a digest that tells it apart.
+
+    The digest has 32 bits: of 10,000 such names two are the same with a chance of 1 %, where their letters are, too.
+    """
+    if _DEVICE_ID.fullmatch(name):
+        return name
+    letters = _NOT_IN_IDS.sub("-", name).strip("-._")[:50] or "device"
+    return f"{letters}-{hashlib.blake2b(name.encode('utf-8', 'surrogatepass'), digest_size=4).hexdigest()}"

@@ -9,7 +9,6 @@ import pytest
 from bridge.config import BridgeConfig
 from bridge.message.attributes import http_attributes, mqtt_attributes
 from bridge.message.config import SubscriptionConfig
-from bridge.message.foreign import to_device_id
 from bridge.message.user_properties import dump_properties
 from bridge.routing.config import RouteConfig
 from bridge.routing.routed import Dropped, RoutedEvent, Unroutable
@@ -17,6 +16,7 @@ from bridge.routing.table import RouteTable
 from bridge.source.advice import format_warnings
 from bridge.spool.message import SpooledMessage
 from edgewire.messages import contract_of
+from edgewire.messages.base import to_device_id
 
 RAW_BME280 = {"filter": "raw/#", "decode": "none", "kind": "bme280"}
 RECEIVED_MS = 1_790_000_000_000

@@ -131,7 +131,7 @@ async def test_the_columns_are_those_of_the_store(url: str, store_url: str) -> N
     await put(store_url, 7)
     source = HttpSource(url)
     (arrivals,) = await asyncio.to_thread(lambda: list(source.read_arrivals()))
-    assert arrivals == ("http", ["d"], [2], [7], [1007], [50])
+    assert arrivals == ("http", ["d"], [2], [7], [1007], [50], ())
     source.close()
 
 

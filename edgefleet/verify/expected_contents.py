@@ -1,0 +1,295 @@
+"""Computes again what the devices of a run said without ids in it: the scenario decides it, and the record how much.
+
+The same decoder that the bridge has reads it, so that what is expected is in the words of what arrives.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from bridge.message.config import SubscriptionConfig
+from bridge.message.decoders import UndecodableMessage
+from bridge.message.foreign import ForeignDecoder
+from bridge.spool.message import SpooledMessage
+from devices.firmware.firmware import Firmware
+from devices.firmware.outbox import NO_SEQ
+from devices.fleet.run_record import scenario_digest
+from devices.scenario.devices import Device, Shard
+from devices.scenario.scenario import DeviceGroup, Scenario
+from devices.scenario.speech import NATIVE_DIALECT, has_message_ids, spoken_messages
+from devices.timeline.timeline import Timeline
+from edgefleet.verify.message_content import content_keys, content_of, has_own_time
+from edgefleet.verify.message_index import MISSING, UNSENT, Indices, MessageIndex
+from edgewire.clock import parse_ms
+from edgewire.config import describe_error
+from edgewire.errors import EdgefleetError
+from edgewire.messages.base import to_device_id
+from edgewire.run_record import RunRecord
+
+_ROWS = 20_000
+"""Messages that are computed at once."""
+_IDS_SHOWN = 5
+_UNKNOWN, _KNOWN, _LEFT_OUT, _UNREADABLE = range(4)
+
+
+@dataclass(slots=True)
+class ExpectedContents:
+    """Holds the keys of what was sent, by the slots of an index; 0 where nothing is known of a slot."""
+
+    whole: Indices
+    moment: Indices
+    """0 as well where the message has no time of its own."""
+    values: Indices
+    shape: Indices
+    due_ms: Indices
+    """By the devices' clock."""
+    devices: dict[str, int] = field(default_factory=dict)
+    """The name that a device has in a sink -> the position of one of its boots in the index."""
+    ids: set[str] = field(default_factory=set)
+    """The ids, in the record, of all devices that speak without ids in their messages."""
+    unsure: set[str] = field(default_factory=set)
+    """Of those, the devices that may have said what cannot be computed."""
+    gaps: list[str] = field(default_factory=list)
+    """Sentences on what cannot be compared."""
+    notes: list[str] = field(default_factory=list)
+    _sources: "list[_Part]" = field(default_factory=list)
+
+    def contents(self, index: MessageIndex, slots: Sequence[int]) -> Iterator[tuple[int, dict[str, Any], int]]:
+        """Yield what was sent in some slots, computed once more: slot, content, time in ms since 1970 UTC."""
+        for slot in slots:
+            at = index.device_at(slot)
+            device, due_ms = index.devices[at], int(self.due_ms[slot])
+            seq = int(index.first_seq[at] + slot - index.start[at])
+            for part in self._sources:
+                for spoken in part.said(due_ms, due_ms + 1):
+                    if (spoken.device.device_id, spoken.boot, spoken.seq) != (device.device_id, device.boot, seq):
+                        continue
+                    read = part.decode(spoken)
+                    if read is not None:
+                        yield slot, content_of(read.fields), read.time_ms
+
+
+class _Spoken(NamedTuple):
+    device: Device
+    position: int
+    boot: int
+    seq: int
+    address: int
+    due_ms: int
+    payload: bytes
+
+
+class _Read(NamedTuple):
+    name: str
+    """Of the device, in a sink."""
+    time_ms: int
+    fields: dict[str, Any]
+
+
+class _Part:
+    """Holds a part of the fleet, which was powered on at one moment."""
+
+    def __init__(self, scenario: Scenario, power_on_ms: int, shard: Shard, decoders: Mapping[int, "_Decoders"]) -> None:
+        self.timeline = Timeline(scenario, power_on_ms, shard, in_dialects=True)
+        line = self.timeline
+        self.decoders = [decoders.get(id(line.device_group(position))) for position in range(len(line.devices))]
+        self._topics = [
+            line.wire_format(position).topics(device) if self.decoders[position] else ()
+            for position, device in enumerate(line.devices)
+        ]
+        self._introduce(scenario, power_on_ms)
+
+    def said(self, from_ms: int, to_ms: int) -> Iterator[_Spoken]:
+        """Yield what is said without ids in a window of the devices' time."""
+        for batch in self.timeline.batches(from_ms, to_ms, _ROWS):
+            rows = zip(batch.device, batch.boot, batch.seq, batch.address, batch.due_ms, batch.payload, strict=True)
+            for position, boot, seq, address, due_ms, payload in rows:
+                if seq != NO_SEQ and self.decoders[position] is not None:
+                    device = self.timeline.devices[position]
+                    yield _Spoken(device, position, boot, seq, address, due_ms, payload)
+
+    def decode(self, spoken: _Spoken) -> _Read | None:
+        """Return what the bridge makes of a message; None where it leaves it out. Raises `UndecodableMessage`."""
+        decoders = self.decoders[spoken.position]
+        assert decoders is not None
+        topic = self._topics[spoken.position][spoken.address]
+        event = decoders.of(spoken.address).decode_event(_message(topic, spoken.payload, spoken.due_ms))
+        if isinstance(event, str):
+            return None
+        _, name, _, timestamp, body = event
+        return _Read(name, parse_ms(timestamp), orjson.loads(body or b"{}"))
+
+    def _introduce(self, scenario: Scenario, power_on_ms: int) -> None:
+        """Let the decoders hear how the devices describe themselves, as the bridge does before their first reading."""
+        line = self.timeline
+        builds = {id(group): scenario.build(group) for group in scenario.devices}
+        for position, device in enumerate(line.devices):
+            decoders = self.decoders[position]
+            if decoders is None or not decoders.learns:
+                continue
+            build = builds[id(line.device_group(position))]
+            firmware = Firmware(device.device_id, device.key, line.boot, power_on_ms, build)
+            for one in line.wire_format(position).status(device, firmware.status("online", power_on_ms)):
+                try:
+                    decoders.of(0).decode_event(_message(one.topic, one.payload, power_on_ms, retain=one.retain))
+                except UndecodableMessage:
+                    continue
+
+
+class _Decoders:
+    """Holds what reads the messages of a group, by their addresses."""
+
+    def __init__(self, group: DeviceGroup) -> None:
+        """Raises `ValueError` for messages that no mapping reads."""
+        encoder = group.make_encoder()
+        assert encoder is not None
+        self.learns = group.dialect != NATIVE_DIALECT
+        if self.learns:
+            self._by_address = [_decoder(group, group.dialect)]
+            return
+        templates = [one for messages in spoken_messages(group.kind, encoder).values() for one in messages]
+        self._by_address = [_decoder(group, {"topic": one.topic, "payload": one.payload}) for one in templates]
+
+    def of(self, address: int) -> ForeignDecoder:
+        return self._by_address[0] if self.learns else self._by_address[address]
+
+
+def _decoder(group: DeviceGroup, decode: str | dict[str, Any]) -> ForeignDecoder:
+    config = SubscriptionConfig(filter="#", decode=decode, timezone=group.timezone)
+    return ForeignDecoder(config, config.make_decoder())
+
+
+def _message(topic: str, payload: bytes, at_ms: int, *, retain: bool = False) -> SpooledMessage:
+    return SpooledMessage(1, at_ms, topic, payload, 1, retain, dup=False)
+
+
+def expect_contents(record: RunRecord, index: MessageIndex) -> ExpectedContents:
+    """Return what was said without ids in a run whose record has its scenario; leaves out of `index` what is not known.
+
+    Takes some 30 µs a message.
+    """
+    whole, moment, values, shape, due_ms = (np.zeros(len(index), np.int64) for _ in range(5))
+    expected = ExpectedContents(whole, moment, values, shape, due_ms)
+    try:
+        scenario = Scenario.model_validate(record.spoken)
+    except (ValidationError, EdgefleetError) as error:
+        reason = describe_error(error) if isinstance(error, ValidationError) else str(error)
+        return _nothing_known(expected, index, f"the scenario in the record cannot be read: {reason}")
+    if record.scenario_sha256 and scenario_digest(scenario) != record.scenario_sha256:
+        said = "the scenario in the record is not the one that was run; is a variable EDGEFLEET_… set here?"
+        return _nothing_known(expected, index, said)
+    decoders: dict[int, _Decoders] = {}
+    unreadable: dict[str, str] = {}
+    silent: set[int] = set()
+    for number, group in enumerate(scenario.devices):
+        encoder = group.make_encoder()
+        if encoder is None or has_message_ids(group.kind, encoder):
+            continue
+        try:
+            decoders[id(group)] = _Decoders(group)
+        except ValueError as error:
+            reason = describe_error(error) if isinstance(error, ValidationError) else str(error)
+            unreadable[f"devices[{number}]"] = reason
+            silent.add(id(group))
+    state = np.zeros(len(index), np.uint8)
+    try:
+        for powered in record.powered:
+            part = _Part(scenario, powered.power_on_ms, Shard(*powered.shard), decoders)
+            expected._sources.append(part)
+            line = part.timeline
+            for position, device in enumerate(line.devices):
+                if id(line.device_group(position)) in silent or part.decoders[position] is not None:
+                    expected.ids.add(device.device_id)
+            _compute(part, record, index, expected, state)
+    except EdgefleetError as error:
+        return _nothing_known(expected, index, f"what was sent cannot be computed again: {error}")
+    for where, reason in unreadable.items():
+        expected.gaps.append(f"{where}: no decoder reads what its devices say, and so it is not compared: {reason}")
+    _account(index, expected, state, has_reason=bool(unreadable))
+    return expected
+
+
+def _compute(
+    part: _Part, record: RunRecord, index: MessageIndex, expected: ExpectedContents, state: NDArray[np.uint8]
+) -> None:
+    """Enter the keys of what a part of the fleet said."""
+    ledger = index.empty_ledger()
+    ends = record.sim_started_ms + round((record.stopped_ms - record.started_ms + 1000) * record.time_scale)
+    places: dict[tuple[int, int], int] = {}
+    for spoken in part.said(record.sim_started_ms, ends):
+        key = spoken.position, spoken.boot
+        at = places.get(key, -2)
+        if at == -2:
+            at = places[key] = index.position_of(spoken.device.device_id, spoken.boot)
+        if at < 0:
+            continue
+        slot = int(index.start[at]) + spoken.seq - int(index.first_seq[at])
+        changed_ms = index.devices[at].changed_ms
+        if not index.start[at] <= slot < index.start[at + 1] or ledger[slot] not in (MISSING, UNSENT):
+            continue
+        if changed_ms is not None and spoken.due_ms >= changed_ms:
+            continue
+        expected.due_ms[slot] = spoken.due_ms
+        try:
+            read = part.decode(spoken)
+        except UndecodableMessage:
+            state[slot] = _UNREADABLE
+            continue
+        if read is None:
+            state[slot] = _LEFT_OUT
+            continue
+        state[slot] = _KNOWN
+        expected.devices.setdefault(read.name, at)
+        keys = content_keys(read.name, read.time_ms, content_of(read.fields))
+        expected.values[slot], expected.shape[slot] = keys.values, keys.shape
+        if has_own_time(read.fields):
+            expected.whole[slot], expected.moment[slot] = keys.whole, keys.moment
+
+
+def _account(index: MessageIndex, expected: ExpectedContents, state: NDArray[np.uint8], *, has_reason: bool) -> None:
+    """Leave out of the index what cannot be compared, and say so."""
+    ledger = index.empty_ledger()
+    unknown: dict[str, int] = {}
+    omitted: list[Indices] = []
+    left_out = unreadable = 0
+    for at, device in enumerate(index.devices):
+        if device.device_id not in expected.ids:
+            continue
+        expected.devices.setdefault(to_device_id(device.device_id), at)
+        first, end = int(index.start[at]), int(index.start[at + 1])
+        own, is_sent = state[first:end], np.isin(ledger[first:end], (MISSING, UNSENT))
+        left_out += int(np.count_nonzero(own == _LEFT_OUT))
+        unreadable += int(np.count_nonzero(own == _UNREADABLE))
+        if missing := int(np.count_nonzero(is_sent & (own == _UNKNOWN))):
+            unknown[device.device_id] = unknown.get(device.device_id, 0) + missing
+        omitted.append(first + np.flatnonzero(is_sent & ((own == _UNKNOWN) | (own == _LEFT_OUT))))
+    if omitted:
+        index.omit(np.concatenate(omitted))
+    changed = {device.device_id for device in index.devices if device.changed_ms is not None}
+    expected.unsure = {*unknown, *(changed & expected.ids)}
+    for names, reason in (
+        ([name for name in unknown if name in changed], "a command had changed what they say"),
+        ([name for name in unknown if name not in changed], "the scenario does not have them at these numbers"),
+    ):
+        if names and not (has_reason and reason.startswith("the scenario")):
+            count = sum(unknown[name] for name in names)
+            more = ", …" if len(names) > _IDS_SHOWN else ""
+            expected.gaps.append(
+                f"{count:,} messages of {', '.join(names[:_IDS_SHOWN])}{more} have no ids and cannot be computed "
+                f"again, as {reason}: whether they arrived is not compared"
+            )
+    if left_out:
+        expected.notes.append(f"{left_out:,} readings without any value are left out by the bridge's rule")
+    if unreadable:
+        expected.notes.append(f"{unreadable:,} messages cannot be read in their own format: they are dead letters")
+
+
+def _nothing_known(expected: ExpectedContents, index: MessageIndex, said: str) -> ExpectedContents:
+    index.omit(np.flatnonzero(np.isin(index.empty_ledger(), (MISSING, UNSENT))))
+    expected.gaps.append(f"{said}. So nothing that was sent is compared with what arrived")
+    return expected

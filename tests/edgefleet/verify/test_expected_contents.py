@@ -1,0 +1,146 @@
+"""What was said without ids is computed again from the record, and what cannot be is never taken for granted."""
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import pytest
+
+from devices.fleet.run_record import scenario_digest, spoken_scenario
+from devices.scenario.scenario import Scenario
+from devices.timeline.timeline import Timeline
+from edgefleet.verify.arrivals import Arrivals
+from edgefleet.verify.checker import run_verdict
+from edgefleet.verify.content_checker import ContentChecker
+from edgefleet.verify.expected_contents import expect_contents
+from edgefleet.verify.message_index import MessageIndex
+from edgefleet.verify.verdict import RunVerdict
+from edgewire.clock import parse_ms
+from edgewire.run_record import DeviceRecord, PoweredPart, RunRecord
+
+NOON_MS = parse_ms("2026-03-04T12:00:00Z")
+SPAN_MS = 20_000
+BARE = {"topic": "b/{id}", "payload": {"from": "temperature_c", "round": 0}}
+
+Row = tuple[str, int, dict[str, Any]]
+
+
+def ran(group: dict[str, Any], **changes: Any) -> tuple[RunRecord, list[Row]]:
+    """The record of a run of two devices, and what of it is in a sink: name, arrival, fields."""
+    plain = {"kind": "bme280", "count": 2, "interval": "2s", "id": "d-{n}"}
+    scenario = Scenario.model_validate({"seed": 5, "devices": [plain | group]})
+    line = Timeline(scenario, NOON_MS, in_dialects=True)
+    batch, seqs, rows = line.batch(NOON_MS, NOON_MS + SPAN_MS), {}, []
+    for device, due_ms, seq, payload in zip(batch.device, batch.due_ms, batch.seq, batch.payload, strict=True):
+        name = line.devices[device].device_id
+        seqs.setdefault(name, []).append(seq)
+        source = {"format": "own", "name": name, "time": "arrival"}
+        fields = {"device_id": name, "boot": 1, "seq": len(rows), "temperature_c": orjson.loads(payload)}
+        rows.append((name, due_ms + 30, fields | {"timestamp": "", "source": source}))
+    devices = [
+        DeviceRecord(device_id=name, kind="bme280", site="default", boot=line.boot, first_seq=own[0], last_seq=own[-1])
+        for name, own in sorted(seqs.items())
+    ]
+    for name, value in changes.items():
+        setattr(devices[1], name, value)
+    record = RunRecord(
+        run_id="r", scenario="x.yaml", seed=5, broker="mqtt://127.0.0.1", started_ms=NOON_MS,
+        stopped_ms=NOON_MS + SPAN_MS, sim_started_ms=NOON_MS, fixed_boots=False, devices=devices,
+        scenario_sha256=scenario_digest(scenario), spoken=spoken_scenario(scenario),
+        powered=[PoweredPart(shard=(0, 1), power_on_ms=NOON_MS)],
+    )  # fmt: skip
+    return record, rows
+
+
+def judge(record: RunRecord, rows: list[Row]) -> RunVerdict:
+    index = MessageIndex(record)
+    expected = expect_contents(record, index)
+    checker = ContentChecker(index, expected)
+    names, arrived, fields = ([row[place] for row in rows] for place in range(3))
+    none = [0] * len(rows)
+    checker.add_arrivals(Arrivals("http", names, none, none, arrived, arrived, fields))
+    return run_verdict(index, {"http": checker}, 5000, {}, expected.gaps)
+
+
+def test_all_that_was_said_is_computed_again() -> None:
+    record, rows = ran(BARE)
+    assert judge(record, rows).outcome == "PASS"
+    found = judge(record, rows[:3] + rows[4:])
+    assert (found.outcome, found.sinks["http"].total.lost) == ("FAIL", 1)
+    assert f"1 of {rows[3][0]}" in found.failures()[0]
+
+
+def test_a_value_that_is_other_is_named_with_what_was_sent() -> None:
+    record, rows = ran(BARE)
+    sent = rows[6][2]["temperature_c"]
+    rows[6] = (*rows[6][:2], rows[6][2] | {"temperature_c": 77})
+    found = judge(record, rows)
+    assert found.failures() == ["http: 1 arrived with other values than were sent: temperature_c in 1"]
+    (example,) = found.sinks["http"].alterations.examples
+    assert example.startswith(f"{rows[6][0]}:")
+    assert example.endswith(f"temperature_c is 77, and {sent} was sent")
+
+
+def test_a_number_is_the_same_whoever_writes_it() -> None:
+    record, rows = ran(BARE)
+    rows = [(*row[:2], row[2] | {"temperature_c": float(row[2]["temperature_c"])}) for row in rows]
+    assert judge(record, rows).outcome == "PASS"
+
+
+def test_what_came_after_a_command_is_not_compared_and_what_came_before_is() -> None:
+    record, rows = ran({"topic": "b/{id}", "payload": {"from": "temperature_c"}}, changed_ms=NOON_MS + 10_000)
+    found = judge(record, rows)
+    assert (found.outcome, found.sinks["http"].total.lost) == ("INCOMPLETE", 0)
+    assert "messages of d-2 have no ids and cannot be computed again, as a command had changed" in found.gaps[0]
+    missing = next(place for place, row in enumerate(rows) if row[0] == "d-2")
+    assert judge(record, rows[:missing] + rows[missing + 1 :]).outcome == "FAIL"
+
+
+def test_numbers_that_the_scenario_does_not_have_are_not_taken_for_granted() -> None:
+    record, rows = ran(BARE, last_seq=40)
+    found = judge(record, rows)
+    assert found.outcome == "INCOMPLETE"
+    assert "the scenario does not have them at these numbers" in found.gaps[0]
+
+
+def tampered(record: RunRecord) -> None:
+    assert record.spoken is not None
+    record.spoken["seed"] = 6
+
+
+def broken(record: RunRecord) -> None:
+    record.spoken = {"devices": []}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"), [(tampered, "is not the one that was run"), (broken, "in the record cannot be read: devices")]
+)
+def test_a_scenario_that_is_not_the_one_that_ran_proves_nothing(change: Callable[[RunRecord], None], said: str) -> None:
+    record, rows = ran(BARE)
+    change(record)
+    found = judge(record, rows)
+    assert found.outcome == "INCOMPLETE"
+    assert said in found.gaps[0]
+
+
+def test_a_format_that_says_of_no_device_is_not_compared() -> None:
+    record, rows = ran({"topic": "b/{mac}", "payload": {"from": "temperature_c"}})
+    found = judge(record, rows)
+    assert found.outcome == "INCOMPLETE"
+    assert "devices[0]: no decoder reads what its devices say" in found.gaps[0]
+
+
+def test_another_speaker_of_the_same_name_makes_what_has_no_time_uncertain() -> None:
+    record, rows = ran(BARE)
+    stranger = (rows[0][0], rows[0][1] + 700, rows[0][2] | {"temperature_c": -40})
+    found = judge(record, [*rows, stranger])
+    assert (found.outcome, found.sinks["http"].total.unexpected) == ("INCOMPLETE", 1)
+    assert "another run or device of the same names speaks as well" in found.untold[0]
+
+
+def test_what_came_before_the_run_is_of_another() -> None:
+    record, rows = ran(BARE)
+    earlier = [(row[0], row[1] - 60_000, row[2]) for row in rows]
+    found = judge(record, [*earlier, *rows[1:]])
+    assert found.sinks["http"].total.lost == 1
+    assert "came before it began" in found.sinks["http"].note
