@@ -132,7 +132,8 @@ class PoweredPart:
 
     shard: ShardNumber
     power_on_ms: int
-    """By the devices' clock."""
+    begun_ms: int
+    """When its run began; both by the devices' clock."""
 
 
 @dataclass(slots=True, kw_only=True)

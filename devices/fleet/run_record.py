@@ -178,7 +178,9 @@ def fleet_record(
         stopped_ms=stopped_ms,
         sim_started_ms=sim_started_ms,
         spoken=spoken,
-        powered=[] if spoken is None else [PoweredPart(shard=(shard.index, shard.count), power_on_ms=power_on_ms)],
+        powered=[]
+        if spoken is None
+        else [PoweredPart(shard=(shard.index, shard.count), power_on_ms=power_on_ms, begun_ms=sim_started_ms)],
         time_scale=scenario.time_scale,
         limits={"duration_s": duration_s, "messages": messages, "lag_ms": snapshot.lag.summary()},
         lag_ms=snapshot.lag.to_json(),

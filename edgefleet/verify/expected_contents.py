@@ -48,6 +48,8 @@ class ExpectedContents:
     shape: Indices
     due_ms: Indices
     """By the devices' clock."""
+    address: Indices
+    """Which of the messages of a reading it is."""
     devices: dict[str, int] = field(default_factory=dict)
     """The name that a device has in a sink -> the position of one of its boots in the index."""
     ids: set[str] = field(default_factory=set)
@@ -64,10 +66,11 @@ class ExpectedContents:
         for slot in slots:
             at = index.device_at(slot)
             device, due_ms = index.devices[at], int(self.due_ms[slot])
-            seq = int(index.first_seq[at] + slot - index.start[at])
+            wanted = device.device_id, device.boot, int(self.address[slot])
             for part in self._sources:
+                # Numbers may be counted from where one begins to ask.
                 for spoken in part.said(due_ms, due_ms + 1):
-                    if (spoken.device.device_id, spoken.boot, spoken.seq) != (device.device_id, device.boot, seq):
+                    if (spoken.device.device_id, spoken.boot, spoken.address) != wanted:
                         continue
                     read = part.decode(spoken)
                     if read is not None:
@@ -106,10 +109,13 @@ class _Part:
 
     def said(self, from_ms: int, to_ms: int) -> Iterator[_Spoken]:
         """Yield what is said without ids in a window of the devices' time."""
-        for batch in self.timeline.batches(from_ms, to_ms, _ROWS):
+        step = max(1, round(_ROWS / self.timeline.rate_per_s * 1000))
+        for begin in range(from_ms, to_ms, step):
+            # What a fault has lost has a number as well.
+            batch = self.timeline.batch(begin, min(begin + step, to_ms), lost=True)
             rows = zip(batch.device, batch.boot, batch.seq, batch.address, batch.due_ms, batch.payload, strict=True)
             for position, boot, seq, address, due_ms, payload in rows:
-                if seq != NO_SEQ and self.decoders[position] is not None:
+                if payload and seq != NO_SEQ and self.decoders[position] is not None:
                     device = self.timeline.devices[position]
                     yield _Spoken(device, position, boot, seq, address, due_ms, payload)
 
@@ -173,8 +179,8 @@ def expect_contents(record: RunRecord, index: MessageIndex) -> ExpectedContents:
 
     Takes some 30 µs a message.
     """
-    whole, moment, values, shape, due_ms = (np.zeros(len(index), np.int64) for _ in range(5))
-    expected = ExpectedContents(whole, moment, values, shape, due_ms)
+    whole, moment, values, shape, due_ms, address = (np.zeros(len(index), np.int64) for _ in range(6))
+    expected = ExpectedContents(whole, moment, values, shape, due_ms, address)
     try:
         scenario = Scenario.model_validate(record.spoken)
     except (ValidationError, EdgefleetError) as error:
@@ -205,7 +211,7 @@ def expect_contents(record: RunRecord, index: MessageIndex) -> ExpectedContents:
             for position, device in enumerate(line.devices):
                 if id(line.device_group(position)) in silent or part.decoders[position] is not None:
                     expected.ids.add(device.device_id)
-            _compute(part, record, index, expected, state)
+            _compute(part, powered.begun_ms, record, index, expected, state)
     except EdgefleetError as error:
         return _nothing_known(expected, index, f"what was sent cannot be computed again: {error}")
     for where, reason in unreadable.items():
@@ -215,13 +221,18 @@ def expect_contents(record: RunRecord, index: MessageIndex) -> ExpectedContents:
 
 
 def _compute(
-    part: _Part, record: RunRecord, index: MessageIndex, expected: ExpectedContents, state: NDArray[np.uint8]
+    part: _Part,
+    begun_ms: int,
+    record: RunRecord,
+    index: MessageIndex,
+    expected: ExpectedContents,
+    state: NDArray[np.uint8],
 ) -> None:
     """Enter the keys of what a part of the fleet said."""
     ledger = index.empty_ledger()
     ends = record.sim_started_ms + round((record.stopped_ms - record.started_ms + 1000) * record.time_scale)
     places: dict[tuple[int, int], int] = {}
-    for spoken in part.said(record.sim_started_ms, ends):
+    for spoken in part.said(begun_ms, ends):
         key = spoken.position, spoken.boot
         at = places.get(key, -2)
         if at == -2:
@@ -234,7 +245,7 @@ def _compute(
             continue
         if changed_ms is not None and spoken.due_ms >= changed_ms:
             continue
-        expected.due_ms[slot] = spoken.due_ms
+        expected.due_ms[slot], expected.address[slot] = spoken.due_ms, spoken.address
         try:
             read = part.decode(spoken)
         except UndecodableMessage:

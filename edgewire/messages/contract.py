@@ -91,6 +91,13 @@ class KindContract:
             raise ContractError(describe_error(error)) from None
         return message
 
+    def lacks_fields(self, fields: Mapping[str, Any]) -> bool:
+        """Return whether none of the messages of this kind could have these fields and no others."""
+        return not any(
+            all(name in fields for name, field in message.model.model_fields.items() if field.is_required())
+            for message in self.messages
+        )
+
     def json_schema(self) -> dict[str, Any]:
         """Return the JSON Schema (2020-12) of the payloads of this kind."""
         return self._adapter.json_schema()
@@ -167,11 +174,15 @@ def contract_of(kind: str) -> KindContract:
 
 
 def kind_of(fields: object) -> KindContract:
-    """Return the contract of a decoded payload, told by the first marker field it has; `ContractError` if by none."""
+    """Return the contract of a decoded payload, told by the first marker field it has; `ContractError` if by none.
+
+    What the bridge has read in a message of another maker's device may have one field of a kind and not the others.
+    """
     if not isinstance(fields, dict):
         raise ContractError(_NO_OBJECT)
+    is_device = isinstance(fields.get(DEVICE_CONTRACT.marker), dict)
     for contract in ACCEPTED.values():
-        if contract.marker in fields:
+        if contract.marker in fields and not (is_device and contract.lacks_fields(fields)):
             return contract
     markers = ", ".join(f"{contract.marker} ({contract.kind})" for contract in ACCEPTED.values())
     raise ContractError(f"payload of no known kind: it has none of the fields {markers}")

@@ -33,10 +33,17 @@ GROUPS: list[dict[str, Any]] = [
     {"id": "bare-{n}", **BARE},
     {"id": "numbered-{n}", **NUMBERED},
     {"id": "native-{n}"},
+    {"id": "node-{n}", "dialect": "esphome"},
+    {"id": "shelly-{n}", "dialect": "shelly"},
+    {"id": "phone-{n}", "kind": "gps", "dialect": "owntracks"},
 ]
 SUBSCRIPTIONS = [
     "edge/+/+/+/telemetry",
     {"filter": "tele/#", "decode": "tasmota", "timezone": "Europe/Berlin"},
+    {"filter": "homeassistant/#", "decode": "esphome"},
+    {"filter": "+/sensor/#", "decode": "esphome"},
+    {"filter": "+/events/rpc", "decode": "shelly"},
+    {"filter": "owntracks/#", "decode": "owntracks"},
     *({"filter": f"{one['topic'].partition('/')[0]}/#", "decode": one} for one in (TIMED, BARE, NUMBERED)),
 ]
 

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from edgefleet.embedded import MosquittoProcess, edgefleet_process, free_port
+from edgefleet.verify import Outcome, verify_run
 from edgewire.errors import ServiceUnavailable
 from edgewire.run_record import RunRecord
 from tests.e2e.stack import wait_until
@@ -129,6 +130,9 @@ def test_what_fleets_say_in_any_dialect_is_stored(tmp_path: Path) -> None:
         sent["tasmota"] += 1  # the reading that was asked for
         wait_until(lambda: stored(store).total() >= sent.total())
         assert stored(store) == +sent
+        verdict = verify_run(record, ingest=ingest)
+        assert (verdict.outcome, verdict.failures(), verdict.untold) == (Outcome.PASS, [], [])
+        assert verdict.total_sent == record.totals["emitted"]
     answer = orjson.loads(next(payload for topic, payload in heard if topic == "me/rpc"))
     assert {"temperature:0", "wifi", "sys"} <= answer["result"].keys()
     assert {topic.split("/")[1] for topic, _ in heard if topic.startswith("ha/")} == {"sensor", "binary_sensor"}

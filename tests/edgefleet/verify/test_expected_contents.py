@@ -47,7 +47,7 @@ def ran(group: dict[str, Any], **changes: Any) -> tuple[RunRecord, list[Row]]:
         run_id="r", scenario="x.yaml", seed=5, broker="mqtt://127.0.0.1", started_ms=NOON_MS,
         stopped_ms=NOON_MS + SPAN_MS, sim_started_ms=NOON_MS, fixed_boots=False, devices=devices,
         scenario_sha256=scenario_digest(scenario), spoken=spoken_scenario(scenario),
-        powered=[PoweredPart(shard=(0, 1), power_on_ms=NOON_MS)],
+        powered=[PoweredPart(shard=(0, 1), power_on_ms=NOON_MS, begun_ms=NOON_MS)],
     )  # fmt: skip
     return record, rows
 

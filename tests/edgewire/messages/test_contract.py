@@ -142,3 +142,11 @@ def test_paths_and_topics_are_distinct() -> None:
     topics = [message.kafka_topic for contract in ACCEPTED.values() for message in contract.messages]
     assert len(set(topics)) == len(topics)
     assert len({contract.http_path for contract in ACCEPTED.values()}) == len(ACCEPTED)
+
+
+def test_a_single_value_of_another_makers_device_is_none_of_a_kind_with_more() -> None:
+    fields = {"device_id": "d", "timestamp": "2026-03-01T12:00:00Z", "boot": 1, "seq": 2, "pressure_hpa": 1014.7}
+    source = {"source": {"format": "esphome", "name": "d"}}
+    assert kind_of(fields).kind == "bme280"
+    assert kind_of(fields | source).kind == "device"
+    assert kind_of(fields | source | {"temperature_c": 20.5, "humidity": 50.0}).kind == "bme280"
