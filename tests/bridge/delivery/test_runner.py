@@ -261,6 +261,35 @@ async def test_devices_that_fail_for_ever_never_take_all_probes_of_an_open_break
     assert in_order(sink.got)
 
 
+def test_the_queues_of_a_destination_have_their_turns_at_its_probe(tmp_path: Path) -> None:
+    # On the loop of a bridge: its timers of the same millisecond are called in the order in which they were set.
+    uvloop = pytest.importorskip("uvloop")
+    missing = Retry(cause="404", reason="none", scope=Scope.DEVICE, needs_operator=True)
+
+    class Halves(MemorySink):
+        def queue_key(self, event: RoutedEvent) -> str | None:
+            return f"here#{event.device_id == 'dev-1'}"
+
+    async def bad_probes(folder: Path) -> int:
+        down = True
+
+        def half(queue_key: str, batch: Sequence[RoutedEvent]) -> Failures:
+            failure = missing if queue_key == "here#True" else BUSY if down else None
+            return dict.fromkeys(range(len(batch)), failure) if failure else {}
+
+        sink = Halves(half, batch=10)
+        async with staged(folder, sink) as stage:
+            stage.receive(*messages(30))
+            await eventually(lambda: stage.count("breaker_state", destination="here") == 2)
+            down, before = False, len(sink.batches)
+            await eventually(lambda: len(sink.got) == 20)
+            return [queue_key for queue_key, _ in sink.batches[before:]].index("here#False")
+
+    for number in range(12):
+        (folder := tmp_path / str(number)).mkdir()
+        assert uvloop.run(bad_probes(folder)) <= 4
+
+
 async def test_lanes_do_not_wait_for_each_other(tmp_path: Path) -> None:
     mended = False
 
