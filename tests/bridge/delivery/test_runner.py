@@ -261,6 +261,7 @@ async def test_devices_that_fail_for_ever_never_take_all_probes_of_an_open_break
     assert in_order(sink.got)
 
 
+@pytest.mark.slow
 def test_the_queues_of_a_destination_have_their_turns_at_its_probe(tmp_path: Path) -> None:
     # On the loop of a bridge: its timers of the same millisecond are called in the order in which they were set.
     uvloop = pytest.importorskip("uvloop")
