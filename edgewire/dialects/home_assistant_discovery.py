@@ -135,7 +135,9 @@ class DiscoveryWriter:
                 continue
             entity = next(one for one in VITALS if one.field == field)
             written = {"p": "sensor", "name": entity.name, "stat_t": place_of.topic} | _sensor(entity, None)
-            written |= {"val_tpl": f"{{{{ value_json.{field} }}}}", "uniq_id": f"{names['id']}_{entity.object_id}"}
+            # A last will has none.
+            template = f"{{{{ value_json.{field} if value_json.{field} is defined else '' }}}}"
+            written |= {"val_tpl": template, "uniq_id": f"{names['id']}_{entity.object_id}"}
             yield entity.object_id, written | there
         if self._event is not None:
             topic, types = self._event

@@ -147,6 +147,8 @@ def test_vitals_are_described_where_the_status_has_them() -> None:
     with_both = orjson.loads(born("bme280", spoken, rssi_dbm=-60, battery_pct=40.0)[-1].payload)["cmps"]
     assert {"wifi_signal", "battery"} <= with_both.keys()
     assert with_both["battery"]["stat_t"] == "edge/home/bme280/porch-07/status"
+    template = "{{ value_json.battery_pct if value_json.battery_pct is defined else '' }}"
+    assert with_both["battery"]["val_tpl"] == template, "a last will has no charge"
     assert not {"wifi_signal", "battery"} & orjson.loads(born("bme280", spoken)[-1].payload)["cmps"].keys()
 
 
