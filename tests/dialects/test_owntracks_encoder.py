@@ -127,3 +127,19 @@ def test_a_window_that_is_asked_for_twice_is_the_same() -> None:
 def test_what_is_no_phone_is_refused(kind: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         format_of(kind, "owntracks")
+
+
+def test_numbers_begin_anew_with_each_boot_and_skip_nothing() -> None:
+    group = {"kind": "gps", "count": 3, "interval": "1s", "dialect": "owntracks"}
+    reboots = {"type": "reboot", "kind": "gps", "rate": "288/day", "duration": "20s"}
+    scenario = Scenario.model_validate({"seed": 4, "devices": [group], "faults": [reboots]})
+    line = Timeline(scenario, NOON_MS, in_dialects=True)
+    numbers: dict[tuple[int, int], list[int]] = {}
+    for begin in range(0, 600_000, 60_000):
+        batch = line.batch(NOON_MS + begin, NOON_MS + begin + 60_000)
+        for position, boot, seq in zip(batch.device, batch.boot, batch.seq, strict=True):
+            numbers.setdefault((position, boot), []).append(seq)
+    assert len(numbers) > 3, "some have rebooted"
+    for found in numbers.values():
+        assert found == list(range(found[0], found[0] + len(found)))
+    assert all(found[0] == 0 for (_, boot), found in numbers.items() if boot > line.boot)
