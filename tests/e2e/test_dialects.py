@@ -42,7 +42,7 @@ GROUPS: dict[str, dict[str, Any]] = {
 """Site -> how its devices speak."""
 SUBSCRIPTIONS: list[Any] = [
     "edge/+/+/+/telemetry",
-    {"filter": "tele/#", "decode": "tasmota", "site": "tasmota"},
+    {"filter": "tele/#", "decode": "tasmota", "site": "tasmota", "timezone": "UTC"},
     {"filter": "tasmota/discovery/#", "decode": "tasmota", "site": "tasmota"},
     {"filter": "+/events/rpc", "decode": "shelly", "site": "shelly"},
     {"filter": "+/online", "decode": "shelly", "site": "shelly"},
