@@ -81,8 +81,10 @@ class CommandInbox:
         if not any(filter_matches(topic, message.topic) for topic in topics):
             self._incidents.record_ignored("message on a topic that the device has not asked for")
         elif message.retain:
-            # It was meant for whoever was there when it was sent; every run would carry it out again.
-            self._incidents.record_ignored("retained command")
+            # It was meant for whoever was there when it was sent; every run would carry it out again. On a
+            # topic that is not the device's alone something may well be retained.
+            if message.topic not in self._wire_format.shared_topics:
+                self._incidents.record_ignored("retained command")
         elif not self._firmware.allows_command(now_s):
             self._incidents.record_ignored("command in a flood of them")
         else:

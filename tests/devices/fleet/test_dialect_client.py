@@ -12,19 +12,20 @@ from devices.fleet.session_factory import create_session
 from devices.scenario.scenario import Scenario
 from devices.timeline.timeline import Timeline
 from edgewire.link import BrokerUrl
-from edgewire.mqtt import Connected, ConnectionLost, Subscribed, Version
+from edgewire.mqtt import Connected, ConnectionLost, Message, Properties, Subscribed, Version
 from edgewire.mqtt.limits import ServerLimits
 
 CONNECTED = Connected(True, "", ServerLimits())
 
 
-def device(**group: Any) -> DeviceClient:
+def device(owner: Mock | None = None, **group: Any) -> DeviceClient:
     scenario = Scenario.model_validate({"devices": [{"kind": "bme280", "count": 1} | group]})
     line = Timeline(scenario, 0, in_dialects=True)
     (one,), spoken = line.devices, line.wire_format(0)
     firmware = Firmware(one.device_id, one.key, 1, 0, scenario.build(scenario.devices[0]))
     session = create_session(one, firmware, spoken, scenario, (None, None), Version.V5)
-    owner = Mock(device_time_ms=lambda: 0, monotonic_s=lambda: 0.0, losses=LossWindow(1))
+    owner = owner or Mock()
+    owner.configure_mock(device_time_ms=lambda: 0, monotonic_s=lambda: 0.0, losses=LossWindow(1))
     return DeviceClient(one, firmware, session, owner, lambda: 0.5, BrokerUrl.parse("mqtt://127.0.0.1:1883"), spoken)
 
 
@@ -75,3 +76,16 @@ def test_birth_and_will_go_out_as_the_dialect_has_them(group: dict[str, Any], ex
     client.power_off()
     client.power_on(2, 0, "watchdog")
     assert born(client) == expected
+
+
+@pytest.mark.parametrize(("topic", "ignored"), [("homeassistant/status", 0), ("cmnd/d/State", 1)])
+def test_a_retained_status_of_home_assistant_is_no_command_that_was_missed(topic: str, ignored: int) -> None:
+    owner = Mock()
+    client = device(owner, id="d", dialect="tasmota", discovery="homeassistant")
+    assert client.begin_connect()
+    link = Mock(connected=True, writable=True)
+    client.on_events(link, [CONNECTED, Message(topic, b"online", 1, True, False, 1, Properties(), 0)])
+    assert owner.incidents.record_ignored.call_count == ignored
+    assert not owner.on_command.called
+    client.on_events(link, [Message("homeassistant/status", b"online", 1, False, False, 2, Properties(), 0)])
+    assert owner.on_command.called
