@@ -79,7 +79,11 @@ class Identities:
         try:
             return ssl.create_default_context(cafile=self._ca)
         except (OSError, ssl.SSLError) as error:
-            raise ConfigError(f"{self._ca} cannot be read: {error}; run edgefleet provision again") from None
+            what, fix = (
+                ("identities", "run edgefleet provision again") if self._folder else ("ca_file", "correct its name")
+            )
+            reason = error.strerror if isinstance(error, FileNotFoundError) else f"no certificates: {error}"
+            raise ConfigError(f"{what}: {self._ca} cannot be read: {reason}; {fix}") from None
 
     def _read(self, folder: Path, device_ids: Collection[str]) -> None:
         try:

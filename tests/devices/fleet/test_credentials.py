@@ -40,3 +40,12 @@ def test_a_folder_without_certificates_is_told(tmp_path: Path) -> None:
     (tmp_path / "identities.json").write_text('{"auth": "certificate", "ca": "ca.crt"}')
     with pytest.raises(ConfigError, match="has none for 'a' and 1 more; add them"):
         Identities(tmp_path, [BROKER], ["a", "b"])
+
+
+def test_certificates_to_trust_that_are_not_there_are_named_by_their_key(tmp_path: Path) -> None:
+    secure = [BrokerUrl.parse("mqtts://127.0.0.1")]
+    with pytest.raises(ConfigError, match=r"^ca_file: .*ca\.pem cannot be read: No such file.*; correct its name$"):
+        Identities(None, secure, ca_file=tmp_path / "ca.pem")
+    (tmp_path / "ca.pem").write_text("no certificate")
+    with pytest.raises(ConfigError, match=r"^ca_file: .*ca\.pem cannot be read: no certificates: "):
+        Identities(None, secure, ca_file=tmp_path / "ca.pem")
