@@ -21,6 +21,7 @@ import typer
 import yaml
 
 from edgefleet.cli import app
+from edgefleet.cli.kafka_config import load_kafka_config
 from edgefleet.embedded import MosquittoProcess, answers, free_port
 from tests.deploy.test_helm import find_helm
 from tests.services.fixtures import require_program
@@ -44,7 +45,7 @@ ENDLESS = (
 SHORTER = {
     "--broker embedded --duration 10s": "--broker embedded --duration 2s",
     "--from 2026-03-01T06:00 --to 2026-03-01T12:00": "--from 2026-03-01T06:00 --to 2026-03-01T06:10",
-    "--from 2026-03-01T06:00 --to 2026-03-01T10:00": "--from 2026-03-01T06:00 --to 2026-03-01T06:10",
+    "--from 2026-03-01T06:00 --to 2026-03-01T10:00": "--from 2026-03-01T06:00 --to 2026-03-01T06:02",
     "--from 2026-03-02 --to 2026-03-02T04:00": "--from 2026-03-02 --to 2026-03-02T00:10",
 }
 """Exports and plots that take a while -> what a test does."""
@@ -343,7 +344,22 @@ def test_files(terminal: Callable[..., Terminal]) -> None:
     opened = terminal()
     (opened.folder / "faulty.yaml").write_text(fenced(ROOT / "docs/faults.md", {"yaml"})[0])
     opened.run_all("docs/faults.md")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_exports(terminal: Callable[..., Terminal], postgres: str) -> None:
+    """Also what readers are told to do, and the file that Kafka is reached by."""
+    opened = terminal(**{"postgresql://me@localhost/fleet": postgres})
+    (opened.folder / "faulty.yaml").write_text(fenced(ROOT / "docs/faults.md", {"yaml"})[0])
     opened.run_all("docs/exporting.md")
+    for reader in ("pandas", "duckdb"):
+        pytest.importorskip(reader, reason=f"needs the reader {reader}: pip install {reader}")
+    for block in fenced(ROOT / "docs/exporting.md", {"python"}):
+        subprocess.run([sys.executable, "-c", block], cwd=opened.folder, check=True, timeout=60)
+    (opened.folder / "password").write_text("secret")
+    (opened.folder / "kafka.yaml").write_text(fenced(ROOT / "docs/exporting.md", {"yaml"})[0])
+    assert load_kafka_config(opened.folder / "kafka.yaml").properties["sasl.password"] == "secret"
 
 
 @pytest.mark.slow

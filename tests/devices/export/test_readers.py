@@ -1,0 +1,163 @@
+"""What common readers make of an export with their defaults: every value, as the messages have it."""
+
+import math
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import orjson
+import pytest
+
+from devices.export.columns import table_schemas
+from devices.export.csv import CsvDialect, CsvWriter
+from devices.export.files import TableFiles
+from devices.export.job import ExportSpan, export
+from devices.export.parquet import ParquetWriter
+from devices.scenario.scenario import Scenario
+from devices.sensors.base import EPOCH_MS
+from devices.timeline.timeline import Timeline
+from edgewire.clock import parse_ms
+from edgewire.messages import CONTRACT
+
+pytestmark = pytest.mark.slow
+
+FROM_MS = parse_ms("2026-03-04T12:00:00Z")
+SPAN = ExportSpan(FROM_MS, FROM_MS + 120_000, clean=True)
+SCENARIO = Scenario(
+    seed=7,
+    devices=[{"kind": kind, "count": 3, "interval": "2s"} for kind in CONTRACT],
+    faults=[{"type": "clock_step", "kind": "bme280", "offset": "1h", "from": "2026-03-04T12:01:00Z"}],
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    found = tmp_path_factory.mktemp("exports")
+    timeline = Timeline(SCENARIO, EPOCH_MS)
+    for suffix, writer in ((".csv", CsvWriter), (".parquet", ParquetWriter)):
+        export(timeline, SPAN, TableFiles(timeline, found / suffix[1:], suffix, writer), checkpoint=None)
+    spark = TableFiles(timeline, found / "spark", ".csv", partial(CsvWriter, dialect=CsvDialect.SPARK))
+    export(timeline, SPAN, spark, checkpoint=None)
+    return found
+
+
+@pytest.fixture(scope="module")
+def messages() -> dict[tuple[str, int], dict[str, Any]]:
+    payloads = Timeline(SCENARIO, EPOCH_MS).batch(SPAN.from_ms, SPAN.to_ms, clean=True).payload
+    return {(one["device_id"], one["seq"]): one for one in map(orjson.loads, payloads)}
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON would have it, whatever a reader makes of it."""
+    if (
+        value is None
+        or (isinstance(value, float) and math.isnan(value))
+        or type(value).__name__ in ("NaTType", "NAType")
+    ):
+        return None
+    if isinstance(value, datetime):
+        moment = value if value.tzinfo else value.replace(tzinfo=UTC)
+        return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
+        pairs = [tuple(one) if isinstance(one, list | tuple) else one for one in value]
+        if pairs and all(isinstance(one, tuple) and len(one) == 2 for one in pairs):
+            return dict(pairs)
+        return [plain(one) for one in value]
+    if isinstance(value, str) and value[:1] in "[{":
+        return orjson.loads(value)
+    return value
+
+
+def compare(rows: list[dict[str, Any]], messages: dict[tuple[str, int], dict[str, Any]]) -> int:
+    for row in rows:
+        message = messages[row["device_id"], int(row["seq"])]
+        for name, value in message.items():
+            if name in ("metadata", "inter_arrival_stats"):
+                for inner, each in value.items():
+                    assert plain(row[f"{name}_{inner}"]) == each, (name, inner)
+            else:
+                found = plain(row[name])
+                assert (found or None) == (value or None) if isinstance(value, list | dict) else found == value, name
+    return len(rows)
+
+
+def read_all(folder: Path, suffix: str, read: Callable[[Path], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    names = [schema.name for schema in table_schemas(Timeline(SCENARIO, EPOCH_MS))]
+    return [row for name in names for row in read(folder / suffix / f"{name}.{suffix}")]
+
+
+def library(name: str) -> ModuleType:
+    return pytest.importorskip(name, reason=f"needs the reader {name}: pip install {name}")
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_pandas(folder: Path, messages: dict[Any, Any], suffix: str) -> None:
+    pandas = library("pandas")
+    read = pandas.read_parquet if suffix == "parquet" else pandas.read_csv
+    rows = read_all(folder, suffix, lambda path: read(path).to_dict("records"))
+    assert compare(rows, messages) == len(messages)
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_polars(folder: Path, messages: dict[Any, Any], suffix: str) -> None:
+    polars = library("polars")
+    read = polars.read_parquet if suffix == "parquet" else polars.read_csv
+    rows = read_all(folder, suffix, lambda path: read(path).to_dicts())
+    assert compare([{key: as_map(value) for key, value in row.items()} for row in rows], messages) == len(messages)
+    if suffix == "parquet":
+        both = [polars.scan_parquet(folder / suffix / f"{name}.parquet") for name in ("gps", "telematics")]
+        assert polars.concat(both, how="diagonal").select(polars.len()).collect().item() > 0
+
+
+def as_map(value: Any) -> Any:
+    """A map as polars has it: a list of keys and values."""
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return {one["key"]: one["value"] for one in value}
+    return value
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+def test_duckdb(folder: Path, messages: dict[Any, Any], suffix: str) -> None:
+    duckdb = library("duckdb")
+    connection = duckdb.connect()
+    connection.execute("SET TimeZone = 'UTC'")
+
+    def read(path: Path) -> list[dict[str, Any]]:
+        cursor = connection.execute(f"SELECT * FROM '{path}'")
+        return [dict(zip([one[0] for one in cursor.description], row, strict=True)) for row in cursor.fetchall()]
+
+    assert compare(read_all(folder, suffix, read), messages) == len(messages)
+    if suffix == "parquet":
+        everything = f"read_parquet('{folder}/parquet/*.parquet', union_by_name=true)"
+        asked = f"SELECT count(*), count(DISTINCT heading_deg) FROM {everything}"
+        count, headings = connection.execute(asked).fetchone()
+        assert count == len(messages)
+        assert headings > 10
+
+
+@pytest.mark.spark
+def test_spark(folder: Path, messages: dict[Any, Any]) -> None:
+    """All kinds at once, whose schemas are merged, and a CSV with quotes in its cells."""
+    library("pyspark")
+    from pyspark.sql import SparkSession
+
+    session = SparkSession.builder.master("local[1]").config("spark.sql.session.timeZone", "UTC")
+    spark = session.config("spark.ui.enabled", "false").getOrCreate()
+    try:
+        merged = spark.read.option("mergeSchema", "true").parquet(str(folder / "parquet"))
+        assert merged.count() == len(messages)
+        assert merged.selectExpr("count(DISTINCT heading_deg) > 10").first()[0]
+        plain = spark.read.csv(str(folder / "csv" / "traffic.csv"), header=True, escape='"')
+        marked = spark.read.csv(str(folder / "spark" / "traffic.csv"), header=True)
+        rows = [row.asDict() for row in plain.collect()]
+        assert rows == [row.asDict() for row in marked.collect()]
+        for row in rows:
+            message = messages[row["device_id"], int(row["seq"])]
+            assert orjson.loads(row["color_counts"]) == message["color_counts"]
+    finally:
+        spark.stop()
