@@ -111,6 +111,35 @@ class DeviceRecord:
 
 
 @dataclass(slots=True, kw_only=True)
+class StandbySpan:
+    """Tells when a real sensor was in the place of an emulated device. Times are the devices', ms since 1970 UTC."""
+
+    device_id: str
+    kind: str
+    from_ms: int
+    """All readings of before then were emitted, and none since."""
+    to_ms: int | None = None
+    """When the emulator was back; None where it was not when the run, or its checkpoint, ended."""
+    why: str
+    """How the real sensor had shown itself."""
+    withheld: dict[str, list[SeqRange]] = field(default_factory=dict)
+    """Boot -> messages that the emulator would have sent meanwhile: they were never emitted."""
+
+    def add_withheld(self, boot: int, seq: int) -> None:
+        """Count a message that was not emitted."""
+        ranges = self.withheld.setdefault(str(boot), [])
+        if ranges and ranges[-1][1] + 1 == seq:
+            ranges[-1] = ranges[-1][0], seq
+        else:
+            ranges.append((seq, seq))
+
+    @property
+    def withheld_count(self) -> int:
+        """Return how many messages were not emitted."""
+        return sum(map(count_seqs, self.withheld.values()))
+
+
+@dataclass(slots=True, kw_only=True)
 class UnaccountedPart:
     """Names a part of the fleet whose end nobody knows, such as that of a worker that was killed.
 
@@ -192,6 +221,8 @@ class RunRecord:
     """What ended before its time, such as a worker; its devices are missing here."""
     unaccounted: list[UnaccountedPart] = field(default_factory=list)
     """The parts of the fleet whose messages are not, or not all, in this record."""
+    standby: list[StandbySpan] = field(default_factory=list)
+    """When real sensors were in the places of emulated devices."""
     devices: list[DeviceRecord] = field(default_factory=list)
 
     @property
@@ -254,6 +285,9 @@ class RunRecord:
             faults=dict(sum((Counter(record.faults) for record in records), Counter())),
             failures=[failure for record in records for failure in record.failures],
             unaccounted=[part for record in records for part in record.unaccounted],
+            standby=sorted(
+                (span for record in records for span in record.standby), key=lambda one: (one.device_id, one.from_ms)
+            ),
             devices=sorted(
                 (device for record in records for device in record._devices_as_of(earliest)),
                 key=lambda device: (device.kind, device.device_id, device.boot),
@@ -386,7 +420,8 @@ def count_totals(devices: Sequence[DeviceRecord]) -> dict[str, int]:
 def encode_head(record: RunRecord) -> dict[str, Any]:
     """Return what stands in `run.json` before the devices, and before what is counted of them."""
     head = {name: getattr(record, name) for name in _RUN_FIELDS}
-    return head | {"unaccounted": [asdict(part) for part in record.unaccounted]}
+    parts, spans = record.unaccounted, record.standby
+    return head | {"unaccounted": [asdict(part) for part in parts], "standby": [asdict(span) for span in spans]}
 
 
 def parse_record(content: object) -> RunRecord:

@@ -200,6 +200,10 @@ class Firmware:
         self.counters.uncertain_by_fault += len(self.counters.uncertain) - before
         if self.build.outbox.storage == "ram":
             self._drop(self.outbox.clear(), by_fault=True)
+        self.begin_boot(boot, at_ms, reason, version)
+
+    def begin_boot(self, boot: int, at_ms: int, reason: str, version: str | None = None) -> None:
+        """Count a boot that begins at `at_ms`; what waits in the outbox stays there."""
         if self.counters.first_seq is not None:
             self._past = [*(self._past or ()), self.counters]
         self.boot, self.booted_ms, self.reset_reason = boot, at_ms, reason

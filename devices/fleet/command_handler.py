@@ -27,7 +27,6 @@ from devices.firmware.commands import (
 from devices.firmware.vitals import draw
 from devices.fleet.device_client import DeviceClient
 from devices.fleet.pacer import Pacer
-from devices.sensors.base import boot_number
 from devices.timeline.timeline import Timeline
 from devices.timeline.wire_format import CommandAnswer, CommandRequest
 from edgewire.config import duration_text
@@ -147,7 +146,7 @@ class CommandHandler:
             status=firmware.status("online", now_ms),
         )
         if request.payload is None:
-            position, overrides = self._position_of(client), timeline.overrides
+            position, overrides = self.position_of(client), timeline.overrides
             is_stopped = overrides.is_stopped(position)
             answer = answer._replace(
                 interval_s=0.0 if is_stopped else overrides.interval_ms(position) / 1000,
@@ -160,7 +159,7 @@ class CommandHandler:
         ]
 
     def _execute(self, client: DeviceClient, command: ValidCommand) -> Data:
-        spec, position = command_spec(command.action), self._position_of(client)
+        spec, position = command_spec(command.action), self.position_of(client)
         if spec.waits_for_restart and position in self._restarting:
             raise CommandRefused("the device is about to restart: send this when it is back")
         at_ms = self._fleet.pacer.computed_until_ms
@@ -250,13 +249,18 @@ class CommandHandler:
 
         def start() -> None:
             self._restarting.discard(position)
-            client.power_on(boot_number(up_ms), up_ms, reason, version)
+            client.power_on(self._fleet.timeline.boot_at(position, up_ms), up_ms, reason, version)
 
         self._fleet.timeline.overrides.reboot_device(position, at_ms, down_ms, anew=anew)
         self._fleet.pacer.schedule_action(at_ms, client.power_off)
         self._fleet.pacer.schedule_action(up_ms, start)
 
-    def _position_of(self, client: DeviceClient) -> int:
+    def is_restarting(self, position: int) -> bool:
+        """Return whether a device is about to restart, or down for it."""
+        return position in self._restarting
+
+    def position_of(self, client: DeviceClient) -> int:
+        """Return the position of a device in the timeline."""
         if not self._positions:
             devices = self._fleet.timeline.devices
             self._positions = {device.device_id: position for position, device in enumerate(devices)}

@@ -45,6 +45,10 @@ class CommandInbox:
         self.state = CommandSubscription.NONE
         """How far the subscription is."""
 
+    def forget_subscription(self) -> None:
+        """Know nothing of what the session of the next connection is subscribed to: another client has had it."""
+        self.state = CommandSubscription.NONE
+
     def on_accepted(self, link: Link, now_s: float, *, session_present: bool) -> None:
         """Subscribe on a new connection, unless its session is known to have the subscription."""
         # At first always: a session of an earlier process may be one without it.

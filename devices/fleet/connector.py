@@ -83,7 +83,7 @@ class Connector:
         now = self._clock.monotonic()
         self.connack.add([1000 * (now - began)])
         # It may be lost already, or cut because the device has gone down meanwhile.
-        if is_first and client.reconnects >= 0:
+        if is_first and client.reconnects >= 0 and not client.is_excused:
             self._ramp.record_accepted(now - began, now)
             self._on_first()
 

@@ -175,6 +175,16 @@ class DeviceClient:
         return not self._free_window(outbox.peek().qos)
 
     @property
+    def is_withdrawn(self) -> bool:
+        """Return whether it has left its place to a real sensor; only an emulator in standby does."""
+        return False
+
+    @property
+    def is_excused(self) -> bool:
+        """Return whether it counts as connected though it never was."""
+        return False
+
+    @property
     def is_connect_blocked(self) -> bool:
         """Return whether it wants no connection, or a fault keeps it from connecting."""
         return self.state in _RESTING or (self.link_faults is not None and self.link_faults.drop_count > 0)
@@ -367,10 +377,9 @@ class DeviceClient:
                 case Connected():
                     self._on_connected(link, session_present=event.session_present)
                 case Message():
-                    if self._commands.accepts_command(event, self._owner.monotonic_s()):
-                        self._owner.on_command(self, event)
-                case Subscribed(_, codes):
-                    self._commands.on_subscribed(codes)
+                    self._on_message(event)
+                case Subscribed():
+                    self._on_subscribed(event)
                 case ServerDisconnected():
                     self._farewell = event
                 case StrayAnswer(packet, _):
@@ -386,6 +395,13 @@ class DeviceClient:
             self._owner.on_acknowledged(self, confirmed + earlier, answered)
         if self.firmware.outbox:
             self.flush_outbox()
+
+    def _on_message(self, message: Message) -> None:
+        if self._commands.accepts_command(message, self._owner.monotonic_s()):
+            self._owner.on_command(self, message)
+
+    def _on_subscribed(self, answer: Subscribed) -> None:
+        self._commands.on_subscribed(answer.codes)
 
     def _on_answer(self, code: int, token: object) -> int:
         """Handle an answer that is none of the usual ones; return how many readings of earlier boots it confirms."""
@@ -515,7 +531,11 @@ class DeviceClient:
 
     def _blame_takeovers(self, count: int) -> None:
         for _ in range(count):
-            self._owner.incidents.record_takeover(self.device.device_id)
+            self._on_takeover()
+
+    def _on_takeover(self) -> None:
+        """Count that another client has ended the connection by using the id of the device."""
+        self._owner.incidents.record_takeover(self.device.device_id)
 
     def _count_farewell(self) -> tuple[int, str]:
         """Count what the broker said as it ended the connection; return the code, and the server to use instead."""
@@ -528,7 +548,7 @@ class DeviceClient:
                 coded_reason(code), self.device.device_id, advice("DISCONNECT", code), farewell.reason
             )
         elif not self.is_duplicated:
-            incidents.record_takeover(self.device.device_id)
+            self._on_takeover()
         return code, farewell.server_reference
 
     @property

@@ -21,7 +21,6 @@ from devices.faults.transitions import FaultTransition
 from devices.fleet.device_client import DeviceClient
 from devices.fleet.fault_state import DuplicateClient, LinkFaultState
 from devices.fleet.pacer import ScheduledAction
-from devices.sensors.base import boot_number
 from devices.timeline.timeline import Timeline
 from edgewire.mqtt import Session
 
@@ -57,8 +56,8 @@ def _begin_reboot(_fleet: FaultTarget, client: DeviceClient, _fault: Reboot, _at
     client.power_off()
 
 
-def _end_reboot(_fleet: FaultTarget, client: DeviceClient, fault: Reboot, at: FaultTransition) -> None:
-    client.power_on(boot_number(at.end_ms), at.end_ms, fault.reason)
+def _end_reboot(fleet: FaultTarget, client: DeviceClient, fault: Reboot, at: FaultTransition) -> None:
+    client.power_on(fleet.timeline.boot_at(at.position, at.end_ms), at.end_ms, fault.reason)
 
 
 def _begin_silent_death(_fleet: FaultTarget, client: DeviceClient, fault: SilentDeath, _at: FaultTransition) -> None:
@@ -98,8 +97,11 @@ def _end_delay(_fleet: FaultTarget, client: DeviceClient, fault: Delay | Reorder
 
 
 def _begin_takeover(fleet: FaultTarget, client: DeviceClient, _fault: Takeover, _at: FaultTransition) -> None:
-    duplicate = _started_faults(client).duplicate = _duplicate_of(client)
-    fleet.connect_duplicate(duplicate)
+    faults = _started_faults(client)
+    # Where a real sensor uses the name, it would be thrown out.
+    if not client.is_withdrawn:
+        faults.duplicate = _duplicate_of(client)
+        fleet.connect_duplicate(faults.duplicate)
 
 
 def _end_takeover(_fleet: FaultTarget, client: DeviceClient, _fault: Takeover, _at: FaultTransition) -> None:

@@ -9,26 +9,25 @@ made.
 import asyncio
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 from functools import cached_property, partial
 from typing import Any, Literal
 
 from devices.faults.labels import Label
 from devices.firmware.firmware import Firmware
-from devices.firmware.outbox import NO_SEQ, Reading
+from devices.firmware.outbox import Reading
 from devices.fleet.brokers import broker_pool_for
-from devices.fleet.command_handler import CommandHandler
 from devices.fleet.connect_queue import ConnectQueue, Ramp
 from devices.fleet.connector import Connector
 from devices.fleet.device_client import DeviceClient
-from devices.fleet.fault_injector import FaultInjector
 from devices.fleet.fault_state import DuplicateClient
 from devices.fleet.incidents import IncidentRecorder
 from devices.fleet.latency import AckProbe, Histogram, sample_every
 from devices.fleet.loss_window import LossWindow
 from devices.fleet.metrics import FleetSnapshot, PeriodicTick, process_usage
-from devices.fleet.pacer import Pacer, ScheduledAction, startup_delay_ms
+from devices.fleet.pacer import startup_delay_ms
+from devices.fleet.part import FleetPart
 from devices.fleet.run_record import (
     close_books,
     device_records,
@@ -41,6 +40,8 @@ from devices.fleet.run_record import (
 )
 from devices.fleet.session_factory import create_session
 from devices.fleet.shutdown import disconnect_all, drain_outboxes
+from devices.fleet.standby import Standby
+from devices.fleet.standby_client import StandbyClient
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from devices.timeline.timeline import Timeline
@@ -91,35 +92,27 @@ class Fleet:
         self._version = version
         self._limits = limits or ServerLimits()
         self._shard = shard or Shard()
-        self._messages = messages
         self._duration_s = math.inf
         self._run_id = run_id or new_run_id()
         self._fixed_boots = has_fixed_boots(scenario, from_ms, power_on_ms)
         self._rng = rng or random.Random()  # noqa: S311 - jitter, not secrets
         self._started_ms = started_ms or self._clock.now_ms() + startup_delay_ms(scenario, self._shard.count)
         self._sim_started_ms = self._started_ms if from_ms is None else from_ms
+        self._messages = messages
         powered_on_ms = self._sim_started_ms if power_on_ms is None else power_on_ms
         self.timeline = Timeline(scenario, powered_on_ms, shard, in_dialects=True)
         self._brokers = broker_pool_for(scenario, [device.device_id for device in self.timeline.devices])
-        self.pacer = Pacer(
-            self.timeline,
-            self._sim_started_ms,
-            scenario.time_scale,
-            self._emit,
-            self._scheduled_actions,
-            messages=messages,
-        )
-        self._fault_injector = FaultInjector(self)
-        self._command_handler = CommandHandler(self)
+        self.acks = AckProbe(sample_every(scenario.messages_per_s / self._shard.count))
+        self._part = FleetPart(self, self.timeline, self._sim_started_ms, scenario.time_scale, messages)
+        self.pacer = self._part.pacer
         self._builds = {id(group): replace(scenario.build(group), run_id=self._run_id) for group in scenario.devices}
         self._boots = self.timeline.boots_at(self._sim_started_ms)
         self._acknowledged = 0
         self._sent_qos0 = 0
         self.incidents = IncidentRecorder(self._clock.monotonic)
         self.losses = LossWindow(len(self.timeline.devices))
-        self._emitted = 0
+        self._withheld = 0
         self._stopping = False
-        self._acks = AckProbe(sample_every(scenario.messages_per_s / self._shard.count))
         # The ramp is that of the whole fleet.
         self._ramp = Ramp(scenario.connects_per_second / self._shard.count)
         self._connector = Connector(self._brokers, self._ramp, self._clock, self._count_first, self.incidents)
@@ -136,7 +129,9 @@ class Fleet:
         """From the first connect until every device had been connected once; None until then."""
         self.final = FleetSnapshot()
         """The fleet when its outboxes had drained, before the devices said goodbye."""
+        self.standby = Standby(self, self._brokers, version, self._run_id, self._clock, self.incidents)
         self.clients = [self._create_client(position) for position in range(len(self.timeline.devices))]
+        self._part.clients = self.clients
         shortest, longest = TICK_PERIOD_S
         period_s = min(max(scenario.keep_alive / 1000 * TICK_OF_KEEP_ALIVE, shortest), longest)
         self._periodic_tick = PeriodicTick(self.clients, period_s)
@@ -147,7 +142,7 @@ class Fleet:
 
     def on_connect_requested(self, client: DeviceClient, delay_s: float) -> None:
         """Let a device that has no connection, or has lost it, have one after a while."""
-        self._acks.forget_sample(client)
+        self.acks.forget_sample(client)
         if not self._stopping:
             self._connect_queue.enqueue_connect(client, delay_s, again=client.reconnects >= 0)
 
@@ -160,11 +155,11 @@ class Fleet:
         firmware = client.firmware
         if not firmware.is_synced:
             at_ms = firmware.booted_ms + firmware.build.firmware.first_sync
-            self.pacer.schedule_action(at_ms, partial(client.on_time_synced, firmware.boot))
+            self._part.pacer.schedule_action(at_ms, partial(client.on_time_synced, firmware.boot))
 
     def on_command(self, client: DeviceClient, message: Message) -> None:
         """Let a device do what it is told to."""
-        self._command_handler.handle_command(client, message)
+        self._part.handle_command(client, message)
 
     def connect_duplicate(self, duplicate: DuplicateClient) -> None:
         """Let another client connect under the name of a device."""
@@ -174,12 +169,48 @@ class Fleet:
     def on_acknowledged(self, client: DeviceClient, count: int, answered: int) -> None:
         """Count this many more readings, for which the broker took responsibility, of all that it `answered` for."""
         self._acknowledged += count
-        if client in self._acks:
-            self._acks.count_acknowledged(client, answered, self._clock.monotonic())
+        if client in self.acks:
+            self.acks.count_acknowledged(client, answered, self._clock.monotonic())
 
     def on_sent_qos0(self) -> None:
         """Count one more reading that left at QoS 0."""
         self._sent_qos0 += 1
+
+    # -- devices in standby
+
+    def on_withdrawn(self, client: StandbyClient, why: str) -> int:
+        """Take note that a device has left its place; return the devices' time up to which its readings are emitted."""
+        self.acks.forget_sample(client)
+        self.incidents.record_withdrawal(why, client.device.device_id)
+        if client.reconnects < 0:
+            self._count_first()
+        return self._part.pacer.reached_ms
+
+    def on_withheld(self) -> None:
+        """Count one more reading that is not emitted, as a real sensor is there."""
+        self._withheld += 1
+
+    def on_handed_in(self) -> None:
+        """Count one more reading that the broker has taken from another connection than the device's."""
+        self._acknowledged += 1
+
+    def hand_in(self, client: StandbyClient, readings: Iterable[Reading]) -> None:
+        """Publish what a device could not over its own connection."""
+        self.standby.hand_in(client, readings)
+
+    def watch_readings(self, client: StandbyClient, watched: bool) -> None:
+        """Listen to a device's telemetry over another connection, or no longer."""
+        self.standby.watch_readings(client, watched)
+
+    def plan_return(self, client: StandbyClient, act: Callable[[int, int], None]) -> bool:
+        """Let a device begin a boot as soon as that can be; see `Standby`."""
+        return not self._stopping and self._part.plan_return(client, act)
+
+    def silence_since(self, client: StandbyClient, at_ms: int) -> None:
+        """Take back what the timeline holds of a device since an instant."""
+        self._part.silence_since(client, at_ms)
+
+    # -- the run
 
     def snapshot(self) -> FleetSnapshot:
         """Return the fleet as it is now; what is counted device by device, as it was a moment ago."""
@@ -189,7 +220,7 @@ class Fleet:
         throttling = read_cpu_throttling().since(self._throttling_before)
         return FleetSnapshot(
             devices=len(self.clients),
-            emitted=self._emitted,
+            emitted=self._part.emitted - self._withheld,
             acknowledged=self._acknowledged,
             sent_qos0=self._sent_qos0,
             incidents=self.incidents.incidents.copy(),
@@ -199,7 +230,7 @@ class Fleet:
             slowed_s=self._ramp.slowed_s(self._clock.monotonic()),
             lag=self.pacer.lag.copy(),
             lag_connected=Histogram() if self._lag_before is None else self.pacer.lag.since(self._lag_before),
-            puback=self._acks.latency.copy(),
+            puback=self.acks.latency.copy(),
             connack=self._connector.connack.copy(),
             cpu_s=cpu_s - self._cpu_before_s,
             elapsed_s=self._clock.monotonic() - self._began,
@@ -230,9 +261,14 @@ class Fleet:
                     background.create_task(self._connect_queue.run_queue(), name="connect queue"),
                     background.create_task(self._periodic_tick.run_ticks(), name="periodic tick"),
                 ]
+                waiting = [client for client in self.clients if isinstance(client, StandbyClient)]
+                if waiting:
+                    watching = self.standby.run_standby(self._connect_queue.enqueue_connect, waiting)
+                    helpers.append(background.create_task(watching, name="standby"))
                 for client in self.clients:
                     self.on_booted(client)
-                    self._connect_queue.enqueue_connect(client)
+                    if not isinstance(client, StandbyClient):
+                        self._connect_queue.enqueue_connect(client)
                 await self.pacer.run_pacer(asyncio.get_running_loop().time() + lead_s, duration_s, stop)
                 await drain_outboxes(self.clients, at_once)
                 self._stopping = True
@@ -243,6 +279,7 @@ class Fleet:
             self._stopping = True
             self.final = self.snapshot()
             await disconnect_all(self.clients, at_once)
+        self.standby.close_books()
         devices = [record for client in self.clients for record in device_records(client)]
         self.final = close_books(self.final, devices)
         return self._record("complete", self._clock.now_ms(), devices, self.final)
@@ -263,24 +300,13 @@ class Fleet:
         session = create_session(
             device, firmware, wire_format, self._scenario, credentials, self._version, self._limits
         )
-        return DeviceClient(device, firmware, session, self, self._rng.random, broker, wire_format)
-
-    def _emit(self, position: int, seq: int, address: int, payload: bytes) -> None:
-        client = self.clients[position]
-        if seq != NO_SEQ:
-            self._emitted += 1
-        if not payload:
-            if seq != NO_SEQ:
-                client.lose_reading(seq)
-            return
-        client.handle_reading(
-            Reading(seq, client.topics[address], payload, client.device.qos, client.firmware.boot, address)
-        )
-        if self._acks.is_due() and client.is_online and client not in self._acks:
-            self._acks.start_sample(client, client.session.inflight, self._clock.monotonic())
-
-    def _scheduled_actions(self, from_ms: int, to_ms: int) -> Sequence[ScheduledAction]:
-        return self._fault_injector.scheduled_actions(from_ms, to_ms, first=from_ms == self._sim_started_ms)
+        group = self.timeline.device_group(position)
+        after_ms = self._scenario.standby_after_ms(group)
+        if after_ms is None:
+            return DeviceClient(device, firmware, session, self, self._rng.random, broker, wire_format)
+        client = StandbyClient(device, firmware, session, self, self._rng.random, broker, wire_format, after_ms / 1000)
+        self.standby.add_client(client)
+        return client
 
     def _count_first(self) -> None:
         """Count one more device that is connected for the first time."""
@@ -324,4 +350,5 @@ class Fleet:
             duration_s=self._duration_s,
             messages=self._messages,
             connected_after_s=self.connected_after_s,
+            standby=self.standby.spans(),
         )

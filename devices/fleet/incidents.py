@@ -63,6 +63,8 @@ class Incidents:
     """What -> things that devices do otherwise than they are set to, as the broker's limits ask for."""
     ignored: Counter[str] = field(default_factory=Counter)
     """What -> things from the broker that a device did not heed."""
+    withdrawals: Counter[str] = field(default_factory=Counter)
+    """Why -> times that an emulator in standby left its place to a real sensor."""
     takeovers: DeviceTally = field(default_factory=DeviceTally)
     """Connections that ended because another client used the id of the device."""
     deaf: DeviceTally = field(default_factory=DeviceTally)
@@ -167,6 +169,19 @@ class IncidentRecorder:
             device=device_id,
             so_far=self.incidents.takeovers.events,
         )
+
+    def record_withdrawal(self, why: str, device_id: str) -> None:
+        """Count that an emulator has left its place to a real sensor, and how that showed itself."""
+        _count(self.incidents.withdrawals, why)
+        self._log("an emulator withdraws: a real sensor speaks in its place", why, why=why, device=device_id)
+
+    def log_return(self, device_id: str, away_s: float) -> None:
+        """Say that an emulator is back in its place."""
+        self._log("an emulator returns: the real sensor is away", "", device=device_id, silent_s=round(away_s))
+
+    def log_unwatched(self, reason: str) -> None:
+        """Say that nobody watches what real sensors say: emulators that have withdrawn stay so."""
+        self._log("the broker lets nobody watch for real sensors: emulators that withdraw stay away", "", reason=reason)
 
     def record_never_acknowledged(self, device_id: str) -> None:
         """Count a connection on which the broker has acknowledged nothing for a long time."""

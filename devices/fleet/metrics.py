@@ -26,6 +26,7 @@ class Gauges:
     devices: int = 0
     connected: int = 0
     resting: int = 0
+    standby: int = 0
     emitted: int = 0
     acknowledged: int = 0
     sent_qos0: int = 0
@@ -45,6 +46,8 @@ class Gauges:
             self.connected += 1
             if waiting and client.is_stalled:
                 self.stalled += waiting
+        elif client.is_withdrawn:
+            self.standby += 1
         elif client.is_resting:
             self.resting += 1
         for counters in firmware.all_counters():
@@ -113,6 +116,8 @@ class FleetSnapshot:
     connected: int = 0
     resting: int = 0
     """Not connected because they want no connection: they sleep, or are down during a reset."""
+    standby: int = 0
+    """Not connected because real sensors are in their places."""
     unconnected: int = 0
     """Not connected even once so far."""
     emitted: int = 0
@@ -178,7 +183,7 @@ class FleetSnapshot:
     @property
     def not_connected(self) -> int:
         """Return how many devices have no connection though they want one."""
-        return self.devices - self.connected - self.resting
+        return self.devices - self.connected - self.resting - self.standby
 
     @property
     def refused(self) -> int:
@@ -186,9 +191,9 @@ class FleetSnapshot:
         return self.incidents.refused.total()
 
     def without_connections(self) -> "FleetSnapshot":
-        """Return the same fleet with no device connected, nor resting: nobody vouches for them any more."""
-        kinds = KindGauges({kind: replace(one, connected=0, resting=0) for kind, one in self.kinds.items()})
-        return replace(self, connected=0, resting=0, kinds=kinds)
+        """Return the same fleet with no device connected, resting or in standby: nobody vouches for them any more."""
+        kinds = KindGauges({kind: replace(one, connected=0, resting=0, standby=0) for kind, one in self.kinds.items()})
+        return replace(self, connected=0, resting=0, standby=0, kinds=kinds)
 
     @classmethod
     def total(cls, parts: "Iterable[FleetSnapshot]") -> "FleetSnapshot":

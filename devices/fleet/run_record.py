@@ -17,7 +17,15 @@ from devices.fleet.verdict import find_notes, find_problems
 from devices.scenario.devices import Shard, device_ids
 from devices.scenario.scenario import Scenario
 from edgewire.run_checkpoint import encode_devices
-from edgewire.run_record import DeviceRecord, PoweredPart, RunRecord, UnaccountedPart, count_seqs, count_totals
+from edgewire.run_record import (
+    DeviceRecord,
+    PoweredPart,
+    RunRecord,
+    StandbySpan,
+    UnaccountedPart,
+    count_seqs,
+    count_totals,
+)
 
 # So many devices are looked at in one go of the event loop: some 0.7 ms, in which no message leaves.
 CHECKPOINT_STEP = 50
@@ -162,6 +170,7 @@ def fleet_record(
     duration_s: float,
     messages: int | None,
     connected_after_s: float | None,
+    standby: Sequence[StandbySpan] = (),
 ) -> RunRecord:
     """Return the record of a run: of one that is over, `snapshot` is what `close_books` made of it."""
     record = RunRecord(
@@ -186,6 +195,7 @@ def fleet_record(
         lag_ms=snapshot.lag.to_json(),
         puback_ms=snapshot.puback.to_json(),
         connected_after_s=None if connected_after_s is None else round(connected_after_s, 3),
+        standby=list(standby),
         devices=devices,
     )
     return with_verdict(record, snapshot)

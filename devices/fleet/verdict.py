@@ -113,6 +113,14 @@ def _notes(now: FleetSnapshot) -> Iterator[RunFinding]:
             f"{_count(now.sent_qos0, 'message')} left at QoS 0, which no broker acknowledges: only 'edgefleet verify' "
             "can tell whether they arrived",
         )
+    if incidents.withdrawals:
+        are = "is" if now.standby == 1 else "are"
+        there = f"; {_count(now.standby, 'emulator')} {are} still away" if now.standby else ""
+        yield RunFinding(
+            "standby",
+            f"Emulators left their places to real sensors {_count(incidents.withdrawals.total(), 'time')}"
+            f"{_reasons(incidents.withdrawals, ': ')}{there}",
+        )
     if incidents.connects_refused and not now.unconnected:
         count = _count(incidents.connects_refused.total(), "connection")
         yield RunFinding("refused_dials", f"The broker refused {count}{_reasons(incidents.connects_refused, ': ')}")

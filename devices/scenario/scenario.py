@@ -120,6 +120,10 @@ class DeviceGroup(Config):
     `{form: single, prefix: homeassistant}`; see dialects.md."""
     timezone: str = "UTC"
     """Of local times in dialects and formats that have such, such as `Europe/Berlin`."""
+    standby: bool | None = None
+    """Instead of the scenario's."""
+    standby_after: Annotated[DurationMs, Field(ge=1000)] | None = None
+    """Instead of the scenario's."""
     firmware: FirmwareConfig | None = None
     """Instead of the scenario's."""
     outbox: OutboxConfig | None = None
@@ -289,6 +293,11 @@ class Scenario(ConfigFile):
     """How long the broker keeps a device's session after the connection is lost."""
     connects_per_second: float = Field(default=500, gt=0)
     """No more devices than this begin to connect in a second."""
+    standby: bool = False
+    """Whether an emulator leaves its place while a real sensor speaks in it: see real-sensor.md."""
+    standby_after: Annotated[DurationMs, Field(ge=1000)] | None = None
+    """How long a real sensor has to be silent until its emulator returns, in wall time. Without it one minute, or three
+    intervals where that is longer."""
     firmware: FirmwareConfig = FirmwareConfig()
     outbox: OutboxConfig = OutboxConfig()
     reconnect: ReconnectConfig = ReconnectConfig()
@@ -348,6 +357,13 @@ class Scenario(ConfigFile):
             outbox=group.outbox or self.outbox,
             reconnect=group.reconnect or self.reconnect,
         )
+
+    def standby_after_ms(self, group: DeviceGroup) -> int | None:
+        """Return after which silence of a real sensor the emulators of a group return; None where they do not leave."""
+        if not (self.standby if group.standby is None else group.standby):
+            return None
+        after_ms = self.standby_after if group.standby_after is None else group.standby_after
+        return max(60_000, 3 * group.interval) if after_ms is None else after_ms
 
     @classmethod
     def load(cls, path: Path) -> "Scenario":

@@ -109,18 +109,17 @@ class Group:
         """Return boot and seq of the first message that a device would have from an instant on."""
         owner = np.searchsorted(self.positions, [position])
         instant = np.array([at_ms])
-        begin_ms, boot, base = self._start_ms, boot_number(self._start_ms), 0
-        if self.overrides is not None:
-            begin_ms, boot, base = (
-                int(part[owner[0]]) for part in (self.overrides.begin_ms, self.overrides.boot, self.overrides.base)
-            )
+        begin_ms, boot, base, lift = self._start_ms, boot_number(self._start_ms), 0, 0
+        if (own := self.overrides) is not None:
+            parts = own.begin_ms, own.boot, own.base, own.lift
+            begin_ms, boot, base, lift = (int(part[owner[0]]) for part in parts)
         count = int(self._count(owner, instant)[0])
         booted_ms = NEVER_MS
         if self._reboots is not None:
             booted_ms = int(self._reboots.last_reboot_ms(self.positions[owner], instant)[0])
         if booted_ms <= begin_ms:
             return boot, base + count
-        return boot_number(booted_ms), count - int(self._count(owner, np.array([booted_ms]))[0])
+        return boot_number(booted_ms) + lift, count - int(self._count(owner, np.array([booted_ms]))[0])
 
     def follows_schedule(self, position: int, at_ms: int) -> bool:
         """Return whether a device keeps to this schedule at an instant."""
@@ -202,7 +201,7 @@ class Group:
         seqs = table.seqs.copy()
         boots = np.full(len(owners), boot_number(self._start_ms)) if table.boots is None else table.boots.copy()
         seqs[rows] = counted[rows] - self._count(owners[rows], since[rows])
-        boots[rows] = boot_number(since[rows])
+        boots[rows] = boot_number(since[rows]) + (0 if overrides is None else overrides.lift[owners[rows]])
         return replace(table, seqs=seqs, boots=boots), kept
 
     def _count(self, owners: Ints, instants: Ints) -> Ints:

@@ -31,6 +31,8 @@ class _Override:
     boot: int
     reset: int
     """The boot that the last reset began; 0 where there was none."""
+    lift: int
+    """By how much its boots are above those that follow from the time of their beginning."""
 
 
 class ScheduleOverrides:
@@ -95,8 +97,35 @@ class ScheduleOverrides:
         with self._lock:
             self._end_override(position, at_ms)
             up_ms = at_ms + down_ms
-            reset = boot_number(up_ms) if anew else None
-            self._begin_override(position, self.interval_ms(position), up_ms, boot_number(up_ms), 0, reset)
+            boot = boot_number(up_ms) + self._lift(position)
+            reset = boot if anew else None
+            self._begin_override(position, self.interval_ms(position), up_ms, boot, 0, reset)
+
+    def boot_number(self, position: int, at_ms: int) -> int:
+        """Return the boot that a device begins where it starts at this moment."""
+        with self._lock:
+            return int(boot_number(at_ms)) + self._lift(position)
+
+    def silence_since(self, position: int, at_ms: int) -> None:
+        """Take back what a device has measured since an instant, also one that is computed already: it was not sent."""
+        with self._lock:
+            self._planned[self._entry_of[position]].end_schedule(position, at_ms)
+            for generation, override in enumerate(self._overrides.get(position, ())):
+                override.until_ms = min(override.until_ms, at_ms)
+                group = self._groups[self._entry_of[position], generation]
+                if group is not None:
+                    group.end_schedule(position, at_ms)
+
+    def begin_boot(self, position: int, at_ms: int, least_boot: int) -> int:
+        """Let a device begin a boot with seq 0, of this number at the least; return the number.
+
+        All boots that it begins later are greater, though they follow from the time.
+        """
+        with self._lock:
+            boot = max(int(boot_number(at_ms)) + self._lift(position), least_boot)
+            lift = boot - int(boot_number(at_ms))
+            self._begin_override(position, self.interval_ms(position), at_ms, boot, 0, lift=lift)
+            return boot
 
     def groups(self) -> list[Group]:
         """Return the groups of changed devices."""
@@ -107,7 +136,14 @@ class ScheduleOverrides:
             return [group for group in self._groups.values() if group is not None]
 
     def _begin_override(
-        self, position: int, interval_ms: int, at_ms: int, boot: int, base: int, reset: int | None = None
+        self,
+        position: int,
+        interval_ms: int,
+        at_ms: int,
+        boot: int,
+        base: int,
+        reset: int | None = None,
+        lift: int | None = None,
     ) -> None:
         self._end_override(position, at_ms)
         device = self._devices[position]
@@ -115,7 +151,9 @@ class ScheduleOverrides:
         overrides = self._overrides.setdefault(position, [])
         if reset is None:
             reset = overrides[-1].reset if overrides else 0
-        overrides.append(_Override(changed, at_ms, FOREVER_MS, base, boot, reset))
+        if lift is None:
+            lift = self._lift(position)
+        overrides.append(_Override(changed, at_ms, FOREVER_MS, base, boot, reset, lift))
         self._groups[self._entry_of[position], len(overrides) - 1] = None
 
     def _end_override(self, position: int, at_ms: int) -> None:
@@ -123,6 +161,10 @@ class ScheduleOverrides:
         if overrides:
             overrides[-1].until_ms = min(overrides[-1].until_ms, at_ms)
         self._group(position).end_schedule(position, at_ms)
+
+    def _lift(self, position: int) -> int:
+        overrides = self._overrides.get(position)
+        return overrides[-1].lift if overrides else 0
 
     def _group(self, position: int) -> Group:
         """Return the group that a device belongs to now."""
@@ -143,7 +185,9 @@ class ScheduleOverrides:
             for position, overrides in sorted(self._overrides.items())
             if len(overrides) > generation and self._entry_of[position] == entry
         ]
-        columns = zip(*((one.begin_ms, one.until_ms, one.base, one.boot, one.reset) for _, one in members), strict=True)
+        columns = zip(
+            *((one.begin_ms, one.until_ms, one.base, one.boot, one.reset, one.lift) for _, one in members), strict=True
+        )
         intervals = OverrideIntervals(*(np.array(column, dtype=np.int64) for column in columns))
         kind = self._entries[entry].kind
         reboots = None if self._faults is None else self._faults.reboots(kind, self._start_ms)

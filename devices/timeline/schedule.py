@@ -41,6 +41,8 @@ class OverrideIntervals:
     boot: Ints
     reset: Ints
     """The boot that the device's last reset began; 0 where there was none."""
+    lift: Ints
+    """By how much its boots are above those that follow from the time of their beginning."""
 
 
 class Due(NamedTuple):
@@ -135,6 +137,7 @@ class Schedule:
                 np.zeros_like(start),
                 boot_number(start),
                 np.zeros_like(start),
+                np.zeros_like(start),
             )
         self.overrides.until_ms[owner] = min(at_ms, int(self.overrides.until_ms[owner]))
 
@@ -149,5 +152,5 @@ class Schedule:
             yield owners[usual], self._start_ms, from_ms, to_ms
         for owner in owners[~usual]:
             begin_ms, until_ms = int(overrides.begin_ms[owner]), int(overrides.until_ms[owner])
-            if begin_ms < to_ms and until_ms > from_ms:
+            if begin_ms < min(until_ms, to_ms) and until_ms > from_ms:
                 yield np.array([owner]), begin_ms, max(begin_ms, from_ms), min(until_ms, to_ms)

@@ -236,6 +236,10 @@ class Timeline:
             )
         return self._overrides
 
+    def boot_at(self, position: int, at_ms: int) -> int:
+        """Return the boot that a device begins where it starts at this moment of a live run."""
+        return int(boot_number(at_ms)) if self._overrides is None else self._overrides.boot_number(position, at_ms)
+
     @property
     def faults(self) -> FaultPlan:
         """The fault calendar."""

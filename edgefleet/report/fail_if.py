@@ -88,6 +88,10 @@ NUMBERS: dict[str, tuple[str, Callable[[RunNumbers], Number]]] = {
         "connections that another client with the same id ended",
         lambda run: run.final.incidents.takeovers.events,
     ),
+    "withdrawals": (
+        "times that an emulator in standby left its place to a real sensor",
+        lambda run: run.final.incidents.withdrawals.total(),
+    ),
     "subscribes_refused": (
         "subscriptions to commands that the broker refused",
         lambda run: run.final.incidents.subscribes_refused.total(),

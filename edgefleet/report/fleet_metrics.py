@@ -18,6 +18,7 @@ _GAUGES = {
     "devices": "Devices of this run.",
     "connected": "Devices whose connection the broker has accepted.",
     "resting": "Devices that want no connection: they sleep, or are down during a reset.",
+    "standby": "Emulated devices that have left their places to real sensors.",
     "inflight": "Messages published and not yet acknowledged.",
     "buffered": "Messages in the outboxes of the devices.",
 }
@@ -35,6 +36,7 @@ _INCIDENTS = {
     "connects_failed": "Dials that came to nothing here or on the way, by the reason.",
     "controls_refused": "Statuses and results of commands that the broker refused, by its reason.",
     "subscribes_refused": "Subscriptions to commands that the broker refused, by its reason.",
+    "withdrawals": "Times that an emulator left its place to a real sensor, by how that showed itself.",
     "ignored": "Things from the broker that a device did not heed.",
     "adapted": "Things that devices do otherwise, as the limits of the broker ask for.",
 }

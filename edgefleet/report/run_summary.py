@@ -50,6 +50,8 @@ def summary_json(result: ShardResult, folder: str) -> dict[str, Any]:
         "dropped_by_fault": final.dropped_by_fault,
         "refused_by": record.refused,
         "incidents": record.incidents,
+        "standby": final.standby,
+        "withheld": sum(span.withheld_count for span in record.standby),
         "labels": len(result.labels),
     }
 

@@ -335,6 +335,7 @@ def run_verdict(
         sent=index.sent,
         sinks={name: checker.verdict(late_after_ms, notes.get(name, "")) for name, checker in checkers.items()},
         refused=index.record.refused,
+        standby=index.record.standby,
         gaps=[*find_gaps(index.record), *gaps],
     )
 

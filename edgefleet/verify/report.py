@@ -1,6 +1,6 @@
 """Prints a verdict for people."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import Console
 from rich.table import Table
@@ -9,6 +9,7 @@ from rich.text import Text
 from edgefleet.terminal import fit_table, say
 from edgefleet.verify.clocks import humanize_ms
 from edgefleet.verify.verdict import Counts, Latency, Outcome, RunVerdict, SinkVerdict
+from edgewire.run_record import StandbySpan
 
 _COLUMNS = ("sent", "stored", "lost", "re-\nfused", "dupli-\ncates", "out of\norder", "late", "p50", "p95", "p99")
 
@@ -24,6 +25,8 @@ def print_verdict(verdict: RunVerdict, console: Console) -> None:
         if sink.total.lost:
             more = ", …" if sink.total.lost > len(sink.total.missing) else ""
             say(console, f"missing in {name}: {', '.join(sink.total.missing)}{more}", "red")
+    if verdict.standby:
+        say(console, _standby_note(verdict.standby), "dim")
     for failure in verdict.failures():
         say(console, failure, "red")
     for sentence in verdict.gaps:
@@ -44,6 +47,14 @@ def sink_notes(name: str, sink: SinkVerdict) -> Iterator[str]:
         yield f"{name}: {sink.total.unexpected:,} arrived that the device counts as not sent"
     if by_fault := sink.total.dropped - sink.total.overflowed:
         yield f"{name}: {by_fault:,} are not there because a fault of the scenario or a reset took them"
+
+
+def _standby_note(spans: Sequence[StandbySpan]) -> str:
+    devices, withheld = len({span.device_id for span in spans}), sum(span.withheld_count for span in spans)
+    return (
+        f"real sensors were in the places of {devices:,} emulators, {len(spans):,} times: {withheld:,} messages that "
+        "these would have sent meanwhile were not sent, and what the sensors sent is not this run's"
+    )
 
 
 def _clock_note(differ_ms: int) -> str:

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from edgefleet.verify.timing import SinkTiming
+from edgewire.run_record import StandbySpan
 
 _DEVICES_SHOWN = 3
 _DEVICES_LISTED = 100
@@ -135,6 +136,8 @@ class RunVerdict:
     """By name: `http`, `kafka`."""
     refused: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """By kind and reason."""
+    standby: Sequence[StandbySpan] = ()
+    """When real sensors were in the places of emulators: what these did not send meanwhile is not missing."""
     gaps: Sequence[str] = ()
     """Sentences on the parts of the fleet whose messages are not accounted for."""
 
@@ -203,6 +206,7 @@ class RunVerdict:
             "failures": self.failures(),
             "incomplete": self.untold,
             "refused": {kind: dict(reasons) for kind, reasons in self.refused.items()},
+            "standby": {"spans": len(self.standby), "withheld": sum(span.withheld_count for span in self.standby)},
             **{name: _sink_json(sink) for name, sink in self.sinks.items()},
             "altered": sum(total.altered for total in self.totals),
             "duplicates": sum(total.duplicates for total in self.totals),

@@ -52,6 +52,20 @@ class OutboundQos:
         for packet_id in found:
             del self._inflight[packet_id]
 
+    def take_publishes(self, version: Version) -> list[tuple[Publish, object]]:
+        """Give up everything under way; return it with its tokens, the oldest first, but what the server has by PUBREC.
+
+        To be called without a connection.
+        """
+        found = []
+        for packet_id, (packet, token) in self._inflight.items():
+            if not (self._released and packet_id in self._released):
+                ((first, body),) = FrameReader(len(packet)).feed(packet)
+                topic, payload, qos, retain, _, _, _ = publish_fields(first, body, version)
+                found.append((Publish(topic=topic, payload=payload, qos=qos, retain=retain), token))
+        self.clear()
+        return found
+
     def tokens(self) -> list[object]:
         """Return the token of everything under way, the oldest first."""
         return [token for _, token in self._inflight.values()]

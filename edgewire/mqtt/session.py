@@ -47,6 +47,7 @@ from edgewire.mqtt.packets import (
     Pingresp,
     Puback,
     Pubcomp,
+    Publish,
     Pubrec,
     Pubrel,
     Suback,
@@ -180,6 +181,17 @@ class Session:
         """
         self._outbound.clear()
         self._inbound.clear()
+
+    def take_inflight(self) -> list[tuple[Publish, object]]:
+        """Give up what is under way, and return it with its tokens, the oldest first: for somebody else to send.
+
+        What the server has taken at QoS 2, though the exchange is not over, is not among it.
+        """
+        if self.state is SessionState.CONNECTED:
+            raise IllegalTransition("what is under way on a connection cannot be taken over: end it first")
+        publishes = self._outbound.take_publishes(self.version)
+        self._inbound.clear()
+        return publishes
 
     def assume_limits(self, limits: ServerLimits) -> None:
         """Take these for the limits of the server until its CONNACK states them: another connection has learnt them."""

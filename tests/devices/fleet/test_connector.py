@@ -22,7 +22,8 @@ class Device(SimpleNamespace):
     """As much of a connection as connecting needs."""
 
     def __init__(self, reconnects: int) -> None:
-        super().__init__(reconnects=reconnects, device=SimpleNamespace(device_id="d"), broker=BROKER, session=None)
+        device = SimpleNamespace(device_id="d")
+        super().__init__(reconnects=reconnects, device=device, broker=BROKER, session=None, is_excused=False)
         self.failures = 0
 
     def on_events(self) -> None:

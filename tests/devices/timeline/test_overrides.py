@@ -139,3 +139,69 @@ def test_a_reset_draws_the_values_of_its_place_anew_and_a_reboot_does_not() -> N
     anew = jumps(anew=True)
     # Half of what moves a value is the region's weather, and stays.
     assert sum(jump > 2 for jump in anew) >= 5
+
+
+def test_what_was_computed_and_not_sent_is_taken_back_from_the_labels() -> None:
+    scenario = SCENARIO.model_copy(
+        update={
+            "faults": Scenario(
+                devices=SCENARIO.devices,
+                faults=[
+                    {
+                        "type": "bias",
+                        "kind": "bme280",
+                        "field": "temperature_c",
+                        "offset": 5,
+                        "from": "2026-03-04T12:00:00Z",
+                    }
+                ],
+            ).faults
+        }
+    )
+    timeline = Timeline(scenario, NOON_MS)
+    rows = timeline.batch(NOON_MS, NOON_MS + 4000)
+    sent = [
+        seq
+        for due, device, seq in zip(rows.due_ms, rows.device, rows.seq, strict=True)
+        if device == 0 and due < NOON_MS + 2000
+    ]
+    timeline.overrides.silence_since(0, NOON_MS + 2000)
+    boot = timeline.overrides.begin_boot(0, NOON_MS + 6000, 0)
+    labels = [label for label in timeline.labels(NOON_MS, NOON_MS + 8000) if label.device_id == "bme280-0001"]
+    assert [(label.boot, label.first_seq) for label in labels] == [(timeline.boot, 0), (boot, 0)]
+    assert labels[0].last_seq == sent[-1]
+
+
+def test_boots_grow_over_one_that_was_heard_and_stay_above_it() -> None:
+    timeline = Timeline(SCENARIO, NOON_MS)
+    overrides = timeline.overrides
+    overrides.silence_since(1, NOON_MS + 1000)
+    heard = 5_000_000_000
+    boot = overrides.begin_boot(1, NOON_MS + 3000, heard + 1)
+    assert boot == heard + 1
+    rows = timeline.batch(NOON_MS, NOON_MS + 120_000)
+    mine = [row for row in zip(rows.due_ms, rows.boot, rows.seq, rows.device, strict=True) if row[3] == 1]
+    later = [(at, seq) for due, at, seq, _ in mine if due >= NOON_MS + 3000]
+    # The calendar reboots it every ten seconds.
+    boots = sorted({at for at, _ in later})
+    assert boots[0] >= boot
+    assert len(boots) > 3
+    assert all(
+        sorted(seq for at, seq in later if at == one) == list(range(sum(at == one for at, _ in later))) for one in boots
+    )
+    assert not [due for due, *_ in mine if NOON_MS + 1000 <= due < NOON_MS + 3000]
+    assert overrides.boot_number(1, NOON_MS + 60_000) - boot == 57, "a second a number, as ever"
+    overrides.reboot_device(1, NOON_MS + 120_000, 1000)
+    assert min(timeline.batch(NOON_MS + 121_000, NOON_MS + 124_000).boot) > 0
+    assert overrides.boot_number(1, NOON_MS + 121_000) > boot
+
+
+def test_an_override_that_was_to_begin_after_the_silence_says_nothing() -> None:
+    timeline = Timeline(SCENARIO, NOON_MS)
+    # A visitor counter is told to restart, and is silenced before it is up.
+    timeline.overrides.reboot_device(3, NOON_MS + 1000, 2000)
+    timeline.overrides.silence_since(3, NOON_MS + 500)
+    rows = timeline.batch(NOON_MS, NOON_MS + 20_000)
+    assert not [
+        due for due, device in zip(rows.due_ms, rows.device, strict=True) if device == 3 and due >= NOON_MS + 500
+    ]

@@ -1,0 +1,475 @@
+"""Emulates a device in standby: it leaves its place while a real sensor speaks in it, and comes back.
+
+It withdraws when something else speaks on its topics or takes its client id: sends what it has measured, says no
+goodbye (its status would stand over that of the sensor), and is quiet. What it would have measured meanwhile is
+withheld and counted by seq. It returns as a device that is powered on: with a new boot, greater than all that was heard
+of.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Protocol
+
+import orjson
+
+from devices.firmware.firmware import Firmware
+from devices.firmware.outbox import NO_SEQ, Reading
+from devices.fleet.client_state import ClientState, ClientTrigger
+from devices.fleet.device_client import ClientOwner, DeviceClient
+from devices.scenario.devices import Device
+from devices.timeline.wire_format import PublishOptions, WireFormat
+from edgewire.dialects.encoder import Publication
+from edgewire.link import BrokerUrl, Link
+from edgewire.mqtt import (
+    FAILURE,
+    Event,
+    Message,
+    Properties,
+    Session,
+    Subscribed,
+    SubscribeRefused,
+    Subscription,
+    Version,
+)
+from edgewire.mqtt.packets import Publish
+from edgewire.run_record import StandbySpan
+
+DRAIN_S = 5.0
+"""So long a device that withdraws waits for the acknowledgements of what it has sent."""
+LOOK_S = 1.0
+"""So long a device whose connection has ended waits at the least: a sensor that has taken its client id says hello."""
+ECHO_S = 60.0
+"""For so long, or twice that, a device knows what it has published again, where it comes back to it."""
+STATUSES_KEPT = 8
+MOST_BOOT = 10**14
+"""A boot above this is no counter, and leaves no room for greater ones."""
+
+BY_STATUS, BY_MESSAGE, BY_TAKEOVER = "status of hardware", "message of another sender", "client id taken over"
+"""How a real sensor shows itself."""
+
+
+class StandbyOwner(ClientOwner, Protocol):
+    """Names what a client in standby needs of the fleet around it."""
+
+    def on_withdrawn(self, client: "StandbyClient", why: str) -> int:
+        """Take note; return the devices' time up to which its readings are emitted."""
+        ...
+
+    def on_withheld(self) -> None: ...
+
+    def on_handed_in(self) -> None: ...
+
+    def hand_in(self, client: "StandbyClient", readings: Iterable[Reading]) -> None:
+        """Publish what a client could not over its own connection."""
+        ...
+
+    def watch_readings(self, client: "StandbyClient", watched: bool) -> None:
+        """Listen to its telemetry and events over another connection, or no longer."""
+        ...
+
+
+class HeardStatus(NamedTuple):
+    """Holds what a status says of who has published it; None where it does not."""
+
+    origin: object
+    state: object
+    boot: object
+
+
+@dataclass(slots=True)
+class Absence:
+    """Tells how long a real sensor has been in a device's place."""
+
+    span: StandbySpan
+    since_s: float
+    heard_s: float
+    """When the real sensor was last heard of."""
+    is_returning: bool = False
+    """Whether its return is planned."""
+
+
+class StandbyClient(DeviceClient):
+    """Publishes what one device has to say, while no real sensor does."""
+
+    __slots__ = ("_echoes", "_foreign_boot", "_is_excused", "_is_granted", "_own_statuses", "_packet_id",
+                 "_standby_owner", "_watched", "absence", "handed_in", "reading_topics", "spans", "standby_after_s",
+                 "status_topic")  # fmt: skip
+
+    def __init__(
+        self,
+        device: Device,
+        firmware: Firmware,
+        session: Session,
+        owner: StandbyOwner,
+        uniform: Callable[[], float],
+        broker: BrokerUrl,
+        wire_format: WireFormat,
+        standby_after_s: float,
+    ) -> None:
+        """Return after the real sensor was silent for `standby_after_s`."""
+        super().__init__(device, firmware, session, owner, uniform, broker, wire_format)
+        self._standby_owner = owner
+        self.standby_after_s = standby_after_s
+        will = wire_format.will(device, firmware.status("offline", None))
+        self.status_topic = "" if will is None else will.topic
+        """Where it says that it is there; empty where its format does not."""
+        topics = dict.fromkeys(topic.decode() for topic in self.topics)
+        self.reading_topics = [topic for topic in topics if topic != self.status_topic]
+        """Where its readings and events go."""
+        self.absence: Absence | None = None
+        """Where it has left its place."""
+        self.spans: list[StandbySpan] = []
+        """When it was away, the present absence included."""
+        self.handed_in: dict[tuple[int, int], Reading] = {}
+        """What another connection publishes for it, by boot and seq, until that is acknowledged."""
+        # The last that it has published as its status, its wills included.
+        self._own_statuses: list[bytes] = []
+        # What it has published lately, in two generations; None where nothing of it comes back.
+        self._echoes: tuple[set[bytes], set[bytes], float] | None = None
+        self._packet_id = 0
+        # Whether the broker sends it what others publish on its topics.
+        self._is_granted = False
+        self._watched = False
+        self._is_excused = False
+        self._foreign_boot = -1
+
+    # -- whether it is there
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """Return whether it has left its place to a real sensor."""
+        return self.absence is not None
+
+    @property
+    def is_excused(self) -> bool:
+        """Return whether it left its place before it was connected for the first time."""
+        return self._is_excused
+
+    @property
+    def is_connect_blocked(self) -> bool:
+        """Return whether it wants no connection, or a fault keeps it from connecting."""
+        return self.absence is not None or super().is_connect_blocked
+
+    @property
+    def is_drained(self) -> bool:
+        """Return whether nothing more leaves it without another reading."""
+        return not self.handed_in and super().is_drained
+
+    @property
+    def is_idle(self) -> bool:
+        """Return whether nothing waits to be sent or acknowledged."""
+        return not self.handed_in and super().is_idle
+
+    @property
+    def least_boot(self) -> int:
+        """Return the boot that is greater than all of its own, and all that were heard of the real sensor."""
+        return max(self.firmware.boot, self._foreign_boot) + 1
+
+    @property
+    def needs_watching(self) -> bool:
+        """Return whether another connection has to listen to its telemetry: its own does not, or is not there."""
+        if self.absence is not None:
+            return self.link is None
+        if not self.is_online:
+            return self._watched
+        return not self._is_granted
+
+    def unacknowledged(self) -> list[object]:
+        """Return the tokens of what was published and never acknowledged: it may have arrived or not."""
+        return [*super().unacknowledged(), *self.handed_in]
+
+    def withdraw(self, why: str) -> None:
+        """Leave the place to a real sensor."""
+        if self.absence is not None or self.state in (ClientState.LEAVING, ClientState.GONE):
+            return
+        now_s = self._owner.monotonic_s()
+        at_ms = self._standby_owner.on_withdrawn(self, why)
+        span = StandbySpan(device_id=self.device.device_id, kind=self.device.kind, from_ms=at_ms, why=why)
+        self.absence = Absence(span, now_s, now_s)
+        self.spans.append(span)
+        if self.reconnects < 0:
+            self.reconnects, self._is_excused = 0, True
+        faults = self.link_faults
+        if faults is not None and faults.duplicate is not None:
+            faults.duplicate.leave()
+            faults.duplicate = None
+
+    def on_heard(self) -> None:
+        """Take note that the real sensor is there."""
+        if self.absence is not None:
+            self.absence.heard_s = self._owner.monotonic_s()
+
+    def _note_boot(self, boot: object) -> None:
+        """Remember the boot of the real sensor, where it says one."""
+        if type(boot) is int and 0 <= boot < MOST_BOOT:
+            self._foreign_boot = max(self._foreign_boot, boot)
+
+    def begin_return(self, boot: int, at_ms: int) -> None:
+        """Begin the boot in which it returns, whether or not the real sensor is back by now."""
+        self.firmware.begin_boot(boot, at_ms, "power_on")
+
+    def complete_return(self, at_ms: int) -> None:
+        """Be there again, as a device that is powered on."""
+        assert self.absence is not None
+        self.absence.span.to_ms = at_ms
+        self.absence = None
+        self._lost_s = None
+        # Others have had its session since.
+        self._commands.forget_subscription()
+        self._is_granted = False
+        # It has lost nothing.
+        self._slept = True
+        # What waits there, such as commands, was for the real sensor.
+        self.session.config = replace(self.session.config, clean_start=True)
+        self._write_will()
+        self.request_connect()
+        self._update_watching()
+
+    # -- readings
+
+    def handle_reading(self, reading: Reading) -> None:
+        """Publish a reading that was taken now, or keep it; one of a real sensor's time is withheld."""
+        if self.absence is None:
+            super().handle_reading(reading)
+        else:
+            self._withhold(reading.seq)
+
+    def lose_reading(self, seq: int) -> None:
+        """Count a reading that was taken, and that a fault keeps from being sent."""
+        if self.absence is None:
+            super().lose_reading(seq)
+        else:
+            self._withhold(seq)
+
+    def _withhold(self, seq: int) -> None:
+        assert self.absence is not None
+        if seq != NO_SEQ:
+            self.absence.span.add_withheld(self.firmware.boot, seq)
+            self._standby_owner.on_withheld()
+
+    def _publish(self, reading: Reading) -> None:
+        if self._echoes is not None:
+            self._remember_echo(reading.payload)
+        super()._publish(reading)
+
+    def publish_control(
+        self, message: Publication, properties: Properties | None = None, token: str | None = None
+    ) -> None:
+        """Publish a status or the result of a command; nothing in a real sensor's time."""
+        if self.absence is None:
+            if message.topic == self.status_topic:
+                self._remember_status(message.payload)
+            super().publish_control(message, properties, token)
+
+    def _write_will(self) -> None:
+        super()._write_will()
+        if (will := self.session.config.will) is not None:
+            self._remember_status(will.payload)
+
+    # -- what it hears
+
+    def on_status_heard(self, payload: bytes, *, retained: bool) -> None:
+        """Judge what another connection has heard of its status: of a real sensor's, or of its own."""
+        self._judge_status(payload, retained=retained)
+        if self.absence is not None:
+            self._settle_absence()
+
+    def on_reading_heard(self, payload: bytes, *, retained: bool) -> None:
+        """Judge what another connection has heard of its telemetry, or an event."""
+        self._judge_reading(payload, retained=retained)
+        if self.absence is not None:
+            self._settle_absence()
+
+    def _judge_status(self, payload: bytes, *, retained: bool) -> None:
+        heard = read_status(payload)
+        if heard is None or heard.origin is None:
+            # A format that does not say who speaks; what is retained may be of long ago.
+            if not retained and not self._is_own_status(payload):
+                self.on_heard()
+                self.withdraw(BY_STATUS)
+            return
+        if heard.origin != "hardware":
+            return
+        self._note_boot(heard.boot)
+        if heard.state != "offline":
+            self.on_heard()
+            self.withdraw(BY_STATUS)
+        elif self.absence is None and not retained and self.is_online:
+            # Its last will came after the emulator's return, and stands over its status.
+            self.publish_status("online")
+
+    def _judge_reading(self, payload: bytes, *, retained: bool) -> None:
+        if retained or self._is_echo(payload):
+            return
+        self.on_heard()
+        self._note_boot(_read_object(payload).get("boot"))
+        self.withdraw(BY_MESSAGE)
+
+    def _on_message(self, message: Message) -> None:
+        if message.topic in self.reading_topics:
+            # Before SUBACK it is what the session has kept of earlier times.
+            if self._is_granted:
+                self._judge_reading(message.payload, retained=message.retain)
+        else:
+            super()._on_message(message)
+
+    def _on_subscribed(self, answer: Subscribed) -> None:
+        if answer.packet_id != self._packet_id:
+            super()._on_subscribed(answer)
+            return
+        self._packet_id = 0
+        self._is_granted = all(code < FAILURE for code in answer.codes)
+        self._update_watching()
+
+    def _on_takeover(self) -> None:
+        if self.is_duplicated:
+            return
+        self.withdraw(BY_TAKEOVER)
+
+    # -- its connection
+
+    def request_connect(self, delay_s: float = 0.0) -> None:
+        """Ask for a connection, unless one is there or asked for already, or cannot be had."""
+        super().request_connect(max(delay_s, LOOK_S) if self.reconnects >= 0 and not self._slept else delay_s)
+
+    def on_events(self, link: Link, events: list[Event]) -> None:
+        """Handle what happened on the wire."""
+        super().on_events(link, events)
+        if self.absence is not None:
+            self._settle_absence()
+
+    def tick(self) -> None:
+        """Keep the connection alive, let more of the outbox go, fall asleep, leave: some time has passed."""
+        super().tick()
+        if self.absence is not None:
+            self._settle_absence()
+
+    def _on_connected(self, link: Link, *, session_present: bool) -> None:
+        if self.absence is not None:
+            # It was under way as the real sensor showed itself.
+            self.link = link
+            self._move(ClientTrigger.ACCEPT)
+            self._move(ClientTrigger.CUT)
+            link.close()
+            return
+        self.session.config = replace(self.session.config, clean_start=False)
+        super()._on_connected(link, session_present=session_present)
+        self._is_granted = False
+        sleeps = self.firmware.build.firmware.sleep is not None
+        if self.absence is None and link.connected and not sleeps and self.session.version is Version.V5:
+            filters = [Subscription(topic, 0, no_local=True) for topic in self.reading_topics]
+            try:
+                self._packet_id = link.subscribe(filters)
+            except SubscribeRefused:
+                self._update_watching()
+        else:
+            self._update_watching()
+
+    def _settle_absence(self) -> None:
+        """End the connection once all is said, then hand in what could not be said over it."""
+        assert self.absence is not None
+        late = self._owner.monotonic_s() - self.absence.since_s >= DRAIN_S
+        if self.link is not None and (late or super().is_idle or not self.link.connected):
+            self._let_go()
+        if self.link is None and not super().is_idle:
+            self._hand_in()
+        self._update_watching()
+
+    def _let_go(self) -> None:
+        """End the connection without a word on the status: the broker is told not to publish the will."""
+        assert self.link is not None
+        if self.state in (ClientState.ONLINE, ClientState.FALLING_ASLEEP):
+            self._move(ClientTrigger.CUT)
+            self.link.close()
+
+    def _hand_in(self) -> None:
+        tokens = self.session.unacknowledged()
+        readings: list[Reading] = []
+        for publish, token in self.session.take_inflight():
+            tokens.remove(token)
+            match token:
+                case int(seq):
+                    readings.append(self._to_reading(publish, self.firmware.boot, seq))
+                case (int(boot), int(seq)):
+                    readings.append(self._to_reading(publish, boot, seq))
+        for token in tokens:
+            # At QoS 2 the broker has said that it is there.
+            self._count_taken(token)
+        outbox = self.firmware.outbox
+        while outbox:
+            readings.append(outbox.pop())
+        for reading in readings:
+            if reading.seq != NO_SEQ:
+                self.handed_in[reading.boot, reading.seq] = reading
+        self._standby_owner.hand_in(self, readings)
+
+    def _to_reading(self, publish: Publish, boot: int, seq: int) -> Reading:
+        topic = publish.topic.encode()
+        address = self.topics.index(topic) if topic in self.topics else -1
+        return Reading(seq, topic, publish.payload, publish.qos, boot, address)
+
+    def options_of(self, reading: Reading) -> PublishOptions | None:
+        """Return what its format says of how a reading is published; None where that is plainly."""
+        return None if self._options is None or reading.address < 0 else self._options[reading.address]
+
+    def _count_taken(self, token: object) -> None:
+        boot, seq = token if isinstance(token, tuple) else (self.firmware.boot, token)
+        if isinstance(seq, int) and seq != NO_SEQ:
+            self.firmware.on_acknowledged(boot, 1)
+            self._standby_owner.on_handed_in()
+
+    def on_handed_in(self, reading: Reading, code: int) -> None:
+        """Take the answer to what was handed in; `code` is that of PUBACK, or why it was not sent."""
+        if self.handed_in.pop((reading.boot, reading.seq), None) is None:
+            return
+        if code >= FAILURE:
+            self._count_refused(reading.boot, reading.seq, code)
+        elif reading.qos:
+            self._count_taken((reading.boot, reading.seq))
+        else:
+            self.firmware.on_sent_qos0(reading.boot)
+            self._owner.on_sent_qos0()
+
+    # -- what is its own
+
+    def _update_watching(self) -> None:
+        if (wanted := self.needs_watching) != self._watched:
+            self._watched = wanted
+            self._echoes = (set(), set(), self._owner.monotonic_s()) if wanted and self.absence is None else None
+            self._standby_owner.watch_readings(self, wanted)
+        elif wanted and self.absence is None and self._echoes is None:
+            self._echoes = set(), set(), self._owner.monotonic_s()
+
+    def _remember_echo(self, payload: bytes) -> None:
+        assert self._echoes is not None
+        newer, older, since_s = self._echoes
+        now_s = self._owner.monotonic_s()
+        if now_s - since_s > ECHO_S:
+            newer, older = set(), newer
+            self._echoes = newer, older, now_s
+        newer.add(payload)
+
+    def _is_echo(self, payload: bytes) -> bool:
+        if any(payload == reading.payload for reading in self.handed_in.values()):
+            return True
+        return self._echoes is not None and (payload in self._echoes[0] or payload in self._echoes[1])
+
+    def _remember_status(self, payload: bytes) -> None:
+        self._own_statuses = [*self._own_statuses[1 - STATUSES_KEPT :], payload]
+
+    def _is_own_status(self, payload: bytes) -> bool:
+        return payload in self._own_statuses
+
+
+def read_status(payload: bytes) -> HeardStatus | None:
+    """Return what a status says of its sender; None where it is no JSON object."""
+    fields = _read_object(payload)
+    return HeardStatus(fields.get("origin"), fields.get("state"), fields.get("boot")) if fields else None
+
+
+def _read_object(payload: bytes) -> dict[str, Any]:
+    try:
+        found = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,326 @@
+"""One emulator in standby on a link that is only written to, and a real sensor that shows itself in every way."""
+
+from typing import Any
+from unittest.mock import Mock
+
+import orjson
+import pytest
+
+from devices.firmware.firmware import Firmware
+from devices.firmware.outbox import Reading
+from devices.fleet.client_state import ClientState
+from devices.fleet.fault_state import LinkFaultState
+from devices.fleet.loss_window import LossWindow
+from devices.fleet.session_factory import create_session
+from devices.fleet.standby_client import (
+    BY_MESSAGE,
+    BY_STATUS,
+    BY_TAKEOVER,
+    DRAIN_S,
+    LOOK_S,
+    MOST_BOOT,
+    StandbyClient,
+)
+from devices.scenario.scenario import Scenario
+from devices.timeline.native_format import NativeFormat
+from devices.timeline.timeline import Timeline
+from edgewire.link import BrokerUrl
+from edgewire.mqtt import Acknowledged, Connected, ConnectionLost, Message, ServerDisconnected, Subscribed, Version
+from edgewire.mqtt.limits import ServerLimits
+
+CONNECTED = Connected(False, "", ServerLimits())
+OWN_TOPICS = 7
+"""The packet id of the subscription to the device's own topics."""
+
+
+class Place:
+    """A device, the fleet around it, and what it has said to them."""
+
+    def __init__(self, version: Version = Version.V5, **group: Any) -> None:
+        scenario = Scenario(devices=[{"kind": "bme280", "count": 1} | group], standby=True)
+        device = Timeline(scenario, 0).devices[0]
+        firmware = Firmware(device.device_id, device.key, 5, 0, scenario.build(scenario.devices[0]))
+        session = create_session(device, firmware, NativeFormat(), scenario, (None, None), version)
+        self.now_s = 100.0
+        self.owner = Mock(device_time_ms=lambda: 0, monotonic_s=lambda: self.now_s, losses=LossWindow(1))
+        self.owner.on_withdrawn.return_value = 4000
+        self.owner.incidents.withdrawals = {}
+        broker = BrokerUrl.parse("mqtt://127.0.0.1:1883")
+        self.client = StandbyClient(device, firmware, session, self.owner, lambda: 0.0, broker, NativeFormat(), 60.0)
+        self.link = Mock(connected=True, writable=True)
+        self.link.subscribe.return_value = OWN_TOPICS
+        self.link.close.side_effect = self._close
+        self.in_flight: list[Any] = []
+
+    def connect(self, *, granted: bool = True) -> None:
+        assert self.client.begin_connect()
+        self.link.connected = True
+        self.client.on_events(self.link, [CONNECTED])
+        self.client.on_events(self.link, [Subscribed(OWN_TOPICS, (0, 0) if granted else (0x87, 0x87))])
+
+    def hear(self, topic: str, payload: object, *, retain: bool = False) -> None:
+        """Hear a message over the device's own connection."""
+        self.client.on_events(self.link, [self.message(topic, payload, retain=retain)])
+
+    def message(self, channel: str, payload: object, *, retain: bool = False) -> Message:
+        topic = self.client.status_topic.removesuffix("status") + channel
+        return Message(topic, orjson.dumps(payload), 0, retain, False, 0, {}, 1)  # type: ignore[arg-type]
+
+    def hear_status(self, retained: bool = False, **fields: object) -> None:
+        """Hear a status over the fleet's other connection."""
+        self.client.on_status_heard(orjson.dumps({"origin": "hardware", "state": "online"} | fields), retained=retained)
+
+    def why(self) -> str | None:
+        return self.client.spans[-1].why if self.client.absence else None
+
+    def lose(self, *events: Any, unexplained: bool = False) -> None:
+        self.link.connected = False
+        self.client.on_events(self.link, [*events, ConnectionLost("", unexplained)])
+
+    def published(self) -> list[bytes]:
+        return [call.args[1] for call in self.link.publish.call_args_list]
+
+    def _close(self, *_: object) -> None:
+        self.link.connected = False
+
+
+def reading(seq: int) -> Reading:
+    return Reading(seq, b"t", b'{"seq":%d}' % seq, 1, 5)
+
+
+def test_its_own_topics_are_subscribed_without_what_it_publishes_itself() -> None:
+    place = Place()
+    place.connect()
+    filters = [one for call in place.link.subscribe.call_args_list for one in call.args[0]]
+    own = [one for one in filters if not one.filter.endswith("/cmd")]
+    assert {one.filter.rpartition("/")[2] for one in own} == {"telemetry", "event"}
+    assert all(one.no_local for one in own)
+    assert not place.owner.watch_readings.called
+
+
+@pytest.mark.parametrize("retained", [False, True])
+def test_a_status_of_hardware_that_is_there_lets_it_withdraw(retained: bool) -> None:
+    place = Place()
+    place.connect()
+    place.hear_status(retained=retained)
+    assert place.why() == BY_STATUS
+    assert place.owner.on_withdrawn.call_count == 1
+    # Without a goodbye: its status would stand over that of the sensor.
+    assert place.link.close.called
+    assert all(b'"offline"' not in payload for payload in place.published())
+
+
+@pytest.mark.parametrize(
+    "status",
+    [{"origin": "emulated"}, {"state": "offline"}, {"origin": "emulated", "state": "offline"}],
+    ids=["its own", "hardware that has gone", "its own will"],
+)
+@pytest.mark.parametrize("retained", [False, True])
+def test_other_statuses_leave_it_where_it_is(status: dict[str, object], retained: bool) -> None:
+    place = Place()
+    place.connect()
+    place.hear_status(retained=retained, **status)
+    assert place.why() is None
+
+
+def test_a_last_will_that_comes_late_is_followed_by_the_emulators_own_status() -> None:
+    place = Place()
+    place.connect()
+    before = len(place.published())
+    place.hear_status(state="offline", boot=3)
+    assert [orjson.loads(payload)["state"] for payload in place.published()[before:]] == ["online"]
+
+
+def test_a_status_without_an_origin_is_foreign_unless_it_is_one_of_its_own() -> None:
+    place = Place()
+    place.connect()
+    place.client.on_status_heard(b"Online", retained=True)
+    assert place.why() is None, "of long ago, perhaps"
+    place.client.on_status_heard(b"Online", retained=False)
+    assert place.why() == BY_STATUS
+
+
+def test_a_message_of_another_sender_lets_it_withdraw() -> None:
+    place = Place()
+    place.connect()
+    place.hear("telemetry", {"boot": 1}, retain=True)
+    assert place.why() is None
+    place.hear("telemetry", {"boot": 1})
+    assert place.why() == BY_MESSAGE
+
+
+def test_what_the_session_has_kept_is_of_earlier_times() -> None:
+    place = Place()
+    assert place.client.begin_connect()
+    place.client.on_events(place.link, [CONNECTED, place.message("telemetry", {"boot": 1})])
+    assert place.why() is None
+
+
+def test_a_takeover_lets_it_withdraw_and_is_no_fault_of_anybody() -> None:
+    place = Place()
+    place.connect()
+    place.lose(ServerDisconnected(0x8E, ""))
+    assert place.why() == BY_TAKEOVER
+    assert not place.owner.incidents.record_takeover.called
+    place.now_s += 3600
+    place.client.tick()
+    place.client.request_reconnect()
+    assert place.client.state is ClientState.DISCONNECTED, "it does not throw the sensor out"
+
+
+def test_takeovers_that_nobody_tells_of_let_it_withdraw_too() -> None:
+    place = Place()
+    for _ in range(3):
+        place.connect()
+        place.client.handle_reading(reading(0))
+        place.client.on_events(place.link, [Acknowledged(1, 0, 0)])
+        place.lose(unexplained=True)
+        if place.client.absence:
+            break
+        # Another client says hello before it is back.
+        assert place.owner.on_connect_requested.call_args.args[1] >= LOOK_S
+    assert place.why() == BY_TAKEOVER
+
+
+def test_a_takeover_of_the_fault_calendar_is_none() -> None:
+    place = Place()
+    place.connect()
+    place.client.link_faults = LinkFaultState()
+    place.client.link_faults.duplicate = Mock()
+    place.lose(ServerDisconnected(0x8E, ""))
+    assert place.why() is None
+
+
+def test_what_it_would_have_measured_is_withheld_and_known_by_seq() -> None:
+    place = Place()
+    place.connect()
+    place.client.handle_reading(reading(0))
+    place.client.on_events(place.link, [Acknowledged(1, 0, 0)])
+    place.hear_status()
+    for seq in (1, 2, 3):
+        place.client.handle_reading(reading(seq))
+    place.client.lose_reading(4)
+    assert place.client.firmware.counters.last_seq == 0
+    assert place.owner.on_withheld.call_count == 4
+    (span,) = place.client.spans
+    assert (span.from_ms, span.to_ms, span.withheld, span.withheld_count) == (4000, None, {"5": [(1, 4)]}, 4)
+
+
+def test_what_was_measured_before_is_handed_in_by_another_connection() -> None:
+    place = Place()
+    place.connect()
+    place.client.firmware.on_reading(reading(0), 0)
+    place.link.writable = False
+    place.hear_status()
+    assert not place.link.close.called, "it may still be sent"
+    place.now_s += DRAIN_S
+    place.client.tick()
+    assert place.link.close.called
+    place.lose()
+    (client, handed_in), _ = place.owner.hand_in.call_args
+    assert (client, handed_in) == (place.client, [reading(0)])
+    assert place.client.unacknowledged() == [(5, 0)]
+    assert not place.client.is_drained
+    place.client.on_handed_in(reading(0), 0)
+    assert (place.client.acknowledged, place.client.unacknowledged(), place.client.is_drained) == (1, [], True)
+    place.client.on_handed_in(reading(0), 0)
+    assert place.client.acknowledged == 1, "each is counted once"
+
+
+def test_what_the_broker_refuses_of_that_is_counted() -> None:
+    place = Place()
+    place.client.firmware.on_reading(reading(0), 0)
+    place.hear_status()
+    place.client.on_handed_in(reading(0), 0x87)
+    assert [list(ranges.as_list()) for ranges in (place.client.firmware.counters.refused or {}).values()] == [[(0, 0)]]
+
+
+def test_it_may_withdraw_before_it_was_ever_connected() -> None:
+    place = Place()
+    place.hear_status(retained=True)
+    assert not place.client.begin_connect()
+    assert (place.client.is_excused, place.client.state) == (True, ClientState.DISCONNECTED)
+
+
+def test_it_closes_without_a_word_where_the_sensor_shows_itself_while_it_connects() -> None:
+    place = Place()
+    assert place.client.begin_connect()
+    place.hear_status()
+    place.client.on_events(place.link, [CONNECTED])
+    assert place.link.close.called
+    assert not place.link.publish.called
+
+
+def test_it_comes_back_as_a_device_that_is_powered_on() -> None:
+    place = Place()
+    place.connect()
+    place.hear_status(boot=2_000_000_000)
+    place.lose()
+    assert place.client.least_boot == 2_000_000_001
+    place.client.begin_return(2_000_000_001, 9000)
+    place.client.complete_return(9000)
+    (span,) = place.client.spans
+    assert (span.to_ms, place.client.absence) == (9000, None)
+    assert place.client.state is ClientState.WAITING
+    assert place.client.session.config.clean_start, "what waits in the session was for the sensor"
+    will = place.client.session.config.will
+    assert will is not None
+    assert orjson.loads(will.payload)["boot"] == 2_000_000_001
+    place.link.subscribe.reset_mock()
+    place.connect()
+    assert place.client.reconnects == 0, "it has lost nothing"
+    assert not place.client.session.config.clean_start
+    topics = [one.filter.rpartition("/")[2] for call in place.link.subscribe.call_args_list for one in call.args[0]]
+    assert sorted(topics) == ["cmd", "event", "telemetry"]
+
+
+@pytest.mark.parametrize("boot", [MOST_BOOT, -1, True, "7", None, 1.5])
+def test_a_boot_that_is_no_counter_is_not_followed(boot: object) -> None:
+    place = Place()
+    place.hear_status(boot=boot)
+    assert place.client.least_boot == 6
+
+
+@pytest.mark.parametrize(("version", "granted"), [(Version.V311, True), (Version.V5, False)])
+def test_where_its_own_connection_cannot_tell_another_one_listens_and_knows_its_echoes(
+    version: Version, granted: bool
+) -> None:
+    place = Place(version)
+    place.client.session.version = version
+    place.connect(granted=granted)
+    assert place.owner.watch_readings.call_args.args == (place.client, True)
+    place.client.handle_reading(reading(0)._replace(qos=0))
+    place.client.on_reading_heard(reading(0).payload, retained=False)
+    assert place.why() is None
+    place.client.on_reading_heard(b'{"seq": 0}', retained=False)
+    assert place.why() == BY_MESSAGE
+
+
+def test_whoever_listens_for_it_stops_once_it_hears_for_itself() -> None:
+    place = Place()
+    place.connect()
+    place.hear_status()
+    place.lose()
+    place.client.begin_return(6, 9000)
+    place.client.complete_return(9000)
+    place.connect()
+    assert [call.args[1] for call in place.owner.watch_readings.call_args_list] == [True, False]
+
+
+def test_a_sleeping_device_leaves_too() -> None:
+    place = Place(firmware={"sleep": {"awake": 0, "readings": 5}})
+    place.connect()
+    place.client.tick()
+    place.client.tick()
+    place.lose()
+    assert place.client.is_asleep
+    place.client.handle_reading(reading(0))
+    place.hear_status()
+    assert place.owner.hand_in.call_args.args[1] == [reading(0)]
+
+
+def test_garbage_on_its_topics_is_a_message_of_another_sender_all_the_same() -> None:
+    place = Place()
+    place.connect()
+    place.client.on_reading_heard(b"\xff\x00[", retained=False)
+    assert place.why() == BY_MESSAGE
