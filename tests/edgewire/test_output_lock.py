@@ -27,6 +27,7 @@ def test_a_second_writer_is_told_who_the_first_is(tmp_path: Path) -> None:
     second.release()
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_left_is_taken_over(tmp_path: Path) -> None:
     holder = (
         "import sys, pathlib; from edgewire.output_lock import OutputLock;"

@@ -16,6 +16,8 @@ from edgewire.clock import parse_ms
 from edgewire.errors import ConfigError
 from edgewire.messages import CONTRACT
 
+pytestmark = pytest.mark.slow
+
 FROM_MS = parse_ms("2026-03-04T12:00:00Z")
 TO_MS = FROM_MS + 10 * 60_000
 EVERY_KIND = [{"kind": kind, "count": 3, "interval": "5s"} for kind in CONTRACT]
@@ -60,7 +62,7 @@ def test_a_device_is_in_one_set_in_every_shard() -> None:
             sets.setdefault(str(row["device_id"]), set()).add(row["split"])
     assert all(len(names) == 1 for names in sets.values())
     of_kind = Counter(device.rpartition("-")[0] + "/" + str(*names) for device, names in sets.items())
-    assert of_kind["bme280/train"], of_kind["bme280/val"] == (7, 1)
+    assert (of_kind["bme280/train"], of_kind["bme280/val"]) == (7, 1)
     assert of_kind["gps/test"] == 2
 
 

@@ -20,6 +20,8 @@ from edgefleet.cli import app
 from edgewire.errors import ConfigError
 from edgewire.output_lock import OutputBusyError, OutputLock
 
+pytestmark = pytest.mark.slow
+
 SPAN = ("--from", "2026-03-04T12:00", "--to", "2026-03-04T12:01")
 
 
