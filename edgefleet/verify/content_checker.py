@@ -194,15 +194,13 @@ class ContentChecker:
 
         Then the clocks differ.
         """
-        pairs = backwards = 0
+        pairs = forwards = 0
         for ours, theirs, _ in self._ways(came):
             open_slots, waiting = np.flatnonzero(ours), np.flatnonzero(theirs)
-            e, a = match_keys(
-                ours[open_slots], due_ms[open_slots], theirs[waiting], came.arrived_ms[waiting], 0, in_turn=False
-            )
-            early = came.arrived_ms[waiting[a]] < due_ms[open_slots[e]] - self._allowance_ms
-            pairs, backwards = pairs + len(e), backwards + int(np.count_nonzero(early))
-        return self._allowance_ms if 2 * backwards <= pairs else _FOREVER_MS
+            columns = ours[open_slots], due_ms[open_slots], theirs[waiting], came.arrived_ms[waiting]
+            pairs += len(match_keys(*columns, 0, in_turn=False)[0])
+            forwards += len(match_keys(*columns, self._allowance_ms, in_turn=True)[0])
+        return self._allowance_ms if 2 * forwards >= pairs else _FOREVER_MS
 
     def _ways(self, came: _Arrived) -> Iterator[tuple[Indices, Indices, bool]]:
         """Yield by which keys messages and arrivals are found, and whether there may be many of one key."""
