@@ -71,7 +71,9 @@ async def _ask_broker(config: BridgeConfig) -> Finding:
 
     timeout_s = config.mqtt.connect_timeout / 1000
     try:
-        link = await connect_link(broker, session, on_events, tls=tls_context(config), timeout_s=timeout_s)
+        link = await connect_link(
+            broker, session, on_events, tls=tls_context(config), timeout_s=timeout_s, alpn=config.mqtt.alpn
+        )
         try:
             link.subscribe([replace(one, retain_handling=2) for one in subscriptions(config)])
             async with asyncio.timeout(timeout_s):
@@ -98,7 +100,9 @@ async def _kept_session_s(config: BridgeConfig, broker: BrokerUrl) -> int:
     """Return for how long the broker would keep the session, in seconds. Raises `EdgefleetError`."""
     session = Session(replace(probe_config(config), session_expiry_s=config.mqtt.session_expiry // 1000))
     timeout_s = config.mqtt.connect_timeout / 1000
-    link = await connect_link(broker, session, lambda *_: None, tls=tls_context(config), timeout_s=timeout_s)
+    link = await connect_link(
+        broker, session, lambda *_: None, tls=tls_context(config), timeout_s=timeout_s, alpn=config.mqtt.alpn
+    )
     try:
         return session.limits.session_expiry_s
     finally:

@@ -28,6 +28,7 @@ from edgewire.link import BrokerUrl
 from edgewire.link.url import with_password_file
 from edgewire.messages import MEASUREMENT_FILTERS
 from edgewire.mqtt.filters import filter_matches, is_shared
+from edgewire.tls import check_tls_keys
 
 # The keys of the sinks come from their table, so that a new sink needs no line here.
 _sink_keys: dict[str, Any] = {
@@ -134,6 +135,20 @@ class BridgeConfig(_Sinks):
     def shared(self) -> bool:
         """Return whether other bridges share a subscription with this one, so that each gets a part of its messages."""
         return any(map(is_shared, self.filters))
+
+    @model_validator(mode="after")
+    def _tls_keys_fit(self) -> Self:
+        kind, mqtt = BrokerUrl.parse(self.broker).kind, self.mqtt
+        fault = check_tls_keys(
+            uses_tls=kind.uses_tls,
+            takes_alpn=kind.takes_alpn,
+            alpn=mqtt.alpn,
+            insecure=mqtt.insecure,
+            ca_file=mqtt.ca_file,
+        )
+        if fault:
+            raise ValueError(f"mqtt: {fault}")
+        return self
 
     @model_validator(mode="after")
     def _retained_come(self) -> Self:

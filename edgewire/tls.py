@@ -1,9 +1,50 @@
 """Says what a failed TLS handshake means, and which setting to look at."""
 
+import re
 import ssl
+from collections.abc import Sequence
+from pathlib import Path
+
+from edgewire import logs
 
 _NO_TLS = ("wrong version number", "record layer failure", "unknown protocol", "http request", "packet length too long")
 """What OpenSSL says of an answer that is none of TLS."""
+
+_ALPN = re.compile(r"[!-~]{1,255}")
+
+log = logs.get("tls")
+_told: set[str] = set()
+
+
+def client_context(ca_file: Path | None = None, *, alpn: Sequence[str] = (), insecure: bool = False) -> ssl.SSLContext:
+    """Return what to connect to a broker over TLS with: it trusts `ca_file`, or what the system trusts.
+
+    An `insecure` one takes any certificate, of anybody; that is said in the log, once. Raises `OSError`.
+    """
+    context = ssl.create_default_context(cafile=ca_file)
+    if alpn:
+        context.set_alpn_protocols(list(alpn))
+    if insecure:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        if "insecure" not in _told:
+            _told.add("insecure")
+            log.warning("insecure: no certificate of a broker is checked, who is on the way can read and change all")
+    return context
+
+
+def check_tls_keys(
+    *, uses_tls: bool, takes_alpn: bool, alpn: Sequence[str], insecure: bool, ca_file: Path | None
+) -> str | None:
+    """Return which of the keys about TLS contradict each other or the URLs, in a sentence; None where none does."""
+    if insecure and not uses_tls:
+        return "insecure: no broker is dialled with TLS; leave it out, or write mqtts:// or wss://"
+    if insecure and ca_file:
+        return "insecure takes any certificate, and ca_file names what is trusted: leave one of them out"
+    if alpn and not takes_alpn:
+        return "alpn is for mqtts://, and no broker is dialled so: leave it out"
+    wrong = next((name for name in alpn if not _ALPN.fullmatch(name)), None)
+    return None if wrong is None else f"alpn: {wrong!r} is no name of a protocol, such as mqtt or x-amzn-mqtt-ca"
 
 
 def explain_tls(error: BaseException, ca_file: str, plain: str) -> str | None:

@@ -136,7 +136,12 @@ class MqttDeadLetterTarget:
         session = Session(dead_letters_config(config))
         timeout_s = config.mqtt.connect_timeout / 1000
         link = await connect_link(
-            BrokerUrl.parse(config.broker), session, on_events, tls=tls_context(config), timeout_s=timeout_s
+            BrokerUrl.parse(config.broker),
+            session,
+            on_events,
+            tls=tls_context(config),
+            timeout_s=timeout_s,
+            alpn=config.mqtt.alpn,
         )
         try:
             async with asyncio.timeout(_MQTT_S):

@@ -74,6 +74,7 @@ class BrokerStatsMonitor:
             Session(watch_config(config)),
             self._on_events,
             tls=tls_context(config),
+            alpn=config.mqtt.alpn,
             timeout_s=config.mqtt.connect_timeout / 1000,
         )
         try:

@@ -173,7 +173,12 @@ class MqttSource:
             timeout_s = self._config.mqtt.connect_timeout / 1000
             try:
                 link = await connect_link(
-                    self._broker, self._session, self._on_events, tls=self._tls, timeout_s=timeout_s
+                    self._broker,
+                    self._session,
+                    self._on_events,
+                    tls=self._tls,
+                    timeout_s=timeout_s,
+                    alpn=self._config.mqtt.alpn,
                 )
             except (ServiceUnavailable, BrokerRefused) as error:
                 self._report_problem(str(error))
@@ -410,7 +415,12 @@ class MqttSource:
         session = Session(probe_config(config))
         try:
             link = await connect_link(
-                BrokerUrl.parse(config.broker), session, lambda *_: None, tls=tls_context(config), timeout_s=timeout_s
+                BrokerUrl.parse(config.broker),
+                session,
+                lambda *_: None,
+                tls=tls_context(config),
+                timeout_s=timeout_s,
+                alpn=config.mqtt.alpn,
             )
         except BrokerRefused as error:
             raise ConfigError(str(error)) from None
@@ -489,7 +499,9 @@ class MqttSource:
         await self.close()
         session = Session(ending_config(self._config), self._session.version)
         timeout_s = self._config.mqtt.connect_timeout / 1000
-        link = await connect_link(self._broker, session, lambda *_: None, tls=self._tls, timeout_s=timeout_s)
+        link = await connect_link(
+            self._broker, session, lambda *_: None, tls=self._tls, timeout_s=timeout_s, alpn=self._config.mqtt.alpn
+        )
         await close_and_wait(link)
         await self._subscriptions.commit(())
         log.info("session ended", broker=str(self._broker))
@@ -498,4 +510,5 @@ class MqttSource:
 def _connection_settings(config: BridgeConfig) -> tuple[object, ...]:
     """Return everything that only another connection can change."""
     mqtt = config.mqtt
-    return config.broker, session_config(config), mqtt.ca_file, mqtt.certificate, mqtt.key
+    tls = mqtt.ca_file, mqtt.certificate, mqtt.key, mqtt.insecure, mqtt.alpn
+    return config.broker, session_config(config), tls

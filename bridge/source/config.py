@@ -31,6 +31,11 @@ class MqttConfig(Config):
     """File with the password of the user in `broker`, instead of one in the URL. Read again by a reload."""
     ca_file: Path | None = None
     """Certificates to trust for mqtts:// instead of the system's."""
+    insecure: bool = False
+    """Take any certificate of the broker, of anybody, unchecked: for tests alone. The log says so."""
+    alpn: tuple[str, ...] = ()
+    """Protocols to offer in the TLS handshake of mqtts://, of which the broker has to choose one: `[x-amzn-mqtt-ca]`
+    for AWS IoT on port 443. Empty: none."""
     certificate: Path | None = None
     """The bridge's own certificate, where the broker asks for one (PEM); its key may be in the same file."""
     key: Path | None = None

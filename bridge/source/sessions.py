@@ -8,6 +8,7 @@ from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl
 from edgewire.mqtt import SessionConfig, Subscription
 from edgewire.mqtt.filters import covers, is_shared
+from edgewire.tls import client_context
 
 _RETAIN_HANDLING = {"always": 0, "new": 1, "never": 2}
 
@@ -81,10 +82,10 @@ def effective_filters(config: BridgeConfig) -> tuple[str, ...]:
 def tls_context(config: BridgeConfig) -> ssl.SSLContext | None:
     """Return the certificates to trust and to show, if the configuration names any. Raises `ConfigError`."""
     mqtt = config.mqtt
-    if mqtt.ca_file is None and mqtt.certificate is None:
+    if mqtt.ca_file is None and mqtt.certificate is None and not mqtt.insecure and not mqtt.alpn:
         return None
     try:
-        context = ssl.create_default_context(cafile=mqtt.ca_file)
+        context = client_context(mqtt.ca_file, alpn=mqtt.alpn, insecure=mqtt.insecure)
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"mqtt.ca_file {mqtt.ca_file} cannot be read: {error}") from None
     if mqtt.certificate is not None:

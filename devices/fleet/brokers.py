@@ -54,7 +54,7 @@ class BrokerPool:
         self, broker: BrokerUrl, session: Session, on_events: OnEvents, on_writable: OnWritable | None = None
     ) -> Link:
         """Connect a session; raises as `connect_link`, but `NoLocalPort` only when every address is used up."""
-        tls = self.identities.tls(session.config.client_id) if broker.uses_tls else None
+        tls = self.identities.tls(session.config.client_id, broker) if broker.uses_tls else None
         addresses = self._local_addresses.get(broker)
         if addresses is None:  # one of the brokers refers its devices to it
             addresses = _LocalAddresses(_addresses(broker, self._source_addresses), 1)
@@ -69,6 +69,7 @@ class BrokerPool:
                     on_writable=on_writable,
                     local_addr=None if source is None else (source, 0),
                     own_timer=False,
+                    alpn=self.identities.alpn(broker),
                 )
             except NoLocalPort:
                 if attempt == len(addresses):
@@ -96,7 +97,14 @@ def referred_broker(broker: BrokerUrl, reference: str) -> BrokerUrl | None:
 def broker_pool_for(scenario: Scenario, device_ids: Collection[str] = ()) -> BrokerPool:
     """Return the brokers of a scenario, for these of its devices and for probes. Raises `ConfigError`."""
     brokers = scenario.broker_urls
-    identities = Identities(scenario.identities, brokers, device_ids, scenario.ca_file)
+    identities = Identities(
+        scenario.identities,
+        brokers,
+        device_ids,
+        scenario.ca_file,
+        alpn=scenario.alpn,
+        insecure=scenario.insecure,
+    )
     addresses = [str(address) for address in scenario.source_addresses]
     return BrokerPool(brokers, addresses, identities, devices=sum(group.size for group in scenario.devices))
 

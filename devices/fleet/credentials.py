@@ -9,6 +9,8 @@ import orjson
 
 from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl
+from edgewire.link.transport import TransportType
+from edgewire.tls import client_context
 
 SETTINGS = "identities.json"
 CREDENTIALS = "credentials.csv"
@@ -30,10 +32,15 @@ class Identities:
         brokers: Sequence[BrokerUrl],
         device_ids: Collection[str] = (),
         ca_file: Path | None = None,
+        *,
+        alpn: tuple[str, ...] = (),
+        insecure: bool = False,
     ) -> None:
         """Read what these devices need. Raises `ConfigError` where the folder has not all of it."""
         self._folder = folder
         self._ca = ca_file
+        self._alpn = alpn
+        self._insecure = insecure
         self._device_ids = frozenset(device_ids) if folder else frozenset()
         self._passwords: dict[str, str] | None = None
         self._certificates = False
@@ -46,7 +53,8 @@ class Identities:
         elif ca_file and not secure:
             raise ConfigError("ca_file: no broker is dialled with TLS; write mqtts:// or leave it out")
         # One for all where it is the same for all: each would read the system's certificates again.
-        self._shared = self._context() if secure and not self._certificates else None
+        kinds = {broker.kind for broker in brokers if broker.uses_tls}
+        self._shared = {} if self._certificates else {kind: self._context(kind) for kind in kinds}
 
     def credentials_for(self, client_id: str, broker: BrokerUrl) -> tuple[str | None, bytes | None]:
         """Return user name and password for CONNECT to this broker."""
@@ -58,13 +66,17 @@ class Identities:
         password = broker.password
         return broker.username, None if password is None else password.encode()
 
-    def tls(self, client_id: str) -> ssl.SSLContext | None:
+    def alpn(self, broker: BrokerUrl) -> tuple[str, ...]:
+        """Return the protocols of which this broker has to choose one."""
+        return self._alpn if broker.kind.takes_alpn else ()
+
+    def tls(self, client_id: str, broker: BrokerUrl) -> ssl.SSLContext | None:
         """Return what to connect to a broker over TLS with. One with a certificate is made for this and not kept."""
         if not self._certificates:
-            return self._shared
+            return self._shared.get(broker.kind)
         assert self._folder is not None
         name = self._name(client_id)
-        context = self._context()
+        context = self._context(broker.kind)
         path = (self._folder if name == OPERATOR else self._folder / DEVICES_FOLDER) / f"{name}.pem"
         try:
             context.load_cert_chain(path)
@@ -75,9 +87,9 @@ class Identities:
     def _name(self, client_id: str) -> str:
         return client_id if client_id in self._device_ids else OPERATOR
 
-    def _context(self) -> ssl.SSLContext:
+    def _context(self, kind: TransportType) -> ssl.SSLContext:
         try:
-            return ssl.create_default_context(cafile=self._ca)
+            return client_context(self._ca, alpn=self._alpn if kind.takes_alpn else (), insecure=self._insecure)
         except (OSError, ssl.SSLError) as error:
             what, fix = (
                 ("identities", "run edgefleet provision again") if self._folder else ("ca_file", "correct its name")

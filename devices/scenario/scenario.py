@@ -35,6 +35,7 @@ from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl
 from edgewire.link.url import with_password_file
 from edgewire.messages.base import DEVICE_ID
+from edgewire.tls import check_tls_keys
 
 
 def _known_kind(kind: str) -> str:
@@ -270,6 +271,11 @@ class Scenario(ConfigFile):
     """File with the password of the user in the URL of the broker, instead of one in that URL."""
     ca_file: Path | None = None
     """Certificates to trust for mqtts:// instead of the system's; not needed where `identities` has its own."""
+    insecure: bool = False
+    """Take any certificate of a broker, of anybody, unchecked: for tests alone. The log says so."""
+    alpn: tuple[str, ...] = ()
+    """Protocols to offer in the TLS handshake of mqtts://, of which the broker has to choose one: `[x-amzn-mqtt-ca]`
+    for AWS IoT on port 443. Empty: none."""
     source_addresses: tuple[IPvAnyAddress, ...] = ()
     """Addresses of this machine to dial from, one for 8,000 devices in turn, the others as ports run out: each is good
     for about 28,000 connections to one broker. A broker on loopback is dialled from 127.0.0.1 to 127.0.0.17 anyway."""
@@ -311,6 +317,16 @@ class Scenario(ConfigFile):
 
     @model_validator(mode="after")
     def _check(self) -> "Scenario":
+        transports = [broker.kind for broker in self.broker_urls]
+        contradiction = check_tls_keys(
+            uses_tls=any(transport.uses_tls for transport in transports),
+            takes_alpn=any(transport.takes_alpn for transport in transports),
+            alpn=self.alpn,
+            insecure=self.insecure,
+            ca_file=self.ca_file,
+        )
+        if contradiction:
+            raise ValueError(contradiction)
         names = [site.name for site in self.sites]
         if len(set(names)) < len(names):
             twin = next(position for position, name in enumerate(names) if name in names[:position])

@@ -180,8 +180,9 @@ def test_the_broker_may_have_a_longer_name_than_a_common_name(tmp_path: Path) ->
 
 def test_a_damaged_certificate_is_named_when_its_device_dials(tmp_path: Path) -> None:
     folder = provisioned(tmp_path, "certificate")
-    identities = Identities(folder, [BrokerUrl.parse("mqtts://h")], DEVICES)
+    broker = BrokerUrl.parse("mqtts://h")
+    identities = Identities(folder, [broker], DEVICES)
     (folder / "devices" / f"{DEVICES[0]}.pem").write_text("nothing")
-    identities.tls(DEVICES[1])
+    identities.tls(DEVICES[1], broker)
     with pytest.raises(ConfigError, match=rf"{DEVICES[0]}\.pem cannot be read"):
-        identities.tls(DEVICES[0])
+        identities.tls(DEVICES[0], broker)
