@@ -158,3 +158,12 @@ def test_what_cannot_be_said_is_refused(group: dict[str, Any], said: str) -> Non
 def test_a_dialect_has_its_own_qos_and_interval(group: dict[str, Any], qos: int, interval_ms: int) -> None:
     (found,) = Scenario.model_validate({"devices": [{"kind": "bme280"} | group]}).devices
     assert (found.qos, found.interval) == (qos, interval_ms)
+
+
+def test_each_message_of_a_reading_says_the_number_under_which_it_is_accounted_for() -> None:
+    messages = [
+        {"topic": "s/{id}/" + name, "payload": {"v": name, "b": "boot", "n": "seq"}}
+        for name in ("humidity", "pressure_hpa")
+    ]
+    _, batch, _ = spoken(messages=messages, count=1)
+    assert [orjson.loads(payload)["n"] for payload in batch.payload] == batch.seq
