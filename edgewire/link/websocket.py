@@ -35,8 +35,8 @@ _SHOWN = 120
 
 _FIXES: dict[int, str] = {
     HTTPStatus.BAD_REQUEST: "correct its path, or name the listener for WebSockets: ws:// or wss://",
-    HTTPStatus.UNAUTHORIZED: "give it what it asks for in websocket_headers, such as Authorization",
-    HTTPStatus.FORBIDDEN: "look at what it lets in: at websocket_headers, such as Authorization or Origin",
+    HTTPStatus.UNAUTHORIZED: "it wants to know who asks before MQTT does: name a listener without that",
+    HTTPStatus.FORBIDDEN: "look at what it lets in, such as addresses and origins",
     HTTPStatus.NOT_FOUND: "correct the path of the URL: many brokers have /mqtt",
     HTTPStatus.METHOD_NOT_ALLOWED: "correct the path of the URL: many brokers have /mqtt",
     HTTPStatus.UPGRADE_REQUIRED: "it speaks another version of WebSocket: name another listener",

@@ -232,7 +232,7 @@ def http(status: str, *headers: str, body: str = "") -> bytes:
 
 WRONG_ANSWERS = [
     (http("400 Bad Request"), "400 Bad Request: correct its path; if the port is for TLS, write wss://"),
-    (http("401 Unauthorized"), "401 Unauthorized: give it what it asks for in websocket_headers"),
+    (http("401 Unauthorized"), "401 Unauthorized: it wants to know who asks before MQTT does"),
     (http("403 Forbidden"), "403 Forbidden: look at what it lets in"),
     (http("404 Not Found"), "404 Not Found: correct the path of the URL: many brokers have /mqtt"),
     (
