@@ -1,10 +1,10 @@
 """The number that a device has by its id: what decides in which vehicle it rides, and at which site it is.
 
 It hangs on the id and on nothing else, so a device that is taken away leaves all others what they were. Ids that a
-template makes have the template's number. Of listed ids, `g7`, `gps-0007` and `unit_7` (a word and a number) have the
-number 7; every other one, and one whose number a template of its kind has as well, has a number drawn from the id
-without the kind's name, so that `north-gps-7` and `north-telematics-7`, `gps-alpha` and `telematics-alpha` have the
-same.
+template makes have the template's number. Of listed ids, and of an `id` without {n} in it, `g7`, `gps-0007` and
+`unit_7` (a word and a number) have the number 7; every other one, and one whose number a template of its kind has as
+well, has a number drawn from the id without the kind's name, so that `north-gps-7` and `north-telematics-7`,
+`gps-alpha` and `telematics-alpha` have the same.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ class IdNumbers:
         counted = dict.fromkeys(KINDS, 0)
         by_template: defaultdict[str, set[int]] = defaultdict(set)
         for group in scenario.devices:
-            if not group.ids:
+            if not group.listed_ids:
                 by_template[group.kind].update(range(counted[group.kind] + 1, counted[group.kind] + group.size + 1))
             counted[group.kind] += group.size
         numbers = cls(by_template)
@@ -46,16 +46,16 @@ class IdNumbers:
 
     def ordinal(self, group: DeviceGroup, position: int, template_number: int) -> int:
         """Return the number, less one, of a device of a group; `template_number` is its place within its kind."""
-        if not group.ids:
+        if not group.listed_ids:
             return template_number - 1
         if group.vehicles:
             return group.vehicles[position] - 1
-        return listed_number(group.ids[position], group.kind, self.by_template.get(group.kind, frozenset())) - 1
+        return listed_number(group.listed_ids[position], group.kind, self.by_template.get(group.kind, frozenset())) - 1
 
     def _check_vehicles(self, kind: str, groups: list[DeviceGroup]) -> None:
         seen: dict[int, str] = {}
         for group in groups:
-            for position, device_id in enumerate(group.ids):
+            for position, device_id in enumerate(group.listed_ids):
                 number = self.ordinal(group, position, 0) + 1
                 other = seen.setdefault(number, device_id)
                 # Twins are told elsewhere.

@@ -163,7 +163,7 @@ class DeviceGroup(Config):
         self._check_speech()
         if self.vehicles and not KINDS[self.kind].rides_in_vehicle:
             raise located_error(("vehicles",), f"{self.kind} rides in none; leave it out")
-        if self.vehicles and len(self.vehicles) != len(self.ids):
+        if self.vehicles and len(self.vehicles) != len(self.listed_ids):
             raise located_error(("vehicles",), "needs one number for each of ids")
         return self
 
@@ -238,6 +238,13 @@ class DeviceGroup(Config):
         if not module:
             return self
         return self.model_copy(update={"settings": self.settings | {"event_module": str(folder.resolve() / module)}})
+
+    @property
+    def listed_ids(self) -> tuple[str, ...]:
+        """Return the ids that are written out, as `ids` or as an `id` without {n} in it; none of a template."""
+        if self.id and not self.ids and self.device_id(1) == self.device_id(2):
+            return (self.id,)
+        return tuple(self.ids)
 
     def device_id(self, number: int) -> str:
         """Return the id that the template makes for the device with this number (from 1) within its kind."""

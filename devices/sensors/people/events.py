@@ -6,12 +6,12 @@ A type is one function and one entry of the module's list `EVENT_TYPES`, as of t
 import re
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
 
-from devices.sensors.user_module import load_attribute
+from devices.sensors.user_module import call_type, load_attribute
 from devices.world.random import Flags, Floats, Hashes, Ints, extend, uniform
 from devices.world.world import DAY_MS, HOUR_MS
 from edgewire.errors import ConfigError
@@ -43,6 +43,7 @@ class VisitState:
         return uniform(extend(self.bits, zlib.crc32(name.encode())))
 
 
+_OWN_FIELDS = frozenset({*FootTrafficSession.model_fields, "events"})
 VisitDetection = tuple[Flags, dict[str, Floats]]
 
 
@@ -82,24 +83,32 @@ def visit_events_of(path: str | None) -> tuple[VisitEvent, ...]:
     wrong = next((name for name in names if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or names.count(name) > 1), None)
     if wrong is not None:
         raise ConfigError(f"{path}: '{wrong}' is no name of a type of visit: write lower_case, each name once")
-    return tuple(types)
+    return tuple(_guarded(path, kind) for kind in types)
+
+
+def _guarded(path: str, kind: VisitEvent) -> VisitEvent:
+    """Return a user's type, whose mistakes are told in a sentence that names it."""
+    where = f"{path}: the type of visit '{kind.name}'"
+
+    def detect(visits: VisitState) -> VisitDetection:
+        found: VisitDetection = call_type(where, len(visits.entries_ms), _OWN_FIELDS, kind.detect, visits)
+        return found
+
+    return replace(kind, detect=detect)
 
 
 def visit_fields(types: tuple[VisitEvent, ...], visits: VisitState) -> list[dict[str, object]]:
-    """Return for each visit the names of its types, and every attribute, None where its type does not hold.
-
-    Raises `ConfigError` for an attribute that a session has already.
-    """
+    """Return for each visit the names of its types, and every attribute, None where no type that holds gives it."""
     rows: list[dict[str, object]] = [{"events": []} for _ in range(len(visits.entries_ms))]
     for kind in types:
         holds, attributes = kind.detect(visits)
-        taken = sorted(attributes.keys() & {*FootTrafficSession.model_fields, "events"})
-        if taken:
-            raise ConfigError(f"type of visit '{kind.name}': a session has a field '{taken[0]}' of its own; rename it")
-        values = {name: np.broadcast_to(column, holds.shape).tolist() for name, column in attributes.items()}
+        values = {name: column.tolist() for name, column in attributes.items()}
         for row, holds_here in enumerate(holds.tolist()):
             names = rows[row]["events"]
             if holds_here and isinstance(names, list):
                 names.append(kind.name)
-            rows[row].update({name: column[row] if holds_here else None for name, column in values.items()})
+            for name, column in values.items():
+                # Of two types that have an attribute in common, it is that of the first that holds.
+                if rows[row].setdefault(name, None) is None and holds_here:
+                    rows[row][name] = column[row]
     return rows

@@ -81,7 +81,10 @@ class DrivingMonitor:
                 for name, values in drawn.items():
                     found[name] = np.where(shown, found.get(name, values), values)
             for name, values in found.items():
-                attributes[name] = nullable(values, holds[row])
+                column = nullable(values, holds[row])
+                # Two types may have an attribute in common: it is the gravest's that holds.
+                graver = attributes.get(name)
+                attributes[name] = _first_of(graver, column) if graver else column
         return holds, attributes
 
     def context(self, world: World, ids: Ints, state: DrivingState) -> Columns:
@@ -102,6 +105,10 @@ class DrivingMonitor:
         score = weights @ holds * (1 + _POOR_SIGHT * poor + _LATE_NIGHT * night)
         labels: list[str] = np.where(score >= _RISKY, "risky", "safe").tolist()
         return labels
+
+
+def _first_of(first: list[Any], second: list[Any]) -> list[Any]:
+    return [one if one is not None else other for one, other in zip(first, second, strict=True)]
 
 
 def _over_limit_mph(world: World, moving: Motion) -> Floats:

@@ -7,18 +7,20 @@ function says in which rows the event holds, and its attributes there, which bec
 import re
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from math import isfinite
 
 import numpy as np
 from pydantic import Field
 
-from devices.sensors.user_module import load_attribute
+from devices.sensors.user_module import call_type, load_attribute
 from devices.world.random import Flags, Floats, Hashes, Ints, extend, uniform
 from devices.world.vehicles.vehicles import Motion, PeakAcceleration
 from devices.world.weather import Weather
 from edgewire.config import Config, DurationMs
 from edgewire.errors import ConfigError
+from edgewire.messages.telematics import TelematicsEvent
 
 G_MS2 = 9.80665
 MPH = 0.44704
@@ -158,6 +160,8 @@ EVENT_TYPES = (
 )
 PING = "ping"
 """What a report without any event is called."""
+_ATTRIBUTES = {"braking_g", "lateral_g", "following_distance_m", "over_speed_mph"}
+_OWN_FIELDS = frozenset(TelematicsEvent.model_fields) - _ATTRIBUTES
 
 
 @lru_cache(16)
@@ -169,8 +173,30 @@ def event_types_of(path: str | None) -> tuple[EventType, ...]:
     if not isinstance(types, list | tuple) or not all(isinstance(one, EventType) for one in types):
         raise ConfigError(f"{path}: EVENT_TYPES needs to be a list of EventType")
     # One of a name that there is already takes its place.
-    named = {kind.name: kind for kind in (*EVENT_TYPES, *types)}
+    named = {kind.name: kind for kind in (*EVENT_TYPES, *(_guarded(path, kind) for kind in types))}
     wrong = next((name for name in named if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or name == PING), None)
     if wrong is not None:
         raise ConfigError(f"{path}: '{wrong}' is no name of an event type: write lower_case, and not {PING}")
+    light = next((kind for kind in types if not (isfinite(kind.weight) and kind.weight >= 0)), None)
+    if light is not None:
+        raise ConfigError(f"{path}: '{light.name}' has the weight {light.weight}: write a number of at least 0")
     return tuple(named.values())
+
+
+def _guarded(path: str, kind: EventType) -> EventType:
+    """Return a user's type, whose mistakes are told in a sentence that names it."""
+
+    def detect(state: DrivingState) -> Detection:
+        found: Detection = call(len(state.times), _OWN_FIELDS, kind.detect, state)
+        return found
+
+    call = partial(call_type, f"{path}: the type '{kind.name}'")
+    given = kind.drawn
+    if given is None:
+        return replace(kind, detect=detect)
+
+    def drawn(state: DrivingState, excess: Floats) -> Attributes:
+        found: Attributes = call(len(state.times), _OWN_FIELDS, given, state, excess)
+        return found
+
+    return replace(kind, detect=detect, drawn=drawn)

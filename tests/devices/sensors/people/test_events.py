@@ -97,7 +97,9 @@ def test_a_module_tells_visits_apart(tmp_path: Path) -> None:
         ("x = 1", "has no EVENT_TYPES"),
         (MODULE.replace('"purchase"', '"Purchase"'), "'Purchase' is no name of a type of visit"),
         (MODULE.replace('"purchase"', '"long_stay"'), "each name once"),
-        (MODULE.replace("amount_eur", "exit_time"), "a session has a field 'exit_time' of its own"),
+        (MODULE.replace("amount_eur", "exit_time"), r"wrong\.py: .*'purchase' gives 'exit_time', a field that the"),
+        (MODULE.replace("visits.minutes >= 30", "1 / 0"), r"wrong\.py: .*'long_stay' fails: ZeroDivisionError"),
+        ("raise SystemExit(0)", r"wrong\.py: cannot be loaded: SystemExit"),
     ],
 )
 def test_a_module_that_is_wrong_is_named(tmp_path: Path, text: str, said: str) -> None:

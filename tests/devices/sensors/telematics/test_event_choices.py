@@ -123,6 +123,48 @@ def test_a_module_that_is_wrong_is_named(text: str | None, said: str, tmp_path: 
         Timeline(fleet(event_module=str(module)), NOON_MS)
 
 
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ("1 / 0", "'own' fails: ZeroDivisionError"),
+        ("None", "'own' fails: TypeError"),
+        ("(True, {'speed_mph': 1})", "'own' gives 'speed_mph', a field that the message has of its own"),
+        ("(True, {'Own G': 1})", "'own' gives 'Own G', which is no name of a field"),
+    ],
+)
+def test_a_type_that_fails_is_named(answer: str, said: str, tmp_path: Path) -> None:
+    module = tmp_path / "my_events.py"
+    module.write_text(
+        "from devices.sensors.telematics.events import EventType\n"
+        f"EVENT_TYPES = [EventType('own', 1, lambda state: {answer})]\n"
+    )
+    with pytest.raises(ConfigError, match=r"my_events\.py: .*" + said):
+        rows_of(fleet(1, event_module=str(module)), 1)
+
+
+def test_an_attribute_of_two_types_is_that_of_the_gravest_that_holds(tmp_path: Path) -> None:
+    module = tmp_path / "my_events.py"
+    module.write_text(
+        "from devices.sensors.telematics.events import EventType\n"
+        "EVENT_TYPES = [EventType('own', 0.1, lambda state: (False, {'braking_g': 9}))]\n"
+    )
+    found = rows_of(fleet(5, event_module=str(module), event_chances={"hard_braking": 1}), 10)
+    assert any("hard_braking" in row["events"] for row in found)
+    assert all((row["braking_g"] is not None) == ("hard_braking" in row["events"]) for row in found)
+    assert all(row["braking_g"] != 9 for row in found)
+
+
+def test_the_vehicle_of_a_unit_with_an_id_of_its_own_hangs_on_that_id() -> None:
+    groups = [{"kind": "telematics", "id": name, "interval": "1m"} for name in ("alpha", "beta", "t7")]
+
+    def drivers(chosen: list[dict[str, str]]) -> dict[str, str]:
+        return {row["device_id"]: row["driver_id"] for row in rows_of(Scenario.model_validate({"devices": chosen}), 3)}
+
+    every = drivers(groups)
+    assert every["t7"] == "D0006"
+    assert drivers(groups[1:]) == {name: every[name] for name in ("beta", "t7")}
+
+
 def test_identifiers_can_be_kept_apart_from_those_of_production() -> None:
     rows = rows_of(fleet(3, identifier_prefix="SYN-"), 1)
     assert {row["driver_id"] for row in rows} == {"SYN-D0000", "SYN-D0001", "SYN-D0002"}
