@@ -46,7 +46,7 @@ async def test_an_address_without_ports_gives_way_to_the_next(monkeypatch: pytes
             raise OSError(errno.EADDRNOTAVAIL, "as `connect` says it where all ports are taken")
         return await connected_from(local, host, port)
 
-    monkeypatch.setattr("edgewire.link.transport.connected_from", connected)
+    monkeypatch.setattr("edgewire.link.stream.connected_from", connected)
     peers, ended = [], asyncio.Semaphore(0)
 
     async def broker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
