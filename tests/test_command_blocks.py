@@ -24,7 +24,7 @@ from edgefleet.cli import app
 from edgefleet.cli.kafka_config import load_kafka_config
 from edgefleet.embedded import MosquittoProcess, answers, free_port
 from tests.deploy.test_helm import find_helm
-from tests.services.fixtures import require_program
+from tests.services.fixtures import require_package, require_program
 
 pytestmark = pytest.mark.documents
 
@@ -354,7 +354,7 @@ def test_exports(terminal: Callable[..., Terminal], postgres: str) -> None:
     (opened.folder / "faulty.yaml").write_text(fenced(ROOT / "docs/faults.md", {"yaml"})[0])
     opened.run_all("docs/exporting.md")
     for reader in ("pandas", "duckdb"):
-        pytest.importorskip(reader, reason=f"needs the reader {reader}: pip install {reader}")
+        require_package(reader)
     for block in fenced(ROOT / "docs/exporting.md", {"python"}):
         subprocess.run([sys.executable, "-c", block], cwd=opened.folder, check=True, timeout=60)
     (opened.folder / "password").write_text("secret")

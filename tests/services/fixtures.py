@@ -4,11 +4,13 @@
 skipped with a sentence that says how to get it; with EDGEFLEET_REQUIRE_SERVICES=1, as in CI, they fail.
 """
 
+import importlib
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from types import ModuleType
 from typing import NoReturn
 from urllib.parse import urlsplit
 
@@ -31,6 +33,14 @@ def require_program(name: str, package: str) -> None:
     """Skip the running test where a program is not installed; fail it where services are required."""
     if shutil.which(name) is None:
         unavailable(f"there is no {name} on the PATH: `apt-get install {package}`")
+
+
+def require_package(name: str) -> ModuleType:
+    """Return a package; skip the running test where it is not installed, fail it where services are required."""
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        unavailable(f"the package {name} is not installed: `pip install {name}`")
 
 
 @dataclass(frozen=True, slots=True)

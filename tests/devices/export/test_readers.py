@@ -5,7 +5,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import orjson
@@ -21,6 +20,7 @@ from devices.sensors.base import EPOCH_MS
 from devices.timeline.timeline import Timeline
 from edgewire.clock import parse_ms
 from edgewire.messages import CONTRACT
+from tests.services.fixtures import require_package
 
 pytestmark = pytest.mark.slow
 
@@ -91,13 +91,9 @@ def read_all(folder: Path, suffix: str, read: Callable[[Path], list[dict[str, An
     return [row for name in names for row in read(folder / suffix / f"{name}.{suffix}")]
 
 
-def library(name: str) -> ModuleType:
-    return pytest.importorskip(name, reason=f"needs the reader {name}: pip install {name}")
-
-
 @pytest.mark.parametrize("suffix", ["parquet", "csv"])
 def test_pandas(folder: Path, messages: dict[Any, Any], suffix: str) -> None:
-    pandas = library("pandas")
+    pandas = require_package("pandas")
     read = pandas.read_parquet if suffix == "parquet" else pandas.read_csv
     rows = read_all(folder, suffix, lambda path: read(path).to_dict("records"))
     assert compare(rows, messages) == len(messages)
@@ -105,7 +101,7 @@ def test_pandas(folder: Path, messages: dict[Any, Any], suffix: str) -> None:
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv"])
 def test_polars(folder: Path, messages: dict[Any, Any], suffix: str) -> None:
-    polars = library("polars")
+    polars = require_package("polars")
     read = polars.read_parquet if suffix == "parquet" else polars.read_csv
     rows = read_all(folder, suffix, lambda path: read(path).to_dicts())
     assert compare([{key: as_map(value) for key, value in row.items()} for row in rows], messages) == len(messages)
@@ -123,7 +119,7 @@ def as_map(value: Any) -> Any:
 
 @pytest.mark.parametrize("suffix", ["parquet", "csv"])
 def test_duckdb(folder: Path, messages: dict[Any, Any], suffix: str) -> None:
-    duckdb = library("duckdb")
+    duckdb = require_package("duckdb")
     connection = duckdb.connect()
     connection.execute("SET TimeZone = 'UTC'")
 
@@ -143,7 +139,7 @@ def test_duckdb(folder: Path, messages: dict[Any, Any], suffix: str) -> None:
 @pytest.mark.spark
 def test_spark(folder: Path, messages: dict[Any, Any]) -> None:
     """All kinds at once, whose schemas are merged, and a CSV with quotes in its cells."""
-    library("pyspark")
+    require_package("pyspark")
     from pyspark.sql import SparkSession
 
     session = SparkSession.builder.master("local[1]").config("spark.sql.session.timeZone", "UTC")
