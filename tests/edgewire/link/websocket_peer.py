@@ -83,8 +83,15 @@ async def _serve(serve: Serve, reader: asyncio.StreamReader, writer: asyncio.Str
 async def _socket_pair() -> tuple[
     tuple[asyncio.StreamReader, asyncio.StreamWriter], tuple[asyncio.StreamReader, asyncio.StreamWriter]
 ]:
+    """Connect two streams; a client that leaves at once may end the server's task in between."""
     one, other = socket.socketpair()
-    return await asyncio.open_connection(sock=one), await asyncio.open_connection(sock=other)
+    ours = await asyncio.open_connection(sock=one)
+    try:
+        return ours, await asyncio.open_connection(sock=other)
+    except BaseException:
+        ours[1].transport.abort()
+        other.close()
+        raise
 
 
 def over_websocket(serve: Serve) -> Serve:
