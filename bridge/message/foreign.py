@@ -169,8 +169,10 @@ class ForeignDecoder:
             own_site = values.pop("site", None)
             site = own_site if isinstance(own_site, str) and own_site else site
             # In a dialect it would be an entity, or a level of a topic, that is called so.
-            if self._format == OWN_FORMAT and type(values.get("boot")) is int and type(values.get("seq")) is int:
-                boot, seq = values.pop("boot"), values.pop("seq")  # type: ignore[assignment]
+            own_boot, own_seq = values.get("boot"), values.get("seq")
+            if self._format == OWN_FORMAT and type(own_boot) is int and type(own_seq) is int:
+                boot, seq = own_boot, own_seq
+                del values["boot"], values["seq"]
                 if self.counters is not None and message.id > self._counted and not is_stale:
                     self._counted = message.id
                     self.counters.observe_number(name, boot, seq)

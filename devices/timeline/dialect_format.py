@@ -152,6 +152,10 @@ class DialectFormat:
         count = len(rows.devices)
         if not count:
             return []
+        first = compiled.parts[0]
+        if isinstance(first, FieldPart) and first.is_bare:
+            # It is the whole payload, and a text that the user gave for a missing value may have a line break.
+            return self._padded(compiled, _whole(field_texts(first.field, rows, is_bare=True)))
         pieces: list[Sequence[bytes] | bytes] = []
         for part in compiled.parts:
             match part:
@@ -159,10 +163,12 @@ class DialectFormat:
                     pieces.append(part)
                 case NamePart(text):
                     pieces.append(self._named_texts(text, rows.devices))
-                case FieldPart(field, key, is_bare):
-                    texts = field_texts(field, rows, is_bare=is_bare)
+                case FieldPart(field, key):
+                    texts = field_texts(field, rows)
                     pieces.append([b"" if text is None else key + text for text in texts] if key else _whole(texts))
-        payloads = join_rows([*pieces, _LINE_BREAK], count).split(_LINE_BREAK)[:-1]
+        return self._padded(compiled, join_rows([*pieces, _LINE_BREAK], count).split(_LINE_BREAK)[:-1])
+
+    def _padded(self, compiled: _Compiled, payloads: list[bytes]) -> list[bytes]:
         size = compiled.template.pad_to
         return [payload.ljust(size) for payload in payloads] if size else payloads
 

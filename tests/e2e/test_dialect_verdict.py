@@ -3,21 +3,17 @@
 import asyncio
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import orjson
 import pytest
-import yaml
 
 from devices.fleet.fleet import Fleet
 from devices.scenario.scenario import Scenario
-from edgefleet.embedded import MosquittoProcess, edgefleet_process, free_port
 from edgefleet.verify import Outcome, RunVerdict, verify_run
-from edgewire.errors import ServiceUnavailable
 from edgewire.run_record import RunRecord
-from tests.services.fixtures import unavailable
+from tests.e2e.chain import running_chain
 
 pytestmark = [pytest.mark.e2e, pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -58,27 +54,8 @@ class Services(NamedTuple):
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     """A broker, and an ingest that a bridge feeds from it which reads all of `GROUPS`."""
     folder = tmp_path_factory.mktemp("dialects")
-    with ExitStack() as stack:
-        try:
-            broker = stack.enter_context(MosquittoProcess())
-        except ServiceUnavailable as error:
-            unavailable(str(error))
-        ports = free_port(), free_port()
-        ingest, admin = (f"http://127.0.0.1:{port}" for port in ports)
-        store = folder / "ingest.db"
-        command = ("ingest", "--port", str(ports[0]), "--store", f"sqlite:///{store}")
-        stack.enter_context(edgefleet_process("ingest", *command, url=f"{ingest}/readyz"))
-        config = folder / "bridge.yaml"
-        bridge = {
-            "broker": broker.url,
-            "subscriptions": SUBSCRIPTIONS,
-            "spool": {"path": str(folder / "spool.db")},
-            "http": {"url": ingest, "mode": "batch"},
-            "admin": {"port": ports[1]},
-        }
-        config.write_text(yaml.safe_dump(bridge))
-        stack.enter_context(edgefleet_process("bridge", "bridge", "run", config, url=f"{admin}/readyz"))
-        yield Services(broker.url, ingest, store)
+    with running_chain(folder, {"mode": "batch"}, subscriptions=SUBSCRIPTIONS) as chain:
+        yield Services(chain.broker.url, chain.ingest, chain.store)
 
 
 async def run(broker: str, groups: list[dict[str, Any]], duration_s: float = 2.2) -> RunRecord:

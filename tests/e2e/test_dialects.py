@@ -15,12 +15,11 @@ import paho.mqtt.client as paho
 import pytest
 import yaml
 
-from edgefleet.embedded import MosquittoProcess, edgefleet_process, free_port
+from edgefleet.embedded import MosquittoProcess
 from edgefleet.verify import Outcome, verify_run
-from edgewire.errors import ServiceUnavailable
 from edgewire.run_record import RunRecord
+from tests.e2e.chain import running_chain
 from tests.e2e.stack import wait_until
-from tests.services.fixtures import unavailable
 
 pytestmark = [pytest.mark.e2e, pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -83,20 +82,7 @@ def stored(path: Path) -> Counter[str]:
 
 def test_what_fleets_say_in_any_dialect_is_stored(tmp_path: Path) -> None:
     with ExitStack() as stack:
-        try:
-            broker = stack.enter_context(MosquittoProcess())
-        except ServiceUnavailable as error:
-            unavailable(str(error))
-        ports = free_port(), free_port()
-        ingest, admin = (f"http://127.0.0.1:{port}" for port in ports)
-        store = tmp_path / "ingest.db"
-        command = ("ingest", "--port", str(ports[0]), "--store", f"sqlite:///{store}")
-        stack.enter_context(edgefleet_process("ingest", *command, url=f"{ingest}/readyz"))
-        config = tmp_path / "bridge.yaml"
-        settings = {"broker": broker.url, "subscriptions": SUBSCRIPTIONS, "http": {"url": ingest},
-                    "spool": {"path": str(tmp_path / "spool.db")}, "admin": {"port": ports[1]}}  # fmt: skip
-        config.write_text(yaml.safe_dump(settings))
-        stack.enter_context(edgefleet_process("bridge", "bridge", "run", config, url=f"{admin}/readyz"))
+        broker, ingest, store = stack.enter_context(running_chain(tmp_path, {}, subscriptions=SUBSCRIPTIONS))
         client, heard = stack.enter_context(
             listening(broker, "stat/#", "me/rpc", "homeassistant/#", "ha/#", "+/online", "tele/+/LWT")
         )

@@ -5,24 +5,21 @@ import json
 import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 import paho.mqtt.client as mqtt
 import pytest
-import yaml
 
 from devices.fleet.brokers import broker_pool_for
 from devices.fleet.connector import probe_all
 from devices.fleet.fleet import Fleet
 from devices.scenario.scenario import Scenario
-from edgefleet.embedded import MosquittoProcess, edgefleet_process, free_port
 from edgefleet.verify import Outcome, verify_run
-from edgewire.errors import ServiceUnavailable
 from edgewire.mqtt import Version
-from tests.services.fixtures import unavailable
+from tests.e2e.chain import running_chain
 
 pytestmark = [pytest.mark.e2e, pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -34,22 +31,8 @@ BASE = f"edge/{SITE}/bme280/{REPLACED}"
 def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """A broker, and an ingest that a bridge feeds from it: the URLs of both."""
     folder = tmp_path_factory.mktemp("standby")
-    with ExitStack() as stack:
-        try:
-            broker = stack.enter_context(MosquittoProcess())
-        except ServiceUnavailable as error:
-            unavailable(str(error))
-        ports = free_port(), free_port()
-        ingest, admin = (f"http://127.0.0.1:{port}" for port in ports)
-        command = ("ingest", "--port", str(ports[0]), "--store", f"sqlite:///{folder / 'ingest.db'}")
-        stack.enter_context(edgefleet_process("ingest", *command, url=f"{ingest}/readyz"))
-        config = folder / "bridge.yaml"
-        spool, http = {"path": str(folder / "spool.db")}, {"url": ingest, "mode": "batch"}
-        config.write_text(
-            yaml.safe_dump({"broker": broker.url, "spool": spool, "http": http, "admin": {"port": ports[1]}})
-        )
-        stack.enter_context(edgefleet_process("bridge", "bridge", "run", config, url=f"{admin}/readyz"))
-        yield broker.url, ingest
+    with running_chain(folder, {"mode": "batch"}) as chain:
+        yield chain.broker.url, chain.ingest
 
 
 def sensor(broker: str, client_id: str, boot: int) -> mqtt.Client:

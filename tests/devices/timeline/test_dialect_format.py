@@ -117,6 +117,14 @@ def test_what_has_no_value_is_written_as_the_mapping_says() -> None:
     assert orjson.loads(cold) == {"lat": None, "lon": "NaN", "fix": "none"}
 
 
+def test_a_text_for_what_is_missing_may_have_a_line_break() -> None:
+    field = {"from": "latitude", "missing": "no\nfix"}
+    payloads = spoken(kind="gps", count=1, interval="1s", topic="g/{id}", payload=field)[1].payload
+    assert len(payloads) == 30
+    assert payloads[0] == b"no\nfix"
+    assert b"48." in payloads[-1]
+
+
 @pytest.mark.parametrize(
     ("group", "said"),
     [
