@@ -25,13 +25,12 @@ check: lint  ## lint, and the tests that need no service and little time: under 
 	  --durations 5 --durations-min 0.7 \
 	  -m "not (slow or services or e2e or chaos or compose or spark or documents)" $(PYTEST_ARGS)
 
-# Those that start no service in as many processes as there are cores; then the others one after the other, as each
-# process would start services of its own, and measures them; last the commands of the documents, which measure nothing and
-# mostly wait.
+# Those that start no service in as many processes as there are cores; then the others in two, a file in one of them, as each
+# process starts services of its own: they wait for half of their time; last the commands of the documents, which mostly wait too.
 test: .venv/.dev  ## all tests but test-compose; PYTEST_ARGS="-k bme280" chooses
 	@$(BIN)/python -m tests.services.kafka >/dev/null || echo "-> the tests on a real Kafka cannot run"
 	$(COMPILED) $(BIN)/python -m pytest -n auto --maxprocesses 4 -m "not (services or e2e or chaos or compose or spark or documents)" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
-	$(COMPILED) $(BIN)/python -m pytest -m "(services or e2e or chaos) and not (compose or spark or documents)" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
+	$(COMPILED) $(BIN)/python -m pytest -n 2 --dist loadfile -m "(services or e2e or chaos) and not (compose or spark or documents)" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
 	$(COMPILED) $(BIN)/python -m pytest -n 2 -m documents $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
 	@echo "Not run: the tests of docker-compose.yml and on a real Spark: make test-compose, make test-spark"
 

@@ -501,7 +501,9 @@ def test_kafka_gets_every_message_in_its_topic(scenario: Path) -> None:
     assert all(b'"event_type":"foot_traffic"' in value for topic, value in found if topic == "foot_traffic")
 
 
-def test_a_file_says_how_kafka_is_reached_and_what_goes_there(scenario: Path, tmp_path: Path) -> None:
+def test_a_file_says_how_kafka_is_reached_and_what_goes_there(
+    scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "password").write_text("hunter2hunter2\n")
     config = tmp_path / "kafka.yaml"
     with kafka_mock() as cluster:
@@ -518,7 +520,8 @@ def test_a_file_says_how_kafka_is_reached_and_what_goes_there(scenario: Path, tm
         assert dict(first.headers() or [])["plant"] == b"north"
         consumer.close()
     config.write_text("properties: {sasl.password_file: password, sasl.mechanism: hunter2hunter2}\n")
-    said = str(invoke(scenario, *SPAN, "--kafka", "127.0.0.1:1", "--kafka-config", config).exception)
+    monkeypatch.setattr("devices.export.kafka.TIMEOUT_S", 0.1)
+    said = str(invoke(scenario, *SPAN, "--kafka", "127.0.0.1:1", "--kafka-config", config, "--retries", "0").exception)
     assert said.startswith("Kafka at 127.0.0.1:1: ")
     assert "hunter2" not in said
 
