@@ -268,6 +268,9 @@ class Scenario(ConfigFile):
     }
 
     seed: int = Field(default=0, ge=0, lt=2**63)
+    world: int = Field(default=1, ge=1, le=2)
+    """Which models the weather, roads and people are made by: the same seed gives other values in each. 1 is as of
+    versions before there was a choice, bit for bit; 2 is being built, and changes until it is the default."""
     broker: Annotated[str | tuple[str, ...], AfterValidator(_broker_urls)] = "mqtt://127.0.0.1:1883"
     """mqtt://HOST:PORT, mqtts://, ws:// or wss:// (with a path), or unix:///PATH, with user:password@ where the broker
     asks for it; see transports.md. A list of them: the

@@ -67,7 +67,11 @@ class Timeline:
         # What is hardware by now still has its vehicle, and its faults' entries.
         everyone = all_devices(scenario)
         self._baseline = World.build(
-            scenario.seed, scenario.sites, vehicle_sites(everyone), everywhere=scenario.vehicles
+            scenario.seed,
+            scenario.sites,
+            vehicle_sites(everyone),
+            everywhere=scenario.vehicles,
+            version=scenario.world,
         )
         bursts = Bursts(scenario, self._baseline, [device for device, _ in everyone])
         self.world = bursts.world

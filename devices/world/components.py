@@ -1,22 +1,42 @@
-"""The components of a world that several kinds of device share are made once a world, on first use."""
+"""The components of a world that several kinds of device share are made once a world, on first use.
 
+What they are depends on the world's version, here and nowhere below: `_MODELS` has a row a version. Where the sensors
+of a kind differ as well, a table beside that kind has them by `World.version`.
+"""
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 
+from devices.world.drifting_cells import DriftingCells
 from devices.world.roads import Roads
 from devices.world.traffic import Traffic
 from devices.world.vehicles.drivers import Drivers
 from devices.world.vehicles.trip_cache import TripCache
 from devices.world.vehicles.trips import TripPlanner
 from devices.world.vehicles.vehicles import Vehicles
-from devices.world.weather import weather
+from devices.world.weather import Atmosphere
 from devices.world.world import SiteArrays, World
 
 
 @dataclass(frozen=True, slots=True)
-class Components:
-    """Roads and who drives on them."""
+class _Models:
+    """Names what one version of the world is made of."""
 
+    atmosphere: Callable[[World], Atmosphere]
+
+
+_MODELS: Mapping[int, _Models] = {
+    1: _Models(atmosphere=DriftingCells),
+    2: _Models(atmosphere=DriftingCells),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Components:
+    """Weather, roads and who drives on them."""
+
+    atmosphere: Atmosphere
     site_arrays: SiteArrays
     roads: Roads
     traffic: Traffic
@@ -27,10 +47,12 @@ class Components:
 @lru_cache(16)
 def components(world: World) -> Components:
     """Return the components of this world."""
+    models = _MODELS[world.version]
     site_arrays = SiteArrays(world)
     roads, drivers = Roads(world.seed, site_arrays), Drivers(world.seed, site_arrays)
-    air = partial(weather, world)
-    traffic = Traffic(world.seed, site_arrays, roads, air)
-    planner = TripPlanner(world.seed, site_arrays, roads, traffic, air, drivers, world.speed_boost)
+    atmosphere = models.atmosphere(world)
+    traffic = Traffic(world.seed, site_arrays, roads, atmosphere.weather)
+    planner = TripPlanner(world.seed, site_arrays, roads, traffic, atmosphere.weather, drivers, world.speed_boost)
     cache = TripCache(planner, sum(map(len, world.vehicles.values())))
-    return Components(site_arrays, roads, traffic, drivers, Vehicles(roads, planner, cache, world.vehicles))
+    vehicles = Vehicles(roads, planner, cache, world.vehicles)
+    return Components(atmosphere, site_arrays, roads, traffic, drivers, vehicles)

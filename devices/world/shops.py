@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from devices.world.components import components
 from devices.world.noise import smooth_noise
 from devices.world.random import Floats, Hashes, Ints, hash_bits, normal, poisson, uniform
-from devices.world.weather import weather
 from devices.world.world import DAY_MS, HOUR_MS, LocalTime, Site, World
 
 # Share of a day's entries by hour, Bourke St Mall, Melbourne, 2015-16 (%, 9 to 20 h); the remaining hours hold what
@@ -129,7 +129,7 @@ def _turnout(world: World, local_ms: Ints) -> Floats:
     ahead = np.array([_ahead_ms(site, zone) for site, zone in zip(world.sites, world.local, strict=True)])
     times = local_ms - ahead[:, None, None]
     sites = np.broadcast_to(np.arange(len(ahead))[:, None, None], times.shape)
-    rain = weather(world, sites.ravel(), times.ravel()).rain
+    rain = components(world).atmosphere.weather(sites.ravel(), times.ravel()).rain
     return 1 - _RAIN_KEEPS_AWAY * rain.reshape(times.shape)
 
 

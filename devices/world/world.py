@@ -98,6 +98,8 @@ class World:
     """Numbers of the fleet's vehicles at each site, by the site's position in `sites`, ascending."""
     speed_boost: SpeedBoost | None = None
     """Who is in a burst of speeding when; None where nobody ever is."""
+    version: int = 1
+    """Which models it is made of, 1 or 2: `devices.world.components` has a table of them."""
 
     @classmethod
     def build(
@@ -107,10 +109,11 @@ class World:
         vehicles: Mapping[int, str] | Iterable[tuple[int, str]] = (),
         *,
         everywhere: int = 0,
+        version: int = 1,
     ) -> "World":
         """Return a world with these sites; `vehicles` are numbers of vehicles, each with its site's name.
 
-        The first `everywhere` numbers are at every site beside.
+        The first `everywhere` numbers are at every site beside. `version` says which models it is made of.
         """
         at: dict[str, set[int]] = {site.name: set(range(everywhere)) for site in sites}
         for ordinal, site in vehicles.items() if isinstance(vehicles, Mapping) else vehicles:
@@ -120,6 +123,7 @@ class World:
             tuple(sites),
             tuple(LocalTime(site.timezone) for site in sites),
             {index: np.array(sorted(at[site.name]), dtype=np.int64) for index, site in enumerate(sites)},
+            version=version,
         )
 
     def local_ms(self, sites: Ints, times_ms: Ints) -> Ints:

@@ -81,6 +81,10 @@ def command(
             max=10**15,
         ),
     ] = None,
+    world: Annotated[
+        int | None,
+        typer.Option(envvar="EDGEFLEET_WORLD", help="Version of the world, instead of the scenario's.", min=1, max=2),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(envvar="EDGEFLEET_SEED", help="Seed, instead of the scenario's.", min=0, max=2**63 - 1)
     ] = None,
@@ -103,7 +107,8 @@ def command(
     from edgefleet.cli.signals import StopFlag
 
     loaded = shorthands.apply(fleet.load(scenario, None if stream or scenario else interval))
-    loaded = loaded if seed is None else loaded.model_copy(update={"seed": seed})
+    own = {"seed": seed, "world": world}
+    loaded = loaded.model_copy(update={key: value for key, value in own.items() if value is not None})
     destination = Destination.parse(out, format_, delivery)
     with StopFlag.on_signals() as stop:
         if stream:

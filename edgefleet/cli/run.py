@@ -54,6 +54,10 @@ def command(
             "--from", envvar="EDGEFLEET_FROM", help="Devices' time at which the run begins (ISO 8601). Default: now."
         ),
     ] = None,
+    world: Annotated[
+        int | None,
+        typer.Option(envvar="EDGEFLEET_WORLD", help="Version of the world, instead of the scenario's.", min=1, max=2),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(envvar="EDGEFLEET_SEED", help="Seed, instead of the scenario's.", min=0, max=2**63 - 1)
     ] = None,
@@ -171,7 +175,7 @@ def command(
 
     start_logging(log_level)
     urls = start_embedded(context, broker or (), only_here=not (ray or ray_address))
-    changes = {"broker": urls or None, "time_scale": time_scale, "seed": seed}
+    changes = {"broker": urls or None, "time_scale": time_scale, "seed": seed, "world": world}
     loaded = in_real_time(
         shorthands.apply(fleet.load(scenario, interval)).model_copy(
             update={key: value for key, value in changes.items() if value is not None}

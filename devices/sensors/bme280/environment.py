@@ -7,9 +7,10 @@ from pydantic import Field, field_validator, model_validator
 
 from devices.sensors.bme280.weather_events import KINDS, WeatherEvents, per_place
 from devices.world.components import components
+from devices.world.drifting_cells import AIR_MS, SHOWER_MS, SYNOPTIC_MS, diurnal
 from devices.world.noise import GridInterpolator, fractal_noise
 from devices.world.random import Floats, Hashes, Ints, extend, hash_bits
-from devices.world.weather import AIR_MS, SHOWER_MS, SYNOPTIC_MS, Season, diurnal, outdoor_air, weather
+from devices.world.weather import Season
 from devices.world.world import HOUR_MS, World
 from edgewire.config import Config
 
@@ -96,6 +97,7 @@ class IndoorAir:
     def __init__(self, settings: RangeSettings, world: World, sites: Ints, interval_ms: Ints, rooms: Ints) -> None:
         """A place is a room of a site (0, until a device is reset) read at an interval: drift is by the reading."""
         self._settings, self._world = settings, world
+        self._atmosphere = components(world).atmosphere
         self._sites, self._interval = sites, interval_ms
         self._keys = hash_bits(0, "bme280/room", components(world).site_arrays.keys[sites], rooms)
         seeds = hash_bits(world.seed, "bme280/event", components(world).site_arrays.keys[sites], interval_ms)
@@ -127,7 +129,7 @@ class IndoorAir:
 
     def _slow_changes(self, places: Ints, times: Ints) -> Floats:
         sites, keys = self._sites[places], self._keys[places]
-        found = weather(self._world, sites, times)
+        found = self._atmosphere.weather(sites, times)
         day = diurnal(self._world.local_ms(sites, times))
         slowest = self._slowest[:, places]
         values = []
@@ -201,7 +203,8 @@ class OutdoorAir:
     """The air of the site's climate; its storms, fronts and clear spells are the events."""
 
     def __init__(self, season: Season, world: World, sites: Ints) -> None:
-        self._season, self._world, self._sites = season, world, sites
+        self._season, self._sites = season, sites
+        self._atmosphere = components(world).atmosphere
         self._grid = GridInterpolator(self._slow, len(sites))
 
     def air_at(self, places: Ints, times: Ints) -> tuple[Floats, Ints]:
@@ -212,5 +215,5 @@ class OutdoorAir:
 
     def _slow(self, places: Ints, times: Ints) -> Floats:
         sites = self._sites[places]
-        air, found = outdoor_air(self._world, sites, times, self._season), weather(self._world, sites, times)
+        air, found = self._atmosphere.outdoor_air(sites, times, self._season), self._atmosphere.weather(sites, times)
         return np.stack([air.temperature_c, air.humidity, air.pressure_hpa, found.storm, found.front, found.clear])

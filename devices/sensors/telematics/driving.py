@@ -16,7 +16,6 @@ from devices.world.random import Flags, Floats, Ints, hash_bits
 from devices.world.roads import LIMIT_MS, ROAD_TYPES
 from devices.world.traffic import times_of_day
 from devices.world.vehicles.vehicles import Motion
-from devices.world.weather import weather
 from devices.world.world import DAY_MS, HOUR_MS, World
 
 # Rain or fog, and the night, make the same event riskier; from this sum of weights on a record is labelled risky.
@@ -60,7 +59,7 @@ class DrivingMonitor:
             over,
             np.minimum(over, _over_limit_mph(world, earlier)),
             headway_s(passage, times, density, components(world).drivers.aggressiveness(sites, vehicles)),
-            weather(world, sites, times),
+            components(world).atmosphere.weather(sites, times),
             density,
             (world.local_ms(sites, times) % DAY_MS) / HOUR_MS,
             times,

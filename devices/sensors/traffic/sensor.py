@@ -18,7 +18,6 @@ from devices.world.random import Flags, Floats, Hashes, Ints, hash_bits, normal,
 from devices.world.roads import KMH
 from devices.world.sun import DUSK_DEG, sun_elevation_deg
 from devices.world.traffic import Flow, inbound_share
-from devices.world.weather import weather
 from devices.world.world import HOUR_MS, World
 from edgewire.config import Config
 
@@ -101,7 +100,7 @@ class TrafficSensor:
         """Return the chance to detect a vehicle."""
         if self._settings.detection == 1:
             return np.ones(len(times))
-        air = weather(world, sites, times)
+        air = components(world).atmosphere.weather(sites, times)
         dark = sun_elevation_deg(world, sites, times) < DUSK_DEG
         return np.asarray(
             self._settings.detection

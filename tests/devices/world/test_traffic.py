@@ -5,7 +5,6 @@ import pytest
 
 from devices.world.components import components
 from devices.world.traffic import demand, greenshields_density, inbound_share, times_of_day
-from devices.world.weather import weather
 from devices.world.world import DAY_MS, HOUR_MS, Site, World
 from edgewire.clock import parse_ms
 
@@ -76,7 +75,7 @@ def test_counts_vary_as_on_real_streets() -> None:
 def test_rain_and_fog_slow_traffic_and_rain_thins_it() -> None:
     world = World.build(5, [SITE])
     noons = MONDAY_MS + 12 * HOUR_MS + DAY_MS * np.arange(1500)
-    air = weather(world, zeros(noons), noons)
+    air = components(world).atmosphere.weather(zeros(noons), noons)
     wet, foggy = air.rain > 0.25, air.mist > 0.3
     clear = (air.rain == 0) & (air.mist == 0)
     for road in (0, 20, 40):
@@ -84,7 +83,7 @@ def test_rain_and_fog_slow_traffic_and_rain_thins_it() -> None:
         assert flow.speed_ms[wet].mean() < 0.97 * flow.speed_ms[clear].mean()
         assert flow.vehicles_per_hour[wet].mean() < flow.vehicles_per_hour[clear].mean()
     mornings = MONDAY_MS + 5 * HOUR_MS + DAY_MS * np.arange(1500)
-    foggy = weather(world, zeros(mornings), mornings).mist > 0.3
+    foggy = components(world).atmosphere.weather(zeros(mornings), mornings).mist > 0.3
     assert foggy.sum() > 10
     speed = components(world).traffic.flow_at(zeros(mornings), zeros(mornings), mornings).speed_ms
     assert speed[foggy].mean() < 0.95 * speed[~foggy].mean()

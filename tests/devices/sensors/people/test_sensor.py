@@ -10,9 +10,9 @@ import pytest
 
 from devices.scenario.scenario import Scenario
 from devices.timeline.timeline import Timeline
+from devices.world.components import components
 from devices.world.random import hash_bits
 from devices.world.shops import Shops
-from devices.world.weather import weather
 from devices.world.world import Site, World
 from edgewire.clock import iso_ms, parse_ms
 
@@ -227,7 +227,7 @@ class TestOverDispersion:
         days = MONDAY_MS // DAY_MS + 7 * np.arange(40)
         counts = hourly_entries(shops, world, days)[:, :, 9:21].sum(axis=1).astype(float)
         hours = (days[:, None] * DAY_MS + np.arange(9, 21) * HOUR_MS + HOUR_MS // 2).ravel()
-        rain = weather(world, np.zeros(len(hours), dtype=np.int64), hours).rain.reshape(40, 12)
+        rain = components(world).atmosphere.weather(np.zeros(len(hours), dtype=np.int64), hours).rain.reshape(40, 12)
         relative = counts / counts.mean(axis=0)
         # Within a day, an hour of heavy rain (1) has a fifth less than a dry one; and rainy days have fewer visits.
         within = relative / relative.mean(axis=1, keepdims=True)

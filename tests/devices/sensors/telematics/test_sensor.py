@@ -14,7 +14,6 @@ from devices.sensors.telematics.events import EVENT_TYPES, G_MS2, MPH, Detection
 from devices.sensors.telematics.sensor import TelematicsSensor, TelematicsSettings
 from devices.world.components import components
 from devices.world.roads import CLASSES
-from devices.world.weather import weather
 from devices.world.world import HOUR_MS, Site, World
 from edgewire.clock import iso_ms, parse_ms
 
@@ -147,7 +146,7 @@ def test_the_context_is_that_of_the_world(population: PopulationOf) -> None:
     rows = TelematicsSensor(TelematicsSettings(), population(100)).sample(WORLD, ids, times)
     zeros = np.zeros_like(ids)
     moving = components(WORLD).vehicles.motion(zeros, ids, times)
-    assert rows["weather"] == weather(WORLD, zeros, times).conditions()
+    assert rows["weather"] == components(WORLD).atmosphere.weather(zeros, times).conditions()
     assert set(rows["weather"]) == {"sunny", "rainy", "foggy"}
     assert rows["traffic_density"] == pytest.approx(
         components(WORLD).traffic.flow_at(zeros, moving.road, times).density, abs=0.001

@@ -1,7 +1,5 @@
 """The fleet's vehicles: real motion, had for any moment, and the same whoever else drives."""
 
-from functools import partial
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,7 +9,6 @@ from devices.world.components import components
 from devices.world.vehicles.trip_cache import TripCache
 from devices.world.vehicles.trips import TripBatch, TripPlanner
 from devices.world.vehicles.vehicles import Motion, Vehicles
-from devices.world.weather import weather
 from devices.world.world import DAY_MS, HOUR_MS, Site, World
 from edgewire.clock import parse_ms
 
@@ -150,7 +147,7 @@ class CountingPlanner(TripPlanner):
 
 def with_small_cache(world: World, fewest_kept: int) -> tuple[Vehicles, TripCache, CountingPlanner]:
     """Return the vehicles of a world with a cache that keeps no more trips than needed."""
-    shared, air = components(world), partial(weather, world)
+    shared, air = components(world), components(world).atmosphere.weather
     planner = CountingPlanner(world.seed, shared.site_arrays, shared.roads, shared.traffic, air, shared.drivers)
     cache = TripCache(planner, sum(map(len, world.vehicles.values())), fewest_kept)
     return Vehicles(shared.roads, planner, cache, world.vehicles), cache, planner

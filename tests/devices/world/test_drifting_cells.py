@@ -1,9 +1,10 @@
-"""Weather and the air outdoors: seasons, days, climates and physics."""
+"""Weather and the air outdoors in `world: 1`: seasons, days, climates and physics."""
 
 import numpy as np
 import pytest
 
-from devices.world.weather import CLIMATES, Air, diurnal, outdoor_air, vapour_pressure_hpa, weather
+from devices.world.drifting_cells import CLIMATES, DriftingCells, diurnal
+from devices.world.weather import Air, vapour_pressure_hpa
 from devices.world.world import DAY_MS, HOUR_MS, Site, World
 from edgewire.clock import parse_ms
 
@@ -27,7 +28,7 @@ def world(**place: object) -> World:
 
 
 def year(times: np.ndarray = YEAR, **place: object) -> Air:
-    return outdoor_air(world(**place), np.zeros(len(times), dtype=np.int64), times)
+    return DriftingCells(world(**place)).outdoor_air(np.zeros(len(times), dtype=np.int64), times)
 
 
 def by_month(values: np.ndarray) -> np.ndarray:
@@ -78,7 +79,7 @@ def test_it_rains_by_the_climate() -> None:
     shares = {}
     for name, climate in CLIMATES.items():
         here = world(climate=name, latitude=climate.latitude)
-        shares[name] = (weather(here, np.zeros(len(YEAR), dtype=np.int64), YEAR).rain > 0).mean()
+        shares[name] = (DriftingCells(here).weather(np.zeros(len(YEAR), dtype=np.int64), YEAR).rain > 0).mean()
     assert shares["desert"] < 0.03 < 0.07 < shares["mediterranean"] < shares["temperate"] < shares["tropical"] < 0.3
 
 
@@ -97,7 +98,7 @@ def test_pressure_and_temperature_fall_with_altitude() -> None:
 def test_weather_moves_eastwards() -> None:
     two = World.build(3, [Site(name="west", latitude=48, longitude=0), Site(name="east", latitude=48, longitude=2)])
     times = NEW_YEAR_MS + np.arange(0, 200 * DAY_MS, HOUR_MS)
-    west, east = (weather(two, np.full(len(times), place), times).pressure for place in (0, 1))
+    west, east = (DriftingCells(two).weather(np.full(len(times), place), times).pressure for place in (0, 1))
     lags = range(-12, 13)
     alike = [np.corrcoef(west[12:-12], east[12 + lag : len(east) - 12 + lag])[0, 1] for lag in lags]
     # Two degrees at 0.4 degrees an hour: five hours later.
@@ -105,7 +106,7 @@ def test_weather_moves_eastwards() -> None:
 
 
 def test_storms_blow_and_fog_is_calm() -> None:
-    found = weather(world(), np.zeros(len(YEAR), dtype=np.int64), YEAR)
+    found = DriftingCells(world()).weather(np.zeros(len(YEAR), dtype=np.int64), YEAR)
     assert found.wind[found.storm > 0.3].mean() > 1.4 * found.wind.mean()
     assert found.wind[found.fog].mean() < found.wind.mean()
     assert found.pressure[found.storm > 0].max() < -1 < 1 < found.pressure[found.clear > 0].min()
@@ -116,7 +117,7 @@ def test_storms_blow_and_fog_is_calm() -> None:
 
 
 def test_a_front_changes_the_air_mass() -> None:
-    found = weather(world(), np.zeros(len(YEAR), dtype=np.int64), YEAR)
+    found = DriftingCells(world()).weather(np.zeros(len(YEAR), dtype=np.int64), YEAR)
     change = np.abs(np.gradient(found.temperature))
     assert change[found.front > 0.8].mean() > 2 * change[found.front < 0.1].mean()
 
@@ -133,7 +134,7 @@ def test_weather_is_alike_nearby_and_unrelated_far_away() -> None:
         11, [site("a", 48.0, 2.0), site("near", 48.1, 2.1), site("mid", 49.5, 4.0), site("far", 10.0, 120.0)]
     )
     times = MONDAY_MS + np.arange(0, 400 * DAY_MS, 6 * HOUR_MS)
-    series = [weather(world, at(world, index, times), times).pressure for index in range(4)]
+    series = [DriftingCells(world).weather(at(world, index, times), times).pressure for index in range(4)]
     near, mid, far = (np.corrcoef(series[0], other)[0, 1] for other in series[1:])
     assert near > 0.97
     assert 0.3 < mid < near
@@ -143,14 +144,14 @@ def test_weather_is_alike_nearby_and_unrelated_far_away() -> None:
 def test_weather_is_alike_on_both_sides_of_the_180th_meridian() -> None:
     world = World.build(11, [site("east", -16.8, 179.9), site("west", -16.8, -179.9)])
     times = MONDAY_MS + np.arange(0, 100 * DAY_MS, 6 * HOUR_MS)
-    east, west = (weather(world, at(world, index, times), times).pressure for index in range(2))
+    east, west = (DriftingCells(world).weather(at(world, index, times), times).pressure for index in range(2))
     assert np.corrcoef(east, west)[0, 1] > 0.97
 
 
 def test_rain_comes_with_low_pressure_and_moist_air() -> None:
     world = World.build(5, [site("a", 48.0, 2.0)])
     times = MONDAY_MS + np.arange(0, 600 * DAY_MS, 3 * HOUR_MS)
-    found = weather(world, at(world, 0, times), times)
+    found = DriftingCells(world).weather(at(world, 0, times), times)
     wet = found.rain > 0
     assert 0.05 < wet.mean() < 0.35
     assert found.pressure[wet].mean() < -0.3 < found.pressure[~wet].mean()
