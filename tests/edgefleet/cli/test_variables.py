@@ -75,7 +75,7 @@ def test_a_variable_is_of_the_same_type_wherever_it_is_taken() -> None:
 
 def test_a_variable_of_an_option_is_a_key_only_where_both_are_the_same() -> None:
     keys = set(variable_names(Scenario, "EDGEFLEET_"))
-    both = {"EDGEFLEET_BROKER", "EDGEFLEET_SEED", "EDGEFLEET_TIME_SCALE"}
+    both = {"EDGEFLEET_BROKER", "EDGEFLEET_SEED", "EDGEFLEET_TIME_SCALE", "EDGEFLEET_WORLD"}
     assert {name for name in keys if is_option_variable(name)} == both
 
 
