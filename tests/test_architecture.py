@@ -69,6 +69,7 @@ LAYERS = {
         "provision",
         "launch",
         "report",
+        "testing",
         "demo",
         "cli",
     ],

@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import kubernetes_validate
+import orjson
 import pytest
 import typer
 import yaml
@@ -23,6 +24,7 @@ import yaml
 from edgefleet.cli import app
 from edgefleet.cli.kafka_config import load_kafka_config
 from edgefleet.embedded import MosquittoProcess, answers, free_port
+from edgewire.run_record import RunRecord
 from tests.deploy.test_helm import find_helm
 from tests.services.fixtures import require_package, require_program
 
@@ -340,6 +342,29 @@ def test_dialects(terminal: Callable[..., Terminal], broker: dict[str, str]) -> 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
+def test_tests_in_any_other_language(terminal: Callable[..., Terminal]) -> None:
+    """The pipeline is ideal: it has stored what the record says was sent."""
+    opened = terminal()
+
+    def store(command: str) -> None:
+        if "verify" in command:
+            record = RunRecord.load(opened.folder / "run")
+            ids = [f"{one.device_id}:{one.boot}:{seq}" for one in record.devices for seq in range(one.emitted)]
+            (opened.folder / "stored.jsonl").write_bytes(b"".join(orjson.dumps({"id": one}) + b"\n" for one in ids))
+
+    opened.run_all("docs/testing.md", before=store)
+    assert b'failures="0"' in (opened.folder / "verdict.xml").read_bytes()
+
+
+@pytest.mark.parametrize(("number", "schema"), [(0, "vendor.github-workflows"), (1, "vendor.gitlab-ci")])
+def test_what_ci_systems_are_told_keeps_their_schemas(number: int, schema: str, tmp_path: Path) -> None:
+    path = tmp_path / "ci.yaml"
+    path.write_text(fenced(ROOT / "docs" / "testing.md", {"yaml"})[number])
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", schema, path]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_files(terminal: Callable[..., Terminal]) -> None:
     opened = terminal()
     (opened.folder / "faulty.yaml").write_text(fenced(ROOT / "docs/faults.md", {"yaml"})[0])

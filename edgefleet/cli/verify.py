@@ -1,5 +1,6 @@
 """Implements `edgefleet verify`: what a run sent against what arrived."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -37,6 +38,23 @@ def command(
             help="Kafka topic to read, instead of those of the contract; repeatable.",
         ),
     ] = None,
+    rows: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="EDGEFLEET_VERIFY_ROWS",
+            help="File of what another store has, a JSON object a line with device_id, boot and seq.",
+            show_default=False,
+            dir_okay=False,
+        ),
+    ] = None,
+    row_key: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="EDGEFLEET_VERIFY_ROW_KEY",
+            metavar="NAME=KEY",
+            help="What device_id, boot, seq, id, timestamp or arrived is called there; repeatable.",
+        ),
+    ] = None,
     wait: Annotated[
         str, typer.Option(envvar="EDGEFLEET_VERIFY_WAIT", help="How long to wait for what has not arrived yet.")
     ] = "30s",
@@ -54,9 +72,13 @@ def command(
         ),
     ] = "1s",
     html: HtmlPage = None,
+    junit: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Also write the verdict as JUnit's XML, for CI systems.", show_default=False),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Compare what a run sent with what arrived in the ingest store and in Kafka.
+    """Compare what a run sent with what arrived in the ingest store, in Kafka, or in rows of another store.
 
     Per kind: sent, stored, lost with the first missing ids, refused by the broker, duplicates, out of order, late, and
     the latency. PASS and exit code 0: all that the whole fleet emitted is there. FAIL and 1: something is missing.
@@ -66,8 +88,11 @@ def command(
 
     Example: `edgefleet verify runs/latest --ingest http://127.0.0.1:8000 --kafka 127.0.0.1:9092`
     """
-    if ingest is None and kafka is None:
-        raise ConfigError("nothing to compare with: give --ingest URL, --kafka HOST:PORT or both")
+    if ingest is None and kafka is None and rows is None:
+        raise ConfigError("nothing to compare with: give --ingest URL, --kafka HOST:PORT or --rows FILE")
+    row_keys = _parse_row_keys(row_key or ())
+    if row_keys and rows is None:
+        raise ConfigError("--row-key: is about the file of --rows FILE, which is not given")
     from rich.console import Console
 
     from edgefleet.verify import print_verdict, verify_run
@@ -83,6 +108,10 @@ def command(
 
         check_page(html, list_run_files(runs))
         labels = read_run_labels(runs)
+    if junit:
+        from edgefleet.report.html.files import check_page, list_run_files
+
+        check_page(junit, [*list_run_files(runs), *([rows] if rows else [])], "--junit")
     people = Console(stderr=True)
     unwritten: ConfigError | None = None
     with people.status("reading") as status:
@@ -92,6 +121,8 @@ def command(
             ingest_token=ingest_token,
             kafka=kafka,
             kafka_topics=kafka_topic,
+            rows=rows,
+            row_keys=row_keys,
             wait_s=wait_s,
             late_after_ms=late_after_ms,
             allowance_ms=allowance_ms,
@@ -101,12 +132,21 @@ def command(
         from edgefleet.report.html.files import write_page
         from edgefleet.report.html.verify_page import verify_page
 
-        services = {name: url for name, url in (("http", ingest), ("kafka", kafka)) if url}
+        services = {
+            name: url for name, url in (("http", ingest), ("kafka", kafka), ("rows", rows and str(rows))) if url
+        }
         page = verify_page(verdict, record, labels, services, late_after_ms)
         try:
             write_page(html, page)
         except ConfigError as error:
             unwritten = error
+    if junit:
+        from edgefleet.verify.junit import write_junit
+
+        try:
+            write_junit(junit, verdict, (record.stopped_ms - record.started_ms) / 1000)
+        except ConfigError as error:
+            unwritten = unwritten or error
     if as_json:
         typer.echo(orjson.dumps(verdict.to_json(), option=orjson.OPT_INDENT_2))
     else:
@@ -115,3 +155,13 @@ def command(
         raise unwritten
     if not verdict.ok:
         raise typer.Exit(1)
+
+
+def _parse_row_keys(texts: Sequence[str]) -> dict[str, str]:
+    keys = {}
+    for text in texts:
+        name, equals, key = text.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"--row-key: '{text}' is not of the form NAME=KEY, such as device_id=sensor")
+        keys[name] = key
+    return keys

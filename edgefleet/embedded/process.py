@@ -98,6 +98,11 @@ class ManagedProcess:
         """Return whether the program has been started and has not ended."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def exit_code(self) -> int | None:
+        """Return the exit code of a program that has ended; None for one that runs, or was never started."""
+        return None if self._process is None else self._process.poll()
+
     def log_tail(self) -> str:
         """Return the last lines that the program printed."""
         if not self.log.exists():

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgefleet.verify.arrivals import ArrivalSource
@@ -10,6 +11,7 @@ from edgefleet.verify.checker import Checker, SinkChecker, run_verdict
 from edgefleet.verify.clocks import ALLOWANCE_MS
 from edgefleet.verify.http_source import HttpSource
 from edgefleet.verify.message_index import MessageIndex
+from edgefleet.verify.row_source import RowSource
 from edgefleet.verify.topics import ACCEPTED_TOPICS, CONTRACT_TOPICS
 from edgefleet.verify.verdict import RunVerdict
 from edgewire.clock import Clock, SystemClock
@@ -36,14 +38,17 @@ def verify_run(
     ingest_token: str | None = None,
     kafka: str | None = None,
     kafka_topics: Sequence[str] | None = None,
+    rows: Path | None = None,
+    row_keys: Mapping[str, str] | None = None,
     wait_s: float = 0,
     late_after_ms: int = LATE_AFTER_MS,
     allowance_ms: int = ALLOWANCE_MS,
     progress: ReportProgress | None = None,
 ) -> RunVerdict:
-    """Return the verdict on a run, from the ingest at a URL and the Kafka at these servers; None leaves one out.
+    """Return the verdict on a run, from the ingest at a URL, the Kafka at these servers and rows; None leaves one out.
 
-    Of Kafka, the topics of the message contract are read where none are given.
+    Of Kafka, the topics of the message contract are read where none are given. `rows` is a file of what any other store
+    has, and `row_keys` the names in it (see `RowSource`).
     Blocks for up to `wait_s` seconds, while something is missing. Where another run has the same ids, what arrived more
     than `allowance_ms` before this one sent it is not this run's. Raises `ServiceUnavailable` within 10 s where a
     sink cannot be read, and `ConfigError` for a URL that is none.
@@ -73,6 +78,9 @@ def verify_run(
             topics = kafka_topics or (CONTRACT_TOPICS if expected is None else ACCEPTED_TOPICS)
             source = KafkaSource(kafka, since_ms=since_ms, topics=topics, reads_content=expected is not None)
             sources["kafka"] = stack.enter_context(closing(source))
+        row_source: RowSource | None = None
+        if rows is not None:
+            row_source = sources["rows"] = RowSource(rows, record, row_keys)
         checkers: dict[str, SinkChecker] = {
             name: Checker(index, allowance_ms) if expected is None else ContentChecker(index, expected, allowance_ms)
             for name in sources
@@ -84,7 +92,9 @@ def verify_run(
             for conflicts in sources[name].find_conflicts():
                 checker.add_conflicts(conflicts)
         notes = {name: source.note for name, source in sources.items()}
-    return run_verdict(index, checkers, late_after_ms, notes, gaps=() if expected is None else expected.gaps)
+        untimed = [name for name, source in sources.items() if source is row_source and not row_source.has_times]
+    verdict = run_verdict(index, checkers, late_after_ms, notes, gaps=() if expected is None else expected.gaps)
+    return verdict.without_times(untimed)
 
 
 def read_until_complete(

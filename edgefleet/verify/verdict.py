@@ -1,9 +1,9 @@
 """Holds what verification found, as numbers and as sentences, and what that amounts to."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Any
+from typing import Any, Self
 
 from edgefleet.verify.timing import SinkTiming
 from edgewire.run_record import StandbySpan
@@ -124,6 +124,11 @@ class SinkVerdict:
     timing: SinkTiming = field(default_factory=SinkTiming)
     """For a report; `--json` has none of it."""
 
+    def without_times(self) -> Self:
+        """Return it without latencies, of what does not say when it came."""
+        per_kind = {kind: replace(counts, late=None, latency=None) for kind, counts in self.per_kind.items()}
+        return replace(self, total=replace(self.total, late=None, latency=None), per_kind=per_kind)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunVerdict:
@@ -174,6 +179,11 @@ class RunVerdict:
         """Return what is known to be missing, in sentences."""
         found = [f"{name}: {text}" for name, sink in self.sinks.items() for text in self._failures(sink)]
         return found if found or self.total_sent or self.untold else ["the record holds nothing that was sent"]
+
+    def without_times(self, names: Sequence[str]) -> Self:
+        """Return it without the latencies of these sinks, whose rows do not say when they came."""
+        sinks = {name: sink.without_times() if name in names else sink for name, sink in self.sinks.items()}
+        return replace(self, sinks=sinks)
 
     def _failures(self, sink: SinkVerdict) -> list[str]:
         total = sink.total

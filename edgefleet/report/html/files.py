@@ -13,20 +13,20 @@ from edgewire.output import is_stream, make_output_folder, partial_path, require
 from edgewire.run_record import FILE_NAME as RUN_FILE
 
 
-def check_page(path: Path, inputs: Iterable[Path]) -> None:
+def check_page(path: Path, inputs: Iterable[Path], option: str = "--html") -> None:
     """Raise `ConfigError` where no report can be written, before there is one; it may not be one of the `inputs`."""
     try:
         if is_stream(path):
             return
         found = require_file(path)
         if any(found.resolve() == one.resolve() for one in inputs):
-            raise ConfigError(f"--html {path}: that file is part of the run; name another one for the report")
+            raise ConfigError(f"{option} {path}: that file is part of the run; name another one for the report")
         make_output_folder(found.parent)
         partial = partial_path(found)
         partial.touch()
         partial.unlink()
     except OSError as error:
-        raise ConfigError(f"--html {path}: cannot be written: {error.strerror}") from None
+        raise ConfigError(f"{option} {path}: cannot be written: {error.strerror}") from None
 
 
 def write_page(path: Path, content: bytes) -> None:
