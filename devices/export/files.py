@@ -228,7 +228,12 @@ def _reason(error: OSError) -> str:
     )
 
 
-_OTHER_SUFFIX = {".parquet": ".pq", ".csv.gz": ".csv.gzip", ".csv.zst": ".csv.zstd"}
+_OTHER_SUFFIXES = {
+    ".parquet": (".pq",),
+    ".arrow": (".feather", ".ipc"),
+    ".csv.gz": (".csv.gzip",),
+    ".csv.zst": (".csv.zstd",),
+}
 """What else the name of one file may end in."""
 
 
@@ -274,7 +279,7 @@ class TableFiles:
         In a folder the names end in `part`, before the suffix. Raises `ExportError` where one file does not do.
         """
         self._schemas = table_schemas(timeline)
-        is_file = str(path) == "-" or path.name.lower().endswith((suffix, _OTHER_SUFFIX.get(suffix, suffix)))
+        is_file = str(path) == "-" or path.name.lower().endswith((suffix, *_OTHER_SUFFIXES.get(suffix, ())))
         if is_file and not folder:
             place = "stdout" if str(path) == "-" else str(path)
             folder_name = "FOLDER" if str(path) == "-" else str(path)[: -len(suffix)]

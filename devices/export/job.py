@@ -185,6 +185,11 @@ def _owned(checkpoint: Path) -> Iterator[None]:
         lock.release()
 
 
+def window_rows(format_: str) -> int:
+    """Return about how many messages a window of a format has."""
+    return ROW_GROUP_ROWS if format_ in ("parquet", "arrow") else WINDOW_ROWS
+
+
 def next_step(step_ms: int, rows: int, wanted: int) -> int:
     """Return how long the next window should be, after one of `step_ms` had so many rows.
 

@@ -1,10 +1,11 @@
 """Writes JSON Lines: one payload a line, the bytes that a live run publishes."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from devices.export.base import ExportError, ExportWindow, ResumeState
-from devices.export.compression import Compress
+from devices.export.compression import Compress, compressor
 from devices.export.files import PartialFile
 from devices.timeline.table import Batch
 from devices.timeline.timeline import Timeline
@@ -30,9 +31,13 @@ class JsonlFile:
 
     def write_batch(self, timeline: Timeline, batch: Batch) -> None:
         """Append some messages."""
-        self._file.write(lines(batch))
+        self.write_payloads(batch.payload)
+
+    def write_payloads(self, payloads: Sequence[bytes]) -> None:
+        """Append some payloads."""
+        self._file.write(_lines(payloads))
         self._file.flush()
-        self.rows[self.paths[0]] += len(batch)
+        self.rows[self.paths[0]] += len(payloads)
 
     def save_state(self) -> ResumeState:
         """Make durable what was written, and return what to go on from."""
@@ -89,4 +94,50 @@ class JsonlPipe:
 
 def lines(batch: Batch) -> bytes:
     """Return the payloads as NDJSON."""
-    return b"".join([payload + b"\n" for payload in batch.payload])
+    return _lines(batch.payload)
+
+
+def _lines(payloads: Sequence[bytes]) -> bytes:
+    return b"".join([payload + b"\n" for payload in payloads])
+
+
+class KindFiles:
+    """Writes a file for each kind into a folder, as a part of a data set has them."""
+
+    def __init__(self, timeline: Timeline, folder: Path, suffix: str, compression: str) -> None:
+        self._kind_of = [device.kind for device in timeline.devices]
+        kinds = dict.fromkeys(self._kind_of)
+        self._files = {kind: JsonlFile(folder / f"{kind}{suffix}", compressor(compression)) for kind in kinds}
+
+    @property
+    def rows(self) -> dict[Path, int]:
+        """Return how many messages each file has."""
+        return {path: count for file in self._files.values() for path, count in file.rows.items()}
+
+    def open(self, state: ResumeState | None) -> None:
+        """Begin the files."""
+        for file in self._files.values():
+            file.open(state[file.paths[0].name] if state else None)
+
+    def write(self, window: ExportWindow) -> int:
+        """Append a window's messages, each to the file of its kind."""
+        found: dict[str, list[bytes]] = {}
+        for position, payload in zip(window.batch.device, window.batch.payload, strict=True):
+            found.setdefault(self._kind_of[position], []).append(payload)
+        for kind, payloads in found.items():
+            self._files[kind].write_payloads(payloads)
+        return len(window.batch)
+
+    def save_state(self) -> ResumeState:
+        """Make durable what was written, and return what to go on from."""
+        return {file.paths[0].name: file.save_state() for file in self._files.values()}
+
+    def finish(self) -> None:
+        """Give the files their names."""
+        for file in self._files.values():
+            file.finish()
+
+    def abandon(self) -> None:
+        """Let go; the partial files stay."""
+        for file in self._files.values():
+            file.abandon()

@@ -18,8 +18,9 @@ from devices.export.provenance import Provenance
 from edgewire.output import write_output
 
 _LONGEST = 64 << 20
-_OURS = re.compile(r"_manifest(-\d+-of-\d+)?\.json")
-_DATA = (".jsonl", ".csv", ".parquet", ".gz", ".zst")
+MANIFEST = re.compile(r"_manifest(-\d{8}T[\d.]+Z-\d{8}T[\d.]+Z)?(-\d+-of-\d+)?\.json")
+"""Of a folder, of a span of a data set of parts, of one shard of either."""
+DATA_SUFFIXES = (".jsonl", ".csv", ".parquet", ".arrow", ".gz", ".zst")
 
 
 def manifest_path(folder: Path, part: str) -> Path:
@@ -57,12 +58,12 @@ def stale_files(folder: Path, part: str, provenance: Provenance) -> list[Path]:
     current = {
         folder / str(file["name"])
         for path in sorted(folder.glob("_manifest*.json"))
-        if _OURS.fullmatch(path.name)
+        if MANIFEST.fullmatch(path.name)
         for said in [_read(path)]
         if path == manifest_path(folder, part) or _is_same_export(said, provenance)
         for file in _files(said)
     }
-    found = (path for path in folder.rglob("*") if path.name.endswith(_DATA) and path.is_file())
+    found = (path for path in folder.rglob("*") if path.name.endswith(DATA_SUFFIXES) and path.is_file())
     return sorted(path for path in found if path not in current and not _is_hidden(path.relative_to(folder)))
 
 
@@ -74,7 +75,7 @@ def remove_former(folder: Path, stale: Iterable[Path], former: Iterable[Path]) -
         for path in removed:
             path.unlink()
         for path in folder.glob("_manifest*.json"):
-            if _OURS.fullmatch(path.name) and not any(
+            if MANIFEST.fullmatch(path.name) and not any(
                 (folder / str(file["name"])).exists() for file in _files(_read(path))
             ):
                 path.unlink()
@@ -85,7 +86,7 @@ def remove_former(folder: Path, stale: Iterable[Path], former: Iterable[Path]) -
 
 def listed_files(folder: Path, *, with_former: bool = True) -> list[Path]:
     """Return the files that all the manifests in a folder tell of, and those of a former export that are left."""
-    told = [_read(path) for path in folder.glob("_manifest*.json") if _OURS.fullmatch(path.name)]
+    told = [_read(path) for path in folder.glob("_manifest*.json") if MANIFEST.fullmatch(path.name)]
     names = [str(file["name"]) for said in told for file in _files(said)]
     left = [said["former"] for said in told if isinstance(said.get("former"), list)]
     if not with_former:
@@ -97,7 +98,12 @@ def _is_same_export(said: Mapping[str, Any], provenance: Provenance) -> bool:
     """Return whether a manifest is of another shard of the same export."""
     ours = provenance.as_dict()
     of_count = str(said.get("shard")).partition("/")[2] == provenance.shard.partition("/")[2]
-    return of_count and all(said.get(name) == value for name, value in ours.items() if name != "shard")
+    # What is written in parts is another copy of the same messages.
+    return (
+        "layout" not in said
+        and of_count
+        and all(said.get(name) == value for name, value in ours.items() if name != "shard")
+    )
 
 
 def _files(said: Mapping[str, Any]) -> list[Mapping[str, Any]]:

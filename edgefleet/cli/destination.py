@@ -16,7 +16,7 @@ from edgewire.service_url import postgres_address
 if TYPE_CHECKING:
     from edgefleet.cli.delivery_options import DeliveryOptions
 
-FORMATS = ("jsonl", "csv", "parquet")
+FORMATS = ("jsonl", "csv", "parquet", "arrow")
 COMPRESSIONS = {".gz": "gz", ".gzip": "gz", ".zst": "zst", ".zstd": "zst"}
 """Of JSON Lines and CSV; Parquet is compressed by itself."""
 STDOUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
@@ -27,21 +27,21 @@ _SUFFIXES = {
     ".csv": "csv",
     ".parquet": "parquet",
     ".pq": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".ipc": "arrow",
 }
 _OTHERS = frozenset(
     [
         ".7z",
-        ".arrow",
         ".avro",
         ".br",
         ".bz2",
         ".db",
         ".duckdb",
-        ".feather",
         ".h5",
         ".hdf5",
         ".html",
-        ".ipc",
         ".lz4",
         ".npz",
         ".orc",
@@ -75,7 +75,7 @@ class Destination:
     """Says what the user named: exactly one place, and the format there."""
 
     kind: str
-    """stdout, file, postgres, upload or kafka."""
+    """stdout, file, s3, postgres, upload or kafka."""
     place: str
     format: str
     """One of `FORMATS`."""
@@ -106,7 +106,7 @@ class Destination:
         if self.is_stdout:
             return "stdout"
         # What follows the path of a URL may be a key.
-        return show_url(self.place.partition("?")[0] if self.kind == "upload" else self.place)
+        return show_url(self.place.partition("?")[0] if self.kind in ("upload", "s3") else self.place)
 
     @classmethod
     def parse(cls, out: str, format_: str | None, delivery: "DeliveryOptions") -> "Destination":
@@ -123,6 +123,8 @@ class Destination:
             if kind == "postgres":
                 _check_url(out)
             return cls(kind, upload or kafka or out, "jsonl", delivery)
+        if out.startswith("s3://"):
+            return cls("s3", out, *_s3_format(out, asked, packed, delivery))
         if out in STDOUT:
             return cls("stdout", "-", asked or "jsonl", delivery, packed)
         _refuse_url("--out", out)
@@ -149,6 +151,25 @@ class Destination:
         return cls("file", out, chosen, delivery, compression)
 
 
+def _s3_format(
+    out: str, asked: str | None, packed: str, delivery: "DeliveryOptions"
+) -> tuple[str, "DeliveryOptions", str]:
+    shown = show_url(out)
+    named, _, other = read_name(out.partition("?")[0].rstrip("/"))
+    if (named or other) and not out.partition("?")[0].endswith("/"):
+        raise ConfigError(
+            f"--out {shown}: what is written there is a data set of parts: name a folder, s3://BUCKET/FOLDER/"
+        )
+    if asked is None:
+        raise ConfigError(f"--out {shown}: its name does not say the format: add --format jsonl, csv or parquet")
+    return asked, delivery, packed
+
+
+def missing_package(what: str, package: str) -> ConfigError:
+    """Return the error of a format or place whose library is not installed."""
+    return ConfigError(f"{what} needs the package {package}: pip install 'edgefleet[export]'")
+
+
 def read_name(out: str) -> tuple[str | None, str, str]:
     """Return the format that a file's name says, its compression, and a suffix that says what is not written."""
     path = Path(out)
@@ -162,7 +183,7 @@ def read_name(out: str) -> tuple[str | None, str, str]:
 
 def check_outputs(out: Destination, paths: Iterable[Path], labels: str | None, scenario: Path | None) -> None:
     """Raise `ConfigError` where two outputs are one file, or an output is the scenario that is read."""
-    beside = ("", ".partial", ".index.partial", ".checkpoint", ".checkpoint.new")
+    beside = ("", ".partial", ".index.partial", ".batches.partial", ".checkpoint", ".checkpoint.new")
     written = {f"--out {out}": [path.with_name(path.name + end) for path in paths for end in beside]}
     if labels is not None:
         found = Path("/dev/stdout" if labels == "-" else labels)
@@ -203,16 +224,16 @@ def _read_format(text: str | None) -> tuple[str | None, str]:
 
 
 def _refuse_packed_parquet(format_: str, compression: str) -> None:
-    if format_ == "parquet" and compression:
-        raise ConfigError(f"Parquet is compressed by itself: leave out .{compression}")
+    if format_ in ("parquet", "arrow") and compression:
+        raise ConfigError(f"{format_.capitalize()} is compressed by itself: leave out .{compression}")
 
 
 def _refuse_url(option: str, text: str) -> None:
     scheme, separator, _ = text.partition("://")
     if separator and scheme.isascii() and scheme.replace("+", "").isalnum():
         raise ConfigError(
-            f"{option} {scheme}://…: there is no such place: write a file, FOLDER/ or postgresql://USER@HOST/DATABASE, "
-            "and copy a file from there"
+            f"{option} {scheme}://…: there is no such place: write a file, FOLDER/, s3://BUCKET/FOLDER/ or "
+            "postgresql://USER@HOST/DATABASE, and copy a file from there"
         )
 
 

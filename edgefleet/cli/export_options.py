@@ -136,6 +136,35 @@ class ExportOptions:
         ),
     ] = None
 
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs",
+            envvar="EDGEFLEET_JOBS",
+            metavar="N",
+            help="Write a data set of parts (kind=…/date=…/) to FOLDER/ or s3://…, in so many processes.",
+            min=1,
+            max=1024,
+            show_default=False,
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            "--ray",
+            envvar="EDGEFLEET_EXPORT_RAY",
+            metavar="ADDRESS",
+            help="The same on a Ray cluster: HOST:PORT, or auto for that of this machine; --jobs says how many.",
+            show_default=False,
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
+
+    def is_parted(self, destination: "Destination") -> bool:
+        """Return whether a data set of parts is written."""
+        return self.jobs is not None or self.ray is not None or destination.kind == "s3"
+
     def refuse_in_stream(self) -> None:
         """Raise `ConfigError` for what a stream has not."""
         given = {
@@ -151,12 +180,14 @@ class ExportOptions:
             "--replace": self.replace,
             "--schema": self.schema,
             "--partition": self.partition,
+            "--jobs": self.jobs,
+            "--ray": self.ray,
         }
         for option, value in given.items():
             if value:
                 raise ConfigError(f"{option} is for exports: leave out --stream")
 
-    def check(self, destination: "Destination") -> None:
+    def check(self, destination: "Destination", *, has_records: bool) -> None:
         """Raise `ConfigError` for an option that says nothing of where the messages go."""
         if self.schema is not None and destination.kind != "postgres":
             raise ConfigError("--schema is for PostgreSQL: add --out postgresql://…, or leave it out")
@@ -176,7 +207,15 @@ class ExportOptions:
             raise ConfigError(f"--partition {self.partition}: there is day")
         if self.schema is not None and not 0 < len(self.schema.encode()) < _LONGEST_NAME:
             raise ConfigError("--schema: a name of PostgreSQL has 1 to 63 bytes")
-        if self.replace and not (destination.kind == "postgres" or destination.is_folder):
+        if self.is_parted(destination):
+            asked = "--ray" if self.ray is not None else "--jobs"
+            if destination.kind != "s3" and not (destination.is_folder or destination.place.endswith("/")):
+                raise ConfigError(f"{asked} writes a data set of parts: give --out FOLDER/ or s3://BUCKET/FOLDER/")
+            if has_records:
+                raise ConfigError(
+                    "--records: parts that are made side by side do not know how many the others have: give --to"
+                )
+        elif self.replace and not (destination.kind == "postgres" or destination.is_folder):
             raise ConfigError("--replace is for FOLDER/ and PostgreSQL: a file is replaced anyway, so leave it out")
 
     def annotations(self, scenario: "Scenario", span: "ExportSpan", is_open: bool) -> "Annotations | None":

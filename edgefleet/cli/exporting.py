@@ -1,16 +1,14 @@
 """Does what `edgefleet generate` was told: exports a span of time, or streams from now on, and says what came of it."""
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import orjson
 import typer
 
 from devices.export.base import BatchTarget, ExportError, ExportTarget
-from devices.export.job import ROW_GROUP_ROWS, WINDOW_ROWS, ExportProgress, ExportSpan, export, fingerprint
+from devices.export.job import ExportProgress, ExportSpan, export, fingerprint, window_rows
 from devices.export.manifest import listed_files, remove_former, stale_files, write_manifest
 from devices.export.provenance import Provenance
 from devices.export.stream import stream
@@ -25,11 +23,11 @@ from edgefleet import __version__
 from edgefleet.cli.common import DEFAULT_FROM, parse_duration, parse_instant
 from edgefleet.cli.destination import Destination, check_labels, check_outputs
 from edgefleet.cli.export_options import ExportOptions
+from edgefleet.cli.outcome import ExportOutcome, stale_sentence, why_nothing
 from edgefleet.cli.progress import closed_pipe_is_the_end, progress_bar
 from edgefleet.cli.signals import StopFlag
 from edgefleet.cli.targets import batch_target, checkpoint_file, export_target, part_suffix, stream_path
 from edgefleet.report.stream_report import Discard, StreamReport, banner
-from edgefleet.terminal import echo
 from edgewire.clock import SystemClock, iso_ms
 from edgewire.errors import ConfigError
 
@@ -39,79 +37,10 @@ _HOUR_MS = 3_600_000
 _ROWS_LOOKED_AT = 2000
 """Of a stream at a pace, to see how often its devices speak by themselves."""
 _SINGLE_WINDOW_ROWS = 200
+"""Between two checkpoints: few where each is a request, and sent again."""
 _STATISTICS_EVERY_S = 10.0
-_NAMES_SHOWN = 5
 _LINGER_S = 0.2
 """Messages of a stream that fall due within this time go to a server in one request."""
-
-
-@dataclass(frozen=True, slots=True)
-class ExportOutcome:
-    """Says what an export or a stream came to."""
-
-    progress: ExportProgress
-    destination: Destination
-    seconds: float
-    rejected: int
-    reason: str
-    resumable: bool = False
-    """Whether the same command with --resume goes on where it was interrupted."""
-    failed: int = 0
-    """Records of a stream that were given up."""
-    statuses: Mapping[int, int] = field(default_factory=dict)
-    """Of an upload: status of an answer -> how many requests had it."""
-    notes: Sequence[str] = ()
-    """Sentences for the user, beside the count."""
-    details: Mapping[str, Any] = field(default_factory=dict)
-    """What else `--json` tells."""
-
-    def report(self, *, as_json: bool) -> None:
-        """Say what was written; end with code 1 where not everything was."""
-        progress = self.progress
-        written = progress.records - progress.resumed
-        to_stdout = self.destination.is_stdout
-        if as_json:
-            summary = {
-                "records": progress.records,
-                "resumed": progress.resumed,
-                "rejected": self.rejected,
-                "finished": progress.finished,
-                "seconds": round(self.seconds, 3),
-                "records_per_s": round(written / max(self.seconds, 1e-9)),
-                "out": str(self.destination),
-                "failed": self.failed,
-            }
-            if self.destination.kind == "upload":
-                summary["statuses"] = {str(status): number for status, number in sorted(self.statuses.items())}
-            typer.echo(orjson.dumps(summary | dict(self.details)), err=to_stdout)
-        elif not to_stdout or not progress.finished:
-            rate = written / max(self.seconds, 1e-9)
-            state = "" if progress.finished else "interrupted: "
-            more = "" if progress.finished or not self.resumable else "; the same command with --resume goes on"
-            echo(
-                f"{state}{progress.records:,} records to {self.destination} in {self.seconds:.1f} s "
-                f"({rate:,.0f}/s){more}",
-                err=to_stdout,
-            )
-        for note in self.notes:
-            echo(f"edgefleet: {note}", err=True)
-        if self.rejected or self.failed:
-            echo(f"edgefleet: {self._missing()}, the first because: {self.reason}{self._answers()}", err=True)
-        if self.rejected or self.failed or not progress.finished:
-            raise typer.Exit(1)
-
-    def _missing(self) -> str:
-        told = {"rejected": self.rejected, "given up": self.failed}
-        return " and ".join(
-            f"{number:,} {'record was' if number == 1 else 'records were'} {what}"
-            for what, number in told.items()
-            if number
-        )
-
-    def _answers(self) -> str:
-        """Return how often each status came; nothing where all requests were taken."""
-        listed = ", ".join(f"{number:,} of {status}" for status, number in sorted(self.statuses.items()))
-        return f"; answers: {listed}" if set(self.statuses) - {200} else ""
 
 
 def export_span(
@@ -129,7 +58,7 @@ def export_span(
 
     `source` is the scenario's file, which no output may be.
     """
-    options.check(destination)
+    options.check(destination, has_records=span.records is not None)
     labels = options.labels
     check_labels(labels)
     part = Shard.parse(shard)
@@ -142,6 +71,11 @@ def export_span(
         span = replace(span, from_ms=timeline.start_ms)
     is_open = span.records is not None and span.to_ms == _NO_END_MS
     timeline.annotations = options.annotations(scenario, span, is_open)
+    if options.is_parted(destination):
+        from edgefleet.cli.parted import export_parts
+
+        done = export_parts(scenario, timeline, part, destination, span, stop, options, resume=resume, source=source)
+        return replace(done, notes=[*notes, *done.notes])
     provenance = Provenance.of_export(scenario, span, part, __version__, delays=options.delays)
     target = export_target(destination, timeline, stop, provenance, options)
     check_outputs(destination, getattr(target, "paths", ()), labels, source)
@@ -189,7 +123,7 @@ def export_span(
             target,
             checkpoint=None if sidecar is None else (sidecar, mark),
             resume=resume,
-            window_rows=_window_rows(destination, target),
+            window_rows=_SINGLE_WINDOW_ROWS if getattr(target, "is_single", False) else window_rows(destination.format),
             stop=stop,
             progress=progress,
             at_end=finish_around,
@@ -198,14 +132,14 @@ def export_span(
     if details.get("already_there"):
         notes.append(f"{details['inserted']:,} records were inserted, {details['already_there']:,} were there already")
     if progress.finished and not progress.records:
-        notes.append(_why_nothing(timeline, span, part))
+        notes.append(why_nothing(timeline, span, part))
     if progress.finished and folder:
         stale = stale_files(folder, part_suffix(part), provenance)
         removed = remove_former(folder, stale, former) if options.replace else []
         stale = [path for path in stale if path not in removed]
         details["stale"] = [str(path.relative_to(folder)) for path in stale]
         if stale:
-            notes.append(_stale_sentence(folder, details["stale"]))
+            notes.append(stale_sentence(str(folder), details["stale"]))
     outcome = _outcome(progress, destination, began, target, resumable=sidecar is not None)
     return replace(outcome, notes=notes, details=details)
 
@@ -228,31 +162,6 @@ def check_begin(scenario: Scenario, start_ms: int, span: ExportSpan) -> str:
             "scenario, and say nothing before: give a later --to"
         )
     return f"the devices are powered on at {iso_ms(start_ms)}, the `start` of the scenario: there is nothing before"
-
-
-def _why_nothing(timeline: Timeline, span: ExportSpan, part: Shard) -> str:
-    if not timeline.devices:
-        return f"there is no record, as shard {part} has no device: there are fewer devices than shards"
-    return (
-        f"there is no record, as none of the {len(timeline.devices):,} devices has anything to say from "
-        f"{iso_ms(span.from_ms)} to {iso_ms(span.to_ms)}: choose a longer span"
-    )
-
-
-def _stale_sentence(folder: Path, names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_NAMES_SHOWN]) + (", …" if len(names) > _NAMES_SHOWN else "")
-    files = "1 file" if len(names) == 1 else f"{len(names):,} files"
-    return (
-        f"{folder} has {files} that this export did not write ({shown}), which who reads the whole folder reads too: "
-        "remove them, write to another folder, or let --replace remove what the manifest of a former export tells of"
-    )
-
-
-def _window_rows(destination: Destination, target: ExportTarget) -> int:
-    """Return about how many records are between two checkpoints: few where each is a request, and sent again."""
-    if destination.format == "parquet":
-        return ROW_GROUP_ROWS
-    return _SINGLE_WINDOW_ROWS if getattr(target, "is_single", False) else WINDOW_ROWS
 
 
 def stream_live(

@@ -32,7 +32,8 @@ def command(
     out: Annotated[
         str,
         typer.Option(
-            envvar="EDGEFLEET_OUT", help="FILE.jsonl, FILE.csv, FILE.parquet, FOLDER/, postgresql://…, or - for stdout."
+            envvar="EDGEFLEET_OUT",
+            help="FILE.jsonl, FILE.csv, FILE.parquet, FOLDER/, s3://…, postgresql://…, or - for stdout.",
         ),
     ] = "-",
     format_: Annotated[

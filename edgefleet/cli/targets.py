@@ -2,20 +2,20 @@
 
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import typer
 
 from devices.export.base import BatchTarget, ExportTarget
 from devices.export.compression import Compress, compressor
-from devices.export.csv import CsvDialect, CsvWriter
+from devices.export.csv import CsvDialect
 from devices.export.files import TableFiles
 from devices.export.jsonl import JsonlFile, JsonlPipe
 from devices.export.provenance import Provenance
+from devices.export.writers import TABLE_FORMATS, table_writer
 from devices.scenario.devices import Shard
 from devices.timeline.timeline import Timeline
-from edgefleet.cli.destination import Destination
+from edgefleet.cli.destination import Destination, missing_package
 from edgefleet.cli.export_options import ExportOptions
 from edgefleet.cli.signals import StopFlag
 from edgewire.errors import ConfigError
@@ -30,20 +30,18 @@ def export_target(
         try:
             from devices.export.postgres import PostgresOptions, PostgresTables
         except ImportError:
-            raise _missing("PostgreSQL", "psycopg") from None
+            raise missing_package("PostgreSQL", "psycopg") from None
         stored = PostgresOptions(options.schema, options.replace, options.partition is not None)
         return PostgresTables(timeline, destination.place, provenance, stored)
     path, part = Path(destination.place), part_suffix(Shard.parse(provenance.shard))
-    if destination.format == "csv":
-        csv = partial(CsvWriter, compress=_compress(destination), dialect=CsvDialect(options.csv or "plain"))
-        return TableFiles(timeline, path, destination.suffix, csv, folder=destination.is_folder, part=part)
-    if destination.format == "parquet":
+    if destination.format in TABLE_FORMATS:
+        csv = CsvDialect(options.csv or "plain")
         try:
-            from devices.export.parquet import ParquetWriter
+            writer = table_writer(destination.format, destination.compression, csv, provenance.as_metadata())
         except ImportError:
-            raise _missing("Parquet", "pyarrow") from None
-        parquet = partial(ParquetWriter, metadata=provenance.as_metadata())
-        return TableFiles(timeline, path, destination.suffix, parquet, folder=destination.is_folder, part=part)
+            what = "zstd" if destination.format == "csv" else destination.format.capitalize()
+            raise missing_package(what, "pyarrow") from None
+        return TableFiles(timeline, path, destination.suffix, writer, folder=destination.is_folder, part=part)
     return batch_target(destination, timeline, stop, part=part)
 
 
@@ -119,8 +117,4 @@ def _compress(destination: Destination) -> Compress | None:
     try:
         return compressor(destination.compression)
     except ImportError:
-        raise _missing("zstd", "pyarrow") from None
-
-
-def _missing(what: str, package: str) -> ConfigError:
-    return ConfigError(f"{what} needs the package {package}: pip install 'edgefleet[export]'")
+        raise missing_package("zstd", "pyarrow") from None

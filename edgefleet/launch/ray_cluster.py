@@ -77,6 +77,52 @@ class RayCluster:
         """Return 1: each has a processor of its own."""
         return 1.0
 
+    def start_actor(self, actor_class: type, *arguments: object) -> Any:
+        """Start an actor that has a processor to itself; its methods are called with `remote`."""
+        options = self._ray.remote(num_cpus=1, max_restarts=0, max_task_retries=0, scheduling_strategy="SPREAD")
+        return options(actor_class).remote(*arguments)
+
+    def places_of(self, actors: Sequence[Any]) -> list[Any]:
+        """Return where actors run, once they do; raises `ServiceUnavailable` where the cluster has no room for one."""
+        try:
+            return list(self._ray.get([actor.place.remote() for actor in actors], timeout=PLACE_S))
+        except self._ray.exceptions.GetTimeoutError:
+            total, free = self.processors()
+            raise ServiceUnavailable(
+                f"the Ray cluster had no processors for {len(actors)} workers within {PLACE_S:.0f} s: of {total} it "
+                f"has {free} free; ask for fewer --jobs or add a node"
+            ) from None
+        except self._ray.exceptions.RayError as error:
+            raise ServiceUnavailable(_no_start(str(error))) from None
+
+    def require_same(self, place: ActorPlace) -> None:
+        """Raise `ServiceUnavailable` where a node has other versions than this one: messages would differ."""
+        if difference := _difference(self._build, place.installed_versions):
+            raise ServiceUnavailable(
+                f"node {place.node} has {difference}: install the same there as here, or messages would differ"
+            )
+
+    def first_done(self, references: Sequence[Any], wait_s: float) -> list[Any]:
+        """Return which of some calls have ended, after so many seconds at the most."""
+        ready, _ = self._ray.wait(list(references), num_returns=1, timeout=wait_s)
+        return list(ready)
+
+    def result_of(self, reference: Any) -> Any:
+        """Return what a call has returned; raises `ServiceUnavailable` where its actor died, or failed."""
+        try:
+            return self._ray.get(reference)
+        except self._ray.exceptions.RayTaskError as error:
+            raise ServiceUnavailable(f"a worker failed: {type(error.cause).__name__}: {error.cause}") from None
+        except self._ray.exceptions.RayError as error:
+            raise ServiceUnavailable(
+                f"a worker on the Ray cluster died: {_no_start(str(error)).partition('; ')[0]}"
+            ) from None
+
+    def end_actor(self, actor: Any) -> None:
+        """End an actor, whatever it does."""
+        with contextlib.suppress(self._ray.exceptions.RayError):
+            self._ray.kill(actor)
+
     def _ready(self, number: int) -> Any:
         async def wait(actor: Any) -> ActorPlace:
             place = await self._placed(actor)
@@ -97,10 +143,7 @@ class RayCluster:
                 f"the Ray cluster had no processor for it within {PLACE_S:.0f} s: of {total} it has {free} free; "
                 "ask for fewer --workers or add a node"
             ) from None
-        if difference := _difference(self._build, place.installed_versions):
-            raise ServiceUnavailable(
-                f"node {place.node} has {difference}: install the same there as here, or messages would differ"
-            )
+        self.require_same(place)
         return place
 
 
@@ -176,14 +219,14 @@ def _no_start(message: str) -> str:
 
 
 @contextmanager
-def join_cluster(address: str | None, log_level: str) -> Iterator[RayCluster]:
+def join_cluster(address: str | None, log_level: str, *, option: str = "--ray-address") -> Iterator[RayCluster]:
     """Join the cluster at `HOST:PORT`, or the one this machine is a node of (None; `RAY_ADDRESS`), for a block.
 
     Raises `ConfigError` where Ray is not installed or the address is none, `ServiceUnavailable` where nothing answers.
     """
     address = address or os.environ.get("RAY_ADDRESS") or "auto"
     if address != "auto":
-        _require_answer(address)
+        _require_answer(address, option)
     try:
         import ray
     except ImportError:
@@ -194,7 +237,7 @@ def join_cluster(address: str | None, log_level: str) -> Iterator[RayCluster]:
         # Log lines of the workers would come between ours; their nodes keep them.
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        raise ServiceUnavailable(f"--ray {address}: {_one_line(error)}") from None
+        raise ServiceUnavailable(f"--ray {address}: {_one_line(error, option)}") from None
     # What Ray itself has to say about a death is printed to stdout, which is for the report.
     with contextlib.redirect_stdout(sys.stderr):
         try:
@@ -203,23 +246,23 @@ def join_cluster(address: str | None, log_level: str) -> Iterator[RayCluster]:
             ray.shutdown()
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: Exception, option: str) -> str:
     if "Could not find any running Ray" in str(error):
         return (
             "this machine is no node of a Ray cluster; begin one with `ray start --head`, or name one: "
-            "--ray-address HOST:PORT"
+            f"{option} HOST:PORT"
         )
     return " ".join(str(error).split())
 
 
-def _require_answer(address: str) -> None:
+def _require_answer(address: str, option: str) -> None:
     host, _, port = address.rpartition(":")
     if "/" in address or not host or not port.isdecimal():
         raise ConfigError(
-            f"--ray-address: '{address}' is no HOST:PORT; addresses of ray:// are not supported, "
+            f"{option}: '{address}' is no HOST:PORT; addresses of ray:// are not supported, "
             "run on a node of the cluster"
         )
     try:
         socket.create_connection((host, int(port)), timeout=CONNECT_S).close()
     except (OSError, OverflowError) as error:
-        raise ServiceUnavailable(f"--ray-address {address}: no Ray cluster answers there: {error}") from None
+        raise ServiceUnavailable(f"{option} {address}: no Ray cluster answers there: {error}") from None
