@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from devices.export.base import ExportError
-from devices.export.manifest import DATA_SUFFIXES, MANIFEST
+from devices.export.manifest import DATA_SUFFIXES, MANIFEST, SHARD
 from devices.export.part_maker import MadePart, PartedExport
 from devices.export.parts import Part, cut_parts
 from devices.export.stores import FolderStore, Store
@@ -67,8 +67,10 @@ class DataSet:
             if "/" not in name and MANIFEST.fullmatch(name) and (said := _parsed(self.store.read(name)))
         }
         if not is_replacing:
-            self._refuse_mixture()
-        found, is_ours = self._complete_parts()
+            for name, said in self._others.items():
+                if conflict := self._conflict(name, said):
+                    raise ConfigError(conflict)
+        found, left, is_ours = self._complete_parts()
         if resume and not is_ours:
             raise ExportError(
                 f"{self.store}/{self.job.progress_folder} is of an export with another scenario, time span, shard or "
@@ -78,10 +80,8 @@ class DataSet:
             self.done = found
         else:
             told = {str(file["name"]) for said in self._others.values() for file in _files(said)}
-            for made in found.values():
-                for file in made.files:
-                    if file["name"] not in told:
-                        self.store.remove(str(file["name"]))
+            for name in left - told:
+                self.store.remove(name)
             self.store.remove_folder(self.job.progress_folder)
         return [part for part in self.parts if part.name not in self.done]
 
@@ -89,24 +89,30 @@ class DataSet:
         """Write the manifest; return the files that are in none, and those of former exports that were removed."""
         made = [self.done[part.name] for part in self.parts]
         files = [file for part in made for file in part.files]
+        there = self.store.sizes()
+        gone = [str(file["name"]) for file in files if there.get(str(file["name"])) != file["bytes"]]
+        if gone:
+            raise ExportError(
+                f"{self.store}: {len(gone):,} of {len(files):,} files that were made are not there, the first "
+                f"{gone[0]}: where workers are on other machines, give a folder that all of them share, or s3://BUCKET/FOLDER/"
+            )
         said = {"edgefleet": 1, **self._identity(), "rows": sum(part.rows for part in made), "files": files}
         self.store.write(self.manifest, orjson.dumps(said, option=orjson.OPT_INDENT_2))
-        ours = {str(file["name"]) for file in files}
+        told = {str(file["name"]) for file in files}
         removed = []
-        if is_replacing:
-            for name, other in self._others.items():
-                for file in _files(other):
-                    if file["name"] not in ours:
-                        self.store.remove(str(file["name"]))
-                        removed.append(str(file["name"]))
-                if name != self.manifest:
-                    self.store.remove(name)
+        for name, other in self._others.items():
+            theirs = {str(file["name"]) for file in _files(other)}
+            if name != self.manifest and not (is_replacing and self._conflict(name, other)):
+                told |= theirs
+                continue
+            if is_replacing:
+                removed += sorted(theirs - told)
+            if name != self.manifest:
+                self.store.remove(name)
+        for name in removed:
+            self.store.remove(name)
         self.store.remove_folder(self.job.progress_folder)
-        told = (
-            ours if is_replacing else ours | {str(f["name"]) for other in self._others.values() for f in _files(other)}
-        )
-        names = [name for name in self.store.sizes() if name.endswith(DATA_SUFFIXES)]
-        stale = [name for name in names if name not in told and not any(one[0] in "._" for one in name.split("/"))]
+        stale = [name for name in there if _is_data(name, there) and name not in told and name not in removed]
         return sorted(stale), removed
 
     def _identity(self) -> dict[str, Any]:
@@ -118,44 +124,55 @@ class DataSet:
             "options": options,
         }
 
-    def _refuse_mixture(self) -> None:
+    def _conflict(self, name: str, said: Mapping[str, Any]) -> str:
+        """Return why what a manifest says cannot be beside this export, nothing where it can."""
         ours = self._identity()
-        for name, said in self._others.items():
-            if any(said.get(key) != ours[key] for key in _SAME) or said.get("layout") != LAYOUT:
-                raise ConfigError(
-                    f"{self.store} has another data set: {name} is of seed {said.get('seed')}, scenario "
-                    f"{said.get('scenario')}, {said.get('suffix', 'without parts')}; this one is of seed "
-                    f"{ours['seed']}, scenario {ours['scenario']}, {ours['suffix']}, or has other options: write to "
-                    "another place, or let --replace remove what is there"
-                )
-            theirs = _span(said)
-            same_parts = str(said.get("shard")).partition("/")[2] == str(ours["shard"]).partition("/")[2]
-            if same_parts and (said.get("shard") != ours["shard"] or theirs == (ours["begin"], ours["end"])):
-                continue
-            if theirs[0] < str(ours["end"]) and str(ours["begin"]) < theirs[1]:
-                raise ConfigError(
-                    f"{self.store} has messages from {theirs[0]} to {theirs[1]} of shard {said.get('shard')} already "
-                    f"({name}), and those that are in both spans would be there twice: give --from and --to so that "
-                    "they do not overlap, write to another place, or let --replace remove what is there"
-                )
+        if any(said.get(key) != ours[key] for key in _SAME) or said.get("layout") != LAYOUT:
+            return (
+                f"{self.store} has another data set: {name} is of seed {said.get('seed')}, scenario "
+                f"{said.get('scenario')}, {said.get('suffix', 'without parts')}; this one is of seed {ours['seed']}, "
+                f"scenario {ours['scenario']}, {ours['suffix']}, or has other options: write to another place, or let "
+                "--replace remove what is there"
+            )
+        theirs = _span(said)
+        same_parts = str(said.get("shard")).partition("/")[2] == str(ours["shard"]).partition("/")[2]
+        if same_parts and (said.get("shard") != ours["shard"] or theirs == (ours["begin"], ours["end"])):
+            return ""
+        if theirs[0] < str(ours["end"]) and str(ours["begin"]) < theirs[1]:
+            return (
+                f"{self.store} has messages from {theirs[0]} to {theirs[1]} of shard {said.get('shard')} already "
+                f"({name}), and those that are in both spans would be there twice: give --from and --to so that they do "
+                "not overlap, write to another place, or let --replace remove what is there"
+            )
+        return ""
 
-    def _complete_parts(self) -> tuple[dict[str, MadePart], bool]:
-        """Return the parts that an export under way has completed, and whether it is this one."""
+    def _complete_parts(self) -> tuple[dict[str, MadePart], set[str], bool]:
+        """Return the parts that an export under way has completed, their files, and whether it is this one."""
         folder = self.job.progress_folder
         if isinstance(self.store, FolderStore):
             self.store.drop_stages(folder)
         sizes = self.store.sizes()
         found: dict[str, MadePart] = {}
+        left: set[str] = set()
         is_ours = True
         for name in sizes:
             if not (name.startswith(f"{folder}/") and name.endswith(".json")):
                 continue
             said = _parsed(self.store.read(name))
             files = _files(said)
+            left |= {str(file["name"]) for file in files}
             is_ours = is_ours and said.get("fingerprint") == self.job.fingerprint
             if "part" in said and all(sizes.get(str(file["name"])) == file.get("bytes") for file in files):
                 found[str(said["part"])] = MadePart(str(said["part"]), sum(int(one["rows"]) for one in files), files)
-        return found, is_ours
+        return found, left, is_ours
+
+
+def _is_data(name: str, there: Mapping[str, int]) -> bool:
+    """Return whether a file is of data, and not of another shard that has not written its manifest yet."""
+    if not name.endswith(DATA_SUFFIXES) or any(one[0] in "._" for one in name.split("/")):
+        return False
+    shard = SHARD.search(name)
+    return shard is None or not any(one.startswith(f"_parts{shard[1]}/") for one in there)
 
 
 def _span(said: Mapping[str, Any]) -> tuple[str, str]:

@@ -23,6 +23,10 @@ MANIFEST = re.compile(r"_manifest(-\d{8}T[\d.]+Z-\d{8}T[\d.]+Z)?(-\d+-of-\d+)?\.
 DATA_SUFFIXES = (".jsonl", ".csv", ".parquet", ".arrow", ".gz", ".zst")
 
 
+SHARD = re.compile(r"(-\d+-of-\d+)\.[a-z.]+$")
+"""In the name of a file, before its suffix."""
+
+
 def manifest_path(folder: Path, part: str) -> Path:
     """Return where the manifest of a folder is, or of the `part` of it that is one shard's."""
     return folder / f"_manifest{part}.json"
@@ -64,7 +68,11 @@ def stale_files(folder: Path, part: str, provenance: Provenance) -> list[Path]:
         for file in _files(said)
     }
     found = (path for path in folder.rglob("*") if path.name.endswith(DATA_SUFFIXES) and path.is_file())
-    return sorted(path for path in found if path not in current and not _is_hidden(path.relative_to(folder)))
+    return sorted(
+        path
+        for path in found
+        if path not in current and not _is_hidden(path.relative_to(folder)) and not _is_under_way(folder, path.name)
+    )
 
 
 def remove_former(folder: Path, stale: Iterable[Path], former: Iterable[Path]) -> list[Path]:
@@ -104,6 +112,12 @@ def _is_same_export(said: Mapping[str, Any], provenance: Provenance) -> bool:
         and of_count
         and all(said.get(name) == value for name, value in ours.items() if name != "shard")
     )
+
+
+def _is_under_way(folder: Path, name: str) -> bool:
+    """Return whether a file is of another shard that has not written its manifest yet."""
+    found = SHARD.search(name)
+    return found is not None and (folder / f".checkpoint{found[1]}").exists()
 
 
 def _files(said: Mapping[str, Any]) -> list[Mapping[str, Any]]:

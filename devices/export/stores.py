@@ -240,7 +240,9 @@ class S3Place:
 class S3Store:
     """Keeps files behind `s3://`: what is written is there when its upload is complete, or not at all."""
 
-    def __init__(self, place: S3Place, *, connect_s: float = _CONNECT_S, request_s: float = _REQUEST_S) -> None:
+    def __init__(
+        self, place: S3Place, *, connect_s: float = _CONNECT_S, request_s: float = _REQUEST_S, attempts: int = _ATTEMPTS
+    ) -> None:
         """Reach the place by pyarrow, each request tried again a few times; raises `ImportError` without it."""
         from pyarrow import fs
 
@@ -251,7 +253,7 @@ class S3Store:
             self._files = fs.S3FileSystem(
                 connect_timeout=connect_s,
                 request_timeout=request_s,
-                retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=_ATTEMPTS),
+                retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=attempts),
                 **place.options,
             )
 

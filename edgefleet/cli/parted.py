@@ -60,7 +60,9 @@ def export_parts(
         span=span,
         delays=options.delays,
         annotations=timeline.annotations,
-        place=S3Place.parse(destination.place, os.environ) if destination.kind == "s3" else Path(destination.place),
+        place=S3Place.parse(destination.place, os.environ)
+        if destination.kind == "s3"
+        else _folder(destination, options),
         format=destination.format,
         compression=destination.compression,
         csv=CsvDialect(options.csv or "plain"),
@@ -162,6 +164,12 @@ def _report(progress: ExportProgress, data_set: DataSet) -> None:
     done = sum(part.to_ms - part.from_ms for part in data_set.parts if part.name in data_set.done)
     progress.next_ms = data_set.job.span.from_ms + done
     progress.report(progress)
+
+
+def _folder(destination: Destination, options: ExportOptions) -> Path:
+    """Return the folder; in full for workers on a cluster, which are somewhere else."""
+    folder = Path(destination.place)
+    return folder if options.ray is None else folder.absolute()
 
 
 def _opened(job: PartedExport) -> Store:

@@ -20,6 +20,7 @@ import yaml
 from edgefleet.embedded import MosquittoProcess
 from edgefleet.launch.shard import run_shard
 from edgewire.run_record import RunRecord
+from tests.devices.export.test_parts import contents
 from tests.edgefleet.launch.test_workers import job, listening, until
 from tests.processes import not_outliving
 
@@ -123,6 +124,21 @@ async def test_a_shard_that_dies_is_reported_and_ctrl_c_ends_the_others_in_order
         assert report["devices"] in (9, 10, 19)
         assert report["emitted"] == report["acknowledged"] + report["unsent"] > 20
     assert RunRecord.load(tmp_path / "run").totals["acknowledged"] == report["acknowledged"]
+
+
+@needs_ray
+def test_a_data_set_of_parts_is_made_on_the_cluster(cluster: str, tmp_path: Path) -> None:
+    """The same bytes as in processes of this machine; a folder that cannot be written is told of."""
+    kind = ["generate", "--kind", "bme280", "--count", "300", "--interval", "1s", "--format", "jsonl.gz"]
+    command = [sys.executable, "-m", "edgefleet", *kind, "--from", "2026-03-04T12:00", "--to", "2026-03-04T12:50"]
+    for options in (["--out", "ray/", "--ray", cluster], ["--out", "here/", "--jobs", "1"]):
+        done = subprocess.run(
+            [*command, *options], capture_output=True, text=True, timeout=150, env=os.environ | LOOPBACK, cwd=tmp_path
+        )
+        assert done.returncode == 0, done.stderr
+        assert "900,000 records" in done.stdout
+    assert contents(tmp_path / "ray") == contents(tmp_path / "here")
+    assert len(list((tmp_path / "ray").rglob("part-*"))) > 1
 
 
 def actors(cluster: str) -> list[psutil.Process]:
