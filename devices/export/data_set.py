@@ -141,7 +141,7 @@ class DataSet:
         if theirs[0] < str(ours["end"]) and str(ours["begin"]) < theirs[1]:
             return (
                 f"{self.store} has messages from {theirs[0]} to {theirs[1]} of shard {said.get('shard')} already "
-                f"({name}), and those that are in both spans would be there twice: give --from and --to so that they do "
+                f"({name}), and those in both spans would be there twice: give --from and --to so that they do "
                 "not overlap, write to another place, or let --replace remove what is there"
             )
         return ""
