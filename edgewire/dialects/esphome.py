@@ -26,7 +26,13 @@ from edgewire.dialects.encoder import (
 )
 from edgewire.dialects.entities import ENTITIES, VITALS, FieldEntity, topic_level
 from edgewire.dialects.entity_registry import EntityRegistry
-from edgewire.dialects.home_assistant import HomeAssistantDecoder, HomeAssistantOptions, read_entities
+from edgewire.dialects.home_assistant import (
+    HomeAssistantDecoder,
+    HomeAssistantOptions,
+    PlainNumber,
+    plain_number,
+    read_entities,
+)
 from edgewire.dialects.payload_template import fill_names
 from edgewire.dialects.values import NO_VALUE, number, read_object, read_text, shown
 
@@ -80,6 +86,8 @@ class EsphomeDecoder:
         self._options = options or EsphomeOptions()
         self.registry = EntityRegistry()
         self._known: dict[str, _Levels] = {}
+        self._plain: dict[str, PlainNumber] = {}
+        """Topic -> what its number means, as known since the last configuration."""
         self._config_prefix = f"{self._options.discovery_prefix}/"
         self._discovery = HomeAssistantDecoder(
             HomeAssistantOptions(discovery_prefix=self._options.discovery_prefix), self.registry
@@ -100,7 +108,11 @@ class EsphomeDecoder:
 
     def decode(self, topic: str, payload: bytes, arrival: Arrival) -> DialectMessage:
         """Return what a message says. Raises `DialectError`."""
+        plain = self._plain.get(topic)
+        if plain is not None and (message := plain.read(payload, arrival)) is not None:
+            return message
         if topic.startswith(self._config_prefix) and topic.endswith("/config"):
+            self._plain.clear()
             return self._discovery.learn(topic, payload, arrival)
         if topic.startswith(_DISCOVER):
             extra = read_object(payload) if payload else {"removed": True}
@@ -118,6 +130,10 @@ class EsphomeDecoder:
             what = f"{name}/{part}" if part else name
             return unread(device, MessageRole.COMMAND, arrival, {what: read_text(payload)})
         if entities := self.registry.entities_on(topic):
+            if plain is None and (plain := plain_number(entities, topic, device, name)) is not None:
+                if len(self._plain) >= _KNOWN_TOPICS:
+                    self._plain.clear()
+                self._plain[topic] = plain
             return read_entities(entities, topic, payload, arrival, device, name)
         return _undescribed(device, component, name, part, payload, arrival)
 

@@ -10,15 +10,16 @@ bare `nan` would break every entity of a topic (awtrix-ng issue 9) and is one mi
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
+import orjson
 from pydantic import Field
 
 from edgewire.config import Config
 from edgewire.dialects.base import Arrival, DialectError, DialectMessage, MessageRole, TimeSource, Value, unread
 from edgewire.dialects.entity_registry import Availability, Entity, EntityRegistry, is_on
 from edgewire.dialects.templates import AS_IT_IS, read_template
-from edgewire.dialects.units import quantity_of, to_canonical, unit_suffix
+from edgewire.dialects.units import linear_units, quantity_of, to_canonical, unit_suffix
 from edgewire.dialects.values import NO_VALUE, number, read_json, read_object, read_text, shown, value_at
 from edgewire.mqtt.filters import filter_matches
 
@@ -90,6 +91,8 @@ _TRACKER_KEYS: Mapping[str, str] = MappingProxyType(
 )
 _ON_OFF = frozenset({"binary_sensor", "switch", "siren", "fan", "light", "humidifier"})
 _NO_PARTS: Mapping[str, Any] = MappingProxyType({})
+_READING, _BY_ARRIVAL = MessageRole.READING, TimeSource.ARRIVAL
+_LARGEST = 1e18
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
 
 
@@ -189,6 +192,57 @@ def read_entities(
     if len(set(names)) == len(names):
         return message._replace(values={name: value for part in found.values() for name, value in part.items()})
     return message._replace(parts=found)
+
+
+class PlainNumber(NamedTuple):
+    """Says what a topic's payload means that is nothing but a number, as most are.
+
+    Reading it so takes half the time of `read_entities`, which reads everything else, and with the same result.
+    """
+
+    device: str
+    sensor: str
+    name: str
+    """Canonical."""
+    factor: float
+    offset: float
+
+    def read(self, payload: bytes, arrival: Arrival) -> DialectMessage | None:
+        """Return what it says; None where it is no number in JSON's notation."""
+        try:
+            found = orjson.loads(payload)
+        except orjson.JSONDecodeError:
+            return None
+        device, sensor, name, factor, offset = self
+        if not ((type(found) is float or type(found) is int) and -_LARGEST < found < _LARGEST):
+            return None
+        values = {name: found if factor == 1 and offset == 0 else round(found * factor + offset, 9)}
+        received_ms, retained, _ = arrival
+        return DialectMessage(
+            device, _READING, received_ms, _BY_ARRIVAL, values, sensor, _NO_PARTS, _NO_PARTS, retained, ()
+        )
+
+
+def plain_number(entities: Sequence[Entity], topic: str, device: str, sensor: str) -> PlainNumber | None:
+    """Return what a number on a topic means, as `read_entities` would read it; None where it takes more to say that."""
+    entity = entities[0]
+    if (
+        len(entities) > 1
+        or entity.component in _ON_OFF
+        or entity.path is not None
+        or entity.scale is not AS_IT_IS
+        or entity.problem
+        or is_on(entity.attributes_topic, topic)
+        or not is_on(entity.state_topic, topic)
+    ):
+        return None
+    remarks: list[str] = []
+    name, _ = convert(entity.name, 1.0, entity.unit, remarks)
+    if remarks or (entity.name not in _CLASSES.values() and not (entity.unit or entity.is_number)):
+        return None
+    unit = entity.unit or _DEFAULT_UNITS.get(entity.name, "")
+    factor, offset = linear_units(entity.name, unit) if quantity_of(entity.name) else (1.0, 0.0)
+    return PlainNumber(device or entity.device_id, sensor or entity.key, name, factor, offset)
 
 
 def _entity_values(entity: Entity, topic: str, payload: bytes, remarks: list[str]) -> dict[str, Value]:

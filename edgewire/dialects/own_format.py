@@ -46,6 +46,7 @@ KNOWN_FIELDS: frozenset[str] = frozenset(
 _SCALES: Mapping[str, float] = MappingProxyType({"epoch_s": 1000.0, "epoch_ms": 1.0, "epoch_us": 0.001})
 
 
+_BY_ARRIVAL = TimeSource.ARRIVAL
 _NO_PARTS: Mapping[str, Mapping[str, Value]] = MappingProxyType({})
 
 
@@ -129,6 +130,9 @@ class OwnFormatDecoder:
         # Keys of the top level that the mapping names, as fields or as constants.
         self._named = frozenset(form.payload) if isinstance(form.payload, dict) else frozenset()
         self._time = next((field for field in form.fields if field.name == "timestamp"), None)
+        is_top = self._time is not None and len(self._time.path) == 1
+        self._time_key = str(self._time.path[0]) if self._time is not None and is_top else ""
+        self._is_in_ms = self._time is not None and self._time.time == "epoch_ms"
         self._steps = tuple(
             _Step(
                 field.path[0] if len(field.path) == 1 and isinstance(form.payload, dict) else None,
@@ -163,12 +167,16 @@ class OwnFormatDecoder:
             elif value is not None and not (isinstance(value, str) and value.strip().lower() in NO_VALUE):
                 values[name] = _value(field, value)
         if self._time is None:
-            at_ms, source, remark = arrival.received_ms, TimeSource.ARRIVAL, ""
+            at_ms, source, remark = arrival.received_ms, _BY_ARRIVAL, ""
         else:
-            at_ms, source, remark = _time(value_at(body, self._time.path), self._time, arrival)
+            said = body.get(self._time_key) if is_object and self._time_key else value_at(body, self._time.path)
+            if self._is_in_ms and type(said) is int:
+                at_ms, source, remark = device_instant(said, said, arrival)
+            else:
+                at_ms, source, remark = _time(said, self._time, arrival)
         if "id" in values:
             device = values.pop("id") or device
-        if not isinstance(device, str | int) or isinstance(device, bool):
+        if type(device) is not str and type(device) is not int:
             raise DialectError(f"the device's id is {shown(device)}")
         left: dict[str, object] = {}
         if is_object and not body.keys() <= self._named:

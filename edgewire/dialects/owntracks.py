@@ -37,6 +37,8 @@ _KEYS: Mapping[str, tuple[str, float]] = {
     "rad": ("radius_m", 1),
 }
 """Key -> canonical name, and the factor to its unit: `p` is in kPa."""
+_SAME: Mapping[str, str] = {key: name for key, (name, factor) in _KEYS.items() if factor == 1}
+"""Those whose numbers are taken as they are. A dict, which is asked for every key of every message."""
 _NEVER_NEGATIVE = frozenset({"acc", "vac", "vel", "cog", "batt", "p", "rad"})
 _ROLES: Mapping[str, MessageRole] = MappingProxyType(
     {
@@ -56,6 +58,7 @@ _ROLES: Mapping[str, MessageRole] = MappingProxyType(
 )
 """`_type` -> what the message is for."""
 _READING, _EVENT = MessageRole.READING, MessageRole.EVENT
+_NUMBERS = (int, float)
 _NO_PARTS: Mapping[str, Mapping[str, Value]] = MappingProxyType({})
 _KNOWN_TOPICS = 100_000
 _BELOW = ("event", "waypoint", "waypoints", "status", "dump", "cmd", "info", "step", "beacon", "request")
@@ -126,11 +129,15 @@ def _position(device: str, role: MessageRole, body: Mapping[str, Any], arrival: 
     values: dict[str, Value] = {}
     extra: dict[str, object] = {}
     for key, value in body.items():
-        if key not in _KEYS:
+        if key in _SAME and (type(value) is int or type(value) is float):
+            # As most are; less than nothing is looked at below.
+            if value >= 0 or key not in _NEVER_NEGATIVE:
+                values[_SAME[key]] = value
+        elif key not in _KEYS:
             extra[key] = value
         else:
             name, factor = _KEYS[key]
-            read = value if type(value) is int or type(value) is float else number(value)
+            read = number(value)
             # Less than nothing is how iOS says that it does not know.
             if read is not None and (read >= 0 or key not in _NEVER_NEGATIVE):
                 values[name] = read if factor == 1 else round(read * factor, 9)
@@ -146,10 +153,11 @@ def _position(device: str, role: MessageRole, body: Mapping[str, Any], arrival: 
 
 
 def _check_place(values: Mapping[str, Value]) -> None:
-    for name, most in (("latitude", 90), ("longitude", 180)):
-        found = values.get(name)
-        if not isinstance(found, int | float) or abs(found) > most:
-            raise DialectError(f"a location's {name} is {shown(found)}")
+    latitude, longitude = values.get("latitude"), values.get("longitude")
+    if type(latitude) not in _NUMBERS or not -90 <= latitude <= 90:  # type: ignore[operator]
+        raise DialectError(f"a location's latitude is {shown(latitude)}")
+    if type(longitude) not in _NUMBERS or not -180 <= longitude <= 180:  # type: ignore[operator]
+        raise DialectError(f"a location's longitude is {shown(longitude)}")
 
 
 _ROOT = "owntracks"

@@ -13,8 +13,9 @@ with `shellies/` too (ha-shellies-discovery-gen2 issue 649).
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, TypeGuard
+from typing import Annotated, Any, Literal, NamedTuple, TypeGuard
 
 import orjson
 from pydantic import Field
@@ -116,6 +117,9 @@ _OF_THE_DEVICE = frozenset(
      "modbus", "serial", "dali", "plugs_ui", "pill", "virtual", "cury_ui", "service"}
 )  # fmt: skip
 """Kinds of components that measure nothing."""
+_METERED_BY = frozenset(f"{kind}:{number}" for kind in ("em", "em1") for number in range(10))
+"""Components of a meter."""
+_KNOWN_NAMES = 100_000
 _METER = re.compile(r"shelly(?:pro|plus)?(?:3em|em)")
 """Names of meters, whose `temperature:0` is that of the device itself."""
 
@@ -186,6 +190,7 @@ class ShellyOptions(Config):
 
 
 _ENDS = ("events/rpc", "online", "status/#", "rpc", "announce", "debug/log")
+_KNOWN_TOPICS = 100_000
 _MOST_LEVELS = 6
 """Of a topic prefix; what is read has no limit, but a filter that can bring nothing is told by these."""
 
@@ -200,23 +205,31 @@ class ShellyDecoder:
 
     def __init__(self, options: ShellyOptions | None = None) -> None:
         self._options = options or ShellyOptions()
+        self._notifiers: dict[str, str] = {}
+        """Topic -> device, of those that have notified: taking a topic apart costs as much as reading it."""
 
     def decode(self, topic: str, payload: bytes, arrival: Arrival) -> DialectMessage:
         """Return what a message says. Raises `DialectError`."""
+        notifier = self._notifiers.get(topic)
+        if notifier is not None:
+            return _notification(notifier, read_object(payload), arrival)
         if topic.startswith("shellies/") and not _GEN2_BELOW.fullmatch(topic):
             return self._first_generation(topic, payload, arrival)
         prefix, _, name = topic.rpartition("/")
         if name == "online" and prefix:
             return _availability(prefix, payload, arrival)
         if name == "rpc" and prefix.endswith("/events"):
-            return _notification(prefix.removesuffix("/events"), read_object(payload), arrival)
+            if len(self._notifiers) >= _KNOWN_TOPICS:
+                self._notifiers.clear()
+            self._notifiers[topic] = notifier = prefix.removesuffix("/events")
+            return _notification(notifier, read_object(payload), arrival)
         if name == "rpc" and prefix:
             return _frame(prefix, read_object(payload), arrival)
         device, found, component = topic.rpartition("/status/")
         if found and device and "/" not in component:
             return _components(device, {component: read_object(payload)}, (None, arrival), {})
         if name == "status" and prefix:
-            return _components(prefix, _objects(read_object(payload)), (None, arrival), {})
+            return _components(prefix, read_object(payload), (None, arrival), {})
         if topic.endswith("/debug/log"):
             return unread(
                 topic.removesuffix("/debug/log"),
@@ -289,7 +302,7 @@ def _notification(device: str, body: Mapping[str, Any], arrival: Arrival) -> Dia
         raise DialectError(f"notification has no method and params: {shown(dict(body))}")
     extra = {"method": method, "src": body.get("src")}
     if method in ("NotifyStatus", "NotifyFullStatus"):
-        return _components(device, _objects(params), (params.get("ts"), arrival), extra)
+        return _components(device, params, (params.get("ts"), arrival), extra)
     if method == "NotifyEvent":
         at_ms, source, remark = device_time(params.get("ts"), arrival)
         events = params.get("events")
@@ -321,17 +334,16 @@ def _frame(device: str, body: Mapping[str, Any], arrival: Arrival) -> DialectMes
     raise DialectError(f"RPC frame has neither method nor result nor error: {shown(dict(body))}")
 
 
-def _objects(params: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    return {key: value for key, value in params.items() if type(value) is dict}
-
-
 def _components(
     device: str,
-    components: Mapping[str, dict[str, Any]],
+    components: Mapping[str, Any],
     when: tuple[object, Arrival],
     extra: Mapping[str, object],
 ) -> DialectMessage:
-    """Return the values of components: those with number 0 or none are the device's, the others have their name."""
+    """Return the values of components: those with number 0 or none are the device's, the others have their name.
+
+    What is no object is none of a component.
+    """
     written, arrival = when
     at_ms, source, remark = device_time(written, arrival)
     values: dict[str, Value] = {}
@@ -339,22 +351,24 @@ def _components(
     unknown: dict[str, object] = {}
     role = _STATE
     for key, body in components.items():
-        kind, _, number_text = key.partition(":")
-        if kind not in _OF_THE_DEVICE:
+        if type(body) is not dict:
+            continue
+        kind, is_known, measures, is_first, paths = _component(key)
+        if measures:
             role = _READING
-        if kind not in _KINDS or not (number_text.isdecimal() or key == kind):
+        if not is_known:
             unknown[key] = body
             continue
-        found = _component_values(kind, body)
+        found = _component_values(kind, paths, body)
         if key == "temperature:0" and found and _is_meter(device, components, extra):
             found = {"chip_temperature_c": found["temperature_c"]}
-        if number_text in ("", "0"):
+        if is_first:
             # What two components call the same is that of the first: each may have a chip.
             values = found | values if values else found
         elif found:
             parts[key] = found
     if values and not parts and values.keys() <= _VITALS:
-        role = MessageRole.STATE
+        role = _STATE
     remarks = [remark] if remark else []
     if unknown:
         remarks += [f"{key}: quantity and unit are not known" for key in unknown if key.startswith("bthomesensor")]
@@ -365,11 +379,43 @@ def _components(
 
 def _is_meter(device: str, components: Mapping[str, object], extra: Mapping[str, object]) -> bool:
     """Return whether a device is a meter: by its own name, as its topic may have another, or by what it measures."""
-    named = _METER.match(str(extra.get("src") or device)) is not None
-    return named or any(key.startswith(("em:", "em1:")) for key in components)
+    return not components.keys().isdisjoint(_METERED_BY) or _is_named_meter(str(extra.get("src") or device))
 
 
-def _component_values(kind: str, body: dict[str, Any]) -> dict[str, Value]:
+@lru_cache(_KNOWN_NAMES)
+def _is_named_meter(name: str) -> bool:
+    return _METER.match(name) is not None
+
+
+_Paths = tuple[tuple[str, str, str, str], ...]
+
+
+class _Component(NamedTuple):
+    """Says what a component is, by its key; known once a key, because every message has several."""
+
+    kind: str
+    is_known: bool
+    measures: bool
+    """Whether it is more than a state of the device."""
+    is_first: bool
+    """Whether its values are the device's: it has the number 0, or none."""
+    paths: _Paths
+    """Path of a value, the same taken apart, and its canonical name."""
+
+
+@lru_cache(_KNOWN_NAMES)
+def _component(key: str) -> _Component:
+    kind, _, number_text = key.partition(":")
+    return _Component(
+        kind,
+        kind in _KINDS and (number_text.isdecimal() or key == kind),
+        kind not in _OF_THE_DEVICE,
+        number_text in ("", "0"),
+        tuple((path, *path.partition(".")[::2], name) for path, name in _COMPONENT_KEYS.get(kind, _NO_KEYS).items()),
+    )
+
+
+def _component_values(kind: str, paths: _Paths, body: dict[str, Any]) -> dict[str, Value]:
     if kind == "devicepower":
         # On USB there may be no battery: it then says 0 % and a fraction of a volt.
         battery, external = body.get("battery"), body.get("external")
@@ -377,17 +423,16 @@ def _component_values(kind: str, body: dict[str, Any]) -> dict[str, Value]:
         if on_usb and isinstance(battery, dict) and not battery.get("percent"):
             return {}
     values: dict[str, Value] = {}
-    for path, name in _COMPONENT_KEYS.get(kind, _NO_KEYS).items():
+    for path, outer, inner, name in paths:
         found: Any = body.get(path)
         if found is None:
-            outer, _, inner = path.partition(".")
-            found = within.get(inner) if type(within := body.get(outer)) is dict else None
+            found = within.get(inner) if inner and type(within := body.get(outer)) is dict else None
             if found is None:
                 continue
         read = found if type(found) is float or type(found) is int else number(found)
         if read is not None and not (read == _NO_READING and name in ("temperature_c", "humidity")):
             values[name] = read
-    if (flag := _COMPONENT_FLAGS.get(kind)) and isinstance(body.get(flag[0]), bool):
+    if kind in _COMPONENT_FLAGS and isinstance(body.get((flag := _COMPONENT_FLAGS[kind])[0]), bool):
         values[flag[1]] = body[flag[0]]
     return values
 

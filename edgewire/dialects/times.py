@@ -8,6 +8,7 @@ from edgewire.dialects.base import Arrival, TimeSource
 
 _SET_MS = 1_451_606_400_000
 """2016-01-01. A device that shows an earlier time has not been told the time since its power-on."""
+_SET_S = _SET_MS // 1000
 _SET_YEAR = 2016
 _MILLISECONDS_FROM = 100_000_000_000
 """Numbers from here on are milliseconds: as seconds they are past the year 5138, as milliseconds past March 1973."""
@@ -25,6 +26,7 @@ DeviceTime = tuple[int, TimeSource, str]
 """Milliseconds since 1970 UTC, where that is from, and a remark, mostly empty."""
 
 _DEVICE, _ZONE, _ARRIVAL = TimeSource.DEVICE, TimeSource.ZONE, TimeSource.ARRIVAL
+_NUMBERS = (int, float)
 _NO_TIME = -1
 _NO_ZONE = "local time without a zone: set timezone"
 
@@ -33,6 +35,8 @@ def device_time(written: object, arrival: Arrival) -> DeviceTime:
     """Return the time of a message: as written where that can be placed, else its arrival."""
     if written is None:
         return arrival.received_ms, _ARRIVAL, ""
+    if type(written) in _NUMBERS and _SET_S <= written < _MILLISECONDS_FROM:  # type: ignore[operator]
+        return round(written * 1000), _DEVICE, ""  # type: ignore[operator]  # seconds, as most numbers are
     if type(written) is str and len(written) <= _LONGEST:
         found = _written_time(written, arrival.zone)
     elif isinstance(written, bool):

@@ -60,7 +60,7 @@ _UPDATED = frozenset({"last_seen", "update", "update_available", "elapsed", "dev
 _ONLINE: Mapping[str, bool] = MappingProxyType({"online": True, "offline": False})
 _MILLIVOLTS = range(1000, 20_000)
 """What a battery's voltage can be in mV, and in V cannot."""
-_READING = MessageRole.READING
+_READING, _EVENT = MessageRole.READING, MessageRole.EVENT
 _NO_PARTS: Mapping[str, Mapping[str, Value]] = MappingProxyType({})
 _NO_UNITS: Mapping[str, str] = MappingProxyType({})
 
@@ -77,6 +77,8 @@ class Zigbee2MqttDecoder:
     def __init__(self, options: Zigbee2MqttOptions | None = None) -> None:
         self._base = (options or Zigbee2MqttOptions()).base_topic
         self._units: dict[str, dict[str, str]] = {}
+        self._devices: dict[str, str] = {}
+        """Topic -> name, of devices that have said values; taking a topic apart costs as much as reading them."""
 
     @property
     def filters(self) -> tuple[str, ...]:
@@ -85,6 +87,9 @@ class Zigbee2MqttDecoder:
 
     def decode(self, topic: str, payload: bytes, arrival: Arrival) -> DialectMessage:
         """Return what a message says. Raises `DialectError`."""
+        speaker = self._devices.get(topic)
+        if speaker is not None and payload:
+            return self._reading(speaker, payload, arrival)
         name = topic.removeprefix(f"{self._base}/")
         if name == topic or not name or len(name) > _LONGEST_NAME:
             raise DialectError(f"topic '{topic}' is not below {self._base}/")
@@ -105,7 +110,10 @@ class Zigbee2MqttDecoder:
         known, attribute = self._known(name)
         if attribute:
             return self._attribute(known, attribute, payload, arrival)
-        return self._reading(name, payload, arrival)
+        message = self._reading(name, payload, arrival)
+        if len(self._devices) < _MAX_DEVICES:
+            self._devices[topic] = name
+        return message
 
     def _known(self, name: str) -> tuple[str, str]:
         """Return which known device a topic is of, and the attribute it is for."""
@@ -138,11 +146,13 @@ class Zigbee2MqttDecoder:
         for key, value in body.items():
             if key in _SAME and key not in units and (type(value) is int or type(value) is float):
                 values[_SAME[key]] = value
+            elif key == "voltage" and type(value) is int and value in _MILLIVOLTS and not units and "battery" in body:
+                values["battery_v"] = value / 1000
             elif value is not None and key not in _UPDATED:
                 _read_value(key, value, body, units, values, extra, remarks)
         role = _READING
-        if action := next((action for key in ("action", "click") if (action := body.get(key))), None):
-            role = MessageRole.EVENT
+        if action := body.get("action") or body.get("click"):
+            role = _EVENT
             values["event"] = str(action)
         told = tuple(remarks) if remarks else ()
         return DialectMessage(device, role, at_ms, source, values, "", _NO_PARTS, extra, arrival.retained, told)
@@ -176,6 +186,7 @@ class Zigbee2MqttDecoder:
                 # What is as it would be without the list needs no second look.
                 units[name] = {key: unit for key, unit in exposed if _is_telling(key, unit)}
         self._units = units
+        self._devices.clear()
 
 
 def _read_value(
@@ -215,14 +226,13 @@ def _read_value(
         extra[key] = value
 
 
-_SAME: Mapping[str, str] = MappingProxyType(
-    {
-        key: name
-        for key, (name, unit) in _NUMBERS.items()
-        if key != "illuminance" and (not unit or not quantity_of(name) or to_canonical(name, 1.0, unit) == 1.0)
-    }
-)
-"""Keys whose numbers are taken as they are, where the gateway's list of devices says nothing else."""
+_SAME: Mapping[str, str] = {
+    key: name
+    for key, (name, unit) in _NUMBERS.items()
+    if key != "illuminance" and (not unit or not quantity_of(name) or to_canonical(name, 1.0, unit) == 1.0)
+}
+"""Keys whose numbers are taken as they are, where the gateway's list of devices says nothing else. A dict, which is
+asked for every key of every message."""
 
 
 def _availability(device: str, payload: bytes, arrival: Arrival) -> DialectMessage:
