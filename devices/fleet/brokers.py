@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from devices.fleet.credentials import Identities
+from devices.scenario.identity_table import Login, read_logins
 from devices.scenario.scenario import Scenario
 from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl, Link, NoLocalPort, connect_link
@@ -104,9 +105,28 @@ def broker_pool_for(scenario: Scenario, device_ids: Collection[str] = ()) -> Bro
         scenario.ca_file,
         alpn=scenario.alpn,
         insecure=scenario.insecure,
+        logins=read_group_logins(scenario, frozenset(device_ids)),
     )
     addresses = [str(address) for address in scenario.source_addresses]
     return BrokerPool(brokers, addresses, identities, devices=sum(group.size for group in scenario.devices))
+
+
+def read_group_logins(scenario: Scenario, device_ids: Collection[str]) -> dict[str, Login]:
+    """Return, by client id, how devices log in whose groups have a file of identities; of none of them the first.
+
+    Raises `ConfigError` for a file that is not what it was when the scenario was read.
+    """
+    found: dict[str, Login] = {}
+    for group in scenario.devices:
+        if group.identities is None:
+            continue
+        clients = dict(zip(group.ids, group.client_ids or group.ids, strict=True))
+        for device_id, login in read_logins(group.identities, group.size):
+            if device_id not in clients:
+                raise ConfigError(f"{group.identities}: has changed since the scenario was read: start again")
+            if not found or device_id in device_ids:
+                found[clients[device_id]] = login
+    return found
 
 
 class _LocalAddresses:

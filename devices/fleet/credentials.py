@@ -2,11 +2,12 @@
 
 import csv
 import ssl
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import orjson
 
+from devices.scenario.identity_table import Login
 from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl
 from edgewire.link.transport import TransportType
@@ -35,8 +36,15 @@ class Identities:
         *,
         alpn: tuple[str, ...] = (),
         insecure: bool = False,
+        logins: Mapping[str, Login] | None = None,
     ) -> None:
-        """Read what these devices need. Raises `ConfigError` where the folder has not all of it."""
+        """Read what these devices need; `logins` are those of files of identities, by their client ids.
+
+        Raises `ConfigError` where the folder has not all of it, or a certificate would never be shown.
+        """
+        self._logins = dict(logins or {})
+        # Nobody else may be known to the broker: who only asks what it is does so as one of them.
+        self._stranger = next(iter(self._logins.values()), None)
         self._folder = folder
         self._ca = ca_file
         self._alpn = alpn
@@ -52,12 +60,16 @@ class Identities:
             self._read(folder, device_ids)
         elif ca_file and not secure:
             raise ConfigError("ca_file: no broker is dialled with TLS; write mqtts:// or leave it out")
+        if not secure and any(login.certificate for login in self._logins.values()):
+            raise ConfigError("identities: has certificates, and no broker is dialled with TLS; write mqtts://")
         # One for all where it is the same for all: each would read the system's certificates again.
         kinds = {broker.kind for broker in brokers if broker.uses_tls}
         self._shared = {} if self._certificates else {kind: self._context(kind) for kind in kinds}
 
     def credentials_for(self, client_id: str, broker: BrokerUrl) -> tuple[str | None, bytes | None]:
         """Return user name and password for CONNECT to this broker."""
+        if (login := self._login(client_id, broker)) is not None and login.username is not None:
+            return login.username, None if login.password is None else login.password.encode()
         if self._passwords is not None:
             name = self._name(client_id)
             return name, self._passwords[name].encode()
@@ -72,17 +84,30 @@ class Identities:
 
     def tls(self, client_id: str, broker: BrokerUrl) -> ssl.SSLContext | None:
         """Return what to connect to a broker over TLS with. One with a certificate is made for this and not kept."""
+        if (login := self._login(client_id, broker)) is not None and login.certificate is not None:
+            return self._own_context(broker.kind, login.certificate, login.key)
         if not self._certificates:
             return self._shared.get(broker.kind)
         assert self._folder is not None
         name = self._name(client_id)
-        context = self._context(broker.kind)
         path = (self._folder if name == OPERATOR else self._folder / DEVICES_FOLDER) / f"{name}.pem"
+        return self._own_context(broker.kind, path, None, "; run edgefleet provision again")
+
+    def _own_context(self, kind: TransportType, certificate: Path, key: Path | None, fix: str = "") -> ssl.SSLContext:
+        context = self._context(kind)
         try:
-            context.load_cert_chain(path)
-        except OSError as error:
-            raise ConfigError(f"identities: {path} cannot be read: {error}; run edgefleet provision again") from None
+            # A key that wants a password would ask for it at the terminal.
+            context.load_cert_chain(certificate, key, password="")
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(f"identities: {key or certificate} cannot be read: {error}{fix}") from None
         return context
+
+    def _login(self, client_id: str, broker: BrokerUrl) -> Login | None:
+        """Return how a client of this id logs in by a file of identities; None where none says."""
+        found = self._logins.get(client_id)
+        if found is None and broker.username is None and self._passwords is None and not self._certificates:
+            return self._stranger
+        return found
 
     def _name(self, client_id: str) -> str:
         return client_id if client_id in self._device_ids else OPERATOR

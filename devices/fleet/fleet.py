@@ -296,7 +296,7 @@ class Fleet:
         build = self._builds[id(self.timeline.device_group(position))]
         firmware = Firmware(device.device_id, device.key, boot, booted_ms, build, reason)
         broker = self._brokers.broker_for(self._shard.number(position))
-        credentials = self._brokers.identities.credentials_for(device.device_id, broker)
+        credentials = self._brokers.identities.credentials_for(device.client_id, broker)
         session = create_session(
             device, firmware, wire_format, self._scenario, credentials, self._version, self._limits
         )

@@ -153,8 +153,8 @@ class _Forgetting:
             device.device_id, device.key, 0, 0, self._scenario.build(self._timeline.device_group(position))
         )
         status, others = retained_topics(device, firmware, self._timeline.wire_format(position))
-        username, password = self._brokers.identities.credentials_for(device.device_id, broker)
-        config = SessionConfig(client_id=device.device_id, username=username, password=password)
+        username, password = self._brokers.identities.credentials_for(device.client_id, broker)
+        config = SessionConfig(client_id=device.client_id, username=username, password=password)
         conversation = _Conversation(status, config, self._versions.get(broker, Version.V5))
         try:
             async with asyncio.timeout(DEVICE_S):

@@ -50,7 +50,8 @@ def has_fixed_boots(scenario: Scenario, from_ms: int | None, power_on_ms: int | 
 
 def scenario_digest(scenario: Scenario) -> str:
     """Return the SHA-256 of what decides which devices there are and what they say, in hex."""
-    return hashlib.sha256(scenario.model_dump_json(exclude=OF_THE_HOST).encode()).hexdigest()
+    without: dict[str, Any] = dict.fromkeys(OF_THE_HOST, True) | {"devices": {"__all__": {"identities"}}}
+    return hashlib.sha256(scenario.model_dump_json(exclude=without).encode()).hexdigest()
 
 
 def spoken_scenario(scenario: Scenario) -> dict[str, Any] | None:
@@ -59,7 +60,9 @@ def spoken_scenario(scenario: Scenario) -> dict[str, Any] | None:
         return None
     whole: dict[str, Any] = scenario.model_dump(mode="json", exclude=OF_THE_HOST | {"password_file"})
     # What was not set must not seem to be: a format of one's own and a dialect exclude each other.
-    whole["devices"] = [group.model_dump(mode="json", exclude_unset=True) for group in scenario.devices]
+    whole["devices"] = [
+        group.model_dump(mode="json", exclude_unset=True, exclude={"identities"}) for group in scenario.devices
+    ]
     return whole
 
 

@@ -54,7 +54,7 @@ def create_session(
     """
     username, password = credentials
     config = SessionConfig(
-        client_id=device.device_id,
+        client_id=device.client_id,
         clean_start=False,
         keep_alive_s=scenario.keep_alive // 1000,
         session_expiry_s=scenario.session_expiry // 1000,

@@ -4,13 +4,16 @@ A shard is pure arithmetic on the numbers of the devices, so any launcher can ha
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from devices.scenario.identity_table import SITE
 from devices.scenario.numbers import IdNumbers
 from devices.scenario.scenario import DeviceGroup, Scenario
 from devices.sensors.registry import KINDS
 from edgewire.errors import ConfigError
+
+_NO_FIELDS: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,10 @@ class Device:
     """Its number, less one, which its id tells alone: gps-0003 and telematics-0003 ride in the same vehicle."""
     key: int
     """Stable 64-bit hash of the device id: what its randomness is drawn by."""
+    client_id: str
+    """As which it connects."""
+    fields: Mapping[str, str]
+    """What it has for the names of the user's own that stand in braces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +77,15 @@ def all_devices(scenario: Scenario) -> list[tuple[Device, DeviceGroup]]:
             counted[group.kind] += 1
             device_id = group.ids[position] if group.ids else group.device_id(counted[group.kind])
             ordinal = numbers.ordinal(group, position, counted[group.kind])
-            site = group.site or scenario.sites[ordinal % len(scenario.sites)].name
-            devices.append((_device(device_id, group, site, ordinal), group))
+            fields = group.fields_of(position) if group.fields else _NO_FIELDS
+            site = fields.get(SITE) or group.site or scenario.sites[ordinal % len(scenario.sites)].name
+            client_id = group.client_ids[position] if group.client_ids else device_id
+            devices.append((_device(device_id, client_id, fields, group, site, ordinal), group))
         strange = set(group.hardware).difference(device.device_id for device, _ in devices[begin:])
         if strange:
             raise ConfigError(f"scenario: hardware: '{min(strange)}' is not the id of a device of its group")
     check_unique_ids([device.device_id for device, _ in devices])
+    check_unique_ids([device.client_id for device, _ in devices], "have the client id")
     return devices
 
 
@@ -94,17 +104,20 @@ def device_ids(scenario: Scenario) -> list[str]:
     return [device.device_id for device, _ in expand_devices(scenario)]
 
 
-def _device(device_id: str, group: DeviceGroup, site: str, ordinal: int) -> Device:
+def _device(
+    device_id: str, client_id: str, fields: Mapping[str, str], group: DeviceGroup, site: str, ordinal: int
+) -> Device:
     key = int.from_bytes(hashlib.blake2b(device_id.encode(), digest_size=8).digest(), "little")
-    return Device(device_id, group.kind, site, group.qos, group.interval, key % group.interval, ordinal, key)
+    phase_ms = key % group.interval
+    return Device(device_id, group.kind, site, group.qos, group.interval, phase_ms, ordinal, key, client_id, fields)
 
 
-def check_unique_ids(device_ids: Sequence[str]) -> None:
+def check_unique_ids(device_ids: Sequence[str], relation: str = "are called") -> None:
     """Raise `ConfigError` where two devices have the same id."""
     seen: set[str] = set()
     for device_id in device_ids:
         if device_id in seen:
-            raise ConfigError(f"scenario: two devices are called '{device_id}'; give one group another id")
+            raise ConfigError(f"scenario: two devices {relation} '{device_id}'; give one group another id")
         seen.add(device_id)
 
 

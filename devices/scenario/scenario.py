@@ -1,5 +1,6 @@
 """The scenario file: which devices there are, where, how often they speak, and to which broker."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -12,7 +13,9 @@ from devices.faults.registry import AnyFault
 from devices.firmware.config import Build, FirmwareConfig
 from devices.firmware.outbox import OutboxConfig
 from devices.firmware.reconnect import ReconnectConfig
+from devices.scenario.identity_table import SITE, read_identities
 from devices.scenario.speech import (
+    DEVICE_NAMES,
     NATIVE_DIALECT,
     MessageProperties,
     OwnMessage,
@@ -63,12 +66,9 @@ DeviceIdTemplate = Annotated[
         max_length=64,
     ),
 ]
-DeviceIdText = Annotated[
-    str,
-    text_matching(
-        rf"^{DEVICE_ID}$", "letters, digits, '_', '.' and '-', at most 64 of them, and begin with a letter or digit"
-    ),
-]
+_CONTRACT_ID = re.compile(DEVICE_ID)
+_FIELD_NAME = re.compile(r"[a-z_][a-z0-9_]*")
+_NOT_IN_A_LEVEL = frozenset("/+#")
 
 
 class DeviceGroup(Config):
@@ -89,8 +89,16 @@ class DeviceGroup(Config):
     """Name of the site they are at; without it they are spread over all sites."""
     id: DeviceIdTemplate | None = None
     """Template of the device ids, with `{n}` the number of the device within its kind: `bme280_fake_{n:03d}`."""
-    ids: tuple[DeviceIdText, ...] = ()
-    """The device ids one by one, instead of `count` and `id`."""
+    ids: tuple[Annotated[str, Field(min_length=1, max_length=1000)], ...] = ()
+    """The device ids one by one, instead of `count` and `id`. In the message contract letters, digits, `_`, `.` and
+    `-`, at most 64 of them; in dialects and formats of your own anything that a level of a topic may be."""
+    client_ids: tuple[Annotated[str, Field(min_length=1, max_length=1000)], ...] = ()
+    """The MQTT client ids of `ids`, where they are others."""
+    fields: dict[str, str | tuple[str, ...]] = Field(default={}, max_length=100)
+    """Names of your own that stand in braces for what a device has: one text for all, or one for each of `ids`."""
+    identities: Path | None = None
+    """CSV file with a row a device, instead of `ids`: `id`, and `client_id`, `username`, `password`, `certificate`,
+    `key`, `site` where they matter; any other column is one of `fields`. With `count` only its first rows."""
     hardware: tuple[str, ...] = ()
     """Ids of this group whose place real sensors have taken: they are not emulated, and all others stay as they are."""
     vehicles: tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...] = ()
@@ -134,6 +142,28 @@ class DeviceGroup(Config):
 
     @model_validator(mode="before")
     @classmethod
+    def _as_the_file_has_it(cls, values: Any) -> Any:
+        """Take ids, client ids and fields out of the file of identities."""
+        if not isinstance(values, dict) or not isinstance(path := values.get("identities"), str | Path):
+            return values
+        count = values.get("count")
+        try:
+            table = read_identities(Path(path), count if isinstance(count, int) and count > 0 else None)
+        except ConfigError as error:
+            raise located_error(("identities",), str(error)) from None
+        for key in ("ids", "client_ids", "id"):
+            if values.get(key) and tuple(values[key]) != getattr(table, key, ()):
+                raise located_error((key,), "is in the file of identities: leave it out")
+        own = values.get("fields") or {}
+        found: dict[str, Any] = {"ids": table.ids, "fields": dict(table.fields) | own}
+        if table.client_ids:
+            found["client_ids"] = table.client_ids
+        if table.sites:
+            found["fields"][SITE] = table.sites
+        return {key: value for key, value in values.items() if key != "count"} | found
+
+    @model_validator(mode="before")
+    @classmethod
     def _as_the_dialect_has_it(cls, values: Any) -> Any:
         """Take QoS and interval that are usual in the dialect, where the group does not set them."""
         dialect = values.get("dialect") if isinstance(values, dict) else None
@@ -160,12 +190,57 @@ class DeviceGroup(Config):
             raise located_error(("jitter",), "must be shorter than the interval")
         if self.size > 1 and not self.ids and self.device_id(1) == self.device_id(2):
             raise located_error(("id",), "needs {n} in it, or all devices would have the same name")
+        self._check_identities()
         self._check_speech()
         if self.vehicles and not KINDS[self.kind].rides_in_vehicle:
             raise located_error(("vehicles",), f"{self.kind} rides in none; leave it out")
         if self.vehicles and len(self.vehicles) != len(self.listed_ids):
             raise located_error(("vehicles",), "needs one number for each of ids")
         return self
+
+    def _check_identities(self) -> None:
+        if self.client_ids and len(self.client_ids) != len(self.ids):
+            raise located_error(
+                ("client_ids",), f"needs one for each of ids: {len(self.ids)}, not {len(self.client_ids)}"
+            )
+        for name, values in self.fields.items():
+            if not _FIELD_NAME.fullmatch(name):
+                continue  # of a file: nobody can name it, and it is in nobody's way
+            if name in DEVICE_NAMES and name != SITE:
+                raise located_error(("fields", name), "is what every device has: give it another name")
+            if not isinstance(values, str) and len(values) != self.size:
+                said = f"needs one text for all, or one for each of the {self.size} devices, not {len(values)}"
+                raise located_error(("fields", name), said)
+        if self.speaks_contract:
+            # Elsewhere any text may be a level of a topic; here it is the key of every store.
+            for device_id in self.ids:
+                if not _CONTRACT_ID.fullmatch(device_id):
+                    said = (
+                        f"'{device_id}' should be letters, digits, '_', '.' and '-', at most 64 of them, and begin "
+                        "with a letter or digit; other ids are for dialects and formats of your own, other client ids "
+                        "for client_ids"
+                    )
+                    raise located_error(("identities" if self.identities else "ids",), said)
+        for device_id in self.ids:
+            if set(device_id) & _NOT_IN_A_LEVEL or not device_id.isprintable():
+                said = (
+                    f"'{device_id}' has a character that no level of a topic may have: /, +, # or one that is invisible"
+                )
+                raise located_error(("identities" if self.identities else "ids",), said)
+
+    @property
+    def speaks_contract(self) -> bool:
+        """Return whether messages are those of the contract."""
+        return self.dialect == NATIVE_DIALECT and self.topic is None and not self.messages
+
+    @property
+    def field_names(self) -> frozenset[str]:
+        """Return the names, beside those that every device has, that stand in braces for what a device has."""
+        return frozenset(self.fields)
+
+    def fields_of(self, position: int) -> dict[str, str]:
+        """Return what the device at this position of the group has for them."""
+        return {name: one if isinstance(one, str) else one[position] for name, one in self.fields.items()}
 
     def _check_speech(self) -> None:
         own = [name for name in ("topic", "payload", "messages", "events") if name in self.model_fields_set]
@@ -216,8 +291,8 @@ class DeviceGroup(Config):
                 ),
             )
         if messages:
-            return own_encoder(self.kind, messages, self.events)
-        return None if self.dialect == NATIVE_DIALECT else read_dialect(self.dialect, self.kind)
+            return own_encoder(self.kind, messages, self.events, self.field_names)
+        return None if self.dialect == NATIVE_DIALECT else read_dialect(self.dialect, self.kind, self.field_names)
 
     def make_discovery(self, encoder: DialectEncoder | None) -> DiscoveryWriter | None:
         """Return what describes the devices; None where they do not. Raises `DialectError`."""
@@ -253,6 +328,10 @@ class DeviceGroup(Config):
         except (KeyError, IndexError, ValueError) as error:
             said = f"'{self.id}' is not a template with {{n}} in it: {error}"
             raise located_error(("id",), said) from None
+
+
+def _texts(one_or_more: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (one_or_more,) if isinstance(one_or_more, str) else one_or_more
 
 
 class Scenario(ConfigFile):
@@ -342,6 +421,12 @@ class Scenario(ConfigFile):
             twin = next(position for position, name in enumerate(names) if name in names[:position])
             raise located_error(("sites", twin, "name"), f"two sites are called '{names[twin]}'")
         for position, group in enumerate(self.devices):
+            if strange := set(_texts(group.fields.get(SITE, ()))).difference(names):
+                named = min(strange)
+                said = (
+                    f"'{named}' of column site is not one of {', '.join(names)}{closest(named, names)}: add it to sites"
+                )
+                raise located_error(("devices", position, "identities" if group.identities else "fields"), said)
             if group.site is not None and group.site not in names:
                 near = closest(group.site, names)
                 raise located_error(

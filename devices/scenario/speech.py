@@ -14,6 +14,7 @@ from edgewire.dialects.base import DialectError
 from edgewire.dialects.encoder import DialectEncoder, MessageTemplate
 from edgewire.dialects.home_assistant_discovery import DiscoveryWriter, HomeAssistantDiscovery, Spoken
 from edgewire.dialects.own_encoder import OwnFormatEncoder
+from edgewire.dialects.own_format import KNOWN_FIELDS
 from edgewire.dialects.payload_template import braced_names, compile_payload, named_in
 from edgewire.dialects.registry import DIALECTS
 from edgewire.messages import CONTRACT, Channel
@@ -65,14 +66,29 @@ class OwnMessage(Config):
     properties: MessageProperties = MessageProperties()
     """Of MQTT 5."""
 
-    def template(self) -> MessageTemplate:
-        """Return it as an encoder has it."""
+    def template(self, own_names: frozenset[str] = frozenset()) -> MessageTemplate:
+        """Return it as an encoder has it; a name of the user's own may stand in the payload as those of fields do."""
         return MessageTemplate(
-            self.topic, self.payload, retain=self.retain, pad_to=self.pad_to, properties=self.properties.spoken
+            self.topic,
+            _with_braces(self.payload, own_names - KNOWN_FIELDS),
+            retain=self.retain,
+            pad_to=self.pad_to,
+            properties=self.properties.spoken,
         )
 
 
-def read_dialect(dialect: str | Mapping[str, Any], kind: str) -> DialectEncoder:
+def _with_braces(node: Any, names: frozenset[str]) -> Any:
+    """Return a payload in which the names that stand alone stand in braces."""
+    if isinstance(node, dict):
+        return {key: _with_braces(inner, names) if key != "const" else inner for key, inner in node.items()}
+    if isinstance(node, list):
+        return [_with_braces(inner, names) for inner in node]
+    return f"{{{node}}}" if isinstance(node, str) and node in names else node
+
+
+def read_dialect(
+    dialect: str | Mapping[str, Any], kind: str, own_names: frozenset[str] = frozenset()
+) -> DialectEncoder:
     """Return what writes the messages of devices of a kind. Raises `ValueError` with a sentence."""
     options = {} if isinstance(dialect, str) else dict(dialect)
     name = dialect if isinstance(dialect, str) else options.pop("dialect", None)
@@ -90,14 +106,23 @@ def read_dialect(dialect: str | Mapping[str, Any], kind: str) -> DialectEncoder:
         raise ValueError("; ".join(fault.text for fault in faults)) from None
     encoder = found.encoder(given, kind)
     # A dialect that has no word for events says none.
-    check_spoken(kind, encoder, says_events=False)
+    check_spoken(kind, encoder, own_names, says_events=False)
     return encoder
 
 
-def own_encoder(kind: str, messages: Sequence[OwnMessage], events: Sequence[OwnMessage]) -> DialectEncoder:
-    """Return what writes messages of the user's own format. Raises `ValueError` with a sentence."""
-    encoder = OwnFormatEncoder([message.template() for message in messages], [message.template() for message in events])
-    check_spoken(kind, encoder)
+def own_encoder(
+    kind: str,
+    messages: Sequence[OwnMessage],
+    events: Sequence[OwnMessage],
+    own_names: frozenset[str] = frozenset(),
+) -> DialectEncoder:
+    """Return what writes messages of the user's own format, with names of the user's own in braces.
+
+    Raises `ValueError` with a sentence.
+    """
+    templates, of_events = ([message.template(own_names) for message in group] for group in (messages, events))
+    encoder = OwnFormatEncoder(templates, of_events)
+    check_spoken(kind, encoder, own_names)
     return encoder
 
 
@@ -121,7 +146,9 @@ def spoken_messages(kind: str, encoder: DialectEncoder) -> dict[Channel, tuple[M
     return messages
 
 
-def check_spoken(kind: str, encoder: DialectEncoder, *, says_events: bool = True) -> None:
+def check_spoken(
+    kind: str, encoder: DialectEncoder, own_names: frozenset[str] = frozenset(), *, says_events: bool = True
+) -> None:
     """Raise `ValueError` for a message that says what devices of this kind do not have, and for events unsaid."""
     unsaid = says_events and KINDS[kind].channel is not Channel.EVENT and not encoder.events
     if unsaid and any(message.channel is Channel.EVENT for message in CONTRACT[kind].messages):
@@ -132,8 +159,11 @@ def check_spoken(kind: str, encoder: DialectEncoder, *, says_events: bool = True
             fields, names = named_in(compile_payload(message.payload, known))
             texts = (message.topic, *message.properties.get("user", {}).values())
             for name in (*names, *(name for text in texts for name in braced_names(text))):
-                if name not in DEVICE_NAMES:
-                    raise ValueError(f"nothing is called {{{name}}}; there are {', '.join(sorted(DEVICE_NAMES))}")
+                if name not in DEVICE_NAMES and name not in own_names:
+                    there = sorted(DEVICE_NAMES | own_names)
+                    raise ValueError(
+                        f"nothing is called {{{name}}}{closest(name, there)}; there are {', '.join(there)}"
+                    )
             for name in fields:
                 if name not in known:
                     near = get_close_matches(name, known, 1)

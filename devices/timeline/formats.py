@@ -42,6 +42,7 @@ def device_names(device: Device) -> DeviceNames:
     The address is one that nobody but its owner gives out (IEEE 802: the second bit of its first byte is set).
     """
     return {
+        **device.fields,
         "id": device.device_id,
         "site": device.site,
         "kind": device.kind,

@@ -9,7 +9,7 @@ from time import monotonic
 
 from devices.fleet.brokers import BrokerPool, broker_pool_for, is_loopback
 from devices.fleet.connector import TRY_LATER
-from devices.scenario.devices import Shard, expand_devices
+from devices.scenario.devices import Device, Shard, expand_devices
 from devices.scenario.scenario import Scenario
 from edgefleet.doctor.machine import open_files_of_listener
 from edgewire import logs
@@ -99,14 +99,16 @@ class _BrokerProbe:
             session = await self._ask_as(f"edgefleet-probe-{uuid.uuid4().hex[:8]}", is_device=False)
         except BrokerRefused as error:
             scenario = self._plan.scenario
-            device_id = None
+            device = None
             if scenario is not None and error.code in STRANGER:
-                device_id = probe_devices(scenario, self._plan.shard).get(self._broker)
-            if scenario is None or device_id is None:
+                device = probe_devices(scenario, self._plan.shard).get(self._broker)
+            if scenario is None or device is None:
                 raise
-            log.info("the broker knows no strangers: asking as a device", broker=str(self._broker), device=device_id)
-            self._brokers = broker_pool_for(scenario, [device_id])
-            session = await self._ask_as(device_id, is_device=True)
+            log.info(
+                "the broker knows no strangers: asking as a device", broker=str(self._broker), device=device.device_id
+            )
+            self._brokers = broker_pool_for(scenario, [device.device_id])
+            session = await self._ask_as(device.client_id, is_device=True)
         local = is_loopback(self._broker.host)
         process = await asyncio.to_thread(open_files_of_listener, self._broker.port) if local else None
         return BrokerFacts(
@@ -148,13 +150,13 @@ class _BrokerProbe:
                     self._heard[topic] = payload.decode(errors="replace")
 
 
-def probe_devices(scenario: Scenario, shard: Shard) -> dict[BrokerUrl, str]:
+def probe_devices(scenario: Scenario, shard: Shard) -> dict[BrokerUrl, Device]:
     """Return the first emulated device of this shard for each broker: none of its devices has connected yet."""
     urls = scenario.broker_urls
-    found: dict[BrokerUrl, str] = {}
+    found: dict[BrokerUrl, Device] = {}
     for number, (device, _) in enumerate(expand_devices(scenario)):
         if number % shard.count == shard.index:
-            found.setdefault(urls[number % len(urls)], device.device_id)
+            found.setdefault(urls[number % len(urls)], device)
     return found
 
 

@@ -22,11 +22,16 @@ class Chain(NamedTuple):
 
 
 @contextmanager
-def running_chain(folder: Path, http: dict[str, Any], **bridge: Any) -> Iterator[Chain]:
-    """Run the chain; `bridge` are keys of the bridge's configuration, `http` those of its sink beside the URL."""
+def running_chain(
+    folder: Path, http: dict[str, Any], *, mosquitto: dict[str, str] | None = None, url: str = "", **bridge: Any
+) -> Iterator[Chain]:
+    """Run the chain; `bridge` are keys of the bridge's configuration, `http` those of its sink beside the URL.
+
+    `mosquitto` are settings of the broker, and `url` what its URL begins with for the bridge: `mqtts://user:word@`.
+    """
     with ExitStack() as stack:
         try:
-            broker = stack.enter_context(MosquittoProcess())
+            broker = stack.enter_context(MosquittoProcess(options=mosquitto))
         except ServiceUnavailable as error:
             unavailable(str(error))
         ports = free_port(), free_port()
@@ -35,7 +40,7 @@ def running_chain(folder: Path, http: dict[str, Any], **bridge: Any) -> Iterator
         command = ("ingest", "--port", str(ports[0]), "--store", f"sqlite:///{store}")
         stack.enter_context(edgefleet_process("ingest", *command, url=f"{ingest}/readyz"))
         settings = {
-            "broker": broker.url,
+            "broker": f"{url or 'mqtt://'}127.0.0.1:{broker.port}",
             "spool": {"path": str(folder / "spool.db")},
             "http": {"url": ingest, **http},
             "admin": {"port": ports[1]},

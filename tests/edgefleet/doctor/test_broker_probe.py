@@ -107,7 +107,7 @@ def test_each_broker_is_asked_as_a_device_of_its_own_and_of_this_shard() -> None
     urls = [f"mqtt://10.0.0.{number}" for number in (1, 2)]
     one = Scenario(broker=urls, devices=[{"kind": "bme280", "count": 9}])
     found = probe_devices(one, Shard(1, 3))
-    assert {url.host: device for url, device in found.items()} == {
+    assert {url.host: device.device_id for url, device in found.items()} == {
         "10.0.0.2": "bme280-0002",
         "10.0.0.1": "bme280-0005",
     }
