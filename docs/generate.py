@@ -120,7 +120,7 @@ def _spoken(name: str) -> str:
     group = DeviceGroup.model_validate({"kind": kind, "dialect": name})
     form = make_wire_formats(Scenario(devices=[group]))
     (found,) = form.values()
-    device = Device("porch", kind, "home", group.qos, group.interval, 0, 0, 0xAABBCCDDEE)
+    device = Device("porch", kind, "home", group.qos, group.interval, 0, 0, 0xAABBCCDDEE, "porch", {})
     rows = ["| topic | when | QoS | retained | sample |", "|---|---|---|---|---|"]
     births = found.status(device, _STATUS)
     rows += [_sample(one.topic, "birth", one.qos, one.payload, retain=one.retain) for one in births]

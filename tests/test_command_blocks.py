@@ -336,6 +336,8 @@ def test_dialects(terminal: Callable[..., Terminal], broker: dict[str, str]) -> 
             if named := re.match(r"# (\S+\.yaml)\n", body):
                 at = broker["mqtt://127.0.0.1:1883"]
                 (opened.folder / named[1]).write_text(body.replace("mqtt://127.0.0.1:1883", at))
+        for body in fenced(ROOT / document, {"csv"}):
+            (opened.folder / "fleet.csv").write_text(body)
         opened.run_all(document)
     opened.close()
 
