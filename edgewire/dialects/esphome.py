@@ -52,6 +52,8 @@ _FLAGS: Mapping[str, Mapping[str, bool]] = MappingProxyType(
         "lock": MappingProxyType({"LOCKED": True, "UNLOCKED": False}),
     }
 )
+_ON_THE_WAY = frozenset({"JAMMED", "LOCKING", "UNLOCKING"})
+"""What a lock says that is neither locked nor unlocked."""
 _PARTS: Mapping[str, str] = MappingProxyType(
     {"current_temperature": "temperature_c", "target_temperature": "target_temperature_c",
      "current_humidity": "humidity", "target_humidity": "target_humidity_pct", "position": "position_pct"}
@@ -172,7 +174,9 @@ def _undescribed(device: str, component: str, name: str, part: str, payload: byt
     name = name or "value"
     values: dict[str, Value] = {}
     remarks: tuple[str, ...] = ()
-    if component in _FLAGS and not part:
+    if component == "lock" and said in _ON_THE_WAY:
+        values[f"{name}_state"] = said
+    elif component in _FLAGS and not part:
         if said.lower() not in NO_VALUE:
             if said not in _FLAGS[component]:
                 words = " nor ".join(_FLAGS[component])

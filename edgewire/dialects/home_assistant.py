@@ -46,6 +46,7 @@ _LONG_NAMES: Mapping[str, str] = MappingProxyType(
         "stat_off": "state_off",
         "src_type": "source_type",
         "stat_cla": "state_class",
+        "stat_val_tpl": "state_value_template",
         "stat_t": "state_topic",
         "t": "topic",
         "uniq_id": "unique_id",
@@ -89,6 +90,8 @@ _DEFAULT_UNITS: Mapping[str, str] = MappingProxyType({"humidity": "%", "battery_
 _TRACKER_KEYS: Mapping[str, str] = MappingProxyType(
     {"latitude": "latitude", "longitude": "longitude", "gps_accuracy": "accuracy_m", "battery_level": "battery_pct"}
 )
+_IN_WORDS = frozenset({"date", "enum", "timestamp"})
+"""Device classes of sensors that are no numbers."""
 _ON_OFF = frozenset({"binary_sensor", "switch", "siren", "fan", "light", "humidifier"})
 _NO_PARTS: Mapping[str, Any] = MappingProxyType({})
 _READING, _BY_ARRIVAL = MessageRole.READING, TimeSource.ARRIVAL
@@ -177,8 +180,9 @@ def read_entities(
         sensor = sensor or first.key
         if not values and first.problem and not is_on(first.attributes_topic, topic):
             raise DialectError(f"{first.key}: {first.problem}")
+        role = MessageRole.EVENT if first.component == "event" else MessageRole.READING
         return DialectMessage(
-            device, MessageRole.READING, arrival.received_ms, TimeSource.ARRIVAL, values, sensor, _NO_PARTS, _NO_PARTS,
+            device, role, arrival.received_ms, TimeSource.ARRIVAL, values, sensor, _NO_PARTS, _NO_PARTS,
             arrival.retained, tuple(remarks) if remarks else (),
         )  # fmt: skip
     found = {one.key: values for one in entities if (values := _entity_values(one, topic, payload, remarks))}
@@ -281,7 +285,10 @@ def convert(name: str, read: float, unit: str, remarks: list[str]) -> tuple[str,
 
 def _entity(component: str, key: str, body: Mapping[str, Any], object_id: str) -> Entity:
     device = body.get("device") if isinstance(body.get("device"), dict) else {}
-    path, scale, problem = read_template(_text(body, "value_template"))
+    path, scale, problem = read_template(_text(body, "value_template") or _text(body, "state_value_template"))
+    if path is None and not problem and scale is AS_IT_IS:
+        # What these write has a schema of its own.
+        path = ("event_type",) if component == "event" else ("state",) if body.get("schema") == "json" else None
     state_topic = _text(body, "state_topic")
     attributes_topic = _text(body, "json_attributes_topic")
     if not (state_topic or attributes_topic):
@@ -290,7 +297,9 @@ def _entity(component: str, key: str, body: Mapping[str, Any], object_id: str) -
         _device_id(device or {}, object_id),
         key,
         component,
-        _flag_name(_text(body, "device_class"), key)
+        "event"
+        if component == "event"
+        else _flag_name(_text(body, "device_class"), key)
         if component in _ON_OFF
         else canonical_name(_text(body, "device_class"), key),
         _text(body, "unit_of_measurement"),
@@ -299,8 +308,9 @@ def _entity(component: str, key: str, body: Mapping[str, Any], object_id: str) -
         problem,
         attributes_topic,
         tuple(_availability(body)),
-        (_word(body, "payload_on", "state_on") or "ON", _word(body, "payload_off", "state_off") or "OFF"),
-        bool(_text(body, "state_class")),
+        (_word(body, "state_on", "payload_on") or "ON", _word(body, "state_off", "payload_off") or "OFF"),
+        component == "sensor"
+        and bool(_text(body, "state_class") or _text(body, "device_class") not in ("", *_IN_WORDS)),
         scale,
     )
 

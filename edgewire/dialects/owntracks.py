@@ -49,9 +49,12 @@ _ROLES: Mapping[str, MessageRole] = MappingProxyType(
         "waypoints": MessageRole.DESCRIPTION,
         "card": MessageRole.DESCRIPTION,
         "configuration": MessageRole.ANSWER,
+        "dump": MessageRole.ANSWER,
         "status": MessageRole.STATE,
         "cmd": MessageRole.COMMAND,
         "request": MessageRole.COMMAND,
+        "tour": MessageRole.COMMAND,
+        "tours": MessageRole.COMMAND,
         "steps": MessageRole.READING,
         "beacon": MessageRole.READING,
     }

@@ -58,6 +58,7 @@ _ONE_PHASE: Mapping[str, str] = {
     "pf": "power_factor",
 }
 _LINES = ("a", "b", "c")
+_LIGHTS = ("light", "rgb", "rgbw", "cct", "rgbcct")
 
 
 def _of_line(name: str, line: str) -> str:
@@ -74,7 +75,9 @@ _COMPONENT_KEYS: Mapping[str, Mapping[str, str]] = MappingProxyType(
         "illuminance": {"lux": "illuminance_lx"},
         "voltmeter": {"voltage": "voltage_v"},
         "switch": _METERED,
-        "light": {**_METERED, "brightness": "brightness_pct"},
+        **{light: {**_METERED, "brightness": "brightness_pct"} for light in _LIGHTS},
+        "input": {"percent": "input_pct", "counts.total": "count", "freq": "frequency_hz"},
+        "presencezone": {"num_objects": "object_count"},
         "cover": {**_METERED, "current_pos": "position_pct"},
         "pm1": _METERED,
         "em1": _ONE_PHASE,
@@ -107,8 +110,9 @@ _COMPONENT_KEYS: Mapping[str, Mapping[str, str]] = MappingProxyType(
 """Kind of component -> path of a value in it, and its canonical name."""
 _NO_KEYS: Mapping[str, str] = MappingProxyType({})
 _COMPONENT_FLAGS: Mapping[str, tuple[str, str]] = MappingProxyType(
-    {"switch": ("output", "relay_on"), "light": ("output", "light_on"), "input": ("state", "input_on"),
-     "smoke": ("alarm", "smoke"), "flood": ("alarm", "water_leak"), "presence": ("state", "presence")}
+    {"switch": ("output", "relay_on"), **dict.fromkeys(_LIGHTS, ("output", "light_on")), "input": ("state", "input_on"),
+     "smoke": ("alarm", "smoke"), "flood": ("alarm", "water_leak"), "presence": ("state", "presence"),
+     "presencezone": ("value", "presence")}
 )  # fmt: skip
 _KINDS = frozenset({*_COMPONENT_KEYS, *_COMPONENT_FLAGS})
 _READING, _STATE = MessageRole.READING, MessageRole.STATE
@@ -117,6 +121,7 @@ _OF_THE_DEVICE = frozenset(
      "modbus", "serial", "dali", "plugs_ui", "pill", "virtual", "cury_ui", "service"}
 )  # fmt: skip
 """Kinds of components that measure nothing."""
+_ALL_KINDS = _KINDS | _OF_THE_DEVICE
 _METERED_BY = frozenset(f"{kind}:{number}" for kind in ("em", "em1") for number in range(10))
 """Components of a meter."""
 _KNOWN_NAMES = 100_000
@@ -126,6 +131,8 @@ _METER = re.compile(r"shelly(?:pro|plus)?(?:3em|em)")
 _VITALS = frozenset({"rssi_dbm", "uptime_s", "battery_v", "battery_pct"})
 """What a message without anything else tells no more than the state of the device with."""
 
+_NEVER_NEGATIVE = frozenset({"position_pct", "tilt_deg", "illuminance_lx", "battery_pct", "gas_ppm", "humidity"})
+"""Names under which the first generation says -1 where it does not know: a roller without calibration, no tilt."""
 _GEN1 = re.compile(r"shellies/(?P<device>[^/]+)/(?P<name>.+)")
 _GEN2_BELOW = re.compile(
     r".+/(?:events/rpc|rpc|status(?:/[a-z0-9_]+:\d+|/sys|/wifi|/cloud|/mqtt|/ws|/ble|/eth)?|debug/log)"
@@ -153,6 +160,7 @@ _GEN1_VALUES: tuple[tuple[re.Pattern[str], str, str], ...] = tuple(
         (r"emeter/(?P<id>\d+)/reactive_power", "reactive_power_var", ""),
         (r"emeter/(?P<id>\d+)/pf", "power_factor", ""),
         (r"emeter/(?P<id>\d+)/current", "current_a", "A"),
+        (r"emeter_n/current", "current_n_a", "A"),
         (r"(?:emeter/(?P<id>\d+)/)?voltage", "voltage_v", "V"),
         (r"adc/(?P<id>\d+)", "voltage_v", "V"),
         (r"roller/(?P<id>\d+)/pos", "position_pct", ""),
@@ -229,7 +237,10 @@ class ShellyDecoder:
         if found and device and "/" not in component:
             return _components(device, {component: read_object(payload)}, (None, arrival), {})
         if name == "status" and prefix:
-            return _components(prefix, read_object(payload), (None, arrival), {})
+            body = read_object(payload)
+            if _GEN1.fullmatch(topic) and not any(key.partition(":")[0] in _ALL_KINDS for key in body):
+                return _first_generation_status(prefix.removeprefix("shellies/"), body, arrival)
+            return _components(prefix, body, (None, arrival), {})
         if topic.endswith("/debug/log"):
             return unread(
                 topic.removesuffix("/debug/log"),
@@ -280,7 +291,10 @@ class ShellyDecoder:
     ) -> DialectMessage:
         read = number(said)
         values: dict[str, Value] = {}
-        if read is not None and not (read == _NO_READING and name in ("temperature_c", "humidity")):
+        is_none = read is not None and (
+            (read == _NO_READING and name in ("temperature_c", "humidity")) or (read < 0 and name in _NEVER_NEGATIVE)
+        )
+        if read is not None and not is_none:
             unit = self._options.temperature_unit if unit == "set" else unit
             converted = to_canonical(name, read, unit) if unit else read
             assert converted is not None  # the units of the table are all known
@@ -445,6 +459,41 @@ def _first_generation_object(device: str, name: str, payload: bytes, arrival: Ar
         message = unread(device, MessageRole.EVENT, arrival, {name: body}, {"event": happened})
         return message._replace(sensor=name.removeprefix("input_event/"))
     return unread(device, MessageRole.STATE, arrival, {name: body})
+
+
+_STATUS_NUMBERS: Mapping[str, str] = {
+    "lux": "illuminance_lx",
+    "bat": "battery_pct",
+    "bat_voltage": "battery_v",
+    "pos": "position_pct",
+}
+_STATUS_FLAGS: Mapping[str, str] = {"motion": "occupancy", "vibration": "vibration"}
+_STATUS_TEMPERATURES: Mapping[str, str] = {"tmp": "temperature_c", "target_t": "target_temperature_c"}
+
+
+def _first_generation_status(device: str, body: dict[str, Any], arrival: Arrival) -> DialectMessage:
+    """Return the status of a Motion or a TRV, which say all they have in one object."""
+    values: dict[str, Value] = {}
+    for key, name in _STATUS_NUMBERS.items():
+        if (read := number(body.get(key))) is not None and read >= 0:
+            values[name] = read
+    for key, name in _STATUS_FLAGS.items():
+        if isinstance(body.get(key), bool):
+            values[name] = body[key]
+    for key, name in _STATUS_TEMPERATURES.items():
+        found = body.get(key)
+        if not isinstance(found, dict) or found.get("is_valid") is False or found.get("enabled") is False:
+            continue
+        converted = None if (read := number(found.get("value"))) is None else to_canonical(name, read, _unit_of(found))
+        if converted is not None:
+            values[name] = converted
+    extra = {key: value for key, value in body.items() if key not in _STATUS_NUMBERS and key not in _STATUS_FLAGS}
+    return unread(device, MessageRole.READING if values else MessageRole.STATE, arrival, extra, values)
+
+
+def _unit_of(temperature: Mapping[str, Any]) -> str:
+    unit = temperature.get("units")
+    return unit if isinstance(unit, str) else ""
 
 
 _MODEL, _APP, _GENERATION = "S3SN-0U12A", "HTG3", 3

@@ -411,11 +411,22 @@ def _happening(device: str, body: dict[str, Any], arrival: Arrival) -> DialectMe
     )
 
 
+def _pressed(body: Mapping[str, Any]) -> str:
+    """Return what was done to a button or switch, which firmware 9 and later say where answers stand; else nothing."""
+    for key, found in body.items():
+        action = found.get("Action") if isinstance(found, dict) and _PRESSED.fullmatch(key.upper()) else None
+        if isinstance(action, str):
+            return action
+    return ""
+
+
 def _answer(device: str, name: str, payload: bytes, arrival: Arrival) -> DialectMessage:
     """Return what an answer says: a reading where it repeats SENSOR, the state where it repeats STATE."""
     if (relay := _RELAY.fullmatch(name)) and (said := payload.decode("utf-8", "replace")) in ("ON", "OFF"):
         return unread(device, MessageRole.STATE, arrival, values={f"relay{relay[1]}_on": said == "ON"})
     body = read_object(payload, lenient=True)
+    if name == "RESULT" and (pressed := _pressed(body)):
+        return unread(device, MessageRole.EVENT, arrival, body, {"event": pressed})
     sensors, state = (body.get(key) for key in _STATUS_SENSOR)
     if isinstance(sensors, dict):
         return _reading(device, sensors, arrival)

@@ -19,7 +19,7 @@ _WRITTEN = str.maketrans(
     {"\N{MASCULINE ORDINAL INDICATOR}": "°", "\N{DEGREE CELSIUS}": "°C", "\N{DEGREE FAHRENHEIT}": "°F"}
 )
 """What is written for a degree sign by mistake, or in one character."""
-_ASCII = str.maketrans({"µ": "u", "μ": "u", "²": "2", "³": "3", "°": "deg", "%": "pct"})
+_ASCII = str.maketrans({"µ": "u", "μ": "u", "²": "2", "³": "3", "°": "deg", "%": "pct", "ω": "ohm"})
 
 Linear = tuple[float, float]
 """Factor and offset: canonical = value x factor + offset."""

@@ -58,6 +58,8 @@ _FLAGS = frozenset(
 )  # fmt: skip
 _UPDATED = frozenset({"last_seen", "update", "update_available", "elapsed", "device"})
 _ONLINE: Mapping[str, bool] = MappingProxyType({"online": True, "offline": False})
+_LEAST_HPA = 250
+"""The pressure of the air at 10 km; what is less is in another unit."""
 _MILLIVOLTS = range(1000, 20_000)
 """What a battery's voltage can be in mV, and in V cannot."""
 _READING, _EVENT = MessageRole.READING, MessageRole.EVENT
@@ -146,6 +148,8 @@ class Zigbee2MqttDecoder:
         for key, value in body.items():
             if key in _SAME and key not in units and (type(value) is int or type(value) is float):
                 values[_SAME[key]] = value
+            elif key == "pressure" and key not in units and type(value) in (int, float) and value > _LEAST_HPA:
+                values["pressure_hpa"] = value
             elif key == "voltage" and type(value) is int and value in _MILLIVOLTS and not units and "battery" in body:
                 values["battery_v"] = value / 1000
             elif value is not None and key not in _UPDATED:
@@ -173,6 +177,9 @@ class Zigbee2MqttDecoder:
             return unread("bridge", MessageRole.ANSWER, arrival, {"request": name[9:], **read_object(payload)})
         if name.startswith(("request/", "config/")):
             return unread("bridge", MessageRole.COMMAND, arrival, {name: read_text(payload)})
+        if name.startswith("networkmap"):
+            # 1.x draws it as text.
+            return unread("bridge", MessageRole.DESCRIPTION, arrival, {name: payload.decode("utf-8", "replace")})
         return unread("bridge", MessageRole.DESCRIPTION, arrival, {name: read_json(payload)})
 
     def _learn(self, devices: list[Any]) -> None:
@@ -211,6 +218,10 @@ def _read_value(
             else:
                 remarks.append("voltage: its unit is not known without the gateway's list of devices")
                 values[key] = read
+    elif key == "pressure" and key not in units and (read := number(value)) is not None and read < _LEAST_HPA:
+        # Some devices say kPa, which only the list tells.
+        remarks.append("pressure: its unit is not known without the gateway's list of devices")
+        values[key] = read
     elif key in _NUMBERS and not isinstance(value, dict | list | bool):
         name, unit = _NUMBERS[key]
         unit = units.get(key) or unit
@@ -229,7 +240,8 @@ def _read_value(
 _SAME: Mapping[str, str] = {
     key: name
     for key, (name, unit) in _NUMBERS.items()
-    if key != "illuminance" and (not unit or not quantity_of(name) or to_canonical(name, 1.0, unit) == 1.0)
+    if key not in ("illuminance", "pressure")
+    and (not unit or not quantity_of(name) or to_canonical(name, 1.0, unit) == 1.0)
 }
 """Keys whose numbers are taken as they are, where the gateway's list of devices says nothing else. A dict, which is
 asked for every key of every message."""
