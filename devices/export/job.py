@@ -24,6 +24,8 @@ WINDOW_ROWS = 20_000
 """About how many messages are held in memory at once; more would be slower too, for the processor's caches."""
 ROW_GROUP_ROWS = 50_000
 """The same for Parquet, where a window is a row group: smaller ones compress less and are slower to read."""
+COMMIT_ROWS = 100_000
+"""The same for Delta, where a window is a commit and a file: of many small ones, readers are slow."""
 _MAX_STEP_MS = 366 * 86_400_000
 SAVE_EVERY_S = 1.0
 """An export that is killed loses so much of its time."""
@@ -187,7 +189,9 @@ def _owned(checkpoint: Path) -> Iterator[None]:
 
 def window_rows(format_: str) -> int:
     """Return about how many messages a window of a format has."""
-    return ROW_GROUP_ROWS if format_ in ("parquet", "arrow") else WINDOW_ROWS
+    if format_ == "delta":
+        return COMMIT_ROWS
+    return ROW_GROUP_ROWS if format_ in ("parquet", "arrow", "duckdb", "sqlite") else WINDOW_ROWS
 
 
 def next_step(step_ms: int, rows: int, wanted: int) -> int:

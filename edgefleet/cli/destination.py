@@ -16,7 +16,9 @@ from edgewire.service_url import postgres_address
 if TYPE_CHECKING:
     from edgefleet.cli.delivery_options import DeliveryOptions
 
-FORMATS = ("jsonl", "csv", "parquet", "arrow")
+FORMATS = ("jsonl", "csv", "parquet", "arrow", "duckdb", "sqlite", "delta")
+DATABASES = ("duckdb", "sqlite")
+"""In these a file has a table for each schema."""
 COMPRESSIONS = {".gz": "gz", ".gzip": "gz", ".zst": "zst", ".zstd": "zst"}
 """Of JSON Lines and CSV; Parquet is compressed by itself."""
 STDOUT = ("-", "/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
@@ -30,6 +32,9 @@ _SUFFIXES = {
     ".arrow": "arrow",
     ".feather": "arrow",
     ".ipc": "arrow",
+    ".duckdb": "duckdb",
+    ".sqlite": "sqlite",
+    ".sqlite3": "sqlite",
 }
 _OTHERS = frozenset(
     [
@@ -38,7 +43,6 @@ _OTHERS = frozenset(
         ".br",
         ".bz2",
         ".db",
-        ".duckdb",
         ".h5",
         ".hdf5",
         ".html",
@@ -50,8 +54,6 @@ _OTHERS = frozenset(
         ".png",
         ".rar",
         ".snappy",
-        ".sqlite",
-        ".sqlite3",
         ".tar",
         ".tgz",
         ".toml",
@@ -126,17 +128,22 @@ class Destination:
         if out.startswith("s3://"):
             return cls("s3", out, *_s3_format(out, asked, packed, delivery))
         if out in STDOUT:
+            if asked in (*DATABASES, "delta"):
+                raise ConfigError(f"--format {asked}: it does not go through a pipe: add --out {_EXAMPLES[asked]}")
             return cls("stdout", "-", asked or "jsonl", delivery, packed)
         _refuse_url("--out", out)
+        _refuse_no_file(asked, out)
         named, compression, other = read_name(out)
         folder = _is_folder(out)
         if other and not folder:
             raise ConfigError(
                 f"--out {out}: its name does not say the format, as {other} is not written: name it FILE.jsonl, "
-                "FILE.csv (either also .gz or .zst), FILE.parquet, or FOLDER/"
+                "FILE.csv (either also .gz or .zst), FILE.parquet, .arrow, .duckdb or .sqlite, or FOLDER/"
             )
         if asked is None and (folder or named is None):
-            raise ConfigError(f"--out {out}: its name does not say the format: add --format jsonl, csv or parquet")
+            raise ConfigError(
+                f"--out {out}: its name does not say the format: add --format jsonl, csv, parquet, arrow or delta"
+            )
         if not folder and asked is not None and named not in (None, asked):
             raise ConfigError(f"--out {out}: its name says {named}, --format says {asked}: choose one")
         if not folder and packed and named is not None and packed != compression:
@@ -161,13 +168,27 @@ def _s3_format(
             f"--out {shown}: what is written there is a data set of parts: name a folder, s3://BUCKET/FOLDER/"
         )
     if asked is None:
-        raise ConfigError(f"--out {shown}: its name does not say the format: add --format jsonl, csv or parquet")
+        raise ConfigError(f"--out {shown}: its name does not say the format: add --format jsonl, csv, parquet or delta")
+    if asked in DATABASES:
+        raise ConfigError(f"--format {asked}: it is a file of this machine: write --out {_EXAMPLES[asked]}")
     return asked, delivery, packed
 
 
-def missing_package(what: str, package: str) -> ConfigError:
+_EXAMPLES = {"duckdb": "FILE.duckdb", "sqlite": "FILE.sqlite", "delta": "FOLDER/"}
+
+
+def _refuse_no_file(asked: str | None, out: str) -> None:
+    """Raise `ConfigError` where a database that is one file would be a folder, or the reverse."""
+    named = read_name(out)[0]
+    if asked in DATABASES and (named != asked or _is_folder(out)):
+        raise ConfigError(f"--out {out}: {asked} is one file: write --out {_EXAMPLES[asked]}")
+    if asked is None and named in DATABASES and _is_folder(out):
+        raise ConfigError(f"--out {out}: {named} is one file, and this is a folder: write --out {_EXAMPLES[named]}")
+
+
+def missing_package(what: str, package: str, extra: str = "export") -> ConfigError:
     """Return the error of a format or place whose library is not installed."""
-    return ConfigError(f"{what} needs the package {package}: pip install 'edgefleet[export]'")
+    return ConfigError(f"{what} needs the package {package}: pip install 'edgefleet[{extra}]'")
 
 
 def read_name(out: str) -> tuple[str | None, str, str]:
@@ -224,7 +245,7 @@ def _read_format(text: str | None) -> tuple[str | None, str]:
 
 
 def _refuse_packed_parquet(format_: str, compression: str) -> None:
-    if format_ in ("parquet", "arrow") and compression:
+    if format_ not in ("", "jsonl", "csv") and compression:
         raise ConfigError(f"{format_.capitalize()} is compressed by itself: leave out .{compression}")
 
 

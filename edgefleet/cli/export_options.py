@@ -163,7 +163,8 @@ class ExportOptions:
 
     def is_parted(self, destination: "Destination") -> bool:
         """Return whether a data set of parts is written."""
-        return self.jobs is not None or self.ray is not None or destination.kind == "s3"
+        is_store = destination.kind == "s3" and destination.format != "delta"
+        return self.jobs is not None or self.ray is not None or is_store
 
     def refuse_in_stream(self) -> None:
         """Raise `ConfigError` for what a stream has not."""
@@ -209,13 +210,15 @@ class ExportOptions:
             raise ConfigError("--schema: a name of PostgreSQL has 1 to 63 bytes")
         if self.is_parted(destination):
             asked = "--ray" if self.ray is not None else "--jobs"
+            if destination.format == "delta":
+                raise ConfigError(f"{asked}: to Delta tables one process appends: leave it out, or --format parquet")
             if destination.kind != "s3" and not (destination.is_folder or destination.place.endswith("/")):
                 raise ConfigError(f"{asked} writes a data set of parts: give --out FOLDER/ or s3://BUCKET/FOLDER/")
             if has_records:
                 raise ConfigError(
                     "--records: parts that are made side by side do not know how many the others have: give --to"
                 )
-        elif self.replace and not (destination.kind == "postgres" or destination.is_folder):
+        elif self.replace and not (destination.kind in ("postgres", "s3") or destination.is_folder):
             raise ConfigError("--replace is for FOLDER/ and PostgreSQL: a file is replaced anyway, so leave it out")
 
     def annotations(self, scenario: "Scenario", span: "ExportSpan", is_open: bool) -> "Annotations | None":

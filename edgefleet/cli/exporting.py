@@ -92,7 +92,8 @@ def export_span(
     if resume and sidecar is None:
         gone = stream_path(target) or "stdout"
         raise ConfigError(f"--resume: what went to {gone} is gone, so it cannot be gone on with; give --out a file")
-    folder = Path(destination.place) if destination.is_folder else None
+    has_files = destination.is_folder and destination.format != "delta"
+    folder = Path(destination.place) if has_files else None
     former = listed_files(folder) if folder else []
     labels_path = None if labels is None or labels == "-" else Path(labels)
     if labels_path:

@@ -1,7 +1,9 @@
 """Turns the options of `edgefleet generate` into a target of `devices.export`."""
 
+import os
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import typer
@@ -12,10 +14,11 @@ from devices.export.csv import CsvDialect
 from devices.export.files import TableFiles
 from devices.export.jsonl import JsonlFile, JsonlPipe
 from devices.export.provenance import Provenance
+from devices.export.stores import S3Place
 from devices.export.writers import TABLE_FORMATS, table_writer
 from devices.scenario.devices import Shard
 from devices.timeline.timeline import Timeline
-from edgefleet.cli.destination import Destination, missing_package
+from edgefleet.cli.destination import DATABASES, Destination, missing_package
 from edgefleet.cli.export_options import ExportOptions
 from edgefleet.cli.signals import StopFlag
 from edgewire.errors import ConfigError
@@ -42,7 +45,28 @@ def export_target(
             what = "zstd" if destination.format == "csv" else destination.format.capitalize()
             raise missing_package(what, "pyarrow") from None
         return TableFiles(timeline, path, destination.suffix, writer, folder=destination.is_folder, part=part)
+    if destination.format in DATABASES:
+        return _database(destination, timeline, provenance)
+    if destination.format == "delta":
+        try:
+            from devices.export.delta import DeltaTables
+        except ImportError:
+            raise missing_package("Delta", "deltalake", "delta") from None
+        place = S3Place.parse(destination.place, os.environ) if destination.kind == "s3" else path
+        additions = options.describe_additions()
+        return DeltaTables(timeline, place, provenance, additions, is_replacing=options.replace)
     return batch_target(destination, timeline, stop, part=part)
+
+
+def _database(destination: Destination, timeline: Timeline, provenance: Provenance) -> ExportTarget:
+    try:
+        from devices.export.database import DuckdbFile, SqliteFile
+    except ImportError:
+        raise missing_package(destination.format.capitalize(), "pyarrow") from None
+    if destination.format == "duckdb" and find_spec("duckdb") is None:
+        raise missing_package("DuckDB", "duckdb", "duckdb")
+    made = DuckdbFile if destination.format == "duckdb" else SqliteFile
+    return made(timeline, Path(destination.place), provenance.as_metadata())
 
 
 def part_suffix(shard: Shard) -> str:

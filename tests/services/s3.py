@@ -1,7 +1,8 @@
-"""moto's S3 in a thread, and servers of one misbehaviour each."""
+"""moto's S3, and servers of one misbehaviour each."""
 
-import logging
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -12,29 +13,41 @@ KEY, SECRET = "AKIDOFATEST", "verysecretkeyofatest"
 ENVIRONMENT = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET, "AWS_REGION": "us-east-1"}
 
 
+_SERVE = """
+import logging, sys
+from moto.server import ThreadedMotoServer
+
+logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
+server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+server.start()
+print(server.get_host_and_port()[1], flush=True)
+sys.stdin.read()
+"""
+
+
 @contextmanager
 def running_s3(bucket: str) -> Iterator[str]:
-    """Yield the URL of a store that has a bucket."""
-    server_module = require_package("moto.server")
-    logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
-    server = server_module.ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        from pyarrow import fs
+    """Yield the URL of a store that has a bucket: moto's, in a process of its own, as some clients hold the GIL."""
+    require_package("moto.server")
+    from pyarrow import fs
 
-        made = fs.S3FileSystem(
-            access_key=KEY,
-            secret_key=SECRET,
-            endpoint_override=f"{host}:{port}",
-            scheme="http",
-            region="us-east-1",
-            allow_bucket_creation=True,
-        )
-        made.create_dir(bucket)
-        yield f"http://{host}:{port}"
-    finally:
-        server.stop()
+    command = [sys.executable, "-W", "ignore", "-c", _SERVE]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            address = f"127.0.0.1:{int(server.stdout.readline())}"
+            made = fs.S3FileSystem(
+                access_key=KEY,
+                secret_key=SECRET,
+                endpoint_override=address,
+                scheme="http",
+                region="us-east-1",
+                allow_bucket_creation=True,
+            )
+            made.create_dir(bucket)
+            yield f"http://{address}"
+        finally:
+            server.kill()
 
 
 @contextmanager

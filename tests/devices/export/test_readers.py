@@ -1,7 +1,9 @@
 """What common readers make of an export with their defaults: every value, as the messages have it."""
 
 import math
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -10,11 +12,15 @@ from typing import Any
 import orjson
 import pytest
 
+from devices.export.arrow import ArrowWriter
 from devices.export.columns import table_schemas
 from devices.export.csv import CsvDialect, CsvWriter
+from devices.export.database import DuckdbFile, SqliteFile
 from devices.export.files import TableFiles
 from devices.export.job import ExportSpan, export
 from devices.export.parquet import ParquetWriter
+from devices.export.provenance import Provenance
+from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
 from devices.timeline.timeline import Timeline
@@ -37,7 +43,7 @@ SCENARIO = Scenario(
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = tmp_path_factory.mktemp("exports")
     timeline = Timeline(SCENARIO, EPOCH_MS)
-    for suffix, writer in ((".csv", CsvWriter), (".parquet", ParquetWriter)):
+    for suffix, writer in ((".csv", CsvWriter), (".parquet", ParquetWriter), (".arrow", ArrowWriter)):
         export(timeline, SPAN, TableFiles(timeline, found / suffix[1:], suffix, writer), checkpoint=None)
     spark = TableFiles(timeline, found / "spark", ".csv", partial(CsvWriter, dialect=CsvDialect.SPARK))
     export(timeline, SPAN, spark, checkpoint=None)
@@ -91,18 +97,18 @@ def read_all(folder: Path, suffix: str, read: Callable[[Path], list[dict[str, An
     return [row for name in names for row in read(folder / suffix / f"{name}.{suffix}")]
 
 
-@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "arrow"])
 def test_pandas(folder: Path, messages: dict[Any, Any], suffix: str) -> None:
     pandas = require_package("pandas")
-    read = pandas.read_parquet if suffix == "parquet" else pandas.read_csv
+    read = {"parquet": pandas.read_parquet, "csv": pandas.read_csv, "arrow": pandas.read_feather}[suffix]
     rows = read_all(folder, suffix, lambda path: read(path).to_dict("records"))
     assert compare(rows, messages) == len(messages)
 
 
-@pytest.mark.parametrize("suffix", ["parquet", "csv"])
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "arrow"])
 def test_polars(folder: Path, messages: dict[Any, Any], suffix: str) -> None:
     polars = require_package("polars")
-    read = polars.read_parquet if suffix == "parquet" else polars.read_csv
+    read = {"parquet": polars.read_parquet, "csv": polars.read_csv, "arrow": polars.read_ipc}[suffix]
     rows = read_all(folder, suffix, lambda path: read(path).to_dicts())
     assert compare([{key: as_map(value) for key, value in row.items()} for row in rows], messages) == len(messages)
     if suffix == "parquet":
@@ -134,6 +140,60 @@ def test_duckdb(folder: Path, messages: dict[Any, Any], suffix: str) -> None:
         count, headings = connection.execute(asked).fetchone()
         assert count == len(messages)
         assert headings > 10
+
+
+def names() -> list[str]:
+    return [schema.name for schema in table_schemas(Timeline(SCENARIO, EPOCH_MS))]
+
+
+@pytest.mark.parametrize("name", ["x.duckdb", "x.sqlite"])
+def test_a_database_of_one_file(folder: Path, messages: dict[Any, Any], name: str) -> None:
+    duckdb = require_package("duckdb")
+    connect = {"x.duckdb": partial(duckdb.connect, read_only=True), "x.sqlite": sqlite3.connect}[name]
+    database = {"x.duckdb": DuckdbFile, "x.sqlite": SqliteFile}[name]
+    target = database(Timeline(SCENARIO, EPOCH_MS), folder / name, {"edgefleet.seed": "7"})
+    export(Timeline(SCENARIO, EPOCH_MS), SPAN, target, checkpoint=None)
+    with closing(connect(str(folder / name))) as connection:
+        if name == "x.duckdb":
+            connection.execute("SET TimeZone = 'UTC'")
+        found = []
+        for table in names():
+            cursor = connection.execute(f'SELECT * FROM "{table}"')
+            found += [dict(zip([one[0] for one in cursor.description], row, strict=True)) for row in cursor.fetchall()]
+        assert compare(found, messages) == len(messages)
+        about = dict(connection.execute("SELECT name, value FROM edgefleet").fetchall())
+        assert about == {"edgefleet.seed": "7", "rows": str(len(messages))}
+    assert not list(folder.glob(".x.*"))
+
+
+@pytest.fixture(scope="module")
+def delta_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    require_package("deltalake")
+    from devices.export.delta import DeltaTables
+
+    found = tmp_path_factory.mktemp("delta")
+    timeline = Timeline(SCENARIO, EPOCH_MS)
+    delta = DeltaTables(timeline, found, Provenance.of_export(SCENARIO, SPAN, Shard(), "1", delays=False))
+    export(timeline, SPAN, delta, checkpoint=None, window_rows=300)
+    return found
+
+
+@pytest.mark.parametrize("reader", ["polars", "pandas", "arrow"])
+def test_delta(delta_folder: Path, messages: dict[Any, Any], reader: str) -> None:
+    polars = require_package("polars")
+    rows: list[dict[str, Any]] = []
+    for name in names():
+        place = delta_folder / name
+        table = require_package("deltalake").DeltaTable(place)
+        if reader == "polars":
+            found = polars.read_delta(str(place)).to_dicts()
+        elif reader == "pandas":
+            found = table.to_pandas().to_dict("records")
+        else:
+            found = table.to_pyarrow_table().to_pylist()
+        assert len(table.history()) > 1
+        rows += [{key: as_map(value) for key, value in row.items()} for row in found]
+    assert compare(rows, messages) == len(messages)
 
 
 @pytest.mark.spark
