@@ -69,6 +69,12 @@ _OTHER_RUN = """
         SELECT 1 FROM unnest(devices) AS theirs(id) JOIN unnest(%s::text[]) AS ours(id) USING (id))
     ORDER BY run_id DESC LIMIT 1"""
 _END_RUN = "UPDATE runs SET finished = now(), inserted = %s, already_there = %s WHERE run_id = %s"
+_TIMESCALE = """
+    SELECT nspname FROM pg_extension JOIN pg_namespace ON pg_namespace.oid = extnamespace
+    WHERE extname = 'timescaledb'"""
+_IS_HYPERTABLE = """
+    SELECT 1 FROM timescaledb_information.hypertables
+    WHERE hypertable_schema = current_schema() AND hypertable_name = %s"""
 _KEY = ("device_id", "boot", "seq")
 _REMEDY = "replace them with --replace, or keep the exports apart with --schema NAME"
 _DAY_MS = 86_400_000
@@ -86,6 +92,13 @@ class PostgresOptions:
     """Whether all rows of the devices are removed before."""
     has_day_partitions: bool = False
     """Whether tables that are made have a partition a day (UTC)."""
+    has_hypertables: bool = False
+    """Whether tables that are made are hypertables of TimescaleDB, with a chunk a day."""
+
+    @property
+    def has_time_in_key(self) -> bool:
+        """Return whether the key has the timestamp, without which rows cannot be kept apart by it."""
+        return self.has_day_partitions or self.has_hypertables
 
 
 class PostgresTables:
@@ -112,6 +125,8 @@ class PostgresTables:
         self._options = options or PostgresOptions()
         self._provenance = provenance
         self._run_id: int | None = None
+        self._timescale = ""
+        """The schema of TimescaleDB's functions."""
         self._device_ids = [device.device_id for device in timeline.devices]
         self._schemas = {schema.name: schema for schema in table_schemas(timeline)}
         self._ready: set[str] = set()
@@ -126,6 +141,7 @@ class PostgresTables:
         try:
             self._connection = self._connect()
             with self._defining():
+                self._require_timescale()
                 for schema in self._schemas.values():
                     self._make_table(schema.name, schema.columns)
                 self._begin_run(state)
@@ -268,17 +284,17 @@ class PostgresTables:
         table, there = sql.Identifier(name), self._columns_of(name)
         if not there:
             by_day = self._options.has_day_partitions
+            by_time = self._options.has_time_in_key
             listed = sql.SQL(", ").join(
                 sql.SQL("{} " + _SQL[column.type]).format(sql.Identifier(column.name)) for column in columns
             )
-            key = sql.SQL(", ").join(map(sql.Identifier, (*_KEY, "timestamp") if by_day else _KEY))
+            key = sql.SQL(", ").join(map(sql.Identifier, (*_KEY, "timestamp") if by_time else _KEY))
             end: LiteralString = " PARTITION BY RANGE (timestamp)" if by_day else ""
             self._open.execute(sql.SQL("CREATE TABLE {} ({}, PRIMARY KEY ({}))" + end).format(table, listed, key))
+            if self._options.has_hypertables:
+                self._open.execute(make_hypertable(self._timescale, name))
             return
-        row = self._open.execute("SELECT relkind FROM pg_class WHERE oid = to_regclass(%s)", [f'"{name}"']).fetchone()
-        if self._options.has_day_partitions != (row == ("p",)):
-            said, instead = ("is not", "leave out") if self._options.has_day_partitions else ("is", "add")
-            raise ExportError(f"{self._place}: the table {name} {said} partitioned: {instead} --partition day")
+        self._refuse_other_partitions(name)
         for column in columns:
             if column.name not in there:
                 self._open.execute(
@@ -286,6 +302,27 @@ class PostgresTables:
                         table, sql.Identifier(column.name)
                     )
                 )
+
+    def _require_timescale(self) -> None:
+        """Find the extension that makes hypertables; raises `ExportError` where the database has none."""
+        if not self._options.has_hypertables:
+            return
+        row = self._open.execute(_TIMESCALE).fetchone()
+        if row is None:
+            raise ExportError(
+                f"{self._place}: the database has no extension timescaledb, which makes hypertables: let a superuser "
+                "say CREATE EXTENSION timescaledb there, or give --partition day"
+            )
+        self._timescale = str(row[0])
+
+    def _refuse_other_partitions(self, name: str) -> None:
+        """Raise `ExportError` where a table that is there is not kept as the options say."""
+        row = self._open.execute("SELECT relkind FROM pg_class WHERE oid = to_regclass(%s)", [f'"{name}"']).fetchone()
+        if self._options.has_day_partitions != (row == ("p",)):
+            said, instead = ("is not", "leave out") if self._options.has_day_partitions else ("is", "add")
+            raise ExportError(f"{self._place}: the table {name} {said} partitioned: {instead} --partition day")
+        if self._options.has_hypertables and not self._open.execute(_IS_HYPERTABLE, [name]).fetchone():
+            raise ExportError(f"{self._place}: the table {name} is no hypertable: leave out --partition hypertable")
 
     def _prepare(self, timeline: Timeline, tables: Sequence[tuple[TableSchema, Table]]) -> None:
         """Make the columns and partitions that these rows need and that are not there yet."""
@@ -341,7 +378,7 @@ class PostgresTables:
         inserted = self._open.execute(insert.format(target, names, names, staging)).rowcount
         rows = len(table.times)
         # By day, the key has the timestamp: rows that differ in it are no conflict to PostgreSQL.
-        if inserted < rows or (self._options.has_day_partitions and schema.name in self._had_rows):
+        if inserted < rows or (self._options.has_time_in_key and schema.name in self._had_rows):
             self._refuse_others(schema.name, staging, target, rows, columns)
         for other in self._schemas.values():
             # What a message of several shapes says is of one sequence: none has a number of another's.
@@ -389,6 +426,17 @@ class PostgresTables:
     def _failure(self, error: psycopg.Error) -> ExportError:
         said = self._secrets.hide(" ".join(str(error).split()))
         return ExportError(f"{self._place}: {said}")
+
+
+def make_hypertable(extension_schema: str, table: str) -> sql.Composed:
+    """Return what makes a table a hypertable with a chunk a day; the functions are in the extension's schema.
+
+    It needs TimescaleDB 2.13, the first with `by_range`. The key is index enough: it is all that we look rows up by.
+    """
+    functions = sql.Identifier(extension_schema)
+    return sql.SQL(
+        "SELECT {}.create_hypertable({}, {}.by_range('timestamp', INTERVAL '1 day'), create_default_indexes => false)"
+    ).format(functions, sql.Literal(f'"{table}"'), functions)
 
 
 def _label_row(label: Label) -> tuple[Any, ...]:

@@ -26,9 +26,15 @@ _FORMATS = {
     ".csv": "csv",
     ".parquet": "parquet",
     ".pq": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+    ".ipc": "arrow",
 }
 MOST_RECORDS = 50_000_000
-"""Of a scenario: to compute more takes longer than anybody waits for a picture."""
+"""Of a scenario, that are all looked at: to compute more takes longer than anybody waits for a picture."""
+SAMPLED_RECORDS = 2_000_000
+"""Of a scenario of more, about as many are looked at: all of some stretches of time, evenly spread."""
+_MOST_STRETCHES = 2000
 MOST_POINTS = 2_000_000
 """Of all devices together: more would neither fit a picture nor the memory of a small machine."""
 MOST_OF_A_DEVICE = 8192
@@ -53,10 +59,11 @@ class Series:
         """Keep at most half: of each of equal stretches of time the least and the most of every field."""
         first_ms, last_ms = min(self.times), max(self.times)
         count = max(len(self.times) // (4 * max(len(self.values), 1)), 1)
-        self.stretch_ms = (last_ms - first_ms) // count + 1
+        stretch_ms = (last_ms - first_ms) // count + 1
+        self.stretch_ms = max(self.stretch_ms, stretch_ms)
         stretches: dict[int, list[int]] = {}
         for number, time_ms in enumerate(self.times):
-            stretches.setdefault((time_ms - first_ms) // self.stretch_ms, []).append(number)
+            stretches.setdefault((time_ms - first_ms) // stretch_ms, []).append(number)
         kept: set[int] = set()
         for stretch in stretches.values():
             for column in self.values.values():
@@ -80,6 +87,8 @@ class Recording:
 
     kinds: dict[str, dict[str, Series]] = field(default_factory=dict)
     records: int = 0
+    expected: int | None = None
+    """About how many there are, where only some stretches of time were looked at."""
     _devices: int = field(default=0, init=False, repr=False)
 
     def add(self, fields: Mapping[str, Any]) -> None:
@@ -107,16 +116,34 @@ class Recording:
             series.decimate()
 
 
-def read_timeline(timeline: Timeline, from_ms: int, to_ms: int) -> Recording:
-    """Return what the devices say in [from_ms, to_ms); raises `ExportError` where that takes too long."""
+def read_timeline(
+    timeline: Timeline, from_ms: int, to_ms: int, *, most: int = MOST_RECORDS, sampled: int = SAMPLED_RECORDS
+) -> Recording:
+    """Return what the devices say in [from_ms, to_ms); of more than `most` about `sampled`, of stretches of time."""
     expected = timeline.rate_per_s * (to_ms - from_ms) / 1000
-    if expected > MOST_RECORDS:
-        raise ExportError(f"about {expected:,.0f} records are too many for a plot: choose a shorter --from and --to")
     recording = Recording()
+    if expected <= most:
+        _add_all(recording, timeline, from_ms, to_ms)
+        return recording
+    # In each stretch every device is to say something.
+    longest_ms = max(device.interval_ms for device in timeline.devices)
+    count = max(1, min(_MOST_STRETCHES, round(sampled / (timeline.rate_per_s * longest_ms / 1000))))
+    step_ms = (to_ms - from_ms) / count
+    look_ms = min(max(longest_ms, round(step_ms * sampled / expected)), step_ms)
+    for number in range(count):
+        begin = from_ms + round(number * step_ms)
+        _add_all(recording, timeline, begin, min(begin + round(look_ms), to_ms))
+    for series in (one for devices in recording.kinds.values() for one in devices.values()):
+        series.stretch_ms = max(series.stretch_ms, round(step_ms))
+        series.hours = {hour: total * step_ms / look_ms for hour, total in series.hours.items()}
+    recording.expected = round(expected)
+    return recording
+
+
+def _add_all(recording: Recording, timeline: Timeline, from_ms: int, to_ms: int) -> None:
     for batch in timeline.batches(from_ms, to_ms, 50_000):
         for payload in batch.payload:
             recording.add(orjson.loads(payload))
-    return recording
 
 
 def read_export(path: Path) -> Recording:
@@ -137,7 +164,7 @@ def _data_files(folder: Path) -> list[Path]:
     )
     formats = {_format(path)[0] for path in found if _format(path)}
     if not found:
-        raise ExportError(f"{folder}: has no export to draw: no file ends in .jsonl, .csv or .parquet")
+        raise ExportError(f"{folder}: has no export to draw: no file ends in .jsonl, .csv, .parquet or .arrow")
     if len(formats) > 1:
         raise ExportError(f"{folder}: has exports as {' and as '.join(sorted(formats))}: give one of its files")
     return found
@@ -148,7 +175,7 @@ def _read_file(path: Path, recording: Recording) -> None:
     try:
         for said, fields in _rows(path):
             try:
-                recording.add(_typed(fields) if path.suffix != ".parquet" else fields)
+                recording.add(fields if _format(path)[:1] in (("parquet",), ("arrow",)) else _typed(fields))
             except (ContractError, KeyError, ValueError, TypeError) as error:
                 raise ExportError(f"{said}: is no message of ours: {error}") from None
     except FileNotFoundError:
@@ -170,8 +197,8 @@ def _format(path: Path) -> tuple[str, ...]:
 def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yield every message with its place: file and line, or the number of the row."""
     format_, compression = _format(path) or ("jsonl", "")
-    if format_ == "parquet":
-        for number, row in enumerate(_parquet_rows(path), start=1):
+    if format_ in ("parquet", "arrow"):
+        for number, row in enumerate(_table_rows(path, format_), start=1):
             yield f"{path}, row {number}", row
         return
     with _opened(path, compression) as file:
@@ -215,12 +242,17 @@ def _number(text: str) -> float | None:
     return float(text) if text else None
 
 
-def _parquet_rows(path: Path) -> Iterator[Mapping[str, Any]]:
-    from pyarrow import ArrowInvalid, parquet
+def _table_rows(path: Path, format_: str) -> Iterator[Mapping[str, Any]]:
+    from pyarrow import ArrowInvalid, ipc, memory_map, parquet
 
     try:
+        if format_ == "arrow":
+            with memory_map(str(path)) as source, ipc.open_file(source) as file:
+                for number in range(file.num_record_batches):
+                    yield from file.get_batch(number).to_pylist()
+            return
         with parquet.ParquetFile(path) as file:
             for batch in file.iter_batches():
                 yield from batch.to_pylist()
     except ArrowInvalid as error:
-        raise ExportError(f"{path}: is no Parquet file: {error}") from None
+        raise ExportError(f"{path}: is no {format_.capitalize()} file: {error}") from None

@@ -129,8 +129,8 @@ class ExportOptions:
         str | None,
         typer.Option(
             envvar="EDGEFLEET_PARTITION",
-            metavar="day",
-            help="Make PostgreSQL's tables with a partition a day (UTC).",
+            metavar="day|hypertable",
+            help="Make PostgreSQL's tables with a partition a day (UTC), or as hypertables of TimescaleDB.",
             show_default=False,
             rich_help_panel=_PANEL,
         ),
@@ -204,8 +204,8 @@ class ExportOptions:
             raise ConfigError(f"--split-by {self.split_by}: there are device and time")
         if self.split_gap is not None and self.split_by != "time":
             raise ConfigError("--split-gap is between times: add --split-by time, or leave it out")
-        if self.partition not in (None, "day"):
-            raise ConfigError(f"--partition {self.partition}: there is day")
+        if self.partition not in (None, "day", "hypertable"):
+            raise ConfigError(f"--partition {self.partition}: there are day and hypertable")
         if self.schema is not None and not 0 < len(self.schema.encode()) < _LONGEST_NAME:
             raise ConfigError("--schema: a name of PostgreSQL has 1 to 63 bytes")
         if self.is_parted(destination):

@@ -21,7 +21,7 @@ def command(
         Path | None,
         typer.Argument(
             metavar="[FILE|FOLDER|SCENARIO]",
-            help="An export (.jsonl, .csv, .parquet, or a folder of them), or a scenario (.yaml); or give --kind.",
+            help="An export (.jsonl, .csv, .parquet, .arrow, or a folder of them), or a scenario (.yaml); or give --kind.",
             show_default=False,
         ),
     ] = None,
@@ -74,9 +74,13 @@ def command(
             raise ConfigError("--from and --to are for a scenario; an export is drawn as a whole")
         found, faults = series.read_export(source), []
     title = source.name if source else fleet.name(None)
+    if found.expected:
+        title += f" (of stretches of time, {found.records / found.expected:.2%} of all)"
     figure = plots.draw_figure(found, title, plots.read_labels(labels) if labels else faults)
     plots.save_figure(figure, out, title)
     if as_json:
-        typer.echo(orjson.dumps({"records": found.records, "kinds": list(found.kinds), "out": str(out)}))
+        expected = {"expected": found.expected} if found.expected else {}
+        typer.echo(orjson.dumps({"records": found.records, "kinds": list(found.kinds), "out": str(out)} | expected))
     else:
-        typer.echo(f"{found.records:,} records drawn in {out}")
+        drawn = f"{found.records:,}" + (f" of about {found.expected:,}" if found.expected else "")
+        typer.echo(f"{drawn} records drawn in {out}")

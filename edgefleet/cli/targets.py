@@ -34,7 +34,9 @@ def export_target(
             from devices.export.postgres import PostgresOptions, PostgresTables
         except ImportError:
             raise missing_package("PostgreSQL", "psycopg") from None
-        stored = PostgresOptions(options.schema, options.replace, options.partition is not None)
+        stored = PostgresOptions(
+            options.schema, options.replace, options.partition == "day", options.partition == "hypertable"
+        )
         return PostgresTables(timeline, destination.place, provenance, stored)
     path, part = Path(destination.place), part_suffix(Shard.parse(provenance.shard))
     if destination.format in TABLE_FORMATS:

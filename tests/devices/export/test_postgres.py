@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from devices.export.base import ExportError
 from devices.export.columns import table_schemas
 from devices.export.job import ExportSpan, export
-from devices.export.postgres import PostgresOptions, PostgresTables
+from devices.export.postgres import PostgresOptions, PostgresTables, make_hypertable
 from devices.export.provenance import Provenance
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
@@ -256,6 +256,19 @@ def test_a_schema_of_its_own_and_a_partition_a_day(postgres: str, database: psyc
         assert database.execute("SELECT to_regclass('bme280')").fetchone() == (None,)
     finally:
         database.execute('DROP SCHEMA "of my own" CASCADE')
+
+
+def test_hypertables_need_their_extension(postgres: str, database: psycopg.Connection) -> None:
+    """No server with TimescaleDB is here: what is said to it is that of its manual, word for word."""
+    options = PostgresOptions(has_hypertables=True)
+    with pytest.raises(ExportError, match=r"has no extension timescaledb, .* CREATE EXTENSION timescaledb"):
+        minute(sensors(1), postgres, options)
+    assert database.execute("SELECT to_regclass('bme280')").fetchone() == (None,)
+    said = make_hypertable("public", "bme280").as_string(database)
+    assert said == (
+        "SELECT \"public\".create_hypertable('\"bme280\"', \"public\".by_range('timestamp', INTERVAL '1 day'), "
+        "create_default_indexes => false)"
+    )
 
 
 def test_a_table_runs_of_somebody_else_is_left_alone(postgres: str, database: psycopg.Connection) -> None:

@@ -236,3 +236,21 @@ def test_a_daily_profile_is_of_all_readings() -> None:
     assert len(series.times) < 20_000
     assert sum(series.hours.values()) == 20_000
     assert series.hours[MONDAY_MS // 3_600_000] == 3600
+
+
+def test_of_too_many_records_stretches_of_time_are_drawn() -> None:
+    """Evenly spread, every device in each; the profile counts as if all were there."""
+    scenario = Scenario(seed=5, devices=[{"kind": "traffic", "count": 3, "interval": "10s"}])
+    timeline = Timeline(scenario, EPOCH_MS)
+    end_ms = MONDAY_MS + 24 * 3_600_000
+    whole = read_timeline(timeline, MONDAY_MS, end_ms)
+    some = read_timeline(timeline, MONDAY_MS, end_ms, most=20_000, sampled=4000)
+    assert (whole.records, whole.expected) == (25_920, None)
+    assert 3500 < some.records < 4500
+    assert some.expected == 25_920
+    for device, series in some.kinds["traffic"].items():
+        total = sum(whole.kinds["traffic"][device].hours.values())
+        assert len(series.hours) == 24
+        assert sum(series.hours.values()) == pytest.approx(total, rel=0.2)
+        steps = [after - before for before, after in pairwise(series.times)]
+        assert max(steps) <= series.long_gap_ms()  # the line is not broken
