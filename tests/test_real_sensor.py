@@ -10,7 +10,8 @@ import paho.mqtt.client as mqtt
 import pytest
 
 from devices.sensors.base import Population
-from devices.sensors.bme280.registers import Bme280Registers, EmulatedBus
+from devices.sensors.bme280.bus import EmulatedBus
+from devices.sensors.bme280.registers import Bme280Registers
 from devices.sensors.bme280.sensor import Bme280Sensor, Bme280Settings
 from devices.world.world import Site, World
 from edgefleet.embedded import MosquittoProcess

@@ -4,7 +4,7 @@ Time is an argument: the chip asks the clock it is given, and a conversion takes
 """
 
 import errno
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 
@@ -154,38 +154,6 @@ class Bme280Registers:
             int(raw.t[0]) if self._ctrl_meas >> 5 else T_RESET,
             int(raw.h[0]) if self._humidity_in_force else H_RESET,
         )
-
-
-class EmulatedBus:
-    """An I²C bus with emulated chips on it, in the shape of `smbus2.SMBus`."""
-
-    def __init__(self, chips: Mapping[int, Bme280Registers]) -> None:
-        """Chips by address: a BME280 answers to 0x76 or 0x77."""
-        self._chips = chips
-
-    def read_byte_data(self, address: int, register: int) -> int:
-        """Read one register; raises `OSError` 121 where nobody acknowledges."""
-        return self._chip(address).read(register, 1)[0]
-
-    def read_word_data(self, address: int, register: int) -> int:
-        """Read two registers, the low byte first; raises as `read_byte_data`."""
-        low, high = self._chip(address).read(register, 2)
-        return high << 8 | low
-
-    def read_i2c_block_data(self, address: int, register: int, length: int) -> list[int]:
-        """Read up to 32 registers; raises as `read_byte_data`, and `ValueError` for more."""
-        if length > 32:
-            raise ValueError("Desired block length over 32 bytes")
-        return self._chip(address).read(register, length)
-
-    def write_byte_data(self, address: int, register: int, value: int) -> None:
-        """Write one register; raises as `read_byte_data`."""
-        self._chip(address).write(register, value)
-
-    def _chip(self, address: int) -> Bme280Registers:
-        if address not in self._chips:
-            raise OSError(EREMOTEIO, "Remote I/O error")
-        return self._chips[address]
 
 
 def _data(pressure: int, temperature: int, humidity: int) -> list[int]:

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from devices.sensors.base import Population
+from devices.sensors.bme280.bus import EmulatedBus
 from devices.sensors.bme280.chip import Calibration, Sampling
-from devices.sensors.bme280.registers import Bme280Registers, EmulatedBus
+from devices.sensors.bme280.registers import Bme280Registers
 from devices.sensors.bme280.sensor import Bme280Sensor, Bme280Settings
 from devices.world.world import Site, World
 from edgewire.clock import parse_ms
