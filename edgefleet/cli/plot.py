@@ -21,7 +21,7 @@ def command(
         Path | None,
         typer.Argument(
             metavar="[FILE|FOLDER|SCENARIO]",
-            help="An export (.jsonl, .csv, .parquet, .arrow, or a folder of them), or a scenario (.yaml); or give --kind.",
+            help="An export (.jsonl, .csv, .parquet, .arrow, or a folder), or a scenario (.yaml); or give --kind.",
             show_default=False,
         ),
     ] = None,
