@@ -26,7 +26,7 @@ from devices.scenario.speech import (
 )
 from devices.sensors.base import EPOCH_MS
 from devices.sensors.registry import KINDS
-from devices.world.world import Site
+from devices.world.world import PLAIN_CLIMATES, Site
 from edgewire import config
 from edgewire.config import Config, ConfigFile, DurationMs, SizeBytes
 from edgewire.config_errors import closest, located_error, text_matching
@@ -432,6 +432,10 @@ class Scenario(ConfigFile):
                 raise located_error(
                     ("devices", position, "site"), f"'{group.site}' is not one of {', '.join(names)}{near}"
                 )
+        for position, site in enumerate(self.sites):
+            if self.world == 1 and site.climate not in PLAIN_CLIMATES:
+                said = f"{site.climate} is of the second world: write world: 2 at the top of the scenario"
+                raise located_error(("sites", position, "climate"), said)
         kinds = {group.kind for group in self.devices}
         for position, fault in enumerate(self.faults):
             if fault.kind not in kinds:

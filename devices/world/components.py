@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from devices.world.atmosphere import WaveAtmosphere
 from devices.world.drifting_cells import DriftingCells
 from devices.world.roads import Roads
 from devices.world.traffic import Traffic
@@ -28,7 +29,7 @@ class _Models:
 
 _MODELS: Mapping[int, _Models] = {
     1: _Models(atmosphere=DriftingCells),
-    2: _Models(atmosphere=DriftingCells),
+    2: _Models(atmosphere=WaveAtmosphere),
 }
 
 

@@ -1,4 +1,4 @@
-"""Daylight at a place: how high the sun stands."""
+"""Daylight at a place: how high the sun stands, and the time by it."""
 
 import numpy as np
 
@@ -14,8 +14,20 @@ def sun_elevation_deg(world: World, sites: Ints, times_ms: Ints) -> Floats:
     latitude = np.radians(np.array([site.latitude for site in world.sites]))[sites]
     longitude = np.array([site.longitude for site in world.sites])[sites]
     days = times_ms / DAY_MS
-    # Declination from the mean longitude of the sun; the March equinox of 1970 was 79 days into the year.
-    declination = np.radians(23.44) * np.sin(2 * np.pi * (days - 79) / 365.2422)
+    declination = declination_rad(days)
     hour_angle = 2 * np.pi * (days % 1 - 0.5) + np.radians(longitude)
     sine = np.sin(latitude) * np.sin(declination) + np.cos(latitude) * np.cos(declination) * np.cos(hour_angle)
     return np.asarray(np.degrees(np.arcsin(np.clip(sine, -1, 1))))
+
+
+def declination_rad(days: Floats) -> Floats:
+    """Return the declination of the sun at days since 1970, from its mean longitude."""
+    # The March equinox of 1970 was 79 days into the year.
+    return np.asarray(np.radians(23.44) * np.sin(2 * np.pi * (days - 79) / 365.2422))
+
+
+def solar_hour(longitude: Floats, days: Floats) -> Floats:
+    """Return the apparent solar time in hours at days since 1970, with the equation of time to half a minute."""
+    angle = 2 * np.pi * (days - 81) / 365.2422
+    equation_min = 9.87 * np.sin(2 * angle) - 7.53 * np.cos(angle) - 1.5 * np.sin(angle)
+    return np.asarray((24 * (days % 1) + longitude / 15 + equation_min / 60) % 24)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Literal
+from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 
 from devices.world.random import Floats, Ints, hash_bits
 from edgewire.config import Config
-from edgewire.config_errors import text_matching
+from edgewire.config_errors import closest, text_matching
 from edgewire.messages.topics import SITE
 
 MINUTE_MS = 60_000
@@ -31,6 +31,17 @@ def _known_zone(name: str) -> str:
     return name
 
 
+PLAIN_CLIMATES = ("temperate", "mediterranean", "desert", "tropical", "subarctic")
+KOEPPEN_CLIMATES = ("Af", "Aw", "BWh", "BSk", "Csa", "Csb", "Cfa", "Cfb", "Dfb", "Dfc", "ET")
+
+
+def _known_climate(name: str) -> str:
+    known = (*PLAIN_CLIMATES, *KOEPPEN_CLIMATES)
+    if name not in known:
+        raise ValueError(f"is not a climate{closest(name, known)}; there are {', '.join(known)}")
+    return name
+
+
 class Site(Config):
     """A town, plant or shop: devices of one site share weather, roads and customers."""
 
@@ -40,8 +51,10 @@ class Site(Config):
     longitude: float = Field(ge=-180, le=180)
     altitude_m: float = Field(default=50, ge=-430, le=9000)
     timezone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
-    climate: Literal["temperate", "mediterranean", "desert", "tropical", "subarctic"] = "temperate"
-    """What the weather outdoors is like; by the latitude, the seasons are the south's in the south."""
+    climate: Annotated[str, AfterValidator(_known_climate)] = "temperate"
+    """What the weather outdoors is like: temperate, mediterranean, desert, tropical or subarctic; with `world: 2` also
+    one of Köppen's classes Af, Aw, BWh, BSk, Csa, Csb, Cfa, Cfb, Dfb, Dfc and ET. Seasons are the south's in the
+    south."""
 
 
 def weekday(days: Ints) -> Ints:

@@ -56,6 +56,7 @@ def check(kind: str, fields: dict[str, Any], time_ms: int) -> None:
 
 
 WORLD = World.build(42, SITES, FLEET)
+versions = st.sampled_from([1, 2])
 questions = st.lists(
     st.tuples(st.integers(0, DEVICES - 1), st.integers(MONDAY_MS, MONDAY_MS + 30 * DAY_MS)), min_size=1, max_size=12
 )
@@ -63,19 +64,20 @@ questions = st.lists(
 
 @pytest.mark.slow
 @settings(max_examples=60, deadline=None)
-@given(kinds, questions, st.data())
+@given(versions, kinds, questions, st.data())
 def test_a_row_is_the_same_in_any_company_order_and_population(
-    kind: str, asked: list[tuple[int, int]], data: st.DataObject
+    version: int, kind: str, asked: list[tuple[int, int]], data: st.DataObject
 ) -> None:
     population = everyone()
+    world = World.build(42, SITES, FLEET, version=version)
     ids, times = np.array(asked).T
-    together = rows(sensor_of(kind, population), WORLD, ids, times)
+    together = rows(sensor_of(kind, population), world, ids, times)
     order = np.array(data.draw(st.permutations(range(len(asked)))))
-    assert rows(sensor_of(kind, population), WORLD, ids[order], times[order]) == [together[row] for row in order]
+    assert rows(sensor_of(kind, population), world, ids[order], times[order]) == [together[row] for row in order]
     # Alone: another population, another world object with nothing kept.
     row = data.draw(st.integers(0, len(asked) - 1))
     single = sensor_of(kind, part_of(population, ids[row : row + 1]))
-    fresh = World.build(42, SITES, FLEET)
+    fresh = World.build(42, SITES, FLEET, version=version)
     assert rows(single, fresh, np.zeros(1, dtype=np.int64), times[row : row + 1]) == [together[row]]
 
 

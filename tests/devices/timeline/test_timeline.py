@@ -30,8 +30,9 @@ groups = st.fixed_dictionaries(
     }
 )
 scenarios = st.builds(
-    lambda seed, devices: Scenario(seed=seed, devices=devices),
+    lambda seed, world, devices: Scenario(seed=seed, world=world, devices=devices),
     st.integers(0, 2**40),
+    st.sampled_from([1, 2]),
     st.lists(groups, min_size=1, max_size=5),
 )
 
