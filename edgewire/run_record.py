@@ -156,6 +156,34 @@ class UnaccountedPart:
 
 
 @dataclass(slots=True, kw_only=True)
+class IntervalChange:
+    """Tells that devices measured at another interval from a moment on: the scenario had changed."""
+
+    at_ms: int
+    """By the devices' clock."""
+    interval_ms: int
+    device_ids: list[str]
+
+
+@dataclass(slots=True, kw_only=True)
+class ReloadRecord:
+    """Tells that the scenario changed as the run went on; the counts are of all shards."""
+
+    at_ms: int
+    """Wall time, ms since 1970 UTC."""
+    scenario_sha256: str
+    """Of the scenario as of then."""
+    devices: int
+    """How many it has."""
+    added: int = 0
+    removed: int = 0
+    replaced: int = 0
+    """Left, and came anew with other settings."""
+    intervals: int = 0
+    """Stayed, with another interval."""
+
+
+@dataclass(slots=True, kw_only=True)
 class PoweredPart:
     """Says when the devices of a part of the scenario were powered on: what they say follows from it."""
 
@@ -163,6 +191,15 @@ class PoweredPart:
     power_on_ms: int
     begun_ms: int
     """When its run began; both by the devices' clock."""
+    spoken: dict[str, Any] | None = None
+    """The scenario that it is of, where that is not the record's: these devices came as the run went on."""
+    scenario_sha256: str = ""
+    """Of that scenario."""
+    device_ids: list[str] | None = None
+    """Which devices of the scenario it has, where it is not all of the shard."""
+    boots: dict[str, int] = field(default_factory=dict)
+    """The first boots of devices that were there before, in another way."""
+    intervals: list[IntervalChange] = field(default_factory=list)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -223,6 +260,8 @@ class RunRecord:
     """The parts of the fleet whose messages are not, or not all, in this record."""
     standby: list[StandbySpan] = field(default_factory=list)
     """When real sensors were in the places of emulated devices."""
+    reloads: list[ReloadRecord] = field(default_factory=list)
+    """How the scenario changed as the run went on; what stands above is of its start."""
     devices: list[DeviceRecord] = field(default_factory=list)
 
     @property
@@ -285,6 +324,8 @@ class RunRecord:
             faults=dict(sum((Counter(record.faults) for record in records), Counter())),
             failures=[failure for record in records for failure in record.failures],
             unaccounted=[part for record in records for part in record.unaccounted],
+            # All shards of a run are told the same; one that has died was perhaps not told the last.
+            reloads=max((record.reloads for record in records), key=len),
             standby=sorted(
                 (span for record in records for span in record.standby), key=lambda one: (one.device_id, one.from_ms)
             ),
@@ -420,8 +461,9 @@ def count_totals(devices: Sequence[DeviceRecord]) -> dict[str, int]:
 def encode_head(record: RunRecord) -> dict[str, Any]:
     """Return what stands in `run.json` before the devices, and before what is counted of them."""
     head = {name: getattr(record, name) for name in _RUN_FIELDS}
-    parts, spans = record.unaccounted, record.standby
-    return head | {"unaccounted": [asdict(part) for part in parts], "standby": [asdict(span) for span in spans]}
+    for name in ("unaccounted", "standby", "reloads"):
+        head[name] = [asdict(one) for one in head[name]]
+    return head
 
 
 def parse_record(content: object) -> RunRecord:

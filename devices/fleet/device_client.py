@@ -81,8 +81,8 @@ class DeviceClient:
 
     __slots__ = ("_commands", "_connected_since_s", "_farewell", "_home", "_is_acknowledged", "_is_unanswered",
                  "_lost_s", "_needs_care", "_options", "_owner", "_slept", "_uniform", "broker", "changed_ms", "device",
-                 "firmware", "link", "link_faults", "reconnects", "session", "state", "topics",
-                 "wire_format")  # fmt: skip
+                 "firmware", "is_leaving", "is_retired", "link", "link_faults", "reconnects", "session", "state",
+                 "topics", "wire_format")  # fmt: skip
 
     def __init__(
         self,
@@ -109,6 +109,10 @@ class DeviceClient:
         """The device time from which commands let it say something else than the scenario has."""
         self.reconnects = -1
         """Connections made after a loss; -1 until the first connection."""
+        self.is_leaving = False
+        """Whether it is taken out of the fleet: it hands in what it has, and no fault befalls it any more."""
+        self.is_retired = False
+        """Whether it is out of the fleet, and connects no more."""
         self.topics = tuple(topic.encode() for topic in wire_format.topics(device))
         """Where its messages go, by their addresses."""
         self._options = wire_format.options
@@ -157,6 +161,12 @@ class DeviceClient:
         return self.link is None
 
     @property
+    def is_gone(self) -> bool:
+        """Return whether it is out of the fleet, and another client may use its id."""
+        is_connecting = self.state in (_S.CONNECTING, _S.OFF_CONNECTING)
+        return self.is_retired and self.link is None and not is_connecting
+
+    @property
     def is_idle(self) -> bool:
         """Return whether nothing waits to be sent or acknowledged."""
         return not self.firmware.outbox and not self.session.inflight
@@ -185,9 +195,16 @@ class DeviceClient:
         return False
 
     @property
+    def least_boot(self) -> int:
+        """Return the boot that is greater than all of its own."""
+        return self.firmware.boot + 1
+
+    @property
     def is_connect_blocked(self) -> bool:
         """Return whether it wants no connection, or a fault keeps it from connecting."""
-        return self.state in _RESTING or (self.link_faults is not None and self.link_faults.drop_count > 0)
+        if self.is_retired or self.state in _RESTING:
+            return True
+        return self.link_faults is not None and self.link_faults.drop_count > 0
 
     @property
     def acknowledged(self) -> int:
@@ -464,6 +481,16 @@ class DeviceClient:
             self.wake()
         self.flush_outbox()
 
+    def begin_leave(self) -> None:
+        """Hand in what is there before it is taken out of the fleet: no more readings follow."""
+        self.is_leaving = True
+        self.finish_readings()
+
+    def retire(self) -> None:
+        """Go out of the fleet: say goodbye where there is a connection, and connect no more."""
+        self.is_leaving = self.is_retired = True
+        self.disconnect_cleanly()
+
     def disconnect_cleanly(self) -> None:
         """Say goodbye: the retained status says offline, and the broker is told not to publish the will."""
         if self.link is not None and self.link.connected:
@@ -476,6 +503,9 @@ class DeviceClient:
         self._move(_T.ACCEPT)
         self._connected_since_s = self._owner.monotonic_s()
         self._is_acknowledged = self._is_unanswered = False
+        if self.is_retired:
+            self.disconnect_cleanly()
+            return
         if self.is_connect_blocked:
             self.drop_connection()
             return
@@ -560,12 +590,16 @@ class DeviceClient:
 
     def power_off(self) -> None:
         """Go down: the connection dies with the device, and the broker publishes the will."""
+        if self.is_retired:
+            return
         self._move(_T.POWER_OFF)
         self._slept = False
         self.drop_connection()
 
     def power_on(self, boot: int, at_ms: int, reason: str, version: str | None = None) -> None:
         """Start anew, and connect."""
+        if self.is_retired:
+            return
         self.firmware.on_reset(boot, at_ms, reason, self.unacknowledged(), version)
         self.session.discard_inflight()
         self._write_will()

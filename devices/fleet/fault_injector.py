@@ -49,6 +49,9 @@ class FaultInjector:
 
     def _apply(self, transition: FaultTransition) -> None:
         client, row = self._fleet.clients[transition.position], FAULT_ACTIONS[type(transition.fault)]
+        # One that is leaving has got over its faults, but for a reset that it may be in.
+        if client.is_leaving and not isinstance(transition.fault, Reboot):
+            return
         (row.begin if transition.begins else row.end)(self._fleet, client, transition.fault, transition)
 
 

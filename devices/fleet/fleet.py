@@ -1,5 +1,8 @@
 """Runs the timeline live: every device of a scenario on its own connection, until the run is over, and what came of it.
 
+`Fleet.apply` lets it go on with another scenario. What comes then is a part of its own, with a timeline of its own, so
+that nothing touches what stays.
+
 Order of a run: a probe finds the brokers and their version, then the ramp connects the fleet while the timeline already
 runs (a device measures from power-on and keeps what it cannot send yet). Order of a stop: no more readings, outboxes
 drain, outstanding PUBACKs arrive or the grace period ends, each device says goodbye, connections close, the record is
@@ -9,7 +12,7 @@ made.
 import asyncio
 import math
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property, partial
 from typing import Any, Literal
@@ -20,14 +23,17 @@ from devices.firmware.outbox import Reading
 from devices.fleet.brokers import broker_pool_for
 from devices.fleet.connect_queue import ConnectQueue, Ramp
 from devices.fleet.connector import Connector
+from devices.fleet.departures import Departures
 from devices.fleet.device_client import DeviceClient
 from devices.fleet.fault_state import DuplicateClient
 from devices.fleet.incidents import IncidentRecorder
 from devices.fleet.latency import AckProbe, Histogram, sample_every
 from devices.fleet.loss_window import LossWindow
+from devices.fleet.membership import FleetMembership, MembershipPlan
 from devices.fleet.metrics import FleetSnapshot, PeriodicTick, process_usage
 from devices.fleet.pacer import startup_delay_ms
 from devices.fleet.part import FleetPart
+from devices.fleet.parts import FleetParts
 from devices.fleet.run_record import (
     close_books,
     device_records,
@@ -42,19 +48,24 @@ from devices.fleet.session_factory import create_session
 from devices.fleet.shutdown import disconnect_all, drain_outboxes
 from devices.fleet.standby import Standby
 from devices.fleet.standby_client import StandbyClient
-from devices.scenario.devices import Shard
-from devices.scenario.scenario import Scenario
+from devices.scenario.changes import ScenarioChange
+from devices.scenario.devices import Device, Shard
+from devices.scenario.scenario import DeviceGroup, Scenario
 from devices.timeline.timeline import Timeline
+from devices.timeline.wire_format import WireFormat
 from edgewire import logs
 from edgewire.cgroup import CpuThrottling, read_cpu_throttling
 from edgewire.clock import Clock, SystemClock
+from edgewire.errors import ServiceUnavailable
 from edgewire.mqtt import Message, ServerLimits, Version
 from edgewire.run_checkpoint import RunCheckpoint
-from edgewire.run_record import DeviceRecord, RunRecord
+from edgewire.run_record import DeviceRecord, IntervalChange, PoweredPart, ReloadRecord, RunRecord
 
 # Every link's keep alive is looked at once in this part of its length, and at least so often and so seldom (s).
 TICK_OF_KEEP_ALIVE = 0.02
 TICK_PERIOD_S = (0.25, 1.0)
+BUILT_AT_ONCE = 50
+"""Devices that are built in one go of the event loop, while others send."""
 COUNTED_AT_ONCE = {"devices", "emitted", "acknowledged", "sent_qos0"}
 """What the fleet counts as it happens, and not a device at a time in the round over all devices."""
 
@@ -103,10 +114,16 @@ class Fleet:
         self.timeline = Timeline(scenario, powered_on_ms, shard, in_dialects=True)
         self._brokers = broker_pool_for(scenario, [device.device_id for device in self.timeline.devices])
         self.acks = AckProbe(sample_every(scenario.messages_per_s / self._shard.count))
-        self._part = FleetPart(self, self.timeline, self._sim_started_ms, scenario.time_scale, messages)
-        self.pacer = self._part.pacer
-        self._builds = {id(group): replace(scenario.build(group), run_id=self._run_id) for group in scenario.devices}
-        self._boots = self.timeline.boots_at(self._sim_started_ms)
+        first = FleetPart(self, self.timeline, self._sim_started_ms, scenario.time_scale, messages)
+        self.pacer = first.pacer
+        self._parts = FleetParts(first, self._sim_started_ms, scenario.time_scale)
+        self._departures = Departures(self._clock.monotonic, self._on_gone)
+        self._applying = asyncio.Lock()
+        self._members: FleetMembership | None = None
+        # Devices that leave, and those that take their places.
+        self._successors: dict[DeviceClient, DeviceClient] = {}
+        self._reloads: list[ReloadRecord] = []
+        self._later_speech: dict[FleetPart, tuple[dict[str, Any] | None, str]] = {}
         self._acknowledged = 0
         self._sent_qos0 = 0
         self.incidents = IncidentRecorder(self._clock.monotonic)
@@ -130,8 +147,11 @@ class Fleet:
         self.final = FleetSnapshot()
         """The fleet when its outboxes had drained, before the devices said goodbye."""
         self.standby = Standby(self, self._brokers, version, self._run_id, self._clock, self.incidents)
-        self.clients = [self._create_client(position) for position in range(len(self.timeline.devices))]
-        self._part.clients = self.clients
+        self.clients: list[DeviceClient] = []
+        """All devices, those that have left as well."""
+        numbers = [self._shard.number(position) for position in range(len(self.timeline.devices))]
+        first.clients = list(self._create_clients(first, scenario, numbers))
+        self.clients += first.clients
         shortest, longest = TICK_PERIOD_S
         period_s = min(max(scenario.keep_alive / 1000 * TICK_OF_KEEP_ALIVE, shortest), longest)
         self._periodic_tick = PeriodicTick(self.clients, period_s)
@@ -155,11 +175,12 @@ class Fleet:
         firmware = client.firmware
         if not firmware.is_synced:
             at_ms = firmware.booted_ms + firmware.build.firmware.first_sync
-            self._part.pacer.schedule_action(at_ms, partial(client.on_time_synced, firmware.boot))
+            action = partial(client.on_time_synced, firmware.boot)
+            self._parts.part_with(client).pacer.schedule_action(at_ms, action)
 
     def on_command(self, client: DeviceClient, message: Message) -> None:
         """Let a device do what it is told to."""
-        self._part.handle_command(client, message)
+        self._parts.part_with(client).handle_command(client, message)
 
     def connect_duplicate(self, duplicate: DuplicateClient) -> None:
         """Let another client connect under the name of a device."""
@@ -184,7 +205,7 @@ class Fleet:
         self.incidents.record_withdrawal(why, client.device.device_id)
         if client.reconnects < 0:
             self._count_first()
-        return self._part.pacer.reached_ms
+        return self._parts.part_with(client).pacer.reached_ms
 
     def on_withheld(self) -> None:
         """Count one more reading that is not emitted, as a real sensor is there."""
@@ -204,11 +225,11 @@ class Fleet:
 
     def plan_return(self, client: StandbyClient, act: Callable[[int, int], None]) -> bool:
         """Let a device begin a boot as soon as that can be; see `Standby`."""
-        return not self._stopping and self._part.plan_return(client, act)
+        return not self._stopping and self._parts.part_with(client).plan_return(client, act)
 
     def silence_since(self, client: StandbyClient, at_ms: int) -> None:
         """Take back what the timeline holds of a device since an instant."""
-        self._part.silence_since(client, at_ms)
+        self._parts.part_with(client).silence_since(client, at_ms)
 
     # -- the run
 
@@ -218,9 +239,10 @@ class Fleet:
         kinds = self._periodic_tick.kinds.copy()
         counted = {name: value for name, value in asdict(kinds.total()).items() if name not in COUNTED_AT_ONCE}
         throttling = read_cpu_throttling().since(self._throttling_before)
+        lag = self._parts.lag()
         return FleetSnapshot(
-            devices=len(self.clients),
-            emitted=self._part.emitted - self._withheld,
+            devices=self.losses.devices,
+            emitted=self._parts.emitted - self._withheld,
             acknowledged=self._acknowledged,
             sent_qos0=self._sent_qos0,
             incidents=self.incidents.incidents.copy(),
@@ -228,8 +250,8 @@ class Fleet:
             failed_dials=self._connector.failed_dials,
             refused_dials=self._connector.refused_dials,
             slowed_s=self._ramp.slowed_s(self._clock.monotonic()),
-            lag=self.pacer.lag.copy(),
-            lag_connected=Histogram() if self._lag_before is None else self.pacer.lag.since(self._lag_before),
+            lag=lag,
+            lag_connected=Histogram() if self._lag_before is None else lag.since(self._lag_before),
             puback=self.acks.latency.copy(),
             connack=self._connector.connack.copy(),
             cpu_s=cpu_s - self._cpu_before_s,
@@ -243,7 +265,7 @@ class Fleet:
 
     def labels(self) -> list[Label]:
         """Return the ground truth of what was emitted so far: the faults that show in it."""
-        return self.timeline.labels(self._sim_started_ms, self.pacer.reached_ms, live=True)
+        return self._parts.labels()
 
     async def run(self, duration_s: float, stop: asyncio.Event, at_once: asyncio.Event | None = None) -> RunRecord:
         """Run until `duration_s` is over or `stop` is set, and account for every message.
@@ -260,17 +282,17 @@ class Fleet:
                 helpers = [
                     background.create_task(self._connect_queue.run_queue(), name="connect queue"),
                     background.create_task(self._periodic_tick.run_ticks(), name="periodic tick"),
+                    background.create_task(self._departures.run_departures(), name="departures"),
                 ]
                 waiting = [client for client in self.clients if isinstance(client, StandbyClient)]
-                if waiting:
-                    watching = self.standby.run_standby(self._connect_queue.enqueue_connect, waiting)
-                    helpers.append(background.create_task(watching, name="standby"))
+                watching = self.standby.run_standby(self._connect_queue.enqueue_connect, waiting)
+                helpers.append(background.create_task(watching, name="standby"))
                 for client in self.clients:
                     self.on_booted(client)
                     if not isinstance(client, StandbyClient):
                         self._connect_queue.enqueue_connect(client)
-                await self.pacer.run_pacer(asyncio.get_running_loop().time() + lead_s, duration_s, stop)
-                await drain_outboxes(self.clients, at_once)
+                await self._parts.run_parts(asyncio.get_running_loop().time() + lead_s, duration_s, stop)
+                await drain_outboxes([client for client in self.clients if not client.is_retired], at_once)
                 self._stopping = True
                 for helper in helpers:
                     helper.cancel()
@@ -290,18 +312,151 @@ class Fleet:
         devices, totals = await encode_so_far(self.clients, share)
         return RunCheckpoint(head=head, devices=devices, totals=totals)
 
-    def _create_client(self, position: int) -> DeviceClient:
-        device, wire_format = self.timeline.devices[position], self.timeline.wire_format(position)
-        boot, booted_ms, reason = self._boots[position]
-        build = self._builds[id(self.timeline.device_group(position))]
-        firmware = Firmware(device.device_id, device.key, boot, booted_ms, build, reason)
-        broker = self._brokers.broker_for(self._shard.number(position))
-        credentials = self._brokers.identities.credentials_for(device.client_id, broker)
-        session = create_session(
-            device, firmware, wire_format, self._scenario, credentials, self._version, self._limits
+    # -- another scenario
+
+    async def apply(self, scenario: Scenario) -> ScenarioChange:
+        """Go on with another scenario: devices come, go and change, and all other connections stay as they are.
+
+        Raises `ConfigError`, and changes nothing, where it differs in what cannot change, or cannot be run, and
+        `ServiceUnavailable` where the fleet does not run.
+        """
+        async with self._applying:
+            if self._members is None:
+                self._members = await asyncio.to_thread(FleetMembership, self._scenario, self._shard, self.clients)
+            members = self._members
+            plan = await asyncio.to_thread(members.plan, scenario)
+            has_logins = scenario.identities or any(group.identities for group in scenario.devices)
+            if has_logins and plan.coming:
+                pool = await asyncio.to_thread(broker_pool_for, scenario, members.active_ids(plan))
+                self._brokers.identities = pool.identities
+            part = await self._build_part(plan) if plan.coming else None
+            if not self._parts.is_running:
+                raise ServiceUnavailable("the run is not under way: its devices cannot be changed now")
+            # Nothing is waited for from here on: the change is made as a whole.
+            arrived = [] if part is None else part.clients
+            members.enter(plan, arrived)
+            self._take_out(plan, {client.device.client_id: client for client in arrived})
+            for client, interval_ms in plan.intervals:
+                self._parts.part_with(client).change_interval(client, interval_ms)
+            if part is not None:
+                waiting = set(self._successors.values())
+                self._let_in(part, [client for client in arrived if client not in waiting])
+            self._record_change(plan, part)
+            return plan.change
+
+    async def _build_part(self, plan: MembershipPlan) -> FleetPart:
+        """Return what comes, not yet running; it is built beside what runs."""
+        scale = self._scenario.time_scale
+        begin_ms = max(self._parts.computed_until_ms, self.device_time_ms())
+        begin_ms += round(scale * plan.lead_ms(self._shard.count))
+        coming, scenario = plan.coming, plan.scenario
+        timeline = await asyncio.to_thread(Timeline, scenario, begin_ms, in_dialects=True, only=coming)
+        part = FleetPart(self, timeline, begin_ms, scale, self._messages)
+        for position, device in enumerate(timeline.devices):
+            before = plan.known.get(device.device_id)
+            if before is not None:
+                self._begin_above(part, position, before)
+        for client in self._create_clients(part, scenario, [coming[device.device_id] for device in timeline.devices]):
+            part.clients.append(client)
+            if len(part.clients) % BUILT_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return part
+
+    def _begin_above(self, part: FleetPart, position: int, before: DeviceClient) -> None:
+        """Let a device begin with a boot that is greater than all of the one that had its id before."""
+        least_boot = before.least_boot
+        if not before.is_gone:
+            # It may still be reset.
+            earlier = self._parts.part_with(before)
+            least_boot = max(least_boot, earlier.timeline.boot_at(earlier.position_of(before), part.begin_ms) + 1)
+        if least_boot > part.timeline.boot:
+            part.boots[position] = part.timeline.overrides.begin_boot(position, part.begin_ms, least_boot)
+
+    def _take_out(self, plan: MembershipPlan, arrived: Mapping[str, DeviceClient]) -> None:
+        """Let devices leave, and remember who takes their places."""
+        by_part: dict[FleetPart, list[DeviceClient]] = {}
+        for client in plan.leaving:
+            by_part.setdefault(self._parts.part_with(client), []).append(client)
+            if isinstance(client, StandbyClient):
+                self.standby.unwatch_client(client)
+            # Two may not have one client id at once.
+            successor = arrived.get(client.device.client_id)
+            if successor is not None:
+                self._successors[client] = successor
+        for part, clients in by_part.items():
+            part.take_out(clients, partial(self._departures.begin, clients))
+
+    def _let_in(self, part: FleetPart, newcomers: Sequence[DeviceClient]) -> None:
+        self.clients += part.clients
+        self.losses.devices += len(part.clients)
+        self._unconnected += len(part.clients)
+        self._parts.add_part(part)
+        for client in part.clients:
+            self.on_booted(client)
+        for client in newcomers:
+            self._connect_first(client)
+
+    def _connect_first(self, client: DeviceClient) -> None:
+        if isinstance(client, StandbyClient):
+            self.standby.welcome(client)
+        else:
+            self._connect_queue.enqueue_connect(client)
+
+    def _on_gone(self, client: DeviceClient) -> None:
+        """Count a device that has left, and let the one connect that takes its place."""
+        self.acks.forget_sample(client)
+        self.losses.devices -= 1
+        self._parts.part_with(client).on_gone()
+        successor = self._successors.pop(client, None)
+        if successor is not None:
+            self._connect_first(successor)
+
+    def _record_change(self, plan: MembershipPlan, part: FleetPart | None) -> None:
+        change, digest = plan.change, scenario_digest(plan.scenario)
+        self._reloads.append(
+            ReloadRecord(
+                at_ms=self._clock.now_ms(),
+                scenario_sha256=digest,
+                devices=sum(group.size for group in plan.scenario.devices),
+                added=len(change.added),
+                removed=len(change.removed),
+                replaced=len(change.replaced),
+                intervals=len(change.intervals),
+            )
         )
-        group = self.timeline.device_group(position)
-        after_ms = self._scenario.standby_after_ms(group)
+        if part is not None:
+            spoken = spoken_scenario(plan.scenario)
+            self._later_speech[part] = spoken, digest
+        log.info("scenario applied", change=change.summary())
+        for note in change.notes:
+            log.warning(note)
+
+    def _create_clients(self, part: FleetPart, scenario: Scenario, numbers: Sequence[int]) -> Iterator[DeviceClient]:
+        """Yield the clients of a part, whose devices have these numbers in the scenario."""
+        timeline = part.timeline
+        builds = {id(group): replace(scenario.build(group), run_id=self._run_id) for group in scenario.devices}
+        boots = timeline.boots_at(part.begin_ms)
+        for position, number in enumerate(numbers):
+            group = timeline.device_group(position)
+            boot, booted_ms, reason = boots[position]
+            boot = part.boots.get(position, boot)
+            device = timeline.devices[position]
+            firmware = Firmware(device.device_id, device.key, boot, booted_ms, builds[id(group)], reason)
+            yield self._create_client(device, firmware, timeline.wire_format(position), scenario, number, group)
+
+    def _create_client(
+        self,
+        device: Device,
+        firmware: Firmware,
+        wire_format: WireFormat,
+        scenario: Scenario,
+        number: int,
+        group: DeviceGroup,
+    ) -> DeviceClient:
+        broker = self._brokers.broker_for(number)
+        credentials = self._brokers.identities.credentials_for(device.client_id, broker)
+        session = create_session(device, firmware, wire_format, scenario, credentials, self._version, self._limits)
+        after_ms = scenario.standby_after_ms(group)
         if after_ms is None:
             return DeviceClient(device, firmware, session, self, self._rng.random, broker, wire_format)
         client = StandbyClient(device, firmware, session, self, self._rng.random, broker, wire_format, after_ms / 1000)
@@ -311,9 +466,9 @@ class Fleet:
     def _count_first(self) -> None:
         """Count one more device that is connected for the first time."""
         self._unconnected -= 1
-        if not self._unconnected:
+        if not self._unconnected and self.connected_after_s is None:
             self.connected_after_s = self._clock.monotonic() - self._began
-            self._lag_before = self.pacer.lag.copy()
+            self._lag_before = self._parts.lag()
             log.debug("all connected", devices=len(self.clients), after_s=round(self.connected_after_s, 2))
 
     @cached_property
@@ -323,6 +478,37 @@ class Fleet:
     @cached_property
     def _spoken(self) -> dict[str, Any] | None:
         return spoken_scenario(self._scenario)
+
+    @property
+    def _spoken_of_start(self) -> dict[str, Any] | None:
+        """Return the scenario of the start, where devices that need it have been there, or came later."""
+        if self._spoken is None and any(spoken for spoken, _ in self._later_speech.values()):
+            return spoken_scenario(self._scenario, always=True)
+        return self._spoken
+
+    def _powered_parts(self) -> list[PoweredPart]:
+        """Return which devices were powered on together, and what changed of them."""
+        found = []
+        for part in self._parts:
+            spoken, digest = self._later_speech.get(part, (None, ""))
+            is_later = part in self._later_speech
+            devices = part.timeline.devices
+            found.append(
+                PoweredPart(
+                    shard=(self._shard.index, self._shard.count),
+                    power_on_ms=part.timeline.start_ms,
+                    begun_ms=part.begin_ms,
+                    spoken=spoken,
+                    scenario_sha256=digest,
+                    device_ids=[device.device_id for device in devices] if is_later else None,
+                    boots={devices[position].device_id: boot for position, boot in part.boots.items()},
+                    intervals=[
+                        IntervalChange(at_ms=at_ms, interval_ms=interval_ms, device_ids=ids)
+                        for (at_ms, interval_ms), ids in part.interval_changes.items()
+                    ],
+                )
+            )
+        return found
 
     def _record(
         self,
@@ -345,10 +531,11 @@ class Fleet:
             started_ms=self._started_ms,
             stopped_ms=stopped_ms,
             sim_started_ms=self._sim_started_ms,
-            power_on_ms=self.timeline.start_ms,
-            spoken=self._spoken,
+            powered=self._powered_parts(),
+            spoken=self._spoken_of_start,
             duration_s=self._duration_s,
             messages=self._messages,
             connected_after_s=self.connected_after_s,
             standby=self.standby.spans(),
+            reloads=self._reloads,
         )

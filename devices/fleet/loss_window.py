@@ -10,7 +10,8 @@ class LossWindow:
     """Remembers when connections ended without a word: a broker that restarts ends all of them at once."""
 
     def __init__(self, devices: int) -> None:
-        self._devices = devices
+        self.devices = devices
+        """How many there are."""
         self._buckets: Counter[int] = Counter()
 
     def record_loss(self, at_s: float) -> None:
@@ -26,4 +27,4 @@ class LossWindow:
         """Return whether less than half of the devices lost their connections with the one that was lost at `at_s`."""
         bucket = int(at_s / BUCKET_S)
         lost = sum(self._buckets[one] for one in range(bucket - 1, bucket + 2))
-        return 2 * lost < self._devices
+        return 2 * lost < self.devices

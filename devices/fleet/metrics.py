@@ -41,8 +41,10 @@ class Gauges:
         """Count one device."""
         firmware = client.firmware
         waiting = len(firmware.outbox)
-        self.devices += 1
-        if client.is_online:
+        self.devices += not client.is_retired
+        if client.is_retired:
+            pass
+        elif client.is_online:
             self.connected += 1
             if waiting and client.is_stalled:
                 self.stalled += waiting
@@ -236,8 +238,9 @@ class PeriodicTick:
         """Go round until cancelled."""
         loop = asyncio.get_running_loop()
         everyone = self._clients
-        pause_s = self._period_s * min(1.0, SLICE / max(1, len(everyone)))
         while True:
+            # Others may come at any time.
+            pause_s = self._period_s * min(1.0, SLICE / max(1, len(everyone)))
             began, done, kinds = loop.time(), 0, KindGauges()
             while done < len(everyone):
                 await asyncio.sleep(pause_s)

@@ -8,6 +8,7 @@ import asyncio
 import heapq
 import itertools
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -93,6 +94,11 @@ class Pacer:
         """
         heapq.heappush(self._action_queue, (due_ms, next(self._tie), act))
 
+    def release(self, position: int) -> None:
+        """Wait for no more messages of a device, where each was to emit a number of them."""
+        if self._quota is not None:
+            self._quota.release(position)
+
     async def run_pacer(self, started: float, duration_s: float, stop: asyncio.Event) -> None:
         """Emit from the event loop's time `started`, for `duration_s` seconds or until `stop` is set."""
         self._started = started
@@ -163,22 +169,33 @@ class Quota:
     def __init__(self, messages: int, devices: int) -> None:
         self._left = [messages] * devices
         self._unfinished = devices
+        # Devices that leave; those of them that are entered, as batches are cut in another thread.
+        self._leaving: deque[int] = deque()
+        self._released: set[int] = set()
 
     @property
     def is_used_up(self) -> bool:
         """Return whether every device has had its messages."""
         return not self._unfinished
 
+    def release(self, device: int) -> None:
+        """Wait no longer for the messages of a device."""
+        self._leaving.append(device)
+
     def cut(self, batch: Batch) -> Batch:
         """Return the batch without what exceeds the quota."""
         left = self._left
+        while self._leaving:
+            device = self._leaving.popleft()
+            self._unfinished -= left[device] > 0 and device not in self._released
+            self._released.add(device)
         kept = []
         for row, (device, seq) in enumerate(zip(batch.device, batch.seq, strict=True)):
             if not left[device]:
                 continue
             if seq != NO_SEQ:
                 left[device] -= 1
-                self._unfinished -= not left[device]
+                self._unfinished -= not left[device] and device not in self._released
             kept.append(row)
         if len(kept) == len(batch):
             return batch

@@ -1,8 +1,11 @@
 """Runs one timeline: paces its readings, and carries out what faults and commands change of it and its devices."""
 
+import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
+from devices.faults.labels import Label
 from devices.firmware.outbox import NO_SEQ, Reading
 from devices.fleet.command_handler import CommandHandler
 from devices.fleet.device_client import DeviceClient
@@ -38,14 +41,66 @@ class FleetPart:
     ) -> None:
         self._owner = owner
         self._acks = owner.acks
-        self._begin_ms = begin_ms
+        self.begin_ms = begin_ms
         self.timeline = timeline
         self.clients: list[DeviceClient] = []
         """By their position in the timeline."""
         self.pacer = Pacer(timeline, begin_ms, time_scale, self._emit, self._scheduled_actions, messages=messages)
         self.emitted = 0
+        self.boots: dict[int, int] = {}
+        """Position -> first boot, of devices whose ids others had before."""
+        self.interval_changes: dict[tuple[int, int], list[str]] = {}
+        """Ids of devices by the devices' time from which, and the interval (ms) at which, they measure."""
         self._fault_injector = FaultInjector(self)
         self._command_handler = CommandHandler(self)
+        self._left = 0
+        self._ended = asyncio.Event()
+
+    async def run_part(self, started: float, duration_s: float, stop: asyncio.Event) -> None:
+        """Emit from the event loop's time `started`, for `duration_s`, until `stop` is set or all devices have left."""
+        forward = asyncio.create_task(_set_after(stop, self._ended), name="stop part")
+        try:
+            await self.pacer.run_pacer(started, duration_s, self._ended)
+        finally:
+            forward.cancel()
+
+    def labels(self) -> list[Label]:
+        """Return the ground truth of what was emitted so far: the faults that show in it."""
+        return self.timeline.labels(self.begin_ms, self.pacer.reached_ms, live=True)
+
+    def position_of(self, client: DeviceClient) -> int:
+        """Return the position of one of its devices in the timeline."""
+        return self._command_handler.position_of(client)
+
+    def take_out(self, clients: Sequence[DeviceClient], act: Callable[[], None]) -> None:
+        """Let devices measure no more from the first moment that is not computed, and `act` then."""
+        at_ms, overrides = self.pacer.computed_until_ms, self.timeline.overrides
+        for client in clients:
+            position = self.position_of(client)
+            overrides.silence_since(position, at_ms)
+            self.pacer.release(position)
+        self.pacer.schedule_action(at_ms, act)
+
+    def on_gone(self) -> None:
+        """Count one more device that has left; without any, there is nothing more to do."""
+        self._left += 1
+        if self._left == len(self.clients):
+            self._ended.set()
+
+    def change_interval(self, client: DeviceClient, interval_ms: int) -> None:
+        """Let a device measure this often as soon as that can be."""
+        if client.is_leaving:
+            return
+        at_ms, position, overrides = self.pacer.computed_until_ms, self.position_of(client), self.timeline.overrides
+        if self._command_handler.is_restarting(position):
+            # What is planned for after the restart is not to be turned upside down.
+            self.pacer.schedule_action(at_ms + 1, partial(self.change_interval, client, interval_ms))
+            return
+        is_stopped = overrides.is_stopped(position)
+        overrides.set_interval(position, interval_ms, at_ms)
+        if is_stopped:
+            overrides.stop_sampling(position, at_ms)
+        self.interval_changes.setdefault((at_ms, interval_ms), []).append(client.device.device_id)
 
     def device_time_ms(self) -> int:
         """Return the devices' time now."""
@@ -61,7 +116,7 @@ class FleetPart:
 
     def plan_return(self, client: StandbyClient, act: Callable[[int, int], None]) -> bool:
         """Let a device begin a boot at the first moment that is not computed, and `act` then; see `Standby`."""
-        position = self._command_handler.position_of(client)
+        position = self.position_of(client)
         if self._command_handler.is_restarting(position):
             return False
         assert client.absence is not None
@@ -73,7 +128,7 @@ class FleetPart:
 
     def silence_since(self, client: DeviceClient, at_ms: int) -> None:
         """Take back what the timeline holds of a device since an instant: it was not emitted."""
-        self.timeline.overrides.silence_since(self._command_handler.position_of(client), at_ms)
+        self.timeline.overrides.silence_since(self.position_of(client), at_ms)
 
     def _emit(self, position: int, seq: int, address: int, payload: bytes) -> None:
         client = self.clients[position]
@@ -90,4 +145,9 @@ class FleetPart:
             self._acks.start_sample(client, client.session.inflight, self._owner.monotonic_s())
 
     def _scheduled_actions(self, from_ms: int, to_ms: int) -> Sequence[ScheduledAction]:
-        return self._fault_injector.scheduled_actions(from_ms, to_ms, first=from_ms == self._begin_ms)
+        return self._fault_injector.scheduled_actions(from_ms, to_ms, first=from_ms == self.begin_ms)
+
+
+async def _set_after(first: asyncio.Event, then: asyncio.Event) -> None:
+    await first.wait()
+    then.set()

@@ -14,15 +14,15 @@ from devices.fleet.bottleneck import diagnose, verdict_text
 from devices.fleet.device_client import DeviceClient
 from devices.fleet.metrics import FleetSnapshot
 from devices.fleet.verdict import find_notes, find_problems
-from devices.scenario.devices import Shard, device_ids
+from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from edgewire.run_checkpoint import encode_devices
 from edgewire.run_record import (
     DeviceRecord,
     PoweredPart,
+    ReloadRecord,
     RunRecord,
     StandbySpan,
-    UnaccountedPart,
     count_seqs,
     count_totals,
 )
@@ -54,9 +54,12 @@ def scenario_digest(scenario: Scenario) -> str:
     return hashlib.sha256(scenario.model_dump_json(exclude=without).encode()).hexdigest()
 
 
-def spoken_scenario(scenario: Scenario) -> dict[str, Any] | None:
-    """Return the scenario as it is to be read again, without what is of the host; None where all speak the contract."""
-    if all(group.make_encoder() is None for group in scenario.devices):
+def spoken_scenario(scenario: Scenario, *, always: bool = False) -> dict[str, Any] | None:
+    """Return the scenario as it is to be read again, without what is of the host; None where all speak the contract.
+
+    With `always`, also then.
+    """
+    if not always and all(group.make_encoder() is None for group in scenario.devices):
         return None
     whole: dict[str, Any] = scenario.model_dump(mode="json", exclude=OF_THE_HOST | {"password_file"})
     # What was not set must not seem to be: a format of one's own and a dialect exclude each other.
@@ -64,12 +67,6 @@ def spoken_scenario(scenario: Scenario) -> dict[str, Any] | None:
         group.model_dump(mode="json", exclude_unset=True, exclude={"identities"}) for group in scenario.devices
     ]
     return whole
-
-
-def unaccounted_part(scenario: Scenario, shard: Shard, name: str, reason: str) -> UnaccountedPart:
-    """Return the entry for a part of the fleet that ended without its record, with the ids of all its devices."""
-    devices = device_ids(scenario)[shard.index :: shard.count]
-    return UnaccountedPart(name=name, shard=(shard.index, shard.count), reason=reason, device_ids=devices)
 
 
 def device_records(client: DeviceClient) -> Iterator[DeviceRecord]:
@@ -168,12 +165,13 @@ def fleet_record(
     started_ms: int,
     stopped_ms: int,
     sim_started_ms: int,
-    power_on_ms: int,
+    powered: Sequence[PoweredPart],
     spoken: dict[str, Any] | None,
     duration_s: float,
     messages: int | None,
     connected_after_s: float | None,
     standby: Sequence[StandbySpan] = (),
+    reloads: Sequence[ReloadRecord] = (),
 ) -> RunRecord:
     """Return the record of a run: of one that is over, `snapshot` is what `close_books` made of it."""
     record = RunRecord(
@@ -190,15 +188,14 @@ def fleet_record(
         stopped_ms=stopped_ms,
         sim_started_ms=sim_started_ms,
         spoken=spoken,
-        powered=[]
-        if spoken is None
-        else [PoweredPart(shard=(shard.index, shard.count), power_on_ms=power_on_ms, begun_ms=sim_started_ms)],
+        powered=[] if spoken is None else list(powered),
         time_scale=scenario.time_scale,
         limits={"duration_s": duration_s, "messages": messages, "lag_ms": snapshot.lag.summary()},
         lag_ms=snapshot.lag.to_json(),
         puback_ms=snapshot.puback.to_json(),
         connected_after_s=None if connected_after_s is None else round(connected_after_s, 3),
         standby=list(standby),
+        reloads=list(reloads),
         devices=devices,
     )
     return with_verdict(record, snapshot)

@@ -10,7 +10,7 @@ from devices.firmware.outbox import Reading
 from devices.fleet.brokers import BrokerPool
 from devices.fleet.incidents import IncidentRecorder
 from devices.fleet.standby_client import Absence, StandbyClient
-from devices.fleet.standby_watcher import StandbyWatcher
+from devices.fleet.standby_watcher import SETTLE_S, StandbyWatcher
 from edgewire.clock import Clock
 from edgewire.link import BrokerUrl
 from edgewire.mqtt import Version
@@ -58,6 +58,7 @@ class Standby:
         self._watchers: dict[BrokerUrl, StandbyWatcher] = {}
         self._watcher_of: dict[StandbyClient, StandbyWatcher] = {}
         self._changed = asyncio.Event()
+        self._arrived: list[StandbyClient] = []
 
     @property
     def clients(self) -> Iterable[StandbyClient]:
@@ -75,6 +76,10 @@ class Standby:
             self._changed.set()
         self._watcher_of[client] = watcher
         watcher.add_client(client)
+
+    def unwatch_client(self, client: StandbyClient) -> None:
+        """Listen no more to what is said in the place of a device that leaves the fleet."""
+        self._watcher_of[client].remove_client(client)
 
     def hand_in(self, client: StandbyClient, readings: Iterable[Reading]) -> None:
         """Publish what a client could not over its own connection."""
@@ -96,18 +101,27 @@ class Standby:
 
     async def run_standby(self, connect: Callable[[StandbyClient], None], waiting: Sequence[StandbyClient]) -> None:
         """Watch until cancelled; `connect` those that wait once it is known whether a real sensor is there."""
+        self._arrived.extend(waiting)
         async with asyncio.TaskGroup() as tasks:
             began: set[StandbyWatcher] = set()
-            tasks.create_task(self._connect_waiting(connect, waiting), name="standby start")
             while True:
                 for watcher in set(self._watchers.values()) - began:
                     began.add(watcher)
                     tasks.create_task(watcher.run_watcher(), name="standby watcher")
+                if self._arrived:
+                    arrived = self._arrived.copy()
+                    self._arrived.clear()
+                    tasks.create_task(self._connect_waiting(connect, arrived), name="standby start")
                 self._changed.clear()
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK_S):
+                    async with asyncio.timeout(LOOK_S if self._watchers else None):
                         await self._changed.wait()
                 self._look_for_returns()
+
+    def welcome(self, client: StandbyClient) -> None:
+        """Let a device that came as the run went on connect, once it is known whether a real sensor is there."""
+        self._arrived.append(client)
+        self._changed.set()
 
     async def _connect_waiting(
         self, connect: Callable[[StandbyClient], None], waiting: Sequence[StandbyClient]
@@ -115,6 +129,8 @@ class Standby:
         with suppress(TimeoutError):
             async with asyncio.timeout(READY_S):
                 for watcher in list(self._watchers.values()):
+                    # It may have to hear of their topics first.
+                    await asyncio.sleep(SETTLE_S if watcher.ready.is_set() else 0)
                     await watcher.ready.wait()
         for client in waiting:
             connect(client)
@@ -124,6 +140,8 @@ class Standby:
         for client, watcher in self._watcher_of.items():
             absence, watching_s = client.absence, watcher.watching_since_s
             if absence is None or absence.is_returning or watching_s is None or client.link is not None:
+                continue
+            if client.is_leaving:
                 continue
             if now_s - max(absence.heard_s, watching_s) >= client.standby_after_s and not client.is_off:
                 act = partial(self._return, client, absence, absence.heard_s)

@@ -168,6 +168,8 @@ class StandbyClient(DeviceClient):
     @property
     def needs_watching(self) -> bool:
         """Return whether another connection has to listen to its telemetry: its own does not, or is not there."""
+        if self.is_leaving:
+            return False
         if self.absence is not None:
             return self.link is None
         if not self.is_online:
@@ -180,7 +182,7 @@ class StandbyClient(DeviceClient):
 
     def withdraw(self, why: str) -> None:
         """Leave the place to a real sensor."""
-        if self.absence is not None or self.state in (ClientState.LEAVING, ClientState.GONE):
+        if self.absence is not None or self.is_leaving or self.state in (ClientState.LEAVING, ClientState.GONE):
             return
         now_s = self._owner.monotonic_s()
         at_ms = self._standby_owner.on_withdrawn(self, why)
@@ -193,6 +195,11 @@ class StandbyClient(DeviceClient):
         if faults is not None and faults.duplicate is not None:
             faults.duplicate.leave()
             faults.duplicate = None
+
+    def begin_leave(self) -> None:
+        """Hand in what is there before it is taken out of the fleet."""
+        super().begin_leave()
+        self._update_watching()
 
     def on_heard(self) -> None:
         """Take note that the real sensor is there."""

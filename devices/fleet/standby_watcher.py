@@ -85,6 +85,21 @@ class StandbyWatcher:
         if not shared and self._link is not None:
             self._subscribe([topic])
 
+    def remove_client(self, client: StandbyClient) -> None:
+        """Watch a device no longer."""
+        topics = [
+            topic for topic, listener in self._listeners.items() if listener is not None and listener[0] is client
+        ]
+        for topic in topics:
+            del self._listeners[topic]
+            self._reading_topics.pop(topic, None)
+        self._unsubscribe(topics)
+
+    def _unsubscribe(self, topics: Sequence[str]) -> None:
+        if self._link is not None and self._link.connected and topics:
+            with suppress(EdgefleetError):
+                self._link.unsubscribe(topics)
+
     def watch_readings(self, client: StandbyClient, watched: bool) -> None:
         """Listen to the telemetry and events of a device, or no longer."""
         topics: list[str] = client.reading_topics
@@ -97,9 +112,7 @@ class StandbyWatcher:
         topics = [topic for topic in topics if self._reading_topics.get(topic) is client]
         for topic in topics:
             del self._listeners[topic], self._reading_topics[topic]
-        if self._link is not None and self._link.connected and topics:
-            with suppress(EdgefleetError):
-                self._link.unsubscribe(topics)
+        self._unsubscribe(topics)
 
     def hand_in(self, client: StandbyClient, readings: Iterable[Reading]) -> None:
         """Publish what a device could not."""

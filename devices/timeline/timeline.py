@@ -5,7 +5,7 @@ id, so a fleet never speaks in chorus. What happens between two readings (a visi
 happens. `seq` numbers both together, so it can be told for any window without walking there from the start.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -55,11 +55,17 @@ class Timeline:
     """Computes the messages of a scenario, or of a shard of it, for devices powered on at `start_ms`."""
 
     def __init__(
-        self, scenario: Scenario, start_ms: int, shard: Shard | None = None, *, in_dialects: bool = False
+        self,
+        scenario: Scenario,
+        start_ms: int,
+        shard: Shard | None = None,
+        *,
+        in_dialects: bool = False,
+        only: Collection[str] | None = None,
     ) -> None:
         """Write messages `in_dialects`, as they go on the wire; without that all of them in the native format.
 
-        Raises `ConfigError`.
+        `only` are the ids of the devices that are wanted, of those in the shard. Raises `ConfigError`.
         """
         self.start_ms = start_ms
         self.boot: int = boot_number(start_ms)
@@ -77,6 +83,8 @@ class Timeline:
         self.world = bursts.world
         shard = shard or Shard()
         mine = emulated(everyone)[shard.index :: shard.count]
+        if only is not None:
+            mine = [(device, group) for device, group in mine if device.device_id in only]
         self.devices = tuple(device for device, _ in mine)
         self._entry_of = [group for _, group in mine]
         self._order = np.argsort(np.argsort([device.device_id for device in self.devices], kind="stable"))

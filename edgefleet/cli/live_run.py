@@ -25,6 +25,7 @@ from edgefleet.doctor import (
     probe_brokers,
 )
 from edgefleet.launch.launcher import Launcher
+from edgefleet.launch.reload import ScenarioReloader, reloading
 from edgefleet.launch.shard import ShardJob, ShardResult, combine, run_shard
 from edgefleet.launch.worker_status import WorkerState
 from edgefleet.launch.workers import Workers
@@ -57,8 +58,12 @@ async def run_live(
     condition: FailCondition | None,
     failures: Sequence[str],
     history: FleetHistory | None = None,
+    reloader: ScenarioReloader | None = None,
 ) -> ShardResult:
-    """Run the job in this process, or by workers where there is a launcher, and write down what came of it."""
+    """Run the job in this process, or by workers where there is a launcher, and write down what came of it.
+
+    With a `reloader`, SIGHUP has it read the scenario again.
+    """
     at_once = asyncio.Event()
     console = Console(stderr=True)
     title = f"{job.name} on {', '.join(map(str, job.scenario.broker_urls))}"
@@ -72,12 +77,14 @@ async def run_live(
         if launcher is None:
             snapshots: ReadSnapshots = lambda: [(WorkerState.RUNNING, latest)]  # noqa: E731 - a function of one line, and its type
             async with live_view(snapshots, console, title), recorded_history(history, snapshots):
-                with serve_metrics(snapshots, metrics):
-                    return combine([await run_shard(job, stop, keep, files.write_checkpoint, at_once)])
+                with serve_metrics(snapshots, metrics, reloader):
+                    running = run_shard(job, stop, keep, files.write_checkpoint, at_once, reloader=reloader)
+                    return combine([await running])
         workers = Workers(job, count, launcher, on_checkpoint=files.write_checkpoint)
         async with live_view(workers.snapshots, console, title), recorded_history(history, workers.snapshots):
-            with serve_metrics(workers.snapshots, metrics):
-                return await workers.run_workers(stop, at_once)
+            with serve_metrics(workers.snapshots, metrics, reloader):
+                async with reloading(reloader, workers.apply):
+                    return await workers.run_workers(stop, at_once)
 
     async def work(stop: asyncio.Event) -> ShardResult:
         result = await run(stop)
@@ -88,7 +95,7 @@ async def run_live(
         # Here, where a signal does not yet end the process.
         return await asyncio.to_thread(files.write_result, result)
 
-    return await until_signal(work, at_once)
+    return await until_signal(work, at_once, reloader.request_reload if reloader else None)
 
 
 def record_folder(shard: Shard) -> Path:

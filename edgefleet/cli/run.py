@@ -19,6 +19,7 @@ from edgefleet.terminal import echo
 from edgewire.errors import ConfigError
 
 if TYPE_CHECKING:
+    from devices.scenario.scenario import Scenario
     from edgefleet.launch.launcher import Launcher
 
 
@@ -164,6 +165,7 @@ def command(
     from edgefleet.launch.process_tuning import raise_open_files, tune_allocator
     from edgefleet.launch.processes import ProcessLauncher
     from edgefleet.launch.ray_cluster import join_cluster
+    from edgefleet.launch.reload import ScenarioReloader
     from edgefleet.launch.shard import ShardJob, starting_checkpoint
     from edgefleet.report.fail_if import FailCondition
     from edgefleet.report.history import FleetHistory
@@ -176,11 +178,12 @@ def command(
     start_logging(log_level)
     urls = start_embedded(context, broker or (), only_here=not (ray or ray_address))
     changes = {"broker": urls or None, "time_scale": time_scale, "seed": seed, "world": world}
-    loaded = in_real_time(
-        shorthands.apply(fleet.load(scenario, interval)).model_copy(
-            update={key: value for key, value in changes.items() if value is not None}
-        )
-    )
+
+    def read_scenario() -> "Scenario":
+        read = shorthands.apply(fleet.load(scenario, interval))
+        return in_real_time(read.model_copy(update={key: value for key, value in changes.items() if value is not None}))
+
+    loaded = read_scenario()
     condition = None if fail_if is None else FailCondition(fail_if)
     part = Shard.parse(shard)
     folder = RunFolder(record or record_folder(part), COMPANIONS)
@@ -228,11 +231,14 @@ def command(
         try:
             folder.begin()
             files.write_start(starting_checkpoint(job))
-            result = run_async(run_live(job, count, launcher, metrics, files, condition, failures, history))
+            reloader = None if scenario is None else ScenarioReloader(loaded, read_scenario)
+            result = run_async(run_live(job, count, launcher, metrics, files, condition, failures, history, reloader))
         except BaseException:
             folder.abandon()
             raise
     left = forget(loaded, part, FORGET_S) if forget_after else None
+    if forget_after and reloader and reloader.applied:
+        left = forget(reloader.scenario, part, FORGET_S)
     with suppress(OSError):  # a terminal that has gone, or another full disk
         for problem in files.problems:
             echo(f"edgefleet: {problem}", err=True)

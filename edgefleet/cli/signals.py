@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import os
 import signal
 import sys
 import time
@@ -24,12 +25,16 @@ def run_async(main: Coroutine[Any, Any, Result]) -> Result:
 
 
 async def until_signal(
-    work: Callable[[asyncio.Event], Awaitable[Result]], at_once: asyncio.Event | None = None
+    work: Callable[[asyncio.Event], Awaitable[Result]],
+    at_once: asyncio.Event | None = None,
+    on_reload: Callable[[], None] | None = None,
 ) -> Result:
     """Run `work` with an event that SIGINT, SIGTERM and SIGHUP set.
 
     When the same signal comes again it sets `at_once`, where that is given, and the time after that, or else, it ends
     the process. Signals that are ignored, as SIGHUP under nohup, stay so.
+
+    With `on_reload`, SIGHUP calls that, unless it says that the terminal of this process has gone.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -52,7 +57,20 @@ async def until_signal(
             loop.remove_signal_handler(number)
         signal.signal(number, signal.SIG_DFL)
 
-    for number in _ending_signals():
+    ending = _ending_signals()
+    if on_reload and sys.platform != "win32":
+        terminal, hangup = _Terminal(), signal.SIGHUP
+        ends = hangup in ending
+
+        def on_hangup() -> None:
+            if not terminal.has_gone():
+                on_reload()
+            elif ends:
+                on_signal(hangup)
+
+        ending = [number for number in ending if number != hangup]
+        loop.add_signal_handler(hangup, on_hangup)
+    for number in ending:
         if sys.platform == "win32":
             signal.signal(number, lambda number, _: loop.call_soon_threadsafe(on_signal, signal.Signals(number)))
         else:
@@ -62,6 +80,26 @@ async def until_signal(
     finally:
         for number in received:
             let_kill(number)
+
+
+class _Terminal:
+    """Knows the terminal that controls this process, if one does."""
+
+    def __init__(self) -> None:
+        self._was_there = self._is_there()
+
+    def has_gone(self) -> bool:
+        """Return whether it has gone since the last time that was asked: that is what the signal was for."""
+        before, self._was_there = self._was_there, self._is_there()
+        return before and not self._was_there
+
+    @staticmethod
+    def _is_there() -> bool:
+        try:
+            os.close(os.open("/dev/tty", os.O_RDWR))
+        except OSError:
+            return False
+        return True
 
 
 def _ending_signals() -> list[signal.Signals]:

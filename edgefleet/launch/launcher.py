@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from devices.fleet.metrics import FleetSnapshot
+from devices.scenario.scenario import Scenario
 from edgefleet.launch.shard import ShardJob, ShardResult
 from edgewire.run_checkpoint import RunCheckpoint
 
@@ -35,6 +36,9 @@ class WorkerHandle(Protocol):
 
     def request_stop(self, *, at_once: bool = False) -> None:
         """Let it end in order, or without waiting for anything."""
+
+    def apply_scenario(self, scenario: Scenario) -> None:
+        """Let its fleet go on with another scenario; it has its job."""
 
     def exit_description(self) -> str:
         """Return how it ended, after "worker 1 died", for one that has ended without a word."""

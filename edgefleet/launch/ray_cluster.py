@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from devices.scenario.scenario import Scenario
 from edgefleet.doctor import BrokerFacts
 from edgefleet.launch.launcher import OnWorkerMessage, WorkerFailed, WorkerReady
 from edgefleet.launch.ray_shard import ActorPlace, InstalledVersions, ShardActor, installed_versions
@@ -171,6 +172,10 @@ class RayWorker:
     def request_stop(self, *, at_once: bool = False) -> None:
         """Let it end in order, or without waiting for anything."""
         self._actor.stop.remote(at_once)
+
+    def apply_scenario(self, scenario: Scenario) -> None:
+        """Let its fleet go on with another scenario."""
+        self._actor.apply.remote(scenario)
 
     def exit_description(self) -> str:
         """Return where it was: why it ended, only its node may know."""

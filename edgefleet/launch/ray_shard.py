@@ -62,6 +62,7 @@ class ShardActor:
         logs.configure(log_level, worker=number)
         tune_allocator()
         self._stop, self._at_once = asyncio.Event(), asyncio.Event()
+        self._scenarios: asyncio.Queue[Scenario] = asyncio.Queue()
 
     async def place(self) -> tuple[str, int, InstalledVersions]:
         """Return an `ActorPlace`, as what every version can read."""
@@ -77,6 +78,10 @@ class ShardActor:
         if at_once:
             self._at_once.set()
 
+    async def apply(self, scenario: Scenario) -> None:
+        """Let the fleet go on with another scenario."""
+        self._scenarios.put_nowait(scenario)
+
     async def run(self, job: ShardJob) -> AsyncIterator[FleetSnapshot | RunCheckpoint | ShardResult | WorkerFailed]:
         """Yield how it goes, and last what came of it."""
         # The newest of each.
@@ -90,7 +95,8 @@ class ShardActor:
         async def keep_checkpoint(checkpoint: RunCheckpoint) -> None:
             keep(checkpoint)
 
-        task = asyncio.create_task(run_shard(job, self._stop, keep, keep_checkpoint, self._at_once), name="shard")
+        running = run_shard(job, self._stop, keep, keep_checkpoint, self._at_once, self._scenarios)
+        task = asyncio.create_task(running, name="shard")
         task.add_done_callback(lambda _: news.set())
         while not task.done():
             await news.wait()

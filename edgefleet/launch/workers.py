@@ -12,7 +12,8 @@ from functools import partial
 
 from devices.fleet.metrics import FleetSnapshot
 from devices.fleet.pacer import startup_delay_ms
-from devices.fleet.run_record import unaccounted_part
+from devices.scenario.changes import DeviceShares, ScenarioChange, compare_scenarios
+from devices.scenario.scenario import Scenario
 from edgefleet.launch.launcher import Launcher, WorkerFailed, WorkerMessage, WorkerReady
 from edgefleet.launch.shard import (
     CHECKPOINT_S,
@@ -60,6 +61,9 @@ class Workers:
         self._ends_s = math.inf
         """When all workers should have ended, or at least speak of it."""
         self._is_over = False
+        self._begun = asyncio.Event()
+        self._scenario = job.scenario
+        self._shares: DeviceShares | None = None
         self.statuses: list[WorkerStatus] = []
 
     def snapshots(self) -> list[tuple[WorkerState, FleetSnapshot]]:
@@ -106,7 +110,27 @@ class Workers:
 
     def _unaccounted(self, worker: WorkerStatus, reason: str) -> UnaccountedPart:
         shard = self._job.shard.part(worker.number, self._count)
-        return unaccounted_part(self._job.scenario, shard, f"worker {worker.number}", reason)
+        devices = self._shares_now().device_ids(shard.index)
+        number = (shard.index, shard.count)
+        return UnaccountedPart(name=f"worker {worker.number}", shard=number, reason=reason, device_ids=devices)
+
+    def _shares_now(self) -> DeviceShares:
+        if self._shares is None:
+            self._shares = DeviceShares(self._job.scenario, self._job.shard.count * self._count)
+        return self._shares
+
+    async def apply(self, scenario: Scenario) -> ScenarioChange:
+        """Let all workers go on with another scenario, once they have begun. Raises as `Fleet.apply`.
+
+        What a worker says against it, which has passed here, is in its log.
+        """
+        await self._begun.wait()
+        change = await asyncio.to_thread(compare_scenarios, self._scenario, scenario)
+        self._shares, self._scenario = self._shares_now().dealt(change.added), scenario
+        for worker in self._running():
+            assert worker.handle
+            worker.handle.apply_scenario(scenario)
+        return change
 
     def _launch(self) -> None:
         for number in range(self._count):
@@ -150,6 +174,7 @@ class Workers:
             worker.last_message_s = self._clock.monotonic()
             assert worker.handle
             worker.handle.start_job(replace(job, shard=job.shard.part(worker.number, self._count)))
+        self._begun.set()
 
     def _running(self) -> list[WorkerStatus]:
         return [worker for worker in self.statuses if worker.handle and not worker.ended.is_set()]

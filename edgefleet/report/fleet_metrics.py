@@ -10,6 +10,7 @@ from prometheus_client.registry import Collector
 from devices.fleet.incidents import OTHER, Incidents
 from devices.fleet.latency import Histogram
 from devices.fleet.metrics import FleetSnapshot
+from edgefleet.launch.reload import ScenarioReloader
 from edgefleet.report.live import ReadSnapshots
 from edgewire.errors import ConfigError, ServiceUnavailable
 
@@ -50,8 +51,9 @@ _HISTOGRAMS = {
 class FleetCollector(Collector):
     """Reads the fleet when it is asked."""
 
-    def __init__(self, snapshots: ReadSnapshots) -> None:
+    def __init__(self, snapshots: ReadSnapshots, reloader: ScenarioReloader | None = None) -> None:
         self._snapshots = snapshots
+        self._reloader = reloader
 
     def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily | HistogramMetricFamily]:
         """Yield the metrics of this moment."""
@@ -67,6 +69,13 @@ class FleetCollector(Collector):
             yield family
         yield GaugeMetricFamily("edgefleet_never_connected", "Devices not connected even once.", total.unconnected)
         yield CounterMetricFamily("edgefleet_failed_dials", "Dials that led to no connection.", total.failed_dials)
+        if self._reloader is not None:
+            reloads = CounterMetricFamily(
+                "edgefleet_reloads", "Times that the scenario was read again, by what came of it.", labels=["outcome"]
+            )
+            reloads.add_metric(["applied"], self._reloader.applied)
+            reloads.add_metric(["refused"], self._reloader.refused)
+            yield reloads
         yield from _incidents(total.incidents, list(total.kinds))
         for name, (metric, text) in _HISTOGRAMS.items():
             histogram: Histogram = getattr(total, name)
@@ -117,7 +126,9 @@ def _cumulative(histogram: Histogram) -> list[tuple[str, float]]:
 
 
 @contextmanager
-def serve_metrics(snapshots: ReadSnapshots, address: str | None) -> Iterator[None]:
+def serve_metrics(
+    snapshots: ReadSnapshots, address: str | None, reloader: ScenarioReloader | None = None
+) -> Iterator[None]:
     """Serve them on `PORT` or `HOST:PORT` for as long as the block runs; None serves nothing.
 
     Raises `ConfigError` for an address that is none, `ServiceUnavailable` where the port is taken.
@@ -129,7 +140,7 @@ def serve_metrics(snapshots: ReadSnapshots, address: str | None) -> Iterator[Non
     if not port.isdecimal() or not 0 < int(port) < 65536:
         raise ConfigError(f"--metrics: '{address}' is neither a port nor HOST:PORT")
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(FleetCollector(snapshots))
+    registry.register(FleetCollector(snapshots, reloader))
     try:
         server, thread = start_http_server(int(port), host or "127.0.0.1", registry)
     except OSError as error:

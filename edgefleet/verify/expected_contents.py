@@ -29,7 +29,7 @@ from edgewire.clock import parse_ms
 from edgewire.config import describe_error
 from edgewire.errors import EdgefleetError
 from edgewire.messages.base import to_device_id
-from edgewire.run_record import RunRecord
+from edgewire.run_record import PoweredPart, RunRecord
 
 _ROWS = 20_000
 """Messages that are computed at once."""
@@ -97,9 +97,19 @@ class _Read(NamedTuple):
 class _Part:
     """Holds a part of the fleet, which was powered on at one moment."""
 
-    def __init__(self, scenario: Scenario, power_on_ms: int, shard: Shard, decoders: Mapping[int, "_Decoders"]) -> None:
-        self.timeline = Timeline(scenario, power_on_ms, shard, in_dialects=True)
+    def __init__(self, scenario: Scenario, powered: PoweredPart, decoders: Mapping[int, "_Decoders"]) -> None:
+        power_on_ms, later = powered.power_on_ms, powered.device_ids
+        # Who came as the run went on was dealt to the shards in another way.
+        shard = Shard(*powered.shard) if later is None else None
+        only = None if later is None else frozenset(later)
+        self.timeline = Timeline(scenario, power_on_ms, shard, in_dialects=True, only=only)
         line = self.timeline
+        positions = {device.device_id: position for position, device in enumerate(line.devices)}
+        for device_id, boot in powered.boots.items():
+            line.overrides.begin_boot(positions[device_id], powered.begun_ms, boot)
+        for change in sorted(powered.intervals, key=lambda one: one.at_ms):
+            for device_id in change.device_ids:
+                line.overrides.set_interval(positions[device_id], change.interval_ms, change.at_ms)
         self.decoders = [decoders.get(id(line.device_group(position))) for position in range(len(line.devices))]
         self._topics = [
             line.wire_format(position).topics(device) if self.decoders[position] else ()
@@ -189,8 +199,34 @@ def expect_contents(record: RunRecord, index: MessageIndex) -> ExpectedContents:
     if record.scenario_sha256 and scenario_digest(scenario) != record.scenario_sha256:
         said = "the scenario in the record is not the one that was run; is a variable EDGEFLEET_… set here?"
         return _nothing_known(expected, index, said)
-    decoders: dict[int, _Decoders] = {}
     unreadable: dict[str, str] = {}
+    state = np.zeros(len(index), np.uint8)
+    try:
+        for powered in record.powered:
+            of_part = scenario
+            if powered.device_ids is not None:
+                if powered.spoken is None:  # all that came then has ids
+                    continue
+                of_part = Scenario.model_validate(powered.spoken)
+            decoders, silent = _make_decoders(of_part, unreadable)
+            part = _Part(of_part, powered, decoders)
+            expected._sources.append(part)
+            line = part.timeline
+            for position, device in enumerate(line.devices):
+                if id(line.device_group(position)) in silent or part.decoders[position] is not None:
+                    expected.ids.add(device.device_id)
+            _compute(part, powered.begun_ms, record, index, expected, state)
+    except (ValidationError, EdgefleetError, KeyError) as error:
+        return _nothing_known(expected, index, f"what was sent cannot be computed again: {error}")
+    for where, reason in unreadable.items():
+        expected.gaps.append(f"{where}: no decoder reads what its devices say, and so it is not compared: {reason}")
+    _account(index, expected, state, has_reason=bool(unreadable))
+    return expected
+
+
+def _make_decoders(scenario: Scenario, unreadable: dict[str, str]) -> tuple[dict[int, "_Decoders"], set[int]]:
+    """Return what reads each group without ids, and the groups that nothing reads, by their `id`."""
+    decoders: dict[int, _Decoders] = {}
     silent: set[int] = set()
     for number, group in enumerate(scenario.devices):
         encoder = group.make_encoder()
@@ -202,22 +238,7 @@ def expect_contents(record: RunRecord, index: MessageIndex) -> ExpectedContents:
             reason = describe_error(error) if isinstance(error, ValidationError) else str(error)
             unreadable[f"devices[{number}]"] = reason
             silent.add(id(group))
-    state = np.zeros(len(index), np.uint8)
-    try:
-        for powered in record.powered:
-            part = _Part(scenario, powered.power_on_ms, Shard(*powered.shard), decoders)
-            expected._sources.append(part)
-            line = part.timeline
-            for position, device in enumerate(line.devices):
-                if id(line.device_group(position)) in silent or part.decoders[position] is not None:
-                    expected.ids.add(device.device_id)
-            _compute(part, powered.begun_ms, record, index, expected, state)
-    except EdgefleetError as error:
-        return _nothing_known(expected, index, f"what was sent cannot be computed again: {error}")
-    for where, reason in unreadable.items():
-        expected.gaps.append(f"{where}: no decoder reads what its devices say, and so it is not compared: {reason}")
-    _account(index, expected, state, has_reason=bool(unreadable))
-    return expected
+    return decoders, silent
 
 
 def _compute(

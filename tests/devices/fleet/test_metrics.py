@@ -15,7 +15,7 @@ class Client:
         self.device = SimpleNamespace(kind=kind)
         self.ticks = 0
         self.is_online = self.is_stalled = online
-        self.is_resting, self.is_withdrawn = True, False
+        self.is_resting, self.is_withdrawn, self.is_retired = True, False, False
         self.reconnects = 1
         self.session = SimpleNamespace(inflight=2)
         counters = BootCounters(1)

@@ -157,7 +157,7 @@ def test_the_demo_ends_with_a_verdict_that_balances() -> None:
 
 
 @pytest.mark.services
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_a_run_in_order(
     number: signal.Signals, tmp_path: Path, mosquitto_factory: Callable[[], MosquittoProcess]
 ) -> None:

@@ -71,6 +71,21 @@ def test_the_signal_after_the_last_kills(number: signal.Signals) -> None:
         assert process.wait(20) == -number
 
 
+@pytest.mark.parametrize("before", [signal.SIG_DFL, signal.SIG_IGN], ids=["as usual", "under nohup"])
+async def test_a_hangup_asks_for_a_reload_where_there_is_something_to_reload(before: signal.Handlers) -> None:
+    signal.signal(signal.SIGHUP, before)
+    asked: list[str] = []
+
+    async def work(stop: asyncio.Event) -> bool:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGHUP)
+            await asyncio.sleep(0.02)
+        return stop.is_set()
+
+    assert await until_signal(work, on_reload=lambda: asked.append("reload")) is False
+    assert asked == ["reload", "reload"]
+
+
 async def test_under_nohup_a_hangup_is_nothing() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 

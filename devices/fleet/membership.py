@@ -1,0 +1,75 @@
+"""Knows which devices a fleet has as its scenario changes, and plans what a change means for this process."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from devices.faults.plan import check_devices
+from devices.fleet.device_client import DeviceClient
+from devices.fleet.pacer import LONGEST_S, startup_delay_ms
+from devices.scenario.changes import DeviceShares, ScenarioChange, compare_scenarios
+from devices.scenario.devices import Shard, all_devices, emulated
+from devices.scenario.scenario import Scenario
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MembershipPlan:
+    """Says what a change of the scenario means for the devices of one process."""
+
+    change: ScenarioChange
+    """Of all processes."""
+    scenario: Scenario
+    coming: Mapping[str, int] = field(default_factory=dict)
+    """Ids of devices that come, those that are replaced among them, with their numbers in the scenario."""
+    leaving: Sequence[DeviceClient] = ()
+    intervals: Sequence[tuple[DeviceClient, int]] = ()
+    """Devices with their new intervals (ms)."""
+    known: Mapping[str, DeviceClient] = field(default_factory=dict)
+    """Of those that come: who had the id before."""
+
+    def lead_ms(self, shards: int) -> int:
+        """Return how long after the last computed reading they begin (ms of wall time): building them takes a while."""
+        # While they are built, two more windows may be computed for what is there.
+        return startup_delay_ms(self.scenario, shards) + round(2000 * LONGEST_S)
+
+
+class FleetMembership:
+    """Holds the scenario as it is now, and the newest client of each device that this process has, or had."""
+
+    def __init__(self, scenario: Scenario, shard: Shard, clients: Sequence[DeviceClient]) -> None:
+        self.scenario = scenario
+        self._shard = shard
+        self._shares = DeviceShares(scenario, shard.count)
+        self._newest = {client.device.device_id: client for client in clients}
+
+    def plan(self, scenario: Scenario) -> MembershipPlan:
+        """Return what is to be done; changes nothing. Raises `ConfigError`."""
+        change = compare_scenarios(self.scenario, scenario)
+        everyone = all_devices(scenario)
+        check_devices(scenario.faults, {device.device_id: device.kind for device, _ in everyone})
+        shares = self._shares.dealt(change.added)
+        mine = self._shard.index
+        arriving = {one for one in (*change.added, *change.replaced) if shares.owner(one) == mine}
+        going = [one for one in (*change.removed, *change.replaced) if shares.owner(one) == mine]
+        return MembershipPlan(
+            change=change,
+            scenario=scenario,
+            coming={
+                device.device_id: number
+                for number, (device, _) in enumerate(emulated(everyone))
+                if device.device_id in arriving
+            },
+            leaving=[self._newest[one] for one in going],
+            intervals=[(self._newest[one], ms) for one, ms in change.intervals.items() if shares.owner(one) == mine],
+            known={one: self._newest[one] for one in arriving if one in self._newest},
+        )
+
+    def active_ids(self, plan: MembershipPlan) -> list[str]:
+        """Return the ids of all devices that this process has after a change."""
+        stay = [name for name, client in self._newest.items() if not client.is_leaving]
+        return list(dict.fromkeys([*stay, *plan.coming]))
+
+    def enter(self, plan: MembershipPlan, arrived: Sequence[DeviceClient]) -> None:
+        """Take note that a plan is carried out."""
+        self.scenario = plan.scenario
+        self._shares = self._shares.dealt(plan.change.added)
+        self._newest.update({client.device.device_id: client for client in arrived})

@@ -1,0 +1,155 @@
+"""Says what becomes of the devices of a fleet as its scenario changes while it runs. Pure.
+
+A device is its id. One that says and does the same in both scenarios stays, one whose interval alone differs is told
+the new one, and any other that differs leaves and comes anew, as one that was flashed again.
+"""
+
+from collections.abc import Iterable, Mapping
+from copy import copy
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from devices.scenario.devices import Device, all_devices, device_ids, emulated, vehicle_sites
+from devices.scenario.scenario import DeviceGroup, Scenario
+from edgewire.errors import ConfigError
+
+RELOADABLE = frozenset({"devices", "sites", "faults", "firmware", "outbox", "reconnect", "standby", "standby_after"})
+"""Keys of a scenario that may differ: all that they decide is decided for each device."""
+
+VEHICLES_NOTE = (
+    "cameras that stay count the vehicles that were there when they began; a new start lets them see the others"
+)
+
+_OF_MEMBERSHIP = {"count", "id", "ids", "client_ids", "fields", "identities", "hardware", "vehicles", "interval"}
+"""Keys of a group that say which devices it has, or what `Device` tells of each of them anyway."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScenarioChange:
+    """Holds the ids of the devices that a change of a scenario concerns, each in the order of its file."""
+
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
+    """They leave, and come anew."""
+    intervals: Mapping[str, int] = field(default_factory=dict)
+    """Those that stay with another interval (ms)."""
+    kept: int = 0
+    """How many stay as they are."""
+    notes: tuple[str, ...] = ()
+    """Sentences on what shows only after a new start."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Return whether nothing changes for any device."""
+        return not (self.added or self.removed or self.replaced or self.intervals)
+
+    def summary(self) -> str:
+        """Return it in words: `50 devices added, 100 removed`."""
+        counts = {
+            "added": len(self.added),
+            "removed": len(self.removed),
+            "replaced": len(self.replaced),
+            "given another interval": len(self.intervals),
+        }
+        said = [f"{count:,} {what}" for what, count in counts.items() if count]
+        return f"{', '.join(said) or 'nothing changes'}; {self.kept:,} stay as they are"
+
+
+def check_reloadable(old: Scenario, new: Scenario) -> None:
+    """Raise `ConfigError` where the two differ in a key that cannot change while the devices run."""
+    fixed = [name for name in Scenario.model_fields if name not in RELOADABLE]
+    stuck = [name for name in fixed if getattr(old, name) != getattr(new, name)]
+    if stuck:
+        raise ConfigError(
+            f"{', '.join(stuck)} cannot change while the devices run: change it back, or end the run and start it again"
+        )
+
+
+def compare_scenarios(old: Scenario, new: Scenario) -> ScenarioChange:
+    """Say what becomes of each device. Raises `ConfigError` for what cannot change, and as `all_devices`."""
+    check_reloadable(old, new)
+    before, after = all_devices(old), all_devices(new)
+    was, then = _Traits(old), _Traits(new)
+    old_devices = {device.device_id: (device, group) for device, group in emulated(before)}
+    new_devices = emulated(after)
+    added: list[str] = []
+    replaced: list[str] = []
+    intervals: dict[str, int] = {}
+    kept = 0
+    for device, group in new_devices:
+        name = device.device_id
+        known = old_devices.pop(name, None)
+        if known is None:
+            added.append(name)
+        elif was.of(*known) != then.of(device, group):
+            replaced.append(name)
+        elif known[0].interval_ms != device.interval_ms:
+            intervals[name] = device.interval_ms
+        else:
+            kept += 1
+    watching = any(device.kind == "traffic" and device.device_id not in added for device, _ in new_devices)
+    notes = [VEHICLES_NOTE] if watching and vehicle_sites(before) != vehicle_sites(after) else []
+    return ScenarioChange(
+        added=tuple(added),
+        removed=tuple(old_devices),
+        replaced=tuple(replaced),
+        intervals=intervals,
+        kept=kept,
+        notes=tuple(notes),
+    )
+
+
+class _Traits:
+    """Tells what decides what a device says and does, less its interval."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
+        self._sites = {site.name: site for site in scenario.sites}
+        self._of_group = {id(group): self._group(group) for group in scenario.devices}
+
+    def of(self, device: Device, group: DeviceGroup) -> tuple[Any, ...]:
+        """Return them for comparison."""
+        who = replace(device, interval_ms=0, phase_ms=0)
+        return who, self._sites.get(device.site), self._of_group[id(group)], self._faults_of(device)
+
+    def _group(self, group: DeviceGroup) -> tuple[Any, ...]:
+        scenario = self._scenario
+        standby = scenario.standby if group.standby is None else group.standby
+        after_ms = scenario.standby_after if group.standby_after is None else group.standby_after
+        own = group.model_dump(exclude=_OF_MEMBERSHIP | {"firmware", "outbox", "reconnect", "standby", "standby_after"})
+        return own, scenario.build(group), standby, after_ms if standby else None
+
+    def _faults_of(self, device: Device) -> list[Any]:
+        return [
+            fault
+            for fault in self._scenario.faults
+            if fault.kind == device.kind and (not fault.devices or device.device_id in fault.devices)
+        ]
+
+
+class DeviceShares:
+    """Says which shard of a run has which device as its scenario changes: who has one keeps it.
+
+    All processes of a run that are told the same changes in the same order find the same.
+    """
+
+    def __init__(self, scenario: Scenario, count: int) -> None:
+        self._count = count
+        self._owners = {name: number % count for number, name in enumerate(device_ids(scenario))}
+
+    def dealt(self, added: Iterable[str]) -> "DeviceShares":
+        """Return them with devices that are new; one that was there before comes back to its shard."""
+        after = copy(self)
+        after._owners = dict(self._owners)
+        for device_id in added:
+            after._owners.setdefault(device_id, len(after._owners) % self._count)
+        return after
+
+    def owner(self, device_id: str) -> int:
+        """Return the shard that has a device."""
+        return self._owners[device_id]
+
+    def device_ids(self, shard: int) -> list[str]:
+        """Return all devices that this shard has, or had."""
+        return [device_id for device_id, owner in self._owners.items() if owner == shard]
