@@ -27,6 +27,7 @@ from edgefleet.embedded import MosquittoProcess, answers, free_port
 from edgewire.run_record import RunRecord
 from tests.deploy.test_helm import find_helm
 from tests.services.fixtures import require_package, require_program
+from tests.services.s3 import ENVIRONMENT, running_s3
 
 pytestmark = pytest.mark.documents
 
@@ -375,12 +376,15 @@ def test_files(terminal: Callable[..., Terminal]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_exports(terminal: Callable[..., Terminal], postgres: str) -> None:
+def test_exports(terminal: Callable[..., Terminal], postgres: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also what readers are told to do, and the file that Kafka is reached by."""
-    opened = terminal(**{"postgresql://me@localhost/fleet": postgres})
-    (opened.folder / "faulty.yaml").write_text(fenced(ROOT / "docs/faults.md", {"yaml"})[0])
-    opened.run_all("docs/exporting.md")
-    for reader in ("pandas", "duckdb"):
+    with running_s3("lake") as url:
+        for name, value in (ENVIRONMENT | {"AWS_ENDPOINT_URL": url}).items():
+            monkeypatch.setenv(name, value)
+        opened = terminal(**{"postgresql://me@localhost/fleet": postgres})
+        (opened.folder / "faulty.yaml").write_text(fenced(ROOT / "docs/faults.md", {"yaml"})[0])
+        opened.run_all("docs/exporting.md")
+    for reader in ("pandas", "duckdb", "deltalake"):
         require_package(reader)
     for block in fenced(ROOT / "docs/exporting.md", {"python"}):
         subprocess.run([sys.executable, "-c", block], cwd=opened.folder, check=True, timeout=60)

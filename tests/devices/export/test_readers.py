@@ -217,3 +217,29 @@ def test_spark(folder: Path, messages: dict[Any, Any]) -> None:
             assert orjson.loads(row["color_counts"]) == message["color_counts"]
     finally:
         spark.stop()
+
+
+READS = {
+    "pandas": (test_pandas, test_delta),
+    "polars": (test_polars, test_delta),
+    "DuckDB": (test_duckdb, test_a_database_of_one_file),
+    "PySpark": (test_spark,),
+    "pyarrow": (test_delta,),
+    "sqlite3": (test_a_database_of_one_file,),
+}
+"""Reader -> the tests that read with it."""
+TABLE = """\
+| | Parquet | CSV | Arrow | `.duckdb` | `.sqlite` | Delta |
+|---|---|---|---|---|---|---|
+| pandas | `read_parquet` | `read_csv` | `read_feather` | | | `DeltaTable.to_pandas` |
+| polars | `read_parquet` | `read_csv` | `read_ipc` | | | `read_delta` |
+| DuckDB | `FROM 'x.parquet'` | `FROM 'x.csv'` | | `connect` | | |
+| PySpark | `read.parquet`, with `mergeSchema` all kinds | `--csv spark` | | | | |
+| pyarrow | `parquet.read_table` | | `ipc.open_file` | | | `DeltaTable.to_pyarrow_table` |
+| sqlite3 | | | | | `connect` | |
+"""
+
+
+def test_the_table_of_the_manual_is_of_what_is_read_here() -> None:
+    assert TABLE in (Path(__file__).parents[3] / "docs/exporting.md").read_text(encoding="utf-8")
+    assert list(READS) == [line.split("|")[1].strip() for line in TABLE.splitlines()[2:]]
