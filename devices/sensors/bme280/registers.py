@@ -5,6 +5,7 @@ Time is an argument: the chip asks the clock it is given, and a conversion takes
 
 import errno
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -20,18 +21,23 @@ from devices.sensors.bme280.chip import (
     to_raw,
 )
 from devices.sensors.bme280.sensor import Bme280Sensor
+from devices.world.random import Floats
 from devices.world.world import World
 
 EREMOTEIO: int = getattr(errno, "EREMOTEIO", errno.EIO)
 """What Linux says of a device on the bus that does not answer; other systems have no such number."""
 
-AnalogSource = Callable[[float, Sampling], tuple[float, float, float]]
-"""°C, % and hPa measured by a conversion with this sampling at this time (ms since 1970 UTC)."""
+AnalogSource = Callable[[Floats, Sampling], Floats]
+"""Array of (°C, % and hPa; conversions) that conversions with this sampling, without the filter, measure at these times
+(ms since 1970 UTC)."""
 
 _CHIP_ID, _RESET_WORD = 0x60, 0xB6
 _ID, _RESET, _CTRL_HUM, _STATUS, _CTRL_MEAS, _CONFIG, _DATA = 0xD0, 0xE0, 0xF2, 0xF3, 0xF4, 0xF5, 0xF7
 _MEASURING, _IM_UPDATE = 0x08, 0x01
 _START_UP_MS = 2.0
+# Of the conversions between two reads, so many times the filter's coefficient are gone through: what was before them
+# has e^-8 of the value.
+_REMEMBERED = 8
 # Code 0 skips the channel; it is converted all the same, only not shown.
 _OVERSAMPLING: tuple[Oversampling, ...] = (1, 1, 2, 4, 8, 16, 16, 16)
 _FILTER: tuple[Filter, ...] = (0, 2, 4, 8, 16, 16, 16, 16)
@@ -47,6 +53,7 @@ class Bme280Registers:
         self._trimming = _trimming(calibration)
         self._silent = False
         self._due_ms: float | None = None
+        self._filtered: tuple[float, float] | None = None
         self._soft_reset()
 
     @classmethod
@@ -56,10 +63,9 @@ class Bme280Registers:
         """Return the chip of an emulated device (its position in the sensor's population)."""
         ids = np.array([device])
 
-        def measured(time_ms: float, sampling: Sampling) -> tuple[float, float, float]:
-            values, _ = sensor.analog_values(world, ids, np.array([time_ms], dtype=np.int64), sampling)
-            temperature, humidity, pressure = values[:, 0].tolist()
-            return temperature, humidity, pressure
+        def measured(times_ms: Floats, sampling: Sampling) -> Floats:
+            times = times_ms.astype(np.int64)
+            return sensor.analog_values(world, np.repeat(ids, len(times)), times, sampling)[0]
 
         return cls(sensor.calibration(device), measured, now_ms)
 
@@ -97,6 +103,7 @@ class Bme280Registers:
             self._ctrl_hum = value & 0x07
         elif register == _CONFIG and self._mode != 3:  # in normal mode writes may be ignored (section 5.4.6)
             self._config = value & 0xFD
+            self._filtered = None
         elif register == _CTRL_MEAS:
             self._ctrl_meas = value & 0xFF
             self._humidity_in_force = self._ctrl_hum
@@ -111,6 +118,7 @@ class Bme280Registers:
         self._data = _data(P_RESET, T_RESET, H_RESET)
         self._ready_ms = self._now() + _START_UP_MS
         self._due_ms = None
+        self._filtered = None
 
     @property
     def _mode(self) -> int:
@@ -138,16 +146,31 @@ class Bme280Registers:
         if self._mode == 3:
             period = self._sampling.conversion_ms + _STANDBY[self._config >> 5]
             done = self._due_ms + (now - self._due_ms) // period * period
-            self._convert(done)
+            count = min((now - self._due_ms) // period, _REMEMBERED * self._sampling.filter)
+            self._convert(done - period * np.arange(count, -1, -1))
             self._due_ms = done + period
         else:
-            self._convert(self._due_ms)
+            self._convert(np.array([self._due_ms]))
             self._ctrl_meas &= 0xFC
             self._due_ms = None
 
-    def _convert(self, time_ms: float) -> None:
-        temperature, humidity, pressure = (np.array([value]) for value in self._source(time_ms, self._sampling))
-        raw = to_raw(self._calibration, self._sampling, temperature, humidity, pressure)
+    def _convert(self, times_ms: Floats) -> None:
+        """Convert at these times one after the other: each is a step of the filter, whatever time is between them."""
+        sampling = self._sampling
+        temperature, humidity, pressure = self._source(times_ms, replace(sampling, filter=0))
+        for warm, heavy in zip(temperature.tolist(), pressure.tolist(), strict=True):
+            if self._filtered is None or not sampling.filter:
+                self._filtered = warm, heavy
+            else:
+                before_c, before_hpa = self._filtered
+                kept = sampling.filter - 1
+                self._filtered = (
+                    (before_c * kept + warm) / sampling.filter,
+                    (before_hpa * kept + heavy) / sampling.filter,
+                )
+        assert self._filtered is not None
+        cleared, pressed = (np.array([value]) for value in self._filtered)
+        raw = to_raw(self._calibration, sampling, cleared, humidity[-1:], pressed)
         # What is skipped keeps its reset value (oversampling code 0, section 5.4).
         self._data = _data(
             int(raw.p[0]) if self._ctrl_meas >> 2 & 0x07 else P_RESET,

@@ -166,3 +166,46 @@ def test_nobody_answers_at_another_address(bench: Bench) -> None:
         bench.bus.read_byte_data(0x77, 0xD0)
     with pytest.raises(ValueError, match="32"):
         bench.bus.read_i2c_block_data(ADDRESS, 0x88, 33)
+
+
+def pressure_counts(bench: Bench, every_ms: int, *, forced: bool) -> np.ndarray:
+    """Return the counts of pressure of 1,400 reads, less what is slower than noise."""
+    found = []
+    for _ in range(1500):
+        if forced:
+            bench.write(CTRL_MEAS, 0b00100101)
+        bench.now_ms += every_ms
+        found.append(int.from_bytes(bytes(bench.data()[:3]), "big") >> 4)
+    course = np.polyfit(np.arange(1400), found[100:], 3)
+    return np.asarray(found[100:] - np.polyval(course, np.arange(1400)))
+
+
+STILL = {
+    "temperature_c": {"low": 18, "high": 28, "drift": 1e-6},
+    "pressure_hpa": {"low": 900, "high": 1100, "drift": 1e-6},
+    "weather_events": False,
+    "daily_pattern": False,
+    "ageing": 0,
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("every_ms", [200, 60_000])
+def test_the_filter_counts_in_conversions_however_often_it_is_read(every_ms: int) -> None:
+    # BST-BME280-DS001-10, section 3.4.4: y = (y_old (c - 1) + x) / c, so a lag of one keeps 15 of 16 parts.
+    bench = Bench(**STILL)
+    bench.write(CTRL_HUM, 1)
+    bench.write(CONFIG, 4 << 2)
+    noise = pressure_counts(bench, every_ms, forced=True)
+    assert np.corrcoef(noise[1:], noise[:-1])[0, 1] == pytest.approx(0.9375, abs=0.03)
+
+
+@pytest.mark.slow
+def test_the_filter_goes_through_conversions_of_normal_mode_that_nobody_read() -> None:
+    bench = Bench(**STILL)
+    bench.write(CTRL_HUM, 1)
+    bench.write(CONFIG, 4 << 2)
+    bench.write(CTRL_MEAS, 0b00100111)
+    # Standby 0.5 ms after 8 ms: five conversions lie between two reads of 43 ms.
+    noise = pressure_counts(bench, 43, forced=False)
+    assert np.corrcoef(noise[1:], noise[:-1])[0, 1] == pytest.approx(0.9375**5, abs=0.1)
