@@ -40,7 +40,7 @@ MONTHLY = ("temperature_c", "range_c", "spread_c", "humidity", "pressure_hpa", "
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Climate:
+class KoeppenClimate:
     """A climate of which any site may be."""
 
     normals: Normals
@@ -51,12 +51,12 @@ class Climate:
 
 def _climate(
     altitude_m: float, rain: float, sea: tuple[float, float], *, t: str, day: str, days: str, rh: str, hpa: str
-) -> Climate:
+) -> KoeppenClimate:
     """Take means at sea level as the year's and half of January less July; the others are twelve numbers each."""
     rows = [np.array([float(word) for word in text.split()]) for text in (t, day, days, rh, hpa)]
     pressure = sea[0] + sea[1] * np.cos(2 * np.pi * (np.arange(MONTHS) - 0.5) / MONTHS)
     temperature, ranges, spread, humidity, deviation = rows
-    return Climate(Normals(temperature, ranges, spread, humidity, pressure, deviation, rain), altitude_m)
+    return KoeppenClimate(Normals(temperature, ranges, spread, humidity, pressure, deviation, rain), altitude_m)
 
 
 _CFA = _climate(  # New York
@@ -148,7 +148,7 @@ _ET = _climate(  # Utqiagvik
     hpa="11 11 10 8.5 7.0 6.2 6.0 6.3 8.0 9.5 10 10.5",
 )  # fmt: skip
 
-KOEPPEN: Mapping[str, Climate] = MappingProxyType(
+KOEPPEN: Mapping[str, KoeppenClimate] = MappingProxyType(
     {
         "Af": _AF, "Aw": _AW, "BWh": _BWH, "BSk": _BSK, "Csa": _CSA, "Csb": _CSB,
         "Cfa": _CFA, "Cfb": _CFB, "Dfb": _DFB, "Dfc": _DFC, "ET": _ET,

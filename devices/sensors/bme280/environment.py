@@ -66,9 +66,15 @@ class RangeSettings(Config):
     weather_events: bool = True
     """Storms, fronts and clear spells that are felt in the readings, and named in `metadata`."""
     weather_event_chance: float = Field(default=0.01, ge=0, le=0.5)
-    """That an event begins at a reading outside of one."""
+    """That an event begins at a reading outside of one. With `world: 2` a room lives in physical time, and the world's
+    storms, fronts and clear spells are its events, unless this, `weather_event_readings` or a range is set."""
     weather_event_readings: tuple[int, int] = (10, 50)
     """Shortest and longest event."""
+
+    @property
+    def counts_in_readings(self) -> bool:
+        """Tell whether drift and events are set, which count in readings, or a room is left to physical time."""
+        return bool(self.model_fields_set & set(RangeSettings.model_fields) - {"daily_pattern", "weather_events"})
 
     @property
     def ranges(self) -> tuple[Range, Range, Range]:
@@ -199,6 +205,12 @@ class RangeLimiter:
         return np.clip(values, self._lowest, self._highest)
 
 
+def named_events(felt: Floats) -> Ints:
+    """Return the event of each row, by how strong storm, front and clear spell are there (an array of three rows)."""
+    storm, front, clear = felt > np.array([[0], [_FRONT_FELT], [0]])
+    return np.where(storm, STORM, np.where(front, FRONT, np.where(clear, CLEAR, NO_EVENT)))
+
+
 class OutdoorAir:
     """The air of the site's climate; its storms, fronts and clear spells are the events."""
 
@@ -210,8 +222,7 @@ class OutdoorAir:
     def air_at(self, places: Ints, times: Ints) -> tuple[Floats, Ints]:
         """Return the air as `Environment` says."""
         found = self._grid.interpolate(places, times)
-        storm, front, clear = found[3:] > np.array([[0], [_FRONT_FELT], [0]])
-        return found[:3], np.where(storm, STORM, np.where(front, FRONT, np.where(clear, CLEAR, NO_EVENT)))
+        return found[:3], named_events(found[3:])
 
     def _slow(self, places: Ints, times: Ints) -> Floats:
         sites = self._sites[places]

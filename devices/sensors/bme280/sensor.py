@@ -19,6 +19,8 @@ from devices.sensors.bme280.chip import (
     measured,
 )
 from devices.sensors.bme280.environment import Environment, IndoorAir, OutdoorAir, RangeLimiter, RangeSettings
+from devices.sensors.bme280.exposure import Exposure
+from devices.sensors.bme280.room import RoomAir
 from devices.sensors.kind import DeviceKind
 from devices.world.random import Floats, Hashes, Ints, coarse_normals, extend, hash_bits, normal, uniform
 from devices.world.world import DAY_MS, World
@@ -38,6 +40,10 @@ _MAGNUS_A, _MAGNUS_B = 17.62, 243.12
 _LAGS = -np.log(1 - (np.arange(8) + 0.5) / 8)
 
 
+_HAS_ROOMS = {1: False, 2: True}
+"""By the world's version: whether rooms and what surrounds a unit are in physical time, or all count in readings."""
+
+
 class Bme280Settings(RangeSettings):
     """Says what an operator of a BME280 may choose."""
 
@@ -50,6 +56,9 @@ class Bme280Settings(RangeSettings):
     """0.1 is the noise of the data sheet at the chosen oversampling."""
     tolerance: float = Field(default=1.0, ge=0, le=10)
     """Spread of the units' constant offsets; 1 is that of the data sheet."""
+    exposure: float = Field(default=1.0, ge=0, le=10)
+    """How different the places of units of one site are, with `world: 2`: sun, wall and draught make tenths of a degree
+    that come and go. 0 is none; a room whose ranges are set has none."""
     ageing: float = Field(default=1.0, ge=0, le=100)
     """Slow drift of pressure and humidity; 1 is at most 1 hPa and 0.5 % a year."""
     oversampling_t: Oversampling = 1
@@ -110,7 +119,7 @@ class Bme280Sensor:
 
     def __init__(self, settings: Bme280Settings, population: Population) -> None:
         self._settings = settings
-        self._keys, self._interval = population.keys, population.interval_ms
+        self._keys, self._interval, self._sites = population.keys, population.interval_ms, population.sites
         self._trim = Calibration.for_keys(population.keys).table()
         rooms = np.zeros_like(population.sites) if population.resets is None else population.resets
         found, places = np.unique(
@@ -120,7 +129,7 @@ class Bme280Sensor:
         self._limiter = RangeLimiter(settings.ranges, settings.decimals) if settings.profile == "indoor" else None
         self._places = places.reshape(-1)
         self._heat = self._self_heating()
-        self._by_world: dict[World, tuple[Environment, _Units]] = {}
+        self._by_world: dict[World, tuple[Environment, _Units, Exposure | None]] = {}
 
     def sample(self, world: World, ids: Ints, times: Ints) -> Columns:
         """Return the readings as a driver publishes them, compensated from the chip's counts."""
@@ -137,9 +146,11 @@ class Bme280Sensor:
 
     def analog_values(self, world: World, ids: Ints, times: Ints, sampling: Sampling) -> tuple[Floats, Ints]:
         """Return (°C, % and hPa; rows) as conversions measure them before they are counts, and the weather event."""
-        environment, units = self._in_world(world)
+        environment, units, exposure = self._in_world(world)
         values, event = self._lagged(environment, ids, times, sampling)
         heat = self._heat.take(ids, mode="clip")
+        if exposure is not None:
+            heat = heat + exposure.warmth(ids, times)
         cool = values[0]
         values[0] = cool + heat
         values[1] *= np.exp(-_MAGNUS_A * _MAGNUS_B * heat / ((_MAGNUS_B + cool) * (_MAGNUS_B + values[0])))
@@ -208,17 +219,27 @@ class Bme280Sensor:
         milliwatt = (settings.sampling.charge_ua_ms + standby) / period * _SUPPLY_V / 1000
         return np.asarray(settings.board_heat_c + settings.self_heating * milliwatt)
 
-    def _in_world(self, world: World) -> tuple[Environment, _Units]:
+    def _in_world(self, world: World) -> tuple[Environment, _Units, Exposure | None]:
         known = self._by_world.get(world)
         if known is None:
-            known = self._by_world[world] = self._environment(world), self._units(world.seed)
+            known = self._by_world[world] = self._environment(world), self._units(world.seed), self._exposure(world)
         return known
 
     def _environment(self, world: World) -> Environment:
         if self._settings.profile == "indoor":
+            if _HAS_ROOMS[world.version] and not self._settings.counts_in_readings:
+                return RoomAir(self._settings, world, self._place_sites, self._place_rooms)
             return IndoorAir(self._settings, world, self._place_sites, self._place_intervals, self._place_rooms)
         season = "calendar" if self._settings.profile == "outdoor" else self._settings.profile
         return OutdoorAir(season, world, self._place_sites)
+
+    def _exposure(self, world: World) -> Exposure | None:
+        """Return what surrounds each unit alone; None where all at a place are in the same air."""
+        settings = self._settings
+        indoors = settings.profile == "indoor"
+        if not (_HAS_ROOMS[world.version] and settings.exposure) or (indoors and settings.counts_in_readings):
+            return None
+        return Exposure(world, self._keys, self._sites, settings.exposure, indoors=indoors)
 
     def _units(self, seed: int) -> _Units:
         spread = np.array([[_OFFSET_T_C], [_OFFSET_H_PERCENT], [_OFFSET_P_HPA]]) * self._settings.tolerance
