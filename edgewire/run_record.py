@@ -229,6 +229,8 @@ class RunRecord:
     seed: int
     broker: str
     """Without its password; several are parted by a comma."""
+    connected_to: dict[str, int] = field(default_factory=dict)
+    """Broker -> devices that were connected to it as the run ended."""
     started_ms: int
     stopped_ms: int
     sim_started_ms: int
@@ -315,6 +317,7 @@ class RunRecord:
             powered=[part for record in records for part in record.powered],
             fixed_boots=any(record.fixed_boots for record in records),
             broker=", ".join(dict.fromkeys(url for record in records for url in record.broker.split(", "))),
+            connected_to=dict(sum((Counter(record.connected_to) for record in records), Counter())),
             stopped_ms=max(record.stopped_ms for record in records),
             lag_ms={},
             puback_ms={},

@@ -118,6 +118,8 @@ class ConnectionEnd(NamedTuple):
     """Whether a message was acknowledged on it, or none needed to be."""
     is_unexplained: bool = False
     """Whether broker or network ended it without a word, after the broker had accepted it."""
+    choices: int = 1
+    """Among how many brokers the device goes round: only a whole round that fails makes the waits longer."""
 
 
 class Comeback(NamedTuple):
@@ -158,7 +160,7 @@ class ReconnectState:
             if end.is_acknowledged:
                 takeovers = self._blame_another()
                 pace = PACES[SESSION_TAKEN_OVER]
-        delay_s = config.delay_s(self.failures, uniform, pace)
+        delay_s = config.delay_s(self.failures // end.choices, uniform, pace)
         self.failures += 1
         return Comeback(delay_s, takeovers, is_cut_short)
 

@@ -1,6 +1,7 @@
 """Tells which broker each device connects to, from which local address, and as whom.
 
-The broker follows from the device's number in the scenario, so it is the same however the fleet is split. A local
+The broker follows from the device's number in the scenario, so it is the same however the fleet is split; where that
+cannot be reached, the next of the list is tried. A local
 address is good for some 28,000 connections to one broker address (net.ipv4.ip_local_port_range), but the kernel looks
 at the odd or the even half of the ports first, and once that is taken it looks through all of it for each connection:
 350 a second were left of 3,400. So a large fleet dials from several addresses in turn, and where one has no port left,
@@ -12,6 +13,7 @@ from collections import deque
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import Literal
 
 from devices.fleet.credentials import Identities
 from devices.scenario.identity_table import Login, read_logins
@@ -27,6 +29,9 @@ LOOPBACK_ADDRESSES = 17
 DEVICES_PER_ADDRESS = 8_000
 
 
+BrokerPolicy = Literal["spread", "in_order", "fixed"]
+
+
 class BrokerPool:
     """Holds the brokers of a fleet and the local addresses to connect to them from."""
 
@@ -37,9 +42,11 @@ class BrokerPool:
         identities: Identities | None = None,
         *,
         devices: int = 1,
+        policy: BrokerPolicy = "spread",
     ) -> None:
         """Take the brokers of a fleet that has so many `devices` in all its processes."""
         self.urls = tuple(brokers)
+        self._policy = policy
         needed = max(1, -(-devices // DEVICES_PER_ADDRESS))
         self._source_addresses = tuple(source_addresses)
         self._local_addresses = {
@@ -49,7 +56,19 @@ class BrokerPool:
 
     def broker_for(self, number: int) -> BrokerUrl:
         """Return the broker of the device with this number in the scenario."""
-        return self.urls[number % len(self.urls)]
+        return self.urls[0 if self._policy == "in_order" else number % len(self.urls)]
+
+    @property
+    def choices(self) -> int:
+        """Return among how many brokers a device may choose."""
+        return 1 if self._policy == "fixed" else len(set(self.urls))
+
+    def next_broker(self, broker: BrokerUrl) -> BrokerUrl:
+        """Return where a device tries next, which could not connect to this one."""
+        if self.choices == 1 or broker not in self.urls:
+            return broker
+        others = list(dict.fromkeys(self.urls))
+        return others[(others.index(broker) + 1) % len(others)]
 
     async def open_link(
         self, broker: BrokerUrl, session: Session, on_events: OnEvents, on_writable: OnWritable | None = None
@@ -108,7 +127,8 @@ def broker_pool_for(scenario: Scenario, device_ids: Collection[str] = ()) -> Bro
         logins=read_group_logins(scenario, frozenset(device_ids)),
     )
     addresses = [str(address) for address in scenario.source_addresses]
-    return BrokerPool(brokers, addresses, identities, devices=sum(group.size for group in scenario.devices))
+    devices = sum(group.size for group in scenario.devices)
+    return BrokerPool(brokers, addresses, identities, devices=devices, policy=scenario.broker_list)
 
 
 def read_group_logins(scenario: Scenario, device_ids: Collection[str]) -> dict[str, Login]:

@@ -5,8 +5,9 @@ A probe asks the brokers before thousands of devices do.
 
 import asyncio
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import TypeVar
 
 from devices.fleet.brokers import BrokerPool
 from devices.fleet.connect_queue import Connectable, Ramp
@@ -33,6 +34,8 @@ from edgewire.mqtt.reasons import refusal_name
 
 # MQTT 3.1.1 and 5: the server is unavailable or busy, or has no room for one more.
 TRY_LATER = frozenset({0x03, 0x88, 0x89, 0x97, 0x9F})
+
+Answer = TypeVar("Answer")
 
 CUT_OFF = "closed before CONNACK: its limit?"
 
@@ -112,7 +115,9 @@ class Connector:
         is_ours = isinstance(error, NoLocalPort) or (
             isinstance(error, BrokerUnreachable) and error.reason == NO_OPEN_FILE
         )
-        if (client.reconnects < 0 and not is_ours) and (
+        # Where there is another broker to go on to, one that is not there says nothing of the pace.
+        is_away = isinstance(error, BrokerUnreachable) and self._brokers.choices > 1
+        if (client.reconnects < 0 and not is_ours and not is_away) and (
             isinstance(error, ServiceUnavailable) or (isinstance(error, BrokerRefused) and error.code in TRY_LATER)
         ):
             self._ramp.record_overload(self._clock.monotonic())
@@ -137,6 +142,22 @@ async def probe(broker: BrokerUrl, brokers: BrokerPool) -> tuple[Version, Server
 
 
 async def probe_all(brokers: BrokerPool) -> Version:
-    """Return the version that all of them speak; raises as `probe`."""
-    answers = await asyncio.gather(*(probe(broker, brokers) for broker in dict.fromkeys(brokers.urls)))
+    """Return the version that all that answer speak; raises as `probe`."""
+    asked = (probe(broker, brokers) for broker in dict.fromkeys(brokers.urls))
+    answers = answers_of(await asyncio.gather(*asked, return_exceptions=True), brokers)
     return min(version for version, _ in answers)
+
+
+def answers_of(results: Sequence[Answer | BaseException], brokers: BrokerPool) -> list[Answer]:
+    """Return what brokers have answered; one that has not is passed over where devices go on to another.
+
+    Raises what the first has raised where none has answered, or all have to.
+    """
+    failures = [result for result in results if isinstance(result, BaseException)]
+    answers = [result for result in results if not isinstance(result, BaseException)]
+    others = [error for error in failures if not isinstance(error, ServiceUnavailable | BrokerRefused)]
+    if failures and (others or not answers or brokers.choices == 1):
+        raise [*others, *failures][0]
+    for error in failures:
+        log.warning("a broker does not answer: its devices go on to the next", reason=str(error))
+    return answers

@@ -60,6 +60,14 @@ class ClientOwner(Protocol):
 
     incidents: IncidentRecorder
     losses: LossWindow
+    broker_choices: int
+    """Among how many brokers a device may choose."""
+
+    def next_broker(self, client: "DeviceClient") -> BrokerUrl:
+        """Return where a device tries next, which could not connect."""
+        ...
+
+    def credentials_for(self, client: "DeviceClient", broker: BrokerUrl) -> tuple[str | None, bytes | None]: ...
 
     def device_time_ms(self) -> int: ...
 
@@ -365,8 +373,19 @@ class DeviceClient:
         self._move(_T.FAIL)
         if self.session.config.will is not None:
             self.session.assume_limits(learned_limits(self.session.limits, self.session.config.will, code))
+        if self.broker == self._home:
+            self._go_on_to(self._owner.next_broker(self))
         self._follow_reference(code, server_reference)
-        self.request_connect(self.firmware.on_connection_lost(ConnectionEnd(code), self._uniform()).delay_s)
+        end = ConnectionEnd(code, choices=self._owner.broker_choices)
+        self.request_connect(self.firmware.on_connection_lost(end, self._uniform()).delay_s)
+
+    def _go_on_to(self, broker: BrokerUrl) -> None:
+        """Have another broker of the list as its own, as whom that one knows it."""
+        if broker == self._home:
+            return
+        self._home = broker
+        username, password = self._owner.credentials_for(self, broker)
+        self.session.config = replace(self.session.config, username=username, password=password)
 
     def _follow_reference(self, code: int, server_reference: str) -> None:
         """Choose the broker for the next connection: the one that this one refers to, where it may, or its own."""
@@ -543,6 +562,7 @@ class DeviceClient:
             lasted_s=self._owner.monotonic_s() - self._connected_since_s,
             is_acknowledged=self._is_acknowledged or not self.session.inflight,
             is_unexplained=lost.is_unexplained and not self.is_duplicated,
+            choices=self._owner.broker_choices,
         )
         comeback = self.firmware.on_connection_lost(end, self._uniform())
         # Only the end of a connection that was used is a sign of another client.

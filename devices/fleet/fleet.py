@@ -12,6 +12,7 @@ made.
 import asyncio
 import math
 import random
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property, partial
@@ -57,6 +58,7 @@ from edgewire import logs
 from edgewire.cgroup import CpuThrottling, read_cpu_throttling
 from edgewire.clock import Clock, SystemClock
 from edgewire.errors import ServiceUnavailable
+from edgewire.link import BrokerUrl
 from edgewire.mqtt import Message, ServerLimits, Version
 from edgewire.run_checkpoint import RunCheckpoint
 from edgewire.run_record import DeviceRecord, IntervalChange, PoweredPart, ReloadRecord, RunRecord
@@ -113,6 +115,7 @@ class Fleet:
         powered_on_ms = self._sim_started_ms if power_on_ms is None else power_on_ms
         self.timeline = Timeline(scenario, powered_on_ms, shard, in_dialects=True)
         self._brokers = broker_pool_for(scenario, [device.device_id for device in self.timeline.devices])
+        self.broker_choices = self._brokers.choices
         self.acks = AckProbe(sample_every(scenario.messages_per_s / self._shard.count))
         first = FleetPart(self, self.timeline, self._sim_started_ms, scenario.time_scale, messages)
         self.pacer = first.pacer
@@ -123,6 +126,7 @@ class Fleet:
         # Devices that leave, and those that take their places.
         self._successors: dict[DeviceClient, DeviceClient] = {}
         self._reloads: list[ReloadRecord] = []
+        self._connected_to: Counter[str] = Counter()
         self._later_speech: dict[FleetPart, tuple[dict[str, Any] | None, str]] = {}
         self._acknowledged = 0
         self._sent_qos0 = 0
@@ -165,6 +169,14 @@ class Fleet:
         self.acks.forget_sample(client)
         if not self._stopping:
             self._connect_queue.enqueue_connect(client, delay_s, again=client.reconnects >= 0)
+
+    def next_broker(self, client: DeviceClient) -> BrokerUrl:
+        """Return where a device tries next, which could not connect."""
+        return self._brokers.next_broker(client.broker)
+
+    def credentials_for(self, client: DeviceClient, broker: BrokerUrl) -> tuple[str | None, bytes | None]:
+        """Return user name and password of a device for a broker."""
+        return self._brokers.identities.credentials_for(client.device.client_id, broker)
 
     def monotonic_s(self) -> float:
         """Return the wall time for durations."""
@@ -300,6 +312,7 @@ class Fleet:
         finally:
             self._stopping = True
             self.final = self.snapshot()
+            self._connected_to = Counter(str(client.broker) for client in self.clients if client.is_online)
             await disconnect_all(self.clients, at_once)
         self.standby.close_books()
         devices = [record for client in self.clients for record in device_records(client)]
@@ -538,4 +551,5 @@ class Fleet:
             connected_after_s=self.connected_after_s,
             standby=self.standby.spans(),
             reloads=self._reloads,
+            connected_to=self._connected_to,
         )

@@ -147,8 +147,13 @@ class _Forgetting:
         return self._report
 
     async def _forget_device(self, position: int) -> None:
+        home = self._brokers.broker_for(self._shard.number(position))
+        # It may have been at any of those that it may go on to.
+        for broker in dict.fromkeys(self._brokers.urls) if self._brokers.choices > 1 else (home,):
+            await self._forget_device_at(position, broker)
+
+    async def _forget_device_at(self, position: int, broker: BrokerUrl) -> None:
         device = self._timeline.devices[position]
-        broker = self._brokers.broker_for(self._shard.number(position))
         firmware = Firmware(
             device.device_id, device.key, 0, 0, self._scenario.build(self._timeline.device_group(position))
         )

@@ -5,8 +5,9 @@ import hashlib
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Literal
 
 from devices.firmware.outbox import NO_SEQ, SeqRanges
@@ -172,6 +173,7 @@ def fleet_record(
     connected_after_s: float | None,
     standby: Sequence[StandbySpan] = (),
     reloads: Sequence[ReloadRecord] = (),
+    connected_to: Mapping[str, int] = MappingProxyType({}),
 ) -> RunRecord:
     """Return the record of a run: of one that is over, `snapshot` is what `close_books` made of it."""
     record = RunRecord(
@@ -196,6 +198,7 @@ def fleet_record(
         connected_after_s=None if connected_after_s is None else round(connected_after_s, 3),
         standby=list(standby),
         reloads=list(reloads),
+        connected_to=dict(connected_to),
         devices=devices,
     )
     return with_verdict(record, snapshot)

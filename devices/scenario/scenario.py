@@ -352,8 +352,11 @@ class Scenario(ConfigFile):
     versions before there was a choice, bit for bit; 2 is being built, and changes until it is the default."""
     broker: Annotated[str | tuple[str, ...], AfterValidator(_broker_urls)] = "mqtt://127.0.0.1:1883"
     """mqtt://HOST:PORT, mqtts://, ws:// or wss:// (with a path), or unix:///PATH, with user:password@ where the broker
-    asks for it; see transports.md. A list of them: the
-    devices are spread over all, always in the same way."""
+    asks for it; see transports.md. A list of them: see
+    `broker_list`."""
+    broker_list: Literal["spread", "in_order", "fixed"] = "spread"
+    """With a list of brokers. `spread`: each device has one of them as its own, and goes on to the next where it cannot
+    connect. `in_order`: all begin with the first. `fixed`: spread, and no device ever goes to another."""
     identities: Path | None = None
     """Folder of `edgefleet provision`: each device has a user name and password, or a certificate, of its own."""
     password_file: Path | None = None

@@ -8,7 +8,7 @@ from math import inf
 from time import monotonic
 
 from devices.fleet.brokers import BrokerPool, broker_pool_for, is_loopback
-from devices.fleet.connector import TRY_LATER
+from devices.fleet.connector import TRY_LATER, answers_of
 from devices.scenario.devices import Device, Shard, expand_devices
 from devices.scenario.scenario import Scenario
 from edgefleet.doctor.machine import open_files_of_listener
@@ -62,16 +62,20 @@ class ProbePlan:
 async def probe_brokers(brokers: BrokerPool, plan: ProbePlan) -> list[BrokerFacts]:
     """Ask each broker what it is.
 
-    Raises `ServiceUnavailable` or `BrokerRefused` where there is none, or it turns us away.
+    Raises `ServiceUnavailable` or `BrokerRefused` where there is none, or it turns us away; where devices go on to
+    another broker of a list, one that answers is enough.
     """
-    return await asyncio.gather(*(_BrokerProbe(broker, brokers, plan).ask() for broker in dict.fromkeys(brokers.urls)))
+    answered = asyncio.Event()
+    probes = (_BrokerProbe(broker, brokers, plan, answered).ask() for broker in dict.fromkeys(brokers.urls))
+    return answers_of(await asyncio.gather(*probes, return_exceptions=True), brokers)
 
 
 class _BrokerProbe:
     """Asks one broker."""
 
-    def __init__(self, broker: BrokerUrl, brokers: BrokerPool, plan: ProbePlan) -> None:
+    def __init__(self, broker: BrokerUrl, brokers: BrokerPool, plan: ProbePlan, answered: asyncio.Event) -> None:
         self._broker = broker
+        self._answered = answered
         self._brokers = brokers
         self._plan = plan
         self._heard: dict[str, str] = {}
@@ -83,16 +87,19 @@ class _BrokerProbe:
         told_s = -inf
         while True:
             try:
-                return await self._ask_once()
+                facts = await self._ask_once()
             except (ServiceUnavailable, BrokerRefused) as error:
                 may_change = not isinstance(error, BrokerRefused) or error.code in TRY_LATER
                 left_s = until_s - monotonic()
-                if not may_change or left_s <= 0:
+                if not may_change or left_s <= 0 or (self._answered.is_set() and self._brokers.choices > 1):
                     raise
                 if monotonic() - told_s > TELL_EVERY_S:
                     told_s = monotonic()
                     log.warning("waiting for the broker", broker=str(self._broker), reason=str(error))
                 await asyncio.sleep(min(WAIT_STEP_S, left_s))
+            else:
+                self._answered.set()
+                return facts
 
     async def _ask_once(self) -> BrokerFacts:
         try:

@@ -40,6 +40,7 @@ def summary_json(result: ShardResult, folder: str) -> dict[str, Any]:
         "rss_bytes": final.rss_bytes,
         "cpu_s": round(final.cpu_s, 3),
         "ok": not has_failed(record),
+        "connected_to": record.connected_to,
         "limited_by": record.limited_by,
         "verdict": record.verdict,
         "problems": record.problems,
@@ -76,7 +77,9 @@ def summary_text(result: ShardResult, folder: str, labels_file: str) -> str:
     if totals["sent_qos0"] and not totals["acknowledged"]:
         said = said[1:]
     faults = f"; {len(result.labels):,} faults in {labels_file}" if result.labels else ""
+    there = ", ".join(f"{count:,} to {broker}" for broker, count in sorted(record.connected_to.items()))
+    connected = f"\nconnected at the end: {there}" if ", " in record.broker else ""
     return (
         f"{record.device_count:,} devices emitted {totals['emitted']:,} messages: {', '.join(said)}; "
-        f"record in {folder}{faults}\n{'FAIL  ' if has_failed(record) else ''}{record.verdict}"
+        f"record in {folder}{faults}{connected}\n{'FAIL  ' if has_failed(record) else ''}{record.verdict}"
     )

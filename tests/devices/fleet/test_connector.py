@@ -45,7 +45,7 @@ def connector(error: Exception | None, recorder: IncidentRecorder | None = None)
         on_events()
 
     ramp, firsts = Ramp(100), list[bool]()
-    brokers: Any = SimpleNamespace(open_link=open_link)
+    brokers: Any = SimpleNamespace(open_link=open_link, choices=1)
     # The ramp may change by now: its first second is over.
     clock: Any = SimpleNamespace(monotonic=lambda: 10.0)
     return Connector(brokers, ramp, clock, lambda: firsts.append(True), recorder or IncidentRecorder()), ramp, firsts
