@@ -10,7 +10,7 @@ COMPILED := PYTHONDONTWRITEBYTECODE=
 NONE_CHOSEN = [ $$? -eq 5 ] && $(if $(PYTEST_ARGS),true,false)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-compose test-spark chaos lint docs site bench up down clean
+.PHONY: help demo check test test-compose test-spark chaos exports lint docs site bench up down clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
@@ -43,6 +43,9 @@ test-spark: .venv/.dev  ## a real Spark reads the Kafka topics by the printed sc
 
 chaos: .venv/.dev  ## 470 runs in which the bridge is killed or its surroundings fail, about 50 minutes; CHAOS_ARGS="--help"
 	$(BIN)/python -m tests.chaos $(CHAOS_ARGS)
+
+exports: .venv/.dev  ## 50 exports killed, gone on with and begun twice at random, each compared, some minutes
+	$(BIN)/python -m tests.exports $(EXPORTS_ARGS)
 
 lint: .venv/.dev  ## ruff and mypy
 	$(BIN)/ruff check

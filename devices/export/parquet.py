@@ -11,6 +11,7 @@ and no page is read or written twice. The magic number of all but the first, and
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -91,7 +92,11 @@ class ParquetWriter:
         texts = [column.name for column in self._table_schema.columns if column.type is ColumnType.TEXT]
         footers: list[parquet.FileMetaData] = []
         begin = self._file.size
-        with self._file.translate_errors(), pa.OSFile(str(self._file.partial), "ab") as stream:
+        with (
+            self._file.translate_errors(),
+            _first_errors(),
+            pa.OSFile(str(self._file.partial), "ab") as stream,
+        ):
             os.lseek(stream.fileno(), 0, os.SEEK_SET)
             with parquet.ParquetWriter(
                 stream,
@@ -108,6 +113,17 @@ class ParquetWriter:
                 end = stream.tell()
         self._file.truncate(end)
         self._index.write(_metadata_file(footers[0]))
+
+
+@contextmanager
+def _first_errors() -> Iterator[None]:
+    """Raise what kept pyarrow from writing: it fails again as it closes the file, and would say that alone."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error.__context__, OSError):
+            raise error.__context__ from None
+        raise
 
 
 def _joined(index: bytes) -> bytes:

@@ -7,7 +7,8 @@ import orjson
 import pytest
 from pyarrow import parquet
 
-from devices.export.base import ExportTarget
+from devices.export.arrow import ArrowWriter
+from devices.export.base import ExportError, ExportTarget, ExportWindow
 from devices.export.csv import CsvWriter
 from devices.export.files import TableFiles
 from devices.export.job import ExportProgress, ExportSpan, export
@@ -128,3 +129,22 @@ def lacks_rows(checkpoint: Path) -> bool:
     """Whether some file has had no row yet, so no columns either."""
     files = orjson.loads(checkpoint.read_bytes())["target"].values()
     return any(not file["columns"] for file in files if isinstance(file, dict))
+
+
+@pytest.mark.parametrize("writer", [ParquetWriter, ArrowWriter])
+def test_a_full_disk_is_told_of(tmp_path: Path, writer: type) -> None:
+    """/dev/full takes nothing; a file that leads there is what a full disk is to a writer."""
+    timeline = Timeline(Scenario(devices=[{"kind": "bme280"}]), EPOCH_MS)
+    target = TableFiles(timeline, tmp_path, f".{writer.__name__}", writer, folder=True)
+    target.open(None)
+    (partial,) = (path for path in tmp_path.iterdir() if path.suffix == ".partial" and len(path.suffixes) == 2)
+    partial.unlink()
+    partial.symlink_to("/dev/full")
+
+    def write() -> None:
+        target.write(ExportWindow(timeline, EPOCH_MS, EPOCH_MS + 100_000))
+        target.finish()
+
+    with pytest.raises(ExportError, match="cannot be written: No space left on device"):
+        write()
+    target.abandon()
