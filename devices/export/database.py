@@ -16,7 +16,7 @@ from typing import Any
 
 import orjson
 import pyarrow as pa
-from pyarrow import parquet
+from pyarrow import compute, parquet
 
 from devices.export.base import ExportError, ExportWindow, ResumeState
 from devices.export.files import TableFiles
@@ -183,7 +183,7 @@ def _sqlite_type(kind: pa.DataType) -> str:
 def _sqlite_values(column: pa.Array) -> Iterator[Any]:
     kind = column.type
     if pa.types.is_timestamp(kind):
-        texts = pa.compute.strftime(column, format="%Y-%m-%dT%H:%M:%SZ").to_pylist()
+        texts = compute.strftime(column, format="%Y-%m-%dT%H:%M:%SZ").to_pylist()
         return iter(texts)
     values = column.to_pylist()
     if pa.types.is_map(kind):

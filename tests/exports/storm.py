@@ -52,7 +52,7 @@ def storm(chance: random.Random, folder: Path, url: str, place: str | None = Non
     """Write to a place until an export has finished, and compare it with one that nobody disturbed."""
     place = place or chance.choice(list(PLACES))
     environment = os.environ | ENVIRONMENT | {"AWS_ENDPOINT_URL": url}
-    minutes = chance.randint(30, 60)
+    minutes = chance.randint(30, 60)  # over midnight
     span = ["--from", "2026-03-01T23:50", "--to", f"2026-03-02T00:{minutes - 10:02d}"]
     (folder / "one").mkdir(parents=True)
     (folder / "two").mkdir()

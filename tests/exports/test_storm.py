@@ -7,7 +7,7 @@ import pytest
 
 from tests.exports.storm import storm
 
-pytestmark = [pytest.mark.services, pytest.mark.chaos]
+pytestmark = [pytest.mark.services, pytest.mark.chaos, pytest.mark.timeout(400)]
 
 
 @pytest.mark.parametrize("place", ["parquet", "parts"])

@@ -1,6 +1,8 @@
 """Databases that are one file, and Delta tables: exact after an interruption, and nothing is there twice."""
 
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,9 @@ import pytest
 
 from devices.export.base import ExportTarget
 from devices.export.database import DuckdbFile, SqliteFile
+from devices.export.files import TableFiles
 from devices.export.job import ExportProgress, ExportSpan, export
+from devices.export.parquet import ParquetWriter
 from devices.export.provenance import Provenance
 from devices.export.stores import S3Place
 from devices.scenario.devices import Shard
@@ -164,3 +168,14 @@ def test_delta_tables_take_shards_and_live_behind_s3(tmp_path: Path) -> None:
         delta(away).open(None)
     assert SECRET not in str(told.value)
     assert "\x1b" not in str(told.value)
+
+
+def test_what_finishes_alone_has_all_that_it_needs(tmp_path: Path) -> None:
+    """Gone on with behind its last window, a database is made in a process that has written none."""
+    code = (
+        "import sys; from pathlib import Path; from devices.export.database import _fill; import sqlite3;"
+        "_fill(sqlite3.connect(':memory:'), Path(sys.argv[1]))"
+    )
+    timeline = Timeline(SCENARIO, EPOCH_MS)
+    export(timeline, SPAN, TableFiles(timeline, tmp_path, ".parquet", ParquetWriter), checkpoint=None)
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "bme280.parquet")], check=True)
