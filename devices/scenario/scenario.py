@@ -409,16 +409,7 @@ class Scenario(ConfigFile):
 
     @model_validator(mode="after")
     def _check(self) -> "Scenario":
-        transports = [broker.kind for broker in self.broker_urls]
-        contradiction = check_tls_keys(
-            uses_tls=any(transport.uses_tls for transport in transports),
-            takes_alpn=any(transport.takes_alpn for transport in transports),
-            alpn=self.alpn,
-            insecure=self.insecure,
-            ca_file=self.ca_file,
-        )
-        if contradiction:
-            raise ValueError(contradiction)
+        self._check_transports()
         names = [site.name for site in self.sites]
         if len(set(names)) < len(names):
             twin = next(position for position, name in enumerate(names) if name in names[:position])
@@ -446,6 +437,30 @@ class Scenario(ConfigFile):
         if self.start is not None and self.start.timestamp() * 1000 < EPOCH_MS:
             raise located_error(("start",), "boots are counted as of 2000-01-01, so none begins before that")
         return self
+
+    def _check_transports(self) -> None:
+        transports = [broker.kind for broker in self.broker_urls]
+        contradiction = check_tls_keys(
+            uses_tls=any(transport.uses_tls for transport in transports),
+            takes_alpn=any(transport.takes_alpn for transport in transports),
+            alpn=self.alpn,
+            insecure=self.insecure,
+            ca_file=self.ca_file,
+        )
+        if contradiction:
+            raise ValueError(contradiction)
+
+    def with_keys(self, **keys: Any) -> "Scenario":
+        """Return the scenario with other values of some keys, as options give them.
+
+        Raises `ConfigError` where a broker contradicts what the file has for its transport.
+        """
+        changed = self.model_copy(update=keys)
+        try:
+            changed._check_transports()
+        except ValueError as error:
+            raise ConfigError(f"--broker: {error}") from None
+        return changed
 
     @property
     def brokers(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from edgefleet.cli.bridge_route import route
 from edgefleet.cli.common import Json, LogFormat, LogLevel, start_logging
 from edgefleet.cli.dead_letters import app as dead_letters_app
 from edgefleet.cli.lazy_group import RICH_MARKUP_MODE, CommandGroup
+from edgefleet.cli.waiting import Wait, parse_wait, wait_for_broker
 
 if TYPE_CHECKING:
     from bridge.config import BridgeConfig
@@ -96,7 +97,7 @@ def _serve(config: Path, loaded: "BridgeConfig", *, drain: bool = False) -> None
 
 
 @app.command("check")
-def check(config: ConfigFile, as_json: Json = False) -> None:
+def check(config: ConfigFile, as_json: Json = False, wait: Wait = "0s") -> None:
     """Check the configuration and reach every endpoint; exit code 1 if one is not as it should be.
 
     Example: `edgefleet bridge check bridge.yaml`
@@ -107,13 +108,20 @@ def check(config: ConfigFile, as_json: Json = False) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from bridge.check import check_endpoints
+    from bridge.check import Finding, check_endpoints
     from bridge.config import BridgeConfig
     from edgefleet.terminal import fit_table
     from edgewire.config import load_config
+    from edgewire.link import BrokerUrl
 
     start_logging("error")
-    findings = asyncio.run(check_endpoints(load_config(config, BridgeConfig)))
+    loaded, wait_s = load_config(config, BridgeConfig), parse_wait(wait)
+
+    async def ask() -> list[Finding]:
+        await wait_for_broker([BrokerUrl.parse(loaded.broker)], wait_s)
+        return await check_endpoints(loaded)
+
+    findings = asyncio.run(ask())
     if as_json:
         _print_json({finding.part: {"ok": finding.ok, "text": finding.text} for finding in findings})
     else:

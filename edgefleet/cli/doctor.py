@@ -9,6 +9,7 @@ from edgefleet.cli.common import Json, start_logging
 from edgefleet.cli.fleet_options import FleetOptions, Interval, ScenarioOrKind
 from edgefleet.cli.option_groups import takes_options
 from edgefleet.cli.shorthands import ScenarioShorthands
+from edgefleet.cli.waiting import Wait, parse_wait
 
 
 @takes_options(fleet=FleetOptions, shorthands=ScenarioShorthands)
@@ -23,6 +24,7 @@ def command(
         int, typer.Option(envvar="EDGEFLEET_WORKERS", help="Processes that share the devices.", min=1, max=256)
     ] = 1,
     shard: Annotated[str, typer.Option(envvar="FLEET_SHARD", help="Only part i of n of the devices: i/n.")] = "0/1",
+    wait: Wait = "0s",
     as_json: Json = False,
 ) -> None:
     """Compare what SCENARIO needs with this machine and its broker, and name what to change; exit code 1 if it must.
@@ -39,9 +41,15 @@ def command(
     start_logging("warning")
     loaded = shorthands.apply(fleet.load(scenario, interval))
     if broker:
-        loaded = loaded.model_copy(update={"broker": tuple(broker)})
+        loaded = loaded.with_keys(broker=tuple(broker))
     part = Shard.parse(shard)
-    plan = ProbePlan(session_expiry_s=loaded.session_expiry // 1000, ask_sys=True, scenario=loaded, shard=part)
+    plan = ProbePlan(
+        session_expiry_s=loaded.session_expiry // 1000,
+        ask_sys=True,
+        scenario=loaded,
+        shard=part,
+        wait_s=parse_wait(wait),
+    )
     brokers = run_async(probe_brokers(broker_pool_for(loaded), plan))
     checks = evaluate(Needs.of(loaded, shard=Shard.parse(shard), workers=workers), Machine.read(), brokers)
     if as_json:

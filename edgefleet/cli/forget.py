@@ -9,6 +9,7 @@ from edgefleet.cli.common import Json, parse_duration, start_logging
 from edgefleet.cli.fleet_options import FleetOptions, ScenarioOrKind
 from edgefleet.cli.option_groups import takes_options
 from edgefleet.cli.shorthands import ScenarioShorthands
+from edgefleet.cli.waiting import Wait, parse_wait, wait_for_broker
 from edgefleet.terminal import echo
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def command(
     timeout: Annotated[
         str, typer.Option(envvar="EDGEFLEET_FORGET_TIMEOUT", help="Give up after this long: 30s, 5m.")
     ] = f"{FORGET_S}s",
+    wait: Wait = "0s",
     as_json: Json = False,
 ) -> None:
     """Clear what the devices of SCENARIO have left at their broker: retained statuses and all else retained, sessions.
@@ -41,12 +43,15 @@ def command(
     Example: `edgefleet forget scenarios/mixed.yaml`
     """
     from devices.scenario.devices import Shard
+    from edgefleet.cli.signals import run_async
 
     start_logging("warning")
     timeout_s = parse_duration("--timeout", timeout) / 1000
     loaded = shorthands.apply(fleet.load(scenario))
     if broker:
-        loaded = loaded.model_copy(update={"broker": tuple(broker)})
+        loaded = loaded.with_keys(broker=tuple(broker))
+    if wait_s := parse_wait(wait):
+        run_async(wait_for_broker(loaded.broker_urls, wait_s))
     report = forget(loaded, Shard.parse(shard), timeout_s)
     if as_json:
         typer.echo(orjson.dumps(report.to_json()))

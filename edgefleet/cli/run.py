@@ -181,7 +181,7 @@ def command(
 
     def read_scenario() -> "Scenario":
         read = shorthands.apply(fleet.load(scenario, interval))
-        return in_real_time(read.model_copy(update={key: value for key, value in changes.items() if value is not None}))
+        return in_real_time(read.with_keys(**{key: value for key, value in changes.items() if value is not None}))
 
     loaded = read_scenario()
     condition = None if fail_if is None else FailCondition(fail_if)

@@ -1,6 +1,7 @@
 """Shows what passes through a broker, a line a message."""
 
 import asyncio
+import ssl
 import time
 import uuid
 from collections.abc import Mapping
@@ -52,13 +53,16 @@ async def watch_broker(
     as_json: bool,
     stop: asyncio.Event,
     reader: DialectReader | None = None,
+    *,
+    tls: ssl.SSLContext | None = None,
+    alpn: tuple[str, ...] = (),
 ) -> None:
     """Print what passes until it is stopped, or `count` messages have; raises `ServiceUnavailable` without a broker.
 
     With a `reader` what comes is taken for messages of its dialect.
     """
     console = _Output(highlight=False, soft_wrap=True)
-    tail = asyncio.create_task(_tail(url, topic_filter, count, as_json, console, reader), name="tail")
+    tail = asyncio.create_task(_tail(url, topic_filter, count, as_json, console, reader, tls, alpn), name="tail")
     stopped = asyncio.create_task(stop.wait(), name="stop")
     done, pending = await asyncio.wait((tail, stopped), return_when=asyncio.FIRST_COMPLETED)
     for task in pending:
@@ -75,6 +79,8 @@ async def _tail(
     as_json: bool,
     console: Console,
     reader: DialectReader | None,
+    tls: ssl.SSLContext | None,
+    alpn: tuple[str, ...],
 ) -> None:
     heard: asyncio.Queue[Event] = asyncio.Queue()
     session = Session(
@@ -85,7 +91,7 @@ async def _tail(
             maximum_packet_size=LARGEST_PACKET,
         )
     )
-    link = await connect_link(url, session, lambda one, events: _queue(heard, one, events))
+    link = await connect_link(url, session, lambda one, events: _queue(heard, one, events), tls=tls, alpn=alpn)
     seen = 0
     try:
         link.subscribe([Subscription(topic_filter, qos=0)])

@@ -20,7 +20,7 @@ WITHOUT = {
     "broker": {"--port", "--mqtt5-port"},
     "plot": {"--out", "--from", "--to", "--labels"},
     "schema": {"--asyncapi"},
-    "watch": {"--count", "--decode", "--timezone"},
+    "watch": {"--count", "--decode", "--timezone", "--ca-file", "--insecure", "--alpn"},
     "bridge route": {"--topic", "--payload"},
     "bridge dead-letters list": {"--sink", "--topic", "--reason", "--since", "--until", "--limit"},
     "bridge dead-letters replay": {"--sink", "--topic", "--reason", "--since", "--until", "--all"},
