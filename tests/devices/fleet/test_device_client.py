@@ -29,7 +29,13 @@ def device(owner: Any = None, **group: Any) -> DeviceClient:
     one = Timeline(scenario, 0).devices[0]
     firmware = Firmware(one.device_id, one.key, 1, 0, scenario.build(scenario.devices[0]))
     session = create_session(one, firmware, NativeFormat(), scenario, (None, None), Version.V5)
-    owner = owner or Mock(device_time_ms=lambda: 0, monotonic_s=lambda: 0.0, losses=LossWindow(1))
+    owner = owner or Mock(
+        device_time_ms=lambda: 0,
+        monotonic_s=lambda: 0.0,
+        losses=LossWindow(1),
+        broker_choices=1,
+        next_broker=lambda one: one.broker,
+    )
     broker = BrokerUrl.parse("mqtt://127.0.0.1:1883")
     return DeviceClient(one, firmware, session, owner, lambda: 0.5, broker, NativeFormat())
 
@@ -129,6 +135,7 @@ class Surroundings:
     def __init__(self) -> None:
         owner = Mock(device_time_ms=lambda: 0, monotonic_s=lambda: 0.0, on_connect_requested=self._request)
         owner.losses = LossWindow(1)
+        owner.broker_choices, owner.next_broker = 1, lambda one: one.broker
         self.client = device(owner, firmware={"sleep": {"awake": 0}})
         self.turns, self.dials, self.boot = 1, 0, 1
 

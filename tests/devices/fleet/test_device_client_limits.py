@@ -33,6 +33,8 @@ class Wire:
             monotonic_s=lambda: self.now_s,
             incidents=IncidentRecorder(lambda: self.now_s),
             losses=LossWindow(10),
+            broker_choices=1,
+            next_broker=lambda one: one.broker,
             on_connect_requested=lambda _, delay_s: self.dialled.append(delay_s),
             timeline=Mock(devices=[]),
         )

@@ -25,7 +25,13 @@ def device(owner: Mock | None = None, **group: Any) -> DeviceClient:
     firmware = Firmware(one.device_id, one.key, 1, 0, scenario.build(scenario.devices[0]))
     session = create_session(one, firmware, spoken, scenario, (None, None), Version.V5)
     owner = owner or Mock()
-    owner.configure_mock(device_time_ms=lambda: 0, monotonic_s=lambda: 0.0, losses=LossWindow(1))
+    owner.configure_mock(
+        device_time_ms=lambda: 0,
+        monotonic_s=lambda: 0.0,
+        losses=LossWindow(1),
+        broker_choices=1,
+        next_broker=lambda one: one.broker,
+    )
     return DeviceClient(one, firmware, session, owner, lambda: 0.5, BrokerUrl.parse("mqtt://127.0.0.1:1883"), spoken)
 
 

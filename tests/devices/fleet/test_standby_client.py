@@ -42,7 +42,13 @@ class Place:
         firmware = Firmware(device.device_id, device.key, 5, 0, scenario.build(scenario.devices[0]))
         session = create_session(device, firmware, NativeFormat(), scenario, (None, None), version)
         self.now_s = 100.0
-        self.owner = Mock(device_time_ms=lambda: 0, monotonic_s=lambda: self.now_s, losses=LossWindow(1))
+        self.owner = Mock(
+            device_time_ms=lambda: 0,
+            monotonic_s=lambda: self.now_s,
+            losses=LossWindow(1),
+            broker_choices=1,
+            next_broker=lambda one: one.broker,
+        )
         self.owner.on_withdrawn.return_value = 4000
         self.owner.incidents.withdrawals = {}
         broker = BrokerUrl.parse("mqtt://127.0.0.1:1883")
