@@ -140,6 +140,16 @@ class StandbySpan:
 
 
 @dataclass(slots=True, kw_only=True)
+class GatewayRecord:
+    """Tells which devices had the connection of a gateway, and how often it was made again."""
+
+    gateway_id: str
+    site: str
+    reconnects: int = 0
+    devices: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True, kw_only=True)
 class UnaccountedPart:
     """Names a part of the fleet whose end nobody knows, such as that of a worker that was killed.
 
@@ -264,6 +274,8 @@ class RunRecord:
     """When real sensors were in the places of emulated devices."""
     reloads: list[ReloadRecord] = field(default_factory=list)
     """How the scenario changed as the run went on; what stands above is of its start."""
+    gateways: list[GatewayRecord] = field(default_factory=list)
+    """Those that had the connections of some of the devices."""
     devices: list[DeviceRecord] = field(default_factory=list)
 
     @property
@@ -329,6 +341,7 @@ class RunRecord:
             unaccounted=[part for record in records for part in record.unaccounted],
             # All shards of a run are told the same; one that has died was perhaps not told the last.
             reloads=max((record.reloads for record in records), key=len),
+            gateways=[one for record in records for one in record.gateways],
             standby=sorted(
                 (span for record in records for span in record.standby), key=lambda one: (one.device_id, one.from_ms)
             ),
@@ -464,7 +477,7 @@ def count_totals(devices: Sequence[DeviceRecord]) -> dict[str, int]:
 def encode_head(record: RunRecord) -> dict[str, Any]:
     """Return what stands in `run.json` before the devices, and before what is counted of them."""
     head = {name: getattr(record, name) for name in _RUN_FIELDS}
-    for name in ("unaccounted", "standby", "reloads"):
+    for name in ("unaccounted", "standby", "reloads", "gateways"):
         head[name] = [asdict(one) for one in head[name]]
     return head
 

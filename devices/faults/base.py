@@ -101,6 +101,8 @@ class Fault(Config):
     """Whether it is in what is measured, and in no device (`bursts`)."""
     is_executed_live: ClassVar[bool] = False
     """Whether a live fleet begins and ends it, on the device or its connection; else it is in the readings."""
+    is_of_connection: ClassVar[bool] = False
+    """Whether it affects a connection, and so all devices of a gateway alike."""
     holds_messages: ClassVar[bool] = False
     """Whether messages wait in the device until it ends: `network_delay_ms` of an export that is asked for delays."""
     shows_in_exports: ClassVar[bool] = True

@@ -17,6 +17,7 @@ class ConnectionFault(Fault):
 
     layer: ClassVar[Layer] = "transport"
     is_executed_live: ClassVar[bool] = True
+    is_of_connection: ClassVar[bool] = True
     shows_in_exports: ClassVar[bool] = False
 
     @model_validator(mode="after")
@@ -33,6 +34,7 @@ class Reboot(ConnectionFault):
     """
 
     layer: ClassVar[Layer] = "firmware"
+    is_of_connection: ClassVar[bool] = False
     shows_in_exports: ClassVar[bool] = True
     can_be_commanded: ClassVar[bool] = False
 

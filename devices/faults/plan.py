@@ -42,8 +42,12 @@ class FaultPlan:
         kinds: Sequence[str],
         keys: Hashes,
         bursts: Iterable[AssignedFault] = (),
+        connections: Hashes | None = None,
     ) -> None:
-        """Assign the faults to the devices; those that change the world are assigned already (`bursts`)."""
+        """Assign the faults to the devices; those that change the world are assigned already (`bursts`).
+
+        Devices with the same one of `connections` (None: each has its own) share it, and what happens to it.
+        """
         self._seed = seed
         self._keys = keys
         kind_of = np.array(kinds, dtype=object)
@@ -61,11 +65,14 @@ class FaultPlan:
             stream = f"{name}/{seen[name]}"
             seen[name] += 1
             has = np.asarray(kind_of == fault.kind, dtype=np.bool_)
+            drawn_by = keys if connections is None or not fault.is_of_connection else connections
             if fault.devices:
                 has = has & np.isin(ids, fault.devices)
+                if drawn_by is not keys:
+                    has = np.isin(drawn_by, drawn_by[has])
             if fault.share is not None:
-                has = has & (uniform(hash_bits(seed, f"{stream}/share", keys)) < fault.share)
-            self._list_of(fault).append(AssignedFault(fault, seed, stream, fault.schedule, has, keys))
+                has = has & (uniform(hash_bits(seed, f"{stream}/share", drawn_by)) < fault.share)
+            self._list_of(fault).append(AssignedFault(fault, seed, stream, fault.schedule, has, drawn_by))
 
     def reading_faults(self, kind: str) -> Sequence[AssignedFault]:
         """Return the faults of readings of a kind, in the calendar's order, whether or not a device here has them."""

@@ -43,14 +43,14 @@ log = logs.get("fleet")
 
 
 class Connector:
-    """Connects devices; `on_first` is told when one is connected for the first time."""
+    """Connects devices; `on_first` is told when some are for the first time, and how many."""
 
     def __init__(
         self,
         brokers: BrokerPool,
         ramp: Ramp,
         clock: Clock,
-        on_first: Callable[[], None],
+        on_first: Callable[[int], None],
         incidents: IncidentRecorder,
     ) -> None:
         self._brokers = brokers
@@ -88,7 +88,7 @@ class Connector:
         # It may be lost already, or cut because the device has gone down meanwhile.
         if is_first and client.reconnects >= 0 and not client.is_excused:
             self._ramp.record_accepted(now - began, now)
-            self._on_first()
+            self._on_first(client.carried)
 
     def _count_failure(self, client: DeviceClient, error: EdgefleetError) -> None:
         self.failed_dials += 1

@@ -83,6 +83,8 @@ class ClientOwner(Protocol):
 
     def on_command(self, client: "DeviceClient", message: Message) -> None: ...
 
+    def on_detached(self, client: "DeviceClient") -> None: ...
+
 
 class DeviceClient:
     """Publishes what one device has to say, and keeps its connection."""
@@ -175,14 +177,24 @@ class DeviceClient:
         return self.is_retired and self.link is None and not is_connecting
 
     @property
+    def inflight(self) -> int:
+        """Return how many of its messages are published and not acknowledged."""
+        return self.session.inflight
+
+    @property
+    def carried(self) -> int:
+        """Return how many devices its connection is for."""
+        return 1
+
+    @property
     def is_idle(self) -> bool:
         """Return whether nothing waits to be sent or acknowledged."""
-        return not self.firmware.outbox and not self.session.inflight
+        return not self.firmware.outbox and not self.inflight
 
     @property
     def is_drained(self) -> bool:
         """Return whether nothing more leaves it without another reading or the end of a reset, which may not come."""
-        return self.is_idle or self.is_off or not (self.firmware.is_synced or self.session.inflight)
+        return self.is_idle or self.is_off or not (self.firmware.is_synced or self.inflight)
 
     @property
     def is_stalled(self) -> bool:

@@ -20,6 +20,7 @@ from devices.faults.connection_faults import (
 from devices.faults.transitions import FaultTransition
 from devices.fleet.device_client import DeviceClient
 from devices.fleet.fault_state import DuplicateClient, LinkFaultState
+from devices.fleet.gateway_client import MemberClient
 from devices.fleet.pacer import ScheduledAction
 from devices.timeline.timeline import Timeline
 from edgewire.mqtt import Session
@@ -52,6 +53,10 @@ class FaultInjector:
         # One that is leaving has got over its faults, but for a reset that it may be in.
         if client.is_leaving and not isinstance(transition.fault, Reboot):
             return
+        if row.is_of_link and isinstance(client, MemberClient):
+            if not client.gateway.counts_fault(transition.fault, begins=transition.begins):
+                return
+            client = client.gateway
         (row.begin if transition.begins else row.end)(self._fleet, client, transition.fault, transition)
 
 
@@ -159,17 +164,19 @@ class FaultActions(NamedTuple):
 
     begin: FaultAction
     end: FaultAction
+    is_of_link: bool = False
+    """Whether it is done to the connection: that of the gateway, where the device has one."""
 
 
 FAULT_ACTIONS: Mapping[type[Fault], FaultActions] = MappingProxyType(
     {
         Reboot: FaultActions(_begin_reboot, _end_reboot),
-        SilentDeath: FaultActions(_begin_silent_death, _end_silent_death),
-        HalfOpen: FaultActions(_begin_stall, _end_stall),
-        Duplicate: FaultActions(_begin_stall, _end_stall),
+        SilentDeath: FaultActions(_begin_silent_death, _end_silent_death, is_of_link=True),
+        HalfOpen: FaultActions(_begin_stall, _end_stall, is_of_link=True),
+        Duplicate: FaultActions(_begin_stall, _end_stall, is_of_link=True),
         Delay: FaultActions(_begin_delay, _end_delay),
         Reorder: FaultActions(_begin_delay, _end_delay),
-        Takeover: FaultActions(_begin_takeover, _end_takeover),
+        Takeover: FaultActions(_begin_takeover, _end_takeover, is_of_link=True),
         Corrupt: FaultActions(_begin_corruption, _end_corruption),
     }
 )

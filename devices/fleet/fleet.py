@@ -19,6 +19,7 @@ from functools import cached_property, partial
 from typing import Any, Literal
 
 from devices.faults.labels import Label
+from devices.firmware.config import Build
 from devices.firmware.firmware import Firmware
 from devices.firmware.outbox import Reading
 from devices.fleet.brokers import broker_pool_for
@@ -27,6 +28,7 @@ from devices.fleet.connector import Connector
 from devices.fleet.departures import Departures
 from devices.fleet.device_client import DeviceClient
 from devices.fleet.fault_state import DuplicateClient
+from devices.fleet.gateway_client import GatewayClient, MemberClient
 from devices.fleet.incidents import IncidentRecorder
 from devices.fleet.latency import AckProbe, Histogram, sample_every
 from devices.fleet.loss_window import LossWindow
@@ -40,6 +42,7 @@ from devices.fleet.run_record import (
     device_records,
     encode_so_far,
     fleet_record,
+    gateway_record,
     has_fixed_boots,
     new_run_id,
     scenario_digest,
@@ -50,8 +53,10 @@ from devices.fleet.shutdown import disconnect_all, drain_outboxes
 from devices.fleet.standby import Standby
 from devices.fleet.standby_client import StandbyClient
 from devices.scenario.changes import ScenarioChange
-from devices.scenario.devices import Device, Shard
+from devices.scenario.devices import Device, Gateway, Shard, login_name
 from devices.scenario.scenario import DeviceGroup, Scenario
+from devices.timeline.formats import make_gateway_format
+from devices.timeline.gateway_format import as_device
 from devices.timeline.timeline import Timeline
 from devices.timeline.wire_format import WireFormat
 from edgewire import logs
@@ -114,7 +119,7 @@ class Fleet:
         self._messages = messages
         powered_on_ms = self._sim_started_ms if power_on_ms is None else power_on_ms
         self.timeline = Timeline(scenario, powered_on_ms, shard, in_dialects=True)
-        self._brokers = broker_pool_for(scenario, [device.device_id for device in self.timeline.devices])
+        self._brokers = broker_pool_for(scenario, [login_name(device) for device in self.timeline.devices])
         self.broker_choices = self._brokers.choices
         self.acks = AckProbe(sample_every(scenario.messages_per_s / self._shard.count))
         first = FleetPart(self, self.timeline, self._sim_started_ms, scenario.time_scale, messages)
@@ -153,12 +158,18 @@ class Fleet:
         self.standby = Standby(self, self._brokers, version, self._run_id, self._clock, self.incidents)
         self.clients: list[DeviceClient] = []
         """All devices, those that have left as well."""
-        numbers = [self._shard.number(position) for position in range(len(self.timeline.devices))]
+        self._gateways: dict[str, GatewayClient] = {}
+        numbers = self.timeline.connection_numbers
         first.clients = list(self._create_clients(first, scenario, numbers))
         self.clients += first.clients
         shortest, longest = TICK_PERIOD_S
         period_s = min(max(scenario.keep_alive / 1000 * TICK_OF_KEEP_ALIVE, shortest), longest)
-        self._periodic_tick = PeriodicTick(self.clients, period_s)
+        self._periodic_tick = PeriodicTick(self.clients, period_s, self.gateways)
+
+    @property
+    def gateways(self) -> list[GatewayClient]:
+        """Return those that have the connections of some of the devices."""
+        return list(self._gateways.values())
 
     def device_time_ms(self) -> int:
         """Return the devices' time now."""
@@ -189,6 +200,10 @@ class Fleet:
             at_ms = firmware.booted_ms + firmware.build.firmware.first_sync
             action = partial(client.on_time_synced, firmware.boot)
             self._parts.part_with(client).pacer.schedule_action(at_ms, action)
+
+    def on_detached(self, client: DeviceClient) -> None:
+        """Take note that a device has no part any more in its gateway's connection."""
+        self.acks.forget_sample(client)
 
     def on_command(self, client: DeviceClient, message: Message) -> None:
         """Let a device do what it is told to."""
@@ -250,6 +265,8 @@ class Fleet:
         cpu_s, rss_bytes = process_usage()
         kinds = self._periodic_tick.kinds.copy()
         counted = {name: value for name, value in asdict(kinds.total()).items() if name not in COUNTED_AT_ONCE}
+        gateways = self.gateways
+        counted["reconnects"] += sum(max(0, gateway.reconnects) for gateway in gateways)
         throttling = read_cpu_throttling().since(self._throttling_before)
         lag = self._parts.lag()
         return FleetSnapshot(
@@ -259,6 +276,8 @@ class Fleet:
             sent_qos0=self._sent_qos0,
             incidents=self.incidents.incidents.copy(),
             unconnected=self._unconnected,
+            gateways=len(gateways),
+            gateways_connected=sum(gateway.is_online for gateway in gateways),
             failed_dials=self._connector.failed_dials,
             refused_dials=self._connector.refused_dials,
             slowed_s=self._ramp.slowed_s(self._clock.monotonic()),
@@ -299,12 +318,13 @@ class Fleet:
                 waiting = [client for client in self.clients if isinstance(client, StandbyClient)]
                 watching = self.standby.run_standby(self._connect_queue.enqueue_connect, waiting)
                 helpers.append(background.create_task(watching, name="standby"))
-                for client in self.clients:
+                for client in (*self.clients, *self._gateways.values()):
                     self.on_booted(client)
-                    if not isinstance(client, StandbyClient):
+                    if not isinstance(client, StandbyClient | MemberClient):
                         self._connect_queue.enqueue_connect(client)
                 await self._parts.run_parts(asyncio.get_running_loop().time() + lead_s, duration_s, stop)
-                await drain_outboxes([client for client in self.clients if not client.is_retired], at_once)
+                staying = [client for client in self.clients if not client.is_retired]
+                await drain_outboxes([*self.gateways, *staying], at_once)
                 self._stopping = True
                 for helper in helpers:
                     helper.cancel()
@@ -312,8 +332,10 @@ class Fleet:
         finally:
             self._stopping = True
             self.final = self.snapshot()
-            self._connected_to = Counter(str(client.broker) for client in self.clients if client.is_online)
-            await disconnect_all(self.clients, at_once)
+            online = [client for client in self.clients if client.is_online]
+            carriers = [client.gateway if isinstance(client, MemberClient) else client for client in online]
+            self._connected_to = Counter(str(client.broker) for client in carriers)
+            await disconnect_all([*self.clients, *self.gateways], at_once)
         self.standby.close_books()
         devices = [record for client in self.clients for record in device_records(client)]
         self.final = close_books(self.final, devices)
@@ -340,7 +362,7 @@ class Fleet:
             plan = await asyncio.to_thread(members.plan, scenario)
             has_logins = scenario.identities or any(group.identities for group in scenario.devices)
             if has_logins and plan.coming:
-                pool = await asyncio.to_thread(broker_pool_for, scenario, members.active_ids(plan))
+                pool = await asyncio.to_thread(broker_pool_for, scenario, [*members.active_ids(plan), *self._gateways])
                 self._brokers.identities = pool.identities
             part = await self._build_part(plan) if plan.coming else None
             if not self._parts.is_running:
@@ -454,7 +476,13 @@ class Fleet:
             boot, booted_ms, reason = boots[position]
             boot = part.boots.get(position, boot)
             device = timeline.devices[position]
-            firmware = Firmware(device.device_id, device.key, boot, booted_ms, builds[id(group)], reason)
+            build = builds[id(group)]
+            firmware = Firmware(device.device_id, device.key, boot, booted_ms, build, reason)
+            if device.gateway is not None:
+                gateway = self._gateways.get(device.client_id)
+                gateway = gateway or self._create_gateway(timeline, position, device.gateway, scenario, build)
+                yield MemberClient(device, firmware, gateway, self, self._rng.random, timeline.wire_format(position))
+                continue
             yield self._create_client(device, firmware, timeline.wire_format(position), scenario, number, group)
 
     def _create_client(
@@ -476,9 +504,26 @@ class Fleet:
         self.standby.add_client(client)
         return client
 
-    def _count_first(self) -> None:
-        """Count one more device that is connected for the first time."""
-        self._unconnected -= 1
+    def _create_gateway(
+        self, timeline: Timeline, position: int, gateway: Gateway, scenario: Scenario, build: Build
+    ) -> GatewayClient:
+        """Return the client of the gateway that the device at a position is the first of."""
+        group = timeline.device_group(position)
+        after = timeline.devices[position : position + group.devices_per_gateway]
+        behind = [device for device in after if device.gateway is gateway]
+        wire_format = make_gateway_format(group, behind, timeline.wire_format(position))
+        device = as_device(gateway)
+        firmware = Firmware(device.device_id, device.key, timeline.boot, timeline.start_ms, build)
+        broker = self._brokers.broker_for(timeline.connection_numbers[position])
+        credentials = self._brokers.identities.credentials_for(device.client_id, broker)
+        session = create_session(device, firmware, wire_format, scenario, credentials, self._version, self._limits)
+        client = GatewayClient(device, firmware, session, self, self._rng.random, broker, wire_format)
+        self._gateways[gateway.gateway_id] = client
+        return client
+
+    def _count_first(self, devices: int = 1) -> None:
+        """Count so many more devices that are connected for the first time."""
+        self._unconnected -= devices
         if not self._unconnected and self.connected_after_s is None:
             self.connected_after_s = self._clock.monotonic() - self._began
             self._lag_before = self._parts.lag()
@@ -552,4 +597,5 @@ class Fleet:
             standby=self.standby.spans(),
             reloads=self._reloads,
             connected_to=self._connected_to,
+            gateways=[gateway_record(gateway) for gateway in self.gateways],
         )

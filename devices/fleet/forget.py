@@ -13,8 +13,10 @@ from time import monotonic
 from devices.firmware.firmware import Firmware
 from devices.fleet.brokers import BrokerPool, broker_pool_for
 from devices.fleet.session_factory import last_will
-from devices.scenario.devices import Device, Shard
-from devices.scenario.scenario import Scenario
+from devices.scenario.devices import Device, Shard, login_name
+from devices.scenario.scenario import DeviceGroup, Scenario
+from devices.timeline.formats import make_gateway_format
+from devices.timeline.gateway_format import as_device
 from devices.timeline.timeline import Timeline
 from devices.timeline.wire_format import WireFormat
 from edgewire.errors import EdgefleetError, ServiceUnavailable
@@ -111,23 +113,29 @@ class _Forgetting:
         self._scenario = scenario
         self._shard = shard
         self._timeline = Timeline(scenario, 0, shard, in_dialects=True)
-        self._brokers = broker_pool_for(scenario, [device.device_id for device in self._timeline.devices])
+        self._brokers = broker_pool_for(scenario, [login_name(device) for device in self._timeline.devices])
         self._report = ForgetReport(devices=len(self._timeline.devices))
+        # The positions of the devices of each connection.
+        self._connections: list[list[int]] = []
+        for position, number in enumerate(self._timeline.connection_numbers):
+            if not position or number != self._timeline.connection_numbers[position - 1]:
+                self._connections.append([])
+            self._connections[-1].append(position)
         # What a broker was found to speak: its other devices need not find out.
         self._versions: dict[BrokerUrl, Version] = {}
 
     async def run(self, timeout_s: float, stop: asyncio.Event) -> ForgetReport:
-        count = len(self._timeline.devices)
+        count = len(self._connections)
         waiting = iter(range(count))
         done: set[int] = set()
         began_s = monotonic()
 
         async def take_turns() -> None:
-            for position in waiting:
-                due_s = began_s + position / self._scenario.connects_per_second
+            for number in waiting:
+                due_s = began_s + number / self._scenario.connects_per_second
                 await asyncio.sleep(due_s - monotonic())
-                await self._forget_device(position)
-                done.add(position)
+                await self._forget_connection(self._connections[number])
+                done.add(number)
 
         workers = [asyncio.create_task(take_turns(), name="forget") for _ in range(min(AT_ONCE, count))]
         stopping = asyncio.create_task(stop.wait(), name="stop")
@@ -141,25 +149,23 @@ class _Forgetting:
         if everything.done() and not everything.cancelled():
             everything.result()
         why = "interrupted" if stop.is_set() else f"not done within {timeout_s:g} s: give --timeout more"
-        for position in range(count):
-            if position not in done:
+        for number in range(count):
+            for position in self._connections[number] if number not in done else ():
                 self._report.add_failure(why, self._timeline.devices[position].device_id)
         return self._report
 
-    async def _forget_device(self, position: int) -> None:
-        home = self._brokers.broker_for(self._shard.number(position))
+    async def _forget_connection(self, positions: Sequence[int]) -> None:
+        """Clear what a device has left, or what those behind a gateway have, and the gateway itself."""
+        home = self._brokers.broker_for(self._timeline.connection_numbers[positions[0]])
         # It may have been at any of those that it may go on to.
         for broker in dict.fromkeys(self._brokers.urls) if self._brokers.choices > 1 else (home,):
-            await self._forget_device_at(position, broker)
+            await self._forget_connection_at(positions, broker)
 
-    async def _forget_device_at(self, position: int, broker: BrokerUrl) -> None:
-        device = self._timeline.devices[position]
-        firmware = Firmware(
-            device.device_id, device.key, 0, 0, self._scenario.build(self._timeline.device_group(position))
-        )
-        status, others = retained_topics(device, firmware, self._timeline.wire_format(position))
-        username, password = self._brokers.identities.credentials_for(device.client_id, broker)
-        config = SessionConfig(client_id=device.client_id, username=username, password=password)
+    async def _forget_connection_at(self, positions: Sequence[int], broker: BrokerUrl) -> None:
+        client_id = self._timeline.devices[positions[0]].client_id
+        status, *others = self._topics_of(positions)
+        username, password = self._brokers.identities.credentials_for(client_id, broker)
+        config = SessionConfig(client_id=client_id, username=username, password=password)
         conversation = _Conversation(status, config, self._versions.get(broker, Version.V5))
         try:
             async with asyncio.timeout(DEVICE_S):
@@ -173,8 +179,28 @@ class _Forgetting:
         self._report.cleared += conversation.cleared
         self._report.unseen += conversation.is_unseen
         for problem in conversation.problems:
-            # Otherwise every device has a reason of its own.
-            self._report.add_failure(problem.replace(device.device_id, "DEVICE"), device.device_id)
+            for position in positions:
+                device_id = self._timeline.devices[position].device_id
+                # Otherwise every device has a reason of its own.
+                self._report.add_failure(problem.replace(client_id, "DEVICE"), device_id)
+
+    def _topics_of(self, positions: Sequence[int]) -> list[str]:
+        """Return where something of these devices may be retained, the status of who has the connection first."""
+        topics: list[str] = []
+        for position in positions:
+            group, wire_format = self._timeline.device_group(position), self._timeline.wire_format(position)
+            device = self._timeline.devices[position]
+            if device.gateway is not None and not topics:
+                behind = [self._timeline.devices[one] for one in positions]
+                told = make_gateway_format(group, behind, wire_format)
+                topics += self._left_by(as_device(device.gateway), group, told)
+            topics += self._left_by(device, group, wire_format)
+        return list(dict.fromkeys(topics))
+
+    def _left_by(self, device: Device, group: DeviceGroup, wire_format: WireFormat) -> list[str]:
+        firmware = Firmware(device.device_id, device.key, 0, 0, self._scenario.build(group))
+        status, others = retained_topics(device, firmware, wire_format)
+        return [status, *others] if status else others
 
 
 async def _all_of(tasks: Sequence[asyncio.Task[None]]) -> None:
@@ -184,7 +210,7 @@ async def _all_of(tasks: Sequence[asyncio.Task[None]]) -> None:
 def retained_topics(device: Device, firmware: Firmware, wire_format: WireFormat) -> tuple[str, list[str]]:
     """Return the topic of a device's retained status, and all its others, where others may have retained something.
 
-    A format that tells no status has its first message in that place.
+    A format that tells no status has its first message in that place, and an empty one where it says nothing at all.
     """
     told = [one for state in ("online", "offline") for one in wire_format.status(device, firmware.status(state, None))]
     will = last_will(device, firmware, wire_format)
@@ -199,7 +225,7 @@ def retained_topics(device: Device, firmware: Firmware, wire_format: WireFormat)
     )
     retained = [one.topic for one in told if one.retain]
     topics = [topic for topic in dict.fromkeys([*retained, *others]) if topic]
-    return topics[0], topics[1:]
+    return (topics[0], topics[1:]) if topics else ("", [])
 
 
 class _ConnectionBroke(ServiceUnavailable):

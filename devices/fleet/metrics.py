@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 
 from devices.fleet.device_client import DeviceClient
+from devices.fleet.gateway_client import GatewayClient
 from devices.fleet.incidents import Incidents
 from devices.fleet.latency import Histogram
 from edgewire.os_support import own_usage, page_bytes
@@ -58,7 +59,7 @@ class Gauges:
             self.sent_qos0 += counters.sent_qos0
             self.dropped += len(counters.dropped)
             self.dropped_by_fault += counters.dropped_by_fault
-        self.inflight += client.session.inflight
+        self.inflight += client.inflight
         self.buffered += waiting
         self.reconnects += max(0, client.reconnects)
 
@@ -122,6 +123,9 @@ class FleetSnapshot:
     """Not connected because real sensors are in their places."""
     unconnected: int = 0
     """Not connected even once so far."""
+    gateways: int = 0
+    """Each has one connection for many of the devices."""
+    gateways_connected: int = 0
     emitted: int = 0
     acknowledged: int = 0
     sent_qos0: int = 0
@@ -192,10 +196,15 @@ class FleetSnapshot:
         """Return how many messages the broker refused."""
         return self.incidents.refused.total()
 
+    @property
+    def gateways_not_connected(self) -> int:
+        """Return how many gateways have no connection, each of which all its devices miss."""
+        return self.gateways - self.gateways_connected
+
     def without_connections(self) -> "FleetSnapshot":
         """Return the same fleet with no device connected, resting or in standby: nobody vouches for them any more."""
         kinds = KindGauges({kind: replace(one, connected=0, resting=0, standby=0) for kind, one in self.kinds.items()})
-        return replace(self, connected=0, resting=0, standby=0, kinds=kinds)
+        return replace(self, connected=0, gateways_connected=0, resting=0, standby=0, kinds=kinds)
 
     @classmethod
     def total(cls, parts: "Iterable[FleetSnapshot]") -> "FleetSnapshot":
@@ -227,19 +236,26 @@ def _rss_bytes(most_bytes: int) -> int:
 
 
 class PeriodicTick:
-    """Goes over the clients once every `period_s`; `kinds` are the gauges of the last whole round."""
+    """Goes over the clients once every `period_s`; `kinds` are the gauges of the last whole round.
 
-    def __init__(self, clients: Sequence[DeviceClient], period_s: float) -> None:
+    `gateways` have the connections of some of the clients, and are no devices themselves.
+    """
+
+    def __init__(
+        self, clients: Sequence[DeviceClient], period_s: float, gateways: Sequence[GatewayClient] = ()
+    ) -> None:
         self._clients = clients
+        self._gateways = gateways
         self._period_s = period_s
         self.kinds = KindGauges.of_kinds(client.device.kind for client in clients)
 
     async def run_ticks(self) -> None:
         """Go round until cancelled."""
         loop = asyncio.get_running_loop()
-        everyone = self._clients
         while True:
             # Others may come at any time.
+            everyone = [*self._clients, *self._gateways] if self._gateways else self._clients
+            devices = len(self._clients)
             pause_s = self._period_s * min(1.0, SLICE / max(1, len(everyone)))
             began, done, kinds = loop.time(), 0, KindGauges()
             while done < len(everyone):
@@ -247,9 +263,11 @@ class PeriodicTick:
                 # A busy loop wakes us late: then more of them at once, or the round would never end.
                 due = round((loop.time() - began) / self._period_s * len(everyone))
                 stop = max(done + 1, min(due, done + LARGEST_SLICE))
-                for client in everyone[done:stop]:
+                for client in everyone[done : min(stop, devices)]:
                     client.tick()
                     kinds.count_client(client)
+                for gateway in everyone[max(done, devices) : stop]:
+                    gateway.tick()
                 done = stop
             self.kinds = kinds
             if not everyone:

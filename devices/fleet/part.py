@@ -142,7 +142,7 @@ class FleetPart:
             Reading(seq, client.topics[address], payload, client.device.qos, client.firmware.boot, address)
         )
         if self._acks.is_due() and client.is_online and client not in self._acks:
-            self._acks.start_sample(client, client.session.inflight, self._owner.monotonic_s())
+            self._acks.start_sample(client, client.inflight, self._owner.monotonic_s())
 
     def _scheduled_actions(self, from_ms: int, to_ms: int) -> Sequence[ScheduledAction]:
         return self._fault_injector.scheduled_actions(from_ms, to_ms, first=from_ms == self.begin_ms)

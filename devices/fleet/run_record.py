@@ -13,6 +13,7 @@ from typing import Any, Literal
 from devices.firmware.outbox import NO_SEQ, SeqRanges
 from devices.fleet.bottleneck import diagnose, verdict_text
 from devices.fleet.device_client import DeviceClient
+from devices.fleet.gateway_client import GatewayClient
 from devices.fleet.metrics import FleetSnapshot
 from devices.fleet.verdict import find_notes, find_problems
 from devices.scenario.devices import Shard
@@ -20,6 +21,7 @@ from devices.scenario.scenario import Scenario
 from edgewire.run_checkpoint import encode_devices
 from edgewire.run_record import (
     DeviceRecord,
+    GatewayRecord,
     PoweredPart,
     ReloadRecord,
     RunRecord,
@@ -101,6 +103,16 @@ def device_records(client: DeviceClient) -> Iterator[DeviceRecord]:
         )
 
 
+def gateway_record(gateway: GatewayClient) -> GatewayRecord:
+    """Return which devices have the connection of a gateway."""
+    return GatewayRecord(
+        gateway_id=gateway.device.device_id,
+        site=gateway.device.site,
+        reconnects=max(0, gateway.reconnects),
+        devices=[member.device.device_id for member in gateway.members],
+    )
+
+
 def _in_flight(client: DeviceClient) -> dict[int, SeqRanges]:
     """Return what was published and is not acknowledged yet, by boot."""
     found: dict[int, SeqRanges] = {}
@@ -174,6 +186,7 @@ def fleet_record(
     standby: Sequence[StandbySpan] = (),
     reloads: Sequence[ReloadRecord] = (),
     connected_to: Mapping[str, int] = MappingProxyType({}),
+    gateways: Sequence[GatewayRecord] = (),
 ) -> RunRecord:
     """Return the record of a run: of one that is over, `snapshot` is what `close_books` made of it."""
     record = RunRecord(
@@ -199,6 +212,7 @@ def fleet_record(
         standby=list(standby),
         reloads=list(reloads),
         connected_to=dict(connected_to),
+        gateways=list(gateways),
         devices=devices,
     )
     return with_verdict(record, snapshot)

@@ -9,7 +9,7 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from devices.scenario.devices import Device, all_devices, device_ids, emulated, vehicle_sites
+from devices.scenario.devices import Device, all_devices, connection_numbers, emulated, vehicle_sites
 from devices.scenario.scenario import DeviceGroup, Scenario
 from edgewire.errors import ConfigError
 
@@ -88,6 +88,13 @@ def compare_scenarios(old: Scenario, new: Scenario) -> ScenarioChange:
             intervals[name] = device.interval_ms
         else:
             kept += 1
+    coming_and_going = {*added, *replaced, *old_devices}
+    moved = next((one for one, _ in (*before, *after) if one.gateway and one.device_id in coming_and_going), None)
+    if moved is not None and moved.gateway is not None:
+        raise ConfigError(
+            f"{moved.device_id} is behind {moved.gateway.gateway_id}, and the devices of gateways cannot change while"
+            " they run: change it back, or end the run and start it again"
+        )
     watching = any(device.kind == "traffic" and device.device_id not in added for device, _ in new_devices)
     notes = [VEHICLES_NOTE] if watching and vehicle_sites(before) != vehicle_sites(after) else []
     return ScenarioChange(
@@ -136,7 +143,9 @@ class DeviceShares:
 
     def __init__(self, scenario: Scenario, count: int) -> None:
         self._count = count
-        self._owners = {name: number % count for number, name in enumerate(device_ids(scenario))}
+        devices = emulated(all_devices(scenario))
+        numbers = connection_numbers(devices)
+        self._owners = {device.device_id: number % count for (device, _), number in zip(devices, numbers, strict=True)}
 
     def dealt(self, added: Iterable[str]) -> "DeviceShares":
         """Return them with devices that are new; one that was there before comes back to its shard."""

@@ -17,6 +17,17 @@ _NO_FIELDS: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
+class Gateway:
+    """Names a gateway, which has the one connection of several devices."""
+
+    gateway_id: str
+    """Also its client id."""
+    site: str
+    key: int
+    """As a device has one; faults of the connection are drawn by it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Device:
     """Says who a device is, and when it speaks."""
 
@@ -34,11 +45,16 @@ class Device:
     """As which it connects."""
     fields: Mapping[str, str]
     """What it has for the names of the user's own that stand in braces."""
+    gateway: Gateway | None = None
+    """The one over whose connection it speaks; None where it has its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Names every `count`-th device, from device `index`: what one process of several takes care of."""
+    """Names every `count`-th connection, from number `index`: what one process of several takes care of.
+
+    A device has one of its own, or shares that of its gateway, which is never divided.
+    """
 
     index: int = 0
     count: int = 1
@@ -52,7 +68,7 @@ class Shard:
         return cls(int(index), int(count))
 
     def number(self, position: int) -> int:
-        """Return the number in the whole scenario of the device at this position of the shard."""
+        """Return the number in the whole scenario of the connection at this position of the shard."""
         return self.index + position * self.count
 
     def part(self, index: int, count: int) -> "Shard":
@@ -71,21 +87,30 @@ def all_devices(scenario: Scenario) -> list[tuple[Device, DeviceGroup]]:
     numbers = IdNumbers.of(scenario)
     counted = dict.fromkeys(KINDS, 0)
     devices: list[tuple[Device, DeviceGroup]] = []
+    gateways: list[Gateway] = []
     for group in scenario.devices:
         begin = len(devices)
+        gateway: Gateway | None = None
         for position in range(group.size):
+            if group.gateway is not None and position % group.devices_per_gateway == 0:
+                gateway = _gateway(group, scenario, len(gateways))
+                gateways.append(gateway)
             counted[group.kind] += 1
             device_id = group.ids[position] if group.ids else group.device_id(counted[group.kind])
             ordinal = numbers.ordinal(group, position, counted[group.kind])
             fields = group.fields_of(position) if group.fields else _NO_FIELDS
             site = fields.get(SITE) or group.site or scenario.sites[ordinal % len(scenario.sites)].name
             client_id = group.client_ids[position] if group.client_ids else device_id
-            devices.append((_device(device_id, client_id, fields, group, site, ordinal), group))
+            if gateway is not None:
+                client_id, site = gateway.gateway_id, gateway.site
+            devices.append((_device(device_id, client_id, fields, group, site, ordinal, gateway), group))
         strange = set(group.hardware).difference(device.device_id for device, _ in devices[begin:])
         if strange:
             raise ConfigError(f"scenario: hardware: '{min(strange)}' is not the id of a device of its group")
-    check_unique_ids([device.device_id for device, _ in devices])
-    check_unique_ids([device.client_id for device, _ in devices], "have the client id")
+    of_gateways = [one.gateway_id for one in gateways]
+    check_unique_ids([*(device.device_id for device, _ in devices), *of_gateways])
+    own = (device.client_id for device, _ in devices if device.gateway is None)
+    check_unique_ids([*own, *of_gateways], "have the client id")
     return devices
 
 
@@ -104,16 +129,70 @@ def device_ids(scenario: Scenario) -> list[str]:
     return [device.device_id for device, _ in expand_devices(scenario)]
 
 
+def connection_numbers(devices: Sequence[tuple[Device, DeviceGroup]]) -> Sequence[int]:
+    """Return the number, from 0, of the connection of each device: those of a gateway have the same."""
+    if all(group.gateway is None for group in {id(group): group for _, group in devices}.values()):
+        return range(len(devices))
+    numbers: list[int] = []
+    before: Gateway | None = None
+    for device, _ in devices:
+        is_same = device.gateway is not None and device.gateway is before
+        numbers.append((numbers[-1] if numbers else -1) + (not is_same))
+        before = device.gateway
+    return numbers
+
+
+def devices_of_shard(
+    devices: Sequence[tuple[Device, DeviceGroup]], shard: Shard
+) -> tuple[Sequence[tuple[Device, DeviceGroup]], Sequence[int]]:
+    """Return those of the emulated devices that a shard takes care of, and the numbers of their connections."""
+    numbers = connection_numbers(devices)
+    if isinstance(numbers, range):
+        return devices[shard.index :: shard.count], numbers[shard.index :: shard.count]
+    mine = [position for position, number in enumerate(numbers) if number % shard.count == shard.index]
+    return [devices[position] for position in mine], [numbers[position] for position in mine]
+
+
+def login_name(device: Device) -> str:
+    """Return the name of the identity with which a device, or the gateway that it is behind, connects."""
+    return device.device_id if device.gateway is None else device.gateway.gateway_id
+
+
+def login_names(devices: Sequence[tuple[Device, DeviceGroup]]) -> list[str]:
+    """Return the names of the identities of all connections of these devices."""
+    return list(dict.fromkeys(login_name(device) for device, _ in devices))
+
+
+def _gateway(group: DeviceGroup, scenario: Scenario, before: int) -> Gateway:
+    assert group.gateway is not None
+    gateway_id = group.gateway.gateway_id(before + 1)
+    # All that a gateway hears is where it is.
+    site = group.site or scenario.sites[before % len(scenario.sites)].name
+    return Gateway(gateway_id, site, _key(gateway_id))
+
+
 def _device(
-    device_id: str, client_id: str, fields: Mapping[str, str], group: DeviceGroup, site: str, ordinal: int
+    device_id: str,
+    client_id: str,
+    fields: Mapping[str, str],
+    group: DeviceGroup,
+    site: str,
+    ordinal: int,
+    gateway: Gateway | None,
 ) -> Device:
-    key = int.from_bytes(hashlib.blake2b(device_id.encode(), digest_size=8).digest(), "little")
+    key = _key(device_id)
     phase_ms = key % group.interval
-    return Device(device_id, group.kind, site, group.qos, group.interval, phase_ms, ordinal, key, client_id, fields)
+    return Device(
+        device_id, group.kind, site, group.qos, group.interval, phase_ms, ordinal, key, client_id, fields, gateway
+    )
+
+
+def _key(name: str) -> int:
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little")
 
 
 def check_unique_ids(device_ids: Sequence[str], relation: str = "are called") -> None:
-    """Raise `ConfigError` where two devices have the same id."""
+    """Raise `ConfigError` where two devices, or a device and a gateway, have the same id."""
     seen: set[str] = set()
     for device_id in device_ids:
         if device_id in seen:

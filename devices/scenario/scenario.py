@@ -13,16 +13,20 @@ from devices.faults.registry import AnyFault
 from devices.firmware.config import Build, FirmwareConfig
 from devices.firmware.outbox import OutboxConfig
 from devices.firmware.reconnect import ReconnectConfig
+from devices.scenario.gateway import GatewayOptions
 from devices.scenario.identity_table import SITE, read_identities
 from devices.scenario.speech import (
     DEVICE_NAMES,
+    GATEWAY,
     NATIVE_DIALECT,
     MessageProperties,
     OwnMessage,
+    check_gateway,
     discovery_writer,
     own_encoder,
     read_dialect,
     shared_topics,
+    topics_of_many,
 )
 from devices.sensors.base import EPOCH_MS
 from devices.sensors.registry import KINDS
@@ -34,6 +38,7 @@ from edgewire.dialects.base import DialectError
 from edgewire.dialects.encoder import DialectEncoder
 from edgewire.dialects.home_assistant_discovery import DiscoveryWriter, HomeAssistantDiscovery
 from edgewire.dialects.registry import DIALECTS
+from edgewire.dialects.zigbee2mqtt_encoder import Zigbee2MqttEncoder
 from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl
 from edgewire.link.url import with_password_file
@@ -101,6 +106,9 @@ class DeviceGroup(Config):
     `key`, `site` where they matter; any other column is one of `fields`. With `count` only its first rows."""
     hardware: tuple[str, ...] = ()
     """Ids of this group whose place real sensors have taken: they are not emulated, and all others stay as they are."""
+    gateway: GatewayOptions | None = None
+    """The devices have no connection of their own: `{count: 20, devices: 50}` are 20 gateways, each with one MQTT
+    connection for 50 of them."""
     vehicles: tuple[Annotated[int, Field(ge=1, le=1_000_000)], ...] = ()
     """With `ids` of gps and telematics: the number of the vehicle that each rides in. Without it the id tells: units
     whose ids end in the same number, or differ only in the kind's name, ride in the same vehicle."""
@@ -172,6 +180,8 @@ class DeviceGroup(Config):
         if found is None or found.encoder is None:
             return values
         usual: dict[str, Any] = {"qos": found.qos}
+        if found.has_gateways:
+            usual["gateway"] = {"count": 1}
         if found.interval_ms is not None:
             usual["interval"] = f"{found.interval_ms}ms"
         return usual | values
@@ -180,6 +190,13 @@ class DeviceGroup(Config):
     def _check(self) -> "DeviceGroup":
         if self.ids and self.count is not None:
             raise ValueError("ids lists the devices one by one; leave out count, or ids")
+        if self.gateway is not None:
+            self.gateway.devices_each(self.size)
+            if self.client_ids:
+                said = "are of no use: a gateway connects for its devices, under its own id; leave them out"
+                raise located_error(("identities" if self.identities else "client_ids",), said)
+            if self.gateway.gateway_id(1) == self.gateway.gateway_id(2) and self.gateways > 1:
+                raise located_error(("gateway", "id"), "needs {n} in it, or all gateways would have the same name")
         if self.ids and self.id:
             raise ValueError("id makes names for count devices; leave it out where ids lists them")
         config.check_section(self.settings, KINDS[self.kind].settings, at="settings")
@@ -206,7 +223,7 @@ class DeviceGroup(Config):
         for name, values in self.fields.items():
             if not _FIELD_NAME.fullmatch(name):
                 continue  # of a file: nobody can name it, and it is in nobody's way
-            if name in DEVICE_NAMES and name != SITE:
+            if (name in DEVICE_NAMES or (name == GATEWAY and self.gateway)) and name != SITE:
                 raise located_error(("fields", name), "is what every device has: give it another name")
             if not isinstance(values, str) and len(values) != self.size:
                 said = f"needs one text for all, or one for each of the {self.size} devices, not {len(values)}"
@@ -266,6 +283,10 @@ class DeviceGroup(Config):
         except (DialectError, ValueError) as error:
             raise located_error(("payload" if self.topic else "messages" if own else "dialect",), str(error)) from None
         try:
+            check_gateway(self.gateway, self.dialect_name, encoder, has_several=self.gateways > 1)
+        except ValueError as error:
+            raise located_error(("gateway",), str(error)) from None
+        try:
             self.make_discovery(encoder)
         except DialectError as error:
             raise located_error(("discovery",), str(error)) from None
@@ -291,21 +312,54 @@ class DeviceGroup(Config):
                 ),
             )
         if messages:
-            return own_encoder(self.kind, messages, self.events, self.field_names)
-        return None if self.dialect == NATIVE_DIALECT else read_dialect(self.dialect, self.kind, self.field_names)
+            return own_encoder(
+                self.kind, messages, self.events, self.field_names, has_gateways=self.gateway is not None
+            )
+        if self.dialect_name == NATIVE_DIALECT and isinstance(self.dialect, str):
+            return None
+        encoder = read_dialect(self.dialect, self.kind, self.field_names)
+        if isinstance(encoder, Zigbee2MqttEncoder) and self.discovery is not None:
+            encoder.discovery = self._discovery_options
+        return encoder
 
     def make_discovery(self, encoder: DialectEncoder | None) -> DiscoveryWriter | None:
         """Return what describes the devices; None where they do not. Raises `DialectError`."""
         if self.discovery is None:
             return None
-        options = HomeAssistantDiscovery() if isinstance(self.discovery, str) else self.discovery
-        dialect = self.dialect if isinstance(self.dialect, str) else str(self.dialect.get("dialect"))
-        return discovery_writer(options, self.kind, dialect, encoder)
+        if isinstance(encoder, Zigbee2MqttEncoder):
+            if self._discovery_options.form == "device" and "form" in self._discovery_options.model_fields_set:
+                raise DialectError("Zigbee2MQTT describes each value by itself: write form: single, or leave it out")
+            return None
+        return discovery_writer(self._discovery_options, self.kind, self.dialect_name, encoder)
+
+    @property
+    def _discovery_options(self) -> HomeAssistantDiscovery:
+        return self.discovery if isinstance(self.discovery, HomeAssistantDiscovery) else HomeAssistantDiscovery()
+
+    @property
+    def dialect_name(self) -> str:
+        """Return the name of the dialect, without its options."""
+        return self.dialect if isinstance(self.dialect, str) else str(self.dialect.get("dialect"))
 
     @property
     def size(self) -> int:
         """Return how many devices this group has."""
-        return len(self.ids) or self.count or 1
+        return len(self.ids) or self.count or (self.gateway.size if self.gateway else None) or 1
+
+    @property
+    def devices_per_gateway(self) -> int:
+        """Return how many devices share a connection: 1 without a gateway."""
+        return 1 if self.gateway is None else self.gateway.devices_each(self.size)
+
+    @property
+    def gateways(self) -> int:
+        """Return how many gateways this group has."""
+        return 0 if self.gateway is None else -(-self.size // self.devices_per_gateway)
+
+    @property
+    def connections(self) -> int:
+        """Return how many MQTT connections the devices of this group have."""
+        return self.gateways or self.size
 
     def beside(self, folder: Path) -> "DeviceGroup":
         """Return this group with the path of a user's module whole, which is in a folder."""
@@ -426,6 +480,7 @@ class Scenario(ConfigFile):
                 raise located_error(
                     ("devices", position, "site"), f"'{group.site}' is not one of {', '.join(names)}{near}"
                 )
+            self._check_sharing(position, group)
         for position, site in enumerate(self.sites):
             if self.world == 1 and site.climate not in PLAIN_CLIMATES:
                 said = f"{site.climate} is of the second world: write world: 2 at the top of the scenario"
@@ -461,6 +516,25 @@ class Scenario(ConfigFile):
         except ValueError as error:
             raise ConfigError(f"--broker: {error}") from None
         return changed
+
+    def _check_sharing(self, position: int, group: DeviceGroup) -> None:
+        """Refuse what devices cannot do that share a connection, or a topic."""
+        at = ("devices", position)
+        if group.gateway is not None and self.build(group).firmware.sleep is not None:
+            said = "its devices have no connection that could end for their sleep: leave firmware.sleep out"
+            raise located_error((*at, "gateway"), said)
+        if self.standby_after_ms(group) is None:
+            return
+        if group.gateway is not None:
+            said = "standby needs a connection for each device, and these share their gateway's: write standby: false"
+            raise located_error((*at, "gateway"), said)
+        encoder = group.make_encoder()
+        if encoder is not None and group.size > 1 and (shared := topics_of_many(group.kind, encoder)):
+            said = (
+                f"all devices speak on '{shared[0]}', so a message there does not tell in whose place a real sensor is:"
+                " write {id} into the topic, or standby: false"
+            )
+            raise located_error((*at, "topic" if group.topic else "messages" if group.messages else "dialect"), said)
 
     @property
     def brokers(self) -> tuple[str, ...]:

@@ -6,12 +6,13 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
+from devices.scenario.gateway import GatewayOptions
 from devices.sensors.derived import spoken_fields
 from devices.sensors.registry import KINDS
 from edgewire.config import Config, DurationMs, SizeBytes
 from edgewire.config_errors import closest, explain_errors
 from edgewire.dialects.base import DialectError
-from edgewire.dialects.encoder import DialectEncoder, MessageTemplate
+from edgewire.dialects.encoder import DialectEncoder, GatewayEncoder, MessageTemplate
 from edgewire.dialects.home_assistant_discovery import DiscoveryWriter, HomeAssistantDiscovery, Spoken
 from edgewire.dialects.own_encoder import OwnFormatEncoder
 from edgewire.dialects.own_format import KNOWN_FIELDS
@@ -24,6 +25,9 @@ NATIVE_DIALECT = "edgefleet"
 """The message contract."""
 DEVICE_NAMES = frozenset({"id", "site", "kind", "mac", "n", "tail"})
 """Names that stand in braces for what every device has; `tail` is the last two letters of its id."""
+
+GATEWAY = "gateway"
+"""The name that stands in braces for the id of the gateway of a device that has one."""
 
 OF_ONE_DEVICE = frozenset({"id", "mac", "n"})
 """Those of them that no two devices of a kind share."""
@@ -106,6 +110,7 @@ def read_dialect(
         raise ValueError("; ".join(fault.text for fault in faults)) from None
     encoder = found.encoder(given, kind)
     # A dialect that has no word for events says none.
+    own_names |= {GATEWAY} if isinstance(encoder, GatewayEncoder) else set()
     check_spoken(kind, encoder, own_names, says_events=False)
     return encoder
 
@@ -115,15 +120,50 @@ def own_encoder(
     messages: Sequence[OwnMessage],
     events: Sequence[OwnMessage],
     own_names: frozenset[str] = frozenset(),
+    *,
+    has_gateways: bool = False,
 ) -> DialectEncoder:
     """Return what writes messages of the user's own format, with names of the user's own in braces.
 
     Raises `ValueError` with a sentence.
     """
+    own_names |= {GATEWAY} if has_gateways else set()
     templates, of_events = ([message.template(own_names) for message in group] for group in (messages, events))
     encoder = OwnFormatEncoder(templates, of_events)
     check_spoken(kind, encoder, own_names)
     return encoder
+
+
+def check_gateway(
+    gateway: GatewayOptions | None, dialect: str, encoder: DialectEncoder | None, *, has_several: bool
+) -> None:
+    """Raise `ValueError` with a sentence where devices that speak like this can have no gateway, or need one."""
+    found = DIALECTS.get(dialect)
+    if gateway is None:
+        return
+    if found is not None and not found.has_gateways:
+        spoken = ", ".join([NATIVE_DIALECT, *(one.name for one in DIALECTS.values() if one.has_gateways)])
+        raise ValueError(
+            f"each device that speaks {dialect} has a connection of its own: leave this out, or speak {spoken}"
+            " or a format of your own"
+        )
+    if isinstance(encoder, GatewayEncoder) and has_several and "{gateway}" not in encoder.base_topic:
+        raise ValueError(
+            f"all gateways would speak below '{encoder.base_topic}': write {{gateway}} into base_topic, such as"
+            f" {encoder.base_topic}/{{gateway}}"
+        )
+    if gateway.availability is None:
+        return
+    if not isinstance(encoder, OwnFormatEncoder):
+        raise ValueError("availability is of a format of your own: the others have a message of their own for it")
+    topic, *texts = gateway.availability.topic, gateway.availability.online, gateway.availability.offline
+    if "+" in topic or "#" in topic:
+        raise ValueError(f"topic '{topic}' has a wildcard: a gateway publishes on one topic")
+    for name in (name for text in (topic, *texts) for name in braced_names(text)):
+        if name not in ("gateway", "site"):
+            raise ValueError(f"nothing is called {{{name}}} at a gateway; there are gateway, site")
+    if has_several and "{gateway}" not in topic:
+        raise ValueError(f"all gateways would speak on '{topic}': write {{gateway}} into it")
 
 
 def shared_topics(kind: str, encoder: DialectEncoder) -> list[str]:
@@ -135,6 +175,12 @@ def shared_topics(kind: str, encoder: DialectEncoder) -> list[str]:
             if OF_ONE_DEVICE.isdisjoint({*fields, *names, *braced_names(message.topic)}):
                 shared.append(message.topic)
     return shared
+
+
+def topics_of_many(kind: str, encoder: DialectEncoder) -> list[str]:
+    """Return the topics on which all devices speak, whether or not the payload tells them apart."""
+    messages = [message for found in spoken_messages(kind, encoder).values() for message in found]
+    return [one.topic for one in messages if OF_ONE_DEVICE.isdisjoint(braced_names(one.topic))]
 
 
 def spoken_messages(kind: str, encoder: DialectEncoder) -> dict[Channel, tuple[MessageTemplate, ...]]:
@@ -156,10 +202,12 @@ def check_spoken(
     for channel, messages in spoken_messages(kind, encoder).items():
         known = spoken_fields(kind, channel)
         for message in messages:
-            fields, names = named_in(compile_payload(message.payload, known))
+            fields, braced = named_in(compile_payload(message.payload, known))
             texts = (message.topic, *message.properties.get("user", {}).values())
-            for name in (*names, *(name for text in texts for name in braced_names(text))):
+            for name in (*braced, *(name for text in texts for name in braced_names(text))):
                 if name not in DEVICE_NAMES and name not in own_names:
+                    if name == GATEWAY:
+                        raise ValueError("there is no {gateway}: the group has none; give it gateway: {count: …}")
                     there = sorted(DEVICE_NAMES | own_names)
                     raise ValueError(
                         f"nothing is called {{{name}}}{closest(name, there)}; there are {', '.join(there)}"

@@ -20,6 +20,7 @@ DEVICE_FIELDS = frozenset(
         "uptime_clock",
         "rssi_dbm",
         "wifi_quality_pct",
+        "link_quality",
         "battery_pct",
         "supply_v",
     }

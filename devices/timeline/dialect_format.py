@@ -58,6 +58,7 @@ class DialectFormat:
         self._names_of = names_of
         self._vitals = vitals
         self._names: dict[str, DeviceNames] = {}
+        self._renamed: dict[str, DeviceNames] = {}
         self._compiled: dict[Channel, list[_Compiled]] = {}
         self._parts: dict[Channel, tuple[MessagePart, ...]] = {}
         self._addresses: list[MessageTemplate] = []
@@ -85,12 +86,12 @@ class DialectFormat:
 
     def topics(self, device: Device) -> tuple[str, ...]:
         """Return the topics of a device's messages, by the address that their part names."""
-        names = self._device_names(device)
+        names = self.device_names(device)
         return tuple(fill_names(message.topic, names) for message in self._addresses)
 
     def command_topics(self, device: Device) -> Sequence[str]:
         """Return the topic filters that a device subscribes to for its commands."""
-        return self._encoder.command_topics(self._device_names(device))
+        return self._encoder.command_topics(self.device_names(device))
 
     def encode(self, table: Table, devices: Sequence[Device], timestamps_ms: Ints, boot: int) -> list[bytes]:
         """Return the payloads of each row of a table, row by row, and of each row in the order of its parts."""
@@ -120,15 +121,15 @@ class DialectFormat:
 
     def status(self, device: Device, status: Mapping[str, Any], *, is_first: bool = True) -> Sequence[Publication]:
         """Return the messages that tell a device's state."""
-        return tuple(self._encoder.state(self._device_names(device), status, is_first=is_first))
+        return tuple(self._encoder.state(self.device_names(device), status, is_first=is_first))
 
     def will(self, device: Device, status: Mapping[str, Any]) -> Publication | None:
         """Return the message that the broker publishes when the device goes without a goodbye."""
-        return self._encoder.will(self._device_names(device))
+        return self._encoder.will(self.device_names(device))
 
     def read_command(self, device: Device, message: Message) -> CommandRequest | None:
         """Return what a message asks for; None where the device does not heed it."""
-        found = self._encoder.read_command(self._device_names(device), message.topic, message.payload)
+        found = self._encoder.read_command(self.device_names(device), message.topic, message.payload)
         if found is None:
             return None
         return CommandRequest(None, found.action, found.arguments, found.wants_reading, found)
@@ -144,7 +145,7 @@ class DialectFormat:
         outcome = CommandOutcome(
             result["error"], result.get("data", {}), answer.status, answer.interval_s, answer.readings
         )
-        return tuple(self._encoder.answer(self._device_names(device), request.spoken, outcome))
+        return tuple(self._encoder.answer(self.device_names(device), request.spoken, outcome))
 
     # -- writing
 
@@ -176,11 +177,14 @@ class DialectFormat:
         known: dict[str, bytes] = {}
         for device in devices:
             if device.device_id not in known:
-                filled = fill_names(text, self._device_names(device))
+                filled = fill_names(text, self.device_names(device))
                 known[device.device_id] = _json_inside(filled)
         return [known[device.device_id] for device in devices]
 
-    def _device_names(self, device: Device) -> DeviceNames:
+    def device_names(self, device: Device) -> DeviceNames:
+        """Return what stands for the names in braces of a device."""
+        if device.device_id in self._renamed:
+            return self._renamed[device.device_id]
         names = self._names.get(device.device_id)
         if names is None:
             if len(self._names) >= _KNOWN_NAMES:
@@ -188,11 +192,15 @@ class DialectFormat:
             self._names[device.device_id] = names = self._names_of(device)
         return names
 
+    def rename(self, device: Device, name: str) -> None:
+        """Call a device by another name from now on, where its own stands in a topic or a payload."""
+        self._renamed[device.device_id] = {**self.device_names(device), "id": name}
+
     def properties_of(self, device: Device, options: PublishOptions) -> Properties | None:
         """Return the MQTT 5 properties of a device's message."""
         if not options.properties:
             return None
-        names = self._device_names(device)
+        names = self.device_names(device)
         given = options.properties
         found: Properties = {}
         if user := given.get("user"):

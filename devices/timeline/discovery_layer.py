@@ -31,7 +31,8 @@ class DiscoveryLayer:
         names_of: Callable[[Device], DeviceNames],
     ) -> None:
         """Describe what `inner` says, which is `spoken`."""
-        self._inner = inner
+        self.inner = inner
+        """What is described."""
         self._writer = writer
         self._spoken = spoken
         self._names_of = names_of
@@ -41,59 +42,59 @@ class DiscoveryLayer:
 
     def parts(self, channel: Channel) -> Sequence[MessagePart]:
         """Return those of the format."""
-        return self._inner.parts(channel)
+        return self.inner.parts(channel)
 
     def topics(self, device: Device) -> Sequence[str]:
         """Return those of the format."""
-        return self._inner.topics(device)
+        return self.inner.topics(device)
 
     def command_topics(self, device: Device) -> Sequence[str]:
         """Return those of the format, and the one on which Home Assistant tells that it has started."""
-        return (*self._inner.command_topics(device), self._writer.status_topic)
+        return (*self.inner.command_topics(device), self._writer.status_topic)
 
     def encode(self, table: Table, devices: Sequence[Device], timestamps_ms: Ints, boot: int) -> list[bytes]:
         """Return the payloads as the format writes them."""
-        return self._inner.encode(table, devices, timestamps_ms, boot)
+        return self.inner.encode(table, devices, timestamps_ms, boot)
 
     def is_said(self, table: Table) -> Flags | None:
         """Return what the format says."""
-        return self._inner.is_said(table)
+        return self.inner.is_said(table)
 
     def properties_of(self, device: Device, options: PublishOptions) -> Properties | None:
         """Return those of the format."""
-        return self._inner.properties_of(device, options)
+        return self.inner.properties_of(device, options)
 
     def status(self, device: Device, status: Mapping[str, Any], *, is_first: bool = True) -> Sequence[Publication]:
         """Return the state as the format tells it, and as a device comes what it has."""
-        told = tuple(self._inner.status(device, status, is_first=is_first))
+        told = tuple(self.inner.status(device, status, is_first=is_first))
         return (*told, *self._configurations(device, status, told)) if status["state"] == "online" else told
 
     def will(self, device: Device, status: Mapping[str, Any]) -> Publication | None:
         """Return that of the format."""
-        return self._inner.will(device, status)
+        return self.inner.will(device, status)
 
     def read_command(self, device: Device, message: Message) -> CommandRequest | None:
         """Return what the format reads, or that Home Assistant is there again, or gone."""
         if message.topic == self._writer.status_topic:
             return CommandRequest(spoken=_Started(message.payload == b"online"))
-        return self._inner.read_command(device, message)
+        return self.inner.read_command(device, message)
 
     def result_topic(self, device: Device) -> str:
         """Return that of the format."""
-        return self._inner.result_topic(device)
+        return self.inner.result_topic(device)
 
     def answer(self, device: Device, request: CommandRequest, answer: CommandAnswer) -> Sequence[Publication]:
         """Return what the format answers; to Home Assistant, what the device has."""
         if not isinstance(request.spoken, _Started):
-            return self._inner.answer(device, request, answer)
+            return self.inner.answer(device, request, answer)
         if not request.spoken.is_online:
             return ()
-        return self._configurations(device, answer.status, self._inner.status(device, answer.status, is_first=False))
+        return self._configurations(device, answer.status, self.inner.status(device, answer.status, is_first=False))
 
     def _configurations(
         self, device: Device, status: Mapping[str, Any], told: Sequence[Publication]
     ) -> tuple[Publication, ...]:
-        will = self._inner.will(device, {**status, "state": "offline"})
+        will = self.inner.will(device, {**status, "state": "offline"})
         others = [one.topic for one in told] if will is None else [*(one.topic for one in told), will.topic]
         spoken = self._spoken._replace(availability=self._availability(told, will), other_topics=others)
         return tuple(self._writer.describe(self._names_of(device), status, spoken))
@@ -102,7 +103,7 @@ class DiscoveryLayer:
         """Return where the format tells that a device is there, in the words of its birth and of its will."""
         if will is None:
             return None
-        if isinstance(self._inner, NativeFormat):
+        if isinstance(self.inner, NativeFormat):
             return AvailabilityTopic(will.topic, "online", "offline", "{{ value_json.state }}")
         for one in told:
             if one.topic == will.topic and one.payload != will.payload:

@@ -148,6 +148,11 @@ def _wifi_quality_pct(rows: TableRows) -> Ints:
     return np.asarray(np.clip(2 * (_rssi_dbm(rows) + 100), 0, 100))
 
 
+def _link_quality(rows: TableRows) -> Ints:
+    """Return the link quality of Zigbee, 0 to 255: by the signal strength, -100 dBm being nothing and -15 all."""
+    return np.asarray(np.clip(3 * (_rssi_dbm(rows) + 100), 0, 255))
+
+
 def _battery_pct(rows: TableRows) -> list[float | None]:
     life_ms = rows.vitals.battery_life_ms
     if life_ms is None:
@@ -176,6 +181,7 @@ _OF_DEVICE: Mapping[str, Callable[[TableRows], Any]] = {
     "uptime_clock": _uptime_clock,
     "rssi_dbm": _rssi_dbm,
     "wifi_quality_pct": _wifi_quality_pct,
+    "link_quality": _link_quality,
     "battery_pct": _battery_pct,
     "supply_v": _supply_v,
 }

@@ -1,16 +1,18 @@
 """Makes the wire format of each entry of a scenario that does not speak the native one."""
 
+from collections.abc import Sequence
 from zoneinfo import ZoneInfo
 
 from devices.scenario.devices import Device
-from devices.scenario.scenario import Scenario
+from devices.scenario.scenario import DeviceGroup, Scenario
 from devices.scenario.speech import spoken_by
 from devices.timeline.dialect_format import DialectFormat
 from devices.timeline.discovery_layer import DiscoveryLayer
 from devices.timeline.field_texts import Vitals
+from devices.timeline.gateway_format import DialectGatewayFormat, GatewayFormat, OwnGatewayFormat
 from devices.timeline.native_format import NativeFormat
 from devices.timeline.wire_format import WireFormat
-from edgewire.dialects.encoder import DeviceNames
+from edgewire.dialects.encoder import DeviceNames, GatewayEncoder
 
 USUAL_RSSI_DBM = -65.0
 """Of a radio of which nothing is said: good enough, as most are."""
@@ -49,4 +51,17 @@ def device_names(device: Device) -> DeviceNames:
         "mac": f"02{device.key % 2**40:010X}",
         "n": str(device.ordinal + 1),
         "tail": device.device_id[-2:],
-    }
+    } | ({} if device.gateway is None else {"gateway": device.gateway.gateway_id, "device": device.device_id})
+
+
+def make_gateway_format(group: DeviceGroup, devices: Sequence[Device], device_format: WireFormat) -> GatewayFormat:
+    """Return what a gateway says that has these devices of a group, which speak in `device_format`."""
+    encoder = group.make_encoder()
+    if encoder is None:
+        return GatewayFormat(devices, device_format)
+    if isinstance(encoder, GatewayEncoder):
+        inner = device_format.inner if isinstance(device_format, DiscoveryLayer) else device_format
+        assert isinstance(inner, DialectFormat)
+        return DialectGatewayFormat(devices, device_format, encoder, inner.device_names)
+    assert group.gateway is not None
+    return OwnGatewayFormat(devices, device_format, group.gateway.availability)

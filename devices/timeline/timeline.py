@@ -16,7 +16,7 @@ from devices.faults.labels import Label
 from devices.faults.plan import FaultPlan, Readings, check_devices
 from devices.faults.transitions import FaultTransition, fault_transitions
 from devices.firmware.outbox import NO_SEQ
-from devices.scenario.devices import Device, Shard, all_devices, emulated, vehicle_sites
+from devices.scenario.devices import Device, Shard, all_devices, devices_of_shard, emulated, vehicle_sites
 from devices.scenario.scenario import DeviceGroup, Scenario
 from devices.sensors.base import boot_number
 from devices.sensors.registry import KINDS
@@ -82,9 +82,11 @@ class Timeline:
         bursts = Bursts(scenario, self._baseline, [device for device, _ in everyone])
         self.world = bursts.world
         shard = shard or Shard()
-        mine = emulated(everyone)[shard.index :: shard.count]
+        mine, self.connection_numbers = devices_of_shard(emulated(everyone), shard)
+        """Of each device, the number in the scenario of the connection over which it speaks."""
         if only is not None:
-            mine = [(device, group) for device, group in mine if device.device_id in only]
+            kept = [at for at, (device, _) in enumerate(mine) if device.device_id in only]
+            mine, self.connection_numbers = [mine[at] for at in kept], [self.connection_numbers[at] for at in kept]
         self.devices = tuple(device for device, _ in mine)
         self._entry_of = [group for _, group in mine]
         self._order = np.argsort(np.argsort([device.device_id for device in self.devices], kind="stable"))
@@ -381,4 +383,7 @@ def _fault_plan(
     check_devices(scenario.faults, {device.device_id: device.kind for device, _ in everyone})
     keys = np.array([device.key for device in mine], dtype=np.uint64)
     ids, kinds = [device.device_id for device in mine], [device.kind for device in mine]
-    return FaultPlan(scenario.faults, scenario.seed, ids, kinds, keys, bursts.assigned_to(mine))
+    connections = keys
+    if any(device.gateway is not None for device in mine):
+        connections = np.array([(device.gateway or device).key for device in mine], dtype=np.uint64)
+    return FaultPlan(scenario.faults, scenario.seed, ids, kinds, keys, bursts.assigned_to(mine), connections)

@@ -60,7 +60,7 @@ def command(
     from rich.console import Console
     from rich.progress import Progress
 
-    from devices.scenario.devices import all_devices
+    from devices.scenario.devices import all_devices, login_names
     from edgefleet.embedded.brokers import profile
     from edgefleet.terminal import echo
     from edgewire.os_support import is_root
@@ -72,7 +72,7 @@ def command(
     if auth not in ("password", "certificate"):
         raise ConfigError(f"--auth {auth}: there are password and certificate")
     names = [
-        *(device.device_id for device, _ in all_devices(shorthands.apply(fleet.load(scenario)))),
+        *login_names(all_devices(shorthands.apply(fleet.load(scenario)))),
         *_checked(also or []),
     ]
     hosts = host or ["localhost", "127.0.0.1", "::1"]

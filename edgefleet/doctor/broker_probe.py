@@ -9,7 +9,7 @@ from time import monotonic
 
 from devices.fleet.brokers import BrokerPool, broker_pool_for, is_loopback
 from devices.fleet.connector import TRY_LATER, answers_of
-from devices.scenario.devices import Device, Shard, expand_devices
+from devices.scenario.devices import Device, Shard, devices_of_shard, expand_devices, login_name
 from devices.scenario.scenario import Scenario
 from edgefleet.doctor.machine import open_files_of_listener
 from edgewire import logs
@@ -114,7 +114,7 @@ class _BrokerProbe:
             log.info(
                 "the broker knows no strangers: asking as a device", broker=str(self._broker), device=device.device_id
             )
-            self._brokers = broker_pool_for(scenario, [device.device_id])
+            self._brokers = broker_pool_for(scenario, [login_name(device)])
             session = await self._ask_as(device.client_id, is_device=True)
         local = is_loopback(self._broker.host)
         process = await asyncio.to_thread(open_files_of_listener, self._broker.port) if local else None
@@ -161,9 +161,9 @@ def probe_devices(scenario: Scenario, shard: Shard) -> dict[BrokerUrl, Device]:
     """Return the first emulated device of this shard for each broker: none of its devices has connected yet."""
     urls = scenario.broker_urls
     found: dict[BrokerUrl, Device] = {}
-    for number, (device, _) in enumerate(expand_devices(scenario)):
-        if number % shard.count == shard.index:
-            found.setdefault(urls[number % len(urls)], device)
+    devices, numbers = devices_of_shard(expand_devices(scenario), shard)
+    for (device, _), number in zip(devices, numbers, strict=True):
+        found.setdefault(urls[number % len(urls)], device)
     return found
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 from math import ceil
+from typing import Any
 
 from devices.fleet.brokers import LOOPBACK_ADDRESSES, is_loopback
 from devices.scenario.devices import Shard
@@ -29,6 +30,8 @@ class Needs:
     """Holds what one shard needs, run by `workers` processes of one machine; of brokers, for the whole scenario."""
 
     devices: int
+    connections: int
+    """Fewer than devices where some share those of gateways."""
     workers: int
     messages_per_s: float
     cpu_cores: float
@@ -53,16 +56,17 @@ class Needs:
 
     def files_of(self, workers: int) -> int:
         """Return the open files of the fullest process if there were so many."""
-        return ceil(self.devices / workers) + SPARE_FILES
+        return ceil(self.connections / workers) + SPARE_FILES
 
     @classmethod
     def of(cls, scenario: Scenario, *, shard: Shard | None = None, workers: int = 1) -> "Needs":
         """Return what this scenario needs."""
         shard = shard or Shard()
         urls = scenario.broker_urls
-        total = sum(group.size for group in scenario.devices)
-        mine = len(range(shard.index, total, shard.count))
-        share = mine / total
+        total = sum(group.connections for group in scenario.devices)
+        numbers = range(shard.index, total, shard.count)
+        mine = _devices_of(scenario, shard)
+        share = mine / sum(group.size for group in scenario.devices)
         rates = [(group, group.size * 1000 / group.interval * scenario.time_scale) for group in scenario.devices]
         rate = sum(per_s for _, per_s in rates)
         # Several workers have a process over them.
@@ -70,12 +74,13 @@ class Needs:
         cpu = sum(per_s * (WIRE_S + KINDS[group.kind].reading_s) for group, per_s in rates) * share
         return cls(
             devices=mine,
+            connections=len(numbers),
             workers=workers,
             messages_per_s=rate * share,
             cpu_cores=cpu + mine * WATCH_S,
             memory_bytes=processes_bytes + mine * DEVICE_BYTES + round(_sensor_bytes(scenario) * share),
             memory_without_devices_bytes=processes_bytes,
-            connections_by_broker=_spread(urls, range(shard.index, total, shard.count)),
+            connections_by_broker=_spread(urls, numbers),
             all_connections_by_broker=_spread(urls, range(total)),
             messages_per_s_by_broker=rate / len(set(urls)),
             sources_by_broker={url: _sources(scenario, url) for url in urls},
@@ -86,8 +91,21 @@ class Needs:
         )
 
 
+def _devices_of(scenario: Scenario, shard: Shard) -> int:
+    """Return how many devices a shard has: a gateway is never divided."""
+    before = devices = 0
+    for group in scenario.devices:
+        numbers = range(before, before + group.connections)
+        mine = numbers[(shard.index - before) % shard.count :: shard.count]
+        devices += len(mine) * group.devices_per_gateway
+        if numbers[-1] in mine:
+            devices -= group.connections * group.devices_per_gateway - group.size
+        before += group.connections
+    return devices
+
+
 def _spread(urls: tuple[BrokerUrl, ...], numbers: range) -> dict[BrokerUrl, int]:
-    """Return how many of the devices with these numbers each broker gets."""
+    """Return how many of the connections with these numbers each broker gets."""
     return dict(Counter(urls[number % len(urls)] for number in numbers))
 
 
@@ -116,5 +134,7 @@ def _largest_packet(scenario: Scenario) -> int:
 
 def _one_of(group: DeviceGroup) -> DeviceGroup:
     # So seldom that a day is quickly computed.
-    changes = {"interval": max(group.interval, 600_000)}
+    changes: dict[str, Any] = {"interval": max(group.interval, 600_000)}
+    if group.gateway is not None:
+        changes["gateway"] = group.gateway.model_copy(update={"count": 1, "devices": None})
     return group.model_copy(update=changes | ({"ids": group.ids[:1]} if group.ids else {"count": 1}))

@@ -17,7 +17,7 @@ from edgewire.errors import ConfigError, ServiceUnavailable
 # What is known by device has the label `kind`, and is as it was in the last round over all devices, about a second ago.
 _GAUGES = {
     "devices": "Devices of this run.",
-    "connected": "Devices whose connection the broker has accepted.",
+    "connected": "Devices whose connection, or that of their gateway, the broker has accepted.",
     "resting": "Devices that want no connection: they sleep, or are down during a reset.",
     "standby": "Emulated devices that have left their places to real sensors.",
     "inflight": "Messages published and not yet acknowledged.",
@@ -68,6 +68,12 @@ class FleetCollector(Collector):
                 family.add_metric([kind], getattr(gauges, family.name.removeprefix("edgefleet_")))
             yield family
         yield GaugeMetricFamily("edgefleet_never_connected", "Devices not connected even once.", total.unconnected)
+        yield GaugeMetricFamily(
+            "edgefleet_gateways", "Gateways of this run, each with one connection for many devices.", total.gateways
+        )
+        yield GaugeMetricFamily(
+            "edgefleet_gateways_connected", "Those whose connection the broker has accepted.", total.gateways_connected
+        )
         yield CounterMetricFamily("edgefleet_failed_dials", "Dials that led to no connection.", total.failed_dials)
         if self._reloader is not None:
             reloads = CounterMetricFamily(

@@ -98,6 +98,7 @@ def _log_progress(before: FleetView, now: FleetView) -> None:
     log.info(
         "running",
         connected=f"{total.connected}/{total.devices}",
+        **({"gateways": f"{total.gateways_connected}/{total.gateways}"} if total.gateways else {}),
         emitted=total.emitted,
         per_second=round((total.emitted - earlier.emitted) / (now.moment_s - before.moment_s)),
         acknowledged=total.acknowledged,
@@ -173,6 +174,7 @@ def _cells(now: FleetSnapshot, before: FleetSnapshot, seconds: float) -> dict[st
     takeovers = now.incidents.takeovers.events
     return {
         "connected": f"{now.connected:,}/{now.devices:,}",
+        **({"gateways": f"{now.gateways_connected:,}/{now.gateways:,}"} if now.gateways else {}),
         "sent/s": f"{(now.delivered - before.delivered) / seconds:,.0f}",
         "emitted": f"{now.emitted:,}",
         "acknowledged": f"{now.acknowledged:,}",

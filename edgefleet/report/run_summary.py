@@ -37,6 +37,7 @@ def summary_json(result: ShardResult, folder: str) -> dict[str, Any]:
         "puback_ms": {"count": final.puback.total, **final.puback.summary()},
         "connected_after_s": record.connected_after_s,
         "reconnects": final.reconnects,
+        "gateways": len(record.gateways),
         "rss_bytes": final.rss_bytes,
         "cpu_s": round(final.cpu_s, 3),
         "ok": not has_failed(record),
@@ -79,7 +80,8 @@ def summary_text(result: ShardResult, folder: str, labels_file: str) -> str:
     faults = f"; {len(result.labels):,} faults in {labels_file}" if result.labels else ""
     there = ", ".join(f"{count:,} to {broker}" for broker, count in sorted(record.connected_to.items()))
     connected = f"\nconnected at the end: {there}" if ", " in record.broker else ""
+    behind = f" behind {len(record.gateways):,} gateways" if record.gateways else ""
     return (
-        f"{record.device_count:,} devices emitted {totals['emitted']:,} messages: {', '.join(said)}; "
+        f"{record.device_count:,} devices{behind} emitted {totals['emitted']:,} messages: {', '.join(said)}; "
         f"record in {folder}{faults}{connected}\n{'FAIL  ' if has_failed(record) else ''}{record.verdict}"
     )

@@ -7,7 +7,7 @@ write them column by column. A name in braces stands for what is peculiar to the
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from edgewire.dialects.base import MessageRole
 from edgewire.messages.control import CommandAction
@@ -107,6 +107,49 @@ class DialectEncoder(Protocol):
 
     def answer(self, names: DeviceNames, command: DialectCommand, outcome: CommandOutcome) -> Iterable[Publication]:
         """Return what the device publishes when a command is done, or refused."""
+        ...
+
+
+class GatewayRequest(NamedTuple):
+    """Holds what came on a topic of a gateway itself, and what is to be done about it."""
+
+    answers: Sequence[Publication] = ()
+    renamed: tuple[str, str] | None = None
+    """Id of a device, and the name that it has from now on."""
+    is_restart: bool = False
+    """Whether the gateway goes and comes back."""
+
+
+@runtime_checkable
+class GatewayEncoder(Protocol):
+    """Is a `DialectEncoder` whose devices speak over the connection of a gateway, which says something itself.
+
+    `gateway` has the names `gateway`, `site` and `mac`; `devices` are the names of those behind it.
+    """
+
+    @property
+    def base_topic(self) -> str:
+        """Return what is before all of a gateway's topics, with names in braces."""
+        ...
+
+    def gateway_state(
+        self, gateway: DeviceNames, devices: Sequence[DeviceNames], status: Mapping[str, Any]
+    ) -> Iterable[Publication]:
+        """Return what a gateway says of itself; `online` is its birth."""
+        ...
+
+    def gateway_will(self, gateway: DeviceNames) -> Publication:
+        """Return what the broker publishes when the gateway goes without a goodbye."""
+        ...
+
+    def gateway_filters(self, gateway: DeviceNames) -> Sequence[str]:
+        """Return the topic filters of requests to it, and of commands to its devices."""
+        ...
+
+    def read_request(
+        self, gateway: DeviceNames, devices: Sequence[DeviceNames], topic: str, payload: bytes
+    ) -> GatewayRequest | None:
+        """Return what comes of a message that is for the gateway itself; None where it is not. Raises nothing."""
         ...
 
 

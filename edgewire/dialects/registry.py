@@ -14,6 +14,7 @@ from edgewire.dialects.owntracks import OwnTracksDecoder, OwnTracksEncoder, OwnT
 from edgewire.dialects.shelly import ShellyDecoder, ShellyEncoder, ShellyOptions
 from edgewire.dialects.tasmota import TasmotaDecoder, TasmotaEncoder, TasmotaOptions
 from edgewire.dialects.zigbee2mqtt import Zigbee2MqttDecoder, Zigbee2MqttOptions
+from edgewire.dialects.zigbee2mqtt_encoder import Zigbee2MqttEncoder
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,8 @@ class Dialect:
     """Of the readings of emulated devices, where their group says nothing."""
     interval_ms: int | None = None
     """Between their readings, likewise; None: as for the message contract."""
+    has_gateways: bool = False
+    """Whether its devices speak over the connection of a gateway."""
     any_topic: bool = False
     """Whether devices may use topics beside the decoder's `filters`, which they describe themselves."""
 
@@ -44,7 +47,9 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
                 "esphome", EsphomeOptions, EsphomeDecoder, EsphomeEncoder, qos=0, interval_ms=60_000, any_topic=True
             ),
             Dialect("homeassistant", HomeAssistantOptions, HomeAssistantDecoder, any_topic=True),
-            Dialect("zigbee2mqtt", Zigbee2MqttOptions, Zigbee2MqttDecoder),
+            Dialect(
+                "zigbee2mqtt", Zigbee2MqttOptions, Zigbee2MqttDecoder, Zigbee2MqttEncoder, qos=0, has_gateways=True
+            ),
             Dialect("shelly", ShellyOptions, ShellyDecoder, ShellyEncoder, interval_ms=60_000),
             Dialect("owntracks", OwnTracksOptions, OwnTracksDecoder, OwnTracksEncoder, interval_ms=60_000),
         )

@@ -8,11 +8,12 @@ list of devices says which, else the battery beside it. In 1.x `illuminance` was
 lux.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from edgewire.config import Config
 from edgewire.dialects.base import Arrival, DialectError, DialectMessage, MessageRole, Value, unread
@@ -23,7 +24,9 @@ from edgewire.dialects.values import number, read_json, read_object, read_text, 
 
 _MAX_DEVICES = 20_000
 """A coordinator takes a few hundred; emulated gateways may have more."""
+_MAX_GATEWAYS = 10_000
 _LONGEST_NAME = 256
+_NAMED = re.compile(r"\{[a-z_][a-z0-9_]*\}")
 
 _NUMBERS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -71,27 +74,49 @@ class Zigbee2MqttOptions(Config):
     """Says how the gateway is set up, where that is not the default."""
 
     base_topic: Annotated[str, Field(min_length=1, max_length=100)] = "zigbee2mqtt"
+    """Of several gateways with a name in braces as a level: `zigbee2mqtt/{gateway}`."""
+    output: Literal["json", "attribute"] = "json"
+    """Of emulated devices: all values in one message, or a message for each. Both are read."""
+    availability: Literal["json", "plain", "disable"] = "json"
+    """Of emulated gateways: as 2.x says it, as 1.x did, or not at all for devices. All are read."""
+    last_seen: Literal["disable", "ISO_8601", "epoch"] = "disable"
+    """Of emulated devices: whether messages have a time. Both are read."""
+
+    @field_validator("base_topic")
+    @classmethod
+    def _check_base(cls, base_topic: str) -> str:
+        for level in base_topic.split("/"):
+            if set("+#").intersection(level) or (set("{}").intersection(level) and not _NAMED.fullmatch(level)):
+                raise ValueError(f"'{level}' is no level of a topic: a name, or one in braces such as {{gateway}}")
+        return base_topic
 
 
 class Zigbee2MqttDecoder:
-    """Reads what a gateway publishes, and remembers its devices' names and units. A device is its friendly name."""
+    """Reads what gateways publish, and remembers their devices' names and units. A device is its friendly name."""
 
     def __init__(self, options: Zigbee2MqttOptions | None = None) -> None:
         self._base = (options or Zigbee2MqttOptions()).base_topic
         self._units: dict[str, dict[str, str]] = {}
         self._devices: dict[str, str] = {}
         """Topic -> name, of devices that have said values; taking a topic apart costs as much as reading them."""
+        # With a name in braces: the decoder of each gateway that was heard.
+        levels = self._base.split("/")
+        self._levels = [None if _NAMED.fullmatch(level) else level for level in levels]
+        self._is_named = None in self._levels
+        self._gateways: dict[str, Zigbee2MqttDecoder] = {}
 
     @property
     def filters(self) -> tuple[str, ...]:
-        """Return the one filter of the gateway."""
-        return (f"{self._base}/#",)
+        """Return the one filter of the gateways."""
+        return ("/".join("+" if level is None else level for level in (*self._levels, "#")),)
 
     def decode(self, topic: str, payload: bytes, arrival: Arrival) -> DialectMessage:
         """Return what a message says. Raises `DialectError`."""
         speaker = self._devices.get(topic)
         if speaker is not None and payload:
             return self._reading(speaker, payload, arrival)
+        if self._is_named:
+            return self._gateway_of(topic).decode(topic, payload, arrival)
         name = topic.removeprefix(f"{self._base}/")
         if name == topic or not name or len(name) > _LONGEST_NAME:
             raise DialectError(f"topic '{topic}' is not below {self._base}/")
@@ -116,6 +141,20 @@ class Zigbee2MqttDecoder:
         if len(self._devices) < _MAX_DEVICES:
             self._devices[topic] = name
         return message
+
+    def _gateway_of(self, topic: str) -> "Zigbee2MqttDecoder":
+        levels = topic.split("/")[: len(self._levels)]
+        if len(levels) < len(self._levels) or not all(
+            own is None or own == level for own, level in zip(self._levels, levels, strict=True)
+        ):
+            raise DialectError(f"topic '{topic}' is not below {self._base}/")
+        base = "/".join(levels)
+        if (found := self._gateways.get(base)) is None:
+            if len(self._gateways) >= _MAX_GATEWAYS:
+                self._gateways.clear()
+            self._gateways[base] = found = Zigbee2MqttDecoder()
+            found._base = base
+        return found
 
     def _known(self, name: str) -> tuple[str, str]:
         """Return which known device a topic is of, and the attribute it is for."""

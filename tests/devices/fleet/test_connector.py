@@ -23,7 +23,7 @@ class Device(SimpleNamespace):
 
     def __init__(self, reconnects: int) -> None:
         device = SimpleNamespace(device_id="d")
-        super().__init__(reconnects=reconnects, device=device, broker=BROKER, session=None, is_excused=False)
+        super().__init__(reconnects=reconnects, device=device, broker=BROKER, session=None, is_excused=False, carried=1)
         self.failures = 0
 
     def on_events(self) -> None:
@@ -38,7 +38,7 @@ class Device(SimpleNamespace):
         self.failures += 1
 
 
-def connector(error: Exception | None, recorder: IncidentRecorder | None = None) -> tuple[Connector, Ramp, list[bool]]:
+def connector(error: Exception | None, recorder: IncidentRecorder | None = None) -> tuple[Connector, Ramp, list[int]]:
     async def open_link(_broker: BrokerUrl, _session: None, on_events: Callable[[], None], _flush: object) -> None:
         if error is not None:
             raise error
@@ -48,7 +48,7 @@ def connector(error: Exception | None, recorder: IncidentRecorder | None = None)
     brokers: Any = SimpleNamespace(open_link=open_link, choices=1)
     # The ramp may change by now: its first second is over.
     clock: Any = SimpleNamespace(monotonic=lambda: 10.0)
-    return Connector(brokers, ramp, clock, lambda: firsts.append(True), recorder or IncidentRecorder()), ramp, firsts
+    return Connector(brokers, ramp, clock, firsts.append, recorder or IncidentRecorder()), ramp, firsts
 
 
 async def test_a_first_connection_is_told() -> None:
@@ -56,7 +56,7 @@ async def test_a_first_connection_is_told() -> None:
     made, ramp, firsts = connector(None)
     for reconnects in (-1, 0):
         await made.connect_client(Device(reconnects))  # type: ignore[arg-type]
-    assert firsts == [True]
+    assert firsts == [1]
     assert (made.connack.total, made.failed_dials, ramp.per_second) == (2, 0, 100)
 
 
