@@ -80,7 +80,10 @@ def summary_text(result: ShardResult, folder: str, labels_file: str) -> str:
     faults = f"; {len(result.labels):,} faults in {labels_file}" if result.labels else ""
     there = ", ".join(f"{count:,} to {broker}" for broker, count in sorted(record.connected_to.items()))
     connected = f"\nconnected at the end: {there}" if ", " in record.broker else ""
-    behind = f" behind {len(record.gateways):,} gateways" if record.gateways else ""
+    shared, gateways = sum(len(one.devices) for one in record.gateways), len(record.gateways)
+    which = "" if shared == record.device_count else f", {shared:,} of them"
+    behind = f"{which} behind {gateways:,} gateway{'' if gateways == 1 else 's'}" if gateways else ""
+    behind += "," if which and behind else ""
     return (
         f"{record.device_count:,} devices{behind} emitted {totals['emitted']:,} messages: {', '.join(said)}; "
         f"record in {folder}{faults}{connected}\n{'FAIL  ' if has_failed(record) else ''}{record.verdict}"

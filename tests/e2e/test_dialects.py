@@ -36,9 +36,15 @@ GROUPS: dict[str, dict[str, Any]] = {
     "esphome": {"kind": "people", "dialect": "esphome"},
     "owntracks": {"kind": "gps", "dialect": "owntracks"},
     "own": {"kind": "bme280", **OWN},
+    "zigbee2mqtt": {
+        "kind": "bme280",
+        "dialect": {"dialect": "zigbee2mqtt", "last_seen": "epoch"},
+        "firmware": {"battery_life": "300d"},
+    },
     "edgefleet": {"kind": "bme280", "discovery": {"form": "single", "prefix": "ha"}},
 }
 """Site -> how its devices speak."""
+Z2M = ("zigbee2mqtt/bridge/response/#", "zigbee2mqtt/bridge/state")
 SUBSCRIPTIONS: list[Any] = [
     "edge/+/+/+/telemetry",
     {"filter": "tele/#", "decode": "tasmota", "site": "tasmota", "timezone": "UTC"},
@@ -50,6 +56,7 @@ SUBSCRIPTIONS: list[Any] = [
     {"filter": "+/status", "decode": "esphome", "site": "esphome"},
     {"filter": "owntracks/#", "decode": "owntracks", "site": "owntracks"},
     {"filter": "plant/#", "decode": OWN},
+    {"filter": "zigbee2mqtt/#", "decode": "zigbee2mqtt", "site": "zigbee2mqtt"},
 ]
 
 
@@ -84,7 +91,16 @@ def test_what_fleets_say_in_any_dialect_is_stored(tmp_path: Path) -> None:
     with ExitStack() as stack:
         broker, ingest, store = stack.enter_context(running_chain(tmp_path, {}, subscriptions=SUBSCRIPTIONS))
         client, heard = stack.enter_context(
-            listening(broker, "stat/#", "me/rpc", "homeassistant/#", "ha/#", "+/online", "tele/+/LWT")
+            listening(
+                broker,
+                "stat/#",
+                "me/rpc",
+                "homeassistant/#",
+                "ha/#",
+                "+/online",
+                "tele/+/LWT",
+                "zigbee2mqtt/bridge/response/#",
+            )
         )
         scenario = tmp_path / "fleet.yaml"
         sites = [{"name": site, "latitude": 48.9, "longitude": 2.4} for site in GROUPS]
@@ -97,10 +113,13 @@ def test_what_fleets_say_in_any_dialect_is_stored(tmp_path: Path) -> None:
         words = ("run", str(scenario), "--duration", "4s", "--record", str(tmp_path / "run"))
         fleet = subprocess.Popen([sys.executable, "-m", "edgefleet", *words], stderr=subprocess.PIPE)
         wait_until(lambda: sum(topic.endswith(("/online", "/LWT")) for topic, _ in heard) >= 4)
+        wait_until(lambda: ("zigbee2mqtt/bridge/state", b'{"state":"online"}') in heard)
         client.publish("shelly-001/rpc", b'{"id":1,"src":"me","method":"Shelly.GetStatus"}', qos=1)
         client.publish("cmnd/tasmota-001/TelePeriod", b"", qos=1)
         client.publish("owntracks/owntracks/owntracks-001/cmd", b'{"_type":"cmd","action":"dump"}', qos=1)
-        wait_until(lambda: {"me/rpc", "stat/tasmota-001/RESULT"} <= {topic for topic, _ in heard})
+        client.publish("zigbee2mqtt/bridge/request/health_check", b"", qos=1)
+        answers = {"me/rpc", "stat/tasmota-001/RESULT", "zigbee2mqtt/bridge/response/health_check"}
+        wait_until(lambda: answers <= {topic for topic, _ in heard})
         before = len(heard)
         client.publish("homeassistant/status", b"online", qos=1)
         described = "homeassistant/device/tasmota-001/config"

@@ -17,7 +17,7 @@ class Client:
         self.is_online = self.is_stalled = online
         self.is_resting, self.is_withdrawn, self.is_retired = True, False, False
         self.reconnects = 1
-        self.session = SimpleNamespace(inflight=2)
+        self.inflight = 2
         counters = BootCounters(1)
         counters.acknowledged = 2
         counters.dropped_by_fault = 1
