@@ -464,6 +464,9 @@ class Scenario(ConfigFile):
     @model_validator(mode="after")
     def _check(self) -> "Scenario":
         self._check_transports()
+        country = next((site.country for site in self.sites if site.country is not None), None)
+        if country is not None and self.world < 2:
+            raise ValueError(f"sites: the first world has no public holidays: write world: 2 beside country: {country}")
         names = [site.name for site in self.sites]
         if len(set(names)) < len(names):
             twin = next(position for position, name in enumerate(names) if name in names[:position])

@@ -12,7 +12,9 @@ from devices.world.atmosphere import WaveAtmosphere
 from devices.world.drifting_cells import DriftingCells
 from devices.world.roads import Roads
 from devices.world.traffic import Traffic
+from devices.world.vehicles.day_trips import DayTripPlanner
 from devices.world.vehicles.drivers import Drivers
+from devices.world.vehicles.schedule import HourlySchedule
 from devices.world.vehicles.trip_cache import TripCache
 from devices.world.vehicles.trips import TripPlanner
 from devices.world.vehicles.vehicles import Vehicles
@@ -25,11 +27,21 @@ class _Models:
     """Names what one version of the world is made of."""
 
     atmosphere: Callable[[World], Atmosphere]
+    planner: Callable[[World, SiteArrays, Roads, Traffic, Atmosphere, Drivers], TripPlanner]
+
+
+def _hourly_trips(
+    world: World, site_arrays: SiteArrays, roads: Roads, traffic: Traffic, atmosphere: Atmosphere, drivers: Drivers
+) -> TripPlanner:
+    schedule = HourlySchedule(drivers)
+    return TripPlanner(
+        world.seed, site_arrays, roads, traffic, atmosphere.weather, drivers, schedule, world.speed_boost
+    )
 
 
 _MODELS: Mapping[int, _Models] = {
-    1: _Models(atmosphere=DriftingCells),
-    2: _Models(atmosphere=WaveAtmosphere),
+    1: _Models(atmosphere=DriftingCells, planner=_hourly_trips),
+    2: _Models(atmosphere=WaveAtmosphere, planner=DayTripPlanner),
 }
 
 
@@ -53,7 +65,7 @@ def components(world: World) -> Components:
     roads, drivers = Roads(world.seed, site_arrays), Drivers(world.seed, site_arrays)
     atmosphere = models.atmosphere(world)
     traffic = Traffic(world.seed, site_arrays, roads, atmosphere.weather)
-    planner = TripPlanner(world.seed, site_arrays, roads, traffic, atmosphere.weather, drivers, world.speed_boost)
+    planner = models.planner(world, site_arrays, roads, traffic, atmosphere, drivers)
     cache = TripCache(planner, sum(map(len, world.vehicles.values())))
     vehicles = Vehicles(roads, planner, cache, world.vehicles)
     return Components(atmosphere, site_arrays, roads, traffic, drivers, vehicles)

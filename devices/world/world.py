@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 from pydantic import AfterValidator, Field
 
-from devices.world.random import Floats, Ints, hash_bits
+from devices.world.public_holidays import PublicHolidays
+from devices.world.random import Flags, Floats, Ints, hash_bits
 from edgewire.config import Config
 from edgewire.config_errors import closest, text_matching
 from edgewire.messages.topics import SITE
@@ -42,6 +43,11 @@ def _known_climate(name: str) -> str:
     return name
 
 
+def _known_country(code: str) -> str:
+    PublicHolidays.of(code)
+    return code
+
+
 class Site(Config):
     """A town, plant or shop: devices of one site share weather, roads and customers."""
 
@@ -51,6 +57,9 @@ class Site(Config):
     longitude: float = Field(ge=-180, le=180)
     altitude_m: float = Field(default=50, ge=-430, le=9000)
     timezone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
+    country: Annotated[str, AfterValidator(_known_country)] | None = None
+    """Whose public holidays are kept, ISO 3166: `FR`, or with a part of the country, `US-NY`. It takes the package
+    `holidays`, and a scenario with `world: 2`; without it no day is a holiday."""
     climate: Annotated[str, AfterValidator(_known_climate)] = "temperate"
     """What the weather outdoors is like: temperate, mediterranean, desert, tropical or subarctic; with `world: 2` also
     one of Köppen's classes Af, Aw, BWh, BSk, Csa, Csb, Cfa, Cfb, Dfb, Dfc and ET. Seasons are the south's in the
@@ -146,6 +155,15 @@ class World:
             rows = sites == site
             local[rows] = self.local[site].from_utc(times_ms[rows])
         return local
+
+    def is_holiday(self, sites: Ints, days: Ints) -> Flags:
+        """Tell which local days (since 1970) are public holidays of the sites' countries."""
+        found = np.zeros(len(days), dtype=np.bool_)
+        for index, site in enumerate(self.sites):
+            if site.country is not None:
+                rows = np.flatnonzero(sites == index)
+                found[rows] = PublicHolidays.of(site.country).include(days[rows])
+        return found
 
 
 class SiteArrays:

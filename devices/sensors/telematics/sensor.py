@@ -19,7 +19,7 @@ from devices.sensors.telematics.events import MPH, PING, EventType, Thresholds, 
 from devices.world.components import components
 from devices.world.random import Flags, Hashes, Ints, hash_bits
 from devices.world.timestamps import timestamps
-from devices.world.world import DAY_MS, HOUR_MS, World
+from devices.world.world import DAY_MS, World
 from edgewire.config_errors import text_matching
 from edgewire.errors import ConfigError
 
@@ -80,7 +80,7 @@ class TelematicsSensor:
         return {
             "event_id": _event_ids(world.seed, keys, times),
             "driver_id": drivers,
-            "trip_id": _trip_ids(drivers, trips),
+            "trip_id": _trip_ids(drivers, trips - components(world).vehicles.first_trip),
             "ts": timestamps(times),
             "event_type": names[gravest].tolist(),
             "events": _names_of(names, holds),
@@ -118,9 +118,8 @@ def _names_of(names: NDArray[np.object_], holds: Flags) -> list[list[str]]:
 
 
 def _trip_ids(drivers: list[str], trips: Ints) -> list[str]:
-    """Return the driver, and the number of the trip's hour since 2000."""
-    hours = (trips - EPOCH_MS // HOUR_MS).tolist()
-    return [f"{driver}-{hour:06d}" for driver, hour in zip(drivers, hours, strict=True)]
+    """Return the driver, and the number of the trip since 2000."""
+    return [f"{driver}-{trip:06d}" for driver, trip in zip(drivers, trips.tolist(), strict=True)]
 
 
 def _event_ids(seed: int, keys: Hashes, times: Ints) -> list[str]:

@@ -33,14 +33,14 @@ class SpeedProfile:
 
     def take(self, rows: Flags | Ints) -> "SpeedProfile":
         """Return some of the rides."""
-        return SpeedProfile(*(column[rows] for column in self.columns()))
+        return type(self)(*(column[rows] for column in self.columns()))
 
     def replaced(self, rows: Ints, others: "SpeedProfile") -> "SpeedProfile":
         """Return the rides with some of them exchanged."""
         columns = [column.copy() for column in self.columns()]
         for column, other in zip(columns, others.columns(), strict=True):
             column[rows] = other
-        return SpeedProfile(*columns)
+        return type(self)(*columns)
 
     def columns(self) -> tuple[Floats, ...]:
         """Return the fields in their order."""
@@ -56,6 +56,16 @@ class SpeedProfile:
             self.speed_up_ms2 * factor**2,
             self.slow_down_ms2 * factor**2,
         )
+
+    @property
+    def peak_braking_ms2(self) -> Floats:
+        """Return the greatest deceleration of slowing down."""
+        return self.slow_down_ms2
+
+    @property
+    def tail_s(self) -> Floats | float:
+        """Tell how long the rest of the link takes after slowing down."""
+        return 0.0
 
     @property
     def phases_s(self) -> tuple[Floats, Floats, Floats]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from devices.world.random import Flags, Floats, Ints
-from devices.world.vehicles.drivers import Drivers
+from devices.world.vehicles.schedule import TripSchedule
 from devices.world.vehicles.trip_cache import TripCache
 from devices.world.vehicles.trips import NEVER_S
 from devices.world.world import HOUR_MS
@@ -69,9 +69,9 @@ class _Hour:
 class PassageLog:
     """Finds who passed; kept for some hours, as cameras ask again and again."""
 
-    def __init__(self, drivers: Drivers, cache: TripCache, vehicles: Mapping[int, Ints]) -> None:
+    def __init__(self, schedule: TripSchedule, cache: TripCache, vehicles: Mapping[int, Ints]) -> None:
         """`vehicles` are the numbers of the vehicles that there are at each site, which a camera there may count."""
-        self._drivers, self._cache, self._vehicles = drivers, cache, vehicles
+        self._schedule, self._cache, self._vehicles = schedule, cache, vehicles
         # A point is a site, a road, and metres along it.
         self._numbers: dict[tuple[int, int, float], int] = {}
         self._points: list[tuple[int, int, float]] = []
@@ -137,20 +137,20 @@ class PassageLog:
         site, road, along = (np.array(part) for part in zip(*places, strict=True))
         towns = np.unique(site)
         numbers = [self._vehicles[town] for town in towns.tolist()]
-        sites = np.tile(np.repeat(towns, [len(some) for some in numbers]), 2)
-        vehicles = np.tile(np.concatenate(numbers), 2)
+        sites = np.repeat(towns, [len(some) for some in numbers])
+        vehicles = np.concatenate(numbers)
         if not len(vehicles):
             return
-        begins = self._drivers.hour_begins_ms(sites, vehicles)
-        # An hour of the clock has parts of two of a vehicle's own hours.
-        own = np.repeat([hour - 1, hour], len(vehicles) // 2)
+        trips = self._schedule.of_hour(sites, vehicles, hour)
+        sites, vehicles, own = np.tile(sites, len(trips)), np.tile(vehicles, len(trips)), trips.ravel()
+        begins = self._schedule.begins_ms(sites, vehicles, own)
         cache = self._cache
         rows = cache.rows(sites, vehicles, own)
         first, last = cache.ends(rows)
         count = np.where(cache.depart_s(rows) < NEVER_S, last - first + 1, 0)
         at = np.arange(count.sum()) + np.repeat(first - (np.cumsum(count) - count), count)
         which = np.repeat(np.arange(len(rows)), count)
-        departs_ms = own * HOUR_MS + begins + cache.depart_s(rows) * 1000
+        departs_ms = begins + cache.depart_s(rows) * 1000
         begin, _, profile = cache.profiles(at)
         enters_ms = departs_ms[which] + begin * 1000
         leaves_ms = enters_ms + profile.duration_s * 1000
@@ -162,7 +162,6 @@ class PassageLog:
         asked = site * _ROADS + road
         start = roads.searchsorted(asked)
         on_road = roads.searchsorted(asked, side="right") - start
-        departs = own * HOUR_MS + begins
         for some in np.split(np.arange(len(points)), np.flatnonzero(np.diff(np.cumsum(on_road) // _PAIRS_AT_ONCE)) + 1):
             here = on_road[some]
             point = np.repeat(some, here)
@@ -172,7 +171,7 @@ class PassageLog:
             begin, _, profile = cache.profiles(on)
             elapsed = profile.arrival_s(np.where(forward, along[point], profile.length_m - along[point]))
             after_ms = np.ceil((cache.depart_s(rows[who]) + begin + elapsed) * 1000).astype(np.int64)
-            times = departs[who] + after_ms
+            times = begins[who] + after_ms
             within = np.flatnonzero(times // HOUR_MS == hour)
             speed = profile.take(within).state_at(elapsed[within])[1]
             passed = Passages(times[within], vehicles[who[within]], speed, forward[within])

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from devices.world.random import Flags, Hashes, Ints, extend, hash_bits, uniform
+from devices.world.random import Flags, Floats, Hashes, Ints, extend, hash_bits, uniform
 from devices.world.roads import STOPS, Plan
 from devices.world.vehicles.drivers import Drivers
 from devices.world.world import SiteArrays
@@ -33,19 +33,25 @@ class Routes:
 
         As many stops are visited on the way as the time wished for the trip allows, one at least.
         """
-        plan = self._plan
         start, goal = self.stop_at(sites, vehicles, hours), self.stop_at(sites, vehicles, hours + 1)
         number = (extend(bits[:, None], np.arange(2, 2 + _STOPS_BETWEEN)) % np.uint64(len(STOPS))).astype(np.int64)
         stops = STOPS[number]
         stops[:, 0] = np.where(stops[:, 0] == start, STOPS[(number[:, 0] + 1) % len(STOPS)], stops[:, 0])
+        shortest, longest = _TRIP_S
+        wished_s = shortest + (longest - shortest) * uniform(extend(bits, 0))
+        return self.by_way_of(start, stops, goal, wished_s, at_least=1)
+
+    def by_way_of(
+        self, start: Ints, stops: Ints, goal: Ints, wished_s: Floats, at_least: int = 0
+    ) -> tuple[Ints, Flags]:
+        """Return the ways that lead from start to goal by as many of the stops [trip, stop] as the time allows."""
+        plan, between = self._plan, stops.shape[1]
         points = np.concatenate([start[:, None], stops], axis=1)
         reached_s = np.cumsum(plan.seconds[points[:, :-1], points[:, 1:]], axis=1)
         total_s = reached_s + plan.seconds[stops, goal[:, None]]
-        shortest, longest = _TRIP_S
-        wished_s = shortest + (longest - shortest) * uniform(extend(bits, 0))
         fits = total_s <= wished_s[:, None]
-        visited = np.maximum(np.where(fits.any(axis=1), _STOPS_BETWEEN - fits[:, ::-1].argmax(axis=1), 1), 1)
-        leg = np.arange(_STOPS_BETWEEN + 1)
+        visited = np.maximum(np.where(fits.any(axis=1), between - fits[:, ::-1].argmax(axis=1), at_least), at_least)
+        leg = np.arange(between + 1)
         towards = np.concatenate([stops, goal[:, None]], axis=1)
         towards = np.where(leg == visited[:, None], goal[:, None], towards)
         return self._expand(points, np.where(leg <= visited[:, None], towards, points))

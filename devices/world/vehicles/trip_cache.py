@@ -1,5 +1,6 @@
 """Trips that are being driven are kept, so that each is planned once, and laid out for looking up moments in many."""
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,6 @@ from devices.world.vehicles.trips import TripPlanner
 
 # Bits of a key: site above, vehicle, hour below.
 _HOUR_BITS, _VEHICLE_BITS = 23, 22
-# Room for one trip on the common time axis, and where it ends for looking up; no trip is longer than an hour.
-_SPAN_S, _END_S = 1e4, 5e3
 # Trips that are kept: three a vehicle, as readings ask for the trip of the hour and of the one before, and forgetting
 # comes in between. A trip has 13 links on average and takes 1.2 KB, twice that after the room was doubled: 10 MB for up
 # to 1,400 vehicles, 500 MB from 70,000 on. Beyond 100,000 vehicles in one process each trip is planned more than once;
@@ -30,11 +29,14 @@ class TripCache:
         """`vehicles` is how many there are; `fewest_kept` trips are kept even where they are few."""
         self._kept = min(max(fewest_kept, _KEPT_BY_VEHICLE * vehicles), _MOST_KEPT)
         self._planner = planner
+        # Room for one trip on the common time axis, and where it ends for looking up.
+        self._end_s = planner.schedule.longest_s
+        self._span_s = 2 * self._end_s
         self._rows: dict[int, int] = {}
         self._times = _Growing(2, np.float64)
         self._ends = _Growing(2, np.int64)
         self._links = _Growing(1, np.int64)
-        self._profiles = _Growing(9, np.float64)
+        self._profiles = _Growing(3 + len(fields(planner.profile)), np.float64)
 
     def __len__(self) -> int:
         """Count the trips that are kept."""
@@ -71,7 +73,7 @@ class TripCache:
 
     def link_at(self, rows: Ints, seconds: Floats) -> Ints:
         """Return the index of the link of each trip this long after departure: the first before, the last after it."""
-        axis = rows * _SPAN_S + np.clip(seconds, 0, _END_S)
+        axis = rows * self._span_s + np.clip(seconds, 0, self._end_s)
         return np.asarray(np.searchsorted(self._profiles.values[:, 0], axis, side="right") - 1)
 
     def links(self, at: Ints) -> Ints:
@@ -81,7 +83,7 @@ class TripCache:
     def profiles(self, at: Ints) -> tuple[Floats, Floats, SpeedProfile]:
         """Tell when links are entered (s after departure), the turn at their end (rad), and how they are driven."""
         columns = self._profiles.values[at].T
-        return columns[1], columns[2], SpeedProfile(*columns[3:])
+        return columns[1], columns[2], self._planner.profile(*columns[3:])
 
     def _add(self, keys: list[int], sites: Ints, vehicles: Ints, hours: Ints) -> None:
         batch = self._planner.plan(sites, vehicles, hours)
@@ -97,7 +99,7 @@ class TripCache:
         self._ends.extend(np.stack([last - count + 1, last], axis=1))
         self._links.extend(batch.links[taken][:, None])
         self._profiles.extend(
-            np.stack([row * _SPAN_S + begin, begin, batch.turn_rad[taken], *profile.columns()], axis=1)
+            np.stack([row * self._span_s + begin, begin, batch.turn_rad[taken], *profile.columns()], axis=1)
         )
         self._rows.update(zip(keys, range(first_row, first_row + len(keys)), strict=True))
 

@@ -16,11 +16,12 @@ from devices.world.traffic import Traffic
 from devices.world.vehicles.drivers import Drivers
 from devices.world.vehicles.kinematics import SpeedProfile
 from devices.world.vehicles.routes import Routes
+from devices.world.vehicles.schedule import TripSchedule
 from devices.world.weather import Weather
 from devices.world.world import HOUR_MS, SiteArrays, SpeedBoost
 
-NEVER_S = 1e4
-"""After the end of any hour: when a vehicle departs that does not drive."""
+NEVER_S = 1e7
+"""After the end of any trip's time: when a vehicle departs that does not drive."""
 
 # Departure after the hour's beginning (s).
 _DEPART_S = (15.0, 240.0)
@@ -55,7 +56,7 @@ class TripBatch:
 
 
 @dataclass(frozen=True, slots=True)
-class _RouteBatch:
+class RouteBatch:
     """Hold where trips lead; one a row, as in `TripBatch`."""
 
     sites: Ints
@@ -67,12 +68,15 @@ class _RouteBatch:
     """Where the vehicle stops for a while at the end of a link."""
     valid: Flags
 
-    def take(self, rows: Ints) -> "_RouteBatch":
-        return _RouteBatch(*(getattr(self, field.name)[rows] for field in fields(self)))
+    def take(self, rows: Ints) -> "RouteBatch":
+        return RouteBatch(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 class TripPlanner:
-    """Plan trips, any number at once."""
+    """Plan trips, any number at once: one an hour, with steady accelerations."""
+
+    profile: type[SpeedProfile] = SpeedProfile
+    """How links are driven."""
 
     def __init__(
         self,
@@ -82,6 +86,7 @@ class TripPlanner:
         traffic: Traffic,
         weather: Callable[[Ints, Ints], Weather],
         drivers: Drivers,
+        schedule: TripSchedule,
         speed_boost: SpeedBoost | None = None,
     ) -> None:
         self._seed = seed
@@ -90,25 +95,26 @@ class TripPlanner:
         self._traffic = traffic
         self._weather = weather
         self.drivers = drivers
+        self.schedule = schedule
         self._speed_boost = speed_boost
         self._routes = Routes(seed, site_arrays, roads.plan, drivers)
 
     def plan(self, sites: Ints, vehicles: Ints, hours: Ints) -> TripBatch:
         """Return the trips that these vehicles begin in these hours of theirs (`Drivers.hour_begins_ms`)."""
         bits = self._bits("trip", sites, vehicles, hours)
-        drives = self.drivers.drives(sites, vehicles, hours)
-        links, stops = self._routes.find(sites, vehicles, hours, bits)
+        drives = self.schedule.drives(sites, vehicles, hours)
+        links, stops = self._find(sites, vehicles, hours, bits)
         valid = links >= 0
         # A parked vehicle stands at the beginning of the link it would take.
         valid &= drives[:, None]
         links = np.where(valid, links, np.where(links[:, :1] >= 0, links[:, :1], 0))
         last = valid & ~np.pad(valid[:, 1:], ((0, 0), (0, 1)))
         halts = (stops & valid) | last
-        route = _RouteBatch(sites, vehicles, hours, bits, links, halts, valid)
+        route = RouteBatch(sites, vehicles, hours, bits, links, halts, valid)
         hurry = np.where(self.drivers.in_hurry(sites, vehicles, hours), _HURRY, 0.0)
         profile, wait_s, turn = self._speed_profile(route, hurry[:, None])
-        depart = _between(_DEPART_S, extend(bits, 1))
-        wait_s, pace = _in_time(profile, wait_s, valid, _LATEST_S - depart)
+        depart, available_s = self._departures(sites, vehicles, hours, bits)
+        wait_s, pace = _in_time(profile, wait_s, valid, available_s)
         profile = profile.sped_up(pace)
         depart = np.where(drives, depart, NEVER_S)
         spent = np.where(valid, profile.duration_s + wait_s, 0.0)
@@ -117,10 +123,19 @@ class TripPlanner:
             profile, begin = self._in_burst(self._speed_boost, route, hurry, pace, depart, begin, profile)
         return TripBatch(depart, valid.sum(axis=1), links, begin, turn, profile)
 
+    def _find(self, sites: Ints, vehicles: Ints, hours: Ints, bits: Hashes) -> tuple[Ints, Flags]:
+        """Return links in order, -1 after the last, and where the vehicle stops at the end of one."""
+        return self._routes.find(sites, vehicles, hours, bits)
+
+    def _departures(self, sites: Ints, vehicles: Ints, hours: Ints, bits: Hashes) -> tuple[Floats, Floats]:
+        """Return departures after the beginning of the trips' times (s), and how long the trips may take."""
+        depart = _between(_DEPART_S, extend(bits, 1))
+        return depart, _LATEST_S - depart
+
     def _in_burst(
         self,
         speed_boost: SpeedBoost,
-        route: _RouteBatch,
+        route: RouteBatch,
         hurry: Floats,
         pace: Floats,
         depart: Floats,
@@ -135,7 +150,7 @@ class TripPlanner:
         number = np.arange(route.links.shape[1])
         stop = np.minimum.accumulate(np.where(route.halts, number, number[-1])[:, ::-1], axis=1)[:, ::-1]
         row, link = np.nonzero(route.valid)
-        zero_ms = route.hours * HOUR_MS + self.drivers.hour_begins_ms(route.sites, route.vehicles)
+        zero_ms = self.schedule.begins_ms(route.sites, route.vehicles, route.hours)
         at_ms = zero_ms[:, None] + np.ceil((depart[:, None] + begin) * 1000).astype(np.int64)
         level = np.broadcast_to(hurry[:, None], route.links.shape).copy()
         burst = speed_boost(route.sites[row], route.vehicles[row], at_ms[row, link], at_ms[row, stop[row, link] + 1])
@@ -153,7 +168,7 @@ class TripPlanner:
         begin[rows, 1:] -= np.where(route.valid[rows], lead - left, 0.0)
         return profile.replaced(rows, boosted), begin
 
-    def _speed_profile(self, route: _RouteBatch, hurry: Floats) -> tuple[SpeedProfile, Floats, Floats]:
+    def _speed_profile(self, route: RouteBatch, hurry: Floats) -> tuple[SpeedProfile, Floats, Floats]:
         """Tell how each link is driven, how long is waited at its end, and by how much the vehicle turns there.
 
         `hurry` [trip, link or all of them] is in standard deviations of the road's speeds.
@@ -164,7 +179,7 @@ class TripPlanner:
         road, kind = links >> 1, plan.road_class[links >> 1]
         length = roads.length_m[sites[:, None], road]
         link_bits = extend(bits[:, None], np.arange(100, 100 + links.shape[1]))
-        speed, density, wet = self._surroundings(sites, hours, road)
+        speed, density, wet = self._surroundings(sites, self.schedule.hours(sites, vehicles, hours), road)
         usual = aggressiveness[:, None] - 0.9 + 0.5 * normal(extend(link_bits, 1))
         spread = _SPREAD[kind] * (1 - density)
         wished = np.maximum(speed * (1 + spread * (usual + hurry)), 3.0)

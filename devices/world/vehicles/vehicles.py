@@ -11,9 +11,7 @@ from devices.world.roads import CORNER_M, Roads
 from devices.world.vehicles.passages import PassageLog, Passages
 from devices.world.vehicles.trip_cache import TripCache
 from devices.world.vehicles.trips import NEVER_S, TripPlanner, curvature
-from devices.world.world import HOUR_MS
 
-_LOOKED_BACK_H = 240
 _KEPT, _MOST_KEPT = 8192, 200_000
 """Answers about single vehicles that are kept: two for each, up to 40 MB of them."""
 
@@ -39,7 +37,7 @@ class Motion:
     forward: Flags
     """Whether it heads for the road's second node."""
     trip: Ints
-    """The vehicle's hour, which names its trip."""
+    """Number of the trip in the vehicle's schedule."""
     link: Ints
     """Number of the link in the trip, from 0."""
 
@@ -62,8 +60,10 @@ class Vehicles:
         self._cache = cache
         count = sum(map(len, vehicles.values()))
         # A vehicle that stands is asked after with every reading.
-        self._last_driven = lru_cache(max(_KEPT, min(2 * count, _MOST_KEPT)))(self._find_last_driven)
-        self.passage_log = PassageLog(planner.drivers, cache, vehicles)
+        self._last_driven = lru_cache(max(_KEPT, min(2 * count, _MOST_KEPT)))(planner.schedule.last_driven)
+        self.first_trip = planner.schedule.number_in_2000
+        """The number of a trip in 2000, from which on they are told to users."""
+        self.passage_log = PassageLog(planner.schedule, cache, vehicles)
         """Who passed where."""
 
     def motion(self, sites: Ints, vehicles: Ints, times_ms: Ints) -> Motion:
@@ -85,7 +85,7 @@ class Vehicles:
         )  # fmt: skip
 
     def peak_acceleration(self, sites: Ints, vehicles: Ints, times_ms: Ints, window_ms: Ints) -> PeakAcceleration:
-        """Return the harshest braking and cornering in (time - window, time], within the trip of the vehicle's hour."""
+        """Return the harshest braking and cornering in (time - window, time], within one trip."""
         cache = self._cache
         _, rows, seconds = self._moment(sites, vehicles, times_ms)
         since = seconds - window_ms / 1000
@@ -98,8 +98,9 @@ class Vehicles:
             brakes, ends = begin + up + cruise, begin + up + cruise + down
             # Shorter than half a second is a touch of the pedal that no unit reports.
             slows = (brakes < seconds) & (ends > since) & (down > 0.5)
-            braking = np.maximum(braking, np.where(slows, profile.slow_down_ms2, 0.0))
+            braking = np.maximum(braking, np.where(slows, profile.peak_braking_ms2, 0.0))
             bend = curvature(np.abs(turn), self._corner(at, np.where(turn == 0, at, at + 1)))
+            ends = ends + profile.tail_s
             turns = (ends <= seconds) & (ends > since)
             lateral = np.maximum(lateral, np.where(turns, profile.leave_ms**2 * bend, 0.0))
             earlier = (begin > since) & (at > first)
@@ -108,8 +109,7 @@ class Vehicles:
             at = np.where(earlier, at - 1, at)
 
     def last_trips(self, sites: Ints, vehicles: Ints, times_ms: Ints) -> tuple[Ints, Ints]:
-        """Return hour and departure (ms) of the last trip that each vehicle began, ten days ago if none since."""
-        begins = self._planner.drivers.hour_begins_ms(sites, vehicles)
+        """Return number and departure (ms) of the last trip that each vehicle began, ten days ago if none since."""
         hours, _, seconds = self._moment(sites, vehicles, times_ms)
         last = hours.copy()
         for row in np.flatnonzero(seconds < 0).tolist():
@@ -117,22 +117,16 @@ class Vehicles:
         rows = self._cache.rows(sites, vehicles, last)
         depart_s = self._cache.depart_s(rows)
         after_ms = np.ceil(np.where(depart_s < NEVER_S, depart_s, 0) * 1000).astype(np.int64)
-        return last, last * HOUR_MS + begins + after_ms
+        return last, self._planner.schedule.begins_ms(sites, vehicles, last) + after_ms
 
     def passages(self, site: int, road: int, along_m: float, hour: int) -> Passages:
         """Return the vehicles of a site that passed a point of a road in an hour (since 1970), in the order of time."""
         point = self.passage_log.numbers(np.array([site]), np.array([road]), np.array([along_m]))
         return self.passage_log.at_point(int(point[0]), hour)
 
-    def _find_last_driven(self, site: int, vehicle: int, hour: int) -> int:
-        """Return the last hour before this one in which a trip began; ten days ago if there was none since."""
-        hours = np.arange(hour - _LOOKED_BACK_H, hour)
-        drives = self._planner.drivers.drives(np.full_like(hours, site), np.full_like(hours, vehicle), hours)
-        return int(hours[-1 - drives[::-1].argmax()] if drives.any() else hours[0])
-
     def _moment(self, sites: Ints, vehicles: Ints, times_ms: Ints) -> tuple[Ints, Ints, Floats]:
-        """Return each vehicle's hour, the row of its trip, and the seconds since its departure."""
-        hours, within = np.divmod(times_ms - self._planner.drivers.hour_begins_ms(sites, vehicles), HOUR_MS)
+        """Return each vehicle's trip, the row of it, and the seconds since its departure."""
+        hours, within = self._planner.schedule.at(sites, vehicles, times_ms)
         rows = self._cache.rows(sites, vehicles, hours)
         return hours, rows, within / 1000 - self._cache.depart_s(rows)
 

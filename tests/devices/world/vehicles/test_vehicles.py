@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from devices.world.components import components
+from devices.world.vehicles.schedule import HourlySchedule
 from devices.world.vehicles.trip_cache import TripCache
 from devices.world.vehicles.trips import TripBatch, TripPlanner
 from devices.world.vehicles.vehicles import Motion, Vehicles
@@ -148,7 +149,15 @@ class CountingPlanner(TripPlanner):
 def with_small_cache(world: World, fewest_kept: int) -> tuple[Vehicles, TripCache, CountingPlanner]:
     """Return the vehicles of a world with a cache that keeps no more trips than needed."""
     shared, air = components(world), components(world).atmosphere.weather
-    planner = CountingPlanner(world.seed, shared.site_arrays, shared.roads, shared.traffic, air, shared.drivers)
+    planner = CountingPlanner(
+        world.seed,
+        shared.site_arrays,
+        shared.roads,
+        shared.traffic,
+        air,
+        shared.drivers,
+        HourlySchedule(shared.drivers),
+    )
     cache = TripCache(planner, sum(map(len, world.vehicles.values())), fewest_kept)
     return Vehicles(shared.roads, planner, cache, world.vehicles), cache, planner
 
