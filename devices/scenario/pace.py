@@ -29,4 +29,8 @@ def _at_pace(group: DeviceGroup, factor: float) -> DeviceGroup:
     interval = min(max(round(group.interval / factor), _SHORTEST_MS), _LONGEST_MS)
     jitter = min(round(group.jitter / factor), interval - 1)
     settings = kind.busier(group.settings, factor) if kind.busier else group.settings
-    return group.model_copy(update={"interval": interval, "jitter": jitter, "settings": dict(settings)})
+    several = tuple(max(round(one / factor), _SHORTEST_MS) for one in group.intervals)
+    if several:
+        interval = round(sum(several) / len(several))
+    changes = {"interval": interval, "intervals": several, "jitter": jitter, "settings": dict(settings)}
+    return group.model_copy(update=changes)

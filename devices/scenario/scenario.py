@@ -28,11 +28,12 @@ from devices.scenario.speech import (
     shared_topics,
     topics_of_many,
 )
+from devices.scenario.working_hours import WorkingHours
 from devices.sensors.base import EPOCH_MS
 from devices.sensors.registry import KINDS
 from devices.world.world import PLAIN_CLIMATES, Site
 from edgewire import config
-from edgewire.config import Config, ConfigFile, DurationMs, SizeBytes
+from edgewire.config import Config, ConfigFile, DurationMs, SizeBytes, duration_ms, duration_text
 from edgewire.config_errors import closest, located_error, text_matching
 from edgewire.dialects.base import DialectError
 from edgewire.dialects.encoder import DialectEncoder
@@ -84,7 +85,13 @@ class DeviceGroup(Config):
     count: int | None = Field(default=None, ge=1, le=1_000_000)
     """How many; without it one, or those that `ids` lists."""
     interval: DurationMs = Field(default=10_000, ge=10, le=7 * 86_400_000)
-    """Between two readings of one device; in a dialect by default what is usual for its devices, see dialects.md."""
+    """Between two readings of one device, or from and to, as in `5s..15s`: then each is another. In a dialect by
+    default what is usual for its devices, see dialects.md."""
+    intervals: tuple[Annotated[DurationMs, Field(ge=10, le=7 * 86_400_000)], ...] = Field(default=(), max_length=1000)
+    """Instead of `interval`: several, which come in turn, again and again."""
+    working_hours: WorkingHours | None = None
+    """The hours of the week in which they measure, in the group's `timezone`; without it all. Not for traffic and
+    people, whose readings count what passed since the one before."""
     jitter: DurationMs = Field(default=0, ge=0)
     """Each reading is taken up to this much later than due, as timers of firmware are late. Not for traffic and people,
     whose readings count what passed since the one before."""
@@ -186,8 +193,43 @@ class DeviceGroup(Config):
             usual["interval"] = f"{found.interval_ms}ms"
         return usual | values
 
+    @model_validator(mode="before")
+    @classmethod
+    def _as_it_varies(cls, values: Any) -> Any:
+        """Make an interval and jitter of a range, and the mean of several intervals."""
+        if not isinstance(values, dict):
+            return values
+        interval, several = values.get("interval"), values.get("intervals")
+        if several and isinstance(several, list | tuple):
+            try:
+                found = [duration_ms(one) for one in several]
+            except ValueError as error:
+                raise located_error(("intervals",), str(error)) from None
+            mean_ms = round(sum(found) / len(found))
+            if interval is not None and str(interval) != duration_text(mean_ms):
+                raise located_error(("intervals",), "lists the intervals: leave out interval, or this")
+            return values | {"interval": duration_text(mean_ms)}
+        if not isinstance(interval, str) or ".." not in interval:
+            return values
+        if values.get("jitter"):
+            raise located_error(("jitter",), "an interval from and to is another each time: leave one of the two out")
+        try:
+            least, most = map(duration_ms, interval.split("..", 1))
+        except ValueError as error:
+            raise located_error(("interval",), str(error)) from None
+        if not 0 < least < most:
+            raise located_error(
+                ("interval",), f"'{interval}' is no range: write the shorter one first, such as 5s..15s"
+            )
+        # Late by up to half of the range on a steady beat: the gap between two is the whole range about the beat.
+        return values | {"interval": f"{(least + most) // 2}ms", "jitter": f"{(most - least) // 2}ms"}
+
     @model_validator(mode="after")
     def _check(self) -> "DeviceGroup":
+        if (self.intervals or self.working_hours) and KINDS[self.kind].counts_interval:
+            name = "intervals" if self.intervals else "working_hours"
+            said = f"a reading of {self.kind} counts what passed since the one before, at one interval; leave it out"
+            raise located_error((name,), said)
         if self.ids and self.count is not None:
             raise ValueError("ids lists the devices one by one; leave out count, or ids")
         if self.gateway is not None:
@@ -203,7 +245,7 @@ class DeviceGroup(Config):
         if self.jitter and KINDS[self.kind].counts_interval:
             said = f"a reading of {self.kind} counts what passed since the one before; leave it out"
             raise located_error(("jitter",), said)
-        if self.jitter >= self.interval:
+        if self.jitter >= min(self.intervals, default=self.interval):
             raise located_error(("jitter",), "must be shorter than the interval")
         if self.size > 1 and not self.ids and self.device_id(1) == self.device_id(2):
             raise located_error(("id",), "needs {n} in it, or all devices would have the same name")

@@ -44,7 +44,16 @@ class Group:
         self.kind = group.kind
         self.positions = np.array(positions, dtype=np.int64)
         """Those of its devices in the timeline, ascending."""
-        self._schedule = Schedule(world.seed, start_ms, devices, group.jitter, overrides)
+        self._schedule = Schedule(
+            world.seed,
+            start_ms,
+            devices,
+            group.jitter,
+            overrides,
+            # What a command sets is one interval for all readings.
+            cycle_ms=group.intervals if all(device.interval_ms == group.interval for device in devices) else (),
+            windows=None if group.working_hours is None else group.working_hours.windows(group.timezone),
+        )
         self._reboots = reboots
         self._world = world
         self._start_ms = start_ms

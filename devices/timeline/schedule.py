@@ -1,4 +1,8 @@
-"""The schedule of a group: reading k is taken at phase + k x interval, late by jitter, while commands let it be."""
+"""The schedule of a group: when reading k is taken, late by jitter, while commands let it be.
+
+Usually it is phase + k x interval. The intervals of a group may be several, which come in turn; and time may count
+within working hours alone.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -7,6 +11,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from devices.faults.schedule import FOREVER_MS
+from devices.scenario.working_hours import ActiveWindows
 from devices.sensors.base import boot_number
 from devices.world.random import Ints, hash_bits, uniform
 
@@ -65,14 +70,25 @@ class Schedule:
         devices: Sequence[Member],
         jitter_ms: int = 0,
         overrides: OverrideIntervals | None = None,
+        *,
+        cycle_ms: Sequence[int] = (),
+        windows: ActiveWindows | None = None,
     ) -> None:
+        """`cycle_ms` are intervals that come in turn, whose mean is each device's own; time counts in `windows`."""
         self.overrides = overrides
+        self._windows = windows
         self._start_ms = start_ms
         self.interval_ms = np.array([device.interval_ms for device in devices], dtype=np.int64)
         phases = np.array([device.phase_ms for device in devices], dtype=np.int64)
         self._seed = seed
         self._keys = np.array([device.key for device in devices], dtype=np.uint64)
-        self._first_due = phases + (start_ms if overrides is None else overrides.begin_ms)
+        begin_ms = start_ms if overrides is None else overrides.begin_ms
+        self._first_due = phases + (begin_ms if windows is None else windows.active_ms(begin_ms))
+        self._offsets = np.cumsum([0, *cycle_ms[:-1]], dtype=np.int64)
+        """Of the readings in a cycle."""
+        self._cycle_ms = (
+            self.interval_ms * len(self._offsets) if len(cycle_ms) < 2 else np.full_like(phases, sum(cycle_ms))
+        )
         # Below the interval, or readings would change places.
         self._jitter = np.minimum(jitter_ms, self.interval_ms - 1) if jitter_ms else None
 
@@ -83,22 +99,35 @@ class Schedule:
 
     def due_ms(self, owners: Ints, numbers: Ints) -> Ints:
         """Return when readings with these numbers are due."""
-        times = self._first_due[owners] + numbers * self.interval_ms[owners]
-        if self._jitter is None:
-            return np.asarray(times)
-        late = uniform(hash_bits(self._seed, "firmware/jitter", self._keys[owners], numbers))
-        return np.asarray(times + (late * (self._jitter[owners] + 1)).astype(np.int64))
+        if len(self._offsets) == 1:
+            times = self._first_due[owners] + numbers * self._cycle_ms[owners]
+        else:
+            cycles, places = np.divmod(numbers, len(self._offsets))
+            times = self._first_due[owners] + cycles * self._cycle_ms[owners] + self._offsets[places]
+        if self._jitter is not None:
+            late = uniform(hash_bits(self._seed, "firmware/jitter", self._keys[owners], numbers))
+            times = times + (late * (self._jitter[owners] + 1)).astype(np.int64)
+        return np.asarray(times if self._windows is None else self._windows.instants(times))
 
     def first_number_from(self, owners: Ints, instants: Ints | int) -> Ints:
         """Return the number of the first reading due at or after an instant; negative before the first one."""
-        numbers = np.asarray(-((self._first_due[owners] - instants) // self.interval_ms[owners]))
+        counted = instants if self._windows is None else self._windows.active_ms(instants)
+        if len(self._offsets) == 1:
+            numbers = np.asarray(-((self._first_due[owners] - counted) // self._cycle_ms[owners]))
+        else:
+            cycles, within = np.divmod(counted - self._first_due[owners], self._cycle_ms[owners])
+            numbers = cycles * len(self._offsets) + np.searchsorted(self._offsets, within)
         if self._jitter is not None:
             numbers = numbers - (self.due_ms(owners, numbers - 1) >= instants)
         return numbers
 
     def numbers_at(self, owners: Ints, times: Ints) -> Ints:
         """Return the numbers of the readings that are due at these times."""
-        return np.asarray((times - self._first_due[owners]) // self.interval_ms[owners])
+        counted = times if self._windows is None else self._windows.active_ms(times)
+        cycles, within = np.divmod(counted - self._first_due[owners], self._cycle_ms[owners])
+        if len(self._offsets) == 1:
+            return np.asarray(cycles)
+        return np.asarray(cycles * len(self._offsets) + np.searchsorted(self._offsets, within, side="right") - 1)
 
     def due_in(self, owners: Ints, from_ms: Ints | int, to_ms: Ints | int) -> Due:
         """Return the readings due in a window of time for each of these devices."""
