@@ -29,7 +29,7 @@ WITHOUT = {
     "run": {"--broker", "--html"},
     "doctor": {"--broker"},
     "forget": {"--broker"},
-    "verify": {"--html"},
+    "verify": {"--html", "--junit"},
 }
 """Options that a person gives in a terminal, beside --json."""
 
