@@ -10,7 +10,7 @@ COMPILED := PYTHONDONTWRITEBYTECODE=
 NONE_CHOSEN = [ $$? -eq 5 ] && $(if $(PYTEST_ARGS),true,false)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-compose test-spark chaos exports lint docs site bench up down clean
+.PHONY: help demo check test test-compose test-spark chaos exports lint docs site bench up down clean realism
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
@@ -58,6 +58,9 @@ docs: .venv/.dev  ## docs/scenario.md and docs/bridge.md, written from the model
 site: .venv/.site  ## docs/ as a site, build/site/index.html; a broken link or a page in no menu is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
+realism: .venv/.realism  ## the weather beside two airports of New York: the tables of docs/realism.md, some minutes
+	$(BIN)/python -W ignore -m benchmarks.realism
+
 bench: .venv/.bench  ## the numbers of benchmarks/, some minutes
 	$(BIN)/python -m benchmarks
 
@@ -92,7 +95,8 @@ clean:  ## removes .venv and every cache in this folder
 .venv/.dev: EXTRA := dev
 .venv/.bench: EXTRA := bench
 .venv/.site: EXTRA := site
-.venv/.demo .venv/.dev .venv/.bench .venv/.site: pyproject.toml constraints.txt
+.venv/.realism: EXTRA := realism
+.venv/.demo .venv/.dev .venv/.bench .venv/.realism .venv/.site: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("edgefleet needs Python 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)")'
 	@test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	@echo "Installing edgefleet[$(EXTRA)] into .venv; this takes half a minute, once"

