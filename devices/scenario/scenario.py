@@ -13,6 +13,7 @@ from devices.faults.registry import AnyFault
 from devices.firmware.config import Build, FirmwareConfig
 from devices.firmware.outbox import OutboxConfig
 from devices.firmware.reconnect import ReconnectConfig
+from devices.scenario.climate_file import with_climate_files
 from devices.scenario.gateway import GatewayOptions
 from devices.scenario.identity_table import SITE, read_identities
 from devices.scenario.speech import (
@@ -503,6 +504,11 @@ class Scenario(ConfigFile):
             values, values.get("password_file"), "password_file", cls.model_fields["broker"].default
         )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _climates_from_files(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return with_climate_files(values)
+
     @model_validator(mode="after")
     def _check(self) -> "Scenario":
         self._check_transports()
@@ -528,7 +534,8 @@ class Scenario(ConfigFile):
             self._check_sharing(position, group)
         for position, site in enumerate(self.sites):
             if self.world == 1 and site.climate not in PLAIN_CLIMATES:
-                said = f"{site.climate} is of the second world: write world: 2 at the top of the scenario"
+                name = site.climate if isinstance(site.climate, str) else "a table of normals"
+                said = f"{name} is of the second world: write world: 2 at the top of the scenario"
                 raise located_error(("sites", position, "climate"), said)
         kinds = {group.kind for group in self.devices}
         for position, fault in enumerate(self.faults):

@@ -19,7 +19,7 @@ from devices.world.planetary_waves import PlanetaryWaves
 from devices.world.random import Floats, Ints, hash_bits, normal, uniform
 from devices.world.sun import declination_rad, solar_hour
 from devices.world.weather import Air, Season, Weather, vapour_pressure_hpa
-from devices.world.world import DAY_MS, HOUR_MS, Site, World
+from devices.world.world import DAY_MS, HOUR_MS, MonthlyClimate, Site, World
 
 SYNOPTIC_RATE = 0.0417
 """Autocorrelation of the pressure .94, .80, .50 and .20 after 6, 12, 24 and 48 h; New York .93, .81, .50 and .11."""
@@ -278,6 +278,10 @@ class _SiteClimate:
 
 def _normals_of(site: Site) -> tuple[Normals, float]:
     """Return the normals of a site's hemisphere, and by how much cooler it is than where they are from."""
+    if isinstance(site.climate, MonthlyClimate):
+        rows = site.climate.monthly
+        columns = {name: np.array([getattr(row, name) for row in rows]) for name in MONTHLY}
+        return Normals(**columns, rain_share=float(np.mean([row.rain_share for row in rows]))), 0.0
     climate = KOEPPEN[PLAIN_NAMES.get(site.climate, site.climate)]
     normals = climate.normals if site.latitude >= 0 else climate.normals.half_a_year_later()
     return normals, _LAPSE_K_PER_M * (site.altitude_m - climate.altitude_m)

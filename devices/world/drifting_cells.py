@@ -135,7 +135,7 @@ def _compute(world: World, sites: Ints, times_ms: Ints) -> Floats:
     storm = np.clip((-_CORE - pressure) / _CORE_DEPTH, 0, 1)
     clear = np.clip((pressure - _CORE) / _CORE_DEPTH, 0, 1)
     moisture = 0.6 * damp - 0.5 * pressure + 0.62 * showers
-    dryness = np.array([_DRYNESS[site.climate] for site in world.sites])[sites]
+    dryness = np.array([_DRYNESS[_plain_name(site)] for site in world.sites])[sites]
     rain = np.clip((showers - 0.8 * pressure + 0.5 * front - dryness) / 2, 0, 1)
     hour = (world.local_ms(sites, times_ms) % DAY_MS) / HOUR_MS
     calm_and_damp = np.clip(np.minimum(pressure - 0.2, moisture + 0.8 - dryness), 0, 1)
@@ -150,8 +150,13 @@ def _east_of_seam(longitude: float) -> float:
     return longitude + 360 if longitude < _SEAM_DEG else longitude
 
 
+def _plain_name(site: Site) -> str:
+    assert isinstance(site.climate, str), "a scenario refuses tables of normals in the first world"
+    return site.climate
+
+
 def _place(site: Site) -> tuple[float, ...]:
-    climate = CLIMATES[site.climate]
+    climate = CLIMATES[_plain_name(site)]
     # Seasons grow with the distance from the equator, and are the other way round beyond it.
     seasons = np.sin(np.radians(site.latitude)) / np.sin(np.radians(climate.latitude))
     return (

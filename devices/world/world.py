@@ -48,6 +48,33 @@ def _known_country(code: str) -> str:
     return code
 
 
+class MonthNormals(Config):
+    """The climate of a place in one month."""
+
+    temperature_c: float = Field(ge=-80, le=60)
+    """Mean of all hours."""
+    range_c: float = Field(gt=0, le=40)
+    """Mean of the days' maximum less their minimum."""
+    spread_c: float = Field(gt=0, le=20)
+    """Deviation of the daily means from one day to another."""
+    humidity: float = Field(ge=2, le=99)
+    """Mean relative humidity, in percent."""
+    pressure_hpa: float = Field(ge=950, le=1070)
+    """Mean at sea level."""
+    pressure_spread_hpa: float = Field(gt=0, le=25)
+    """Deviation of all hours."""
+    rain_share: float = Field(default=0.1, gt=0, le=0.6)
+    """Share of the hours with rain."""
+
+
+class MonthlyClimate(Config):
+    """A climate by a table of the site's own normals; with `world: 2`."""
+
+    monthly: tuple[MonthNormals, ...] = Field(min_length=12, max_length=12)
+    """A CSV file with the columns `month`, `temperature_c`, `range_c`, `spread_c`, `humidity`, `pressure_hpa` (at sea
+    level), `pressure_spread_hpa` and, if you like, `rain_share`; or twelve rows here, January first."""
+
+
 class Site(Config):
     """A town, plant or shop: devices of one site share weather, roads and customers."""
 
@@ -60,10 +87,10 @@ class Site(Config):
     country: Annotated[str, AfterValidator(_known_country)] | None = None
     """Whose public holidays are kept, ISO 3166: `FR`, or with a part of the country, `US-NY`. It takes the package
     `holidays`, and a scenario with `world: 2`; without it no day is a holiday."""
-    climate: Annotated[str, AfterValidator(_known_climate)] = "temperate"
+    climate: Annotated[str, AfterValidator(_known_climate)] | MonthlyClimate = "temperate"
     """What the weather outdoors is like: temperate, mediterranean, desert, tropical or subarctic; with `world: 2` also
     one of Köppen's classes Af, Aw, BWh, BSk, Csa, Csb, Cfa, Cfb, Dfb, Dfc and ET. Seasons are the south's in the
-    south."""
+    south. `{monthly: FILE.csv}` is a table of your own."""
 
 
 def weekday(days: Ints) -> Ints:
