@@ -11,6 +11,7 @@ from functools import lru_cache
 from devices.world.atmosphere import WaveAtmosphere
 from devices.world.drifting_cells import DriftingCells
 from devices.world.roads import Roads
+from devices.world.satellites import Constellation
 from devices.world.traffic import Traffic
 from devices.world.vehicles.day_trips import DayTripPlanner
 from devices.world.vehicles.drivers import Drivers
@@ -55,6 +56,7 @@ class Components:
     traffic: Traffic
     drivers: Drivers
     vehicles: Vehicles
+    constellation: Constellation
 
 
 @lru_cache(16)
@@ -68,4 +70,4 @@ def components(world: World) -> Components:
     planner = models.planner(world, site_arrays, roads, traffic, atmosphere, drivers)
     cache = TripCache(planner, sum(map(len, world.vehicles.values())))
     vehicles = Vehicles(roads, planner, cache, world.vehicles)
-    return Components(atmosphere, site_arrays, roads, traffic, drivers, vehicles)
+    return Components(atmosphere, site_arrays, roads, traffic, drivers, vehicles, Constellation(site_arrays))

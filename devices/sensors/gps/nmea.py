@@ -4,13 +4,25 @@ Talker GN for what is of several systems, GP for the satellites in view; minutes
 empty when slow; GGA counts twelve satellites at most.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import NamedTuple
 
 _MOST_IN_GGA = 12
 _PER_GSV = 4
 _KMH_PER_KNOT = 1.852
 _PDOP_OF_HDOP, _VDOP_OF_HDOP = 1.8, 1.5
+
+
+class InView(NamedTuple):
+    """A satellite over the horizon, in whole degrees and dB-Hz."""
+
+    prn: int
+    elevation_deg: int
+    azimuth_deg: int
+    snr_dbhz: int | None
+    """None where the receiver does not hear it."""
 
 
 def sentence(body: str) -> str:
@@ -32,14 +44,17 @@ def sentences(
     hdop: float,
     satellites: int,
     first_satellite: int,
+    in_view: Sequence[InView] = (),
+    geoid_m: float = 0.0,
 ) -> list[str]:
     """Return one epoch. Without a position it is the form without a fix; without an altitude the fix is 2D.
 
-    Satellites used are numbered from `first_satellite` (1 to 32) on, so that the sky stays the same for a while.
+    Of the satellites `in_view` the first `satellites` are used; where none are given, those used are numbered from
+    `first_satellite` (1 to 32) on, so that the sky stays the same for a while.
     """
     clock, date = _moment(time_ms)
     if latitude is None or longitude is None:
-        return without_fix(time_ms)
+        return without_fix(time_ms) if not in_view else [*without_fix(time_ms)[:4], *_pages(in_view), _no_place(clock)]
     place = (
         f"{_angle(latitude, 2)},{'N' if latitude >= 0 else 'S'},{_angle(longitude, 3)},{'E' if longitude >= 0 else 'W'}"
     )
@@ -48,15 +63,19 @@ def sentences(
     course = "" if course_deg is None else f"{course_deg:.2f}"
     height = "" if altitude_m is None else f"{altitude_m:.1f}"
     number = min(satellites, _MOST_IN_GGA)
-    used, in_view = _sky(first_satellite, number)
+    if in_view:
+        used = ",".join([f"{one.prn:02d}" for one in in_view[:number]] + [""] * (_MOST_IN_GGA - number))
+        pages = _pages(in_view)
+    else:
+        used, pages = _sky(first_satellite, number)
     mode = 2 if altitude_m is None else 3
     dops = f"{min(hdop * _PDOP_OF_HDOP, 99.99):.2f},{hdop:.2f},{min(hdop * _VDOP_OF_HDOP, 99.99):.2f}"
     return [
         sentence(f"GNRMC,{clock},A,{place},{knots},{course},{date},,,A"),
         sentence(f"GNVTG,{course},T,,M,{knots},N,{kmh:.3f},K,A"),
-        sentence(f"GNGGA,{clock},{place},1,{number:02d},{hdop:.2f},{height},M,0.0,M,,"),
+        sentence(f"GNGGA,{clock},{place},1,{number:02d},{hdop:.2f},{height},M,{geoid_m:.1f},M,,"),
         sentence(f"GNGSA,A,{mode},{used},{dops}"),
-        *in_view,
+        *pages,
         sentence(f"GNGLL,{place},{clock},A,A"),
     ]
 
@@ -70,7 +89,27 @@ def without_fix(time_ms: int) -> list[str]:
         sentence(f"GNGGA,{clock},,,,,0,00,99.99,,,,,,"),
         sentence(f"GNGSA,A,1{',' * 13}99.99,99.99,99.99"),
         sentence("GPGSV,1,1,00"),
-        sentence(f"GNGLL,,,,,{clock},V,N"),
+        _no_place(clock),
+    ]
+
+
+def _no_place(clock: str) -> str:
+    return sentence(f"GNGLL,,,,,{clock},V,N")
+
+
+def _pages(in_view: Sequence[InView]) -> list[str]:
+    """Return GSV: four satellites a sentence; without a signal where one is not tracked."""
+    pages = max(1, -(-len(in_view) // _PER_GSV))
+    return [
+        sentence(
+            f"GPGSV,{pages},{page + 1},{len(in_view):02d}"
+            + "".join(
+                f",{one.prn:02d},{one.elevation_deg:02d},{one.azimuth_deg:03d},"
+                + ("" if one.snr_dbhz is None else f"{one.snr_dbhz:02d}")
+                for one in in_view[page * _PER_GSV : (page + 1) * _PER_GSV]
+            )
+        )
+        for page in range(pages)
     ]
 
 

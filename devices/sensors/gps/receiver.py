@@ -9,6 +9,7 @@ from devices.world.components import components
 from devices.world.noise import smooth_noise, smooth_noise_of
 from devices.world.random import Flags, Floats, Hashes, Ints, extend, hash_bits, normal, normals, uniform
 from devices.world.roads import LANE
+from devices.world.satellites import FEWEST_USED, MOST_USED
 from devices.world.vehicles.vehicles import Motion
 from devices.world.world import METRES_PER_DEGREE, World
 
@@ -87,8 +88,17 @@ def satellite_fix(
     sky, street = smooth_noise_of(hash_bits(seed, "receiver/sky", _SKY, keys), times, _SKY_MS)
     shade = _canyon(world, sites, moving) * np.clip(0.6 + 0.5 * street, 0, 1.4)
     hdop = np.clip(_OPEN_HDOP + 0.1 * np.abs(sky) + _CANYON_HDOP * shade**2 + _FRESH_HDOP * fresh, 0.6, 12)
-    dense = _DENSE_SKY + 1.2 * sky - 7.0 * shade - _FRESH_SATELLITES * fresh
-    satellites = np.clip(np.rint(dense), 3, 24).astype(np.int64)
+    if world.version == 1:
+        dense = _DENSE_SKY + 1.2 * sky - 7.0 * shade - _FRESH_SATELLITES * fresh
+        satellites = np.clip(np.rint(dense), 3, 24).astype(np.int64)
+    else:
+        # Houses hide the low ones first, a fresh fix begins with the high ones: dilution follows from those left.
+        above = components(world).constellation.over(sites, times)
+        left = above.visible + 0.4 * sky - 5.0 * shade - _FRESH_SATELLITES * fresh
+        satellites = np.clip(np.rint(left), FEWEST_USED, np.clip(above.visible, FEWEST_USED, MOST_USED)).astype(
+            np.int64
+        )
+        hdop = above.hdop[np.arange(len(times)), satellites]
     known = ~view.lost
     east, north, up = _errors_m(seed, keys, times, hdop / _USUAL_HDOP, shade, scale)
     course = np.radians(moving.heading_deg)

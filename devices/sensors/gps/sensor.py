@@ -6,13 +6,14 @@ import numpy as np
 from pydantic import Field
 
 from devices.sensors.base import Columns, Population, nullable
-from devices.sensors.gps.nmea import at_another_time, sentences
+from devices.sensors.gps.nmea import InView, at_another_time, sentences
 from devices.sensors.gps.receiver import CEP_M, PowerOn, Start, battery_v, satellite_fix, signal_dbm
 from devices.sensors.kind import DeviceKind
 from devices.sensors.telematics.driving import DrivingMonitor
 from devices.sensors.telematics.events import EVENT_TYPES, Thresholds
 from devices.world.components import components
-from devices.world.random import Ints, hash_bits
+from devices.world.geoid import geoid_height_m
+from devices.world.random import Ints, hash_bits, normal
 from devices.world.roads import KMH
 from devices.world.world import World
 from edgewire.config import Config
@@ -89,6 +90,8 @@ class GpsSensor:
 
     def _sentences(self, world: World, ids: Ints, times: Ints, columns: Columns) -> list[list[str]]:
         """Return the same epoch as the receiver words it."""
+        if world.version > 1:
+            return self._epochs(world, ids, times, columns)
         # Satellites cross the sky in hours; which are used changes every half of one.
         site_keys = components(world).site_arrays.keys[self._population.sites[ids]]
         first = hash_bits(world.seed, "gps/satellites", site_keys, times // _SKY_MS) % np.uint64(32)
@@ -101,6 +104,42 @@ class GpsSensor:
             (first + np.uint64(1)).tolist(),
             strict=True,
         )
+        return [sentences(*row) for row in rows]
+
+    def _epochs(self, world: World, ids: Ints, times: Ints, columns: Columns) -> list[list[str]]:
+        """Return epochs at full seconds, under the satellites that are up."""
+        sites = self._population.sites[ids]
+        above = components(world).constellation.over(sites, times)
+        keys = self._population.keys[ids][:, None]
+        # Signals grow with the height, and fade by some dB from minute to minute.
+        fading = normal(hash_bits(world.seed, "receiver/signal", keys, above.prn, times[:, None] // 60_000))
+        signal = np.clip(28 + 20 * np.sin(np.radians(above.elevation_deg)) + 2.5 * fading, 12, 52)
+        count = (above.elevation_deg > 0).sum(axis=1).tolist()
+        satellites = np.asarray(columns["satellites"]).tolist()
+        hears = [max(used, 0) for used in satellites]
+        whole = zip(
+            above.prn.tolist(),
+            np.rint(above.elevation_deg).astype(np.int64).tolist(),
+            (np.rint(above.azimuth_deg).astype(np.int64) % 360).tolist(),
+            np.rint(signal).astype(np.int64).tolist(),
+            count,
+            hears,
+            strict=True,
+        )
+        in_view = [
+            [
+                InView(prn, height, azimuth, dbhz if number < heard else None)
+                for number, (prn, height, azimuth, dbhz) in enumerate(
+                    zip(prns[:up], heights[:up], azimuths[:up], signals[:up], strict=True)
+                )
+            ]
+            for prns, heights, azimuths, signals, up, heard in whole
+        ]
+        site_arrays = components(world).site_arrays
+        geoid = geoid_height_m(site_arrays.latitude[sites], site_arrays.longitude[sites]).tolist()
+        names = ("latitude", "longitude", "altitude_m", "speed_kmh", "heading_deg", "hdop", "satellites")
+        moments = (times // 1000 * 1000).tolist()
+        rows = zip(moments, *(list(columns[name]) for name in names), [1] * len(ids), in_view, geoid, strict=True)
         return [sentences(*row) for row in rows]
 
 

@@ -4,12 +4,14 @@ from functools import reduce
 from operator import xor
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
 
 from devices.scenario.scenario import Scenario
 from devices.sensors.gps.nmea import sentences
 from devices.timeline.timeline import Timeline
+from devices.world.geoid import geoid_height_m
 from edgewire.clock import parse_ms
 
 MONDAY_MS = parse_ms("2026-03-02T00:00:00Z")
@@ -64,3 +66,58 @@ class TestNmea:
     def test_messages_without_the_setting_have_none(self) -> None:
         rows = readings(MONDAY_MS, MONDAY_MS + 10_000, {"kind": "gps", "count": 1, "interval": "1s"})
         assert all("nmea" not in row for row in rows)
+
+
+class TestTheSecondWorldsSky:
+    def rows(self, seed: int = 5) -> list[dict[str, Any]]:
+        group = {"kind": "gps", "count": 8, "interval": "300s", "settings": {"nmea": True}}
+        timeline = Timeline(Scenario(seed=seed, devices=[group], world=2), MONDAY_MS)
+        messages = timeline.batch(MONDAY_MS + 8 * HOUR_MS, MONDAY_MS + 16 * HOUR_MS).payload
+        return [orjson.loads(payload) for payload in messages]
+
+    def test_satellites_move_and_all_sentences_agree(self) -> None:
+        heights: dict[int, set[int]] = {}
+        signals: list[tuple[int, int]] = []
+        for row in self.rows():
+            lines = [line[1:].split("*")[0].split(",") for line in row["nmea"]]
+            of = {fields[0][2:]: fields for fields in lines}
+            assert row["fix"] != "none" or of["RMC"][2] == "V"
+            pages = [fields for fields in lines if fields[0] == "GPGSV"]
+            seen = [fields[at : at + 4] for fields in pages for at in range(4, len(fields), 4)]
+            assert len(seen) == int(pages[0][3])
+            for prn, height, _, signal in seen:
+                heights.setdefault(int(prn), set()).add(int(height))
+                if signal:
+                    signals.append((int(height), int(signal)))
+            if row["fix"] == "none":
+                continue
+            used = [prn for prn in of["GSA"][3:15] if prn]
+            assert len(used) == int(of["GGA"][7]) == row["satellites"] <= 12
+            heard = {prn for prn, _, _, signal in seen if signal}
+            assert heard.issuperset(used), row
+            assert float(of["GGA"][8]) == float(of["GSA"][16]) == row["hdop"]
+            assert [of[name][at] for name, at in (("RMC", 1), ("GGA", 1), ("GLL", 5))] == [of["RMC"][1]] * 3
+            assert of["RMC"][1].endswith(".00")
+            # The geoid is 45 m above the ellipsoid in Paris.
+            assert 40 < float(of["GGA"][11]) < 50
+        assert max(len(some) for some in heights.values()) > 20
+        assert len(heights) > 20
+        low, high = ([signal for height, signal in signals if (height < 25) == is_low] for is_low in (True, False))
+        assert sum(high) / len(high) > sum(low) / len(low) + 5
+
+    @pytest.mark.parametrize("seed", [2, 5])
+    def test_dilution_falls_with_the_satellites(self, seed: int) -> None:
+        by_count: dict[int, list[float]] = {}
+        for row in self.rows(seed):
+            if row["fix"] != "none":
+                by_count.setdefault(row["satellites"], []).append(row["hdop"])
+        means = [sum(by_count[count]) / len(by_count[count]) for count in sorted(by_count) if len(by_count[count]) > 20]
+        assert len(means) > 3
+        assert means == sorted(means, reverse=True)
+        assert all(hdop >= 0.5 for some in by_count.values() for hdop in some)
+
+
+def test_the_geoid_is_that_of_egm2008() -> None:
+    # Paris 44.6, New York -32.8, the low south of India -105, New Guinea 75 m, within the grid's some metres.
+    found = geoid_height_m(np.array([48.85, 40.7, 3.0, -5.0]), np.array([2.35, -74.0, 78.5, 145.0]))
+    assert found == pytest.approx([44.6, -32.8, -102.0, 73.0], abs=8)
