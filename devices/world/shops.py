@@ -32,6 +32,10 @@ _DWELL_MEDIAN_MS, _DWELL_SIGMA = 15 * 60_000, 0.89
 # rain at these hours, the hours' shares from the rain in each.
 _RAIN_KEEPS_AWAY = 0.2
 _TOLD_BY_H = np.array([11, 14, 17])
+# Opening hours, Monday to Sunday, of a shop in town: by judgement, as most of Europe's. The doors are locked outside of
+# them, and within ten minutes after them everybody has left.
+_OPENS_H, _CLOSES_H = np.array([9] * 6 + [11]), np.array([20] * 6 + [18])
+_CLEARED_MS = 10 * 60_000
 # Clocks are within three hours of the sun nearly everywhere (in western China it is three, in Samoa 24).
 _SUN_IS_NEAR_MS = 3 * HOUR_MS
 _SOME_DAY_MS = np.array([1_577_836_800_000])  # 2020-01-01
@@ -75,6 +79,10 @@ class Shops:
         noon = days * DAY_MS + DAY_MS // 2
         turnout = _turnout(world, days[:, None] * DAY_MS + _TOLD_BY_H * HOUR_MS).mean(axis=2)
         at_site = _WEEK[(days + 3) % 7] * self._holiday_levels(days) * turnout
+        # What is a holiday in the country, too, comes on top of the shop's own.
+        kept = np.array([world.is_holiday(np.full(len(days), site), days) for site in range(len(world.sites))])
+        own = self._holiday_levels(days) != 1
+        at_site = np.where(kept & ~own, at_site * self.holiday_level, at_site)
         effect = np.exp(self.variation * smooth_noise(world.seed, "shop/day", self.keys[:, None], noon, _DAY_EFFECT_MS))
         mean = self.daily_customers * at_site[self.sites] * effect
         return poisson(hash_bits(world.seed, "shop/total", self.keys[:, None], days), mean)
@@ -94,6 +102,11 @@ class Shops:
         length = (ends - starts)[self.sites[shops]]
         entry = np.minimum((moment * (length / 24)).astype(np.int64), length - 120_000)
         leave = np.minimum(entry + dwell.astype(np.int64), length - 1000)
+        if world.version > 1:
+            # Who is still inside is asked to leave within some minutes of closing.
+            asked = uniform(hash_bits(world.seed, "shop/asked", keys, day, numbers))
+            close = (_CLOSES_H[(day + 3) % 7] * HOUR_MS + asked * _CLEARED_MS) * (length / DAY_MS)
+            leave = np.minimum(leave, np.maximum(close.astype(np.int64), entry + 30_000))
         order = np.argsort(shops * 2 * DAY_MS + entry, kind="stable")
         start = starts[self.sites[shops]]  # shops are ascending, so their order is not touched
         return Visits(shops, start + entry[order], start + leave[order], numbers[order])
@@ -104,6 +117,10 @@ class Shops:
         effect = np.exp(_HOUR_EFFECT * smooth_noise(world.seed, "shop/hour", self.keys[:, None], middle, HOUR_MS))
         turnout = _turnout(world, middle[None, :])[:, 0]
         by_hour = _BY_HOUR[(day + 3) % 7] * effect * turnout[self.sites]
+        if world.version > 1:
+            hours = np.arange(24)
+            is_open = (hours >= _OPENS_H[(day + 3) % 7]) & (hours < _CLOSES_H[(day + 3) % 7])
+            by_hour = by_hour * is_open
         cumulative = np.zeros((len(by_hour), 25))
         for edge in range(24):
             cumulative[:, edge + 1] = cumulative[:, edge] + by_hour[:, edge]
