@@ -91,16 +91,7 @@ def test_what_fleets_say_in_any_dialect_is_stored(tmp_path: Path) -> None:
     with ExitStack() as stack:
         broker, ingest, store = stack.enter_context(running_chain(tmp_path, {}, subscriptions=SUBSCRIPTIONS))
         client, heard = stack.enter_context(
-            listening(
-                broker,
-                "stat/#",
-                "me/rpc",
-                "homeassistant/#",
-                "ha/#",
-                "+/online",
-                "tele/+/LWT",
-                "zigbee2mqtt/bridge/response/#",
-            )
+            listening(broker, "stat/#", "me/rpc", "homeassistant/#", "ha/#", "+/online", "tele/+/LWT", *Z2M)
         )
         scenario = tmp_path / "fleet.yaml"
         sites = [{"name": site, "latitude": 48.9, "longitude": 2.4} for site in GROUPS]
