@@ -154,8 +154,8 @@ KOEPPEN: Mapping[str, KoeppenClimate] = MappingProxyType(
         "Cfa": _CFA, "Cfb": _CFB, "Dfb": _DFB, "Dfc": _DFC, "ET": _ET,
     }
 )  # fmt: skip
-"""By Köppen's class: round figures of a city's normals of 1991 to 2020; deviations of days and of pressure by
-judgement, from years of stations alike."""
+"""By Köppen's class: round figures after the climate of a city, by judgement and not copied from a table of normals;
+those of New York were held to two of its airports in 2013."""
 
 PLAIN_NAMES: Mapping[str, str] = MappingProxyType(
     {"temperate": "Cfb", "mediterranean": "Csa", "desert": "BWh", "tropical": "Af", "subarctic": "Dfc"}
