@@ -66,7 +66,8 @@ def components(world: World) -> Components:
     site_arrays = SiteArrays(world)
     roads, drivers = Roads(world.seed, site_arrays), Drivers(world.seed, site_arrays)
     atmosphere = models.atmosphere(world)
-    traffic = Traffic(world.seed, site_arrays, roads, atmosphere.weather)
+    is_holiday = world.is_holiday if world.version > 1 else None
+    traffic = Traffic(world.seed, site_arrays, roads, atmosphere.weather, is_holiday)
     planner = models.planner(world, site_arrays, roads, traffic, atmosphere, drivers)
     cache = TripCache(planner, sum(map(len, world.vehicles.values())))
     vehicles = Vehicles(roads, planner, cache, world.vehicles)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from devices.world.noise import KnotInterpolator, smooth_noise_of
-from devices.world.random import Floats, Ints, hash_bits, normal
+from devices.world.random import Flags, Floats, Ints, hash_bits, normal
 from devices.world.roads import CLASSES, KMH, Roads
 from devices.world.weather import Weather
 from devices.world.world import DAY_MS, HOUR_MS, MINUTE_MS, SiteArrays, weekday
@@ -81,6 +81,7 @@ _HOUR_EFFECT_MS = 45 * MINUTE_MS
 # What makes a road slow besides density: roadworks, a slow lorry, school's end. Count and speed correlate by -.25 on
 # Telraam's streets, far less than density alone would make them.
 _PACE_SIGMA, _PACE_MS = 0.18, 90 * MINUTE_MS
+_FASTER_SHARE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +104,15 @@ class Traffic:
     """The traffic of a world, by site and number of the road there."""
 
     def __init__(
-        self, seed: int, site_arrays: SiteArrays, roads: Roads, weather: Callable[[Ints, Ints], Weather]
+        self,
+        seed: int,
+        site_arrays: SiteArrays,
+        roads: Roads,
+        weather: Callable[[Ints, Ints], Weather],
+        is_holiday: Callable[[Ints, Ints], Flags] | None = None,
     ) -> None:
+        """`is_holiday` tells it of sites and local days; without it there are none, nor an end to speeds."""
+        self._is_holiday = is_holiday
         self._seed = seed
         self._site_arrays = site_arrays
         self._roads = roads
@@ -128,13 +136,21 @@ class Traffic:
         local = self._site_arrays.local_ms(sites, times_ms)
         air = self._weather(sites, times_ms)
         road_class = self._roads.plan.road_class[roads]
-        mean = self._roads.peak_vph[sites, roads] * demand(local) * (1 - _RAIN_DEMAND * air.rain)
+        usual = local
+        if self._is_holiday is not None:
+            # Holidays are Sundays.
+            today = local // DAY_MS
+            usual = local + np.where(self._is_holiday(sites, today), (6 - weekday(today)) * DAY_MS, 0)
+        mean = self._roads.peak_vph[sites, roads] * demand(usual) * (1 - _RAIN_DEMAND * air.rain)
         keys = self._site_arrays.keys[sites]
         days = local // DAY_MS
         day = normal(hash_bits(self._seed, "traffic/day", keys, days))
         own_day = normal(hash_bits(self._seed, "traffic/day/road", keys, roads, days))
         hour = smooth_noise_of(hash_bits(self._seed, "traffic/hour", keys, roads), local, _HOUR_EFFECT_MS)
         pace = smooth_noise_of(hash_bits(self._seed, "traffic/pace", keys, roads), local, _PACE_MS)
+        if self._is_holiday is not None:
+            # Much makes a road slower than usual, and hardly anything faster than free.
+            pace = np.where(pace > 0, _FASTER_SHARE * pace, pace)
         day = np.sqrt(_TOWN_SHARE) * day + np.sqrt(1 - _TOWN_SHARE) * own_day
         vehicles = mean * _factor(DAY_SIGMA, day) * _factor(HOUR_SIGMA, hour)
         density = greenshields_density(vehicles / self._roads.capacity_vph[sites, roads])

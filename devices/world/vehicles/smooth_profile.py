@@ -13,7 +13,7 @@ from devices.world.vehicles.kinematics import SpeedProfile
 
 PEAK = 1.5
 """Greatest by mean acceleration."""
-_NEWTON_STEPS, _SLOWEST_MS = 12, 0.3
+_NEWTON_STEPS, _SLOWEST_MS = 25, 0.3
 
 
 @dataclass(frozen=True, slots=True)
