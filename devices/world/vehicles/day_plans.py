@@ -109,9 +109,19 @@ class DayPlans:
 
     def last_driven(self, site: int, vehicle: int, trip: int) -> int:
         """Return the last trip before this one that is driven; the first of ten days if none is."""
-        trips = np.arange(trip - _LOOKED_BACK_DAYS * TRIPS_A_DAY, trip)
-        drives = self.drives(np.full_like(trips, site), np.full_like(trips, vehicle), trips)
-        return int(trips[-1 - drives[::-1].argmax()] if drives.any() else trips[0])
+        first = day = trip // TRIPS_A_DAY
+        while day > first - _LOOKED_BACK_DAYS:
+            trips = np.arange(day * TRIPS_A_DAY, min(trip, (day + 1) * TRIPS_A_DAY))
+            drives = self.drives(np.full_like(trips, site), np.full_like(trips, vehicle), trips)
+            if drives.any():
+                return int(trips[-1 - drives[::-1].argmax()])
+            day -= 1
+        return day * TRIPS_A_DAY
+
+    def draw_ahead(self, sites: Ints, vehicles: Ints, trips: Ints) -> None:
+        """Draw the days in which the last trips before these are sought, of all vehicles at once."""
+        days = trips // TRIPS_A_DAY
+        self._known(np.tile(sites, 2), np.tile(vehicles, 2), np.concatenate([days, days - 1]))
 
     def route_ends(self, sites: Ints, vehicles: Ints, trips: Ints) -> tuple[Ints, Ints, Floats]:
         """Return the nodes at which trips begin and end, and how long they are wished to take on free roads (s)."""

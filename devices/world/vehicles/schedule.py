@@ -47,6 +47,10 @@ class TripSchedule(Protocol):
         """Return the last trip before this one that is driven; the first that is looked at if none of ten days is."""
         ...
 
+    def draw_ahead(self, sites: Ints, vehicles: Ints, trips: Ints) -> None:
+        """Prepare for `last_driven` of all these, where it takes less together."""
+        ...
+
 
 class HourlySchedule:
     """One trip at most in each hour of a vehicle, which begins at a phase of its own."""
@@ -83,3 +87,6 @@ class HourlySchedule:
         hours = np.arange(trip - _LOOKED_BACK_H, trip)
         drives = self._drivers.drives(np.full_like(hours, site), np.full_like(hours, vehicle), hours)
         return int(hours[-1 - drives[::-1].argmax()] if drives.any() else hours[0])
+
+    def draw_ahead(self, sites: Ints, vehicles: Ints, trips: Ints) -> None:
+        """Do nothing: an hour takes the same alone."""

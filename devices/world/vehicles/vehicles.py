@@ -112,7 +112,10 @@ class Vehicles:
         """Return number and departure (ms) of the last trip that each vehicle began, ten days ago if none since."""
         hours, _, seconds = self._moment(sites, vehicles, times_ms)
         last = hours.copy()
-        for row in np.flatnonzero(seconds < 0).tolist():
+        waiting = np.flatnonzero(seconds < 0)
+        if len(waiting):
+            self._planner.schedule.draw_ahead(sites[waiting], vehicles[waiting], hours[waiting])
+        for row in waiting.tolist():
             last[row] = self._last_driven(int(sites[row]), int(vehicles[row]), int(hours[row]))
         rows = self._cache.rows(sites, vehicles, last)
         depart_s = self._cache.depart_s(rows)
