@@ -13,6 +13,7 @@ from devices.world.public_holidays import PublicHolidays
 from devices.world.random import Flags, Floats, Ints, hash_bits
 from edgewire.config import Config
 from edgewire.config_errors import closest, text_matching
+from edgewire.messages.base import NAME_WORDS
 from edgewire.messages.topics import SITE
 
 MINUTE_MS = 60_000
@@ -78,7 +79,7 @@ class MonthlyClimate(Config):
 class Site(Config):
     """A town, plant or shop: devices of one site share weather, roads and customers."""
 
-    name: Annotated[str, text_matching(rf"^{SITE}$", "letters, digits, '_' and '-'")]
+    name: Annotated[str, text_matching(rf"^{SITE}$", NAME_WORDS)]
     """A level of the devices' topics."""
     latitude: float = Field(ge=-90, le=90)
     longitude: float = Field(ge=-180, le=180)

@@ -1,6 +1,5 @@
 """Waits for a broker that is not there yet, before a command begins with it: the option `--wait`."""
 
-import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated
@@ -29,6 +28,8 @@ def parse_wait(text: str) -> float:
 
 async def wait_for_broker(urls: Sequence["BrokerUrl"], wait_s: float) -> None:
     """Return once something listens at one of the URLs, or the time is over: then the command says what is wrong."""
+    import asyncio
+
     loop = asyncio.get_running_loop()
     until_s, told = loop.time() + wait_s, False
     while (left_s := until_s - loop.time()) > 0:
@@ -44,6 +45,8 @@ async def wait_for_broker(urls: Sequence["BrokerUrl"], wait_s: float) -> None:
 
 
 async def _listens(url: "BrokerUrl", limit_s: float) -> bool:
+    import asyncio
+
     from edgewire.link.transport import UrlForm
 
     with suppress(OSError, TimeoutError):

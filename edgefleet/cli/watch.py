@@ -1,6 +1,5 @@
 """Implements `edgefleet watch`: a live tail of the broker for people."""
 
-import asyncio
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -38,6 +37,8 @@ def command(
 
     Examples: `edgefleet watch 'edge/+/bme280/#'`, `edgefleet watch 'tele/#' --decode tasmota`
     """
+    import asyncio
+
     from edgefleet.cli.signals import run_async, until_signal
     from edgefleet.report.broker_tail import watch_broker
     from edgefleet.report.dialect_reader import DialectReader

@@ -18,9 +18,10 @@ class ContractError(EdgefleetError):
 # No '/', '+' or '#' (it is a topic level) and no ':' (it separates the parts of a message id).
 DEVICE_ID = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 
-DeviceId = Annotated[
-    str, text_matching(rf"^{DEVICE_ID}$", "letters, digits, '_', '.' and '-', at most 64, a letter or digit first")
-]
+NAME_WORDS = "letters, digits, '_', '.' and '-', at most 64, a letter or digit first"
+"""What ids of devices and names of sites are, for people."""
+
+DeviceId = Annotated[str, text_matching(rf"^{DEVICE_ID}$", NAME_WORDS)]
 """The name of one device, unique in a fleet: also its MQTT client id, and the Kafka key of its messages."""
 
 

@@ -80,7 +80,7 @@ def test_a_url_in_the_place_of_a_filter_is_told() -> None:
 def test_the_traceback_of_a_crash_has_no_secret(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    def crash(*_: object) -> None:
+    def crash(*_: object, **__: object) -> None:
         raise RuntimeError(f"cannot open http://{USER}/x?key={CANARY}")
 
     monkeypatch.setattr("edgefleet.report.broker_tail.watch_broker", crash)

@@ -74,7 +74,7 @@ def test_unknown_fields_are_kept() -> None:
         (
             "bme280",
             BME280 | {"device_id": "a b"},
-            "device_id: should be letters, digits, '_', '.' and '-', at most 64 of them, and b",
+            "device_id: should be letters, digits, '_', '.' and '-', at most 64, a letter or digit first",
         ),
         ("bme280", BME280 | {"temperature_c": 85.01}, "temperature_c: Input should be less than or equal to 85"),
         ("bme280", BME280 | {"humidity": -0.1}, "humidity"),
