@@ -22,9 +22,10 @@ _FREE_MS = np.array([kind.free_kmh * KMH for kind in CLASSES])
 # Speeds beside those of the road, in its standard deviations: by temper, by the moment, in a hurry. They end, so that
 # speeds have the thin tail of counts at roadsides (DfT 2022: 11 % are faster than the limit and 10 mph on motorways).
 _TEMPER, _TEMPER_ENDS, _MOMENT, _MOMENT_ENDS, _HURRY_SHARE = 0.6, (-1.0, 1.8), 0.4, 2.2, 0.5
-# Greatest accelerations (m/s²). Comfortable: lognormal, median and sigma, and ends (ITE: 3.0 is comfortable; drivers
-# begin to call a braking hard at 3.4). Rash ones begin at the thresholds that makers set, 0.28 g and 0.35 g, and fall
-# off exponentially, as the excess over a high threshold does (Pickands 1975); so few, by judgement.
+# Greatest accelerations (m/s²). Comfortable: lognormal, median and sigma, and ends (by judgement: 3.0 is
+# comfortable, and drivers begin to call a braking hard at 3.4). Rash ones begin at the thresholds that makers set,
+# 0.28 g and 0.35 g, and fall off exponentially, as the excess over a high threshold does (Pickands 1975); so few, by
+# judgement.
 _BRAKING_MS2, _SPEEDING_UP_MS2, _CORNERING_MS2 = (1.15, 0.5), (1.0, 0.5), (1.6, 0.28)
 _LEAST_MS2, _COMFORTABLE_MS2, _COMFORTABLE_CORNER_MS2 = 0.3, 2.7, 3.2
 _HARD_MS2, _HARD_EXCESS_MS2, _HARDEST_MS2 = 2.76, 0.55, 7.5
