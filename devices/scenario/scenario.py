@@ -587,6 +587,14 @@ class Scenario(ConfigFile):
                 " write {id} into the topic, or standby: false"
             )
             raise located_error((*at, "topic" if group.topic else "messages" if group.messages else "dialect"), said)
+        names = {name: f"{{{name}}}" for name in DEVICE_NAMES | group.field_names}
+        will = None if encoder is None else encoder.will(names)
+        if encoder is not None and will is not None and will.topic in {one.topic for one in encoder.messages}:
+            said = (
+                f"its devices leave their will on '{will.topic}', where their readings are: nothing there tells a real "
+                "sensor's state from the emulator's own message; write standby: false"
+            )
+            raise located_error((*at, "dialect"), said)
 
     @property
     def brokers(self) -> tuple[str, ...]:
