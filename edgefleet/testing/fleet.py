@@ -103,7 +103,6 @@ class EmulatedFleet:
         self.record_folder = self.folder / "run"
         """Where the run record is once the fleet has stopped: `edgefleet verify` takes it as well."""
         self._metrics_port = free_port()
-        self._connect_timeout = connect_timeout
         self._start, self._workers, self._seed = start, workers, seed
         self._process = ManagedProcess(
             "the fleet",

@@ -57,7 +57,7 @@ class RowSource:
             with self._path.open("rb") as file:
                 file.seek(self._position)
                 rows: list[_Row] = []
-                while (text := file.readline(LONGEST_LINE)).endswith(b"\n") or text:
+                while text := file.readline(LONGEST_LINE):
                     self._line += 1
                     if text.strip():
                         rows.append(self._row(text))

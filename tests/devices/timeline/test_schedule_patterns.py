@@ -62,8 +62,7 @@ def test_a_number_is_found_again_by_its_time(
     assert (np.diff(due) > 0).all()
     assert (schedule.first_number_from(owner, due) == numbers).all()
     assert (schedule.first_number_from(owner, due + 1) == numbers + 1).all()
-    if not jitter:
-        assert (schedule.numbers_at(owner, due) == numbers).all()
+    assert (schedule.numbers_at(owner, due) == numbers).all()
 
 
 def test_a_range_is_taken_whole_and_no_more() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import orjson
 import pytest
 
-from edgefleet.testing.verification import Verification, write_rows
+from edgefleet.testing.verification import Verification, verify, write_rows
 from edgefleet.verify import Outcome, verify_run
 from edgefleet.verify.junit import junit_xml
 from edgefleet.verify.row_source import RowSource
@@ -115,6 +115,20 @@ def test_whatever_a_store_gives_is_a_row(record: RunRecord, tmp_path: Path) -> N
     assert verify_run(record, rows=path).ok
     with pytest.raises(ConfigError, match="row 2 is int: give mappings"):
         write_rows(path, [SENT[0], 5])  # type: ignore[list-item]
+
+
+def test_a_function_is_asked_again_until_all_is_there(record: RunRecord, tmp_path: Path) -> None:
+    record.save(tmp_path)
+    asked: list[int] = []
+
+    def rows() -> list[tuple[str, int, int]]:
+        asked.append(len(asked))
+        return SENT if len(asked) > 1 else SENT[1:]
+
+    assert verify(tmp_path, rows, within=20).ok
+    assert len(asked) == 2
+    late = verify(tmp_path, SENT[1:], within=20)
+    assert (late.lost, [one.id for one in late.missing]) == (1, ["g-1:7:0"])
 
 
 def test_junit_has_a_case_for_each_kind_and_one_for_the_run(record: RunRecord, tmp_path: Path) -> None:
