@@ -1,7 +1,7 @@
 """Implements `edgefleet provision`: identities for every device of a scenario, and a Mosquitto that knows them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import orjson
 import typer
@@ -11,6 +11,9 @@ from edgefleet.cli.fleet_options import FleetOptions, ScenarioOrKind
 from edgefleet.cli.option_groups import takes_options
 from edgefleet.cli.shorthands import ScenarioShorthands
 from edgewire.errors import ConfigError
+
+if TYPE_CHECKING:
+    from devices.scenario.scenario import Scenario
 
 
 @takes_options(fleet=FleetOptions, shorthands=ScenarioShorthands)
@@ -71,8 +74,9 @@ def command(
         raise ConfigError("certificates need the package cryptography: pip install 'edgefleet[provision]'") from None
     if auth not in ("password", "certificate"):
         raise ConfigError(f"--auth {auth}: there are password and certificate")
+    loaded = shorthands.apply(fleet.load(scenario))
     names = [
-        *login_names(all_devices(shorthands.apply(fleet.load(scenario)))),
+        *login_names(all_devices(loaded)),
         *_checked(also or []),
     ]
     hosts = host or ["localhost", "127.0.0.1", "::1"]
@@ -92,7 +96,7 @@ def command(
             )
     except OSError as error:
         raise ConfigError(f"--out {out}: cannot be written: {error.strerror} ({error.filename})") from None
-    warning = _warning(auth)
+    warning = " ".join(text for text in (_warning(auth), _topics_warning(loaded)) if text) or None
     if as_json:
         document = {"folder": str(made.folder), "added": made.added, "kept": made.kept, "renewed": made.renewed}
         document |= {"profile": str(made.profile), "warning": warning}
@@ -107,6 +111,17 @@ def command(
     echo(f"broker   mosquitto -c {made.profile}")
     echo(f"fleet    in the scenario: broker: mqtts://{hosts[0]}:8883, identities: {made.folder}")
     echo(f"bridge   broker: mqtts://{hosts[0]}:8884 with mqtt.ca_file and an account: see docs/security.md")
+
+
+def _topics_warning(scenario: "Scenario") -> str | None:
+    """Return which devices the broker will refuse, as the rights written here are for the contract's topics alone."""
+    foreign = [f"devices[{at}]" for at, group in enumerate(scenario.devices) if group.make_encoder() is not None]
+    if not foreign:
+        return None
+    return (
+        f"{', '.join(foreign)} of the scenario have topics of their own, and the rights in acl are for edge/… alone: "
+        "add theirs to that file, and the bridge's, or the broker refuses what they say"
+    )
 
 
 def _warning(auth: str) -> str | None:

@@ -129,6 +129,14 @@ def test_the_command_says_what_to_do_next(tmp_path: Path) -> None:
     assert "--also a/b" in str(wrong.exception)
 
 
+@pytest.mark.parametrize(("dialect", "warned"), [("edgefleet", False), ("tasmota", True)])
+def test_topics_that_the_rights_do_not_know_are_told(tmp_path: Path, dialect: str, warned: bool) -> None:
+    (tmp_path / "s.yaml").write_text(f"devices: [{{kind: bme280, count: 2, dialect: {dialect}}}]")
+    done = CliRunner().invoke(app, ["provision", str(tmp_path / "s.yaml"), "--out", str(tmp_path / "secrets")])
+    assert done.exit_code == 0
+    assert ("devices[0] of the scenario have topics of their own" in " ".join(done.output.split())) == warned
+
+
 @pytest.mark.parametrize(
     ("version", "auth", "warned"),
     [
