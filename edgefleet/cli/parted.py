@@ -29,7 +29,7 @@ from edgefleet.cli.export_options import ExportOptions
 from edgefleet.cli.outcome import ExportOutcome, stale_sentence, why_nothing
 from edgefleet.cli.progress import closed_pipe_is_the_end, progress_bar
 from edgefleet.cli.signals import StopFlag
-from edgefleet.launch.part_processes import make_here, make_in_processes
+from edgefleet.launch.part_processes import make_parts
 from edgewire.errors import EdgefleetError
 
 if TYPE_CHECKING:
@@ -133,13 +133,11 @@ def _make_all(
 
         cluster = join_cluster(None if options.ray == "auto" else options.ray, "warning", option="--ray")
     with cluster as joined:
-        make: Make = make_here
+        make: Make = partial(make_parts, jobs=options.jobs or 1)
         if joined is not None:
             from edgefleet.launch.ray_parts import make_on_cluster
 
             make = partial(make_on_cluster, joined, jobs=options.jobs)
-        elif (options.jobs or 1) > 1:
-            make = partial(make_in_processes, jobs=options.jobs or 1)
         try:
             for made in make(job, parts, stop, on_wait):
                 data_set.done[made.name] = made

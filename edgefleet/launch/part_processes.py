@@ -1,10 +1,11 @@
-"""Makes the parts of a data set in processes of this machine, each at the end of a pipe."""
+"""Makes the parts of a data set in this process, and in others of this machine, each at the end of a pipe."""
 
 import multiprocessing
 import os
 import signal
 import sys
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import connection, parent_process, resource_tracker
 from multiprocessing.connection import Connection
@@ -17,68 +18,65 @@ from edgefleet.launch.processes import JOIN_S, TERMINAL_SIGNALS
 from edgewire.errors import EdgefleetError
 
 _LOOK_EVERY_S = 0.2
+_NO_MEMORY = "no memory was left to make a part: ask for fewer --jobs"
 
 
-def make_here(
-    job: PartedExport, parts: Sequence[Part], stop: Callable[[], bool], on_wait: Callable[[], None]
+def make_parts(
+    job: PartedExport, parts: Sequence[Part], stop: Callable[[], bool], on_wait: Callable[[], None], *, jobs: int = 1
 ) -> Iterator[MadePart]:
-    """Make parts in this process, one after the other, until `stop` says so; `on_wait` is called now and then."""
-    maker = PartMaker(job)
+    """Make parts in so many processes, until `stop` says so; `on_wait` is called now and then.
+
+    This process is one of them, and makes parts while the others start, which takes as long as a million rows.
+    Raises `ExportError` where a part cannot be made; what is complete by then stays.
+    """
+    waiting = deque(parts)
+    workers = [_Worker(job) for _ in range(min(jobs, len(parts)) - 1)]
 
     def look() -> bool:
         on_wait()
         return stop()
 
-    for part in parts:
-        if look():
-            return
-        try:
-            yield maker.make(part, look)
-        except PartStopped:
-            return
-
-
-def make_in_processes(
-    job: PartedExport, parts: Sequence[Part], stop: Callable[[], bool], on_wait: Callable[[], None], *, jobs: int
-) -> Iterator[MadePart]:
-    """Make parts in so many processes, until `stop` says so; `on_wait` is called now and then.
-
-    Raises `ExportError` where a part cannot be made; what is complete by then stays.
-    """
-    if min(jobs, len(parts)) < 2:
-        yield from make_here(job, parts, stop, on_wait)
-        return
-    waiting = iter(parts)
-    workers = [_Worker(job) for _ in range(min(jobs, len(parts)))]
-    busy: dict[Connection, _Worker] = {}
     try:
         for worker in workers:
-            worker.give(next(waiting))
-            busy[worker.pipe] = worker
-        while busy:
-            ready = connection.wait(list(busy), timeout=_LOOK_EVERY_S)
-            on_wait()
-            if stop():
+            worker.give(waiting.popleft())
+        maker = PartMaker(job)
+        while waiting or any(worker.given for worker in workers):
+            if look():
                 return
-            for pipe in ready:
-                assert isinstance(pipe, Connection), "only pipes were waited for"
-                worker = busy[pipe]
-                made = worker.take()
-                following = next(waiting, None)
-                if following is None:
-                    del busy[pipe]
-                else:
-                    worker.give(following)
-                yield made
+            if waiting:
+                yield maker.make(waiting.popleft(), look)
+            yield from _collect(workers, waiting, timeout=0 if waiting else _LOOK_EVERY_S)
+    except PartStopped:
+        return
+    except MemoryError:
+        raise ExportError(_NO_MEMORY) from None
     finally:
         for worker in workers:
             worker.end()
+
+
+def _collect(workers: "Sequence[_Worker]", waiting: deque[Part], timeout: float) -> "Iterator[MadePart]":
+    """Yield what workers have made meanwhile, and give them the next parts."""
+    busy = {worker.pipe: worker for worker in workers if worker.given}
+    if not busy:
+        return
+    for pipe in connection.wait(list(busy), timeout=timeout):
+        assert isinstance(pipe, Connection), "only pipes were waited for"
+        worker = busy[pipe]
+        made = worker.take()
+        # One that has begun has a part in hand while this process is busy with its own; near the end nobody hoards.
+        in_hand = 2 if len(waiting) > 2 * len(workers) else 1
+        while waiting and worker.given < in_hand:
+            worker.give(waiting.popleft())
+        yield made
 
 
 class _Worker:
     """Reaches a process that makes one part at a time."""
 
     def __init__(self, job: PartedExport) -> None:
+        self.given = 0
+        """How many parts it has been given and not returned."""
         context: Any = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
         self._process = context.Process(target=serve_parts, args=(theirs, job), daemon=True)
@@ -98,6 +96,7 @@ class _Worker:
         """Let it make a part."""
         try:
             self.pipe.send(part)
+            self.given += 1
         except OSError:
             raise self._death() from None
 
@@ -108,6 +107,7 @@ class _Worker:
         except (EOFError, OSError):
             raise self._death() from None
         if isinstance(made, MadePart):
+            self.given -= 1
             return made
         raise ExportError(str(made))
 
@@ -140,7 +140,7 @@ def serve_parts(pipe: Connection, job: PartedExport) -> None:
     except EdgefleetError as error:
         pipe.send(str(error))
     except MemoryError:
-        pipe.send("no memory was left to make a part: ask for fewer --jobs")
+        pipe.send(_NO_MEMORY)
 
 
 def _end_with_parent() -> None:

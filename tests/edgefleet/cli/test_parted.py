@@ -108,6 +108,30 @@ LONG = [*COMMAND, "--from", "2026-03-04T12:00", "--to", "2026-03-04T14:24", "--f
 """Six parts and more."""
 
 
+def workers_of(export: "subprocess.Popen[bytes]") -> list[psutil.Process]:
+    deadline = time.monotonic() + 60
+    found: list[psutil.Process] = []
+    while time.monotonic() < deadline and not found:
+        time.sleep(0.05)
+        found = [one for one in psutil.Process(export.pid).children() if "spawn_main" in str(one.cmdline())]
+    return found
+
+
+@pytest.mark.services  # likewise
+def test_a_worker_that_dies_is_told_of_and_what_is_complete_stays() -> None:
+    command = [*LONG, "--out", "set/"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as export, not_outliving(export):
+        for worker in workers_of(export):
+            worker.kill()
+        assert export.wait(60) == 1
+        assert export.stderr is not None
+        said = " ".join(export.stderr.read().decode().split())
+    assert "a process that made parts died of SIGKILL" in said
+    assert "with --resume goes on" in said
+    again = subprocess.run([*command, "--resume"], capture_output=True, text=True, check=False)
+    assert (again.returncode, "2,592,000 records" in again.stdout) == (0, True), again.stderr
+
+
 @pytest.mark.services  # processes of their own, which are killed
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
 def test_what_was_killed_is_gone_on_with_and_exact(tmp_path: Path, end: signal.Signals) -> None:
@@ -116,11 +140,7 @@ def test_what_was_killed_is_gone_on_with_and_exact(tmp_path: Path, end: signal.S
         place = "s3://lake/x/" if end is signal.SIGINT else "set/"
         command = [*LONG, "--out", place]
         with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) as export, not_outliving(export):
-            deadline = time.monotonic() + 60
-            workers: list[psutil.Process] = []
-            while time.monotonic() < deadline and not workers:
-                time.sleep(0.05)
-                workers = [one for one in psutil.Process(export.pid).children() if "spawn_main" in str(one.cmdline())]
+            workers = workers_of(export)
             time.sleep(0.05)
             export.send_signal(end)
             export.wait(60)
