@@ -26,6 +26,7 @@ from devices.sensors.base import EPOCH_MS
 from devices.timeline.timeline import Timeline
 from edgewire.clock import parse_ms
 from edgewire.messages import CONTRACT
+from tests.devices.export.test_parts import parted, written
 from tests.services.fixtures import require_package
 
 pytestmark = pytest.mark.slow
@@ -197,8 +198,8 @@ def test_delta(delta_folder: Path, messages: dict[Any, Any], reader: str) -> Non
 
 
 @pytest.mark.spark
-def test_spark(folder: Path, messages: dict[Any, Any]) -> None:
-    """All kinds at once, whose schemas are merged, and a CSV with quotes in its cells."""
+def test_spark(folder: Path, messages: dict[Any, Any], tmp_path: Path) -> None:
+    """All kinds at once, whose schemas are merged; a data set of parts; JSON lines; a CSV with quotes in its cells."""
     require_package("pyspark")
     from pyspark.sql import SparkSession
 
@@ -208,6 +209,15 @@ def test_spark(folder: Path, messages: dict[Any, Any]) -> None:
         merged = spark.read.option("mergeSchema", "true").parquet(str(folder / "parquet"))
         assert merged.count() == len(messages)
         assert merged.selectExpr("count(DISTINCT heading_deg) > 10").first()[0]
+        tables = [spark.read.parquet(str(path)) for path in sorted((folder / "parquet").iterdir())]
+        read = [row.asDict(recursive=True) for table in tables for row in table.collect()]
+        assert compare(read, messages) == len(messages)
+        parts = written(parted(tmp_path / "lake"))
+        lake = spark.read.option("mergeSchema", "true").parquet(str(tmp_path / "lake"))
+        assert lake.count() == sum(part.rows for part in parts.done.values()) > 0
+        assert {str(row.date) for row in lake.select("date").distinct().collect()} == {"2026-03-04", "2026-03-05"}
+        (tmp_path / "lines.jsonl").write_bytes(b"".join(orjson.dumps(one) + b"\n" for one in messages.values()))
+        assert spark.read.json(str(tmp_path / "lines.jsonl")).count() == len(messages)
         plain = spark.read.csv(str(folder / "csv" / "traffic.csv"), header=True, escape='"')
         marked = spark.read.csv(str(folder / "spark" / "traffic.csv"), header=True)
         rows = [row.asDict() for row in plain.collect()]
