@@ -8,14 +8,13 @@ of.
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol
-
-import orjson
+from typing import Protocol
 
 from devices.firmware.firmware import Firmware
 from devices.firmware.outbox import NO_SEQ, Reading
 from devices.fleet.client_state import ClientState, ClientTrigger
-from devices.fleet.device_client import ClientOwner, DeviceClient
+from devices.fleet.device_client import STATUS, ClientOwner, DeviceClient
+from devices.fleet.own_publications import OwnPublications
 from devices.scenario.devices import Device
 from devices.timeline.wire_format import PublishOptions, WireFormat
 from edgewire.dialects.encoder import Publication
@@ -36,11 +35,10 @@ from edgewire.run_record import StandbySpan
 
 DRAIN_S = 5.0
 """So long a device that withdraws waits for the acknowledgements of what it has sent."""
+QUIET_S = 10.0
+"""So long after it has withdrawn all is back that it has said."""
 LOOK_S = 1.0
 """So long a device whose connection has ended waits at the least: a sensor that has taken its client id says hello."""
-ECHO_S = 60.0
-"""For so long, or twice that, a device knows what it has published again, where it comes back to it."""
-STATUSES_KEPT = 8
 MOST_BOOT = 10**14
 """A boot above this is no counter, and leaves no room for greater ones."""
 
@@ -68,14 +66,6 @@ class StandbyOwner(ClientOwner, Protocol):
         ...
 
 
-class HeardStatus(NamedTuple):
-    """Holds what a status says of who has published it; None where it does not."""
-
-    origin: object
-    state: object
-    boot: object
-
-
 @dataclass(slots=True)
 class Absence:
     """Tells how long a real sensor has been in a device's place."""
@@ -91,7 +81,7 @@ class Absence:
 class StandbyClient(DeviceClient):
     """Publishes what one device has to say, while no real sensor does."""
 
-    __slots__ = ("_echoes", "_foreign_boot", "_is_excused", "_is_granted", "_own_statuses", "_packet_id",
+    __slots__ = ("_foreign_boot", "_is_excused", "_is_granted", "_is_misjudged", "_own", "_packet_id",
                  "_standby_owner", "_watched", "absence", "handed_in", "reading_topics", "spans", "standby_after_s",
                  "status_topic")  # fmt: skip
 
@@ -111,21 +101,21 @@ class StandbyClient(DeviceClient):
         self._standby_owner = owner
         self.standby_after_s = standby_after_s
         will = wire_format.will(device, firmware.status("offline", None))
-        self.status_topic = "" if will is None else will.topic
-        """Where it says that it is there; empty where its format does not."""
         topics = dict.fromkeys(topic.decode() for topic in self.topics)
-        self.reading_topics = [topic for topic in topics if topic != self.status_topic]
-        """Where its readings and events go."""
+        self.status_topic = "" if will is None or will.topic in topics else will.topic
+        """Where it says that it is there, and nothing else; empty where its format has no such topic."""
+        self.reading_topics = list(topics)
+        """Where its readings and events go; what is said there of its state, such as a phone's will, is told by what it
+        says."""
         self.absence: Absence | None = None
         """Where it has left its place."""
         self.spans: list[StandbySpan] = []
         """When it was away, the present absence included."""
         self.handed_in: dict[tuple[int, int], Reading] = {}
         """What another connection publishes for it, by boot and seq, until that is acknowledged."""
-        # The last that it has published as its status, its wills included.
-        self._own_statuses: list[bytes] = []
-        # What it has published lately, in two generations; None where nothing of it comes back.
-        self._echoes: tuple[set[bytes], set[bytes], float] | None = None
+        self._own = OwnPublications()
+        # Whether something stands over its status that says it is not there.
+        self._is_misjudged = False
         self._packet_id = 0
         # Whether the broker sends it what others publish on its topics.
         self._is_granted = False
@@ -255,68 +245,70 @@ class StandbyClient(DeviceClient):
             self._standby_owner.on_withheld()
 
     def _publish(self, reading: Reading) -> None:
-        if self._echoes is not None:
-            self._remember_echo(reading.payload)
+        if not self._is_granted:
+            self._own.remember_reading(reading.payload, self._owner.monotonic_s())
         super()._publish(reading)
 
     def publish_control(
         self, message: Publication, properties: Properties | None = None, token: str | None = None
     ) -> None:
         """Publish a status or the result of a command; nothing in a real sensor's time."""
-        if self.absence is None:
+        if self.absence is not None:
+            return
+        if self.is_online:
             if message.topic == self.status_topic:
-                self._remember_status(message.payload)
-            super().publish_control(message, properties, token)
-
-    def _write_will(self) -> None:
-        super()._write_will()
-        if (will := self.session.config.will) is not None:
-            self._remember_status(will.payload)
+                self._own.remember_status(message.payload, self._owner.monotonic_s())
+            elif not self._is_granted and message.topic in self.reading_topics:
+                self._own.remember_reading(message.payload, self._owner.monotonic_s())
+        super().publish_control(message, properties, token)
 
     # -- what it hears
 
-    def on_status_heard(self, payload: bytes, *, retained: bool) -> None:
-        """Judge what another connection has heard of its status: of a real sensor's, or of its own."""
-        self._judge_status(payload, retained=retained)
+    def on_heard_elsewhere(self, topic: str, payload: bytes, *, retained: bool) -> None:
+        """Judge what another connection has heard on a topic of its own: from a real sensor, or from itself."""
+        self._judge(topic, payload, retained=retained)
         if self.absence is not None:
             self._settle_absence()
 
-    def on_reading_heard(self, payload: bytes, *, retained: bool) -> None:
-        """Judge what another connection has heard of its telemetry, or an event."""
-        self._judge_reading(payload, retained=retained)
-        if self.absence is not None:
-            self._settle_absence()
-
-    def _judge_status(self, payload: bytes, *, retained: bool) -> None:
-        heard = read_status(payload)
-        if heard is None or heard.origin is None:
-            # A format that does not say who speaks; what is retained may be of long ago.
-            if not retained and not self._is_own_status(payload):
-                self.on_heard()
-                self.withdraw(BY_STATUS)
+    def _judge(self, topic: str, payload: bytes, *, retained: bool) -> None:
+        # An empty message is none: with it, somebody has the broker forget what was retained.
+        if not payload or (not retained and self._is_own(topic, payload)):
             return
-        if heard.origin != "hardware":
+        heard = self.wire_format.read_heard(self.device, topic, payload)
+        # What is retained may be of long ago, unless it says who has said it; and what is emulated is no sensor's.
+        if heard.is_hardware is False or (retained and not heard.is_hardware):
             return
         self._note_boot(heard.boot)
-        if heard.state != "offline":
-            self.on_heard()
-            self.withdraw(BY_STATUS)
-        elif self.absence is None and not retained and self.is_online:
-            # Its last will came after the emulator's return, and stands over its status.
-            self.publish_status("online")
-
-    def _judge_reading(self, payload: bytes, *, retained: bool) -> None:
-        if retained or self._is_echo(payload):
+        if heard.is_online is False:
+            # Its last will may come after the emulator's return, and stands over the status of that.
+            self._is_misjudged = self.absence is None and not retained
             return
         self.on_heard()
-        self._note_boot(_read_object(payload).get("boot"))
-        self.withdraw(BY_MESSAGE)
+        is_reading = heard.is_online is None and topic != self.status_topic
+        self.withdraw(BY_MESSAGE if is_reading else BY_STATUS)
+
+    def _is_own(self, topic: str, payload: bytes) -> bool:
+        absence, now_s = self.absence, self._owner.monotonic_s()
+        if absence is not None and not self.handed_in and now_s - absence.since_s > QUIET_S:
+            # It has said nothing for so long that the sensor says the same.
+            return False
+        if topic == self.status_topic:
+            return self._own.take_status(payload, now_s)
+        return self._own.is_own_reading(payload)
+
+    def _say_again(self) -> None:
+        """Say once more that it is there, where a status or a will of another's says the opposite."""
+        self._is_misjudged = False
+        status = self.firmware.status("online", self._owner.device_time_ms())
+        for message in self.wire_format.status(self.device, status, is_first=False):
+            if message.topic == self.status_topic:
+                self.publish_control(message, token=STATUS)
 
     def _on_message(self, message: Message) -> None:
         if message.topic in self.reading_topics:
             # Before SUBACK it is what the session has kept of earlier times.
             if self._is_granted:
-                self._judge_reading(message.payload, retained=message.retain)
+                self._judge(message.topic, message.payload, retained=message.retain)
         else:
             super()._on_message(message)
 
@@ -350,6 +342,8 @@ class StandbyClient(DeviceClient):
         super().tick()
         if self.absence is not None:
             self._settle_absence()
+        elif self._is_misjudged and self.state is ClientState.ONLINE and self.is_online:
+            self._say_again()
 
     def _on_connected(self, link: Link, *, session_present: bool) -> None:
         if self.absence is not None:
@@ -360,8 +354,8 @@ class StandbyClient(DeviceClient):
             link.close()
             return
         self.session.config = replace(self.session.config, clean_start=False)
+        self._is_granted = self._is_misjudged = False
         super()._on_connected(link, session_present=session_present)
-        self._is_granted = False
         sleeps = self.firmware.build.firmware.sleep is not None
         if self.absence is None and link.connected and not sleeps and self.session.version is Version.V5:
             filters = [Subscription(topic, 0, no_local=True) for topic in self.reading_topics]
@@ -406,6 +400,7 @@ class StandbyClient(DeviceClient):
         while outbox:
             readings.append(outbox.pop())
         for reading in readings:
+            self._own.remember_reading(reading.payload, self._owner.monotonic_s())
             if reading.seq != NO_SEQ:
                 self.handed_in[reading.boot, reading.seq] = reading
         self._standby_owner.hand_in(self, readings)
@@ -437,46 +432,9 @@ class StandbyClient(DeviceClient):
             self.firmware.on_sent_qos0(reading.boot)
             self._owner.on_sent_qos0()
 
-    # -- what is its own
+    # -- who listens
 
     def _update_watching(self) -> None:
         if (wanted := self.needs_watching) != self._watched:
             self._watched = wanted
-            self._echoes = (set(), set(), self._owner.monotonic_s()) if wanted and self.absence is None else None
             self._standby_owner.watch_readings(self, wanted)
-        elif wanted and self.absence is None and self._echoes is None:
-            self._echoes = set(), set(), self._owner.monotonic_s()
-
-    def _remember_echo(self, payload: bytes) -> None:
-        assert self._echoes is not None
-        newer, older, since_s = self._echoes
-        now_s = self._owner.monotonic_s()
-        if now_s - since_s > ECHO_S:
-            newer, older = set(), newer
-            self._echoes = newer, older, now_s
-        newer.add(payload)
-
-    def _is_echo(self, payload: bytes) -> bool:
-        if any(payload == reading.payload for reading in self.handed_in.values()):
-            return True
-        return self._echoes is not None and (payload in self._echoes[0] or payload in self._echoes[1])
-
-    def _remember_status(self, payload: bytes) -> None:
-        self._own_statuses = [*self._own_statuses[1 - STATUSES_KEPT :], payload]
-
-    def _is_own_status(self, payload: bytes) -> bool:
-        return payload in self._own_statuses
-
-
-def read_status(payload: bytes) -> HeardStatus | None:
-    """Return what a status says of its sender; None where it is no JSON object."""
-    fields = _read_object(payload)
-    return HeardStatus(fields.get("origin"), fields.get("state"), fields.get("boot")) if fields else None
-
-
-def _read_object(payload: bytes) -> dict[str, Any]:
-    try:
-        found = orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        return {}
-    return found if isinstance(found, dict) else {}

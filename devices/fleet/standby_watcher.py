@@ -64,8 +64,8 @@ class StandbyWatcher:
             SessionConfig(client_id=client_id, username=username, password=password), version or Version.V5
         )
         self._link: Link | None = None
-        # Topic -> its device, and whether its status is said there; None where several devices share the topic.
-        self._listeners: dict[str, tuple[StandbyClient, bool] | None] = {}
+        # Topic -> its device; None where several devices share the topic.
+        self._listeners: dict[str, StandbyClient | None] = {}
         self._reading_topics: dict[str, StandbyClient] = {}
         self._asked: set[int] = set()
         self._pending: deque[tuple[StandbyClient, Reading]] = deque()
@@ -81,15 +81,13 @@ class StandbyWatcher:
         if not topic:
             return
         shared = topic in self._listeners
-        self._listeners[topic] = None if shared else (client, True)
+        self._listeners[topic] = None if shared else client
         if not shared and self._link is not None:
             self._subscribe([topic])
 
     def remove_client(self, client: StandbyClient) -> None:
         """Watch a device no longer."""
-        topics = [
-            topic for topic, listener in self._listeners.items() if listener is not None and listener[0] is client
-        ]
+        topics = [topic for topic, listener in self._listeners.items() if listener is client]
         for topic in topics:
             del self._listeners[topic]
             self._reading_topics.pop(topic, None)
@@ -106,7 +104,7 @@ class StandbyWatcher:
         if watched:
             topics = [topic for topic in topics if topic not in self._listeners]
             for topic in topics:
-                self._listeners[topic], self._reading_topics[topic] = (client, False), client
+                self._listeners[topic] = self._reading_topics[topic] = client
             self._subscribe(topics)
             return
         topics = [topic for topic in topics if self._reading_topics.get(topic) is client]
@@ -202,11 +200,7 @@ class StandbyWatcher:
         listener = self._listeners.get(message.topic)
         if listener is None:
             return
-        client, is_status = listener
-        if is_status:
-            client.on_status_heard(message.payload, retained=message.retain)
-        else:
-            client.on_reading_heard(message.payload, retained=message.retain)
+        listener.on_heard_elsewhere(message.topic, message.payload, retained=message.retain)
 
     def _publish_pending(self) -> None:
         link = self._link

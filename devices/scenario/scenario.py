@@ -23,6 +23,7 @@ from devices.scenario.speech import (
     MessageProperties,
     OwnMessage,
     check_gateway,
+    dialect_decoder,
     discovery_writer,
     own_encoder,
     read_dialect,
@@ -36,7 +37,7 @@ from devices.world.world import PLAIN_CLIMATES, Site
 from edgewire import config
 from edgewire.config import Config, ConfigFile, DurationMs, SizeBytes, duration_ms, duration_text
 from edgewire.config_errors import closest, located_error, text_matching
-from edgewire.dialects.base import DialectError
+from edgewire.dialects.base import DialectDecoder, DialectError
 from edgewire.dialects.encoder import DialectEncoder
 from edgewire.dialects.home_assistant_discovery import DiscoveryWriter, HomeAssistantDiscovery
 from edgewire.dialects.registry import DIALECTS
@@ -365,6 +366,10 @@ class DeviceGroup(Config):
             encoder.discovery = self._discovery_options
         return encoder
 
+    def make_decoder(self) -> DialectDecoder | None:
+        """Return what reads the dialect; None for the message contract, and formats of the user's own."""
+        return None if self.dialect_name == NATIVE_DIALECT else dialect_decoder(self.dialect)
+
     def make_discovery(self, encoder: DialectEncoder | None) -> DiscoveryWriter | None:
         """Return what describes the devices; None where they do not. Raises `DialectError`."""
         if self.discovery is None:
@@ -587,14 +592,6 @@ class Scenario(ConfigFile):
                 " write {id} into the topic, or standby: false"
             )
             raise located_error((*at, "topic" if group.topic else "messages" if group.messages else "dialect"), said)
-        names = {name: f"{{{name}}}" for name in DEVICE_NAMES | group.field_names}
-        will = None if encoder is None else encoder.will(names)
-        if encoder is not None and will is not None and will.topic in {one.topic for one in encoder.messages}:
-            said = (
-                f"its devices leave their will on '{will.topic}', where their readings are: nothing there tells a real "
-                "sensor's state from the emulator's own message; write standby: false"
-            )
-            raise located_error((*at, "dialect"), said)
 
     @property
     def brokers(self) -> tuple[str, ...]:

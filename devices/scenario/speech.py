@@ -11,7 +11,7 @@ from devices.sensors.derived import spoken_fields
 from devices.sensors.registry import KINDS
 from edgewire.config import Config, DurationMs, SizeBytes
 from edgewire.config_errors import closest, explain_errors
-from edgewire.dialects.base import DialectError
+from edgewire.dialects.base import DialectDecoder, DialectError
 from edgewire.dialects.encoder import DialectEncoder, GatewayEncoder, MessageTemplate
 from edgewire.dialects.home_assistant_discovery import DiscoveryWriter, HomeAssistantDiscovery, Spoken
 from edgewire.dialects.own_encoder import OwnFormatEncoder
@@ -113,6 +113,13 @@ def read_dialect(
     own_names |= {GATEWAY} if isinstance(encoder, GatewayEncoder) else set()
     check_spoken(kind, encoder, own_names, says_events=False)
     return encoder
+
+
+def dialect_decoder(dialect: str | Mapping[str, Any]) -> DialectDecoder:
+    """Return what reads the messages of devices that speak a dialect, which `read_dialect` takes."""
+    options = {} if isinstance(dialect, str) else dict(dialect)
+    found = DIALECTS[dialect if isinstance(dialect, str) else str(options.pop("dialect", None))]
+    return found.decoder(found.options.model_validate(options))
 
 
 def own_encoder(

@@ -1,6 +1,6 @@
 """Writes what devices say in a dialect, or in a format of the user's own, column by column as the native format."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -13,9 +13,9 @@ from devices.sensors.derived import spoken_fields
 from devices.timeline.encode import join_rows
 from devices.timeline.field_texts import TableRows, Vitals, field_texts, has_value
 from devices.timeline.table import Table
-from devices.timeline.wire_format import CommandAnswer, CommandRequest, MessagePart, PublishOptions
+from devices.timeline.wire_format import CommandAnswer, CommandRequest, HeardMessage, MessagePart, PublishOptions
 from devices.world.random import Flags, Ints
-from edgewire.dialects.base import MessageRole
+from edgewire.dialects.base import Arrival, DialectDecoder, DialectError, MessageRole
 from edgewire.dialects.encoder import (
     CommandOutcome,
     DeviceNames,
@@ -24,6 +24,7 @@ from edgewire.dialects.encoder import (
     MessageTemplate,
     Publication,
 )
+from edgewire.dialects.own_format import mapped_fields
 from edgewire.dialects.payload_template import (
     FieldPart,
     NamePart,
@@ -31,6 +32,7 @@ from edgewire.dialects.payload_template import (
     compile_payload,
     fill_names,
 )
+from edgewire.dialects.values import Path, read_json, value_at
 from edgewire.messages import CONTRACT, Channel
 from edgewire.mqtt import Message, Properties
 
@@ -52,16 +54,20 @@ class DialectFormat:
         encoder: DialectEncoder,
         names_of: Callable[[Device], DeviceNames],
         vitals: Vitals,
+        decoder: DialectDecoder | None = None,
     ) -> None:
-        """Take what stands for the names in braces from `names_of`."""
+        """Take what stands for the names in braces from `names_of`; `decoder` reads the dialect, where it is one."""
         self._encoder = encoder
         self._names_of = names_of
         self._vitals = vitals
+        self._decoder = decoder
         self._names: dict[str, DeviceNames] = {}
         self._renamed: dict[str, DeviceNames] = {}
         self._compiled: dict[Channel, list[_Compiled]] = {}
         self._parts: dict[Channel, tuple[MessagePart, ...]] = {}
         self._addresses: list[MessageTemplate] = []
+        # Where the boot stands in the messages of each address of a format of the user's own.
+        self._boot_paths: list[Path | None] = []
         for channel, messages in spoken_messages(kind, encoder).items():
             known = spoken_fields(kind, channel)
             self._compiled[channel] = [
@@ -73,6 +79,7 @@ class DialectFormat:
                 for place, message in enumerate(messages)
             )
             self._addresses += messages
+            self._boot_paths += [None if decoder is not None else _boot_path(one, known) for one in messages]
         self.options = tuple(map(_options, self._addresses))
         self.leaves_out = any(message.needs for message in self._addresses) or any(
             not self._compiled.get(message.channel) for message in CONTRACT[kind].messages
@@ -126,6 +133,28 @@ class DialectFormat:
     def will(self, device: Device, status: Mapping[str, Any]) -> Publication | None:
         """Return the message that the broker publishes when the device goes without a goodbye."""
         return self._encoder.will(self.device_names(device))
+
+    def read_heard(self, device: Device, topic: str, payload: bytes) -> HeardMessage:
+        """Return whether its sender is there, in the words of the dialect, or its boot in those of the user's own."""
+        if self._decoder is None:
+            return HeardMessage(boot=self._heard_boot(device, topic, payload))
+        try:
+            heard = self._decoder.decode(topic, payload, Arrival(0))
+        except DialectError:
+            return HeardMessage()
+        if heard.role is not MessageRole.AVAILABILITY:
+            return HeardMessage()
+        return HeardMessage(is_online=heard.values.get("online") is not False)
+
+    def _heard_boot(self, device: Device, topic: str, payload: bytes) -> object:
+        topics = self.topics(device)
+        path = self._boot_paths[topics.index(topic)] if topic in topics else None
+        if path is None:
+            return None
+        try:
+            return value_at(read_json(payload, lenient=True), path)
+        except DialectError:
+            return None
 
     def read_command(self, device: Device, message: Message) -> CommandRequest | None:
         """Return what a message asks for; None where the device does not heed it."""
@@ -219,6 +248,11 @@ def _whole(texts: Sequence[bytes | None]) -> list[bytes]:
 def _json_inside(text: str) -> bytes:
     """Return a text as it stands between the quotes of JSON."""
     return orjson.dumps(text)[1:-1]
+
+
+def _boot_path(message: MessageTemplate, known: Collection[str]) -> Path | None:
+    """Return where the boot stands in a message; None where it does not."""
+    return next((field.path for field in mapped_fields(message.payload, known) if field.name == "boot"), None)
 
 
 def _options(message: MessageTemplate) -> PublishOptions:

@@ -6,7 +6,14 @@ from typing import Any, NamedTuple
 from devices.scenario.devices import Device
 from devices.timeline.native_format import NativeFormat
 from devices.timeline.table import Table
-from devices.timeline.wire_format import CommandAnswer, CommandRequest, MessagePart, PublishOptions, WireFormat
+from devices.timeline.wire_format import (
+    CommandAnswer,
+    CommandRequest,
+    HeardMessage,
+    MessagePart,
+    PublishOptions,
+    WireFormat,
+)
 from devices.world.random import Flags, Ints
 from edgewire.dialects.encoder import DeviceNames, Publication
 from edgewire.dialects.home_assistant_discovery import AvailabilityTopic, DiscoveryWriter, Spoken
@@ -72,6 +79,10 @@ class DiscoveryLayer:
     def will(self, device: Device, status: Mapping[str, Any]) -> Publication | None:
         """Return that of the format."""
         return self.inner.will(device, status)
+
+    def read_heard(self, device: Device, topic: str, payload: bytes) -> HeardMessage:
+        """Return what the format reads."""
+        return self.inner.read_heard(device, topic, payload)
 
     def read_command(self, device: Device, message: Message) -> CommandRequest | None:
         """Return what the format reads, or that Home Assistant is there again, or gone."""

@@ -31,7 +31,7 @@ def make_wire_formats(scenario: Scenario) -> dict[int, WireFormat]:
                 battery_life_ms=firmware.battery_life,
                 zone=ZoneInfo(group.timezone),
             )
-            formats[id(group)] = DialectFormat(group.kind, encoder, device_names, vitals)
+            formats[id(group)] = DialectFormat(group.kind, encoder, device_names, vitals, group.make_decoder())
         if (writer := group.make_discovery(encoder)) is not None:
             inner = formats.get(id(group), NativeFormat())
             formats[id(group)] = DiscoveryLayer(inner, writer, spoken_by(group.kind, encoder), device_names)

@@ -8,9 +8,11 @@ import orjson
 from devices.scenario.devices import Device
 from devices.timeline.encode import encode_columns, encode_events
 from devices.timeline.table import Table
-from devices.timeline.wire_format import CommandAnswer, CommandRequest, MessagePart, PublishOptions
+from devices.timeline.wire_format import CommandAnswer, CommandRequest, HeardMessage, MessagePart, PublishOptions
 from devices.world.random import Ints
+from edgewire.dialects.base import DialectError
 from edgewire.dialects.encoder import Publication
+from edgewire.dialects.values import read_object
 from edgewire.messages import Channel, Topic
 from edgewire.mqtt import Message, Properties
 
@@ -59,6 +61,18 @@ class NativeFormat:
     def will(self, device: Device, status: Mapping[str, Any]) -> Publication:
         """Return what the broker publishes when the device goes without a goodbye: a status like any other."""
         return Publication(self._topic(device, Channel.STATUS), orjson.dumps(status), retain=True)
+
+    def read_heard(self, device: Device, topic: str, payload: bytes) -> HeardMessage:
+        """Return what a status says of its sender, or a reading of its boot."""
+        try:
+            fields = read_object(payload)
+        except DialectError:
+            return HeardMessage()
+        boot = fields.get("boot")
+        if topic != self._topic(device, Channel.STATUS):
+            return HeardMessage(boot=boot)
+        state, origin = fields.get("state"), fields.get("origin")
+        return HeardMessage(state != "offline", None if origin is None else origin == "hardware", boot)
 
     def read_command(self, device: Device, message: Message) -> CommandRequest:
         """Return the payload: it is a command of the contract."""

@@ -59,6 +59,17 @@ class CommandAnswer(NamedTuple):
     """The messages of a reading that was taken for it."""
 
 
+class HeardMessage(NamedTuple):
+    """Says what a message on a device's topics tells of whoever has published it."""
+
+    is_online: bool | None = None
+    """Whether that one says that it is there, or goes; None where it says nothing of it, as with a reading."""
+    is_hardware: bool | None = None
+    """Whether it is a real sensor; None where it does not say."""
+    boot: object = None
+    """As it stands there, whatever it is."""
+
+
 class WireFormat(Protocol):
     """Writes what the devices of a group say. Stateless: one object serves all devices of a group."""
 
@@ -113,6 +124,10 @@ class WireFormat(Protocol):
 
     def will(self, device: Device, status: Mapping[str, Any]) -> Publication | None:
         """Return the message that the broker publishes when the device goes without a goodbye."""
+        ...
+
+    def read_heard(self, device: Device, topic: str, payload: bytes) -> HeardMessage:
+        """Return what a message tells that somebody has published on a topic of the device's. Raises nothing."""
         ...
 
     def read_command(self, device: Device, message: Message) -> CommandRequest | None:

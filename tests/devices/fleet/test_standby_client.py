@@ -1,17 +1,13 @@
 """One emulator in standby on a link that is only written to, and a real sensor that shows itself in every way."""
 
-from typing import Any
 from unittest.mock import Mock
 
 import orjson
 import pytest
 
-from devices.firmware.firmware import Firmware
 from devices.firmware.outbox import Reading
 from devices.fleet.client_state import ClientState
 from devices.fleet.fault_state import LinkFaultState
-from devices.fleet.loss_window import LossWindow
-from devices.fleet.session_factory import create_session
 from devices.fleet.standby_client import (
     BY_MESSAGE,
     BY_STATUS,
@@ -19,75 +15,9 @@ from devices.fleet.standby_client import (
     DRAIN_S,
     LOOK_S,
     MOST_BOOT,
-    StandbyClient,
 )
-from devices.scenario.scenario import Scenario
-from devices.timeline.native_format import NativeFormat
-from devices.timeline.timeline import Timeline
-from edgewire.link import BrokerUrl
-from edgewire.mqtt import Acknowledged, Connected, ConnectionLost, Message, ServerDisconnected, Subscribed, Version
-from edgewire.mqtt.limits import ServerLimits
-
-CONNECTED = Connected(False, "", ServerLimits())
-OWN_TOPICS = 7
-"""The packet id of the subscription to the device's own topics."""
-
-
-class Place:
-    """A device, the fleet around it, and what it has said to them."""
-
-    def __init__(self, version: Version = Version.V5, **group: Any) -> None:
-        scenario = Scenario(devices=[{"kind": "bme280", "count": 1} | group], standby=True)
-        device = Timeline(scenario, 0).devices[0]
-        firmware = Firmware(device.device_id, device.key, 5, 0, scenario.build(scenario.devices[0]))
-        session = create_session(device, firmware, NativeFormat(), scenario, (None, None), version)
-        self.now_s = 100.0
-        self.owner = Mock(
-            device_time_ms=lambda: 0,
-            monotonic_s=lambda: self.now_s,
-            losses=LossWindow(1),
-            broker_choices=1,
-            next_broker=lambda one: one.broker,
-        )
-        self.owner.on_withdrawn.return_value = 4000
-        self.owner.incidents.withdrawals = {}
-        broker = BrokerUrl.parse("mqtt://127.0.0.1:1883")
-        self.client = StandbyClient(device, firmware, session, self.owner, lambda: 0.0, broker, NativeFormat(), 60.0)
-        self.link = Mock(connected=True, writable=True)
-        self.link.subscribe.return_value = OWN_TOPICS
-        self.link.close.side_effect = self._close
-        self.in_flight: list[Any] = []
-
-    def connect(self, *, granted: bool = True) -> None:
-        assert self.client.begin_connect()
-        self.link.connected = True
-        self.client.on_events(self.link, [CONNECTED])
-        self.client.on_events(self.link, [Subscribed(OWN_TOPICS, (0, 0) if granted else (0x87, 0x87))])
-
-    def hear(self, topic: str, payload: object, *, retain: bool = False) -> None:
-        """Hear a message over the device's own connection."""
-        self.client.on_events(self.link, [self.message(topic, payload, retain=retain)])
-
-    def message(self, channel: str, payload: object, *, retain: bool = False) -> Message:
-        topic = self.client.status_topic.removesuffix("status") + channel
-        return Message(topic, orjson.dumps(payload), 0, retain, False, 0, {}, 1)  # type: ignore[arg-type]
-
-    def hear_status(self, retained: bool = False, **fields: object) -> None:
-        """Hear a status over the fleet's other connection."""
-        self.client.on_status_heard(orjson.dumps({"origin": "hardware", "state": "online"} | fields), retained=retained)
-
-    def why(self) -> str | None:
-        return self.client.spans[-1].why if self.client.absence else None
-
-    def lose(self, *events: Any, unexplained: bool = False) -> None:
-        self.link.connected = False
-        self.client.on_events(self.link, [*events, ConnectionLost("", unexplained)])
-
-    def published(self) -> list[bytes]:
-        return [call.args[1] for call in self.link.publish.call_args_list]
-
-    def _close(self, *_: object) -> None:
-        self.link.connected = False
+from edgewire.mqtt import Acknowledged, ServerDisconnected, Version
+from tests.devices.fleet.standby_place import CONNECTED, Place
 
 
 def reading(seq: int) -> Reading:
@@ -134,15 +64,17 @@ def test_a_last_will_that_comes_late_is_followed_by_the_emulators_own_status() -
     place.connect()
     before = len(place.published())
     place.hear_status(state="offline", boot=3)
+    place.client.tick()
+    place.client.tick()
     assert [orjson.loads(payload)["state"] for payload in place.published()[before:]] == ["online"]
 
 
 def test_a_status_without_an_origin_is_foreign_unless_it_is_one_of_its_own() -> None:
     place = Place()
     place.connect()
-    place.client.on_status_heard(b"Online", retained=True)
+    place.hear_elsewhere(place.client.status_topic, b"Online", retained=True)
     assert place.why() is None, "of long ago, perhaps"
-    place.client.on_status_heard(b"Online", retained=False)
+    place.hear_elsewhere(place.client.status_topic, b"Online")
     assert place.why() == BY_STATUS
 
 
@@ -296,9 +228,9 @@ def test_where_its_own_connection_cannot_tell_another_one_listens_and_knows_its_
     place.connect(granted=granted)
     assert place.owner.watch_readings.call_args.args == (place.client, True)
     place.client.handle_reading(reading(0)._replace(qos=0))
-    place.client.on_reading_heard(reading(0).payload, retained=False)
+    place.hear_elsewhere(place.client.reading_topics[0], reading(0).payload)
     assert place.why() is None
-    place.client.on_reading_heard(b'{"seq": 0}', retained=False)
+    place.hear_elsewhere(place.client.reading_topics[0], b'{"seq": 0}')
     assert place.why() == BY_MESSAGE
 
 
@@ -328,5 +260,5 @@ def test_a_sleeping_device_leaves_too() -> None:
 def test_garbage_on_its_topics_is_a_message_of_another_sender_all_the_same() -> None:
     place = Place()
     place.connect()
-    place.client.on_reading_heard(b"\xff\x00[", retained=False)
+    place.hear_elsewhere(place.client.reading_topics[1], b"\xff\x00[")
     assert place.why() == BY_MESSAGE

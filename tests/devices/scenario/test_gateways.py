@@ -139,7 +139,7 @@ OWN = {"topic": "x/{gateway}/{id}", "payload": {"t": "temperature_c"}}
         ({"gateway": {"devices": 2, "availability": {"topic": "x/#"}}, "count": 2, **OWN}, "has a wildcard"),
         ({"gateway": {"devices": 2}, "count": 2, "standby": True}, "write standby: false"),
         ({"gateway": {"devices": 2}, "count": 2, "firmware": {"sleep": {"awake": "1s"}}}, "leave firmware.sleep out"),
-        ({"kind": "gps", "standby": True, "dialect": "owntracks"}, "leave their will on 'owntracks/"),
+        ({"standby": True, "dialect": "zigbee2mqtt"}, "these share their gateway's: write standby: false"),
         ({"count": 2, "standby": True, "topic": "x", "payload": {"i": "id", "t": "temperature_c"}}, "write {id} into"),
     ],
 )
