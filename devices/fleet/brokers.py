@@ -125,6 +125,11 @@ def broker_pool_for(scenario: Scenario, device_ids: Collection[str] = ()) -> Bro
         alpn=scenario.alpn,
         insecure=scenario.insecure,
         logins=read_group_logins(scenario, frozenset(device_ids)),
+        names={
+            client_id: device_id
+            for group in scenario.devices
+            for client_id, device_id in zip(group.client_ids, group.ids, strict=False)
+        },
     )
     addresses = [str(address) for address in scenario.source_addresses]
     devices = sum(group.size for group in scenario.devices)

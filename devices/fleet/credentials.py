@@ -37,12 +37,16 @@ class Identities:
         alpn: tuple[str, ...] = (),
         insecure: bool = False,
         logins: Mapping[str, Login] | None = None,
+        names: Mapping[str, str] | None = None,
     ) -> None:
         """Read what these devices need; `logins` are those of files of identities, by their client ids.
+
+        `names` are the ids of devices whose client ids are others, by these.
 
         Raises `ConfigError` where the folder has not all of it, or a certificate would never be shown.
         """
         self._logins = dict(logins or {})
+        self._names = dict(names or {})
         # Nobody else may be known to the broker: who only asks what it is does so as one of them.
         self._stranger = next(iter(self._logins.values()), None)
         self._folder = folder
@@ -69,7 +73,10 @@ class Identities:
     def credentials_for(self, client_id: str, broker: BrokerUrl) -> tuple[str | None, bytes | None]:
         """Return user name and password for CONNECT to this broker."""
         if (login := self._login(client_id, broker)) is not None and login.username is not None:
-            return login.username, None if login.password is None else login.password.encode()
+            password = login.password
+            if password is None and self._passwords is not None:
+                password = self._passwords.get(login.username)
+            return login.username, None if password is None else password.encode()
         if self._passwords is not None:
             name = self._name(client_id)
             return name, self._passwords[name].encode()
@@ -110,7 +117,8 @@ class Identities:
         return found
 
     def _name(self, client_id: str) -> str:
-        return client_id if client_id in self._device_ids else OPERATOR
+        name = self._names.get(client_id, client_id)
+        return name if name in self._device_ids else OPERATOR
 
     def _context(self, kind: TransportType) -> ssl.SSLContext:
         try:
@@ -131,12 +139,15 @@ class Identities:
             raise ConfigError(
                 f"identities: {folder} holds no identities; make them with edgefleet provision SCENARIO --out {folder}"
             ) from None
+        logins = {self._names.get(client_id, client_id): login for client_id, login in self._logins.items()}
+        own = {device_id: logins.get(device_id, Login()) for device_id in device_ids}
         if self._certificates:
-            known = {path.stem for path in (folder / DEVICES_FOLDER).glob("*.pem")}
+            known = {path.name.removesuffix(".pem") for path in (folder / DEVICES_FOLDER).glob("*.pem")}
+            missing = [name for name, login in own.items() if login.certificate is None and name not in known]
         else:
-            self._passwords = _passwords(folder / CREDENTIALS, {OPERATOR, *device_ids})
-            known = set(self._passwords)
-        missing = [device_id for device_id in device_ids if device_id not in known]
+            users = {name: login.username or name for name, login in own.items() if login.password is None}
+            self._passwords = _passwords(folder / CREDENTIALS, {OPERATOR, *users.values()})
+            missing = [name for name, user in users.items() if user not in self._passwords]
         if missing:
             raise ConfigError(
                 f"identities: {folder} has none for '{missing[0]}'{_and_more(len(missing) - 1)}; add them with "

@@ -167,6 +167,10 @@ class DialectFormat:
         """Return an empty text: no command has an id by which its answer could be asked for again."""
         return ""
 
+    def answer_filters(self, device: Device) -> Sequence[str]:
+        """Return topic filters of what a device publishes beside readings, events, its state and its will."""
+        return self._encoder.answer_filters(self.device_names(device))
+
     def answer(self, device: Device, request: CommandRequest, answer: CommandAnswer) -> Sequence[Publication]:
         """Return what a device publishes when a command is done, or refused."""
         assert isinstance(request.spoken, DialectCommand)

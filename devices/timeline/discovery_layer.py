@@ -94,6 +94,10 @@ class DiscoveryLayer:
         """Return that of the format."""
         return self.inner.result_topic(device)
 
+    def answer_filters(self, device: Device) -> Sequence[str]:
+        """Return those of the format: it is described on the topics of its birth."""
+        return self.inner.answer_filters(device)
+
     def answer(self, device: Device, request: CommandRequest, answer: CommandAnswer) -> Sequence[Publication]:
         """Return what the format answers; to Home Assistant, what the device has."""
         if not isinstance(request.spoken, _Started):

@@ -109,6 +109,10 @@ class DialectGatewayFormat(GatewayFormat):
         """Return the filters of all that is asked of the gateway and its devices."""
         return (*self._encoder.gateway_filters(gateway_names(device)), *self.shared_topics)
 
+    def answer_filters(self, device: Device) -> tuple[str, ...]:
+        """Return the filters of responses, and of what its devices say under other names."""
+        return tuple(self._encoder.gateway_answer_filters(gateway_names(device)))
+
     def read_request(self, device: Device, message: Message) -> GatewayRequest | None:
         """Return what comes of a message that is for the gateway itself."""
         return self._encoder.read_request(gateway_names(device), self._device_names(), message.topic, message.payload)

@@ -82,6 +82,10 @@ class NativeFormat:
         """Return the topic on which a device answers."""
         return self._topic(device, Channel.RESULT)
 
+    def answer_filters(self, device: Device) -> tuple[str, ...]:
+        """Return the topic of results."""
+        return tuple(filter(None, (self.result_topic(device),)))
+
     def answer(self, device: Device, request: CommandRequest, answer: CommandAnswer) -> tuple[Publication]:
         """Return the result."""
         return (Publication(self.result_topic(device), orjson.dumps(answer.result), retain=False),)

@@ -138,6 +138,10 @@ class WireFormat(Protocol):
         """Return the topic of results of the message contract; empty where the format has none."""
         ...
 
+    def answer_filters(self, device: Device) -> Sequence[str]:
+        """Return topic filters of what a device publishes beside readings, events, its state and its will."""
+        ...
+
     def answer(self, device: Device, request: CommandRequest, answer: CommandAnswer) -> Sequence[Publication]:
         """Return what a device publishes when a command is done, or refused."""
         ...

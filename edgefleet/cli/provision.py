@@ -1,7 +1,7 @@
 """Implements `edgefleet provision`: identities for every device of a scenario, and a Mosquitto that knows them."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import orjson
 import typer
@@ -11,9 +11,6 @@ from edgefleet.cli.fleet_options import FleetOptions, ScenarioOrKind
 from edgefleet.cli.option_groups import takes_options
 from edgefleet.cli.shorthands import ScenarioShorthands
 from edgewire.errors import ConfigError
-
-if TYPE_CHECKING:
-    from devices.scenario.scenario import Scenario
 
 
 @takes_options(fleet=FleetOptions, shorthands=ScenarioShorthands)
@@ -63,46 +60,45 @@ def command(
     from rich.console import Console
     from rich.progress import Progress
 
-    from devices.scenario.devices import all_devices, login_names
     from edgefleet.embedded.brokers import profile
     from edgefleet.terminal import echo
     from edgewire.os_support import is_root
 
     try:
-        from edgefleet.provision import BRIDGE, OPERATOR, provision
+        from edgefleet.provision import BRIDGE, OPERATOR, Account, fleet_accounts, provision, service_rights
     except ImportError:
         raise ConfigError("certificates need the package cryptography: pip install 'edgefleet[provision]'") from None
     if auth not in ("password", "certificate"):
         raise ConfigError(f"--auth {auth}: there are password and certificate")
     loaded = shorthands.apply(fleet.load(scenario))
-    names = [
-        *login_names(all_devices(loaded)),
-        *_checked(also or []),
-    ]
+    accounts = [*fleet_accounts(loaded), *map(Account, _checked(also or []))]
     hosts = host or ["localhost", "127.0.0.1", "::1"]
     try:
         with Progress(console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task("certificates", total=len(names))
+            task = progress.add_task("certificates", total=len(accounts))
             made = provision(
                 out,
-                names,
+                accounts,
                 hosts=hosts,
                 auth="certificate" if auth == "certificate" else "password",
                 days=days,
                 profile=profile("secured.conf").read_text(encoding="utf-8"),
+                services=service_rights(loaded),
                 # A Mosquitto that root starts becomes the user `mosquitto`, who may not read our folder.
                 user="root" if is_root() else None,
                 progress=lambda done: progress.update(task, completed=done),
             )
     except OSError as error:
         raise ConfigError(f"--out {out}: cannot be written: {error.strerror} ({error.filename})") from None
-    warning = " ".join(text for text in (_warning(auth), _topics_warning(loaded)) if text) or None
+    warning = (
+        " ".join(text for text in (_warning(auth), _certificates_warning(made.without_certificate)) if text) or None
+    )
     if as_json:
         document = {"folder": str(made.folder), "added": made.added, "kept": made.kept, "renewed": made.renewed}
         document |= {"profile": str(made.profile), "warning": warning}
         typer.echo(orjson.dumps(document))
         return
-    echo(f"{made.added:,} identities added, {made.kept:,} kept in {made.folder}: {len(names):,} devices,")
+    echo(f"{made.added:,} identities added, {made.kept:,} kept in {made.folder}: {len(accounts):,} devices,")
     echo(f"the bridge ({BRIDGE}) and an operator ({OPERATOR}); passwords are in {made.folder}/credentials.csv")
     if made.renewed:
         echo(f"renewed  certificates of {' and '.join(made.renewed)}: give them to who has a copy of the old ones")
@@ -113,14 +109,12 @@ def command(
     echo(f"bridge   broker: mqtts://{hosts[0]}:8884 with mqtt.ca_file and an account: see docs/security.md")
 
 
-def _topics_warning(scenario: "Scenario") -> str | None:
-    """Return which devices the broker will refuse, as the rights written here are for the contract's topics alone."""
-    foreign = [f"devices[{at}]" for at, group in enumerate(scenario.devices) if group.make_encoder() is not None]
-    if not foreign:
+def _certificates_warning(names: list[str]) -> str | None:
+    if not names:
         return None
     return (
-        f"{', '.join(foreign)} of the scenario have topics of their own, and the rights in acl are for edge/… alone: "
-        "add theirs to that file, and the bridge's, or the broker refuses what they say"
+        f"{len(names):,} devices, '{names[0]}' among them, have a password and no certificate: a certificate has room "
+        "for 64 bytes of a user name"
     )
 
 

@@ -111,6 +111,15 @@ class Authority:
         return certificate.public_bytes(serialization.Encoding.PEM) + _pem_key(key)
 
 
+def common_name(pem: bytes) -> str | None:
+    """Return whom a certificate is of; None for what is none."""
+    try:
+        found = x509.load_pem_x509_certificate(pem).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    except ValueError:
+        return None
+    return str(found[0].value) if found else None
+
+
 def _builder(
     subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, now: datetime, days: int
 ) -> x509.CertificateBuilder:

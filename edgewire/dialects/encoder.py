@@ -101,6 +101,10 @@ class DialectEncoder(Protocol):
         """Return the topic filters of its commands."""
         ...
 
+    def answer_filters(self, names: DeviceNames) -> Sequence[str]:
+        """Return topic filters of what it publishes beside readings, events, its state and its will: of its answers."""
+        ...
+
     def read_command(self, names: DeviceNames, topic: str, payload: bytes) -> DialectCommand | None:
         """Return what a message asks for; None where the device does not heed it. Raises nothing."""
         ...
@@ -144,6 +148,10 @@ class GatewayEncoder(Protocol):
 
     def gateway_filters(self, gateway: DeviceNames) -> Sequence[str]:
         """Return the topic filters of requests to it, and of commands to its devices."""
+        ...
+
+    def gateway_answer_filters(self, gateway: DeviceNames) -> Sequence[str]:
+        """Return topic filters of what it publishes beside its state and its will, for itself and for its devices."""
         ...
 
     def read_request(

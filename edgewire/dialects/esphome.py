@@ -265,6 +265,10 @@ class EsphomeEncoder:
         """Return none."""
         return ()
 
+    def answer_filters(self, names: DeviceNames) -> tuple[str, ...]:
+        """Return none."""
+        return ()
+
     def read_command(self, names: DeviceNames, topic: str, payload: bytes) -> DialectCommand | None:
         """Return none."""
         return None

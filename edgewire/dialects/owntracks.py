@@ -204,6 +204,10 @@ class OwnTracksEncoder:
         """Return the one topic of commands."""
         return (self._filled("/cmd", names),)
 
+    def answer_filters(self, names: DeviceNames) -> tuple[str, ...]:
+        """Return the topics of the app's status, configuration and places."""
+        return tuple(self._filled(below, names) for below in ("/status", "/dump", "/waypoints"))
+
     def read_command(self, names: DeviceNames, topic: str, payload: bytes) -> DialectCommand | None:
         """Return what a `cmd` asks for; None for all that the app does not heed."""
         try:

@@ -579,6 +579,10 @@ class ShellyEncoder:
         """Return the topics of requests, and of the plain command."""
         return self._filled("/rpc", names), self._filled("/command", names)
 
+    def answer_filters(self, names: DeviceNames) -> tuple[str, ...]:
+        """Return the filter of what `status_update` shows; not where responses go, for that the request says."""
+        return (self._filled("/status/+", names),)
+
     def read_command(self, names: DeviceNames, topic: str, payload: bytes) -> DialectCommand | None:
         """Return what a request asks for; None for what is no request, or says not where its answer goes."""
         if topic == self._filled("/command", names):

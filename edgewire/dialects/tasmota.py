@@ -521,6 +521,10 @@ class TasmotaEncoder:
         )
         return (own, group, fallback)
 
+    def answer_filters(self, names: DeviceNames) -> tuple[str, ...]:
+        """Return the filter of RESULT, and of what a command with an answer of its own is answered by."""
+        return (self._filled("stat", "#", names),)
+
     def read_command(self, names: DeviceNames, topic: str, payload: bytes) -> DialectCommand | None:
         """Return what a command asks for; None for what is no text."""
         name = topic.rpartition("/")[2].upper()

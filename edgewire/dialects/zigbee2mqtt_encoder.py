@@ -120,6 +120,10 @@ class Zigbee2MqttEncoder:
         """Return the filters of what is set and asked for."""
         return self._topic("{id}/set/#", names), self._topic("{id}/get/#", names)
 
+    def answer_filters(self, names: DeviceNames) -> tuple[str, ...]:
+        """Return the topic on which the gateway says what came of a command."""
+        return (self._topic("bridge/logging", names),)
+
     def read_command(self, names: DeviceNames, topic: str, payload: bytes) -> DialectCommand | None:
         """Return what is to be set or asked for; nothing is done, as the sensor takes nothing."""
         action, _, key = topic.removeprefix(self._topic("{id}/", names)).partition("/")
@@ -154,6 +158,10 @@ class Zigbee2MqttEncoder:
     def gateway_filters(self, gateway: DeviceNames) -> tuple[str, ...]:
         """Return the filters of requests to the gateway, and of commands to whichever device."""
         return tuple(self._topic(below, gateway) for below in ("bridge/request/#", "+/set/#", "+/get/#"))
+
+    def gateway_answer_filters(self, gateway: DeviceNames) -> tuple[str, ...]:
+        """Return all below its base: a device that is given another name speaks under that from then on."""
+        return (self._topic("#", gateway),)
 
     def read_request(
         self, gateway: DeviceNames, devices: Sequence[DeviceNames], topic: str, payload: bytes

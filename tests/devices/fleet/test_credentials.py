@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from devices.fleet.credentials import Identities
+from edgefleet.provision import Account
 from edgefleet.provision.folder import provision
 from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl
@@ -33,7 +34,7 @@ def test_a_damaged_list_of_passwords_is_one_sentence(tmp_path: Path, content: by
     assert SECRET.decode() not in str(raised.value)
     if said.startswith("is no"):
         with pytest.raises(ConfigError, match="is not a list of user names and passwords"):
-            provision(tmp_path, ["a"], hosts=["h"], auth="password", days=1, profile="")
+            provision(tmp_path, [Account("a")], hosts=["h"], auth="password", days=1, profile="")
 
 
 def test_a_folder_without_certificates_is_told(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from edgefleet.embedded import free_port
 from edgefleet.embedded.brokers import Broker, find_mosquitto, profile
-from edgefleet.provision import provision
+from edgefleet.provision import Account, provision
 from edgefleet.provision.folder import Auth
 from tests.services.fixtures import unavailable
 
@@ -39,7 +39,9 @@ def provisioned(folder: Path, auth: Auth = "password") -> Path:
     """A folder with identities for `DEVICES`, and a broker on loopback."""
     user = "root" if os.geteuid() == 0 else None
     text = profile("secured.conf").read_text()
-    provision(folder, DEVICES, hosts=["localhost", "127.0.0.1"], auth=auth, days=2, profile=text, user=user)
+    provision(
+        folder, [*map(Account, DEVICES)], hosts=["localhost", "127.0.0.1"], auth=auth, days=2, profile=text, user=user
+    )
     return folder
 
 

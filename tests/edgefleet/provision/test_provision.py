@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from devices.fleet.credentials import Identities
 from edgefleet.cli import app
 from edgefleet.embedded.brokers import profile
-from edgefleet.provision import BRIDGE, OPERATOR, provision
+from edgefleet.provision import BRIDGE, OPERATOR, Account, ServiceRights, provision
 from edgefleet.provision.authority import Authority
 from edgefleet.provision.mosquitto import acl_file, password_line
 from edgewire.errors import ConfigError
@@ -55,7 +55,7 @@ def test_a_fleet_that_grows_keeps_what_it_had(tmp_path: Path) -> None:
     before = secrets_of(folder)
     text = profile("secured.conf").read_text()
     more = [*DEVICES, "people-0001"]
-    made = provision(folder, more, hosts=["broker.local"], auth="password", days=2, profile=text)
+    made = provision(folder, [*map(Account, more)], hosts=["broker.local"], auth="password", days=2, profile=text)
     assert (made.added, made.kept) == (1, len(DEVICES) + 2)
     after = secrets_of(folder)
     assert {name for name in before if before[name] != after[name]} <= {
@@ -75,7 +75,7 @@ def test_a_password_line_is_what_mosquitto_passwd_writes() -> None:
 
 
 def test_the_acl_names_no_device() -> None:
-    text = acl_file(["reader"], ["operator"])
+    text = acl_file(["reader"], ["operator"], [], ServiceRights())
     assert "pattern write edge/+/+/%u/telemetry\n" in text
     assert "pattern read edge/+/+/%u/cmd\n" in text
     assert "user operator\ntopic read edge/#\ntopic read $SYS/#\ntopic write edge/+/+/+/cmd\n" in text
@@ -89,18 +89,23 @@ def test_a_folder_of_an_earlier_edgefleet_renews_what_its_services_show(tmp_path
         (folder / name).unlink()
     before = secrets_of(folder)
     text = profile("secured.conf").read_text()
-    made = provision(folder, DEVICES, hosts=["localhost"], auth="certificate", days=2, profile=text)
+    made = provision(folder, [*map(Account, DEVICES)], hosts=["localhost"], auth="certificate", days=2, profile=text)
     assert (made.added, made.renewed) == (0, [BRIDGE, OPERATOR])
     after = secrets_of(folder)
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {f"{BRIDGE}.pem", f"{OPERATOR}.pem", "passwords", "broker.pem", "mosquitto.conf"}
-    assert provision(folder, DEVICES, hosts=["localhost"], auth="certificate", days=2, profile=text).renewed == []
+    assert (
+        provision(
+            folder, [*map(Account, DEVICES)], hosts=["localhost"], auth="certificate", days=2, profile=text
+        ).renewed
+        == []
+    )
 
 
 @pytest.mark.parametrize("name", [BRIDGE, OPERATOR])
 def test_no_device_has_the_name_of_an_account_with_more_rights(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match=f"device '{name}' has the name of an account"):
-        provision(tmp_path, [*DEVICES, name], hosts=["localhost"], auth="password", days=2, profile="")
+        provision(tmp_path, [*map(Account, [*DEVICES, name])], hosts=["localhost"], auth="password", days=2, profile="")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -127,14 +132,6 @@ def test_the_command_says_what_to_do_next(tmp_path: Path) -> None:
     assert "--auth biometric: there are password and certificate" in str(wrong.exception)
     wrong = CliRunner().invoke(app, [*arguments, "--also", "a/b"])
     assert "--also a/b" in str(wrong.exception)
-
-
-@pytest.mark.parametrize(("dialect", "warned"), [("edgefleet", False), ("tasmota", True)])
-def test_topics_that_the_rights_do_not_know_are_told(tmp_path: Path, dialect: str, warned: bool) -> None:
-    (tmp_path / "s.yaml").write_text(f"devices: [{{kind: bme280, count: 2, dialect: {dialect}}}]")
-    done = CliRunner().invoke(app, ["provision", str(tmp_path / "s.yaml"), "--out", str(tmp_path / "secrets")])
-    assert done.exit_code == 0
-    assert ("devices[0] of the scenario have topics of their own" in " ".join(done.output.split())) == warned
 
 
 @pytest.mark.parametrize(
