@@ -50,6 +50,10 @@ class FirmwareConfig(Config):
     first_sync: DurationMs = Field(default=0, ge=0, le=86_400_000)
     """After a boot, until the first NTP answer the device does not know the time: it holds its readings, and stamps and
     sends them then. Its status has a `timestamp` of null until then."""
+    status_interval: DurationMs | None = Field(default=300_000, ge=1000)
+    """How often a connected device publishes its status again, with radio, battery and uptime as they are by then, as
+    firmware does (Tasmota: every 300 s); each at a moment of its own. Null: as it comes and goes alone. For messages of
+    the contract; other dialects have the state in their readings, or say it as it changes."""
     sleep: SleepConfig | None = None
     """Deep sleep between transmissions; without it the device stays connected."""
     battery_life: DurationMs | None = Field(default=None, ge=60_000)

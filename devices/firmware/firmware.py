@@ -82,6 +82,7 @@ class Firmware:
         "outbox",
         "reset_reason",
         "sent",
+        "status_due_ms",
         "version",
     )  # fmt: skip
 
@@ -101,6 +102,8 @@ class Firmware:
         self.is_synced = not build.firmware.first_sync
         self.is_introduced = False
         """Whether it has said since it booted that it is there."""
+        self.status_due_ms = 0
+        """When the status of a device that stays connected is to be said again."""
         self._reconnect: ReconnectState | None = None
         self._past: list[BootCounters] | None = None
         self._flush_limit: FlushLimit | None = None
@@ -261,6 +264,17 @@ class Firmware:
     def timestamp(self, now_ms: int) -> str | None:
         """Return the time as the device knows it, in ISO 8601: None before the first NTP answer."""
         return iso_ms(now_ms) if self.is_synced else None
+
+    def schedule_status(self, now_ms: int) -> None:
+        """Set when the status is said again, at a moment of each interval that is the device's own."""
+        interval_ms = self.build.firmware.status_interval
+        if interval_ms is not None:
+            self.status_due_ms = now_ms + interval_ms - (now_ms + self.key) % interval_ms
+
+    def is_status_due(self, now_ms: int) -> bool:
+        """Return whether the status is to be said again: one that sleeps says it whenever it wakes."""
+        config = self.build.firmware
+        return config.status_interval is not None and config.sleep is None and now_ms >= self.status_due_ms
 
     def status(self, state: str, now_ms: int | None) -> dict[str, Any]:
         """Return the fields of `edgewire.messages.Status`; `now_ms` is None in a will, which is written in advance."""

@@ -274,6 +274,15 @@ class DeviceClient:
             self.publish_control(message, token=STATUS)
         if state == "online" and self.is_online:
             self.firmware.is_introduced = True
+            self.firmware.schedule_status(self._owner.device_time_ms())
+
+    def _repeat_status(self) -> None:
+        """Say again how it is, where that is due."""
+        now_ms = self._owner.device_time_ms()
+        if self.firmware.is_status_due(now_ms):
+            for message in self.wire_format.repeated_status(self.device, self.firmware.status("online", now_ms)):
+                self.publish_control(message, token=STATUS)
+            self.firmware.schedule_status(now_ms)
 
     def publish_control(
         self, message: Publication, properties: Properties | None = None, token: str | None = None
@@ -475,6 +484,7 @@ class DeviceClient:
         link.tick()
         if self.is_online:
             self._expect_answers(self._owner.monotonic_s())
+            self._repeat_status()
         if self._needs_care and self.is_online:
             self.flush_outbox()
             self._maybe_sleep()

@@ -181,7 +181,10 @@ class MemberClient(DeviceClient):
 
     def tick(self) -> None:
         """Let more of the outbox go."""
-        if self._needs_care and self.is_online and self.firmware.outbox:
+        if not self.is_online:
+            return
+        self._repeat_status()
+        if self._needs_care and self.firmware.outbox:
             self.flush_outbox()
 
     def drop_connection(self, *, orderly: bool = False) -> None:

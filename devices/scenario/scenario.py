@@ -580,6 +580,10 @@ class Scenario(ConfigFile):
         if group.gateway is not None and self.build(group).firmware.sleep is not None:
             said = "its devices have no connection that could end for their sleep: leave firmware.sleep out"
             raise located_error((*at, "gateway"), said)
+        is_asked = group.firmware is not None and "status_interval" in group.firmware.model_fields_set
+        if is_asked and self.build(group).firmware.status_interval is not None and group.make_encoder() is not None:
+            said = "its dialect has no status that is said again: leave firmware.status_interval out"
+            raise located_error((*at, "firmware"), said)
         if self.standby_after_ms(group) is None:
             return
         if group.gateway is not None:

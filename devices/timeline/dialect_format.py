@@ -130,6 +130,10 @@ class DialectFormat:
         """Return the messages that tell a device's state."""
         return tuple(self._encoder.state(self.device_names(device), status, is_first=is_first))
 
+    def repeated_status(self, device: Device, status: Mapping[str, Any]) -> tuple[Publication, ...]:
+        """Return nothing: what changes is in the readings, and availability is said once."""
+        return ()
+
     def will(self, device: Device, status: Mapping[str, Any]) -> Publication | None:
         """Return the message that the broker publishes when the device goes without a goodbye."""
         return self._encoder.will(self.device_names(device))

@@ -76,6 +76,10 @@ class DiscoveryLayer:
         told = tuple(self.inner.status(device, status, is_first=is_first))
         return (*told, *self._configurations(device, status, told)) if status["state"] == "online" else told
 
+    def repeated_status(self, device: Device, status: Mapping[str, Any]) -> Sequence[Publication]:
+        """Return that of the format."""
+        return self.inner.repeated_status(device, status)
+
     def will(self, device: Device, status: Mapping[str, Any]) -> Publication | None:
         """Return that of the format."""
         return self.inner.will(device, status)

@@ -58,6 +58,10 @@ class NativeFormat:
         """Return the retained message that tells a device's state."""
         return (self.will(device, status),)
 
+    def repeated_status(self, device: Device, status: Mapping[str, Any]) -> tuple[Publication]:
+        """Return the retained message again."""
+        return (self.will(device, status),)
+
     def will(self, device: Device, status: Mapping[str, Any]) -> Publication:
         """Return what the broker publishes when the device goes without a goodbye: a status like any other."""
         return Publication(self._topic(device, Channel.STATUS), orjson.dumps(status), retain=True)

@@ -122,6 +122,10 @@ class WireFormat(Protocol):
         """
         ...
 
+    def repeated_status(self, device: Device, status: Mapping[str, Any]) -> Sequence[Publication]:
+        """Return what a device that stays connected says of its state every now and then; nothing where readings do."""
+        ...
+
     def will(self, device: Device, status: Mapping[str, Any]) -> Publication | None:
         """Return the message that the broker publishes when the device goes without a goodbye."""
         ...

@@ -17,6 +17,7 @@ def test_a_device_introduces_itself_once_a_boot() -> None:
     info = {f"tele/porch-07/INFO{number}" for number in (1, 2, 3)}
     assert {one.topic for one in first} - {one.topic for one in again} == info
     assert {one.qos for one in first} == {0}, "the firmware publishes all at QoS 0"
+    assert not spoken.repeated_status(SENSOR, ONLINE), "STATE goes with each reading"
     will = spoken.will(SENSOR, ONLINE)
     assert will is not None
     assert (will.payload, will.retain, will.qos) == (b"Offline", True, 1)

@@ -27,9 +27,10 @@ class Wire:
 
     def __init__(self, **group: Any) -> None:
         self.now_s = 0.0
+        self.device_ms = 0
         self.dialled: list[float] = []
         self.owner = Mock(
-            device_time_ms=lambda: 0,
+            device_time_ms=lambda: self.device_ms,
             monotonic_s=lambda: self.now_s,
             incidents=IncidentRecorder(lambda: self.now_s),
             losses=LossWindow(10),
@@ -87,6 +88,38 @@ def test_each_connection_has_one_online_status_however_many_were_not_acknowledge
         assert len(statuses(said)) == 1, "and none of those before"
         wire.lose()
     assert wire.client.session.inflight == 1
+
+
+@pytest.mark.parametrize(
+    ("group", "expected"),
+    [
+        ({}, 2),
+        ({"firmware": {"status_interval": "1m"}}, 10),
+        ({"firmware": {"status_interval": None}}, 0),
+        ({"firmware": {"sleep": {"readings": 10}}}, 0),
+    ],
+)
+def test_who_stays_connected_says_its_status_again(group: dict[str, Any], expected: int) -> None:
+    wire = Wire(**{"firmware": {"rssi": -70, "battery_life": "1h"}, **group})
+    wire.dial()
+    wire.accept()
+    said: list[dict[str, Any]] = []
+    for minute in range(0, 600_000, 1000):
+        wire.device_ms = minute
+        wire.client.tick()
+        again = [one for one in wire.peer.sent() if isinstance(one, Publish)]
+        wire.hear(*(Puback(one.packet_id, 0) for one in again))
+        said += [orjson.loads(one.payload) for one in statuses(again)]
+        assert len(again) == len(statuses(again))
+    assert len(said) == expected
+    assert all(one["state"] == "online" for one in said)
+    uptimes = [one["uptime_s"] for one in said]
+    assert uptimes == sorted(set(uptimes))
+    if "rssi_dbm" in (said or [{}])[0]:
+        assert len({one["rssi_dbm"] for one in said}) > 1
+        charges = [one["battery_pct"] for one in said]
+        assert charges == sorted(charges, reverse=True)
+        assert charges[0] - charges[-1] > 1
 
 
 def test_readings_that_were_not_acknowledged_are_sent_again() -> None:

@@ -140,6 +140,7 @@ OWN = {"topic": "x/{gateway}/{id}", "payload": {"t": "temperature_c"}}
         ({"gateway": {"devices": 2}, "count": 2, "standby": True}, "write standby: false"),
         ({"gateway": {"devices": 2}, "count": 2, "firmware": {"sleep": {"awake": "1s"}}}, "leave firmware.sleep out"),
         ({"standby": True, "dialect": "zigbee2mqtt"}, "these share their gateway's: write standby: false"),
+        ({"dialect": "tasmota", "firmware": {"status_interval": "1m"}}, "leave firmware.status_interval out"),
         ({"count": 2, "standby": True, "topic": "x", "payload": {"i": "id", "t": "temperature_c"}}, "write {id} into"),
     ],
 )
