@@ -32,12 +32,14 @@ CLOSE_S = 1.0
 class Readiness(NamedTuple):
     """Says why the bridge takes no messages, what waits although they are safe, and what else is worth knowing.
 
-    All empty when all is well.
+    All three are empty when all is well.
     """
 
     reasons: list[str]
     waiting: list[str]
     warnings: list[str]
+    brokers: list[str]
+    """From which it receives now."""
 
 
 class Admin:

@@ -21,12 +21,17 @@ from bridge.source.advice import expiry_warning, subscription_warnings
 from bridge.source.sessions import effective_filters, probe_config, subscriptions, tls_context
 from bridge.spool.message import SpooledMessage
 from edgewire.clock import SystemClock
-from edgewire.errors import ConfigError, EdgefleetError
+from edgewire.errors import ConfigError, EdgefleetError, ServiceUnavailable
 from edgewire.link import BrokerUrl, Link, close_and_wait, connect_link
 from edgewire.mqtt import FAILURE, ConnectionLost, Event, Session, Subscribed, Version, reason_name
 from edgewire.mqtt.errors import Unsendable
 from edgewire.mqtt.filters import encode_topic, filter_matches
 from edgewire.output import require_file
+
+_ONE_AT_A_TIME = (
+    "the bridge receives from the first that answers, and from those where it has been before: what is published to"
+    " another comes where the brokers are one cluster, and else is not heard"
+)
 
 
 class Finding(NamedTuple):
@@ -45,22 +50,32 @@ async def check_endpoints(config: BridgeConfig) -> list[Finding]:
 
 
 async def _check_broker(config: BridgeConfig) -> Finding:
-    """Ask the broker, and warn of subscriptions that overlap or bring nothing, whether it answers or not."""
-    finding = await _ask_broker(config)
-    return finding._replace(text="; ".join([finding.text, *subscription_warnings(config)]))
+    """Ask the broker, and warn of subscriptions that overlap or bring nothing, whether it answers or not.
+
+    Of a list one has to answer, and none may refuse. They are asked one after the other: in a cluster two connections
+    of one name would end each other.
+    """
+    findings, unreached = [], []
+    for url in config.brokers:
+        try:
+            findings.append(await _ask_broker(config.with_broker(url.place)))
+        except ServiceUnavailable as error:
+            unreached.append(str(error))
+        except EdgefleetError as error:
+            findings.append(Finding("broker", False, str(error)))
+    several = [_ONE_AT_A_TIME] if len(config.brokers) > 1 else []
+    texts = [*(one.text for one in findings), *unreached, *several, *subscription_warnings(config)]
+    return Finding("broker", bool(findings) and all(one.ok for one in findings), "; ".join(texts))
 
 
 async def _ask_broker(config: BridgeConfig) -> Finding:
-    """Connect beside the bridge's own session, and subscribe as it would.
+    """Connect beside the bridge's own session, and subscribe as it would. Raises `EdgefleetError`.
 
     First it asks, without a subscription, for how long the broker would keep the session; the second connection lets it
     forget that again.
     """
-    broker = BrokerUrl.parse(config.broker)
-    try:
-        kept_s = await _kept_session_s(config, broker)
-    except EdgefleetError as error:
-        return Finding("broker", False, str(error))
+    broker = config.brokers[0]
+    kept_s = await _kept_session_s(config, broker)
     session = Session(probe_config(config))
     answer: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
 
@@ -82,8 +97,6 @@ async def _ask_broker(config: BridgeConfig) -> Finding:
             await close_and_wait(link)
     except TimeoutError:
         return Finding("broker", False, f"{broker} does not answer a subscription")
-    except EdgefleetError as error:
-        return Finding("broker", False, str(error))
     if not isinstance(said, Subscribed):
         return Finding("broker", False, f"{broker} ended the connection when asked for a subscription")
     filters = effective_filters(config)

@@ -7,7 +7,7 @@ Environment variables named `BRIDGE_…` win over the file: `BRIDGE_HTTP__URL` s
 import os
 import re
 import socket
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AnyHttpUrl, Field, create_model, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
@@ -66,9 +66,13 @@ class BridgeConfig(_Sinks):
         )
     }
 
-    broker: str = "mqtt://127.0.0.1:1883"
+    broker: str | tuple[str, ...] = "mqtt://127.0.0.1:1883"
     """mqtt://[user:password@]host[:port], mqtts:// for TLS, ws:// or wss:// for WebSockets, unix:///path; see
-    transports.md."""
+    transports.md. A list of them: see `broker_list`."""
+    broker_list: Literal["in_order", "spread", "fixed"] = "in_order"
+    """With a list of brokers. `in_order`: the bridge begins with the first, and goes on to the next where it cannot
+    receive. `spread`: the same, but members that share a subscription begin with different ones, by the number at the
+    end of `client_id`. `fixed`: as `spread`, and it never goes to another."""
     client_id: Annotated[
         str, text_matching(r"^[A-Za-z0-9_.-]{1,64}$", "letters, digits, '_', '.' and '-', at most 64 of them")
     ] = "edgefleet-bridge"
@@ -109,12 +113,33 @@ class BridgeConfig(_Sinks):
 
     @field_validator("broker")
     @classmethod
-    def _broker_url(cls, broker: str) -> str:
-        try:
-            BrokerUrl.parse(broker)
-        except ConfigError as error:
-            raise ValueError(str(error)) from None
-        return broker
+    def _broker_urls(cls, urls: str | tuple[str, ...]) -> str | tuple[str, ...]:
+        if not urls:
+            raise ValueError("needs a broker URL, or a list of them")
+        places: set[str] = set()
+        for text in (urls,) if isinstance(urls, str) else urls:
+            try:
+                url = BrokerUrl.parse(text)
+            except ConfigError as error:
+                raise ValueError(str(error)) from None
+            if url.place in places:
+                raise ValueError(f"broker {url} is in the list twice: a session is of one connection; leave one out")
+            places.add(url.place)
+        return urls
+
+    @property
+    def brokers(self) -> tuple[BrokerUrl, ...]:
+        """Return those of `broker`, one or several, in the order in which this member tries them."""
+        urls = tuple(map(BrokerUrl.parse, (self.broker,) if isinstance(self.broker, str) else self.broker))
+        home = 0 if self.broker_list == "in_order" else _member_number(self.client_id) % len(urls)
+        return (urls[home],) if self.broker_list == "fixed" else (*urls[home:], *urls[:home])
+
+    def with_broker(self, place: str) -> Self:
+        """Return the same for the one broker of the list that is at this place."""
+        if isinstance(self.broker, str):
+            return self
+        url = next(one for one in self.broker if BrokerUrl.parse(one).place == place)
+        return self.model_copy(update={"broker": url})
 
     @field_validator("subscriptions")
     @classmethod
@@ -138,14 +163,17 @@ class BridgeConfig(_Sinks):
 
     @model_validator(mode="after")
     def _tls_keys_fit(self) -> Self:
-        kind, mqtt = BrokerUrl.parse(self.broker).kind, self.mqtt
+        kinds, mqtt = [url.kind for url in self.brokers], self.mqtt
         fault = check_tls_keys(
-            uses_tls=kind.uses_tls,
-            takes_alpn=kind.takes_alpn,
+            uses_tls=any(kind.uses_tls for kind in kinds),
+            takes_alpn=any(kind.takes_alpn for kind in kinds),
             alpn=mqtt.alpn,
             insecure=mqtt.insecure,
             ca_file=mqtt.ca_file,
         )
+        unused = next((key for key in ("ca_file", "certificate", "key") if getattr(mqtt, key) is not None), None)
+        if unused and not any(kind.uses_tls for kind in kinds):
+            fault = f"{unused}: no broker is dialled with TLS; write mqtts:// or wss://, or leave it out"
         if fault:
             raise ValueError(f"mqtt: {fault}")
         return self
@@ -203,6 +231,11 @@ def member_client_id(client_id: str) -> str:
     for name, value in values.items():
         client_id = client_id.replace(f"{{{name}}}", value)
     return client_id
+
+
+def _member_number(client_id: str) -> int:
+    found = re.search(r"(\d+)$", client_id)
+    return int(found[1]) if found else 0
 
 
 def _subscribes(subscription: str, topic: str) -> bool:

@@ -13,14 +13,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bridge.config import BridgeConfig
-from bridge.source.subscriptions import METADATA_KEY
+from bridge.source.subscriptions import record_keys
 from bridge.spool.accounting import read_lag
 from bridge.spool.reader import read_metadata
 from bridge.spool.sqlite import lock_owner
 from edgewire.errors import ConfigError, EdgefleetError
-from edgewire.link import BrokerUrl
 
-_NOT_SINKS = frozenset({"broker", "subscriptions", "mqtt", "watch", "spool", "dead_letters", "drain_timeout"})
+_NOT_SINKS = frozenset(
+    {"broker", "broker_list", "subscriptions", "mqtt", "watch", "spool", "dead_letters", "drain_timeout"}
+)
 """Keys that no sink depends on."""
 
 _LOOK_EVERY_S = 0.2
@@ -70,6 +71,7 @@ def compare_configs(old: BridgeConfig, new: BridgeConfig, sinks: frozenset[str])
     fixed = {
         "client_id": old.client_id == new.client_id,
         "broker (its address)": _address(old) == _address(new),
+        "broker_list": old.broker_list == new.broker_list,
         "spool.path": old.spool.path == new.spool.path,
         "admin": old.admin == new.admin,
         "tracing": old.tracing == new.tracing,
@@ -85,8 +87,8 @@ def compare_configs(old: BridgeConfig, new: BridgeConfig, sinks: frozenset[str])
     return ConfigChanges(keys, concerned & sinks, everything)
 
 
-def _address(config: BridgeConfig) -> str:
-    return BrokerUrl.parse(config.broker).place
+def _address(config: BridgeConfig) -> list[str]:
+    return [url.place for url in config.brokers]
 
 
 class NotDrained(EdgefleetError):
@@ -113,5 +115,8 @@ def drain_running_bridge(config: BridgeConfig, pid: int) -> None:
         if time.monotonic() > deadline:
             raise NotDrained(f"process {pid} does not end: {describe_pending(path)} in {path}")
         time.sleep(_LOOK_EVERY_S)
-    if any(pending for _, pending, _ in read_lag(path)) or read_metadata(path, METADATA_KEY) != "[]":
+    held = [read_metadata(path, key) for key, *_ in record_keys(config)]
+    # A broker of the list that was never dialled holds nothing.
+    ended = "[]" in held and all(one in ("[]", None) for one in held)
+    if any(pending for _, pending, _ in read_lag(path)) or not ended:
         raise NotDrained(f"process {pid} ended before it was drained: {describe_pending(path)}; its log says why")

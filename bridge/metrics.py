@@ -21,6 +21,7 @@ class BridgeMetrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
+        self._connected: dict[str, bool] = {}
 
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"edgefleet_bridge_{name}", text, labels, registry=registry)
@@ -40,7 +41,9 @@ class BridgeMetrics:
         self.redelivered = counter("redelivered", "Messages from the broker with the DUP flag")
         self.retained = counter("retained", "Messages from the broker with the retain flag")
         self.spooled = counter("spooled", "Messages committed to the spool")
-        self.connected = gauge("connected", "Whether the broker has accepted us")
+        self.connected = gauge("connected", "Whether the broker, or one of the list, has accepted us")
+        self.broker_connected = gauge("broker_connected", "Whether this broker has accepted us", "broker")
+        self.failovers = counter("failovers", "Times the bridge went on to another broker of the list")
         self.reconnects = counter("reconnects", "Connections to the broker after the first")
         self.sessions_lost = counter("sessions_lost", "Times the broker had no session: what it had queued is lost")
         self.subscribe_failures = counter(
@@ -113,6 +116,12 @@ class BridgeMetrics:
             self.subscribe_failures.labels(cause)
         for qos in ("0", "1", "2"):
             self.received.labels(qos)
+
+    def set_connected(self, broker: str, connected: bool) -> None:
+        """Tell whether a broker has accepted us; its text has no secrets."""
+        self._connected[broker] = connected
+        self.broker_connected.labels(broker).set(connected)
+        self.connected.set(any(self._connected.values()))
 
     def init_sink(self, sink: str) -> None:
         """Tell the counters of a sink from 0 on: of one that appears with 1 Prometheus sees no increase."""

@@ -28,7 +28,7 @@ from bridge.routing.descriptions import DeviceDescriptions
 from bridge.routing.table import RouteTable
 from bridge.sinks.base import Sink
 from bridge.sinks.registry import SINKS
-from bridge.source.client import MqttSource
+from bridge.source.failover import FailoverSource
 from bridge.spool.accounting import read_lag
 from bridge.spool.message import SpooledMessage
 from bridge.spool.spool import CommitResult, Spool
@@ -92,9 +92,12 @@ class Bridge:
         # Before the spool has the file to itself, in a thread of its own.
         self._descriptions = DeviceDescriptions(store)
         self._spool = Spool(store, config.spool, on_messages=self._on_messages, on_commit=self._on_commit, clock=clock)
-        self._source = MqttSource(config, self._spool, metrics, self._losses.record_session_lost, clock, rng)
-        self._broker_stats = BrokerStatsMonitor(lambda: self._config, metrics, self._losses, rng)
-        self._publisher = DeadLetterPublisher(lambda: self._config, self._spool, metrics, rng)
+        losses = self._losses
+        self._source = FailoverSource(
+            config, self._spool, metrics, losses.record_session_lost, losses.record_first_session, clock, rng
+        )
+        self._broker_stats = BrokerStatsMonitor(lambda: self._source.config, metrics, losses, rng)
+        self._publisher = DeadLetterPublisher(lambda: self._source.config, self._spool, metrics, rng)
         self.admin = Admin(config.admin, self._spool, metrics, clock, self.readiness)
         self._tracing = build_tracing(config, clock)
         self._runners.on_delivered = self._tracing.trace_delivery if self._tracing else None
@@ -176,7 +179,8 @@ class Bridge:
         warnings = [*self._source.warnings, *self._losses.warnings, *self._runners.warnings]
         warnings += [self._refused] if self._refused else []
         self.metrics.unacknowledged_s.set(self._source.unacknowledged_s)
-        return Readiness(reasons, [*self._runners.problems, *self._publisher.problems], warnings)
+        brokers = list(map(str, self._source.brokers))
+        return Readiness(reasons, [*self._runners.problems, *self._publisher.problems], warnings, brokers)
 
     # -- reload and drain
 
@@ -261,6 +265,8 @@ class Bridge:
     def _not_drained(self, what: str) -> NotDrained:
         path = self._spool.path
         session = f"the broker's session '{self._config.client_id}'"
+        if away := self._source.unreached:
+            session += f" ({', '.join(map(str, away))} cannot be reached)"
         return NotDrained(f"{what}: {describe_pending(path)}; it stays in {path} and in {session}")
 
 

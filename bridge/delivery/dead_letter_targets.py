@@ -18,7 +18,7 @@ from bridge.spool.dead_letters import dead_letter_document
 from bridge.spool.message import DeadLetter
 from edgewire import logs
 from edgewire.errors import ServiceUnavailable
-from edgewire.link import BrokerUrl, Link, close_and_wait, connect_link
+from edgewire.link import Link, close_and_wait, connect_link
 from edgewire.mqtt import FAILURE, Acknowledged, ConnectionLost, Event, PublishRefused, Session, reason_name
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class MqttDeadLetterTarget:
         session = Session(dead_letters_config(config))
         timeout_s = config.mqtt.connect_timeout / 1000
         link = await connect_link(
-            BrokerUrl.parse(config.broker),
+            config.brokers[0],
             session,
             on_events,
             tls=tls_context(config),

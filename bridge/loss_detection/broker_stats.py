@@ -16,7 +16,7 @@ from bridge.source.sessions import tls_context, watch_config
 from edgewire import logs
 from edgewire.backoff import Backoff
 from edgewire.errors import EdgefleetError
-from edgewire.link import BrokerUrl, Link, close_and_wait, connect_link
+from edgewire.link import Link, close_and_wait, connect_link
 from edgewire.mqtt import FAILURE, ConnectionLost, Event, Message, Session, Subscribed, Subscription
 
 DROPPED = "$SYS/broker/publish/messages/dropped"
@@ -70,7 +70,7 @@ class BrokerStatsMonitor:
         config = self._config()
         self._lost.clear()
         link = await connect_link(
-            BrokerUrl.parse(config.broker),
+            config.brokers[0],
             Session(watch_config(config)),
             self._on_events,
             tls=tls_context(config),

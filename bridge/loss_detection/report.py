@@ -33,6 +33,12 @@ class LossReport:
         log.error("the broker had no session for us: whatever it had queued is lost", broker=broker)
         self._remember("session", f"broker {broker} had lost our session and whatever it had queued in it")
 
+    def record_first_session(self, broker: str) -> None:
+        """Report that another broker of the list is subscribed to for the first time."""
+        said = "had no session for us yet: what was published there before is not received"
+        log.warning(f"the broker {said}", broker=broker)
+        self._remember("first session", f"broker {broker} {said}")
+
     def record_dropped(self, count: int) -> None:
         """Report that the broker's own count of dropped messages, of all its clients, has risen."""
         self._metrics.broker_dropped.inc(count)

@@ -1,6 +1,7 @@
 """Subscribes: keeps a persistent session whose messages are acknowledged only when they are in the spool.
 
-Others may stop it, let it go on with another configuration, drain it and end its session for good.
+Others may stop it, let it go on with another configuration, drain it and end its session for good. It knows one broker;
+`bridge.source.failover` has one for each of a list.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from bridge.source.sessions import (
     tls_context,
 )
 from bridge.source.state import SourceState, SourceTrigger, next_source_state
-from bridge.source.subscriptions import SubscriptionRecord
+from bridge.source.subscriptions import METADATA_KEY, SubscriptionRecord
 from bridge.spool.spool import Spool
 from edgewire import logs
 from edgewire.backoff import Backoff
@@ -80,6 +81,23 @@ class TakenOver(EdgefleetError):
     """Another client has our session."""
 
 
+class SourceWatcher:
+    """Hears what becomes of a source where there are several; this one, of a source that is alone, does nothing."""
+
+    def on_failed(self) -> None:
+        """Hear that nothing can be received now: the broker was not reached, refuses, or ends every connection."""
+
+    def on_accepted(self, *, session_present: bool) -> None:
+        """Hear that the broker lets us in, and whether it has our session."""
+
+    def on_taken_over(self) -> bool:
+        """Return whether it was another source of ours that took the session over."""
+        return False
+
+    def on_change(self) -> None:
+        """Hear that it has begun to receive, or no longer does."""
+
+
 class MqttSource:
     """Keeps one session with the broker: `run` until `stop`, then `close`.
 
@@ -95,8 +113,14 @@ class MqttSource:
         on_session_lost: Callable[[str], None],
         clock: Clock,
         rng: random.Random,
+        *,
+        keys: Sequence[str] = (METADATA_KEY,),
+        watcher: SourceWatcher | None = None,
     ) -> None:
-        """Take the settings to connect with; `on_session_lost` is told the broker that has no session for us."""
+        """Take the settings to connect with; `on_session_lost` is told the broker that has no session for us.
+
+        `keys` are those of the spool under which its subscriptions are remembered.
+        """
         self.last_error: str | None = "not yet connected to the broker"
         """Why nothing can be received; None when subscribed."""
         self._state = SourceState.CONNECTING
@@ -107,7 +131,8 @@ class MqttSource:
         self._rng = rng
         self._backoff = Backoff(cap_s=30)
         self._receiver = Receiver(spool, metrics, clock)
-        self._subscriptions = SubscriptionRecord(spool)
+        self._subscriptions = SubscriptionRecord(spool, keys)
+        self._watcher = watcher or SourceWatcher()
         self._link: Link | None = None
         self._lost = asyncio.Event()
         self._fault: TakenOver | None = None
@@ -115,6 +140,7 @@ class MqttSource:
         self._unexplained = False  # whether the last connection ended without a word of the broker or of ours
         self._expiry_warning: str | None = None  # the broker keeps the session for less than it was asked for
         self._last_logged: str | None = None  # the problem that was logged last, until a connection lasts
+        self._is_dialling = False
         self._connections = 0  # that got as far as a subscription
         self._requested: list[Subscription] = []
         self._subscribe_id = 0  # the packet in which a connection has asked for them
@@ -124,7 +150,7 @@ class MqttSource:
     def _use_config(self, config: BridgeConfig) -> None:
         """Connect with these settings from the next time on."""
         self._config = config
-        self._broker = BrokerUrl.parse(config.broker)
+        self._broker = config.brokers[0]
         self._tls = tls_context(config)
         self._session = Session(session_config(config))
         self._receiver.receive_maximum = config.mqtt.receive_maximum
@@ -142,6 +168,40 @@ class MqttSource:
     def state(self) -> SourceState:
         """Return where it stands."""
         return self._state
+
+    @property
+    def broker(self) -> BrokerUrl:
+        """Return the broker that it dials."""
+        return self._broker
+
+    @property
+    def config(self) -> BridgeConfig:
+        """Return the configuration in force; another one is another object."""
+        return self._config
+
+    @property
+    def is_receiving(self) -> bool:
+        """Tell whether the broker has granted every subscription."""
+        return self._state is SourceState.RECEIVING
+
+    @property
+    def is_connected(self) -> bool:
+        """Tell whether the broker has accepted us."""
+        return self._link is not None
+
+    @property
+    def is_dialling(self) -> bool:
+        """Tell whether a connection is being made."""
+        return self._is_dialling
+
+    @property
+    def is_new(self) -> bool:
+        """Tell whether the broker was never asked for a subscription before."""
+        return self._subscriptions.is_new and not self._connections
+
+    async def may_have_session(self) -> bool:
+        """Tell whether the broker may hold a session of ours, also an earlier process's. Raises `SpoolError`."""
+        return await self._subscriptions.load() and not self.is_new
 
     @property
     def unacknowledged_s(self) -> float:
@@ -171,6 +231,7 @@ class MqttSource:
             if self._state not in _DRAINING:
                 await self._subscriptions.add(effective_filters(self._config))
             timeout_s = self._config.mqtt.connect_timeout / 1000
+            self._is_dialling = True
             try:
                 link = await connect_link(
                     self._broker,
@@ -181,13 +242,18 @@ class MqttSource:
                     alpn=self._config.mqtt.alpn,
                 )
             except (ServiceUnavailable, BrokerRefused) as error:
+                self._is_dialling = False
                 self._report_problem(str(error))
+                self._watcher.on_failed()
             else:
+                self._is_dialling = False
                 try:
                     await self._watch_connection(link)
                 finally:
                     await close_and_wait(link)  # which it may outlive only where this task is cancelled
                 self._detect_takeover_loop(self._clock.monotonic() - started)
+                if self._state is SourceState.REFUSED or self._short_lived >= _SHORT_LIVED:
+                    self._watcher.on_failed()
             if self._fault:
                 raise self._fault
             if self._clock.monotonic() - started > _STEADY_S:
@@ -299,7 +365,7 @@ class MqttSource:
                     self._on_subscribed(link, codes)
             case ServerDisconnected(code=code, reason=reason):
                 log.warning("the broker disconnects us", reason=reason)
-                if code == _SESSION_TAKEN_OVER:
+                if code == _SESSION_TAKEN_OVER and not self._watcher.on_taken_over():
                     self._step(SourceTrigger.TAKE_OVER)
                     self._fault = TakenOver(
                         f"another client connected to {self._broker} as '{self._config.client_id}' and took the session"
@@ -317,7 +383,8 @@ class MqttSource:
         self._step(SourceTrigger.ACCEPT)
         self._link = link
         self._receiver.on_connected()
-        self._metrics.connected.set(1)
+        self._metrics.set_connected(str(self._broker), True)
+        self._watcher.on_accepted(session_present=event.session_present)
         if not event.session_present and self._state not in _DRAINING and (self._connections or self._spool.last_id):
             self._on_session_lost(str(self._broker))
         old = self._session.version is Version.V311
@@ -362,6 +429,7 @@ class MqttSource:
         if self._connections:
             self._metrics.reconnects.inc()
         self._connections += 1
+        self._watcher.on_change()
         log.info("subscribed", broker=str(self._broker), topics=[one.filter for one in self._requested])
         self._receiver.apply_backpressure(link)
 
@@ -378,11 +446,12 @@ class MqttSource:
         )
 
     def _on_lost(self, link: Link, event: ConnectionLost) -> None:
-        self._metrics.connected.set(0)
+        self._metrics.set_connected(str(self._broker), False)
         self._unexplained = event.is_unexplained
         if link is self._link and self._state is not SourceState.STOPPING and self._short_lived < _SHORT_LIVED:
             self._report_problem(f"the connection to broker {self._broker} is lost: {event.reason}")
         self._step(SourceTrigger.LOSE)
+        self._watcher.on_change()
         self._link = None
         for answer in self._answers.values():
             if not answer.done():
@@ -409,13 +478,18 @@ class MqttSource:
         else:
             self._config = config
 
+    def use_later(self, config: BridgeConfig) -> None:
+        """Connect with another configuration, where it has not begun to. Raises `ConfigError`."""
+        tls_context(config)
+        self._use_config(config)
+
     async def verify_accepted(self, config: BridgeConfig) -> None:
         """Connect beside our session. Raises `ConfigError` where the broker refuses, or is there for the old alone."""
         timeout_s = config.mqtt.connect_timeout / 1000
         session = Session(probe_config(config))
         try:
             link = await connect_link(
-                BrokerUrl.parse(config.broker),
+                config.brokers[0],
                 session,
                 lambda *_: None,
                 tls=tls_context(config),

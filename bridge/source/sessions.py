@@ -5,7 +5,6 @@ from dataclasses import replace
 
 from bridge.config import BridgeConfig
 from edgewire.errors import ConfigError
-from edgewire.link import BrokerUrl
 from edgewire.mqtt import SessionConfig, Subscription
 from edgewire.mqtt.filters import covers, is_shared
 from edgewire.tls import client_context
@@ -15,7 +14,7 @@ _RETAIN_HANDLING = {"always": 0, "new": 1, "never": 2}
 
 def session_config(config: BridgeConfig) -> SessionConfig:
     """Return the session in which the bridge receives."""
-    broker = BrokerUrl.parse(config.broker)
+    broker = config.brokers[0]
     return SessionConfig(
         client_id=config.client_id,
         clean_start=False,
@@ -80,12 +79,14 @@ def effective_filters(config: BridgeConfig) -> tuple[str, ...]:
 
 
 def tls_context(config: BridgeConfig) -> ssl.SSLContext | None:
-    """Return the certificates to trust and to show, if the configuration names any. Raises `ConfigError`."""
-    mqtt = config.mqtt
+    """Return the certificates to trust and to show at its first broker, if it names any. Raises `ConfigError`."""
+    mqtt, kind = config.mqtt, config.brokers[0].kind
+    if not kind.uses_tls:
+        return None  # another of the list may
     if mqtt.ca_file is None and mqtt.certificate is None and not mqtt.insecure and not mqtt.alpn:
         return None
     try:
-        context = client_context(mqtt.ca_file, alpn=mqtt.alpn, insecure=mqtt.insecure)
+        context = client_context(mqtt.ca_file, alpn=mqtt.alpn if kind.takes_alpn else (), insecure=mqtt.insecure)
     except (OSError, ssl.SSLError) as error:
         raise ConfigError(f"mqtt.ca_file {mqtt.ca_file} cannot be read: {error}") from None
     if mqtt.certificate is not None:

@@ -112,13 +112,12 @@ def check(config: ConfigFile, as_json: Json = False, wait: Wait = "0s") -> None:
     from bridge.config import BridgeConfig
     from edgefleet.terminal import fit_table
     from edgewire.config import load_config
-    from edgewire.link import BrokerUrl
 
     start_logging("error")
     loaded, wait_s = load_config(config, BridgeConfig), parse_wait(wait)
 
     async def ask() -> list[Finding]:
-        await wait_for_broker([BrokerUrl.parse(loaded.broker)], wait_s)
+        await wait_for_broker(loaded.brokers, wait_s)
         return await check_endpoints(loaded)
 
     findings = asyncio.run(ask())

@@ -28,6 +28,8 @@ from edgewire.mqtt.packets import (
     Publish,
     Suback,
     Subscribe,
+    Unsuback,
+    Unsubscribe,
 )
 from tests.tcp import tcp_server
 
@@ -194,6 +196,7 @@ class ScriptedBroker:
         self.acked: list[int] = []
         self.requested: list[str] = []
         """Filters of the last SUBSCRIBE."""
+        self.unsubscribed: list[str] = []
         self.subscribed = asyncio.Event()
         self._writer: asyncio.StreamWriter | None = None
         self._changed = asyncio.Condition()
@@ -241,6 +244,9 @@ class ScriptedBroker:
                 if self.suback_code is not None:
                     self.send(Suback(packet_id, (self.suback_code,) * len(subscriptions)))
                     self.subscribed.set()
+            case Unsubscribe(packet_id=packet_id, filters=filters):
+                self.unsubscribed += filters
+                self.send(Unsuback(packet_id, (0,) * len(filters)))
             case Puback(packet_id=packet_id):
                 self.acked.append(packet_id)
             case Publish(packet_id=packet_id) if packet_id:

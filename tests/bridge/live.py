@@ -13,6 +13,7 @@ from bridge.config import BridgeConfig
 from bridge.control import ControlSignals
 from bridge.metrics import BridgeMetrics
 from bridge.service import Bridge, build_components
+from bridge.source.client import MqttSource
 from bridge.spool.accounting import count_messages
 from bridge.spool.store import SpoolStore
 from edgewire.clock import SystemClock
@@ -95,6 +96,12 @@ class Stage:
     @property
     def metrics(self) -> BridgeMetrics:
         return self.bridge.metrics
+
+    @property
+    def source(self) -> MqttSource:
+        """What receives from the one broker."""
+        (source,) = self.bridge._source._sources
+        return source
 
     def reloads(self, outcome: str) -> float:
         return self.metrics.registry.get_sample_value("edgefleet_bridge_reloads_total", {"outcome": outcome}) or 0

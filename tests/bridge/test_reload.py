@@ -70,7 +70,8 @@ async def test_a_file_that_is_wrong_is_refused_and_the_old_one_stays(mosquitto: 
 
         await refused("leads to no configured sink", routes=[{"topic": "#", "kafka": "t"}])
         await refused("ca_file", http=url | {"ca_file": tmp_path / "missing.pem"})
-        await refused("mqtt.ca_file", mqtt={"ca_file": tmp_path / "missing.pem"})
+        secure = mosquitto.url.replace("mqtt://", "mqtts://")
+        await refused("mqtt.ca_file", mqtt={"ca_file": tmp_path / "missing.pem"}, broker=secure)
         await refused("client_id cannot change while the bridge runs", client_id="other")
         await refused("spool.path, admin cannot change", spool={"path": tmp_path / "b.db"}, admin={"port": 1})
         await refused("broker (its address) cannot change", broker="mqtt://127.0.0.1:1")
@@ -99,7 +100,8 @@ async def test_credentials_that_the_broker_refuses_are_not_switched_to(
         assert "refused client" in warning
         assert "look at the user and password" in warning
         assert stage.bridge.readiness().reasons == []
-        await stage.signal("refused", mqtt={"ca_file": tmp_path / "missing.pem"}, broker=url("one", "right"))
+        secure = url("one", "right").replace("mqtt://", "mqtts://")
+        await stage.signal("refused", mqtt={"ca_file": tmp_path / "missing.pem"}, broker=secure)
         await stage.signal(mqtt={}, broker=url("two", "right"))
         await stage.ready()
         async with aiomqtt.Client(broker.host, broker.port, username="one", password="right") as client:

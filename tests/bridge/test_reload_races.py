@@ -141,7 +141,7 @@ async def test_a_subscription_that_is_refused_again_and_again_is_no_other_client
         broker.hang_up()
         await eventually(lambda: count(broker, Connect) > 6)
         await eventually(lambda: "refuses the subscription" in str(stage.bridge.readiness().reasons))
-        assert stage.bridge._source._short_lived < 3
+        assert stage.source._short_lived < 3
 
 
 async def test_a_reload_to_what_the_broker_does_not_offer_is_refused(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ async def test_a_reload_while_the_connection_ends_asks_the_next_one(
 ) -> None:
     async with scripted_broker() as broker, offline(tmp_path, broker.url, rng=Impatient()) as (stage, _):
         await stage.ready()
-        source = stage.bridge._source
+        source = stage.source
         add = SubscriptionRecord.add
 
         async def add_and_end(record: SubscriptionRecord, filters: Iterable[str]) -> None:
@@ -180,7 +180,7 @@ async def test_an_answer_that_comes_too_late_is_not_that_to_the_subscription(tmp
         await stage.ready()
         await stage.signal(subscriptions=["one/#"])  # the broker says nothing
         asked = [one.packet_id for one in broker.said if isinstance(one, Unsubscribe)]
-        await eventually(lambda: not stage.bridge._source._answers)
+        await eventually(lambda: not stage.source._answers)
         broker.send(Unsuback(asked[0], (0,)))
         await asyncio.sleep(0.02)
         assert stage.bridge.readiness().reasons == []

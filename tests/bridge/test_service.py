@@ -220,7 +220,8 @@ async def test_the_endpoints(tmp_path: Path) -> None:
     async with staged(tmp_path) as stage:
         await stage.ready()
         assert await stage.get("/healthz") == (200, {"status": "ok"})
-        assert await stage.get("/readyz") == (200, {"ready": True, "reasons": [], "waiting": [], "warnings": []})
+        ready = {"ready": True, "reasons": [], "waiting": [], "warnings": [], "brokers": [stage.broker.url]}
+        assert await stage.get("/readyz") == (200, ready)
         stage.sink.open.clear()
         stage.publish(1, 2)
         await stage.broker.until(lambda: len(stage.broker.acked) == 2)
