@@ -120,6 +120,10 @@ class StandbySpan:
     """All readings of before then were emitted, and none since."""
     to_ms: int | None = None
     """When the emulator was back; None where it was not when the run, or its checkpoint, ended."""
+    boot: int | None = None
+    """In which it came back."""
+    heard_ms: int | None = None
+    """When the real sensor was heard of last."""
     why: str
     """How the real sensor had shown itself."""
     withheld: dict[str, list[SeqRange]] = field(default_factory=dict)
@@ -137,6 +141,23 @@ class StandbySpan:
     def withheld_count(self) -> int:
         """Return how many messages were not emitted."""
         return sum(map(count_seqs, self.withheld.values()))
+
+
+@dataclass(slots=True, kw_only=True)
+class SideMessage:
+    """Tells a message without an id that was on a device's topics and is none of those that it has numbered.
+
+    It may be in a sink, and is not expected there; without this, it might pass for one that is.
+    """
+
+    device_id: str
+    at_ms: int
+    """By the devices' clock."""
+    topic: str
+    payload: str
+    """Each byte as the character of this number (Latin-1)."""
+    is_answer: bool
+    """Whether the device was asked for it; otherwise a real sensor in its place has said it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -272,6 +293,10 @@ class RunRecord:
     """The parts of the fleet whose messages are not, or not all, in this record."""
     standby: list[StandbySpan] = field(default_factory=list)
     """When real sensors were in the places of emulated devices."""
+    side_messages: list[SideMessage] = field(default_factory=list)
+    """What was said without ids by real sensors in the places of devices, and in answer to commands."""
+    side_messages_left_out: dict[str, int] = field(default_factory=dict)
+    """Device -> how many more of these there were than are kept here."""
     reloads: list[ReloadRecord] = field(default_factory=list)
     """How the scenario changed as the run went on; what stands above is of its start."""
     gateways: list[GatewayRecord] = field(default_factory=list)
@@ -345,6 +370,8 @@ class RunRecord:
             standby=sorted(
                 (span for record in records for span in record.standby), key=lambda one: (one.device_id, one.from_ms)
             ),
+            side_messages=[one for record in records for one in record.side_messages],
+            side_messages_left_out=dict(sum((Counter(record.side_messages_left_out) for record in records), Counter())),
             devices=sorted(
                 (device for record in records for device in record._devices_as_of(earliest)),
                 key=lambda device: (device.kind, device.device_id, device.boot),

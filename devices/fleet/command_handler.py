@@ -46,6 +46,10 @@ class CommandTarget(Protocol):
 
     def device_time_ms(self) -> int: ...
 
+    def on_asked_for(self, client: DeviceClient, at_ms: int, message: Publication) -> None:
+        """Take note of a message with a reading that a device publishes because somebody has asked for it."""
+        ...
+
 
 class CommandRefused(Exception):
     """Raised by a handler where a command cannot be carried out now; says why."""
@@ -121,6 +125,8 @@ class CommandHandler:
         properties = None if correlation is None else Properties(correlation_data=correlation)
         elsewhere = _response_topic(message) if request.payload is not None else ""
         for one in messages:
+            if request.wants_reading and client.is_online:
+                self._fleet.on_asked_for(client, now_ms, one)
             client.publish_control(one._replace(topic=elsewhere) if elsewhere else one, properties)
 
     def _answers(

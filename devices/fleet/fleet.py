@@ -50,6 +50,7 @@ from devices.fleet.run_record import (
 )
 from devices.fleet.session_factory import create_session
 from devices.fleet.shutdown import disconnect_all, drain_outboxes
+from devices.fleet.side_messages import SideMessageRecorder
 from devices.fleet.standby import Standby
 from devices.fleet.standby_client import StandbyClient
 from devices.scenario.changes import ScenarioChange
@@ -62,6 +63,7 @@ from devices.timeline.wire_format import WireFormat
 from edgewire import logs
 from edgewire.cgroup import CpuThrottling, read_cpu_throttling
 from edgewire.clock import Clock, SystemClock
+from edgewire.dialects.encoder import Publication
 from edgewire.errors import ServiceUnavailable
 from edgewire.link import BrokerUrl
 from edgewire.mqtt import Message, ServerLimits, Version
@@ -138,6 +140,7 @@ class Fleet:
         self.incidents = IncidentRecorder(self._clock.monotonic)
         self.losses = LossWindow(len(self.timeline.devices))
         self._withheld = 0
+        self._side_messages = SideMessageRecorder()
         self._stopping = False
         # The ramp is that of the whole fleet.
         self._ramp = Ramp(scenario.connects_per_second / self._shard.count)
@@ -209,6 +212,10 @@ class Fleet:
         """Let a device do what it is told to."""
         self._parts.part_with(client).handle_command(client, message)
 
+    def on_asked_for(self, client: DeviceClient, at_ms: int, message: Publication) -> None:
+        """Keep what a device says because somebody has asked for it."""
+        self._side_messages.record(client, at_ms, message.topic, message.payload, is_answer=True)
+
     def connect_duplicate(self, duplicate: DuplicateClient) -> None:
         """Let another client connect under the name of a device."""
         if not self._stopping:
@@ -241,6 +248,10 @@ class Fleet:
     def on_handed_in(self) -> None:
         """Count one more reading that the broker has taken from another connection than the device's."""
         self._acknowledged += 1
+
+    def on_foreign_message(self, client: StandbyClient, topic: str, payload: bytes) -> None:
+        """Keep what a real sensor has said in the place of a device."""
+        self._side_messages.record(client, self.device_time_ms(), topic, payload, is_answer=False)
 
     def hand_in(self, client: StandbyClient, readings: Iterable[Reading]) -> None:
         """Publish what a device could not over its own connection."""
@@ -595,6 +606,7 @@ class Fleet:
             messages=self._messages,
             connected_after_s=self.connected_after_s,
             standby=self.standby.spans(),
+            side_messages=self._side_messages,
             reloads=self._reloads,
             connected_to=self._connected_to,
             gateways=[gateway_record(gateway) for gateway in self.gateways],

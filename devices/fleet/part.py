@@ -15,6 +15,7 @@ from devices.fleet.latency import AckProbe
 from devices.fleet.pacer import Pacer, ScheduledAction
 from devices.fleet.standby_client import StandbyClient
 from devices.timeline.timeline import Timeline
+from edgewire.dialects.encoder import Publication
 from edgewire.mqtt import Message
 
 
@@ -28,6 +29,8 @@ class PartOwner(Protocol):
     def monotonic_s(self) -> float: ...
 
     def connect_duplicate(self, duplicate: DuplicateClient) -> None: ...
+
+    def on_asked_for(self, client: DeviceClient, at_ms: int, message: Publication) -> None: ...
 
 
 class FleetPart:
@@ -109,6 +112,10 @@ class FleetPart:
     def connect_duplicate(self, duplicate: DuplicateClient) -> None:
         """Let another client connect under the name of a device."""
         self._owner.connect_duplicate(duplicate)
+
+    def on_asked_for(self, client: DeviceClient, at_ms: int, message: Publication) -> None:
+        """Take note of what a device says because somebody has asked for it."""
+        self._owner.on_asked_for(client, at_ms, message)
 
     def handle_command(self, client: DeviceClient, message: Message) -> None:
         """Let a device do what it is told to."""

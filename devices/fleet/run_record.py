@@ -15,6 +15,7 @@ from devices.fleet.bottleneck import diagnose, verdict_text
 from devices.fleet.device_client import DeviceClient
 from devices.fleet.gateway_client import GatewayClient
 from devices.fleet.metrics import FleetSnapshot
+from devices.fleet.side_messages import SideMessageRecorder
 from devices.fleet.verdict import find_notes, find_problems
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
@@ -184,6 +185,7 @@ def fleet_record(
     messages: int | None,
     connected_after_s: float | None,
     standby: Sequence[StandbySpan] = (),
+    side_messages: SideMessageRecorder | None = None,
     reloads: Sequence[ReloadRecord] = (),
     connected_to: Mapping[str, int] = MappingProxyType({}),
     gateways: Sequence[GatewayRecord] = (),
@@ -210,6 +212,8 @@ def fleet_record(
         puback_ms=snapshot.puback.to_json(),
         connected_after_s=None if connected_after_s is None else round(connected_after_s, 3),
         standby=list(standby),
+        side_messages=[] if side_messages is None else list(side_messages.messages),
+        side_messages_left_out={} if side_messages is None else dict(side_messages.left_out),
         reloads=list(reloads),
         connected_to=dict(connected_to),
         gateways=list(gateways),

@@ -57,6 +57,10 @@ class StandbyOwner(ClientOwner, Protocol):
 
     def on_handed_in(self) -> None: ...
 
+    def on_foreign_message(self, client: "StandbyClient", topic: str, payload: bytes) -> None:
+        """Take note of what a real sensor has said where the readings of a device are."""
+        ...
+
     def hand_in(self, client: "StandbyClient", readings: Iterable[Reading]) -> None:
         """Publish what a client could not over its own connection."""
         ...
@@ -176,7 +180,13 @@ class StandbyClient(DeviceClient):
             return
         now_s = self._owner.monotonic_s()
         at_ms = self._standby_owner.on_withdrawn(self, why)
-        span = StandbySpan(device_id=self.device.device_id, kind=self.device.kind, from_ms=at_ms, why=why)
+        span = StandbySpan(
+            device_id=self.device.device_id,
+            kind=self.device.kind,
+            from_ms=at_ms,
+            heard_ms=self._owner.device_time_ms(),
+            why=why,
+        )
         self.absence = Absence(span, now_s, now_s)
         self.spans.append(span)
         if self.reconnects < 0:
@@ -195,6 +205,7 @@ class StandbyClient(DeviceClient):
         """Take note that the real sensor is there."""
         if self.absence is not None:
             self.absence.heard_s = self._owner.monotonic_s()
+            self.absence.span.heard_ms = self._owner.device_time_ms()
 
     def _note_boot(self, boot: object) -> None:
         """Remember the boot of the real sensor, where it says one."""
@@ -208,7 +219,7 @@ class StandbyClient(DeviceClient):
     def complete_return(self, at_ms: int) -> None:
         """Be there again, as a device that is powered on."""
         assert self.absence is not None
-        self.absence.span.to_ms = at_ms
+        self.absence.span.to_ms, self.absence.span.boot = at_ms, self.firmware.boot
         self.absence = None
         self._lost_s = None
         # Others have had its session since.
@@ -286,6 +297,8 @@ class StandbyClient(DeviceClient):
         self.on_heard()
         is_reading = heard.is_online is None and topic != self.status_topic
         self.withdraw(BY_MESSAGE if is_reading else BY_STATUS)
+        if topic != self.status_topic:
+            self._standby_owner.on_foreign_message(self, topic, payload)
 
     def _is_own(self, topic: str, payload: bytes) -> bool:
         absence, now_s = self.absence, self._owner.monotonic_s()

@@ -7,7 +7,6 @@ many.
 """
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -18,9 +17,10 @@ from numpy.typing import NDArray
 from edgefleet.verify.arrivals import Arrivals
 from edgefleet.verify.checker import Checker
 from edgefleet.verify.clocks import ALLOWANCE_MS
+from edgefleet.verify.content_matching import ArrivedContents, ContentMatching, present_rows
 from edgefleet.verify.expected_contents import ExpectedContents
 from edgefleet.verify.message_content import content_keys, content_of, differing_fields, has_own_time, is_decoded
-from edgefleet.verify.message_index import MISSING, UNSENT, Indices, MessageIndex
+from edgefleet.verify.message_index import MISSING, Indices, MessageIndex
 from edgefleet.verify.multiset import match_keys, match_nearby
 from edgefleet.verify.verdict import Alterations, SinkVerdict
 from edgewire.clock import iso_ms
@@ -31,22 +31,8 @@ _SAMPLES = 5000
 _EXAMPLES = 5
 _NEARBY_MS = 60_000
 """So long after it was due may a message come that has neither the time nor the values that were sent."""
-_FOREVER_MS = 2**60
 _SPARE = 1_000_000
 """So many arrivals more than were sent are kept; what comes beyond is counted."""
-
-
-class _Arrived(NamedTuple):
-    """Holds arrivals without ids in columns."""
-
-    whole: Indices
-    moment: Indices
-    values: Indices
-    shape: Indices
-    arrived_ms: Indices
-    device: Indices
-    is_timed: NDArray[np.bool_]
-    stream: Indices
 
 
 class ContentChecker:
@@ -58,7 +44,7 @@ class ContentChecker:
         self._allowance_ms = allowance_ms
         self._checker = Checker(index, allowance_ms)
         self.sent = self._checker.sent
-        self._pages: list[_Arrived] = []
+        self._pages: list[ArrivedContents] = []
         self._kept = 0
         self._streams: list[str] = []
         self._samples: dict[int, tuple[int, bytes]] = {}
@@ -68,9 +54,15 @@ class ContentChecker:
         self._alterations = Alterations()
         self._untold: list[str] = []
         self._notes: list[str] = []
+        sides = expected.sides
         known = np.concatenate([expected.whole, expected.values[expected.whole == 0]])
-        self._keys, self._left = np.unique(known[known != 0], return_counts=True)
-        self._timeless, self._timeless_left = np.unique(expected.values[expected.values != 0], return_counts=True)
+        beside = np.where(sides.whole != 0, sides.whole, sides.values)
+        # What says the same as something that was sent is waited for as well: either may be still on its way.
+        alike = np.isin(beside, known)
+        self._beside = int(np.count_nonzero(alike))
+        self._keys, self._left = np.unique(np.concatenate([known[known != 0], beside[alike]]), return_counts=True)
+        timeless = np.concatenate([expected.values[expected.values != 0], beside[alike & (sides.whole == 0)]])
+        self._timeless, self._timeless_left = np.unique(timeless, return_counts=True)
 
     @property
     def stored(self) -> int:
@@ -80,7 +72,8 @@ class ContentChecker:
     @property
     def complete(self) -> bool:
         """Return whether all has arrived that was sent, or may have been."""
-        return self.stored == self.sent and not self._checker.unconfirmed
+        is_there = self._checker.stored + self._found >= self.sent + (0 if self._is_assigned else self._beside)
+        return is_there and not self._checker.unconfirmed
 
     def missing_devices(self) -> list[tuple[str, int]]:
         """Return id and boot of the devices of which something with an id is missing."""
@@ -129,22 +122,22 @@ class ContentChecker:
                 self._others += 1
                 continue
             keys = content_keys(name, time_ms, content)
-            found.append((*keys, arrived_ms, self._expected.devices[name], is_timed, stream))
+            found.append((*keys, arrived_ms, self._expected.devices[name], is_timed, stream, time_ms))
             said.append((time_ms, content))
         room = max(0, 2 * len(self._index) + _SPARE - self._kept)
         self._others += len(found) - len(found[:room])
         if not found[:room]:
             return
         columns = [np.array(column, np.int64) for column in zip(*found[:room], strict=True)]
-        whole, moment, values, shape, arrived, device, timed, streams = columns
-        page = _Arrived(whole, moment, values, shape, arrived, device, timed != 0, streams)
+        whole, moment, values, shape, arrived, device, timed, streams, said_ms = columns
+        page = ArrivedContents(whole, moment, values, shape, arrived, device, timed != 0, streams, said_ms)
         for row in np.flatnonzero(~self._count_found(page)).tolist()[: _SAMPLES - len(self._samples)]:
             time_ms, content = said[row]
             self._samples[self._kept + row] = time_ms, orjson.dumps(content)
         self._pages.append(page)
         self._kept += len(page.whole)
 
-    def _count_found(self, page: _Arrived) -> NDArray[np.bool_]:
+    def _count_found(self, page: ArrivedContents) -> NDArray[np.bool_]:
         """Count the messages that seem to be some that were sent; return of which there is one like them."""
         by_whole = _take(self._keys, self._left, page.whole, page.is_timed)
         by_values = _take(self._keys, self._left, page.values, page.is_timed & ~by_whole.is_known)
@@ -160,57 +153,46 @@ class ContentChecker:
         self._is_assigned, self._found = True, 0
         if not self._pages:
             return
-        came = _Arrived(*(np.concatenate(columns) for columns in zip(*self._pages, strict=True)))
+        came = ArrivedContents(*(np.concatenate(columns) for columns in zip(*self._pages, strict=True)))
         self._pages.clear()
         index, expected = self._index, self._expected
         ledger = self._checker.ledger
-        position = np.searchsorted(index.start, np.arange(len(index)), side="right") - 1
-        due_ms = index.wall_ms(expected.due_ms, position)
-        slot = np.full(len(came.whole), -1, np.int64)
-        free = np.zeros(len(index), np.bool_)
-        allowed_ms = self._allowed_ms(came, due_ms)
-        for code in (MISSING, UNSENT):
-            # What was sent for certain is found first.
-            free |= (ledger == code) & (expected.values != 0)
-            for ours, theirs, in_turn in self._ways(came):
-                open_slots = np.flatnonzero(free & (ours != 0))
-                waiting = np.flatnonzero((slot < 0) & (theirs != 0))
-                e, a = match_keys(
-                    ours[open_slots], due_ms[open_slots], theirs[waiting], came.arrived_ms[waiting],
-                    allowed_ms, in_turn=in_turn,
-                )  # fmt: skip
-                slot[waiting[a]] = open_slots[e]
-                free[open_slots[e]] = False
-        for code in (MISSING, UNSENT):
-            for ours, theirs, _ in self._ways(came):
-                # What is there already and comes once more.
-                waiting = np.flatnonzero((slot < 0) & (theirs != 0))
-                slot[waiting] = _one_of(np.where((ledger == code) & ~free, ours, 0), theirs[waiting])
-        altered = self._find_altered(came, slot, free & (ledger == MISSING), due_ms)
-        self._enter(came, slot, due_ms, position, altered)
+        matching = ContentMatching(index, expected, ledger, came, self._allowance_ms)
+        matching.match()
+        slot, due_ms = matching.slot, matching.due_ms
+        present = present_rows(index, expected, came, self._allowance_ms, known=False)
+        # Without a time, what says the same as a message of before is the real sensor's, and no copy.
+        copies = present & ~came.is_timed & (slot >= 0) & ~matching.is_first
+        beside = matching.is_beside | (present & (slot < 0)) | copies
+        own = np.where(beside, -1, slot)
+        altered = self._find_altered(came, np.where(beside, 0, own), matching.free & (ledger == MISSING), due_ms)
+        self._tell_of_sides(came, matching, beside)
+        self._enter(came, own, due_ms, matching.position, altered, beside)
 
-    def _allowed_ms(self, came: _Arrived, due_ms: Indices) -> int:
-        """Return how long before it was due a message may come: no matter how long where that is so of most.
-
-        Then the clocks differ.
-        """
-        pairs = forwards = 0
-        for ours, theirs, _ in self._ways(came):
-            open_slots, waiting = np.flatnonzero(ours), np.flatnonzero(theirs)
-            columns = ours[open_slots], due_ms[open_slots], theirs[waiting], came.arrived_ms[waiting]
-            pairs += len(match_keys(*columns, 0, in_turn=False)[0])
-            forwards += len(match_keys(*columns, self._allowance_ms, in_turn=True)[0])
-        return self._allowance_ms if 2 * forwards >= pairs else _FOREVER_MS
-
-    def _ways(self, came: _Arrived) -> Iterator[tuple[Indices, Indices, bool]]:
-        """Yield by which keys messages and arrivals are found, and whether there may be many of one key."""
-        expected = self._expected
-        yield expected.whole, np.where(came.is_timed, came.whole, 0), False
-        yield expected.values, np.where(came.is_timed, 0, came.values), True
-        yield np.where(expected.whole == 0, expected.values, 0), came.values, True
+    def _tell_of_sides(self, came: ArrivedContents, matching: ContentMatching, beside: NDArray[np.bool_]) -> None:
+        """Say what arrived beside the messages of the run, and where that leaves open whether one of them did."""
+        index, expected = self._index, self._expected
+        if count := int(np.count_nonzero(beside)):
+            self._notes.append(f"{count:,} more are answers to commands, or of real sensors in the places of devices")
+        unsure = set(matching.unsure)
+        if expected.sides.unheard:
+            taken = matching.slot[(matching.slot >= 0) & ~beside]
+            doubtful = present_rows(index, expected, came, self._allowance_ms, known=True) & ~came.is_timed
+            unsure |= _devices_at(index, came.device[doubtful & (matching.slot >= 0) & ~beside])
+            unsure |= (expected.sides.unheard - expected.sides.presences.keys()) & _devices_at(
+                index, matching.position[taken]
+            )
+        if unsure:
+            names = sorted(unsure)
+            more = ", …" if len(names) > 3 else ""
+            self._untold.append(
+                f"messages of {', '.join(names[:3])}{more} say the same as a real sensor in its place, or as an answer "
+                "to a command, and not all of that is there, or known: whether one that was sent is missing cannot be "
+                "told"
+            )
 
     def _find_altered(
-        self, came: _Arrived, slot: Indices, free: NDArray[np.bool_], due_ms: Indices
+        self, came: ArrivedContents, slot: Indices, free: NDArray[np.bool_], due_ms: Indices
     ) -> list[tuple[int, int]]:
         """Return which messages that are missing came with other values: slot and arrival."""
         expected, pairs = self._expected, []
@@ -247,7 +229,13 @@ class ContentChecker:
         return pairs
 
     def _enter(
-        self, came: _Arrived, slot: Indices, due_ms: Indices, position: Indices, altered: list[tuple[int, int]]
+        self,
+        came: ArrivedContents,
+        slot: Indices,
+        due_ms: Indices,
+        position: Indices,
+        altered: list[tuple[int, int]],
+        beside: NDArray[np.bool_],
     ) -> None:
         index, checker = self._index, self._checker
         for number, stream in enumerate(self._streams):
@@ -260,7 +248,7 @@ class ContentChecker:
         checker.enter_altered(np.array([one for one, _ in altered], np.int64))
         strange = slot < 0
         strange[[arrival for _, arrival in altered]] = False
-        strange &= ~unsure[came.device]
+        strange &= ~unsure[came.device] & ~beside
         checker.count_unexpected(came.device[strange])
         timeless = strange & (np.isin(came.device, self._timeless_devices(position)) | ~came.is_timed)
         if count := int(np.count_nonzero(timeless)):
@@ -331,12 +319,8 @@ def _take(keys: Indices, left: Indices, wanted: Indices, which: NDArray[np.bool_
     return _Taken(int(taken.sum()), is_known)
 
 
-def _one_of(ours: Indices, theirs: Indices) -> Indices:
-    """Return a slot with each key; -1 where none has it."""
-    order = np.argsort(ours, kind="stable")
-    at = np.searchsorted(ours[order], theirs)
-    slot = order[np.minimum(at, len(order) - 1)] if len(order) else np.zeros(len(theirs), np.int64)
-    return np.where(ours[slot] == theirs, slot, -1) if len(order) else np.full(len(theirs), -1, np.int64)
+def _devices_at(index: MessageIndex, positions: Indices) -> set[str]:
+    return {index.devices[at].device_id for at in np.unique(positions).tolist()}
 
 
 def _rows(arrivals: Arrivals, rows: list[int]) -> Arrivals:

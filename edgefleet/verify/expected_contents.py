@@ -25,11 +25,12 @@ from devices.scenario.speech import NATIVE_DIALECT, has_message_ids, spoken_mess
 from devices.timeline.timeline import Timeline
 from edgefleet.verify.message_content import content_keys, content_of, has_own_time
 from edgefleet.verify.message_index import MISSING, UNSENT, Indices, MessageIndex
+from edgefleet.verify.side_contents import DecodedMessage, SideContents, read_side_contents
 from edgewire.clock import parse_ms
 from edgewire.config import describe_error
 from edgewire.errors import EdgefleetError
 from edgewire.messages.base import to_device_id
-from edgewire.run_record import PoweredPart, RunRecord
+from edgewire.run_record import IntervalChange, PoweredPart, RunRecord, SideMessage, StandbySpan
 
 _ROWS = 20_000
 """Messages that are computed at once."""
@@ -59,7 +60,14 @@ class ExpectedContents:
     gaps: list[str] = field(default_factory=list)
     """Sentences on what cannot be compared."""
     notes: list[str] = field(default_factory=list)
+    sides: SideContents = field(default_factory=SideContents)
+    """What may have arrived beside it."""
     _sources: "list[_Part]" = field(default_factory=list)
+
+    def decode_side(self, message: SideMessage) -> DecodedMessage | None:
+        """Return what the bridge makes of a message beside the numbered ones; None where that is no row of a sink."""
+        decoded = (part.decode_side(message) for part in self._sources)
+        return next((one for one in decoded if one is not None), None)
 
     def contents(self, index: MessageIndex, slots: Sequence[int]) -> Iterator[tuple[int, dict[str, Any], int]]:
         """Yield what was sent in some slots, computed once more: slot, content, time in ms since 1970 UTC."""
@@ -87,17 +95,17 @@ class _Spoken(NamedTuple):
     payload: bytes
 
 
-class _Read(NamedTuple):
-    name: str
-    """Of the device, in a sink."""
-    time_ms: int
-    fields: dict[str, Any]
-
-
 class _Part:
     """Holds a part of the fleet, which was powered on at one moment."""
 
-    def __init__(self, scenario: Scenario, powered: PoweredPart, decoders: Mapping[int, "_Decoders"]) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        powered: PoweredPart,
+        decoders: Mapping[int, "_Decoders"],
+        spans: Sequence[StandbySpan],
+    ) -> None:
+        """`spans` are those in which real sensors were in the places of devices, of this part and maybe of others."""
         power_on_ms, later = powered.power_on_ms, powered.device_ids
         # Who came as the run went on was dealt to the shards in another way.
         shard = Shard(*powered.shard) if later is None else None
@@ -107,15 +115,44 @@ class _Part:
         positions = {device.device_id: position for position, device in enumerate(line.devices)}
         for device_id, boot in powered.boots.items():
             line.overrides.begin_boot(positions[device_id], powered.begun_ms, boot)
-        for change in sorted(powered.intervals, key=lambda one: one.at_ms):
-            for device_id in change.device_ids:
-                line.overrides.set_interval(positions[device_id], change.interval_ms, change.at_ms)
+        self._positions = positions
+        self._replay(powered, spans)
         self.decoders = [decoders.get(id(line.device_group(position))) for position in range(len(line.devices))]
         self._topics = [
             line.wire_format(position).topics(device) if self.decoders[position] else ()
             for position, device in enumerate(line.devices)
         ]
         self._introduce(scenario, power_on_ms)
+
+    def _replay(self, powered: PoweredPart, spans: Sequence[StandbySpan]) -> None:
+        """Change the schedules as the run did: the interval at a reload, and the boot at a return."""
+        overrides, positions = self.timeline.overrides, self._positions
+        changes: list[tuple[int, IntervalChange | StandbySpan]] = [(one.at_ms, one) for one in powered.intervals]
+        own = [span for span in spans if span.device_id in positions]
+        changes += [(span.from_ms if span.to_ms is None else span.to_ms, span) for span in own]
+        for at_ms, change in sorted(changes, key=lambda one: one[0]):
+            if isinstance(change, IntervalChange):
+                for device_id in change.device_ids:
+                    overrides.set_interval(positions[device_id], change.interval_ms, at_ms)
+                continue
+            overrides.silence_since(positions[change.device_id], change.from_ms)
+            if change.to_ms is not None and change.boot is not None:
+                overrides.begin_boot(positions[change.device_id], change.to_ms, change.boot)
+
+    def decode_side(self, message: SideMessage) -> DecodedMessage | None:
+        """Return what the bridge makes of a message beside the numbered ones; None where that is no row of a sink."""
+        position = self._positions.get(message.device_id)
+        decoders = None if position is None else self.decoders[position]
+        if position is None or decoders is None:
+            return None
+        topics = self._topics[position]
+        address = topics.index(message.topic) if message.topic in topics else 0
+        try:
+            said = _message(message.topic, message.payload.encode("latin-1"), message.at_ms)
+            event = decoders.of(address).decode_event(said)
+        except (UndecodableMessage, UnicodeEncodeError):
+            return None
+        return None if isinstance(event, str) else _read(event)
 
     def said(self, from_ms: int, to_ms: int) -> Iterator[_Spoken]:
         """Yield what is said without ids in a window of the devices' time."""
@@ -129,16 +166,13 @@ class _Part:
                     device = self.timeline.devices[position]
                     yield _Spoken(device, position, boot, seq, address, due_ms, payload)
 
-    def decode(self, spoken: _Spoken) -> _Read | None:
+    def decode(self, spoken: _Spoken) -> DecodedMessage | None:
         """Return what the bridge makes of a message; None where it leaves it out. Raises `UndecodableMessage`."""
         decoders = self.decoders[spoken.position]
         assert decoders is not None
         topic = self._topics[spoken.position][spoken.address]
         event = decoders.of(spoken.address).decode_event(_message(topic, spoken.payload, spoken.due_ms))
-        if isinstance(event, str):
-            return None
-        _, name, _, timestamp, body = event
-        return _Read(name, parse_ms(timestamp), orjson.loads(body or b"{}"))
+        return None if isinstance(event, str) else _read(event)
 
     def _introduce(self, scenario: Scenario, power_on_ms: int) -> None:
         """Let the decoders hear how the devices describe themselves, as the bridge does before their first reading."""
@@ -155,6 +189,11 @@ class _Part:
                     decoders.of(0).decode_event(_message(one.topic, one.payload, power_on_ms, retain=one.retain))
                 except UndecodableMessage:
                     continue
+
+
+def _read(event: tuple[Any, ...]) -> DecodedMessage:
+    _, name, _, timestamp, body = event
+    return DecodedMessage(name, parse_ms(timestamp), orjson.loads(body or b"{}"))
 
 
 class _Decoders:
@@ -209,7 +248,7 @@ def expect_contents(record: RunRecord, index: MessageIndex) -> ExpectedContents:
                     continue
                 of_part = Scenario.model_validate(powered.spoken)
             decoders, silent = _make_decoders(of_part, unreadable)
-            part = _Part(of_part, powered, decoders)
+            part = _Part(of_part, powered, decoders, _spans_of(record, powered))
             expected._sources.append(part)
             line = part.timeline
             for position, device in enumerate(line.devices):
@@ -218,10 +257,25 @@ def expect_contents(record: RunRecord, index: MessageIndex) -> ExpectedContents:
             _compute(part, powered.begun_ms, record, index, expected, state)
     except (ValidationError, EdgefleetError, KeyError) as error:
         return _nothing_known(expected, index, f"what was sent cannot be computed again: {error}")
+    expected.sides = read_side_contents(record, expected.ids, expected.devices, expected.decode_side)
     for where, reason in unreadable.items():
         expected.gaps.append(f"{where}: no decoder reads what its devices say, and so it is not compared: {reason}")
     _account(index, expected, state, has_reason=bool(unreadable))
     return expected
+
+
+def _spans_of(record: RunRecord, powered: PoweredPart) -> list[StandbySpan]:
+    """Return the spans of a part's devices, and maybe of others; one that left and came again was in two parts."""
+    begun: dict[str, list[int]] = {}
+    for part in record.powered:
+        for device_id in part.device_ids or ():
+            begun.setdefault(device_id, []).append(part.begun_ms)
+    own = None if powered.device_ids is None else powered.begun_ms
+    return [
+        span
+        for span in record.standby
+        if own == max((at_ms for at_ms in begun.get(span.device_id, ()) if at_ms <= span.from_ms), default=None)
+    ]
 
 
 def _make_decoders(scenario: Scenario, unreadable: dict[str, str]) -> tuple[dict[int, "_Decoders"], set[int]]:
