@@ -23,7 +23,6 @@ from tests.edgefleet.verify.test_expected_contents import BARE, NOON_MS, ran
 from tests.run_records import SIM_STARTED_MS, STARTED_MS, run_record
 
 
-
 @dataclass(frozen=True)
 class Said:
     """A message, by whom, and whether it has arrived."""
