@@ -129,6 +129,9 @@ def test_what_fleets_say_in_any_dialect_is_stored(tmp_path: Path) -> None:
         verdict = verify_run(record, ingest=ingest)
         assert (verdict.outcome, verdict.failures(), verdict.untold) == (Outcome.PASS, [], [])
         assert verdict.total_sent == record.totals["emitted"]
+        assert verdict.sinks["http"].total.unexpected == 0
+        # State and reading of the query, the answer of the RPC, and that of the query itself.
+        assert Counter(one.device_id for one in record.side_messages) == {"tasmota-001": 3, "shelly-001": 1}
     answer = orjson.loads(next(payload for topic, payload in heard if topic == "me/rpc"))
     assert {"temperature:0", "wifi", "sys"} <= answer["result"].keys()
     assert {topic.split("/")[1] for topic, _ in heard if topic.startswith("ha/")} == {"sensor", "binary_sensor"}
