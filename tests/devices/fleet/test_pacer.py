@@ -115,6 +115,6 @@ async def test_an_act_behind_what_is_computed_is_done_in_its_turn() -> None:
     await pacer.run_pacer(asyncio.get_running_loop().time(), 1.3, asyncio.Event())
     begin, reached = done
     assert NOON_MS < begin < NOON_MS + 52_000
-    # All that is due before is emitted but for what leaves with it, on a busy machine after a long tick; nothing that is
-    # due then.
+    # All that is due before is emitted but for what leaves with it, after a long tick on a busy machine; nothing that
+    # is due then.
     assert begin - 40 * 1000 * 50 * TICK_S <= reached <= begin
