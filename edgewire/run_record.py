@@ -23,6 +23,9 @@ FILE_NAME = "run.json"
 FORMAT = 2
 """Of the file. A reader refuses a newer one, in which something may be missing that it does not look for."""
 
+ACTIONS_TOLD = 5
+"""As many are told one by one."""
+
 SeqRange = tuple[int, int]
 """First and last seq of a run of messages, both included."""
 
@@ -215,6 +218,29 @@ class ReloadRecord:
 
 
 @dataclass(slots=True, kw_only=True)
+class ActionRecord:
+    """Tells what somebody did to the run as it went on, over its control interface."""
+
+    number: int
+    """From 1, in the order in which it was asked for; a fault that it began has it in its name."""
+    at_ms: int
+    """Wall time, ms since 1970 UTC."""
+    device_at_ms: int | None = None
+    """The devices' time from which it held; None where devices have no part in it."""
+    action: str
+    """Such as `scale`; `arguments` are those of the interface."""
+    arguments: dict[str, Any] = field(default_factory=dict)
+    devices: int = 0
+    """How many it has changed."""
+    outcome: Literal["done", "partly", "failed"] = "done"
+    """partly: some of what was asked for was not done, `said` tells which."""
+    said: str = ""
+    """What came of it, in a sentence."""
+    ended_ms: int | None = None
+    """Wall time at which an outage that it began was over; None where it is not, or it began none."""
+
+
+@dataclass(slots=True, kw_only=True)
 class PoweredPart:
     """Says when the devices of a part of the scenario were powered on: what they say follows from it."""
 
@@ -299,6 +325,8 @@ class RunRecord:
     """Device -> how many more of these there were than are kept here."""
     reloads: list[ReloadRecord] = field(default_factory=list)
     """How the scenario changed as the run went on; what stands above is of its start."""
+    actions: list[ActionRecord] = field(default_factory=list)
+    """What was done over the control interface, in this order."""
     gateways: list[GatewayRecord] = field(default_factory=list)
     """Those that had the connections of some of the devices."""
     devices: list[DeviceRecord] = field(default_factory=list)
@@ -366,6 +394,7 @@ class RunRecord:
             unaccounted=[part for record in records for part in record.unaccounted],
             # All shards of a run are told the same; one that has died was perhaps not told the last.
             reloads=max((record.reloads for record in records), key=len),
+            actions=sorted((one for record in records for one in record.actions), key=lambda one: one.at_ms),
             gateways=[one for record in records for one in record.gateways],
             standby=sorted(
                 (span for record in records for span in record.standby), key=lambda one: (one.device_id, one.from_ms)
@@ -489,6 +518,17 @@ class RunRecord:
                 raise ValueError(f"{where}: {error}") from None
 
 
+def describe_actions(actions: Sequence[ActionRecord]) -> str:
+    """Return in a sentence what was done to a run as it went on: each of a few, or how many of each sort."""
+    plural = "" if len(actions) == 1 else "s"
+    if len(actions) <= ACTIONS_TOLD:
+        told = "; ".join(one.said if one.outcome == "done" else f"{one.said} ({one.outcome})" for one in actions)
+    else:
+        counts = Counter(one.action if one.outcome == "done" else f"{one.action} {one.outcome}" for one in actions)
+        told = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+    return f"{len(actions):,} action{plural} while it ran: {told}"
+
+
 def count_totals(devices: Sequence[DeviceRecord]) -> dict[str, int]:
     """Return the counts of these devices together."""
     return {
@@ -504,7 +544,7 @@ def count_totals(devices: Sequence[DeviceRecord]) -> dict[str, int]:
 def encode_head(record: RunRecord) -> dict[str, Any]:
     """Return what stands in `run.json` before the devices, and before what is counted of them."""
     head = {name: getattr(record, name) for name in _RUN_FIELDS}
-    for name in ("unaccounted", "standby", "reloads", "gateways"):
+    for name in ("unaccounted", "standby", "reloads", "actions", "gateways"):
         head[name] = [asdict(one) for one in head[name]]
     return head
 

@@ -69,6 +69,7 @@ LAYERS = {
         "provision",
         "launch",
         "report",
+        "control",
         "testing",
         "demo",
         "cli",

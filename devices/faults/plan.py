@@ -163,11 +163,13 @@ class FaultPlan:
 
     # -- by command, in a live run
 
-    def set_fault(self, fault: Fault, position: int, from_ms: int, to_ms: int) -> None:
-        """Have one device affected by this fault in [from_ms, to_ms)."""
+    def set_fault(
+        self, fault: Fault, positions: Sequence[int], from_ms: int, to_ms: int, stream: str | None = None
+    ) -> None:
+        """Have these devices affected by this fault in [from_ms, to_ms); `stream` names its random draws."""
         has = np.zeros(len(self._keys), dtype=np.bool_)
-        has[position] = True
-        stream = f"commanded/{fault.type_name}/{len(self._set_by_command)}"
+        has[list(positions)] = True
+        stream = stream or f"commanded/{fault.type_name}/{len(self._set_by_command)}"
         assigned = AssignedFault(fault, self._seed, stream, SingleWindow(from_ms, to_ms), has, self._keys)
         self._set_by_command.append(assigned)
         self._list_of(fault).append(assigned)
@@ -177,23 +179,48 @@ class FaultPlan:
         """Return how many faults were set by command."""
         return len(self._set_by_command)
 
-    def clear_faults(self, position: int, at_ms: int) -> int:
-        """End what was set by command at one device; returns how many faults that were."""
+    def clear_faults(self, positions: Sequence[int], at_ms: int, stream: str | None = None) -> int:
+        """End what was set by command at these devices, all of it or the fault of one `stream`.
+
+        Returns how many faults that were, counted at each device.
+        """
+        chosen = np.zeros(len(self._keys), dtype=np.bool_)
+        chosen[list(positions)] = True
         count = 0
-        for number, assigned in enumerate(self._set_by_command):
-            schedule = assigned.schedule
-            if assigned.has[position] and isinstance(schedule, SingleWindow) and schedule.end_ms > at_ms:
-                # One that has not begun yet is there for no time at all.
-                ended = replace(assigned, schedule=SingleWindow(min(schedule.start_ms, at_ms), at_ms))
-                self._set_by_command[number] = ended
-                listed = self._list_of(assigned.fault)
-                listed[listed.index(assigned)] = ended
-                count += 1
+        for number, assigned in enumerate([*self._set_by_command]):
+            schedule, ending = assigned.schedule, assigned.has & chosen
+            if stream not in (None, assigned.stream) or not ending.any():
+                continue
+            if not isinstance(schedule, SingleWindow) or schedule.end_ms <= at_ms:
+                continue
+            # One that has not begun yet is there for no time at all.
+            ended = replace(assigned, schedule=SingleWindow(min(schedule.start_ms, at_ms), at_ms), has=ending)
+            self._set_by_command[number] = ended
+            parts = [ended]
+            if (assigned.has & ~chosen).any():
+                # The other devices keep it as it was.
+                parts.append(replace(assigned, has=assigned.has & ~chosen))
+                self._set_by_command.append(parts[1])
+            self._replace(assigned, parts)
+            count += int(ending.sum())
         return count
 
+    def faults_of(self, kind: str, position: int) -> list[AssignedFault]:
+        """Return all faults that a device of a kind has, now or at other times."""
+        everything = [*self.reading_faults(kind), *self.connection_faults(kind)]
+        return [assigned for assigned in everything if assigned.has[position]]
+
     def _list_of(self, fault: Fault) -> list[AssignedFault]:
-        lists = self._of_connections if fault.is_executed_live else self._of_readings
-        return lists.setdefault(fault.kind, [])
+        return self._lists_of(fault).setdefault(fault.kind, [])
+
+    def _lists_of(self, fault: Fault) -> dict[str, list[AssignedFault]]:
+        return self._of_connections if fault.is_executed_live else self._of_readings
+
+    def _replace(self, assigned: AssignedFault, parts: Sequence[AssignedFault]) -> None:
+        """Put parts in the place of a fault: in a list of its own, as another thread may be going through that one."""
+        listed = self._list_of(assigned.fault)
+        at = listed.index(assigned)
+        self._lists_of(assigned.fault)[assigned.fault.kind] = [*listed[:at], *parts, *listed[at + 1 :]]
 
 
 def check_devices(faults: Sequence[Fault], kinds: Mapping[str, str]) -> None:

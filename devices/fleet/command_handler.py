@@ -3,7 +3,7 @@
 `command_spec` is the one table of them. docs/firmware.md tells how to add one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, assert_never
 
@@ -129,6 +129,19 @@ class CommandHandler:
                 self._fleet.on_asked_for(client, now_ms, one)
             client.publish_control(one._replace(topic=elsewhere) if elsewhere else one, properties)
 
+    def carry_out(
+        self, client: DeviceClient, action: CommandAction, arguments: Mapping[str, Any]
+    ) -> tuple[str | None, Data]:
+        """Let a device do something without a message; return why it does not, or None, and what it tells."""
+        now_ms = self._fleet.device_time_ms()
+        command = read_arguments("", action, arguments, client.device.kind, now_ms, _arguments_of)
+        if isinstance(command, InvalidCommand):
+            return command.error, None
+        try:
+            return None, self._execute(client, command)
+        except CommandRefused as refused:
+            return str(refused), None
+
     def _answers(
         self,
         client: DeviceClient,
@@ -219,11 +232,11 @@ class CommandHandler:
         if faults.commanded >= MOST_FAULTS:
             raise CommandRefused(f"{MOST_FAULTS} faults were set by command already: no more in one run")
         end_ms = FOREVER_MS if arguments.duration_ms is None else to.at_ms + arguments.duration_ms
-        faults.set_fault(arguments.fault, to.position, to.at_ms, end_ms)
+        faults.set_fault(arguments.fault, [to.position], to.at_ms, end_ms)
         return None
 
     def _clear_faults(self, to: Recipient, _arguments: ClearFaults) -> Data:
-        return {"cleared": self._fleet.timeline.faults.clear_faults(to.position, to.at_ms)}
+        return {"cleared": self._fleet.timeline.faults.clear_faults([to.position], to.at_ms)}
 
     def _update_firmware(self, to: Recipient, arguments: UpdateFirmware) -> Data:
         """Load for a while, then reset into the new firmware, or back into the old one where that does not start."""

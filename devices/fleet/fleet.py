@@ -367,9 +367,7 @@ class Fleet:
         `ServiceUnavailable` where the fleet does not run.
         """
         async with self._applying:
-            if self._members is None:
-                self._members = await asyncio.to_thread(FleetMembership, self._scenario, self._shard, self.clients)
-            members = self._members
+            members = await self._membership()
             plan = await asyncio.to_thread(members.plan, scenario)
             has_logins = scenario.identities or any(group.identities for group in scenario.devices)
             if has_logins and plan.coming:
@@ -389,6 +387,27 @@ class Fleet:
                 self._let_in(part, [client for client in arrived if client not in waiting])
             self._record_change(plan, part)
             return plan.change
+
+    async def members(self) -> FleetMembership:
+        """Return who is in the fleet now."""
+        if self._members is not None:
+            return self._members
+        async with self._applying:
+            return await self._membership()
+
+    async def _membership(self) -> FleetMembership:
+        if self._members is None:
+            self._members = await asyncio.to_thread(FleetMembership, self._scenario, self._shard, self.clients)
+        return self._members
+
+    def part_with(self, client: DeviceClient) -> FleetPart:
+        """Return the part that a device belongs to."""
+        return self._parts.part_with(client)
+
+    @property
+    def is_running(self) -> bool:
+        """Return whether readings are taken, so that devices can be changed."""
+        return self._parts.is_running
 
     async def _build_part(self, plan: MembershipPlan) -> FleetPart:
         """Return what comes, not yet running; it is built beside what runs."""

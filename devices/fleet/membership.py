@@ -40,6 +40,7 @@ class FleetMembership:
         self._shard = shard
         self._shares = DeviceShares(scenario, shard.count)
         self._newest = {client.device.device_id: client for client in clients}
+        self._group_of: dict[str, int] | None = None
 
     def plan(self, scenario: Scenario) -> MembershipPlan:
         """Return what is to be done; changes nothing. Raises `ConfigError`."""
@@ -68,8 +69,27 @@ class FleetMembership:
         stay = [name for name, client in self._newest.items() if not client.is_leaving]
         return list(dict.fromkeys([*stay, *plan.coming]))
 
+    def present(self) -> Sequence[DeviceClient]:
+        """Return the devices that this process has and that are not about to leave."""
+        return [client for client in self._newest.values() if not client.is_leaving]
+
+    def find(self, device_id: str) -> DeviceClient | None:
+        """Return a device of this process; None where it is none, or is about to leave."""
+        client = self._newest.get(device_id)
+        return None if client is None or client.is_leaving else client
+
+    def group_numbers(self) -> Mapping[str, int]:
+        """Return of each device of the scenario, of all processes, the number of its group; takes long at first."""
+        if self._group_of is None:
+            numbers = {id(group): number for number, group in enumerate(self.scenario.devices)}
+            self._group_of = {
+                device.device_id: numbers[id(group)] for device, group in emulated(all_devices(self.scenario))
+            }
+        return self._group_of
+
     def enter(self, plan: MembershipPlan, arrived: Sequence[DeviceClient]) -> None:
         """Take note that a plan is carried out."""
         self.scenario = plan.scenario
+        self._group_of = None
         self._shares = self._shares.dealt(plan.change.added)
         self._newest.update({client.device.device_id: client for client in arrived})

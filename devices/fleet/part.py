@@ -1,11 +1,14 @@
 """Runs one timeline: paces its readings, and carries out what faults and commands change of it and its devices."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
+from devices.faults.base import Fault
 from devices.faults.labels import Label
+from devices.faults.schedule import FOREVER_MS
 from devices.firmware.outbox import NO_SEQ, Reading
 from devices.fleet.command_handler import CommandHandler
 from devices.fleet.device_client import DeviceClient
@@ -16,7 +19,25 @@ from devices.fleet.pacer import Pacer, ScheduledAction
 from devices.fleet.standby_client import StandbyClient
 from devices.timeline.timeline import Timeline
 from edgewire.dialects.encoder import Publication
+from edgewire.messages.control import CommandAction
 from edgewire.mqtt import Message
+
+TAPPED_MESSAGES = 20
+"""The last ones of a device that somebody looks at."""
+MOST_TAPS = 32
+"""Devices that are looked at, at the same time."""
+
+
+class TappedMessage(NamedTuple):
+    """Holds a message that a device has made, whether or not it could be sent at once."""
+
+    at_ms: int
+    """By the devices' clock."""
+    topic: str
+    payload: bytes
+    """Empty where a fault keeps it from being sent."""
+    boot: int
+    seq: int
 
 
 class PartOwner(Protocol):
@@ -56,6 +77,7 @@ class FleetPart:
         """Ids of devices by the devices' time from which, and the interval (ms) at which, they measure."""
         self._fault_injector = FaultInjector(self)
         self._command_handler = CommandHandler(self)
+        self._taps: dict[int, deque[TappedMessage]] = {}
         self._left = 0
         self._ended = asyncio.Event()
 
@@ -105,6 +127,69 @@ class FleetPart:
             overrides.stop_sampling(position, at_ms)
         self.interval_changes.setdefault((at_ms, interval_ms), []).append(client.device.device_id)
 
+    def stop_readings(self, client: DeviceClient) -> None:
+        """Let a device take no readings as soon as that can be."""
+        self._change_sampling(client, stop=True)
+
+    def resume_readings(self, client: DeviceClient) -> None:
+        """Let a device that takes no readings take them again."""
+        self._change_sampling(client, stop=False)
+
+    def _change_sampling(self, client: DeviceClient, *, stop: bool) -> None:
+        if client.is_leaving:
+            return
+        at_ms, position, overrides = self.pacer.computed_until_ms, self.position_of(client), self.timeline.overrides
+        if self._command_handler.is_restarting(position):
+            self.pacer.schedule_action(at_ms + 1, partial(self._change_sampling, client, stop=stop))
+            return
+        if overrides.is_stopped(position) == stop:
+            return
+        if stop:
+            overrides.stop_sampling(position, at_ms)
+        else:
+            overrides.resume_sampling(position, at_ms)
+        self._note_change(client, at_ms)
+
+    def set_fault(self, clients: Sequence[DeviceClient], fault: Fault, duration_ms: int | None, stream: str) -> int:
+        """Have devices affected by a fault, for so long or until it is cleared; return the devices' time of its start.
+
+        `stream` names it, and its random draws.
+        """
+        at_ms = self.pacer.computed_until_ms
+        end_ms = FOREVER_MS if duration_ms is None else at_ms + duration_ms
+        self.timeline.faults.set_fault(fault, [self.position_of(one) for one in clients], at_ms, end_ms, stream)
+        for client in clients:
+            self._note_change(client, at_ms)
+        return at_ms
+
+    def clear_faults(self, clients: Sequence[DeviceClient], stream: str | None) -> int:
+        """End the faults that were set while the run went on, or that of one name; return how many, device by device.
+
+        Nothing that the scenario's calendar has is ended.
+        """
+        positions = [self.position_of(client) for client in clients]
+        return self.timeline.faults.clear_faults(positions, self.pacer.computed_until_ms, stream)
+
+    def carry_out(
+        self, client: DeviceClient, action: CommandAction, arguments: Mapping[str, Any]
+    ) -> tuple[str | None, dict[str, Any] | None]:
+        """Let a device do what a command says; return why it does not, or None, and what it tells."""
+        return self._command_handler.carry_out(client, action, arguments)
+
+    def tap_messages(self, client: DeviceClient) -> Sequence[TappedMessage]:
+        """Return the last messages of a device since this was first asked; the one asked for longest ago is let go."""
+        position = self.position_of(client)
+        tap = self._taps.pop(position, None) or deque(maxlen=TAPPED_MESSAGES)
+        while len(self._taps) >= MOST_TAPS:
+            del self._taps[next(iter(self._taps))]
+        self._taps[position] = tap
+        return list(tap)
+
+    @staticmethod
+    def _note_change(client: DeviceClient, at_ms: int) -> None:
+        if client.changed_ms is None:
+            client.changed_ms = at_ms
+
     def device_time_ms(self) -> int:
         """Return the devices' time now."""
         return self._owner.device_time_ms()
@@ -141,6 +226,9 @@ class FleetPart:
         client = self.clients[position]
         if seq != NO_SEQ:
             self.emitted += 1
+        if self._taps and (tap := self._taps.get(position)) is not None:
+            now_ms = self._owner.device_time_ms()
+            tap.append(TappedMessage(now_ms, client.topics[address].decode(), payload, client.firmware.boot, seq))
         if not payload:
             if seq != NO_SEQ:
                 client.lose_reading(seq)

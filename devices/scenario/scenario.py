@@ -228,6 +228,11 @@ class DeviceGroup(Config):
 
     @model_validator(mode="after")
     def _check(self) -> "DeviceGroup":
+        self.check_keys()
+        return self
+
+    def check_keys(self) -> None:
+        """Raise `ValueError`, of which pydantic's is one, where keys contradict each other."""
         if (self.intervals or self.working_hours) and KINDS[self.kind].counts_interval:
             name = "intervals" if self.intervals else "working_hours"
             said = f"a reading of {self.kind} counts what passed since the one before, at one interval; leave it out"
@@ -257,7 +262,6 @@ class DeviceGroup(Config):
             raise located_error(("vehicles",), f"{self.kind} rides in none; leave it out")
         if self.vehicles and len(self.vehicles) != len(self.listed_ids):
             raise located_error(("vehicles",), "needs one number for each of ids")
-        return self
 
     def _check_identities(self) -> None:
         if self.client_ids and len(self.client_ids) != len(self.ids):
@@ -516,6 +520,11 @@ class Scenario(ConfigFile):
 
     @model_validator(mode="after")
     def _check(self) -> "Scenario":
+        self.check_keys()
+        return self
+
+    def check_keys(self) -> None:
+        """Raise `ValueError`, of which pydantic's is one, where keys contradict each other."""
         self._check_transports()
         country = next((site.country for site in self.sites if site.country is not None), None)
         if country is not None and self.world < 2:
@@ -548,7 +557,6 @@ class Scenario(ConfigFile):
                 raise located_error(("faults", position, "kind"), f"there is no {fault.kind} among the devices")
         if self.start is not None and self.start.timestamp() * 1000 < EPOCH_MS:
             raise located_error(("start",), "boots are counted as of 2000-01-01, so none begins before that")
-        return self
 
     def _check_transports(self) -> None:
         transports = [broker.kind for broker in self.broker_urls]
@@ -572,6 +580,18 @@ class Scenario(ConfigFile):
             changed._check_transports()
         except ValueError as error:
             raise ConfigError(f"--broker: {error}") from None
+        return changed
+
+    def with_group(self, number: int, **keys: Any) -> "Scenario":
+        """Return the scenario with other values of some keys of one of its groups.
+
+        Raises as `check_keys`.
+        """
+        group = self.devices[number].model_copy(update=keys)
+        group.check_keys()
+        groups = (*self.devices[:number], group, *self.devices[number + 1 :])
+        changed = self.model_copy(update={"devices": groups})
+        changed.check_keys()
         return changed
 
     def _check_sharing(self, position: int, group: DeviceGroup) -> None:

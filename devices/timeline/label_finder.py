@@ -119,6 +119,8 @@ def _add_unseen(
     labelled = {(position, start_ms) for position, start_ms, _ in found}
     positions, windows = assigned.windows_between(group.positions, from_ms, to_ms)
     for position, start_ms, end_ms in zip(*(part.tolist() for part in (positions, *windows)), strict=True):
+        if start_ms == end_ms:
+            continue  # it was ended before it began
         if (position, start_ms) not in labelled and group.follows_schedule(position, max(start_ms, from_ms)):
             # A reset is labelled with the boot that begins with it.
             in_boot = group.next_boot_and_seq(position, end_ms if assigned.fault.reset_reason else start_ms)[0]

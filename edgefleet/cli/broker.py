@@ -63,10 +63,12 @@ def parse_engine(name: str | None) -> "BrokerEngine | None":
     return None if name is None else parse_option("--engine", BrokerEngine.parse, name)
 
 
-def start_embedded(context: typer.Context, urls: Sequence[str], *, only_here: bool = True) -> tuple[str, ...]:
+def start_embedded(
+    context: typer.Context, urls: Sequence[str], *, only_here: bool = True, started: "list[Broker] | None" = None
+) -> tuple[str, ...]:
     """Return these broker URLs with one in place of `embedded`, that of a broker which runs until the command ends.
 
-    Raises `ConfigError` where its clients are not `only_here`, on this machine.
+    It is added to those that were `started`. Raises `ConfigError` where its clients are not `only_here`.
     """
     if EMBEDDED not in urls:
         return tuple(urls)
@@ -79,6 +81,8 @@ def start_embedded(context: typer.Context, urls: Sequence[str], *, only_here: bo
         )
     broker = context.with_resource(embedded_broker())
     typer.echo(_as_text(broker), err=True)
+    if started is not None:
+        started.append(broker)
     return tuple(broker.url if url == EMBEDDED else url for url in urls)
 
 

@@ -13,19 +13,22 @@ from rich.console import Console
 
 from devices.fleet.brokers import broker_pool_for
 from devices.fleet.metrics import FleetSnapshot
+from devices.fleet.pacer import startup_delay_ms
 from devices.fleet.run_record import new_run_id
-from devices.scenario.devices import Shard
+from devices.scenario.devices import Shard, device_ids
 from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
 from edgefleet.cli.common import parse_instant
 from edgefleet.cli.signals import until_signal
+from edgefleet.control.live import LiveControl, RunView, steered
 from edgefleet.doctor import (
     BrokerFacts,
     ProbePlan,
     probe_brokers,
 )
 from edgefleet.launch.launcher import Launcher
-from edgefleet.launch.reload import ScenarioReloader, reloading
+from edgefleet.launch.reload import ScenarioReloader
+from edgefleet.launch.requests import LocalShard
 from edgefleet.launch.shard import ShardJob, ShardResult, combine, run_shard
 from edgefleet.launch.worker_status import WorkerState
 from edgefleet.launch.workers import Workers
@@ -35,8 +38,9 @@ from edgefleet.report.history import FleetHistory, recorded_history
 from edgefleet.report.live import ReadSnapshots, live_view
 from edgefleet.report.run_files import RunFiles
 from edgefleet.report.run_summary import apply_condition
-from edgewire.clock import parse_ms
+from edgewire.clock import SystemClock, parse_ms
 from edgewire.errors import ConfigError
+from edgewire.run_checkpoint import RunCheckpoint
 
 # Of a year in which a run may begin, so that it also ends in one with four digits.
 LATEST_MS = parse_ms("9000-01-01T00:00:00Z")
@@ -59,10 +63,11 @@ async def run_live(
     failures: Sequence[str],
     history: FleetHistory | None = None,
     reloader: ScenarioReloader | None = None,
+    control: LiveControl | None = None,
 ) -> ShardResult:
     """Run the job in this process, or by workers where there is a launcher, and write down what came of it.
 
-    With a `reloader`, SIGHUP has it read the scenario again.
+    With a `reloader`, SIGHUP has it read the scenario again; with a `control`, it is controlled over HTTP.
     """
     at_once = asyncio.Event()
     console = Console(stderr=True)
@@ -73,22 +78,33 @@ async def run_live(
         nonlocal latest
         latest = snapshot
 
+    async def write_checkpoint(checkpoint: RunCheckpoint) -> None:
+        head = replace(checkpoint.head, actions=control.actions if control else [])
+        await files.write_checkpoint(replace(checkpoint, head=head))
+
     async def run(stop: asyncio.Event) -> ShardResult:
         if launcher is None:
             snapshots: ReadSnapshots = lambda: [(WorkerState.RUNNING, latest)]  # noqa: E731 - a function of one line, and its type
+            shard = LocalShard(job.scenario)
+            begun = replace(job, started_ms=job.started_ms or _start_ms(job))
+            view = RunView(job, shard, snapshots, lambda: begun.started_ms)
             async with live_view(snapshots, console, title), recorded_history(history, snapshots):
                 with serve_metrics(snapshots, metrics, reloader):
-                    running = run_shard(job, stop, keep, files.write_checkpoint, at_once, reloader=reloader)
-                    return combine([await running])
-        workers = Workers(job, count, launcher, on_checkpoint=files.write_checkpoint)
+                    async with steered(view, control, reloader, stop, at_once):
+                        running = run_shard(begun, stop, keep, write_checkpoint, at_once, shard.requests)
+                        return combine([await running])
+        workers = Workers(job, count, launcher, on_checkpoint=write_checkpoint)
+        view = RunView(job, workers, workers.snapshots, lambda: workers.started_ms)
         async with live_view(workers.snapshots, console, title), recorded_history(history, workers.snapshots):
             with serve_metrics(workers.snapshots, metrics, reloader):
-                async with reloading(reloader, workers.apply):
+                async with steered(view, control, reloader, stop, at_once):
                     return await workers.run_workers(stop, at_once)
 
     async def work(stop: asyncio.Event) -> ShardResult:
         result = await run(stop)
-        result = replace(result, record=replace(result.record, failures=[*failures, *result.record.failures]))
+        actions = control.actions if control else []
+        record = replace(result.record, failures=[*failures, *result.record.failures], actions=actions)
+        result = replace(result, record=record)
         result = apply_condition(result, condition)
         if history:
             history.close((result.record.stopped_ms - result.record.started_ms) / 1000, result.final)
@@ -98,6 +114,10 @@ async def run_live(
     return await until_signal(work, at_once, reloader.request_reload if reloader else None)
 
 
+def _start_ms(job: ShardJob) -> int:
+    return SystemClock().now_ms() + startup_delay_ms(job.scenario, job.shard.count)
+
+
 def record_folder(shard: Shard) -> Path:
     """Return where a run's record goes unless the user names a folder: `runs/20260301-120000`, with the shard."""
     name = datetime.fromtimestamp(time.time(), UTC).strftime("%Y%m%d-%H%M%S")
@@ -105,6 +125,17 @@ def record_folder(shard: Shard) -> Path:
     # Two may begin in the same second.
     others = (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(2))
     return next(found for found in itertools.chain([folder], others) if not found.exists())
+
+
+def without_repeats(first: Scenario, later: Sequence[Scenario]) -> list[Scenario]:
+    """Return those of the later scenarios of a run, in turn, that have devices which none before them had."""
+    known, kept = set(device_ids(first)), []
+    for scenario in later:
+        ids = set(device_ids(scenario))
+        if not ids <= known:
+            kept.append(scenario)
+            known |= ids
+    return kept
 
 
 def parse_run_id(text: str | None) -> str:

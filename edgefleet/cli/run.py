@@ -20,6 +20,7 @@ from edgewire.errors import ConfigError
 
 if TYPE_CHECKING:
     from devices.scenario.scenario import Scenario
+    from edgefleet.embedded import Broker
     from edgefleet.launch.launcher import Launcher
 
 
@@ -114,6 +115,25 @@ def command(
             show_default=False,
         ),
     ] = None,
+    control: Annotated[
+        str | None,
+        typer.Option(
+            envvar="EDGEFLEET_CONTROL",
+            metavar="[HOST:]PORT",
+            help="Let the run be changed over HTTP, as by `edgefleet ctl`: 8088, or HOST:PORT; 0 takes a free port.",
+            show_default=False,
+        ),
+    ] = None,
+    control_token_file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="EDGEFLEET_CONTROL_TOKEN_FILE",
+            help="File with the token that --control asks for, needed for other hosts than this one. Also the variable "
+            "EDGEFLEET_CONTROL_TOKEN.",
+            show_default=False,
+            dir_okay=False,
+        ),
+    ] = None,
     fail_if: Annotated[
         str | None,
         typer.Option(
@@ -159,8 +179,17 @@ def command(
     from devices.faults.labels import FILE_NAME as LABELS_FILE
     from devices.scenario.devices import Shard
     from devices.scenario.pace import in_real_time
-    from edgefleet.cli.live_run import ask_brokers, parse_begin, parse_run_id, record_folder, run_live
+    from edgefleet.cli.control_options import parse_control
+    from edgefleet.cli.live_run import (
+        ask_brokers,
+        parse_begin,
+        parse_run_id,
+        record_folder,
+        run_live,
+        without_repeats,
+    )
     from edgefleet.cli.signals import run_async
+    from edgefleet.control.live import LiveControl
     from edgefleet.doctor import Machine, Needs, common_limits, evaluate, require_healthy
     from edgefleet.launch.process_tuning import raise_open_files, tune_allocator
     from edgefleet.launch.processes import ProcessLauncher
@@ -176,7 +205,9 @@ def command(
     from edgewire.run_folder import RunFolder
 
     start_logging(log_level)
-    urls = start_embedded(context, broker or (), only_here=not (ray or ray_address))
+    control_config = parse_control(control, control_token_file)
+    own_brokers: list[Broker] = []
+    urls = start_embedded(context, broker or (), only_here=not (ray or ray_address), started=own_brokers)
     changes = {"broker": urls or None, "time_scale": time_scale, "seed": seed, "world": world}
 
     def read_scenario() -> "Scenario":
@@ -232,18 +263,32 @@ def command(
             folder.begin()
             files.write_start(starting_checkpoint(job))
             reloader = None if scenario is None else ScenarioReloader(loaded, read_scenario)
-            result = run_async(run_live(job, count, launcher, metrics, files, condition, failures, history, reloader))
+            live_control = None
+            if control_config is not None:
+                live_control = LiveControl(
+                    config=control_config,
+                    folder=folder.path,
+                    workers=count,
+                    is_elsewhere=cluster is not None,
+                    broker=next(iter(own_brokers), None),
+                )
+            result = run_async(
+                run_live(job, count, launcher, metrics, files, condition, failures, history, reloader, live_control)
+            )
         except BaseException:
             folder.abandon()
             raise
-    left = forget(loaded, part, FORGET_S) if forget_after else None
-    if forget_after and reloader and reloader.applied:
-        left = forget(reloader.scenario, part, FORGET_S)
+    left = []
+    if forget_after:
+        later = [reloader.scenario] if reloader and reloader.applied else []
+        if live_control:
+            later = [*without_repeats(loaded, live_control.scenarios[:-1]), *live_control.scenarios[-1:]]
+        left = [forget(one, part, FORGET_S) for one in (loaded, *later)]
     with suppress(OSError):  # a terminal that has gone, or another full disk
         for problem in files.problems:
             echo(f"edgefleet: {problem}", err=True)
-        if left is not None:
-            echo(f"edgefleet forget: {left}", err=True)
+        for report in left:
+            echo(f"edgefleet forget: {report}", err=True)
     run = str(files.path)
     unwritten: ConfigError | None = None
     if html and history:
@@ -260,5 +305,5 @@ def command(
         raise typer.Exit(1) from None
     if unwritten:
         raise unwritten
-    if has_failed(result.record) or (left is not None and left.failures):
+    if has_failed(result.record) or any(report.failures for report in left):
         raise typer.Exit(1)

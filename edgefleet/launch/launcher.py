@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from devices.fleet.metrics import FleetSnapshot
-from devices.scenario.scenario import Scenario
+from edgefleet.launch.requests import ShardReply, ShardRequest
 from edgefleet.launch.shard import ShardJob, ShardResult
 from edgewire.run_checkpoint import RunCheckpoint
 
@@ -22,7 +22,7 @@ class WorkerFailed:
     reason: str
 
 
-WorkerMessage = WorkerReady | FleetSnapshot | RunCheckpoint | ShardResult | WorkerFailed
+WorkerMessage = WorkerReady | FleetSnapshot | RunCheckpoint | ShardReply | ShardResult | WorkerFailed
 
 OnWorkerMessage = Callable[[WorkerMessage | None], None]
 """Is called on the event loop with each message of a worker, last with None when it has ended."""
@@ -37,8 +37,8 @@ class WorkerHandle(Protocol):
     def request_stop(self, *, at_once: bool = False) -> None:
         """Let it end in order, or without waiting for anything."""
 
-    def apply_scenario(self, scenario: Scenario) -> None:
-        """Let its fleet go on with another scenario; it has its job."""
+    def send_request(self, request: ShardRequest) -> None:
+        """Hand it a request for its fleet; it has its job. The answer is one of its messages."""
 
     def exit_description(self) -> str:
         """Return how it ended, after "worker 1 died", for one that has ended without a word."""

@@ -15,10 +15,10 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from devices.fleet.metrics import FleetSnapshot
-from devices.scenario.scenario import Scenario
 from edgefleet.doctor.machine import count_oom_kills
 from edgefleet.launch.launcher import OnWorkerMessage, WorkerFailed, WorkerMessage, WorkerReady
 from edgefleet.launch.process_tuning import tune_allocator
+from edgefleet.launch.requests import RequestQueue, ShardRequest
 from edgefleet.launch.shard import ShardJob, ShardResult, run_shard
 from edgewire import logs
 from edgewire.errors import EdgefleetError
@@ -87,7 +87,7 @@ class LocalProcess:
         self._pipe = pipe
         self._oom_kills = oom_kills
         self._oom_kills_before = oom_kills()
-        self._outgoing: queue.SimpleQueue[ShardJob | Scenario | str | None] = queue.SimpleQueue()
+        self._outgoing: queue.SimpleQueue[ShardJob | ShardRequest | str | None] = queue.SimpleQueue()
         threading.Thread(target=_write, args=(pipe, self._outgoing), daemon=True).start()
 
     def start_job(self, job: ShardJob) -> None:
@@ -98,9 +98,9 @@ class LocalProcess:
         """Let it end in order, or without waiting for anything."""
         self._outgoing.put("at once" if at_once else "stop")
 
-    def apply_scenario(self, scenario: Scenario) -> None:
-        """Let its fleet go on with another scenario."""
-        self._outgoing.put(scenario)
+    def send_request(self, request: ShardRequest) -> None:
+        """Hand it a request for its fleet."""
+        self._outgoing.put(request)
 
     def exit_description(self) -> str:
         """Return how it ended, after "died"."""
@@ -124,7 +124,7 @@ class LocalProcess:
         self._pipe.close()
 
 
-def _write(pipe: Connection, outgoing: "queue.SimpleQueue[ShardJob | Scenario | str | None]") -> None:
+def _write(pipe: Connection, outgoing: "queue.SimpleQueue[ShardJob | ShardRequest | str | None]") -> None:
     """Tell a worker things, on a thread: a pipe to one that is stopped may be full."""
     # One that has just died is about to be heard of.
     with contextlib.suppress(OSError):
@@ -184,17 +184,17 @@ def main(pipe: Connection, log_level: str, number: int) -> None:
 
 async def _serve(job: ShardJob, pipe: Connection, said: "_Speaker") -> ShardResult:
     stop, at_once = asyncio.Event(), asyncio.Event()
-    scenarios: asyncio.Queue[Scenario] = asyncio.Queue()
+    requests = RequestQueue(said.say)
     loop = asyncio.get_running_loop()
 
     def wait_for_stop() -> None:
-        # Scenarios, then "stop" and perhaps "at once", or the end of a parent that is gone.
-        asked: str | Scenario = ""
+        # Requests, then "stop" and perhaps "at once", or the end of a parent that is gone.
+        asked: str | ShardRequest = ""
         with contextlib.suppress(EOFError, OSError, RuntimeError):
             while asked != "at once":
                 asked = pipe.recv()
-                if isinstance(asked, Scenario):
-                    loop.call_soon_threadsafe(scenarios.put_nowait, asked)
+                if isinstance(asked, ShardRequest):
+                    loop.call_soon_threadsafe(requests.put, asked)
                     continue
                 loop.call_soon_threadsafe(at_once.set if asked == "at once" else stop.set)
             return
@@ -205,7 +205,7 @@ async def _serve(job: ShardJob, pipe: Connection, said: "_Speaker") -> ShardResu
     # Whoever ends a whole service, as systemd does, sends it to the workers too.
     if sys.platform != "win32":
         loop.add_signal_handler(signal.SIGTERM, stop.set)
-    return await run_shard(job, stop, said.say_if_heard, said.say_when_heard, at_once, scenarios)
+    return await run_shard(job, stop, said.say_if_heard, said.say_when_heard, at_once, requests)
 
 
 class _Speaker:

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from devices.scenario.scenario import Scenario
 from edgefleet.doctor import BrokerFacts
 from edgefleet.launch.launcher import OnWorkerMessage, WorkerFailed, WorkerReady
 from edgefleet.launch.ray_shard import ActorPlace, InstalledVersions, ShardActor, installed_versions
+from edgefleet.launch.requests import ShardRequest
 from edgefleet.launch.shard import ShardJob
 from edgewire import logs
 from edgewire.errors import ConfigError, EdgefleetError, ServiceUnavailable
@@ -157,6 +157,7 @@ class RayWorker:
         self._on_message = on_message
         self._place: ActorPlace | None = None
         self._job: asyncio.Future[ShardJob] = asyncio.get_running_loop().create_future()
+        self._requests: set[asyncio.Task[None]] = set()
         self._task = asyncio.create_task(self._run(ready), name="ray worker")
 
     @property
@@ -173,9 +174,16 @@ class RayWorker:
         """Let it end in order, or without waiting for anything."""
         self._actor.stop.remote(at_once)
 
-    def apply_scenario(self, scenario: Scenario) -> None:
-        """Let its fleet go on with another scenario."""
-        self._actor.apply.remote(scenario)
+    def send_request(self, request: ShardRequest) -> None:
+        """Hand it a request for its fleet."""
+        task = asyncio.create_task(self._request(request), name="ray request")
+        self._requests.add(task)
+        task.add_done_callback(self._requests.discard)
+
+    async def _request(self, request: ShardRequest) -> None:
+        # One that has died is about to be heard of.
+        with contextlib.suppress(self._ray.exceptions.RayError):
+            self._on_message(await self._actor.request.remote(request))
 
     def exit_description(self) -> str:
         """Return where it was: why it ended, only its node may know."""
@@ -183,8 +191,9 @@ class RayWorker:
 
     async def close(self, *, ended: bool) -> None:
         """Let go of it: Ray ends the process and has its processor back."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        for task in (self._task, *self._requests):
+            task.cancel()
+        await asyncio.gather(self._task, *self._requests, return_exceptions=True)
         with contextlib.suppress(self._ray.exceptions.RayError):
             await asyncio.to_thread(self._ray.kill, self._actor)
 

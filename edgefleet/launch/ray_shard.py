@@ -10,6 +10,7 @@ import os
 import platform
 import socket
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +23,7 @@ from devices.scenario.scenario import Scenario
 from edgefleet.doctor import BrokerFacts, Machine, Needs, evaluate, require_healthy
 from edgefleet.launch.launcher import WorkerFailed
 from edgefleet.launch.process_tuning import tune_allocator
+from edgefleet.launch.requests import ReplyBook, RequestQueue, ShardReply, ShardRequest
 from edgefleet.launch.shard import ShardJob, ShardResult, run_shard
 from edgewire import logs
 from edgewire.errors import EdgefleetError
@@ -62,7 +64,8 @@ class ShardActor:
         logs.configure(log_level, worker=number)
         tune_allocator()
         self._stop, self._at_once = asyncio.Event(), asyncio.Event()
-        self._scenarios: asyncio.Queue[Scenario] = asyncio.Queue()
+        self._replies = ReplyBook()
+        self._requests = RequestQueue(self._replies.on_reply)
 
     async def place(self) -> tuple[str, int, InstalledVersions]:
         """Return an `ActorPlace`, as what every version can read."""
@@ -78,9 +81,11 @@ class ShardActor:
         if at_once:
             self._at_once.set()
 
-    async def apply(self, scenario: Scenario) -> None:
-        """Let the fleet go on with another scenario."""
-        self._scenarios.put_nowait(scenario)
+    async def request(self, request: ShardRequest) -> ShardReply:
+        """Hand the fleet a request, and return its answer."""
+        numbered, reply = self._replies.enter(request.request, "the shard")
+        self._requests.put(numbered)
+        return replace(await reply, number=request.number)
 
     async def run(self, job: ShardJob) -> AsyncIterator[FleetSnapshot | RunCheckpoint | ShardResult | WorkerFailed]:
         """Yield how it goes, and last what came of it."""
@@ -95,7 +100,7 @@ class ShardActor:
         async def keep_checkpoint(checkpoint: RunCheckpoint) -> None:
             keep(checkpoint)
 
-        running = run_shard(job, self._stop, keep, keep_checkpoint, self._at_once, self._scenarios)
+        running = run_shard(job, self._stop, keep, keep_checkpoint, self._at_once, self._requests)
         task = asyncio.create_task(running, name="shard")
         task.add_done_callback(lambda _: news.set())
         while not task.done():

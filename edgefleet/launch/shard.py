@@ -23,10 +23,10 @@ from devices.fleet.run_record import (
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from edgefleet.launch.process_tuning import tuned_process
-from edgefleet.launch.reload import ScenarioReloader
+from edgefleet.launch.requests import RequestQueue
 from edgewire import logs
 from edgewire.clock import SystemClock
-from edgewire.errors import EdgefleetError, ServiceUnavailable
+from edgewire.errors import ServiceUnavailable
 from edgewire.mqtt import ServerLimits, Version
 from edgewire.run_checkpoint import NOT_ENDED, RunCheckpoint
 from edgewire.run_record import PoweredPart, RunRecord, UnaccountedPart, count_totals
@@ -115,12 +115,11 @@ async def run_shard(
     on_snapshot: OnSnapshot | None = None,
     on_checkpoint: OnCheckpoint | None = None,
     at_once: asyncio.Event | None = None,
-    scenarios: "asyncio.Queue[Scenario] | None" = None,
-    reloader: ScenarioReloader | None = None,
+    requests: RequestQueue | None = None,
 ) -> ShardResult:
     """Run the shard until it is over or `stop` is set; with `at_once` as well, nothing is waited for any more.
 
-    It goes on with each of `scenarios` as it comes, which has been checked already, or with what a `reloader` reads.
+    Its fleet does what is asked for in `requests`, such as to go on with another scenario.
     `on_snapshot` is told how it goes, every half-second; `on_checkpoint` what each device has done so far, at the start
     and every few seconds. The process's settings that it changes meanwhile are afterwards as they were.
     """
@@ -142,10 +141,8 @@ async def run_shard(
         helpers = [asyncio.create_task(_watch(fleet, on_snapshot or (lambda _: None)), name="snapshots")]
         if on_checkpoint:
             helpers.append(asyncio.create_task(_write_checkpoints(fleet, on_checkpoint), name="checkpoints"))
-        if scenarios is not None:
-            helpers.append(asyncio.create_task(_apply_scenarios(fleet, scenarios), name="scenarios"))
-        if reloader:
-            helpers.append(asyncio.create_task(reloader.run_reloads(fleet.apply), name="reloads"))
+        if requests is not None:
+            helpers.append(asyncio.create_task(requests.serve(fleet, job.scenario.seed), name="requests"))
         try:
             record = await fleet.run(job.duration_s, stop, at_once)
             labels = await _labels(fleet, at_once)
@@ -175,16 +172,6 @@ async def _write_checkpoints(fleet: Fleet, on_checkpoint: OnCheckpoint) -> None:
         await on_checkpoint(await fleet.checkpoint(share))
         await asyncio.sleep(pause_s)
         share, pause_s = CHECKPOINT_SHARE, min(CHECKPOINT_S, 2 * pause_s)
-
-
-async def _apply_scenarios(fleet: Fleet, scenarios: "asyncio.Queue[Scenario]") -> None:
-    """Let the fleet go on with each scenario that comes."""
-    while True:
-        scenario = await scenarios.get()
-        try:
-            await fleet.apply(scenario)
-        except EdgefleetError as error:
-            log.error("scenario not applied, these devices go on as they were", reason=str(error))
 
 
 async def _labels(fleet: Fleet, at_once: asyncio.Event | None) -> list[Label]:

@@ -12,9 +12,11 @@ from functools import partial
 
 from devices.fleet.metrics import FleetSnapshot
 from devices.fleet.pacer import startup_delay_ms
+from devices.fleet.steering import ApplyScenario, FleetAnswer, FleetRequest
 from devices.scenario.changes import DeviceShares, ScenarioChange, compare_scenarios
 from devices.scenario.scenario import Scenario
 from edgefleet.launch.launcher import Launcher, WorkerFailed, WorkerMessage, WorkerReady
+from edgefleet.launch.requests import ReplyBook, ShardReply
 from edgefleet.launch.shard import (
     CHECKPOINT_S,
     FIRST_CHECKPOINT_S,
@@ -64,7 +66,13 @@ class Workers:
         self._begun = asyncio.Event()
         self._scenario = job.scenario
         self._shares: DeviceShares | None = None
+        self._replies = ReplyBook()
         self.statuses: list[WorkerStatus] = []
+
+    @property
+    def started_ms(self) -> int | None:
+        """Return when the devices begin, ms since 1970 UTC; None until all workers are ready."""
+        return self._job.started_ms
 
     def snapshots(self) -> list[tuple[WorkerState, FleetSnapshot]]:
         """Return the state and the numbers of each worker; one that is not up has no device connected."""
@@ -120,17 +128,24 @@ class Workers:
         return self._shares
 
     async def apply(self, scenario: Scenario) -> ScenarioChange:
-        """Let all workers go on with another scenario, once they have begun. Raises as `Fleet.apply`.
-
-        What a worker says against it, which has passed here, is in its log.
-        """
+        """Let all workers go on with another scenario, once they have begun. Raises as `Fleet.apply`."""
         await self._begun.wait()
         change = await asyncio.to_thread(compare_scenarios, self._scenario, scenario)
         self._shares, self._scenario = self._shares_now().dealt(change.added), scenario
+        await self.ask(ApplyScenario(scenario))
+        return change
+
+    async def ask(self, request: FleetRequest) -> FleetAnswer:
+        """Return what all workers answer together, once they have begun. Raises as `FleetSteering.answer`."""
+        await self._begun.wait()
+        replies = []
         for worker in self._running():
             assert worker.handle
-            worker.handle.apply_scenario(scenario)
-        return change
+            name = f"worker {worker.number}"
+            numbered, reply = self._replies.enter(request, name)
+            worker.handle.send_request(numbered)
+            replies.append((name, reply))
+        return await self._replies.collect(request, replies)
 
     def _launch(self) -> None:
         for number in range(self._count):
@@ -193,6 +208,8 @@ class Workers:
                 worker.snapshot = message
             case RunCheckpoint():
                 worker.checkpoint = message
+            case ShardReply():
+                self._replies.on_reply(message)
             case ShardResult():
                 worker.result, worker.snapshot = message, message.final
             case WorkerFailed(reason):
@@ -207,6 +224,7 @@ class Workers:
             how = worker.handle.exit_description()
             worker.failure = f"worker {worker.number} died{how}, its devices are unaccounted for"
         worker.ended.set()
+        self._replies.on_end(f"worker {worker.number}")
         if worker.failure:
             log.error("worker failed", worker=worker.number, reason=worker.failure, devices=worker.snapshot.devices)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from edgefleet.launch.shard import ShardResult
 from edgefleet.report.fail_if import FailCondition, RunNumbers
-from edgewire.run_record import RunRecord, count_seqs
+from edgewire.run_record import RunRecord, count_seqs, describe_actions
 
 
 def apply_condition(result: ShardResult, condition: FailCondition | None) -> ShardResult:
@@ -55,6 +55,10 @@ def summary_json(result: ShardResult, folder: str) -> dict[str, Any]:
         "standby": final.standby,
         "withheld": sum(span.withheld_count for span in record.standby),
         "labels": len(result.labels),
+        "actions": [
+            {"number": one.number, "action": one.action, "outcome": one.outcome, "said": one.said}
+            for one in record.actions
+        ],
     }
 
 
@@ -80,11 +84,12 @@ def summary_text(result: ShardResult, folder: str, labels_file: str) -> str:
     faults = f"; {len(result.labels):,} faults in {labels_file}" if result.labels else ""
     there = ", ".join(f"{count:,} to {broker}" for broker, count in sorted(record.connected_to.items()))
     connected = f"\nconnected at the end: {there}" if ", " in record.broker else ""
+    done = f"\n{describe_actions(record.actions)}" if record.actions else ""
     shared, gateways = sum(len(one.devices) for one in record.gateways), len(record.gateways)
     which = "" if shared == record.device_count else f", {shared:,} of them"
     behind = f"{which} behind {gateways:,} gateway{'' if gateways == 1 else 's'}" if gateways else ""
     behind += "," if which and behind else ""
     return (
         f"{record.device_count:,} devices{behind} emitted {totals['emitted']:,} messages: {', '.join(said)}; "
-        f"record in {folder}{faults}{connected}\n{'FAIL  ' if has_failed(record) else ''}{record.verdict}"
+        f"record in {folder}{faults}{connected}{done}\n{'FAIL  ' if has_failed(record) else ''}{record.verdict}"
     )

@@ -336,6 +336,7 @@ def run_verdict(
         sinks={name: checker.verdict(late_after_ms, notes.get(name, "")) for name, checker in checkers.items()},
         refused=index.record.refused,
         standby=index.record.standby,
+        actions=index.record.actions,
         gaps=[*find_gaps(index.record), *gaps],
     )
 

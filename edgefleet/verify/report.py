@@ -9,7 +9,7 @@ from rich.text import Text
 from edgefleet.terminal import fit_table, say
 from edgefleet.verify.clocks import humanize_ms
 from edgefleet.verify.verdict import Counts, Latency, Outcome, RunVerdict, SinkVerdict
-from edgewire.run_record import StandbySpan
+from edgewire.run_record import StandbySpan, describe_actions
 
 _COLUMNS = ("sent", "stored", "lost", "re-\nfused", "dupli-\ncates", "out of\norder", "late", "p50", "p95", "p99")
 
@@ -27,6 +27,8 @@ def print_verdict(verdict: RunVerdict, console: Console) -> None:
             say(console, f"missing in {name}: {', '.join(sink.total.missing)}{more}", "red")
     if verdict.standby:
         say(console, _standby_note(verdict.standby), "dim")
+    if verdict.actions:
+        say(console, describe_actions(verdict.actions), "dim")
     for failure in verdict.failures():
         say(console, failure, "red")
     for sentence in verdict.gaps:

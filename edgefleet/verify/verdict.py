@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from edgefleet.verify.timing import SinkTiming
-from edgewire.run_record import StandbySpan
+from edgewire.run_record import ActionRecord, StandbySpan
 
 _DEVICES_SHOWN = 3
 _DEVICES_LISTED = 100
@@ -143,6 +143,8 @@ class RunVerdict:
     """By kind and reason."""
     standby: Sequence[StandbySpan] = ()
     """When real sensors were in the places of emulators: what these did not send meanwhile is not missing."""
+    actions: Sequence[ActionRecord] = ()
+    """What was done to the run as it went on."""
     gaps: Sequence[str] = ()
     """Sentences on the parts of the fleet whose messages are not accounted for."""
 
@@ -216,6 +218,10 @@ class RunVerdict:
             "failures": self.failures(),
             "incomplete": self.untold,
             "refused": {kind: dict(reasons) for kind, reasons in self.refused.items()},
+            "actions": [
+                {"number": one.number, "at_ms": one.at_ms, "action": one.action, "said": one.said}
+                for one in self.actions
+            ],
             "standby": {"spans": len(self.standby), "withheld": sum(span.withheld_count for span in self.standby)},
             **{name: _sink_json(sink) for name, sink in self.sinks.items()},
             "altered": sum(total.altered for total in self.totals),

@@ -104,9 +104,9 @@ def test_a_fault_by_command_is_labelled_from_the_moment_it_is_set() -> None:
         }
     ).faults[0]
     before = timeline.batch(NOON_MS, NOON_MS + 10_000).payload
-    timeline.faults.set_fault(fault, 1, NOON_MS + 5000, NOON_MS + 60_000)
-    assert timeline.faults.clear_faults(1, NOON_MS + 8000) == 1
-    assert timeline.faults.clear_faults(1, NOON_MS + 8000) == 0
+    timeline.faults.set_fault(fault, [1], NOON_MS + 5000, NOON_MS + 60_000)
+    assert timeline.faults.clear_faults([1], NOON_MS + 8000) == 1
+    assert timeline.faults.clear_faults([1], NOON_MS + 8000) == 0
     after = timeline.batch(NOON_MS, NOON_MS + 10_000).payload
     changed = [orjson.loads(new) for old, new in zip(before, after, strict=True) if old != new]
     assert [(fields["device_id"], fields["seq"]) for fields in changed] == [("gps-0002", seq) for seq in (5, 6, 7)]

@@ -1,0 +1,42 @@
+"""Holds what `edgefleet run --control` and `edgefleet ctl` share: the token, which is in no option's value."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgewire.errors import ConfigError
+
+if TYPE_CHECKING:
+    from edgefleet.control.server import ControlConfig
+
+TOKEN_VARIABLE = "EDGEFLEET_CONTROL_TOKEN"  # noqa: S105 - the name of it
+SHORTEST_TOKEN = 16
+
+
+def read_token(file: Path | None, option: str) -> str | None:
+    """Return the token out of a file, or of the variable; None where there is neither. Raises `ConfigError`."""
+    from edgewire.secret_file import read_secret
+
+    if file is None:
+        return os.environ.get(TOKEN_VARIABLE) or None
+    try:
+        return read_secret(file)
+    except ValueError as error:
+        raise ConfigError(f"{option}: {error}") from None
+
+
+def parse_control(address: str | None, token_file: Path | None) -> "ControlConfig | None":
+    """Return where the control interface is to listen; None where it is not asked for. Raises `ConfigError`."""
+    if address is None:
+        if token_file is not None:
+            raise ConfigError("--control-token-file: is for --control, which is not given")
+        return None
+    from edgefleet.control.server import ControlConfig
+
+    token = read_token(token_file, "--control-token-file")
+    if token is not None and (len(token) < SHORTEST_TOKEN or not token.isascii() or " " in token):
+        raise ConfigError(
+            f"--control-token-file: a token is {SHORTEST_TOKEN} characters of ASCII or more, without spaces: make one "
+            "with `openssl rand -hex 32`"
+        )
+    return ControlConfig.parse(address, token)

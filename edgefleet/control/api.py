@@ -1,0 +1,235 @@
+"""The routes: each asks the controller, which lives on another event loop, and answers in JSON."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any, Literal
+
+import orjson
+from fastapi import FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
+
+from edgefleet.control.actions import ACTION, AnyAction
+from edgefleet.control.controller import ActionRefused, RunController
+from edgefleet.control.events import EventHub, Listener
+from edgefleet.ingest.pages import add_pages
+from edgewire.config import describe_error
+from edgewire.errors import ConfigError, ServiceUnavailable
+
+MOST_ROWS = 500
+PING_S = 15.0
+"""So often a listener hears something, so that one that has gone is noticed."""
+SEND_S = 5.0
+"""So long a listener may take to take what it is sent."""
+
+_DESCRIPTION = (
+    "Shows a fleet of emulated devices while it runs, and changes it. Every action is in the record of the run. Errors "
+    'are `{"error": sentence}`: 401 without the token, 404 no such device, 409 not as the run is now, 422 not possible.'
+)
+DeviceState = Literal["connected", "disconnected", "paused", "asleep", "off", "standby"]
+
+
+class ActionResult(BaseModel):
+    """Says what came of an action, as it stands in the run record."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    number: int
+    """From 1 in each run; a fault is ended by that of the action that has begun it."""
+    at_ms: int
+    device_at_ms: int | None
+    action: str
+    arguments: dict[str, Any]
+    devices: int
+    """How many it has changed."""
+    outcome: Literal["done", "partly", "failed"]
+    said: str
+    """What came of it, in a sentence."""
+    told: list[dict[str, Any]] = []
+    """What devices have answered to a command, up to 100 of them."""
+
+
+class EventStream(Response):
+    """Sends a listener what happens, as server-sent events, as long as it reads."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, hub: EventHub, listener: Listener, abort: Callable[[Scope], None]) -> None:
+        super().__init__()
+        self._hub = hub
+        self._listener = listener
+        self._abort = abort
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve until the client goes, is too slow, or the run is over."""
+        listener = self._listener
+        sending = asyncio.create_task(self._send(scope, send), name="control.listener")
+        leaving = asyncio.create_task(_gone(receive), name="control.leaving")
+        try:
+            await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._hub.unsubscribe(listener)
+            for task in (sending, leaving):
+                task.cancel()
+            await asyncio.gather(sending, leaving, return_exceptions=True)
+
+    async def _send(self, scope: Scope, send: Send) -> None:
+        listener = self._listener
+        headers = [
+            *((b"content-type", b"text/event-stream"), (b"cache-control", b"no-store")),
+            *((b"x-accel-buffering", b"no"), (b"x-content-type-options", b"nosniff")),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        try:
+            while not (listener.is_over and not listener.queue):
+                if not listener.queue:
+                    listener.has_some.clear()
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(PING_S):
+                            await listener.has_some.wait()
+                some = b"".join(listener.queue) or b": still there\n\n"
+                listener.queue.clear()
+                if listener.is_dropped:
+                    some += b'event: dropped\ndata: {"reason":"too slow: events were lost, listen anew"}\n\n'
+                async with asyncio.timeout(SEND_S):
+                    await send({"type": "http.response.body", "body": some, "more_body": True})
+                if listener.is_dropped:
+                    break
+        except TimeoutError:
+            self._hub.dropped += 1
+            # What it does not take would be kept for it for ever.
+            self._abort(scope)
+            return
+        self._hub.dropped += listener.is_dropped
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def create_control_app(
+    controller: RunController, run_loop: asyncio.AbstractEventLoop, hub: EventHub, abort: Callable[[Scope], None]
+) -> FastAPI:
+    """Return the service; `abort` ends the connection of a request though it is not served to its end."""
+
+    async def ask(question: Coroutine[Any, Any, Any]) -> Any:
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(question, run_loop))
+
+    async def read(value: Callable[[], Any]) -> Any:
+        async def on_run_loop() -> Any:
+            return value()
+
+        return await ask(on_run_loop())
+
+    app = FastAPI(title="edgefleet control", version="1", description=_DESCRIPTION, docs_url=None, redoc_url=None)
+
+    @app.get("/v1/status", summary="How the run is: devices, rates, lags, problems, processes.")
+    async def status() -> Response:
+        # Made by the run once a second, however many ask.
+        return _json(controller.status)
+
+    @app.get("/v1/groups", summary="The groups of devices as they are now.")
+    async def groups() -> Response:
+        return _json(await read(controller.groups))
+
+    @app.get("/v1/devices", summary="Devices by id, a page at a time.")
+    async def devices(
+        search: Annotated[str, Query(max_length=100, description="Text in the id.")] = "",
+        group: Annotated[str | None, Query(max_length=100)] = None,
+        kind: Annotated[str | None, Query(max_length=100)] = None,
+        state: Annotated[DeviceState | None, Query()] = None,
+        after: Annotated[str, Query(max_length=1000, description="`next` of the page before.")] = "",
+        limit: Annotated[int, Query(ge=1, le=MOST_ROWS)] = 50,
+    ) -> Response:
+        return _json(await ask(controller.find_devices(search, group, kind, state, after, limit)))
+
+    @app.get(
+        "/v1/devices/{device_id}",
+        summary="All that is known of a device: faults now and in the next hour, and its messages since first asked.",
+    )
+    async def device(device_id: str) -> Response:
+        found = await ask(controller.look_at(device_id[:1000]))
+        if found is None:
+            raise HTTPException(404, f"there is no device '{device_id[:100]}': search with /v1/devices?search=…")
+        return _json(found | {"messages": [_shown(message) for message in found["messages"]]})
+
+    @app.get("/v1/actions", summary="What has been done to the run so far, as it will stand in its record.")
+    async def actions() -> Response:
+        return _json(await read(lambda: [*controller.actions]))
+
+    @app.post(
+        "/v1/actions",
+        response_model=ActionResult,
+        summary="Change the run: scale, set, fault, end_fault, command, pause, resume, mute, unmute, broker_outage, "
+        "stop.",
+    )
+    async def act(action: AnyAction) -> Response:
+        outcome = await ask(controller.perform(action))
+        return _json(orjson.loads(orjson.dumps(outcome.record)) | {"told": [*outcome.rows]})
+
+    @app.get("/v1/events", summary="Server-sent events: `state` every second, `event` in words, `dropped` at last.")
+    async def events() -> Response:
+        listener = hub.subscribe()
+        if listener is None:
+            raise HTTPException(503, f"{hub.listeners} listen already, and no more may: try again later")
+        return EventStream(hub, listener, abort)
+
+    add_pages(app)
+    _answer_errors(app)
+    return app
+
+
+def _answer_errors(app: FastAPI) -> None:
+    def answer(status: int, reason: object, headers: Any = None) -> Response:
+        return _json({"error": str(reason)}, status, headers)
+
+    @app.exception_handler(ConfigError)
+    def not_possible(_: Request, error: ConfigError) -> Response:
+        return answer(422, error)
+
+    @app.exception_handler(ActionRefused)
+    def not_now(_: Request, error: ActionRefused) -> Response:
+        return answer(409, error)
+
+    @app.exception_handler(ServiceUnavailable)
+    def not_there(_: Request, error: ServiceUnavailable) -> Response:
+        return answer(503, error)
+
+    @app.exception_handler(RequestValidationError)
+    def not_valid(request: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        if first["type"] == "json_invalid":
+            return answer(400, f"the body is not JSON: {first['ctx']['error']}")
+        if first["loc"][0] == "body":
+            try:
+                ACTION.validate_python(error.body)
+            except ValidationError as same:
+                return answer(422, describe_error(same))
+        return answer(422, f"parameter {first['loc'][-1]}: {first['msg']}")
+
+    @app.exception_handler(HTTPException)
+    def of_http(_: Request, error: HTTPException) -> Response:
+        return answer(error.status_code, error.detail, error.headers)
+
+
+def _shown(message: dict[str, Any]) -> dict[str, Any]:
+    """Return a message with its payload as text, or in hex, and decoded where it is JSON."""
+    payload: bytes = message["payload"]
+    try:
+        text = payload.decode()
+    except UnicodeDecodeError:
+        return message | {"payload": None, "hex": payload.hex()}
+    try:
+        return message | {"payload": text, "json": orjson.loads(payload)}
+    except orjson.JSONDecodeError:
+        return message | {"payload": text}
+
+
+def _json(content: Any, status: int = 200, headers: Any = None) -> Response:
+    found = {"cache-control": "no-store", "x-content-type-options": "nosniff"} | dict(headers or {})
+    return Response(orjson.dumps(content), status, found, "application/json")

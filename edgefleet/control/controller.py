@@ -1,0 +1,447 @@
+"""Carries out what is asked of a run, on the run's own event loop, and keeps the account of it for the run record."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, assert_never
+
+from devices.faults.base import Fault
+from devices.fleet.steering import (
+    CommandDevices,
+    DeviceSelection,
+    EndFaults,
+    FindDevices,
+    FleetAnswer,
+    InjectFault,
+    LookAtDevice,
+    PauseReadings,
+    ResumeReadings,
+)
+from devices.scenario.changes import ScenarioChange
+from devices.scenario.devices import Shard
+from devices.scenario.scenario import Scenario
+from edgefleet.control.actions import (
+    AnyAction,
+    BreakBroker,
+    EndFault,
+    MuteDevices,
+    PauseDevices,
+    ResumeDevices,
+    ScaleGroup,
+    SendCommand,
+    SetGroup,
+    StartFault,
+    StopRun,
+    TargetedAction,
+    UnmuteDevices,
+    action_arguments,
+    read_fault,
+)
+from edgefleet.control.changes import at_interval, group_names, group_number, scaled
+from edgefleet.control.events import encode_event
+from edgefleet.control.outage import BrokerOutages
+from edgefleet.control.status import FleetMoment
+from edgefleet.doctor import Machine, Needs, evaluate
+from edgefleet.launch.requests import Shards
+from edgefleet.report.live import ReadSnapshots
+from edgewire import logs
+from edgewire.clock import SystemClock
+from edgewire.config import duration_text
+from edgewire.errors import ConfigError, EdgefleetError, ServiceUnavailable
+from edgewire.run_record import ActionRecord
+
+MOST_ACTIONS = 1000
+"""In one run: each may make the fleet's timeline more dear, and all of them are in its record."""
+STATE_S = 1.0
+MUTE = "control/mute"
+KEPT_EVENTS = 200
+
+log = logs.get("control")
+
+
+class ActionRefused(EdgefleetError):
+    """Says that an action cannot be carried out as the run is now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFacts:
+    """Says which run it is that is controlled."""
+
+    run_id: str
+    name: str
+    folder: str
+    shard: Shard
+    workers: int
+    started_ms: Callable[[], int | None]
+    """Wall time of the start; None until that is known."""
+    from_ms: int | None
+    """The devices' time of the start; None where it is that of the wall."""
+    is_elsewhere: bool
+    """Whether the processes are on other machines than this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActionOutcome:
+    """Says what came of an action."""
+
+    record: ActionRecord
+    rows: Sequence[Mapping[str, Any]] = ()
+    """What single devices have told."""
+
+
+class RunController:
+    """Holds what is known of a run that is controlled. All methods are for the run's event loop."""
+
+    def __init__(
+        self,
+        facts: RunFacts,
+        scenario: Scenario,
+        shards: Shards,
+        snapshots: ReadSnapshots,
+        stop: asyncio.Event,
+        at_once: asyncio.Event,
+        outages: BrokerOutages | None = None,
+    ) -> None:
+        self.facts = facts
+        self.scenario = scenario
+        """As it is now."""
+        self.actions: list[ActionRecord] = []
+        self.scenarios: list[Scenario] = []
+        """All with which the run went on."""
+        self.publish: Callable[[bytes, bool], None] = lambda _event, _is_state: None
+        """Is told of every event, encoded, and whether it is a state."""
+        self._shards = shards
+        self._snapshots = snapshots
+        self._stop, self._at_once = stop, at_once
+        self._outages = outages
+        self._clock = SystemClock()
+        self._turn = asyncio.Lock()
+        self._numbers = 0
+        self._events = 0
+        self._words: deque[dict[str, Any]] = deque(maxlen=KEPT_EVENTS)
+        self._moment = FleetMoment.of(time.monotonic(), snapshots())
+        self._faults: set[int] = set()
+        self._paused: list[str] = []
+        self._muted: list[str] = []
+        self.status: dict[str, Any] = self._status(self._moment)
+        """As it was a moment ago."""
+
+    # -- how the run is
+
+    async def watch(self) -> None:
+        """Tell how the run is, and what happens, until cancelled."""
+        while True:
+            await asyncio.sleep(STATE_S)
+            before, self._moment = self._moment, FleetMoment.of(time.monotonic(), self._snapshots())
+            for text in self._moment.news(before):
+                self.tell(text)
+            self.status = self._status(before)
+            self.publish(encode_event("state", self.status), True)
+
+    def tell(self, text: str, **details: Any) -> None:
+        """Say that something has happened."""
+        self._events += 1
+        event = {"number": self._events, "at_ms": self._clock.now_ms(), "text": text, **details}
+        self._words.append(event)
+        self.publish(encode_event("event", event, self._events), False)
+
+    def _status(self, before: FleetMoment) -> dict[str, Any]:
+        facts, now_ms = self.facts, self._clock.now_ms()
+        is_away = self._outages is not None and self._outages.is_under_way
+        return {
+            "run_id": facts.run_id,
+            "scenario": facts.name,
+            "record": facts.folder,
+            "brokers": [str(url) for url in self.scenario.broker_urls],
+            "broker_is_embedded": self._outages is not None,
+            "broker_is_away": is_away,
+            "is_stopping": self._stop.is_set(),
+            "at_ms": now_ms,
+            "started_ms": facts.started_ms(),
+            "device_time_ms": self._device_time_ms(now_ms),
+            "time_scale": self.scenario.time_scale,
+            "paused": self._paused[-20:],
+            "muted": self._muted[-20:],
+            "faults": sorted(self._faults)[-100:],
+            "actions": len(self.actions),
+            **self._moment.numbers(before),
+        }
+
+    def _device_time_ms(self, now_ms: int) -> int:
+        facts = self.facts
+        started_ms = facts.started_ms() or now_ms
+        begun_ms = started_ms if facts.from_ms is None else facts.from_ms
+        return begun_ms + round((now_ms - started_ms) * self.scenario.time_scale)
+
+    def groups(self) -> list[dict[str, Any]]:
+        """Return the groups of devices as they are now."""
+        return [
+            {
+                "group": name,
+                "kind": group.kind,
+                "devices": group.size,
+                "interval": duration_text(group.interval),
+                "per_s": round(1000 * group.size * self.scenario.time_scale / group.interval, 3),
+                "site": group.site,
+                "qos": group.qos,
+                "dialect": group.dialect_name if group.topic is None and not group.messages else "own",
+                "can_scale": group.gateway is None and not group.listed_ids,
+            }
+            for name, group in zip(group_names(self.scenario), self.scenario.devices, strict=True)
+        ]
+
+    async def find_devices(
+        self, text: str, group: str | None, kind: str | None, state: str | None, after: str, limit: int
+    ) -> dict[str, Any]:
+        """Return a page of the devices that are searched for, in the order of their ids."""
+        selection = DeviceSelection(group=None if group is None else group_number(self.scenario, group))
+        found = await self._shards.ask(
+            FindDevices(selection=selection, text=text, kind=kind, state=state, after=after, limit=limit)
+        )
+        rows = sorted(found.rows, key=lambda row: str(row["device_id"]))[:limit]
+        return {
+            "found": found.devices,
+            "devices": [self._with_group(row) for row in rows],
+            "next": rows[-1]["device_id"] if len(found.rows) >= limit and rows else None,
+        }
+
+    async def look_at(self, device_id: str) -> dict[str, Any] | None:
+        """Return all that is known of a device; None where there is none of this id."""
+        found = await self._shards.ask(LookAtDevice(device_id))
+        return self._with_group(found.rows[0]) if found.rows else None
+
+    def _with_group(self, row: dict[str, Any]) -> dict[str, Any]:
+        number, names = row["group"], group_names(self.scenario)
+        return row | {"group": names[number] if number is not None and number < len(names) else None}
+
+    # -- what is done to it
+
+    async def apply(self, scenario: Scenario) -> ScenarioChange:
+        """Let the run go on with another scenario."""
+        change = await self._shards.apply(scenario)
+        self.scenario = scenario
+        self.scenarios.append(scenario)
+        return change
+
+    async def perform(self, action: AnyAction) -> ActionOutcome:
+        """Carry out an action, one after the other.
+
+        Raises `ConfigError` for what cannot be asked for, and `ActionRefused` for what cannot be now: neither is in the
+        record. What was begun is, also where it failed.
+        """
+        async with self._turn:
+            if len(self.actions) >= MOST_ACTIONS:
+                raise ActionRefused(f"{MOST_ACTIONS:,} actions were carried out in this run: no more in one run")
+            if self._stop.is_set() and not isinstance(action, StopRun):
+                raise ActionRefused("the run is about to end")
+            self._numbers += 1
+            record = ActionRecord(
+                number=self._numbers,
+                at_ms=self._clock.now_ms(),
+                action=action.action,
+                arguments=action_arguments(action),
+            )
+            try:
+                outcome = await self._carry_out(action, record)
+            except (ConfigError, ActionRefused):
+                # Nobody has done anything.
+                self._numbers -= 1
+                raise
+            except ServiceUnavailable as error:
+                # Some of the processes may have done it.
+                self._enter(replace(record, outcome="failed", said=str(error)))
+                raise
+            self._enter(outcome.record)
+            return outcome
+
+    def _enter(self, record: ActionRecord) -> None:
+        self.actions.append(record)
+        log.info("action", number=record.number, action=record.action, outcome=record.outcome, said=record.said)
+        self.tell(record.said, action=record.number)
+
+    async def _carry_out(self, action: AnyAction, record: ActionRecord) -> ActionOutcome:
+        match action:
+            case ScaleGroup():
+                number = group_number(self.scenario, action.group)
+                before = self.scenario.devices[number].size
+                changed = scaled(self.scenario, number, action.count)
+                if action.count > before:
+                    self._check_room(changed)
+                change = await self.apply(changed)
+                said = f"{action.group} scaled from {before:,} to {action.count:,} devices"
+                return _done(record, FleetAnswer(devices=len(change.added) + len(change.removed)), said, self._now_ms())
+            case SetGroup():
+                number = group_number(self.scenario, action.group)
+                changed = at_interval(self.scenario, number, action.interval, action.rate)
+                change = await self.apply(changed)
+                interval = duration_text(changed.devices[number].interval)
+                said = f"{action.group} measures every {interval}"
+                return _done(record, FleetAnswer(devices=len(change.intervals)), said, self._now_ms())
+            case StartFault():
+                return await self._start_fault(action, record)
+            case EndFault():
+                return await self._end_fault(action, record)
+            case SendCommand():
+                selection = await self._selection(action, record)
+                answer = await self._shards.ask(CommandDevices(selection, action.command, action.arguments))
+                if not answer.devices and answer.refused:
+                    raise ActionRefused(f"{action.command}: {'; '.join(answer.refused)}")
+                return _done(record, answer, f"{action.command} carried out by {_count(answer)}")
+            case PauseDevices():
+                answer = await self._shards.ask(PauseReadings(await self._selection(action, record)))
+                self._paused.append(action.target_text)
+                return _done(record, answer, f"{_count(answer)} paused: {action.target_text}")
+            case ResumeDevices():
+                answer = await self._shards.ask(ResumeReadings(await self._selection(action, record)))
+                self._paused = _left_of(self._paused, action)
+                return _done(record, answer, f"{_count(answer)} resumed: {action.target_text}")
+            case MuteDevices():
+                answer = await self._inject(action, record, {"type": "delay"}, action.duration, MUTE)
+                self._muted.append(action.target_text)
+                return _done(record, answer, f"{_count(answer)} muted: {action.target_text}")
+            case UnmuteDevices():
+                answer = await self._shards.ask(EndFaults(await self._selection(action, record), MUTE))
+                self._muted = _left_of(self._muted, action)
+                return _done(record, answer, f"{_count(answer)} unmuted: {action.target_text}")
+            case BreakBroker():
+                return await self._break_broker(action, record)
+            case StopRun():
+                self._stop.set()
+                if action.at_once:
+                    self._at_once.set()
+                how = "at once" if action.at_once else "in order"
+                return ActionOutcome(replace(record, said=f"the run ends {how}"))
+        assert_never(action)
+
+    async def _start_fault(self, action: StartFault, record: ActionRecord) -> ActionOutcome:
+        answer = await self._inject(action, record, action.fault, action.duration, _fault_name(record.number))
+        self._faults.add(record.number)
+        lasts = "until it is ended" if action.duration is None else f"for {duration_text(action.duration)}"
+        said = f"{action.fault['type']} at {_count(answer)}, {lasts}: fault {record.number}"
+        return _done(record, answer, said)
+
+    async def _end_fault(self, action: EndFault, record: ActionRecord) -> ActionOutcome:
+        if action.fault is not None and action.fault not in self._faults:
+            known = ", ".join(map(str, sorted(self._faults))) or "none"
+            raise ConfigError(f"fault: no action {action.fault} has begun one; there are {known}")
+        selection = await self._selection(action, record)
+        name = None if action.fault is None else _fault_name(action.fault)
+        answer = await self._shards.ask(EndFaults(selection, name))
+        if selection == DeviceSelection(draw=selection.draw):
+            self._faults -= self._faults if action.fault is None else {action.fault}
+            self._muted = self._muted if action.fault is not None else []
+        what = "faults" if action.fault is None else f"fault {action.fault}"
+        return _done(record, answer, f"{what} ended at {_count(answer)}: {action.target_text}")
+
+    async def _inject(
+        self,
+        action: TargetedAction,
+        record: ActionRecord,
+        fault: Mapping[str, Any],
+        duration_ms: int | None,
+        name: str,
+    ) -> FleetAnswer:
+        selection = await self._selection(action, record)
+        now_ms = self._device_time_ms(self._clock.now_ms())
+        faults: dict[str, Fault] = {}
+        for kind in await self._kinds(selection):
+            faults[kind] = read_fault(fault, kind, duration_ms, now_ms)
+        return await self._shards.ask(InjectFault(selection, faults, duration_ms, name))
+
+    async def _selection(self, action: TargetedAction, record: ActionRecord) -> DeviceSelection:
+        """Return who is meant; raises `ConfigError` where somebody is named who is not there."""
+        group = None if action.group is None else group_number(self.scenario, action.group)
+        selection = action.selection(group, f"control/{record.number}/share")
+        if action.devices:
+            named = DeviceSelection(device_ids=action.devices)
+            found = await self._shards.ask(FindDevices(selection=named, limit=len(action.devices)))
+            missing = set(action.devices).difference(row["device_id"] for row in found.rows)
+            if missing:
+                more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+                raise ConfigError(f"devices: there is no '{min(missing)}'{more}: search with GET /v1/devices?search=…")
+        return selection
+
+    async def _kinds(self, selection: DeviceSelection) -> list[str]:
+        if selection.device_ids:
+            named = FindDevices(selection=selection, limit=len(selection.device_ids))
+            return sorted({row["kind"] for row in (await self._shards.ask(named)).rows})
+        if selection.group is not None:
+            return [self.scenario.devices[selection.group].kind]
+        return sorted({group.kind for group in self.scenario.devices})
+
+    async def _break_broker(self, action: BreakBroker, record: ActionRecord) -> ActionOutcome:
+        outages = self._outages
+        if outages is None:
+            raise ActionRefused(
+                "the broker is not this run's own: begin it with --broker embedded, or stop that one as it was started"
+            )
+        if outages.is_under_way:
+            raise ActionRefused("the broker is away already: wait until it is back")
+        back = await outages.begin(action.duration / 1000)
+        found = replace(record, said=f"the broker ({outages.name}) is stopped for {duration_text(action.duration)}")
+        back.add_done_callback(lambda task: self._on_broker_back(task, found))
+        return ActionOutcome(found)
+
+    def _on_broker_back(self, back: "asyncio.Task[None]", record: ActionRecord) -> None:
+        if back.cancelled():
+            return
+        error = back.exception()
+        if error is None:
+            record.ended_ms = self._clock.now_ms()
+        else:
+            record.outcome = "failed"
+        self.tell("the broker is back" if error is None else f"the broker does not come back: {error}")
+        if error is not None:
+            log.error("the broker does not come back", reason=str(error))
+
+    async def close(self) -> None:
+        """Have the broker back, where it is away."""
+        if self._outages is not None:
+            await self._outages.end_now()
+
+    def _check_room(self, scenario: Scenario) -> None:
+        """Raise `ActionRefused` where this machine has not what a larger fleet needs."""
+        facts = self.facts
+        if facts.is_elsewhere:
+            return
+        needs, now = (Needs.of(one, shard=facts.shard, workers=facts.workers) for one in (scenario, self.scenario))
+        # What the devices that are there take is no longer free.
+        growth = replace(needs, memory_bytes=max(0, needs.memory_bytes - now.memory_bytes))
+        failures = [check for check in evaluate(growth, Machine.read(), []) if check.verdict == "failure"]
+        if failures:
+            said = "; ".join(f"{one.name}: {one.need} needed, {one.have} there" for one in failures)
+            raise ActionRefused(f"this machine has not what that needs: {said}")
+
+    def _now_ms(self) -> int:
+        return self._device_time_ms(self._clock.now_ms())
+
+
+def _fault_name(number: int) -> str:
+    return f"control/fault-{number}"
+
+
+def _count(answer: FleetAnswer) -> str:
+    return f"{answer.devices:,} device{'' if answer.devices == 1 else 's'}"
+
+
+def _left_of(targets: list[str], action: TargetedAction) -> list[str]:
+    """Return what is still paused or muted, as it was said, after the end of it at some devices."""
+    if action.group is None and not action.devices and action.share is None:
+        return []
+    return [one for one in targets if one != action.target_text]
+
+
+def _done(record: ActionRecord, answer: FleetAnswer, said: str, at_ms: int | None = None) -> ActionOutcome:
+    refused = answer.refused.total()
+    if refused:
+        said += f"; {refused:,} did not: {', '.join(answer.refused)}"
+    found = replace(
+        record,
+        device_at_ms=answer.at_ms if at_ms is None else at_ms,
+        devices=answer.devices,
+        outcome="partly" if refused else "done",
+        said=said,
+    )
+    return ActionOutcome(found, answer.rows)

@@ -1,0 +1,84 @@
+"""Joins a run with whoever changes it while it goes on: its control interface, and the scenario that is read again."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from devices.scenario.changes import ScenarioChange
+from devices.scenario.scenario import Scenario
+from edgefleet.control.address import AddressFile
+from edgefleet.control.controller import RunController, RunFacts
+from edgefleet.control.outage import BrokerOutages
+from edgefleet.control.server import ControlConfig, controlled
+from edgefleet.embedded import Broker
+from edgefleet.launch.reload import ScenarioReloader, reloading
+from edgefleet.launch.requests import Shards
+from edgefleet.launch.shard import ShardJob
+from edgefleet.report.live import ReadSnapshots
+from edgewire.run_record import ActionRecord
+
+
+@dataclass(slots=True, kw_only=True)
+class LiveControl:
+    """Says how a run is controlled, and holds what was done to it."""
+
+    config: ControlConfig
+    folder: Path
+    workers: int
+    is_elsewhere: bool
+    """Whether the workers are on other machines."""
+    broker: Broker | None = None
+    """The one that came with the run."""
+    actions: list[ActionRecord] = field(default_factory=list)
+    scenarios: list[Scenario] = field(default_factory=list)
+    """Those with which the run went on, in turn."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """Holds what is needed of a run, of one process or of several."""
+
+    job: ShardJob
+    shards: Shards
+    snapshots: ReadSnapshots
+    started_ms: Callable[[], int | None]
+
+
+@asynccontextmanager
+async def steered(
+    view: RunView,
+    control: LiveControl | None,
+    reloader: ScenarioReloader | None,
+    stop: asyncio.Event,
+    at_once: asyncio.Event,
+) -> AsyncIterator[None]:
+    """Let a run be controlled, and read its scenario again, as long as the block runs."""
+    if control is None:
+        async with reloading(reloader, view.shards.apply):
+            yield
+        return
+    job = view.job
+    facts = RunFacts(
+        run_id=job.run_id,
+        name=job.name,
+        folder=str(control.folder),
+        shard=job.shard,
+        workers=control.workers,
+        started_ms=view.started_ms,
+        from_ms=job.from_ms,
+        is_elsewhere=control.is_elsewhere,
+    )
+    outages = None if control.broker is None else BrokerOutages(control.broker)
+    controller = RunController(facts, job.scenario, view.shards, view.snapshots, stop, at_once, outages)
+    controller.actions = control.actions
+    controller.scenarios = control.scenarios
+
+    async def apply_again(scenario: Scenario) -> ScenarioChange:
+        change = await controller.apply(scenario)
+        controller.tell(f"the scenario was read again: {change.summary()}")
+        return change
+
+    async with reloading(reloader, apply_again), controlled(control.config, controller, AddressFile(control.folder)):
+        yield

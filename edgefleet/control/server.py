@@ -1,0 +1,198 @@
+"""Serves the control interface on a thread and an event loop of its own, so that no device waits for who asks."""
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+import threading
+from collections.abc import AsyncIterator, Generator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+from starlette.types import Scope
+
+from edgefleet.control.address import AddressFile
+from edgefleet.control.api import create_control_app
+from edgefleet.control.controller import RunController
+from edgefleet.control.events import EventHub
+from edgefleet.control.guard import ControlGuard
+from edgefleet.ingest.connections import WatchedProtocol
+from edgewire import logs
+from edgewire.errors import ConfigError, ServiceUnavailable
+
+MOST_CONNECTIONS = 100
+MOST_HEAD = 16 << 10
+SEND_BUFFER = 64 << 10
+"""Bytes that the system keeps for a listener that does not read."""
+CLOSE_S = 2
+BEGIN_S = 10
+
+log = logs.get("control")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlConfig:
+    """Says where the control interface listens, and what whoever asks has to show."""
+
+    host: str
+    port: int
+    """0 takes a free one."""
+    token: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def parse(cls, address: str, token: str | None, option: str = "--control") -> "ControlConfig":
+        """Read `PORT` or `HOST:PORT`; raises `ConfigError`, also for one that others reach without a token."""
+        host, _, port = address.rpartition(":")
+        host = host.strip("[]") or "127.0.0.1"
+        if not port.isdecimal() or int(port) > 65535:
+            raise ConfigError(f"{option}: '{address}' is neither a port nor HOST:PORT, such as 127.0.0.1:8088")
+        if token is None and not _is_loopback(host):
+            raise ConfigError(
+                f"{option}: whoever reaches {host} could change the run: give --control-token-file FILE, or listen on "
+                "127.0.0.1"
+            )
+        return cls(host=host, port=int(port), token=token)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+class BoundedProtocol(WatchedProtocol):
+    """Takes no more connections than so many: those beyond are closed before anything of them is read."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin, or close it at once."""
+        super().connection_made(transport)
+        if len(self.connections) > MOST_CONNECTIONS:
+            transport.abort()
+
+
+class _ControlServer(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Leave the signals to the run."""
+        yield
+
+    def abort_connection(self, scope: Scope) -> None:
+        """End the connection of a request, with all that it has not taken yet."""
+        for protocol in [*self.server_state.connections]:
+            if getattr(protocol, "client", None) == scope["client"]:
+                protocol.transport.abort()
+
+
+class ControlServer:
+    """Runs the thread."""
+
+    def __init__(self, config: ControlConfig, controller: RunController) -> None:
+        self._config = config
+        self._controller = controller
+        self._hub = EventHub()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._server: _ControlServer | None = None
+        self._begun = threading.Event()
+        self._listener = _listen(config)
+        host, port = self._listener.getsockname()[:2]
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        """Where it listens."""
+        self._thread = threading.Thread(
+            target=self._run, args=(asyncio.get_running_loop(),), name="control", daemon=True
+        )
+
+    async def start(self) -> None:
+        """Take requests from now on."""
+        self._thread.start()
+        await asyncio.to_thread(self._begun.wait, BEGIN_S)
+        self._controller.publish = self._publish
+
+    async def close(self) -> None:
+        """Let everybody go."""
+        self._controller.publish = lambda _event, _is_state: None
+        loop, server = self._loop, self._server
+        if loop is not None and server is not None:
+
+            def end() -> None:
+                self._hub.close()
+                server.should_exit = True
+
+            with contextlib.suppress(RuntimeError):
+                loop.call_soon_threadsafe(end)
+        await asyncio.to_thread(self._thread.join, 2 * CLOSE_S)
+        self._listener.close()
+
+    def _publish(self, event: bytes, is_state: bool) -> None:
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # it is closed
+                self._loop.call_soon_threadsafe(lambda: self._hub.publish(event, is_state=is_state))
+
+    def _run(self, run_loop: asyncio.AbstractEventLoop) -> None:
+        try:
+            asyncio.run(self._serve(run_loop))
+        except Exception:
+            log.exception("the control interface has ended: a mistake of ours; the run goes on")
+        finally:
+            self._begun.set()
+
+    async def _serve(self, run_loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = asyncio.get_running_loop()
+
+        def abort(scope: Scope) -> None:
+            assert self._server is not None
+            log.warning("a listener of the control interface does not read, and was let go", who=str(scope["client"]))
+            self._server.abort_connection(scope)
+
+        app = create_control_app(self._controller, run_loop, self._hub, abort)
+        guarded: Any = ControlGuard(app, token=self._config.token, hosts=[self._config.host])
+        self._server = _ControlServer(
+            uvicorn.Config(
+                guarded,
+                http=BoundedProtocol,
+                ws="none",
+                lifespan="off",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                h11_max_incomplete_event_size=MOST_HEAD,
+                timeout_graceful_shutdown=CLOSE_S,
+            )
+        )
+        self._begun.set()
+        await self._server.serve(sockets=[self._listener])
+
+
+def _listen(config: ControlConfig) -> socket.socket:
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        listener.bind((config.host, config.port))
+        listener.listen(MOST_CONNECTIONS)
+    except OSError as error:
+        listener.close()
+        reason = error.strerror or str(error)
+        raise ServiceUnavailable(f"--control: cannot listen on {config.host}:{config.port}: {reason}") from None
+    return listener
+
+
+@asynccontextmanager
+async def controlled(config: ControlConfig, controller: RunController, file: AddressFile) -> AsyncIterator[str]:
+    """Serve the control interface as long as the block runs; yields its URL. Raises `ServiceUnavailable`."""
+    server = ControlServer(config, controller)
+    await server.start()
+    watching = asyncio.create_task(controller.watch(), name="control watch")
+    try:
+        file.write(server.url)
+        log.info("control", url=server.url, open_to="this machine" if config.token is None else "who has the token")
+        yield server.url
+    finally:
+        file.remove()
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+        await controller.close()
+        await server.close()

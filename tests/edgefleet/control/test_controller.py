@@ -1,0 +1,169 @@
+"""What was done is in the account of the run, what was refused is not, and what failed half-way says so."""
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from devices.faults.sensor_faults import StuckAt
+from devices.fleet.metrics import FleetSnapshot
+from devices.fleet.steering import (
+    ApplyScenario,
+    CommandDevices,
+    DeviceSelection,
+    EndFaults,
+    InjectFault,
+    PauseReadings,
+    ResumeReadings,
+)
+from edgefleet.control.actions import ACTION
+from edgefleet.control.controller import MOST_ACTIONS, ActionRefused
+from edgefleet.control.status import FleetMoment
+from edgefleet.launch.worker_status import WorkerState
+from edgewire.errors import ConfigError, ServiceUnavailable
+from edgewire.run_record import ActionRecord, describe_actions
+from tests.edgefleet.control.runs import SCENARIO, ScriptedShards, controller_of
+
+
+def action(name: str, **keys: Any) -> Any:
+    return ACTION.validate_python({"action": name, **keys})
+
+
+STUCK = {"type": "stuck_at", "field": "temperature_c"}
+
+
+async def test_each_action_is_asked_of_the_fleet_and_is_in_the_account() -> None:
+    shards = ScriptedShards(SCENARIO)
+    controller = controller_of(shards)
+    for one in (
+        action("scale", group="gps", count=5),
+        action("set", group="gps", rate=10),
+        action("fault", fault=STUCK, group="bme280", share=0.5, duration="30s"),
+        action("end_fault", fault=3),
+        action("command", command="reboot", devices=["gps-0001"]),
+        action("pause", group="gps"),
+        action("resume"),
+        action("mute"),
+        action("unmute"),
+    ):
+        await controller.perform(one)
+    assert [(one.number, one.action, one.outcome) for one in controller.actions] == [
+        (number, name, "done")
+        for number, name in enumerate(
+            ["scale", "set", "fault", "end_fault", "command", "pause", "resume", "mute", "unmute"], 1
+        )
+    ]
+    scale, interval, fault, end, command, pause, resume, mute, unmute = shards.asked
+    assert isinstance(scale, ApplyScenario)
+    assert isinstance(interval, ApplyScenario)
+    assert (scale.scenario.devices[1].size, interval.scenario.devices[1].interval) == (5, 500)
+    assert isinstance(fault, InjectFault)
+    assert isinstance(fault.faults["bme280"], StuckAt)
+    assert (fault.duration_ms, fault.name, fault.selection.group, fault.selection.share) == (
+        30_000, "control/fault-3", 0, 0.5
+    )  # fmt: skip
+    assert end == EndFaults(DeviceSelection(draw="control/4/share"), "control/fault-3")
+    assert isinstance(command, CommandDevices)
+    assert command.selection.device_ids == ("gps-0001",)
+    assert isinstance(pause, PauseReadings)
+    assert isinstance(resume, ResumeReadings)
+    assert isinstance(mute, InjectFault)
+    assert isinstance(unmute, EndFaults)
+    assert (set(mute.faults), mute.duration_ms, mute.name, unmute.name) == (
+        {"bme280", "gps"}, None, "control/mute", "control/mute"
+    )  # fmt: skip
+    # What stands there can be asked for again.
+    again = controller.actions[2]
+    assert action(again.action, **again.arguments) == action(
+        "fault", fault=STUCK, group="bme280", share=0.5, duration="30s"
+    )
+    assert (controller.status["faults"], controller.status["paused"], controller.status["muted"]) == ([], [], [])
+
+
+@pytest.mark.parametrize(
+    ("name", "keys", "said"),
+    [
+        ("scale", {"group": "gpz", "count": 1}, "there is no 'gpz', did you mean 'gps'"),
+        ("fault", {"fault": {"type": "stuck"}}, "'stuck' is no type of fault, did you mean 'stuck_at'"),
+        ("fault", {"fault": {}}, "'None' is no type of fault"),
+        ("fault", {"fault": {"type": "reboot"}, "group": "gps"}, "cannot be begun while the run goes on; send the com"),
+        ("fault", {"fault": STUCK}, "fault at gps: "),
+        ("fault", {"fault": STUCK | {"devices": ["x"]}, "group": "bme280"}, "unknown key 'devices'"),
+        ("fault", {"fault": STUCK | {"duration": "5s"}, "group": "bme280"}, "duration stands beside the fault"),
+        ("fault", {"fault": STUCK, "devices": ["gps-0009", "bme280-0001"]}, "devices: there is no 'gps-0009'"),
+        ("end_fault", {"fault": 1}, "no action 1 has begun one; there are none"),
+        ("broker_outage", {"duration": "1s"}, "the broker is not this run's own"),
+    ],
+)
+async def test_what_is_refused_is_not_done_and_not_in_the_account(name: str, keys: dict[str, Any], said: str) -> None:
+    shards = ScriptedShards(SCENARIO)
+    controller = controller_of(shards)
+    with pytest.raises((ConfigError, ActionRefused), match=said):
+        await controller.perform(action(name, **keys))
+    assert (controller.actions, shards.asked) == ([], [])
+    await controller.perform(action("pause"))
+    assert [one.number for one in controller.actions] == [1]
+
+
+@pytest.mark.parametrize(
+    ("name", "keys"),
+    [
+        ("pause", {"group": "gps", "devices": ["gps-0001"]}),
+        ("pause", {"share": 0}),
+        ("pause", {"share": float("nan")}),
+        ("pause", {"devices": ["x"] * 1001}),
+        ("scale", {"group": "gps", "count": 0}),
+        ("scale", {"group": "gps", "count": 10**9}),
+        ("set", {"group": "gps"}),
+        ("set", {"group": "gps", "interval": "1s", "rate": 5}),
+        ("set", {"group": "gps", "rate": float("inf")}),
+        ("set", {"group": "gps", "interval": "1ms"}),
+        ("broker_outage", {"duration": "2h"}),
+        ("mute", {"duration": "30d"}),
+        ("stop", {"now": True}),
+        ("explode", {}),
+    ],
+)
+def test_values_out_of_bounds_are_no_actions(name: str, keys: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        action(name, **keys)
+
+
+async def test_what_failed_half_way_is_in_the_account_as_failed() -> None:
+    shards = ScriptedShards(SCENARIO)
+    controller = controller_of(shards)
+    shards.error = ServiceUnavailable("worker 1 has ended; the other 1 processes have done it")
+    with pytest.raises(ServiceUnavailable):
+        await controller.perform(action("pause", group="gps"))
+    assert [(one.outcome, one.said) for one in controller.actions] == [("failed", str(shards.error))]
+    assert describe_actions(controller.actions).endswith("have done it (failed)")
+
+
+async def test_a_run_that_ends_takes_no_more_actions_and_there_are_only_so_many() -> None:
+    controller = controller_of(ScriptedShards(SCENARIO))
+    controller.actions = [ActionRecord(number=1, at_ms=0, action="pause")] * MOST_ACTIONS
+    with pytest.raises(ActionRefused, match="1,000 actions were carried out"):
+        await controller.perform(action("pause"))
+    controller.actions = []
+    await controller.perform(action("stop"))
+    with pytest.raises(ActionRefused, match="about to end"):
+        await controller.perform(action("pause"))
+    await controller.perform(action("stop", at_once=True))
+    assert [one.said for one in controller.actions] == ["the run ends in order", "the run ends at once"]
+
+
+def test_what_happens_is_told_in_words() -> None:
+    def moment(state: WorkerState, **counts: int) -> FleetMoment:
+        return FleetMoment.of(0.0, [(WorkerState.RUNNING, FleetSnapshot()), (state, FleetSnapshot(**counts))])
+
+    begin = moment(WorkerState.STARTING, devices=9, unconnected=9)
+    there = moment(WorkerState.RUNNING, devices=9, connected=9)
+    away = moment(WorkerState.RUNNING, devices=9, connected=2)
+    silent = moment(WorkerState.SILENT, devices=9)
+    assert [*there.news(begin)] == ["worker 1 is running, with 9 devices", "all 9 devices are connected"]
+    assert [*away.news(there)] == ["7 of 9 devices have no connection"]
+    assert [*there.news(away)] == ["all 9 devices are connected"]
+    assert "worker 1 is silent, with 9 devices" in silent.news(there)
+    assert [*there.news(there)] == []
+    numbers = there.numbers(begin)
+    assert (numbers["devices"], [one["state"] for one in numbers["processes"]]) == (9, ["running", "running"])
