@@ -18,7 +18,7 @@ from bridge.routing.validation import PayloadValidator
 from bridge.service import build_components
 from bridge.sinks.base import Sink
 from bridge.source.advice import expiry_warning, subscription_warnings
-from bridge.source.sessions import effective_filters, probe_config, subscriptions, tls_context
+from bridge.source.sessions import dialling, effective_filters, probe_config, subscriptions, tls_context
 from bridge.spool.message import SpooledMessage
 from edgewire.clock import SystemClock
 from edgewire.errors import ConfigError, EdgefleetError, ServiceUnavailable
@@ -87,7 +87,11 @@ async def _ask_broker(config: BridgeConfig) -> Finding:
     timeout_s = config.mqtt.connect_timeout / 1000
     try:
         link = await connect_link(
-            broker, session, on_events, tls=tls_context(config), timeout_s=timeout_s, alpn=config.mqtt.alpn
+            broker,
+            session,
+            on_events,
+            tls=tls_context(config),
+            **dialling(config),
         )
         try:
             link.subscribe([replace(one, retain_handling=2) for one in subscriptions(config)])
@@ -112,9 +116,12 @@ async def _ask_broker(config: BridgeConfig) -> Finding:
 async def _kept_session_s(config: BridgeConfig, broker: BrokerUrl) -> int:
     """Return for how long the broker would keep the session, in seconds. Raises `EdgefleetError`."""
     session = Session(replace(probe_config(config), session_expiry_s=config.mqtt.session_expiry // 1000))
-    timeout_s = config.mqtt.connect_timeout / 1000
     link = await connect_link(
-        broker, session, lambda *_: None, tls=tls_context(config), timeout_s=timeout_s, alpn=config.mqtt.alpn
+        broker,
+        session,
+        lambda *_: None,
+        tls=tls_context(config),
+        **dialling(config),
     )
     try:
         return session.limits.session_expiry_s

@@ -26,6 +26,7 @@ from edgewire.config_errors import located_error, text_matching
 from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl
 from edgewire.link.url import with_password_file
+from edgewire.link.websocket_config import WEBSOCKET_UNUSED, WebSocketConfig
 from edgewire.messages import MEASUREMENT_FILTERS
 from edgewire.mqtt.filters import filter_matches, is_shared
 from edgewire.tls import check_tls_keys
@@ -174,6 +175,8 @@ class BridgeConfig(_Sinks):
         unused = next((key for key in ("ca_file", "certificate", "key") if getattr(mqtt, key) is not None), None)
         if unused and not any(kind.uses_tls for kind in kinds):
             fault = f"{unused}: no broker is dialled with TLS; write mqtts:// or wss://, or leave it out"
+        if not any(kind.takes_headers for kind in kinds) and mqtt.websocket != WebSocketConfig():
+            fault = WEBSOCKET_UNUSED
         if fault:
             raise ValueError(f"mqtt: {fault}")
         return self

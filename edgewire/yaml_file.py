@@ -181,7 +181,7 @@ def key_path(location: Location) -> str:
 def is_secret_path(location: Location) -> bool:
     """Return whether the value there may be a secret: by its own name, or as one of headers."""
     names = [part for part in location if isinstance(part, str)]
-    return bool(names) and (is_secret_name(names[-1]) or "headers" in names[:-1])
+    return bool(names) and (is_secret_name(names[-1]) or "headers" in names)
 
 
 def _child(node: yaml.Node | None, part: int | str) -> yaml.Node | None:

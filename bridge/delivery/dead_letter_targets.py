@@ -13,7 +13,7 @@ import orjson
 
 from bridge.config import BridgeConfig
 from bridge.sinks.kafka.config import KafkaSinkConfig
-from bridge.source.sessions import dead_letters_config, tls_context
+from bridge.source.sessions import dead_letters_config, dialling, tls_context
 from bridge.spool.dead_letters import dead_letter_document
 from bridge.spool.message import DeadLetter
 from edgewire import logs
@@ -134,14 +134,12 @@ class MqttDeadLetterTarget:
             moved.set()
 
         session = Session(dead_letters_config(config))
-        timeout_s = config.mqtt.connect_timeout / 1000
         link = await connect_link(
             config.brokers[0],
             session,
             on_events,
             tls=tls_context(config),
-            timeout_s=timeout_s,
-            alpn=config.mqtt.alpn,
+            **dialling(config),
         )
         try:
             async with asyncio.timeout(_MQTT_S):

@@ -12,7 +12,7 @@ from contextlib import suppress
 from bridge.config import BridgeConfig
 from bridge.loss_detection.report import LossReport
 from bridge.metrics import BridgeMetrics
-from bridge.source.sessions import tls_context, watch_config
+from bridge.source.sessions import dialling, tls_context, watch_config
 from edgewire import logs
 from edgewire.backoff import Backoff
 from edgewire.errors import EdgefleetError
@@ -74,8 +74,7 @@ class BrokerStatsMonitor:
             Session(watch_config(config)),
             self._on_events,
             tls=tls_context(config),
-            alpn=config.mqtt.alpn,
-            timeout_s=config.mqtt.connect_timeout / 1000,
+            **dialling(config),
         )
         try:
             link.subscribe([Subscription(topic, qos=0) for topic in _TOPICS])

@@ -15,6 +15,7 @@ from bridge.metrics import BridgeMetrics
 from bridge.source.advice import expiry_warning, subscription_warnings
 from bridge.source.receiver import Receiver
 from bridge.source.sessions import (
+    dialling,
     effective_filters,
     ending_config,
     probe_config,
@@ -230,7 +231,6 @@ class MqttSource:
             self._receiver.paused = False
             if self._state not in _DRAINING:
                 await self._subscriptions.add(effective_filters(self._config))
-            timeout_s = self._config.mqtt.connect_timeout / 1000
             self._is_dialling = True
             try:
                 link = await connect_link(
@@ -238,8 +238,7 @@ class MqttSource:
                     self._session,
                     self._on_events,
                     tls=self._tls,
-                    timeout_s=timeout_s,
-                    alpn=self._config.mqtt.alpn,
+                    **dialling(self._config),
                 )
             except (ServiceUnavailable, BrokerRefused) as error:
                 self._is_dialling = False
@@ -485,7 +484,6 @@ class MqttSource:
 
     async def verify_accepted(self, config: BridgeConfig) -> None:
         """Connect beside our session. Raises `ConfigError` where the broker refuses, or is there for the old alone."""
-        timeout_s = config.mqtt.connect_timeout / 1000
         session = Session(probe_config(config))
         try:
             link = await connect_link(
@@ -493,8 +491,7 @@ class MqttSource:
                 session,
                 lambda *_: None,
                 tls=tls_context(config),
-                timeout_s=timeout_s,
-                alpn=config.mqtt.alpn,
+                **dialling(config),
             )
         except BrokerRefused as error:
             raise ConfigError(str(error)) from None
@@ -572,9 +569,12 @@ class MqttSource:
         self.stop()
         await self.close()
         session = Session(ending_config(self._config), self._session.version)
-        timeout_s = self._config.mqtt.connect_timeout / 1000
         link = await connect_link(
-            self._broker, session, lambda *_: None, tls=self._tls, timeout_s=timeout_s, alpn=self._config.mqtt.alpn
+            self._broker,
+            session,
+            lambda *_: None,
+            tls=self._tls,
+            **dialling(self._config),
         )
         await close_and_wait(link)
         await self._subscriptions.commit(())
@@ -584,5 +584,5 @@ class MqttSource:
 def _connection_settings(config: BridgeConfig) -> tuple[object, ...]:
     """Return everything that only another connection can change."""
     mqtt = config.mqtt
-    tls = mqtt.ca_file, mqtt.certificate, mqtt.key, mqtt.insecure, mqtt.alpn
+    tls = mqtt.ca_file, mqtt.certificate, mqtt.key, mqtt.insecure, mqtt.alpn, mqtt.websocket
     return config.broker, session_config(config), tls

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from edgewire.config import Config, DurationMs, SizeBytes
+from edgewire.link.websocket_config import WebSocketConfig
 
 
 class MqttConfig(Config):
@@ -36,6 +37,8 @@ class MqttConfig(Config):
     alpn: tuple[str, ...] = ()
     """Protocols to offer in the TLS handshake of mqtts://, of which the broker has to choose one: `[x-amzn-mqtt-ca]`
     for AWS IoT on port 443. Empty: none."""
+    websocket: WebSocketConfig = WebSocketConfig()
+    """Headers and subprotocol of ws:// and wss://."""
     certificate: Path | None = None
     """The bridge's own certificate, where the broker asks for one (PEM); its key may be in the same file."""
     key: Path | None = None

@@ -2,9 +2,11 @@
 
 import ssl
 from dataclasses import replace
+from typing import TypedDict
 
 from bridge.config import BridgeConfig
 from edgewire.errors import ConfigError
+from edgewire.link import WebHandshake
 from edgewire.mqtt import SessionConfig, Subscription
 from edgewire.mqtt.filters import covers, is_shared
 from edgewire.tls import client_context
@@ -76,6 +78,20 @@ def effective_filters(config: BridgeConfig) -> tuple[str, ...]:
         if is_shared(topic) or not any(covers(one, topic) for one in others):
             left.append(topic)
     return tuple(left)
+
+
+class Dialling(TypedDict):
+    """What every connection to the broker is made with, besides its certificates."""
+
+    timeout_s: float
+    alpn: tuple[str, ...]
+    web: WebHandshake
+
+
+def dialling(config: BridgeConfig) -> Dialling:
+    """Return it as arguments of `connect_link`."""
+    mqtt = config.mqtt
+    return {"timeout_s": mqtt.connect_timeout / 1000, "alpn": mqtt.alpn, "web": mqtt.websocket.handshake}
 
 
 def tls_context(config: BridgeConfig) -> ssl.SSLContext | None:

@@ -19,7 +19,7 @@ from devices.fleet.credentials import Identities
 from devices.scenario.identity_table import Login, read_logins
 from devices.scenario.scenario import Scenario
 from edgewire.errors import ConfigError
-from edgewire.link import BrokerUrl, Link, NoLocalPort, connect_link
+from edgewire.link import PLAIN_HANDSHAKE, BrokerUrl, Link, NoLocalPort, WebHandshake, connect_link
 from edgewire.link.connect import OnEvents, OnWritable
 from edgewire.mqtt import Session
 
@@ -43,10 +43,12 @@ class BrokerPool:
         *,
         devices: int = 1,
         policy: BrokerPolicy = "spread",
+        web: WebHandshake = PLAIN_HANDSHAKE,
     ) -> None:
         """Take the brokers of a fleet that has so many `devices` in all its processes."""
         self.urls = tuple(brokers)
         self._policy = policy
+        self._web = web
         needed = max(1, -(-devices // DEVICES_PER_ADDRESS))
         self._source_addresses = tuple(source_addresses)
         self._local_addresses = {
@@ -90,6 +92,7 @@ class BrokerPool:
                     local_addr=None if source is None else (source, 0),
                     own_timer=False,
                     alpn=self.identities.alpn(broker),
+                    web=self._web,
                 )
             except NoLocalPort:
                 if attempt == len(addresses):
@@ -133,7 +136,8 @@ def broker_pool_for(scenario: Scenario, device_ids: Collection[str] = ()) -> Bro
     )
     addresses = [str(address) for address in scenario.source_addresses]
     devices = sum(group.size for group in scenario.devices)
-    return BrokerPool(brokers, addresses, identities, devices=devices, policy=scenario.broker_list)
+    web = scenario.websocket.handshake
+    return BrokerPool(brokers, addresses, identities, devices=devices, policy=scenario.broker_list, web=web)
 
 
 def read_group_logins(scenario: Scenario, device_ids: Collection[str]) -> dict[str, Login]:

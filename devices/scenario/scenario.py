@@ -45,6 +45,7 @@ from edgewire.dialects.zigbee2mqtt_encoder import Zigbee2MqttEncoder
 from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl
 from edgewire.link.url import with_password_file
+from edgewire.link.websocket_config import WEBSOCKET_UNUSED, WebSocketConfig
 from edgewire.messages.base import DEVICE_ID
 from edgewire.tls import check_tls_keys
 
@@ -474,6 +475,8 @@ class Scenario(ConfigFile):
     alpn: tuple[str, ...] = ()
     """Protocols to offer in the TLS handshake of mqtts://, of which the broker has to choose one: `[x-amzn-mqtt-ca]`
     for AWS IoT on port 443. Empty: none."""
+    websocket: Annotated[WebSocketConfig, Field(exclude=True)] = WebSocketConfig()
+    """Headers and subprotocol of ws:// and wss://."""
     source_addresses: tuple[IPvAnyAddress, ...] = ()
     """Addresses of this machine to dial from, one for 8,000 devices in turn, the others as ports run out: each is good
     for about 28,000 connections to one broker. A broker on loopback is dialled from 127.0.0.1 to 127.0.0.17 anyway."""
@@ -567,6 +570,8 @@ class Scenario(ConfigFile):
             insecure=self.insecure,
             ca_file=self.ca_file,
         )
+        if self.websocket != WebSocketConfig() and not any(transport.takes_headers for transport in transports):
+            contradiction = WEBSOCKET_UNUSED
         if contradiction:
             raise ValueError(contradiction)
 

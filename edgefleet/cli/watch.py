@@ -1,5 +1,6 @@
 """Implements `edgefleet watch`: a live tail of the broker for people."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -30,6 +31,14 @@ def command(
     alpn: Annotated[
         list[str] | None, typer.Option(help="Protocol to offer in the TLS handshake of mqtts://; repeatable.")
     ] = None,
+    header: Annotated[
+        list[str] | None,
+        typer.Option(metavar="'NAME: VALUE'", help="Header of the handshake of ws:// and wss://; repeatable."),
+    ] = None,
+    headers_file: Annotated[
+        Path | None, typer.Option(help="File with such headers, a line each: it shows none in the list of processes.")
+    ] = None,
+    subprotocol: Annotated[str, typer.Option(help="Subprotocol of ws:// and wss://.")] = "mqtt",
     wait: Wait = "0s",
     as_json: Json = False,
 ) -> None:
@@ -42,8 +51,10 @@ def command(
     from edgefleet.cli.signals import run_async, until_signal
     from edgefleet.report.broker_tail import watch_broker
     from edgefleet.report.dialect_reader import DialectReader
+    from edgewire.config import check_options
     from edgewire.errors import ConfigError
     from edgewire.link import BrokerUrl
+    from edgewire.link.websocket_config import WEBSOCKET_UNUSED, WebSocketConfig
     from edgewire.mqtt import Unsendable, check_filter
     from edgewire.redact import show_url
     from edgewire.tls import check_tls_keys, client_context
@@ -64,6 +75,11 @@ def command(
     )
     if ca_file is not None and not url.uses_tls:
         contradiction = f"ca_file: broker {url} is not dialled with TLS; write mqtts:// or leave it out"
+    given = {"headers": parse_headers(header or ()), "headers_file": headers_file, "subprotocol": subprotocol}
+    at: dict[tuple[str | int, ...], str] = {("headers",): "--header", ("headers_file",): "--headers-file"}
+    web = check_options(given, WebSocketConfig, at | {("subprotocol",): "--subprotocol"})
+    if web != WebSocketConfig() and not url.kind.takes_headers:
+        contradiction = WEBSOCKET_UNUSED
     if contradiction:
         raise ConfigError(f"watch: {contradiction}")
     try:
@@ -73,7 +89,19 @@ def command(
 
     async def tail(stop: asyncio.Event) -> None:
         await wait_for_broker([url], wait_s)
-        await watch_broker(url, topic_filter, count, as_json, stop, reader, tls=tls, alpn=offered)
+        await watch_broker(url, topic_filter, count, as_json, stop, reader, tls=tls, alpn=offered, web=web.handshake)
 
     with suppress(BrokenPipeError):
         run_async(until_signal(tail))
+
+
+def parse_headers(lines: Sequence[str]) -> dict[str, str]:
+    """Return the headers that `--header` gives; raises `ConfigError`, which does not show their values."""
+    from edgewire.errors import ConfigError
+    from edgewire.link.websocket_config import parse_header
+
+    try:
+        found = [parse_header(line) for line in lines]
+    except ValueError as error:
+        raise ConfigError(f"--header: {error}") from None
+    return dict(found)

@@ -16,7 +16,7 @@ from devices.sensors.registry import KINDS
 from edgefleet.report.dialect_reader import DialectReader, age_text
 from edgewire.clock import parse_ms
 from edgewire.errors import ServiceUnavailable
-from edgewire.link import BrokerUrl, Link, close_and_wait, connect_link
+from edgewire.link import PLAIN_HANDSHAKE, BrokerUrl, Link, WebHandshake, close_and_wait, connect_link
 from edgewire.messages import ContractError, Topic
 from edgewire.mqtt import (
     FAILURE,
@@ -56,13 +56,14 @@ async def watch_broker(
     *,
     tls: ssl.SSLContext | None = None,
     alpn: tuple[str, ...] = (),
+    web: WebHandshake = PLAIN_HANDSHAKE,
 ) -> None:
     """Print what passes until it is stopped, or `count` messages have; raises `ServiceUnavailable` without a broker.
 
     With a `reader` what comes is taken for messages of its dialect.
     """
     console = _Output(highlight=False, soft_wrap=True)
-    tail = asyncio.create_task(_tail(url, topic_filter, count, as_json, console, reader, tls, alpn), name="tail")
+    tail = asyncio.create_task(_tail(url, topic_filter, count, as_json, console, reader, tls, alpn, web), name="tail")
     stopped = asyncio.create_task(stop.wait(), name="stop")
     done, pending = await asyncio.wait((tail, stopped), return_when=asyncio.FIRST_COMPLETED)
     for task in pending:
@@ -81,6 +82,7 @@ async def _tail(
     reader: DialectReader | None,
     tls: ssl.SSLContext | None,
     alpn: tuple[str, ...],
+    web: WebHandshake,
 ) -> None:
     heard: asyncio.Queue[Event] = asyncio.Queue()
     session = Session(
@@ -91,7 +93,7 @@ async def _tail(
             maximum_packet_size=LARGEST_PACKET,
         )
     )
-    link = await connect_link(url, session, lambda one, events: _queue(heard, one, events), tls=tls, alpn=alpn)
+    link = await connect_link(url, session, lambda one, events: _queue(heard, one, events), tls=tls, alpn=alpn, web=web)
     seen = 0
     try:
         link.subscribe([Subscription(topic_filter, qos=0)])

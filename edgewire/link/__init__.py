@@ -15,16 +15,19 @@ from edgewire.link.connect import (
     probe_version,
 )
 from edgewire.link.protocol import Link
+from edgewire.link.transport import PLAIN_HANDSHAKE, WebHandshake
 from edgewire.link.url import BrokerUrl
 
 __all__ = [
     "NO_OPEN_FILE",
+    "PLAIN_HANDSHAKE",
     "BrokerRefused",
     "BrokerUnreachable",
     "BrokerUrl",
     "ConnectCutOff",
     "Link",
     "NoLocalPort",
+    "WebHandshake",
     "close_and_wait",
     "connect_link",
     "probe_version",

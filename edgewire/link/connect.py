@@ -9,7 +9,7 @@ from time import monotonic
 
 from edgewire.errors import ConfigError, EdgefleetError, ServiceUnavailable
 from edgewire.link.protocol import Link
-from edgewire.link.transport import Endpoint, HandshakeRefused, Headers, UrlForm
+from edgewire.link.transport import PLAIN_HANDSHAKE, Endpoint, HandshakeRefused, UrlForm, WebHandshake
 from edgewire.link.url import BrokerUrl
 from edgewire.mqtt import Connected, ConnectionLost, ConnectRefused, Event, Session, Version, encode
 from edgewire.mqtt.advice import advice
@@ -64,7 +64,7 @@ async def connect_link(
     on_writable: OnWritable | None = None,
     local_addr: tuple[str, int] | None = None,
     own_timer: bool = True,
-    headers: Headers = (),
+    web: WebHandshake = PLAIN_HANDSHAKE,
     alpn: tuple[str, ...] = (),
 ) -> Link:
     """Connect `session` to `broker`; `on_events` gets `Connected` before this returns, and all that follows.
@@ -72,14 +72,14 @@ async def connect_link(
     A broker that does not speak version 5 is connected to again with 3.1.1, and the session keeps to that; `timeout_s`
     is for each of the two. Only a session that no server has accepted yet wonders so about a broker that says nothing.
     `tls` replaces the default context of a URL with TLS; of the protocols of `alpn`, which it offers, the broker has to
-    choose one. `headers` go with the handshake of a WebSocket.
+    choose one. `web` is of the handshake of a WebSocket.
 
     Raises `ServiceUnavailable` if the broker cannot be reached or does not answer (`NoLocalPort` if it was not even
     asked), `BrokerRefused` if it says no, `ConfigError` for `tls` with a URL without TLS and for a `local_addr` that
     cannot be used. Then `on_events` is not called, unless a time-out or a cancellation came together with CONNACK: it
     gets `Connected`, and soon after `ConnectionLost`.
     """
-    endpoint = _endpoint(broker, tls, local_addr, headers=headers, alpn=alpn)
+    endpoint = _endpoint(broker, tls, local_addr, web=web, alpn=alpn)
     attempt = _Attempt(broker, endpoint, session, on_events, on_writable, own_timer)
     try:
         return await attempt.run(timeout_s)
@@ -98,14 +98,14 @@ async def probe_version(
     *,
     tls: ssl.SSLContext | None = None,
     timeout_s: float = 10,
-    headers: Headers = (),
+    web: WebHandshake = PLAIN_HANDSHAKE,
     alpn: tuple[str, ...] = (),
 ) -> Version:
     """Return the version to speak with this broker: 3.1.1 only if it refuses a plain CONNECT of version 5.
 
     Ask once before connecting a whole fleet. Raises `ServiceUnavailable` if the broker cannot be reached or is silent.
     """
-    return await _probe(broker, _endpoint(broker, tls, headers=headers, alpn=alpn), timeout_s)
+    return await _probe(broker, _endpoint(broker, tls, web=web, alpn=alpn), timeout_s)
 
 
 async def _probe(broker: BrokerUrl, endpoint: Endpoint, timeout_s: float) -> Version:
@@ -161,10 +161,12 @@ class _Attempt:
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[Event] = loop.create_future()
         handler = self._handshake_handler(outcome)
+        is_open = False
         link = Link(self._session, handler, monotonic, self._on_writable, own_timer=self._own_timer)
         try:
             async with asyncio.timeout(timeout_s):
                 await self._broker.kind.connector.open_transport(self._endpoint, lambda: link)
+                is_open = True
                 if self._session.version is Version.V5 and not self._session.accepted:
                     await self._check_version(outcome, timeout_s)
                 self._raise_for_refusal(await outcome)
@@ -174,6 +176,12 @@ class _Attempt:
             link.abort()
             # uvloop may have closed the transport, without a word: we can be cancelled after CONNACK has arrived.
             loop.call_soon(link.connection_lost, None)
+            handshake = None if is_open else _handshake_of(self._broker)
+            if isinstance(error, TimeoutError) and handshake:
+                raise ServiceUnavailable(
+                    f"broker {self._broker} did not complete {handshake} within {timeout_s:g} s: is its port one for"
+                    f" {self._broker.scheme}://, and is it not overloaded?"
+                ) from None
             if isinstance(error, TimeoutError):
                 raise ServiceUnavailable(
                     f"broker {self._broker} did not answer client '{self._session.config.client_id}' within "
@@ -233,7 +241,7 @@ def _endpoint(
     tls: ssl.SSLContext | None,
     local_addr: tuple[str, int] | None = None,
     *,
-    headers: Headers = (),
+    web: WebHandshake = PLAIN_HANDSHAKE,
     alpn: tuple[str, ...] = (),
 ) -> Endpoint:
     if tls and not broker.uses_tls:
@@ -247,9 +255,15 @@ def _endpoint(
         tls,
         local_addr,
         broker.path,
-        headers if kind.takes_headers else (),
+        web,
         alpn if kind.takes_alpn else (),
     )
+
+
+def _handshake_of(broker: BrokerUrl) -> str | None:
+    """Return what comes between the connection and MQTT."""
+    names = [*(["TLS"] if broker.uses_tls else []), *(["WebSocket"] if broker.kind.takes_headers else [])]
+    return f"the {' and '.join(names)} handshake" if names else None
 
 
 def _plain(broker: BrokerUrl) -> str:

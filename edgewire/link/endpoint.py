@@ -3,12 +3,25 @@
 import asyncio
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 ProtocolFactory = Callable[[], asyncio.Protocol]
 Headers = tuple[tuple[str, str], ...]
 """Names and values of HTTP."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebHandshake:
+    """Tells what goes with the handshake of a WebSocket, besides host and path."""
+
+    headers: Headers = field(default=(), repr=False)
+    subprotocol: str = "mqtt"
+    """The one that is asked for; a server that does not choose it is left."""
+
+
+PLAIN_HANDSHAKE = WebHandshake()
+"""Asks for MQTT, and says nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +36,8 @@ class Endpoint:
     """The address of this machine to connect from, with port 0 for any; None leaves it to the system."""
     path: str = ""
     """Of a WebSocket: path and query to ask for. Of a UNIX socket: its file."""
-    headers: Headers = ()
-    """Sent with the handshake of a WebSocket."""
+    web: WebHandshake = PLAIN_HANDSHAKE
+    """Of a WebSocket."""
     alpn: tuple[str, ...] = ()
     """The protocols that `tls` offers; the server has to choose one of them. Empty: it need not."""
 

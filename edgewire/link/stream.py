@@ -9,6 +9,8 @@ from edgewire.errors import ConfigError
 from edgewire.link.endpoint import Endpoint, HandshakeRefused, ProtocolFactory
 from edgewire.link.local_address import connected_from
 
+_ALPN_FIX = "name the one that it knows, or leave alpn out"
+
 
 class TcpConnector:
     """TCP, with TLS upon it where the endpoint has a context."""
@@ -50,13 +52,20 @@ async def _connect(endpoint: Endpoint, make_protocol: ProtocolFactory) -> asynci
 
 
 async def _with_alpn(endpoint: Endpoint, make_protocol: ProtocolFactory) -> asyncio.Transport:
-    gate = _AlpnGate(make_protocol)
-    transport = await _connect(endpoint, lambda: gate)
+    gate, offered = _AlpnGate(make_protocol, endpoint.alpn), ", ".join(endpoint.alpn)
+    try:
+        transport = await _connect(endpoint, lambda: gate)
+    except ssl.SSLError as error:
+        # RFC 7301, 3.2: the alert of a server that knows none of them. OpenSSL itself ends what was not offered.
+        if "no application protocol" in (error.reason or str(error)).replace("_", " ").lower():
+            raise HandshakeRefused(f"it knows none of the protocols of alpn ({offered})", _ALPN_FIX) from None
+        raise
     if not gate.is_open:
         transport.abort()
+        chose = f"'{gate.chosen}', which is" if gate.chosen else ""
         raise HandshakeRefused(
-            f"it chose none of the protocols of alpn ({', '.join(endpoint.alpn)}) in the TLS handshake",
-            "name the one that it knows, or leave alpn out",
+            f"it chose {chose} none of the protocols of alpn ({offered}) in the TLS handshake".replace("  ", " "),
+            _ALPN_FIX,
         )
     return transport
 
@@ -64,13 +73,16 @@ async def _with_alpn(endpoint: Endpoint, make_protocol: ProtocolFactory) -> asyn
 class _AlpnGate(asyncio.Protocol):
     """Hands the connection over once the server has chosen a protocol; what has not, gets not a byte of MQTT."""
 
-    def __init__(self, make_protocol: ProtocolFactory) -> None:
+    def __init__(self, make_protocol: ProtocolFactory, offered: tuple[str, ...]) -> None:
         self._make_protocol = make_protocol
+        self._offered = offered
+        self.chosen: str | None = None
         self.is_open = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         found = cast("ssl.SSLObject | None", transport.get_extra_info("ssl_object"))
-        self.is_open = found is not None and found.selected_alpn_protocol() is not None
+        self.chosen = found.selected_alpn_protocol() if found is not None else None
+        self.is_open = self.chosen in self._offered
         if self.is_open:
             protocol = self._make_protocol()
             transport.set_protocol(protocol)

@@ -7,18 +7,26 @@ import asyncio
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from edgewire.link.endpoint import Endpoint, HandshakeRefused, Headers, ProtocolFactory, TransportConnector
+from edgewire.link.endpoint import (
+    PLAIN_HANDSHAKE,
+    Endpoint,
+    HandshakeRefused,
+    ProtocolFactory,
+    TransportConnector,
+    WebHandshake,
+)
 from edgewire.link.stream import TcpConnector, UnixConnector
 
 __all__ = [
+    "PLAIN_HANDSHAKE",
     "TRANSPORTS",
     "Endpoint",
     "HandshakeRefused",
-    "Headers",
     "ProtocolFactory",
     "TransportConnector",
     "TransportType",
     "UrlForm",
+    "WebHandshake",
 ]
 
 

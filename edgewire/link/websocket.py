@@ -26,8 +26,6 @@ from wsproto.handshake import H11Handshake
 from edgewire.link.endpoint import Endpoint, HandshakeRefused, ProtocolFactory, TransportConnector
 from edgewire.redact import show_url
 
-SUBPROTOCOL = "mqtt"
-
 _HEAD_LIMIT = 64 * 1024
 """Bytes of an answer to the handshake; one that is longer without an end is not read on."""
 _SHOWN = 120
@@ -35,7 +33,7 @@ _SHOWN = 120
 
 _FIXES: dict[int, str] = {
     HTTPStatus.BAD_REQUEST: "correct its path, or name the listener for WebSockets: ws:// or wss://",
-    HTTPStatus.UNAUTHORIZED: "it wants to know who asks before MQTT does: name a listener without that",
+    HTTPStatus.UNAUTHORIZED: "it wants to know who asks: give the header that it wants (websocket.headers)",
     HTTPStatus.FORBIDDEN: "look at what it lets in, such as addresses and origins",
     HTTPStatus.NOT_FOUND: "correct the path of the URL: many brokers have /mqtt",
     HTTPStatus.METHOD_NOT_ALLOWED: "correct the path of the URL: many brokers have /mqtt",
@@ -89,8 +87,8 @@ class _WebSocketStream(asyncio.Protocol):
         request = Request(
             host=_host_header(self._endpoint),
             target=self._endpoint.path or "/",
-            subprotocols=[SUBPROTOCOL],
-            extra_headers=[(name.encode(), value.encode()) for name, value in self._endpoint.headers],
+            subprotocols=[self._endpoint.web.subprotocol],
+            extra_headers=[(name.encode(), value.encode()) for name, value in self._endpoint.web.headers],
         )
         self._lower.write(self._handshake.send(request))
 
@@ -139,10 +137,11 @@ class _WebSocketStream(asyncio.Protocol):
     def _open(self, event: AcceptConnection) -> None:
         assert self._handshake is not None
         assert self._lower is not None
-        if event.subprotocol != SUBPROTOCOL:
+        if event.subprotocol != self._endpoint.web.subprotocol:
             self._refuse(
                 HandshakeRefused(
-                    f"its WebSocket is not for MQTT: it did not choose the subprotocol '{SUBPROTOCOL}'",
+                    "its WebSocket is not for MQTT: it did not choose the subprotocol"
+                    f" '{self._endpoint.web.subprotocol}'",
                     "correct the path or port of the URL",
                 )
             )

@@ -172,9 +172,9 @@ async def test_a_session_that_our_own_next_connection_takes_over_is_no_fault(tmp
         async with several(tmp_path, first.url, second.url) as opened:
             await asyncio.wait_for(second.subscribed.wait(), 10)
             await eventually(lambda: opened.using() == [second.url])
+            first.suback_code = 1
             second.send(Disconnect(0x8E))
             second.hang_up()
-            first.suback_code = 1
             await eventually(lambda: opened.using() == [first.url])
             await received(first, opened, 1)
             assert not opened.running.done()

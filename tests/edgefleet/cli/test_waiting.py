@@ -46,6 +46,26 @@ def test_watch_refuses_what_does_not_go_with_its_broker(options: list[str], said
     assert said in str(done.exception)
 
 
+SECRET = "Bearer s3cr3t-9f2"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--header", f"X: {SECRET}"], "websocket: no broker is dialled by ws:// or wss://"),
+        (["--header", SECRET, "--broker", "ws://127.0.0.1:9"], "--header: is no header: write NAME: VALUE"),
+        (["--header", f"Upgrade: {SECRET}", "--broker", "ws://127.0.0.1:9"], "--header: 'Upgrade' is set by"),
+        (["--headers-file", "none", "--broker", "ws://127.0.0.1:9"], "none: there is no such file"),
+        (["--subprotocol", "a b", "--broker", "ws://127.0.0.1:9"], "--subprotocol"),
+    ],
+)
+def test_watch_takes_headers_and_refuses_what_cannot_be_sent(options: list[str], said: str) -> None:
+    done = CliRunner().invoke(app, ["watch", "--broker", "mqtt://127.0.0.1:9", *options])
+    assert isinstance(done.exception, ConfigError)
+    assert said in str(done.exception)
+    assert "s3cr3t" not in str(done.exception) + done.output
+
+
 @pytest.mark.parametrize(("key", "value"), [("insecure", True), ("alpn", ("mqtt",))])
 def test_a_broker_of_an_option_may_not_leave_a_key_of_the_file_without_effect(key: str, value: object) -> None:
     scenario = Scenario.model_validate({"broker": "mqtts://here", "devices": [{"kind": "gps"}], key: value})

@@ -15,7 +15,7 @@ from wsproto.events import AcceptConnection, BytesMessage, CloseConnection, Ping
 from wsproto.frame_protocol import CloseReason
 
 from edgewire.errors import ServiceUnavailable
-from edgewire.link import BrokerUnreachable, BrokerUrl, Link, connect_link, probe_version
+from edgewire.link import BrokerUnreachable, BrokerUrl, Link, WebHandshake, connect_link, probe_version
 from edgewire.link.endpoint import Endpoint
 from edgewire.link.websocket import open_websocket
 from edgewire.mqtt import ConnectionLost, Event, Message, PacketDecoder, Session, SessionConfig, Version, encode
@@ -211,7 +211,7 @@ async def test_the_request_has_path_host_subprotocol_and_headers() -> None:
     async with web_broker(run) as url:
         there = BrokerUrl.parse(f"{str(url).removesuffix('/mqtt')}/a%20b?token=x")
         link: Link = await connect_link(
-            there, Session(SessionConfig(client_id="c")), lambda *_: None, headers=(("X-Tenant", "blue"),)
+            there, Session(SessionConfig(client_id="c")), lambda *_: None, web=WebHandshake((("X-Tenant", "blue"),))
         )
         link.abort()
         await until(lambda: link.is_gone)
@@ -232,7 +232,7 @@ def http(status: str, *headers: str, body: str = "") -> bytes:
 
 WRONG_ANSWERS = [
     (http("400 Bad Request"), "400 Bad Request: correct its path; if the port is for TLS, write wss://"),
-    (http("401 Unauthorized"), "401 Unauthorized: it wants to know who asks before MQTT does"),
+    (http("401 Unauthorized"), "401 Unauthorized: it wants to know who asks"),
     (http("403 Forbidden"), "403 Forbidden: look at what it lets in"),
     (http("404 Not Found"), "404 Not Found: correct the path of the URL: many brokers have /mqtt"),
     (
@@ -328,5 +328,5 @@ async def test_a_server_that_never_answers_the_handshake_is_given_up() -> None:
         await peer.reader.read()
 
     async with web_broker(run) as url:
-        with pytest.raises(ServiceUnavailable, match="did not answer client 'c' within"):
+        with pytest.raises(ServiceUnavailable, match="did not complete the WebSocket handshake within"):
             await connect_link(url, Session(SessionConfig(client_id="c")), lambda *_: None, timeout_s=0.1)
