@@ -70,6 +70,13 @@ def fenced(document: Path, languages: set[str]) -> list[str]:
     return [body for language, body in FENCE.findall(document.read_text(encoding="utf-8")) if language in languages]
 
 
+def named_files(document: str) -> Iterator[tuple[str, str]]:
+    """Yield the blocks of a document that are files, with their names, with which they begin."""
+    for body in fenced(ROOT / document, {"yaml"}):
+        if named := re.match(r"# (\S+\.yaml)\n", body):
+            yield named[1], body
+
+
 def commands(block: str) -> list[str]:
     """Return the commands of a block, each in one line and without its comment."""
     text = block.replace("\\\n", " ")
@@ -110,7 +117,8 @@ class Terminal:
 
     def run(self, command: str) -> None:
         """Run a command; fails the test unless it exits with 0."""
-        if (first := command.split()[0]) in NOT_RUN or "--ray" in command:
+        is_example = command.startswith("python examples/")
+        if ((first := command.split()[0]) in NOT_RUN and not is_example) or "--ray" in command:
             self._look_at(first, command)
             return
         for shown, tested in self.replacements.items():
@@ -140,6 +148,15 @@ class Terminal:
                 failed.append(f"{command}: exit {process.returncode}\n{errors.decode()}")
         self._background.clear()
         assert failed == []
+
+    def interrupt(self, words: str) -> None:
+        """Interrupt what goes on that begins with these words, and wait for its end, which is in order."""
+        for one in [found for found in self._background if found[0].startswith(words)]:
+            self._background.remove(one)
+            command, process = one
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=60)
+            assert process.returncode == 0, f"{command}: exit {process.returncode}\n{errors.decode()}"
 
     def kill(self) -> None:
         """End what a failed test has left."""
@@ -213,7 +230,7 @@ def terminal(tmp_path: Path) -> Iterator[Callable[..., Terminal]]:
         def open_terminal(**replacements: str) -> Terminal:
             ports = {"9464": str(free_port()), "9465": str(free_port()), "8000": str(free_port())}
             opened = Terminal(tmp_path, {**replacements, **ports, **SHORTER})
-            for name in ("scenarios", "deploy"):
+            for name in ("scenarios", "deploy", "examples"):
                 shutil.copytree(ROOT / name, tmp_path / name)
             shutil.copy(ROOT / "bridge.yaml", tmp_path)
             (fleet,) = (body for body in fenced(ROOT / "README.md", {"yaml"}) if body.startswith("# fleet.yaml"))
@@ -332,14 +349,38 @@ def test_sinks(terminal: Callable[..., Terminal], broker: dict[str, str], kafka:
 def test_dialects(terminal: Callable[..., Terminal], broker: dict[str, str]) -> None:
     opened = terminal(**broker)
     for document in ("docs/dialects.md", "docs/your-own-format.md"):
-        for body in fenced(ROOT / document, {"yaml"}):
-            # A block that is a file begins with its name.
-            if named := re.match(r"# (\S+\.yaml)\n", body):
-                at = broker["mqtt://127.0.0.1:1883"]
-                (opened.folder / named[1]).write_text(body.replace("mqtt://127.0.0.1:1883", at))
+        for name, body in named_files(document):
+            at = broker["mqtt://127.0.0.1:1883"]
+            (opened.folder / name).write_text(body.replace("mqtt://127.0.0.1:1883", at))
         for body in fenced(ROOT / document, {"csv"}):
             (opened.folder / "fleet.csv").write_text(body)
         opened.run_all(document)
+    opened.close()
+
+
+@pytest.mark.services
+def test_a_real_sensor(
+    terminal: Callable[..., Terminal], broker: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    at = broker["mqtt://127.0.0.1:1883"]
+    program = "tasmota_bme280.py kitchen"
+    shorter = {program: f"{program} --broker {at.removeprefix('mqtt://')}", "--period 1 --": "--period 0.05 --"}
+    opened = terminal(**broker, **shorter)
+    for name, body in named_files("docs/real-sensor.md"):
+        (opened.folder / name).write_text(
+            body.replace("mqtt://127.0.0.1:1883", at)
+            .replace("http://127.0.0.1:8000", f"http://127.0.0.1:{opened.replacements['8000']}")
+            .replace("interval: 10s", "interval: 1s")
+        )
+
+    def stop_the_fleet(command: str) -> None:
+        if "verify" in command:
+            opened.interrupt("edgefleet run")
+
+    opened.run_all("docs/real-sensor.md", before=stop_the_fleet)
+    record = RunRecord.load(opened.folder / "run")
+    assert [span.device_id for span in record.standby] == ["kitchen"]
     opened.close()
 
 

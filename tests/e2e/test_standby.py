@@ -2,10 +2,8 @@
 
 import asyncio
 import json
-import signal
-import subprocess
+import sqlite3
 import sys
-import threading
 import urllib.request
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -17,7 +15,6 @@ from typing import Any, NamedTuple
 import orjson
 import paho.mqtt.client as mqtt
 import pytest
-import yaml
 
 from devices.fleet.brokers import broker_pool_for
 from devices.fleet.connector import probe_all
@@ -25,9 +22,7 @@ from devices.fleet.fleet import Fleet
 from devices.scenario.scenario import Scenario
 from edgefleet.verify import Outcome, verify_run
 from edgewire.mqtt import Version
-from edgewire.run_record import RunRecord
 from tests.e2e.chain import running_chain
-from tests.e2e.stack import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -35,6 +30,7 @@ SITE, REPLACED = "default", "bme280-0007"
 BASE = f"edge/{SITE}/bme280/{REPLACED}"
 
 
+TASMOTA = Path(__file__).parents[2] / "examples" / "tasmota_bme280.py"
 DECODED = [
     "edge/+/+/+/telemetry",
     {"filter": "tele/#", "decode": "tasmota", "timezone": "UTC"},
@@ -47,6 +43,7 @@ class Services(NamedTuple):
     broker: str
     ingest: str
     address: tuple[str, int]
+    store: Path
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +51,7 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Services]:
     """A broker, and an ingest that a bridge feeds from it."""
     folder = tmp_path_factory.mktemp("standby")
     with running_chain(folder, {"mode": "batch"}, subscriptions=DECODED) as chain:
-        yield Services(chain.broker.url, chain.ingest, (chain.broker.host, chain.broker.port))
+        yield Services(chain.broker.url, chain.ingest, (chain.broker.host, chain.broker.port), chain.store)
 
 
 def sensor(broker: str, client_id: str, boot: int) -> mqtt.Client:
@@ -107,7 +104,7 @@ async def running(fleet: Fleet) -> AsyncIterator["asyncio.Task[Any]"]:
 
 
 async def test_a_real_sensor_replaces_its_emulator_and_goes_away_again(services: Services) -> None:
-    (broker, ingest, _), client_id, hardware_boot, version = services, REPLACED, 41, Version.V5
+    (broker, ingest, _, _), client_id, hardware_boot, version = services, REPLACED, 41, Version.V5
     group = {"kind": "bme280", "count": 301, "interval": "500ms"}
     scenario = Scenario(broker=broker, standby=True, standby_after="1s", devices=[group])
     assert await probe_all(broker_pool_for(scenario)) is Version.V5
@@ -148,68 +145,37 @@ async def test_a_real_sensor_replaces_its_emulator_and_goes_away_again(services:
     assert counts == {hardware_boot: 10, first.boot: first.emitted, second.boot: second.emitted}
 
 
-class Ear:
-    """Hears topics of one device, and what is said there."""
-
-    def __init__(self, address: tuple[str, int], topic_filter: str) -> None:
-        self.heard: list[tuple[str, bytes]] = []
-        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
-        subscribed = threading.Event()
-        self._client.on_message = lambda _client, _data, message: self.heard.append((message.topic, message.payload))
-        self._client.on_subscribe = lambda *_: subscribed.set()
-        self._client.connect(*address)
-        self._client.loop_start()
-        self._client.subscribe(topic_filter, 1)
-        assert subscribed.wait(10)
-
-    def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
-
-
-def command(*words: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen([sys.executable, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-
-
-def test_a_tasmota_device_takes_the_place_of_its_emulator_for_a_while(services: Services, tmp_path: Path) -> None:
-    scenario, run = tmp_path / "fleet.yaml", str(tmp_path / "run")
+async def test_a_tasmota_device_takes_the_place_of_its_emulator_for_a_while(services: Services) -> None:
     group = {"kind": "bme280", "count": 301, "interval": "500ms", "dialect": "tasmota", "timezone": "UTC"}
-    content = {"broker": services.broker, "standby": True, "standby_after": "1s", "devices": [group]}
-    scenario.write_text(yaml.safe_dump(content))
-    tele = f"tele/{REPLACED}"
-    ear = Ear(services.address, f"{tele}/#")
+    scenario = Scenario(broker=services.broker, standby=True, standby_after="1s", devices=[group])
+    fleet = Fleet(scenario, name="test", version=Version.V5)
     host, port = services.address
-    program = "examples/tasmota_bme280.py"
-    options = [REPLACED, "--client-id", REPLACED, "--broker", f"{host}:{port}", "--period", "0.1", "--readings", "8"]
-    fleet = command("-m", "edgefleet", "run", str(scenario), "--duration", "60s", "--record", run)
-    try:
-        wait_until(lambda: sum(topic == f"{tele}/SENSOR" for topic, _ in ear.heard) >= 2)
-        # Its client id is the emulator's, and its clock is that of the bridge's configuration.
-        real = subprocess.run([sys.executable, program, *options], env={"TZ": "UTC"}, check=False, timeout=30)
-        assert real.returncode == 0
-        ours = b'"Humidity": 45.5'
-        gone = len(ear.heard)
-        wait_until(lambda: (f"{tele}/LWT", b"Online") in ear.heard[gone:])
-        wait_until(
-            lambda: sum(topic == f"{tele}/SENSOR" and ours not in payload for topic, payload in ear.heard[gone:]) > 1
-        )
-        fleet.send_signal(signal.SIGINT)
-        text, _ = fleet.communicate(timeout=60)
-    finally:
-        fleet.kill()
-        ear.close()
-    assert fleet.returncode == 0, text
-    record = RunRecord.load(tmp_path / "run")
+    # Its client id is the emulator's, and its clock is that of the bridge's configuration.
+    words = [REPLACED, "--client-id", REPLACED, "--broker", f"{host}:{port}", "--period", "0.1", "--readings", "8"]
+    async with running(fleet) as task:
+        place = next(client for client in fleet.clients if client.device.device_id == REPLACED)
+        await until(lambda: place.firmware.counters.sent_qos0 >= 2, "the emulator has measured")
+        real = await asyncio.create_subprocess_exec(sys.executable, TASMOTA, *words, env={"TZ": "UTC"})
+        await until(lambda: place.is_withdrawn, "the emulator leaves")
+        assert await real.wait() == 0
+        await until(lambda: not place.is_withdrawn, "the emulator returns")
+        await until(lambda: place.firmware.counters.sent_qos0 >= 2, "it measures")
+    record = task.result()
     assert record.problems == {}
     assert sum(device.reconnects for device in record.devices) == 0
     (span,) = record.standby
-    assert span.withheld_count > 0
-    assert sum(one.topic == f"{tele}/SENSOR" for one in record.side_messages) == 8
-    judged = command("-m", "edgefleet", "verify", run, "--ingest", services.ingest)
-    verdict, _ = judged.communicate(timeout=60)
-    assert judged.returncode == 0, verdict
-    assert "PASS" in verdict
-    assert "8 more are answers to commands, or of real sensors" in verdict
+    assert (span.device_id, span.withheld_count > 0) == (REPLACED, True)
+    assert sum(one.topic == f"tele/{REPLACED}/SENSOR" for one in record.side_messages) == 8
+    found = await asyncio.to_thread(verify_run, record, ingest=services.ingest, wait_s=20)
+    total = found.sinks["http"].total
+    assert (found.outcome, found.failures(), found.untold) == (Outcome.PASS, [], [])
+    assert (total.lost, total.unexpected, total.altered) == (0, 0, 0)
+    # One that is lost is missed, whatever the sensor has said.
+    with sqlite3.connect(services.store, timeout=10) as store:
+        said = "device_id = ? AND payload NOT LIKE '%\"humidity\":45.5%'"
+        store.execute(f"DELETE FROM messages WHERE rowid = (SELECT MAX(rowid) FROM messages WHERE {said})", [REPLACED])
+    found = await asyncio.to_thread(verify_run, record, ingest=services.ingest)
+    assert (found.outcome, found.sinks["http"].total.lost) == (Outcome.FAIL, 1)
 
 
 async def test_an_esphome_node_without_times_is_told_from_its_emulator(services: Services) -> None:
