@@ -25,7 +25,7 @@ _SURPRISING = re.compile(r"[-+]?(0[0-7_]+|[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)
 _MOST_VALUES = 5_000_000
 """In a file, counted as often as an alias stands for them."""
 
-_TEXT = "tag:yaml.org,2002:str"
+_TEXT, _BOOL = "tag:yaml.org,2002:str", "tag:yaml.org,2002:bool"
 _QUOTED = re.compile(r"'[^']{2,}'|\"[^\"]{2,}\"")
 _SIGNS = "write a text that begins with one of * & ! @ ` % | > [ { in quotes"
 
@@ -87,6 +87,7 @@ class YamlFile:
         else:
             first: dict[tuple[str, str], yaml.Node] = {}
             for key, value in node.value:
+                _mend_key(key)
                 size += self._check(value, (*path, str(key.value)), sizes)
                 if not isinstance(key, yaml.ScalarNode):
                     continue
@@ -196,6 +197,12 @@ def _child(node: yaml.Node | None, part: int | str) -> yaml.Node | None:
 def _pairs(node: yaml.Node | None) -> Iterator[tuple[yaml.ScalarNode, yaml.Node]]:
     if isinstance(node, yaml.MappingNode):
         yield from ((key, value) for key, value in node.value if isinstance(key, yaml.ScalarNode))
+
+
+def _mend_key(node: yaml.Node) -> None:
+    """Have a key such as `on` be that word: YAML 1.1 takes it for true."""
+    if isinstance(node, yaml.ScalarNode) and node.tag == _BOOL and node.value.lower() not in ("true", "false"):
+        node.tag = _TEXT
 
 
 def _line(node: yaml.Node) -> int:

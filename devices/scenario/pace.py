@@ -4,6 +4,7 @@ So a faster loop keeps timestamps in real UTC, and every reading stays true at i
 reported, and a visit to a shop lasts as long as visits do, only that more people come.
 """
 
+from devices.scenario.on_change import at_pace_of
 from devices.scenario.scenario import DeviceGroup, Scenario
 from devices.sensors.registry import KINDS
 
@@ -32,5 +33,6 @@ def _at_pace(group: DeviceGroup, factor: float) -> DeviceGroup:
     several = tuple(max(round(one / factor), _SHORTEST_MS) for one in group.intervals)
     if several:
         interval = round(sum(several) / len(several))
-    changes = {"interval": interval, "intervals": several, "jitter": jitter, "settings": dict(settings)}
+    on = group.on if group.on_change is None else at_pace_of(group.on_change, factor, interval)
+    changes = {"interval": interval, "intervals": several, "jitter": jitter, "settings": dict(settings), "on": on}
     return group.model_copy(update=changes)

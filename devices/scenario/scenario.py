@@ -16,6 +16,7 @@ from devices.firmware.reconnect import ReconnectConfig
 from devices.scenario.climate_file import with_climate_files
 from devices.scenario.gateway import GatewayOptions
 from devices.scenario.identity_table import SITE, read_identities
+from devices.scenario.on_change import OnChange, check_on_change
 from devices.scenario.speech import (
     DEVICE_NAMES,
     GATEWAY,
@@ -95,6 +96,10 @@ class DeviceGroup(Config):
     working_hours: WorkingHours | None = None
     """The hours of the week in which they measure, in the group's `timezone`; without it all. Not for traffic and
     people, whose readings count what passed since the one before."""
+    on: Literal["change"] | OnChange | None = None
+    """`change`: readings are taken at the interval, and published where they differ from the last that was. With dead
+    bands: `{change: {temperature_c: 0.2}, min_interval: 10s, max_interval: 1h}`. Not for traffic, people and
+    telematics; see your-own-format.md."""
     jitter: DurationMs = Field(default=0, ge=0)
     """Each reading is taken up to this much later than due, as timers of firmware are late. Not for traffic and people,
     whose readings count what passed since the one before."""
@@ -255,6 +260,8 @@ class DeviceGroup(Config):
             raise located_error(("jitter",), said)
         if self.jitter >= min(self.intervals, default=self.interval):
             raise located_error(("jitter",), "must be shorter than the interval")
+        if self.on_change is not None:
+            check_on_change(self.on_change, self.kind, self.dialect_name, max(self.intervals, default=self.interval))
         if self.size > 1 and not self.ids and self.device_id(1) == self.device_id(2):
             raise located_error(("id",), "needs {n} in it, or all devices would have the same name")
         self._check_identities()
@@ -293,6 +300,11 @@ class DeviceGroup(Config):
                     f"'{device_id}' has a character that no level of a topic may have: /, +, # or one that is invisible"
                 )
                 raise located_error(("identities" if self.identities else "ids",), said)
+
+    @property
+    def on_change(self) -> OnChange | None:
+        """Return which readings are published; None for all."""
+        return OnChange() if self.on == "change" else self.on
 
     @property
     def speaks_contract(self) -> bool:
@@ -400,6 +412,11 @@ class DeviceGroup(Config):
         return len(self.ids) or self.count or (self.gateway.size if self.gateway else None) or 1
 
     @property
+    def least_interval(self) -> int:
+        """Return how long it is between two readings that are published, on the average and at the least (ms)."""
+        return self.interval if self.on_change is None else max(self.interval, self.on_change.min_interval)
+
+    @property
     def devices_per_gateway(self) -> int:
         """Return how many devices share a connection: 1 without a gateway."""
         return 1 if self.gateway is None else self.gateway.devices_each(self.size)
@@ -487,7 +504,7 @@ class Scenario(ConfigFile):
     real UTC: devices speak that much more often, and that many more people come, at the hours that it really is."""
     start: Instant | None = None
     """When the devices were powered on. Without it a live run powers them on as it begins, and exports take
-    them to have run since 2000."""
+    them to have run since 2000; with devices that report on change, since the export begins."""
     sites: tuple[Site, ...] = Field(default=(Site(name="default", latitude=48.8566, longitude=2.3522),), min_length=1)
     vehicles: int = Field(default=32, ge=0, le=100_000)
     """How many vehicles of the fleet drive at each site, whether or not a unit rides in them: cameras count them. Those
@@ -634,13 +651,19 @@ class Scenario(ConfigFile):
 
     @property
     def messages_per_s(self) -> float:
-        """About how many readings the whole fleet takes in a second of wall time."""
-        return self.time_scale * sum(1000 * group.size / group.interval for group in self.devices)
+        """About how many readings the whole fleet publishes in a second of wall time; on change, at the most."""
+        return self.time_scale * sum(1000 * group.size / group.least_interval for group in self.devices)
 
     def power_on_ms(self, from_ms: int | None) -> int | None:
-        """Return when the devices were powered on, for messages as of `from_ms`; None for now, as a live run begins."""
+        """Return when the devices were powered on, for messages as of `from_ms`; None for now, as a live run begins.
+
+        Those that report on change number what they publish, which can be counted from their power-on alone: without
+        `start` they are powered on then, and not in 2000.
+        """
         if self.start is not None:
             return round(self.start.timestamp() * 1000)
+        if from_ms is not None and any(group.on is not None for group in self.devices):
+            return from_ms
         return None if from_ms is None else EPOCH_MS
 
     def build(self, group: DeviceGroup) -> Build:
@@ -656,7 +679,8 @@ class Scenario(ConfigFile):
         if not (self.standby if group.standby is None else group.standby):
             return None
         after_ms = self.standby_after if group.standby_after is None else group.standby_after
-        return max(60_000, 3 * group.interval) if after_ms is None else after_ms
+        usual_ms = group.interval if group.on_change is None else group.on_change.max_interval
+        return max(60_000, 3 * usual_ms) if after_ms is None else after_ms
 
     @classmethod
     def load(cls, path: Path) -> "Scenario":

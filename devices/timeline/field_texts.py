@@ -54,7 +54,7 @@ def field_texts(field: MappedField, rows: TableRows, *, is_bare: bool = False) -
     if isinstance(column, DictionaryColumn):
         return column.with_dictionary([_one_text(one, field, is_bare=is_bare) for one in column.dictionary]).tolist()
     if isinstance(column, np.ndarray) and column.dtype.kind in "iuf":
-        numbers = _converted(column, field)
+        numbers = converted_numbers(column, field)
         if field.is_fixed:
             form = b"%%.%df" % (field.decimals or 0)
             return [form % value for value in numbers.tolist()]
@@ -85,14 +85,14 @@ def _one_text(value: Any, field: MappedField, *, is_bare: bool) -> bytes | None:
             return value.encode()
         return b"" if value is None and is_bare else orjson.dumps(value)
     if isinstance(value, float | int) and not isinstance(value, bool):
-        number = _converted(np.array([value]), field)[0].item()
+        number = converted_numbers(np.array([value]), field)[0].item()
         return b"%.*f" % (field.decimals or 0, number) if field.is_fixed else orjson.dumps(number)
     if is_bare and isinstance(value, str):
         return value.encode()
     return orjson.dumps(value)
 
 
-def _converted(numbers: NDArray[Any], field: MappedField) -> NDArray[Any]:
+def converted_numbers(numbers: NDArray[Any], field: MappedField) -> NDArray[Any]:
     """Return numbers in the unit and with the decimals of a mapping."""
     if field.unit:
         factor, offset = linear_units(field.name, field.unit)

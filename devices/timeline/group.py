@@ -1,9 +1,10 @@
 """Groups, the devices of one entry of a scenario: their readings as columns, numbered, in a window of time.
 
-Knows nothing of faults: these are the readings of devices in good order.
+Knows nothing of faults: these are the readings of devices in good order. Of devices that report on change they are
+those that are published (`change_reports`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,12 +14,15 @@ from devices.faults.schedule import NEVER_MS
 from devices.scenario.scenario import DeviceGroup
 from devices.sensors.base import Columns, EventSensor, HasLookback, Population, Sensor, boot_number, concat_columns
 from devices.sensors.registry import KINDS
-from devices.timeline.schedule import Member, OverrideIntervals, Schedule
+from devices.timeline.change_reports import ChangeReports, compared_values
+from devices.timeline.schedule import Due, Member, OverrideIntervals, Schedule
 from devices.timeline.table import Table
 from devices.world.random import Ints
 from devices.world.world import World
 from edgewire.messages import Channel
 
+AsSeen = Callable[["Group", Ints, Ints, Columns], Columns]
+"""Makes of readings of a group, by position and time, what its devices take them for."""
 _ROWS_SAMPLED = 8_192
 """Readings that a sensor is asked for at once: what it needs besides (every vehicle that a camera saw) is many times
 what it answers, and stays in the processor's cache."""
@@ -39,7 +43,9 @@ class Group:
         devices: Sequence[Member],
         reboots: RebootSchedule | None = None,
         overrides: OverrideIntervals | None = None,
+        as_seen: AsSeen | None = None,
     ) -> None:
+        """Devices that report on change compare their readings `as_seen`, with what sensors' faults make of them."""
         kind = KINDS[group.kind]
         self.kind = group.kind
         self.positions = np.array(positions, dtype=np.int64)
@@ -72,6 +78,13 @@ class Group:
         self._answered_to_ms: int | None = None
         self._known: tuple[int, int, Table] | None = None
         self._sensor = kind.sensor(kind.settings(**group.settings), population)
+        self._as_seen = as_seen
+        self._reports: ChangeReports | None = None
+        if group.on_change is not None:
+            booted_ms = None if reboots is None else self._booted_ms
+            self._reports = ChangeReports(
+                group.on_change, compared_values(group), self._schedule, self._compared_columns, booted_ms
+            )
 
     @property
     def overrides(self) -> OverrideIntervals | None:
@@ -101,9 +114,9 @@ class Group:
                 for table in self._tables(np.array([owner]), begin, end):
                     yield np.full(len(table.times), window), table
         elif len(owners):
-            due = self._schedule.due_in(owners, from_ms, to_ms)
-            table, kept = self._numbered(owners[due.window], self._readings(owners[due.window], due.times))
-            yield due.window[kept], table
+            windows, table = self._readings_due(owners, self._schedule.due_in(owners, from_ms, to_ms))
+            table, kept = self._numbered(owners[windows], table)
+            yield windows[kept], table
 
     def last_reading_before(self, positions: Ints, instants: Ints) -> Columns:
         """Return the reading that each device took last before an instant, if need be before it was powered on."""
@@ -146,8 +159,8 @@ class Group:
         if known is None or not known[0] <= from_ms <= to_ms <= known[1]:
             end_ms = from_ms + self._ahead_ms
             due = self._schedule.due_in(self._everyone, from_ms, end_ms)
-            table, _ = self._numbered(due.window, self._readings(due.window, due.times))
-            self._known = known = from_ms, end_ms, table
+            owners, table = self._readings_due(self._everyone, due, goes_on=True)
+            self._known = known = from_ms, end_ms, self._numbered(owners, table)[0]
         table = known[2]
         inside = (table.times >= from_ms) & (table.times < to_ms)
         if self.overrides is not None:
@@ -157,12 +170,30 @@ class Group:
 
     def _tables(self, owners: Ints, from_ms: int, to_ms: int) -> Iterator[Table]:
         if not isinstance(self._sensor, EventSensor):
-            due = self._schedule.due_in(owners, from_ms, to_ms)
-            yield self._numbered(owners[due.window], self._readings(owners[due.window], due.times))[0]
+            window, table = self._readings_due(owners, self._schedule.due_in(owners, from_ms, to_ms), goes_on=True)
+            yield self._numbered(owners[window], table)[0]
             return
         for some, start_ms, begin_ms, end_ms in self._schedule.split_by_override(owners, from_ms, to_ms):
             for who, table in self._readings_and_events(self._sensor, some, start_ms, begin_ms, end_ms):
                 yield self._numbered(who, table)[0]
+
+    def _readings_due(self, owners: Ints, due: Due, *, goes_on: bool = False) -> tuple[Ints, Table]:
+        """Return those of the readings due that are published, and beside them the window of each."""
+        window, times = due.window, due.times
+        if self._reports is None:
+            return window, self._readings(owners[window], times)
+        counts = np.bincount(window, minlength=len(owners))
+        said = self._reports.select(owners, due.first, counts, goes_on=goes_on)
+        window = window[said.rows]
+        return window, self._readings(owners[window], times[said.rows], said.seqs)
+
+    def _compared_columns(self, owners: Ints, times: Ints) -> Columns:
+        columns = _sampled(self._sensor, self._world, owners, times)
+        return columns if self._as_seen is None else self._as_seen(self, self.positions[owners], times, columns)
+
+    def _booted_ms(self, owners: Ints, times: Ints) -> Ints:
+        assert self._reboots is not None
+        return self._reboots.last_reboot_ms(self.positions[owners], times)
 
     def _readings(self, owners: Ints, times: Ints, seqs: Ints | None = None) -> Table:
         columns = _sampled(self._sensor, self._world, owners, times)
@@ -220,6 +251,8 @@ class Group:
             begin_ms = self.overrides.begin_ms[owners]
             instants = np.minimum(instants, self.overrides.until_ms[owners])
         count = np.maximum(self._schedule.first_number_from(owners, instants), 0)
+        if self._reports is not None:
+            return self._reports.count(owners, count)
         if isinstance(self._sensor, EventSensor):
             # In the order of time: a sensor that counts from the beginning goes on from its last answer.
             asked = set(zip(instants.tolist(), begin_ms.tolist(), owners.tolist(), strict=True))

@@ -15,7 +15,7 @@ from devices.faults.schedule import FOREVER_MS
 from devices.scenario.devices import Device
 from devices.scenario.scenario import DeviceGroup
 from devices.sensors.base import boot_number
-from devices.timeline.group import Group
+from devices.timeline.group import AsSeen, Group
 from devices.timeline.schedule import OverrideIntervals
 from devices.world.world import World
 
@@ -46,6 +46,7 @@ class ScheduleOverrides:
         entries: Sequence[DeviceGroup],
         planned: Sequence[Group],
         faults: FaultPlan | None,
+        as_seen: AsSeen,
     ) -> None:
         self._world = world
         self._start_ms = start_ms
@@ -53,6 +54,7 @@ class ScheduleOverrides:
         self._entries = entries
         self._planned = planned
         self._faults = faults
+        self._as_seen = as_seen
         self._entry_of = {
             position: number for number, group in enumerate(planned) for position in group.positions.tolist()
         }
@@ -192,4 +194,5 @@ class ScheduleOverrides:
         kind = self._entries[entry].kind
         reboots = None if self._faults is None else self._faults.reboots(kind, self._start_ms)
         positions, devices = [position for position, _ in members], [override.device for _, override in members]
-        return Group(self._world, self._start_ms, self._entries[entry], positions, devices, reboots, intervals)
+        group = self._entries[entry]
+        return Group(self._world, self._start_ms, group, positions, devices, reboots, intervals, self._as_seen)

@@ -89,6 +89,8 @@ class Schedule:
         self._cycle_ms = (
             self.interval_ms * len(self._offsets) if len(cycle_ms) < 2 else np.full_like(phases, sum(cycle_ms))
         )
+        self._least_ms = np.full_like(phases, min(cycle_ms)) if len(cycle_ms) > 1 else self.interval_ms
+        self._most_ms = np.full_like(phases, max(cycle_ms)) if len(cycle_ms) > 1 else self.interval_ms
         # Below the interval, or readings would change places.
         self._jitter = np.minimum(jitter_ms, self.interval_ms - 1) if jitter_ms else None
 
@@ -140,6 +142,19 @@ class Schedule:
         window = np.repeat(np.arange(len(owners)), counts)
         within = np.arange(len(window)) - np.repeat(np.cumsum(counts) - counts, counts)
         return Due(first, window, self.due_ms(owners[window], first[window] + within))
+
+    def numbers_within(self, span_ms: int) -> Ints:
+        """Return, device by device, how many numbers apart readings may be that are never longer apart than that.
+
+        It is 1 at the least; hours in which nobody measures do not count.
+        """
+        late = 0 if self._jitter is None else self._jitter
+        return np.maximum((span_ms - late) // self._most_ms, 1)
+
+    def numbers_beyond(self, span_ms: int) -> Ints:
+        """Return how many numbers apart readings have to be that are never less apart than that; 1 at the least."""
+        late = 0 if self._jitter is None or not span_ms else self._jitter
+        return np.maximum(-((-span_ms - late) // self._least_ms), 1)
 
     def last_due_before(self, owners: Ints, instants: Ints) -> Ints:
         """Return when each device measured last before an instant, if need be before it was powered on."""

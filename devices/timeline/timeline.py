@@ -18,7 +18,7 @@ from devices.faults.transitions import FaultTransition, fault_transitions
 from devices.firmware.outbox import NO_SEQ
 from devices.scenario.devices import Device, Shard, all_devices, devices_of_shard, emulated, vehicle_sites
 from devices.scenario.scenario import DeviceGroup, Scenario
-from devices.sensors.base import boot_number
+from devices.sensors.base import Columns, boot_number
 from devices.sensors.registry import KINDS
 from devices.timeline.annotations import Annotations
 from devices.timeline.formats import make_wire_formats
@@ -100,7 +100,9 @@ class Timeline:
             positions = [position for position, (_, owner) in enumerate(mine) if owner is group]
             members = [self.devices[position] for position in positions]
             reboots = self._faults.reboots(group.kind, start_ms) if self._faults else None
-            self._as_planned.append(Group(self.world, start_ms, group, positions, members, reboots))
+            self._as_planned.append(
+                Group(self.world, start_ms, group, positions, members, reboots, as_seen=self._as_seen)
+            )
         # A shard may have no devices, and much is divided by this.
         self.rate_per_s = sum(1000 / device.interval_ms for device in self.devices) or 1e-6
         self._scenario = scenario
@@ -246,7 +248,13 @@ class Timeline:
         """The schedules that commands change in a live run."""
         if self._overrides is None:
             self._overrides = ScheduleOverrides(
-                self.world, self.start_ms, self.devices, self._scenario.devices, self._as_planned, self._faults
+                self.world,
+                self.start_ms,
+                self.devices,
+                self._scenario.devices,
+                self._as_planned,
+                self._faults,
+                self._as_seen,
             )
         return self._overrides
 
@@ -324,6 +332,13 @@ class Timeline:
         for number, place in enumerate(places):
             seqs[:, place] = table.seqs * numbered + number
         return _MessageRows(len(parts), seqs.ravel(), addresses, said)
+
+    def _as_seen(self, group: Group, positions: Ints, times: Ints, columns: Columns) -> Columns:
+        """Return readings as the firmware of their devices has them: with the faults of sensors."""
+        if self._faults is None or not self._faults.reading_faults(group.kind):
+            return columns
+        readings = Readings(group.kind, positions, times, columns)
+        return self._faults.apply_to_readings(readings, group.last_reading_before)[0]
 
     @property
     def _groups(self) -> list[Group]:

@@ -67,11 +67,13 @@ class Needs:
         numbers = range(shard.index, total, shard.count)
         mine = _devices_of(scenario, shard)
         share = mine / sum(group.size for group in scenario.devices)
-        rates = [(group, group.size * 1000 / group.interval * scenario.time_scale) for group in scenario.devices]
+        rates = [(group, group.size * 1000 / group.least_interval * scenario.time_scale) for group in scenario.devices]
         rate = sum(per_s for _, per_s in rates)
         # Several workers have a process over them.
         processes_bytes = (workers if workers == 1 else workers + 1) * PROCESS_BYTES
-        cpu = sum(per_s * (WIRE_S + KINDS[group.kind].reading_s) for group, per_s in rates) * share
+        # Readings are taken at the interval, whether or not they are published.
+        taken = [(group, group.size * 1000 / group.interval * scenario.time_scale) for group in scenario.devices]
+        cpu = rate * WIRE_S * share + sum(per_s * KINDS[group.kind].reading_s for group, per_s in taken) * share
         return cls(
             devices=mine,
             connections=len(numbers),
@@ -134,7 +136,7 @@ def _largest_packet(scenario: Scenario) -> int:
 
 def _one_of(group: DeviceGroup) -> DeviceGroup:
     # So seldom that a day is quickly computed.
-    changes: dict[str, Any] = {"interval": max(group.interval, 600_000)}
+    changes: dict[str, Any] = {"interval": max(group.interval, 600_000), "on": None}
     if group.gateway is not None:
         changes["gateway"] = group.gateway.model_copy(update={"count": 1, "devices": None})
     return group.model_copy(update=changes | ({"ids": group.ids[:1]} if group.ids else {"count": 1}))

@@ -34,6 +34,8 @@ class Dialect:
     """Between their readings, likewise; None: as for the message contract."""
     has_gateways: bool = False
     """Whether its devices speak over the connection of a gateway."""
+    reports_on_change: bool = True
+    """Whether its devices may tell a reading when it differs, and not only at an interval."""
     any_topic: bool = False
     """Whether devices may use topics beside the decoder's `filters`, which they describe themselves."""
 
@@ -42,7 +44,15 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
     {
         dialect.name: dialect
         for dialect in (
-            Dialect("tasmota", TasmotaOptions, TasmotaDecoder, TasmotaEncoder, qos=0, interval_ms=300_000),
+            Dialect(
+                "tasmota",
+                TasmotaOptions,
+                TasmotaDecoder,
+                TasmotaEncoder,
+                qos=0,
+                interval_ms=300_000,
+                reports_on_change=False,
+            ),
             Dialect(
                 "esphome", EsphomeOptions, EsphomeDecoder, EsphomeEncoder, qos=0, interval_ms=60_000, any_topic=True
             ),
