@@ -322,7 +322,7 @@ class RunRecord:
     side_messages: list[SideMessage] = field(default_factory=list)
     """What was said without ids by real sensors in the places of devices, and in answer to commands."""
     side_messages_left_out: dict[str, int] = field(default_factory=dict)
-    """Device -> how many more of these there were than are kept here."""
+    """Device -> how many more of these there were than are kept here, or may have been while nobody listened."""
     reloads: list[ReloadRecord] = field(default_factory=list)
     """How the scenario changed as the run went on; what stands above is of its start."""
     actions: list[ActionRecord] = field(default_factory=list)

@@ -253,6 +253,10 @@ class Fleet:
         """Keep what a real sensor has said in the place of a device."""
         self._side_messages.record(client, self.device_time_ms(), topic, payload, is_answer=False)
 
+    def on_unheard(self, client: StandbyClient) -> None:
+        """Count what a real sensor may have said without anybody hearing it."""
+        self._side_messages.record_unheard(client)
+
     def hand_in(self, client: StandbyClient, readings: Iterable[Reading]) -> None:
         """Publish what a device could not over its own connection."""
         self.standby.hand_in(client, readings)

@@ -27,8 +27,8 @@ class SideMessageRecorder:
 
     def record(self, client: DeviceClient, at_ms: int, topic: str, payload: bytes, *, is_answer: bool) -> None:
         """Keep a message that has no id, said on the devices' time `at_ms`."""
-        wire_format, device_id = client.wire_format, client.device.device_id
-        if isinstance(wire_format.inner if isinstance(wire_format, DiscoveryLayer) else wire_format, NativeFormat):
+        device_id = client.device.device_id
+        if _has_ids(client):
             return
         is_full = self._kept[device_id] >= MOST_OF_A_DEVICE or len(self.messages) >= MOST_OF_ALL
         if is_full or len(payload) > LONGEST:
@@ -40,3 +40,13 @@ class SideMessageRecorder:
                 device_id=device_id, at_ms=at_ms, topic=topic, payload=payload.decode("latin-1"), is_answer=is_answer
             )
         )
+
+    def record_unheard(self, client: DeviceClient) -> None:
+        """Count that there may be one that nobody has heard."""
+        if not _has_ids(client):
+            self.left_out[client.device.device_id] += 1
+
+
+def _has_ids(client: DeviceClient) -> bool:
+    wire_format = client.wire_format
+    return isinstance(wire_format.inner if isinstance(wire_format, DiscoveryLayer) else wire_format, NativeFormat)

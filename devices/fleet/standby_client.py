@@ -61,6 +61,10 @@ class StandbyOwner(ClientOwner, Protocol):
         """Take note of what a real sensor has said where the readings of a device are."""
         ...
 
+    def on_unheard(self, client: "StandbyClient") -> None:
+        """Take note that a real sensor may have said what nobody has heard."""
+        ...
+
     def hand_in(self, client: "StandbyClient", readings: Iterable[Reading]) -> None:
         """Publish what a client could not over its own connection."""
         ...
@@ -280,6 +284,11 @@ class StandbyClient(DeviceClient):
         self._judge(topic, payload, retained=retained)
         if self.absence is not None:
             self._settle_absence()
+
+    def on_watching_ended(self) -> None:
+        """Take note that the other connection hears nothing for a while."""
+        if self.absence is not None:
+            self._standby_owner.on_unheard(self)
 
     def _judge(self, topic: str, payload: bytes, *, retained: bool) -> None:
         # An empty message is none: with it, somebody has the broker forget what was retained.

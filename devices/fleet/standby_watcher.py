@@ -155,6 +155,8 @@ class StandbyWatcher:
                 self.ready.set()
         self._link, self.watching_since_s = None, None
         self._asked.clear()
+        for client in {listener for listener in self._listeners.values() if listener is not None}:
+            client.on_watching_ended()
 
     def _subscribe(self, topics: Sequence[str]) -> None:
         link = self._link

@@ -19,6 +19,7 @@ import pytest
 from devices.fleet.brokers import broker_pool_for
 from devices.fleet.connector import probe_all
 from devices.fleet.fleet import Fleet
+from devices.fleet.standby_client import StandbyClient
 from devices.scenario.scenario import Scenario
 from edgefleet.verify import Outcome, verify_run
 from edgewire.mqtt import Version
@@ -206,3 +207,63 @@ async def test_an_esphome_node_without_times_is_told_from_its_emulator(services:
     total = found.sinks["http"].total
     assert (found.outcome, found.failures(), found.untold) == (Outcome.PASS, [], [])
     assert (total.lost, total.unexpected, total.altered, total.duplicates) == (0, 0, 0, 0)
+
+
+SPOKEN: dict[str, tuple[dict[str, Any], str, bytes, str, bytes]] = {
+    "tas-1": (
+        {"dialect": "tasmota", "discovery": "homeassistant"},
+        "tele/tas-1/LWT", b"Online", "tele/tas-1/LWT", b"Offline",
+    ),
+    "she-1": ({"dialect": "shelly"}, "she-1/online", b"true", "she-1/online", b"false"),
+    "own-1": (
+        {"kind": "gps", "dialect": "owntracks"},
+        "owntracks/default/own-1", b'{"_type":"location","tst":1,"lat":1,"lon":1}',
+        "owntracks/default/own-1", b'{"_type":"lwt","tst":5}',
+    ),
+    "fmt-1": ({"topic": "x/{id}", "payload": {"from": "temperature_c"}}, "x/fmt-1", b"99", "x/fmt-1", b""),
+}  # fmt: skip
+"""Device -> its group, and topic and payload of what a real sensor says first, and last."""
+ASKED = (
+    ("cmnd/tas-1/TelePeriod", ""),
+    ("she-1/rpc", '{"id":1,"src":"she-1/events","method":"Shelly.GetStatus"}'),
+    ("owntracks/default/own-1/cmd", '{"_type":"cmd","action":"reportLocation"}'),
+    ("homeassistant/status", "online"),
+)
+
+
+async def test_emulators_that_speak_as_others_do_know_their_own_words_on_a_real_broker(services: Services) -> None:
+    groups = [{"kind": "bme280", "ids": [name], "interval": "200ms"} | one[0] for name, one in SPOKEN.items()]
+    reconnect = {"base": "100ms", "cap": "200ms"}
+    scenario = Scenario(broker=services.broker, standby=True, standby_after="1s", devices=groups, reconnect=reconnect)
+    fleet = Fleet(scenario, name="test", version=Version.V311)
+    real = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+    heard: dict[str, bytes] = {}
+    real.on_message = lambda _client, _data, message: heard.__setitem__(message.topic, message.payload)
+    real.connect(*services.address)
+    real.loop_start()
+    real.subscribe([("+/online", 1), ("tele/tas-1/LWT", 1), ("stat/#", 1)])
+    async with running(fleet) as task:
+        clients = [client for client in fleet.clients if isinstance(client, StandbyClient)]
+        for topic, payload in ASKED:
+            real.publish(topic, payload, qos=1)
+        await until(lambda: "stat/tas-1/RESULT" in heard, "they answer")
+        for client in clients:
+            client.drop_connection()
+        await until(lambda: all(client.reconnects == 1 and client.is_online for client in clients), "they are back")
+        # A phone does not know yet where it is.
+        measuring = [client.firmware.counters for client in clients if client.device.kind != "gps"]
+        await until(lambda: all(counters.emitted > 15 for counters in measuring), "they measure")
+        assert [client.device.device_id for client in clients if client.spans] == []
+        for _, topic, payload, *_ in SPOKEN.values():
+            real.publish(topic, payload)
+        await until(lambda: all(client.spans for client in clients), "they leave")
+        await until(lambda: all(client.is_online for client in clients), "they return")
+        for *_, topic, payload in SPOKEN.values():
+            real.publish(topic, payload, qos=1, retain=topic.endswith(("LWT", "online"))).wait_for_publish(10)
+        states = ("tele/tas-1/LWT", b"Online"), ("she-1/online", b"true")
+        await until(lambda: all(heard[topic] == payload for topic, payload in states), "their state is right again")
+        assert not any(client.is_withdrawn for client in clients)
+    assert task.result().problems == {}
+    assert [len(client.spans) for client in clients] == [1] * len(clients)
+    real.disconnect()
+    real.loop_stop()
