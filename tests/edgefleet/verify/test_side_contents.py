@@ -87,7 +87,7 @@ def judged(said: list[Said], *, is_timed: bool, knows_sensor: bool = True) -> Ru
 
 
 @pytest.mark.slow
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(histories(), st.booleans(), st.booleans())
 def test_the_verdict_is_never_better_than_what_is_known(said: list[Said], is_timed: bool, knows_sensor: bool) -> None:
     found = judged(said, is_timed=is_timed, knows_sensor=knows_sensor)
