@@ -25,6 +25,9 @@ _SURPRISING = re.compile(r"[-+]?(0[0-7_]+|[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)
 _MOST_VALUES = 5_000_000
 """In a file, counted as often as an alias stands for them."""
 
+_MOST_LEVELS = 100
+"""Of values in each other: whoever reads them goes down by recursion."""
+
 _TEXT, _BOOL = "tag:yaml.org,2002:str", "tag:yaml.org,2002:bool"
 _QUOTED = re.compile(r"'[^']{2,}'|\"[^\"]{2,}\"")
 _SIGNS = "write a text that begins with one of * & ! @ ` % | > [ { in quotes"
@@ -72,6 +75,8 @@ class YamlFile:
 
     def _check(self, node: yaml.Node, path: Location, sizes: dict[int, int]) -> int:
         """Note what is wrong in a node, once however often it stands there; return how many values it stands for."""
+        if len(path) > _MOST_LEVELS:
+            raise ConfigError(f"{self.name}:{_line(node)}: is nested more than {_MOST_LEVELS} levels deep")
         if id(node) in sizes:
             if sizes[id(node)] < 0:
                 raise ConfigError(f"{self.name}:{_line(node)}: an alias stands for what it is in")

@@ -12,7 +12,7 @@ from edgewire.dialects.own_format import OwnFormat, OwnFormatDecoder
 from edgewire.dialects.registry import DIALECTS
 from edgewire.messages import MEASUREMENT_FILTERS
 from edgewire.mqtt.errors import Unsendable
-from edgewire.mqtt.filters import check_filter, is_shared
+from edgewire.mqtt.filters import check_filter, is_shared, overlap
 
 NATIVE_FORMAT = "edgefleet"
 """The format of the message contract."""
@@ -62,9 +62,15 @@ class SubscriptionConfig(Config):
                     ("timezone",), f"there is no zone '{self.timezone}': Europe/Berlin is one"
                 ) from None
         try:
-            self.make_decoder()
+            decoder = self.make_decoder()
         except (DialectError, ValueError) as error:
             raise located_error(("decode",), str(error)) from None
+        # Of a dialect it is a warning: its filters are of what is known of its devices.
+        if isinstance(decoder, OwnFormatDecoder) and not any(
+            overlap(self.plain_filter, one) for one in decoder.filters
+        ):
+            said = f"can match nothing that '{self.filter}' brings: its topics are {', '.join(decoder.filters)}"
+            raise located_error(("decode",), f"{said}; correct one of the two")
         return self
 
     @property

@@ -11,6 +11,7 @@ from devices.scenario.identity_table import SITE
 from devices.scenario.numbers import IdNumbers
 from devices.scenario.scenario import DeviceGroup, Scenario
 from devices.sensors.registry import KINDS
+from edgewire.dialects.encoder import DeviceNames
 from edgewire.errors import ConfigError
 
 _NO_FIELDS: Mapping[str, str] = {}
@@ -198,6 +199,22 @@ def check_unique_ids(device_ids: Sequence[str], relation: str = "are called") ->
         if device_id in seen:
             raise ConfigError(f"scenario: two devices {relation} '{device_id}'; give one group another id")
         seen.add(device_id)
+
+
+def device_names(device: Device) -> DeviceNames:
+    """Return what stands for the names in braces of a device.
+
+    The address is one that nobody but its owner gives out (IEEE 802: the second bit of its first byte is set).
+    """
+    return {
+        **device.fields,
+        "id": device.device_id,
+        "site": device.site,
+        "kind": device.kind,
+        "mac": f"02{device.key % 2**40:010X}",
+        "n": str(device.ordinal + 1),
+        "tail": device.device_id[-2:],
+    } | ({} if device.gateway is None else {"gateway": device.gateway.gateway_id, "device": device.device_id})
 
 
 def vehicle_sites(devices: Sequence[tuple[Device, DeviceGroup]]) -> set[tuple[int, str]]:

@@ -23,7 +23,7 @@ GatewayIdTemplate = Annotated[
 class GatewayAvailability(Config):
     """A retained message of a format of your own, which tells whether a gateway is there; also its will."""
 
-    topic: str = Field(min_length=1, max_length=1000)
+    topic: str
     """With `{gateway}` and `{site}` in it: `plant/{site}/{gateway}/state`."""
     online: str = Field(default="online", max_length=1000)
     """What it says when the gateway has connected. It may have the same names in braces."""

@@ -24,6 +24,9 @@ MOST_ROWS = 1_000_000
 LONGEST_CELL = 4096
 """Characters: a cell is an id, a name or a path."""
 _MOST_COLUMNS = 100
+_MOST_CHARACTERS = 256 << 20
+"""In memory as long as the devices are: a row of six columns has about a hundred."""
+_LONGEST_LINE = _MOST_COLUMNS * LONGEST_CELL
 _DELIMITERS = ",;\t"
 
 
@@ -81,6 +84,18 @@ def read_logins(path: Path, count: int) -> Iterator[tuple[str, Login]]:
     return zip(columns[ID], _logins(path, columns, len(columns[ID])), strict=True)
 
 
+def line_of_device(path: Path, position: int) -> int:
+    """Return the line of a file in which the device at a position, from 0, stands; 1 where it has gone since."""
+    lines = [line for line, _ in _rows(path, position + 1)]
+    return lines[-1] if len(lines) == position + 2 else 1
+
+
+def login_columns(path: Path, count: int) -> list[str]:
+    """Return the columns by which devices would log in that say something of the first `count`. Raises as others."""
+    rows = [*_rows(path, count)]
+    return [name for at, name in enumerate(rows[0][1]) if name in SECRETS and any(cells[at] for _, cells in rows[1:])]
+
+
 def _logins(path: Path, columns: Mapping[str, Sequence[str]], count: int) -> Iterator[Login]:
     def cell(name: str, row: int) -> str | None:
         return (columns[name][row] or None) if name in columns else None
@@ -122,7 +137,29 @@ def _rows(path: Path, count: int | None) -> Iterator[tuple[int, list[str]]]:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise ConfigError(f"{path}: is no text in UTF-8") from None
+        raise ConfigError(f"{path}:{_undecodable_line(path)}: is no text in UTF-8: save the file as that") from None
+
+
+def _undecodable_line(path: Path) -> int:
+    with path.open("rb") as file:
+        for number, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE), b""), start=1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                return number
+    return 1
+
+
+def _lines(path: Path, file: TextIO) -> Iterator[str]:
+    """Yield the lines of a file, of which none is so long that it could not be held."""
+    read = 0
+    for number, line in enumerate(iter(lambda: file.readline(_LONGEST_LINE), ""), start=1):
+        read += len(line)
+        if read > _MOST_CHARACTERS:
+            raise ConfigError(f"{path}:{number}: is larger than {_MOST_CHARACTERS >> 20} MiB: is it the right file?")
+        if len(line) == _LONGEST_LINE and not line.endswith("\n"):
+            raise ConfigError(f"{path}:{number}: is longer than {_LONGEST_LINE:,} characters: is it the right file?")
+        yield line
 
 
 def _parsed(path: Path, file: TextIO, count: int | None) -> Iterator[tuple[int, list[str]]]:
@@ -132,7 +169,7 @@ def _parsed(path: Path, file: TextIO, count: int | None) -> Iterator[tuple[int, 
     delimiter = max(_DELIMITERS, key=first.count)
     # The limit is of the process; the other readers of CSV here have no longer cells either.
     before = csv.field_size_limit(LONGEST_CELL)
-    reader = csv.reader(file, delimiter=delimiter, strict=True)
+    reader = csv.reader(_lines(path, file), delimiter=delimiter, strict=True)
     width, found = 0, -1
     try:
         for cells in reader:

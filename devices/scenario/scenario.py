@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, Field, IPvAnyAddress, model_validator
+from pydantic import AfterValidator, Field, IPvAnyAddress, ValidationError, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from devices.faults.base import Instant
@@ -15,7 +15,7 @@ from devices.firmware.outbox import OutboxConfig
 from devices.firmware.reconnect import ReconnectConfig
 from devices.scenario.climate_file import with_climate_files
 from devices.scenario.gateway import GatewayOptions
-from devices.scenario.identity_table import SITE, read_identities
+from devices.scenario.identity_table import SITE, line_of_device, login_columns, read_identities
 from devices.scenario.on_change import OnChange, check_on_change
 from devices.scenario.speech import (
     DEVICE_NAMES,
@@ -23,12 +23,14 @@ from devices.scenario.speech import (
     NATIVE_DIALECT,
     MessageProperties,
     OwnMessage,
+    TopicError,
     check_gateway,
     dialect_decoder,
     discovery_writer,
     own_encoder,
     read_dialect,
     shared_topics,
+    spoken_messages,
     topics_of_many,
 )
 from devices.scenario.working_hours import WorkingHours
@@ -41,7 +43,9 @@ from edgewire.config_errors import closest, located_error, text_matching
 from edgewire.dialects.base import DialectDecoder, DialectError
 from edgewire.dialects.encoder import DialectEncoder
 from edgewire.dialects.home_assistant_discovery import DiscoveryWriter, HomeAssistantDiscovery
+from edgewire.dialects.payload_template import braced_names
 from edgewire.dialects.registry import DIALECTS
+from edgewire.dialects.topic_check import MAX_TOPIC_BYTES, level_fault, shown_topic, text_fault
 from edgewire.dialects.zigbee2mqtt_encoder import Zigbee2MqttEncoder
 from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl
@@ -250,6 +254,12 @@ class DeviceGroup(Config):
             if self.client_ids:
                 said = "are of no use: a gateway connects for its devices, under its own id; leave them out"
                 raise located_error(("identities" if self.identities else "client_ids",), said)
+            if self.identities and (unused := login_columns(self.identities, self.size)):
+                said = (
+                    f"{self.identities}:1: nobody would log in by its {', '.join(unused)}: a gateway connects for its"
+                    " devices, under its own id; leave these out"
+                )
+                raise located_error(("identities",), said)
             if self.gateway.gateway_id(1) == self.gateway.gateway_id(2) and self.gateways > 1:
                 raise located_error(("gateway", "id"), "needs {n} in it, or all gateways would have the same name")
         if self.ids and self.id:
@@ -286,20 +296,31 @@ class DeviceGroup(Config):
                 raise located_error(("fields", name), said)
         if self.speaks_contract:
             # Elsewhere any text may be a level of a topic; here it is the key of every store.
-            for device_id in self.ids:
+            for position, device_id in enumerate(self.ids):
                 if not _CONTRACT_ID.fullmatch(device_id):
                     said = (
-                        f"'{device_id}' should be letters, digits, '_', '.' and '-', at most 64 of them, and begin "
-                        "with a letter or digit; other ids are for dialects and formats of your own, other client ids "
-                        "for client_ids"
+                        f"'{shown_topic(device_id)}' should be letters, digits, '_', '.' and '-', at most 64 of them, "
+                        "and begin with a letter or digit; other ids are for dialects and formats of your own, other "
+                        "client ids for client_ids"
                     )
-                    raise located_error(("identities" if self.identities else "ids",), said)
-        for device_id in self.ids:
+                    raise self._row_error("ids", position, said)
+        for position, device_id in enumerate(self.ids):
             if set(device_id) & _NOT_IN_A_LEVEL or not device_id.isprintable():
                 said = (
-                    f"'{device_id}' has a character that no level of a topic may have: /, +, # or one that is invisible"
+                    f"'{shown_topic(device_id)}' has a character that no level of a topic may have: /, +, # or one that"
+                    " is invisible"
                 )
-                raise located_error(("identities" if self.identities else "ids",), said)
+                raise self._row_error("ids", position, said)
+        for position, client_id in enumerate(self.client_ids):
+            if fault := text_fault(client_id):
+                raise self._row_error("client_ids", position, f"client id '{shown_topic(client_id)}' {fault}")
+
+    def _row_error(self, key: str, position: int, said: str) -> ValidationError:
+        """Return an error of a value of the device at a position, with its line where it is of a file."""
+        if self.identities is None:
+            return located_error((key,), said)
+        line = line_of_device(self.identities, position)
+        return located_error(("identities",), f"{self.identities}:{line}: {said}")
 
     @property
     def on_change(self) -> OnChange | None:
@@ -342,7 +363,9 @@ class DeviceGroup(Config):
         try:
             encoder = self.make_encoder()
         except (DialectError, ValueError) as error:
-            raise located_error(("payload" if self.topic else "messages" if own else "dialect",), str(error)) from None
+            of_one = "topic" if isinstance(error, TopicError) else "payload"
+            key = of_one if self.topic is not None else "messages" if own else "dialect"
+            raise located_error((key,), str(error)) from None
         try:
             check_gateway(self.gateway, self.dialect_name, encoder, has_several=self.gateways > 1)
         except ValueError as error:
@@ -351,13 +374,53 @@ class DeviceGroup(Config):
             self.make_discovery(encoder)
         except DialectError as error:
             raise located_error(("discovery",), str(error)) from None
-        if self.size > 1 and encoder is not None and (shared := shared_topics(self.kind, encoder)):
+        if encoder is not None:
+            self._check_topic_names(encoder)
+        shared = [] if encoder is None else [*filter(self._is_shared, shared_topics(self.kind, encoder))]
+        if self.size > 1 and shared:
             said = (
                 f"all {self.size:,} devices would speak on '{shared[0]}', and nothing tells them apart: write {{id}} "
             )
             raise located_error(
                 ("topic" if self.topic else "messages",), said + "into the topic, or id into the payload"
             )
+
+    def _is_shared(self, topic: str) -> bool:
+        """Return whether two devices have the same of all that stands in a topic: serial numbers tell them apart."""
+        several = [self.fields[name] for name in braced_names(topic) if name in self.fields]
+        told = [*zip(*(values for values in several if not isinstance(values, str)), strict=True)]
+        return len(set(told)) < self.size
+
+    def _check_topic_names(self, encoder: DialectEncoder) -> None:
+        """Raise an error where what a device has for a name makes a topic on which nobody can publish."""
+        topics = [message.topic for found in spoken_messages(self.kind, encoder).values() for message in found]
+        if self.gateway is not None and self.gateway.availability is not None:
+            topics.append(self.gateway.availability.topic)
+        named = {"id": self.ids, **{name: (one,) if isinstance(one, str) else one for name, one in self.fields.items()}}
+        for topic in dict.fromkeys(topics):
+            longest = len(topic.encode())
+            for name in dict.fromkeys(braced_names(topic)):
+                is_first = topic.startswith(f"{{{name}}}")
+                values = named.get(name, ())
+                for position, value in enumerate(values):
+                    fault = level_fault(value, is_first=is_first)
+                    if fault is None and not value and topic == f"{{{name}}}":
+                        fault = "is the whole topic, and empty"
+                    if fault:
+                        said = f"'{shown_topic(value)}' of {name} {fault}"
+                        raise self._row_error("ids" if name == "id" else "fields", position, said)
+                longest += topic.count(f"{{{name}}}") * max((len(value.encode()) for value in values), default=0)
+            if longest > MAX_TOPIC_BYTES:
+                said = f"topic '{shown_topic(topic)}' would be longer than {MAX_TOPIC_BYTES:,} bytes with its names"
+                raise located_error(("topic" if self.topic else "messages" if self.messages else "dialect",), said)
+        properties = (message.properties for message in (*encoder.messages, *encoder.events))
+        for text in dict.fromkeys(text for one in properties for text in one.get("user", {}).values()):
+            for name in braced_names(text):
+                for position, value in enumerate(named.get(name, ())):
+                    # Each name by itself: who fills a property with many long ones is told as it is sent.
+                    if fault := text_fault(value):
+                        said = f"'{shown_topic(value)}' of {name} {fault}, and stands in a property"
+                        raise self._row_error("ids" if name == "id" else "fields", position, said)
 
     def make_encoder(self) -> DialectEncoder | None:
         """Return what writes the messages; None for the message contract. Raises `DialectError` or `ValueError`."""
@@ -559,6 +622,9 @@ class Scenario(ConfigFile):
                 said = (
                     f"'{named}' of column site is not one of {', '.join(names)}{closest(named, names)}: add it to sites"
                 )
+                if group.identities:
+                    row = _texts(group.fields[SITE]).index(named)
+                    said = f"{group.identities}:{line_of_device(group.identities, row)}: {said}"
                 raise located_error(("devices", position, "identities" if group.identities else "fields"), said)
             if group.site is not None and group.site not in names:
                 near = closest(group.site, names)

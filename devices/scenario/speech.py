@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from devices.scenario.gateway import GatewayOptions
 from devices.sensors.derived import spoken_fields
 from devices.sensors.registry import KINDS
 from edgewire.config import Config, DurationMs, SizeBytes
-from edgewire.config_errors import closest, explain_errors
+from edgewire.config_errors import closest, explain_errors, located_error
 from edgewire.dialects.base import DialectDecoder, DialectError
 from edgewire.dialects.encoder import DialectEncoder, GatewayEncoder, MessageTemplate
 from edgewire.dialects.home_assistant_discovery import DiscoveryWriter, HomeAssistantDiscovery, Spoken
@@ -18,6 +18,7 @@ from edgewire.dialects.own_encoder import OwnFormatEncoder
 from edgewire.dialects.own_format import KNOWN_FIELDS
 from edgewire.dialects.payload_template import braced_names, compile_payload, named_in
 from edgewire.dialects.registry import DIALECTS
+from edgewire.dialects.topic_check import shown_topic, text_fault, topic_fault
 from edgewire.messages import CONTRACT, Channel
 from edgewire.messages.topics import ROOT
 
@@ -33,6 +34,10 @@ OF_ONE_DEVICE = frozenset({"id", "mac", "n"})
 """Those of them that no two devices of a kind share."""
 
 
+class TopicError(ValueError):
+    """A topic is none on which devices can publish."""
+
+
 class MessageProperties(Config):
     """Properties of MQTT 5 that messages have; a broker of 3.1.1 does not see them."""
 
@@ -42,6 +47,14 @@ class MessageProperties(Config):
     """How long a message is of use: a broker drops those that wait longer."""
     user: dict[str, str] = Field(default={}, max_length=32)
     """User properties. A value may have names in braces, such as `{site}`."""
+
+    @model_validator(mode="after")
+    def _are_texts_of_mqtt(self) -> Self:
+        for name, value in (("content_type", self.content_type or ""), *self.user.items()):
+            place = ("content_type",) if value is self.content_type else ("user", shown_topic(name))
+            if fault := text_fault(name) or text_fault(value):
+                raise located_error(place, f"'{shown_topic(value)}' {fault}")
+        return self
 
     @property
     def spoken(self) -> dict[str, Any]:
@@ -59,7 +72,7 @@ class MessageProperties(Config):
 class OwnMessage(Config):
     """A message of the user's own format."""
 
-    topic: str = Field(min_length=1, max_length=1000)
+    topic: str
     """With names in braces: `{id}`, `{site}`, `{kind}`, `{mac}`, `{n}`."""
     payload: Any
     """Names of fields stand for their values; see your-own-format.md."""
@@ -164,8 +177,8 @@ def check_gateway(
     if not isinstance(encoder, OwnFormatEncoder):
         raise ValueError("availability is of a format of your own: the others have a message of their own for it")
     topic, *texts = gateway.availability.topic, gateway.availability.online, gateway.availability.offline
-    if "+" in topic or "#" in topic:
-        raise ValueError(f"topic '{topic}' has a wildcard: a gateway publishes on one topic")
+    if fault := topic_fault(topic):
+        raise ValueError(f"topic '{shown_topic(topic)}' {fault}")
     for name in (name for text in (topic, *texts) for name in braced_names(text)):
         if name not in ("gateway", "site"):
             raise ValueError(f"nothing is called {{{name}}} at a gateway; there are gateway, site")
@@ -209,6 +222,8 @@ def check_spoken(
     for channel, messages in spoken_messages(kind, encoder).items():
         known = spoken_fields(kind, channel)
         for message in messages:
+            if fault := topic_fault(message.topic):
+                raise TopicError(f"topic '{shown_topic(message.topic)}' {fault}")
             fields, braced = named_in(compile_payload(message.payload, known))
             texts = (message.topic, *message.properties.get("user", {}).values())
             for name in (*braced, *(name for text in texts for name in braced_names(text))):
@@ -224,8 +239,6 @@ def check_spoken(
                     near = get_close_matches(name, known, 1)
                     hint = f"; did you mean '{near[0]}'?" if near else f"; there are {', '.join(sorted(known))}"
                     raise ValueError(f"{kind} has no field '{name}'{hint}")
-            if "+" in message.topic or "#" in message.topic:
-                raise ValueError(f"topic '{message.topic}' has a wildcard: a device publishes on one topic")
 
 
 def spoken_by(kind: str, encoder: DialectEncoder | None) -> Spoken:

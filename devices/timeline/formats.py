@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from zoneinfo import ZoneInfo
 
-from devices.scenario.devices import Device
+from devices.scenario.devices import Device, device_names
 from devices.scenario.scenario import DeviceGroup, Scenario
 from devices.scenario.speech import spoken_by
 from devices.timeline.dialect_format import DialectFormat
@@ -12,7 +12,7 @@ from devices.timeline.field_texts import Vitals
 from devices.timeline.gateway_format import DialectGatewayFormat, GatewayFormat, OwnGatewayFormat
 from devices.timeline.native_format import NativeFormat
 from devices.timeline.wire_format import WireFormat
-from edgewire.dialects.encoder import DeviceNames, GatewayEncoder
+from edgewire.dialects.encoder import GatewayEncoder
 
 USUAL_RSSI_DBM = -65.0
 """Of a radio of which nothing is said: good enough, as most are."""
@@ -36,22 +36,6 @@ def make_wire_formats(scenario: Scenario) -> dict[int, WireFormat]:
             inner = formats.get(id(group), NativeFormat())
             formats[id(group)] = DiscoveryLayer(inner, writer, spoken_by(group.kind, encoder), device_names)
     return formats
-
-
-def device_names(device: Device) -> DeviceNames:
-    """Return what stands for the names in braces of a device.
-
-    The address is one that nobody but its owner gives out (IEEE 802: the second bit of its first byte is set).
-    """
-    return {
-        **device.fields,
-        "id": device.device_id,
-        "site": device.site,
-        "kind": device.kind,
-        "mac": f"02{device.key % 2**40:010X}",
-        "n": str(device.ordinal + 1),
-        "tail": device.device_id[-2:],
-    } | ({} if device.gateway is None else {"gateway": device.gateway.gateway_id, "device": device.device_id})
 
 
 def make_gateway_format(group: DeviceGroup, devices: Sequence[Device], device_format: WireFormat) -> GatewayFormat:

@@ -78,8 +78,11 @@ class FleetOptions:
         if scenario is not None:
             self.refuse_beside(scenario, interval)
             from devices.scenario.scenario import Scenario
+            from devices.scenario.topic_conflicts import check_topics
 
-            return Scenario.load(scenario)
+            loaded = Scenario.load(scenario)
+            check_topics(loaded, scenario)
+            return loaded
         if not self.kind:
             given = self._given(interval)
             if given:

@@ -59,11 +59,20 @@ class ScenarioShorthands:
 
 def _change_groups(option: str, scenario: "Scenario", kind: str, change: Mapping[str, Any]) -> "Scenario":
     """Change the only group of a kind."""
+    from pydantic import ValidationError
+
+    from edgewire.config import describe_error
+
     mine = [group for group in scenario.devices if group.kind == kind]
     if len(mine) != 1:
         said = f"there are {len(mine)} groups of {kind}" if mine else f"there is no {kind} among the devices"
         raise ConfigError(f"{option}: {said}; change the scenario itself")
     groups = tuple(group.model_copy(update=dict(change)) if group in mine else group for group in scenario.devices)
+    for group in groups:
+        try:
+            group.gateways  # noqa: B018 - which has them counted: so many devices may fit none
+        except ValidationError as error:
+            raise ConfigError(f"{option}: {describe_error(error)}; or change the scenario itself") from None
     return scenario.model_copy(update={"devices": groups})
 
 

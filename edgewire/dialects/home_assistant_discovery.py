@@ -14,6 +14,7 @@ import orjson
 from pydantic import Field
 
 from edgewire.config import Config
+from edgewire.config_errors import text_matching
 from edgewire.dialects.base import DialectError
 from edgewire.dialects.encoder import DeviceNames, MessageTemplate, Publication
 from edgewire.dialects.entities import ENTITIES, TEXTS, VITALS, FieldEntity, topic_level
@@ -38,7 +39,11 @@ class HomeAssistantDiscovery(Config):
 
     form: Literal["device", "single"] = "device"
     """`device`: one configuration for all that a device has, since Home Assistant 2024.11; `single`: one for each."""
-    prefix: Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^/+#\x00][^+#\x00]*$")] = "homeassistant"
+    prefix: Annotated[
+        str,
+        Field(min_length=1, max_length=100),
+        text_matching(r"^[^/+#\x00][^+#\x00]*$", "a topic without + and #, and without / before it"),
+    ] = "homeassistant"
     """Of the topics of discovery, as Home Assistant has it set."""
 
 

@@ -5,18 +5,20 @@ epoch_ms}, fw: {const: "1.4"}}`. A text that is the name of a field stands for i
 and null are constants, which a reader does not look at. Keys that the mapping does not name are kept as they are.
 """
 
+import math
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import MappingProxyType
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import PrivateAttr, model_validator
 
 from edgewire.config import Config
 from edgewire.dialects.base import Arrival, DialectError, DialectMessage, MessageRole, TimeSource, Value
 from edgewire.dialects.times import DeviceTime, device_instant, device_time
+from edgewire.dialects.topic_check import shown_topic, topic_fault
 from edgewire.dialects.topic_pattern import TopicPattern
 from edgewire.dialects.units import QUANTITIES, quantity_of, to_canonical
 from edgewire.dialects.values import NO_VALUE, Path, number, read_json, read_text, shown, value_at
@@ -33,6 +35,8 @@ _NAME = re.compile(r"[a-z_][a-z0-9_]*")
 _IDENTITY = ("id", "site", "timestamp", "boot", "seq", "event_type")
 LEAF_KEYS = frozenset({"from", "unit", "round", "as", "const", "missing", "optional", "fixed"})
 """A mapping that has no other keys is a field."""
+MAX_DEPTH = 50
+"""Objects and lists in each other: no device's message has so many, and readers of JSON may have a limit."""
 _TIMES = ("iso", "epoch_s", "epoch_ms", "epoch_us", "local")
 
 KNOWN_FIELDS: frozenset[str] = frozenset(
@@ -71,7 +75,7 @@ class MappedField:
 class OwnFormat(Config):
     """Describes the messages of devices in a format of the user's own; the same for who writes and who reads them."""
 
-    topic: Annotated[str, Field(min_length=1, max_length=1000)]
+    topic: str
     """With names in braces: {id}, {site}, and any others; each takes one level, or a part of one."""
     payload: Any
     """A mapping, a list, or one field, where the payload is its bare value."""
@@ -85,6 +89,8 @@ class OwnFormat(Config):
             self._pattern = TopicPattern(self.topic)
         except DialectError as error:
             raise ValueError(str(error)) from None
+        if fault := topic_fault(self.topic, is_published=False):
+            raise ValueError(f"topic '{shown_topic(self.topic)}' {fault}")
         self._fields = tuple(_read_mapping(self.payload, (), set(self._pattern.names)))
         if len(self._fields) > MAX_LEAVES:
             raise ValueError(f"payload has {len(self._fields)} fields, more than {MAX_LEAVES}: send several messages")
@@ -201,6 +207,8 @@ class OwnFormatDecoder:
 def _read_mapping(node: Any, path: Path, levels: set[str]) -> Iterator[MappedField]:
     """Yield the fields of a mapping. Raises `ValueError` for what is none of it, with its place."""
     where = ".".join(map(str, path)) or "payload"
+    if len(path) > MAX_DEPTH:
+        raise ValueError(f"{'.'.join(map(str, path[:3]))}…: more than {MAX_DEPTH} objects or lists in each other")
     if isinstance(node, str):
         if _NAME.fullmatch(node):
             yield MappedField(path, _known(node, where, levels))
@@ -209,19 +217,48 @@ def _read_mapping(node: Any, path: Path, levels: set[str]) -> Iterator[MappedFie
             if (field := read_leaf(node, path, where, levels)) is not None:
                 yield field
             return
+        check_keys(node, where)
         for key, inner in node.items():
             yield from _read_mapping(inner, (*path, str(key)), levels)
     elif isinstance(node, list):
         for place, inner in enumerate(node):
             yield from _read_mapping(inner, (*path, place), levels)
-    elif node is not None and not isinstance(node, bool | int | float):
-        raise ValueError(f"{where}: {node!r} is neither a field nor a constant")
+    else:
+        check_constant(node, where)
+
+
+def check_keys(node: Mapping[Any, Any], where: str) -> None:
+    """Raise `ValueError` for an object of a payload that has a key twice, or is a field with a key misspelt."""
+    keys = [str(key) for key in node]
+    if len(set(keys)) < len(keys):
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"{where}: has the key '{twice}' twice, as a text and as something else")
+    if isinstance(node.get("from"), str) and node["from"] in KNOWN_FIELDS:
+        for key in keys:
+            near = get_close_matches(key, LEAF_KEYS - node.keys(), 1, _SAME_WORD) if key not in LEAF_KEYS else []
+            if near:
+                raise ValueError(f"{where}: a field has no '{key}', did you mean '{near[0]}'?")
+
+
+def check_constant(node: Any, where: str) -> None:
+    """Raise `ValueError` for what stands in a payload as it is and is none of JSON."""
+    if isinstance(node, dict | list):
+        for key, inner in node.items() if isinstance(node, dict) else enumerate(node):
+            check_constant(inner, f"{where}.{key}")
+    elif isinstance(node, float) and not math.isfinite(node):
+        raise ValueError(f"{where}: {node} is no number of JSON: write null, or a text in quotes")
+    elif isinstance(node, int) and not -(2**63) <= node < 2**64:
+        raise ValueError(f"{where}: {node} has more than 64 bits: write it as a text, in quotes")
+    elif node is not None and not isinstance(node, bool | int | float | str):
+        what = f"a {type(node).__name__}" if isinstance(node, bytes | set) else repr(str(node))
+        raise ValueError(f"{where}: {what} is neither a field nor a constant: write a text in quotes, or a number")
 
 
 def read_leaf(node: dict[str, Any], path: Path, where: str, levels: set[str]) -> MappedField | None:
     if "const" in node:
         if len(node) > 1:
             raise ValueError(f"{where}: const stands alone, without {', '.join(sorted(node.keys() - {'const'}))}")
+        check_constant(node["const"], where)
         return None
     name = node.get("from")
     if not isinstance(name, str):

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from edgewire.dialects.base import DialectError
-from edgewire.dialects.own_format import LEAF_KEYS, MappedField, read_leaf
+from edgewire.dialects.own_format import LEAF_KEYS, MAX_DEPTH, MappedField, check_constant, check_keys, read_leaf
 
 _FIELD = re.compile(r"[a-z_][a-z0-9_]*")
 _BRACES = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
@@ -58,9 +58,12 @@ def _field_of(node: Any, where: str, names: frozenset[str]) -> MappedField | Non
 
 
 def _parts(node: Any, where: str, names: frozenset[str]) -> Iterator[PayloadPart]:
+    if where.count(".") > MAX_DEPTH:
+        raise ValueError(f"{where[:40]}…: more than {MAX_DEPTH} objects or lists in each other")
     if (field := _field_of(node, where, names)) is not None:
         yield FieldPart(field)
     elif isinstance(node, dict) and node.keys() == {"const"}:
+        check_constant(node["const"], where)
         yield orjson.dumps(node["const"])
     elif isinstance(node, dict):
         yield from _object(node, where, names)
@@ -74,6 +77,7 @@ def _parts(node: Any, where: str, names: frozenset[str]) -> Iterator[PayloadPart
         yield NamePart(node)
         yield b'"'
     else:
+        check_constant(node, where)
         yield orjson.dumps(node)
 
 
@@ -81,6 +85,7 @@ def _object(node: dict[Any, Any], where: str, names: frozenset[str]) -> Iterator
     if not node:
         yield b"{}"
         return
+    check_keys(node, where)
     # Fields that may be left out go last: the comma before each is left out with it.
     entries = [(str(key), inner, _field_of(inner, f"{where}.{key}", names)) for key, inner in node.items()]
     entries.sort(key=lambda entry: entry[2] is not None and entry[2].is_optional)

@@ -22,6 +22,7 @@ from pydantic import Field
 
 from edgewire.clock import parse_ms
 from edgewire.config import Config
+from edgewire.config_errors import text_matching
 from edgewire.dialects.base import Arrival, DialectError, DialectMessage, MessageRole, Value, unread
 from edgewire.dialects.encoder import (
     CommandOutcome,
@@ -189,7 +190,11 @@ class ShellyOptions(Config):
 
     temperature_unit: Literal["C", "F"] = "C"
     """The unit that first-generation H&T sensors are set to."""
-    topic_prefix: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^+#\x00]*[^+#\x00/]$")] = "{id}"
+    topic_prefix: Annotated[
+        str,
+        Field(min_length=1, max_length=200),
+        text_matching(r"^[^+#\x00]*[^+#\x00/]$", "a topic without + and #, and without / at its end"),
+    ] = "{id}"
     """Before `/events/rpc` and `/online` in the topics of emulated devices. With names in braces: `{id}`, `{site}`."""
     rpc_ntf: bool = True
     """Whether emulated devices send NotifyStatus."""

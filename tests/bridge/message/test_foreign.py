@@ -171,6 +171,10 @@ def test_a_format_of_ones_own_is_read_with_its_own_identity() -> None:
         ),
         (OWN | {"topic": "plant/+/{id}"}, "has a wildcard in it"),
         (OWN | {"topic": "plant/state"}, "where the device's id stands"),
+        (OWN | {"topic": "plant/{ID}/{id}"}, "has a brace that is not around a name"),
+        (OWN | {"topic": "plant/\0/{id}"}, "has the character U+0000"),
+        (OWN | {"topic": "other/{id}/state"}, "can match nothing that 'x/#' brings: its topics are other/+/state"),
+        (OWN | {"payload": {"t": {"from": "temperature_c", "units": "K"}}}, "did you mean 'unit'?"),
         (OWN | {"payload": {"t": "temperatur_c"}}, "there is no field 'temperatur_c', did you mean 'temperature_c'?"),
         (
             OWN | {"payload": {"t": {"from": "temperature_c", "unit": "hPa"}}},

@@ -59,7 +59,7 @@ def test_whatever_a_spreadsheet_writes_is_read(tmp_path: Path, text: str) -> Non
         ('id,line\na,"1\n', "fleet.csv:2: is no CSV: unexpected end of data"),
         ('id,line\na,"1"2\n', "fleet.csv:2: is no CSV"),
         ("id,line\na," + "x" * 5000, "fleet.csv:2: is no CSV: field larger than field limit"),
-        (b"id,line\na,\xff\n", "fleet.csv: is no text in UTF-8"),
+        (b"id,line\na,\xff\n", "fleet.csv:2: is no text in UTF-8: save the file as that"),
         ("id,password\na,s3cret\n", "fleet.csv:2: has a password and no username"),
         ("id,key\na,a.pem\n", "fleet.csv:2: has a key and no certificate"),
         ("id,certificate\na,a.pem\n", "fleet.csv:2: certificate: there is no file"),

@@ -43,6 +43,30 @@ def test_a_shorthand_for_what_is_not_there_is_refused(shorthands: ScenarioShorth
         shorthands.apply(load(name))
 
 
+@pytest.mark.parametrize(
+    ("shorthands", "gateway", "said"),
+    [
+        (
+            ScenarioShorthands(drivers=3),
+            {"count": 2, "devices": 5},
+            "--drivers: gateway: 2 gateways of 5 devices are 10",
+        ),
+        (ScenarioShorthands(drivers=3), {"count": 5}, "--drivers: gateway.count: 5 gateways for 3 devices: some would"),
+        (
+            ScenarioShorthands(device_id="x"),
+            {"count": 2, "devices": 5},
+            "--device-id: gateway: 2 gateways of 5 devices",
+        ),
+    ],
+)
+def test_devices_that_fit_no_gateway_are_refused(
+    shorthands: ScenarioShorthands, gateway: dict[str, int], said: str
+) -> None:
+    group = {"kind": "telematics", "count": 10, "gateway": gateway}
+    with pytest.raises(ConfigError, match=f"{said}.*; or change the scenario itself"):
+        shorthands.apply(Scenario.model_validate({"devices": [group]}))
+
+
 @pytest.mark.parametrize("command", ["run", "generate", "doctor", "forget", "provision"])
 def test_every_command_with_a_fleet_has_them(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
