@@ -31,7 +31,7 @@ test: .venv/.dev  ## all tests but test-compose; PYTEST_ARGS="-k bme280" chooses
 	@$(BIN)/python -m tests.services.kafka >/dev/null || echo "-> the tests on a real Kafka cannot run"
 	$(COMPILED) $(BIN)/python -m pytest -n auto --maxprocesses 4 -m "not (services or e2e or chaos or compose or spark or documents)" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
 	$(COMPILED) $(BIN)/python -m pytest -n 2 --dist loadfile -m "(services or e2e or chaos) and not (compose or spark or documents)" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
-	$(COMPILED) $(BIN)/python -m pytest -n 2 -m documents $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
+	$(COMPILED) $(BIN)/python -m pytest -n 3 -m documents $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
 	@echo "Not run: the tests of docker-compose.yml and on a real Spark: make test-compose, make test-spark"
 
 test-compose: .venv/.dev  ## builds docker-compose.yml, brings it up, checks that nothing is lost

@@ -93,12 +93,12 @@ def exported(
         return path.read_bytes().splitlines()
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     scenario=scenarios(),
     shards=st.integers(2, 4),
     later_ms=st.integers(1, LENGTH_MS - 1),
-    window_rows=st.integers(5, 400),
+    window_rows=st.integers(20, 400),
     stop_after=st.integers(1, 5),
 )
 def test_any_export_of_any_scenario_has_the_same_lines(

@@ -57,7 +57,7 @@ def test_same_bytes_in_any_shard_window_and_from_any_start(scenario: Scenario, s
     assert sorted(message for part in parts for message in part) == sorted(whole)
     later = Timeline(scenario, EPOCH_MS)
     assert between(later, middle, end) == [message for message in whole if message[0] >= middle]
-    windows = [message for batch in later.batches(begin, end, rows=7) for message in messages(later, batch)]
+    windows = [message for batch in later.batches(begin, end, rows=29) for message in messages(later, batch)]
     assert windows == whole
 
 
