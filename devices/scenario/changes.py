@@ -11,6 +11,7 @@ from typing import Any
 
 from devices.scenario.devices import Device, all_devices, connection_numbers, emulated, vehicle_sites
 from devices.scenario.scenario import DeviceGroup, Scenario
+from devices.sensors.gps.nmea_output import nmea_output
 from edgewire.errors import ConfigError
 
 RELOADABLE = frozenset({"devices", "sites", "faults", "firmware", "outbox", "reconnect", "standby", "standby_after"})
@@ -66,10 +67,26 @@ def check_reloadable(old: Scenario, new: Scenario) -> None:
         )
 
 
+def _check_same_receivers(
+    before: Iterable[tuple[Device, DeviceGroup]], after: Iterable[tuple[Device, DeviceGroup]]
+) -> None:
+    """Raise `ConfigError` where other receivers are to be heard than those whose ports were opened as the run began."""
+    was, then = (
+        {device.device_id: output for device, group in one if (output := nmea_output(group.settings))}
+        for one in (before, after)
+    )
+    if changed := sorted(name for name in was.keys() | then.keys() if was.get(name) != then.get(name)):
+        raise ConfigError(
+            f"settings.nmea of {changed[0]} cannot change while the devices run, and nobody would hear it where it says:"
+            " change it back, or end the run and start it again"
+        )
+
+
 def compare_scenarios(old: Scenario, new: Scenario) -> ScenarioChange:
     """Say what becomes of each device. Raises `ConfigError` for what cannot change, and as `all_devices`."""
     check_reloadable(old, new)
     before, after = all_devices(old), all_devices(new)
+    _check_same_receivers(before, after)
     was, then = _Traits(old), _Traits(new)
     old_devices = {device.device_id: (device, group) for device, group in emulated(before)}
     new_devices = emulated(after)

@@ -35,6 +35,7 @@ from devices.scenario.speech import (
 )
 from devices.scenario.working_hours import WorkingHours
 from devices.sensors.base import EPOCH_MS
+from devices.sensors.gps.nmea_output import nmea_output
 from devices.sensors.registry import KINDS
 from devices.world.world import PLAIN_CLIMATES, Site
 from edgewire import config
@@ -683,8 +684,11 @@ class Scenario(ConfigFile):
         return changed
 
     def _check_sharing(self, position: int, group: DeviceGroup) -> None:
-        """Refuse what devices cannot do that share a connection, or a topic."""
+        """Refuse what devices cannot do that share a connection, a topic or a place to be heard at."""
         at = ("devices", position)
+        output = nmea_output(group.settings)
+        if output is not None and (why := output.refusal(group.size)) is not None:
+            raise located_error((*at, "settings", "nmea"), why)
         if group.gateway is not None and self.build(group).firmware.sleep is not None:
             said = "its devices have no connection that could end for their sleep: leave firmware.sleep out"
             raise located_error((*at, "gateway"), said)

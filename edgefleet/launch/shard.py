@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from devices.faults.labels import Label
 from devices.fleet.fleet import Fleet
 from devices.fleet.metrics import FleetSnapshot
+from devices.fleet.receiver_outputs import ReceiverOutputs
 from devices.fleet.run_record import (
     fleet_record,
     has_fixed_boots,
@@ -138,11 +139,14 @@ async def run_shard(
         )
         # What lives as long as the run is not searched for garbage again and again.
         gc.freeze()
+        outputs = ReceiverOutputs(job.scenario, fleet.timeline.start_ms, job.shard, fleet.device_time_ms)
+        await outputs.open()
         helpers = [asyncio.create_task(_watch(fleet, on_snapshot or (lambda _: None)), name="snapshots")]
         if on_checkpoint:
             helpers.append(asyncio.create_task(_write_checkpoints(fleet, on_checkpoint), name="checkpoints"))
         if requests is not None:
             helpers.append(asyncio.create_task(requests.serve(fleet, job.scenario.seed), name="requests"))
+        helpers.append(asyncio.create_task(outputs.serve(), name="receiver outputs"))
         try:
             record = await fleet.run(job.duration_s, stop, at_once)
             labels = await _labels(fleet, at_once)
@@ -150,6 +154,7 @@ async def run_shard(
             for helper in helpers:
                 helper.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
+            await outputs.close()
     for label in labels:
         record.faults[label.type] = record.faults.get(label.type, 0) + 1
     return ShardResult(record=record, labels=labels, final=fleet.final)

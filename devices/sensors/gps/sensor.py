@@ -7,6 +7,7 @@ from pydantic import Field
 
 from devices.sensors.base import Columns, Population, nullable
 from devices.sensors.gps.nmea import InView, at_another_time, sentences
+from devices.sensors.gps.nmea_output import NmeaOutput
 from devices.sensors.gps.receiver import CEP_M, PowerOn, Start, battery_v, satellite_fix, signal_dbm
 from devices.sensors.kind import DeviceKind
 from devices.sensors.telematics.driving import DrivingMonitor
@@ -34,8 +35,9 @@ class GpsSettings(Config):
     within a second, after some hours warm (15 to 25 s), the first time cold (26 to 35 s)."""
     decimals: int = Field(default=6, ge=3, le=8)
     """Of latitude and longitude: 6 is about 0.1 m."""
-    nmea: bool = False
-    """Whether messages carry the receiver's NMEA sentences beside the position."""
+    nmea: bool | NmeaOutput = False
+    """Whether messages carry the receiver's NMEA sentences beside the position; or where a live run puts them out once
+    a second instead, for programs that read receivers: `{tcp: 127.0.0.1:10110}` or `{pty: auto}`, see gps.md."""
     context: bool = False
     """Whether messages say in which weather, on which road, in how much traffic and at which time of day the vehicle
     drives, and the ground truth of whether that is risky, as those of a telematics unit do (with its usual
@@ -84,7 +86,7 @@ class GpsSensor:
             state = self._monitor.state(world, ids, times, moving)
             context = self._monitor.context(world, ids, state)
             columns |= context | {"risk_label": self._monitor.risk(self._monitor.events(state)[0], context)}
-        if settings.nmea:
+        if settings.nmea is True:
             columns["nmea"] = self._sentences(world, ids, times, columns)
         return columns
 

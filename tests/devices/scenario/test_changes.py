@@ -88,6 +88,14 @@ def test_what_cannot_change_is_named(key: str, value: object) -> None:
         compare_scenarios(old, new)
 
 
+def test_receivers_that_are_heard_are_so_from_the_beginning() -> None:
+    heard = {"kind": "gps", "count": 2, "settings": {"nmea": {"pty": "/tmp/{id}"}}}
+    assert compare_scenarios(scenario(heard), scenario(heard, GROUP)).added == tuple(device_ids(scenario()))
+    for other in ({**heard, "count": 3}, {**heard, "settings": {"nmea": {"pty": "auto"}}}, {**heard, "settings": {}}):
+        with pytest.raises(ConfigError, match=r"^settings.nmea of gps-000\d cannot change while the devices run"):
+            compare_scenarios(scenario(heard), scenario(other))
+
+
 def test_cameras_that_stay_are_said_to_see_no_new_vehicles() -> None:
     cameras, units = {"kind": "traffic", "count": 2}, {"kind": "gps", "count": 2}
     assert compare_scenarios(scenario(cameras), scenario(cameras, units)).notes == (VEHICLES_NOTE,)
