@@ -77,7 +77,7 @@ def _check_same_receivers(
     )
     if changed := sorted(name for name in was.keys() | then.keys() if was.get(name) != then.get(name)):
         raise ConfigError(
-            f"settings.nmea of {changed[0]} cannot change while the devices run, and nobody would hear it where it says:"
+            f"settings.nmea of {changed[0]} cannot change while the devices run: nobody would hear it where it says;"
             " change it back, or end the run and start it again"
         )
 
