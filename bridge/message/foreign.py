@@ -101,6 +101,7 @@ class ForeignDecoder:
         self._kind = config.kind
         self._roles = tuple(map(MessageRole, config.roles))
         self._origins: dict[_OriginKey, _Origin] = {}
+        self._last_origins: dict[str, tuple[_OriginKey, _Origin]] = {}  # by topic
         self._infos: dict[tuple[str, str, str, MessageRole], TopicInfo] = {}
         # Topic -> id of the message that last described devices there, and the hash of what it said.
         self._described: dict[str, tuple[int, int]] = {}
@@ -123,29 +124,29 @@ class ForeignDecoder:
         decoder = self._decoder
         if decoder is None:
             return self._raw(message)
-        topic = message.topic
+        topic, received_ms, retain = message.topic, message.received_ms, message.retain
         # Sinks that are behind ask again, in an order of their own: what is newer stays known, so what came before it
         # on its topic is read by a decoder that is thrown away.
-        described = self._described.get(topic) if self._described else None
-        is_older = described is not None and message.id < described[0]
-        if is_older:
+        is_older = False
+        if self._described and (described := self._described.get(topic)) is not None and message.id < described[0]:
+            is_older = True
             decoder = self.config.make_decoder() or decoder
         arrival = self._arrival
-        if arrival.received_ms != message.received_ms or arrival.retained != message.retain:
-            arrival = self._arrival = Arrival(message.received_ms, message.retain, self._zone)
+        if arrival[0] != received_ms or arrival[1] != retain:
+            arrival = self._arrival = Arrival(received_ms, retain, self._zone)
         try:
             found = decoder.decode(topic, message.payload, arrival)
         except DialectError as error:
             raise UndecodableMessage(f"{self._format}: {error}") from None
-        role = found.role
+        _, role, _, _, values, _, parts, extra, is_stale, _ = found
         if role is _DESCRIPTION and not is_older:
             self._remember(message)
         if role not in self._roles:
             return f"{self._format}: {role.value}"
         if role is _READING or role is _EVENT:
-            if found.is_stale and self.config.retained == "drop":
+            if is_stale and self.config.retained == "drop":
                 return f"{self._format}: retained, the last known state and no new {role.value}"
-            if not (found.values or found.parts or found.extra):
+            if not (values or parts or extra):
                 return f"{self._format}: no values"
         return self._event(message, found)
 
@@ -187,27 +188,44 @@ class ForeignDecoder:
             self._counted = message.id
             if self.counters is not None:
                 self.counters.observe_reading(name, time_ms)
+        # A topic is mostly of one sensor: comparing is faster than looking up what has six parts.
         key = name, sensor, kind, site, role, time_source
-        origin = self._origins.get(key) or self._learn_origin(key)
-        device_id = origin.device_id
+        known = self._last_origins.get(message.topic)
+        if known is None or known[0] != key:
+            known = self._keep_origin(message.topic, key)
+        info, device_id, head, _, tail = known[1]
         timestamp = _iso_ms(time_ms)
-        body = b'%b%b","boot":%d,"seq":%d' % (origin.head, timestamp.encode(), boot, seq)
+        if values and not (is_stale or remarks or parts or extra):
+            # As most are, in one go.
+            inner = orjson.dumps(values)[1:-1]
+            body = b'%b%b","boot":%d,"seq":%d,%b%b}' % (head, timestamp.encode(), boot, seq, inner, tail)
+            return info, device_id, f"{device_id}:{boot}:{seq}", timestamp, body
+        pieces = [b'%b%b","boot":%d,"seq":%d' % (head, timestamp.encode(), boot, seq)]
         if values:
-            body += b"," + orjson.dumps(values)[1:-1]
+            pieces += b",", orjson.dumps(values)[1:-1]
         if is_stale or remarks:
-            source = orjson.loads(origin.source)
+            source = orjson.loads(known[1].source)
             if is_stale:
                 source["retained"] = True
             if remarks:
                 source["remarks"] = remarks
-            body += b',"source":' + orjson.dumps(source)
+            pieces += b',"source":', orjson.dumps(source)
         else:
-            body += origin.tail
+            pieces.append(tail)
         if parts:
-            body += b',"parts":' + orjson.dumps(parts)
+            pieces += b',"parts":', orjson.dumps(parts)
         if extra:
-            body += b',"other":' + orjson.dumps(extra)
-        return origin.info, device_id, f"{device_id}:{boot}:{seq}", timestamp, body + b"}"
+            pieces += b',"other":', orjson.dumps(extra)
+        pieces.append(b"}")
+        return info, device_id, f"{device_id}:{boot}:{seq}", timestamp, b"".join(pieces)
+
+    def _keep_origin(self, topic: str, key: _OriginKey) -> tuple[_OriginKey, _Origin]:
+        """Return what messages with this key have in common, and remember it for the next one on the topic."""
+        origin = self._origins.get(key) or self._learn_origin(key)
+        if len(self._last_origins) >= _KNOWN_INFOS:
+            self._last_origins.clear()
+        self._last_origins[topic] = known = key, origin
+        return known
 
     def _learn_origin(self, key: _OriginKey) -> _Origin:
         """Remember what all messages have in common that say the same of where they are from."""

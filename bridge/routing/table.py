@@ -111,12 +111,12 @@ class RouteTable:
     def resolve(self, message: SpooledMessage) -> RoutedEvent | Unroutable | Dropped:
         """Return the message with its route, or why it goes nowhere."""
         known = self._topics.get(message.topic) or self._cache_topic(message.topic)
+        if isinstance(known, ForeignDecoder):
+            return self._resolve_foreign(message, known)
         if isinstance(known, str):
             return Unroutable(message, known)
         if isinstance(known, _DropAll):
             return Dropped(message, known.rule)
-        if isinstance(known, ForeignDecoder):
-            return self._resolve_foreign(message, known)
         info = known.info
         try:
             device_id, message_id, timestamp, fields = self._decode_message(info, message.payload)
