@@ -11,6 +11,7 @@ from edgefleet.cli.common import HtmlPage, Json, first_token, parse_duration
 from edgewire.errors import ConfigError
 
 if TYPE_CHECKING:
+    from bridge.config import BridgeConfig
     from devices.faults.labels import Label
 
 
@@ -53,6 +54,16 @@ def command(
             envvar="EDGEFLEET_VERIFY_ROW_KEY",
             metavar="NAME=KEY",
             help="What device_id, boot, seq, id, timestamp or arrived is called there; repeatable.",
+        ),
+    ] = None,
+    bridge: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="EDGEFLEET_VERIFY_BRIDGE",
+            metavar="BRIDGE.YAML",
+            help="Configuration of the bridge: what its rules leave out on purpose is not missing.",
+            show_default=False,
+            dir_okay=False,
         ),
     ] = None,
     wait: Annotated[
@@ -102,6 +113,7 @@ def command(
     late_after_ms = parse_duration("--late-after", late_after, least_ms=0)
     allowance_ms = parse_duration("--clock-allowance", clock_allowance, least_ms=0)
     record = RunRecord.join([RunRecord.load(run) for run in runs])
+    bridge_config = None if bridge is None else _load_bridge(bridge)
     labels: list[Label] = []
     if html:
         from edgefleet.report.html.files import check_page, list_run_files, read_run_labels
@@ -123,6 +135,7 @@ def command(
             kafka_topics=kafka_topic,
             rows=rows,
             row_keys=row_keys,
+            bridge=bridge_config,
             wait_s=wait_s,
             late_after_ms=late_after_ms,
             allowance_ms=allowance_ms,
@@ -155,6 +168,13 @@ def command(
         raise unwritten
     if not verdict.ok:
         raise typer.Exit(1)
+
+
+def _load_bridge(path: Path) -> "BridgeConfig":
+    from bridge.config import BridgeConfig
+    from edgewire.config import load_config
+
+    return load_config(path, BridgeConfig)
 
 
 def _parse_row_keys(texts: Sequence[str]) -> dict[str, str]:

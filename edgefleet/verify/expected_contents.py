@@ -3,6 +3,7 @@
 The same decoder that the bridge has reads it, so that what is expected is in the words of what arrives.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ from devices.scenario.devices import Device, Shard
 from devices.scenario.scenario import DeviceGroup, Scenario
 from devices.scenario.speech import NATIVE_DIALECT, has_message_ids, spoken_messages
 from devices.timeline.timeline import Timeline
+from edgefleet.verify.bridge_rules import BridgeRules, UncertainFate, fate_gaps, rule_notes
 from edgefleet.verify.message_content import content_keys, content_of, has_own_time
 from edgefleet.verify.message_index import MISSING, UNSENT, Indices, MessageIndex
 from edgefleet.verify.side_contents import DecodedMessage, SideContents, read_side_contents
@@ -102,7 +104,7 @@ class _Part:
         self,
         scenario: Scenario,
         powered: PoweredPart,
-        decoders: Mapping[int, "_Decoders"],
+        decoders: Mapping[int, "_Decoders | BridgeRules"],
         spans: Sequence[StandbySpan],
     ) -> None:
         """`spans` are those in which real sensors were in the places of devices, of this part and maybe of others."""
@@ -116,6 +118,9 @@ class _Part:
         for device_id, boot in powered.boots.items():
             line.overrides.begin_boot(positions[device_id], powered.begun_ms, boot)
         self._positions = positions
+        self.left_out: Counter[str] = Counter()
+        """The rules by which the bridge leaves something out, with how much that was."""
+        self.dead_letters: Counter[str] = Counter()
         self._replay(powered, spans)
         self.decoders = [decoders.get(id(line.device_group(position))) for position in range(len(line.devices))]
         self._topics = [
@@ -171,8 +176,15 @@ class _Part:
         decoders = self.decoders[spoken.position]
         assert decoders is not None
         topic = self._topics[spoken.position][spoken.address]
-        event = decoders.of(spoken.address).decode_event(_message(topic, spoken.payload, spoken.due_ms))
-        return None if isinstance(event, str) else _read(event)
+        try:
+            event = decoders.of(spoken.address).decode_event(_message(topic, spoken.payload, spoken.due_ms))
+        except UndecodableMessage as error:
+            self.dead_letters[str(error)] += 1
+            raise
+        if isinstance(event, str):
+            self.left_out[event] += 1
+            return None
+        return _read(event)
 
     def _introduce(self, scenario: Scenario, power_on_ms: int) -> None:
         """Let the decoders hear how the devices describe themselves, as the bridge does before their first reading."""
@@ -223,10 +235,11 @@ def _message(topic: str, payload: bytes, at_ms: int, *, retain: bool = False) ->
     return SpooledMessage(1, at_ms, topic, payload, 1, retain, dup=False)
 
 
-def expect_contents(record: RunRecord, index: MessageIndex) -> ExpectedContents:
+def expect_contents(record: RunRecord, index: MessageIndex, rules: BridgeRules | None = None) -> ExpectedContents:
     """Return what was said without ids in a run whose record has its scenario; leaves out of `index` what is not known.
 
-    Takes some 30 µs a message.
+    With the `rules` of a bridge all but the message contract is read by them, what has ids as well. Takes some 30 µs a
+    message.
     """
     whole, moment, values, shape, due_ms, address = (np.zeros(len(index), np.int64) for _ in range(6))
     expected = ExpectedContents(whole, moment, values, shape, due_ms, address)
@@ -247,7 +260,7 @@ def expect_contents(record: RunRecord, index: MessageIndex) -> ExpectedContents:
                 if powered.spoken is None:  # all that came then has ids
                     continue
                 of_part = Scenario.model_validate(powered.spoken)
-            decoders, silent = _make_decoders(of_part, unreadable)
+            decoders, silent = _make_decoders(of_part, unreadable, rules)
             part = _Part(of_part, powered, decoders, _spans_of(record, powered))
             expected._sources.append(part)
             line = part.timeline
@@ -261,7 +274,28 @@ def expect_contents(record: RunRecord, index: MessageIndex) -> ExpectedContents:
     for where, reason in unreadable.items():
         expected.gaps.append(f"{where}: no decoder reads what its devices say, and so it is not compared: {reason}")
     _account(index, expected, state, has_reason=bool(unreadable))
+    _tell_of_rules(expected, rules)
     return expected
+
+
+def _tell_of_rules(expected: ExpectedContents, rules: BridgeRules | None) -> None:
+    """Say by which rules something is not there."""
+    left_out = sum((part.left_out for part in expected._sources), Counter[str]())
+    dead_letters = sum((part.dead_letters for part in expected._sources), Counter[str]())
+    if rules is None:
+        if left_out:
+            expected.notes.append(f"{left_out.total():,} readings without any value are left out by the bridge's rule")
+        if dead_letters:
+            said = f"{dead_letters.total():,} messages cannot be read in their own format: they are dead letters"
+            expected.notes.append(said)
+        return
+    uncertain: Counter[str] = Counter(
+        {rule: count for rule, count in left_out.items() if isinstance(rule, UncertainFate)}
+    )
+    expected.gaps += fate_gaps(uncertain)
+    expected.notes += rule_notes(left_out - uncertain)
+    for reason, count in dead_letters.most_common(_IDS_SHOWN):
+        expected.notes.append(f"{count:,} are dead letters: {reason}")
 
 
 def _spans_of(record: RunRecord, powered: PoweredPart) -> list[StandbySpan]:
@@ -278,12 +312,17 @@ def _spans_of(record: RunRecord, powered: PoweredPart) -> list[StandbySpan]:
     ]
 
 
-def _make_decoders(scenario: Scenario, unreadable: dict[str, str]) -> tuple[dict[int, "_Decoders"], set[int]]:
+def _make_decoders(
+    scenario: Scenario, unreadable: dict[str, str], rules: BridgeRules | None
+) -> tuple[dict[int, "_Decoders | BridgeRules"], set[int]]:
     """Return what reads each group without ids, and the groups that nothing reads, by their `id`."""
-    decoders: dict[int, _Decoders] = {}
+    decoders: dict[int, _Decoders | BridgeRules] = {}
     silent: set[int] = set()
     for number, group in enumerate(scenario.devices):
         encoder = group.make_encoder()
+        if encoder is not None and rules is not None:
+            decoders[id(group)] = rules
+            continue
         if encoder is None or has_message_ids(group.kind, encoder):
             continue
         try:
@@ -342,15 +381,12 @@ def _account(index: MessageIndex, expected: ExpectedContents, state: NDArray[np.
     ledger = index.empty_ledger()
     unknown: dict[str, int] = {}
     omitted: list[Indices] = []
-    left_out = unreadable = 0
     for at, device in enumerate(index.devices):
         if device.device_id not in expected.ids:
             continue
         expected.devices.setdefault(to_device_id(device.device_id), at)
         first, end = int(index.start[at]), int(index.start[at + 1])
         own, is_sent = state[first:end], np.isin(ledger[first:end], (MISSING, UNSENT))
-        left_out += int(np.count_nonzero(own == _LEFT_OUT))
-        unreadable += int(np.count_nonzero(own == _UNREADABLE))
         if missing := int(np.count_nonzero(is_sent & (own == _UNKNOWN))):
             unknown[device.device_id] = unknown.get(device.device_id, 0) + missing
         omitted.append(first + np.flatnonzero(is_sent & ((own == _UNKNOWN) | (own == _LEFT_OUT))))
@@ -369,10 +405,6 @@ def _account(index: MessageIndex, expected: ExpectedContents, state: NDArray[np.
                 f"{count:,} messages of {', '.join(names[:_IDS_SHOWN])}{more} have no ids and cannot be computed "
                 f"again, as {reason}: whether they arrived is not compared"
             )
-    if left_out:
-        expected.notes.append(f"{left_out:,} readings without any value are left out by the bridge's rule")
-    if unreadable:
-        expected.notes.append(f"{unreadable:,} messages cannot be read in their own format: they are dead letters")
 
 
 def _nothing_known(expected: ExpectedContents, index: MessageIndex, said: str) -> ExpectedContents:

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from edgefleet.verify.arrivals import ArrivalSource
 from edgefleet.verify.checker import Checker, SinkChecker, run_verdict
@@ -20,6 +20,7 @@ from edgewire.messages.base import to_device_id
 from edgewire.run_record import RunRecord
 
 if TYPE_CHECKING:
+    from bridge.config import BridgeConfig
     from edgefleet.verify.expected_contents import ExpectedContents
 
 LATE_AFTER_MS = 5000
@@ -40,6 +41,7 @@ def verify_run(
     kafka_topics: Sequence[str] | None = None,
     rows: Path | None = None,
     row_keys: Mapping[str, str] | None = None,
+    bridge: "BridgeConfig | None" = None,
     wait_s: float = 0,
     late_after_ms: int = LATE_AFTER_MS,
     allowance_ms: int = ALLOWANCE_MS,
@@ -48,7 +50,8 @@ def verify_run(
     """Return the verdict on a run, from the ingest at a URL, the Kafka at these servers and rows; None leaves one out.
 
     Of Kafka, the topics of the message contract are read where none are given. `rows` is a file of what any other store
-    has, and `row_keys` the names in it (see `RowSource`).
+    has, and `row_keys` the names in it (see `RowSource`). With the configuration of a `bridge`, what its own rules
+    leave out is not expected, and what it reads is read as it does.
     Blocks for up to `wait_s` seconds, while something is missing. Where another run has the same ids, what arrived more
     than `allowance_ms` before this one sent it is not this run's. Raises `ServiceUnavailable` within 10 s where a
     sink cannot be read, and `ConfigError` for a URL that is none.
@@ -58,14 +61,18 @@ def verify_run(
         since_ms = record.started_ms - CLOCK_SKEW_MS
         index = MessageIndex(record)
         expected: ExpectedContents | None = None
+        wanted = [name for name, one in (("http", ingest), ("kafka", kafka), ("rows", rows)) if one is not None]
+        views = {name: _bridge_view(record, bridge, name) for name in wanted} if bridge is not None else {}
         names = list(dict.fromkeys(device.device_id for device in record.devices))
         if record.spoken is not None:
             # Of the bridge and the devices, which nobody else's verdict needs.
             from edgefleet.verify.content_checker import ContentChecker
             from edgefleet.verify.expected_contents import expect_contents
 
-            expected = expect_contents(record, index)
-            names = list(dict.fromkeys([*map(to_device_id, names), *expected.devices]))
+            # By a bridge's rules, what is expected is not the same in each of its sinks.
+            known = [one.expected for one in views.values() if one.expected] or [expect_contents(record, index)]
+            expected = known[0]
+            names = list(dict.fromkeys([*map(to_device_id, names), *(name for one in known for name in one.devices)]))
         if ingest is not None:
             http = HttpSource(
                 ingest, ingest_token, since_ms=since_ms, device_ids=names, reads_content=expected is not None
@@ -81,20 +88,54 @@ def verify_run(
         row_source: RowSource | None = None
         if rows is not None:
             row_source = sources["rows"] = RowSource(rows, record, row_keys)
-        checkers: dict[str, SinkChecker] = {
-            name: Checker(index, allowance_ms) if expected is None else ContentChecker(index, expected, allowance_ms)
-            for name in sources
-        }
+        checkers: dict[str, SinkChecker] = {}
+        for name in sources:
+            view = views.get(name) or BridgeView(index, expected)
+            checkers[name] = (
+                Checker(view.messages, allowance_ms)
+                if view.expected is None
+                else ContentChecker(view.messages, view.expected, allowance_ms)
+            )
         read_until_complete(sources, checkers, wait_s, SystemClock(), time.sleep, progress)
         for name, checker in checkers.items():
             for arrivals in sources[name].find_arrivals(checker.missing_devices()):
                 checker.add_arrivals(arrivals)
             for conflicts in sources[name].find_conflicts():
                 checker.add_conflicts(conflicts)
-        notes = {name: source.note for name, source in sources.items()}
+        notes = {
+            name: "; ".join(filter(None, (source.note, *(views[name].notes if name in views else ()))))
+            for name, source in sources.items()
+        }
+        gaps = [] if expected is None or views else list(expected.gaps)
+        gaps += dict.fromkeys(f"{name}: {gap}" for name, view in views.items() for gap in view.all_gaps)
         untimed = [name for name, source in sources.items() if source is row_source and not row_source.has_times]
-    verdict = run_verdict(index, checkers, late_after_ms, notes, gaps=() if expected is None else expected.gaps)
+    verdict = run_verdict(index, checkers, late_after_ms, notes, gaps=gaps)
     return verdict.without_times(untimed)
+
+
+class BridgeView(NamedTuple):
+    """Holds what is expected in one sink of a bridge."""
+
+    messages: MessageIndex
+    expected: "ExpectedContents | None"
+    notes: Sequence[str] = ()
+    gaps: Sequence[str] = ()
+
+    @property
+    def all_gaps(self) -> list[str]:
+        """Return sentences on what cannot be compared in this sink."""
+        return [*self.gaps, *(() if self.expected is None else self.expected.gaps)]
+
+
+def _bridge_view(record: RunRecord, bridge: "BridgeConfig", sink: str) -> BridgeView:
+    """Return what a run should have in a sink by the rules of a bridge. Raises `ConfigError`."""
+    from edgefleet.verify.bridge_rules import BridgeRules, omit_by_topic
+    from edgefleet.verify.expected_contents import expect_contents
+
+    index, rules = MessageIndex(record), BridgeRules(bridge, sink)
+    expected = None if record.spoken is None else expect_contents(record, index, rules)
+    notes, gaps = omit_by_topic(rules, index, () if expected is None else expected.ids)
+    return BridgeView(index, expected, notes, gaps)
 
 
 def read_until_complete(
