@@ -11,7 +11,7 @@ from pydantic import Field
 
 from devices.sensors.base import Columns, Population, concat_columns, nullable
 from devices.sensors.kind import DeviceKind
-from devices.sensors.traffic.vehicles import DetectedVehicles
+from devices.sensors.traffic.vehicles import CameraErrors, DetectedVehicles
 from devices.sensors.traffic.view import CameraViews, camera_views, fleet_passages
 from devices.world.components import components
 from devices.world.random import Flags, Floats, Hashes, Ints, hash_bits, normal, poisson, uniform
@@ -25,6 +25,13 @@ from edgewire.config import Config
 _PARTS = 12
 # What darkness, heavy rain, dense fog and a jammed road take from the chance to detect a vehicle: judgements.
 _LOST = {"dark": 0.06, "rain": 0.12, "fog": 0.30, "hidden": 0.15}
+# What a camera counts twice: always a few (a trailer, a track that is lost and found), more where long shadows or the
+# light of lamps on a wet road look like vehicles. How many colours it names wrongly. All judgements.
+_TWICE = {"always": 0.008, "shadows": 0.02, "lamps": 0.015}
+_LOW_SUN_DEG = 15.0
+_MISCOLOURED = {"by day": 0.06, "at night": 0.55}
+_LAMPS_DEG = (-6.0, 3.0)
+"""All light is that of lamps where the sun is lower than the first, and none where it is higher than the second."""
 _OUTAGE_SLOT_MS = 12 * HOUR_MS
 _OUTAGE_MS = (2 * 60_000, 45 * 60_000)
 _CONFIDENCE, _CONFIDENCE_DEVIATION = 0.90, 0.02
@@ -78,10 +85,10 @@ class TrafficSensor:
         counts = poisson(hash_bits(world.seed, "camera/count", keys, times), expected)
         fleet = fleet_passages(world, keys, sites, view, times, interval)
         sight = self._sight(world, keys, sites, times, interval)
-        chance = self._detection(world, sites, middle, traffic)
+        errors = self._errors(world, sites, middle, traffic)
         inbound = inbound_share(world.local_ms(sites, middle), uniform(hash_bits(world.seed, "camera/tide", keys)))
         seen = DetectedVehicles(
-            world.seed, keys, times, view.road_class, counts, interval / 1000, inbound, fleet, sight, chance
+            world.seed, keys, times, view.road_class, counts, interval / 1000, inbound, fleet, sight, errors
         )
         return {
             "interval_s": np.round(interval / 1000, 3),
@@ -93,22 +100,31 @@ class TrafficSensor:
             "direction_counts": seen.directions(),
             "inter_arrival_stats": seen.headways(),
             "traffic_density_score": np.round(traffic.density, 3),
-            "confidence": self._confidence(world, keys, times, chance, seen.counts),
+            "confidence": self._confidence(world, keys, times, errors.detected, seen.counts),
         }
 
-    def _detection(self, world: World, sites: Ints, times: Ints, traffic: Flow) -> Floats:
-        """Return the chance to detect a vehicle."""
+    def _errors(self, world: World, sites: Ints, times: Ints, traffic: Flow) -> CameraErrors:
+        """Return how wrong cameras are in this light, weather and traffic."""
+        none = np.zeros(len(times))
         if self._settings.detection == 1:
-            return np.ones(len(times))
+            return CameraErrors(none + 1, None, none, none)
         air = components(world).atmosphere.weather(sites, times)
-        dark = sun_elevation_deg(world, sites, times) < DUSK_DEG
-        return np.asarray(
+        elevation = sun_elevation_deg(world, sites, times)
+        detected = (
             self._settings.detection
-            * (1 - _LOST["dark"] * dark)
+            * (1 - _LOST["dark"] * (elevation < DUSK_DEG))
             * (1 - _LOST["rain"] * air.rain)
             * (1 - _LOST["fog"] * air.mist)
             * (1 - _LOST["hidden"] * np.clip(2 * traffic.density, 0, 1))
         )
+        if world.version == 1:
+            return CameraErrors(np.asarray(detected), None, none, none)
+        dark = np.clip((_LAMPS_DEG[1] - elevation) / (_LAMPS_DEG[1] - _LAMPS_DEG[0]), 0, 1)
+        sunlit = 1 - np.clip(air.rain + air.mist, 0, 1)
+        long_shadows = sunlit * ((elevation > 0) & (elevation < _LOW_SUN_DEG))
+        twice = _TWICE["always"] + _TWICE["shadows"] * long_shadows + _TWICE["lamps"] * dark
+        miscoloured = _MISCOLOURED["by day"] + (_MISCOLOURED["at night"] - _MISCOLOURED["by day"]) * dark
+        return CameraErrors(np.asarray(detected), np.asarray(twice), miscoloured, dark)
 
     def _sight(self, world: World, keys: Hashes, sites: Ints, times: Ints, interval: Ints) -> Flags:
         """Tell whether the camera sees in each part of the interval: one row a reading."""

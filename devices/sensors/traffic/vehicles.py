@@ -1,7 +1,7 @@
 """The single vehicles behind a camera's counts, and what the camera makes of those it saw."""
 
 from itertools import compress
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,30 @@ _DEVIATION = np.array([kind.deviation_kmh / kind.free_kmh for kind in CLASSES])
 _LANES = np.array([kind.lanes for kind in CLASSES])
 _FLEET_CLASS = list(_CLASSES).index("van")
 _DIRECTIONS = ("inbound", "outbound")
+# A vehicle that is counted twice (its shadow, a trailer, a track that was lost and found) is so this much later (s).
+_AGAIN_S = (0.2, 0.9)
+# What a colour is taken for, beside its own name: by day for its neighbours, in lamplight for a shade of grey. By
+# judgement.
+_BY_DAY = {
+    "white": "silver", "black": "gray", "gray": "silver", "silver": "gray", "blue": "black", "red": "brown",
+    "green": "gray", "brown": "black",
+}  # fmt: skip
+_AT_NIGHT = {"black": 0.5, "gray": 0.3, "white": 0.15, "silver": 0.05}
+_DAY_NUMBERS = np.array([list(_COLOURS).index(_BY_DAY[name]) for name in _COLOURS])
+_NIGHT_NUMBERS = np.array([list(_COLOURS).index(name) for name in _AT_NIGHT])
+
+
+class CameraErrors(NamedTuple):
+    """Says how wrong cameras are; one value a reading, chances from 0 to 1."""
+
+    detected: Floats
+    """That a vehicle that passes is counted at all."""
+    twice: Floats | None
+    """That one that is counted is so twice; None where none ever is."""
+    miscoloured: Floats
+    """That its colour is taken for another."""
+    dark: Floats
+    """How far the light is that of lamps: 0 by day, 1 at night."""
 
 
 class DetectedVehicles:
@@ -41,14 +65,13 @@ class DetectedVehicles:
         inbound: Floats,
         fleet: FleetPassages,
         sight: Flags,
-        chance: Floats,
+        errors: CameraErrors,
     ) -> None:
         """`counts` vehicles were there besides those of the `fleet`.
 
-        `inbound` is the share of them that drive into town; `sight` tells which parts of the interval are seen, and
-        `chance` how likely a vehicle is detected.
+        `inbound` is the share of them that drive into town; `sight` tells which parts of the interval are seen.
         """
-        self._seed, self._rows = seed, len(counts)
+        self._seed, self._rows, self._errors = seed, len(counts), errors
         others = np.repeat(np.arange(len(counts)), counts)
         reading = np.concatenate([others, fleet.row])
         number = np.arange(len(others)) - (np.cumsum(counts) - counts)[others]
@@ -59,11 +82,20 @@ class DetectedVehicles:
         way[len(others) :] = ~fleet.inbound
         lanes = _LANES[road_class]
         moments = np.concatenate([self._moments(others, way, lanes, interval_s, counters), fleet.moment_s])
-        detected = uniform(hash_bits(seed, "camera/detect", *counters)) < chance[reading]
+        detected = uniform(hash_bits(seed, "camera/detect", *counters)) < errors.detected[reading]
         part = np.minimum((moments / interval_s[reading] * sight.shape[1]).astype(np.int64), sight.shape[1] - 1)
         rows = np.flatnonzero(detected & sight[reading, part])
-        rows = rows[np.lexsort((number[rows], moments[rows], reading[rows]))]
-        self._moment, self._reading, self._way = moments[rows], reading[rows], way[rows]
+        moments = moments[rows]
+        if errors.twice is not None:
+            again = uniform(hash_bits(seed, "camera/twice", *(counter[rows] for counter in counters)))
+            chance = errors.twice[reading[rows]]
+            # Of a draw below the chance the rest is as good as another draw.
+            later = _AGAIN_S[0] + (_AGAIN_S[1] - _AGAIN_S[0]) * again / np.maximum(chance, 1e-9) + moments
+            twice = np.flatnonzero((again < chance) & (later < interval_s[reading[rows]]))
+            rows, moments = np.concatenate([rows, rows[twice]]), np.concatenate([moments, later[twice]])
+        order = np.lexsort((number[rows], moments, reading[rows]))
+        rows, self._moment = rows[order], moments[order]
+        self._reading, self._way = reading[rows], way[rows]
         self._road_class = road_class[self._reading]
         self._counters = tuple(counter[rows] for counter in counters)
         self._of_fleet = rows >= len(others)
@@ -87,7 +119,14 @@ class DetectedVehicles:
         """Return the vehicles by colour; colours that did not occur are left out, as below."""
         bits = self._bits("colour")
         bits[self._of_fleet] = self._fleet_colour
-        return self._tally(_sorts(uniform(bits), _COLOURS), tuple(_COLOURS))
+        colours = _sorts(uniform(bits), _COLOURS)
+        wrong = uniform(self._bits("colour/taken")) < self._errors.miscoloured[self._reading]
+        if wrong.any():
+            chance = uniform(self._bits("colour/light"))
+            by_lamp = chance < self._errors.dark[self._reading]
+            shade = _NIGHT_NUMBERS[_sorts(uniform(self._bits("colour/shade")), _AT_NIGHT)]
+            colours = np.where(wrong, np.where(by_lamp, shade, _DAY_NUMBERS[colours]), colours)
+        return self._tally(colours, tuple(_COLOURS))
 
     def classes(self) -> list[dict[str, int]]:
         """Return the vehicles by class."""
