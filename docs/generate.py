@@ -24,6 +24,8 @@ from devices.timeline.table import Table
 from devices.timeline.wire_format import WireFormat
 from edgefleet.cli import app
 from edgefleet.cli.variables import option_variables
+from edgefleet.control.actions import AnyAction
+from edgefleet.control.api import control_description
 from edgewire.clock import parse_ms
 from edgewire.config import DurationMs, SizeBytes, duration_text
 from edgewire.dialects.base import DialectError
@@ -90,7 +92,36 @@ def dialects() -> str:
     return f"{before}{_SPOKEN_BEGIN}\n\n{spoken}\n{_SPOKEN_END}{after}"
 
 
-PAGES = {"scenario.md": scenario, "bridge.md": bridge, "environment.md": environment, "dialects.md": dialects}
+def control() -> str:
+    """The page of the control interface, with its paths and actions."""
+    page = (HERE / "control.md").read_text(encoding="utf-8")
+    before, _, rest = page.partition(_CONTROL_BEGIN)
+    after = rest.partition(_SPOKEN_END)[2]
+    rows = ["| path | what for |", "|---|---|"]
+    described = control_description()
+    for path, operations in described["paths"].items():
+        for method, operation in operations.items():
+            given = [f"`{one['name']}`" for one in operation.get("parameters", ()) if one["in"] == "query"]
+            asked = f" Takes {', '.join(given)}." if given else ""
+            rows.append(f"| `{method.upper()} {path}` | {operation['summary']}{asked} |")
+    parts = [
+        f"### `{get_args(model.model_fields['action'].annotation)[0]}`\n\n{_doc(model)}\n\n{_table(model)}"
+        for model in get_args(get_args(AnyAction)[0])
+    ]
+    return f"{before}{_CONTROL_BEGIN}\n\n" + "\n".join([*rows, "", *parts, ""]) + f"{_SPOKEN_END}{after}"
+
+
+PAGES = {
+    "scenario.md": scenario,
+    "bridge.md": bridge,
+    "environment.md": environment,
+    "dialects.md": dialects,
+    "control.md": control,
+}
+
+_CONTROL_BEGIN = (
+    "<!-- Written by docs/generate.py from the control interface, up to the next such line; do not edit. -->"
+)
 
 _SPOKEN_BEGIN = "<!-- Written by docs/generate.py from the encoders, up to the next such line; do not edit. -->"
 _SPOKEN_END = "<!-- The end of what docs/generate.py writes. -->"

@@ -141,6 +141,8 @@ class Terminal:
         """Interrupt what is still running, the last first; fails the test where one does not end with 0 then."""
         failed = []
         for command, process in reversed(self._background):
+            if "--control" in command:
+                process.wait(timeout=60)  # the document has ended it
             process.send_signal(signal.SIGINT)
             _, errors = process.communicate(timeout=60)
             # mosquitto_sub has no answer to an interrupt of its own.
@@ -175,8 +177,12 @@ class Terminal:
         )
         self._background.append((command, process))
         port = None if "edgefleet broker" in command else re.search(r"--(?:port|metrics) (\d+)", command)
+        path = "/metrics"
+        if controlled := re.search(r"--control \S*?(\d+)(?: |$)", command):
+            # It asks for a token, or is asked how the run is: then devices can be changed.
+            port, path = controlled, "/v1/status"
         deadline = time.monotonic() + 60
-        while not (answers(f"http://127.0.0.1:{port[1]}/metrics") if port else handles_sigterm(process.pid)):
+        while not (answers(f"http://127.0.0.1:{port[1]}{path}") if port else handles_sigterm(process.pid)):
             assert process.poll() is None, f"{command}: {process.communicate()[1].decode()}"
             assert time.monotonic() < deadline, f"{command}: is not ready"
             time.sleep(0.05)
@@ -334,6 +340,18 @@ def test_the_broker_that_checks_identities(terminal: Callable[..., Terminal], br
     terminal_of_the_broker = Terminal(opened.folder, broker)
     terminal_of_the_broker.run_all("mosquitto/README.md")
     terminal_of_the_broker.close()
+
+
+@pytest.mark.services
+@pytest.mark.timeout(300)
+def test_a_run_that_is_controlled(
+    terminal: Callable[..., Terminal], broker: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = str(free_port())
+    monkeypatch.setenv("EDGEFLEET_CTL_FLEET", f"http://127.0.0.1:{port}")
+    opened = terminal(**broker, **{"8088": port, "0.0.0.0:": "127.0.0.1:"})
+    opened.run_all("docs/control.md")
+    opened.close()
 
 
 @pytest.mark.services

@@ -109,9 +109,9 @@ class CommandHandler:
             return
         command: ValidCommand | InvalidCommand | None = None
         if request.payload is not None:
-            command = read_command(request.payload, client.device.kind, now_ms, _arguments_of)
+            command = read_command(request.payload, client.device.kind, now_ms, arguments_of)
         elif request.action:
-            command = read_arguments("", request.action, request.arguments, client.device.kind, now_ms, _arguments_of)
+            command = read_arguments("", request.action, request.arguments, client.device.kind, now_ms, arguments_of)
         command_id = "" if command is None else command.id
         cached = firmware.responses.cached_response(command_id) if command_id else None
         if cached is None:
@@ -134,7 +134,7 @@ class CommandHandler:
     ) -> tuple[str | None, Data]:
         """Let a device do something without a message; return why it does not, or None, and what it tells."""
         now_ms = self._fleet.device_time_ms()
-        command = read_arguments("", action, arguments, client.device.kind, now_ms, _arguments_of)
+        command = read_arguments("", action, arguments, client.device.kind, now_ms, arguments_of)
         if isinstance(command, InvalidCommand):
             return command.error, None
         try:
@@ -320,6 +320,7 @@ def _response_topic(message: Message) -> str:
     return topic
 
 
-def _arguments_of(action: CommandAction) -> type[CommandArguments]:
+def arguments_of(action: CommandAction) -> type[CommandArguments]:
+    """Return the class of the arguments that an action takes."""
     arguments: type[CommandArguments] = command_spec(action).arguments
     return arguments

@@ -22,6 +22,7 @@ COMMANDS = (
     "init",
     "broker",
     "run",
+    "ctl",
     "doctor",
     "generate",
     "plot",

@@ -5,12 +5,9 @@ from pathlib import Path
 
 import orjson
 
-from edgewire import logs
 from edgewire.errors import ConfigError
 
 ADDRESS_FILE = "control.json"
-
-log = logs.get("control")
 
 
 class AddressFile:
@@ -20,11 +17,8 @@ class AddressFile:
         self._path = folder / ADDRESS_FILE
 
     def write(self, url: str) -> None:
-        """Write it; a disk that does not take it is told in the log."""
-        try:
-            self._path.write_bytes(orjson.dumps({"url": url}) + b"\n")
-        except OSError as error:
-            log.warning("the address of the control interface is not in the run's folder", reason=error.strerror)
+        """Write it; raises `OSError` where the disk does not take it."""
+        self._path.write_bytes(orjson.dumps({"url": url}) + b"\n")
 
     def remove(self) -> None:
         """Take it away."""

@@ -184,6 +184,12 @@ def create_control_app(
     return app
 
 
+def control_description() -> dict[str, Any]:
+    """Return the OpenAPI description, which no run is needed for."""
+    nobody: Any = None
+    return create_control_app(nobody, nobody, EventHub(), lambda _: None).openapi()
+
+
 def _answer_errors(app: FastAPI) -> None:
     def answer(status: int, reason: object, headers: Any = None) -> Response:
         return _json({"error": str(reason)}, status, headers)

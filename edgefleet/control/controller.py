@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any, assert_never
 
 from devices.faults.base import Fault
+from devices.firmware.commands import InvalidCommand, read_arguments
+from devices.fleet.command_handler import arguments_of
 from devices.fleet.steering import (
     CommandDevices,
     DeviceSelection,
@@ -285,6 +287,10 @@ class RunController:
                 return await self._end_fault(action, record)
             case SendCommand():
                 selection = await self._selection(action, record)
+                for kind in await self._kinds(selection):
+                    read = read_arguments("", action.command, action.arguments, kind, self._now_ms(), arguments_of)
+                    if isinstance(read, InvalidCommand):
+                        raise ConfigError(f"{action.command}: {read.error}")
                 answer = await self._shards.ask(CommandDevices(selection, action.command, action.arguments))
                 if not answer.devices and answer.refused:
                     raise ActionRefused(f"{action.command}: {'; '.join(answer.refused)}")

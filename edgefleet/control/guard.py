@@ -8,6 +8,7 @@ changes something has a content type that no form can send.
 import asyncio
 import hmac
 import ipaddress
+import math
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
@@ -17,6 +18,29 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 MOST_BODY = 64 << 10
 BODY_S = 10.0
 CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+
+
+REQUESTS_PER_S = 100.0
+WAIT_S = 5.0
+
+
+class RateLimit:
+    """Lets so much through a second, and as much at once after a rest; the others wait."""
+
+    def __init__(self, per_s: float) -> None:
+        self._gap_s = 1 / per_s
+        self._next_s = 0.0
+
+    async def take(self, limit_s: float = math.inf) -> bool:
+        """Wait for a turn; return whether there is one within so much time."""
+        now_s = asyncio.get_running_loop().time()
+        due_s = max(self._next_s, now_s - 1.0)
+        if due_s - now_s > limit_s:
+            return False
+        self._next_s = due_s + self._gap_s
+        if due_s > now_s:
+            await asyncio.sleep(due_s - now_s)
+        return True
 
 
 class RequestRefused(Exception):
@@ -35,6 +59,7 @@ class ControlGuard:
         """Let requests pass that name one of `hosts`, beside localhost and addresses of loopback."""
         self._app = app
         self._token = None if token is None else token.encode()
+        self._pace = RateLimit(REQUESTS_PER_S)
         self._hosts = {"localhost", *(host.lower() for host in hosts)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -42,6 +67,8 @@ class ControlGuard:
         if scope["type"] != "http":
             return
         try:
+            if not await self._pace.take(WAIT_S):
+                raise RequestRefused(429, "too many requests: try again later", **{"retry-after": "5"})
             headers = _headers(scope)
             self._check_origin(headers)
             self._check_token(headers)

@@ -17,12 +17,16 @@ from edgefleet.control.address import AddressFile
 from edgefleet.control.api import create_control_app
 from edgefleet.control.controller import RunController
 from edgefleet.control.events import EventHub
-from edgefleet.control.guard import ControlGuard
+from edgefleet.control.guard import ControlGuard, RateLimit
 from edgefleet.ingest.connections import WatchedProtocol
 from edgewire import logs
 from edgewire.errors import ConfigError, ServiceUnavailable
+from edgewire.os_support import run_coroutine
 
 MOST_CONNECTIONS = 100
+NEW_PER_S = 100.0
+"""Connections that are taken in a second, and as many at once."""
+REST_S = 0.1
 MOST_HEAD = 16 << 10
 SEND_BUFFER = 64 << 10
 """Bytes that the system keeps for a listener that does not read."""
@@ -61,16 +65,6 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host.lower() == "localhost"
-
-
-class BoundedProtocol(WatchedProtocol):
-    """Takes no more connections than so many: those beyond are closed before anything of them is read."""
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin, or close it at once."""
-        super().connection_made(transport)
-        if len(self.connections) > MOST_CONNECTIONS:
-            transport.abort()
 
 
 class _ControlServer(uvicorn.Server):
@@ -132,7 +126,7 @@ class ControlServer:
 
     def _run(self, run_loop: asyncio.AbstractEventLoop) -> None:
         try:
-            asyncio.run(self._serve(run_loop))
+            run_coroutine(self._serve(run_loop))
         except Exception:
             log.exception("the control interface has ended: a mistake of ours; the run goes on")
         finally:
@@ -151,7 +145,7 @@ class ControlServer:
         self._server = _ControlServer(
             uvicorn.Config(
                 guarded,
-                http=BoundedProtocol,
+                http=WatchedProtocol,
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -161,8 +155,34 @@ class ControlServer:
                 timeout_graceful_shutdown=CLOSE_S,
             )
         )
+        accepting = asyncio.create_task(self._accept(self._server), name="control.accept")
         self._begun.set()
-        await self._server.serve(sockets=[self._listener])
+        try:
+            await self._server.serve(sockets=[])
+        finally:
+            accepting.cancel()
+            await asyncio.gather(accepting, return_exceptions=True)
+
+    async def _accept(self, server: _ControlServer) -> None:
+        """Take connections, as many as may be there, and no faster than so many a second: each costs time."""
+        loop, pace = asyncio.get_running_loop(), RateLimit(NEW_PER_S)
+        self._listener.setblocking(False)
+
+        def protocol() -> WatchedProtocol:
+            return WatchedProtocol(config=server.config, server_state=server.server_state, app_state={}, _loop=loop)
+
+        while True:
+            await pace.take()
+            try:
+                connection, _ = await loop.sock_accept(self._listener)
+                if len(server.server_state.connections) >= MOST_CONNECTIONS:
+                    connection.close()
+                else:
+                    await loop.connect_accepted_socket(protocol, connection)
+            except OSError as error:
+                # It has gone again, or this process has no files left: then devices need them more.
+                log.debug("control: a connection was not taken", reason=error.strerror)
+                await asyncio.sleep(REST_S)
 
 
 def _listen(config: ControlConfig) -> socket.socket:
@@ -187,7 +207,10 @@ async def controlled(config: ControlConfig, controller: RunController, file: Add
     await server.start()
     watching = asyncio.create_task(controller.watch(), name="control watch")
     try:
-        file.write(server.url)
+        try:
+            file.write(server.url)
+        except OSError as error:
+            log.warning("the address of the control interface is not in the run's folder", reason=error.strerror)
         log.info("control", url=server.url, open_to="this machine" if config.token is None else "who has the token")
         yield server.url
     finally:

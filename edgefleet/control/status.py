@@ -69,11 +69,11 @@ class FleetMoment:
         states = [state for state, _ in before.processes]
         for number, (state, one) in enumerate(self.processes):
             earlier = states[number] if number < len(states) else None
-            if len(self.processes) > 1 and earlier not in (None, state):
+            if len(self.processes) > 1 and earlier not in (None, state, WorkerState.STARTING):
                 yield f"worker {number} is {state}, with {one.devices:,} devices"
         away, were_away = now.not_connected, was.not_connected
-        # Those that have not been connected yet are about to be.
-        if away > were_away and not now.unconnected:
+        # Those that have just come are about to be connected.
+        if away > were_away and now.devices == was.devices and not now.unconnected:
             yield f"{away:,} of {now.devices:,} devices have no connection"
         elif were_away and not away:
             yield f"all {now.devices:,} devices are connected"

@@ -91,6 +91,7 @@ async def test_each_action_is_asked_of_the_fleet_and_is_in_the_account() -> None
         ("fault", {"fault": STUCK | {"devices": ["x"]}, "group": "bme280"}, "unknown key 'devices'"),
         ("fault", {"fault": STUCK | {"duration": "5s"}, "group": "bme280"}, "duration stands beside the fault"),
         ("fault", {"fault": STUCK, "devices": ["gps-0009", "bme280-0001"]}, "devices: there is no 'gps-0009'"),
+        ("command", {"command": "set_interval", "arguments": {"interval": "5x"}}, "'5x' is no duration"),
         ("end_fault", {"fault": 1}, "no action 1 has begun one; there are none"),
         ("broker_outage", {"duration": "1s"}, "the broker is not this run's own"),
     ],
@@ -160,7 +161,7 @@ def test_what_happens_is_told_in_words() -> None:
     there = moment(WorkerState.RUNNING, devices=9, connected=9)
     away = moment(WorkerState.RUNNING, devices=9, connected=2)
     silent = moment(WorkerState.SILENT, devices=9)
-    assert [*there.news(begin)] == ["worker 1 is running, with 9 devices", "all 9 devices are connected"]
+    assert [*there.news(begin)] == ["all 9 devices are connected"]
     assert [*away.news(there)] == ["7 of 9 devices have no connection"]
     assert [*there.news(away)] == ["all 9 devices are connected"]
     assert "worker 1 is silent, with 9 devices" in silent.news(there)

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from edgefleet.control import guard
-from edgefleet.control.guard import MOST_BODY, ControlGuard
+from edgefleet.control.guard import MOST_BODY, ControlGuard, RateLimit
 
 TOKEN = "a-token-of-a-run-0123"
 JSON = {"content-type": "application/json"}
@@ -115,3 +115,13 @@ async def test_a_body_is_bounded_in_time(monkeypatch: pytest.MonkeyPatch) -> Non
     raw = [(b"host", b"localhost"), (b"content-type", b"application/json")]
     await ControlGuard(app, token=None)({"type": "http", "method": "POST", "headers": raw}, receive, send)
     assert sent[0]["status"] == 408
+
+
+async def test_so_many_requests_a_second_and_who_would_wait_too_long_is_told() -> None:
+    pace = RateLimit(1000)
+    begin = asyncio.get_running_loop().time()
+    # A second's worth at once, the others one after the other.
+    assert [await pace.take() for _ in range(1040)] == [True] * 1040
+    assert 0.03 < asyncio.get_running_loop().time() - begin < 30
+    slow = RateLimit(0.5)
+    assert [await slow.take(0.5) for _ in range(3)] == [True, False, False]

@@ -1,0 +1,398 @@
+"""Implements `edgefleet ctl`: look at a run that goes on, and change it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import orjson
+import typer
+
+from edgefleet.cli.common import Json
+from edgefleet.cli.control_options import read_token
+from edgefleet.cli.lazy_group import RICH_MARKUP_MODE, CommandGroup
+from edgefleet.cli.option_groups import takes_options
+from edgefleet.terminal import echo
+from edgewire.errors import ConfigError
+
+if TYPE_CHECKING:
+    from edgefleet.control.client import ControlClient
+
+DEFAULT_URL = "http://127.0.0.1:8088"
+
+app = typer.Typer(
+    help="Look at a run that was begun with `--control`, and change it; all of it is in the run's record.",
+    cls=CommandGroup,
+    no_args_is_help=True,
+    rich_markup_mode=RICH_MARKUP_MODE,
+    add_completion=False,
+)
+
+Group = Annotated[str, typer.Argument(metavar="GROUP", help="Name of a group, as `ctl status` shows it.")]
+KeyValues = Annotated[
+    list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="More of it.", show_default=False)
+]
+
+
+@dataclass(frozen=True, slots=True)
+class FleetAddress:
+    """Says which run is meant."""
+
+    fleet: Annotated[
+        str,
+        typer.Option(envvar="EDGEFLEET_CTL_FLEET", help="URL of its control interface, or the folder of its record."),
+    ] = DEFAULT_URL
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="EDGEFLEET_CONTROL_TOKEN_FILE",
+            help="File with its token. Also the variable EDGEFLEET_CONTROL_TOKEN.",
+            show_default=False,
+            dir_okay=False,
+        ),
+    ] = None
+    as_json: Json = False
+
+    def connect(self) -> "ControlClient":
+        """Return the way to it; raises `ConfigError` for one that is none."""
+        from edgefleet.control.address import find_address
+        from edgefleet.control.client import ControlClient
+
+        return ControlClient(find_address(self.fleet), read_token(self.token_file, "--token-file"))
+
+    def act(self, action: str, **keys: Any) -> None:
+        """Have an action carried out, and say what came of it; exit code 1 where some of it was not done."""
+        given = {name: value for name, value in keys.items() if value is not None and value != ()}
+        result = self.connect().act({"action": action, **given})
+        if self.as_json:
+            typer.echo(orjson.dumps(result))
+        else:
+            echo(result["said"])
+            for row in result["told"]:
+                echo(f"  {row.pop('device_id')}: {', '.join(f'{name} {value}' for name, value in row.items())}")
+        if result["outcome"] != "done":
+            raise typer.Exit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """Says which devices are meant: all, unless it is said."""
+
+    group: Annotated[str | None, typer.Option(help="Those of this group.", show_default=False)] = None
+    device: Annotated[list[str] | None, typer.Option(help="The one of this id; repeatable.", show_default=False)] = None
+    share: Annotated[
+        str | None, typer.Option(metavar="SHARE", help="Part of them: 25% or 0.25.", show_default=False)
+    ] = None
+
+    def keys(self) -> dict[str, Any]:
+        """Return it as an action has it; raises `ConfigError`."""
+        return {"group": self.group, "devices": tuple(self.device or ()), "share": _parse_share(self.share)}
+
+
+def _parse_share(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        raise ConfigError(f"--share: '{text}' is no part of them: write 25% or 0.25") from None
+
+
+def _parse_pairs(pairs: list[str] | None, what: str) -> dict[str, Any]:
+    """Return KEY=VALUE as keys with values of JSON, or texts; raises `ConfigError`."""
+    found: dict[str, Any] = {}
+    for text in pairs or ():
+        key, sign, value = text.partition("=")
+        if not key or not sign:
+            raise ConfigError(f"'{text}' is not of the form KEY=VALUE, such as {what}")
+        try:
+            found[key] = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            found[key] = value
+    return found
+
+
+@app.command("status")
+@takes_options(address=FleetAddress)
+def status(*, address: FleetAddress) -> None:
+    """Show how the run is: devices, rates, lags, groups, and what is amiss.
+
+    Example: `edgefleet ctl status --fleet runs/latest`
+    """
+    client = address.connect()
+    found, groups = client.read("status"), client.read("groups")
+    if address.as_json:
+        typer.echo(orjson.dumps(found | {"groups": groups}))
+        return
+    from edgefleet.report.control_text import status_lines
+
+    for line in status_lines(found, groups):
+        echo(line)
+
+
+@app.command("devices")
+@takes_options(address=FleetAddress)
+def devices(
+    search: Annotated[str, typer.Argument(metavar="[TEXT]", help="Text in their ids.", show_default=False)] = "",
+    *,
+    group: Annotated[str | None, typer.Option(help="Of this group.", show_default=False)] = None,
+    state: Annotated[
+        str | None,
+        typer.Option(help="connected, disconnected, paused, asleep, off or standby.", show_default=False),
+    ] = None,
+    after: Annotated[str, typer.Option(metavar="ID", help="Those behind this one.", show_default=False)] = "",
+    limit: Annotated[int, typer.Option(help="So many at the most.", min=1, max=500)] = 20,
+    address: FleetAddress,
+) -> None:
+    """Search devices by their ids, and show how each is.
+
+    Example: `edgefleet ctl devices gps-00 --state disconnected`
+    """
+    found = address.connect().read("devices", search=search, group=group, state=state, after=after, limit=limit)
+    if address.as_json:
+        typer.echo(orjson.dumps(found))
+        return
+    from rich.console import Console
+
+    from edgefleet.report.control_text import device_rows
+    from edgefleet.terminal import fit_table
+
+    console = Console()
+    console.print(fit_table(device_rows(found["devices"]), console.width))
+    more = f"; more: --after {found['next']}" if found["next"] else ""
+    echo(f"{len(found['devices']):,} of {found['found']:,} devices{more}")
+
+
+@app.command("device")
+@takes_options(address=FleetAddress)
+def device(
+    device_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the device.", show_default=False)],
+    *,
+    address: FleetAddress,
+) -> None:
+    """Show one device: its state, its faults now and in the next hour, and its messages since it was first looked at.
+
+    Example: `edgefleet ctl device gps-0007`
+    """
+    found = address.connect().device(device_id)
+    if address.as_json:
+        typer.echo(orjson.dumps(found))
+        return
+    from edgefleet.report.control_text import device_lines
+
+    for line in device_lines(found):
+        echo(line)
+
+
+@app.command("scale")
+@takes_options(address=FleetAddress)
+def scale(
+    group: Group,
+    count: Annotated[int, typer.Argument(metavar="COUNT", help="How many devices it is to have.", min=1)],
+    *,
+    address: FleetAddress,
+) -> None:
+    """Give a group another number of devices; the others stay connected.
+
+    Example: `edgefleet ctl scale gps 500`
+    """
+    address.act("scale", group=group, count=count)
+
+
+@app.command("set")
+@takes_options(address=FleetAddress)
+def set_group(
+    group: Group,
+    *,
+    interval: Annotated[str | None, typer.Option(help="Between two readings: 5s.", show_default=False)] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Or readings of the whole group a second.", show_default=False)
+    ] = None,
+    address: FleetAddress,
+) -> None:
+    """Let a group measure more often, or less.
+
+    Example: `edgefleet ctl set gps --interval 250ms`, `edgefleet ctl set bme280 --rate 500`
+    """
+    address.act("set", group=group, interval=interval, rate=rate)
+
+
+@app.command("fault")
+@takes_options(targets=Targets, address=FleetAddress)
+def fault(
+    kind_of_fault: Annotated[str, typer.Argument(metavar="TYPE", help="As in docs/faults.md: stuck_at, silent_death.")],
+    parameters: KeyValues = None,
+    *,
+    targets: Targets,
+    duration: Annotated[
+        str | None, typer.Option(help="In the devices' time: 30s. Default: until it is ended.", show_default=False)
+    ] = None,
+    address: FleetAddress,
+) -> None:
+    """Begin a fault at devices; its number is what `end-fault` takes.
+
+    Example: `edgefleet ctl fault stuck_at field=temperature_c --group bme280 --share 25% --duration 1m`
+    """
+    content = {"type": kind_of_fault, **_parse_pairs(parameters, "field=temperature_c")}
+    address.act("fault", fault=content, duration=duration, **targets.keys())
+
+
+@app.command("end-fault")
+@takes_options(targets=Targets, address=FleetAddress)
+def end_fault(
+    number: Annotated[
+        int | None, typer.Argument(metavar="[NUMBER]", help="That of the fault; without it all.", show_default=False)
+    ] = None,
+    *,
+    targets: Targets,
+    address: FleetAddress,
+) -> None:
+    """End what `fault` has begun; what the scenario's own calendar has goes on.
+
+    Example: `edgefleet ctl end-fault 3`
+    """
+    address.act("end_fault", fault=number, **targets.keys())
+
+
+@app.command("command")
+@takes_options(targets=Targets, address=FleetAddress)
+def command(
+    action: Annotated[str, typer.Argument(metavar="ACTION", help="As in docs/firmware.md: reboot, identify, stop.")],
+    arguments: KeyValues = None,
+    *,
+    targets: Targets,
+    address: FleetAddress,
+) -> None:
+    """Let devices carry out a command, as at their own console; exit code 1 where some do not.
+
+    Example: `edgefleet ctl command set_interval interval=5s --device gps-0007`
+    """
+    given = _parse_pairs(arguments, "interval=5s")
+    address.act("command", command=action, arguments=given or None, **targets.keys())
+
+
+@app.command("pause")
+@takes_options(targets=Targets, address=FleetAddress)
+def pause(*, targets: Targets, address: FleetAddress) -> None:
+    """Let devices take no readings until `resume`; they stay connected.
+
+    Example: `edgefleet ctl pause --group gps`
+    """
+    address.act("pause", **targets.keys())
+
+
+@app.command("resume")
+@takes_options(targets=Targets, address=FleetAddress)
+def resume(*, targets: Targets, address: FleetAddress) -> None:
+    """Let paused devices take readings again.
+
+    Example: `edgefleet ctl resume`
+    """
+    address.act("resume", **targets.keys())
+
+
+@app.command("mute")
+@takes_options(targets=Targets, address=FleetAddress)
+def mute(
+    *,
+    targets: Targets,
+    duration: Annotated[
+        str | None, typer.Option(help="In the devices' time: 30s. Default: until `unmute`.", show_default=False)
+    ] = None,
+    address: FleetAddress,
+) -> None:
+    """Let devices keep what they measure to themselves; `unmute` has them send it.
+
+    Example: `edgefleet ctl mute --share 50%`
+    """
+    address.act("mute", duration=duration, **targets.keys())
+
+
+@app.command("unmute")
+@takes_options(targets=Targets, address=FleetAddress)
+def unmute(*, targets: Targets, address: FleetAddress) -> None:
+    """Let muted devices send what they have kept.
+
+    Example: `edgefleet ctl unmute`
+    """
+    address.act("unmute", **targets.keys())
+
+
+@app.command("outage")
+@takes_options(address=FleetAddress)
+def outage(
+    duration: Annotated[str, typer.Argument(metavar="DURATION", help="How long: 20s.")], *, address: FleetAddress
+) -> None:
+    """Stop the broker of `run --broker embedded` for a while; the answer comes at once.
+
+    Example: `edgefleet ctl outage 20s`
+    """
+    address.act("broker_outage", duration=duration)
+
+
+@app.command("actions")
+@takes_options(address=FleetAddress)
+def actions(*, address: FleetAddress) -> None:
+    """List what was done to the run so far, as it will stand in its record.
+
+    Example: `edgefleet ctl actions --json`
+    """
+    found = address.connect().read("actions")
+    if address.as_json:
+        typer.echo(orjson.dumps(found))
+        return
+    from edgewire.clock import iso_ms
+
+    for one in found:
+        outcome = "" if one["outcome"] == "done" else f" ({one['outcome']})"
+        echo(f"{one['number']:>4}  {iso_ms(one['at_ms'])}  {one['action']}: {one['said']}{outcome}")
+    if not found:
+        echo("nothing was done to it so far")
+
+
+@app.command("tail")
+@takes_options(address=FleetAddress)
+def tail(
+    *,
+    count: Annotated[int | None, typer.Option(help="Stop after so many events.", min=1, show_default=False)] = None,
+    address: FleetAddress,
+) -> None:
+    """Show what happens, in words, until the run ends or Ctrl-C; the last events come first.
+
+    With `--json` a line each, the state of every second as well.
+
+    Example: `edgefleet ctl tail`
+    """
+    from contextlib import suppress
+
+    from edgewire.clock import iso_ms
+
+    shown = 0
+    with suppress(KeyboardInterrupt, BrokenPipeError):
+        for name, content in address.connect().events():
+            if address.as_json:
+                typer.echo(orjson.dumps({"event": name, **content}))
+            elif name == "event":
+                echo(f"{iso_ms(content['at_ms'])}  {content['text']}")
+            elif name == "dropped":
+                raise ConfigError(f"{address.fleet}: {content['reason']}")
+            else:
+                continue
+            shown += 1
+            if count is not None and shown >= count:
+                return
+
+
+@app.command("stop")
+@takes_options(address=FleetAddress)
+def stop(
+    *,
+    at_once: Annotated[
+        bool, typer.Option("--at-once", help="Wait for nothing: what is not acknowledged counts as unsent.")
+    ] = False,
+    address: FleetAddress,
+) -> None:
+    """End the run, as Ctrl-C does: devices send what they have, and say goodbye.
+
+    Example: `edgefleet ctl stop`
+    """
+    address.act("stop", at_once=at_once or None)
