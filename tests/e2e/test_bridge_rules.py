@@ -38,23 +38,23 @@ BRIDGE: dict[str, Any] = {
     "routes": [
         {"topic": "tele/plug-2/#", "drop": True},
         {"topic": "own/numbered-7", "drop": True},
-        {"topic": "edge/+/gps/#", "drop": True},
+        {"topic": "edge/+/gps/#", "kafka": {"topic": "gps_positions"}},
         {"topic": "edge/+/bme280/+/telemetry", "sample": "1/2 by message", "http": {}},
-        {"topic": "#", "http": {}},
+        {"topic": "#", "http": {}, "kafka": {"topic": "device_readings"}},
     ],
 }
 
 
-async def test_what_is_dropped_sampled_or_read_otherwise_is_not_lost(tmp_path: Path) -> None:
+async def test_what_is_dropped_sampled_or_read_otherwise_is_not_lost(kafka: str, tmp_path: Path) -> None:
     plain = {"kind": "bme280", "count": 3, "interval": "100ms"}
-    with running_chain(tmp_path, {"mode": "batch"}, **BRIDGE) as chain:
+    with running_chain(tmp_path, {"mode": "batch"}, kafka={"bootstrap_servers": kafka}, **BRIDGE) as chain:
         scenario = Scenario(broker=chain.broker.url, devices=[plain | group for group in GROUPS])
         record = await Fleet(scenario, name="test").run(2.2, asyncio.Event())
         await asyncio.to_thread(record.save, tmp_path / "run")
-        await asyncio.to_thread(look, chain, tmp_path, record)
+        await asyncio.to_thread(look, chain, kafka, tmp_path, record)
 
 
-def look(chain: Chain, folder: Path, record: Any) -> None:
+def look(chain: Chain, kafka: str, folder: Path, record: Any) -> None:
     from bridge.config import BridgeConfig
 
     config = load_config(folder / "bridge.yaml", BridgeConfig)
@@ -66,12 +66,22 @@ def look(chain: Chain, folder: Path, record: Any) -> None:
     found = verdict(15)
     assert (found.outcome, found.failures(), found.untold) == (Outcome.PASS, [], [])
     note = found.sinks["http"].note
-    for rule in ("route 'tele/plug-2/#': drop", "route 'own/numbered-7': drop", "route 'edge/+/gps/#': drop"):
+    dropped = "route 'tele/plug-2/#': drop", "route 'own/numbered-7': drop"
+    for rule in (*dropped, "route 'edge/+/gps/#' does not lead to http"):
         assert f"left out by the bridge's rule: {rule}" in note
     assert "left out by the bridge's rule: sample 0.5 by message" in note
     total = found.sinks["http"].total
     assert (total.unexpected, total.altered, total.duplicates) == (0, 0, 0)
     assert 0 < total.sent < found.total_sent
+
+    both = verify_run(record, ingest=chain.ingest, kafka=kafka, bridge=config, wait_s=15)
+    assert (both.outcome, both.failures(), both.untold) == (Outcome.PASS, [], [])
+    in_kafka = both.sinks["kafka"]
+    assert (in_kafka.total.unexpected, in_kafka.total.altered) == (0, 0)
+    assert in_kafka.per_kind["gps"].stored == in_kafka.per_kind["gps"].sent > 0
+    for rule in (*dropped, "route 'edge/+/bme280/+/telemetry' does not lead to kafka"):
+        assert f"left out by the bridge's rule: {rule}" in in_kafka.note
+    assert verify_run(record, kafka=kafka).outcome is Outcome.FAIL
 
     # The same bridge is not held for another one: without its rules all this is missing, or altered.
     assert verify_run(record, ingest=chain.ingest).outcome is Outcome.FAIL
