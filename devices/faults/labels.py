@@ -45,7 +45,8 @@ class Label:
     """Exclusive; None where the fault has no end."""
     first_seq: int | None
     """First message that differs from what it would be without this fault, or is lost by it; of a fault of the link,
-    that was due meanwhile. None where there is no such message."""
+    that was due meanwhile. By the number that it has on the wire, or in the run record. None where there is none: a
+    phone without a position says nothing."""
     last_seq: int | None
     """Last such message; in between there may be messages that do not show the fault."""
     messages: int

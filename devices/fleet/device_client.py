@@ -345,7 +345,8 @@ class DeviceClient:
     def _corrupted(self, reading: Reading) -> Reading:
         """Return what leaves instead of a reading; the reading itself is lost with it."""
         assert self.link_faults is not None
-        self.firmware.on_lost_reading(reading.seq)
+        if reading.seq != NO_SEQ:
+            self.firmware.on_lost_reading(reading.seq)
         return reading._replace(seq=NO_SEQ, payload=self.link_faults.corrupt(reading))
 
     def _count_refused(self, boot: int, seq: int, code: int) -> None:

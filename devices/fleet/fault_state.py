@@ -1,7 +1,9 @@
 """Holds what is wrong with the link of one device at the moment. Most devices never have any of this."""
 
+from zlib import crc32
+
 from devices.faults.connection_faults import Corrupt
-from devices.firmware.outbox import Reading
+from devices.firmware.outbox import NO_SEQ, Reading
 from devices.firmware.vitals import draw
 from devices.scenario.devices import Device
 from edgewire.link import BrokerUrl, Link
@@ -38,8 +40,12 @@ class LinkFaultState:
         self._corruption.remove((fault, bits))
 
     def corrupts(self, reading: Reading) -> bool:
-        """Return whether this message is damaged; `AssignedFault.struck_messages` tells the same of many."""
-        return any(draw(bits, reading.boot, reading.seq) < fault.chance for fault, bits in self._corruption)
+        """Return whether this message is damaged; `AssignedFault.struck_messages` tells the same of many.
+
+        What goes with a reading, and has no number, has a chance of its own.
+        """
+        what = crc32(reading.payload) if reading.seq == NO_SEQ else reading.seq
+        return any(draw(bits, reading.boot, what) < fault.chance for fault, bits in self._corruption)
 
     def corrupt(self, reading: Reading) -> bytes:
         """Return what is left of its payload: never JSON, and never text."""

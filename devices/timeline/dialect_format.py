@@ -9,7 +9,7 @@ import orjson
 
 from devices.scenario.devices import Device
 from devices.scenario.speech import spoken_messages
-from devices.sensors.derived import spoken_fields
+from devices.sensors.derived import DERIVED, spoken_fields
 from devices.timeline.encode import join_rows
 from devices.timeline.field_texts import TableRows, Vitals, field_texts, has_value
 from devices.timeline.table import Table
@@ -31,6 +31,7 @@ from edgewire.dialects.payload_template import (
     PayloadPart,
     compile_payload,
     fill_names,
+    named_in,
 )
 from edgewire.dialects.values import Path, read_json, value_at
 from edgewire.messages import CONTRACT, Channel
@@ -90,6 +91,18 @@ class DialectFormat:
     def parts(self, channel: Channel) -> tuple[MessagePart, ...]:
         """Return the messages that are made of each row of a table of this channel."""
         return self._parts.get(channel, ())
+
+    def said_fields(self, channel: Channel) -> Sequence[Collection[str]]:
+        """Return the fields that each of these messages says, or says what follows from."""
+        return [
+            {
+                need
+                for name in named_in(one.parts)[0]
+                for need in (name, *(DERIVED[name].needs if name in DERIVED else ()))
+            }
+            | {*one.template.needs}
+            for one in self._compiled.get(channel, ())
+        ]
 
     def topics(self, device: Device) -> tuple[str, ...]:
         """Return the topics of a device's messages, by the address that their part names."""

@@ -1,6 +1,6 @@
 """Has devices describe themselves to Home Assistant, whatever format they speak."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from devices.scenario.devices import Device
@@ -50,6 +50,10 @@ class DiscoveryLayer:
     def parts(self, channel: Channel) -> Sequence[MessagePart]:
         """Return those of the format."""
         return self.inner.parts(channel)
+
+    def said_fields(self, channel: Channel) -> Sequence[Collection[str]] | None:
+        """Return those of the format."""
+        return self.inner.said_fields(channel)
 
     def topics(self, device: Device) -> Sequence[str]:
         """Return those of the format."""

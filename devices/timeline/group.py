@@ -92,6 +92,11 @@ class Group:
         return self._schedule.overrides
 
     @property
+    def reports_on_change(self) -> bool:
+        """Return whether readings are published only where they differ."""
+        return self._reports is not None
+
+    @property
     def lookback_ms(self) -> int:
         """Return how much of the past its readings tell of at the most."""
         return self._sensor.lookback_ms if isinstance(self._sensor, HasLookback) else 0

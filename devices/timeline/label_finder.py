@@ -16,6 +16,7 @@ from devices.faults.plan import FaultPlan, Readings
 from devices.faults.rows import differing_rows
 from devices.faults.schedule import FOREVER_MS, Windows
 from devices.timeline.group import Group
+from devices.timeline.message_numbers import MessageNumbers
 from devices.timeline.table import Table
 from devices.world.random import Ints
 
@@ -30,7 +31,9 @@ class _Found:
     messages: int = 0
 
     def add(self, seqs: Ints) -> None:
-        """Count these messages."""
+        """Count these messages, if any."""
+        if not len(seqs):
+            return
         first, last = int(seqs.min()), int(seqs.max())
         self.first_seq = first if self.first_seq is None else min(self.first_seq, first)
         self.last_seq = last if self.last_seq is None else max(self.last_seq, last)
@@ -53,6 +56,7 @@ def find_labels(
     device_ids: Sequence[str],
     boot: int,
     windows: Sequence[tuple[int, int]],
+    numbers: MessageNumbers,
     *,
     live: bool = False,
     delays: bool = False,
@@ -68,9 +72,9 @@ def find_labels(
         for number, assigned in enumerate(_labelled_faults(plan, group.kind, live=live, delays=delays)):
             found: dict[tuple[int, int, int], _Found] = {}
             for begin, end in windows:
-                for one in _showing(plan, group, assigned, boot, begin, end):
+                for one in _showing(plan, group, assigned, boot, begin, end, numbers):
                     found.setdefault((one.position, one.start_ms, one.boot), _Found(one.end_ms)).add(one.seqs)
-                if assigned.fault.is_executed_live:
+                if assigned.fault.is_executed_live or group.reports_on_change:
                     _add_unseen(found, group, assigned, boot, begin, end)
             fields = _fields(assigned, group, min(key[1] for key in found)) if found else ()
             for (position, start_ms, in_boot), span in found.items():
@@ -81,7 +85,7 @@ def find_labels(
 
 
 def faults_shown(
-    plan: FaultPlan, group: Group, boot: int, from_ms: int, to_ms: int, *, delays: bool
+    plan: FaultPlan, group: Group, boot: int, from_ms: int, to_ms: int, numbers: MessageNumbers, *, delays: bool
 ) -> dict[tuple[int, int, int], list[str]]:
     """Return the types of the faults that each message due in [from_ms, to_ms) shows, by position, boot and seq.
 
@@ -89,7 +93,7 @@ def faults_shown(
     """
     found: dict[tuple[int, int, int], list[str]] = {}
     for assigned in _labelled_faults(plan, group.kind, live=False, delays=delays):
-        for one in _showing(plan, group, assigned, boot, from_ms, to_ms):
+        for one in _showing(plan, group, assigned, boot, from_ms, to_ms, numbers):
             for seq in one.seqs.tolist():
                 types = found.setdefault((one.position, one.boot, seq), [])
                 if assigned.fault.type_name not in types:
@@ -128,7 +132,13 @@ def _add_unseen(
 
 
 def _showing(
-    plan: FaultPlan, group: Group, assigned: AssignedFault, boot: int, from_ms: int, to_ms: int
+    plan: FaultPlan,
+    group: Group,
+    assigned: AssignedFault,
+    boot: int,
+    from_ms: int,
+    to_ms: int,
+    numbers: MessageNumbers,
 ) -> Iterator[_Showing]:
     """Yield the messages due in [from_ms, to_ms) that show a fault, by device, beginning of the fault, and boot."""
     # How a vehicle was driven is told by the reading after it too.
@@ -138,14 +148,25 @@ def _showing(
     ends = np.minimum(_shown_until(positions, windows, trail_ms), to_ms)
     for window, table in group.tables_in_windows(positions, begins, ends):
         boots = np.full(len(window), boot) if table.boots is None else table.boots
-        rows = _shown_by(plan, group, assigned, table, boots)
-        rows = rows[np.lexsort((boots[rows], window[rows]))]
-        both = np.stack([window[rows], boots[rows]])
+        shown = numbers.made_of(group, table, _shown_by(plan, group, assigned, table), assigned.fault.affected_fields)
+        if shown is None:
+            continue
+        if assigned.fault.is_executed_live:
+            shown = shown.select(assigned.struck_messages(table.positions[shown.rows], boots[shown.rows], shown.seqs))
+        shown = shown.select(np.lexsort((shown.seqs, boots[shown.rows], window[shown.rows])))
+        both = np.stack([window[shown.rows], boots[shown.rows]])
         _, starts = np.unique(both, axis=1, return_index=True)
-        for some in np.split(rows, starts[1:]) if len(rows) else ():
-            at = window[some[0]]
+        # Without any message there are no starts, and one stop.
+        stops = [*starts[1:].tolist(), len(shown.rows)]
+        for first, stop in zip(starts.tolist(), stops, strict=False):
+            row = shown.rows[first]
+            at = window[row]
             start_ms, end_ms = int(windows.start[at]), int(windows.end[at])
-            yield _Showing(int(positions[at]), start_ms, end_ms, int(boots[some[0]]), table.seqs[some])
+            yield _Showing(int(positions[at]), start_ms, end_ms, int(boots[row]), shown.seqs[first:stop])
+        for row in shown.silent.tolist():
+            at = window[row]
+            start_ms, end_ms = int(windows.start[at]), int(windows.end[at])
+            yield _Showing(int(positions[at]), start_ms, end_ms, int(boots[row]), shown.seqs[:0])
 
 
 def _shown_until(positions: Ints, windows: Windows, trail_ms: int) -> Ints:
@@ -156,11 +177,10 @@ def _shown_until(positions: Ints, windows: Windows, trail_ms: int) -> Ints:
     return np.asarray(end)
 
 
-def _shown_by(plan: FaultPlan, group: Group, assigned: AssignedFault, table: Table, boots: Ints) -> Ints:
-    """Return the rows of a table that show the fault."""
+def _shown_by(plan: FaultPlan, group: Group, assigned: AssignedFault, table: Table) -> Ints:
+    """Return the rows of a table that show the fault; one of a link strikes some of the messages made of them."""
     if assigned.fault.is_executed_live:
-        sent = np.flatnonzero(~plan.lost(table.kind, table.positions, table.times))
-        return sent[assigned.struck_messages(table.positions[sent], boots[sent], table.seqs[sent])]
+        return np.flatnonzero(~plan.lost(table.kind, table.positions, table.times))
     if assigned.fault.loses_messages:
         return np.flatnonzero(plan.lost(table.kind, table.positions, table.times, only=assigned))
     sent = np.flatnonzero(~plan.lost(table.kind, table.positions, table.times))

@@ -30,6 +30,10 @@ class NativeFormat:
         """Return the one message that each row is."""
         return _EVENT if channel is Channel.EVENT else _TELEMETRY
 
+    def said_fields(self, channel: Channel) -> None:
+        """Return None: a message says all that was measured."""
+        return
+
     def topics(self, device: Device) -> tuple[str, str]:
         """Return the topics of telemetry and of events."""
         return self._topic(device, Channel.TELEMETRY), self._topic(device, Channel.EVENT)

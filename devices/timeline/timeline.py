@@ -7,7 +7,6 @@ happens. `seq` numbers both together, so it can be told for any window without w
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 import numpy as np
 
@@ -15,7 +14,6 @@ from devices.faults.bursts import Bursts
 from devices.faults.labels import Label
 from devices.faults.plan import FaultPlan, Readings, check_devices
 from devices.faults.transitions import FaultTransition, fault_transitions
-from devices.firmware.outbox import NO_SEQ
 from devices.scenario.devices import Device, Shard, all_devices, devices_of_shard, emulated, vehicle_sites
 from devices.scenario.scenario import DeviceGroup, Scenario
 from devices.sensors.base import Columns, boot_number
@@ -24,13 +22,14 @@ from devices.timeline.annotations import Annotations
 from devices.timeline.formats import make_wire_formats
 from devices.timeline.group import Group
 from devices.timeline.label_finder import faults_shown, find_labels
+from devices.timeline.message_numbers import MessageNumbers, MessageRows, message_rows
 from devices.timeline.native_format import NativeFormat
 from devices.timeline.overrides import ScheduleOverrides
 from devices.timeline.said_numbers import SaidNumbers
 from devices.timeline.table import Batch, Table
 from devices.timeline.wall_time import PacedTime, with_shown_times
 from devices.timeline.wire_format import WireFormat
-from devices.world.random import Flags, Ints
+from devices.world.random import Ints
 from devices.world.timestamps import timestamps
 from devices.world.world import World
 from edgewire.dialects.encoder import Publication
@@ -40,15 +39,6 @@ _LABELLED_ROWS = 200_000
 """Readings that are compared at once to find the labels."""
 _MOST_SORTED_MS = 2**62
 _NATIVE = NativeFormat()
-
-
-class _MessageRows(NamedTuple):
-    per_row: int
-    """Messages that are made of one row."""
-    seqs: Ints
-    addresses: Ints
-    said: Flags
-    """Whether there is such a message."""
 
 
 class Timeline:
@@ -302,7 +292,15 @@ class Timeline:
         begins = range(max(from_ms, self.start_ms), to_ms, step)
         windows = [(begin, min(begin + step, to_ms)) for begin in begins]
         names = [device.device_id for device in self.devices]
-        return find_labels(self._faults, self._groups, names, self.boot, windows, live=live, delays=self.shows_delays)
+        numbers = self._message_numbers(from_ms, to_ms)
+        return find_labels(
+            self._faults, self._groups, names, self.boot, windows, numbers, live=live, delays=self.shows_delays
+        )
+
+    def _message_numbers(self, from_ms: int, to_ms: int) -> MessageNumbers:
+        return MessageNumbers(
+            self.wire_format, self._as_sent, self._groups, max(from_ms, self.start_ms), to_ms, self.boot
+        )
 
     def _encode(self, table: Table, boot: int) -> list[bytes]:
         if not len(table.positions):
@@ -316,22 +314,17 @@ class Timeline:
             table, stamps = with_shown_times(table, error, self.paced), self.paced(table.times) + error
         return wire_format.encode(table, devices, stamps, boot)
 
-    def _message_rows(self, table: Table) -> "_MessageRows":
+    def _message_rows(self, table: Table) -> MessageRows:
         """Return the numbers and addresses of the messages that are made of a table."""
-        if not len(table.positions):
-            return _MessageRows(1, table.seqs, table.seqs, np.ones(len(table.seqs), dtype=bool))
-        wire_format = self.wire_format(int(table.positions[0]))
-        parts, is_said = wire_format.parts(table.channel), wire_format.is_said(table)
-        said = np.ones(len(table.seqs) * len(parts), dtype=bool) if is_said is None else is_said.ravel()
-        addresses = np.tile(np.array([part.address for part in parts], dtype=np.int64), len(table.seqs))
-        if len(parts) == 1 and parts[0].is_numbered:
-            return _MessageRows(1, table.seqs, addresses, said)
-        numbered = sum(part.is_numbered for part in parts)
-        seqs = np.full((len(table.seqs), len(parts)), NO_SEQ, dtype=np.int64)
-        places = [place for place, part in enumerate(parts) if part.is_numbered]
-        for number, place in enumerate(places):
-            seqs[:, place] = table.seqs * numbered + number
-        return _MessageRows(len(parts), seqs.ravel(), addresses, said)
+        # A table is of one group, and so of one format.
+        return message_rows(self.wire_format(int(table.positions[0])) if len(table.positions) else _NATIVE, table)
+
+    def _as_sent(self, group: Group, table: Table) -> list[Table]:
+        """Return a table as faults leave it, and its rows that they keep from being sent."""
+        if self._faults is None or not self._faults.reading_faults(group.kind):
+            return [table]
+        sent, gone = _with_faults(self._faults, group, table, None)
+        return [sent] if gone is None else [sent, gone]
 
     def _as_seen(self, group: Group, positions: Ints, times: Ints, columns: Columns) -> Columns:
         """Return readings as the firmware of their devices has them: with the faults of sensors."""
@@ -350,7 +343,8 @@ class Timeline:
         for group in self._groups:
             shown: dict[tuple[int, int, int], list[str]] = {}
             if self.annotations and self.annotations.has_faults and self._faults is not None:
-                shown = faults_shown(self._faults, group, self.boot, from_ms, to_ms, delays=self.shows_delays)
+                numbers = self._message_numbers(from_ms, to_ms)
+                shown = faults_shown(self._faults, group, self.boot, from_ms, to_ms, numbers, delays=self.shows_delays)
             for table in group.tables(from_ms, to_ms):
                 sent, gone = table, None
                 if self._faults is not None and self._faults.reading_faults(group.kind):

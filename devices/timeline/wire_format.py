@@ -4,7 +4,7 @@ Nothing outside a format knows the names in a topic or the keys of a payload. Th
 and, for what other makers' devices say, `dialect_format.DialectFormat`; `Timeline.wire_format` chooses.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
 from devices.scenario.devices import Device
@@ -90,6 +90,10 @@ class WireFormat(Protocol):
 
     def parts(self, channel: Channel) -> Sequence[MessagePart]:
         """Return the messages that are made of each row of a table of this channel."""
+        ...
+
+    def said_fields(self, channel: Channel) -> Sequence[Collection[str]] | None:
+        """Return the fields that each of these messages says, or says what follows from; None where all say all."""
         ...
 
     def topics(self, device: Device) -> Sequence[str]:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devices.faults.connection_faults import Corrupt
 from devices.firmware.firmware import Firmware
 from devices.firmware.outbox import NO_SEQ, Reading
 from devices.fleet.client_state import ClientState
@@ -62,6 +63,25 @@ def test_a_damaged_reading_of_an_earlier_boot_is_dropped_and_not_acknowledged_to
     client.firmware.on_reset(2, 0, "watchdog")
     client.on_events(connect(client), [Acknowledged(1, 0, (1, NO_SEQ))])
     assert client.acknowledged == 0
+
+
+def test_what_has_no_number_may_be_damaged_and_counts_as_nothing() -> None:
+    client = device()
+    link = connect(client)
+    client.link_faults = LinkFaultState()
+    span = {"from": "2026-03-04T12:00:00Z", "to": "2026-03-04T12:01:00Z"}
+    client.link_faults.begin_corruption(Corrupt.model_validate({"type": "corrupt", "kind": "bme280", **span}), 7)
+    link.publish.reset_mock()
+    for seq in (NO_SEQ, 4, NO_SEQ):
+        client.handle_reading(reading(seq))
+    assert all(b"\xff" in call.args[1] for call in link.publish.call_args_list)
+    assert (client.firmware.counters.emitted, client.firmware.counters.first_seq) == (1, 4)
+    assert client.firmware.counters.dropped_by_fault == 1
+    client.link_faults = LinkFaultState()
+    fault = Corrupt.model_validate({"type": "corrupt", "kind": "bme280", "chance": 0.5, **span})
+    client.link_faults.begin_corruption(fault, 7)
+    states = [reading(NO_SEQ)._replace(payload=b'{"Uptime":%d}' % second) for second in range(100)]
+    assert 30 < sum(map(client.link_faults.corrupts, states)) < 70
 
 
 def test_who_wakes_has_lost_no_connection() -> None:
