@@ -31,6 +31,8 @@ _SAMPLES = 5000
 _EXAMPLES = 5
 _NEARBY_MS = 60_000
 """So long after it was due may a message come that has neither the time nor the values that were sent."""
+_OTHER_RUN_MS = 5000
+"""So long before a run, or after it, is another time: the times of some are whole seconds."""
 _SPARE = 1_000_000
 """So many arrivals more than were sent are kept; what comes beyond is counted."""
 
@@ -249,6 +251,9 @@ class ContentChecker:
         strange = slot < 0
         strange[[arrival for _, arrival in altered]] = False
         strange &= ~unsure[came.device] & ~beside
+        of_another_run = strange & self._is_of_another_time(came)
+        self._others += int(np.count_nonzero(of_another_run))
+        strange &= ~of_another_run
         checker.count_unexpected(came.device[strange])
         timeless = strange & (np.isin(came.device, self._timeless_devices(position)) | ~came.is_timed)
         if count := int(np.count_nonzero(timeless)):
@@ -261,9 +266,19 @@ class ContentChecker:
             )
         if self._others:
             self._notes.append(
-                f"{self._others:,} messages under the names of its devices came before it began, or are too many to "
-                "look into, and were passed over"
+                f"{self._others:,} messages under the names of its devices came before it began, are of another time, "
+                "or too many to look into, and were passed over"
             )
+
+    def _is_of_another_time(self, came: ArrivedContents) -> NDArray[np.bool_]:
+        """Return which arrivals say that they were said before the run began, or after it ended: of another one."""
+        record = self._index.record
+        slack_ms = _OTHER_RUN_MS * record.time_scale
+        end_ms = record.sim_started_ms + (record.stopped_ms - record.started_ms) * record.time_scale
+        outside = (came.said_ms < record.sim_started_ms - slack_ms) | (came.said_ms > end_ms + slack_ms)
+        found: NDArray[np.bool_] = came.is_timed & outside
+        # A device whose clock is wrong may say any time.
+        return np.zeros_like(found) if self._index.has_device_clock_faults else found
 
     def _timeless_devices(self, position: Indices) -> Indices:
         expected = self._expected

@@ -144,3 +144,25 @@ def test_what_came_before_the_run_is_of_another() -> None:
     found = judge(record, [*earlier, *rows[1:]])
     assert found.sinks["http"].total.lost == 1
     assert "came before it began" in found.sinks["http"].note
+
+
+@pytest.mark.parametrize(("shift_ms", "unexpected"), [(-3_600_000, 0), (3_600_000, 0), (900, 10)])
+def test_what_says_that_it_is_of_another_time_is_of_another_run(shift_ms: int, unexpected: int) -> None:
+    form = {"topic": "b/{id}", "payload": {"t": "temperature_c", "ts": {"from": "timestamp", "as": "epoch_ms"}}}
+    record, _ = ran(form)
+    index = MessageIndex(record)
+    expected = expect_contents(record, index)
+    checker = ContentChecker(index, expected)
+    said = [(index.devices[index.device_at(slot)].device_id, at, content)
+            for slot, content, at in expected.contents(index, range(len(index)))]  # fmt: skip
+    others = [(name, at + shift_ms, content | {"temperature_c": -40}) for name, at, content in said[: unexpected or 7]]
+    names, times, contents = ([row[place] for row in said + others] for place in range(3))
+    fields = [
+        content | {"source": {"format": "own", "name": name}} for name, content in zip(names, contents, strict=True)
+    ]
+    none = [0] * len(names)
+    checker.add_arrivals(Arrivals("http", names, none, none, times, [at + 30 for at in times], fields))
+    found = run_verdict(index, {"http": checker}, 5000, {}, expected.gaps)
+    total = found.sinks["http"].total
+    assert (found.outcome, total.lost, total.unexpected) == ("PASS", 0, unexpected)
+    assert ("7 messages under the names of its devices" in found.sinks["http"].note) is not bool(unexpected)
