@@ -133,16 +133,14 @@ class _Part:
         """Change the schedules as the run did: the interval at a reload, and the boot at a return."""
         overrides, positions = self.timeline.overrides, self._positions
         changes: list[tuple[int, IntervalChange | StandbySpan]] = [(one.at_ms, one) for one in powered.intervals]
-        own = [span for span in spans if span.device_id in positions]
-        changes += [(span.from_ms if span.to_ms is None else span.to_ms, span) for span in own]
+        # What was withheld until then has numbers that the record does not have.
+        changes += [(one.to_ms, one) for one in spans if one.to_ms is not None and one.device_id in positions]
         for at_ms, change in sorted(changes, key=lambda one: one[0]):
             if isinstance(change, IntervalChange):
                 for device_id in change.device_ids:
                     overrides.set_interval(positions[device_id], change.interval_ms, at_ms)
-                continue
-            overrides.silence_since(positions[change.device_id], change.from_ms)
-            if change.to_ms is not None and change.boot is not None:
-                overrides.begin_boot(positions[change.device_id], change.to_ms, change.boot)
+            elif change.boot is not None:
+                overrides.begin_boot(positions[change.device_id], at_ms, change.boot)
 
     def decode_side(self, message: SideMessage) -> DecodedMessage | None:
         """Return what the bridge makes of a message beside the numbered ones; None where that is no row of a sink."""

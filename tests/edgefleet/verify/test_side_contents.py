@@ -52,6 +52,11 @@ def histories(draw: st.DrawFn) -> list[Said]:
 
 
 def judged(said: list[Said], *, is_timed: bool, knows_sensor: bool = True) -> RunVerdict:
+    index, checker = entered(said, is_timed=is_timed, knows_sensor=knows_sensor)
+    return run_verdict(index, {"http": checker}, 5000, {})
+
+
+def entered(said: list[Said], *, is_timed: bool, knows_sensor: bool = True) -> tuple[MessageIndex, ContentChecker]:
     own, others = ([one for one in said if one.by_sensor is by_sensor] for by_sensor in (False, True))
     record = DeviceRecord(device_id="a", kind="gps", site="s", boot=7, first_seq=0, last_seq=len(own) - 1)
     index = MessageIndex(replace(run_record(record), fixed_boots=False))
@@ -83,7 +88,7 @@ def judged(said: list[Said], *, is_timed: bool, knows_sensor: bool = True) -> Ru
     stamps = [one.time_ms() if is_timed else at for one, at in zip(there, arrived, strict=True)]
     none = [0] * len(there)
     checker.add_arrivals(Arrivals("http", ["a"] * len(there), none, none, stamps, arrived, fields))
-    return run_verdict(index, {"http": checker}, 5000, {})
+    return index, checker
 
 
 @pytest.mark.slow
@@ -111,6 +116,26 @@ def test_the_verdict_is_never_better_than_what_is_known(said: list[Said], is_tim
     if knows_sensor and is_sensor_whole and not lost:
         assert (found.outcome, total.duplicates) == ("PASS", 0)
     assert total.unexpected == 0
+
+
+def test_what_says_the_same_does_not_end_the_wait_for_what_was_sent() -> None:
+    ours, theirs, last = Said(False, 1000, 1, True), Said(True, 9000, 1, True), Said(False, 20_000, 1, False)
+    _, waiting = entered([ours, theirs, last], is_timed=False)
+    assert not waiting.complete
+    _, done = entered([ours, theirs, replace(last, arrived=True)], is_timed=False)
+    assert done.complete
+
+
+def test_what_a_sensor_says_without_being_heard_is_no_copy_of_what_was_said_before() -> None:
+    said = [
+        Said(False, 1000, 1, True),
+        Said(True, 9000, 1, True),
+        Said(True, 12_000, 2, True),
+        Said(False, 30_000, 3, True),
+    ]
+    found = judged(said, is_timed=False, knows_sensor=False)
+    total = found.sinks["http"].total
+    assert (found.outcome, total.duplicates, total.unexpected) == ("PASS", 0, 0)
 
 
 def with_absence(record: RunRecord, **changes: Any) -> RunRecord:
