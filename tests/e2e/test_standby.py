@@ -85,11 +85,11 @@ def stored(ingest: str) -> list[dict[str, Any]]:
 
 
 async def until(condition: Callable[[], bool], what: str) -> None:
-    for _ in range(1000):
+    for _ in range(3000):
         if condition():
             return
         await asyncio.sleep(0.02)
-    raise AssertionError(f"{what}: did not happen within 20 s")
+    raise AssertionError(f"{what}: did not happen within 60 s")
 
 
 @asynccontextmanager
