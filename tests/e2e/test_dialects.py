@@ -32,16 +32,16 @@ OWN = {
 }  # fmt: skip
 GROUPS: dict[str, dict[str, Any]] = {
     "tasmota": {"kind": "bme280", "dialect": "tasmota", "discovery": "homeassistant"},
-    "shelly": {"kind": "bme280", "dialect": "shelly"},
+    "shelly": {"kind": "bme280", "dialect": "shelly", "on": {"change": {"temperature_c": 0.02}, "max_interval": "1s"}},
     "esphome": {"kind": "people", "dialect": "esphome"},
     "owntracks": {"kind": "gps", "dialect": "owntracks"},
-    "own": {"kind": "bme280", **OWN},
+    "own": {"kind": "bme280", "on": {"change": {"humidity": 0.1}, "max_interval": "2s"}, **OWN},
     "zigbee2mqtt": {
         "kind": "bme280",
         "dialect": {"dialect": "zigbee2mqtt", "last_seen": "epoch"},
         "firmware": {"battery_life": "300d"},
     },
-    "edgefleet": {"kind": "bme280", "discovery": {"form": "single", "prefix": "ha"}},
+    "edgefleet": {"kind": "bme280", "discovery": {"form": "single", "prefix": "ha"}, "on": {"max_interval": "1s"}},
 }
 """Site -> how its devices speak."""
 Z2M = ("zigbee2mqtt/bridge/response/#", "zigbee2mqtt/bridge/state")
