@@ -6,6 +6,7 @@ messages with the same content are two, and what a device or broker sends twice 
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
@@ -14,9 +15,18 @@ import orjson
 from bridge.message.config import NATIVE_FORMAT, OWN_FORMAT, RAW_FORMAT, RAW_KIND, SubscriptionConfig
 from bridge.message.decoders import UndecodableMessage
 from bridge.message.event import TopicInfo
+from bridge.message.payload_shapes import PayloadShape, mark_payload, read_shape_time, shape_of
 from bridge.spool.message import SpooledMessage
 from edgewire.clock import iso_ms
-from edgewire.dialects.base import Arrival, DialectDecoder, DialectError, DialectMessage, MessageRole, TimeSource
+from edgewire.dialects.base import (
+    Arrival,
+    DialectDecoder,
+    DialectError,
+    DialectMessage,
+    MessageRole,
+    SteadyPayload,
+    TimeSource,
+)
 from edgewire.messages import Channel, Topic
 from edgewire.messages.base import to_device_id
 from edgewire.messages.cloudevents import event_source, event_type
@@ -36,6 +46,11 @@ _OURS = frozenset({"device_id", "timestamp", "boot", "seq", "site", "source", "p
 _OCTETS = "application/octet-stream"
 _KNOWN_INFOS = 100_000
 _KNOWN_DESCRIPTIONS = 200_000
+_KNOWN_SHAPES = 20_000
+"""Topics of whose payloads the shape is remembered: an expression takes some kilobytes where each has its own."""
+_KNOWN_BODIES = 5_000
+_MOST_ATTEMPTS, _MOST_MISSES = 4, 8
+"""So often a shape is looked for, and so many payloads may be of another one."""
 
 _DESCRIPTION, _READING, _EVENT = MessageRole.DESCRIPTION, MessageRole.READING, MessageRole.EVENT
 _BY_DEVICE, _BY_ARRIVAL = TimeSource.DEVICE, TimeSource.ARRIVAL
@@ -79,12 +94,45 @@ class _Origin(NamedTuple):
     """The same as it stands in the body."""
 
 
+@dataclass(slots=True)
+class _Descriptions:
+    """Counts what devices have described to one decoder: what was learnt before is of no use then."""
+
+    count: int = 0
+    is_learning: bool = False
+
+
+@dataclass(slots=True)
+class _KnownShape:
+    """Holds the shape of the payloads of a topic, and what their messages have in common."""
+
+    shape: PayloadShape
+    origin: _Origin
+    name: str
+    """Of the device."""
+    time_source: TimeSource
+    learnt: int
+    """After how many descriptions."""
+    attempts: int
+    misses: int = 0
+
+
 class ForeignDecoder:
     """Reads what comes by one subscription that is not in the format of the message contract."""
 
-    def __init__(self, config: SubscriptionConfig, decoder: DialectDecoder | None) -> None:
+    def __init__(
+        self,
+        config: SubscriptionConfig,
+        decoder: DialectDecoder | None,
+        descriptions: _Descriptions | None = None,
+    ) -> None:
         """Read with `decoder`; None for bytes that nobody looks into."""
         self.config = config
+        self._descriptions = descriptions or _Descriptions()
+        self._steady: Callable[[str, bytes], SteadyPayload | None] | None = getattr(decoder, "steady", None)
+        self._shapes: dict[str, _KnownShape | int] = {}
+        """Topic -> the shape of its payloads, or how often one was looked for."""
+        self._known_bodies: dict[tuple[bytes, bytes], PayloadShape] = {}
         self.spool_boot = 0
         """The boot of messages that have none of their own; see `RouteTable.restore`."""
         self.on_described: OnDescribed | None = None
@@ -125,22 +173,29 @@ class ForeignDecoder:
         if decoder is None:
             return self._raw(message)
         topic, received_ms, retain = message.topic, message.received_ms, message.retain
+        arrival = self._arrival
+        if arrival[0] != received_ms or arrival[1] != retain:
+            arrival = self._arrival = Arrival(received_ms, retain, self._zone)
+        known = self._shapes.get(topic)
+        if type(known) is _KnownShape and not retain and known.learnt == self._descriptions.count:
+            event = self._by_shape(known, message, arrival)
+            if event is not None:
+                return event
         # Sinks that are behind ask again, in an order of their own: what is newer stays known, so what came before it
         # on its topic is read by a decoder that is thrown away.
         is_older = False
         if self._described and (described := self._described.get(topic)) is not None and message.id < described[0]:
             is_older = True
             decoder = self.config.make_decoder() or decoder
-        arrival = self._arrival
-        if arrival[0] != received_ms or arrival[1] != retain:
-            arrival = self._arrival = Arrival(received_ms, retain, self._zone)
         try:
             found = decoder.decode(topic, message.payload, arrival)
         except DialectError as error:
             raise UndecodableMessage(f"{self._format}: {error}") from None
         _, role, _, _, values, _, parts, extra, is_stale, _ = found
-        if role is _DESCRIPTION and not is_older:
-            self._remember(message)
+        if role is _DESCRIPTION:
+            self._descriptions.count += 1
+            if not is_older:
+                self._remember(message)
         if role not in self._roles:
             return f"{self._format}: {role.value}"
         if role is _READING or role is _EVENT:
@@ -148,7 +203,83 @@ class ForeignDecoder:
                 return f"{self._format}: retained, the last known state and no new {role.value}"
             if not (values or parts or extra):
                 return f"{self._format}: no values"
-        return self._event(message, found)
+        event = self._event(message, found)
+        if self._steady is not None and not (is_stale or is_older or self._descriptions.is_learning):
+            self._learn_shape(message, event, known)
+        return event
+
+    def _by_shape(self, known: "_KnownShape", message: SpooledMessage, arrival: Arrival) -> DecodedEvent | None:
+        """Return what a message says that differs from an earlier one in numbers alone; None for any other."""
+        shape, origin = known.shape, known.origin
+        found = shape.match(message.payload)
+        if found is None:
+            known.misses += 1
+            if known.misses > _MOST_MISSES:
+                self._shapes[message.topic] = known.attempts
+            return None
+        known.misses = 0
+        groups = found.groups()
+        if shape.time_at < 0:
+            time_ms = message.received_ms
+        else:
+            time_ms, source, remark = read_shape_time(shape, groups[shape.time_at], arrival)
+            if source is not known.time_source or remark:
+                return None
+        if self._is_periodic and message.id > self._counted and known.time_source is not _BY_ARRIVAL:
+            self._counted = message.id
+            if self.counters is not None:
+                self.counters.observe_reading(known.name, time_ms)
+        info, device_id, head, _, _ = origin
+        boot, seq, timestamp = self.spool_boot, message.id, _iso_ms(time_ms)
+        body = b'%b%b","boot":%d,"seq":%d' % (head, timestamp.encode(), boot, seq)
+        body += shape.body % shape.numbers(groups) if shape.numbers is not None else shape.body % ()
+        return info, device_id, f"{device_id}:{boot}:{seq}", timestamp, body
+
+    def _learn_shape(self, message: SpooledMessage, event: DecodedEvent, known: "_KnownShape | int | None") -> None:
+        """Remember the shape of a payload, at the second message on its topic and a few times more."""
+        topic = message.topic
+        if type(known) is _KnownShape:
+            if known.learnt == self._descriptions.count:
+                return  # it is another case now and then
+            known = known.attempts - 1  # nothing was wrong with it
+        attempts = known if type(known) is int else -1
+        if attempts >= _MOST_ATTEMPTS or (known is None and len(self._shapes) >= _KNOWN_SHAPES):
+            return
+        self._shapes[topic] = attempts + 1
+        if attempts < 0:
+            return
+        self._descriptions.is_learning = True
+        try:
+            found = self._shape_of(message, event, attempts + 1)
+        except (DialectError, UndecodableMessage):
+            return
+        finally:
+            self._descriptions.is_learning = False
+        if found is not None:
+            self._shapes[topic] = found
+
+    def _shape_of(self, message: SpooledMessage, event: DecodedEvent, attempts: int) -> "_KnownShape | None":
+        assert self._steady is not None
+        steady = self._steady(message.topic, message.payload)
+        marked = None if steady is None else mark_payload(message.payload, steady)
+        if steady is None or marked is None:
+            return None
+        said = self.decode_event(replace(message, payload=marked.payload))
+        if isinstance(said, str) or said[0] is not event[0] or said[3] != event[3] or said[4] is None:
+            return None
+        key, origin = self._last_origins[message.topic]
+        begin = b'%b%b","boot":%d,"seq":%d' % (origin.head, said[3].encode(), self.spool_boot, message.id)
+        if not said[4].startswith(begin):
+            return None  # the numbers are the device's own
+        shape = shape_of(marked, said[4][len(begin) :], steady)
+        if shape is None:
+            return None
+        shape = self._known_bodies.setdefault((marked.pattern, shape.body), shape)
+        if len(self._known_bodies) > _KNOWN_BODIES:
+            self._known_bodies.clear()
+        found = _KnownShape(shape, origin, key[0], key[5], self._descriptions.count, attempts)
+        # What it makes of the payload that it is from has to be what the decoder makes of it.
+        return found if self._by_shape(found, message, self._arrival) in (event, None) else None
 
     def _remember(self, message: SpooledMessage) -> None:
         known = self._described.get(message.topic)
@@ -273,12 +404,12 @@ def foreign_decoders(subscriptions: Iterable[SubscriptionConfig]) -> list[Foreig
     What is the same format with the same options is one decoder: devices may describe themselves by one subscription
     and speak by another.
     """
-    shared: dict[str, DialectDecoder | None] = {}
+    shared: dict[str, tuple[DialectDecoder | None, _Descriptions]] = {}
     found = []
     for config in subscriptions:
         if config.format != NATIVE_FORMAT:
             key = repr(config.decode)
             if key not in shared:
-                shared[key] = config.make_decoder()
-            found.append(ForeignDecoder(config, shared[key]))
+                shared[key] = config.make_decoder(), _Descriptions()
+            found.append(ForeignDecoder(config, *shared[key]))
     return found

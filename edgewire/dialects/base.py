@@ -4,8 +4,8 @@ The values of a message have one name and one unit whatever dialect they came in
 no value (`null`, `nan`, `unavailable`, a missing key) is left out: it is never 0 and never an error of its own.
 """
 
-from collections.abc import Mapping
-from enum import StrEnum
+from collections.abc import Callable, Mapping
+from enum import Enum, StrEnum, auto
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 from zoneinfo import ZoneInfo
@@ -103,6 +103,37 @@ def unread(
     return DialectMessage(
         device_id, role, received_ms, TimeSource.ARRIVAL, values or {}, "", _NOTHING, extra or {}, retained
     )
+
+
+class NumberForm(Enum):
+    """Names which numbers are taken as they are, whatever they are."""
+
+    ANY = auto()
+    NOT_NEGATIVE = auto()
+    NOT_MINUS_ONE = auto()
+    LATITUDE = auto()
+    LONGITUDE = auto()
+    PRESSURE = auto()
+    """From 300 to 1999, as hPa are."""
+
+
+class SteadyPayload(NamedTuple):
+    """Says what may differ in a payload so that another message on its topic says the same with other numbers."""
+
+    numbers: Mapping[tuple[str | int, ...], NumberForm]
+    """Path -> which numbers are taken as they are there, or not looked at; others there are another case."""
+    time: tuple[str | int, ...] | None
+    """Path of the time of the message; None where that of its arrival counts."""
+    read_time: Callable[[Any, Arrival], tuple[int, TimeSource, str]] | None = None
+    """Reads what stands there: milliseconds since 1970 UTC, where that is from, and a remark."""
+
+
+class SteadyDecoder(Protocol):
+    """Is a decoder that can say what may differ in payloads of a topic."""
+
+    def steady(self, topic: str, payload: bytes) -> SteadyPayload | None:
+        """Return it of a payload that it has read; None where it depends on more than that."""
+        ...
 
 
 class DialectDecoder(Protocol):

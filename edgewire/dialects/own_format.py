@@ -16,7 +16,16 @@ from typing import Any, Literal, NamedTuple, Self
 from pydantic import PrivateAttr, model_validator
 
 from edgewire.config import Config
-from edgewire.dialects.base import Arrival, DialectError, DialectMessage, MessageRole, TimeSource, Value
+from edgewire.dialects.base import (
+    Arrival,
+    DialectError,
+    DialectMessage,
+    MessageRole,
+    NumberForm,
+    SteadyPayload,
+    TimeSource,
+    Value,
+)
 from edgewire.dialects.times import DeviceTime, device_instant, device_time
 from edgewire.dialects.topic_check import shown_topic, topic_fault
 from edgewire.dialects.topic_pattern import TopicPattern
@@ -176,10 +185,7 @@ class OwnFormatDecoder:
             at_ms, source, remark = arrival.received_ms, _BY_ARRIVAL, ""
         else:
             said = body.get(self._time_key) if is_object and self._time_key else value_at(body, self._time.path)
-            if self._is_in_ms and type(said) is int:
-                at_ms, source, remark = device_instant(said, said, arrival)
-            else:
-                at_ms, source, remark = _time(said, self._time, arrival)
+            at_ms, source, remark = self._read_time(said, arrival)
         if "id" in values:
             device = values.pop("id") or device
         if type(device) is not str and type(device) is not int:
@@ -191,6 +197,21 @@ class OwnFormatDecoder:
         return DialectMessage(
             str(device), self._role, at_ms, source, values, "", _NO_PARTS, left, arrival.retained, told
         )
+
+    def steady(self, topic: str, payload: bytes) -> SteadyPayload | None:
+        """Return where a message has its numbers and its time; None where it is one value alone."""
+        if self._is_bare or topic not in self._known:
+            return None
+        numbers = {field.path: NumberForm.ANY for _, name, is_number, field in self._steps if is_number}
+        if self._time is None:
+            return SteadyPayload(numbers, None)
+        return SteadyPayload(numbers, self._time.path, self._read_time)
+
+    def _read_time(self, said: Any, arrival: Arrival) -> DeviceTime:
+        assert self._time is not None
+        if self._is_in_ms and type(said) is int:
+            return device_instant(said, said, arrival)
+        return _time(said, self._time, arrival)
 
     def _levels(self, topic: str) -> tuple[object, dict[str, Value]] | None:
         """Return the device that a topic names, and what else it says; None for a topic of another form."""

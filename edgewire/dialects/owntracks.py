@@ -17,7 +17,16 @@ from pydantic import Field
 
 from edgewire.config import Config
 from edgewire.config_errors import text_matching
-from edgewire.dialects.base import Arrival, DialectError, DialectMessage, MessageRole, Value, unread
+from edgewire.dialects.base import (
+    Arrival,
+    DialectError,
+    DialectMessage,
+    MessageRole,
+    NumberForm,
+    SteadyPayload,
+    Value,
+    unread,
+)
 from edgewire.dialects.encoder import CommandOutcome, DeviceNames, DialectCommand, MessageTemplate, Publication
 from edgewire.dialects.payload_template import fill_names
 from edgewire.dialects.times import device_time
@@ -82,6 +91,9 @@ class OwnTracksOptions(Config):
     """The level that names the device, likewise."""
 
 
+_PLACES: Mapping[str, NumberForm] = {"lat": NumberForm.LATITUDE, "lon": NumberForm.LONGITUDE}
+
+
 class OwnTracksDecoder:
     """Reads what OwnTracks apps publish. A device is `USER/DEVICE`."""
 
@@ -111,6 +123,21 @@ class OwnTracksDecoder:
         if role is MessageRole.AVAILABILITY:
             return unread(device, role, arrival, body, {"online": False})
         return unread(device, role, arrival, body)
+
+    def steady(self, topic: str, payload: bytes) -> SteadyPayload | None:
+        """Return where a position has its numbers and its time; None of any other message."""
+        body = read_object(payload) if topic in self._known else {}
+        if body.get("_type") != "location":
+            return None
+        numbers: dict[tuple[str | int, ...], NumberForm] = {}
+        for key in body:
+            if key in _SAME:
+                numbers[(key,)] = _PLACES.get(key) or (
+                    NumberForm.NOT_NEGATIVE if key in _NEVER_NEGATIVE else NumberForm.ANY
+                )
+            elif key not in _KEYS:
+                numbers[(key,)] = NumberForm.ANY
+        return SteadyPayload(numbers, ("tst",), device_time)
 
     def _device(self, topic: str) -> str:
         """Return the device of a topic. Raises `DialectError` for one that is none of OwnTracks."""

@@ -23,7 +23,16 @@ from pydantic import Field
 from edgewire.clock import parse_ms
 from edgewire.config import Config
 from edgewire.config_errors import text_matching
-from edgewire.dialects.base import Arrival, DialectError, DialectMessage, MessageRole, Value, unread
+from edgewire.dialects.base import (
+    Arrival,
+    DialectError,
+    DialectMessage,
+    MessageRole,
+    NumberForm,
+    SteadyPayload,
+    Value,
+    unread,
+)
 from edgewire.dialects.encoder import (
     CommandOutcome,
     DeviceNames,
@@ -259,6 +268,27 @@ class ShellyDecoder:
         if found and device and command[:1] in ("", "/"):
             return unread(device, MessageRole.COMMAND, arrival, {topic.removeprefix(f"{device}/"): read_text(payload)})
         raise DialectError(f"topic '{topic}' is none of Shelly: they end in /online, /rpc or /status/COMPONENT")
+
+    def steady(self, topic: str, payload: bytes) -> SteadyPayload | None:
+        """Return where a notification has its numbers and its time; None of any other message."""
+        body = read_object(payload) if topic in self._notifiers else {}
+        params = body.get("params")
+        if body.get("method") not in ("NotifyStatus", "NotifyFullStatus") or type(params) is not dict:
+            return None
+        if type(params.get("ts")) not in (int, float):
+            return None
+        numbers: dict[tuple[str | int, ...], NumberForm] = {}
+        for name, values in params.items():
+            found = _component(name)
+            if type(values) is not dict or not found.is_known or found.kind == "devicepower":
+                continue
+            read = {path: canonical for path, _, _, canonical in found.paths}
+            outer = {first for _, first, inner, _ in found.paths if inner}
+            for key in values.keys() - outer:
+                # What has no name is not looked at.
+                is_air = read.get(key) in ("temperature_c", "humidity")
+                numbers["params", name, key] = NumberForm.NOT_MINUS_ONE if is_air else NumberForm.ANY
+        return SteadyPayload(numbers, ("params", "ts"), device_time)
 
     def _first_generation(self, topic: str, payload: bytes, arrival: Arrival) -> DialectMessage:
         if topic in ("shellies/announce", "shellies/command"):

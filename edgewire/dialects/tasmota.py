@@ -20,7 +20,16 @@ import orjson
 from pydantic import Field
 
 from edgewire.config import Config
-from edgewire.dialects.base import Arrival, DialectError, DialectMessage, MessageRole, Value, unread
+from edgewire.dialects.base import (
+    Arrival,
+    DialectError,
+    DialectMessage,
+    MessageRole,
+    NumberForm,
+    SteadyPayload,
+    Value,
+    unread,
+)
 from edgewire.dialects.encoder import (
     CommandOutcome,
     DeviceNames,
@@ -169,6 +178,25 @@ class TasmotaDecoder:
         if _ANSWERS.fullmatch(name):
             return _answer(device, name, payload, arrival)
         raise DialectError(f"topic '{topic}': Tasmota publishes nothing under the name {shown(name)}")
+
+    def steady(self, topic: str, payload: bytes) -> SteadyPayload | None:
+        """Return where a message of sensors has its numbers and its time; None of any other."""
+        known = self._known.get(topic)
+        if known is None or known[0] != "tele" or known[2] != "SENSOR":
+            return None
+        body = read_object(payload, lenient=True)
+        units = body.get("TempUnit", "C"), body.get("PressureUnit", "hPa"), body.get("SpeedUnit", "m/s")
+        if "Epoch" in body or type(body.get("Time")) is not str or not all(type(unit) is str for unit in units):
+            return None
+        same = _KNOWN_KEYS[units][""].same if units in _KNOWN_KEYS else {}
+        numbers: dict[tuple[str | int, ...], NumberForm] = {
+            (sensor, key): NumberForm.ANY
+            for sensor, values in body.items()
+            if type(values) is dict and sensor not in _SPECIAL
+            for key in values
+            if key in same
+        }
+        return SteadyPayload(numbers, ("Time",), device_time)
 
     def _levels(self, topic: str) -> tuple[str, str, str] | None:
         """Return what the prefix means, the device, and the name, of a topic of a device; None for any other."""

@@ -16,7 +16,16 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from edgewire.config import Config
-from edgewire.dialects.base import Arrival, DialectError, DialectMessage, MessageRole, Value, unread
+from edgewire.dialects.base import (
+    Arrival,
+    DialectError,
+    DialectMessage,
+    MessageRole,
+    NumberForm,
+    SteadyPayload,
+    Value,
+    unread,
+)
 from edgewire.dialects.home_assistant import convert
 from edgewire.dialects.times import device_time
 from edgewire.dialects.units import quantity_of, to_canonical
@@ -141,6 +150,20 @@ class Zigbee2MqttDecoder:
         if len(self._devices) < _MAX_DEVICES:
             self._devices[topic] = name
         return message
+
+    def steady(self, topic: str, payload: bytes) -> SteadyPayload | None:
+        """Return where a device's values have their numbers and their time; None of any other message."""
+        speaker = self._devices.get(topic)
+        body = read_json(payload, lenient=True) if speaker is not None else None
+        if speaker is None or type(body) is not dict or body.get("action") or body.get("click"):
+            return None
+        units = self._units.get(speaker, _NO_UNITS)
+        numbers: dict[tuple[str | int, ...], NumberForm] = {
+            (key,): NumberForm.ANY for key in body if key in _SAME and key not in units
+        }
+        if "pressure" in body and "pressure" not in units:
+            numbers["pressure",] = NumberForm.PRESSURE
+        return SteadyPayload(numbers, ("last_seen",) if "last_seen" in body else None, device_time)
 
     def _gateway_of(self, topic: str) -> "Zigbee2MqttDecoder":
         levels = topic.split("/")[: len(self._levels)]
