@@ -90,9 +90,9 @@ class DeviceClient:
     """Publishes what one device has to say, and keeps its connection."""
 
     __slots__ = ("_commands", "_connected_since_s", "_farewell", "_home", "_is_acknowledged", "_is_unanswered",
-                 "_lost_s", "_needs_care", "_options", "_owner", "_slept", "_uniform", "broker", "changed_ms", "device",
-                 "firmware", "is_leaving", "is_retired", "link", "link_faults", "reconnects", "session", "state",
-                 "topics", "wire_format")  # fmt: skip
+                 "_lost_s", "_needs_care", "_options", "_owner", "_slept", "_unanswered_since_s", "_uniform", "broker",
+                 "changed_ms", "device", "firmware", "is_leaving", "is_retired", "link", "link_faults", "reconnects",
+                 "session", "state", "topics", "wire_format")  # fmt: skip
 
     def __init__(
         self,
@@ -135,6 +135,8 @@ class DeviceClient:
         self._is_acknowledged = False
         # Whether it was told that none is, for so long that one should be.
         self._is_unanswered = False
+        # Since when something is under way on a connection on which nothing was acknowledged.
+        self._unanswered_since_s: float | None = None
         # When the last connection ended without a word, if it had been used.
         self._lost_s: float | None = None
         self._commands = CommandInbox(device, firmware, session, wire_format, owner.incidents)
@@ -493,9 +495,14 @@ class DeviceClient:
     def _expect_answers(self, now_s: float) -> None:
         """Find that the broker leaves the device without answers, where it has had the time for them."""
         self._commands.expect_suback(now_s)
-        if self._is_acknowledged or self._is_unanswered or now_s - self._connected_since_s < PUBACK_S:
+        if self._is_acknowledged or self._is_unanswered:
             return
-        if self.session.inflight:
+        if not self.session.inflight:
+            # A device that says nothing as it comes may have been connected for long before it says something.
+            self._unanswered_since_s = None
+        elif self._unanswered_since_s is None:
+            self._unanswered_since_s = now_s
+        elif now_s - self._unanswered_since_s >= PUBACK_S:
             self._is_unanswered = True
             self._owner.incidents.record_never_acknowledged(self.device.device_id)
 
@@ -545,6 +552,7 @@ class DeviceClient:
         self._move(_T.ACCEPT)
         self._connected_since_s = self._owner.monotonic_s()
         self._is_acknowledged = self._is_unanswered = False
+        self._unanswered_since_s = None
         if self.is_retired:
             self.disconnect_cleanly()
             return

@@ -1,6 +1,6 @@
 """What a device makes of a broker with other limits, and of what it has not asked for: no network, only a session."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from unittest.mock import Mock
@@ -13,6 +13,8 @@ from devices.fleet.command_handler import CommandHandler
 from devices.fleet.device_client import DeviceClient
 from devices.fleet.incidents import IncidentRecorder
 from devices.fleet.loss_window import LossWindow
+from devices.scenario.devices import Device
+from devices.timeline.native_format import NativeFormat
 from edgewire.mqtt import ConnectionLost, Message, ServerDisconnected, ServerLimits, StrayAnswer, Subscribed, Version
 from edgewire.mqtt.packets import Connack, Connect, Packet, Puback, Publish, Subscribe
 from edgewire.mqtt.session import Session
@@ -303,6 +305,28 @@ def test_a_broker_that_acknowledges_nothing_is_named_while_the_run_goes_on() -> 
             wire.client.tick()
         assert (wire.incidents.unanswered.events, wire.incidents.unanswered.devices) == (1, 1)
         wire.lose()
+
+
+class QuietFormat(NativeFormat):
+    """Says nothing of the device's state, as formats of the user's own."""
+
+    def status(self, device: Device, status: Mapping[str, Any], *, is_first: bool = True) -> Any:
+        return ()
+
+
+def test_a_device_that_was_quiet_for_long_gives_the_broker_time_for_its_first_message() -> None:
+    wire = Wire()
+    wire.client.wire_format = QuietFormat()
+    wire.dial()
+    assert statuses(wire.accept()) == []
+    for wire.now_s in (30.0, 30.25, 39.9):
+        if wire.now_s == 30.0:
+            wire.client.handle_reading(reading(0))
+        wire.client.tick()
+    assert wire.incidents.unanswered.events == 0
+    wire.now_s = 40.1
+    wire.client.tick()
+    assert wire.incidents.unanswered.events == 1
 
 
 def test_a_subscription_that_was_lost_with_its_connection_is_made_again() -> None:
