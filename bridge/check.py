@@ -17,7 +17,7 @@ from bridge.routing.routed import Dropped, RoutedEvent, Unroutable
 from bridge.routing.validation import PayloadValidator
 from bridge.service import build_components
 from bridge.sinks.base import Sink
-from bridge.source.advice import expiry_warning, subscription_warnings
+from bridge.source.advice import expiry_warning, password_warning, subscription_warnings
 from bridge.source.sessions import dialling, effective_filters, probe_config, subscriptions, tls_context
 from bridge.spool.message import SpooledMessage
 from edgewire.clock import SystemClock
@@ -64,8 +64,14 @@ async def _check_broker(config: BridgeConfig) -> Finding:
         except EdgefleetError as error:
             findings.append(Finding("broker", False, str(error)))
     several = [_ONE_AT_A_TIME] if len(config.brokers) > 1 else []
-    texts = [*(one.text for one in findings), *unreached, *several, *subscription_warnings(config)]
-    return Finding("broker", bool(findings) and all(one.ok for one in findings), "; ".join(texts))
+    texts = [
+        *(one.text for one in findings),
+        *unreached,
+        *several,
+        *subscription_warnings(config),
+        password_warning(config),
+    ]
+    return Finding("broker", bool(findings) and all(one.ok for one in findings), "; ".join(filter(None, texts)))
 
 
 async def _ask_broker(config: BridgeConfig) -> Finding:

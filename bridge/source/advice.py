@@ -7,6 +7,7 @@ from bridge.message.config import SubscriptionConfig
 from bridge.routing.table import contract_routes, possible_routes
 from bridge.source.sessions import effective_filters
 from edgewire.config import duration_text
+from edgewire.link.url import plain_password_warning
 from edgewire.mqtt.filters import covers, is_shared, overlap
 
 _SHOWN = 7
@@ -32,6 +33,13 @@ def expiry_warning(broker: str, kept_s: int, wanted_s: int) -> str | None:
 def subscription_warnings(config: BridgeConfig) -> list[str]:
     """Say what is to be known of the subscriptions before anything comes."""
     return [*overlap_warnings(config), *format_warnings(config)]
+
+
+def password_warning(config: BridgeConfig) -> str | None:
+    """Say where the bridge's password goes unencrypted; None where it does not, or that is known."""
+    if config.mqtt.allow_plain_password:
+        return None
+    return plain_password_warning(config.brokers, "mqtt.allow_plain_password")
 
 
 def overlap_warnings(config: BridgeConfig) -> list[str]:

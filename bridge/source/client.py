@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from bridge.config import BridgeConfig
 from bridge.metrics import BridgeMetrics
-from bridge.source.advice import expiry_warning, subscription_warnings
+from bridge.source.advice import expiry_warning, password_warning, subscription_warnings
 from bridge.source.receiver import Receiver
 from bridge.source.sessions import (
     dialling,
@@ -159,7 +159,7 @@ class MqttSource:
 
     def _note_subscriptions(self, config: BridgeConfig) -> None:
         self._subscription_warnings = subscription_warnings(config)
-        for warning in self._subscription_warnings:
+        for warning in filter(None, (*self._subscription_warnings, password_warning(config))):
             log.warning(warning)
 
     def _step(self, trigger: SourceTrigger) -> None:

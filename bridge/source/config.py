@@ -34,6 +34,8 @@ class MqttConfig(Config):
     """Certificates to trust for mqtts:// instead of the system's."""
     insecure: bool = False
     """Take any certificate of the broker, of anybody, unchecked: for tests alone. The log says so."""
+    allow_plain_password: bool = False
+    """Say nothing where user name and password go unencrypted to another machine: its network is trusted."""
     alpn: tuple[str, ...] = ()
     """Protocols to offer in the TLS handshake of mqtts://, of which the broker has to choose one: `[x-amzn-mqtt-ca]`
     for AWS IoT on port 443. Empty: none."""

@@ -15,7 +15,7 @@ from devices.firmware.outbox import OutboxConfig
 from devices.firmware.reconnect import ReconnectConfig
 from devices.scenario.climate_file import with_climate_files
 from devices.scenario.gateway import GatewayOptions
-from devices.scenario.identity_table import SITE, line_of_device, login_columns, read_identities
+from devices.scenario.identity_table import PASSWORD, SITE, line_of_device, login_columns, read_identities
 from devices.scenario.on_change import OnChange, check_on_change
 from devices.scenario.speech import (
     DEVICE_NAMES,
@@ -50,7 +50,7 @@ from edgewire.dialects.topic_check import MAX_TOPIC_BYTES, level_fault, shown_to
 from edgewire.dialects.zigbee2mqtt_encoder import Zigbee2MqttEncoder
 from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl
-from edgewire.link.url import with_password_file
+from edgewire.link.url import plain_password_warning, with_password_file
 from edgewire.link.websocket_config import WEBSOCKET_UNUSED, WebSocketConfig
 from edgewire.messages.base import DEVICE_ID
 from edgewire.tls import check_tls_keys
@@ -553,6 +553,8 @@ class Scenario(ConfigFile):
     """Certificates to trust for mqtts:// instead of the system's; not needed where `identities` has its own."""
     insecure: bool = False
     """Take any certificate of a broker, of anybody, unchecked: for tests alone. The log says so."""
+    allow_plain_password: bool = False
+    """Say nothing where user names and passwords go unencrypted to another machine: its network is trusted."""
     alpn: tuple[str, ...] = ()
     """Protocols to offer in the TLS handshake of mqtts://, of which the broker has to choose one: `[x-amzn-mqtt-ca]`
     for AWS IoT on port 443. Empty: none."""
@@ -708,6 +710,15 @@ class Scenario(ConfigFile):
                 " write {id} into the topic, or standby: false"
             )
             raise located_error((*at, "topic" if group.topic else "messages" if group.messages else "dialect"), said)
+
+    @property
+    def plain_password_warning(self) -> str | None:
+        """Return where passwords of its devices go unencrypted; None where they do not, or that is known."""
+        if self.allow_plain_password:
+            return None
+        tables = [(group.identities, group.size) for group in self.devices if group.identities is not None]
+        has_logins = any(PASSWORD in login_columns(path, size) for path, size in tables)
+        return plain_password_warning(self.broker_urls, "allow_plain_password", has_logins=has_logins)
 
     @property
     def brokers(self) -> tuple[str, ...]:

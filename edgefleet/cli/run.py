@@ -202,6 +202,7 @@ def command(
     from edgefleet.report.html.run_page import run_page
     from edgefleet.report.run_files import COMPANIONS, RunFiles
     from edgefleet.report.run_summary import has_failed, summary_json, summary_text
+    from edgewire import logs
     from edgewire.run_folder import RunFolder
 
     start_logging(log_level)
@@ -215,6 +216,8 @@ def command(
         return in_real_time(read.with_keys(**{key: value for key, value in changes.items() if value is not None}))
 
     loaded = read_scenario()
+    if warning := loaded.plain_password_warning:
+        logs.get("run").warning(warning)
     condition = None if fail_if is None else FailCondition(fail_if)
     part = Shard.parse(shard)
     folder = RunFolder(record or record_folder(part), COMPANIONS)

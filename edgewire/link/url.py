@@ -1,6 +1,8 @@
 """Broker URLs."""
 
-from collections.abc import Mapping
+import ipaddress
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,6 +101,15 @@ class BrokerUrl:
         return TRANSPORTS[self.scheme].uses_tls
 
     @property
+    def is_local(self) -> bool:
+        """Tell whether what is sent to it stays on this machine: it is a file, or on loopback."""
+        if self.kind.form is UrlForm.FILE or self.host == "localhost" or self.host.endswith(".localhost"):
+            return True
+        with suppress(ValueError):
+            return ipaddress.ip_address(self.host).is_loopback
+        return False
+
+    @property
     def kind(self) -> TransportType:
         """Return what is known of the scheme."""
         return TRANSPORTS[self.scheme]
@@ -116,6 +127,21 @@ class BrokerUrl:
             return f"{self.scheme}://{user}{quote(self.path)}"
         path = "" if self.path == WEBSOCKET_PATH else show_url(self.path)
         return f"{self.scheme}://{user}{self.place}{path}"
+
+
+def plain_password_warning(brokers: Iterable[BrokerUrl], key: str, *, has_logins: bool = False) -> str | None:
+    """Say where user names and passwords go over the network for all to read; None where they go nowhere so.
+
+    With `has_logins` clients have passwords of their own, whatever the URL has. `key` is the setting that takes it.
+    """
+    for broker in brokers:
+        if (has_logins or broker.password is not None) and not (broker.uses_tls or broker.is_local):
+            secure = "wss" if broker.kind.form is UrlForm.WEB else "mqtts"
+            return (
+                f"user name and password go to {broker} unencrypted, and whoever is on the way can read them: write"
+                f" {secure}://, or {key}: true where the network is trusted"
+            )
+    return None
 
 
 def with_password_file(values: Mapping[str, Any], path: Any, key: str, default: str) -> dict[str, Any]:

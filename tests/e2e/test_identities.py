@@ -1,10 +1,12 @@
 """Devices of a user's own file, with user names and passwords, on a Mosquitto that knows them, over TCP and TLS.
 
-`IDENTITIES=10000 pytest tests/e2e/test_identities.py` asks for as many. It has not passed yet: Mosquitto hashes each
-password at its CONNECT, and beside much other work 6,165 of 10,000 were in after 150 s.
+`IDENTITIES=10000 pytest tests/e2e/test_identities.py` asks for as many: benchmarks/RESULTS.md says how long they take.
+The run goes on until all are in, for how long that takes is a matter of what else the machine does: a handshake of TLS
+is 4 ms of a core, and hashing a password, which Mosquitto does at each CONNECT, 0.14 ms.
 """
 
 import asyncio
+import math
 import os
 import subprocess
 from collections.abc import Iterator
@@ -20,10 +22,12 @@ from edgefleet.verify import Outcome, verify_run
 from tests.e2e.chain import running_chain
 from tests.services.fixtures import require_program
 
-pytestmark = [pytest.mark.e2e, pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(900)]
 
 COUNT = int(os.environ.get("IDENTITIES", "60"))
 """How many devices."""
+LONGEST_S = 60 + COUNT * 0.05
+"""Until all are connected, on a machine that has much else to do."""
 FORMAT = {
     "topic": "plant/{line}/{id}/state",
     "payload": {"t": "temperature_c", "ts": {"from": "timestamp", "as": "epoch_ms"}, "line": "line", "n": "seq"},
@@ -103,12 +107,23 @@ async def test_all_of_a_file_log_in_and_nothing_is_lost(secured: Secured, fleet_
     extra = {} if secured.ca_file is None else {"ca_file": secured.ca_file}
     scenario = Scenario(broker=secured.broker, devices=[group], **extra)
     assert scenario.devices[0].size == COUNT
-    record = await Fleet(scenario, name="test").run(3 * interval_s, asyncio.Event())
+    fleet, stop = Fleet(scenario, name="test"), asyncio.Event()
+    running = asyncio.create_task(fleet.run(math.inf, stop))
+    begin_s = asyncio.get_running_loop().time()
+    async with asyncio.timeout(LONGEST_S):
+        while fleet.connected_after_s is None and not running.done():  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.05)
+    # As long again as it takes all to say something, and at least three times that.
+    await asyncio.sleep(max(interval_s, begin_s + 3 * interval_s - asyncio.get_running_loop().time()))
+    stop.set()
+    record = await running
     assert record.problems == {}
     assert {device.device_id for device in record.devices} == {f"Prëss {number:05d}:x" for number in range(COUNT)}
-    assert "word" not in str(record.spoken)
-    found = await asyncio.to_thread(verify_run, record, ingest=secured.ingest, wait_s=30)
-    assert (found.outcome, found.total_sent) == (Outcome.PASS, 3 * COUNT), found.failures()
+    assert "word 1" not in str(record.spoken)
+    found = await asyncio.to_thread(verify_run, record, ingest=secured.ingest, wait_s=60)
+    assert found.outcome == Outcome.PASS, found.failures()
+    assert found.total_sent == record.totals["emitted"] >= 2 * COUNT
+    print(f"{COUNT:,} connected after {fleet.connected_after_s:.1f} s, {found.total_sent:,} messages: {found.outcome}")
 
 
 def with_a_wrong_password(fleet_csv: Path, path: Path) -> Path:

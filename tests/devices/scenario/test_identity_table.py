@@ -163,3 +163,23 @@ def test_a_record_has_ids_and_fields_and_no_path_and_no_secret(tmp_path: Path) -
     again = Scenario.model_validate(spoken)
     assert scenario_digest(again) == scenario_digest(loaded)
     assert [device for device, _ in all_devices(again)] == [device for device, _ in all_devices(loaded)]
+
+
+@pytest.mark.parametrize(
+    ("text", "keys", "warned"),
+    [
+        ("id,username,password\na,u,p\n", {}, True),
+        ("id,username,password\na,u,\n", {}, False),
+        ("id\na\n", {}, False),
+        ("id,username,password\na,u,p\n", {"broker": "mqtts://h"}, False),
+        ("id,username,password\na,u,p\n", {"broker": "mqtt://127.0.0.1"}, False),
+        ("id,username,password\na,u,p\n", {"allow_plain_password": True}, False),
+        ("id\na\n", {"broker": ["mqtts://h", "mqtt://u:p@h"]}, True),
+    ],
+)
+def test_passwords_of_a_file_that_go_unencrypted_are_told(
+    tmp_path: Path, text: str, keys: dict[str, object], warned: bool
+) -> None:
+    group = {"kind": "bme280", "identities": written(tmp_path, text)}
+    one = Scenario.model_validate({"broker": "mqtt://h", "devices": [group]} | keys)
+    assert (one.plain_password_warning is not None) == warned

@@ -6,6 +6,7 @@ import pytest
 
 from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl
+from edgewire.link.url import plain_password_warning
 
 
 @pytest.mark.parametrize(
@@ -108,3 +109,33 @@ def test_a_refused_url_is_shown_without_its_user(text: str, said: str) -> None:
 
 def test_an_ipv6_address_is_written_in_brackets() -> None:
     assert str(BrokerUrl("mqtt", "::1", 1)) == "mqtt://[::1]:1"
+
+
+@pytest.mark.parametrize(
+    ("text", "secure"),
+    [
+        ("mqtt://u:p@broker.local", "mqtts://"),
+        ("ws://u:p@192.0.2.7/mqtt", "wss://"),
+        ("mqtt://u:p@[2001:db8::1]", "mqtts://"),
+        ("mqtt://u:@h", "mqtts://"),
+        ("mqtt://u@h", None),
+        ("mqtt://h", None),
+        ("mqtts://u:p@h", None),
+        ("wss://u:p@h", None),
+        ("mqtt://u:p@localhost", None),
+        ("mqtt://u:p@127.1.2.3", None),
+        ("ws://u:p@[::1]", None),
+        ("unix://u:p@/m.sock", None),
+        ("mqtt://u:p@a.localhost", None),
+        ("mqtt://u:p@localhost.example", "mqtts://"),
+    ],
+)
+def test_a_password_that_goes_unencrypted_is_told(text: str, secure: str | None) -> None:
+    warning = plain_password_warning([BrokerUrl.parse("mqtts://a:b@h"), BrokerUrl.parse(text)], "allow")
+    assert (
+        (warning is None) if secure is None else (warning is not None and f"write {secure}, or allow: true" in warning)
+    )
+    assert warning is None or "u:p" not in warning
+    of_clients = plain_password_warning([BrokerUrl.parse("mqtt://h")], "allow", has_logins=True)
+    assert of_clients is not None
+    assert of_clients.startswith("user name and password go to mqtt://h:1883 unencrypted")
