@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = Path(__file__).parent.name
 HOME = "README.md"
 PUBLISHED = "repository"
+PICTURES = {".png", ".svg"}
 
 # Code comes first, so that what looks like a link in it stays as it is.
 _CODE_OR_LINK = re.compile(
@@ -48,6 +49,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     while waiting:
         path = waiting.pop()
         done.add(path)
+        if path.startswith(f"{DOCS}/") and Path(path).suffix in PICTURES:
+            continue  # published as it is
         text = (ROOT / path).read_text(encoding="utf-8")
         if path.endswith(".md"):
             waiting |= set(linked_files(path, text)) - done

@@ -118,9 +118,12 @@ def command(
     control: Annotated[
         str | None,
         typer.Option(
+            "--control",
+            "--web",
             envvar="EDGEFLEET_CONTROL",
             metavar="[HOST:]PORT",
-            help="Let the run be changed over HTTP, as by `edgefleet ctl`: 8088, or HOST:PORT; 0 takes a free port.",
+            help="Let the run be watched and changed: by a page in a browser, by `edgefleet ctl`, and over HTTP. 8088, "
+            "or HOST:PORT; 0 takes a free port.",
             show_default=False,
         ),
     ] = None,

@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 from edgefleet.control.actions import ACTION, AnyAction
 from edgefleet.control.controller import ActionRefused, RunController
 from edgefleet.control.events import EventHub, Listener
+from edgefleet.control.run_page import add_run_page
 from edgefleet.ingest.pages import add_pages
 from edgewire.config import describe_error
 from edgewire.errors import ConfigError, ServiceUnavailable
@@ -179,6 +180,7 @@ def create_control_app(
             raise HTTPException(503, f"{hub.listeners} listen already, and no more may: try again later")
         return EventStream(hub, listener, abort)
 
+    add_run_page(app)
     add_pages(app)
     _answer_errors(app)
     return app

@@ -15,6 +15,8 @@ from urllib.parse import urlsplit
 import orjson
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from edgefleet.control.run_page import is_page
+
 MOST_BODY = 64 << 10
 BODY_S = 10.0
 CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -71,7 +73,8 @@ class ControlGuard:
                 raise RequestRefused(429, "too many requests: try again later", **{"retry-after": "5"})
             headers = _headers(scope)
             self._check_origin(headers)
-            self._check_token(headers)
+            if not is_page(scope["method"], scope["path"]):
+                self._check_token(headers)
             if scope["method"] in CHANGING:
                 receive = _replay(await _read_json(headers, receive))
         except RequestRefused as refused:

@@ -39,7 +39,7 @@ async def ask(
 
     whole = {"host": "127.0.0.1:8088"} | headers
     raw = [(name.encode(), value.encode()) for name, value in whole.items() if value]
-    scope = {"type": "http", "method": method, "headers": raw}
+    scope = {"type": "http", "path": "/v1/status", "method": method, "headers": raw}
     await ControlGuard(app, token=token)(scope, receive, send)
     body = sent[1]["body"]
     return sent[0]["status"], orjson.loads(body)["error"] if sent[0]["status"] != 200 else body
@@ -113,7 +113,9 @@ async def test_a_body_is_bounded_in_time(monkeypatch: pytest.MonkeyPatch) -> Non
         sent.append(message)
 
     raw = [(b"host", b"localhost"), (b"content-type", b"application/json")]
-    await ControlGuard(app, token=None)({"type": "http", "method": "POST", "headers": raw}, receive, send)
+    await ControlGuard(app, token=None)(
+        {"type": "http", "path": "/v1/status", "method": "POST", "headers": raw}, receive, send
+    )
     assert sent[0]["status"] == 408
 
 

@@ -1,0 +1,88 @@
+// Draws lines over time on a canvas, in the colours of the page, with what happened as marks.
+
+const LEFT = 52;
+const BOTTOM = 20;
+const TOP = 8;
+
+export const number = (value) =>
+  value === null || value === undefined
+    ? "–"
+    : new Intl.NumberFormat("en", { maximumFractionDigits: Math.abs(value) < 100 ? 2 : 0 }).format(value);
+
+const clock = (ms) => new Date(ms).toLocaleTimeString("en-GB");
+
+function colour(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+}
+
+// Round steps of which about four fit below the largest value.
+function ticks(least, most) {
+  const span = most - least || Math.abs(most) || 1;
+  const power = 10 ** Math.floor(Math.log10(span / 4));
+  const step = [1, 2, 5, 10].map((one) => one * power).find((one) => span / one <= 5);
+  const found = [];
+  for (let at = Math.ceil(least / step) * step; at <= most + step * 1e-9; at += step) found.push(at);
+  return found;
+}
+
+// `series`: [{name, colour, points: [[ms, value or null], ...]}]; `marks`: [{ms, text}].
+export function draw(canvas, series, { from, to, marks = [], fromZero = true, dashed = [] }) {
+  const scale = window.devicePixelRatio || 1;
+  const { clientWidth: width, clientHeight: height } = canvas;
+  canvas.width = width * scale;
+  canvas.height = height * scale;
+  const pen = canvas.getContext("2d");
+  pen.scale(scale, scale);
+  pen.font = "12px system-ui, sans-serif";
+  const values = series.flatMap((one) => one.points.map(([, value]) => value)).filter((value) => value !== null);
+  let least = fromZero ? 0 : Math.min(...values);
+  let most = Math.max(...values, fromZero ? 1 : -Infinity);
+  if (!values.length) [least, most] = [0, 1];
+  if (least === most) [least, most] = [least - 1, most + 1];
+  const x = (ms) => LEFT + ((ms - from) / (to - from)) * (width - LEFT - 6);
+  const y = (value) => TOP + (1 - (value - least) / (most - least)) * (height - TOP - BOTTOM);
+  pen.strokeStyle = colour("line");
+  pen.fillStyle = colour("soft");
+  pen.lineWidth = 1;
+  for (const at of ticks(least, most)) {
+    pen.beginPath();
+    pen.moveTo(LEFT, y(at));
+    pen.lineTo(width, y(at));
+    pen.stroke();
+    pen.fillText(number(at), 2, y(at) + 4);
+  }
+  pen.fillText(clock(from), LEFT, height - 4);
+  pen.textAlign = "right";
+  pen.fillText(clock(to), width - 2, height - 4);
+  pen.textAlign = "left";
+  pen.strokeStyle = colour("violet");
+  for (const { ms } of marks.filter(({ ms }) => ms >= from && ms <= to)) {
+    pen.setLineDash([3, 3]);
+    pen.beginPath();
+    pen.moveTo(x(ms), TOP);
+    pen.lineTo(x(ms), height - BOTTOM);
+    pen.stroke();
+  }
+  series.forEach((one, place) => {
+    pen.setLineDash(dashed.includes(place) ? [5, 4] : []);
+    pen.strokeStyle = colour(one.colour);
+    pen.lineWidth = 2;
+    pen.beginPath();
+    let isDown = false;
+    for (const [ms, value] of one.points) {
+      if (value === null || ms < from) {
+        isDown = false;
+        continue;
+      }
+      if (isDown) pen.lineTo(x(ms), y(value));
+      else pen.moveTo(x(ms), y(value));
+      isDown = true;
+    }
+    pen.stroke();
+    pen.setLineDash([]);
+    pen.fillStyle = colour(one.colour);
+    pen.fillText(one.name, LEFT + 8 + place * 120, TOP + 10);
+  });
+  const now = series.map((one) => `${one.name} ${number(one.points.at(-1)?.[1])}`).join(", ");
+  canvas.setAttribute("aria-label", `${canvas.closest("figure").querySelector("figcaption").textContent.trim()}: ${now}`);
+}

@@ -1,0 +1,48 @@
+"""Serves the page on which people watch a run and change it. All that it knows it asks of the interface."""
+
+from importlib.resources import files
+
+from fastapi import FastAPI, Response
+from starlette.exceptions import HTTPException
+
+PAGE_PATH = "/page/"
+
+_ASSETS = {
+    "page.css": "text/css",
+    "page.js": "text/javascript",
+    "api.js": "text/javascript",
+    "chart.js": "text/javascript",
+}
+
+# A browser loads from this service alone, and runs no script that stands in the page itself.
+_HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "referrer-policy": "no-referrer",
+    "cache-control": "no-cache",
+}
+
+
+def is_page(method: str, path: str) -> bool:
+    """Return whether a request is for the page itself, which tells nothing of a run and asks for its token."""
+    return method in ("GET", "HEAD") and (path == "/" or path.removeprefix(PAGE_PATH) in _ASSETS)
+
+
+def add_run_page(app: FastAPI) -> None:
+    """Add the page at `/`, and what it loads."""
+    folder = files("edgefleet.control.page")
+
+    async def page() -> Response:
+        return Response(folder.joinpath("index.html").read_bytes(), headers=_HEADERS, media_type="text/html")
+
+    async def asset(name: str) -> Response:
+        media_type = _ASSETS.get(name)
+        if media_type is None:
+            raise HTTPException(404, "there is no such file")
+        return Response(folder.joinpath(name).read_bytes(), headers=_HEADERS, media_type=media_type)
+
+    for path, answer in (("/", page), (f"{PAGE_PATH}{{name}}", asset)):
+        app.add_api_route(path, answer, methods=["GET", "HEAD"], include_in_schema=False, response_class=Response)

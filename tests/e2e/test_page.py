@@ -1,0 +1,185 @@
+"""The page of a run in a real browser: figures move, groups are scaled, faults and outages are seen, by two at once."""
+
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import yaml
+
+from edgefleet.embedded import free_port
+from tests.processes import not_outliving
+from tests.services.fixtures import require_package, require_program
+
+pytestmark = [pytest.mark.e2e, pytest.mark.services]
+
+DEVICES = [{"kind": "bme280", "count": 20, "interval": "1s"}, {"kind": "gps", "count": 5, "interval": "1s"}]
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[str]:
+    """A run with its page; yields its URL."""
+    port = free_port()
+    scenario = {"seed": 3, "devices": DEVICES, "reconnect": {"base": "200ms", "cap": "1s"}}
+    (folder / "run.yaml").write_text(yaml.safe_dump(scenario))
+    command = [sys.executable, "-m", "edgefleet", "run", "run.yaml", "--broker", "embedded", "--duration", "120s"]
+    url = f"http://127.0.0.1:{port}/"
+    with (
+        subprocess.Popen([*command, "--web", str(port)], cwd=folder, stderr=subprocess.DEVNULL) as run,
+        not_outliving(run),
+    ):
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                if requests.get(f"{url}v1/status", timeout=10).json()["connected"] == 25:
+                    break
+            except requests.RequestException:
+                pass
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        yield url
+
+
+class Browser:
+    """A headless Chromium at the page."""
+
+    def __init__(self, url: str, width: int = 1440) -> None:
+        require_program("chromium", "chromium")
+        require_program("chromedriver", "chromium-driver")
+        webdriver: Any = require_package("selenium.webdriver")
+        options = webdriver.ChromeOptions()
+        for one in ("headless=new", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", f"window-size={width},900"):
+            options.add_argument(f"--{one}")
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        service = webdriver.ChromeService(shutil.which("chromedriver"))
+        self.driver = webdriver.Chrome(options=options, service=service)
+        self.driver.get(url)
+
+    def text(self, selector: str) -> str:
+        return str(self.driver.execute_script("return document.querySelector(arguments[0]).textContent", selector))
+
+    def number(self, selector: str) -> float:
+        found = re.search(r"[\d,.]+", self.text(selector))
+        return float(found[0].replace(",", "")) if found else float("nan")
+
+    def click(self, selector: str) -> None:
+        """Press a button as somebody without a mouse does."""
+        self.driver.find_element("css selector", selector).send_keys("\n")
+
+    def write(self, selector: str, text: str) -> None:
+        field = self.driver.find_element("css selector", selector)
+        field.clear()
+        field.send_keys(text)
+
+    def is_red(self, node: str) -> bool:
+        return "bad" in str(self.driver.find_element("id", node).get_attribute("class"))
+
+    def complaints(self) -> list[str]:
+        """Return what the browser has to say of the page: a script that failed, a policy that was broken."""
+        said = [str(one["message"]) for one in self.driver.get_log("browser") if one["level"] == "SEVERE"]
+        return [one for one in said if "favicon" not in one]
+
+
+@contextmanager
+def browsing(url: str, **options: Any) -> Iterator[Browser]:
+    browser = Browser(url, **options)
+    try:
+        yield browser
+    finally:
+        browser.driver.quit()
+
+
+def until(is_so: Callable[[], bool], what: str, limit_s: float = 30) -> None:
+    deadline = time.monotonic() + limit_s
+    while not is_so():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.1)
+
+
+def test_a_run_is_watched_and_changed_by_two(tmp_path: Path) -> None:
+    with running(tmp_path) as url, browsing(url) as one, browsing(url, width=390) as other:
+        until(lambda: one.text("#link") == "live" and one.number("#node-devices strong") == 25, "no figures came")
+        before = one.number("#losses dd")
+        until(lambda: one.number("#losses dd") > before + 20, "the figures stand still")
+
+        one.write('tr[data-group="bme280"] input[aria-label^="The number"]', "40")
+        one.click('tr[data-group="bme280"] button[aria-label^="Set the number"]')
+        until(lambda: "scaled from 20 to 40" in one.text("#said"), "nothing was said of the scaling")
+        for browser in (one, other):
+            until(lambda browser=browser: browser.number("#node-devices strong") == 45, "another number of devices")
+            until(lambda browser=browser: "scaled from 20 to 40" in browser.text("#log-lines"), "it is in no log")
+
+        one.write("#fault-device", "bme280-0001")
+        one.write("#fault-what", '{"type":"bias","field":"temperature_c","offset":50}')
+        one.click("#fault button")
+        until(lambda: "End fault 2" in one.text("#faults"), "the fault is not shown")
+        one.write("#search-text", "bme280-0001")
+        one.click("#search button")
+        until(lambda: one.text("#found") == "1 found", "the device was not found")
+        one.click('[data-device="bme280-0001"]')
+        until(lambda: "bias" in one.text("#device-facts"), "the fault is not at its device")
+        until(lambda: '"temperature_c":7' in one.text("#device-messages"), "no message shows it")
+        one.click("#faults button")
+        until(lambda: "End fault" not in one.text("#faults"), "the fault was not ended")
+
+        one.click("#outage-go")
+        for browser in (one, other):
+            until(lambda browser=browser: browser.is_red("node-broker"), "the broker is not red")
+            assert "The broker is away" in browser.text("#why")
+        until(lambda: one.driver.execute_script("return !document.querySelector('.flow .bad')"), "it stays red", 60)
+        until(lambda: one.number("#node-outbox strong") == 0, "the outboxes do not empty")
+        assert "lost so far0" in one.text("#losses").replace("\n", "")
+
+        width = "return document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+        assert other.driver.execute_script(width), "it is wider than a phone"
+        assert one.complaints() + other.complaints() == []
+        requests.post(f"{url}v1/actions", json={"action": "stop"}, timeout=10)
+        until(lambda: "ended" in one.text("#link"), "the end of the run is not seen")
+
+
+def test_a_page_asks_for_the_token(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("a-token-of-a-run-0123\n")
+    (tmp_path / "token").chmod(0o600)
+    port = free_port()
+    command = [sys.executable, "-m", "edgefleet", "run", "--kind", "bme280", "--count", "3", "--interval", "1s"]
+    options = ["--broker", "embedded", "--duration", "60s", "--web", str(port), "--control-token-file", "token"]
+    with (
+        subprocess.Popen([*command, *options], cwd=tmp_path, stderr=subprocess.DEVNULL) as run,
+        not_outliving(run),
+    ):
+        url = f"http://127.0.0.1:{port}/"
+
+        def is_there() -> bool:
+            try:
+                return requests.get(url, timeout=10).status_code == 200
+            except requests.RequestException:
+                return False
+
+        until(is_there, "no page", 60)
+        with browsing(url) as browser:
+            until(lambda: browser.driver.find_element("id", "token").is_displayed(), "nobody asks for a token")
+            assert not browser.driver.find_element("id", "flow").is_displayed()
+            browser.write("#token", "another")
+            browser.click("#login button")
+            until(lambda: browser.driver.find_element("id", "token").is_displayed(), "any token will do")
+            browser.write("#token", "a-token-of-a-run-0123")
+            browser.click("#login button")
+            until(lambda: browser.number("#node-devices strong") == 3, "the right one does not do")
+            assert "a-token" not in browser.driver.page_source
+
+
+def test_the_pictures_of_the_documents_can_be_taken_again(tmp_path: Path) -> None:
+    require_program("chromium", "chromium")
+    require_program("chromedriver", "chromium-driver")
+    require_package("selenium.webdriver")
+    take_pictures = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "screenshots.py"))["take_pictures"]
+    take_pictures(tmp_path, [(390, "dark")], seconds=3)
+    assert (tmp_path / "page-390-dark.png").read_bytes()[:4] == b"\x89PNG"
