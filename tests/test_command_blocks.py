@@ -364,6 +364,8 @@ def test_sinks(terminal: Callable[..., Terminal], broker: dict[str, str], kafka:
     opened.close()
 
 
+@pytest.mark.services
+@pytest.mark.timeout(300)
 def test_dialects(terminal: Callable[..., Terminal], broker: dict[str, str]) -> None:
     opened = terminal(**broker)
     for document in ("docs/dialects.md", "docs/your-own-format.md"):
