@@ -49,8 +49,10 @@ _KNOWN_DESCRIPTIONS = 200_000
 _KNOWN_SHAPES = 20_000
 """Topics of whose payloads the shape is remembered: an expression takes some kilobytes where each has its own."""
 _KNOWN_BODIES = 5_000
-_MOST_ATTEMPTS, _MOST_MISSES = 4, 8
-"""So often a shape is looked for, and so many payloads may be of another one."""
+_LEARN_AT = frozenset({10, 100, 1000, 10_000})
+"""Messages on a topic after which a shape is looked for: that takes as long as it saves in some fifty messages."""
+_MOST_MISSES = 8
+"""So many payloads in a row may be of another one."""
 
 _DESCRIPTION, _READING, _EVENT = MessageRole.DESCRIPTION, MessageRole.READING, MessageRole.EVENT
 _BY_DEVICE, _BY_ARRIVAL = TimeSource.DEVICE, TimeSource.ARRIVAL
@@ -96,9 +98,9 @@ class _Origin(NamedTuple):
 
 @dataclass(slots=True)
 class _Descriptions:
-    """Counts what devices have described to one decoder: what was learnt before is of no use then."""
+    """Tells when payloads are read otherwise, as devices have described themselves; shared with the decoder."""
 
-    count: int = 0
+    version: int = 0
     is_learning: bool = False
 
 
@@ -111,9 +113,12 @@ class _KnownShape:
     name: str
     """Of the device."""
     time_source: TimeSource
+    prefix: bytes
+    """Of the payload: what is the same up to the first number."""
     learnt: int
-    """After how many descriptions."""
-    attempts: int
+    """By which version of what devices have described."""
+    seen: int
+    """How many messages there had been on the topic."""
     misses: int = 0
 
 
@@ -131,7 +136,7 @@ class ForeignDecoder:
         self._descriptions = descriptions or _Descriptions()
         self._steady: Callable[[str, bytes], SteadyPayload | None] | None = getattr(decoder, "steady", None)
         self._shapes: dict[str, _KnownShape | int] = {}
-        """Topic -> the shape of its payloads, or how often one was looked for."""
+        """Topic -> the shape of its payloads, or how many messages there have been."""
         self._known_bodies: dict[tuple[bytes, bytes], PayloadShape] = {}
         self.spool_boot = 0
         """The boot of messages that have none of their own; see `RouteTable.restore`."""
@@ -177,7 +182,7 @@ class ForeignDecoder:
         if arrival[0] != received_ms or arrival[1] != retain:
             arrival = self._arrival = Arrival(received_ms, retain, self._zone)
         known = self._shapes.get(topic)
-        if type(known) is _KnownShape and not retain and known.learnt == self._descriptions.count:
+        if type(known) is _KnownShape and not retain and known.learnt == self._descriptions.version:
             event = self._by_shape(known, message, arrival)
             if event is not None:
                 return event
@@ -192,10 +197,9 @@ class ForeignDecoder:
         except DialectError as error:
             raise UndecodableMessage(f"{self._format}: {error}") from None
         _, role, _, _, values, _, parts, extra, is_stale, _ = found
-        if role is _DESCRIPTION:
-            self._descriptions.count += 1
-            if not is_older:
-                self._remember(message)
+        if role is _DESCRIPTION and not is_older:
+            self._descriptions.version = getattr(decoder, "version", 0)
+            self._remember(message)
         if role not in self._roles:
             return f"{self._format}: {role.value}"
         if role is _READING or role is _EVENT:
@@ -211,11 +215,12 @@ class ForeignDecoder:
     def _by_shape(self, known: "_KnownShape", message: SpooledMessage, arrival: Arrival) -> DecodedEvent | None:
         """Return what a message says that differs from an earlier one in numbers alone; None for any other."""
         shape, origin = known.shape, known.origin
-        found = shape.match(message.payload)
+        payload, prefix = message.payload, known.prefix
+        found = shape.match(payload, len(prefix)) if payload.startswith(prefix) else None
         if found is None:
             known.misses += 1
             if known.misses > _MOST_MISSES:
-                self._shapes[message.topic] = known.attempts
+                self._shapes[message.topic] = known.seen
             return None
         known.misses = 0
         groups = found.groups()
@@ -236,21 +241,21 @@ class ForeignDecoder:
         return info, device_id, f"{device_id}:{boot}:{seq}", timestamp, body
 
     def _learn_shape(self, message: SpooledMessage, event: DecodedEvent, known: "_KnownShape | int | None") -> None:
-        """Remember the shape of a payload, at the second message on its topic and a few times more."""
+        """Remember the shape of a payload, where the messages on its topic are many."""
         topic = message.topic
-        if type(known) is _KnownShape:
-            if known.learnt == self._descriptions.count:
+        if isinstance(known, _KnownShape):
+            if known.learnt == self._descriptions.version:
                 return  # it is another case now and then
-            known = known.attempts - 1  # nothing was wrong with it
-        attempts = known if type(known) is int else -1
-        if attempts >= _MOST_ATTEMPTS or (known is None and len(self._shapes) >= _KNOWN_SHAPES):
+            seen = known.seen
+        elif known is None and len(self._shapes) >= _KNOWN_SHAPES:
             return
-        self._shapes[topic] = attempts + 1
-        if attempts < 0:
-            return
+        else:
+            self._shapes[topic] = seen = (known or 0) + 1
+            if seen not in _LEARN_AT:
+                return
         self._descriptions.is_learning = True
         try:
-            found = self._shape_of(message, event, attempts + 1)
+            found = self._shape_of(message, event, seen)
         except (DialectError, UndecodableMessage):
             return
         finally:
@@ -258,7 +263,7 @@ class ForeignDecoder:
         if found is not None:
             self._shapes[topic] = found
 
-    def _shape_of(self, message: SpooledMessage, event: DecodedEvent, attempts: int) -> "_KnownShape | None":
+    def _shape_of(self, message: SpooledMessage, event: DecodedEvent, seen: int) -> "_KnownShape | None":
         assert self._steady is not None
         steady = self._steady(message.topic, message.payload)
         marked = None if steady is None else mark_payload(message.payload, steady)
@@ -274,10 +279,10 @@ class ForeignDecoder:
         shape = shape_of(marked, said[4][len(begin) :], steady)
         if shape is None:
             return None
-        shape = self._known_bodies.setdefault((marked.pattern, shape.body), shape)
         if len(self._known_bodies) > _KNOWN_BODIES:
             self._known_bodies.clear()
-        found = _KnownShape(shape, origin, key[0], key[5], self._descriptions.count, attempts)
+        shape = self._known_bodies.setdefault((marked.pattern, shape.body), shape)
+        found = _KnownShape(shape, origin, key[0], key[5], marked.prefix, self._descriptions.version, seen)
         # What it makes of the payload that it is from has to be what the decoder makes of it.
         return found if self._by_shape(found, message, self._arrival) in (event, None) else None
 

@@ -8,6 +8,7 @@ the byte; whatever else differs is another case, and is read by the decoder.
 
 import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -34,6 +35,7 @@ _TEXT_TIME = rb'"([^"\\\x00-\x1f\x7f-\xff]{1,40})"'
 _NUMBER_TIME = rb"([1-9]\d{0,9}(?:\.(?:\d{0,3}[1-9]|0))?|[1-9]\d{10,14})"
 _TOKEN = re.compile(rb'\s*("(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+)')
 _LONGEST, _MOST_NUMBERS = 1000, 30
+_KNOWN_PATTERNS = 2000
 _NUMBER = re.compile(rb"-?\d[\d.]*")
 
 Path = tuple[str | int, ...]
@@ -42,7 +44,8 @@ Path = tuple[str | int, ...]
 class PayloadShape(NamedTuple):
     """Tells payloads of one shape, and what they say."""
 
-    match: Callable[[bytes], re.Match[bytes] | None]
+    match: Callable[[bytes, int], re.Match[bytes] | None]
+    """Of what follows the part that is the same up to the first number: that may name the device."""
     body: bytes
     """What follows the number of the message in its body, with the places of numbers."""
     numbers: Callable[[tuple[bytes, ...]], tuple[bytes, ...]] | None
@@ -58,7 +61,10 @@ class Marked(NamedTuple):
     """Is a payload with an example in the place of each number that may differ, and the expression of its like."""
 
     payload: bytes
+    prefix: bytes
+    """Up to the first place."""
     pattern: bytes
+    """Of what follows."""
     examples: list[tuple[int, bytes]]
     """Group and text of each."""
     time_at: int
@@ -98,7 +104,7 @@ def mark_payload(payload: bytes, steady: SteadyPayload) -> Marked | None:
     if time_at >= 0:
         examples.append((time_at, time))  # some keep it among their values as well
     pattern.append(re.escape(payload[at:]))
-    return Marked(b"".join([*marked, payload[at:]]), b"".join(pattern), examples, time_at, is_text)
+    return Marked(b"".join([*marked, payload[at:]]), marked[0], b"".join(pattern[1:]), examples, time_at, is_text)
 
 
 def shape_of(marked: Marked, said: bytes, steady: SteadyPayload) -> PayloadShape | None:
@@ -122,8 +128,15 @@ def shape_of(marked: Marked, said: bytes, steady: SteadyPayload) -> PayloadShape
     if order:
         # Of one index it gives no tuple.
         take = itemgetter(*order) if len(order) > 1 else itemgetter(slice(order[0], order[0] + 1))
-    match = re.compile(marked.pattern).fullmatch
-    return PayloadShape(match, b"".join(body), take, marked.time_at, marked.is_text, steady.read_time)
+    return PayloadShape(
+        _matching(marked.pattern), b"".join(body), take, marked.time_at, marked.is_text, steady.read_time
+    )
+
+
+@lru_cache(_KNOWN_PATTERNS)
+def _matching(pattern: bytes) -> Callable[[bytes, int], re.Match[bytes] | None]:
+    """Return what matches a whole payload from a place on; making it takes a hundred times as long as using it."""
+    return re.compile(pattern).fullmatch
 
 
 def read_shape_time(shape: PayloadShape, said: bytes, arrival: Arrival) -> tuple[int, TimeSource, str]:

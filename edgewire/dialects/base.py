@@ -129,7 +129,10 @@ class SteadyPayload(NamedTuple):
 
 
 class SteadyDecoder(Protocol):
-    """Is a decoder that can say what may differ in payloads of a topic."""
+    """Is a decoder that can say what may differ in payloads of a topic.
+
+    Where it reads payloads otherwise after devices have described themselves, it has a `version` that grows then.
+    """
 
     def steady(self, topic: str, payload: bytes) -> SteadyPayload | None:
         """Return it of a payload that it has read; None where it depends on more than that."""

@@ -105,6 +105,8 @@ class Zigbee2MqttDecoder:
 
     def __init__(self, options: Zigbee2MqttOptions | None = None) -> None:
         self._base = (options or Zigbee2MqttOptions()).base_topic
+        self.version = 0
+        """Grows with what the list of devices says of their units."""
         self._units: dict[str, dict[str, str]] = {}
         self._devices: dict[str, str] = {}
         """Topic -> name, of devices that have said values; taking a topic apart costs as much as reading them."""
@@ -254,6 +256,8 @@ class Zigbee2MqttDecoder:
                 exposed = _exposed_units(definition.get("exposes") if isinstance(definition, dict) else None)
                 # What is as it would be without the list needs no second look.
                 units[name] = {key: unit for key, unit in exposed if _is_telling(key, unit)}
+        if units != self._units:
+            self.version += 1
         self._units = units
         self._devices.clear()
 

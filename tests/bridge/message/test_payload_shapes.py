@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bridge.message import foreign
 from bridge.message.config import SubscriptionConfig
 from bridge.message.decoders import UndecodableMessage
 from bridge.message.foreign import ForeignDecoder
@@ -54,6 +55,12 @@ NUMBERS = [
     b"1772625600", b"1772625601.25", b"1772625600000", b"5",
 ]  # fmt: skip
 _NUMBER = re.compile(rb"(?<=[:\[,])\s*-?\d[\d.eE+-]*(?=[,}\]])")
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shape is looked for at once."""
+    monkeypatch.setattr(foreign, "_LEARN_AT", frozenset({2, 4, 6, 8}))
 
 
 def both(decode: Any) -> tuple[ForeignDecoder, ForeignDecoder]:
