@@ -133,7 +133,8 @@ def _with_sentences(scenario: Scenario) -> Scenario:
     groups = []
     for group in scenario.devices:
         if nmea_output(group.settings) is not None:
-            group = group.model_copy(update={"settings": {**group.settings, "nmea": True}})
+            # A receiver speaks at its interval, whatever its device publishes of that.
+            group = group.model_copy(update={"settings": {**group.settings, "nmea": True}, "on": None})
         groups.append(group)
     return scenario.model_copy(update={"devices": tuple(groups)})
 

@@ -17,6 +17,9 @@ from edgewire.messages import Channel
 MOST_READINGS = 20_000
 """Between two that are published whatever they say: so far back one looks for what a device said last."""
 
+MOST_COUNTED_LIVE = 2_000_000
+"""Readings of all devices that a live run counts as it begins: some seconds, in which nothing is published."""
+
 DeadBand = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 
 

@@ -16,7 +16,7 @@ from devices.firmware.reconnect import ReconnectConfig
 from devices.scenario.climate_file import with_climate_files
 from devices.scenario.gateway import GatewayOptions
 from devices.scenario.identity_table import PASSWORD, SITE, line_of_device, login_columns, read_identities
-from devices.scenario.on_change import OnChange, check_on_change
+from devices.scenario.on_change import MOST_COUNTED_LIVE, OnChange, check_on_change
 from devices.scenario.speech import (
     DEVICE_NAMES,
     GATEWAY,
@@ -746,6 +746,20 @@ class Scenario(ConfigFile):
         if from_ms is not None and any(group.on is not None for group in self.devices):
             return from_ms
         return None if from_ms is None else EPOCH_MS
+
+    def check_countable(self, powered_on_ms: int | None, at_ms: int) -> None:
+        """Raise `ConfigError` where a live run as of `at_ms` would first have to count for long.
+
+        Devices that report on change number what they publish from their power-on.
+        """
+        past_ms = 0 if powered_on_ms is None else at_ms - powered_on_ms
+        counted = sum(past_ms / group.interval * group.size for group in self.devices if group.on is not None)
+        if counted > MOST_COUNTED_LIVE:
+            raise ConfigError(
+                "scenario: start: devices that report on change number what they publish from the start, and have taken"
+                f" about {counted:,.0f} readings since: a live run counts {MOST_COUNTED_LIVE:,} at the most, so"
+                " let them start later, or leave it out"
+            )
 
     def build(self, group: DeviceGroup) -> Build:
         """Return what the firmware of the devices of a group is built with."""

@@ -16,6 +16,7 @@ from edgefleet.cli.forget import FORGET_S, forget
 from edgefleet.cli.option_groups import takes_options
 from edgefleet.cli.shorthands import ScenarioShorthands
 from edgefleet.terminal import echo
+from edgewire.clock import SystemClock
 from edgewire.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -238,6 +239,7 @@ def command(
             "without --wait the devices themselves try until they are connected"
         )
     from_ms = parse_begin(from_)
+    loaded.check_countable(loaded.power_on_ms(from_ms), SystemClock().now_ms() if from_ms is None else from_ms)
     job = ShardJob(
         scenario=loaded,
         name=fleet.name(scenario),

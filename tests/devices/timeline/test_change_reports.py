@@ -16,6 +16,7 @@ from devices.timeline.timeline import Timeline
 from edgefleet.doctor.needs import Needs
 from edgewire.clock import iso_ms, parse_ms
 from edgewire.config import parse_config
+from edgewire.errors import ConfigError
 
 START_MS = parse_ms("2026-03-20T00:00:00Z")
 HOUR_MS = 3_600_000
@@ -215,6 +216,15 @@ def test_a_faster_pace_the_record_and_the_doctor_know_of_it() -> None:
     # Without a start an export powers them on as it begins: from then on messages are counted.
     assert one.power_on_ms(START_MS) == START_MS
     assert scenario(None).power_on_ms(START_MS) != START_MS
+
+
+def test_a_live_run_does_not_count_for_minutes_before_it_begins() -> None:
+    one = scenario("change", count=100)
+    one.check_countable(None, START_MS)
+    one.check_countable(START_MS - 24 * HOUR_MS, START_MS)
+    scenario(None, count=100).check_countable(0, START_MS)
+    with pytest.raises(ConfigError, match="have taken about 6,048,000 readings since: a live run counts 2,000,000"):
+        one.check_countable(START_MS - 7 * 24 * HOUR_MS, START_MS)
 
 
 def test_yaml_takes_the_word_for_what_it_is() -> None:
