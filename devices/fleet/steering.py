@@ -203,12 +203,12 @@ class FleetSteering:
     # -- changes
 
     async def _pause(self, selection: DeviceSelection) -> FleetAnswer:
-        clients = [one for one in await self._select(selection) if one not in self._paused]
+        clients = [one for one in await self.select(selection) if one not in self._paused]
         self._paused.update(clients)
         return await self._one_by_one(clients, lambda client: self._part(client).stop_readings(client))
 
     async def _resume(self, selection: DeviceSelection) -> FleetAnswer:
-        clients = [one for one in await self._select(selection) if one in self._paused]
+        clients = [one for one in await self.select(selection) if one in self._paused]
         self._paused.difference_update(clients)
         is_of_all = selection == DeviceSelection()
         self._pauses = [] if is_of_all else [one for one in self._pauses if one.group != selection.group]
@@ -217,7 +217,7 @@ class FleetSteering:
     async def _inject(self, request: InjectFault) -> FleetAnswer:
         found = FleetAnswer()
         by_part: dict[tuple[FleetPart, str], list[DeviceClient]] = {}
-        for client in await self._select(request.selection):
+        for client in await self.select(request.selection):
             by_part.setdefault((self._part(client), client.device.kind), []).append(client)
         parts = {part for part, _ in by_part}
         if sum(part.timeline.faults.commanded for part in parts) + len(by_part) > MOST_FAULTS:
@@ -234,7 +234,7 @@ class FleetSteering:
 
     async def _end_faults(self, selection: DeviceSelection, name: str | None) -> FleetAnswer:
         by_part: dict[FleetPart, list[DeviceClient]] = {}
-        for client in await self._select(selection):
+        for client in await self.select(selection):
             by_part.setdefault(self._part(client), []).append(client)
         ended = sum(part.clear_faults(clients, name) for part, clients in by_part.items())
         return FleetAnswer(devices=ended, at_ms=self._effective_ms([one for some in by_part.values() for one in some]))
@@ -249,7 +249,7 @@ class FleetSteering:
             elif told and len(found.rows) < AT_ONCE:
                 found.rows.append({"device_id": client.device.device_id, **told})
 
-        done = await self._one_by_one(await self._select(request.selection), carry_out)
+        done = await self._one_by_one(await self.select(request.selection), carry_out)
         found.devices, found.at_ms = done.devices - found.refused.total(), done.at_ms
         return found
 
@@ -272,7 +272,7 @@ class FleetSteering:
         groups = await asyncio.to_thread(members.group_numbers)
         text = query.text.lower()
         found: list[DeviceClient] = []
-        for number, client in enumerate(await self._select(query.selection), 1):
+        for number, client in enumerate(await self.select(query.selection), 1):
             device_id = client.device.device_id
             if (
                 text in device_id.lower()
@@ -346,7 +346,8 @@ class FleetSteering:
     def _part(self, client: DeviceClient) -> FleetPart:
         return self._fleet.part_with(client)
 
-    async def _select(self, selection: DeviceSelection) -> Sequence[DeviceClient]:
+    async def select(self, selection: DeviceSelection) -> Sequence[DeviceClient]:
+        """Return the devices of this process that are meant."""
         members = await self._fleet.members()
         if selection.device_ids:
             named = (members.find(device_id) for device_id in selection.device_ids)

@@ -3,9 +3,7 @@
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from itertools import islice
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,27 +17,12 @@ from devices.scenario.scenario import Scenario
 from edgefleet.control.address import find_address
 from edgefleet.control.client import ControlClient
 from edgefleet.verify import Outcome, verify_run
-from edgewire.errors import ConfigError, EdgefleetError
 from edgewire.run_record import RunRecord, describe_actions
+from tests.edgefleet.control.script import ACTIONS, SCENARIO, STUCK_DEVICES, do_everything, until
 
-pytestmark = [pytest.mark.e2e, pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e, pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(300)]
 
-SCENARIO = {
-    "seed": 4,
-    "devices": [
-        {"kind": "bme280", "count": 12, "interval": "500ms"},
-        {"kind": "gps", "count": 6, "interval": "500ms"},
-    ],
-    "reconnect": {"base": "200ms", "cap": "1s"},
-}
 TOKEN = "a-token-of-a-run-0123"
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, f"{what}: did not happen within 60 s"
-        time.sleep(0.05)
 
 
 class Store:
@@ -90,7 +73,7 @@ def test_all_controls(run: subprocess.Popen[bytes], tmp_path: Path) -> None:
     client = ControlClient(find_address(str(folder)), TOKEN)
     store = Store(client.read("status")["brokers"][0])
     try:
-        script(client)
+        do_everything(client)
         said = ctl(folder, "status")
         assert said.returncode == 0, said.stderr
         assert "18 devices connected" in said.stdout
@@ -108,64 +91,10 @@ def test_all_controls(run: subprocess.Popen[bytes], tmp_path: Path) -> None:
     check(folder, store, summary)
 
 
-def script(client: ControlClient) -> None:
-    """Do all that can be done."""
-
-    def act(name: str, **keys: Any) -> Any:
-        found = client.act({"action": name, **keys})
-        assert found["outcome"] == "done", found
-        return found
-
-    def devices(**query: Any) -> Any:
-        return client.read("devices", limit=500, **query)
-
-    until(lambda: devices(state="connected")["found"] == 18, "all are connected")
-    act("scale", group="gps", count=10)
-    until(lambda: devices(group="gps", state="connected")["found"] == 10, "four more are connected")
-    act("scale", group="gps", count=6)
-    act("set", group="bme280", rate=48)
-    assert {row["interval_ms"] for row in devices(group="bme280")["devices"]} == {250}
-    stuck = act("fault", fault={"type": "stuck_at", "field": "temperature_c"}, group="bme280", share=0.5, duration="2s")
-    dead = act("fault", fault={"type": "silent_death"}, devices=["gps-0001"])
-    look = client.device("gps-0001")
-    until(lambda: client.device("gps-0001")["state"] == "disconnected", "one has lost its connection")
-    assert [fault["by"] for fault in look["faults"]] == [f"control/fault-{dead['number']}"]
-    act("end_fault", fault=dead["number"])
-    until(lambda: client.device("gps-0001")["state"] == "connected", "it is back")
-    told = act("command", command="identify", devices=["bme280-0001", "gps-0002"])["told"]
-    assert {row["device_id"] for row in told} == {"bme280-0001", "gps-0002"}
-    act("command", command="reboot", devices=["gps-0003"])
-    act("pause", group="gps")
-    assert devices(state="paused")["found"] == 6
-    act("resume")
-    act("mute", devices=["bme280-0003", "bme280-0004"])
-    until(lambda: client.device("bme280-0003")["buffered"] > 1, "they keep what they measure")
-    act("unmute")
-    assert client.device("bme280-0002")["messages"] == []
-    until(lambda: len(client.device("bme280-0002")["messages"]) > 2, "its messages are seen")
-    message = client.device("bme280-0002")["messages"][-1]
-    assert message["json"]["device_id"] == "bme280-0002"
-    act("broker_outage", duration="1500ms")
-    until(lambda: client.read("status")["broker_is_away"], "the broker is away")
-    with pytest.raises(EdgefleetError, match="away already"):
-        client.act({"action": "broker_outage", "duration": "1s"})
-    until(lambda: devices(state="connected")["found"] == 18, "all are connected again")
-    with pytest.raises(ConfigError, match="'stuck' is no type of fault"):
-        client.act({"action": "fault", "fault": {"type": "stuck"}})
-    names = [one["action"] for one in client.read("actions")]
-    assert names.count("scale") == 2
-    assert stuck["devices"] > 0
-    heard = [content.get("text") for _, content in islice(client.events(), 30)]
-    assert "gps scaled from 6 to 10 devices" in heard
-
-
 def check(folder: Path, store: Store, summary: dict[str, Any]) -> None:
     """Nothing is lost, every action is in the record and in what verify says, and the faults have labels."""
     record = RunRecord.load(folder)
-    names = [
-        *("scale", "scale", "set", "fault", "fault", "end_fault", "command", "command", "pause", "resume", "mute"),
-        *("unmute", "broker_outage", "stop"),
-    ]
+    names = [*ACTIONS, "broker_outage", "stop"]
     assert [one.action for one in record.actions] == names
     assert [one["action"] for one in summary["actions"]] == names
     outage = record.actions[-2]
@@ -180,8 +109,7 @@ def check(folder: Path, store: Store, summary: dict[str, Any]) -> None:
     labels = [orjson.loads(line) for line in (folder / "labels.jsonl").read_bytes().splitlines()]
     assert {label["type"] for label in labels} == {"stuck_at", "silent_death", "delay"}
     assert {label["device_id"] for label in labels if label["type"] == "silent_death"} == {"gps-0001"}
-    # The share is that of any other way to run it: it hangs on seed, action and ids alone.
-    assert len([label for label in labels if label["type"] == "stuck_at"]) == record.actions[3].devices
+    assert len([label for label in labels if label["type"] == "stuck_at"]) == record.actions[3].devices == STUCK_DEVICES
     wanted = {device.device_id for device, _ in expand_devices(Scenario(devices=SCENARIO["devices"]))}
     assert wanted < {device.device_id for device in record.devices}
     assert TOKEN not in (folder / "run.json").read_text()

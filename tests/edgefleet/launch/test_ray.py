@@ -17,10 +17,14 @@ import psutil
 import pytest
 import yaml
 
+from edgefleet.control.address import find_address
+from edgefleet.control.client import ControlClient
 from edgefleet.embedded import MosquittoProcess
 from edgefleet.launch.shard import run_shard
+from edgefleet.verify import Outcome, verify_run
 from edgewire.run_record import RunRecord
 from tests.devices.export.test_parts import contents
+from tests.edgefleet.control.script import ACTIONS, SCENARIO, STUCK_DEVICES, do_everything
 from tests.edgefleet.launch.test_workers import job, listening, until
 from tests.processes import not_outliving
 
@@ -124,6 +128,34 @@ async def test_a_shard_that_dies_is_reported_and_ctrl_c_ends_the_others_in_order
         assert report["devices"] in (9, 10, 19)
         assert report["emitted"] == report["acknowledged"] + report["unsent"] > 20
     assert RunRecord.load(tmp_path / "run").totals["acknowledged"] == report["acknowledged"]
+
+
+@needs_ray
+async def test_a_run_on_the_cluster_is_controlled(
+    cluster: str, tmp_path: Path, mosquitto_factory: Callable[[], MosquittoProcess]
+) -> None:
+    broker, record = mosquitto_factory(), tmp_path / "run"
+    scenario = tmp_path / "scenario.yaml"
+    scenario.write_text(yaml.safe_dump(SCENARIO | {"broker": broker.url}))
+    run = [sys.executable, "-m", "edgefleet", "run", scenario, "--ray-address", cluster, "--workers=2", "--control=0"]
+    with listening(broker) as (heard,):
+        streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": os.environ | LOOPBACK}
+        with subprocess.Popen([*run, "--record", record, "--json"], **streams) as driver, not_outliving(driver):  # noqa: ASYNC220 - it takes a millisecond
+            await until(lambda: (record / "control.json").exists() or driver.poll() is not None)
+            client = ControlClient(find_address(str(record)))
+            await asyncio.to_thread(do_everything, client)
+            client.act({"action": "stop"})
+            output, errors = await asyncio.to_thread(driver.communicate, timeout=120)
+        assert driver.returncode == 0, errors
+        found = RunRecord.load(record)
+        await until(lambda: len({*heard}) >= found.totals["acknowledged"])
+    assert [one.action for one in found.actions] == [*ACTIONS, "stop"]
+    assert {one.outcome for one in found.actions} == {"done"}
+    assert found.actions[3].devices == STUCK_DEVICES
+    assert json.loads(output)["ok"] is True
+    rows = tmp_path / "rows.jsonl"
+    rows.write_bytes(b"\n".join({*heard}))
+    assert verify_run(found, rows=rows, wait_s=0).outcome is Outcome.PASS
 
 
 @needs_ray

@@ -1,0 +1,86 @@
+"""All that can be done to a run, one after the other, whatever it runs on."""
+
+import time
+from collections.abc import Callable
+from itertools import islice
+from typing import Any
+
+import pytest
+
+from edgefleet.control.client import ControlClient
+from edgewire.errors import ConfigError, EdgefleetError
+
+SCENARIO: dict[str, Any] = {
+    "seed": 4,
+    "devices": [
+        {"kind": "bme280", "count": 12, "interval": "500ms"},
+        {"kind": "gps", "count": 6, "interval": "500ms"},
+    ],
+    "reconnect": {"base": "200ms", "cap": "1s"},
+}
+ACTIONS = [
+    *("scale", "scale", "set", "fault", "fault", "end_fault", "command", "command", "pause", "resume", "mute"),
+    "unmute",
+]
+"""What the script does, but for an outage where the broker is the run's own."""
+STUCK_DEVICES = 6
+"""Those that the share of the first fault draws: it hangs on seed, number of the action and ids alone."""
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline, f"{what}: did not happen within 120 s"
+        time.sleep(0.05)
+
+
+def do_everything(client: ControlClient) -> None:
+    """Do all that can be done."""
+
+    def act(name: str, **keys: Any) -> Any:
+        found = client.act({"action": name, **keys})
+        assert found["outcome"] == "done", found
+        return found
+
+    def devices(**query: Any) -> Any:
+        return client.read("devices", limit=500, **query)
+
+    until(lambda: devices(state="connected")["found"] == 18, "all are connected")
+    act("scale", group="gps", count=10)
+    until(lambda: devices(group="gps", state="connected")["found"] == 10, "four more are connected")
+    act("scale", group="gps", count=6)
+    act("set", group="bme280", rate=48)
+    assert {row["interval_ms"] for row in devices(group="bme280")["devices"]} == {250}
+    stuck = act("fault", fault={"type": "stuck_at", "field": "temperature_c"}, group="bme280", share=0.5, duration="2s")
+    dead = act("fault", fault={"type": "silent_death"}, devices=["gps-0001"])
+    look = client.device("gps-0001")
+    until(lambda: client.device("gps-0001")["state"] == "disconnected", "one has lost its connection")
+    assert [fault["by"] for fault in look["faults"]] == [f"control/fault-{dead['number']}"]
+    act("end_fault", fault=dead["number"])
+    until(lambda: client.device("gps-0001")["state"] == "connected", "it is back")
+    told = act("command", command="identify", devices=["bme280-0001", "gps-0002"])["told"]
+    assert {row["device_id"] for row in told} == {"bme280-0001", "gps-0002"}
+    act("command", command="reboot", devices=["gps-0003"])
+    act("pause", group="gps")
+    assert devices(state="paused")["found"] == 6
+    act("resume")
+    act("mute", devices=["bme280-0003", "bme280-0004"])
+    until(lambda: client.device("bme280-0003")["buffered"] > 1, "they keep what they measure")
+    act("unmute")
+    assert client.device("bme280-0002")["messages"] == []
+    until(lambda: len(client.device("bme280-0002")["messages"]) > 2, "its messages are seen")
+    message = client.device("bme280-0002")["messages"][-1]
+    assert message["json"]["device_id"] == "bme280-0002"
+    if client.read("status")["broker_is_embedded"]:
+        act("broker_outage", duration="1500ms")
+        until(lambda: client.read("status")["broker_is_away"], "the broker is away")
+        with pytest.raises(EdgefleetError, match="away already"):
+            client.act({"action": "broker_outage", "duration": "1s"})
+        until(lambda: devices(state="connected")["found"] == 18, "all are connected again")
+    with pytest.raises(ConfigError, match="'stuck' is no type of fault"):
+        client.act({"action": "fault", "fault": {"type": "stuck"}})
+    names = [one["action"] for one in client.read("actions")]
+    assert names.count("scale") == 2
+    assert stuck["devices"] > 0
+    heard = (content.get("text") for _, content in islice(client.events(), 30))
+    assert "gps scaled from 6 to 10 devices" in heard
