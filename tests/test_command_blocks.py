@@ -14,6 +14,8 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import kubernetes_validate
 import orjson
@@ -87,6 +89,18 @@ def handles_sigterm(pid: int) -> bool:
     """Tell whether a process ends in order when it is told to, which is when it has begun its work."""
     caught = re.search(r"^SigCgt:\s*(\w+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     return caught is not None and bool(int(caught[1], 16) & 1 << signal.SIGTERM - 1)
+
+
+def can_be_controlled(port: int) -> bool:
+    """Tell whether the devices of a run are there to be changed, or whether it asks for a token."""
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/v1/status", timeout=5) as answer:
+            status = orjson.loads(answer.read())
+    except HTTPError as error:
+        return error.code == 401
+    except OSError:
+        return False
+    return bool(0 < status["devices"] == status["connected"])
 
 
 class Terminal:
@@ -177,12 +191,15 @@ class Terminal:
         )
         self._background.append((command, process))
         port = None if "edgefleet broker" in command else re.search(r"--(?:port|metrics) (\d+)", command)
-        path = "/metrics"
-        if controlled := re.search(r"--control \S*?(\d+)(?: |$)", command):
-            # It asks for a token, or is asked how the run is: then devices can be changed.
-            port, path = controlled, "/v1/status"
+        controlled = re.search(r"--control \S*?(\d+)(?: |$)", command)
+
+        def is_ready() -> bool:
+            if controlled:
+                return can_be_controlled(int(controlled[1]))
+            return answers(f"http://127.0.0.1:{port[1]}/metrics") if port else handles_sigterm(process.pid)
+
         deadline = time.monotonic() + 60
-        while not (answers(f"http://127.0.0.1:{port[1]}{path}") if port else handles_sigterm(process.pid)):
+        while not is_ready():
             assert process.poll() is None, f"{command}: {process.communicate()[1].decode()}"
             assert time.monotonic() < deadline, f"{command}: is not ready"
             time.sleep(0.05)
@@ -349,7 +366,7 @@ def test_a_run_that_is_controlled(
 ) -> None:
     port = str(free_port())
     monkeypatch.setenv("EDGEFLEET_CTL_FLEET", f"http://127.0.0.1:{port}")
-    opened = terminal(**broker, **{"8088": port, "0.0.0.0:": "127.0.0.1:"})
+    opened = terminal(**broker, **{"8088": port, "8089": str(free_port()), "0.0.0.0:": "127.0.0.1:"})
     opened.run_all("docs/control.md")
     opened.close()
 

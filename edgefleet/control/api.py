@@ -17,8 +17,11 @@ from edgefleet.control.controller import ActionRefused, RunController
 from edgefleet.control.events import EventHub, Listener
 from edgefleet.control.run_page import add_run_page
 from edgefleet.ingest.pages import add_pages
+from edgewire import logs
 from edgewire.config import describe_error
-from edgewire.errors import ConfigError, ServiceUnavailable
+from edgewire.errors import ConfigError, EdgefleetError, ServiceUnavailable
+
+log = logs.get("control")
 
 MOST_ROWS = 500
 PING_S = 15.0
@@ -119,7 +122,15 @@ def create_control_app(
     """Return the service; `abort` ends the connection of a request though it is not served to its end."""
 
     async def ask(question: Coroutine[Any, Any, Any]) -> Any:
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(question, run_loop))
+        try:
+            return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(question, run_loop))
+        except EdgefleetError:
+            raise
+        except asyncio.CancelledError:
+            raise HTTPException(503, "the run has ended") from None
+        except Exception as error:
+            log.exception("a mistake of ours")
+            raise HTTPException(500, f"a mistake of edgefleet's, see its log: {type(error).__name__}") from None
 
     async def read(value: Callable[[], Any]) -> Any:
         async def on_run_loop() -> Any:

@@ -136,8 +136,9 @@ class Workers:
         return change
 
     async def ask(self, request: FleetRequest) -> FleetAnswer:
-        """Return what all workers answer together, once they have begun. Raises as `FleetSteering.answer`."""
-        await self._begun.wait()
+        """Return what all workers answer together. Raises as `FleetSteering.answer`, also before they have begun."""
+        if not self._begun.is_set():
+            raise ServiceUnavailable("the run has not begun: its workers are being started")
         replies = []
         for worker in self._running():
             assert worker.handle

@@ -45,7 +45,7 @@ def do_everything(client: ControlClient) -> None:
     def devices(**query: Any) -> Any:
         return client.read("devices", limit=500, **query)
 
-    until(lambda: devices(state="connected")["found"] == 18, "all are connected")
+    until(lambda: client.read("status")["connected"] == 18, "all are connected")
     act("scale", group="gps", count=10)
     until(lambda: devices(group="gps", state="connected")["found"] == 10, "four more are connected")
     act("scale", group="gps", count=6)
