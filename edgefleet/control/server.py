@@ -24,8 +24,8 @@ from edgewire.errors import ConfigError, ServiceUnavailable
 from edgewire.os_support import run_coroutine
 
 MOST_CONNECTIONS = 100
-NEW_PER_S = 100.0
-"""Connections that are taken in a second, and as many at once."""
+NEW_PER_S = 50.0
+"""Connections that are taken in a second, and as many at once: each costs some 2 ms, which the devices do not have."""
 REST_S = 0.1
 MOST_HEAD = 16 << 10
 SEND_BUFFER = 64 << 10

@@ -157,7 +157,10 @@ async def test_a_listener_that_does_not_read_is_let_go(tmp_path: Path, monkeypat
             assert await asyncio.to_thread(rest) < 1_000_000
 
 
-async def test_more_connections_than_are_taken_are_closed_at_once(tmp_path: Path) -> None:
+async def test_more_connections_than_are_taken_are_closed_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "NEW_PER_S", 1000.0)
     async with served(tmp_path) as (url, _):
 
         def attack() -> tuple[list[socket.socket], int]:
