@@ -4,6 +4,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from devices.scenario.devices import Device
+from devices.scenario.gateway import GatewayAvailability
+from devices.timeline.gateway_format import GatewayFormat, as_device, gateway_names
 from devices.timeline.native_format import NativeFormat
 from devices.timeline.table import Table
 from devices.timeline.wire_format import (
@@ -17,6 +19,7 @@ from devices.timeline.wire_format import (
 from devices.world.random import Flags, Ints
 from edgewire.dialects.encoder import DeviceNames, Publication
 from edgewire.dialects.home_assistant_discovery import AvailabilityTopic, DiscoveryWriter, Spoken
+from edgewire.dialects.payload_template import fill_names
 from edgewire.messages import Channel
 from edgewire.mqtt import Message, Properties
 
@@ -36,8 +39,13 @@ class DiscoveryLayer:
         writer: DiscoveryWriter,
         spoken: Spoken,
         names_of: Callable[[Device], DeviceNames],
+        gateway_availability: GatewayAvailability | None = None,
     ) -> None:
-        """Describe what `inner` says, which is `spoken`."""
+        """Describe what `inner` says, which is `spoken`.
+
+        `gateway_availability` is what gateways of a format of the user's own say.
+        """
+        self._gateway_availability = gateway_availability
         self.inner = inner
         """What is described."""
         self._writer = writer
@@ -119,8 +127,23 @@ class DiscoveryLayer:
     ) -> tuple[Publication, ...]:
         will = self.inner.will(device, {**status, "state": "offline"})
         others = [one.topic for one in told] if will is None else [*(one.topic for one in told), will.topic]
-        spoken = self._spoken._replace(availability=self._availability(told, will), other_topics=others)
+        spoken = self._spoken._replace(
+            availability=self._availability(told, will), other_topics=others, gateway=self._of_gateway(device)
+        )
         return tuple(self._writer.describe(self._names_of(device), status, spoken))
+
+    def _of_gateway(self, device: Device) -> AvailabilityTopic | None:
+        """Return where the gateway of a device tells that it is there; None where there is none, or tells nothing."""
+        if device.gateway is None:
+            return None
+        gateway = as_device(device.gateway)
+        if isinstance(self.inner, NativeFormat):
+            topic = GatewayFormat((), self.inner).will(gateway, {}).topic
+            return AvailabilityTopic(topic, "online", "offline", "{{ value_json.state }}")
+        if (own := self._gateway_availability) is None:
+            return None
+        texts = (fill_names(text, gateway_names(gateway)) for text in (own.topic, own.online, own.offline))
+        return AvailabilityTopic(*texts)
 
     def _availability(self, told: Sequence[Publication], will: Publication | None) -> AvailabilityTopic | None:
         """Return where the format tells that a device is there, in the words of its birth and of its will."""

@@ -34,7 +34,8 @@ def make_wire_formats(scenario: Scenario) -> dict[int, WireFormat]:
             formats[id(group)] = DialectFormat(group.kind, encoder, device_names, vitals, group.make_decoder())
         if (writer := group.make_discovery(encoder)) is not None:
             inner = formats.get(id(group), NativeFormat())
-            formats[id(group)] = DiscoveryLayer(inner, writer, spoken_by(group.kind, encoder), device_names)
+            told = None if group.gateway is None else group.gateway.availability
+            formats[id(group)] = DiscoveryLayer(inner, writer, spoken_by(group.kind, encoder), device_names, told)
     return formats
 
 

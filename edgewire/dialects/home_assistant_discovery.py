@@ -64,6 +64,8 @@ class Spoken(NamedTuple):
     availability: AvailabilityTopic | None = None
     other_topics: Sequence[str] = ()
     """Topics on which something comes that is not in `messages`."""
+    gateway: AvailabilityTopic | None = None
+    """Where the gateway that the device is behind tells whether it is there: without it the device is not."""
 
 
 class _Place(NamedTuple):
@@ -116,7 +118,7 @@ class DiscoveryWriter:
         self, names: DeviceNames, status: Mapping[str, Any], spoken: Spoken
     ) -> Iterator[tuple[str, dict[str, Any]]]:
         told = spoken.availability
-        there = {} if told is None else _availability(told)
+        there = _availability([one for one in (told, spoken.gateway) if one is not None])
         others = set(spoken.other_topics)
         is_placed = {"latitude", "longitude"} <= self._places.keys()
         if is_placed:
@@ -152,6 +154,7 @@ class DiscoveryWriter:
             yield (
                 "connection",
                 {
+                    **_availability([] if spoken.gateway is None else [spoken.gateway]),
                     "p": "binary_sensor",
                     "name": "Connection",
                     "dev_cla": "connectivity",
@@ -222,10 +225,16 @@ def _is_there(path: Path) -> str:
     return " and ".join(f"{_expression(path[:depth])} is defined" for depth in range(1, len(path) + 1))
 
 
-def _availability(told: AvailabilityTopic) -> dict[str, Any]:
-    written: dict[str, Any] = {"avty_t": told.topic}
+def _availability(told: Sequence[AvailabilityTopic]) -> dict[str, Any]:
+    if len(told) > 1:
+        return {"avty": [_availability_of(one, "t", "val_tpl") for one in told], "avty_mode": "all"}
+    return _availability_of(told[0], "avty_t", "avty_tpl") if told else {}
+
+
+def _availability_of(told: AvailabilityTopic, topic: str, template: str) -> dict[str, Any]:
+    written: dict[str, Any] = {topic: told.topic}
     if told.template:
-        written["avty_tpl"] = told.template
+        written[template] = told.template
     if (told.online, told.offline) != ("online", "offline"):
         written |= {"pl_avail": told.online, "pl_not_avail": told.offline}
     return written

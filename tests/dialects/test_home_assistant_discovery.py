@@ -1,5 +1,6 @@
 """Home Assistant is told what a device has, whatever it speaks, so that it can read all that the device says."""
 
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -8,6 +9,7 @@ import pytest
 from devices.firmware.config import Build
 from devices.firmware.firmware import Firmware
 from devices.fleet.forget import retained_topics
+from devices.scenario.devices import Gateway
 from devices.timeline.wire_format import WireFormat
 from edgewire.dialects.base import Arrival, MessageRole
 from edgewire.dialects.encoder import Publication
@@ -122,6 +124,33 @@ def test_availability_is_where_the_dialect_tells_it(dialect: str, kind: str, tol
         told[1:3]
     }
     assert "avty_t" not in connection, "it would be unavailable where it should be off"
+
+
+@pytest.mark.parametrize(
+    ("group", "topics", "online"),
+    [
+        ({}, ["edge/home/bme280/porch-07/status", "edge/home/gateway/gw-1/status"], b'{"state": "online"}'),
+        (OWN | {"gateway": {"count": 1, "availability": {"topic": "plant/{gateway}/up", "online": "up {gateway}"}}},
+         ["plant/gw-1/up"], b"up gw-1"),
+        (OWN, [], b""),
+    ],
+)  # fmt: skip
+def test_who_is_behind_a_gateway_is_there_only_with_it(group: dict[str, Any], topics: list[str], online: bytes) -> None:
+    spoken = format_of("bme280", "edgefleet", discovery="homeassistant", **({"gateway": {"count": 1}} | group))
+    behind = replace(device_of("bme280"), gateway=Gateway("gw-1", "home", 5))
+    told = list(spoken.status(behind, ONLINE))[-1]
+    components = orjson.loads(told.payload)["cmps"]
+    connection = components.pop("connection", None)
+    assert (connection or {}).get("avty_t") == (topics[1] if len(topics) > 1 else None)
+    for one in components.values():
+        listed = [place["t"] for place in one.get("avty", [])]
+        assert (listed or [one[key] for key in ("avty_t",) if key in one]) == topics
+        assert one.get("avty_mode") == ("all" if len(topics) > 1 else None)
+    decoder = HomeAssistantDecoder(HomeAssistantOptions())
+    decoder.decode(told.topic, told.payload, Arrival(NOON_MS))
+    for topic in topics[-1:]:
+        read = decoder.decode(topic, online, Arrival(NOON_MS))
+        assert (read.role, read.values["online"]) == (MessageRole.AVAILABILITY, True)
 
 
 def test_a_position_is_a_tracker_and_the_last_will_takes_none_away() -> None:

@@ -96,6 +96,30 @@ def test_receivers_that_are_heard_are_so_from_the_beginning() -> None:
             compare_scenarios(scenario(heard), scenario(other))
 
 
+BEHIND = {"kind": "gps", "count": 4, "gateway": {"devices": 2}}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        [BEHIND | {"count": 6}],
+        [BEHIND | {"count": 2}],
+        [],
+        [BEHIND | {"gateway": {"devices": 4}}],
+        [BEHIND | {"qos": 0}],
+    ],
+)
+def test_devices_behind_gateways_stay_as_they_are(other: list[dict[str, Any]]) -> None:
+    said = r"^gps-000\d is behind gateway-000\d, and the devices of gateways cannot change while"
+    with pytest.raises(ConfigError, match=said):
+        compare_scenarios(scenario(BEHIND, GROUP), scenario(*other, GROUP))
+
+
+def test_others_change_beside_gateways() -> None:
+    change = compare_scenarios(scenario(BEHIND, GROUP), scenario(BEHIND, GROUP | {"count": 5}))
+    assert (change.added, change.kept) == (("bme280-0005",), 8)
+
+
 def test_cameras_that_stay_are_said_to_see_no_new_vehicles() -> None:
     cameras, units = {"kind": "traffic", "count": 2}, {"kind": "gps", "count": 2}
     assert compare_scenarios(scenario(cameras), scenario(cameras, units)).notes == (VEHICLES_NOTE,)
