@@ -80,7 +80,6 @@ def test_what_cannot_be_read_is_shown_as_a_dead_letter_with_the_reason(tmp_path:
         ({"filter": "tele/#", "decode": "zigbee2mqtt"}, "zigbee2mqtt is on zigbee2mqtt/#"),
         ({"filter": "tele/+/SENSOR", "decode": "owntracks"}, "owntracks is on owntracks/#"),
         ({"filter": "tele/cellar/SENSOR", "decode": "shelly"}, "shelly is on shellies/#, +/events/rpc"),
-        ({"filter": "tele/#", "decode": OWN}, "own is on plant/+/state"),
         ({"filter": "home/+/+/events/rpc", "decode": "shelly"}, ""),
         ({"filter": "any/thing", "decode": "homeassistant"}, ""),
     ],
