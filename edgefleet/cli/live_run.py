@@ -86,11 +86,14 @@ async def run_live(
         if launcher is None:
             snapshots: ReadSnapshots = lambda: [(WorkerState.RUNNING, latest)]  # noqa: E731 - a function of one line, and its type
             shard = LocalShard(job.scenario)
-            begun = replace(job, started_ms=job.started_ms or _start_ms(job))
-            view = RunView(job, shard, snapshots, lambda: begun.started_ms)
+            started_ms = job.started_ms
+            view = RunView(job, shard, snapshots, lambda: started_ms)
             async with live_view(snapshots, console, title), recorded_history(history, snapshots):
                 with serve_metrics(snapshots, metrics, reloader):
                     async with steered(view, control, reloader, stop, at_once):
+                        # Only now: what is begun above takes its time.
+                        started_ms = started_ms or _start_ms(job)
+                        begun = replace(job, started_ms=started_ms)
                         running = run_shard(begun, stop, keep, write_checkpoint, at_once, shard.requests)
                         return combine([await running])
         workers = Workers(job, count, launcher, on_checkpoint=write_checkpoint)
