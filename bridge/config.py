@@ -173,7 +173,8 @@ class BridgeConfig(_Sinks):
             ca_file=mqtt.ca_file,
         )
         unused = next((key for key in ("ca_file", "certificate", "key") if getattr(mqtt, key) is not None), None)
-        if unused and not any(kind.uses_tls for kind in kinds):
+        # A file may leave the broker to the environment, which is not there where the file alone is checked.
+        if unused and "broker" in self.model_fields_set and not any(kind.uses_tls for kind in kinds):
             fault = f"{unused}: no broker is dialled with TLS; write mqtts:// or wss://, or leave it out"
         if not any(kind.takes_headers for kind in kinds) and mqtt.websocket != WebSocketConfig():
             fault = WEBSOCKET_UNUSED

@@ -37,8 +37,12 @@ class ConfigFault:
 
 
 def text_matching(pattern: str, words: str, *, max_length: int | None = None) -> StringConstraints:
-    """Return the constraint of a text by a regular expression, with `words` for people whose text is another."""
-    _PATTERNS[pattern] = words
+    """Return the constraint of a text by a regular expression, with `words` for people whose text is another.
+
+    Raises `ValueError` where the same pattern has other words already: which are told would depend on the imports.
+    """
+    if _PATTERNS.setdefault(pattern, words) != words:
+        raise ValueError(f"the pattern {pattern} is '{_PATTERNS[pattern]}' elsewhere, and '{words}' here")
     return StringConstraints(pattern=pattern, max_length=max_length)
 
 

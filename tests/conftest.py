@@ -17,8 +17,8 @@ os.unsetenv("COLUMNS")  # which readline, that pytest imports, sets behind the b
 pytest_plugins = ["tests.services.fixtures"]
 
 # The same examples in every run, so that a run that passes here passes elsewhere; new ones are looked for with
-# --hypothesis-profile=explore. `make check` takes the first few of them.
-settings.register_profile("fixed", derandomize=True, deadline=None)
+# --hypothesis-profile=explore, which has more of them too. `make check` takes the first few.
+settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=40)
 settings.register_profile("quick", derandomize=True, deadline=None, max_examples=5)
 settings.register_profile("explore", deadline=None)
 settings.load_profile("fixed")

@@ -11,6 +11,7 @@ from edgewire.dialects.base import DialectDecoder, DialectError
 from edgewire.dialects.own_format import OwnFormat, OwnFormatDecoder
 from edgewire.dialects.registry import DIALECTS
 from edgewire.messages import MEASUREMENT_FILTERS
+from edgewire.messages.base import DEVICE_ID, NAME_WORDS
 from edgewire.mqtt.errors import Unsendable
 from edgewire.mqtt.filters import check_filter, is_shared, overlap
 
@@ -36,11 +37,12 @@ class SubscriptionConfig(Config):
     temperature_unit: F}`."""
     timezone: str | None = None
     """The zone of local times, such as `Europe/Berlin`. Without it they are not used: the time is that of arrival."""
-    site: Annotated[
-        str, text_matching(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", "at most 64 letters, digits, _ . and -")
-    ] = "default"
+    site: Annotated[str, text_matching(rf"^{DEVICE_ID}$", NAME_WORDS)] = "default"
     """The site of these devices, where neither topic nor payload has one."""
-    kind: Annotated[str, text_matching(r"^[a-z0-9_]{1,64}$", "at most 64 small letters, digits and _")] | None = None
+    kind: (
+        Annotated[str, text_matching(r"^[a-z0-9_]{1,64}$", "lower-case letters, digits and '_', at most 64 of them")]
+        | None
+    ) = None
     """The kind of these devices. Without it: `bme280` where temperature, humidity and pressure are there, else
     `device`."""
     roles: Annotated[tuple[RoleName, ...], Field(min_length=1)] = ("reading", "event")

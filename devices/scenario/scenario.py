@@ -77,7 +77,7 @@ DeviceIdTemplate = Annotated[
     str,
     text_matching(
         r"^[A-Za-z0-9][A-Za-z0-9_.{}:-]*$",
-        "letters, digits, '_', '.' and '-' with {n} among them, such as sensor-{n:04d}, and first a letter or digit",
+        "letters, digits, '_', '.' and '-' with {n} among them, as in north-{n:04d}, and first a letter or digit",
         max_length=64,
     ),
 ]

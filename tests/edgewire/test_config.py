@@ -9,6 +9,7 @@ from pydantic_settings import SettingsConfigDict
 
 from edgewire import config
 from edgewire.config import Config, ConfigFile, DurationMs, SizeBytes
+from edgewire.config_errors import text_matching
 from edgewire.errors import ConfigError
 
 
@@ -121,3 +122,10 @@ def test_all_that_is_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> N
         "environment variable TESTFLEET_INNER__WAIT: inner.wait: 'soon' is no duration: write a number with ms, s, m, h"
         " or d, such as 10s",
     ]
+
+
+def test_a_pattern_has_the_same_words_wherever_it_stands() -> None:
+    text_matching("^of-this-test$", "words")
+    text_matching("^of-this-test$", "words")
+    with pytest.raises(ValueError, match="is 'words' elsewhere, and 'other words' here"):
+        text_matching("^of-this-test$", "other words")
