@@ -266,10 +266,11 @@ class Firmware:
         return iso_ms(now_ms) if self.is_synced else None
 
     def schedule_status(self, now_ms: int) -> None:
-        """Set when the status is said again, at a moment of each interval that is the device's own."""
+        """Set when the status is said again: at a moment of each interval that is the device's own, not too soon."""
         interval_ms = self.build.firmware.status_interval
         if interval_ms is not None:
-            self.status_due_ms = now_ms + interval_ms - (now_ms + self.key) % interval_ms
+            soonest_ms = now_ms + interval_ms // 2
+            self.status_due_ms = soonest_ms + interval_ms - (soonest_ms + self.key) % interval_ms
 
     def is_status_due(self, now_ms: int) -> bool:
         """Return whether the status is to be said again: one that sleeps says it whenever it wakes."""

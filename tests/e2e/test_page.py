@@ -118,7 +118,7 @@ def test_a_run_is_watched_and_changed_by_two(tmp_path: Path) -> None:
             until(lambda browser=browser: "scaled from 20 to 40" in browser.text("#log-lines"), "it is in no log")
 
         one.write("#fault-device", "bme280-0001")
-        one.write("#fault-what", '{"type":"bias","field":"temperature_c","offset":50}')
+        one.write("#fault-what", '{"type":"bias","field":"temperature_c","offset":55}')
         one.click("#fault button")
         until(lambda: "End fault 2" in one.text("#faults"), "the fault is not shown")
         one.write("#search-text", "bme280-0001")

@@ -87,13 +87,16 @@ async def test_wss_to_a_real_mosquitto(
             await all_arrives(f"wss://127.0.0.1:{web}/mqtt?key=k", tmp_path, ca | headers, ca | headers, ingest)
 
 
-async def test_headers_path_and_subprotocol_of_both_reach_the_server(mosquitto: Any, tmp_path: Path) -> None:
+async def test_headers_path_and_subprotocol_of_both_reach_the_server(
+    mosquitto_factory: Callable[..., MosquittoProcess], tmp_path: Path
+) -> None:
     asked: list[Request] = []
+    broker = mosquitto_factory()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         peer = WebSocketPeer(reader, writer)
         asked.append(await peer.handshake("mqttv3.1"))
-        await relay(peer, lambda reader, writer: forward(reader, writer, mosquitto.port))
+        await relay(peer, lambda reader, writer: forward(reader, writer, broker.port))
 
     web = {"websocket": {"headers": {"Authorization": SECRET, "X-Tenant": "blue"}, "subprotocol": "mqttv3.1"}}
     async with tcp_server(serve) as port, ingest_stub() as ingest:
@@ -107,10 +110,10 @@ async def test_headers_path_and_subprotocol_of_both_reach_the_server(mosquitto: 
 
 
 async def test_alpn_to_a_broker_that_speaks_by_it_alone(
-    mosquitto: Any, certificate: tuple[Path, Path], tmp_path: Path
+    mosquitto_factory: Callable[..., MosquittoProcess], certificate: tuple[Path, Path], tmp_path: Path
 ) -> None:
     ca = {"ca_file": str(certificate[0])}
-    async with alpn_proxy(certificate, mosquitto.port) as (url, chosen), ingest_stub() as ingest:
+    async with alpn_proxy(certificate, mosquitto_factory().port) as (url, chosen), ingest_stub() as ingest:
         await all_arrives(url, tmp_path, ca | {"alpn": [AWS]}, ca | {"alpn": [AWS]}, ingest)
         assert {*chosen} == {AWS}
 
