@@ -20,13 +20,14 @@ async def drain_outboxes(clients: Sequence[DeviceClient], at_once: asyncio.Event
 async def disconnect_all(clients: Sequence[DeviceClient], at_once: asyncio.Event | None = None) -> None:
     """Let every device say goodbye, and wait for the connections to close, as long as the grace period at the most.
 
-    Once `at_once` is set nobody waits for them.
+    Once `at_once` is set nobody waits for the brokers: only until the event loop has closed the sockets on this side.
     """
     for position, client in enumerate(clients):
         client.disconnect_cleanly()
         if position % 200 == 199:
             await asyncio.sleep(0)
-    # The last bytes leave with the event loop's next turns.
+    # The last bytes leave with the event loop's next turns, and a dial that was cancelled closes its socket in them.
+    await asyncio.sleep(POLL_S)
     await _within_grace(lambda: all(client.is_disconnected for client in clients), at_once)
 
 

@@ -37,13 +37,14 @@ def gpsd(*receivers: str) -> Iterator[int]:
 
 
 def has_fix(reported: dict[str, dict[str, Any]]) -> bool:
-    return reported.get("TPV", {}).get("mode") == 3 and reported.get("SKY", {}).get("uSat", 0) > 3
+    """Whether it has a position: by three satellites too, as a car has in a street between high houses."""
+    return reported.get("TPV", {}).get("mode", 0) >= 2 and reported.get("SKY", {}).get("uSat", 0) >= 3
 
 
 def reports(port: int, devices: set[str]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Return the last TPV and SKY of each receiver, as soon as all have three satellites used and a position."""
+    """Return the last TPV and SKY of each receiver, as soon as all have a position."""
     found: dict[str, dict[str, dict[str, Any]]] = {device: {} for device in devices}
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 90
     while True:
         try:
             # It probes a new terminal for other makers' receivers first, and says nothing meanwhile.
@@ -58,9 +59,7 @@ def reports(port: int, devices: set[str]) -> dict[str, dict[str, dict[str, Any]]
             report = orjson.loads(line)
             if report["class"] in ("TPV", "SKY") and report.get("device") in found:
                 found[report["device"]][report["class"]] = report
-            if all(
-                one.get("TPV", {}).get("mode") == 3 and one.get("SKY", {}).get("uSat", 0) > 3 for one in found.values()
-            ):
+            if all(has_fix(one) for one in found.values()):
                 return found
             assert time.monotonic() < deadline, found
     raise AssertionError(f"gpsd went away: {found}")
@@ -96,7 +95,7 @@ def test_gpsd_has_a_fix_from_both_and_it_is_where_the_device_says(tmp_path: Path
         ],
     }
     (tmp_path / "vans.yaml").write_text(yaml.safe_dump(scenario))
-    command = [sys.executable, "-m", "edgefleet", "run", "vans.yaml", "--broker", mosquitto.url, "--duration", "60s"]
+    command = [sys.executable, "-m", "edgefleet", "run", "vans.yaml", "--broker", mosquitto.url, "--duration", "150s"]
     tcp = f"tcp://127.0.0.1:{port}"
     with (
         heard_from(mosquitto) as heard,
@@ -116,9 +115,9 @@ def test_gpsd_has_a_fix_from_both_and_it_is_where_the_device_says(tmp_path: Path
         epoch_ms = parse_ms(position["time"])
         message = min(heard[device], key=lambda one, at=epoch_ms: abs(parse_ms(one["timestamp"]) - at))
         assert abs(parse_ms(message["timestamp"]) - epoch_ms) < 2000
-        # A car drives on meanwhile, and noise is another.
-        assert position["lat"] == pytest.approx(message["latitude"], abs=0.0008)
-        assert position["lon"] == pytest.approx(message["longitude"], abs=0.0012)
+        # A car drives on meanwhile, and noise is another: with an HDOP of 10 some hundred metres.
+        assert position["lat"] == pytest.approx(message["latitude"], abs=0.003)
+        assert position["lon"] == pytest.approx(message["longitude"], abs=0.0045)
         assert "nmea" not in message
         assert sky["nSat"] >= sky["uSat"]
         assert len({one["PRN"] for one in sky["satellites"]}) == sky["nSat"]

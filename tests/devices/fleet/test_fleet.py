@@ -1,7 +1,9 @@
 """The fleet on a real Mosquitto, judged by a paho subscriber."""
 
 import asyncio
+import gc
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -164,3 +166,21 @@ async def test_no_broker_is_one_sentence() -> None:
     url = BrokerUrl.parse(f"mqtt://127.0.0.1:{free_port()}")
     with pytest.raises(ServiceUnavailable, match=f"{url} cannot be reached"):
         await probe(url, BrokerPool([url]))
+
+
+def test_a_run_that_ends_at_once_leaves_no_socket_open(mosquitto_factory: Callable[[], MosquittoProcess]) -> None:
+    scenario = Scenario(broker=mosquitto_factory().url, devices=[{"kind": "bme280", "count": 6, "interval": "1s"}])
+
+    async def run_at_once() -> None:
+        at_once = asyncio.Event()
+        at_once.set()
+        await Fleet(scenario, name="test").run(0.3, asyncio.Event(), at_once)
+
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(run_at_once())
+        # Not by asyncio.run, which gives the loop a few more turns.
+        loop.close()
+        gc.collect()
+    assert [str(one.message) for one in warned if issubclass(one.category, ResourceWarning)] == []
