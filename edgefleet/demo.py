@@ -7,27 +7,46 @@ ingest's store and what a consumer reads from Kafka, never on what the bridge sa
 import asyncio
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import yaml
 from rich.console import Console
 
 from devices.fleet.brokers import broker_pool_for
 from devices.fleet.connector import probe_all
-from devices.fleet.fleet import Fleet
+from devices.fleet.metrics import FleetSnapshot
+from devices.fleet.pacer import startup_delay_ms
+from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
-from edgefleet.embedded import BrokerEngine, edgefleet_process, embedded_broker, embedded_kafka, free_port
+from edgefleet.control.live import LiveControl, RunView, steered
+from edgefleet.embedded import (
+    Broker,
+    BrokerEngine,
+    edgefleet_process,
+    embedded_broker,
+    embedded_kafka,
+    free_port,
+)
+from edgefleet.launch.requests import LocalShard
+from edgefleet.launch.shard import ShardJob, run_shard
 from edgefleet.launch.worker_status import WorkerState
-from edgefleet.report.live import live_view
+from edgefleet.report.live import ReadSnapshots, live_view
 from edgefleet.verify import RunVerdict, verify_run
-from edgewire.errors import ConfigError, ServiceUnavailable
+from edgefleet.verify.recorded_source import RecordedSource
+from edgefleet.verify.run import CLOCK_SKEW_MS
+from edgewire import logs
+from edgewire.clock import SystemClock
+from edgewire.errors import ServiceUnavailable
 from edgewire.run_record import RunRecord
 
-# 70 positions of 350 bytes a half-second over four partitions, the busiest of which gets half as much again.
-BUILT_IN_KAFKA_S = 300
+log = logs.get("demo")
+
+READ_EVERY_S = 1.0
+"""The built-in Kafka keeps the newest 5 MiB of a partition, so it is read along."""
 SCENARIO = Path(__file__).with_name("demo.yaml")
 
 
@@ -41,6 +60,7 @@ class Services:
     kafka: str
     kafka_name: str
     bridge: str
+    broker_process: Broker
 
     def to_json(self) -> dict[str, str]:
         """Return it as the demo's JSON has it."""
@@ -50,15 +70,6 @@ class Services:
             "kafka": f"{self.kafka_name} at {self.kafka}",
             "bridge": self.bridge,
         }
-
-
-def require_kafka_for(seconds: float) -> None:
-    """Raise `ConfigError` for a demo that is too long for the built-in Kafka."""
-    if seconds > BUILT_IN_KAFKA_S and not os.environ.get("KAFKA_BOOTSTRAP_SERVERS"):
-        raise ConfigError(
-            f"--duration: the built-in Kafka keeps the newest 5 MiB of a partition, which the demo fills in "
-            f"{BUILT_IN_KAFKA_S // 60} minutes; run it no longer, or name a real Kafka in KAFKA_BOOTSTRAP_SERVERS"
-        )
 
 
 @contextmanager
@@ -81,24 +92,80 @@ def services(folder: Path, say: Console, engine: BrokerEngine | None = None) -> 
             yaml.safe_dump(_bridge_config(folder, broker.url, ingest_url, kafka.bootstrap_servers, admin_port))
         )
         stack.enter_context(edgefleet_process("bridge", "bridge", "run", config, url=f"{bridge_url}/readyz"))
-        found = Services(broker.url, broker.name, ingest_url, kafka.bootstrap_servers, kafka.name, bridge_url)
+        found = Services(broker.url, broker.name, ingest_url, kafka.bootstrap_servers, kafka.name, bridge_url, broker)
         for name, text in found.to_json().items():
-            say.print(f"[dim]{name:>7}[/dim]  {text}", highlight=False)
+            say.print(f"[dim]{name:>7}[/dim]  {text}", highlight=False, soft_wrap=True)
         yield found
 
 
-async def run_fleet(services: Services, duration_s: float, stop: asyncio.Event, console: Console) -> RunRecord:
-    """Run the demo's fleet live on the demo's broker."""
+async def run_fleet(
+    services: Services,
+    duration_s: float,
+    stop: asyncio.Event,
+    console: Console,
+    arrivals: RecordedSource,
+    control: LiveControl | None = None,
+) -> RunRecord:
+    """Run the demo's fleet live on the demo's broker, and read along what arrives in Kafka.
+
+    With a `control`, it is controlled over HTTP.
+    """
     scenario = Scenario.load(SCENARIO).model_copy(update={"broker": services.broker})
     version = await probe_all(broker_pool_for(scenario))
-    fleet = Fleet(scenario, name="demo", version=version)
-    async with live_view(lambda: [(WorkerState.RUNNING, fleet.snapshot())], console, "edgefleet demo"):
-        return await fleet.run(duration_s, stop)
+    job = ShardJob(scenario=scenario, name="demo", version=version, shard=Shard(), duration_s=duration_s)
+    latest, at_once = FleetSnapshot(), asyncio.Event()
+    started_ms: int | None = None
+
+    def keep(snapshot: FleetSnapshot) -> None:
+        nonlocal latest
+        latest = snapshot
+
+    snapshots: ReadSnapshots = lambda: [(WorkerState.RUNNING, latest)]  # noqa: E731 - a function of one line, and its type
+    shard = LocalShard(scenario)
+    view = RunView(job, shard, snapshots, lambda: started_ms)
+    reading = asyncio.create_task(_read_along(arrivals), name="kafka")
+    try:
+        async with live_view(snapshots, console, "edgefleet demo"), steered(view, control, None, stop, at_once):
+            started_ms = SystemClock().now_ms() + startup_delay_ms(scenario, 1)
+            begun = replace(job, started_ms=started_ms)
+            result = await run_shard(begun, stop, keep, None, at_once, shard.requests)
+    finally:
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+    return replace(result.record, actions=control.actions if control else [])
 
 
-def verify_demo(record: RunRecord, services: Services, wait_s: float) -> RunVerdict:
+async def _read_along(arrivals: RecordedSource) -> None:
+    """Read what arrives in Kafka until cancelled; what is under way then is read to its end."""
+    while True:
+        try:
+            await _uncancelled(asyncio.to_thread(arrivals.read_along))
+        except (ServiceUnavailable, OSError) as error:
+            log.warning("what is in Kafka was not read, and is tried again", reason=str(error))
+        await asyncio.sleep(READ_EVERY_S)
+
+
+async def _uncancelled(work: Coroutine[Any, Any, None]) -> None:
+    """Let work that goes on in a thread end before its result is asked for elsewhere."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.gather(task, return_exceptions=True)
+        raise
+
+
+def read_kafka_along(services: Services, folder: Path) -> RecordedSource:
+    """Return what reads the demo's Kafka while the fleet runs. Raises `ConfigError`."""
+    from edgefleet.verify.kafka_source import KafkaSource
+
+    source = KafkaSource(services.kafka, since_ms=SystemClock().now_ms() - CLOCK_SKEW_MS)
+    return RecordedSource(source, folder / "kafka.jsonl")
+
+
+def verify_demo(record: RunRecord, services: Services, arrivals: RecordedSource, wait_s: float) -> RunVerdict:
     """Compare what was emitted with what arrived, once everything has or `wait_s` seconds are over."""
-    return verify_run(record, ingest=services.ingest, kafka=services.kafka, wait_s=wait_s)
+    return verify_run(record, ingest=services.ingest, read_along={"kafka": arrivals}, wait_s=wait_s)
 
 
 @contextmanager

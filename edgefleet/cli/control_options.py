@@ -1,8 +1,10 @@
-"""Holds what `edgefleet run --control` and `edgefleet ctl` share: the token, which is in no option's value."""
+"""Holds what `edgefleet run`, `edgefleet demo` and `edgefleet ctl` share: the token, which is in no option's value."""
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from edgewire.errors import ConfigError
 
@@ -11,6 +13,29 @@ if TYPE_CHECKING:
 
 TOKEN_VARIABLE = "EDGEFLEET_CONTROL_TOKEN"  # noqa: S105 - the name of it
 SHORTEST_TOKEN = 16
+
+ControlAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--control",
+        "--web",
+        envvar="EDGEFLEET_CONTROL",
+        metavar="[HOST:]PORT",
+        help="Let the run be watched and changed: by a page in a browser, by `edgefleet ctl`, and over HTTP. 8088, "
+        "or HOST:PORT; 0 takes a free port.",
+        show_default=False,
+    ),
+]
+ControlTokenFile = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="EDGEFLEET_CONTROL_TOKEN_FILE",
+        help="File with the token that --control asks for, needed for other hosts than this one. Also the variable "
+        "EDGEFLEET_CONTROL_TOKEN.",
+        show_default=False,
+        dir_okay=False,
+    ),
+]
 
 
 def read_token(file: Path | None, option: str) -> str | None:

@@ -11,6 +11,7 @@ import typer
 
 from edgefleet.cli.broker import start_embedded
 from edgefleet.cli.common import HtmlPage, Json, LogLevel, parse_duration, start_logging
+from edgefleet.cli.control_options import ControlAddress, ControlTokenFile, parse_control
 from edgefleet.cli.fleet_options import FleetOptions, Interval, ScenarioOrKind
 from edgefleet.cli.forget import FORGET_S, forget
 from edgefleet.cli.option_groups import takes_options
@@ -116,28 +117,8 @@ def command(
             show_default=False,
         ),
     ] = None,
-    control: Annotated[
-        str | None,
-        typer.Option(
-            "--control",
-            "--web",
-            envvar="EDGEFLEET_CONTROL",
-            metavar="[HOST:]PORT",
-            help="Let the run be watched and changed: by a page in a browser, by `edgefleet ctl`, and over HTTP. 8088, "
-            "or HOST:PORT; 0 takes a free port.",
-            show_default=False,
-        ),
-    ] = None,
-    control_token_file: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="EDGEFLEET_CONTROL_TOKEN_FILE",
-            help="File with the token that --control asks for, needed for other hosts than this one. Also the variable "
-            "EDGEFLEET_CONTROL_TOKEN.",
-            show_default=False,
-            dir_okay=False,
-        ),
-    ] = None,
+    control: ControlAddress = None,
+    control_token_file: ControlTokenFile = None,
     fail_if: Annotated[
         str | None,
         typer.Option(
@@ -183,7 +164,6 @@ def command(
     from devices.faults.labels import FILE_NAME as LABELS_FILE
     from devices.scenario.devices import Shard
     from devices.scenario.pace import in_real_time
-    from edgefleet.cli.control_options import parse_control
     from edgefleet.cli.live_run import (
         ask_brokers,
         parse_begin,

@@ -82,6 +82,8 @@ class RunFacts:
     """The devices' time of the start; None where it is that of the wall."""
     is_elsewhere: bool
     """Whether the processes are on other machines than this one."""
+    bridge: str | None = None
+    """URL of the admin interface of the run's bridge, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)

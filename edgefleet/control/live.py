@@ -31,6 +31,10 @@ class LiveControl:
     """Whether the workers are on other machines."""
     broker: Broker | None = None
     """The one that came with the run."""
+    bridge: str | None = None
+    """URL of the admin interface of the bridge that the run's messages go through, where that is known."""
+    on_listening: Callable[[str], None] = lambda _url: None
+    """Is told the URL at which the run is controlled."""
     actions: list[ActionRecord] = field(default_factory=list)
     scenarios: list[Scenario] = field(default_factory=list)
     """Those with which the run went on, in turn."""
@@ -69,6 +73,7 @@ async def steered(
         started_ms=view.started_ms,
         from_ms=job.from_ms,
         is_elsewhere=control.is_elsewhere,
+        bridge=control.bridge,
     )
     outages = None if control.broker is None else BrokerOutages(control.broker)
     controller = RunController(facts, job.scenario, view.shards, view.snapshots, stop, at_once, outages)
@@ -80,5 +85,7 @@ async def steered(
         controller.tell(f"the scenario was read again: {change.summary()}")
         return change
 
-    async with reloading(reloader, apply_again), controlled(control.config, controller, AddressFile(control.folder)):
+    serving = controlled(control.config, controller, AddressFile(control.folder))
+    async with reloading(reloader, apply_again), serving as url:
+        control.on_listening(url)
         yield

@@ -42,6 +42,7 @@ def verify_run(
     rows: Path | None = None,
     row_keys: Mapping[str, str] | None = None,
     bridge: "BridgeConfig | None" = None,
+    read_along: Mapping[str, ArrivalSource] | None = None,
     wait_s: float = 0,
     late_after_ms: int = LATE_AFTER_MS,
     allowance_ms: int = ALLOWANCE_MS,
@@ -50,8 +51,9 @@ def verify_run(
     """Return the verdict on a run, from the ingest at a URL, the Kafka at these servers and rows; None leaves one out.
 
     Of Kafka, the topics of the message contract are read where none are given. `rows` is a file of what any other store
-    has, and `row_keys` the names in it (see `RowSource`). With the configuration of a `bridge`, what its own rules
-    leave out is not expected, and what it reads is read as it does.
+    has, and `row_keys` the names in it (see `RowSource`). `read_along` are sources by name that were read while the run
+    went on; they are closed as well. With the configuration of a `bridge`, what its own rules leave out is not
+    expected, and what it reads is read as it does.
     Blocks for up to `wait_s` seconds, while something is missing. Where another run has the same ids, what arrived more
     than `allowance_ms` before this one sent it is not this run's. Raises `ServiceUnavailable` within 10 s where a
     sink cannot be read, and `ConfigError` for a URL that is none.
@@ -88,6 +90,8 @@ def verify_run(
         row_source: RowSource | None = None
         if rows is not None:
             row_source = sources["rows"] = RowSource(rows, record, row_keys)
+        for name, along in (read_along or {}).items():
+            sources[name] = stack.enter_context(closing(along))
         checkers: dict[str, SinkChecker] = {}
         for name in sources:
             view = views.get(name) or BridgeView(index, expected)

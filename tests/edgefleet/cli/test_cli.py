@@ -1,6 +1,7 @@
 """The command line as a person meets it: what is printed, and the exit code."""
 
 import io
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from typer.testing import CliRunner
 
 from edgefleet.cli import app
 from edgefleet.cli.signals import SAME_SIGNAL_S
+from edgefleet.control.client import ControlClient
 from edgefleet.embedded import MosquittoProcess, free_port
 from edgefleet.report import broker_tail
 from edgefleet.report.broker_tail import describe
@@ -145,14 +147,29 @@ def test_every_command_has_an_example_in_its_help(command: str) -> None:
 
 @pytest.mark.services
 @pytest.mark.e2e
-def test_the_demo_ends_with_a_verdict_that_balances() -> None:
-    done = edgefleet("demo", "--duration", "3s", "--json", timeout_s=100)
-    assert done.returncode == 0, done.stderr
-    verdict = orjson.loads(done.stdout)
+def test_the_demo_is_controlled_and_ends_with_a_verdict_that_balances() -> None:
+    command = [sys.executable, "-m", "edgefleet", "demo", "--web", "0", "--json"]
+    with (
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as demo,
+        not_outliving(demo),
+    ):
+        assert demo.stderr is not None
+        url = next(found[1] for line in demo.stderr if (found := re.search(r"page +(http://\S+)/ ", line)))
+        client = ControlClient(url)
+        assert client.act({"action": "scale", "group": "gps", "count": 90})["outcome"] == "done"
+        deadline = time.monotonic() + 60
+        while client.read("status")["acknowledged"] < 500:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        client.act({"action": "stop"})
+        stdout, stderr = demo.communicate(timeout=100)
+    assert demo.returncode == 0, stderr
+    verdict = orjson.loads(stdout)
     assert verdict["sent"] == verdict["http"]["stored"] == verdict["kafka"]["stored"] > 500
     assert verdict["http"]["lost"] == verdict["kafka"]["lost"] == verdict["duplicates"] == 0
+    assert [one["action"] for one in verdict["actions"]] == ["scale", "stop"]
     assert set(verdict["latency_ms"]) == {"p50", "p95", "p99"}
-    assert set(verdict["services"]) == {"broker", "ingest", "kafka", "bridge"}
+    assert set(verdict["services"]) == {"broker", "ingest", "kafka", "bridge", "control"}
     assert all(counts["sent"] for counts in verdict["per_kind"].values())
 
 
