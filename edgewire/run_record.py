@@ -83,6 +83,8 @@ class DeviceRecord:
     changed_ms: int | None = None
     """The devices' time from which it said something else than the scenario has, because a command changed its schedule
     or its faults; None where none did."""
+    renames: list[tuple[int, str]] = field(default_factory=list)
+    """The names that it was called by instead of its id, each from the message of this seq on."""
 
     @property
     def refused_ranges(self) -> list[SeqRange]:

@@ -152,6 +152,10 @@ class DeviceClient:
         """Return whether the broker has accepted the connection and it still stands."""
         return self.link is not None and self.link.connected
 
+    def renames(self, boot: int) -> list[tuple[int, str]]:
+        """Return the names that it was called by in a boot, each from a seq on: only gateways give other ones."""
+        return []
+
     @property
     def is_asleep(self) -> bool:
         """Return whether it is in deep sleep, though its connection may still be closing."""

@@ -15,7 +15,7 @@ from devices.fleet.brokers import BrokerPool, broker_pool_for
 from devices.fleet.session_factory import last_will
 from devices.scenario.devices import Device, Shard, login_name
 from devices.scenario.scenario import DeviceGroup, Scenario
-from devices.timeline.formats import make_gateway_format
+from devices.timeline.formats import dialect_format, make_gateway_format
 from devices.timeline.gateway_format import as_device
 from devices.timeline.timeline import Timeline
 from devices.timeline.wire_format import WireFormat
@@ -37,6 +37,8 @@ from edgewire.mqtt import (
 )
 from edgewire.mqtt.advice import advice
 
+TopicsTold = Callable[[str, bytes], Sequence[str]]
+"""Returns the topics of which a retained message tells, by its own topic and its payload."""
 AT_ONCE = 50
 """Devices that are connected at the same time."""
 DEVICE_S = 20.0
@@ -164,12 +166,17 @@ class _Forgetting:
     async def _forget_connection_at(self, positions: Sequence[int], broker: BrokerUrl) -> None:
         client_id = self._timeline.devices[positions[0]].client_id
         status, *others = self._topics_of(positions)
+        known = {status, *others}
+
+        def topics_told(topic: str, payload: bytes) -> list[str]:
+            return [one for one in self._renamed_topics(positions, topic, payload) if one not in known]
+
         username, password = self._brokers.identities.credentials_for(client_id, broker)
         config = SessionConfig(client_id=client_id, username=username, password=password)
         conversation = _Conversation(status, config, self._versions.get(broker, Version.V5))
         try:
             async with asyncio.timeout(DEVICE_S):
-                await conversation.hold(self._brokers, broker, others)
+                await conversation.hold(self._brokers, broker, others, topics_told)
         except TimeoutError:
             conversation.problems.append(f"broker {broker} did not answer within {DEVICE_S:g} s")
         except EdgefleetError as error:
@@ -196,6 +203,21 @@ class _Forgetting:
                 topics += self._left_by(as_device(device.gateway), group, told)
             topics += self._left_by(device, group, wire_format)
         return list(dict.fromkeys(topics))
+
+    def _renamed_topics(self, positions: Sequence[int], topic: str, payload: bytes) -> list[str]:
+        """Return where devices may have retained something under the names that a message of their gateway says."""
+        gateway = self._timeline.devices[positions[0]].gateway
+        if gateway is None:
+            return []
+        group, wire_format = self._timeline.device_group(positions[0]), self._timeline.wire_format(positions[0])
+        behind = {self._timeline.devices[one].device_id: self._timeline.devices[one] for one in positions}
+        told = make_gateway_format(group, list(behind.values()), wire_format)
+        topics: list[str] = []
+        for device_id, name in told.told_names(as_device(gateway), topic, payload).items():
+            if name != device_id:
+                dialect_format(wire_format).rename(behind[device_id], name)
+                topics += self._left_by(behind[device_id], group, wire_format)
+        return topics
 
     def _left_by(self, device: Device, group: DeviceGroup, wire_format: WireFormat) -> list[str]:
         firmware = Firmware(device.device_id, device.key, 0, 0, self._scenario.build(group))
@@ -242,7 +264,7 @@ class _Conversation:
         self._config = config
         self._changed = asyncio.Event()
         # What was there before the first attempt is there for the report, whichever attempt clears it.
-        self._retained: set[str] = set()
+        self._retained: dict[str, bytes] = {}
         self._cleared: set[str] = set()
         self._begin()
         self.is_unseen = False
@@ -260,13 +282,18 @@ class _Conversation:
     @property
     def cleared(self) -> int:
         """Return how many retained messages were there and have been cleared."""
-        return len(self._cleared & self._retained)
+        return len(self._cleared & self._retained.keys())
 
-    async def hold(self, brokers: BrokerPool, broker: BrokerUrl, others: Sequence[str]) -> None:
-        """Connect, clear the status and what is retained on `others`, and go. Raises `EdgefleetError`."""
+    async def hold(
+        self, brokers: BrokerPool, broker: BrokerUrl, others: Sequence[str], topics_told: TopicsTold
+    ) -> None:
+        """Connect, clear the status and what is retained on `others`, and go. Raises `EdgefleetError`.
+
+        What is retained may tell of more topics.
+        """
         for attempt in range(ATTEMPTS):
             try:
-                await self._attempt(brokers, broker, others)
+                await self._attempt(brokers, broker, others, topics_told)
                 break
             except _ConnectionBroke:
                 if attempt == ATTEMPTS - 1:
@@ -274,11 +301,13 @@ class _Conversation:
                 await asyncio.sleep(ATTEMPT_S)
                 self._begin()
 
-    async def _attempt(self, brokers: BrokerPool, broker: BrokerUrl, others: Sequence[str]) -> None:
+    async def _attempt(
+        self, brokers: BrokerPool, broker: BrokerUrl, others: Sequence[str], topics_told: TopicsTold
+    ) -> None:
         link = await brokers.open_link(broker, self._session, self._on_events)
         try:
             if self._session.limits.retain_available:
-                await self._clear_all(link, others)
+                await self._clear_all(link, others, topics_told)
         finally:
             self.version = self._session.version
             await close_and_wait(link)
@@ -288,8 +317,8 @@ class _Conversation:
             match event:
                 case Message(topic=topic, payload=b""):
                     self._echoed.add(topic)
-                case Message(topic=topic, retain=True):
-                    self._retained.add(topic)
+                case Message(topic=topic, payload=payload, retain=True):
+                    self._retained[topic] = payload
                 case Subscribed(codes=codes):
                     self._granted = codes
                 case Acknowledged(reason_code=code, token=topic):
@@ -300,17 +329,23 @@ class _Conversation:
                     self._end = self._end or _ConnectionBroke(f"the broker ended the connection: {reason}")
         self._changed.set()
 
-    async def _clear_all(self, link: Link, others: Sequence[str]) -> None:
+    async def _clear_all(self, link: Link, others: Sequence[str], topics_told: TopicsTold) -> None:
         link.subscribe([Subscription(topic, 1) for topic in (self._status, *others)])
         await self._until(lambda: bool(self._granted))
         # The answer to it comes after all that was retained, so that what there is is known by then. Nobody but who
         # watches statuses gets it, while an empty message on another topic would reach those who expect readings.
-        if await self._clear_topic(link, self._status) and self._status not in (self._retained | self._echoed):
+        if await self._clear_topic(link, self._status) and self._status not in (self._retained.keys() | self._echoed):
             self.is_unseen = True
             if self._session.version is not Version.V5:
                 # There PUBACK says no more than that the message has come.
                 self.problems.append("the broker does not say whether it has cleared its status: look at its log")
-        for topic in sorted(self._retained - {self._status}):
+        if more := sorted({one for topic, payload in self._retained.items() for one in topics_told(topic, payload)}):
+            self._granted = ()
+            link.subscribe([Subscription(topic, 1) for topic in more])
+            await self._until(lambda: bool(self._granted))
+            self._answers.pop(self._status, None)
+            await self._clear_topic(link, self._status)
+        for topic in sorted(self._retained.keys() - {self._status}):
             await self._clear_topic(link, topic)
 
     async def _clear_topic(self, link: Link, topic: str) -> bool:

@@ -13,8 +13,7 @@ from devices.firmware.outbox import NO_SEQ, Reading
 from devices.fleet.client_state import ClientState, ClientTrigger
 from devices.fleet.device_client import STATUS, ClientOwner, DeviceClient
 from devices.scenario.devices import Device
-from devices.timeline.dialect_format import DialectFormat
-from devices.timeline.discovery_layer import DiscoveryLayer
+from devices.timeline.formats import dialect_format
 from devices.timeline.gateway_format import GatewayFormat
 from devices.timeline.wire_format import WireFormat
 from edgewire.dialects.encoder import GatewayRequest
@@ -72,7 +71,7 @@ class _MemberLink:
 class MemberClient(DeviceClient):
     """Publishes what one device behind a gateway has to say."""
 
-    __slots__ = ("gateway", "status_token", "under_way")
+    __slots__ = ("_renames", "gateway", "status_token", "under_way")
 
     def __init__(
         self,
@@ -88,6 +87,7 @@ class MemberClient(DeviceClient):
         self.status_token = MemberToken(self, STATUS)
         self.under_way = 0
         """Messages of QoS 1 and 2 that are published and not acknowledged."""
+        self._renames: tuple[tuple[int, int, str], ...] = ()
         # It asks for no connection: it has one whenever its gateway has.
         self._move(_T.PASS_TURN)
         gateway.add_member(self)
@@ -160,14 +160,17 @@ class MemberClient(DeviceClient):
         self.under_way -= before - self.session.inflight
 
     def rename(self, name: str) -> None:
-        """Be called by another name from now on."""
-        inner = self.wire_format.inner if isinstance(self.wire_format, DiscoveryLayer) else self.wire_format
-        assert isinstance(inner, DialectFormat)
-        inner.rename(self.device, name)
+        """Be called by another name, from the next reading on."""
+        dialect_format(self.wire_format).rename(self.device, name)
         self.topics = tuple(topic.encode() for topic in self.wire_format.topics(self.device))
-        if self.changed_ms is None:
-            # Nobody who knows the scenario finds its messages any more.
-            self.changed_ms = self._owner.device_time_ms()
+        last_seq = self.firmware.counters.last_seq
+        # What waits in the outbox has its topic already.
+        self._renames += ((self.firmware.boot, 0 if last_seq is None else last_seq + 1, name),)
+
+    def renames(self, boot: int) -> list[tuple[int, str]]:
+        """Return the names that it was called by in a boot, each from a seq on."""
+        before = [name for earlier, _, name in self._renames if earlier < boot]
+        return [(0, name) for name in before[-1:]] + [(seq, name) for at, seq, name in self._renames if at == boot]
 
     # -- what a device with a connection of its own does otherwise
 

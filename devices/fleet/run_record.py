@@ -101,6 +101,7 @@ def device_records(client: DeviceClient) -> Iterator[DeviceRecord]:
             unacknowledged=unacknowledged,
             unacknowledged_by_fault=counters.uncertain_by_fault,
             changed_ms=client.changed_ms,
+            renames=client.renames(counters.boot),
         )
 
 

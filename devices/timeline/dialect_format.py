@@ -106,7 +106,13 @@ class DialectFormat:
 
     def topics(self, device: Device) -> tuple[str, ...]:
         """Return the topics of a device's messages, by the address that their part names."""
-        names = self.device_names(device)
+        return self._topics_of(self.device_names(device))
+
+    def topics_as(self, device: Device, name: str) -> tuple[str, ...]:
+        """Return the same topics of a device as it is called by another name."""
+        return self._topics_of({**self.device_names(device), "id": name})
+
+    def _topics_of(self, names: DeviceNames) -> tuple[str, ...]:
         return tuple(fill_names(message.topic, names) for message in self._addresses)
 
     def command_topics(self, device: Device) -> Sequence[str]:

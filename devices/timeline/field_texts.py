@@ -199,12 +199,21 @@ def _time_texts(field: MappedField, rows: TableRows, *, is_bare: bool) -> list[b
         case "epoch_s":
             decimals = field.decimals or 0
             return [b"%.*f" % (decimals, at / 1000) if decimals else b"%d" % (at // 1000) for at in times.tolist()]
-        case "local":
-            seconds = (times + _offsets_ms(times, rows.vitals.zone)) // 1000
-            distinct, inverse = np.unique(seconds, return_inverse=True)
-            texts = [quote + text.encode() + quote for text in np.datetime_as_string(distinct.astype("datetime64[s]"))]
-            return [texts[at] for at in inverse.tolist()]
+        case "local" | "iso_local":
+            offsets_s = _offsets_ms(times, rows.vitals.zone) // 1000
+            pairs, inverse = np.unique([times // 1000 + offsets_s, offsets_s], axis=1, return_inverse=True)
+            texts = np.datetime_as_string(pairs[0].astype("datetime64[s]")).tolist()
+            if field.time == "iso_local":
+                texts = [text + _offset_text(offset) for text, offset in zip(texts, pairs[1].tolist(), strict=True)]
+            told = [quote + text.encode() + quote for text in texts]
+            return [told[at] for at in inverse.tolist()]
     return [quote + text.encode() + quote for text in timestamps(times)]
+
+
+def _offset_text(offset_s: int) -> str:
+    """Return an offset from UTC as ISO 8601 has it, in whole minutes."""
+    hours, minutes = divmod(abs(offset_s) // 60, 60)
+    return f"{'-' if offset_s < 0 else '+'}{hours:02d}:{minutes:02d}"
 
 
 def _offsets_ms(times_ms: Ints, zone: ZoneInfo) -> Ints:

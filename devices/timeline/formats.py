@@ -39,14 +39,19 @@ def make_wire_formats(scenario: Scenario) -> dict[int, WireFormat]:
     return formats
 
 
+def dialect_format(wire_format: WireFormat) -> DialectFormat:
+    """Return the format of a dialect, without the discovery that may be around it."""
+    inner = wire_format.inner if isinstance(wire_format, DiscoveryLayer) else wire_format
+    assert isinstance(inner, DialectFormat)
+    return inner
+
+
 def make_gateway_format(group: DeviceGroup, devices: Sequence[Device], device_format: WireFormat) -> GatewayFormat:
     """Return what a gateway says that has these devices of a group, which speak in `device_format`."""
     encoder = group.make_encoder()
     if encoder is None:
         return GatewayFormat(devices, device_format)
     if isinstance(encoder, GatewayEncoder):
-        inner = device_format.inner if isinstance(device_format, DiscoveryLayer) else device_format
-        assert isinstance(inner, DialectFormat)
-        return DialectGatewayFormat(devices, device_format, encoder, inner.device_names)
+        return DialectGatewayFormat(devices, device_format, encoder, dialect_format(device_format).device_names)
     assert group.gateway is not None
     return OwnGatewayFormat(devices, device_format, group.gateway.availability)

@@ -51,6 +51,10 @@ class GatewayFormat(NativeFormat):
         """Return None: nothing is for the gateway itself."""
         return None
 
+    def told_names(self, device: Device, topic: str, payload: bytes) -> Mapping[str, str]:
+        """Return none: its devices have no other names."""
+        return {}
+
 
 class OwnGatewayFormat(GatewayFormat):
     """Writes the availability of gateways whose devices have a format of the user's own; mostly there is none."""
@@ -116,6 +120,10 @@ class DialectGatewayFormat(GatewayFormat):
     def read_request(self, device: Device, message: Message) -> GatewayRequest | None:
         """Return what comes of a message that is for the gateway itself."""
         return self._encoder.read_request(gateway_names(device), self._device_names(), message.topic, message.payload)
+
+    def told_names(self, device: Device, topic: str, payload: bytes) -> Mapping[str, str]:
+        """Return by which names a retained message of the gateway calls its devices, by their ids."""
+        return self._encoder.told_names(gateway_names(device), self._device_names(), topic, payload)
 
     def _device_names(self) -> list[DeviceNames]:
         return [self._names_of(one) for one in self._devices]

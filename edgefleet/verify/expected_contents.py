@@ -5,7 +5,8 @@ The same decoder that the bridge has reads it, so that what is expected is in th
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,10 +21,13 @@ from bridge.spool.message import SpooledMessage
 from devices.firmware.firmware import Firmware
 from devices.firmware.outbox import NO_SEQ
 from devices.fleet.run_record import scenario_digest
-from devices.scenario.devices import Device, Shard
+from devices.scenario.devices import Device, Gateway, Shard
 from devices.scenario.scenario import DeviceGroup, Scenario
 from devices.scenario.speech import NATIVE_DIALECT, has_message_ids, spoken_messages
+from devices.timeline.formats import dialect_format, make_gateway_format
+from devices.timeline.gateway_format import as_device
 from devices.timeline.timeline import Timeline
+from devices.timeline.wire_format import WireFormat
 from edgefleet.verify.bridge_rules import BridgeRules, UncertainFate, fate_gaps, rule_notes
 from edgefleet.verify.message_content import content_keys, content_of, has_own_time
 from edgefleet.verify.message_index import MISSING, UNSENT, Indices, MessageIndex
@@ -106,8 +110,12 @@ class _Part:
         powered: PoweredPart,
         decoders: Mapping[int, "_Decoders | BridgeRules"],
         spans: Sequence[StandbySpan],
+        renames: Mapping[tuple[str, int], Sequence[tuple[int, str]]],
     ) -> None:
-        """`spans` are those in which real sensors were in the places of devices, of this part and maybe of others."""
+        """`spans` are those in which real sensors were in the places of devices, of this part and maybe of others.
+
+        `renames` are the names that devices were called by instead of their ids, by id and boot.
+        """
         power_on_ms, later = powered.power_on_ms, powered.device_ids
         # Who came as the run went on was dealt to the shards in another way.
         shard = Shard(*powered.shard) if later is None else None
@@ -127,6 +135,8 @@ class _Part:
             line.wire_format(position).topics(device) if self.decoders[position] else ()
             for position, device in enumerate(line.devices)
         ]
+        self._renames = renames
+        self._topics_by_name: dict[tuple[int, str], Sequence[str]] = {}
         self._introduce(scenario, power_on_ms)
 
     def _replay(self, powered: PoweredPart, spans: Sequence[StandbySpan]) -> None:
@@ -173,7 +183,7 @@ class _Part:
         """Return what the bridge makes of a message; None where it leaves it out. Raises `UndecodableMessage`."""
         decoders = self.decoders[spoken.position]
         assert decoders is not None
-        topic = self._topics[spoken.position][spoken.address]
+        topic = self._topics_of(spoken)[spoken.address]
         try:
             event = decoders.of(spoken.address).decode_event(_message(topic, spoken.payload, spoken.due_ms))
         except UndecodableMessage as error:
@@ -184,21 +194,43 @@ class _Part:
             return None
         return _read(event)
 
+    def _topics_of(self, spoken: _Spoken) -> Sequence[str]:
+        """Return the topics of a device as it was called when it said something."""
+        position, names = spoken.position, self._renames.get((spoken.device.device_id, spoken.boot), ())
+        name = next((name for seq, name in reversed(names) if seq <= spoken.seq), None)
+        if name is None:
+            return self._topics[position]
+        if (found := self._topics_by_name.get((position, name))) is None:
+            spoken_format = dialect_format(self.timeline.wire_format(position))
+            self._topics_by_name[position, name] = found = spoken_format.topics_as(spoken.device, name)
+        return found
+
     def _introduce(self, scenario: Scenario, power_on_ms: int) -> None:
         """Let the decoders hear how the devices describe themselves, as the bridge does before their first reading."""
         line = self.timeline
         builds = {id(group): scenario.build(group) for group in scenario.devices}
+        names: dict[str, set[str]] = {}
+        for (device_id, _), renames in self._renames.items():
+            names.setdefault(device_id, set()).update(name for _, name in renames)
+        gateways: dict[Gateway, list[Device]] = {}
+        for device in line.devices:
+            if device.gateway is not None:
+                # By all the names that it has had, as its gateway lists it.
+                called = [device, *(replace(device, device_id=name) for name in names.get(device.device_id, ()))]
+                gateways.setdefault(device.gateway, []).extend(called)
         for position, device in enumerate(line.devices):
             decoders = self.decoders[position]
             if decoders is None or not decoders.learns:
                 continue
-            build = builds[id(line.device_group(position))]
-            firmware = Firmware(device.device_id, device.key, line.boot, power_on_ms, build)
-            for one in line.wire_format(position).status(device, firmware.status("online", power_on_ms)):
-                try:
-                    decoders.of(0).decode_event(_message(one.topic, one.payload, power_on_ms, retain=one.retain))
-                except UndecodableMessage:
-                    continue
+            group, spoken = line.device_group(position), line.wire_format(position)
+            told: list[tuple[Device, WireFormat]] = [(device, spoken)]
+            if device.gateway is not None and (behind := gateways.pop(device.gateway, None)):
+                told.append((as_device(device.gateway), make_gateway_format(group, behind, spoken)))
+            for speaker, wire_format in told:
+                firmware = Firmware(speaker.device_id, speaker.key, line.boot, power_on_ms, builds[id(group)])
+                for one in wire_format.status(speaker, firmware.status("online", power_on_ms)):
+                    with suppress(UndecodableMessage):
+                        decoders.of(0).decode_event(_message(one.topic, one.payload, power_on_ms, retain=one.retain))
 
 
 def _read(event: tuple[Any, ...]) -> DecodedMessage:
@@ -250,6 +282,7 @@ def expect_contents(record: RunRecord, index: MessageIndex, rules: BridgeRules |
         said = "the scenario in the record is not the one that was run; is a variable EDGEFLEET_… set here?"
         return _nothing_known(expected, index, said)
     unreadable: dict[str, str] = {}
+    renames = {(one.device_id, one.boot): one.renames for one in record.devices if one.renames}
     state = np.zeros(len(index), np.uint8)
     try:
         for powered in record.powered:
@@ -259,7 +292,7 @@ def expect_contents(record: RunRecord, index: MessageIndex, rules: BridgeRules |
                     continue
                 of_part = Scenario.model_validate(powered.spoken)
             decoders, silent = _make_decoders(of_part, unreadable, rules)
-            part = _Part(of_part, powered, decoders, _spans_of(record, powered))
+            part = _Part(of_part, powered, decoders, _spans_of(record, powered), renames)
             expected._sources.append(part)
             line = part.timeline
             for position, device in enumerate(line.devices):

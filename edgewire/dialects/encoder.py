@@ -160,6 +160,12 @@ class GatewayEncoder(Protocol):
         """Return what comes of a message that is for the gateway itself; None where it is not. Raises nothing."""
         ...
 
+    def told_names(
+        self, gateway: DeviceNames, devices: Sequence[DeviceNames], topic: str, payload: bytes
+    ) -> Mapping[str, str]:
+        """Return by which names a retained message of the gateway calls its devices, by their ids. Raises nothing."""
+        ...
+
 
 def home_address(names: DeviceNames) -> str:
     """Return an IP address of a home network that follows from the hardware's."""

@@ -46,7 +46,7 @@ LEAF_KEYS = frozenset({"from", "unit", "round", "as", "const", "missing", "optio
 """A mapping that has no other keys is a field."""
 MAX_DEPTH = 50
 """Objects and lists in each other: no device's message has so many, and readers of JSON may have a limit."""
-_TIMES = ("iso", "epoch_s", "epoch_ms", "epoch_us", "local")
+_TIMES = ("iso", "epoch_s", "epoch_ms", "epoch_us", "local", "iso_local")
 
 KNOWN_FIELDS: frozenset[str] = frozenset(
     {*_IDENTITY}
@@ -72,7 +72,7 @@ class MappedField:
     unit: str = ""
     """Empty: the unit of the name."""
     decimals: int | None = None
-    time: Literal["", "iso", "epoch_s", "epoch_ms", "epoch_us", "local"] = ""
+    time: Literal["", "iso", "epoch_s", "epoch_ms", "epoch_us", "local", "iso_local"] = ""
     missing: Any = None
     """What is written where there is no value."""
     is_optional: bool = False

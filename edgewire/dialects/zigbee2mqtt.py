@@ -84,12 +84,13 @@ class Zigbee2MqttOptions(Config):
 
     base_topic: Annotated[str, Field(min_length=1, max_length=100)] = "zigbee2mqtt"
     """Of several gateways with a name in braces as a level: `zigbee2mqtt/{gateway}`."""
-    output: Literal["json", "attribute"] = "json"
-    """Of emulated devices: all values in one message, or a message for each. Both are read."""
+    output: Literal["json", "attribute", "attribute_and_json"] = "json"
+    """Of emulated devices: all values in one message, a message for each, or both. All are read."""
     availability: Literal["json", "plain", "disable"] = "json"
     """Of emulated gateways: as 2.x says it, as 1.x did, or not at all for devices. All are read."""
-    last_seen: Literal["disable", "ISO_8601", "epoch"] = "disable"
-    """Of emulated devices: whether messages have a time. Both are read."""
+    last_seen: Literal["disable", "ISO_8601", "ISO_8601_local", "epoch"] = "disable"
+    """Of emulated devices: whether messages have a time, and how it is written: in UTC, in the group's `timezone` with
+    its offset, or in ms since 1970. All are read."""
 
     @field_validator("base_topic")
     @classmethod

@@ -65,6 +65,7 @@ _CLASSES: Mapping[str, str] = {
 }
 _LAST_SEEN: Mapping[str, Any] = {
     "ISO_8601": {"from": "timestamp", "as": "iso"},
+    "ISO_8601_local": {"from": "timestamp", "as": "iso_local"},
     "epoch": {"from": "timestamp", "as": "epoch_ms"},
 }
 
@@ -78,8 +79,6 @@ class Zigbee2MqttEncoder:
         """Raises `DialectError` for a kind that no Zigbee sensor is."""
         if kind != "bme280":
             raise DialectError(f"no sensor of Zigbee measures what a {kind} measures; use bme280")
-        if options.last_seen != "disable" and options.output == "attribute":
-            raise DialectError("last_seen with output: attribute is a message of its own: no value would have a time")
         self._options = options
         self.discovery: HomeAssistantDiscovery | None = None
         """How the gateway describes its devices to Home Assistant; None where it does not."""
@@ -92,14 +91,18 @@ class Zigbee2MqttEncoder:
 
     def _messages(self) -> Iterator[MessageTemplate]:
         topic = f"{self.base_topic}/{{id}}"
-        if self._options.output == "json":
-            seen = _LAST_SEEN.get(self._options.last_seen)
+        seen = _LAST_SEEN.get(self._options.last_seen)
+        if self._options.output != "attribute":
             yield MessageTemplate(topic, {**_FIELDS, **({} if seen is None else {"last_seen": seen})})
+        if self._options.output == "json":
             return
         for key, field in _FIELDS.items():
             plain = {name: value for name, value in field.items() if name != "optional"}
             needs = (field["from"],) if key in _OF_BATTERY else ()
             yield MessageTemplate(f"{topic}/{key}", plain, MessageRole.READING, needs=needs)
+        if seen is not None:
+            # It says nothing that was measured, and so it is no reading.
+            yield MessageTemplate(f"{topic}/last_seen", seen, MessageRole.STATE)
 
     # -- a device
 
@@ -189,6 +192,24 @@ class Zigbee2MqttEncoder:
         is_restart = request.lower() == "restart" and response["status"] == "ok"
         return GatewayRequest((answer,), named, is_restart)
 
+    def told_names(
+        self, gateway: DeviceNames, devices: Sequence[DeviceNames], topic: str, payload: bytes
+    ) -> Mapping[str, str]:
+        """Return how the list of devices calls them: it knows them by their addresses, whoever has renamed them."""
+        if topic != self._topic("bridge/devices", gateway):
+            return {}
+        try:
+            listed = read_json(payload)
+        except DialectError:
+            return {}
+        names = {
+            one.get("ieee_address"): one.get("friendly_name")
+            for one in (listed if isinstance(listed, list) else ())
+            if isinstance(one, dict) and isinstance(one.get("ieee_address"), str)
+        }
+        called = ((one["device"], names.get(_ieee_address(one))) for one in devices)
+        return {device: name for device, name in called if isinstance(name, str) and _is_friendly(name)}
+
     # -- what is said
 
     def _topic(self, below: str, names: DeviceNames) -> str:
@@ -253,10 +274,10 @@ class Zigbee2MqttEncoder:
                 "unique_id": f"{address}_{key}_zigbee2mqtt",
                 "unit_of_measurement": unit,
             }
-            if self._options.output == "json":
-                body |= {"state_topic": topic, "value_template": f"{{{{ value_json.{key} }}}}"}
-            else:
+            if self._options.output == "attribute":
                 body["state_topic"] = f"{topic}/{key}"
+            else:
+                body |= {"state_topic": topic, "value_template": f"{{{{ value_json.{key} }}}}"}
             where = f"{discovery.prefix}/sensor/{address}/{key}/config"
             yield Publication(where, orjson.dumps(body), retain=True)
 
@@ -313,11 +334,15 @@ def _renaming(asked: Mapping[str, Any], devices: Sequence[str]) -> tuple[str, st
     if "from" not in asked or not isinstance(to, str):
         raise _RequestRefused("Invalid payload")
     before = _known(asked["from"], devices)
-    if not to or len(to) > _LONGEST_NAME or not to.isprintable() or set("+#/").intersection(to):
+    if not _is_friendly(to):
         raise _RequestRefused(f"Failed to rename '{before}': '{to[:_LONGEST_NAME]}' is not a friendly name")
     if to in devices or to == "bridge":
         raise _RequestRefused(f"friendly_name '{to}' is already in use")
     return before, to
+
+
+def _is_friendly(name: str) -> bool:
+    return 0 < len(name) <= _LONGEST_NAME and name.isprintable() and not set("+#/").intersection(name)
 
 
 def _known(name: object, devices: Sequence[str]) -> str:

@@ -33,7 +33,7 @@ def bodies(publications: Any) -> dict[str, Any]:
 
 @given(
     st.floats(-40, 85), st.floats(0, 100), st.floats(800, 1100), st.booleans(),
-    st.sampled_from(["disable", "ISO_8601", "epoch"]), st.booleans(),
+    st.sampled_from(["disable", "ISO_8601", "ISO_8601_local", "epoch"]), st.booleans(),
 )  # fmt: skip
 def test_a_reading_is_read_as_it_was_measured(
     temperature: float, humidity: float, pressure: float, has_battery: bool, last_seen: str, knows_list: bool
@@ -64,17 +64,33 @@ def test_a_reading_is_read_as_it_was_measured(
     assert message.remarks == ()
 
 
-def test_attributes_have_a_topic_each() -> None:
+@pytest.mark.parametrize("output", ["attribute", "attribute_and_json"])
+@pytest.mark.parametrize("last_seen", ["disable", "ISO_8601_local"])
+def test_attributes_have_a_topic_each(output: str, last_seen: str) -> None:
     row = reading_of("bme280", temperature_c=21.347, humidity=40.0, pressure_hpa=1001.26)
-    spoken = format_of("bme280", {"dialect": "zigbee2mqtt", "output": "attribute"})
-    decoder, values = Zigbee2MqttDecoder(), {}
+    spoken = format_of("bme280", {"dialect": "zigbee2mqtt", "output": output, "last_seen": last_seen})
+    decoder, values = Zigbee2MqttDecoder(), []
     decoder.decode("zigbee2mqtt/bridge/devices", b'[{"friendly_name":"porch-07"}]', Arrival(0))
     for one in said("bme280", spoken, row):
         message = decoder.decode(one.topic, one.payload, Arrival(0))
-        assert message.device_id == "porch-07"
-        values |= message.values
-    del values["link_quality"]
-    assert values == {"temperature_c": 21.35, "humidity": 40, "pressure_hpa": 1001.3}
+        assert (message.device_id, message.remarks) == ("porch-07", ())
+        has_time = last_seen != "disable" and one.topic.endswith(("porch-07", "last_seen"))
+        assert message.time_ms == (NOON_MS if has_time else 0)
+        values.append({name: value for name, value in message.values.items() if name != "link_quality"})
+    whole = {"temperature_c": 21.35, "humidity": 40, "pressure_hpa": 1001.3}
+    alone = [{name: value} for name, value in whole.items()] + [{}]
+    assert values == ([whole] if output != "attribute" else []) + alone + ([{}] if last_seen != "disable" else [])
+
+
+@pytest.mark.parametrize(
+    ("timezone", "written"),
+    [("Asia/Kolkata", b"2026-03-04T17:30:00+05:30"), ("America/New_York", b"2026-03-04T07:00:00-05:00"),
+     ("UTC", b"2026-03-04T12:00:00+00:00")],
+)  # fmt: skip
+def test_a_local_time_has_its_offset(timezone: str, written: bytes) -> None:
+    options = {"dialect": "zigbee2mqtt", "last_seen": "ISO_8601_local"}
+    (one,) = said("bme280", format_of("bme280", options, timezone=timezone), reading_of("bme280"))
+    assert one.payload.endswith(b',"last_seen":"' + written + b'"}')
 
 
 @pytest.mark.parametrize(
@@ -214,8 +230,3 @@ def test_several_gateways_are_read_by_one_decoder() -> None:
         assert (message.device_id, message.values) == ("hall", {"temperature_c": pytest.approx(celsius)})
     with pytest.raises(DialectError, match="is not below z/"):
         decoder.decode("y/a/hall", b"{}", Arrival(0))
-
-
-def test_last_seen_of_attributes_is_refused() -> None:
-    with pytest.raises(DialectError, match="no value would have a time"):
-        encoder(output="attribute", last_seen="epoch")

@@ -6,10 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import aiomqtt
 import orjson
 import pytest
 
 from devices.fleet.fleet import Fleet
+from devices.fleet.forget import forget_devices
+from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from edgefleet.verify import Outcome, RunVerdict, verify_run
 from edgewire.run_record import RunRecord
@@ -33,6 +36,13 @@ GROUPS: list[dict[str, Any]] = [
     {"id": "shelly-{n}", "dialect": "shelly"},
     {"id": "phone-{n}", "kind": "gps", "dialect": "owntracks"},
 ]
+SENSORS: dict[str, Any] = {
+    "id": "sensor-{n}",
+    "dialect": {"dialect": "zigbee2mqtt", "output": "attribute_and_json", "last_seen": "ISO_8601_local"},
+    "timezone": "America/New_York",
+    "firmware": {"battery_life": "300d"},
+}
+RENAME = "zigbee2mqtt/bridge/request/device/rename"
 SUBSCRIPTIONS = [
     "edge/+/+/+/telemetry",
     {"filter": "tele/#", "decode": "tasmota", "timezone": "Europe/Berlin"},
@@ -40,6 +50,7 @@ SUBSCRIPTIONS = [
     {"filter": "+/sensor/#", "decode": "esphome"},
     {"filter": "+/events/rpc", "decode": "shelly"},
     {"filter": "owntracks/#", "decode": "owntracks"},
+    {"filter": "zigbee2mqtt/#", "decode": "zigbee2mqtt"},
     *({"filter": f"{one['topic'].partition('/')[0]}/#", "decode": one} for one in (TIMED, BARE, NUMBERED)),
 ]
 
@@ -79,6 +90,37 @@ def change(services: Services, device: str, values: dict[str, Any] | None) -> No
         else:
             changed = orjson.dumps(orjson.loads(payload) | values).decode()
             store.execute("UPDATE messages SET payload = ? WHERE rowid = ?", (changed, row))
+
+
+async def test_a_device_that_its_gateway_renames_is_found_again_and_forgotten(services: Services) -> None:
+    """Each value comes in the object and on a topic of its own; the unit of `voltage` only the gateway's list tells."""
+    scenario = Scenario(broker=services.broker, devices=[{"kind": "bme280", "count": 3, "interval": "100ms"} | SENSORS])
+    stop = asyncio.Event()
+    host, port = services.broker.removeprefix("mqtt://").split(":")
+    awaited = ["sensor-1/temperature", "hall/temperature", "porch/last_seen"]
+    async with aiomqtt.Client(host, int(port)) as client, asyncio.timeout(60):
+        await client.subscribe("zigbee2mqtt/#", qos=1)
+        running = asyncio.create_task(Fleet(scenario, name="test").run(60, stop))
+        async for message in client.messages:
+            if str(message.topic) == f"zigbee2mqtt/{awaited[0]}":
+                before = awaited.pop(0).partition("/")[0]
+                if not awaited:
+                    break
+                wanted = {"from": before, "to": awaited[0].partition("/")[0]}
+                await client.publish(RENAME, orjson.dumps(wanted), qos=1)
+        await asyncio.sleep(0.3)
+        stop.set()
+        record = await running
+    renames = [one for device in record.devices for one in device.renames]
+    assert [name for _, name in renames] == ["hall", "porch"]
+    assert 0 < renames[0][0] < renames[1][0]
+    found = await asyncio.to_thread(verdict, record, services)
+    assert (found.outcome, found.failures(), found.untold) == (Outcome.PASS, [], [])
+    assert found.total_sent == record.totals["emitted"] >= 3 * 7
+    report = await forget_devices(scenario, Shard(), 30)
+    assert not report.failures
+    # State, info, devices and groups of the gateway, and the availability of each device.
+    assert report.cleared == 4 + 3
 
 
 async def test_what_dialects_and_own_formats_say_is_found_again_lost_or_altered(services: Services) -> None:
