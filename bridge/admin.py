@@ -1,4 +1,7 @@
-"""Answers what an operator and a monitoring system may ask a running bridge, over HTTP. Changes nothing."""
+"""Answers what an operator and a monitoring system may ask a running bridge, over HTTP.
+
+What changes something is in `operator_api`.
+"""
 
 import asyncio
 from collections.abc import Callable
@@ -10,6 +13,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from bridge.config import AdminConfig
 from bridge.metrics import BridgeMetrics
+from bridge.operator_api import SENTENCES, OperatedBridge, OperatorApi
 from bridge.spool.accounting import lag_s, read_spool_report
 from bridge.spool.spool import Spool
 from edgewire.clock import Clock
@@ -32,7 +36,7 @@ CLOSE_S = 1.0
 class Readiness(NamedTuple):
     """Says why the bridge takes no messages, what waits although they are safe, and what else is worth knowing.
 
-    All three are empty when all is well.
+    All of them but `brokers` are empty when all is well.
     """
 
     reasons: list[str]
@@ -40,6 +44,8 @@ class Readiness(NamedTuple):
     warnings: list[str]
     brokers: list[str]
     """From which it receives now."""
+    paused: list[str]
+    """Sinks to which nothing is delivered, because an operator wants it so."""
 
 
 class Admin:
@@ -52,6 +58,7 @@ class Admin:
         metrics: BridgeMetrics,
         clock: Clock,
         readiness: Callable[[], Readiness],
+        bridge: OperatedBridge,
     ) -> None:
         self._config = config
         self._spool = spool
@@ -64,8 +71,10 @@ class Admin:
             "/metrics": self._metrics_page,
             "/ledger": self._ledger,
         }
+        self.operator = OperatorApi(config, spool.path, bridge)
         application = web.Application()
         application.add_routes([web.get("/", self._index), *(web.get(path, handlers[path]) for path in _SENTENCES)])
+        application.add_routes(self.operator.routes())
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=CLOSE_S)
 
     async def start(self) -> None:
@@ -92,6 +101,7 @@ class Admin:
 
     async def _index(self, request: web.Request) -> web.Response:
         paths = [ServedPath("GET", path, sentence) for path, sentence in _SENTENCES.items()]
+        paths += [ServedPath(method, path, sentence) for (method, path), sentence in SENTENCES.items()]
         page = render_index("edgefleet bridge", paths, request.headers.getall("Accept", []))
         return web.Response(body=page.body, headers=page.headers)
 

@@ -7,9 +7,10 @@ Environment variables named `BRIDGE_…` win over the file: `BRIDGE_HTTP__URL` s
 import os
 import re
 import socket
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AnyHttpUrl, Field, create_model, field_validator, model_validator
+from pydantic import AnyHttpUrl, Field, SecretStr, create_model, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from bridge.delivery.config import DeadLettersConfig
@@ -24,11 +25,13 @@ from bridge.spool.config import SpoolConfig
 from edgewire.config import Config, ConfigFile, DurationMs
 from edgewire.config_errors import located_error, text_matching
 from edgewire.errors import ConfigError
+from edgewire.http_guard import SHORTEST_TOKEN
 from edgewire.link import BrokerUrl
 from edgewire.link.url import with_password_file
 from edgewire.link.websocket_config import WEBSOCKET_UNUSED, WebSocketConfig
 from edgewire.messages import MEASUREMENT_FILTERS
 from edgewire.mqtt.filters import filter_matches, is_shared
+from edgewire.secret_file import take_secret
 from edgewire.tls import check_tls_keys
 
 # The keys of the sinks come from their table, so that a new sink needs no line here.
@@ -49,10 +52,31 @@ class TracingConfig(Config):
 
 
 class AdminConfig(Config):
-    """Says where /healthz, /readyz, /metrics and /ledger are served."""
+    """Says where the state of the bridge is served, and where it is paused, drained and its dead letters replayed."""
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 9464
+    token: SecretStr | None = None
+    """What whoever changes something or reads dead letters must send as `Authorization: Bearer`, at least 16
+    characters. Absent: only who runs on this machine may, and nobody where `host` is not 127.0.0.1."""
+    token_file: Path | None = None
+    """File with the token, instead of `token`. Read again by a reload."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _secret_from_file(cls, values: Any) -> Any:
+        return take_secret(values, "token") if isinstance(values, dict) else values
+
+    @field_validator("token")
+    @classmethod
+    def _is_long_enough(cls, token: SecretStr | None) -> SecretStr | None:
+        text = "" if token is None else token.get_secret_value()
+        is_sendable = text.isascii() and text.isprintable() and " " not in text
+        if token is not None and (len(text) < SHORTEST_TOKEN or not is_sendable):
+            raise ValueError(
+                f"is {SHORTEST_TOKEN} characters of ASCII or more, no spaces: make one with `openssl rand -hex 32`"
+            )
+        return token
 
 
 class BridgeConfig(_Sinks):

@@ -73,7 +73,7 @@ def compare_configs(old: BridgeConfig, new: BridgeConfig, sinks: frozenset[str])
         "broker (its address)": _address(old) == _address(new),
         "broker_list": old.broker_list == new.broker_list,
         "spool.path": old.spool.path == new.spool.path,
-        "admin": old.admin == new.admin,
+        "admin (its address)": (old.admin.host, old.admin.port) == (new.admin.host, new.admin.port),
         "tracing": old.tracing == new.tracing,
     }
     stuck = [key for key, same in fixed.items() if not same]

@@ -36,6 +36,7 @@ from bridge.spool.store import SpoolStore
 from edgewire import logs
 from edgewire.clock import Clock, SystemClock
 from edgewire.config import duration_text
+from edgewire.config_errors import closest
 from edgewire.errors import ConfigError, EdgefleetError, ServiceUnavailable
 
 if TYPE_CHECKING:  # OpenTelemetry is an extra
@@ -98,18 +99,21 @@ class Bridge:
         )
         self._broker_stats = BrokerStatsMonitor(lambda: self._source.config, metrics, losses, rng)
         self._publisher = DeadLetterPublisher(lambda: self._source.config, self._spool, metrics, rng)
-        self.admin = Admin(config.admin, self._spool, metrics, clock, self.readiness)
+        self.admin = Admin(config.admin, self._spool, metrics, clock, self.readiness, self)
         self._tracing = build_tracing(config, clock)
         self._runners.on_delivered = self._tracing.trace_delivery if self._tracing else None
         self._refused: str | None = None
         self._draining = False
+        self._paused: set[str] = set()
+        self._changing = asyncio.Lock()
+        self._signals: ControlSignals | None = None
         self._ending = asyncio.Event()
         self._descriptions.begin(self._spool, table)
         table.tell_counters(self._sequence_monitor)
 
     async def run(self, stop: asyncio.Event, signals: ControlSignals | None = None) -> None:
         """Run until `stop` or a drain, or until a part fails, and raise what it failed with."""
-        signals = signals or ControlSignals(stop)
+        self._signals = signals = signals or ControlSignals(stop)
         receiving = asyncio.create_task(self._receive(), name="source")
         self._runners.start(self._sinks, self._spool, self._config.shutdown_timeout / 1000)
         beside = [
@@ -179,8 +183,51 @@ class Bridge:
         warnings = [*self._source.warnings, *self._losses.warnings, *self._runners.warnings]
         warnings += [self._refused] if self._refused else []
         self.metrics.unacknowledged_s.set(self._source.unacknowledged_s)
-        brokers = list(map(str, self._source.brokers))
-        return Readiness(reasons, [*self._runners.problems, *self._publisher.problems], warnings, brokers)
+        waiting = [*self._runners.problems, *self._publisher.problems]
+        paused = sorted(self._paused)
+        waiting += [f"{name}: an operator has paused it: nothing is delivered" for name in paused]
+        return Readiness(reasons, waiting, warnings, list(map(str, self._source.brokers)), paused)
+
+    # -- pause and resume
+
+    async def pause(self, sink: str | None) -> list[str]:
+        """Deliver nothing to a sink, or all, until resumed; return which are paused now. Raises `ConfigError`."""
+        async with self._changing:
+            names = self._named(sink) - self._paused
+            self._paused |= names
+            await self._runners.stop(names)
+            log.info("paused by an operator: messages wait in the spool", sinks=sorted(names))
+            return sorted(self._paused)
+
+    async def resume(self, sink: str | None) -> list[str]:
+        """Deliver again to a sink, or all; return which are paused still. Raises `ConfigError`."""
+        async with self._changing:
+            await self._resume(self._named(sink) & self._paused)
+            return sorted(self._paused)
+
+    async def _resume(self, names: set[str]) -> None:
+        if names:
+            # Who starts reads from the file where to: what those that stopped got done has to be in it.
+            await self._spool.run_on_writer(lambda _: None)
+            sinks = build_sinks(self._config, self._runners.table, self._clock)
+            self._paused -= names
+            self._runners.start(
+                [one for one in sinks if one.name in names], self._spool, self._config.shutdown_timeout / 1000
+            )
+            log.info("resumed by an operator", sinks=sorted(names))
+
+    def request_drain(self) -> None:
+        """Deliver everything, end the session, and end."""
+        if self._signals is not None:
+            self._signals.drain.set()
+
+    def _named(self, sink: str | None) -> set[str]:
+        names = list(self._config.sinks)
+        if self._draining or self._ending.is_set():
+            raise ServiceUnavailable("the bridge is being drained, or ends: it delivers what it has")
+        if sink is not None and sink not in names:
+            raise ConfigError(f"sink: there is no '{sink}'{closest(sink, names)}; there are {', '.join(names)}")
+        return set(names if sink is None else (sink,))
 
     # -- reload and drain
 
@@ -203,11 +250,15 @@ class Bridge:
 
     async def reload(self, config: BridgeConfig) -> list[str]:
         """Go on with another configuration; return the keys that differ. After a `ConfigError` all is as before."""
+        async with self._changing:
+            return await self._reload(config)
+
+    async def _reload(self, config: BridgeConfig) -> list[str]:
         old = self._config
         table, _ = build_components(config)
         self._descriptions.restore(table)
         table.tell_counters(self._sequence_monitor)
-        changes = compare_configs(old, config, frozenset({*self._runners.names, *config.sinks}))
+        changes = compare_configs(old, config, frozenset({*old.sinks, *config.sinks}))
         await self._source.reconfigure(config)
         try:
             if changes.sinks or changes.everything:
@@ -218,6 +269,8 @@ class Bridge:
         await self._spool.configure(config.spool)
         self.metrics.spool_limit_bytes.set(config.spool.max_bytes)
         self._sequence_monitor.configure(config)
+        self.admin.operator.configure(config.admin)
+        self._paused &= set(config.sinks)
         self._config = config
         return list(changes.keys)
 
@@ -226,7 +279,9 @@ class Bridge:
         runners = self._runners
         leaving = runners.names if changes.everything else [name for name in runners.names if name in changes.sinks]
         arriving = [
-            sink for sink in build_sinks(config, table, self._clock) if changes.everything or sink.name in changes.sinks
+            sink
+            for sink in build_sinks(config, table, self._clock)
+            if (changes.everything or sink.name in changes.sinks) and sink.name not in self._paused
         ]
         await runners.stop(leaving)
         try:
@@ -240,14 +295,16 @@ class Bridge:
             runners.start(back, self._spool, self._config.shutdown_timeout / 1000)
             raise
         runners.table = table
-        for name in set(leaving) - {sink.name for sink in arriving}:
+        for name in set(self._config.sinks) - set(config.sinks):
             self.metrics.remove_sink(name)
         runners.start(arriving, self._spool, config.shutdown_timeout / 1000)
 
     async def _drain(self) -> None:
         """Take no more, deliver everything, end the session. Raises `NotDrained` when that takes too long."""
         limit_s = self._config.drain_timeout / 1000
-        self._draining = True
+        async with self._changing:
+            self._draining = True
+            await self._resume(set(self._paused))
         log.info("draining", timeout_s=limit_s)
         try:
             async with asyncio.timeout(limit_s):

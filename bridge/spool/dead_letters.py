@@ -11,13 +11,14 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bridge.spool.message import DeadLetter
 from bridge.spool.sqlite import open_read_only, open_shared, translate_errors
 from edgewire.clock import iso_ms
+from edgewire.messages import ContractError, MessageId
 from edgewire.mqtt.filters import filter_matches
 
 _FIELDS = (
@@ -27,11 +28,28 @@ _FIELDS = (
 
 _SELECT = f"SELECT {', '.join(_FIELDS)} FROM dead_letters"  # noqa: S608
 
+MOST_NAMED = 1000
+"""Letters that are named of those that were changed; they are all counted."""
+
 _LETTERS_AT_ONCE = 500
 """Letters changed in one transaction: the bridge's own commits wait for it, a few milliseconds."""
 
 _PAUSE_S = 0.02
 """Between two such transactions, for the bridge's commits."""
+
+
+@dataclass(slots=True)
+class LetterChange:
+    """Says which dead letters were changed."""
+
+    count: int = 0
+    names: dict[str, list[str]] = field(default_factory=dict)
+    """Sink -> what the first of its letters are known by, see `letter_name`."""
+
+    @property
+    def named(self) -> int:
+        """Return how many are named."""
+        return sum(map(len, self.names.values()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,8 +116,8 @@ def read_dead_letters_after(path: Path, number: int, limit: int) -> list[DeadLet
         return [_letter(row) for row in rows]
 
 
-def replay_dead_letters(path: Path, selection: DeadLetterSelection) -> int:
-    """Make dead letters pending again for their sinks; return how many. Raises `SpoolError`."""
+def replay_dead_letters(path: Path, selection: DeadLetterSelection) -> LetterChange:
+    """Make dead letters pending again for their sinks; return which. Raises `SpoolError`."""
 
     def change(database: sqlite3.Connection, listed: str) -> None:
         # Of a sink that is not configured any more nobody would take it.
@@ -110,8 +128,8 @@ def replay_dead_letters(path: Path, selection: DeadLetterSelection) -> int:
     return _change(path, selection, change, "AND sink IN (SELECT name FROM sinks)")
 
 
-def discard_dead_letters(path: Path, selection: DeadLetterSelection) -> int:
-    """Delete dead letters for good and count them as discarded; return how many. Raises `SpoolError`."""
+def discard_dead_letters(path: Path, selection: DeadLetterSelection) -> LetterChange:
+    """Delete dead letters for good and count them as discarded; return which. Raises `SpoolError`."""
 
     def change(database: sqlite3.Connection, listed: str) -> None:
         chosen = "FROM dead_letters WHERE number IN (SELECT value FROM json_each(?))"
@@ -126,8 +144,8 @@ def discard_dead_letters(path: Path, selection: DeadLetterSelection) -> int:
 
 def _change(
     path: Path, selection: DeadLetterSelection, change: Callable[[sqlite3.Connection, str], None], condition: str = ""
-) -> int:
-    changed = 0
+) -> LetterChange:
+    changed = LetterChange()
     with translate_errors(path), closing(open_shared(path)) as database:
         _register_functions(database)
         for numbers in _chunks(_numbers(database, selection, condition)):
@@ -142,13 +160,16 @@ def _change(
                         (json.dumps(numbers),),
                     )
                 ]
+                names = _names(database, still[: max(0, MOST_NAMED - changed.count)])
                 change(database, json.dumps(still))
                 database.execute("COMMIT")
             except BaseException:
                 if database.in_transaction:
                     database.execute("ROLLBACK")
                 raise
-            changed += len(still)
+            changed.count += len(still)
+            for sink, name in names:
+                changed.names.setdefault(sink, []).append(name)
             time.sleep(_PAUSE_S)
     return changed
 
@@ -157,6 +178,24 @@ def _numbers(database: sqlite3.Connection, selection: DeadLetterSelection, condi
     where, values = selection.where()
     statement = f"SELECT number FROM dead_letters WHERE {where} {condition} ORDER BY number"  # noqa: S608
     return [number for (number,) in database.execute(statement, values)]
+
+
+def _names(database: sqlite3.Connection, numbers: Sequence[int]) -> list[tuple[str, str]]:
+    rows = database.execute(
+        "SELECT sink, topic, payload FROM dead_letters"
+        " WHERE number IN (SELECT value FROM json_each(?)) ORDER BY number",
+        (json.dumps(numbers),),
+    )
+    return [(sink, letter_name(topic, payload)) for sink, topic, payload in rows]
+
+
+def letter_name(topic: str, payload: bytes) -> str:
+    """Return the id of a message by the contract, `{device_id}:{boot}:{seq}`; or its topic, where it has none."""
+    try:
+        fields = json.loads(payload)
+        return str(MessageId.parse(f"{fields['device_id']}:{fields['boot']}:{fields['seq']}"))
+    except (ContractError, ValueError, KeyError, TypeError, RecursionError):
+        return topic
 
 
 def _chunks(numbers: Sequence[int]) -> Iterator[Sequence[int]]:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgewire.errors import ConfigError
+from edgewire.http_guard import SHORTEST_TOKEN
 
 if TYPE_CHECKING:
     from edgefleet.control.server import ControlConfig
 
 TOKEN_VARIABLE = "EDGEFLEET_CONTROL_TOKEN"  # noqa: S105 - the name of it
-SHORTEST_TOKEN = 16
 
 ControlAddress = Annotated[
     str | None,

@@ -141,7 +141,7 @@ def replay(
     from bridge.spool import dead_letters as letters
 
     chosen = filters.selection(everything=everything)
-    count = letters.replay_dead_letters(_spool(config), chosen)
+    count = letters.replay_dead_letters(_spool(config), chosen).count
     _report("replaying", count, as_json=as_json)
 
 
@@ -160,7 +160,7 @@ def drop(
     from bridge.spool import dead_letters as letters
 
     chosen = filters.selection(everything=everything)
-    count = letters.discard_dead_letters(_spool(config), chosen)
+    count = letters.discard_dead_letters(_spool(config), chosen).count
     _report("dropped", count, as_json=as_json)
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import ipaddress
 import socket
 import threading
 from collections.abc import AsyncIterator, Generator
@@ -21,6 +20,7 @@ from edgefleet.control.guard import ControlGuard, RateLimit
 from edgefleet.ingest.connections import WatchedProtocol
 from edgewire import logs
 from edgewire.errors import ConfigError, ServiceUnavailable
+from edgewire.http_guard import is_loopback
 from edgewire.os_support import run_coroutine
 
 MOST_CONNECTIONS = 100
@@ -52,19 +52,12 @@ class ControlConfig:
         host = host.strip("[]") or "127.0.0.1"
         if not port.isdecimal() or int(port) > 65535:
             raise ConfigError(f"{option}: '{address}' is neither a port nor HOST:PORT, such as 127.0.0.1:8088")
-        if token is None and not _is_loopback(host):
+        if token is None and not is_loopback(host):
             raise ConfigError(
                 f"{option}: whoever reaches {host} could change the run: give --control-token-file FILE, or listen on "
                 "127.0.0.1"
             )
         return cls(host=host, port=int(port), token=token)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 class _ControlServer(uvicorn.Server):

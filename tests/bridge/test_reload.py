@@ -73,7 +73,7 @@ async def test_a_file_that_is_wrong_is_refused_and_the_old_one_stays(mosquitto: 
         secure = mosquitto.url.replace("mqtt://", "mqtts://")
         await refused("mqtt.ca_file", mqtt={"ca_file": tmp_path / "missing.pem"}, broker=secure)
         await refused("client_id cannot change while the bridge runs", client_id="other")
-        await refused("spool.path, admin cannot change", spool={"path": tmp_path / "b.db"}, admin={"port": 1})
+        await refused("spool.path, admin (its address)", spool={"path": tmp_path / "b.db"}, admin={"port": 1})
         await refused("broker (its address) cannot change", broker="mqtt://127.0.0.1:1")
         publisher = Publisher(mosquitto.url, stage.site)
         await publisher.more(50)

@@ -440,15 +440,15 @@ async def test_replayed_dead_letters_reach_the_sink_that_refused_them_and_the_bo
     async with staged(tmp_path, sink) as stage:
         stage.receive(*messages(100))
         assert (await stage.settled()).dead_lettered == 10
-        assert letters.replay_dead_letters(stage.spool.path, letters.DeadLetterSelection(numbers=(1, 2))) == 2
+        assert letters.replay_dead_letters(stage.spool.path, letters.DeadLetterSelection(numbers=(1, 2))).count == 2
         assert stage.books().pending == 2
         books = await stage.settled()  # refused again
         assert (books.delivered, books.dead_lettered) == (90, 10)
         again = read_dead_letters(stage.spool.path, limit=2)
         assert [one.attempts for one in again] == [2, 2]
         fixed = True
-        assert letters.discard_dead_letters(stage.spool.path, letters.DeadLetterSelection(numbers=(3,))) == 1
-        assert letters.replay_dead_letters(stage.spool.path, letters.DeadLetterSelection(reason="BAD")) == 9
+        assert letters.discard_dead_letters(stage.spool.path, letters.DeadLetterSelection(numbers=(3,))).count == 1
+        assert letters.replay_dead_letters(stage.spool.path, letters.DeadLetterSelection(reason="BAD")).count == 9
         books = await stage.settled()
         assert (books.delivered, books.dead_lettered, books.discarded) == (99, 0, 1)
     assert len(sink.got) == len(set(sink.got)) == 99
@@ -613,7 +613,7 @@ async def test_a_replay_that_is_delivered_and_not_yet_written_down_is_not_taken_
         await eventually(lambda: stage.books().dead_lettered == 1)
         sink.script = None
         sink.open.clear()
-        assert letters.replay_dead_letters(stage.spool.path, letters.DeadLetterSelection(numbers=(1,))) == 1
+        assert letters.replay_dead_letters(stage.spool.path, letters.DeadLetterSelection(numbers=(1,))).count == 1
         await eventually(lambda: bool(stage.runner._acks.replaying))
         stage.store.let.clear()
         stage.store.asked.clear()

@@ -8,7 +8,8 @@ import orjson
 import pytest
 
 from edgefleet.control import guard
-from edgefleet.control.guard import MOST_BODY, ControlGuard, RateLimit
+from edgefleet.control.guard import ControlGuard, RateLimit
+from edgewire.http_guard import MOST_BODY
 
 TOKEN = "a-token-of-a-run-0123"
 JSON = {"content-type": "application/json"}
@@ -60,6 +61,8 @@ async def test_this_machine_is_let_in_by_its_own_names(host: str) -> None:
         ({"host": ""}, 400, "names one host"),
         ({"origin": "http://attacker.example"}, 403, "the origin 'http://attacker.example' is another site"),
         ({"origin": "null"}, 403, "another site"),
+        ({"origin": "http://[::1"}, 403, "another site"),
+        ({"host": "[::1"}, 421, "is not this machine"),
         ({"origin": "http://127.0.0.1:9999"}, 403, "another site"),
         ({"sec-fetch-site": "cross-site"}, 403, "a page of another site"),
         ({"sec-fetch-site": "same-site"}, 403, "a page of another site"),
