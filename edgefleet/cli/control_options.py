@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
@@ -36,6 +36,48 @@ ControlTokenFile = Annotated[
         dir_okay=False,
     ),
 ]
+
+BridgeAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--bridge",
+        envvar="EDGEFLEET_BRIDGE",
+        metavar="URL",
+        help="Address of the admin.port of the bridge behind the run, such as http://127.0.0.1:9464: with --control "
+        "its state is part of what is told.",
+        show_default=False,
+    ),
+]
+IngestAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--ingest",
+        envvar="EDGEFLEET_INGEST",
+        metavar="URL",
+        help="Address of the ingest behind the bridge, such as http://127.0.0.1:8000: the same.",
+        show_default=False,
+    ),
+]
+
+
+class PipelineAddresses(NamedTuple):
+    """Says where the services behind a run are, as far as that was told."""
+
+    bridge: str | None = None
+    ingest: str | None = None
+
+    @classmethod
+    def parse(cls, bridge: str | None, ingest: str | None, *, is_controlled: bool) -> "PipelineAddresses":
+        """Read the options. Raises `ConfigError` for what is no address, and where nobody could be told of it."""
+        from edgefleet.control.metrics_page import parse_service_url
+
+        for option, given in (("--bridge", bridge), ("--ingest", ingest)):
+            if given is not None and not is_controlled:
+                raise ConfigError(f"{option}: is for the page and `edgefleet ctl`: add --web 8089, or leave it out")
+        return cls(
+            None if bridge is None else parse_service_url("--bridge", bridge),
+            None if ingest is None else parse_service_url("--ingest", ingest),
+        )
 
 
 def read_token(file: Path | None, option: str) -> str | None:

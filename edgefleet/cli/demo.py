@@ -68,6 +68,7 @@ def command(
                 is_elsewhere=False,
                 broker=services.broker_process,
                 bridge=services.bridge,
+                ingest=services.ingest,
                 on_listening=on_listening,
             )
         arrivals = demo.read_kafka_along(services, folder)

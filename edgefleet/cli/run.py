@@ -11,7 +11,14 @@ import typer
 
 from edgefleet.cli.broker import start_embedded
 from edgefleet.cli.common import HtmlPage, Json, LogLevel, parse_duration, start_logging
-from edgefleet.cli.control_options import ControlAddress, ControlTokenFile, parse_control
+from edgefleet.cli.control_options import (
+    BridgeAddress,
+    ControlAddress,
+    ControlTokenFile,
+    IngestAddress,
+    PipelineAddresses,
+    parse_control,
+)
 from edgefleet.cli.fleet_options import FleetOptions, Interval, ScenarioOrKind
 from edgefleet.cli.forget import FORGET_S, forget
 from edgefleet.cli.option_groups import takes_options
@@ -119,6 +126,8 @@ def command(
     ] = None,
     control: ControlAddress = None,
     control_token_file: ControlTokenFile = None,
+    bridge: BridgeAddress = None,
+    ingest: IngestAddress = None,
     fail_if: Annotated[
         str | None,
         typer.Option(
@@ -191,6 +200,7 @@ def command(
 
     start_logging(log_level)
     control_config = parse_control(control, control_token_file)
+    pipeline = PipelineAddresses.parse(bridge, ingest, is_controlled=control_config is not None)
     own_brokers: list[Broker] = []
     urls = start_embedded(context, broker or (), only_here=not (ray or ray_address), started=own_brokers)
     changes = {"broker": urls or None, "time_scale": time_scale, "seed": seed, "world": world}
@@ -259,6 +269,8 @@ def command(
                     workers=count,
                     is_elsewhere=cluster is not None,
                     broker=next(iter(own_brokers), None),
+                    bridge=pipeline.bridge,
+                    ingest=pipeline.ingest,
                 )
             result = run_async(
                 run_live(job, count, launcher, metrics, files, condition, failures, history, reloader, live_control)

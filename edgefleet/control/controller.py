@@ -41,10 +41,13 @@ from edgefleet.control.actions import (
     action_arguments,
     read_fault,
 )
+from edgefleet.control.bridge_status import BridgeMonitor
 from edgefleet.control.changes import at_interval, group_names, group_number, scaled
 from edgefleet.control.events import encode_event
+from edgefleet.control.flow_problems import find_flow_problems
 from edgefleet.control.outage import BrokerOutages
 from edgefleet.control.status import FleetMoment
+from edgefleet.control.store_status import StoreMonitor
 from edgefleet.doctor import Machine, Needs, evaluate
 from edgefleet.launch.requests import Shards
 from edgefleet.report.live import ReadSnapshots
@@ -84,6 +87,8 @@ class RunFacts:
     """Whether the processes are on other machines than this one."""
     bridge: str | None = None
     """URL of the admin interface of the run's bridge, where that is known."""
+    ingest: str | None = None
+    """URL of the HTTP ingest behind the bridge, where that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,13 +134,23 @@ class RunController:
         self._faults: set[int] = set()
         self._paused: list[str] = []
         self._muted: list[str] = []
+        self.bridge = None if facts.bridge is None else BridgeMonitor(facts.bridge)
+        self.store = None if facts.ingest is None else StoreMonitor(facts.ingest)
         self.status: dict[str, Any] = self._status(self._moment)
         """As it was a moment ago."""
 
     # -- how the run is
 
     async def watch(self) -> None:
-        """Tell how the run is, and what happens, until cancelled."""
+        """Tell how the run is, what lies behind it, and what happens, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            if self.bridge is not None:
+                tasks.create_task(self.bridge.watch(), name="bridge watch")
+            if self.store is not None:
+                tasks.create_task(self.store.watch(), name="store watch")
+            await self._watch_fleet()
+
+    async def _watch_fleet(self) -> None:
         while True:
             await asyncio.sleep(STATE_S)
             before, self._moment = self._moment, FleetMoment.of(time.monotonic(), self._snapshots())
@@ -154,7 +169,7 @@ class RunController:
     def _status(self, before: FleetMoment) -> dict[str, Any]:
         facts, now_ms = self.facts, self._clock.now_ms()
         is_away = self._outages is not None and self._outages.is_under_way
-        return {
+        status = {
             "run_id": facts.run_id,
             "scenario": facts.name,
             "record": facts.folder,
@@ -170,8 +185,12 @@ class RunController:
             "muted": self._muted[-20:],
             "faults": sorted(self._faults)[-100:],
             "actions": len(self.actions),
+            "sites": len(self.scenario.sites),
             **self._moment.numbers(before),
+            "bridge": None if self.bridge is None else self.bridge.status.document(),
+            "store": None if self.store is None else self.store.status.document(),
         }
+        return status | {"flow": [one._asdict() for one in find_flow_problems(status)]}
 
     def _device_time_ms(self, now_ms: int) -> int:
         facts = self.facts

@@ -35,6 +35,8 @@ class LiveControl:
     """URL of the admin interface of the bridge that the run's messages go through, where that is known."""
     on_listening: Callable[[str], None] = lambda _url: None
     """Is told the URL at which the run is controlled."""
+    ingest: str | None = None
+    """URL of the HTTP ingest behind the bridge, where that is known."""
     actions: list[ActionRecord] = field(default_factory=list)
     scenarios: list[Scenario] = field(default_factory=list)
     """Those with which the run went on, in turn."""
@@ -74,6 +76,7 @@ async def steered(
         from_ms=job.from_ms,
         is_elsewhere=control.is_elsewhere,
         bridge=control.bridge,
+        ingest=control.ingest,
     )
     outages = None if control.broker is None else BrokerOutages(control.broker)
     controller = RunController(facts, job.scenario, view.shards, view.snapshots, stop, at_once, outages)

@@ -1,17 +1,19 @@
 """Serves the page on which people watch a run and change it. All that it knows it asks of the interface."""
 
 from importlib.resources import files
+from pathlib import PurePath
 
 from fastapi import FastAPI, Response
 from starlette.exceptions import HTTPException
 
 PAGE_PATH = "/page/"
 
+_FOLDER = files("edgefleet.control.page")
+_MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript"}
 _ASSETS = {
-    "page.css": "text/css",
-    "page.js": "text/javascript",
-    "api.js": "text/javascript",
-    "chart.js": "text/javascript",
+    one.name: _MEDIA_TYPES[PurePath(one.name).suffix]
+    for one in _FOLDER.iterdir()
+    if PurePath(one.name).suffix in _MEDIA_TYPES
 }
 
 # A browser loads from this service alone, and runs no script that stands in the page itself.
@@ -33,16 +35,15 @@ def is_page(method: str, path: str) -> bool:
 
 def add_run_page(app: FastAPI) -> None:
     """Add the page at `/`, and what it loads."""
-    folder = files("edgefleet.control.page")
 
     async def page() -> Response:
-        return Response(folder.joinpath("index.html").read_bytes(), headers=_HEADERS, media_type="text/html")
+        return Response(_FOLDER.joinpath("index.html").read_bytes(), headers=_HEADERS, media_type="text/html")
 
     async def asset(name: str) -> Response:
         media_type = _ASSETS.get(name)
         if media_type is None:
             raise HTTPException(404, "there is no such file")
-        return Response(folder.joinpath(name).read_bytes(), headers=_HEADERS, media_type=media_type)
+        return Response(_FOLDER.joinpath(name).read_bytes(), headers=_HEADERS, media_type=media_type)
 
     for path, answer in (("/", page), (f"{PAGE_PATH}{{name}}", asset)):
         app.add_api_route(path, answer, methods=["GET", "HEAD"], include_in_schema=False, response_class=Response)

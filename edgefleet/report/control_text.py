@@ -44,6 +44,22 @@ def status_lines(status: Mapping[str, Any], groups: Sequence[Mapping[str, Any]])
     down = [f"worker {one['number']} is {one['state']}" for one in status["processes"] if one["state"] != "running"]
     yield from down if len(status["processes"]) > 1 else ()
     yield from status["problems"]
+    if status["bridge"] is not None:
+        yield from _bridge_lines(status["bridge"])
+        behind = ("received", "bridge", "sink:", "store")
+        yield from (one["said"] for one in status["flow"] if one["place"].startswith(behind))
+
+
+def _bridge_lines(bridge: Mapping[str, Any]) -> Iterator[str]:
+    yield (
+        f"bridge {bridge['url']}: received {bridge['received']:,}, {bridge['received_per_s']:,g}/s, "
+        f"missing by their numbers {bridge['missing']:,}"
+    )
+    for sink in bridge["sinks"]:
+        yield (
+            f"  {sink['sink']:<12} delivered {sink['delivered']:,}, {sink['delivered_per_s']:,g}/s, "
+            f"pending {sink['pending']:,}, dead letters {sink['dead_letters']:,}, breaker {sink['breaker']}"
+        )
 
 
 def device_rows(rows: Sequence[Mapping[str, Any]]) -> Table:

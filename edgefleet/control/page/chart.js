@@ -1,15 +1,10 @@
 // Draws lines over time on a canvas, in the colours of the page, with what happened as marks.
 
+import { clock, number } from "./dom.js";
+
 const LEFT = 52;
 const BOTTOM = 20;
 const TOP = 8;
-
-export const number = (value) =>
-  value === null || value === undefined
-    ? "–"
-    : new Intl.NumberFormat("en", { maximumFractionDigits: Math.abs(value) < 100 ? 2 : 0 }).format(value);
-
-const clock = (ms) => new Date(ms).toLocaleTimeString("en-GB");
 
 function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
