@@ -10,22 +10,15 @@ and no page is read or written twice. The magic number of all but the first, and
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from io import BytesIO
-from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 from pyarrow import parquet
 
-from devices.export.arrow_tables import TableArrays, arrow_schema
-from devices.export.base import ResumeState
-from devices.export.columns import ColumnType, TableSchema, dump_columns, load_columns
-from devices.export.files import PartialFile
-from devices.timeline.table import Table
-from devices.timeline.timeline import Timeline
+from devices.export.columns import ColumnType
+from devices.export.staged_table import StagedTableWriter
 
 _MAGIC = b"PAR1"
 """Stands at the beginning of a Parquet file, and at its end behind the length of the footer."""
@@ -33,61 +26,12 @@ _TAIL_BYTES = 8
 """Length of the footer and the magic number."""
 
 
-class ParquetWriter:
+class ParquetWriter(StagedTableWriter):
     """Writes the file of one schema."""
 
-    def __init__(self, path: Path, schema: TableSchema, metadata: Mapping[str, str] | None = None) -> None:
-        """Write rows of a schema; the `metadata` is for whoever reads the footer."""
-        self._metadata = dict(metadata or {})
-        self._file = PartialFile(path, staged=True)
-        self._index = PartialFile(path.with_name(path.name + ".index"), part_of=self._file)
-        self._table_schema = schema
-        self._schema: pa.Schema | None = None
-        """None before the first messages, which may have fields that their model does not know."""
-        self._arrays = TableArrays()
+    BESIDE = "index"
 
-    def open_file(self, state: ResumeState | None) -> None:
-        """Begin the file, or go on with it."""
-        self._file.open(state)
-        if self._file.is_complete:
-            return
-        self._index.open(state["index"] if state else None)
-        if state and state["columns"]:
-            self._begin(replace(self._table_schema, columns=load_columns(state["columns"])))
-
-    def write(self, timeline: Timeline, tables: Sequence[Table]) -> None:
-        """Append the rows of some tables as a row group, in the order of all output."""
-        if self._schema is None:
-            self._begin(self._table_schema.widened(tables[0]))
-        self._append_group(self._arrays.table(timeline, tables, self._table_schema.columns, self._schema))
-
-    def save_state(self) -> dict[str, Any]:
-        """Make durable what was written, and return what to go on from."""
-        columns = dump_columns(self._table_schema.columns) if self._schema else []
-        index = {} if self._file.is_complete else self._index.save_state()
-        return {**self._file.save_state(), "index": index, "columns": columns}
-
-    def finish(self) -> None:
-        """Append the footer and give the file its name; one without messages has its schema."""
-        if not self._file.is_complete:
-            if self._schema is None:
-                self._append_group(self._begin(self._table_schema).empty_table())
-            self._index.save_state()
-            self._file.write(_joined(self._index.partial.read_bytes()))
-        self._file.complete()
-        self._index.discard()
-
-    def abandon(self) -> None:
-        """Let go; the partial files stay."""
-        self._file.close()
-        self._index.close()
-
-    def _begin(self, schema: TableSchema) -> pa.Schema:
-        self._table_schema = schema
-        self._schema = arrow_schema(schema.columns, self._metadata)
-        return self._schema
-
-    def _append_group(self, table: pa.Table) -> None:
+    def _append_rows(self, table: pa.Table) -> None:
         """Write a row group to the file, and its footer to the index."""
         texts = [column.name for column in self._table_schema.columns if column.type is ColumnType.TEXT]
         footers: list[parquet.FileMetaData] = []
@@ -112,7 +56,11 @@ class ParquetWriter:
                 writer.write_table(table, row_group_size=max(1, len(table)))
                 end = stream.tell()
         self._file.truncate(end)
-        self._index.write(_metadata_file(footers[0]))
+        self._beside.write(_metadata_file(footers[0]))
+
+    def _complete_file(self) -> None:
+        """Append the footer."""
+        self._file.write(_joined(self._beside.partial.read_bytes()))
 
 
 @contextmanager
