@@ -238,6 +238,8 @@ class ActionRecord:
     """partly: some of what was asked for was not done, `said` tells which."""
     said: str = ""
     """What came of it, in a sentence."""
+    messages: dict[str, list[str]] = field(default_factory=dict)
+    """Sink of the bridge -> ids of the dead letters that were replayed or dropped there, the first thousand."""
     ended_ms: int | None = None
     """Wall time at which an outage that it began was over; None where it is not, or it began none."""
 

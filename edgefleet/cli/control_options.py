@@ -48,6 +48,15 @@ BridgeAddress = Annotated[
         show_default=False,
     ),
 ]
+BridgeTokenFile = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="EDGEFLEET_BRIDGE_TOKEN_FILE",
+        help="File with the token of the bridge, where its `admin.token` is set: to pause and drain it.",
+        show_default=False,
+        dir_okay=False,
+    ),
+]
 IngestAddress = Annotated[
     str | None,
     typer.Option(
@@ -65,27 +74,37 @@ class PipelineAddresses(NamedTuple):
 
     bridge: str | None = None
     ingest: str | None = None
+    bridge_token: str | None = None
 
     @classmethod
-    def parse(cls, bridge: str | None, ingest: str | None, *, is_controlled: bool) -> "PipelineAddresses":
+    def parse(
+        cls, bridge: str | None, bridge_token_file: Path | None, ingest: str | None, *, is_controlled: bool
+    ) -> "PipelineAddresses":
         """Read the options. Raises `ConfigError` for what is no address, and where nobody could be told of it."""
         from edgefleet.control.metrics_page import parse_service_url
 
         for option, given in (("--bridge", bridge), ("--ingest", ingest)):
             if given is not None and not is_controlled:
                 raise ConfigError(f"{option}: is for the page and `edgefleet ctl`: add --web 8089, or leave it out")
+        if bridge_token_file is not None and bridge is None:
+            raise ConfigError("--bridge-token-file: is for --bridge, which is not given")
         return cls(
             None if bridge is None else parse_service_url("--bridge", bridge),
             None if ingest is None else parse_service_url("--ingest", ingest),
+            None if bridge_token_file is None else _read_secret_file(bridge_token_file, "--bridge-token-file"),
         )
 
 
 def read_token(file: Path | None, option: str) -> str | None:
     """Return the token out of a file, or of the variable; None where there is neither. Raises `ConfigError`."""
-    from edgewire.secret_file import read_secret
-
     if file is None:
         return os.environ.get(TOKEN_VARIABLE) or None
+    return _read_secret_file(file, option)
+
+
+def _read_secret_file(file: Path, option: str) -> str:
+    from edgewire.secret_file import read_secret
+
     try:
         return read_secret(file)
     except ValueError as error:

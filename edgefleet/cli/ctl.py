@@ -1,23 +1,17 @@
 """Implements `edgefleet ctl`: look at a run that goes on, and change it."""
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import orjson
 import typer
 
-from edgefleet.cli.common import Json
-from edgefleet.cli.control_options import read_token
+from edgefleet.cli.ctl_bridge import bridge_app, letters_app
+from edgefleet.cli.fleet_address import FleetAddress
 from edgefleet.cli.lazy_group import RICH_MARKUP_MODE, CommandGroup
 from edgefleet.cli.option_groups import takes_options
 from edgefleet.terminal import echo
 from edgewire.errors import ConfigError
-
-if TYPE_CHECKING:
-    from edgefleet.control.client import ControlClient
-
-DEFAULT_URL = "http://127.0.0.1:8088"
 
 app = typer.Typer(
     help="Look at a run that was begun with `--control`, and change it; all of it is in the run's record.",
@@ -26,51 +20,13 @@ app = typer.Typer(
     rich_markup_mode=RICH_MARKUP_MODE,
     add_completion=False,
 )
+app.add_typer(bridge_app, name="bridge")
+app.add_typer(letters_app, name="dead-letters")
 
 Group = Annotated[str, typer.Argument(metavar="GROUP", help="Name of a group, as `ctl status` shows it.")]
 KeyValues = Annotated[
     list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="More of it.", show_default=False)
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class FleetAddress:
-    """Says which run is meant."""
-
-    fleet: Annotated[
-        str,
-        typer.Option(envvar="EDGEFLEET_CTL_FLEET", help="URL of its control interface, or the folder of its record."),
-    ] = DEFAULT_URL
-    token_file: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="EDGEFLEET_CONTROL_TOKEN_FILE",
-            help="File with its token. Also the variable EDGEFLEET_CONTROL_TOKEN.",
-            show_default=False,
-            dir_okay=False,
-        ),
-    ] = None
-    as_json: Json = False
-
-    def connect(self) -> "ControlClient":
-        """Return the way to it; raises `ConfigError` for one that is none."""
-        from edgefleet.control.address import find_address
-        from edgefleet.control.client import ControlClient
-
-        return ControlClient(find_address(self.fleet), read_token(self.token_file, "--token-file"))
-
-    def act(self, action: str, **keys: Any) -> None:
-        """Have an action carried out, and say what came of it; exit code 1 where some of it was not done."""
-        given = {name: value for name, value in keys.items() if value is not None and value != ()}
-        result = self.connect().act({"action": action, **given})
-        if self.as_json:
-            typer.echo(orjson.dumps(result))
-        else:
-            echo(result["said"])
-            for row in result["told"]:
-                echo(f"  {row.pop('device_id')}: {', '.join(f'{name} {value}' for name, value in row.items())}")
-        if result["outcome"] != "done":
-            raise typer.Exit(1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Implements `edgefleet bridge dead-letters`: look at what no sink would take, have it tried again, or let it go."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -63,6 +64,11 @@ class Filters:
             until_ms=_instant("--until", self.until),
         )
 
+    def keys(self) -> dict[str, Any]:
+        """Return them as the interfaces of a bridge and of a run have them."""
+        given = {name: getattr(self, name) for name in ("sink", "topic", "reason", "since", "until")}
+        return {"numbers": tuple(self.numbers or ()), **{name: value for name, value in given.items() if value}}
+
 
 def _instant(option: str, text: str | None) -> int | None:
     hint = "is no time: write 2026-03-01 or 2026-03-01T12:00:00Z"
@@ -81,29 +87,33 @@ def list_(
 
     Example: `edgefleet bridge dead-letters list bridge.yaml --sink http --reason 'not JSON' --since 2026-03-01`
     """
+    from bridge.spool.dead_letters import read_dead_letters
+
+    documents = [_document(letter) for letter in read_dead_letters(_spool(config), filters.selection(), limit=limit)]
+    if as_json:
+        _print_json({"dead_letters": documents})
+    else:
+        print_letters(documents)
+
+
+def print_letters(documents: Sequence[Mapping[str, Any]]) -> None:
+    """Print dead letters for people."""
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    from bridge.spool.dead_letters import read_dead_letters
     from edgefleet.terminal import fit_table
-    from edgewire.clock import iso_ms
 
-    letters = read_dead_letters(_spool(config), filters.selection(), limit=limit)
-    if as_json:
-        _print_json({"dead_letters": [_document(letter) for letter in letters]})
-        return
     table = Table(box=None)
     for name in ("number", "when", "sink"):
         table.add_column(name, no_wrap=True)
     for name in ("topic", "attempts", "reason"):
         table.add_column(name, overflow="fold")
-    for letter in letters:
-        when = iso_ms(letter.dead_ms)
-        topic, reason = escape(letter.topic), escape(letter.reason)  # a device chose them
-        table.add_row(str(letter.number), when, letter.sink, topic, str(letter.attempts), reason)
+    for one in documents:
+        topic, reason = escape(one["topic"]), escape(one["reason"])  # a device chose them
+        table.add_row(str(one["number"]), one["dead"], one["sink"], topic, str(one["attempts"]), reason)
     console = Console()
-    console.print(fit_table(table, console.width, keys=3, one_a_line=True) if letters else "no dead letters")
+    console.print(fit_table(table, console.width, keys=3, one_a_line=True) if documents else "no dead letters")
 
 
 @app.command("show")

@@ -13,6 +13,7 @@ from edgefleet.cli.broker import start_embedded
 from edgefleet.cli.common import HtmlPage, Json, LogLevel, parse_duration, start_logging
 from edgefleet.cli.control_options import (
     BridgeAddress,
+    BridgeTokenFile,
     ControlAddress,
     ControlTokenFile,
     IngestAddress,
@@ -127,6 +128,7 @@ def command(
     control: ControlAddress = None,
     control_token_file: ControlTokenFile = None,
     bridge: BridgeAddress = None,
+    bridge_token_file: BridgeTokenFile = None,
     ingest: IngestAddress = None,
     fail_if: Annotated[
         str | None,
@@ -200,7 +202,7 @@ def command(
 
     start_logging(log_level)
     control_config = parse_control(control, control_token_file)
-    pipeline = PipelineAddresses.parse(bridge, ingest, is_controlled=control_config is not None)
+    pipeline = PipelineAddresses.parse(bridge, bridge_token_file, ingest, is_controlled=control_config is not None)
     own_brokers: list[Broker] = []
     urls = start_embedded(context, broker or (), only_here=not (ray or ray_address), started=own_brokers)
     changes = {"broker": urls or None, "time_scale": time_scale, "seed": seed, "world": world}
@@ -270,6 +272,7 @@ def command(
                     is_elsewhere=cluster is not None,
                     broker=next(iter(own_brokers), None),
                     bridge=pipeline.bridge,
+                    bridge_token=pipeline.bridge_token,
                     ingest=pipeline.ingest,
                 )
             result = run_async(

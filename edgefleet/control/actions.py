@@ -1,7 +1,7 @@
 """What can be asked of a run that goes on. Each action is one class; what it is called is in its key `action`."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
@@ -21,6 +21,8 @@ UNTIL_ENDED = "1d"
 """A fault of a connection has to have an end where it is checked; how long it really stays is told beside it."""
 
 DeviceName = Annotated[str, Field(min_length=1, max_length=1000)]
+SinkName = Annotated[str, Field(min_length=1, max_length=100, examples=["http"])]
+"""A sink of the bridge."""
 GroupName = Annotated[str, Field(min_length=1, max_length=100, examples=["gps"])]
 
 
@@ -138,6 +140,62 @@ class BreakBroker(Config):
     """In wall time. Then it is started again with what it keeps: Mosquitto its sessions, the other brokers nothing."""
 
 
+class PauseBridge(Config):
+    """Let the bridge behind the run deliver nothing to a sink, or to any: messages wait in its spool."""
+
+    action: Literal["bridge_pause"]
+    sink: SinkName | None = None
+
+
+class ResumeBridge(Config):
+    """Let the bridge deliver again."""
+
+    action: Literal["bridge_resume"]
+    sink: SinkName | None = None
+
+
+class DrainBridge(Config):
+    """Let the bridge take no new messages, deliver what it has, and end: what is sent later nobody receives."""
+
+    action: Literal["bridge_drain"]
+
+
+class LettersAction(Config):
+    """Has what says which dead letters of the bridge are meant; without any of it, none."""
+
+    numbers: tuple[Annotated[int, Field(ge=1)], ...] = Field(default=(), max_length=MOST_NAMED)
+    """As GET /v1/dead-letters tells them."""
+    sink: SinkName | None = None
+    topic: Annotated[str, Field(max_length=1000)] | None = None
+    """Topic filter with the wildcards of MQTT."""
+    reason: Annotated[str, Field(max_length=1000)] | None = None
+    """A part of the reason; case does not matter."""
+    since: Annotated[str, Field(max_length=100)] | None = None
+    """Given up at this time (ISO 8601) or later."""
+    until: Annotated[str, Field(max_length=100)] | None = None
+    """Given up before this time."""
+    all: bool = False
+
+    @model_validator(mode="after")
+    def _check_choice(self) -> "LettersAction":
+        named = (self.numbers, self.sink, self.topic, self.reason, self.since, self.until)
+        if self.all == any(named):
+            raise ValueError("say which dead letters: numbers, sink, topic, reason, since, until, or all")
+        return self
+
+
+class ReplayLetters(LettersAction):
+    """Have the bridge try dead letters again."""
+
+    action: Literal["replay_dead_letters"]
+
+
+class DropLetters(LettersAction):
+    """Have the bridge delete dead letters for good: they are lost, and named in the record."""
+
+    action: Literal["drop_dead_letters"]
+
+
 class StopRun(Config):
     """End the run: devices send what they have and say goodbye, unless it is to be at once."""
 
@@ -157,12 +215,22 @@ AnyAction = Annotated[
     | MuteDevices
     | UnmuteDevices
     | BreakBroker
+    | PauseBridge
+    | ResumeBridge
+    | DrainBridge
+    | ReplayLetters
+    | DropLetters
     | StopRun,
     Field(discriminator="action"),
 ]
 """What can be asked for; `action` tells which."""
 
 ACTION: TypeAdapter[Any] = TypeAdapter(AnyAction)
+
+
+ACTION_NAMES: tuple[str, ...] = tuple(
+    name for one in get_args(get_args(AnyAction)[0]) for name in get_args(one.model_fields["action"].annotation)
+)
 
 
 def action_arguments(action: Config) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
-from edgefleet.control.actions import ACTION, AnyAction
-from edgefleet.control.controller import ActionRefused, RunController
+from edgefleet.control.actions import ACTION, ACTION_NAMES, AnyAction
+from edgefleet.control.controller import RunController
 from edgefleet.control.events import EventHub, Listener
 from edgefleet.control.run_page import add_run_page
 from edgefleet.ingest.pages import add_pages
@@ -24,6 +24,7 @@ from edgewire.errors import ConfigError, EdgefleetError, ServiceUnavailable
 log = logs.get("control")
 
 MOST_ROWS = 500
+MOST_LETTERS = 200
 PING_S = 15.0
 """So often a listener hears something, so that one that has gone is noticed."""
 SEND_S = 5.0
@@ -177,12 +178,29 @@ def create_control_app(
     @app.post(
         "/v1/actions",
         response_model=ActionResult,
-        summary="Change the run: scale, set, fault, end_fault, command, pause, resume, mute, unmute, broker_outage, "
-        "stop.",
+        summary=f"Change the run: {', '.join(ACTION_NAMES)}.",
     )
     async def act(action: AnyAction) -> Response:
         outcome = await ask(controller.perform(action))
         return _json(orjson.loads(orjson.dumps(outcome.record)) | {"told": [*outcome.rows]})
+
+    @app.get(
+        "/v1/dead-letters",
+        summary="What the bridge behind the run could not deliver, the newest first.",
+    )
+    async def dead_letters(
+        number: Annotated[list[int] | None, Query(max_length=1000, description="Only these.")] = None,
+        sink: Annotated[str | None, Query(max_length=100)] = None,
+        topic: Annotated[str | None, Query(max_length=1000, description="A filter.")] = None,
+        reason: Annotated[str | None, Query(max_length=1000, description="A part of it.")] = None,
+        since: Annotated[str | None, Query(max_length=100)] = None,
+        until: Annotated[str | None, Query(max_length=100)] = None,
+        limit: Annotated[int, Query(ge=1, le=MOST_LETTERS)] = 50,
+    ) -> Response:
+        given = {"sink": sink, "topic": topic, "reason": reason, "since": since, "until": until, "limit": limit}
+        query = [("number", str(one)) for one in number or ()]
+        query += [(name, str(value)) for name, value in given.items() if value is not None]
+        return _json(await ask(controller.dead_letters(query)))
 
     @app.get("/v1/events", summary="Server-sent events: `state` every second, `event` in words, `dropped` at last.")
     async def events() -> Response:
@@ -211,8 +229,8 @@ def _answer_errors(app: FastAPI) -> None:
     def not_possible(_: Request, error: ConfigError) -> Response:
         return answer(422, error)
 
-    @app.exception_handler(ActionRefused)
-    def not_now(_: Request, error: ActionRefused) -> Response:
+    @app.exception_handler(EdgefleetError)
+    def not_now(_: Request, error: EdgefleetError) -> Response:
         return answer(409, error)
 
     @app.exception_handler(ServiceUnavailable)

@@ -1,21 +1,19 @@
 """Asks a run that is controlled: the other end of the interface, for `edgefleet ctl`."""
 
 import http.client
-import ssl
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 import orjson
 
+from edgefleet.control.json_client import JsonClient, said_error
 from edgewire.errors import ConfigError, EdgefleetError, ServiceUnavailable
-from edgewire.redact import show_url
 
 ANSWER_S = 150.0
 """A change that builds devices takes its time; see `edgefleet.launch.requests`."""
 SILENT_S = 40.0
 """A run says something every second, or at the least every 15."""
-MOST_BYTES = 16 << 20
 LONGEST_LINE = 1 << 20
 
 
@@ -24,21 +22,19 @@ class ControlClient:
 
     def __init__(self, url: str, token: str | None = None) -> None:
         """Take `http://HOST:PORT` or `https://`; raises `ConfigError` for what is none."""
-        parts = urlsplit(url)
-        try:
-            port = parts.port
-        except ValueError:
-            port = 0
-        if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-            raise ConfigError(f"'{show_url(url)}' is no URL of a control interface, such as http://127.0.0.1:8088")
-        self.url = show_url(url)
-        self._parts = parts
-        self._token = token
+        self._service = JsonClient(
+            url,
+            token,
+            what="run",
+            name="control interface of a run",
+            advice="name it with --fleet, and begin it with --control",
+        )
+        self.url = self._service.url
 
     def read(self, path: str, **query: Any) -> Any:
         """Return what is at a path; raises as `act`."""
-        given = {name: value for name, value in query.items() if value not in (None, "")}
-        return self._ask("GET", f"/v1/{path}" + (f"?{urlencode(given)}" if given else ""))
+        given = {name: value for name, value in query.items() if value not in (None, "", [])}
+        return self._ask("GET", f"/v1/{path}" + (f"?{urlencode(given, doseq=True)}" if given else ""))
 
     def device(self, device_id: str) -> Any:
         """Return what is known of a device; raises as `act`."""
@@ -54,11 +50,11 @@ class ControlClient:
 
     def events(self) -> Iterator[tuple[str, Any]]:
         """Yield name and content of what happens, until the run ends. Raises as `act`."""
-        connection = self._connect(SILENT_S)
+        connection = self._service.connect(SILENT_S)
         try:
-            response = self._send(connection, "GET", "/v1/events", None)
+            response = self._service.send(connection, "GET", "/v1/events", None)
             if response.status != 200:
-                self._raise_for(response.status, self._content(response))
+                self._raise_for(response.status, self._service.read_content(response))
             name = ""
             while line := self._line(response):
                 key, _, value = line.decode(errors="replace").rstrip("\r\n").partition(": ")
@@ -79,56 +75,14 @@ class ControlClient:
         except (OSError, http.client.HTTPException):
             return b""  # it has ended
 
-    def _connect(self, timeout_s: float) -> http.client.HTTPConnection:
-        host, port = self._parts.hostname or "", self._parts.port
-        if self._parts.scheme == "https":
-            return http.client.HTTPSConnection(host, port, timeout=timeout_s, context=ssl.create_default_context())
-        return http.client.HTTPConnection(host, port, timeout=timeout_s)
-
     def _ask(self, method: str, path: str, body: bytes | None = None) -> Any:
-        connection = self._connect(ANSWER_S)
-        try:
-            response = self._send(connection, method, path, body)
-            content = self._content(response)
-        finally:
-            connection.close()
-        if response.status != 200:
-            self._raise_for(response.status, content)
+        status, content = self._service.ask(method, path, body, ANSWER_S)
+        if status != 200:
+            self._raise_for(status, content)
         return content
 
-    def _send(
-        self, connection: http.client.HTTPConnection, method: str, path: str, body: bytes | None
-    ) -> http.client.HTTPResponse:
-        headers = {} if body is None else {"Content-Type": "application/json"}
-        if self._token is not None:
-            headers["Authorization"] = f"Bearer {self._token}"
-        try:
-            connection.request(method, self._parts.path.rstrip("/") + path, body, headers)
-            return connection.getresponse()
-        except TimeoutError:
-            raise ServiceUnavailable(f"{self.url}: no answer within {connection.timeout:g} s") from None
-        except (OSError, http.client.HTTPException) as error:
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-            raise ServiceUnavailable(
-                f"{self.url}: no run answers there: {reason}; name it with --fleet, and begin it with --control"
-            ) from None
-
-    def _content(self, response: http.client.HTTPResponse) -> Any:
-        try:
-            body = response.read(MOST_BYTES + 1)
-        except (OSError, http.client.HTTPException) as error:
-            raise ServiceUnavailable(f"{self.url}: the answer was cut short: {error}") from None
-        try:
-            if len(body) > MOST_BYTES:
-                raise ValueError
-            return orjson.loads(body)
-        except ValueError:
-            raise ServiceUnavailable(
-                f"{self.url}: what answers there is no control interface of a run (HTTP {response.status})"
-            ) from None
-
     def _raise_for(self, status: int, content: Any) -> None:
-        said = str(content.get("error", content)) if isinstance(content, dict) else f"HTTP {status}"
+        said = said_error(status, content)
         if status == 401:
             raise ConfigError(
                 f"{self.url}: {said.partition(';')[0]}: give --token-file FILE, or the variable EDGEFLEET_CONTROL_TOKEN"

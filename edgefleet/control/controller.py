@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, assert_never
 
 from devices.faults.base import Fault
@@ -27,9 +27,14 @@ from devices.scenario.scenario import Scenario
 from edgefleet.control.actions import (
     AnyAction,
     BreakBroker,
+    DrainBridge,
+    DropLetters,
     EndFault,
     MuteDevices,
+    PauseBridge,
     PauseDevices,
+    ReplayLetters,
+    ResumeBridge,
     ResumeDevices,
     ScaleGroup,
     SendCommand,
@@ -41,6 +46,8 @@ from edgefleet.control.actions import (
     action_arguments,
     read_fault,
 )
+from edgefleet.control.bridge_actions import BridgeAction, perform_at_bridge, read_letters
+from edgefleet.control.bridge_client import BridgeClient
 from edgefleet.control.bridge_status import BridgeMonitor
 from edgefleet.control.changes import at_interval, group_names, group_number, scaled
 from edgefleet.control.events import encode_event
@@ -59,6 +66,8 @@ from edgewire.run_record import ActionRecord
 
 MOST_ACTIONS = 1000
 """In one run: each may make the fleet's timeline more dear, and all of them are in its record."""
+MOST_MESSAGES = 10_000
+"""That are named in the account of one run, of dead letters."""
 STATE_S = 1.0
 MUTE = "control/mute"
 KEPT_EVENTS = 200
@@ -89,6 +98,8 @@ class RunFacts:
     """URL of the admin interface of the run's bridge, where that is known."""
     ingest: str | None = None
     """URL of the HTTP ingest behind the bridge, where that is known."""
+    bridge_token: str | None = field(default=None, repr=False)
+    """What it asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +136,7 @@ class RunController:
         self._snapshots = snapshots
         self._stop, self._at_once = stop, at_once
         self._outages = outages
+        self._bridge_client = None if facts.bridge is None else BridgeClient(facts.bridge, facts.bridge_token)
         self._clock = SystemClock()
         self._turn = asyncio.Lock()
         self._numbers = 0
@@ -268,13 +280,13 @@ class RunController:
             )
             try:
                 outcome = await self._carry_out(action, record)
-            except (ConfigError, ActionRefused):
+            except ServiceUnavailable as error:
+                # Some of the processes, or the bridge, may have done it.
+                self._enter(replace(record, outcome="failed", said=str(error)))
+                raise
+            except EdgefleetError:
                 # Nobody has done anything.
                 self._numbers -= 1
-                raise
-            except ServiceUnavailable as error:
-                # Some of the processes may have done it.
-                self._enter(replace(record, outcome="failed", said=str(error)))
                 raise
             self._enter(outcome.record)
             return outcome
@@ -334,6 +346,8 @@ class RunController:
                 return _done(record, answer, f"{_count(answer)} unmuted: {action.target_text}")
             case BreakBroker():
                 return await self._break_broker(action, record)
+            case PauseBridge() | ResumeBridge() | DrainBridge() | ReplayLetters() | DropLetters():
+                return await self._ask_bridge(action, record)
             case StopRun():
                 self._stop.set()
                 if action.at_once:
@@ -397,6 +411,22 @@ class RunController:
         if selection.group is not None:
             return [self.scenario.devices[selection.group].kind]
         return sorted({group.kind for group in self.scenario.devices})
+
+    async def _ask_bridge(self, action: BridgeAction, record: ActionRecord) -> ActionOutcome:
+        found = await perform_at_bridge(self._require_bridge(), action, record)
+        room = max(0, MOST_MESSAGES - sum(len(ids) for one in self.actions for ids in one.messages.values()))
+        return ActionOutcome(replace(found, messages={sink: ids[:room] for sink, ids in found.messages.items()}))
+
+    async def dead_letters(self, query: Sequence[tuple[str, str]]) -> Any:
+        """Return dead letters of the bridge. Raises `ActionRefused`, and as the methods of `BridgeClient`."""
+        return await read_letters(self._require_bridge(), query)
+
+    def _require_bridge(self) -> BridgeClient:
+        if self._bridge_client is None:
+            raise ActionRefused(
+                "the run knows of no bridge: begin it with --bridge http://127.0.0.1:9464, its admin port"
+            )
+        return self._bridge_client
 
     async def _break_broker(self, action: BreakBroker, record: ActionRecord) -> ActionOutcome:
         outages = self._outages

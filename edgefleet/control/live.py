@@ -33,6 +33,8 @@ class LiveControl:
     """The one that came with the run."""
     bridge: str | None = None
     """URL of the admin interface of the bridge that the run's messages go through, where that is known."""
+    bridge_token: str | None = field(default=None, repr=False)
+    """What it asks for."""
     on_listening: Callable[[str], None] = lambda _url: None
     """Is told the URL at which the run is controlled."""
     ingest: str | None = None
@@ -77,6 +79,7 @@ async def steered(
         is_elsewhere=control.is_elsewhere,
         bridge=control.bridge,
         ingest=control.ingest,
+        bridge_token=control.bridge_token,
     )
     outages = None if control.broker is None else BrokerOutages(control.broker)
     controller = RunController(facts, job.scenario, view.shards, view.snapshots, stop, at_once, outages)

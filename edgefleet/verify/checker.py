@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from edgefleet.verify.arrivals import Arrivals
 from edgefleet.verify.clocks import ALLOWANCE_MS, clock_difference_ms, humanize_ms
 from edgefleet.verify.gaps import find_gaps
+from edgefleet.verify.loss_reasons import loss_reasons
 from edgefleet.verify.message_index import (
     ALTERED,
     ARRIVED_UNSENT,
@@ -49,6 +50,8 @@ class SinkChecker(Protocol):
     def add_arrivals(self, arrivals: Arrivals) -> None: ...
 
     def add_conflicts(self, conflicts: Arrivals) -> None: ...
+
+    def missing_of(self, message_ids: Iterable[str]) -> list[str]: ...
 
     def verdict(self, late_after_ms: int, note: str = "") -> SinkVerdict: ...
 
@@ -90,6 +93,11 @@ class Checker:
         slots = np.flatnonzero((self._ledger == MISSING) | (self._ledger == UNSENT))
         positions = np.unique(np.searchsorted(self._index.start, slots, side="right") - 1)
         return [(self._index.devices[at].device_id, self._index.devices[at].boot) for at in positions.tolist()]
+
+    def missing_of(self, message_ids: Iterable[str]) -> list[str]:
+        """Return those of these messages that were sent and are not there, each once."""
+        found = {text: self._index.slot_of(text) for text in message_ids}
+        return [text for text, slot in found.items() if slot >= 0 and self._ledger[slot] == MISSING]
 
     def add_arrivals(self, arrivals: Arrivals) -> None:
         """Enter what arrived next. Messages of other runs are passed over."""
@@ -330,10 +338,14 @@ def run_verdict(
 
     `gaps` are sentences on what could not be compared, beside what the record itself leaves open.
     """
+    sinks = {}
+    for name, checker in checkers.items():
+        sink = checker.verdict(late_after_ms, notes.get(name, ""))
+        sinks[name] = replace(sink, reasons=tuple(loss_reasons(index.record.actions, name, checker.missing_of)))
     return RunVerdict(
         run_id=index.record.run_id,
         sent=index.sent,
-        sinks={name: checker.verdict(late_after_ms, notes.get(name, "")) for name, checker in checkers.items()},
+        sinks=sinks,
         refused=index.record.refused,
         standby=index.record.standby,
         actions=index.record.actions,

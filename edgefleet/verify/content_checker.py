@@ -7,6 +7,7 @@ many.
 """
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -80,6 +81,11 @@ class ContentChecker:
     def missing_devices(self) -> list[tuple[str, int]]:
         """Return id and boot of the devices of which something with an id is missing."""
         return [one for one in self._checker.missing_devices() if one[0] not in self._expected.ids]
+
+    def missing_of(self, message_ids: Iterable[str]) -> list[str]:
+        """Return those of these messages, of devices with ids in their messages, that were sent and are not there."""
+        by_content = self._expected.devices
+        return [one for one in self._checker.missing_of(message_ids) if one.partition(":")[0] not in by_content]
 
     def add_conflicts(self, conflicts: Arrivals) -> None:
         """Enter under which ids other content came than is there."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgefleet.verify.arrivals import Arrivals
-from edgewire.messages.base import to_device_id
+from edgewire.messages.base import ContractError, MessageId, to_device_id
 from edgewire.run_record import DeviceRecord, RunRecord, count_seqs
 
 Indices = NDArray[np.int64]
@@ -69,6 +69,16 @@ class MessageIndex:
     def position_of(self, device_id: str, boot: int) -> int:
         """Return the position of a boot of a device; -1 where it is not of this run, or sent nothing."""
         return self._positions.get((device_id, boot), -1)
+
+    def slot_of(self, message_id: str) -> int:
+        """Return the slot of a message by its id; -1 where there is none."""
+        try:
+            device_id, boot, seq = MessageId.parse(message_id)
+        except ContractError:
+            return -1
+        at = self.position_of(device_id, boot)
+        slot = -1 if at < 0 else int(self.start[at] + seq - self.first_seq[at])
+        return slot if at >= 0 and self.start[at] <= slot < self.start[at + 1] else -1
 
     def positions(self, arrivals: Arrivals) -> Indices:
         """Return which device each arrival is of; -1 for those of other runs."""

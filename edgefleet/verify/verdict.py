@@ -120,6 +120,8 @@ class SinkVerdict:
     """By how much the sink's clock seems to be ahead of the fleet's, where that is why latencies mean nothing."""
     untold: tuple[str, ...] = ()
     """Sentences on what cannot be told from what is there."""
+    reasons: tuple[str, ...] = ()
+    """Sentences on what somebody has done to the run, so that something is missing; they say nothing where none is."""
     alterations: Alterations = field(default_factory=Alterations)
     timing: SinkTiming = field(default_factory=SinkTiming)
     """For a report; `--json` has none of it."""
@@ -198,6 +200,7 @@ class RunVerdict:
             sentence
             for count, sentence in (
                 (total.lost, f"{total.lost:,} were sent and did not arrive{_of_devices(sink)}"),
+                *((total.lost, reason) for reason in sink.reasons),
                 (total.altered, f"{total.altered:,} arrived with other values than were sent{_in_fields(sink)}"),
                 (total.refused, f"the broker refused {total.refused:,}: {why}"),
                 (total.unsent, f"{total.unsent:,} never left the devices, or were never confirmed, and did not arrive"),

@@ -161,13 +161,16 @@ def test_the_demo_is_controlled_and_ends_with_a_verdict_that_balances() -> None:
         while client.read("status")["acknowledged"] < 500:
             assert time.monotonic() < deadline
             time.sleep(0.1)
+        assert client.act({"action": "bridge_pause", "sink": "kafka"})["said"].endswith("paused now: kafka")
+        assert client.read("dead-letters") == {"dead_letters": []}
+        assert client.act({"action": "bridge_resume"})["said"].endswith("paused now: no sink")
         client.act({"action": "stop"})
         stdout, stderr = demo.communicate(timeout=100)
     assert demo.returncode == 0, stderr
     verdict = orjson.loads(stdout)
     assert verdict["sent"] == verdict["http"]["stored"] == verdict["kafka"]["stored"] > 500
     assert verdict["http"]["lost"] == verdict["kafka"]["lost"] == verdict["duplicates"] == 0
-    assert [one["action"] for one in verdict["actions"]] == ["scale", "stop"]
+    assert [one["action"] for one in verdict["actions"]] == ["scale", "bridge_pause", "bridge_resume", "stop"]
     assert set(verdict["latency_ms"]) == {"p50", "p95", "p99"}
     assert set(verdict["services"]) == {"broker", "ingest", "kafka", "bridge", "control"}
     assert all(counts["sent"] for counts in verdict["per_kind"].values())

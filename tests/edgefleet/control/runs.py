@@ -59,6 +59,7 @@ def controller_of(
     shards: ScriptedShards,
     snapshots: Callable[[], list[tuple[WorkerState, FleetSnapshot]]] | None = None,
     outages: BrokerOutages | None = None,
+    bridge: str | None = None,
 ) -> RunController:
     """Return what controls a scripted run."""
     facts = RunFacts(
@@ -70,6 +71,7 @@ def controller_of(
         started_ms=lambda: STARTED_MS,
         from_ms=None,
         is_elsewhere=False,
+        bridge=bridge,
     )
     found = snapshots or (lambda: [(WorkerState.RUNNING, FleetSnapshot(devices=7))])
     return RunController(facts, shards.scenario, shards, found, asyncio.Event(), asyncio.Event(), outages)

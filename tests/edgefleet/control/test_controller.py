@@ -94,6 +94,8 @@ async def test_each_action_is_asked_of_the_fleet_and_is_in_the_account() -> None
         ("command", {"command": "set_interval", "arguments": {"interval": "5x"}}, "'5x' is no duration"),
         ("end_fault", {"fault": 1}, "no action 1 has begun one; there are none"),
         ("broker_outage", {"duration": "1s"}, "the broker is not this run's own"),
+        ("bridge_drain", {}, "the run knows of no bridge: begin it with --bridge"),
+        ("drop_dead_letters", {"all": True}, "the run knows of no bridge"),
     ],
 )
 async def test_what_is_refused_is_not_done_and_not_in_the_account(name: str, keys: dict[str, Any], said: str) -> None:
@@ -122,6 +124,8 @@ async def test_what_is_refused_is_not_done_and_not_in_the_account(name: str, key
         ("broker_outage", {"duration": "2h"}),
         ("mute", {"duration": "30d"}),
         ("stop", {"now": True}),
+        ("replay_dead_letters", {}),
+        ("drop_dead_letters", {"all": True, "sink": "http"}),
         ("explode", {}),
     ],
 )

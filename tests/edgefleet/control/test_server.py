@@ -246,10 +246,11 @@ def test_every_action_is_described() -> None:
         "/v1/devices",
         "/v1/devices/{device_id}",
         "/v1/actions",
+        "/v1/dead-letters",
         "/v1/events",
     }
     actions = described["paths"]["/v1/actions"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert actions["discriminator"]["mapping"].keys() == {
         *("scale", "set", "fault", "end_fault", "command", "pause", "resume", "mute", "unmute", "broker_outage"),
-        "stop",
+        *("bridge_pause", "bridge_resume", "bridge_drain", "replay_dead_letters", "drop_dead_letters", "stop"),
     }
