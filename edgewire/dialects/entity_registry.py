@@ -50,6 +50,8 @@ class Entity:
     is_number: bool = False
     """Whether a text is a number that has no unit, as counts have none: what has a state class is one."""
     scale: Scale = AS_IT_IS
+    decimals: int | None = None
+    """To which its value is rounded; see `templates.Template`."""
 
 
 class EntityRegistry:

@@ -46,6 +46,17 @@ _STATE = re.compile(
     re.DOTALL,
 )
 """A cover's position, a fan's speed, what a thermostat measures are a level lower."""
+_BELOW = (
+    "action", "current_humidity", "current_temperature", "direction", "fan_mode", "mode", "oscillation", "position",
+    "preset", "preset_mode", "speed_level", "swing_mode", "target_humidity", "target_temperature",
+    "target_temperature_high", "target_temperature_low", "tilt",
+)  # fmt: skip
+_PART_STATE = re.compile(
+    rf"(?P<device>.+?)/(?P<component>{'|'.join(_COMPONENTS)})/(?P<object>[^/]*)/(?P<part>{'|'.join(_BELOW)})"
+    r"/(?P<what>state|command)",
+    re.DOTALL,
+)
+"""What is known to be a level lower; an entity may be called as its component is."""
 _FLAGS: Mapping[str, Mapping[str, bool]] = MappingProxyType(
     {
         **{name: MappingProxyType({"ON": True, "OFF": False}) for name in ("binary_sensor", "switch", "fan")},
@@ -141,7 +152,7 @@ class EsphomeDecoder:
 
     def _levels(self, topic: str) -> _Levels | None:
         """Take a topic apart; None for one that is none of ESPHome's own."""
-        found = _STATE.fullmatch(topic)
+        found = _PART_STATE.fullmatch(topic) or _STATE.fullmatch(topic)
         if found is None:
             return None
         if len(self._known) >= _KNOWN_TOPICS:
@@ -161,9 +172,10 @@ class EsphomeDecoder:
 
     def _availability(self, device: str, payload: bytes, arrival: Arrival) -> DialectMessage:
         said = read_text(payload)
-        if said not in ("online", "offline"):
+        if said not in ("online", "offline", ""):
             raise DialectError(f"status says {shown(said)}: neither online nor offline")
-        return unread(device, MessageRole.AVAILABILITY, arrival, values={"online": said == "online"})
+        # What was retained is cleared by an empty text, which tells nothing.
+        return unread(device, MessageRole.AVAILABILITY, arrival, values={"online": said == "online"} if said else {})
 
 
 def _undescribed(device: str, component: str, name: str, part: str, payload: bytes, arrival: Arrival) -> DialectMessage:

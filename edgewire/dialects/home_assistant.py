@@ -7,8 +7,10 @@ issue 9436), with filters; `~` stands for a base only as first or last letter, a
 bare `nan` would break every entity of a topic (awtrix-ng issue 9) and is one missing value here.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Annotated, Any, NamedTuple
 
@@ -18,19 +20,24 @@ from pydantic import Field
 from edgewire.config import Config
 from edgewire.dialects.base import Arrival, DialectError, DialectMessage, MessageRole, TimeSource, Value, unread
 from edgewire.dialects.entity_registry import Availability, Entity, EntityRegistry, is_on
-from edgewire.dialects.templates import AS_IT_IS, read_template
+from edgewire.dialects.templates import AS_IT_IS, WHOLE, read_template
 from edgewire.dialects.units import linear_units, quantity_of, to_canonical, unit_suffix
-from edgewire.dialects.values import NO_VALUE, number, read_json, read_object, read_text, shown, value_at
+from edgewire.dialects.values import NO_VALUE, number, read_json, read_object, read_text, scaled, shown, value_at
 from edgewire.mqtt.filters import filter_matches
 
 _LONG_NAMES: Mapping[str, str] = MappingProxyType(
     {
+        "atype": "automation_type",
         "avty": "availability",
         "avty_mode": "availability_mode",
         "avty_t": "availability_topic",
         "avty_tpl": "availability_template",
         "cmd_t": "command_topic",
         "cmps": "components",
+        "curr_hum_t": "current_humidity_topic",
+        "curr_hum_tpl": "current_humidity_template",
+        "curr_temp_t": "current_temperature_topic",
+        "curr_temp_tpl": "current_temperature_template",
         "dev": "device",
         "dev_cla": "device_class",
         "exp_aft": "expire_after",
@@ -38,10 +45,13 @@ _LONG_NAMES: Mapping[str, str] = MappingProxyType(
         "o": "origin",
         "obj_id": "object_id",
         "p": "platform",
+        "pl": "payload",
         "pl_avail": "payload_available",
         "pl_not_avail": "payload_not_available",
         "pl_off": "payload_off",
         "pl_on": "payload_on",
+        "pos_t": "position_topic",
+        "pos_tpl": "position_template",
         "stat_on": "state_on",
         "stat_off": "state_off",
         "src_type": "source_type",
@@ -49,6 +59,9 @@ _LONG_NAMES: Mapping[str, str] = MappingProxyType(
         "stat_val_tpl": "state_value_template",
         "stat_t": "state_topic",
         "t": "topic",
+        "temp_stat_t": "temperature_state_topic",
+        "temp_stat_tpl": "temperature_state_template",
+        "temp_unit": "temperature_unit",
         "uniq_id": "unique_id",
         "unit_of_meas": "unit_of_measurement",
         "val_tpl": "value_template",
@@ -85,11 +98,27 @@ _FLAG_CLASSES: Mapping[str, str] = MappingProxyType(
     {"battery": "battery_low", "moisture": "water_leak", "motion": "occupancy"}
 )
 """Device class -> name of what is on or off, where that is not the class itself."""
-_DEFAULT_UNITS: Mapping[str, str] = MappingProxyType({"humidity": "%", "battery_pct": "%"})
+_DEFAULT_UNITS: Mapping[str, str] = MappingProxyType(
+    {"humidity": "%", "battery_pct": "%", "illuminance_lx": "lx", "co2_ppm": "ppm"}
+)
 """Units of those quantities that have one only."""
+_FURTHER: Mapping[str, tuple[tuple[str, str, str], ...]] = MappingProxyType(
+    {
+        "climate": (
+            ("current_temperature_topic", "current_temperature_template", "temperature_c"),
+            ("temperature_state_topic", "temperature_state_template", "target_temperature_c"),
+            ("current_humidity_topic", "current_humidity_template", "humidity"),
+        ),
+        "cover": (("position_topic", "position_template", "position_pct"),),
+    }
+)
+"""Component -> keys of topic and template of what it tells beside its state, and the canonical name of that."""
+_EVENTS = frozenset({"event", "device_automation"})
+"""Components that tell what happened."""
 _TRACKER_KEYS: Mapping[str, str] = MappingProxyType(
     {"latitude": "latitude", "longitude": "longitude", "gps_accuracy": "accuracy_m", "battery_level": "battery_pct"}
 )
+_LARGEST_ANGLES: Mapping[str, int] = MappingProxyType({"latitude": 90, "longitude": 180})
 _IN_WORDS = frozenset({"date", "enum", "timestamp"})
 """Device classes of sensors that are no numbers."""
 _ON_OFF = frozenset({"binary_sensor", "switch", "siren", "fan", "light", "humidifier"})
@@ -120,7 +149,7 @@ class HomeAssistantDecoder:
     def decode(self, topic: str, payload: bytes, arrival: Arrival) -> DialectMessage:
         """Return what a message says. Raises `DialectError`."""
         if topic == f"{self._prefix}/status":
-            return unread("", MessageRole.AVAILABILITY, arrival, values={"online": read_text(payload) == "online"})
+            return _own_state(payload, arrival)
         if topic.startswith(f"{self._prefix}/") and topic.endswith("/config"):
             return self.learn(topic, payload, arrival)
         entities = self.registry.entities_on(topic)
@@ -141,6 +170,14 @@ class HomeAssistantDecoder:
         return message._replace(remarks=problems)
 
 
+def _own_state(payload: bytes, arrival: Arrival) -> DialectMessage:
+    """Return whether Home Assistant itself is there."""
+    said = read_text(payload)
+    if said not in ("online", "offline", ""):
+        raise DialectError(f"Home Assistant's status says {shown(said)}: neither online nor offline")
+    return unread("", MessageRole.AVAILABILITY, arrival, values={"online": said == "online"} if said else {})
+
+
 def read_config(topic: str, payload: bytes) -> tuple[tuple[Entity, ...], Mapping[str, Any]]:
     """Return the entities of a configuration, whose topic is given less its prefix. Raises `DialectError`."""
     levels = topic.split("/")
@@ -151,15 +188,15 @@ def read_config(topic: str, payload: bytes) -> tuple[tuple[Entity, ...], Mapping
     if body.get("migrate_discovery") is True:
         return (), body
     if component != "device":
-        return (_entity(component, object_id, body, object_id),), body
+        return tuple(_entities(component, object_id, body, object_id)), body
     if not isinstance(body.get("components"), dict) or not isinstance(body.get("device"), dict):
         raise DialectError("a device's configuration has no device, or no components")
     shared = {key: value for key, value in body.items() if key != "components"}
-    entities = []
+    entities: list[Entity] = []
     for key, described in body["components"].items():
         # What names its platform only is removed.
         if isinstance(described, dict) and len(described) > 1 and isinstance(described.get("platform"), str):
-            entities.append(_entity(described["platform"], key, shared | described, object_id))
+            entities += _entities(described["platform"], key, shared | described, object_id)
     return tuple(entities), body
 
 
@@ -180,7 +217,7 @@ def read_entities(
         sensor = sensor or first.key
         if not values and first.problem and not is_on(first.attributes_topic, topic):
             raise DialectError(f"{first.key}: {first.problem}")
-        role = MessageRole.EVENT if first.component == "event" else MessageRole.READING
+        role = MessageRole.EVENT if first.component in _EVENTS else MessageRole.READING
         return DialectMessage(
             device, role, arrival.received_ms, TimeSource.ARRIVAL, values, sensor, _NO_PARTS, _NO_PARTS,
             arrival.retained, tuple(remarks) if remarks else (),
@@ -191,7 +228,8 @@ def read_entities(
     ]
     if problems and len(problems) == len(entities):
         raise DialectError("; ".join(problems[:3]))
-    message = unread(device, MessageRole.READING, arrival)._replace(sensor=sensor, remarks=(*remarks, *problems))
+    role = MessageRole.EVENT if all(one.component in _EVENTS for one in entities) else MessageRole.READING
+    message = unread(device, role, arrival)._replace(sensor=sensor, remarks=(*remarks, *problems))
     names = [name for values in found.values() for name in values]
     if len(set(names)) == len(names):
         return message._replace(values={name: value for part in found.values() for name, value in part.items()})
@@ -235,6 +273,7 @@ def plain_number(entities: Sequence[Entity], topic: str, device: str, sensor: st
         or entity.component in _ON_OFF
         or entity.path is not None
         or entity.scale is not AS_IT_IS
+        or entity.decimals is not None
         or entity.problem
         or is_on(entity.attributes_topic, topic)
         or not is_on(entity.state_topic, topic)
@@ -275,7 +314,8 @@ def convert(name: str, read: float, unit: str, remarks: list[str]) -> tuple[str,
     """Return a value in the unit of its canonical name; under another name, with a remark, where that is not known."""
     unit = unit or _DEFAULT_UNITS.get(name, "")
     if not quantity_of(name):
-        return (f"{name}_{unit_suffix(unit)}" if unit and not name.endswith(unit_suffix(unit)) else name), read
+        has_unit = not unit or f"_{name}".endswith(f"_{unit_suffix(unit)}")
+        return (name if has_unit else f"{name}_{unit_suffix(unit)}"), read
     if unit and (converted := to_canonical(name, read, unit)) is not None:
         return name, converted
     remarks.append(f"{name}: unit {shown(unit)} is not known: kept as it is" if unit else f"{name}: no unit is given")
@@ -283,13 +323,33 @@ def convert(name: str, read: float, unit: str, remarks: list[str]) -> tuple[str,
     return (f"{stem}_{unit_suffix(unit)}" if unit else stem), read
 
 
+def _entities(component: str, key: str, body: Mapping[str, Any], object_id: str) -> Iterator[Entity]:
+    """Yield an entity, and what it tells on topics beside its state's as more of them."""
+    whole = _entity(component, key, body, object_id)
+    further = [
+        (_text(body, topic), _text(body, template), name) for topic, template, name in _FURTHER.get(component, ())
+    ]
+    if whole.state_topic or whole.attributes_topic or not any(topic for topic, _, _ in further):
+        yield whole
+    for topic, template, name in further:
+        if topic:
+            read = read_template(template)
+            unit = _text(body, "temperature_unit") if name.endswith("_c") else "%"
+            yield replace(
+                whole, key=f"{key}_{name.rpartition('_')[0] or name}", component="sensor", name=name, unit=unit,
+                state_topic=topic, path=read.path, problem=read.problem, attributes_topic="", is_number=True,
+                scale=read.scale, decimals=read.decimals,
+            )  # fmt: skip
+
+
 def _entity(component: str, key: str, body: Mapping[str, Any], object_id: str) -> Entity:
     device = body.get("device") if isinstance(body.get("device"), dict) else {}
-    path, scale, problem = read_template(_text(body, "value_template") or _text(body, "state_value_template"))
+    template = read_template(_text(body, "value_template") or _text(body, "state_value_template"))
+    path, scale, problem, _ = template
     if path is None and not problem and scale is AS_IT_IS:
         # What these write has a schema of its own.
         path = ("event_type",) if component == "event" else ("state",) if body.get("schema") == "json" else None
-    state_topic = _text(body, "state_topic")
+    state_topic = _text(body, "topic" if component == "device_automation" else "state_topic")
     attributes_topic = _text(body, "json_attributes_topic")
     if not (state_topic or attributes_topic):
         problem = problem or "it has no state topic"
@@ -298,7 +358,7 @@ def _entity(component: str, key: str, body: Mapping[str, Any], object_id: str) -
         key,
         component,
         "event"
-        if component == "event"
+        if component in _EVENTS
         else _flag_name(_text(body, "device_class"), key)
         if component in _ON_OFF
         else canonical_name(_text(body, "device_class"), key),
@@ -308,10 +368,11 @@ def _entity(component: str, key: str, body: Mapping[str, Any], object_id: str) -
         problem,
         attributes_topic,
         tuple(_availability(body)),
-        (_word(body, "state_on", "payload_on") or "ON", _word(body, "state_off", "payload_off") or "OFF"),
+        (_word(body, "state_on", "payload_on", "payload") or "ON", _word(body, "state_off", "payload_off") or "OFF"),
         component == "sensor"
         and bool(_text(body, "state_class") or _text(body, "device_class") not in ("", *_IN_WORDS)),
         scale,
+        template.decimals,
     )
 
 
@@ -321,7 +382,7 @@ def _availability(body: Mapping[str, Any]) -> Iterator[Availability]:
         keys = ("availability_topic", "availability_template") if found is body else ("topic", "value_template")
         topic, template = (_text(found, key) for key in keys)
         if topic:
-            path, _, problem = read_template(template)
+            path, _, problem, _ = read_template(template)
             online = _text(found, "payload_available") or "online"
             yield Availability(topic, online, _text(found, "payload_not_available") or "offline", path, problem)
 
@@ -356,6 +417,9 @@ def _entity_value(entity: Entity, body: Any, payload: bytes, remarks: list[str])
     found = read_text(payload) if entity.path is None else value_at(body, entity.path)
     if found is None or (isinstance(found, str) and found.strip().lower() in NO_VALUE):
         return None
+    if entity.component == "device_automation":
+        # Of several on a topic each is told by a text of its own.
+        return (entity.name, str(found)) if str(found) == entity.on_off[0] else None
     if entity.component in _ON_OFF:
         on, off = entity.on_off
         text = str(found)
@@ -366,13 +430,17 @@ def _entity_value(entity: Entity, body: Any, payload: bytes, remarks: list[str])
         return entity.name, found
     read = found if type(found) is float or type(found) is int else number(found)
     if read is not None and entity.scale is not AS_IT_IS:
-        read = round(read * entity.scale[0] + entity.scale[1], 9)
+        read = scaled(read, *entity.scale)
+    if read is not None and entity.decimals is not None:
+        read = int(read) if entity.decimals == WHOLE else round(read, entity.decimals)
     return None if read is None else convert(entity.name, read, entity.unit, remarks)
 
 
 def _tracker_values(body: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
     for key, name in _TRACKER_KEYS.items():
         if (read := number(body.get(key))) is not None:
+            if abs(read) > _LARGEST_ANGLES.get(name, math.inf):
+                raise DialectError(f"a tracker's {name} is {shown(read)}")
             yield name, read
 
 

@@ -191,7 +191,7 @@ def _sensor(entity: FieldEntity, field: MappedField | None) -> dict[str, Any]:
     written: dict[str, Any] = {}
     unit = entity.unit
     if field is not None and field.unit:
-        unit = _UNITS.get(field.unit.strip().lower(), "")
+        unit = "MV" if field.unit.strip() == "MV" else _UNITS.get(field.unit.strip().lower(), "")
     if entity.device_class and unit:
         written["dev_cla"] = entity.device_class
     if entity.unit:

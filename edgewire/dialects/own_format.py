@@ -29,7 +29,7 @@ from edgewire.dialects.base import (
 from edgewire.dialects.times import DeviceTime, device_instant, device_time
 from edgewire.dialects.topic_check import shown_topic, topic_fault
 from edgewire.dialects.topic_pattern import TopicPattern
-from edgewire.dialects.units import QUANTITIES, quantity_of, to_canonical
+from edgewire.dialects.units import QUANTITIES, known_units, quantity_of, to_canonical
 from edgewire.dialects.values import NO_VALUE, Path, number, read_json, read_text, shown, value_at
 from edgewire.messages import CONTRACT
 
@@ -291,7 +291,7 @@ def read_leaf(node: dict[str, Any], path: Path, where: str, levels: set[str]) ->
     if decimals is not None and (type(decimals) is not int or not 0 <= decimals <= 15):
         raise ValueError(f"{where}: round is a number of decimals from 0 to 15")
     if unit and to_canonical(name, 0.0, str(unit)) is None:
-        units = ", ".join(sorted(quantity_of(name))) or "none: it has no unit"
+        units = ", ".join(known_units(name)) or "none: it has no unit"
         raise ValueError(f"{where}: unit '{unit}' is not known for {name}: {units}")
     missing, optional, fixed = node.get("missing"), node.get("optional", False), node.get("fixed", False)
     if optional is not True and optional is not False:

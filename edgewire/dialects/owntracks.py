@@ -4,7 +4,7 @@ Read in the OwnTracks booklet (tech/json, features/encrypt) and the source of th
 on the topic of positions and has none (mqttwarn issue 105), and Android's has no time; `vel` was in m/s in iOS 8.3.0
 (ios issue 345), which nothing in the message tells; floats for whole numbers (android issue 629); `acc`, `alt`, `cog`,
 `vac` and `vel` are absent when they are 0, so a missing one is no value; a recorder was sent lines and objects without
-`_type` (recorder issue 374).
+`_type` (recorder issue 374); the first versions wrote all numbers as texts, `acc` with its unit.
 """
 
 import math
@@ -31,7 +31,7 @@ from edgewire.dialects.encoder import CommandOutcome, DeviceNames, DialectComman
 from edgewire.dialects.payload_template import fill_names
 from edgewire.dialects.times import device_time
 from edgewire.dialects.topic_pattern import TopicPattern
-from edgewire.dialects.values import number, read_object, shown
+from edgewire.dialects.values import number, read_object, scaled, shown
 
 _KEYS: Mapping[str, tuple[str, float]] = {
     "lat": ("latitude", 1),
@@ -167,10 +167,12 @@ def _position(device: str, role: MessageRole, body: Mapping[str, Any], arrival: 
             extra[key] = value
         else:
             name, factor = _KEYS[key]
+            if key == "acc" and isinstance(value, str):
+                value = value.removesuffix("m")
             read = number(value)
             # Less than nothing is how iOS says that it does not know.
             if read is not None and (read >= 0 or key not in _NEVER_NEGATIVE):
-                values[name] = read if factor == 1 else round(read * factor, 9)
+                values[name] = read if factor == 1 else scaled(read, factor, 0)
     if body["_type"] == "location":
         _check_place(values)
     if isinstance(event := body.get("event"), str):

@@ -118,6 +118,12 @@ _COMPONENT_KEYS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     }
 )  # fmt: skip
 """Kind of component -> path of a value in it, and its canonical name."""
+_HEARD = "shelly-blu"
+"""The event of the script ble-shelly-blu.js for gateways."""
+_HEARD_KEYS: Mapping[str, str] = MappingProxyType(
+    {"temperature": "temperature_c", "humidity": "humidity", "battery": "battery_pct", "rssi": "rssi_dbm",
+     "illuminance": "illuminance_lx"}
+)  # fmt: skip
 _NO_KEYS: Mapping[str, str] = MappingProxyType({})
 _COMPONENT_FLAGS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {"switch": ("output", "relay_on"), **dict.fromkeys(_LIGHTS, ("output", "light_on")), "input": ("state", "input_on"),
@@ -162,8 +168,9 @@ _GEN1_VALUES: tuple[tuple[re.Pattern[str], str, str], ...] = tuple(
         (r"ext_temperature/(?P<id>\d+)", "temperature_c", "C"),
         (r"ext_temperature_f/(?P<id>\d+)", "temperature_c", "F"),
         (r"ext_humidity/(?P<id>\d+)", "humidity", "%"),
-        (r"(?:relay|emeter|roller|light|white|color|meter)/(?P<id>\d+)/power", "power_w", "W"),
-        (r"(?:relay|emeter|roller|light|white|color|meter)/(?P<id>\d+)/energy", "energy_wh", "Wmin"),
+        # A Shelly 2 has one meter for both relays.
+        (r"(?:relay|emeter|roller|light|white|color|meter)(?:/(?P<id>\d+))?/power", "power_w", "W"),
+        (r"(?:relay|emeter|roller|light|white|color|meter)(?:/(?P<id>\d+))?/energy", "energy_wh", "Wmin"),
         (r"emeter/(?P<id>\d+)/returned_energy", "energy_returned_wh", "Wmin"),
         (r"emeter/(?P<id>\d+)/total", "energy_wh", "Wh"),
         (r"emeter/(?P<id>\d+)/total_returned", "energy_returned_wh", "Wh"),
@@ -340,9 +347,10 @@ class ShellyDecoder:
 
 def _availability(device: str, payload: bytes, arrival: Arrival) -> DialectMessage:
     said = read_text(payload)
-    if said not in ("true", "false"):
+    if said not in ("true", "false", ""):
         raise DialectError(f"online says {shown(said)}: neither true nor false")
-    return unread(device, MessageRole.AVAILABILITY, arrival, values={"online": said == "true"})
+    # What was retained is cleared by an empty text, which tells nothing.
+    return unread(device, MessageRole.AVAILABILITY, arrival, values={"online": said == "true"} if said else {})
 
 
 def _notification(device: str, body: Mapping[str, Any], arrival: Arrival) -> DialectMessage:
@@ -358,6 +366,9 @@ def _notification(device: str, body: Mapping[str, Any], arrival: Arrival) -> Dia
         first = events[0] if isinstance(events, list) and events and isinstance(events[0], dict) else {}
         values: dict[str, Value] = {"event": first["event"]} if isinstance(first.get("event"), str) else {}
         component = first.get("component")
+        if isinstance(heard := first.get("data"), dict) and first.get("event") == _HEARD:
+            component = heard.get("address", component)
+            values |= _heard_values(heard)
         return DialectMessage(
             device,
             MessageRole.EVENT,
@@ -370,6 +381,13 @@ def _notification(device: str, body: Mapping[str, Any], arrival: Arrival) -> Dia
             remarks=(remark,) if remark else (),
         )
     raise DialectError(f"notification {shown(method)} is none of Shelly's")
+
+
+def _heard_values(heard: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
+    """Yield what a script of a gateway has heard of a sensor by Bluetooth."""
+    for key, name in _HEARD_KEYS.items():
+        if not isinstance(value := heard.get(key), bool | dict | list) and (read := number(value)) is not None:
+            yield name, read
 
 
 def _frame(device: str, body: Mapping[str, Any], arrival: Arrival) -> DialectMessage:

@@ -41,7 +41,7 @@ from edgewire.dialects.encoder import (
 from edgewire.dialects.times import device_time
 from edgewire.dialects.topic_pattern import TopicPattern
 from edgewire.dialects.units import linear_of, numbered, unit_suffix
-from edgewire.dialects.values import number, read_object, read_text, shown
+from edgewire.dialects.values import number, read_object, read_text, scaled, shown
 
 _SENSOR_KEYS: Mapping[str, tuple[str, str, str]] = {
     "Temperature": ("temperature_c", "TempUnit", "C"),
@@ -86,10 +86,16 @@ _ZIGBEE_KEYS: Mapping[str, tuple[str, str, str]] = {
     "LinkQuality": ("link_quality", "", ""),
 }
 """Of a Zigbee device behind a Tasmota, whose `Power` is its switch, and whose `Illuminance` is no lux."""
-_METER, _ZIGBEE = "ENERGY", "ZbReceived"
+_GPS_KEYS: Mapping[str, tuple[str, str, str]] = {
+    "lat": ("latitude", "", ""),
+    "lon": ("longitude", "", ""),
+    "alt": ("altitude_m", "", "m"),
+}
+"""Of a receiver; the firmware says the accuracy of the height under `hAcc` and that of the place under `vAcc`."""
+_METER, _ZIGBEE, _GPS = "ENERGY", "ZbReceived", "GPS"
 _CHIPS = frozenset({"ESP32", "ADE7880", "ADE7953", "AXP192", "AXP2101", "BL0940", "BL0942", "BL09XX", "CSE7761"})
 """Objects whose temperature is that of a chip in the device."""
-_SPECIAL = _CHIPS | {_METER, _ZIGBEE}
+_SPECIAL = _CHIPS | {_METER, _ZIGBEE, _GPS}
 """Objects whose keys mean something else than those of sensors."""
 _LONGEST_UNIT = 16
 _MOST_PHASES = 8
@@ -212,9 +218,10 @@ class TasmotaDecoder:
 
 def _availability(device: str, payload: bytes, arrival: Arrival) -> DialectMessage:
     said = read_text(payload)
-    if said not in ("Online", "Offline"):
+    if said not in ("Online", "Offline", ""):
         raise DialectError(f"LWT says {shown(said)}: neither Online nor Offline")
-    return unread(device, MessageRole.AVAILABILITY, arrival, values={"online": said == "Online"})
+    # What was retained is cleared by an empty text, which tells nothing.
+    return unread(device, MessageRole.AVAILABILITY, arrival, values={"online": said == "Online"} if said else {})
 
 
 class _Key(NamedTuple):
@@ -299,6 +306,10 @@ def _read_object(sensor: str, body: dict[str, Any], found: _Found) -> None:
     if sensor in _CHIPS:
         _read_chip(sensor, body, found)
         return
+    if sensor == _GPS and body.get("lat") == body.get("lon") == 0:
+        # It has not found itself yet.
+        found.extra[sensor] = body
+        return
     same, all_keys = keys[sensor] if sensor in keys else keys[""]
     values: dict[str, Value] = {}
     for key, value in body.items():
@@ -331,7 +342,7 @@ def _read_value(
     listed = value if isinstance(value, list) else [value]
     for place, item in enumerate(listed[:_MOST_PHASES], 1):
         if (read := number(item)) is not None:
-            converted = read if is_same else round(read * factor + offset, 9)
+            converted = read if is_same else scaled(read, factor, offset)
             values[numbered(name, place) if isinstance(value, list) else name] = converted
     if remark and remark not in found.remarks:
         found.remarks.append(remark)
@@ -343,7 +354,7 @@ def _read_chip(chip: str, body: dict[str, Any], found: _Found) -> None:
         if key == "Temperature":
             _, factor, offset, is_same, _ = found.keys[""].all[key]
             if (read := number(value)) is not None:
-                found.own["chip_temperature_c"] = read if is_same else round(read * factor + offset, 9)
+                found.own["chip_temperature_c"] = read if is_same else scaled(read, factor, offset)
         elif value is not None:
             found.extra[f"{chip}.{key}"] = value
 
@@ -357,7 +368,7 @@ def _learn_keys(units: tuple[object, object, object]) -> _MessageKeys:
     """Return what keys mean in a message with these units; few are remembered, as they may be anything."""
     temperature, pressure, speed = (str(unit)[:_LONGEST_UNIT] for unit in units)
     by_key = {"TempUnit": temperature, "PressureUnit": pressure, "SpeedUnit": speed}
-    tables = {"": _SENSOR_KEYS, _METER: _METER_KEYS, _ZIGBEE: _ZIGBEE_KEYS}
+    tables = {"": _SENSOR_KEYS, _METER: _METER_KEYS, _ZIGBEE: _ZIGBEE_KEYS, _GPS: _GPS_KEYS}
     found: dict[str, _Keys] = {}
     for table, keys in tables.items():
         described = {key: _key(key, name, by_key.get(unit, default)) for key, (name, unit, default) in keys.items()}

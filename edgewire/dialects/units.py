@@ -2,9 +2,10 @@
 
 A unit that is not known is never guessed: the value keeps it in its name and a remark tells.
 
-Factors: BIPM SI Brochure, 9th edition, table 8, and NIST SP 811, appendix B.8, where mmHg and inHg are "conventional"
-(133.322387415 Pa, 3386.389 Pa) and torr is 101325/760 Pa. Some are there in Russian, Ukrainian and Chinese as well, as
-firmwares built in these languages write them (Tasmota's language files). The nautical mile is 1,852 m, the
+Factors: BIPM SI Brochure, 9th edition, table 8, and NIST SP 811, appendix B.8, where mmHg, inHg and the inch of water
+are "conventional" (133.322387415 Pa, 3386.389 Pa, 249.08891 Pa), torr is 101325/760 Pa, a calorie is thermochemical
+(4.184 J) and a Btu that of the International Table (1055.05585262 J). Some are there in Russian, Ukrainian and Chinese
+as well, as firmwares built in these languages write them (Tasmota's language files). The nautical mile is 1,852 m, the
 mile 1,609.344 m, exactly.
 """
 
@@ -12,6 +13,8 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
+
+from edgewire.dialects.values import scaled
 
 _SPACES = re.compile(r"\s+")
 _NOT_IN_NAMES = re.compile(r"[^a-z0-9]+")
@@ -52,7 +55,10 @@ _PRESSURE: Mapping[str, Linear] = {
     "毫米汞柱": (1.33322387415, 0),
     "torr": (1.33322368421, 0),
     "inhg": (33.86389, 0),
+    "inh2o": (2.4908891, 0),
+    "inh₂o": (2.4908891, 0),
     "psi": (68.94757, 0),
+    "cbar": (10, 0),
 }
 _SPEED: Mapping[str, Linear] = {
     "km/h": _SAME,
@@ -65,6 +71,9 @@ _SPEED: Mapping[str, Linear] = {
     "knots": (1.852, 0),
     "ft/s": (1.09728, 0),
     "yd/s": (3.29184, 0),
+    "m/min": (0.06, 0),
+    "mm/s": (0.0036, 0),
+    "in/s": (0.09144, 0),
     "км/ч": _SAME,
     "км/год": _SAME,
     "м/с": (3.6, 0),
@@ -74,22 +83,60 @@ _LENGTH: Mapping[str, Linear] = {
     "km": (1000, 0),
     "cm": (0.01, 0),
     "mm": (0.001, 0),
+    "in": (0.0254, 0),
     "ft": (0.3048, 0),
+    "yd": (0.9144, 0),
     "mi": (1609.344, 0),
+    "nmi": (1852, 0),
 }
 _SIGNAL: Mapping[str, Linear] = {"dbm": _SAME}
 _PERCENT: Mapping[str, Linear] = {"%": _SAME, "%rh": _SAME}
-_VOLTAGE: Mapping[str, Linear] = {"v": _SAME, "mv": (0.001, 0)}
-_CURRENT: Mapping[str, Linear] = {"a": _SAME, "ma": (0.001, 0)}
-_POWER: Mapping[str, Linear] = {"w": _SAME, "kw": (1000, 0), "mw": (0.001, 0)}
+_VOLTAGE: Mapping[str, Linear] = {"v": _SAME, "kv": (1000, 0), "µv": (1e-6, 0), "uv": (1e-6, 0)}
+_CURRENT: Mapping[str, Linear] = {"a": _SAME, "ka": (1000, 0), "µa": (1e-6, 0), "ua": (1e-6, 0)}
+_POWER: Mapping[str, Linear] = {
+    "w": _SAME,
+    "kw": (1000, 0),
+    "gw": (1e9, 0),
+    "tw": (1e12, 0),
+    "btu/h": (1055.05585262 / 3600, 0),
+}
 _ENERGY: Mapping[str, Linear] = {
     "wh": _SAME,
     "kwh": (1000, 0),
-    "mwh": (1e6, 0),
+    "gwh": (1e9, 0),
+    "twh": (1e12, 0),
     "j": (1 / 3600, 0),
+    "kj": (1 / 3.6, 0),
+    "gj": (1e6 / 3.6, 0),
+    "cal": (4.184 / 3600, 0),
+    "kcal": (4.184 / 3.6, 0),
+    "gcal": (4.184e6 / 3.6, 0),
     "wmin": (1 / 60, 0),
 }
-_DURATION: Mapping[str, Linear] = {"s": _SAME, "ms": (0.001, 0), "min": (60, 0), "h": (3600, 0), "d": (86400, 0)}
+_DURATION: Mapping[str, Linear] = {
+    "s": _SAME,
+    "ms": (0.001, 0),
+    "µs": (1e-6, 0),
+    "us": (1e-6, 0),
+    "min": (60, 0),
+    "h": (3600, 0),
+    "d": (86400, 0),
+    "w": (604800, 0),
+}
+_FREQUENCY: Mapping[str, Linear] = {"hz": _SAME, "khz": (1000, 0), "ghz": (1e9, 0)}
+_APPARENT_POWER: Mapping[str, Linear] = {"va": _SAME, "kva": (1000, 0)}
+_REACTIVE_POWER: Mapping[str, Linear] = {"var": _SAME, "kvar": (1000, 0)}
+_ILLUMINANCE: Mapping[str, Linear] = {"lx": _SAME, "lux": _SAME, "klx": (1000, 0)}
+_PARTS_PER_MILLION: Mapping[str, Linear] = {"ppm": _SAME, "ppb": (0.001, 0)}
+_PARTS_PER_BILLION: Mapping[str, Linear] = {"ppb": _SAME, "ppm": (1000, 0)}
+_CONCENTRATION: Mapping[str, Linear] = {
+    "µg/m³": _SAME,
+    "µg/m3": _SAME,
+    "ug/m³": _SAME,
+    "ug/m3": _SAME,
+    "mg/m³": (1000, 0),
+    "mg/m3": (1000, 0),
+}
 _ANGLE: Mapping[str, Linear] = {"°": _SAME, "deg": _SAME, "rad": (57.29577951308232, 0)}
 
 QUANTITIES: Mapping[str, Mapping[str, Linear]] = MappingProxyType(
@@ -106,11 +153,29 @@ QUANTITIES: Mapping[str, Mapping[str, Linear]] = MappingProxyType(
         "wh": _ENERGY,
         "s": _DURATION,
         "deg": _ANGLE,
+        "hz": _FREQUENCY,
+        "va": _APPARENT_POWER,
+        "var": _REACTIVE_POWER,
+        "lx": _ILLUMINANCE,
+        "ppm": _PARTS_PER_MILLION,
+        "ppb": _PARTS_PER_BILLION,
     }
 )
-"""End of a canonical name -> unit, in small letters -> how it is converted. `mW` and `MW` differ in nothing else than
-their letters, as do `mWh` and `MWh`: see `_CASED`."""
-_CASED: Mapping[str, Linear] = {"MW": (1e6, 0), "mW": (0.001, 0), "MWh": (1e6, 0), "mWh": (0.001, 0)}
+"""End of a canonical name -> unit, in small letters -> how it is converted. With milli and mega see
+`_PREFIXED`."""
+_PREFIXES: Mapping[str, float] = {"m": 0.001, "M": 1e6}
+_PREFIXED: Mapping[str, Mapping[str, float]] = {
+    "v": {"v": 1},
+    "a": {"a": 1},
+    "w": {"w": 1},
+    "wh": {"wh": 1, "j": 1 / 3600, "cal": 4.184 / 3600},
+    "hpa": {"pa": 0.01},
+    "hz": {"hz": 1},
+    "va": {"va": 1},
+    "var": {"var": 1},
+}
+"""End of a canonical name -> unit that is written behind milli and mega, and its factor. These two differ in nothing
+but the size of their letter, and are a thousand million apart."""
 _IN_PERCENT = frozenset({"humidity"})
 """Names of the message contract that do not end in their unit."""
 
@@ -119,19 +184,20 @@ def quantity_of(name: str) -> Mapping[str, Linear]:
     """Return the units that a canonical name takes; none where it has no unit."""
     if name in _IN_PERCENT:
         return _PERCENT
+    if name.endswith("_ug_m3"):
+        return _CONCENTRATION
     return QUANTITIES.get(name.rpartition("_")[2], {})
 
 
 def to_canonical(name: str, value: float, unit: str) -> float | None:
     """Return a value in the unit of its canonical name; None where this unit is not known for it.
 
-    The result is rounded to nine decimals, which is finer than any sensor's step.
+    Raises `DialectError` for one that a double does not hold.
     """
     linear = linear_of(name, unit)
     if linear is _SAME or linear is None:
         return None if linear is None else value
-    factor, offset = linear
-    return round(value * factor + offset, 9)
+    return scaled(value, *linear)
 
 
 def linear_units(name: str, unit: str) -> Linear:
@@ -170,6 +236,13 @@ def numbered(name: str, number: int) -> str:
 def linear_of(name: str, unit: str) -> Linear | None:
     """Return factor and offset from a unit to that of a canonical name; None where this unit is not known for it."""
     written = _SPACES.sub("", unit).translate(_WRITTEN)
-    if written in _CASED and name.endswith(("_w", "_wh")):
-        return _CASED[written]
-    return quantity_of(name).get(written.lower())
+    factor = _PREFIXED.get(name.rpartition("_")[2], {}).get(written[1:].lower())
+    if factor is not None and written[0] in _PREFIXES:
+        return factor * _PREFIXES[written[0]], 0
+    return quantity_of(name).get(written.lower().replace("μ", "µ"))
+
+
+def known_units(name: str) -> list[str]:
+    """Return the units that a canonical name takes, as an error lists them."""
+    prefixed = _PREFIXED.get(name.rpartition("_")[2], {})
+    return sorted([*quantity_of(name), *(prefix + unit for prefix in _PREFIXES for unit in prefixed)])

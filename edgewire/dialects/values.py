@@ -14,8 +14,11 @@ _SHORT = 4096
 _MAX_DEPTH = 32
 _SHOWN = 80
 
-NO_VALUE = frozenset({"", "nan", "none", "null", "unavailable", "unknown", "n/a", "undefined", "inf", "-inf"})
-"""Texts, in small letters, that stand where there is no value."""
+NO_VALUE = frozenset(
+    {"", "nan", "-nan", "none", "null", "unavailable", "unknown", "n/a", "undefined", "inf", "+inf", "-inf", "infinity",
+     "-infinity"}
+)  # fmt: skip
+"""Texts, in small letters, that stand where there is no value; C's printf writes `-nan` as well."""
 
 _STRING_OR_BARE = re.compile(
     r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|(?<![\w.])-?(?:nan|inf(?:inity)?)(?![\w.])', re.IGNORECASE | re.DOTALL
@@ -99,6 +102,17 @@ def number(value: object) -> Number | None:
         if math.isfinite(found) and _NUMBER.fullmatch(text):
             return int(text) if _WHOLE_NUMBER.fullmatch(text) else found
     raise DialectError(f"{shown(value)} is no number")
+
+
+def scaled(value: Number, factor: float, offset: float) -> float:
+    """Return a value in another unit, to nine decimals, which is finer than any sensor's step.
+
+    Raises `DialectError` for one that a double does not hold.
+    """
+    found = round(value * factor + offset, 9)
+    if not math.isfinite(found):
+        raise DialectError(f"{shown(value)} is more than can be told in another unit")
+    return found
 
 
 def value_at(body: Any, path: Path) -> Any:

@@ -48,16 +48,16 @@ _NUMBERS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "pressure": ("pressure_hpa", "hPa"),
         "battery": ("battery_pct", "%"),
         "linkquality": ("link_quality", ""),
-        "illuminance": ("illuminance_lx", ""),
-        "illuminance_lux": ("illuminance_lx", ""),
-        "co2": ("co2_ppm", ""),
-        "pm25": ("pm2_5_ug_m3", ""),
-        "pm10": ("pm10_ug_m3", ""),
+        "illuminance": ("illuminance_lx", "lx"),
+        "illuminance_lux": ("illuminance_lx", "lx"),
+        "co2": ("co2_ppm", "ppm"),
+        "pm25": ("pm2_5_ug_m3", "µg/m³"),
+        "pm10": ("pm10_ug_m3", "µg/m³"),
         "power": ("power_w", "W"),
-        "power_apparent": ("apparent_power_va", ""),
-        "power_reactive": ("reactive_power_var", ""),
+        "power_apparent": ("apparent_power_va", "VA"),
+        "power_reactive": ("reactive_power_var", "VAR"),
         "power_factor": ("power_factor", ""),
-        "ac_frequency": ("frequency_hz", ""),
+        "ac_frequency": ("frequency_hz", "Hz"),
         "current": ("current_a", "A"),
         "energy": ("energy_wh", "kWh"),
         "produced_energy": ("energy_returned_wh", "kWh"),
@@ -188,21 +188,18 @@ class Zigbee2MqttDecoder:
         return (device, attribute) if name not in self._units and device in self._units else (name, "")
 
     def _reading(self, name: str, payload: bytes, arrival: Arrival) -> DialectMessage:
+        device, _, attribute = name.rpartition("/")
+        if device and payload.lstrip()[:1] != b"{":
+            # A value alone, which may be a text without quotes.
+            return self._attribute(device, attribute, payload, arrival)
         found = read_json(payload, lenient=True)
         if type(found) is not dict:
-            device, _, attribute = name.rpartition("/")
-            if not device:
-                raise DialectError(f"payload is no JSON object: {shown(payload)}")
-            return self._attribute(device, attribute, payload, arrival)
+            raise DialectError(f"payload is no JSON object: {shown(payload)}")
         return self._values(name, found, arrival)
 
     def _attribute(self, device: str, attribute: str, payload: bytes, arrival: Arrival) -> DialectMessage:
         """Return the one value that a topic of its own has; text that is not JSON is a text."""
-        try:
-            value = read_json(payload, lenient=True)
-        except DialectError:
-            value = read_text(payload)
-        return self._values(device, {attribute: value}, arrival)
+        return self._values(device, {attribute: _json_or_text(payload)}, arrival)
 
     def _values(self, device: str, body: Mapping[str, Any], arrival: Arrival) -> DialectMessage:
         units = self._units.get(device, _NO_UNITS)
@@ -237,7 +234,7 @@ class Zigbee2MqttDecoder:
             self._learn(devices)
             return unread("bridge", MessageRole.DESCRIPTION, arrival, {"devices": devices})
         if name in ("log", "logging") or name.startswith("event"):
-            return unread("bridge", MessageRole.EVENT, arrival, {name: read_json(payload)})
+            return unread("bridge", MessageRole.EVENT, arrival, {name: _json_or_text(payload)})
         if name.startswith("response/"):
             return unread("bridge", MessageRole.ANSWER, arrival, {"request": name[9:], **read_object(payload)})
         if name.startswith(("request/", "config/")):
@@ -245,7 +242,7 @@ class Zigbee2MqttDecoder:
         if name.startswith("networkmap"):
             # 1.x draws it as text.
             return unread("bridge", MessageRole.DESCRIPTION, arrival, {name: payload.decode("utf-8", "replace")})
-        return unread("bridge", MessageRole.DESCRIPTION, arrival, {name: read_json(payload)})
+        return unread("bridge", MessageRole.DESCRIPTION, arrival, {name: _json_or_text(payload)})
 
     def _learn(self, devices: list[Any]) -> None:
         """Remember the devices' names, and the units of what they expose."""
@@ -289,6 +286,8 @@ def _read_value(
         # Some devices say kPa, which only the list tells.
         remarks.append("pressure: its unit is not known without the gateway's list of devices")
         values[key] = read
+    elif key == "local_temperature" and body.get("temperature") is not None:
+        extra[key] = value  # a thermostat that is told of another sensor's
     elif key in _NUMBERS and not isinstance(value, dict | list | bool):
         name, unit = _NUMBERS[key]
         unit = units.get(key) or unit
@@ -307,7 +306,7 @@ def _read_value(
 _SAME: Mapping[str, str] = {
     key: name
     for key, (name, unit) in _NUMBERS.items()
-    if key not in ("illuminance", "pressure")
+    if key not in ("illuminance", "pressure", "local_temperature")
     and (not unit or not quantity_of(name) or to_canonical(name, 1.0, unit) == 1.0)
 }
 """Keys whose numbers are taken as they are, where the gateway's list of devices says nothing else. A dict, which is
@@ -317,11 +316,21 @@ asked for every key of every message."""
 def _availability(device: str, payload: bytes, arrival: Arrival) -> DialectMessage:
     """Return whether a device or the gateway is there; 1.x said it in plain text."""
     text = read_text(payload)
+    if not text:
+        # That of a device with another name now is cleared.
+        return unread(device, MessageRole.AVAILABILITY, arrival)
     if text.startswith("{"):
         text = str(read_object(payload).get("state"))
     if text not in _ONLINE:
         raise DialectError(f"availability says {shown(text)}: neither online nor offline")
     return unread(device, MessageRole.AVAILABILITY, arrival, values={"online": _ONLINE[text]})
+
+
+def _json_or_text(payload: bytes) -> Any:
+    try:
+        return read_json(payload, lenient=True)
+    except DialectError:
+        return read_text(payload)
 
 
 def _is_telling(key: str, unit: str) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from typing import Any
 
 import pytest
@@ -14,6 +15,9 @@ from edgewire.dialects.registry import DIALECTS
 from edgewire.dialects.values import read_json
 from tests.dialects.test_captures import captures
 
+CAPTURES: dict[str, list[dict[str, Any]]] = {}
+for _one in captures():
+    CAPTURES.setdefault(_one.values[0], []).append(_one.values[1])
 ARRIVAL = Arrival(1_790_000_000_000)
 LEVELS = sorted(
     {level for parameters in captures() for level in parameters.values[1]["topic"].split("/")}
@@ -51,10 +55,43 @@ def decode(dialect: str, topic: str, payload: bytes, decoder: Any = None) -> Dia
         assert 0 < len(said) < 400 + len(topic)
         return None
     assert isinstance(message, DialectMessage)
-    for name, value in message.values.items():
-        assert isinstance(value, bool | int | float | str)
-        assert isinstance(value, str) or math.isfinite(value), name
+    for values in (message.values, *message.parts.values()):
+        for name, value in values.items():
+            assert isinstance(value, bool | int | float | str)
+            assert isinstance(value, str) or math.isfinite(value), name
+            assert name not in PLACES or -PLACES[name] <= float(value) <= PLACES[name]
     return message
+
+
+PLACES = {"latitude": 90, "longitude": 180}
+HOSTILE = st.one_of(
+    st.sampled_from(
+        ["1e308", "-1e308", "1e400", "123456789012345678901234567890", "NaN", "-Infinity", "nan", "[]", "{}"]
+    ),
+    st.sampled_from(
+        ['"\\ud800"', '"\\u0000"', '"-1.7e308"', '"nan"', '"' + "9" * 2000 + '"', "null", "true", "-0.0", "\\", "٣"]
+    ),
+    TREES.map(json.dumps),
+)
+"""What is put in the place of a value."""
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+@given(data=st.data())
+def test_a_capture_with_a_hostile_value_in_it_is_read_or_refused(dialect: str, data: st.DataObject) -> None:
+    entry = data.draw(st.sampled_from(CAPTURES[dialect]))
+    known = DIALECTS[dialect]
+    decoder = known.decoder(known.options(**entry.get("options", {})))
+    for earlier in entry.get("before", ()):
+        decoder.decode(earlier["topic"], earlier["payload"].encode(), ARRIVAL)
+    payload = entry["payload"]
+    values = list(re.finditer(r'(?<=[:\[,])(?:"(?:[^"\\]|\\.)*"|[-\d.]+|true|false|null)(?=[,\]}])', payload)) or [
+        re.compile(".*", re.DOTALL).match(payload)
+    ]
+    place, hostile = data.draw(st.sampled_from(values)), data.draw(HOSTILE)
+    assert place is not None
+    said = payload[: place.start()] + hostile + payload[place.end() :]
+    decode(dialect, entry["topic"], said.encode("utf-8", "surrogatepass"), decoder)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
