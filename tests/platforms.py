@@ -42,7 +42,7 @@ PLATFORMS = (
         "linux",
         "armv7l",
         (),
-        # https://www.piwheels.org has them, which Raspberry Pi OS asks by itself; or apt-get install python3-numpy.
+        # piwheels has them, which Raspberry Pi OS asks by itself; or apt-get install python3-numpy.
         ("numpy", "pyyaml"),
     ),
     Platform("macOS", ("macosx_14_0_arm64",), "darwin", "arm64", ("demo", "export")),
