@@ -10,10 +10,10 @@ COMPILED := PYTHONDONTWRITEBYTECODE=
 NONE_CHOSEN = [ $$? -eq 5 ] && $(if $(PYTEST_ARGS),true,false)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-compose test-spark chaos exports lint docs site bench up down clean realism
+.PHONY: help demo check test test-documents test-compose test-spark chaos exports lint docs site bench up down clean realism
 
 help:  ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
 
 demo: .venv/.demo  ## a fleet, a broker, the bridge, HTTP ingest and Kafka on loopback, and a verdict
 	@$(BIN)/edgefleet demo
@@ -25,14 +25,16 @@ check: lint  ## lint, and the tests that need no service and little time: under 
 	  --durations 5 --durations-min 0.7 \
 	  -m "not (slow or services or e2e or chaos or compose or spark or documents)" $(PYTEST_ARGS)
 
-# Those that start no service in as many processes as there are cores; then the others in two, a file in one of them, as each
-# process starts services of its own: they wait for half of their time; last the commands of the documents, which mostly wait too.
-test: .venv/.dev  ## all tests but test-compose; PYTEST_ARGS="-k bme280" chooses
+# Those that start no service in as many processes as there are cores; then the others in three, a file in one of them, as each
+# process starts services of its own: they wait for half of their time.
+test: .venv/.dev  ## every layer of tests; PYTEST_ARGS="-k bme280" chooses
 	@$(BIN)/python -m tests.services.kafka >/dev/null || echo "-> the tests on a real Kafka cannot run"
 	$(COMPILED) $(BIN)/python -m pytest -n auto --maxprocesses 4 -m "not (services or e2e or chaos or compose or spark or documents)" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
-	$(COMPILED) $(BIN)/python -m pytest -n 2 --dist loadfile -m "(services or e2e or chaos) and not (compose or spark or documents)" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
-	$(COMPILED) $(BIN)/python -m pytest -n 3 -m documents $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
-	@echo "Not run: the tests of docker-compose.yml and on a real Spark: make test-compose, make test-spark"
+	$(COMPILED) $(BIN)/python -m pytest -n 3 --dist loadfile -m "(services or e2e or chaos) and not (compose or spark or documents)" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
+	@echo "Not run: the commands of the documents, docker-compose.yml, a real Spark: make test-documents, test-compose, test-spark"
+
+test-documents: .venv/.dev  ## runs every command of README and docs/ as it is printed there, some minutes
+	$(COMPILED) $(BIN)/python -m pytest -n 3 -m documents $(PYTEST_ARGS)
 
 test-compose: .venv/.dev  ## builds docker-compose.yml, brings it up, checks that nothing is lost
 	$(BIN)/python -m pytest -m compose $(PYTEST_ARGS)
