@@ -18,6 +18,7 @@ from devices.faults.base import Fault
 from devices.faults.schedule import FOREVER_MS
 from devices.fleet.command_handler import MOST_FAULTS
 from devices.fleet.device_client import DeviceClient
+from devices.fleet.device_map import DeviceMap
 from devices.fleet.membership import FleetMembership
 from devices.fleet.part import FleetPart
 from devices.scenario.changes import ScenarioChange
@@ -120,8 +121,17 @@ class LookAtDevice:
     device_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class LocateDevices:
+    """Asks where devices are now: a row of arrays a process, with their ids if wanted."""
+
+    with_ids: bool = False
+    every: int = 1
+    """Of so many devices one is told of."""
+
+
 FleetChange = ApplyScenario | PauseReadings | ResumeReadings | InjectFault | EndFaults | CommandDevices
-FleetQuery = FindDevices | LookAtDevice
+FleetQuery = FindDevices | LookAtDevice | LocateDevices
 FleetRequest = FleetChange | FleetQuery
 
 
@@ -172,6 +182,7 @@ class FleetSteering:
         self._seed = seed
         self._paused: set[DeviceClient] = set()
         self._pauses: list[DeviceSelection] = []
+        self._map = DeviceMap()
 
     async def answer(self, request: FleetRequest) -> FleetAnswer:
         """Do what is asked for. Raises `ConfigError` for what cannot be, `ServiceUnavailable` where no fleet runs."""
@@ -198,6 +209,8 @@ class FleetSteering:
                 return await self._find(request)
             case LookAtDevice(device_id):
                 return await self._look_at(device_id)
+            case LocateDevices():
+                return await self._locate(request)
         assert_never(request)
 
     # -- changes
@@ -310,6 +323,14 @@ class FleetSteering:
             "messages": [one._asdict() for one in part.tap_messages(client)],
         }
         return FleetAnswer(devices=1, rows=[row])
+
+    async def _locate(self, query: LocateDevices) -> FleetAnswer:
+        clients = (await self._fleet.members()).present()[:: query.every]
+        now_ms = self._fleet.device_time_ms()
+        row = await self._map.locate(
+            clients, lambda client: self._part(client).timeline.world, self._state_of, now_ms, with_ids=query.with_ids
+        )
+        return FleetAnswer(devices=len(clients), rows=[row])
 
     def _row(self, client: DeviceClient, groups: Mapping[str, int]) -> dict[str, Any]:
         part, counters = self._part(client), list(client.firmware.all_counters())

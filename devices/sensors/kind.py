@@ -6,11 +6,15 @@ from typing import Any
 
 from devices.sensors.base import Columns, Population, Sensor
 from devices.sensors.fields import numeric_fields, reading_of
-from devices.world.random import Ints
+from devices.world.random import Floats, Hashes, Ints
+from devices.world.world import World
 from edgewire.config import Config
 from edgewire.messages import Channel
 
 _DECIMALS = 3
+
+LocatePlaces = Callable[[World, Hashes, Ints, Ints, Ints], tuple[Floats, Floats]]
+"""Returns metres east and north of their sites, of devices by key, site, ordinal and instant (ms since 1970)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,6 +48,8 @@ class DeviceKind:
     """Field -> how a person is shown its value (`{} °C`); without any, all numbers of the reading with their names."""
     colour: str = "white"
     """Of its name on a terminal."""
+    locate: LocatePlaces | None = None
+    """Tells where in their sites devices are; None where a kind has no place of its own."""
     memory_bytes: int = 0
     """What a device takes beside its connection: measured over 48 to 72 hours of its time, as caches take days to fill,
     and rounded up."""

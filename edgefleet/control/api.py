@@ -171,6 +171,31 @@ def create_control_app(
             raise HTTPException(404, f"there is no device '{device_id[:100]}': search with /v1/devices?search=…")
         return _json(found | {"messages": [_shown(message) for message in found["messages"]]})
 
+    @app.get("/v1/map/sites", summary="The sites with the weather they have, for a map.")
+    async def map_sites() -> Response:
+        return _json(await ask(controller.map.sites()))
+
+    @app.get("/v1/map/roads", summary="The roads of a site: lines in metres east and north of it, and their class.")
+    async def map_roads(site: Annotated[str, Query(max_length=100)]) -> Response:
+        return _json(await ask(controller.map.roads(site)))
+
+    @app.get(
+        "/v1/map/devices", summary="The devices of the map: ids, kinds and sites; of very many every second or so."
+    )
+    async def map_devices() -> Response:
+        return _json(await ask(controller.map.devices()))
+
+    @app.get(
+        "/v1/map/places",
+        summary="Where these devices are, in their order, as little-endian arrays: east and north of their sites as "
+        "int16 (times `unit_m`), then a byte of state each. The header `map-version` is that of the list.",
+        response_class=Response,
+    )
+    async def map_places() -> Response:
+        places = await ask(controller.map.places())
+        headers = {"map-version": places.version, "device-time-ms": str(places.at_ms), "cache-control": "no-store"}
+        return Response(places.content, 200, headers, "application/octet-stream")
+
     @app.get("/v1/actions", summary="What has been done to the run so far, as it will stand in its record.")
     async def actions() -> Response:
         return _json(await read(lambda: [*controller.actions]))

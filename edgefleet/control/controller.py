@@ -53,6 +53,7 @@ from edgefleet.control.changes import at_interval, group_names, group_number, sc
 from edgefleet.control.events import encode_event
 from edgefleet.control.flow_problems import find_flow_problems
 from edgefleet.control.outage import BrokerOutages
+from edgefleet.control.run_map import RunMap
 from edgefleet.control.status import FleetMoment
 from edgefleet.control.store_status import StoreMonitor
 from edgefleet.doctor import Machine, Needs, evaluate
@@ -148,6 +149,7 @@ class RunController:
         self._muted: list[str] = []
         self.bridge = None if facts.bridge is None else BridgeMonitor(facts.bridge)
         self.store = None if facts.ingest is None else StoreMonitor(facts.ingest)
+        self.map = RunMap(shards, lambda: self.scenario, self._now_ms)
         self.status: dict[str, Any] = self._status(self._moment)
         """As it was a moment ago."""
 

@@ -8,12 +8,11 @@ from typing import Protocol
 from devices.fleet.fleet import Fleet
 from devices.fleet.steering import (
     ApplyScenario,
-    FindDevices,
     FleetAnswer,
     FleetChange,
+    FleetQuery,
     FleetRequest,
     FleetSteering,
-    LookAtDevice,
 )
 from devices.scenario.changes import ScenarioChange, compare_scenarios
 from devices.scenario.scenario import Scenario
@@ -68,7 +67,7 @@ class RequestQueue:
             tasks.create_task(self._serve_changes(steering), name="changes")
             while True:
                 one = await self._waiting.get()
-                if isinstance(one.request, FindDevices | LookAtDevice):
+                if isinstance(one.request, FleetQuery):
                     tasks.create_task(self._answer(steering, one), name="look")
                 else:
                     self._changes.put_nowait(one)

@@ -77,7 +77,9 @@ class Browser:
         self.driver.get(url)
 
     def text(self, selector: str) -> str:
-        return str(self.driver.execute_script("return document.querySelector(arguments[0]).textContent", selector))
+        return str(
+            self.driver.execute_script("return document.querySelector(arguments[0])?.textContent ?? ''", selector)
+        )
 
     def number(self, selector: str) -> float:
         found = re.search(r"[\d,.]+", self.text(selector))
@@ -142,6 +144,16 @@ def test_a_run_is_watched_and_changed_by_two(tmp_path: Path) -> None:
         until(lambda: '"temperature_c":7' in one.text("#device-messages"), "no message shows it")
         one.click("#faults button")
         until(lambda: "End fault" not in one.text("#faults"), "the fault was not ended")
+
+        one.click("#map-all")
+        until(lambda: one.number('[data-site="default"] .number:nth-child(3)') == 45, "the map shows no devices", 60)
+        one.click('[data-site="default"] button')
+        canvas = one.driver.find_element("id", "map-canvas")
+        until(lambda: float(canvas.get_attribute("data-frames") or 0) > 5, "the map is not drawn")
+        until(lambda: float(one.number('[data-site="default"] .number:nth-child(4)')) > 0, "no vehicle moves")
+        canvas.click()  # in the middle is what has no place of its own
+        until(lambda: one.text("#device-title").startswith("bme280-"), "a click on the map shows no device")
+        assert "°C" in one.text("#site-rows")
 
         one.click("#outage-go")
         for browser in (one, other):

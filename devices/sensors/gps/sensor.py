@@ -10,7 +10,7 @@ from devices.sensors.gps.nmea import InView, at_another_time, sentences
 from devices.sensors.gps.nmea_output import NmeaOutput
 from devices.sensors.gps.receiver import CEP_M, PowerOn, Start, battery_v, satellite_fix, signal_dbm
 from devices.sensors.kind import DeviceKind
-from devices.sensors.telematics.driving import DrivingMonitor
+from devices.sensors.telematics.driving import DrivingMonitor, locate_vehicles
 from devices.sensors.telematics.events import EVENT_TYPES, Thresholds
 from devices.world.components import components
 from devices.world.geoid import geoid_height_m
@@ -174,6 +174,7 @@ KIND = DeviceKind(
     plot_devices=3,  # speeds go up and down all the time: more lines would hide one another
     summary={"fix": "{}", "latitude": "{}", "longitude": "{}", "speed_kmh": "{} km/h", "hdop": "{} HDOP"},
     colour="green",
+    locate=locate_vehicles,
     memory_bytes=10 * 2**10,  # planned trips
     reading_s=40e-6,
 )

@@ -12,7 +12,7 @@ from devices.sensors.base import Columns, Population, nullable
 from devices.sensors.telematics.events import MPH, DrivingState, EventType, Thresholds
 from devices.world.arrivals import headway_s
 from devices.world.components import components
-from devices.world.random import Flags, Floats, Ints, hash_bits
+from devices.world.random import Flags, Floats, Hashes, Ints, hash_bits
 from devices.world.roads import LIMIT_MS, ROAD_TYPES
 from devices.world.traffic import times_of_day
 from devices.world.vehicles.vehicles import Motion
@@ -113,3 +113,8 @@ def _first_of(first: list[Any], second: list[Any]) -> list[Any]:
 def _over_limit_mph(world: World, moving: Motion) -> Floats:
     limit = LIMIT_MS[components(world).roads.plan.road_class[moving.road]]
     return np.asarray((moving.speed_ms - limit) / MPH)
+
+
+def locate_vehicles(world: World, _keys: Hashes, sites: Ints, ordinals: Ints, times: Ints) -> tuple[Floats, Floats]:
+    """Return how far east and north of their sites the vehicles are in which units ride, in metres."""
+    return components(world).vehicles.places(sites, ordinals, times)

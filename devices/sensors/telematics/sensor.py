@@ -14,7 +14,7 @@ from pydantic import Field
 from devices.sensors.base import EPOCH_MS, Columns, Population, nullable
 from devices.sensors.gps.receiver import PowerOn, Start, battery_v, satellite_fix, signal_dbm
 from devices.sensors.kind import DeviceKind
-from devices.sensors.telematics.driving import DrivingMonitor
+from devices.sensors.telematics.driving import DrivingMonitor, locate_vehicles
 from devices.sensors.telematics.events import MPH, PING, EventType, Thresholds, event_types_of
 from devices.world.components import components
 from devices.world.random import Flags, Hashes, Ints, hash_bits
@@ -156,6 +156,7 @@ KIND = DeviceKind(
     plot_devices=3,  # as of gps
     summary={"event_type": "{}", "driver_id": "{}", "speed_mph": "{} mph", "risk_label": "{}"},
     colour="magenta",
+    locate=locate_vehicles,
     memory_bytes=14 * 2**10,  # planned trips
     reading_s=120e-6,
 )

@@ -12,7 +12,7 @@ from pydantic import Field
 from devices.sensors.base import Columns, Population, concat_columns, nullable
 from devices.sensors.kind import DeviceKind
 from devices.sensors.traffic.vehicles import CameraErrors, DetectedVehicles
-from devices.sensors.traffic.view import CameraViews, camera_views, fleet_passages
+from devices.sensors.traffic.view import CameraViews, camera_views, fleet_passages, locate_cameras
 from devices.world.components import components
 from devices.world.random import Flags, Floats, Hashes, Ints, hash_bits, normal, poisson, uniform
 from devices.world.roads import KMH
@@ -181,6 +181,7 @@ KIND = DeviceKind(
     plot_profile=("vehicle_count", "vehicles an hour and camera"),
     summary={"vehicle_count": "{} vehicles", "avg_speed": "{} km/h", "traffic_density_score": "{} density"},
     colour="yellow",
+    locate=locate_cameras,
     memory_bytes=40 * 2**10,  # vehicles of the fleet that pass it
     reading_s=70e-6,
 )

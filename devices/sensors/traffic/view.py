@@ -65,6 +65,14 @@ def camera_views(world: World, keys: Hashes, sites: Ints) -> CameraViews:
     )
 
 
+def locate_cameras(world: World, keys: Hashes, sites: Ints, _ordinals: Ints, _times: Ints) -> tuple[Floats, Floats]:
+    """Return how far east and north of their sites cameras look at a road, in metres."""
+    roads, view = components(world).roads, camera_views(world, keys, sites)
+    first, unit = roads.first_xy[sites, view.roads], roads.unit_xy[sites, view.roads]
+    east, north = (first + unit * view.along_m[:, None]).T
+    return east, north
+
+
 def fleet_passages(
     world: World, keys: Hashes, sites: Ints, view: CameraViews, times: Ints, interval: Ints
 ) -> FleetPassages:

@@ -84,6 +84,14 @@ class Vehicles:
             road, np.where(forward, distance, length - distance), forward, hours, at - cache.ends(rows)[0],
         )  # fmt: skip
 
+    def places(self, sites: Ints, vehicles: Ints, times_ms: Ints) -> tuple[Floats, Floats]:
+        """Return how far east and north of their sites these vehicles are, in metres."""
+        _, rows, seconds = self._moment(sites, vehicles, times_ms)
+        at = self._cache.link_at(rows, seconds)
+        begin, _, profile = self._cache.profiles(at)
+        distance, _, _ = profile.state_at(seconds - begin)
+        return self._place(sites, rows, at, distance)[:2]
+
     def peak_acceleration(self, sites: Ints, vehicles: Ints, times_ms: Ints, window_ms: Ints) -> PeakAcceleration:
         """Return the harshest braking and cornering in (time - window, time], within one trip."""
         cache = self._cache

@@ -35,6 +35,12 @@ export async function get(path) {
   return answer(await fetch(path, { headers: headers() }));
 }
 
+export async function getBytes(path) {
+  const response = await fetch(path, { headers: headers() });
+  if (!response.ok) await answer(response);
+  return { buffer: await response.arrayBuffer(), headers: response.headers };
+}
+
 export async function act(action) {
   const init = { method: "POST", headers: headers({ "content-type": "application/json" }), body: JSON.stringify(action) };
   return answer(await fetch("v1/actions", init));

@@ -1,14 +1,10 @@
 // Draws lines over time on a canvas, in the colours of the page, with what happened as marks.
 
-import { clock, number } from "./dom.js";
+import { clock, colour, number } from "./dom.js";
 
 const LEFT = 52;
 const BOTTOM = 20;
 const TOP = 8;
-
-function colour(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
-}
 
 // Round steps of which about four fit below the largest value.
 function ticks(least, most) {

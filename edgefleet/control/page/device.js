@@ -29,7 +29,7 @@ export async function search(event) {
   }
 }
 
-function look(id) {
+export function look(id) {
   device = id;
   readings = [];
   at("device").hidden = false;

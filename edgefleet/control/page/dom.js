@@ -21,6 +21,11 @@ export function bytes(value) {
   return `${number(value / 1024 ** place)} ${["B", "KiB", "MiB", "GiB", "TiB"][place]}`;
 }
 
+// A colour of the page, as it is in the light or dark that is on.
+export function colour(name) {
+  return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+}
+
 // `pairs`: [name, value, isBad]. Elements stay where only values change, so that what a reader has selected stays.
 export function figures(list, pairs) {
   if (list.children.length !== pairs.length) list.replaceChildren(...pairs.map(() => pairOf()));

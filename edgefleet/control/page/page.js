@@ -6,6 +6,7 @@ import { at, say } from "./dom.js";
 import { showFlow, startFlow } from "./flow.js";
 import { loadGroups, showGroups, startGroups } from "./groups.js";
 import { showLog, startLog } from "./log.js";
+import { startMap } from "./map.js";
 import { noteEvent, noteState, run } from "./run.js";
 import { showCharts, startTimeLine } from "./time_line.js";
 
@@ -58,6 +59,7 @@ startGroups();
 startTimeLine();
 startDevice();
 startLog();
+startMap();
 document.addEventListener("visibilitychange", showAll);
 at("login").addEventListener("submit", (event) => {
   event.preventDefault();

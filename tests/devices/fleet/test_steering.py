@@ -4,10 +4,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from devices.faults.labels import Label
 from devices.faults.registry import FAULTS
+from devices.fleet.device_map import NOWHERE, STATES, UNIT_M
 from devices.fleet.fleet import Fleet
 from devices.fleet.steering import (
     ApplyScenario,
@@ -18,6 +20,7 @@ from devices.fleet.steering import (
     FleetAnswer,
     FleetSteering,
     InjectFault,
+    LocateDevices,
     LookAtDevice,
     PauseReadings,
     ResumeReadings,
@@ -39,6 +42,16 @@ EVERYONE = DeviceSelection()
 
 def fault(kind: str, **keys: Any) -> Any:
     return FAULTS[keys["type"]].model_validate({"kind": kind, "from": "2026-01-01", "to": "2027-01-01"} | keys)
+
+
+def assert_located(row: dict[str, Any]) -> None:
+    """Vehicles are somewhere on the roads of their town, what has no place of its own is nowhere."""
+    east, north = (np.frombuffer(row[name], dtype="<i2") for name in ("east", "north"))
+    states = dict(zip(row["ids"], row["states"], strict=True))
+    assert (states["bme280-0001"], states["gps-0001"]) == (STATES.index("connected"), STATES.index("paused"))
+    places = dict(zip(row["ids"], zip(east.tolist(), north.tolist(), strict=True), strict=True))
+    assert places["bme280-0001"] == (NOWHERE, NOWHERE)
+    assert 0 < max(map(abs, places["gps-0001"])) * UNIT_M < 12_000
 
 
 def row_of(answer: FleetAnswer) -> dict[str, Any]:
@@ -69,6 +82,8 @@ async def test_devices_are_paused_muted_disturbed_and_looked_at(
             assert (found.devices, [row["device_id"] for row in found.rows]) == (3, ["gps-0001", "gps-0002"])
             rest = await steering.answer(FindDevices(state="paused", after="gps-0002"))
             assert [(row["device_id"], row["group"]) for row in rest.rows] == [("gps-0003", 1)]
+            assert_located(row_of(await steering.answer(LocateDevices(with_ids=True))))
+            assert row_of(await steering.answer(LocateDevices(every=7)))["states"] == b"\0"
             stuck = {"bme280": fault("bme280", type="stuck_at", field="temperature_c")}
             half = DeviceSelection(group=0, share=0.5, draw="a draw")
             begun = await steering.answer(InjectFault(half, stuck, None, "control/fault-1"))

@@ -5,7 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devices.sensors.telematics.driving import locate_vehicles
+from devices.sensors.traffic.view import camera_views, locate_cameras
 from devices.world.components import components
+from devices.world.random import hash_bits
 from devices.world.vehicles.schedule import HourlySchedule
 from devices.world.vehicles.trip_cache import TripCache
 from devices.world.vehicles.trips import TripBatch, TripPlanner
@@ -63,6 +66,24 @@ def test_position_speed_and_acceleration_agree_from_trip_to_trip() -> None:
         assert -7 < moving.acceleration_ms2.min() < -1 < 1 < moving.acceleration_ms2.max() < 2.5
         assert moving.lateral_ms2.max() < 9.81
         assert moving.speed_ms.max() * 3.6 < 170
+
+
+def test_a_map_shows_vehicles_where_they_are_and_cameras_at_a_road() -> None:
+    world = World.build(9, SITES, FLEET)
+    vehicles = np.arange(40)
+    sites, times = np.zeros_like(vehicles), np.full(40, MONDAY_MS + 8 * HOUR_MS)
+    east, north = locate_vehicles(world, vehicles.astype(np.uint64), sites, vehicles, times)
+    moving = components(world).vehicles.motion(sites, vehicles, times)
+    place = components(world).roads.latitude_longitude(sites, east, north)
+    assert np.allclose(place, (moving.latitude, moving.longitude))
+    keys = hash_bits(1, "cameras", vehicles)
+    roads = components(world).roads
+    east, north = locate_cameras(world, keys, sites, vehicles, times)
+    road = camera_views(world, keys, sites).roads
+    away = np.stack([east, north], axis=-1) - roads.first_xy[0, road]
+    along = (away * roads.unit_xy[0, road]).sum(axis=1)
+    assert ((along > 0) & (along < roads.length_m[0, road])).all()
+    assert np.hypot(*away.T) == pytest.approx(along)
 
 
 def test_heading_is_that_of_the_way_driven() -> None:
