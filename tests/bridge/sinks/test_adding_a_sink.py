@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.documents
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/sinks.md").read_text(encoding="utf-8").partition("# Adding a sink\n")[2]

@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.documents
 
 ROOT = Path(__file__).parents[3]
 COPIED = ("edgewire", "devices", "bridge", "edgefleet", "docs")

@@ -137,7 +137,7 @@ def check_table() -> "subprocess.CompletedProcess[str]":
     return python("-m", "pytest", "-q", "-c", "/dev/null", "-p", "no:cacheprovider", "test_command_table.py")
 
 
-@pytest.mark.slow
+@pytest.mark.documents
 def test_a_command_added_as_the_page_says_is_carried_out_and_answered(copy: Path, cache: Path) -> None:
     follow(copy, ACTION, ARGUMENTS, HANDLER)
     assert touched(copy) == {ACTION, ARGUMENTS, HANDLER}
@@ -157,7 +157,7 @@ def test_a_command_added_as_the_page_says_is_carried_out_and_answered(copy: Path
     assert check_types(cache).startswith("Success")
 
 
-@pytest.mark.slow
+@pytest.mark.documents
 def test_a_command_without_a_handler_fails_the_type_check_and_a_test(copy: Path, cache: Path) -> None:
     follow(copy, ACTION)
     found = check_types(cache)

@@ -91,7 +91,7 @@ def test_the_page_touches_three_files(copy: Path) -> None:
     assert [arguments[1] for arguments in commands()] == ["generate", "plot", "run"]
 
 
-@pytest.mark.slow
+@pytest.mark.documents
 def test_its_kind_is_exported_drawn_described_and_routed(copy: Path) -> None:
     scenario = copy / "energy.yaml"
     assert "kind: energy" in scenario.read_text()
@@ -115,7 +115,7 @@ def test_its_kind_is_exported_drawn_described_and_routed(copy: Path) -> None:
     assert "valid" in found
 
 
-@pytest.mark.services
+@pytest.mark.documents
 def test_its_kind_goes_into_a_database(copy: Path, postgres: str) -> None:
     edgefleet("generate", copy / "energy.yaml", *SPAN, "--out", postgres)
     with psycopg.connect(postgres) as database:
@@ -143,7 +143,7 @@ def chain(folder: Path, broker: str) -> Iterator[str]:
         yield url
 
 
-@pytest.mark.services
+@pytest.mark.documents
 def test_its_kind_runs_to_the_end_of_the_chain(copy: Path, mosquitto_factory: Callable[..., MosquittoProcess]) -> None:
     broker = mosquitto_factory().url
     (copy / "live.yaml").write_text("devices: [{kind: energy, count: 20, interval: 100ms}]\n")
