@@ -3,6 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 PYTEST_ARGS ?=
+ONE_MORE = $(shell $(PYTHON) -c 'import os; print(min((os.cpu_count() or 1) + 1, 5))')
 
 # What is tested is kept compiled, whatever the environment says: that is a third of the time of a short run.
 COMPILED := PYTHONDONTWRITEBYTECODE=
@@ -25,11 +26,11 @@ check: lint  ## lint, and the tests that need no service and little time: under 
 	  --durations 5 --durations-min 0.7 \
 	  -m "not (slow or services or e2e or chaos or compose or spark or documents)" $(PYTEST_ARGS)
 
-# Those that start no service in as many processes as there are cores; then the others in three, a file in one of them, as each
-# process starts services of its own: they wait for half of their time.
+# Those that start no service in a process more than there are cores, as they wait for a quarter of their time; then the others
+# in three, a file in one of them, as each process starts services of its own: they wait for half of it.
 test: .venv/.dev  ## every layer of tests; PYTEST_ARGS="-k bme280" chooses
 	@$(BIN)/python -m tests.services.kafka >/dev/null || echo "-> the tests on a real Kafka cannot run"
-	$(COMPILED) $(BIN)/python -m pytest -n auto --maxprocesses 4 -m "not (services or e2e or chaos or compose or spark or documents)" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
+	$(COMPILED) $(BIN)/python -m pytest -n $(ONE_MORE) -m "not (services or e2e or chaos or compose or spark or documents)" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
 	$(COMPILED) $(BIN)/python -m pytest -n 3 --dist loadfile -m "(services or e2e or chaos) and not (compose or spark or documents)" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
 	@echo "Not run: the commands of the documents, docker-compose.yml, a real Spark: make test-documents, test-compose, test-spark"
 
