@@ -21,7 +21,7 @@ from devices.fleet.connector import probe_all
 from devices.fleet.metrics import FleetSnapshot
 from devices.fleet.pacer import startup_delay_ms
 from devices.scenario.devices import Shard
-from devices.scenario.scenario import Scenario
+from devices.scenario.loading import load_scenario
 from edgefleet.control.live import LiveControl, RunView, steered
 from edgefleet.embedded import (
     Broker,
@@ -110,7 +110,7 @@ async def run_fleet(
 
     With a `control`, it is controlled over HTTP.
     """
-    scenario = Scenario.load(SCENARIO).model_copy(update={"broker": services.broker})
+    scenario = load_scenario(SCENARIO).model_copy(update={"broker": services.broker})
     version = await probe_all(broker_pool_for(scenario))
     job = ShardJob(scenario=scenario, name="demo", version=version, shard=Shard(), duration_s=duration_s)
     latest, at_once = FleetSnapshot(), asyncio.Event()

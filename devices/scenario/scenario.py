@@ -776,12 +776,3 @@ class Scenario(ConfigFile):
         after_ms = self.standby_after if group.standby_after is None else group.standby_after
         usual_ms = group.interval if group.on_change is None else group.on_change.max_interval
         return max(60_000, 3 * usual_ms) if after_ms is None else after_ms
-
-    @classmethod
-    def load(cls, path: Path) -> "Scenario":
-        """Read a scenario file; raises `ConfigError` that names the file and the key.
-
-        A user's module that it names is one beside it.
-        """
-        loaded = config.load_config(path, cls)
-        return loaded.model_copy(update={"devices": tuple(group.beside(path.parent) for group in loaded.devices)})

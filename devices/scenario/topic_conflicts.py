@@ -3,8 +3,7 @@
 Within a group its own checks see to that. Topics of all devices are only made where two templates could be the same.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from devices.scenario.devices import Device, all_devices, device_names
@@ -19,7 +18,7 @@ from edgewire.errors import ConfigError
 from edgewire.messages import Channel
 from edgewire.messages.topics import ROOT
 from edgewire.mqtt.filters import overlap
-from edgewire.yaml_file import YamlFile, key_path
+from edgewire.yaml_file import Location, key_path
 
 _SAID = (Channel.TELEMETRY, Channel.EVENT, Channel.STATUS, Channel.RESULT)
 
@@ -37,8 +36,8 @@ class _Place(NamedTuple):
     """Whether each device has such a topic; otherwise each gateway."""
 
 
-def check_topics(scenario: Scenario, path: Path | None = None) -> None:
-    """Raise `ConfigError`, with the line of the file at this path, where devices of two groups share a topic."""
+def check_topics(scenario: Scenario, place_of: Callable[[Location], str] | None = None) -> None:
+    """Raise `ConfigError` where devices of two groups share a topic; `place_of` tells where a key was written."""
     if all(group.speaks_contract for group in scenario.devices):
         return
     said = [place for at, group in enumerate(scenario.devices) for place in _said(at, group)]
@@ -56,7 +55,8 @@ def check_topics(scenario: Scenario, path: Path | None = None) -> None:
                 f"'{names[0]}' would speak on '{shown_topic(topic)}', where '{names[1]}' of devices[{other.group}]"
                 f" {'hears its commands' if is_heard else 'speaks too'}: give one of the two another topic"
             )
-            _refuse(one, what, path)
+            location: Location = ("devices", one.group, one.key)
+            raise ConfigError(f"{place_of(location) if place_of else f'scenario: {key_path(location)}'}: {what}")
 
 
 def _pairs(said: Sequence[_Place], others: Sequence[_Place]) -> Iterator[tuple[_Place, _Place, bool]]:
@@ -73,15 +73,6 @@ def _crossed(said: Sequence[_Place], heard: Sequence[_Place]) -> Iterator[tuple[
         for other in heard:
             if one.group != other.group and overlap(_filter(one.topic), _filter(other.topic)):
                 yield one, other
-
-
-def _refuse(place: _Place, what: str, path: Path | None) -> None:
-    location = ("devices", place.group, place.key)
-    where = "scenario"
-    if path is not None:
-        line = YamlFile(path.read_text(encoding="utf-8"), str(path)).line(location)
-        where = str(path) if line is None else f"{path}:{line}"
-    raise ConfigError(f"{where}: {key_path(location)}: {what}")
 
 
 # -- what a group says and hears, as templates

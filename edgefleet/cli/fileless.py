@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from devices.scenario.scenario import DeviceGroup, Scenario
+from devices.scenario.topic_conflicts import check_topics
 from devices.sensors.registry import KINDS
 from edgewire.config import check_options
 from edgewire.config_errors import closest
@@ -35,7 +36,9 @@ def make_scenario(
     if all(kind in KINDS for kind in kinds):
         for text in settings:
             made.apply_setting(text)
-    return check_options({"devices": made.groups}, Scenario, made.options)
+    scenario = check_options({"devices": made.groups}, Scenario, made.options)
+    check_topics(scenario, lambda location: made.options.get(location) or f"--kind {kinds[int(location[1])]}")
+    return scenario
 
 
 class _Groups:

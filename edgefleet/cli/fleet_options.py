@@ -77,12 +77,9 @@ class FleetOptions:
         """
         if scenario is not None:
             self.refuse_beside(scenario, interval)
-            from devices.scenario.scenario import Scenario
-            from devices.scenario.topic_conflicts import check_topics
+            from devices.scenario.loading import load_scenario
 
-            loaded = Scenario.load(scenario)
-            check_topics(loaded, scenario)
-            return loaded
+            return load_scenario(scenario)
         if not self.kind:
             given = self._given(interval)
             if given:

@@ -51,7 +51,7 @@ class Entity:
     """Whether a text is a number that has no unit, as counts have none: what has a state class is one."""
     scale: Scale = AS_IT_IS
     decimals: int | None = None
-    """To which its value is rounded; see `templates.Template`."""
+    """To which its value is rounded; see `templates.ValueTemplate`."""
 
 
 class EntityRegistry:

@@ -15,7 +15,7 @@ WHOLE = -1
 """In the place of decimals: what is behind the point is cut off."""
 
 
-class Template(NamedTuple):
+class ValueTemplate(NamedTuple):
     """Says what a template makes of a payload."""
 
     path: Path | None
@@ -54,10 +54,10 @@ _HAS_VALUE = re.compile(
 _ROUNDED = re.compile(r"\|\s*(?:round(?:\(\s*(\d?)\s*\))?|(int)(?:\([^()]*\))?)\s*(?=[|)]|$)")
 
 
-def read_template(text: str) -> Template:
+def read_template(text: str) -> ValueTemplate:
     """Return what a template makes of a payload, and why it cannot be read where it does more than naming a value."""
     if not text:
-        return Template(None)
+        return ValueTemplate(None)
     inner = text.strip()
     if len(inner) < 1000 and (block := _BLOCK.fullmatch(inner)) and _HAS_VALUE.fullmatch(block["condition"]):
         inner = block["value"]
@@ -66,7 +66,7 @@ def read_template(text: str) -> Template:
         inner = _GUARD.sub("", inner[2:-2].strip().strip("-").strip())
         found = _TEMPLATE.fullmatch(inner)
     if not found:
-        return Template(None, problem=f"template {shown(text)} is more than one value")
+        return ValueTemplate(None, problem=f"template {shown(text)} is more than one value")
     steps = tuple(
         int(step[6]) if step[6] else next((one for one in step.groups() if one is not None), "")
         for step in _STEP.finditer(found[2])
@@ -74,7 +74,7 @@ def read_template(text: str) -> Template:
     # What is rounded before a step of arithmetic is taken as it is.
     rounded = _ROUNDED.findall(inner, found.end(4) if found[3] else 0)
     decimals = None if not rounded else WHOLE if rounded[-1][1] else int(rounded[-1][0] or 0)
-    return Template(steps if found[1] else None, _scale(found[3], found[4]), "", decimals)
+    return ValueTemplate(steps if found[1] else None, _scale(found[3], found[4]), "", decimals)
 
 
 def _scale(operator: str | None, constant: str | None) -> Scale:

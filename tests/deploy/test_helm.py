@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from bridge.config import BridgeConfig
-from devices.scenario.scenario import Scenario
+from devices.scenario.loading import load_scenario
 from edgewire.config import load_config
 from tests.deploy.test_kubernetes import KUSTOMIZATIONS, MANIFESTS, Manifest
 from tests.services.fixtures import unavailable
@@ -108,7 +108,7 @@ def test_the_files_are_those_of_the_kustomizations(
     assert load_config(bridge, BridgeConfig) == load_config(KUSTOMIZE / "chain" / "bridge-config.yaml", BridgeConfig)
     scenario = tmp_path / "scenario.yaml"
     scenario.write_text(config_map(rendered, "scenario"))
-    assert Scenario.load(scenario) == Scenario.load(SCENARIO)
+    assert load_scenario(scenario) == load_scenario(SCENARIO)
 
 
 def test_values_reach_what_they_name() -> None:

@@ -14,7 +14,7 @@ import yaml
 
 from bridge.config import BridgeConfig
 from devices.scenario.devices import Shard, device_ids
-from devices.scenario.scenario import Scenario
+from devices.scenario.loading import load_scenario
 from devices.timeline.timeline import Timeline
 from edgefleet.cli import app
 from edgewire import config
@@ -162,7 +162,7 @@ def test_the_pods_of_the_job_have_every_device_exactly_once() -> None:
     assert job["spec"]["completions"] == job["spec"]["parallelism"]
     # A variable can only be put into those that come after it.
     assert list(environment(job)) == ["JOB_COMPLETION_INDEX", "FLEET_SHARD", "FLEET_RUN_ID"]
-    scenario = Scenario.load(FOLDER / "fleet" / "scenario.yaml")
+    scenario = load_scenario(FOLDER / "fleet" / "scenario.yaml")
     mine = [[device.device_id for device in Timeline(scenario, 0, shard).devices] for shard in shards_of(job)]
     assert sorted(device for part in mine for device in part) == sorted(device_ids(scenario))
     assert max(map(len, mine)) - min(map(len, mine)) <= 1
@@ -171,7 +171,7 @@ def test_the_pods_of_the_job_have_every_device_exactly_once() -> None:
 
 
 def test_the_fleet_reaches_the_broker_and_keeps_its_record() -> None:
-    scenario = Scenario.load(FOLDER / "fleet" / "scenario.yaml")
+    scenario = load_scenario(FOLDER / "fleet" / "scenario.yaml")
     ports = {port["port"] for port in named("mosquitto", "Service")["spec"]["ports"]}
     assert {(url.host, url.port in ports) for url in scenario.broker_urls} == {("mosquitto", True)}
     mounts = {mount["mountPath"] for mount in CONTAINERS["fleet"]["volumeMounts"]}

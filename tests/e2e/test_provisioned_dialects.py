@@ -8,7 +8,7 @@ import yaml
 from typer.testing import CliRunner
 
 from devices.fleet.fleet import Fleet
-from devices.scenario.scenario import Scenario
+from devices.scenario.loading import load_scenario
 from edgefleet.cli import app
 from edgefleet.embedded import edgefleet_process, free_port
 from edgefleet.provision import BRIDGE
@@ -79,7 +79,7 @@ async def test_all_that_a_fleet_says_is_let_through_and_nothing_of_others(
             edgefleet_process("ingest", "ingest", *store, url=f"{ingest}/readyz"),
             edgefleet_process("bridge", "bridge", "run", tmp_path / "bridge.yaml", url=ready),
         ):
-            loaded = Scenario.load(provisioned_scenario)
+            loaded = load_scenario(provisioned_scenario)
             url = f"mqtts://127.0.0.1:{broker.devices}"
             scenario = loaded.with_keys(broker=url, identities=tmp_path / "secrets")
             record = await Fleet(scenario, name="test").run(2, asyncio.Event())

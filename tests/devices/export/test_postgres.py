@@ -19,6 +19,7 @@ from devices.export.job import ExportSpan, export
 from devices.export.postgres import PostgresOptions, PostgresTables, make_hypertable
 from devices.export.provenance import Provenance
 from devices.scenario.devices import Shard
+from devices.scenario.loading import load_scenario
 from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
 from devices.timeline.timeline import Timeline
@@ -65,7 +66,7 @@ def test_a_hundred_thousand_vehicle_records_with_labels_in_one_command(
     assert orjson.loads(result.stdout)["records"] == 100_000
     assert (count(database, "gps"), count(database, "telematics")) == (50_000, 50_000)
 
-    timeline = Timeline(Scenario.load(path), EPOCH_MS)
+    timeline = Timeline(load_scenario(path), EPOCH_MS)
     ids, risky = hashlib.md5(), 0
     for payload in timeline.batch(span.from_ms, span.to_ms).payload:
         fields = orjson.loads(payload)

@@ -165,12 +165,13 @@ def test_it_is_labelled_in_a_live_run(copy: Path) -> None:
     (copy / "s.yaml").write_text(SCENARIO, encoding="utf-8")
     program = """
 from pathlib import Path
+from devices.scenario.loading import load_scenario
 from devices.scenario.scenario import Scenario
 from devices.timeline.timeline import Timeline
 from edgewire.clock import parse_ms
 
 begin, end = parse_ms("2026-03-01T09:00:00Z"), parse_ms("2026-03-01T11:00:00Z")
-timeline = Timeline(Scenario.load(Path("s.yaml")), begin)
+timeline = Timeline(load_scenario(Path("s.yaml")), begin)
 for label in timeline.labels(begin, end, live=True):
     if label.type == "sim_blocked":
         print(label.device_id, label.layer, label.messages)

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from devices.fleet.forget import ATTEMPTS, forget_devices
 from devices.scenario.devices import Shard
-from devices.scenario.scenario import Scenario
+from devices.scenario.loading import load_scenario
 from edgefleet.cli import app
 from edgefleet.embedded import Broker, IotcoreProcess, MosquittoProcess
 from edgewire.mqtt import PacketDecoder, Version
@@ -121,7 +121,7 @@ async def silence(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -
 
 async def test_a_broker_that_never_answers_costs_no_more_than_the_timeout(tmp_path: Path) -> None:
     async with tcp_server(silence) as port:
-        scenario = Scenario.load(fleet(tmp_path, f"mqtt://127.0.0.1:{port}", 1))
+        scenario = load_scenario(fleet(tmp_path, f"mqtt://127.0.0.1:{port}", 1))
         report = await forget_devices(scenario, Shard(), 0.1)
     assert report.failures == {"not done within 0.1 s: give --timeout more": [f"{kind}-0001" for kind in KINDS]}
 
@@ -160,7 +160,7 @@ async def test_a_device_whose_connection_breaks_connects_again(tmp_path: Path, m
     other = "edge/default/bme280/elsewhere/status"
     await retain(broker, other, *(f"edge/default/{kind}/{kind}-0001/status" for kind in KINDS))
     async with breaking(broker, 5) as (port, made):
-        scenario = Scenario.load(fleet(tmp_path, f"mqtt://127.0.0.1:{port}", 1))
+        scenario = load_scenario(fleet(tmp_path, f"mqtt://127.0.0.1:{port}", 1))
         report = await forget_devices(scenario, Shard(), 30)
     assert (report.cleared, report.failures, len(made)) == (5, {}, 10), "what is cleared once is counted once"
     assert await retained(broker, 1) == {other}
@@ -169,7 +169,7 @@ async def test_a_device_whose_connection_breaks_connects_again(tmp_path: Path, m
 @pytest.mark.services
 async def test_a_connection_that_always_breaks_is_named(tmp_path: Path, mosquitto_factory: Factory) -> None:
     async with breaking(mosquitto_factory(), 1000) as (port, made):
-        scenario = Scenario.load(fleet(tmp_path, f"mqtt://127.0.0.1:{port}", 1))
+        scenario = load_scenario(fleet(tmp_path, f"mqtt://127.0.0.1:{port}", 1))
         report = await forget_devices(scenario, Shard(), 30)
     (reason,) = report.failures
     assert reason.startswith("the broker ended the connection: ")
@@ -179,7 +179,7 @@ async def test_a_connection_that_always_breaks_is_named(tmp_path: Path, mosquitt
 async def test_ctrl_c_ends_it_and_says_what_was_left(tmp_path: Path) -> None:
     stop = asyncio.Event()
     stop.set()
-    scenario = Scenario.load(fleet(tmp_path, "mqtt://127.0.0.1:1", 1))
+    scenario = load_scenario(fleet(tmp_path, "mqtt://127.0.0.1:1", 1))
     report = await forget_devices(scenario, Shard(), 60, stop)
     assert report.failed == 5
 

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from devices.scenario import identity_table
+from devices.scenario.loading import load_scenario
 from devices.scenario.scenario import Scenario
 from devices.scenario.topic_conflicts import check_topics
 from edgewire.dialects.topic_check import level_fault, topic_fault
@@ -26,7 +27,7 @@ def refused(tmp_path: Path, *groups: dict[str, Any], **files: str) -> str:
     path = tmp_path / "s.yaml"
     path.write_text("devices:\n" + "".join(lines))
     with pytest.raises(ConfigError) as caught:
-        check_topics(Scenario.load(path), path)
+        load_scenario(path)
     return str(caught.value).replace(f"{tmp_path}/", "")
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from devices.scenario.climate_file import read_monthly
+from devices.scenario.loading import load_scenario
 from devices.scenario.scenario import Scenario
 from devices.world.components import components
 from devices.world.world import DAY_MS, HOUR_MS, World
@@ -79,4 +80,4 @@ def test_the_file_names_the_scenario_that_cannot_be_run(tmp_path: Path, monkeypa
     ):
         scenario.write_text(f"world: {version}\nsites: [{place % climate}]\ndevices: [{{kind: bme280}}]\n")
         with pytest.raises(ConfigError, match=said):
-            Scenario.load(scenario)
+            load_scenario(scenario)

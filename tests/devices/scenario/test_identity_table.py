@@ -11,6 +11,7 @@ from devices.fleet.brokers import broker_pool_for
 from devices.fleet.run_record import scenario_digest, spoken_scenario
 from devices.scenario.devices import all_devices
 from devices.scenario.identity_table import read_identities, read_logins
+from devices.scenario.loading import load_scenario
 from devices.scenario.scenario import Scenario
 from edgewire.errors import ConfigError
 from edgewire.link import BrokerUrl
@@ -76,7 +77,7 @@ def test_what_is_wrong_is_told_with_its_line(tmp_path: Path, text: str | bytes, 
     config = tmp_path / "scenario.yaml"
     config.write_text("devices:\n  - kind: bme280\n    identities: fleet.csv\n")
     with pytest.raises(ConfigError) as told:
-        Scenario.load(config)
+        load_scenario(config)
     assert str(told.value).startswith(f"{config}:3: devices[0].identities: ")
     assert said in str(told.value)
 

@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from devices.scenario.devices import Shard
+from devices.scenario.loading import load_scenario
 from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
 from devices.timeline.timeline import Timeline
@@ -115,7 +116,7 @@ def test_twins_are_refused() -> None:
 
 @pytest.mark.parametrize("name", ["scenarios/mixed.yaml", "edgefleet/demo.yaml"])
 def test_shipped_scenarios_are_sound(name: str) -> None:
-    scenario = Scenario.load(Path(__file__).parents[3] / name)
+    scenario = load_scenario(Path(__file__).parents[3] / name)
     assert {device.kind for device in Timeline(scenario, 0).devices} == {
         "bme280",
         "traffic",
@@ -138,7 +139,7 @@ def test_a_distant_start_is_the_one_that_is_written() -> None:
 
 @pytest.mark.slow
 def test_the_vehicle_data_set_spreads_over_days_roads_weathers_and_risk() -> None:
-    scenario = Scenario.load(Path(__file__).parents[3] / "scenarios/vehicles.yaml")
+    scenario = load_scenario(Path(__file__).parents[3] / "scenarios/vehicles.yaml")
     timeline = Timeline(scenario, EPOCH_MS)
     assert 100_000 / timeline.rate_per_s > 5 * 86_400
     # Every twelfth hour of six days, which 100,000 records span.

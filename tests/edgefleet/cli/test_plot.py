@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from devices.export.plots import FaultWindow, draw_figure, fault_windows
 from devices.export.series import MOST_OF_A_DEVICE, Recording, read_export, read_timeline
+from devices.scenario.loading import load_scenario
 from devices.scenario.scenario import Scenario
 from devices.sensors.base import EPOCH_MS
 from devices.sensors.registry import KINDS
@@ -88,7 +89,7 @@ def test_the_time_of_a_fault_is_shaded_where_it_shows() -> None:
 def test_a_scenario_shades_its_own_faults_and_names_each_type_once(scenario: Path) -> None:
     fault = "{type: bias, kind: bme280, field: humidity, offset: 5, rate: 1/h, duration: 5m}"
     scenario.write_text(scenario.read_text() + f"faults: [{fault}]\n")
-    timeline = Timeline(Scenario.load(scenario), EPOCH_MS)
+    timeline = Timeline(load_scenario(scenario), EPOCH_MS)
     faults = fault_windows(timeline.labels(MONDAY_MS, MONDAY_MS + 6 * 3_600_000))
     axes = draw_figure(read_timeline(timeline, MONDAY_MS, MONDAY_MS + 6 * 3_600_000), "test", faults).axes
     humidity = next(axis for axis in axes if axis.get_ylabel() == "relative humidity (%)")

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from devices.scenario.loading import load_scenario
 from devices.scenario.scenario import Scenario
 from edgefleet.cli import app
 from edgefleet.cli.shorthands import ScenarioShorthands
@@ -14,7 +15,7 @@ SCENARIOS = Path(__file__).parents[3] / "scenarios"
 
 
 def load(name: str) -> Scenario:
-    return Scenario.load(SCENARIOS / f"{name}.yaml")
+    return load_scenario(SCENARIOS / f"{name}.yaml")
 
 
 def test_a_shorthand_changes_one_key() -> None:

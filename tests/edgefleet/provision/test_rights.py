@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from devices.scenario.loading import load_scenario
 from devices.scenario.scenario import Scenario
 from edgefleet.cli import app
 from edgefleet.provision import Account, ServiceRights, fleet_accounts, service_rights
@@ -178,7 +179,7 @@ def test_the_fleet_takes_the_folder_for_what_its_file_does_not_say(tmp_path: Pat
     from devices.fleet.brokers import broker_pool_for
 
     provision_table(tmp_path, "password", "a:1,one,secret,,PLC 1", "b:2,two,,,PLC 2", "c,,,,PLC 3")
-    loaded = Scenario.load(tmp_path / "s.yaml").with_keys(broker="mqtts://h", identities=tmp_path / "secrets")
+    loaded = load_scenario(tmp_path / "s.yaml").with_keys(broker="mqtts://h", identities=tmp_path / "secrets")
     pool = broker_pool_for(loaded, ["a:1", "b:2", "c"])
     users = dict(line.split(",") for line in (tmp_path / "secrets" / "credentials.csv").read_text().splitlines())
     (broker,) = loaded.broker_urls

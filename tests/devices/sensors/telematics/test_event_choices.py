@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from devices.export.columns import table_schemas
+from devices.scenario.loading import load_scenario
 from devices.scenario.scenario import Scenario
 from devices.sensors.base import Population
 from devices.sensors.gps.sensor import GpsSensor, GpsSettings
@@ -85,7 +86,7 @@ def test_a_module_beside_the_scenario_brings_types_of_its_own(tmp_path: Path) ->
     (tmp_path / "fleet.yaml").write_text(
         "devices:\n- {kind: telematics, count: 60, interval: 30s, settings: {event_module: my_events.py}}\n"
     )
-    scenario = Scenario.load(tmp_path / "fleet.yaml")
+    scenario = load_scenario(tmp_path / "fleet.yaml")
     rows = rows_of(scenario)
     harsh = [row for row in rows if "harsh_accel" in row["events"]]
     driving = [row for row in rows if row["battery_v"] > 13]
