@@ -1,8 +1,9 @@
 """A list of brokers: the bridge goes on to the next, leaves nothing behind, and says where something waits."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -281,3 +282,59 @@ async def test_a_broker_that_dies_in_mid_run_and_comes_back_loses_nothing(
         assert sent <= set(ingest.stored)
         for broker in (first, second):
             assert not await session_present(broker.url, stage.settings["client_id"])
+
+
+@pytest.mark.services
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("broker_list", "filters"),
+    [
+        ("spread", ["$share/g/edge/{0}/#"] * 2),
+        ("in_order", ["edge/{0}/bme280/d0/#", "edge/{0}/bme280/+/telemetry"]),
+    ],
+    ids=["shared subscription", "divided topics"],
+)
+async def test_members_go_on_together_and_come_back_and_lose_nothing(
+    mosquitto_factory: Callable[..., MosquittoProcess], tmp_path: Path, filters: list[str], broker_list: str
+) -> None:
+    """One broker is dead from the beginning, one dies as they run. What two members have has the same ids."""
+    first, second = mosquitto_factory(), mosquitto_factory()
+    site, sent = f"s{secrets.token_hex(4)}", set[str]()
+
+    async def publish(broker: MosquittoProcess) -> None:
+        publisher = Publisher(broker.url, site)
+        await publisher.more(200)
+        await publisher.finish()
+        sent.update(publisher.sent)
+
+    async with AsyncExitStack() as stack:
+        ingest = await stack.enter_async_context(ingest_stub())
+        stages = []
+        for number, pattern in enumerate(filters):
+            (folder := tmp_path / str(number)).mkdir()
+            settings = {
+                "client_id": f"{site}-{number}",
+                "subscriptions": [pattern.format(site)],
+                "broker": [first.url, second.url, dead()]
+                if broker_list == "spread"
+                else [dead(), first.url, second.url],
+                "broker_list": broker_list,
+            }
+            stages.append(await stack.enter_async_context(staged(first.url, folder, ingest, site, **settings)))
+        for stage in stages:
+            await stage.ready()
+        await publish(first)
+        first.terminate()
+        await eventually(lambda: all(stage.bridge.readiness().brokers == [second.url] for stage in stages), 60)
+        await publish(second)
+        first.start()
+        await publish(first)
+        expected = {first.url, second.url}
+        await eventually(lambda: set().union(*(stage.bridge.readiness().brokers for stage in stages)) == expected, 60)
+        await publish(second)
+        for stage in stages:
+            await drained(stage)
+        assert sent <= set(ingest.stored)
+        for broker in (first, second):
+            for stage in stages:
+                assert not await session_present(broker.url, stage.settings["client_id"])
