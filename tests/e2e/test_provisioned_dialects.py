@@ -19,6 +19,10 @@ from tests.edgefleet.provision.test_secured_broker import client, passwords
 pytestmark = [pytest.mark.e2e, pytest.mark.services, pytest.mark.slow]
 
 OWN = {"topic": "plant/{line}/{id}/state", "payload": {"t": "temperature_c", "n": "seq"}}
+PARTS = [
+    {"topic": "parts/{id}/t", "payload": {"from": "temperature_c", "round": 1}, "retain": True},
+    {"topic": "parts/{id}/air", "payload": {"h": "humidity", "p": "pressure_hpa"}},
+]
 GROUPS = [
     {"kind": "bme280", "count": 2},
     {"kind": "bme280", "count": 2, "dialect": "tasmota", "id": "tas-{n}", "qos": 1},
@@ -27,6 +31,8 @@ GROUPS = [
     {"kind": "bme280", "count": 2, "dialect": "zigbee2mqtt", "id": "zig-{n}", "gateway": {"count": 1, "id": "zigbee"}},
     {"kind": "bme280", "count": 1, "dialect": "shelly", "id": "shelly-{n}"},
     {"kind": "gps", "count": 1, "dialect": "owntracks", "id": "phone-{n}"},
+    {"kind": "bme280", "ids": ["node-a", "node-b"], "dialect": "esphome", "qos": 1},
+    {"kind": "bme280", "ids": ["parts"], "messages": PARTS, "discovery": "homeassistant"},
 ]
 SUBSCRIPTIONS = [
     {"filter": "edge/#"},
@@ -35,6 +41,12 @@ SUBSCRIPTIONS = [
     {"filter": "zigbee2mqtt/#", "decode": "zigbee2mqtt"},
     {"filter": "+/events/rpc", "decode": "shelly"},
     {"filter": "owntracks/#", "decode": "owntracks"},
+    {"filter": "homeassistant/sensor/#", "decode": "esphome"},
+    {"filter": "+/sensor/+/state", "decode": "esphome"},
+    *(
+        {"filter": f"parts/+/{one['topic'].rpartition('/')[2]}", "decode": {k: one[k] for k in ("topic", "payload")}}
+        for one in PARTS
+    ),
 ]
 IDENTITIES = """id,client_id,username,password,line
 Prëss 1:a,PLC 1,press one,word 1,a
@@ -43,9 +55,11 @@ Prëss 2:b,PLC 2,prëss-two,,b
 FOREIGN = (
     "edge/default/bme280/bme280-0001/telemetry", "tele/tas-4/SENSOR", "plant/a/Prëss 1:a/state", "zigbee2mqtt/zig-1",
     "zigbee2mqtt/bridge/state", "shelly-9/events/rpc", "shelly-9/rpc", "owntracks/default/phone-5", "cmnd/tas-4/POWER",
-    "homeassistant/device/gps-0001/config", "edge/default/gps/gps-0001/status",
+    "homeassistant/device/gps-0001/config", "edge/default/gps/gps-0001/status", "parts/parts/t", "parts/parts/air",
+    "node-b/sensor/temperature/state", "node-b/status", "esphome/discover/node-b", "tele/tas-4/LWT",
+    "homeassistant/sensor/node-b/temperature/config", "homeassistant/status",
 )  # fmt: skip
-"""What is of others than of tas-3."""
+"""What is of others than of tas-3 and node-a."""
 
 
 @pytest.fixture
@@ -92,6 +106,12 @@ async def test_all_that_a_fleet_says_is_let_through_and_nothing_of_others(
 
 
 def refuses_what_is_of_others(broker: SecuredBroker) -> None:
-    with client(broker, "tas-3") as device:
-        assert device.publish("tele/tas-3/SENSOR")
-        assert [topic for topic in FOREIGN if device.publish(topic)] == []
+    own = {
+        "tas-3": ("tele/tas-3/SENSOR",),
+        "node-a": ("node-a/sensor/temperature/state", "node-a/status", "esphome/discover/node-a",
+                    "homeassistant/sensor/node-a/temperature/config"),
+    }  # fmt: skip
+    for name, topics in own.items():
+        with client(broker, name) as device:
+            assert [topic for topic in topics if not device.publish(topic)] == []
+            assert [topic for topic in FOREIGN if device.publish(topic)] == []
