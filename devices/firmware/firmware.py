@@ -294,7 +294,7 @@ class Firmware:
         if self.build.run_id:
             status["run_id"] = self.build.run_id
         if now_ms is not None:
-            status |= self._vitals(now_ms)
+            status |= self.vitals(now_ms)
         return status
 
     def result(
@@ -311,7 +311,7 @@ class Firmware:
         }
         return result if data is None else result | {"data": data}
 
-    def _vitals(self, now_ms: int) -> dict[str, Any]:
+    def vitals(self, now_ms: int) -> dict[str, Any]:
         config = self.build.firmware
         vitals: dict[str, Any] = {"uptime_s": max(0, now_ms - self.booted_ms) / 1000}
         if config.rssi is not None:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, assert_never
 
+import orjson
+
 from devices.faults.schedule import FOREVER_MS
 from devices.firmware.commands import (
     ClearFaults,
@@ -26,6 +28,7 @@ from devices.firmware.commands import (
 )
 from devices.firmware.vitals import draw
 from devices.fleet.device_client import DeviceClient
+from devices.fleet.device_tap import DeviceTap
 from devices.fleet.pacer import Pacer
 from devices.timeline.timeline import Timeline
 from devices.timeline.wire_format import CommandAnswer, CommandRequest
@@ -48,6 +51,10 @@ class CommandTarget(Protocol):
 
     def on_asked_for(self, client: DeviceClient, at_ms: int, message: Publication) -> None:
         """Take note of a message with a reading that a device publishes because somebody has asked for it."""
+        ...
+
+    def tap_of(self, client: DeviceClient) -> DeviceTap | None:
+        """Return what keeps the commands of a device that somebody looks at; None where nobody does."""
         ...
 
 
@@ -124,6 +131,8 @@ class CommandHandler:
         correlation = message.properties.get("correlation_data")
         properties = None if correlation is None else Properties(correlation_data=correlation)
         elsewhere = _response_topic(message) if request.payload is not None else ""
+        if (tap := self._fleet.tap_of(client)) is not None:
+            tap.take_command(now_ms, "broker", message.payload, messages[0].payload if messages else b"")
         for one in messages:
             if request.wants_reading and client.is_online:
                 self._fleet.on_asked_for(client, now_ms, one)
@@ -135,12 +144,19 @@ class CommandHandler:
         """Let a device do something without a message; return why it does not, or None, and what it tells."""
         now_ms = self._fleet.device_time_ms()
         command = read_arguments("", action, arguments, client.device.kind, now_ms, arguments_of)
+        error: str | None = None
+        told: Data = None
         if isinstance(command, InvalidCommand):
-            return command.error, None
-        try:
-            return None, self._execute(client, command)
-        except CommandRefused as refused:
-            return str(refused), None
+            error = command.error
+        else:
+            try:
+                told = self._execute(client, command)
+            except CommandRefused as refused:
+                error = str(refused)
+        if (tap := self._fleet.tap_of(client)) is not None:
+            answered = client.firmware.result("", error, now_ms, told)
+            tap.take_command(now_ms, "control", orjson.dumps({"action": action, **arguments}), orjson.dumps(answered))
+        return error, told
 
     def _answers(
         self,

@@ -1,10 +1,9 @@
 """Runs one timeline: paces its readings, and carries out what faults and commands change of it and its devices."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from devices.faults.base import Fault
 from devices.faults.labels import Label
@@ -12,6 +11,7 @@ from devices.faults.schedule import FOREVER_MS
 from devices.firmware.outbox import NO_SEQ, Reading
 from devices.fleet.command_handler import CommandHandler
 from devices.fleet.device_client import DeviceClient
+from devices.fleet.device_tap import DeviceTap, TappedMessage
 from devices.fleet.fault_injector import FaultInjector
 from devices.fleet.fault_state import DuplicateClient
 from devices.fleet.latency import AckProbe
@@ -22,22 +22,8 @@ from edgewire.dialects.encoder import Publication
 from edgewire.messages.control import CommandAction
 from edgewire.mqtt import Message
 
-TAPPED_MESSAGES = 20
-"""The last ones of a device that somebody looks at."""
 MOST_TAPS = 32
 """Devices that are looked at, at the same time."""
-
-
-class TappedMessage(NamedTuple):
-    """Holds a message that a device has made, whether or not it could be sent at once."""
-
-    at_ms: int
-    """By the devices' clock."""
-    topic: str
-    payload: bytes
-    """Empty where a fault keeps it from being sent."""
-    boot: int
-    seq: int
 
 
 class PartOwner(Protocol):
@@ -77,7 +63,7 @@ class FleetPart:
         """Ids of devices by the devices' time from which, and the interval (ms) at which, they measure."""
         self._fault_injector = FaultInjector(self)
         self._command_handler = CommandHandler(self)
-        self._taps: dict[int, deque[TappedMessage]] = {}
+        self._taps: dict[int, DeviceTap] = {}
         self._left = 0
         self._ended = asyncio.Event()
 
@@ -176,14 +162,21 @@ class FleetPart:
         """Let a device do what a command says; return why it does not, or None, and what it tells."""
         return self._command_handler.carry_out(client, action, arguments)
 
-    def tap_messages(self, client: DeviceClient) -> Sequence[TappedMessage]:
-        """Return the last messages of a device since this was first asked; the one asked for longest ago is let go."""
+    def tap_device(self, client: DeviceClient) -> DeviceTap:
+        """Return the last messages and commands of a device since this was first asked; of the one that was asked for
+        longest ago no more is kept."""
         position = self.position_of(client)
-        tap = self._taps.pop(position, None) or deque(maxlen=TAPPED_MESSAGES)
+        tap = self._taps.pop(position, None) or DeviceTap()
         while len(self._taps) >= MOST_TAPS:
             del self._taps[next(iter(self._taps))]
         self._taps[position] = tap
-        return list(tap)
+        instants = tap.unknown_instants()
+        tap.learn_clean(instants, self.timeline.clean_readings(position, instants))
+        return tap
+
+    def tap_of(self, client: DeviceClient) -> DeviceTap | None:
+        """Return what keeps the messages and commands of a device that somebody looks at; None where nobody does."""
+        return self._taps.get(self.position_of(client)) if self._taps else None
 
     @staticmethod
     def _note_change(client: DeviceClient, at_ms: int) -> None:
@@ -228,7 +221,9 @@ class FleetPart:
             self.emitted += 1
         if self._taps and (tap := self._taps.get(position)) is not None:
             now_ms = self._owner.device_time_ms()
-            tap.append(TappedMessage(now_ms, client.topics[address].decode(), payload, client.firmware.boot, seq))
+            tap.messages.append(
+                TappedMessage(now_ms, client.topics[address].decode(), payload, client.firmware.boot, seq)
+            )
         if not payload:
             if seq != NO_SEQ:
                 client.lose_reading(seq)

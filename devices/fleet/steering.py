@@ -33,6 +33,8 @@ LOOKED_AT_ONCE = 2000
 """Devices that are looked through in one go."""
 MOST_WINDOWS = 50
 """Times of faults that are told of one device."""
+BEHIND_MS = 600_000
+"""How far back they are told."""
 AHEAD_MS = 3_600_000
 """How far ahead, in the devices' time, the faults of a device are told."""
 REASONS = 20
@@ -307,6 +309,7 @@ class FleetSteering:
         groups = await asyncio.to_thread(members.group_numbers)
         part, now_ms = self._part(client), self._fleet.device_time_ms()
         firmware, link = client.firmware, client.link_faults
+        position, tap = part.position_of(client), part.tap_device(client)
         row = self._row(client, groups) | {
             "client_id": client.device.client_id,
             "gateway": None if client.device.gateway is None else client.device.gateway.gateway_id,
@@ -319,8 +322,11 @@ class FleetSteering:
             "is_synced": firmware.is_synced,
             "link_is_faulty": link is not None,
             "now_ms": now_ms,
-            "faults": [*_fault_windows(part, client, part.position_of(client), now_ms)],
-            "messages": [one._asdict() for one in part.tap_messages(client)],
+            "faults": [*_fault_windows(part, client, position, now_ms, now_ms + AHEAD_MS, now_ms)],
+            "recent_faults": [*_fault_windows(part, client, position, now_ms - BEHIND_MS, now_ms, now_ms)],
+            "vitals": firmware.vitals(now_ms),
+            "messages": tap.messages_shown(),
+            "commands": [one._asdict() for one in tap.commands],
         }
         return FleetAnswer(devices=1, rows=[row])
 
@@ -389,11 +395,13 @@ def _device_id(client: DeviceClient) -> str:
     return client.device.device_id
 
 
-def _fault_windows(part: FleetPart, client: DeviceClient, position: int, now_ms: int) -> Iterator[dict[str, Any]]:
-    """Yield the faults that a device has now, and in the hour to come."""
+def _fault_windows(
+    part: FleetPart, client: DeviceClient, position: int, from_ms: int, to_ms: int, now_ms: int
+) -> Iterator[dict[str, Any]]:
+    """Yield the faults that a device has in a window of time."""
     count = 0
     for assigned in part.timeline.faults.faults_of(client.device.kind, position):
-        _, windows = assigned.windows_between(np.array([position]), now_ms, now_ms + AHEAD_MS)
+        _, windows = assigned.windows_between(np.array([position]), from_ms, to_ms)
         for start_ms, end_ms in zip(windows.start.tolist(), windows.end.tolist(), strict=True):
             if start_ms >= end_ms:
                 continue

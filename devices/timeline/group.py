@@ -128,6 +128,11 @@ class Group:
         owners = np.searchsorted(self.positions, positions)
         return self._sensor.sample(self._world, owners, self._schedule.last_due_before(owners, instants))
 
+    def clean_before(self, world: World, positions: Ints, instants: Ints) -> Columns:
+        """Return what these devices would read in another world when they took a reading last before an instant."""
+        owners = np.searchsorted(self.positions, positions)
+        return _sampled(self._sensor, world, owners, self._schedule.last_due_before(owners, instants))
+
     def sample_in_world(self, world: World, positions: Ints, times: Ints) -> Columns:
         """Return what these devices would read at these times in another world."""
         return _sampled(self._sensor, world, np.searchsorted(self.positions, positions), times)

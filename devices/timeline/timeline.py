@@ -7,6 +7,7 @@ happens. `seq` numbers both together, so it can be told for any window without w
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from devices.faults.transitions import FaultTransition, fault_transitions
 from devices.scenario.devices import Device, Shard, all_devices, devices_of_shard, emulated, vehicle_sites
 from devices.scenario.scenario import DeviceGroup, Scenario
 from devices.sensors.base import Columns, boot_number
+from devices.sensors.fields import numeric_fields
 from devices.sensors.registry import KINDS
 from devices.timeline.annotations import Annotations
 from devices.timeline.formats import make_wire_formats
@@ -233,6 +235,19 @@ class Timeline:
         made = zip(parts.addresses.tolist(), payloads, parts.said.tolist(), strict=True)
         return [Publication(topics[at], payload, retain=False) for at, payload, is_said in made if is_said]
 
+    def clean_readings(self, position: int, instants: Sequence[int]) -> list[dict[str, float]]:
+        """Return the numbers of the reading that a device took last up to each instant, as they are in good order."""
+        # The newest schedule of a device is the one it keeps to; what it had before a change is not looked for.
+        owner = next((one for one in reversed(self._groups) if position in one.positions), None)
+        if owner is None or not instants:
+            return [{} for _ in instants]
+        positions = np.full(len(instants), position, dtype=np.int64)
+        columns = owner.clean_before(self._baseline, positions, np.array(instants, dtype=np.int64) + 1)
+        names = [name for name in numeric_fields(owner.kind) if name in columns]
+        values = ([*map(_number, columns[name])] for name in names)
+        rows = zip(*values, strict=True) if names else ((),) * len(instants)
+        return [{name: value for name, value in zip(names, row, strict=True) if value is not None} for row in rows]
+
     @property
     def overrides(self) -> ScheduleOverrides:
         """The schedules that commands change in a live run."""
@@ -364,6 +379,10 @@ class Timeline:
             rows = zip(table.columns, delay.tolist(), strict=True)
             return replace(table, columns=[row | {"network_delay_ms": late} for row, late in rows])
         return replace(table, columns=table.columns | {"network_delay_ms": delay})
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else round(float(value), 9)
 
 
 def _with_faults(plan: FaultPlan, group: Group, table: Table, clean: World | None) -> tuple[Table, Table | None]:

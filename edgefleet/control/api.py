@@ -163,13 +163,15 @@ def create_control_app(
 
     @app.get(
         "/v1/devices/{device_id}",
-        summary="All that is known of a device: faults now and in the next hour, and its messages since first asked.",
+        summary="All that is known of a device: faults now and in the next hour, and its messages and commands since "
+        "first asked.",
     )
     async def device(device_id: str) -> Response:
         found = await ask(controller.look_at(device_id[:1000]))
         if found is None:
             raise HTTPException(404, f"there is no device '{device_id[:100]}': search with /v1/devices?search=…")
-        return _json(found | {"messages": [_shown(message) for message in found["messages"]]})
+        shown = {"messages": [_shown(one) for one in found["messages"]]}
+        return _json(found | shown | {"commands": [_shown_command(one) for one in found["commands"]]})
 
     @app.get("/v1/map/sites", summary="The sites with the weather they have, for a map.")
     async def map_sites() -> Response:
@@ -290,6 +292,10 @@ def _shown(message: dict[str, Any]) -> dict[str, Any]:
         return message | {"payload": text, "json": orjson.loads(payload)}
     except orjson.JSONDecodeError:
         return message | {"payload": text}
+
+
+def _shown_command(command: dict[str, Any]) -> dict[str, Any]:
+    return command | {name: command[name].decode(errors="replace") for name in ("asked", "answered")}
 
 
 def _json(content: Any, status: int = 200, headers: Any = None) -> Response:

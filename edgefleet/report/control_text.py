@@ -6,7 +6,7 @@ from typing import Any
 from rich.table import Table
 
 from edgewire.clock import iso_ms
-from edgewire.config import duration_text
+from edgewire.config import duration_text, humanize_duration
 
 _SHOWN_MESSAGES = 5
 _LONGEST_PAYLOAD = 300
@@ -87,16 +87,25 @@ def device_lines(device: Mapping[str, Any]) -> Iterator[str]:
         f"emitted {device['emitted']:,}, acknowledged {device['acknowledged'] + device['sent_qos0']:,}, buffered "
         f"{device['buffered']:,}, dropped {device['dropped']:,}, reconnects {device['reconnects']:,}"
     )
+    vitals = device["vitals"]
+    battery = f", battery {vitals['battery_pct']:g} %" if "battery_pct" in vitals else ""
+    radio = f", RSSI {vitals['rssi_dbm']} dBm" if "rssi_dbm" in vitals else ""
+    yield f"up for {humanize_duration(vitals['uptime_s'])}{battery}{radio}"
     for fault in device["faults"]:
         until = "until it is ended" if fault["to_ms"] is None else f"to {iso_ms(fault['to_ms'])}"
         since = "now" if fault["is_now"] else f"from {iso_ms(fault['from_ms'])}"
         yield f"fault {fault['type']} {since}, {until} (by {fault['by']})"
+    for command in device["commands"][-_SHOWN_MESSAGES:]:
+        yield f"{iso_ms(command['at_ms'])} command {_cut(command['asked'])} answered {_cut(command['answered'])}"
     for message in device["messages"][-_SHOWN_MESSAGES:]:
         payload = message["payload"] if message["payload"] is not None else f"hex {message['hex']}"
-        cut = "…" if len(payload) > _LONGEST_PAYLOAD else ""
-        yield f"{iso_ms(message['at_ms'])} {message['topic']} {payload[:_LONGEST_PAYLOAD]}{cut}"
+        yield f"{iso_ms(message['at_ms'])} {message['topic']} {_cut(payload)}"
     if not device["messages"]:
         yield "its messages are kept from now on: ask again"
+
+
+def _cut(text: str) -> str:
+    return text[:_LONGEST_PAYLOAD] + ("…" if len(text) > _LONGEST_PAYLOAD else "")
 
 
 def _time(status: Mapping[str, Any]) -> str:

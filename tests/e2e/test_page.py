@@ -142,6 +142,11 @@ def test_a_run_is_watched_and_changed_by_two(tmp_path: Path) -> None:
         one.click('[data-device="bme280-0001"]')
         until(lambda: "bias" in one.text("#device-facts"), "the fault is not at its device")
         until(lambda: '"temperature_c":7' in one.text("#device-messages"), "no message shows it")
+        label = one.driver.find_element("id", "chart-device")
+        until(lambda: "in the world" in str(label.get_attribute("aria-label")), "no truth is beside the readings")
+        one.write("#command-name", "identify")
+        one.click("#command button")
+        until(lambda: '"ok":true' in one.text("#device-commands"), "the answer to a command is not shown")
         one.click("#faults button")
         until(lambda: "End fault" not in one.text("#faults"), "the fault was not ended")
 

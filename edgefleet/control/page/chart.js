@@ -4,7 +4,7 @@ import { clock, colour, number } from "./dom.js";
 
 const LEFT = 52;
 const BOTTOM = 20;
-const TOP = 8;
+const TOP = 18; // the names of the lines stand above them
 
 // Round steps of which about four fit below the largest value.
 function ticks(least, most) {
@@ -16,8 +16,8 @@ function ticks(least, most) {
   return found;
 }
 
-// `series`: [{name, colour, points: [[ms, value or null], ...]}]; `marks`: [{ms, text}].
-export function draw(canvas, series, { from, to, marks = [], fromZero = true, dashed = [] }) {
+// `series`: [{name, colour, points: [[ms, value or null], ...], isDashed}]; `marks`: [{ms}]; `bands`: [{from, to}], shaded.
+export function draw(canvas, series, { from, to, marks = [], bands = [], fromZero = true }) {
   const scale = window.devicePixelRatio || 1;
   const { clientWidth: width, clientHeight: height } = canvas;
   canvas.width = width * scale;
@@ -32,6 +32,11 @@ export function draw(canvas, series, { from, to, marks = [], fromZero = true, da
   if (least === most) [least, most] = [least - 1, most + 1];
   const x = (ms) => LEFT + ((ms - from) / (to - from)) * (width - LEFT - 6);
   const y = (value) => TOP + (1 - (value - least) / (most - least)) * (height - TOP - BOTTOM);
+  pen.fillStyle = colour("red-back");
+  for (const band of bands.filter((one) => one.to > from && one.from < to)) {
+    const left = x(Math.max(band.from, from));
+    pen.fillRect(left, TOP, Math.max(2, x(Math.min(band.to, to)) - left), height - TOP - BOTTOM);
+  }
   pen.strokeStyle = colour("line");
   pen.fillStyle = colour("soft");
   pen.lineWidth = 1;
@@ -55,11 +60,13 @@ export function draw(canvas, series, { from, to, marks = [], fromZero = true, da
     pen.stroke();
   }
   series.forEach((one, place) => {
-    pen.setLineDash(dashed.includes(place) ? [5, 4] : []);
+    pen.setLineDash(one.isDashed ? [5, 4] : []);
     pen.strokeStyle = colour(one.colour);
     pen.lineWidth = 2;
     pen.beginPath();
     let isDown = false;
+    // A single point between gaps is no line, and is seen all the same.
+    pen.lineCap = "round";
     for (const [ms, value] of one.points) {
       if (value === null || ms < from) {
         isDown = false;
@@ -72,7 +79,7 @@ export function draw(canvas, series, { from, to, marks = [], fromZero = true, da
     pen.stroke();
     pen.setLineDash([]);
     pen.fillStyle = colour(one.colour);
-    pen.fillText(one.name, LEFT + 8 + place * 120, TOP + 10);
+    pen.fillText(one.name, LEFT + 8 + place * 120, 12);
   });
   const now = series.map((one) => `${one.name} ${number(one.points.at(-1)?.[1])}`).join(", ");
   canvas.setAttribute("aria-label", `${canvas.closest("figure").querySelector("figcaption").textContent.trim()}: ${now}`);

@@ -2,11 +2,15 @@
 
 import { get } from "./api.js";
 import { draw } from "./chart.js";
-import { at, element, figures, number, say } from "./dom.js";
+import { at, element, figures, isoTime, number, say } from "./dom.js";
 import { perform } from "./run.js";
 
+const MOST_READINGS = 1000;
+const MOST_SHOWN = 30;
+
 let device = null; // id of the one that is looked at
-let readings = []; // [ms, payload, key] of that one, oldest first
+let readings = []; // {ms, json, clean, key} of that one, oldest first
+let recent = []; // faults of the last minutes
 
 export async function search(event) {
   event?.preventDefault();
@@ -32,10 +36,11 @@ export async function search(event) {
 export function look(id) {
   device = id;
   readings = [];
+  recent = [];
   at("device").hidden = false;
   at("device-title").textContent = id;
-  at("device-field").replaceChildren();
-  at("device-messages").replaceChildren();
+  for (const list of ["device-field", "device-messages", "device-commands"]) at(list).replaceChildren();
+  at("device").scrollIntoView({ block: "nearest" });
   showDevice();
 }
 
@@ -45,53 +50,121 @@ export async function showDevice() {
   try {
     const found = await get(`v1/devices/${encodeURIComponent(id)}`);
     if (id !== device) return;
-    figures(at("device-facts"), [
-      ["state", found.state, found.state === "disconnected"],
-      ["group", found.group ?? found.kind],
-      ["site", found.site],
-      ["every", `${number(found.interval_ms / 1000)} s`],
-      ["emitted", number(found.emitted)],
-      ["acknowledged", number(found.acknowledged + found.sent_qos0)],
-      ["buffered", number(found.buffered)],
-      ["dropped", number(found.dropped), found.dropped > 0],
-      ["reconnects", number(found.reconnects)],
-      ["boot", `${found.boot} (${found.reset_reason})`],
-      ["firmware", found.firmware],
-      ["broker", found.broker],
-      ["faults", found.faults.map(faultText).join(", ") || "none", found.faults.some((one) => one.is_now)],
-    ]);
-    const known = readings.at(-1)?.[2] ?? "";
-    let isNew = known === "";
-    for (const message of found.messages) {
-      const key = `${message.boot}/${message.seq}/${message.topic}`;
-      if (isNew) addMessage(message, key);
-      isNew ||= key === known;
-    }
-    if (!isNew) found.messages.forEach((message) => addMessage(message, `${message.boot}/${message.seq}/${message.topic}`));
+    showFacts(found);
+    recent = found.recent_faults;
+    noteMessages(found.messages);
+    showCommands(found.commands);
     showReadings();
   } catch (error) {
     at("device-facts").replaceChildren(element("div", error.message));
   }
 }
 
-function faultText(fault) {
-  const time = (ms) => `${new Date(ms).toISOString().slice(11, 19)}Z`;
-  if (!fault.is_now) return `${fault.type} from ${time(fault.from_ms)}`;
-  return fault.to_ms ? `${fault.type} until ${time(fault.to_ms)}` : fault.type;
+function showFacts(found) {
+  const { vitals } = found;
+  const battery = vitals.battery_pct === undefined ? "mains" : `${number(vitals.battery_pct)} %, ${number(vitals.battery_v)} V`;
+  const planned = found.faults.filter((one) => !one.is_now);
+  const present = found.faults.filter((one) => one.is_now);
+  figures(at("device-facts"), [
+    ["state", found.state, found.state === "disconnected"],
+    ["group", found.group ?? found.kind],
+    ["site", found.site],
+    ["every", `${number(found.interval_ms / 1000)} s`],
+    ["emitted", number(found.emitted)],
+    ["acknowledged", number(found.acknowledged + found.sent_qos0)],
+    ["in flight", number(found.inflight)],
+    ["buffered", number(found.buffered)],
+    ["dropped", number(found.dropped), found.dropped > 0],
+    ["reconnects", number(found.reconnects)],
+    ["battery", battery, vitals.battery_pct < 10],
+    ["RSSI", vitals.rssi_dbm === undefined ? "wired" : `${number(vitals.rssi_dbm)} dBm`, vitals.rssi_dbm < -90],
+    ["up for", `${number(vitals.uptime_s)} s`],
+    ["boot", `${found.boot} (${found.reset_reason})`],
+    ["firmware", found.firmware],
+    ["broker", found.broker],
+    ["QoS", number(found.qos)],
+    ["gateway", found.gateway ?? "none"],
+    ["faults now", present.map(faultText).join(", ") || "none", present.length > 0],
+    ["faults in the next hour", planned.map(faultText).join(", ") || "none"],
+  ]);
 }
 
-function addMessage(message, key) {
-  readings.push([message.at_ms, message.json ?? {}, key]);
-  if (readings.length > 1000) readings.shift();
-  const item = element("li");
-  item.append(element("time", new Date(message.at_ms).toISOString().slice(11, 23)), message.topic, element("br"));
-  item.append(element("code", message.payload ?? (message.hex ? `0x${message.hex}` : "not sent: a fault")));
-  at("device-messages").prepend(item);
-  while (at("device-messages").childElementCount > 30) at("device-messages").lastChild.remove();
+function faultText(fault) {
+  const parameters = Object.entries(fault.parameters ?? {}).map(([name, value]) => ` ${name} ${value}`).join(",");
+  const of = `${fault.type}${parameters}`;
+  if (!fault.is_now) return `${of} from ${isoTime(fault.from_ms)}Z`;
+  return fault.to_ms ? `${of} until ${isoTime(fault.to_ms)}Z` : of;
 }
+
+// -- messages and commands
+
+const keyOf = (message) => `${message.boot}/${message.seq}/${message.topic}/${message.at_ms}`;
+
+function noteMessages(messages) {
+  const known = readings.findLastIndex((one) => one.key === keyOf(messages[0] ?? {}));
+  const news = known < 0 ? messages : messages.slice(readings.length - known);
+  for (const message of news) {
+    readings.push({ ms: message.at_ms, json: message.json ?? {}, clean: message.clean, key: keyOf(message) });
+    addMessage(message);
+  }
+  readings.splice(0, Math.max(0, readings.length - MOST_READINGS));
+}
+
+function addMessage(message) {
+  const item = element("li");
+  const payload = message.payload === null ? bytesOf(message.hex) : new TextEncoder().encode(message.payload);
+  item.append(element("time", new Date(message.at_ms).toISOString().slice(11, 23)), message.topic, element("br"));
+  if (!payload.length) item.append(element("code", "not sent: a fault"));
+  else item.append(element("code", message.payload ?? `0x${message.hex}`), detailsOf(message, payload));
+  at("device-messages").prepend(item);
+  while (at("device-messages").childElementCount > MOST_SHOWN) at("device-messages").lastChild.remove();
+}
+
+// What is folded is made when it is unfolded: most never is.
+function detailsOf(message, payload) {
+  const details = element("details");
+  details.append(element("summary", `${number(payload.length)} bytes, decoded`));
+  details.addEventListener("toggle", () => {
+    if (!details.open || details.childElementCount > 1) return;
+    const list = element("dl", undefined, { class: "figures" });
+    figures(list, Object.entries(message.json ?? {}).map(([name, value]) => [name, typeof value === "object" ? JSON.stringify(value) : value]));
+    details.append(list, element("pre", hexDump(payload)));
+  });
+  return details;
+}
+
+function bytesOf(hex) {
+  return Uint8Array.from(hex.match(/../g) ?? [], (pair) => parseInt(pair, 16));
+}
+
+function hexDump(payload) {
+  const lines = [];
+  for (let start = 0; start < payload.length; start += 16) {
+    const some = [...payload.subarray(start, start + 16)];
+    const hex = some.map((one) => one.toString(16).padStart(2, "0")).join(" ");
+    const text = some.map((one) => (one > 31 && one < 127 ? String.fromCharCode(one) : ".")).join("");
+    lines.push(`${start.toString(16).padStart(4, "0")}  ${hex.padEnd(48)} ${text}`);
+  }
+  return lines.join("\n");
+}
+
+function showCommands(commands) {
+  const list = at("device-commands");
+  if (list.childElementCount === commands.length) return;
+  list.replaceChildren(
+    ...commands.toReversed().map((one) => {
+      const item = element("li");
+      item.append(element("time", isoTime(one.at_ms)), one.by === "control" ? "by the control interface" : "over the broker", element("br"));
+      item.append(element("code", one.asked), " → ", element("code", one.answered || "no answer"));
+      return item;
+    }),
+  );
+}
+
+// -- readings beside the truth of the world
 
 function showReadings() {
-  const names = new Set(readings.flatMap(([, json]) => Object.keys(json).filter((name) => typeof json[name] === "number")));
+  const names = new Set(readings.flatMap(({ json }) => Object.keys(json).filter((name) => typeof json[name] === "number")));
   for (const name of ["boot", "seq"]) names.delete(name);
   const select = at("device-field");
   if ([...select.options].map((one) => one.value).join() !== [...names].join()) {
@@ -102,9 +175,13 @@ function showReadings() {
   at("device-figure").hidden = !names.size;
   if (!names.size) return;
   const field = select.value;
-  const shown = readings.map(([ms, json]) => [ms, typeof json[field] === "number" ? json[field] : null]);
-  const range = { from: shown[0][0], to: Math.max(shown.at(-1)[0], shown[0][0] + 1000), fromZero: false };
-  draw(at("chart-device"), [{ name: field, colour: "blue", points: shown }], range);
+  const of = (read) => readings.map((one) => [one.ms, typeof read(one) === "number" ? read(one) : null]);
+  const truth = of(({ clean }) => clean[field]);
+  const series = [{ name: field, colour: "blue", points: of(({ json }) => json[field]) }];
+  if (truth.some(([, value]) => value !== null)) series.push({ name: "in the world", colour: "orange", points: truth, isDashed: true });
+  const range = { from: readings[0].ms, to: Math.max(readings.at(-1).ms, readings[0].ms + 1000), fromZero: false };
+  const bands = recent.map((one) => ({ from: one.from_ms, to: one.to_ms ?? Infinity }));
+  draw(at("chart-device"), series, { ...range, bands });
 }
 
 function command(event) {

@@ -29,10 +29,7 @@ export function showCharts() {
     range,
   );
   draw(at("chart-wait"), [line("in outboxes", "blue", (one) => one.buffered), line("in flight", "orange", (one) => one.inflight)], range);
-  draw(at("chart-devices"), [line("devices", "blue", (one) => one.devices), line("connected", "orange", (one) => one.connected)], {
-    ...range,
-    dashed: [0],
-  });
+  draw(at("chart-devices"), [{ ...line("devices", "blue", (one) => one.devices), isDashed: true }, line("connected", "orange", (one) => one.connected)], range);
 }
 
 function save() {

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 
 from devices.faults.labels import Label
@@ -102,6 +103,18 @@ async def test_devices_are_paused_muted_disturbed_and_looked_at(
             seqs = [message["seq"] for message in look["messages"]]
             assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
             assert b'"bme280-0001"' in look["messages"][-1]["payload"]
+            # Nothing makes its readings wrong, so they are those of the world.
+            said = [orjson.loads(one["payload"]) for one in look["messages"]]
+            assert [one["clean"]["temperature_c"] for one in look["messages"]] == [one["temperature_c"] for one in said]
+            assert look["vitals"]["uptime_s"] > 0
+            by_name = DeviceSelection(device_ids=("bme280-0001",))
+            await steering.answer(CommandDevices(by_name, "set_interval", {"interval": "200ms"}))
+            command = row_of(await steering.answer(LookAtDevice("bme280-0001")))["commands"][-1]
+            assert (command["by"], b'"200ms"' in command["asked"], b'"ok":true' in command["answered"]) == (
+                "control",
+                True,
+                True,
+            )
             # A command that clears the faults of one device leaves the others theirs.
             cleared = CommandDevices(DeviceSelection(device_ids=("bme280-0002",)), "clear_faults", {})
             assert (await steering.answer(cleared)).devices == 1

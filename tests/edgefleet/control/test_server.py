@@ -248,6 +248,7 @@ def test_every_action_is_described() -> None:
         "/v1/actions",
         "/v1/dead-letters",
         "/v1/events",
+        *(f"/v1/map/{name}" for name in ("sites", "roads", "devices", "places")),
     }
     actions = described["paths"]["/v1/actions"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert actions["discriminator"]["mapping"].keys() == {
