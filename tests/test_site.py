@@ -17,7 +17,7 @@ NOT_DOCUMENTS = shutil.ignore_patterns(
     ".git", ".venv", "*_cache", ".hypothesis", "__pycache__", "build", "dist", "runs"
 )
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.documents
 
 
 def build(repository: Path, site: Path) -> "subprocess.CompletedProcess[str]":

@@ -93,7 +93,7 @@ def exported(
         return path.read_bytes().splitlines()
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(
     scenario=scenarios(),
     shards=st.integers(2, 4),

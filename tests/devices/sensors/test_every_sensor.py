@@ -63,7 +63,7 @@ questions = st.lists(
 
 
 @pytest.mark.slow
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=16, deadline=None)
 @given(versions, kinds, questions, st.data())
 def test_a_row_is_the_same_in_any_company_order_and_population(
     version: int, kind: str, asked: list[tuple[int, int]], data: st.DataObject

@@ -48,7 +48,7 @@ def between(timeline: Timeline, from_ms: int, to_ms: int) -> list[tuple[int, str
 
 
 @pytest.mark.slow
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(scenario=scenarios, shards=st.integers(2, 4), cut=st.integers(1, 3 * MINUTE_MS - 1))
 def test_same_bytes_in_any_shard_window_and_from_any_start(scenario: Scenario, shards: int, cut: int) -> None:
     begin, middle, end = NOON_MS, NOON_MS + cut, NOON_MS + 3 * MINUTE_MS

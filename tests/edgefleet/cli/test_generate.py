@@ -131,7 +131,7 @@ def test_a_killed_export_resumes_to_the_same_bytes(sensors: Path, tmp_path: Path
 def test_an_interrupted_export_whose_shop_is_closed_yet_goes_on_to_the_same_files(tmp_path: Path) -> None:
     scenario = tmp_path / "shop.yaml"
     shop = "{kind: people, count: 1, interval: 1h, settings: {daily_customers: 2}}"
-    scenario.write_text(f"seed: 7\ndevices:\n  - {shop}\n  - {{kind: bme280, count: 300, interval: 20s}}\n")
+    scenario.write_text(f"seed: 7\ndevices:\n  - {shop}\n  - {{kind: bme280, count: 300, interval: 40s}}\n")
     arguments = (scenario, "--from", "2026-03-04", "--to", "2026-03-04T20:00", "--format", "parquet", "--out")
     cut, whole = tmp_path / "cut", tmp_path / "whole"
     partial = cut / "bme280.parquet.partial"
@@ -148,7 +148,7 @@ def test_an_interrupted_export_whose_shop_is_closed_yet_goes_on_to_the_same_file
     tables = {path.name: parquet.read_table(path) for path in cut.glob("*.parquet")}
     assert tables == {path.name: parquet.read_table(path) for path in whole.glob("*.parquet")}
     assert tables["foot_traffic.parquet"].num_rows
-    assert tables["bme280.parquet"].num_rows == 300 * 20 * 180
+    assert tables["bme280.parquet"].num_rows == 300 * 20 * 90
 
 
 def test_labels_are_the_same_after_a_kill(sensors: Path, tmp_path: Path) -> None:

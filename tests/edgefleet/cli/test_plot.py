@@ -180,7 +180,7 @@ def test_a_time_is_of_a_scenario_and_forward(scenario: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("format_", ["csv.gz", "jsonl.zst", "arrow"])
+@pytest.mark.parametrize("format_", ["jsonl.zst", "arrow"])
 def test_a_folder_is_drawn_as_a_whole(scenario: Path, tmp_path: Path, format_: str) -> None:
     arguments = ("--from", "2026-03-02T08:00", "--to", "2026-03-02T08:20")
     assert invoke("generate", scenario, *arguments, "--out", tmp_path / "one.jsonl").exit_code == 0
