@@ -77,6 +77,8 @@ class SinkStatus:
     """Destinations whose circuit breaker is open."""
     half_open: Sequence[str] = ()
     """Destinations that are being tried again."""
+    is_held: bool = False
+    """Whether an operator has paused it."""
     paused: int = 0
     """Queues that wait for another configuration."""
     devices_waiting: int = 0
@@ -150,6 +152,7 @@ def bridge_status(
     totals["missing"] = max(0, totals["missing"] - found_late)
     # Of the oldest of its messages every sink is told, whatever else has not happened yet.
     names = sorted({one.labels.get("sink", "") for one in all_of("delivered_total")})[:MOST_SINKS]
+    held = _sentences(readiness.get("paused"))
     sinks_before = {one.sink: one for one in before.sinks}
     return BridgeStatus(
         url=before.url,
@@ -162,7 +165,9 @@ def bridge_status(
         is_connected=any(one.value for one in all_of("connected")),
         is_balanced=all(one.value for one in all_of("ledger_balanced")),
         received_per_s=_rate(totals["received"], before.received, seconds),
-        sinks=[_sink_status(name, all_of, sinks_before.get(name), seconds) for name in names],
+        sinks=[
+            replace(_sink_status(name, all_of, sinks_before.get(name), seconds), is_held=name in held) for name in names
+        ],
         **totals,
     )
 

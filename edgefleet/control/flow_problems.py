@@ -79,6 +79,8 @@ def _of_bridge(bridge: Mapping[str, Any], *, broker_is_away: bool) -> Iterator[F
 def _of_sink(sink: Mapping[str, Any]) -> str | None:
     waits = f"{sink['pending']:,} messages wait in the spool"
     causes = ", ".join(sink["causes"])
+    if sink["is_held"]:
+        return f"An operator has paused {sink['sink']}; {waits}."
     if sink["breaker"] == "open":
         why = f"its circuit breaker is open after {causes or 'failures'}"
         return f"Nothing gets through to {sink['sink']}: {why}; {waits}."

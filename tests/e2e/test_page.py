@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
 import yaml
+from paho.mqtt.publish import single
 
 from edgefleet.embedded import ManagedProcess, edgefleet_process, free_port
 from tests.processes import not_outliving
@@ -119,6 +121,12 @@ def until(is_so: Callable[[], bool], what: str, limit_s: float = 30) -> None:
         time.sleep(0.1)
 
 
+def publish(url: str, topic: str, payload: bytes) -> None:
+    """Send a message to the broker of a run, as none of its devices would."""
+    broker = urlsplit(requests.get(f"{url}v1/status", timeout=10).json()["brokers"][0])
+    single(topic, payload, qos=1, hostname=broker.hostname or "", port=broker.port or 0)
+
+
 def test_a_run_is_watched_and_changed_by_two(tmp_path: Path) -> None:
     with running(tmp_path) as (url, ingest), browsing(url) as one, browsing(url, width=390) as other:
         until(lambda: one.text("#link") == "live" and one.number("#node-devices strong") == 25, "no figures came")
@@ -174,6 +182,20 @@ def test_a_run_is_watched_and_changed_by_two(tmp_path: Path) -> None:
         until(lambda: "messages wait in the spool" in other.text("#why"), "nobody says why it is red")
         ingest.start()
         until(lambda: one.driver.execute_script("return !document.querySelector('.flow .bad')"), "it stays red", 60)
+
+        # What the ingest refuses becomes a dead letter: tried again it is refused again, and then it is dropped.
+        one.click("#bridge-pause")
+        until(lambda: "An operator has paused http" in one.text("#why"), "the pause of the bridge is not shown")
+        one.click("#bridge-resume")
+        publish(url, "edge/default/bme280/bme280-0001/telemetry", b"{}")
+        until(lambda: one.number("#letter-rows th") == 1, "no dead letter is shown")
+        one.driver.execute_script("window.confirm = () => true")
+        one.driver.execute_script("document.querySelector('#letter-rows input').click()")
+        one.click("#letters-replay")
+        until(lambda: "1 dead letters are tried again" in one.text("#said"), "nothing was said of the replay")
+        until(lambda: one.number("#letter-rows th") == 2, "it was not tried again")
+        one.click("#letters-drop-all")
+        until(lambda: other.text("#letters-said") == "none" and not other.text("#letter-rows"), "it was not dropped")
 
         width = "return document.documentElement.scrollWidth <= document.documentElement.clientWidth"
         assert other.driver.execute_script(width), "it is wider than a phone"

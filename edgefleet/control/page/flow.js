@@ -25,7 +25,7 @@ export function showFlow(now) {
   edge("edge-sent", now.sent_per_s);
   node("node-broker", now.broker_is_away ? "away" : `${number(now.inflight)} in flight`, now.brokers.join(", "));
   edge("edge-measured", now.emitted_per_s);
-  at("flow-behind").hidden = !now.bridge;
+  at("flow-behind").hidden = at("bridge-actions").hidden = !now.bridge;
   if (now.bridge) showBridge(now.bridge, now.store);
   const bad = new Set(now.flow.map(({ place }) => place));
   for (const one of document.querySelectorAll(".flow [data-place]")) one.classList.toggle("bad", bad.has(one.dataset.place));
@@ -81,6 +81,7 @@ function showBridge(bridge, store) {
   const names = bridge.sinks.map(({ sink }) => sink);
   if ([...list.children].map((one) => one.dataset.sink).join("\n") !== names.join("\n")) {
     list.replaceChildren(...names.map((name) => sinkRow(name, name === "http" && store)));
+    at("bridge-sink").replaceChildren(element("option", "all sinks", { value: "" }), ...names.map((name) => element("option", name)));
   }
   bridge.sinks.forEach((sink, place) => showSink(list.children[place], sink, bridge.is_reachable));
   if (store && at("node-store")) {
@@ -152,6 +153,15 @@ export function startFlow() {
     button.addEventListener("click", () => perform(JSON.parse(button.dataset.act)));
   }
   at("outage-go").addEventListener("click", () => perform({ action: "broker_outage", duration: at("outage-length").value }));
+  for (const name of ["pause", "resume"]) {
+    at(`bridge-${name}`).addEventListener("click", () => {
+      const sink = at("bridge-sink").value;
+      perform({ action: `bridge_${name}`, ...(sink && { sink }) });
+    });
+  }
+  at("bridge-drain").addEventListener("click", () => {
+    if (window.confirm("Drain the bridge? It delivers what it has, and ends: what is sent later nobody receives.")) perform({ action: "bridge_drain" });
+  });
   at("stop").addEventListener("click", () => {
     if (window.confirm("End the run? Devices send what they have, and say goodbye.")) perform({ action: "stop" });
   });

@@ -5,6 +5,7 @@ import { search, showDevice, startDevice } from "./device.js";
 import { at, say } from "./dom.js";
 import { showFlow, startFlow } from "./flow.js";
 import { loadGroups, showGroups, startGroups } from "./groups.js";
+import { showLetters, startLetters } from "./letters.js";
 import { showLog, startLog } from "./log.js";
 import { startMap } from "./map.js";
 import { noteEvent, noteState, run } from "./run.js";
@@ -26,6 +27,7 @@ function showAll() {
   showFlow(run.status);
   showGroups();
   showCharts();
+  showLetters();
   showDevice();
 }
 
@@ -58,6 +60,7 @@ startFlow();
 startGroups();
 startTimeLine();
 startDevice();
+startLetters();
 startLog();
 startMap();
 document.addEventListener("visibilitychange", showAll);

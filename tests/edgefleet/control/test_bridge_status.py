@@ -72,6 +72,11 @@ def test_a_bridge_tells_its_books_rates_and_breakers() -> None:
     assert problems_of(told(metrics, second, 104.0)) == {}
 
 
+def test_a_sink_that_an_operator_has_paused_is_said_to_be() -> None:
+    held = told(metrics_of_a_bridge(), BridgeStatus(url="http://b"), 100.0, paused=["http"])
+    assert problems_of(held) == {"sink:http": "An operator has paused http; 97 messages wait in the spool."}
+
+
 def test_a_bridge_that_was_started_again_has_no_rate_below_zero() -> None:
     busy = told(metrics_of_a_bridge(), BridgeStatus(url="http://b"), 100.0)
     anew = BridgeMetrics()
