@@ -15,6 +15,7 @@ from pydantic_core import PydanticUndefined
 
 from bridge.config import BridgeConfig
 from devices.faults.base import Durations, PerDay
+from devices.scenario.device_parts import PartPlace
 from devices.scenario.devices import Device
 from devices.scenario.scenario import DeviceGroup, Scenario
 from devices.scenario.speech import read_dialect
@@ -214,6 +215,8 @@ def _inner(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, type[B
     """Every model below this one, with the path of its key."""
     for name, field in model.model_fields.items():
         for part in _models_in(field.annotation):
+            if part is PartPlace:
+                continue  # what a file has there is a list of groups
             where = f"{path}{name}" + ("[]" if get_origin(field.annotation) is tuple else "")
             yield where + _variant(part), part
             yield from _inner(part, f"{where}.")
@@ -264,6 +267,8 @@ def _name(annotation: Any) -> str:
         return f"list of {_name(arguments[0])}"
     if origin is not None:
         return "mapping"
+    if annotation is PartPlace:
+        return "list of mapping"
     if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
         return "mapping"
     return {

@@ -7,7 +7,7 @@ each of them.
 import difflib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -61,8 +61,25 @@ def explain_errors(
 def nested_error(error: ValidationError, model: type[BaseModel], at: str) -> ValidationError:
     """Return the error of a part as one of the whole that has it under the key `at`, to be raised in a validator."""
     return ValidationError.from_exception_data(
-        error.title, [_nested(one, model, at) for one in error.errors(include_url=False)]
+        error.title, [_nested(one, model, (at, *one["loc"])) for one in error.errors(include_url=False)]
     )
+
+
+def moved_error(
+    error: ValidationError, model: type[BaseModel], moved: Callable[[Location], Location]
+) -> ValidationError:
+    """Return an error of what was made of a list as one of the list itself, to be raised in a validator.
+
+    `model` is that of the list's items, and `moved` tells where in the list a place is; each fault is told once.
+    """
+    found: dict[tuple[Location, str], InitErrorDetails] = {}
+    for one in error.errors(include_url=False):
+        if _is_echo(one):
+            continue
+        place = moved(tuple(one["loc"]))
+        fault = _nested({**one, "loc": tuple(one["loc"][1:])}, model, place)
+        found.setdefault((place, str(fault.get("ctx", fault["type"]))), fault)
+    return ValidationError.from_exception_data(error.title, list(found.values()))
 
 
 def located_error(location: Location, said: str) -> ValidationError:
@@ -77,21 +94,20 @@ def closest(word: str, known: Iterable[str]) -> str:
     return f", did you mean '{found[0]}'?" if found else ""
 
 
-def _nested(one: ErrorDetails, model: type[BaseModel], at: str) -> InitErrorDetails:
+def _nested(one: ErrorDetails, model: type[BaseModel], at: Location) -> InitErrorDetails:
     place = tuple(one["loc"])
     said = _sentence(one, place, model, None)
     if one["type"] in ("extra_forbidden", "missing"):
         said = said.replace(f"'{key_path(place)}'", "'{path}'", 1)
     fault = PydanticCustomError("explained", "{said}", {"said": said, "is_missing": one["type"] == "missing"})
-    return InitErrorDetails(type=fault, loc=(at, *one["loc"]), input=None)
+    return InitErrorDetails(type=fault, loc=at, input=None)
 
 
 def _one_of_each_union(errors: Sequence[ErrorDetails], data: Any) -> list[ErrorDetails]:
     """Return one error of those that are of one value, once for each type that it may have."""
     places: dict[Location, list[ErrorDetails]] = defaultdict(list)
     for one in errors:
-        # Of a list whose items are at fault pydantic says as well that it is too short.
-        if one["type"] == "too_short" and len(one["input"]) >= one["ctx"]["min_length"]:
+        if _is_echo(one):
             continue
         places[_place(one, data)].append(one)
     kept: list[ErrorDetails] = []
@@ -110,6 +126,11 @@ def _one_of_each_union(errors: Sequence[ErrorDetails], data: Any) -> list[ErrorD
             continue
         kept.append(next((one for one in found if not one["type"].endswith(("_type", "_parsing"))), found[0]))
     return kept
+
+
+def _is_echo(one: ErrorDetails) -> bool:
+    """Return whether this is said of a list because its items are at fault: that it is too short without them."""
+    return one["type"] == "too_short" and len(one["input"]) >= one["ctx"]["min_length"]
 
 
 def _place(one: ErrorDetails, data: Any) -> Location:

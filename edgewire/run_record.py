@@ -173,6 +173,8 @@ class GatewayRecord:
     site: str
     reconnects: int = 0
     devices: list[str] = field(default_factory=list)
+    has_parts: bool = False
+    """Whether it is no gateway but a device, and these are its parts."""
 
 
 @dataclass(slots=True, kw_only=True)

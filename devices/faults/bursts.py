@@ -52,6 +52,9 @@ class _Unit(Protocol):
     def device_id(self) -> str: ...
 
     @property
+    def whole_id(self) -> str: ...
+
+    @property
     def kind(self) -> str: ...
 
     @property
@@ -144,7 +147,9 @@ class Bursts:
     def _named_vehicles(self, fault: Burst, everyone: Sequence[_Unit]) -> Ints | None:
         if not fault.devices:
             return None
-        return self._codes([unit for unit in everyone if unit.kind == fault.kind and unit.device_id in fault.devices])
+        named = frozenset(fault.devices)
+        of_kind = (unit for unit in everyone if unit.kind == fault.kind)
+        return self._codes([unit for unit in of_kind if unit.device_id in named or unit.whole_id in named])
 
     def _codes(self, units: Sequence[_Unit]) -> Ints:
         return np.array([(self._site[unit.site] << _VEHICLE_BITS) + unit.ordinal for unit in units], dtype=np.int64)

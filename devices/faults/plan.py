@@ -4,7 +4,7 @@ Losses come first, then every fault in the order of the calendar works on what t
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -43,20 +43,25 @@ class FaultPlan:
         keys: Hashes,
         bursts: Iterable[AssignedFault] = (),
         connections: Hashes | None = None,
+        wholes: Hashes | None = None,
+        whole_ids: Sequence[str] = (),
     ) -> None:
         """Assign the faults to the devices; those that change the world are assigned already (`bursts`).
 
-        Devices with the same one of `connections` (None: each has its own) share it, and what happens to it.
+        Devices with the same one of `connections` (None: each has its own) share it, and what happens to it. Those with
+        the same one of `wholes` (None: there are none) are parts of one device, whose id is in `whole_ids`: what is not
+        in the readings of one sensor happens to all of them.
         """
         self._seed = seed
         self._keys = keys
-        kind_of = np.array(kinds, dtype=object)
+        self._wholes = wholes
+        self._kind_of = kind_of = np.array(kinds, dtype=object)
         seen: Counter[str] = Counter()
         self._of_readings: dict[str, list[AssignedFault]] = {}
         self._of_connections: dict[str, list[AssignedFault]] = {}
         self._set_by_command: list[AssignedFault] = []
         for burst in bursts:
-            self._list_of(burst.fault).append(burst)
+            self._enlist(burst)
         for fault in faults:
             if fault.changes_world:
                 continue
@@ -65,14 +70,19 @@ class FaultPlan:
             stream = f"{name}/{seen[name]}"
             seen[name] += 1
             has = np.asarray(kind_of == fault.kind, dtype=np.bool_)
-            drawn_by = keys if connections is None or not fault.is_of_connection else connections
+            drawn_by = keys
+            if fault.is_of_connection and connections is not None:
+                drawn_by = connections
+            elif fault.is_executed_live and wholes is not None:
+                drawn_by = wholes
             if fault.devices:
-                has = has & np.isin(ids, fault.devices)
-                if drawn_by is not keys:
-                    has = np.isin(drawn_by, drawn_by[has])
+                named = np.isin(ids, fault.devices)
+                has = has & (named if wholes is None else named | np.isin(whole_ids, fault.devices))
+            if drawn_by is not keys:
+                has = np.isin(drawn_by, drawn_by[has])
             if fault.share is not None:
                 has = has & (uniform(hash_bits(seed, f"{stream}/share", drawn_by)) < fault.share)
-            self._list_of(fault).append(AssignedFault(fault, seed, stream, fault.schedule, has, drawn_by))
+            self._enlist(AssignedFault(fault, seed, stream, fault.schedule, has, drawn_by))
 
     def reading_faults(self, kind: str) -> Sequence[AssignedFault]:
         """Return the faults of readings of a kind, in the calendar's order, whether or not a device here has them."""
@@ -167,12 +177,12 @@ class FaultPlan:
         self, fault: Fault, positions: Sequence[int], from_ms: int, to_ms: int, stream: str | None = None
     ) -> None:
         """Have these devices affected by this fault in [from_ms, to_ms); `stream` names its random draws."""
-        has = np.zeros(len(self._keys), dtype=np.bool_)
-        has[list(positions)] = True
+        has = self._meant(fault, positions)
         stream = stream or f"commanded/{fault.type_name}/{len(self._set_by_command)}"
-        assigned = AssignedFault(fault, self._seed, stream, SingleWindow(from_ms, to_ms), has, self._keys)
+        keys = self._wholes if fault.is_executed_live and self._wholes is not None else self._keys
+        assigned = AssignedFault(fault, self._seed, stream, SingleWindow(from_ms, to_ms), has, keys)
         self._set_by_command.append(assigned)
-        self._list_of(fault).append(assigned)
+        self._enlist(assigned)
 
     @property
     def commanded(self) -> int:
@@ -184,10 +194,9 @@ class FaultPlan:
 
         Returns how many faults that were, counted at each device.
         """
-        chosen = np.zeros(len(self._keys), dtype=np.bool_)
-        chosen[list(positions)] = True
         count = 0
         for number, assigned in enumerate([*self._set_by_command]):
+            chosen = self._meant(assigned.fault, positions)
             schedule, ending = assigned.schedule, assigned.has & chosen
             if stream not in (None, assigned.stream) or not ending.any():
                 continue
@@ -210,23 +219,50 @@ class FaultPlan:
         everything = [*self.reading_faults(kind), *self.connection_faults(kind)]
         return [assigned for assigned in everything if assigned.has[position]]
 
-    def _list_of(self, fault: Fault) -> list[AssignedFault]:
-        return self._lists_of(fault).setdefault(fault.kind, [])
+    def _meant(self, fault: Fault, positions: Sequence[int]) -> Flags:
+        """Return which devices a fault is of that is of these: a device has its faults as a whole."""
+        meant = np.zeros(len(self._keys), dtype=np.bool_)
+        meant[list(positions)] = True
+        if fault.is_executed_live and self._wholes is not None:
+            return np.asarray(np.isin(self._wholes, self._wholes[meant]))
+        return meant
+
+    def _enlist(self, assigned: AssignedFault) -> None:
+        """List a fault under all kinds of which a device has it."""
+        lists = self._lists_of(assigned.fault)
+        for kind in self._kinds_with(assigned):
+            lists.setdefault(kind, []).append(assigned)
+
+    def _kinds_with(self, assigned: AssignedFault) -> set[str]:
+        fault = assigned.fault
+        if not fault.is_executed_live or self._wholes is None:
+            return {fault.kind}
+        return {fault.kind, *self._kind_of[assigned.has].tolist()}
 
     def _lists_of(self, fault: Fault) -> dict[str, list[AssignedFault]]:
         return self._of_connections if fault.is_executed_live else self._of_readings
 
     def _replace(self, assigned: AssignedFault, parts: Sequence[AssignedFault]) -> None:
-        """Put parts in the place of a fault: in a list of its own, as another thread may be going through that one."""
-        listed = self._list_of(assigned.fault)
-        at = listed.index(assigned)
-        self._lists_of(assigned.fault)[assigned.fault.kind] = [*listed[:at], *parts, *listed[at + 1 :]]
+        """Put parts in the place of a fault: in lists of their own, as another thread may be going through those."""
+        lists = self._lists_of(assigned.fault)
+        for kind in self._kinds_with(assigned):
+            listed = lists[kind]
+            at = listed.index(assigned)
+            lists[kind] = [*listed[:at], *parts, *listed[at + 1 :]]
 
 
-def check_devices(faults: Sequence[Fault], kinds: Mapping[str, str]) -> None:
-    """Raise `ConfigError` where a fault names a device that the scenario (id -> kind) does not have."""
+def check_devices(faults: Sequence[Fault], kinds: Mapping[str, str], parts: Mapping[str, Collection[str]]) -> None:
+    """Raise `ConfigError` where a fault names a device that the scenario (id -> kind) does not have.
+
+    `parts` are the kinds of the parts of devices that have some, by the id of the device.
+    """
     for number, fault in enumerate(faults):
         for device_id in fault.devices:
-            if kinds.get(device_id) != fault.kind:
-                what = f"is a {kinds[device_id]}, not a" if device_id in kinds else "is not the id of a"
-                raise ConfigError(f"scenario: faults[{number}].devices: '{device_id}' {what} {fault.kind}")
+            if kinds.get(device_id) == fault.kind or fault.kind in parts.get(device_id, ()):
+                continue
+            what = f"is not the id of a {fault.kind}"
+            if device_id in kinds:
+                what = f"is a {kinds[device_id]}, not a {fault.kind}"
+            elif device_id in parts:
+                what = f"has no part that is a {fault.kind}: it has {', '.join(parts[device_id])}"
+            raise ConfigError(f"scenario: faults[{number}].devices: '{device_id}' {what}")

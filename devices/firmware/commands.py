@@ -5,7 +5,8 @@ delivers twice after a lost connection, and a reboot that is done again at every
 """
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, NamedTuple, Self
+from types import MappingProxyType
+from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 import orjson
 from pydantic import Field, TypeAdapter, ValidationError
@@ -24,6 +25,11 @@ _LONGEST_BYTES = 8192
 class CommandArguments(Config):
     """Holds the arguments of an action: a class an action, which names what the device is to do."""
 
+    of_part: ClassVar[bool] = False
+    """Whether one part of a device with several can do it alone, which `part` then names; else all do."""
+    of_one_part: ClassVar[bool] = False
+    """Whether one of them has to be named."""
+
     @classmethod
     def parse(cls, arguments: Mapping[str, Any], kind: str, now_ms: int) -> Self:
         """Check what was sent to a device of this kind. Raises `ValidationError` or `ValueError`."""
@@ -32,6 +38,8 @@ class CommandArguments(Config):
 
 class SetInterval(CommandArguments):
     """Measure this often from now on."""
+
+    of_part: ClassVar[bool] = True
 
     interval: DurationMs = Field(ge=10, le=7 * 86_400_000)
 
@@ -51,13 +59,19 @@ class Identify(CommandArguments):
 class ClearFaults(CommandArguments):
     """End the faults set by command."""
 
+    of_part: ClassVar[bool] = True
+
 
 class StopReadings(CommandArguments):
     """Take no readings until `start`."""
 
+    of_part: ClassVar[bool] = True
+
 
 class StartReadings(CommandArguments):
     """Take readings again."""
+
+    of_part: ClassVar[bool] = True
 
 
 class UpdateFirmware(CommandArguments):
@@ -70,6 +84,9 @@ class UpdateFirmware(CommandArguments):
 
 class SetFault(CommandArguments):
     """Have this fault, until it is cleared or `duration_ms` is over."""
+
+    of_part: ClassVar[bool] = True
+    of_one_part: ClassVar[bool] = True
 
     fault: AnyFault
     duration_ms: int | None
@@ -110,12 +127,24 @@ class ValidCommand(NamedTuple):
     id: str
     action: CommandAction
     arguments: CommandArguments
+    part: str = ""
+    """The part of the device that it is for; empty for the whole device."""
+
+
+NO_PARTS: Mapping[str, str] = MappingProxyType({})
 
 
 def read_command(
-    payload: bytes, kind: str, now_ms: int, arguments_of: Callable[[CommandAction], type[CommandArguments]]
+    payload: bytes,
+    kind: str,
+    now_ms: int,
+    arguments_of: Callable[[CommandAction], type[CommandArguments]],
+    parts: Mapping[str, str] = NO_PARTS,
 ) -> ValidCommand | InvalidCommand:
-    """Return what a payload on the `cmd` topic of a device of this kind asks for, with the arguments of its action."""
+    """Return what a payload on the `cmd` topic of a device of this kind asks for, with the arguments of its action.
+
+    `parts` are the kinds of the device's parts by their names, where it has several.
+    """
     if len(payload) > _LONGEST_BYTES:
         return InvalidCommand("", f"command of {len(payload)} bytes: {_LONGEST_BYTES} are the most")
     try:
@@ -131,7 +160,7 @@ def read_command(
         return InvalidCommand(command_id, describe_error(error))
     if command.expires is not None and command.expires.timestamp() * 1000 < now_ms:
         return InvalidCommand(command_id, f"command expired at {iso_ms(round(command.expires.timestamp() * 1000))}")
-    return read_arguments(command.id, command.action, command.arguments, kind, now_ms, arguments_of)
+    return read_arguments(command.id, command.action, command.arguments, kind, now_ms, arguments_of, parts)
 
 
 def read_arguments(
@@ -141,15 +170,35 @@ def read_arguments(
     kind: str,
     now_ms: int,
     arguments_of: Callable[[CommandAction], type[CommandArguments]],
+    parts: Mapping[str, str] = NO_PARTS,
 ) -> ValidCommand | InvalidCommand:
-    """Return a command with its arguments checked."""
+    """Return a command with its arguments checked, and the part of the device that it is for."""
+    form, part = arguments_of(action), ""
     try:
-        checked = arguments_of(action).parse(arguments, kind, now_ms)
+        if parts:
+            part, arguments = _take_part(action, form, arguments, parts)
+        checked = form.parse(arguments, parts.get(part, kind), now_ms)
     except ValidationError as error:
         return InvalidCommand(command_id, f"arguments: {describe_error(error)}")
     except ValueError as error:
         return InvalidCommand(command_id, f"arguments: {error}")
-    return ValidCommand(command_id, action, checked)
+    return ValidCommand(command_id, action, checked, part)
+
+
+def _take_part(
+    action: CommandAction, form: type[CommandArguments], arguments: Mapping[str, Any], parts: Mapping[str, str]
+) -> tuple[str, dict[str, Any]]:
+    """Return the part that is named, and the other arguments. Raises `ValueError`."""
+    others = dict(arguments)
+    part = others.pop("part", "")
+    there = ", ".join(parts)
+    if "part" in arguments and not form.of_part:
+        raise ValueError(f"{action} is of the whole device: leave part out")
+    if "part" in arguments and (not isinstance(part, str) or part not in parts):
+        raise ValueError(f"the device has no part '{str(part)[:50]}'; there are {there}")
+    if form.of_one_part and not part:
+        raise ValueError(f"key 'part' is missing: name one of {there}")
+    return part, others
 
 
 def _readable_id(fields: Mapping[str, Any]) -> str:

@@ -245,12 +245,16 @@ class Firmware:
         """Return those of one boot that took readings."""
         return next(counters for counters in self.all_counters() if counters.boot == boot)
 
+    def on_dropped(self, reading: Reading, *, by_fault: bool = False) -> None:
+        """Count a reading that the outbox gave up."""
+        if reading.seq != NO_SEQ:
+            counters = self.counters_of(reading.boot)
+            counters.dropped.add(reading.seq)
+            counters.dropped_by_fault += by_fault
+
     def _drop(self, readings: Iterable[Reading], *, by_fault: bool = False) -> None:
         for reading in readings:
-            if reading.seq != NO_SEQ:
-                counters = self.counters_of(reading.boot)
-                counters.dropped.add(reading.seq)
-                counters.dropped_by_fault += by_fault
+            self.on_dropped(reading, by_fault=by_fault)
 
     # -- what it says
 

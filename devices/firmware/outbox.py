@@ -40,6 +40,8 @@ class Reading(NamedTuple):
     boot: int
     address: int = -1
     """Where its format says how it is published; negative where there is nothing to say."""
+    part: int = 0
+    """Which part of a device with several parts it is of."""
 
 
 class Outbox:
@@ -61,11 +63,11 @@ class Outbox:
         """Return how many payload bytes it holds."""
         return self._bytes
 
-    def seqs(self, boot: int) -> "SeqRanges":
-        """Return the seqs of one boot that still wait."""
+    def seqs(self, boot: int, part: int = 0) -> "SeqRanges":
+        """Return the seqs of one boot that still wait; of a device with several parts, those of one part."""
         waiting = SeqRanges()
         for reading in self._queue or ():
-            if reading.boot == boot and reading.seq != NO_SEQ:
+            if reading.boot == boot and reading.part == part and reading.seq != NO_SEQ:
                 waiting.add(reading.seq)
         return waiting
 

@@ -3,7 +3,7 @@
 `command_spec` is the one table of them. docs/firmware.md tells how to add one.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar, assert_never
 
@@ -11,6 +11,7 @@ import orjson
 
 from devices.faults.schedule import FOREVER_MS
 from devices.firmware.commands import (
+    NO_PARTS,
     ClearFaults,
     CommandArguments,
     Identify,
@@ -29,7 +30,9 @@ from devices.firmware.commands import (
 from devices.firmware.vitals import draw
 from devices.fleet.device_client import DeviceClient
 from devices.fleet.device_tap import DeviceTap
+from devices.fleet.host_client import HostClient, PartClient
 from devices.fleet.pacer import Pacer
+from devices.scenario.devices import Device
 from devices.timeline.timeline import Timeline
 from devices.timeline.wire_format import CommandAnswer, CommandRequest
 from edgewire.config import duration_text
@@ -66,10 +69,15 @@ class Recipient(NamedTuple):
     """Names the device that a command is for."""
 
     client: DeviceClient
-    position: int
-    """Of the device in the timeline."""
+    positions: tuple[int, ...]
+    """Of the device in the timeline: one, or those of the parts that are meant."""
     at_ms: int
     """The device time from which on the command takes effect."""
+
+    @property
+    def position(self) -> int:
+        """Return the first of them, by which the whole device is known here."""
+        return self.positions[0]
 
 
 Data = dict[str, Any] | None
@@ -116,9 +124,10 @@ class CommandHandler:
             return
         command: ValidCommand | InvalidCommand | None = None
         if request.payload is not None:
-            command = read_command(request.payload, client.device.kind, now_ms, arguments_of)
+            command = read_command(request.payload, client.device.kind, now_ms, arguments_of, _parts_of(client))
         elif request.action:
-            command = read_arguments("", request.action, request.arguments, client.device.kind, now_ms, arguments_of)
+            kind = client.device.kind
+            command = read_arguments("", request.action, request.arguments, kind, now_ms, arguments_of)
         command_id = "" if command is None else command.id
         cached = firmware.responses.cached_response(command_id) if command_id else None
         if cached is None:
@@ -181,11 +190,12 @@ class CommandHandler:
             status=firmware.status("online", now_ms),
         )
         if request.payload is None:
-            position, overrides = self.position_of(client), timeline.overrides
-            is_stopped = overrides.is_stopped(position)
+            positions, overrides = self._positions_of(client), timeline.overrides
+            is_stopped = overrides.is_stopped(positions[0])
+            readings = (one for at in positions for one in timeline.read_now(at, now_ms))
             answer = answer._replace(
-                interval_s=0.0 if is_stopped else overrides.interval_ms(position) / 1000,
-                readings=timeline.read_now(position, now_ms) if request.wants_reading else (),
+                interval_s=0.0 if is_stopped else overrides.interval_ms(positions[0]) / 1000,
+                readings=tuple(readings) if request.wants_reading else (),
             )
         # Copied: what orjson returns holds on to 4 KiB of memory, however short it is.
         return [
@@ -194,45 +204,62 @@ class CommandHandler:
         ]
 
     def _execute(self, client: DeviceClient, command: ValidCommand) -> Data:
-        spec, position = command_spec(command.action), self.position_of(client)
-        if spec.waits_for_restart and position in self._restarting:
+        spec = command_spec(command.action)
+        if isinstance(client, PartClient) and not spec.arguments.of_part:
+            client = client.host
+        affected = affected_clients(client, command.part)
+        positions = tuple(map(self.position_of, affected))
+        if spec.waits_for_restart and self._restarting.intersection(positions):
             raise CommandRefused("the device is about to restart: send this when it is back")
         at_ms = self._fleet.pacer.computed_until_ms
-        data = spec.handle(self, Recipient(client, position, at_ms), command.arguments)
-        if spec.changes_messages and client.changed_ms is None:
-            client.changed_ms = at_ms
+        data = spec.handle(self, Recipient(client, positions, at_ms), command.arguments)
+        if spec.changes_messages:
+            for one in affected:
+                one.changed_ms = at_ms if one.changed_ms is None else one.changed_ms
         return data
 
     # -- handlers
 
     def _set_interval(self, to: Recipient, arguments: SetInterval) -> Data:
         overrides = self._fleet.timeline.overrides
-        if overrides.is_stopped(to.position):
+        if any(map(overrides.is_stopped, to.positions)):
             raise CommandRefused("the device is stopped: send start first")
-        overrides.set_interval(to.position, arguments.interval, to.at_ms)
+        for position in to.positions:
+            overrides.set_interval(position, arguments.interval, to.at_ms)
         return {"interval": duration_text(arguments.interval)}
 
     def _stop(self, to: Recipient, _arguments: StopReadings) -> Data:
-        self._fleet.timeline.overrides.stop_sampling(to.position, to.at_ms)
+        for position in to.positions:
+            self._fleet.timeline.overrides.stop_sampling(position, to.at_ms)
         return None
 
     def _start(self, to: Recipient, _arguments: StartReadings) -> Data:
         overrides = self._fleet.timeline.overrides
-        if overrides.is_stopped(to.position):
-            overrides.resume_sampling(to.position, to.at_ms)
+        for position in to.positions:
+            if overrides.is_stopped(position):
+                overrides.resume_sampling(position, to.at_ms)
         return None
 
     def _identify(self, to: Recipient, _arguments: Identify) -> Data:
-        device, firmware, overrides = to.client.device, to.client.firmware, self._fleet.timeline.overrides
+        device, firmware = to.client.device, to.client.firmware
+        told: dict[str, Any] = {"kind": device.kind, "site": device.site, "firmware": firmware.version}
+        told |= {"origin": "emulated", "reset_reason": firmware.reset_reason}
+        if not isinstance(to.client, HostClient):
+            return told | self._measuring(device, to.position)
+        parts = zip(to.client.parts, to.positions, strict=True)
+        return told | {
+            "parts": {
+                one.part_name: {"kind": one.device.kind} | self._measuring(one.device, position)
+                for one, position in parts
+            }
+        }
+
+    def _measuring(self, device: Device, position: int) -> dict[str, Any]:
+        overrides = self._fleet.timeline.overrides
         return {
-            "kind": device.kind,
-            "site": device.site,
-            "firmware": firmware.version,
-            "origin": "emulated",
-            "interval": duration_text(overrides.interval_ms(to.position)),
-            "stopped": overrides.is_stopped(to.position),
+            "interval": duration_text(overrides.interval_ms(position)),
+            "stopped": overrides.is_stopped(position),
             "qos": device.qos,
-            "reset_reason": firmware.reset_reason,
         }
 
     def _reboot(self, to: Recipient, _arguments: RebootDevice) -> Data:
@@ -248,15 +275,15 @@ class CommandHandler:
         if faults.commanded >= MOST_FAULTS:
             raise CommandRefused(f"{MOST_FAULTS} faults were set by command already: no more in one run")
         end_ms = FOREVER_MS if arguments.duration_ms is None else to.at_ms + arguments.duration_ms
-        faults.set_fault(arguments.fault, [to.position], to.at_ms, end_ms)
+        faults.set_fault(arguments.fault, to.positions, to.at_ms, end_ms)
         return None
 
     def _clear_faults(self, to: Recipient, _arguments: ClearFaults) -> Data:
-        return {"cleared": self._fleet.timeline.faults.clear_faults([to.position], to.at_ms)}
+        return {"cleared": self._fleet.timeline.faults.clear_faults(to.positions, to.at_ms)}
 
     def _update_firmware(self, to: Recipient, arguments: UpdateFirmware) -> Data:
         """Load for a while, then reset into the new firmware, or back into the old one where that does not start."""
-        client, position, at_ms = to
+        client, position, at_ms = to.client, to.position, to.at_ms
         firmware, config = client.firmware, client.firmware.build.firmware.update
         if position in self._updating:
             raise CommandRefused("an update is under way: wait until the device has restarted")
@@ -277,16 +304,17 @@ class CommandHandler:
         return {"from": firmware.version, "to": arguments.version, "download": duration_text(config.download)}
 
     def _restart(self, to: Recipient, reason: str, version: str | None, *, anew: bool = False) -> None:
-        client, position, at_ms = to
+        client, at_ms = to.client, to.at_ms
         down_ms = client.firmware.build.firmware.boot_time
         up_ms = at_ms + down_ms
-        self._restarting.add(position)
+        self._restarting.update(to.positions)
 
         def start() -> None:
-            self._restarting.discard(position)
-            client.power_on(self._fleet.timeline.boot_at(position, up_ms), up_ms, reason, version)
+            self._restarting.difference_update(to.positions)
+            client.power_on(self._fleet.timeline.boot_at(to.position, up_ms), up_ms, reason, version)
 
-        self._fleet.timeline.overrides.reboot_device(position, at_ms, down_ms, anew=anew)
+        for position in to.positions:
+            self._fleet.timeline.overrides.reboot_device(position, at_ms, down_ms, anew=anew)
         self._fleet.pacer.schedule_action(at_ms, client.power_off)
         self._fleet.pacer.schedule_action(up_ms, start)
 
@@ -300,6 +328,21 @@ class CommandHandler:
             devices = self._fleet.timeline.devices
             self._positions = {device.device_id: position for position, device in enumerate(devices)}
         return self._positions[client.device.device_id]
+
+    def _positions_of(self, client: DeviceClient) -> tuple[int, ...]:
+        return tuple(map(self.position_of, affected_clients(client)))
+
+
+def affected_clients(client: DeviceClient, part: str = "") -> Sequence[DeviceClient]:
+    """Return the clients that are in the timeline: of a device with parts those, or the one of this name."""
+    if isinstance(client, HostClient):
+        return [one for one in client.parts if part in ("", one.part_name)]
+    return [client]
+
+
+def _parts_of(client: DeviceClient) -> Mapping[str, str]:
+    """Return the kinds of the parts of a device by their names; nothing of one without parts."""
+    return {one.part_name: one.device.kind for one in client.parts} if isinstance(client, HostClient) else NO_PARTS
 
 
 def command_spec(action: CommandAction) -> CommandSpec[Any]:

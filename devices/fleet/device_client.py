@@ -188,6 +188,11 @@ class DeviceClient:
         return self.session.inflight
 
     @property
+    def carrier(self) -> "DeviceClient":
+        """Return the client that has the connection over which it speaks: itself, unless it shares one."""
+        return self
+
+    @property
     def carried(self) -> int:
         """Return how many devices its connection is for."""
         return 1
@@ -246,7 +251,7 @@ class DeviceClient:
     def handle_reading(self, reading: Reading) -> None:
         """Publish a reading that was taken now, or keep it."""
         if self.link_faults is not None and self.link_faults.corrupts(reading):
-            reading = self._corrupted(reading)
+            reading = self._corrupted(reading, self.link_faults)
         if self.firmware.on_reading(reading, self._free_window(reading.qos)):
             self._publish(reading)
         elif self.is_asleep and self.firmware.wants_to_wake():
@@ -348,12 +353,11 @@ class DeviceClient:
             reading.topic, reading.payload, qos=reading.qos, retain=retain, properties=properties, token=token
         )
 
-    def _corrupted(self, reading: Reading) -> Reading:
+    def _corrupted(self, reading: Reading, faults: LinkFaultState) -> Reading:
         """Return what leaves instead of a reading; the reading itself is lost with it."""
-        assert self.link_faults is not None
         if reading.seq != NO_SEQ:
             self.firmware.on_lost_reading(reading.seq)
-        return reading._replace(seq=NO_SEQ, payload=self.link_faults.corrupt(reading))
+        return reading._replace(seq=NO_SEQ, payload=faults.corrupt(reading))
 
     def _count_refused(self, boot: int, seq: int, code: int) -> None:
         reason = coded_reason(code)

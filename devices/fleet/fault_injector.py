@@ -21,6 +21,7 @@ from devices.faults.transitions import FaultTransition
 from devices.fleet.device_client import DeviceClient
 from devices.fleet.fault_state import DuplicateClient, LinkFaultState
 from devices.fleet.gateway_client import MemberClient
+from devices.fleet.host_client import PartClient
 from devices.fleet.pacer import ScheduledAction
 from devices.timeline.timeline import Timeline
 from edgewire.mqtt import Session
@@ -53,10 +54,11 @@ class FaultInjector:
         # One that is leaving has got over its faults, but for a reset that it may be in.
         if client.is_leaving and not isinstance(transition.fault, Reboot):
             return
-        if row.is_of_link and isinstance(client, MemberClient):
-            if not client.gateway.counts_fault(transition.fault, begins=transition.begins):
+        # All of them are of the whole device, whichever part the calendar names.
+        if isinstance(client, PartClient) or (row.is_of_link and isinstance(client, MemberClient)):
+            if not client.carrier.counts_fault(transition.fault, begins=transition.begins):
                 return
-            client = client.gateway
+            client = client.carrier
         (row.begin if transition.begins else row.end)(self._fleet, client, transition.fault, transition)
 
 

@@ -22,13 +22,16 @@ from devices.faults.labels import Label
 from devices.firmware.config import Build
 from devices.firmware.firmware import Firmware
 from devices.firmware.outbox import Reading
+from devices.firmware.parts import HostFirmware
 from devices.fleet.brokers import broker_pool_for
+from devices.fleet.carrier_client import CarriedClient, CarrierClient
 from devices.fleet.connect_queue import ConnectQueue, Ramp
 from devices.fleet.connector import Connector
 from devices.fleet.departures import Departures
 from devices.fleet.device_client import DeviceClient
 from devices.fleet.fault_state import DuplicateClient
 from devices.fleet.gateway_client import GatewayClient, MemberClient
+from devices.fleet.host_client import HostClient, PartClient
 from devices.fleet.incidents import IncidentRecorder
 from devices.fleet.latency import AckProbe, Histogram, sample_every
 from devices.fleet.loss_window import LossWindow
@@ -38,11 +41,11 @@ from devices.fleet.pacer import startup_delay_ms
 from devices.fleet.part import FleetPart
 from devices.fleet.parts import FleetParts
 from devices.fleet.run_record import (
+    carrier_record,
     close_books,
     device_records,
     encode_so_far,
     fleet_record,
-    gateway_record,
     has_fixed_boots,
     new_run_id,
     scenario_digest,
@@ -58,6 +61,7 @@ from devices.scenario.devices import Device, Gateway, Shard, login_name
 from devices.scenario.scenario import DeviceGroup, Scenario
 from devices.timeline.formats import make_gateway_format
 from devices.timeline.gateway_format import as_device
+from devices.timeline.host_format import HostFormat, host_device
 from devices.timeline.timeline import Timeline
 from devices.timeline.wire_format import WireFormat
 from edgewire import logs
@@ -161,18 +165,19 @@ class Fleet:
         self.standby = Standby(self, self._brokers, version, self._run_id, self._clock, self.incidents)
         self.clients: list[DeviceClient] = []
         """All devices, those that have left as well."""
-        self._gateways: dict[str, GatewayClient] = {}
+        # They have the connections of some of the devices, or of their parts.
+        self._carriers: list[CarrierClient] = []
         numbers = self.timeline.connection_numbers
         first.clients = list(self._create_clients(first, scenario, numbers))
         self.clients += first.clients
         shortest, longest = TICK_PERIOD_S
         period_s = min(max(scenario.keep_alive / 1000 * TICK_OF_KEEP_ALIVE, shortest), longest)
-        self._periodic_tick = PeriodicTick(self.clients, period_s, self.gateways)
+        self._periodic_tick = PeriodicTick(self.clients, period_s, self._carriers)
 
     @property
     def gateways(self) -> list[GatewayClient]:
         """Return those that have the connections of some of the devices."""
-        return list(self._gateways.values())
+        return [one for one in self._carriers if isinstance(one, GatewayClient)]
 
     def device_time_ms(self) -> int:
         """Return the devices' time now."""
@@ -281,7 +286,7 @@ class Fleet:
         kinds = self._periodic_tick.kinds.copy()
         counted = {name: value for name, value in asdict(kinds.total()).items() if name not in COUNTED_AT_ONCE}
         gateways = self.gateways
-        counted["reconnects"] += sum(max(0, gateway.reconnects) for gateway in gateways)
+        counted["reconnects"] += sum(max(0, one.reconnects) for one in self._carriers)
         throttling = read_cpu_throttling().since(self._throttling_before)
         lag = self._parts.lag()
         return FleetSnapshot(
@@ -333,13 +338,13 @@ class Fleet:
                 waiting = [client for client in self.clients if isinstance(client, StandbyClient)]
                 watching = self.standby.run_standby(self._connect_queue.enqueue_connect, waiting)
                 helpers.append(background.create_task(watching, name="standby"))
-                for client in (*self.clients, *self._gateways.values()):
+                for client in (*self.clients, *self._carriers):
                     self.on_booted(client)
-                    if not isinstance(client, StandbyClient | MemberClient):
+                    if not isinstance(client, StandbyClient | CarriedClient):
                         self._connect_queue.enqueue_connect(client)
                 await self._parts.run_parts(asyncio.get_running_loop().time() + lead_s, duration_s, stop)
-                staying = [client for client in self.clients if not client.is_retired]
-                await drain_outboxes([*self.gateways, *staying], at_once)
+                staying = [client for client in (*self._carriers, *self.clients) if not client.is_retired]
+                await drain_outboxes(staying, at_once)
                 self._stopping = True
                 for helper in helpers:
                     helper.cancel()
@@ -348,9 +353,8 @@ class Fleet:
             self._stopping = True
             self.final = self.snapshot()
             online = [client for client in self.clients if client.is_online]
-            carriers = [client.gateway if isinstance(client, MemberClient) else client for client in online]
-            self._connected_to = Counter(str(client.broker) for client in carriers)
-            await disconnect_all([*self.clients, *self.gateways], at_once)
+            self._connected_to = Counter(str(client.carrier.broker) for client in online)
+            await disconnect_all([*self.clients, *self._carriers], at_once)
         self.standby.close_books()
         devices = [record for client in self.clients for record in device_records(client)]
         self.final = close_books(self.final, devices)
@@ -375,7 +379,7 @@ class Fleet:
             plan = await asyncio.to_thread(members.plan, scenario)
             has_logins = scenario.identities or any(group.identities for group in scenario.devices)
             if has_logins and plan.coming:
-                pool = await asyncio.to_thread(broker_pool_for, scenario, [*members.active_ids(plan), *self._gateways])
+                pool = await asyncio.to_thread(broker_pool_for, scenario, members.active_logins(plan))
                 self._brokers.identities = pool.identities
             part = await self._build_part(plan) if plan.coming else None
             if not self._parts.is_running:
@@ -383,12 +387,12 @@ class Fleet:
             # Nothing is waited for from here on: the change is made as a whole.
             arrived = [] if part is None else part.clients
             members.enter(plan, arrived)
-            self._take_out(plan, {client.device.client_id: client for client in arrived})
+            self._take_out(plan, {client.device.client_id: client.carrier for client in arrived})
             for client, interval_ms in plan.intervals:
                 self._parts.part_with(client).change_interval(client, interval_ms)
             if part is not None:
                 waiting = set(self._successors.values())
-                self._let_in(part, [client for client in arrived if client not in waiting])
+                self._let_in(part, [client for client in arrived if client.carrier not in waiting])
             self._record_change(plan, part)
             return plan.change
 
@@ -421,8 +425,10 @@ class Fleet:
         coming, scenario = plan.coming, plan.scenario
         timeline = await asyncio.to_thread(Timeline, scenario, begin_ms, in_dialects=True, only=coming)
         part = FleetPart(self, timeline, begin_ms, scale, self._messages)
+        # A part that is new boots with its device.
+        known = {client.device.whole_id: client for client in plan.known.values()}
         for position, device in enumerate(timeline.devices):
-            before = plan.known.get(device.device_id)
+            before = known.get(device.whole_id)
             if before is not None:
                 self._begin_above(part, position, before)
         for client in self._create_clients(part, scenario, [coming[device.device_id] for device in timeline.devices]):
@@ -451,7 +457,7 @@ class Fleet:
             # Two may not have one client id at once.
             successor = arrived.get(client.device.client_id)
             if successor is not None:
-                self._successors[client] = successor
+                self._successors[client.carrier] = successor
         for part, clients in by_part.items():
             part.take_out(clients, partial(self._departures.begin, clients))
 
@@ -460,9 +466,10 @@ class Fleet:
         self.losses.devices += len(part.clients)
         self._unconnected += len(part.clients)
         self._parts.add_part(part)
-        for client in part.clients:
+        carriers = dict.fromkeys(client.carrier for client in part.clients)
+        for client in dict.fromkeys([*part.clients, *carriers]):
             self.on_booted(client)
-        for client in newcomers:
+        for client in dict.fromkeys(client.carrier for client in newcomers):
             self._connect_first(client)
 
     def _connect_first(self, client: DeviceClient) -> None:
@@ -476,7 +483,7 @@ class Fleet:
         self.acks.forget_sample(client)
         self.losses.devices -= 1
         self._parts.part_with(client).on_gone()
-        successor = self._successors.pop(client, None)
+        successor = self._successors.pop(client.carrier, None)
         if successor is not None:
             self._connect_first(successor)
 
@@ -505,19 +512,28 @@ class Fleet:
         timeline = part.timeline
         builds = {id(group): replace(scenario.build(group), run_id=self._run_id) for group in scenario.devices}
         boots = timeline.boots_at(part.begin_ms)
+        gateways: dict[str, GatewayClient] = {}
+        hosts: dict[str, HostClient] = {}
         for position, number in enumerate(numbers):
             group = timeline.device_group(position)
             boot, booted_ms, reason = boots[position]
             boot = part.boots.get(position, boot)
-            device = timeline.devices[position]
+            device, wire_format = timeline.devices[position], timeline.wire_format(position)
             build = builds[id(group)]
             firmware = Firmware(device.device_id, device.key, boot, booted_ms, build, reason)
             if device.gateway is not None:
-                gateway = self._gateways.get(device.client_id)
+                gateway = gateways.get(device.carrier_id)
                 gateway = gateway or self._create_gateway(timeline, position, device.gateway, scenario, build)
-                yield MemberClient(device, firmware, gateway, self, self._rng.random, timeline.wire_format(position))
-                continue
-            yield self._create_client(device, firmware, timeline.wire_format(position), scenario, number, group)
+                gateways[device.carrier_id] = gateway
+                yield MemberClient(device, firmware, gateway, self, self._rng.random, wire_format)
+            elif device.host is not None:
+                host = hosts.get(device.whole_id)
+                if host is None:
+                    whole = HostFirmware(device.whole_id, device.whole_key, boot, booted_ms, build, reason)
+                    host = hosts[device.whole_id] = self._create_host(timeline, position, whole, scenario, number)
+                yield PartClient(device, firmware, host, self, self._rng.random, wire_format)
+            else:
+                yield self._create_client(device, firmware, wire_format, scenario, number, group)
 
     def _create_client(
         self,
@@ -552,7 +568,23 @@ class Fleet:
         credentials = self._brokers.identities.credentials_for(device.client_id, broker)
         session = create_session(device, firmware, wire_format, scenario, credentials, self._version, self._limits)
         client = GatewayClient(device, firmware, session, self, self._rng.random, broker, wire_format)
-        self._gateways[gateway.gateway_id] = client
+        self._carriers.append(client)
+        return client
+
+    def _create_host(
+        self, timeline: Timeline, position: int, firmware: HostFirmware, scenario: Scenario, number: int
+    ) -> HostClient:
+        """Return the client of the device that the one at a position is the first part of."""
+        first = timeline.devices[position]
+        assert first.host is not None
+        after = range(position, position + timeline.device_group(position).devices_per_connection)
+        wire_format = HostFormat([(timeline.devices[at], timeline.wire_format(at)) for at in after])
+        device = host_device(first, first.host)
+        broker = self._brokers.broker_for(number)
+        credentials = self._brokers.identities.credentials_for(device.client_id, broker)
+        session = create_session(device, firmware, wire_format, scenario, credentials, self._version, self._limits)
+        client = HostClient(device, firmware, session, self, self._rng.random, broker, wire_format)
+        self._carriers.append(client)
         return client
 
     def _count_first(self, devices: int = 1) -> None:
@@ -632,5 +664,5 @@ class Fleet:
             side_messages=self._side_messages,
             reloads=self._reloads,
             connected_to=self._connected_to,
-            gateways=[gateway_record(gateway) for gateway in self.gateways],
+            gateways=[carrier_record(one) for one in self._carriers],
         )

@@ -4,74 +4,28 @@ A device behind a gateway has firmware, boots and an outbox of its own. Of the c
 messages under way is the gateway's, and goes round among the devices that have something waiting.
 """
 
-from collections.abc import Callable, Iterable
-from typing import NamedTuple, cast
+from collections.abc import Callable
 
-from devices.faults.base import Fault
 from devices.firmware.firmware import Firmware
-from devices.firmware.outbox import NO_SEQ, Reading
-from devices.fleet.client_state import ClientState, ClientTrigger
-from devices.fleet.device_client import STATUS, ClientOwner, DeviceClient
+from devices.firmware.outbox import Reading
+from devices.fleet.carrier_client import CarriedClient, CarrierClient
+from devices.fleet.client_state import ClientTrigger
+from devices.fleet.device_client import ClientOwner
 from devices.scenario.devices import Device
 from devices.timeline.formats import dialect_format
 from devices.timeline.gateway_format import GatewayFormat
 from devices.timeline.wire_format import WireFormat
 from edgewire.dialects.encoder import GatewayRequest
 from edgewire.link import BrokerUrl, Link
-from edgewire.mqtt import FAILURE, Acknowledged, ConnectionLost, Event, Message, Properties, Session
+from edgewire.mqtt import Event, Message, Session
 
-_S, _T = ClientState, ClientTrigger
-
-
-class MemberToken(NamedTuple):
-    """Marks what a device behind a gateway has published."""
-
-    member: "MemberClient"
-    token: object
-    """Boot and seq of a reading, or what else `DeviceClient` publishes with."""
+_T = ClientTrigger
 
 
-class _MemberLink:
-    """Is the connection of a gateway as one of its devices sees it."""
-
-    __slots__ = ("_link", "_member")
-
-    def __init__(self, link: Link, member: "MemberClient") -> None:
-        self._link = link
-        self._member = member
-
-    @property
-    def connected(self) -> bool:
-        return self._link.connected
-
-    @property
-    def writable(self) -> bool:
-        return self._link.writable
-
-    def publish(
-        self,
-        topic: str | bytes,
-        payload: bytes,
-        *,
-        qos: int = 0,
-        retain: bool = False,
-        properties: Properties | None = None,
-        token: object = None,
-    ) -> int:
-        """Publish over the gateway's connection; raises as `Link.publish`."""
-        member = self._member
-        if type(token) is int:
-            token = (member.firmware.boot, token)
-        marked = member.status_token if token == STATUS else MemberToken(member, token)
-        found = self._link.publish(topic, payload, qos=qos, retain=retain, properties=properties, token=marked)
-        member.under_way += qos > 0
-        return found
-
-
-class MemberClient(DeviceClient):
+class MemberClient(CarriedClient):
     """Publishes what one device behind a gateway has to say."""
 
-    __slots__ = ("_renames", "gateway", "status_token", "under_way")
+    __slots__ = ("_renames", "gateway")
 
     def __init__(
         self,
@@ -82,27 +36,10 @@ class MemberClient(DeviceClient):
         uniform: Callable[[], float],
         wire_format: WireFormat,
     ) -> None:
-        super().__init__(device, firmware, gateway.session, owner, uniform, gateway.broker, wire_format)
+        super().__init__(device, firmware, gateway, owner, uniform, wire_format)
         self.gateway = gateway
-        self.status_token = MemberToken(self, STATUS)
-        self.under_way = 0
-        """Messages of QoS 1 and 2 that are published and not acknowledged."""
         self._renames: tuple[tuple[int, int, str], ...] = ()
-        # It asks for no connection: it has one whenever its gateway has.
-        self._move(_T.PASS_TURN)
         gateway.add_member(self)
-
-    @property
-    def inflight(self) -> int:
-        """Return how many of its messages are published and not acknowledged."""
-        return self.under_way
-
-    def unacknowledged(self) -> list[object]:
-        """Return the tokens of what it has published and nobody has acknowledged."""
-        if not self.under_way:
-            return []
-        tokens = self.session.unacknowledged()
-        return [one.token for one in tokens if isinstance(one, MemberToken) and one.member is self]
 
     def handle_reading(self, reading: Reading) -> None:
         """Publish a reading that was taken now, or keep it."""
@@ -110,54 +47,19 @@ class MemberClient(DeviceClient):
         if self.firmware.outbox:
             self.gateway.await_turn(self)
 
-    # -- the gateway's connection
-
     def attach(self) -> None:
         """Take part in the connection that the gateway has."""
-        link = self.gateway.link
-        if self.state is not _S.DISCONNECTED or link is None or not link.connected:
+        was_online = self.is_online
+        super().attach()
+        if was_online or not self.is_online:
             return
-        for trigger in (_T.REQUEST, _T.TAKE_TURN, _T.ACCEPT):
-            self._move(trigger)
-        self.link = cast("Link", _MemberLink(link, self))
-        self._connected_since_s = self._owner.monotonic_s()
-        self.reconnects = 0
         self.publish_status("online")
         if self.firmware.outbox:
             self.gateway.await_turn(self)
 
-    def detach(self) -> None:
-        """Have no part in a connection any more: it has ended, or the device has."""
-        if self.link is not None:
-            self.link = None
-            self._owner.on_detached(self)
-            self._move(_T.LOSE)
-
-    def on_answers(self, answers: Iterable[Acknowledged]) -> None:
-        """Take what the broker answered to messages of this device."""
-        confirmed = earlier = answered = 0
-        for answer in answers:
-            answered += 1
-            token = cast("MemberToken", answer.token).token
-            match token:
-                case (int(boot), int(seq)) if boot == self.firmware.boot and answer.reason_code < FAILURE:
-                    confirmed += seq != NO_SEQ
-                case _:
-                    earlier += self._on_answer(answer.reason_code, token)
-        self.under_way -= answered
-        if confirmed:
-            self.firmware.on_acknowledged(self.firmware.boot, confirmed)
-        self._owner.on_acknowledged(self, confirmed + earlier, answered)
-
     def on_gateway_message(self, message: Message) -> None:
         """Take a message that is for this device."""
         self._on_message(message)
-
-    def withdraw_status(self) -> None:
-        """Give up a status that is under way, between two connections: it is out of date."""
-        before = self.session.inflight
-        self.session.withdraw_inflight(self.status_token)
-        self.under_way -= before - self.session.inflight
 
     def rename(self, name: str) -> None:
         """Be called by another name, from the next reading on."""
@@ -174,14 +76,6 @@ class MemberClient(DeviceClient):
 
     # -- what a device with a connection of its own does otherwise
 
-    def request_connect(self, delay_s: float = 0.0) -> None:
-        """Take part in the gateway's connection, if there is one."""
-        self.attach()
-
-    def request_reconnect(self) -> None:
-        """Do the same, where a fault of the device is over."""
-        self.attach()
-
     def tick(self) -> None:
         """Let more of the outbox go."""
         if not self.is_online:
@@ -189,10 +83,6 @@ class MemberClient(DeviceClient):
         self._repeat_status()
         if self._needs_care and self.firmware.outbox:
             self.flush_outbox()
-
-    def drop_connection(self, *, orderly: bool = False) -> None:
-        """Let go of the connection, which stays: it is the gateway's."""
-        self.detach()
 
     def power_off(self) -> None:
         """Go down; its gateway misses it, and says so."""
@@ -215,10 +105,10 @@ class MemberClient(DeviceClient):
             self.detach()
 
 
-class GatewayClient(DeviceClient):
+class GatewayClient(CarrierClient):
     """Keeps the connection of a gateway, and gives each of its devices what is for it."""
 
-    __slots__ = ("_fault_counts", "_gateway_format", "_members_by_filter", "_waiting", "members")
+    __slots__ = ("_gateway_format", "_members_by_filter", "_waiting", "members")
 
     def __init__(
         self,
@@ -235,15 +125,10 @@ class GatewayClient(DeviceClient):
         self._gateway_format = wire_format
         self._members_by_filter: dict[str, MemberClient] = {}
         self._waiting: dict[MemberClient, None] = {}
-        self._fault_counts: dict[int, int] = {}
-
-    @property
-    def carried(self) -> int:
-        """Return how many devices its connection is for."""
-        return len(self.members)
 
     def add_member(self, member: MemberClient) -> None:
         """Carry one more device."""
+        self._carried.append(member)
         self.members.append(member)
         self._learn_topics(member)
 
@@ -251,37 +136,9 @@ class GatewayClient(DeviceClient):
         """Let a device that has something waiting publish when there is room."""
         self._waiting[member] = None
 
-    def counts_fault(self, fault: Fault, *, begins: bool) -> bool:
-        """Return whether a fault of the connection begins or ends with this: it comes once for each device."""
-        before = self._fault_counts.get(id(fault), 0)
-        now = before + (1 if begins else -1)
-        self._fault_counts[id(fault)] = now
-        return (before, now) == (0, 1) or (before, now) == (1, 0)
-
-    def begin_connect(self) -> bool:
-        """Return whether it still wants to connect, now that its turn in the connect queue has come."""
-        if not super().begin_connect():
-            return False
-        if self.session.inflight:
-            for member in self.members:
-                if member.under_way:
-                    member.withdraw_status()
-        return True
-
     def on_events(self, link: Link, events: list[Event]) -> None:
         """Handle what happened on the wire: answers go to the devices that have published."""
-        own: list[Event] = []
-        answers: dict[MemberClient, list[Acknowledged]] = {}
-        for event in events:
-            if type(event) is Acknowledged and type(event.token) is MemberToken:
-                answers.setdefault(event.token.member, []).append(event)
-                self._is_acknowledged = self._is_acknowledged or event.reason_code < FAILURE
-            else:
-                own.append(event)
-        for member, found in answers.items():
-            member.on_answers(found)
-        if own:
-            super().on_events(link, own)
+        super().on_events(link, events)
         if self._waiting:
             self.flush_outbox()
 
@@ -297,24 +154,6 @@ class GatewayClient(DeviceClient):
                 self._waiting[member] = None
             if self.link is None or not (self.link.writable and self.session.window_free):
                 return
-
-    def disconnect_cleanly(self) -> None:
-        """Say goodbye for its devices and for itself."""
-        for member in self.members:
-            member.disconnect_cleanly()
-        super().disconnect_cleanly()
-
-    def _on_connected(self, link: Link, *, session_present: bool) -> None:
-        super()._on_connected(link, session_present=session_present)
-        if self.is_online and self.state is _S.ONLINE:
-            for member in self.members:
-                member.attach()
-
-    def _on_connection_lost(self, link: Link, lost: ConnectionLost) -> None:
-        if self.link is link:
-            for member in self.members:
-                member.detach()
-        super()._on_connection_lost(link, lost)
 
     def _on_message(self, message: Message) -> None:
         if message.topic in self._gateway_format.shared_topics:

@@ -7,7 +7,15 @@ from devices.faults.plan import check_devices
 from devices.fleet.device_client import DeviceClient
 from devices.fleet.pacer import LONGEST_S, startup_delay_ms
 from devices.scenario.changes import DeviceShares, ScenarioChange, compare_scenarios
-from devices.scenario.devices import Shard, all_devices, emulated
+from devices.scenario.devices import (
+    Shard,
+    all_devices,
+    connection_numbers,
+    emulated,
+    kinds_by_id,
+    login_name,
+    login_names,
+)
 from devices.scenario.scenario import Scenario
 
 
@@ -23,6 +31,8 @@ class MembershipPlan:
     leaving: Sequence[DeviceClient] = ()
     intervals: Sequence[tuple[DeviceClient, int]] = ()
     """Devices with their new intervals (ms)."""
+    logins: Sequence[str] = ()
+    """The names of the identities of those that come."""
     known: Mapping[str, DeviceClient] = field(default_factory=dict)
     """Of those that come: who had the id before."""
 
@@ -46,28 +56,31 @@ class FleetMembership:
         """Return what is to be done; changes nothing. Raises `ConfigError`."""
         change = compare_scenarios(self.scenario, scenario)
         everyone = all_devices(scenario)
-        check_devices(scenario.faults, {device.device_id: device.kind for device, _ in everyone})
-        shares = self._shares.dealt(change.added)
+        check_devices(scenario.faults, *kinds_by_id(device for device, _ in everyone))
+        shares = self._shares.dealt(change)
         mine = self._shard.index
         arriving = {one for one in (*change.added, *change.replaced) if shares.owner(one) == mine}
+        staged = emulated(everyone)
+        numbers = connection_numbers(staged)
         going = [one for one in (*change.removed, *change.replaced) if shares.owner(one) == mine]
         return MembershipPlan(
             change=change,
             scenario=scenario,
             coming={
                 device.device_id: number
-                for number, (device, _) in enumerate(emulated(everyone))
+                for number, (device, _) in zip(numbers, staged, strict=True)
                 if device.device_id in arriving
             },
+            logins=login_names([(device, group) for device, group in staged if device.device_id in arriving]),
             leaving=[self._newest[one] for one in going],
             intervals=[(self._newest[one], ms) for one, ms in change.intervals.items() if shares.owner(one) == mine],
             known={one: self._newest[one] for one in arriving if one in self._newest},
         )
 
-    def active_ids(self, plan: MembershipPlan) -> list[str]:
-        """Return the ids of all devices that this process has after a change."""
-        stay = [name for name, client in self._newest.items() if not client.is_leaving]
-        return list(dict.fromkeys([*stay, *plan.coming]))
+    def active_logins(self, plan: MembershipPlan) -> list[str]:
+        """Return the names of the identities of all connections that this process has after a change."""
+        stay = [login_name(client.device) for client in self._newest.values() if not client.is_leaving]
+        return list(dict.fromkeys([*stay, *plan.logins]))
 
     def present(self) -> Sequence[DeviceClient]:
         """Return the devices that this process has and that are not about to leave."""
@@ -77,6 +90,22 @@ class FleetMembership:
         """Return a device of this process; None where it is none, or is about to leave."""
         client = self._newest.get(device_id)
         return None if client is None or client.is_leaving else client
+
+    def named(self, device_ids: Sequence[str]) -> list[DeviceClient]:
+        """Return those of the devices of these ids that this process has, of one with parts all of these."""
+        found: list[DeviceClient] = []
+        wholes: dict[str, list[DeviceClient]] | None = None
+        for device_id in device_ids:
+            if (client := self.find(device_id)) is not None:
+                found.append(client)
+                continue
+            if wholes is None:
+                wholes = {}
+                for one in self.present():
+                    if one.device.host is not None:
+                        wholes.setdefault(one.device.host.device_id, []).append(one)
+            found += wholes.get(device_id, ())
+        return list(dict.fromkeys(found))
 
     def group_numbers(self) -> Mapping[str, int]:
         """Return of each device of the scenario, of all processes, the number of its group; takes long at first."""
@@ -91,5 +120,5 @@ class FleetMembership:
         """Take note that a plan is carried out."""
         self.scenario = plan.scenario
         self._group_of = None
-        self._shares = self._shares.dealt(plan.change.added)
+        self._shares = self._shares.dealt(plan.change)
         self._newest.update({client.device.device_id: client for client in arrived})

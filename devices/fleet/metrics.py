@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 
+from devices.fleet.carrier_client import CarrierClient
 from devices.fleet.device_client import DeviceClient
-from devices.fleet.gateway_client import GatewayClient
 from devices.fleet.incidents import Incidents
 from devices.fleet.latency import Histogram
 from edgewire.os_support import own_usage, page_bytes
@@ -238,14 +238,14 @@ def _rss_bytes(most_bytes: int) -> int:
 class PeriodicTick:
     """Goes over the clients once every `period_s`; `kinds` are the gauges of the last whole round.
 
-    `gateways` have the connections of some of the clients, and are no devices themselves.
+    `carriers` have the connections of some of the clients, and are not counted themselves.
     """
 
     def __init__(
-        self, clients: Sequence[DeviceClient], period_s: float, gateways: Sequence[GatewayClient] = ()
+        self, clients: Sequence[DeviceClient], period_s: float, carriers: Sequence[CarrierClient] = ()
     ) -> None:
         self._clients = clients
-        self._gateways = gateways
+        self._carriers = carriers
         self._period_s = period_s
         self.kinds = KindGauges.of_kinds(client.device.kind for client in clients)
 
@@ -254,7 +254,7 @@ class PeriodicTick:
         loop = asyncio.get_running_loop()
         while True:
             # Others may come at any time.
-            everyone = [*self._clients, *self._gateways] if self._gateways else self._clients
+            everyone = [*self._clients, *self._carriers] if self._carriers else self._clients
             devices = len(self._clients)
             pause_s = self._period_s * min(1.0, SLICE / max(1, len(everyone)))
             began, done, kinds = loop.time(), 0, KindGauges()
@@ -266,8 +266,8 @@ class PeriodicTick:
                 for client in everyone[done : min(stop, devices)]:
                     client.tick()
                     kinds.count_client(client)
-                for gateway in everyone[max(done, devices) : stop]:
-                    gateway.tick()
+                for carrier in everyone[max(done, devices) : stop]:
+                    carrier.tick()
                 done = stop
             self.kinds = kinds
             if not everyone:

@@ -9,7 +9,7 @@ from devices.faults.base import Fault
 from devices.faults.labels import Label
 from devices.faults.schedule import FOREVER_MS
 from devices.firmware.outbox import NO_SEQ, Reading
-from devices.fleet.command_handler import CommandHandler
+from devices.fleet.command_handler import CommandHandler, affected_clients
 from devices.fleet.device_client import DeviceClient
 from devices.fleet.device_tap import DeviceTap, TappedMessage
 from devices.fleet.fault_injector import FaultInjector
@@ -176,7 +176,10 @@ class FleetPart:
 
     def tap_of(self, client: DeviceClient) -> DeviceTap | None:
         """Return what keeps the messages and commands of a device that somebody looks at; None where nobody does."""
-        return self._taps.get(self.position_of(client)) if self._taps else None
+        if not self._taps:
+            return None
+        taps = (self._taps.get(self.position_of(one)) for one in affected_clients(client))
+        return next((tap for tap in taps if tap is not None), None)
 
     @staticmethod
     def _note_change(client: DeviceClient, at_ms: int) -> None:

@@ -64,7 +64,8 @@ class FleetParts:
         """Let one more part run."""
         assert self._tasks is not None, "only while the others run"
         self._parts.append(part)
-        self._part_of.update(dict.fromkeys(part.clients, part))
+        for client in part.clients:
+            self._part_of[client] = self._part_of[client.carrier] = part
         self._begin(self._tasks, part)
 
     async def run_parts(self, started: float, duration_s: float, stop: asyncio.Event) -> None:

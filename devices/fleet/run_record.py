@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 from devices.firmware.outbox import NO_SEQ, SeqRanges
 from devices.fleet.bottleneck import diagnose, verdict_text
+from devices.fleet.carrier_client import CarrierClient
 from devices.fleet.device_client import DeviceClient
-from devices.fleet.gateway_client import GatewayClient
+from devices.fleet.host_client import HostClient
 from devices.fleet.metrics import FleetSnapshot
 from devices.fleet.side_messages import SideMessageRecorder
 from devices.fleet.verdict import find_notes, find_problems
@@ -105,13 +106,14 @@ def device_records(client: DeviceClient) -> Iterator[DeviceRecord]:
         )
 
 
-def gateway_record(gateway: GatewayClient) -> GatewayRecord:
-    """Return which devices have the connection of a gateway."""
+def carrier_record(carrier: CarrierClient) -> GatewayRecord:
+    """Return which devices have the connection of a gateway, or which parts that of their device."""
     return GatewayRecord(
-        gateway_id=gateway.device.device_id,
-        site=gateway.device.site,
-        reconnects=max(0, gateway.reconnects),
-        devices=[member.device.device_id for member in gateway.members],
+        gateway_id=carrier.device.device_id,
+        site=carrier.device.site,
+        reconnects=max(0, carrier.reconnects),
+        devices=carrier.carried_ids,
+        has_parts=isinstance(carrier, HostClient),
     )
 
 

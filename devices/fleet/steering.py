@@ -16,7 +16,7 @@ import numpy as np
 from devices.faults.assigned import AssignedFault
 from devices.faults.base import Fault
 from devices.faults.schedule import FOREVER_MS
-from devices.fleet.command_handler import MOST_FAULTS
+from devices.fleet.command_handler import MOST_FAULTS, arguments_of
 from devices.fleet.device_client import DeviceClient
 from devices.fleet.device_map import DeviceMap
 from devices.fleet.membership import FleetMembership
@@ -43,11 +43,12 @@ REASONS = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceSelection:
-    """Says which devices are meant: all, those of a group, or those named; and of them all, or a share."""
+    """Says which devices are meant: all, those of groups, or those named; and of them all, or a share."""
 
-    group: int | None = None
-    """Its number in the scenario."""
+    groups: tuple[int, ...] = ()
+    """Their numbers in the scenario."""
     device_ids: tuple[str, ...] = ()
+    """That of a device with several parts means all of them."""
     share: float | None = None
     draw: str = ""
     """What the share is drawn by, beside the devices: the same draw chooses the same ones."""
@@ -226,14 +227,20 @@ class FleetSteering:
         clients = [one for one in await self.select(selection) if one in self._paused]
         self._paused.difference_update(clients)
         is_of_all = selection == DeviceSelection()
-        self._pauses = [] if is_of_all else [one for one in self._pauses if one.group != selection.group]
+        self._pauses = [] if is_of_all else [one for one in self._pauses if one.groups != selection.groups]
         return await self._one_by_one(clients, lambda client: self._part(client).resume_readings(client))
 
     async def _inject(self, request: InjectFault) -> FleetAnswer:
         found = FleetAnswer()
         by_part: dict[tuple[FleetPart, str], list[DeviceClient]] = {}
+        whole: set[str] = set()
         for client in await self.select(request.selection):
-            by_part.setdefault((self._part(client), client.device.kind), []).append(client)
+            kind = client.device.kind
+            # What befalls a whole device befalls it once, however many of its parts are meant.
+            if request.faults[kind].is_executed_live and client.device.whole_id in whole:
+                continue
+            whole.add(client.device.whole_id)
+            by_part.setdefault((self._part(client), kind), []).append(client)
         parts = {part for part, _ in by_part}
         if sum(part.timeline.faults.commanded for part in parts) + len(by_part) > MOST_FAULTS:
             raise ConfigError(f"{MOST_FAULTS} faults were set in this run already: no more in one run")
@@ -264,7 +271,11 @@ class FleetSteering:
             elif told and len(found.rows) < AT_ONCE:
                 found.rows.append({"device_id": client.device.device_id, **told})
 
-        done = await self._one_by_one(await self.select(request.selection), carry_out)
+        clients = await self.select(request.selection)
+        if not arguments_of(request.action).of_part:
+            # What all parts of a device do together, it does once.
+            clients = [*{one.device.whole_id: one for one in reversed(clients)}.values()][::-1]
+        done = await self._one_by_one(clients, carry_out)
         found.devices, found.at_ms = done.devices - found.refused.total(), done.at_ms
         return found
 
@@ -308,12 +319,12 @@ class FleetSteering:
             return FleetAnswer()
         groups = await asyncio.to_thread(members.group_numbers)
         part, now_ms = self._part(client), self._fleet.device_time_ms()
-        firmware, link = client.firmware, client.link_faults
+        firmware, link = client.firmware, client.link_faults or client.carrier.link_faults
         position, tap = part.position_of(client), part.tap_device(client)
         row = self._row(client, groups) | {
             "client_id": client.device.client_id,
             "gateway": None if client.device.gateway is None else client.device.gateway.gateway_id,
-            "broker": str(client.broker),
+            "broker": str(client.carrier.broker),
             "qos": client.device.qos,
             "boot": firmware.boot,
             "booted_ms": firmware.booted_ms,
@@ -324,7 +335,7 @@ class FleetSteering:
             "now_ms": now_ms,
             "faults": [*_fault_windows(part, client, position, now_ms, now_ms + AHEAD_MS, now_ms)],
             "recent_faults": [*_fault_windows(part, client, position, now_ms - BEHIND_MS, now_ms, now_ms)],
-            "vitals": firmware.vitals(now_ms),
+            "vitals": (client.carrier if client.device.host else client).firmware.vitals(now_ms),
             "messages": tap.messages_shown(),
             "commands": [one._asdict() for one in tap.commands],
         }
@@ -343,6 +354,7 @@ class FleetSteering:
         position = part.position_of(client)
         return {
             "device_id": client.device.device_id,
+            "part_of": None if client.device.host is None else client.device.host.device_id,
             "kind": client.device.kind,
             "site": client.device.site,
             "group": groups.get(client.device.device_id),
@@ -376,16 +388,12 @@ class FleetSteering:
     async def select(self, selection: DeviceSelection) -> Sequence[DeviceClient]:
         """Return the devices of this process that are meant."""
         members = await self._fleet.members()
-        if selection.device_ids:
-            named = (members.find(device_id) for device_id in selection.device_ids)
-            clients = [client for client in named if client is not None]
-        else:
-            clients = [*members.present()]
-        if selection.group is not None:
+        clients = members.named(selection.device_ids) if selection.device_ids else [*members.present()]
+        if selection.groups:
             groups = await asyncio.to_thread(members.group_numbers)
-            clients = [one for one in clients if groups.get(one.device.device_id) == selection.group]
+            clients = [one for one in clients if groups.get(one.device.device_id) in selection.groups]
         if selection.share is not None and clients:
-            keys = np.array([client.device.key for client in clients], dtype=np.uint64)
+            keys = np.array([client.device.whole_key for client in clients], dtype=np.uint64)
             drawn = uniform(hash_bits(self._seed, selection.draw, keys)) < selection.share
             clients = [client for client, is_drawn in zip(clients, drawn.tolist(), strict=True) if is_drawn]
         return clients

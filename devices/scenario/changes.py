@@ -37,6 +37,8 @@ class ScenarioChange:
     """Those that stay with another interval (ms)."""
     kept: int = 0
     """How many stay as they are."""
+    wholes: Mapping[str, str] = field(default_factory=dict)
+    """Of those that are parts: the device that they are parts of."""
     notes: tuple[str, ...] = ()
     """Sentences on what shows only after a new start."""
 
@@ -90,6 +92,15 @@ def compare_scenarios(old: Scenario, new: Scenario) -> ScenarioChange:
     was, then = _Traits(old), _Traits(new)
     old_devices = {device.device_id: (device, group) for device, group in emulated(before)}
     new_devices = emulated(after)
+    # The parts of a device go together: it is flashed as a whole.
+    torn = {device.whole_id for device, _ in new_devices if device.host and device.device_id not in old_devices}
+    torn |= {
+        device.whole_id
+        for device, group in new_devices
+        if device.host and (known := old_devices.get(device.device_id)) and was.of(*known) != then.of(device, group)
+    }
+    there = {device.device_id for device, _ in new_devices}
+    torn |= {device.whole_id for name, (device, _) in old_devices.items() if device.host and name not in there}
     added: list[str] = []
     replaced: list[str] = []
     intervals: dict[str, int] = {}
@@ -99,7 +110,7 @@ def compare_scenarios(old: Scenario, new: Scenario) -> ScenarioChange:
         known = old_devices.pop(name, None)
         if known is None:
             added.append(name)
-        elif was.of(*known) != then.of(device, group):
+        elif device.whole_id in torn or was.of(*known) != then.of(device, group):
             replaced.append(name)
         elif known[0].interval_ms != device.interval_ms:
             intervals[name] = device.interval_ms
@@ -121,6 +132,7 @@ def compare_scenarios(old: Scenario, new: Scenario) -> ScenarioChange:
         intervals=intervals,
         kept=kept,
         notes=tuple(notes),
+        wholes={device.device_id: device.whole_id for device, _ in new_devices if device.host is not None},
     )
 
 
@@ -148,7 +160,8 @@ class _Traits:
         return [
             fault
             for fault in self._scenario.faults
-            if fault.kind == device.kind and (not fault.devices or device.device_id in fault.devices)
+            if fault.kind == device.kind
+            and (not fault.devices or device.device_id in fault.devices or device.whole_id in fault.devices)
         ]
 
 
@@ -163,13 +176,18 @@ class DeviceShares:
         devices = emulated(all_devices(scenario))
         numbers = connection_numbers(devices)
         self._owners = {device.device_id: number % count for (device, _), number in zip(devices, numbers, strict=True)}
+        # Of devices with parts.
+        self._of_wholes = {device.whole_id: self._owners[device.device_id] for device, _ in devices if device.host}
 
-    def dealt(self, added: Iterable[str]) -> "DeviceShares":
+    def dealt(self, change: ScenarioChange) -> "DeviceShares":
         """Return them with devices that are new; one that was there before comes back to its shard."""
         after = copy(self)
-        after._owners = dict(self._owners)
-        for device_id in added:
-            after._owners.setdefault(device_id, len(after._owners) % self._count)
+        after._owners, after._of_wholes = dict(self._owners), dict(self._of_wholes)
+        for device_id in change.added:
+            owner = len(after._owners) % self._count
+            if (whole_id := change.wholes.get(device_id)) is not None:
+                owner = after._of_wholes.setdefault(whole_id, owner)
+            after._owners.setdefault(device_id, owner)
         return after
 
     def owner(self, device_id: str) -> int:

@@ -4,9 +4,10 @@ A shard is pure arithmetic on the numbers of the devices, so any launcher can ha
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from devices.scenario.device_parts import PART, entries
 from devices.scenario.identity_table import SITE
 from devices.scenario.numbers import IdNumbers
 from devices.scenario.scenario import DeviceGroup, Scenario
@@ -29,8 +30,21 @@ class Gateway:
 
 
 @dataclass(frozen=True, slots=True)
+class Host:
+    """Names a device with several parts, which have its one connection."""
+
+    device_id: str
+    key: int
+    """As a device has one: what the whole device's randomness is drawn by."""
+    part: str
+    """What the part is called of which it is the host."""
+    number: int
+    """Of that part, from 0."""
+
+
+@dataclass(frozen=True, slots=True)
 class Device:
-    """Says who a device is, and when it speaks."""
+    """Says who a device is, and when it speaks; or a part of one, which is numbered by itself."""
 
     device_id: str
     kind: str
@@ -48,13 +62,35 @@ class Device:
     """What it has for the names of the user's own that stand in braces."""
     gateway: Gateway | None = None
     """The one over whose connection it speaks; None where it has its own."""
+    host: Host | None = None
+    """The device that it is a part of; None where it is one itself."""
+
+    @property
+    def whole_id(self) -> str:
+        """Return the id of the device that it is, or is a part of."""
+        return self.device_id if self.host is None else self.host.device_id
+
+    @property
+    def whole_key(self) -> int:
+        """Return the key of the device that it is, or is a part of."""
+        return self.key if self.host is None else self.host.key
+
+    @property
+    def carrier_id(self) -> str:
+        """Return the id of what has its connection: its gateway, the device that it is a part of, or itself."""
+        return self.whole_id if self.gateway is None else self.gateway.gateway_id
+
+    @property
+    def carrier_key(self) -> int:
+        """Return the key of what has its connection."""
+        return self.whole_key if self.gateway is None else self.gateway.key
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
     """Names every `count`-th connection, from number `index`: what one process of several takes care of.
 
-    A device has one of its own, or shares that of its gateway, which is never divided.
+    A device has one of its own, which its parts share, or shares that of its gateway, which is never divided.
     """
 
     index: int = 0
@@ -86,31 +122,25 @@ def all_devices(scenario: Scenario) -> list[tuple[Device, DeviceGroup]]:
     Raises `ConfigError` where two would have the same id, or an id of `hardware` is none of its group.
     """
     numbers = IdNumbers.of(scenario)
-    counted = dict.fromkeys(KINDS, 0)
     devices: list[tuple[Device, DeviceGroup]] = []
     gateways: list[Gateway] = []
-    for group in scenario.devices:
+    for entry in entries(scenario.devices):
         begin = len(devices)
         gateway: Gateway | None = None
-        for position in range(group.size):
-            if group.gateway is not None and position % group.devices_per_gateway == 0:
-                gateway = _gateway(group, scenario, len(gateways))
+        first = entry[0]
+        for position in range(first.size):
+            if first.gateway is not None and position % first.devices_per_gateway == 0:
+                gateway = _gateway(first, scenario, len(gateways))
                 gateways.append(gateway)
-            counted[group.kind] += 1
-            device_id = group.ids[position] if group.ids else group.device_id(counted[group.kind])
-            ordinal = numbers.ordinal(group, position, counted[group.kind])
-            fields = group.fields_of(position) if group.fields else _NO_FIELDS
-            site = fields.get(SITE) or group.site or scenario.sites[ordinal % len(scenario.sites)].name
-            client_id = group.client_ids[position] if group.client_ids else device_id
-            if gateway is not None:
-                client_id, site = gateway.gateway_id, gateway.site
-            devices.append((_device(device_id, client_id, fields, group, site, ordinal, gateway), group))
-        strange = set(group.hardware).difference(device.device_id for device, _ in devices[begin:])
+            # The parts of a device are beside each other.
+            devices += [(_device(scenario, group, position, numbers, gateway), group) for group in entry]
+        strange = set(first.hardware).difference(device.whole_id for device, _ in devices[begin:])
         if strange:
             raise ConfigError(f"scenario: hardware: '{min(strange)}' is not the id of a device of its group")
     of_gateways = [one.gateway_id for one in gateways]
-    check_unique_ids([*(device.device_id for device, _ in devices), *of_gateways])
-    own = (device.client_id for device, _ in devices if device.gateway is None)
+    hosts = [device.host.device_id for device, _ in devices if device.host is not None and not device.host.number]
+    check_unique_ids([*(device.device_id for device, _ in devices), *hosts, *of_gateways])
+    own = (device.client_id for device, _ in devices if is_connection(device))
     check_unique_ids([*own, *of_gateways], "have the client id")
     return devices
 
@@ -120,9 +150,25 @@ def expand_devices(scenario: Scenario) -> list[tuple[Device, DeviceGroup]]:
     return emulated(all_devices(scenario))
 
 
+def is_connection(device: Device) -> bool:
+    """Return whether a device has a connection of its own, or is the first part of one that has."""
+    return device.gateway is None and (device.host is None or device.host.number == 0)
+
+
 def emulated(devices: Sequence[tuple[Device, DeviceGroup]]) -> list[tuple[Device, DeviceGroup]]:
     """Return the devices in whose place there is no hardware yet."""
-    return [(device, group) for device, group in devices if device.device_id not in group.hardware]
+    return [(device, group) for device, group in devices if device.whole_id not in group.hardware]
+
+
+def kinds_by_id(devices: Iterable[Device]) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """Return the kind of each device or part by its id, and those of the parts of each device that has some."""
+    kinds: dict[str, str] = {}
+    parts: dict[str, list[str]] = {}
+    for device in devices:
+        kinds[device.device_id] = device.kind
+        if device.host is not None:
+            parts.setdefault(device.host.device_id, []).append(device.kind)
+    return kinds, parts
 
 
 def device_ids(scenario: Scenario) -> list[str]:
@@ -131,15 +177,15 @@ def device_ids(scenario: Scenario) -> list[str]:
 
 
 def connection_numbers(devices: Sequence[tuple[Device, DeviceGroup]]) -> Sequence[int]:
-    """Return the number, from 0, of the connection of each device: those of a gateway have the same."""
-    if all(group.gateway is None for group in {id(group): group for _, group in devices}.values()):
+    """Return the number, from 0, of the connection of each device: those of a gateway, or parts, have the same."""
+    groups = {id(group): group for _, group in devices}.values()
+    if all(group.gateway is None and group.device is None for group in groups):
         return range(len(devices))
     numbers: list[int] = []
-    before: Gateway | None = None
+    before = ""
     for device, _ in devices:
-        is_same = device.gateway is not None and device.gateway is before
-        numbers.append((numbers[-1] if numbers else -1) + (not is_same))
-        before = device.gateway
+        numbers.append((numbers[-1] if numbers else -1) + (device.carrier_id != before))
+        before = device.carrier_id
     return numbers
 
 
@@ -155,8 +201,8 @@ def devices_of_shard(
 
 
 def login_name(device: Device) -> str:
-    """Return the name of the identity with which a device, or the gateway that it is behind, connects."""
-    return device.device_id if device.gateway is None else device.gateway.gateway_id
+    """Return the name of the identity with which a device, or the one that has its connection, connects."""
+    return device.carrier_id
 
 
 def login_names(devices: Sequence[tuple[Device, DeviceGroup]]) -> list[str]:
@@ -173,18 +219,35 @@ def _gateway(group: DeviceGroup, scenario: Scenario, before: int) -> Gateway:
 
 
 def _device(
-    device_id: str,
-    client_id: str,
-    fields: Mapping[str, str],
-    group: DeviceGroup,
-    site: str,
-    ordinal: int,
-    gateway: Gateway | None,
+    scenario: Scenario, group: DeviceGroup, position: int, numbers: IdNumbers, gateway: Gateway | None
 ) -> Device:
+    number = numbers.first_number(group) + position
+    device_id = group.ids[position] if group.ids else group.device_id(number)
+    ordinal = numbers.ordinal(group, position, number)
+    fields = group.fields_of(position) if group.fields else _NO_FIELDS
+    site = fields.get(SITE) or group.site or scenario.sites[ordinal % len(scenario.sites)].name
+    client_id = group.client_ids[position] if group.client_ids else device_id
+    if gateway is not None:
+        client_id, site = gateway.gateway_id, gateway.site
+    host = None
+    if group.device is not None:
+        host = Host(device_id, _key(device_id), group.device.part, group.device.number)
+        device_id = f"{device_id}.{group.device.part}"
     key = _key(device_id)
     phase_ms = key % group.interval
     return Device(
-        device_id, group.kind, site, group.qos, group.interval, phase_ms, ordinal, key, client_id, fields, gateway
+        device_id,
+        group.kind,
+        site,
+        group.qos,
+        group.interval,
+        phase_ms,
+        ordinal,
+        key,
+        client_id,
+        fields,
+        gateway,
+        host,
     )
 
 
@@ -208,13 +271,15 @@ def device_names(device: Device) -> DeviceNames:
     """
     return {
         **device.fields,
-        "id": device.device_id,
+        "id": device.whole_id,
         "site": device.site,
         "kind": device.kind,
-        "mac": f"02{device.key % 2**40:010X}",
+        "mac": f"02{device.whole_key % 2**40:010X}",
         "n": str(device.ordinal + 1),
-        "tail": device.device_id[-2:],
-    } | ({} if device.gateway is None else {"gateway": device.gateway.gateway_id, "device": device.device_id})
+        "tail": device.whole_id[-2:],
+        **({} if device.gateway is None else {"gateway": device.gateway.gateway_id, "device": device.device_id}),
+        **({} if device.host is None else {PART: device.host.part}),
+    }
 
 
 def vehicle_sites(devices: Sequence[tuple[Device, DeviceGroup]]) -> set[tuple[int, str]]:

@@ -1,11 +1,12 @@
 """The scenario file: which devices there are, where, how often they speak, and to which broker."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, Field, IPvAnyAddress, ValidationError, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, IPvAnyAddress, ValidationError, WrapValidator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from devices.faults.base import Instant
@@ -14,6 +15,16 @@ from devices.firmware.config import Build, FirmwareConfig
 from devices.firmware.outbox import OutboxConfig
 from devices.firmware.reconnect import ReconnectConfig
 from devices.scenario.climate_file import with_climate_files
+from devices.scenario.device_parts import (
+    MAX_PARTS,
+    OF_DEVICE,
+    PART,
+    PartPlace,
+    check_whole,
+    entry_location,
+    entry_of,
+    expand_parts,
+)
 from devices.scenario.gateway import GatewayOptions
 from devices.scenario.identity_table import PASSWORD, SITE, line_of_device, login_columns, read_identities
 from devices.scenario.on_change import MOST_COUNTED_LIVE, OnChange, check_on_change
@@ -27,6 +38,7 @@ from devices.scenario.speech import (
     check_gateway,
     dialect_decoder,
     discovery_writer,
+    has_some_message_ids,
     own_encoder,
     read_dialect,
     shared_topics,
@@ -43,6 +55,7 @@ from edgewire.config import Config, ConfigFile, DurationMs, SizeBytes, duration_
 from edgewire.config_errors import closest, located_error, text_matching
 from edgewire.dialects.base import DialectDecoder, DialectError
 from edgewire.dialects.encoder import DialectEncoder
+from edgewire.dialects.esphome import EsphomeEncoder
 from edgewire.dialects.home_assistant_discovery import DiscoveryWriter, HomeAssistantDiscovery
 from edgewire.dialects.payload_template import braced_names
 from edgewire.dialects.registry import DIALECTS
@@ -54,6 +67,7 @@ from edgewire.link.url import plain_password_warning, with_password_file
 from edgewire.link.websocket_config import WEBSOCKET_UNUSED, WebSocketConfig
 from edgewire.messages.base import DEVICE_ID
 from edgewire.tls import check_tls_keys
+from edgewire.yaml_file import Location
 
 
 def _known_kind(kind: str) -> str:
@@ -82,15 +96,42 @@ DeviceIdTemplate = Annotated[
     ),
 ]
 _CONTRACT_ID = re.compile(DEVICE_ID)
+MAX_ID = 64
+"""Letters of an id in the message contract."""
 _FIELD_NAME = re.compile(r"[a-z_][a-z0-9_]*")
 _NOT_IN_A_LEVEL = frozenset("/+#")
+
+
+def _publish_parts(schema: dict[str, Any]) -> None:
+    """Write into the published JSON Schema of a group that `device` lists parts, and stands instead of `kind`."""
+    properties = schema["properties"]
+    part = {"type": "object", "additionalProperties": False, "required": ["kind"]}
+    part["properties"] = {key: one for key, one in properties.items() if key not in OF_DEVICE | {"gateway"}}
+    properties["device"] = {
+        "description": properties["device"]["description"],
+        "type": "array",
+        "minItems": 1,
+        "maxItems": MAX_PARTS,
+        "items": part,
+    }
+    schema["required"].remove("kind")
+    schema["anyOf"] = [{"required": ["kind"]}, {"required": ["device"]}]
 
 
 class DeviceGroup(Config):
     """A number of devices of one kind."""
 
+    model_config = ConfigDict(json_schema_extra=_publish_parts)
+
     kind: Annotated[str, AfterValidator(_known_kind)]
     """A kind of the contract, such as `bme280`; each has settings of its own."""
+    device: PartPlace | None = None
+    """Instead of `kind`: the parts of one device with one connection, a list of sensors each with its `kind`,
+    `interval`, and whatever else is of a sensor: `[{kind: bme280}, {kind: people, interval: 1m}]`. What is of the
+    device stands beside it; see your-own-format.md."""
+    name: str | None = None
+    """Of a device with parts, instead of `id`: `box` for box-0001, box-0002. Of a part: what it is called, where that
+    is not its kind."""
     count: int | None = Field(default=None, ge=1, le=1_000_000)
     """How many; without it one, or those that `ids` lists."""
     interval: DurationMs = Field(default=10_000, ge=10, le=7 * 86_400_000)
@@ -244,6 +285,10 @@ class DeviceGroup(Config):
 
     def check_keys(self) -> None:
         """Raise `ValueError`, of which pydantic's is one, where keys contradict each other."""
+        if self.name is not None:
+            raise located_error(
+                ("name",), f"is of a device with parts: write id: {self.name}-{{n:04d}}, or leave it out"
+            )
         if (self.intervals or self.working_hours) and KINDS[self.kind].counts_interval:
             name = "intervals" if self.intervals else "working_hours"
             said = f"a reading of {self.kind} counts what passed since the one before, at one interval; leave it out"
@@ -290,7 +335,7 @@ class DeviceGroup(Config):
         for name, values in self.fields.items():
             if not _FIELD_NAME.fullmatch(name):
                 continue  # of a file: nobody can name it, and it is in nobody's way
-            if (name in DEVICE_NAMES or (name == GATEWAY and self.gateway)) and name != SITE:
+            if name in self.given_names and name != SITE:
                 raise located_error(("fields", name), "is what every device has: give it another name")
             if not isinstance(values, str) and len(values) != self.size:
                 said = f"needs one text for all, or one for each of the {self.size} devices, not {len(values)}"
@@ -336,7 +381,13 @@ class DeviceGroup(Config):
     @property
     def field_names(self) -> frozenset[str]:
         """Return the names, beside those that every device has, that stand in braces for what a device has."""
-        return frozenset(self.fields)
+        return frozenset(self.fields) | ({PART} if self.device is not None else set())
+
+    @property
+    def given_names(self) -> frozenset[str]:
+        """Return the names that stand in braces and cannot be of `fields`."""
+        more = (GATEWAY if self.gateway is not None else "", PART if self.device is not None else "")
+        return DEVICE_NAMES.union(filter(None, more))
 
     def fields_of(self, position: int) -> dict[str, str]:
         """Return what the device at this position of the group has for them."""
@@ -361,12 +412,17 @@ class DeviceGroup(Config):
         except (ZoneInfoNotFoundError, ValueError, OSError):
             said = f"there is no zone '{self.timezone}': Europe/Berlin is one"
             raise located_error(("timezone",), said) from None
+        if self.device is not None:
+            self._check_part(self.device)
         try:
             encoder = self.make_encoder()
         except (DialectError, ValueError) as error:
             of_one = "topic" if isinstance(error, TopicError) else "payload"
             key = of_one if self.topic is not None else "messages" if own else "dialect"
             raise located_error((key,), str(error)) from None
+        if self.device is not None and encoder is not None and has_some_message_ids(self.kind, encoder):
+            said = "boot and seq would be those of other parts as well, which have the same id: leave boot or seq out"
+            raise located_error(("payload" if self.topic is not None else "messages",), said)
         try:
             check_gateway(self.gateway, self.dialect_name, encoder, has_several=self.gateways > 1)
         except ValueError as error:
@@ -385,6 +441,21 @@ class DeviceGroup(Config):
             raise located_error(
                 ("topic" if self.topic else "messages",), said + "into the topic, or id into the payload"
             )
+
+    def _check_part(self, place: PartPlace) -> None:
+        """Refuse what a part of a device cannot say."""
+        dialect = DIALECTS.get(self.dialect_name)
+        if dialect is not None and dialect.encoder is not None and not dialect.has_parts:
+            spoken = ", ".join([NATIVE_DIALECT, *(one.name for one in DIALECTS.values() if one.has_parts)])
+            said = (
+                f"{dialect.name} says all that a device measures in one message, and parts have messages of their own:"
+                f" speak {spoken} or formats of your own"
+            )
+            raise located_error(("dialect",), said)
+        for position, device_id in enumerate(self.ids if self.speaks_contract else ()):
+            if len(device_id) + len(place.part) + 1 > MAX_ID:
+                said = f"'{device_id}' with .{place.part} behind it would have more than {MAX_ID} letters"
+                raise self._row_error("ids", position, said)
 
     def _is_shared(self, topic: str) -> bool:
         """Return whether two devices have the same of all that stands in a topic: serial numbers tell them apart."""
@@ -445,6 +516,8 @@ class DeviceGroup(Config):
         encoder = read_dialect(self.dialect, self.kind, self.field_names)
         if isinstance(encoder, Zigbee2MqttEncoder) and self.discovery is not None:
             encoder.discovery = self._discovery_options
+        if isinstance(encoder, EsphomeEncoder) and self.device is not None and self.device.number:
+            encoder.leave_out_vitals()
         return encoder
 
     def make_decoder(self) -> DialectDecoder | None:
@@ -459,7 +532,7 @@ class DeviceGroup(Config):
             if self._discovery_options.form == "device" and "form" in self._discovery_options.model_fields_set:
                 raise DialectError("Zigbee2MQTT describes each value by itself: write form: single, or leave it out")
             return None
-        return discovery_writer(self._discovery_options, self.kind, self.dialect_name, encoder)
+        return discovery_writer(self._discovery_options, self.kind, self.dialect_name, encoder, self.device)
 
     @property
     def _discovery_options(self) -> HomeAssistantDiscovery:
@@ -492,8 +565,15 @@ class DeviceGroup(Config):
 
     @property
     def connections(self) -> int:
-        """Return how many MQTT connections the devices of this group have."""
+        """Return how many MQTT connections the devices of this group have; those of other parts are the first's."""
+        if self.device is not None and self.device.number:
+            return 0
         return self.gateways or self.size
+
+    @property
+    def devices_per_connection(self) -> int:
+        """Return how many devices share each of them; of parts, all that a device has."""
+        return self.devices_per_gateway if self.device is None else len(self.device.parts)
 
     def beside(self, folder: Path) -> "DeviceGroup":
         """Return this group with the path of a user's module whole, which is in a folder."""
@@ -520,6 +600,11 @@ class DeviceGroup(Config):
 
 def _texts(one_or_more: str | tuple[str, ...]) -> tuple[str, ...]:
     return (one_or_more,) if isinstance(one_or_more, str) else one_or_more
+
+
+def _with_parts(entries: Any, validate: Callable[[Any], Any]) -> Any:
+    riding = {kind: one.rides_in_vehicle for kind, one in KINDS.items()}
+    return expand_parts(entries, validate, DeviceGroup.model_fields.keys(), DeviceGroup, riding)
 
 
 class Scenario(ConfigFile):
@@ -575,7 +660,7 @@ class Scenario(ConfigFile):
     vehicles: int = Field(default=32, ge=0, le=100_000)
     """How many vehicles of the fleet drive at each site, whether or not a unit rides in them: cameras count them. Those
     that a unit rides in come on top."""
-    devices: tuple[DeviceGroup, ...] = Field(min_length=1)
+    devices: Annotated[tuple[DeviceGroup, ...], WrapValidator(_with_parts)] = Field(min_length=1)
     faults: tuple[AnyFault, ...] = ()
     """The fault calendar: what goes wrong with which devices and when; see faults.md. Applied in this order."""
     keep_alive: DurationMs = Field(default=60_000, ge=1000, le=65_535_000)
@@ -619,6 +704,7 @@ class Scenario(ConfigFile):
         if len(set(names)) < len(names):
             twin = next(position for position, name in enumerate(names) if name in names[:position])
             raise located_error(("sites", twin, "name"), f"two sites are called '{names[twin]}'")
+        check_whole(self.devices)
         for position, group in enumerate(self.devices):
             if strange := set(_texts(group.fields.get(SITE, ()))).difference(names):
                 named = min(strange)
@@ -628,11 +714,11 @@ class Scenario(ConfigFile):
                 if group.identities:
                     row = _texts(group.fields[SITE]).index(named)
                     said = f"{group.identities}:{line_of_device(group.identities, row)}: {said}"
-                raise located_error(("devices", position, "identities" if group.identities else "fields"), said)
+                raise located_error(self._place(position, "identities" if group.identities else "fields"), said)
             if group.site is not None and group.site not in names:
                 near = closest(group.site, names)
                 raise located_error(
-                    ("devices", position, "site"), f"'{group.site}' is not one of {', '.join(names)}{near}"
+                    self._place(position, "site"), f"'{group.site}' is not one of {', '.join(names)}{near}"
                 )
             self._check_sharing(position, group)
         for position, site in enumerate(self.sites):
@@ -646,6 +732,10 @@ class Scenario(ConfigFile):
                 raise located_error(("faults", position, "kind"), f"there is no {fault.kind} among the devices")
         if self.start is not None and self.start.timestamp() * 1000 < EPOCH_MS:
             raise located_error(("start",), "boots are counted as of 2000-01-01, so none begins before that")
+
+    def _place(self, position: int, *key: str) -> Location:
+        """Return where a key of a group stands in the file."""
+        return entry_location(self.devices, position, *key)
 
     def _check_transports(self) -> None:
         transports = [broker.kind for broker in self.broker_urls]
@@ -678,38 +768,47 @@ class Scenario(ConfigFile):
 
         Raises as `check_keys`.
         """
-        group = self.devices[number].model_copy(update=keys)
-        group.check_keys()
-        groups = (*self.devices[:number], group, *self.devices[number + 1 :])
-        changed = self.model_copy(update={"devices": groups})
+        entry = entry_of(self.devices, number)
+        groups = [*self.devices]
+        # How many devices there are is the same for all parts.
+        for position in entry if "count" in keys else (number,):
+            groups[position] = groups[position].model_copy(update=keys)
+            groups[position].check_keys()
+        changed = self.model_copy(update={"devices": tuple(groups)})
         changed.check_keys()
         return changed
 
     def _check_sharing(self, position: int, group: DeviceGroup) -> None:
         """Refuse what devices cannot do that share a connection, a topic or a place to be heard at."""
-        at = ("devices", position)
+
+        def at(*key: str) -> Location:
+            return self._place(position, *key)
+
         output = nmea_output(group.settings)
         if output is not None and (why := output.refusal(group.size)) is not None:
-            raise located_error((*at, "settings", "nmea"), why)
+            raise located_error(at("settings", "nmea"), why)
         if group.gateway is not None and self.build(group).firmware.sleep is not None:
             said = "its devices have no connection that could end for their sleep: leave firmware.sleep out"
-            raise located_error((*at, "gateway"), said)
+            raise located_error(at("gateway"), said)
         is_asked = group.firmware is not None and "status_interval" in group.firmware.model_fields_set
         if is_asked and self.build(group).firmware.status_interval is not None and group.make_encoder() is not None:
             said = "its dialect has no status that is said again: leave firmware.status_interval out"
-            raise located_error((*at, "firmware"), said)
+            raise located_error(at("firmware"), said)
         if self.standby_after_ms(group) is None:
             return
+        if group.device is not None:
+            said = "standby needs a connection for each sensor, and these share their device's: write standby: false"
+            raise located_error(at("standby"), said)
         if group.gateway is not None:
             said = "standby needs a connection for each device, and these share their gateway's: write standby: false"
-            raise located_error((*at, "gateway"), said)
+            raise located_error(at("gateway"), said)
         encoder = group.make_encoder()
         if encoder is not None and group.size > 1 and (shared := topics_of_many(group.kind, encoder)):
             said = (
                 f"all devices speak on '{shared[0]}', so a message there does not tell in whose place a real sensor is:"
                 " write {id} into the topic, or standby: false"
             )
-            raise located_error((*at, "topic" if group.topic else "messages" if group.messages else "dialect"), said)
+            raise located_error(at("topic" if group.topic else "messages" if group.messages else "dialect"), said)
 
     @property
     def plain_password_warning(self) -> str | None:

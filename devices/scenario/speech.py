@@ -1,11 +1,12 @@
 """Says how the devices of a group speak where it is not the message contract: a dialect, or the user's own format."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from devices.scenario.device_parts import PartPlace
 from devices.scenario.gateway import GatewayOptions
 from devices.sensors.derived import spoken_fields
 from devices.sensors.registry import KINDS
@@ -241,8 +242,11 @@ def check_spoken(
                     raise ValueError(f"{kind} has no field '{name}'{hint}")
 
 
-def spoken_by(kind: str, encoder: DialectEncoder | None) -> Spoken:
-    """Return the messages of devices of a kind, in the message contract without an encoder, as discovery needs them."""
+def spoken_by(kind: str, encoder: DialectEncoder | None, part: PartPlace | None = None) -> Spoken:
+    """Return the messages of devices of a kind, in the message contract without an encoder, as discovery needs them.
+
+    In the contract a `part` of a device has an id of its own.
+    """
     if encoder is not None:
         return Spoken(tuple(encoder.messages), tuple(encoder.events))
     found: dict[Channel, list[MessageTemplate]] = {}
@@ -251,7 +255,8 @@ def spoken_by(kind: str, encoder: DialectEncoder | None) -> Spoken:
         payload = {
             name: name if field.is_required() else {"from": name, "optional": True} for name, field in names.items()
         }
-        topic = f"{ROOT}/{{site}}/{{kind}}/{{id}}/{message.channel.value}"
+        own_id = "{id}" if part is None else "{id}.{part}"
+        topic = f"{ROOT}/{{site}}/{{kind}}/{own_id}/{message.channel.value}"
         found.setdefault(message.channel, []).append(MessageTemplate(topic, payload))
     reading = KINDS[kind].channel
     events = () if reading is Channel.EVENT else tuple(found.get(Channel.EVENT, ()))
@@ -259,18 +264,32 @@ def spoken_by(kind: str, encoder: DialectEncoder | None) -> Spoken:
 
 
 def discovery_writer(
-    options: HomeAssistantDiscovery, kind: str, dialect: str, encoder: DialectEncoder | None
+    options: HomeAssistantDiscovery,
+    kind: str,
+    dialect: str,
+    encoder: DialectEncoder | None,
+    part: PartPlace | None = None,
 ) -> DiscoveryWriter:
     """Return what describes devices to Home Assistant. Raises `DialectError`."""
     if dialect == "esphome":
         raise DialectError("ESPHome describes itself to Home Assistant: leave this out")
-    return DiscoveryWriter(options, kind, spoken_by(kind, encoder), spoken_fields(kind, KINDS[kind].channel))
+    spoken, known = spoken_by(kind, encoder, part), spoken_fields(kind, KINDS[kind].channel)
+    if part is None:
+        return DiscoveryWriter(options, kind, spoken, known)
+    return DiscoveryWriter(options, kind, spoken, known, part=part.part, model=" + ".join(part.parts))
 
 
 def has_message_ids(kind: str, encoder: DialectEncoder) -> bool:
     """Return whether all that is said has the device's boot and number in it, by which it is known again."""
-    return isinstance(encoder, OwnFormatEncoder) and all(
-        {"boot", "seq"} <= set(named_in(compile_payload(one.payload, spoken_fields(kind, channel)))[0])
-        for channel, messages in spoken_messages(kind, encoder).items()
-        for one in messages
-    )
+    return isinstance(encoder, OwnFormatEncoder) and all(_have_numbers(kind, encoder))
+
+
+def has_some_message_ids(kind: str, encoder: DialectEncoder) -> bool:
+    """Return whether some of what is said has the device's boot and number in it."""
+    return isinstance(encoder, OwnFormatEncoder) and any(_have_numbers(kind, encoder))
+
+
+def _have_numbers(kind: str, encoder: DialectEncoder) -> Iterator[bool]:
+    for channel, messages in spoken_messages(kind, encoder).items():
+        for one in messages:
+            yield {"boot", "seq"} <= set(named_in(compile_payload(one.payload, spoken_fields(kind, channel)))[0])

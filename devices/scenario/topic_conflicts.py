@@ -6,6 +6,7 @@ Within a group its own checks see to that. Topics of all devices are only made w
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from devices.scenario.device_parts import entry_location, entry_of
 from devices.scenario.devices import Device, all_devices, device_names
 from devices.scenario.scenario import DeviceGroup, Scenario
 from devices.scenario.speech import DEVICE_NAMES, GATEWAY, OF_ONE_DEVICE, spoken_messages
@@ -44,18 +45,20 @@ def check_topics(scenario: Scenario, place_of: Callable[[Location], str] | None 
     heard = [place for at, group in enumerate(scenario.devices) for place in _heard(at, group)]
     devices: list[tuple[Device, DeviceGroup]] = []
     for one, other, is_heard in (*_pairs(said, said), *((*pair, True) for pair in _crossed(said, heard))):
-        if one.tells_apart and other.tells_apart:
+        # The id in it is that of the device, and not of its part.
+        if one.tells_apart and other.tells_apart and other.group not in entry_of(scenario.devices, one.group):
             continue
         devices = devices or all_devices(scenario)
         if found := _shared(one, other, scenario, devices):
             topic, names = found
             if one.key == "kind" and not is_heard:
                 one, other, names = other, one, names[::-1]
+            of_other = key_path(entry_location(scenario.devices, other.group))
             what = (
-                f"'{names[0]}' would speak on '{shown_topic(topic)}', where '{names[1]}' of devices[{other.group}]"
+                f"'{names[0]}' would speak on '{shown_topic(topic)}', where '{names[1]}' of {of_other}"
                 f" {'hears its commands' if is_heard else 'speaks too'}: give one of the two another topic"
             )
-            location: Location = ("devices", one.group, one.key)
+            location = entry_location(scenario.devices, one.group, one.key)
             raise ConfigError(f"{place_of(location) if place_of else f'scenario: {key_path(location)}'}: {what}")
 
 
@@ -80,6 +83,12 @@ def _crossed(said: Sequence[_Place], heard: Sequence[_Place]) -> Iterator[tuple[
 
 def _said(at: int, group: DeviceGroup) -> Iterator[_Place]:
     encoder = group.make_encoder()
+    if encoder is None and group.device is not None:
+        for channel in (Channel.TELEMETRY, Channel.EVENT):
+            yield _Place(at, "kind", f"{ROOT}/{{site}}/{{kind}}/{{id}}.{{part}}/{channel.value}")
+        for channel in (Channel.STATUS, Channel.RESULT) if not group.device.number else ():
+            yield _Place(at, "kind", f"{ROOT}/{{site}}/device/{{id}}/{channel.value}")
+        return
     if encoder is None:
         for channel in _SAID:
             yield _Place(at, "kind", f"{ROOT}/{{site}}/{{kind}}/{{id}}/{channel.value}")
@@ -94,6 +103,8 @@ def _said(at: int, group: DeviceGroup) -> Iterator[_Place]:
             tells = is_common and not OF_ONE_DEVICE.isdisjoint({*fields, *names})
             yield _Place(at, key, message.topic, tells)
     names_of = {name: f"{{{name}}}" for name in {*DEVICE_NAMES, *group.field_names, GATEWAY}}
+    if group.device is not None and group.device.number:
+        return  # the first part has the will of all
     if (will := encoder.will(names_of)) is not None and will.topic not in {one.topic for one in encoder.messages}:
         yield _Place(at, key, will.topic)
     if isinstance(encoder, GatewayEncoder):
@@ -104,7 +115,11 @@ def _said(at: int, group: DeviceGroup) -> Iterator[_Place]:
 
 def _heard(at: int, group: DeviceGroup) -> Iterator[_Place]:
     encoder = group.make_encoder()
-    if encoder is None:
+    if group.device is not None and group.device.number:
+        return  # commands are those of the device
+    if encoder is None and group.device is not None:
+        yield _Place(at, "kind", f"{ROOT}/{{site}}/device/{{id}}/{Channel.CMD.value}")
+    elif encoder is None:
         yield _Place(at, "kind", f"{ROOT}/{{site}}/{{kind}}/{{id}}/{Channel.CMD.value}")
     elif not isinstance(encoder, OwnFormatEncoder):
         names = {name: f"{{{name}}}" for name in {*DEVICE_NAMES, *group.field_names, GATEWAY}}

@@ -139,7 +139,7 @@ def _uptime_clock(rows: TableRows) -> list[str]:
 
 
 def _rssi_dbm(rows: TableRows) -> Ints:
-    keys = np.array([device.key for device in rows.devices], dtype=np.uint64)
+    keys = np.array([device.whole_key for device in rows.devices], dtype=np.uint64)
     return rssi_dbm_column(rows.vitals.rssi_dbm, keys, rows.table.times)
 
 
@@ -158,7 +158,7 @@ def _battery_pct(rows: TableRows) -> list[float | None]:
     if life_ms is None:
         return [None] * len(rows.devices)
     return [
-        battery_pct(at - EPOCH_MS + device.key % life_ms, life_ms)
+        battery_pct(at - EPOCH_MS + device.whole_key % life_ms, life_ms)
         for device, at in zip(rows.devices, rows.table.times.tolist(), strict=True)
     ]
 
@@ -171,7 +171,7 @@ _NONE: list[Any] = []
 _OF_BATTERY = frozenset({"battery_pct", "supply_v"})
 """Fields that have a value where a device has a battery."""
 _OF_DEVICE: Mapping[str, Callable[[TableRows], Any]] = {
-    "id": lambda rows: [device.device_id for device in rows.devices],
+    "id": lambda rows: [device.whole_id for device in rows.devices],
     "site": lambda rows: [device.site for device in rows.devices],
     "boot": lambda rows: np.full(len(rows.devices), rows.boot),
     "seq": lambda rows: rows.table.seqs,

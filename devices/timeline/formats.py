@@ -35,7 +35,8 @@ def make_wire_formats(scenario: Scenario) -> dict[int, WireFormat]:
         if (writer := group.make_discovery(encoder)) is not None:
             inner = formats.get(id(group), NativeFormat())
             told = None if group.gateway is None else group.gateway.availability
-            formats[id(group)] = DiscoveryLayer(inner, writer, spoken_by(group.kind, encoder), device_names, told)
+            spoken = spoken_by(group.kind, encoder, group.device)
+            formats[id(group)] = DiscoveryLayer(inner, writer, spoken, device_names, told)
     return formats
 
 

@@ -79,7 +79,7 @@ def find_labels(
             fields = _fields(assigned, group, min(key[1] for key in found)) if found else ()
             for (position, start_ms, in_boot), span in found.items():
                 faults += 1
-                label = _label(assigned, fields, device_ids[position], in_boot, start_ms, span)
+                label = _label(assigned, fields, device_ids[position], group.kind, in_boot, start_ms, span)
                 labels[start_ms, label.device_id, number, faults] = label
     return [labels[key] for key in sorted(labels)]
 
@@ -206,12 +206,18 @@ def _fields(assigned: AssignedFault, group: Group, at_ms: int) -> tuple[str, ...
 
 
 def _label(
-    assigned: AssignedFault, fields: tuple[str, ...], device_id: str, boot: int, start_ms: int, span: _Found
+    assigned: AssignedFault,
+    fields: tuple[str, ...],
+    device_id: str,
+    kind: str,
+    boot: int,
+    start_ms: int,
+    span: _Found,
 ) -> Label:
     fault = assigned.fault
     return Label(
         device_id=device_id,
-        kind=fault.kind,
+        kind=kind,
         boot=boot,
         type=fault.type_name,
         fields=fields,

@@ -14,8 +14,11 @@ from edgewire.dialects.base import DialectError
 from edgewire.dialects.encoder import Publication
 from edgewire.dialects.values import read_object
 from edgewire.messages import Channel, Topic
+from edgewire.messages.contract import DEVICE_CONTRACT
 from edgewire.mqtt import Message, Properties
 
+HOST_KIND = DEVICE_CONTRACT.kind
+"""In topics of the message contract: a device with several parts has a status and commands, and no readings."""
 _TELEMETRY, _EVENT = (MessagePart(0, is_numbered=True),), (MessagePart(1, is_numbered=True),)
 
 
@@ -99,4 +102,7 @@ class NativeFormat:
         return (Publication(self.result_topic(device), orjson.dumps(answer.result), retain=False),)
 
     def _topic(self, device: Device, channel: Channel) -> str:
+        if device.host is not None and channel not in (Channel.TELEMETRY, Channel.EVENT):
+            # Its state, and what it is told, is that of the whole device.
+            return str(Topic(device.site, HOST_KIND, device.host.device_id, channel))
         return str(Topic(device.site, device.kind, device.device_id, channel))

@@ -5,17 +5,19 @@ id, so a fleet never speaks in chorus. What happens between two readings (a visi
 happens. `seq` numbers both together, so it can be told for any window without walking there from the start.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from devices.faults.assigned import AssignedFault
+from devices.faults.base import Fault
 from devices.faults.bursts import Bursts
 from devices.faults.labels import Label
 from devices.faults.plan import FaultPlan, Readings, check_devices
 from devices.faults.transitions import FaultTransition, fault_transitions
-from devices.scenario.devices import Device, Shard, all_devices, devices_of_shard, emulated, vehicle_sites
+from devices.scenario.devices import Device, Shard, all_devices, devices_of_shard, emulated, kinds_by_id, vehicle_sites
 from devices.scenario.scenario import DeviceGroup, Scenario
 from devices.sensors.base import Columns, boot_number
 from devices.sensors.fields import numeric_fields
@@ -271,8 +273,7 @@ class Timeline:
     def faults(self) -> FaultPlan:
         """The fault calendar."""
         if self._faults is None:
-            keys = np.array([device.key for device in self.devices], dtype=np.uint64)
-            self._faults = FaultPlan((), self.world.seed, [], [""] * len(keys), keys)
+            self._faults = _plan_of((), self.world.seed, self.devices, ())
         return self._faults
 
     def boots_at(self, at_ms: int) -> list[tuple[int, int, str]]:
@@ -408,10 +409,17 @@ def _with_faults(plan: FaultPlan, group: Group, table: Table, clean: World | Non
 def _fault_plan(
     scenario: Scenario, everyone: Sequence[tuple[Device, DeviceGroup]], mine: Sequence[Device], bursts: Bursts
 ) -> FaultPlan:
-    check_devices(scenario.faults, {device.device_id: device.kind for device, _ in everyone})
+    check_devices(scenario.faults, *kinds_by_id(device for device, _ in everyone))
+    return _plan_of(scenario.faults, scenario.seed, mine, bursts.assigned_to(mine))
+
+
+def _plan_of(faults: Sequence[Fault], seed: int, mine: Sequence[Device], bursts: Iterable[AssignedFault]) -> FaultPlan:
     keys = np.array([device.key for device in mine], dtype=np.uint64)
     ids, kinds = [device.device_id for device in mine], [device.kind for device in mine]
-    connections = keys
-    if any(device.gateway is not None for device in mine):
-        connections = np.array([(device.gateway or device).key for device in mine], dtype=np.uint64)
-    return FaultPlan(scenario.faults, scenario.seed, ids, kinds, keys, bursts.assigned_to(mine), connections)
+    connections, wholes = None, None
+    if any(device.gateway is not None or device.host is not None for device in mine):
+        connections = np.array([device.carrier_key for device in mine], dtype=np.uint64)
+    if any(device.host is not None for device in mine):
+        wholes = np.array([device.whole_key for device in mine], dtype=np.uint64)
+    whole_ids = [] if wholes is None else [device.whole_id for device in mine]
+    return FaultPlan(faults, seed, ids, kinds, keys, bursts, connections, wholes, whole_ids)

@@ -61,13 +61,19 @@ def _change_groups(option: str, scenario: "Scenario", kind: str, change: Mapping
     """Change the only group of a kind."""
     from pydantic import ValidationError
 
+    from devices.scenario.device_parts import entry_of
     from edgewire.config import describe_error
 
-    mine = [group for group in scenario.devices if group.kind == kind]
+    mine = [number for number, group in enumerate(scenario.devices) if group.kind == kind]
     if len(mine) != 1:
         said = f"there are {len(mine)} groups of {kind}" if mine else f"there is no {kind} among the devices"
         raise ConfigError(f"{option}: {said}; change the scenario itself")
-    groups = tuple(group.model_copy(update=dict(change)) if group in mine else group for group in scenario.devices)
+    # How many there are, and what they are called, is the same for all parts of a device.
+    changed = entry_of(scenario.devices, mine[0])
+    groups = tuple(
+        group.model_copy(update=dict(change)) if number in changed else group
+        for number, group in enumerate(scenario.devices)
+    )
     for group in groups:
         try:
             group.gateways  # noqa: B018 - which has them counted: so many devices may fit none
@@ -81,9 +87,10 @@ def _drivers(option: str, scenario: "Scenario", value: int) -> "Scenario":
 
 
 def _device_id(option: str, scenario: "Scenario", value: str) -> "Scenario":
+    from devices.scenario.device_parts import entry_of
     from edgewire.messages.base import DEVICE_ID
 
-    if len(scenario.devices) != 1:
+    if len(scenario.devices) != len(entry_of(scenario.devices, 0)):
         raise ConfigError(f"{option}: there are {len(scenario.devices)} groups of devices; change the scenario itself")
     if not re.fullmatch(DEVICE_ID, value):
         raise ConfigError(

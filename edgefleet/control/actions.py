@@ -30,7 +30,8 @@ class TargetedAction(Config):
     """Has what says which devices are meant; without any of it, all."""
 
     group: GroupName | None = None
-    """Name of a group, as GET /v1/groups tells it: its kind, or `gps.2` for the second of a kind."""
+    """Name of a group, as GET /v1/groups tells it: its kind, or `gps.2` for the second of a kind; of devices with parts
+    `box.people`, or `box` for all parts."""
     devices: tuple[DeviceName, ...] = Field(default=(), max_length=MOST_NAMED)
     """Ids of devices, instead of a group."""
     share: float | None = Field(default=None, gt=0, le=1)
@@ -42,9 +43,9 @@ class TargetedAction(Config):
             raise ValueError("names a group and devices: leave one of the two out")
         return self
 
-    def selection(self, group: int | None, draw: str) -> DeviceSelection:
-        """Return who is meant; `group` is the number of the one that is named."""
-        return DeviceSelection(group=group, device_ids=self.devices, share=self.share, draw=draw)
+    def selection(self, groups: tuple[int, ...], draw: str) -> DeviceSelection:
+        """Return who is meant; `groups` are the numbers of those that are named."""
+        return DeviceSelection(groups=groups, device_ids=self.devices, share=self.share, draw=draw)
 
     @property
     def target_text(self) -> str:

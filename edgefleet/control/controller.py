@@ -22,6 +22,7 @@ from devices.fleet.steering import (
     ResumeReadings,
 )
 from devices.scenario.changes import ScenarioChange
+from devices.scenario.device_parts import MAX_PARTS
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import Scenario
 from edgefleet.control.actions import (
@@ -49,7 +50,7 @@ from edgefleet.control.actions import (
 from edgefleet.control.bridge_actions import BridgeAction, perform_at_bridge, read_letters
 from edgefleet.control.bridge_client import BridgeClient
 from edgefleet.control.bridge_status import BridgeMonitor
-from edgefleet.control.changes import at_interval, group_names, group_number, scaled
+from edgefleet.control.changes import at_interval, group_names, group_number, group_numbers, scaled
 from edgefleet.control.events import encode_event
 from edgefleet.control.flow_problems import find_flow_problems
 from edgefleet.control.outage import BrokerOutages
@@ -233,7 +234,7 @@ class RunController:
         self, text: str, group: str | None, kind: str | None, state: str | None, after: str, limit: int
     ) -> dict[str, Any]:
         """Return a page of the devices that are searched for, in the order of their ids."""
-        selection = DeviceSelection(group=None if group is None else group_number(self.scenario, group))
+        selection = DeviceSelection(groups=() if group is None else group_numbers(self.scenario, group))
         found = await self._shards.ask(
             FindDevices(selection=selection, text=text, kind=kind, state=state, after=after, limit=limit)
         )
@@ -301,7 +302,7 @@ class RunController:
     async def _carry_out(self, action: AnyAction, record: ActionRecord) -> ActionOutcome:
         match action:
             case ScaleGroup():
-                number = group_number(self.scenario, action.group)
+                number = group_numbers(self.scenario, action.group)[0]
                 before = self.scenario.devices[number].size
                 changed = scaled(self.scenario, number, action.count)
                 if action.count > before:
@@ -395,12 +396,13 @@ class RunController:
 
     async def _selection(self, action: TargetedAction, record: ActionRecord) -> DeviceSelection:
         """Return who is meant; raises `ConfigError` where somebody is named who is not there."""
-        group = None if action.group is None else group_number(self.scenario, action.group)
-        selection = action.selection(group, f"control/{record.number}/share")
+        groups = () if action.group is None else group_numbers(self.scenario, action.group)
+        selection = action.selection(groups, f"control/{record.number}/share")
         if action.devices:
             named = DeviceSelection(device_ids=action.devices)
-            found = await self._shards.ask(FindDevices(selection=named, limit=len(action.devices)))
-            missing = set(action.devices).difference(row["device_id"] for row in found.rows)
+            found = await self._shards.ask(FindDevices(selection=named, limit=MAX_PARTS * len(action.devices)))
+            known = {row[name] for row in found.rows for name in ("device_id", "part_of")}
+            missing = set(action.devices) - known
             if missing:
                 more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
                 raise ConfigError(f"devices: there is no '{min(missing)}'{more}: search with GET /v1/devices?search=…")
@@ -408,10 +410,10 @@ class RunController:
 
     async def _kinds(self, selection: DeviceSelection) -> list[str]:
         if selection.device_ids:
-            named = FindDevices(selection=selection, limit=len(selection.device_ids))
+            named = FindDevices(selection=selection, limit=MAX_PARTS * len(selection.device_ids))
             return sorted({row["kind"] for row in (await self._shards.ask(named)).rows})
-        if selection.group is not None:
-            return [self.scenario.devices[selection.group].kind]
+        if selection.groups:
+            return sorted({self.scenario.devices[group].kind for group in selection.groups})
         return sorted({group.kind for group in self.scenario.devices})
 
     async def _ask_bridge(self, action: BridgeAction, record: ActionRecord) -> ActionOutcome:

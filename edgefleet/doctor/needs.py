@@ -6,6 +6,7 @@ from math import ceil
 from typing import Any
 
 from devices.fleet.brokers import LOOPBACK_ADDRESSES, is_loopback
+from devices.scenario.device_parts import entries
 from devices.scenario.devices import Shard
 from devices.scenario.scenario import DeviceGroup, Scenario
 from devices.sensors.registry import KINDS
@@ -31,7 +32,7 @@ class Needs:
 
     devices: int
     connections: int
-    """Fewer than devices where some share those of gateways."""
+    """Fewer than devices where some share those of gateways, or are parts of one."""
     workers: int
     messages_per_s: float
     cpu_cores: float
@@ -94,15 +95,16 @@ class Needs:
 
 
 def _devices_of(scenario: Scenario, shard: Shard) -> int:
-    """Return how many devices a shard has: a gateway is never divided."""
+    """Return how many devices, or parts of some, a shard has: those of one connection are never divided."""
     before = devices = 0
-    for group in scenario.devices:
-        numbers = range(before, before + group.connections)
+    for entry in entries(scenario.devices):
+        first, size = entry[0], sum(group.size for group in entry)
+        numbers = range(before, before + first.connections)
         mine = numbers[(shard.index - before) % shard.count :: shard.count]
-        devices += len(mine) * group.devices_per_gateway
+        devices += len(mine) * first.devices_per_connection
         if numbers[-1] in mine:
-            devices -= group.connections * group.devices_per_gateway - group.size
-        before += group.connections
+            devices -= first.connections * first.devices_per_connection - size
+        before += first.connections
     return devices
 
 

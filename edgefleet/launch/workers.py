@@ -131,7 +131,7 @@ class Workers:
         """Let all workers go on with another scenario, once they have begun. Raises as `Fleet.apply`."""
         await self._begun.wait()
         change = await asyncio.to_thread(compare_scenarios, self._scenario, scenario)
-        self._shares, self._scenario = self._shares_now().dealt(change.added), scenario
+        self._shares, self._scenario = self._shares_now().dealt(change), scenario
         await self.ask(ApplyScenario(scenario))
         return change
 

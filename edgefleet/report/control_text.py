@@ -78,6 +78,7 @@ def device_rows(rows: Sequence[Mapping[str, Any]]) -> Table:
 def device_lines(device: Mapping[str, Any]) -> Iterator[str]:
     """Yield all that is known of one device."""
     behind = f" behind {device['gateway']}" if device["gateway"] else ""
+    behind += f", part of {device['part_of']}" if device["part_of"] else ""
     yield f"{device['device_id']}: {device['kind']} at {device['site']}, group {device['group']}{behind}"
     yield (
         f"{device['state']}, every {duration_text(device['interval_ms'])}, QoS {device['qos']}, firmware "

@@ -37,7 +37,8 @@ def summary_json(result: ShardResult, folder: str) -> dict[str, Any]:
         "puback_ms": {"count": final.puback.total, **final.puback.summary()},
         "connected_after_s": record.connected_after_s,
         "reconnects": final.reconnects,
-        "gateways": len(record.gateways),
+        "gateways": sum(not one.has_parts for one in record.gateways),
+        "devices_with_parts": sum(one.has_parts for one in record.gateways),
         "rss_bytes": final.rss_bytes,
         "cpu_s": round(final.cpu_s, 3),
         "ok": not has_failed(record),
@@ -85,11 +86,25 @@ def summary_text(result: ShardResult, folder: str, labels_file: str) -> str:
     there = ", ".join(f"{count:,} to {broker}" for broker, count in sorted(record.connected_to.items()))
     connected = f"\nconnected at the end: {there}" if ", " in record.broker else ""
     done = f"\n{describe_actions(record.actions)}" if record.actions else ""
-    shared, gateways = sum(len(one.devices) for one in record.gateways), len(record.gateways)
-    which = "" if shared == record.device_count else f", {shared:,} of them"
-    behind = f"{which} behind {gateways:,} gateway{'' if gateways == 1 else 's'}" if gateways else ""
-    behind += "," if which and behind else ""
     return (
-        f"{record.device_count:,} devices{behind} emitted {totals['emitted']:,} messages: {', '.join(said)}; "
+        f"{_who(record)} emitted {totals['emitted']:,} messages: {', '.join(said)}; "
         f"record in {folder}{faults}{connected}{done}\n{'FAIL  ' if has_failed(record) else ''}{record.verdict}"
     )
+
+
+def _who(record: RunRecord) -> str:
+    """Return how many devices there were, and how many of them shared connections."""
+    wholes = [one for one in record.gateways if one.has_parts]
+    gateways = [one for one in record.gateways if not one.has_parts]
+    parts = sum(len(one.devices) for one in wholes)
+    count = record.device_count - parts + len(wholes)
+    said = f"{count:,} device{'' if count == 1 else 's'}"
+    if wholes:
+        which = "" if len(wholes) == count else f"{len(wholes):,} of them "
+        said += f", {which}with {parts:,} parts,"
+    if gateways:
+        shared = sum(len(one.devices) for one in gateways)
+        which = "" if shared == record.device_count else f", {shared:,} of them"
+        said = f"{said.rstrip(',')}{which} behind {len(gateways):,} gateway{'' if len(gateways) == 1 else 's'}"
+        said += "," if which else ""
+    return said

@@ -248,6 +248,11 @@ class EsphomeEncoder:
         self._vitals = tuple(one for one in VITALS if one.field == "battery_pct" or options.wifi_signal)
         self.messages = tuple(self._message(one) for one in (*self._entities, *self._vitals))
 
+    def leave_out_vitals(self) -> None:
+        """Say nothing of the node itself: another component says it."""
+        self._vitals = ()
+        self.messages = tuple(map(self._message, self._entities))
+
     def _message(self, entity: FieldEntity) -> MessageTemplate:
         payload = {"from": entity.field, "round": entity.decimals, "fixed": True, "missing": _NO_VALUE}
         needs = (entity.field,) if entity.field == "battery_pct" else ()

@@ -78,13 +78,27 @@ class _Place(NamedTuple):
 class DiscoveryWriter:
     """Writes the configurations of devices of one kind, by the places at which a format has their values."""
 
-    def __init__(self, options: HomeAssistantDiscovery, kind: str, spoken: Spoken, known: Collection[str]) -> None:
+    def __init__(
+        self,
+        options: HomeAssistantDiscovery,
+        kind: str,
+        spoken: Spoken,
+        known: Collection[str],
+        *,
+        part: str = "",
+        model: str = "",
+    ) -> None:
         """Take the names of the fields of readings from `known`.
 
+        With a `part`, they are those of one part of a device of this `model`, whose other parts are described as well.
         Raises `DialectError` where the format says nothing that Home Assistant could show.
         """
         self._options = options
         self._kind = kind
+        self._model = model or kind
+        # What another part has may be called the same.
+        self._own = f"{topic_level(part)}_" if part else ""
+        self._called = f"{part} " if part not in ("", kind) else ""
         self._event = _event_message(spoken.events)
         on_topic = Counter(message.topic for message in (*spoken.messages, *spoken.events))
         self._places: dict[str, _Place] = {}
@@ -103,7 +117,7 @@ class DiscoveryWriter:
     def describe(self, names: DeviceNames, status: Mapping[str, Any], spoken: Spoken) -> Iterator[Publication]:
         """Yield the configurations of a device; `spoken` has its own topics, and `status` what it tells of itself."""
         components = dict(self._components(names, status, spoken))
-        device = {"ids": [names["id"]], "name": names["id"], "mf": "edgefleet", "mdl": self._kind}
+        device = {"ids": [names["id"]], "name": names["id"], "mf": "edgefleet", "mdl": self._model}
         shared: dict[str, Any] = {"dev": device | {"sw": str(status["firmware"])}, "o": _ORIGIN}
         node, prefix = topic_level(names["id"]), self._options.prefix
         if self._options.form == "device":
@@ -122,8 +136,9 @@ class DiscoveryWriter:
         others = set(spoken.other_topics)
         is_placed = {"latitude", "longitude"} <= self._places.keys()
         if is_placed:
-            yield "position", {"p": "device_tracker", "name": "Position", **self._tracker(names, others), **there} | {
-                "uniq_id": f"{names['id']}_position", "src_type": "gps",
+            key = f"{self._own}position"
+            yield key, {"p": "device_tracker", "name": "Position", **self._tracker(names, others), **there} | {
+                "uniq_id": f"{names['id']}_{key}", "src_type": "gps",
             }  # fmt: skip
         for entity in (*ENTITIES.get(self._kind, ()), *TEXTS.get(self._kind, ()), *VITALS):
             place = self._places.get(entity.field)
@@ -132,10 +147,13 @@ class DiscoveryWriter:
             if entity.field == "battery_pct" and "battery_pct" not in status:
                 continue
             topic = fill_names(place.topic, names)
-            written = {"p": "sensor", "name": entity.name, "stat_t": topic} | _sensor(entity, place.field)
+            name = entity.name if entity in VITALS else f"{self._called}{entity.name}"
+            written = {"p": "sensor", "name": name, "stat_t": topic} | _sensor(entity, place.field)
             if template := _template(place.field, is_shared=place.is_shared or topic in others):
                 written["val_tpl"] = template
-            yield entity.object_id, written | {"uniq_id": f"{names['id']}_{entity.object_id}"} | there
+            # Of its vitals a device has one each, whichever part says them.
+            key = entity.object_id if entity in VITALS else f"{self._own}{entity.object_id}"
+            yield key, written | {"uniq_id": f"{names['id']}_{key}"} | there
         for field, place_of in (("rssi_dbm", told), ("battery_pct", told)):
             # Of the message contract: what a device tells of itself stands in its status.
             if place_of is None or not place_of.template or field not in status or field in self._places:
@@ -149,7 +167,7 @@ class DiscoveryWriter:
         if self._event is not None:
             topic, types = self._event
             event = {"p": "event", "name": "Door", "stat_t": fill_names(topic, names), "evt_typ": list(types)}
-            yield "door", event | {"uniq_id": f"{names['id']}_door"} | there
+            yield f"{self._own}door", event | {"uniq_id": f"{names['id']}_{self._own}door"} | there
         if told is not None:
             yield (
                 "connection",

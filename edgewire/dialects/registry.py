@@ -36,6 +36,8 @@ class Dialect:
     """Whether its devices speak over the connection of a gateway."""
     reports_on_change: bool = True
     """Whether its devices may tell a reading when it differs, and not only at an interval."""
+    has_parts: bool = False
+    """Whether sensors of several kinds in one device have messages of their own."""
     any_topic: bool = False
     """Whether devices may use topics beside the decoder's `filters`, which they describe themselves."""
 
@@ -54,7 +56,14 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
                 reports_on_change=False,
             ),
             Dialect(
-                "esphome", EsphomeOptions, EsphomeDecoder, EsphomeEncoder, qos=0, interval_ms=60_000, any_topic=True
+                "esphome",
+                EsphomeOptions,
+                EsphomeDecoder,
+                EsphomeEncoder,
+                qos=0,
+                interval_ms=60_000,
+                has_parts=True,
+                any_topic=True,
             ),
             Dialect("homeassistant", HomeAssistantOptions, HomeAssistantDecoder, any_topic=True),
             Dialect(

@@ -24,7 +24,7 @@ BEHIND = {
     '"ping"': '    "update_firmware",\n',
     "class Ping": "        return cls(fault=fault, duration_ms=duration_ms)\n",
     "from": "from devices.firmware.vitals import draw\n",
-    "def _ping": '        return {"cleared": self._fleet.timeline.faults.clear_faults([to.position], to.at_ms)}\n\n',
+    "def _ping": '        return {"cleared": self._fleet.timeline.faults.clear_faults(to.positions, to.at_ms)}\n\n',
     "case": "            return CommandSpec(ClearFaults, CommandHandler._clear_faults)\n",
 }
 """How a block begins -> what stands before the place for it."""

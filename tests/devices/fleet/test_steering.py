@@ -71,7 +71,7 @@ async def test_devices_are_paused_muted_disturbed_and_looked_at(
             steering = FleetSteering(fleet, scenario.seed)
             await until(lambda: fleet.connected_after_s is not None, "all are connected")
             await until(lambda: len(observer.of("gps-0001", "telemetry")) > 1, "they measure")
-            gps = DeviceSelection(group=1)
+            gps = DeviceSelection(groups=(1,))
             assert (await steering.answer(PauseReadings(gps))).devices == 2
             assert (await steering.answer(PauseReadings(gps))).devices == 0
             # Who comes to a paused group is paused, too.
@@ -86,7 +86,7 @@ async def test_devices_are_paused_muted_disturbed_and_looked_at(
             assert_located(row_of(await steering.answer(LocateDevices(with_ids=True))))
             assert row_of(await steering.answer(LocateDevices(every=7)))["states"] == b"\0"
             stuck = {"bme280": fault("bme280", type="stuck_at", field="temperature_c")}
-            half = DeviceSelection(group=0, share=0.5, draw="a draw")
+            half = DeviceSelection(groups=(0,), share=0.5, draw="a draw")
             begun = await steering.answer(InjectFault(half, stuck, None, "control/fault-1"))
             assert 0 < begun.devices < 4
             mute = {"bme280": fault("bme280", type="delay")}

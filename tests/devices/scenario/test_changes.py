@@ -130,12 +130,12 @@ def test_who_has_a_device_keeps_it() -> None:
     first = scenario({"kind": "gps", "count": 3}, GROUP)
     before = DeviceShares(first, 2)
     change = compare_scenarios(first, scenario({"kind": "gps", "count": 4}, GROUP | {"count": 5}))
-    after = before.dealt(change.added)
+    after = before.dealt(change)
     assert {one: after.owner(one) for one in device_ids(first)} == {one: before.owner(one) for one in device_ids(first)}
     assert sorted([*after.device_ids(0), *after.device_ids(1)]) == sorted([*device_ids(first), *change.added])
     assert abs(len(after.device_ids(0)) - len(after.device_ids(1))) <= 1
     # One that was there before comes back to where it was.
-    assert after.dealt(change.added).owner(change.added[0]) == after.owner(change.added[0])
+    assert after.dealt(change).owner(change.added[0]) == after.owner(change.added[0])
 
 
 def test_devices_that_come_later_say_what_they_say_in_a_whole_scenario() -> None:

@@ -45,7 +45,14 @@ class ScriptedShards:
     def _look(self, request: FindDevices | LookAtDevice) -> FleetAnswer:
         groups = list(self.scenario.devices)
         rows: list[dict[str, Any]] = [
-            {"device_id": one.device_id, "kind": one.kind, "group": groups.index(group), "messages": [], "commands": []}
+            {
+                "device_id": one.device_id,
+                "part_of": None,
+                "kind": one.kind,
+                "group": groups.index(group),
+                "messages": [],
+                "commands": [],
+            }
             for one, group in expand_devices(self.scenario)
         ]
         if isinstance(request, LookAtDevice):

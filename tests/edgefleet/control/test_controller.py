@@ -59,8 +59,8 @@ async def test_each_action_is_asked_of_the_fleet_and_is_in_the_account() -> None
     assert (scale.scenario.devices[1].size, interval.scenario.devices[1].interval) == (5, 500)
     assert isinstance(fault, InjectFault)
     assert isinstance(fault.faults["bme280"], StuckAt)
-    assert (fault.duration_ms, fault.name, fault.selection.group, fault.selection.share) == (
-        30_000, "control/fault-3", 0, 0.5
+    assert (fault.duration_ms, fault.name, fault.selection.groups, fault.selection.share) == (
+        30_000, "control/fault-3", (0,), 0.5
     )  # fmt: skip
     assert end == EndFaults(DeviceSelection(draw="control/4/share"), "control/fault-3")
     assert isinstance(command, CommandDevices)
