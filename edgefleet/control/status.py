@@ -44,6 +44,7 @@ class FleetMoment:
         return {
             **{name: getattr(total, name) for name in _COUNTS},
             "never_connected": total.unconnected,
+            "takeovers": total.incidents.takeovers.events,
             "sent_per_s": round((total.delivered - before.total.delivered) / seconds, 1),
             "emitted_per_s": round((total.emitted - before.total.emitted) / seconds, 1),
             "lag_ms": {"p50": lag.percentile_ms(50), "p99": lag.percentile_ms(99)},

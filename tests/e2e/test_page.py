@@ -18,6 +18,7 @@ import yaml
 from paho.mqtt.publish import single
 
 from edgefleet.embedded import ManagedProcess, edgefleet_process, free_port
+from tests.e2e.accessibility import grave_violations, load_axe
 from tests.processes import not_outliving
 from tests.services.fixtures import require_package, require_program
 
@@ -32,9 +33,10 @@ def running(folder: Path) -> Iterator[tuple[str, ManagedProcess]]:
     port, admin_port, ingest_port = free_port(), free_port(), free_port()
     scenario = {"seed": 3, "devices": DEVICES, "reconnect": {"base": "200ms", "cap": "1s"}}
     (folder / "run.yaml").write_text(yaml.safe_dump(scenario))
-    command = [sys.executable, "-m", "edgefleet", "run", "run.yaml", "--broker", "embedded", "--duration", "120s"]
+    command = [sys.executable, "-m", "edgefleet", "run", "run.yaml", "--broker", "embedded", "--duration", "300s"]
     url, admin, store = (f"http://127.0.0.1:{one}/" for one in (port, admin_port, ingest_port))
-    options = ["--web", str(port), "--bridge", admin, "--ingest", store]
+    # In the morning, when vehicles are under way.
+    options = ["--web", str(port), "--bridge", admin, "--ingest", store, "--from", "2026-03-02T08:10:00Z"]
     with (
         subprocess.Popen([*command, *options], cwd=folder, stderr=subprocess.DEVNULL) as run,
         not_outliving(run),
@@ -127,7 +129,8 @@ def publish(url: str, topic: str, payload: bytes) -> None:
     single(topic, payload, qos=1, hostname=broker.hostname or "", port=broker.port or 0)
 
 
-def test_a_run_is_watched_and_changed_by_two(tmp_path: Path) -> None:
+@pytest.mark.timeout(300)
+def test_a_run_is_watched_and_changed_by_two(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     with running(tmp_path) as (url, ingest), browsing(url) as one, browsing(url, width=390) as other:
         until(lambda: one.text("#link") == "live" and one.number("#node-devices strong") == 25, "no figures came")
         before = one.number("#losses dd")
@@ -168,6 +171,7 @@ def test_a_run_is_watched_and_changed_by_two(tmp_path: Path) -> None:
         until(lambda: one.text("#device-title").startswith("bme280-"), "a click on the map shows no device")
         assert "°C" in one.text("#site-rows")
 
+        one.driver.execute_script("document.getElementById('outage-length').value = '2s'")
         one.click("#outage-go")
         for browser in (one, other):
             until(lambda browser=browser: browser.is_red("node-broker"), "the broker is not red")
@@ -196,6 +200,16 @@ def test_a_run_is_watched_and_changed_by_two(tmp_path: Path) -> None:
         until(lambda: one.number("#letter-rows th") == 2, "it was not tried again")
         one.click("#letters-drop-all")
         until(lambda: other.text("#letters-said") == "none" and not other.text("#letter-rows"), "it was not dropped")
+
+        one.click("#zoom-in")
+        assert not one.text("#shown").endswith("live")
+        frozen = one.text("#shown")
+        one.click("#zoom-live")
+        assert one.text("#shown") != frozen
+        if (axe := load_axe(request.config.cache.mkdir("axe-core"))) is not None:
+            one.driver.set_script_timeout(60)
+            assert grave_violations(one.driver, axe, "light") == []
+            assert grave_violations(one.driver, axe, "dark", "color-contrast") == []
 
         width = "return document.documentElement.scrollWidth <= document.documentElement.clientWidth"
         assert other.driver.execute_script(width), "it is wider than a phone"

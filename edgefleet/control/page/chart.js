@@ -4,6 +4,7 @@ import { clock, colour, number } from "./dom.js";
 
 const LEFT = 52;
 const BOTTOM = 20;
+const RIGHT = 6;
 const TOP = 18; // the names of the lines stand above them
 
 // Round steps of which about four fit below the largest value.
@@ -16,6 +17,12 @@ function ticks(least, most) {
   return found;
 }
 
+// The time under a place of a canvas that shows this range.
+export function timeAt(canvas, x, { from, to }) {
+  const share = (x - LEFT) / (canvas.clientWidth - LEFT - RIGHT);
+  return from + Math.min(1, Math.max(0, share)) * (to - from);
+}
+
 // `series`: [{name, colour, points: [[ms, value or null], ...], isDashed}]; `marks`: [{ms}]; `bands`: [{from, to}], shaded.
 export function draw(canvas, series, { from, to, marks = [], bands = [], fromZero = true }) {
   const scale = window.devicePixelRatio || 1;
@@ -25,12 +32,13 @@ export function draw(canvas, series, { from, to, marks = [], bands = [], fromZer
   const pen = canvas.getContext("2d");
   pen.scale(scale, scale);
   pen.font = "12px system-ui, sans-serif";
-  const values = series.flatMap((one) => one.points.map(([, value]) => value)).filter((value) => value !== null);
+  const seen = series.flatMap((one) => one.points.filter(([ms, value]) => value !== null && ms >= from && ms <= to));
+  const values = seen.map(([, value]) => value);
   let least = fromZero ? 0 : Math.min(...values);
   let most = Math.max(...values, fromZero ? 1 : -Infinity);
   if (!values.length) [least, most] = [0, 1];
   if (least === most) [least, most] = [least - 1, most + 1];
-  const x = (ms) => LEFT + ((ms - from) / (to - from)) * (width - LEFT - 6);
+  const x = (ms) => LEFT + ((ms - from) / (to - from)) * (width - LEFT - RIGHT);
   const y = (value) => TOP + (1 - (value - least) / (most - least)) * (height - TOP - BOTTOM);
   pen.fillStyle = colour("red-back");
   for (const band of bands.filter((one) => one.to > from && one.from < to)) {
@@ -68,7 +76,7 @@ export function draw(canvas, series, { from, to, marks = [], bands = [], fromZer
     // A single point between gaps is no line, and is seen all the same.
     pen.lineCap = "round";
     for (const [ms, value] of one.points) {
-      if (value === null || ms < from) {
+      if (value === null || ms < from || ms > to) {
         isDown = false;
         continue;
       }

@@ -5,8 +5,11 @@ import { at, element, number, say } from "./dom.js";
 import { afterAction, perform, run } from "./run.js";
 
 const SHOWN = 50;
+const EVERY_MS = 4000;
 
 let known = null; // what was told last when the list was loaded
+let loadedMs = 0;
+let listed = ""; // as it is shown
 const chosen = new Set(); // numbers
 
 const count = () => run.status.bridge.sinks.reduce((sum, one) => sum + one.dead_letters, 0);
@@ -16,10 +19,11 @@ export function showLetters() {
   at("letters").hidden = !bridge;
   at("letters-link").hidden = !bridge;
   if (!bridge?.is_reachable) return;
-  // Numbers of sinks, for as long as they are the same the list is too.
+  // One that was tried again and given up again leaves the counts as they were: the list is loaded now and then as well.
   const now = JSON.stringify(bridge.sinks.map((one) => [one.sink, one.dead_letters, one.discarded]));
-  if (now === known) return;
+  if (now === known && (!count() || Date.now() - loadedMs < EVERY_MS)) return;
   known = now;
+  loadedMs = Date.now();
   if (count() || at("letter-rows").childElementCount) load();
   else at("letters-said").textContent = "none";
 }
@@ -33,7 +37,10 @@ async function load() {
   try {
     const { dead_letters } = await get(`v1/dead-letters?${new URLSearchParams({ ...filter(), limit: SHOWN })}`);
     for (const one of [...chosen]) if (!dead_letters.some((letter) => letter.number === one)) chosen.delete(one);
-    at("letter-rows").replaceChildren(...dead_letters.map(row));
+    // Rows stay while nothing about them changes: somebody may be reading one.
+    const text = JSON.stringify(dead_letters);
+    if (text !== listed) at("letter-rows").replaceChildren(...dead_letters.map(row));
+    listed = text;
     at("letters-said").textContent = dead_letters.length ? `${number(count())} in all, the newest ${dead_letters.length} of these` : "none";
   } catch (error) {
     at("letters-said").textContent = error.message;

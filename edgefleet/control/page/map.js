@@ -8,6 +8,7 @@ import { MapView, placeSites } from "./map_view.js";
 
 const PLACES_MS = 2000;
 const SITES_MS = 10_000;
+const GLANCE_MS = 200; // until it is noticed that somebody sees the map
 const SITE_M = 9500; // villages lie so far from their town
 const TOWN_M = 5500; // and the ring road
 const NEAR_M = 60_000; // sites within are shown together at first
@@ -43,6 +44,7 @@ async function loadSites() {
     isFitted = true;
   }
   showTable();
+  return true;
 }
 
 async function loadRoads(site) {
@@ -56,7 +58,9 @@ async function loadRoads(site) {
   }
 }
 
+// Returns whether there was something to load for.
 async function loadPlaces() {
+  if (!sites.length) return false;
   if (!(await notePlaces())) {
     devices.take(await get("v1/map/devices"), new Map(sites.map((one) => [one.site, one])));
     colours = null;
@@ -64,6 +68,7 @@ async function loadPlaces() {
     await notePlaces();
   }
   showTable();
+  return true;
 }
 
 async function notePlaces() {
@@ -73,15 +78,14 @@ async function notePlaces() {
 
 // Asks again and again while the map is seen.
 async function follow(load, everyMs) {
-  for (;;) {
-    if (isSeen && !document.hidden) {
-      try {
-        await load();
-      } catch (error) {
-        at("map-said").textContent = error.message;
-      }
+  for (let dueMs = 0; ; await new Promise((resolve) => setTimeout(resolve, GLANCE_MS))) {
+    if (!isSeen || document.hidden || performance.now() < dueMs) continue;
+    try {
+      if (await load()) dueMs = performance.now() + everyMs;
+    } catch (error) {
+      at("map-said").textContent = error.message;
+      dueMs = performance.now() + everyMs;
     }
-    await new Promise((resolve) => setTimeout(resolve, everyMs));
   }
 }
 
@@ -350,6 +354,6 @@ export function startMap() {
   }).observe(canvas);
   fitCanvases();
   follow(loadSites, SITES_MS);
-  follow(async () => sites.length && loadPlaces(), PLACES_MS);
+  follow(loadPlaces, PLACES_MS);
   requestAnimationFrame(drawFrame);
 }
