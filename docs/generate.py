@@ -15,17 +15,18 @@ from pydantic_core import PydanticUndefined
 
 from bridge.config import BridgeConfig
 from devices.faults.base import Durations, PerDay
+from devices.scenario.actions import AnyAction
 from devices.scenario.device_parts import PartPlace
 from devices.scenario.devices import Device
 from devices.scenario.scenario import DeviceGroup, Scenario
 from devices.scenario.speech import read_dialect
+from devices.scenario.steps import StepTiming
 from devices.sensors.registry import KINDS
 from devices.timeline.formats import make_wire_formats
 from devices.timeline.table import Table
 from devices.timeline.wire_format import WireFormat
 from edgefleet.cli import app
 from edgefleet.cli.variables import option_variables
-from edgefleet.control.actions import AnyAction
 from edgefleet.control.api import control_description
 from edgewire.clock import parse_ms
 from edgewire.config import DurationMs, SizeBytes, duration_text
@@ -214,7 +215,8 @@ def _page(title: str, model: type[BaseModel], prefix: str) -> str:
 def _inner(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
     """Every model below this one, with the path of its key."""
     for name, field in model.model_fields.items():
-        for part in _models_in(field.annotation):
+        parts = (StepTiming if issubclass(part, StepTiming) else part for part in _models_in(field.annotation))
+        for part in dict.fromkeys(parts):
             if part is PartPlace:
                 continue  # what a file has there is a list of groups
             where = f"{path}{name}" + ("[]" if get_origin(field.annotation) is tuple else "")

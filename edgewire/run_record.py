@@ -226,7 +226,8 @@ class ActionRecord:
     """Tells what somebody did to the run as it went on, over its control interface."""
 
     number: int
-    """From 1, in the order in which it was asked for; a fault that it began has it in its name."""
+    """From 1, in the order in which it was asked for, after those of the scenario's steps; a fault that it began has it
+    in its name."""
     at_ms: int
     """Wall time, ms since 1970 UTC."""
     device_at_ms: int | None = None

@@ -91,7 +91,8 @@ class Fleet:
     `from_ms` is the devices' time at which the run begins (None: now), `power_on_ms` when they were powered on
     (None: as the run begins), `started_ms` the wall time at which it begins (None: as soon as the devices are built);
     all in ms since 1970 UTC. With `messages`, each device emits so many and no more. `run_id` is that of the whole run,
-    of which this may be a shard (None: a new one).
+    of which this may be a shard (None: a new one). `barriers` are moments, in ms of the devices' time after its begin,
+    beyond which it goes only once it is told (see `Pacer`).
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class Fleet:
         started_ms: int | None = None,
         messages: int | None = None,
         run_id: str | None = None,
+        barriers: Sequence[int] = (),
         clock: Clock | None = None,
         rng: random.Random | None = None,
     ) -> None:
@@ -128,7 +130,8 @@ class Fleet:
         self._brokers = broker_pool_for(scenario, [login_name(device) for device in self.timeline.devices])
         self.broker_choices = self._brokers.choices
         self.acks = AckProbe(sample_every(scenario.messages_per_s / self._shard.count))
-        first = FleetPart(self, self.timeline, self._sim_started_ms, scenario.time_scale, messages)
+        self._barriers = [self._sim_started_ms + at_ms for at_ms in barriers]
+        first = FleetPart(self, self.timeline, self._sim_started_ms, scenario.time_scale, messages, self._barriers)
         self.pacer = first.pacer
         self._parts = FleetParts(first, self._sim_started_ms, scenario.time_scale)
         self._departures = Departures(self._clock.monotonic, self._on_gone)
@@ -413,6 +416,20 @@ class Fleet:
         return self._parts.part_with(client)
 
     @property
+    def computed_until_ms(self) -> int:
+        """Return the devices' time before which everything is computed: changes begin there."""
+        return self._parts.computed_until_ms
+
+    def has_reached(self, at_ms: int) -> bool:
+        """Return whether the devices are computed up to a moment of their time: where it is a barrier, not beyond."""
+        return self._parts.have_reached(at_ms)
+
+    def pass_barrier(self, at_ms: int) -> None:
+        """Go on beyond a barrier."""
+        self._barriers = [one for one in self._barriers if one > at_ms]
+        self._parts.pass_barrier(at_ms)
+
+    @property
     def is_running(self) -> bool:
         """Return whether readings are taken, so that devices can be changed."""
         return self._parts.is_running
@@ -420,11 +437,15 @@ class Fleet:
     async def _build_part(self, plan: MembershipPlan) -> FleetPart:
         """Return what comes, not yet running; it is built beside what runs."""
         scale = self._scenario.time_scale
-        begin_ms = max(self._parts.computed_until_ms, self.device_time_ms())
-        begin_ms += round(scale * plan.lead_ms(self._shard.count))
+        if self._barriers and self._parts.have_reached(self._barriers[0]):
+            # The same moment in every run, however late this one is and however many processes it has.
+            begin_ms = self._barriers[0] + round(scale * plan.lead_ms(1))
+        else:
+            begin_ms = max(self._parts.computed_until_ms, self.device_time_ms())
+            begin_ms += round(scale * plan.lead_ms(self._shard.count))
         coming, scenario = plan.coming, plan.scenario
         timeline = await asyncio.to_thread(Timeline, scenario, begin_ms, in_dialects=True, only=coming)
-        part = FleetPart(self, timeline, begin_ms, scale, self._messages)
+        part = FleetPart(self, timeline, begin_ms, scale, self._messages, self._barriers)
         # A part that is new boots with its device.
         known = {client.device.whole_id: client for client in plan.known.values()}
         for position, device in enumerate(timeline.devices):

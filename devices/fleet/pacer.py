@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 
 from devices.firmware.outbox import NO_SEQ
@@ -19,6 +20,7 @@ from devices.fleet.latency import Histogram
 from devices.scenario.scenario import Scenario
 from devices.timeline.table import Batch
 from devices.timeline.timeline import Timeline
+from edgewire import logs
 
 # How long before its first message a run is prepared, as a whole and for each device of the fleet and of the process.
 STARTUP_MS = 300
@@ -33,12 +35,16 @@ LONGEST_S = 1.0
 # message more at 3,000 a second.
 TICK_S = 0.004
 FOREVER_S = 10**9
+BARRIER_S = 10.0
+"""So long messages are held up by a step that does not come."""
 
 Emit = Callable[[int, int, int, bytes], None]
 """Device position, seq, address, payload; the payload is empty where a fault keeps the message from being sent."""
 
 ScheduledAction = tuple[int, Callable[[], None]]
 """Something to be done at a device time."""
+
+log = logs.get("pacer")
 
 _Window = tuple[Batch, Sequence[ScheduledAction]]
 
@@ -70,8 +76,13 @@ class Pacer:
         scheduled_actions: Callable[[int, int], Sequence[ScheduledAction]] | None = None,
         *,
         messages: int | None = None,
+        barriers: Sequence[int] = (),
     ) -> None:
-        """Ask `scheduled_actions` ahead, in another thread, for what is to be done in a window of device time."""
+        """Ask `scheduled_actions` ahead, in another thread, for what is to be done in a window of device time.
+
+        Nothing that is due at one of the `barriers`, device times in order, or later is computed before `pass_barrier`:
+        what is changed until then holds from exactly that moment.
+        """
         self._timeline = timeline
         self._sim_started_ms = sim_started_ms
         self._scale = time_scale
@@ -81,6 +92,9 @@ class Pacer:
         self._action_queue: list[tuple[int, int, Callable[[], None]]] = []
         self._tie = itertools.count()
         self._scheduled_actions = scheduled_actions
+        self._barriers = deque(barriers)
+        self._following: asyncio.Future[_Window] | None = None
+        self._begin_next: Callable[[], asyncio.Future[_Window] | None] = lambda: None
         self.computed_until_ms = sim_started_ms
         """What is due before this device time is computed, or being computed: changes begin here."""
         self.lag = Histogram()
@@ -105,24 +119,61 @@ class Pacer:
         end_ms = self._sim_started_ms + round(min(duration_s, FOREVER_S) * 1000 * self._scale)
         longest = max(1, round(LONGEST_S * 1000 * self._scale))
         step_ms = max(1, min(longest, round(BATCH_ROWS / self._timeline.rate_per_s * 1000)))
+        self._barriers = deque(at_ms for at_ms in self._barriers if at_ms < end_ms)
         with ThreadPoolExecutor(1, "timeline") as ahead:
-            following = self._begin(ahead, step_ms, end_ms)
-            while following is not None:
-                window_end_ms, (batch, scheduled) = self.computed_until_ms, await following
-                following = self._begin(ahead, step_ms, end_ms)
-                for due_ms, act in scheduled:
-                    self.schedule_action(due_ms, act)
-                await self._release(window_end_ms, batch, stop)
-                if stop.is_set():
-                    if following is not None:
-                        await following
+            self._begin_next = partial(self._begin, ahead, step_ms, end_ms)
+            try:
+                await self._run_windows(stop)
+            finally:
+                self._begin_next = lambda: None
+
+    async def _run_windows(self, stop: asyncio.Event) -> None:
+        self._following = self._begin_next()
+        while True:
+            if self._following is None:
+                if not await self._wait_at_barrier(stop):
                     return
+                continue
+            window_end_ms, (batch, scheduled) = self.computed_until_ms, await self._following
+            self._following = self._begin_next()
+            for due_ms, act in scheduled:
+                self.schedule_action(due_ms, act)
+            await self._release(window_end_ms, batch, stop)
+            if stop.is_set():
+                if self._following is not None:
+                    await self._following
+                return
+
+    def pass_barrier(self, at_ms: int) -> None:
+        """Let what is due at this barrier, or since, be computed."""
+        while self._barriers and self._barriers[0] <= at_ms:
+            self._barriers.popleft()
+        if self._following is None:
+            self._following = self._begin_next()
+
+    async def _wait_at_barrier(self, stop: asyncio.Event) -> bool:
+        """Wait until there is more to do, but not for long after its time; return whether there is."""
+        if not self._barriers or (self._quota and self._quota.is_used_up):
+            return False
+        loop, barrier_ms = asyncio.get_running_loop(), self._barriers[0]
+        limit = max(loop.time(), self._wall(barrier_ms)) + BARRIER_S
+        while self._following is None and not stop.is_set():
+            if loop.time() > limit:
+                log.warning("a step of the scenario has not come in time, and devices go on without it")
+                self.pass_barrier(barrier_ms)
+                break
+            await _sleep(TICK_S, stop)
+        return self._following is not None and not stop.is_set()
 
     def _begin(self, ahead: ThreadPoolExecutor, step_ms: int, end_ms: int) -> asyncio.Future[_Window] | None:
         """Have the next window computed; None where the last one was."""
         begin = self.computed_until_ms
         if begin >= end_ms or (self._quota and self._quota.is_used_up):
             return None
+        if self._barriers:
+            if self._barriers[0] <= begin:
+                return None
+            end_ms = min(end_ms, self._barriers[0])
         # Here and not in the other thread: whoever asks must be told of what is being computed, too.
         self.computed_until_ms = min(begin + step_ms, end_ms)
         return asyncio.get_running_loop().run_in_executor(ahead, self._window, begin, self.computed_until_ms)

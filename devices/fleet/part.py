@@ -43,11 +43,18 @@ class PartOwner(Protocol):
 class FleetPart:
     """Holds devices that were powered on together: those of the start of a run, or those that came later.
 
-    `begin_ms` is the devices' time as of which it emits. With `messages`, each device emits so many and no more.
+    `begin_ms` is the devices' time as of which it emits. With `messages`, each device emits so many and no more. Of the
+    `barriers` (see `Pacer`), those after its begin are its own.
     """
 
     def __init__(
-        self, owner: PartOwner, timeline: Timeline, begin_ms: int, time_scale: float, messages: int | None
+        self,
+        owner: PartOwner,
+        timeline: Timeline,
+        begin_ms: int,
+        time_scale: float,
+        messages: int | None,
+        barriers: Sequence[int] = (),
     ) -> None:
         self._owner = owner
         self._acks = owner.acks
@@ -55,7 +62,10 @@ class FleetPart:
         self.timeline = timeline
         self.clients: list[DeviceClient] = []
         """By their position in the timeline."""
-        self.pacer = Pacer(timeline, begin_ms, time_scale, self._emit, self._scheduled_actions, messages=messages)
+        own = [at_ms for at_ms in barriers if at_ms >= begin_ms]
+        self.pacer = Pacer(
+            timeline, begin_ms, time_scale, self._emit, self._scheduled_actions, messages=messages, barriers=own
+        )
         self.emitted = 0
         self.boots: dict[int, int] = {}
         """Position -> first boot, of devices whose ids others had before."""
@@ -91,6 +101,10 @@ class FleetPart:
             overrides.silence_since(position, at_ms)
             self.pacer.release(position)
         self.pacer.schedule_action(at_ms, act)
+
+    def has_reached(self, at_ms: int) -> bool:
+        """Return whether everything due before a device time is computed, or being computed, or nothing more is."""
+        return self._ended.is_set() or self.pacer.computed_until_ms >= at_ms
 
     def on_gone(self) -> None:
         """Count one more device that has left; without any, there is nothing more to do."""

@@ -42,6 +42,15 @@ class FleetParts:
         """Return the devices' time before which everything is computed, or being computed, in every part."""
         return max(part.pacer.computed_until_ms for part in self._parts)
 
+    def have_reached(self, at_ms: int) -> bool:
+        """Return whether everything due before a device time is computed, or being computed, in every part."""
+        return all(part.has_reached(at_ms) for part in self._parts)
+
+    def pass_barrier(self, at_ms: int) -> None:
+        """Let every part go on beyond a device time."""
+        for part in self._parts:
+            part.pacer.pass_barrier(at_ms)
+
     def lag(self) -> Histogram:
         """Return how late messages were handed to their connections."""
         lag = Histogram()

@@ -74,6 +74,16 @@ def spoken_scenario(scenario: Scenario, *, always: bool = False) -> dict[str, An
     return whole
 
 
+def written_scenario(scenario: Scenario) -> dict[str, Any]:
+    """Return the scenario as a person could have written it, without what is of the host, for a file of its own."""
+    without = OF_THE_HOST | {"password_file", "devices"}
+    whole: dict[str, Any] = scenario.model_dump(mode="json", exclude_unset=True, exclude=without)
+    whole["devices"] = [
+        group.model_dump(mode="json", exclude_unset=True, exclude={"identities"}) for group in scenario.devices
+    ]
+    return whole
+
+
 def device_records(client: DeviceClient) -> Iterator[DeviceRecord]:
     """Yield the record of a device's messages so far: one a boot that had some, or the only one.
 

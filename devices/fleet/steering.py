@@ -8,6 +8,7 @@ process has which.
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol, assert_never
 
@@ -31,6 +32,8 @@ AT_ONCE = 100
 """Devices that are changed in one go of the event loop, while others send."""
 LOOKED_AT_ONCE = 2000
 """Devices that are looked through in one go."""
+REACHED_S = 0.01
+"""How often is looked whether a moment is reached."""
 MOST_WINDOWS = 50
 """Times of faults that are told of one device."""
 BEHIND_MS = 600_000
@@ -133,8 +136,26 @@ class LocateDevices:
     """Of so many devices one is told of."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReachStep:
+    """Asks for when the devices are computed up to a moment of their time, so that a change holds from exactly then."""
+
+    at_ms: int
+    """One of the barriers of the fleet."""
+    limit_s: float
+    """How long that may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class PassStep:
+    """Asks the fleet to go on beyond a barrier."""
+
+    at_ms: int
+
+
 FleetChange = ApplyScenario | PauseReadings | ResumeReadings | InjectFault | EndFaults | CommandDevices
-FleetQuery = FindDevices | LookAtDevice | LocateDevices
+FleetQuery = FindDevices | LookAtDevice | LocateDevices | ReachStep | PassStep
+"""What changes no device, and is answered beside changes that are under way."""
 FleetRequest = FleetChange | FleetQuery
 
 
@@ -174,6 +195,13 @@ class SteeredFleet(Protocol):
 
     def device_time_ms(self) -> int: ...
 
+    @property
+    def computed_until_ms(self) -> int: ...
+
+    def has_reached(self, at_ms: int) -> bool: ...
+
+    def pass_barrier(self, at_ms: int) -> None: ...
+
     async def apply(self, scenario: Scenario) -> ScenarioChange: ...
 
 
@@ -193,10 +221,11 @@ class FleetSteering:
             raise ServiceUnavailable("the run is not under way: it has not begun, or is about to end")
         match request:
             case ApplyScenario(scenario):
+                at_ms = self._fleet.computed_until_ms
                 change = await self._fleet.apply(scenario)
                 for selection in self._pauses:
                     await self._pause(selection)
-                return FleetAnswer(change=change, at_ms=self._fleet.device_time_ms())
+                return FleetAnswer(change=change, at_ms=at_ms)
             case PauseReadings(selection):
                 self._pauses.append(selection)
                 return await self._pause(selection)
@@ -214,6 +243,15 @@ class FleetSteering:
                 return await self._look_at(device_id)
             case LocateDevices():
                 return await self._locate(request)
+            case ReachStep(at_ms, limit_s):
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(limit_s):
+                        while not self._fleet.has_reached(at_ms):  # noqa: ASYNC110 - every part has its own pace
+                            await asyncio.sleep(REACHED_S)
+                return FleetAnswer()
+            case PassStep(at_ms):
+                self._fleet.pass_barrier(at_ms)
+                return FleetAnswer()
         assert_never(request)
 
     # -- changes

@@ -41,6 +41,8 @@ class ScenarioChange:
     """Of those that are parts: the device that they are parts of."""
     notes: tuple[str, ...] = ()
     """Sentences on what shows only after a new start."""
+    at_ms: int | None = None
+    """The devices' time as of which who stays or leaves has changed, once it is carried out."""
 
     @property
     def is_empty(self) -> bool:

@@ -45,6 +45,7 @@ from devices.scenario.speech import (
     spoken_messages,
     topics_of_many,
 )
+from devices.scenario.steps import MOST_STEPS, AnyStep, check_steps
 from devices.scenario.working_hours import WorkingHours
 from devices.sensors.base import EPOCH_MS
 from devices.sensors.gps.nmea_output import nmea_output
@@ -663,6 +664,9 @@ class Scenario(ConfigFile):
     devices: Annotated[tuple[DeviceGroup, ...], WrapValidator(_with_parts)] = Field(min_length=1)
     faults: tuple[AnyFault, ...] = ()
     """The fault calendar: what goes wrong with which devices and when; see faults.md. Applied in this order."""
+    steps: tuple[AnyStep, ...] = Field(default=(), max_length=MOST_STEPS)
+    """What is done to a live run as it goes on, and when: `{at: 30s, action: scale, group: gps, count: 500}`; see
+    control.md."""
     keep_alive: DurationMs = Field(default=60_000, ge=1000, le=65_535_000)
     session_expiry: DurationMs = Field(default=3_600_000, ge=0)
     """How long the broker keeps a device's session after the connection is lost."""
@@ -730,6 +734,7 @@ class Scenario(ConfigFile):
         for position, fault in enumerate(self.faults):
             if fault.kind not in kinds:
                 raise located_error(("faults", position, "kind"), f"there is no {fault.kind} among the devices")
+        check_steps(self.steps, self.devices)
         if self.start is not None and self.start.timestamp() * 1000 < EPOCH_MS:
             raise located_error(("start",), "boots are counted as of 2000-01-01, so none begins before that")
 

@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Annotated, TypeVar, cast, get_args
 
 import typer
 
 from edgewire.clock import parse_ms
 from edgewire.errors import ConfigError
+
+if TYPE_CHECKING:
+    from devices.scenario.scenario import Scenario
 
 DEFAULT_FROM = "2026-03-02"
 """When exports and plots begin unless they are told: always the same, so that they are the same."""
@@ -43,6 +46,12 @@ def find_scenario(path: Path | None) -> Path | None:
     from edgefleet.starter import scenario_path
 
     return None if path is None else scenario_path(path)
+
+
+def warn_of_steps(scenario: "Scenario") -> None:
+    """Say where the steps of a scenario are left out, as they are of live runs."""
+    if scenario.steps:
+        typer.echo("edgefleet: steps of the scenario are done in live runs alone: there is none of them here", err=True)
 
 
 def start_logging(level: str, fmt: str = "auto") -> None:

@@ -1,6 +1,7 @@
 """Implements `edgefleet ctl`: look at a run that goes on, and change it."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
@@ -303,6 +304,43 @@ def actions(*, address: FleetAddress) -> None:
         echo(f"{one['number']:>4}  {iso_ms(one['at_ms'])}  {one['action']}: {one['said']}{outcome}")
     if not found:
         echo("nothing was done to it so far")
+
+
+@app.command("record")
+@takes_options(address=FleetAddress)
+def record(
+    *,
+    out: Annotated[Path, typer.Option(help="File for the scenario: session.yaml.", dir_okay=False)],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Let it replace a file that is there.")] = False,
+    address: FleetAddress,
+) -> None:
+    """Save what was done to the run so far as a scenario with `steps`, which does the same again.
+
+    `--fleet` may also be the folder of a run that is over.
+
+    Example: `edgefleet ctl record --out session.yaml`
+    """
+    from edgefleet.control.address import ADDRESS_FILE
+    from edgefleet.control.session_scenario import RunSession
+    from edgewire.output import write_output
+
+    if out.exists() and not overwrite:
+        raise ConfigError(f"--out {out}: is there already: name another file, or give --overwrite")
+    folder = Path(address.fleet)
+    if "://" not in address.fleet and folder.is_dir() and not (folder / ADDRESS_FILE).exists():
+        session = RunSession.of_folder(folder)
+    else:
+        client = address.connect()
+        session = RunSession(name=client.url, **client.read("scenario"), actions=client.read("actions"))
+    try:
+        write_output(out, session.as_scenario().encode())
+    except OSError as error:
+        raise ConfigError(f"--out {out}: cannot be written: {error.strerror}") from None
+    steps = len(session.steps())
+    if address.as_json:
+        typer.echo(orjson.dumps({"scenario": str(out), "steps": steps}))
+    else:
+        echo(f"{steps:,} steps saved in {out}; again: edgefleet run {out}")
 
 
 @app.command("tail")

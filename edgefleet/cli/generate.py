@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from edgefleet.cli.common import DEFAULT_FROM, Json, find_scenario
+from edgefleet.cli.common import DEFAULT_FROM, Json, find_scenario, warn_of_steps
 from edgefleet.cli.delivery_options import DeliveryOptions
 from edgefleet.cli.export_options import ExportOptions
 from edgefleet.cli.fleet_options import FleetOptions, ScenarioOrKind
@@ -110,6 +110,7 @@ def command(
     loaded = shorthands.apply(fleet.load(scenario, None if stream or scenario else interval))
     own = {"seed": seed, "world": world}
     loaded = loaded.model_copy(update={key: value for key, value in own.items() if value is not None})
+    warn_of_steps(loaded)
     destination = Destination.parse(out, format_, delivery)
     with StopFlag.on_signals() as stop:
         if stream:

@@ -37,7 +37,7 @@ from edgefleet.report.fleet_metrics import serve_metrics
 from edgefleet.report.history import FleetHistory, recorded_history
 from edgefleet.report.live import ReadSnapshots, live_view
 from edgefleet.report.run_files import RunFiles
-from edgefleet.report.run_summary import apply_condition
+from edgefleet.report.run_summary import add_problem, apply_condition
 from edgewire.clock import SystemClock, parse_ms
 from edgewire.errors import ConfigError
 from edgewire.run_checkpoint import RunCheckpoint
@@ -108,6 +108,8 @@ async def run_live(
         actions = control.actions if control else []
         record = replace(result.record, failures=[*failures, *result.record.failures], actions=actions)
         result = replace(result, record=record)
+        problem = control.steps.problem() if control and control.steps else None
+        result = add_problem(result, "steps", problem)
         result = apply_condition(result, condition)
         if history:
             history.close((result.record.stopped_ms - result.record.started_ms) / 1000, result.final)

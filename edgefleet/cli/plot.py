@@ -6,7 +6,7 @@ from typing import Annotated
 import orjson
 import typer
 
-from edgefleet.cli.common import DEFAULT_FROM, Json, find_scenario, parse_instant
+from edgefleet.cli.common import DEFAULT_FROM, Json, find_scenario, parse_instant, warn_of_steps
 from edgefleet.cli.fleet_options import FleetOptions, Interval
 from edgefleet.cli.option_groups import takes_options
 from edgewire.errors import ConfigError
@@ -58,6 +58,7 @@ def command(
         source = find_scenario(source)
     if source is None or source.suffix in (".yaml", ".yml"):
         scenario = fleet.load(source, interval, what="an export or a scenario file")
+        warn_of_steps(scenario)
         begin = parse_instant("--from", from_ or DEFAULT_FROM)
         end = begin + _DAY_MS if to is None else parse_instant("--to", to)
         if begin < EPOCH_MS and scenario.start is None:

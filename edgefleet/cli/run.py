@@ -185,6 +185,7 @@ def command(
     )
     from edgefleet.cli.signals import run_async
     from edgefleet.control.live import LiveControl
+    from edgefleet.control.steps import StepRunner
     from edgefleet.doctor import Machine, Needs, common_limits, evaluate, require_healthy
     from edgefleet.launch.process_tuning import raise_open_files, tune_allocator
     from edgefleet.launch.processes import ProcessLauncher
@@ -243,6 +244,9 @@ def command(
         power_on_ms=loaded.power_on_ms(from_ms),
         run_id=parse_run_id(run_id),
     )
+    steps = StepRunner(loaded.steps) if loaded.steps else None
+    if steps is not None:
+        job = replace(job, barriers=steps.barriers)
     on_ray = join_cluster(ray_address, log_level) if ray or ray_address else nullcontext()
     with on_ray as cluster:
         count = workers or (max(1, cluster.processors()[1]) if cluster else 1)
@@ -262,15 +266,17 @@ def command(
         try:
             folder.begin()
             files.write_start(starting_checkpoint(job))
+            files.write_scenario(loaded)
             reloader = None if scenario is None else ScenarioReloader(loaded, read_scenario)
             live_control = None
-            if control_config is not None:
+            if control_config is not None or steps is not None:
                 live_control = LiveControl(
                     config=control_config,
                     folder=folder.path,
                     workers=count,
                     is_elsewhere=cluster is not None,
                     broker=next(iter(own_brokers), None),
+                    steps=steps,
                     bridge=pipeline.bridge,
                     bridge_token=pipeline.bridge_token,
                     ingest=pipeline.ingest,

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
-from edgefleet.control.actions import ACTION, ACTION_NAMES, AnyAction
+from devices.scenario.actions import ACTION, ACTION_NAMES, AnyAction
 from edgefleet.control.controller import RunController
 from edgefleet.control.events import EventHub, Listener
 from edgefleet.control.run_page import add_run_page
@@ -210,6 +210,10 @@ def create_control_app(
     async def act(action: AnyAction) -> Response:
         outcome = await ask(controller.perform(action))
         return _json(orjson.loads(orjson.dumps(outcome.record)) | {"told": [*outcome.rows]})
+
+    @app.get("/v1/scenario", summary="The scenario with which the run has begun, and when.")
+    async def scenario() -> Response:
+        return _json(await read(controller.session))
 
     @app.get(
         "/v1/dead-letters",

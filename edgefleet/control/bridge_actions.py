@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, assert_never
 
-from edgefleet.control.actions import (
+from devices.scenario.actions import (
     DrainBridge,
     DropLetters,
     LettersAction,

@@ -10,6 +10,7 @@ from typing import Any, assert_never
 from devices.faults.base import Fault
 from devices.firmware.commands import InvalidCommand, read_arguments
 from devices.fleet.command_handler import arguments_of
+from devices.fleet.run_record import written_scenario
 from devices.fleet.steering import (
     CommandDevices,
     DeviceSelection,
@@ -21,11 +22,7 @@ from devices.fleet.steering import (
     PauseReadings,
     ResumeReadings,
 )
-from devices.scenario.changes import ScenarioChange
-from devices.scenario.device_parts import MAX_PARTS
-from devices.scenario.devices import Shard
-from devices.scenario.scenario import Scenario
-from edgefleet.control.actions import (
+from devices.scenario.actions import (
     AnyAction,
     BreakBroker,
     DrainBridge,
@@ -47,6 +44,10 @@ from edgefleet.control.actions import (
     action_arguments,
     read_fault,
 )
+from devices.scenario.changes import ScenarioChange
+from devices.scenario.device_parts import MAX_PARTS
+from devices.scenario.devices import Shard
+from devices.scenario.scenario import Scenario
 from edgefleet.control.bridge_actions import BridgeAction, perform_at_bridge, read_letters
 from edgefleet.control.bridge_client import BridgeClient
 from edgefleet.control.bridge_status import BridgeMonitor
@@ -71,6 +72,8 @@ MOST_ACTIONS = 1000
 MOST_MESSAGES = 10_000
 """That are named in the account of one run, of dead letters."""
 STATE_S = 1.0
+START_LOOK_S = 0.05
+LONGEST_WAIT_S = 3600.0
 MUTE = "control/mute"
 KEPT_EVENTS = 200
 
@@ -125,8 +128,13 @@ class RunController:
         stop: asyncio.Event,
         at_once: asyncio.Event,
         outages: BrokerOutages | None = None,
+        *,
+        steps: int = 0,
     ) -> None:
+        """Number actions after so many `steps` of the scenario, which have their own numbers."""
         self.facts = facts
+        self.first_scenario = scenario
+        """As it was when the run began."""
         self.scenario = scenario
         """As it is now."""
         self.actions: list[ActionRecord] = []
@@ -141,7 +149,7 @@ class RunController:
         self._bridge_client = None if facts.bridge is None else BridgeClient(facts.bridge, facts.bridge_token)
         self._clock = SystemClock()
         self._turn = asyncio.Lock()
-        self._numbers = 0
+        self._numbers = steps
         self._events = 0
         self._words: deque[dict[str, Any]] = deque(maxlen=KEPT_EVENTS)
         self._moment = FleetMoment.of(time.monotonic(), snapshots())
@@ -208,10 +216,34 @@ class RunController:
         return status | {"flow": [one._asdict() for one in find_flow_problems(status)]}
 
     def _device_time_ms(self, now_ms: int) -> int:
+        started_ms = self.facts.started_ms() or now_ms
+        return self.begun_ms() + round((now_ms - started_ms) * self.scenario.time_scale)
+
+    def begun_ms(self) -> int:
+        """Return the devices' time at which the run has begun."""
         facts = self.facts
-        started_ms = facts.started_ms() or now_ms
-        begun_ms = started_ms if facts.from_ms is None else facts.from_ms
-        return begun_ms + round((now_ms - started_ms) * self.scenario.time_scale)
+        return (facts.started_ms() or self._clock.now_ms()) if facts.from_ms is None else facts.from_ms
+
+    async def wait_for_time(self, at_ms: int, ahead_s: float) -> None:
+        """Wait until so long a time of the devices has passed since the run began, less so many seconds of the wall."""
+        while True:
+            started_ms, now_ms = self.facts.started_ms(), self._clock.now_ms()
+            if started_ms is None:
+                await asyncio.sleep(START_LOOK_S)
+                continue
+            left_s = (started_ms + at_ms / self.scenario.time_scale - now_ms) / 1000 - ahead_s
+            if left_s <= 0:
+                return
+            await asyncio.sleep(min(left_s, LONGEST_WAIT_S))
+
+    def session(self) -> dict[str, Any]:
+        """Return what is needed to do the same again: the scenario of the start, and when it was."""
+        return {
+            "scenario": written_scenario(self.first_scenario),
+            "started_ms": self.facts.started_ms(),
+            "begun_ms": self.begun_ms(),
+            "time_scale": self.scenario.time_scale,
+        }
 
     def groups(self) -> list[dict[str, Any]]:
         """Return the groups of devices as they are now."""
@@ -263,9 +295,12 @@ class RunController:
         self.scenarios.append(scenario)
         return change
 
-    async def perform(self, action: AnyAction) -> ActionOutcome:
+    async def perform(
+        self, action: AnyAction, number: int | None = None, moment_ms: int | None = None
+    ) -> ActionOutcome:
         """Carry out an action, one after the other.
 
+        Of a step of the scenario, `number` is its own, and `moment_ms` the devices' time at which they wait for it.
         Raises `ConfigError` for what cannot be asked for, and `ActionRefused` for what cannot be now: neither is in the
         record. What was begun is, also where it failed.
         """
@@ -274,9 +309,9 @@ class RunController:
                 raise ActionRefused(f"{MOST_ACTIONS:,} actions were carried out in this run: no more in one run")
             if self._stop.is_set() and not isinstance(action, StopRun):
                 raise ActionRefused("the run is about to end")
-            self._numbers += 1
+            self._numbers += number is None
             record = ActionRecord(
-                number=self._numbers,
+                number=self._numbers if number is None else number,
                 at_ms=self._clock.now_ms(),
                 action=action.action,
                 arguments=action_arguments(action),
@@ -289,8 +324,11 @@ class RunController:
                 raise
             except EdgefleetError:
                 # Nobody has done anything.
-                self._numbers -= 1
+                self._numbers -= number is None
                 raise
+            if moment_ms is not None:
+                # Of devices that are still to come it holds since they are there.
+                outcome = replace(outcome, record=replace(outcome.record, device_at_ms=moment_ms))
             self._enter(outcome.record)
             return outcome
 
@@ -309,14 +347,15 @@ class RunController:
                     self._check_room(changed)
                 change = await self.apply(changed)
                 said = f"{action.group} scaled from {before:,} to {action.count:,} devices"
-                return _done(record, FleetAnswer(devices=len(change.added) + len(change.removed)), said, self._now_ms())
+                concerned = len(change.added) + len(change.removed)
+                return _done(record, FleetAnswer(devices=concerned, at_ms=change.at_ms), said)
             case SetGroup():
                 number = group_number(self.scenario, action.group)
                 changed = at_interval(self.scenario, number, action.interval, action.rate)
                 change = await self.apply(changed)
                 interval = duration_text(changed.devices[number].interval)
                 said = f"{action.group} measures every {interval}"
-                return _done(record, FleetAnswer(devices=len(change.intervals)), said, self._now_ms())
+                return _done(record, FleetAnswer(devices=len(change.intervals), at_ms=change.at_ms), said)
             case StartFault():
                 return await self._start_fault(action, record)
             case EndFault():
@@ -397,7 +436,9 @@ class RunController:
     async def _selection(self, action: TargetedAction, record: ActionRecord) -> DeviceSelection:
         """Return who is meant; raises `ConfigError` where somebody is named who is not there."""
         groups = () if action.group is None else group_numbers(self.scenario, action.group)
-        selection = action.selection(groups, f"control/{record.number}/share")
+        selection = DeviceSelection(
+            groups=groups, device_ids=action.devices, share=action.share, draw=f"control/{record.number}/share"
+        )
         if action.devices:
             named = DeviceSelection(device_ids=action.devices)
             found = await self._shards.ask(FindDevices(selection=named, limit=MAX_PARTS * len(action.devices)))
@@ -494,13 +535,13 @@ def _left_of(targets: list[str], action: TargetedAction) -> list[str]:
     return [one for one in targets if one != action.target_text]
 
 
-def _done(record: ActionRecord, answer: FleetAnswer, said: str, at_ms: int | None = None) -> ActionOutcome:
+def _done(record: ActionRecord, answer: FleetAnswer, said: str) -> ActionOutcome:
     refused = answer.refused.total()
     if refused:
         said += f"; {refused:,} did not: {', '.join(answer.refused)}"
     found = replace(
         record,
-        device_at_ms=answer.at_ms if at_ms is None else at_ms,
+        device_at_ms=answer.at_ms,
         devices=answer.devices,
         outcome="partly" if refused else "done",
         said=said,

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from edgefleet.control.address import AddressFile
 from edgefleet.control.controller import RunController, RunFacts
 from edgefleet.control.outage import BrokerOutages
 from edgefleet.control.server import ControlConfig, controlled
+from edgefleet.control.steps import StepRunner
 from edgefleet.embedded import Broker
 from edgefleet.launch.reload import ScenarioReloader, reloading
 from edgefleet.launch.requests import Shards
@@ -24,7 +25,8 @@ from edgewire.run_record import ActionRecord
 class LiveControl:
     """Says how a run is controlled, and holds what was done to it."""
 
-    config: ControlConfig
+    config: ControlConfig | None
+    """None where nobody is let in, and steps of the scenario alone are done."""
     folder: Path
     workers: int
     is_elsewhere: bool
@@ -39,6 +41,8 @@ class LiveControl:
     """Is told the URL at which the run is controlled."""
     ingest: str | None = None
     """URL of the HTTP ingest behind the bridge, where that is known."""
+    steps: StepRunner | None = None
+    """Does what the scenario says of the run."""
     actions: list[ActionRecord] = field(default_factory=list)
     scenarios: list[Scenario] = field(default_factory=list)
     """Those with which the run went on, in turn."""
@@ -82,7 +86,9 @@ async def steered(
         bridge_token=control.bridge_token,
     )
     outages = None if control.broker is None else BrokerOutages(control.broker)
-    controller = RunController(facts, job.scenario, view.shards, view.snapshots, stop, at_once, outages)
+    controller = RunController(
+        facts, job.scenario, view.shards, view.snapshots, stop, at_once, outages, steps=len(job.scenario.steps)
+    )
     controller.actions = control.actions
     controller.scenarios = control.scenarios
 
@@ -91,7 +97,26 @@ async def steered(
         controller.tell(f"the scenario was read again: {change.summary()}")
         return change
 
-    serving = controlled(control.config, controller, AddressFile(control.folder))
-    async with reloading(reloader, apply_again), serving as url:
-        control.on_listening(url)
+    async with AsyncExitStack() as stack:
+        await stack.enter_async_context(reloading(reloader, apply_again))
+        if control.config is not None:
+            serving = controlled(control.config, controller, AddressFile(control.folder))
+            control.on_listening(await stack.enter_async_context(serving))
+        else:
+            stack.push_async_callback(controller.close)
+        if control.steps is not None:
+            await stack.enter_async_context(_stepping(control.steps, controller, view.shards))
         yield
+
+
+@asynccontextmanager
+async def _stepping(steps: StepRunner, controller: RunController, shards: Shards) -> AsyncIterator[None]:
+    """Do the steps of a scenario as long as the block runs."""
+    task = asyncio.create_task(steps.run_steps(controller, shards), name="steps")
+    try:
+        yield
+    finally:
+        task.cancel()
+        (error,) = await asyncio.gather(task, return_exceptions=True)
+        if isinstance(error, Exception):
+            raise error

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from devices.fleet.fleet import Fleet
@@ -174,7 +174,7 @@ class LocalShard:
         """Let the fleet go on with another scenario."""
         # What is wrong with it is said at once, also while the fleet is being built.
         await asyncio.to_thread(compare_scenarios, self._scenario, scenario)
-        change = (await self.ask(ApplyScenario(scenario))).change
-        assert change is not None
+        answer = await self.ask(ApplyScenario(scenario))
+        assert answer.change is not None
         self._scenario = scenario
-        return change
+        return replace(answer.change, at_ms=answer.at_ms)

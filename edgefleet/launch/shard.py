@@ -65,6 +65,8 @@ class ShardJob:
     from_ms: int | None = None
     power_on_ms: int | None = None
     started_ms: int | None = None
+    barriers: tuple[int, ...] = ()
+    """Of the fleet: when steps of the scenario change its devices."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +138,7 @@ async def run_shard(
             started_ms=job.started_ms,
             messages=job.messages,
             run_id=job.run_id,
+            barriers=job.barriers,
         )
         # What lives as long as the run is not searched for garbage again and again.
         gc.freeze()

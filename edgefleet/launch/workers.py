@@ -132,8 +132,7 @@ class Workers:
         await self._begun.wait()
         change = await asyncio.to_thread(compare_scenarios, self._scenario, scenario)
         self._shares, self._scenario = self._shares_now().dealt(change), scenario
-        await self.ask(ApplyScenario(scenario))
-        return change
+        return replace(change, at_ms=(await self.ask(ApplyScenario(scenario))).at_ms)
 
     async def ask(self, request: FleetRequest) -> FleetAnswer:
         """Return what all workers answer together. Raises as `FleetSteering.answer`, also before they have begun."""

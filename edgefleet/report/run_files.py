@@ -8,17 +8,24 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import yaml
+
 from devices.faults.labels import FILE_NAME as LABELS_FILE
 from devices.faults.labels import write_labels
+from devices.fleet.run_record import written_scenario
+from devices.scenario.scenario import Scenario
 from edgefleet.launch.shard import ShardResult
 from edgefleet.report.device_table import FILE_NAME as DEVICES_FILE
 from edgefleet.report.device_table import save_device_table
 from edgewire import logs
 from edgewire.errors import ConfigError
+from edgewire.output import write_output
 from edgewire.run_checkpoint import RunCheckpoint
 from edgewire.run_folder import RunFolder
 
-COMPANIONS = (LABELS_FILE, DEVICES_FILE)
+SCENARIO_FILE = "scenario.yaml"
+"""The scenario as it was run, without what is of the host."""
+COMPANIONS = (LABELS_FILE, DEVICES_FILE, SCENARIO_FILE)
 
 log = logs.get("record")
 
@@ -40,6 +47,11 @@ class RunFiles:
             self._folder.write_start(checkpoint)
         except ConfigError as error:
             self._warn(error)
+
+    def write_scenario(self, scenario: Scenario) -> None:
+        """Write what is run, by which it can be run again."""
+        text = yaml.safe_dump(written_scenario(scenario), sort_keys=False, allow_unicode=True, width=120)
+        self._attempt(lambda: write_output(self._folder.path / SCENARIO_FILE, text.encode()))
 
     async def write_checkpoint(self, checkpoint: RunCheckpoint) -> None:
         """Write what the devices have done so far, beside the event loop; a disk that does not take it is told once."""

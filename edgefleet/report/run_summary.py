@@ -11,12 +11,17 @@ from edgewire.run_record import RunRecord, count_seqs, describe_actions
 def apply_condition(result: ShardResult, condition: FailCondition | None) -> ShardResult:
     """Return the result with one more problem where the condition of the user makes the run fail."""
     failure = condition and condition.find_failure(RunNumbers(result.record, result.final))
-    if not failure:
+    return add_problem(result, "fail_if", failure or None)
+
+
+def add_problem(result: ShardResult, name: str, sentence: str | None) -> ShardResult:
+    """Return the result with one more problem, a sentence without its full stop; None adds none."""
+    if sentence is None:
         return result
     record = replace(
         result.record,
-        problems=result.record.problems | {"fail_if": failure},
-        verdict=f"{failure}. {result.record.verdict}",
+        problems=result.record.problems | {name: sentence},
+        verdict=f"{sentence[0].upper()}{sentence[1:]}. {result.record.verdict}",
     )
     return replace(result, record=record)
 

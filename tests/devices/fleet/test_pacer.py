@@ -118,3 +118,38 @@ async def test_an_act_behind_what_is_computed_is_done_in_its_turn() -> None:
     # All that is due before is emitted but for what leaves with it, after a long tick on a busy machine; nothing that
     # is due then.
     assert begin - 40 * 1000 * 50 * TICK_S <= reached <= begin
+
+
+async def test_what_is_due_at_a_barrier_waits_until_it_is_passed_and_nothing_is_lost() -> None:
+    line = timeline()
+    payloads: list[bytes] = []
+    barriers = [NOON_MS, NOON_MS + 1500, NOON_MS + 90_000]
+    pacer = Pacer(
+        line, NOON_MS, 10.0, lambda _position, _seq, _address, payload: payloads.append(payload), barriers=barriers
+    )
+    running = asyncio.create_task(pacer.run_pacer(asyncio.get_running_loop().time(), 0.4, asyncio.Event()))
+    async with asyncio.timeout(30):
+        await asyncio.sleep(0.05)
+        assert (pacer.computed_until_ms, payloads) == (NOON_MS, [])
+        pacer.pass_barrier(NOON_MS)
+        while pacer.reached_ms < NOON_MS + 1500:  # noqa: ASYNC110 - the pacer has no event
+            await asyncio.sleep(0.005)
+        await asyncio.sleep(0.05)
+        assert pacer.computed_until_ms == NOON_MS + 1500
+        assert payloads == line.batch(NOON_MS, NOON_MS + 1500).payload
+        pacer.pass_barrier(NOON_MS + 1500)
+        # The last one is behind its end.
+        await running
+    assert payloads == line.batch(NOON_MS, NOON_MS + 4000).payload
+
+
+async def test_a_barrier_that_nobody_passes_holds_nothing_up_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("devices.fleet.pacer.BARRIER_S", 0.05)
+    line = timeline()
+    payloads: list[bytes] = []
+    pacer = Pacer(
+        line, NOON_MS, 10.0, lambda _position, _seq, _address, payload: payloads.append(payload), barriers=[NOON_MS + 1]
+    )
+    async with asyncio.timeout(30):
+        await pacer.run_pacer(asyncio.get_running_loop().time(), 0.1, asyncio.Event())
+    assert payloads == line.batch(NOON_MS, NOON_MS + 1000).payload

@@ -41,6 +41,7 @@ WITHOUT = {
     "ctl mute": {"--group", "--device", "--share", "--duration"},
     "ctl unmute": {"--group", "--device", "--share"},
     "ctl tail": {"--count"},
+    "ctl record": {"--out", "--overwrite"},
     "ctl stop": {"--at-once"},
     "ctl dead-letters list": {"--sink", "--topic", "--reason", "--since", "--until", "--limit"},
     "ctl dead-letters replay": {"--sink", "--topic", "--reason", "--since", "--until", "--all"},

@@ -2,11 +2,19 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from devices.fleet.metrics import FleetSnapshot
-from devices.fleet.steering import ApplyScenario, FindDevices, FleetAnswer, FleetRequest, LookAtDevice
+from devices.fleet.steering import (
+    ApplyScenario,
+    FindDevices,
+    FleetAnswer,
+    FleetRequest,
+    LookAtDevice,
+    PassStep,
+    ReachStep,
+)
 from devices.scenario.changes import ScenarioChange, compare_scenarios
 from devices.scenario.devices import Shard, expand_devices
 from devices.scenario.scenario import Scenario
@@ -25,22 +33,27 @@ class ScriptedShards:
     scenario: Scenario
     asked: list[FleetRequest] = field(default_factory=list)
     error: Exception | None = None
+    moments: list[ReachStep | PassStep] = field(default_factory=list)
 
     async def ask(self, request: FleetRequest) -> FleetAnswer:
         """Answer, or raise the error that was set."""
         if isinstance(request, FindDevices | LookAtDevice):
             return self._look(request)
+        if isinstance(request, ReachStep | PassStep):
+            self.moments.append(request)
+            return FleetAnswer()
         self.asked.append(request)
         if self.error:
             raise self.error
-        return FleetAnswer(devices=2, at_ms=STARTED_MS + 5000)
+        at_ms = self.moments[-1].at_ms if self.moments else STARTED_MS + 5000
+        return FleetAnswer(devices=2, at_ms=at_ms)
 
     async def apply(self, scenario: Scenario) -> ScenarioChange:
         """Go on with another scenario."""
         change = compare_scenarios(self.scenario, scenario)
-        await self.ask(ApplyScenario(scenario))
+        answer = await self.ask(ApplyScenario(scenario))
         self.scenario = scenario
-        return change
+        return replace(change, at_ms=answer.at_ms)
 
     def _look(self, request: FindDevices | LookAtDevice) -> FleetAnswer:
         groups = list(self.scenario.devices)
@@ -67,6 +80,8 @@ def controller_of(
     snapshots: Callable[[], list[tuple[WorkerState, FleetSnapshot]]] | None = None,
     outages: BrokerOutages | None = None,
     bridge: str | None = None,
+    *,
+    steps: int = 0,
 ) -> RunController:
     """Return what controls a scripted run."""
     facts = RunFacts(
@@ -81,4 +96,4 @@ def controller_of(
         bridge=bridge,
     )
     found = snapshots or (lambda: [(WorkerState.RUNNING, FleetSnapshot(devices=7))])
-    return RunController(facts, shards.scenario, shards, found, asyncio.Event(), asyncio.Event(), outages)
+    return RunController(facts, shards.scenario, shards, found, asyncio.Event(), asyncio.Event(), outages, steps=steps)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bridge.spool.accounting import count_messages
-from edgefleet.control.actions import ACTION
+from devices.scenario.actions import ACTION
 from edgefleet.control.controller import RunController
 from edgewire.errors import ConfigError, EdgefleetError, ServiceUnavailable
 from edgewire.run_record import ActionRecord

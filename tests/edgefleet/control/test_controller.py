@@ -16,7 +16,7 @@ from devices.fleet.steering import (
     PauseReadings,
     ResumeReadings,
 )
-from edgefleet.control.actions import ACTION
+from devices.scenario.actions import ACTION
 from edgefleet.control.controller import MOST_ACTIONS, ActionRefused
 from edgefleet.control.status import FleetMoment
 from edgefleet.launch.worker_status import WorkerState

@@ -247,6 +247,7 @@ def test_every_action_is_described() -> None:
         "/v1/devices/{device_id}",
         "/v1/actions",
         "/v1/dead-letters",
+        "/v1/scenario",
         "/v1/events",
         *(f"/v1/map/{name}" for name in ("sites", "roads", "devices", "places")),
     }

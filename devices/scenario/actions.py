@@ -1,4 +1,7 @@
-"""What can be asked of a run that goes on. Each action is one class; what it is called is in its key `action`."""
+"""What can be done to a run that goes on: over its control interface, or by the steps of its scenario.
+
+Each action is one class; what it is called is in its key `action`.
+"""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args
@@ -8,7 +11,6 @@ from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from devices.faults.base import Fault
 from devices.faults.registry import FAULTS
 from devices.firmware.commands import SetFault
-from devices.fleet.steering import DeviceSelection
 from edgewire.config import Config, DurationMs, describe_error
 from edgewire.config_errors import closest
 from edgewire.errors import ConfigError
@@ -42,10 +44,6 @@ class TargetedAction(Config):
         if self.group is not None and self.devices:
             raise ValueError("names a group and devices: leave one of the two out")
         return self
-
-    def selection(self, groups: tuple[int, ...], draw: str) -> DeviceSelection:
-        """Return who is meant; `groups` are the numbers of those that are named."""
-        return DeviceSelection(groups=groups, device_ids=self.devices, share=self.share, draw=draw)
 
     @property
     def target_text(self) -> str:
