@@ -36,10 +36,12 @@ class Host:
     device_id: str
     key: int
     """As a device has one: what the whole device's randomness is drawn by."""
+    number: int
+    """As its template counts it."""
     part: str
     """What the part is called of which it is the host."""
-    number: int
-    """Of that part, from 0."""
+    place: int
+    """Of that part among the others, from 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +140,7 @@ def all_devices(scenario: Scenario) -> list[tuple[Device, DeviceGroup]]:
         if strange:
             raise ConfigError(f"scenario: hardware: '{min(strange)}' is not the id of a device of its group")
     of_gateways = [one.gateway_id for one in gateways]
-    hosts = [device.host.device_id for device, _ in devices if device.host is not None and not device.host.number]
+    hosts = [device.host.device_id for device, _ in devices if device.host is not None and not device.host.place]
     check_unique_ids([*(device.device_id for device, _ in devices), *hosts, *of_gateways])
     own = (device.client_id for device, _ in devices if is_connection(device))
     check_unique_ids([*own, *of_gateways], "have the client id")
@@ -152,7 +154,7 @@ def expand_devices(scenario: Scenario) -> list[tuple[Device, DeviceGroup]]:
 
 def is_connection(device: Device) -> bool:
     """Return whether a device has a connection of its own, or is the first part of one that has."""
-    return device.gateway is None and (device.host is None or device.host.number == 0)
+    return device.gateway is None and (device.host is None or device.host.place == 0)
 
 
 def emulated(devices: Sequence[tuple[Device, DeviceGroup]]) -> list[tuple[Device, DeviceGroup]]:
@@ -221,9 +223,9 @@ def _gateway(group: DeviceGroup, scenario: Scenario, before: int) -> Gateway:
 def _device(
     scenario: Scenario, group: DeviceGroup, position: int, numbers: IdNumbers, gateway: Gateway | None
 ) -> Device:
-    number = numbers.first_number(group) + position
+    number = numbers.number(group, position)
     device_id = group.ids[position] if group.ids else group.device_id(number)
-    ordinal = numbers.ordinal(group, position, number)
+    ordinal = numbers.ordinal(group, position)
     fields = group.fields_of(position) if group.fields else _NO_FIELDS
     site = fields.get(SITE) or group.site or scenario.sites[ordinal % len(scenario.sites)].name
     client_id = group.client_ids[position] if group.client_ids else device_id
@@ -231,7 +233,7 @@ def _device(
         client_id, site = gateway.gateway_id, gateway.site
     host = None
     if group.device is not None:
-        host = Host(device_id, _key(device_id), group.device.part, group.device.number)
+        host = Host(device_id, _key(device_id), number, group.device.part, group.device.number)
         device_id = f"{device_id}.{group.device.part}"
     key = _key(device_id)
     phase_ms = key % group.interval
@@ -275,7 +277,7 @@ def device_names(device: Device) -> DeviceNames:
         "site": device.site,
         "kind": device.kind,
         "mac": f"02{device.whole_key % 2**40:010X}",
-        "n": str(device.ordinal + 1),
+        "n": str(device.ordinal + 1 if device.host is None else device.host.number),
         "tail": device.whole_id[-2:],
         **({} if device.gateway is None else {"gateway": device.gateway.gateway_id, "device": device.device_id}),
         **({} if device.host is None else {PART: device.host.part}),

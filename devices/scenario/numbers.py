@@ -4,7 +4,10 @@ It hangs on the id and on nothing else, so a device that is taken away leaves al
 template makes have the template's number. Of listed ids, and of an `id` without {n} in it, `g7`, `gps-0007` and
 `unit_7` (a word and a number) have the number 7; every other one, and one whose number a template of its kind has as
 well, has a number drawn from the id without the kind's name, so that `north-gps-7` and `north-telematics-7`,
-`gps-alpha` and `telematics-alpha` have the same. The parts of a device have its number.
+`gps-alpha` and `telematics-alpha` have the same.
+
+Devices with parts are counted by themselves, those of each template from 1, and their parts ride in one vehicle, which
+is drawn from the template: it is no other unit's.
 """
 
 import hashlib
@@ -21,6 +24,8 @@ from edgewire.errors import ConfigError
 _WORD_AND_NUMBER = re.compile(r"[A-Za-z]*[-_.]?0*([1-9][0-9]{0,5})")
 _DRAWN_FROM, _DRAWN = 10**11, 9 * 10**11
 """Drawn numbers have twelve digits: far from those that are written, and of 50,000 hardly ever two the same."""
+_OF_TEMPLATE = 10**6
+"""The most devices that a template names: so many numbers follow on the one that is drawn for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,41 +43,46 @@ class IdNumbers:
     def of(cls, scenario: Scenario) -> "IdNumbers":
         """Look through a scenario; raises `ConfigError` where two units would ride in one vehicle."""
         counted = dict.fromkeys(KINDS, 0)
+        of_wholes: defaultdict[str, int] = defaultdict(int)
         by_template: defaultdict[str, set[int]] = defaultdict(set)
         firsts, kinds_of = {}, {}
         for entry in entries(scenario.devices):
-            kinds = [group.kind for group in entry]
-            before = max(counted[kind] for kind in kinds)
+            first = entry[0]
+            before = counted[first.kind] if first.device is None else of_wholes[first.id or ""]
             for group in entry:
-                firsts[id(group)], kinds_of[id(group)] = before + 1, kinds
-                counted[group.kind] = before + group.size
-                if not group.listed_ids:
-                    by_template[group.kind].update(range(before + 1, before + group.size + 1))
+                firsts[id(group)], kinds_of[id(group)] = before + 1, [one.kind for one in entry]
+            if first.device is not None:
+                of_wholes[first.id or ""] += first.size
+                continue
+            counted[first.kind] += first.size
+            if not first.listed_ids:
+                by_template[first.kind].update(range(before + 1, before + first.size + 1))
         numbers = cls(by_template, firsts, kinds_of)
         for kind in KINDS:
             if KINDS[kind].rides_in_vehicle:
                 numbers._check_vehicles(kind, [group for group in scenario.devices if group.kind == kind])
         return numbers
 
-    def first_number(self, group: DeviceGroup) -> int:
-        """Return the number of the first device of a group, as its template has it."""
-        return self.firsts[id(group)]
+    def number(self, group: DeviceGroup, position: int) -> int:
+        """Return the number of a device of a group, as its template has it."""
+        return self.firsts[id(group)] + position
 
-    def ordinal(self, group: DeviceGroup, position: int, template_number: int) -> int:
-        """Return the number, less one, of a device of a group; `template_number` is its place within its kind."""
-        if not group.listed_ids:
-            return template_number - 1
-        if group.vehicles:
-            return group.vehicles[position] - 1
-        kinds = self.kinds[id(group)]
-        taken = frozenset().union(*(self.by_template.get(kind, frozenset()) for kind in kinds))
-        return listed_number(group.listed_ids[position], kinds[0], taken) - 1
+    def ordinal(self, group: DeviceGroup, position: int) -> int:
+        """Return the number, less one, by which a device of a group has its vehicle and its site."""
+        if group.listed_ids:
+            if group.vehicles:
+                return group.vehicles[position] - 1
+            kinds = self.kinds[id(group)]
+            taken = frozenset().union(*(self.by_template.get(kind, frozenset()) for kind in kinds))
+            return listed_number(group.listed_ids[position], kinds[0], taken) - 1
+        ordinal = self.number(group, position) - 1
+        return ordinal if group.device is None else template_base(group.id or "") + ordinal
 
     def _check_vehicles(self, kind: str, groups: list[DeviceGroup]) -> None:
         seen: dict[int, str] = {}
         for group in groups:
             for position, device_id in enumerate(group.listed_ids):
-                number = self.ordinal(group, position, 0) + 1
+                number = self.ordinal(group, position) + 1
                 other = seen.setdefault(number, device_id)
                 # Twins are told elsewhere.
                 if other != device_id or number in self.by_template.get(kind, ()):
@@ -90,5 +100,13 @@ def listed_number(device_id: str, kind: str, taken: Set[int] = frozenset()) -> i
         return int(found[1])
     name = re.sub(rf"(?<![a-z])(?:{kind}|{kind[0]}(?=[-_.]?[0-9]))(?![a-z])", "", device_id.lower())
     name = "-".join(part for part in re.split(r"[-_.]+", name) if part) or device_id
-    drawn = int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8, person=b"number").digest(), "little")
-    return _DRAWN_FROM + drawn % _DRAWN
+    return _DRAWN_FROM + _draw(name) % _DRAWN
+
+
+def template_base(template: str) -> int:
+    """Return the number before the first one of devices with parts whose ids a template makes."""
+    return _DRAWN_FROM + _draw(template) % (_DRAWN // _OF_TEMPLATE) * _OF_TEMPLATE
+
+
+def _draw(name: str) -> int:
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8, person=b"number").digest(), "little")

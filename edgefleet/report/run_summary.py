@@ -43,7 +43,7 @@ def summary_json(result: ShardResult, folder: str) -> dict[str, Any]:
         "connected_after_s": record.connected_after_s,
         "reconnects": final.reconnects,
         "gateways": sum(not one.has_parts for one in record.gateways),
-        "devices_with_parts": sum(one.has_parts for one in record.gateways),
+        "devices_with_parts": len({one.gateway_id for one in record.gateways if one.has_parts}),
         "rss_bytes": final.rss_bytes,
         "cpu_s": round(final.cpu_s, 3),
         "ok": not has_failed(record),
@@ -99,9 +99,10 @@ def summary_text(result: ShardResult, folder: str, labels_file: str) -> str:
 
 def _who(record: RunRecord) -> str:
     """Return how many devices there were, and how many of them shared connections."""
-    wholes = [one for one in record.gateways if one.has_parts]
+    # One that was replaced is there twice.
+    wholes = {one.gateway_id for one in record.gateways if one.has_parts}
     gateways = [one for one in record.gateways if not one.has_parts]
-    parts = sum(len(one.devices) for one in wholes)
+    parts = len({part for one in record.gateways if one.has_parts for part in one.devices})
     count = record.device_count - parts + len(wholes)
     said = f"{count:,} device{'' if count == 1 else 's'}"
     if wholes:

@@ -102,20 +102,20 @@ async def test_devices_with_parts_come_go_and_change_while_others_stay(
     with observing(broker) as observer:
 
         async def script(fleet: Fleet) -> None:
-            await until(lambda: len(observer.of("box-0004.gps", "telemetry")) > 2, "they measure")
+            await until(lambda: len(observer.of("box-0002.gps", "telemetry")) > 2, "they measure")
             more = scenario(broker, plain, BOX | {"count": 3})
             assert len((await fleet.apply(more)).added) == 2
-            await until(lambda: len(observer.of("box-0005.gps", "telemetry")) > 2, "the third device measures")
+            await until(lambda: len(observer.of("box-0003.gps", "telemetry")) > 2, "the third device measures")
             # Another part has each device come anew, under the same client id, as one that was flashed.
             parts = [*BOX["device"], {"kind": "bme280", "name": "outside", "interval": "200ms"}]
             change = await fleet.apply(scenario(broker, plain, BOX | {"device": parts, "count": 1}))
             assert (len(change.added), len(change.replaced), len(change.removed)) == (1, 2, 4)
-            await until(lambda: len(observer.of("box-0003.outside", "telemetry")) > 2, "the new part measures")
-            await until(lambda: observer.states("box-0005")[-1] == "offline", "the others say goodbye")
+            await until(lambda: len(observer.of("box-0001.outside", "telemetry")) > 2, "the new part measures")
+            await until(lambda: observer.states("box-0003")[-1] == "offline", "the others say goodbye")
             assert fleet.snapshot().devices == 5
 
         record = await conduct(first, script)
         assert_books_balance(record, observer)
-    assert boots(record, "box-0003.outside") == boots(record, "box-0003.gps")[1:]
+    assert boots(record, "box-0001.outside") == boots(record, "box-0001.gps")[1:]
     assert boots(record, "own-1") == [record.devices[0].boot]
     assert record.problems == {}

@@ -74,11 +74,14 @@ def test_a_part_reads_what_a_plain_device_of_its_id_reads() -> None:
 def test_parts_of_a_vehicle_ride_in_the_same_one() -> None:
     loaded = scenario({"kind": "gps", "count": 4}, VEHICLE)
     devices = {device.device_id: device for device, _ in all_devices(loaded)}
-    # Their numbers are above those of other units of these kinds: no two ride in one vehicle.
     assert [name for name in devices if name.startswith("van")] == [
-        "van-0005.gps", "van-0005.telematics", "van-0006.gps", "van-0006.telematics",
+        "van-0001.gps", "van-0001.telematics", "van-0002.gps", "van-0002.telematics",
     ]  # fmt: skip
-    assert devices["van-0005.gps"].ordinal == devices["van-0005.telematics"].ordinal == 4
+    vans = [devices[f"van-000{n}.{kind}"].ordinal for n in (1, 2) for kind in ("gps", "telematics")]
+    assert vans[0] == vans[1] == vans[2] - 1 == vans[3] - 1
+    # No other unit rides there, whatever stands before it in the file.
+    assert vans[0] not in {device.ordinal for name, device in devices.items() if not name.startswith("van")}
+    assert [device.ordinal for device, _ in all_devices(scenario(BOX, VEHICLE))][-4:] == vans
     timeline = Timeline(scenario(VEHICLE), EPOCH_MS)
     spoken = [orjson.loads(one) for one in timeline.batch(NOON_MS, NOON_MS + 3_600_000).payload]
     fixes = {one["timestamp"]: one for one in spoken if one["device_id"] == "van-0001.gps"}

@@ -74,3 +74,11 @@ def test_every_command_with_a_fleet_has_them(command: str, tmp_path: Path, monke
     needs = {"provision": ["--out", "x"]}.get(command, [])
     result = CliRunner().invoke(app, [command, str(SCENARIOS / "bme280.yaml"), "--drivers", "3", *needs])
     assert "--drivers: there is no telematics among the devices" in str(result.exception)
+
+
+def test_a_shorthand_counts_devices_and_not_their_parts() -> None:
+    vans = Scenario.model_validate(
+        {"devices": [{"device": [{"kind": "gps"}, {"kind": "telematics"}], "name": "van", "count": 2}]}
+    )
+    assert [group.size for group in ScenarioShorthands(drivers=5).apply(vans).devices] == [5, 5]
+    assert [group.ids for group in ScenarioShorthands(device_id="v").apply(vans).devices] == [("v",), ("v",)]
