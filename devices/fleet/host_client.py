@@ -134,7 +134,7 @@ class PartClient(CarriedClient):
 class HostClient(CarrierClient):
     """Keeps the connection of a device with several parts, and what waits for it."""
 
-    __slots__ = ("_firmware", "parts")
+    __slots__ = ("_firmware", "_highest_qos", "parts")
 
     def __init__(
         self,
@@ -148,6 +148,8 @@ class HostClient(CarrierClient):
     ) -> None:
         super().__init__(device, firmware, session, owner, uniform, broker, wire_format)
         self._firmware = firmware
+        # Of its parts: what waits leaves as if all of it needed the window.
+        self._highest_qos = 0
         self.parts: list[PartClient] = []
         """In the order in which the scenario has them."""
 
@@ -155,6 +157,7 @@ class HostClient(CarrierClient):
         """Carry one more part."""
         self._carried.append(part)
         self.parts.append(part)
+        self._highest_qos = max(self._highest_qos, part.device.qos)
         self._firmware.add_part(part.firmware)
 
     def window_now(self, qos: int) -> int:
@@ -170,7 +173,7 @@ class HostClient(CarrierClient):
     def flush_outbox(self, link: Link | None = None) -> None:
         """Publish what waits, whichever part it is of, as far as the connection takes it."""
         outbox = self.firmware.outbox
-        while outbox and (window := self._free_window(outbox.peek().qos)):
+        while outbox and (window := self._free_window(self._highest_qos)):
             readings = self.firmware.pop_publishable(window, self._owner.monotonic_s())
             if not readings:
                 return

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from devices.fleet.fault_state import LinkFaultState
 from devices.fleet.fleet import Fleet
 from devices.fleet.steering import CommandDevices, DeviceSelection, FindDevices, FleetSteering, PauseReadings
 from devices.scenario.scenario import Scenario
@@ -119,3 +120,33 @@ async def test_devices_with_parts_come_go_and_change_while_others_stay(
     assert boots(record, "box-0001.outside") == boots(record, "box-0001.gps")[1:]
     assert boots(record, "own-1") == [record.devices[0].boot]
     assert record.problems == {}
+
+
+async def test_what_waits_of_parts_of_different_qos_keeps_to_the_window_of_the_broker(
+    mosquitto_factory: Callable[..., MosquittoProcess],
+) -> None:
+    broker = mosquitto_factory(options={"max_inflight_messages": "3"})
+    parts = [
+        {"kind": "gps", "interval": "50ms", "qos": 0},
+        {"kind": "bme280", "interval": "50ms", "qos": 1},
+        {"kind": "bme280", "name": "outside", "interval": "50ms", "qos": 2},
+    ]
+    loaded = scenario(broker, {"device": parts, "name": "box"})
+    with observing(broker) as observer:
+
+        async def script(fleet: Fleet) -> None:
+            (host,) = {client.carrier for client in fleet.clients}
+            await until(lambda: len(observer.of("box-0001.gps", "telemetry")) > 2, "they measure")
+            host.drop_connection()
+            host.link_faults = LinkFaultState()
+            host.link_faults.drop_count = 1
+            await until(lambda: len(host.firmware.outbox) > 150, "much waits")
+            host.link_faults = None
+            host.request_reconnect()
+            await until(lambda: not host.firmware.outbox, "it is sent")
+
+        record = await conduct(loaded, script)
+        await until(lambda: observer.states("box-0001")[-1:] == ["offline"], "the goodbye")
+        assert_books_balance(record, observer)
+    assert record.problems == {}
+    assert record.totals["unsent"] == record.totals["dropped"] == 0
