@@ -213,6 +213,8 @@ def test_a_run_is_watched_and_changed_by_two(tmp_path: Path, request: pytest.Fix
 
         width = "return document.documentElement.scrollWidth <= document.documentElement.clientWidth"
         assert other.driver.execute_script(width), "it is wider than a phone"
+        one.driver.set_window_size(800, 900)
+        assert one.driver.execute_script(width), "it is wider than a tablet"
         assert one.complaints() + other.complaints() == []
         requests.post(f"{url}v1/actions", json={"action": "stop"}, timeout=10)
         until(lambda: "ended" in one.text("#link"), "the end of the run is not seen")
@@ -253,6 +255,6 @@ def test_the_pictures_of_the_documents_can_be_taken_again(tmp_path: Path) -> Non
     require_program("chromium", "chromium")
     require_program("chromedriver", "chromium-driver")
     require_package("selenium.webdriver")
-    take_pictures = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "screenshots.py"))["take_pictures"]
-    take_pictures(tmp_path, [(390, "dark")], seconds=3)
+    script = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "screenshots.py"))
+    script["take_pictures"](tmp_path, [script["Picture"](390, "dark")], seconds=2)
     assert (tmp_path / "page-390-dark.png").read_bytes()[:4] == b"\x89PNG"
