@@ -13,25 +13,22 @@ import asyncio
 import math
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from functools import cached_property, partial
 from typing import Any, Literal
 
 from devices.faults.labels import Label
-from devices.firmware.config import Build
-from devices.firmware.firmware import Firmware
 from devices.firmware.outbox import Reading
-from devices.firmware.parts import HostFirmware
 from devices.fleet.brokers import broker_pool_for
-from devices.fleet.carrier_client import CarriedClient, CarrierClient
+from devices.fleet.carrier_client import CarriedClient
+from devices.fleet.client_factory import ClientFactory
 from devices.fleet.connect_queue import ConnectQueue, Ramp
 from devices.fleet.connector import Connector
 from devices.fleet.departures import Departures
 from devices.fleet.device_client import DeviceClient
 from devices.fleet.fault_state import DuplicateClient
-from devices.fleet.gateway_client import GatewayClient, MemberClient
-from devices.fleet.host_client import HostClient, PartClient
+from devices.fleet.gateway_client import GatewayClient
 from devices.fleet.incidents import IncidentRecorder
 from devices.fleet.latency import AckProbe, Histogram, sample_every
 from devices.fleet.loss_window import LossWindow
@@ -51,19 +48,14 @@ from devices.fleet.run_record import (
     scenario_digest,
     spoken_scenario,
 )
-from devices.fleet.session_factory import create_session
 from devices.fleet.shutdown import disconnect_all, drain_outboxes
 from devices.fleet.side_messages import SideMessageRecorder
 from devices.fleet.standby import Standby
 from devices.fleet.standby_client import StandbyClient
 from devices.scenario.changes import ScenarioChange
-from devices.scenario.devices import Device, Gateway, Shard, login_name
-from devices.scenario.scenario import DeviceGroup, Scenario
-from devices.timeline.formats import make_gateway_format
-from devices.timeline.gateway_format import as_device
-from devices.timeline.host_format import HostFormat, host_device
+from devices.scenario.devices import Shard, login_name
+from devices.scenario.scenario import Scenario
 from devices.timeline.timeline import Timeline
-from devices.timeline.wire_format import WireFormat
 from edgewire import logs
 from edgewire.cgroup import CpuThrottling, read_cpu_throttling
 from edgewire.clock import Clock, SystemClock
@@ -115,13 +107,10 @@ class Fleet:
         self._clock = clock or SystemClock()
         self._scenario = scenario
         self._name = name
-        self._version = version
-        self._limits = limits or ServerLimits()
         self._shard = shard or Shard()
         self._duration_s = math.inf
         self._run_id = run_id or new_run_id()
         self._fixed_boots = has_fixed_boots(scenario, from_ms, power_on_ms)
-        self._rng = rng or random.Random()  # noqa: S311 - jitter, not secrets
         self._started_ms = started_ms or self._clock.now_ms() + startup_delay_ms(scenario, self._shard.count)
         self._sim_started_ms = self._started_ms if from_ms is None else from_ms
         self._messages = messages
@@ -168,10 +157,12 @@ class Fleet:
         self.standby = Standby(self, self._brokers, version, self._run_id, self._clock, self.incidents)
         self.clients: list[DeviceClient] = []
         """All devices, those that have left as well."""
+        uniform = (rng or random.Random()).random  # noqa: S311 - jitter, not secrets
+        self._client_factory = ClientFactory(self, self._brokers, self.standby, self._run_id, uniform, version, limits)
         # They have the connections of some of the devices, or of their parts.
-        self._carriers: list[CarrierClient] = []
+        self._carriers = self._client_factory.carriers
         numbers = self.timeline.connection_numbers
-        first.clients = list(self._create_clients(first, scenario, numbers))
+        first.clients = list(self._client_factory.create_clients(first, scenario, numbers))
         self.clients += first.clients
         shortest, longest = TICK_PERIOD_S
         period_s = min(max(scenario.keep_alive / 1000 * TICK_OF_KEEP_ALIVE, shortest), longest)
@@ -452,7 +443,8 @@ class Fleet:
             before = known.get(device.whole_id)
             if before is not None:
                 self._begin_above(part, position, before)
-        for client in self._create_clients(part, scenario, [coming[device.device_id] for device in timeline.devices]):
+        numbers = [coming[device.device_id] for device in timeline.devices]
+        for client in self._client_factory.create_clients(part, scenario, numbers):
             part.clients.append(client)
             if len(part.clients) % BUILT_AT_ONCE == 0:
                 await asyncio.sleep(0)
@@ -527,86 +519,6 @@ class Fleet:
         log.info("scenario applied", change=change.summary())
         for note in change.notes:
             log.warning(note)
-
-    def _create_clients(self, part: FleetPart, scenario: Scenario, numbers: Sequence[int]) -> Iterator[DeviceClient]:
-        """Yield the clients of a part, whose devices have these numbers in the scenario."""
-        timeline = part.timeline
-        builds = {id(group): replace(scenario.build(group), run_id=self._run_id) for group in scenario.devices}
-        boots = timeline.boots_at(part.begin_ms)
-        gateways: dict[str, GatewayClient] = {}
-        hosts: dict[str, HostClient] = {}
-        for position, number in enumerate(numbers):
-            group = timeline.device_group(position)
-            boot, booted_ms, reason = boots[position]
-            boot = part.boots.get(position, boot)
-            device, wire_format = timeline.devices[position], timeline.wire_format(position)
-            build = builds[id(group)]
-            firmware = Firmware(device.device_id, device.key, boot, booted_ms, build, reason)
-            if device.gateway is not None:
-                gateway = gateways.get(device.carrier_id)
-                gateway = gateway or self._create_gateway(timeline, position, device.gateway, scenario, build)
-                gateways[device.carrier_id] = gateway
-                yield MemberClient(device, firmware, gateway, self, self._rng.random, wire_format)
-            elif device.host is not None:
-                host = hosts.get(device.whole_id)
-                if host is None:
-                    whole = HostFirmware(device.whole_id, device.whole_key, boot, booted_ms, build, reason)
-                    host = hosts[device.whole_id] = self._create_host(timeline, position, whole, scenario, number)
-                yield PartClient(device, firmware, host, self, self._rng.random, wire_format)
-            else:
-                yield self._create_client(device, firmware, wire_format, scenario, number, group)
-
-    def _create_client(
-        self,
-        device: Device,
-        firmware: Firmware,
-        wire_format: WireFormat,
-        scenario: Scenario,
-        number: int,
-        group: DeviceGroup,
-    ) -> DeviceClient:
-        broker = self._brokers.broker_for(number)
-        credentials = self._brokers.identities.credentials_for(device.client_id, broker)
-        session = create_session(device, firmware, wire_format, scenario, credentials, self._version, self._limits)
-        after_ms = scenario.standby_after_ms(group)
-        if after_ms is None:
-            return DeviceClient(device, firmware, session, self, self._rng.random, broker, wire_format)
-        client = StandbyClient(device, firmware, session, self, self._rng.random, broker, wire_format, after_ms / 1000)
-        self.standby.add_client(client)
-        return client
-
-    def _create_gateway(
-        self, timeline: Timeline, position: int, gateway: Gateway, scenario: Scenario, build: Build
-    ) -> GatewayClient:
-        """Return the client of the gateway that the device at a position is the first of."""
-        group = timeline.device_group(position)
-        after = timeline.devices[position : position + group.devices_per_gateway]
-        behind = [device for device in after if device.gateway is gateway]
-        wire_format = make_gateway_format(group, behind, timeline.wire_format(position))
-        device = as_device(gateway)
-        firmware = Firmware(device.device_id, device.key, timeline.boot, timeline.start_ms, build)
-        broker = self._brokers.broker_for(timeline.connection_numbers[position])
-        credentials = self._brokers.identities.credentials_for(device.client_id, broker)
-        session = create_session(device, firmware, wire_format, scenario, credentials, self._version, self._limits)
-        client = GatewayClient(device, firmware, session, self, self._rng.random, broker, wire_format)
-        self._carriers.append(client)
-        return client
-
-    def _create_host(
-        self, timeline: Timeline, position: int, firmware: HostFirmware, scenario: Scenario, number: int
-    ) -> HostClient:
-        """Return the client of the device that the one at a position is the first part of."""
-        first = timeline.devices[position]
-        assert first.host is not None
-        after = range(position, position + timeline.device_group(position).devices_per_connection)
-        wire_format = HostFormat([(timeline.devices[at], timeline.wire_format(at)) for at in after])
-        device = host_device(first, first.host)
-        broker = self._brokers.broker_for(number)
-        credentials = self._brokers.identities.credentials_for(device.client_id, broker)
-        session = create_session(device, firmware, wire_format, scenario, credentials, self._version, self._limits)
-        client = HostClient(device, firmware, session, self, self._rng.random, broker, wire_format)
-        self._carriers.append(client)
-        return client
 
     def _count_first(self, devices: int = 1) -> None:
         """Count so many more devices that are connected for the first time."""
