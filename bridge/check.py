@@ -5,15 +5,18 @@ of one message, without a broker or a sink; of the spool, where there is one, it
 """
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from bridge.config import BridgeConfig
+from bridge.message.reading_splitter import make_splitter
 from bridge.message.template import TemplateError
 from bridge.routing.descriptions import read_descriptions
 from bridge.routing.routed import Dropped, RoutedEvent, Unroutable
+from bridge.routing.table import RouteTable
 from bridge.routing.validation import PayloadValidator
 from bridge.service import build_components
 from bridge.sinks.base import Sink
@@ -171,7 +174,8 @@ def _check_spool(path: Path) -> Finding:
 def preview_route(config: BridgeConfig, topic: str, payload: bytes) -> dict[str, Any]:
     """Return for every sink what it would send where, or why the message would be left out or be a dead letter.
 
-    Raises `ConfigError` for a configuration that contradicts itself, or a topic that is none.
+    Of a message that says several readings that is in a list, `readings`. Raises `ConfigError` for a configuration that
+    contradicts itself, or a topic that is none.
     """
     try:
         encode_topic(topic)
@@ -182,9 +186,21 @@ def preview_route(config: BridgeConfig, topic: str, payload: bytes) -> dict[str,
         # Units and names stand in what devices have described to a bridge that ran.
         table.restore(0, read_descriptions(config.spool.path))
     now_ms = SystemClock().now_ms()  # of a message without a time, or with one that cannot be placed
-    found = table.resolve(SpooledMessage(1, now_ms, topic, payload, 1, False, False))
+    messages = [SpooledMessage(1, now_ms, topic, payload, 1, False, False)]
+    if (splitter := make_splitter(config.formats)) is not None:
+        messages = splitter.split_messages(messages)
     subscribed = any(filter_matches(one, topic) for one in config.filters)
-    result: dict[str, Any] = {"topic": topic, "subscribed": subscribed, "route": None, "schema": None, "decoded": None}
+    result: dict[str, Any] = {"topic": topic, "subscribed": subscribed}
+    if len(messages) == 1:
+        return result | _preview_message(messages[0], table, sinks)
+    for number, message in enumerate(messages, 1):
+        message.id = number
+    return result | {"readings": [_preview_message(message, table, sinks) for message in messages]}
+
+
+def _preview_message(message: SpooledMessage, table: RouteTable, sinks: Sequence[Sink]) -> dict[str, Any]:
+    found = table.resolve(message)
+    result: dict[str, Any] = {"route": None, "schema": None, "decoded": None}
     if isinstance(found, RoutedEvent):
         result |= {"route": found.route.filter, "message_id": found.message_id, "schema": _validate(found)}
         if found.topic_info.is_foreign:

@@ -16,6 +16,7 @@ from bridge.message.config import NATIVE_FORMAT, OWN_FORMAT, RAW_FORMAT, RAW_KIN
 from bridge.message.decoders import UndecodableMessage
 from bridge.message.event import TopicInfo
 from bridge.message.payload_shapes import PayloadShape, mark_payload, read_shape_time, shape_of
+from bridge.message.user_properties import reading_place
 from bridge.spool.message import SpooledMessage
 from edgewire.clock import iso_ms
 from edgewire.dialects.base import (
@@ -195,7 +196,8 @@ class ForeignDecoder:
         try:
             found = decoder.decode(topic, message.payload, arrival)
         except DialectError as error:
-            raise UndecodableMessage(f"{self._format}: {error}") from None
+            place = reading_place(message.properties)
+            raise UndecodableMessage(f"{self._format}: {place}{': ' if place else ''}{error}") from None
         _, role, _, _, values, _, parts, extra, is_stale, _ = found
         if role is _DESCRIPTION and not is_older:
             self._descriptions.version = getattr(decoder, "version", 0)

@@ -1,6 +1,7 @@
 """Keeps the MQTT 5 properties that go with a message through the spool: content type, expiry and user properties.
 
-As JSON, `{"content_type": …, "expiry": …, "user": [[name, value], …]}`; most messages have none and cost nothing.
+As JSON, `{"content_type": …, "expiry": …, "user": [[name, value], …]}`; most messages have none and cost nothing. Of a
+reading that came with others in one message it has the place among them, `"reading": [3, 6]`.
 """
 
 import re
@@ -14,6 +15,7 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _TRACESTATE_LENGTH = 512
 _MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]{1,100}/[\w!#$&^.+-]{1,100}(;[\x20-\x7e]{1,200})?", re.ASCII)
 _EXPIRY = b'"expiry":'
+_READING = b'{"reading":'
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -53,6 +55,20 @@ def dump_properties(properties: Properties) -> bytes | None:
     if content_type is not None:
         document["content_type"] = content_type
     return orjson.dumps(document)
+
+
+def with_reading_place(dumped: bytes | None, number: int, count: int) -> bytes:
+    """Return the properties of a message that is one reading, its place counted from 1, of several in one message."""
+    place = b'{"reading":[%d,%d],' % (number, count)
+    return place + (dumped[1:] if dumped else b'"user":[]}')
+
+
+def reading_place(dumped: bytes | None) -> str:
+    """Return which of several readings a message is, in words; an empty text where it came alone."""
+    if not dumped or not dumped.startswith(_READING):
+        return ""
+    number, count = orjson.loads(dumped)["reading"]
+    return f"reading {number} of {count}"
 
 
 def load_properties(dumped: bytes | None) -> UserProperties:

@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from bridge.config import BridgeConfig
+from bridge.message.reading_splitter import make_splitter
 from bridge.metrics import BridgeMetrics
 from bridge.source.advice import expiry_warning, password_warning, subscription_warnings
 from bridge.source.receiver import Receiver
@@ -150,12 +151,16 @@ class MqttSource:
 
     def _use_config(self, config: BridgeConfig) -> None:
         """Connect with these settings from the next time on."""
-        self._config = config
+        self._go_on_with(config)
         self._broker = config.brokers[0]
         self._tls = tls_context(config)
         self._session = Session(session_config(config))
         self._receiver.receive_maximum = config.mqtt.receive_maximum
         self._note_subscriptions(config)
+
+    def _go_on_with(self, config: BridgeConfig) -> None:
+        self._config = config
+        self._receiver.splitter = make_splitter(config.formats)
 
     def _note_subscriptions(self, config: BridgeConfig) -> None:
         self._subscription_warnings = subscription_warnings(config)
@@ -475,7 +480,7 @@ class MqttSource:
         elif subscriptions(old) != subscriptions(config):
             await self._resubscribe(config)
         else:
-            self._config = config
+            self._go_on_with(config)
 
     def use_later(self, config: BridgeConfig) -> None:
         """Connect with another configuration, where it has not begun to. Raises `ConfigError`."""
@@ -519,7 +524,7 @@ class MqttSource:
         before, after = subscriptions(self._config), subscriptions(config)
         link = self._link
         if link is None or self._state is not SourceState.RECEIVING:
-            self._config = config
+            self._go_on_with(config)
             if link:
                 link.abort()  # it is about to subscribe to the old ones
             return
@@ -533,7 +538,7 @@ class MqttSource:
                 self._metrics.subscribe_failures.labels("refused").inc()
                 await self._unsubscribe_stale(link)
                 raise ConfigError(self._refusal_text(one.filter, code))
-        self._config = config
+        self._go_on_with(config)
         self._note_subscriptions(config)
         if codes is None:
             # No answer: the next connection asks for all of them again, and is watched until it is answered.

@@ -1,13 +1,14 @@
 """Takes messages from the link into the spool, and sends their acknowledgements once they are there.
 
-PUBACK leaves in the order of receipt after the commit. Nothing is parsed here. When the spool is full or far behind,
-reading stops, and the broker queues what is published.
+PUBACK leaves in the order of receipt after the commit. Nothing is parsed here but what says several readings at once,
+which is taken apart. When the spool is full or far behind, reading stops, and the broker queues what is published.
 """
 
 from collections import deque
 from functools import partial
 
 from bridge import failpoints
+from bridge.message.reading_splitter import ReadingSplitter
 from bridge.message.user_properties import dump_properties
 from bridge.metrics import BridgeMetrics
 from bridge.spool.message import SpooledMessage
@@ -30,6 +31,8 @@ class Receiver:
         """Messages so far."""
         self.receive_maximum = 0
         """Messages the broker may send before the first is acknowledged."""
+        self.splitter: ReadingSplitter | None = None
+        """Takes messages of several readings apart; None where there are none."""
         self.paused = False
         """Take nothing in, whatever the spool says."""
         self._spool = spool
@@ -60,6 +63,8 @@ class Receiver:
             retained += retain
             carried = dump_properties(properties) if properties else None
             group.append(SpooledMessage(0, now_ms, topic, payload, qos, retain, dup, carried))
+        if self.splitter is not None:
+            group = self.splitter.split_messages(group)
         self.received += len(messages)
         self._uncommitted.append(self._clock.monotonic())
         self._spool.append_messages(group, partial(self._acknowledge, link, messages))

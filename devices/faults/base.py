@@ -82,6 +82,9 @@ Layer = Literal["physics", "sensor", "firmware", "transport"]
 # -- the fault
 
 
+STRIKES_BATCHES = "strikes messages by their number, and these say several readings, as the group has batch"
+
+
 class Fault(Config):
     """Has what all faults have: whom it affects and when.
 
@@ -105,6 +108,8 @@ class Fault(Config):
     """Whether it affects a connection, and so all devices of a gateway alike."""
     holds_messages: ClassVar[bool] = False
     """Whether messages wait in the device until it ends: `network_delay_ms` of an export that is asked for delays."""
+    strikes_messages: ClassVar[bool] = False
+    """Whether it comes to single messages by chance, each of which has to be one reading or event."""
     shows_in_exports: ClassVar[bool] = True
     """Whether an export shows it, and so has labels of it."""
     can_be_commanded: ClassVar[bool] = True

@@ -111,6 +111,8 @@ class Corrupt(ConnectionFault):
     What arrives is no JSON. The messages count as dropped in the run record.
     """
 
+    strikes_messages: ClassVar[bool] = True
+
     type: Literal["corrupt"]
     chance: Share = Field(default=1.0)
     """That a message is damaged."""

@@ -7,9 +7,10 @@ the outbox, a new one goes behind them.
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from devices.firmware.batches import BatchRule, ReadingBatches
 from devices.firmware.commands import ResponseCache
 from devices.firmware.config import Build
-from devices.firmware.outbox import NO_SEQ, FlushLimit, Outbox, Reading, SeqRanges
+from devices.firmware.outbox import NO_SEQ, FlushLimit, Outbox, Reading, ReadingsToken, SeqRanges
 from devices.firmware.reconnect import Comeback, ConnectionEnd, ReconnectState
 from devices.firmware.vitals import battery_pct, battery_v, rssi_dbm
 from edgewire.clock import iso_ms
@@ -66,6 +67,7 @@ class Firmware:
     """
 
     __slots__ = (
+        "_batches",
         "_command_limit",
         "_flush_limit",
         "_past",
@@ -109,6 +111,8 @@ class Firmware:
         self._flush_limit: FlushLimit | None = None
         self._command_limit: FlushLimit | None = None
         self._responses: ResponseCache | None = None
+        # Only of devices whose messages say several readings.
+        self._batches: ReadingBatches | None = None
 
     # -- readings
 
@@ -116,11 +120,42 @@ class Firmware:
         """Count a reading, and return whether to publish it at once; otherwise it is in the outbox."""
         if reading.seq != NO_SEQ:
             self.counters.count_reading(reading.seq)
+        return self.on_message(reading, window)
+
+    def on_message(self, message: Reading, window: int) -> bool:
+        """Return whether to publish a message at once, whose readings are counted; otherwise it is in the outbox."""
         if window > 0 and not self.outbox:
             self.sent += 1
             return True
-        self._drop(self.outbox.push(reading))
+        self._drop(self.outbox.push(message))
         return False
+
+    def collect_reading(self, reading: Reading, rule: BatchRule) -> Reading | None:
+        """Count a reading that leaves with others; return their message where it is the last of them."""
+        self.counters.count_reading(reading.seq)
+        if self._batches is None:
+            self._batches = ReadingBatches()
+        return self._batches.add_reading(reading, rule)
+
+    def close_batch(self, address: int) -> Reading | None:
+        """Return the message of the readings that wait for others at an address; None where there are none."""
+        return None if self._batches is None else self._batches.close_batch(address)
+
+    def close_batches(self) -> list[Reading]:
+        """Return the messages of all readings that wait for others."""
+        return [] if self._batches is None else self._batches.close_batches()
+
+    @property
+    def collecting(self) -> int:
+        """Return how many readings wait for others to leave with."""
+        return len(self._batches) if self._batches is not None else 0
+
+    def waiting_seqs(self, boot: int) -> SeqRanges:
+        """Return the numbers of the readings of a boot that are in the outbox, or wait for others to leave with."""
+        waiting = self.outbox.seqs(boot)
+        for seq in self._batches.seqs(boot) if self._batches else ():
+            waiting.add(seq)
+        return waiting
 
     def on_lost_reading(self, seq: int) -> None:
         """Count a reading that a fault lost inside the device: it has its number, and counts as dropped."""
@@ -142,20 +177,21 @@ class Firmware:
             self._flush_limit = None
         return now
 
-    def on_refused(self, seq: int, boot: int, reason: str) -> None:
-        """Count a reading that the broker will never take, as it is too large or not allowed."""
+    def on_refused(self, seqs: Iterable[int], boot: int, reason: str) -> None:
+        """Count the readings of a message that the broker will never take, as it is too large or not allowed."""
         if boot == self.boot:
             self.sent -= 1
-        if seq != NO_SEQ:
-            counters = self.counters_of(boot)
-            if counters.refused is None:
-                counters.refused = {}
-            counters.refused.setdefault(reason, SeqRanges()).add(seq)
+        for seq in seqs:
+            if seq != NO_SEQ:
+                counters = self.counters_of(boot)
+                if counters.refused is None:
+                    counters.refused = {}
+                counters.refused.setdefault(reason, SeqRanges()).add(seq)
 
-    def on_sent_qos0(self, boot: int) -> None:
-        """Count a reading that was handed to the connection, and that nobody will acknowledge."""
+    def on_sent_qos0(self, boot: int, count: int = 1) -> None:
+        """Count readings that were handed to the connection, and that nobody will acknowledge."""
         counters = self.counters if boot == self.boot else self.counters_of(boot)
-        counters.sent_qos0 += 1
+        counters.sent_qos0 += count
 
     def on_acknowledged(self, boot: int, count: int) -> None:
         """Count so many readings of a boot for which the broker took responsibility."""
@@ -187,7 +223,9 @@ class Firmware:
     def wants_to_wake(self) -> bool:
         """Return whether a sleeping device has enough to say."""
         sleep = self.build.firmware.sleep
-        return sleep is None or len(self.outbox) >= min(sleep.readings, self.build.outbox.max_messages)
+        if sleep is None or len(self.outbox) >= self.build.outbox.max_messages:
+            return True
+        return self.outbox.readings >= sleep.readings
 
     # -- resets
 
@@ -201,8 +239,12 @@ class Firmware:
         before = len(self.counters.uncertain)
         self.on_uncertain(uncertain)
         self.counters.uncertain_by_fault += len(self.counters.uncertain) - before
+        collected = self.close_batches()
         if self.build.outbox.storage == "ram":
-            self._drop(self.outbox.clear(), by_fault=True)
+            self._drop([*self.outbox.clear(), *collected], by_fault=True)
+        else:
+            for message in collected:
+                self._drop(self.outbox.push(message))
         self.begin_boot(boot, at_ms, reason, version)
 
     def begin_boot(self, boot: int, at_ms: int, reason: str, version: str | None = None) -> None:
@@ -228,6 +270,9 @@ class Firmware:
                     self.counters.uncertain.add(seq)
                 case (int(boot), int(seq)) if seq != NO_SEQ:
                     self.counters_of(boot).uncertain.add(seq)
+                case ReadingsToken(boot, seqs):
+                    for seq in seqs:
+                        self.counters_of(boot).uncertain.add(seq)
                 case _:
                     pass
 
@@ -249,8 +294,9 @@ class Firmware:
         """Count a reading that the outbox gave up."""
         if reading.seq != NO_SEQ:
             counters = self.counters_of(reading.boot)
-            counters.dropped.add(reading.seq)
-            counters.dropped_by_fault += by_fault
+            for seq in reading.seqs:
+                counters.dropped.add(seq)
+                counters.dropped_by_fault += by_fault
 
     def _drop(self, readings: Iterable[Reading], *, by_fault: bool = False) -> None:
         for reading in readings:

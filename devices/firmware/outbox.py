@@ -6,6 +6,7 @@ is remembered by its seq, because a reading that is gone without a trace could n
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from pydantic import Field
@@ -42,21 +43,43 @@ class Reading(NamedTuple):
     """Where its format says how it is published; negative where there is nothing to say."""
     part: int = 0
     """Which part of a device with several parts it is of."""
+    earlier: tuple[int, ...] = ()
+    """Numbers of the readings before this one that are in the same message."""
+
+    @property
+    def seqs(self) -> tuple[int, ...]:
+        """Return the numbers of all readings in the message, the oldest first."""
+        return (*self.earlier, self.seq)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingsToken:
+    """Marks a published message of several readings."""
+
+    boot: int
+    seqs: tuple[int, ...]
 
 
 class Outbox:
     """Keeps readings first in, first out, within the limits of its config."""
 
-    __slots__ = ("_bytes", "_config", "_queue")
+    __slots__ = ("_bytes", "_config", "_earlier", "_queue")
 
     def __init__(self, config: OutboxConfig) -> None:
         self._config = config
         # Only while something waits: an empty deque takes as much memory as the rest of a device's firmware.
         self._queue: deque[Reading] | None = None
         self._bytes = 0
+        # Readings that are in one message with another.
+        self._earlier = 0
 
     def __len__(self) -> int:
         return len(self._queue) if self._queue else 0
+
+    @property
+    def readings(self) -> int:
+        """Return how many readings are in its messages."""
+        return len(self) + self._earlier
 
     @property
     def size_bytes(self) -> int:
@@ -68,7 +91,8 @@ class Outbox:
         waiting = SeqRanges()
         for reading in self._queue or ():
             if reading.boot == boot and reading.part == part and reading.seq != NO_SEQ:
-                waiting.add(reading.seq)
+                for seq in reading.seqs:
+                    waiting.add(seq)
         return waiting
 
     def push(self, reading: Reading) -> Sequence[Reading]:
@@ -83,6 +107,7 @@ class Outbox:
             self._queue = deque()
         self._queue.append(reading)
         self._bytes += size
+        self._earlier += len(reading.earlier)
         return dropped
 
     def peek(self) -> Reading:
@@ -94,6 +119,7 @@ class Outbox:
         queue = self._queue or _NOTHING
         reading = queue.popleft()
         self._bytes -= len(reading.payload)
+        self._earlier -= len(reading.earlier)
         if not queue:
             self._queue = None
         return reading
@@ -102,7 +128,7 @@ class Outbox:
         """Take everything at once, the oldest first."""
         taken = tuple(self._queue or ())
         self._queue = None
-        self._bytes = 0
+        self._bytes = self._earlier = 0
         return taken
 
     def reverse(self) -> None:

@@ -4,12 +4,12 @@ A client holds no task and no timer: the fleet connects it, paces it and ticks i
 what; nothing but connecting, sleeping and resetting changes the state, so that a message costs nothing for it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from devices.firmware.firmware import Firmware
-from devices.firmware.outbox import NO_SEQ, Reading
+from devices.firmware.outbox import NO_SEQ, Reading, ReadingsToken
 from devices.firmware.reconnect import REFERRALS, SERVER_MOVED, SESSION_TAKEN_OVER, ConnectionEnd
 from devices.fleet.brokers import referred_broker
 from devices.fleet.client_state import ClientState, ClientTrigger, next_client_state
@@ -75,7 +75,11 @@ class ClientOwner(Protocol):
 
     def on_acknowledged(self, client: "DeviceClient", count: int, answered: int) -> None: ...
 
-    def on_sent_qos0(self) -> None: ...
+    def on_sent_qos0(self, count: int) -> None: ...
+
+    def on_batch(self, readings: int) -> None:
+        """Take note of one more message, of so many readings."""
+        ...
 
     def on_connect_requested(self, client: "DeviceClient", delay_s: float) -> None: ...
 
@@ -89,10 +93,10 @@ class ClientOwner(Protocol):
 class DeviceClient:
     """Publishes what one device has to say, and keeps its connection."""
 
-    __slots__ = ("_commands", "_connected_since_s", "_farewell", "_home", "_is_acknowledged", "_is_unanswered",
-                 "_lost_s", "_needs_care", "_options", "_owner", "_slept", "_unanswered_since_s", "_uniform", "broker",
-                 "changed_ms", "device", "firmware", "is_leaving", "is_retired", "link", "link_faults", "reconnects",
-                 "session", "state", "topics", "wire_format")  # fmt: skip
+    __slots__ = ("_batch_rules", "_commands", "_connected_since_s", "_farewell", "_home", "_is_acknowledged",
+                 "_is_unanswered", "_lost_s", "_needs_care", "_options", "_owner", "_slept", "_unanswered_since_s",
+                 "_uniform", "broker", "changed_ms", "device", "firmware", "is_leaving", "is_retired", "link",
+                 "link_faults", "reconnects", "session", "state", "topics", "wire_format")  # fmt: skip
 
     def __init__(
         self,
@@ -126,6 +130,9 @@ class DeviceClient:
         self.topics = tuple(topic.encode() for topic in wire_format.topics(device))
         """Where its messages go, by their addresses."""
         self._options = wire_format.options
+        rules = [one.batch for one in self._options or ()]
+        # By address, where messages of one say several readings.
+        self._batch_rules = rules if any(rules) else None
         self._owner = owner
         self._uniform = uniform
         build = firmware.build
@@ -146,6 +153,16 @@ class DeviceClient:
         self._home = broker
         # Whether its last connection ended for sleep: then the next one makes up for no loss.
         self._slept = False
+
+    @property
+    def batches_readings(self) -> bool:
+        """Return whether some of its messages say several readings."""
+        return self._batch_rules is not None
+
+    def publishes(self, address: int, seq: int) -> bool:
+        """Return whether a message leaves with the reading that has this number, and does not wait for others."""
+        rule = None if self._batch_rules is None else self._batch_rules[address]
+        return rule is None or rule.is_complete(seq)
 
     @property
     def is_online(self) -> bool:
@@ -250,6 +267,11 @@ class DeviceClient:
 
     def handle_reading(self, reading: Reading) -> None:
         """Publish a reading that was taken now, or keep it."""
+        if self._batch_rules is not None and (rule := self._batch_rules[reading.address]) is not None:
+            message = self.firmware.collect_reading(reading, rule)
+            if message is not None:
+                self.handle_batch(message)
+            return
         if self.link_faults is not None and self.link_faults.corrupts(reading):
             reading = self._corrupted(reading, self.link_faults)
         if self.firmware.on_reading(reading, self._free_window(reading.qos)):
@@ -257,13 +279,25 @@ class DeviceClient:
         elif self.is_asleep and self.firmware.wants_to_wake():
             self.wake()
 
+    def handle_batch(self, message: Reading) -> None:
+        """Publish a message of several readings, or keep it."""
+        self._owner.on_batch(len(message.seqs))
+        if self.firmware.on_message(message, self._free_window(message.qos)):
+            self._publish(message)
+        elif self.is_asleep and self.firmware.wants_to_wake():
+            self.wake()
+
     def ignore_command(self) -> None:
         """Count a message on a command topic that this device's firmware does not heed."""
         self._owner.incidents.record_ignored("message on a command topic that is no command")
 
-    def lose_reading(self, seq: int) -> None:
-        """Count a reading that was taken, and that a fault keeps from being sent."""
+    def lose_reading(self, seq: int, address: int) -> None:
+        """Count a reading that was taken, and that a fault keeps from being sent; others of its message are sent."""
         self.firmware.on_lost_reading(seq)
+        if self._batch_rules is not None and self.publishes(address, seq):
+            message = self.firmware.close_batch(address)
+            if message is not None:
+                self.handle_batch(message)
 
     # -- publishing
 
@@ -325,7 +359,9 @@ class DeviceClient:
     def _publish(self, reading: Reading) -> None:
         assert self.link is not None  # _free_window() said so
         seq, boot = reading.seq, reading.boot
-        token = seq if boot == self.firmware.boot else (boot, seq)
+        token: object = seq if boot == self.firmware.boot else (boot, seq)
+        if reading.earlier:
+            token = ReadingsToken(boot, reading.seqs)
         try:
             if self._options is None:
                 self.link.publish(reading.topic, reading.payload, qos=reading.qos, token=token)
@@ -336,11 +372,12 @@ class DeviceClient:
                 self._owner.incidents.record_adapted("message at a lower QoS", self.device.device_id)
                 self._publish(reading._replace(qos=self.session.limits.maximum_qos))
             else:
-                self._count_refused(boot, seq, error.code)
+                self._count_refused(boot, reading.seqs, error.code)
             return
         if not reading.qos and seq != NO_SEQ:
-            self.firmware.on_sent_qos0(boot)
-            self._owner.on_sent_qos0()
+            count = 1 + len(reading.earlier)
+            self.firmware.on_sent_qos0(boot, count)
+            self._owner.on_sent_qos0(count)
 
     def _publish_as(self, options: PublishOptions, reading: Reading, token: object) -> None:
         """Publish a message with what its format says beside topic and payload."""
@@ -359,11 +396,12 @@ class DeviceClient:
             self.firmware.on_lost_reading(reading.seq)
         return reading._replace(seq=NO_SEQ, payload=faults.corrupt(reading))
 
-    def _count_refused(self, boot: int, seq: int, code: int) -> None:
+    def _count_refused(self, boot: int, seqs: Sequence[int], code: int) -> None:
         reason = coded_reason(code)
-        self.firmware.on_refused(seq, boot, reason)
-        if seq != NO_SEQ:
-            self._owner.incidents.record_refused(self.device.kind, reason)
+        self.firmware.on_refused(seqs, boot, reason)
+        for seq in seqs:
+            if seq != NO_SEQ:
+                self._owner.incidents.record_refused(self.device.kind, reason)
 
     # -- the connection
 
@@ -472,14 +510,19 @@ class DeviceClient:
         self._commands.on_subscribed(answer.codes)
 
     def _on_answer(self, code: int, token: object) -> int:
-        """Handle an answer that is none of the usual ones; return how many readings of earlier boots it confirms."""
+        """Handle an answer that is none of the usual ones; return how many readings it confirms."""
         if code < FAILURE:
             self._is_acknowledged = True
         match token:
             case int(seq):
-                self._count_refused(self.firmware.boot, seq, code)
+                self._count_refused(self.firmware.boot, (seq,), code)
             case (int(boot), int(seq)) if code >= FAILURE:
-                self._count_refused(boot, seq, code)
+                self._count_refused(boot, (seq,), code)
+            case ReadingsToken(boot, seqs) if code >= FAILURE:
+                self._count_refused(boot, seqs, code)
+            case ReadingsToken(boot, seqs):
+                self.firmware.on_acknowledged(boot, len(seqs))
+                return len(seqs)
             case (int(boot), int(seq)) if seq != NO_SEQ:
                 self.firmware.on_acknowledged(boot, 1)
                 return 1
@@ -534,6 +577,8 @@ class DeviceClient:
             self.link_faults.end_all()
             self.link_faults = None
             self.request_reconnect()
+        for message in self.firmware.close_batches():
+            self.handle_batch(message)
         if self.is_asleep and not self.is_idle:
             self.wake()
         self.flush_outbox()

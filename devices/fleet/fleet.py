@@ -133,6 +133,7 @@ class Fleet:
         self._later_speech: dict[FleetPart, tuple[dict[str, Any] | None, str]] = {}
         self._acknowledged = 0
         self._sent_qos0 = 0
+        self._batches = self._batched = 0
         self.incidents = IncidentRecorder(self._clock.monotonic)
         self.losses = LossWindow(len(self.timeline.devices))
         self._withheld = 0
@@ -226,9 +227,14 @@ class Fleet:
         if client in self.acks:
             self.acks.count_acknowledged(client, answered, self._clock.monotonic())
 
-    def on_sent_qos0(self) -> None:
-        """Count one more reading that left at QoS 0."""
-        self._sent_qos0 += 1
+    def on_sent_qos0(self, count: int) -> None:
+        """Count this many more readings that left at QoS 0."""
+        self._sent_qos0 += count
+
+    def on_batch(self, readings: int) -> None:
+        """Count one more message, of so many readings."""
+        self._batches += 1
+        self._batched += readings
 
     # -- devices in standby
 
@@ -288,6 +294,8 @@ class Fleet:
             emitted=self._parts.emitted - self._withheld,
             acknowledged=self._acknowledged,
             sent_qos0=self._sent_qos0,
+            batches=self._batches,
+            batched=self._batched,
             incidents=self.incidents.incidents.copy(),
             unconnected=self._unconnected,
             gateways=len(gateways),

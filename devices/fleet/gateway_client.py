@@ -47,6 +47,12 @@ class MemberClient(CarriedClient):
         if self.firmware.outbox:
             self.gateway.await_turn(self)
 
+    def handle_batch(self, message: Reading) -> None:
+        """Publish a message of several readings, or keep it."""
+        super().handle_batch(message)
+        if self.firmware.outbox:
+            self.gateway.await_turn(self)
+
     def attach(self) -> None:
         """Take part in the connection that the gateway has."""
         was_online = self.is_online

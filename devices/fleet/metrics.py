@@ -33,6 +33,7 @@ class Gauges:
     sent_qos0: int = 0
     inflight: int = 0
     buffered: int = 0
+    collecting: int = 0
     stalled: int = 0
     dropped: int = 0
     dropped_by_fault: int = 0
@@ -41,7 +42,7 @@ class Gauges:
     def count_client(self, client: DeviceClient) -> None:
         """Count one device."""
         firmware = client.firmware
-        waiting = len(firmware.outbox)
+        waiting = firmware.outbox.readings
         self.devices += not client.is_retired
         if client.is_retired:
             pass
@@ -61,6 +62,7 @@ class Gauges:
             self.dropped_by_fault += counters.dropped_by_fault
         self.inflight += client.inflight
         self.buffered += waiting
+        self.collecting += firmware.collecting
         self.reconnects += max(0, client.reconnects)
 
     def merge(self, other: "Gauges") -> None:
@@ -134,11 +136,17 @@ class FleetSnapshot:
     """Published and not yet acknowledged."""
     buffered: int = 0
     """In the outboxes."""
+    collecting: int = 0
+    """Waiting for others of their message."""
     stalled: int = 0
     """Of those in outboxes: the ones whose device is connected, so that only the broker's window holds them back."""
     dropped: int = 0
     dropped_by_fault: int = 0
     """Of those dropped: by a fault of the scenario or a reset, and not by a full outbox."""
+    batches: int = 0
+    """Messages that say several readings."""
+    batched: int = 0
+    """The readings in them."""
     unsent: int = 0
     """Still in the outboxes when the run was over."""
     unacknowledged: int = 0

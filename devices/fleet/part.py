@@ -19,6 +19,7 @@ from devices.fleet.pacer import Pacer, ScheduledAction
 from devices.fleet.standby_client import StandbyClient
 from devices.timeline.timeline import Timeline
 from edgewire.dialects.encoder import Publication
+from edgewire.dialects.payload_template import READING_MARK, join_readings
 from edgewire.messages.control import CommandAction
 from edgewire.mqtt import Message
 
@@ -238,17 +239,16 @@ class FleetPart:
             self.emitted += 1
         if self._taps and (tap := self._taps.get(position)) is not None:
             now_ms = self._owner.device_time_ms()
-            tap.messages.append(
-                TappedMessage(now_ms, client.topics[address].decode(), payload, client.firmware.boot, seq)
-            )
+            text = join_readings([payload]) if READING_MARK in payload else payload
+            tap.messages.append(TappedMessage(now_ms, client.topics[address].decode(), text, client.firmware.boot, seq))
         if not payload:
             if seq != NO_SEQ:
-                client.lose_reading(seq)
+                client.lose_reading(seq, address)
             return
         client.handle_reading(
             Reading(seq, client.topics[address], payload, client.device.qos, client.firmware.boot, address)
         )
-        if self._acks.is_due() and client.is_online and client not in self._acks:
+        if self._acks.is_due() and client.is_online and client not in self._acks and client.publishes(address, seq):
             self._acks.start_sample(client, client.inflight, self._owner.monotonic_s())
 
     def _scheduled_actions(self, from_ms: int, to_ms: int) -> Sequence[ScheduledAction]:

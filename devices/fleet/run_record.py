@@ -10,7 +10,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, Literal
 
-from devices.firmware.outbox import NO_SEQ, SeqRanges
+from devices.firmware.outbox import NO_SEQ, ReadingsToken, SeqRanges
 from devices.fleet.bottleneck import diagnose, verdict_text
 from devices.fleet.carrier_client import CarrierClient
 from devices.fleet.device_client import DeviceClient
@@ -108,7 +108,7 @@ def device_records(client: DeviceClient) -> Iterator[DeviceRecord]:
             reconnects=max(0, client.reconnects) if counters is firmware.counters else 0,
             dropped=counters.dropped.as_list(),
             dropped_by_fault=counters.dropped_by_fault,
-            unsent=sorted(firmware.outbox.seqs(counters.boot).as_list() + unacknowledged),
+            unsent=sorted(firmware.waiting_seqs(counters.boot).as_list() + unacknowledged),
             unacknowledged=unacknowledged,
             unacknowledged_by_fault=counters.uncertain_by_fault,
             changed_ms=client.changed_ms,
@@ -136,6 +136,9 @@ def _in_flight(client: DeviceClient) -> dict[int, SeqRanges]:
                 found.setdefault(client.firmware.boot, SeqRanges()).add(seq)
             case (int(boot), int(seq)) if seq != NO_SEQ:
                 found.setdefault(boot, SeqRanges()).add(seq)
+            case ReadingsToken(boot, seqs):
+                for seq in seqs:
+                    found.setdefault(boot, SeqRanges()).add(seq)
             case _:
                 pass
     return found

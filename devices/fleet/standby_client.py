@@ -246,10 +246,10 @@ class StandbyClient(DeviceClient):
         else:
             self._withhold(reading.seq)
 
-    def lose_reading(self, seq: int) -> None:
+    def lose_reading(self, seq: int, address: int) -> None:
         """Count a reading that was taken, and that a fault keeps from being sent."""
         if self.absence is None:
-            super().lose_reading(seq)
+            super().lose_reading(seq, address)
         else:
             self._withhold(seq)
 
@@ -447,12 +447,12 @@ class StandbyClient(DeviceClient):
         if self.handed_in.pop((reading.boot, reading.seq), None) is None:
             return
         if code >= FAILURE:
-            self._count_refused(reading.boot, reading.seq, code)
+            self._count_refused(reading.boot, reading.seqs, code)
         elif reading.qos:
             self._count_taken((reading.boot, reading.seq))
         else:
             self.firmware.on_sent_qos0(reading.boot)
-            self._owner.on_sent_qos0()
+            self._owner.on_sent_qos0(1)
 
     # -- who listens
 

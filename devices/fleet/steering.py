@@ -15,7 +15,7 @@ from typing import Any, Protocol, assert_never
 import numpy as np
 
 from devices.faults.assigned import AssignedFault
-from devices.faults.base import Fault
+from devices.faults.base import STRIKES_BATCHES, Fault
 from devices.faults.schedule import FOREVER_MS
 from devices.fleet.command_handler import MOST_FAULTS, arguments_of
 from devices.fleet.device_client import DeviceClient
@@ -282,6 +282,10 @@ class FleetSteering:
         parts = {part for part, _ in by_part}
         if sum(part.timeline.faults.commanded for part in parts) + len(by_part) > MOST_FAULTS:
             raise ConfigError(f"{MOST_FAULTS} faults were set in this run already: no more in one run")
+        for (_, kind), clients in by_part.items():
+            fault = request.faults[kind]
+            if fault.strikes_messages and (batching := next((one for one in clients if one.batches_readings), None)):
+                raise ConfigError(f"{batching.device.device_id}: {fault.type_name} {STRIKES_BATCHES}")
         for (part, kind), clients in by_part.items():
             found.merge(
                 FleetAnswer(
@@ -402,7 +406,7 @@ class FleetSteering:
             "acknowledged": sum(one.acknowledged for one in counters),
             "sent_qos0": sum(one.sent_qos0 for one in counters),
             "dropped": sum(len(one.dropped) for one in counters),
-            "buffered": len(client.firmware.outbox),
+            "buffered": client.firmware.outbox.readings,
             "inflight": client.inflight,
             "reconnects": max(0, client.reconnects),
         }

@@ -113,6 +113,12 @@ def _notes(now: FleetSnapshot) -> Iterator[RunFinding]:
             f"{_count(now.sent_qos0, 'message')} left at QoS 0, which no broker acknowledges: only 'edgefleet verify' "
             "can tell whether they arrived",
         )
+    if now.batches:
+        yield RunFinding(
+            "batches",
+            f"{_count(now.batched, 'reading was', 'readings were')} in {_count(now.batches, 'message')} of several: all"
+            " other numbers are of readings",
+        )
     if incidents.withdrawals:
         are = "is" if now.standby == 1 else "are"
         there = f"; {_count(now.standby, 'emulator')} {are} still away" if now.standby else ""

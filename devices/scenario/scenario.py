@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, ConfigDict, Field, IPvAnyAddress, ValidationError, WrapValidator, model_validator
 from pydantic_settings import SettingsConfigDict
 
-from devices.faults.base import Instant
+from devices.faults.base import STRIKES_BATCHES, Instant
 from devices.faults.registry import AnyFault
 from devices.firmware.config import Build, FirmwareConfig
 from devices.firmware.outbox import OutboxConfig
@@ -35,6 +35,7 @@ from devices.scenario.speech import (
     MessageProperties,
     OwnMessage,
     TopicError,
+    check_batch,
     check_gateway,
     dialect_decoder,
     discovery_writer,
@@ -59,6 +60,7 @@ from edgewire.dialects.encoder import DialectEncoder
 from edgewire.dialects.esphome import EsphomeEncoder
 from edgewire.dialects.home_assistant_discovery import DiscoveryWriter, HomeAssistantDiscovery
 from edgewire.dialects.payload_template import braced_names
+from edgewire.dialects.reading_lists import MAX_READINGS
 from edgewire.dialects.registry import DIALECTS
 from edgewire.dialects.topic_check import MAX_TOPIC_BYTES, level_fault, shown_topic, text_fault
 from edgewire.dialects.zigbee2mqtt_encoder import Zigbee2MqttEncoder
@@ -147,6 +149,9 @@ class DeviceGroup(Config):
     """`change`: readings are taken at the interval, and published where they differ from the last that was. With dead
     bands: `{change: {temperature_c: 0.2}, min_interval: 10s, max_interval: 1h}`. Not for traffic, people and
     telematics; see your-own-format.md."""
+    batch: int | None = Field(default=None, ge=1, le=MAX_READINGS)
+    """How many readings a message says at once, of a format of your own whose payload has `{each: …}`; see
+    your-own-format.md."""
     jitter: DurationMs = Field(default=0, ge=0)
     """Each reading is taken up to this much later than due, as timers of firmware are late. Not for traffic and people,
     whose readings count what passed since the one before."""
@@ -424,6 +429,14 @@ class DeviceGroup(Config):
         if self.device is not None and encoder is not None and has_some_message_ids(self.kind, encoder):
             said = "boot and seq would be those of other parts as well, which have the same id: leave boot or seq out"
             raise located_error(("payload" if self.topic is not None else "messages",), said)
+        if self.batch is not None:
+            if self.device is not None:
+                said = "the parts of one device say each reading by itself: leave it out, or make the sensor a device"
+                raise located_error(("batch",), said)
+            try:
+                check_batch(self.kind, encoder)
+            except ValueError as error:
+                raise located_error(("batch",), str(error)) from None
         try:
             check_gateway(self.gateway, self.dialect_name, encoder, has_several=self.gateways > 1)
         except ValueError as error:
@@ -510,7 +523,12 @@ class DeviceGroup(Config):
             )
         if messages:
             return own_encoder(
-                self.kind, messages, self.events, self.field_names, has_gateways=self.gateway is not None
+                self.kind,
+                messages,
+                self.events,
+                self.field_names,
+                has_gateways=self.gateway is not None,
+                batch=self.batch,
             )
         if self.dialect_name == NATIVE_DIALECT and isinstance(self.dialect, str):
             return None
@@ -553,6 +571,12 @@ class DeviceGroup(Config):
     def least_interval(self) -> int:
         """Return how long it is between two readings that are published, on the average and at the least (ms)."""
         return self.interval if self.on_change is None else max(self.interval, self.on_change.min_interval)
+
+    @property
+    def readings_per_message(self) -> int:
+        """Return how many readings a message says, where all that are made of them do; else 1."""
+        encoder = self.make_encoder() if self.batch is not None else None
+        return min((max(1, message.batch) for message in encoder.messages), default=1) if encoder is not None else 1
 
     @property
     def devices_per_gateway(self) -> int:
@@ -731,9 +755,13 @@ class Scenario(ConfigFile):
                 said = f"{name} is of the second world: write world: 2 at the top of the scenario"
                 raise located_error(("sites", position, "climate"), said)
         kinds = {group.kind for group in self.devices}
+        batched = {group.kind for group in self.devices if group.batch is not None}
         for position, fault in enumerate(self.faults):
             if fault.kind not in kinds:
                 raise located_error(("faults", position, "kind"), f"there is no {fault.kind} among the devices")
+            if fault.strikes_messages and fault.kind in batched:
+                said = f"{fault.type_name} {STRIKES_BATCHES}; leave it out, or batch"
+                raise located_error(("faults", position, "type"), said)
         check_steps(self.steps, self.devices)
         if self.start is not None and self.start.timestamp() * 1000 < EPOCH_MS:
             raise located_error(("start",), "boots are counted as of 2000-01-01, so none begins before that")
@@ -804,6 +832,11 @@ class Scenario(ConfigFile):
         if group.device is not None:
             said = "standby needs a connection for each sensor, and these share their device's: write standby: false"
             raise located_error(at("standby"), said)
+        if group.batch is not None:
+            said = (
+                "a real sensor takes its place at any reading, also within a message: write standby: false, or no batch"
+            )
+            raise located_error(at("batch"), said)
         if group.gateway is not None:
             said = "standby needs a connection for each device, and these share their gateway's: write standby: false"
             raise located_error(at("gateway"), said)
@@ -836,8 +869,13 @@ class Scenario(ConfigFile):
 
     @property
     def messages_per_s(self) -> float:
-        """About how many readings the whole fleet publishes in a second of wall time; on change, at the most."""
-        return self.time_scale * sum(1000 * group.size / group.least_interval for group in self.devices)
+        """About how many messages the whole fleet publishes in a second of wall time; on change, at the most.
+
+        Several that are made of a reading count as one, several readings in one as their part of it.
+        """
+        return self.time_scale * sum(
+            1000 * group.size / group.least_interval / group.readings_per_message for group in self.devices
+        )
 
     def power_on_ms(self, from_ms: int | None) -> int | None:
         """Return when the devices were powered on, for messages as of `from_ms`; None for now, as a live run begins.

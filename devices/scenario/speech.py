@@ -16,8 +16,9 @@ from edgewire.dialects.base import DialectDecoder, DialectError
 from edgewire.dialects.encoder import DialectEncoder, GatewayEncoder, MessageTemplate
 from edgewire.dialects.home_assistant_discovery import DiscoveryWriter, HomeAssistantDiscovery, Spoken
 from edgewire.dialects.own_encoder import OwnFormatEncoder
-from edgewire.dialects.own_format import KNOWN_FIELDS
+from edgewire.dialects.own_format import KNOWN_FIELDS, mapped_fields
 from edgewire.dialects.payload_template import braced_names, compile_payload, named_in
+from edgewire.dialects.reading_lists import has_each
 from edgewire.dialects.registry import DIALECTS
 from edgewire.dialects.topic_check import shown_topic, text_fault, topic_fault
 from edgewire.messages import CONTRACT, Channel
@@ -84,13 +85,21 @@ class OwnMessage(Config):
     properties: MessageProperties = MessageProperties()
     """Of MQTT 5."""
 
-    def template(self, own_names: frozenset[str] = frozenset()) -> MessageTemplate:
-        """Return it as an encoder has it; a name of the user's own may stand in the payload as those of fields do."""
+    def template(self, own_names: frozenset[str] = frozenset(), batch: int | None = None) -> MessageTemplate:
+        """Return it as an encoder has it; a name of the user's own may stand in the payload as those of fields do.
+
+        `batch` is how many readings it says at once, where it has lists of them. Raises `ValueError`.
+        """
+        payload = _with_braces(self.payload, own_names - KNOWN_FIELDS)
+        has_lists = has_each(payload) and any(field.each_at >= 0 for field in mapped_fields(payload, ()))
+        if has_lists and batch is None:
+            raise ValueError("each stands for a list of several readings: write batch beside it, such as batch: 6")
         return MessageTemplate(
             self.topic,
-            _with_braces(self.payload, own_names - KNOWN_FIELDS),
+            payload,
             retain=self.retain,
             pad_to=self.pad_to,
+            batch=batch if batch is not None and has_lists else 0,
             properties=self.properties.spoken,
         )
 
@@ -143,13 +152,17 @@ def own_encoder(
     own_names: frozenset[str] = frozenset(),
     *,
     has_gateways: bool = False,
+    batch: int | None = None,
 ) -> DialectEncoder:
     """Return what writes messages of the user's own format, with names of the user's own in braces.
 
-    Raises `ValueError` with a sentence.
+    `batch` is how many readings those messages say at once that have lists of them. Raises `ValueError`.
     """
     own_names |= {GATEWAY} if has_gateways else set()
-    templates, of_events = ([message.template(own_names) for message in group] for group in (messages, events))
+    templates = [message.template(own_names, batch) for message in messages]
+    of_events = [message.template(own_names, 1) for message in events]
+    if any(template.batch for template in of_events):
+        raise ValueError("each is of readings: an event is said as it happens; write its fields without each")
     encoder = OwnFormatEncoder(templates, of_events)
     check_spoken(kind, encoder, own_names)
     return encoder
@@ -277,6 +290,19 @@ def discovery_writer(
     if part is None:
         return DiscoveryWriter(options, kind, spoken, known)
     return DiscoveryWriter(options, kind, spoken, known, part=part.part, model=" + ".join(part.parts))
+
+
+def check_batch(kind: str, encoder: DialectEncoder | None) -> None:
+    """Raise `ValueError` where no message of devices of a kind can say several readings."""
+    if any(message.channel is Channel.EVENT for message in CONTRACT[kind].messages):
+        raise ValueError(
+            f"{kind} tells what happens as it happens, and readings and events share their numbers: each is a message"
+            " of its own; leave this out"
+        )
+    if not isinstance(encoder, OwnFormatEncoder):
+        raise ValueError("is of a format of your own, whose payload says what each reading has; leave it out")
+    if not any(message.batch for message in encoder.messages):
+        raise ValueError("no payload has a list of readings: write {each: …} around what each reading has")
 
 
 def has_message_ids(kind: str, encoder: DialectEncoder) -> bool:

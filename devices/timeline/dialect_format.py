@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import orjson
 
+from devices.firmware.batches import BatchRule
 from devices.scenario.devices import Device
 from devices.scenario.speech import spoken_messages
 from devices.sensors.derived import DERIVED, spoken_fields
@@ -81,7 +82,10 @@ class DialectFormat:
             )
             self._addresses += messages
             self._boot_paths += [None if decoder is not None else _boot_path(one, known) for one in messages]
-        self.options = tuple(map(_options, self._addresses))
+        numbered = {
+            part.address: sum(one.is_numbered for one in parts) for parts in self._parts.values() for part in parts
+        }
+        self.options = tuple(_options(message, numbered[at]) for at, message in enumerate(self._addresses))
         self.leaves_out = any(message.needs for message in self._addresses) or any(
             not self._compiled.get(message.channel) for message in CONTRACT[kind].messages
         )
@@ -226,7 +230,8 @@ class DialectFormat:
         return self._padded(compiled, join_rows([*pieces, _LINE_BREAK], count).split(_LINE_BREAK)[:-1])
 
     def _padded(self, compiled: _Compiled, payloads: list[bytes]) -> list[bytes]:
-        size = compiled.template.pad_to
+        # What leaves with other readings is padded as they are joined.
+        size = 0 if compiled.template.batch else compiled.template.pad_to
         return [payload.ljust(size) for payload in payloads] if size else payloads
 
     def _named_texts(self, text: str, devices: Sequence[Device]) -> list[bytes]:
@@ -282,5 +287,6 @@ def _boot_path(message: MessageTemplate, known: Collection[str]) -> Path | None:
     return next((field.path for field in mapped_fields(message.payload, known) if field.name == "boot"), None)
 
 
-def _options(message: MessageTemplate) -> PublishOptions:
-    return PublishOptions(message.retain, dict(message.properties))
+def _options(message: MessageTemplate, per_reading: int) -> PublishOptions:
+    batch = BatchRule(message.batch, per_reading, message.pad_to) if message.batch else None
+    return PublishOptions(message.retain, dict(message.properties), batch)

@@ -7,6 +7,7 @@ and, for what other makers' devices say, `dialect_format.DialectFormat`; `Timeli
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Protocol
 
+from devices.firmware.batches import BatchRule
 from devices.scenario.devices import Device
 from devices.timeline.table import Table
 from devices.world.random import Flags, Ints
@@ -31,6 +32,8 @@ class PublishOptions(NamedTuple):
     retain: bool = False
     properties: Mapping[str, Any] = {}
     """As in `edgewire.dialects.encoder.MessageTemplate`."""
+    batch: BatchRule | None = None
+    """How many readings a message says at once; its payloads are made of one each, and joined by `join_readings`."""
 
 
 class CommandRequest(NamedTuple):

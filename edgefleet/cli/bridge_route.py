@@ -2,13 +2,16 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
 
 from edgefleet.cli.common import Json
 from edgewire.errors import ConfigError
+
+if TYPE_CHECKING:  # it takes long to import
+    from rich.console import Console
 
 _COLOURS = {"sent": "green", "dropped": "yellow", "dead letter": "red"}
 
@@ -34,7 +37,8 @@ def route(
         typer.echo(orjson.dumps(found))
     else:
         _print(found)
-    if any(one["fate"] == "dead letter" for one in found["sinks"].values()):
+    fates = [fate for one in found.get("readings", [found]) for fate in one["sinks"].values()]
+    if any(one["fate"] == "dead letter" for one in fates):
         raise typer.Exit(1)
 
 
@@ -55,7 +59,18 @@ def _print(found: dict[str, Any]) -> None:
 
     console = Console(soft_wrap=True, highlight=False)
     subscribed = "" if found["subscribed"] else " (not among the subscriptions)"
-    console.print(f"topic  {escape(found['topic'])}{subscribed}\nroute  {escape(found['route'] or 'none')}")
+    console.print(f"topic  {escape(found['topic'])}{subscribed}")
+    readings = found.get("readings", [found])
+    for number, reading in enumerate(readings, 1):
+        if len(readings) > 1:
+            console.print(f"\n[bold]reading {number} of {len(readings)}[/]")
+        _print_message(console, reading)
+
+
+def _print_message(console: "Console", found: dict[str, Any]) -> None:
+    from rich.markup import escape
+
+    console.print(f"route  {escape(found['route'] or 'none')}")
     if decoded := found["decoded"]:
         console.print(f"read as {decoded['format']}: {escape(decoded['topic'])}")
         console.print("        " + escape(orjson.dumps(decoded["fields"]).decode()))

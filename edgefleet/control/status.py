@@ -10,7 +10,8 @@ from edgefleet.launch.worker_status import WorkerState
 
 _COUNTS = (
     *("devices", "connected", "resting", "standby", "gateways", "gateways_connected", "emitted", "acknowledged"),
-    *("sent_qos0", "inflight", "buffered", "refused", "dropped", "dropped_by_fault", "reconnects", "failed_dials"),
+    *("sent_qos0", "collecting", "batched", "batches", "inflight", "buffered", "refused", "dropped"),
+    *("dropped_by_fault", "reconnects", "failed_dials"),
 )
 _OF_KIND = ("devices", "connected", "resting", "standby", "emitted", "acknowledged", "buffered", "inflight", "dropped")
 

@@ -11,6 +11,7 @@ from devices.scenario.devices import Shard
 from devices.scenario.scenario import DeviceGroup, Scenario
 from devices.sensors.registry import KINDS
 from devices.timeline.timeline import Timeline
+from edgewire.dialects.payload_template import join_readings
 from edgewire.link import BrokerUrl
 
 # Beside its connections a process has its event loop, logs, pipes, and dials under way that will fail.
@@ -68,8 +69,7 @@ class Needs:
         numbers = range(shard.index, total, shard.count)
         mine = _devices_of(scenario, shard)
         share = mine / sum(group.size for group in scenario.devices)
-        rates = [(group, group.size * 1000 / group.least_interval * scenario.time_scale) for group in scenario.devices]
-        rate = sum(per_s for _, per_s in rates)
+        rate = scenario.messages_per_s
         # Several workers have a process over them.
         processes_bytes = (workers if workers == 1 else workers + 1) * PROCESS_BYTES
         # Readings are taken at the interval, whether or not they are published.
@@ -132,8 +132,18 @@ def _largest_packet(scenario: Scenario) -> int:
     topics = [
         max(map(len, timeline.wire_format(position).topics(device))) for position, device in enumerate(timeline.devices)
     ]
-    sizes = (topics[device] + len(payload) for device, payload in zip(batch.device, batch.payload, strict=True))
+    sizes = (
+        topics[device] + _message_bytes(timeline, device, address, payload)
+        for device, address, payload in zip(batch.device, batch.address, batch.payload, strict=True)
+    )
     return max(sizes, default=0) + FRAME_BYTES
+
+
+def _message_bytes(timeline: Timeline, device: int, address: int, payload: bytes) -> int:
+    """Return how long the message of a reading is, with others of the same size where it says several."""
+    options = timeline.wire_format(device).options
+    rule = None if options is None else options[address].batch
+    return len(payload) if rule is None else len(join_readings(rule.readings * [payload], rule.pad_to))
 
 
 def _one_of(group: DeviceGroup) -> DeviceGroup:

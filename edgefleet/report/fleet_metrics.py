@@ -21,7 +21,8 @@ _GAUGES = {
     "resting": "Devices that want no connection: they sleep, or are down during a reset.",
     "standby": "Emulated devices that have left their places to real sensors.",
     "inflight": "Messages published and not yet acknowledged.",
-    "buffered": "Messages in the outboxes of the devices.",
+    "buffered": "Readings in the outboxes of the devices.",
+    "collecting": "Readings that wait for others, to leave in one message.",
 }
 _COUNTERS = {
     "emitted": "Readings taken.",
@@ -75,6 +76,8 @@ class FleetCollector(Collector):
             "edgefleet_gateways_connected", "Those whose connection the broker has accepted.", total.gateways_connected
         )
         yield CounterMetricFamily("edgefleet_failed_dials", "Dials that led to no connection.", total.failed_dials)
+        yield CounterMetricFamily("edgefleet_batches", "Messages that say several readings.", total.batches)
+        yield CounterMetricFamily("edgefleet_batched", "Readings in such messages.", total.batched)
         if self._reloader is not None:
             reloads = CounterMetricFamily(
                 "edgefleet_reloads", "Times that the scenario was read again, by what came of it.", labels=["outcome"]

@@ -41,6 +41,8 @@ def summary_json(result: ShardResult, folder: str) -> dict[str, Any]:
         **record.limits,
         "puback_ms": {"count": final.puback.total, **final.puback.summary()},
         "connected_after_s": record.connected_after_s,
+        "batched": final.batched,
+        "batches": final.batches,
         "reconnects": final.reconnects,
         "gateways": sum(not one.has_parts for one in record.gateways),
         "devices_with_parts": len({one.gateway_id for one in record.gateways if one.has_parts}),
@@ -91,8 +93,12 @@ def summary_text(result: ShardResult, folder: str, labels_file: str) -> str:
     there = ", ".join(f"{count:,} to {broker}" for broker, count in sorted(record.connected_to.items()))
     connected = f"\nconnected at the end: {there}" if ", " in record.broker else ""
     done = f"\n{describe_actions(record.actions)}" if record.actions else ""
+    final = result.final
+    what = (
+        f"readings, {final.batched:,} of them in {final.batches:,} messages of several" if final.batches else "messages"
+    )
     return (
-        f"{_who(record)} emitted {totals['emitted']:,} messages: {', '.join(said)}; "
+        f"{_who(record)} emitted {totals['emitted']:,} {what}: {', '.join(said)}; "
         f"record in {folder}{faults}{connected}{done}\n{'FAIL  ' if has_failed(record) else ''}{record.verdict}"
     )
 

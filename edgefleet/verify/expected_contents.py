@@ -4,7 +4,7 @@ The same decoder that the bridge has reads it, so that what is expected is in th
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
@@ -34,6 +34,7 @@ from edgefleet.verify.message_index import MISSING, UNSENT, Indices, MessageInde
 from edgefleet.verify.side_contents import DecodedMessage, SideContents, read_side_contents
 from edgewire.clock import parse_ms
 from edgewire.config import describe_error
+from edgewire.dialects.payload_template import READING_MARK, with_outside_of
 from edgewire.errors import EdgefleetError
 from edgewire.messages.base import to_device_id
 from edgewire.run_record import IntervalChange, PoweredPart, RunRecord, SideMessage, StandbySpan
@@ -57,6 +58,8 @@ class ExpectedContents:
     """By the devices' clock."""
     address: Indices
     """Which of the messages of a reading it is."""
+    newest_ms: Indices
+    """When the newest reading of its message was due, which may be itself."""
     devices: dict[str, int] = field(default_factory=dict)
     """The name that a device has in a sink -> the position of one of its boots in the index."""
     ids: set[str] = field(default_factory=set)
@@ -82,13 +85,14 @@ class ExpectedContents:
             device, due_ms = index.devices[at], int(self.due_ms[slot])
             wanted = device.device_id, device.boot, int(self.address[slot])
             for part in self._sources:
-                # Numbers may be counted from where one begins to ask.
-                for spoken in part.said(due_ms, due_ms + 1):
-                    if (spoken.device.device_id, spoken.boot, spoken.address) != wanted:
-                        continue
-                    read = part.decode(spoken)
-                    if read is not None:
-                        yield slot, content_of(read.fields), read.time_ms
+                spoken = part.said_at(wanted, due_ms)
+                newest_ms = int(self.newest_ms[slot])
+                newest = spoken if newest_ms == due_ms else part.said_at(wanted, newest_ms)
+                if spoken is None or newest is None:
+                    continue
+                read = part.decode(spoken.beside(newest))
+                if read is not None:
+                    yield slot, content_of(read.fields), read.time_ms
 
 
 class _Spoken(NamedTuple):
@@ -99,6 +103,14 @@ class _Spoken(NamedTuple):
     address: int
     due_ms: int
     payload: bytes
+    newest_ms: int
+    """When the newest reading of its message was due."""
+
+    def beside(self, newest: "_Spoken") -> "_Spoken":
+        """Return it as it is read in the message whose newest reading is given."""
+        if READING_MARK not in self.payload:
+            return self
+        return self._replace(payload=with_outside_of(self.payload, newest.payload), newest_ms=newest.due_ms)
 
 
 class _Part:
@@ -167,8 +179,38 @@ class _Part:
             return None
         return None if isinstance(event, str) else _read(event)
 
-    def said(self, from_ms: int, to_ms: int) -> Iterator[_Spoken]:
-        """Yield what is said without ids in a window of the devices' time."""
+    def said_at(self, wanted: tuple[str, int, int], at_ms: int) -> _Spoken | None:
+        """Return what a device says at an instant in a boot at an address; None where that is nothing."""
+        # Numbers may be counted from where one begins to ask.
+        spoken = self._readings(at_ms, at_ms + 1)
+        return next((one for one in spoken if (one.device.device_id, one.boot, one.address) == wanted), None)
+
+    def said(self, from_ms: int, to_ms: int, was_emitted: Callable[[_Spoken], bool]) -> Iterator[_Spoken]:
+        """Yield what is said without ids in a window of the devices' time.
+
+        Of several readings in one message each as it is read, beside the newest that `was_emitted`.
+        """
+        together: dict[tuple[int, int], tuple[tuple[int, int], list[_Spoken]]] = {}
+        for spoken in self._readings(from_ms, to_ms):
+            options = self.timeline.wire_format(spoken.position).options
+            rule = None if options is None else options[spoken.address].batch
+            if rule is None:
+                yield spoken
+                continue
+            if not was_emitted(spoken):
+                continue
+            key, message = (spoken.position, spoken.address), (spoken.boot, rule.first_of(spoken.seq))
+            before = together.get(key)
+            if before is not None and before[0] == message:
+                before[1].append(spoken)
+                continue
+            together[key] = message, [spoken]
+            if before is not None:
+                yield from _as_read(before[1])
+        for _, readings in together.values():
+            yield from _as_read(readings)
+
+    def _readings(self, from_ms: int, to_ms: int) -> Iterator[_Spoken]:
         step = max(1, round(_ROWS / self.timeline.rate_per_s * 1000))
         for begin in range(from_ms, to_ms, step):
             # What a fault has lost has a number as well.
@@ -177,7 +219,7 @@ class _Part:
             for position, boot, seq, address, due_ms, payload in rows:
                 if payload and seq != NO_SEQ and self.decoders[position] is not None:
                     device = self.timeline.devices[position]
-                    yield _Spoken(device, position, boot, seq, address, due_ms, payload)
+                    yield _Spoken(device, position, boot, seq, address, due_ms, payload, due_ms)
 
     def decode(self, spoken: _Spoken) -> DecodedMessage | None:
         """Return what the bridge makes of a message; None where it leaves it out. Raises `UndecodableMessage`."""
@@ -233,6 +275,12 @@ class _Part:
                         decoders.of(0).decode_event(_message(one.topic, one.payload, power_on_ms, retain=one.retain))
 
 
+def _as_read(readings: Sequence[_Spoken]) -> Iterator[_Spoken]:
+    """Yield the readings of one message, each as it is read there."""
+    for one in readings:
+        yield one.beside(readings[-1])
+
+
 def _read(event: tuple[Any, ...]) -> DecodedMessage:
     _, name, _, timestamp, body = event
     return DecodedMessage(name, parse_ms(timestamp), orjson.loads(body or b"{}"))
@@ -271,8 +319,8 @@ def expect_contents(record: RunRecord, index: MessageIndex, rules: BridgeRules |
     With the `rules` of a bridge all but the message contract is read by them, what has ids as well. Takes some 30 µs a
     message.
     """
-    whole, moment, values, shape, due_ms, address = (np.zeros(len(index), np.int64) for _ in range(6))
-    expected = ExpectedContents(whole, moment, values, shape, due_ms, address)
+    whole, moment, values, shape, due_ms, address, newest = (np.zeros(len(index), np.int64) for _ in range(7))
+    expected = ExpectedContents(whole, moment, values, shape, due_ms, address, newest)
     try:
         scenario = Scenario.model_validate(record.spoken)
     except (ValidationError, EdgefleetError) as error:
@@ -377,20 +425,27 @@ def _compute(
     ledger = index.empty_ledger()
     ends = record.sim_started_ms + round((record.stopped_ms - record.started_ms + 1000) * record.time_scale)
     places: dict[tuple[int, int], int] = {}
-    for spoken in part.said(begun_ms, ends):
+
+    def slot_of(spoken: _Spoken) -> tuple[int, int]:
+        """Return the position of its boot in the index, and its slot; -1 where it was not emitted."""
         key = spoken.position, spoken.boot
         at = places.get(key, -2)
         if at == -2:
             at = places[key] = index.position_of(spoken.device.device_id, spoken.boot)
         if at < 0:
-            continue
+            return at, -1
         slot = int(index.start[at]) + spoken.seq - int(index.first_seq[at])
-        changed_ms = index.devices[at].changed_ms
-        if not index.start[at] <= slot < index.start[at + 1] or ledger[slot] not in (MISSING, UNSENT):
+        return at, slot if index.start[at] <= slot < index.start[at + 1] else -1
+
+    for spoken in part.said(begun_ms, ends, lambda one: slot_of(one)[1] >= 0):
+        at, slot = slot_of(spoken)
+        if slot < 0 or ledger[slot] not in (MISSING, UNSENT):
             continue
+        changed_ms = index.devices[at].changed_ms
         if changed_ms is not None and spoken.due_ms >= changed_ms:
             continue
         expected.due_ms[slot], expected.address[slot] = spoken.due_ms, spoken.address
+        expected.newest_ms[slot] = spoken.newest_ms
         try:
             read = part.decode(spoken)
         except UndecodableMessage:

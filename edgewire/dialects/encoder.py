@@ -38,6 +38,8 @@ class MessageTemplate:
     retain: bool = False
     pad_to: int = 0
     """Bytes; a shorter payload has so many spaces at its end that it is as long."""
+    batch: int = 0
+    """Readings that it says at once, in the lists of its payload; 0 where it says one, and has none."""
     needs: tuple[str, ...] = ()
     """Fields without a value of which there is no message: a phone without a position says nothing."""
     properties: Mapping[str, Any] = field(default_factory=dict)

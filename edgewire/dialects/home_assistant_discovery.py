@@ -104,7 +104,7 @@ class DiscoveryWriter:
         self._places: dict[str, _Place] = {}
         for message in spoken.messages:
             for field in mapped_fields(message.payload, known):
-                self._places.setdefault(field.name, _Place(message.topic, field, on_topic[message.topic] > 1))
+                self._places.setdefault(field.name, _Place(message.topic, field.newest, on_topic[message.topic] > 1))
         shown = {one.field for one in (*ENTITIES.get(kind, ()), *TEXTS.get(kind, ()))}
         if not shown.intersection(self._places):
             raise DialectError(f"Home Assistant could show nothing of what is said of a {kind}: no value has a place")

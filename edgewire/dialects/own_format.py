@@ -3,12 +3,13 @@
 `topic: plant/{site}/{id}/state` and `payload: {t: temperature_c, rh: {from: humidity}, ts: {from: timestamp, as:
 epoch_ms}, fw: {const: "1.4"}}`. A text that is the name of a field stands for its value; other texts, numbers, booleans
 and null are constants, which a reader does not look at. Keys that the mapping does not name are kept as they are.
+`{each: …}` stands for a list, of what is in it for each reading of a message that has several (`reading_lists`).
 """
 
 import math
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Self
@@ -26,6 +27,7 @@ from edgewire.dialects.base import (
     TimeSource,
     Value,
 )
+from edgewire.dialects.reading_lists import EACH, ReadingLists, is_each
 from edgewire.dialects.times import DeviceTime, device_instant, device_time
 from edgewire.dialects.topic_check import shown_topic, topic_fault
 from edgewire.dialects.topic_pattern import TopicPattern
@@ -79,6 +81,15 @@ class MappedField:
     """Whether its key is left out there."""
     is_fixed: bool = False
     """Whether all its decimals are written, zeros at the end too, as C's printf does."""
+    each_at: int = -1
+    """Where in the path the place in a list of readings stands, which is the first there; negative outside of one."""
+
+    @property
+    def newest(self) -> Self:
+        """Return the same field of the last reading of a list."""
+        if self.each_at < 0:
+            return self
+        return replace(self, path=(*self.path[: self.each_at], -1, *self.path[self.each_at + 1 :]))
 
 
 class OwnFormat(Config):
@@ -91,6 +102,7 @@ class OwnFormat(Config):
     role: Literal["reading", "event"] = "reading"
     _pattern: TopicPattern = PrivateAttr()
     _fields: tuple[MappedField, ...] = PrivateAttr()
+    _lists: ReadingLists | None = PrivateAttr(default=None)
 
     @model_validator(mode="after")
     def _understood(self) -> Self:
@@ -100,7 +112,12 @@ class OwnFormat(Config):
             raise ValueError(str(error)) from None
         if fault := topic_fault(self.topic, is_published=False):
             raise ValueError(f"topic '{shown_topic(self.topic)}' {fault}")
-        self._fields = tuple(_read_mapping(self.payload, (), set(self._pattern.names)))
+        self._fields = fields = mapped_fields(self.payload, self._pattern.names)
+        if inner := [field for field in fields if field.each_at >= 0]:
+            self._lists = ReadingLists((field.path, field.each_at) for field in inner)
+            if any(field.name == "timestamp" for field in inner):
+                # One outside is that of the message.
+                self._fields = tuple(one for one in fields if one.name != "timestamp" or one.each_at >= 0)
         if len(self._fields) > MAX_LEAVES:
             raise ValueError(f"payload has {len(self._fields)} fields, more than {MAX_LEAVES}: send several messages")
         names = [field.name for field in self._fields]
@@ -119,8 +136,13 @@ class OwnFormat(Config):
 
     @property
     def fields(self) -> tuple[MappedField, ...]:
-        """Return the fields of the payload, in its order."""
+        """Return the fields of the payload that are read, in its order."""
         return self._fields
+
+    @property
+    def lists(self) -> ReadingLists | None:
+        """Return where its lists of readings are; None where a message is one reading."""
+        return self._lists
 
 
 class _Step(NamedTuple):
@@ -141,6 +163,8 @@ class OwnFormatDecoder:
         self._form = form
         self._role = MessageRole(form.role)
         self._is_bare = len(form.fields) == 1 and not form.fields[0].path
+        self.lists = form.lists
+        self._of_each = frozenset(one.name for one in form.fields if one.each_at >= 0).difference(_IDENTITY)
         self._known: dict[str, tuple[object, dict[str, Value]]] = {}
         # Keys of the top level that the mapping names, as fields or as constants.
         self._named = frozenset(form.payload) if isinstance(form.payload, dict) else frozenset()
@@ -174,6 +198,8 @@ class OwnFormatDecoder:
         is_object = type(body) is dict
         if not (is_object or self._is_bare or isinstance(body, list)):
             raise DialectError(f"payload is no JSON object: {shown(payload)}")
+        if self.lists is not None and not self.lists.has_reading(body):
+            return self._nothing(device, arrival)
         values = levels.copy()
         for key, name, is_number, field in self._steps:
             value = body.get(key) if is_object and key is not None else value_at(body, field.path)
@@ -181,6 +207,8 @@ class OwnFormatDecoder:
                 values[name] = value
             elif value is not None and not (isinstance(value, str) and value.strip().lower() in NO_VALUE):
                 values[name] = _value(field, value)
+        if self.lists is not None and self._of_each.isdisjoint(values):
+            return self._nothing(device, arrival)
         if self._time is None:
             at_ms, source, remark = arrival.received_ms, _BY_ARRIVAL, ""
         else:
@@ -207,6 +235,12 @@ class OwnFormatDecoder:
             return SteadyPayload(numbers, None)
         return SteadyPayload(numbers, self._time.path, self._read_time)
 
+    def _nothing(self, device: object, arrival: Arrival) -> DialectMessage:
+        """Return a message without a reading: its list is empty, or has no value in it."""
+        return DialectMessage(
+            str(device or ""), self._role, arrival.received_ms, _BY_ARRIVAL, is_stale=arrival.retained
+        )
+
     def _read_time(self, said: Any, arrival: Arrival) -> DeviceTime:
         assert self._time is not None
         if self._is_in_ms and type(said) is int:
@@ -225,25 +259,38 @@ class OwnFormatDecoder:
         return found
 
 
-def _read_mapping(node: Any, path: Path, levels: set[str]) -> Iterator[MappedField]:
-    """Yield the fields of a mapping. Raises `ValueError` for what is none of it, with its place."""
+def _read_mapping(node: Any, path: Path, levels: set[str], each_at: int = -1) -> Iterator[MappedField]:
+    """Yield the fields of a mapping, which is in a list of readings at a place of the path, or in none.
+
+    Raises `ValueError` for what is none of it, with its place.
+    """
     where = ".".join(map(str, path)) or "payload"
     if len(path) > MAX_DEPTH:
         raise ValueError(f"{'.'.join(map(str, path[:3]))}…: more than {MAX_DEPTH} objects or lists in each other")
     if isinstance(node, str):
         if _NAME.fullmatch(node):
-            yield MappedField(path, _known(node, where, levels))
+            yield MappedField(path, _known(node, where, levels), each_at=each_at)
     elif isinstance(node, dict):
+        if is_each(node, where):
+            if each_at >= 0:
+                raise ValueError(
+                    f"{where}: each is inside another: a message has the readings of one list, or of several"
+                )
+            found = tuple(_read_mapping(node[EACH], (*path, 0), levels, len(path)))
+            if not found:
+                raise ValueError(f"{where}: each has no field in it: all its readings would be the same")
+            yield from found
+            return
         if node and node.keys() <= LEAF_KEYS:
             if (field := read_leaf(node, path, where, levels)) is not None:
-                yield field
+                yield field if each_at < 0 else replace(field, each_at=each_at)
             return
         check_keys(node, where)
         for key, inner in node.items():
-            yield from _read_mapping(inner, (*path, str(key)), levels)
+            yield from _read_mapping(inner, (*path, str(key)), levels, each_at)
     elif isinstance(node, list):
         for place, inner in enumerate(node):
-            yield from _read_mapping(inner, (*path, place), levels)
+            yield from _read_mapping(inner, (*path, place), levels, each_at)
     else:
         check_constant(node, where)
 
@@ -351,4 +398,21 @@ def mapped_fields(payload: Any, names: Collection[str]) -> tuple[MappedField, ..
 
     Raises `ValueError` for what is no payload, with its place.
     """
-    return tuple(_read_mapping(payload, (), set(names)))
+    fields = tuple(_read_mapping(payload, (), set(names)))
+    _check_readings(fields)
+    return fields
+
+
+def _check_readings(fields: Collection[MappedField]) -> None:
+    """Raise `ValueError` where the readings of a list would have no values, or none of their own of what each has."""
+    inside = {field.name for field in fields if field.each_at >= 0}
+    if not inside:
+        return
+    outside = {field.name for field in fields if field.each_at < 0}
+    if inside <= {*_IDENTITY}:
+        raise ValueError("each has no value of the device in it: name a field there, such as temperature_c")
+    if "seq" in outside:
+        raise ValueError("seq is the number of a reading, and each has its own: write it inside each")
+    if "timestamp" in outside - inside:
+        said = "timestamp is outside each: the readings before the last would have no time; write it inside"
+        raise ValueError(f"{said}, or leave it out: then they have that of their arrival")

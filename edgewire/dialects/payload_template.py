@@ -1,14 +1,17 @@
 """Takes the payload of a `MessageTemplate` apart once, so that a million of them can be joined from columns."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import orjson
 
 from edgewire.dialects.base import DialectError
 from edgewire.dialects.own_format import LEAF_KEYS, MAX_DEPTH, MappedField, check_constant, check_keys, read_leaf
+from edgewire.dialects.reading_lists import EACH, is_each
 
+READING_MARK = b"\x1e"
+"""Stands before and after what a list has of each reading: no JSON has this byte as it is."""
 _FIELD = re.compile(r"[a-z_][a-z0-9_]*")
 _BRACES = re.compile(r"\{([a-z_][a-z0-9_]*)\}")
 
@@ -62,6 +65,10 @@ def _parts(node: Any, where: str, names: frozenset[str]) -> Iterator[PayloadPart
         raise ValueError(f"{where[:40]}…: more than {MAX_DEPTH} objects or lists in each other")
     if (field := _field_of(node, where, names)) is not None:
         yield FieldPart(field)
+    elif isinstance(node, dict) and is_each(node, where):
+        yield b"[" + READING_MARK
+        yield from _parts(node[EACH], f"{where}.0", names)
+        yield READING_MARK + b"]"
     elif isinstance(node, dict) and node.keys() == {"const"}:
         check_constant(node["const"], where)
         yield orjson.dumps(node["const"])
@@ -99,6 +106,26 @@ def _object(node: dict[Any, Any], where: str, names: frozenset[str]) -> Iterator
             yield head
             yield from _parts(inner, f"{where}.{key}", names)
     yield b"}"
+
+
+def join_readings(payloads: Sequence[bytes], pad_to: int = 0) -> bytes:
+    """Return the payload of a message with the readings of these, the oldest first, which have one each.
+
+    They are as the parts of one `compile_payload` make them; what is outside its lists is of the last.
+    """
+    pieces = payloads[-1].split(READING_MARK)
+    if len(payloads) > 1:
+        every = [payload.split(READING_MARK) for payload in payloads]
+        for place in range(1, len(pieces), 2):
+            pieces[place] = b",".join([one[place] for one in every])
+    return b"".join(pieces).ljust(pad_to)
+
+
+def with_outside_of(payload: bytes, newest: bytes) -> bytes:
+    """Return what a reader makes of one of several readings: with what the newest has outside the lists."""
+    pieces = newest.split(READING_MARK)
+    pieces[1::2] = payload.split(READING_MARK)[1::2]
+    return b"".join(pieces)
 
 
 def braced_names(text: str) -> list[str]:

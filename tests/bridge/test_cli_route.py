@@ -159,3 +159,21 @@ async def test_check_says_that_credentials_are_wrong(config: Path, kafka_process
     }
     assert "answers 401: look at http.token" in found["http"]["text"]
     assert "Invalid username or password; look at sasl.username" in found["kafka"]["text"]
+
+
+def test_a_message_of_several_readings_is_shown_reading_by_reading(tmp_path: Path) -> None:
+    path = tmp_path / "bridge.yaml"
+    mapping = "{topic: 'p/{id}', payload: {b: boot, r: {each: {t: temperature_c, n: seq}}}}"
+    path.write_text(f"http: {{url: 'http://ingest'}}\nsubscriptions: [{{filter: p/#, decode: {mapping}}}]\n")
+    payload = '{"b":3,"r":[{"t":20,"n":7},{"t":"warm","n":8},{"t":21,"n":9}]}'
+    result = route(path, payload, "p/a", "--json")
+    assert result.exit_code == 1
+    found = as_json(result)
+    assert [one.get("message_id") for one in found["readings"]] == ["a:3:7", None, "a:3:9"]
+    assert [one["sinks"]["http"]["fate"] for one in found["readings"]] == ["sent", "dead letter", "sent"]
+    assert found["readings"][1]["sinks"]["http"]["reason"] == "own: reading 2 of 3: 'warm' is no number"
+    shown = route(path, payload, "p/a").stdout
+    assert shown.count("reading ") == 4
+    assert "reading 3 of 3" in shown
+    one = as_json(route(path, '{"b":3,"r":[{"t":20,"n":7}]}', "p/a", "--json"))
+    assert (one["message_id"], "readings" in one) == ("a:3:7", False)

@@ -64,7 +64,7 @@ def test_acknowledgements_go_to_the_boot_that_took_the_reading() -> None:
     device.on_reading(reading(0, 6), window=9)
     assert [(one.boot, one.seq) for one in device.pop_publishable(9, 0)] == [(5, 0), (5, 1), (5, 2), (6, 0)]
     device.on_acknowledged(5, 2)
-    device.on_refused(2, 5, "not authorized (0x87)")
+    device.on_refused((2,), 5, "not authorized (0x87)")
     device.on_acknowledged(6, 1)
     before, now = device.all_counters()
     assert (before.acknowledged, len(before.dropped), now.acknowledged, len(now.dropped)) == (2, 0, 1, 0)

@@ -59,7 +59,7 @@ def lose(client: DeviceClient, link: Mock) -> None:
 
 def test_a_damaged_reading_of_an_earlier_boot_is_dropped_and_not_acknowledged_too() -> None:
     client = device(outbox={"storage": "flash"})
-    client.lose_reading(0)
+    client.lose_reading(0, 0)
     client.firmware.on_reset(2, 0, "watchdog")
     client.on_events(connect(client), [Acknowledged(1, 0, (1, NO_SEQ))])
     assert client.acknowledged == 0

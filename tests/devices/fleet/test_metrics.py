@@ -26,7 +26,9 @@ class Client:
         for seq in range(4):
             counters.count_reading(seq)
         boots = [counters]
-        self.firmware = SimpleNamespace(outbox=[1, 2, 3], boots=boots, all_counters=lambda: iter(boots))
+        self.firmware = SimpleNamespace(
+            outbox=SimpleNamespace(readings=3), collecting=0, boots=boots, all_counters=lambda: iter(boots)
+        )
 
     def tick(self) -> None:
         self.ticks += 1

@@ -137,7 +137,7 @@ def test_what_it_would_have_measured_is_withheld_and_known_by_seq() -> None:
     place.hear_status()
     for seq in (1, 2, 3):
         place.client.handle_reading(reading(seq))
-    place.client.lose_reading(4)
+    place.client.lose_reading(4, 0)
     assert place.client.firmware.counters.last_seq == 0
     assert place.owner.on_withheld.call_count == 4
     (span,) = place.client.spans

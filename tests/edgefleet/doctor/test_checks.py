@@ -77,6 +77,17 @@ def test_a_shard_needs_its_part_and_the_broker_the_whole() -> None:
     assert needs.messages_per_s == pytest.approx(375)
 
 
+def test_several_readings_in_one_message_are_one_message_of_all_of_them() -> None:
+    own = {"topic": "p/{id}", "payload": {"t": {"each": "temperature_c"}}}
+    fleets = [
+        Scenario(broker=URL, devices=[{"kind": "bme280", "count": 60, "interval": "1s", "batch": batch, **own}])
+        for batch in (1, 60)
+    ]
+    one, sixty = map(Needs.of, fleets)
+    assert (one.messages_per_s, sixty.messages_per_s) == (pytest.approx(60), pytest.approx(1))
+    assert 59 * 4 <= sixty.largest_packet_bytes - one.largest_packet_bytes <= 59 * 8
+
+
 def test_too_little_memory_and_processor() -> None:
     small = replace(MACHINE, memory_bytes=100 * 2**20, cores=1)
     found = wrong(evaluate(Needs.of(scenario(interval="200ms")), small, [facts()]))

@@ -146,8 +146,8 @@ def judged(history: History) -> tuple[MessageIndex, ExpectedContents]:
             )
         )  # fmt: skip
     index = MessageIndex(replace(run_record(*devices), fixed_boots=False))
-    columns = [np.zeros(len(index), np.int64) for _ in range(6)]
-    expected = ExpectedContents(columns[0], columns[1], columns[2], columns[3], columns[4], columns[5])
+    columns = [np.zeros(len(index), np.int64) for _ in range(7)]
+    expected = ExpectedContents(*columns)
     for one in history.said:
         at = index.position_of(one.device, 7)
         slot = int(index.start[at]) + one.seq

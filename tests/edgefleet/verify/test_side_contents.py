@@ -60,8 +60,8 @@ def entered(said: list[Said], *, is_timed: bool, knows_sensor: bool = True) -> t
     own, others = ([one for one in said if one.by_sensor is by_sensor] for by_sensor in (False, True))
     record = DeviceRecord(device_id="a", kind="gps", site="s", boot=7, first_seq=0, last_seq=len(own) - 1)
     index = MessageIndex(replace(run_record(record), fixed_boots=False))
-    columns = [np.zeros(len(index), np.int64) for _ in range(6)]
-    expected = ExpectedContents(columns[0], columns[1], columns[2], columns[3], columns[4], columns[5])
+    columns = [np.zeros(len(index), np.int64) for _ in range(7)]
+    expected = ExpectedContents(*columns)
     expected.devices["a"], expected.ids = 0, {"a"}
     for slot, one in enumerate(own):
         keys = content_keys("a", one.time_ms(), {"v": one.value})

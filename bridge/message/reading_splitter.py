@@ -1,0 +1,65 @@
+"""Takes messages that say several readings apart, as they come: each reading is a message of its own after that.
+
+So each has its number in the spool, its fate at every sink and, where it cannot be read, its dead letter. They are
+spooled together: none of them without the others, and the acknowledgement after all.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from bridge.message.config import NATIVE_FORMAT, SubscriptionConfig
+from bridge.message.user_properties import with_reading_place
+from bridge.spool.message import SpooledMessage
+from edgewire.dialects.own_format import OwnFormatDecoder
+from edgewire.dialects.reading_lists import ReadingLists
+from edgewire.mqtt.filters import filter_matches
+
+_KNOWN_TOPICS = 100_000
+
+
+class ReadingSplitter:
+    """Splits what comes by subscriptions whose `decode` has lists of readings; see `make_splitter`."""
+
+    def __init__(self, formats: Iterable[tuple[str, ReadingLists | None]]) -> None:
+        """Take filters and the lists of what comes by them: as in a route table, the first that matches counts."""
+        self._formats = tuple(formats)
+        self._by_topic: dict[str, ReadingLists | None] = {}
+
+    def split_messages(self, messages: list[SpooledMessage]) -> list[SpooledMessage]:
+        """Return these messages, with those of several readings in as many parts, in their order."""
+        found: list[SpooledMessage] = []
+        for message in messages:
+            topic = message.topic
+            lists = self._by_topic[topic] if topic in self._by_topic else self._find(topic)
+            if lists is None:
+                found.append(message)
+            else:
+                found += _split(message, lists)
+        return found
+
+    def _find(self, topic: str) -> ReadingLists | None:
+        if len(self._by_topic) >= _KNOWN_TOPICS:
+            self._by_topic.clear()
+        lists = next((lists for one, lists in self._formats if filter_matches(one, topic)), None)
+        self._by_topic[topic] = lists
+        return lists
+
+
+def _split(message: SpooledMessage, lists: ReadingLists) -> list[SpooledMessage]:
+    parts = lists.split_payload(message.payload)
+    if len(parts) < 2:
+        return [message]
+    return [
+        replace(message, payload=payload, properties=with_reading_place(message.properties, number, len(parts)))
+        for number, payload in enumerate(parts, 1)
+    ]
+
+
+def make_splitter(subscriptions: Iterable[SubscriptionConfig]) -> ReadingSplitter | None:
+    """Return what splits the messages of these subscriptions; None where each message is one reading."""
+    formats: list[tuple[str, ReadingLists | None]] = []
+    for config in subscriptions:
+        if config.format != NATIVE_FORMAT:
+            decoder = config.make_decoder()
+            formats.append((config.plain_filter, decoder.lists if isinstance(decoder, OwnFormatDecoder) else None))
+    return ReadingSplitter(formats) if any(lists is not None for _, lists in formats) else None
