@@ -4,8 +4,10 @@ What changes something is in `operator_api`.
 """
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import NamedTuple
+from weakref import WeakSet
 
 import orjson
 from aiohttp import web
@@ -13,12 +15,13 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from bridge.config import AdminConfig
 from bridge.metrics import BridgeMetrics
-from bridge.operator_api import SENTENCES, OperatedBridge, OperatorApi
+from bridge.operator_api import SENTENCES, Handler, OperatedBridge, OperatorApi
 from bridge.spool.accounting import lag_s, read_spool_report
 from bridge.spool.spool import Spool
 from edgewire.clock import Clock
 from edgewire.errors import ServiceUnavailable
 from edgewire.http_index import ServedPath, render_index
+from edgewire.paced_listener import accept_connections, listen_on
 from edgewire.redact import hide_urls
 
 _SENTENCES = {
@@ -29,6 +32,11 @@ _SENTENCES = {
 }
 """Path -> what it is for, as `/` says it."""
 
+MOST_CONNECTIONS = 100
+NEW_PER_S = 50.0
+"""Connections that are taken in a second, and as many at once: messages need the time, and the files, more."""
+HEAD_S = 10.0
+"""How long a new connection may be without a request."""
 CLOSE_S = 1.0
 """How long a bridge that ends waits for a client that does not finish its request, or does not take its answer."""
 
@@ -72,31 +80,68 @@ class Admin:
             "/ledger": self._ledger,
         }
         self.operator = OperatorApi(config, spool.path, bridge)
-        application = web.Application()
+        self._listener: socket.socket | None = None
+        self._accepting: asyncio.Task[None] | None = None
+        self._heard: WeakSet[asyncio.BaseTransport] = WeakSet()
+        application = web.Application(middlewares=[self._hear])
         application.add_routes([web.get("/", self._index), *(web.get(path, handlers[path]) for path in _SENTENCES)])
         application.add_routes(self.operator.routes())
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=CLOSE_S)
 
     async def start(self) -> None:
         """Listen. Raises `ServiceUnavailable` where the port is taken."""
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, self._config.host, self._config.port)
+        config = self._config
         try:
-            await site.start()
+            self._listener = await asyncio.to_thread(listen_on, config.host, config.port, MOST_CONNECTIONS)
         except OSError as error:
-            await self._runner.cleanup()
             raise ServiceUnavailable(
-                f"cannot listen on {self._config.host}:{self._config.port}: {error.strerror}; set admin.port"
+                f"cannot listen on {config.host}:{config.port}: {error.strerror}; set admin.port"
             ) from None
+        await self._runner.setup()
+        server = self._runner.server
+        assert server is not None
+        self._accepting = asyncio.create_task(
+            accept_connections(
+                self._listener,
+                lambda: self._watched(server()),
+                lambda: len(server.connections),
+                most=MOST_CONNECTIONS,
+                per_s=NEW_PER_S,
+            ),
+            name="admin.accept",
+        )
+
+    def _watched(self, protocol: asyncio.BaseProtocol) -> asyncio.BaseProtocol:
+        """Return a new connection, which is closed unless it asks for something soon."""
+
+        def look() -> None:
+            transport = getattr(protocol, "transport", None)
+            if transport is not None and transport not in self._heard:
+                transport.close()
+
+        asyncio.get_running_loop().call_later(HEAD_S, look)
+        return protocol
+
+    @web.middleware
+    async def _hear(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.transport is not None:
+            self._heard.add(request.transport)
+        return await handler(request)
 
     @property
     def url(self) -> str:
         """Return the address on which it listens, once started."""
-        host, port = self._runner.addresses[0][:2]
+        assert self._listener is not None
+        host, port = self._listener.getsockname()[:2]
         return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
     async def close(self) -> None:
         """Stop listening."""
+        if self._accepting is not None:
+            self._accepting.cancel()
+            await asyncio.wait([self._accepting])
+        if self._listener is not None:
+            self._listener.close()
         await self._runner.cleanup()
 
     async def _index(self, request: web.Request) -> web.Response:

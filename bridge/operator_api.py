@@ -64,7 +64,7 @@ SENTENCES = {
 
 log = logs.get("admin")
 
-Handler = Callable[[web.Request], Awaitable[web.Response]]
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class SinkChoice(Config):
@@ -178,7 +178,7 @@ class OperatorApi:
         return [web.route(*name, self._guarded(handlers[name])) for name in SENTENCES]
 
     def _guarded(self, handler: Handler) -> Handler:
-        async def guarded(request: web.Request) -> web.Response:
+        async def guarded(request: web.Request) -> web.StreamResponse:
             try:
                 self._check(request)
                 return await handler(request)

@@ -1,7 +1,6 @@
 """Stands before the routes of the control interface: not everybody is let in, and nobody too often."""
 
 import asyncio
-import math
 from collections.abc import Iterable
 
 import orjson
@@ -18,28 +17,10 @@ from edgewire.http_guard import (
     too_large,
     too_slow,
 )
+from edgewire.paced_listener import RateLimit
 
 REQUESTS_PER_S = 100.0
 WAIT_S = 5.0
-
-
-class RateLimit:
-    """Lets so much through a second, and as much at once after a rest; the others wait."""
-
-    def __init__(self, per_s: float) -> None:
-        self._gap_s = 1 / per_s
-        self._next_s = 0.0
-
-    async def take(self, limit_s: float = math.inf) -> bool:
-        """Wait for a turn; return whether there is one within so much time."""
-        now_s = asyncio.get_running_loop().time()
-        due_s = max(self._next_s, now_s - 1.0)
-        if due_s - now_s > limit_s:
-            return False
-        self._next_s = due_s + self._gap_s
-        if due_s > now_s:
-            await asyncio.sleep(due_s - now_s)
-        return True
 
 
 class ControlGuard:

@@ -16,17 +16,17 @@ from edgefleet.control.address import AddressFile
 from edgefleet.control.api import create_control_app
 from edgefleet.control.controller import RunController
 from edgefleet.control.events import EventHub
-from edgefleet.control.guard import ControlGuard, RateLimit
+from edgefleet.control.guard import ControlGuard
 from edgefleet.ingest.connections import WatchedProtocol
 from edgewire import logs
 from edgewire.errors import ConfigError, ServiceUnavailable
 from edgewire.http_guard import is_loopback
 from edgewire.os_support import run_coroutine
+from edgewire.paced_listener import accept_connections, listen_on
 
 MOST_CONNECTIONS = 100
 NEW_PER_S = 50.0
 """Connections that are taken in a second, and as many at once: each costs some 2 ms, which the devices do not have."""
-REST_S = 0.1
 MOST_HEAD = 16 << 10
 SEND_BUFFER = 64 << 10
 """Bytes that the system keeps for a listener that does not read."""
@@ -148,7 +148,7 @@ class ControlServer:
                 timeout_graceful_shutdown=CLOSE_S,
             )
         )
-        accepting = asyncio.create_task(self._accept(self._server), name="control.accept")
+        accepting = asyncio.create_task(self._accept_all(self._server), name="control.accept")
         self._begun.set()
         try:
             await self._server.serve(sockets=[])
@@ -156,41 +156,23 @@ class ControlServer:
             accepting.cancel()
             await asyncio.gather(accepting, return_exceptions=True)
 
-    async def _accept(self, server: _ControlServer) -> None:
-        """Take connections, as many as may be there, and no faster than so many a second: each costs time."""
-        loop, pace = asyncio.get_running_loop(), RateLimit(NEW_PER_S)
-        self._listener.setblocking(False)
+    async def _accept_all(self, server: _ControlServer) -> None:
+        loop, state = asyncio.get_running_loop(), server.server_state
 
         def protocol() -> WatchedProtocol:
-            return WatchedProtocol(config=server.config, server_state=server.server_state, app_state={}, _loop=loop)
+            return WatchedProtocol(config=server.config, server_state=state, app_state={}, _loop=loop)
 
-        while True:
-            await pace.take()
-            try:
-                connection, _ = await loop.sock_accept(self._listener)
-                if len(server.server_state.connections) >= MOST_CONNECTIONS:
-                    connection.close()
-                else:
-                    await loop.connect_accepted_socket(protocol, connection)
-            except OSError as error:
-                # It has gone again, or this process has no files left: then devices need them more.
-                log.debug("control: a connection was not taken", reason=error.strerror)
-                await asyncio.sleep(REST_S)
+        await accept_connections(
+            self._listener, protocol, lambda: len(state.connections), most=MOST_CONNECTIONS, per_s=NEW_PER_S
+        )
 
 
 def _listen(config: ControlConfig) -> socket.socket:
-    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-        listener.bind((config.host, config.port))
-        listener.listen(MOST_CONNECTIONS)
+        return listen_on(config.host, config.port, MOST_CONNECTIONS, send_buffer=SEND_BUFFER)
     except OSError as error:
-        listener.close()
         reason = error.strerror or str(error)
         raise ServiceUnavailable(f"--control: cannot listen on {config.host}:{config.port}: {reason}") from None
-    return listener
 
 
 @asynccontextmanager

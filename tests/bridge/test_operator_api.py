@@ -150,3 +150,20 @@ async def test_nobody_changes_a_bridge_that_others_reach_and_that_has_no_token(m
 def test_a_token_that_could_be_guessed_or_not_be_sent_is_refused(token: str) -> None:
     with pytest.raises((ConfigError, ValueError), match="16 characters of ASCII"):
         BridgeConfig(http={"url": "http://127.0.0.1:1"}, admin={"token": token})
+
+
+@pytest.mark.slow
+async def test_many_connections_are_bounded_and_idle_ones_are_closed(
+    mosquitto: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bridge.admin.HEAD_S", 0.5)
+    monkeypatch.setattr("bridge.admin.MOST_CONNECTIONS", 5)
+    async with ingest_stub() as ingest, staged(mosquitto.url, tmp_path, ingest) as stage:
+        host, port = stage.bridge.admin.url.removeprefix("http://").split(":")
+        connections = [await asyncio.open_connection(host, int(port)) for _ in range(20)]
+        async with asyncio.timeout(30):
+            # Those beyond are closed at once, the others as they ask for nothing.
+            assert [await reader.read() for reader, _ in connections] == [b""] * 20
+        for _, writer in connections:
+            writer.close()
+        assert (await ask(stage, "/readyz"))[0] == 200

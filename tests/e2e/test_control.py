@@ -1,4 +1,4 @@
-"""One script does all that can be done to a run, of one process and of two workers: nothing is lost, all is told."""
+"""One script does all that can be done to a run, of one process and of four workers: nothing is lost, all is told."""
 
 import os
 import subprocess
@@ -51,7 +51,7 @@ def scenario(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture(params=["1", "2"], ids=["one process", "two workers"])
+@pytest.fixture(params=["1", "4"], ids=["one process", "four workers"])
 def run(request: pytest.FixtureRequest, tmp_path: Path, scenario: Path) -> Iterator[subprocess.Popen[bytes]]:
     command = [sys.executable, "-m", "edgefleet", "run", scenario, "--broker", "embedded", "--control", "0"]
     command += ["--workers", request.param, "--record", tmp_path / "run", "--json", "--log-level", "error"]
@@ -81,6 +81,8 @@ def test_all_controls(run: subprocess.Popen[bytes], tmp_path: Path) -> None:
         wrong = ctl(folder, "scale", "gpz", "4")
         assert (wrong.returncode, wrong.stdout) == (2, "")
         assert wrong.stderr.startswith("edgefleet: group: there is no 'gpz', did you mean 'gps'?")
+        saved = ctl(folder, "record", "--out", str(tmp_path / "session.yaml"))
+        assert f"{len(ACTIONS) + 1} steps saved in" in saved.stdout, saved.stderr
         ended = ctl(folder, "stop", "--json")
         assert orjson.loads(ended.stdout)["said"] == "the run ends in order"
         stdout, _ = run.communicate(timeout=90)

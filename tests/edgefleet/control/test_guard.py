@@ -8,8 +8,9 @@ import orjson
 import pytest
 
 from edgefleet.control import guard
-from edgefleet.control.guard import ControlGuard, RateLimit
+from edgefleet.control.guard import ControlGuard
 from edgewire.http_guard import MOST_BODY
+from edgewire.paced_listener import RateLimit
 
 TOKEN = "a-token-of-a-run-0123"
 JSON = {"content-type": "application/json"}
