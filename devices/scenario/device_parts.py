@@ -119,7 +119,11 @@ def expand_parts(
 
 
 def _has_parts(entry: Any) -> bool:
-    return isinstance(entry, dict) and DEVICE in entry and not isinstance(entry[DEVICE], dict | PartPlace)
+    """Return whether an entry is as a user writes it, and not a group that is made of one already."""
+    if not isinstance(entry, dict) or DEVICE not in entry:
+        return False
+    found = entry[DEVICE]
+    return not (isinstance(found, PartPlace) or (isinstance(found, dict) and found.keys() == {"part", "parts"}))
 
 
 def _in_entry(part: int, key: Location) -> Location:

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from devices.scenario.device_parts import PartPlace
+from devices.scenario.device_parts import PART, PartPlace
 from devices.scenario.gateway import GatewayOptions
 from devices.sensors.derived import spoken_fields
 from devices.sensors.registry import KINDS
@@ -242,7 +242,7 @@ def check_spoken(
             texts = (message.topic, *message.properties.get("user", {}).values())
             for name in (*braced, *(name for text in texts for name in braced_names(text))):
                 if name not in DEVICE_NAMES and name not in own_names:
-                    if name == GATEWAY:
+                    if name == GATEWAY and PART not in own_names:
                         raise ValueError("there is no {gateway}: the group has none; give it gateway: {count: …}")
                     there = sorted(DEVICE_NAMES | own_names)
                     raise ValueError(

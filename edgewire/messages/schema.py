@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from pydantic.json_schema import models_json_schema
 
 from edgewire.messages.base import ContractError, Examples, Payload
-from edgewire.messages.contract import CONTRACT
+from edgewire.messages.contract import CONTRACT, DEVICE_CONTRACT
 from edgewire.messages.control import COMMAND_EXAMPLES, RESULT_EXAMPLES, STATUS_EXAMPLES, Command, Result, Status
 from edgewire.messages.topics import ROOT, Channel
 
@@ -90,7 +90,10 @@ def asyncapi() -> Json:
 
 _PARAMETERS: Json = {
     "site": {"description": "Where the device is."},
-    "kind": {"description": "What kind of device it is.", "enum": list(CONTRACT)},
+    "kind": {
+        "description": "What kind of device it is; one with several parts is a device.",
+        "enum": [*CONTRACT, DEVICE_CONTRACT.kind],
+    },
     "device_id": {"description": "The name of the device, unique in the fleet; also its MQTT client id."},
 }
 

@@ -261,6 +261,8 @@ AIR = {"kind": "bme280", "topic": "x/{id}", "payload": {"t": "temperature_c"}}
     [
         ({"device": []}, ("device",), "and there is none"),
         ({"device": "bme280"}, ("device",), "lists the parts of a device"),
+        ({"device": {"kind": "bme280"}}, ("device",), "lists the parts of a device"),
+        ({"device": [AIR | {"topic": "x/{gateway}"}]}, ("device", 0, "payload"), "nothing is called {gateway}"),
         ({"device": [3]}, ("device", 0), "should be a mapping"),
         ({"device": [{"kind": "bme280"}] * 21}, ("device",), "20 are the most"),
         ({"device": [{"interval": "1s"}]}, ("device", 0), "key 'kind' is missing"),
