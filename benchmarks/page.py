@@ -5,6 +5,7 @@ Needs chromium and chromium-driver. What a browser takes is told apart: it may r
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -12,7 +13,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from statistics import median
+from typing import Any, NamedTuple
 
 import requests
 import yaml
@@ -25,20 +27,29 @@ RATE = 10_000
 ROUNDS = 3
 WINDOW_S = 20.0
 SETTLE_S = 15.0
+_TIME_FRAMES = """
+  window.frameTimes = [];
+  const ask = window.requestAnimationFrame.bind(window);
+  window.requestAnimationFrame = (draw) => ask((at) => {
+    const begun = performance.now();
+    draw(at);
+    window.frameTimes.push(performance.now() - begun);
+  });
+"""
 
 
 @contextmanager
-def run_with_page(scenario: dict[str, Any], *options: str) -> Iterator[str]:
-    """Run a scenario on an embedded broker; yield the URL of its page once all devices are connected."""
+def run_with_page(scenario: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    """Run a scenario on an embedded broker; yield the URL of its page and its pid once all devices are connected."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "fleet.yaml").write_text(yaml.safe_dump(scenario))
         port = free_port()
         command = [sys.executable, "-m", "edgefleet", "run", "fleet.yaml", "--broker", "embedded", "--web", str(port)]
-        with subprocess.Popen([*command, *options], cwd=folder, stderr=subprocess.DEVNULL) as run:
+        with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as run:
             try:
                 url = f"http://127.0.0.1:{port}/"
                 wait_connected(url)
-                yield url
+                yield url, run.pid
             finally:
                 run.terminate()
                 run.wait()
@@ -73,7 +84,7 @@ def browser_at(url: str) -> Iterator[Any]:
 def measure_map(devices: int = DEVICES) -> None:
     """Say how many frames a second the map draws while all its vehicles may move."""
     scenario = {"devices": [{"kind": "gps", "count": devices, "interval": "30s"}], "connects_per_second": 3000}
-    with run_with_page(scenario) as url, browser_at(url) as driver:
+    with run_with_page(scenario) as (url, _), browser_at(url) as driver:
         driver.execute_script("document.querySelector('#map').scrollIntoView()")
         frames = "return Number(document.querySelector('#map-canvas').dataset.frames || 0)"
         moving = "return document.querySelector('#site-rows .number:nth-child(4)')?.textContent"
@@ -82,6 +93,7 @@ def measure_map(devices: int = DEVICES) -> None:
             if time.monotonic() > deadline:
                 raise SystemExit("the map draws nothing")
             time.sleep(1)
+        driver.execute_script(_TIME_FRAMES)
         found = []
         for _ in range(ROUNDS):
             begun, before = time.monotonic(), driver.execute_script(frames)
@@ -90,38 +102,65 @@ def measure_map(devices: int = DEVICES) -> None:
         status = requests.get(f"{url}v1/status", timeout=30).json()
         print(
             f"map of {devices:,} devices, {driver.execute_script(moving)} under way: "
-            f"{', '.join(f'{one:.1f}' for one in found)} frames/s; fleet late by {status['lag_ms']['p99']} ms (p99)"
+            f"{', '.join(f'{one:.1f}' for one in found)} frames/s, each drawn in "
+            f"{median(driver.execute_script('return window.frameTimes')):.1f} ms (median); "
+            f"fleet late by {status['lag_ms']['p99']} ms (p99)"
         )
 
 
+class CpuTimes(NamedTuple):
+    """Holds processor time of a run since it began, in seconds."""
+
+    fleet_s: float
+    """Of the first thread, which has the devices."""
+    beside_s: float
+    """Of all others: the one of the control interface, and those that help the first."""
+    emitted: int
+
+    def since(self, before: "CpuTimes") -> "CpuTimes":
+        return CpuTimes(*(now - then for now, then in zip(self, before, strict=True)))
+
+
 def measure_cost(rate: int = RATE) -> None:
-    """Say how much processor time a run takes with the page open, beside what it takes without, in turns."""
+    """Say what a run takes with the page open, beside what it takes without, in turns.
+
+    Threads are told apart: on a machine that others use as well, what the fleet takes a message varies by more than the
+    page costs, and what the others take hardly does.
+    """
     scenario = {"devices": [{"kind": "bme280", "count": rate // 10, "interval": "100ms"}]}
-    with run_with_page(scenario) as url:
+    with run_with_page(scenario) as (url, pid):
         time.sleep(SETTLE_S)
-        shares = []
-        for number in range(ROUNDS):
-            alone = cpu_per_message(url)
+        alone, seen = [], []
+        for _ in range(ROUNDS):
+            alone.append(cpu_in_window(url, pid, "without"))
             with browser_at(url) as driver:
                 time.sleep(SETTLE_S / 3)
-                seen = cpu_per_message(url)
+                seen.append(cpu_in_window(url, pid, "with the page"))
                 assert driver.execute_script("return document.querySelector('#link').textContent") == "live"
-            shares.append(seen / alone - 1)
-            print(
-                f"round {number + 1}: {1e6 * alone:.2f} µs a message without, {1e6 * seen:.2f} µs with the page open: "
-                f"{100 * shares[-1]:+.1f} %"
-            )
-        print(f"median {100 * sorted(shares)[len(shares) // 2]:+.1f} % at {rate:,} messages/s")
+        more_s = median(one.beside_s for one in seen) - median(one.beside_s for one in alone)
+        share = more_s / median(one.fleet_s + one.beside_s for one in alone)
+        print(f"the page costs the run {1000 * more_s / WINDOW_S:+.1f} ms/s, {100 * share:+.1f} % of what it takes")
 
 
-def cpu_per_message(url: str) -> float:
-    before, at_s = requests.get(f"{url}v1/status", timeout=30).json(), time.monotonic()
+def cpu_in_window(url: str, pid: int, name: str) -> CpuTimes:
+    before, at_s = cpu_times(url, pid), time.monotonic()
     time.sleep(WINDOW_S)
-    after = requests.get(f"{url}v1/status", timeout=30).json()
-    took_s = sum(one["cpu_s"] for one in after["processes"]) - sum(one["cpu_s"] for one in before["processes"])
-    sent = after["emitted"] - before["emitted"]
-    print(f"  {sent / (time.monotonic() - at_s):,.0f} messages/s, {100 * took_s / WINDOW_S:.0f} % of a processor")
-    return float(took_s / sent)
+    found, took_s = cpu_times(url, pid).since(before), time.monotonic() - at_s
+    print(
+        f"{name:>13}: {found.emitted / took_s:,.0f} messages/s, {1e6 * found.fleet_s / found.emitted:.1f} µs each in "
+        f"the fleet's thread, {1000 * found.beside_s / took_s:.1f} ms/s in others"
+    )
+    return found
+
+
+def cpu_times(url: str, pid: int) -> CpuTimes:
+    ticks = os.sysconf("SC_CLK_TCK")
+    threads = {
+        int(one.name): sum(map(int, (one / "stat").read_text().rpartition(")")[2].split()[11:13])) / ticks
+        for one in Path(f"/proc/{pid}/task").iterdir()
+    }
+    emitted = requests.get(f"{url}v1/status", timeout=30).json()["emitted"]
+    return CpuTimes(threads.pop(pid), sum(threads.values()), emitted)
 
 
 if __name__ == "__main__":
