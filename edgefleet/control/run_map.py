@@ -23,7 +23,7 @@ from edgefleet.launch.requests import Shards
 from edgewire.errors import ConfigError, ServiceUnavailable
 
 PLACES_S = 2.0
-REST = 20
+REST = 8
 """Times as long as the processes have taken they are not asked again."""
 MOST_DEVICES = 50_000
 """That are drawn one by one; of more than these every second, third and so on is."""
