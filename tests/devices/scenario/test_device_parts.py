@@ -291,6 +291,7 @@ AIR = {"kind": "bme280", "topic": "x/{id}", "payload": {"t": "temperature_c"}}
             ("device", 0, "payload"),
             "leave boot or seq out",
         ),
+        ({"device": [AIR | {"batch": 2}]}, ("device", 0, "batch"), "say each reading by itself"),
         ({"device": [AIR | {"payload": {"t": "temprature_c"}}]}, ("device", 0, "payload"), "'temperature_c'"),
         ({"device": {"part": "gps", "parts": ["gps", "people"]}, "kind": "gps"}, ("device",), "lists the parts"),
         ({"kind": "bme280", "name": "box"}, ("name",), "is of a device with parts"),
