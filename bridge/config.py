@@ -203,7 +203,8 @@ class BridgeConfig(_Sinks):
         if not any(kind.takes_headers for kind in kinds) and mqtt.websocket != WebSocketConfig():
             fault = WEBSOCKET_UNUSED
         if fault:
-            raise ValueError(f"mqtt: {fault}")
+            key, _, said = fault.partition(" ")
+            raise located_error(("mqtt", key.rstrip(":")), said)
         return self
 
     @model_validator(mode="after")

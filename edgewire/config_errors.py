@@ -114,7 +114,7 @@ def _one_of_each_union(errors: Sequence[ErrorDetails], data: Any) -> list[ErrorD
     deepest = sorted(places, key=len, reverse=True)
     for place, found in places.items():
         # Where the items of a list are at fault, it is a list that was meant, whatever else is possible.
-        types_only = all(one["type"].endswith("_type") for one in found)
+        types_only = all(_is_of_type(one) for one in found)
         if (
             types_only
             and len(found) < len(errors)
@@ -131,6 +131,12 @@ def _one_of_each_union(errors: Sequence[ErrorDetails], data: Any) -> list[ErrorD
 def _is_echo(one: ErrorDetails) -> bool:
     """Return whether this is said of a list because its items are at fault: that it is too short without them."""
     return one["type"] == "too_short" and len(one["input"]) >= one["ctx"]["min_length"]
+
+
+def _is_of_type(one: ErrorDetails) -> bool:
+    """Return whether a value is of another type than one of those that it may have."""
+    is_word = one["type"] == "literal_error" and isinstance(one["input"], dict | list | tuple)
+    return one["type"].endswith("_type") or is_word
 
 
 def _place(one: ErrorDetails, data: Any) -> Location:
@@ -219,6 +225,8 @@ def _requirement(kind: str, context: dict[str, Any], value: Any, said: str) -> s
         return "should be a mapping of keys to values"
     if kind in ("tuple_type", "list_type"):
         return "should be a list"
+    if kind == "too_short" and context["min_length"] == 1:
+        return "is empty: write at least one"
     if kind == "none_required":
         return "should be left out"
     return said

@@ -1,5 +1,6 @@
 """Reads an entry of `subscriptions`: a topic filter, and how what comes on it is to be read."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -23,6 +24,11 @@ RAW_KIND = "raw"
 """The kind of such bytes, where none is set."""
 OWN_FORMAT = "own"
 
+_UNUSED: Mapping[str, frozenset[str]] = {
+    NATIVE_FORMAT: frozenset({"timezone", "site", "kind", "roles", "retained"}),
+    RAW_FORMAT: frozenset({"timezone", "roles"}),
+}
+"""Format -> keys that say nothing of it."""
 RoleName = Literal["reading", "event", "availability", "state", "answer", "command", "description"]
 
 
@@ -56,6 +62,11 @@ class SubscriptionConfig(Config):
             check_filter(self.filter)
         except Unsendable as error:
             raise located_error(("filter",), str(error)) from None
+        for name in sorted(self.model_fields_set & _UNUSED.get(self.format, frozenset())):
+            what = (
+                "the message contract has it itself" if self.format == NATIVE_FORMAT else "nobody looks into the bytes"
+            )
+            raise located_error((name,), f"is of no use with decode: {self.format}, as {what}; leave it out")
         if self.timezone is not None:
             try:
                 ZoneInfo(self.timezone)
@@ -109,6 +120,12 @@ class SubscriptionConfig(Config):
         dialect = DIALECTS.get(self.format)
         decoder = self.make_decoder()
         return ("#",) if decoder is None or (dialect and dialect.any_topic) else decoder.filters
+
+    @property
+    def description_filters(self) -> tuple[str, ...]:
+        """Return filters of what alone says what the values are; none where each message says it itself."""
+        prefix = getattr(self.make_decoder(), "discovery_prefix", None)
+        return () if prefix is None else (f"{prefix}/+/+/config", f"{prefix}/+/+/+/config")
 
     def make_decoder(self) -> DialectDecoder | None:
         """Return a new decoder; None for the message contract and for bytes. Raises `DialectError` or `ValueError`."""

@@ -81,6 +81,22 @@ def format_warnings(config: BridgeConfig) -> list[str]:
                 f"subscription '{entry.filter}' can bring nothing but dead letters: no route takes what it brings; give"
                 f" it one, with topic: '{entry.plain_filter}'"
             )
+    return [*found, *_discovery_warnings(config)]
+
+
+def _discovery_warnings(config: BridgeConfig) -> list[str]:
+    """Say of which subscriptions the devices would describe themselves on topics that none brings."""
+    entries = [one for one in config.subscriptions if not isinstance(one, str)]
+    found = []
+    for entry in entries:
+        topics = entry.description_filters
+        others = [one.plain_filter for one in entries if one.format == entry.format]
+        if topics and not any(overlap(one, topic) for one in others for topic in topics):
+            known = topics[0].partition("/+")[0]
+            found.append(
+                f"subscription '{entry.filter}': what its values are, and in which units, only the discovery says, and "
+                f"no subscription brings that; add {{filter: {known}/#, decode: {entry.format}}}"
+            )
     return found
 
 

@@ -196,7 +196,11 @@ def _parsed(path: Path, file: TextIO, count: int | None) -> Iterator[tuple[int, 
 
 def _check_header(path: Path, names: list[str]) -> list[str]:
     if ID not in names:
-        raise ConfigError(f"{path}:1: has no column 'id'; it has {', '.join(names[:10])[:200]}")
+        near = next((name for name in names if name.lower() == ID), None)
+        hint = (
+            "columns are parted by commas, semicolons or tabs" if near is None else f"write '{near}' in small letters"
+        )
+        raise ConfigError(f"{path}:1: has no column 'id'; it has {', '.join(names[:10])[:200]}: {hint}")
     twins = sorted({name for name in names if names.count(name) > 1})
     if twins:
         raise ConfigError(f"{path}:1: has two columns '{twins[0]}'")

@@ -34,7 +34,7 @@ from devices.scenario.speech import (
     NATIVE_DIALECT,
     MessageProperties,
     OwnMessage,
-    TopicError,
+    SpeechError,
     check_batch,
     check_gateway,
     dialect_decoder,
@@ -82,11 +82,15 @@ def _known_kind(kind: str) -> str:
 def _broker_urls(urls: str | tuple[str, ...]) -> str | tuple[str, ...]:
     if not urls:
         raise ValueError("needs a broker URL, or a list of them")
+    places: set[str] = set()
     for text in (urls,) if isinstance(urls, str) else urls:
         try:
-            BrokerUrl.parse(text)
+            url = BrokerUrl.parse(text)
         except ConfigError as error:
             raise ValueError(str(error)) from None
+        if url.place in places:
+            raise ValueError(f"broker {url} is in the list twice; leave one out")
+        places.add(url.place)
     return urls
 
 
@@ -140,7 +144,9 @@ class DeviceGroup(Config):
     interval: DurationMs = Field(default=10_000, ge=10, le=7 * 86_400_000)
     """Between two readings of one device, or from and to, as in `5s..15s`: then each is another. In a dialect by
     default what is usual for its devices, see dialects.md."""
-    intervals: tuple[Annotated[DurationMs, Field(ge=10, le=7 * 86_400_000)], ...] = Field(default=(), max_length=1000)
+    intervals: tuple[Annotated[DurationMs, Field(ge=10, le=7 * 86_400_000)], ...] = Field(
+        default=(), min_length=1, max_length=1000
+    )
     """Instead of `interval`: several, which come in turn, again and again."""
     working_hours: WorkingHours | None = None
     """The hours of the week in which they measure, in the group's `timezone`; without it all. Not for traffic and
@@ -195,9 +201,9 @@ class DeviceGroup(Config):
     """Of your own format: a shorter payload has so many spaces at its end that it is as long."""
     properties: MessageProperties = MessageProperties()
     """Of your own format: properties of MQTT 5."""
-    messages: tuple[OwnMessage, ...] = Field(default=(), max_length=50)
+    messages: tuple[OwnMessage, ...] = Field(default=(), min_length=1, max_length=50)
     """Several messages of your own format at each reading, instead of `topic` and `payload`."""
-    events: tuple[OwnMessage, ...] = Field(default=(), max_length=50)
+    events: tuple[OwnMessage, ...] = Field(default=(), min_length=1, max_length=50)
     """Messages of your own format for each event of a kind that has some beside its readings, such as people."""
     discovery: Literal["homeassistant"] | HomeAssistantDiscovery | None = None
     """`homeassistant`: the devices describe themselves to Home Assistant, whatever they speak. With options:
@@ -342,6 +348,9 @@ class DeviceGroup(Config):
             if not _FIELD_NAME.fullmatch(name):
                 continue  # of a file: nobody can name it, and it is in nobody's way
             if name in self.given_names and name != SITE:
+                if self.identities:
+                    said = f"{self.identities}:1: column '{name}' is what every device has: give it another name"
+                    raise located_error(("identities",), said)
                 raise located_error(("fields", name), "is what every device has: give it another name")
             if not isinstance(values, str) and len(values) != self.size:
                 said = f"needs one text for all, or one for each of the {self.size} devices, not {len(values)}"
@@ -374,6 +383,14 @@ class DeviceGroup(Config):
         line = line_of_device(self.identities, position)
         return located_error(("identities",), f"{self.identities}:{line}: {said}")
 
+    def _columns_told(self, key: str, said: str) -> str:
+        """Return which columns a file of identities has, where something is said of a name that is none."""
+        if self.identities is None or key == "dialect" or not ("no field" in said or "is called" in said):
+            return ""
+        columns = sorted(name for name in self.fields if _FIELD_NAME.fullmatch(name))
+        has = f"columns {', '.join(columns)}" if columns else "no column"
+        return f"; {self.identities} has {has} beside id"
+
     @property
     def on_change(self) -> OnChange | None:
         """Return which readings are published; None for all."""
@@ -405,7 +422,7 @@ class DeviceGroup(Config):
             raise located_error((own[0],), "is of a format of your own; leave it out, or the dialect")
         if (self.topic is None) != (self.payload is None):
             missing = "payload" if self.payload is None else "topic"
-            raise located_error((missing,), "is missing: a format of your own needs topic and payload")
+            raise located_error((missing,), f"{missing} is missing: a format of your own needs topic and payload")
         if self.topic is not None and self.messages:
             raise located_error(("messages",), "lists all messages of a reading; leave out topic and payload, or this")
         if self.events and self.topic is None and not self.messages:
@@ -423,9 +440,9 @@ class DeviceGroup(Config):
         try:
             encoder = self.make_encoder()
         except (DialectError, ValueError) as error:
-            of_one = "topic" if isinstance(error, TopicError) else "payload"
-            key = of_one if self.topic is not None else "messages" if own else "dialect"
-            raise located_error((key,), str(error)) from None
+            of_one = error.key if isinstance(error, SpeechError) else "payload"
+            key = of_one if self.topic is not None or of_one == "events" else "messages" if own else "dialect"
+            raise located_error((key,), str(error) + self._columns_told(key, str(error))) from None
         if self.device is not None and encoder is not None and has_some_message_ids(self.kind, encoder):
             said = "boot and seq would be those of other parts as well, which have the same id: leave boot or seq out"
             raise located_error(("payload" if self.topic is not None else "messages",), said)
@@ -724,7 +741,9 @@ class Scenario(ConfigFile):
 
     def check_keys(self) -> None:
         """Raise `ValueError`, of which pydantic's is one, where keys contradict each other."""
-        self._check_transports()
+        if contradiction := self._transport_fault():
+            key, _, said = contradiction.partition(" ")
+            raise located_error((key.rstrip(":"),), said)
         country = next((site.country for site in self.sites if site.country is not None), None)
         if country is not None and self.world < 2:
             raise ValueError(f"sites: the first world has no public holidays: write world: 2 beside country: {country}")
@@ -749,6 +768,13 @@ class Scenario(ConfigFile):
                     self._place(position, "site"), f"'{group.site}' is not one of {', '.join(names)}{near}"
                 )
             self._check_sharing(position, group)
+            if group.standby_after is not None and self.standby_after_ms(group) is None:
+                said = "nobody stands by in this group: write standby: true beside it, or leave it out"
+                raise located_error(self._place(position, "standby_after"), said)
+        if self.standby_after is not None and all(self.standby_after_ms(group) is None for group in self.devices):
+            raise located_error(
+                ("standby_after",), "no device stands by: write standby: true beside it, or leave it out"
+            )
         for position, site in enumerate(self.sites):
             if self.world == 1 and site.climate not in PLAIN_CLIMATES:
                 name = site.climate if isinstance(site.climate, str) else "a table of normals"
@@ -770,7 +796,8 @@ class Scenario(ConfigFile):
         """Return where a key of a group stands in the file."""
         return entry_location(self.devices, position, *key)
 
-    def _check_transports(self) -> None:
+    def _transport_fault(self) -> str | None:
+        """Return which keys contradict the brokers' URLs, in a sentence that begins with one; None where none does."""
         transports = [broker.kind for broker in self.broker_urls]
         contradiction = check_tls_keys(
             uses_tls=any(transport.uses_tls for transport in transports),
@@ -781,8 +808,7 @@ class Scenario(ConfigFile):
         )
         if self.websocket != WebSocketConfig() and not any(transport.takes_headers for transport in transports):
             contradiction = WEBSOCKET_UNUSED
-        if contradiction:
-            raise ValueError(contradiction)
+        return contradiction
 
     def with_keys(self, **keys: Any) -> "Scenario":
         """Return the scenario with other values of some keys, as options give them.
@@ -790,10 +816,8 @@ class Scenario(ConfigFile):
         Raises `ConfigError` where a broker contradicts what the file has for its transport.
         """
         changed = self.model_copy(update=keys)
-        try:
-            changed._check_transports()
-        except ValueError as error:
-            raise ConfigError(f"--broker: {error}") from None
+        if fault := changed._transport_fault():
+            raise ConfigError(f"--broker: {fault}")
         return changed
 
     def with_group(self, number: int, **keys: Any) -> "Scenario":

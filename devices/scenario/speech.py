@@ -36,8 +36,13 @@ OF_ONE_DEVICE = frozenset({"id", "mac", "n"})
 """Those of them that no two devices of a kind share."""
 
 
-class TopicError(ValueError):
-    """A topic is none on which devices can publish."""
+class SpeechError(ValueError):
+    """Something beside a payload cannot be said by devices."""
+
+    def __init__(self, key: str, said: str) -> None:
+        """Name the key of a message that is about it."""
+        super().__init__(said)
+        self.key = key
 
 
 class MessageProperties(Config):
@@ -230,29 +235,35 @@ def check_spoken(
     kind: str, encoder: DialectEncoder, own_names: frozenset[str] = frozenset(), *, says_events: bool = True
 ) -> None:
     """Raise `ValueError` for a message that says what devices of this kind do not have, and for events unsaid."""
+    has_events = any(message.channel is Channel.EVENT for message in CONTRACT[kind].messages)
+    if encoder.events and not has_events:
+        raise SpeechError("events", f"{kind} has no events beside its readings: leave this out")
     unsaid = says_events and KINDS[kind].channel is not Channel.EVENT and not encoder.events
-    if unsaid and any(message.channel is Channel.EVENT for message in CONTRACT[kind].messages):
+    if unsaid and has_events:
         raise ValueError(f"{kind} has events beside its readings, and they would not be said: write `events` for them")
     for channel, messages in spoken_messages(kind, encoder).items():
         known = spoken_fields(kind, channel)
         for message in messages:
             if fault := topic_fault(message.topic):
-                raise TopicError(f"topic '{shown_topic(message.topic)}' {fault}")
+                raise SpeechError("topic", f"topic '{shown_topic(message.topic)}' {fault}")
             fields, braced = named_in(compile_payload(message.payload, known))
-            texts = (message.topic, *message.properties.get("user", {}).values())
-            for name in (*braced, *(name for text in texts for name in braced_names(text))):
-                if name not in DEVICE_NAMES and name not in own_names:
-                    if name == GATEWAY and PART not in own_names:
-                        raise ValueError("there is no {gateway}: the group has none; give it gateway: {count: …}")
-                    there = sorted(DEVICE_NAMES | own_names)
-                    raise ValueError(
-                        f"nothing is called {{{name}}}{closest(name, there)}; there are {', '.join(there)}"
-                    )
+            user = [name for text in message.properties.get("user", {}).values() for name in braced_names(text)]
+            for key, names in (("topic", braced_names(message.topic)), ("payload", braced), ("properties", user)):
+                for name in names:
+                    if name not in DEVICE_NAMES and name not in own_names:
+                        raise SpeechError(key, _unknown_name(name, own_names))
             for name in fields:
                 if name not in known:
                     near = get_close_matches(name, known, 1)
                     hint = f"; did you mean '{near[0]}'?" if near else f"; there are {', '.join(sorted(known))}"
                     raise ValueError(f"{kind} has no field '{name}'{hint}")
+
+
+def _unknown_name(name: str, own_names: frozenset[str]) -> str:
+    if name == GATEWAY and PART not in own_names:
+        return "there is no {gateway}: the group has none; give it gateway: {count: …}"
+    there = sorted(DEVICE_NAMES | own_names)
+    return f"nothing is called {{{name}}}{closest(name, there)}; there are {', '.join(there)}"
 
 
 def spoken_by(kind: str, encoder: DialectEncoder | None, part: PartPlace | None = None) -> Spoken:

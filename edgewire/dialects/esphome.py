@@ -97,6 +97,8 @@ class EsphomeDecoder:
 
     def __init__(self, options: EsphomeOptions | None = None) -> None:
         self._options = options or EsphomeOptions()
+        self.discovery_prefix = self._options.discovery_prefix
+        """What is before the topics on which nodes describe themselves."""
         self.registry = EntityRegistry()
         self._known: dict[str, _Levels] = {}
         self._plain: dict[str, PlainNumber] = {}

@@ -138,7 +138,8 @@ class HomeAssistantDecoder:
     """Learns entities from discovery, and reads whatever they publish on the topics that it names."""
 
     def __init__(self, options: HomeAssistantOptions | None = None, registry: EntityRegistry | None = None) -> None:
-        self._prefix = (options or HomeAssistantOptions()).discovery_prefix
+        self.discovery_prefix = self._prefix = (options or HomeAssistantOptions()).discovery_prefix
+        """What is before the topics on which devices describe themselves."""
         self.registry = EntityRegistry() if registry is None else registry
 
     @property

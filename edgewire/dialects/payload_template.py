@@ -41,7 +41,7 @@ def compile_payload(payload: Any, names: frozenset[str] = frozenset()) -> tuple[
     Raises `ValueError` for what is no payload, with its place.
     """
     if (field := _field_of(payload, "payload", names)) is not None:
-        return (FieldPart(field, is_bare=True),)
+        return (FieldPart(_never_left_out(field, "payload"), is_bare=True),)
     joined: list[PayloadPart] = []
     for part in _parts(payload, "payload", names):
         if isinstance(part, bytes) and joined and isinstance(joined[-1], bytes):
@@ -60,11 +60,20 @@ def _field_of(node: Any, where: str, names: frozenset[str]) -> MappedField | Non
     return None
 
 
+def _never_left_out(field: MappedField, where: str) -> MappedField:
+    """Return a field that stands under no key. Raises `ValueError` for one whose key could be left out."""
+    if field.is_optional:
+        raise ValueError(
+            f"{where}: optional leaves a key of an object out, and this has none; say what is missing instead"
+        )
+    return field
+
+
 def _parts(node: Any, where: str, names: frozenset[str]) -> Iterator[PayloadPart]:
     if where.count(".") > MAX_DEPTH:
         raise ValueError(f"{where[:40]}…: more than {MAX_DEPTH} objects or lists in each other")
     if (field := _field_of(node, where, names)) is not None:
-        yield FieldPart(field)
+        yield FieldPart(_never_left_out(field, where))
     elif isinstance(node, dict) and is_each(node, where):
         yield b"[" + READING_MARK
         yield from _parts(node[EACH], f"{where}.0", names)
@@ -72,6 +81,8 @@ def _parts(node: Any, where: str, names: frozenset[str]) -> Iterator[PayloadPart
     elif isinstance(node, dict) and node.keys() == {"const"}:
         check_constant(node["const"], where)
         yield orjson.dumps(node["const"])
+    elif isinstance(node, dict) and "const" in node and node.keys() <= LEAF_KEYS:
+        read_leaf(node, (), where, set(names))  # which says that const stands alone
     elif isinstance(node, dict):
         yield from _object(node, where, names)
     elif isinstance(node, list):

@@ -81,7 +81,6 @@ def test_what_cannot_be_read_is_shown_as_a_dead_letter_with_the_reason(tmp_path:
         ({"filter": "tele/+/SENSOR", "decode": "owntracks"}, "owntracks is on owntracks/#"),
         ({"filter": "tele/cellar/SENSOR", "decode": "shelly"}, "shelly is on shellies/#, +/events/rpc"),
         ({"filter": "home/+/+/events/rpc", "decode": "shelly"}, ""),
-        ({"filter": "any/thing", "decode": "homeassistant"}, ""),
     ],
 )
 def test_a_filter_that_can_bring_nothing_is_told_of(subscription: dict[str, Any], said: str, tmp_path: Path) -> None:

@@ -105,6 +105,16 @@ def test_what_may_stand_for_a_name(value: str, is_first: bool, said: str | None)
         ({**OWN, "payload": {**VALUE, "a": {"const": [2**70]}}}, "has more than 64 bits"),
         ({**OWN, "payload": {**VALUE, "a": b"x"}}, "payload.a: a bytes is neither a field nor a constant"),
         ({**OWN, "payload": {**VALUE, 1: "humidity", "1": 2}}, "has the key '1' twice"),
+        ({**OWN, "topic": "p/{id}/{nope}"}, "devices[0].topic: nothing is called {nope}"),
+        ({**OWN, "properties": {"user": {"a": "{nope}"}}}, "devices[0].properties: nothing is called {nope}"),
+        ({**OWN, "payload": {**VALUE, "a": {"const": "x", "round": 1}}}, "payload.a: const stands alone"),
+        ({**OWN, "payload": [{"from": "temperature_c", "optional": True}]}, "payload.0: optional leaves a key"),
+        ({**OWN, "events": [{"topic": "e/{id}", "payload": {"w": "seq"}}]}, "events: bme280 has no events beside"),
+        ({"messages": []}, "devices[0].messages: is empty: write at least one"),
+        ({"intervals": []}, "devices[0].intervals: is empty: write at least one"),
+        ({"standby_after": "60s"}, "devices[0].standby_after: nobody stands by in this group"),
+        ({"discovery": {"form": "dual"}}, "devices[0].discovery.form: 'dual' is none of 'device' or 'single'"),
+        ({"on": {"change": {"humidity": -1}}}, "devices[0].on.change.humidity: Input should be greater than"),
         (
             {**OWN, "gateway": {"count": 1, "availability": {"topic": "p/\x07"}}},
             r"topic 'p/\u0007' has the character U+0007",
@@ -135,12 +145,24 @@ def test_a_payload_is_not_endless(tmp_path: Path, depth: int, said: str, as_list
         ("id,line\nb,ok\n\na/b,x\n", "f.csv:4: 'a/b' has a character that no level"),
         ("id,line,site\nb,ok,default\na,x,nowhere\n", "f.csv:3: 'nowhere' of column site is not one of default"),
         ("id,client_id,line\na,x\x01y,1\n", r"f.csv:2: client id 'x\u0001y' has the character U+0001"),
+        ("id,line,kind\na,1,gps\n", "f.csv:1: column 'kind' is what every device has: give it another name"),
+        ("ID,line\na,1\n", "f.csv:1: has no column 'id'; it has ID, line: write 'ID' in small letters"),
+        ("id|line\na|1\n", "columns are parted by commas, semicolons or tabs"),
     ],
 )
 def test_a_row_of_a_file_is_named_by_its_line(tmp_path: Path, text: str, said: str) -> None:
     found = refused(tmp_path, {"identities": "f.csv", "topic": "p/{line}/{id}", "payload": VALUE}, f=text)
     assert said in found
     assert found.startswith("s.yaml:2: devices[0].identities: ")
+
+
+@pytest.mark.parametrize(
+    "place", [{"topic": "p/{line}/{id}", "payload": VALUE}, {"topic": "p/{id}", "payload": {**VALUE, "l": "line"}}]
+)
+def test_a_column_that_is_not_there_is_told_with_those_that_are(tmp_path: Path, place: dict[str, Any]) -> None:
+    found = refused(tmp_path, {"identities": "f.csv", **place}, f="id,lane\na,1\n")
+    assert "line" in found
+    assert found.endswith("; f.csv has columns lane beside id")
 
 
 def test_logins_that_no_gateway_uses_are_told(tmp_path: Path) -> None:

@@ -262,7 +262,7 @@ AIR = {"kind": "bme280", "topic": "x/{id}", "payload": {"t": "temperature_c"}}
         ({"device": []}, ("device",), "and there is none"),
         ({"device": "bme280"}, ("device",), "lists the parts of a device"),
         ({"device": {"kind": "bme280"}}, ("device",), "lists the parts of a device"),
-        ({"device": [AIR | {"topic": "x/{gateway}"}]}, ("device", 0, "payload"), "nothing is called {gateway}"),
+        ({"device": [AIR | {"topic": "x/{gateway}"}]}, ("device", 0, "topic"), "nothing is called {gateway}"),
         ({"device": [3]}, ("device", 0), "should be a mapping"),
         ({"device": [{"kind": "bme280"}] * 21}, ("device",), "20 are the most"),
         ({"device": [{"interval": "1s"}]}, ("device", 0), "key 'kind' is missing"),
@@ -295,7 +295,7 @@ AIR = {"kind": "bme280", "topic": "x/{id}", "payload": {"t": "temperature_c"}}
         ({"device": [AIR | {"payload": {"t": "temprature_c"}}]}, ("device", 0, "payload"), "'temperature_c'"),
         ({"device": {"part": "gps", "parts": ["gps", "people"]}, "kind": "gps"}, ("device",), "lists the parts"),
         ({"kind": "bme280", "name": "box"}, ("name",), "is of a device with parts"),
-        ({"kind": "bme280", "topic": "x/{id}/{part}", "payload": {"t": "temperature_c"}}, ("payload",), "{part}"),
+        ({"kind": "bme280", "topic": "x/{id}/{part}", "payload": {"t": "temperature_c"}}, ("topic",), "{part}"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused_where_it_stands(group: dict[str, Any], at: tuple[Any, ...], said: str) -> None:

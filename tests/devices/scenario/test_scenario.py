@@ -94,7 +94,16 @@ def test_no_shard(text: str) -> None:
             "unknown key 'devices[0].settings.nois', did you mean 'noise'?",
         ),
         ("devices: [{kind: gps, count: 1, site: mars}]", "devices[0].site: 'mars' is not one of default"),
-        ("devices: []", "devices: Tuple should have at least 1 item"),
+        ("devices: []", "devices: is empty: write at least one"),
+        (
+            "broker: [mqtt://a, mqtt://a:1883]\ndevices: [{kind: gps}]",
+            "broker: broker mqtt://a:1883 is in the list twice; leave one out",
+        ),
+        (
+            "standby_after: 60s\ndevices: [{kind: gps}]",
+            "standby_after: no device stands by: write standby: true beside",
+        ),
+        ("insecure: true\ndevices: [{kind: gps}]", "insecure: no broker is dialled with TLS"),
         ("seed: 1", "key 'devices' is missing"),
         (SMALLEST + "\nbroker: localhost", "broker: "),
         (SMALLEST + "\ntime_scale: 0", "time_scale: Input should be greater than 0, got 0"),
