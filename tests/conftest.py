@@ -4,10 +4,11 @@ import asyncio
 import functools
 import inspect
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import settings
 
 # A terminal of its own width is for those tests that ask for one: pytest-xdist and some shells set it for all.
@@ -41,6 +42,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
             marker = item.get_closest_marker("timeout")
             item.obj = _limited(item.obj, float(marker.args[0] if marker else config.getini("timeout")) - 5)
+
+
+@pytest.fixture(autouse=True)
+def unconfigured_logs() -> Iterator[None]:
+    """Take back what a command that ran in this process has set: the level of its logs, and where they go."""
+    yield
+    structlog.reset_defaults()
 
 
 def _limited(test: Callable[..., Awaitable[None]], limit_s: float) -> Callable[..., Awaitable[None]]:
