@@ -16,9 +16,10 @@ from pydantic_core import PydanticUndefined
 from bridge.config import BridgeConfig
 from devices.faults.base import Durations, PerDay
 from devices.scenario.actions import AnyAction
+from devices.scenario.device_group import DeviceGroup
 from devices.scenario.device_parts import PartPlace
 from devices.scenario.devices import Device
-from devices.scenario.scenario import DeviceGroup, Scenario
+from devices.scenario.scenario import Scenario
 from devices.scenario.speech import read_dialect
 from devices.scenario.steps import StepTiming
 from devices.sensors.registry import KINDS

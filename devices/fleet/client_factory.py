@@ -15,8 +15,9 @@ from devices.fleet.part import FleetPart
 from devices.fleet.session_factory import create_session
 from devices.fleet.standby import Standby
 from devices.fleet.standby_client import StandbyClient, StandbyOwner
+from devices.scenario.device_group import DeviceGroup
 from devices.scenario.devices import Device, Gateway
-from devices.scenario.scenario import DeviceGroup, Scenario
+from devices.scenario.scenario import Scenario
 from devices.timeline.formats import make_gateway_format
 from devices.timeline.gateway_format import as_device
 from devices.timeline.host_format import HostFormat, host_device

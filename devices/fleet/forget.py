@@ -13,8 +13,9 @@ from time import monotonic
 from devices.firmware.firmware import Firmware
 from devices.fleet.brokers import BrokerPool, broker_pool_for
 from devices.fleet.session_factory import last_will
+from devices.scenario.device_group import DeviceGroup
 from devices.scenario.devices import Device, Shard, login_name
-from devices.scenario.scenario import DeviceGroup, Scenario
+from devices.scenario.scenario import Scenario
 from devices.timeline.formats import dialect_format, make_gateway_format
 from devices.timeline.gateway_format import as_device
 from devices.timeline.timeline import Timeline

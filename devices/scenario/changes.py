@@ -9,8 +9,9 @@ from copy import copy
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from devices.scenario.device_group import DeviceGroup
 from devices.scenario.devices import Device, all_devices, connection_numbers, emulated, vehicle_sites
-from devices.scenario.scenario import DeviceGroup, Scenario
+from devices.scenario.scenario import Scenario
 from devices.sensors.gps.nmea_output import nmea_output
 from edgewire.errors import ConfigError
 

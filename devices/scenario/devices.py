@@ -7,10 +7,11 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from devices.scenario.device_group import DeviceGroup
 from devices.scenario.device_parts import PART, entries
 from devices.scenario.identity_table import SITE
 from devices.scenario.numbers import IdNumbers
-from devices.scenario.scenario import DeviceGroup, Scenario
+from devices.scenario.scenario import Scenario
 from devices.sensors.registry import KINDS
 from edgewire.dialects.encoder import DeviceNames
 from edgewire.errors import ConfigError

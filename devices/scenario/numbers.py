@@ -16,8 +16,9 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 
+from devices.scenario.device_group import DeviceGroup
 from devices.scenario.device_parts import entries
-from devices.scenario.scenario import DeviceGroup, Scenario
+from devices.scenario.scenario import Scenario
 from devices.sensors.registry import KINDS
 from edgewire.errors import ConfigError
 

@@ -4,8 +4,9 @@ So a faster loop keeps timestamps in real UTC, and every reading stays true at i
 reported, and a visit to a shop lasts as long as visits do, only that more people come.
 """
 
+from devices.scenario.device_group import DeviceGroup
 from devices.scenario.on_change import at_pace_of
-from devices.scenario.scenario import DeviceGroup, Scenario
+from devices.scenario.scenario import Scenario
 from devices.sensors.registry import KINDS
 
 _SHORTEST_MS, _LONGEST_MS = 10, 7 * 86_400_000

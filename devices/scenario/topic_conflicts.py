@@ -6,9 +6,10 @@ Within a group its own checks see to that. Topics of all devices are only made w
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from devices.scenario.device_group import DeviceGroup
 from devices.scenario.device_parts import entry_location, entry_of
 from devices.scenario.devices import Device, all_devices, device_names
-from devices.scenario.scenario import DeviceGroup, Scenario
+from devices.scenario.scenario import Scenario
 from devices.scenario.speech import DEVICE_NAMES, GATEWAY, OF_ONE_DEVICE, spoken_messages
 from devices.sensors.derived import spoken_fields
 from edgewire.dialects.encoder import GatewayEncoder

@@ -16,8 +16,8 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from devices.scenario.device_group import DeviceGroup
 from devices.scenario.on_change import OnChange, compared_fields
-from devices.scenario.scenario import DeviceGroup
 from devices.scenario.speech import spoken_messages
 from devices.sensors.base import Columns, DictionaryColumn
 from devices.sensors.derived import DERIVED, derived_column, spoken_fields

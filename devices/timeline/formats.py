@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from zoneinfo import ZoneInfo
 
+from devices.scenario.device_group import DeviceGroup
 from devices.scenario.devices import Device, device_names
-from devices.scenario.scenario import DeviceGroup, Scenario
+from devices.scenario.scenario import Scenario
 from devices.scenario.speech import spoken_by
 from devices.timeline.dialect_format import DialectFormat
 from devices.timeline.discovery_layer import DiscoveryLayer

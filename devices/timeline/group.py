@@ -11,7 +11,7 @@ import numpy as np
 
 from devices.faults.reboots import RebootSchedule
 from devices.faults.schedule import NEVER_MS
-from devices.scenario.scenario import DeviceGroup
+from devices.scenario.device_group import DeviceGroup
 from devices.sensors.base import Columns, EventSensor, HasLookback, Population, Sensor, boot_number, concat_columns
 from devices.sensors.registry import KINDS
 from devices.timeline.change_reports import ChangeReports, compared_values

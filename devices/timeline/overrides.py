@@ -12,8 +12,8 @@ import numpy as np
 
 from devices.faults.plan import FaultPlan
 from devices.faults.schedule import FOREVER_MS
+from devices.scenario.device_group import DeviceGroup
 from devices.scenario.devices import Device
-from devices.scenario.scenario import DeviceGroup
 from devices.sensors.base import boot_number
 from devices.timeline.group import AsSeen, Group
 from devices.timeline.schedule import OverrideIntervals

@@ -17,8 +17,9 @@ from devices.faults.bursts import Bursts
 from devices.faults.labels import Label
 from devices.faults.plan import FaultPlan, Readings, check_devices
 from devices.faults.transitions import FaultTransition, fault_transitions
+from devices.scenario.device_group import DeviceGroup
 from devices.scenario.devices import Device, Shard, all_devices, devices_of_shard, emulated, kinds_by_id, vehicle_sites
-from devices.scenario.scenario import DeviceGroup, Scenario
+from devices.scenario.scenario import Scenario
 from devices.sensors.base import Columns, boot_number
 from devices.sensors.fields import numeric_fields
 from devices.sensors.registry import KINDS

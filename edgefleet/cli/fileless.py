@@ -4,7 +4,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from devices.scenario.scenario import DeviceGroup, Scenario
+from devices.scenario.device_group import DeviceGroup
+from devices.scenario.scenario import Scenario
 from devices.scenario.topic_conflicts import check_topics
 from devices.sensors.registry import KINDS
 from edgewire.config import check_options

@@ -10,7 +10,8 @@ import typer
 from edgewire.errors import ConfigError
 
 if TYPE_CHECKING:
-    from devices.scenario.scenario import DeviceGroup, Scenario
+    from devices.scenario.device_group import DeviceGroup
+    from devices.scenario.scenario import Scenario
 
 _PANEL = "Short for keys of the scenario"
 

@@ -2,8 +2,9 @@
 
 from pydantic import ValidationError
 
+from devices.scenario.device_group import DeviceGroup
 from devices.scenario.group_names import find_groups, find_one_group, name_groups
-from devices.scenario.scenario import DeviceGroup, Scenario
+from devices.scenario.scenario import Scenario
 from edgewire.config import describe_error, duration_text
 from edgewire.errors import ConfigError
 

@@ -6,9 +6,10 @@ from math import ceil
 from typing import Any
 
 from devices.fleet.brokers import LOOPBACK_ADDRESSES, is_loopback
+from devices.scenario.device_group import DeviceGroup
 from devices.scenario.device_parts import entries
 from devices.scenario.devices import Shard
-from devices.scenario.scenario import DeviceGroup, Scenario
+from devices.scenario.scenario import Scenario
 from devices.sensors.registry import KINDS
 from devices.timeline.timeline import Timeline
 from edgewire.dialects.payload_template import join_readings

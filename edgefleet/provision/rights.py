@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 from devices.firmware.firmware import Firmware
 from devices.fleet.credentials import OPERATOR
+from devices.scenario.device_group import DeviceGroup
 from devices.scenario.devices import Device, Gateway, all_devices, login_name
 from devices.scenario.identity_table import Login, read_logins
-from devices.scenario.scenario import DeviceGroup, Scenario
+from devices.scenario.scenario import Scenario
 from devices.timeline.formats import make_gateway_format, make_wire_formats
 from devices.timeline.gateway_format import as_device
 from devices.timeline.native_format import NativeFormat

@@ -7,7 +7,8 @@ from typing import Any
 import orjson
 
 from devices.export.base import BatchTarget, ExportError, ExportWindow, ResumeState, slice_batch
-from devices.scenario.scenario import DeviceGroup, Scenario
+from devices.scenario.device_group import DeviceGroup
+from devices.scenario.scenario import Scenario
 from devices.sensors.registry import KINDS
 from devices.timeline.table import Batch
 from devices.timeline.timeline import Timeline

@@ -21,8 +21,9 @@ from bridge.spool.message import SpooledMessage
 from devices.firmware.firmware import Firmware
 from devices.firmware.outbox import NO_SEQ
 from devices.fleet.run_record import scenario_digest
+from devices.scenario.device_group import DeviceGroup
 from devices.scenario.devices import Device, Gateway, Shard
-from devices.scenario.scenario import DeviceGroup, Scenario
+from devices.scenario.scenario import Scenario
 from devices.scenario.speech import NATIVE_DIALECT, has_message_ids, spoken_messages
 from devices.timeline.formats import dialect_format, make_gateway_format
 from devices.timeline.gateway_format import as_device
