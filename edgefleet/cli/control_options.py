@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from edgewire.errors import ConfigError
-from edgewire.http_guard import SHORTEST_TOKEN
 
 if TYPE_CHECKING:
     from edgefleet.control.server import ControlConfig
@@ -118,6 +117,7 @@ def parse_control(address: str | None, token_file: Path | None) -> "ControlConfi
             raise ConfigError("--control-token-file: is for --control, which is not given")
         return None
     from edgefleet.control.server import ControlConfig
+    from edgewire.http_guard import SHORTEST_TOKEN
 
     token = read_token(token_file, "--control-token-file")
     if token is not None and (len(token) < SHORTEST_TOKEN or not token.isascii() or " " in token):

@@ -109,7 +109,7 @@ def test_work_without_an_event_loop_is_stopped_by_the_same_signals(number: signa
 
 
 INTERRUPTED_IN = """
-import os, signal, sys
+import signal, sys
 from edgefleet.__main__ import main
 
 module = sys.argv.pop(1)
@@ -117,7 +117,8 @@ module = sys.argv.pop(1)
 class Interrupter:
     def find_spec(self, name, path=None, target=None):
         if name == module:
-            os.kill(os.getpid(), signal.SIGINT)
+            # To this thread: another one may get what is for the process, and a while later.
+            signal.raise_signal(signal.SIGINT)
 
 sys.meta_path.insert(0, Interrupter())
 main()
