@@ -11,7 +11,7 @@ COMPILED := PYTHONDONTWRITEBYTECODE=
 NONE_CHOSEN = [ $$? -eq 5 ] && $(if $(PYTEST_ARGS),true,false)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-documents test-compose test-spark chaos exports lint docs site bench up down clean realism
+.PHONY: help demo check test test-documents test-browser test-compose test-spark chaos exports lint docs site bench up down clean realism
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 24
@@ -31,11 +31,15 @@ check: lint  ## lint, and the tests that need no service and little time: under 
 test: .venv/.dev  ## every layer of tests; PYTEST_ARGS="-k bme280" chooses
 	@$(BIN)/python -m tests.services.kafka >/dev/null || echo "-> the tests on a real Kafka cannot run"
 	$(COMPILED) $(BIN)/python -m pytest -n $(ONE_MORE) -m "not (services or e2e or chaos or compose or spark or documents)" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
-	$(COMPILED) $(BIN)/python -m pytest -n 3 --dist loadfile -m "(services or e2e or chaos) and not (compose or spark or documents)" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
-	@echo "Not run: the commands of the documents, docker-compose.yml, a real Spark: make test-documents, test-compose, test-spark"
+	$(COMPILED) $(BIN)/python -m pytest -n 3 --dist loadfile -m "(services or e2e or chaos) and not (compose or spark or documents or browser)" $(PYTEST_ARGS) || { $(NONE_CHOSEN); }
+	@echo "Not run: what the documents say, the page in a browser, docker-compose.yml, a real Spark:"
+	@echo "         make test-documents, test-browser, test-compose, test-spark"
 
 test-documents: .venv/.dev  ## runs every command of README and docs/ as it is printed there, some minutes
 	$(COMPILED) $(BIN)/python -m pytest -n 3 -m documents $(PYTEST_ARGS)
+
+test-browser: .venv/.dev  ## looks at the page of a run in Chromium, a minute
+	$(COMPILED) $(BIN)/python -m pytest -n 2 -m browser $(PYTEST_ARGS)
 
 test-compose: .venv/.dev  ## builds docker-compose.yml, brings it up, checks that nothing is lost
 	$(BIN)/python -m pytest -m compose $(PYTEST_ARGS)

@@ -33,13 +33,13 @@ def main() -> None:
     client.publish(f"{tele}/INFO1", json.dumps({"Info1": {"Module": "Generic", "Version": "14.4.1(tasmota)"}}))
     number = 0
     while number < options.readings:
+        time.sleep(options.period)  # before the first one too, as the firmware does
         now = time.strftime("%Y-%m-%dT%H:%M:%S")
         air = {"Temperature": round(20 + number % 40 / 10, 1), "Humidity": 45.5, "DewPoint": 8.4, "Pressure": 1012.3}
         reading = {"Time": now, "BME280": air, "PressureUnit": "hPa", "TempUnit": "C"}
         client.publish(f"{tele}/STATE", json.dumps({"Time": now, "UptimeSec": round(number * options.period)}))
         client.publish(f"{tele}/SENSOR", json.dumps(reading)).wait_for_publish(10)
         number += 1
-        time.sleep(options.period)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from tests.e2e.accessibility import grave_violations, load_axe
 from tests.processes import not_outliving
 from tests.services.fixtures import require_package, require_program
 
-pytestmark = [pytest.mark.e2e, pytest.mark.services]
+pytestmark = [pytest.mark.browser, pytest.mark.e2e, pytest.mark.services]
 
 DEVICES = [{"kind": "bme280", "count": 20, "interval": "1s"}, {"kind": "gps", "count": 5, "interval": "1s"}]
 

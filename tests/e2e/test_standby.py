@@ -152,7 +152,7 @@ async def test_a_tasmota_device_takes_the_place_of_its_emulator_for_a_while(serv
     fleet = Fleet(scenario, name="test", version=Version.V5)
     host, port = services.address
     # Its client id is the emulator's, and its clock is that of the bridge's configuration.
-    words = [REPLACED, "--client-id", REPLACED, "--broker", f"{host}:{port}", "--period", "0.1", "--readings", "8"]
+    words = [REPLACED, "--client-id", REPLACED, "--broker", f"{host}:{port}", "--period", "0.4", "--readings", "8"]
     async with running(fleet) as task:
         place = next(client for client in fleet.clients if client.device.device_id == REPLACED)
         await until(lambda: place.firmware.counters.sent_qos0 >= 2, "the emulator has measured")

@@ -132,14 +132,14 @@ def environment(project: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str
     return {"PATH": "/usr/bin:/bin:/usr/sbin", "PYTHONPATH": str(project), "EDGEFLEET_SEED": "no seed"}
 
 
-@pytest.mark.services
+@pytest.mark.documents
 def test_the_documented_test_passes_in_several_processes(project: Path, environment: dict[str, str]) -> None:
     done = run(project, "pytest", "-q", "-n", "2", "test_shown.py", environment=environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "1 passed" in done.stdout
 
 
-@pytest.mark.services
+@pytest.mark.documents
 def test_what_is_lost_is_named_with_where_it_was_seen_last(project: Path, environment: dict[str, str]) -> None:
     done = run(project, "pytest", "-q", "test_losing.py", environment=environment)
     assert done.returncode == 1, done.stdout + done.stderr
@@ -151,7 +151,7 @@ def test_what_is_lost_is_named_with_where_it_was_seen_last(project: Path, enviro
     assert "devices[0].kind: is not a kind of device, did you mean 'bme280'?" in done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.documents
 def test_a_strict_type_checker_has_nothing_to_say(project: Path, environment: dict[str, str]) -> None:
     python = project / "venv" / "bin" / "python"
     command = [
