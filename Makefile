@@ -24,7 +24,7 @@ demo: .venv/.demo  ## a fleet, a broker, the bridge, HTTP ingest and Kafka on lo
 check: lint  ## lint, and the tests that need no service and little time: under a minute
 	$(COMPILED) $(BIN)/python -m pytest -q -n 3 --hypothesis-profile quick \
 	  --durations 5 --durations-min 0.7 \
-	  -m "not (slow or services or e2e or chaos or compose or spark or documents)" $(PYTEST_ARGS)
+	  -m "not (slow or services or e2e or chaos or compose or spark or documents or browser)" $(PYTEST_ARGS)
 
 # Those that start no service in a process more than there are cores, as they wait for a quarter of their time; then the others
 # in three, a file in one of them, as each process starts services of its own: they wait for half of it.
