@@ -112,6 +112,8 @@ INTERRUPTED_IN = """
 import signal, sys
 from edgefleet.__main__ import main
 
+# What a shell starts in the background ignores Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 module = sys.argv.pop(1)
 
 class Interrupter:
