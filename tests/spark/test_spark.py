@@ -18,7 +18,13 @@ from edgewire.messages.spark import kafka_record, spark_schemas
 from tests.services.fixtures import unavailable
 from tests.services.kafka import cache_folder, copy_jars
 
-pytestmark = [pytest.mark.spark, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.spark,
+    pytest.mark.timeout(600),
+    # Of py4j, which PySpark speaks to its JVM through.
+    pytest.mark.filterwarnings("ignore:.*unclosed <socket:pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
+]
 
 ROOT = Path(__file__).parents[2]
 POM = ROOT / "tests" / "services" / "spark-pom.xml"

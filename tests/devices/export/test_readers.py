@@ -198,6 +198,8 @@ def test_delta(delta_folder: Path, messages: dict[Any, Any], reader: str) -> Non
 
 
 @pytest.mark.spark
+@pytest.mark.filterwarnings("ignore:.*unclosed <socket:pytest.PytestUnraisableExceptionWarning")  # py4j's
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 def test_spark(folder: Path, messages: dict[Any, Any], tmp_path: Path) -> None:
     """All kinds at once, whose schemas are merged; a data set of parts; JSON lines; a CSV with quotes in its cells."""
     require_package("pyspark")
