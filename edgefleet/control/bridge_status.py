@@ -4,7 +4,6 @@ It is asked for its own pages, `/metrics` and `/readyz`; nothing here changes it
 up: the last numbers stay, with a sentence why they are old.
 """
 
-import asyncio
 import math
 import time
 from collections import defaultdict
@@ -14,13 +13,10 @@ from typing import Any
 
 import orjson
 
-from edgefleet.control.metrics_page import MetricSample, PageReader, read_samples, service_pages
+from edgefleet.control.metrics_page import MetricSample, PageReader, ask_service, read_samples
 from edgewire.errors import ServiceUnavailable
 from edgewire.redact import hide_urls, show_url
 
-ASK_EVERY_S = 2.0
-REST = 10
-"""Times as long as an answer has taken nothing is asked: a bridge counts its spool for each."""
 MOST_SENTENCES = 20
 MOST_SINKS = 50
 MOST_NAMED = 10
@@ -230,12 +226,8 @@ class BridgeMonitor:
         self._clock = clock
 
     async def watch(self) -> None:
-        """Ask until cancelled, and never more often than the bridge can answer without effort."""
-        async with service_pages(self.url) as pages:
-            while True:
-                begun_s = self._clock()
-                await self.ask(pages)
-                await asyncio.sleep(max(ASK_EVERY_S, REST * (self._clock() - begun_s)))
+        """Ask until cancelled."""
+        await ask_service(self.url, self.ask, self._clock)
 
     async def ask(self, pages: PageReader) -> None:
         """Ask once."""

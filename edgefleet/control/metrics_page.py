@@ -2,9 +2,9 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import asynccontextmanager
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, NoReturn, Protocol
 
 import aiohttp
 from prometheus_client.parser import text_string_to_metric_families
@@ -13,6 +13,9 @@ from yarl import URL
 from edgewire.errors import ConfigError, ServiceUnavailable
 from edgewire.redact import show_url
 
+ASK_EVERY_S = 2.0
+REST = 10
+"""Times as long as an answer has taken nothing is asked: a bridge counts its spool for each."""
 ANSWER_S = 3.0
 MOST_BYTES = 2 << 20
 
@@ -76,6 +79,15 @@ async def service_pages(url: str) -> AsyncIterator[ServicePages]:
     timeout = aiohttp.ClientTimeout(total=ANSWER_S)
     async with aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=1)) as session:
         yield ServicePages(session, url)
+
+
+async def ask_service(url: str, ask: Callable[[PageReader], Awaitable[None]], clock: Callable[[], float]) -> NoReturn:
+    """Ask a service until cancelled, and never more often than it can answer without effort."""
+    async with service_pages(url) as pages:
+        while True:
+            begun_s = clock()
+            await ask(pages)
+            await asyncio.sleep(max(ASK_EVERY_S, REST * (clock() - begun_s)))
 
 
 async def read_samples(page: bytes, names: Collection[str]) -> dict[str, list[MetricSample]]:

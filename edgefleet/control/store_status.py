@@ -1,14 +1,12 @@
 """Tells how the HTTP ingest at the end of a run's pipeline is: how many messages it has stored, and which it knew."""
 
-import asyncio
 import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from edgefleet.control.bridge_status import ASK_EVERY_S, REST
-from edgefleet.control.metrics_page import MetricSample, PageReader, read_samples, service_pages
+from edgefleet.control.metrics_page import MetricSample, PageReader, ask_service, read_samples
 from edgewire.errors import ServiceUnavailable
 from edgewire.redact import show_url
 
@@ -70,11 +68,7 @@ class StoreMonitor:
 
     async def watch(self) -> None:
         """Ask until cancelled."""
-        async with service_pages(self.url) as pages:
-            while True:
-                begun_s = self._clock()
-                await self.ask(pages)
-                await asyncio.sleep(max(ASK_EVERY_S, REST * (self._clock() - begun_s)))
+        await ask_service(self.url, self.ask, self._clock)
 
     async def ask(self, pages: PageReader) -> None:
         """Ask once."""
