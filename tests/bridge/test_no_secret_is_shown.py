@@ -1,6 +1,8 @@
 """Whatever happens to a bridge full of secrets, nothing that it emits has one of them in it."""
 
 import asyncio
+import json
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -150,6 +152,14 @@ def commands(path: Path) -> list[str]:
     return found
 
 
+def wait_for_a_letter(path: Path) -> None:
+    """Wait until a dead letter stands in the spool's file: it is logged before its transaction is committed."""
+    deadline = time.monotonic() + 30
+    while not json.loads(CliRunner().invoke(app, ["bridge", "dead-letters", "list", str(path), "--json"]).stdout):
+        assert time.monotonic() < deadline, "no dead letter within 30 s"
+        time.sleep(0.02)
+
+
 @pytest.fixture
 def line_log() -> Iterator[list[str]]:
     """What is logged."""
@@ -274,6 +284,7 @@ async def test_a_server_that_repeats_a_credential_does_not_show_it(
             await eventually(broker.subscribed.is_set)
             broker.publish(1, TOPIC, payload("a", 1))
             await eventually(lambda: "messages given up" in "".join(line_log))
+            await asyncio.to_thread(wait_for_a_letter, secrets.path)
             emitted = [*await pages(bridge), *await asyncio.to_thread(commands, secrets.path)]
         finally:
             stop.set()
