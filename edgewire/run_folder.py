@@ -122,10 +122,10 @@ class RunFolder:
 
     def abandon(self) -> None:
         """Remove what says that the run begins, and the folders that `claim` made, where that is all: it did not."""
-        path = self.path / FILE_NAME
-        if self._has_start and not is_stream(path):
-            with suppress(OSError):
-                resolve_output(path).unlink(missing_ok=True)
+        for path in (self.path / name for name in (FILE_NAME, *self._companions)):
+            if self._has_start and not is_stream(path):
+                with suppress(OSError):
+                    resolve_output(path).unlink(missing_ok=True)
         for folder in self._made:
             with suppress(OSError):
                 folder.rmdir()

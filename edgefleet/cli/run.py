@@ -198,6 +198,7 @@ def command(
     from edgefleet.report.html.run_page import run_page
     from edgefleet.report.run_files import COMPANIONS, RunFiles
     from edgefleet.report.run_summary import has_failed, summary_json, summary_text
+    from edgefleet.report.series_writer import SeriesWriter
     from edgewire import logs
     from edgewire.run_folder import RunFolder
 
@@ -268,19 +269,18 @@ def command(
             files.write_start(starting_checkpoint(job))
             files.write_scenario(loaded)
             reloader = None if scenario is None else ScenarioReloader(loaded, read_scenario)
-            live_control = None
-            if control_config is not None or steps is not None:
-                live_control = LiveControl(
-                    config=control_config,
-                    folder=folder.path,
-                    workers=count,
-                    is_elsewhere=cluster is not None,
-                    broker=next(iter(own_brokers), None),
-                    steps=steps,
-                    bridge=pipeline.bridge,
-                    bridge_token=pipeline.bridge_token,
-                    ingest=pipeline.ingest,
-                )
+            live_control = LiveControl(
+                config=control_config,
+                folder=folder.path,
+                workers=count,
+                is_elsewhere=cluster is not None,
+                broker=next(iter(own_brokers), None),
+                steps=steps,
+                bridge=pipeline.bridge,
+                bridge_token=pipeline.bridge_token,
+                ingest=pipeline.ingest,
+                series=SeriesWriter(folder.path),
+            )
             result = run_async(
                 run_live(job, count, launcher, metrics, files, condition, failures, history, reloader, live_control)
             )
@@ -290,7 +290,7 @@ def command(
     left = []
     if forget_after:
         later = [reloader.scenario] if reloader and reloader.applied else []
-        if live_control:
+        if live_control.scenarios:
             later = [*without_repeats(loaded, live_control.scenarios[:-1]), *live_control.scenarios[-1:]]
         left = [forget(one, part, FORGET_S) for one in (loaded, *later)]
     with suppress(OSError):  # a terminal that has gone, or another full disk

@@ -61,6 +61,7 @@ from edgefleet.control.store_status import StoreMonitor
 from edgefleet.doctor import Machine, Needs, evaluate
 from edgefleet.launch.requests import Shards
 from edgefleet.report.live import ReadSnapshots
+from edgefleet.report.series_writer import SeriesWriter
 from edgewire import logs
 from edgewire.clock import SystemClock
 from edgewire.config import duration_text
@@ -142,6 +143,8 @@ class RunController:
         """All with which the run went on."""
         self.publish: Callable[[bytes, bool], None] = lambda _event, _is_state: None
         """Is told of every event, encoded, and whether it is a state."""
+        self.series: SeriesWriter | None = None
+        """Keeps all of them."""
         self._shards = shards
         self._snapshots = snapshots
         self._stop, self._at_once = stop, at_once
@@ -179,8 +182,13 @@ class RunController:
             before, self._moment = self._moment, FleetMoment.of(time.monotonic(), self._snapshots())
             for text in self._moment.news(before):
                 self.tell(text)
-            self.status = self._status(before)
-            self.publish(encode_event("state", self.status), True)
+            self._tell_status(before)
+
+    def _tell_status(self, before: FleetMoment) -> None:
+        self.status = self._status(before)
+        self.publish(encode_event("state", self.status), True)
+        if self.series is not None:
+            self.series.add_state(self.status)
 
     def tell(self, text: str, **details: Any) -> None:
         """Say that something has happened."""
@@ -188,6 +196,8 @@ class RunController:
         event = {"number": self._events, "at_ms": self._clock.now_ms(), "text": text, **details}
         self._words.append(event)
         self.publish(encode_event("event", event, self._events), False)
+        if self.series is not None:
+            self.series.add_event(event)
 
     def _status(self, before: FleetMoment) -> dict[str, Any]:
         facts, now_ms = self.facts, self._clock.now_ms()
@@ -499,9 +509,11 @@ class RunController:
             log.error("the broker does not come back", reason=str(error))
 
     async def close(self) -> None:
-        """Have the broker back, where it is away."""
+        """Have the broker back, where it is away, and tell the last of the run."""
         if self._outages is not None:
             await self._outages.end_now()
+        before, self._moment = self._moment, FleetMoment.of(time.monotonic(), self._snapshots())
+        self._tell_status(before)
 
     def _check_room(self, scenario: Scenario) -> None:
         """Raise `ActionRefused` where this machine has not what a larger fleet needs."""

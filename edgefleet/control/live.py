@@ -18,6 +18,7 @@ from edgefleet.launch.reload import ScenarioReloader, reloading
 from edgefleet.launch.requests import Shards
 from edgefleet.launch.shard import ShardJob
 from edgefleet.report.live import ReadSnapshots
+from edgefleet.report.series_writer import SeriesWriter, recorded_series
 from edgewire.run_record import ActionRecord
 
 
@@ -46,6 +47,8 @@ class LiveControl:
     actions: list[ActionRecord] = field(default_factory=list)
     scenarios: list[Scenario] = field(default_factory=list)
     """Those with which the run went on, in turn."""
+    series: SeriesWriter | None = None
+    """Keeps how the run is, over its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +94,7 @@ async def steered(
     )
     controller.actions = control.actions
     controller.scenarios = control.scenarios
+    controller.series = control.series
 
     async def apply_again(scenario: Scenario) -> ScenarioChange:
         change = await controller.apply(scenario)
@@ -98,15 +102,27 @@ async def steered(
         return change
 
     async with AsyncExitStack() as stack:
+        await stack.enter_async_context(recorded_series(control.series))
         await stack.enter_async_context(reloading(reloader, apply_again))
         if control.config is not None:
             serving = controlled(control.config, controller, AddressFile(control.folder))
             control.on_listening(await stack.enter_async_context(serving))
-        else:
-            stack.push_async_callback(controller.close)
+        await stack.enter_async_context(_watching(controller))
         if control.steps is not None:
             await stack.enter_async_context(_stepping(control.steps, controller, view.shards))
         yield
+
+
+@asynccontextmanager
+async def _watching(controller: RunController) -> AsyncIterator[None]:
+    """Tell how a run is, as long as the block runs, and at its end."""
+    task = asyncio.create_task(controller.watch(), name="control watch")
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await controller.close()
 
 
 @asynccontextmanager

@@ -180,7 +180,6 @@ async def controlled(config: ControlConfig, controller: RunController, file: Add
     """Serve the control interface as long as the block runs; yields its URL. Raises `ServiceUnavailable`."""
     server = ControlServer(config, controller)
     await server.start()
-    watching = asyncio.create_task(controller.watch(), name="control watch")
     try:
         try:
             file.write(server.url)
@@ -190,7 +189,4 @@ async def controlled(config: ControlConfig, controller: RunController, file: Add
         yield server.url
     finally:
         file.remove()
-        watching.cancel()
-        await asyncio.gather(watching, return_exceptions=True)
-        await controller.close()
         await server.close()

@@ -17,6 +17,7 @@ from devices.scenario.scenario import Scenario
 from edgefleet.launch.shard import ShardResult
 from edgefleet.report.device_table import FILE_NAME as DEVICES_FILE
 from edgefleet.report.device_table import save_device_table
+from edgefleet.report.status_series import FILE_NAME as SERIES_FILE
 from edgewire import logs
 from edgewire.errors import ConfigError
 from edgewire.output import write_output
@@ -25,7 +26,7 @@ from edgewire.run_folder import RunFolder
 
 SCENARIO_FILE = "scenario.yaml"
 """The scenario as it was run, without what is of the host."""
-COMPANIONS = (LABELS_FILE, DEVICES_FILE, SCENARIO_FILE)
+COMPANIONS = (LABELS_FILE, DEVICES_FILE, SCENARIO_FILE, SERIES_FILE)
 
 log = logs.get("record")
 
