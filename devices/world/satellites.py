@@ -38,10 +38,6 @@ class Sky:
     prn: Ints
     elevation_deg: Floats
     azimuth_deg: Floats
-    visible: Ints
-    """How many of them are high enough to be used."""
-    hdop: Floats
-    """[row, number of satellites used]: the highest are; infinite for fewer than three."""
 
 
 class Constellation:
@@ -55,6 +51,21 @@ class Constellation:
 
     def over(self, sites: Ints, times_ms: Ints) -> Sky:
         """Return the sky over each site in the minute of each moment."""
+        rows = self._minutes(sites, times_ms)
+        prn, elevation, azimuth = np.split(self._table[rows, : 3 * SATELLITES], [SATELLITES, 2 * SATELLITES], axis=1)
+        return Sky(prn.astype(np.int64), elevation, azimuth)
+
+    def usable(self, sites: Ints, times_ms: Ints) -> tuple[Ints, Floats]:
+        """Return how many satellites are high enough to be used, and the HDOP of the highest so many [row, used].
+
+        It is infinite for fewer than three.
+        """
+        rows = self._minutes(sites, times_ms)
+        found = self._table[rows, 3 * SATELLITES :]
+        return found[:, 0].astype(np.int64), found[:, 1:]
+
+    def _minutes(self, sites: Ints, times_ms: Ints) -> Ints:
+        """Return the row of the table for each site and moment, computed if it was not yet."""
         codes, position = np.unique((times_ms // MINUTE_MS << 16) + sites, return_inverse=True)
         missing = [code for code in codes.tolist() if code not in self._rows]
         if missing:
@@ -65,11 +76,7 @@ class Constellation:
             first = len(self._table)
             self._table = np.concatenate([self._table, self._compute(new & 0xFFFF, (new >> 16) * MINUTE_MS)])
             self._rows.update(zip(missing, range(first, first + len(missing)), strict=True))
-        rows = self._table[[self._rows[code] for code in codes.tolist()]][position]
-        prn, elevation, azimuth, visible, hdop = np.split(
-            rows, np.cumsum([SATELLITES, SATELLITES, SATELLITES, 1]), axis=1
-        )
-        return Sky(prn.astype(np.int64), elevation, azimuth, visible[:, 0].astype(np.int64), hdop)
+        return np.array([self._rows[code] for code in codes.tolist()], dtype=np.int64)[position]
 
     def _compute(self, sites: Ints, times_ms: Ints) -> Floats:
         turn = 2 * np.pi * (times_ms % (_SIDEREAL_DAY_MS * 365) / _SIDEREAL_DAY_MS)[:, None]

@@ -12,7 +12,7 @@ import numpy as np
 from devices.world.noise import KnotInterpolator, smooth_noise_of
 from devices.world.random import Flags, Floats, Ints, hash_bits, normal
 from devices.world.roads import CLASSES, KMH, Roads
-from devices.world.weather import Weather
+from devices.world.weather import Weather, distinct_moments
 from devices.world.world import DAY_MS, HOUR_MS, MINUTE_MS, SiteArrays, weekday
 
 # Share of the day's cars by hour, % of 06-21 h: Telraam, two streets in Chateaubourg 2022 (CC BY 4.0). Those counters
@@ -134,7 +134,8 @@ class Traffic:
     def _compute(self, entities: Ints, times_ms: Ints) -> Floats:
         sites, roads = np.divmod(entities, self._count)
         local = self._site_arrays.local_ms(sites, times_ms)
-        air = self._weather(sites, times_ms)
+        towns, moments, position = distinct_moments(sites, times_ms)
+        air = self._weather(towns, moments).take(position)
         road_class = self._roads.plan.road_class[roads]
         usual = local
         if self._is_holiday is not None:

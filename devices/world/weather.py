@@ -1,6 +1,6 @@
 """Weather and the air outdoors, as all who ask for them know them; what they are computed by is an `Atmosphere`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Literal, Protocol
 
 import numpy as np
@@ -39,6 +39,10 @@ class Weather:
         """Tell whether sight is reduced by fog."""
         return (self.mist > 0.02) & (self.rain <= 0)
 
+    def take(self, rows: Ints) -> "Weather":
+        """Return some of the rows."""
+        return Weather(*(getattr(self, field.name)[rows] for field in fields(self)))
+
     def conditions(self) -> list[str]:
         """Name each: sunny, rainy or foggy."""
         names: list[str] = np.where(self.rain > 0, "rainy", np.where(self.fog, "foggy", "sunny")).tolist()
@@ -68,6 +72,12 @@ class Atmosphere(Protocol):
     def outdoor_air(self, sites: Ints, times_ms: Ints, season: Season = "calendar") -> Air:
         """Return the air outdoors at these sites and instants."""
         ...
+
+
+def distinct_moments(sites: Ints, times_ms: Ints) -> tuple[Ints, Ints, Ints]:
+    """Return the sites and instants that differ, and the position of each row's: units of a site share its weather."""
+    _, first, position = np.unique((times_ms << 16) + sites, return_index=True, return_inverse=True)
+    return sites[first], times_ms[first], position
 
 
 def vapour_pressure_hpa(dew_point_c: Floats) -> Floats:

@@ -6,6 +6,7 @@ from devices.world.components import components
 from devices.world.noise import GridInterpolator, fractal_noise
 from devices.world.random import Floats, Hashes, Ints, hash_bits, normal, uniform
 from devices.world.sun import sun_elevation_deg
+from devices.world.weather import distinct_moments
 from devices.world.world import HOUR_MS, World
 
 # By judgement: wall and draught make tenths of a degree that come and go within a day, and the sun warms a badly shaded
@@ -36,9 +37,9 @@ class Exposure:
         return np.asarray(self._grid.interpolate(ids, times)[0])
 
     def _slow(self, ids: Ints, times: Ints) -> Floats:
-        sites = self._sites[ids]
-        found = self._atmosphere.weather(sites, times)
-        height = np.sin(np.radians(np.maximum(sun_elevation_deg(self._world, sites, times), 0)))
-        shine = height * np.clip(_CLEAR_SHARE - _CLOUD_PER_MOISTURE * found.moisture, 0, 1)
+        towns, moments, position = distinct_moments(self._sites[ids], times)
+        found = self._atmosphere.weather(towns, moments)
+        height = np.sin(np.radians(np.maximum(sun_elevation_deg(self._world, towns, moments), 0)))
+        shine = (height * np.clip(_CLEAR_SHARE - _CLOUD_PER_MOISTURE * found.moisture, 0, 1))[position]
         wall = fractal_noise(self._world.seed, "bme280/exposure", self._keys[ids], times, _WALL_MS)
         return np.asarray((self._wall[ids] * wall + self._sun[ids] * shine)[None, :])

@@ -6,7 +6,7 @@ from devices.sensors.bme280.environment import RangeSettings, named_events
 from devices.world.components import components
 from devices.world.noise import GridInterpolator, fractal_noise
 from devices.world.random import Floats, Hashes, Ints, hash_bits
-from devices.world.weather import Weather
+from devices.world.weather import Weather, distinct_moments
 from devices.world.world import HOUR_MS, MINUTE_MS, World
 
 # Of half a range: what goes with the air outdoors, with the day and with what people do in the room. The pressure is
@@ -40,7 +40,8 @@ class RoomAir:
 
     def _slow(self, places: Ints, times: Ints) -> Floats:
         sites, keys = self._sites[places], self._keys[places]
-        found: Weather = self._atmosphere.weather(sites, times)
+        towns, moments, position = distinct_moments(sites, times)
+        found: Weather = self._atmosphere.weather(towns, moments).take(position)
         outdoors = np.stack([found.temperature, found.moisture, found.pressure])
         own = [fractal_noise(self._seed, f"room/{row}", keys, times, _PEOPLE_MS) for row in range(3)]
         draught = [fractal_noise(self._seed, f"room/draught/{row}", keys, times, _DRAUGHT_MS) for row in range(3)]

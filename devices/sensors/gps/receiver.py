@@ -93,12 +93,10 @@ def satellite_fix(
         satellites = np.clip(np.rint(dense), 3, 24).astype(np.int64)
     else:
         # Houses hide the low ones first, a fresh fix begins with the high ones: dilution follows from those left.
-        above = components(world).constellation.over(sites, times)
-        left = above.visible + 0.4 * sky - 5.0 * shade - _FRESH_SATELLITES * fresh
-        satellites = np.clip(np.rint(left), FEWEST_USED, np.clip(above.visible, FEWEST_USED, MOST_USED)).astype(
-            np.int64
-        )
-        hdop = above.hdop[np.arange(len(times)), satellites]
+        visible, dilution = components(world).constellation.usable(sites, times)
+        left = visible + 0.4 * sky - 5.0 * shade - _FRESH_SATELLITES * fresh
+        satellites = np.clip(np.rint(left), FEWEST_USED, np.clip(visible, FEWEST_USED, MOST_USED)).astype(np.int64)
+        hdop = dilution[np.arange(len(times)), satellites]
     known = ~view.lost
     east, north, up = _errors_m(seed, keys, times, hdop / _USUAL_HDOP, shade, scale)
     course = np.radians(moving.heading_deg)

@@ -7,7 +7,7 @@ import numpy as np
 
 from devices.sensors.traffic.view import FleetPassages
 from devices.world.arrivals import arrivals
-from devices.world.random import Flags, Floats, Hashes, Ints, hash_bits, normal, uniform
+from devices.world.random import Flags, Floats, Hashes, Ints, extend, hash_bits, normal, uniform
 from devices.world.roads import CLASSES
 
 # New cars by colour, Axalta Global Automotive Color Popularity Report 2025; the rest of 13 % is divided evenly.
@@ -82,17 +82,20 @@ class DetectedVehicles:
         way[len(others) :] = ~fleet.inbound
         lanes = _LANES[road_class]
         moments = np.concatenate([self._moments(others, way, lanes, interval_s, counters), fleet.moment_s])
-        detected = uniform(hash_bits(seed, "camera/detect", *counters)) < errors.detected[reading]
+        chance = uniform(hash_bits(seed, "camera/detect", *counters))
+        detected = chance < errors.detected[reading]
         part = np.minimum((moments / interval_s[reading] * sight.shape[1]).astype(np.int64), sight.shape[1] - 1)
         rows = np.flatnonzero(detected & sight[reading, part])
         moments = moments[rows]
         if errors.twice is not None:
-            again = uniform(hash_bits(seed, "camera/twice", *(counter[rows] for counter in counters)))
-            chance = errors.twice[reading[rows]]
-            # Of a draw below the chance the rest is as good as another draw.
-            later = _AGAIN_S[0] + (_AGAIN_S[1] - _AGAIN_S[0]) * again / np.maximum(chance, 1e-9) + moments
-            twice = np.flatnonzero((again < chance) & (later < interval_s[reading[rows]]))
-            rows, moments = np.concatenate([rows, rows[twice]]), np.concatenate([moments, later[twice]])
+            # Of a draw below a chance the rest is as good as another draw.
+            which = reading[rows]
+            again = chance[rows] / np.maximum(errors.detected[which] * errors.twice[which], 1e-9)
+            twice = np.flatnonzero(again < 1)
+            later = moments[twice] + _AGAIN_S[0] + (_AGAIN_S[1] - _AGAIN_S[0]) * again[twice]
+            inside = later < interval_s[which[twice]]
+            rows = np.concatenate([rows, rows[twice[inside]]])
+            moments = np.concatenate([moments, later[inside]])
         order = np.lexsort((number[rows], moments, reading[rows]))
         rows, self._moment = rows[order], moments[order]
         self._reading, self._way = reading[rows], way[rows]
@@ -120,12 +123,12 @@ class DetectedVehicles:
         bits = self._bits("colour")
         bits[self._of_fleet] = self._fleet_colour
         colours = _sorts(uniform(bits), _COLOURS)
-        wrong = uniform(self._bits("colour/taken")) < self._errors.miscoloured[self._reading]
-        if wrong.any():
-            chance = uniform(self._bits("colour/light"))
-            by_lamp = chance < self._errors.dark[self._reading]
-            shade = _NIGHT_NUMBERS[_sorts(uniform(self._bits("colour/shade")), _AT_NIGHT)]
-            colours = np.where(wrong, np.where(by_lamp, shade, _DAY_NUMBERS[colours]), colours)
+        if self._errors.miscoloured.any():
+            taken = self._bits("colour/taken")
+            wrong = np.flatnonzero(uniform(taken) < self._errors.miscoloured[self._reading])
+            by_lamp = uniform(extend(taken[wrong], 1)) < self._errors.dark[self._reading[wrong]]
+            shade = _NIGHT_NUMBERS[_sorts(uniform(extend(taken[wrong], 2)), _AT_NIGHT)]
+            colours[wrong] = np.where(by_lamp, shade, _DAY_NUMBERS[colours[wrong]])
         return self._tally(colours, tuple(_COLOURS))
 
     def classes(self) -> list[dict[str, int]]:

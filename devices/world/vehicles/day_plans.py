@@ -9,12 +9,11 @@ driving, a mean trip of 15 km and a median one of 7, departures with a peak at 7
 under 1 % of the driving in each hour from 0 to 4).
 """
 
-from collections.abc import Callable
-
 import numpy as np
 
 from devices.world.random import Flags, Floats, Hashes, Ints, extend, hash_bits, normal, uniform
 from devices.world.roads import STOPS, TOWN_NODES, Plan
+from devices.world.vehicles.growing_table import GrowingTable
 from devices.world.world import DAY_MS, HOUR_MS, SiteArrays, World, weekday
 
 TRIPS_A_DAY = 12
@@ -24,6 +23,8 @@ _DAYS_UNTIL_2000 = 10_957
 _LOOKED_BACK_DAYS = 10
 _DAYS_A_BLOCK = 16
 _FEWEST_KEPT, _KEPT_BY_VEHICLE, _MOST_KEPT = 8_192, 3, 300_000
+_DRAWN_TOGETHER = 256
+"""Vehicles: a day of one takes nearly as long to draw as those of so many."""
 
 _COMMUTER, _ON_ROUNDS, _FREE = range(3)
 _PEOPLE = np.array([0.60, 0.68])
@@ -71,11 +72,12 @@ class DayPlans:
         self._world, self._site_arrays, self._plan = world, site_arrays, plan
         vehicles = sum(map(len, world.vehicles.values()))
         self._kept = min(max(_FEWEST_KEPT, _KEPT_BY_VEHICLE * vehicles), _MOST_KEPT)
+        self._draws_ahead = _KEPT_BY_VEHICLE * vehicles <= _MOST_KEPT
         self._rows: dict[int, int] = {}
         self._edges: dict[tuple[int, int, int], Ints] = {}
-        self._begins: Ints = np.empty((0, TRIPS_A_DAY), dtype=np.int64)
-        self._nodes: Ints = np.empty((0, TRIPS_A_DAY + 1), dtype=np.int64)
-        self._wished: Floats = np.empty((0, TRIPS_A_DAY))
+        self._begins = GrowingTable(TRIPS_A_DAY, np.int64)
+        self._nodes = GrowingTable(TRIPS_A_DAY + 1, np.int64)
+        self._wished = GrowingTable(TRIPS_A_DAY, np.float64)
 
     def at(self, sites: Ints, vehicles: Ints, times_ms: Ints) -> tuple[Ints, Ints]:
         """Return the number of the trip in whose time these moments are, and the ms since that began."""
@@ -127,8 +129,8 @@ class DayPlans:
         """Return the nodes at which trips begin and end, and how long they are wished to take on free roads (s)."""
         days, number = np.divmod(trips, TRIPS_A_DAY)
         rows, each = self._known(sites, vehicles, days), np.arange(len(trips))
-        nodes = self._nodes[rows]
-        return nodes[each, number], nodes[each, number + 1], self._wished[rows][each, number]
+        nodes = self._nodes.values[rows]
+        return nodes[each, number], nodes[each, number + 1], self._wished.values[rows, number]
 
     def available_s(self, sites: Ints, vehicles: Ints, trips: Ints) -> Floats:
         """Return how long trips may take: until the next begins, or the day ends."""
@@ -141,7 +143,7 @@ class DayPlans:
 
     def _begins_of(self, sites: Ints, vehicles: Ints, days: Ints) -> Ints:
         rows = self._known(sites, vehicles, days)
-        return np.asarray(self._begins[rows])
+        return np.asarray(self._begins.values[rows])
 
     def _days(self, sites: Ints, times_ms: Ints) -> tuple[Ints, Ints]:
         """Return the local day (since 1970) of each moment, and the instant at which that began."""
@@ -183,28 +185,47 @@ class DayPlans:
         rows = self._rows
         missing = [number for number, key in enumerate(wanted) if key not in rows]
         if missing:
-            if len(rows) + len(missing) > self._kept:
-                rows.clear()
-                self._begins, self._nodes, self._wished = self._begins[:0], self._nodes[:0], self._wished[:0]
-                missing = list(range(len(wanted)))
             at = first[missing]
-            begins, nodes, wished = self._draw(sites[at], vehicles[at], days[at])
-            size = len(self._begins)
-            self._begins = np.concatenate([self._begins, begins])
-            self._nodes = np.concatenate([self._nodes, nodes])
-            self._wished = np.concatenate([self._wished, wished])
-            rows.update(zip([wanted[number] for number in missing], range(size, size + len(missing)), strict=True))
+            if self._draws_ahead:
+                new, where = self._with_neighbours(sites[at], vehicles[at], days[at])
+            else:
+                new, where = [wanted[number] for number in missing], (sites[at], vehicles[at], days[at])
+            if len(rows) + len(new) > self._kept:
+                rows.clear()
+                for table in (self._begins, self._nodes, self._wished):
+                    table.clear()
+                new, where = wanted, (sites[first], vehicles[first], days[first])
+            self._draw(*where)
+            rows.update(zip(new, range(len(rows), len(rows) + len(new)), strict=True))
         return np.array([rows[key] for key in wanted], dtype=np.int64)[position]
 
-    def _draw(self, sites: Ints, vehicles: Ints, days: Ints) -> tuple[Ints, Ints, Floats]:
-        """Return begins (ms since the day's), nodes and wishes of the trips of days, a row each."""
+    def _with_neighbours(self, sites: Ints, vehicles: Ints, days: Ints) -> tuple[list[int], tuple[Ints, Ints, Ints]]:
+        """Return these days and the ones before, of the vehicles around as well, with their keys: they are asked next.
+
+        What is known is left out.
+        """
+        found = [(sites, vehicles, days)]
+        for site in np.unique(sites).tolist():
+            rows = sites == site
+            others = self._world.vehicles[site]
+            block = np.searchsorted(others, vehicles[rows]) // _DRAWN_TOGETHER
+            for number, day in np.unique(np.stack([block, days[rows]]), axis=1).T.tolist():
+                near = others[number * _DRAWN_TOGETHER : (number + 1) * _DRAWN_TOGETHER]
+                found += [(np.full_like(near, site), near, np.full_like(near, day - back)) for back in (0, 1)]
+        places = [np.concatenate(part) for part in zip(*found, strict=True)]
+        keys, first = np.unique(hash_bits(0, "vehicle/day", *places), return_index=True)
+        new = [number for number, key in enumerate(keys.tolist()) if key not in self._rows]
+        at = first[new]
+        return keys[new].tolist(), (places[0][at], places[1][at], places[2][at])
+
+    def _draw(self, sites: Ints, vehicles: Ints, days: Ints) -> None:
+        """Add begins (ms since the day's), nodes and wishes of the trips of days, a row each."""
         day = _Day(self._world, self._site_arrays, self._plan, sites, vehicles, days)
         for number in range(TRIPS_A_DAY - 1):
             day.add_trip(number)
-        return day.begins, day.nodes, day.wished
-
-
-_Draw = Callable[[str], Hashes]
+        self._begins.extend(day.begins)
+        self._nodes.extend(day.nodes)
+        self._wished.extend(day.wished)
 
 
 class _Day:
@@ -215,6 +236,10 @@ class _Day:
     ) -> None:
         self._seed, self._keys, self._vehicles, self._days = world.seed, site_arrays.keys[sites], vehicles, days
         self._plan = plan
+        # Draws of all trips of the days at once, [trip, day], by stream.
+        self._uniforms: dict[str, Floats] = {}
+        self._normals: dict[str, Floats] = {}
+        self._stops: list[Ints] = []
         rows = len(days)
         self.begins = np.full((rows, TRIPS_A_DAY), 1 << 50, dtype=np.int64)
         self.nodes = np.empty((rows, TRIPS_A_DAY + 1), dtype=np.int64)
@@ -225,13 +250,15 @@ class _Day:
         self.nodes[:] = self._home[:, None]
         who = np.searchsorted(_PEOPLE, uniform(self._own("driver/life")), side="right")
         self._weekday = np.where(world.is_holiday(sites, days), 6, weekday(days))
-        works = uniform(self._each("day/works", 0)) < _WORKS[who, self._weekday]
+        works = uniform(self._today("day/works")) < _WORKS[who, self._weekday]
         self._commutes, self._rounds = works & (who == _COMMUTER), works & (who == _ON_ROUNDS)
-        self._goes = works | (uniform(self._each("day/out", 0)) < _GOES_OUT[self._weekday])
+        self._goes = works | (uniform(self._today("day/out")) < _GOES_OUT[self._weekday])
         self._hour = self._first_hour()
         self._node = self._home
         self._worked = np.zeros(rows, dtype=np.bool_)
-        self._work = self._destination("vehicle/work", self._own, self._lognormal(self._own("vehicle/way"), _COMMUTE_S))
+        offers = np.stack([_stop(self._own(f"vehicle/work/{choice}")) for choice in range(_CHOICES)])
+        self._work = self._destination(offers, _lognormal(normal(self._own("vehicle/way")), _COMMUTE_S))
+        self._is_part_time = uniform(self._own("driver/time")) < _PART_TIME
         self._long_way = np.zeros(rows)
 
     def add_trip(self, number: int) -> None:
@@ -240,17 +267,17 @@ class _Day:
         # A day ends at home, while there are numbers left.
         goes = self._goes & (~at_home | (number < TRIPS_A_DAY - 2))
         to_work = at_home & self._commutes & ~self._worked
-        chance = uniform(self._each("trip/chain", number))
+        chance = self._uniform("trip/chain", number)
         rounds = self._rounds & (self._hour < _ROUNDS_END_H)
         chains = chance < np.where(rounds, _CHAIN_ON_ROUNDS, np.where(self._hour < 20, _CHAIN, 0.0))
         homeward = ~at_home & (~chains | (number >= TRIPS_A_DAY - 3))
         at_weekend = self._weekday >= 5
-        is_long = uniform(self._each("trip/long", number)) < np.where(at_weekend, _LONG_AT_WEEKEND, _LONG)
+        is_long = self._uniform("trip/long", number) < np.where(at_weekend, _LONG_AT_WEEKEND, _LONG)
         is_long &= ~to_work & ~rounds & (self._hour < 17) & at_home
-        wish = self._lognormal(self._each("trip/way", number), _ERRAND_S)
-        wish = np.where(rounds, self._lognormal(self._each("trip/way", number), _CALL_S), wish)
-        wish = np.where(is_long, self._lognormal(self._each("trip/far", number), _LONG_S), wish)
-        goal = self._destination("trip/goal", lambda stream: self._each(stream, number), wish)
+        way = self._normal("trip/way", number)
+        wish = np.where(rounds, _lognormal(way, _CALL_S), _lognormal(way, _ERRAND_S))
+        wish = np.where(is_long, _lognormal(self._normal("trip/far", number), _LONG_S), wish)
+        goal = self._destination(self._offers(number), wish)
         goal = np.where(homeward, self._home, np.where(to_work, self._work, goal))
         goal = np.where(goal == self._node, STOPS[(np.searchsorted(STOPS[:25], goal) + 1) % 25], goal)
         direct = self._plan.seconds[self._node, goal]
@@ -267,9 +294,9 @@ class _Day:
         stay = self._stay(number, to_work, rounds, homeward, at_weekend | (self._hour > 18))
         leaves = arrives + stay
         # Who is out at night comes home at last.
-        latest = np.maximum(_LAST_RETURN_H - 2.5 * uniform(self._each("trip/late", number)) ** 2, arrives + 0.05)
+        latest = np.maximum(_LAST_RETURN_H - 2.5 * self._uniform("trip/late", number) ** 2, arrives + 0.05)
         leaves = np.where(homeward, leaves, np.minimum(leaves, latest))
-        again = uniform(self._each("trip/again", number)) < _by_hour(leaves)
+        again = self._uniform("trip/again", number) < _by_hour(leaves)
         self._goes = goes & (~homeward | (again & (leaves < 22.5)))
         self._worked |= to_work & goes
         self._hour = np.where(goes, leaves, self._hour)
@@ -277,18 +304,17 @@ class _Day:
 
     def _stay(self, number: int, to_work: Flags, rounds: Flags, homeward: Flags, is_free: Flags) -> Floats:
         """Return how long the vehicle stands where the trip leads (h)."""
-        bits = self._each("trip/stay", number)
-        part_time = uniform(self._own("driver/time")) < _PART_TIME
-        usual = np.where(part_time, *(mean + sigma * normal(bits) for mean, sigma in (_PART_TIME_H, _FULL_TIME_H)))
-        errand = np.where(is_free, *(self._lognormal(bits, kind) for kind in (_OUTING_H, _ERRAND_H)))
-        stay = np.where(rounds, self._lognormal(bits, _CALL_H), errand)
-        stay = np.where(homeward, self._lognormal(bits, _AT_HOME_H), stay)
+        swing = self._normal("trip/stay", number)
+        usual = np.where(self._is_part_time, *(mean + sigma * swing for mean, sigma in (_PART_TIME_H, _FULL_TIME_H)))
+        errand = np.where(is_free, *(_lognormal(swing, kind) for kind in (_OUTING_H, _ERRAND_H)))
+        stay = np.where(rounds, _lognormal(swing, _CALL_H), errand)
+        stay = np.where(homeward, _lognormal(swing, _AT_HOME_H), stay)
         return np.maximum(np.where(to_work, usual, stay), 0.03)
 
     def _first_hour(self) -> Floats:
         """Return the local time at which the first trip begins (h)."""
         kind, swing = uniform(self._own("driver/habit")), normal(self._own("driver/hour"))
-        today = normal(self._each("day/hour", 0))
+        today = normal(self._today("day/hour"))
         habit = np.zeros(len(kind))
         for below, mean, sigma in reversed(_HABITS):
             habit = np.where(kind < below, mean + sigma * swing, habit)
@@ -299,25 +325,44 @@ class _Day:
         hour = np.where(self._commutes, habit, np.where(self._rounds, on_rounds, free_mean + free_sigma * today))
         return np.clip(hour, 4.6 + 0.5 * np.abs(today), 21.0)
 
-    def _destination(self, stream: str, bits: "_Draw", wish_s: Floats) -> Ints:
-        """Return of some places the one to which the way is nearest to that wished for."""
-        best, node = np.full(len(wish_s), np.inf), self._home
-        for choice in range(_CHOICES):
-            place = _stop(bits(f"{stream}/{choice}"))
-            way = self._plan.seconds[self._node, place]
-            off = np.where(way > 0, np.abs(np.log(np.maximum(way, 1) / wish_s)), np.inf)
-            node, best = np.where(off < best, place, node), np.minimum(off, best)
-        return np.asarray(node)
-
-    def _lognormal(self, bits: Hashes, kind: tuple[float, float]) -> Floats:
-        median, sigma = kind
-        return np.asarray(median * np.exp(sigma * np.clip(normal(bits), -3, 3)))
+    def _destination(self, offers: Ints, wish_s: Floats) -> Ints:
+        """Return of the places that are on offer [some, day] the one to which the way is nearest to that wished for."""
+        way = self._plan.seconds[self._node, offers]
+        off = np.where(way > 0, np.abs(np.log(np.maximum(way, 1) / wish_s)), np.inf)
+        best, each = off.argmin(axis=0), np.arange(len(wish_s))
+        return np.where(np.isfinite(off[best, each]), offers[best, each], self._home)
 
     def _own(self, stream: str) -> Hashes:
         return hash_bits(self._seed, stream, self._keys, self._vehicles)
 
-    def _each(self, stream: str, number: int) -> Hashes:
-        return hash_bits(self._seed, stream, self._keys, self._vehicles, self._days, number)
+    def _today(self, stream: str) -> Hashes:
+        return hash_bits(self._seed, stream, self._keys, self._vehicles, self._days, 0)
+
+    def _each(self, stream: str) -> Hashes:
+        """Return the draws of all trips, [trip, day]."""
+        numbers = np.arange(TRIPS_A_DAY - 1)[:, None]
+        return hash_bits(self._seed, stream, self._keys, self._vehicles, self._days, numbers)
+
+    def _uniform(self, stream: str, number: int) -> Floats:
+        if stream not in self._uniforms:
+            self._uniforms[stream] = uniform(self._each(stream))
+        return np.asarray(self._uniforms[stream][number])
+
+    def _normal(self, stream: str, number: int) -> Floats:
+        if stream not in self._normals:
+            self._normals[stream] = normal(self._each(stream))
+        return np.asarray(self._normals[stream][number])
+
+    def _offers(self, number: int) -> Ints:
+        """Return the places of which one may be the goal of a trip, [some, day]."""
+        if not self._stops:
+            self._stops = [_stop(self._each(f"trip/goal/{choice}")) for choice in range(_CHOICES)]
+        return np.stack([stops[number] for stops in self._stops])
+
+
+def _lognormal(swing: Floats, kind: tuple[float, float]) -> Floats:
+    median, sigma = kind
+    return np.asarray(median * np.exp(sigma * np.clip(swing, -3, 3)))
 
 
 def _stop(bits: Hashes) -> Ints:

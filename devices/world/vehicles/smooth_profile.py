@@ -13,7 +13,7 @@ from devices.world.vehicles.kinematics import SpeedProfile
 
 PEAK = 1.5
 """Greatest by mean acceleration."""
-_NEWTON_STEPS, _SLOWEST_MS = 25, 0.3
+_NEWTON_STEPS, _SLOWEST_MS, _NEAR_M = 25, 0.3, 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +126,21 @@ class SmoothProfile(SpeedProfile):
         """Tell when a point of the link is passed, seconds after its beginning: Newton's method within a bracket."""
         low, high = np.zeros_like(distance_m), self.duration_s
         seconds = high * distance_m / self.length_m
+        rides: SpeedProfile = self
+        rows, goal = np.arange(len(seconds)), distance_m
         for _ in range(_NEWTON_STEPS):
-            distance, speed, _ = self.state_at(seconds)
-            ahead = distance > distance_m
-            low, high = np.where(ahead, low, seconds), np.where(ahead, seconds, high)
-            step = seconds - (distance - distance_m) / np.maximum(speed, _SLOWEST_MS)
-            seconds = np.where((step > low) & (step < high), step, (low + high) / 2)
+            distance, speed, _ = rides.state_at(seconds[rows])
+            # Each ride is left alone once it is found, whatever others there are.
+            sought = np.flatnonzero(np.abs(distance - goal) > _NEAR_M)
+            if not len(sought):
+                break
+            rows, rides, goal = rows[sought], rides.take(sought), goal[sought]
+            distance, speed, before = distance[sought], speed[sought], seconds[rows]
+            ahead = distance > goal
+            low[rows], high[rows] = np.where(ahead, low[rows], before), np.where(ahead, before, high[rows])
+            step = before - (distance - goal) / np.maximum(speed, _SLOWEST_MS)
+            within = (step > low[rows]) & (step < high[rows])
+            seconds[rows] = np.where(within, step, (low[rows] + high[rows]) / 2)
         return np.asarray(seconds)
 
     def _phases(self) -> tuple[Floats, Floats, Floats, Floats]:

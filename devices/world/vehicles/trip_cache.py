@@ -1,12 +1,11 @@
 """Trips that are being driven are kept, so that each is planned once, and laid out for looking up moments in many."""
 
 from dataclasses import fields
-from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
 
 from devices.world.random import Floats, Ints, hash_bits
+from devices.world.vehicles.growing_table import GrowingTable
 from devices.world.vehicles.kinematics import SpeedProfile
 from devices.world.vehicles.trips import TripPlanner
 
@@ -33,10 +32,10 @@ class TripCache:
         self._end_s = planner.schedule.longest_s
         self._span_s = 2 * self._end_s
         self._rows: dict[int, int] = {}
-        self._times = _Growing(2, np.float64)
-        self._ends = _Growing(2, np.int64)
-        self._links = _Growing(1, np.int64)
-        self._profiles = _Growing(3 + len(fields(planner.profile)), np.float64)
+        self._times = GrowingTable(2, np.float64)
+        self._ends = GrowingTable(2, np.int64)
+        self._links = GrowingTable(1, np.int64)
+        self._profiles = GrowingTable(3 + len(fields(planner.profile)), np.float64)
 
     def __len__(self) -> int:
         """Count the trips that are kept."""
@@ -117,30 +116,3 @@ def _keys(sites: Ints, vehicles: Ints, hours: Ints) -> Ints:
         bits = hash_bits(0, "trip", sites[large], vehicles[large], hours[large]) | np.uint64(1 << 63)
         keys[large] = bits.view(np.int64)
     return np.asarray(keys)
-
-
-class _Growing:
-    """Rows of numbers that more are added to; room is doubled when it runs out."""
-
-    def __init__(self, width: int, dtype: DTypeLike) -> None:
-        self._room: NDArray[Any] = np.empty((1024, width), dtype=dtype)
-        self._size = 0
-
-    def __len__(self) -> int:
-        return self._size
-
-    @property
-    def values(self) -> NDArray[Any]:
-        return self._room[: self._size]
-
-    def extend(self, rows: NDArray[Any]) -> None:
-        size = self._size + len(rows)
-        if size > len(self._room):
-            grown = np.empty((max(size, 2 * len(self._room)), self._room.shape[1]), dtype=self._room.dtype)
-            grown[: self._size] = self.values
-            self._room = grown
-        self._room[self._size : size] = rows
-        self._size = size
-
-    def clear(self) -> None:
-        self._size = 0
