@@ -115,9 +115,13 @@ class DeviceRecord:
             end = last
 
 
+BY_REQUEST = "asked for"
+"""Why an emulator has left its place where whoever controls the run, or a step, has told it to."""
+
+
 @dataclass(slots=True, kw_only=True)
 class StandbySpan:
-    """Tells when a real sensor was in the place of an emulated device. Times are the devices', ms since 1970 UTC."""
+    """Tells when an emulated device had left its place to a real sensor. Times are the devices', ms since 1970 UTC."""
 
     device_id: str
     kind: str
@@ -130,7 +134,7 @@ class StandbySpan:
     heard_ms: int | None = None
     """When the real sensor was heard of last."""
     why: str
-    """How the real sensor had shown itself."""
+    """How the real sensor had shown itself, or `BY_REQUEST`."""
     withheld: dict[str, list[SeqRange]] = field(default_factory=dict)
     """Boot -> messages that the emulator would have sent meanwhile: they were never emitted."""
 

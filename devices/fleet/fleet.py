@@ -270,9 +270,9 @@ class Fleet:
         """Listen to a device's telemetry over another connection, or no longer."""
         self.standby.watch_readings(client, watched)
 
-    def plan_return(self, client: StandbyClient, act: Callable[[int, int], None]) -> bool:
+    def plan_return(self, client: StandbyClient, act: Callable[[int, int], None]) -> int | None:
         """Let a device begin a boot as soon as that can be; see `Standby`."""
-        return not self._stopping and self._parts.part_with(client).plan_return(client, act)
+        return None if self._stopping else self._parts.part_with(client).plan_return(client, act)
 
     def silence_since(self, client: StandbyClient, at_ms: int) -> None:
         """Take back what the timeline holds of a device since an instant."""

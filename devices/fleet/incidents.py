@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any
 
 from edgewire import logs
+from edgewire.run_record import BY_REQUEST
 
 REASONS = 64
 """Reasons that are told apart for each thing; a broker that makes up ever new ones fills no memory."""
@@ -173,10 +174,11 @@ class IncidentRecorder:
     def record_withdrawal(self, why: str, device_id: str) -> None:
         """Count that an emulator has left its place to a real sensor, and how that showed itself."""
         _count(self.incidents.withdrawals, why)
-        self._log("an emulator withdraws: a real sensor speaks in its place", why, why=why, device=device_id)
+        said = "" if why == BY_REQUEST else ": a real sensor speaks in its place"
+        self._log(f"an emulator withdraws{said}", why, why=why, device=device_id)
 
     def log_return(self, device_id: str, away_s: float) -> None:
-        """Say that an emulator is back in its place."""
+        """Say that an emulator is back in its place, as the real sensor is silent."""
         self._log("an emulator returns: the real sensor is away", "", device=device_id, silent_s=round(away_s))
 
     def log_unwatched(self, reason: str) -> None:

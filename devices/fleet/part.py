@@ -75,6 +75,8 @@ class FleetPart:
         self._fault_injector = FaultInjector(self)
         self._command_handler = CommandHandler(self)
         self._taps: dict[int, DeviceTap] = {}
+        # What was asked of them before, and waits for a restart, is not done any more.
+        self._taken_out: set[DeviceClient] = set()
         self._left = 0
         self._ended = asyncio.Event()
 
@@ -101,6 +103,7 @@ class FleetPart:
             position = self.position_of(client)
             overrides.silence_since(position, at_ms)
             self.pacer.release(position)
+        self._taken_out.update(clients)
         self.pacer.schedule_action(at_ms, act)
 
     def has_reached(self, at_ms: int) -> bool:
@@ -115,7 +118,7 @@ class FleetPart:
 
     def change_interval(self, client: DeviceClient, interval_ms: int) -> None:
         """Let a device measure this often as soon as that can be."""
-        if client.is_leaving:
+        if client in self._taken_out:
             return
         at_ms, position, overrides = self.pacer.computed_until_ms, self.position_of(client), self.timeline.overrides
         if self._command_handler.is_restarting(position):
@@ -137,7 +140,7 @@ class FleetPart:
         self._change_sampling(client, stop=False)
 
     def _change_sampling(self, client: DeviceClient, *, stop: bool) -> None:
-        if client.is_leaving:
+        if client in self._taken_out:
             return
         at_ms, position, overrides = self.pacer.computed_until_ms, self.position_of(client), self.timeline.overrides
         if self._command_handler.is_restarting(position):
@@ -217,17 +220,23 @@ class FleetPart:
         """Let a device do what it is told to."""
         self._command_handler.handle_command(client, message)
 
-    def plan_return(self, client: StandbyClient, act: Callable[[int, int], None]) -> bool:
+    def stand_by(self, client: StandbyClient) -> None:
+        """Let a device leave its place at the first moment that is not computed, until it is told to return."""
+        at_ms = self.pacer.computed_until_ms
+        client.plan_leave(at_ms)
+        self.pacer.schedule_action(at_ms, partial(client.stand_by, at_ms))
+
+    def plan_return(self, client: StandbyClient, act: Callable[[int, int], None]) -> int | None:
         """Let a device begin a boot at the first moment that is not computed, and `act` then; see `Standby`."""
-        position = self.position_of(client)
+        position, since_ms = self.position_of(client), client.away_since_ms
         if self._command_handler.is_restarting(position):
-            return False
-        assert client.absence is not None
+            return None
+        assert since_ms is not None
         at_ms, overrides = self.pacer.computed_until_ms, self.timeline.overrides
-        overrides.silence_since(position, client.absence.span.from_ms)
+        overrides.silence_since(position, since_ms)
         boot = overrides.begin_boot(position, at_ms, client.least_boot)
         self.pacer.schedule_action(at_ms, lambda: act(boot, at_ms))
-        return True
+        return at_ms
 
     def silence_since(self, client: DeviceClient, at_ms: int) -> None:
         """Take back what the timeline holds of a device since an instant: it was not emitted."""

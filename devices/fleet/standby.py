@@ -25,10 +25,10 @@ READY_S = 5.0
 class StandbyTimeline(Protocol):
     """Names what a return needs of the part of the fleet that a device belongs to."""
 
-    def plan_return(self, client: StandbyClient, act: Callable[[int, int], None]) -> bool:
+    def plan_return(self, client: StandbyClient, act: Callable[[int, int], None]) -> int | None:
         """Let a device begin a boot as soon as that can be, and `act` then, with boot and device time.
 
-        Return False where it cannot be now.
+        Return the device time of it; None where it cannot be now.
         """
         ...
 
@@ -96,6 +96,7 @@ class Standby:
     def close_books(self) -> None:
         """Let the timeline know no messages of those that are away as the run ends."""
         for client in self.clients:
+            client.give_up_return()
             if client.absence is not None:
                 self._timeline.silence_since(client, client.absence.span.from_ms)
 
@@ -139,17 +140,33 @@ class Standby:
         now_s = self._clock.monotonic()
         for client, watcher in self._watcher_of.items():
             absence, watching_s = client.absence, watcher.watching_since_s
-            if absence is None or absence.is_returning or watching_s is None or client.link is not None:
+            if absence is None or absence.is_held or watching_s is None or client.link is not None:
                 continue
-            if client.is_leaving:
+            if client.is_returning or client.is_leaving:
                 continue
             if now_s - max(absence.heard_s, watching_s) >= client.standby_after_s and not client.is_off:
                 act = partial(self._return, client, absence, absence.heard_s)
-                absence.is_returning = self._timeline.plan_return(client, act)
+                client.is_returning = self._timeline.plan_return(client, act) is not None
+
+    def recall(self, client: StandbyClient) -> int | None:
+        """Let a device that is away return as soon as that can be, though a real sensor may still be there.
+
+        Return the device time of it; None where it cannot be now.
+        """
+        at_ms = self._timeline.plan_return(client, partial(self._come_back, client))
+        client.is_returning = at_ms is not None
+        return at_ms
+
+    def _come_back(self, client: StandbyClient, boot: int, at_ms: int) -> None:
+        client.is_returning = False
+        if client.absence is None or client.is_leaving:
+            client.begin_return(boot, at_ms)
+            return
+        client.come_back(boot, at_ms)
 
     def _return(self, client: StandbyClient, absence: Absence, heard_s: float, boot: int, at_ms: int) -> None:
         client.begin_return(boot, at_ms)
-        absence.is_returning = False
+        client.is_returning = False
         # It may be back since the return was planned.
         if absence.heard_s == heard_s:
             self._incidents.log_return(client.device.device_id, self._clock.monotonic() - heard_s)

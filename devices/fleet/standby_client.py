@@ -7,7 +7,7 @@ of.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from devices.firmware.firmware import Firmware
@@ -31,7 +31,7 @@ from edgewire.mqtt import (
     Version,
 )
 from edgewire.mqtt.packets import Publish
-from edgewire.run_record import StandbySpan
+from edgewire.run_record import BY_REQUEST, StandbySpan
 
 DRAIN_S = 5.0
 """So long a device that withdraws waits for the acknowledgements of what it has sent."""
@@ -82,16 +82,28 @@ class Absence:
     since_s: float
     heard_s: float
     """When the real sensor was last heard of."""
-    is_returning: bool = False
-    """Whether its return is planned."""
+    is_held: bool = False
+    """Whether it stays away until it is told to return."""
+    pending: "PendingReturn | None" = None
+    """Its return, where its connection has not ended yet."""
+
+
+@dataclass(slots=True)
+class PendingReturn:
+    """Holds what a device has measured since it is back, until it can be said in its new boot."""
+
+    boot: int
+    at_ms: int
+    readings: list[Reading] = field(default_factory=list)
+    """One without payload is lost: a fault keeps it from being sent."""
 
 
 class StandbyClient(DeviceClient):
     """Publishes what one device has to say, while no real sensor does."""
 
-    __slots__ = ("_foreign_boot", "_is_excused", "_is_granted", "_is_misjudged", "_own", "_packet_id",
-                 "_standby_owner", "_watched", "absence", "handed_in", "reading_topics", "spans", "standby_after_s",
-                 "status_topic")  # fmt: skip
+    __slots__ = ("_foreign_boot", "_is_excused", "_is_granted", "_is_misjudged", "_leaves_ms", "_own",
+                 "_packet_id", "_standby_owner", "_watched", "absence", "handed_in", "is_returning", "reading_topics",
+                 "spans", "standby_after_s", "status_topic")  # fmt: skip
 
     def __init__(
         self,
@@ -119,6 +131,10 @@ class StandbyClient(DeviceClient):
         """Where it has left its place."""
         self.spans: list[StandbySpan] = []
         """When it was away, the present absence included."""
+        self.is_returning = False
+        """Whether its return is planned."""
+        # As of when it is to leave, where that is planned.
+        self._leaves_ms: int | None = None
         self.handed_in: dict[tuple[int, int], Reading] = {}
         """What another connection publishes for it, by boot and seq, until that is acknowledged."""
         self._own = OwnPublications()
@@ -178,16 +194,36 @@ class StandbyClient(DeviceClient):
         """Return the tokens of what was published and never acknowledged: it may have arrived or not."""
         return [*super().unacknowledged(), *self.handed_in]
 
-    def withdraw(self, why: str) -> None:
-        """Leave the place to a real sensor."""
+    @property
+    def away_since_ms(self) -> int | None:
+        """Return the devices' time as of which it is away, or is going to be; None where it is not, or is to return."""
+        if self._leaves_ms is not None:
+            return self._leaves_ms
+        return None if self.absence is None or self.is_returning else self.absence.span.from_ms
+
+    def plan_leave(self, at_ms: int) -> None:
+        """Take note that it is to `stand_by` as of a device time that has not come."""
+        if self.away_since_ms is None:
+            self._leaves_ms = at_ms
+
+    def stand_by(self, at_ms: int) -> None:
+        """Leave the place, of which all readings before `at_ms` are emitted, until it is told to return."""
+        self._leaves_ms = None
+        self.give_up_return()
+        self.withdraw(BY_REQUEST, at_ms)
+        if self.absence is not None:
+            self.absence.is_held = True
+
+    def withdraw(self, why: str, at_ms: int | None = None) -> None:
+        """Leave the place to a real sensor, as of now or of `at_ms`."""
         if self.absence is not None or self.is_leaving or self.state in (ClientState.LEAVING, ClientState.GONE):
             return
         now_s = self._owner.monotonic_s()
-        at_ms = self._standby_owner.on_withdrawn(self, why)
+        reached_ms = self._standby_owner.on_withdrawn(self, why)
         span = StandbySpan(
             device_id=self.device.device_id,
             kind=self.device.kind,
-            from_ms=at_ms,
+            from_ms=reached_ms if at_ms is None else at_ms,
             heard_ms=self._owner.device_time_ms(),
             why=why,
         )
@@ -216,6 +252,32 @@ class StandbyClient(DeviceClient):
         if type(boot) is int and 0 <= boot < MOST_BOOT:
             self._foreign_boot = max(self._foreign_boot, boot)
 
+    def come_back(self, boot: int, at_ms: int) -> None:
+        """Return at `at_ms`, which is now; what it measures until its connection has ended is kept, and said then."""
+        assert self.absence is not None
+        self.absence.pending = PendingReturn(boot, at_ms)
+        if self.link is not None:
+            self._let_go()
+        self._settle_absence()
+
+    def give_up_return(self) -> None:
+        """Count what it has measured since it came back as withheld: it is away again before that is said."""
+        if self.absence is None or self.absence.pending is None:
+            return
+        pending, self.absence.pending = self.absence.pending, None
+        self._note_boot(pending.boot)
+        for reading in pending.readings:
+            self._withhold(pending.boot, reading.seq)
+
+    def _complete_pending(self, pending: PendingReturn) -> None:
+        self.begin_return(pending.boot, pending.at_ms)
+        self.complete_return(pending.at_ms)
+        for reading in pending.readings:
+            if reading.payload:
+                self.handle_reading(reading)
+            else:
+                self.lose_reading(reading.seq, reading.address)
+
     def begin_return(self, boot: int, at_ms: int) -> None:
         """Begin the boot in which it returns, whether or not the real sensor is back by now."""
         self.firmware.begin_boot(boot, at_ms, "power_on")
@@ -243,20 +305,24 @@ class StandbyClient(DeviceClient):
         """Publish a reading that was taken now, or keep it; one of a real sensor's time is withheld."""
         if self.absence is None:
             super().handle_reading(reading)
+        elif (pending := self.absence.pending) is not None:
+            pending.readings.append(reading._replace(boot=pending.boot))
         else:
-            self._withhold(reading.seq)
+            self._withhold(self.firmware.boot, reading.seq)
 
     def lose_reading(self, seq: int, address: int) -> None:
         """Count a reading that was taken, and that a fault keeps from being sent."""
         if self.absence is None:
             super().lose_reading(seq, address)
+        elif (pending := self.absence.pending) is not None:
+            pending.readings.append(Reading(seq, b"", b"", 0, pending.boot, address))
         else:
-            self._withhold(seq)
+            self._withhold(self.firmware.boot, seq)
 
-    def _withhold(self, seq: int) -> None:
+    def _withhold(self, boot: int, seq: int) -> None:
         assert self.absence is not None
         if seq != NO_SEQ:
-            self.absence.span.add_withheld(self.firmware.boot, seq)
+            self.absence.span.add_withheld(boot, seq)
             self._standby_owner.on_withheld()
 
     def _publish(self, reading: Reading) -> None:
@@ -396,6 +462,9 @@ class StandbyClient(DeviceClient):
             self._let_go()
         if self.link is None and not super().is_idle:
             self._hand_in()
+        if self.link is None and self.absence.pending is not None:
+            self._complete_pending(self.absence.pending)
+            return
         self._update_watching()
 
     def _let_go(self) -> None:

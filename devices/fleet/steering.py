@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol, assert_never
+from typing import Any, Protocol, TypeVar, assert_never
 
 import numpy as np
 
@@ -22,6 +22,8 @@ from devices.fleet.device_client import DeviceClient
 from devices.fleet.device_map import DeviceMap
 from devices.fleet.membership import FleetMembership
 from devices.fleet.part import FleetPart
+from devices.fleet.standby import Standby
+from devices.fleet.standby_client import StandbyClient
 from devices.scenario.changes import ScenarioChange
 from devices.scenario.scenario import Scenario
 from devices.world.random import hash_bits, uniform
@@ -40,8 +42,12 @@ BEHIND_MS = 600_000
 """How far back they are told."""
 AHEAD_MS = 3_600_000
 """How far ahead, in the devices' time, the faults of a device are told."""
+NO_STANDBY = "no emulator in standby: write standby: true, or switch it on with set"
+"""Why a device does not leave its place."""
 REASONS = 20
 """Reasons for which devices do not obey that are told apart; the rest is summed up."""
+
+_Client = TypeVar("_Client", bound=DeviceClient)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +61,11 @@ class DeviceSelection:
     share: float | None = None
     draw: str = ""
     """What the share is drawn by, beside the devices: the same draw chooses the same ones."""
+
+    @property
+    def is_of_all(self) -> bool:
+        """Return whether all devices are meant."""
+        return not self.groups and not self.device_ids and self.share is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +85,20 @@ class PauseReadings:
 @dataclass(frozen=True, slots=True)
 class ResumeReadings:
     """Asks devices that were paused to take readings again."""
+
+    selection: DeviceSelection
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawDevices:
+    """Asks emulators in standby to leave their places until they are recalled."""
+
+    selection: DeviceSelection
+
+
+@dataclass(frozen=True, slots=True)
+class RecallDevices:
+    """Asks emulators that have left their places to return at once."""
 
     selection: DeviceSelection
 
@@ -153,7 +178,16 @@ class PassStep:
     at_ms: int
 
 
-FleetChange = ApplyScenario | PauseReadings | ResumeReadings | InjectFault | EndFaults | CommandDevices
+FleetChange = (
+    ApplyScenario
+    | PauseReadings
+    | ResumeReadings
+    | WithdrawDevices
+    | RecallDevices
+    | InjectFault
+    | EndFaults
+    | CommandDevices
+)
 FleetQuery = FindDevices | LookAtDevice | LocateDevices | ReachStep | PassStep
 """What changes no device, and is answered beside changes that are under way."""
 FleetRequest = FleetChange | FleetQuery
@@ -185,6 +219,8 @@ class FleetAnswer:
 
 class SteeredFleet(Protocol):
     """Names what is needed of a fleet that is controlled."""
+
+    standby: Standby
 
     @property
     def is_running(self) -> bool: ...
@@ -231,6 +267,10 @@ class FleetSteering:
                 return await self._pause(selection)
             case ResumeReadings(selection):
                 return await self._resume(selection)
+            case WithdrawDevices(selection):
+                return await self._withdraw(selection)
+            case RecallDevices(selection):
+                return await self._recall(selection)
             case InjectFault():
                 return await self._inject(request)
             case EndFaults(selection, name):
@@ -264,9 +304,29 @@ class FleetSteering:
     async def _resume(self, selection: DeviceSelection) -> FleetAnswer:
         clients = [one for one in await self.select(selection) if one in self._paused]
         self._paused.difference_update(clients)
-        is_of_all = selection == DeviceSelection()
-        self._pauses = [] if is_of_all else [one for one in self._pauses if one.groups != selection.groups]
+        self._pauses = [] if selection.is_of_all else [one for one in self._pauses if one.groups != selection.groups]
         return await self._one_by_one(clients, lambda client: self._part(client).resume_readings(client))
+
+    async def _withdraw(self, selection: DeviceSelection) -> FleetAnswer:
+        clients = await self.select(selection)
+        standing_by = [one for one in clients if isinstance(one, StandbyClient) and not one.is_leaving]
+        found = await self._one_by_one(standing_by, lambda client: self._part(client).stand_by(client))
+        if others := len(clients) - len(standing_by):
+            found.refused[NO_STANDBY] = others
+        return found
+
+    async def _recall(self, selection: DeviceSelection) -> FleetAnswer:
+        found = FleetAnswer()
+        for number, client in enumerate(await self.select(selection), 1):
+            if isinstance(client, StandbyClient) and client.away_since_ms is not None and not client.is_leaving:
+                at_ms = None if client.is_off else self._fleet.standby.recall(client)
+                if at_ms is None:
+                    found.refused["is about to restart, or down: ask again in a while"] += 1
+                else:
+                    found.merge(FleetAnswer(devices=1, at_ms=at_ms))
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return found
 
     async def _inject(self, request: InjectFault) -> FleetAnswer:
         found = FleetAnswer()
@@ -321,7 +381,7 @@ class FleetSteering:
         found.devices, found.at_ms = done.devices - found.refused.total(), done.at_ms
         return found
 
-    async def _one_by_one(self, clients: Sequence[DeviceClient], act: Callable[[DeviceClient], None]) -> FleetAnswer:
+    async def _one_by_one(self, clients: Sequence[_Client], act: Callable[[_Client], None]) -> FleetAnswer:
         for number, client in enumerate(clients, 1):
             act(client)
             if number % AT_ONCE == 0:

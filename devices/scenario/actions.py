@@ -62,7 +62,7 @@ class ScaleGroup(Config):
 
 
 class SetGroup(Config):
-    """Let the devices of a group measure at another interval, or as often as makes a rate of the whole group."""
+    """Let a group measure at another interval, or as often as makes a rate of all of it, or stand by for real ones."""
 
     action: Literal["set"]
     group: GroupName
@@ -70,11 +70,16 @@ class SetGroup(Config):
     """Between two readings of one device."""
     rate: float | None = Field(default=None, gt=0, le=1e7, allow_inf_nan=False)
     """Readings of the whole group a second of wall time, instead of an interval."""
+    standby: bool | None = None
+    """Whether its emulators leave their places while real sensors speak in them, see real-sensor.md. They come anew
+    where that changes."""
 
     @model_validator(mode="after")
     def _check_one(self) -> "SetGroup":
-        if (self.interval is None) == (self.rate is None):
-            raise ValueError("needs either interval, such as 5s, or rate, such as 100")
+        if self.interval is not None and self.rate is not None:
+            raise ValueError("takes either interval or rate: leave one of the two out")
+        if self.interval is None and self.rate is None and self.standby is None:
+            raise ValueError("needs interval, such as 5s, or rate, such as 100, or standby, true or false")
         return self
 
 
@@ -129,6 +134,26 @@ class UnmuteDevices(TargetedAction):
     """Let devices that were muted send what they have kept."""
 
     action: Literal["unmute"]
+
+
+class StandBy(TargetedAction):
+    """Let emulators in standby leave their places, as for a real sensor, until they are told to return."""
+
+    action: Literal["standby"]
+
+
+class ReturnDevices(TargetedAction):
+    """Let emulators that have left their places return at once, however they came to leave."""
+
+    action: Literal["return"]
+
+
+class TakeOver(TargetedAction):
+    """Let another client take the client ids of devices: the broker ends their connections. The fault `takeover`."""
+
+    action: Literal["takeover"]
+    duration: Annotated[DurationMs, Field(ge=1, le=LONGEST_MS)] | None = None
+    """How long it fights for them, in the devices' time; without it until the fault is ended."""
 
 
 class BreakBroker(Config):
@@ -213,6 +238,9 @@ AnyAction = Annotated[
     | ResumeDevices
     | MuteDevices
     | UnmuteDevices
+    | StandBy
+    | ReturnDevices
+    | TakeOver
     | BreakBroker
     | PauseBridge
     | ResumeBridge

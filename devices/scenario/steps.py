@@ -1,6 +1,6 @@
 """The steps of a scenario: what is done to its run as it goes on, and when. Pure."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args
@@ -18,8 +18,10 @@ from devices.scenario.actions import (
     ResumeBridge,
     ScaleGroup,
     SetGroup,
+    StandBy,
     StartFault,
     StopRun,
+    TakeOver,
     TargetedAction,
     read_fault,
 )
@@ -129,8 +131,12 @@ def _times(first_ms: int, repeat: Repeat | None) -> Iterator[int]:
         count, at_ms = count + 1, at_ms + repeat.every
 
 
-def check_steps(steps: Sequence[StepTiming], groups: Sequence[Any]) -> None:
-    """Raise `ValueError` for what cannot be done to a fleet of these groups, as far as the scenario tells."""
+def check_steps(steps: Sequence[StepTiming], groups: Sequence[Any], stand_by: Set[int]) -> None:
+    """Raise `ValueError` for what cannot be done to a fleet of these groups, as far as the scenario tells.
+
+    `stand_by` are the numbers of those that stand by for real sensors.
+    """
+    switched_on = any(isinstance(step, SetGroup) and step.standby for step in steps)
     for number, step in enumerate(steps):
         if isinstance(step, ScaleGroup | SetGroup | TargetedAction) and step.group is not None:
             try:
@@ -146,12 +152,20 @@ def check_steps(steps: Sequence[StepTiming], groups: Sequence[Any]) -> None:
                 raise located_error(("steps", number, "group"), "it measures at several intervals in turn")
         if isinstance(step, StartFault):
             _check_fault(number, step, groups)
+        if isinstance(step, StandBy) and not (switched_on or _meant(step, stand_by, groups)):
+            said = "no device of them stands by: write standby: true, or switch it on by a step, set with standby: true"
+            raise located_error(("steps", number, "action"), said)
         if isinstance(step, EndFault) and step.fault is not None:
-            earlier = step.fault <= number and isinstance(steps[step.fault - 1], StartFault)
+            earlier = step.fault <= number and isinstance(steps[step.fault - 1], StartFault | TakeOver)
             if not earlier:
                 said = f"step {step.fault} begins no fault before this one: name the number of one that does, from 1"
                 raise located_error(("steps", number, "fault"), said)
     schedule_steps(steps)
+
+
+def _meant(step: Any, numbers: Set[int], groups: Sequence[Any]) -> bool:
+    """Return whether some of these groups are meant, or may be."""
+    return bool(numbers) and (step.group is None or not numbers.isdisjoint(find_groups(groups, step.group)))
 
 
 def _check_fault(number: int, step: StartFault, groups: Sequence[Any]) -> None:

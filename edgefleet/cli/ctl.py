@@ -164,13 +164,17 @@ def set_group(
     rate: Annotated[
         float | None, typer.Option(help="Or readings of the whole group a second.", show_default=False)
     ] = None,
+    standby: Annotated[
+        bool | None,
+        typer.Option("--standby/--no-standby", help="Leave places to real sensors or not.", show_default=False),
+    ] = None,
     address: FleetAddress,
 ) -> None:
-    """Let a group measure more often, or less.
+    """Let a group measure more often, or less, or stand by for real sensors.
 
     Example: `edgefleet ctl set gps --interval 250ms`, `edgefleet ctl set bme280 --rate 500`
     """
-    address.act("set", group=group, interval=interval, rate=rate)
+    address.act("set", group=group, interval=interval, rate=rate, standby=standby)
 
 
 @app.command("fault")
@@ -272,6 +276,43 @@ def unmute(*, targets: Targets, address: FleetAddress) -> None:
     Example: `edgefleet ctl unmute`
     """
     address.act("unmute", **targets.keys())
+
+
+@app.command("standby")
+@takes_options(targets=Targets, address=FleetAddress)
+def stand_by(*, targets: Targets, address: FleetAddress) -> None:
+    """Let emulators with `standby: true` leave their places, as for a real sensor, until `return`.
+
+    Example: `edgefleet ctl standby --device bme280-0007`
+    """
+    address.act("standby", **targets.keys())
+
+
+@app.command("return")
+@takes_options(targets=Targets, address=FleetAddress)
+def return_devices(*, targets: Targets, address: FleetAddress) -> None:
+    """Let emulators that have left their places return now; where a real sensor still speaks, they leave again.
+
+    Example: `edgefleet ctl return`
+    """
+    address.act("return", **targets.keys())
+
+
+@app.command("takeover")
+@takes_options(targets=Targets, address=FleetAddress)
+def takeover(
+    *,
+    targets: Targets,
+    duration: Annotated[
+        str | None, typer.Option(help="In the devices' time: 30s. Default: until it is ended.", show_default=False)
+    ] = None,
+    address: FleetAddress,
+) -> None:
+    """Let another client take devices' client ids; its number is what `end-fault` takes.
+
+    Example: `edgefleet ctl takeover --group gps --share 10% --duration 30s`
+    """
+    address.act("takeover", duration=duration, **targets.keys())
 
 
 @app.command("outage")

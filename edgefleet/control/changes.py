@@ -61,7 +61,18 @@ def at_interval(scenario: Scenario, number: int, interval_ms: int | None, rate: 
     return _with_group(scenario, number, interval=interval_ms)
 
 
-def _with_group(scenario: Scenario, number: int, **keys: int) -> Scenario:
+def in_standby(scenario: Scenario, number: int, standby: bool) -> Scenario:
+    """Return the scenario with a group that stands by for real sensors, or does no longer; raises `ConfigError`."""
+    if standby:
+        return _with_group(scenario, number, standby=True)
+    others = (group for place, group in enumerate(scenario.devices) if place != number)
+    if all(scenario.standby_after_ms(group) is None for group in others):
+        # A time after which nobody returns is refused.
+        scenario = scenario.model_copy(update={"standby_after": None})
+    return _with_group(scenario, number, standby=False, standby_after=None)
+
+
+def _with_group(scenario: Scenario, number: int, **keys: int | None) -> Scenario:
     try:
         return scenario.with_group(number, **keys)
     except ValidationError as error:

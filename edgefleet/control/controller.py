@@ -12,6 +12,7 @@ from devices.firmware.commands import InvalidCommand, read_arguments
 from devices.fleet.command_handler import arguments_of
 from devices.fleet.run_record import written_scenario
 from devices.fleet.steering import (
+    NO_STANDBY,
     CommandDevices,
     DeviceSelection,
     EndFaults,
@@ -20,7 +21,9 @@ from devices.fleet.steering import (
     InjectFault,
     LookAtDevice,
     PauseReadings,
+    RecallDevices,
     ResumeReadings,
+    WithdrawDevices,
 )
 from devices.scenario.actions import (
     AnyAction,
@@ -34,11 +37,14 @@ from devices.scenario.actions import (
     ReplayLetters,
     ResumeBridge,
     ResumeDevices,
+    ReturnDevices,
     ScaleGroup,
     SendCommand,
     SetGroup,
+    StandBy,
     StartFault,
     StopRun,
+    TakeOver,
     TargetedAction,
     UnmuteDevices,
     action_arguments,
@@ -51,7 +57,7 @@ from devices.scenario.scenario import Scenario
 from edgefleet.control.bridge_actions import BridgeAction, perform_at_bridge, read_letters
 from edgefleet.control.bridge_client import BridgeClient
 from edgefleet.control.bridge_status import BridgeMonitor
-from edgefleet.control.changes import at_interval, group_names, group_number, group_numbers, scaled
+from edgefleet.control.changes import at_interval, group_names, group_number, group_numbers, in_standby, scaled
 from edgefleet.control.events import encode_event
 from edgefleet.control.flow_problems import find_flow_problems
 from edgefleet.control.outage import BrokerOutages
@@ -268,6 +274,7 @@ class RunController:
                 "qos": group.qos,
                 "dialect": group.dialect_name if group.topic is None and not group.messages else "own",
                 "can_scale": group.gateway is None and not group.listed_ids,
+                "standby": self.scenario.standby_after_ms(group) is not None,
             }
             for name, group in zip(group_names(self.scenario), self.scenario.devices, strict=True)
         ]
@@ -361,13 +368,9 @@ class RunController:
                 return _done(record, FleetAnswer(devices=concerned, at_ms=change.at_ms), said)
             case SetGroup():
                 number = group_number(self.scenario, action.group)
-                changed = at_interval(self.scenario, number, action.interval, action.rate)
-                change = await self.apply(changed)
-                interval = duration_text(changed.devices[number].interval)
-                said = f"{action.group} measures every {interval}"
-                return _done(record, FleetAnswer(devices=len(change.intervals), at_ms=change.at_ms), said)
+                return await self._set_group(action, record, number)
             case StartFault():
-                return await self._start_fault(action, record)
+                return await self._begin_fault(action, record, action.fault)
             case EndFault():
                 return await self._end_fault(action, record)
             case SendCommand():
@@ -396,6 +399,19 @@ class RunController:
                 answer = await self._shards.ask(EndFaults(await self._selection(action, record), MUTE))
                 self._muted = _left_of(self._muted, action)
                 return _done(record, answer, f"{_count(answer)} unmuted: {action.target_text}")
+            case StandBy():
+                answer = await self._shards.ask(WithdrawDevices(await self._selection(action, record)))
+                if not answer.devices:
+                    raise ActionRefused(f"standby: {action.target_text}: {NO_STANDBY}")
+                if not action.devices:
+                    # Nobody has named them.
+                    del answer.refused[NO_STANDBY]
+                return _done(record, answer, f"{_count(answer)} left to real sensors: {action.target_text}")
+            case ReturnDevices():
+                answer = await self._shards.ask(RecallDevices(await self._selection(action, record)))
+                return _done(record, answer, f"{_count(answer)} returned: {action.target_text}")
+            case TakeOver():
+                return await self._begin_fault(action, record, {"type": "takeover"})
             case BreakBroker():
                 return await self._break_broker(action, record)
             case PauseBridge() | ResumeBridge() | DrainBridge() | ReplayLetters() | DropLetters():
@@ -408,11 +424,25 @@ class RunController:
                 return ActionOutcome(replace(record, said=f"the run ends {how}"))
         assert_never(action)
 
-    async def _start_fault(self, action: StartFault, record: ActionRecord) -> ActionOutcome:
-        answer = await self._inject(action, record, action.fault, action.duration, _fault_name(record.number))
+    async def _set_group(self, action: SetGroup, record: ActionRecord, number: int) -> ActionOutcome:
+        changed, said = self.scenario, []
+        if action.interval is not None or action.rate is not None:
+            changed = at_interval(changed, number, action.interval, action.rate)
+            said.append(f"measures every {duration_text(changed.devices[number].interval)}")
+        if action.standby is not None:
+            changed = in_standby(changed, number, action.standby)
+            said.append("stands by for real sensors" if action.standby else "stands by no longer")
+        change = await self.apply(changed)
+        answer = FleetAnswer(devices=len(change.intervals) + len(change.replaced), at_ms=change.at_ms)
+        return _done(record, answer, f"{action.group} {' and '.join(said)}")
+
+    async def _begin_fault(
+        self, action: StartFault | TakeOver, record: ActionRecord, fault: Mapping[str, Any]
+    ) -> ActionOutcome:
+        answer = await self._inject(action, record, fault, action.duration, _fault_name(record.number))
         self._faults.add(record.number)
         lasts = "until it is ended" if action.duration is None else f"for {duration_text(action.duration)}"
-        said = f"{action.fault['type']} at {_count(answer)}, {lasts}: fault {record.number}"
+        said = f"{fault['type']} at {_count(answer)}, {lasts}: fault {record.number}"
         return _done(record, answer, said)
 
     async def _end_fault(self, action: EndFault, record: ActionRecord) -> ActionOutcome:
@@ -422,7 +452,7 @@ class RunController:
         selection = await self._selection(action, record)
         name = None if action.fault is None else _fault_name(action.fault)
         answer = await self._shards.ask(EndFaults(selection, name))
-        if selection == DeviceSelection(draw=selection.draw):
+        if selection.is_of_all:
             self._faults -= self._faults if action.fault is None else {action.fault}
             self._muted = self._muted if action.fault is not None else []
         what = "faults" if action.fault is None else f"fault {action.fault}"

@@ -9,7 +9,7 @@ from rich.text import Text
 from edgefleet.terminal import fit_table, say
 from edgefleet.verify.clocks import humanize_ms
 from edgefleet.verify.verdict import Counts, Latency, Outcome, RunVerdict, SinkVerdict
-from edgewire.run_record import StandbySpan, describe_actions
+from edgewire.run_record import BY_REQUEST, StandbySpan, describe_actions
 
 _COLUMNS = ("sent", "stored", "lost", "re-\nfused", "dupli-\ncates", "out of\norder", "late", "p50", "p95", "p99")
 
@@ -53,8 +53,10 @@ def sink_notes(name: str, sink: SinkVerdict) -> Iterator[str]:
 
 def _standby_note(spans: Sequence[StandbySpan]) -> str:
     devices, withheld = len({span.device_id for span in spans}), sum(span.withheld_count for span in spans)
+    asked = sum(span.why == BY_REQUEST for span in spans)
+    why = "" if not asked else f" ({asked:,} of them because they were told to)"
     return (
-        f"real sensors were in the places of {devices:,} emulators, {len(spans):,} times: {withheld:,} messages that "
+        f"real sensors had the places of {devices:,} emulators, {len(spans):,} times{why}: {withheld:,} messages that "
         "these would have sent meanwhile were not sent, and what the sensors sent is not this run's"
     )
 

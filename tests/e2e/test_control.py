@@ -17,7 +17,7 @@ from devices.scenario.scenario import Scenario
 from edgefleet.control.address import find_address
 from edgefleet.control.client import ControlClient
 from edgefleet.verify import Outcome, verify_run
-from edgewire.run_record import RunRecord, describe_actions
+from edgewire.run_record import BY_REQUEST, RunRecord, describe_actions
 from tests.edgefleet.control.script import ACTIONS, SCENARIO, STUCK_DEVICES, do_everything, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.services, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -107,9 +107,10 @@ def check(folder: Path, store: Store, summary: dict[str, Any]) -> None:
     verdict = verify_run(record, rows=rows, wait_s=0)
     assert verdict.outcome is Outcome.PASS, verdict.failures()
     assert verdict.to_json()["actions"][0]["said"] == "gps scaled from 6 to 10 devices"
-    assert describe_actions(record.actions).startswith("14 actions while it ran: 2 scale, 1 set, 2 fault, ")
+    assert describe_actions(record.actions).startswith("18 actions while it ran: 2 scale, 2 set, 2 fault, ")
     labels = [orjson.loads(line) for line in (folder / "labels.jsonl").read_bytes().splitlines()]
-    assert {label["type"] for label in labels} == {"stuck_at", "silent_death", "delay"}
+    assert {label["type"] for label in labels} == {"stuck_at", "silent_death", "delay", "takeover"}
+    assert [(span.device_id, span.why) for span in record.standby] == [(f"gps-{n:04}", BY_REQUEST) for n in range(1, 7)]
     assert {label["device_id"] for label in labels if label["type"] == "silent_death"} == {"gps-0001"}
     assert len([label for label in labels if label["type"] == "stuck_at"]) == record.actions[3].devices == STUCK_DEVICES
     wanted = {device.device_id for device, _ in expand_devices(Scenario(devices=SCENARIO["devices"]))}

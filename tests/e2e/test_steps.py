@@ -16,7 +16,7 @@ SCENARIO = """\
 seed: 4
 time_scale: 10
 devices:
-  - {kind: bme280, count: 12, interval: 5s}
+  - {kind: bme280, count: 12, interval: 5s, standby: true}
   - {kind: gps, count: 6, interval: 5s}
 steps:
   - {at: 0s, action: set, group: gps, interval: 2s}
@@ -27,6 +27,8 @@ steps:
   - {at: 30s, action: scale, group: gps, count: 4}
   - {at: 32s, action: pause, devices: [bme280-0001]}
   - {at: 36s, action: resume}
+  - {at: 27s, action: standby, devices: [bme280-0002, bme280-0003]}
+  - {at: 39s, action: return}
   - {at: 42s, action: broker_outage, duration: 200ms}
 """
 
@@ -63,13 +65,13 @@ def test_steps_do_the_same_in_every_run(tmp_path: Path) -> None:
     actions, devices, labels = outcome(tmp_path / "one")
     moments = [(number, at_ms) for number, *_, at_ms in actions]
     assert moments == [
-        *((1, 0), (2, 10_000), (3, 15_000), (4, 25_000), (5, 28_000), (6, 30_000), (7, 32_000)),
-        *((10, 35_000), (8, 36_000), (11, 38_000), (9, None)),
+        *((1, 0), (2, 10_000), (3, 15_000), (4, 25_000), (9, 27_000), (5, 28_000), (6, 30_000), (7, 32_000)),
+        *((12, 35_000), (8, 36_000), (13, 38_000), (10, 39_000), (11, None)),
     ]
-    assert len(devices) == 22
+    assert len(devices) == 24, "two have had another boot"
     assert {orjson.loads(label)["type"] for label in labels} == {"stuck_at", "delay"}
     saved = edgefleet("ctl", "record", "--fleet", tmp_path / "one", "--out", tmp_path / "again.yaml")
-    assert "11 steps saved in" in saved.stdout, saved.stderr
+    assert "13 steps saved in" in saved.stdout, saved.stderr
     done = run(tmp_path / "again.yaml", tmp_path / "two", "--duration", "5s", "--workers", "2")
     assert done.returncode == 0, done.stderr
     assert outcome(tmp_path / "two") == (actions, devices, labels)

@@ -199,6 +199,9 @@ function command(event) {
 
 export function startDevice() {
   at("command").addEventListener("submit", command);
+  for (const button of document.querySelectorAll("[data-device-act]")) {
+    button.addEventListener("click", () => perform({ action: button.dataset.deviceAct, devices: [device] }));
+  }
   at("search").addEventListener("submit", search);
   at("device-field").addEventListener("change", showReadings);
 }

@@ -19,7 +19,10 @@ function small(label, value, onSubmit) {
   return form;
 }
 
-function groupRow({ group, kind, devices, interval, can_scale }) {
+const BUTTONS = [["Pause", "pause"], ["Resume", "resume"], ["Mute", "mute"], ["Unmute", "unmute"], ["Takeover", "takeover"]];
+const STANDBY_BUTTONS = [["Standby", "standby"], ["Return", "return"]];
+
+function groupRow({ group, kind, devices, interval, can_scale, standby }) {
   const row = element("tr", undefined, { "data-group": group });
   row.append(element("th", group, { scope: "row" }));
   for (const name of ["devices", "connected", "emitted", "buffered"]) row.append(element("td", "", { class: `number ${name}` }));
@@ -30,11 +33,19 @@ function groupRow({ group, kind, devices, interval, can_scale }) {
   const every = element("td");
   every.append(small(`interval of ${group}`, interval, (text) => perform({ action: "set", group, interval: text })));
   const more = element("td");
-  for (const [name, action] of [["Pause", "pause"], ["Resume", "resume"], ["Mute", "mute"], ["Unmute", "unmute"]]) {
-    const button = element("button", name, { "aria-label": `${name} ${group}` });
+  for (const [name, action] of [...BUTTONS, ...(standby ? STANDBY_BUTTONS : [])]) {
+    const button = element("button", name, { "aria-label": `${name} ${group}`, "data-action": action });
     button.addEventListener("click", () => perform({ action, group }));
     more.append(button, " ");
   }
+  const label = element("label", " stand by for real sensors");
+  const box = element("input", undefined, { type: "checkbox", "aria-label": `${group} stands by for real sensors` });
+  box.checked = standby;
+  box.addEventListener("change", async () => {
+    if (!(await perform({ action: "set", group, standby: box.checked }))) box.checked = !box.checked;
+  });
+  label.prepend(box);
+  more.append(label);
   row.append(scale, every, more);
   row.dataset.kind = kind;
   return row;

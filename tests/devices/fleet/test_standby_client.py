@@ -17,6 +17,7 @@ from devices.fleet.standby_client import (
     MOST_BOOT,
 )
 from edgewire.mqtt import Acknowledged, ServerDisconnected, Version
+from edgewire.run_record import BY_REQUEST
 from tests.devices.fleet.standby_place import CONNECTED, Place
 
 
@@ -262,3 +263,47 @@ def test_garbage_on_its_topics_is_a_message_of_another_sender_all_the_same() -> 
     place.connect()
     place.hear_elsewhere(place.client.reading_topics[1], b"\xff\x00[")
     assert place.why() == BY_MESSAGE
+
+
+def test_it_leaves_as_it_is_told_and_stays_away_until_it_is_told_to_return() -> None:
+    place = Place()
+    place.connect()
+    place.client.plan_leave(7000)
+    assert (place.why(), place.client.away_since_ms) == (None, 7000)
+    place.client.stand_by(7000)
+    assert (place.why(), place.client.spans[0].from_ms) == (BY_REQUEST, 7000)
+    assert place.client.absence is not None
+    assert place.client.absence.is_held
+    place.client.handle_reading(reading(4))
+    assert place.client.spans[0].withheld == {"5": [(4, 4)]}
+
+
+def test_what_it_measures_before_its_connection_has_ended_is_said_once_it_is_back() -> None:
+    place = Place()
+    place.connect()
+    place.client.handle_reading(reading(3))
+    place.client.stand_by(7000)
+    assert place.client.link is not None, "it waits for an acknowledgement"
+    place.client.come_back(9, 8000)
+    place.client.handle_reading(reading(0)._replace(qos=0))
+    place.client.lose_reading(1, 0)
+    assert place.client.is_withdrawn
+    place.lose()
+    assert (place.client.is_withdrawn, place.client.firmware.boot, place.client.spans[0].to_ms) == (False, 9, 8000)
+    assert place.owner.hand_in.call_args.args[1] == [reading(3)], "of the boot before, over the other connection"
+    assert place.client.spans[0].withheld == {}
+    place.connect()
+    assert place.published()[-1] == reading(0).payload
+    assert (place.client.firmware.counters.sent_qos0, len(place.client.firmware.counters.dropped)) == (1, 1)
+
+
+def test_what_it_could_not_say_any_more_is_withheld_in_the_boot_in_which_it_was_measured() -> None:
+    place = Place()
+    place.connect()
+    place.client.handle_reading(reading(3))
+    place.client.stand_by(7000)
+    place.client.come_back(9, 8000)
+    place.client.handle_reading(reading(0))
+    place.client.stand_by(9000)
+    assert place.client.spans[0].withheld == {"9": [(0, 0)]}
+    assert place.client.least_boot == 10

@@ -79,6 +79,11 @@ def test_each_is_done_so_often_as_it_says_and_none_before_its_time(wanted: list[
         ("at: 1s, action: end_fault, fault: 1", "steps[0].fault: step 1 begins no fault before this one"),
         ("at: 1s, action: pause, repeat: {every: 1s}", "steps[0].repeat: needs an end: either times, such as 5, or"),
         ("at: 1s, action: pause, repeat: {every: 1ms, until: 1h}", "steps[0]: is one too many: 1,000 may be done"),
+        (
+            "at: 1s, action: standby, group: gps",
+            "steps[0].action: no device of them stands by: write standby",
+        ),
+        ("at: 1s, action: set, group: gps", "steps[0]: needs interval, such as 5s, or rate, such as 100, or standby"),
         ("at: 1s, action: drop_dead_letters", "steps[0]: say which dead letters"),
     ],
 )
@@ -101,12 +106,12 @@ def test_every_action_can_be_a_step_that_another_process_reads() -> None:
         "drop_dead_letters": {"sink": "http", "until": "2026-03-01"},
     }
     steps = [{"at": "1s", "action": name, **keys.get(name, {})} for name in ACTION_NAMES]
-    scenario = Scenario(devices=[{"kind": "bme280"}], steps=steps)
+    scenario = Scenario(devices=[{"kind": "bme280"}], steps=steps, standby=True)
     again: Scenario = pickle.loads(pickle.dumps(scenario))
     assert again == scenario
     assert [step.to_action().action for step in again.steps] == [*ACTION_NAMES]
     written = json.loads(scenario.model_dump_json())["steps"]
-    assert Scenario(devices=[{"kind": "bme280"}], steps=written).steps == scenario.steps
+    assert Scenario(devices=[{"kind": "bme280"}], steps=written, standby=True).steps == scenario.steps
     assert scenario.steps[0].to_action() == ScaleGroup(action="scale", group="bme280", count=2)
 
 

@@ -34,6 +34,7 @@ class ScriptedShards:
     asked: list[FleetRequest] = field(default_factory=list)
     error: Exception | None = None
     moments: list[ReachStep | PassStep] = field(default_factory=list)
+    answer: FleetAnswer | None = None
 
     async def ask(self, request: FleetRequest) -> FleetAnswer:
         """Answer, or raise the error that was set."""
@@ -45,6 +46,8 @@ class ScriptedShards:
         self.asked.append(request)
         if self.error:
             raise self.error
+        if self.answer is not None:
+            return self.answer
         at_ms = self.moments[-1].at_ms if self.moments else STARTED_MS + 5000
         return FleetAnswer(devices=2, at_ms=at_ms)
 

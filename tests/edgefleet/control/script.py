@@ -20,7 +20,7 @@ SCENARIO: dict[str, Any] = {
 }
 ACTIONS = [
     *("scale", "scale", "set", "fault", "fault", "end_fault", "command", "command", "pause", "resume", "mute"),
-    "unmute",
+    *("unmute", "set", "standby", "return", "takeover"),
 ]
 """What the script does, but for an outage where the broker is the run's own."""
 STUCK_DEVICES = 6
@@ -71,6 +71,14 @@ def do_everything(client: ControlClient) -> None:
     until(lambda: len(client.device("bme280-0002")["messages"]) > 2, "its messages are seen")
     message = client.device("bme280-0002")["messages"][-1]
     assert message["json"]["device_id"] == "bme280-0002"
+    act("set", group="gps", standby=True)
+    until(lambda: devices(group="gps", state="connected")["found"] == 6, "they have come anew")
+    assert act("standby", group="gps", devices=[])["devices"] == 6
+    until(lambda: devices(group="gps", state="standby")["found"] == 6, "they have left their places")
+    assert act("return")["devices"] == 6
+    act("takeover", devices=["gps-0004"], duration="1s")
+    until(lambda: devices(state="connected")["found"] == 18, "all are back")
+    until(lambda: client.device("gps-0004")["reconnects"] > 0, "another client has had its name")
     if client.read("status")["broker_is_embedded"]:
         act("broker_outage", duration="1500ms")
         until(lambda: client.read("status")["broker_is_away"], "the broker is away")

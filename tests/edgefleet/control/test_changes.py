@@ -6,7 +6,7 @@ import pytest
 
 from devices.scenario.devices import expand_devices
 from devices.scenario.scenario import Scenario
-from edgefleet.control.changes import at_interval, group_names, group_number, scaled
+from edgefleet.control.changes import at_interval, group_names, group_number, in_standby, scaled
 from edgewire.errors import ConfigError
 
 GPS = {"kind": "gps", "count": 100, "interval": "1s"}
@@ -54,6 +54,18 @@ def test_a_rate_is_that_of_the_whole_group_in_wall_time() -> None:
 def test_groups_that_cannot_be_scaled_say_why(group: dict[str, Any], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         scaled(scenario(group), 0, 5)
+
+
+def test_a_group_stands_by_and_does_no_longer() -> None:
+    before = scenario(GPS, {"kind": "bme280"}, standby_after="5s", standby=True)
+    one = in_standby(before, 0, False)
+    assert [one.standby_after_ms(group) for group in one.devices] == [None, 5000]
+    none = in_standby(one, 1, False)
+    assert [none.standby_after_ms(group) for group in none.devices] == [None, None]
+    again = in_standby(one, 0, True)
+    assert [again.standby_after_ms(group) for group in again.devices] == [5000, 5000]
+    with pytest.raises(ConfigError, match="standby needs a connection for each device"):
+        in_standby(scenario({"kind": "bme280", "dialect": "zigbee2mqtt", "count": 2}), 0, True)
 
 
 def test_what_contradicts_the_rest_of_the_group_is_refused() -> None:

@@ -1,20 +1,26 @@
 """What was done is in the account of the run, what was refused is not, and what failed half-way says so."""
 
+from collections import Counter
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from devices.faults.connection_faults import Takeover
 from devices.faults.sensor_faults import StuckAt
 from devices.fleet.metrics import FleetSnapshot
 from devices.fleet.steering import (
+    NO_STANDBY,
     ApplyScenario,
     CommandDevices,
     DeviceSelection,
     EndFaults,
+    FleetAnswer,
     InjectFault,
     PauseReadings,
+    RecallDevices,
     ResumeReadings,
+    WithdrawDevices,
 )
 from devices.scenario.actions import ACTION
 from edgefleet.control.controller import MOST_ACTIONS, ActionRefused
@@ -172,3 +178,38 @@ def test_what_happens_is_told_in_words() -> None:
     assert [*there.news(there)] == []
     numbers = there.numbers(begin)
     assert (numbers["devices"], [one["state"] for one in numbers["processes"]]) == (9, ["running", "running"])
+
+
+async def test_emulators_leave_their_places_return_and_are_taken_over() -> None:
+    shards = ScriptedShards(SCENARIO)
+    controller = controller_of(shards)
+    for one in (
+        action("set", group="gps", standby=True, interval="2s"),
+        action("standby", group="gps"),
+        action("return"),
+        action("takeover", devices=["gps-0001"], duration="3s"),
+        action("end_fault", fault=4),
+    ):
+        await controller.perform(one)
+    assert [one.said for one in controller.actions] == [
+        "gps measures every 2s and stands by for real sensors",
+        "2 devices left to real sensors: gps",
+        "2 devices returned: all devices",
+        "takeover at 2 devices, for 3s: fault 4",
+        "fault 4 ended at 2 devices: all devices",
+    ]
+    changed, withdrawn, recalled, taken, _ = shards.asked
+    assert isinstance(changed, ApplyScenario)
+    assert changed.scenario.standby_after_ms(changed.scenario.devices[1]) is not None
+    assert withdrawn == WithdrawDevices(DeviceSelection(groups=(1,), draw="control/2/share"))
+    assert recalled == RecallDevices(DeviceSelection(draw="control/3/share"))
+    assert isinstance(taken, InjectFault)
+    assert {type(fault) for fault in taken.faults.values()} == {Takeover}
+
+
+async def test_where_nobody_stands_by_that_is_refused() -> None:
+    shards = ScriptedShards(SCENARIO, answer=FleetAnswer(refused=Counter({NO_STANDBY: 5})))
+    controller = controller_of(shards)
+    with pytest.raises(ActionRefused, match="standby: all devices: no emulator in standby: write standby: true"):
+        await controller.perform(action("standby"))
+    assert controller.actions == []

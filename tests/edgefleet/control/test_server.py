@@ -254,5 +254,6 @@ def test_every_action_is_described() -> None:
     actions = described["paths"]["/v1/actions"]["post"]["requestBody"]["content"]["application/json"]["schema"]
     assert actions["discriminator"]["mapping"].keys() == {
         *("scale", "set", "fault", "end_fault", "command", "pause", "resume", "mute", "unmute", "broker_outage"),
+        *("standby", "return", "takeover"),
         *("bridge_pause", "bridge_resume", "bridge_drain", "replay_dead_letters", "drop_dead_letters", "stop"),
     }
