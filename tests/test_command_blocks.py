@@ -42,7 +42,7 @@ COMMAND = re.compile(
 )
 
 ENDLESS = (
-    *("edgefleet broker", "edgefleet ingest", "edgefleet bridge run", "edgefleet watch"),
+    *("edgefleet broker", "edgefleet ingest", "edgefleet bridge run", "edgefleet watch", "edgefleet web"),
     *("mosquitto_sub", "mosquitto -c", " --stream"),
 )
 """What goes on until it is interrupted, as does `edgefleet run` without a duration."""
@@ -366,7 +366,9 @@ def test_a_run_that_is_controlled(
 ) -> None:
     port = str(free_port())
     monkeypatch.setenv("EDGEFLEET_CTL_FLEET", f"http://127.0.0.1:{port}")
-    opened = terminal(**broker, **{"8088": port, "8089": str(free_port()), "0.0.0.0:": "127.0.0.1:"})
+    opened = terminal(
+        **broker, **{"8088": port, "8089": str(free_port()), "8090": str(free_port()), "0.0.0.0:": "127.0.0.1:"}
+    )
     opened.run_all("docs/control.md")
     opened.close()
 

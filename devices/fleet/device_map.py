@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from devices.fleet.device_client import DeviceClient
+from devices.scenario.devices import Device
 from devices.sensors.kind import LocatePlaces
 from devices.sensors.registry import KINDS
 from devices.world.random import Hashes, Ints
@@ -22,7 +22,17 @@ NOWHERE = -32768
 """Where a kind has no place of its own."""
 _FARTHEST = 32767
 
-WorldOf = Callable[[DeviceClient], World]
+
+class MappedDevice(Protocol):
+    """Is what a map shows the place of."""
+
+    @property
+    def device(self) -> Device:
+        """Return who it is."""
+        ...
+
+
+Mapped = TypeVar("Mapped", bound=MappedDevice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,19 +47,19 @@ class _Batch:
     ordinals: Ints
 
 
-class DeviceMap:
+class DeviceMap(Generic[Mapped]):
     """Keeps what does not change about the devices while they stay the same."""
 
     def __init__(self) -> None:
-        self._clients: Sequence[DeviceClient] = ()
+        self._clients: Sequence[Mapped] = ()
         self._version = 0
         self._batches: list[_Batch] = []
 
     async def locate(
         self,
-        clients: Sequence[DeviceClient],
-        world_of: WorldOf,
-        state_of: Callable[[DeviceClient], str],
+        clients: Sequence[Mapped],
+        world_of: Callable[[Mapped], World],
+        state_of: Callable[[Mapped], str],
         at_ms: int,
         *,
         with_ids: bool,
@@ -93,7 +103,7 @@ class DeviceMap:
         return row
 
 
-def _batches(clients: Sequence[DeviceClient], world_of: WorldOf) -> list[_Batch]:
+def _batches(clients: Sequence[Mapped], world_of: Callable[[Mapped], World]) -> list[_Batch]:
     rows: dict[tuple[str, int], list[int]] = {}
     worlds: dict[int, World] = {}
     for row, client in enumerate(clients):

@@ -249,7 +249,7 @@ class FleetSteering:
         self._seed = seed
         self._paused: set[DeviceClient] = set()
         self._pauses: list[DeviceSelection] = []
-        self._map = DeviceMap()
+        self._map: DeviceMap[DeviceClient] = DeviceMap()
 
     async def answer(self, request: FleetRequest) -> FleetAnswer:
         """Do what is asked for. Raises `ConfigError` for what cannot be, `ServiceUnavailable` where no fleet runs."""

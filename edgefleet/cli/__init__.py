@@ -29,6 +29,7 @@ COMMANDS = (
     "bridge",
     "ingest",
     "verify",
+    "web",
     "provision",
     "watch",
     "forget",

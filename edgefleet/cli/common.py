@@ -24,6 +24,26 @@ HtmlPage = Annotated[
         "--html", metavar="FILE", help="Also write a report, one HTML file for a browser.", show_default=False
     ),
 ]
+
+
+def _folder_of_run(path: Path) -> Path:
+    """Return the folder of a run that is named by it, or by the record in it."""
+    return path.parent if path.name == "run.json" and path.is_file() else path
+
+
+def _folders_of_runs(paths: list[Path]) -> list[Path]:
+    return [_folder_of_run(path) for path in paths]
+
+
+RunFolders = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="RUN…",
+        help="Folder of the run record, or its run.json.",
+        show_default=False,
+        callback=_folders_of_runs,
+    ),
+]
 LogLevel = Annotated[
     str,
     typer.Option(envvar="EDGEFLEET_LOG_LEVEL", help="debug, info, warning or error; logs go to stderr."),

@@ -28,8 +28,10 @@ ControlAddress = Annotated[
 ControlTokenFile = Annotated[
     Path | None,
     typer.Option(
+        "--control-token-file",
+        "--web-token-file",
         envvar="EDGEFLEET_CONTROL_TOKEN_FILE",
-        help="File with the token that --control asks for, needed for other hosts than this one. Also the variable "
+        help="File with the token that is asked for, needed for other hosts than this one. Also the variable "
         "EDGEFLEET_CONTROL_TOKEN.",
         show_default=False,
         dir_okay=False,
@@ -110,19 +112,19 @@ def _read_secret_file(file: Path, option: str) -> str:
         raise ConfigError(f"{option}: {error}") from None
 
 
-def parse_control(address: str | None, token_file: Path | None) -> "ControlConfig | None":
+def parse_control(address: str | None, token_file: Path | None, option: str = "--control") -> "ControlConfig | None":
     """Return where the control interface is to listen; None where it is not asked for. Raises `ConfigError`."""
     if address is None:
         if token_file is not None:
-            raise ConfigError("--control-token-file: is for --control, which is not given")
+            raise ConfigError(f"{option}-token-file: is for {option}, which is not given")
         return None
     from edgefleet.control.server import ControlConfig
     from edgewire.http_guard import SHORTEST_TOKEN
 
-    token = read_token(token_file, "--control-token-file")
+    token = read_token(token_file, f"{option}-token-file")
     if token is not None and (len(token) < SHORTEST_TOKEN or not token.isascii() or " " in token):
         raise ConfigError(
-            f"--control-token-file: a token is {SHORTEST_TOKEN} characters of ASCII or more, without spaces: make one "
+            f"{option}-token-file: a token is {SHORTEST_TOKEN} characters of ASCII or more, without spaces: make one "
             "with `openssl rand -hex 32`"
         )
-    return ControlConfig.parse(address, token)
+    return ControlConfig.parse(address, token, option)

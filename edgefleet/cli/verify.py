@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import orjson
 import typer
 
-from edgefleet.cli.common import HtmlPage, Json, first_token, parse_duration
+from edgefleet.cli.common import HtmlPage, Json, RunFolders, first_token, parse_duration
 from edgewire.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -16,10 +16,7 @@ if TYPE_CHECKING:
 
 
 def command(
-    runs: Annotated[
-        list[Path],
-        typer.Argument(metavar="RUN…", help="Folder of the run record; those of all shards.", show_default=False),
-    ],
+    runs: RunFolders,
     ingest: Annotated[
         str | None, typer.Option(envvar="EDGEFLEET_VERIFY_INGEST", help="URL of the ingest service.")
     ] = None,

@@ -13,9 +13,9 @@ from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from devices.scenario.actions import ACTION, ACTION_NAMES, AnyAction
-from edgefleet.control.controller import RunController
 from edgefleet.control.events import EventHub, Listener
 from edgefleet.control.run_page import add_run_page
+from edgefleet.control.served_run import ServedRun
 from edgefleet.ingest.pages import add_pages
 from edgewire import logs
 from edgewire.config import describe_error
@@ -34,6 +34,8 @@ _DESCRIPTION = (
     "Shows a fleet of emulated devices while it runs, and changes it. Every action is in the record of the run. Errors "
     'are `{"error": sentence}`: 401 without the token, 404 no such device, 409 not as the run is now, 422 not possible.'
 )
+LATEST_MS = 253_402_300_799_999
+DeviceTime = Annotated[int | None, Query(ge=0, le=LATEST_MS, description="Of the devices' time, of a record.")]
 DeviceState = Literal["connected", "disconnected", "paused", "asleep", "off", "standby"]
 
 
@@ -118,7 +120,7 @@ async def _gone(receive: Receive) -> None:
 
 
 def create_control_app(
-    controller: RunController, run_loop: asyncio.AbstractEventLoop, hub: EventHub, abort: Callable[[Scope], None]
+    controller: ServedRun, run_loop: asyncio.AbstractEventLoop, hub: EventHub, abort: Callable[[Scope], None]
 ) -> FastAPI:
     """Return the service; `abort` ends the connection of a request though it is not served to its end."""
 
@@ -145,6 +147,20 @@ def create_control_app(
     async def status() -> Response:
         # Made by the run once a second, however many ask.
         return _json(controller.status)
+
+    @app.get("/v1/runs", summary="The runs that are served here, and their paths from this one.")
+    async def runs() -> Response:
+        return _json(await read(controller.runs))
+
+    @app.get(
+        "/v1/history",
+        summary="How the run was over its time, as the file `status.jsonl` of its folder has it.",
+        response_class=Response,
+    )
+    async def history() -> Response:
+        content = await ask(controller.history())
+        headers = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+        return Response(content, 200, headers, "application/x-ndjson")
 
     @app.get("/v1/groups", summary="The groups of devices as they are now.")
     async def groups() -> Response:
@@ -174,8 +190,8 @@ def create_control_app(
         return _json(found | shown | {"commands": [_shown_command(one) for one in found["commands"]]})
 
     @app.get("/v1/map/sites", summary="The sites with the weather they have, for a map.")
-    async def map_sites() -> Response:
-        return _json(await ask(controller.map.sites()))
+    async def map_sites(at_ms: DeviceTime = None) -> Response:
+        return _json(await ask(controller.map.sites(at_ms)))
 
     @app.get("/v1/map/roads", summary="The roads of a site: lines in metres east and north of it, and their class.")
     async def map_roads(site: Annotated[str, Query(max_length=100)]) -> Response:
@@ -193,8 +209,8 @@ def create_control_app(
         "int16 (times `unit_m`), then a byte of state each. The header `map-version` is that of the list.",
         response_class=Response,
     )
-    async def map_places() -> Response:
-        places = await ask(controller.map.places())
+    async def map_places(at_ms: DeviceTime = None) -> Response:
+        places = await ask(controller.map.places(at_ms))
         headers = {"map-version": places.version, "device-time-ms": str(places.at_ms), "cache-control": "no-store"}
         return Response(places.content, 200, headers, "application/octet-stream")
 

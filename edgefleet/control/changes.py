@@ -1,5 +1,7 @@
 """Makes the scenario that a change of one group leads to. Pure."""
 
+from typing import Any
+
 from pydantic import ValidationError
 
 from devices.scenario.device_group import DeviceGroup
@@ -14,6 +16,25 @@ SHORTEST_MS = 10
 def group_names(scenario: Scenario) -> list[str]:
     """Return what each group is called."""
     return name_groups(scenario.devices)
+
+
+def describe_groups(scenario: Scenario) -> list[dict[str, Any]]:
+    """Return the groups of a scenario, as they are shown."""
+    return [
+        {
+            "group": name,
+            "kind": group.kind,
+            "devices": group.size,
+            "interval": duration_text(group.interval),
+            "per_s": round(1000 * group.size * scenario.time_scale / group.interval, 3),
+            "site": group.site,
+            "qos": group.qos,
+            "dialect": group.dialect_name if group.topic is None and not group.messages else "own",
+            "can_scale": group.gateway is None and not group.listed_ids,
+            "standby": scenario.standby_after_ms(group) is not None,
+        }
+        for name, group in zip(group_names(scenario), scenario.devices, strict=True)
+    ]
 
 
 def group_number(scenario: Scenario, name: str) -> int:

@@ -57,7 +57,15 @@ from devices.scenario.scenario import Scenario
 from edgefleet.control.bridge_actions import BridgeAction, perform_at_bridge, read_letters
 from edgefleet.control.bridge_client import BridgeClient
 from edgefleet.control.bridge_status import BridgeMonitor
-from edgefleet.control.changes import at_interval, group_names, group_number, group_numbers, in_standby, scaled
+from edgefleet.control.changes import (
+    at_interval,
+    describe_groups,
+    group_names,
+    group_number,
+    group_numbers,
+    in_standby,
+    scaled,
+)
 from edgefleet.control.events import encode_event
 from edgefleet.control.flow_problems import find_flow_problems
 from edgefleet.control.outage import BrokerOutages
@@ -161,7 +169,7 @@ class RunController:
         self._numbers = steps
         self._events = 0
         self._words: deque[dict[str, Any]] = deque(maxlen=KEPT_EVENTS)
-        self._moment = FleetMoment.of(time.monotonic(), snapshots())
+        self._moment = self._before = FleetMoment.of(time.monotonic(), snapshots())
         self._faults: set[int] = set()
         self._paused: list[str] = []
         self._muted: list[str] = []
@@ -185,7 +193,8 @@ class RunController:
     async def _watch_fleet(self) -> None:
         while True:
             await asyncio.sleep(STATE_S)
-            before, self._moment = self._moment, FleetMoment.of(time.monotonic(), self._snapshots())
+            before = self._before = self._moment
+            self._moment = FleetMoment.of(time.monotonic(), self._snapshots())
             for text in self._moment.news(before):
                 self.tell(text)
             self._tell_status(before)
@@ -216,6 +225,7 @@ class RunController:
             "broker_is_embedded": self._outages is not None,
             "broker_is_away": is_away,
             "is_stopping": self._stop.is_set(),
+            "read_only": None,
             "at_ms": now_ms,
             "started_ms": facts.started_ms(),
             "device_time_ms": self._device_time_ms(now_ms),
@@ -263,21 +273,21 @@ class RunController:
 
     def groups(self) -> list[dict[str, Any]]:
         """Return the groups of devices as they are now."""
-        return [
-            {
-                "group": name,
-                "kind": group.kind,
-                "devices": group.size,
-                "interval": duration_text(group.interval),
-                "per_s": round(1000 * group.size * self.scenario.time_scale / group.interval, 3),
-                "site": group.site,
-                "qos": group.qos,
-                "dialect": group.dialect_name if group.topic is None and not group.messages else "own",
-                "can_scale": group.gateway is None and not group.listed_ids,
-                "standby": self.scenario.standby_after_ms(group) is not None,
-            }
-            for name, group in zip(group_names(self.scenario), self.scenario.devices, strict=True)
-        ]
+        return describe_groups(self.scenario)
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Return the runs that are served beside each other: this one."""
+        facts = self.facts
+        return [{"path": "", "run_id": facts.run_id, "scenario": facts.name, "started_ms": facts.started_ms()}]
+
+    async def history(self) -> bytes:
+        """Return how the run was so far, as it stands in its folder. Raises `ActionRefused` where nothing does."""
+        if self.series is None:
+            raise ActionRefused("the run keeps no time line")
+        try:
+            return await asyncio.to_thread(self.series.path.read_bytes)
+        except OSError as error:
+            raise ActionRefused(f"the time line of the run cannot be read: {error.strerror}") from None
 
     async def find_devices(
         self, text: str, group: str | None, kind: str | None, state: str | None, after: str, limit: int
@@ -542,7 +552,8 @@ class RunController:
         """Have the broker back, where it is away, and tell the last of the run."""
         if self._outages is not None:
             await self._outages.end_now()
-        before, self._moment = self._moment, FleetMoment.of(time.monotonic(), self._snapshots())
+        # Of so short a time as has passed since the last one there is no rate.
+        before, self._moment = self._before, FleetMoment.of(time.monotonic(), self._snapshots())
         self._tell_status(before)
 
     def _check_room(self, scenario: Scenario) -> None:

@@ -58,41 +58,25 @@ class RunMap:
     async def devices(self) -> dict[str, Any]:
         """Return the devices that the map shows: ids, and numbers of their kinds and sites."""
         rows = await self._ask(with_ids=True)
-        kinds = [kind for row in rows for kind in row["kinds"]]
-        sites = [site for row in rows for site in row["sites"]]
-        kind_names, site_names = sorted(set(kinds)), [site.name for site in self._scenario().sites]
-        number_of_kind, number_of_site = _numbers(kind_names), _numbers(site_names)
-        return {
-            "version": _version(rows),
-            "of": self._total(),
-            "kinds": kind_names,
-            "sites": site_names,
-            "states": STATES,
-            "unit_m": UNIT_M,
-            "nowhere": NOWHERE,
-            "ids": [one for row in rows for one in row["ids"]],
-            "kind": [number_of_kind[one] for one in kinds],
-            "site": [number_of_site.get(one, 0) for one in sites],
-        }
+        return list_devices(rows, [site.name for site in self._scenario().sites], self._total())
 
-    async def places(self) -> MapPlaces:
+    async def places(self, at_ms: int | None = None) -> MapPlaces:
         """Return where these devices are, as it was at most `PLACES_S` ago, or longer where that is dear to know."""
+        _require_now(at_ms)
         async with self._turn:
             if self._places is None or time.monotonic() >= self._due_s:
                 begun_s = time.monotonic()
-                rows = await self._ask(with_ids=False)
-                content = b"".join(row[name] for name in ("east", "north", "states") for row in rows)
-                at_ms = max((row["at_ms"] for row in rows), default=self._device_time_ms())
-                self._places = MapPlaces(_version(rows), at_ms, content)
+                self._places = join_places(await self._ask(with_ids=False))
                 now_s = time.monotonic()
                 self._due_s = begun_s + max(PLACES_S, REST * (now_s - begun_s))
             return self._places
 
-    async def sites(self) -> list[dict[str, Any]]:
+    async def sites(self, at_ms: int | None = None) -> list[dict[str, Any]]:
         """Return the sites with the weather they have."""
+        _require_now(at_ms)
         async with self._turn:
             if time.monotonic() >= self._sites_due_s:
-                self._sites = await asyncio.to_thread(_weather, self._current_world(), self._device_time_ms())
+                self._sites = await asyncio.to_thread(site_weather, self._current_world(), self._device_time_ms())
                 self._sites_due_s = time.monotonic() + WEATHER_S
             return self._sites
 
@@ -100,10 +84,8 @@ class RunMap:
         """Return the roads of a site in metres east and north of it. Raises `ConfigError` where there is none."""
         async with self._turn:
             world = self._current_world()
-            number = _numbers([one.name for one in world.sites]).get(site)
-            if number is None:
-                raise ConfigError(f"site: there is no '{site[:100]}': GET /v1/map/sites lists them")
-            return await asyncio.to_thread(_roads, world, number)
+            number = site_number(world, site)
+            return await asyncio.to_thread(site_roads, world, number)
 
     async def _ask(self, *, with_ids: bool) -> Sequence[dict[str, Any]]:
         answer = await self._shards.ask(LocateDevices(with_ids=with_ids, every=-(-self._total() // MOST_DEVICES)))
@@ -122,15 +104,56 @@ class RunMap:
         return self._world
 
 
-def _numbers(names: Sequence[str]) -> dict[str, int]:
+def _require_now(at_ms: int | None) -> None:
+    if at_ms is not None:
+        raise ConfigError("at_ms: a run that goes on tells how it is now: leave it out")
+
+
+def site_number(world: World, site: str) -> int:
+    """Return the number of the site of this name; raises `ConfigError`."""
+    number = number_names([one.name for one in world.sites]).get(site)
+    if number is None:
+        raise ConfigError(f"site: there is no '{site[:100]}': GET /v1/map/sites lists them")
+    return number
+
+
+def number_names(names: Sequence[str]) -> dict[str, int]:
+    """Return the place of each name."""
     return {name: number for number, name in enumerate(names)}
+
+
+def list_devices(rows: Sequence[dict[str, Any]], site_names: Sequence[str], total: int) -> dict[str, Any]:
+    """Return the devices of a map by what each process has told of its own; `total` are all that there are."""
+    kinds = [kind for row in rows for kind in row["kinds"]]
+    sites = [site for row in rows for site in row["sites"]]
+    kind_names = sorted(set(kinds))
+    number_of_kind, number_of_site = number_names(kind_names), number_names(site_names)
+    return {
+        "version": _version(rows),
+        "of": total,
+        "kinds": kind_names,
+        "sites": site_names,
+        "states": STATES,
+        "unit_m": UNIT_M,
+        "nowhere": NOWHERE,
+        "ids": [one for row in rows for one in row["ids"]],
+        "kind": [number_of_kind[one] for one in kinds],
+        "site": [number_of_site.get(one, 0) for one in sites],
+    }
+
+
+def join_places(rows: Sequence[dict[str, Any]]) -> MapPlaces:
+    """Return where the devices of all processes are."""
+    content = b"".join(row[name] for name in ("east", "north", "states") for row in rows)
+    return MapPlaces(_version(rows), max(row["at_ms"] for row in rows), content)
 
 
 def _version(rows: Sequence[dict[str, Any]]) -> str:
     return "-".join(str(row["version"]) for row in rows)
 
 
-def _weather(world: World, at_ms: int) -> list[dict[str, Any]]:
+def site_weather(world: World, at_ms: int) -> list[dict[str, Any]]:
+    """Return the sites of a world with the weather that they have at an instant of it."""
     numbers = np.arange(len(world.sites))
     times = np.full(len(numbers), at_ms, dtype=np.int64)
     atmosphere = components(world).atmosphere
@@ -162,7 +185,8 @@ def _weather(world: World, at_ms: int) -> list[dict[str, Any]]:
     ]
 
 
-def _roads(world: World, site: int) -> dict[str, Any]:
+def site_roads(world: World, site: int) -> dict[str, Any]:
+    """Return the roads of a site, in metres east and north of it."""
     roads = components(world).roads
     first = roads.first_xy[site]
     last = first + roads.unit_xy[site] * roads.length_m[site][:, None]

@@ -1,5 +1,6 @@
 """Serves the page on which people watch a run and change it. All that it knows it asks of the interface."""
 
+import re
 from importlib.resources import files
 from pathlib import PurePath
 
@@ -9,6 +10,8 @@ from starlette.exceptions import HTTPException
 PAGE_PATH = "/page/"
 
 _FOLDER = files("edgefleet.control.page")
+_RUN = re.compile(r"^/runs/[0-9]{1,6}(?=/|$)")
+"""Where one of several runs is served."""
 _MEDIA_TYPES = {".css": "text/css", ".js": "text/javascript"}
 _ASSETS = {
     one.name: _MEDIA_TYPES[PurePath(one.name).suffix]
@@ -30,7 +33,8 @@ _HEADERS = {
 
 def is_page(method: str, path: str) -> bool:
     """Return whether a request is for the page itself, which tells nothing of a run and asks for its token."""
-    return method in ("GET", "HEAD") and (path == "/" or path.removeprefix(PAGE_PATH) in _ASSETS)
+    path = _RUN.sub("", path, count=1)
+    return method in ("GET", "HEAD") and (path in ("", "/") or path.removeprefix(PAGE_PATH) in _ASSETS)
 
 
 def add_run_page(app: FastAPI) -> None:

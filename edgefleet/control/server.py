@@ -2,15 +2,16 @@
 
 import asyncio
 import contextlib
+import functools
 import socket
 import threading
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import uvicorn
-from starlette.types import Scope
+from starlette.types import ASGIApp, Scope
 
 from edgefleet.control.address import AddressFile
 from edgefleet.control.api import create_control_app
@@ -33,6 +34,9 @@ SEND_BUFFER = 64 << 10
 CLOSE_S = 2
 BEGIN_S = 10
 
+CreateApp = Callable[[Callable[[Scope], None]], ASGIApp]
+"""Returns what is served; is given what ends the connection of a request though it is not served to its end."""
+
 log = logs.get("control")
 
 
@@ -44,6 +48,8 @@ class ControlConfig:
     port: int
     """0 takes a free one."""
     token: str | None = field(default=None, repr=False)
+    option: str = "--control"
+    """By which it was said."""
 
     @classmethod
     def parse(cls, address: str, token: str | None, option: str = "--control") -> "ControlConfig":
@@ -54,10 +60,10 @@ class ControlConfig:
             raise ConfigError(f"{option}: '{address}' is neither a port nor HOST:PORT, such as 127.0.0.1:8088")
         if token is None and not is_loopback(host):
             raise ConfigError(
-                f"{option}: whoever reaches {host} could change the run: give --control-token-file FILE, or listen on "
-                "127.0.0.1"
+                f"{option}: whoever reaches {host} could see the run, and change one that goes on: give "
+                f"{option}-token-file FILE, or listen on 127.0.0.1"
             )
-        return cls(host=host, port=int(port), token=token)
+        return cls(host=host, port=int(port), token=token, option=option)
 
 
 class _ControlServer(uvicorn.Server):
@@ -76,10 +82,11 @@ class _ControlServer(uvicorn.Server):
 class ControlServer:
     """Runs the thread."""
 
-    def __init__(self, config: ControlConfig, controller: RunController) -> None:
+    def __init__(self, config: ControlConfig, create_app: CreateApp, hubs: Sequence[EventHub]) -> None:
+        """Serve what `create_app` returns, on whose `hubs` people listen to it. Raises `ServiceUnavailable`."""
         self._config = config
-        self._controller = controller
-        self._hub = EventHub()
+        self._create_app = create_app
+        self._hubs = hubs
         self._loop: asyncio.AbstractEventLoop | None = None
         self._server: _ControlServer | None = None
         self._begun = threading.Event()
@@ -87,24 +94,21 @@ class ControlServer:
         host, port = self._listener.getsockname()[:2]
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         """Where it listens."""
-        self._thread = threading.Thread(
-            target=self._run, args=(asyncio.get_running_loop(),), name="control", daemon=True
-        )
+        self._thread = threading.Thread(target=self._run, name="control", daemon=True)
 
     async def start(self) -> None:
         """Take requests from now on."""
         self._thread.start()
         await asyncio.to_thread(self._begun.wait, BEGIN_S)
-        self._controller.publish = self._publish
 
     async def close(self) -> None:
         """Let everybody go."""
-        self._controller.publish = lambda _event, _is_state: None
         loop, server = self._loop, self._server
         if loop is not None and server is not None:
 
             def end() -> None:
-                self._hub.close()
+                for hub in self._hubs:
+                    hub.close()
                 server.should_exit = True
 
             with contextlib.suppress(RuntimeError):
@@ -112,20 +116,21 @@ class ControlServer:
         await asyncio.to_thread(self._thread.join, 2 * CLOSE_S)
         self._listener.close()
 
-    def _publish(self, event: bytes, is_state: bool) -> None:
+    def publish(self, hub: EventHub, event: bytes, is_state: bool) -> None:
+        """Tell those who listen on a hub; of what is told to a server that has not begun or has ended, nobody hears."""
         if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # it is closed
-                self._loop.call_soon_threadsafe(lambda: self._hub.publish(event, is_state=is_state))
+                self._loop.call_soon_threadsafe(lambda: hub.publish(event, is_state=is_state))
 
-    def _run(self, run_loop: asyncio.AbstractEventLoop) -> None:
+    def _run(self) -> None:
         try:
-            run_coroutine(self._serve(run_loop))
+            run_coroutine(self._serve())
         except Exception:
             log.exception("the control interface has ended: a mistake of ours; the run goes on")
         finally:
             self._begun.set()
 
-    async def _serve(self, run_loop: asyncio.AbstractEventLoop) -> None:
+    async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
 
         def abort(scope: Scope) -> None:
@@ -133,8 +138,7 @@ class ControlServer:
             log.warning("a listener of the control interface does not read, and was let go", who=str(scope["client"]))
             self._server.abort_connection(scope)
 
-        app = create_control_app(self._controller, run_loop, self._hub, abort)
-        guarded: Any = ControlGuard(app, token=self._config.token, hosts=[self._config.host])
+        guarded: Any = ControlGuard(self._create_app(abort), token=self._config.token, hosts=[self._config.host])
         self._server = _ControlServer(
             uvicorn.Config(
                 guarded,
@@ -172,14 +176,19 @@ def _listen(config: ControlConfig) -> socket.socket:
         return listen_on(config.host, config.port, MOST_CONNECTIONS, send_buffer=SEND_BUFFER)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise ServiceUnavailable(f"--control: cannot listen on {config.host}:{config.port}: {reason}") from None
+        raise ServiceUnavailable(
+            f"{config.option}: cannot listen on {config.host}:{config.port}: {reason}: name another port, or 0 for a "
+            "free one"
+        ) from None
 
 
 @asynccontextmanager
 async def controlled(config: ControlConfig, controller: RunController, file: AddressFile) -> AsyncIterator[str]:
     """Serve the control interface as long as the block runs; yields its URL. Raises `ServiceUnavailable`."""
-    server = ControlServer(config, controller)
+    hub, run_loop = EventHub(), asyncio.get_running_loop()
+    server = ControlServer(config, lambda abort: create_control_app(controller, run_loop, hub, abort), [hub])
     await server.start()
+    controller.publish = functools.partial(server.publish, hub)
     try:
         try:
             file.write(server.url)
@@ -189,4 +198,5 @@ async def controlled(config: ControlConfig, controller: RunController, file: Add
         yield server.url
     finally:
         file.remove()
+        controller.publish = lambda _event, _is_state: None
         await server.close()

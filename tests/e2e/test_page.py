@@ -19,6 +19,7 @@ from paho.mqtt.publish import single
 
 from edgefleet.embedded import ManagedProcess, edgefleet_process, free_port
 from tests.e2e.accessibility import grave_violations, load_axe
+from tests.edgefleet.control.test_recorded_run import leave_run
 from tests.processes import not_outliving
 from tests.services.fixtures import require_package, require_program
 
@@ -114,6 +115,10 @@ def browsing(url: str, **options: Any) -> Iterator[Browser]:
         yield browser
     finally:
         browser.driver.quit()
+
+
+def webdriver_key(name: str) -> str:
+    return str(getattr(require_package("selenium.webdriver.common.keys").Keys, name))
 
 
 def until(is_so: Callable[[], bool], what: str, limit_s: float = 30) -> None:
@@ -265,6 +270,38 @@ def test_a_page_asks_for_the_token(tmp_path: Path) -> None:
             browser.click("#login button")
             until(lambda: browser.number("#node-devices strong") == 3, "the right one does not do")
             assert "a-token" not in browser.driver.page_source
+
+
+def test_runs_that_are_over_are_looked_at(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    folders = [leave_run(tmp_path / "new"), leave_run(tmp_path / "old", is_old=True)]
+    command = [sys.executable, "-m", "edgefleet", "web", *map(str, folders), "--web", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as web, not_outliving(web):
+        assert web.stdout is not None
+        url = re.findall(r"http://\S+", web.stdout.readline())[0]
+        with browsing(url, width=390) as page:
+            until(lambda: page.text("#link") == "over", "no record is shown")
+            until(lambda: page.text("#moment-said").endswith("the end"), "there is no time line")
+            assert "nothing changes" in page.text("#read-only")
+            assert page.number("#losses dd") == 40
+            for changing in ("#stop", "#fault", "#group-rows button", "#search-state", "#letters"):
+                assert not page.driver.find_element("css selector", changing).is_displayed(), changing
+            page.driver.find_element("id", "moment").send_keys(webdriver_key("ARROW_LEFT"))
+            until(lambda: page.number("#losses dd") == 20, "the moment before is not shown")
+            page.click('[data-device="gps-0002"]')
+            until(lambda: "dropout" in page.text("#device-facts"), "the fault of a device is not told")
+            assert "no messages, commands" in page.text("#device-not-recorded")
+            page.click("#map-all")
+            until(lambda: page.number('[data-site="default"] .number:nth-child(3)') == 4, "the map shows no devices")
+            assert "all 10 devices are connected" in page.text("#log-lines")
+            width = "return document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+            assert page.driver.execute_script(width), "it is wider than a phone"
+            if (axe := load_axe(request.config.cache.mkdir("axe-core"))) is not None:
+                page.driver.set_script_timeout(60)
+                assert grave_violations(page.driver, axe, "light") == []
+            assert page.complaints() == []
+            page.driver.find_element("css selector", '#run-choice option[value="../2/"]').click()
+            until(lambda: "has no status.jsonl" in page.text("#time-why"), "nobody says why there is no time line")
+            assert "gps scaled from 2 to 3" in page.text("#log-lines")
 
 
 def test_the_pictures_of_the_documents_can_be_taken_again(tmp_path: Path) -> None:

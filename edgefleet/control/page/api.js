@@ -41,6 +41,13 @@ export async function getBytes(path) {
   return { buffer: await response.arrayBuffer(), headers: response.headers };
 }
 
+// What is at a path as JSON, one a line; a last line without its end is still being written.
+export async function getLines(path) {
+  const response = await fetch(path, { headers: headers() });
+  if (!response.ok) await answer(response);
+  return (await response.text()).split("\n").slice(0, -1).map((line) => JSON.parse(line));
+}
+
 export async function act(action) {
   const init = { method: "POST", headers: headers({ "content-type": "application/json" }), body: JSON.stringify(action) };
   return answer(await fetch("v1/actions", init));

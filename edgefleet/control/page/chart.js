@@ -59,8 +59,8 @@ export function draw(canvas, series, { from, to, marks = [], bands = [], fromZer
   pen.textAlign = "right";
   pen.fillText(clock(to), width - 2, height - 4);
   pen.textAlign = "left";
-  pen.strokeStyle = colour("violet");
-  for (const { ms } of marks.filter(({ ms }) => ms >= from && ms <= to)) {
+  for (const { ms, isMoment } of marks.filter(({ ms }) => ms >= from && ms <= to)) {
+    pen.strokeStyle = colour(isMoment ? "ink" : "violet");
     pen.setLineDash([3, 3]);
     pen.beginPath();
     pen.moveTo(x(ms), TOP);

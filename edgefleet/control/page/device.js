@@ -21,7 +21,7 @@ export async function search(event) {
     at("found").textContent = found > devices.length ? `${number(found)} found, the first ${devices.length}` : `${number(found)} found`;
     at("found-devices").replaceChildren(
       ...devices.map(({ device_id, state }) => {
-        const button = element("button", `${device_id} · ${state}`, { "data-device": device_id });
+        const button = element("button", state ? `${device_id} · ${state}` : device_id, { "data-device": device_id });
         button.addEventListener("click", () => look(device_id));
         const item = element("li");
         item.append(button);
@@ -61,6 +61,9 @@ export async function showDevice() {
 }
 
 function showFacts(found) {
+  at("device-not-recorded").textContent = found.not_recorded ?? "";
+  for (const one of document.querySelectorAll("#device [data-told]")) one.hidden = Boolean(found.not_recorded);
+  if (found.not_recorded) return showRecordedFacts(found);
   const { vitals } = found;
   const battery = vitals.battery_pct === undefined ? "mains" : `${number(vitals.battery_pct)} %, ${number(vitals.battery_v)} V`;
   const planned = found.faults.filter((one) => !one.is_now);
@@ -87,6 +90,27 @@ function showFacts(found) {
     ["faults now", present.map(faultText).join(", ") || "none", present.length > 0],
     ["faults in the next hour", planned.map(faultText).join(", ") || "none"],
   ]);
+}
+
+function showRecordedFacts(found) {
+  const boots = found.boots.map((one) => (one.first_seq === null ? `${one.boot}: none` : `${one.boot}: ${one.first_seq} to ${one.last_seq}`));
+  figures(at("device-facts"), [
+    ["group", found.group ?? found.kind],
+    ["site", found.site],
+    ["emitted", number(found.emitted)],
+    ["acknowledged", number(found.acknowledged)],
+    ["sent at QoS 0", number(found.sent_qos0)],
+    ["refused", number(found.refused), found.refused > 0],
+    ["dropped", number(found.dropped), found.dropped > 0],
+    ["unsent", number(found.unsent), found.unsent > 0],
+    ["reconnects", number(found.reconnects)],
+    ["boots, and the numbers of their messages", boots.join(", ")],
+    ["faults, in the devices' time", found.faults.map(labelText).join(", ") || "none"],
+  ]);
+}
+
+function labelText({ type, from_ms, to_ms, messages }) {
+  return `${type} ${isoTime(from_ms)}Z to ${to_ms === null ? "the end" : `${isoTime(to_ms)}Z`} (${number(messages)} messages)`;
 }
 
 function faultText(fault) {

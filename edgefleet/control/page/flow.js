@@ -13,19 +13,20 @@ function node(id, value, note) {
 
 function edge(id, perSecond) {
   const found = at(id);
-  found.querySelector("strong").textContent = perSecond === null ? "–" : `${number(perSecond)}/s`;
+  found.querySelector("strong").textContent = perSecond === null ? "not kept" : `${number(perSecond)}/s`;
   found.dataset.pace = perSecond > BUSY_PER_S ? "busy" : perSecond > 0 ? "moving" : "still";
 }
 
 export function showFlow(now) {
   node("node-world", number(now.sites), `site${now.sites === 1 ? "" : "s"}, time × ${number(now.time_scale)}`);
-  node("node-devices", number(now.devices), `${number(now.connected)} connected, ${number(now.resting + now.standby)} at rest`);
+  node("node-devices", number(now.devices), now.connected === null ? "connections are not in this record" : `${number(now.connected)} connected, ${number(now.resting + now.standby)} at rest`);
   edge("edge-emitted", now.emitted_per_s);
   node("node-outbox", number(now.buffered), "messages wait");
   edge("edge-sent", now.sent_per_s);
-  node("node-broker", now.broker_is_away ? "away" : `${number(now.inflight)} in flight`, now.brokers.join(", "));
+  node("node-broker", now.broker_is_away ? "away" : now.inflight === null ? "" : `${number(now.inflight)} in flight`, now.brokers.join(", "));
   edge("edge-measured", now.emitted_per_s);
   at("flow-behind").hidden = at("bridge-actions").hidden = !now.bridge;
+  at("flow-not-recorded").hidden = !now.read_only || Boolean(now.bridge);
   if (now.bridge) showBridge(now.bridge, now.store);
   const bad = new Set(now.flow.map(({ place }) => place));
   for (const one of document.querySelectorAll(".flow [data-place]")) one.classList.toggle("bad", bad.has(one.dataset.place));
@@ -55,6 +56,7 @@ function showFigures(now) {
     ["sent at QoS 0", number(now.sent_qos0)],
     ["refused", number(now.refused), now.refused > 0],
     ["dropped", number(now.dropped), now.dropped > 0],
+    ...(now.unsent === undefined ? [] : [["unsent", number(now.unsent), now.unsent > 0]]),
     ["reconnects", number(now.reconnects)],
     ...more,
     [bridge ? "lost so far, at least" : "lost so far", number(lost), lost > 0],

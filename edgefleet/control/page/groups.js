@@ -46,6 +46,7 @@ function groupRow({ group, kind, devices, interval, can_scale, standby }) {
   });
   label.prepend(box);
   more.append(label);
+  for (const cell of [scale, every, more]) cell.dataset.live = "";
   row.append(scale, every, more);
   row.dataset.kind = kind;
   return row;
@@ -53,6 +54,7 @@ function groupRow({ group, kind, devices, interval, can_scale, standby }) {
 
 export async function loadGroups() {
   const found = await get("v1/groups");
+  at("groups-why").textContent = "";
   // Rows stay while nothing about them changes: somebody may be typing in one.
   if (JSON.stringify(found) !== JSON.stringify(groups)) {
     groups = found;
@@ -96,5 +98,5 @@ function beginFault(event) {
 export function startGroups() {
   at("fault").addEventListener("submit", beginFault);
   afterAction(loadGroups);
-  setInterval(() => loadGroups().catch(() => {}), EVERY_MS);
+  setInterval(() => run.status?.read_only || loadGroups().catch(() => {}), EVERY_MS);
 }

@@ -15,7 +15,7 @@ const chosen = new Set(); // numbers
 const count = () => run.status.bridge.sinks.reduce((sum, one) => sum + one.dead_letters, 0);
 
 export function showLetters() {
-  const { bridge } = run.status;
+  const bridge = run.status.read_only ? null : run.status.bridge; // they are at the bridge, and in no record
   at("letters").hidden = !bridge;
   at("letters-link").hidden = !bridge;
   if (!bridge?.is_reachable) return;

@@ -5,6 +5,7 @@ import { look } from "./device.js";
 import { at, colour, element, number, say } from "./dom.js";
 import { MapDevices, Squares } from "./map_devices.js";
 import { MapView, placeSites } from "./map_view.js";
+import { run } from "./run.js";
 
 const PLACES_MS = 2000;
 const SITES_MS = 10_000;
@@ -34,8 +35,11 @@ const isSmooth = () => !matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 // -- what is told
 
+// Of a record, the moment that is looked at.
+const atMoment = () => (run.status?.read_only ? `?at_ms=${run.status.device_time_ms}` : "");
+
 async function loadSites() {
-  sites = placeSites(await get("v1/map/sites"));
+  sites = placeSites(await get(`v1/map/sites${atMoment()}`));
   isBaseOld = true;
   if (!isFitted && sites.length) {
     const [first] = sites;
@@ -72,7 +76,7 @@ async function loadPlaces() {
 }
 
 async function notePlaces() {
-  const { buffer, headers } = await getBytes("v1/map/places");
+  const { buffer, headers } = await getBytes(`v1/map/places${atMoment()}`);
   return devices.note(buffer, headers.get("map-version"), headers.get("device-time-ms"), performance.now());
 }
 
@@ -92,6 +96,7 @@ async function follow(load, everyMs) {
 // -- text
 
 function showLegend() {
+  const isRecord = Boolean(run.status?.read_only);
   const kinds = devices.kinds ?? [];
   at("map-legend").replaceChildren(
     ...kinds.map((kind, place) => {
@@ -100,10 +105,14 @@ function showLegend() {
       return item;
     }),
   );
-  at("map-legend").append(Object.assign(element("li", "no connection")), element("li", "at rest or paused"));
-  at("map-legend").lastChild.prepend(element("span", "", { class: "swatch soft" }));
-  at("map-legend").lastChild.previousSibling.prepend(element("span", "", { class: "swatch red" }));
-  at("map-said").textContent = devices.of > devices.ids.length ? `One of ${Math.ceil(devices.of / devices.ids.length)} devices is shown.` : "";
+  for (const [name, swatch] of isRecord ? [] : [["no connection", "red"], ["at rest or paused", "soft"]]) {
+    const item = element("li", name);
+    item.prepend(element("span", "", { class: `swatch ${swatch}` }));
+    at("map-legend").append(item);
+  }
+  const said = isRecord ? ["Where devices were at the moment that is shown, computed again; whether each had a connection is in no record."] : [];
+  if (devices.of > devices.ids.length) said.push(`One of ${Math.ceil(devices.of / devices.ids.length)} devices is shown.`);
+  at("map-said").textContent = said.join(" ");
 }
 
 function weatherText(one) {
@@ -120,8 +129,9 @@ function showTable() {
   }
   shown.forEach((one, place) => {
     const found = counts.get(one.site) ?? { devices: 0, lost: 0, moving: 0 };
+    const told = (count) => (run.status?.read_only ? "not kept" : number(count));
     const cells = rows.children[place].querySelectorAll("td");
-    [weatherText(one), number(found.devices), number(found.moving), number(found.lost)].forEach((text, column) => {
+    [weatherText(one), number(found.devices), told(found.moving), told(found.lost)].forEach((text, column) => {
       if (cells[column].textContent !== text) cells[column].textContent = text;
     });
   });

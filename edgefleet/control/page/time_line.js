@@ -10,12 +10,14 @@ const DRAG = 8; // pixels: less is a click
 let shown = null; // {from, to} where somebody has zoomed in; null follows the run
 let drag = null; // {canvas, x} where a drag over a chart has begun
 
-const ms = () => Number(at("span").value) * 1000;
+const ms = () => (at("span").value ? Number(at("span").value) * 1000 : Infinity);
+const isRecord = () => Boolean(run.status?.read_only);
 
 function range() {
   if (shown) return shown;
-  const { status, history } = run;
-  return { from: Math.max(status.at_ms - ms(), Math.min(history[0].at_ms, status.at_ms - 10_000)), to: status.at_ms };
+  const { history } = run;
+  const to = history.at(-1).at_ms;
+  return { from: Math.max(to - ms(), Math.min(history[0].at_ms, to - 10_000)), to };
 }
 
 // -- what is drawn
@@ -68,11 +70,16 @@ const OF_BRIDGE = ["chart-bridge", "chart-spool"];
 export function showCharts() {
   const { status, history, lines } = run;
   if (!status) return;
+  at("time-why").textContent = isRecord() ? run.whyNoHistory : "";
+  at("time-shown").hidden = !history.length;
+  if (!history.length) return;
+  showMoment();
   for (const id of OF_BRIDGE) at(id).closest("figure").hidden = !status.bridge;
   const { from, to } = range();
-  at("shown").textContent = `${clock(from)} to ${clock(to)}${shown ? "" : ", live"}`;
+  at("shown").textContent = `${clock(from)} to ${clock(to)}${shown || isRecord() ? "" : ", live"}`;
   at("zoom-live").disabled = !shown;
   const marks = lines.filter((one) => one.action).map((one) => ({ ms: one.ms }));
+  if (isRecord() && status.at_ms !== history.at(-1).at_ms) marks.push({ ms: status.at_ms, isMoment: true });
   const [away, open] = [bandsOf(isAway), bandsOf(isOpen)];
   for (const [id, series] of Object.entries(CHARTS)) {
     if (at(id).closest("figure").hidden) continue;
@@ -102,7 +109,7 @@ function move(share) {
 
 // What lies beyond the history is not shown.
 function look(from, to) {
-  const [first, last] = [run.history[0].at_ms, run.status.at_ms];
+  const [first, last] = [run.history[0].at_ms, run.history.at(-1).at_ms];
   const length = Math.min(Math.max(LEAST_MS, to - from), Math.max(LEAST_MS, last - first));
   const begin = Math.min(Math.max(first, from), Math.max(first, last - length));
   shown = { from: begin, to: begin + length };
@@ -114,9 +121,31 @@ function followRun() {
   showCharts();
 }
 
+export function showWholeRun() {
+  at("span").value = "";
+  at("zoom-live").textContent = "Show all";
+  shown = null;
+}
+
+// Of a record, any moment can be looked at: the other views show that one.
+function showMoment() {
+  const { status, history } = run;
+  const place = history.findIndex((one) => one.at_ms === status.at_ms);
+  const text = `${clock(status.at_ms)}${place === history.length - 1 ? ", the end" : ""}`;
+  Object.assign(at("moment"), { max: history.length - 1, value: place });
+  at("moment").setAttribute("aria-valuetext", text);
+  at("moment-said").textContent = text;
+}
+
+function chooseMoment() {
+  // What is said of the record as a whole is in its last state alone.
+  run.status = { ...run.history[at("moment").value], read_only: run.history.at(-1).read_only };
+  document.dispatchEvent(new Event("moment"));
+}
+
 function listenToDrags(canvas) {
   canvas.addEventListener("pointerdown", (event) => {
-    if (!run.status) return;
+    if (!run.history.length) return;
     canvas.setPointerCapture(event.pointerId);
     drag = { canvas, x: event.offsetX, from: timeAt(canvas, event.offsetX, range()) };
   });
@@ -143,6 +172,7 @@ const COLUMNS = ["devices", "connected", "emitted", "acknowledged", "emitted_per
 const OF_SINKS = ["delivered", "delivered_per_s", "pending", "retries", "dead_letters", "breaker"];
 
 function save() {
+  if (!run.history.length) return;
   const { from, to } = range();
   const sinks = run.status.bridge?.sinks.map((one) => one.sink) ?? [];
   const head = ["time", ...COLUMNS, "lag_p99_ms", "puback_p50_ms", "puback_p99_ms", "broker_is_away"];
@@ -166,6 +196,7 @@ function rowOf(one, sinks) {
 export function startTimeLine() {
   at("span").addEventListener("change", followRun);
   at("save").addEventListener("click", save);
+  at("moment").addEventListener("input", chooseMoment);
   at("zoom-in").addEventListener("click", () => zoom(0.5));
   at("zoom-out").addEventListener("click", () => zoom(2));
   at("zoom-earlier").addEventListener("click", () => move(-0.5));

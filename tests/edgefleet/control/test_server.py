@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 
 from devices.fleet.metrics import FleetSnapshot
 from edgefleet.control import api, server
@@ -235,13 +236,15 @@ async def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
         taken.listen()
         config = ControlConfig.parse(f"127.0.0.1:{taken.getsockname()[1]}", None)
         with pytest.raises(ServiceUnavailable, match="--control: cannot listen on"):
-            server.ControlServer(config, controller_of(ScriptedShards(SCENARIO)))
+            server.ControlServer(config, lambda _: FastAPI(), [])
 
 
 def test_every_action_is_described() -> None:
     described = control_description()
     assert described["paths"].keys() == {
         "/v1/status",
+        "/v1/runs",
+        "/v1/history",
         "/v1/groups",
         "/v1/devices",
         "/v1/devices/{device_id}",
