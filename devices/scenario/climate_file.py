@@ -2,6 +2,7 @@
 
 import csv
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from devices.world.climates import MONTHLY, MONTHS
 
 _MOST_BYTES = 100_000
 _RAIN_SHARE = "rain_share"
-_BOUNDS = {
+BOUNDS = {
     "temperature_c": (-80.0, 60.0),
     "range_c": (0.1, 40.0),
     "spread_c": (0.1, 20.0),
@@ -18,6 +19,7 @@ _BOUNDS = {
     "pressure_spread_hpa": (0.1, 25.0),
     _RAIN_SHARE: (0.0005, 0.6),
 }
+"""What a table may have, by column."""
 
 
 def read_monthly(path: Path) -> list[dict[str, float]]:
@@ -41,9 +43,9 @@ def read_monthly(path: Path) -> list[dict[str, float]]:
     missing = [name for name in ("month", *MONTHLY) if name not in head]
     if missing:
         raise ValueError(f"{path}:{lines[0][0]}: has no column {missing[0]}; write month,{','.join(MONTHLY)}")
-    unknown = [name for name in head if name not in ("month", *_BOUNDS)]
+    unknown = [name for name in head if name not in ("month", *BOUNDS)]
     if unknown:
-        raise ValueError(f"{path}:{lines[0][0]}: column '{unknown[0][:40]}' is not one of month, {', '.join(_BOUNDS)}")
+        raise ValueError(f"{path}:{lines[0][0]}: column '{unknown[0][:40]}' is not one of month, {', '.join(BOUNDS)}")
     found: dict[int, dict[str, float]] = {}
     for number, line in lines[1:]:
         month, row = _read_row(f"{path}:{number}", head, next(csv.reader([line])))
@@ -61,7 +63,7 @@ def _read_row(at: str, head: list[str], cells: list[str]) -> tuple[int, dict[str
         raise ValueError(f"{at}: has {len(cells)} values and the head {len(head)}; write one for each column")
     values: dict[str, float] = {}
     for name, cell in zip(head, cells, strict=True):
-        low, high = _BOUNDS.get(name, (1, MONTHS))
+        low, high = BOUNDS.get(name, (1, MONTHS))
         try:
             values[name] = float(cell)
         except ValueError:
@@ -72,6 +74,13 @@ def _read_row(at: str, head: list[str], cells: list[str]) -> tuple[int, dict[str
     if month != int(month):
         raise ValueError(f"{at}: month is {month}; write 1 to 12")
     return int(month), values
+
+
+def write_monthly(path: Path, rows: list[dict[str, float]], notes: Sequence[str]) -> None:
+    """Write a table that `read_monthly` reads, with a few lines of notes above it."""
+    lines = [f"# {note}" for note in notes] + [",".join(("month", *MONTHLY))]
+    lines += [",".join([str(month), *(f"{row[name]:g}" for name in MONTHLY)]) for month, row in enumerate(rows, 1)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def with_climate_files(values: dict[str, Any]) -> dict[str, Any]:

@@ -88,6 +88,9 @@ class Site(Config):
     country: Annotated[str, AfterValidator(_known_country)] | None = None
     """Whose public holidays are kept, ISO 3166: `FR`, or with a part of the country, `US-NY`. It takes the package
     `holidays`, and a scenario with `world: 2`; without it no day is a holiday."""
+    coast: float = Field(default=0, ge=0, le=1)
+    """How much the sea is felt: 1 at its shore, where its breeze comes before noon, 0 some 30 km inland; with
+    `world: 2`."""
     climate: Annotated[str, AfterValidator(_known_climate)] | MonthlyClimate = "temperate"
     """What the weather outdoors is like: temperate, mediterranean, desert, tropical or subarctic; with `world: 2` also
     one of Köppen's classes Af, Aw, BWh, BSk, Csa, Csb, Cfa, Cfb, Dfb, Dfc and ET. Seasons are the south's in the

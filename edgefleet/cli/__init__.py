@@ -26,6 +26,7 @@ COMMANDS = (
     "doctor",
     "generate",
     "plot",
+    "fit",
     "bridge",
     "ingest",
     "verify",

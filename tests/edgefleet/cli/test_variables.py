@@ -19,6 +19,7 @@ WITHOUT = {
     "init": {"--scenario", "--force"},
     "broker": {"--port", "--mqtt5-port"},
     "plot": {"--out", "--from", "--to", "--labels"},
+    "fit": {"--out", "--longitude", "--altitude"},
     "schema": {"--asyncapi"},
     "watch": {
         "--count",

@@ -1,0 +1,98 @@
+"""What a site's climate gives for each month, and what follows from it so that its normals come out."""
+
+from statistics import NormalDist
+
+import numpy as np
+
+from devices.world.climates import KOEPPEN, MONTHLY, PLAIN_NAMES, Normals
+from devices.world.dew_point import mean_depressions
+from devices.world.world import MonthlyClimate, Site
+
+LAPSE_K_PER_M = 0.0065  # ICAO standard atmosphere
+# The range that a day would have without sun: of the days' deviation, and in K. Fitted to this model's own years.
+_ADVECTED_RANGE, _BREATHED_RANGE_C = 0.8, 1.8
+# What the course of the sun has of the range at the least. The sea's breeze takes of it, and so it has more on a coast.
+_LEAST_COURSE, _COAST_COURSE = 0.3, 0.08
+# Of the pressure's deviation lows and highs that pass have this much at the most (hPa), south and north of where highs
+# block them for weeks: a month at Gatwick deviates by 10 hPa, and its days change no more than New York's.
+_PASSING_HPA, _PASSING_LATITUDE_DEG = (14.0, 7.2), (42.0, 52.0)
+# Deviation of the dew point beside that of the temperature, by the month's temperature; New York 1.7 in winter and 1.4
+# in summer, Miami .9; a coast has dry air from the land as well.
+_DEW_SPREAD, _DEW_SPREAD_AT_C, _DEW_SPREAD_COAST = (1.6, 1.5, 0.85), (8.0, 20.0, 27.0), 0.2
+# Skewness of the dew point -.1 in New York's winter, and -1 in its summer and in Miami.
+_DEW_SKEW, _DEW_SKEW_AT_C = 0.33, (8.0, 20.0)
+# A year with less than this between its months has no cold ones, and one with more has seasons.
+_SEASONLESS_K = (3.0, 7.0)
+
+COLUMNS = (
+    *MONTHLY,
+    "course_c",
+    "depression_c",
+    "dew_spread_c",
+    "quiver",
+    "passing_hpa",
+    "blocking_hpa",
+    "dew_warm",
+    "dew_skew",
+)
+"""Of `SiteClimate.table`: the range of the sun's course, how far the dew point is below, its deviation, how much passes
+within hours, the pressure's deviation by lows that pass and highs that stay, and the arguments of `dew_deviation`."""
+
+
+class SiteClimate:
+    """Holds twelve values for each of `COLUMNS`."""
+
+    def __init__(self, site: Site) -> None:
+        normals, lapse = _normals_of(site)
+        temperature = normals.temperature_c - lapse
+        self.rain_from = NormalDist().inv_cdf(1 - normals.rain_share)
+        sunless = _ADVECTED_RANGE * normals.spread_c + _BREATHED_RANGE_C
+        course = (1 + _COAST_COURSE * site.coast) * np.maximum(
+            np.sqrt(np.maximum(normals.range_c**2 - sunless**2, 0)), _LEAST_COURSE * normals.range_c
+        )
+        dew_spread = np.interp(temperature, _DEW_SPREAD_AT_C, _DEW_SPREAD) + _DEW_SPREAD_COAST * site.coast
+        dew_spread = dew_spread * normals.spread_c
+        year = np.ptp(temperature)
+        dew_warm = np.clip((temperature - temperature.min() - 0.1 * year) / (0.8 * max(year, 1.0)), 0, 1)
+        dew_warm = np.maximum(dew_warm, np.interp(year, _SEASONLESS_K, (1.0, 0.0)))
+        dew_skew = np.interp(temperature, _DEW_SKEW_AT_C, (0.0, _DEW_SKEW))
+        # In the tropics air hardly changes: what passes within hours is less as well.
+        quiver = np.clip(normals.spread_c / 2.5, 0.5, 1.1)
+        most = np.interp(abs(site.latitude), _PASSING_LATITUDE_DEG, _PASSING_HPA)
+        passing = normals.pressure_spread_hpa / (1 + (normals.pressure_spread_hpa / most) ** 6) ** (1 / 6)
+        blocking = np.sqrt(normals.pressure_spread_hpa**2 - passing**2)
+        depression = mean_depressions(
+            temperature,
+            normals.spread_c,
+            course,
+            dew_spread,
+            dew_warm,
+            dew_skew,
+            normals.humidity,
+            normals.rain_share,
+        )
+        self.table = np.stack(
+            [
+                temperature,
+                *(getattr(normals, name) for name in MONTHLY[1:]),
+                course,
+                depression,
+                dew_spread,
+                quiver,
+                passing,
+                blocking,
+                dew_warm,
+                dew_skew,
+            ]
+        )
+
+
+def _normals_of(site: Site) -> tuple[Normals, float]:
+    """Return the normals of a site's hemisphere, and by how much cooler it is than where they are from."""
+    if isinstance(site.climate, MonthlyClimate):
+        rows = site.climate.monthly
+        columns = {name: np.array([getattr(row, name) for row in rows]) for name in MONTHLY}
+        return Normals(**columns, rain_share=float(np.mean([row.rain_share for row in rows]))), 0.0
+    climate = KOEPPEN[PLAIN_NAMES.get(site.climate, site.climate)]
+    normals = climate.normals if site.latitude >= 0 else climate.normals.half_a_year_later()
+    return normals, LAPSE_K_PER_M * (site.altitude_m - climate.altitude_m)
